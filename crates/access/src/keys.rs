@@ -1,0 +1,35 @@
+//! The seam to whoever keeps access keys. A region asks for signing keys that are derived for
+//! itself and for one day, never for the customer's secret.
+
+use std::fmt;
+
+use types::{AccountId, RegionId};
+
+/// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
+/// `aws4_request` ("Create a signed AWS API request", step 3).
+#[derive(Clone)]
+pub struct SigningKey {
+    /// The account that the access key belongs to.
+    pub account: AccountId,
+    /// The derived key.
+    pub key: [u8; 32],
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}, …)", self.account)
+    }
+}
+
+/// Answers from memory, for this region only.
+pub trait SigningKeys: Send + Sync + 'static {
+    /// The signing key of an access key for `day` (`YYYYMMDD`), `region` and `service`; `None`
+    /// when the access key is unknown or disabled, or the region is not ours.
+    fn signing_key(
+        &self,
+        access_key: &str,
+        day: &str,
+        region: &RegionId,
+        service: &str,
+    ) -> Option<SigningKey>;
+}

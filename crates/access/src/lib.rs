@@ -1,0 +1,10 @@
+//! Who asks, and whether they may: signatures, keys, and the decision that yields a [`Permit`].
+//!
+//! Invariants: pure functions on fetched facts; no store, no body bytes beyond chunk signatures,
+//! and the default is to refuse.
+
+mod keys;
+mod permit;
+
+pub use keys::{SigningKey, SigningKeys};
+pub use permit::{Action, Identity, Permit, Refusal, SystemReason, authorize, authorize_system};

@@ -1,0 +1,147 @@
+//! S3's error codes, their HTTP status and default message ("Error responses", S3 API
+//! reference), and the XML that carries them.
+
+use http::StatusCode;
+
+macro_rules! codes {
+    ($($name:ident $status:literal $message:literal;)*) => {
+        /// An S3 error code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)] // each is S3's code of the same name
+        pub enum ErrorCode { $($name,)* }
+
+        impl ErrorCode {
+            /// As in `<Code>`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+            /// The HTTP status.
+            pub fn status(self) -> StatusCode {
+                let n = match self { $(Self::$name => $status,)* };
+                StatusCode::from_u16(n).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            /// S3's usual message.
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$name => $message,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    AccessDenied 403 "Access Denied";
+    AuthorizationHeaderMalformed 400 "The authorization header that you provided is not valid.";
+    AuthorizationQueryParametersError 400 "Query-string authentication parameters are not valid.";
+    BadDigest 400 "The Content-MD5 or checksum value that you specified did not match what the server received.";
+    BucketAlreadyExists 409 "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.";
+    BucketAlreadyOwnedByYou 409 "Your previous request to create the named bucket succeeded and you already own it.";
+    BucketNotEmpty 409 "The bucket you tried to delete is not empty.";
+    ConditionalRequestConflict 409 "A conflicting operation occurred during processing of this conditional request. Please retry.";
+    EntityTooLarge 400 "Your proposed upload exceeds the maximum allowed object size.";
+    EntityTooSmall 400 "Your proposed upload is smaller than the minimum allowed size";
+    ExpiredToken 400 "The provided token has expired.";
+    IllegalLocationConstraintException 400 "The location constraint is incompatible for the region specific endpoint this request was sent to.";
+    IncompleteBody 400 "You did not provide the number of bytes specified by the Content-Length HTTP header.";
+    InternalError 500 "We encountered an internal error. Please try again.";
+    InvalidAccessKeyId 403 "The AWS Access Key Id you provided does not exist in our records.";
+    InvalidArgument 400 "Invalid Argument";
+    InvalidBucketName 400 "The specified bucket is not valid.";
+    InvalidChunkSizeError 403 "Only the last chunk is allowed to have a size less than 8192 bytes";
+    InvalidDigest 400 "The Content-MD5 or checksum value that you specified is not valid.";
+    InvalidLocationConstraint 400 "The specified location-constraint is not valid";
+    InvalidPart 400 "One or more of the specified parts could not be found. The part might not have been uploaded, or the specified entity tag might not have matched the part's entity tag.";
+    InvalidPartNumber 416 "The requested partnumber is not satisfiable";
+    InvalidPartOrder 400 "The list of parts was not in ascending order. Parts list must be specified in order by part number.";
+    InvalidPolicyDocument 400 "The content of the form does not meet the conditions specified in the policy document.";
+    InvalidRange 416 "The requested range is not satisfiable";
+    InvalidRequest 400 "Invalid Request";
+    InvalidStorageClass 400 "The storage class you specified is not valid.";
+    InvalidTag 400 "The tag provided was not a valid tag.";
+    InvalidToken 400 "The provided token is malformed or otherwise not valid.";
+    InvalidURI 400 "Couldn't parse the specified URI.";
+    KeyTooLongError 400 "Your key is too long";
+    MalformedPOSTRequest 400 "The body of your POST request is not well-formed multipart/form-data.";
+    MalformedXML 400 "The XML you provided was not well-formed or did not validate against our published schema";
+    MalformedTrailerError 400 "The request contained trailing data that was not well-formed or did not conform to our published schema.";
+    MaxMessageLengthExceeded 400 "Your request was too big.";
+    MaxPostPreDataLengthExceeded 400 "Your POST request fields preceding the upload file were too large.";
+    MetadataTooLarge 400 "Your metadata headers exceed the maximum allowed metadata size";
+    MethodNotAllowed 405 "The specified method is not allowed against this resource.";
+    MissingContentLength 411 "You must provide the Content-Length HTTP header.";
+    MissingRequestBodyError 400 "Request Body is empty";
+    MissingSecurityHeader 400 "Your request was missing a required header";
+    NoSuchBucket 404 "The specified bucket does not exist";
+    NoSuchKey 404 "The specified key does not exist.";
+    NoSuchTagSet 404 "The TagSet does not exist";
+    NoSuchUpload 404 "The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might have been aborted or completed.";
+    NoSuchVersion 404 "The specified version does not exist.";
+    NotImplemented 501 "A header or operation you provided implies functionality that is not implemented";
+    NotModified 304 "Not Modified";
+    OperationAborted 409 "A conflicting conditional operation is currently in progress against this resource. Please try again.";
+    PermanentRedirect 301 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
+    PreconditionFailed 412 "At least one of the pre-conditions you specified did not hold";
+    RequestHeaderSectionTooLarge 400 "Your request header section exceeds the maximum allowed size.";
+    RequestTimeTooSkewed 403 "The difference between the request time and the server's time is too large.";
+    RequestTimeout 400 "Your socket connection to the server was not read from or written to within the timeout period.";
+    ServiceUnavailable 503 "Service is unable to handle request.";
+    SignatureDoesNotMatch 403 "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+    SlowDown 503 "Please reduce your request rate.";
+    TooManyBuckets 400 "You have attempted to create more buckets than allowed";
+    UnresolvableGrantByEmailAddress 400 "The email address you provided does not match any account on record.";
+    XAmzContentSHA256Mismatch 400 "The provided 'x-amz-content-sha256' header does not match what was computed.";
+}
+
+/// A refusal on its way to the client. `message` is what the client may read; what only we may
+/// read goes to the log where the error is made.
+#[derive(Debug, Clone)]
+pub struct S3Error {
+    /// Decides status and `<Code>`.
+    pub code: ErrorCode,
+    /// Replaces the usual message.
+    pub message: Option<String>,
+    /// More elements of the XML, such as `("Region", "eu-central-1")` or `("ArgumentName", …)`.
+    pub details: Vec<(&'static str, String)>,
+    /// More headers of the answer.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+}
+
+impl S3Error {
+    /// With the usual message.
+    pub fn new(code: ErrorCode) -> Self {
+        Self {
+            code,
+            message: None,
+            details: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+    /// With a message of its own.
+    pub fn with(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            message: Some(message.into()),
+            ..Self::new(code)
+        }
+    }
+    /// `InvalidArgument` with S3's `ArgumentName` and `ArgumentValue`.
+    pub fn argument(name: &str, value: &str, message: impl Into<String>) -> Self {
+        Self::with(ErrorCode::InvalidArgument, message)
+            .detail("ArgumentName", name)
+            .detail("ArgumentValue", value)
+    }
+    /// Adds an element to the XML.
+    pub fn detail(mut self, element: &'static str, text: impl Into<String>) -> Self {
+        self.details.push((element, text.into()));
+        self
+    }
+    /// Adds a header to the answer.
+    pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+impl From<ErrorCode> for S3Error {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code)
+    }
+}

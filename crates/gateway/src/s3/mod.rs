@@ -1,0 +1,8 @@
+//! The S3 dialect: routing, headers, XML, error codes, and one file per operation in `ops`.
+
+mod call;
+mod error;
+pub mod ops;
+
+pub use call::{Query, S3Call, S3Result};
+pub use error::{ErrorCode, S3Error};

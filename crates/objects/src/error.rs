@@ -1,0 +1,159 @@
+//! What an operation can refuse or fail with; the gateway maps each to exactly one S3 code.
+
+use store::StoreError;
+use types::{BodyError, ETag, NameError, Timestamp, VersionId};
+
+/// The result of an operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an operation did not happen. Nothing visible has changed, except after
+/// `Store(Io | Fenced)`, whose outcome is unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The permit is for something else. A bug of the caller; answered as access denied.
+    #[error("the permit does not cover this action")]
+    WrongPermit,
+    /// The bucket was deleted in the meantime.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// The bucket is being deleted, or another change of it is under way.
+    #[error("another operation on the bucket is under way")]
+    BucketBusy,
+    /// The bucket holds objects, versions or uploads.
+    #[error("the bucket is not empty")]
+    BucketNotEmpty,
+    /// The name is taken by the same account.
+    #[error("the caller owns a bucket of this name")]
+    BucketOwnedByYou,
+    /// The name is taken by another account.
+    #[error("the bucket name is taken")]
+    BucketExists,
+    /// The account may have no more buckets.
+    #[error("too many buckets")]
+    TooManyBuckets,
+    /// There is no current version of the key, or it is a delete marker (its id is given).
+    #[error("no such key")]
+    NoSuchKey {
+        /// Set when the current version is a delete marker.
+        delete_marker: Option<DisplayVersion>,
+    },
+    /// The version is not there.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// The version is a delete marker, which has no content.
+    #[error("the version is a delete marker")]
+    DeleteMarker {
+        /// When the marker was made.
+        modified: Timestamp,
+        /// Its id.
+        version: DisplayVersion,
+    },
+    /// There is no such upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// A part of the list was never uploaded or has another ETag or checksum.
+    #[error("part {0} is not as listed")]
+    InvalidPart(u32),
+    /// The part numbers do not rise.
+    #[error("the parts are not in ascending order")]
+    InvalidPartOrder,
+    /// A part other than the last is below 5 MiB.
+    #[error("part {number} has only {bytes} bytes")]
+    PartTooSmall {
+        /// Which part.
+        number: u32,
+        /// Its size.
+        bytes: u64,
+        /// Its ETag.
+        etag: ETag,
+    },
+    /// Part-number read beyond the parts that there are.
+    #[error("the object has no such part")]
+    NoSuchPartNumber,
+    /// Larger than the limit.
+    #[error("{bytes} bytes are more than {max}")]
+    TooLarge {
+        /// What was asked for.
+        bytes: u64,
+        /// What is allowed.
+        max: u64,
+    },
+    /// A condition of a write did not hold. Names the header.
+    #[error("precondition {0} failed")]
+    PreconditionFailed(&'static str),
+    /// A condition of a read says that the caller has it already.
+    #[error("not modified")]
+    NotModified {
+        /// Of the object.
+        etag: ETag,
+        /// Of the object.
+        modified: Timestamp,
+        /// Of the object, when its bucket is versioned.
+        version: Option<DisplayVersion>,
+    },
+    /// The range lies outside the object.
+    #[error("the range is not satisfiable")]
+    InvalidRange {
+        /// Bytes of the object.
+        size: u64,
+    },
+    /// A digest or checksum that the client sent is not that of the bytes. Names it.
+    #[error("{0} does not match")]
+    BadDigest(&'static str),
+    /// An argument makes no sense; the text is for the client.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// The request as a whole makes no sense; the text is for the client.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The key cannot be a key.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The body broke off or was not what it claimed to be.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The bucket has no tags.
+    #[error("no tags")]
+    NoTags,
+    /// Too many callers changed the same key at once; try again.
+    #[error("too much contention on one key")]
+    Contention,
+    /// A stored record cannot be read.
+    #[error("a stored record is damaged: {0}")]
+    Record(String),
+    /// The engine failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The registry failed.
+    #[error("the registry is not available: {0}")]
+    Registry(String),
+}
+
+/// A version as clients name it: an id, or `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DisplayVersion {
+    /// Written while versioning was off or suspended.
+    Null,
+    /// Written while versioning was on.
+    Id(VersionId),
+}
+
+impl DisplayVersion {
+    /// Reads `null` or 32 hex digits; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "null" {
+            Some(Self::Null)
+        } else {
+            VersionId::parse(text).map(Self::Id)
+        }
+    }
+}
+
+impl std::fmt::Display for DisplayVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! All meaning of buckets and objects, one verb per file: put, get, list, copy, multipart,
+//! versions, tags; the record formats and their migrations; the clean-up of what is no longer
+//! referred to.
+//!
+//! Invariants: no HTTP, no XML, no dialect; every public operation takes a [`access::Permit`].
+
+mod error;
+
+pub use error::{DisplayVersion, Error, Result};
+
+use std::sync::Arc;
+
+use types::{Clock, Deeds, Random, RegionId};
+
+/// The region's buckets and objects.
+pub struct Objects {
+    pub(crate) engine: store::Engine,
+    pub(crate) deeds: Arc<dyn Deeds>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) region: RegionId,
+}
+
+impl Objects {
+    /// Wires the rules to an engine and to the directory of buckets.
+    pub fn new(
+        engine: store::Engine,
+        deeds: Arc<dyn Deeds>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        region: RegionId,
+    ) -> Self {
+        Self {
+            engine,
+            deeds,
+            clock,
+            random,
+            region,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The cloud-wide record of a bucket, and the seam through which `objects` reaches whoever keeps
+//! those records (`cloud`).
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use crate::{AccountId, BucketId, BucketName, RegionId, Timestamp};
+
+/// What the cloud knows of a bucket: name, owner, placement, epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketDeed {
+    /// The bucket's own number.
+    pub id: BucketId,
+    /// The cloud-wide name.
+    pub name: BucketName,
+    /// The account that owns it.
+    pub owner: AccountId,
+    /// The region where its writes are ordered.
+    pub home: RegionId,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Rises whenever the home changes; fences a home that was replaced.
+    pub epoch: u64,
+}
+
+/// Why a deed could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeedError {
+    /// The name is taken.
+    #[error("bucket {0} exists already")]
+    Exists(BucketName, Box<BucketDeed>),
+    /// There is no such bucket.
+    #[error("no bucket named {0}")]
+    NotFound(BucketName),
+    /// The account has as many buckets as it may have.
+    #[error("the account has {0} buckets, the most it may have")]
+    TooMany(usize),
+    /// The registry does not answer or cannot write.
+    #[error("the registry is not available: {0}")]
+    Unavailable(String),
+}
+
+/// A boxed future.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Keeps deeds. Reads are answered from memory.
+pub trait Deeds: Send + Sync + 'static {
+    /// The deed of a bucket.
+    fn get(&self, name: &BucketName) -> Option<Arc<BucketDeed>>;
+    /// The deeds of an account's buckets in order of their names: those that start with `prefix`
+    /// and come after `after`, at most `limit`.
+    fn list(
+        &self,
+        owner: &AccountId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<BucketDeed>>;
+    /// Every deed, for background work.
+    fn all(&self) -> Vec<Arc<BucketDeed>>;
+    /// Records a new bucket durably; `Exists` if the name is taken, by whomever.
+    fn create(
+        &self,
+        name: BucketName,
+        owner: AccountId,
+        home: RegionId,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>>;
+    /// Removes the deed durably, if it is still the bucket `id`.
+    fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>>;
+}

@@ -1,0 +1,26 @@
+//! The vocabulary of Dhow: names, typed ids, limits, clock and randomness, ETags and checksum
+//! values, and the kinds of failure that a request body can have.
+//!
+//! Invariants: this crate does no IO (reading the machine's clock and entropy pool apart) and
+//! knows no wire format beyond the text form of its own values.
+
+pub mod body;
+pub mod checksum;
+pub mod clock;
+pub mod deed;
+pub mod etag;
+pub mod ids;
+pub mod limits;
+pub mod names;
+pub mod random;
+pub mod time;
+
+pub use body::{Body, BodyError};
+pub use checksum::{ChecksumAlgorithm, ChecksumKind, ChecksumValue};
+pub use clock::{Clock, SystemClock, TestClock};
+pub use deed::{BucketDeed, DeedError, Deeds};
+pub use etag::ETag;
+pub use ids::{AccessKeyId, AccountId, BucketId, RegionId, UploadId, VersionId};
+pub use names::{BucketName, NameError, ObjectKey};
+pub use random::{Random, SeededRandom, SystemRandom};
+pub use time::Timestamp;
