@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::StoreResult;
+use crate::{StoreError, StoreResult};
 
 /// The unit of atomic commit and of the change log. 0 is the registry's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,6 +125,52 @@ impl Batch {
     }
 }
 
+/// The longest key of a row, in bytes.
+pub const KEY_BYTES_MAX: usize = 4 << 10;
+/// The longest value of a row, in bytes.
+pub const VALUE_BYTES_MAX: usize = 256 << 10;
+/// The longest payload beside a row, in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+impl Batch {
+    /// Checks what every engine checks before it takes a batch: the lengths above, and that no
+    /// key occurs twice among puts and deletes. Answers [`StoreError::Invalid`] otherwise.
+    pub fn check(&self) -> StoreResult<()> {
+        let too_long = |what: &str, len: usize, max: usize| {
+            Err(StoreError::Invalid(format!(
+                "a {what} of {len} bytes, at most {max} are allowed"
+            )))
+        };
+        for put in &self.puts {
+            if put.value.len() > VALUE_BYTES_MAX {
+                return too_long("value", put.value.len(), VALUE_BYTES_MAX);
+            }
+            if let Some(payload) = put.payload.as_ref().filter(|p| p.len() > PAYLOAD_BYTES_MAX) {
+                return too_long("payload", payload.len(), PAYLOAD_BYTES_MAX);
+            }
+        }
+        let keys = || self.puts.iter().map(|p| &p.key).chain(&self.deletes);
+        if let Some(key) = keys().find(|k| k.len() > KEY_BYTES_MAX) {
+            return too_long("key", key.len(), KEY_BYTES_MAX);
+        }
+        let count = self.puts.len() + self.deletes.len();
+        // Nearly every batch has a handful of keys: comparing them costs less than sorting.
+        let twice = if count <= 8 {
+            keys()
+                .enumerate()
+                .any(|(i, k)| keys().skip(i + 1).any(|o| o == k))
+        } else {
+            let mut sorted: Vec<&Bytes> = keys().collect();
+            sorted.sort_unstable();
+            sorted.windows(2).any(|w| w[0] == w[1])
+        };
+        if twice {
+            return Err(StoreError::Invalid("a key occurs twice".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 /// What a commit answers, once it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
@@ -183,7 +229,7 @@ pub trait Index: Send + Sync + 'static {
     ) -> StoreResult<Vec<(Bytes, Row)>>;
 
     /// Lands the whole batch, durably, or nothing. Every read that begins after the answer sees
-    /// it. On an error other than `Conflict`, `Full` and `Busy` the outcome is unknown.
+    /// it. On an error other than `Conflict`, `Full`, `Busy` and `Invalid` the outcome is unknown.
     async fn commit(&self, partition: PartitionId, batch: Batch) -> StoreResult<Committed>;
 }
 

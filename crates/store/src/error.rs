@@ -27,6 +27,9 @@ pub enum StoreError {
     /// There is no such extent.
     #[error("extent {0} does not exist")]
     NoBlob(String),
+    /// The batch breaks a limit or a rule of its contract; nothing was written. The caller's bug.
+    #[error("the batch is refused: {0}")]
+    Invalid(String),
     /// The operating system failed a call.
     #[error("{context}: {source}")]
     Io {

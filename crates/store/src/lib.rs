@@ -9,10 +9,11 @@
 
 mod engine;
 mod error;
+pub mod memory;
 
 pub use engine::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Guard,
-    Index, Log, LogEntry, LogPage, PartitionId, Position, Put, Row, RowVersion, ScanRange, Want,
-    prefix_end,
+    Index, KEY_BYTES_MAX, Log, LogEntry, LogPage, PAYLOAD_BYTES_MAX, PartitionId, Position, Put,
+    Row, RowVersion, ScanRange, VALUE_BYTES_MAX, Want, prefix_end,
 };
 pub use error::{StoreError, StoreResult};

@@ -1,0 +1,287 @@
+//! The engine that forgets: all three traits over one map behind one lock. It is the model that
+//! the durable engines are compared with, and what tests of the layers above run on.
+//!
+//! Deterministic: the same calls give the same versions, positions and extent ids.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use types::{Clock, Random, SeededRandom, TestClock, Timestamp};
+
+use crate::{
+    Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Guard,
+    Index, Log, LogEntry, LogPage, PartitionId, Position, Row, RowVersion, ScanRange, StoreError,
+    StoreResult, Want,
+};
+
+#[derive(Default)]
+struct Partition {
+    rows: BTreeMap<Bytes, Row>,
+    /// Entries by position; those of one commit share it.
+    log: BTreeMap<u64, Vec<Bytes>>,
+}
+
+struct Extent {
+    content: Bytes,
+    written: Timestamp,
+}
+
+/// An engine in memory.
+pub struct Memory {
+    partitions: Mutex<BTreeMap<u64, Partition>>,
+    extents: Arc<Mutex<BTreeMap<BlobId, Extent>>>,
+    sequence: AtomicU64,
+    ids: SeededRandom,
+    clock: Arc<dyn Clock>,
+}
+
+impl Memory {
+    /// An empty engine whose clock stands still.
+    pub fn new() -> Arc<Self> {
+        Self::with_clock(Arc::new(TestClock::at_ms(0)))
+    }
+
+    /// An empty engine; the clock gives extents their age.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            partitions: Mutex::default(),
+            extents: Arc::default(),
+            sequence: AtomicU64::new(0),
+            ids: SeededRandom::new(0x0D0E),
+            clock,
+        })
+    }
+
+    /// The three traits of one new engine.
+    pub fn engine() -> Engine {
+        Self::new().into_engine()
+    }
+
+    /// This engine's three traits.
+    pub fn into_engine(self: Arc<Self>) -> Engine {
+        Engine {
+            index: self.clone(),
+            log: self.clone(),
+            blobs: self,
+        }
+    }
+}
+
+fn check_guards(rows: &BTreeMap<Bytes, Row>, guards: &[Guard]) -> StoreResult<()> {
+    let holds = |guard: &Guard| match guard {
+        Guard::Absent(key) => !rows.contains_key(key),
+        Guard::Version(key, version) => rows.get(key).is_some_and(|r| r.version == *version),
+    };
+    match guards.iter().position(|g| !holds(g)) {
+        Some(index) => Err(StoreError::Conflict { index }),
+        None => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Index for Memory {
+    async fn get(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        want: Want,
+    ) -> StoreResult<Option<Row>> {
+        let partitions = self.partitions.lock();
+        let row = partitions.get(&partition.0).and_then(|p| p.rows.get(key));
+        Ok(row.map(|row| Row {
+            version: row.version,
+            value: row.value.clone(),
+            payload: row.payload.clone().filter(|_| want == Want::Payload),
+        }))
+    }
+
+    async fn scan(
+        &self,
+        partition: PartitionId,
+        range: ScanRange,
+        limit: usize,
+    ) -> StoreResult<Vec<(Bytes, Row)>> {
+        // A BTreeMap panics on a range that ends before it starts.
+        if range.end.as_ref().is_some_and(|end| *end <= range.start) {
+            return Ok(Vec::new());
+        }
+        let end = range.end.map_or(Bound::Unbounded, Bound::Excluded);
+        let partitions = self.partitions.lock();
+        let Some(partition) = partitions.get(&partition.0) else {
+            return Ok(Vec::new());
+        };
+        let rows = partition.rows.range((Bound::Included(range.start), end));
+        let without_payload = |(key, row): (&Bytes, &Row)| {
+            let row = Row {
+                version: row.version,
+                value: row.value.clone(),
+                payload: None,
+            };
+            (key.clone(), row)
+        };
+        Ok(rows.take(limit).map(without_payload).collect())
+    }
+
+    async fn commit(&self, partition: PartitionId, batch: Batch) -> StoreResult<Committed> {
+        batch.check()?;
+        let mut partitions = self.partitions.lock();
+        let partition = partitions.entry(partition.0).or_default();
+        check_guards(&partition.rows, &batch.guards)?;
+        let version = RowVersion(self.sequence.fetch_add(1, Ordering::Relaxed) + 1);
+        for key in &batch.deletes {
+            partition.rows.remove(key);
+        }
+        for put in batch.puts {
+            let row = Row {
+                version,
+                value: put.value,
+                payload: put.payload,
+            };
+            partition.rows.insert(put.key, row);
+        }
+        if !batch.log.is_empty() {
+            partition.log.insert(version.0, batch.log);
+        }
+        Ok(Committed { version })
+    }
+}
+
+#[async_trait]
+impl Log for Memory {
+    async fn read(
+        &self,
+        partition: PartitionId,
+        after: Position,
+        limit: usize,
+    ) -> StoreResult<LogPage> {
+        let partitions = self.partitions.lock();
+        let mut page = LogPage {
+            entries: Vec::new(),
+            next: after,
+        };
+        let Some(partition) = partitions.get(&partition.0) else {
+            return Ok(page);
+        };
+        let commits = (Bound::Excluded(after.0), Bound::Unbounded);
+        for (position, entries) in partition.log.range(commits) {
+            if page.entries.len() >= limit {
+                break;
+            }
+            page.next = Position(*position);
+            page.entries.extend(entries.iter().map(|entry| LogEntry {
+                position: Position(*position),
+                entry: entry.clone(),
+            }));
+        }
+        Ok(page)
+    }
+
+    async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {
+        if let Some(partition) = self.partitions.lock().get_mut(&partition.0) {
+            partition.log.retain(|position, _| *position > up_to.0);
+        }
+        Ok(())
+    }
+}
+
+fn checksum(content: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(content)
+}
+
+struct Reader(Bytes);
+
+#[async_trait]
+impl BlobReader for Reader {
+    async fn read(&self, offset: u64, max_bytes: usize) -> StoreResult<Bytes> {
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.0.len());
+        let end = start.saturating_add(max_bytes).min(self.0.len());
+        Ok(self.0.slice(start..end))
+    }
+}
+
+struct Writer {
+    id: BlobId,
+    content: BytesMut,
+    extents: Arc<Mutex<BTreeMap<BlobId, Extent>>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl BlobWriter for Writer {
+    async fn write(&mut self, bytes: Bytes) -> StoreResult<()> {
+        self.content.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> StoreResult<BlobRef> {
+        let content = self.content.freeze();
+        let blob = BlobRef {
+            id: self.id,
+            len: content.len() as u64,
+            checksum: checksum(&content),
+        };
+        let written = self.clock.now();
+        self.extents
+            .lock()
+            .insert(self.id, Extent { content, written });
+        Ok(blob)
+    }
+}
+
+#[async_trait]
+impl Blobs for Memory {
+    async fn create(&self, _len_hint: Option<u64>) -> StoreResult<Box<dyn BlobWriter>> {
+        let mut id = [0; 16];
+        self.ids.fill(&mut id);
+        Ok(Box::new(Writer {
+            id: BlobId(id),
+            content: BytesMut::new(),
+            extents: self.extents.clone(),
+            clock: self.clock.clone(),
+        }))
+    }
+
+    async fn open(&self, blob: &BlobRef) -> StoreResult<Arc<dyn BlobReader>> {
+        let extents = self.extents.lock();
+        let Some(extent) = extents.get(&blob.id) else {
+            return Err(StoreError::NoBlob(blob.id.to_string()));
+        };
+        let content = extent.content.clone();
+        if content.len() as u64 != blob.len || checksum(&content) != blob.checksum {
+            return Err(StoreError::Corrupt(format!(
+                "extent {} is not the one that its reference names",
+                blob.id
+            )));
+        }
+        Ok(Arc::new(Reader(content)))
+    }
+
+    async fn delete(&self, id: BlobId) -> StoreResult<()> {
+        self.extents.lock().remove(&id);
+        Ok(())
+    }
+
+    async fn list(&self, after: Option<BlobId>, limit: usize) -> StoreResult<Vec<BlobInfo>> {
+        let extents = self.extents.lock();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let now = self.clock.now().ms();
+        let info = |(id, extent): (&BlobId, &Extent)| BlobInfo {
+            id: *id,
+            age_ms: now.saturating_sub(extent.written.ms()),
+            bytes: extent.content.len() as u64,
+        };
+        let range = extents.range((start, Bound::Unbounded));
+        Ok(range.take(limit).map(info).collect())
+    }
+}
