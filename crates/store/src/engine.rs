@@ -341,6 +341,16 @@ pub trait BlobWriter: Send {
     async fn finish(self: Box<Self>) -> StoreResult<BlobRef>;
 }
 
+/// What an acknowledgement of an embedded engine promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// It survives loss of power.
+    #[default]
+    Strict,
+    /// It survives the end of the process; a loss of power may take the last moments.
+    Relaxed,
+}
+
 /// The three together, as an embedded engine offers them.
 #[derive(Clone)]
 pub struct Engine {

@@ -12,8 +12,8 @@ mod error;
 pub mod memory;
 
 pub use engine::{
-    Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Guard,
-    Index, KEY_BYTES_MAX, Log, LogEntry, LogPage, PAYLOAD_BYTES_MAX, PartitionId, Position, Put,
-    Row, RowVersion, ScanRange, VALUE_BYTES_MAX, Want, prefix_end,
+    Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Durability, Engine,
+    Guard, Index, KEY_BYTES_MAX, Log, LogEntry, LogPage, PAYLOAD_BYTES_MAX, PartitionId, Position,
+    Put, Row, RowVersion, ScanRange, VALUE_BYTES_MAX, Want, prefix_end,
 };
 pub use error::{StoreError, StoreResult};
