@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests need: Debian packages (real clients, tools for the power-cut tests) and
+# a Python venv in .venv. Safe to run again; does nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
+need rclone rclone
+need s3cmd s3cmd
+need mkfs.ext4 e2fsprogs
+need python3 python3
+python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+if ((${#packages[@]})); then
+  sudo=""
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+stamp=.venv/.installed-$(cksum <tests/requirements.txt | cut -d' ' -f1)
+if [ ! -e "$stamp" ]; then
+  rm -rf .venv
+  python3 -m venv .venv
+  .venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
+  touch "$stamp"
+fi
+
+# cargo-nextest runs each test in a process of its own; `cargo test` serves where it is missing.
+command -v cargo-nextest >/dev/null 2>&1 || echo "cargo-nextest is not installed: cargo test will be used" >&2

@@ -1,0 +1,163 @@
+"""The command line, as a person and as a script use it."""
+
+import json
+import socket
+import subprocess
+import urllib.request
+
+import pytest
+
+from conftest import client_for
+from dhow import BIN, Dhow
+
+
+def run(*args, timeout=60):
+    return subprocess.run([str(BIN), *map(str, args)], capture_output=True, text=True,
+                          timeout=timeout)
+
+
+def test_help_teaches():
+    top = run("--help")
+    assert top.returncode == 0
+    for word in ("up", "serve", "account", "key", "doctor", "scrub", "bench"):
+        assert word in top.stdout
+        page = run(word, "--help")
+        assert page.returncode == 0 and len(page.stdout) > 200, word
+    assert run("--version").stdout.startswith("dhow ")
+    unknown = run("frobnicate")
+    assert unknown.returncode == 2 and "frobnicate" in unknown.stderr
+
+
+def test_ready_line_is_one_line_of_json(own_cloud):
+    own_cloud.start()
+    for key in ("endpoint", "region", "access_key", "secret_key", "admin"):
+        assert own_cloud.info[key]
+    own_cloud.process.send_signal(2)
+    rest, _ = own_cloud.process.communicate(timeout=30)
+    assert rest == b"", "nothing else goes to standard output"
+    assert own_cloud.process.returncode == 0
+    own_cloud.process = None
+
+
+def test_a_restart_keeps_data_and_keys(own_cloud):
+    own_cloud.start()
+    s3, first = client_for(own_cloud), own_cloud.info
+    s3.create_bucket(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="k", Body=b"kept")
+    assert own_cloud.stop() == 0
+    own_cloud.start()
+    assert own_cloud.info["secret_key"] == first["secret_key"]
+    assert client_for(own_cloud).get_object(Bucket="kept", Key="k")["Body"].read() == b"kept"
+
+
+def test_accounts_and_keys(own_cloud):
+    own_cloud.start()
+    account = own_cloud.cli_json("account", "create", "acme", "--json")
+    assert len(account["id"]) == 12 and account["id"].isdigit()
+    assert "acme" in own_cloud.cli("account", "list").stdout
+    assert any(a["name"] == "acme" for a in own_cloud.cli_json("account", "list", "--json"))
+    key = own_cloud.cli_json("key", "create", "--account", account["id"], "--json")
+    s3 = client_for(own_cloud, key["access_key"], key["secret_key"])
+    s3.create_bucket(Bucket="acme-data")
+    listed = own_cloud.cli_json("key", "list", "--account", account["id"], "--json")
+    assert [k["access_key"] for k in listed] == [key["access_key"]]
+    assert key["secret_key"] not in json.dumps(listed)
+    own_cloud.cli("key", "disable", key["access_key"])
+    with pytest.raises(Exception, match="InvalidAccessKeyId|does not exist"):
+        s3.list_buckets()
+    own_cloud.cli("key", "delete", key["access_key"])
+    own_cloud.stop()
+    own_cloud.start()
+    with pytest.raises(Exception, match="InvalidAccessKeyId|does not exist"):
+        client_for(own_cloud, key["access_key"], key["secret_key"]).list_buckets()
+
+
+def test_an_existing_pair_can_be_brought_along(own_cloud):
+    own_cloud.start()
+    account = own_cloud.cli_json("account", "create", "mover", "--json")
+    access, secret = "AKIAMOVERFROMAFAR001", "9d41aK2h/EXISTINGexistingEXISTING0000xyz"
+    own_cloud.cli("key", "create", "--account", account["id"], "--access-key", access,
+                  "--secret-key", secret)
+    client_for(own_cloud, access, secret).create_bucket(Bucket="moved-in")
+    again = own_cloud.cli("key", "create", "--account", account["id"], "--access-key", access,
+                          "--secret-key", secret, check=False)
+    assert again.returncode != 0 and access in again.stderr
+    weak = own_cloud.cli("key", "create", "--account", account["id"], "--access-key",
+                         "minioadmin", "--secret-key", "minioadmin", check=False)
+    assert weak.returncode != 0
+
+
+def test_doctor_and_scrub(own_cloud):
+    own_cloud.start()
+    s3 = client_for(own_cloud)
+    s3.create_bucket(Bucket="scrubbed")
+    for n in range(20):
+        s3.put_object(Bucket="scrubbed", Key=str(n), Body=bytes(n * 9000))
+    doctor = own_cloud.cli("doctor", check=False)
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    for word in ("clock", "disk", "port", "file"):
+        assert word in doctor.stdout.lower(), word
+    online = own_cloud.cli_json("scrub", "--json")
+    assert online["damaged"] == [] and online["bytes"] > 0
+    own_cloud.stop()
+    offline = own_cloud.cli_json("scrub", "--repair", "--json")
+    assert offline["damaged"] == []
+
+
+def test_errors_name_what_to_do(own_cloud, tmp_path):
+    nobody = run("account", "list", "--data", tmp_path / "nothing")
+    assert nobody.returncode != 0 and "dhow up" in nobody.stderr
+    own_cloud.start()
+    second = run("up", "--data", own_cloud.data, "--listen", "127.0.0.1:0")
+    assert second.returncode != 0 and "running" in second.stderr.lower()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        clash = run("up", "--data", tmp_path / "other", "--listen", f"127.0.0.1:{port}")
+        assert clash.returncode != 0 and str(port) in clash.stderr
+    config = tmp_path / "bad.toml"
+    config.write_text("lissten = '127.0.0.1:1'\n")
+    bad = run("serve", "--config", config)
+    assert bad.returncode != 0 and "lissten" in bad.stderr
+
+
+def test_serve_from_a_config_file(tmp_path):
+    defaults = run("config", "print-default")
+    assert defaults.returncode == 0 and "durability" in defaults.stdout
+    config = tmp_path / "dhow.toml"
+    config.write_text(defaults.stdout)
+    assert run("doctor", "--config", config).returncode in (0, 1)
+
+
+def test_relaxed_durability_is_named_in_the_log(tmp_path):
+    server = Dhow(tmp_path / "data", args=["--durability", "relaxed"])
+    server.start()
+    try:
+        assert "relaxed" in server.log_text()
+    finally:
+        server.stop()
+
+
+def test_json_logs(tmp_path):
+    server = Dhow(tmp_path / "data", args=["--log-format", "json"])
+    server.start()
+    server.stop()
+    lines = [line for line in server.log_text().splitlines() if line.strip()]
+    assert lines and all(json.loads(line) for line in lines)
+
+
+def test_bench_measures(own_cloud):
+    own_cloud.start()
+    done = own_cloud.cli("bench", "put", "--size", "4KiB", "--connections", "4", "--requests",
+                         "200", "--json")
+    report = json.loads(done.stdout)
+    text = json.dumps(report)
+    assert "p99" in text and "errors" in text
+
+
+def test_idle_memory_is_small(own_cloud):
+    own_cloud.start()
+    metrics = urllib.request.urlopen(own_cloud.info["metrics"] + "/metrics", timeout=5).read()
+    assert metrics
+    assert own_cloud.rss_kib() < 64 << 10

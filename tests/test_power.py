@@ -1,0 +1,135 @@
+"""Power cuts: FS_IOC_SHUTDOWN drops everything that was not synced from a real ext4 on a loop
+device. After the mount that follows, all that was acknowledged must be there.
+
+`DHOW_POWER_CUTS` sets the number of cuts (50 in CI). Needs root; fails where it is missing.
+"""
+
+import fcntl
+import os
+import random
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from dhow import Dhow
+from ledger import Ledger, worker
+
+CUTS = int(os.environ.get("DHOW_POWER_CUTS", "50"))
+FS_IOC_SHUTDOWN = 0x8004587D
+NO_LOG_FLUSH = 2  # not even the filesystem's own journal is written out
+
+
+class Disk:
+    """A file with an ext4 in it, mounted through a loop device."""
+
+    def __init__(self, folder, megabytes):
+        self.image, self.mount = folder / "disk.img", folder / "mnt"
+        self.mount.mkdir()
+        with open(self.image, "wb") as f:
+            f.truncate(megabytes << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", self.image], check=True)
+        self.attach()
+
+    def attach(self):
+        subprocess.run(["mount", "-o", "loop", self.image, self.mount], check=True)
+
+    def cut(self):
+        fd = os.open(self.mount, os.O_RDONLY)
+        fcntl.ioctl(fd, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        os.close(fd)
+
+    def detach(self):
+        subprocess.run(["umount", self.mount], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    disks = []
+
+    def make(megabytes):
+        disks.append(Disk(tmp_path, megabytes))
+        return disks[-1]
+
+    yield make
+    for d in disks:
+        subprocess.run(["umount", "-l", d.mount], check=False, capture_output=True)
+
+
+@pytest.mark.root
+def test_power_cuts_lose_nothing(tmp_path, disk):
+    seed = int(os.environ.get("DHOW_SEED", time.time_ns() % 2**32))
+    print(f"DHOW_SEED={seed}")
+    rng = random.Random(seed)
+    drive = disk(1500)
+    server = Dhow(drive.mount / "data")
+    server.log = tmp_path / "dhow.log"
+    server.start()
+    assert server.client().request("PUT", "/power")[0] == 200
+    ledger = Ledger("power")
+    for cut in range(CUTS):
+        stop, acked = threading.Event(), threading.Semaphore(0)
+        threads = [
+            threading.Thread(
+                target=worker,
+                args=(server, ledger, f"w{n}", rng.randrange(2**32), stop, acked, 15),
+            )
+            for n in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(rng.randrange(1, 80)):
+            assert acked.acquire(timeout=60), f"cut {cut}: no progress"
+        drive.cut()
+        server.kill()
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+        drive.detach()
+        drive.attach()
+        server.start()
+        everything = cut % 10 == 9 or cut == CUTS - 1
+        ledger.check(server.client(), rng, None if everything else 30)
+    ledger.check_listing(server.client())
+    print(f"{CUTS} power cuts, {ledger.acknowledged} acknowledged writes: none lost")
+    assert ledger.acknowledged > CUTS * 5
+    assert server.stop() == 0
+
+
+@pytest.mark.root
+def test_a_full_disk_refuses_writes_and_recovers(tmp_path, disk):
+    """Writes are refused with a clear error, reads and deletes go on, and once there is room again
+    writes are taken without a restart. Five times over."""
+    drive = disk(400)
+    server = Dhow(drive.mount / "data")
+    server.log = tmp_path / "dhow.log"
+    server.start()
+    client = server.client()
+    assert client.request("PUT", "/full")[0] == 200
+    small = {f"small-{n}": os.urandom(4096) for n in range(50)}
+    for key, body in small.items():
+        assert client.put("full", key, body)[0] == 200
+    for _ in range(5):
+        written = []
+        for n in range(400):
+            status, _, answer = client.put("full", f"big-{n}", os.urandom(4 << 20))
+            if status != 200:
+                assert status == 507, (status, answer)
+                assert b"<Code>" in answer and b"full" in answer.lower()
+                break
+            written.append(f"big-{n}")
+        else:
+            raise AssertionError("the disk never became full")
+        for key, body in small.items():
+            status, _, found = client.get("full", key)
+            assert (status, found) == (200, body)
+        for key in written:
+            status, _, answer = client.delete("full", key)
+            assert status == 204, (status, answer)
+        deadline = time.monotonic() + 30
+        while client.put("full", "after", os.urandom(1 << 20))[0] != 200:
+            assert time.monotonic() < deadline, "writes did not resume"
+            time.sleep(0.1)
+    assert server.stop() == 0

@@ -1,0 +1,252 @@
+//! The checks. Each returns findings as `path:line: what is wrong`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Longest file, in lines of code (neither blank nor comment, before the first test module).
+const FILE_LINES_MAX: usize = 600;
+/// Longest function, in lines.
+const FUNCTION_LINES_MAX: usize = 70;
+/// Longest line, in characters.
+const LINE_CHARS_MAX: usize = 100;
+
+/// Which crate may use which: lower layers only, siblings never. A new edge is a decision about
+/// the architecture, so it is written here first (and in ARCHITECTURE.md).
+const EDGES: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("digest", &["types"]),
+    ("store", &["types", "digest"]),
+    ("access", &["types"]),
+    ("objects", &["types", "digest", "access", "store"]),
+    ("cloud", &["types", "access", "store"]),
+    ("gateway", &["types", "digest", "access", "objects", "cloud"]),
+    ("bench", &["types", "access"]),
+    (
+        "dhow",
+        &["types", "digest", "access", "store", "objects", "cloud", "gateway", "bench"],
+    ),
+    ("xtask", &[]),
+];
+
+/// Files that may be longer, with the reason. A ratchet: it only ever gets shorter.
+const LONG_FILES: &[(&str, &str)] =
+    &[("crates/gateway/src/operations.rs", "the table of operations is one list")];
+
+/// The only modules that may hold `unsafe`.
+const UNSAFE_FILES: &[&str] = &["crates/digest/src/simd"];
+
+/// Runs every check on the project at `root`.
+pub fn check(root: &Path) -> Vec<String> {
+    let mut findings = Vec::new();
+    crate_edges(root, &mut findings);
+    for path in files(root, "rs") {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        if name.contains("xtask/src/tidy") {
+            continue; // names what it forbids
+        }
+        length(&name, &text, &mut findings);
+        functions(&name, &text, &mut findings);
+        leftovers(&name, &text, &mut findings);
+    }
+    for path in files(root, "md") {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        markdown(root, &path, &name, &text, &mut findings);
+    }
+    findings
+}
+
+fn files(root: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if path.is_dir() {
+                let skip = name.starts_with('.') || name == "target" || name == "dhow-data";
+                if !skip {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn crate_edges(root: &Path, findings: &mut Vec<String>) {
+    let ours: Vec<&str> = EDGES.iter().map(|(name, _)| *name).collect();
+    let mut folders: Vec<PathBuf> = fs::read_dir(root.join("crates"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    folders.push(root.join("xtask"));
+    folders.sort();
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().to_string();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+        let Some((_, allowed)) = EDGES.iter().find(|(n, _)| *n == name) else {
+            findings.push(format!("crates/{name}: not in the table of crate edges"));
+            continue;
+        };
+        let mut dev = false;
+        for line in manifest.lines() {
+            if line.starts_with('[') {
+                dev = line.starts_with("[dev-dependencies");
+            }
+            let used = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            let internal = ours.contains(&used) && line.contains("workspace");
+            if internal && !dev && !allowed.contains(&used) {
+                findings.push(format!("crates/{name}/Cargo.toml: may not use `{used}`"));
+            }
+        }
+        if !manifest.contains("[lints]\nworkspace = true") {
+            findings.push(format!("crates/{name}/Cargo.toml: does not inherit the lints"));
+        }
+    }
+}
+
+fn is_test_file(name: &str) -> bool {
+    ["/tests/", "tests.rs", "/examples/", "/benches/", "fuzz/", "/conformance"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+fn code_part(text: &str) -> Vec<(usize, &str)> {
+    let mut lines = Vec::new();
+    let mut previous = "";
+    for (n, line) in text.lines().enumerate() {
+        if previous.trim() == "#[cfg(test)]" && line.starts_with("mod ") && line.ends_with('{') {
+            break;
+        }
+        lines.push((n + 1, line));
+        previous = line;
+    }
+    lines
+}
+
+fn length(name: &str, text: &str, findings: &mut Vec<String>) {
+    if is_test_file(name) || LONG_FILES.iter().any(|(file, _)| *file == name) {
+        return;
+    }
+    let code = code_part(text)
+        .iter()
+        .map(|(_, line)| line.trim())
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .count();
+    if code > FILE_LINES_MAX {
+        findings.push(format!("{name}: {code} lines of code, {FILE_LINES_MAX} at most"));
+    }
+}
+
+fn functions(name: &str, text: &str, findings: &mut Vec<String>) {
+    if is_test_file(name) {
+        return;
+    }
+    let mut open: Option<(usize, usize)> = None; // (line, indentation)
+    for (n, line) in code_part(text) {
+        let indent = line.len() - line.trim_start().len();
+        let start = line.trim_start();
+        let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "async fn ", "pub async fn "]
+            .iter()
+            .chain(&["pub(crate) async fn ", "pub(super) fn ", "pub(super) async fn ", "const fn "])
+            .any(|head| start.starts_with(head));
+        match open {
+            None if is_fn && !line.trim_end().ends_with(['}', ';']) => open = Some((n, indent)),
+            Some((begun, at)) if indent == at && start.starts_with('}') => {
+                let lines = n - begun + 1;
+                if lines > FUNCTION_LINES_MAX {
+                    findings.push(format!(
+                        "{name}:{begun}: {lines} lines in one function, {FUNCTION_LINES_MAX} at most"
+                    ));
+                }
+                open = None;
+            }
+            // A signature without a body (in a trait) ends at its semicolon.
+            Some((_, at)) if indent == at && start.ends_with(';') => open = None,
+            _ => {}
+        }
+    }
+}
+
+fn leftovers(name: &str, text: &str, findings: &mut Vec<String>) {
+    let allow_unsafe = UNSAFE_FILES.iter().any(|file| name.starts_with(file));
+    for (n, line) in text.lines().enumerate() {
+        let n = n + 1;
+        for word in ["dbg!(", "todo!(", "unimplemented!(", "FIXME", "XXX", "#[ignore"] {
+            if line.contains(word) {
+                findings.push(format!("{name}:{n}: leftover `{word}`"));
+            }
+        }
+        let is_comment = line.trim_start().starts_with("//");
+        if !is_comment && line.contains("unsafe {") && !allow_unsafe {
+            findings.push(format!("{name}:{n}: `unsafe` outside the reviewed modules"));
+        }
+        let glob = line.trim_start().starts_with("use ") && line.contains("::*");
+        let prelude = line.contains("super::*") || line.contains("prelude::*");
+        if glob && !prelude {
+            findings.push(format!("{name}:{n}: a glob import hides where names come from"));
+        }
+        if line.chars().count() > LINE_CHARS_MAX && !line.contains("http") && !line.contains('"') {
+            findings.push(format!("{name}:{n}: longer than {LINE_CHARS_MAX} characters"));
+        }
+    }
+}
+
+fn markdown(root: &Path, path: &Path, name: &str, text: &str, findings: &mut Vec<String>) {
+    let mut fenced = false;
+    let mut titles = 0;
+    for (n, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if fenced {
+            continue;
+        }
+        titles += usize::from(line.starts_with("# "));
+        for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            let outside = target.is_empty() || target.contains("://") || target.contains(':');
+            let base = path.parent().unwrap_or(root);
+            if !outside && !base.join(target).exists() {
+                findings.push(format!("{name}:{}: dead link to {target}", n + 1));
+            }
+        }
+    }
+    if titles != 1 {
+        findings.push(format!("{name}: {titles} titles, one wanted"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_is_tidy() {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let findings = check(&root);
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    }
+
+    #[test]
+    fn what_is_untidy_is_found() {
+        let mut found = Vec::new();
+        let long = format!("fn f() {{\n{}}}\n", "    let _ = 1;\n".repeat(80));
+        functions("a.rs", &long, &mut found);
+        assert_eq!(found.len(), 1, "{found:?}");
+        length("a.rs", &"let x = 1;\n".repeat(601), &mut found);
+        assert_eq!(found.len(), 2, "{found:?}");
+        leftovers("a.rs", "dbg!(1);\nuse a::*;\nlet x = unsafe { y };\n", &mut found);
+        assert_eq!(found.len(), 5, "{found:?}");
+    }
+}
