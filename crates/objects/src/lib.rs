@@ -7,6 +7,7 @@
 mod error;
 
 pub use error::{DisplayVersion, Error, Result};
+pub use store::StoreError;
 
 use std::sync::Arc;
 

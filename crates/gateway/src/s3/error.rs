@@ -3,6 +3,9 @@
 
 use http::StatusCode;
 
+use super::{headers, xml::XmlWriter};
+use crate::body::ResponseBody;
+
 macro_rules! codes {
     ($($name:ident $status:literal $message:literal;)*) => {
         /// An S3 error code.
@@ -41,6 +44,7 @@ codes! {
     EntityTooSmall 400 "Your proposed upload is smaller than the minimum allowed size";
     ExpiredToken 400 "The provided token has expired.";
     IllegalLocationConstraintException 400 "The location constraint is incompatible for the region specific endpoint this request was sent to.";
+    InsufficientStorage 507 "The region's disk is full. Delete objects or add room, then try again.";
     IncompleteBody 400 "You did not provide the number of bytes specified by the Content-Length HTTP header.";
     InternalError 500 "We encountered an internal error. Please try again.";
     InvalidAccessKeyId 403 "The AWS Access Key Id you provided does not exist in our records.";
@@ -128,15 +132,70 @@ impl S3Error {
             .detail("ArgumentName", name)
             .detail("ArgumentValue", value)
     }
+    /// `NotImplemented` for an operation or a header, named to the client.
+    pub fn not_implemented(name: &str) -> Self {
+        Self::with(
+            ErrorCode::NotImplemented,
+            format!("{name} is not implemented here yet."),
+        )
+    }
     /// Adds an element to the XML.
     pub fn detail(mut self, element: &'static str, text: impl Into<String>) -> Self {
         self.details.push((element, text.into()));
         self
     }
+    /// Adds a header to the answer, unless its text cannot be one.
+    pub fn text_header(self, name: http::HeaderName, text: &str) -> Self {
+        match http::HeaderValue::from_bytes(text.as_bytes()) {
+            Ok(value) => self.header(name, value),
+            Err(_) => self,
+        }
+    }
     /// Adds a header to the answer.
     pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+}
+
+impl S3Error {
+    /// The answer: status, headers and the XML, which a 304 does not have. `resource` is the path
+    /// that was asked for.
+    pub fn into_response(
+        self,
+        resource: &str,
+        request_id: &str,
+        host_id: &str,
+    ) -> http::Response<ResponseBody> {
+        let body = if self.code == ErrorCode::NotModified {
+            ResponseBody::Empty
+        } else {
+            ResponseBody::full(self.xml(resource, request_id, host_id))
+        };
+        let mut answer = http::Response::new(body);
+        *answer.status_mut() = self.code.status();
+        if self.code != ErrorCode::NotModified {
+            headers::set_xml(answer.headers_mut());
+        }
+        for (name, value) in self.headers {
+            answer.headers_mut().insert(name, value);
+        }
+        answer
+    }
+
+    fn xml(&self, resource: &str, request_id: &str, host_id: &str) -> Vec<u8> {
+        let mut xml = XmlWriter::new(512);
+        let message = self.message.as_deref().unwrap_or(self.code.message());
+        xml.open("Error")
+            .element("Code", self.code.name())
+            .element("Message", message);
+        for (name, text) in &self.details {
+            xml.element(name, text);
+        }
+        xml.element("Resource", resource)
+            .element("RequestId", request_id)
+            .element("HostId", host_id);
+        xml.finish("Error")
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod call;
 mod error;
+pub mod headers;
+mod map_error;
 pub mod ops;
+pub mod xml;
 
 pub use call::{Query, S3Call, S3Result};
 pub use error::{ErrorCode, S3Error};

@@ -1,1 +1,36 @@
 //! One file per operation; each exposes `pub async fn handle(call: &mut S3Call<'_>) -> S3Result`.
+
+use super::{S3Call, S3Error, S3Result};
+
+/// Wires operations to their files. What stands under `hot` is polled in place; the others in a
+/// box, so that their size does not burden every request.
+macro_rules! handlers {
+    (hot { $($hot:ident => $hot_file:ident,)* } cold { $($cold:ident => $cold_file:ident,)* }) => {
+        $(mod $hot_file;)*
+        $(mod $cold_file;)*
+
+        /// Hands the call to its operation's handler.
+        pub(crate) async fn dispatch(call: &mut S3Call<'_>) -> S3Result {
+            match call.operation.name {
+                $(stringify!($hot) => $hot_file::handle(call).await,)*
+                $(stringify!($cold) => Box::pin($cold_file::handle(call)).await,)*
+                name => Err(S3Error::not_implemented(name)),
+            }
+        }
+
+        /// The names of all operations that have a handler.
+        #[cfg(test)]
+        pub(crate) const HANDLED: &[&str] =
+            &[$(stringify!($hot),)* $(stringify!($cold),)*];
+    };
+}
+
+handlers! {
+    hot {
+    }
+    cold {
+        GetBucketLocation => get_bucket_location,
+        HeadBucket => head_bucket,
+        ListBuckets => list_buckets,
+    }
+}

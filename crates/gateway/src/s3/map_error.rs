@@ -1,0 +1,169 @@
+//! The one place where a failure of `objects` becomes an S3 error code.
+
+use http::{HeaderValue, StatusCode, header};
+use objects::{DisplayVersion, Error, StoreError};
+
+use types::{BodyError, NameError};
+
+use super::{ErrorCode, S3Error, headers};
+
+impl From<Error> for S3Error {
+    fn from(error: Error) -> Self {
+        use ErrorCode as C;
+        let simple = match error {
+            Error::WrongPermit => C::AccessDenied,
+            Error::NoSuchBucket => C::NoSuchBucket,
+            Error::BucketBusy => C::OperationAborted,
+            Error::BucketNotEmpty => C::BucketNotEmpty,
+            Error::BucketOwnedByYou => C::BucketAlreadyOwnedByYou,
+            Error::BucketExists => C::BucketAlreadyExists,
+            Error::TooManyBuckets => C::TooManyBuckets,
+            Error::NoSuchVersion => C::NoSuchVersion,
+            Error::NoSuchUpload => C::NoSuchUpload,
+            Error::InvalidPart(_) => C::InvalidPart,
+            Error::InvalidPartOrder => C::InvalidPartOrder,
+            Error::NoSuchPartNumber => C::InvalidPartNumber,
+            Error::NoTags => C::NoSuchTagSet,
+            Error::Contention => C::SlowDown,
+            Error::NoSuchKey { delete_marker } => return no_such_key(delete_marker),
+            Error::DeleteMarker { modified, version } => {
+                return delete_marker(&modified.http_date(), &version);
+            }
+            Error::PartTooSmall {
+                number,
+                bytes,
+                etag,
+            } => {
+                return S3Error::new(C::EntityTooSmall)
+                    .detail("ProposedSize", bytes.to_string())
+                    .detail("MinSizeAllowed", types::limits::PART_BYTES_MIN.to_string())
+                    .detail("PartNumber", number.to_string())
+                    .detail("ETag", etag.to_string());
+            }
+            Error::TooLarge { bytes, max } => {
+                return S3Error::new(C::EntityTooLarge)
+                    .detail("ProposedSize", bytes.to_string())
+                    .detail("MaxSizeAllowed", max.to_string());
+            }
+            Error::PreconditionFailed(condition) => {
+                return S3Error::new(C::PreconditionFailed).detail("Condition", condition);
+            }
+            Error::NotModified {
+                etag,
+                modified,
+                version,
+            } => {
+                let mut answer = S3Error::new(C::NotModified)
+                    .text_header(header::ETAG, &etag.quoted())
+                    .text_header(header::LAST_MODIFIED, &modified.http_date());
+                if let Some(version) = version {
+                    answer = answer.text_header(headers::names::VERSION_ID, &version.to_string());
+                }
+                return answer;
+            }
+            Error::InvalidRange { size } => {
+                return S3Error::new(C::InvalidRange)
+                    .detail("ActualObjectSize", size.to_string())
+                    .text_header(header::CONTENT_RANGE, &format!("bytes */{size}"));
+            }
+            Error::BadDigest(what) => {
+                return S3Error::with(
+                    C::BadDigest,
+                    format!("The {what} you specified did not match what we received."),
+                );
+            }
+            Error::InvalidArgument(text) => return S3Error::with(C::InvalidArgument, text),
+            Error::InvalidRequest(text) => return S3Error::with(C::InvalidRequest, text),
+            Error::Name(error) => return error.into(),
+            Error::Body(error) => return error.into(),
+            Error::Store(error) => return error.into(),
+            Error::Record(what) => {
+                tracing::error!(%what, "a stored record is damaged");
+                C::InternalError
+            }
+            Error::Registry(cause) => {
+                tracing::error!(%cause, "the registry is not available");
+                C::ServiceUnavailable
+            }
+        };
+        simple.into()
+    }
+}
+
+fn no_such_key(marker: Option<DisplayVersion>) -> S3Error {
+    let error = S3Error::new(ErrorCode::NoSuchKey);
+    match marker {
+        None => error,
+        Some(version) => error
+            .header(
+                headers::names::DELETE_MARKER,
+                HeaderValue::from_static("true"),
+            )
+            .text_header(headers::names::VERSION_ID, &version.to_string()),
+    }
+}
+
+fn delete_marker(modified: &str, version: &DisplayVersion) -> S3Error {
+    S3Error::new(ErrorCode::MethodNotAllowed)
+        .detail("Method", "GET")
+        .detail("ResourceType", "DeleteMarker")
+        .header(
+            headers::names::DELETE_MARKER,
+            HeaderValue::from_static("true"),
+        )
+        .header(header::ALLOW, HeaderValue::from_static("DELETE"))
+        .text_header(header::LAST_MODIFIED, modified)
+        .text_header(headers::names::VERSION_ID, &version.to_string())
+}
+
+impl From<StoreError> for S3Error {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Busy | StoreError::Conflict { .. } => ErrorCode::SlowDown,
+            StoreError::Full(_) => ErrorCode::InsufficientStorage,
+            StoreError::Fenced(_) => ErrorCode::ServiceUnavailable,
+            StoreError::Corrupt(_)
+            | StoreError::NoBlob(_)
+            | StoreError::Invalid(_)
+            | StoreError::Io { .. } => ErrorCode::InternalError,
+        };
+        if code.status() >= StatusCode::INTERNAL_SERVER_ERROR && code != ErrorCode::SlowDown {
+            tracing::error!(%error, "the engine failed a request");
+        }
+        code.into()
+    }
+}
+
+impl From<NameError> for S3Error {
+    fn from(error: NameError) -> Self {
+        match error {
+            NameError::Bucket => ErrorCode::InvalidBucketName,
+            NameError::KeyTooLong => ErrorCode::KeyTooLongError,
+            NameError::KeyEmpty | NameError::KeyNotUtf8 => ErrorCode::InvalidURI,
+        }
+        .into()
+    }
+}
+
+impl From<BodyError> for S3Error {
+    fn from(error: BodyError) -> Self {
+        use ErrorCode as C;
+        match error {
+            BodyError::Incomplete { .. } | BodyError::Connection(_) => C::IncompleteBody.into(),
+            BodyError::TooLarge { max } => {
+                S3Error::new(C::EntityTooLarge).detail("MaxSizeAllowed", max.to_string())
+            }
+            BodyError::SignatureMismatch => C::SignatureDoesNotMatch.into(),
+            BodyError::Sha256Mismatch { client, computed } => {
+                S3Error::new(C::XAmzContentSHA256Mismatch)
+                    .detail("ClientComputedContentSHA256", client)
+                    .detail("S3ComputedContentSHA256", computed)
+            }
+            BodyError::Malformed(what) => S3Error::with(
+                C::InvalidRequest,
+                format!("The aws-chunked body is malformed: {what}"),
+            ),
+            BodyError::Timeout => C::RequestTimeout.into(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! ListBuckets: the caller's buckets in order of their names, with prefix and paging.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::s3::{ErrorCode, S3Call, S3Error, S3Result, xml::XmlWriter};
+
+/// Largest and default page, as S3 has it.
+const PAGE_MAX: usize = 10_000;
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let account = call.identity.account().ok_or(ErrorCode::AccessDenied)?;
+    let prefix = call.query.get("prefix").unwrap_or_default();
+    let limit = match call.query.get("max-buckets") {
+        None => PAGE_MAX,
+        Some(text) => match text.parse() {
+            Ok(n @ 1..=PAGE_MAX) => n,
+            _ => {
+                return Err(S3Error::argument(
+                    "max-buckets",
+                    text,
+                    "Argument max-buckets must be an integer between 1 and 10000",
+                ));
+            }
+        },
+    };
+    let after = call
+        .query
+        .get("continuation-token")
+        .map(after)
+        .transpose()?;
+    let region = call.query.get("bucket-region");
+    let here = region.is_none_or(|r| r == &*call.gateway.region);
+    let mut deeds = if here {
+        let deeds = &call.gateway.deeds;
+        deeds.list(account, prefix, after.as_deref(), limit + 1)
+    } else {
+        Vec::new()
+    };
+    let more = deeds.len() > limit;
+    deeds.truncate(limit);
+
+    let mut xml = XmlWriter::document("ListAllMyBucketsResult", 256 + deeds.len() * 192);
+    xml.open("Owner")
+        .element("ID", account)
+        .close("Owner")
+        .open("Buckets");
+    for deed in &deeds {
+        xml.open("Bucket")
+            .element("Name", &deed.name)
+            .element("CreationDate", &deed.created.iso8601())
+            .element("BucketRegion", &deed.home)
+            .close("Bucket");
+    }
+    xml.close("Buckets");
+    if let Some(last) = deeds.last().filter(|_| more) {
+        xml.element(
+            "ContinuationToken",
+            &URL_SAFE_NO_PAD.encode(last.name.as_bytes()),
+        );
+    }
+    if !prefix.is_empty() {
+        xml.element("Prefix", prefix);
+    }
+    Ok(call.xml(xml.finish("ListAllMyBucketsResult")))
+}
+
+/// The name that a continuation token stands for.
+fn after(token: &str) -> Result<String, S3Error> {
+    URL_SAFE_NO_PAD
+        .decode(token)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| {
+            S3Error::argument(
+                "continuation-token",
+                token,
+                "The continuation token provided is incorrect",
+            )
+        })
+}
