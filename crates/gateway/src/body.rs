@@ -9,6 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
+
+use crate::admission::{AccountPlace, Place};
 
 /// What reading one piece gives back: the stream itself, and the piece (`None` at the end).
 pub type NextPiece =
@@ -50,6 +53,7 @@ impl ResponseBody {
         Self::Stream(StreamBody {
             remaining: len,
             state: StreamState::Idle(stream),
+            held: None,
         })
     }
 
@@ -78,6 +82,17 @@ impl ResponseBody {
 pub struct StreamBody {
     remaining: u64,
     state: StreamState,
+    held: Option<Held>,
+}
+
+/// What an answer holds until its last byte has been sent.
+pub(crate) struct Held {
+    /// Counts the bytes.
+    pub(crate) sent: Counter,
+    /// Its place among the requests.
+    pub(crate) _place: Option<Place>,
+    /// Its place among the account's requests.
+    pub(crate) _account: Option<AccountPlace>,
 }
 
 enum StreamState {
@@ -88,6 +103,11 @@ enum StreamState {
 }
 
 impl StreamBody {
+    /// Keeps this until the stream is dropped.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
     /// Drives the reading of the next piece; afterwards the state is `Ready` unless pending.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -126,6 +146,9 @@ impl StreamBody {
             None => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
         };
         self.remaining -= piece.len() as u64;
+        if let Some(held) = &self.held {
+            held.sent.inc_by(piece.len() as u64);
+        }
         if self.remaining > 0 {
             // Begin the next piece now, so that it is read while this one is on its way out.
             self.state = StreamState::Idle(stream);

@@ -4,7 +4,21 @@
 //! Invariants: the gateway never touches `store`, never decides a permission itself (that is
 //! `access`), and holds no rule about objects (that is `objects`).
 
+pub mod admission;
 pub mod body;
+pub mod health;
+pub mod identify;
+pub mod limits;
+pub mod metrics;
 pub mod operations;
+mod pipeline;
+pub mod request_id;
+pub mod route;
 pub mod s3;
+pub mod serve;
 pub mod server;
+pub mod target;
+
+pub use limits::GatewayConfig;
+pub use serve::listen;
+pub use server::{Gateway, Parts};

@@ -14,6 +14,17 @@ pub enum Resource {
     Object,
 }
 
+impl Resource {
+    /// As in `<ResourceType>`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Service => "SERVICE",
+            Self::Bucket => "BUCKET",
+            Self::Object => "OBJECT",
+        }
+    }
+}
+
 /// Whether an operation works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -26,6 +37,8 @@ pub enum Status {
 /// One operation of the S3 API.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
+    /// Its place in [`OPERATIONS`].
+    pub id: usize,
     /// Its name in the S3 API reference.
     pub name: &'static str,
     /// HTTP method.
@@ -40,4 +53,248 @@ pub struct Operation {
     pub action: Option<(Action, Action)>,
     /// Whether it works.
     pub status: Status,
+}
+
+macro_rules! actions {
+    (-) => {
+        None
+    };
+    ($action:ident) => {
+        Some((Action::$action, Action::$action))
+    };
+    ($action:ident | $versioned:ident) => {
+        Some((Action::$action, Action::$versioned))
+    };
+}
+
+macro_rules! operations {
+    ($($name:ident $method:ident $resource:ident [$($query:literal),*] [$($header:literal),*]
+        $($action:tt)|+;)*) => {
+        /// Every operation of the S3 API on general purpose buckets, and the POST form upload.
+        pub static OPERATIONS: &[Operation] = &number([$(Operation {
+            id: 0,
+            name: stringify!($name),
+            method: stringify!($method),
+            resource: Resource::$resource,
+            query: &[$($query),*],
+            headers: &[$($header),*],
+            action: actions!($($action)|+),
+            status: status(actions!($($action)|+)),
+        },)*]);
+    };
+}
+
+const fn status(action: Option<(Action, Action)>) -> Status {
+    match action {
+        Some(_) => Status::Works,
+        None => Status::NotYet,
+    }
+}
+
+const fn number<const N: usize>(mut operations: [Operation; N]) -> [Operation; N] {
+    let mut id = 0;
+    while id < N {
+        operations[id].id = id;
+        id += 1;
+    }
+    operations
+}
+
+// Name, method, resource, query, headers, permission without and (after `|`) with `versionId`;
+// `-` is not there yet.
+operations! {
+    ListBuckets GET Service [] [] ListAllMyBuckets;
+    CreateBucket PUT Bucket [] [] CreateBucket;
+    HeadBucket HEAD Bucket [] [] ListBucket;
+    DeleteBucket DELETE Bucket [] [] DeleteBucket;
+    GetBucketLocation GET Bucket ["location"] [] GetBucketLocation;
+    GetBucketVersioning GET Bucket ["versioning"] [] GetBucketVersioning;
+    PutBucketVersioning PUT Bucket ["versioning"] [] PutBucketVersioning;
+    GetBucketTagging GET Bucket ["tagging"] [] GetBucketTagging;
+    PutBucketTagging PUT Bucket ["tagging"] [] PutBucketTagging;
+    DeleteBucketTagging DELETE Bucket ["tagging"] [] PutBucketTagging;
+    ListObjects GET Bucket [] [] ListBucket;
+    ListObjectsV2 GET Bucket ["list-type=2"] [] ListBucket;
+    ListObjectVersions GET Bucket ["versions"] [] ListBucketVersions;
+    ListMultipartUploads GET Bucket ["uploads"] [] ListBucketMultipartUploads;
+    DeleteObjects POST Bucket ["delete"] [] DeleteObject;
+    PostObject POST Bucket [] [] PutObject;
+    PutObject PUT Object [] [] PutObject;
+    GetObject GET Object [] [] GetObject | GetObjectVersion;
+    HeadObject HEAD Object [] [] GetObject | GetObjectVersion;
+    DeleteObject DELETE Object [] [] DeleteObject | DeleteObjectVersion;
+    CopyObject PUT Object [] ["x-amz-copy-source"] PutObject;
+    GetObjectAttributes GET Object ["attributes"] [] GetObjectAttributes | GetObjectVersionAttributes;
+    GetObjectTagging GET Object ["tagging"] [] GetObjectTagging | GetObjectVersionTagging;
+    PutObjectTagging PUT Object ["tagging"] [] PutObjectTagging | PutObjectVersionTagging;
+    DeleteObjectTagging DELETE Object ["tagging"] [] DeleteObjectTagging | DeleteObjectVersionTagging;
+    CreateMultipartUpload POST Object ["uploads"] [] PutObject;
+    UploadPart PUT Object ["partNumber", "uploadId"] [] PutObject;
+    UploadPartCopy PUT Object ["partNumber", "uploadId"] ["x-amz-copy-source"] PutObject;
+    CompleteMultipartUpload POST Object ["uploadId"] [] PutObject;
+    AbortMultipartUpload DELETE Object ["uploadId"] [] AbortMultipartUpload;
+    ListParts GET Object ["uploadId"] [] ListMultipartUploadParts;
+    GetBucketAcl GET Bucket ["acl"] [] -;
+    PutBucketAcl PUT Bucket ["acl"] [] -;
+    GetBucketPolicy GET Bucket ["policy"] [] -;
+    PutBucketPolicy PUT Bucket ["policy"] [] -;
+    DeleteBucketPolicy DELETE Bucket ["policy"] [] -;
+    GetBucketPolicyStatus GET Bucket ["policyStatus"] [] -;
+    GetPublicAccessBlock GET Bucket ["publicAccessBlock"] [] -;
+    PutPublicAccessBlock PUT Bucket ["publicAccessBlock"] [] -;
+    DeletePublicAccessBlock DELETE Bucket ["publicAccessBlock"] [] -;
+    GetBucketOwnershipControls GET Bucket ["ownershipControls"] [] -;
+    PutBucketOwnershipControls PUT Bucket ["ownershipControls"] [] -;
+    DeleteBucketOwnershipControls DELETE Bucket ["ownershipControls"] [] -;
+    GetBucketCors GET Bucket ["cors"] [] -;
+    PutBucketCors PUT Bucket ["cors"] [] -;
+    DeleteBucketCors DELETE Bucket ["cors"] [] -;
+    GetBucketEncryption GET Bucket ["encryption"] [] -;
+    PutBucketEncryption PUT Bucket ["encryption"] [] -;
+    DeleteBucketEncryption DELETE Bucket ["encryption"] [] -;
+    GetBucketLifecycleConfiguration GET Bucket ["lifecycle"] [] -;
+    PutBucketLifecycleConfiguration PUT Bucket ["lifecycle"] [] -;
+    DeleteBucketLifecycle DELETE Bucket ["lifecycle"] [] -;
+    GetBucketReplication GET Bucket ["replication"] [] -;
+    PutBucketReplication PUT Bucket ["replication"] [] -;
+    DeleteBucketReplication DELETE Bucket ["replication"] [] -;
+    GetBucketWebsite GET Bucket ["website"] [] -;
+    PutBucketWebsite PUT Bucket ["website"] [] -;
+    DeleteBucketWebsite DELETE Bucket ["website"] [] -;
+    GetBucketNotificationConfiguration GET Bucket ["notification"] [] -;
+    PutBucketNotificationConfiguration PUT Bucket ["notification"] [] -;
+    GetBucketLogging GET Bucket ["logging"] [] -;
+    PutBucketLogging PUT Bucket ["logging"] [] -;
+    GetBucketRequestPayment GET Bucket ["requestPayment"] [] -;
+    PutBucketRequestPayment PUT Bucket ["requestPayment"] [] -;
+    GetBucketAccelerateConfiguration GET Bucket ["accelerate"] [] -;
+    PutBucketAccelerateConfiguration PUT Bucket ["accelerate"] [] -;
+    GetBucketAbac GET Bucket ["abac"] [] -;
+    PutBucketAbac PUT Bucket ["abac"] [] -;
+    GetObjectLockConfiguration GET Bucket ["object-lock"] [] -;
+    PutObjectLockConfiguration PUT Bucket ["object-lock"] [] -;
+    GetBucketAnalyticsConfiguration GET Bucket ["analytics", "id"] [] -;
+    ListBucketAnalyticsConfigurations GET Bucket ["analytics"] [] -;
+    PutBucketAnalyticsConfiguration PUT Bucket ["analytics"] [] -;
+    DeleteBucketAnalyticsConfiguration DELETE Bucket ["analytics"] [] -;
+    GetBucketIntelligentTieringConfiguration GET Bucket ["intelligent-tiering", "id"] [] -;
+    ListBucketIntelligentTieringConfigurations GET Bucket ["intelligent-tiering"] [] -;
+    PutBucketIntelligentTieringConfiguration PUT Bucket ["intelligent-tiering"] [] -;
+    DeleteBucketIntelligentTieringConfiguration DELETE Bucket ["intelligent-tiering"] [] -;
+    GetBucketInventoryConfiguration GET Bucket ["inventory", "id"] [] -;
+    ListBucketInventoryConfigurations GET Bucket ["inventory"] [] -;
+    PutBucketInventoryConfiguration PUT Bucket ["inventory"] [] -;
+    DeleteBucketInventoryConfiguration DELETE Bucket ["inventory"] [] -;
+    GetBucketMetricsConfiguration GET Bucket ["metrics", "id"] [] -;
+    ListBucketMetricsConfigurations GET Bucket ["metrics"] [] -;
+    PutBucketMetricsConfiguration PUT Bucket ["metrics"] [] -;
+    DeleteBucketMetricsConfiguration DELETE Bucket ["metrics"] [] -;
+    CreateBucketMetadataTableConfiguration POST Bucket ["metadataTable"] [] -;
+    GetBucketMetadataTableConfiguration GET Bucket ["metadataTable"] [] -;
+    DeleteBucketMetadataTableConfiguration DELETE Bucket ["metadataTable"] [] -;
+    CreateBucketMetadataConfiguration POST Bucket ["metadataConfiguration"] [] -;
+    GetBucketMetadataConfiguration GET Bucket ["metadataConfiguration"] [] -;
+    DeleteBucketMetadataConfiguration DELETE Bucket ["metadataConfiguration"] [] -;
+    UpdateBucketMetadataInventoryTableConfiguration PUT Bucket ["metadataInventoryTable"] [] -;
+    UpdateBucketMetadataJournalTableConfiguration PUT Bucket ["metadataJournalTable"] [] -;
+    CreateSession GET Bucket ["session"] [] -;
+    GetObjectAcl GET Object ["acl"] [] -;
+    PutObjectAcl PUT Object ["acl"] [] -;
+    GetObjectLegalHold GET Object ["legal-hold"] [] -;
+    PutObjectLegalHold PUT Object ["legal-hold"] [] -;
+    GetObjectRetention GET Object ["retention"] [] -;
+    PutObjectRetention PUT Object ["retention"] [] -;
+    GetObjectTorrent GET Object ["torrent"] [] -;
+    RestoreObject POST Object ["restore"] [] -;
+    SelectObjectContent POST Object ["select"] [] -;
+    RenameObject PUT Object ["renameObject"] [] -;
+    UpdateObjectEncryption PUT Object ["encryption"] [] -;
+}
+
+impl Operation {
+    /// The permission that the operation needs.
+    pub fn action_for(&self, with_version: bool) -> Option<Action> {
+        self.action
+            .map(|(plain, versioned)| if with_version { versioned } else { plain })
+    }
+}
+
+/// docs/operations.md.
+pub fn document() -> String {
+    let mut text = String::from(
+        "# S3 operations\n\nWritten from the table in `crates/gateway/src/operations.rs`; do not \
+         edit. To write it anew: `UPDATE=1 cargo test -p gateway --lib operations`.\n\n\
+         An operation that does not work yet answers `501 NotImplemented` with its name, never a \
+         success.\n",
+    );
+    let works = OPERATIONS
+        .iter()
+        .filter(|o| o.status == Status::Works)
+        .count();
+    text.push_str(&format!(
+        "\n{works} of {} operations work.\n\n",
+        OPERATIONS.len()
+    ));
+    text.push_str("| operation | request | works | permission |\n|---|---|---|---|\n");
+    let mut sorted: Vec<_> = OPERATIONS.iter().collect();
+    sorted.sort_by_key(|o| (o.status == Status::NotYet, o.name));
+    for o in sorted {
+        let path = match o.resource {
+            Resource::Service => "/",
+            Resource::Bucket => "/bucket",
+            Resource::Object => "/bucket/key",
+        };
+        let query = match o.query {
+            [] => String::new(),
+            names => format!("?{}", names.join("&")),
+        };
+        let headers: String = o.headers.iter().map(|h| format!(" with `{h}`")).collect();
+        let permission = match o.action {
+            None => String::new(),
+            Some((plain, versioned)) if plain == versioned => format!("`s3:{plain:?}`"),
+            Some((plain, versioned)) => format!("`s3:{plain:?}` or `s3:{versioned:?}`"),
+        };
+        let works = if o.status == Status::Works {
+            "yes"
+        } else {
+            "not yet"
+        };
+        text.push_str(&format!(
+            "| {} | `{} {path}{query}`{headers} | {works} | {permission} |\n",
+            o.name, o.method
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_have_unique_names_and_requests() {
+        for (i, a) in OPERATIONS.iter().enumerate() {
+            assert_eq!(a.id, i);
+            for b in &OPERATIONS[i + 1..] {
+                assert_ne!(a.name, b.name);
+                let same = a.method == b.method
+                    && a.resource == b.resource
+                    && a.query == b.query
+                    && a.headers == b.headers;
+                assert!(!same, "{} and {}", a.name, b.name);
+            }
+        }
+    }
+
+    #[test]
+    fn operations_document_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap_or_default(),
+            document()
+        );
+    }
 }

@@ -1,15 +1,45 @@
-//! The front door itself: what it is wired to, and the pipeline that each request passes.
+//! The front door itself: what it is wired to.
 
 use std::sync::Arc;
 
 use access::{Action, Identity, Permit, SigningKeys};
+use http::HeaderValue;
 use objects::Objects;
+use prometheus_client::registry::Registry;
 use types::{BucketName, Clock, Deeds, Random, RegionId};
 
-use crate::s3::{ErrorCode, S3Error};
+use crate::{
+    admission::Admission,
+    limits::GatewayConfig,
+    metrics::Metrics,
+    request_id::RequestIds,
+    s3::{ErrorCode, S3Error},
+};
 
 /// All that a request can reach.
 pub struct Gateway {
+    /// Meaning of buckets and objects.
+    pub objects: Arc<Objects>,
+    /// The directory of buckets.
+    pub deeds: Arc<dyn Deeds>,
+    /// Verifies requests.
+    pub keys: Arc<dyn SigningKeys>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This region.
+    pub region: RegionId,
+    /// Names and limits.
+    pub config: GatewayConfig,
+    /// What is counted.
+    pub metrics: Metrics,
+    pub(crate) ids: RequestIds,
+    pub(crate) admission: Admission,
+    /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
+    pub(crate) host_id: HeaderValue,
+}
+
+/// What a [`Gateway`] is made of.
+pub struct Parts {
     /// Meaning of buckets and objects.
     pub objects: Arc<Objects>,
     /// The directory of buckets.
@@ -22,9 +52,30 @@ pub struct Gateway {
     pub random: Arc<dyn Random>,
     /// This region.
     pub region: RegionId,
+    /// Names and limits.
+    pub config: GatewayConfig,
 }
 
 impl Gateway {
+    /// Puts the front door together; its metrics join `registry`.
+    pub fn new(parts: Parts, registry: &mut Registry) -> Self {
+        let mut host = [0; 32];
+        parts.random.fill(&mut host);
+        Self {
+            ids: RequestIds::new(&*parts.random),
+            admission: Admission::new(&parts.config),
+            metrics: Metrics::new(registry),
+            host_id: HeaderValue::try_from(hex::encode(host))
+                .expect("hex digits are a header's value"),
+            objects: parts.objects,
+            deeds: parts.deeds,
+            keys: parts.keys,
+            clock: parts.clock,
+            region: parts.region,
+            config: parts.config,
+        }
+    }
+
     /// Asks `access` for a permit.
     pub fn permit(
         &self,

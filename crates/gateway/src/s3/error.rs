@@ -33,6 +33,7 @@ macro_rules! codes {
 
 codes! {
     AccessDenied 403 "Access Denied";
+    AccessForbidden 403 "CORSResponse: CORS is not enabled for this bucket.";
     AuthorizationHeaderMalformed 400 "The authorization header that you provided is not valid.";
     AuthorizationQueryParametersError 400 "Query-string authentication parameters are not valid.";
     BadDigest 400 "The Content-MD5 or checksum value that you specified did not match what the server received.";

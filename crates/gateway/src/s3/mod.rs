@@ -5,6 +5,7 @@ mod error;
 pub mod headers;
 mod map_error;
 pub mod ops;
+pub mod refuse;
 pub mod xml;
 
 pub use call::{Query, S3Call, S3Result};

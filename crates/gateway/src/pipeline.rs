@@ -1,0 +1,319 @@
+//! The one path that every request takes: limits -> parse -> identify -> permit -> act ->
+//! answer -> record.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use access::{Action, Identity, Permit};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use types::BucketDeed;
+
+use crate::{
+    admission::{AccountPlace, Place},
+    body::{Held, ResponseBody},
+    identify,
+    limits::{DRAIN_BYTES_MAX, HEAD_BYTES_MAX},
+    operations::{Operation, Resource, Status},
+    route::route,
+    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, ops, refuse},
+    server::Gateway,
+    target::{Target, parse_query},
+};
+
+/// What is known of a request for its record, also when it fails half way.
+#[derive(Default)]
+struct Trail {
+    operation: Option<&'static Operation>,
+    /// The caller is known, and what they address is not somebody else's.
+    known: bool,
+    account_place: Option<AccountPlace>,
+}
+
+impl Gateway {
+    /// Answers one request. Never fails: every failure is an answer, also a panic of a handler.
+    pub async fn respond(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let began = Instant::now();
+        let request_id = self.ids.next();
+        let (parts, incoming) = request.into_parts();
+        let head_only = parts.method == Method::HEAD;
+        let uri = parts.uri.clone();
+        let mut trail = Trail::default();
+        self.metrics.in_flight.inc();
+
+        let (place, result) = match self.admission.enter().await {
+            Ok(place) => {
+                let acting = self.act(parts, incoming, &request_id, &mut trail);
+                let result = AssertUnwindSafe(acting).catch_unwind().await;
+                (
+                    Some(place),
+                    result.unwrap_or_else(|_| Err(panicked(&request_id))),
+                )
+            }
+            Err(_) => (None, Err(slow_down())),
+        };
+        let code = result.as_ref().err().map(|error| error.code);
+        let mut answer = result.unwrap_or_else(|error| {
+            let host = self.host_id.to_str().unwrap_or_default();
+            error.into_response(uri.path(), &request_id, host)
+        });
+        if head_only {
+            empty_head(&mut answer);
+        }
+        self.record(&trail, code, answer.status(), began, &request_id);
+        self.hold(&mut answer, place, trail);
+        let headers = answer.headers_mut();
+        headers.insert(header::SERVER, HeaderValue::from_static("Dhow"));
+        headers.insert(headers::names::ID_2, self.host_id.clone());
+        if let Ok(id) = HeaderValue::try_from(request_id) {
+            headers.insert(headers::names::REQUEST_ID, id);
+        }
+        self.metrics.in_flight.dec();
+        answer
+    }
+
+    async fn act(
+        &self,
+        parts: http::request::Parts,
+        incoming: Incoming,
+        request_id: &str,
+        trail: &mut Trail,
+    ) -> S3Result {
+        let expects = parts.headers.contains_key(header::EXPECT);
+        let mut call = self.admit(parts, incoming, request_id, trail)?;
+        let result = ops::dispatch(&mut call).await;
+        if let Some(body) = call.body.take()
+            && !expects
+        {
+            drain(body).await;
+        }
+        result
+    }
+
+    /// Everything before the handler: who asks for what, and whether they may.
+    fn admit(
+        &self,
+        mut parts: http::request::Parts,
+        incoming: Incoming,
+        request_id: &str,
+        trail: &mut Trail,
+    ) -> Result<S3Call<'_>, S3Error> {
+        check_head(&parts.headers, parts.uri.path().len())?;
+        if parts.method == Method::OPTIONS {
+            return Err(ErrorCode::AccessForbidden.into());
+        }
+        let target = Target::parse(&parts.uri, &parts.headers, &self.config.domains)?;
+        let query = parse_query(parts.uri.query())?;
+        let identified = identify::identify(self, &parts, &query)?;
+        let identity = identified.identity().clone();
+        if let Some(account) = identity.account() {
+            trail.known = true;
+            trail.account_place = Some(
+                self.admission
+                    .enter_account(account)
+                    .map_err(|_| slow_down())?,
+            );
+        }
+        let operation = route(&parts.method, target.resource(), &query, &parts.headers)?;
+        trail.operation = Some(operation);
+        let deed = self.deed(operation, &target, &identity, &parts.headers, trail)?;
+        let permit = permit(operation, &identity, deed.as_ref(), query.has("versionId"))?;
+        refuse::check(&parts.headers)?;
+        let body = match parts.method {
+            Method::PUT | Method::POST => {
+                check_length(operation, &parts.headers)?;
+                Some(identified.into_body(self, &parts, incoming)?)
+            }
+            _ => None,
+        };
+        if let Some(length) = content_length(&parts.headers) {
+            self.metrics.received(operation).inc_by(length);
+        }
+        Ok(S3Call {
+            gateway: self,
+            operation,
+            identity,
+            permit,
+            deed,
+            bucket: target.bucket,
+            key: target.key,
+            query,
+            headers: std::mem::take(&mut parts.headers),
+            body,
+            request_id: request_id.to_owned(),
+        })
+    }
+
+    /// The deed of the bucket that is addressed, when it has its home here and is who the client
+    /// believes it to be.
+    fn deed(
+        &self,
+        operation: &Operation,
+        target: &Target,
+        identity: &Identity,
+        headers: &HeaderMap,
+        trail: &mut Trail,
+    ) -> Result<Option<Arc<BucketDeed>>, S3Error> {
+        let Some(name) = &target.bucket else {
+            return Ok(None);
+        };
+        if operation.name == "CreateBucket" {
+            return Ok(None);
+        }
+        let Some(deed) = self.deeds.get(name) else {
+            return Err(S3Error::new(ErrorCode::NoSuchBucket).detail("BucketName", &**name));
+        };
+        if identity.account() != Some(&deed.owner) {
+            trail.known = false;
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        let expected = headers.get(headers::names::EXPECTED_OWNER);
+        if expected.is_some_and(|owner| owner.as_bytes() != deed.owner.as_bytes()) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        if deed.home != self.region {
+            return Err(S3Error::new(ErrorCode::PermanentRedirect)
+                .detail("Bucket", &**name)
+                .detail("Region", &*deed.home)
+                .text_header(headers::names::BUCKET_REGION, &deed.home));
+        }
+        Ok(Some(deed))
+    }
+
+    fn record(
+        &self,
+        trail: &Trail,
+        code: Option<ErrorCode>,
+        status: StatusCode,
+        began: Instant,
+        request_id: &str,
+    ) {
+        let took = began.elapsed();
+        let code = code.map_or("", ErrorCode::name);
+        let operation = trail.operation.map_or("", |o| o.name);
+        match trail.operation {
+            Some(operation) if trail.known => self.metrics.answered(operation, status, took),
+            _ if trail.known => self.metrics.unrouted(code),
+            _ => self.metrics.stranger(code),
+        }
+        let (status, took_us) = (status.as_u16(), took.as_micros() as u64);
+        if status >= 500 && status != 501 && status != 503 {
+            tracing::error!(
+                request_id,
+                operation,
+                status,
+                code,
+                took_us,
+                "request failed"
+            );
+        } else {
+            tracing::debug!(request_id, operation, status, code, took_us, "request");
+        }
+    }
+
+    /// Counts what is sent, and keeps the places until an answer that streams has been sent.
+    fn hold(&self, answer: &mut Response<ResponseBody>, place: Option<Place>, trail: Trail) {
+        let Some(operation) = trail.operation else {
+            return;
+        };
+        let sent = self.metrics.sent(operation);
+        match answer.body_mut() {
+            ResponseBody::Stream(stream) => stream.hold(Held {
+                sent: sent.clone(),
+                _place: place,
+                _account: trail.account_place,
+            }),
+            ResponseBody::Full(Some(bytes)) => {
+                sent.inc_by(bytes.len() as u64);
+            }
+            ResponseBody::Full(None) | ResponseBody::Empty | ResponseBody::Head(_) => {}
+        }
+    }
+}
+
+fn slow_down() -> S3Error {
+    S3Error::new(ErrorCode::SlowDown).header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+fn panicked(request_id: &str) -> S3Error {
+    tracing::error!(request_id, "a handler panicked");
+    ErrorCode::InternalError.into()
+}
+
+fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
+    let bytes: usize = headers
+        .iter()
+        .map(|(n, v)| n.as_str().len() + v.len())
+        .sum();
+    if bytes + path_bytes > HEAD_BYTES_MAX {
+        return Err(S3Error::new(ErrorCode::RequestHeaderSectionTooLarge)
+            .detail("MaxSizeAllowed", HEAD_BYTES_MAX.to_string()));
+    }
+    Ok(())
+}
+
+fn permit(
+    operation: &Operation,
+    identity: &Identity,
+    deed: Option<&Arc<BucketDeed>>,
+    with_version: bool,
+) -> Result<Permit, S3Error> {
+    // Strangers do not learn which operations are there: they are refused first.
+    let action = match (operation.action_for(with_version), operation.resource) {
+        (Some(action), _) => action,
+        (None, Resource::Service) => Action::ListAllMyBuckets,
+        (None, Resource::Bucket | Resource::Object) => Action::ListBucket,
+    };
+    let permit = access::authorize(identity, action, deed)
+        .map_err(|_| S3Error::new(ErrorCode::AccessDenied))?;
+    match operation.status {
+        Status::Works => Ok(permit),
+        Status::NotYet => Err(S3Error::not_implemented(operation.name)),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// S3 wants to know beforehand how long an object or a part is.
+fn check_length(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Error> {
+    let known = headers.contains_key(header::CONTENT_LENGTH)
+        || headers.contains_key("x-amz-decoded-content-length");
+    if known || !matches!(operation.name, "PutObject" | "UploadPart") {
+        return Ok(());
+    }
+    Err(ErrorCode::MissingContentLength.into())
+}
+
+/// The answer to a HEAD: the length that a GET would have, no bytes.
+fn empty_head(answer: &mut Response<ResponseBody>) {
+    let body = std::mem::replace(answer.body_mut(), ResponseBody::Empty);
+    if answer.status().is_success() && !answer.headers().contains_key(header::CONTENT_LENGTH) {
+        let length = HeaderValue::from(body.len());
+        answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
+}
+
+/// Reads what is left of a small body that nobody wanted, so that the connection can go on and
+/// the client sees the answer instead of a broken pipe.
+async fn drain(mut body: Box<dyn types::Body>) {
+    if body.len_hint().is_none_or(|len| len > DRAIN_BYTES_MAX) {
+        return;
+    }
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(piece)) = body.next().await {
+            read += piece.len() as u64;
+            if read > DRAIN_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), reading).await;
+}

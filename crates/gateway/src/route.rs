@@ -1,0 +1,164 @@
+//! Which operation a request means: the longest match of method, resource, query and headers in
+//! the table of operations.
+
+use std::sync::LazyLock;
+
+use http::{HeaderMap, Method};
+
+use crate::{
+    operations::{OPERATIONS, Operation, Resource},
+    s3::{ErrorCode, Query, S3Error},
+};
+
+/// The operations of one method on one kind of resource, most specific first.
+struct Candidates([Vec<&'static Operation>; 15]);
+
+const METHODS: [&str; 5] = ["GET", "PUT", "HEAD", "DELETE", "POST"];
+
+fn slot(method: &str, resource: Resource) -> Option<usize> {
+    let method = METHODS.iter().position(|m| *m == method)?;
+    Some(resource as usize * METHODS.len() + method)
+}
+
+static CANDIDATES: LazyLock<Candidates> = LazyLock::new(|| {
+    let mut all = Candidates(Default::default());
+    for operation in OPERATIONS {
+        if let Some(slot) = slot(operation.method, operation.resource) {
+            all.0[slot].push(operation);
+        }
+    }
+    for list in &mut all.0 {
+        list.sort_by_key(|o| std::cmp::Reverse((o.query.len(), o.headers.len())));
+    }
+    all
+});
+
+/// Parameters that choose an operation. A request that carries one which its operation does not
+/// know must not be taken for the plain operation: `DELETE /bucket?acl` deletes no bucket.
+static SELECTORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names: Vec<_> = OPERATIONS
+        .iter()
+        .filter_map(|o| o.query.first().copied())
+        .chain(["uploadId"])
+        .filter(|q| !q.contains('='))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+});
+
+/// Finds the operation. No method of that kind is `MethodNotAllowed`.
+pub fn route(
+    method: &Method,
+    resource: Resource,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Result<&'static Operation, S3Error> {
+    let refuse = || {
+        S3Error::new(ErrorCode::MethodNotAllowed)
+            .detail("Method", method.as_str())
+            .detail("ResourceType", resource.name())
+    };
+    let slot = slot(method.as_str(), resource).ok_or_else(refuse)?;
+    let operation = CANDIDATES.0[slot]
+        .iter()
+        .find(|o| {
+            o.query.iter().all(|q| match q.split_once('=') {
+                Some((name, value)) => query.get(name) == Some(value),
+                None => query.has(q),
+            }) && o.headers.iter().all(|h| headers.contains_key(*h))
+        })
+        .ok_or_else(refuse)?;
+    for (name, _) in &query.0 {
+        let chosen = SELECTORS.binary_search(&name.as_str()).is_err()
+            || operation.query.contains(&name.as_str())
+            || (name == "partNumber" && matches!(operation.name, "GetObject" | "HeadObject"));
+        if !chosen {
+            return Err(refuse());
+        }
+    }
+    Ok(operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(method: &str, resource: Resource, query: &str, headers: &[&str]) -> String {
+        let pairs = query.split('&').filter(|p| !p.is_empty()).map(|p| {
+            let (n, v) = p.split_once('=').unwrap_or((p, ""));
+            (n.to_owned(), v.to_owned())
+        });
+        let query = Query(pairs.collect());
+        let mut map = HeaderMap::new();
+        for h in headers {
+            let name: http::HeaderName = h.parse().unwrap();
+            map.insert(name, http::HeaderValue::from_static("x"));
+        }
+        match route(&method.parse().unwrap(), resource, &query, &map) {
+            Ok(operation) => operation.name.to_owned(),
+            Err(error) => error.code.name().to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_longest_match_wins() {
+        use Resource::{Bucket, Object, Service};
+        for (method, resource, query, headers, expected) in [
+            ("GET", Service, "", &[][..], "ListBuckets"),
+            ("PUT", Service, "", &[], "MethodNotAllowed"),
+            ("GET", Bucket, "", &[], "ListObjects"),
+            ("GET", Bucket, "list-type=2&prefix=x", &[], "ListObjectsV2"),
+            ("GET", Bucket, "list-type=1", &[], "ListObjects"),
+            (
+                "GET",
+                Bucket,
+                "inventory",
+                &[],
+                "ListBucketInventoryConfigurations",
+            ),
+            (
+                "GET",
+                Bucket,
+                "inventory&id=1",
+                &[],
+                "GetBucketInventoryConfiguration",
+            ),
+            ("GET", Bucket, "id=1", &[], "ListObjects"),
+            ("DELETE", Bucket, "", &[], "DeleteBucket"),
+            ("DELETE", Bucket, "acl", &[], "MethodNotAllowed"),
+            ("POST", Bucket, "delete", &[], "DeleteObjects"),
+            ("POST", Bucket, "", &[], "PostObject"),
+            ("GET", Object, "x-id=GetObject", &[], "GetObject"),
+            ("GET", Object, "partNumber=1", &[], "GetObject"),
+            ("GET", Object, "versionId=1", &[], "GetObject"),
+            ("GET", Object, "uploadId=1", &[], "ListParts"),
+            ("PUT", Object, "", &["x-amz-copy-source"], "CopyObject"),
+            ("PUT", Object, "uploadId=1", &[], "MethodNotAllowed"),
+            ("PUT", Object, "uploadId=1&partNumber=2", &[], "UploadPart"),
+            (
+                "PUT",
+                Object,
+                "partNumber=2&uploadId=1",
+                &["x-amz-copy-source"],
+                "UploadPartCopy",
+            ),
+            ("PUT", Object, "acl", &[], "PutObjectAcl"),
+            ("DELETE", Object, "retention", &[], "MethodNotAllowed"),
+            ("PATCH", Object, "", &[], "MethodNotAllowed"),
+        ] {
+            let found = name(method, resource, query, headers);
+            assert_eq!(found, expected, "{method} {resource:?} {query}");
+        }
+    }
+
+    #[test]
+    fn every_operation_is_reached_by_its_own_request() {
+        for o in OPERATIONS {
+            assert_eq!(
+                name(o.method, o.resource, &o.query.join("&"), o.headers),
+                o.name
+            );
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a request addresses: bucket and key, path-style or virtual-host, decoded exactly once.
+
+use http::{HeaderMap, Uri, header, uri::Authority};
+use types::{BucketName, ObjectKey};
+
+use crate::{
+    operations::Resource,
+    s3::{ErrorCode, Query, S3Error},
+};
+
+/// Bucket and key that a request names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The bucket, unless the service itself is addressed.
+    pub bucket: Option<BucketName>,
+    /// The key, unless a bucket is addressed.
+    pub key: Option<ObjectKey>,
+}
+
+impl Target {
+    /// The kind of what is addressed.
+    pub fn resource(&self) -> Resource {
+        match (&self.bucket, &self.key) {
+            (None, _) => Resource::Service,
+            (Some(_), None) => Resource::Bucket,
+            (Some(_), Some(_)) => Resource::Object,
+        }
+    }
+
+    /// Reads path and `Host`. `domains` are the names under which `bucket.domain` is a bucket.
+    pub fn parse(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Result<Self, S3Error> {
+        let path = uri.path();
+        let path = path.strip_prefix('/').unwrap_or(path);
+        if let Some(bucket) = bucket_of_host(uri, headers, domains) {
+            return Ok(Self {
+                bucket: Some(BucketName::new(&bucket)?),
+                key: key(path)?,
+            });
+        }
+        if path.is_empty() {
+            return Ok(Self {
+                bucket: None,
+                key: None,
+            });
+        }
+        let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
+        Ok(Self {
+            bucket: Some(BucketName::new(&decode(bucket, false)?)?),
+            key: key(rest)?,
+        })
+    }
+}
+
+fn key(raw: &str) -> Result<Option<ObjectKey>, S3Error> {
+    if raw.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(ObjectKey::new(&decode(raw, false)?)?))
+}
+
+/// The bucket in front of one of our domains, in lower case as host names are.
+fn bucket_of_host(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Option<String> {
+    let host = match uri.authority().map(Authority::host) {
+        Some(host) => host,
+        None => {
+            let host = headers.get(header::HOST)?.to_str().ok()?;
+            host.rsplit_once(':')
+                .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+                .map_or(host, |(name, _)| name)
+        }
+    };
+    domains.iter().find_map(|domain| {
+        let split = host.len().checked_sub(domain.len())?;
+        let (front, back) = (host.get(..split)?, host.get(split..)?);
+        let bucket = front.strip_suffix('.')?;
+        (!bucket.is_empty() && back.eq_ignore_ascii_case(domain))
+            .then(|| bucket.to_ascii_lowercase())
+    })
+}
+
+/// Decodes percent-encoding once. Broken encoding and bytes that are not UTF-8 are `InvalidURI`.
+fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<'_, str>, S3Error> {
+    let bytes = raw.as_bytes();
+    let coded = |b: &u8| *b == b'%' || (plus_is_space && *b == b'+');
+    let Some(first) = bytes.iter().position(coded) else {
+        return Ok(raw.into());
+    };
+    let invalid = || S3Error::new(ErrorCode::InvalidURI);
+    let mut out = Vec::with_capacity(bytes.len());
+    out.extend_from_slice(&bytes[..first]);
+    let mut rest = &bytes[first..];
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match byte {
+            b'%' => {
+                let digit = |i: usize| char::from(*tail.get(i)?).to_digit(16);
+                let (high, low) = digit(0).zip(digit(1)).ok_or_else(invalid)?;
+                out.push((high << 4 | low) as u8);
+                rest = &tail[2..];
+            }
+            b'+' if plus_is_space => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8(out)
+        .map(Into::into)
+        .map_err(|_| invalid())
+}
+
+/// Most parameters of a query.
+const PARAMETERS_MAX: usize = 128;
+
+/// Decodes a query string.
+pub fn parse_query(raw: Option<&str>) -> Result<Query, S3Error> {
+    let Some(raw) = raw.filter(|raw| !raw.is_empty()) else {
+        return Ok(Query::default());
+    };
+    let mut pairs = Vec::new();
+    for pair in raw.split('&').filter(|p| !p.is_empty()) {
+        if pairs.len() == PARAMETERS_MAX {
+            return Err(ErrorCode::InvalidURI.into());
+        }
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        pairs.push((
+            decode(name, true)?.into_owned(),
+            decode(value, true)?.into_owned(),
+        ));
+    }
+    Ok(Query(pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn parse(path: &str, host: &str) -> Result<(String, String), &'static str> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+        let domains = ["localhost".to_owned(), "s3.example.com".to_owned()];
+        let target = Target::parse(&path.parse().unwrap(), &headers, &domains);
+        let target = target.map_err(|e| e.code.name())?;
+        let text = |t: Option<&str>| t.unwrap_or("-").to_owned();
+        Ok((text(target.bucket.as_deref()), text(target.key.as_deref())))
+    }
+
+    #[test]
+    fn both_styles_name_the_same() {
+        for (path, host, bucket, key) in [
+            ("/", "127.0.0.1:9000", "-", "-"),
+            ("/", "localhost:9000", "-", "-"),
+            ("/bkt", "127.0.0.1:9000", "bkt", "-"),
+            ("/bkt/", "127.0.0.1:9000", "bkt", "-"),
+            ("/bkt/a/b", "localhost", "bkt", "a/b"),
+            ("/a/b", "bkt.localhost:9000", "bkt", "a/b"),
+            ("/", "bkt.S3.Example.com", "bkt", "-"),
+            ("/k", "a.b.c.s3.example.com", "a.b.c", "k"),
+            ("/bkt/k", "other.example.com", "bkt", "k"),
+            ("/bkt/k", "[::1]:9000", "bkt", "k"),
+        ] {
+            assert_eq!(
+                parse(path, host),
+                Ok((bucket.into(), key.into())),
+                "{path} {host}"
+            );
+        }
+    }
+
+    #[test]
+    fn s10_keys_are_decoded_once_and_kept() {
+        for (path, key) in [
+            ("/bkt/%2e%2e/%2e%2e/etc/passwd", "../../etc/passwd"),
+            ("/bkt/../x", "../x"),
+            ("/bkt//a", "/a"),
+            ("/bkt/a//b/", "a//b/"),
+            ("/bkt/%252e", "%2e"),
+            ("/bkt/a+b", "a+b"),
+            ("/bkt/%00", "\0"),
+            ("/bkt/%c3%bc", "ü"),
+        ] {
+            assert_eq!(parse(path, "h").unwrap().1, key, "{path}");
+        }
+        for (path, code) in [
+            ("/bkt/%c0%af", "InvalidURI"),
+            ("/bkt/%zz", "InvalidURI"),
+            ("/bkt/%4", "InvalidURI"),
+            ("//key", "InvalidBucketName"),
+            ("/..%2f/key", "InvalidBucketName"),
+            ("/Upper/key", "InvalidBucketName"),
+        ] {
+            assert_eq!(parse(path, "h"), Err(code), "{path}");
+        }
+        let long = format!("/bkt/{}", "k".repeat(1025));
+        assert_eq!(parse(&long, "h"), Err("KeyTooLongError"));
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let query = parse_query(Some("a=1&b&c=x%20y+z&&d=%3D")).unwrap();
+        assert_eq!(query.get("a"), Some("1"));
+        assert_eq!(query.get("b"), Some(""));
+        assert_eq!(query.get("c"), Some("x y z"));
+        assert_eq!(query.get("d"), Some("="));
+        assert!(parse_query(Some("a=%ff")).is_err());
+        assert!(parse_query(Some(&"a&".repeat(129))).is_err());
+    }
+}
