@@ -5,8 +5,10 @@
 //! Invariants: no HTTP, no XML, no dialect; every public operation takes a [`access::Permit`].
 
 mod error;
+mod listing;
 
 pub use error::{DisplayVersion, Error, Result};
+pub use listing::{ListRequest, continuation_token, read_continuation_token};
 pub use store::StoreError;
 
 use std::sync::Arc;

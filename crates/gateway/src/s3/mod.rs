@@ -3,6 +3,7 @@
 mod call;
 mod error;
 pub mod headers;
+mod listing;
 mod map_error;
 pub mod ops;
 pub mod refuse;

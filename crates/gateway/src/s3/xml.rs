@@ -76,6 +76,13 @@ impl XmlWriter {
         let _ = write!(self.out, "{value}");
         self.close(name)
     }
+    /// Text that needs no escaping because of its type: numbers, booleans, ids, ETags.
+    pub fn plain(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        use std::io::Write;
+        // Writing into a Vec cannot fail.
+        let _ = write!(self.out, "{value}");
+        self
+    }
     /// Bytes as they are: markup, or text that is known to need no escaping.
     pub fn raw(&mut self, markup: &str) -> &mut Self {
         self.out.extend_from_slice(markup.as_bytes());
