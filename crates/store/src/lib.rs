@@ -9,6 +9,7 @@
 
 mod engine;
 mod error;
+pub mod extents;
 pub mod memory;
 
 pub use engine::{
