@@ -249,6 +249,22 @@ fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
         return Err(S3Error::new(ErrorCode::RequestHeaderSectionTooLarge)
             .detail("MaxSizeAllowed", HEAD_BYTES_MAX.to_string()));
     }
+    // Two lengths are how requests are smuggled past a proxy that believes the other one. Where
+    // Transfer-Encoding comes first the parser has dropped Content-Length already, so it is only
+    // let through where S3 takes it: aws-chunked bodies, which tell their length otherwise.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let error = if headers.contains_key(header::CONTENT_LENGTH) {
+            S3Error::with(
+                ErrorCode::InvalidRequest,
+                "Content-Length and Transfer-Encoding exclude each other.",
+            )
+        } else if headers.contains_key("x-amz-decoded-content-length") {
+            return Ok(());
+        } else {
+            ErrorCode::MissingContentLength.into()
+        };
+        return Err(error.header(header::CONNECTION, HeaderValue::from_static("close")));
+    }
     Ok(())
 }
 
