@@ -6,7 +6,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use access::{Action, Identity, Permit};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use types::BucketDeed;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     operations::{Operation, Resource, Status},
     route::route,
     s3::{ErrorCode, S3Call, S3Error, S3Result, headers, ops, refuse},
+    serve::Unread,
     server::Gateway,
     target::{Target, parse_query},
 };
@@ -37,6 +38,7 @@ impl Gateway {
         let request_id = self.ids.next();
         let (parts, incoming) = request.into_parts();
         let head_only = parts.method == Method::HEAD;
+        let has_body = !incoming.is_end_stream();
         let uri = parts.uri.clone();
         let mut trail = Trail::default();
         self.metrics.in_flight.inc();
@@ -59,6 +61,9 @@ impl Gateway {
         });
         if head_only {
             empty_head(&mut answer);
+        }
+        if code.is_some() && has_body {
+            answer.extensions_mut().insert(Unread);
         }
         self.record(&trail, code, answer.status(), began, &request_id);
         self.hold(&mut answer, place, trail);

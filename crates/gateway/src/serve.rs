@@ -6,7 +6,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -78,11 +81,20 @@ impl Gateway {
                 tracing::debug!(%error, "a connection broke before its first request");
                 continue;
             }
-            let io = TokioIo::new(Stalling::new(stream, self.config.write_idle));
+            let unread = Arc::new(AtomicBool::new(false));
+            let stream = Stalling::new(stream, self.config.write_idle, Arc::clone(&unread));
+            let io = TokioIo::new(stream);
             let gateway = Arc::clone(&self);
             let service = service_fn(move |request| {
                 let gateway = Arc::clone(&gateway);
-                async move { Ok::<_, Infallible>(gateway.respond(request).await) }
+                let unread = Arc::clone(&unread);
+                async move {
+                    let answer = gateway.respond(request).await;
+                    if answer.extensions().get::<Unread>().is_some() {
+                        unread.store(true, Ordering::Relaxed);
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
             });
             let connection = graceful.watch(http.serve_connection(io, service));
             let gateway = Arc::clone(&self);
@@ -121,21 +133,61 @@ async fn accept_failed(error: &io::Error) {
     }
 }
 
-/// A connection that breaks off when the peer takes nothing for too long.
+/// Marks an answer whose request had a body that was not read to its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unread;
+
+/// How long, and for how many bytes, a closed connection goes on reading what the peer still
+/// sends: closing at once resets the connection, and the peer may lose the answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// A connection that breaks off when the peer takes nothing for too long, and that lets the peer
+/// read a refusal of what it is still sending.
 struct Stalling {
     stream: TcpStream,
     idle: Duration,
     /// Runs only while a write waits, so that a fast peer costs nothing.
     waiting: Option<Pin<Box<Sleep>>>,
+    unread: Arc<AtomicBool>,
+    lingering: Option<Lingering>,
+}
+
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
+    scratch: Vec<u8>,
 }
 
 impl Stalling {
-    fn new(stream: TcpStream, idle: Duration) -> Self {
+    fn new(stream: TcpStream, idle: Duration, unread: Arc<AtomicBool>) -> Self {
         Self {
             stream,
             idle,
             waiting: None,
+            unread,
+            lingering: None,
         }
+    }
+
+    /// Reads and forgets until the peer closes, or has had its time.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lingering = self.lingering.get_or_insert_with(|| Lingering {
+            until: Box::pin(tokio::time::sleep(LINGER)),
+            bytes: 0,
+            scratch: vec![0; 16 << 10],
+        });
+        while lingering.bytes < LINGER_BYTES_MAX {
+            if lingering.until.as_mut().poll(cx).is_ready() {
+                break;
+            }
+            let mut buffer = ReadBuf::new(&mut lingering.scratch);
+            match std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => lingering.bytes += buffer.filled().len(),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     fn watch<T>(
@@ -196,6 +248,12 @@ impl AsyncWrite for Stalling {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.lingering.is_none() {
+            std::task::ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        if self.unread.load(Ordering::Relaxed) {
+            std::task::ready!(self.linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -214,3 +214,15 @@ async fn closing_ends_idle_connections() {
     assert!(TcpStream::connect(address).is_err());
     drop(idle);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let door = Door::open(GatewayConfig::default()).await;
+    let mut bytes =
+        b"PUT /no-such-bucket/k HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n".to_vec();
+    bytes.resize(bytes.len() + 900_000, b'x');
+    for _ in 0..20 {
+        let (answer, _) = raw(door.address, bytes.clone(), Duration::from_secs(5)).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+}

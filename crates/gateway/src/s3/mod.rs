@@ -7,6 +7,7 @@ mod listing;
 mod map_error;
 pub mod ops;
 pub mod refuse;
+pub mod tagging;
 pub mod xml;
 
 pub use call::{Query, S3Call, S3Result};
