@@ -7,6 +7,7 @@ use access::{Action, Identity, Permit};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
+use tracing::Instrument;
 use types::BucketDeed;
 
 use crate::{
@@ -40,12 +41,22 @@ impl Gateway {
         let head_only = parts.method == Method::HEAD;
         let has_body = !incoming.is_end_stream();
         let uri = parts.uri.clone();
+        // Costs a branch unless somebody listens at this level, such as an exporter of traces.
+        let span = tracing::debug_span!(
+            "request",
+            request_id,
+            method = parts.method.as_str(),
+            path = parts.uri.path(),
+            operation = tracing::field::Empty,
+            status = tracing::field::Empty,
+        );
         let mut trail = Trail::default();
         self.metrics.in_flight.inc();
 
         let (place, result) = match self.admission.enter().await {
             Ok(place) => {
                 let acting = self.act(parts, incoming, &request_id, &mut trail);
+                let acting = acting.instrument(span.clone());
                 let result = AssertUnwindSafe(acting).catch_unwind().await;
                 (
                     Some(place),
@@ -65,6 +76,8 @@ impl Gateway {
         if code.is_some() && has_body {
             answer.extensions_mut().insert(Unread);
         }
+        span.record("operation", trail.operation.map_or("", |o| o.name));
+        span.record("status", answer.status().as_u16());
         self.record(&trail, code, answer.status(), began, &request_id);
         self.hold(&mut answer, place, trail);
         let headers = answer.headers_mut();

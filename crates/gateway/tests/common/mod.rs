@@ -140,6 +140,17 @@ impl Door {
         }
     }
 
+    /// A bucket that belongs to an account, without any request.
+    #[allow(dead_code)]
+    pub async fn grant_bucket(&self, name: &str, account: &str) {
+        let name = BucketName::new(name).unwrap();
+        let deeds = &self.gateway.deeds;
+        deeds
+            .create(name, AccountId::new(account), RegionId::new(REGION))
+            .await
+            .unwrap();
+    }
+
     /// Asks the door to close and waits until it has drained.
     #[allow(dead_code)]
     pub async fn close(mut self) {

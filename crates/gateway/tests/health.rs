@@ -1,0 +1,69 @@
+//! The listener for probes and scrapers.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use gateway::health::{Health, serve};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn probes_and_metrics_are_answered_and_nothing_else() {
+    let ready = Arc::new(AtomicBool::new(true));
+    let mut registry = Registry::default();
+    gateway::metrics::Metrics::new(&mut registry);
+    let asked = ready.clone();
+    let health = Arc::new(Health {
+        registry: Mutex::new(registry),
+        ready: Box::new(move || {
+            asked
+                .load(Ordering::SeqCst)
+                .then_some(())
+                .ok_or_else(|| "fenced".to_owned())
+        }),
+    });
+    let listener = gateway::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(serve(health, listener, async {
+        let _ = stopped.await;
+    }));
+    assert!(
+        get(address, "/-/health/live")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        get(address, "/-/health/ready")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    ready.store(false, Ordering::SeqCst);
+    let answer = get(address, "/-/health/ready").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("fenced"),
+        "{answer}"
+    );
+    let answer = get(address, "/metrics").await;
+    assert!(answer.contains("dhow_s3_requests_total"), "{answer}");
+    for path in ["/", "/debug/pprof", "/metrics/x", "/bucket/key"] {
+        assert!(
+            get(address, path).await.starts_with("HTTP/1.1 404"),
+            "{path}"
+        );
+    }
+    drop(stop);
+    serving.await.unwrap();
+}

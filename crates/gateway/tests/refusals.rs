@@ -1,0 +1,89 @@
+//! Every operation of the table refuses whoever may not ask: the requests are made from the table
+//! itself, so an operation that is added is tested without anybody thinking of it.
+
+mod common;
+
+use bytes::Bytes;
+use common::Door;
+use gateway::{
+    GatewayConfig,
+    operations::{OPERATIONS, Operation, Resource},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, client::conn::http1};
+use hyper_util::rt::TokioIo;
+
+/// Sends one request on a connection of its own; status and body.
+async fn send(door: &Door, request: Request<Full<Bytes>>) -> (u16, String) {
+    let stream = tokio::net::TcpStream::connect(door.address).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    connection.abort();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+/// The request of an operation on Alice's bucket, unsigned.
+fn request(door: &Door, operation: &Operation) -> http::request::Builder {
+    let path = match operation.resource {
+        Resource::Service => "/",
+        Resource::Bucket if operation.name == "CreateBucket" => "/new-bucket",
+        Resource::Bucket => "/alice-bucket",
+        Resource::Object => "/alice-bucket/key",
+    };
+    let query: Vec<_> = operation
+        .query
+        .iter()
+        .map(|q| match *q {
+            "partNumber" => "partNumber=1".to_owned(),
+            "uploadId" => format!("uploadId={}", "0".repeat(32)),
+            "id" => "id=x".to_owned(),
+            flag => flag.to_owned(),
+        })
+        .collect();
+    let mut builder = Request::builder()
+        .method(operation.method)
+        .uri(format!("{path}?{}", query.join("&")))
+        .header("host", door.address.to_string());
+    for header in operation.headers {
+        builder = builder.header(*header, "/alice-bucket/source");
+    }
+    builder
+}
+
+fn body_of(operation: &Operation) -> Full<Bytes> {
+    match operation.method {
+        "PUT" | "POST" => Full::new(Bytes::from_static(b"<Anything/>")),
+        _ => Full::new(Bytes::new()),
+    }
+}
+
+async fn assert_refused(door: &Door, operation: &Operation, who: &str, sent: (u16, String)) {
+    let (status, body) = sent;
+    let refused = matches!(status, 400 | 401 | 403);
+    assert!(refused, "{} by {who}: {status} {body}", operation.name);
+    assert!(
+        !body.contains("<Code>NotImplemented"),
+        "{} by {who}",
+        operation.name
+    );
+    let new = types::BucketName::new("new-bucket").unwrap();
+    assert!(
+        door.gateway.deeds.get(&new).is_none(),
+        "{} by {who}",
+        operation.name
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s02_every_operation_refuses_anonymous_callers() {
+    let door = Door::open(GatewayConfig::default()).await;
+    door.grant_bucket("alice-bucket", "000000000001").await;
+    for operation in OPERATIONS {
+        let request = request(&door, operation).body(body_of(operation)).unwrap();
+        let sent = send(&door, request).await;
+        assert_refused(&door, operation, "nobody", sent).await;
+    }
+}
