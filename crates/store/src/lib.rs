@@ -7,6 +7,7 @@
 //!
 //! Invariant: nothing here knows what a bucket or an object is.
 
+pub mod conformance;
 mod engine;
 mod error;
 pub mod extents;

@@ -1,0 +1,62 @@
+//! Every engine and every wrapper passes the conformance suite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store::{
+    Durability, Engine,
+    conformance::Subject,
+    extents::{Extents, ExtentsConfig},
+    memory::Memory,
+};
+
+struct InMemory;
+
+#[async_trait]
+impl Subject for InMemory {
+    async fn open(&self) -> Engine {
+        Memory::engine()
+    }
+    async fn reopen(&self, _engine: Engine) -> Option<Engine> {
+        None
+    }
+}
+
+store::conformance_suite!(memory, InMemory);
+
+/// Extents on disk beside rows in memory; both stay when the extents are opened again.
+struct OnDisk {
+    dir: tempfile::TempDir,
+    durability: Durability,
+}
+
+impl OnDisk {
+    fn new(durability: Durability) -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            durability,
+        }
+    }
+
+    fn extents(&self) -> Arc<Extents> {
+        let mut config = ExtentsConfig::new(self.dir.path().join("extents"));
+        config.durability = self.durability;
+        Extents::open(config).unwrap()
+    }
+}
+
+#[async_trait]
+impl Subject for OnDisk {
+    async fn open(&self) -> Engine {
+        let mut engine = Memory::engine();
+        engine.blobs = self.extents();
+        engine
+    }
+    async fn reopen(&self, mut engine: Engine) -> Option<Engine> {
+        engine.blobs = self.extents();
+        Some(engine)
+    }
+}
+
+store::conformance_suite!(extents_strict, OnDisk::new(Durability::Strict));
+store::conformance_suite!(extents_relaxed, OnDisk::new(Durability::Relaxed));
