@@ -11,6 +11,7 @@ pub mod conformance;
 mod engine;
 mod error;
 pub mod extents;
+pub mod faults;
 pub mod memory;
 
 pub use engine::{

@@ -7,6 +7,7 @@ use store::{
     Durability, Engine,
     conformance::Subject,
     extents::{Extents, ExtentsConfig},
+    faults::{Script, faulty},
     memory::Memory,
 };
 
@@ -23,6 +24,21 @@ impl Subject for InMemory {
 }
 
 store::conformance_suite!(memory, InMemory);
+
+/// The fault wrappers without faults.
+struct PassedThrough;
+
+#[async_trait]
+impl Subject for PassedThrough {
+    async fn open(&self) -> Engine {
+        faulty(Memory::engine(), &Script::new())
+    }
+    async fn reopen(&self, _engine: Engine) -> Option<Engine> {
+        None
+    }
+}
+
+store::conformance_suite!(faults, PassedThrough);
 
 /// Extents on disk beside rows in memory; both stay when the extents are opened again.
 struct OnDisk {
