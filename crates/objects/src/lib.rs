@@ -5,9 +5,12 @@
 //! Invariants: no HTTP, no XML, no dialect; every public operation takes a [`access::Permit`].
 
 mod error;
+mod records;
+mod rows;
 mod listing;
 
 pub use error::{DisplayVersion, Error, Result};
+pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};
 pub use listing::{ListRequest, continuation_token, read_continuation_token};
 pub use store::StoreError;
 

@@ -1,0 +1,67 @@
+//! The configuration of a bucket.
+
+use super::codec::{Reader, Writer};
+use crate::Result;
+
+const VERSION: u8 = 1;
+
+/// Whether a bucket keeps older versions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Versioning {
+    /// Never turned on.
+    #[default]
+    Off,
+    /// Every write makes a version.
+    Enabled,
+    /// Writes replace the null version; others stay.
+    Suspended,
+}
+
+/// Whether a bucket takes writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum BucketState {
+    /// It does.
+    #[default]
+    Active,
+    /// It is looked through for objects, to be deleted if there are none.
+    Deleting,
+}
+
+/// A bucket's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BucketRecord {
+    pub state: BucketState,
+    pub versioning: Versioning,
+    pub tags: Vec<(String, String)>,
+}
+
+impl BucketRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(VERSION);
+        out.u8(self.state as u8)
+            .u8(self.versioning as u8)
+            .pairs(&self.tags);
+        out.finish()
+    }
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut r = Reader::new(bytes, VERSION, "a bucket's configuration")?;
+        let state = match r.u8()? {
+            0 => BucketState::Active,
+            1 => BucketState::Deleting,
+            _ => return Err(r.damaged()),
+        };
+        let versioning = match r.u8()? {
+            0 => Versioning::Off,
+            1 => Versioning::Enabled,
+            2 => Versioning::Suspended,
+            _ => return Err(r.damaged()),
+        };
+        let tags = r.pairs()?;
+        r.end()?;
+        Ok(Self {
+            state,
+            versioning,
+            tags,
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! What rows hold: explicit, versioned bytes, written and read here alone.
+//!
+//! Every record begins with the version of its layout. Reading never panics; bytes that cannot
+//! be read, or of a version that is not known, are `Error::Record`.
+
+mod bucket;
+mod codec;
+mod log;
+mod object;
+mod upload;
+
+pub use bucket::Versioning;
+pub(crate) use bucket::{BucketRecord, BucketState};
+pub use log::{Change, ChangeKind};
+pub use object::{ContentHeaders, ObjectAttributes};
+pub(crate) use object::{ManifestPart, ObjectBody, ObjectRecord, RecordView};
+pub(crate) use object::{decode_manifest, encode_manifest};
+pub(crate) use upload::{PartRecord, UploadRecord};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! A version of an object, or a delete marker.
+
+use store::BlobRef;
+use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, Timestamp, VersionId};
+
+use super::codec::{Reader, Writer};
+use crate::{DisplayVersion, Result};
+
+const OBJECT_VERSION: u8 = 1;
+const MANIFEST_VERSION: u8 = 1;
+
+const FLAG_NULL: u8 = 1;
+const FLAG_DELETE_MARKER: u8 = 2;
+
+/// Headers that are kept with the content and come back with it, each as it was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the header of the same name
+pub struct ContentHeaders {
+    pub content_type: Option<String>,
+    pub cache_control: Option<String>,
+    pub content_disposition: Option<String>,
+    pub content_encoding: Option<String>,
+    pub content_language: Option<String>,
+    pub expires: Option<String>,
+}
+
+impl ContentHeaders {
+    fn all(&self) -> [&Option<String>; 6] {
+        [
+            &self.content_type,
+            &self.cache_control,
+            &self.content_disposition,
+            &self.content_encoding,
+            &self.content_language,
+            &self.expires,
+        ]
+    }
+    fn write(&self, out: &mut Writer) {
+        let all = self.all();
+        let present = all
+            .iter()
+            .enumerate()
+            .map(|(i, h)| u8::from(h.is_some()) << i);
+        out.u8(present.sum());
+        for text in all.into_iter().flatten() {
+            out.text(text);
+        }
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let present = r.u8()?;
+        let mut next = |bit: u8| (present & 1 << bit != 0).then(|| r.text()).transpose();
+        Ok(Self {
+            content_type: next(0)?,
+            cache_control: next(1)?,
+            content_disposition: next(2)?,
+            content_encoding: next(3)?,
+            content_language: next(4)?,
+            expires: next(5)?,
+        })
+    }
+}
+
+/// What a client says of an object beside its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectAttributes {
+    /// Headers of the content.
+    pub headers: ContentHeaders,
+    /// User metadata: names in lower case without `x-amz-meta-`, values as given.
+    pub metadata: Vec<(String, String)>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+}
+
+impl ObjectAttributes {
+    pub(super) fn write(&self, out: &mut Writer) {
+        self.headers.write(out);
+        out.pairs(&self.metadata).pairs(&self.tags);
+    }
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            headers: ContentHeaders::read(r)?,
+            metadata: r.pairs()?,
+            tags: r.pairs()?,
+        })
+    }
+}
+
+/// Where the bytes lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ObjectBody {
+    /// There are none: a delete marker.
+    None,
+    /// In the row's payload.
+    Inline,
+    /// One after the other in these extents.
+    Extents(Vec<BlobRef>),
+    /// In the extents of this many parts, which the manifest in the row's payload lists.
+    Parts(u16),
+}
+
+/// A version of an object, or a delete marker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObjectRecord {
+    pub version: VersionId,
+    /// Displayed as `null`.
+    pub null: bool,
+    pub delete_marker: bool,
+    pub modified: Timestamp,
+    pub size: u64,
+    pub etag: ETag,
+    pub checksum: Option<ChecksumValue>,
+    pub body: ObjectBody,
+    pub attributes: ObjectAttributes,
+}
+
+impl ObjectRecord {
+    /// As clients name it.
+    pub(crate) fn display(&self) -> DisplayVersion {
+        if self.null {
+            DisplayVersion::Null
+        } else {
+            DisplayVersion::Id(self.version)
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(OBJECT_VERSION);
+        let null = if self.null { FLAG_NULL } else { 0 };
+        let marker = if self.delete_marker {
+            FLAG_DELETE_MARKER
+        } else {
+            0
+        };
+        out.u8(null | marker).raw(self.version.bytes());
+        out.u64(self.modified.ms()).u64(self.size);
+        out.raw(&self.etag.md5)
+            .u16(self.etag.parts)
+            .checksum(self.checksum.as_ref());
+        match &self.body {
+            ObjectBody::None => out.u8(0),
+            ObjectBody::Inline => out.u8(1),
+            ObjectBody::Extents(extents) => out.u8(2).extents(extents),
+            ObjectBody::Parts(parts) => out.u8(3).u16(*parts),
+        };
+        self.attributes.write(&mut out);
+        out.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let (mut r, view, checksum) = head(bytes)?;
+        let body = match r.u8()? {
+            0 => ObjectBody::None,
+            1 => ObjectBody::Inline,
+            2 => ObjectBody::Extents(r.extents()?),
+            3 => ObjectBody::Parts(r.u16()?),
+            _ => return Err(r.damaged()),
+        };
+        let attributes = ObjectAttributes::read(&mut r)?;
+        r.end()?;
+        Ok(Self {
+            version: view.version,
+            null: view.null,
+            delete_marker: view.delete_marker,
+            modified: view.modified,
+            size: view.size,
+            etag: view.etag,
+            checksum,
+            body,
+            attributes,
+        })
+    }
+}
+
+/// What listings show of a record, read without the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecordView {
+    pub version: VersionId,
+    pub null: bool,
+    pub delete_marker: bool,
+    pub modified: Timestamp,
+    pub size: u64,
+    pub etag: ETag,
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+}
+
+impl RecordView {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        Ok(head(bytes)?.1)
+    }
+}
+
+fn head(bytes: &[u8]) -> Result<(Reader<'_>, RecordView, Option<ChecksumValue>)> {
+    let mut r = Reader::new(bytes, OBJECT_VERSION, "an object")?;
+    let flags = r.u8()?;
+    if flags & !(FLAG_NULL | FLAG_DELETE_MARKER) != 0 {
+        return Err(r.damaged());
+    }
+    let mut view = RecordView {
+        null: flags & FLAG_NULL != 0,
+        delete_marker: flags & FLAG_DELETE_MARKER != 0,
+        version: VersionId::from_bytes(r.sixteen()?),
+        modified: r.time()?,
+        size: r.u64()?,
+        etag: ETag {
+            md5: r.sixteen()?,
+            parts: r.u16()?,
+        },
+        checksum: None,
+    };
+    let checksum = r.checksum()?;
+    view.checksum = checksum.map(|c| (c.algorithm(), c.kind()));
+    Ok((r, view, checksum))
+}
+
+/// A part of an object that was put together from parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ManifestPart {
+    pub number: u16,
+    pub size: u64,
+    pub md5: [u8; 16],
+    pub checksum: Option<ChecksumValue>,
+    pub extents: Vec<BlobRef>,
+}
+
+/// The payload of an object of parts. At one extent a part, 10,000 parts stay below 1 MiB.
+pub(crate) fn encode_manifest(parts: &[ManifestPart]) -> Vec<u8> {
+    let mut out = Writer::new(MANIFEST_VERSION);
+    out.count(parts.len());
+    for part in parts {
+        out.u16(part.number).u64(part.size).raw(&part.md5);
+        out.checksum(part.checksum.as_ref()).extents(&part.extents);
+    }
+    out.finish()
+}
+
+/// Reads such a payload.
+pub(crate) fn decode_manifest(bytes: &[u8]) -> Result<Vec<ManifestPart>> {
+    let mut r = Reader::new(bytes, MANIFEST_VERSION, "a manifest of parts")?;
+    let parts = (0..r.count(31)?)
+        .map(|_| {
+            Ok(ManifestPart {
+                number: r.u16()?,
+                size: r.u64()?,
+                md5: r.sixteen()?,
+                checksum: r.checksum()?,
+                extents: r.extents()?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    r.end()?;
+    Ok(parts)
+}

@@ -1,0 +1,87 @@
+//! Multipart uploads under way and their parts.
+
+use store::BlobRef;
+use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, Timestamp};
+
+use super::{
+    ObjectAttributes,
+    codec::{Reader, Writer, algorithm_number},
+};
+use crate::Result;
+
+const UPLOAD_VERSION: u8 = 1;
+const PART_VERSION: u8 = 1;
+
+/// An upload under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UploadRecord {
+    pub initiated: Timestamp,
+    pub attributes: ObjectAttributes,
+    pub algorithm: ChecksumAlgorithm,
+    pub kind: ChecksumKind,
+    /// Whether the client chose the checksum.
+    pub chosen: bool,
+}
+
+impl UploadRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(UPLOAD_VERSION);
+        out.u64(self.initiated.ms())
+            .u8(algorithm_number(self.algorithm));
+        out.u8(u8::from(self.kind == ChecksumKind::Composite))
+            .u8(u8::from(self.chosen));
+        self.attributes.write(&mut out);
+        out.finish()
+    }
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut r = Reader::new(bytes, UPLOAD_VERSION, "an upload")?;
+        let initiated = r.time()?;
+        let algorithm = r.algorithm()?;
+        let kind = match r.u8()? {
+            0 => ChecksumKind::FullObject,
+            1 => ChecksumKind::Composite,
+            _ => return Err(r.damaged()),
+        };
+        let chosen = r.u8()? != 0;
+        let attributes = ObjectAttributes::read(&mut r)?;
+        r.end()?;
+        Ok(Self {
+            initiated,
+            attributes,
+            algorithm,
+            kind,
+            chosen,
+        })
+    }
+}
+
+/// A part of an upload under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartRecord {
+    pub modified: Timestamp,
+    pub size: u64,
+    pub md5: [u8; 16],
+    pub checksum: Option<ChecksumValue>,
+    pub extents: Vec<BlobRef>,
+}
+
+impl PartRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(PART_VERSION);
+        out.u64(self.modified.ms()).u64(self.size).raw(&self.md5);
+        out.checksum(self.checksum.as_ref()).extents(&self.extents);
+        out.finish()
+    }
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut r = Reader::new(bytes, PART_VERSION, "a part")?;
+        let part = Self {
+            modified: r.time()?,
+            size: r.u64()?,
+            md5: r.sixteen()?,
+            checksum: r.checksum()?,
+            extents: r.extents()?,
+        };
+        r.end()?;
+        Ok(part)
+    }
+}
