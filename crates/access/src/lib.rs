@@ -5,6 +5,9 @@
 
 mod keys;
 mod permit;
+pub mod sign;
+pub mod signature;
 
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{Action, Identity, Permit, Refusal, SystemReason, authorize, authorize_system};
+pub use signature::{AuthType, PayloadMode, SignatureError};

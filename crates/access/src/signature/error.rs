@@ -1,0 +1,87 @@
+//! Why a signature is refused; each variant is one error code of S3.
+
+/// What a client needs to find its own mistake; nothing of it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mismatch {
+    /// The access key that was named.
+    pub access_key: String,
+    /// What we would have signed.
+    pub string_to_sign: String,
+    /// What the client sent.
+    pub signature: String,
+    /// The request as we understood it; empty for POST forms and chunks.
+    pub canonical_request: String,
+}
+
+/// Why a signature is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// `InvalidArgument`: header and query both carry a signature.
+    #[error("more than one kind of authentication")]
+    BothPresent,
+    /// `InvalidRequest`: signature version 2.
+    #[error("signature version 2 is not supported")]
+    Version2,
+    /// `InvalidArgument`: a scheme that S3 does not know.
+    #[error("unsupported authorization type")]
+    UnknownScheme,
+    /// `NotImplemented`: a scheme that S3 knows and we do not have yet.
+    #[error("{0} is not implemented")]
+    NotImplemented(&'static str),
+    /// `InvalidArgument`: a value of `x-amz-content-sha256` that S3 does not know.
+    #[error("x-amz-content-sha256 is not valid")]
+    PayloadMode(String),
+    /// `InvalidRequest`: a header that must be there.
+    #[error("missing header {0}")]
+    MissingHeader(&'static str),
+    /// `AuthorizationHeaderMalformed`.
+    #[error("the authorization header is malformed: {0}")]
+    HeaderMalformed(&'static str),
+    /// `AuthorizationQueryParametersError`.
+    #[error("the query's authentication is malformed: {0}")]
+    QueryMalformed(&'static str),
+    /// `AuthorizationHeaderMalformed` or `AuthorizationQueryParametersError` with `<Region>`.
+    #[error("the region '{got}' is wrong; expecting '{expected}'")]
+    WrongRegion {
+        /// The region that the client signed for.
+        got: String,
+        /// Ours.
+        expected: String,
+        /// Whether the signature came in the query.
+        query: bool,
+    },
+    /// `AccessDenied`: neither `x-amz-date` nor `Date` tells when the request was signed.
+    #[error("no valid date")]
+    NoDate,
+    /// `RequestTimeTooSkewed`.
+    #[error("the request's time is too far from ours")]
+    Skewed {
+        /// The request's time (`YYYYMMDDTHHMMSSZ`).
+        request: String,
+        /// Ours, ISO 8601.
+        server: String,
+    },
+    /// `AccessDenied`: a presigned URL or a policy has run out.
+    #[error("request has expired")]
+    Expired {
+        /// When, ISO 8601.
+        at: String,
+        /// Our time, ISO 8601.
+        server: String,
+    },
+    /// `AccessDenied`: a presigned URL of the future.
+    #[error("request is not valid yet")]
+    NotYetValid,
+    /// `AccessDenied` with `HeadersNotSigned`.
+    #[error("there were headers present in the request which were not signed: {0}")]
+    HeadersNotSigned(String),
+    /// `InvalidToken`: there are no session tokens yet.
+    #[error("session tokens are not known")]
+    Token,
+    /// `InvalidAccessKeyId`.
+    #[error("unknown access key")]
+    UnknownKey(String),
+    /// `SignatureDoesNotMatch`.
+    #[error("the signature does not match")]
+    Mismatch(Box<Mismatch>),
+}

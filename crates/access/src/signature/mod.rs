@@ -1,0 +1,23 @@
+//! Signature version 4, written once ("Authenticating Requests (AWS Signature Version 4)").
+//!
+//! [`AuthType`] is decided once, before routing; [`verify`] checks header and presigned
+//! signatures; [`ChunkVerifier`] checks the chunks of a streaming body; [`sign`](crate::sign) is
+//! the client's side of the same canonical form.
+
+mod auth_type;
+pub mod canonical;
+mod chunk;
+mod error;
+mod hash;
+mod parse;
+mod payload;
+mod verify;
+
+pub use auth_type::AuthType;
+pub use chunk::{ChunkVerifier, SIGNATURE_HEX};
+pub use error::{Mismatch, SignatureError};
+pub use hash::{EMPTY_SHA256, hmac, sha256_hex, signing_key};
+pub use parse::{Credential, Presigned, SignedHeader};
+pub use payload::PayloadMode;
+pub(crate) use verify::string_to_sign;
+pub use verify::{Facts, RegionNames, Request, Verified, verify, verify_text};

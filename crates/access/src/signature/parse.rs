@@ -1,0 +1,242 @@
+//! Reading what a signed request says of its signature.
+
+use std::borrow::Cow;
+
+use types::limits::PRESIGN_S_MAX;
+
+use super::SignatureError as E;
+
+/// Longest `Authorization` header that is read.
+const HEADER_BYTES_MAX: usize = 8192;
+
+/// `key/day/region/service/aws4_request`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credential<'a> {
+    /// The access key.
+    pub access_key: &'a str,
+    /// `YYYYMMDD`.
+    pub day: &'a str,
+    /// The region that was signed for.
+    pub region: &'a str,
+    /// `s3`.
+    pub service: &'a str,
+    /// All behind the access key.
+    pub scope: &'a str,
+}
+
+impl<'a> Credential<'a> {
+    /// Reads it; the text says what is wrong.
+    pub fn parse(text: &'a str) -> Result<Self, &'static str> {
+        const SHAPE: &str = "the Credential is mal-formed; expecting \
+            \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
+        // An access key may hold slashes, so the scope is read from its end.
+        let mut from_end = text.rsplitn(5, '/');
+        let mut next = || from_end.next().ok_or(SHAPE);
+        let (end, service, region, day, access_key) = (next()?, next()?, next()?, next()?, next()?);
+        if access_key.is_empty() || region.is_empty() {
+            return Err(SHAPE);
+        }
+        if end != "aws4_request" {
+            return Err("incorrect terminal. This endpoint belongs to \"aws4_request\".");
+        }
+        if service != "s3" {
+            return Err("incorrect service. This endpoint belongs to \"s3\".");
+        }
+        if day.len() != 8 || !day.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(
+                "incorrect date format. This date in the credential must be in the \
+                format \"yyyyMMdd\".",
+            );
+        }
+        Ok(Self {
+            access_key,
+            day,
+            region,
+            service,
+            scope: &text[access_key.len() + 1..],
+        })
+    }
+}
+
+/// The `Authorization` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedHeader<'a> {
+    /// Who, when, where.
+    pub credential: Credential<'a>,
+    /// `a;b;c`, in lower case.
+    pub signed_headers: &'a str,
+    /// 64 hex digits.
+    pub signature: &'a str,
+}
+
+impl<'a> SignedHeader<'a> {
+    /// Reads the header's value; the parts may come in any order.
+    pub fn parse(value: &'a str) -> Result<Self, E> {
+        let rest = value
+            .strip_prefix("AWS4-HMAC-SHA256")
+            .filter(|_| value.len() <= HEADER_BYTES_MAX)
+            .ok_or(E::HeaderMalformed("the header is too long"))?;
+        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
+        for part in rest.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (name, value) = part.split_once('=').ok_or(E::HeaderMalformed(
+                "a part of the header is not a name and a value",
+            ))?;
+            let slot = match name.trim() {
+                "Credential" => &mut credential,
+                "SignedHeaders" => &mut signed_headers,
+                "Signature" => &mut signature,
+                _ => return Err(E::HeaderMalformed("a part of the header is not known")),
+            };
+            if slot.replace(value.trim()).is_some() {
+                return Err(E::HeaderMalformed("a part of the header comes twice"));
+            }
+        }
+        let credential = credential.ok_or(E::HeaderMalformed("missing Credential."))?;
+        Ok(Self {
+            signed_headers: signed_headers
+                .filter(|s| !s.is_empty())
+                .ok_or(E::HeaderMalformed("missing SignedHeaders."))?,
+            signature: signature
+                .filter(|s| !s.is_empty())
+                .ok_or(E::HeaderMalformed("missing Signature."))?,
+            credential: Credential::parse(credential).map_err(E::HeaderMalformed)?,
+        })
+    }
+}
+
+/// The parameters of a presigned URL, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presigned<'a> {
+    /// `X-Amz-Credential`.
+    pub credential: Cow<'a, str>,
+    /// `X-Amz-Date`.
+    pub date: Cow<'a, str>,
+    /// `X-Amz-Expires`, in seconds, 1-604,800.
+    pub expires_s: u64,
+    /// `X-Amz-SignedHeaders`.
+    pub signed_headers: Cow<'a, str>,
+    /// `X-Amz-Signature`.
+    pub signature: Cow<'a, str>,
+    /// `X-Amz-Content-Sha256`.
+    pub payload: Option<Cow<'a, str>>,
+    /// Whether there is an `X-Amz-Security-Token`.
+    pub token: bool,
+}
+
+impl<'a> Presigned<'a> {
+    /// Reads the query as it was sent.
+    pub fn parse(query: &'a str) -> Result<Self, E> {
+        const NAMES: [&str; 8] = [
+            "X-Amz-Algorithm",
+            "X-Amz-Credential",
+            "X-Amz-Date",
+            "X-Amz-Expires",
+            "X-Amz-SignedHeaders",
+            "X-Amz-Signature",
+            "X-Amz-Content-Sha256",
+            "X-Amz-Security-Token",
+        ];
+        let mut found: [Option<Cow<'a, str>>; 8] = Default::default();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decoded(name)?;
+            if let Some(at) = NAMES.iter().position(|n| name.eq_ignore_ascii_case(n))
+                && found[at].replace(decoded(value)?).is_some()
+            {
+                return Err(E::QueryMalformed(
+                    "A parameter of the signature comes twice.",
+                ));
+            }
+        }
+        let [
+            algorithm,
+            credential,
+            date,
+            expires,
+            signed,
+            signature,
+            payload,
+            token,
+        ] = found;
+        let (
+            Some(algorithm),
+            Some(credential),
+            Some(date),
+            Some(expires),
+            Some(signed_headers),
+            Some(signature),
+        ) = (algorithm, credential, date, expires, signed, signature)
+        else {
+            return Err(E::QueryMalformed(
+                "Query-string authentication version 4 requires the X-Amz-Algorithm, \
+                 X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and \
+                 X-Amz-Expires parameters.",
+            ));
+        };
+        match &*algorithm {
+            "AWS4-HMAC-SHA256" => {}
+            "AWS4-ECDSA-P256-SHA256" => return Err(E::NotImplemented("AWS4-ECDSA-P256-SHA256")),
+            _ => {
+                return Err(E::QueryMalformed(
+                    "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"",
+                ));
+            }
+        }
+        Ok(Self {
+            expires_s: expires_s(&expires)?,
+            credential,
+            date,
+            signed_headers,
+            signature,
+            payload,
+            token: token.is_some(),
+        })
+    }
+}
+
+fn expires_s(text: &str) -> Result<u64, E> {
+    if text.starts_with('-') {
+        return Err(E::QueryMalformed("X-Amz-Expires must be non-negative"));
+    }
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits {
+        return Err(E::QueryMalformed("X-Amz-Expires should be a number"));
+    }
+    match text.parse() {
+        Ok(0) => Err(E::QueryMalformed("X-Amz-Expires must be greater than zero")),
+        Ok(s) if s <= PRESIGN_S_MAX => Ok(s),
+        _ => Err(E::QueryMalformed(
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given \
+             X-Amz-Expires must be less than 604800 seconds",
+        )),
+    }
+}
+
+/// Percent-decodes, `+` as a space.
+pub(super) fn decode(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 2;
+            }
+            (b'+', ..) => out.push(b' '),
+            (byte, ..) => out.push(byte),
+        }
+        at += 1;
+    }
+}
+
+fn decoded(text: &str) -> Result<Cow<'_, str>, E> {
+    if !text.contains(['%', '+']) {
+        return Ok(text.into());
+    }
+    let mut out = Vec::with_capacity(text.len());
+    decode(&mut out, text);
+    String::from_utf8(out)
+        .map(Cow::Owned)
+        .map_err(|_| E::QueryMalformed("The query is not UTF-8."))
+}
