@@ -5,8 +5,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use access::{Action, Identity, Permit};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
+use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument;
 use types::BucketDeed;
 
@@ -17,7 +18,7 @@ use crate::{
     limits::{DRAIN_BYTES_MAX, HEAD_BYTES_MAX},
     operations::{Operation, Resource, Status},
     route::route,
-    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, ops, refuse},
+    s3::{ErrorCode, Query, S3Call, S3Error, S3Result, headers, ops, refuse},
     serve::Unread,
     server::Gateway,
     target::{Target, parse_query},
@@ -51,7 +52,7 @@ impl Gateway {
             status = tracing::field::Empty,
         );
         let mut trail = Trail::default();
-        self.metrics.in_flight.inc();
+        let _counted = InFlight::enter(&self.metrics.in_flight);
 
         let (place, result) = match self.admission.enter().await {
             Ok(place) => {
@@ -86,7 +87,6 @@ impl Gateway {
         if let Ok(id) = HeaderValue::try_from(request_id) {
             headers.insert(headers::names::REQUEST_ID, id);
         }
-        self.metrics.in_flight.dec();
         answer
     }
 
@@ -136,6 +136,7 @@ impl Gateway {
         trail.operation = Some(operation);
         let deed = self.deed(operation, &target, &identity, &parts.headers, trail)?;
         let permit = permit(operation, &identity, deed.as_ref(), query.has("versionId"))?;
+        adopt_parameters(&query, &mut parts.headers);
         refuse::check(&parts.headers)?;
         let body = match parts.method {
             Method::PUT | Method::POST => {
@@ -249,6 +250,22 @@ impl Gateway {
     }
 }
 
+/// Counts a request while it is worked on, also when its client hangs up half way.
+struct InFlight<'a>(&'a Gauge);
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 fn slow_down() -> S3Error {
     S3Error::new(ErrorCode::SlowDown).header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }
@@ -306,6 +323,36 @@ fn permit(
     }
 }
 
+/// Presigned URLs carry some headers as parameters (`x-amz-acl`, `x-amz-meta-…`): they mean the
+/// same there, so they must be neither ignored nor left unchecked. A header that is there wins.
+fn adopt_parameters(query: &Query, headers: &mut HeaderMap) {
+    const OF_SIGNATURES: [&str; 8] = [
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    ];
+    for (name, value) in &query.0 {
+        let header = name
+            .get(..6)
+            .is_some_and(|p| p.eq_ignore_ascii_case("x-amz-"))
+            && !OF_SIGNATURES.iter().any(|s| name.eq_ignore_ascii_case(s));
+        if !header {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value.as_bytes()),
+        ) {
+            headers.entry(name).or_insert(value);
+        }
+    }
+}
+
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
@@ -350,4 +397,22 @@ async fn drain(mut body: Box<dyn types::Body>) {
         }
     };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), reading).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_presigned_urls_count_as_headers() {
+        let raw = "X-Amz-Signature=s&X-Amz-Date=d&x-amz-acl=public-read&x-amz-meta-a=b&x-id=Put";
+        let query = parse_query(Some(raw)).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-meta-a", HeaderValue::from_static("kept"));
+        adopt_parameters(&query, &mut headers);
+        assert_eq!(headers.len(), 2, "{headers:?}");
+        assert_eq!(headers["x-amz-meta-a"], "kept");
+        assert_eq!(headers["x-amz-acl"], "public-read");
+        assert!(refuse::check(&headers).is_err());
+    }
 }

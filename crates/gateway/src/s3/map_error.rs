@@ -25,58 +25,6 @@ impl From<Error> for S3Error {
             Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
             Error::Contention => C::SlowDown,
-            Error::NoSuchKey { delete_marker } => return no_such_key(delete_marker),
-            Error::DeleteMarker { modified, version } => {
-                return delete_marker(&modified.http_date(), &version);
-            }
-            Error::PartTooSmall {
-                number,
-                bytes,
-                etag,
-            } => {
-                return S3Error::new(C::EntityTooSmall)
-                    .detail("ProposedSize", bytes.to_string())
-                    .detail("MinSizeAllowed", types::limits::PART_BYTES_MIN.to_string())
-                    .detail("PartNumber", number.to_string())
-                    .detail("ETag", etag.to_string());
-            }
-            Error::TooLarge { bytes, max } => {
-                return S3Error::new(C::EntityTooLarge)
-                    .detail("ProposedSize", bytes.to_string())
-                    .detail("MaxSizeAllowed", max.to_string());
-            }
-            Error::PreconditionFailed(condition) => {
-                return S3Error::new(C::PreconditionFailed).detail("Condition", condition);
-            }
-            Error::NotModified {
-                etag,
-                modified,
-                version,
-            } => {
-                let mut answer = S3Error::new(C::NotModified)
-                    .text_header(header::ETAG, &etag.quoted())
-                    .text_header(header::LAST_MODIFIED, &modified.http_date());
-                if let Some(version) = version {
-                    answer = answer.text_header(headers::names::VERSION_ID, &version.to_string());
-                }
-                return answer;
-            }
-            Error::InvalidRange { size } => {
-                return S3Error::new(C::InvalidRange)
-                    .detail("ActualObjectSize", size.to_string())
-                    .text_header(header::CONTENT_RANGE, &format!("bytes */{size}"));
-            }
-            Error::BadDigest(what) => {
-                return S3Error::with(
-                    C::BadDigest,
-                    format!("The {what} you specified did not match what we received."),
-                );
-            }
-            Error::InvalidArgument(text) => return S3Error::with(C::InvalidArgument, text),
-            Error::InvalidRequest(text) => return S3Error::with(C::InvalidRequest, text),
-            Error::Name(error) => return error.into(),
-            Error::Body(error) => return error.into(),
-            Error::Store(error) => return error.into(),
             Error::Record(what) => {
                 tracing::error!(%what, "a stored record is damaged");
                 C::InternalError
@@ -85,8 +33,62 @@ impl From<Error> for S3Error {
                 tracing::error!(%cause, "the registry is not available");
                 C::ServiceUnavailable
             }
+            detailed => return with_details(detailed),
         };
         simple.into()
+    }
+}
+
+/// The kinds whose answer says more than the code.
+fn with_details(error: Error) -> S3Error {
+    use ErrorCode as C;
+    match error {
+        Error::NoSuchKey { delete_marker } => no_such_key(delete_marker),
+        Error::DeleteMarker { modified, version } => delete_marker(&modified.http_date(), &version),
+        Error::PartTooSmall {
+            number,
+            bytes,
+            etag,
+        } => S3Error::new(C::EntityTooSmall)
+            .detail("ProposedSize", bytes.to_string())
+            .detail("MinSizeAllowed", types::limits::PART_BYTES_MIN.to_string())
+            .detail("PartNumber", number.to_string())
+            .detail("ETag", etag.to_string()),
+        Error::TooLarge { bytes, max } => S3Error::new(C::EntityTooLarge)
+            .detail("ProposedSize", bytes.to_string())
+            .detail("MaxSizeAllowed", max.to_string()),
+        Error::PreconditionFailed(condition) => {
+            S3Error::new(C::PreconditionFailed).detail("Condition", condition)
+        }
+        Error::NotModified {
+            etag,
+            modified,
+            version,
+        } => {
+            let answer = S3Error::new(C::NotModified)
+                .text_header(header::ETAG, &etag.quoted())
+                .text_header(header::LAST_MODIFIED, &modified.http_date());
+            match version {
+                Some(v) => answer.text_header(headers::names::VERSION_ID, &v.to_string()),
+                None => answer,
+            }
+        }
+        Error::InvalidRange { size } => S3Error::new(C::InvalidRange)
+            .detail("ActualObjectSize", size.to_string())
+            .text_header(header::CONTENT_RANGE, &format!("bytes */{size}")),
+        Error::BadDigest(what) => S3Error::with(
+            C::BadDigest,
+            format!("The {what} you specified did not match what we received."),
+        ),
+        Error::InvalidArgument(text) => S3Error::with(C::InvalidArgument, text),
+        Error::InvalidRequest(text) => S3Error::with(C::InvalidRequest, text),
+        Error::Name(error) => error.into(),
+        Error::Body(error) => error.into(),
+        Error::Store(error) => error.into(),
+        other => {
+            tracing::error!(error = %other, "a failure has no code of its own");
+            C::InternalError.into()
+        }
     }
 }
 
