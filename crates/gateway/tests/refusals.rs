@@ -87,3 +87,114 @@ async fn s02_every_operation_refuses_anonymous_callers() {
         assert_refused(&door, operation, "nobody", sent).await;
     }
 }
+
+/// Signs the request of an operation; `tamper` changes a header afterwards.
+fn signed(
+    door: &Door,
+    operation: &Operation,
+    access_key: &str,
+    secret: &str,
+) -> Request<Full<Bytes>> {
+    let unsigned = request(door, operation).body(()).unwrap();
+    let host = door.address.to_string();
+    let headers: Vec<(&str, &str)> = operation
+        .headers
+        .iter()
+        .map(|h| (*h, "/alice-bucket/source"))
+        .collect();
+    let body = body_of(operation);
+    let payload = match operation.method {
+        "PUT" | "POST" => access::sign::payload_sha256(b"<Anything/>"),
+        _ => access::sign::payload_sha256(b""),
+    };
+    let mut signer = access::sign::Signer::new(access_key, secret, common::REGION);
+    let signed = signer.sign(
+        &access::sign::Unsigned {
+            method: operation.method,
+            host: &host,
+            path: unsigned.uri().path(),
+            query: unsigned.uri().query().unwrap_or_default(),
+            headers: &headers,
+            payload: &payload,
+        },
+        types::Clock::now(&types::SystemClock),
+    );
+    let (mut parts, ()) = unsigned.into_parts();
+    for (name, value) in [
+        ("authorization", &signed.authorization),
+        ("x-amz-date", &signed.date),
+        ("x-amz-content-sha256", &payload),
+    ] {
+        parts.headers.insert(name, value.parse().unwrap());
+    }
+    Request::from_parts(parts, body)
+}
+
+const ALICE: &str = "ALICEALICEALICEALICE";
+const BOB: &str = "BOBBOBBOBBOBBOBBOBBO";
+
+fn secret(access_key: &str) -> String {
+    access_key.chars().rev().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s01_every_operation_refuses_a_forged_signature() {
+    let door = Door::open(GatewayConfig::default()).await;
+    door.grant_bucket("alice-bucket", "000000000001").await;
+    for operation in OPERATIONS {
+        let forged = signed(&door, operation, ALICE, "not the secret of Alice at all");
+        let sent = send(&door, forged).await;
+        if operation.method != "HEAD" {
+            assert!(
+                sent.1.contains("<Code>SignatureDoesNotMatch</Code>"),
+                "{}: {sent:?}",
+                operation.name
+            );
+        }
+        assert_refused(&door, operation, "a forger", sent).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_an_unknown_key() {
+    let door = Door::open(GatewayConfig::default()).await;
+    door.grant_bucket("alice-bucket", "000000000001").await;
+    for operation in OPERATIONS {
+        let stranger = signed(&door, operation, "AKIDUNKNOWNUNKNOWN00", "any secret");
+        let sent = send(&door, stranger).await;
+        if operation.method != "HEAD" {
+            let code = "<Code>InvalidAccessKeyId</Code>";
+            assert!(sent.1.contains(code), "{}: {sent:?}", operation.name);
+        }
+        assert_refused(&door, operation, "an unknown key", sent).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_on_a_bucket_refuses_another_account() {
+    let door = Door::open(GatewayConfig::default()).await;
+    door.grant_bucket("alice-bucket", "000000000001").await;
+    for operation in OPERATIONS {
+        if operation.resource == Resource::Service || operation.name == "CreateBucket" {
+            continue;
+        }
+        let sent = send(&door, signed(&door, operation, BOB, &secret(BOB))).await;
+        if operation.method != "HEAD" {
+            let code = "<Code>AccessDenied</Code>";
+            assert!(sent.1.contains(code), "{}: {sent:?}", operation.name);
+        }
+        assert_refused(&door, operation, "another account", sent).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_yet_says_so_by_name_to_the_owner() {
+    let door = Door::open(GatewayConfig::default()).await;
+    door.grant_bucket("alice-bucket", "000000000001").await;
+    for operation in OPERATIONS.iter().filter(|o| o.action.is_none()) {
+        let (status, body) = send(&door, signed(&door, operation, ALICE, &secret(ALICE))).await;
+        assert_eq!(status, 501, "{}: {body}", operation.name);
+        let message = format!("<Message>{} is not implemented", operation.name);
+        assert!(body.contains(&message), "{}: {body}", operation.name);
+    }
+}
