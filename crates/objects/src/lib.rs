@@ -5,13 +5,21 @@
 //! Invariants: no HTTP, no XML, no dialect; every public operation takes a [`access::Permit`].
 
 mod error;
+mod list;
+mod list_uploads;
+mod list_versions;
+mod listing;
+mod multipart;
 mod records;
 mod rows;
-mod listing;
 
 pub use error::{DisplayVersion, Error, Result};
-pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};
+pub use list::{ListedObject, ObjectPage};
+pub use list_uploads::{ListedUpload, UploadPage};
+pub use list_versions::{ListedContent, ListedVersion, VersionPage};
 pub use listing::{ListRequest, continuation_token, read_continuation_token};
+pub use multipart::{CreateUpload, CreatedUpload, ListedPart, PartInput, PartPage, UploadedPart};
+pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};
 pub use store::StoreError;
 
 use std::sync::Arc;

@@ -1,0 +1,294 @@
+//! Multipart uploads: begun here, filled in `part` and `copy`, completed in `complete`, aborted
+//! and listed here.
+//!
+//! An upload is one row (`m`), each part another (`p`), found by the upload's id. A part always
+//! lies in an extent of its own, also a small one: completing then moves no byte, it only writes
+//! down which extents make the object.
+//!
+//! Whoever adds a part guards on the upload's row; completing and aborting remove that row, so
+//! that no part can be added afterwards. The same commit leaves a row (`t`) that says: the parts
+//! still found under this id belong to nobody. It goes when the last of them is gone, so a crash
+//! in between leaves nothing unswept.
+
+mod part;
+
+pub use part::{PartInput, UploadedPart};
+
+use access::{Action, Permit};
+use bytes::Bytes;
+use store::{Batch, Guard, PartitionId, Row, ScanRange, StoreError, Want};
+use types::{
+    ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, Timestamp, UploadId,
+    limits::PAGE_KEYS_MAX,
+};
+
+use crate::{
+    Error, Objects, Result,
+    listing::{self, Cursor},
+    records::{BucketRecord, BucketState, ObjectAttributes, PartRecord, UploadRecord},
+    rows,
+};
+
+/// How often a write is tried anew when others change the same rows at the same time.
+const TRIES_MAX: usize = 64;
+/// Parts that are freed in one commit.
+const SWEEP_BATCH: usize = 500;
+
+/// What an upload will become.
+#[derive(Debug, Clone, Default)]
+pub struct CreateUpload {
+    /// Headers, metadata and tags of the object.
+    pub attributes: ObjectAttributes,
+    /// The checksum that the client chose, and over what.
+    pub checksum: Option<(ChecksumAlgorithm, Option<ChecksumKind>)>,
+}
+
+/// An upload that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreatedUpload {
+    /// Names the upload from now on.
+    pub upload: UploadId,
+    /// The checksum that the object will have, and over what.
+    pub checksum: (ChecksumAlgorithm, ChecksumKind),
+}
+
+/// A part in a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedPart {
+    /// 1 to 10,000.
+    pub number: u16,
+    /// Of this part.
+    pub etag: ETag,
+    /// Bytes.
+    pub size: u64,
+    /// When it was uploaded.
+    pub modified: Timestamp,
+    /// By the upload's algorithm.
+    pub checksum: Option<ChecksumValue>,
+}
+
+/// A page of parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartPage {
+    /// In order of their numbers.
+    pub parts: Vec<ListedPart>,
+    /// Whether there are more.
+    pub truncated: bool,
+    /// The upload's checksum, and over what.
+    pub checksum: (ChecksumAlgorithm, ChecksumKind),
+}
+
+/// Decides the checksum of an upload, by the table in "Checking object integrity for data uploads
+/// in Amazon S3": CRC64NVME only over the full object, SHA-1 and SHA-256 only over parts.
+fn checksum_of(
+    chosen: Option<(ChecksumAlgorithm, Option<ChecksumKind>)>,
+) -> Result<(ChecksumAlgorithm, ChecksumKind)> {
+    use ChecksumAlgorithm as A;
+    use ChecksumKind as K;
+    let Some((algorithm, kind)) = chosen else {
+        return Ok((A::Crc64Nvme, K::FullObject));
+    };
+    let kind = kind.unwrap_or(match algorithm {
+        A::Crc64Nvme => K::FullObject,
+        _ => K::Composite,
+    });
+    match (algorithm, kind) {
+        (A::Crc64Nvme, K::Composite) | (A::Sha1 | A::Sha256, K::FullObject) => {
+            Err(Error::InvalidRequest(format!(
+                "The {} checksum type cannot be used with the {} checksum algorithm.",
+                kind.name(),
+                algorithm.name().to_ascii_lowercase()
+            )))
+        }
+        good => Ok(good),
+    }
+}
+
+impl Objects {
+    /// Begins an upload.
+    ///
+    /// # Errors
+    /// `WrongPermit` unless the permit is for `PutObject`; `InvalidRequest` for a checksum that
+    /// cannot be over what was asked.
+    pub async fn create_upload(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        request: CreateUpload,
+    ) -> Result<CreatedUpload> {
+        let partition = listing::partition(permit, Action::PutObject)?;
+        let checksum = checksum_of(request.checksum)?;
+        let initiated = self.clock.now();
+        let upload = UploadId::new(initiated, &*self.random);
+        let record = UploadRecord {
+            initiated,
+            attributes: request.attributes,
+            algorithm: checksum.0,
+            kind: checksum.1,
+            chosen: request.checksum.is_some(),
+        };
+        let row = rows::upload(key.as_bytes(), upload);
+        for _ in 0..TRIES_MAX {
+            let (_, guard) = self.bucket_now(partition).await?;
+            let batch = Batch::new()
+                .guard(guard)
+                .guard(Guard::Absent(row.clone()))
+                .put(row.clone(), record.encode());
+            match self.engine.index.commit(partition, batch).await {
+                Ok(_) => return Ok(CreatedUpload { upload, checksum }),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// Ends an upload and frees its parts.
+    ///
+    /// # Errors
+    /// `NoSuchUpload` when it was completed or aborted before.
+    pub async fn abort_upload(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        upload: UploadId,
+    ) -> Result<()> {
+        let partition = listing::partition(permit, Action::AbortMultipartUpload)?;
+        let row_key = rows::upload(key.as_bytes(), upload);
+        let (row, _) = self.read_upload(partition, key, upload).await?;
+        let batch = Batch::new()
+            .guard(Guard::Version(row_key.clone(), row.version))
+            .delete(row_key)
+            .put(rows::finished_upload(upload), Vec::new())
+            .frees();
+        match self.engine.index.commit(partition, batch).await {
+            Ok(_) => {}
+            Err(StoreError::Conflict { .. }) => return Err(Error::NoSuchUpload),
+            Err(error) => return Err(error.into()),
+        }
+        self.sweep_upload_or_later(partition, upload).await;
+        Ok(())
+    }
+
+    /// Lists the parts of an upload behind the number `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// `NoSuchUpload`; `WrongPermit` unless the permit is for `ListMultipartUploadParts`.
+    pub async fn list_parts(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        upload: UploadId,
+        after: u16,
+        limit: usize,
+    ) -> Result<PartPage> {
+        let partition = listing::partition(permit, Action::ListMultipartUploadParts)?;
+        let (_, record) = self.read_upload(partition, key, upload).await?;
+        let limit = limit.min(PAGE_KEYS_MAX);
+        let mut page = PartPage {
+            parts: Vec::new(),
+            truncated: false,
+            checksum: (record.algorithm, record.kind),
+        };
+        if limit == 0 {
+            return Ok(page);
+        }
+        let all = ScanRange::prefix(&rows::parts(upload));
+        let range = ScanRange::new(listing::after(&rows::part(upload, after)), all.end);
+        let mut found = self.engine.index.scan(partition, range, limit + 1).await?;
+        page.truncated = found.len() > limit;
+        found.truncate(limit);
+        for (row_key, row) in found {
+            let part = PartRecord::decode(&row.value)?;
+            page.parts.push(ListedPart {
+                number: rows::part_number(&row_key)?,
+                etag: ETag::whole(part.md5),
+                size: part.size,
+                modified: part.modified,
+                checksum: part.checksum,
+            });
+        }
+        Ok(page)
+    }
+
+    /// The bucket's configuration as it is stored, and the guard that it stays so.
+    async fn bucket_now(&self, partition: PartitionId) -> Result<(BucketRecord, Guard)> {
+        let row_key = Bytes::from_static(rows::BUCKET);
+        let row = self
+            .engine
+            .index
+            .get(partition, &row_key, Want::Value)
+            .await?;
+        let Some(row) = row else {
+            return Ok((BucketRecord::default(), Guard::Absent(row_key)));
+        };
+        let record = BucketRecord::decode(&row.value)?;
+        match record.state {
+            BucketState::Active => Ok((record, Guard::Version(row_key, row.version))),
+            BucketState::Deleting => Err(Error::BucketBusy),
+        }
+    }
+
+    /// The row of an upload that is under way.
+    async fn read_upload(
+        &self,
+        partition: PartitionId,
+        key: &ObjectKey,
+        upload: UploadId,
+    ) -> Result<(Row, UploadRecord)> {
+        let row_key = rows::upload(key.as_bytes(), upload);
+        let row = self
+            .engine
+            .index
+            .get(partition, &row_key, Want::Value)
+            .await?;
+        let row = row.ok_or(Error::NoSuchUpload)?;
+        let record = UploadRecord::decode(&row.value)?;
+        Ok((row, record))
+    }
+
+    /// Sweeps what a finished upload left; a failure only postpones it to the next sweep.
+    async fn sweep_upload_or_later(&self, partition: PartitionId, upload: UploadId) {
+        if let Err(error) = self.sweep_upload(partition, upload).await {
+            tracing::warn!(%error, %upload, "the parts of a finished upload stay until the next sweep");
+        }
+    }
+
+    /// Frees every part still found under a finished upload, then forgets the upload.
+    async fn sweep_upload(&self, partition: PartitionId, upload: UploadId) -> Result<()> {
+        loop {
+            let range = ScanRange::prefix(&rows::parts(upload));
+            let found = self
+                .engine
+                .index
+                .scan(partition, range, SWEEP_BATCH)
+                .await?;
+            let mut batch = Batch::new().frees();
+            let last = found.len() < SWEEP_BATCH;
+            for (row_key, row) in found {
+                for blob in PartRecord::decode(&row.value)?.extents {
+                    batch = batch.put(rows::dead(blob.id), Vec::new());
+                }
+                batch = batch.delete(row_key);
+            }
+            if last {
+                batch = batch.delete(rows::finished_upload(upload));
+            }
+            self.engine.index.commit(partition, batch).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sweeps what finished uploads left when a crash or a failure came between.
+    pub(crate) async fn sweep_finished_uploads(&self, partition: PartitionId) -> Result<()> {
+        let range = ScanRange::prefix(rows::FINISHED_UPLOAD);
+        let mut cursor = Cursor::new(&*self.engine.index, partition, range, SWEEP_BATCH);
+        while let Some((row_key, _)) = cursor.next().await? {
+            self.sweep_upload(partition, rows::finished_upload_id(&row_key)?)
+                .await?;
+        }
+        Ok(())
+    }
+}

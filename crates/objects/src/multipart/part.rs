@@ -1,0 +1,268 @@
+//! UploadPart: one part of an upload, stored in an extent of its own.
+
+use access::{Action, Permit};
+use bytes::BytesMut;
+use digest::Hasher;
+use store::{Batch, BlobRef, Guard, PartitionId, RowVersion, StoreError, Want};
+use types::{
+    Body, ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, Timestamp, UploadId,
+    limits::{PART_NUMBER_MAX, PUT_BYTES_MAX},
+};
+
+use super::TRIES_MAX;
+use crate::{
+    Error, Objects, Result, listing,
+    records::{PartRecord, UploadRecord},
+    rows,
+};
+
+/// Bytes that are gathered before they go to the extent.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// A part as it comes in, and what the client says of it.
+pub struct PartInput {
+    /// The bytes.
+    pub body: Box<dyn Body>,
+    /// `Content-MD5`.
+    pub md5: Option<[u8; 16]>,
+    /// A checksum that came in a header.
+    pub checksum: Option<ChecksumValue>,
+    /// The algorithm of the checksum that will come in the trailer.
+    pub trailer: Option<ChecksumAlgorithm>,
+}
+
+/// A part that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadedPart {
+    /// The MD5 of its bytes.
+    pub etag: ETag,
+    /// By the upload's algorithm.
+    pub checksum: Option<ChecksumValue>,
+    /// When it was stored.
+    pub modified: Timestamp,
+}
+
+/// Where a part goes.
+pub(super) struct Target<'a> {
+    pub partition: PartitionId,
+    pub key: &'a ObjectKey,
+    pub upload: UploadId,
+    pub number: u16,
+    pub row_version: RowVersion,
+    pub record: UploadRecord,
+}
+
+/// A part's bytes once they are stored and known.
+pub(super) struct StoredPart {
+    pub extents: Vec<BlobRef>,
+    pub size: u64,
+    pub md5: [u8; 16],
+    pub checksum: Option<ChecksumValue>,
+}
+
+impl Objects {
+    /// Stores a part; one of the same number is replaced.
+    ///
+    /// # Errors
+    /// `NoSuchUpload`; `InvalidArgument` for a number outside 1 to 10,000; `InvalidRequest` for a
+    /// checksum of another algorithm than the upload's; `BadDigest`; `TooLarge` above 5 GiB.
+    pub async fn upload_part(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        upload: UploadId,
+        number: u32,
+        input: PartInput,
+    ) -> Result<UploadedPart> {
+        let partition = listing::partition(permit, Action::PutObject)?;
+        let target = self.part_target(partition, key, upload, number).await?;
+        let claimed = input.checksum.map(|c| c.algorithm()).or(input.trailer);
+        check_algorithm(&target.record, claimed)?;
+        if let Some(bytes) = input.body.len_hint().filter(|n| *n > PUT_BYTES_MAX) {
+            return Err(Error::TooLarge {
+                bytes,
+                max: PUT_BYTES_MAX,
+            });
+        }
+        let stored = self.store_part(&target.record, claimed, input).await?;
+        self.commit_part(&target, stored).await
+    }
+
+    /// Checks the number and that the upload is under way.
+    pub(super) async fn part_target<'a>(
+        &self,
+        partition: PartitionId,
+        key: &'a ObjectKey,
+        upload: UploadId,
+        number: u32,
+    ) -> Result<Target<'a>> {
+        let number = u16::try_from(number)
+            .ok()
+            .filter(|n| (1..=PART_NUMBER_MAX).contains(n))
+            .ok_or_else(|| {
+                Error::InvalidArgument(format!(
+                    "Part number must be an integer between 1 and {PART_NUMBER_MAX}, inclusive"
+                ))
+            })?;
+        let (row, record) = self.read_upload(partition, key, upload).await?;
+        Ok(Target {
+            partition,
+            key,
+            upload,
+            number,
+            row_version: row.version,
+            record,
+        })
+    }
+
+    /// Reads a part to its verified end into an extent, computing its digests on the way.
+    pub(super) async fn store_part(
+        &self,
+        upload: &UploadRecord,
+        claimed: Option<ChecksumAlgorithm>,
+        mut input: PartInput,
+    ) -> Result<StoredPart> {
+        let mut algorithms = vec![upload.algorithm];
+        algorithms.extend(claimed.filter(|c| *c != upload.algorithm));
+        let mut hasher = Hasher::new(&algorithms, true);
+        let mut extent = None;
+        let mut size = 0;
+        let mut gathered = BytesMut::new();
+        loop {
+            let piece = input.body.next().await.transpose()?;
+            let ended = piece.is_none();
+            let piece = piece.unwrap_or_default();
+            size += piece.len() as u64;
+            if size > PUT_BYTES_MAX {
+                return Err(Error::TooLarge {
+                    bytes: size,
+                    max: PUT_BYTES_MAX,
+                });
+            }
+            let whole = if gathered.is_empty() && piece.len() >= PIECE_BYTES {
+                piece
+            } else {
+                gathered.extend_from_slice(&piece);
+                if gathered.len() < PIECE_BYTES && !ended {
+                    continue;
+                }
+                gathered.split().freeze()
+            };
+            if !whole.is_empty() {
+                let extent = match &mut extent {
+                    Some(extent) => extent,
+                    None => extent.insert(self.engine.blobs.create(input.body.len_hint()).await?),
+                };
+                hasher.feed(whole.clone()).await;
+                extent.write(whole).await?;
+            }
+            if ended {
+                break;
+            }
+        }
+        let digests = hasher.finish().await;
+        let md5 = digests.md5.unwrap_or_default();
+        if input.md5.is_some_and(|claimed| claimed != md5) {
+            return Err(Error::BadDigest("Content-MD5"));
+        }
+        let told = input.checksum.or_else(|| input.body.trailing_checksum());
+        if let Some(told) = told.filter(|told| digests.checksum(told.algorithm()) != Some(*told)) {
+            return Err(Error::BadDigest(told.algorithm().name()));
+        }
+        let extents = match extent {
+            Some(extent) => vec![extent.finish().await?],
+            None => Vec::new(),
+        };
+        Ok(StoredPart {
+            extents,
+            size,
+            md5,
+            checksum: digests.checksum(upload.algorithm),
+        })
+    }
+
+    /// Makes a stored part visible in place of the one that had its number, if the upload is
+    /// still under way; otherwise the stored bytes go.
+    pub(super) async fn commit_part(
+        &self,
+        target: &Target<'_>,
+        stored: StoredPart,
+    ) -> Result<UploadedPart> {
+        let blobs: Vec<_> = stored.extents.iter().map(|blob| blob.id).collect();
+        let answer = self.try_commit_part(target, stored).await;
+        // After other failures the outcome is unknown, and the sweep of orphans decides.
+        if let Err(Error::NoSuchUpload | Error::Contention) = &answer {
+            for id in blobs {
+                if let Err(error) = self.engine.blobs.delete(id).await {
+                    tracing::warn!(%error, %id, "the extent of a refused part stays for the sweep");
+                }
+            }
+        }
+        answer
+    }
+
+    async fn try_commit_part(
+        &self,
+        target: &Target<'_>,
+        stored: StoredPart,
+    ) -> Result<UploadedPart> {
+        let index = &*self.engine.index;
+        let upload_row = rows::upload(target.key.as_bytes(), target.upload);
+        let part_row = rows::part(target.upload, target.number);
+        let record = PartRecord {
+            modified: self.clock.now(),
+            size: stored.size,
+            md5: stored.md5,
+            checksum: stored.checksum,
+            extents: stored.extents,
+        };
+        let value = record.encode();
+        for _ in 0..TRIES_MAX {
+            let old = index.get(target.partition, &part_row, Want::Value).await?;
+            let mut batch = Batch::new()
+                .guard(Guard::Version(upload_row.clone(), target.row_version))
+                .put(part_row.clone(), value.clone());
+            match old {
+                None => batch = batch.guard(Guard::Absent(part_row.clone())),
+                Some(old) => {
+                    batch = batch.guard(Guard::Version(part_row.clone(), old.version));
+                    for blob in PartRecord::decode(&old.value)?.extents {
+                        batch = batch.put(rows::dead(blob.id), Vec::new());
+                    }
+                }
+            }
+            match index.commit(target.partition, batch).await {
+                Ok(_) => {
+                    return Ok(UploadedPart {
+                        etag: ETag::whole(record.md5),
+                        checksum: record.checksum,
+                        modified: record.modified,
+                    });
+                }
+                Err(StoreError::Conflict { index: 0 }) => return Err(Error::NoSuchUpload),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contention)
+    }
+}
+
+/// The algorithm of a part must be the upload's, where the client chose one; over parts it must
+/// be given with each.
+fn check_algorithm(record: &UploadRecord, claimed: Option<ChecksumAlgorithm>) -> Result<()> {
+    let name = |algorithm: ChecksumAlgorithm| algorithm.name().to_ascii_lowercase();
+    let fits = match claimed {
+        _ if !record.chosen => true,
+        Some(claimed) => claimed == record.algorithm,
+        None => record.kind == ChecksumKind::FullObject,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!(
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        name(record.algorithm),
+        claimed.map_or_else(|| "null".to_owned(), name)
+    )))
+}
