@@ -4,14 +4,17 @@
 //! Invariant: the same digests on every path and every processor.
 
 mod multi;
+mod rounds;
+mod simd;
 mod sums;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
+use multi::Md5Stream;
 use types::{ChecksumAlgorithm, ChecksumValue};
 
-pub use multi::{Md5Stream, md5};
+pub use simd::Path;
 pub use sums::{checksum, combine, crc64nvme};
 
 /// What a stream came to.
@@ -28,7 +31,10 @@ pub struct Digests {
 impl Digests {
     /// The checksum of one algorithm, when it was asked for.
     pub fn checksum(&self, algorithm: ChecksumAlgorithm) -> Option<ChecksumValue> {
-        self.checksums.iter().find(|c| c.algorithm() == algorithm).copied()
+        self.checksums
+            .iter()
+            .find(|c| c.algorithm() == algorithm)
+            .copied()
     }
 }
 
@@ -48,7 +54,11 @@ impl Hasher {
                 sums.push(sums::Sum::new(*algorithm));
             }
         }
-        Self { len: 0, md5: md5.then(Md5Stream::new), sums }
+        Self {
+            len: 0,
+            md5: md5.then(Md5Stream::new),
+            sums,
+        }
     }
 
     /// Takes a piece, here and now. For small bodies.
@@ -80,7 +90,11 @@ impl Hasher {
             None => None,
         };
         let checksums = self.sums.into_iter().map(sums::Sum::finish).collect();
-        Digests { len: self.len, md5, checksums }
+        Digests {
+            len: self.len,
+            md5,
+            checksums,
+        }
     }
 
     /// The digests, where only [`Hasher::update`] was used.
@@ -91,4 +105,18 @@ impl Hasher {
             checksums: self.sums.into_iter().map(sums::Sum::finish).collect(),
         }
     }
+}
+
+/// The MD5 of `bytes`.
+pub fn md5(bytes: &[u8]) -> [u8; 16] {
+    multi::md5(bytes)
+}
+
+/// The MD5s of messages, hashed in lockstep on one path, as many at a time as it has lanes: for
+/// measurements and tests.
+pub fn md5_together(path: Path, messages: &[&[u8]]) -> Vec<[u8; 16]> {
+    messages
+        .chunks(path.lanes())
+        .flat_map(|group| multi::md5_group(path, group))
+        .collect()
 }
