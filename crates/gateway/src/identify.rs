@@ -1,42 +1,162 @@
-//! Who sends a request. Every caller is a stranger until signatures are verified here.
+//! Who sends a request: the signature is verified here, before anything is looked up or routed.
 
-use access::Identity;
+use std::time::Duration;
+
+use access::{
+    AuthType, Identity, SignatureError,
+    signature::{Facts, RegionNames, Request, Verified, verify},
+};
 use hyper::body::Incoming;
 
 use crate::{
+    payload::payload,
     s3::{ErrorCode, Query, S3Error},
     server::Gateway,
 };
 
 /// A caller, and how their body is to be verified.
 pub struct Identified {
-    identity: Identity,
+    verified: Verified,
+    auth: AuthType,
 }
 
 impl Identified {
     /// The caller.
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.verified.identity
+    }
+
+    /// How the caller said who they are. [`AuthType::PostPolicy`] is anonymous until the form has
+    /// been read.
+    pub fn auth(&self) -> AuthType {
+        self.auth
     }
 
     /// The body, verified as it is read.
     pub fn into_body(
         self,
-        _gateway: &Gateway,
-        _parts: &http::request::Parts,
-        _incoming: Incoming,
+        gateway: &Gateway,
+        parts: &http::request::Parts,
+        incoming: Incoming,
     ) -> Result<Box<dyn types::Body>, S3Error> {
-        Err(ErrorCode::NotImplemented.into())
+        let idle: Duration = gateway.config.body_idle;
+        let Verified {
+            payload: mode,
+            chunks,
+            ..
+        } = self.verified;
+        payload(incoming, &parts.headers, mode, chunks, idle)
     }
 }
 
 /// Verifies the signature.
 pub fn identify(
-    _gateway: &Gateway,
-    _parts: &http::request::Parts,
+    gateway: &Gateway,
+    parts: &http::request::Parts,
     _query: &Query,
 ) -> Result<Identified, S3Error> {
-    Ok(Identified {
-        identity: Identity::Anonymous,
-    })
+    let auth = AuthType::of(&parts.method, &parts.headers, parts.uri.query())?;
+    let request = Request {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        authority: parts.uri.authority().map(|a| a.as_str()),
+        headers: &parts.headers,
+    };
+    let facts = Facts {
+        keys: &*gateway.keys,
+        regions: RegionNames {
+            own: &gateway.region,
+            aliases: &gateway.config.region_aliases,
+        },
+        now: gateway.clock.now(),
+    };
+    let verified = verify(auth, &request, &facts)?;
+    Ok(Identified { verified, auth })
+}
+
+impl From<SignatureError> for S3Error {
+    fn from(error: SignatureError) -> Self {
+        use ErrorCode as C;
+        use SignatureError as E;
+        match error {
+            E::BothPresent => S3Error::with(
+                C::InvalidArgument,
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, \
+                 Signature query string parameter or the Authorization header should be specified",
+            ),
+            E::Version2 => S3Error::with(
+                C::InvalidRequest,
+                "The authorization mechanism you have provided is not supported. Please use \
+                 AWS4-HMAC-SHA256.",
+            ),
+            E::UnknownScheme => S3Error::with(C::InvalidArgument, "Unsupported Authorization Type")
+                .detail("ArgumentName", "Authorization"),
+            E::NotImplemented(what) => S3Error::not_implemented(what),
+            E::PayloadMode(value) => S3Error::argument(
+                "x-amz-content-sha256",
+                &value,
+                "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, \
+                 STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, \
+                 STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+            ),
+            E::MissingHeader(name) => S3Error::with(
+                C::InvalidRequest,
+                format!("Missing required header for this request: {name}"),
+            ),
+            E::HeaderMalformed(what) => S3Error::with(
+                C::AuthorizationHeaderMalformed,
+                format!("The authorization header is malformed; {what}"),
+            ),
+            E::QueryMalformed(what) => S3Error::with(C::AuthorizationQueryParametersError, what),
+            E::WrongRegion {
+                got,
+                expected,
+                query,
+            } => wrong_region(&got, expected, query),
+            E::NoDate => S3Error::with(
+                C::AccessDenied,
+                "AWS authentication requires a valid Date or x-amz-date header",
+            ),
+            E::Skewed { request, server } => S3Error::new(C::RequestTimeTooSkewed)
+                .detail("RequestTime", request)
+                .detail("ServerTime", server)
+                .detail("MaxAllowedSkewMilliseconds", "900000"),
+            E::Expired { at, server } => S3Error::with(C::AccessDenied, "Request has expired")
+                .detail("Expires", at)
+                .detail("ServerTime", server),
+            E::NotYetValid => S3Error::with(C::AccessDenied, "Request is not valid yet"),
+            E::HeadersNotSigned(names) => S3Error::with(
+                C::AccessDenied,
+                "There were headers present in the request which were not signed",
+            )
+            .detail("HeadersNotSigned", names),
+            E::Token => C::InvalidToken.into(),
+            E::UnknownKey(key) => S3Error::new(C::InvalidAccessKeyId).detail("AWSAccessKeyId", key),
+            E::Mismatch(m) => S3Error::new(C::SignatureDoesNotMatch)
+                .detail("AWSAccessKeyId", m.access_key)
+                .detail("StringToSign", m.string_to_sign)
+                .detail("SignatureProvided", m.signature)
+                .detail("CanonicalRequest", m.canonical_request),
+        }
+    }
+}
+
+fn wrong_region(got: &str, expected: String, query: bool) -> S3Error {
+    let (code, start) = if query {
+        (
+            ErrorCode::AuthorizationQueryParametersError,
+            "Error parsing the X-Amz-Credential parameter",
+        )
+    } else {
+        (
+            ErrorCode::AuthorizationHeaderMalformed,
+            "The authorization header is malformed",
+        )
+    };
+    S3Error::with(
+        code,
+        format!("{start}; the region '{got}' is wrong; expecting '{expected}'"),
+    )
+    .detail("Region", expected)
 }

@@ -6,11 +6,13 @@
 
 pub mod admission;
 pub mod body;
+pub mod chunked;
 pub mod health;
 pub mod identify;
 pub mod limits;
 pub mod metrics;
 pub mod operations;
+pub mod payload;
 mod pipeline;
 pub mod request_id;
 pub mod route;

@@ -1,0 +1,321 @@
+//! The aws-chunked framing, decoded without waiting and without copying.
+//!
+//! `hex-size[;chunk-signature=hex] CRLF data CRLF …`, a chunk of size 0, trailers, an empty line.
+
+use std::collections::VecDeque;
+
+use access::signature::{ChunkVerifier, SIGNATURE_HEX};
+use bytes::{Buf, Bytes};
+use sha2::{Digest, Sha256};
+use types::{BodyError, ChecksumAlgorithm, ChecksumValue};
+
+/// Longest line of framing.
+const LINE_BYTES_MAX: usize = 1024;
+/// Most lines of trailers.
+const TRAILERS_MAX: usize = 4;
+/// A signed chunk up to this size is held until its signature is verified. The bytes of a larger
+/// one pass on as they come, and the body fails at the chunk's end: a body that fails never
+/// becomes visible, and memory stays bounded.
+const HELD_BYTES_MAX: u64 = 256 << 10;
+
+/// What the decoder has for its caller.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Decoded bytes.
+    Data(Bytes),
+    /// The input is used up.
+    More,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the line that tells a chunk's size.
+    Head,
+    /// In a chunk's data, of which so much is left.
+    Data { left: u64, hold: bool },
+    /// In the line end behind the data.
+    DataEnd,
+    /// In the lines behind the last chunk.
+    Trailer,
+    /// Behind the last line.
+    Done,
+}
+
+/// Signatures on their way through a body.
+struct Signatures {
+    verifier: ChunkVerifier,
+    hasher: Sha256,
+    /// What the chunk's head says.
+    given: [u8; SIGNATURE_HEX],
+}
+
+/// Decodes one body.
+pub struct Decoder {
+    state: State,
+    line: Vec<u8>,
+    expected: u64,
+    got: u64,
+    signatures: Option<Signatures>,
+    /// Names of trailers that must come; `None` where none may.
+    declared: Option<Vec<String>>,
+    lines: usize,
+    /// Trailers in the canonical form that is signed.
+    trailer: Vec<u8>,
+    trailer_verified: bool,
+    checksum: Option<ChecksumValue>,
+    held: VecDeque<Bytes>,
+    release: bool,
+}
+
+fn malformed<T>(what: &'static str) -> Result<T, BodyError> {
+    Err(BodyError::Malformed(what))
+}
+
+impl Decoder {
+    /// For a body of `expected` decoded bytes. `verifier` where chunks are signed; `declared`
+    /// where trailers may come, with those that must.
+    pub fn new(
+        expected: u64,
+        verifier: Option<ChunkVerifier>,
+        declared: Option<Vec<String>>,
+    ) -> Self {
+        Self {
+            state: State::Head,
+            line: Vec::new(),
+            expected,
+            got: 0,
+            signatures: verifier.map(|verifier| Signatures {
+                verifier,
+                hasher: Sha256::new(),
+                given: [0; SIGNATURE_HEX],
+            }),
+            declared,
+            lines: 0,
+            trailer: Vec::new(),
+            trailer_verified: false,
+            checksum: None,
+            held: VecDeque::new(),
+            release: false,
+        }
+    }
+
+    /// The checksum of the trailer; known at the end.
+    pub fn checksum(&self) -> Option<ChecksumValue> {
+        self.checksum
+    }
+
+    /// Takes from `input` what makes one step. After an error it must not be called again.
+    pub fn step(&mut self, input: &mut Bytes) -> Result<Step, BodyError> {
+        loop {
+            if self.release {
+                match self.held.pop_front() {
+                    Some(piece) => return Ok(Step::Data(piece)),
+                    None => self.release = false,
+                }
+            }
+            if input.is_empty() {
+                return Ok(Step::More);
+            }
+            match self.state {
+                State::Data { left, hold } => {
+                    if let Some(piece) = self.take_data(input, left, hold)? {
+                        return Ok(Step::Data(piece));
+                    }
+                }
+                State::Done => return malformed("there are bytes behind the end"),
+                State::Head | State::DataEnd | State::Trailer => {
+                    if self.take_line(input)? {
+                        let line = std::mem::take(&mut self.line);
+                        self.on_line(&line)?;
+                        self.line = line;
+                        self.line.clear();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connection has no more bytes.
+    pub fn end(&self) -> Result<(), BodyError> {
+        if self.state == State::Done {
+            return Ok(());
+        }
+        Err(BodyError::Incomplete {
+            expected: self.expected,
+            got: self.got,
+        })
+    }
+
+    fn take_data(
+        &mut self,
+        input: &mut Bytes,
+        left: u64,
+        hold: bool,
+    ) -> Result<Option<Bytes>, BodyError> {
+        let take = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+        let piece = input.split_to(take);
+        self.got += take as u64;
+        if let Some(signatures) = &mut self.signatures {
+            signatures.hasher.update(&piece);
+        }
+        let left = left - take as u64;
+        self.state = State::Data { left, hold };
+        if left == 0 {
+            self.verify_chunk()?;
+            self.state = State::DataEnd;
+            self.release = true;
+        }
+        if hold {
+            self.held.push_back(piece);
+            return Ok(None);
+        }
+        Ok(Some(piece))
+    }
+
+    fn verify_chunk(&mut self) -> Result<(), BodyError> {
+        let Some(signatures) = &mut self.signatures else {
+            return Ok(());
+        };
+        let sha256 = signatures.hasher.finalize_reset().into();
+        if signatures.verifier.verify_chunk(&sha256, &signatures.given) {
+            Ok(())
+        } else {
+            Err(BodyError::SignatureMismatch)
+        }
+    }
+
+    /// Whether a whole line now lies in `self.line`, without its end.
+    fn take_line(&mut self, input: &mut Bytes) -> Result<bool, BodyError> {
+        let end = input.iter().position(|b| *b == b'\n');
+        let take = end.map_or(input.len(), |at| at + 1);
+        if self.line.len() + take > LINE_BYTES_MAX {
+            return malformed("a line is too long");
+        }
+        self.line.extend_from_slice(&input[..take]);
+        input.advance(take);
+        if end.is_none() {
+            return Ok(false);
+        }
+        match self.line.strip_suffix(b"\r\n") {
+            Some(line) if !line.contains(&b'\r') => {
+                self.line.truncate(line.len());
+                Ok(true)
+            }
+            _ => malformed("a line does not end in CR LF"),
+        }
+    }
+
+    fn on_line(&mut self, line: &[u8]) -> Result<(), BodyError> {
+        match self.state {
+            State::Head => self.on_head(line),
+            State::DataEnd if line.is_empty() => {
+                self.state = State::Head;
+                Ok(())
+            }
+            State::DataEnd => malformed("a chunk is longer than it says"),
+            State::Trailer if line.is_empty() => self.on_end(),
+            State::Trailer => self.on_trailer(line),
+            State::Data { .. } | State::Done => malformed("a line where none can be"),
+        }
+    }
+
+    fn on_head(&mut self, line: &[u8]) -> Result<(), BodyError> {
+        let mut parts = line.split(|b| *b == b';');
+        let size = parse_size(parts.next().unwrap_or_default())?;
+        let mut signature = None;
+        for extension in parts {
+            if let Some(value) = extension.strip_prefix(b"chunk-signature=")
+                && signature.replace(value).is_some()
+            {
+                return malformed("a chunk has two signatures");
+            }
+        }
+        if let Some(signatures) = &mut self.signatures {
+            signatures.given = signature
+                .and_then(|s| s.try_into().ok())
+                .ok_or(BodyError::Malformed("a chunk has no signature"))?;
+        }
+        if size > self.expected - self.got {
+            return malformed("there is more data than x-amz-decoded-content-length says");
+        }
+        if size > 0 {
+            let hold = self.signatures.is_some() && size <= HELD_BYTES_MAX;
+            self.state = State::Data { left: size, hold };
+            return Ok(());
+        }
+        self.verify_chunk()?;
+        if self.got != self.expected {
+            return Err(BodyError::Incomplete {
+                expected: self.expected,
+                got: self.got,
+            });
+        }
+        self.state = State::Trailer;
+        Ok(())
+    }
+
+    fn on_trailer(&mut self, line: &[u8]) -> Result<(), BodyError> {
+        self.lines += 1;
+        let Some(declared) = &mut self.declared else {
+            return malformed("there is a trailer where none was announced");
+        };
+        let text = std::str::from_utf8(line).ok().filter(|t| t.is_ascii());
+        let Some((name, value)) = text.and_then(|t| t.split_once(':')) else {
+            return malformed("a trailer is not a name and a value");
+        };
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        if self.lines > TRAILERS_MAX || self.trailer_verified {
+            return malformed("there are too many trailers");
+        }
+        if name == "x-amz-trailer-signature" {
+            let Some(signatures) = &mut self.signatures else {
+                return malformed("an unsigned body has a signed trailer");
+            };
+            if !signatures
+                .verifier
+                .verify_trailer(&self.trailer, value.as_bytes())
+            {
+                return Err(BodyError::SignatureMismatch);
+            }
+            self.trailer_verified = true;
+            return Ok(());
+        }
+        let Some(at) = declared.iter().position(|d| *d == name) else {
+            return malformed("a trailer was not declared in x-amz-trailer");
+        };
+        declared.swap_remove(at);
+        let checksum = ChecksumAlgorithm::from_header(&name)
+            .and_then(|algorithm| ChecksumValue::parse(algorithm, value))
+            .filter(|checksum| checksum.parts() == 0)
+            .ok_or(BodyError::Malformed("a trailer is no valid checksum"))?;
+        self.checksum = Some(checksum);
+        for piece in [&name, ":", value, "\n"] {
+            self.trailer.extend_from_slice(piece.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn on_end(&mut self) -> Result<(), BodyError> {
+        if self.declared.as_ref().is_some_and(|d| !d.is_empty()) {
+            return malformed("a declared trailer did not come");
+        }
+        if self.declared.is_some() && self.signatures.is_some() && !self.trailer_verified {
+            return malformed("the trailer has no signature");
+        }
+        self.state = State::Done;
+        Ok(())
+    }
+}
+
+/// Up to 16 hex digits; no sign, no space.
+fn parse_size(digits: &[u8]) -> Result<u64, BodyError> {
+    if digits.is_empty() || digits.len() > 16 {
+        return malformed("a chunk's size is not a number");
+    }
+    digits.iter().try_fold(0u64, |size, digit| {
+        let digit = (*digit as char)
+            .to_digit(16)
+            .ok_or(BodyError::Malformed("a chunk's size is not a number"))?;
+        Ok(size << 4 | u64::from(digit))
+    })
+}

@@ -1,0 +1,267 @@
+//! The body of a request: verified against what was signed while it streams, in constant memory.
+//!
+//! Plain bodies are checked against their length and, where one was signed, their SHA-256.
+//! aws-chunked bodies are decoded by [`chunked`](crate::chunked).
+
+use std::{
+    error::Error,
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use access::PayloadMode;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::Body as HttpBody;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, Sleep};
+use types::{Body, BodyError, ChecksumValue, body::NextChunk};
+
+use crate::{
+    chunked::{Decoder, Step},
+    s3::{ErrorCode, S3Error},
+};
+
+/// The bytes as they come from the connection: counted, and not waited for without end.
+struct Raw<B> {
+    body: B,
+    expected: Option<u64>,
+    got: u64,
+    idle: Duration,
+    /// Made when the client is waited for first; then used again.
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl<B> Raw<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    self.waiting = false;
+                    match frame {
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(data) if !data.is_empty() => return Poll::Ready(self.count(data)),
+                            // HTTP trailers say nothing that we take.
+                            _ => {}
+                        },
+                        Some(Err(error)) => return Poll::Ready(Err(self.broken(error.into()))),
+                        None => return Poll::Ready(self.end()),
+                    }
+                }
+                Poll::Pending => return self.poll_timer(cx).map(|()| Err(BodyError::Timeout)),
+            }
+        }
+    }
+
+    fn count(&mut self, data: Bytes) -> Result<Option<Bytes>, BodyError> {
+        self.got += data.len() as u64;
+        match self.expected {
+            Some(max) if self.got > max => Err(BodyError::TooLarge { max }),
+            _ => Ok(Some(data)),
+        }
+    }
+
+    fn end(&self) -> Result<Option<Bytes>, BodyError> {
+        match self.expected {
+            Some(expected) if self.got != expected => Err(BodyError::Incomplete {
+                expected,
+                got: self.got,
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    fn broken(&self, error: Box<dyn Error + Send + Sync>) -> BodyError {
+        match (self.expected, error.downcast_ref::<hyper::Error>()) {
+            (Some(expected), Some(e)) if e.is_incomplete_message() => BodyError::Incomplete {
+                expected,
+                got: self.got,
+            },
+            _ => BodyError::Connection(error.to_string()),
+        }
+    }
+
+    /// Ready when nothing has come for too long.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let idle = self.idle;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + idle);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// What is checked while the bytes pass.
+enum Check {
+    Nothing,
+    Sha256 { hasher: Sha256, expected: [u8; 32] },
+    Chunked { decoder: Box<Decoder>, input: Bytes },
+}
+
+/// A verified body.
+struct Payload<B> {
+    raw: Raw<B>,
+    check: Check,
+    len: Option<u64>,
+}
+
+impl<B> Payload<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            if let Check::Chunked { decoder, input } = &mut self.check {
+                match decoder.step(input) {
+                    Ok(Step::Data(data)) => return Poll::Ready(Some(Ok(data))),
+                    Ok(Step::More) => {}
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            }
+            let piece = match ready!(self.raw.poll_piece(cx)) {
+                Ok(piece) => piece,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            };
+            match (&mut self.check, piece) {
+                (Check::Nothing, piece) => return Poll::Ready(piece.map(Ok)),
+                (Check::Sha256 { hasher, .. }, Some(piece)) => {
+                    hasher.update(&piece);
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                (Check::Sha256 { hasher, expected }, None) => {
+                    let computed: [u8; 32] = std::mem::take(hasher).finalize().into();
+                    return Poll::Ready((computed != *expected).then(|| {
+                        Err(BodyError::Sha256Mismatch {
+                            client: hex::encode(*expected),
+                            computed: hex::encode(computed),
+                        })
+                    }));
+                }
+                (Check::Chunked { input, .. }, Some(piece)) => *input = piece,
+                (Check::Chunked { decoder, .. }, None) => {
+                    return Poll::Ready(decoder.end().err().map(Err));
+                }
+            }
+        }
+    }
+}
+
+impl<B> Body for Payload<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn next(&mut self) -> NextChunk<'_> {
+        Box::pin(poll_fn(move |cx| self.poll_next(cx)))
+    }
+
+    fn len_hint(&self) -> Option<u64> {
+        self.len
+    }
+
+    fn trailing_checksum(&self) -> Option<ChecksumValue> {
+        match &self.check {
+            Check::Chunked { decoder, .. } => decoder.checksum(),
+            Check::Nothing | Check::Sha256 { .. } => None,
+        }
+    }
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, S3Error> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits => Ok(Some(number)),
+        _ => Err(S3Error::argument(name, text, "The length is not a number.")),
+    }
+}
+
+/// Makes a verified body of what the connection brings. `chunks` goes on from the head's
+/// signature; it must be there where `mode` is streaming and signed. `idle` is how long the
+/// client may send nothing.
+pub fn payload<B>(
+    body: B,
+    headers: &HeaderMap,
+    mode: PayloadMode,
+    chunks: Option<access::signature::ChunkVerifier>,
+    idle: Duration,
+) -> Result<Box<dyn Body>, S3Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let sent = number(headers, header::CONTENT_LENGTH.as_str())?;
+    let decoded = number(headers, "x-amz-decoded-content-length")?;
+    let (check, len) = match mode {
+        PayloadMode::Unsigned => (Check::Nothing, sent),
+        PayloadMode::Sha256(expected) => {
+            let hasher = Sha256::new();
+            (Check::Sha256 { hasher, expected }, sent)
+        }
+        PayloadMode::StreamingSigned { .. } | PayloadMode::StreamingUnsigned => {
+            let len = decoded.ok_or(ErrorCode::MissingContentLength)?;
+            let trailer = mode != PayloadMode::StreamingSigned { trailer: false };
+            let signed = mode != PayloadMode::StreamingUnsigned;
+            if signed != chunks.is_some() {
+                return Err(ErrorCode::AccessDenied.into());
+            }
+            let declared = trailer.then(|| declared(headers)).transpose()?;
+            let decoder = Box::new(Decoder::new(len, chunks, declared));
+            let input = Bytes::new();
+            (Check::Chunked { decoder, input }, Some(len))
+        }
+    };
+    let raw = Raw {
+        body,
+        expected: sent,
+        got: 0,
+        idle,
+        timer: None,
+        waiting: false,
+    };
+    Ok(Box::new(Payload { raw, check, len }))
+}
+
+/// The names of the trailers that `x-amz-trailer` declares.
+fn declared(headers: &HeaderMap) -> Result<Vec<String>, S3Error> {
+    let mut names = Vec::new();
+    for value in headers.get_all("x-amz-trailer") {
+        let text = value.to_str().unwrap_or_default();
+        for name in text.split(',').map(str::trim).filter(|n| !n.is_empty()) {
+            let name = name.to_ascii_lowercase();
+            if types::ChecksumAlgorithm::from_header(&name).is_none() || !names.is_empty() {
+                return Err(S3Error::with(
+                    ErrorCode::InvalidRequest,
+                    "The value specified in the x-amz-trailer header is not supported",
+                ));
+            }
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// `Content-Encoding` as it is stored: without `aws-chunked`; `None` where nothing is left.
+pub fn stored_content_encoding(value: &str) -> Option<String> {
+    let left: Vec<&str> = value
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
+    (!left.is_empty()).then(|| left.join(","))
+}
