@@ -5,6 +5,7 @@ mod error;
 pub mod headers;
 mod listing;
 mod map_error;
+mod multipart;
 pub mod ops;
 pub mod refuse;
 pub mod tagging;

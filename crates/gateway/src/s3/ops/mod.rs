@@ -27,10 +27,17 @@ macro_rules! handlers {
 
 handlers! {
     hot {
+        ListObjectsV2 => list_objects_v2,
+        UploadPart => upload_part,
     }
     cold {
         GetBucketLocation => get_bucket_location,
         HeadBucket => head_bucket,
         ListBuckets => list_buckets,
+        AbortMultipartUpload => abort_multipart_upload,
+        ListMultipartUploads => list_multipart_uploads,
+        ListObjectVersions => list_object_versions,
+        ListObjects => list_objects,
+        ListParts => list_parts,
     }
 }

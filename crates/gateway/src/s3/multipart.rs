@@ -1,0 +1,87 @@
+//! What the handlers of multipart uploads read from a request.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, UploadId};
+
+use super::{ErrorCode, S3Call, S3Error, headers::names};
+
+/// Reads `uploadId`; a text that is no upload's id names no upload.
+pub(crate) fn upload_id(call: &S3Call<'_>) -> Result<UploadId, S3Error> {
+    let text = call.query.get("uploadId").unwrap_or_default();
+    UploadId::parse(text).ok_or_else(|| ErrorCode::NoSuchUpload.into())
+}
+
+/// Reads `partNumber`; `objects` checks its bounds.
+pub(crate) fn part_number(call: &S3Call<'_>) -> Result<u32, S3Error> {
+    let text = call.query.get("partNumber").unwrap_or_default();
+    text.parse().map_err(|_| {
+        S3Error::argument(
+            "partNumber",
+            text,
+            "Part number must be an integer between 1 and 10000, inclusive",
+        )
+    })
+}
+
+/// Reads `x-amz-checksum-type`.
+pub(crate) fn checksum_kind(call: &S3Call<'_>) -> Result<Option<ChecksumKind>, S3Error> {
+    let Some(text) = call.header(names::CHECKSUM_TYPE.as_str())? else {
+        return Ok(None);
+    };
+    let kind = ChecksumKind::parse(&text.to_ascii_uppercase());
+    kind.map(Some).ok_or_else(|| {
+        S3Error::with(
+            ErrorCode::InvalidRequest,
+            "Value for x-amz-checksum-type header is invalid.",
+        )
+    })
+}
+
+/// Reads the one `x-amz-checksum-*` header that a request may have.
+pub(crate) fn checksum(call: &S3Call<'_>) -> Result<Option<ChecksumValue>, S3Error> {
+    let mut found = None;
+    for algorithm in ChecksumAlgorithm::ALL {
+        let Some(text) = call.header(algorithm.header())? else {
+            continue;
+        };
+        let invalid = |message: String| S3Error::with(ErrorCode::InvalidRequest, message);
+        let value = ChecksumValue::parse(algorithm, text).ok_or_else(|| {
+            invalid(format!(
+                "Value for {} header is invalid.",
+                algorithm.header()
+            ))
+        })?;
+        if found.replace(value).is_some() {
+            return Err(invalid(
+                "Expecting a single x-amz-checksum- header. Multiple checksum Types are not \
+                 allowed."
+                    .to_owned(),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the algorithm of the checksum that the trailer will carry.
+pub(crate) fn trailer(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
+    let Some(name) = call.header("x-amz-trailer")? else {
+        return Ok(None);
+    };
+    let algorithm = ChecksumAlgorithm::from_header(&name.trim().to_ascii_lowercase());
+    algorithm.map(Some).ok_or_else(|| {
+        S3Error::with(
+            ErrorCode::InvalidRequest,
+            "The value specified in the x-amz-trailer header is not supported",
+        )
+    })
+}
+
+/// Reads `Content-MD5`.
+pub(crate) fn content_md5(call: &S3Call<'_>) -> Result<Option<[u8; 16]>, S3Error> {
+    let Some(text) = call.header(names::CONTENT_MD5.as_str())? else {
+        return Ok(None);
+    };
+    let decoded = STANDARD.decode(text).ok();
+    let md5 = decoded.and_then(|bytes| bytes.try_into().ok());
+    md5.map(Some).ok_or_else(|| ErrorCode::InvalidDigest.into())
+}

@@ -1,0 +1,62 @@
+//! ListObjectsV2: current objects, paged by an opaque token.
+
+use objects::{ListRequest, continuation_token, read_continuation_token};
+
+use super::list_objects::{capacity, contents};
+use crate::s3::{
+    S3Call, S3Error, S3Result,
+    listing::{Encoding, Times, non_empty, owner, page_size},
+    xml::XmlWriter,
+};
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let encoding = Encoding::of(&call.query)?;
+    let deed = call.deed()?;
+    let fetch_owner = call.query.get("fetch-owner") == Some("true");
+    let start_after = non_empty(&call.query, "start-after");
+    let mut request = ListRequest {
+        prefix: call.query.get("prefix").unwrap_or_default(),
+        delimiter: call.query.get("delimiter").unwrap_or_default(),
+        after: start_after,
+        limit: page_size(&call.query, "max-keys")?,
+    };
+    let token = call.query.get("continuation-token");
+    let begin = match token {
+        None => None,
+        Some(token) => {
+            let read = read_continuation_token(deed.id, &request, token);
+            Some(read.map_err(|error| {
+                S3Error::argument("continuation-token", token, error.to_string())
+            })?)
+        }
+    };
+    // The token knows better: it lies behind `start-after` already.
+    request.after = begin.as_deref().or(start_after);
+    let objects = &call.gateway.objects;
+    let page = objects.list_objects(&call.permit, &request).await?;
+    let next = page.next.as_deref();
+    let next = next.map(|after| continuation_token(deed.id, &request, after));
+
+    let mut xml = XmlWriter::document("ListBucketResult", capacity(&page.objects));
+    xml.element("Name", &deed.name);
+    encoding.element(&mut xml, "Prefix", request.prefix);
+    xml.optional("ContinuationToken", token);
+    xml.optional("NextContinuationToken", next.as_deref());
+    encoding.optional(&mut xml, "StartAfter", start_after);
+    xml.display("KeyCount", page.objects.len() + page.prefixes.len());
+    xml.display("MaxKeys", request.limit);
+    encoding.optional(&mut xml, "Delimiter", non_empty(&call.query, "delimiter"));
+    xml.display("IsTruncated", next.is_some());
+    encoding.declare(&mut xml);
+    let mut times = Times::default();
+    for object in &page.objects {
+        xml.open("Contents");
+        contents(&mut xml, encoding, &mut times, object);
+        if fetch_owner {
+            owner(&mut xml, "Owner", &deed.owner);
+        }
+        xml.close("Contents");
+    }
+    encoding.prefixes(&mut xml, &page.prefixes);
+    Ok(call.xml(xml.finish("ListBucketResult")))
+}
