@@ -65,7 +65,7 @@ async fn main() {
     config.durability = Durability::Relaxed;
     let extents: Arc<Extents> = Extents::open(config).expect("extents");
     let large: Bytes = (0..256 * MIB)
-        .map(|i| (i * 31 >> 7) as u8)
+        .map(|i| ((i * 31) >> 7) as u8)
         .collect::<Vec<_>>()
         .into();
     for (what, piece) in [
@@ -85,6 +85,26 @@ async fn main() {
         }
         let what = format!("read 256 MiB, pieces of {} KiB", piece / 1024);
         report(&what, 8, 8 * large.len(), wall, cpu);
+    }
+    let mut config = ExtentsConfig::new(dir.path());
+    config.durability = Durability::Strict;
+    let strict = Extents::open(config).expect("extents");
+    let (wall, cpu) = (Instant::now(), cpu_s());
+    write(&strict, &large, MIB / 4).await;
+    report("write 256 MiB, strict", 1, large.len(), wall, cpu);
+    for len in [100 << 10, MIB] {
+        let small = large.slice(..len);
+        let (wall, cpu) = (Instant::now(), cpu_s());
+        for _ in 0..100 {
+            write(&strict, &small, MIB / 4).await;
+        }
+        report(
+            &format!("write {} KiB, strict", len >> 10),
+            100,
+            100 * len,
+            wall,
+            cpu,
+        );
     }
     for len in [100 << 10, MIB] {
         let small = large.slice(..len);

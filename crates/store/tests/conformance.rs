@@ -49,7 +49,7 @@ struct OnDisk {
 impl OnDisk {
     fn new(durability: Durability) -> Self {
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir().expect("a directory"),
             durability,
         }
     }
@@ -57,7 +57,7 @@ impl OnDisk {
     fn extents(&self) -> Arc<Extents> {
         let mut config = ExtentsConfig::new(self.dir.path().join("extents"));
         config.durability = self.durability;
-        Extents::open(config).unwrap()
+        Extents::open(config).expect("extents")
     }
 }
 

@@ -19,7 +19,10 @@ fn content(len: usize, salt: u64) -> Bytes {
 }
 
 async fn write(blobs: &Arc<dyn Blobs>, content: &Bytes, piece: usize) -> BlobRef {
-    let hint = (content.len() % 2 == 0).then_some(content.len() as u64);
+    let hint = content
+        .len()
+        .is_multiple_of(2)
+        .then_some(content.len() as u64);
     let mut writer = blobs.create(hint).await.expect("a writer");
     let mut rest = content.clone();
     while !rest.is_empty() {

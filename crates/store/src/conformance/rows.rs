@@ -167,7 +167,7 @@ pub async fn scans_in_order(subject: &dyn Subject) {
             .expect("digits");
         assert_eq!(
             &row.value[..],
-            if n % 3 == 0 { b"new" } else { b"old" },
+            if n.is_multiple_of(3) { b"new" } else { b"old" },
             "{n}"
         );
         let got = index.get(P, &key, Want::Value).await.expect("a get");

@@ -8,14 +8,18 @@ use rustix::{fs::FallocateFlags, io::Errno};
 use tokio::task::JoinHandle;
 
 use super::{blocking, files::Files, format, format::Table, writeback};
-use crate::{BlobId, BlobRef, BlobWriter, StoreError, StoreResult};
+use crate::{BlobId, BlobRef, BlobWriter, Durability, StoreError, StoreResult};
 
-/// A job is begun when this much has gathered. So at most this much (and one piece) gathers while
-/// as much is being written.
+/// A job takes at most this much (or one piece that is larger). As much gathers while it runs, so
+/// an extent of this size takes no more than the last job.
 const JOB_BYTES: usize = 1 << 20;
 
 /// Or when this many pieces have; the kernel takes at most 1024 in one call.
 const JOB_PIECES: usize = 512;
+
+/// When a sync will come, the way to the disk is begun after each so many bytes, so that the sync
+/// finds little left to do.
+const WRITEBACK_BYTES: u64 = 4 << 20;
 
 /// Room is allocated in steps of this size, not at once: otherwise whoever announces much and
 /// sends nothing would fill the disk.
@@ -31,6 +35,8 @@ struct Sink {
     table: Table,
     /// Bytes in the file.
     written: u64,
+    /// How far the way to the disk has been begun.
+    begun: u64,
     /// The length that was announced, with its trailer; 0 when none was.
     announced: u64,
     /// How far room has been allocated.
@@ -102,14 +108,18 @@ impl Sink {
     /// One job: checksums the pieces, writes them, and begins their way to the disk.
     fn append(&mut self, pieces: &[Bytes]) -> StoreResult<()> {
         let bytes: u64 = pieces.iter().map(|p| p.len() as u64).sum();
-        let (start, end) = (self.written, self.written.saturating_add(bytes));
+        let end = self.written.saturating_add(bytes);
         if end > self.allocated {
             self.files.check_room(bytes)?;
             self.allocate(end)?;
         }
         pieces.iter().for_each(|p| self.table.update(p));
         self.write_all(pieces)?;
-        writeback::begin(self.file()?, start, bytes);
+        let strict = self.files.config.durability == Durability::Strict;
+        if strict && end - self.begun >= WRITEBACK_BYTES {
+            let from = std::mem::replace(&mut self.begun, end);
+            writeback::begin(self.file()?, from, end - from);
+        }
         Ok(())
     }
 
@@ -162,6 +172,7 @@ impl Writer {
             file: None,
             table: Table::new(id),
             written: 0,
+            begun: 0,
             announced: 0,
             allocated: 0,
             keep: false,
@@ -221,14 +232,15 @@ impl BlobWriter for Writer {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.pending_bytes += bytes.len();
-        self.pending.push(bytes);
-        if self.pending_bytes >= JOB_BYTES || self.pending.len() >= JOB_PIECES {
+        let together = self.pending_bytes.saturating_add(bytes.len());
+        if !self.pending.is_empty() && (together > JOB_BYTES || self.pending.len() >= JOB_PIECES) {
             self.settle().await?;
             let pieces = std::mem::take(&mut self.pending);
             self.pending_bytes = 0;
             self.start(move |sink| sink.append(&pieces));
         }
+        self.pending_bytes += bytes.len();
+        self.pending.push(bytes);
         Ok(())
     }
 
