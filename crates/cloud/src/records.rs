@@ -1,0 +1,125 @@
+//! The registry's rows in partition 0, as JSON with a format version: they are few, and an
+//! operator may have to read them.
+//!
+//! | key | value |
+//! |---|---|
+//! | `a/<account id>` | [`Account`] |
+//! | `k/<access key id>` | [`KeyRecord`] |
+//! | `n/<bucket name>` | [`DeedRecord`] |
+
+use serde::{Deserialize, Serialize};
+use types::{AccountId, BucketDeed, BucketId, BucketName, RegionId, Timestamp};
+
+use crate::CloudError;
+
+/// The format written today. Older ones stay readable.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A tenant account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Format version.
+    #[serde(rename = "v")]
+    pub format: u32,
+    /// 12 decimal digits.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Milliseconds since the epoch.
+    pub created_ms: u64,
+    /// The operator of the cloud itself, who may use the admin API.
+    pub root: bool,
+}
+
+impl Account {
+    /// The id as a type.
+    pub fn account_id(&self) -> AccountId {
+        AccountId::new(&self.id)
+    }
+}
+
+/// Whether a key opens anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyStatus {
+    /// Requests signed with it are verified.
+    Active,
+    /// It is unknown to requests until it is enabled again.
+    Disabled,
+}
+
+/// An access key at rest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeyRecord {
+    #[serde(rename = "v")]
+    pub(crate) format: u32,
+    pub(crate) id: String,
+    pub(crate) account: String,
+    /// The secret, sealed under the master key and bound to `id`; base64.
+    pub(crate) sealed: String,
+    pub(crate) status: KeyStatus,
+    pub(crate) created_ms: u64,
+    pub(crate) description: String,
+}
+
+/// A deed at rest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeedRecord {
+    #[serde(rename = "v")]
+    format: u32,
+    id: u64,
+    name: String,
+    owner: String,
+    home: String,
+    created_ms: u64,
+    epoch: u64,
+}
+
+impl From<&BucketDeed> for DeedRecord {
+    fn from(deed: &BucketDeed) -> Self {
+        Self {
+            format: FORMAT,
+            id: deed.id.0,
+            name: deed.name.to_string(),
+            owner: deed.owner.to_string(),
+            home: deed.home.to_string(),
+            created_ms: deed.created.ms(),
+            epoch: deed.epoch,
+        }
+    }
+}
+
+impl DeedRecord {
+    pub(crate) fn into_deed(self) -> Result<BucketDeed, CloudError> {
+        Ok(BucketDeed {
+            id: BucketId(self.id),
+            name: BucketName::new(&self.name).map_err(|e| CloudError::Record(e.to_string()))?,
+            owner: AccountId::new(&self.owner),
+            home: RegionId::new(&self.home),
+            created: Timestamp::from_ms(self.created_ms),
+            epoch: self.epoch,
+        })
+    }
+}
+
+/// Reads a row; a format newer than ours is refused rather than guessed at.
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CloudError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let version: Version =
+        serde_json::from_slice(bytes).map_err(|e| CloudError::Record(e.to_string()))?;
+    if version.v > FORMAT {
+        return Err(CloudError::Record(format!(
+            "written by a newer Dhow (format {})",
+            version.v
+        )));
+    }
+    serde_json::from_slice(bytes).map_err(|e| CloudError::Record(e.to_string()))
+}
+
+/// Writes a row.
+pub(crate) fn write<T: Serialize>(record: &T) -> Result<Vec<u8>, CloudError> {
+    serde_json::to_vec(record).map_err(|e| CloudError::Record(e.to_string()))
+}

@@ -1,0 +1,438 @@
+//! The registry: rows in partition 0, with everything in memory as well.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+use access::{SigningKey, SigningKeys};
+use parking_lot::{Mutex, RwLock};
+use store::{Batch, Guard, Index, PartitionId, ScanRange, StoreError};
+use types::{
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, DeedError, Deeds, Random,
+    RegionId, deed::BoxFuture, limits::BUCKETS_PER_ACCOUNT_MAX,
+};
+
+use crate::{
+    Account, CloudError, KeyInfo, KeyStatus, MasterKey, NewKey,
+    keys::{check_imported, derive, generate},
+    records::{DeedRecord, FORMAT, KeyRecord, read, write},
+};
+
+const PARTITION: PartitionId = PartitionId(0);
+const PAGE_ROWS: usize = 1000;
+/// Derived signing keys kept; past that the cache is emptied.
+const DERIVED_MAX: usize = 10_000;
+
+/// Region and day and service of a derived key, below its access key.
+type Scope = (String, String, String);
+
+struct Key {
+    record: KeyRecord,
+    secret: String,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: BTreeMap<String, Account>,
+    keys: BTreeMap<String, Key>,
+    deeds: BTreeMap<String, Arc<BucketDeed>>,
+    by_owner: HashMap<AccountId, BTreeMap<String, Arc<BucketDeed>>>,
+}
+
+impl State {
+    fn insert(&mut self, deed: Arc<BucketDeed>) {
+        let name = deed.name.to_string();
+        self.by_owner
+            .entry(deed.owner.clone())
+            .or_default()
+            .insert(name.clone(), Arc::clone(&deed));
+        self.deeds.insert(name, deed);
+    }
+}
+
+/// Accounts, access keys and deeds of the cloud.
+pub struct Registry {
+    index: Arc<dyn Index>,
+    master: MasterKey,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    /// The region's own name and its aliases: what a signature's scope may name.
+    regions: Vec<RegionId>,
+    state: RwLock<State>,
+    derived: Mutex<HashMap<String, HashMap<Scope, SigningKey>>>,
+}
+
+impl Registry {
+    /// Reads all rows. `regions` are the names for which signing keys are given out.
+    pub async fn open(
+        index: Arc<dyn Index>,
+        master: MasterKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        regions: Vec<RegionId>,
+    ) -> Result<Arc<Self>, CloudError> {
+        let mut state = State::default();
+        let mut range = ScanRange::prefix(b"");
+        loop {
+            let page = index.scan(PARTITION, range.clone(), PAGE_ROWS).await?;
+            for (key, row) in &page {
+                load(&mut state, &master, key, &row.value)?;
+            }
+            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE_ROWS) else {
+                break;
+            };
+            range.start = [last.as_ref(), b"\0"].concat().into();
+        }
+        Ok(Arc::new(Self {
+            index,
+            master,
+            clock,
+            random,
+            regions,
+            state: RwLock::new(state),
+            derived: Mutex::default(),
+        }))
+    }
+
+    /// Creates an account. Names are for people and need not be unique.
+    pub async fn create_account(&self, name: &str, root: bool) -> Result<Account, CloudError> {
+        if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
+            return Err(CloudError::Invalid(
+                "an account's name has 1 to 128 characters".into(),
+            ));
+        }
+        loop {
+            let account = Account {
+                format: FORMAT,
+                id: format!("{:012}", self.random.next_u64() % 1_000_000_000_000),
+                name: name.to_owned(),
+                created_ms: self.clock.now().ms(),
+                root,
+            };
+            let row = format!("a/{}", account.id);
+            match self.insert(row, write(&account)?).await {
+                Err(CloudError::Store(StoreError::Conflict { .. })) => continue,
+                other => other?,
+            }
+            self.state
+                .write()
+                .accounts
+                .insert(account.id.clone(), account.clone());
+            return Ok(account);
+        }
+    }
+
+    /// All accounts, in order of id.
+    pub fn accounts(&self) -> Vec<Account> {
+        self.state.read().accounts.values().cloned().collect()
+    }
+
+    /// One account.
+    pub fn account(&self, id: &AccountId) -> Option<Account> {
+        self.state.read().accounts.get(&**id).cloned()
+    }
+
+    /// Creates a key for an account, or takes over the `pair` (access key, secret key).
+    pub async fn create_key(
+        &self,
+        account: &AccountId,
+        pair: Option<(&str, &str)>,
+        description: &str,
+    ) -> Result<NewKey, CloudError> {
+        if self.account(account).is_none() {
+            return Err(CloudError::NoAccount(account.clone()));
+        }
+        let (id, secret) = match pair {
+            Some((id, secret)) => {
+                check_imported(id, secret)?;
+                (id.to_owned(), secret.to_owned())
+            }
+            None => generate(&*self.random),
+        };
+        let record = KeyRecord {
+            format: FORMAT,
+            sealed: self.master.seal(&id, &secret, &*self.random)?,
+            id: id.clone(),
+            account: account.to_string(),
+            status: KeyStatus::Active,
+            created_ms: self.clock.now().ms(),
+            description: description.to_owned(),
+        };
+        match self.insert(format!("k/{id}"), write(&record)?).await {
+            Err(CloudError::Store(StoreError::Conflict { .. })) => {
+                return Err(CloudError::KeyExists(AccessKeyId::new(&id)));
+            }
+            other => other?,
+        }
+        self.state.write().keys.insert(
+            id.clone(),
+            Key {
+                record,
+                secret: secret.clone(),
+            },
+        );
+        Ok(NewKey {
+            access_key: id,
+            secret_key: secret,
+            account: account.to_string(),
+        })
+    }
+
+    /// The keys of one account, or of all.
+    pub fn keys(&self, account: Option<&AccountId>) -> Vec<KeyInfo> {
+        let state = self.state.read();
+        let of_account = |key: &&Key| account.is_none_or(|a| **a == *key.record.account);
+        state
+            .keys
+            .values()
+            .filter(of_account)
+            .map(|key| info(&key.record))
+            .collect()
+    }
+
+    /// Enables or disables a key. Takes effect with the answer.
+    pub async fn set_key_status(
+        &self,
+        id: &AccessKeyId,
+        status: KeyStatus,
+    ) -> Result<KeyInfo, CloudError> {
+        let missing = || CloudError::NoKey(id.clone());
+        let mut record = self
+            .state
+            .read()
+            .keys
+            .get(&**id)
+            .map(|k| k.record.clone())
+            .ok_or_else(missing)?;
+        record.status = status;
+        let batch = Batch::new().put(format!("k/{id}"), write(&record)?);
+        self.index.commit(PARTITION, batch).await?;
+        if let Some(key) = self.state.write().keys.get_mut(&**id) {
+            key.record = record.clone();
+        }
+        self.derived.lock().remove(&**id);
+        Ok(info(&record))
+    }
+
+    /// Deletes a key. Takes effect with the answer.
+    pub async fn delete_key(&self, id: &AccessKeyId) -> Result<(), CloudError> {
+        if !self.state.read().keys.contains_key(&**id) {
+            return Err(CloudError::NoKey(id.clone()));
+        }
+        let batch = Batch::new().delete(format!("k/{id}")).frees();
+        self.index.commit(PARTITION, batch).await?;
+        self.state.write().keys.remove(&**id);
+        self.derived.lock().remove(&**id);
+        Ok(())
+    }
+
+    async fn insert(&self, row: String, value: Vec<u8>) -> Result<(), CloudError> {
+        let guard = Guard::Absent(row.clone().into());
+        self.index
+            .commit(PARTITION, Batch::new().guard(guard).put(row, value))
+            .await?;
+        Ok(())
+    }
+
+    async fn create_deed(
+        &self,
+        name: BucketName,
+        owner: AccountId,
+        home: RegionId,
+    ) -> Result<Arc<BucketDeed>, DeedError> {
+        {
+            let state = self.state.read();
+            if let Some(deed) = state.deeds.get(&*name) {
+                return Err(DeedError::Exists(name, Box::new((**deed).clone())));
+            }
+            let owned = state.by_owner.get(&owner).map_or(0, BTreeMap::len);
+            if owned >= BUCKETS_PER_ACCOUNT_MAX {
+                return Err(DeedError::TooMany(owned));
+            }
+        }
+        let deed = BucketDeed {
+            id: self.new_bucket_id(),
+            name: name.clone(),
+            owner,
+            home,
+            created: self.clock.now(),
+            epoch: 1,
+        };
+        let value = write(&DeedRecord::from(&deed)).map_err(unavailable)?;
+        match self.insert(format!("n/{name}"), value).await {
+            Ok(()) => {}
+            Err(CloudError::Store(StoreError::Conflict { .. })) => {
+                let holder = self
+                    .get(&name)
+                    .map_or_else(|| deed.clone(), |d| (*d).clone());
+                return Err(DeedError::Exists(name, Box::new(holder)));
+            }
+            Err(other) => return Err(unavailable(other)),
+        }
+        let deed = Arc::new(deed);
+        self.state.write().insert(Arc::clone(&deed));
+        Ok(deed)
+    }
+
+    /// Random, so that a number is never used again, also after its deed is gone; 0 is the
+    /// registry's own partition.
+    fn new_bucket_id(&self) -> BucketId {
+        loop {
+            let id = self.random.next_u64();
+            let state = self.state.read();
+            if id != 0 && state.deeds.values().all(|d| d.id.0 != id) {
+                return BucketId(id);
+            }
+        }
+    }
+
+    async fn remove_deed(&self, name: BucketName, id: BucketId) -> Result<(), DeedError> {
+        let row = format!("n/{name}");
+        let found = self
+            .index
+            .get(PARTITION, row.as_bytes(), store::Want::Value)
+            .await
+            .map_err(unavailable)?;
+        let found = found.ok_or_else(|| DeedError::NotFound(name.clone()))?;
+        let deed = read::<DeedRecord>(&found.value)
+            .and_then(DeedRecord::into_deed)
+            .map_err(unavailable)?;
+        if deed.id != id {
+            return Err(DeedError::NotFound(name));
+        }
+        let guard = Guard::Version(row.clone().into(), found.version);
+        let batch = Batch::new().guard(guard).delete(row).frees();
+        self.index
+            .commit(PARTITION, batch)
+            .await
+            .map_err(unavailable)?;
+        let mut state = self.state.write();
+        state.deeds.remove(&*name);
+        if let Some(owned) = state.by_owner.get_mut(&deed.owner) {
+            owned.remove(&*name);
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> DeedError {
+    DeedError::Unavailable(error.to_string())
+}
+
+fn info(record: &KeyRecord) -> KeyInfo {
+    KeyInfo {
+        access_key: record.id.clone(),
+        account: record.account.clone(),
+        status: record.status,
+        created_ms: record.created_ms,
+        description: record.description.clone(),
+    }
+}
+
+fn load(state: &mut State, master: &MasterKey, key: &[u8], value: &[u8]) -> Result<(), CloudError> {
+    match key.get(..2) {
+        Some(b"a/") => {
+            let account: Account = read(value)?;
+            state.accounts.insert(account.id.clone(), account);
+        }
+        Some(b"k/") => {
+            let record: KeyRecord = read(value)?;
+            let secret = master.open(&record.id, &record.sealed)?;
+            state.keys.insert(record.id.clone(), Key { record, secret });
+        }
+        Some(b"n/") => state.insert(Arc::new(read::<DeedRecord>(value)?.into_deed()?)),
+        _ => {
+            let name = String::from_utf8_lossy(key).into_owned();
+            return Err(CloudError::Record(format!("unknown row {name}")));
+        }
+    }
+    Ok(())
+}
+
+impl SigningKeys for Registry {
+    fn signing_key(
+        &self,
+        access_key: &str,
+        day: &str,
+        region: &RegionId,
+        service: &str,
+    ) -> Option<SigningKey> {
+        if !self.regions.contains(region) {
+            return None;
+        }
+        let scope = (day.to_owned(), region.to_string(), service.to_owned());
+        let mut derived = self.derived.lock();
+        if let Some(key) = derived
+            .get(access_key)
+            .and_then(|scopes| scopes.get(&scope))
+        {
+            return Some(key.clone());
+        }
+        // Under the lock on purpose: a key that is disabled meanwhile cannot be put back.
+        let state = self.state.read();
+        let found = state.keys.get(access_key)?;
+        if found.record.status != KeyStatus::Active {
+            return None;
+        }
+        let key = SigningKey {
+            account: AccountId::new(&found.record.account),
+            key: derive(&found.secret, day, region, service),
+        };
+        if derived.values().map(HashMap::len).sum::<usize>() >= DERIVED_MAX {
+            derived.clear();
+        }
+        derived
+            .entry(access_key.to_owned())
+            .or_default()
+            .insert(scope, key.clone());
+        Some(key)
+    }
+}
+
+impl Deeds for Registry {
+    fn get(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
+        self.state.read().deeds.get(&**name).cloned()
+    }
+
+    fn list(
+        &self,
+        owner: &AccountId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<BucketDeed>> {
+        let state = self.state.read();
+        let Some(owned) = state.by_owner.get(owner) else {
+            return Vec::new();
+        };
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        owned
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(prefix))
+            .take(limit)
+            .map(|(_, deed)| Arc::clone(deed))
+            .collect()
+    }
+
+    fn all(&self) -> Vec<Arc<BucketDeed>> {
+        self.state.read().deeds.values().cloned().collect()
+    }
+
+    fn create(
+        &self,
+        name: BucketName,
+        owner: AccountId,
+        home: RegionId,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+        Box::pin(self.create_deed(name, owner, home))
+    }
+
+    fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
+        Box::pin(self.remove_deed(name, id))
+    }
+}
