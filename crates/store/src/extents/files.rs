@@ -121,11 +121,17 @@ impl Files {
         }
     }
 
-    /// Refuses when `len` more bytes would eat into the reserve.
-    pub(super) fn check_room(&self, len: u64) -> StoreResult<()> {
+    /// Free bytes and all bytes of the file system.
+    pub(super) fn room(&self) -> StoreResult<(u64, u64)> {
         let room = rustix::fs::fstatvfs(&self.root)
             .map_err(|e| self.error("asking for free space under", None, e))?;
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        let bytes = |blocks: u64| blocks.saturating_mul(room.f_frsize);
+        Ok((bytes(room.f_bavail), bytes(room.f_blocks)))
+    }
+
+    /// Refuses when `len` more bytes would eat into the reserve.
+    pub(super) fn check_room(&self, len: u64) -> StoreResult<()> {
+        let (free, _) = self.room()?;
         let needed = len.saturating_add(self.config.reserve_bytes);
         if free < needed {
             return Err(StoreError::Full(format!(
@@ -152,6 +158,10 @@ impl Files {
 
     pub(super) fn is_unfinished(&self, id: BlobId) -> bool {
         self.unfinished.lock().contains(&id)
+    }
+
+    pub(super) fn unfinished_count(&self) -> usize {
+        self.unfinished.lock().len()
     }
 
     pub(super) fn create(&self, id: BlobId) -> StoreResult<File> {

@@ -78,6 +78,19 @@ impl ExtentsConfig {
     }
 }
 
+/// How the extents stand; for metrics and health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtentsStats {
+    /// Bytes of the file system that are free, the reserve among them.
+    pub free_bytes: u64,
+    /// Bytes of the file system.
+    pub total_bytes: u64,
+    /// Extents that are being written.
+    pub unfinished: usize,
+    /// Whether no more extents are taken.
+    pub fenced: bool,
+}
+
 /// The extents of one directory.
 pub struct Extents {
     files: Arc<Files>,
@@ -99,6 +112,17 @@ impl Extents {
     /// Why no more extents are taken, once a sync or a write has failed.
     pub fn fenced(&self) -> Option<&str> {
         self.files.fence.get().map(String::as_str)
+    }
+
+    /// Counts and room; one quick call to the operating system.
+    pub fn stats(&self) -> StoreResult<ExtentsStats> {
+        let (free_bytes, total_bytes) = self.files.room()?;
+        Ok(ExtentsStats {
+            free_bytes,
+            total_bytes,
+            unfinished: self.files.unfinished_count(),
+            fenced: self.fenced().is_some(),
+        })
     }
 
     /// Where an extent lies, for tools and tests.
