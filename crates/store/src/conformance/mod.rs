@@ -8,6 +8,7 @@
 //! ```
 
 pub mod blobs;
+pub mod histories;
 pub mod log;
 pub mod rows;
 
@@ -47,9 +48,9 @@ macro_rules! conformance_suite {
                 takes_any_bytes_as_key, scans_in_order, scans_ranges, scans_to_the_last_key,
                 keeps_partitions_apart, guards_hold_or_nothing_lands, guards_see_their_own_row,
                 versions_only_rise, refuses_what_breaks_the_limits, takes_large_batches,
-                takes_an_empty_batch, deletes_what_is_not_there, has_one_winner_per_guard,
-                counts_without_losing, reads_its_writes_under_load, survives_reopening,
-                agrees_with_a_model;
+                takes_an_empty_batch, deletes_what_is_not_there;
+            histories: has_one_winner_per_guard, counts_without_losing,
+                reads_its_writes_under_load, survives_reopening, agrees_with_a_model;
             log: logs_in_commit_order, pages_whole_commits, goes_on_after_a_trim,
                 logs_nothing_of_refused_batches;
             blobs: returns_what_was_written, reads_at_any_offset, reads_after_delete,
