@@ -4,21 +4,42 @@
 //!
 //! Invariants: no HTTP, no XML, no dialect; every public operation takes a [`access::Permit`].
 
+mod body_in;
+mod bucket;
+mod buckets;
+mod conditions;
+mod delete;
 mod error;
+mod get;
+mod hlc;
 mod list;
 mod list_uploads;
 mod list_versions;
 mod listing;
+#[cfg(test)]
+mod listing_tests;
+mod locks;
 mod multipart;
+mod put;
 mod records;
 mod rows;
+mod sweep;
+mod tags;
+mod versions;
 
+pub use conditions::{ETagMatch, ReadConditions, WriteConditions};
+pub use delete::Deleted;
 pub use error::{DisplayVersion, Error, Result};
+pub use get::{GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec};
 pub use list::{ListedObject, ObjectPage};
 pub use list_uploads::{ListedUpload, UploadPage};
 pub use list_versions::{ListedContent, ListedVersion, VersionPage};
 pub use listing::{ListRequest, continuation_token, read_continuation_token};
-pub use multipart::{CreateUpload, CreatedUpload, ListedPart, PartInput, PartPage, UploadedPart};
+pub use multipart::{
+    CompleteUpload, CompletedObject, CreateUpload, CreatedUpload, ListedForCompletion, ListedPart,
+    PartInput, PartPage, UploadedPart,
+};
+pub use put::{PutInput, PutOutcome};
 pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};
 pub use store::StoreError;
 
@@ -33,6 +54,9 @@ pub struct Objects {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) region: RegionId,
+    pub(crate) buckets: bucket::BucketCache,
+    pub(crate) locks: locks::KeyLocks,
+    pub(crate) hlc: hlc::VersionClock,
 }
 
 impl Objects {
@@ -49,6 +73,9 @@ impl Objects {
             deeds,
             clock,
             random,
+            buckets: bucket::BucketCache::default(),
+            locks: locks::KeyLocks::new(),
+            hlc: hlc::VersionClock::new(&region),
             region,
         }
     }

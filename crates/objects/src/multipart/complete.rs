@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 
 use access::{Action, Permit};
-use store::{Batch, Guard, PartitionId, RowVersion, ScanRange};
+use store::{Batch, Guard, PartitionId, Row, RowVersion, ScanRange, StoreError, Want};
 use types::{
     ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, UploadId,
     limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX},
 };
 
+use super::{Ended, TRIES_MAX};
 use crate::{
-    Error, Objects, Result,
-    listing::{self, Cursor},
-    records::{PartRecord, UploadRecord},
+    DisplayVersion, Error, Objects, Result, WriteConditions,
+    bucket::{deed, partition_of},
+    listing::Cursor,
+    records::{
+        ManifestPart, ObjectBody, ObjectRecord, PartRecord, UploadRecord, Versioning,
+        encode_manifest,
+    },
     rows,
+    versions::NewVersion,
 };
 
 /// A part as the client lists it.
@@ -139,7 +145,10 @@ fn whole(algorithm: ChecksumAlgorithm, kind: ChecksumKind, parts: &[Chosen]) -> 
     let checksum = values.and_then(|values| match kind {
         ChecksumKind::FullObject => digest::combine(algorithm, &values),
         ChecksumKind::Composite => {
-            let bytes: Vec<u8> = values.iter().flat_map(|(c, _)| c.bytes().to_vec()).collect();
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|(c, _)| c.bytes().to_vec())
+                .collect();
             Some(digest::checksum(algorithm, &bytes).composite(count))
         }
     });
@@ -181,4 +190,169 @@ fn check_expected(request: &CompleteUpload, kind: ChecksumKind, whole: &Whole) -
     } else {
         Err(Error::BadDigest(expected.algorithm().name()))
     }
+}
+
+impl Objects {
+    /// Makes the listed parts the object, in one commit; parts that are not listed are freed. The
+    /// same request once more, within a day and while the object is still there, answers the
+    /// same.
+    ///
+    /// # Errors
+    /// `NoSuchUpload`, `InvalidPart`, `InvalidPartOrder`, `PartTooSmall`, `BadDigest`,
+    /// `InvalidRequest`, `PreconditionFailed`, `NoSuchKey` (If-Match on nothing), `TooLarge`.
+    pub async fn complete_upload(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        upload: UploadId,
+        request: CompleteUpload,
+    ) -> Result<CompletedObject> {
+        let deed = deed(permit, &[Action::PutObject])?;
+        let partition = partition_of(deed);
+        check_order(&request.parts)?;
+        for _ in 0..TRIES_MAX {
+            let (row, record) = match self.read_upload(partition, key, upload).await {
+                Err(Error::NoSuchUpload) => {
+                    return self.completed_before(permit, key, upload, &request).await;
+                }
+                other => other?,
+            };
+            let stored = self.stored_parts(partition, upload).await?;
+            let parts = choose(&record, &request.parts, stored)?;
+            let whole = whole(record.algorithm, record.kind, &parts)?;
+            check_expected(&request, record.kind, &whole)?;
+            let extra = self.end_of(key, upload, &row, &parts, whole.etag);
+            let new = NewVersion {
+                key,
+                size: whole.size,
+                etag: whole.etag,
+                checksum: whole.checksum,
+                body: ObjectBody::Parts(whole.etag.parts),
+                payload: Some(manifest(parts).into()),
+                attributes: record.attributes,
+                conditions: &request.conditions,
+            };
+            match self.commit_version(deed, new, &extra).await {
+                Ok(written) => {
+                    self.sweep_upload_or_later(partition, upload).await;
+                    return Ok(CompletedObject {
+                        etag: whole.etag,
+                        checksum: whole.checksum,
+                        version: written.version,
+                    });
+                }
+                // The upload or one of its parts has changed: look again.
+                Err(Error::Store(StoreError::Conflict { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    async fn stored_parts(
+        &self,
+        partition: PartitionId,
+        upload: UploadId,
+    ) -> Result<BTreeMap<u16, Chosen>> {
+        let range = ScanRange::prefix(&rows::parts(upload));
+        let mut cursor = Cursor::new(&*self.engine.index, partition, range, usize::MAX);
+        let mut parts = BTreeMap::new();
+        while let Some((row_key, row)) = cursor.next().await? {
+            let number = rows::part_number(&row_key)?;
+            let part = Chosen {
+                number,
+                row_version: row.version,
+                record: PartRecord::decode(&row.value)?,
+            };
+            parts.insert(number, part);
+        }
+        Ok(parts)
+    }
+
+    /// What the commit does beside writing the object: the upload and the listed parts must be as
+    /// they were read, and their rows go.
+    fn end_of(
+        &self,
+        key: &ObjectKey,
+        upload: UploadId,
+        row: &Row,
+        parts: &[Chosen],
+        etag: ETag,
+    ) -> Batch {
+        let ended = Ended {
+            at: self.clock.now(),
+            etag,
+        };
+        let upload_row = rows::upload(key.as_bytes(), upload);
+        let mut batch = Batch::new()
+            .guard(Guard::Version(upload_row.clone(), row.version))
+            .delete(upload_row)
+            .put(rows::finished_upload(upload), ended.encode());
+        for part in parts {
+            let row_key = rows::part(upload, part.number);
+            batch = batch
+                .guard(Guard::Version(row_key.clone(), part.row_version))
+                .delete(row_key);
+        }
+        batch
+    }
+
+    /// Answers a completion again that has succeeded before, as clients ask when the first answer
+    /// was lost.
+    async fn completed_before(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        upload: UploadId,
+        request: &CompleteUpload,
+    ) -> Result<CompletedObject> {
+        let deed = deed(permit, &[Action::PutObject])?;
+        let bucket = self.bucket(deed).await?;
+        let index = &self.engine.index;
+        let row = index
+            .get(
+                bucket.partition,
+                &rows::finished_upload(upload),
+                Want::Value,
+            )
+            .await?;
+        let ended = row.and_then(|row| Ended::decode(&row.value));
+        let ended = ended.ok_or(Error::NoSuchUpload)?;
+        let listed: Option<Vec<[u8; 16]>> = request
+            .parts
+            .iter()
+            .map(|p| p.etag.map(|e| e.md5))
+            .collect();
+        let listed = listed.ok_or(Error::NoSuchUpload)?;
+        let same = listed.len() == usize::from(ended.etag.parts)
+            && digest::md5(listed.as_flattened()) == ended.etag.md5;
+        let row = index
+            .get(
+                bucket.partition,
+                &rows::current(key.as_bytes()),
+                Want::Value,
+            )
+            .await?;
+        let record = row
+            .map(|row| ObjectRecord::decode(&row.value))
+            .transpose()?;
+        let record = record.filter(|r| same && r.etag == ended.etag);
+        let record = record.ok_or(Error::NoSuchUpload)?;
+        Ok(CompletedObject {
+            etag: record.etag,
+            checksum: record.checksum,
+            version: (bucket.versioning() != Versioning::Off).then(|| record.display()),
+        })
+    }
+}
+
+fn manifest(parts: Vec<Chosen>) -> Vec<u8> {
+    let part = |part: Chosen| ManifestPart {
+        number: part.number,
+        size: part.record.size,
+        md5: part.record.md5,
+        checksum: part.record.checksum,
+        extents: part.record.extents,
+    };
+    encode_manifest(&parts.into_iter().map(part).collect::<Vec<_>>())
 }

@@ -10,8 +10,10 @@
 //! still found under this id belong to nobody. It goes when the last of them is gone, so a crash
 //! in between leaves nothing unswept.
 
+mod complete;
 mod part;
 
+pub use complete::{CompleteUpload, CompletedObject, ListedForCompletion};
 pub use part::{PartInput, UploadedPart};
 
 use access::{Action, Permit};
@@ -22,15 +24,16 @@ use types::{
     limits::PAGE_KEYS_MAX,
 };
 
+use crate::bucket::TRIES_MAX;
 use crate::{
     Error, Objects, Result,
     listing::{self, Cursor},
-    records::{BucketRecord, BucketState, ObjectAttributes, PartRecord, UploadRecord},
+    records::{ObjectAttributes, PartRecord, UploadRecord},
     rows,
 };
 
-/// How often a write is tried anew when others change the same rows at the same time.
-const TRIES_MAX: usize = 64;
+/// How long a completion that has succeeded is answered again.
+const REMEMBERED_MS: u64 = 24 * 3600 * 1000;
 /// Parts that are freed in one commit.
 const SWEEP_BATCH: usize = 500;
 
@@ -78,6 +81,32 @@ pub struct PartPage {
     pub checksum: (ChecksumAlgorithm, ChecksumKind),
 }
 
+/// What is remembered of a completed upload; of an aborted one there is nothing to remember.
+struct Ended {
+    at: Timestamp,
+    etag: ETag,
+}
+
+impl Ended {
+    fn encode(&self) -> Vec<u8> {
+        let parts = self.etag.parts.to_be_bytes();
+        [&self.at.ms().to_be_bytes()[..], &self.etag.md5, &parts].concat()
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (at, rest) = value.split_first_chunk::<8>()?;
+        let (md5, parts) = rest.split_first_chunk::<16>()?;
+        let etag = ETag {
+            md5: *md5,
+            parts: u16::from_be_bytes(parts.try_into().ok()?),
+        };
+        Some(Self {
+            at: Timestamp::from_ms(u64::from_be_bytes(*at)),
+            etag,
+        })
+    }
+}
+
 /// Decides the checksum of an upload, by the table in "Checking object integrity for data uploads
 /// in Amazon S3": CRC64NVME only over the full object, SHA-1 and SHA-256 only over parts.
 fn checksum_of(
@@ -116,7 +145,7 @@ impl Objects {
         key: &ObjectKey,
         request: CreateUpload,
     ) -> Result<CreatedUpload> {
-        let partition = listing::partition(permit, Action::PutObject)?;
+        listing::partition(permit, Action::PutObject)?;
         let checksum = checksum_of(request.checksum)?;
         let initiated = self.clock.now();
         let upload = UploadId::new(initiated, &*self.random);
@@ -128,19 +157,15 @@ impl Objects {
             chosen: request.checksum.is_some(),
         };
         let row = rows::upload(key.as_bytes(), upload);
-        for _ in 0..TRIES_MAX {
-            let (_, guard) = self.bucket_now(partition).await?;
-            let batch = Batch::new()
-                .guard(guard)
+        let value = Bytes::from(record.encode());
+        self.with_bucket(permit, |bucket| {
+            Batch::new()
+                .guard(bucket.guard())
                 .guard(Guard::Absent(row.clone()))
-                .put(row.clone(), record.encode());
-            match self.engine.index.commit(partition, batch).await {
-                Ok(_) => return Ok(CreatedUpload { upload, checksum }),
-                Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::Contention)
+                .put(row.clone(), value.clone())
+        })
+        .await?;
+        Ok(CreatedUpload { upload, checksum })
     }
 
     /// Ends an upload and frees its parts.
@@ -211,24 +236,6 @@ impl Objects {
         Ok(page)
     }
 
-    /// The bucket's configuration as it is stored, and the guard that it stays so.
-    async fn bucket_now(&self, partition: PartitionId) -> Result<(BucketRecord, Guard)> {
-        let row_key = Bytes::from_static(rows::BUCKET);
-        let row = self
-            .engine
-            .index
-            .get(partition, &row_key, Want::Value)
-            .await?;
-        let Some(row) = row else {
-            return Ok((BucketRecord::default(), Guard::Absent(row_key)));
-        };
-        let record = BucketRecord::decode(&row.value)?;
-        match record.state {
-            BucketState::Active => Ok((record, Guard::Version(row_key, row.version))),
-            BucketState::Deleting => Err(Error::BucketBusy),
-        }
-    }
-
     /// The row of an upload that is under way.
     async fn read_upload(
         &self,
@@ -254,8 +261,20 @@ impl Objects {
         }
     }
 
-    /// Frees every part still found under a finished upload, then forgets the upload.
+    /// Frees every part still found under a finished upload, then forgets the upload, a completed
+    /// one after a day.
     async fn sweep_upload(&self, partition: PartitionId, upload: UploadId) -> Result<()> {
+        let row_key = rows::finished_upload(upload);
+        let row = self
+            .engine
+            .index
+            .get(partition, &row_key, Want::Value)
+            .await?;
+        let remembered = row
+            .and_then(|row| Ended::decode(&row.value))
+            .is_some_and(|ended| {
+                self.clock.now().ms() < ended.at.ms().saturating_add(REMEMBERED_MS)
+            });
         loop {
             let range = ScanRange::prefix(&rows::parts(upload));
             let found = self
@@ -271,10 +290,12 @@ impl Objects {
                 }
                 batch = batch.delete(row_key);
             }
-            if last {
-                batch = batch.delete(rows::finished_upload(upload));
+            if last && !remembered {
+                batch = batch.delete(row_key.clone());
             }
-            self.engine.index.commit(partition, batch).await?;
+            if !batch.deletes.is_empty() {
+                self.engine.index.commit(partition, batch).await?;
+            }
             if last {
                 return Ok(());
             }

@@ -9,9 +9,10 @@ use types::{
     limits::{PART_NUMBER_MAX, PUT_BYTES_MAX},
 };
 
-use super::TRIES_MAX;
 use crate::{
-    Error, Objects, Result, listing,
+    Error, Objects, Result,
+    bucket::TRIES_MAX,
+    listing,
     records::{PartRecord, UploadRecord},
     rows,
 };
