@@ -17,22 +17,28 @@ use types::{SeededRandom, TestClock};
 use super::*;
 use crate::faults::flip_bit;
 
-/// Syncs that fail, for the tests.
+/// Writes and syncs that fail, for the tests.
 #[derive(Default)]
 pub(super) struct Faults {
     failing_syncs: AtomicU32,
+    failing_writes: AtomicU32,
 }
 
 impl Faults {
     pub(super) fn on_sync(&self) -> Result<(), Errno> {
-        let fails = self
-            .failing_syncs
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if fails.is_ok() {
-            Err(Errno::IO)
-        } else {
-            Ok(())
-        }
+        take_one(&self.failing_syncs)
+    }
+
+    pub(super) fn on_write(&self) -> Result<(), Errno> {
+        take_one(&self.failing_writes)
+    }
+}
+
+fn take_one(failing: &AtomicU32) -> Result<(), Errno> {
+    let one_less = |n: u32| n.checked_sub(1);
+    match failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+        Ok(_) => Err(Errno::IO),
+        Err(_) => Ok(()),
     }
 }
 
@@ -274,6 +280,33 @@ async fn a_failed_sync_fences_writes_and_leaves_reads() {
     assert_emptied(&extents).await;
     let again = open(dir.path());
     write(&again, &content).await;
+}
+
+#[tokio::test]
+async fn a_failed_write_fences_too_and_fails_the_extent() {
+    let (_dir, extents) = fixture();
+    let mut writer = extents.create(None).await.unwrap();
+    extents
+        .files
+        .faults
+        .failing_writes
+        .store(1, Ordering::SeqCst);
+    let piece = content(1 << 20, 17);
+    let mut answer = Ok(());
+    for _ in 0..4 {
+        answer = writer.write(piece.clone()).await;
+        if answer.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(answer, Err(StoreError::Io { .. })), "{answer:?}");
+    assert!(writer.write(piece).await.is_err(), "nothing more is taken");
+    assert!(
+        writer.finish().await.is_err(),
+        "and it never becomes an extent"
+    );
+    assert!(extents.fenced().is_some());
+    assert_emptied(&extents).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,7 +89,10 @@ impl Sink {
         let file = self.file()?;
         let mut slices: Vec<_> = pieces.iter().map(|p| IoSlice::new(p)).collect();
         let mut rest = slices.as_mut_slice();
+        // Drops empty slices from the front.
         IoSlice::advance_slices(&mut rest, 0);
+        #[cfg(test)]
+        (files.faults.on_write()).map_err(|e| files.write_failed("writing", id, e))?;
         while !rest.is_empty() {
             match rustix::io::pwritev(file, rest, at) {
                 Ok(0) => return Err(files.write_failed("writing", id, Errno::IO)),
