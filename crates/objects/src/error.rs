@@ -106,6 +106,9 @@ pub enum Error {
     /// The request as a whole makes no sense; the text is for the client.
     #[error("{0}")]
     InvalidRequest(String),
+    /// A tag breaks a rule; the text is for the client.
+    #[error("{0}")]
+    InvalidTag(String),
     /// The key cannot be a key.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -33,7 +33,21 @@ impl From<Error> for S3Error {
                 tracing::error!(%cause, "the registry is not available");
                 C::ServiceUnavailable
             }
-            detailed => return with_details(detailed),
+            // Named one by one, so that a new kind does not compile until it has its code.
+            Error::NoSuchKey { .. }
+            | Error::DeleteMarker { .. }
+            | Error::PartTooSmall { .. }
+            | Error::TooLarge { .. }
+            | Error::PreconditionFailed(_)
+            | Error::NotModified { .. }
+            | Error::InvalidRange { .. }
+            | Error::BadDigest(_)
+            | Error::InvalidArgument(_)
+            | Error::InvalidRequest(_)
+            | Error::InvalidTag(_)
+            | Error::Name(_)
+            | Error::Body(_)
+            | Error::Store(_) => return with_details(error),
         };
         simple.into()
     }
@@ -82,6 +96,7 @@ fn with_details(error: Error) -> S3Error {
         ),
         Error::InvalidArgument(text) => S3Error::with(C::InvalidArgument, text),
         Error::InvalidRequest(text) => S3Error::with(C::InvalidRequest, text),
+        Error::InvalidTag(text) => S3Error::with(C::InvalidTag, text),
         Error::Name(error) => error.into(),
         Error::Body(error) => error.into(),
         Error::Store(error) => error.into(),

@@ -1,5 +1,8 @@
 //! A front door on a loopback port, over the memory engine, with two accounts.
 
+#[allow(dead_code)]
+pub mod client;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

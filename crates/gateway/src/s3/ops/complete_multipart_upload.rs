@@ -1,0 +1,88 @@
+//! CompleteMultipartUpload: the listed parts become an object.
+
+use objects::{CompleteUpload, ETagMatch, ListedForCompletion, WriteConditions};
+use types::{ChecksumAlgorithm, ChecksumValue, ETag, limits::PART_NUMBER_MAX};
+
+use crate::s3::{
+    ErrorCode, S3Call, S3Error, S3Result, headers, multipart,
+    xml::{Element, XmlWriter},
+};
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let key = call.object_key()?.clone();
+    let upload = multipart::upload_id(call)?;
+    let mut request = CompleteUpload {
+        parts: Vec::new(),
+        checksum: multipart::checksum(call)?,
+        kind: multipart::checksum_kind(call)?,
+        size: expected_size(call)?,
+        conditions: conditions(call)?,
+    };
+    // The checksum headers are of the object, not of this document.
+    for algorithm in ChecksumAlgorithm::ALL {
+        call.headers.remove(algorithm.header());
+    }
+    let document = call.read_xml(&["CompleteMultipartUpload"]).await?;
+    request.parts = document.all("Part").map(part).collect::<Result<_, _>>()?;
+    if request.parts.is_empty() || request.parts.len() > usize::from(PART_NUMBER_MAX) {
+        return Err(ErrorCode::MalformedXML.into());
+    }
+    let objects = &call.gateway.objects;
+    let done = objects
+        .complete_upload(&call.permit, &key, upload, request)
+        .await?;
+    let deed = call.deed()?;
+
+    let mut xml = XmlWriter::document("CompleteMultipartUploadResult", 640 + key.len());
+    xml.open("Location").text("/").text(&deed.name).text("/");
+    xml.text(&key).close("Location");
+    xml.element("Bucket", &deed.name).element("Key", &key);
+    xml.raw("<ETag>&quot;")
+        .plain(done.etag)
+        .raw("&quot;</ETag>");
+    if let Some(checksum) = done.checksum {
+        xml.display(checksum.algorithm().element(), checksum);
+        xml.element("ChecksumType", checksum.kind().name());
+    }
+    let mut answer = call.xml(xml.finish("CompleteMultipartUploadResult"));
+    if let Some(version) = done.version {
+        let headers = answer.headers_mut();
+        headers::set(headers, headers::names::VERSION_ID, &version.to_string())?;
+    }
+    Ok(answer)
+}
+
+fn part(element: &Element) -> Result<ListedForCompletion, S3Error> {
+    let number = element.required("PartNumber")?.trim();
+    let number: u32 = number.parse().map_err(|_| ErrorCode::MalformedXML)?;
+    let mut checksum = None;
+    for algorithm in ChecksumAlgorithm::ALL {
+        if let Some(text) = element.text_of(algorithm.element())? {
+            let value = ChecksumValue::parse(algorithm, text.trim());
+            checksum = Some(value.ok_or(ErrorCode::InvalidPart)?);
+        }
+    }
+    Ok(ListedForCompletion {
+        number,
+        etag: ETag::parse(element.required("ETag")?.trim()),
+        checksum,
+    })
+}
+
+fn expected_size(call: &S3Call<'_>) -> Result<Option<u64>, S3Error> {
+    const NAME: &str = "x-amz-mp-object-size";
+    let Some(text) = call.header(NAME)? else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(size) => Ok(Some(size)),
+        Err(_) => Err(S3Error::argument(NAME, text, "The value is not a size.")),
+    }
+}
+
+fn conditions(call: &S3Call<'_>) -> Result<WriteConditions, S3Error> {
+    Ok(WriteConditions {
+        if_match: call.header("if-match")?.map(ETagMatch::parse),
+        if_none_match: call.header("if-none-match")?.map(ETagMatch::parse),
+    })
+}

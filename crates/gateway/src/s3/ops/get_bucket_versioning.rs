@@ -1,0 +1,20 @@
+//! GetBucketVersioning: whether a bucket keeps versions. A bucket that never did says nothing.
+
+use objects::Versioning;
+
+use crate::s3::{S3Call, S3Result, xml::XmlWriter};
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let state = call.gateway.objects.versioning(&call.permit).await?;
+    let mut xml = XmlWriter::document("VersioningConfiguration", 192);
+    match state {
+        Versioning::Off => {}
+        Versioning::Enabled => {
+            xml.element("Status", "Enabled");
+        }
+        Versioning::Suspended => {
+            xml.element("Status", "Suspended");
+        }
+    }
+    Ok(call.xml(xml.finish("VersioningConfiguration")))
+}
