@@ -36,8 +36,8 @@ pub use list_uploads::{ListedUpload, UploadPage};
 pub use list_versions::{ListedContent, ListedVersion, VersionPage};
 pub use listing::{ListRequest, continuation_token, read_continuation_token};
 pub use multipart::{
-    CompleteUpload, CompletedObject, CreateUpload, CreatedUpload, ListedForCompletion, ListedPart,
-    PartInput, PartPage, UploadedPart,
+    CompleteUpload, CompletedObject, CopiedPart, CreateUpload, CreatedUpload, ListedForCompletion, ListedPart,
+    PartInput, PartPage, PartSource, UploadedPart,
 };
 pub use put::{PutInput, PutOutcome};
 pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};

@@ -11,9 +11,11 @@
 //! in between leaves nothing unswept.
 
 mod complete;
+mod copy;
 mod part;
 
 pub use complete::{CompleteUpload, CompletedObject, ListedForCompletion};
+pub use copy::{CopiedPart, PartSource};
 pub use part::{PartInput, UploadedPart};
 
 use access::{Action, Permit};

@@ -48,5 +48,20 @@ handlers! {
         ListObjectVersions => list_object_versions,
         ListObjects => list_objects,
         ListParts => list_parts,
+        UploadPartCopy => upload_part_copy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::operations::{OPERATIONS, Status};
+
+    #[test]
+    fn handlers_are_of_operations_that_work() {
+        for name in super::HANDLED {
+            let operation = OPERATIONS.iter().find(|o| o.name == *name);
+            let works = operation.is_some_and(|o| o.status == Status::Works);
+            assert!(works, "{name} is not in the table as one that works");
+        }
     }
 }
