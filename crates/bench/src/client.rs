@@ -295,3 +295,70 @@ fn parse(head: &[u8]) -> Option<Head> {
     }
     Some(parsed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers each connection with these bytes, in writes cut at every place in turn.
+    async fn exchange(answer: &'static [u8], want: Want<'_>) -> Vec<(Answer, Vec<u8>)> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            for cut in 0..answer.len() {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let mut request = [0; 4];
+                stream.read_exact(&mut request).await.unwrap();
+                stream.write_all(&answer[..cut]).await.unwrap();
+                tokio::task::yield_now().await;
+                stream.write_all(&answer[cut..]).await.unwrap();
+            }
+        });
+        let mut answers = Vec::new();
+        for _ in 0..answer.len() {
+            let mut connection = Connection::new(to);
+            let answer = connection.exchange(b"GET ", &[], want).await.unwrap();
+            answers.push((answer, connection.text().to_vec()));
+        }
+        server.await.unwrap();
+        answers
+    }
+
+    #[tokio::test]
+    async fn reads_lengths_chunks_and_refusals_however_they_are_cut() {
+        let plain = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        for (answer, text) in exchange(plain, Want::Keep).await {
+            assert_eq!(
+                (answer.status, answer.len, text),
+                (200, 5, b"hello".to_vec())
+            );
+        }
+        let chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n\
+                       3;x=y\r\nllo\r\n0\r\nx: y\r\n\r\n";
+        for (answer, text) in exchange(chunks, Want::Keep).await {
+            assert_eq!((answer.len, text), (5, b"hello".to_vec()));
+        }
+        let refusal =
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\ncontent-length: 2\r\n\r\nno";
+        for (answer, text) in exchange(refusal, Want::Count).await {
+            assert_eq!((answer.status, text), (403, b"no".to_vec()));
+        }
+    }
+
+    #[tokio::test]
+    async fn wrong_bytes_are_seen() {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+        for (first, all, right) in [
+            ("he", "__llo", true),
+            ("hx", "__llo", false),
+            ("he", "__llx", false),
+            ("he", "__llo!", false),
+        ] {
+            let want = Want::Compare(first.as_bytes(), all.as_bytes());
+            for (answer, _) in exchange(answer, want).await {
+                assert_eq!(answer.right, right, "{first} {all}");
+            }
+        }
+    }
+}
