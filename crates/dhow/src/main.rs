@@ -1,1 +1,33 @@
-fn main() {}
+//! `dhow`: the one binary, and the only place that wires the crates together.
+
+mod admin;
+mod admin_client;
+mod commands;
+mod config;
+mod data_dir;
+mod doctor;
+mod failure;
+mod logging;
+mod metrics;
+mod node;
+mod region;
+mod scrub;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// Many small, short-lived buffers from two threads: measured against the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let command = commands::Cli::parse();
+    match command.run() {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("dhow: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

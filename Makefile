@@ -1,0 +1,27 @@
+# Dhow: `make run` starts a cloud, `make test` runs every test.
+
+.PHONY: run build test lint bench-peers fuzz clean
+
+# Builds the release binary and starts one region in ./dhow-data.
+run: build
+	./target/release/dhow up
+
+build:
+	cargo build --release --locked -p dhow
+
+# Installs what the tests need (Debian packages, a Python venv) and runs all of them.
+test:
+	bash tests/run.sh
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo xtask tidy
+
+# Measures Dhow beside SeaweedFS and nginx in one run; writes docs/benchmarks.md.
+bench-peers: build
+	bash scripts/bench-peers.sh
+
+clean:
+	cargo clean
+	rm -rf .venv

@@ -1,0 +1,259 @@
+//! The admin API: a small listener of its own, for the operator of the cloud only. Each request is
+//! signed like one for S3, by a key of the root account; whatever else comes is 403.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /-/admin/v1/accounts` | the accounts |
+//! | `POST /-/admin/v1/accounts` `{"name"}` | the new account |
+//! | `GET /-/admin/v1/keys[?account=ID]` | keys, without secrets |
+//! | `POST /-/admin/v1/keys` `{"account", "access_key"?, "secret_key"?, "description"?}` | the key pair |
+//! | `POST /-/admin/v1/keys/ID/enable` or `/disable` | the key |
+//! | `DELETE /-/admin/v1/keys/ID` | `{}` |
+//! | `POST /-/admin/v1/scrub` `{"repair"}` | `{}`; one pass at a time |
+//! | `GET /-/admin/v1/scrub` | how far the pass is, and what it found |
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use access::{
+    Identity,
+    signature::{self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed},
+};
+use bytes::Bytes;
+use cloud::{CloudError, KeyStatus};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Semaphore};
+use types::{AccessKeyId, AccountId, RegionId};
+
+use crate::{region::Region, scrub::ScrubJob};
+
+const BODY_BYTES_MAX: usize = 64 << 10;
+const BODY_WAIT: Duration = Duration::from_secs(10);
+const CONNECTIONS_MAX: usize = 64;
+const PREFIX: &str = "/-/admin/v1/";
+
+/// What the API reaches.
+pub struct Admin {
+    /// The region.
+    pub region: Arc<Region>,
+    /// Its id.
+    pub region_id: RegionId,
+    /// The pass under way, or the last one.
+    pub scrub: Arc<ScrubJob>,
+}
+
+type Answer = Result<Value, (StatusCode, String)>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewAccount {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    account: String,
+    access_key: Option<String>,
+    secret_key: Option<String>,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StartScrub {
+    repair: bool,
+}
+
+impl Admin {
+    /// Serves until the process stops.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept on the admin listener");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let admin = Arc::clone(&self);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let admin = Arc::clone(&admin);
+                    async move { Ok::<_, Infallible>(admin.answer(request).await) }
+                });
+                let mut http = http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+                if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+                    tracing::debug!(%error, "an admin connection broke");
+                }
+                drop(place);
+            });
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, body) = match self.act(request).await {
+            Ok(value) => (StatusCode::OK, value),
+            Err((status, message)) => (status, json!({ "error": message })),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        *response.status_mut() = status;
+        response.headers_mut().insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
+        response
+    }
+
+    async fn act(&self, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let payload = self.authorize(&parts)?;
+        let read = Limited::new(body, BODY_BYTES_MAX).collect();
+        let body = tokio::time::timeout(BODY_WAIT, read)
+            .await
+            .map_err(|_| bad("the body did not come in time"))?
+            .map_err(|_| bad("the body could not be read, or is larger than 64 KiB"))?
+            .to_bytes();
+        if access::sign::payload_sha256(&body) != payload {
+            return Err(bad("the body does not match x-amz-content-sha256"));
+        }
+        let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+        let steps: Vec<&str> = path.split('/').collect();
+        match (&parts.method, steps.as_slice()) {
+            (&Method::GET, ["accounts"]) => {
+                let all: Vec<Value> = self.region.registry.accounts().iter().map(account).collect();
+                Ok(Value::Array(all))
+            }
+            (&Method::POST, ["accounts"]) => {
+                let new: NewAccount = parse(&body)?;
+                let made = self.region.registry.create_account(&new.name, false).await;
+                made.map(|a| account(&a)).map_err(refused)
+            }
+            (&Method::GET, ["keys"]) => {
+                let of = parts.uri.query().and_then(|q| q.strip_prefix("account="));
+                let keys = self.region.registry.keys(of.map(AccountId::new).as_ref());
+                serde_json::to_value(keys).map_err(|e| bad(&e.to_string()))
+            }
+            (&Method::POST, ["keys"]) => self.create_key(parse(&body)?).await,
+            (&Method::POST, ["keys", id, verb @ ("enable" | "disable")]) => {
+                let status =
+                    if *verb == "enable" { KeyStatus::Active } else { KeyStatus::Disabled };
+                let id = AccessKeyId::new(id);
+                let changed = self.region.registry.set_key_status(&id, status).await;
+                serde_json::to_value(changed.map_err(refused)?).map_err(|e| bad(&e.to_string()))
+            }
+            (&Method::DELETE, ["keys", id]) => {
+                if **id == *self.region.credentials.access_key {
+                    return Err(bad("the root key cannot be deleted: nobody could administer"));
+                }
+                let id = AccessKeyId::new(id);
+                self.region.registry.delete_key(&id).await.map_err(refused)?;
+                Ok(json!({}))
+            }
+            (&Method::POST, ["scrub"]) => {
+                let StartScrub { repair } = parse(&body)?;
+                if !ScrubJob::start(&self.scrub, Arc::clone(&self.region), repair) {
+                    return Err((StatusCode::CONFLICT, "a scrub is under way already".into()));
+                }
+                Ok(json!({}))
+            }
+            (&Method::GET, ["scrub"]) => {
+                serde_json::to_value(self.scrub.state()).map_err(|e| bad(&e.to_string()))
+            }
+            _ => Err((StatusCode::NOT_FOUND, "no such admin operation".into())),
+        }
+    }
+
+    async fn create_key(&self, new: NewKey) -> Answer {
+        let pair = match (&new.access_key, &new.secret_key) {
+            (Some(access), Some(secret)) => Some((access.as_str(), secret.as_str())),
+            (None, None) => None,
+            _ => return Err(bad("an existing pair needs both its access key and its secret key")),
+        };
+        let account = AccountId::new(&new.account);
+        let made = self.region.registry.create_key(&account, pair, &new.description).await;
+        serde_json::to_value(made.map_err(refused)?).map_err(|e| bad(&e.to_string()))
+    }
+
+    /// The sender must hold a key of the root account. Returns the digest that the body must have.
+    fn authorize(&self, parts: &http::request::Parts) -> Result<String, (StatusCode, String)> {
+        let denied = |why: String| {
+            tracing::info!(why, "an admin request was refused");
+            (StatusCode::FORBIDDEN, "access denied".to_owned())
+        };
+        let query = parts.uri.query();
+        let auth = AuthType::of(&parts.method, &parts.headers, query)
+            .map_err(|e| denied(e.to_string()))?;
+        if auth != AuthType::HeaderV4 {
+            return Err(denied(format!("{auth:?} requests are not for the admin API")));
+        }
+        let request = Signed {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query,
+            authority: parts.uri.authority().map(|a| a.as_str()),
+            headers: &parts.headers,
+        };
+        let facts = Facts {
+            keys: &*self.region.registry,
+            regions: RegionNames { own: &self.region_id, aliases: &[] },
+            now: self.region.clock.now(),
+        };
+        let verified =
+            signature::verify(auth, &request, &facts).map_err(|e| denied(e.to_string()))?;
+        let root = match &verified.identity {
+            Identity::Key { account, .. } => {
+                self.region.registry.account(account).is_some_and(|a| a.root)
+            }
+            Identity::Anonymous => false,
+        };
+        if !root {
+            return Err(denied("the caller is not the operator".into()));
+        }
+        match verified.payload {
+            PayloadMode::Sha256(_) => {}
+            _ => return Err(denied("the body must be signed".into())),
+        }
+        let claimed = parts.headers.get("x-amz-content-sha256").and_then(|v| v.to_str().ok());
+        Ok(claimed.unwrap_or_default().to_ascii_lowercase())
+    }
+}
+
+fn account(account: &cloud::Account) -> Value {
+    json!({
+        "id": account.id,
+        "name": account.name,
+        "created": types::Timestamp::from_ms(account.created_ms).iso8601(),
+        "root": account.root,
+    })
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, (StatusCode, String)> {
+    serde_json::from_slice(body).map_err(|e| bad(&format!("the body is not as expected: {e}")))
+}
+
+fn bad(message: &str) -> (StatusCode, String) {
+    (StatusCode::BAD_REQUEST, message.to_owned())
+}
+
+fn refused(error: CloudError) -> (StatusCode, String) {
+    let status = match &error {
+        CloudError::NoAccount(_) | CloudError::NoKey(_) => StatusCode::NOT_FOUND,
+        CloudError::KeyExists(_) => StatusCode::CONFLICT,
+        CloudError::Invalid(_) => StatusCode::BAD_REQUEST,
+        CloudError::Record(_) | CloudError::Store(_) => {
+            tracing::error!(%error, "the registry failed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    (status, error.to_string())
+}

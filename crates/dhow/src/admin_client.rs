@@ -1,0 +1,103 @@
+//! The command line's side of the admin API: finds the running cloud through its data folder and
+//! signs each request with the root key. Blocking: a command does one thing at a time.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    time::Duration,
+};
+
+use access::sign::{Signer, Unsigned, payload_sha256};
+use serde_json::Value;
+use types::{Clock, SystemClock};
+
+use crate::{
+    data_dir::{Credentials, DataDir, Running},
+    failure::Failure,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Speaks to one running cloud.
+pub struct AdminClient {
+    running: Running,
+    credentials: Credentials,
+}
+
+impl AdminClient {
+    /// Finds the cloud that runs on `dir`.
+    pub fn find(dir: &DataDir) -> Result<Self, Failure> {
+        let at = dir.path().display();
+        let (Some(running), true) = (dir.running(), dir.is_locked()) else {
+            return Err(Failure::new(format!("no Dhow is running on {at}")).hint(format!(
+                "start it with `dhow up --data {at}`, or name the data folder of the one that \
+                 runs with --data or DHOW_DATA"
+            )));
+        };
+        let credentials = dir.credentials().ok_or_else(|| {
+            Failure::new(format!("cannot read {}", dir.join("credentials.json").display()))
+                .hint("run this as the user that started the cloud")
+        })?;
+        Ok(Self { running, credentials })
+    }
+
+    /// Sends one request; the answer's JSON, or what the cloud says is wrong.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let address = self.running.admin.trim_start_matches("http://");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let sha = payload_sha256(body.as_bytes());
+        let path = format!("/-/admin/v1/{path}");
+        let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+        let mut signer = Signer::new(
+            &self.credentials.access_key,
+            &self.credentials.secret_key,
+            &self.running.region,
+        );
+        let request =
+            Unsigned { method, host: address, path, query, headers: &[], payload: &sha };
+        let signed = signer.sign(&request, SystemClock.now());
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+             content-length: {}\r\nx-amz-content-sha256: {sha}\r\nx-amz-date: {}\r\n\
+             authorization: {}\r\n\r\n",
+            body.len(),
+            signed.date,
+            signed.authorization
+        );
+        let answer = exchange(address, head.as_bytes(), body.as_bytes()).map_err(|e| {
+            Failure::new(format!("the admin API at {address} does not answer: {e}"))
+                .hint("`dhow doctor` may say why")
+        })?;
+        read_answer(&answer)
+    }
+}
+
+fn exchange(address: &str, head: &[u8], body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let address = address
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| std::io::Error::other("the address names no host"))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.write_all(head)?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
+    let broken = || Failure::new("the admin API's answer cannot be read");
+    let text = std::str::from_utf8(answer).map_err(|_| broken())?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
+    let status = head.split(' ').nth(1).ok_or_else(broken)?;
+    let value: Value = serde_json::from_str(body).map_err(|_| broken())?;
+    if status == "200" {
+        return Ok(value);
+    }
+    let message = value.get("error").and_then(Value::as_str).unwrap_or("the request failed");
+    Err(Failure::new(message))
+}

@@ -1,0 +1,36 @@
+//! `dhow config`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Subcommand;
+
+use crate::{
+    config::{Config, DEFAULT_FILE},
+    failure::Failure,
+};
+
+/// Print or check a node's configuration.
+#[derive(Subcommand)]
+pub enum ConfigFile {
+    /// Print a configuration file with every key, its default and what it means.
+    PrintDefault,
+    /// Check a file: unknown keys and impossible values are named with their line.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl ConfigFile {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::PrintDefault => print!("{DEFAULT_FILE}"),
+            Self::Check { file } => {
+                Config::read(&file)?;
+                println!("{} is valid.", file.display());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

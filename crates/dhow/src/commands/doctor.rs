@@ -1,0 +1,55 @@
+//! `dhow doctor`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Which, print_json};
+use crate::{config::Config, doctor, failure::Failure};
+
+/// Check this machine and the data folder: configuration, disk, clock, ports, file limits.
+///
+/// Says for each what is wrong and what to do about it. Exits with 1 when something must be
+/// mended. Changes nothing, whether the cloud runs or not.
+#[derive(Args)]
+pub struct Doctor {
+    /// Check this configuration instead of the defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Doctor {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let config = match &self.config {
+            Some(file) => Config::read(file)?,
+            None => Config { data: self.which.dir().path().to_path_buf(), ..Config::default() },
+        };
+        let findings = doctor::examine(&config);
+        let failed = findings.iter().any(|f| f.level == doctor::Level::Fail);
+        if self.json {
+            let all: Vec<_> = findings
+                .iter()
+                .map(|f| {
+                    json!({ "check": f.check, "level": f.level.name(), "found": f.found,
+                            "do": f.advice })
+                })
+                .collect();
+            print_json(&json!({ "ok": !failed, "findings": all }));
+        } else {
+            for f in &findings {
+                println!("{:<5} {:<12} {}", f.level.name(), f.check, f.found);
+                if let Some(advice) = &f.advice {
+                    println!("      {:<12} -> {advice}", "");
+                }
+            }
+        }
+        Ok(ExitCode::from(u8::from(failed)))
+    }
+}

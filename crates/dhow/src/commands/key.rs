@@ -1,0 +1,140 @@
+//! `dhow key`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use types::Timestamp;
+
+use super::{Which, account::text, print_json, table};
+use crate::{admin_client::AdminClient, failure::Failure};
+
+/// Create, list, disable and delete access keys. Changes take effect at once.
+#[derive(Subcommand)]
+pub enum Key {
+    /// Create a key pair; the secret is shown once. An existing pair can be brought along.
+    #[command(after_help = "\
+Examples:
+  dhow key create --account 123456789012
+  dhow key create --account 123456789012 --access-key AKIA… --secret-key …   (when moving in)")]
+    Create {
+        /// The account's id (`dhow account list`).
+        #[arg(long, value_name = "ID")]
+        account: String,
+        /// Bring this access key along.
+        #[arg(long, requires = "secret_key", value_name = "KEY")]
+        access_key: Option<String>,
+        /// The secret of that access key; may also come from DHOW_SECRET_KEY.
+        #[arg(long, requires = "access_key", env = "DHOW_SECRET_KEY", hide_env_values = true,
+              value_name = "SECRET")]
+        secret_key: Option<String>,
+        /// What it is for.
+        #[arg(long, default_value = "")]
+        description: String,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// List keys, never secrets.
+    List {
+        /// Only this account's.
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Disable a key: requests signed with it are refused from now on.
+    Disable {
+        /// The access key.
+        access_key: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Enable a disabled key again.
+    Enable {
+        /// The access key.
+        access_key: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Delete a key for good.
+    Delete {
+        /// The access key.
+        access_key: String,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+impl Key {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Create { account, access_key, secret_key, description, json, which } => {
+                let mut body = json!({ "account": account, "description": description });
+                if let (Some(access), Some(secret)) = (access_key, secret_key) {
+                    body["access_key"] = access.into();
+                    body["secret_key"] = secret.into();
+                }
+                let made = AdminClient::find(&which.dir())?.call("POST", "keys", Some(&body))?;
+                if json {
+                    print_json(&made);
+                } else {
+                    println!("Access key  {}", text(&made, "access_key"));
+                    println!("Secret key  {}", text(&made, "secret_key"));
+                    println!("The secret is not shown again.");
+                }
+            }
+            Self::List { account, json, which } => list(account, json, &which)?,
+            Self::Disable { access_key, which } => {
+                AdminClient::find(&which.dir())?.call("POST", &verb(&access_key, "disable"), None)?;
+                println!("{access_key} is disabled.");
+            }
+            Self::Enable { access_key, which } => {
+                AdminClient::find(&which.dir())?.call("POST", &verb(&access_key, "enable"), None)?;
+                println!("{access_key} is enabled.");
+            }
+            Self::Delete { access_key, which } => {
+                let path = format!("keys/{access_key}");
+                AdminClient::find(&which.dir())?.call("DELETE", &path, None)?;
+                println!("{access_key} is deleted.");
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn verb(access_key: &str, verb: &str) -> String {
+    format!("keys/{access_key}/{verb}")
+}
+
+fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failure> {
+    let path = account.map_or("keys".to_owned(), |id| format!("keys?account={id}"));
+    let all = AdminClient::find(&which.dir())?.call("GET", &path, None)?;
+    if json {
+        print_json(&all);
+        return Ok(());
+    }
+    let rows: Vec<_> = all
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|k| {
+            let created = k.get("created_ms").and_then(Value::as_u64).unwrap_or_default();
+            [
+                text(k, "access_key"),
+                text(k, "account"),
+                text(k, "status"),
+                Timestamp::from_ms(created).iso8601(),
+                text(k, "description"),
+            ]
+        })
+        .collect();
+    table::print(["ACCESS KEY", "ACCOUNT", "STATUS", "CREATED", "DESCRIPTION"], &rows);
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The command line: what there is, with help that teaches. One file per command.
+
+mod account;
+mod config_file;
+mod doctor;
+mod key;
+mod scrub;
+mod table;
+mod up;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{data_dir::DataDir, failure::Failure};
+
+/// A storage cloud: S3 over one binary.
+#[derive(Parser)]
+#[command(name = "dhow", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  dhow up                                  start a cloud in ./dhow-data
+  dhow up --data /srv/dhow --listen 0.0.0.0:9000
+  dhow account create acme                 a tenant of its own
+  dhow key create --account 123456789012   a key pair for that tenant
+  dhow doctor                              what is wrong, and what to do about it
+  dhow bench put --size 4KiB               how fast it is
+
+The other commands find the running cloud through --data or DHOW_DATA.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Up(up::Up),
+    Serve(up::Serve),
+    #[command(subcommand)]
+    Account(account::Account),
+    #[command(subcommand)]
+    Key(key::Key),
+    Doctor(doctor::Doctor),
+    Scrub(scrub::Scrub),
+    /// Measure an S3 endpoint: puts, gets, heads, lists, deletes, or a mix of them.
+    Bench(BenchCommand),
+    #[command(subcommand)]
+    Config(config_file::ConfigFile),
+}
+
+/// Measure an S3 endpoint: puts, gets, heads, lists, deletes, or a mix of them.
+///
+/// Without --endpoint the running cloud of --data is measured, with its root key.
+#[derive(Args)]
+struct BenchCommand {
+    #[command(flatten)]
+    args: bench::BenchArgs,
+}
+
+/// Which cloud a command is about.
+#[derive(Args, Clone)]
+pub struct Which {
+    /// The data folder of the running cloud.
+    #[arg(long, env = "DHOW_DATA", default_value = "./dhow-data", value_name = "DIR")]
+    data: PathBuf,
+}
+
+impl Which {
+    /// The folder.
+    pub fn dir(&self) -> DataDir {
+        DataDir::new(&self.data)
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Up(up) => up.run(),
+            Command::Serve(serve) => serve.run(),
+            Command::Account(account) => account.run(),
+            Command::Key(key) => key.run(),
+            Command::Doctor(doctor) => doctor.run(),
+            Command::Scrub(scrub) => scrub.run(),
+            Command::Bench(BenchCommand { args }) => {
+                bench::run(args).map_err(|e| Failure::new(e.to_string()))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Config(config) => config.run(),
+        }
+    }
+}
+
+/// Prints JSON for scripts.
+pub fn print_json(value: &serde_json::Value) {
+    println!("{value:#}");
+}

@@ -1,0 +1,146 @@
+//! `dhow scrub`.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::{Which, print_json};
+use crate::{
+    admin_client::AdminClient, config::Config, failure::Failure, region::Region, scrub::ScrubJob,
+};
+
+const POLL: Duration = Duration::from_millis(200);
+
+/// Read every stored byte and compare it with its checksum.
+///
+/// While the cloud runs it is asked to do it; otherwise this command does it itself. Exits with 1
+/// when something is damaged, and lists what.
+#[derive(Args)]
+pub struct Scrub {
+    /// Also remove extents that nothing refers to (what crashes left of uploads). While the cloud
+    /// runs, only those older than a day.
+    #[arg(long)]
+    repair: bool,
+    /// With the cloud stopped: use this configuration.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Scrub {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let dir = self.which.dir();
+        let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        bar.enable_steady_tick(POLL);
+        let state = if dir.is_locked() {
+            self.online(&AdminClient::find(&dir)?, &bar)?
+        } else if dir.join("credentials.json").exists() || self.config.is_some() {
+            self.offline(&bar)?
+        } else {
+            return Err(Failure::new(format!("there is no data in {}", dir.path().display()))
+                .hint("name the data folder with --data or DHOW_DATA"));
+        };
+        bar.finish_and_clear();
+        self.report(&state)
+    }
+
+    fn online(&self, client: &AdminClient, bar: &ProgressBar) -> Result<Value, Failure> {
+        client.call("POST", "scrub", Some(&json!({ "repair": self.repair })))?;
+        loop {
+            let state = client.call("GET", "scrub", None)?;
+            if state.get("running").and_then(Value::as_bool) != Some(true) {
+                return Ok(state);
+            }
+            show(bar, &state);
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn offline(&self, bar: &ProgressBar) -> Result<Value, Failure> {
+        let config = match &self.config {
+            Some(file) => Config::read(file)?,
+            None => Config { data: self.which.dir().path().to_path_buf(), ..Config::default() },
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
+        let job = Arc::new(ScrubJob::begun());
+        let ended = runtime.block_on(async {
+            let region = Arc::new(Region::open(&config).await?);
+            let pass = {
+                let (job, region, repair) = (Arc::clone(&job), Arc::clone(&region), self.repair);
+                // Nothing else uses the folder, so no upload can be under way.
+                tokio::spawn(async move { job.pass(&region, repair, 0).await })
+            };
+            while !pass.is_finished() {
+                show(bar, &serde_json::to_value(job.state())?);
+                tokio::time::sleep(POLL).await;
+            }
+            let ended = pass.await.map_err(|e| Failure::new(format!("the scrub broke: {e}")))?;
+            region.embedded.close()?;
+            ended
+        });
+        let mut state = job.state();
+        state.running = false;
+        state.error = ended.err().map(|e| e.to_string());
+        Ok(serde_json::to_value(state)?)
+    }
+
+    fn report(&self, state: &Value) -> Result<ExitCode, Failure> {
+        let damaged = state.get("damaged").and_then(Value::as_array).cloned().unwrap_or_default();
+        let error = state.get("error").and_then(Value::as_str);
+        if self.json {
+            print_json(state);
+        } else {
+            println!("{}", summary(state));
+            if self.repair {
+                println!(
+                    "{} orphaned extents removed ({}).",
+                    number(state, "orphans_removed"),
+                    HumanBytes(number(state, "orphan_bytes"))
+                );
+            }
+            for damage in &damaged {
+                println!("damaged: {}", damage.as_str().unwrap_or_default());
+            }
+            if damaged.is_empty() && error.is_none() {
+                println!("Nothing is damaged.");
+            }
+        }
+        if let Some(error) = error {
+            return Err(Failure::new(format!("the scrub ended early: {error}")));
+        }
+        Ok(ExitCode::from(u8::from(!damaged.is_empty())))
+    }
+}
+
+fn number(state: &Value, field: &str) -> u64 {
+    state.get(field).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn summary(state: &Value) -> String {
+    let (bytes, took_ms) = (number(state, "bytes"), number(state, "took_ms").max(1));
+    format!(
+        "{} in {} items verified, {}/s",
+        HumanBytes(bytes),
+        number(state, "items"),
+        HumanBytes(bytes.saturating_mul(1000) / took_ms)
+    )
+}
+
+fn show(bar: &ProgressBar, state: &Value) {
+    let phase = state.get("phase").and_then(Value::as_str).unwrap_or_default();
+    bar.set_message(format!("{phase}: {}", summary(state)));
+}

@@ -1,0 +1,122 @@
+//! `dhow up` and `dhow serve`.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use crate::{
+    config::{Config, Durability, LogFormat},
+    failure::Failure,
+    logging,
+    node::{self, Ready},
+};
+
+/// Start a cloud on this machine, with embedded defaults.
+///
+/// The first start makes the data folder, the root account and its key pair (a file that only you
+/// can read). Every start prints the endpoint, the keys and commands to try. Ctrl-C stops it; the
+/// next start has all data.
+#[derive(Args)]
+pub struct Up {
+    /// Where everything is kept.
+    #[arg(long, env = "DHOW_DATA", default_value = "./dhow-data", value_name = "DIR")]
+    data: PathBuf,
+    /// The S3 endpoint; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    /// The admin API, for this command line only: keep it on loopback.
+    #[arg(long, default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
+    admin: SocketAddr,
+    /// Health and metrics.
+    #[arg(long, default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
+    metrics: SocketAddr,
+    /// This region's id.
+    #[arg(long, default_value = "local-1", value_name = "ID")]
+    region: String,
+    /// When a write is acknowledged: once it is on disk, or (relaxed) once it is on its way there.
+    #[arg(long, value_enum, default_value_t = Durability::Strict)]
+    durability: Durability,
+    /// Print one line of JSON on standard output when ready; everything else goes to standard
+    /// error.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    log: LogArgs,
+    /// Export traces over OTLP/HTTP to this collector.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otel_endpoint: Option<String>,
+}
+
+#[derive(Args)]
+struct LogArgs {
+    /// error, warn, info, debug, trace, or a filter such as info,gateway=debug.
+    #[arg(long, env = "DHOW_LOG", default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+    /// For people, or one JSON object a line.
+    #[arg(long, value_enum, default_value_t = LogFormat::Human)]
+    log_format: LogFormat,
+}
+
+/// Run one node from a configuration file.
+///
+/// `dhow config print-default` writes a file to start from, with every key and its default.
+#[derive(Args)]
+pub struct Serve {
+    /// The configuration, a TOML file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print one line of JSON on standard output when ready.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Up {
+    /// Runs until it is stopped.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let mut config = Config {
+            data: self.data,
+            region: self.region,
+            listen: self.listen,
+            admin: self.admin,
+            metrics: self.metrics,
+            durability: self.durability,
+            ..Config::default()
+        };
+        config.log.level = self.log.log_level;
+        config.log.format = self.log.log_format;
+        config.otel.endpoint = self.otel_endpoint;
+        config.check()?;
+        start(config, if self.json { Ready::Json } else { Ready::Human })
+    }
+}
+
+impl Serve {
+    /// Runs until it is stopped.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let config = Config::read(&self.config)?;
+        start(config, if self.json { Ready::Json } else { Ready::Log })
+    }
+}
+
+fn start(config: Config, ready: Ready) -> Result<ExitCode, Failure> {
+    let traces = logging::start(&config)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
+    let ended = runtime.block_on(node::run(config, ready));
+    drop(traces);
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// Each connection and each large object being read holds a file; the usual soft limit of 1024 is
+/// soon reached.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}

@@ -1,0 +1,283 @@
+//! Configuration: one TOML file, every key with its default. Unknown keys are errors, so that a
+//! misspelt limit is not silently ignored.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// Everything a node can be told. `dhow config print-default` shows it with comments.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// This region's id.
+    pub region: String,
+    /// Region names that signatures may carry beside the own one.
+    pub region_aliases: Vec<String>,
+    /// Host names under which `bucket.name` addresses a bucket.
+    pub domains: Vec<String>,
+    /// The S3 listener.
+    pub listen: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// The listener for health and metrics.
+    pub metrics: SocketAddr,
+    /// `strict` or `relaxed`.
+    pub durability: Durability,
+    /// Logs.
+    pub log: Log,
+    /// Limits of the front door.
+    pub limits: Limits,
+    /// The engine.
+    pub engine: Engine,
+    /// Traces.
+    pub otel: Otel,
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Once it is on disk.
+    Strict,
+    /// Once it is in the system's cache; a power cut can lose the last second.
+    Relaxed,
+}
+
+/// How logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,gateway=debug`.
+    pub level: String,
+    /// `human` or `json`.
+    pub format: LogFormat,
+}
+
+/// Limits of the front door.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections open at once.
+    pub connections: usize,
+    /// Requests being worked on at once.
+    pub requests: usize,
+    /// Requests of one account at once.
+    pub account_requests: usize,
+    /// Seconds for the head of a request.
+    pub head_timeout_s: u64,
+    /// Seconds that a client may stop sending a body.
+    pub body_idle_s: u64,
+    /// Seconds that requests under way may go on at a stop.
+    pub drain_s: u64,
+}
+
+/// The embedded engine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// MiB that stay free on the disk.
+    pub reserve_mib: u64,
+    /// MiB of cache for the index.
+    pub index_cache_mib: usize,
+}
+
+/// OpenTelemetry.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otel {
+    /// The collector's OTLP/HTTP address, such as `http://127.0.0.1:4318`; off when absent.
+    pub endpoint: Option<String>,
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./dhow-data"),
+            region: "local-1".to_owned(),
+            region_aliases: vec!["us-east-1".to_owned(), "auto".to_owned()],
+            domains: vec!["localhost".to_owned()],
+            listen: local(9000),
+            admin: local(9001),
+            metrics: local(9002),
+            durability: Durability::Strict,
+            log: Log::default(),
+            limits: Limits::default(),
+            engine: Engine::default(),
+            otel: Otel::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Human }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            requests: 1024,
+            account_requests: 512,
+            head_timeout_s: 10,
+            body_idle_s: 30,
+            drain_s: 10,
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { reserve_mib: 64, index_cache_mib: 24 }
+    }
+}
+
+/// The default configuration as a file, each key with what it means.
+pub const DEFAULT_FILE: &str = r#"# Dhow: configuration of one node. Every key is optional; these are the defaults.
+
+# The data folder: credentials, master key, journal, index, extents.
+data = "./dhow-data"
+
+# This region's id, and the names that signatures may carry beside it.
+region = "local-1"
+region_aliases = ["us-east-1", "auto"]
+
+# Host names under which `bucket.name` addresses a bucket (virtual-host addressing).
+domains = ["localhost"]
+
+# Listeners: S3, the admin API (keep it on loopback), health and metrics. Port 0 takes a free one.
+listen = "127.0.0.1:9000"
+admin = "127.0.0.1:9001"
+metrics = "127.0.0.1:9002"
+
+# strict: an answer means that data and row are on disk.
+# relaxed: synced about once a second; a power cut can lose what was acknowledged since.
+durability = "strict"
+
+[log]
+# error, warn, info, debug, trace, or a filter such as "info,gateway=debug".
+level = "info"
+# human, or json for one object a line.
+format = "human"
+
+[limits]
+# Connections open at once.
+connections = 4096
+# Requests being worked on at once; beyond it, and a short queue, clients get 503 SlowDown.
+requests = 1024
+# Requests of one account at once.
+account_requests = 512
+# Seconds that a client may take for the head of a request, may stop sending a body, and that
+# requests under way may go on when the node stops.
+head_timeout_s = 10
+body_idle_s = 30
+drain_s = 10
+
+[engine]
+# MiB that stay free on the disk: below it writes answer 507, deletes go on.
+reserve_mib = 64
+# MiB of cache for the index.
+index_cache_mib = 24
+
+[otel]
+# Export traces over OTLP/HTTP to this collector. Off when absent.
+# endpoint = "http://127.0.0.1:4318"
+"#;
+
+impl Config {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Failure::new(format!("cannot read {}: {e}", path.display()))
+                .hint("`dhow config print-default > dhow.toml` writes a file to start from")
+        })?;
+        let config: Self = toml::from_str(&text).map_err(|e| {
+            Failure::new(format!("{}: {e}", path.display()))
+                .hint("`dhow config print-default` shows every key")
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What the types cannot say.
+    pub fn check(&self) -> Result<(), Failure> {
+        let name = |text: &str| {
+            (1..=63).contains(&text.len())
+                && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+        };
+        for region in std::iter::once(&self.region).chain(&self.region_aliases) {
+            if !name(region) {
+                return Err(Failure::new(format!(
+                    "`{region}` is not a region id: lower-case letters, digits and hyphens"
+                )));
+            }
+        }
+        for (key, value) in [
+            ("limits.connections", self.limits.connections),
+            ("limits.requests", self.limits.requests),
+            ("limits.account_requests", self.limits.account_requests),
+        ] {
+            if value == 0 {
+                return Err(Failure::new(format!("`{key}` must be at least 1")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The front door's share.
+    pub fn gateway(&self) -> gateway::GatewayConfig {
+        gateway::GatewayConfig {
+            domains: self.domains.clone(),
+            region_aliases: self.region_aliases.clone(),
+            connections_max: self.limits.connections,
+            requests_max: self.limits.requests,
+            account_requests_max: self.limits.account_requests,
+            head_timeout: Duration::from_secs(self.limits.head_timeout_s),
+            body_idle: Duration::from_secs(self.limits.body_idle_s),
+            drain: Duration::from_secs(self.limits.drain_s),
+            ..gateway::GatewayConfig::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_default_is_the_default() {
+        let printed: Config = toml::from_str(DEFAULT_FILE).unwrap();
+        assert_eq!(format!("{printed:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        let error = toml::from_str::<Config>("lissten = \"127.0.0.1:1\"").unwrap_err();
+        assert!(error.to_string().contains("lissten"));
+        let error = toml::from_str::<Config>("[limits]\nconections = 1").unwrap_err();
+        assert!(error.to_string().contains("conections"));
+    }
+}

@@ -1,0 +1,156 @@
+//! The data folder: who may use it, and the small files beside the engine's.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `lock` | an advisory lock, held while a process uses the folder |
+//! | `master.key` | 64 hex digits, under which secrets are sealed |
+//! | `credentials.json` | the root key pair |
+//! | `running.json` | the addresses of the running process |
+//! | `journal/`, `extents/` | the engine's |
+//!
+//! All are readable by their owner only.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::failure::Failure;
+
+/// A data folder.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// The root account's key pair.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Credentials {
+    /// The public half.
+    pub access_key: String,
+    /// The secret half.
+    pub secret_key: String,
+    /// The root account.
+    pub account: String,
+}
+
+/// Where the running process listens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Running {
+    /// The process.
+    pub pid: u32,
+    /// The S3 endpoint, a URL.
+    pub endpoint: String,
+    /// The admin API, a URL.
+    pub admin: String,
+    /// Health and metrics, a URL.
+    pub metrics: String,
+    /// The region's id.
+    pub region: String,
+}
+
+/// Held as long as the folder is in use.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] File); // the lock goes with the file
+
+impl DataDir {
+    /// Names a folder; creates nothing.
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_path_buf())
+    }
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+    /// A file or folder in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Creates the folder if need be and takes it for this process alone.
+    pub fn lock(&self) -> Result<Lock, Failure> {
+        let wrong = |e: std::io::Error| {
+            Failure::new(format!("cannot use the data folder {}: {e}", self.0.display()))
+                .hint("choose another with --data, or give this user the right to write there")
+        };
+        fs::create_dir_all(&self.0).map_err(wrong)?;
+        fs::set_permissions(&self.0, Permissions::from_mode(0o700)).map_err(wrong)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.join("lock"))
+            .map_err(wrong)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            Failure::new(format!(
+                "a Dhow is running on {} already{}",
+                self.0.display(),
+                self.running().map_or(String::new(), |r| format!(" (process {})", r.pid))
+            ))
+            .hint("stop it first, or start this one with another --data")
+        })?;
+        Ok(Lock(file))
+    }
+
+    /// Whether some process holds the folder.
+    pub fn is_locked(&self) -> bool {
+        let Ok(file) = File::open(self.join("lock")) else { return false };
+        flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
+    }
+
+    /// The root key pair, if there is one.
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.read_json("credentials.json")
+    }
+    /// Where the process that holds the folder listens.
+    pub fn running(&self) -> Option<Running> {
+        self.read_json("running.json")
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&fs::read(self.join(name)).ok()?).ok()
+    }
+
+    /// Writes a small file whole: beside its place first, synced, then moved there; mode 0600.
+    pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let (path, beside) = (self.join(name), self.join(&format!("{name}.new")));
+        let write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&beside)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&beside, &path)?;
+            File::open(&self.0)?.sync_all()
+        };
+        write().map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))
+    }
+
+    /// The master key's text, made on first use.
+    pub fn master_key(&self, random: &dyn types::Random) -> Result<cloud::MasterKey, Failure> {
+        let path = self.join("master.key");
+        match fs::read_to_string(&path) {
+            Ok(text) => cloud::MasterKey::from_hex(&text).ok_or_else(|| {
+                Failure::new(format!("{} is not a master key", path.display()))
+                    .hint("restore it from a backup: without it no secret key can be read")
+            }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                if self.credentials().is_some() {
+                    return Err(Failure::new(format!("{} is missing", path.display()))
+                        .hint("restore it from a backup: without it no secret key can be read"));
+                }
+                let key = cloud::MasterKey::generate(random);
+                self.write_private("master.key", key.to_hex().as_bytes())?;
+                Ok(key)
+            }
+            Err(e) => Err(Failure::new(format!("cannot read {}: {e}", path.display()))),
+        }
+    }
+}

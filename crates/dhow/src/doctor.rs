@@ -1,0 +1,231 @@
+//! What can be wrong with a machine before Dhow is.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use rustix::process::{Resource, getrlimit};
+use types::{Clock, SystemClock, Timestamp};
+
+use crate::{config::Config, data_dir::DataDir};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// It works, but will hurt.
+    Warn,
+    /// It must be mended.
+    Fail,
+}
+
+impl Level {
+    /// For people and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One line of the doctor's.
+#[derive(Debug)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What was found.
+    pub found: String,
+    /// What to do.
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, level: Level::Ok, found: found.into(), advice: None }
+    }
+    fn bad(
+        check: &'static str,
+        level: Level,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { check, level, found: found.into(), advice: Some(advice.into()) }
+    }
+}
+
+/// A date before which no build of Dhow existed: 2026-01-01.
+const FIRST_BUILD: Timestamp = Timestamp::from_s(1_767_225_600);
+/// Below this, connections and open extents run out under load.
+const FILES_WANTED: u64 = 8192;
+/// A sync slower than this makes every strict write slow.
+const SYNC_SLOW_MS: u128 = 20;
+const SYNCS: u32 = 20;
+
+/// Looks at everything.
+pub fn examine(config: &Config) -> Vec<Finding> {
+    let dir = DataDir::new(&config.data);
+    let running = dir.is_locked();
+    let mut findings = vec![match config.check() {
+        Ok(()) => Finding::ok("config", "valid"),
+        Err(e) => Finding::bad("config", Level::Fail, e.to_string(), "mend the configuration"),
+    }];
+    findings.push(folder(&dir, running));
+    findings.extend(disk(config));
+    findings.push(clock(&dir));
+    for (name, address) in
+        [("S3", config.listen), ("admin", config.admin), ("metrics", config.metrics)]
+    {
+        findings.push(port(name, address, running));
+    }
+    findings.push(files());
+    findings
+}
+
+fn folder(dir: &DataDir, running: bool) -> Finding {
+    let at = dir.path().display().to_string();
+    if running {
+        return Finding::ok("data folder", format!("{at} is in use by a running Dhow"));
+    }
+    if !dir.path().exists() {
+        return Finding::ok("data folder", format!("{at} does not exist yet; `dhow up` makes it"));
+    }
+    let keys = dir.join("credentials.json");
+    if dir.join("master.key").exists() && keys.exists() && dir.credentials().is_none() {
+        return Finding::bad(
+            "data folder",
+            Level::Fail,
+            format!("{} cannot be read", keys.display()),
+            "restore it from a backup, or run this as the user that owns it",
+        );
+    }
+    Finding::ok("data folder", format!("{at} is free to use"))
+}
+
+/// The nearest folder that exists already.
+fn existing(path: &Path) -> PathBuf {
+    let mut at = path.to_path_buf();
+    while !at.exists() {
+        if !at.pop() || at.as_os_str().is_empty() {
+            return PathBuf::from(".");
+        }
+    }
+    at
+}
+
+fn disk(config: &Config) -> Vec<Finding> {
+    let at = existing(&config.data);
+    let mut findings = Vec::new();
+    match rustix::fs::statvfs(&at) {
+        Ok(stat) => {
+            let free_mib = (stat.f_bavail * stat.f_frsize) >> 20;
+            let found = format!("{free_mib} MiB free at {}", at.display());
+            let needed = config.engine.reserve_mib + 256;
+            findings.push(if free_mib < needed {
+                let advice = format!("free some: writes are refused below {needed} MiB");
+                Finding::bad("disk space", Level::Fail, found, advice)
+            } else {
+                Finding::ok("disk space", found)
+            });
+        }
+        Err(e) => findings.push(Finding::bad(
+            "disk space",
+            Level::Fail,
+            format!("cannot look at {}: {e}", at.display()),
+            "choose another data folder",
+        )),
+    }
+    let probe = at.join(format!(".dhow-doctor-{}", std::process::id()));
+    let measured = sync_ms(&probe);
+    // The probe is ours; that it cannot be removed shows in the next line of advice anyway.
+    let _ = fs::remove_file(&probe);
+    findings.push(match measured {
+        Ok(ms) if ms > SYNC_SLOW_MS => Finding::bad(
+            "disk sync",
+            Level::Warn,
+            format!("{ms} ms for one sync"),
+            "every strict write waits for one: use a faster disk, or one with a protected cache",
+        ),
+        Ok(ms) => Finding::ok("disk sync", format!("{ms} ms for one sync of 4 KiB")),
+        Err(e) => Finding::bad(
+            "disk sync",
+            Level::Fail,
+            format!("cannot write to {}: {e}", at.display()),
+            "give this user the right to write there, or choose another folder with --data",
+        ),
+    });
+    findings
+}
+
+fn sync_ms(path: &Path) -> std::io::Result<u128> {
+    let mut file = File::create(path)?;
+    let begun = Instant::now();
+    for _ in 0..SYNCS {
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+    }
+    Ok(begun.elapsed().as_millis() / u128::from(SYNCS))
+}
+
+fn clock(dir: &DataDir) -> Finding {
+    let now = SystemClock.now();
+    let advice = "set the clock, and keep it set with NTP: clients more than 15 minutes away are \
+                  refused";
+    if now < FIRST_BUILD {
+        return Finding::bad("clock", Level::Fail, format!("{now} lies before Dhow existed"), advice);
+    }
+    // A data folder from the future means that the clock has stepped back.
+    let newest = ["credentials.json", "running.json", "lock"]
+        .iter()
+        .filter_map(|name| fs::metadata(dir.join(name)).ok()?.modified().ok())
+        .filter_map(|t| t.duration_since(std::time::UNIX_EPOCH).ok())
+        .map(|since| since.as_secs())
+        .max();
+    match newest {
+        Some(seen) if seen > now.s() + 60 => Finding::bad(
+            "clock",
+            Level::Fail,
+            format!("{now}, but the data folder was used {} s later", seen - now.s()),
+            advice,
+        ),
+        _ => Finding::ok("clock", now.to_string()),
+    }
+}
+
+fn port(name: &str, address: SocketAddr, running: bool) -> Finding {
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("port", format!("{address} is free for {name}")),
+        Err(_) if running => {
+            Finding::ok("port", format!("{address} ({name}) is in use; a Dhow runs on this folder"))
+        }
+        Err(e) => Finding::bad(
+            "port",
+            Level::Warn,
+            format!("{address} cannot be used for {name}: {e}"),
+            "stop what listens there, or choose another address",
+        ),
+    }
+}
+
+fn files() -> Finding {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    if most < FILES_WANTED {
+        return Finding::bad(
+            "file limit",
+            Level::Warn,
+            format!("{most} files may be open at once"),
+            format!("raise it to {FILES_WANTED} or more (ulimit -Hn, LimitNOFILE=)"),
+        );
+    }
+    let shown = if most == u64::MAX { "unlimited".to_owned() } else { most.to_string() };
+    Finding::ok("file limit", format!("{shown} (raised to it at start)"))
+}

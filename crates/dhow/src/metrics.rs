@@ -1,0 +1,56 @@
+//! What the engine and the process tell Prometheus, read at each scrape.
+
+use std::{fmt::Error, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::gauge::ConstGauge,
+    registry::Registry,
+};
+
+use crate::region::Region;
+
+struct Engine(Arc<Region>);
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Collector for Engine {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let stats = self.0.embedded.stats();
+        let fenced = stats.fenced || self.0.extents.fenced().is_some();
+        let mut gauges = vec![
+            ("dhow_engine_commits", "Batches committed since start.", stats.commits),
+            ("dhow_engine_syncs", "Syncs of the journal since start.", stats.syncs),
+            ("dhow_journal_segments", "Segments of the journal.", stats.segments),
+            ("dhow_journal_bytes", "Bytes of the journal's segments.", stats.bytes),
+            ("dhow_journal_live_bytes", "Bytes of small objects in them.", stats.live_bytes),
+            ("dhow_memtable_bytes", "Bytes of rows not yet in the index.", stats.memtable_bytes),
+            ("dhow_engine_fenced", "1 after a failed sync.", u64::from(fenced)),
+        ];
+        if let Some(kib) = resident_kib() {
+            gauges.push(("dhow_resident_bytes", "Memory of the process.", kib << 10));
+        }
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds the engine's figures to a registry.
+pub fn register(registry: &mut Registry, region: &Arc<Region>) {
+    registry.register_collector(Box::new(Engine(Arc::clone(region))));
+}
+
+fn resident_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,244 @@
+//! One running node: listeners, the ready line, and the way down.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use gateway::{Gateway, Parts, health};
+use prometheus_client::registry::Registry as Metrics;
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use types::RegionId;
+
+use crate::{
+    admin::Admin,
+    config::{Config, Durability},
+    data_dir::Running,
+    failure::Failure,
+    metrics,
+    region::Region,
+    scrub::ScrubJob,
+};
+
+/// How the ready message looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// For people, with commands to try.
+    Human,
+    /// One line of JSON on standard output.
+    Json,
+    /// Only in the log.
+    Log,
+}
+
+fn listen(what: &str, flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    gateway::listen(address).map_err(|e| {
+        let failure = Failure::new(format!("cannot listen on {address} for {what}: {e}"));
+        match e.kind() {
+            std::io::ErrorKind::AddrInUse => failure.hint(format!(
+                "something listens there already; choose another with {flag} HOST:PORT \
+                 (port 0 takes a free one)"
+            )),
+            _ => failure.hint(format!("choose another with {flag} HOST:PORT")),
+        }
+    })
+}
+
+fn url(listener: &TcpListener) -> Result<String, Failure> {
+    let address = listener.local_addr();
+    address.map(|a| format!("http://{a}")).map_err(|e| Failure::new(e.to_string()))
+}
+
+/// Runs until Ctrl-C or SIGTERM. A second signal ends the process at once.
+pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
+    // Listeners first: a port that is taken is said before the data folder is touched.
+    let s3 = listen("S3", "--listen", config.listen)?;
+    let admin = listen("the admin API", "--admin", config.admin)?;
+    let probes = listen("health and metrics", "--metrics", config.metrics)?;
+    let region = Arc::new(Region::open(&config).await?);
+    if config.durability == Durability::Relaxed {
+        tracing::warn!(
+            "durability is relaxed: a power cut can lose what was acknowledged in the last second"
+        );
+    }
+    let recovered = region.objects.recover().await;
+    recovered.map_err(|e| Failure::new(format!("recovery failed: {e}")))?;
+    let running = Running {
+        pid: std::process::id(),
+        endpoint: url(&s3)?,
+        admin: url(&admin)?,
+        metrics: url(&probes)?,
+        region: config.region.clone(),
+    };
+    region.dir.write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;
+
+    let (stop, stopped) = watch::channel(false);
+    let stopping = move || {
+        let mut stopped = stopped.clone();
+        async move {
+            // An error means that the sender is gone, which is the same.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
+    };
+    let mut registry = Metrics::default();
+    metrics::register(&mut registry, &region);
+    let door = Arc::new(Gateway::new(
+        Parts {
+            objects: Arc::clone(&region.objects),
+            deeds: region.registry.clone(),
+            keys: region.registry.clone(),
+            clock: Arc::clone(&region.clock),
+            random: Arc::clone(&region.random),
+            region: RegionId::new(&config.region),
+            config: config.gateway(),
+        },
+        &mut registry,
+    ));
+    let draining = Arc::new(AtomicBool::new(false));
+    let health = health(registry, &region, &draining);
+    tokio::spawn(health::serve(health, probes, stopping()));
+    let admin_api = Arc::new(Admin {
+        region: Arc::clone(&region),
+        region_id: RegionId::new(&config.region),
+        scrub: Arc::new(ScrubJob::default()),
+    });
+    let admin_task = tokio::spawn(admin_api.serve(admin));
+    let sweeper = tokio::spawn(sweep(Arc::clone(&region), stopping()));
+    let serving = tokio::spawn(door.serve(s3, stopping()));
+
+    announce(&region, &running, ready)?;
+    wait_for_signal().await?;
+    tracing::info!("stopping: requests under way may finish");
+    draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.send_replace(true);
+    tokio::spawn(async {
+        if wait_for_signal().await.is_ok() {
+            tracing::warn!("stopped at once, at the second signal");
+            std::process::exit(130);
+        }
+    });
+    for (what, task) in [("the front door", serving), ("the sweeper", sweeper)] {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "{what} broke");
+        }
+    }
+    admin_task.abort();
+    close(&region).await
+}
+
+async fn close(region: &Arc<Region>) -> Result<(), Failure> {
+    let embedded = Arc::clone(&region.embedded);
+    let closed = tokio::task::spawn_blocking(move || embedded.close()).await;
+    closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
+    // Best effort: the lock already says whether a process runs.
+    let _ = std::fs::remove_file(region.dir.join("running.json"));
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn health(
+    registry: Metrics,
+    region: &Arc<Region>,
+    draining: &Arc<AtomicBool>,
+) -> Arc<health::Health> {
+    let (region, draining) = (Arc::clone(region), Arc::clone(draining));
+    Arc::new(health::Health {
+        registry: parking_lot::Mutex::new(registry),
+        ready: Box::new(move || {
+            if draining.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err("stopping".to_owned());
+            }
+            if region.embedded.stats().fenced || region.extents.fenced().is_some() {
+                return Err("the engine is fenced after a failed sync".to_owned());
+            }
+            Ok(())
+        }),
+    })
+}
+
+/// Deletes what commits have marked as dead, until the node stops.
+async fn sweep(region: Arc<Region>, stopping: impl Future<Output = ()>) {
+    let mut stopping = std::pin::pin!(stopping);
+    loop {
+        tokio::select! {
+            () = &mut stopping => return,
+            () = region.objects.garbage_waits() => {}
+        }
+        if let Err(error) = region.objects.sweep().await {
+            tracing::warn!(%error, "sweeping failed; it is tried again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+async fn wait_for_signal() -> Result<(), Failure> {
+    let wrong = |e: std::io::Error| Failure::new(format!("cannot wait for signals: {e}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Failure> {
+    tracing::info!(
+        endpoint = running.endpoint,
+        region = running.region,
+        admin = running.admin,
+        metrics = running.metrics,
+        "ready"
+    );
+    let keys = &region.credentials;
+    match ready {
+        Ready::Log => {}
+        Ready::Json => {
+            let line = json!({
+                "endpoint": running.endpoint,
+                "region": running.region,
+                "access_key": keys.access_key,
+                "secret_key": keys.secret_key,
+                "admin": running.admin,
+                "metrics": running.metrics,
+            });
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{line}")
+                .and_then(|()| out.flush())
+                .map_err(|e| Failure::new(format!("cannot write to standard output: {e}")))?;
+        }
+        Ready::Human => {
+            let (e, r) = (&running.endpoint, &running.region);
+            eprintln!(
+                "\n  Dhow is ready.\n\n\
+                 \x20 Endpoint    {e}\n\
+                 \x20 Region      {r}\n\
+                 \x20 Access key  {}\n\
+                 \x20 Secret key  {}\n\
+                 \x20 Data        {}\n\
+                 \x20 Metrics     {}/metrics\n\n\
+                 \x20 To try, in another terminal:\n\n\
+                 \x20   export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} \
+                 AWS_DEFAULT_REGION={r} AWS_ENDPOINT_URL={e}\n\
+                 \x20   aws s3 mb s3://hello\n\
+                 \x20   aws s3 sync . s3://hello/here\n\
+                 \x20   aws s3 ls --recursive s3://hello\n\n\
+                 \x20 Ctrl-C stops it; the data stays.\n",
+                keys.access_key,
+                keys.secret_key,
+                region.dir.path().display(),
+                running.metrics,
+                keys.access_key,
+                keys.secret_key,
+            );
+        }
+    }
+    Ok(())
+}
