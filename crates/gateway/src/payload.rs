@@ -265,3 +265,6 @@ pub fn stored_content_encoding(value: &str) -> Option<String> {
         .collect();
     (!left.is_empty()).then(|| left.join(","))
 }
+
+#[cfg(test)]
+mod tests;
