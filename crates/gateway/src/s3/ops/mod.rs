@@ -44,6 +44,7 @@ handlers! {
         ListBuckets => list_buckets,
         AbortMultipartUpload => abort_multipart_upload,
         CompleteMultipartUpload => complete_multipart_upload,
+        CreateMultipartUpload => create_multipart_upload,
         ListMultipartUploads => list_multipart_uploads,
         ListObjectVersions => list_object_versions,
         ListObjects => list_objects,
