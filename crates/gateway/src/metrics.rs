@@ -36,6 +36,31 @@ struct PerOperation {
     latency: Histogram,
 }
 
+fn per_operation(
+    status: &Family<StatusLabel, Counter>,
+    received: &Family<OperationLabel, Counter>,
+    sent: &Family<OperationLabel, Counter>,
+    times: &Family<OperationLabel, Histogram>,
+) -> Vec<PerOperation> {
+    let series = |operation: &Operation| {
+        let operation = operation.name;
+        let label = OperationLabel { operation };
+        PerOperation {
+            status: CLASSES.map(|class| {
+                let label = StatusLabel {
+                    operation,
+                    status: class,
+                };
+                status.get_or_create(&label).clone()
+            }),
+            received: received.get_or_create(&label).clone(),
+            sent: sent.get_or_create(&label).clone(),
+            latency: times.get_or_create(&label).clone(),
+        }
+    };
+    OPERATIONS.iter().map(series).collect()
+}
+
 /// The counters.
 pub struct Metrics {
     operations: Vec<PerOperation>,
@@ -62,7 +87,8 @@ impl Metrics {
         let status = Family::<StatusLabel, Counter>::default();
         let received = Family::<OperationLabel, Counter>::default();
         let sent = Family::<OperationLabel, Counter>::default();
-        let times = Family::<OperationLabel, Histogram>::new_with_constructor(latency);
+        let times =
+            Family::<OperationLabel, Histogram>::new_with_constructor(latency as fn() -> Histogram);
         let strangers = Family::<CodeLabel, Counter>::default();
         let unrouted = Family::<CodeLabel, Counter>::default();
         let (connections, in_flight) = (Gauge::default(), Gauge::default());
@@ -102,25 +128,7 @@ impl Metrics {
         );
         registry.register("connections", "Open connections", connections.clone());
         registry.register("in_flight", "Requests being worked on", in_flight.clone());
-        let operations = OPERATIONS
-            .iter()
-            .map(|o| {
-                let operation = o.name;
-                let label = OperationLabel { operation };
-                PerOperation {
-                    status: CLASSES.map(|class| {
-                        let label = StatusLabel {
-                            operation,
-                            status: class,
-                        };
-                        status.get_or_create(&label).clone()
-                    }),
-                    received: received.get_or_create(&label).clone(),
-                    sent: sent.get_or_create(&label).clone(),
-                    latency: times.get_or_create(&label).clone(),
-                }
-            })
-            .collect();
+        let operations = per_operation(&status, &received, &sent, &times);
         Self {
             operations,
             strangers,

@@ -1,5 +1,7 @@
 //! A front door on a loopback port, over the memory engine, with two accounts.
 
+#![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
+
 #[allow(dead_code)]
 pub mod client;
 
