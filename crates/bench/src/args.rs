@@ -34,7 +34,8 @@ pub struct BenchArgs {
     #[arg(long, default_value = "4KiB", value_parser = parse_size)]
     pub size: u64,
     /// Connections, each with one request at a time
-    #[arg(long, short = 'c', default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, short = 'c', default_value_t = 32,
+        value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub connections: u32,
     /// How long, such as 10s, 500ms or 2m
     #[arg(long, default_value = "10s", value_parser = parse_time)]

@@ -75,14 +75,15 @@ pub fn crc64nvme(bytes: &[u8]) -> u64 {
 }
 
 /// The CRC of the parts' bytes one after another, from the parts' CRCs and lengths. `None` where
-/// the algorithm is no CRC, a value is of another algorithm, or there is no part.
+/// the algorithm is no CRC, a value is of another algorithm or itself
+/// composite, or there is no part.
 pub fn combine(
     algorithm: ChecksumAlgorithm,
     parts: &[(ChecksumValue, u64)],
 ) -> Option<ChecksumValue> {
     let crc = crc_of(algorithm)?;
     let number = |v: &ChecksumValue| {
-        let bytes = (v.algorithm() == algorithm).then(|| v.bytes())?;
+        let bytes = (v.algorithm() == algorithm && v.parts() == 0).then(|| v.bytes())?;
         Some(bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b)))
     };
     let ((first, _), rest) = parts.split_first()?;
