@@ -220,7 +220,8 @@ mod tests {
                 "host;x-amz-meta-a;x-amz-meta-b;x-amz-meta-c;x-gone",
                 None
             )),
-            "host:example.com:9000\nx-amz-meta-a:one two\nx-amz-meta-b:1,2\nx-amz-meta-c:\nx-gone:\n"
+            "host:example.com:9000\nx-amz-meta-a:one two\n\
+             x-amz-meta-b:1,2\nx-amz-meta-c:\nx-gone:\n"
         );
         assert_eq!(
             text(|o| headers(o, &HeaderMap::new(), "host", Some("h2.example"))),
