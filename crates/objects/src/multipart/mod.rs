@@ -23,15 +23,15 @@ use bytes::Bytes;
 use store::{Batch, Guard, PartitionId, Row, ScanRange, StoreError, Want};
 use types::{
     ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, Timestamp, UploadId,
-    limits::PAGE_KEYS_MAX,
+    limits::{OBJECT_TAGS_MAX, PAGE_KEYS_MAX},
 };
 
-use crate::bucket::TRIES_MAX;
 use crate::{
     Error, Objects, Result,
+    bucket::TRIES_MAX,
     listing::{self, Cursor},
     records::{ObjectAttributes, PartRecord, UploadRecord},
-    rows,
+    rows, tags,
 };
 
 /// How long a completion that has succeeded is answered again.
@@ -149,6 +149,7 @@ impl Objects {
     ) -> Result<CreatedUpload> {
         listing::partition(permit, Action::PutObject)?;
         let checksum = checksum_of(request.checksum)?;
+        tags::check(&request.attributes.tags, OBJECT_TAGS_MAX)?;
         let initiated = self.clock.now();
         let upload = UploadId::new(initiated, &*self.random);
         let record = UploadRecord {
