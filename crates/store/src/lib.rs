@@ -8,6 +8,7 @@
 //! Invariant: nothing here knows what a bucket or an object is.
 
 pub mod conformance;
+pub mod embedded;
 mod engine;
 mod error;
 pub mod extents;

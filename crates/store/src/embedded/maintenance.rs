@@ -1,0 +1,221 @@
+//! The thread behind the committer: checkpoints, syncs of a relaxed journal, and compaction.
+//!
+//! A segment whose live payloads have become few gets them moved to the journal's end, as commits
+//! that keep the rows' versions and land only if the row still has that payload. Once a checkpoint
+//! has all of that, nothing refers to the segment and its file is used again.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    disk::DiskCall,
+    frame::{self, Loc, Op},
+    memtable::full_key,
+    segment::Segment,
+    shared::{Job, Shared, Work, freeze},
+};
+use crate::{PartitionId, StoreError, StoreResult};
+
+/// A relaxed journal is synced so often.
+const SYNC_EVERY: Duration = Duration::from_millis(500);
+/// What is in memory goes to the index at least so often, so that opening stays short.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Moves that wait for the committer at one time.
+const MOVES_MAX: usize = 32;
+
+/// Runs until it is told to stop.
+pub(super) fn run(shared: &Arc<Shared>) {
+    let mut last = Instant::now();
+    let mut damaged = std::collections::HashSet::new();
+    loop {
+        let (stop, asked) = {
+            let mut orders = shared.orders.lock();
+            if !orders.wake && !orders.stop && orders.asked == orders.done {
+                shared.ordered.wait_for(&mut orders, SYNC_EVERY);
+            }
+            orders.wake = false;
+            (orders.stop, orders.asked)
+        };
+        if stop {
+            return;
+        }
+        let _ = shared.sync_journal();
+        let due = last.elapsed() >= CHECKPOINT_EVERY || asked > shared.orders.lock().done;
+        match checkpoint(shared, due) {
+            Ok(true) => last = Instant::now(),
+            Ok(false) => {}
+            // What is in the journal is safe; the next turn tries again.
+            Err(error) => tracing::error!(%error, "a checkpoint failed"),
+        }
+        shared.orders.lock().done = asked;
+        shared.thawed.notify_all();
+        shared.segments.keep_spare();
+        if let Err(error) = free_and_compact(shared, &mut damaged) {
+            tracing::warn!(%error, "compaction stopped for now");
+        }
+    }
+}
+
+/// Applies what is frozen to the index; with `force`, freezes what is active first.
+pub(super) fn checkpoint(shared: &Shared, force: bool) -> StoreResult<bool> {
+    let (mem, marker, live) = {
+        let mut view = shared.view.write();
+        let mut progress = shared.progress.lock();
+        if force && progress.applied != progress.checkpoint {
+            freeze(&mut view, &mut progress);
+        }
+        let Some(frozen) = view.frozen.clone() else {
+            return Ok(false);
+        };
+        (frozen, progress.frozen, progress.live.clone())
+    };
+    shared.fenced()?;
+    // The index must not refer to what the journal may yet lose.
+    shared.sync_journal()?;
+    let began = Instant::now();
+    let disk = &shared.segments.disk;
+    disk.before(DiskCall::Checkpoint)
+        .map_err(|e| StoreError::io("checkpoint", e))?;
+    let live = match shared.rows.apply(&mem, marker, &live) {
+        Ok(live) => live,
+        // The index file takes no more writes after a failed one, until it is opened again.
+        Err(error) => return Err(shared.fence(format!("checkpoint: {error}"))),
+    };
+    let rows = shared.rows.snapshot()?;
+    {
+        let mut view = shared.view.write();
+        let mut progress = shared.progress.lock();
+        view.frozen = None;
+        view.rows = rows;
+        progress.live = live;
+        progress.checkpoint = marker;
+    }
+    let counters = &shared.counters;
+    counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+    let ms = began.elapsed().as_millis() as u64;
+    counters.checkpoint_ms.store(ms, Ordering::Relaxed);
+    Ok(true)
+}
+
+fn free_and_compact(
+    shared: &Arc<Shared>,
+    damaged: &mut std::collections::HashSet<u64>,
+) -> StoreResult<()> {
+    let checkpoint = shared.progress.lock().checkpoint.place.segment;
+    let active = shared.active_segment();
+    let bytes = shared.segments.bytes;
+    let sealed: Vec<u64> = {
+        let map = shared.segments.map.read();
+        map.range(..checkpoint).map(|(id, _)| *id).collect()
+    };
+    let mut sparse = None;
+    for id in sealed {
+        if (active - id) * bytes <= shared.config.retain_log_bytes {
+            break;
+        }
+        let live = shared.live_in(id);
+        if live == 0 {
+            shared.segments.retire(id)?;
+        } else if live < bytes / 2 && !damaged.contains(&id) {
+            let better = sparse.is_none_or(|(_, least)| live < least);
+            sparse = if better { Some((id, live)) } else { sparse };
+        }
+    }
+    if let Some((id, _)) = sparse
+        && let Some(segment) = shared.segments.get(id)
+    {
+        match move_out(shared, &segment) {
+            Ok(moved) if moved > 0 => {
+                // The rows must be in the index before the segment can go.
+                let mut orders = shared.orders.lock();
+                orders.asked += 1;
+            }
+            Ok(_) => {}
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(%error, segment = id, "damage in the journal; it is left alone");
+                damaged.insert(id);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Moves every live payload of a segment. Answers how many.
+fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<u64> {
+    let mut moved = 0;
+    let mut waiting = Vec::new();
+    let failed = |e| StoreError::io(format!("read {}", segment.path.display()), e);
+    let mut offset = 0;
+    while let Some((header, meta)) = segment.read_head(offset).map_err(failed)? {
+        let commits = frame::parse_meta(meta).ok_or_else(|| {
+            StoreError::Corrupt(format!("{} at {offset}", segment.path.display()))
+        })?;
+        let puts = commits.iter().flat_map(|c| {
+            c.ops.iter().filter_map(move |op| match op {
+                Op::Put {
+                    key,
+                    payload: Some((at, len, hash)),
+                    ..
+                } if *len > 0 => Some((c.partition, key, *at, *len, *hash)),
+                _ => None,
+            })
+        });
+        for (partition, key, at, len, hash) in puts {
+            let from = Loc {
+                segment: segment.id,
+                offset: header.payload_start() as u32 + at,
+                len,
+                hash,
+            };
+            let key = full_key(PartitionId(partition), key);
+            let row = shared.current(&key)?;
+            let Some(row) = row.filter(|r| r.payload == Some(from)) else {
+                continue;
+            };
+            let payload = super::read::read_now(segment, from)?;
+            let (reply, answer) = oneshot::channel();
+            let work = Work::Move {
+                key: key.into(),
+                from,
+                value_len: row.value.len(),
+                payload,
+            };
+            shared.queue.lock().jobs.push(Job {
+                partition: PartitionId(partition),
+                work,
+                reply,
+            });
+            shared.queued.notify_one();
+            waiting.push(answer);
+            if waiting.len() >= MOVES_MAX {
+                moved += settle(&mut waiting)?;
+            }
+        }
+        offset = header.end();
+        if shared.orders.lock().stop {
+            break;
+        }
+    }
+    moved += settle(&mut waiting)?;
+    shared.counters.moved.fetch_add(moved, Ordering::Relaxed);
+    Ok(moved)
+}
+
+fn settle(waiting: &mut Vec<oneshot::Receiver<StoreResult<crate::Committed>>>) -> StoreResult<u64> {
+    let mut moved = 0;
+    for answer in waiting.drain(..) {
+        match answer.blocking_recv() {
+            Ok(Ok(_)) => moved += 1,
+            // The row was written meanwhile.
+            Ok(Err(StoreError::Conflict { .. })) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(StoreError::Busy),
+        }
+    }
+    Ok(moved)
+}

@@ -1,0 +1,408 @@
+//! The embedded engine's rows and log: a journal with group commit, a memory table over it, and an
+//! index file built from both.
+//!
+//! - [`commit`](Index::commit) queues; one thread (`committer`) writes frames (`frame`) to the
+//!   journal's segments (`segment`), syncs, and puts the rows into the memory table (`memtable`).
+//! - Reads look into the memory table, then into the index file (`rows`); payloads stay in the
+//!   journal and are read from there, verified (`read`).
+//! - A second thread (`maintenance`) applies full memory tables to the index file, and keeps the
+//!   journal small by moving the last live payloads out of old segments.
+//! - Opening (`recovery`) reads the journal from the last checkpoint on.
+//!
+//! Invariants: a row's version is the sequence number of its commit, also after its payload moved;
+//! a segment is used again only when a durable checkpoint refers to nothing in it; after a failed
+//! write or sync nothing is written any more.
+
+mod committer;
+mod disk;
+mod frame;
+mod log;
+mod maintenance;
+mod memtable;
+mod read;
+mod recovery;
+mod rows;
+mod segment;
+mod shared;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    thread::JoinHandle,
+};
+
+use async_trait::async_trait;
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use self::{
+    committer::{Committer, FRAME_OVERHEAD, Group, frame_bytes},
+    disk::Disk,
+    memtable::{View, full_key},
+    rows::Rows,
+    segment::Segments,
+    shared::{Counters, Job, Orders, Progress, QUEUE_MAX, Queue, Shared, Work},
+};
+pub use self::{
+    disk::{DiskCall, DiskHook},
+    verify::{Damage, VerifyReport},
+};
+use crate::{
+    Batch, Committed, Durability, Index, PartitionId, Row, ScanRange, StoreError, StoreResult, Want,
+};
+
+/// How often a read follows a payload that moves away under it.
+const MOVED_MAX: usize = 16;
+
+/// How an engine is opened.
+#[derive(Clone)]
+pub struct EmbeddedConfig {
+    /// Where its files lie; made if it is not there.
+    pub dir: PathBuf,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Size of a journal segment; also bounds what one batch may carry. At most 1 GiB.
+    pub segment_bytes: u64,
+    /// A memory table of this size is applied to the index; at most three times as much is held.
+    pub memtable_bytes: usize,
+    /// About how much journal an opening may have to read.
+    pub replay_bytes_max: u64,
+    /// Memory for pages of the index.
+    pub cache_bytes: usize,
+    /// Room on the disk that only batches that free room may use.
+    pub reserve_bytes: u64,
+    /// Journal that is kept for followers although nothing in it is live.
+    pub retain_log_bytes: u64,
+    /// Called before file calls, to make them fail in tests.
+    pub hook: Option<DiskHook>,
+}
+
+impl EmbeddedConfig {
+    /// The defaults, in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            durability: Durability::Strict,
+            segment_bytes: 64 << 20,
+            memtable_bytes: 6 << 20,
+            replay_bytes_max: 256 << 20,
+            cache_bytes: 24 << 20,
+            reserve_bytes: 64 << 20,
+            retain_log_bytes: 0,
+            hook: None,
+        }
+    }
+}
+
+/// Figures of an engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EmbeddedStats {
+    /// Journal segments in service.
+    pub segments: u64,
+    /// Their bytes on disk.
+    pub segment_bytes: u64,
+    /// Bytes of payload in them that rows refer to.
+    pub live_bytes: u64,
+    /// Bytes of rows in memory, about.
+    pub memtable_bytes: u64,
+    /// Commits that landed since the opening.
+    pub commits: u64,
+    /// Frames that were written for them.
+    pub groups: u64,
+    /// Syncs of the journal.
+    pub syncs: u64,
+    /// Bytes written to the journal.
+    pub journal_bytes: u64,
+    /// Checkpoints since the opening.
+    pub checkpoints: u64,
+    /// How long the last one took, in milliseconds.
+    pub checkpoint_ms: u64,
+    /// Payloads moved by compaction.
+    pub moved: u64,
+    /// Why no more writes are taken, if so.
+    pub fenced: Option<String>,
+    /// The disk is full up to its reserve.
+    pub full: bool,
+}
+
+/// The embedded engine's rows and log.
+pub struct Embedded {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<(JoinHandle<()>, JoinHandle<()>)>>,
+}
+
+impl Embedded {
+    /// Opens or makes an engine. Damage in the journal's middle is [`StoreError::Corrupt`]; what a
+    /// crash left unfinished at its end is cut off.
+    pub fn open(config: EmbeddedConfig) -> StoreResult<Arc<Self>> {
+        let dir = &config.dir;
+        std::fs::create_dir_all(dir)
+            .map_err(|e| StoreError::io(format!("create {}", dir.display()), e))?;
+        if config.durability == Durability::Relaxed {
+            tracing::warn!(
+                "relaxed durability: a loss of power may take the last second of writes"
+            );
+        }
+        let disk = Disk {
+            hook: config.hook.clone(),
+        };
+        let rows = Rows::open(&dir.join("index.redb"), config.cache_bytes)?;
+        let segments = Segments::open(dir.join("journal"), config.segment_bytes, disk)?;
+        let (marker, live) = rows.marker()?;
+        let marker = marker.unwrap_or_default();
+        let found = recovery::replay(&segments, marker)?;
+        if found.torn {
+            tracing::info!(
+                segment = found.end.place.segment,
+                offset = found.end.place.offset,
+                "cut off an unfinished write"
+            );
+            recovery::cut(&segments, found.end.place)?;
+        }
+        let view = View {
+            active: found.mem,
+            frozen: None,
+            rows: rows.snapshot()?,
+        };
+        let mut end = found.end;
+        let last = segments.get(end.place.segment);
+        let segment = match last {
+            Some(segment) => segment,
+            None => segments.activate(1, false)?,
+        };
+        end.place.segment = segment.id;
+        let shared = Arc::new(Shared {
+            config,
+            segments,
+            rows,
+            view: RwLock::new(view),
+            progress: Mutex::new(Progress {
+                applied: end,
+                frozen: marker,
+                checkpoint: marker,
+                durable: end.place,
+                live,
+            }),
+            queue: Mutex::new(Queue::default()),
+            queued: Condvar::new(),
+            orders: Mutex::new(Orders::default()),
+            ordered: Condvar::new(),
+            thawed: Condvar::new(),
+            fence: OnceLock::new(),
+            counters: Counters::default(),
+            unsynced: false.into(),
+            syncing: Mutex::default(),
+            full: false.into(),
+            published: end.sequence.into(),
+            trimmed: Mutex::default(),
+        });
+        // What was replayed may have been in the page cache only: a later frame will say that it
+        // is durable.
+        sync_all(&shared, &segment)?;
+        let committer = Committer {
+            shared: shared.clone(),
+            segment,
+            place: end.place,
+            synced: end.place,
+            before: end.before,
+            sequence: end.sequence,
+            group: Group::default(),
+            room: (None, true),
+        };
+        let behind = shared.clone();
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(run)
+                .map_err(|e| StoreError::io("start a thread", e))
+        };
+        let threads = (
+            spawn("journal", Box::new(move || committer.run()))?,
+            spawn("checkpoint", Box::new(move || maintenance::run(&behind)))?,
+        );
+        Ok(Arc::new(Self {
+            shared,
+            threads: Mutex::new(Some(threads)),
+        }))
+    }
+
+    /// Lands what is queued, brings the index up to date and ends the threads. Blocks; later
+    /// commits answer [`StoreError::Fenced`].
+    pub fn close(&self) -> StoreResult<()> {
+        if self.stop() {
+            self.shared.sync_journal()?;
+            while maintenance::checkpoint(&self.shared, true)? {}
+        }
+        Ok(())
+    }
+
+    /// Brings the index up to date, as happens now and then by itself. Blocks.
+    pub fn checkpoint(&self) {
+        let mut orders = self.shared.orders.lock();
+        orders.asked += 1;
+        let asked = orders.asked;
+        self.shared.ordered.notify_one();
+        while orders.done < asked && !orders.stop && self.shared.fence.get().is_none() {
+            self.shared
+                .thawed
+                .wait_for(&mut orders, std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// Ends both threads; queued commits land first. Answers whether they were running.
+    fn stop(&self) -> bool {
+        let Some((committer, maintenance)) = self.threads.lock().take() else {
+            return false;
+        };
+        self.shared.orders.lock().stop = true;
+        self.shared.ordered.notify_all();
+        self.shared.thawed.notify_all();
+        let _ = maintenance.join();
+        self.shared.queue.lock().closed = true;
+        self.shared.queued.notify_all();
+        let _ = committer.join();
+        true
+    }
+
+    /// Figures for the metrics.
+    pub fn stats(&self) -> EmbeddedStats {
+        let shared = &self.shared;
+        let counters = &shared.counters;
+        let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let (memtable_bytes, in_memory) = {
+            let view = shared.view.read();
+            let frozen = view.frozen.as_ref();
+            let bytes = view.active.bytes + frozen.map_or(0, |f| f.bytes);
+            let live = view.active.live.values().sum::<u64>()
+                + frozen.map_or(0, |f| f.live.values().sum());
+            (bytes as u64, live)
+        };
+        let segments = shared.segments.map.read().len() as u64;
+        EmbeddedStats {
+            segments,
+            segment_bytes: segments * shared.segments.bytes,
+            live_bytes: in_memory + shared.progress.lock().live.values().sum::<u64>(),
+            memtable_bytes,
+            commits: get(&counters.commits),
+            groups: get(&counters.groups),
+            syncs: get(&counters.syncs),
+            journal_bytes: get(&counters.written),
+            checkpoints: get(&counters.checkpoints),
+            checkpoint_ms: get(&counters.checkpoint_ms),
+            moved: get(&counters.moved),
+            fenced: shared.fence.get().cloned(),
+            full: shared.full.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn sync_all(shared: &Shared, active: &segment::Segment) -> StoreResult<()> {
+    let from = shared.progress.lock().checkpoint.place.segment;
+    let segments: Vec<_> = {
+        let map = shared.segments.map.read();
+        map.range(from..=active.id)
+            .map(|(_, s)| s.clone())
+            .collect()
+    };
+    for segment in segments {
+        segment
+            .file
+            .sync_data()
+            .map_err(|e| StoreError::io(format!("sync {}", segment.path.display()), e))?;
+    }
+    Ok(())
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // The next opening reads the journal's tail; nothing is lost.
+        self.stop();
+    }
+}
+
+#[async_trait]
+impl Index for Embedded {
+    async fn get(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        want: Want,
+    ) -> StoreResult<Option<Row>> {
+        let key = full_key(partition, key);
+        let mut last = None;
+        for _ in 0..MOVED_MAX {
+            let Some(held) = self.shared.current(&key)? else {
+                return Ok(None);
+            };
+            let Some(loc) = held.payload.filter(|_| want == Want::Payload) else {
+                return Ok(Some(held.into_row(None)));
+            };
+            if loc.len == 0 {
+                return Ok(Some(held.into_row(Some(bytes::Bytes::new()))));
+            }
+            let failed = match self.shared.segments.get(loc.segment) {
+                Some(segment) => match read::read(&segment, loc).await {
+                    Ok(payload) => return Ok(Some(held.into_row(Some(payload)))),
+                    Err(error) => error,
+                },
+                None => StoreError::Corrupt(format!("journal segment {} is gone", loc.segment)),
+            };
+            // The payload may have moved between the two reads, and its old place been used again.
+            if last == Some(loc) {
+                return Err(failed);
+            }
+            last = Some(loc);
+        }
+        Err(StoreError::Busy)
+    }
+
+    async fn scan(
+        &self,
+        partition: PartitionId,
+        range: ScanRange,
+        limit: usize,
+    ) -> StoreResult<Vec<(bytes::Bytes, Row)>> {
+        memtable::scan(
+            |see| see(&self.shared.view.read()),
+            partition,
+            &range,
+            limit,
+        )
+    }
+
+    async fn commit(&self, partition: PartitionId, batch: Batch) -> StoreResult<Committed> {
+        batch.check()?;
+        self.shared.fenced()?;
+        let work = Work::Batch(batch);
+        let bytes = frame_bytes(&work) + FRAME_OVERHEAD;
+        if bytes as u64 > self.shared.segments.bytes {
+            return Err(StoreError::Invalid(format!(
+                "a batch of {bytes} bytes, at most {} are allowed",
+                self.shared.segments.bytes
+            )));
+        }
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = self.shared.queue.lock();
+            if queue.closed {
+                return Err(StoreError::Fenced("the engine is closed".to_owned()));
+            }
+            if queue.jobs.len() >= QUEUE_MAX {
+                return Err(StoreError::Busy);
+            }
+            queue.jobs.push(Job {
+                partition,
+                work,
+                reply,
+            });
+        }
+        self.shared.queued.notify_one();
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Fenced("the journal's thread ended".to_owned())))
+    }
+}

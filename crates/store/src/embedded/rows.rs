@@ -1,0 +1,248 @@
+//! The index file: every row as of the last checkpoint, in one redb table, with the checkpoint's
+//! place in the journal and the live bytes of each segment, all replaced in one transaction.
+//!
+//! redb keeps checksums of its pages but does not verify them on each read, so every row carries
+//! its own, over key and content.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::{
+    frame::{Loc, Place},
+    memtable::{Held, Mem},
+};
+use crate::{StoreError, StoreResult};
+
+const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rows");
+const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
+const SEGMENTS: TableDefinition<'static, u64, u64> = TableDefinition::new("segments");
+/// The format of this file and of the journal.
+const FORMAT: u64 = 1;
+
+/// How far the index has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Marker {
+    /// The first frame that is not in the index.
+    pub(super) place: Place,
+    /// The checksum of the frame before it.
+    pub(super) before: u64,
+    /// The last sequence number given out.
+    pub(super) sequence: u64,
+}
+
+/// The rows of one checkpoint, for reading.
+pub(super) type Snapshot = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The index file.
+pub(super) struct Rows {
+    db: Database,
+}
+
+/// Live bytes by segment.
+pub(super) type Live = BTreeMap<u64, u64>;
+
+fn failed(what: &str, error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Io(error) => StoreError::io(format!("{what} the index"), error),
+        redb::Error::Corrupted(text) => StoreError::Corrupt(format!("the index: {text}")),
+        other => StoreError::io(format!("{what} the index"), std::io::Error::other(other)),
+    }
+}
+
+const FIXED: usize = 8 + 8 + 1 + 24;
+
+/// A row's bytes in the table: checksum, version, whether a payload is there and where, value.
+pub(super) fn encode(key: &[u8], row: &Held, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&row.version.to_le_bytes());
+    out.push(u8::from(row.payload.is_some()));
+    let none = Loc {
+        segment: 0,
+        offset: 0,
+        len: 0,
+        hash: 0,
+    };
+    let loc = row.payload.unwrap_or(none);
+    out.extend_from_slice(&loc.segment.to_le_bytes());
+    out.extend_from_slice(&loc.offset.to_le_bytes());
+    out.extend_from_slice(&loc.len.to_le_bytes());
+    out.extend_from_slice(&loc.hash.to_le_bytes());
+    out.extend_from_slice(&row.value);
+    let sum = xxh3_64_with_seed(&out[8..], xxh3_64(key));
+    out[..8].copy_from_slice(&sum.to_le_bytes());
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().unwrap_or(&[0; 8]))
+}
+
+/// Reads what [`encode`] wrote.
+pub(super) fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Held> {
+    let damaged = || StoreError::Corrupt(format!("the index: a row of {} key bytes", key.len()));
+    if bytes.len() < FIXED || word(bytes, 0) != xxh3_64_with_seed(&bytes[8..], xxh3_64(key)) {
+        return Err(damaged());
+    }
+    let payload = (bytes[16] == 1).then(|| Loc {
+        segment: word(bytes, 17),
+        offset: word(bytes, 25) as u32,
+        len: (word(bytes, 25) >> 32) as u32,
+        hash: word(bytes, 33),
+    });
+    Ok(Held {
+        version: word(bytes, 8),
+        value: Bytes::copy_from_slice(&bytes[FIXED..]),
+        payload,
+    })
+}
+
+impl Rows {
+    pub(super) fn open(path: &Path, cache_bytes: usize) -> StoreResult<Self> {
+        let db = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create(path)
+            .map_err(|e| failed("open", e))?;
+        let rows = Self { db };
+        let txn = rows.begin()?;
+        txn.open_table(ROWS).map_err(|e| failed("open", e))?;
+        txn.open_table(SEGMENTS).map_err(|e| failed("open", e))?;
+        {
+            let mut meta = txn.open_table(META).map_err(|e| failed("open", e))?;
+            let found = meta
+                .get("format")
+                .map_err(|e| failed("read", e))?
+                .map(|f| word(f.value(), 0));
+            match found {
+                None => {
+                    let format = FORMAT.to_le_bytes();
+                    meta.insert("format", &format[..])
+                        .map_err(|e| failed("write", e))?;
+                }
+                Some(FORMAT) => {}
+                Some(other) => {
+                    return Err(StoreError::Corrupt(format!(
+                        "the index has format {other}, this version reads {FORMAT}"
+                    )));
+                }
+            }
+        }
+        txn.commit().map_err(|e| failed("write", e))?;
+        Ok(rows)
+    }
+
+    fn begin(&self) -> StoreResult<redb::WriteTransaction> {
+        let mut txn = self.db.begin_write().map_err(|e| failed("open", e))?;
+        // Else an opening after a crash walks the whole file.
+        txn.set_quick_repair(true);
+        Ok(txn)
+    }
+
+    pub(super) fn snapshot(&self) -> StoreResult<Arc<Snapshot>> {
+        let txn = self.db.begin_read().map_err(|e| failed("read", e))?;
+        let table = txn.open_table(ROWS).map_err(|e| failed("read", e))?;
+        Ok(Arc::new(table))
+    }
+
+    /// The marker and the live bytes of the last checkpoint.
+    pub(super) fn marker(&self) -> StoreResult<(Option<Marker>, Live)> {
+        let txn = self.db.begin_read().map_err(|e| failed("read", e))?;
+        let meta = txn.open_table(META).map_err(|e| failed("read", e))?;
+        let marker = meta.get("marker").map_err(|e| failed("read", e))?;
+        let marker = match marker.as_ref().map(|m| m.value()) {
+            None => None,
+            Some(m) if m.len() == 40 && xxh3_64(&m[..32]) == word(m, 32) => Some(Marker {
+                place: Place {
+                    segment: word(m, 0),
+                    offset: word(m, 8),
+                },
+                before: word(m, 16),
+                sequence: word(m, 24),
+            }),
+            Some(_) => return Err(StoreError::Corrupt("the index: its marker".to_owned())),
+        };
+        let table = txn.open_table(SEGMENTS).map_err(|e| failed("read", e))?;
+        let mut live = Live::new();
+        for entry in table.iter().map_err(|e| failed("read", e))? {
+            let (id, bytes) = entry.map_err(|e| failed("read", e))?;
+            live.insert(id.value(), bytes.value());
+        }
+        Ok((marker, live))
+    }
+
+    /// Applies a memory table, durably. Answers the live bytes that then hold.
+    pub(super) fn apply(&self, mem: &Mem, marker: Marker, live: &Live) -> StoreResult<Live> {
+        let mut live = live.clone();
+        let txn = self.begin()?;
+        {
+            let mut table = txn.open_table(ROWS).map_err(|e| failed("open", e))?;
+            let mut buffer = Vec::new();
+            for (key, slot) in &mem.rows {
+                let old = match slot {
+                    Some(row) => {
+                        encode(key, row, &mut buffer);
+                        table.insert(&key[..], &buffer[..])
+                    }
+                    None => table.remove(&key[..]),
+                };
+                let old = old.map_err(|e| failed("write", e))?;
+                let old = old.map(|o| decode(key, o.value())).transpose()?;
+                if let Some(loc) = old.and_then(|o| o.payload)
+                    && let Some(bytes) = live.get_mut(&loc.segment)
+                {
+                    *bytes = bytes.saturating_sub(u64::from(loc.len));
+                }
+            }
+            for (segment, bytes) in &mem.live {
+                *live.entry(*segment).or_default() += bytes;
+            }
+            live.retain(|_, bytes| *bytes > 0);
+            let mut segments = txn.open_table(SEGMENTS).map_err(|e| failed("open", e))?;
+            segments
+                .retain(|id, _| live.contains_key(&id))
+                .map_err(|e| failed("write", e))?;
+            for (id, bytes) in &live {
+                segments.insert(id, bytes).map_err(|e| failed("write", e))?;
+            }
+            let mut bytes = Vec::with_capacity(40);
+            let Place { segment, offset } = marker.place;
+            for word in [segment, offset, marker.before, marker.sequence] {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
+            let mut meta = txn.open_table(META).map_err(|e| failed("open", e))?;
+            meta.insert("marker", &bytes[..])
+                .map_err(|e| failed("write", e))?;
+        }
+        txn.commit().map_err(|e| failed("commit", e))?;
+        Ok(live)
+    }
+}
+
+/// Reads one row of a snapshot.
+pub(super) fn get(snapshot: &Snapshot, key: &[u8]) -> StoreResult<Option<Held>> {
+    let found = snapshot.get(key).map_err(|e| failed("read", e))?;
+    found.map(|row| decode(key, row.value())).transpose()
+}
+
+/// Rows of a snapshot with keys from `start` to before `end`, until `each` says stop.
+pub(super) fn scan(
+    snapshot: &Snapshot,
+    start: &[u8],
+    end: &[u8],
+    mut each: impl FnMut(&[u8], Held) -> bool,
+) -> StoreResult<()> {
+    for entry in snapshot
+        .range::<&[u8]>(start..end)
+        .map_err(|e| failed("read", e))?
+    {
+        let (key, row) = entry.map_err(|e| failed("read", e))?;
+        let held = decode(key.value(), row.value())?;
+        if !each(key.value(), held) {
+            break;
+        }
+    }
+    Ok(())
+}

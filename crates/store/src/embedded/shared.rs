@@ -1,0 +1,192 @@
+//! What callers, the committer and the maintenance thread share.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use super::{
+    EmbeddedConfig,
+    frame::{Loc, Place},
+    memtable::{Held, Known, View},
+    rows::{self, Live, Marker, Rows},
+    segment::Segments,
+};
+use crate::{Batch, Committed, PartitionId, StoreError, StoreResult};
+
+/// Commits that may wait at one time.
+pub(super) const QUEUE_MAX: usize = 4096;
+
+/// A commit on its way.
+pub(super) struct Job {
+    pub(super) partition: PartitionId,
+    pub(super) work: Work,
+    pub(super) reply: oneshot::Sender<StoreResult<Committed>>,
+}
+
+/// What a commit does.
+pub(super) enum Work {
+    /// A caller's batch.
+    Batch(Batch),
+    /// A payload that moves to the end of the journal, if the row still has it.
+    Move {
+        /// With partition.
+        key: bytes::Bytes,
+        from: Loc,
+        /// Of the row's value: the same as long as its payload is.
+        value_len: usize,
+        payload: bytes::Bytes,
+    },
+}
+
+/// Counters.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) commits: AtomicU64,
+    pub(super) groups: AtomicU64,
+    pub(super) syncs: AtomicU64,
+    pub(super) written: AtomicU64,
+    pub(super) checkpoints: AtomicU64,
+    pub(super) checkpoint_ms: AtomicU64,
+    pub(super) moved: AtomicU64,
+}
+
+/// The queue of the committer.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) jobs: Vec<Job>,
+    pub(super) closed: bool,
+}
+
+/// Orders to the maintenance thread.
+#[derive(Default)]
+pub(super) struct Orders {
+    pub(super) wake: bool,
+    pub(super) stop: bool,
+    /// Checkpoints begun by request, and done.
+    pub(super) asked: u64,
+    pub(super) done: u64,
+}
+
+/// What the frozen table will be checkpointed as.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// After the last frame that is in the memory tables.
+    pub(super) applied: Marker,
+    /// As of the moment when the table was frozen.
+    pub(super) frozen: Marker,
+    /// The last checkpoint.
+    pub(super) checkpoint: Marker,
+    /// The journal is durable up to here.
+    pub(super) durable: Place,
+    pub(super) live: Live,
+}
+
+pub(super) struct Shared {
+    pub(super) config: EmbeddedConfig,
+    pub(super) segments: Segments,
+    pub(super) rows: Rows,
+    pub(super) view: RwLock<View>,
+    pub(super) progress: Mutex<Progress>,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) queued: Condvar,
+    pub(super) orders: Mutex<Orders>,
+    pub(super) ordered: Condvar,
+    /// Signalled when a checkpoint ends.
+    pub(super) thawed: Condvar,
+    pub(super) fence: OnceLock<String>,
+    pub(super) counters: Counters,
+    /// The journal is not synced up to its end (relaxed durability only).
+    pub(super) unsynced: AtomicBool,
+    /// One sync at a time: who waits for it must not overtake it.
+    pub(super) syncing: Mutex<()>,
+    /// Since when the disk is low; only for the log lines.
+    pub(super) full: AtomicBool,
+    /// The last commit whose entries the log may show.
+    pub(super) published: AtomicU64,
+    /// Trimmed positions by partition.
+    pub(super) trimmed: Mutex<std::collections::HashMap<u64, u64>>,
+}
+
+impl Shared {
+    pub(super) fn fence(&self, why: String) -> StoreError {
+        tracing::error!(reason = %why, "the engine takes no more writes");
+        StoreError::Fenced(self.fence.get_or_init(|| why).clone())
+    }
+
+    pub(super) fn fenced(&self) -> StoreResult<()> {
+        match self.fence.get() {
+            Some(why) => Err(StoreError::Fenced(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The row of a key (with partition), without its payload.
+    pub(super) fn current(&self, key: &[u8]) -> StoreResult<Option<Held>> {
+        let known = self.view.read().lookup(key);
+        match known {
+            Known::Here(slot) => Ok(slot),
+            Known::Ask(snapshot) => rows::get(&snapshot, key),
+        }
+    }
+
+    pub(super) fn wake_maintenance(&self) {
+        self.orders.lock().wake = true;
+        self.ordered.notify_one();
+    }
+
+    /// Makes everything in the journal durable (relaxed durability).
+    pub(super) fn sync_journal(&self) -> StoreResult<()> {
+        let _one = self.syncing.lock();
+        if !self.unsynced.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.fenced()?;
+        let upto = self.progress.lock().applied.place;
+        let last = self.segments.map.read().values().next_back().cloned();
+        let Some(segment) = last else { return Ok(()) };
+        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        self.segments
+            .disk
+            .sync(&segment.file)
+            .map_err(|e| self.fence(format!("sync {}: {e}", segment.path.display())))?;
+        self.progress.lock().durable = upto;
+        Ok(())
+    }
+
+    /// Bytes of live payload in a segment.
+    pub(super) fn live_in(&self, id: u64) -> u64 {
+        let view = self.view.read();
+        let frozen = view.frozen.as_ref();
+        let in_memory = view.active.live.get(&id).copied().unwrap_or(0)
+            + frozen.map_or(0, |f| f.live.get(&id).copied().unwrap_or(0));
+        // Lock order: view, then progress.
+        in_memory + self.progress.lock().live.get(&id).copied().unwrap_or(0)
+    }
+
+    pub(super) fn active_segment(&self) -> u64 {
+        self.segments
+            .map
+            .read()
+            .last_key_value()
+            .map_or(0, |(id, _)| *id)
+    }
+}
+
+/// Puts the active table aside as the one to be applied, if none is. Answers whether it did.
+pub(super) fn freeze(view: &mut View, progress: &mut Progress) -> bool {
+    if view.frozen.is_some() {
+        return false;
+    }
+    view.frozen = Some(Arc::new(std::mem::take(&mut view.active)));
+    progress.frozen = progress.applied;
+    true
+}
+
+/// The bytes of journal from one place to another, about.
+pub(super) fn distance(from: Place, to: Place, segment_bytes: u64) -> u64 {
+    to.segment.saturating_sub(from.segment) * segment_bytes + to.offset - from.offset.min(to.offset)
+}
