@@ -148,7 +148,8 @@ impl Committer {
             refuse(others, StoreError::Full("the reserve is kept".to_owned()));
             others = Vec::new();
         }
-        if !jobs.is_empty() && self.place.offset + bytes > self.shared.segments.bytes {
+        let full = self.place.offset > 0 && self.place.offset + bytes > self.shared.segments.bytes;
+        if !jobs.is_empty() && full {
             if let Err(error) = self.roll(false) {
                 (jobs, others) = jobs.into_iter().partition(|j| frees(&j.work));
                 refuse(others, error);

@@ -355,18 +355,17 @@ async fn compaction_keeps_rows_versions_and_payloads() {
         let done = put(&engine, &key, &text).await.unwrap();
         versions.insert(key, (done.version, text));
     }
-    for _ in 0..200 {
-        engine.checkpoint();
-        let stats = engine.stats();
-        if stats.moved > 0 && stats.segment_bytes < 4 * stats.live_bytes + (512 << 10) {
-            break;
-        }
-    }
-    let stats = engine.stats();
-    assert!(stats.moved > 0, "{stats:?}");
     let total: u64 = versions.values().map(|(_, v)| v.len() as u64 * 50).sum();
-    assert_eq!(stats.live_bytes, total, "{stats:?}");
-    assert!(stats.segment_bytes < 1200 << 10, "{stats:?}");
+    let settled = |engine: &Embedded| {
+        // What a row in memory replaces counts until the next checkpoint.
+        (0..500).any(|_| {
+            engine.checkpoint();
+            let stats = engine.stats();
+            stats.live_bytes == total && stats.segment_bytes < 1200 << 10
+        })
+    };
+    assert!(settled(&engine), "{:?}, {total} live", engine.stats());
+    assert!(engine.stats().moved > 0, "{:?}", engine.stats());
     let mut engine = engine;
     for turn in 0..2 {
         for (key, (version, text)) in &versions {
@@ -385,8 +384,7 @@ async fn compaction_keeps_rows_versions_and_payloads() {
         drop(engine);
         engine = Embedded::open(small(dir.path())).unwrap();
     }
-    let stats = engine.stats();
-    assert_eq!(stats.live_bytes, total, "{stats:?}");
+    assert!(settled(&engine), "{:?}, {total} live", engine.stats());
 }
 
 #[derive(Debug, Clone)]
