@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    config::{Log, LogFormat},
+    config::{Config, LogFormat},
     failure::Failure,
 };
 
 /// Starts logging. `otel` adds a layer that exports traces.
-pub fn start(config: &Log) -> Result<(), Failure> {
+pub fn start(config: &Config) -> Result<(), Failure> {
+    let config = &config.log;
     let filter = EnvFilter::try_new(&config.level).map_err(|e| {
         Failure::new(format!("`{}` is not a log level: {e}", config.level))
             .hint("use error, warn, info, debug or trace, or a filter such as info,gateway=debug")

@@ -27,6 +27,9 @@ use crate::{
     scrub::ScrubJob,
 };
 
+/// How long the bytes of what was replaced or deleted stay on the disk, about.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// How the ready message looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
@@ -68,7 +71,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
             "durability is relaxed: a power cut can lose what was acknowledged in the last second"
         );
     }
-    let recovered = region.objects.recover().await;
+    let recovered = region.objects.recover_buckets().await;
     recovered.map_err(|e| Failure::new(format!("recovery failed: {e}")))?;
     let running = Running {
         pid: std::process::id(),
@@ -155,7 +158,7 @@ fn health(
             if draining.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err("stopping".to_owned());
             }
-            if region.embedded.stats().fenced || region.extents.fenced().is_some() {
+            if region.embedded.stats().fenced.is_some() || region.extents.fenced().is_some() {
                 return Err("the engine is fenced after a failed sync".to_owned());
             }
             Ok(())
@@ -166,14 +169,15 @@ fn health(
 /// Deletes what commits have marked as dead, until the node stops.
 async fn sweep(region: Arc<Region>, stopping: impl Future<Output = ()>) {
     let mut stopping = std::pin::pin!(stopping);
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = &mut stopping => return,
-            () = region.objects.garbage_waits() => {}
+            _ = tick.tick() => {}
         }
         if let Err(error) = region.objects.sweep().await {
             tracing::warn!(%error, "sweeping failed; it is tried again");
-            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }

@@ -52,7 +52,7 @@ pub fn open_engine(
     let embedded = Embedded::open(EmbeddedConfig {
         durability,
         reserve_bytes,
-        index_cache_bytes: config.engine.index_cache_mib << 20,
+        cache_bytes: config.engine.index_cache_mib << 20,
         ..EmbeddedConfig::new(dir.join("journal"))
     })?;
     let extents = Extents::open(ExtentsConfig {

@@ -1,9 +1,12 @@
 //! Scrubbing: every stored byte is read and compared with its checksum; on request, extents that
 //! nothing refers to are removed.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -122,17 +125,21 @@ impl ScrubJob {
 
     fn verify(&self, region: &Region) -> Result<(), Failure> {
         self.state.lock().phase = "journal";
-        let report = region.embedded.verify(&mut |progress| {
+        let report = region.embedded.verify(|progress| {
             let mut state = self.state.lock();
             state.bytes = progress.bytes;
-            state.items = progress.items;
+            state.items = progress.rows;
             drop(state);
             self.tick(&*region.clock);
-            true
+            ControlFlow::Continue(())
         })?;
         let (bytes, items) = {
             let mut state = self.state.lock();
-            state.damaged.extend(report.damaged);
+            (state.bytes, state.items) = (report.bytes, report.rows);
+            let words = |d: &store::embedded::Damage| {
+                format!("row {:?} of partition {}: {}", d.key, d.partition, d.what)
+            };
+            state.damaged.extend(report.damage.iter().map(words));
             state.phase = "extents";
             (state.bytes, state.items)
         };

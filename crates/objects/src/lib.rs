@@ -20,6 +20,7 @@ mod listing;
 mod listing_tests;
 mod locks;
 mod multipart;
+mod orphans;
 mod put;
 mod records;
 mod rows;
@@ -39,6 +40,7 @@ pub use multipart::{
     CompleteUpload, CompletedObject, CopiedPart, CreateUpload, CreatedUpload, ListedForCompletion, ListedPart,
     PartInput, PartPage, PartSource, UploadedPart,
 };
+pub use orphans::SweptOrphans;
 pub use put::{PutInput, PutOutcome};
 pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};
 pub use store::StoreError;
@@ -57,6 +59,7 @@ pub struct Objects {
     pub(crate) buckets: bucket::BucketCache,
     pub(crate) locks: locks::KeyLocks,
     pub(crate) hlc: hlc::VersionClock,
+    pub(crate) moves: orphans::Moves,
 }
 
 impl Objects {
@@ -76,6 +79,7 @@ impl Objects {
             buckets: bucket::BucketCache::default(),
             locks: locks::KeyLocks::new(),
             hlc: hlc::VersionClock::new(&region),
+            moves: orphans::Moves::default(),
             region,
         }
     }

@@ -83,7 +83,12 @@ impl Cli {
             Command::Doctor(doctor) => doctor.run(),
             Command::Scrub(scrub) => scrub.run(),
             Command::Bench(BenchCommand { args }) => {
-                bench::run(args).map_err(|e| Failure::new(e.to_string()))?;
+                let report = bench::run(&args).map_err(|e| Failure::new(e.to_string()))?;
+                if args.json {
+                    print_json(&serde_json::to_value(&report)?);
+                } else {
+                    println!("{}", report.text());
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Command::Config(config) => config.run(),

@@ -1,0 +1,171 @@
+//! Taking a body in: hashed while it comes, small ones kept in memory, larger ones written to an
+//! extent. Memory is bounded by the pieces that hasher and writer hold.
+
+use bytes::{Bytes, BytesMut};
+use digest::Hasher;
+use store::BlobRef;
+use types::{Body, BodyError, ChecksumAlgorithm, ChecksumValue};
+
+use crate::{Error, Objects, Result};
+
+/// Objects up to this size lie beside their row.
+pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// A body and what the client says of it.
+pub(crate) struct Intake {
+    pub body: Box<dyn Body>,
+    /// `Content-MD5`.
+    pub md5: Option<[u8; 16]>,
+    /// A checksum that came in a header.
+    pub checksum: Option<ChecksumValue>,
+    /// The algorithm of the checksum that will come in the trailer.
+    pub trailer: Option<ChecksumAlgorithm>,
+    /// Computed in any case.
+    pub also: Option<ChecksumAlgorithm>,
+    /// Most bytes that are taken.
+    pub max: u64,
+    /// Most bytes that stay in memory.
+    pub inline_max: usize,
+}
+
+/// Where the bytes are now.
+pub(crate) enum TakenBytes {
+    Memory(Bytes),
+    Extent(BlobRef),
+}
+
+/// A body that was taken in and is what it claimed to be.
+pub(crate) struct Taken {
+    pub bytes: TakenBytes,
+    pub len: u64,
+    pub md5: [u8; 16],
+    /// In the order: the client's, `also`.
+    pub checksums: Vec<ChecksumValue>,
+}
+
+impl Objects {
+    /// Takes a body in to its verified end.
+    ///
+    /// # Errors
+    /// `TooLarge`, `BadDigest`, `Body`, failures of the engine; then nothing stays.
+    pub(crate) async fn take_in(&self, mut intake: Intake) -> Result<Taken> {
+        let hint = intake.body.len_hint();
+        if let Some(bytes) = hint.filter(|n| *n > intake.max) {
+            return Err(Error::TooLarge {
+                bytes,
+                max: intake.max,
+            });
+        }
+        let claimed = intake.checksum.map(|c| c.algorithm()).or(intake.trailer);
+        let both: Vec<_> = claimed.into_iter().chain(intake.also).collect();
+        let mut hasher = Hasher::new(&both, true);
+        let (head, next) = read_head(&mut intake, hint).await?;
+        let Some(next) = next else {
+            hasher.update(&head);
+            let digests = hasher.finish_now();
+            return finish(&intake, digests, TakenBytes::Memory(head));
+        };
+        let mut writer = self.engine.blobs.create(hint).await?;
+        let mut next = Some(Ok(next));
+        if !head.is_empty() {
+            hasher.feed(head.clone()).await;
+            writer.write(head).await?;
+        }
+        let mut len = 0;
+        while let Some(piece) = next {
+            let piece: Bytes = piece?;
+            len += piece.len() as u64;
+            if len > intake.max {
+                return Err(BodyError::TooLarge { max: intake.max }.into());
+            }
+            hasher.feed(piece.clone()).await;
+            writer.write(piece).await?;
+            next = intake.body.next().await;
+        }
+        // Digests are compared before the extent is made durable: a wrong body costs no sync.
+        let taken = finish(
+            &intake,
+            hasher.finish().await,
+            TakenBytes::Memory(Bytes::new()),
+        )?;
+        let blob = writer.finish().await?;
+        Ok(Taken {
+            bytes: TakenBytes::Extent(blob),
+            ..taken
+        })
+    }
+
+    /// Removes an extent that nothing refers to; a failure leaves it to the sweep of orphans.
+    pub(crate) async fn discard(&self, blob: BlobRef) {
+        if let Err(error) = self.engine.blobs.delete(blob.id).await {
+            tracing::warn!(%error, id = %blob.id, "an extent stays for the sweep of orphans");
+        }
+    }
+}
+
+/// Reads until the body ends or is too large to stay in memory: then also the piece that made it
+/// so, which may be all there is.
+async fn read_head(intake: &mut Intake, hint: Option<u64>) -> Result<(Bytes, Option<Bytes>)> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let len = first.len() + rest.len();
+        let whole = |first, rest: BytesMut| {
+            if rest.is_empty() {
+                first
+            } else {
+                rest.freeze()
+            }
+        };
+        let Some(piece) = intake.body.next().await else {
+            return Ok((whole(first, rest), None));
+        };
+        let piece = piece?;
+        if len + piece.len() > intake.inline_max {
+            return Ok((whole(first, rest), Some(piece)));
+        }
+        if rest.is_empty() && first.is_empty() {
+            first = piece;
+            continue;
+        }
+        if rest.is_empty() {
+            let room = hint
+                .map_or(intake.inline_max, |n| n as usize)
+                .min(intake.inline_max);
+            rest.reserve(room);
+            rest.extend_from_slice(&first);
+            first = Bytes::new();
+        }
+        rest.extend_from_slice(&piece);
+    }
+}
+
+fn finish(intake: &Intake, digests: digest::Digests, bytes: TakenBytes) -> Result<Taken> {
+    // MD5 was asked for, so it is there.
+    let md5 = digests
+        .md5
+        .ok_or_else(|| Error::Record("no MD5".to_owned()))?;
+    if intake.md5.is_some_and(|claimed| claimed != md5) {
+        return Err(Error::BadDigest("Content-MD5"));
+    }
+    let trailing = intake.body.trailing_checksum();
+    if let Some(algorithm) = intake.trailer
+        && trailing.is_none_or(|t| t.algorithm() != algorithm)
+    {
+        return Err(BodyError::Malformed("the announced trailer is missing").into());
+    }
+    for claim in intake.checksum.into_iter().chain(trailing) {
+        if digests
+            .checksum(claim.algorithm())
+            .is_some_and(|c| c != claim)
+        {
+            return Err(Error::BadDigest(claim.algorithm().name()));
+        }
+    }
+    Ok(Taken {
+        bytes,
+        len: digests.len,
+        md5,
+        checksums: digests.checksums,
+    })
+}

@@ -1,0 +1,132 @@
+//! A bucket's configuration, read through a cache, and the guard that keeps the cache honest:
+//! every write to the bucket guards on the configuration that it was decided by.
+
+use std::{collections::HashMap, sync::Arc};
+
+use access::{Action, Permit};
+use parking_lot::RwLock;
+use store::{Batch, Committed, Guard, PartitionId, RowVersion, StoreError, Want};
+use types::{BucketDeed, BucketId};
+
+use crate::{
+    Error, Objects, Result,
+    records::{BucketRecord, BucketState, Versioning},
+    rows,
+};
+
+/// How often a decision is taken anew when others write the same rows at the same time.
+pub(crate) const TRIES_MAX: usize = 64;
+
+/// A bucket's configuration as it was read.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub partition: PartitionId,
+    pub version: RowVersion,
+    pub record: BucketRecord,
+}
+
+impl Bucket {
+    /// Holds as long as the configuration is the one that was read.
+    pub(crate) fn guard(&self) -> Guard {
+        Guard::Version(rows::BUCKET.into(), self.version)
+    }
+    pub(crate) fn versioning(&self) -> Versioning {
+        self.record.versioning
+    }
+}
+
+/// Configurations in memory; each read is verified by the guard of the write that it is for.
+pub(crate) type BucketCache = RwLock<HashMap<BucketId, Arc<Bucket>>>;
+
+/// The deed of a permit that must be for one of `actions`.
+pub(crate) fn deed<'p>(permit: &'p Permit, actions: &[Action]) -> Result<&'p Arc<BucketDeed>> {
+    match permit.deed() {
+        Some(deed) if actions.contains(&permit.action()) => Ok(deed),
+        _ => Err(Error::WrongPermit),
+    }
+}
+
+/// Where a bucket's rows lie.
+pub(crate) fn partition_of(deed: &BucketDeed) -> PartitionId {
+    PartitionId(deed.id.0)
+}
+
+impl Objects {
+    /// The configuration of a bucket that takes writes; perhaps not the newest one.
+    pub(crate) async fn bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
+        let cached = self.buckets.read().get(&deed.id).cloned();
+        let bucket = match cached {
+            Some(bucket) => bucket,
+            None => self.load_bucket(deed).await?,
+        };
+        match bucket.record.state {
+            BucketState::Active => Ok(bucket),
+            BucketState::Deleting => {
+                self.forget_bucket(deed);
+                Err(Error::BucketBusy)
+            }
+        }
+    }
+
+    /// Reads the configuration anew, and writes the default one where a crash between deed and
+    /// row left none.
+    pub(crate) async fn load_bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
+        let partition = partition_of(deed);
+        for _ in 0..TRIES_MAX {
+            let row = self
+                .engine
+                .index
+                .get(partition, rows::BUCKET, Want::Value)
+                .await?;
+            if let Some(row) = row {
+                let bucket = Arc::new(Bucket {
+                    partition,
+                    version: row.version,
+                    record: BucketRecord::decode(&row.value)?,
+                });
+                self.buckets.write().insert(deed.id, Arc::clone(&bucket));
+                return Ok(bucket);
+            }
+            // The row goes after the deed: without a deed the bucket is gone, not fresh.
+            if self.deeds.get(&deed.name).is_none_or(|d| d.id != deed.id) {
+                return Err(Error::NoSuchBucket);
+            }
+            let batch = Batch::new()
+                .guard(Guard::Absent(rows::BUCKET.into()))
+                .put(rows::BUCKET, BucketRecord::default().encode());
+            match self.engine.index.commit(partition, batch).await {
+                Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    pub(crate) fn forget_bucket(&self, deed: &BucketDeed) {
+        self.buckets.write().remove(&deed.id);
+    }
+
+    /// Commits what `batch` makes of the bucket's configuration, anew when that has changed. The
+    /// first guard must be [`Bucket::guard`]; when another does not hold, the answer is
+    /// `Store(Conflict)`.
+    pub(crate) async fn with_bucket(
+        &self,
+        permit: &Permit,
+        mut batch: impl FnMut(&Bucket) -> Batch,
+    ) -> Result<Committed> {
+        let deed = permit.deed().ok_or(Error::WrongPermit)?;
+        for _ in 0..TRIES_MAX {
+            let bucket = self.bucket(deed).await?;
+            let committed = self
+                .engine
+                .index
+                .commit(bucket.partition, batch(&bucket))
+                .await;
+            match committed {
+                Err(StoreError::Conflict { index: 0 }) => self.forget_bucket(deed),
+                other => return Ok(other?),
+            }
+        }
+        Err(Error::Contention)
+    }
+}

@@ -1,0 +1,381 @@
+//! GetObject and HeadObject: one version, or a range or part of it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use access::{Action, Permit};
+use bytes::Bytes;
+use store::{BlobReader, BlobRef, StoreError};
+use types::{ChecksumValue, ETag, ObjectKey, Timestamp};
+
+use crate::{
+    DisplayVersion, Error, Objects, Result,
+    bucket::{Bucket, deed},
+    conditions::{ReadConditions, Verdict},
+    records::{ObjectAttributes, ObjectBody, ObjectRecord, Versioning, decode_manifest},
+    versions::{Stored, missing_payload},
+};
+
+/// Bytes that are read from an extent at a time.
+const PIECE_BYTES: usize = 512 << 10;
+/// How often a read begins anew because its extents were deleted under it.
+const TRIES_MAX: usize = 16;
+
+/// A range of bytes as a client asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeSpec {
+    /// From the first offset to the last one, both included.
+    Between(u64, u64),
+    /// From this offset to the end.
+    From(u64),
+    /// The last so many bytes.
+    Last(u64),
+}
+
+impl RangeSpec {
+    /// Reads a `Range` header. `None` for what is no range, or more than one: the whole object is
+    /// the answer then (RFC 9110, 14.2; S3 does not support several ranges).
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |t: &str| match t.bytes().all(|b| b.is_ascii_digit()) {
+            // Digits beyond 64 bits mean "as far as there is".
+            true if !t.is_empty() => Some(t.parse().unwrap_or(u64::MAX)),
+            _ => None,
+        };
+        let (first, last) = text.trim().strip_prefix("bytes=")?.trim().split_once('-')?;
+        match (first, last) {
+            ("", last) => number(last).map(Self::Last),
+            (first, "") => number(first).map(Self::From),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(Self::Between(first, last))
+            }
+        }
+    }
+
+    /// Start and end (excluded) within `size` bytes.
+    pub(crate) fn within(self, size: u64) -> Result<(u64, u64)> {
+        let (start, end) = match self {
+            Self::Between(first, last) => (first, last.saturating_add(1).min(size)),
+            Self::From(first) => (first, size),
+            Self::Last(0) => (size, size),
+            Self::Last(n) => (size.saturating_sub(n), size),
+        };
+        if start < end {
+            Ok((start, end))
+        } else {
+            Err(Error::InvalidRange { size })
+        }
+    }
+}
+
+/// What to read.
+#[derive(Debug, Clone, Default)]
+pub struct GetRequest {
+    /// Which version; the current one when `None`.
+    pub version: Option<DisplayVersion>,
+    /// On that version.
+    pub conditions: ReadConditions,
+    /// Only these bytes.
+    pub range: Option<RangeSpec>,
+    /// Only this part.
+    pub part: Option<u32>,
+}
+
+/// What is known of a version beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// `None` while versioning was never on.
+    pub version: Option<DisplayVersion>,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// Bytes of the whole object.
+    pub size: u64,
+    /// The entity tag.
+    pub etag: ETag,
+    /// Of the whole object.
+    pub checksum: Option<ChecksumValue>,
+    /// Headers, metadata and tags.
+    pub attributes: ObjectAttributes,
+    /// How many parts it was put together from; 0 for none.
+    pub parts: u16,
+}
+
+/// The bytes of a version, or some of them.
+pub enum ObjectContent {
+    /// In memory.
+    Bytes(Bytes),
+    /// To be read piece by piece.
+    Reader(ObjectReader),
+}
+
+/// A version as it is read.
+pub struct ObjectView {
+    /// All but the bytes.
+    pub info: ObjectInfo,
+    /// Start and end (excluded) of the bytes, when a range or a part was asked for.
+    pub range: Option<(u64, u64)>,
+    /// The bytes; `None` when they were not asked for.
+    pub content: Option<ObjectContent>,
+    /// The checksum of the part that was asked for.
+    pub part_checksum: Option<ChecksumValue>,
+}
+
+impl ObjectView {
+    /// How many bytes the answer has.
+    pub fn len(&self) -> u64 {
+        self.range
+            .map_or(self.info.size, |(start, end)| end - start)
+    }
+    /// Whether the answer has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Objects {
+    /// Reads a version with its bytes.
+    ///
+    /// # Errors
+    /// `NoSuchKey`, `NoSuchVersion`, `DeleteMarker`, `PreconditionFailed`, `NotModified`,
+    /// `InvalidRange`, `NoSuchPartNumber`, failures of the engine.
+    pub async fn get(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        request: &GetRequest,
+    ) -> Result<ObjectView> {
+        self.read(permit, key, request, true).await
+    }
+
+    /// Reads a version without its bytes; errors as of [`Objects::get`].
+    pub async fn head(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        request: &GetRequest,
+    ) -> Result<ObjectView> {
+        self.read(permit, key, request, false).await
+    }
+
+    async fn read(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        request: &GetRequest,
+        content: bool,
+    ) -> Result<ObjectView> {
+        let action = match request.version {
+            None => Action::GetObject,
+            Some(_) => Action::GetObjectVersion,
+        };
+        let deed = deed(permit, &[action])?;
+        for _ in 0..TRIES_MAX {
+            let bucket = self.bucket(deed).await?;
+            let stored = self.read_version(&bucket, key, request.version).await?;
+            match self.view(&bucket, stored, request, content).await {
+                // Replaced and swept between the read of the row and the opening.
+                Err(Error::Store(StoreError::NoBlob(_))) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Record(
+            "an object refers to an extent that is not there".to_owned(),
+        ))
+    }
+
+    async fn view(
+        &self,
+        bucket: &Bucket,
+        stored: Stored,
+        request: &GetRequest,
+        content: bool,
+    ) -> Result<ObjectView> {
+        let record = stored.record;
+        check_marker(bucket, &record, request.version)?;
+        let version = version_of(bucket, &record);
+        match request.conditions.check(&record.etag, record.modified) {
+            Verdict::Go => {}
+            Verdict::Failed(header) => return Err(Error::PreconditionFailed(header)),
+            Verdict::NotModified(_) => {
+                return Err(Error::NotModified {
+                    etag: record.etag,
+                    modified: record.modified,
+                    version,
+                });
+            }
+        }
+        let (extents, part) = locate(&record, stored.row.payload.as_ref(), request.part)?;
+        let range = match (part, request.range) {
+            (Some(part), _) => Some((part.start, part.end)),
+            (None, Some(range)) => Some(range.within(record.size)?),
+            (None, None) => None,
+        };
+        let (start, end) = range.unwrap_or((0, record.size));
+        let content = match (content, &record.body) {
+            (false, _) => None,
+            (true, ObjectBody::Inline) => {
+                let bytes = stored.row.payload.ok_or_else(missing_payload)?;
+                if bytes.len() as u64 != record.size {
+                    return Err(Error::Record("an object of another size".to_owned()));
+                }
+                Some(ObjectContent::Bytes(
+                    bytes.slice(start as usize..end as usize),
+                ))
+            }
+            (true, _) => Some(ObjectContent::Reader(
+                self.open(&extents, start, end).await?,
+            )),
+        };
+        let parts = match record.body {
+            ObjectBody::Parts(parts) => parts,
+            _ => 0,
+        };
+        Ok(ObjectView {
+            info: ObjectInfo {
+                version,
+                modified: record.modified,
+                size: record.size,
+                etag: record.etag,
+                checksum: record.checksum,
+                attributes: record.attributes,
+                parts,
+            },
+            range,
+            content,
+            part_checksum: part.and_then(|p| p.checksum),
+        })
+    }
+
+    /// Opens the extents that `start..end` of the object touches, all of them at once: what is
+    /// open stays readable though the object be replaced meanwhile.
+    async fn open(&self, extents: &[BlobRef], start: u64, end: u64) -> Result<ObjectReader> {
+        let mut reader = ObjectReader {
+            pieces: VecDeque::new(),
+        };
+        let mut at = 0;
+        for blob in extents {
+            let (from, to) = (start.max(at), end.min(at + blob.len));
+            if from < to {
+                let opened = self.engine.blobs.open(blob).await?;
+                reader.pieces.push_back((opened, from - at, to - at));
+            }
+            at += blob.len;
+        }
+        if at < end {
+            return Err(Error::Record(
+                "an object larger than its extents".to_owned(),
+            ));
+        }
+        Ok(reader)
+    }
+}
+
+/// As clients see it.
+pub(crate) fn version_of(bucket: &Bucket, record: &ObjectRecord) -> Option<DisplayVersion> {
+    (bucket.versioning() != Versioning::Off).then(|| record.display())
+}
+
+/// A delete marker is no object: not found as the current version, refused when it is named.
+pub(crate) fn check_marker(
+    bucket: &Bucket,
+    record: &ObjectRecord,
+    asked: Option<DisplayVersion>,
+) -> Result<()> {
+    match (record.delete_marker, asked) {
+        (false, _) => Ok(()),
+        (true, None) => Err(Error::NoSuchKey {
+            delete_marker: version_of(bucket, record),
+        }),
+        (true, Some(version)) => Err(Error::DeleteMarker {
+            modified: record.modified,
+            version,
+        }),
+    }
+}
+
+/// One part's place in its object.
+#[derive(Clone, Copy)]
+struct PartPlace {
+    start: u64,
+    end: u64,
+    checksum: Option<ChecksumValue>,
+}
+
+/// The extents of an object, and the place of the part that was asked for. An object that was put
+/// whole is its own part 1.
+fn locate(
+    record: &ObjectRecord,
+    payload: Option<&Bytes>,
+    part: Option<u32>,
+) -> Result<(Vec<BlobRef>, Option<PartPlace>)> {
+    let whole = PartPlace {
+        start: 0,
+        end: record.size,
+        checksum: record.checksum,
+    };
+    let place = match part {
+        None => None,
+        Some(1) => Some(whole),
+        Some(_) => return locate_part(record, payload, part),
+    };
+    match &record.body {
+        ObjectBody::None | ObjectBody::Inline => Ok((Vec::new(), place)),
+        ObjectBody::Extents(extents) => Ok((extents.clone(), place)),
+        ObjectBody::Parts(_) => locate_part(record, payload, part),
+    }
+}
+
+fn locate_part(
+    record: &ObjectRecord,
+    payload: Option<&Bytes>,
+    part: Option<u32>,
+) -> Result<(Vec<BlobRef>, Option<PartPlace>)> {
+    if !matches!(record.body, ObjectBody::Parts(_)) {
+        return Err(Error::NoSuchPartNumber);
+    }
+    let manifest = decode_manifest(payload.ok_or_else(missing_payload)?)?;
+    let mut start = 0;
+    let mut place = None;
+    for found in &manifest {
+        let end = start + found.size;
+        if part == Some(u32::from(found.number)) {
+            place = Some(PartPlace {
+                start,
+                end,
+                checksum: found.checksum,
+            });
+        }
+        start = end;
+    }
+    if part.is_some() && place.is_none() {
+        return Err(Error::NoSuchPartNumber);
+    }
+    Ok((
+        manifest.into_iter().flat_map(|p| p.extents).collect(),
+        place,
+    ))
+}
+
+/// Reads an object's bytes in order; each is verified by the engine.
+pub struct ObjectReader {
+    /// Open extents, each with start and end of what is still to be read.
+    pieces: VecDeque<(Arc<dyn BlobReader>, u64, u64)>,
+}
+
+impl ObjectReader {
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let Some((reader, at, end)) = self.pieces.front_mut() else {
+            return Ok(None);
+        };
+        let want = (*end - *at).min(PIECE_BYTES as u64) as usize;
+        let bytes = reader.read(*at, want).await?;
+        if bytes.is_empty() || bytes.len() > want {
+            return Err(Error::Record("an extent of another size".to_owned()));
+        }
+        *at += bytes.len() as u64;
+        if at == end {
+            self.pieces.pop_front();
+        }
+        Ok(Some(bytes))
+    }
+}

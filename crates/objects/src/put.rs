@@ -1,0 +1,138 @@
+//! PutObject: one version from one body.
+
+use access::{Action, Permit};
+use store::Batch;
+use types::{
+    Body, ChecksumAlgorithm, ChecksumValue, ETag, ObjectKey, limits::OBJECT_TAGS_MAX,
+    limits::PUT_BYTES_MAX,
+};
+
+use crate::{
+    DisplayVersion, Error, Objects, Result,
+    body_in::{INLINE_BYTES_MAX, Intake, TakenBytes},
+    bucket::deed,
+    conditions::WriteConditions,
+    records::{ObjectAttributes, ObjectBody, RecordView},
+    rows, tags,
+    versions::NewVersion,
+};
+
+/// An object as it comes in, and what the client says of it.
+pub struct PutInput {
+    /// The bytes.
+    pub body: Box<dyn Body>,
+    /// Headers, metadata and tags.
+    pub attributes: ObjectAttributes,
+    /// `Content-MD5`.
+    pub md5: Option<[u8; 16]>,
+    /// A checksum that came in a header.
+    pub checksum: Option<ChecksumValue>,
+    /// The algorithm of the checksum that will come in the trailer.
+    pub trailer: Option<ChecksumAlgorithm>,
+    /// On the current version.
+    pub conditions: WriteConditions,
+}
+
+/// An object that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutOutcome {
+    /// The MD5 of its bytes.
+    pub etag: ETag,
+    /// The client's checksum, or else CRC64NVME.
+    pub checksum: Option<ChecksumValue>,
+    /// `None` while versioning was never on.
+    pub version: Option<DisplayVersion>,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Objects {
+    /// Stores an object. Nothing is visible before all of it is durable.
+    ///
+    /// # Errors
+    /// `PreconditionFailed`, `NoSuchKey` (If-Match on nothing), `BadDigest`, `TooLarge` above
+    /// 5 GiB, `InvalidTag`, `Body`, `Contention`.
+    pub async fn put(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        input: PutInput,
+    ) -> Result<PutOutcome> {
+        let deed = deed(permit, &[Action::PutObject])?;
+        tags::check(&input.attributes.tags, OBJECT_TAGS_MAX)?;
+        let PutInput {
+            body,
+            attributes,
+            md5,
+            checksum,
+            trailer,
+            conditions,
+        } = input;
+        if !conditions.is_empty() {
+            // A hopeless body is not worth reading; the commit decides for good.
+            let bucket = self.bucket(deed).await?;
+            let row = rows::current(key.as_bytes());
+            let row = self
+                .engine
+                .index
+                .get(bucket.partition, &row, store::Want::Value)
+                .await?;
+            let view = row.map(|r| RecordView::decode(&r.value)).transpose()?;
+            conditions.check(view.as_ref())?;
+        }
+        let none = checksum.is_none() && trailer.is_none();
+        let taken = self
+            .take_in(Intake {
+                body,
+                md5,
+                checksum,
+                trailer,
+                also: none.then_some(ChecksumAlgorithm::Crc64Nvme),
+                max: PUT_BYTES_MAX,
+                inline_max: INLINE_BYTES_MAX,
+            })
+            .await?;
+        let (body, payload, blob) = match taken.bytes {
+            TakenBytes::Memory(bytes) => (ObjectBody::Inline, Some(bytes), None),
+            TakenBytes::Extent(blob) => (ObjectBody::Extents(vec![blob]), None, Some(blob)),
+        };
+        let etag = ETag::whole(taken.md5);
+        let checksum = taken.checksums.first().copied();
+        let new = NewVersion {
+            key,
+            size: taken.len,
+            etag,
+            checksum,
+            body,
+            payload,
+            attributes,
+            conditions: &conditions,
+        };
+        let written = self.commit_version(deed, new, &Batch::new()).await;
+        if let (Err(error), Some(blob)) = (&written, blob)
+            && error.nothing_landed()
+        {
+            self.discard(blob).await;
+        }
+        Ok(PutOutcome {
+            etag,
+            checksum,
+            version: written?.version,
+            size: taken.len,
+        })
+    }
+}
+
+impl Error {
+    /// Whether it is certain that no commit landed.
+    pub(crate) fn nothing_landed(&self) -> bool {
+        use store::StoreError as S;
+        match self {
+            Self::Store(error) => matches!(
+                error,
+                S::Conflict { .. } | S::Full(_) | S::Busy | S::Invalid(_)
+            ),
+            _ => true,
+        }
+    }
+}

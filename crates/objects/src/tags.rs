@@ -1,0 +1,38 @@
+//! Tags of objects and buckets.
+
+use types::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX};
+
+use crate::{Error, Result};
+
+/// Checks number, lengths, characters and uniqueness ("Categorizing your storage using tags").
+pub(crate) fn check(tags: &[(String, String)], max: usize) -> Result<()> {
+    if tags.len() > max {
+        return Err(Error::InvalidTag(format!(
+            "There can be at most {max} tags"
+        )));
+    }
+    for (i, (key, value)) in tags.iter().enumerate() {
+        let key_len = key.chars().count();
+        if key_len == 0 || key_len > TAG_KEY_CHARS_MAX || !key.chars().all(allowed) {
+            return Err(Error::InvalidTag(
+                "The TagKey you have provided is invalid".to_owned(),
+            ));
+        }
+        if value.chars().count() > TAG_VALUE_CHARS_MAX || !value.chars().all(allowed) {
+            return Err(Error::InvalidTag(
+                "The TagValue you have provided is invalid".to_owned(),
+            ));
+        }
+        if tags[..i].iter().any(|(other, _)| other == key) {
+            return Err(Error::InvalidTag(
+                "Cannot provide multiple Tags with the same key".to_owned(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Letters, digits and spaces of any script, and `+ - = . _ : / @`.
+fn allowed(c: char) -> bool {
+    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "+-=._:/@".contains(c)
+}

@@ -1,0 +1,401 @@
+//! The versions of one key, and the one commit that changes them.
+//!
+//! The current version lies under `c`, all others under `o`. The current one is newer than all
+//! others. Whoever adds, replaces or removes a version reads, decides, and commits with guards on
+//! what was read; when a guard does not hold the decision is taken anew.
+
+use bytes::Bytes;
+use store::{Batch, BlobId, Guard, Row, ScanRange, StoreError, Want};
+use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
+
+use crate::{
+    DisplayVersion, Error, Objects, Result,
+    bucket::{Bucket, TRIES_MAX},
+    conditions::WriteConditions,
+    listing::Cursor,
+    records::{
+        Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
+        decode_manifest,
+    },
+    rows,
+};
+
+/// Older versions that are read at a time when one is looked for.
+const SEARCH_BATCH: usize = 100;
+
+/// A row of a version, read and understood.
+pub(crate) struct Stored {
+    pub row_key: Bytes,
+    pub row: Row,
+    pub record: ObjectRecord,
+}
+
+impl Stored {
+    pub(crate) fn new(row_key: Bytes, row: Row) -> Result<Self> {
+        let record = ObjectRecord::decode(&row.value)?;
+        Ok(Self {
+            row_key,
+            row,
+            record,
+        })
+    }
+    pub(crate) fn guard(&self) -> Guard {
+        Guard::Version(self.row_key.clone(), self.row.version)
+    }
+    fn has_payload(&self) -> bool {
+        matches!(self.record.body, ObjectBody::Inline | ObjectBody::Parts(_))
+    }
+    /// The extents that die with this version.
+    fn extents(&self) -> Result<Vec<BlobId>> {
+        match &self.record.body {
+            ObjectBody::None | ObjectBody::Inline => Ok(Vec::new()),
+            ObjectBody::Extents(extents) => Ok(extents.iter().map(|b| b.id).collect()),
+            ObjectBody::Parts(_) => {
+                let payload = self.row.payload.as_ref().ok_or_else(missing_payload)?;
+                let parts = decode_manifest(payload)?;
+                Ok(parts
+                    .iter()
+                    .flat_map(|p| &p.extents)
+                    .map(|b| b.id)
+                    .collect())
+            }
+        }
+    }
+    /// Moves the row to another key.
+    fn moved_to(&self, batch: Batch, row_key: Bytes) -> Batch {
+        match &self.row.payload {
+            Some(payload) => batch.put_with(row_key, self.row.value.clone(), payload.clone()),
+            None => batch.put(row_key, self.row.value.clone()),
+        }
+    }
+}
+
+pub(crate) fn missing_payload() -> Error {
+    Error::Record("a record without the payload that it needs".to_owned())
+}
+
+/// A version to write.
+pub(crate) struct NewVersion<'a> {
+    pub key: &'a ObjectKey,
+    pub size: u64,
+    pub etag: ETag,
+    pub checksum: Option<ChecksumValue>,
+    /// `ObjectBody::None` makes a delete marker.
+    pub body: ObjectBody,
+    pub payload: Option<Bytes>,
+    pub attributes: ObjectAttributes,
+    pub conditions: &'a WriteConditions,
+}
+
+/// A version that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// `None` while versioning was never on.
+    pub version: Option<DisplayVersion>,
+    pub modified: Timestamp,
+}
+
+/// What to do about a decision whose guard did not hold.
+pub(crate) enum Landed {
+    Yes,
+    Again,
+}
+
+impl Objects {
+    /// Writes a version as the current one, with whatever else is in `extra` (its guards come
+    /// last; when one of them does not hold, the answer is `Store(Conflict)` with its place).
+    pub(crate) async fn commit_version(
+        &self,
+        deed: &BucketDeed,
+        new: NewVersion<'_>,
+        extra: &Batch,
+    ) -> Result<Written> {
+        let marker = new.body == ObjectBody::None;
+        let mut record = ObjectRecord {
+            version: VersionId::from_bytes([0; 16]),
+            null: false,
+            delete_marker: marker,
+            modified: Timestamp::from_ms(0),
+            size: new.size,
+            etag: new.etag,
+            checksum: new.checksum,
+            body: new.body,
+            attributes: new.attributes,
+        };
+        let current_key = rows::current(new.key.as_bytes());
+        let kind = if marker {
+            ChangeKind::Marker
+        } else {
+            ChangeKind::Put
+        };
+        for _ in 0..TRIES_MAX {
+            let bucket = self.bucket(deed).await?;
+            let _lock = self.locks.lock(bucket.partition, new.key.as_bytes()).await;
+            let current = self.read_current(&bucket, &current_key).await?;
+            let view = current
+                .as_ref()
+                .map(|c| RecordView::decode(&c.row.value))
+                .transpose()?;
+            new.conditions.check(view.as_ref())?;
+            let floor = current.as_ref().map(|c| c.record.version);
+            record.version = self.hlc.next(&*self.clock, &*self.random, floor);
+            record.modified = record.version.at();
+            record.null = bucket.versioning() != Versioning::Enabled;
+            let mut batch = Batch::new().guard(bucket.guard());
+            batch = match &current {
+                None => batch.guard(Guard::Absent(current_key.clone())),
+                Some(current) => batch.guard(current.guard()),
+            };
+            batch = self
+                .make_way(&bucket, new.key, current, record.null, batch)
+                .await?;
+            batch = match &new.payload {
+                Some(payload) => {
+                    batch.put_with(current_key.clone(), record.encode(), payload.clone())
+                }
+                None => batch.put(current_key.clone(), record.encode()),
+            };
+            batch.frees |= marker;
+            batch = log(batch, kind, &record, new.key);
+            let written = Written {
+                version: (bucket.versioning() != Versioning::Off).then(|| record.display()),
+                modified: record.modified,
+            };
+            match self.land(deed, &bucket, batch, extra).await? {
+                Landed::Yes => return Ok(written),
+                Landed::Again => {}
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// Commits; tells apart whose guard did not hold.
+    pub(crate) async fn land(
+        &self,
+        deed: &BucketDeed,
+        bucket: &Bucket,
+        mut batch: Batch,
+        extra: &Batch,
+    ) -> Result<Landed> {
+        let own = batch.guards.len();
+        batch.guards.extend_from_slice(&extra.guards);
+        batch.puts.extend_from_slice(&extra.puts);
+        batch.deletes.extend_from_slice(&extra.deletes);
+        // A row that goes while another comes may have moved: the sweep of orphans must know.
+        let moving = match batch.puts.is_empty() || batch.deletes.is_empty() {
+            true => None,
+            false => Some(self.moves.begin().await),
+        };
+        let committed = self.engine.index.commit(bucket.partition, batch).await;
+        drop(moving);
+        match committed {
+            Ok(_) => Ok(Landed::Yes),
+            Err(StoreError::Conflict { index }) if index >= own => {
+                Err(StoreError::Conflict { index: index - own }.into())
+            }
+            Err(StoreError::Conflict { index }) => {
+                if index == 0 {
+                    self.forget_bucket(deed);
+                }
+                Ok(Landed::Again)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The current version, with its payload where moving or replacing it will need that.
+    pub(crate) async fn read_current(
+        &self,
+        bucket: &Bucket,
+        row_key: &Bytes,
+    ) -> Result<Option<Stored>> {
+        let index = &self.engine.index;
+        let moves = bucket.versioning() != Versioning::Off;
+        let want = if moves { Want::Payload } else { Want::Value };
+        let Some(row) = index.get(bucket.partition, row_key, want).await? else {
+            return Ok(None);
+        };
+        let mut stored = Stored::new(row_key.clone(), row)?;
+        if !moves && matches!(stored.record.body, ObjectBody::Parts(_)) {
+            match index.get(bucket.partition, row_key, Want::Payload).await? {
+                Some(row) => stored = Stored::new(row_key.clone(), row)?,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(stored))
+    }
+
+    /// Makes way for a new current version: the old one becomes an older version, or goes if the
+    /// new one is null too; a null version among the older ones goes if the new one is null.
+    async fn make_way(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        current: Option<Stored>,
+        null: bool,
+        mut batch: Batch,
+    ) -> Result<Batch> {
+        let Some(current) = current else {
+            return Ok(batch);
+        };
+        if null && current.record.null {
+            return bury(batch, &current);
+        }
+        if null && let Some(old) = self.find_older_null(bucket, key).await? {
+            batch = bury(batch.guard(old.guard()).delete(old.row_key.clone()), &old)?;
+        }
+        Ok(current.moved_to(batch, rows::older(key.as_bytes(), current.record.version)))
+    }
+
+    /// The null version among the older ones, with its payload.
+    pub(crate) async fn find_older_null(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+    ) -> Result<Option<Stored>> {
+        let range = ScanRange::prefix(&rows::older_prefix(key.as_bytes()));
+        let index = &*self.engine.index;
+        let mut cursor = Cursor::new(index, bucket.partition, range, SEARCH_BATCH);
+        while let Some((row_key, row)) = cursor.next().await? {
+            if RecordView::decode(&row.value)?.null {
+                return self.with_payload(bucket, Stored::new(row_key, row)?).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest of the older versions, with its payload.
+    pub(crate) async fn newest_older(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+    ) -> Result<Option<Stored>> {
+        let range = ScanRange::prefix(&rows::older_prefix(key.as_bytes()));
+        let mut found = self.engine.index.scan(bucket.partition, range, 1).await?;
+        match found.pop() {
+            None => Ok(None),
+            Some((row_key, row)) => self.with_payload(bucket, Stored::new(row_key, row)?).await,
+        }
+    }
+
+    async fn with_payload(&self, bucket: &Bucket, stored: Stored) -> Result<Option<Stored>> {
+        if !stored.has_payload() {
+            return Ok(Some(stored));
+        }
+        let row = self
+            .engine
+            .index
+            .get(bucket.partition, &stored.row_key, Want::Payload)
+            .await?;
+        row.map(|row| Stored::new(stored.row_key, row)).transpose()
+    }
+
+    /// Reads one version, or the current one, with its payload.
+    pub(crate) async fn read_version(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+    ) -> Result<Stored> {
+        let index = &self.engine.index;
+        let row_key = rows::current(key.as_bytes());
+        let mut seen = None;
+        for _ in 0..TRIES_MAX {
+            let row = index.get(bucket.partition, &row_key, Want::Payload).await?;
+            let at = row.as_ref().map(|r| r.version);
+            let current = row
+                .map(|row| Stored::new(row_key.clone(), row))
+                .transpose()?;
+            let Some(version) = version else {
+                return current.ok_or(Error::NoSuchKey {
+                    delete_marker: None,
+                });
+            };
+            if let Some(current) = current.filter(|c| c.record.display() == version) {
+                return Ok(current);
+            }
+            let older = match version {
+                DisplayVersion::Null => self.find_older_null(bucket, key).await?,
+                DisplayVersion::Id(id) => {
+                    let older_key = rows::older(key.as_bytes(), id);
+                    let row = index
+                        .get(bucket.partition, &older_key, Want::Payload)
+                        .await?;
+                    row.map(|row| Stored::new(older_key, row)).transpose()?
+                }
+            };
+            if let Some(older) = older.filter(|o| o.record.display() == version) {
+                return Ok(older);
+            }
+            // It may have become the current one between the two reads.
+            if seen == Some(at) {
+                break;
+            }
+            seen = Some(at);
+        }
+        Err(Error::NoSuchVersion)
+    }
+
+    /// Removes one version for good; the newest older one takes its place if it was the current.
+    /// With `only_off` it answers `BucketBusy` should the bucket keep versions.
+    pub(crate) async fn remove_version(
+        &self,
+        deed: &BucketDeed,
+        key: &ObjectKey,
+        version: DisplayVersion,
+        conditions: &WriteConditions,
+        only_off: bool,
+    ) -> Result<Option<ObjectRecord>> {
+        for _ in 0..TRIES_MAX {
+            let bucket = self.bucket(deed).await?;
+            if only_off && bucket.versioning() != Versioning::Off {
+                return Err(Error::BucketBusy);
+            }
+            let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
+            let found = match self.read_version(&bucket, key, Some(version)).await {
+                Err(Error::NoSuchVersion) => return Ok(None),
+                other => other?,
+            };
+            conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
+            let mut batch = Batch::new()
+                .guard(bucket.guard())
+                .guard(found.guard())
+                .frees();
+            let was_current = found.row_key == rows::current(key.as_bytes());
+            let heir = match was_current {
+                true => self.newest_older(&bucket, key).await?,
+                false => None,
+            };
+            batch = match heir {
+                Some(older) => older
+                    .moved_to(batch.guard(older.guard()), found.row_key.clone())
+                    .delete(older.row_key.clone()),
+                None => batch.delete(found.row_key.clone()),
+            };
+            batch = bury(batch, &found)?;
+            batch = log(batch, ChangeKind::Delete, &found.record, key);
+            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+                return Ok(Some(found.record));
+            }
+        }
+        Err(Error::Contention)
+    }
+}
+
+/// Names the extents of a version that goes as dead.
+fn bury(mut batch: Batch, stored: &Stored) -> Result<Batch> {
+    for id in stored.extents()? {
+        batch = batch.put(rows::dead(id), Bytes::new());
+    }
+    Ok(batch)
+}
+
+pub(crate) fn log(batch: Batch, kind: ChangeKind, record: &ObjectRecord, key: &ObjectKey) -> Batch {
+    let change = Change {
+        kind,
+        version: record.version,
+        null: record.null,
+        key: key.to_string(),
+    };
+    batch.log(change.encode())
+}
