@@ -142,26 +142,26 @@ impl Committer {
         if !self.wait_for_index() {
             return refuse(jobs, StoreError::Busy);
         }
-        let (mut jobs, mut others) = (jobs, Vec::new());
+        let mut jobs = jobs;
         if !self.has_room() {
-            (jobs, others) = jobs.into_iter().partition(|j| frees(&j.work));
+            let (freeing, others): (Vec<_>, _) = jobs.into_iter().partition(|j| frees(&j.work));
+            jobs = freeing;
             refuse(others, StoreError::Full("the reserve is kept".to_owned()));
-            others = Vec::new();
         }
         let full = self.place.offset > 0 && self.place.offset + bytes > self.shared.segments.bytes;
-        if !jobs.is_empty() && full {
-            if let Err(error) = self.roll(false) {
-                (jobs, others) = jobs.into_iter().partition(|j| frees(&j.work));
-                refuse(others, error);
-                if !jobs.is_empty()
-                    && let Err(error) = self.roll(true)
-                {
-                    return refuse(jobs, error);
-                }
-                others = Vec::new();
+        if !jobs.is_empty()
+            && full
+            && let Err(error) = self.roll(false)
+        {
+            let (freeing, others): (Vec<_>, _) = jobs.into_iter().partition(|j| frees(&j.work));
+            jobs = freeing;
+            refuse(others, error);
+            if !jobs.is_empty()
+                && let Err(error) = self.roll(true)
+            {
+                return refuse(jobs, error);
             }
         }
-        drop(others);
         self.group.head.resize(HEADER_BYTES, 0);
         for job in jobs {
             self.stage(job);
