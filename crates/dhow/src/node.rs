@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry as Metrics;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use types::RegionId;
@@ -61,6 +61,7 @@ fn url(listener: &TcpListener) -> Result<String, Failure> {
 
 /// Runs until Ctrl-C or SIGTERM. A second signal ends the process at once.
 pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
     // Listeners first: a port that is taken is said before the data folder is touched.
     let s3 = listen("S3", "--listen", config.listen)?;
     let admin = listen("the admin API", "--admin", config.admin)?;
@@ -117,15 +118,14 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let serving = tokio::spawn(door.serve(s3, stopping()));
 
     announce(&region, &running, ready)?;
-    wait_for_signal().await?;
+    signals.next().await;
     tracing::info!("stopping: requests under way may finish");
     draining.store(true, std::sync::atomic::Ordering::Relaxed);
     stop.send_replace(true);
-    tokio::spawn(async {
-        if wait_for_signal().await.is_ok() {
-            tracing::warn!("stopped at once, at the second signal");
-            std::process::exit(130);
-        }
+    tokio::spawn(async move {
+        signals.next().await;
+        tracing::warn!("stopped at once, at the second signal");
+        std::process::exit(130);
     });
     for (what, task) in [("the front door", serving), ("the sweeper", sweeper)] {
         if let Err(error) = task.await {
@@ -182,15 +182,27 @@ async fn sweep(region: Arc<Region>, stopping: impl Future<Output = ()>) {
     }
 }
 
-async fn wait_for_signal() -> Result<(), Failure> {
-    let wrong = |e: std::io::Error| Failure::new(format!("cannot wait for signals: {e}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and SIGTERM. Made before the node says that it is ready: whoever stops it right then must
+/// find it listening.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let wrong = |e: std::io::Error| Failure::new(format!("cannot wait for signals: {e}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(wrong)?,
+            terminate: signal(SignalKind::terminate()).map_err(wrong)?,
+        })
     }
-    Ok(())
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Failure> {
