@@ -1,34 +1,111 @@
-//! Logs on standard error: for people, or one JSON object a line.
+//! Logs on standard error, for people or one JSON object a line; and traces, where a collector is
+//! configured.
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::{
-    config::{Config, LogFormat},
+    config::{Config, Log, LogFormat},
     failure::Failure,
 };
 
-/// Starts logging. `otel` adds a layer that exports traces.
-pub fn start(config: &Config) -> Result<(), Failure> {
-    let config = &config.log;
-    let filter = EnvFilter::try_new(&config.level).map_err(|e| {
-        Failure::new(format!("`{}` is not a log level: {e}", config.level))
+#[cfg(feature = "otel")]
+pub use crate::traces::Traces;
+
+/// What a build without the feature `otel` has instead.
+#[cfg(not(feature = "otel"))]
+pub struct Traces;
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Starts logging, and the export of traces if the configuration names a collector. Dropping what
+/// comes back sends the traces that are still waiting; that takes a few seconds at most.
+///
+/// Errors: the level or the collector's address is malformed, or this build exports no traces.
+pub fn start(config: &Config) -> Result<Option<Traces>, Failure> {
+    let (layers, traces) = layers(config)?;
+    tracing_subscriber::registry()
+        .with(layers)
+        .try_init()
+        .map_err(|e| Failure::new(format!("cannot start logging: {e}")))?;
+    Ok(traces)
+}
+
+/// Each layer has its own filter: spans of requests are made only where an exporter wants them, at
+/// whatever level the log is.
+fn layers(config: &Config) -> Result<(Vec<BoxedLayer>, Option<Traces>), Failure> {
+    let mut layers = vec![lines(&config.log)?];
+    let Some(endpoint) = &config.otel.endpoint else {
+        return Ok((layers, None));
+    };
+    let (layer, traces) = export(endpoint, &config.region)?;
+    layers.push(layer);
+    Ok((layers, Some(traces)))
+}
+
+fn lines(log: &Log) -> Result<BoxedLayer, Failure> {
+    let filter = EnvFilter::try_new(&log.level).map_err(|e| {
+        Failure::new(format!("`{}` is not a log level: {e}", log.level))
             .hint("use error, warn, info, debug or trace, or a filter such as info,gateway=debug")
     })?;
-    let human = (config.format == LogFormat::Human).then(|| {
-        fmt::layer()
-            .with_writer(std::io::stderr)
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    Ok(match log.format {
+        LogFormat::Human => layer
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
             .compact()
-    });
-    let json = (config.format == LogFormat::Json)
-        .then(|| fmt::layer().json().flatten_event(true).with_writer(std::io::stderr));
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(human)
-        .with(json)
-        .try_init()
-        .map_err(|e| Failure::new(format!("cannot start logging: {e}")))
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+    })
+}
+
+#[cfg(feature = "otel")]
+fn export(endpoint: &str, region: &str) -> Result<(BoxedLayer, Traces), Failure> {
+    Traces::start(endpoint, region)
+}
+
+#[cfg(not(feature = "otel"))]
+fn export(_endpoint: &str, _region: &str) -> Result<(BoxedLayer, Traces), Failure> {
+    Err(Failure::new("this build exports no traces")
+        .hint("leave the collector's address out, or build with the feature `otel`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Subscriber, level_filters::LevelFilter};
+
+    use super::*;
+
+    fn level_of(config: &Config) -> Option<LevelFilter> {
+        let (layers, _traces) = layers(config).unwrap();
+        tracing_subscriber::registry().with(layers).max_level_hint()
+    }
+
+    #[test]
+    fn spans_of_requests_cost_nothing_unless_they_are_exported() {
+        let mut config = Config::default();
+        assert_eq!(level_of(&config), Some(LevelFilter::INFO));
+        // Port 9 discards; nothing is sent, since no span is made.
+        config.otel.endpoint = Some("http://127.0.0.1:9".to_owned());
+        let exported = cfg!(feature = "otel");
+        assert_eq!(layers(&config).is_ok(), exported);
+        if exported {
+            assert_eq!(level_of(&config), Some(LevelFilter::DEBUG));
+        }
+    }
+
+    #[test]
+    fn a_malformed_level_is_named() {
+        let mut config = Config::default();
+        config.log.level = "info,gateway=loud".to_owned();
+        let error = layers(&config)
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default();
+        assert!(error.contains("gateway=loud"), "{error}");
+    }
 }

@@ -12,6 +12,8 @@ mod metrics;
 mod node;
 mod region;
 mod scrub;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::process::ExitCode;
 
