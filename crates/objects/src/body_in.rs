@@ -83,11 +83,8 @@ impl Objects {
             next = intake.body.next().await;
         }
         // Digests are compared before the extent is made durable: a wrong body costs no sync.
-        let taken = finish(
-            &intake,
-            hasher.finish().await,
-            TakenBytes::Memory(Bytes::new()),
-        )?;
+        let digests = hasher.finish().await;
+        let taken = finish(&intake, digests, TakenBytes::Memory(Bytes::new()))?;
         let blob = writer.finish().await?;
         Ok(Taken {
             bytes: TakenBytes::Extent(blob),

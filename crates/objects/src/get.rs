@@ -182,7 +182,7 @@ impl Objects {
         ))
     }
 
-    async fn view(
+    pub(crate) async fn view(
         &self,
         bucket: &Bucket,
         stored: Stored,

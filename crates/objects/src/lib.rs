@@ -4,10 +4,12 @@
 //!
 //! Invariants: no HTTP, no XML, no dialect; every public operation takes a [`access::Permit`].
 
+mod attributes;
 mod body_in;
 mod bucket;
 mod buckets;
 mod conditions;
+mod copy;
 mod delete;
 mod error;
 mod get;
@@ -20,6 +22,7 @@ mod listing;
 mod listing_tests;
 mod locks;
 mod multipart;
+mod object_tags;
 mod orphans;
 mod put;
 mod records;
@@ -28,7 +31,9 @@ mod sweep;
 mod tags;
 mod versions;
 
+pub use attributes::ObjectPart;
 pub use conditions::{ETagMatch, ReadConditions, WriteConditions};
+pub use copy::{Copied, CopyInput, CopySource};
 pub use delete::Deleted;
 pub use error::{DisplayVersion, Error, Result};
 pub use get::{GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec};
@@ -37,9 +42,10 @@ pub use list_uploads::{ListedUpload, UploadPage};
 pub use list_versions::{ListedContent, ListedVersion, VersionPage};
 pub use listing::{ListRequest, continuation_token, read_continuation_token};
 pub use multipart::{
-    CompleteUpload, CompletedObject, CopiedPart, CreateUpload, CreatedUpload, ListedForCompletion, ListedPart,
-    PartInput, PartPage, PartSource, UploadedPart,
+    CompleteUpload, CompletedObject, CopiedPart, CreateUpload, CreatedUpload, ListedForCompletion,
+    ListedPart, PartInput, PartPage, PartSource, UploadedPart,
 };
+pub use object_tags::VersionTags;
 pub use orphans::SweptOrphans;
 pub use put::{PutInput, PutOutcome};
 pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};

@@ -48,7 +48,10 @@ impl Drop for Moving<'_> {
 impl Moves {
     /// To be held over the commit.
     pub(crate) async fn begin(&self) -> Moving<'_> {
-        Moving { _guard: self.lock.read().await, moves: self }
+        Moving {
+            _guard: self.lock.read().await,
+            moves: self,
+        }
     }
     /// How many have ended; none is under way at this moment.
     async fn settled(&self) -> u64 {
@@ -80,7 +83,8 @@ impl Objects {
                 if orphans.is_empty() {
                     break;
                 }
-                self.keep_referenced(partition_of(&deed), &mut orphans).await?;
+                self.keep_referenced(partition_of(&deed), &mut orphans)
+                    .await?;
             }
             if self.moves.settled().await != before {
                 continue;
@@ -157,13 +161,18 @@ impl Objects {
 fn keep_parts(row: &store::Row, orphans: &mut HashMap<BlobId, u64>) -> Result<()> {
     let record = ObjectRecord::decode(&row.value)?;
     if let ObjectBody::Extents(extents) = &record.body {
-        extents.iter().for_each(|blob| drop(orphans.remove(&blob.id)));
+        for blob in extents {
+            orphans.remove(&blob.id);
+        }
     }
     if !matches!(record.body, ObjectBody::Parts(_)) {
         return Ok(());
     }
     let payload = row.payload.as_ref().ok_or_else(missing_payload)?;
-    for blob in decode_manifest(payload)?.iter().flat_map(|part| &part.extents) {
+    for blob in decode_manifest(payload)?
+        .iter()
+        .flat_map(|part| &part.extents)
+    {
         orphans.remove(&blob.id);
     }
     Ok(())

@@ -3,7 +3,7 @@
 use access::{Action, Permit};
 use store::Batch;
 use types::{
-    Body, ChecksumAlgorithm, ChecksumValue, ETag, ObjectKey, limits::OBJECT_TAGS_MAX,
+    Body, ChecksumAlgorithm, ChecksumValue, ETag, ObjectKey, Timestamp, limits::OBJECT_TAGS_MAX,
     limits::PUT_BYTES_MAX,
 };
 
@@ -58,6 +58,18 @@ impl Objects {
         key: &ObjectKey,
         input: PutInput,
     ) -> Result<PutOutcome> {
+        Ok(self.put_with(permit, key, input, None).await?.0)
+    }
+
+    /// Stores an object with a checksum of `algorithm` where the input names none; also answers
+    /// when it was written.
+    pub(crate) async fn put_with(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        input: PutInput,
+        algorithm: Option<ChecksumAlgorithm>,
+    ) -> Result<(PutOutcome, Timestamp)> {
         let deed = deed(permit, &[Action::PutObject])?;
         tags::check(&input.attributes.tags, OBJECT_TAGS_MAX)?;
         let PutInput {
@@ -87,7 +99,7 @@ impl Objects {
                 md5,
                 checksum,
                 trailer,
-                also: none.then_some(ChecksumAlgorithm::Crc64Nvme),
+                also: none.then_some(algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme)),
                 max: PUT_BYTES_MAX,
                 inline_max: INLINE_BYTES_MAX,
             })
@@ -114,12 +126,14 @@ impl Objects {
         {
             self.discard(blob).await;
         }
-        Ok(PutOutcome {
+        let written = written?;
+        let outcome = PutOutcome {
             etag,
             checksum,
-            version: written?.version,
+            version: written.version,
             size: taken.len,
-        })
+        };
+        Ok((outcome, written.modified))
     }
 }
 

@@ -60,6 +60,8 @@ pub struct S3Call<'g> {
     pub headers: HeaderMap,
     /// The body, taken at most once; verified as it is read.
     pub body: Option<Box<dyn types::Body>>,
+    /// What a form upload says of its answer; `None` for every other request.
+    pub form: Option<Box<crate::post_form::Reply>>,
     /// In the answer, the error XML and the logs.
     pub request_id: String,
 }

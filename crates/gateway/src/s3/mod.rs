@@ -6,6 +6,7 @@ pub mod headers;
 mod listing;
 mod map_error;
 mod multipart;
+pub(crate) mod object_headers;
 pub mod ops;
 pub mod refuse;
 pub mod tagging;

@@ -104,12 +104,16 @@ impl Objects {
 }
 
 /// The bytes of a stored object as a body.
-struct SourceBody {
+pub(crate) struct SourceBody {
     content: Option<ObjectContent>,
     len: u64,
 }
 
 impl SourceBody {
+    pub(crate) fn new(content: Option<ObjectContent>, len: u64) -> Self {
+        Self { content, len }
+    }
+
     async fn piece(&mut self) -> Option<std::result::Result<Bytes, BodyError>> {
         match self.content.take()? {
             ObjectContent::Bytes(bytes) => Some(Ok(bytes)).filter(|_| self.len > 0),

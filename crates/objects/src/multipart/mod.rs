@@ -15,6 +15,7 @@ mod copy;
 mod part;
 
 pub use complete::{CompleteUpload, CompletedObject, ListedForCompletion};
+pub(crate) use copy::SourceBody;
 pub use copy::{CopiedPart, PartSource};
 pub use part::{PartInput, UploadedPart};
 

@@ -1,10 +1,10 @@
 //! CompleteMultipartUpload: the listed parts become an object.
 
-use objects::{CompleteUpload, ETagMatch, ListedForCompletion, WriteConditions};
+use objects::{CompleteUpload, ListedForCompletion};
 use types::{ChecksumAlgorithm, ChecksumValue, ETag, limits::PART_NUMBER_MAX};
 
 use crate::s3::{
-    ErrorCode, S3Call, S3Error, S3Result, headers, multipart,
+    ErrorCode, S3Call, S3Error, S3Result, headers, multipart, object_headers,
     xml::{Element, XmlWriter},
 };
 
@@ -16,7 +16,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         checksum: multipart::checksum(call)?,
         kind: multipart::checksum_kind(call)?,
         size: expected_size(call)?,
-        conditions: conditions(call)?,
+        conditions: object_headers::write_conditions(call)?,
     };
     // The checksum headers are of the object, not of this document.
     for algorithm in ChecksumAlgorithm::ALL {
@@ -78,11 +78,4 @@ fn expected_size(call: &S3Call<'_>) -> Result<Option<u64>, S3Error> {
         Ok(size) => Ok(Some(size)),
         Err(_) => Err(S3Error::argument(NAME, text, "The value is not a size.")),
     }
-}
-
-fn conditions(call: &S3Call<'_>) -> Result<WriteConditions, S3Error> {
-    Ok(WriteConditions {
-        if_match: call.header("if-match")?.map(ETagMatch::parse),
-        if_none_match: call.header("if-none-match")?.map(ETagMatch::parse),
-    })
 }

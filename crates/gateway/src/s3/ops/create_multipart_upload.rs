@@ -1,12 +1,12 @@
 //! CreateMultipartUpload: begins an object that arrives in parts.
 
-use objects::{ContentHeaders, CreateUpload, ObjectAttributes};
-use types::{ChecksumAlgorithm, ChecksumKind, limits::USER_METADATA_BYTES_MAX};
+use objects::CreateUpload;
+use types::{ChecksumAlgorithm, ChecksumKind};
 
 use crate::s3::{
     ErrorCode, S3Call, S3Error, S3Result,
     headers::{self, names},
-    multipart,
+    multipart, object_headers,
     xml::XmlWriter,
 };
 
@@ -14,7 +14,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let chosen = chosen_checksum(call)?;
     let request = CreateUpload {
-        attributes: attributes(call)?,
+        attributes: object_headers::attributes(call)?,
         checksum: chosen,
     };
     let objects = &call.gateway.objects;
@@ -56,49 +56,4 @@ fn chosen_checksum(
         )
     })?;
     Ok(Some((algorithm, kind)))
-}
-
-/// Headers, metadata and tags that the object will have.
-fn attributes(call: &S3Call<'_>) -> Result<ObjectAttributes, S3Error> {
-    let text = |name| Ok::<_, S3Error>(call.header(name)?.map(str::to_owned));
-    let mut metadata = Vec::new();
-    for name in call.headers.keys() {
-        let Some(short) = name.as_str().strip_prefix("x-amz-meta-") else {
-            continue;
-        };
-        let values: Result<Vec<&str>, _> = call
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|value| std::str::from_utf8(value.as_bytes()))
-            .collect();
-        let values = values
-            .map_err(|_| S3Error::argument(name.as_str(), "", "Header value is not valid UTF-8"))?;
-        metadata.push((short.to_owned(), values.join(",")));
-    }
-    let bytes: usize = metadata
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    if bytes > USER_METADATA_BYTES_MAX {
-        return Err(ErrorCode::MetadataTooLarge.into());
-    }
-    let tags = match call.header(names::TAGGING.as_str())? {
-        Some(tags) => crate::target::parse_query(Some(tags))?.0,
-        None => Vec::new(),
-    };
-    Ok(ObjectAttributes {
-        headers: ContentHeaders {
-            content_type: text("content-type")?,
-            cache_control: text("cache-control")?,
-            content_disposition: text("content-disposition")?,
-            // The framing of the transfer is not the encoding of the content.
-            content_encoding: text("content-encoding")?
-                .filter(|encoding| encoding != "aws-chunked"),
-            content_language: text("content-language")?,
-            expires: text("expires")?,
-        },
-        metadata,
-        tags,
-    })
 }

@@ -27,10 +27,20 @@ macro_rules! handlers {
 
 handlers! {
     hot {
+        GetObject => get_object,
+        HeadObject => head_object,
+        PutObject => put_object,
+        DeleteObject => delete_object,
         ListObjectsV2 => list_objects_v2,
         UploadPart => upload_part,
     }
     cold {
+        CopyObject => copy_object,
+        DeleteObjects => delete_objects,
+        GetObjectAttributes => get_object_attributes,
+        GetObjectTagging => get_object_tagging,
+        PutObjectTagging => put_object_tagging,
+        DeleteObjectTagging => delete_object_tagging,
         PostObject => post_object,
         PutBucketVersioning => put_bucket_versioning,
         PutBucketTagging => put_bucket_tagging,

@@ -2,21 +2,64 @@
 //! decide what the answer to a stored object is.
 
 use http::{Response, StatusCode, header};
+use objects::{PutInput, WriteConditions};
 
 use crate::{
     body::ResponseBody,
-    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, xml::XmlWriter},
+    s3::{
+        ErrorCode, S3Call, S3Error, S3Result, headers, multipart, object_headers, xml::XmlWriter,
+    },
 };
 
-pub(super) async fn handle(_call: &mut S3Call<'_>) -> S3Result {
-    Err(S3Error::with(
-        ErrorCode::PreconditionFailed,
-        "Bucket POST must be of the enclosure-type multipart/form-data",
-    ))
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let Some(form) = call.form.take() else {
+        return Err(S3Error::with(
+            ErrorCode::PreconditionFailed,
+            "Bucket POST must be of the enclosure-type multipart/form-data",
+        ));
+    };
+    let key = call.object_key()?.clone();
+    let input = PutInput {
+        attributes: object_headers::attributes(call)?,
+        md5: multipart::content_md5(call)?,
+        checksum: multipart::checksum(call)?,
+        trailer: None,
+        conditions: WriteConditions::default(),
+        body: call.take_body(),
+    };
+    let put = call.gateway.objects.put(&call.permit, &key, input).await;
+    // Of a file that the form itself forbids, `objects` only knows that it ended early.
+    let put = put.map_err(|error| form.fault.get().cloned().unwrap_or_else(|| error.into()))?;
+    let stored = Stored {
+        redirect: form.redirect.as_deref(),
+        status: form.status.as_deref(),
+        location: &location(call, &key)?,
+        bucket: &call.deed()?.name,
+        key: &key,
+        etag: &put.etag.quoted(),
+    };
+    let mut answer = stored.answer()?;
+    object_headers::write_checksum(answer.headers_mut(), put.checksum)?;
+    object_headers::write_version(answer.headers_mut(), put.version)?;
+    Ok(answer)
+}
+
+/// Where the object is now, in the style in which the form addressed the bucket.
+fn location(call: &S3Call<'_>, key: &str) -> Result<String, S3Error> {
+    let host = call.header("host")?.unwrap_or_default();
+    let bucket: &str = &call.deed()?.name;
+    let by_host = host.len() > bucket.len()
+        && host.is_char_boundary(bucket.len())
+        && host[..bucket.len()].eq_ignore_ascii_case(bucket)
+        && host.as_bytes()[bucket.len()] == b'.';
+    let path = access::sign::encode_path(key);
+    Ok(match by_host {
+        true => format!("http://{host}/{path}"),
+        false => format!("http://{host}/{bucket}/{path}"),
+    })
 }
 
 /// What a form asked to be answered, and with what.
-#[allow(dead_code)] // until forms are read
 pub(crate) struct Stored<'a> {
     /// `success_action_redirect`.
     pub(crate) redirect: Option<&'a str>,
@@ -33,7 +76,6 @@ pub(crate) struct Stored<'a> {
 impl Stored<'_> {
     /// 303 to the redirect if it is a web address, or else the status that was asked for; 204 by
     /// default and for statuses that S3 does not know.
-    #[allow(dead_code)] // until forms are read
     pub(crate) fn answer(&self) -> S3Result {
         let mut answer = match (self.redirect_target(), self.status) {
             (Some(target), _) => {

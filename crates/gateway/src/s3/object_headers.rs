@@ -1,0 +1,300 @@
+//! What the handlers of objects read from a request's head and write into an answer's: metadata,
+//! conditions, versions, sources of copies.
+
+use access::Action;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use objects::{
+    ContentHeaders, DisplayVersion, ETagMatch, ObjectAttributes, ObjectInfo, ReadConditions,
+    WriteConditions,
+};
+use types::{BucketName, ChecksumValue, ObjectKey, Timestamp, limits::USER_METADATA_BYTES_MAX};
+
+use super::{
+    ErrorCode, S3Call, S3Error,
+    headers::{self, names},
+};
+use crate::payload::stored_content_encoding;
+
+/// The prefix of user metadata.
+const META: &str = "x-amz-meta-";
+
+/// Headers, metadata and tags that an object will have.
+pub(crate) fn attributes(call: &S3Call<'_>) -> Result<ObjectAttributes, S3Error> {
+    let text = |name| Ok::<_, S3Error>(call.header(name)?.map(str::to_owned));
+    Ok(ObjectAttributes {
+        headers: ContentHeaders {
+            content_type: text("content-type")?,
+            cache_control: text("cache-control")?,
+            content_disposition: text("content-disposition")?,
+            // The framing of the transfer is not the encoding of the content.
+            content_encoding: call
+                .header("content-encoding")?
+                .and_then(stored_content_encoding),
+            content_language: text("content-language")?,
+            expires: text("expires")?,
+        },
+        metadata: metadata(call)?,
+        tags: tags(call)?,
+    })
+}
+
+fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
+    let mut metadata = Vec::new();
+    let mut bytes = 0;
+    for name in call.headers.keys() {
+        let Some(short) = name.as_str().strip_prefix(META) else {
+            continue;
+        };
+        let mut value = String::new();
+        for (n, part) in call.headers.get_all(name).iter().enumerate() {
+            let part = std::str::from_utf8(part.as_bytes()).map_err(|_| {
+                S3Error::argument(name.as_str(), "", "Header value is not valid UTF-8")
+            })?;
+            if n > 0 {
+                value.push(',');
+            }
+            value.push_str(part);
+        }
+        bytes += short.len() + value.len();
+        metadata.push((short.to_owned(), value));
+    }
+    if bytes > USER_METADATA_BYTES_MAX {
+        return Err(S3Error::new(ErrorCode::MetadataTooLarge)
+            .detail("Size", bytes.to_string())
+            .detail("MaxSizeAllowed", USER_METADATA_BYTES_MAX.to_string()));
+    }
+    Ok(metadata)
+}
+
+/// `x-amz-tagging`: tags as a query string.
+pub(crate) fn tags(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
+    match call.header(names::TAGGING.as_str())? {
+        Some(text) if !text.is_empty() => Ok(crate::target::parse_query(Some(text))
+            .map_err(|_| {
+                S3Error::argument(
+                    "x-amz-tagging",
+                    text,
+                    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
+                     query parameters without tag name duplicates.",
+                )
+            })?
+            .0),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// `versionId` in the query. A text that cannot be a version is `InvalidArgument`.
+pub(crate) fn version(call: &S3Call<'_>) -> Result<Option<DisplayVersion>, S3Error> {
+    match call.query.get("versionId") {
+        None => Ok(None),
+        Some(text) => DisplayVersion::parse(text)
+            .map(Some)
+            .ok_or_else(|| S3Error::argument("versionId", text, "Invalid version id specified")),
+    }
+}
+
+/// Conditions of a read.
+pub(crate) fn read_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Error> {
+    conditions(
+        call,
+        [
+            "if-match",
+            "if-none-match",
+            "if-modified-since",
+            "if-unmodified-since",
+        ],
+    )
+}
+
+/// Conditions on the source of a copy.
+pub(crate) fn source_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Error> {
+    conditions(
+        call,
+        [
+            "x-amz-copy-source-if-match",
+            "x-amz-copy-source-if-none-match",
+            "x-amz-copy-source-if-modified-since",
+            "x-amz-copy-source-if-unmodified-since",
+        ],
+    )
+}
+
+fn conditions(call: &S3Call<'_>, names: [&str; 4]) -> Result<ReadConditions, S3Error> {
+    let tags = |name| Ok::<_, S3Error>(call.header(name)?.map(ETagMatch::parse));
+    // A date that cannot be read is ignored (RFC 9110, 13.1.3).
+    let date = |name| Ok::<_, S3Error>(call.header(name)?.and_then(Timestamp::parse_http_date));
+    Ok(ReadConditions {
+        if_match: tags(names[0])?,
+        if_none_match: tags(names[1])?,
+        if_modified_since: date(names[2])?,
+        if_unmodified_since: date(names[3])?,
+    })
+}
+
+/// Conditions of a write.
+pub(crate) fn write_conditions(call: &S3Call<'_>) -> Result<WriteConditions, S3Error> {
+    Ok(WriteConditions {
+        if_match: call.header("if-match")?.map(ETagMatch::parse),
+        if_none_match: call.header("if-none-match")?.map(ETagMatch::parse),
+    })
+}
+
+/// An object that is to be copied: its bucket, its key, its version.
+pub(crate) type Source = (BucketName, ObjectKey, Option<DisplayVersion>);
+
+/// Reads `x-amz-copy-source`.
+pub(crate) fn copy_source(call: &S3Call<'_>) -> Result<Source, S3Error> {
+    source(
+        call.header(names::COPY_SOURCE.as_str())?
+            .unwrap_or_default(),
+    )
+}
+
+/// The permission that reading a source takes.
+pub(crate) fn source_action(version: Option<DisplayVersion>) -> Action {
+    match version {
+        None => Action::GetObject,
+        Some(_) => Action::GetObjectVersion,
+    }
+}
+
+/// Reads `[/]bucket/key[?versionId=id]`, percent-encoded.
+fn source(text: &str) -> Result<Source, S3Error> {
+    let invalid = || S3Error::argument("x-amz-copy-source", text, "Invalid copy source object key");
+    let (path, version) = match text.rsplit_once("?versionId=") {
+        Some((path, id)) => (path, Some(DisplayVersion::parse(id).ok_or_else(invalid)?)),
+        None => (text, None),
+    };
+    let decoded = percent_decode(path).ok_or_else(invalid)?;
+    let decoded = decoded.strip_prefix('/').unwrap_or(&decoded);
+    let (bucket, key) = decoded.split_once('/').ok_or_else(invalid)?;
+    let bucket = BucketName::new(bucket).map_err(|_| invalid())?;
+    let key = ObjectKey::new(key).map_err(|_| invalid())?;
+    Ok((bucket, key, version))
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        if *byte != b'%' {
+            out.push(*byte);
+            continue;
+        }
+        let (pair, behind) = rest.split_first_chunk::<2>()?;
+        let mut decoded = [0];
+        hex::decode_to_slice(pair, &mut decoded).ok()?;
+        out.push(decoded[0]);
+        rest = behind;
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Writes what GET and HEAD tell of an object beside its bytes.
+pub(crate) fn write_info(out: &mut HeaderMap, info: &ObjectInfo) -> Result<(), S3Error> {
+    headers::set_last_modified(out, info.modified)?;
+    headers::set(out, header::ETAG, &info.etag.quoted())?;
+    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let content = &info.attributes.headers;
+    let kept = content
+        .content_type
+        .as_deref()
+        .unwrap_or("binary/octet-stream");
+    headers::set(out, header::CONTENT_TYPE, kept)?;
+    for (name, value) in [
+        (header::CACHE_CONTROL, &content.cache_control),
+        (header::CONTENT_DISPOSITION, &content.content_disposition),
+        (header::CONTENT_ENCODING, &content.content_encoding),
+        (header::CONTENT_LANGUAGE, &content.content_language),
+        (header::EXPIRES, &content.expires),
+    ] {
+        if let Some(value) = value {
+            headers::set(out, name, value)?;
+        }
+    }
+    let mut missing = 0;
+    for (name, value) in &info.attributes.metadata {
+        // What no header can carry (it came by a form, say) is counted instead.
+        let name = HeaderName::from_bytes(format!("{META}{name}").as_bytes());
+        match (name, HeaderValue::from_bytes(value.as_bytes())) {
+            (Ok(name), Ok(value)) => {
+                out.insert(name, value);
+            }
+            _ => missing += 1,
+        }
+    }
+    if missing > 0 {
+        headers::set_number(out, names::MISSING_META, missing);
+    }
+    if !info.attributes.tags.is_empty() {
+        headers::set_number(out, names::TAGGING_COUNT, info.attributes.tags.len() as u64);
+    }
+    write_version(out, info.version)
+}
+
+/// Writes `x-amz-version-id` where there are versions.
+pub(crate) fn write_version(
+    out: &mut HeaderMap,
+    version: Option<DisplayVersion>,
+) -> Result<(), S3Error> {
+    match version {
+        Some(version) => headers::set(out, names::VERSION_ID, &version.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Writes a checksum and its type.
+pub(crate) fn write_checksum(
+    out: &mut HeaderMap,
+    checksum: Option<ChecksumValue>,
+) -> Result<(), S3Error> {
+    let Some(checksum) = checksum else {
+        return Ok(());
+    };
+    let name = HeaderName::from_static(checksum.algorithm().header());
+    headers::set(out, name, &checksum.to_string())?;
+    headers::set(out, names::CHECKSUM_TYPE, checksum.kind().name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_read_in_every_form_that_clients_send() {
+        for (text, bucket, key, version) in [
+            ("/bench/a%20b", "bench", "a b", None),
+            ("bench/a/b", "bench", "a/b", None),
+            ("bench%2Fa+b", "bench", "a+b", None),
+            ("/bench//x", "bench", "/x", None),
+            (
+                "bench/k?versionId=null",
+                "bench",
+                "k",
+                Some(DisplayVersion::Null),
+            ),
+            (
+                "bench/k%3FversionId=null",
+                "bench",
+                "k?versionId=null",
+                None,
+            ),
+        ] {
+            let got = source(text).unwrap();
+            assert_eq!((&*got.0, &*got.1, got.2), (bucket, key, version), "{text}");
+        }
+        for bad in [
+            "",
+            "/",
+            "bench",
+            "bench/",
+            "bench/%ZZ",
+            "bench/%FF",
+            "B!/k",
+            "bench/k?versionId=x",
+        ] {
+            assert!(source(bad).is_err(), "{bad}");
+        }
+    }
+}

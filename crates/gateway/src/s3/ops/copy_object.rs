@@ -1,0 +1,80 @@
+//! CopyObject: a new version made of another object's bytes.
+
+use http::header;
+use objects::{CopyInput, CopySource};
+use types::ChecksumAlgorithm;
+
+use crate::s3::{
+    ErrorCode, S3Call, S3Error, S3Result,
+    headers::{self, names},
+    object_headers,
+    xml::XmlWriter,
+};
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let key = call.object_key()?.clone();
+    let (bucket, source_key, version) = object_headers::copy_source(call)?;
+    let permit = call.permit_on(&bucket, object_headers::source_action(version))?;
+    expect_source_owner(call, &permit)?;
+    let input = CopyInput {
+        attributes: match replaces(call, names::METADATA_DIRECTIVE.as_str())? {
+            true => Some(object_headers::attributes(call)?),
+            false => None,
+        },
+        tags: match replaces(call, names::TAGGING_DIRECTIVE.as_str())? {
+            true => Some(object_headers::tags(call)?),
+            false => None,
+        },
+        algorithm: algorithm(call)?,
+        conditions: object_headers::write_conditions(call)?,
+    };
+    let source = CopySource {
+        permit: &permit,
+        key: &source_key,
+        version,
+        conditions: object_headers::source_conditions(call)?,
+    };
+    let copied = call.gateway.objects.copy(&call.permit, &key, source, input).await?;
+
+    let mut xml = XmlWriter::document("CopyObjectResult", 512);
+    xml.element("LastModified", &copied.modified.iso8601());
+    xml.raw("<ETag>&quot;").plain(copied.put.etag).raw("&quot;</ETag>");
+    if let Some(checksum) = copied.put.checksum {
+        xml.display(checksum.algorithm().element(), checksum);
+        xml.element("ChecksumType", checksum.kind().name());
+    }
+    let mut answer = call.xml(xml.finish("CopyObjectResult"));
+    let out = answer.headers_mut();
+    object_headers::write_version(out, copied.put.version)?;
+    if let Some(version) = copied.source_version {
+        headers::set(out, names::COPY_SOURCE_VERSION_ID, &version.to_string())?;
+    }
+    out.remove(header::ETAG);
+    Ok(answer)
+}
+
+/// Whether a directive says REPLACE; COPY is the default.
+fn replaces(call: &S3Call<'_>, name: &str) -> Result<bool, S3Error> {
+    match call.header(name)? {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(other) => Err(S3Error::argument(name, other, "Unknown metadata directive.")),
+    }
+}
+
+fn algorithm(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
+    let Some(text) = call.header(names::CHECKSUM_ALGORITHM.as_str())? else { return Ok(None) };
+    ChecksumAlgorithm::parse(text).map(Some).ok_or_else(|| {
+        S3Error::with(ErrorCode::InvalidRequest, "Checksum algorithm provided is unsupported.")
+    })
+}
+
+fn expect_source_owner(call: &S3Call<'_>, permit: &access::Permit) -> Result<(), S3Error> {
+    let Some(expected) = call.header(names::SOURCE_EXPECTED_OWNER.as_str())? else {
+        return Ok(());
+    };
+    match permit.deed() {
+        Some(deed) if *deed.owner == *expected => Ok(()),
+        _ => Err(ErrorCode::AccessDenied.into()),
+    }
+}

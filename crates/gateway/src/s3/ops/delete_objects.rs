@@ -1,0 +1,106 @@
+//! DeleteObjects: up to 1,000 keys or versions in one request, each with its own outcome.
+
+use access::{Action, Permit};
+use objects::{Deleted, DisplayVersion, ETagMatch, WriteConditions};
+use types::{ChecksumAlgorithm, ObjectKey, limits::PAGE_KEYS_MAX};
+
+use crate::s3::{
+    ErrorCode, S3Call, S3Error, S3Result,
+    xml::{Element, XmlWriter},
+};
+
+/// One of the listed.
+struct Doomed<'a> {
+    key: &'a str,
+    version: Option<&'a str>,
+    etag: Option<&'a str>,
+}
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let checked = call.headers.contains_key("content-md5")
+        || call.headers.contains_key("x-amz-trailer")
+        || ChecksumAlgorithm::ALL.iter().any(|a| call.headers.contains_key(a.header()));
+    if !checked {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
+        ));
+    }
+    let root = call.read_xml(&["Delete"]).await?;
+    root.only(&["Object", "Quiet"])?;
+    let quiet = root.text_of("Quiet")?.is_some_and(|text| text.trim() == "true");
+    let listed: Vec<Doomed<'_>> = root.all("Object").map(doomed).collect::<Result<_, _>>()?;
+    if listed.is_empty() || listed.len() > PAGE_KEYS_MAX {
+        return Err(ErrorCode::MalformedXML.into());
+    }
+    let mut xml = XmlWriter::document("DeleteResult", 128 + 96 * listed.len());
+    for one in &listed {
+        let outcome = match doom(call, one) {
+            // The permit is asked for each: a version takes another one than a key.
+            Ok((permit, key, version, conditions)) => {
+                let objects = &call.gateway.objects;
+                let deleted = objects.delete(&permit, &key, version, &conditions).await;
+                deleted.map_err(S3Error::from)
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(_) if quiet => {}
+            Ok(deleted) => write_deleted(&mut xml, one, deleted),
+            Err(error) => write_error(&mut xml, one, &error),
+        }
+    }
+    Ok(call.xml(xml.finish("DeleteResult")))
+}
+
+fn doomed(object: &Element) -> Result<Doomed<'_>, S3Error> {
+    object.only(&["Key", "VersionId", "ETag", "LastModifiedTime", "Size"])?;
+    // Conditions that are not there yet must not be taken for ones that held.
+    for name in ["LastModifiedTime", "Size"] {
+        if object.one(name)?.is_some() {
+            return Err(S3Error::not_implemented(name));
+        }
+    }
+    Ok(Doomed {
+        key: object.required("Key")?,
+        version: object.text_of("VersionId")?.filter(|v| !v.is_empty()),
+        etag: object.text_of("ETag")?,
+    })
+}
+
+type Doom = (Permit, ObjectKey, Option<DisplayVersion>, WriteConditions);
+
+fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
+    let key = ObjectKey::new(one.key)?;
+    let version = match one.version {
+        None => None,
+        Some(text) => Some(DisplayVersion::parse(text).ok_or(ErrorCode::NoSuchVersion)?),
+    };
+    let conditions =
+        WriteConditions { if_match: one.etag.map(ETagMatch::parse), if_none_match: None };
+    let action = match version {
+        None => Action::DeleteObject,
+        Some(_) => Action::DeleteObjectVersion,
+    };
+    Ok((call.permit_on(&call.deed()?.name, action)?, key, version, conditions))
+}
+
+fn write_deleted(xml: &mut XmlWriter, one: &Doomed<'_>, deleted: Deleted) {
+    xml.open("Deleted").element("Key", one.key);
+    xml.optional("VersionId", one.version);
+    if deleted.delete_marker {
+        xml.element("DeleteMarker", "true");
+        if let Some(version) = deleted.version {
+            xml.display("DeleteMarkerVersionId", version);
+        }
+    }
+    xml.close("Deleted");
+}
+
+fn write_error(xml: &mut XmlWriter, one: &Doomed<'_>, error: &S3Error) {
+    xml.open("Error").element("Key", one.key);
+    xml.optional("VersionId", one.version);
+    xml.element("Code", error.code.name());
+    xml.element("Message", error.message.as_deref().unwrap_or(error.code.message()));
+    xml.close("Error");
+}

@@ -1,0 +1,143 @@
+//! GetObject: a version of an object, or a range or part of it.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use objects::{GetRequest, ObjectContent, ObjectReader, ObjectView, RangeSpec};
+
+use crate::{
+    body::{NextPiece, ObjectStream, ResponseBody},
+    s3::{
+        ErrorCode, S3Call, S3Error, S3Result,
+        headers::{self, names},
+        object_headers,
+    },
+};
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let key = call.object_key()?.clone();
+    let request = request(call)?;
+    let overrides = overrides(call)?;
+    let mut view = call.gateway.objects.get(&call.permit, &key, &request).await?;
+    let body = match view.content.take() {
+        None => ResponseBody::Empty,
+        Some(ObjectContent::Bytes(bytes)) => ResponseBody::full(bytes),
+        Some(ObjectContent::Reader(reader)) => {
+            ResponseBody::stream(view.len(), Box::new(Content(reader)))
+        }
+    };
+    answer(call, &request, &view, overrides, body)
+}
+
+/// Reads what GET and HEAD ask for.
+pub(super) fn request(call: &S3Call<'_>) -> Result<GetRequest, S3Error> {
+    let range = call.header("range")?.and_then(RangeSpec::parse);
+    let part = match call.query.get("partNumber") {
+        None => None,
+        Some(text) => {
+            let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
+            Some(number.ok_or_else(|| {
+                S3Error::argument(
+                    "partNumber",
+                    text,
+                    "Part number must be an integer between 1 and 10000, inclusive",
+                )
+            })?)
+        }
+    };
+    if part.is_some() && call.headers.contains_key(header::RANGE) {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            "Cannot specify both Range header and partNumber query parameter",
+        ));
+    }
+    Ok(GetRequest {
+        version: object_headers::version(call)?,
+        conditions: object_headers::read_conditions(call)?,
+        range,
+        part,
+    })
+}
+
+/// `response-*` parameters: they replace headers of the answer. What no header can carry (a line
+/// break above all) is refused.
+pub(super) fn overrides(call: &S3Call<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, S3Error> {
+    let mut found = Vec::new();
+    for (parameter, value) in &call.query.0 {
+        let name = match parameter.as_str() {
+            "response-content-type" => header::CONTENT_TYPE,
+            "response-content-language" => header::CONTENT_LANGUAGE,
+            "response-expires" => header::EXPIRES,
+            "response-cache-control" => header::CACHE_CONTROL,
+            "response-content-disposition" => header::CONTENT_DISPOSITION,
+            "response-content-encoding" => header::CONTENT_ENCODING,
+            _ => continue,
+        };
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| S3Error::argument(parameter, "", "Header value is not allowed"))?;
+        found.push((name, value));
+    }
+    Ok(found)
+}
+
+/// Puts the answer of GET and HEAD together.
+pub(super) fn answer(
+    call: &S3Call<'_>,
+    request: &GetRequest,
+    view: &ObjectView,
+    overrides: Vec<(HeaderName, HeaderValue)>,
+    body: ResponseBody,
+) -> S3Result {
+    let mut answer = Response::new(body);
+    let out = answer.headers_mut();
+    object_headers::write_info(out, &view.info)?;
+    write_checksum(call, request, view, out)?;
+    if request.part.is_some() && view.info.parts > 0 {
+        headers::set_number(out, names::PARTS_COUNT, view.info.parts.into());
+    }
+    for (name, value) in overrides {
+        out.insert(name, value);
+    }
+    if let Some((start, end)) = view.range {
+        let size = view.info.size;
+        // The only part of an empty object has no first byte to name.
+        if start < end {
+            let text = format!("bytes {start}-{}/{size}", end - 1);
+            headers::set(out, header::CONTENT_RANGE, &text)?;
+        }
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(answer)
+}
+
+fn write_checksum(
+    call: &S3Call<'_>,
+    request: &GetRequest,
+    view: &ObjectView,
+    out: &mut HeaderMap,
+) -> Result<(), S3Error> {
+    let mode = call.header(names::CHECKSUM_MODE.as_str())?;
+    if !mode.is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) || request.range.is_some() {
+        return Ok(());
+    }
+    match request.part {
+        None => object_headers::write_checksum(out, view.info.checksum),
+        Some(_) => object_headers::write_checksum(out, view.part_checksum),
+    }
+}
+
+/// An object's bytes on their way to the client.
+struct Content(ObjectReader);
+
+impl ObjectStream for Content {
+    fn next(mut self: Box<Self>) -> NextPiece {
+        Box::pin(async move {
+            let piece = match self.0.next().await {
+                Ok(piece) => piece.map(Ok),
+                Err(error) => {
+                    tracing::error!(%error, "reading an object broke off");
+                    Some(Err(std::io::Error::other("the object cannot be read")))
+                }
+            };
+            (self as Box<dyn ObjectStream>, piece)
+        })
+    }
+}

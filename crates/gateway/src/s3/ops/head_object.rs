@@ -1,0 +1,16 @@
+//! HeadObject: all that GetObject tells of a version, without its bytes.
+
+use super::get_object;
+use crate::{
+    body::ResponseBody,
+    s3::{S3Call, S3Result},
+};
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let key = call.object_key()?.clone();
+    let request = get_object::request(call)?;
+    let overrides = get_object::overrides(call)?;
+    let view = call.gateway.objects.head(&call.permit, &key, &request).await?;
+    let body = ResponseBody::Head(view.len());
+    get_object::answer(call, &request, &view, overrides, body)
+}

@@ -1,0 +1,17 @@
+//! PutObjectTagging: replaces the tags of a version.
+
+use http::StatusCode;
+
+use crate::s3::{S3Call, S3Result, object_headers, tagging};
+
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    let key = call.object_key()?.clone();
+    let version = object_headers::version(call)?;
+    let root = call.read_xml(&["Tagging"]).await?;
+    let tags = tagging::read(&root)?;
+    let objects = &call.gateway.objects;
+    let version = objects.set_object_tags(&call.permit, &key, version, tags).await?;
+    let mut answer = call.empty(StatusCode::OK);
+    object_headers::write_version(answer.headers_mut(), version)?;
+    Ok(answer)
+}

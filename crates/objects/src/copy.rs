@@ -1,0 +1,133 @@
+//! CopyObject: a new version made of another version's bytes. The bytes are read, verified and
+//! written anew: nothing is shared with the source.
+
+use access::Permit;
+use types::{ChecksumAlgorithm, ChecksumKind, ObjectKey, Timestamp, limits::PUT_BYTES_MAX};
+
+use crate::{
+    DisplayVersion, Error, GetRequest, ObjectAttributes, Objects, PutInput, PutOutcome,
+    ReadConditions, Result, WriteConditions, multipart::SourceBody,
+};
+
+/// Where the bytes come from.
+pub struct CopySource<'a> {
+    /// To read the source: `GetObject`, or `GetObjectVersion` with a version.
+    pub permit: &'a Permit,
+    /// The source's key.
+    pub key: &'a ObjectKey,
+    /// The source's version.
+    pub version: Option<DisplayVersion>,
+    /// On the source.
+    pub conditions: ReadConditions,
+}
+
+/// What becomes of the copy.
+#[derive(Debug, Clone, Default)]
+pub struct CopyInput {
+    /// Replaces the source's headers and metadata (`x-amz-metadata-directive: REPLACE`). Its tags
+    /// are not looked at.
+    pub attributes: Option<ObjectAttributes>,
+    /// Replaces the source's tags (`x-amz-tagging-directive: REPLACE`).
+    pub tags: Option<Vec<(String, String)>>,
+    /// Computes this checksum instead of the source's.
+    pub algorithm: Option<ChecksumAlgorithm>,
+    /// On the destination.
+    pub conditions: WriteConditions,
+}
+
+/// An object that was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// As of an object that was put.
+    pub put: PutOutcome,
+    /// When the copy was made.
+    pub modified: Timestamp,
+    /// The version that was copied; `None` while versioning was never on there.
+    pub source_version: Option<DisplayVersion>,
+}
+
+impl Objects {
+    /// Copies. `permit` is for `PutObject` on the destination's bucket.
+    ///
+    /// # Errors
+    /// As of [`Objects::get`] for the source, where "not modified" is `PreconditionFailed`;
+    /// `InvalidRequest` for a copy onto itself that changes nothing, and for more than 5 GiB; as
+    /// of [`Objects::put`] for the destination.
+    pub async fn copy(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        source: CopySource<'_>,
+        input: CopyInput,
+    ) -> Result<Copied> {
+        let same = source.key == key
+            && source.version.is_none()
+            && source.permit.deed().map(|d| d.id) == permit.deed().map(|d| d.id);
+        if same && input.attributes.is_none() && input.tags.is_none() && input.algorithm.is_none() {
+            return Err(Error::InvalidRequest(
+                "This copy request is illegal because it is trying to copy an object to itself \
+                 without changing the object's metadata, storage class, website redirect location \
+                 or encryption attributes."
+                    .to_owned(),
+            ));
+        }
+        let request = GetRequest {
+            version: source.version,
+            conditions: source.conditions,
+            range: None,
+            part: None,
+        };
+        let view = match self.get(source.permit, source.key, &request).await {
+            Err(Error::NotModified { .. }) => {
+                return Err(Error::PreconditionFailed("x-amz-copy-source-If-None-Match"));
+            }
+            other => other?,
+        };
+        let len = view.len();
+        if len > PUT_BYTES_MAX {
+            return Err(Error::InvalidRequest(format!(
+                "The specified copy source is larger than the maximum allowable size for a copy \
+                 source: {PUT_BYTES_MAX}"
+            )));
+        }
+        let tags = input
+            .tags
+            .unwrap_or_else(|| view.info.attributes.tags.clone());
+        let mut attributes = input.attributes.unwrap_or(view.info.attributes);
+        attributes.tags = tags;
+        // A composite checksum is of parts that the copy does not have.
+        let kept = view
+            .info
+            .checksum
+            .filter(|c| c.kind() == ChecksumKind::FullObject);
+        let put = PutInput {
+            body: Box::new(SourceBody::new(view.content, len)),
+            attributes,
+            md5: None,
+            checksum: kept.filter(|c| input.algorithm.is_none_or(|a| a == c.algorithm())),
+            trailer: None,
+            conditions: input.conditions,
+        };
+        let algorithm = input
+            .algorithm
+            .or(view.info.checksum.map(|c| c.algorithm()));
+        let (put, modified) = match self.put_with(permit, key, put, algorithm).await {
+            // It is our source that broke off, not the client.
+            Err(Error::Body(error)) => return Err(Error::Record(error.to_string())),
+            Err(Error::BadDigest(what)) => {
+                return Err(Error::Record(format!(
+                    "the source does not have its {what}"
+                )));
+            }
+            other => other?,
+        };
+        if put.size != len {
+            return Err(Error::Record("an object of another size".to_owned()));
+        }
+        Ok(Copied {
+            put,
+            modified,
+            source_version: view.info.version,
+        })
+    }
+}

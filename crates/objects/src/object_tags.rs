@@ -1,0 +1,77 @@
+//! Tags of one version of an object.
+
+use access::{Action, Permit};
+use store::Batch;
+use types::{ObjectKey, limits::OBJECT_TAGS_MAX};
+
+use crate::{
+    DisplayVersion, Error, Objects, Result,
+    bucket::{TRIES_MAX, deed},
+    get::{check_marker, version_of},
+    records::ChangeKind,
+    tags,
+    versions::{Landed, log},
+};
+
+/// Tags, and the version that has them (`None` while versioning was never on).
+pub type VersionTags = (Vec<(String, String)>, Option<DisplayVersion>);
+
+impl Objects {
+    /// The tags of a version, or of the current one.
+    ///
+    /// # Errors
+    /// `NoSuchKey`, `NoSuchVersion`, `DeleteMarker`.
+    pub async fn object_tags(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+    ) -> Result<VersionTags> {
+        let actions = [Action::GetObjectTagging, Action::GetObjectVersionTagging];
+        let bucket = self.bucket(deed(permit, &actions)?).await?;
+        let record = self.read_version(&bucket, key, version).await?.record;
+        check_marker(&bucket, &record, version)?;
+        let version = version_of(&bucket, &record);
+        Ok((record.attributes.tags, version))
+    }
+
+    /// Replaces the tags of a version, or of the current one; none at all removes them. Answers
+    /// which version that was.
+    ///
+    /// # Errors
+    /// `InvalidTag`, `NoSuchKey`, `NoSuchVersion`, `DeleteMarker`, `Contention`.
+    pub async fn set_object_tags(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+        new: Vec<(String, String)>,
+    ) -> Result<Option<DisplayVersion>> {
+        let actions = [
+            Action::PutObjectTagging,
+            Action::PutObjectVersionTagging,
+            Action::DeleteObjectTagging,
+            Action::DeleteObjectVersionTagging,
+        ];
+        let deed = deed(permit, &actions)?;
+        tags::check(&new, OBJECT_TAGS_MAX)?;
+        for _ in 0..TRIES_MAX {
+            let bucket = self.bucket(deed).await?;
+            let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
+            let mut stored = self.read_version(&bucket, key, version).await?;
+            check_marker(&bucket, &stored.record, version)?;
+            let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
+            stored.record.attributes.tags.clone_from(&new);
+            let (row_key, value) = (stored.row_key, stored.record.encode());
+            let batch = match stored.row.payload {
+                Some(payload) => batch.put_with(row_key, value, payload),
+                None => batch.put(row_key, value),
+            };
+            let batch = log(batch, ChangeKind::Tags, &stored.record, key);
+            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+                return Ok(version_of(&bucket, &stored.record));
+            }
+        }
+        Err(Error::Contention)
+    }
+}
