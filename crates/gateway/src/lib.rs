@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod operations;
 pub mod payload;
 mod pipeline;
+mod post_form;
 pub mod request_id;
 pub mod route;
 pub mod s3;

@@ -3,7 +3,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
-use access::{Action, Identity, Permit};
+use access::{Action, AuthType, Identity, PayloadMode, Permit};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
@@ -14,15 +14,49 @@ use types::BucketDeed;
 use crate::{
     admission::{AccountPlace, Place},
     body::{Held, ResponseBody},
-    identify,
+    identify::{self, Identified},
     limits::{DRAIN_BYTES_MAX, HEAD_BYTES_MAX},
     operations::{Operation, Resource, Status},
+    payload::payload,
+    post_form::{self, Form},
     route::route,
     s3::{ErrorCode, Query, S3Call, S3Error, S3Result, headers, ops, refuse},
     serve::Unread,
     server::Gateway,
     target::{Target, parse_query},
 };
+
+/// A request whose head has been read and verified.
+struct Met<S> {
+    target: Target,
+    query: Query,
+    identified: Identified,
+    source: S,
+}
+
+impl Met<()> {
+    /// Whether the body must tell who sends it.
+    fn is_form(&self) -> bool {
+        self.identified.auth() == AuthType::PostPolicy
+            && self.target.resource() == Resource::Bucket
+            && self.query.0.is_empty()
+    }
+
+    fn with(self, source: Source) -> Met<Source> {
+        Met {
+            target: self.target,
+            query: self.query,
+            identified: self.identified,
+            source,
+        }
+    }
+}
+
+/// Where the bytes of an object come from.
+enum Source {
+    Wire(Incoming),
+    Form(Box<Form>),
+}
 
 /// What is known of a request for its record, also when it fails half way.
 #[derive(Default)]
@@ -98,7 +132,12 @@ impl Gateway {
         trail: &mut Trail,
     ) -> S3Result {
         let expects = parts.headers.contains_key(header::EXPECT);
-        let mut call = self.admit(parts, incoming, request_id, trail)?;
+        let met = self.meet(&parts)?;
+        let met = match met.is_form() {
+            true => Box::pin(self.read_form(met, &parts, incoming)).await?,
+            false => met.with(Source::Wire(incoming)),
+        };
+        let mut call = self.admit(met, parts, request_id, trail)?;
         let result = ops::dispatch(&mut call).await;
         if let Some(body) = call.body.take()
             && !expects
@@ -108,22 +147,62 @@ impl Gateway {
         result
     }
 
-    /// Everything before the handler: who asks for what, and whether they may.
-    fn admit(
-        &self,
-        mut parts: http::request::Parts,
-        incoming: Incoming,
-        request_id: &str,
-        trail: &mut Trail,
-    ) -> Result<S3Call<'_>, S3Error> {
+    /// Who asks, and for what, by the head alone.
+    fn meet(&self, parts: &http::request::Parts) -> Result<Met<()>, S3Error> {
         check_head(&parts.headers, parts.uri.path().len())?;
         if parts.method == Method::OPTIONS {
             return Err(ErrorCode::AccessForbidden.into());
         }
         let target = Target::parse(&parts.uri, &parts.headers, &self.config.domains)?;
         let query = parse_query(parts.uri.query())?;
-        let identified = identify::identify(self, &parts, &query)?;
-        let identity = identified.identity().clone();
+        let identified = identify::identify(self, parts, &query)?;
+        Ok(Met {
+            target,
+            query,
+            identified,
+            source: (),
+        })
+    }
+
+    /// Reads a form's fields, which say who sends it. A client that takes too long over them
+    /// holds a place that others wait for, so there is a limit to that.
+    async fn read_form(
+        &self,
+        met: Met<()>,
+        parts: &http::request::Parts,
+        incoming: Incoming,
+    ) -> Result<Met<Source>, S3Error> {
+        let Some(bucket) = met.target.bucket.clone() else {
+            return Ok(met.with(Source::Wire(incoming)));
+        };
+        let idle = self.config.body_idle;
+        let mode = PayloadMode::Unsigned;
+        let body = payload(incoming, &parts.headers, mode, None, idle)?;
+        let facts = identify::facts(self);
+        let reading = post_form::read(body, &parts.headers, &bucket, &facts);
+        let form = tokio::time::timeout(idle, reading).await;
+        let form = form.map_err(|_| ErrorCode::RequestTimeout)??;
+        Ok(met.with(Source::Form(Box::new(form))))
+    }
+
+    /// Everything else before the handler: whether they may.
+    fn admit(
+        &self,
+        met: Met<Source>,
+        mut parts: http::request::Parts,
+        request_id: &str,
+        trail: &mut Trail,
+    ) -> Result<S3Call<'_>, S3Error> {
+        let Met {
+            mut target,
+            query,
+            identified,
+            source,
+        } = met;
+        let identity = match &source {
+            Source::Wire(_) => identified.identity().clone(),
+            Source::Form(form) => form.identity.clone(),
+        };
         if let Some(account) = identity.account() {
             trail.known = true;
             trail.account_place = Some(
@@ -138,14 +217,24 @@ impl Gateway {
         let permit = permit(operation, &identity, deed.as_ref(), query.has("versionId"))?;
         adopt_parameters(&query, &mut parts.headers);
         refuse::check(&parts.headers)?;
-        let body = match parts.method {
-            Method::PUT | Method::POST => {
-                check_length(operation, &parts.headers)?;
-                Some(identified.into_body(self, &parts, incoming)?)
+        let length = content_length(&parts.headers);
+        let (body, form) = match source {
+            Source::Form(form) => {
+                let form = *form;
+                target.key = Some(form.key);
+                parts.headers = form.headers;
+                refuse::check(&parts.headers)?;
+                (Some(form.body), Some(Box::new(form.reply)))
             }
-            _ => None,
+            Source::Wire(incoming) => match parts.method {
+                Method::PUT | Method::POST => {
+                    check_length(operation, &parts.headers)?;
+                    (Some(identified.into_body(self, &parts, incoming)?), None)
+                }
+                _ => (None, None),
+            },
         };
-        if let Some(length) = content_length(&parts.headers) {
+        if let Some(length) = length {
             self.metrics.received(operation).inc_by(length);
         }
         Ok(S3Call {
@@ -159,6 +248,7 @@ impl Gateway {
             query,
             headers: std::mem::take(&mut parts.headers),
             body,
+            form,
             request_id: request_id.to_owned(),
         })
     }

@@ -1,0 +1,251 @@
+//! Uploads by HTML forms ("POST Object", S3 API reference).
+//!
+//! Who sends a form, and what they may upload, stands in the body in front of the file. So the
+//! fields are read first, at most 20 KiB of them; what they say then takes the place of the
+//! request's head, and the rest is the path that every PutObject takes. Headers of the request
+//! itself mean nothing here: nobody signed them.
+
+mod fields;
+mod file;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use access::{
+    Identity, SignatureError,
+    signature::{Credential, Facts, verify_text},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use types::{Body, BucketName, ObjectKey, Timestamp};
+
+pub(crate) use self::{fields::Fields, file::Fault};
+use self::{
+    fields::{Front, malformed},
+    file::FileBody,
+    policy::Policy,
+};
+use crate::s3::{ErrorCode, S3Error, headers::names, tagging, xml};
+
+/// Most bytes that all fields together have once file names have been put in.
+const EXPANDED_BYTES_MAX: usize = 2 * fields::FIELDS_BYTES_MAX;
+
+/// What a form says of the answer to it.
+#[derive(Debug)]
+pub struct Reply {
+    /// `success_action_redirect`.
+    pub(crate) redirect: Option<String>,
+    /// `success_action_status`.
+    pub(crate) status: Option<String>,
+    /// What was wrong with the file, when reading it failed.
+    pub(crate) fault: Fault,
+}
+
+/// A form whose sender is known and whose fields keep to its policy.
+pub(crate) struct Form {
+    pub(crate) identity: Identity,
+    pub(crate) key: ObjectKey,
+    /// The fields, as the headers that PutObject has for them.
+    pub(crate) headers: HeaderMap,
+    /// The file.
+    pub(crate) body: Box<dyn Body>,
+    pub(crate) reply: Reply,
+}
+
+/// Reads a form up to its file, and verifies it. A form without policy and signature is
+/// anonymous's.
+///
+/// # Errors
+/// `MalformedPOSTRequest`, `MaxPostPreDataLengthExceeded`, `InvalidArgument` (no file, no key, a
+/// field twice), `InvalidAccessKeyId`, `SignatureDoesNotMatch`, `InvalidPolicyDocument`,
+/// `AccessDenied` where the policy does not allow it.
+pub(crate) async fn read(
+    mut body: Box<dyn Body>,
+    head: &HeaderMap,
+    bucket: &BucketName,
+    facts: &Facts<'_>,
+) -> Result<Form, S3Error> {
+    let content_type = head.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let delimiter = content_type.and_then(fields::delimiter);
+    let front = fields::read(&mut *body, delimiter.ok_or_else(malformed)?).await?;
+    let Front {
+        mut fields,
+        filename,
+        delimiter,
+        file,
+    } = front;
+    put_filename(&mut fields, &filename)?;
+    let Some(key) = fields.get("key").filter(|key| !key.is_empty()) else {
+        return Err(missing("key"));
+    };
+    let key = ObjectKey::new(key)?;
+    // The policy is for one bucket, so the URL's counts as a field; one that the form names must
+    // be the same.
+    if !fields.add("bucket", bucket.to_string()) && fields.get("bucket") != Some(bucket) {
+        return Err(S3Error::argument(
+            "bucket",
+            fields.get("bucket").unwrap_or_default(),
+            "The bucket of the form is not the bucket of the URL.",
+        ));
+    }
+    let (identity, length) = identify(&fields, facts)?;
+    let fault = Fault::default();
+    let text = |name| fields.get(name).map(str::to_owned);
+    Ok(Form {
+        identity,
+        key,
+        headers: as_headers(&fields, head)?,
+        reply: Reply {
+            redirect: text("success_action_redirect").or_else(|| text("redirect")),
+            status: text("success_action_status"),
+            fault: Arc::clone(&fault),
+        },
+        body: Box::new(FileBody {
+            inner: body,
+            delimiter,
+            piece: file,
+            matched: 0,
+            passed: 0,
+            length,
+            fault,
+        }),
+    })
+}
+
+fn missing(name: &str) -> S3Error {
+    S3Error::argument(
+        name,
+        "",
+        format!(
+            "Bucket POST must contain a field named '{name}'.  If it is specified, please check \
+             the order of the fields."
+        ),
+    )
+}
+
+/// Puts the file's name, without its path, where fields ask for it.
+fn put_filename(fields: &mut Fields, path: &str) -> Result<(), S3Error> {
+    const VARIABLE: &str = "${filename}";
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let mut bytes = 0;
+    for (field, value) in &mut fields.0 {
+        let times = value.matches(VARIABLE).count();
+        bytes += value.len() + times * name.len();
+        if bytes > EXPANDED_BYTES_MAX {
+            return Err(ErrorCode::MaxPostPreDataLengthExceeded.into());
+        }
+        if times > 0 && field != "policy" {
+            *value = value.replace(VARIABLE, name);
+        }
+    }
+    Ok(())
+}
+
+/// Verifies signature and policy; the file's size may be as returned.
+fn identify(fields: &Fields, facts: &Facts<'_>) -> Result<(Identity, Option<(u64, u64)>), S3Error> {
+    let need = |name| fields.get(name).ok_or_else(|| missing(name));
+    let signs = |name: &str| fields.get(name).is_some();
+    if signs("awsaccesskeyid") || signs("signature") {
+        return Err(SignatureError::Version2.into());
+    }
+    if !signs("policy") && !signs("x-amz-signature") && !signs("x-amz-credential") {
+        return Ok((Identity::Anonymous, None));
+    }
+    if signs("x-amz-security-token") {
+        return Err(SignatureError::Token.into());
+    }
+    let text = need("policy")?;
+    let algorithm = need("x-amz-algorithm")?;
+    if algorithm != "AWS4-HMAC-SHA256" {
+        return Err(S3Error::argument(
+            "x-amz-algorithm",
+            algorithm,
+            "x-amz-algorithm only supports \"AWS4-HMAC-SHA256\"",
+        ));
+    }
+    let given = need("x-amz-credential")?;
+    let credential = Credential::parse(given).map_err(|what| {
+        let message = format!("Error parsing the x-amz-credential field; {what}");
+        S3Error::argument("x-amz-credential", given, message)
+    })?;
+    let date = need("x-amz-date")?;
+    if Timestamp::parse_iso_basic(date).is_none() || !date.starts_with(credential.day) {
+        return Err(S3Error::argument(
+            "x-amz-date",
+            date,
+            "X-Amz-Date must be formatted via ISO8601 Long format, on the day of the credential",
+        ));
+    }
+    let identity = verify_text(text, &credential, need("x-amz-signature")?, facts)?;
+    let json = STANDARD.decode(text).map_err(|_| {
+        let message = "Invalid Policy: it is not base64.";
+        S3Error::with(ErrorCode::InvalidPolicyDocument, message)
+    })?;
+    let length = Policy::parse(&json)?.check(fields, facts.now)?;
+    Ok((identity, length))
+}
+
+/// What the fields would be as headers of a PutObject. Of the request's own head only `Host` is
+/// kept, which tells where the object will be.
+fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, S3Error> {
+    let mut out = HeaderMap::new();
+    if let Some(host) = head.get(header::HOST) {
+        out.insert(header::HOST, host.clone());
+    }
+    for (name, value) in &fields.0 {
+        let bad = |what: &str| S3Error::argument(name, value, what);
+        let header = match name.as_str() {
+            "acl" => names::ACL,
+            "tagging" => {
+                let query = tags(value).map_err(|_| bad("The tags are not well-formed XML."))?;
+                let query = HeaderValue::try_from(query);
+                out.insert(names::TAGGING, query.map_err(|_| bad("Invalid tags."))?);
+                continue;
+            }
+            // They frame a body, name another object or sign: a form does that otherwise.
+            "x-amz-algorithm"
+            | "x-amz-credential"
+            | "x-amz-date"
+            | "x-amz-signature"
+            | "x-amz-content-sha256"
+            | "x-amz-decoded-content-length"
+            | "x-amz-trailer" => continue,
+            name if name.starts_with("x-amz-copy-source") => {
+                return Err(S3Error::not_implemented(name));
+            }
+            "cache-control"
+            | "content-disposition"
+            | "content-encoding"
+            | "content-language"
+            | "content-md5"
+            | "content-type"
+            | "expires" => known(name)?,
+            name if name.starts_with("x-amz-") => known(name)?,
+            _ => continue,
+        };
+        let text = HeaderValue::from_bytes(value.as_bytes());
+        out.insert(
+            header,
+            text.map_err(|_| bad("The value cannot be a header's."))?,
+        );
+    }
+    Ok(out)
+}
+
+fn known(name: &str) -> Result<HeaderName, S3Error> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| S3Error::argument(name, "", "The field's name cannot be a header's."))
+}
+
+/// Tags in XML, as a query string.
+fn tags(text: &str) -> Result<String, S3Error> {
+    let pairs = tagging::read(&xml::parse(text.as_bytes(), &["Tagging"])?)?;
+    let encode = access::sign::encode;
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+        .collect();
+    Ok(pairs.join("&"))
+}
