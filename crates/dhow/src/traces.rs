@@ -70,6 +70,7 @@ impl Traces {
         let layer = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("dhow"))
             .with_location(false)
+            .with_target(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_filter(
@@ -133,22 +134,26 @@ fn conventional(span: &mut SpanData) {
     }
     span.span_kind = SpanKind::Server;
     for KeyValue { key, value, .. } in &mut span.attributes {
-        match (key.as_str(), &*value) {
-            ("operation", Value::String(operation)) => {
-                if !operation.as_str().is_empty() {
-                    span.name = operation.as_str().to_owned().into();
+        match key.as_str() {
+            "operation" => {
+                if !value.as_str().is_empty() {
+                    span.name = value.as_str().into_owned().into();
                 }
                 *key = "rpc.method".into();
             }
-            ("status", Value::I64(status)) => {
-                if *status >= 500 {
-                    span.status = Status::error("");
+            "status" => {
+                // An unsigned field arrives as text.
+                if let Ok(status) = value.as_str().parse::<i64>() {
+                    *value = Value::I64(status);
+                    if status >= 500 {
+                        span.status = Status::error("");
+                    }
                 }
                 *key = "http.response.status_code".into();
             }
-            ("method", _) => *key = "http.request.method".into(),
-            ("path", _) => *key = "url.path".into(),
-            ("request_id", _) => *key = "aws.request_id".into(),
+            "method" => *key = "http.request.method".into(),
+            "path" => *key = "url.path".into(),
+            "request_id" => *key = "aws.request_id".into(),
             _ => {}
         }
     }
