@@ -19,6 +19,12 @@ pub use crate::traces::Traces;
 #[cfg(not(feature = "otel"))]
 pub struct Traces;
 
+#[cfg(not(feature = "otel"))]
+impl Drop for Traces {
+    // So that dropping it at shutdown means the same in every build.
+    fn drop(&mut self) {}
+}
+
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Starts logging, and the export of traces if the configuration names a collector. Dropping what
