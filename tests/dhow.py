@@ -121,9 +121,12 @@ class Client:
             **{k.lower(): v for k, v in (headers or {}).items()},
         }
         names = sorted(all_headers)
-        canonical_query = "&".join(sorted(p if "=" in p else p + "=" for p in query.split("&") if p))
+        # Decoded once and encoded once, whatever form is sent.
+        encode = lambda text, safe: urllib.parse.quote(urllib.parse.unquote_to_bytes(text), safe)
+        pairs = [p.partition("=") for p in query.split("&") if p]
+        canonical_query = "&".join(sorted(f"{encode(n, '~')}={encode(v, '~')}" for n, _, v in pairs))
         canonical = "\n".join([
-            method, path, canonical_query,
+            method, encode(path, "/~"), canonical_query,
             *(f"{n}:{' '.join(str(all_headers[n]).split())}" for n in names),
             "", ";".join(names), payload,
         ])

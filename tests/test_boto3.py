@@ -174,8 +174,13 @@ def test_any_key(s3, bucket, key):
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
     assert keys(s3.list_objects_v2(Bucket=bucket, Prefix=key)) == [key]
     s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": key})
-    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}, {"Key": "copy"}]})
-    assert {d["Key"] for d in answer["Deleted"]} == {key, "copy"}
+    if key.isprintable():
+        listed = {"Objects": [{"Key": key}, {"Key": "copy"}]}
+        answer = s3.delete_objects(Bucket=bucket, Delete=listed)
+        assert {d["Key"] for d in answer["Deleted"]} == {key, "copy"}
+    else:  # no XML of this version can carry these characters, here or at Amazon's
+        s3.delete_object(Bucket=bucket, Key=key)
+        s3.delete_object(Bucket=bucket, Key="copy")
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
 
 
@@ -236,7 +241,7 @@ CHECKSUMS = {
 def test_checksums(s3, bucket, algorithm):
     body = os.urandom(200_000)
     # botocore without its optional C library cannot compute these two; known values stand in.
-    known = {"CRC32C": (b"123456789", "4waSgw=="), "CRC64NVME": (b"123456789", "rosUhgp5lIg=")}
+    known = {"CRC32C": (b"123456789", "4waSgw=="), "CRC64NVME": (b"123456789", "rosUhgp5mIg=")}
     field = f"Checksum{algorithm}"
     if algorithm in known:
         body, value = known[algorithm]

@@ -9,7 +9,8 @@ import realfiles
 def run(*command, env=None, check=True):
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, timeout=600,
-        env={**os.environ, **(env or {})},
+        # A CA bundle for other hosts is of no use here, and rclone does not take one.
+        env={k: v for k, v in os.environ.items() if k != "AWS_CA_BUNDLE"} | (env or {}),
     )
     if check:
         assert done.returncode == 0, f"{command}: {done.stdout[-1500:]}\n{done.stderr[-1500:]}"
@@ -41,9 +42,9 @@ def test_s3cmd(cloud, tmp_path):
     s3cmd("mv", "s3://by-s3cmd/copy.txt", "s3://by-s3cmd/moved.txt")
     assert "MD5" in s3cmd("info", "s3://by-s3cmd/moved.txt")
     files = realfiles.make(tmp_path / "files", 1000)
-    s3cmd("sync", f"{files}/encodings/", "s3://by-s3cmd/enc/")
+    s3cmd("sync", f"{files}/asyncio/", "s3://by-s3cmd/enc/")
     s3cmd("sync", "s3://by-s3cmd/enc/", f"{tmp_path}/enc/")
-    assert realfiles.digests(tmp_path / "enc") == realfiles.digests(files / "encodings")
+    assert realfiles.digests(tmp_path / "enc") == realfiles.digests(files / "asyncio")
     s3cmd("del", "-r", "--force", "s3://by-s3cmd/")
     s3cmd("rb", "s3://by-s3cmd")
 

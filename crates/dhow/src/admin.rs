@@ -75,7 +75,9 @@ impl Admin {
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -91,7 +93,8 @@ impl Admin {
                     async move { Ok::<_, Infallible>(admin.answer(request).await) }
                 });
                 let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+                http.timer(TokioTimer::new())
+                    .header_read_timeout(Duration::from_secs(30));
                 if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
                     tracing::debug!(%error, "an admin connection broke");
                 }
@@ -130,7 +133,13 @@ impl Admin {
         let steps: Vec<&str> = path.split('/').collect();
         match (&parts.method, steps.as_slice()) {
             (&Method::GET, ["accounts"]) => {
-                let all: Vec<Value> = self.region.registry.accounts().iter().map(account).collect();
+                let all: Vec<Value> = self
+                    .region
+                    .registry
+                    .accounts()
+                    .iter()
+                    .map(account)
+                    .collect();
                 Ok(Value::Array(all))
             }
             (&Method::POST, ["accounts"]) => {
@@ -145,18 +154,27 @@ impl Admin {
             }
             (&Method::POST, ["keys"]) => self.create_key(parse(&body)?).await,
             (&Method::POST, ["keys", id, verb @ ("enable" | "disable")]) => {
-                let status =
-                    if *verb == "enable" { KeyStatus::Active } else { KeyStatus::Disabled };
+                let status = if *verb == "enable" {
+                    KeyStatus::Active
+                } else {
+                    KeyStatus::Disabled
+                };
                 let id = AccessKeyId::new(id);
                 let changed = self.region.registry.set_key_status(&id, status).await;
                 serde_json::to_value(changed.map_err(refused)?).map_err(|e| bad(&e.to_string()))
             }
             (&Method::DELETE, ["keys", id]) => {
                 if **id == *self.region.credentials.access_key {
-                    return Err(bad("the root key cannot be deleted: nobody could administer"));
+                    return Err(bad(
+                        "the root key cannot be deleted: nobody could administer",
+                    ));
                 }
                 let id = AccessKeyId::new(id);
-                self.region.registry.delete_key(&id).await.map_err(refused)?;
+                self.region
+                    .registry
+                    .delete_key(&id)
+                    .await
+                    .map_err(refused)?;
                 Ok(json!({}))
             }
             (&Method::POST, ["scrub"]) => {
@@ -177,10 +195,18 @@ impl Admin {
         let pair = match (&new.access_key, &new.secret_key) {
             (Some(access), Some(secret)) => Some((access.as_str(), secret.as_str())),
             (None, None) => None,
-            _ => return Err(bad("an existing pair needs both its access key and its secret key")),
+            _ => {
+                return Err(bad(
+                    "an existing pair needs both its access key and its secret key",
+                ));
+            }
         };
         let account = AccountId::new(&new.account);
-        let made = self.region.registry.create_key(&account, pair, &new.description).await;
+        let made = self
+            .region
+            .registry
+            .create_key(&account, pair, &new.description)
+            .await;
         serde_json::to_value(made.map_err(refused)?).map_err(|e| bad(&e.to_string()))
     }
 
@@ -194,7 +220,9 @@ impl Admin {
         let auth = AuthType::of(&parts.method, &parts.headers, query)
             .map_err(|e| denied(e.to_string()))?;
         if auth != AuthType::HeaderV4 {
-            return Err(denied(format!("{auth:?} requests are not for the admin API")));
+            return Err(denied(format!(
+                "{auth:?} requests are not for the admin API"
+            )));
         }
         let request = Signed {
             method: parts.method.as_str(),
@@ -205,15 +233,20 @@ impl Admin {
         };
         let facts = Facts {
             keys: &*self.region.registry,
-            regions: RegionNames { own: &self.region_id, aliases: &[] },
+            regions: RegionNames {
+                own: &self.region_id,
+                aliases: &[],
+            },
             now: self.region.clock.now(),
         };
         let verified =
             signature::verify(auth, &request, &facts).map_err(|e| denied(e.to_string()))?;
         let root = match &verified.identity {
-            Identity::Key { account, .. } => {
-                self.region.registry.account(account).is_some_and(|a| a.root)
-            }
+            Identity::Key { account, .. } => self
+                .region
+                .registry
+                .account(account)
+                .is_some_and(|a| a.root),
             Identity::Anonymous => false,
         };
         if !root {
@@ -223,7 +256,10 @@ impl Admin {
             PayloadMode::Sha256(_) => {}
             _ => return Err(denied("the body must be signed".into())),
         }
-        let claimed = parts.headers.get("x-amz-content-sha256").and_then(|v| v.to_str().ok());
+        let claimed = parts
+            .headers
+            .get("x-amz-content-sha256")
+            .and_then(|v| v.to_str().ok());
         Ok(claimed.unwrap_or_default().to_ascii_lowercase())
     }
 }

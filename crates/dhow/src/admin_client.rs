@@ -30,16 +30,24 @@ impl AdminClient {
     pub fn find(dir: &DataDir) -> Result<Self, Failure> {
         let at = dir.path().display();
         let (Some(running), true) = (dir.running(), dir.is_locked()) else {
-            return Err(Failure::new(format!("no Dhow is running on {at}")).hint(format!(
-                "start it with `dhow up --data {at}`, or name the data folder of the one that \
+            return Err(
+                Failure::new(format!("no Dhow is running on {at}")).hint(format!(
+                    "start it with `dhow up --data {at}`, or name the data folder of the one that \
                  runs with --data or DHOW_DATA"
-            )));
+                )),
+            );
         };
         let credentials = dir.credentials().ok_or_else(|| {
-            Failure::new(format!("cannot read {}", dir.join("credentials.json").display()))
-                .hint("run this as the user that started the cloud")
+            Failure::new(format!(
+                "cannot read {}",
+                dir.join("credentials.json").display()
+            ))
+            .hint("run this as the user that started the cloud")
         })?;
-        Ok(Self { running, credentials })
+        Ok(Self {
+            running,
+            credentials,
+        })
     }
 
     /// Sends one request; the answer's JSON, or what the cloud says is wrong.
@@ -54,10 +62,20 @@ impl AdminClient {
             &self.credentials.secret_key,
             &self.running.region,
         );
-        let request =
-            Unsigned { method, host: address, path, query, headers: &[], payload: &sha };
+        let request = Unsigned {
+            method,
+            host: address,
+            path,
+            query,
+            headers: &[],
+            payload: &sha,
+        };
         let signed = signer.sign(&request, SystemClock.now());
-        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let target = if query.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{query}")
+        };
         let head = format!(
             "{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
              content-length: {}\r\nx-amz-content-sha256: {sha}\r\nx-amz-date: {}\r\n\
@@ -98,6 +116,9 @@ fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
     if status == "200" {
         return Ok(value);
     }
-    let message = value.get("error").and_then(Value::as_str).unwrap_or("the request failed");
+    let message = value
+        .get("error")
+        .and_then(Value::as_str)
+        .unwrap_or("the request failed");
     Err(Failure::new(message))
 }

@@ -132,7 +132,10 @@ impl Default for Config {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Human }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Human,
+        }
     }
 }
 
@@ -151,7 +154,10 @@ impl Default for Limits {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { reserve_mib: 64, index_cache_mib: 24 }
+        Self {
+            reserve_mib: 64,
+            index_cache_mib: 24,
+        }
     }
 }
 
@@ -226,7 +232,9 @@ impl Config {
     pub fn check(&self) -> Result<(), Failure> {
         let name = |text: &str| {
             (1..=63).contains(&text.len())
-                && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+                && text
+                    .bytes()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
         };
         for region in std::iter::once(&self.region).chain(&self.region_aliases) {
             if !name(region) {

@@ -73,8 +73,11 @@ impl DataDir {
     /// Creates the folder if need be and takes it for this process alone.
     pub fn lock(&self) -> Result<Lock, Failure> {
         let wrong = |e: std::io::Error| {
-            Failure::new(format!("cannot use the data folder {}: {e}", self.0.display()))
-                .hint("choose another with --data, or give this user the right to write there")
+            Failure::new(format!(
+                "cannot use the data folder {}: {e}",
+                self.0.display()
+            ))
+            .hint("choose another with --data, or give this user the right to write there")
         };
         fs::create_dir_all(&self.0).map_err(wrong)?;
         fs::set_permissions(&self.0, Permissions::from_mode(0o700)).map_err(wrong)?;
@@ -89,7 +92,8 @@ impl DataDir {
             Failure::new(format!(
                 "a Dhow is running on {} already{}",
                 self.0.display(),
-                self.running().map_or(String::new(), |r| format!(" (process {})", r.pid))
+                self.running()
+                    .map_or(String::new(), |r| format!(" (process {})", r.pid))
             ))
             .hint("stop it first, or start this one with another --data")
         })?;
@@ -98,7 +102,9 @@ impl DataDir {
 
     /// Whether some process holds the folder.
     pub fn is_locked(&self) -> bool {
-        let Ok(file) = File::open(self.join("lock")) else { return false };
+        let Ok(file) = File::open(self.join("lock")) else {
+            return false;
+        };
         flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
     }
 

@@ -50,7 +50,12 @@ pub struct Finding {
 
 impl Finding {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, level: Level::Ok, found: found.into(), advice: None }
+        Self {
+            check,
+            level: Level::Ok,
+            found: found.into(),
+            advice: None,
+        }
     }
     fn bad(
         check: &'static str,
@@ -58,7 +63,12 @@ impl Finding {
         found: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { check, level, found: found.into(), advice: Some(advice.into()) }
+        Self {
+            check,
+            level,
+            found: found.into(),
+            advice: Some(advice.into()),
+        }
     }
 }
 
@@ -76,14 +86,21 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     let running = dir.is_locked();
     let mut findings = vec![match config.check() {
         Ok(()) => Finding::ok("config", "valid"),
-        Err(e) => Finding::bad("config", Level::Fail, e.to_string(), "mend the configuration"),
+        Err(e) => Finding::bad(
+            "config",
+            Level::Fail,
+            e.to_string(),
+            "mend the configuration",
+        ),
     }];
     findings.push(folder(&dir, running));
     findings.extend(disk(config));
     findings.push(clock(&dir));
-    for (name, address) in
-        [("S3", config.listen), ("admin", config.admin), ("metrics", config.metrics)]
-    {
+    for (name, address) in [
+        ("S3", config.listen),
+        ("admin", config.admin),
+        ("metrics", config.metrics),
+    ] {
         findings.push(port(name, address, running));
     }
     findings.push(files());
@@ -96,7 +113,10 @@ fn folder(dir: &DataDir, running: bool) -> Finding {
         return Finding::ok("data folder", format!("{at} is in use by a running Dhow"));
     }
     if !dir.path().exists() {
-        return Finding::ok("data folder", format!("{at} does not exist yet; `dhow up` makes it"));
+        return Finding::ok(
+            "data folder",
+            format!("{at} does not exist yet; `dhow up` makes it"),
+        );
     }
     let keys = dir.join("credentials.json");
     if dir.join("master.key").exists() && keys.exists() && dir.credentials().is_none() {
@@ -180,7 +200,12 @@ fn clock(dir: &DataDir) -> Finding {
     let advice = "set the clock, and keep it set with NTP: clients more than 15 minutes away are \
                   refused";
     if now < FIRST_BUILD {
-        return Finding::bad("clock", Level::Fail, format!("{now} lies before Dhow existed"), advice);
+        return Finding::bad(
+            "clock",
+            Level::Fail,
+            format!("{now} lies before Dhow existed"),
+            advice,
+        );
     }
     // A data folder from the future means that the clock has stepped back.
     let newest = ["credentials.json", "running.json", "lock"]
@@ -193,7 +218,10 @@ fn clock(dir: &DataDir) -> Finding {
         Some(seen) if seen > now.s() + 60 => Finding::bad(
             "clock",
             Level::Fail,
-            format!("{now}, but the data folder was used {} s later", seen - now.s()),
+            format!(
+                "{now}, but the data folder was used {} s later",
+                seen - now.s()
+            ),
             advice,
         ),
         _ => Finding::ok("clock", now.to_string()),
@@ -203,9 +231,10 @@ fn clock(dir: &DataDir) -> Finding {
 fn port(name: &str, address: SocketAddr, running: bool) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::ok("port", format!("{address} is free for {name}")),
-        Err(_) if running => {
-            Finding::ok("port", format!("{address} ({name}) is in use; a Dhow runs on this folder"))
-        }
+        Err(_) if running => Finding::ok(
+            "port",
+            format!("{address} ({name}) is in use; a Dhow runs on this folder"),
+        ),
         Err(e) => Finding::bad(
             "port",
             Level::Warn,
@@ -226,6 +255,10 @@ fn files() -> Finding {
             format!("raise it to {FILES_WANTED} or more (ulimit -Hn, LimitNOFILE=)"),
         );
     }
-    let shown = if most == u64::MAX { "unlimited".to_owned() } else { most.to_string() };
+    let shown = if most == u64::MAX {
+        "unlimited".to_owned()
+    } else {
+        most.to_string()
+    };
     Finding::ok("file limit", format!("{shown} (raised to it at start)"))
 }

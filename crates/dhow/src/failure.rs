@@ -12,7 +12,10 @@ pub struct Failure {
 impl Failure {
     /// What is wrong.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self {
+            message: message.into(),
+            hint: None,
+        }
     }
     /// What to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

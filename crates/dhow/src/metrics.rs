@@ -24,13 +24,41 @@ impl Collector for Engine {
         let stats = self.0.embedded.stats();
         let fenced = stats.fenced.is_some() || self.0.extents.fenced().is_some();
         let mut gauges = vec![
-            ("dhow_engine_commits", "Batches committed since start.", stats.commits),
-            ("dhow_engine_syncs", "Syncs of the journal since start.", stats.syncs),
-            ("dhow_journal_segments", "Segments of the journal.", stats.segments),
-            ("dhow_journal_bytes", "Bytes of the journal's segments.", stats.segment_bytes),
-            ("dhow_journal_live_bytes", "Bytes of small objects in them.", stats.live_bytes),
-            ("dhow_memtable_bytes", "Bytes of rows not yet in the index.", stats.memtable_bytes),
-            ("dhow_engine_fenced", "1 after a failed sync.", u64::from(fenced)),
+            (
+                "dhow_engine_commits",
+                "Batches committed since start.",
+                stats.commits,
+            ),
+            (
+                "dhow_engine_syncs",
+                "Syncs of the journal since start.",
+                stats.syncs,
+            ),
+            (
+                "dhow_journal_segments",
+                "Segments of the journal.",
+                stats.segments,
+            ),
+            (
+                "dhow_journal_bytes",
+                "Bytes of the journal's segments.",
+                stats.segment_bytes,
+            ),
+            (
+                "dhow_journal_live_bytes",
+                "Bytes of small objects in them.",
+                stats.live_bytes,
+            ),
+            (
+                "dhow_memtable_bytes",
+                "Bytes of rows not yet in the index.",
+                stats.memtable_bytes,
+            ),
+            (
+                "dhow_engine_fenced",
+                "1 after a failed sync.",
+                u64::from(fenced),
+            ),
         ];
         if let Some(kib) = resident_kib() {
             gauges.push(("dhow_resident_bytes", "Memory of the process.", kib << 10));

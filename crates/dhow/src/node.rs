@@ -56,7 +56,9 @@ fn listen(what: &str, flag: &str, address: SocketAddr) -> Result<TcpListener, Fa
 
 fn url(listener: &TcpListener) -> Result<String, Failure> {
     let address = listener.local_addr();
-    address.map(|a| format!("http://{a}")).map_err(|e| Failure::new(e.to_string()))
+    address
+        .map(|a| format!("http://{a}"))
+        .map_err(|e| Failure::new(e.to_string()))
 }
 
 /// Runs until Ctrl-C or SIGTERM. A second signal ends the process at once.
@@ -81,7 +83,9 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         metrics: url(&probes)?,
         region: config.region.clone(),
     };
-    region.dir.write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;
+    region
+        .dir
+        .write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;
 
     let (stop, stopped) = watch::channel(false);
     let stopping = move || {

@@ -114,7 +114,10 @@ impl Region {
 /// registry and the file leaves a root account without a file; then a new key is made for it.
 async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credentials, Failure> {
     if let Some(found) = dir.credentials() {
-        let known = registry.keys(None).into_iter().any(|k| k.access_key == found.access_key);
+        let known = registry
+            .keys(None)
+            .into_iter()
+            .any(|k| k.access_key == found.access_key);
         if known {
             return Ok(found);
         }
@@ -132,13 +135,20 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
         None => registry.create_account("root", true).await?,
     };
     let key = registry
-        .create_key(&AccountId::new(&account.id), None, "made at the first start")
+        .create_key(
+            &AccountId::new(&account.id),
+            None,
+            "made at the first start",
+        )
         .await?;
     let credentials = Credentials {
         access_key: key.access_key,
         secret_key: key.secret_key,
         account: account.id,
     };
-    dir.write_private("credentials.json", &serde_json::to_vec_pretty(&credentials)?)?;
+    dir.write_private(
+        "credentials.json",
+        &serde_json::to_vec_pretty(&credentials)?,
+    )?;
     Ok(credentials)
 }

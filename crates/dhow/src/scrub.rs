@@ -60,7 +60,10 @@ impl ScrubJob {
             started_ms: types::SystemClock.now().ms(),
             ..ScrubState::default()
         };
-        Self { busy: AtomicBool::new(true), state: Mutex::new(state) }
+        Self {
+            busy: AtomicBool::new(true),
+            state: Mutex::new(state),
+        }
     }
 
     /// The state now.
@@ -155,7 +158,9 @@ impl ScrubJob {
         for damage in report.damaged {
             // An unfinished extent is what a crash left of an upload: an orphan, not damage.
             if damage.kind != store::extents::DamageKind::Unfinished {
-                state.damaged.push(format!("extent {}: {:?}", damage.id, damage.kind));
+                state
+                    .damaged
+                    .push(format!("extent {}: {:?}", damage.id, damage.kind));
             }
         }
         Ok(())

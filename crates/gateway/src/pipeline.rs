@@ -65,6 +65,8 @@ struct Trail {
     /// The caller is known, and what they address is not somebody else's.
     known: bool,
     account_place: Option<AccountPlace>,
+    /// Nothing of the request's body is left on the connection.
+    body_ended: bool,
 }
 
 impl Gateway {
@@ -108,8 +110,11 @@ impl Gateway {
         if head_only {
             empty_head(&mut answer);
         }
-        if code.is_some() && has_body {
+        if code.is_some() && has_body && !trail.body_ended {
             answer.extensions_mut().insert(Unread);
+            // A client that is not told would send its next request into a closed connection.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
         }
         span.record("operation", trail.operation.map_or("", |o| o.name));
         span.record("status", answer.status().as_u16());
@@ -142,7 +147,7 @@ impl Gateway {
         if let Some(body) = call.body.take()
             && !expects
         {
-            drain(body).await;
+            trail.body_ended = drain(body).await;
         }
         result
     }
@@ -472,21 +477,24 @@ fn empty_head(answer: &mut Response<ResponseBody>) {
 }
 
 /// Reads what is left of a small body that nobody wanted, so that the connection can go on and
-/// the client sees the answer instead of a broken pipe.
-async fn drain(mut body: Box<dyn types::Body>) {
+/// the client sees the answer instead of a broken pipe. Answers whether the end was reached.
+async fn drain(mut body: Box<dyn types::Body>) -> bool {
     if body.len_hint().is_none_or(|len| len > DRAIN_BYTES_MAX) {
-        return;
+        return false;
     }
     let reading = async {
         let mut read = 0;
-        while let Some(Ok(piece)) = body.next().await {
+        while let Some(piece) = body.next().await {
+            let Ok(piece) = piece else { return false };
             read += piece.len() as u64;
             if read > DRAIN_BYTES_MAX {
-                break;
+                return false;
             }
         }
+        true
     };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), reading).await;
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(1), reading).await;
+    ended.unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -33,7 +33,11 @@ pub enum Account {
 
 /// A field as text.
 pub fn text(value: &Value, field: &str) -> String {
-    value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    value
+        .get(field)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 impl Account {
@@ -64,7 +68,12 @@ impl Account {
                     .map(|a| {
                         let root = a.get("root").and_then(Value::as_bool) == Some(true);
                         let role = if root { "root" } else { "tenant" };
-                        [text(a, "id"), text(a, "name"), role.to_owned(), text(a, "created")]
+                        [
+                            text(a, "id"),
+                            text(a, "name"),
+                            role.to_owned(),
+                            text(a, "created"),
+                        ]
                     })
                     .collect();
                 table::print(["ACCOUNT", "NAME", "ROLE", "CREATED"], &rows);

@@ -29,7 +29,10 @@ impl Doctor {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let config = match &self.config {
             Some(file) => Config::read(file)?,
-            None => Config { data: self.which.dir().path().to_path_buf(), ..Config::default() },
+            None => Config {
+                data: self.which.dir().path().to_path_buf(),
+                ..Config::default()
+            },
         };
         let findings = doctor::examine(&config);
         let failed = findings.iter().any(|f| f.level == doctor::Level::Fail);

@@ -25,8 +25,13 @@ Examples:
         #[arg(long, requires = "secret_key", value_name = "KEY")]
         access_key: Option<String>,
         /// The secret of that access key; may also come from DHOW_SECRET_KEY.
-        #[arg(long, requires = "access_key", env = "DHOW_SECRET_KEY", hide_env_values = true,
-              value_name = "SECRET")]
+        #[arg(
+            long,
+            requires = "access_key",
+            env = "DHOW_SECRET_KEY",
+            hide_env_values = true,
+            value_name = "SECRET"
+        )]
         secret_key: Option<String>,
         /// What it is for.
         #[arg(long, default_value = "")]
@@ -75,7 +80,14 @@ impl Key {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::Create { account, access_key, secret_key, description, json, which } => {
+            Self::Create {
+                account,
+                access_key,
+                secret_key,
+                description,
+                json,
+                which,
+            } => {
                 let mut body = json!({ "account": account, "description": description });
                 if let (Some(access), Some(secret)) = (access_key, secret_key) {
                     body["access_key"] = access.into();
@@ -90,13 +102,25 @@ impl Key {
                     println!("The secret is not shown again.");
                 }
             }
-            Self::List { account, json, which } => list(account, json, &which)?,
+            Self::List {
+                account,
+                json,
+                which,
+            } => list(account, json, &which)?,
             Self::Disable { access_key, which } => {
-                AdminClient::find(&which.dir())?.call("POST", &verb(&access_key, "disable"), None)?;
+                AdminClient::find(&which.dir())?.call(
+                    "POST",
+                    &verb(&access_key, "disable"),
+                    None,
+                )?;
                 println!("{access_key} is disabled.");
             }
             Self::Enable { access_key, which } => {
-                AdminClient::find(&which.dir())?.call("POST", &verb(&access_key, "enable"), None)?;
+                AdminClient::find(&which.dir())?.call(
+                    "POST",
+                    &verb(&access_key, "enable"),
+                    None,
+                )?;
                 println!("{access_key} is enabled.");
             }
             Self::Delete { access_key, which } => {
@@ -125,7 +149,10 @@ fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failur
         .into_iter()
         .flatten()
         .map(|k| {
-            let created = k.get("created_ms").and_then(Value::as_u64).unwrap_or_default();
+            let created = k
+                .get("created_ms")
+                .and_then(Value::as_u64)
+                .unwrap_or_default();
             [
                 text(k, "access_key"),
                 text(k, "account"),
@@ -135,6 +162,9 @@ fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failur
             ]
         })
         .collect();
-    table::print(["ACCESS KEY", "ACCOUNT", "STATUS", "CREATED", "DESCRIPTION"], &rows);
+    table::print(
+        ["ACCESS KEY", "ACCOUNT", "STATUS", "CREATED", "DESCRIPTION"],
+        &rows,
+    );
     Ok(())
 }

@@ -16,7 +16,12 @@ use crate::{data_dir::DataDir, failure::Failure};
 
 /// A storage cloud: S3 over one binary.
 #[derive(Parser)]
-#[command(name = "dhow", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "dhow",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "\
 Examples:
   dhow up                                  start a cloud in ./dhow-data
@@ -61,7 +66,12 @@ struct BenchCommand {
 #[derive(Args, Clone)]
 pub struct Which {
     /// The data folder of the running cloud.
-    #[arg(long, env = "DHOW_DATA", default_value = "./dhow-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "DHOW_DATA",
+        default_value = "./dhow-data",
+        value_name = "DIR"
+    )]
     data: PathBuf,
 }
 

@@ -37,7 +37,11 @@ impl Scrub {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let dir = self.which.dir();
-        let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        let bar = if self.json {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new_spinner()
+        };
         bar.set_style(
             ProgressStyle::with_template("{spinner} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -48,8 +52,10 @@ impl Scrub {
         } else if dir.join("credentials.json").exists() || self.config.is_some() {
             self.offline(&bar)?
         } else {
-            return Err(Failure::new(format!("there is no data in {}", dir.path().display()))
-                .hint("name the data folder with --data or DHOW_DATA"));
+            return Err(
+                Failure::new(format!("there is no data in {}", dir.path().display()))
+                    .hint("name the data folder with --data or DHOW_DATA"),
+            );
         };
         bar.finish_and_clear();
         self.report(&state)
@@ -70,7 +76,10 @@ impl Scrub {
     fn offline(&self, bar: &ProgressBar) -> Result<Value, Failure> {
         let config = match &self.config {
             Some(file) => Config::read(file)?,
-            None => Config { data: self.which.dir().path().to_path_buf(), ..Config::default() },
+            None => Config {
+                data: self.which.dir().path().to_path_buf(),
+                ..Config::default()
+            },
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -88,7 +97,9 @@ impl Scrub {
                 show(bar, &serde_json::to_value(job.state())?);
                 tokio::time::sleep(POLL).await;
             }
-            let ended = pass.await.map_err(|e| Failure::new(format!("the scrub broke: {e}")))?;
+            let ended = pass
+                .await
+                .map_err(|e| Failure::new(format!("the scrub broke: {e}")))?;
             region.embedded.close()?;
             ended
         });
@@ -99,7 +110,11 @@ impl Scrub {
     }
 
     fn report(&self, state: &Value) -> Result<ExitCode, Failure> {
-        let damaged = state.get("damaged").and_then(Value::as_array).cloned().unwrap_or_default();
+        let damaged = state
+            .get("damaged")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let error = state.get("error").and_then(Value::as_str);
         if self.json {
             print_json(state);
@@ -141,6 +156,9 @@ fn summary(state: &Value) -> String {
 }
 
 fn show(bar: &ProgressBar, state: &Value) {
-    let phase = state.get("phase").and_then(Value::as_str).unwrap_or_default();
+    let phase = state
+        .get("phase")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     bar.set_message(format!("{phase}: {}", summary(state)));
 }

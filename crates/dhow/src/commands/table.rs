@@ -9,8 +9,11 @@ pub fn print<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
         }
     }
     let line = |cells: [&str; N]| {
-        let cells: Vec<String> =
-            cells.iter().zip(width).map(|(cell, w)| format!("{cell:w$}")).collect();
+        let cells: Vec<String> = cells
+            .iter()
+            .zip(width)
+            .map(|(cell, w)| format!("{cell:w$}"))
+            .collect();
         println!("{}", cells.join("  ").trim_end());
     };
     line(head);

@@ -19,7 +19,12 @@ use crate::{
 #[derive(Args)]
 pub struct Up {
     /// Where everything is kept.
-    #[arg(long, env = "DHOW_DATA", default_value = "./dhow-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "DHOW_DATA",
+        default_value = "./dhow-data",
+        value_name = "DIR"
+    )]
     data: PathBuf,
     /// The S3 endpoint; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
@@ -99,6 +104,8 @@ impl Serve {
 }
 
 fn start(config: Config, ready: Ready) -> Result<ExitCode, Failure> {
+    // Whatever is made in the data folder is for its owner only.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let traces = logging::start(&config)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
