@@ -168,3 +168,38 @@ async fn s14_a_form_stores_an_object_or_nothing() {
     let others = alice.send("GET", "/alice-other?list-type=2", &[], "").await;
     assert_eq!(others.element("KeyCount").as_deref(), Some("0"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s29_fields_that_trickle_in_are_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let idle = std::time::Duration::from_millis(300);
+    let door = Door::open(GatewayConfig {
+        body_idle: idle,
+        ..GatewayConfig::default()
+    })
+    .await;
+    let stream = tokio::net::TcpStream::connect(door.address).await.unwrap();
+    let (mut from, mut to) = stream.into_split();
+    let head = format!(
+        "POST /bkt HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\
+         Content-Type: multipart/form-data; boundary={EDGE}\r\n\r\n\
+         --{EDGE}\r\nContent-Disposition: form-data; name=\"x"
+    );
+    to.write_all(head.as_bytes()).await.unwrap();
+    // Never silent for as long as the door would wait for one piece.
+    let trickle = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(idle / 6);
+        loop {
+            pace.tick().await;
+            if to.write_all(b"x").await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut answer = [0; 12];
+    let answered = from.read_exact(&mut answer);
+    let answered = tokio::time::timeout(idle * 30, answered).await;
+    trickle.abort();
+    answered.expect("the door waits without end").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+}
