@@ -145,7 +145,10 @@ class Client:
         """Returns (status, headers, body). `path` is sent as it is, so percent-encode it first."""
         signed = self.headers(method, path, query, headers)
         try:
-            self.connection.request(method, path + ("?" + query if query else ""), body, signed)
+            try:
+                self.connection.request(method, path + ("?" + query if query else ""), body, signed)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # refused before all of the body was sent: the answer says why
             answer = self.connection.getresponse()
             return answer.status, answer.headers, answer.read()
         except Exception:
