@@ -1,5 +1,7 @@
 //! Signatures: the examples that Amazon publishes, and requests that must be refused.
 
+#![allow(clippy::unwrap_used)] // tests and examples may panic
+
 use access::{
     AuthType, Identity, PayloadMode, SignatureError as E, SigningKey, SigningKeys,
     sign::{Signer, Unsigned, payload_sha256},

@@ -131,63 +131,70 @@ impl Admin {
         }
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
         let steps: Vec<&str> = path.split('/').collect();
-        match (&parts.method, steps.as_slice()) {
-            (&Method::GET, ["accounts"]) => {
-                let all: Vec<Value> = self
-                    .region
-                    .registry
-                    .accounts()
-                    .iter()
-                    .map(account)
-                    .collect();
-                Ok(Value::Array(all))
+        match steps.split_first() {
+            Some((&"accounts", [])) => self.accounts(&parts.method, &body).await,
+            Some((&"keys", rest)) => {
+                let of = parts.uri.query().and_then(|q| q.strip_prefix("account="));
+                self.keys(&parts.method, rest, of, &body).await
             }
-            (&Method::POST, ["accounts"]) => {
-                let new: NewAccount = parse(&body)?;
-                let made = self.region.registry.create_account(&new.name, false).await;
+            Some((&"scrub", [])) => self.scrubbing(&parts.method, &body),
+            _ => Err(unknown()),
+        }
+    }
+
+    async fn accounts(&self, method: &Method, body: &[u8]) -> Answer {
+        let registry = &self.region.registry;
+        match *method {
+            Method::GET => Ok(registry.accounts().iter().map(account).collect()),
+            Method::POST => {
+                let new: NewAccount = parse(body)?;
+                let made = registry.create_account(&new.name, false).await;
                 made.map(|a| account(&a)).map_err(refused)
             }
-            (&Method::GET, ["keys"]) => {
-                let of = parts.uri.query().and_then(|q| q.strip_prefix("account="));
-                let keys = self.region.registry.keys(of.map(AccountId::new).as_ref());
-                serde_json::to_value(keys).map_err(|e| bad(&e.to_string()))
-            }
-            (&Method::POST, ["keys"]) => self.create_key(parse(&body)?).await,
-            (&Method::POST, ["keys", id, verb @ ("enable" | "disable")]) => {
-                let status = if *verb == "enable" {
-                    KeyStatus::Active
-                } else {
-                    KeyStatus::Disabled
+            _ => Err(unknown()),
+        }
+    }
+
+    async fn keys(&self, method: &Method, rest: &[&str], of: Option<&str>, body: &[u8]) -> Answer {
+        let registry = &self.region.registry;
+        match (method, rest) {
+            (&Method::GET, []) => to_json(registry.keys(of.map(AccountId::new).as_ref())),
+            (&Method::POST, []) => self.create_key(parse(body)?).await,
+            (&Method::POST, [id, verb @ ("enable" | "disable")]) => {
+                let status = match *verb {
+                    "enable" => KeyStatus::Active,
+                    _ => KeyStatus::Disabled,
                 };
-                let id = AccessKeyId::new(id);
-                let changed = self.region.registry.set_key_status(&id, status).await;
-                serde_json::to_value(changed.map_err(refused)?).map_err(|e| bad(&e.to_string()))
+                let changed = registry.set_key_status(&AccessKeyId::new(id), status).await;
+                to_json(changed.map_err(refused)?)
             }
-            (&Method::DELETE, ["keys", id]) => {
+            (&Method::DELETE, [id]) => {
                 if **id == *self.region.credentials.access_key {
                     return Err(bad(
                         "the root key cannot be deleted: nobody could administer",
                     ));
                 }
-                let id = AccessKeyId::new(id);
-                self.region
-                    .registry
-                    .delete_key(&id)
+                registry
+                    .delete_key(&AccessKeyId::new(id))
                     .await
                     .map_err(refused)?;
                 Ok(json!({}))
             }
-            (&Method::POST, ["scrub"]) => {
-                let StartScrub { repair } = parse(&body)?;
+            _ => Err(unknown()),
+        }
+    }
+
+    fn scrubbing(&self, method: &Method, body: &[u8]) -> Answer {
+        match *method {
+            Method::GET => to_json(self.scrub.state()),
+            Method::POST => {
+                let StartScrub { repair } = parse(body)?;
                 if !ScrubJob::start(&self.scrub, Arc::clone(&self.region), repair) {
                     return Err((StatusCode::CONFLICT, "a scrub is under way already".into()));
                 }
                 Ok(json!({}))
             }
-            (&Method::GET, ["scrub"]) => {
-                serde_json::to_value(self.scrub.state()).map_err(|e| bad(&e.to_string()))
-            }
-            _ => Err((StatusCode::NOT_FOUND, "no such admin operation".into())),
+            _ => Err(unknown()),
         }
     }
 
@@ -207,7 +214,7 @@ impl Admin {
             .registry
             .create_key(&account, pair, &new.description)
             .await;
-        serde_json::to_value(made.map_err(refused)?).map_err(|e| bad(&e.to_string()))
+        to_json(made.map_err(refused)?)
     }
 
     /// The sender must hold a key of the root account. Returns the digest that the body must have.
@@ -262,6 +269,14 @@ impl Admin {
             .and_then(|v| v.to_str().ok());
         Ok(claimed.unwrap_or_default().to_ascii_lowercase())
     }
+}
+
+fn unknown() -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, "no such admin operation".to_owned())
+}
+
+fn to_json(value: impl serde::Serialize) -> Answer {
+    serde_json::to_value(value).map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
 }
 
 fn account(account: &cloud::Account) -> Value {

@@ -68,14 +68,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let s3 = listen("S3", "--listen", config.listen)?;
     let admin = listen("the admin API", "--admin", config.admin)?;
     let probes = listen("health and metrics", "--metrics", config.metrics)?;
-    let region = Arc::new(Region::open(&config).await?);
-    if config.durability == Durability::Relaxed {
-        tracing::warn!(
-            "durability is relaxed: a power cut can lose what was acknowledged in the last second"
-        );
-    }
-    let recovered = region.objects.recover_buckets().await;
-    recovered.map_err(|e| Failure::new(format!("recovery failed: {e}")))?;
+    let region = open(&config).await?;
     let running = Running {
         pid: std::process::id(),
         endpoint: url(&s3)?,
@@ -97,18 +90,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     };
     let mut registry = Metrics::default();
     metrics::register(&mut registry, &region);
-    let door = Arc::new(Gateway::new(
-        Parts {
-            objects: Arc::clone(&region.objects),
-            deeds: region.registry.clone(),
-            keys: region.registry.clone(),
-            clock: Arc::clone(&region.clock),
-            random: Arc::clone(&region.random),
-            region: RegionId::new(&config.region),
-            config: config.gateway(),
-        },
-        &mut registry,
-    ));
+    let door = Arc::new(Gateway::new(parts(&config, &region), &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, &draining);
     tokio::spawn(health::serve(health, probes, stopping()));
@@ -140,6 +122,19 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     close(&region).await
 }
 
+/// Opens the region and puts right what a crash interrupted.
+async fn open(config: &Config) -> Result<Arc<Region>, Failure> {
+    let region = Arc::new(Region::open(config).await?);
+    if config.durability == Durability::Relaxed {
+        tracing::warn!(
+            "durability is relaxed: a power cut can lose what was acknowledged in the last second"
+        );
+    }
+    let recovered = region.objects.recover_buckets().await;
+    recovered.map_err(|e| Failure::new(format!("recovery failed: {e}")))?;
+    Ok(region)
+}
+
 async fn close(region: &Arc<Region>) -> Result<(), Failure> {
     let embedded = Arc::clone(&region.embedded);
     let closed = tokio::task::spawn_blocking(move || embedded.close()).await;
@@ -148,6 +143,18 @@ async fn close(region: &Arc<Region>) -> Result<(), Failure> {
     let _ = std::fs::remove_file(region.dir.join("running.json"));
     tracing::info!("stopped");
     Ok(())
+}
+
+fn parts(config: &Config, region: &Region) -> Parts {
+    Parts {
+        objects: Arc::clone(&region.objects),
+        deeds: region.registry.clone(),
+        keys: region.registry.clone(),
+        clock: Arc::clone(&region.clock),
+        random: Arc::clone(&region.random),
+        region: RegionId::new(&config.region),
+        config: config.gateway(),
+    }
 }
 
 fn health(

@@ -1,5 +1,7 @@
 //! Buckets, through the front door.
 
+#![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
+
 mod common;
 
 use common::{Door, client::Client};

@@ -1,5 +1,7 @@
 //! The listener for probes and scrapers.
 
+#![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},

@@ -1,6 +1,8 @@
 //! Every operation of the table refuses whoever may not ask: the requests are made from the table
 //! itself, so an operation that is added is tested without anybody thinking of it.
 
+#![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
+
 mod common;
 
 use bytes::Bytes;

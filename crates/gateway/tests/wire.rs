@@ -1,5 +1,7 @@
 //! What comes over the socket, byte by byte, before any signature matters.
 
+#![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
+
 mod common;
 
 use std::{
