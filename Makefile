@@ -19,7 +19,7 @@ lint:
 	cargo xtask tidy
 
 # Measures Dhow beside SeaweedFS and nginx in one run; writes docs/benchmarks.md.
-bench-peers: build
+bench-peers:
 	bash scripts/bench-peers.sh
 
 clean:
