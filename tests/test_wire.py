@@ -195,6 +195,32 @@ def test_s06_presign_bounds(cloud, bucket):
             assert error.code == expected, (seconds, error.code, body)
 
 
+def test_s07_a_replay_changes_nothing(cloud, bucket):
+    """Within the 15 minutes a captured PUT or DELETE can be sent again, as at Amazon's. It does
+    again what it did: documented, and harmless where versioning or a condition guards the key."""
+    client = cloud.client()
+    headers = client.headers("PUT", f"/{bucket}/replayed")
+    answers = []
+    for _ in range(2):
+        client.connection.request("PUT", f"/{bucket}/replayed", b"once", headers)
+        answer = client.connection.getresponse()
+        answer.read()
+        answers.append((answer.status, answer.headers["etag"]))
+    assert answers[0] == answers[1] and answers[0][0] == 200
+    assert client.get(bucket, "replayed")[2] == b"once"
+    # The signature covers method, path and query: it opens nothing else.
+    for method, path in (("DELETE", f"/{bucket}/replayed"), ("PUT", f"/{bucket}/other")):
+        client.connection.request(method, path, b"", headers)
+        answer = client.connection.getresponse()
+        assert answer.status == 403 and b"SignatureDoesNotMatch" in answer.read()
+    conditional = client.headers("PUT", f"/{bucket}/guarded", headers={"if-none-match": "*"})
+    for expected in (200, 412):
+        client.connection.request("PUT", f"/{bucket}/guarded", b"once", conditional)
+        answer = client.connection.getresponse()
+        answer.read()
+        assert answer.status == expected
+
+
 def test_s10_hostile_keys_stay_inside(cloud, bucket):
     outside = {p for p in cloud.data.parent.iterdir()}
     client = cloud.client()
@@ -248,6 +274,29 @@ def test_s23_nothing_leaks_to_strangers(cloud):
         assert b" 403 " in head or b" 400 " in head or b" 404 " in head, (path, head)
         for secret in (cloud.secret_key, str(cloud.data), os.environ.get("HOME", "/root")):
             assert secret.encode() not in answer
+
+
+def test_s24_no_secret_in_logs(cloud, bucket):
+    """The log of this cloud is at debug. Secrets, signatures of URLs and tokens are not in it; the
+    root secret is searched for again when the cloud stops."""
+    from conftest import client_for
+
+    account = cloud.cli_json("account", "create", "canary", "--json")
+    key = cloud.cli_json("key", "create", "--account", account["id"], "--json")
+    s3 = client_for(cloud, key["access_key"], key["secret_key"])
+    s3.create_bucket(Bucket="canary-bucket")
+    s3.put_object(Bucket="canary-bucket", Key="k", Body=b"body-canary-3141592653",
+                  Metadata={"m": "meta-canary-2718281828"})
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "canary-bucket", "Key": "k"})
+    urllib.request.urlopen(url, timeout=10).read()
+    signature = url.split("X-Amz-Signature=")[1].split("&")[0]
+    client = cloud.client()
+    token = {"x-amz-security-token": "token-canary-1618033988"}
+    assert client.request("GET", f"/{bucket}", headers=token)[0] in (400, 403)
+    log = cloud.log_text()
+    for canary in (key["secret_key"], signature, "token-canary-1618033988",
+                   "body-canary-3141592653", "meta-canary-2718281828"):
+        assert canary not in log
 
 
 def test_s27_no_header_injection(cloud, bucket):

@@ -66,6 +66,7 @@ pub fn check(root: &Path) -> Vec<String> {
         length(&name, &text, &mut findings);
         functions(&name, &text, &mut findings);
         leftovers(&name, &text, &mut findings);
+        comparisons(&name, &text, &mut findings);
     }
     for path in files(root, "md") {
         let Ok(text) = fs::read_to_string(&path) else {
@@ -266,6 +267,38 @@ fn leftovers(name: &str, text: &str, findings: &mut Vec<String>) {
     }
 }
 
+/// Secrets and signatures are compared in constant time (threat S9): `==` on something of that
+/// name, in a crate that handles them, is a finding.
+fn comparisons(name: &str, text: &str, findings: &mut Vec<String>) {
+    let handles = [
+        "crates/access/src",
+        "crates/cloud/src",
+        "crates/gateway/src",
+    ];
+    if is_test_file(name) || !handles.iter().any(|folder| name.starts_with(folder)) {
+        return;
+    }
+    for (n, line) in code_part(text) {
+        let code = line.split("//").next().unwrap_or_default();
+        for side in code.split(" == ").flat_map(|s| s.split(" != ")) {
+            let compares = side.len() < code.len();
+            let trim = |word: &str| word.trim_matches(|c| "(!&*){};,".contains(c)).to_owned();
+            let mut words = side.split_whitespace();
+            let ends = [words.next(), words.next_back()]
+                .into_iter()
+                .flatten()
+                .map(trim);
+            let secret = ends.into_iter().any(|word| {
+                let last = word.rsplit('.').next().unwrap_or_default().to_owned();
+                ["signature", "secret", "secret_key", "mac"].contains(&last.as_str())
+            });
+            if compares && secret {
+                findings.push(format!("{name}:{n}: compare secrets with ct_eq, not =="));
+            }
+        }
+    }
+}
+
 fn markdown(root: &Path, path: &Path, name: &str, text: &str, findings: &mut Vec<String>) {
     let mut fenced = false;
     let mut titles = 0;
@@ -304,6 +337,14 @@ mod tests {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let findings = check(&root);
         assert!(findings.is_empty(), "{}", findings.join("\n"));
+    }
+
+    #[test]
+    fn s09_secrets_compared_with_equality_are_found() {
+        let mut found = Vec::new();
+        let code = "if expected == given.signature {\nif a == b {\nif *secret != other {\n";
+        comparisons("crates/access/src/x.rs", code, &mut found);
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     #[test]
