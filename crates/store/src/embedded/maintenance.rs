@@ -44,12 +44,15 @@ pub(super) fn run(shared: &Arc<Shared>) {
             return;
         }
         let _ = shared.sync_journal();
+        if let Err(error) = shared.mend() {
+            tracing::error!(%error, "the index cannot be opened anew");
+        }
         let due = last.elapsed() >= CHECKPOINT_EVERY || asked > shared.orders.lock().done;
         match checkpoint(shared, due) {
             Ok(true) => last = Instant::now(),
             Ok(false) => {}
             // What is in the journal is safe; the next turn tries again.
-            Err(error) => tracing::error!(%error, "a checkpoint failed"),
+            Err(error) => tracing::error!(%error, "a checkpoint failed and is tried again"),
         }
         shared.orders.lock().done = asked;
         shared.thawed.notify_all();
@@ -62,6 +65,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 
 /// Applies what is frozen to the index; with `force`, freezes what is active first.
 pub(super) fn checkpoint(shared: &Shared, force: bool) -> StoreResult<bool> {
+    let _turn = shared.turn.lock();
     let (mem, marker, live) = {
         let mut view = shared.view.write();
         let mut progress = shared.progress.lock();
@@ -82,8 +86,7 @@ pub(super) fn checkpoint(shared: &Shared, force: bool) -> StoreResult<bool> {
         .map_err(|e| StoreError::io("checkpoint", e))?;
     let live = match shared.rows.apply(&mem, marker, &live) {
         Ok(live) => live,
-        // The index file takes no more writes after a failed one, until it is opened again.
-        Err(error) => return Err(shared.fence(format!("checkpoint: {error}"))),
+        Err(error) => after_failure(shared, marker, error)?,
     };
     let rows = shared.rows.snapshot()?;
     {
@@ -99,6 +102,36 @@ pub(super) fn checkpoint(shared: &Shared, force: bool) -> StoreResult<bool> {
     let ms = began.elapsed().as_millis() as u64;
     counters.checkpoint_ms.store(ms, Ordering::Relaxed);
     Ok(true)
+}
+
+/// What a failed transaction means.
+///
+/// A full disk is told before anything is overwritten: the index is opened anew, as of the last
+/// transaction, the rows stay in memory and in the journal, and a later turn tries again. Damage
+/// will be there then too: only reads go on. After anything else, a failed sync above all, nobody
+/// knows what the file holds.
+fn after_failure(
+    shared: &Shared,
+    marker: super::rows::Marker,
+    error: StoreError,
+) -> StoreResult<super::rows::Live> {
+    let known = matches!(
+        error,
+        StoreError::Full(_) | StoreError::Corrupt(_) | StoreError::Busy
+    );
+    if !known {
+        shared.unknown.store(true, Ordering::Release);
+    }
+    if !known || matches!(error, StoreError::Corrupt(_)) {
+        let _ = shared.mend_in_turn();
+        return Err(shared.fence(format!("checkpoint: {error}")));
+    }
+    shared.mend_in_turn()?;
+    // The failure may have come after the commit itself.
+    match shared.rows.marker() {
+        Ok((Some(found), live)) if found == marker => Ok(live),
+        _ => Err(error),
+    }
 }
 
 fn free_and_compact(

@@ -19,6 +19,7 @@ mod frame;
 mod log;
 mod maintenance;
 mod memtable;
+mod pages;
 mod read;
 mod recovery;
 mod rows;
@@ -199,6 +200,8 @@ impl Embedded {
             full: false.into(),
             published: end.sequence.into(),
             trimmed: Mutex::default(),
+            turn: Mutex::default(),
+            unknown: false.into(),
         });
         // What was replayed may have been in the page cache only: a later frame will say that it
         // is durable.
@@ -366,12 +369,13 @@ impl Index for Embedded {
         range: ScanRange,
         limit: usize,
     ) -> StoreResult<Vec<(bytes::Bytes, Row)>> {
-        memtable::scan(
+        let found = memtable::scan(
             |see| see(&self.shared.view.read()),
             partition,
             &range,
             limit,
-        )
+        );
+        self.shared.mended(found)
     }
 
     async fn commit(&self, partition: PartitionId, batch: Batch) -> StoreResult<Committed> {

@@ -1,18 +1,25 @@
 //! The index file: every row as of the last checkpoint, in one redb table, with the checkpoint's
 //! place in the journal and the live bytes of each segment, all replaced in one transaction.
 //!
-//! redb keeps checksums of its pages but does not verify them on each read, so every row carries
-//! its own, over key and content.
+//! Every page is verified when it is read (`pages`), and every row carries a checksum of its own,
+//! over key and content.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{
     frame::{Loc, Place},
     memtable::{Held, Mem},
+    pages::{self, Pages, State},
 };
 use crate::{StoreError, StoreResult};
 
@@ -20,7 +27,7 @@ const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefini
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
 const SEGMENTS: TableDefinition<'static, u64, u64> = TableDefinition::new("segments");
 /// The format of this file and of the journal.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// How far the index has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +45,15 @@ pub(super) type Snapshot = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The index file.
 pub(super) struct Rows {
-    db: Database,
+    file: Arc<File>,
+    cache_bytes: usize,
+    db: RwLock<Opened>,
+}
+
+/// redb over the file; replaced after a failed call, for it makes no more of them then.
+struct Opened {
+    db: Option<Database>,
+    state: Arc<State>,
 }
 
 /// Live bytes by segment.
@@ -46,6 +61,11 @@ pub(super) type Live = BTreeMap<u64, u64>;
 
 fn failed(what: &str, error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            StoreError::Corrupt(format!("the index: {error}"))
+        }
+        // Another's failure; it is opened anew at this moment.
+        redb::Error::PreviousIo => StoreError::Busy,
         redb::Error::Io(error) => StoreError::io(format!("{what} the index"), error),
         redb::Error::Corrupted(text) => StoreError::Corrupt(format!("the index: {text}")),
         other => StoreError::io(format!("{what} the index"), std::io::Error::other(other)),
@@ -101,12 +121,21 @@ pub(super) fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Held> {
 
 impl Rows {
     pub(super) fn open(path: &Path, cache_bytes: usize) -> StoreResult<Self> {
-        let db = Database::builder()
-            .set_cache_size(cache_bytes)
-            .create(path)
-            .map_err(|e| failed("open", e))?;
-        let rows = Self { db };
-        let txn = rows.begin()?;
+        let file = pages::open_file(path)
+            .map_err(|e| StoreError::io(format!("open {}", path.display()), e))?;
+        let db = RwLock::new(Opened::over(&file, cache_bytes)?);
+        let rows = Self {
+            file,
+            cache_bytes,
+            db,
+        };
+        rows.make_tables()?;
+        Ok(rows)
+    }
+
+    fn make_tables(&self) -> StoreResult<()> {
+        let opened = self.db.read();
+        let txn = opened.begin()?;
         txn.open_table(ROWS).map_err(|e| failed("open", e))?;
         txn.open_table(SEGMENTS).map_err(|e| failed("open", e))?;
         {
@@ -129,26 +158,32 @@ impl Rows {
                 }
             }
         }
-        txn.commit().map_err(|e| failed("write", e))?;
-        Ok(rows)
+        txn.commit().map_err(|e| failed("write", e))
     }
 
-    fn begin(&self) -> StoreResult<redb::WriteTransaction> {
-        let mut txn = self.db.begin_write().map_err(|e| failed("open", e))?;
-        // Else an opening after a crash walks the whole file.
-        txn.set_quick_repair(true);
-        Ok(txn)
+    /// Whether a call failed, so that only [`Rows::reopen`] helps.
+    pub(super) fn failed(&self) -> bool {
+        self.db.read().state.failed.load(Ordering::Acquire)
+    }
+
+    /// Opens the file anew, as of the last transaction. Snapshots of before fail from now on.
+    pub(super) fn reopen(&self) -> StoreResult<()> {
+        let mut opened = self.db.write();
+        opened.state.replaced.store(true, Ordering::Release);
+        drop(opened.db.take());
+        *opened = Opened::over(&self.file, self.cache_bytes)?;
+        Ok(())
     }
 
     pub(super) fn snapshot(&self) -> StoreResult<Arc<Snapshot>> {
-        let txn = self.db.begin_read().map_err(|e| failed("read", e))?;
+        let txn = self.db.read().begin_read()?;
         let table = txn.open_table(ROWS).map_err(|e| failed("read", e))?;
         Ok(Arc::new(table))
     }
 
     /// The marker and the live bytes of the last checkpoint.
     pub(super) fn marker(&self) -> StoreResult<(Option<Marker>, Live)> {
-        let txn = self.db.begin_read().map_err(|e| failed("read", e))?;
+        let txn = self.db.read().begin_read()?;
         let meta = txn.open_table(META).map_err(|e| failed("read", e))?;
         let marker = meta.get("marker").map_err(|e| failed("read", e))?;
         let marker = match marker.as_ref().map(|m| m.value()) {
@@ -175,7 +210,8 @@ impl Rows {
     /// Applies a memory table, durably. Answers the live bytes that then hold.
     pub(super) fn apply(&self, mem: &Mem, marker: Marker, live: &Live) -> StoreResult<Live> {
         let mut live = live.clone();
-        let txn = self.begin()?;
+        let opened = self.db.read();
+        let txn = opened.begin()?;
         {
             let mut table = txn.open_table(ROWS).map_err(|e| failed("open", e))?;
             let mut buffer = Vec::new();
@@ -221,6 +257,34 @@ impl Rows {
     }
 }
 
+impl Opened {
+    fn over(file: &Arc<File>, cache_bytes: usize) -> StoreResult<Self> {
+        let state = Arc::new(State::default());
+        let pages = Pages::new(file.clone(), state.clone());
+        let db = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create_with_backend(pages)
+            .map_err(|e| failed("open", e))?;
+        let db = Some(db);
+        Ok(Self { db, state })
+    }
+
+    fn db(&self) -> StoreResult<&Database> {
+        self.db.as_ref().ok_or(StoreError::Busy)
+    }
+
+    fn begin(&self) -> StoreResult<redb::WriteTransaction> {
+        let mut txn = self.db()?.begin_write().map_err(|e| failed("open", e))?;
+        // Else an opening after a crash walks the whole file.
+        txn.set_quick_repair(true);
+        Ok(txn)
+    }
+
+    fn begin_read(&self) -> StoreResult<redb::ReadTransaction> {
+        self.db()?.begin_read().map_err(|e| failed("read", e))
+    }
+}
+
 /// Reads one row of a snapshot.
 pub(super) fn get(snapshot: &Snapshot, key: &[u8]) -> StoreResult<Option<Held>> {
     let found = snapshot.get(key).map_err(|e| failed("read", e))?;
@@ -238,6 +302,25 @@ pub(super) fn scan(
         .range::<&[u8]>(start..end)
         .map_err(|e| failed("read", e))?
     {
+        let (key, row) = entry.map_err(|e| failed("read", e))?;
+        let held = decode(key.value(), row.value())?;
+        if !each(key.value(), held) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Rows with keys before `end`, the last first, until `each` says stop.
+pub(super) fn scan_back(
+    snapshot: &Snapshot,
+    end: &[u8],
+    mut each: impl FnMut(&[u8], Held) -> bool,
+) -> StoreResult<()> {
+    let range = snapshot
+        .range::<&[u8]>(..end)
+        .map_err(|e| failed("read", e))?;
+    for entry in range.rev() {
         let (key, row) = entry.map_err(|e| failed("read", e))?;
         let held = decode(key.value(), row.value())?;
         if !each(key.value(), held) {

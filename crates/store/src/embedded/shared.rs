@@ -109,6 +109,10 @@ pub(super) struct Shared {
     pub(super) published: AtomicU64,
     /// Trimmed positions by partition.
     pub(super) trimmed: Mutex<std::collections::HashMap<u64, u64>>,
+    /// Held by whoever replaces the view's snapshot of the index.
+    pub(super) turn: Mutex<()>,
+    /// A sync of the index failed: nobody knows what its file holds.
+    pub(super) unknown: AtomicBool,
 }
 
 impl Shared {
@@ -129,8 +133,39 @@ impl Shared {
         let known = self.view.read().lookup(key);
         match known {
             Known::Here(slot) => Ok(slot),
-            Known::Ask(snapshot) => rows::get(&snapshot, key),
+            Known::Ask(snapshot) => self.mended(rows::get(&snapshot, key)),
         }
+    }
+
+    /// Sees to it that the index is opened anew after a failed call, which is answered as it is.
+    pub(super) fn mended<T>(&self, result: StoreResult<T>) -> StoreResult<T> {
+        if result.is_err() {
+            self.wake_maintenance();
+        }
+        result
+    }
+
+    /// Opens the index anew if a call of it failed: it makes no more of them until then, not for
+    /// the pages that are whole either.
+    pub(super) fn mend(&self) -> StoreResult<()> {
+        let _turn = self.turn.lock();
+        self.mend_in_turn()
+    }
+
+    /// The same, for who holds `turn`.
+    pub(super) fn mend_in_turn(&self) -> StoreResult<()> {
+        if !self.rows.failed() || self.unknown.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if let Err(error) = self.rows.reopen() {
+            if !matches!(error, StoreError::Full(_) | StoreError::Corrupt(_)) {
+                self.unknown.store(true, Ordering::Release);
+            }
+            return Err(self.fence(format!("open the index anew: {error}")));
+        }
+        let rows = self.rows.snapshot()?;
+        self.view.write().rows = rows;
+        Ok(())
     }
 
     pub(super) fn wake_maintenance(&self) {

@@ -16,6 +16,10 @@ use crate::{
     extents::{Extents, ExtentsConfig},
 };
 
+mod damage;
+mod full;
+mod killed;
+
 const P: PartitionId = PartitionId(7);
 
 fn small(dir: &Path) -> EmbeddedConfig {

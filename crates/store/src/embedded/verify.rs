@@ -2,8 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use super::{Embedded, memtable::Known, read, rows};
+use super::{
+    Embedded,
+    memtable::{Held, Known},
+    read, rows,
+};
 use crate::{StoreError, StoreResult};
+
+/// Pieces of damage that are listed.
+const DAMAGE_MAX: usize = 1000;
+/// How often a page is read again because the index was just opened anew.
+const BUSY_MAX: usize = 16;
 
 /// Something that does not have its checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +39,7 @@ pub struct VerifyReport {
 }
 
 impl Embedded {
-    /// Reads every row and every live payload. `progress` is told after each about 1000 rows and
+    /// Reads every row and every live payload; goes on behind damage. `progress` is told after each about 1000 rows and
     /// may stop it. Blocks; runs beside other work.
     pub fn verify(
         &self,
@@ -38,38 +47,105 @@ impl Embedded {
     ) -> StoreResult<VerifyReport> {
         let mut report = VerifyReport::default();
         let mut start = Vec::new();
-        let end = vec![0xFF; 8 + crate::KEY_BYTES_MAX + 1];
         // Rows that are in memory only have been read back when they came from the journal.
-        let snapshot = self.shared.view.read().rows.clone();
         loop {
-            let mut page = Vec::new();
-            rows::scan(&snapshot, &start, &end, |key, held| {
-                page.push((key.to_vec(), held));
-                page.len() < 1000
-            })?;
-            let Some((last, _)) = page.last() else { break };
-            start = last.clone();
-            start.push(0);
+            let (page, failed) = self.page(&start, false);
             for (key, held) in &page {
-                report.rows += 1;
-                let Some(loc) = held.payload.filter(|l| l.len > 0) else {
-                    continue;
-                };
-                report.payloads += 1;
-                report.bytes += u64::from(loc.len);
-                let found = match self.shared.segments.get(loc.segment) {
-                    Some(segment) => read::read_now(&segment, loc).map(drop),
-                    None => Err(StoreError::Corrupt("its segment is gone".to_owned())),
-                };
-                if let Err(error) = found {
-                    self.judge(key, loc, &error, &mut report);
-                }
+                self.look_at(key, held, &mut report);
             }
+            if let Some((last, _)) = page.last() {
+                start = last.clone();
+                start.push(0);
+            }
+            let over = page.is_empty();
             if progress(&report).is_break() {
+                return Ok(report);
+            }
+            if let Some(error) = failed {
+                self.from_the_end(&start, &error, &mut report, &mut progress)?;
+                break;
+            }
+            if over {
                 break;
             }
         }
         Ok(report)
+    }
+
+    /// About 1000 rows from `bound` on, or back from it, and what ended them before their time.
+    fn page(&self, bound: &[u8], back: bool) -> (Vec<(Vec<u8>, Held)>, Option<StoreError>) {
+        let mut page = Vec::new();
+        // A read that failed elsewhere fails this one too, until the index is opened anew.
+        for _ in 0..BUSY_MAX {
+            if let Err(error) = self.shared.mend() {
+                return (page, Some(error));
+            }
+            page.clear();
+            let snapshot = self.shared.view.read().rows.clone();
+            let each = |key: &[u8], held| {
+                page.push((key.to_vec(), held));
+                page.len() < 1000
+            };
+            let scanned = if back {
+                rows::scan_back(&snapshot, bound, each)
+            } else {
+                let end = vec![0xFF; 8 + crate::KEY_BYTES_MAX + 1];
+                rows::scan(&snapshot, bound, &end, each)
+            };
+            match scanned {
+                Ok(()) => return (page, None),
+                Err(StoreError::Busy) => {}
+                Err(error) => return (page, Some(error)),
+            }
+        }
+        (page, Some(StoreError::Busy))
+    }
+
+    /// What lies behind damage in the index is reached from the other end. Between the first place
+    /// that cannot be read and the last, rows cannot be listed.
+    fn from_the_end(
+        &self,
+        start: &[u8],
+        error: &StoreError,
+        report: &mut VerifyReport,
+        progress: &mut impl FnMut(&VerifyReport) -> ControlFlow<()>,
+    ) -> StoreResult<()> {
+        report.add(start, format!("from this key on: {error}"));
+        let mut end = vec![0xFF; 8 + crate::KEY_BYTES_MAX + 1];
+        loop {
+            let (page, failed) = self.page(&end, true);
+            for (key, held) in &page {
+                if key[..] < *start {
+                    return Ok(());
+                }
+                self.look_at(key, held, report);
+            }
+            if let Some((last, _)) = page.last() {
+                end = last.clone();
+            }
+            if let Some(error) = &failed {
+                report.add(&end, format!("before this key: {error}"));
+            }
+            if failed.is_some() || page.is_empty() || progress(report).is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn look_at(&self, key: &[u8], held: &Held, report: &mut VerifyReport) {
+        report.rows += 1;
+        let Some(loc) = held.payload.filter(|l| l.len > 0) else {
+            return;
+        };
+        report.payloads += 1;
+        report.bytes += u64::from(loc.len);
+        let found = match self.shared.segments.get(loc.segment) {
+            Some(segment) => read::read_now(&segment, loc).map(drop),
+            None => Err(StoreError::Corrupt("its segment is gone".to_owned())),
+        };
+        if let Err(error) = found {
+            self.judge(key, loc, &error, report);
+        }
     }
 
     /// Damage counts if the row still has that payload.
@@ -85,11 +161,19 @@ impl Embedded {
             Known::Here(slot) => slot,
             Known::Ask(snapshot) => rows::get(&snapshot, key).ok().flatten(),
         };
-        if now.is_some_and(|row| row.payload == Some(loc)) && report.damage.len() < 1000 {
-            report.damage.push(Damage {
+        if now.is_some_and(|row| row.payload == Some(loc)) {
+            report.add(key, error.to_string());
+        }
+    }
+}
+
+impl VerifyReport {
+    fn add(&mut self, key: &[u8], what: String) {
+        if self.damage.len() < DAMAGE_MAX {
+            self.damage.push(Damage {
                 partition: u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0; 8])),
-                key: bytes::Bytes::copy_from_slice(&key[8..]),
-                what: error.to_string(),
+                key: bytes::Bytes::copy_from_slice(key.get(8..).unwrap_or_default()),
+                what,
             });
         }
     }

@@ -23,7 +23,7 @@ mod format;
 mod pool;
 mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 mod writeback;
 mod writer;

@@ -432,12 +432,12 @@ fn names_are_made_of_the_id_alone() {
 
 /// A small ext4 file system in a file. These tests need a loop device and the right to mount, and
 /// fail without: a full disk is not to be taken on trust.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     dir: TempDir,
 }
 
 impl SmallDisk {
-    fn new(mib: u64) -> Self {
+    pub(crate) fn new(mib: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
         File::create(&image).unwrap().set_len(mib << 20).unwrap();
@@ -453,7 +453,7 @@ impl SmallDisk {
         disk
     }
 
-    fn mount(&self) -> PathBuf {
+    pub(crate) fn mount(&self) -> PathBuf {
         self.dir.path().join("mount")
     }
 }

@@ -1,0 +1,141 @@
+//! An engine and its extents on a disk that runs full.
+
+use super::*;
+use crate::{Blobs, extents::tests::SmallDisk};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_without_room_is_made_when_there_is_room_again() {
+    let disk = SmallDisk::new(48);
+    let config = EmbeddedConfig {
+        segment_bytes: 1 << 20,
+        memtable_bytes: 16 << 20,
+        reserve_bytes: 0,
+        ..EmbeddedConfig::new(disk.mount().join("engine"))
+    };
+    let engine = Embedded::open(config.clone()).unwrap();
+    let value_of = |n: u32| format!("{n} ").repeat(100);
+    let mut rows = 0;
+    for _ in 0..8 {
+        let mut batch = Batch::new();
+        for _ in 0..500 {
+            batch = batch.put(format!("row {rows:06}"), value_of(rows));
+            rows += 1;
+        }
+        engine.commit(P, batch).await.unwrap();
+    }
+    // Another takes all the rest of the disk.
+    let hog = disk.mount().join("hog");
+    let stat = rustix::fs::statvfs(&disk.mount()).unwrap();
+    let mut left = stat.f_bavail * stat.f_frsize;
+    let file = fs::File::create(&hog).unwrap();
+    let (mut at, flags) = (0, rustix::fs::FallocateFlags::empty());
+    while left >= 4096 {
+        match rustix::fs::fallocate(&file, flags, at, left) {
+            Ok(()) => at += left,
+            Err(_) => left /= 2,
+        }
+    }
+    let checkpoints = engine.stats().checkpoints;
+    engine.checkpoint();
+    assert_eq!(engine.stats().checkpoints, checkpoints, "no room for one");
+    assert_eq!(engine.stats().fenced, None);
+    for n in [0, rows / 2, rows - 1] {
+        let key = format!("row {n:06}");
+        let row = engine.get(P, key.as_bytes(), Want::Value).await;
+        assert_eq!(row.unwrap().unwrap().value, value_of(n));
+    }
+    drop(file);
+    fs::remove_file(&hog).unwrap();
+    engine.checkpoint();
+    assert_eq!(engine.stats().checkpoints, checkpoints + 1);
+    engine
+        .commit(P, Batch::new().put("later", "x"))
+        .await
+        .unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let engine = Embedded::open(config).unwrap();
+    let range = ScanRange::new(&b"row"[..], None);
+    let found = engine.scan(P, range, 10_000).await.unwrap();
+    assert_eq!(found.len(), rows as usize);
+    for (n, (_, row)) in found.iter().enumerate() {
+        assert_eq!(row.value, value_of(n as u32));
+    }
+    assert_eq!(
+        engine.stats().memtable_bytes,
+        0,
+        "all of it was in the index"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_and_extents_fill_a_disk_and_deletes_free_it() {
+    let disk = SmallDisk::new(48);
+    let config = EmbeddedConfig {
+        segment_bytes: 2 << 20,
+        memtable_bytes: 64 << 10,
+        reserve_bytes: 6 << 20,
+        ..EmbeddedConfig::new(disk.mount().join("engine"))
+    };
+    let engine = Embedded::open(config).unwrap();
+    let extents = Extents::open(ExtentsConfig {
+        reserve_bytes: 8 << 20,
+        ..ExtentsConfig::new(disk.mount().join("extents"))
+    })
+    .unwrap();
+    for round in 0..3 {
+        let content = Bytes::from(vec![round; 1 << 20]);
+        let mut kept = Vec::new();
+        let full = loop {
+            let put = async {
+                let mut writer = extents.create(Some(content.len() as u64)).await?;
+                writer.write(content.clone()).await?;
+                let blob = writer.finish().await?;
+                let key = format!("{round} {}", kept.len());
+                let batch =
+                    Batch::new().put_with(key.clone(), "extent", vec![round; 50_000].into());
+                engine.commit(P, batch).await?;
+                Ok::<_, StoreError>((key, blob))
+            };
+            match put.await {
+                Ok(written) => kept.push(written),
+                Err(error) => break error,
+            }
+            assert!(kept.len() < 48);
+        };
+        assert!(matches!(full, StoreError::Full(_)), "{full:?}");
+        // Small writes go on until the journal's own reserve.
+        for n in 0..2000 {
+            let key = format!("small {n}");
+            match engine
+                .commit(P, Batch::new().put_with(key, "", vec![1; 20_000].into()))
+                .await
+            {
+                Ok(_) => {}
+                Err(StoreError::Full(_)) => break,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        engine.checkpoint();
+        assert_eq!((engine.stats().fenced, extents.fenced()), (None, None));
+        for (key, blob) in kept {
+            engine
+                .commit(P, Batch::new().delete(key).frees())
+                .await
+                .unwrap();
+            extents.delete(blob.id).await.unwrap();
+        }
+        for n in 0..2000 {
+            let key = format!("small {n}");
+            engine
+                .commit(P, Batch::new().delete(key).frees())
+                .await
+                .unwrap();
+        }
+        engine.checkpoint();
+        engine
+            .commit(P, Batch::new().put("again", "x"))
+            .await
+            .unwrap();
+    }
+}
