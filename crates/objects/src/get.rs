@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use access::{Action, Permit};
 use bytes::Bytes;
-use store::{BlobReader, BlobRef, StoreError};
+use store::{BlobReader, BlobRef, StoreError, Want};
 use types::{ChecksumValue, ETag, ObjectKey, Timestamp};
 
 use crate::{
@@ -168,9 +168,16 @@ impl Objects {
             Some(_) => Action::GetObjectVersion,
         };
         let deed = deed(permit, &[action])?;
+        // Only bytes and parts need more than the row's value.
+        let want = match content || request.part.is_some() {
+            true => Want::Payload,
+            false => Want::Value,
+        };
         for _ in 0..TRIES_MAX {
             let bucket = self.bucket(deed).await?;
-            let stored = self.read_version(&bucket, key, request.version).await?;
+            let stored = self
+                .read_version_as(&bucket, key, request.version, want)
+                .await?;
             match self.view(&bucket, stored, request, content).await {
                 // Replaced and swept between the read of the row and the opening.
                 Err(Error::Store(StoreError::NoBlob(_))) => {}
@@ -203,7 +210,10 @@ impl Objects {
                 });
             }
         }
-        let (extents, part) = locate(&record, stored.row.payload.as_ref(), request.part)?;
+        let (extents, part) = match content || request.part.is_some() {
+            true => locate(&record, stored.row.payload.as_ref(), request.part)?,
+            false => (Vec::new(), None),
+        };
         let range = match (part, request.range) {
             (Some(part), _) => Some((part.start, part.end)),
             (None, Some(range)) => Some(range.within(record.size)?),

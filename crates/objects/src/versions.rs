@@ -297,11 +297,23 @@ impl Objects {
         key: &ObjectKey,
         version: Option<DisplayVersion>,
     ) -> Result<Stored> {
+        self.read_version_as(bucket, key, version, Want::Payload)
+            .await
+    }
+
+    /// Reads one version, or the current one. With [`Want::Value`] its payload may be missing.
+    pub(crate) async fn read_version_as(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+        want: Want,
+    ) -> Result<Stored> {
         let index = &self.engine.index;
         let row_key = rows::current(key.as_bytes());
         let mut seen = None;
         for _ in 0..TRIES_MAX {
-            let row = index.get(bucket.partition, &row_key, Want::Payload).await?;
+            let row = index.get(bucket.partition, &row_key, want).await?;
             let at = row.as_ref().map(|r| r.version);
             let current = row
                 .map(|row| Stored::new(row_key.clone(), row))
@@ -318,9 +330,7 @@ impl Objects {
                 DisplayVersion::Null => self.find_older_null(bucket, key).await?,
                 DisplayVersion::Id(id) => {
                     let older_key = rows::older(key.as_bytes(), id);
-                    let row = index
-                        .get(bucket.partition, &older_key, Want::Payload)
-                        .await?;
+                    let row = index.get(bucket.partition, &older_key, want).await?;
                     row.map(|row| Stored::new(older_key, row)).transpose()?
                 }
             };
