@@ -24,6 +24,8 @@ use crate::{PartitionId, StoreError, StoreResult};
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 /// What is in memory goes to the index at least so often, so that opening stays short.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// How often the answers to moves are looked for.
+const ANSWER_EVERY: Duration = Duration::from_millis(2);
 /// Moves that wait for the committer at one time.
 const MOVES_MAX: usize = 32;
 
@@ -226,7 +228,7 @@ fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<u64> {
             shared.queued.notify_one();
             waiting.push(answer);
             if waiting.len() >= MOVES_MAX {
-                moved += settle(&mut waiting)?;
+                moved += settle(shared, &mut waiting)?;
             }
         }
         offset = header.end();
@@ -234,21 +236,46 @@ fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<u64> {
             break;
         }
     }
-    moved += settle(&mut waiting)?;
+    moved += settle(shared, &mut waiting)?;
     shared.counters.moved.fetch_add(moved, Ordering::Relaxed);
     Ok(moved)
 }
 
-fn settle(waiting: &mut Vec<oneshot::Receiver<StoreResult<crate::Committed>>>) -> StoreResult<u64> {
+fn settle(
+    shared: &Shared,
+    waiting: &mut Vec<oneshot::Receiver<StoreResult<crate::Committed>>>,
+) -> StoreResult<u64> {
     let mut moved = 0;
     for answer in waiting.drain(..) {
-        match answer.blocking_recv() {
-            Ok(Ok(_)) => moved += 1,
+        match wait_for(shared, answer) {
+            Some(Ok(_)) => moved += 1,
             // The row was written meanwhile.
-            Ok(Err(StoreError::Conflict { .. })) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(StoreError::Busy),
+            Some(Err(StoreError::Conflict { .. })) => {}
+            Some(Err(error)) => return Err(error),
+            None => return Err(StoreError::Busy),
         }
     }
     Ok(moved)
+}
+
+/// Waits for the committer, which may itself wait for a checkpoint: that is this thread's to make.
+fn wait_for(
+    shared: &Shared,
+    mut answer: oneshot::Receiver<StoreResult<crate::Committed>>,
+) -> Option<StoreResult<crate::Committed>> {
+    loop {
+        match answer.try_recv() {
+            Ok(answer) => return Some(answer),
+            Err(oneshot::error::TryRecvError::Closed) => return None,
+            Err(oneshot::error::TryRecvError::Empty) => {}
+        }
+        let due = shared.view.read().frozen.is_some();
+        let made = due && checkpoint(shared, false).is_ok_and(|made| made);
+        if made {
+            shared.thawed.notify_all();
+        } else {
+            let mut orders = shared.orders.lock();
+            shared.ordered.wait_for(&mut orders, ANSWER_EVERY);
+        }
+    }
 }

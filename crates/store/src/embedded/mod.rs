@@ -16,6 +16,8 @@
 mod committer;
 mod disk;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 mod maintenance;
 mod memtable;

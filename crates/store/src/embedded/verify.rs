@@ -124,7 +124,13 @@ impl Embedded {
                 end = last.clone();
             }
             if let Some(error) = &failed {
-                report.add(&end, format!("before this key: {error}"));
+                // Nothing was read back from the end: then no key can be named.
+                let known = end.len() < 8 + crate::KEY_BYTES_MAX + 1;
+                let before = if known { &end[..] } else { &[] };
+                report.add(
+                    before,
+                    format!("before this key, back from the end: {error}"),
+                );
             }
             if failed.is_some() || page.is_empty() || progress(report).is_break() {
                 return Ok(());
@@ -171,7 +177,7 @@ impl VerifyReport {
     fn add(&mut self, key: &[u8], what: String) {
         if self.damage.len() < DAMAGE_MAX {
             self.damage.push(Damage {
-                partition: u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0; 8])),
+                partition: u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0xFF; 8])),
                 key: bytes::Bytes::copy_from_slice(key.get(8..).unwrap_or_default()),
                 what,
             });

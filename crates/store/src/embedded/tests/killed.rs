@@ -57,7 +57,7 @@ fn kill_after(dir: &Path, memtable_bytes: usize, commits: usize) -> [u64; TASKS]
         .env(DIR, dir)
         .env(MEMTABLE, memtable_bytes.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
     let mut acknowledged = [0; TASKS];
