@@ -25,3 +25,7 @@ bench-peers:
 clean:
 	cargo clean
 	rm -rf .venv
+
+# Runs every fuzz target for FUZZ_SECONDS each (60); needs a nightly toolchain.
+fuzz:
+	bash scripts/fuzz.sh

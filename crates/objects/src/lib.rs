@@ -12,6 +12,8 @@ mod conditions;
 mod copy;
 mod delete;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod get;
 mod hlc;
 mod list;

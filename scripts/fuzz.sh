@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for FUZZ_SECONDS each (60). Needs a nightly toolchain; cargo-fuzz is
+# installed from the registry when it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v cargo-fuzz >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+for target in signature chunked xml list_token records frames; do
+  echo "== $target"
+  cargo +nightly fuzz run "$target" -- -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=512 \
+    -timeout=5 -max_len=4096
+done
