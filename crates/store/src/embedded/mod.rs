@@ -34,21 +34,21 @@ mod tests;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
 };
 
 use async_trait::async_trait;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use self::{
     committer::{Committer, FRAME_OVERHEAD, Group, frame_bytes},
     disk::Disk,
     memtable::{View, full_key},
-    rows::Rows,
-    segment::Segments,
-    shared::{Counters, Job, Orders, Progress, QUEUE_MAX, Queue, Shared, Work},
+    rows::{Marker, Rows},
+    segment::{Segment, Segments},
+    shared::{Job, Progress, QUEUE_MAX, Shared, Work},
 };
 pub use self::{
     disk::{DiskCall, DiskHook},
@@ -57,6 +57,35 @@ pub use self::{
 use crate::{
     Batch, Committed, Durability, Index, PartitionId, Row, ScanRange, StoreError, StoreResult, Want,
 };
+
+/// Begins the committer and the maintenance, each on a thread of its own.
+fn start(
+    shared: &Arc<Shared>,
+    segment: Arc<Segment>,
+    end: Marker,
+) -> StoreResult<(JoinHandle<()>, JoinHandle<()>)> {
+    let committer = Committer {
+        shared: shared.clone(),
+        segment,
+        place: end.place,
+        synced: end.place,
+        before: end.before,
+        sequence: end.sequence,
+        group: Group::default(),
+        room: (None, true),
+    };
+    let behind = shared.clone();
+    let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(run)
+            .map_err(|e| StoreError::io("start a thread", e))
+    };
+    Ok((
+        spawn("journal", Box::new(move || committer.run()))?,
+        spawn("checkpoint", Box::new(move || maintenance::run(&behind)))?,
+    ))
+}
 
 /// How often a read follows a payload that moves away under it.
 const MOVED_MAX: usize = 16;
@@ -178,57 +207,18 @@ impl Embedded {
             None => segments.activate(1, false)?,
         };
         end.place.segment = segment.id;
-        let shared = Arc::new(Shared {
-            config,
-            segments,
-            rows,
-            view: RwLock::new(view),
-            progress: Mutex::new(Progress {
-                applied: end,
-                frozen: marker,
-                checkpoint: marker,
-                durable: end.place,
-                live,
-            }),
-            queue: Mutex::new(Queue::default()),
-            queued: Condvar::new(),
-            orders: Mutex::new(Orders::default()),
-            ordered: Condvar::new(),
-            thawed: Condvar::new(),
-            fence: OnceLock::new(),
-            counters: Counters::default(),
-            unsynced: false.into(),
-            syncing: Mutex::default(),
-            full: false.into(),
-            published: end.sequence.into(),
-            trimmed: Mutex::default(),
-            turn: Mutex::default(),
-            unknown: false.into(),
-        });
+        let progress = Progress {
+            applied: end,
+            frozen: marker,
+            checkpoint: marker,
+            durable: end.place,
+            live,
+        };
+        let shared = Arc::new(Shared::new(config, segments, rows, view, progress));
         // What was replayed may have been in the page cache only: a later frame will say that it
         // is durable.
         sync_all(&shared, &segment)?;
-        let committer = Committer {
-            shared: shared.clone(),
-            segment,
-            place: end.place,
-            synced: end.place,
-            before: end.before,
-            sequence: end.sequence,
-            group: Group::default(),
-            room: (None, true),
-        };
-        let behind = shared.clone();
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(run)
-                .map_err(|e| StoreError::io("start a thread", e))
-        };
-        let threads = (
-            spawn("journal", Box::new(move || committer.run()))?,
-            spawn("checkpoint", Box::new(move || maintenance::run(&behind)))?,
-        );
+        let threads = start(&shared, segment, end)?;
         Ok(Arc::new(Self {
             shared,
             threads: Mutex::new(Some(threads)),

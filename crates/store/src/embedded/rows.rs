@@ -257,6 +257,14 @@ impl Rows {
     }
 }
 
+impl Drop for Rows {
+    fn drop(&mut self) {
+        drop(self.db.get_mut().db.take());
+        // A read that is still under way keeps the file, and must not keep others out of it.
+        let _ = self.file.unlock();
+    }
+}
+
 impl Opened {
     fn over(file: &Arc<File>, cache_bytes: usize) -> StoreResult<Self> {
         let state = Arc::new(State::default());

@@ -116,6 +116,37 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(
+        config: EmbeddedConfig,
+        segments: Segments,
+        rows: Rows,
+        view: View,
+        progress: Progress,
+    ) -> Self {
+        let published = progress.applied.sequence.into();
+        Self {
+            config,
+            segments,
+            rows,
+            view: RwLock::new(view),
+            progress: Mutex::new(progress),
+            queue: Mutex::new(Queue::default()),
+            queued: Condvar::new(),
+            orders: Mutex::new(Orders::default()),
+            ordered: Condvar::new(),
+            thawed: Condvar::new(),
+            fence: OnceLock::new(),
+            counters: Counters::default(),
+            unsynced: false.into(),
+            syncing: Mutex::default(),
+            full: false.into(),
+            published,
+            trimmed: Mutex::default(),
+            turn: Mutex::default(),
+            unknown: false.into(),
+        }
+    }
+
     pub(super) fn fence(&self, why: String) -> StoreError {
         tracing::error!(reason = %why, "the engine takes no more writes");
         StoreError::Fenced(self.fence.get_or_init(|| why).clone())

@@ -125,12 +125,10 @@ async fn rows_and_extents_fill_a_disk_and_deletes_free_it() {
                 .unwrap();
             extents.delete(blob.id).await.unwrap();
         }
-        for n in 0..2000 {
-            let key = format!("small {n}");
-            engine
-                .commit(P, Batch::new().delete(key).frees())
-                .await
-                .unwrap();
+        for first in (0..2000).step_by(500) {
+            let batch = (first..first + 500)
+                .fold(Batch::new(), |batch, n| batch.delete(format!("small {n}")));
+            engine.commit(P, batch.frees()).await.unwrap();
         }
         engine.checkpoint();
         engine

@@ -22,7 +22,6 @@ fn config(dir: &Path, memtable_bytes: usize) -> EmbeddedConfig {
 
 /// Not a test of its own: the process that is killed, run by the one below.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "writes without end, for the test that kills it"]
 async fn writer() {
     let Ok(dir) = std::env::var(DIR) else { return };
     let memtable = std::env::var(MEMTABLE).unwrap().parse().unwrap();
@@ -53,7 +52,7 @@ async fn writer() {
 fn kill_after(dir: &Path, memtable_bytes: usize, commits: usize) -> [u64; TASKS] {
     let name = "embedded::tests::killed::writer";
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--ignored", "--nocapture"])
+        .args([name, "--exact", "--nocapture"])
         .env(DIR, dir)
         .env(MEMTABLE, memtable_bytes.to_string())
         .stdout(Stdio::piped())
