@@ -23,7 +23,6 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use redb::StorageBackend;
-use rustix::fs::FallocateFlags;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// redb's page, and ours.
@@ -237,20 +236,9 @@ impl Pages {
 
     fn set_len_now(&self, len: u64) -> io::Result<()> {
         let (old, new) = (self.file.metadata()?.len(), whole_len(len));
-        if new > old {
-            // The room is taken now: a full disk is told here, where nothing is lost yet, and not
-            // by a write in the middle of a commit.
-            let room =
-                rustix::fs::fallocate(&*self.file, FallocateFlags::KEEP_SIZE, old, new - old)
-                    .map_err(io::Error::from);
-            if let Err(error) = room
-                && error.kind() != io::ErrorKind::Unsupported
-            {
-                // Takes back what it got of it.
-                self.file.set_len(old)?;
-                return Err(error);
-            }
-        } else {
+        // Growth takes no room yet: redb doubles its file. A full disk is told by a write, before
+        // the header names what was being written.
+        if new <= old {
             // From the first page that goes.
             let (group, first) = place((len / PAGE).max(1));
             let stays = |id: u64| id < group || id == group && first > 0;
