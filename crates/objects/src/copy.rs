@@ -64,12 +64,7 @@ impl Objects {
             && source.version.is_none()
             && source.permit.deed().map(|d| d.id) == permit.deed().map(|d| d.id);
         if same && input.attributes.is_none() && input.tags.is_none() && input.algorithm.is_none() {
-            return Err(Error::InvalidRequest(
-                "This copy request is illegal because it is trying to copy an object to itself \
-                 without changing the object's metadata, storage class, website redirect location \
-                 or encryption attributes."
-                    .to_owned(),
-            ));
+            return Err(changes_nothing());
         }
         let request = GetRequest {
             version: source.version,
@@ -85,10 +80,7 @@ impl Objects {
         };
         let len = view.len();
         if len > PUT_BYTES_MAX {
-            return Err(Error::InvalidRequest(format!(
-                "The specified copy source is larger than the maximum allowable size for a copy \
-                 source: {PUT_BYTES_MAX}"
-            )));
+            return Err(too_large());
         }
         let tags = input
             .tags
@@ -130,4 +122,21 @@ impl Objects {
             source_version: view.info.version,
         })
     }
+}
+
+fn changes_nothing() -> Error {
+    Error::InvalidRequest(
+        "This copy request is illegal because it is trying to copy an object to itself without \
+         changing the object's metadata, storage class, website redirect location or encryption \
+         attributes."
+            .to_owned(),
+    )
+}
+
+/// A source of more than 5 GiB has to be copied by parts.
+pub(crate) fn too_large() -> Error {
+    Error::InvalidRequest(format!(
+        "The specified copy source is larger than the maximum allowable size for a copy source: \
+         {PUT_BYTES_MAX}"
+    ))
 }

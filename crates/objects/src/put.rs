@@ -3,8 +3,8 @@
 use access::{Action, Permit};
 use store::Batch;
 use types::{
-    Body, ChecksumAlgorithm, ChecksumValue, ETag, ObjectKey, Timestamp, limits::OBJECT_TAGS_MAX,
-    limits::PUT_BYTES_MAX,
+    Body, BucketDeed, ChecksumAlgorithm, ChecksumValue, ETag, ObjectKey, Timestamp,
+    limits::OBJECT_TAGS_MAX, limits::PUT_BYTES_MAX,
 };
 
 use crate::{
@@ -81,16 +81,7 @@ impl Objects {
             conditions,
         } = input;
         if !conditions.is_empty() {
-            // A hopeless body is not worth reading; the commit decides for good.
-            let bucket = self.bucket(deed).await?;
-            let row = rows::current(key.as_bytes());
-            let row = self
-                .engine
-                .index
-                .get(bucket.partition, &row, store::Want::Value)
-                .await?;
-            let view = row.map(|r| RecordView::decode(&r.value)).transpose()?;
-            conditions.check(view.as_ref())?;
+            self.foresee(deed, key, &conditions).await?;
         }
         let none = checksum.is_none() && trailer.is_none();
         let taken = self
@@ -134,6 +125,26 @@ impl Objects {
             size: taken.len,
         };
         Ok((outcome, written.modified))
+    }
+}
+
+impl Objects {
+    /// Refuses a write whose conditions do not hold now: its body is not worth reading. The commit
+    /// decides for good.
+    async fn foresee(
+        &self,
+        deed: &BucketDeed,
+        key: &ObjectKey,
+        conditions: &WriteConditions,
+    ) -> Result<()> {
+        let bucket = self.bucket(deed).await?;
+        let row_key = rows::current(key.as_bytes());
+        let index = &self.engine.index;
+        let row = index
+            .get(bucket.partition, &row_key, store::Want::Value)
+            .await?;
+        let view = row.map(|r| RecordView::decode(&r.value)).transpose()?;
+        conditions.check(view.as_ref())
     }
 }
 
