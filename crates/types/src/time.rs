@@ -22,6 +22,21 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
+/// Appends a text and a number of so many digits; `format!` costs several times as much, and every
+/// request has two dates.
+fn push(out: &mut String, text: &str, digits: u32, number: u64) {
+    out.push_str(text);
+    // More digits than are asked for are kept: a year beyond 9999 stays what it is.
+    let digits = match digits {
+        0 => 0,
+        _ => digits.max(number.checked_ilog10().map_or(1, |n| n + 1)),
+    };
+    for place in (0..digits).rev() {
+        let digit = number / 10u64.pow(place) % 10;
+        out.push(char::from(b'0' + digit as u8));
+    }
+}
+
 impl Timestamp {
     /// From milliseconds since the epoch.
     pub const fn from_ms(ms: u64) -> Self {
@@ -65,16 +80,21 @@ impl Timestamp {
     /// `Wed, 21 Oct 2015 07:28:00 GMT`.
     pub fn http_date(self) -> String {
         let c = self.civil();
-        format!(
-            "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-            DAYS[c.weekday],
-            c.day,
-            MONTHS[(c.month - 1) as usize],
-            c.year,
-            c.hour,
-            c.minute,
-            c.second
-        )
+        let mut out = String::with_capacity(29);
+        for (text, digits, number) in [
+            (DAYS[c.weekday], 0, 0),
+            (", ", 2, c.day),
+            (" ", 0, 0),
+            (MONTHS[(c.month - 1) as usize], 0, 0),
+            (" ", 4, c.year),
+            (" ", 2, c.hour),
+            (":", 2, c.minute),
+            (":", 2, c.second),
+            (" GMT", 0, 0),
+        ] {
+            push(&mut out, text, digits, number);
+        }
+        out
     }
 
     /// `2015-10-21T07:28:00.123Z`, as in S3's XML.
@@ -95,10 +115,19 @@ impl Timestamp {
     /// `20151021T072800Z`, as in signatures.
     pub fn iso_basic(self) -> String {
         let c = self.civil();
-        format!(
-            "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-            c.year, c.month, c.day, c.hour, c.minute, c.second
-        )
+        let mut out = String::with_capacity(16);
+        for (text, digits, number) in [
+            ("", 4, c.year),
+            ("", 2, c.month),
+            ("", 2, c.day),
+            ("T", 2, c.hour),
+            ("", 2, c.minute),
+            ("", 2, c.second),
+            ("Z", 0, 0),
+        ] {
+            push(&mut out, text, digits, number);
+        }
+        out
     }
 
     /// Reads `20151021T072800Z`; anything else is `None`.
@@ -225,6 +254,9 @@ mod tests {
         assert_eq!(t.http_date(), "Wed, 21 Oct 2015 07:28:00 GMT");
         assert_eq!(t.iso8601(), "2015-10-21T07:28:00.123Z");
         assert_eq!(t.iso_basic(), "20151021T072800Z");
+        let late = Timestamp::from_s(253_402_300_800);
+        assert_eq!(late.http_date(), "Sat, 01 Jan 10000 00:00:00 GMT");
+        assert_eq!(late.iso_basic(), "100000101T000000Z");
     }
 
     #[test]
