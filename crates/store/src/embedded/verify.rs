@@ -40,8 +40,7 @@ pub struct VerifyReport {
 
 impl Embedded {
     /// Reads every row and every live payload; goes on behind damage. `progress` is told after each
-    /// about 1000 rows and
-    /// may stop it. Blocks; runs beside other work.
+    /// about 1000 rows and may stop it. Blocks; runs beside other work.
     pub fn verify(
         &self,
         mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>,

@@ -6,9 +6,8 @@
 //!    at once; nobody can refer to it before [`BlobWriter::finish`], so no rename is needed, and
 //!    what a crash leaves behind is a file without a reference, which the sweep of orphans finds.
 //! 2. Content goes to the file in jobs of at most about 1 MiB on the blocking pool, one at a time,
-//!    while
-//!    the next megabyte gathers; the checksum of each block is computed there. Writeback starts
-//!    early, so that the sync at the end is short.
+//!    while the next megabyte gathers; the checksum of each block is computed there. Writeback
+//!    starts early, so that the sync at the end is short.
 //! 3. `finish` writes the table of checksums and the footer, syncs the file and its directory,
 //!    and only then returns the reference.
 //! 4. A reader checks footer and table when it opens the extent, and each block whenever it reads
