@@ -82,9 +82,12 @@ def test_power_cuts_lose_nothing(tmp_path, disk):
             thread.start()
         for _ in range(rng.randrange(1, 80)):
             assert acked.acquire(timeout=60), f"cut {cut}: no progress"
+        # Between the two calls the filesystem is on its way down, and the kernel may report a sync
+        # that it no longer did (the conversion of preallocated blocks). No machine without power
+        # answers a client; answers that come from here on are not held against the engine.
+        stop.set()
         drive.cut()
         server.kill()
-        stop.set()
         for thread in threads:
             thread.join(60)
         drive.detach()
