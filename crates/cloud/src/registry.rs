@@ -9,6 +9,7 @@ use std::{
 use access::{SigningKey, SigningKeys};
 use parking_lot::{Mutex, RwLock};
 use store::{Batch, Guard, Index, PartitionId, ScanRange, StoreError};
+use tokio::sync::OwnedMutexGuard;
 use types::{
     AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, DeedError, Deeds, Random,
     RegionId, deed::BoxFuture, limits::BUCKETS_PER_ACCOUNT_MAX,
@@ -27,6 +28,9 @@ const DERIVED_MAX: usize = 10_000;
 
 /// Region and day and service of a derived key, below its access key.
 type Scope = (String, String, String);
+type Derived = HashMap<String, HashMap<Scope, SigningKey>>;
+/// The right to change the registry.
+type Turn = OwnedMutexGuard<()>;
 
 struct Key {
     record: KeyRecord,
@@ -50,6 +54,13 @@ impl State {
             .insert(name.clone(), Arc::clone(&deed));
         self.deeds.insert(name, deed);
     }
+
+    fn remove(&mut self, deed: &BucketDeed) {
+        self.deeds.remove(&*deed.name);
+        if let Some(owned) = self.by_owner.get_mut(&deed.owner) {
+            owned.remove(&*deed.name);
+        }
+    }
 }
 
 /// Accounts, access keys and deeds of the cloud.
@@ -60,8 +71,10 @@ pub struct Registry {
     random: Arc<dyn Random>,
     /// The region's own name and its aliases: what a signature's scope may name.
     regions: Vec<RegionId>,
-    state: RwLock<State>,
-    derived: Mutex<HashMap<String, HashMap<Scope, SigningKey>>>,
+    state: Arc<RwLock<State>>,
+    derived: Arc<Mutex<Derived>>,
+    /// One change at a time, so that memory follows the rows in their order.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Registry {
@@ -91,8 +104,9 @@ impl Registry {
             clock,
             random,
             regions,
-            state: RwLock::new(state),
-            derived: Mutex::default(),
+            state: Arc::new(RwLock::new(state)),
+            derived: Arc::default(),
+            changing: Arc::default(),
         }))
     }
 
@@ -111,15 +125,16 @@ impl Registry {
                 created_ms: self.clock.now().ms(),
                 root,
             };
-            let row = format!("a/{}", account.id);
-            match self.insert(row, write(&account)?).await {
+            let batch = insert(format!("a/{}", account.id), write(&account)?);
+            let made = account.clone();
+            let turn = self.turn().await;
+            let apply = |state: &mut State| {
+                state.accounts.insert(made.id.clone(), made);
+            };
+            match self.change(turn, batch, apply).await {
                 Err(CloudError::Store(StoreError::Conflict { .. })) => continue,
                 other => other?,
             }
-            self.state
-                .write()
-                .accounts
-                .insert(account.id.clone(), account.clone());
             return Ok(account);
         }
     }
@@ -160,19 +175,21 @@ impl Registry {
             created_ms: self.clock.now().ms(),
             description: description.to_owned(),
         };
-        match self.insert(format!("k/{id}"), write(&record)?).await {
+        let batch = insert(format!("k/{id}"), write(&record)?);
+        let key = Key {
+            record,
+            secret: secret.clone(),
+        };
+        let turn = self.turn().await;
+        let apply = |state: &mut State| {
+            state.keys.insert(key.record.id.clone(), key);
+        };
+        match self.change(turn, batch, apply).await {
             Err(CloudError::Store(StoreError::Conflict { .. })) => {
                 return Err(CloudError::KeyExists(AccessKeyId::new(&id)));
             }
             other => other?,
         }
-        self.state.write().keys.insert(
-            id.clone(),
-            Key {
-                record,
-                secret: secret.clone(),
-            },
-        );
         Ok(NewKey {
             access_key: id,
             secret_key: secret,
@@ -199,6 +216,7 @@ impl Registry {
         status: KeyStatus,
     ) -> Result<KeyInfo, CloudError> {
         let missing = || CloudError::NoKey(id.clone());
+        let turn = self.turn().await;
         let mut record = self
             .state
             .read()
@@ -208,32 +226,56 @@ impl Registry {
             .ok_or_else(missing)?;
         record.status = status;
         let batch = Batch::new().put(format!("k/{id}"), write(&record)?);
-        self.index.commit(PARTITION, batch).await?;
-        if let Some(key) = self.state.write().keys.get_mut(&**id) {
-            key.record = record.clone();
-        }
-        self.derived.lock().remove(&**id);
-        Ok(info(&record))
+        let changed = info(&record);
+        let derived = Arc::clone(&self.derived);
+        self.change(turn, batch, move |state| {
+            derived.lock().remove(&record.id);
+            if let Some(key) = state.keys.get_mut(&record.id) {
+                key.record = record;
+            }
+        })
+        .await?;
+        Ok(changed)
     }
 
     /// Deletes a key. Takes effect with the answer.
     pub async fn delete_key(&self, id: &AccessKeyId) -> Result<(), CloudError> {
+        let turn = self.turn().await;
         if !self.state.read().keys.contains_key(&**id) {
             return Err(CloudError::NoKey(id.clone()));
         }
         let batch = Batch::new().delete(format!("k/{id}")).frees();
-        self.index.commit(PARTITION, batch).await?;
-        self.state.write().keys.remove(&**id);
-        self.derived.lock().remove(&**id);
-        Ok(())
+        let (id, derived) = (id.to_string(), Arc::clone(&self.derived));
+        self.change(turn, batch, move |state| {
+            derived.lock().remove(&id);
+            state.keys.remove(&id);
+        })
+        .await
     }
 
-    async fn insert(&self, row: String, value: Vec<u8>) -> Result<(), CloudError> {
-        let guard = Guard::Absent(row.clone().into());
-        self.index
-            .commit(PARTITION, Batch::new().guard(guard).put(row, value))
-            .await?;
-        Ok(())
+    async fn turn(&self) -> Turn {
+        Arc::clone(&self.changing).lock_owned().await
+    }
+
+    /// Commits, then does the same in memory. Both happen whether or not the caller stays to hear
+    /// of it: a client that hangs up in the midst must not leave a row that memory knows nothing
+    /// of.
+    async fn change(
+        &self,
+        turn: Turn,
+        batch: Batch,
+        apply: impl FnOnce(&mut State) + Send + 'static,
+    ) -> Result<(), CloudError> {
+        let (index, state) = (Arc::clone(&self.index), Arc::clone(&self.state));
+        let changed = tokio::spawn(async move {
+            index.commit(PARTITION, batch).await?;
+            apply(&mut state.write());
+            drop(turn);
+            Ok(())
+        });
+        changed
+            .await
+            .map_err(|e| CloudError::Record(format!("a change broke: {e}")))?
     }
 
     async fn create_deed(
@@ -242,38 +284,37 @@ impl Registry {
         owner: AccountId,
         home: RegionId,
     ) -> Result<Arc<BucketDeed>, DeedError> {
-        {
-            let state = self.state.read();
-            if let Some(deed) = state.deeds.get(&*name) {
-                return Err(DeedError::Exists(name, Box::new((**deed).clone())));
-            }
-            let owned = state.by_owner.get(&owner).map_or(0, BTreeMap::len);
-            if owned >= BUCKETS_PER_ACCOUNT_MAX {
-                return Err(DeedError::TooMany(owned));
-            }
-        }
-        let deed = BucketDeed {
+        // Most names that are taken are refused without waiting for a turn.
+        self.may_create(&name, &owner)?;
+        let turn = self.turn().await;
+        self.may_create(&name, &owner)?;
+        let deed = Arc::new(BucketDeed {
             id: self.new_bucket_id(),
             name: name.clone(),
             owner,
             home,
             created: self.clock.now(),
             epoch: 1,
-        };
-        let value = write(&DeedRecord::from(&deed)).map_err(unavailable)?;
-        match self.insert(format!("n/{name}"), value).await {
-            Ok(()) => {}
-            Err(CloudError::Store(StoreError::Conflict { .. })) => {
-                let holder = self
-                    .get(&name)
-                    .map_or_else(|| deed.clone(), |d| (*d).clone());
-                return Err(DeedError::Exists(name, Box::new(holder)));
-            }
-            Err(other) => return Err(unavailable(other)),
-        }
-        let deed = Arc::new(deed);
-        self.state.write().insert(Arc::clone(&deed));
+        });
+        let value = write(&DeedRecord::from(&*deed)).map_err(unavailable)?;
+        let batch = insert(format!("n/{name}"), value);
+        let made = Arc::clone(&deed);
+        self.change(turn, batch, |state| state.insert(made))
+            .await
+            .map_err(unavailable)?;
         Ok(deed)
+    }
+
+    fn may_create(&self, name: &BucketName, owner: &AccountId) -> Result<(), DeedError> {
+        let state = self.state.read();
+        if let Some(deed) = state.deeds.get(&**name) {
+            return Err(DeedError::Exists(name.clone(), Box::new((**deed).clone())));
+        }
+        let owned = state.by_owner.get(owner).map_or(0, BTreeMap::len);
+        if owned >= BUCKETS_PER_ACCOUNT_MAX {
+            return Err(DeedError::TooMany(owned));
+        }
+        Ok(())
     }
 
     /// Random, so that a number is never used again, also after its deed is gone; 0 is the
@@ -289,32 +330,22 @@ impl Registry {
     }
 
     async fn remove_deed(&self, name: BucketName, id: BucketId) -> Result<(), DeedError> {
-        let row = format!("n/{name}");
-        let found = self
-            .index
-            .get(PARTITION, row.as_bytes(), store::Want::Value)
+        let turn = self.turn().await;
+        let deed = self
+            .get(&name)
+            .filter(|deed| deed.id == id)
+            .ok_or_else(|| DeedError::NotFound(name.clone()))?;
+        let batch = Batch::new().delete(format!("n/{name}")).frees();
+        self.change(turn, batch, move |state| state.remove(&deed))
             .await
-            .map_err(unavailable)?;
-        let found = found.ok_or_else(|| DeedError::NotFound(name.clone()))?;
-        let deed = read::<DeedRecord>(&found.value)
-            .and_then(DeedRecord::into_deed)
-            .map_err(unavailable)?;
-        if deed.id != id {
-            return Err(DeedError::NotFound(name));
-        }
-        let guard = Guard::Version(row.clone().into(), found.version);
-        let batch = Batch::new().guard(guard).delete(row).frees();
-        self.index
-            .commit(PARTITION, batch)
-            .await
-            .map_err(unavailable)?;
-        let mut state = self.state.write();
-        state.deeds.remove(&*name);
-        if let Some(owned) = state.by_owner.get_mut(&deed.owner) {
-            owned.remove(&*name);
-        }
-        Ok(())
+            .map_err(unavailable)
     }
+}
+
+/// Puts a row that must not be there yet.
+fn insert(row: String, value: Vec<u8>) -> Batch {
+    let guard = Guard::Absent(row.clone().into());
+    Batch::new().guard(guard).put(row, value)
 }
 
 fn unavailable(error: impl std::fmt::Display) -> DeedError {

@@ -62,7 +62,7 @@ impl Embedded {
                 return Ok(report);
             }
             if let Some(error) = failed {
-                self.from_the_end(&start, &error, &mut report, &mut progress)?;
+                self.read_backwards(&start, &error, &mut report, &mut progress)?;
                 break;
             }
             if over {
@@ -103,7 +103,7 @@ impl Embedded {
 
     /// What lies behind damage in the index is reached from the other end. Between the first place
     /// that cannot be read and the last, rows cannot be listed.
-    fn from_the_end(
+    fn read_backwards(
         &self,
         start: &[u8],
         error: &StoreError,

@@ -35,7 +35,7 @@ fn expected_value(n: usize) -> String {
 }
 
 fn payload(n: usize) -> Option<Bytes> {
-    (n % 3 == 0).then(|| Bytes::from(format!("payload {n} ").repeat(40)))
+    (n.is_multiple_of(3)).then(|| Bytes::from(format!("payload {n} ").repeat(40)))
 }
 
 async fn fill(dir: &Path) {

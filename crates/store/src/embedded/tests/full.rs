@@ -25,7 +25,7 @@ async fn a_checkpoint_without_room_is_made_when_there_is_room_again() {
     }
     // Another takes all the rest of the disk.
     let hog = disk.mount().join("hog");
-    let stat = rustix::fs::statvfs(&disk.mount()).unwrap();
+    let stat = rustix::fs::statvfs(disk.mount()).unwrap();
     let mut left = stat.f_bavail * stat.f_frsize;
     let file = fs::File::create(&hog).unwrap();
     let (mut at, flags) = (0, rustix::fs::FallocateFlags::empty());
