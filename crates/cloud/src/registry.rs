@@ -130,6 +130,7 @@ impl Registry {
             let turn = self.turn().await;
             let apply = |state: &mut State| {
                 state.accounts.insert(made.id.clone(), made);
+                None
             };
             match self.change(turn, batch, apply).await {
                 Err(CloudError::Store(StoreError::Conflict { .. })) => continue,
@@ -183,6 +184,7 @@ impl Registry {
         let turn = self.turn().await;
         let apply = |state: &mut State| {
             state.keys.insert(key.record.id.clone(), key);
+            None
         };
         match self.change(turn, batch, apply).await {
             Err(CloudError::Store(StoreError::Conflict { .. })) => {
@@ -227,12 +229,11 @@ impl Registry {
         record.status = status;
         let batch = Batch::new().put(format!("k/{id}"), write(&record)?);
         let changed = info(&record);
-        let derived = Arc::clone(&self.derived);
         self.change(turn, batch, move |state| {
-            derived.lock().remove(&record.id);
             if let Some(key) = state.keys.get_mut(&record.id) {
-                key.record = record;
+                key.record = record.clone();
             }
+            Some(record.id)
         })
         .await?;
         Ok(changed)
@@ -245,10 +246,10 @@ impl Registry {
             return Err(CloudError::NoKey(id.clone()));
         }
         let batch = Batch::new().delete(format!("k/{id}")).frees();
-        let (id, derived) = (id.to_string(), Arc::clone(&self.derived));
+        let id = id.to_string();
         self.change(turn, batch, move |state| {
-            derived.lock().remove(&id);
             state.keys.remove(&id);
+            Some(id)
         })
         .await
     }
@@ -259,17 +260,22 @@ impl Registry {
 
     /// Commits, then does the same in memory. Both happen whether or not the caller stays to hear
     /// of it: a client that hangs up in the midst must not leave a row that memory knows nothing
-    /// of.
+    /// of. `apply` returns the access key whose derived keys are no longer true.
     async fn change(
         &self,
         turn: Turn,
         batch: Batch,
-        apply: impl FnOnce(&mut State) + Send + 'static,
+        apply: impl FnOnce(&mut State) -> Option<String> + Send + 'static,
     ) -> Result<(), CloudError> {
         let (index, state) = (Arc::clone(&self.index), Arc::clone(&self.state));
+        let derived = Arc::clone(&self.derived);
         let changed = tokio::spawn(async move {
             index.commit(PARTITION, batch).await?;
-            apply(&mut state.write());
+            // `signing_key` locks `derived` before `state`: here they are held one after the other.
+            let stale = apply(&mut state.write());
+            if let Some(id) = stale {
+                derived.lock().remove(&id);
+            }
             drop(turn);
             Ok(())
         });
@@ -299,9 +305,12 @@ impl Registry {
         let value = write(&DeedRecord::from(&*deed)).map_err(unavailable)?;
         let batch = insert(format!("n/{name}"), value);
         let made = Arc::clone(&deed);
-        self.change(turn, batch, |state| state.insert(made))
-            .await
-            .map_err(unavailable)?;
+        self.change(turn, batch, |state| {
+            state.insert(made);
+            None
+        })
+        .await
+        .map_err(unavailable)?;
         Ok(deed)
     }
 
@@ -336,9 +345,12 @@ impl Registry {
             .filter(|deed| deed.id == id)
             .ok_or_else(|| DeedError::NotFound(name.clone()))?;
         let batch = Batch::new().delete(format!("n/{name}")).frees();
-        self.change(turn, batch, move |state| state.remove(&deed))
-            .await
-            .map_err(unavailable)
+        self.change(turn, batch, move |state| {
+            state.remove(&deed);
+            None
+        })
+        .await
+        .map_err(unavailable)
     }
 }
 
@@ -467,3 +479,6 @@ impl Deeds for Registry {
         Box::pin(self.remove_deed(name, id))
     }
 }
+
+#[cfg(test)]
+mod tests;
