@@ -52,6 +52,14 @@ pub struct Running {
     pub region: String,
 }
 
+impl Running {
+    /// Whether one of the listeners is there.
+    pub fn listens_on(&self, address: std::net::SocketAddr) -> bool {
+        let url = format!("http://{address}");
+        [&self.endpoint, &self.admin, &self.metrics].contains(&&url)
+    }
+}
+
 /// Held as long as the folder is in use.
 #[derive(Debug)]
 pub struct Lock(#[allow(dead_code)] File); // the lock goes with the file

@@ -11,7 +11,10 @@ use std::{
 use rustix::process::{Resource, getrlimit};
 use types::{Clock, SystemClock, Timestamp};
 
-use crate::{config::Config, data_dir::DataDir};
+use crate::{
+    config::Config,
+    data_dir::{DataDir, Running},
+};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +99,14 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     findings.push(folder(&dir, running));
     findings.extend(disk(config));
     findings.push(clock(&dir));
+    // The file outlives a killed process; the lock does not.
+    let ours = dir.running().filter(|_| running);
     for (name, address) in [
         ("S3", config.listen),
         ("admin", config.admin),
         ("metrics", config.metrics),
     ] {
-        findings.push(port(name, address, running));
+        findings.push(port(name, address, ours.as_ref()));
     }
     findings.push(files());
     findings
@@ -228,12 +233,12 @@ fn clock(dir: &DataDir) -> Finding {
     }
 }
 
-fn port(name: &str, address: SocketAddr, running: bool) -> Finding {
+fn port(name: &str, address: SocketAddr, ours: Option<&Running>) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::ok("port", format!("{address} is free for {name}")),
-        Err(_) if running => Finding::ok(
+        Err(_) if ours.is_some_and(|r| r.listens_on(address)) => Finding::ok(
             "port",
-            format!("{address} ({name}) is in use; a Dhow runs on this folder"),
+            format!("{address} ({name}) is in use by the Dhow that runs on this folder"),
         ),
         Err(e) => Finding::bad(
             "port",
@@ -261,4 +266,26 @@ fn files() -> Finding {
         most.to_string()
     };
     Finding::ok("file limit", format!("{shown} (raised to it at start)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_ours_only_if_our_process_listens_there() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let mut running = Running {
+            pid: 1,
+            endpoint: format!("http://{address}"),
+            admin: "http://127.0.0.1:1".to_owned(),
+            metrics: "http://127.0.0.1:2".to_owned(),
+            region: "local-1".to_owned(),
+        };
+        assert_eq!(port("S3", address, Some(&running)).level, Level::Ok);
+        assert_eq!(port("S3", address, None).level, Level::Warn);
+        running.endpoint = "http://127.0.0.1:3".to_owned();
+        assert_eq!(port("S3", address, Some(&running)).level, Level::Warn);
+    }
 }
