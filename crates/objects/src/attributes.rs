@@ -37,7 +37,7 @@ impl Objects {
             Action::GetObjectAttributes,
             Action::GetObjectVersionAttributes,
         ];
-        let bucket = self.bucket(deed(permit, &actions)?).await?;
+        let bucket = self.readable_bucket(deed(permit, &actions)?).await?;
         let stored = self.read_version(&bucket, key, version).await?;
         check_marker(&bucket, &stored.record, version)?;
         let parts = match &stored.record.body {

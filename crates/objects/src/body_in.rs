@@ -67,11 +67,11 @@ impl Objects {
         };
         let mut writer = self.engine.blobs.create(hint).await?;
         let mut next = Some(Ok(next));
+        let mut len = head.len() as u64;
         if !head.is_empty() {
             hasher.feed(head.clone()).await;
             writer.write(head).await?;
         }
-        let mut len = 0;
         while let Some(piece) = next {
             let piece: Bytes = piece?;
             len += piece.len() as u64;

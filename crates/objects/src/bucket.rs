@@ -54,17 +54,23 @@ pub(crate) fn partition_of(deed: &BucketDeed) -> PartitionId {
 impl Objects {
     /// The configuration of a bucket that takes writes; perhaps not the newest one.
     pub(crate) async fn bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
-        let cached = self.buckets.read().get(&deed.id).cloned();
-        let bucket = match cached {
-            Some(bucket) => bucket,
-            None => self.load_bucket(deed).await?,
-        };
+        let bucket = self.readable_bucket(deed).await?;
         match bucket.record.state {
             BucketState::Active => Ok(bucket),
             BucketState::Deleting => {
                 self.forget_bucket(deed);
                 Err(Error::BucketBusy)
             }
+        }
+    }
+
+    /// The configuration of a bucket for a read, which a deletion under way does not stop: it may
+    /// yet find the bucket not empty.
+    pub(crate) async fn readable_bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
+        let cached = self.buckets.read().get(&deed.id).cloned();
+        match cached {
+            Some(bucket) => Ok(bucket),
+            None => self.load_bucket(deed).await,
         }
     }
 
@@ -84,7 +90,12 @@ impl Objects {
                     version: row.version,
                     record: BucketRecord::decode(&row.value)?,
                 });
-                self.buckets.write().insert(deed.id, Arc::clone(&bucket));
+                let mut cache = self.buckets.write();
+                // Another may have read a newer one meanwhile.
+                let newer = cache.get(&deed.id).filter(|b| b.version > bucket.version);
+                if newer.is_none() {
+                    cache.insert(deed.id, Arc::clone(&bucket));
+                }
                 return Ok(bucket);
             }
             // The row goes after the deed: without a deed the bucket is gone, not fresh.

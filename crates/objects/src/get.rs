@@ -174,7 +174,7 @@ impl Objects {
             false => Want::Value,
         };
         for _ in 0..TRIES_MAX {
-            let bucket = self.bucket(deed).await?;
+            let bucket = self.readable_bucket(deed).await?;
             let stored = self
                 .read_version_as(&bucket, key, request.version, want)
                 .await?;

@@ -28,7 +28,7 @@ impl Objects {
         version: Option<DisplayVersion>,
     ) -> Result<VersionTags> {
         let actions = [Action::GetObjectTagging, Action::GetObjectVersionTagging];
-        let bucket = self.bucket(deed(permit, &actions)?).await?;
+        let bucket = self.readable_bucket(deed(permit, &actions)?).await?;
         let record = self.read_version(&bucket, key, version).await?.record;
         check_marker(&bucket, &record, version)?;
         let version = version_of(&bucket, &record);
