@@ -56,9 +56,7 @@ impl Objects {
                 max: intake.max,
             });
         }
-        let claimed = intake.checksum.map(|c| c.algorithm()).or(intake.trailer);
-        let both: Vec<_> = claimed.into_iter().chain(intake.also).collect();
-        let mut hasher = Hasher::new(&both, true);
+        let mut hasher = Hasher::new(&algorithms(&intake), true);
         let (head, next) = read_head(&mut intake, hint).await?;
         let Some(next) = next else {
             hasher.update(&head);
@@ -100,6 +98,57 @@ impl Objects {
     }
 }
 
+/// What is computed: each algorithm once, the client's before `also`.
+fn algorithms(intake: &Intake) -> Vec<ChecksumAlgorithm> {
+    let mut all = Vec::with_capacity(1);
+    let header = intake.checksum.map(|c| c.algorithm());
+    for algorithm in header.into_iter().chain(intake.trailer).chain(intake.also) {
+        if !all.contains(&algorithm) {
+            all.push(algorithm);
+        }
+    }
+    all
+}
+
+/// What a client says of a body that has been read to its end.
+pub(crate) struct Claims {
+    /// `Content-MD5`.
+    pub md5: Option<[u8; 16]>,
+    /// From a header.
+    pub checksum: Option<ChecksumValue>,
+    /// Announced for the trailer.
+    pub trailer: Option<ChecksumAlgorithm>,
+    /// Found in the trailer.
+    pub trailing: Option<ChecksumValue>,
+}
+
+impl Claims {
+    /// Compares with what the bytes are; answers their MD5, which must have been computed.
+    ///
+    /// # Errors
+    /// `BadDigest`; `Body` when the announced trailer did not come.
+    pub(crate) fn check(&self, digests: &digest::Digests) -> Result<[u8; 16]> {
+        let md5 = digests
+            .md5
+            .ok_or_else(|| Error::Record("no MD5".to_owned()))?;
+        if self.md5.is_some_and(|claimed| claimed != md5) {
+            return Err(Error::BadDigest("Content-MD5"));
+        }
+        if let Some(algorithm) = self.trailer
+            && self.trailing.is_none_or(|t| t.algorithm() != algorithm)
+        {
+            return Err(BodyError::Malformed("the announced trailer is missing").into());
+        }
+        for claim in self.checksum.into_iter().chain(self.trailing) {
+            let computed = digests.checksum(claim.algorithm());
+            if computed.is_some_and(|c| c != claim) {
+                return Err(Error::BadDigest(claim.algorithm().name()));
+            }
+        }
+        Ok(md5)
+    }
+}
+
 /// Reads until the body ends or is too large to stay in memory: then also the piece that made it
 /// so, which may be all there is.
 async fn read_head(intake: &mut Intake, hint: Option<u64>) -> Result<(Bytes, Option<Bytes>)> {
@@ -138,27 +187,13 @@ async fn read_head(intake: &mut Intake, hint: Option<u64>) -> Result<(Bytes, Opt
 }
 
 fn finish(intake: &Intake, digests: digest::Digests, bytes: TakenBytes) -> Result<Taken> {
-    // MD5 was asked for, so it is there.
-    let md5 = digests
-        .md5
-        .ok_or_else(|| Error::Record("no MD5".to_owned()))?;
-    if intake.md5.is_some_and(|claimed| claimed != md5) {
-        return Err(Error::BadDigest("Content-MD5"));
-    }
-    let trailing = intake.body.trailing_checksum();
-    if let Some(algorithm) = intake.trailer
-        && trailing.is_none_or(|t| t.algorithm() != algorithm)
-    {
-        return Err(BodyError::Malformed("the announced trailer is missing").into());
-    }
-    for claim in intake.checksum.into_iter().chain(trailing) {
-        if digests
-            .checksum(claim.algorithm())
-            .is_some_and(|c| c != claim)
-        {
-            return Err(Error::BadDigest(claim.algorithm().name()));
-        }
-    }
+    let claims = Claims {
+        md5: intake.md5,
+        checksum: intake.checksum,
+        trailer: intake.trailer,
+        trailing: intake.body.trailing_checksum(),
+    };
+    let md5 = claims.check(&digests)?;
     Ok(Taken {
         bytes,
         len: digests.len,

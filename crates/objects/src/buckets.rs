@@ -1,8 +1,12 @@
 //! Creating, configuring and deleting buckets.
 //!
 //! A bucket is deleted in steps that a crash may interrupt anywhere: mark it, look for anything
-//! inside, remove the deed, remove the mark. Every write guards on the configuration row, so no
-//! write lands once the mark is there. A mark that a crash left is taken back at start-up.
+//! inside, remove what is left of replaced objects and ended uploads, remove the deed, remove the
+//! mark. Every write that brings something in guards on the configuration row, so none lands once
+//! the mark is there. A mark that a crash left is taken back at start-up.
+//!
+//! An upload under way counts as something inside: its parts may be all that a client has, so they
+//! go only when the client aborts it.
 
 use std::sync::Arc;
 
@@ -13,9 +17,12 @@ use types::{BucketDeed, BucketName, DeedError, limits};
 use crate::{
     Error, Objects, Result,
     bucket::{Bucket, TRIES_MAX, deed, partition_of},
-    records::{BucketRecord, BucketState, Versioning},
+    records::{BucketRecord, BucketState, PartRecord, Versioning},
     rows,
 };
+
+/// Rows that are cleared from a bucket in one commit.
+const CLEAR_BATCH: usize = 500;
 
 impl Objects {
     /// Creates a bucket with its home here.
@@ -55,13 +62,11 @@ impl Objects {
         })
         .await?;
         let partition = partition_of(deed);
-        let empty = self.is_empty(deed).await;
-        let removed = match empty {
-            Ok(true) => {
+        let removed = match self.clear_empty(deed).await {
+            Ok(()) => {
                 let removed = self.deeds.remove(deed.name.clone(), deed.id).await;
                 removed.map_err(registry)
             }
-            Ok(false) => Err(Error::BucketNotEmpty),
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
@@ -182,6 +187,40 @@ impl Objects {
             }
         }
         Err(Error::Contention)
+    }
+
+    /// Removes all rows but the configuration from a bucket that holds nothing, and the extents
+    /// that they name: without its deed no sweep would find them.
+    async fn clear_empty(&self, deed: &BucketDeed) -> Result<()> {
+        if !self.is_empty(deed).await? {
+            return Err(Error::BucketNotEmpty);
+        }
+        let partition = partition_of(deed);
+        let index = &self.engine.index;
+        loop {
+            let range = ScanRange::new(rows::CURRENT, None);
+            let found = index.scan(partition, range, CLEAR_BATCH).await?;
+            let last = found.len() < CLEAR_BATCH;
+            let mut batch = Batch::new().frees();
+            for (row_key, row) in found {
+                if row_key.starts_with(rows::DEAD) {
+                    self.engine.blobs.delete(rows::dead_blob(&row_key)?).await?;
+                } else if row_key.starts_with(rows::PART) {
+                    for blob in PartRecord::decode(&row.value)?.extents {
+                        self.engine.blobs.delete(blob.id).await?;
+                    }
+                } else if !row_key.starts_with(rows::FINISHED_UPLOAD) {
+                    return Err(Error::BucketNotEmpty);
+                }
+                batch = batch.delete(row_key);
+            }
+            if !batch.deletes.is_empty() {
+                index.commit(partition, batch).await?;
+            }
+            if last {
+                return Ok(());
+            }
+        }
     }
 
     async fn is_empty(&self, deed: &BucketDeed) -> Result<bool> {

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use access::{Action, Permit};
 use bytes::Bytes;
-use store::{BlobReader, BlobRef, StoreError, Want};
+use store::{BlobReader, BlobRef, Blobs, StoreError, Want};
 use types::{ChecksumValue, ETag, ObjectKey, Timestamp};
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 
 /// Bytes that are read from an extent at a time.
 const PIECE_BYTES: usize = 512 << 10;
+/// Extents that a reader holds open: files are few, parts may be ten thousand.
+const OPEN_MAX: usize = 16;
 /// How often a read begins anew because its extents were deleted under it.
 const TRIES_MAX: usize = 16;
 
@@ -255,18 +257,19 @@ impl Objects {
         })
     }
 
-    /// Opens the extents that `start..end` of the object touches, all of them at once: what is
-    /// open stays readable though the object be replaced meanwhile.
+    /// Opens the first of the extents that `start..end` of the object touches; the others when
+    /// their turn comes near.
     async fn open(&self, extents: &[BlobRef], start: u64, end: u64) -> Result<ObjectReader> {
         let mut reader = ObjectReader {
-            pieces: VecDeque::new(),
+            blobs: Arc::clone(&self.engine.blobs),
+            open: VecDeque::new(),
+            waiting: VecDeque::new(),
         };
         let mut at = 0;
         for blob in extents {
             let (from, to) = (start.max(at), end.min(at + blob.len));
             if from < to {
-                let opened = self.engine.blobs.open(blob).await?;
-                reader.pieces.push_back((opened, from - at, to - at));
+                reader.waiting.push_back((*blob, from - at, to - at));
             }
             at += blob.len;
         }
@@ -275,6 +278,7 @@ impl Objects {
                 "an object larger than its extents".to_owned(),
             ));
         }
+        reader.open_ahead().await?;
         Ok(reader)
     }
 }
@@ -366,15 +370,36 @@ fn locate_part(
 }
 
 /// Reads an object's bytes in order; each is verified by the engine.
+///
+/// Up to 16 extents are open at a time, and what is open stays readable though the object be
+/// replaced meanwhile. An object of more may lose extents that were not open yet: then the read
+/// fails. Extents are written once and never named again, so a read never mixes versions.
 pub struct ObjectReader {
+    blobs: Arc<dyn Blobs>,
     /// Open extents, each with start and end of what is still to be read.
-    pieces: VecDeque<(Arc<dyn BlobReader>, u64, u64)>,
+    open: VecDeque<(Arc<dyn BlobReader>, u64, u64)>,
+    /// Those that come after them.
+    waiting: VecDeque<(BlobRef, u64, u64)>,
 }
 
 impl ObjectReader {
-    /// The next piece; `None` at the end.
+    /// An extent leaves `waiting` only once it is open: a read that is given up here loses none.
+    async fn open_ahead(&mut self) -> Result<()> {
+        while self.open.len() < OPEN_MAX
+            && let Some((blob, from, to)) = self.waiting.front().copied()
+        {
+            let reader = self.blobs.open(&blob).await?;
+            self.waiting.pop_front();
+            self.open.push_back((reader, from, to));
+        }
+        Ok(())
+    }
+
+    /// The next piece; `None` at the end. After an error the read is over: it must not be taken
+    /// for the end of the object.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        let Some((reader, at, end)) = self.pieces.front_mut() else {
+        self.open_ahead().await?;
+        let Some((reader, at, end)) = self.open.front_mut() else {
             return Ok(None);
         };
         let want = (*end - *at).min(PIECE_BYTES as u64) as usize;
@@ -384,7 +409,7 @@ impl ObjectReader {
         }
         *at += bytes.len() as u64;
         if at == end {
-            self.pieces.pop_front();
+            self.open.pop_front();
         }
         Ok(Some(bytes))
     }

@@ -28,6 +28,8 @@ mod object_tags;
 mod orphans;
 mod put;
 mod records;
+#[cfg(test)]
+mod region_tests;
 mod rows;
 mod sweep;
 mod tags;

@@ -181,6 +181,8 @@ impl Objects {
         batch.guards.extend_from_slice(&extra.guards);
         batch.puts.extend_from_slice(&extra.puts);
         batch.deletes.extend_from_slice(&extra.deletes);
+        batch.log.extend_from_slice(&extra.log);
+        batch.frees |= extra.frees;
         // A row that goes while another comes may have moved: the sweep of orphans must know.
         let moving = match batch.puts.is_empty() || batch.deletes.is_empty() {
             true => None,
@@ -271,11 +273,21 @@ impl Objects {
         key: &ObjectKey,
     ) -> Result<Option<Stored>> {
         let range = ScanRange::prefix(&rows::older_prefix(key.as_bytes()));
-        let mut found = self.engine.index.scan(bucket.partition, range, 1).await?;
-        match found.pop() {
-            None => Ok(None),
-            Some((row_key, row)) => self.with_payload(bucket, Stored::new(row_key, row)?).await,
+        let index = &self.engine.index;
+        for _ in 0..TRIES_MAX {
+            let mut found = index.scan(bucket.partition, range.clone(), 1).await?;
+            let Some((row_key, row)) = found.pop() else {
+                return Ok(None);
+            };
+            // One that goes between the two reads leaves the place to the next, not to nobody.
+            if let Some(stored) = self
+                .with_payload(bucket, Stored::new(row_key, row)?)
+                .await?
+            {
+                return Ok(Some(stored));
+            }
         }
+        Err(Error::Contention)
     }
 
     async fn with_payload(&self, bucket: &Bucket, stored: Stored) -> Result<Option<Stored>> {

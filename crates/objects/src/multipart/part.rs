@@ -11,6 +11,7 @@ use types::{
 
 use crate::{
     Error, Objects, Result,
+    body_in::Claims,
     bucket::TRIES_MAX,
     listing,
     records::{PartRecord, UploadRecord},
@@ -124,7 +125,11 @@ impl Objects {
         mut input: PartInput,
     ) -> Result<StoredPart> {
         let mut algorithms = vec![upload.algorithm];
-        algorithms.extend(claimed.filter(|c| *c != upload.algorithm));
+        for claim in claimed.into_iter().chain(input.trailer) {
+            if !algorithms.contains(&claim) {
+                algorithms.push(claim);
+            }
+        }
         let mut hasher = Hasher::new(&algorithms, true);
         let mut extent = None;
         let mut size = 0;
@@ -162,14 +167,13 @@ impl Objects {
             }
         }
         let digests = hasher.finish().await;
-        let md5 = digests.md5.unwrap_or_default();
-        if input.md5.is_some_and(|claimed| claimed != md5) {
-            return Err(Error::BadDigest("Content-MD5"));
-        }
-        let told = input.checksum.or_else(|| input.body.trailing_checksum());
-        if let Some(told) = told.filter(|told| digests.checksum(told.algorithm()) != Some(*told)) {
-            return Err(Error::BadDigest(told.algorithm().name()));
-        }
+        let claims = Claims {
+            md5: input.md5,
+            checksum: input.checksum,
+            trailer: input.trailer,
+            trailing: input.body.trailing_checksum(),
+        };
+        let md5 = claims.check(&digests)?;
         let extents = match extent {
             Some(extent) => vec![extent.finish().await?],
             None => Vec::new(),
