@@ -128,11 +128,7 @@ impl Objects {
         let deed = permit.deed().ok_or(Error::WrongPermit)?;
         for _ in 0..TRIES_MAX {
             let bucket = self.bucket(deed).await?;
-            let committed = self
-                .engine
-                .index
-                .commit(bucket.partition, batch(&bucket))
-                .await;
+            let committed = self.commit(bucket.partition, batch(&bucket)).await;
             match committed {
                 Err(StoreError::Conflict { index: 0 }) => self.forget_bucket(deed),
                 other => return Ok(other?),

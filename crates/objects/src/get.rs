@@ -4,13 +4,14 @@ use std::{collections::VecDeque, sync::Arc};
 
 use access::{Action, Permit};
 use bytes::Bytes;
-use store::{BlobReader, BlobRef, Blobs, StoreError, Want};
+use store::{BlobReader, BlobRef, Blobs, RowVersion, StoreError, Want};
 use types::{ChecksumValue, ETag, ObjectKey, Timestamp};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
     bucket::{Bucket, deed},
     conditions::{ReadConditions, Verdict},
+    pins::Pinned,
     records::{ObjectAttributes, ObjectBody, ObjectRecord, Versioning, decode_manifest},
     versions::{Stored, missing_payload},
 };
@@ -234,7 +235,14 @@ impl Objects {
                 ))
             }
             (true, _) => Some(ObjectContent::Reader(
-                self.open(&extents, start, end).await?,
+                self.open(
+                    bucket,
+                    (&stored.row_key, stored.row.version),
+                    &extents,
+                    start,
+                    end,
+                )
+                .await?,
             )),
         };
         let parts = match record.body {
@@ -257,13 +265,21 @@ impl Objects {
         })
     }
 
-    /// Opens the first of the extents that `start..end` of the object touches; the others when
-    /// their turn comes near.
-    async fn open(&self, extents: &[BlobRef], start: u64, end: u64) -> Result<ObjectReader> {
+    /// Opens the first of the extents that `start..end` of the object in `row` touches; the others
+    /// when their turn comes near. Answers `NoBlob` when the row has changed meanwhile.
+    async fn open(
+        &self,
+        bucket: &Bucket,
+        row: (&Bytes, RowVersion),
+        extents: &[BlobRef],
+        start: u64,
+        end: u64,
+    ) -> Result<ObjectReader> {
         let mut reader = ObjectReader {
             blobs: Arc::clone(&self.engine.blobs),
             open: VecDeque::new(),
             waiting: VecDeque::new(),
+            _pinned: None,
         };
         let mut at = 0;
         for blob in extents {
@@ -277,6 +293,17 @@ impl Objects {
             return Err(Error::Record(
                 "an object larger than its extents".to_owned(),
             ));
+        }
+        if let Some((later, ..)) = reader.waiting.get(OPEN_MAX) {
+            let later = *later;
+            let ids = reader.waiting.iter().skip(OPEN_MAX).map(|w| w.0.id);
+            reader._pinned = Some(self.pins.pin(ids.collect()));
+            // A row that stands now had its extents alive when they were pinned.
+            let index = &self.engine.index;
+            let now = index.get(bucket.partition, row.0, Want::Value).await?;
+            if now.is_none_or(|now| now.version != row.1) {
+                return Err(StoreError::NoBlob(later.id.to_string()).into());
+            }
         }
         reader.open_ahead().await?;
         Ok(reader)
@@ -372,14 +399,16 @@ fn locate_part(
 /// Reads an object's bytes in order; each is verified by the engine.
 ///
 /// Up to 16 extents are open at a time, and what is open stays readable though the object be
-/// replaced meanwhile. An object of more may lose extents that were not open yet: then the read
-/// fails. Extents are written once and never named again, so a read never mixes versions.
+/// replaced meanwhile; the others are pinned, so that the sweep waits for this read. Extents are
+/// written once and never named again, so a read never mixes versions.
 pub struct ObjectReader {
     blobs: Arc<dyn Blobs>,
     /// Open extents, each with start and end of what is still to be read.
     open: VecDeque<(Arc<dyn BlobReader>, u64, u64)>,
     /// Those that come after them.
     waiting: VecDeque<(BlobRef, u64, u64)>,
+    /// Keeps those from the sweep.
+    _pinned: Option<Pinned>,
 }
 
 impl ObjectReader {

@@ -26,6 +26,7 @@ mod locks;
 mod multipart;
 mod object_tags;
 mod orphans;
+mod pins;
 mod put;
 mod records;
 #[cfg(test)]
@@ -70,6 +71,8 @@ pub struct Objects {
     pub(crate) locks: locks::KeyLocks,
     pub(crate) hlc: hlc::VersionClock,
     pub(crate) moves: orphans::Moves,
+    pub(crate) pins: Arc<pins::Pins>,
+    pub(crate) dirty: sweep::Dirty,
 }
 
 impl Objects {
@@ -90,6 +93,8 @@ impl Objects {
             locks: locks::KeyLocks::new(),
             hlc: hlc::VersionClock::new(&region),
             moves: orphans::Moves::default(),
+            pins: Arc::default(),
+            dirty: sweep::Dirty::default(),
             region,
         }
     }

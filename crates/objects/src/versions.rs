@@ -188,7 +188,7 @@ impl Objects {
             true => None,
             false => Some(self.moves.begin().await),
         };
-        let committed = self.engine.index.commit(bucket.partition, batch).await;
+        let committed = self.commit(bucket.partition, batch).await;
         drop(moving);
         match committed {
             Ok(_) => Ok(Landed::Yes),

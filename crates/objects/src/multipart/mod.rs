@@ -190,7 +190,7 @@ impl Objects {
             .delete(row_key)
             .put(rows::finished_upload(upload), Vec::new())
             .frees();
-        match self.engine.index.commit(partition, batch).await {
+        match self.commit(partition, batch).await {
             Ok(_) => {}
             Err(StoreError::Conflict { .. }) => return Err(Error::NoSuchUpload),
             Err(error) => return Err(error.into()),
@@ -298,7 +298,7 @@ impl Objects {
                 batch = batch.delete(row_key.clone());
             }
             if !batch.deletes.is_empty() {
-                self.engine.index.commit(partition, batch).await?;
+                self.commit(partition, batch).await?;
             }
             if last {
                 return Ok(());

@@ -236,7 +236,7 @@ impl Objects {
                     }
                 }
             }
-            match index.commit(target.partition, batch).await {
+            match self.commit(target.partition, batch).await {
                 Ok(_) => {
                     return Ok(UploadedPart {
                         etag: ETag::whole(record.md5),
