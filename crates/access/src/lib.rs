@@ -5,9 +5,14 @@
 
 mod keys;
 mod permit;
+mod placement;
 pub mod sign;
 pub mod signature;
 
 pub use keys::{SigningKey, SigningKeys};
-pub use permit::{Action, Identity, Permit, Refusal, SystemReason, authorize, authorize_system};
+pub use permit::{
+    Action, Identity, Permit, Refusal, SystemReason, authorize, authorize_receiving,
+    authorize_sending, authorize_system,
+};
+pub use placement::{Via, may_copy, may_pass};
 pub use signature::{AuthType, PayloadMode, SignatureError};

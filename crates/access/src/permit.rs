@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use types::{AccessKeyId, AccountId, BucketDeed};
+use types::{AccessKeyId, AccountId, BucketDeed, Place};
+
+use crate::placement::{self, Via};
 
 /// Who sends a request, once its signature has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +64,45 @@ pub enum Action {
     DeleteObjectVersionTagging,
     AbortMultipartUpload,
     ListMultipartUploadParts,
+    /// Dhow's own: to hand a bucket's objects to another region.
+    ReplicateFrom,
+    /// Dhow's own: to take a bucket's objects over from another region.
+    ReplicateInto,
 }
 
 impl Action {
     /// Whether the action is on the service as a whole, not on one bucket.
     pub const fn is_service_wide(self) -> bool {
         matches!(self, Self::ListAllMyBuckets | Self::CreateBucket)
+    }
+
+    /// Whether the action changes objects or what belongs to them.
+    pub const fn writes_objects(self) -> bool {
+        matches!(
+            self,
+            Self::PutObject
+                | Self::DeleteObject
+                | Self::DeleteObjectVersion
+                | Self::PutObjectTagging
+                | Self::PutObjectVersionTagging
+                | Self::DeleteObjectTagging
+                | Self::DeleteObjectVersionTagging
+                | Self::AbortMultipartUpload
+        )
+    }
+
+    /// Whether the action changes anything of a bucket, or asks about what only its home knows:
+    /// uploads under way.
+    pub const fn writes(self) -> bool {
+        self.writes_objects()
+            || matches!(
+                self,
+                Self::DeleteBucket
+                    | Self::PutBucketVersioning
+                    | Self::PutBucketTagging
+                    | Self::ListBucketMultipartUploads
+                    | Self::ListMultipartUploadParts
+            )
     }
 }
 
@@ -112,23 +147,40 @@ pub enum Refusal {
     /// The bucket belongs to another account.
     #[error("the bucket belongs to another account")]
     NotOwner,
+    /// The law of the region, or of the one that passes the request on, is not allowed.
+    #[error("the bucket's placement does not allow this jurisdiction")]
+    Residency,
+    /// The region keeps a copy; the home region decides on changes.
+    #[error("changes are decided in the bucket's home region")]
+    NotHome,
+    /// The region keeps a copy that it cannot read.
+    #[error("the copy of the bucket in this region is sealed")]
+    Sealed,
+    /// The region holds nothing of the bucket.
+    #[error("the bucket is not placed in this region")]
+    Elsewhere,
     /// The action needs a bucket (or must not have one).
     #[error("the action does not fit the resource")]
     Mismatch,
 }
 
-/// Decides. Buckets are private to their owner until policies exist.
+/// Decides. Buckets are private to their owner until policies exist, and nothing happens to a
+/// bucket in a region where its placement does not have it.
 pub fn authorize(
     identity: &Identity,
     action: Action,
     deed: Option<&Arc<BucketDeed>>,
+    here: &Place,
+    via: &Via,
 ) -> Result<Permit, Refusal> {
     let account = identity.account().ok_or(Refusal::Anonymous)?;
     match (action.is_service_wide(), deed) {
-        (true, None) => {}
-        (false, Some(deed)) if deed.owner == *account => {}
+        (true, None) if *via == Via::Door => {}
+        (false, Some(deed)) if deed.owner == *account => {
+            placement::admit(deed, action, here, via)?;
+        }
         (false, Some(_)) => return Err(Refusal::NotOwner),
-        (true, Some(_)) | (false, None) => return Err(Refusal::Mismatch),
+        (true, _) | (false, None) => return Err(Refusal::Mismatch),
     }
     Ok(Permit {
         identity: identity.clone(),
@@ -137,8 +189,34 @@ pub fn authorize(
     })
 }
 
+/// A permit for the source of a transfer between regions, which is `here`: to hand the bucket's
+/// objects to `peer`.
+pub fn authorize_sending(
+    deed: &Arc<BucketDeed>,
+    here: &Place,
+    peer: &Place,
+) -> Result<Permit, Refusal> {
+    placement::transfer(deed, here, peer)?;
+    Ok(system(Action::ReplicateFrom, deed))
+}
+
+/// A permit for the destination of a transfer between regions, which is `here`: to take the
+/// bucket's objects over from `peer`.
+pub fn authorize_receiving(
+    deed: &Arc<BucketDeed>,
+    here: &Place,
+    peer: &Place,
+) -> Result<Permit, Refusal> {
+    placement::transfer(deed, peer, here)?;
+    Ok(system(Action::ReplicateInto, deed))
+}
+
 /// A permit for the region's own background work on one bucket.
 pub fn authorize_system(_reason: SystemReason, action: Action, deed: &Arc<BucketDeed>) -> Permit {
+    system(action, deed)
+}
+
+fn system(action: Action, deed: &Arc<BucketDeed>) -> Permit {
     Permit {
         identity: Identity::Anonymous,
         action,

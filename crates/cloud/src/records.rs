@@ -8,7 +8,10 @@
 //! | `n/<bucket name>` | [`DeedRecord`] |
 
 use serde::{Deserialize, Serialize};
-use types::{AccountId, BucketDeed, BucketId, BucketName, RegionId, Timestamp};
+use types::{
+    AccountId, BucketDeed, BucketId, BucketName, Jurisdiction, Placement, RegionId, Replica,
+    Timestamp, Writes,
+};
 
 use crate::CloudError;
 
@@ -73,6 +76,76 @@ pub(crate) struct DeedRecord {
     home: String,
     created_ms: u64,
     epoch: u64,
+    #[serde(default)]
+    placement: PlacementRecord,
+}
+
+/// A placement at rest.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct PlacementRecord {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replicas: Vec<ReplicaRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    jurisdictions: Vec<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    writes_any: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    proxy: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ReplicaRecord {
+    region: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed_by: Option<String>,
+}
+
+impl From<&Placement> for PlacementRecord {
+    fn from(placement: &Placement) -> Self {
+        let replica = |r: &Replica| ReplicaRecord {
+            region: r.region.to_string(),
+            sealed_by: r.sealed_by.as_ref().map(ToString::to_string),
+        };
+        Self {
+            replicas: placement.replicas.iter().map(replica).collect(),
+            jurisdictions: placement
+                .jurisdictions
+                .iter()
+                .map(|j| j.to_string())
+                .collect(),
+            writes_any: placement.writes == Writes::Any,
+            proxy: placement.proxy,
+        }
+    }
+}
+
+impl TryFrom<PlacementRecord> for Placement {
+    type Error = CloudError;
+    /// Fails closed: a jurisdiction that cannot be read must not turn into no limit.
+    fn try_from(record: PlacementRecord) -> Result<Self, CloudError> {
+        let country = |text: &String| {
+            Jurisdiction::parse(text)
+                .ok_or_else(|| CloudError::Record(format!("unknown jurisdiction {text}")))
+        };
+        let replica = |r: ReplicaRecord| Replica {
+            region: RegionId::new(&r.region),
+            sealed_by: r.sealed_by.as_deref().map(RegionId::new),
+        };
+        Ok(Self {
+            jurisdictions: record
+                .jurisdictions
+                .iter()
+                .map(country)
+                .collect::<Result<_, _>>()?,
+            replicas: record.replicas.into_iter().map(replica).collect(),
+            writes: if record.writes_any {
+                Writes::Any
+            } else {
+                Writes::Home
+            },
+            proxy: record.proxy,
+        })
+    }
 }
 
 impl From<&BucketDeed> for DeedRecord {
@@ -85,6 +158,7 @@ impl From<&BucketDeed> for DeedRecord {
             home: deed.home.to_string(),
             created_ms: deed.created.ms(),
             epoch: deed.epoch,
+            placement: (&deed.placement).into(),
         }
     }
 }
@@ -98,6 +172,7 @@ impl DeedRecord {
             home: RegionId::new(&self.home),
             created: Timestamp::from_ms(self.created_ms),
             epoch: self.epoch,
+            placement: self.placement.try_into()?,
         })
     }
 }

@@ -11,8 +11,8 @@ use parking_lot::{Mutex, RwLock};
 use store::{Batch, Guard, Index, PartitionId, ScanRange, StoreError};
 use tokio::sync::OwnedMutexGuard;
 use types::{
-    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, DeedError, Deeds, Random,
-    RegionId, deed::BoxFuture, limits::BUCKETS_PER_ACCOUNT_MAX,
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, DeedError, Deeds, NewDeed,
+    Random, RegionId, deed::BoxFuture, limits::BUCKETS_PER_ACCOUNT_MAX,
 };
 
 use crate::{
@@ -284,23 +284,20 @@ impl Registry {
             .map_err(|e| CloudError::Record(format!("a change broke: {e}")))?
     }
 
-    async fn create_deed(
-        &self,
-        name: BucketName,
-        owner: AccountId,
-        home: RegionId,
-    ) -> Result<Arc<BucketDeed>, DeedError> {
+    async fn create_deed(&self, new: NewDeed) -> Result<Arc<BucketDeed>, DeedError> {
         // Most names that are taken are refused without waiting for a turn.
-        self.may_create(&name, &owner)?;
+        self.may_create(&new.name, &new.owner)?;
         let turn = self.turn().await;
-        self.may_create(&name, &owner)?;
+        self.may_create(&new.name, &new.owner)?;
+        let name = new.name.clone();
         let deed = Arc::new(BucketDeed {
             id: self.new_bucket_id(),
-            name: name.clone(),
-            owner,
-            home,
+            name: new.name,
+            owner: new.owner,
+            home: new.home,
             created: self.clock.now(),
             epoch: 1,
+            placement: new.placement,
         });
         let value = write(&DeedRecord::from(&*deed)).map_err(unavailable)?;
         let batch = insert(format!("n/{name}"), value);
@@ -466,13 +463,8 @@ impl Deeds for Registry {
         self.state.read().deeds.values().cloned().collect()
     }
 
-    fn create(
-        &self,
-        name: BucketName,
-        owner: AccountId,
-        home: RegionId,
-    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
-        Box::pin(self.create_deed(name, owner, home))
+    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+        Box::pin(self.create_deed(new))
     }
 
     fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {

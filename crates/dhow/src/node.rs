@@ -15,7 +15,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
-use types::RegionId;
+use types::{Place, RegionId};
 
 use crate::{
     admin::Admin,
@@ -152,7 +152,7 @@ fn parts(config: &Config, region: &Region) -> Parts {
         keys: region.registry.clone(),
         clock: Arc::clone(&region.clock),
         random: Arc::clone(&region.random),
-        region: RegionId::new(&config.region),
+        place: Place::unknown(RegionId::new(&config.region)),
         config: config.gateway(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
-use access::{Action, AuthType, Identity, PayloadMode, Permit};
+use access::{Action, AuthType, Identity, PayloadMode, Permit, Via};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
@@ -219,7 +219,7 @@ impl Gateway {
         let operation = route(&parts.method, target.resource(), &query, &parts.headers)?;
         trail.operation = Some(operation);
         let deed = self.deed(operation, &target, &identity, &parts.headers, trail)?;
-        let permit = permit(operation, &identity, deed.as_ref(), query.has("versionId"))?;
+        let permit = self.may(operation, &identity, deed.as_ref(), query.has("versionId"))?;
         adopt_parameters(&query, &mut parts.headers);
         refuse::check(&parts.headers)?;
         let length = content_length(&parts.headers);
@@ -292,6 +292,27 @@ impl Gateway {
                 .text_header(headers::names::BUCKET_REGION, &deed.home));
         }
         Ok(Some(deed))
+    }
+
+    fn may(
+        &self,
+        operation: &Operation,
+        identity: &Identity,
+        deed: Option<&Arc<BucketDeed>>,
+        with_version: bool,
+    ) -> Result<Permit, S3Error> {
+        // Strangers do not learn which operations are there: they are refused first.
+        let action = match (operation.action_for(with_version), operation.resource) {
+            (Some(action), _) => action,
+            (None, Resource::Service) => Action::ListAllMyBuckets,
+            (None, Resource::Bucket | Resource::Object) => Action::ListBucket,
+        };
+        let permit = access::authorize(identity, action, deed, &self.place, &Via::Door)
+            .map_err(|_| S3Error::new(ErrorCode::AccessDenied))?;
+        match operation.status {
+            Status::Works => Ok(permit),
+            Status::NotYet => Err(S3Error::not_implemented(operation.name)),
+        }
     }
 
     fn record(
@@ -396,26 +417,6 @@ fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
         return Err(error.header(header::CONNECTION, HeaderValue::from_static("close")));
     }
     Ok(())
-}
-
-fn permit(
-    operation: &Operation,
-    identity: &Identity,
-    deed: Option<&Arc<BucketDeed>>,
-    with_version: bool,
-) -> Result<Permit, S3Error> {
-    // Strangers do not learn which operations are there: they are refused first.
-    let action = match (operation.action_for(with_version), operation.resource) {
-        (Some(action), _) => action,
-        (None, Resource::Service) => Action::ListAllMyBuckets,
-        (None, Resource::Bucket | Resource::Object) => Action::ListBucket,
-    };
-    let permit = access::authorize(identity, action, deed)
-        .map_err(|_| S3Error::new(ErrorCode::AccessDenied))?;
-    match operation.status {
-        Status::Works => Ok(permit),
-        Status::NotYet => Err(S3Error::not_implemented(operation.name)),
-    }
 }
 
 /// Presigned URLs carry some headers as parameters (`x-amz-acl`, `x-amz-meta-…`): they mean the

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use access::{Action, Identity, Permit, SigningKeys};
+use access::{Action, Identity, Permit, SigningKeys, Via};
 use http::HeaderValue;
 use objects::Objects;
 use prometheus_client::registry::Registry;
-use types::{BucketName, Clock, Deeds, Random, RegionId};
+use types::{BucketName, Clock, Deeds, Place, Random, RegionId};
 
 use crate::{
     admission::Admission,
@@ -28,6 +28,8 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// This region.
     pub region: RegionId,
+    /// Where it lies.
+    pub place: Place,
     /// Names and limits.
     pub config: GatewayConfig,
     /// What is counted.
@@ -50,8 +52,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Request ids.
     pub random: Arc<dyn Random>,
-    /// This region.
-    pub region: RegionId,
+    /// This region, and where it lies.
+    pub place: Place,
     /// Names and limits.
     pub config: GatewayConfig,
 }
@@ -71,7 +73,8 @@ impl Gateway {
             deeds: parts.deeds,
             keys: parts.keys,
             clock: parts.clock,
-            region: parts.region,
+            region: parts.place.region.clone(),
+            place: parts.place,
             config: parts.config,
         }
     }
@@ -87,7 +90,7 @@ impl Gateway {
             Some(name) => Some(self.deeds.get(name).ok_or(ErrorCode::NoSuchBucket)?),
             None => None,
         };
-        access::authorize(identity, action, deed.as_ref())
+        access::authorize(identity, action, deed.as_ref(), &self.place, &Via::Door)
             .map_err(|_| S3Error::new(ErrorCode::AccessDenied))
     }
 }

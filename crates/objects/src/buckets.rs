@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use access::{Action, Permit};
 use store::{Batch, ScanRange, StoreError};
-use types::{BucketDeed, BucketName, DeedError, limits};
+use types::{BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, limits};
 
 use crate::{
     Error, Objects, Result,
@@ -25,7 +25,7 @@ use crate::{
 const CLEAR_BATCH: usize = 500;
 
 impl Objects {
-    /// Creates a bucket with its home here.
+    /// Creates a bucket with its home here, or in another region.
     ///
     /// # Errors
     /// `BucketOwnedByYou`, `BucketExists`, `TooManyBuckets`, `Registry`.
@@ -33,20 +33,29 @@ impl Objects {
         &self,
         permit: &Permit,
         name: BucketName,
+        home: Option<RegionId>,
+        placement: Placement,
     ) -> Result<Arc<BucketDeed>> {
         let account = permit.identity().account().ok_or(Error::WrongPermit)?;
         if permit.action() != Action::CreateBucket {
             return Err(Error::WrongPermit);
         }
-        let made = self
-            .deeds
-            .create(name, account.clone(), self.region.clone())
-            .await;
+        let home = home.unwrap_or_else(|| self.region.clone());
+        let new = NewDeed {
+            name,
+            owner: account.clone(),
+            home,
+            placement,
+        };
+        let made = self.deeds.create(new).await;
         let deed = made.map_err(|error| match error {
             DeedError::Exists(_, deed) if deed.owner == *account => Error::BucketOwnedByYou,
             other => registry(other),
         })?;
-        self.load_bucket(&deed).await?;
+        // Elsewhere its home makes the configuration at the first request.
+        if deed.home == self.region {
+            self.load_bucket(&deed).await?;
+        }
         Ok(deed)
     }
 
@@ -245,6 +254,7 @@ fn registry(error: DeedError) -> Error {
         DeedError::Exists(..) => Error::BucketExists,
         DeedError::NotFound(_) => Error::NoSuchBucket,
         DeedError::TooMany(_) => Error::TooManyBuckets,
+        DeedError::Placement(why) => Error::Placement(why),
         DeedError::Unavailable(cause) => Error::Registry(cause),
     }
 }

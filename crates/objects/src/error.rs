@@ -31,6 +31,10 @@ pub enum Error {
     /// The account may have no more buckets.
     #[error("too many buckets")]
     TooManyBuckets,
+    /// A region of a new bucket's placement is unknown, or lies where the law does not allow it;
+    /// the text is for the client.
+    #[error("{0}")]
+    Placement(String),
     /// There is no current version of the key, or it is a delete marker (its id is given).
     #[error("no such key")]
     NoSuchKey {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use access::{Action, Permit, SystemReason, authorize_system};
 use store::{Batch, Engine, PartitionId, memory::Memory};
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, ETag, RegionId, SeededRandom, TestClock,
-    Timestamp, VersionId,
+    AccountId, BucketDeed, BucketId, BucketName, ETag, NewDeed, Placement, RegionId, SeededRandom,
+    TestClock, Timestamp, VersionId,
     body::MemoryBody,
     deed::{BoxFuture, DeedError, Deeds},
 };
@@ -32,13 +32,8 @@ impl Deeds for OneDeed {
     fn all(&self) -> Vec<Arc<BucketDeed>> {
         vec![self.0.clone()]
     }
-    fn create(
-        &self,
-        name: BucketName,
-        _: AccountId,
-        _: RegionId,
-    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(name)) })
+    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+        Box::pin(async { Err(DeedError::NotFound(new.name)) })
     }
     fn remove(&self, name: BucketName, _: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(name)) })
@@ -60,6 +55,7 @@ impl Bench {
             home: RegionId::new("r"),
             created: Timestamp::default(),
             epoch: 0,
+            placement: Placement::default(),
         });
         let engine = Memory::engine();
         let objects = Objects::new(

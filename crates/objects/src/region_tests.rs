@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use store::{Batch, BlobRef, Engine, PartitionId, ScanRange, memory::Memory};
 use types::{
-    AccountId, Body, BodyError, BucketDeed, BucketId, BucketName, ChecksumAlgorithm, ETag,
+    AccountId, Body, BodyError, BucketDeed, BucketId, BucketName, ChecksumAlgorithm, ETag, NewDeed,
     ObjectKey, RegionId, SeededRandom, TestClock, Timestamp, UploadId, VersionId,
     body::{MemoryBody, NextChunk},
     deed::{BoxFuture, DeedError, Deeds},
@@ -48,19 +48,18 @@ impl Deeds for Names {
     }
     fn create(
         &self,
-        name: BucketName,
-        owner: AccountId,
-        home: RegionId,
+        new: NewDeed,
     ) -> BoxFuture<'_, std::result::Result<Arc<BucketDeed>, DeedError>> {
         let deed = Arc::new(BucketDeed {
             id: BucketId(self.count.fetch_add(1, Ordering::Relaxed) + 1),
-            name: name.clone(),
-            owner,
-            home,
+            name: new.name.clone(),
+            owner: new.owner,
+            home: new.home,
             created: Timestamp::default(),
             epoch: 0,
+            placement: new.placement,
         });
-        self.all.lock().insert(name, deed.clone());
+        self.all.lock().insert(new.name, deed.clone());
         Box::pin(async { Ok(deed) })
     }
     fn remove(
@@ -93,7 +92,13 @@ impl Bench {
         ));
         let name = BucketName::new("bench").unwrap();
         let (owner, home) = (AccountId::new("1"), RegionId::new("r"));
-        let deed = deeds.create(name, owner, home).await.unwrap();
+        let new = NewDeed {
+            name,
+            owner,
+            home,
+            placement: types::Placement::default(),
+        };
+        let deed = deeds.create(new).await.unwrap();
         Self {
             objects,
             engine,

@@ -3,7 +3,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use crate::{AccountId, BucketId, BucketName, RegionId, Timestamp};
+use crate::{AccountId, BucketId, BucketName, Holding, Placement, RegionId, Timestamp};
 
 /// What the cloud knows of a bucket: name, owner, placement, epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,40 @@ pub struct BucketDeed {
     pub created: Timestamp,
     /// Rises whenever the home changes; fences a home that was replaced.
     pub epoch: u64,
+    /// Where else it may lie.
+    pub placement: Placement,
+}
+
+impl BucketDeed {
+    /// What `region` is to the bucket.
+    pub fn holding(&self, region: &RegionId) -> Holding {
+        if self.home == *region {
+            return Holding::Home;
+        }
+        let replica = self.placement.replicas.iter().find(|r| r.region == *region);
+        match replica {
+            None => Holding::Nothing,
+            Some(replica) if replica.sealed_by.is_some() => Holding::Sealed,
+            Some(_) => Holding::Replica,
+        }
+    }
+    /// Home and replicas.
+    pub fn holders(&self) -> impl Iterator<Item = &RegionId> {
+        std::iter::once(&self.home).chain(self.placement.replicas.iter().map(|r| &r.region))
+    }
+}
+
+/// A bucket to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeed {
+    /// The cloud-wide name.
+    pub name: BucketName,
+    /// The account that is to own it.
+    pub owner: AccountId,
+    /// The region where its writes are to be ordered.
+    pub home: RegionId,
+    /// Where else it may lie.
+    pub placement: Placement,
 }
 
 /// Why a deed could not be read or changed.
@@ -34,6 +68,9 @@ pub enum DeedError {
     /// The account has as many buckets as it may have.
     #[error("the account has {0} buckets, the most it may have")]
     TooMany(usize),
+    /// A region of the placement is unknown, not open, or lies where the law does not allow it.
+    #[error("{0}")]
+    Placement(String),
     /// The registry does not answer or cannot write.
     #[error("the registry is not available: {0}")]
     Unavailable(String),
@@ -58,12 +95,7 @@ pub trait Deeds: Send + Sync + 'static {
     /// Every deed, for background work.
     fn all(&self) -> Vec<Arc<BucketDeed>>;
     /// Records a new bucket durably; `Exists` if the name is taken, by whomever.
-    fn create(
-        &self,
-        name: BucketName,
-        owner: AccountId,
-        home: RegionId,
-    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>>;
+    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>>;
     /// Removes the deed durably, if it is still the bucket `id`.
     fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>>;
 }

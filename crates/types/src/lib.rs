@@ -12,15 +12,17 @@ pub mod etag;
 pub mod ids;
 pub mod limits;
 pub mod names;
+pub mod placement;
 pub mod random;
 pub mod time;
 
 pub use body::{Body, BodyError};
 pub use checksum::{ChecksumAlgorithm, ChecksumKind, ChecksumValue};
 pub use clock::{Clock, SystemClock, TestClock};
-pub use deed::{BucketDeed, DeedError, Deeds};
+pub use deed::{BucketDeed, DeedError, Deeds, NewDeed};
 pub use etag::ETag;
 pub use ids::{AccessKeyId, AccountId, BucketId, RegionId, UploadId, VersionId};
 pub use names::{BucketName, NameError, ObjectKey};
+pub use placement::{Holding, Jurisdiction, Place, Placement, Replica, Writes};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use time::Timestamp;

@@ -109,10 +109,7 @@ async fn everything_is_there_after_opening_again() {
         .delete_key(&AccessKeyId::new(&gone.access_key))
         .await
         .unwrap();
-    let deed = registry
-        .create(name("photos"), id.clone(), region())
-        .await
-        .unwrap();
+    let deed = registry.create(bucket(id.clone())).await.unwrap();
 
     let again = open(index, 2).await;
     assert_eq!(again.accounts(), registry.accounts());
@@ -162,8 +159,8 @@ async fn a_name_is_given_once_and_who_holds_it_is_told() {
         AccountId::new("000000000001"),
         AccountId::new("000000000002"),
     );
-    let first = registry.create(name("photos"), one.clone(), region());
-    let second = registry.create(name("photos"), two, region());
+    let first = registry.create(bucket(one.clone()));
+    let second = registry.create(bucket(two));
     let (first, second) = tokio::join!(first, second);
     let first = first.unwrap();
     match second {
@@ -174,10 +171,7 @@ async fn a_name_is_given_once_and_who_holds_it_is_told() {
     let wrong = registry.remove(name("photos"), other_id).await;
     assert!(matches!(wrong, Err(DeedError::NotFound(_))));
     registry.remove(name("photos"), first.id).await.unwrap();
-    let again = registry
-        .create(name("photos"), one, region())
-        .await
-        .unwrap();
+    let again = registry.create(bucket(one)).await.unwrap();
     assert_ne!(again.id, first.id);
 }
 
@@ -190,13 +184,11 @@ async fn a_caller_that_leaves_in_the_midst_leaves_no_half_of_a_bucket() {
     // The row has landed, the answer has not come, the caller goes.
     tokio::select! {
         biased;
-        _ = registry.create(name("photos"), owner.clone(), region()) => panic!("answered"),
+        _ = registry.create(bucket(owner.clone())) => panic!("answered"),
         () = index.wait_for_a_commit() => {}
     }
     index.hurry();
-    let taken = registry
-        .create(name("photos"), owner.clone(), region())
-        .await;
+    let taken = registry.create(bucket(owner.clone())).await;
     assert!(matches!(taken, Err(DeedError::Exists(..))), "{taken:?}");
     assert_eq!(deeds(&index, &registry).await, [name("photos")]);
 }
@@ -207,10 +199,7 @@ async fn a_caller_that_leaves_during_a_removal_leaves_the_name_free() {
     let registry = open(index.clone(), 1).await;
     let owner = AccountId::new("000000000001");
     index.answers.add_permits(1);
-    let deed = registry
-        .create(name("photos"), owner.clone(), region())
-        .await
-        .unwrap();
+    let deed = registry.create(bucket(owner.clone())).await.unwrap();
     index.wait_for_a_commit().await;
 
     tokio::select! {
@@ -222,10 +211,7 @@ async fn a_caller_that_leaves_during_a_removal_leaves_the_name_free() {
     let gone = registry.remove(name("photos"), deed.id).await;
     assert!(matches!(gone, Err(DeedError::NotFound(_))), "{gone:?}");
     assert!(deeds(&index, &registry).await.is_empty());
-    registry
-        .create(name("photos"), owner, region())
-        .await
-        .unwrap();
+    registry.create(bucket(owner)).await.unwrap();
     assert_eq!(deeds(&index, &registry).await, [name("photos")]);
 }
 
@@ -284,5 +270,14 @@ async fn signing_keys_are_given_out_while_keys_change() {
     assert!(done.is_ok(), "the locks wait for each other");
     for reader in readers {
         reader.join().unwrap();
+    }
+}
+
+fn bucket(owner: AccountId) -> NewDeed {
+    NewDeed {
+        name: name("photos"),
+        owner,
+        home: region(),
+        placement: types::Placement::default(),
     }
 }

@@ -44,6 +44,7 @@ impl From<Error> for S3Error {
             | Error::BadDigest(_)
             | Error::InvalidArgument(_)
             | Error::InvalidRequest(_)
+            | Error::Placement(_)
             | Error::InvalidTag(_)
             | Error::Name(_)
             | Error::Body(_)
@@ -96,6 +97,7 @@ fn with_details(error: Error) -> S3Error {
         ),
         Error::InvalidArgument(text) => S3Error::with(C::InvalidArgument, text),
         Error::InvalidRequest(text) => S3Error::with(C::InvalidRequest, text),
+        Error::Placement(text) => S3Error::with(C::InvalidLocationConstraint, text),
         Error::InvalidTag(text) => S3Error::with(C::InvalidTag, text),
         Error::Name(error) => error.into(),
         Error::Body(error) => error.into(),

@@ -18,8 +18,8 @@ use gateway::{Gateway, GatewayConfig, Parts};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, Clock, DeedError, Deeds, RegionId, SystemClock,
-    SystemRandom, deed::BoxFuture,
+    AccountId, BucketDeed, BucketId, BucketName, Clock, DeedError, Deeds, NewDeed, Place, RegionId,
+    SystemClock, SystemRandom, deed::BoxFuture,
 };
 
 /// The region of the tests.
@@ -54,25 +54,21 @@ impl Deeds for TestDeeds {
     fn all(&self) -> Vec<Arc<BucketDeed>> {
         self.deeds.lock().values().cloned().collect()
     }
-    fn create(
-        &self,
-        name: BucketName,
-        owner: AccountId,
-        home: RegionId,
-    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
         let mut deeds = self.deeds.lock();
-        let result = match deeds.get(&name) {
-            Some(deed) => Err(DeedError::Exists(name, Box::new((**deed).clone()))),
+        let result = match deeds.get(&new.name) {
+            Some(deed) => Err(DeedError::Exists(new.name, Box::new((**deed).clone()))),
             None => {
                 let deed = Arc::new(BucketDeed {
                     id: BucketId(self.next.fetch_add(1, Ordering::Relaxed) + 1),
-                    name: name.clone(),
-                    owner,
-                    home,
+                    name: new.name.clone(),
+                    owner: new.owner,
+                    home: new.home,
                     created: SystemClock.now(),
                     epoch: 1,
+                    placement: new.placement,
                 });
-                deeds.insert(name, deed.clone());
+                deeds.insert(new.name, deed.clone());
                 Ok(deed)
             }
         };
@@ -125,7 +121,7 @@ impl Door {
                 keys: Arc::new(keys::TestKeys),
                 clock,
                 random: Arc::new(SystemRandom),
-                region,
+                place: Place::unknown(region),
                 config,
             },
             &mut registry,
@@ -151,7 +147,12 @@ impl Door {
         let name = BucketName::new(name).unwrap();
         let deeds = &self.gateway.deeds;
         deeds
-            .create(name, AccountId::new(account), RegionId::new(REGION))
+            .create(NewDeed {
+                name,
+                owner: AccountId::new(account),
+                home: RegionId::new(REGION),
+                placement: types::Placement::default(),
+            })
             .await
             .unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Action, Identity, Permit, authorize};
+use access::{Action, Identity, Permit, Via, authorize};
 use bytes::Bytes;
 use cloud::{MasterKey, Registry};
 use objects::{
@@ -17,8 +17,8 @@ use store::{
     memory::Memory,
 };
 use types::{
-    AccessKeyId, AccountId, BucketName, Clock, Deeds, ETag, ObjectKey, Random, RegionId,
-    SeededRandom, TestClock, UploadId, body::MemoryBody,
+    AccessKeyId, AccountId, BucketName, Clock, Deeds, ETag, ObjectKey, Place, Placement, Random,
+    RegionId, SeededRandom, TestClock, UploadId, body::MemoryBody,
 };
 
 use crate::{
@@ -122,7 +122,8 @@ impl Region {
             Action::CreateBucket => None,
             _ => Some(self.deeds.get(&name(bucket)).unwrap()),
         };
-        authorize(&who, action, deed.as_ref()).unwrap()
+        let here = Place::unknown(RegionId::new("model-1"));
+        authorize(&who, action, deed.as_ref(), &here, &Via::Door).unwrap()
     }
 
     fn by_id(&self, bucket: &str, id: Option<&Id>, plain: Action, versioned: Action) -> Permit {
@@ -244,7 +245,7 @@ impl System for Region {
     async fn create_bucket(&self, bucket: &str) {
         let permit = self.permit(bucket, Action::CreateBucket);
         self.objects
-            .create_bucket(&permit, name(bucket))
+            .create_bucket(&permit, name(bucket), None, Placement::default())
             .await
             .unwrap();
     }

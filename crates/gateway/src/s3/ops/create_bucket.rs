@@ -10,7 +10,10 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let gateway = call.gateway;
     check_location(&document, &gateway.region, &gateway.config.region_aliases)?;
     let location = format!("/{name}");
-    gateway.objects.create_bucket(&call.permit, name).await?;
+    gateway
+        .objects
+        .create_bucket(&call.permit, name, None, types::Placement::default())
+        .await?;
     let mut answer = call.empty(http::StatusCode::OK);
     headers::set(answer.headers_mut(), header::LOCATION, &location)?;
     Ok(answer)

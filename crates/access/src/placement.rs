@@ -1,0 +1,237 @@
+//! The one gate of residency: whether an action on a bucket may happen in a region, and whether a
+//! bucket's bytes may go from one region to another. Both ends of every transfer ask it, each with
+//! the deed that it knows itself, and what is not granted is refused.
+
+use types::{BucketDeed, Holding, Place, RegionId, Writes};
+
+use crate::{Action, Refusal};
+
+/// How a request reached the region that decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// At its own front door.
+    Door,
+    /// Passed on by another region, which verified the caller.
+    Region(Place),
+}
+
+/// Whether `action` on a bucket may happen here.
+pub(crate) fn admit(
+    deed: &BucketDeed,
+    action: Action,
+    here: &Place,
+    via: &Via,
+) -> Result<(), Refusal> {
+    let placement = &deed.placement;
+    if !placement.admits(&here.jurisdiction) {
+        return Err(Refusal::Residency);
+    }
+    match deed.holding(&here.region) {
+        Holding::Home => {}
+        Holding::Replica if !action.writes() => {}
+        // Conditional writes and the configuration are decided at home in any mode.
+        Holding::Replica if placement.writes == Writes::Any && action.writes_objects() => {}
+        Holding::Replica => return Err(Refusal::NotHome),
+        Holding::Sealed => return Err(Refusal::Sealed),
+        Holding::Nothing => return Err(Refusal::Elsewhere),
+    }
+    match via {
+        Via::Door => Ok(()),
+        Via::Region(from) => pass(deed, from),
+    }
+}
+
+/// Whether `from`, which verified the caller itself, may pass requests for the bucket on: a region
+/// that holds a readable copy may, since it sees the bytes anyway; others only where the owner
+/// said so. A sealed copy's region never: it must not be able to ask for what it cannot read.
+fn pass(deed: &BucketDeed, from: &Place) -> Result<(), Refusal> {
+    if !deed.placement.admits(&from.jurisdiction) {
+        return Err(Refusal::Residency);
+    }
+    match deed.holding(&from.region) {
+        Holding::Home | Holding::Replica => Ok(()),
+        Holding::Nothing if deed.placement.proxy => Ok(()),
+        Holding::Nothing => Err(Refusal::Elsewhere),
+        Holding::Sealed => Err(Refusal::Sealed),
+    }
+}
+
+/// Whether `here` may pass a request on to `holder`.
+pub fn may_pass(deed: &BucketDeed, here: &Place, holder: &Place) -> Result<(), Refusal> {
+    if !deed.placement.admits(&holder.jurisdiction) {
+        return Err(Refusal::Residency);
+    }
+    match deed.holding(&holder.region) {
+        Holding::Home | Holding::Replica => pass(deed, here),
+        Holding::Sealed => Err(Refusal::Sealed),
+        Holding::Nothing => Err(Refusal::Elsewhere),
+    }
+}
+
+/// Whether the bucket's objects may go from `source` to `destination` as a copy. `source` must
+/// hold a readable copy, `destination` must be a place of the deed, and the law of both must be
+/// allowed. A sealed copy needs sealing, which this does not grant.
+pub(crate) fn transfer(
+    deed: &BucketDeed,
+    source: &Place,
+    destination: &Place,
+) -> Result<(), Refusal> {
+    for place in [source, destination] {
+        if !deed.placement.admits(&place.jurisdiction) {
+            return Err(Refusal::Residency);
+        }
+    }
+    if source.region == destination.region {
+        return Err(Refusal::Mismatch);
+    }
+    readable(deed, &source.region)?;
+    readable(deed, &destination.region)
+}
+
+/// Whether objects of the bucket `source` may be copied into `destination`.
+pub fn may_copy(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Refusal> {
+    match source.id == destination.id || source.placement.covers(&destination.placement) {
+        true => Ok(()),
+        false => Err(Refusal::Residency),
+    }
+}
+
+fn readable(deed: &BucketDeed, region: &RegionId) -> Result<(), Refusal> {
+    match deed.holding(region) {
+        Holding::Home | Holding::Replica => Ok(()),
+        Holding::Sealed => Err(Refusal::Sealed),
+        Holding::Nothing => Err(Refusal::Elsewhere),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{AccountId, BucketId, BucketName, Jurisdiction, Placement, Replica, Timestamp};
+
+    fn place(region: &str, country: &str) -> Place {
+        Place {
+            region: RegionId::new(region),
+            jurisdiction: Jurisdiction::parse(country).unwrap(),
+        }
+    }
+
+    fn deed() -> BucketDeed {
+        let replica = |region: &str, sealed_by: Option<&str>| Replica {
+            region: RegionId::new(region),
+            sealed_by: sealed_by.map(RegionId::new),
+        };
+        BucketDeed {
+            id: BucketId(1),
+            name: BucketName::new("papers").unwrap(),
+            owner: AccountId::new("1"),
+            home: RegionId::new("home"),
+            created: Timestamp::default(),
+            epoch: 1,
+            placement: Placement {
+                replicas: vec![replica("copy", None), replica("sealed", Some("home"))],
+                jurisdictions: vec![Jurisdiction::parse("EU").unwrap()],
+                ..Placement::default()
+            },
+        }
+    }
+
+    #[test]
+    fn p8_what_the_placement_does_not_name_is_refused_at_both_ends() {
+        let deed = deed();
+        let (home, copy) = (place("home", "DE"), place("copy", "FR"));
+        let cases = [
+            (&home, &copy, Ok(())),
+            (&copy, &home, Ok(())),
+            (&home, &place("copy", "US"), Err(Refusal::Residency)),
+            (&place("home", "US"), &copy, Err(Refusal::Residency)),
+            (&home, &place("other", "IE"), Err(Refusal::Elsewhere)),
+            (&place("other", "IE"), &copy, Err(Refusal::Elsewhere)),
+            (&home, &place("sealed", "DE"), Err(Refusal::Sealed)),
+            (&place("sealed", "DE"), &home, Err(Refusal::Sealed)),
+            (&home, &home, Err(Refusal::Mismatch)),
+        ];
+        for (source, destination, expect) in cases {
+            assert_eq!(
+                transfer(&deed, source, destination),
+                expect,
+                "{source:?} {destination:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn reads_pass_at_replicas_writes_at_home() {
+        let mut deed = deed();
+        let at = |deed: &BucketDeed, action, here: &Place| admit(deed, action, here, &Via::Door);
+        let (home, copy) = (place("home", "DE"), place("copy", "FR"));
+        assert_eq!(at(&deed, Action::PutObject, &home), Ok(()));
+        assert_eq!(at(&deed, Action::GetObject, &copy), Ok(()));
+        assert_eq!(at(&deed, Action::PutObject, &copy), Err(Refusal::NotHome));
+        assert_eq!(
+            at(&deed, Action::GetObject, &place("sealed", "DE")),
+            Err(Refusal::Sealed)
+        );
+        assert_eq!(
+            at(&deed, Action::GetObject, &place("other", "DE")),
+            Err(Refusal::Elsewhere)
+        );
+        assert_eq!(
+            at(&deed, Action::GetObject, &place("home", "US")),
+            Err(Refusal::Residency)
+        );
+        deed.placement.writes = Writes::Any;
+        assert_eq!(at(&deed, Action::PutObject, &copy), Ok(()));
+        assert_eq!(
+            at(&deed, Action::PutBucketVersioning, &copy),
+            Err(Refusal::NotHome)
+        );
+    }
+
+    #[test]
+    fn p8_a_copy_goes_only_where_the_law_is_as_narrow() {
+        let source = deed();
+        let with = |countries: &[&str]| {
+            let mut other = deed();
+            other.id = BucketId(2);
+            let all = countries.iter().map(|c| Jurisdiction::parse(c).unwrap());
+            other.placement.jurisdictions = all.collect();
+            other
+        };
+        assert_eq!(may_copy(&source, &source), Ok(()));
+        assert_eq!(may_copy(&source, &with(&["EU"])), Ok(()));
+        assert_eq!(may_copy(&source, &with(&["DE", "FR"])), Ok(()));
+        for wider in [&["EEA"][..], &["DE", "US"], &[]] {
+            assert_eq!(
+                may_copy(&source, &with(wider)),
+                Err(Refusal::Residency),
+                "{wider:?}"
+            );
+        }
+        assert_eq!(may_copy(&with(&[]), &source), Ok(()));
+    }
+
+    #[test]
+    fn p5_only_those_who_see_the_bytes_anyway_pass_requests_on() {
+        let mut deed = deed();
+        let home = place("home", "DE");
+        let through = |deed: &BucketDeed, from: Place| {
+            admit(deed, Action::PutObject, &home, &Via::Region(from))
+        };
+        assert_eq!(through(&deed, place("copy", "FR")), Ok(()));
+        assert_eq!(through(&deed, place("copy", "US")), Err(Refusal::Residency));
+        assert_eq!(through(&deed, place("sealed", "DE")), Err(Refusal::Sealed));
+        assert_eq!(
+            through(&deed, place("other", "IE")),
+            Err(Refusal::Elsewhere)
+        );
+        deed.placement.proxy = true;
+        assert_eq!(through(&deed, place("other", "IE")), Ok(()));
+        assert_eq!(
+            through(&deed, place("other", "US")),
+            Err(Refusal::Residency)
+        );
+        assert_eq!(through(&deed, place("sealed", "DE")), Err(Refusal::Sealed));
+        assert_eq!(may_pass(&deed, &place("other", "IE"), &home), Ok(()));
+    }
+}

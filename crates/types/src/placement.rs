@@ -1,0 +1,170 @@
+//! Where a bucket may lie: regions, the law that holds in each, and what a bucket's owner allows.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use crate::RegionId;
+
+/// Whose law holds: an ISO 3166-1 alpha-2 country code such as `AE`, or a named group of
+/// countries (`EU`, `EEA`). A region lies in a country; a bucket may allow countries and groups.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Jurisdiction(Arc<str>);
+
+/// Members of the European Union (europa.eu, "EU countries", 27 since 2020).
+const EU: [&str; 27] = [
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT",
+    "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+];
+/// Of the European Economic Area beside them (efta.int).
+const EEA_ONLY: [&str; 3] = ["IS", "LI", "NO"];
+
+impl Jurisdiction {
+    /// Takes two capital letters or the name of a known group; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let country = text.len() == 2 && text.bytes().all(|c| c.is_ascii_uppercase());
+        // "EU" passes for a country by its form; `is_country` tells them apart.
+        (country || text == "EEA").then(|| Self(text.into()))
+    }
+
+    /// A region whose country nobody has said: in no group, and equal only to itself. `ZZ` is a
+    /// code that ISO 3166-1 leaves to its users.
+    pub fn unknown() -> Self {
+        Self("ZZ".into())
+    }
+
+    /// Whether this names a country, as a region must, and not a group.
+    pub fn is_country(&self) -> bool {
+        !matches!(&*self.0, "EU" | "EEA")
+    }
+
+    /// Whether all of `country` (or group) lies in this country or group.
+    pub fn contains(&self, country: &Jurisdiction) -> bool {
+        match &*self.0 {
+            own if *own == *country.0 => true,
+            "EU" => EU.contains(&&*country.0),
+            "EEA" if &*country.0 == "EU" => true,
+            "EEA" => EU.contains(&&*country.0) || EEA_ONLY.contains(&&*country.0),
+            _ => false,
+        }
+    }
+}
+
+impl Deref for Jurisdiction {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Debug for Jurisdiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+impl fmt::Display for Jurisdiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A region as the rules of placement see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Which region.
+    pub region: RegionId,
+    /// The country in which it lies.
+    pub jurisdiction: Jurisdiction,
+}
+
+impl Place {
+    /// A region whose country nobody has said.
+    pub fn unknown(region: RegionId) -> Self {
+        Self {
+            region,
+            jurisdiction: Jurisdiction::unknown(),
+        }
+    }
+}
+
+/// A region that keeps a copy of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Replica {
+    /// Where the copy lies.
+    pub region: RegionId,
+    /// For a sealed copy: the region that holds the key which its operator has not.
+    pub sealed_by: Option<RegionId>,
+}
+
+/// Which regions accept writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Writes {
+    /// The home region; replicas pass writes on to it.
+    #[default]
+    Home,
+    /// Every region that holds the bucket.
+    Any,
+}
+
+/// Where a bucket may lie beside its home, and what else its owner allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Copies, in order of region.
+    pub replicas: Vec<Replica>,
+    /// Where its bytes may lie and travel; empty allows every country.
+    pub jurisdictions: Vec<Jurisdiction>,
+    /// Which regions accept writes.
+    pub writes: Writes,
+    /// Whether regions that hold nothing of it may pass requests on, and so see what passes.
+    pub proxy: bool,
+}
+
+impl Placement {
+    /// Whether the bucket's bytes may be in `country`.
+    pub fn admits(&self, country: &Jurisdiction) -> bool {
+        self.jurisdictions.is_empty() || self.jurisdictions.iter().any(|j| j.contains(country))
+    }
+
+    /// Whether bytes that this placement binds may go into a bucket with placement `other`: it
+    /// must not lead anywhere that this one forbids, now or after its own regions change.
+    pub fn covers(&self, other: &Placement) -> bool {
+        self.jurisdictions.is_empty()
+            || (!other.jurisdictions.is_empty()
+                && other.jurisdictions.iter().all(|j| self.admits(j)))
+    }
+}
+
+/// What a region is to a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// Its writes are ordered here.
+    Home,
+    /// A copy that its region can read.
+    Replica,
+    /// A copy that its region cannot read.
+    Sealed,
+    /// Nothing of it is here.
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_hold_their_members_only() {
+        let j = |text| Jurisdiction::parse(text).unwrap();
+        assert!(j("EU").contains(&j("DE")) && !j("EU").contains(&j("NO")));
+        assert!(j("EEA").contains(&j("NO")) && j("EEA").contains(&j("FR")));
+        assert!(j("AE").contains(&j("AE")) && !j("AE").contains(&j("CN")));
+        assert!(!j("EU").contains(&Jurisdiction::unknown()));
+        assert!(!j("DE").contains(&j("EU")) && j("EEA").contains(&j("EU")));
+        assert!(j("EU").contains(&j("EU")) && !j("EU").contains(&j("EEA")));
+        for bad in ["", "de", "DEU", "D", "E1", "eea"] {
+            assert_eq!(Jurisdiction::parse(bad), None, "{bad}");
+        }
+        let only_eu = Placement {
+            jurisdictions: vec![j("EU")],
+            ..Placement::default()
+        };
+        assert!(only_eu.admits(&j("IE")) && !only_eu.admits(&j("US")));
+        assert!(Placement::default().admits(&Jurisdiction::unknown()));
+    }
+}
