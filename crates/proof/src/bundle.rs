@@ -39,6 +39,8 @@ pub use judge::{HeldIn, Report};
 pub const VERSION: u32 = 1;
 /// The largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 30;
+/// Most regions, and most digests, that are judged.
+pub const REGIONS_MAX: usize = 1000;
 
 const TRAILER_HEAD: &[u8] = b"sha256:";
 const TRAILER_BYTES: usize = TRAILER_HEAD.len() + 64 + 1;
@@ -117,12 +119,19 @@ pub struct TrustAnchor {
     /// A head seen earlier, if any: the chain has to pass through it. This is what finds a chain
     /// that was written anew, or cut short, by the holder of the trusted key.
     pub known: Option<Head>,
+    /// The checkpoint and all digests have to be signed at this time or later, in milliseconds
+    /// since 1970. Without it an old bundle still proves what was the case when it was signed.
+    pub fresh_since_ms: Option<u64>,
 }
 
 impl TrustAnchor {
-    /// Trusts a key, and knows of no earlier head.
+    /// Trusts a key, knows of no earlier head, and takes statements of any age.
     pub fn new(key: AnchorKey) -> Self {
-        Self { key, known: None }
+        Self {
+            key,
+            known: None,
+            fresh_since_ms: None,
+        }
     }
 }
 

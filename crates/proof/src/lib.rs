@@ -13,8 +13,10 @@ pub mod jurisdictions;
 pub mod merkle;
 pub mod residency;
 mod signature;
+#[cfg(test)]
+mod test_support;
 
-pub use bundle::{Bundle, FileError, Finding, Report, TrustAnchor};
+pub use bundle::{AnchorKey, Bundle, FileError, Finding, Report, TrustAnchor};
 pub use chain::{ChainError, Checkpoint, Entry, Head};
 pub use encoding::{Hash, Hex, PublicKey, Signature};
 pub use residency::{Digest, DigestBuilder, Leaf};

@@ -11,8 +11,17 @@ use crate::chain::ChainError;
 pub enum Finding {
     #[error("the bundle has version {0}, which is not known")]
     Version(u32),
-    #[error("the bundle was made at {made_at_ms} ms, before {what} that it holds was signed")]
+    #[error("the bundle was made at {made_at_ms} ms, before the {what} that it holds")]
     MadeBefore { made_at_ms: u64, what: String },
+
+    #[error("the {what} is of {at_ms} ms, {wanted_ms} or later is wanted")]
+    Stale {
+        what: String,
+        at_ms: u64,
+        wanted_ms: u64,
+    },
+    #[error("{0} regions or digests, more than are judged")]
+    TooMany(usize),
 
     #[error("audit chain: {0}")]
     Chain(#[from] ChainError),

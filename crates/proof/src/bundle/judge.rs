@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Bundle, DeedDetail, Finding, RegionDetail, TrustAnchor, VERSION,
+    Bundle, DeedDetail, Finding, REGIONS_MAX, RegionDetail, RegionIdentity, TrustAnchor, VERSION,
     deeds::{self, Ledger, Standing},
 };
 use crate::{
@@ -67,8 +67,13 @@ pub(super) fn verify(bundle: &Bundle, trusted: &TrustAnchor) -> Result<Report, V
     if bundle.v != VERSION {
         return Err(vec![Finding::Version(bundle.v)]);
     }
+    let many = bundle.regions.len().max(bundle.digests.len());
+    if many > REGIONS_MAX {
+        return Err(vec![Finding::TooMany(many)]);
+    }
     checkpoint(bundle, trusted, &mut findings);
     signatures(bundle, &mut findings);
+    times(bundle, trusted, &mut findings);
     let head = match chain::verify(bundle.chain.iter().cloned()) {
         Ok(head) => head,
         Err(e) => {
@@ -78,9 +83,14 @@ pub(super) fn verify(bundle: &Bundle, trusted: &TrustAnchor) -> Result<Report, V
     };
     findings.extend(head_finding(bundle, head));
     findings.extend(known_finding(bundle, trusted, head));
+    let regions = deeds::identities(&bundle.chain);
+    if regions.len() > REGIONS_MAX {
+        findings.push(Finding::TooMany(regions.len()));
+        return Err(findings);
+    }
+    identities(bundle, &regions, &mut findings);
     let mut ledger = Ledger::read(&bundle.chain, &bundle.bucket);
     findings.append(&mut ledger.findings);
-    identities(bundle, &mut findings);
     if ledger.standing == Standing::Unknown {
         findings.push(Finding::NoDeed);
         return Err(findings);
@@ -124,23 +134,32 @@ fn checkpoint(bundle: &Bundle, trusted: &TrustAnchor, findings: &mut Vec<Finding
     if checkpoint.cloud != bundle.cloud {
         findings.push(Finding::CheckpointCloud(checkpoint.cloud.clone()));
     }
-    let made_at_ms = bundle.made_at_ms;
-    if checkpoint.at_ms > made_at_ms {
-        let what = "the checkpoint".to_owned();
-        findings.push(Finding::MadeBefore { made_at_ms, what });
-    }
 }
 
 /// What needs no chain.
 fn signatures(bundle: &Bundle, findings: &mut Vec<Finding>) {
-    let made_at_ms = bundle.made_at_ms;
-    for digest in &bundle.digests {
+    for digest in bundle.digests.iter().filter(|d| !d.verify()) {
         let region = digest.region.clone();
-        if !digest.verify() {
-            findings.push(Finding::DigestSignature { region });
-        }
-        if digest.at_ms > made_at_ms {
-            let what = format!("the digest of {}", digest.region);
+        findings.push(Finding::DigestSignature { region });
+    }
+}
+
+/// Nothing is signed after the bundle was made, nor before the time that is wanted.
+fn times(bundle: &Bundle, trusted: &TrustAnchor, findings: &mut Vec<Finding>) {
+    let made_at_ms = bundle.made_at_ms;
+    let digests = bundle
+        .digests
+        .iter()
+        .map(|d| (format!("digest of {}", d.region), d.at_ms));
+    let checkpoint = ("checkpoint".to_owned(), bundle.checkpoint.at_ms);
+    for (what, at_ms) in std::iter::once(checkpoint).chain(digests) {
+        if let Some(wanted_ms) = trusted.fresh_since_ms.filter(|wanted| at_ms < *wanted) {
+            findings.push(Finding::Stale {
+                what,
+                at_ms,
+                wanted_ms,
+            });
+        } else if at_ms > made_at_ms {
             findings.push(Finding::MadeBefore { made_at_ms, what });
         }
     }
@@ -178,11 +197,10 @@ fn known_finding(bundle: &Bundle, trusted: &TrustAnchor, head: Head) -> Option<F
 }
 
 /// The bundle's list of regions has to be the chain's.
-fn identities(bundle: &Bundle, findings: &mut Vec<Finding>) {
-    let real = deeds::identities(&bundle.chain);
+fn identities(bundle: &Bundle, real: &[RegionIdentity], findings: &mut Vec<Finding>) {
     let wrong = bundle.regions.iter().filter(|r| !real.contains(r));
     let left_out = real.iter().filter(|r| {
-        let named = |other: &&super::RegionIdentity| other.region == r.region;
+        let named = |other: &&RegionIdentity| other.region == r.region;
         bundle.regions.iter().filter(named).count() != 1
     });
     for region in wrong.chain(left_out) {
