@@ -17,6 +17,7 @@ const LINE_CHARS_MAX: usize = 100;
 const EDGES: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("digest", &["types"]),
+    ("proof", &["types"]),
     ("store", &["types", "digest"]),
     ("access", &["types"]),
     ("objects", &["types", "digest", "access", "store"]),

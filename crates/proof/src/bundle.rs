@@ -1,0 +1,239 @@
+//! The residency bundle: everything that an auditor needs to see, without asking anybody, where a
+//! bucket is held and that it may be held there.
+//!
+//! **It carries the whole audit chain**, not only the entries about the bucket. Merkle inclusion
+//! under a signed checkpoint would make a long chain short, but shows only that the entries which
+//! are there are real; it cannot show that none was left out, and the entry somebody would leave
+//! out is the one that placed the bucket elsewhere. The price: the bundle grows with the cloud's
+//! history, and whoever gets one reads the names in it. It is a paper for auditors.
+//!
+//! What it proves: that the chain is the one which the trusted key signed, and that regions have
+//! *signed* what they hold. A region that lies about what it holds has signed a lie, which then
+//! stands against it; no paper can show that it keeps no copy.
+//!
+//! ```text
+//! file = JSON document (one line)  "\n"  "sha256:"  64 hex digits  "\n"
+//! ```
+//!
+//! The last line is the SHA-256 of every byte before it. It finds damage, to any byte, white space
+//! included; it does not stop a forger, who can write it anew. The signatures do.
+
+use serde::{Deserialize, Serialize};
+use types::Timestamp;
+
+use crate::{
+    chain::{Checkpoint, Entry, Head},
+    encoding::{Hash, Hex, PublicKey, sha256},
+    residency::Digest,
+};
+
+mod deeds;
+mod finding;
+mod judge;
+
+pub use deeds::{DeedDetail, RegionDetail, Replica};
+pub use finding::Finding;
+pub use judge::{HeldIn, Report};
+
+/// The version of bundles that this code writes, and the only one it reads.
+pub const VERSION: u32 = 1;
+/// The largest file that is read, in bytes.
+pub const FILE_BYTES_MAX: usize = 1 << 30;
+/// Most regions, and most digests, that are judged.
+pub const REGIONS_MAX: usize = 1000;
+
+const TRAILER_HEAD: &[u8] = b"sha256:";
+const TRAILER_BYTES: usize = TRAILER_HEAD.len() + 64 + 1;
+
+/// Who a region is, as the audit chain has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionIdentity {
+    /// The region's id.
+    pub region: String,
+    /// Its jurisdiction: an ISO 3166-1 alpha-2 code.
+    pub jurisdiction: String,
+    /// Who runs it.
+    pub operator: String,
+    /// The key that it signs with.
+    pub public_key: PublicKey,
+}
+
+/// Proof of where a bucket is held. See the module's description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// The version of the form: [`VERSION`].
+    pub v: u32,
+    /// The cloud's name.
+    pub cloud: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// When the bundle was put together, in milliseconds since 1970. Nobody signs this; how fresh
+    /// a bundle is, its signed times tell.
+    pub made_at_ms: u64,
+    /// The whole audit chain, from entry 0 to the head that the checkpoint signs.
+    pub chain: Vec<Entry>,
+    /// The signature on the chain's head.
+    pub checkpoint: Checkpoint,
+    /// Every region that the chain has opened, by id.
+    pub regions: Vec<RegionIdentity>,
+    /// What regions have signed about the bucket.
+    pub digests: Vec<Digest>,
+}
+
+/// The key that an auditor trusts to sign checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnchorKey {
+    /// The Ed25519 key of the cloud's first region.
+    Key(PublicKey),
+    /// The fingerprint of the cloud's Ed25519 authority: SHA-256 over its SubjectPublicKeyInfo in
+    /// DER (RFC 8410), as `openssl pkey -pubin -outform der | sha256sum` prints it.
+    Fingerprint(Hash),
+}
+
+impl AnchorKey {
+    /// Whether `key` is the trusted one.
+    pub fn is(&self, key: &PublicKey) -> bool {
+        match self {
+            Self::Key(trusted) => trusted == key,
+            Self::Fingerprint(trusted) => *trusted == fingerprint(key),
+        }
+    }
+}
+
+/// SHA-256 over the SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 section 4).
+pub fn fingerprint(key: &PublicKey) -> Hash {
+    // SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING (no unused bits) }
+    const HEAD: [u8; 12] = [0x30, 42, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, 0];
+    let mut info = HEAD.to_vec();
+    info.extend_from_slice(&key.0);
+    sha256(&info)
+}
+
+/// What an auditor knows beforehand, from elsewhere than the bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustAnchor {
+    /// The key that signs checkpoints.
+    pub key: AnchorKey,
+    /// A head seen earlier, if any: the chain has to pass through it. This is what finds a chain
+    /// that was written anew, or cut short, by the holder of the trusted key.
+    pub known: Option<Head>,
+    /// The checkpoint and all digests have to be signed at this time or later, in milliseconds
+    /// since 1970. Without it an old bundle still proves what was the case when it was signed.
+    pub fresh_since_ms: Option<u64>,
+}
+
+impl TrustAnchor {
+    /// Trusts a key, knows of no earlier head, and takes statements of any age.
+    pub fn new(key: AnchorKey) -> Self {
+        Self {
+            key,
+            known: None,
+            fresh_since_ms: None,
+        }
+    }
+}
+
+/// Why a file is not a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file is larger than any that is read.
+    #[error("the file has {0} bytes, {FILE_BYTES_MAX} at most")]
+    TooLarge(usize),
+    /// The last line is not there or has another form.
+    #[error("the file does not end with its SHA-256")]
+    NoTrailer,
+    /// The bytes are not those that the last line was made for.
+    #[error("the file was changed: its SHA-256 is {found}, its last line says otherwise")]
+    Changed {
+        /// The SHA-256 of the bytes that are there.
+        found: Hash,
+    },
+    /// The document is not a bundle.
+    #[error("the file is not a bundle: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl Bundle {
+    /// Puts a bundle together. The regions' identities are taken from the chain. `made_at` is
+    /// moved up to the latest signed time where a region's clock is ahead. Whether it proves
+    /// anything, [`Bundle::verify`] says.
+    pub fn assemble(
+        cloud: &str,
+        bucket: &str,
+        made_at: Timestamp,
+        chain: Vec<Entry>,
+        checkpoint: Checkpoint,
+        digests: Vec<Digest>,
+    ) -> Self {
+        let signed = digests.iter().map(|d| d.at_ms);
+        let latest = signed.fold(checkpoint.at_ms, u64::max);
+        Self {
+            v: VERSION,
+            cloud: cloud.to_owned(),
+            bucket: bucket.to_owned(),
+            made_at_ms: made_at.ms().max(latest),
+            regions: deeds::identities(&chain),
+            chain,
+            checkpoint,
+            digests,
+        }
+    }
+
+    /// Checks everything, offline.
+    ///
+    /// # Errors
+    /// Everything that is wrong. When the chain itself is broken, what would have to be read from
+    /// it is not judged.
+    pub fn verify(&self, trusted: &TrustAnchor) -> Result<Report, Vec<Finding>> {
+        judge::verify(self, trusted)
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`FileError::TooLarge`] when nobody would read the file back.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
+        let mut file = serde_json::to_vec(self)?;
+        file.push(b'\n');
+        let trailer = trailer(sha256(&file));
+        file.extend_from_slice(&trailer);
+        if file.len() > FILE_BYTES_MAX {
+            return Err(FileError::TooLarge(file.len()));
+        }
+        Ok(file)
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] when any byte is not as it was written; the others for what is no
+    /// bundle at all.
+    pub fn from_bytes(file: &[u8]) -> Result<Self, FileError> {
+        if file.len() > FILE_BYTES_MAX {
+            return Err(FileError::TooLarge(file.len()));
+        }
+        let split = file.len().checked_sub(TRAILER_BYTES);
+        let split = split.ok_or(FileError::NoTrailer)?;
+        let (body, last) = file.split_at(split);
+        if !body.ends_with(b"\n") || !last.starts_with(TRAILER_HEAD) {
+            return Err(FileError::NoTrailer);
+        }
+        let found = sha256(body);
+        if last != trailer(found) {
+            return Err(FileError::Changed { found });
+        }
+        Ok(serde_json::from_slice(body)?)
+    }
+}
+
+fn trailer(hash: Hash) -> Vec<u8> {
+    let mut line = TRAILER_HEAD.to_vec();
+    line.extend_from_slice(Hex::to_string(&hash).as_bytes());
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests;

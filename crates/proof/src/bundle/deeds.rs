@@ -1,0 +1,235 @@
+//! What the audit chain says of regions and of one bucket.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, RegionIdentity};
+use crate::{chain::Entry, encoding::PublicKey, jurisdictions};
+
+/// The action that opens a region, or gives it a new key.
+pub(super) const REGION_OPEN: &str = "region.open";
+const BUCKET_CREATE: &str = "bucket.create";
+const BUCKET_PLACE: &str = "bucket.place";
+const BUCKET_DELETE: &str = "bucket.delete";
+
+/// The detail of `region.open`; the subject is the region's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionDetail {
+    /// An ISO 3166-1 alpha-2 code.
+    pub jurisdiction: String,
+    /// Who runs the region.
+    pub operator: String,
+    /// The Ed25519 key that it signs with.
+    pub public_key: PublicKey,
+}
+
+/// A region that holds a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// The region.
+    pub region: String,
+    /// Who holds the key, when the copy is sealed from the region that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_by: Option<String>,
+}
+
+/// The detail of `bucket.create` and `bucket.place`; the subject is the bucket's name. The detail
+/// of `bucket.delete` needs `id` alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeedDetail {
+    /// The bucket's own number.
+    pub id: u64,
+    /// The account that owns it.
+    pub owner: String,
+    /// The region where its writes are ordered.
+    pub home: String,
+    /// The other regions that hold it.
+    pub replicas: Vec<Replica>,
+    /// Countries and groups where it may be held; an empty list sets no limit.
+    pub jurisdictions: Vec<String>,
+    /// `home` or `any`.
+    pub writes: String,
+    /// Rises whenever the home changes.
+    pub epoch: u64,
+}
+
+impl DeedDetail {
+    /// The home, then the replicas.
+    pub fn regions(&self) -> impl Iterator<Item = &str> {
+        let replicas = self.replicas.iter().map(|r| r.region.as_str());
+        std::iter::once(self.home.as_str()).chain(replicas)
+    }
+}
+
+#[derive(Deserialize)]
+struct DeleteDetail {
+    id: u64,
+}
+
+/// Whose turn it is to be believed about the bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// No entry speaks of it.
+    Unknown,
+    /// This deed is in force.
+    Placed(DeedDetail),
+    /// It was deleted; its number was this.
+    Deleted(u64),
+}
+
+/// What the chain says.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) regions: BTreeMap<String, RegionDetail>,
+    pub(super) standing: Standing,
+    /// When the standing began, in milliseconds since 1970.
+    pub(super) since_ms: u64,
+    /// The numbers of the entries about the bucket.
+    pub(super) history: Vec<u64>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Ledger {
+    /// Reads the chain, which has been checked, for `bucket`.
+    pub(super) fn read(chain: &[Entry], bucket: &str) -> Self {
+        let mut ledger = Self {
+            regions: BTreeMap::new(),
+            standing: Standing::Unknown,
+            since_ms: 0,
+            history: Vec::new(),
+            findings: Vec::new(),
+        };
+        for entry in chain {
+            let ours = entry.subject == bucket;
+            match entry.action.as_str() {
+                REGION_OPEN => ledger.open(entry),
+                BUCKET_CREATE | BUCKET_PLACE if ours => ledger.place(entry),
+                BUCKET_DELETE if ours => ledger.delete(entry),
+                _ => {}
+            }
+        }
+        ledger
+    }
+
+    fn open(&mut self, entry: &Entry) {
+        let number = entry.number;
+        let Some(detail) = self.detail::<RegionDetail>(entry) else {
+            return;
+        };
+        if !jurisdictions::is_well_formed(&detail.jurisdiction) {
+            let why = format!("{:?} is not a country code", detail.jurisdiction);
+            self.findings.push(Finding::Detail { number, why });
+        }
+        let region = entry.subject.clone();
+        let shared = self
+            .regions
+            .iter()
+            .find(|(id, other)| **id != region && other.public_key == detail.public_key);
+        if let Some((other, _)) = shared {
+            self.findings.push(Finding::KeyShared {
+                number,
+                region: region.clone(),
+                other: other.clone(),
+            });
+        }
+        self.regions.insert(region, detail);
+    }
+
+    fn place(&mut self, entry: &Entry) {
+        let number = entry.number;
+        self.history.push(number);
+        let Some(deed) = self.detail::<DeedDetail>(entry) else {
+            return;
+        };
+        let creates = entry.action == BUCKET_CREATE;
+        match &self.standing {
+            Standing::Placed(_) if creates => {
+                self.findings.push(Finding::CreatedTwice { number });
+            }
+            Standing::Placed(old) if old.id != deed.id => {
+                self.findings.push(Finding::NotThisBucket { number });
+            }
+            Standing::Placed(old) => {
+                let moved = old.home != deed.home && old.epoch == deed.epoch;
+                if deed.epoch < old.epoch || moved {
+                    self.findings.push(Finding::DeedEpoch { number });
+                }
+            }
+            Standing::Deleted(id) if creates && *id != deed.id => {}
+            Standing::Unknown if creates => {}
+            Standing::Unknown | Standing::Deleted(_) => {
+                self.findings.push(Finding::NotThisBucket { number });
+            }
+        }
+        for region in deed.regions() {
+            self.findings.extend(self.placed_in(number, &deed, region));
+        }
+        self.standing = Standing::Placed(deed);
+        self.since_ms = entry.at_ms;
+    }
+
+    /// Every deed is held to its own limits, also those that are no longer in force.
+    fn placed_in(&self, number: u64, deed: &DeedDetail, region: &str) -> Option<Finding> {
+        let Some(known) = self.regions.get(region) else {
+            let region = region.to_owned();
+            return Some(Finding::PlacedInUnknown { number, region });
+        };
+        let country = &known.jurisdiction;
+        let lawful = jurisdictions::allows(&deed.jurisdictions, country, jurisdictions::is_member);
+        (!lawful).then(|| Finding::PlacedForbidden {
+            number,
+            region: region.to_owned(),
+            jurisdiction: country.clone(),
+        })
+    }
+
+    fn delete(&mut self, entry: &Entry) {
+        let number = entry.number;
+        self.history.push(number);
+        let Some(detail) = self.detail::<DeleteDetail>(entry) else {
+            return;
+        };
+        if !matches!(&self.standing, Standing::Placed(deed) if deed.id == detail.id) {
+            self.findings.push(Finding::NotThisBucket { number });
+        }
+        self.standing = Standing::Deleted(detail.id);
+        self.since_ms = entry.at_ms;
+    }
+
+    fn detail<T: for<'a> Deserialize<'a>>(&mut self, entry: &Entry) -> Option<T> {
+        match serde_json::from_str(&entry.detail) {
+            Ok(detail) => Some(detail),
+            Err(e) => {
+                let why = e.to_string();
+                let number = entry.number;
+                self.findings.push(Finding::Detail { number, why });
+                None
+            }
+        }
+    }
+
+    /// The region whose registered key this is.
+    pub(super) fn holder_of(&self, key: &PublicKey) -> Option<String> {
+        let mut regions = self.regions.iter();
+        let found = regions.find(|(_, r)| r.public_key == *key);
+        found.map(|(region, _)| region.clone())
+    }
+}
+
+/// The identities of all regions that the chain opens, by id.
+pub(super) fn identities(chain: &[Entry]) -> Vec<RegionIdentity> {
+    let mut regions = BTreeMap::new();
+    for entry in chain.iter().filter(|e| e.action == REGION_OPEN) {
+        if let Ok(detail) = serde_json::from_str::<RegionDetail>(&entry.detail) {
+            let identity = RegionIdentity {
+                region: entry.subject.clone(),
+                jurisdiction: detail.jurisdiction,
+                operator: detail.operator,
+                public_key: detail.public_key,
+            };
+            regions.insert(identity.region.clone(), identity);
+        }
+    }
+    regions.into_values().collect()
+}
