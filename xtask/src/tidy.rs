@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["types", "digest"]),
     ("access", &["types"]),
     ("objects", &["types", "digest", "access", "store"]),
-    ("cloud", &["types", "access", "store"]),
+    ("cloud", &["types", "access", "store", "proof"]),
     (
         "gateway",
         &["types", "digest", "access", "objects", "cloud"],

@@ -1,6 +1,6 @@
 //! What the registry refuses, in words for an operator.
 
-use types::{AccessKeyId, AccountId};
+use types::{AccessKeyId, AccountId, BucketName};
 
 /// Why a change of the registry did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,30 @@ pub enum CloudError {
     /// The access key exists already.
     #[error("access key {0} exists already")]
     KeyExists(AccessKeyId),
+    /// There is no such bucket.
+    #[error("no bucket named {0}")]
+    NoBucket(BucketName),
+    /// There is no such region.
+    #[error("no region {0}; `dhow region list` shows those there are")]
+    NoRegion(String),
+    /// There is no such operator.
+    #[error("no operator {0}; `dhow operator list` shows those there are")]
+    NoOperator(String),
+    /// A region, operator or token of this name is there already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// What was asked for does not fit the state of things; says what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// Only the registry's region can do this.
+    #[error("the registry is kept by region {0}; ask its admin API")]
+    Elsewhere(String),
+    /// The registry's region does not answer.
+    #[error("the registry is not available: {0}")]
+    Unavailable(String),
+    /// An entry of the audit log is not what it should be.
+    #[error("entry {0} of the audit log cannot be trusted: {1}")]
+    History(u64, String),
     /// The name is not usable.
     #[error("{0}")]
     Invalid(String),

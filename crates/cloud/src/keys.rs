@@ -4,7 +4,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use types::Random;
 
-use crate::{CloudError, records::KeyStatus};
+use crate::{
+    CloudError,
+    records::{KeyRecord, KeyStatus},
+};
 
 /// A key as listings show it: never the secret.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -30,6 +33,17 @@ pub struct NewKey {
     pub secret_key: String,
     /// The account's id.
     pub account: String,
+}
+
+/// A record without its secret.
+pub(crate) fn info(record: &KeyRecord) -> KeyInfo {
+    KeyInfo {
+        access_key: record.id.clone(),
+        account: record.account.clone(),
+        status: record.status,
+        created_ms: record.created_ms,
+        description: record.description.clone(),
+    }
 }
 
 /// Pairs that everybody knows.
@@ -97,10 +111,20 @@ pub(crate) fn check_imported(access_key: &str, secret_key: &str) -> Result<(), C
 }
 
 /// The chain of SigV4: secret -> day -> region -> service -> `aws4_request`.
+#[cfg(test)]
 pub(crate) fn derive(secret: &str, day: &str, region: &str, service: &str) -> [u8; 32] {
+    service_key(&region_key(secret, day, region), service)
+}
+
+/// The first two steps: bound to day and region.
+pub(crate) fn region_key(secret: &str, day: &str, region: &str) -> [u8; 32] {
     let first = mac(format!("AWS4{secret}").as_bytes(), day);
-    let second = mac(&first, region);
-    let third = mac(&second, service);
+    mac(&first, region)
+}
+
+/// The last two steps: what verifies signatures.
+pub(crate) fn service_key(region_key: &[u8; 32], service: &str) -> [u8; 32] {
+    let third = mac(region_key, service);
     mac(&third, "aws4_request")
 }
 

@@ -1,17 +1,34 @@
-//! The registry of a cloud: accounts, access keys and deeds, durable in partition 0 of the index
-//! and answered from memory.
+//! The registry of a cloud: regions and their operators, accounts, access keys and deeds. One
+//! region keeps it; the others follow, each with a durable copy. Every change is an entry of an
+//! audit log that is chained by hash.
 //!
 //! Invariants: not on the path of a GET beyond a look in memory; a secret leaves this crate only
 //! as a signing key derived for one region and day, or once, to whoever created it.
 
+mod accounts;
+mod change;
+mod deeds;
 mod error;
+mod follow;
 mod keys;
+mod link;
 mod records;
+mod region_records;
+mod regions;
 mod registry;
+mod rows;
 mod seal;
+mod state;
+mod verifiers;
 
+pub use deeds::PlacementChange;
 pub use error::CloudError;
 pub use keys::{KeyInfo, NewKey};
-pub use records::{Account, KeyStatus};
-pub use registry::Registry;
+pub use link::{Ask, Told, ToldChange, Upstream};
+pub use records::{Account, DeedRecord, KeyStatus, NewDeedRecord};
+pub use region_records::{Operator, RegionPlan, RegionRecord, RegionStatus};
+pub use regions::Announcement;
+pub use registry::{Keeper, Opening, Registry};
+pub use rows::{IndexRows, Rows};
 pub use seal::MasterKey;
+pub use verifiers::DerivedKeys;

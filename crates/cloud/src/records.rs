@@ -6,11 +6,14 @@
 //! | `a/<account id>` | [`Account`] |
 //! | `k/<access key id>` | [`KeyRecord`] |
 //! | `n/<bucket name>` | [`DeedRecord`] |
+//! | `r/`, `o/`, `t/` | regions, operators, join tokens: `region_records` |
+//! | `v/<access key id>` | signing keys, where the registry is followed: `verifiers` |
+//! | `e/<20 digits>` | entries of the audit log, each with the rows that it changed: `change` |
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, Jurisdiction, Placement, RegionId, Replica,
-    Timestamp, Writes,
+    AccountId, BucketDeed, BucketId, BucketName, Jurisdiction, NewDeed, Placement, RegionId,
+    Replica, Timestamp, Writes,
 };
 
 use crate::CloudError;
@@ -32,9 +35,23 @@ pub struct Account {
     pub created_ms: u64,
     /// The operator of the cloud itself, who may use the admin API.
     pub root: bool,
+    /// Its keys open nothing while this holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
+    /// Jurisdictions that all its buckets keep to; empty for no guard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guard: Vec<String>,
 }
 
 impl Account {
+    /// The guard as a placement that allows just that.
+    pub(crate) fn guard_placement(&self) -> Result<Placement, CloudError> {
+        Placement::try_from(PlacementRecord {
+            jurisdictions: self.guard.clone(),
+            ..PlacementRecord::default()
+        })
+    }
+
     /// The id as a type.
     pub fn account_id(&self) -> AccountId {
         AccountId::new(&self.id)
@@ -65,9 +82,41 @@ pub(crate) struct KeyRecord {
     pub(crate) description: String,
 }
 
+/// A bucket to be recorded, as one region asks another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewDeedRecord {
+    name: String,
+    owner: String,
+    home: String,
+    placement: PlacementRecord,
+}
+
+impl From<NewDeed> for NewDeedRecord {
+    fn from(new: NewDeed) -> Self {
+        Self {
+            name: new.name.to_string(),
+            owner: new.owner.to_string(),
+            home: new.home.to_string(),
+            placement: (&new.placement).into(),
+        }
+    }
+}
+
+impl TryFrom<NewDeedRecord> for NewDeed {
+    type Error = CloudError;
+    fn try_from(record: NewDeedRecord) -> Result<Self, CloudError> {
+        Ok(Self {
+            name: BucketName::new(&record.name).map_err(|e| CloudError::Invalid(e.to_string()))?,
+            owner: AccountId::new(&record.owner),
+            home: RegionId::new(&record.home),
+            placement: record.placement.try_into()?,
+        })
+    }
+}
+
 /// A deed at rest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct DeedRecord {
+pub struct DeedRecord {
     #[serde(rename = "v")]
     format: u32,
     id: u64,
@@ -195,6 +244,6 @@ pub(crate) fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Clou
 }
 
 /// Writes a row.
-pub(crate) fn write<T: Serialize>(record: &T) -> Result<Vec<u8>, CloudError> {
-    serde_json::to_vec(record).map_err(|e| CloudError::Record(e.to_string()))
+pub(crate) fn write<T: Serialize>(record: &T) -> Result<String, CloudError> {
+    serde_json::to_string(record).map_err(|e| CloudError::Record(e.to_string()))
 }

@@ -119,7 +119,7 @@ impl Admin {
 
     async fn act(&self, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
-        let payload = self.authorize(&parts)?;
+        let (payload, actor) = self.authorize(&parts)?;
         let read = Limited::new(body, BODY_BYTES_MAX).collect();
         let body = tokio::time::timeout(BODY_WAIT, read)
             .await
@@ -132,40 +132,51 @@ impl Admin {
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
         let steps: Vec<&str> = path.split('/').collect();
         match steps.split_first() {
-            Some((&"accounts", [])) => self.accounts(&parts.method, &body).await,
+            Some((&"accounts", [])) => self.accounts(&actor, &parts.method, &body).await,
             Some((&"keys", rest)) => {
                 let of = parts.uri.query().and_then(|q| q.strip_prefix("account="));
-                self.keys(&parts.method, rest, of, &body).await
+                self.keys(&actor, &parts.method, rest, of, &body).await
             }
             Some((&"scrub", [])) => self.scrubbing(&parts.method, &body),
             _ => Err(unknown()),
         }
     }
 
-    async fn accounts(&self, method: &Method, body: &[u8]) -> Answer {
+    async fn accounts(&self, actor: &str, method: &Method, body: &[u8]) -> Answer {
         let registry = &self.region.registry;
         match *method {
             Method::GET => Ok(registry.accounts().iter().map(account).collect()),
             Method::POST => {
                 let new: NewAccount = parse(body)?;
-                let made = registry.create_account(&new.name, false).await;
+                let made = registry
+                    .create_account(actor, &new.name, false, Vec::new())
+                    .await;
                 made.map(|a| account(&a)).map_err(refused)
             }
             _ => Err(unknown()),
         }
     }
 
-    async fn keys(&self, method: &Method, rest: &[&str], of: Option<&str>, body: &[u8]) -> Answer {
+    async fn keys(
+        &self,
+        actor: &str,
+        method: &Method,
+        rest: &[&str],
+        of: Option<&str>,
+        body: &[u8],
+    ) -> Answer {
         let registry = &self.region.registry;
         match (method, rest) {
             (&Method::GET, []) => to_json(registry.keys(of.map(AccountId::new).as_ref())),
-            (&Method::POST, []) => self.create_key(parse(body)?).await,
+            (&Method::POST, []) => self.create_key(actor, parse(body)?).await,
             (&Method::POST, [id, verb @ ("enable" | "disable")]) => {
                 let status = match *verb {
                     "enable" => KeyStatus::Active,
                     _ => KeyStatus::Disabled,
                 };
-                let changed = registry.set_key_status(&AccessKeyId::new(id), status).await;
+                let changed = registry
+                    .set_key_status(actor, &AccessKeyId::new(id), status)
+                    .await;
                 to_json(changed.map_err(refused)?)
             }
             (&Method::DELETE, [id]) => {
@@ -175,7 +186,7 @@ impl Admin {
                     ));
                 }
                 registry
-                    .delete_key(&AccessKeyId::new(id))
+                    .delete_key(actor, &AccessKeyId::new(id))
                     .await
                     .map_err(refused)?;
                 Ok(json!({}))
@@ -198,7 +209,7 @@ impl Admin {
         }
     }
 
-    async fn create_key(&self, new: NewKey) -> Answer {
+    async fn create_key(&self, actor: &str, new: NewKey) -> Answer {
         let pair = match (&new.access_key, &new.secret_key) {
             (Some(access), Some(secret)) => Some((access.as_str(), secret.as_str())),
             (None, None) => None,
@@ -212,13 +223,17 @@ impl Admin {
         let made = self
             .region
             .registry
-            .create_key(&account, pair, &new.description)
+            .create_key(actor, &account, pair, &new.description)
             .await;
         to_json(made.map_err(refused)?)
     }
 
-    /// The sender must hold a key of the root account. Returns the digest that the body must have.
-    fn authorize(&self, parts: &http::request::Parts) -> Result<String, (StatusCode, String)> {
+    /// The sender must hold a key of the root account. Returns the digest that the body must have,
+    /// and who the sender is, for the audit log.
+    fn authorize(
+        &self,
+        parts: &http::request::Parts,
+    ) -> Result<(String, String), (StatusCode, String)> {
         let denied = |why: String| {
             tracing::info!(why, "an admin request was refused");
             (StatusCode::FORBIDDEN, "access denied".to_owned())
@@ -248,17 +263,16 @@ impl Admin {
         };
         let verified =
             signature::verify(auth, &request, &facts).map_err(|e| denied(e.to_string()))?;
-        let root = match &verified.identity {
-            Identity::Key { account, .. } => self
-                .region
-                .registry
-                .account(account)
-                .is_some_and(|a| a.root),
-            Identity::Anonymous => false,
+        let registry = &self.region.registry;
+        let actor = match &verified.identity {
+            Identity::Key {
+                account,
+                access_key,
+            } if registry.account(account).is_some_and(|a| a.root) => {
+                format!("account {account} key {access_key}")
+            }
+            _ => return Err(denied("the caller is not the operator".into())),
         };
-        if !root {
-            return Err(denied("the caller is not the operator".into()));
-        }
         match verified.payload {
             PayloadMode::Sha256(_) => {}
             _ => return Err(denied("the body must be signed".into())),
@@ -267,7 +281,7 @@ impl Admin {
             .headers
             .get("x-amz-content-sha256")
             .and_then(|v| v.to_str().ok());
-        Ok(claimed.unwrap_or_default().to_ascii_lowercase())
+        Ok((claimed.unwrap_or_default().to_ascii_lowercase(), actor))
     }
 }
 
@@ -298,10 +312,18 @@ fn bad(message: &str) -> (StatusCode, String) {
 
 fn refused(error: CloudError) -> (StatusCode, String) {
     let status = match &error {
-        CloudError::NoAccount(_) | CloudError::NoKey(_) => StatusCode::NOT_FOUND,
-        CloudError::KeyExists(_) => StatusCode::CONFLICT,
+        CloudError::NoAccount(_)
+        | CloudError::NoKey(_)
+        | CloudError::NoBucket(_)
+        | CloudError::NoRegion(_)
+        | CloudError::NoOperator(_) => StatusCode::NOT_FOUND,
+        CloudError::KeyExists(_) | CloudError::Exists(_) | CloudError::Refused(_) => {
+            StatusCode::CONFLICT
+        }
         CloudError::Invalid(_) => StatusCode::BAD_REQUEST,
-        CloudError::Record(_) | CloudError::Store(_) => {
+        CloudError::Elsewhere(_) => StatusCode::MISDIRECTED_REQUEST,
+        CloudError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CloudError::History(..) | CloudError::Record(_) | CloudError::Store(_) => {
             tracing::error!(%error, "the registry failed");
             StatusCode::INTERNAL_SERVER_ERROR
         }

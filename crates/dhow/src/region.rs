@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cloud::Registry;
+use cloud::{IndexRows, Keeper, Opening, Registry};
 use objects::Objects;
 use store::{
     Engine,
@@ -75,13 +75,14 @@ impl Region {
         let region = RegionId::new(&config.region);
         let mut names = vec![region.clone()];
         names.extend(config.region_aliases.iter().map(|a| RegionId::new(a)));
-        let registry = Registry::open(
-            embedded.clone(),
+        let registry = Registry::open(Opening {
+            rows: Arc::new(IndexRows(embedded.clone())),
             master,
-            Arc::clone(&clock),
-            Arc::clone(&random),
-            names,
-        )
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            regions: names,
+            keeper: Keeper::Here,
+        })
         .await?;
         let credentials = root_credentials(&dir, &registry).await?;
         let engine = Engine {
@@ -132,10 +133,15 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
     let root = registry.accounts().into_iter().find(|a| a.root);
     let account = match root {
         Some(account) => account,
-        None => registry.create_account("root", true).await?,
+        None => {
+            registry
+                .create_account("system", "root", true, Vec::new())
+                .await?
+        }
     };
     let key = registry
         .create_key(
+            "system",
             &AccountId::new(&account.id),
             None,
             "made at the first start",

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
+use access::SigningKeys;
 use async_trait::async_trait;
 use bytes::Bytes;
-use store::{Committed, Row, Want, memory::Memory};
+use store::{Batch, Committed, Index, PartitionId, Row, ScanRange, Want, memory::Memory};
 use tokio::sync::Semaphore;
-use types::{SeededRandom, SystemClock};
+use types::{
+    AccessKeyId, BucketId, BucketName, DeedError, Deeds, NewDeed, SeededRandom, SystemClock,
+};
 
 use super::*;
+use crate::{IndexRows, KeyStatus};
 
 /// An index whose commits land at once and are answered only when the test says so: the moment
 /// in which a client may hang up.
@@ -62,13 +66,20 @@ impl Index for Slow {
 }
 
 const DAY: &str = "20261123";
+const ROOT: &str = "root";
 
 async fn open(index: Arc<dyn Index>, seed: u64) -> Arc<Registry> {
     let master = MasterKey::generate(&SeededRandom::new(7));
     let random = Arc::new(SeededRandom::new(seed));
-    Registry::open(index, master, Arc::new(SystemClock), random, vec![region()])
-        .await
-        .unwrap()
+    let opening = Opening {
+        rows: Arc::new(IndexRows(index)),
+        master,
+        clock: Arc::new(SystemClock),
+        random,
+        regions: vec![region()],
+        keeper: Keeper::Here,
+    };
+    Registry::open(opening).await.unwrap()
 }
 
 fn region() -> RegionId {
@@ -95,18 +106,21 @@ async fn deeds(index: &Arc<Slow>, registry: &Registry) -> Vec<BucketName> {
 async fn everything_is_there_after_opening_again() {
     let index: Arc<dyn Index> = Memory::new();
     let registry = open(Arc::clone(&index), 1).await;
-    let account = registry.create_account("acme", false).await.unwrap();
+    let account = registry
+        .create_account(ROOT, "acme", false, Vec::new())
+        .await
+        .unwrap();
     let id = account.account_id();
-    let pair = registry.create_key(&id, None, "one").await.unwrap();
-    let off = registry.create_key(&id, None, "two").await.unwrap();
-    let gone = registry.create_key(&id, None, "three").await.unwrap();
+    let pair = registry.create_key(ROOT, &id, None, "one").await.unwrap();
+    let off = registry.create_key(ROOT, &id, None, "two").await.unwrap();
+    let gone = registry.create_key(ROOT, &id, None, "three").await.unwrap();
     let off_id = AccessKeyId::new(&off.access_key);
     registry
-        .set_key_status(&off_id, KeyStatus::Disabled)
+        .set_key_status(ROOT, &off_id, KeyStatus::Disabled)
         .await
         .unwrap();
     registry
-        .delete_key(&AccessKeyId::new(&gone.access_key))
+        .delete_key(ROOT, &AccessKeyId::new(&gone.access_key))
         .await
         .unwrap();
     let deed = registry.create(bucket(id.clone())).await.unwrap();
@@ -131,24 +145,27 @@ async fn everything_is_there_after_opening_again() {
 #[tokio::test]
 async fn a_key_that_was_used_stops_with_the_answer_and_opens_again_when_enabled() {
     let registry = open(Memory::new(), 1).await;
-    let account = registry.create_account("acme", false).await.unwrap();
+    let account = registry
+        .create_account(ROOT, "acme", false, Vec::new())
+        .await
+        .unwrap();
     let pair = registry
-        .create_key(&account.account_id(), None, "")
+        .create_key(ROOT, &account.account_id(), None, "")
         .await
         .unwrap();
     let id = AccessKeyId::new(&pair.access_key);
     assert!(opens(&registry, &id));
     registry
-        .set_key_status(&id, KeyStatus::Disabled)
+        .set_key_status(ROOT, &id, KeyStatus::Disabled)
         .await
         .unwrap();
     assert!(!opens(&registry, &id));
     registry
-        .set_key_status(&id, KeyStatus::Active)
+        .set_key_status(ROOT, &id, KeyStatus::Active)
         .await
         .unwrap();
     assert!(opens(&registry, &id));
-    registry.delete_key(&id).await.unwrap();
+    registry.delete_key(ROOT, &id).await.unwrap();
     assert!(!opens(&registry, &id));
 }
 
@@ -220,15 +237,18 @@ async fn a_deleted_key_is_not_brought_back_by_a_change_under_way() {
     let index = Slow::new();
     let registry = open(index.clone(), 1).await;
     index.answers.add_permits(2);
-    let account = registry.create_account("acme", false).await.unwrap();
+    let account = registry
+        .create_account(ROOT, "acme", false, Vec::new())
+        .await
+        .unwrap();
     let pair = registry
-        .create_key(&account.account_id(), None, "")
+        .create_key(ROOT, &account.account_id(), None, "")
         .await
         .unwrap();
     let id = AccessKeyId::new(&pair.access_key);
 
-    let enable = registry.set_key_status(&id, KeyStatus::Active);
-    let delete = registry.delete_key(&id);
+    let enable = registry.set_key_status(ROOT, &id, KeyStatus::Active);
+    let delete = registry.delete_key(ROOT, &id);
     let release = async { index.hurry() };
     // Whichever goes first, the key is gone when both have been answered.
     let (deleted, _, ()) = tokio::join!(delete, enable, release);
@@ -240,9 +260,12 @@ async fn a_deleted_key_is_not_brought_back_by_a_change_under_way() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn signing_keys_are_given_out_while_keys_change() {
     let registry = open(Memory::new(), 1).await;
-    let account = registry.create_account("acme", false).await.unwrap();
+    let account = registry
+        .create_account(ROOT, "acme", false, Vec::new())
+        .await
+        .unwrap();
     let pair = registry
-        .create_key(&account.account_id(), None, "")
+        .create_key(ROOT, &account.account_id(), None, "")
         .await
         .unwrap();
     let id = AccessKeyId::new(&pair.access_key);
@@ -260,7 +283,7 @@ async fn signing_keys_are_given_out_while_keys_change() {
     let changes = async {
         for _ in 0..200 {
             for status in [KeyStatus::Disabled, KeyStatus::Active] {
-                registry.set_key_status(&id, status).await.unwrap();
+                registry.set_key_status(ROOT, &id, status).await.unwrap();
                 assert_eq!(opens(&registry, &id), status == KeyStatus::Active);
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use access::{Action, Identity, Permit, Via, authorize};
 use bytes::Bytes;
-use cloud::{MasterKey, Registry};
+use cloud::{IndexRows, Keeper, MasterKey, Opening, Registry};
 use objects::{
     CompleteUpload, CopyInput, CopySource, CreateUpload, DisplayVersion, ETagMatch, Error,
     GetRequest, ListRequest, ListedForCompletion, ObjectAttributes, ObjectContent, Objects,
@@ -51,15 +51,15 @@ async fn wire(engine: &Engine, clock: &Arc<TestClock>, random: &Arc<SeededRandom
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (clock.clone(), random.clone());
     let home = RegionId::new("model-1");
     let master = MasterKey::generate(&*random);
-    let index = engine.index.clone();
-    let opening = Registry::open(
-        index,
+    let opening = Opening {
+        rows: Arc::new(IndexRows(engine.index.clone())),
         master,
-        clock.clone(),
-        random.clone(),
-        vec![home.clone()],
-    );
-    let deeds = opening.await.unwrap();
+        clock: clock.clone(),
+        random: random.clone(),
+        regions: vec![home.clone()],
+        keeper: Keeper::Here,
+    };
+    let deeds = Registry::open(opening).await.unwrap();
     let objects = Objects::new(engine.clone(), deeds.clone(), clock, random, home);
     objects.recover_buckets().await.unwrap();
     (Arc::new(objects), deeds)

@@ -1,0 +1,135 @@
+//! A change of the registry: the rows that it writes and removes, and the entry of the audit log
+//! that tells of it. The entry holds a digest of the rows, so that whoever trusts the chain can
+//! trust the rows, also where a secret's row is only named and not shown.
+
+use proof::chain::{Entry, Verifier};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::CloudError;
+
+/// What has become of a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RowNow {
+    /// It was written: JSON.
+    Value(String),
+    /// It was written; only the SHA-256 of its value (hex) is shown here.
+    Hidden(String),
+    /// It was removed.
+    Removed,
+}
+
+/// One row of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RowChange {
+    pub key: String,
+    pub now: RowNow,
+}
+
+impl RowChange {
+    pub(crate) fn put(key: String, value: String) -> Self {
+        Self {
+            key,
+            now: RowNow::Value(value),
+        }
+    }
+    pub(crate) fn remove(key: String) -> Self {
+        Self {
+            key,
+            now: RowNow::Removed,
+        }
+    }
+    /// As the audit log and other regions may see it.
+    fn shown(&self) -> Self {
+        match &self.now {
+            RowNow::Value(value) if is_secret(&self.key) => Self {
+                key: self.key.clone(),
+                now: RowNow::Hidden(sha256(value)),
+            },
+            _ => self.clone(),
+        }
+    }
+}
+
+/// Access keys and join tokens: their rows stay in the registry's region.
+pub(crate) fn is_secret(key: &str) -> bool {
+    key.starts_with("k/") || key.starts_with("t/")
+}
+
+/// A change, as it is kept and as other regions get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Change {
+    pub entry: Entry,
+    pub rows: Vec<RowChange>,
+}
+
+/// What a change is about, before it has its place in the chain.
+pub(crate) struct Draft {
+    pub actor: String,
+    pub action: &'static str,
+    pub subject: String,
+    pub detail: Value,
+    pub rows: Vec<RowChange>,
+}
+
+impl Draft {
+    /// Puts the change into its place behind `last`.
+    pub(crate) fn seal(
+        &self,
+        last: Option<&Entry>,
+        at: types::Timestamp,
+    ) -> Result<Change, CloudError> {
+        let mut detail = self.detail.clone();
+        if let Value::Object(fields) = &mut detail {
+            fields.insert("rows_sha256".to_owned(), digest(&self.rows).into());
+        }
+        let entry = Entry::next(last, at, &self.actor, self.action, &self.subject, &detail);
+        Ok(Change {
+            entry: entry.map_err(|e| CloudError::Record(e.to_string()))?,
+            rows: self.rows.iter().map(RowChange::shown).collect(),
+        })
+    }
+}
+
+impl Change {
+    /// Whether this follows `last` and its rows are those that its entry speaks of.
+    pub(crate) fn check(&self, last: Option<&Entry>) -> Result<(), CloudError> {
+        let wrong = |why: String| CloudError::History(self.entry.number, why);
+        let mut chain = last.map_or_else(Verifier::new, |last| Verifier::after(last.head()));
+        chain.push(&self.entry).map_err(|e| wrong(e.to_string()))?;
+        if last.is_some_and(|last| last.at_ms > self.entry.at_ms) {
+            return Err(wrong("it is dated before the entry that it follows".into()));
+        }
+        let detail: Value =
+            serde_json::from_str(&self.entry.detail).map_err(|e| wrong(e.to_string()))?;
+        match detail.get("rows_sha256").and_then(Value::as_str) {
+            Some(told) if told == digest(&self.rows) => Ok(()),
+            _ => Err(wrong("its rows are not those that it speaks of".into())),
+        }
+    }
+}
+
+fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// SHA-256 over each row's key, what became of it, and the digest of its value; every piece with
+/// its length before it.
+fn digest(rows: &[RowChange]) -> String {
+    let mut hash = Sha256::new();
+    let mut piece = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    };
+    for row in rows {
+        piece(&row.key);
+        match &row.now {
+            RowNow::Value(value) => piece(&sha256(value)),
+            RowNow::Hidden(value) => piece(value),
+            RowNow::Removed => piece("removed"),
+        }
+    }
+    hex::encode(hash.finalize())
+}

@@ -1,0 +1,379 @@
+//! Deeds: who owns a bucket, and where it may lie.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use serde_json::{Value, json};
+use types::{
+    AccountId, BucketDeed, BucketId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed,
+    Placement, RegionId, Replica, Writes, deed::BoxFuture, limits::BUCKETS_PER_ACCOUNT_MAX,
+};
+
+use crate::{
+    CloudError, RegionStatus, Registry,
+    change::{Draft, RowChange},
+    link::Upstream,
+    records::{DeedRecord, write},
+    registry::Keeper,
+    state::State,
+};
+
+/// What is to become of a placement.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlacementChange {
+    /// Regions that are to keep a copy.
+    pub add: Vec<Replica>,
+    /// Regions that are to keep none any more.
+    pub remove: Vec<RegionId>,
+    /// The jurisdictions that are to be allowed, in place of those before.
+    pub jurisdictions: Option<Vec<Jurisdiction>>,
+    /// Whether regions that hold nothing may pass requests on.
+    pub proxy: Option<bool>,
+}
+
+impl Registry {
+    /// Records a bucket.
+    pub(crate) async fn create_deed(
+        &self,
+        actor: &str,
+        mut new: NewDeed,
+    ) -> Result<Arc<BucketDeed>, DeedError> {
+        if let Keeper::There(upstream) = &self.keeper {
+            return self.create_upstream(&**upstream, new).await;
+        }
+        // Most names that are taken are refused without waiting for a turn.
+        self.may_create(&new.name, &new.owner)?;
+        let turn = self.turn().await;
+        self.may_create(&new.name, &new.owner)?;
+        {
+            let state = self.state.read();
+            inherit_guard(&state, &new.owner, &mut new.placement)
+                .and_then(|()| self.check_placement(&state, &new.home, &new.placement, &[]))
+                .map_err(|e| DeedError::Placement(e.to_string()))?;
+        }
+        let name = new.name.clone();
+        let deed = BucketDeed {
+            id: self.new_bucket_id(),
+            name: new.name,
+            owner: new.owner,
+            home: new.home,
+            created: self.clock.now(),
+            epoch: 1,
+            placement: new.placement,
+        };
+        self.record(turn, actor, "bucket.create", &deed)
+            .await
+            .map_err(unavailable)?;
+        Deeds::get(self, &name).ok_or(DeedError::NotFound(name))
+    }
+
+    /// A region that follows asks the keeper, and waits until it has heard of the bucket itself:
+    /// what it acknowledges it must know.
+    async fn create_upstream(
+        &self,
+        upstream: &dyn Upstream,
+        new: NewDeed,
+    ) -> Result<Arc<BucketDeed>, DeedError> {
+        let name = new.name.clone();
+        let made = upstream.create_deed(new).await?;
+        self.heard(|state| {
+            let known = state.deeds.get(&*name);
+            known.is_some_and(|deed| deed.id == made.id)
+        })
+        .await
+        .map_err(unavailable)?;
+        Ok(Arc::new(made))
+    }
+
+    async fn record(
+        &self,
+        turn: crate::registry::Turn,
+        actor: &str,
+        action: &'static str,
+        deed: &BucketDeed,
+    ) -> Result<(), CloudError> {
+        let draft = Draft {
+            actor: actor.into(),
+            action,
+            subject: deed.name.to_string(),
+            detail: detail(deed),
+            rows: vec![RowChange::put(
+                format!("n/{}", deed.name),
+                write(&DeedRecord::from(deed))?,
+            )],
+        };
+        self.change(turn, draft).await
+    }
+
+    fn may_create(&self, name: &BucketName, owner: &AccountId) -> Result<(), DeedError> {
+        let state = self.state.read();
+        if let Some(deed) = state.deeds.get(&**name) {
+            return Err(DeedError::Exists(name.clone(), Box::new((**deed).clone())));
+        }
+        let owned = state.by_owner.get(owner).map_or(0, BTreeMap::len);
+        if owned >= BUCKETS_PER_ACCOUNT_MAX {
+            return Err(DeedError::TooMany(owned));
+        }
+        Ok(())
+    }
+
+    /// Random, so that a number is never used again, also after its deed is gone; 0 is the
+    /// registry's own partition.
+    fn new_bucket_id(&self) -> BucketId {
+        loop {
+            let id = self.random.next_u64();
+            let state = self.state.read();
+            if id != 0 && state.deeds.values().all(|d| d.id.0 != id) {
+                return BucketId(id);
+            }
+        }
+    }
+
+    /// Whether a bucket may have its home and its copies so. `before` held it already: a region
+    /// that drains may keep what it has.
+    fn check_placement(
+        &self,
+        state: &State,
+        home: &RegionId,
+        placement: &Placement,
+        before: &[RegionId],
+    ) -> Result<(), CloudError> {
+        let invalid = |why: String| Err(CloudError::Invalid(why));
+        if placement.writes == Writes::Any {
+            return invalid("writes in every region are not there yet; use --writes home".into());
+        }
+        for replica in &placement.replicas {
+            if replica.sealed_by.is_some() {
+                return invalid("sealed replicas are not there yet".into());
+            }
+            let count = placement
+                .replicas
+                .iter()
+                .filter(|r| r.region == replica.region);
+            if replica.region == *home || count.count() > 1 {
+                return invalid(format!("region {} is named twice", replica.region));
+            }
+        }
+        let copies = placement.replicas.iter().map(|r| &r.region);
+        for region in std::iter::once(home).chain(copies) {
+            let Some(record) = state.regions.get(&**region) else {
+                // A cloud that has no regions on record is this region alone.
+                if state.regions.is_empty() && **region == *self.own() {
+                    continue;
+                }
+                return Err(CloudError::NoRegion(region.to_string()));
+            };
+            if record.status != RegionStatus::Open && !before.contains(region) {
+                return Err(CloudError::Refused(format!(
+                    "region {region} is {}, not open",
+                    record.status.name()
+                )));
+            }
+            let place = record.place()?;
+            if !placement.admits(&place.jurisdiction) {
+                return Err(CloudError::Refused(format!(
+                    "region {region} lies in {}, which the bucket's jurisdictions do not allow",
+                    place.jurisdiction
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes a bucket's placement. From the answer on no region gives anything to one that is
+    /// not in it.
+    pub async fn place_bucket(
+        &self,
+        actor: &str,
+        name: &BucketName,
+        change: &PlacementChange,
+    ) -> Result<Arc<BucketDeed>, CloudError> {
+        let turn = self.turn().await;
+        let deed = self.placed(name, change)?;
+        self.record(turn, actor, "bucket.place", &deed).await?;
+        Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
+    }
+
+    /// The deed as it would be after `change`, if that is allowed.
+    pub fn placed(
+        &self,
+        name: &BucketName,
+        change: &PlacementChange,
+    ) -> Result<BucketDeed, CloudError> {
+        let state = self.state.read();
+        let found = state.deeds.get(&**name);
+        let mut deed = (**found.ok_or_else(|| CloudError::NoBucket(name.clone()))?).clone();
+        let before: Vec<RegionId> = deed.holders().cloned().collect();
+        for region in &change.remove {
+            let copies = &mut deed.placement.replicas;
+            if !copies.iter().any(|r| r.region == *region) {
+                return Err(CloudError::Refused(format!(
+                    "region {region} keeps no copy of {name}"
+                )));
+            }
+            copies.retain(|r| r.region != *region);
+        }
+        deed.placement.replicas.extend(change.add.iter().cloned());
+        deed.placement.replicas.sort();
+        if let Some(jurisdictions) = &change.jurisdictions {
+            deed.placement.jurisdictions.clone_from(jurisdictions);
+        }
+        if let Some(proxy) = change.proxy {
+            deed.placement.proxy = proxy;
+        }
+        inherit_guard(&state, &deed.owner, &mut deed.placement)?;
+        self.check_placement(&state, &deed.home, &deed.placement, &before)?;
+        Ok(deed)
+    }
+
+    /// Makes the copy in `to` the bucket's home, and the home a copy. The epoch rises: what the
+    /// old home still accepts under the old one is fenced everywhere.
+    pub async fn move_home(
+        &self,
+        actor: &str,
+        name: &BucketName,
+        to: &RegionId,
+        forced: bool,
+    ) -> Result<Arc<BucketDeed>, CloudError> {
+        let turn = self.turn().await;
+        let found = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+        let mut deed = (*found).clone();
+        let copies = &mut deed.placement.replicas;
+        let Some(at) = copies.iter().position(|r| r.region == *to) else {
+            return Err(CloudError::Refused(format!(
+                "region {to} keeps no copy of {name}, so it cannot become its home"
+            )));
+        };
+        copies.remove(at);
+        let old = std::mem::replace(&mut deed.home, to.clone());
+        copies.push(Replica {
+            region: old,
+            sealed_by: None,
+        });
+        copies.sort();
+        deed.epoch += 1;
+        let action = if forced {
+            "bucket.promote-forced"
+        } else {
+            "bucket.promote"
+        };
+        self.record(turn, actor, action, &deed).await?;
+        Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
+    }
+
+    /// Forgets a bucket.
+    pub(crate) async fn remove_deed(
+        &self,
+        actor: &str,
+        name: BucketName,
+        id: BucketId,
+    ) -> Result<(), DeedError> {
+        if let Keeper::There(upstream) = &self.keeper {
+            upstream.remove_deed(name.clone(), id).await?;
+            let gone = |state: &State| state.deeds.get(&*name).is_none_or(|deed| deed.id != id);
+            return self.heard(gone).await.map_err(unavailable);
+        }
+        let turn = self.turn().await;
+        let deed = Deeds::get(self, &name).filter(|deed| deed.id == id);
+        let deed = deed.ok_or_else(|| DeedError::NotFound(name.clone()))?;
+        let draft = Draft {
+            actor: actor.into(),
+            action: "bucket.delete",
+            subject: name.to_string(),
+            detail: detail(&deed),
+            rows: vec![RowChange::remove(format!("n/{name}"))],
+        };
+        self.change(turn, draft).await.map_err(unavailable)
+    }
+}
+
+/// A bucket keeps to its account's guard: it takes it over when it names no jurisdictions itself,
+/// and may otherwise only be narrower.
+fn inherit_guard(
+    state: &State,
+    owner: &AccountId,
+    placement: &mut Placement,
+) -> Result<(), CloudError> {
+    let Some(account) = state.accounts.get(&**owner) else {
+        return Ok(());
+    };
+    let guard = account.guard_placement()?;
+    if guard.jurisdictions.is_empty() {
+        return Ok(());
+    }
+    if placement.jurisdictions.is_empty() {
+        placement.jurisdictions = guard.jurisdictions;
+    } else if !guard.covers(placement) {
+        return Err(CloudError::Refused(format!(
+            "the account's guard allows only {}",
+            account.guard.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// A deed as the audit log tells it.
+fn detail(deed: &BucketDeed) -> Value {
+    let replica = |r: &Replica| match &r.sealed_by {
+        None => json!({ "region": &*r.region }),
+        Some(holder) => json!({ "region": &*r.region, "sealed_by": &**holder }),
+    };
+    let placement = &deed.placement;
+    json!({
+        "id": deed.id.0,
+        "owner": &*deed.owner,
+        "home": &*deed.home,
+        "replicas": placement.replicas.iter().map(replica).collect::<Vec<_>>(),
+        "jurisdictions": placement.jurisdictions.iter().map(|j| &**j).collect::<Vec<_>>(),
+        "writes": match placement.writes { Writes::Home => "home", Writes::Any => "any" },
+        "proxy": placement.proxy,
+        "epoch": deed.epoch,
+    })
+}
+
+fn unavailable(error: impl std::fmt::Display) -> DeedError {
+    DeedError::Unavailable(error.to_string())
+}
+
+impl Deeds for Registry {
+    fn get(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
+        self.state.read().deeds.get(&**name).cloned()
+    }
+
+    fn list(
+        &self,
+        owner: &AccountId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<BucketDeed>> {
+        let state = self.state.read();
+        let Some(owned) = state.by_owner.get(owner) else {
+            return Vec::new();
+        };
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        owned
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(prefix))
+            .take(limit)
+            .map(|(_, deed)| Arc::clone(deed))
+            .collect()
+    }
+
+    fn all(&self) -> Vec<Arc<BucketDeed>> {
+        self.state.read().deeds.values().cloned().collect()
+    }
+
+    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+        let actor = format!("account {}", new.owner);
+        Box::pin(async move { self.create_deed(&actor, new).await })
+    }
+
+    fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
+        let owner = Deeds::get(self, &name).map(|deed| deed.owner.clone());
+        let actor = owner.map_or_else(|| "nobody".into(), |owner| format!("account {owner}"));
+        Box::pin(async move { self.remove_deed(&actor, name, id).await })
+    }
+}

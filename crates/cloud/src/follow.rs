@@ -1,0 +1,164 @@
+//! Following the registry: a region that does not keep it has a durable copy of what it needs, and
+//! goes on with that when the keeper cannot be reached.
+
+use std::{sync::Arc, time::Duration};
+
+use types::Timestamp;
+
+use crate::{
+    Ask, CloudError, DerivedKeys, Registry, Told,
+    change::{RowChange, is_secret},
+    link::{ToldChange, Upstream},
+    records::write,
+    registry::Keeper,
+    state::State,
+    verifiers::VerifierRecord,
+};
+
+/// How long a question for changes may be held by the keeper.
+const WAIT: Duration = Duration::from_secs(20);
+/// After a failure.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// All signing keys are fetched anew this often, so that those of the next days are always there.
+const KEYS_EVERY_MS: u64 = 6 * 3_600_000;
+/// How long whoever made a change waits to hear of it.
+const HEAR_MAX: Duration = Duration::from_secs(10);
+
+impl Registry {
+    /// Follows the keeper until the task is dropped. Nothing to do where the registry is kept.
+    pub async fn follow(self: Arc<Self>) {
+        let Keeper::There(upstream) = self.keeper.clone() else {
+            return;
+        };
+        let mut pause = PAUSE_MIN;
+        let mut keys_at = None;
+        loop {
+            match self.follow_once(&*upstream, &mut keys_at).await {
+                Ok(()) => pause = PAUSE_MIN,
+                Err(error) => {
+                    tracing::warn!(%error, keeper = %upstream.keeper(), "cannot follow the registry");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    async fn follow_once(
+        &self,
+        upstream: &dyn Upstream,
+        keys_at: &mut Option<Timestamp>,
+    ) -> Result<(), CloudError> {
+        let from = self.state.read().length();
+        let now = self.clock.now();
+        let stale = keys_at.is_none_or(|at| now.ms().abs_diff(at.ms()) >= KEYS_EVERY_MS);
+        // The first question is answered at once: a region that starts wants to know.
+        let wait_ms = if stale { 0 } else { WAIT.as_millis() as u64 };
+        match upstream.ask(Ask::Changes { from, wait_ms }).await? {
+            Told::Changes { length, changes } => {
+                if length < from {
+                    return Err(CloudError::History(
+                        length,
+                        format!("the keeper has {length} entries, this region has {from}"),
+                    ));
+                }
+                for told in changes {
+                    self.take(told).await?;
+                }
+                if self.state.read().length() < length {
+                    return Ok(());
+                }
+            }
+            Told::Refused(why) => return Err(CloudError::Refused(why)),
+            _ => {
+                return Err(CloudError::Unavailable(
+                    "an answer to another question".into(),
+                ));
+            }
+        }
+        if stale {
+            self.fetch_keys(upstream).await?;
+            *keys_at = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Takes one change over, if it follows what is here.
+    async fn take(&self, told: ToldChange) -> Result<(), CloudError> {
+        let turn = self.turn().await;
+        let change = told.change;
+        change.check(self.state.read().last.as_ref())?;
+        let mut kept: Vec<RowChange> = Vec::new();
+        for row in &change.rows {
+            if !is_secret(&row.key) {
+                kept.push(row.clone());
+            }
+            // What is not told anew below is gone.
+            if let Some(id) = row.key.strip_prefix("k/") {
+                kept.push(RowChange::remove(format!("v/{id}")));
+            }
+        }
+        for keys in &told.keys {
+            let row = self.sealed(keys)?;
+            kept.retain(|r| r.key != row.key);
+            kept.push(row);
+        }
+        self.land(turn, change, kept).await
+    }
+
+    fn sealed(&self, keys: &DerivedKeys) -> Result<RowChange, CloudError> {
+        let record = VerifierRecord::seal(keys, &self.master, &*self.random)?;
+        Ok(RowChange::put(format!("v/{}", keys.id), write(&record)?))
+    }
+
+    async fn fetch_keys(&self, upstream: &dyn Upstream) -> Result<(), CloudError> {
+        let mut after = String::new();
+        loop {
+            let ask = Ask::Keys {
+                after: after.clone(),
+            };
+            let Told::Keys { keys, more } = upstream.ask(ask).await? else {
+                return Err(CloudError::Unavailable("no signing keys were told".into()));
+            };
+            let Some(last) = keys.last() else {
+                return Ok(());
+            };
+            after.clone_from(&last.id);
+            let _turn = self.turn().await;
+            let mut puts = Vec::new();
+            for keys in &keys {
+                let row = self.sealed(keys)?;
+                let crate::change::RowNow::Value(value) = row.now else {
+                    continue;
+                };
+                puts.push((row.key, value.into_bytes()));
+            }
+            self.rows.write(None, puts.clone(), Vec::new()).await?;
+            {
+                let mut state = self.state.write();
+                for (key, value) in &puts {
+                    state.put(&self.master, key, value)?;
+                }
+            }
+            for keys in &keys {
+                self.derived.forget(Some(&keys.id));
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until what was changed through the keeper is known here too.
+    pub(crate) async fn heard(&self, known: impl Fn(&State) -> bool) -> Result<(), CloudError> {
+        let mut length = self.length.subscribe();
+        let hearing = length.wait_for(|_| known(&self.state.read()));
+        match tokio::time::timeout(HEAR_MAX, hearing).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(CloudError::Unavailable(
+                "the change was made, but this region has not heard of it in time".into(),
+            )),
+        }
+    }
+}

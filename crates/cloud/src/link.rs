@@ -1,0 +1,260 @@
+//! What a region asks of the one that keeps the registry, and how that answers. The transport is
+//! somebody else's: it tells who asks, by a proof that this crate trusts.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use types::{
+    BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed, RegionId, deed::BoxFuture,
+};
+
+use crate::{
+    Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
+    change::Change,
+    records::{DeedRecord, NewDeedRecord},
+};
+
+/// Changes in one answer.
+const CHANGES_MAX: usize = 200;
+/// Access keys in one answer.
+const KEYS_MAX: usize = 500;
+/// The longest that a question for changes is held.
+const WAIT_MAX: Duration = Duration::from_secs(25);
+
+/// What a region asks.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// Changes from entry `from` on; when there are none, wait for one.
+    Changes {
+        /// The first entry that the asker has not.
+        from: u64,
+        /// How long to wait, in milliseconds.
+        wait_ms: u64,
+    },
+    /// Signing keys, in order of access key.
+    Keys {
+        /// The last access key that the asker has.
+        after: String,
+    },
+    /// Record a bucket.
+    CreateDeed(NewDeedRecord),
+    /// Forget a bucket.
+    RemoveDeed {
+        /// Its name.
+        name: String,
+        /// Its number.
+        id: u64,
+    },
+    /// Where the asker can be reached.
+    Announce(Announcement),
+}
+
+/// What it is told.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// Changes in order, and signing keys for the access keys that they touched.
+    Changes {
+        /// How many entries there are in all.
+        length: u64,
+        /// Those asked for.
+        changes: Vec<ToldChange>,
+    },
+    /// Signing keys.
+    Keys {
+        /// In order.
+        keys: Vec<DerivedKeys>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// The bucket as it was recorded.
+    Deed(DeedRecord),
+    /// It was done.
+    Done,
+    /// The name is taken, by this bucket.
+    Taken(DeedRecord),
+    /// There is no such bucket.
+    NoBucket,
+    /// The account has this many buckets.
+    TooMany(usize),
+    /// The placement is not possible.
+    Placement(String),
+    /// It was refused; says why.
+    Refused(String),
+}
+
+/// A change as it is told: with what it makes of access keys for the region that asks.
+#[derive(Serialize, Deserialize)]
+pub struct ToldChange {
+    pub(crate) change: Change,
+    pub(crate) keys: Vec<DerivedKeys>,
+}
+
+/// How a region reaches the one that keeps the registry.
+pub trait Upstream: Send + Sync + 'static {
+    /// Who keeps it.
+    fn keeper(&self) -> &RegionId;
+    /// Asks, with a limit of time that suits the question.
+    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<Told, CloudError>>;
+}
+
+impl dyn Upstream {
+    pub(crate) async fn create_deed(&self, new: NewDeed) -> Result<BucketDeed, DeedError> {
+        let name = new.name.clone();
+        let told = self.ask(Ask::CreateDeed(new.into())).await;
+        let record = |r: DeedRecord| r.into_deed().map_err(unavailable);
+        match told.map_err(unavailable)? {
+            Told::Deed(deed) => record(deed),
+            Told::Taken(deed) => Err(DeedError::Exists(name, Box::new(record(deed)?))),
+            Told::TooMany(count) => Err(DeedError::TooMany(count)),
+            Told::Placement(why) | Told::Refused(why) => Err(DeedError::Placement(why)),
+            _ => Err(unavailable("an answer to another question")),
+        }
+    }
+
+    pub(crate) async fn remove_deed(
+        &self,
+        name: BucketName,
+        id: BucketId,
+    ) -> Result<(), DeedError> {
+        let ask = Ask::RemoveDeed {
+            name: name.to_string(),
+            id: id.0,
+        };
+        match self.ask(ask).await.map_err(unavailable)? {
+            Told::Done => Ok(()),
+            Told::NoBucket => Err(DeedError::NotFound(name)),
+            Told::Refused(why) => Err(unavailable(why)),
+            _ => Err(unavailable("an answer to another question")),
+        }
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> DeedError {
+    DeedError::Unavailable(error.to_string())
+}
+
+impl Registry {
+    /// Answers a region whose identity the transport has proved. A region learns what every region
+    /// must know, signing keys for itself only, and changes nothing but its own buckets and its
+    /// own addresses.
+    pub async fn answer(&self, from: &RegionId, ask: Ask) -> Told {
+        let known = self.region(from);
+        let may = known.is_some_and(|r| r.status != RegionStatus::Closed);
+        if !may || !self.keeps() {
+            return Told::Refused(format!("region {from} is not part of the cloud here"));
+        }
+        let answered = match ask {
+            Ask::Changes {
+                from: first,
+                wait_ms,
+            } => self.tell_changes(from, first, wait_ms).await,
+            Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
+            Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
+            Ask::RemoveDeed { name, id } => Ok(self.tell_remove(from, &name, id).await),
+            Ask::Announce(announced) => self.announce(from, &announced).await.map(|()| Told::Done),
+        };
+        answered.unwrap_or_else(|error| {
+            tracing::warn!(%from, %error, "a region's question was refused");
+            Told::Refused(error.to_string())
+        })
+    }
+
+    async fn tell_changes(
+        &self,
+        to: &RegionId,
+        first: u64,
+        wait_ms: u64,
+    ) -> Result<Told, CloudError> {
+        let mut length = self.length.subscribe();
+        let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
+        // Nothing new in time is an answer too.
+        let _ = tokio::time::timeout(wait, length.wait_for(|length| *length > first)).await;
+        let changes = self.changes(first, CHANGES_MAX).await?;
+        let state = self.state.read();
+        let told = |change: Change| {
+            let touched = change
+                .rows
+                .iter()
+                .filter_map(|row| row.key.strip_prefix("k/"));
+            let mut ids: Vec<String> = touched.map(str::to_owned).collect();
+            // An account that is suspended takes its keys along.
+            for row in &change.rows {
+                if let Some(account) = row.key.strip_prefix("a/") {
+                    let of = state.keys.values().filter(|k| k.record.account == account);
+                    ids.extend(of.map(|k| k.record.id.clone()));
+                }
+            }
+            let keys = ids.iter().filter_map(|id| self.derive_for(&state, id, to));
+            ToldChange {
+                keys: keys.collect(),
+                change,
+            }
+        };
+        Ok(Told::Changes {
+            length: state.length(),
+            changes: changes.into_iter().map(told).collect(),
+        })
+    }
+
+    fn tell_keys(&self, to: &RegionId, after: &str) -> Told {
+        let state = self.state.read();
+        let later = (
+            std::ops::Bound::Excluded(after.to_owned()),
+            std::ops::Bound::Unbounded,
+        );
+        let ids: Vec<&String> = state
+            .keys
+            .range(later)
+            .map(|(id, _)| id)
+            .take(KEYS_MAX)
+            .collect();
+        Told::Keys {
+            more: ids.len() == KEYS_MAX,
+            keys: ids
+                .into_iter()
+                .filter_map(|id| self.derive_for(&state, id, to))
+                .collect(),
+        }
+    }
+
+    async fn tell_create(&self, from: &RegionId, new: NewDeedRecord) -> Told {
+        let new = match NewDeed::try_from(new) {
+            Ok(new) if new.home == *from => new,
+            Ok(_) => {
+                return Told::Placement(format!(
+                    "region {from} makes buckets with their home there only"
+                ));
+            }
+            Err(error) => return Told::Refused(error.to_string()),
+        };
+        let actor = format!("account {} through region {from}", new.owner);
+        match self.create_deed(&actor, new).await {
+            Ok(deed) => Told::Deed((&*deed).into()),
+            Err(DeedError::Exists(_, deed)) => Told::Taken((&*deed).into()),
+            Err(DeedError::TooMany(count)) => Told::TooMany(count),
+            Err(DeedError::Placement(why)) => Told::Placement(why),
+            Err(error) => Told::Refused(error.to_string()),
+        }
+    }
+
+    async fn tell_remove(&self, from: &RegionId, name: &str, id: u64) -> Told {
+        let Ok(name) = BucketName::new(name) else {
+            return Told::NoBucket;
+        };
+        let deed: Option<Arc<BucketDeed>> = Deeds::get(self, &name);
+        let Some(deed) = deed.filter(|deed| deed.id.0 == id) else {
+            return Told::NoBucket;
+        };
+        if deed.home != *from {
+            return Told::Refused(format!("the home of {name} is region {}", deed.home));
+        }
+        let actor = format!("account {} through region {from}", deed.owner);
+        match self.remove_deed(&actor, name, BucketId(id)).await {
+            Ok(()) => Told::Done,
+            Err(DeedError::NotFound(_)) => Told::NoBucket,
+            Err(error) => Told::Refused(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Rows about regions, operators and join tokens.
+//!
+//! | key | value |
+//! |---|---|
+//! | `r/<region id>` | [`RegionRecord`] |
+//! | `o/<operator id>` | [`Operator`] |
+//! | `t/<SHA-256 of the token's secret>` | [`TokenRecord`] |
+
+use serde::{Deserialize, Serialize};
+use types::{Jurisdiction, Place, RegionId};
+
+use crate::CloudError;
+
+/// The legal party that runs a region's machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Format version.
+    #[serde(rename = "v")]
+    pub format: u32,
+    /// Lower-case letters, digits and hyphens.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
+/// How far a region is from its plan to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegionStatus {
+    /// Announced; a join token waits for it.
+    Planned,
+    /// It has its certificate and is being checked.
+    Joining,
+    /// Buckets may lie there.
+    Open,
+    /// No new buckets or replicas; what it holds goes elsewhere.
+    Draining,
+    /// It holds nothing and may not speak to other regions.
+    Closed,
+}
+
+impl RegionStatus {
+    /// As it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Joining => "joining",
+            Self::Open => "open",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What the cloud knows of a region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegionRecord {
+    /// Format version.
+    #[serde(rename = "v")]
+    pub format: u32,
+    /// Such as `me-east-1`.
+    pub id: String,
+    /// The city, for people.
+    pub city: String,
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// ISO 3166-1 alpha-2.
+    pub jurisdiction: String,
+    /// The operator's id.
+    pub operator: String,
+    /// How far it is.
+    pub status: RegionStatus,
+    /// Where customers reach it; empty until it has joined.
+    pub endpoint: String,
+    /// Where other regions reach it (host:port); empty until it has joined.
+    pub peer: String,
+    /// Its Ed25519 public key in hex; empty until it has joined.
+    pub public_key: String,
+    /// Serial numbers of certificates that are no longer good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked_serials: Vec<String>,
+    /// Milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
+impl RegionRecord {
+    /// As the rules of placement see it.
+    pub fn place(&self) -> Result<Place, CloudError> {
+        let jurisdiction = Jurisdiction::parse(&self.jurisdiction).ok_or_else(|| {
+            CloudError::Record(format!("region {} lies in no known country", self.id))
+        })?;
+        Ok(Place {
+            region: RegionId::new(&self.id),
+            jurisdiction,
+        })
+    }
+}
+
+/// The right of one region to join, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenRecord {
+    #[serde(rename = "v")]
+    pub format: u32,
+    /// Who may join with it.
+    pub region: String,
+    /// Milliseconds since the epoch.
+    pub expires_ms: u64,
+}
+
+/// A region as somebody plans it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionPlan {
+    /// Such as `me-east-1`: lower-case letters, digits and hyphens, at most 63.
+    pub id: String,
+    /// The city, for people.
+    #[serde(default)]
+    pub city: String,
+    /// Degrees north, -90 to 90.
+    #[serde(default)]
+    pub latitude: f64,
+    /// Degrees east, -180 to 180.
+    #[serde(default)]
+    pub longitude: f64,
+    /// ISO 3166-1 alpha-2.
+    pub jurisdiction: String,
+    /// The operator's id.
+    pub operator: String,
+}
+
+impl RegionPlan {
+    /// What the types cannot say.
+    pub(crate) fn check(&self) -> Result<(), CloudError> {
+        let invalid = |why: String| Err(CloudError::Invalid(why));
+        if !is_id(&self.id) {
+            return invalid(format!(
+                "`{}` is no region id: 1 to 63 lower-case letters, digits and hyphens",
+                self.id
+            ));
+        }
+        let country = Jurisdiction::parse(&self.jurisdiction).filter(Jurisdiction::is_country);
+        if country.is_none() {
+            return invalid(format!(
+                "`{}` is no country: a region lies in one, by its ISO 3166-1 code such as AE",
+                self.jurisdiction
+            ));
+        }
+        let on_earth = self.latitude.abs() <= 90.0 && self.longitude.abs() <= 180.0;
+        if !on_earth || self.city.len() > 128 || self.city.chars().any(char::is_control) {
+            return invalid("a region has coordinates on earth and a city's name".into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether `text` can name a region or an operator.
+pub(crate) fn is_id(text: &str) -> bool {
+    let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(letter)
+}

@@ -1,0 +1,322 @@
+//! Regions and the operators that run them: planned, joined by a token that opens once, opened,
+//! closed.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use types::{Deeds, RegionId};
+
+use crate::{
+    CloudError, Operator, RegionPlan, RegionRecord, RegionStatus, Registry,
+    change::{Draft, RowChange},
+    records::{FORMAT, write},
+    region_records::{TokenRecord, is_id},
+};
+
+/// What a region says of itself when it joins or comes back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announcement {
+    /// Where customers reach it.
+    pub endpoint: String,
+    /// Where other regions reach it (host:port).
+    pub peer: String,
+    /// Its Ed25519 public key in hex.
+    pub public_key: String,
+}
+
+impl Announcement {
+    fn check(&self) -> Result<(), CloudError> {
+        let good =
+            |text: &str| (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
+        let key = self.public_key.len() == 64 && hex::decode(&self.public_key).is_ok();
+        match good(&self.endpoint) && good(&self.peer) && key {
+            true => Ok(()),
+            false => Err(CloudError::Invalid(
+                "a region announces an endpoint, a peer address and a public key".into(),
+            )),
+        }
+    }
+}
+
+impl Registry {
+    /// Records an operator.
+    pub async fn add_operator(
+        &self,
+        actor: &str,
+        id: &str,
+        name: &str,
+    ) -> Result<Operator, CloudError> {
+        if !is_id(id) || name.len() > 128 || name.chars().any(char::is_control) {
+            return Err(CloudError::Invalid(
+                "an operator has an id of lower-case letters, digits and hyphens, and a name"
+                    .into(),
+            ));
+        }
+        let turn = self.turn().await;
+        if self.state.read().operators.contains_key(id) {
+            return Err(CloudError::Exists(format!("operator {id}")));
+        }
+        let operator = Operator {
+            format: FORMAT,
+            id: id.to_owned(),
+            name: name.to_owned(),
+            created_ms: self.clock.now().ms(),
+        };
+        let draft = Draft {
+            actor: actor.into(),
+            action: "operator.add",
+            subject: id.to_owned(),
+            detail: json!({ "name": name }),
+            rows: vec![RowChange::put(format!("o/{id}"), write(&operator)?)],
+        };
+        self.change(turn, draft).await?;
+        Ok(operator)
+    }
+
+    /// The region that keeps the registry puts itself on record, open from the start; a record
+    /// that is there already is brought up to date.
+    pub async fn open_own_region(
+        &self,
+        plan: &RegionPlan,
+        announced: &Announcement,
+    ) -> Result<(), CloudError> {
+        if !self.operators().iter().any(|o| o.id == plan.operator) {
+            self.add_operator("system", &plan.operator, &plan.operator)
+                .await?;
+        }
+        if self.region(&plan.id).is_none() {
+            plan.check()?;
+            let turn = self.turn().await;
+            let mut record = self.planned(plan);
+            record.status = RegionStatus::Open;
+            announce(&mut record, announced);
+            return self
+                .put_region(turn, "system", "region.open", record, Vec::new())
+                .await;
+        }
+        self.announce(&plan.id, announced).await
+    }
+
+    fn planned(&self, plan: &RegionPlan) -> RegionRecord {
+        RegionRecord {
+            format: FORMAT,
+            id: plan.id.clone(),
+            city: plan.city.clone(),
+            latitude: plan.latitude,
+            longitude: plan.longitude,
+            jurisdiction: plan.jurisdiction.clone(),
+            operator: plan.operator.clone(),
+            status: RegionStatus::Planned,
+            endpoint: String::new(),
+            peer: String::new(),
+            public_key: String::new(),
+            revoked_serials: Vec::new(),
+            created_ms: self.clock.now().ms(),
+        }
+    }
+
+    /// Plans a region. `token_hash` (SHA-256 of the join token's secret, hex) lets it join once,
+    /// within `valid`. A region that was planned before and has not joined gets the new token in
+    /// place of the old one.
+    pub async fn plan_region(
+        &self,
+        actor: &str,
+        plan: &RegionPlan,
+        token_hash: &str,
+        valid: Duration,
+    ) -> Result<Arc<RegionRecord>, CloudError> {
+        self.may_plan(plan)?;
+        let turn = self.turn().await;
+        self.may_plan(plan)?;
+        let token = TokenRecord {
+            format: FORMAT,
+            region: plan.id.clone(),
+            expires_ms: self.clock.now().ms() + valid.as_millis() as u64,
+        };
+        let mut rows = self.drop_tokens(&plan.id);
+        rows.push(RowChange::put(format!("t/{token_hash}"), write(&token)?));
+        let record = self.planned(plan);
+        self.put_region(turn, actor, "region.plan", record, rows)
+            .await?;
+        self.known(&plan.id)
+    }
+
+    /// Whether a region may be planned so; the dry run of [`Registry::plan_region`].
+    pub fn may_plan(&self, plan: &RegionPlan) -> Result<(), CloudError> {
+        plan.check()?;
+        let state = self.state.read();
+        if !state.operators.contains_key(&plan.operator) {
+            return Err(CloudError::NoOperator(plan.operator.clone()));
+        }
+        match state.regions.get(&plan.id).map(|r| r.status) {
+            None | Some(RegionStatus::Planned) => Ok(()),
+            Some(_) => Err(CloudError::Exists(format!("region {}", plan.id))),
+        }
+    }
+
+    fn drop_tokens(&self, region: &str) -> Vec<RowChange> {
+        let state = self.state.read();
+        let of_region = state.tokens.iter().filter(|(_, t)| t.region == region);
+        of_region
+            .map(|(hash, _)| RowChange::remove(format!("t/{hash}")))
+            .collect()
+    }
+
+    /// Takes a token back: the region that it was for can join, once, and is on record with what
+    /// it announced. `token_hash` is looked up, never compared with a secret.
+    pub async fn join(
+        &self,
+        token_hash: &str,
+        region: &str,
+        announced: &Announcement,
+    ) -> Result<Arc<RegionRecord>, CloudError> {
+        announced.check()?;
+        let refused = || {
+            CloudError::Refused(
+                "the join token is unknown, used, expired or for another region; \
+                 `dhow region plan` makes a new one"
+                    .into(),
+            )
+        };
+        let turn = self.turn().await;
+        let now = self.clock.now().ms();
+        let token = self.state.read().tokens.get(token_hash).cloned();
+        let token = token.filter(|t| t.region == region && now < t.expires_ms);
+        let known = token
+            .and_then(|_| self.region(region))
+            .ok_or_else(refused)?;
+        let mut record = (*known).clone();
+        record.status = RegionStatus::Joining;
+        announce(&mut record, announced);
+        let rows = self.drop_tokens(region);
+        let actor = format!("region {region}");
+        self.put_region(turn, &actor, "region.join", record, rows)
+            .await?;
+        self.known(region)
+    }
+
+    /// A region says where it can be reached. Its public key is the one that it joined with.
+    pub async fn announce(&self, region: &str, announced: &Announcement) -> Result<(), CloudError> {
+        announced.check()?;
+        let turn = self.turn().await;
+        let known = self.known(region)?;
+        if known.public_key != announced.public_key {
+            return Err(CloudError::Refused(format!(
+                "region {region} joined with another key"
+            )));
+        }
+        let mut record = (*known).clone();
+        announce(&mut record, announced);
+        if record == *known {
+            return Ok(());
+        }
+        let actor = format!("region {region}");
+        self.put_region(turn, &actor, "region.announce", record, Vec::new())
+            .await
+    }
+
+    /// Moves a region on. Closing one that still is in a bucket's placement is refused.
+    pub async fn set_region_status(
+        &self,
+        actor: &str,
+        region: &str,
+        status: RegionStatus,
+    ) -> Result<Arc<RegionRecord>, CloudError> {
+        use RegionStatus::{Closed, Draining, Joining, Open, Planned};
+        let turn = self.turn().await;
+        let mut record = (*self.known(region)?).clone();
+        let action = match (record.status, status) {
+            (Joining | Draining, Open) => "region.open",
+            (Open, Draining) => "region.drain",
+            (Draining | Planned | Joining, Closed) => "region.close",
+            (from, to) => {
+                return Err(CloudError::Refused(format!(
+                    "region {region} is {}, it cannot become {}",
+                    from.name(),
+                    to.name()
+                )));
+            }
+        };
+        if status == Closed {
+            let holds = self.held_by(region);
+            if holds > 0 {
+                return Err(CloudError::Refused(format!(
+                    "region {region} is in the placement of {holds} buckets; move them first \
+                     (`dhow bucket place`, `dhow region promote`)"
+                )));
+            }
+        }
+        record.status = status;
+        let rows = self.drop_tokens(region);
+        self.put_region(turn, actor, action, record, rows).await?;
+        self.known(region)
+    }
+
+    /// How many buckets have their home or a copy in a region.
+    pub fn held_by(&self, region: &str) -> usize {
+        let region = RegionId::new(region);
+        let holds = |deed: &Arc<types::BucketDeed>| deed.holders().any(|r| *r == region);
+        self.all().iter().filter(|deed| holds(deed)).count()
+    }
+
+    /// Takes back a certificate, by its serial number.
+    pub async fn revoke_serial(
+        &self,
+        actor: &str,
+        region: &str,
+        serial: &str,
+    ) -> Result<(), CloudError> {
+        let turn = self.turn().await;
+        let mut record = (*self.known(region)?).clone();
+        if !record.revoked_serials.iter().any(|s| s == serial) {
+            record.revoked_serials.push(serial.to_owned());
+        }
+        self.put_region(turn, actor, "region.revoke", record, Vec::new())
+            .await
+    }
+
+    fn known(&self, region: &str) -> Result<Arc<RegionRecord>, CloudError> {
+        self.region(region)
+            .ok_or_else(|| CloudError::NoRegion(region.to_owned()))
+    }
+
+    async fn put_region(
+        &self,
+        turn: crate::registry::Turn,
+        actor: &str,
+        action: &'static str,
+        record: RegionRecord,
+        mut rows: Vec<RowChange>,
+    ) -> Result<(), CloudError> {
+        let row = RowChange::put(format!("r/{}", record.id), write(&record)?);
+        rows.insert(0, row);
+        let draft = Draft {
+            actor: actor.into(),
+            action,
+            subject: record.id.clone(),
+            detail: detail(&record),
+            rows,
+        };
+        self.change(turn, draft).await
+    }
+}
+
+fn announce(record: &mut RegionRecord, announced: &Announcement) {
+    record.endpoint.clone_from(&announced.endpoint);
+    record.peer.clone_from(&announced.peer);
+    record.public_key.clone_from(&announced.public_key);
+}
+
+/// A region as the audit log tells it.
+fn detail(record: &RegionRecord) -> Value {
+    json!({
+        "jurisdiction": record.jurisdiction,
+        "operator": record.operator,
+        "public_key": record.public_key,
+        "status": record.status.name(),
+        "endpoint": record.endpoint,
+        "peer": record.peer,
+        "revoked_serials": record.revoked_serials,
+    })
+}

@@ -1,0 +1,467 @@
+//! A region that follows the registry, with the keeper in the same process.
+
+use std::time::Duration;
+
+use access::SigningKeys;
+use store::{Index, memory::Memory};
+use types::{
+    AccessKeyId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed, Placement, Replica,
+    SeededRandom, SystemClock, deed::BoxFuture,
+};
+
+use super::*;
+use crate::{
+    Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan, RegionStatus, Told,
+};
+
+const ROOT: &str = "root";
+
+/// The keeper, as `from` reaches it.
+struct Direct {
+    keeper: Arc<Registry>,
+    id: RegionId,
+    from: RegionId,
+}
+
+impl Upstream for Direct {
+    fn keeper(&self) -> &RegionId {
+        &self.id
+    }
+    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<Told, CloudError>> {
+        // Through JSON, as over the wire.
+        Box::pin(async move {
+            let ask = serde_json::from_slice(&serde_json::to_vec(&ask).unwrap()).unwrap();
+            let told = self.keeper.answer(&self.from, ask).await;
+            Ok(serde_json::from_slice(&serde_json::to_vec(&told).unwrap()).unwrap())
+        })
+    }
+}
+
+async fn open(index: Arc<dyn Index>, region: &str, seed: u8, keeper: Keeper) -> Arc<Registry> {
+    let opening = Opening {
+        rows: Arc::new(IndexRows(index)),
+        master: MasterKey::generate(&SeededRandom::new(seed.into())),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SeededRandom::new(seed.into())),
+        regions: vec![RegionId::new(region), RegionId::new("us-east-1")],
+        keeper,
+    };
+    Registry::open(opening).await.unwrap()
+}
+
+fn plan(id: &str, country: &str) -> RegionPlan {
+    RegionPlan {
+        id: id.into(),
+        city: "Somewhere".into(),
+        latitude: 1.0,
+        longitude: 2.0,
+        jurisdiction: country.into(),
+        operator: "own".into(),
+    }
+}
+
+fn announcement(n: u8) -> Announcement {
+    Announcement {
+        endpoint: format!("http://127.0.0.1:{n}"),
+        peer: format!("127.0.0.1:1{n}"),
+        public_key: hex::encode([n; 32]),
+    }
+}
+
+/// A cloud of three regions; `first` keeps the registry.
+struct Cloud {
+    keeper: Arc<Registry>,
+    rows: Arc<dyn Index>,
+    second: Arc<Registry>,
+}
+
+async fn follower(keeper: &Arc<Registry>, rows: Arc<dyn Index>, id: &str) -> Arc<Registry> {
+    let upstream = Direct {
+        keeper: Arc::clone(keeper),
+        id: RegionId::new("first"),
+        from: RegionId::new(id),
+    };
+    open(rows, id, 2, Keeper::There(Arc::new(upstream))).await
+}
+
+impl Cloud {
+    async fn new() -> Self {
+        let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
+        let own = plan("first", "DE");
+        keeper
+            .open_own_region(&own, &announcement(1))
+            .await
+            .unwrap();
+        for (n, (id, country)) in [("second", "AE"), ("third", "FR")].into_iter().enumerate() {
+            let valid = Duration::from_secs(60);
+            let plan = plan(id, country);
+            keeper.plan_region(ROOT, &plan, id, valid).await.unwrap();
+            keeper
+                .join(id, id, &announcement(n as u8 + 2))
+                .await
+                .unwrap();
+            let opened = keeper.set_region_status(ROOT, id, RegionStatus::Open).await;
+            opened.unwrap();
+        }
+        let rows: Arc<dyn Index> = Memory::new();
+        let second = follower(&keeper, Arc::clone(&rows), "second").await;
+        Self {
+            keeper,
+            rows,
+            second,
+        }
+    }
+
+    /// Follows until `second` knows all that the keeper knows.
+    async fn catch_up(&self) {
+        let length = *self.keeper.watch().borrow();
+        let mut watch = self.second.watch();
+        let following = tokio::spawn(Arc::clone(&self.second).follow());
+        watch.wait_for(|l| *l >= length).await.unwrap();
+        // The answer to the next question comes after the keys.
+        let id = self.keeper.keys(None).last().map(|k| k.access_key.clone());
+        if let Some(id) = id {
+            while !self.second.state.read().verifiers.contains_key(&id) {
+                tokio::task::yield_now().await;
+            }
+        }
+        following.abort();
+    }
+}
+
+fn bucket(name: &str, owner: &str, home: &str) -> NewDeed {
+    NewDeed {
+        name: BucketName::new(name).unwrap(),
+        owner: AccountId::new(owner),
+        home: RegionId::new(home),
+        placement: Placement::default(),
+    }
+}
+
+fn today() -> String {
+    SystemClock.now().iso_basic()[..8].to_owned()
+}
+
+#[tokio::test]
+async fn a_follower_knows_all_but_secrets_and_goes_on_alone() {
+    let cloud = Cloud::new().await;
+    let account = cloud
+        .keeper
+        .create_account(ROOT, "acme", false, Vec::new())
+        .await;
+    let id = account.unwrap().account_id();
+    let pair = cloud.keeper.create_key(ROOT, &id, None, "").await.unwrap();
+    let deed = cloud
+        .keeper
+        .create(bucket("photos", &id, "first"))
+        .await
+        .unwrap();
+    cloud.catch_up().await;
+
+    // The keeper is gone: a copy that is opened again from its rows knows the same.
+    let alone = open(Arc::clone(&cloud.rows), "second", 2, Keeper::Here).await;
+    for registry in [&cloud.second, &alone] {
+        assert_eq!(registry.accounts(), cloud.keeper.accounts());
+        assert_eq!(registry.all_regions(), cloud.keeper.all_regions());
+        assert_eq!(registry.operators(), cloud.keeper.operators());
+        assert_eq!(Deeds::get(&**registry, &deed.name), Some(Arc::clone(&deed)));
+        let key = |region: &str| {
+            let region = RegionId::new(region);
+            registry.signing_key(&pair.access_key, &today(), &region, "s3")
+        };
+        let own = key("second").map(|k| k.key);
+        let told = crate::keys::derive(&pair.secret_key, &today(), "second", "s3");
+        assert_eq!(own, Some(told));
+        assert!(key("us-east-1").is_none(), "an alias has other keys");
+        assert!(key("first").is_none());
+    }
+    // Nothing on the follower's disk holds the secret, or a key for another region.
+    let rows = IndexRows(Arc::clone(&cloud.rows))
+        .page("", "", 10_000)
+        .await
+        .unwrap();
+    let all: String = rows
+        .iter()
+        .map(|(k, v)| format!("{k} {}\n", String::from_utf8_lossy(v)))
+        .collect();
+    assert!(!all.contains(&pair.secret_key));
+    assert!(
+        !rows
+            .iter()
+            .any(|(key, _)| key.starts_with("k/") || key.starts_with("t/"))
+    );
+    let master = MasterKey::generate(&SeededRandom::new(1));
+    for (key, value) in rows.iter().filter(|(key, _)| key.starts_with("v/")) {
+        let record: crate::verifiers::VerifierRecord = serde_json::from_slice(value).unwrap();
+        assert!(
+            record.open(&master).is_err(),
+            "{key} opens with another region's key"
+        );
+    }
+}
+
+#[tokio::test]
+async fn keys_and_accounts_that_are_stopped_stop_at_followers() {
+    let cloud = Cloud::new().await;
+    let account = cloud
+        .keeper
+        .create_account(ROOT, "acme", false, Vec::new())
+        .await;
+    let id = account.unwrap().account_id();
+    let pair = cloud.keeper.create_key(ROOT, &id, None, "").await.unwrap();
+    let access = AccessKeyId::new(&pair.access_key);
+    let opens = || {
+        let region = RegionId::new("second");
+        let key = cloud.second.signing_key(&access, &today(), &region, "s3");
+        key.is_some()
+    };
+    cloud.catch_up().await;
+    assert!(opens());
+    let disabled = KeyStatus::Disabled;
+    cloud
+        .keeper
+        .set_key_status(ROOT, &access, disabled)
+        .await
+        .unwrap();
+    cloud.catch_up().await;
+    assert!(!opens());
+    let active = KeyStatus::Active;
+    cloud
+        .keeper
+        .set_key_status(ROOT, &access, active)
+        .await
+        .unwrap();
+    cloud.catch_up().await;
+    assert!(opens());
+    cloud.keeper.suspend_account(ROOT, &id, true).await.unwrap();
+    cloud.catch_up().await;
+    assert!(!opens());
+    cloud
+        .keeper
+        .suspend_account(ROOT, &id, false)
+        .await
+        .unwrap();
+    cloud.catch_up().await;
+    assert!(opens());
+    cloud.keeper.delete_key(ROOT, &access).await.unwrap();
+    let length = *cloud.keeper.watch().borrow();
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    cloud
+        .second
+        .watch()
+        .wait_for(|l| *l >= length)
+        .await
+        .unwrap();
+    following.abort();
+    assert!(!opens());
+}
+
+#[tokio::test]
+async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
+    let cloud = Cloud::new().await;
+    cloud.catch_up().await;
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    let own = cloud
+        .second
+        .create(bucket("own", "1", "second"))
+        .await
+        .unwrap();
+    // What was acknowledged is known at once, here and at the keeper.
+    assert_eq!(
+        Deeds::get(&*cloud.second, &own.name),
+        Some(Arc::clone(&own))
+    );
+    assert_eq!(
+        Deeds::get(&*cloud.keeper, &own.name),
+        Some(Arc::clone(&own))
+    );
+    let taken = cloud.second.create(bucket("own", "2", "second")).await;
+    assert!(matches!(taken, Err(DeedError::Exists(..))), "{taken:?}");
+    for elsewhere in ["first", "third", "nowhere"] {
+        let made = cloud.second.create(bucket("other", "1", elsewhere)).await;
+        assert!(matches!(made, Err(DeedError::Placement(_))), "{made:?}");
+    }
+    let theirs = cloud
+        .keeper
+        .create(bucket("theirs", "1", "first"))
+        .await
+        .unwrap();
+    let removed = cloud.second.remove(theirs.name.clone(), theirs.id).await;
+    assert!(removed.is_err());
+    assert!(Deeds::get(&*cloud.keeper, &theirs.name).is_some());
+    // Everything else is the keeper's to change.
+    let tried = cloud
+        .second
+        .create_account(ROOT, "mine", true, Vec::new())
+        .await;
+    assert!(matches!(tried, Err(CloudError::Elsewhere(_))));
+    cloud.second.remove(own.name.clone(), own.id).await.unwrap();
+    assert!(Deeds::get(&*cloud.keeper, &own.name).is_none());
+    following.abort();
+    // A region that was never let in learns nothing.
+    let stranger = RegionId::new("stranger");
+    let told = cloud
+        .keeper
+        .answer(
+            &stranger,
+            Ask::Keys {
+                after: String::new(),
+            },
+        )
+        .await;
+    assert!(matches!(told, Told::Refused(_)));
+}
+
+#[tokio::test]
+async fn a_token_opens_once_for_one_region_and_expires() {
+    let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
+    let own = plan("first", "DE");
+    keeper
+        .open_own_region(&own, &announcement(1))
+        .await
+        .unwrap();
+    let new = plan("new", "JP");
+    keeper
+        .plan_region(ROOT, &new, "hash", Duration::from_secs(60))
+        .await
+        .unwrap();
+    let here = announcement(2);
+    assert!(keeper.join("hash", "other", &here).await.is_err());
+    assert!(keeper.join("wrong", "new", &here).await.is_err());
+    keeper.join("hash", "new", &here).await.unwrap();
+    assert!(
+        keeper.join("hash", "new", &here).await.is_err(),
+        "used twice"
+    );
+    let late = plan("late", "JP");
+    keeper
+        .plan_region(ROOT, &late, "late", Duration::ZERO)
+        .await
+        .unwrap();
+    assert!(keeper.join("late", "late", &here).await.is_err(), "expired");
+    for (bad, why) in [("Upper", "JP"), ("new", "JP"), ("x", "EU"), ("x", "Japan")] {
+        let planned = keeper
+            .plan_region(ROOT, &plan(bad, why), "h", Duration::ZERO)
+            .await;
+        assert!(planned.is_err(), "{bad} {why}");
+    }
+    // Its key is the one it joined with.
+    let other = Announcement {
+        public_key: hex::encode([9; 32]),
+        ..here
+    };
+    assert!(keeper.announce("new", &other).await.is_err());
+}
+
+#[tokio::test]
+async fn placements_keep_to_regions_laws_and_guards() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    let eu = Jurisdiction::parse("EU").unwrap();
+    let account = keeper
+        .create_account(ROOT, "guarded", false, vec![eu.clone()])
+        .await;
+    let id = account.unwrap().account_id();
+    let deed = keeper.create(bucket("papers", &id, "first")).await.unwrap();
+    assert_eq!(deed.placement.jurisdictions, vec![eu]);
+    let copy = |region: &str| PlacementChange {
+        add: vec![Replica {
+            region: RegionId::new(region),
+            sealed_by: None,
+        }],
+        ..PlacementChange::default()
+    };
+    for (region, why) in [
+        ("second", "AE"),
+        ("nowhere", "no region"),
+        ("first", "twice"),
+    ] {
+        let error = keeper
+            .place_bucket(ROOT, &deed.name, &copy(region))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let wide = PlacementChange {
+        jurisdictions: Some(vec![Jurisdiction::parse("US").unwrap()]),
+        ..PlacementChange::default()
+    };
+    assert!(keeper.place_bucket(ROOT, &deed.name, &wide).await.is_err());
+    let placed = keeper
+        .place_bucket(ROOT, &deed.name, &copy("third"))
+        .await
+        .unwrap();
+    assert_eq!(placed.epoch, 1);
+    let third = RegionId::new("third");
+    let moved = keeper
+        .move_home(ROOT, &deed.name, &third, false)
+        .await
+        .unwrap();
+    assert_eq!((moved.epoch, &*moved.home), (2, "third"));
+    assert_eq!(&*moved.placement.replicas[0].region, "first");
+    let second = RegionId::new("second");
+    assert!(
+        keeper
+            .move_home(ROOT, &deed.name, &second, true)
+            .await
+            .is_err()
+    );
+    let elsewhere = keeper.create(bucket("far", &id, "second")).await;
+    assert!(matches!(elsewhere, Err(DeedError::Placement(_))));
+    // A region that is still in a placement is not closed.
+    keeper
+        .set_region_status(ROOT, "third", RegionStatus::Draining)
+        .await
+        .unwrap();
+    assert!(
+        keeper
+            .set_region_status(ROOT, "third", RegionStatus::Closed)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn p7_a_changed_history_is_not_taken_over() {
+    let cloud = Cloud::new().await;
+    cloud.catch_up().await;
+    let length = *cloud.keeper.watch().borrow();
+    cloud
+        .keeper
+        .create(bucket("photos", "1", "first"))
+        .await
+        .unwrap();
+    let changes = cloud.keeper.changes(length, 10).await.unwrap();
+    let good = changes.last().unwrap().clone();
+    let last = cloud.second.state.read().last.clone();
+    good.check(last.as_ref()).unwrap();
+    let mut rows = good.clone();
+    rows.rows[0].key = "n/videos".into();
+    let mut actor = good.clone();
+    actor.entry.actor = "somebody else".into();
+    for (what, bad) in [("rows", rows), ("actor", actor)] {
+        assert!(bad.check(last.as_ref()).is_err(), "{what}");
+    }
+    assert!(good.check(None).is_err(), "out of its place");
+}
+
+#[tokio::test]
+async fn a_registry_from_before_the_audit_log_is_taken_over() {
+    let index: Arc<dyn Index> = Memory::new();
+    let old = |key: &str, value: &str| (key.to_owned(), value.as_bytes().to_vec());
+    let account = r#"{"v":1,"id":"000000000001","name":"old","created_ms":1,"root":false}"#;
+    let deed = r#"{"v":1,"id":7,"name":"photos","owner":"000000000001","home":"first","created_ms":1,"epoch":1}"#;
+    let rows = vec![old("a/000000000001", account), old("n/photos", deed)];
+    IndexRows(Arc::clone(&index))
+        .write(None, rows, Vec::new())
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let registry = open(Arc::clone(&index), "first", 1, Keeper::Here).await;
+        assert_eq!(*registry.watch().borrow(), 1);
+        assert_eq!(registry.all().len(), 1);
+        let told = registry.audit(0, 10).await.unwrap();
+        assert_eq!(told[0]["entry"]["action"], "registry.adopt");
+        assert_eq!(told[0]["rows"].as_array().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,114 @@
+//! The registry in memory. It changes only by rows, so that the region that keeps the registry and
+//! those that follow it come to the same state by the same way.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use proof::chain::Entry;
+use types::{AccountId, BucketDeed};
+
+use crate::{
+    Account, CloudError, MasterKey, Operator, RegionRecord,
+    change::Change,
+    records::{DeedRecord, KeyRecord, read},
+    region_records::TokenRecord,
+    verifiers::{Verifier, VerifierRecord},
+};
+
+/// An access key with its secret: in the registry's region only.
+pub(crate) struct Key {
+    pub record: KeyRecord,
+    pub secret: String,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub accounts: BTreeMap<String, Account>,
+    pub keys: BTreeMap<String, Key>,
+    /// What a region that follows has in place of keys.
+    pub verifiers: BTreeMap<String, Verifier>,
+    pub deeds: BTreeMap<String, Arc<BucketDeed>>,
+    pub by_owner: HashMap<AccountId, BTreeMap<String, Arc<BucketDeed>>>,
+    pub regions: BTreeMap<String, Arc<RegionRecord>>,
+    pub operators: BTreeMap<String, Operator>,
+    pub tokens: BTreeMap<String, TokenRecord>,
+    /// The last entry of the audit log.
+    pub last: Option<Entry>,
+}
+
+impl State {
+    /// Takes a row as it was written or read.
+    pub(crate) fn put(
+        &mut self,
+        master: &MasterKey,
+        key: &str,
+        value: &[u8],
+    ) -> Result<(), CloudError> {
+        let (kind, rest) = key.split_at_checked(2).ok_or_else(|| unknown(key))?;
+        let rest = rest.to_owned();
+        match kind {
+            "a/" => drop(self.accounts.insert(rest, read(value)?)),
+            "k/" => {
+                let record: KeyRecord = read(value)?;
+                let secret = master.open(&record.id, &record.sealed)?;
+                self.keys.insert(rest, Key { record, secret });
+            }
+            "v/" => {
+                let record: VerifierRecord = read(value)?;
+                self.verifiers.insert(rest, record.open(master)?);
+            }
+            "n/" => {
+                let deed = Arc::new(read::<DeedRecord>(value)?.into_deed()?);
+                self.remove_deed(&rest);
+                let owned = self.by_owner.entry(deed.owner.clone()).or_default();
+                owned.insert(rest.clone(), Arc::clone(&deed));
+                self.deeds.insert(rest, deed);
+            }
+            "r/" => drop(self.regions.insert(rest, Arc::new(read(value)?))),
+            "o/" => drop(self.operators.insert(rest, read(value)?)),
+            "t/" => drop(self.tokens.insert(rest, read(value)?)),
+            "e/" => {
+                let change: Change = serde_json::from_slice(value)
+                    .map_err(|e| CloudError::Record(format!("{key}: {e}")))?;
+                self.last = Some(change.entry);
+            }
+            _ => return Err(unknown(key)),
+        }
+        Ok(())
+    }
+
+    /// Forgets a row that was removed.
+    pub(crate) fn remove(&mut self, key: &str) -> Result<(), CloudError> {
+        let (kind, rest) = key.split_at_checked(2).ok_or_else(|| unknown(key))?;
+        match kind {
+            "a/" => drop(self.accounts.remove(rest)),
+            "k/" => drop(self.keys.remove(rest)),
+            "v/" => drop(self.verifiers.remove(rest)),
+            "n/" => self.remove_deed(rest),
+            "r/" => drop(self.regions.remove(rest)),
+            "o/" => drop(self.operators.remove(rest)),
+            "t/" => drop(self.tokens.remove(rest)),
+            _ => return Err(unknown(key)),
+        }
+        Ok(())
+    }
+
+    fn remove_deed(&mut self, name: &str) {
+        if let Some(deed) = self.deeds.remove(name)
+            && let Some(owned) = self.by_owner.get_mut(&deed.owner)
+        {
+            owned.remove(name);
+        }
+    }
+
+    /// How many entries the audit log has.
+    pub(crate) fn length(&self) -> u64 {
+        self.last.as_ref().map_or(0, |entry| entry.number + 1)
+    }
+}
+
+fn unknown(key: &str) -> CloudError {
+    CloudError::Record(format!("unknown row {key}"))
+}

@@ -1,0 +1,197 @@
+//! What verifies requests: signing keys derived for one region and one day.
+//!
+//! The registry's region derives them from secrets. Other regions are given the key of SigV4's
+//! chain that is bound to day and region, for the days around today, and derive the rest: whoever
+//! steals such a region can sign for that region and those days, and for nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use access::{SigningKey, SigningKeys};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use types::{AccountId, Random, RegionId, Timestamp};
+
+use crate::{
+    CloudError, KeyStatus, MasterKey, Registry,
+    keys::{region_key, service_key},
+    records::FORMAT,
+    state::State,
+};
+
+/// Presigned URLs live seven days, so keys of past days are still needed.
+const DAYS_BEFORE: u64 = 7;
+/// A region that cannot reach the registry goes on for these days.
+const DAYS_AHEAD: u64 = 3;
+const DAY_MS: u64 = 86_400_000;
+/// Derived signing keys kept; past that the cache is emptied.
+const DERIVED_MAX: usize = 10_000;
+
+/// Region and day and service of a derived key, below its access key.
+type Scope = (String, String, String);
+
+/// Signing keys that were derived before.
+#[derive(Default)]
+pub(crate) struct Derived(Mutex<HashMap<String, HashMap<Scope, SigningKey>>>);
+
+impl Derived {
+    /// Forgets what was derived of an access key, or of all.
+    pub(crate) fn forget(&self, access_key: Option<&str>) {
+        let mut derived = self.0.lock();
+        match access_key {
+            Some(id) => drop(derived.remove(id)),
+            None => derived.clear(),
+        }
+    }
+}
+
+/// The days for which a region holds keys, as SigV4 writes them (`YYYYMMDD`).
+pub(crate) fn days(now: Timestamp) -> Vec<String> {
+    let first = now.ms().saturating_sub(DAYS_BEFORE * DAY_MS);
+    (0..=DAYS_BEFORE + DAYS_AHEAD)
+        .map(|n| Timestamp::from_ms(first + n * DAY_MS).iso_basic()[..8].to_owned())
+        .collect()
+}
+
+/// An access key as a region gets it that does not keep the registry.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DerivedKeys {
+    /// The access key.
+    pub id: String,
+    /// The account's id.
+    pub account: String,
+    /// Whether it opens anything.
+    pub active: bool,
+    /// By day, the key bound to day and region, in hex. Empty unless active.
+    pub days: BTreeMap<String, String>,
+}
+
+/// The same at rest: each day's key sealed under the region's master key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct VerifierRecord {
+    v: u32,
+    #[serde(flatten)]
+    keys: DerivedKeys,
+}
+
+/// The same in memory.
+pub(crate) struct Verifier {
+    pub account: String,
+    pub active: bool,
+    days: BTreeMap<String, [u8; 32]>,
+}
+
+impl VerifierRecord {
+    pub(crate) fn seal(
+        keys: &DerivedKeys,
+        master: &MasterKey,
+        random: &dyn Random,
+    ) -> Result<Self, CloudError> {
+        let mut sealed = keys.clone();
+        for (day, key) in &mut sealed.days {
+            *key = master.seal(&format!("{}/{day}", keys.id), key, random)?;
+        }
+        Ok(Self {
+            v: FORMAT,
+            keys: sealed,
+        })
+    }
+
+    pub(crate) fn open(self, master: &MasterKey) -> Result<Verifier, CloudError> {
+        let mut days = BTreeMap::new();
+        for (day, sealed) in self.keys.days {
+            let key = master.open(&format!("{}/{day}", self.keys.id), &sealed)?;
+            let bytes = hex::decode(key).ok().and_then(|b| b.try_into().ok());
+            let bytes = bytes.ok_or_else(|| CloudError::Record("a derived key".into()))?;
+            days.insert(day, bytes);
+        }
+        Ok(Verifier {
+            account: self.keys.account,
+            active: self.keys.active,
+            days,
+        })
+    }
+}
+
+impl Registry {
+    /// An access key as `region` may have it.
+    pub(crate) fn derive_for(&self, state: &State, id: &str, region: &str) -> Option<DerivedKeys> {
+        let key = state.keys.get(id)?;
+        let account = state.accounts.get(&key.record.account);
+        let suspended = account.is_some_and(|a| a.suspended);
+        let active = key.record.status == KeyStatus::Active && !suspended;
+        let day = |day: String| {
+            let derived = region_key(&key.secret, &day, region);
+            (day, hex::encode(derived))
+        };
+        let days = match active {
+            true => days(self.clock.now()).into_iter().map(day).collect(),
+            false => BTreeMap::new(),
+        };
+        Some(DerivedKeys {
+            id: id.to_owned(),
+            account: key.record.account.clone(),
+            active,
+            days,
+        })
+    }
+
+    /// The last day for which this region can verify requests; `None` when it has no keys.
+    pub fn verifies_until(&self) -> Option<String> {
+        let state = self.state.read();
+        let days = |v: &Verifier| v.days.keys().next_back().cloned();
+        state.verifiers.values().filter_map(days).min()
+    }
+}
+
+impl SigningKeys for Registry {
+    fn signing_key(
+        &self,
+        access_key: &str,
+        day: &str,
+        region: &RegionId,
+        service: &str,
+    ) -> Option<SigningKey> {
+        if !self.regions.contains(region) {
+            return None;
+        }
+        let scope = (day.to_owned(), region.to_string(), service.to_owned());
+        let mut derived = self.derived.0.lock();
+        if let Some(key) = derived
+            .get(access_key)
+            .and_then(|scopes| scopes.get(&scope))
+        {
+            return Some(key.clone());
+        }
+        // Under the lock on purpose: a key that is disabled meanwhile cannot be put back.
+        let state = self.state.read();
+        let (account, key) = match state.keys.get(access_key) {
+            Some(found) if found.record.status == KeyStatus::Active => {
+                let key = region_key(&found.secret, day, region);
+                (&found.record.account, key)
+            }
+            Some(_) => return None,
+            // Keys were derived for the region's own name; an alias would need others.
+            None if self.regions.first() != Some(region) => return None,
+            None => {
+                let found = state.verifiers.get(access_key).filter(|v| v.active)?;
+                (&found.account, *found.days.get(day)?)
+            }
+        };
+        if state.accounts.get(account).is_some_and(|a| a.suspended) {
+            return None;
+        }
+        let key = SigningKey {
+            account: AccountId::new(account),
+            key: service_key(&key, service),
+        };
+        if derived.values().map(HashMap::len).sum::<usize>() >= DERIVED_MAX {
+            derived.clear();
+        }
+        derived
+            .entry(access_key.to_owned())
+            .or_default()
+            .insert(scope, key.clone());
+        Some(key)
+    }
+}
