@@ -85,7 +85,8 @@ pub struct Bundle {
 /// The key that an auditor trusts to sign checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnchorKey {
-    /// The Ed25519 key of the cloud's first region.
+    /// The Ed25519 key of the cloud's first region. When it gets a new one, auditors have to be
+    /// told, by a way that they trust: the chain alone does not hand trust on.
     Key(PublicKey),
     /// The fingerprint of the cloud's Ed25519 authority: SHA-256 over its SubjectPublicKeyInfo in
     /// DER (RFC 8410), as `openssl pkey -pubin -outform der | sha256sum` prints it.

@@ -224,7 +224,8 @@ impl Verifier {
         Self::default()
     }
 
-    /// For the entries that follow `head`, which was checked before.
+    /// For the entries that follow `head`, which was checked before. A head has no time, so the
+    /// first entry after it may be of any.
     pub fn after(head: Head) -> Self {
         Self {
             head: Some(head),

@@ -14,9 +14,10 @@ pub fn is_member(group: &str, country: &str) -> bool {
     group == EU && EU_MEMBERS.contains(&country)
 }
 
-/// Whether `text` has the form of a country code or names a group: two capital letters.
-pub fn is_well_formed(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase())
+/// Whether `text` has the form of a country code and is not the name of a group: a region lies in
+/// one country. Whether there is such a country is not looked up.
+pub fn is_country(text: &str) -> bool {
+    text != EU && text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase())
 }
 
 /// Whether a deed that allows `allowed` lets data rest in `country`. An empty list sets no limit:
@@ -51,8 +52,16 @@ mod tests {
     }
 
     #[test]
+    fn a_region_lies_in_one_country() {
+        assert!(is_country("AE"));
+        for wrong in ["EU", "ae", "A", "ARE", "", "D1"] {
+            assert!(!is_country(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_union_has_27_members_in_order() {
         assert!(EU_MEMBERS.is_sorted());
-        assert!(EU_MEMBERS.iter().all(|m| is_well_formed(m)));
+        assert!(EU_MEMBERS.iter().all(|m| is_country(m)));
     }
 }

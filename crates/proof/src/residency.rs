@@ -119,7 +119,7 @@ impl Digest {
         self.v == VERSION && verify_signature(&self.public_key.0, &message, &self.signature.0)
     }
 
-    fn message(&self) -> Vec<u8> {
+    pub(crate) fn message(&self) -> Vec<u8> {
         Encoder::new("dhow residency digest v1")
             .text(&self.cloud)
             .text(&self.region)

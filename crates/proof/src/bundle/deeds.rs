@@ -117,7 +117,7 @@ impl Ledger {
         let Some(detail) = self.detail::<RegionDetail>(entry) else {
             return;
         };
-        if !jurisdictions::is_well_formed(&detail.jurisdiction) {
+        if !jurisdictions::is_country(&detail.jurisdiction) {
             let why = format!("{:?} is not a country code", detail.jurisdiction);
             self.findings.push(Finding::Detail { number, why });
         }

@@ -491,6 +491,16 @@ fn entries_that_make_no_sense_are_named() {
         "{found:?}"
     );
     let mut chain = chain_to(31);
+    let mut nowhere = open_region(1);
+    nowhere["jurisdiction"] = json!("EU");
+    nowhere["public_key"] = json!(Hex::<32>([7; 32]));
+    add(&mut chain, "region.open", "xx-1", &nowhere);
+    let found = of_chain(chain);
+    assert!(
+        matches!(found[..], [Finding::Detail { number: 31, .. }]),
+        "{found:?}"
+    );
+    let mut chain = chain_to(31);
     add(&mut chain, "region.open", "xx-1", &open_region(1));
     let expected = Finding::KeyShared {
         number: 31,
@@ -524,4 +534,98 @@ fn no_more_regions_are_judged_than_there_is_time_for() {
     let found = after(|b| b.digests = vec![digest(2, 0, 0); REGIONS_MAX + 1]);
     assert_eq!(found, [Finding::TooMany(REGIONS_MAX + 1)]);
     assert_eq!(checkpoint(&chain()), bundle().checkpoint);
+}
+
+/// What is found when region `n` itself signs a digest with such an edit.
+fn signs(n: usize, edit: impl Fn(&mut Digest)) -> Vec<Finding> {
+    after(|b| {
+        let digest = &mut b.digests[n];
+        edit(digest);
+        digest.signature = Hex(crate::Signer::sign(&Key::of(n), &digest.message()));
+    })
+}
+
+#[test]
+fn a_digest_that_contradicts_itself_is_named() {
+    let region = || region(OUTSIDE);
+    let incoherent = [Finding::DigestIncoherent { region: region() }];
+    let something = digest(0, 3, 1).root;
+    assert_eq!(signs(2, |d| d.root = something), incoherent);
+    assert_eq!(signs(2, |d| d.bytes = 1), incoherent);
+    let found = signs(2, |d| d.count = 1);
+    assert!(found.contains(&incoherent[0]), "{found:?}");
+    let another = [Finding::DigestOfAnother { region: region() }];
+    assert_eq!(signs(2, |d| d.bucket.push('x')), another);
+    assert_eq!(
+        signs(2, |d| d.bucket_id += 1),
+        another,
+        "a later bucket of that name"
+    );
+}
+
+#[test]
+fn a_replica_differs_from_its_home_in_root_count_or_bytes() {
+    let disagree = [Finding::Disagree {
+        region: region(REPLICA),
+        home: region(HOME),
+        position: 900,
+    }];
+    assert_eq!(signs(1, |d| d.root.0[0] ^= 1), disagree);
+    assert_eq!(signs(1, |d| d.count += 1), disagree);
+    assert_eq!(signs(1, |d| d.bytes += 1), disagree);
+}
+
+#[test]
+fn a_deed_under_another_number_is_another_bucket() {
+    let not_this = [Finding::NotThisBucket { number: 31 }];
+    let mut chain = chain_to(31);
+    let mut other = deed(HOME, &[REPLICA], 1);
+    other["id"] = json!(crate::test_support::BUCKET_ID + 1);
+    add(&mut chain, "bucket.place", BUCKET, &other);
+    let found = of_chain(chain);
+    assert!(found.contains(&not_this[0]), "{found:?}");
+    let mut chain = chain_to(31);
+    add(&mut chain, "bucket.delete", BUCKET, &json!({"id": 1}));
+    let found = of_chain(chain);
+    assert!(found.contains(&not_this[0]), "{found:?}");
+}
+
+/// A bucket that was deleted and created anew under its name: the old one's digests do not count.
+#[test]
+fn digests_of_a_predecessor_do_not_speak_for_a_bucket() {
+    let mut chain = chain_to(31);
+    let id = json!({"id": crate::test_support::BUCKET_ID});
+    add(&mut chain, "bucket.delete", BUCKET, &id);
+    let mut anew = deed(HOME, &[REPLICA], 1);
+    anew["id"] = json!(crate::test_support::BUCKET_ID + 1);
+    add(&mut chain, "bucket.create", BUCKET, &anew);
+    let expected = REGIONS.map(|[id, ..]| Finding::DigestOfAnother { region: region(id) });
+    assert_eq!(of_chain(chain), expected);
+}
+
+#[test]
+fn every_finding_has_a_sentence_of_its_own() {
+    let shown = Finding::DigestKey {
+        region: region(OUTSIDE),
+        holder: Some(region(REPLICA)),
+    };
+    let expected = format!("digest of {OUTSIDE}: signed with the key of {REPLICA}");
+    assert_eq!(shown.to_string(), expected);
+}
+
+proptest::proptest! {
+    /// Whatever stands in a file under a right last line: it is refused or judged, never a panic.
+    #[test]
+    fn any_document_is_judged(from in 0..20_000_usize, len in 0..40_usize, put in "[0-9\"{}:,a-f]{0,20}") {
+        let file = bundle().to_bytes().unwrap();
+        let mut body = file[..file.len() - TRAILER_BYTES].to_vec();
+        body.splice(from..from + len, put.bytes());
+        body.pop();
+        body.push(b'\n');
+        let trailer = trailer(sha256(&body));
+        body.extend_from_slice(&trailer);
+        if let Ok(bundle) = Bundle::from_bytes(&body) {
+            let _ = bundle.verify(&anchor());
+        }
+    }
 }
