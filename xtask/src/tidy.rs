@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("digest", &["types"]),
     ("proof", &["types"]),
+    ("peer", &["types"]),
     ("store", &["types", "digest"]),
     ("access", &["types"]),
     ("objects", &["types", "digest", "access", "store"]),
@@ -275,6 +276,7 @@ fn comparisons(name: &str, text: &str, findings: &mut Vec<String>) {
         "crates/access/src",
         "crates/cloud/src",
         "crates/gateway/src",
+        "crates/peer/src",
     ];
     if is_test_file(name) || !handles.iter().any(|folder| name.starts_with(folder)) {
         return;

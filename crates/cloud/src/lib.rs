@@ -27,7 +27,7 @@ pub use keys::{KeyInfo, NewKey};
 pub use link::{Ask, Told, ToldChange, Upstream};
 pub use records::{Account, DeedRecord, KeyStatus, NewDeedRecord};
 pub use region_records::{Operator, RegionPlan, RegionRecord, RegionStatus};
-pub use regions::Announcement;
+pub use regions::{Announcement, token_hash};
 pub use registry::{Keeper, Opening, Registry};
 pub use rows::{IndexRows, Rows};
 pub use seal::MasterKey;

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use types::{Deeds, RegionId};
 
 use crate::{
@@ -116,7 +117,7 @@ impl Registry {
         }
     }
 
-    /// Plans a region. `token_hash` (SHA-256 of the join token's secret, hex) lets it join once,
+    /// Plans a region. `token_hash` ([`token_hash`] of the join token's secret) lets it join once,
     /// within `valid`. A region that was planned before and has not joined gets the new token in
     /// place of the old one.
     pub async fn plan_region(
@@ -164,10 +165,10 @@ impl Registry {
     }
 
     /// Takes a token back: the region that it was for can join, once, and is on record with what
-    /// it announced. `token_hash` is looked up, never compared with a secret.
+    /// it announced. The hash of `secret` is looked up; the secret itself is nowhere to compare.
     pub async fn join(
         &self,
-        token_hash: &str,
+        secret: &[u8],
         region: &str,
         announced: &Announcement,
     ) -> Result<Arc<RegionRecord>, CloudError> {
@@ -181,7 +182,7 @@ impl Registry {
         };
         let turn = self.turn().await;
         let now = self.clock.now().ms();
-        let token = self.state.read().tokens.get(token_hash).cloned();
+        let token = self.state.read().tokens.get(&token_hash(secret)).cloned();
         let token = token.filter(|t| t.region == region && now < t.expires_ms);
         let known = token
             .and_then(|_| self.region(region))
@@ -300,6 +301,11 @@ impl Registry {
         };
         self.change(turn, draft).await
     }
+}
+
+/// What the registry keeps of a join token's secret: its SHA-256 in hex.
+pub fn token_hash(secret: &[u8]) -> String {
+    hex::encode(Sha256::digest(secret))
 }
 
 fn announce(record: &mut RegionRecord, announced: &Announcement) {

@@ -11,7 +11,7 @@ use types::{
 
 use super::*;
 use crate::{
-    Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan, RegionStatus, Told,
+    Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan, RegionStatus, Told, token_hash,
 };
 
 const ROOT: &str = "root";
@@ -95,7 +95,8 @@ impl Cloud {
         for (n, (id, country)) in [("second", "AE"), ("third", "FR")].into_iter().enumerate() {
             let valid = Duration::from_secs(60);
             let plan = plan(id, country);
-            keeper.plan_region(ROOT, &plan, id, valid).await.unwrap();
+            keeper
+                .plan_region(ROOT, &plan, &token_hash(id.as_bytes()), valid).await.unwrap();
             keeper
                 .join(id, id, &announcement(n as u8 + 2))
                 .await
@@ -322,23 +323,23 @@ async fn a_token_opens_once_for_one_region_and_expires() {
         .unwrap();
     let new = plan("new", "JP");
     keeper
-        .plan_region(ROOT, &new, "hash", Duration::from_secs(60))
+        .plan_region(ROOT, &new, &token_hash(b"hash"), Duration::from_secs(60))
         .await
         .unwrap();
     let here = announcement(2);
-    assert!(keeper.join("hash", "other", &here).await.is_err());
-    assert!(keeper.join("wrong", "new", &here).await.is_err());
-    keeper.join("hash", "new", &here).await.unwrap();
+    assert!(keeper.join(b"hash", "other", &here).await.is_err());
+    assert!(keeper.join(b"wrong", "new", &here).await.is_err());
+    keeper.join(b"hash", "new", &here).await.unwrap();
     assert!(
-        keeper.join("hash", "new", &here).await.is_err(),
+        keeper.join(b"hash", "new", &here).await.is_err(),
         "used twice"
     );
     let late = plan("late", "JP");
     keeper
-        .plan_region(ROOT, &late, "late", Duration::ZERO)
+        .plan_region(ROOT, &late, &token_hash(b"late"), Duration::ZERO)
         .await
         .unwrap();
-    assert!(keeper.join("late", "late", &here).await.is_err(), "expired");
+    assert!(keeper.join(b"late", "late", &here).await.is_err(), "expired");
     for (bad, why) in [("Upper", "JP"), ("new", "JP"), ("x", "EU"), ("x", "Japan")] {
         let planned = keeper
             .plan_region(ROOT, &plan(bad, why), "h", Duration::ZERO)

@@ -1,0 +1,187 @@
+//! Asking peers.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use http::{Request, Response, Uri, Version, uri::PathAndQuery};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use tokio::time::timeout;
+use types::{Clock, RegionId};
+
+use crate::{BoxBody, PeerError, Tls, pool::Pool, region_dns_name, tls, verify::Facts};
+
+/// Bytes of one body that may be under way unread. With 300 ms to the peer and back, a stream
+/// carries 16 MiB / 0.3 s = 53 MiB/s; two fill the connection's window, three a link of 1 Gbit/s.
+pub(crate) const STREAM_WINDOW: u32 = 16 << 20;
+/// Bytes of all bodies of a connection that may be under way unread: 107 MiB/s at 300 ms.
+pub(crate) const CONNECTION_WINDOW: u32 = 32 << 20;
+/// Largest frame: fewer headers and wake-ups for bulk than the usual 16 KiB.
+pub(crate) const FRAME_BYTES_MAX: u32 = 1 << 20;
+/// Largest head of a request or response.
+pub(crate) const HEADER_BYTES_MAX: u32 = 32 * 1024;
+/// How long a response's head may take: a long poll of 30 s, and a slow link.
+const RESPONSE: Duration = Duration::from_secs(35);
+/// Peers that are remembered at once; a cloud has some tens of regions.
+const PEERS_MAX: usize = 1024;
+
+/// A region and where it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// The region; its certificate must say the same.
+    pub region: RegionId,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// Sends requests to peers over few long-lived connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    source: Source,
+    pools: Mutex<HashMap<RegionId, Arc<Pool>>>,
+}
+
+/// What a client shows and believes.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Region(Arc<Tls>),
+    Stranger(Arc<ClientConfig>),
+}
+
+impl Source {
+    /// The configuration for a handshake now, and which generation it is.
+    pub(crate) fn config(&self) -> (Arc<ClientConfig>, u64) {
+        match self {
+            Self::Region(tls) => {
+                let state = tls.state();
+                (Arc::clone(&state.client), state.generation)
+            }
+            Self::Stranger(config) => (Arc::clone(config), 0),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        match self {
+            Self::Region(tls) => tls.state().generation,
+            Self::Stranger(_) => 0,
+        }
+    }
+
+    /// Whether the server of an open connection still counts as the region.
+    pub(crate) fn check(&self, server: &Facts) -> Result<(), tls::Stale> {
+        match self {
+            Self::Region(tls) => tls.check(server),
+            Self::Stranger(_) => Ok(()),
+        }
+    }
+}
+
+impl Client {
+    /// A client in the name of the region of `tls`.
+    pub fn new(tls: Arc<Tls>) -> Self {
+        Self::of(Source::Region(tls))
+    }
+
+    /// A client without a certificate, which believes exactly the cloud whose authority has this
+    /// fingerprint: for joining.
+    ///
+    /// # Errors
+    /// [`PeerError::Credentials`] when TLS cannot be set up.
+    pub fn stranger(fingerprint: [u8; 32], clock: Arc<dyn Clock>) -> Result<Self, PeerError> {
+        let config = tls::stranger(fingerprint, clock)?;
+        Ok(Self::of(Source::Stranger(Arc::new(config))))
+    }
+
+    fn of(source: Source) -> Self {
+        Self(Arc::new(Inner {
+            source,
+            pools: Mutex::default(),
+        }))
+    }
+
+    /// Sends `request` to `to` and waits for the head of the response, 35 s at most. Of the
+    /// request's address only path and query count. The body of the response has no deadline of
+    /// its own: read it with [`crate::next_data`].
+    ///
+    /// A request is sent once: when the connection breaks after it may have arrived, the error
+    /// says so and the caller decides.
+    ///
+    /// # Errors
+    /// [`PeerError`], by what happened; [`PeerError::is_transient`] says whether to try again.
+    /// After a failure to connect, the next attempt begins after a pause (2 s at most), so that a
+    /// caller that tries again at once makes no storm.
+    pub async fn request(
+        &self,
+        to: &Peer,
+        request: Request<BoxBody>,
+    ) -> Result<Response<Incoming>, PeerError> {
+        self.request_within(RESPONSE, to, request).await
+    }
+
+    /// The same with another deadline for the head of the response, for uploads that take longer
+    /// and for callers with less time.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn request_within(
+        &self,
+        deadline: Duration,
+        to: &Peer,
+        request: Request<BoxBody>,
+    ) -> Result<Response<Incoming>, PeerError> {
+        let name = region_dns_name(&to.region)
+            .ok_or_else(|| PeerError::credentials("the peer's region id is no DNS label"))?;
+        let request = address(request, &name)?;
+        let pool = self.pool(to, name);
+        timeout(deadline, pool.send(&self.0.source, request))
+            .await
+            .unwrap_or(Err(PeerError::Deadline("a response")))
+    }
+
+    /// How many connections to `region` are open, for metrics and tests.
+    pub fn connections(&self, region: &RegionId) -> usize {
+        let pool = self.0.pools.lock().get(region).cloned();
+        pool.map_or(0, |pool| pool.open())
+    }
+
+    fn pool(&self, to: &Peer, name: String) -> Arc<Pool> {
+        let mut pools = self.0.pools.lock();
+        if let Some(pool) = pools.get(&to.region)
+            && pool.address() == to.address
+        {
+            return Arc::clone(pool);
+        }
+        if pools.len() >= PEERS_MAX {
+            pools.retain(|_, pool| pool.open() > 0);
+        }
+        // A region that has moved: its old connections end with their requests.
+        let pool = Arc::new(Pool::new(to.clone(), name));
+        pools.insert(to.region.clone(), Arc::clone(&pool));
+        pool
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// Gives a request the authority and version that HTTP/2 wants.
+fn address(mut request: Request<BoxBody>, name: &str) -> Result<Request<BoxBody>, PeerError> {
+    let path = request.uri().path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme("https")
+        .authority(name)
+        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
+        .build()
+        .map_err(|e| PeerError::Protocol {
+            peer: name.to_owned(),
+            reason: e.to_string(),
+        })?;
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_2;
+    Ok(request)
+}

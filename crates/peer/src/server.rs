@@ -1,0 +1,328 @@
+//! Answering peers: the accept loop, the handshake, and who it is that asks.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use types::RegionId;
+
+use crate::{
+    BoxBody, Tls,
+    client::{CONNECTION_WINDOW, FRAME_BYTES_MAX, HEADER_BYTES_MAX, STREAM_WINDOW},
+    tls::ALPN,
+    verify::{self, Facts},
+};
+
+/// How long a refused caller may take to read why, before its connection is cut.
+const LINGER: Duration = Duration::from_secs(1);
+/// Most bytes that are read from a refused caller meanwhile.
+const LINGER_BYTES_MAX: u64 = 64 * 1024;
+/// Pause after a failure to accept (out of file descriptors, most likely).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Streams of one connection of a region.
+const STREAMS_MAX: u32 = 256;
+/// Streams, and bytes in flight, of one connection of a stranger.
+const STRANGER_STREAMS_MAX: u32 = 2;
+const STRANGER_WINDOW: u32 = 64 * 1024;
+/// Bytes of a response that one stream keeps ready to send.
+pub(crate) const SEND_BUFFER: usize = 1 << 20;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A region of this cloud, by its certificate.
+    Region(RegionId),
+    /// Somebody without a certificate. To be refused, except for joining the cloud.
+    Stranger,
+}
+
+/// Answers the requests of peers.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request. The deadline is the handler's own affair; the future is dropped when
+    /// the caller goes away.
+    async fn handle(&self, from: Caller, request: Request<Incoming>) -> Response<BoxBody>;
+}
+
+/// The limits of a server.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections of regions at once.
+    pub connections: usize,
+    /// Connections of strangers at once.
+    pub strangers: usize,
+    /// Handshakes at once; more wait in the kernel's queue.
+    pub handshakes: usize,
+    /// Longest handshake.
+    pub handshake: Duration,
+    /// Longest life of a stranger's connection.
+    pub stranger: Duration,
+    /// Time between two pings on a connection.
+    pub ping: Duration,
+    /// Longest wait for the answer to a ping, after which a connection counts as dead.
+    pub ping_timeout: Duration,
+    /// Longest wait for requests that are under way when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            strangers: 16,
+            handshakes: 64,
+            handshake: Duration::from_secs(10),
+            stranger: Duration::from_secs(60),
+            ping: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+struct Server {
+    tls: Arc<Tls>,
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    regions: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
+
+/// Answers peers on `listener` within the usual [`Limits`], until `stopping` is ready and what was
+/// under way has ended (ten seconds at most).
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    handler: Arc<dyn Handler>,
+    stopping: impl Future<Output = ()>,
+) {
+    serve_within(Limits::default(), listener, tls, handler, stopping).await;
+}
+
+/// Answers peers on `listener` within `limits`, until `stopping` is ready and what was under way
+/// has ended ([`Limits::drain`] at most).
+pub async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    handler: Arc<dyn Handler>,
+    stopping: impl Future<Output = ()>,
+) {
+    let server = Arc::new(Server {
+        tls,
+        handler,
+        regions: Arc::new(Semaphore::new(limits.connections)),
+        strangers: Arc::new(Semaphore::new(limits.strangers)),
+        limits,
+    });
+    let handshakes = Arc::new(Semaphore::new(server.limits.handshakes));
+    let stop = watch::Sender::new(false);
+    let mut connections = JoinSet::new();
+    tokio::pin!(stopping);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stopping => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &handshakes) => accepted,
+        };
+        match accepted {
+            Some((socket, from, slot)) => {
+                let server = Arc::clone(&server);
+                let stop = stop.subscribe();
+                connections.spawn(async move { server.connection(socket, from, slot, stop).await });
+            }
+            None => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(server.limits.drain, ended).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    handshakes: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(handshakes).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((socket, from)) => Some((socket, from, slot)),
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a peer's connection");
+            None
+        }
+    }
+}
+
+impl Server {
+    async fn connection(
+        self: Arc<Self>,
+        socket: TcpStream,
+        from: SocketAddr,
+        slot: OwnedSemaphorePermit,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        // Answers are small frames; waiting for more to send with them only adds delay.
+        let _ = socket.set_nodelay(true);
+        let handshake = self.handshake(socket);
+        let stream = tokio::select! {
+            () = stopped(&mut stop) => return,
+            done = timeout(self.limits.handshake, handshake) => match done {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return,
+                Err(_) => return tracing::debug!(%from, "no handshake in time"),
+            },
+        };
+        let facts = match stream.get_ref().1.peer_certificates() {
+            None | Some([]) => None,
+            // Verified in the handshake; read again rather than carried around it.
+            Some([leaf, ..]) => match verify::leaf(leaf) {
+                Ok(facts) => Some(facts),
+                Err(_) => return,
+            },
+        };
+        let places = match &facts {
+            Some(_) => &self.regions,
+            None => &self.strangers,
+        };
+        let Ok(_place) = Arc::clone(places).try_acquire_owned() else {
+            return tracing::warn!(%from, "too many connections of peers");
+        };
+        drop(slot);
+        match facts {
+            Some(facts) => self.answer(stream, Some(facts), stop).await,
+            None => {
+                let answered = self.answer(stream, None, stop);
+                let _ = timeout(self.limits.stranger, answered).await;
+            }
+        }
+    }
+
+    async fn handshake(&self, socket: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.state().server));
+        match acceptor.accept(socket).into_fallible().await {
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(ALPN) => Some(stream),
+            Ok(_) => None,
+            Err((error, socket)) => {
+                tracing::debug!(%error, "handshake with a peer failed");
+                let _ = timeout(LINGER, linger(socket)).await;
+                None
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        stream: TlsStream<TcpStream>,
+        facts: Option<Facts>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut changes = self.tls.changes();
+        let facts = facts.map(Arc::new);
+        let stale = Arc::new(Notify::new());
+        let service = {
+            let (tls, handler) = (Arc::clone(&self.tls), Arc::clone(&self.handler));
+            let (facts, stale) = (facts.clone(), Arc::clone(&stale));
+            service_fn(move |request: Request<Incoming>| {
+                let admitted = facts.as_ref().map(|facts| tls.check(facts)).transpose();
+                let from = match &facts {
+                    Some(facts) => Caller::Region(facts.region.clone()),
+                    None => Caller::Stranger,
+                };
+                let handler = Arc::clone(&handler);
+                let stale = Arc::clone(&stale);
+                async move {
+                    if admitted.is_err() {
+                        stale.notify_one();
+                        // The caller learns it from the code of the reset.
+                        return Err(h2::Error::from(h2::Reason::INADEQUATE_SECURITY));
+                    }
+                    Ok(handler.handle(from, request).await)
+                }
+            })
+        };
+        let connection = self
+            .builder(facts.is_some())
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let mut stopping = false;
+        loop {
+            // The set may have changed between the handshake and the subscription.
+            if facts.as_ref().is_some_and(|f| self.revoked(f)) {
+                return; // cut: whatever is under way is not theirs to finish
+            }
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "connection of a peer broke");
+                    }
+                    return;
+                }
+                () = stopped(&mut stop), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = stale.notified(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Ok(()) = changes.changed() => {}
+            }
+        }
+    }
+
+    fn revoked(&self, facts: &Facts) -> bool {
+        self.tls.check(facts) == Err(crate::tls::Stale::Revoked)
+    }
+
+    /// A stranger gets little room: what it makes us hold costs it nothing.
+    fn builder(&self, region: bool) -> http2::Builder<TokioExecutor> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(self.limits.ping)
+            .keep_alive_timeout(self.limits.ping_timeout)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .max_send_buf_size(SEND_BUFFER);
+        if region {
+            builder
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_frame_size(FRAME_BYTES_MAX)
+                .max_concurrent_streams(STREAMS_MAX);
+        } else {
+            builder
+                .initial_stream_window_size(STRANGER_WINDOW)
+                .initial_connection_window_size(STRANGER_WINDOW)
+                .max_concurrent_streams(STRANGER_STREAMS_MAX);
+        }
+        builder
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone, which is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Lets a refused caller read the alert: closing a socket with unread bytes in it resets the
+/// connection, and the alert would be lost with it.
+async fn linger(mut socket: TcpStream) -> io::Result<()> {
+    socket.shutdown().await?;
+    let mut rest = socket.take(LINGER_BYTES_MAX);
+    let mut sink = [0; 4096];
+    while rest.read(&mut sink).await? > 0 {}
+    Ok(())
+}
