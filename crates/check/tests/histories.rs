@@ -62,12 +62,11 @@ fn two_reads_beside_a_write_may_not_go_back() {
 fn a_stale_read_is_found() {
     let history = [
         put(1, 0, 1, 1),
-        get(2, 2, 3, 1),
         put(1, 4, 5, 2),
         get(2, 6, 7, 1),
         get(2, 8, 9, 2),
     ];
-    bad(&history, &[0, 2, 3]);
+    bad(&history, &[0, 1, 2]);
 }
 
 #[test]
@@ -83,7 +82,8 @@ fn a_lost_update_is_found() {
         put_if_match(3, 11, 21, (1, 3), Done),
         get(1, 30, 31, 3),
     ];
-    bad(&history, &[0, 1, 2]);
+    // Whether the put of 1 was acknowledged or not: it happened once at most.
+    bad(&history, &[1, 2]);
 }
 
 #[test]
