@@ -6,9 +6,12 @@
 //! - an operation that changes nothing and is right in the present state is taken at once: in any
 //!   order that works from here, it can be moved to the front;
 //! - an unknown write has no deadline, so it is taken only where something that was wrong becomes
-//!   right by it: anywhere else it can be put off, or left out.
+//!   right by it: anywhere else it can be put off, or left out; of those that are alike, the first
+//!   one called is taken first;
+//! - where some configuration led nowhere, the same one with more unknown writes used up leads
+//!   nowhere either.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::{
     history::{Kind, Operation, Outcome, Value},
@@ -21,7 +24,7 @@ const ABSENT: State = 0;
 const OTHER: State = 1;
 
 /// What the present state must be for the operation to have ended as it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Requires {
     Anything,
     Is(State),
@@ -168,8 +171,19 @@ struct Search<'a> {
     left: usize,
     /// Bits of the steps taken: known and unknown ones apart.
     taken: [Vec<u64>; 2],
+    /// For each unknown step, the one like it that was called before it.
+    twin: Vec<Option<usize>>,
     frames: Vec<Frame>,
-    seen: HashSet<Box<[u64]>>,
+    /// By known steps taken and state: the sets of unknown steps taken, none within another.
+    seen: HashMap<Box<[u64]>, Vec<Box<[u64]>>>,
+}
+
+/// What is still to be tried at a configuration: known steps first, since every unknown write
+/// that is used up makes the rest harder.
+#[derive(Debug, Clone, Copy)]
+enum Untried {
+    Known(Place),
+    Unknown(Place),
 }
 
 impl<'a> Search<'a> {
@@ -223,48 +237,45 @@ impl<'a> Search<'a> {
                 vec![0; known.div_ceil(64)],
                 vec![0; (steps.len() - known).div_ceil(64)],
             ],
+            twin: twins(&steps[known..], known),
             frames: Vec::new(),
-            seen: HashSet::new(),
+            seen: HashMap::new(),
         }
     }
 
     fn run(mut self, budget: &mut Budget) -> Found {
-        let mut from = self.entries[HEAD].next;
-        let mut arrived = true;
+        let mut untried = None;
         while self.left > 0 {
-            if arrived {
-                if let Some(step) = self.free_step(budget) {
-                    self.take(step, true);
-                    continue;
-                }
-                let key = self.configuration();
-                let bytes = key.len() * 8 + 64;
-                if budget.bytes < bytes {
-                    return Found::BytesSpent;
-                }
-                if self.seen.insert(key) {
-                    budget.bytes -= bytes;
-                    from = self.entries[HEAD].next;
-                } else {
-                    from = END;
-                }
-            }
             if budget.steps == 0 {
                 return Found::StepsSpent;
             }
-            arrived = match self.candidate(from, budget) {
-                Some(step) => {
-                    self.take(step, false);
-                    true
-                }
+            let from = match untried.take() {
+                Some(from) => from,
                 None => {
-                    let Some(step) = self.give_back() else {
-                        return Found::NoOrder;
-                    };
-                    from = self.entries[self.call_at[step]].next;
-                    false
+                    if let Some(step) = self.free_step(budget) {
+                        self.take(step, true);
+                        continue;
+                    }
+                    match self.remember(budget) {
+                        Some(true) => Untried::Known(self.entries[HEAD].next),
+                        Some(false) => Untried::Unknown(END),
+                        None => return Found::BytesSpent,
+                    }
                 }
             };
+            if let Some(step) = self.candidate(from, budget) {
+                self.take(step, false);
+                continue;
+            }
+            let Some(step) = self.give_back() else {
+                return Found::NoOrder;
+            };
+            let next = self.entries[self.call_at[step]].next;
+            untried = Some(if step < self.known {
+                Untried::Known(next)
+            } else {
+                Untried::Unknown(next)
+            });
         }
         Found::Order
     }
@@ -279,16 +290,30 @@ impl<'a> Search<'a> {
             })
     }
 
-    /// The next step worth choosing, from this place on.
-    fn candidate(&self, from: Place, budget: &mut Budget) -> Option<usize> {
-        self.window(from).find(|&n| {
+    /// The next step worth choosing.
+    fn candidate(&self, untried: Untried, budget: &mut Budget) -> Option<usize> {
+        let (known_from, unknown_from) = match untried {
+            Untried::Known(from) => (from, self.entries[HEAD].next),
+            Untried::Unknown(from) => (END, from),
+        };
+        let known = self.window(known_from).find(|&n| {
             spend(budget);
             let step = &self.steps[n];
-            let Some(leaves) = step.leaves else {
-                return false;
-            };
-            step.right_in(self.state) && (n < self.known || self.helps(leaves, budget))
+            n < self.known && step.leaves.is_some() && step.right_in(self.state)
+        });
+        known.or_else(|| {
+            self.window(unknown_from).find(|&n| {
+                spend(budget);
+                n >= self.known && self.worth_taking(n, budget)
+            })
         })
+    }
+
+    fn worth_taking(&self, unknown: usize, budget: &mut Budget) -> bool {
+        let step = &self.steps[unknown];
+        let in_turn = self.twin[unknown - self.known].is_none_or(|twin| self.is_taken(twin));
+        let helps = |to| self.helps(to, budget);
+        in_turn && step.right_in(self.state) && step.leaves.is_some_and(helps)
     }
 
     /// Whether something that may come next, and is wrong in the present state, is right in `to`.
@@ -344,12 +369,22 @@ impl<'a> Search<'a> {
         None
     }
 
-    fn flip(&mut self, step: usize) {
+    fn bit(&self, step: usize) -> (usize, usize, u64) {
         let (half, bit) = match step.checked_sub(self.known) {
             None => (0, step),
             Some(unknown) => (1, unknown),
         };
-        self.taken[half][bit / 64] ^= 1 << (bit % 64);
+        (half, bit / 64, 1 << (bit % 64))
+    }
+
+    fn is_taken(&self, step: usize) -> bool {
+        let (half, word, bit) = self.bit(step);
+        self.taken[half][word] & bit != 0
+    }
+
+    fn flip(&mut self, step: usize) {
+        let (half, word, bit) = self.bit(step);
+        self.taken[half][word] ^= bit;
     }
 
     fn unlink(&mut self, place: Place) {
@@ -368,18 +403,52 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What has been taken, and the state. Known steps are taken nearly in order of call, so the
-    /// full words in front and the empty ones behind are only counted.
+    /// Notes the present configuration. Whether it is worth a look: not if it was looked at
+    /// before, with these unknown steps taken or fewer. `None` when there is no room for it.
+    fn remember(&mut self, budget: &mut Budget) -> Option<bool> {
+        let key = self.configuration();
+        let unknown = &self.taken[1][..used(&self.taken[1])];
+        let bytes = (key.len() + unknown.len()) * 8 + 128;
+        let sets = self.seen.entry(key).or_default();
+        budget.steps = budget.steps.saturating_sub(sets.len() as u64);
+        if sets.iter().any(|set| is_within(set, unknown)) {
+            return Some(false);
+        }
+        sets.retain(|set| !is_within(unknown, set));
+        sets.push(unknown.into());
+        budget.bytes = budget.bytes.checked_sub(bytes)?;
+        Some(true)
+    }
+
+    /// The known steps taken, and the state. They are taken nearly in order of call, so the full
+    /// words in front are only counted, and the empty ones behind are left out.
     fn configuration(&self) -> Box<[u64]> {
-        let [known, unknown] = &self.taken;
-        let used = |words: &[u64]| words.iter().rposition(|w| *w != 0).map_or(0, |n| n + 1);
+        let known = &self.taken[0];
         let full = known.iter().take_while(|w| **w == u64::MAX).count();
-        let end = used(known).max(full);
-        let mut key = Vec::with_capacity(2 + end - full + unknown.len());
-        key.push(u64::from(self.state) << 32 | (end - full) as u64);
+        let rest = &known[full..used(known).max(full)];
+        let mut key = Vec::with_capacity(2 + rest.len());
+        key.push(u64::from(self.state));
         key.push(full as u64);
-        key.extend_from_slice(&known[full..end]);
-        key.extend_from_slice(&unknown[..used(unknown)]);
+        key.extend_from_slice(rest);
         key.into_boxed_slice()
     }
+}
+
+/// How many words there are up to the last one that is not empty.
+fn used(words: &[u64]) -> usize {
+    words.iter().rposition(|w| *w != 0).map_or(0, |n| n + 1)
+}
+
+/// Whether every bit of `inner` is in `outer`; both without empty words at the end.
+fn is_within(inner: &[u64], outer: &[u64]) -> bool {
+    inner.len() <= outer.len() && inner.iter().zip(outer).all(|(i, o)| i & !o == 0)
+}
+
+/// For each unknown step (the first has number `known`), the last one before it that is like it.
+fn twins(unknown: &[Step], known: usize) -> Vec<Option<usize>> {
+    let mut last = HashMap::new();
+    let steps = unknown.iter().zip(known..);
+    steps
+        .map(|(step, n)| last.insert((step.requires, step.leaves), n))
+        .collect()
 }
