@@ -12,6 +12,9 @@ use crate::{
     search::{Found, Known, search},
 };
 
+/// Of the steps that are left, one search of a reduction may use one part in this many.
+const SHARE: u64 = 16;
+
 /// The operations that cannot be explained together, in order of call. `budget` is for the whole
 /// reduction: when it is spent, what is left is still at odds, but might not be the fewest.
 pub(crate) fn core<'a>(operations: &[&'a Operation], mut budget: Budget) -> Vec<&'a Operation> {
@@ -31,10 +34,14 @@ fn at_odds(all: &[&Operation], kept: &[bool], budget: &mut Budget) -> bool {
         .zip(kept)
         .map(|(o, kept)| (*o, if *kept { Known::Fully } else { Known::CallOnly }))
         .collect();
-    // The memory is free again after each search; the steps are not.
-    let bytes = budget.bytes;
-    let found = search(&known, budget);
-    budget.bytes = bytes;
+    // One hard question must not use up what many easy ones need.
+    let share = budget.steps.div_ceil(SHARE);
+    let mut own = Budget {
+        steps: share,
+        ..*budget
+    };
+    let found = search(&known, &mut own);
+    budget.spend(share - own.steps);
     found == Found::NoOrder
 }
 
@@ -63,26 +70,32 @@ fn shortest_prefix(all: &[&Operation], budget: &mut Budget) -> Vec<bool> {
     ends.get(high).map_or_else(Vec::new, |end| cut(*end))
 }
 
-/// Forgets large pieces first, then smaller ones, then single operations.
+/// Forgets what changed nothing, then the rest: the fewer values were looked at, the easier the
+/// search. Of both, large pieces first, then smaller ones, then single operations.
 fn forget(all: &[&Operation], mut kept: Vec<bool>, budget: &mut Budget) -> Vec<bool> {
-    let mut piece = all.len().div_ceil(2).max(1);
-    loop {
-        let candidates: Vec<usize> = (0..all.len()).filter(|n| kept[*n]).collect();
-        for chosen in candidates.chunks(piece) {
-            if budget.steps == 0 {
-                return kept;
+    for changes in [false, true] {
+        let mut piece = all.len().div_ceil(2).max(1);
+        loop {
+            let candidates: Vec<usize> = (0..all.len())
+                .filter(|n| kept[*n] && all[*n].may_change() == changes)
+                .collect();
+            for chosen in candidates.chunks(piece) {
+                if budget.steps == 0 {
+                    return kept;
+                }
+                let mut fewer = kept.clone();
+                chosen.iter().for_each(|n| fewer[*n] = false);
+                if at_odds(all, &fewer, budget) {
+                    kept = fewer;
+                }
             }
-            let mut fewer = kept.clone();
-            chosen.iter().for_each(|n| fewer[*n] = false);
-            if at_odds(all, &fewer, budget) {
-                kept = fewer;
+            if piece == 1 {
+                break;
             }
+            piece = piece.div_ceil(2);
         }
-        if piece == 1 {
-            return kept;
-        }
-        piece = piece.div_ceil(2);
     }
+    kept
 }
 
 /// The report of a violation. Times are nanoseconds since the first call shown.

@@ -29,6 +29,12 @@ impl Default for Budget {
     }
 }
 
+impl Budget {
+    pub(crate) fn spend(&mut self, steps: u64) {
+        self.steps = self.steps.saturating_sub(steps);
+    }
+}
+
 /// Which part of a [`Budget`] was spent, or why a history cannot be judged at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Why {

@@ -40,13 +40,19 @@ struct Step {
     call_ns: u64,
 }
 
-impl Step {
-    fn right_in(&self, state: State) -> bool {
-        match self.requires {
+impl Requires {
+    fn holds(self, state: State) -> bool {
+        match self {
             Requires::Anything => true,
             Requires::Is(wanted) => state == wanted,
             Requires::Not(other) => state != other,
         }
+    }
+}
+
+impl Step {
+    fn right_in(&self, state: State) -> bool {
+        self.requires.holds(state)
     }
 }
 
@@ -149,10 +155,6 @@ struct Entry {
     next: Place,
 }
 
-fn spend(budget: &mut Budget) {
-    budget.steps = budget.steps.saturating_sub(1);
-}
-
 struct Frame {
     step: usize,
     before: State,
@@ -171,8 +173,9 @@ struct Search<'a> {
     left: usize,
     /// Bits of the steps taken: known and unknown ones apart.
     taken: [Vec<u64>; 2],
-    /// For each unknown step, the one like it that was called before it.
-    twin: Vec<Option<usize>>,
+    classes: Vec<Class>,
+    /// The class of each unknown step.
+    class_of: Vec<usize>,
     frames: Vec<Frame>,
     /// By known steps taken and state: the sets of unknown steps taken, none within another.
     seen: HashMap<Box<[u64]>, Vec<Box<[u64]>>>,
@@ -182,32 +185,57 @@ struct Search<'a> {
 /// that is used up makes the rest harder.
 #[derive(Debug, Clone, Copy)]
 enum Untried {
+    /// From this place on, and then the unknown ones.
     Known(Place),
-    Unknown(Place),
+    /// From this class on.
+    Unknown(usize),
+}
+
+/// Unknown steps that are alike. They are taken in order of call, for the first one can come
+/// wherever a later one can.
+struct Class {
+    requires: Requires,
+    leaves: State,
+    members: Vec<usize>,
+    /// How many of the members are taken.
+    taken: usize,
+}
+
+/// States in which something that may come next, and is wrong now, would be right.
+struct Wanted {
+    /// Any state but the present one.
+    any_other: bool,
+    states: Vec<State>,
 }
 
 impl<'a> Search<'a> {
     fn new(steps: &'a [Step]) -> Self {
-        let known = steps.iter().filter(|s| s.return_ns.is_some()).count();
         // A return and a call at the same instant overlap: the call goes first.
-        let mut events: Vec<(u64, bool, usize)> = Vec::with_capacity(steps.len() + known);
+        let mut events: Vec<(u64, bool, usize)> = Vec::with_capacity(steps.len() * 2);
         for (n, step) in steps.iter().enumerate() {
-            events.push((step.call_ns, false, n));
             if let Some(return_ns) = step.return_ns {
+                events.push((step.call_ns, false, n));
                 events.push((return_ns, true, n));
             }
         }
+        let known = events.len() / 2;
         events.sort_unstable();
+        let after = |place: Place| {
+            if place == events.len() {
+                END
+            } else {
+                place + 1
+            }
+        };
         let mut entries = vec![Entry {
             step: 0,
             is_return: false,
             previous: HEAD,
-            next: if events.is_empty() { END } else { 1 },
+            next: after(HEAD),
         }];
-        let mut call_at = vec![END; steps.len()];
-        let mut return_at = vec![END; steps.len()];
-        for (n, (_, is_return, step)) in events.iter().copied().enumerate() {
-            let place = n + 1;
+        let mut call_at = vec![END; known];
+        let mut return_at = vec![END; known];
+        for (place, (_, is_return, step)) in (1..).zip(events.iter().copied()) {
             let at = if is_return {
                 &mut return_at
             } else {
@@ -218,13 +246,10 @@ impl<'a> Search<'a> {
                 step,
                 is_return,
                 previous: place - 1,
-                next: if place == events.len() {
-                    END
-                } else {
-                    place + 1
-                },
+                next: after(place),
             });
         }
+        let (classes, class_of) = classes(&steps[known..], known);
         Self {
             steps,
             known,
@@ -237,7 +262,8 @@ impl<'a> Search<'a> {
                 vec![0; known.div_ceil(64)],
                 vec![0; (steps.len() - known).div_ceil(64)],
             ],
-            twin: twins(&steps[known..], known),
+            classes,
+            class_of,
             frames: Vec::new(),
             seen: HashMap::new(),
         }
@@ -258,7 +284,7 @@ impl<'a> Search<'a> {
                     }
                     match self.remember(budget) {
                         Some(true) => Untried::Known(self.entries[HEAD].next),
-                        Some(false) => Untried::Unknown(END),
+                        Some(false) => Untried::Unknown(usize::MAX),
                         None => return Found::BytesSpent,
                     }
                 }
@@ -270,63 +296,104 @@ impl<'a> Search<'a> {
             let Some(step) = self.give_back() else {
                 return Found::NoOrder;
             };
-            let next = self.entries[self.call_at[step]].next;
-            untried = Some(if step < self.known {
-                Untried::Known(next)
-            } else {
-                Untried::Unknown(next)
+            untried = Some(match step.checked_sub(self.known) {
+                None => Untried::Known(self.entries[self.call_at[step]].next),
+                Some(unknown) => Untried::Unknown(self.class_of[unknown] + 1),
             });
         }
         Found::Order
     }
 
-    /// A known step that may come next, changes nothing and is right in the present state.
+    /// A step that may come next, changes nothing and is right in the present state.
     fn free_step(&self, budget: &mut Budget) -> Option<usize> {
-        self.window(self.entries[HEAD].next)
-            .inspect(|_| spend(budget))
-            .find(|&n| {
-                let step = &self.steps[n];
-                n < self.known && step.leaves.is_none() && step.right_in(self.state)
-            })
+        self.window(self.entries[HEAD].next).find(|&n| {
+            budget.spend(1);
+            let step = &self.steps[n];
+            step.leaves.is_none() && step.right_in(self.state)
+        })
     }
 
     /// The next step worth choosing.
     fn candidate(&self, untried: Untried, budget: &mut Budget) -> Option<usize> {
-        let (known_from, unknown_from) = match untried {
-            Untried::Known(from) => (from, self.entries[HEAD].next),
-            Untried::Unknown(from) => (END, from),
+        let first_class = match untried {
+            Untried::Known(from) => {
+                let known = self.window(from).find(|&n| {
+                    budget.spend(1);
+                    let step = &self.steps[n];
+                    step.leaves.is_some() && step.right_in(self.state)
+                });
+                if known.is_some() {
+                    return known;
+                }
+                0
+            }
+            Untried::Unknown(from) => from,
         };
-        let known = self.window(known_from).find(|&n| {
-            spend(budget);
-            let step = &self.steps[n];
-            n < self.known && step.leaves.is_some() && step.right_in(self.state)
-        });
-        known.or_else(|| {
-            self.window(unknown_from).find(|&n| {
-                spend(budget);
-                n >= self.known && self.worth_taking(n, budget)
-            })
+        let classes = self.classes.get(first_class..)?;
+        if classes.is_empty() {
+            return None;
+        }
+        let deadline = self.first_return();
+        let wanted = self.wanted(deadline, budget);
+        classes.iter().find_map(|class| {
+            budget.spend(1);
+            let helps = wanted.any_other || wanted.states.contains(&class.leaves);
+            let worth = helps && class.leaves != self.state && class.requires.holds(self.state);
+            self.next_of(class, deadline).filter(|_| worth)
         })
     }
 
-    fn worth_taking(&self, unknown: usize, budget: &mut Budget) -> bool {
-        let step = &self.steps[unknown];
-        let in_turn = self.twin[unknown - self.known].is_none_or(|twin| self.is_taken(twin));
-        let helps = |to| self.helps(to, budget);
-        in_turn && step.right_in(self.state) && step.leaves.is_some_and(helps)
+    /// When the first of the known steps that are left returned: what comes next was called by
+    /// then.
+    fn first_return(&self) -> u64 {
+        let mut place = self.entries[HEAD].next;
+        while let Some(entry) = self.entries.get(place) {
+            if entry.is_return {
+                return self.steps[entry.step].return_ns.unwrap_or(u64::MAX);
+            }
+            place = entry.next;
+        }
+        u64::MAX
     }
 
-    /// Whether something that may come next, and is wrong in the present state, is right in `to`.
-    fn helps(&self, to: State, budget: &mut Budget) -> bool {
-        to != self.state
-            && self.window(self.entries[HEAD].next).any(|n| {
-                spend(budget);
-                let step = &self.steps[n];
-                !step.right_in(self.state) && step.right_in(to)
-            })
+    fn next_of(&self, class: &Class, deadline: u64) -> Option<usize> {
+        let next = class.members.get(class.taken).copied();
+        next.filter(|n| self.steps[*n].call_ns <= deadline)
     }
 
-    /// Steps that may come next: called before the first return of those that are left.
+    /// What known steps want, and what unknown ones want that lead there.
+    fn wanted(&self, deadline: u64, budget: &mut Budget) -> Wanted {
+        let mut wanted = Wanted {
+            any_other: false,
+            states: Vec::new(),
+        };
+        for n in self.window(self.entries[HEAD].next) {
+            budget.spend(1);
+            match self.steps[n].requires {
+                Requires::Is(state) if state != self.state => wanted.states.push(state),
+                Requires::Not(state) if state == self.state => wanted.any_other = true,
+                _ => {}
+            }
+        }
+        let mut reached = 0;
+        while !wanted.any_other && reached < wanted.states.len() {
+            let target = wanted.states[reached];
+            reached += 1;
+            for class in self.classes.iter().filter(|c| c.leaves == target) {
+                budget.spend(1);
+                let Requires::Is(before) = class.requires else {
+                    continue;
+                };
+                let new = before != self.state && !wanted.states.contains(&before);
+                if new && self.next_of(class, deadline).is_some() {
+                    wanted.states.push(before);
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Known steps that may come next: called before the first return of those that are left.
     fn window(&self, from: Place) -> impl Iterator<Item = usize> + '_ {
         let mut place = from;
         std::iter::from_fn(move || {
@@ -343,11 +410,17 @@ impl<'a> Search<'a> {
             forced,
         });
         self.state = self.steps[step].leaves.unwrap_or(self.state);
-        self.flip(step);
-        self.unlink(self.call_at[step]);
-        if step < self.known {
-            self.unlink(self.return_at[step]);
-            self.left -= 1;
+        match step.checked_sub(self.known) {
+            None => {
+                flip(&mut self.taken[0], step);
+                self.unlink(self.call_at[step]);
+                self.unlink(self.return_at[step]);
+                self.left -= 1;
+            }
+            Some(unknown) => {
+                flip(&mut self.taken[1], unknown);
+                self.classes[self.class_of[unknown]].taken += 1;
+            }
         }
     }
 
@@ -355,36 +428,24 @@ impl<'a> Search<'a> {
     fn give_back(&mut self) -> Option<usize> {
         while let Some(frame) = self.frames.pop() {
             let step = frame.step;
-            if step < self.known {
-                self.relink(self.return_at[step]);
-                self.left += 1;
+            match step.checked_sub(self.known) {
+                None => {
+                    self.relink(self.return_at[step]);
+                    self.relink(self.call_at[step]);
+                    self.left += 1;
+                    flip(&mut self.taken[0], step);
+                }
+                Some(unknown) => {
+                    self.classes[self.class_of[unknown]].taken -= 1;
+                    flip(&mut self.taken[1], unknown);
+                }
             }
-            self.relink(self.call_at[step]);
-            self.flip(step);
             self.state = frame.before;
             if !frame.forced {
                 return Some(step);
             }
         }
         None
-    }
-
-    fn bit(&self, step: usize) -> (usize, usize, u64) {
-        let (half, bit) = match step.checked_sub(self.known) {
-            None => (0, step),
-            Some(unknown) => (1, unknown),
-        };
-        (half, bit / 64, 1 << (bit % 64))
-    }
-
-    fn is_taken(&self, step: usize) -> bool {
-        let (half, word, bit) = self.bit(step);
-        self.taken[half][word] & bit != 0
-    }
-
-    fn flip(&mut self, step: usize) {
-        let (half, word, bit) = self.bit(step);
-        self.taken[half][word] ^= bit;
     }
 
     fn unlink(&mut self, place: Place) {
@@ -410,7 +471,7 @@ impl<'a> Search<'a> {
         let unknown = &self.taken[1][..used(&self.taken[1])];
         let bytes = (key.len() + unknown.len()) * 8 + 128;
         let sets = self.seen.entry(key).or_default();
-        budget.steps = budget.steps.saturating_sub(sets.len() as u64);
+        budget.spend(sets.len() as u64);
         if sets.iter().any(|set| is_within(set, unknown)) {
             return Some(false);
         }
@@ -444,11 +505,30 @@ fn is_within(inner: &[u64], outer: &[u64]) -> bool {
     inner.len() <= outer.len() && inner.iter().zip(outer).all(|(i, o)| i & !o == 0)
 }
 
-/// For each unknown step (the first has number `known`), the last one before it that is like it.
-fn twins(unknown: &[Step], known: usize) -> Vec<Option<usize>> {
-    let mut last = HashMap::new();
-    let steps = unknown.iter().zip(known..);
-    steps
-        .map(|(step, n)| last.insert((step.requires, step.leaves), n))
-        .collect()
+fn flip(words: &mut [u64], bit: usize) {
+    words[bit / 64] ^= 1 << (bit % 64);
+}
+
+/// Unknown steps (the first has number `known`) by what they need and leave, and the class of
+/// each.
+fn classes(unknown: &[Step], known: usize) -> (Vec<Class>, Vec<usize>) {
+    let mut places = HashMap::new();
+    let mut classes: Vec<Class> = Vec::new();
+    let mut class_of = Vec::with_capacity(unknown.len());
+    for (step, n) in unknown.iter().zip(known..) {
+        // Unknown steps without an effect were not compiled.
+        let leaves = step.leaves.unwrap_or(OTHER);
+        let place = *places.entry((step.requires, leaves)).or_insert_with(|| {
+            classes.push(Class {
+                requires: step.requires,
+                leaves,
+                members: Vec::new(),
+                taken: 0,
+            });
+            classes.len() - 1
+        });
+        classes[place].members.push(n);
+        class_of.push(place);
+    }
+    (classes, class_of)
 }
