@@ -10,6 +10,7 @@ use crate::{
     history::{Operation, Value},
     linearizability::Budget,
     search::{Found, Known, search},
+    session::come_back,
 };
 
 /// Of the steps that are left, one search of a reduction may use one part in this many.
@@ -23,8 +24,37 @@ pub(crate) fn core<'a>(operations: &[&'a Operation], mut budget: Budget) -> Vec<
     let kept = shortest_prefix(&all, &mut budget);
     all.truncate(kept.len());
     let kept = forget(&all, kept, &mut budget);
+    chosen(&all, &kept)
+}
+
+/// A value that came back is seen without a search; the search only confirms it, on the few
+/// operations that it takes. Nothing when there is no such value.
+pub(crate) fn obvious<'a>(
+    operations: &[&'a Operation],
+    mut budget: Budget,
+) -> Option<Vec<&'a Operation>> {
+    let (read, change) = come_back(operations).into_iter().next()?;
+    let value = read.kind.observes();
+    let end = read.answered_ns()?;
+    let mut all: Vec<&Operation> = operations.to_vec();
+    all.retain(|o| o.call_ns <= end);
+    all.sort_by_key(|o| o.call_ns);
+    let kept: Vec<bool> = all
+        .iter()
+        .map(|o| {
+            let same = o.kind.observes() == value || o.kind.leaves().flatten() == value;
+            std::ptr::eq(*o, change) || (same && o.answered_ns().is_some_and(|at| at <= end))
+        })
+        .collect();
+    at_odds(&all, &kept, &mut budget).then(|| {
+        let kept = forget(&all, kept, &mut budget);
+        chosen(&all, &kept)
+    })
+}
+
+fn chosen<'a>(all: &[&'a Operation], kept: &[bool]) -> Vec<&'a Operation> {
     let pairs = all.iter().zip(kept);
-    pairs.filter(|(_, kept)| *kept).map(|(o, _)| *o).collect()
+    pairs.filter(|(_, kept)| **kept).map(|(o, _)| *o).collect()
 }
 
 /// Whether there is surely no order when only the kept operations are known fully.

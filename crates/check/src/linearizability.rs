@@ -138,18 +138,19 @@ fn check_key(key: &str, operations: &[&Operation], budget: Budget) -> Verdict {
             });
         }
     }
+    let violation = |core: Vec<&Operation>| Verdict::Violation {
+        key: key.to_owned(),
+        text: explain::text(key, operations, &core),
+        operations: core.into_iter().cloned().collect(),
+    };
+    if let Some(core) = explain::obvious(operations, budget) {
+        return violation(core);
+    }
     let all: Vec<(&Operation, Known)> = operations.iter().map(|o| (*o, Known::Fully)).collect();
     match search(&all, &mut budget.clone()) {
         Found::Order => Verdict::Ok,
         Found::StepsSpent => unknown(Why::Steps(budget.steps)),
         Found::BytesSpent => unknown(Why::Bytes(budget.bytes)),
-        Found::NoOrder => {
-            let core = explain::core(operations, budget);
-            Verdict::Violation {
-                key: key.to_owned(),
-                text: explain::text(key, operations, &core),
-                operations: core.into_iter().cloned().collect(),
-            }
-        }
+        Found::NoOrder => violation(explain::core(operations, budget)),
     }
 }

@@ -114,41 +114,46 @@ pub fn lost_acknowledged(history: &[Operation], last: &BTreeMap<String, Value>) 
 }
 
 /// Reads that found a value although an acknowledged write or delete lies wholly between every
-/// write of that value and the read.
+/// write of that value and the read. A conditional write that found the value it expects is a
+/// read too.
 pub fn resurrected(history: &[Operation]) -> Vec<Resurrected> {
+    by_key(history)
+        .into_values()
+        .flat_map(|operations| come_back(&operations))
+        .map(|(read, change)| Resurrected {
+            read: read.clone(),
+            replaced_by: change.clone(),
+        })
+        .collect()
+}
+
+/// The same for one key: each read, and what came between.
+pub(crate) fn come_back<'a>(operations: &[&'a Operation]) -> Vec<(&'a Operation, &'a Operation)> {
+    let settled = settled(operations);
+    let done = || operations.iter().filter(|o| o.outcome == Outcome::Ok);
+    let mut changes: Vec<(u64, &Operation)> = done()
+        .filter(|o| o.may_change())
+        .filter_map(|o| o.answered_ns().map(|at| (at, *o)))
+        .collect();
+    changes.sort_by_key(|(answered, _)| *answered);
+    let mut reads: Vec<(&Operation, &Value)> = done()
+        .filter_map(|o| o.kind.observes().map(|value| (*o, value)))
+        .collect();
+    reads.sort_by_key(|(read, _)| read.call_ns);
+    let mut changes = changes.into_iter().peekable();
+    // Of the changes answered before the read's call, the one called last.
+    let mut last: Option<&Operation> = None;
     let mut found = Vec::new();
-    for operations in by_key(history).into_values() {
-        let settled = settled(&operations);
-        let mut changes: Vec<(u64, &Operation)> = operations
-            .iter()
-            .filter(|o| o.outcome == Outcome::Ok && o.may_change())
-            .filter_map(|o| o.answered_ns().map(|at| (at, *o)))
-            .collect();
-        changes.sort_by_key(|(answered, _)| *answered);
-        let mut reads: Vec<(&Operation, &Value)> = operations
-            .iter()
-            .filter(|o| o.outcome == Outcome::Ok)
-            .filter_map(|o| o.kind.observes().map(|value| (*o, value)))
-            .collect();
-        reads.sort_by_key(|(read, _)| read.call_ns);
-        let mut changes = changes.into_iter().peekable();
-        // Of the changes answered before the read's call, the one called last.
-        let mut last: Option<&Operation> = None;
-        for (read, value) in reads {
-            while let Some((_, change)) = changes.next_if(|(at, _)| *at < read.call_ns) {
-                if last.is_none_or(|l| l.call_ns < change.call_ns) {
-                    last = Some(change);
-                }
+    for (read, value) in reads {
+        while let Some((_, change)) = changes.next_if(|(at, _)| *at < read.call_ns) {
+            if last.is_none_or(|l| l.call_ns < change.call_ns) {
+                last = Some(change);
             }
-            let (Some(change), Some(at)) = (last, settled.get(value)) else {
-                continue;
-            };
-            if *at < change.call_ns {
-                found.push(Resurrected {
-                    read: read.clone(),
-                    replaced_by: change.clone(),
-                });
-            }
+        }
+        if let (Some(change), Some(at)) = (last, settled.get(value))
+            && *at < change.call_ns
+        {
+            found.push((read, change));
         }
     }
     found

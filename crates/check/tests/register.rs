@@ -228,7 +228,8 @@ fn large(keys: usize) -> Vec<Operation> {
     let each = 20_000 / keys;
     (0..keys)
         .flat_map(|key| {
-            let plans = plans(16, each).new_tree(&mut runner).unwrap().current();
+            let tree = plans(16, each).new_tree(&mut runner);
+            let plans = tree.map_or_else(|why| panic!("{why}"), |tree| tree.current());
             let (history, _) = run(&plans, None);
             history.into_iter().map(move |operation| Operation {
                 key: format!("key-{key}"),
