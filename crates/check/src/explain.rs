@@ -10,7 +10,7 @@ use crate::{
     history::{Operation, Value},
     linearizability::Budget,
     search::{Found, Known, search},
-    session::come_back,
+    session::{come_back, from_nowhere},
 };
 
 /// Of the steps that are left, one search of a reduction may use one part in this many.
@@ -27,13 +27,19 @@ pub(crate) fn core<'a>(operations: &[&'a Operation], mut budget: Budget) -> Vec<
     chosen(&all, &kept)
 }
 
-/// A value that came back is seen without a search; the search only confirms it, on the few
-/// operations that it takes. Nothing when there is no such value.
+/// A value that came from nowhere, or came back, is seen without a search; the search only
+/// confirms it, on the few operations that it takes. Nothing when there is no such value.
 pub(crate) fn obvious<'a>(
     operations: &[&'a Operation],
     mut budget: Budget,
 ) -> Option<Vec<&'a Operation>> {
-    let (read, change) = come_back(operations).into_iter().next()?;
+    let (read, change) = match from_nowhere(operations).first() {
+        Some(read) => (*read, None),
+        None => {
+            let (read, change) = come_back(operations).into_iter().next()?;
+            (read, Some(change))
+        }
+    };
     let value = read.kind.observes();
     let end = read.answered_ns()?;
     let mut all: Vec<&Operation> = operations.to_vec();
@@ -43,7 +49,8 @@ pub(crate) fn obvious<'a>(
         .iter()
         .map(|o| {
             let same = o.kind.observes() == value || o.kind.leaves().flatten() == value;
-            std::ptr::eq(*o, change) || (same && o.answered_ns().is_some_and(|at| at <= end))
+            let between = change.is_some_and(|change| std::ptr::eq(*o, change));
+            between || (same && o.answered_ns().is_some_and(|at| at <= end))
         })
         .collect();
     at_odds(&all, &kept, &mut budget).then(|| {

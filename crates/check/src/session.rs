@@ -159,6 +159,24 @@ pub(crate) fn come_back<'a>(operations: &[&'a Operation]) -> Vec<(&'a Operation,
     found
 }
 
+/// Of one key: reads of a value that nobody had begun to write when they were answered.
+pub(crate) fn from_nowhere<'a>(operations: &[&'a Operation]) -> Vec<&'a Operation> {
+    let mut begun: HashMap<&Value, u64> = HashMap::new();
+    for operation in operations.iter().filter(|o| o.may_change()) {
+        if let Some(Some(value)) = operation.kind.leaves() {
+            let first = begun.entry(value).or_insert(u64::MAX);
+            *first = (*first).min(operation.call_ns);
+        }
+    }
+    let early = |read: &&Operation| {
+        let begun = |value| begun.get(value).copied().unwrap_or(u64::MAX);
+        let answered = read.answered_ns().unwrap_or(u64::MAX);
+        read.kind.observes().is_some_and(|v| begun(v) > answered)
+    };
+    let done = operations.iter().filter(|o| o.outcome == Outcome::Ok);
+    done.copied().filter(early).collect()
+}
+
 /// One key in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyVersions {
