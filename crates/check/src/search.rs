@@ -481,16 +481,19 @@ impl<'a> Search<'a> {
         Some(true)
     }
 
-    /// The known steps taken, and the state. They are taken nearly in order of call, so the full
+    /// The known steps taken, and the state. Steps are taken nearly in order of call: the full
     /// words in front are only counted, and the empty ones behind are left out.
     fn configuration(&self) -> Box<[u64]> {
-        let known = &self.taken[0];
-        let full = known.iter().take_while(|w| **w == u64::MAX).count();
-        let rest = &known[full..used(known).max(full)];
+        // The list is in order of call, as are the steps: all before its first step are taken.
+        let first = self.entries.get(self.entries[HEAD].next);
+        let full = first.map_or(self.known, |entry| entry.step) / 64;
+        let deadline = self.first_return();
+        let called = self.steps[..self.known].partition_point(|s| s.call_ns <= deadline);
+        let rest = &self.taken[0][full..called.div_ceil(64)];
         let mut key = Vec::with_capacity(2 + rest.len());
         key.push(u64::from(self.state));
         key.push(full as u64);
-        key.extend_from_slice(rest);
+        key.extend_from_slice(&rest[..used(rest)]);
         key.into_boxed_slice()
     }
 }
