@@ -4,8 +4,8 @@ use std::{fs::File, io::BufReader, process::ExitCode};
 
 use check::{Budget, Verdict};
 
-/// Prints the verdict on each file. Fails on a violation, an undecided history, or a file that
-/// cannot be read.
+/// Prints the verdict on each file. Fails on a violation, an undecided history, and a file that
+/// cannot be read or holds no operation: a recorder that wrote nothing has proved nothing.
 pub fn run(files: &[String]) -> ExitCode {
     let mut failed = files.is_empty();
     if files.is_empty() {
@@ -13,6 +13,10 @@ pub fn run(files: &[String]) -> ExitCode {
     }
     for file in files {
         match judge(file) {
+            Ok((0, _)) => {
+                eprintln!("{file}: no operations");
+                failed = true;
+            }
             Ok((operations, verdict)) => {
                 println!("{file}: {operations} operations: {verdict}");
                 failed |= !verdict.is_ok();

@@ -35,12 +35,14 @@ pub enum ReadError {
         source: io::Error,
     },
     /// Not an operation.
-    #[error("line {line}: {source}")]
+    #[error("line {line}, column {column}: {what}")]
     Line {
         /// Which line.
         line: usize,
+        /// Where in it, from one; zero when that is not known.
+        column: usize,
         /// What is wrong with it.
-        source: serde_json::Error,
+        what: String,
     },
     /// More than [`LINE_BYTES_MAX`].
     #[error("line {0}: longer than {LINE_BYTES_MAX} bytes")]
@@ -76,11 +78,19 @@ pub fn read(mut source: impl BufRead) -> Result<Vec<Operation>, ReadError> {
         if operations.len() == OPERATIONS_MAX {
             return Err(ReadError::TooMany(line));
         }
-        let operation = serde_json::from_slice(bytes.trim_ascii_end())
-            .map_err(|source| ReadError::Line { line, source })?;
-        operations.push(operation);
+        let operation = serde_json::from_slice(bytes.trim_ascii_end());
+        operations.push(operation.map_err(|error| wrong(line, &error))?);
     }
     Ok(operations)
+}
+
+fn wrong(line: usize, error: &serde_json::Error) -> ReadError {
+    let column = error.column();
+    // Each line is parsed alone, so the parser's own count of lines would mislead.
+    let place = format!(" at line {} column {column}", error.line());
+    let text = error.to_string();
+    let what = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+    ReadError::Line { line, column, what }
 }
 
 /// Writes JSON lines, which [`read`] reads back as they were.

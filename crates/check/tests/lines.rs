@@ -93,7 +93,8 @@ fn what_is_wrong_is_named_with_its_line() {
     for (members, wanted) in cases {
         let head = r#""client":1,"key":"a","call_ns":1,"return_ns":2"#;
         let error = refused(&format!("{first}\n\n{{{head},{members}}}\n"));
-        assert!(error.starts_with("line 3: "), "{error}");
+        assert!(error.starts_with("line 3, column "), "{error}");
+        assert!(!error.contains("line 1"), "{error}");
         assert!(error.contains(wanted), "{error}, not {wanted}");
     }
 }
@@ -114,6 +115,6 @@ fn lines_have_a_limit() {
     assert_eq!(read(padded.as_bytes()).unwrap().len(), 1);
     let error = refused(&format!("{line}\n {padded}"));
     assert_eq!(error, format!("line 2: longer than {LINE_BYTES_MAX} bytes"));
-    assert!(refused("{\n").starts_with("line 1: "));
+    assert!(refused("{\n").starts_with("line 1, column 1: "));
     assert!(read(&b"\xff\n"[..]).is_err());
 }
