@@ -86,10 +86,10 @@ pub(crate) fn search(operations: &[(&Operation, Known)], budget: &mut Budget) ->
 
 /// Known operations in order of call, then the unknown ones.
 fn compile(operations: &[(&Operation, Known)]) -> Vec<Step> {
+    // A read without an answer says nothing, and what was refused or failed may be forgotten.
     let counts = |operation: &Operation, known: Known| {
         let certain = known == Known::Fully && operation.answered_ns().is_some();
-        operation.outcome != Outcome::Refused
-            && (certain || (operation.kind.leaves().is_some() && operation.may_change()))
+        certain || operation.may_change()
     };
     let relevant: Vec<(&Operation, Known)> = operations
         .iter()

@@ -102,36 +102,36 @@ fn agree_on(count: u32, histories: impl Strategy<Value = Vec<Operation>>) -> u32
     linearizable.get()
 }
 
+/// The history with less known of all that is not kept: a write was called, no more.
+fn forget(history: &[Operation], kept: &[Operation]) -> Vec<Operation> {
+    let mut kept = kept.to_vec();
+    let weaken = |operation: &Operation| {
+        if let Some(n) = kept.iter().position(|k| k == operation) {
+            return kept.swap_remove(n);
+        }
+        let outcome = match operation.outcome {
+            Outcome::PreconditionFailed => Outcome::Refused,
+            Outcome::Ok => Outcome::Unknown,
+            other => other,
+        };
+        Operation {
+            outcome,
+            ..operation.clone()
+        }
+    };
+    history.iter().map(weaken).collect()
+}
+
 /// The named operations have no order whatever the others did, and each of them is needed.
 fn explained(history: &[Operation], core: &[Operation]) -> Result<(), TestCaseError> {
-    let forget = |kept: &[Operation]| -> Vec<Operation> {
-        let mut kept = kept.to_vec();
-        let weaken = |operation: &Operation| {
-            if let Some(n) = kept.iter().position(|k| k == operation) {
-                return Some(kept.swap_remove(n));
-            }
-            let outcome = match operation.outcome {
-                Outcome::PreconditionFailed => Outcome::Refused,
-                Outcome::Ok => Outcome::Unknown,
-                other => other,
-            };
-            Some(Operation {
-                outcome,
-                ..operation.clone()
-            })
-        };
-        history.iter().filter_map(weaken).collect()
-    };
-    prop_assert!(
-        !brute::has_order(&forget(core)),
-        "explains nothing: {core:?}"
-    );
+    let rest = forget(history, core);
+    prop_assert!(!brute::has_order(&rest), "explains nothing: {core:?}");
     let last = core.iter().filter_map(|o| o.return_ns).max();
     for n in 0..core.len() {
         let mut fewer = core.to_vec();
         fewer.remove(n);
         // What was called after the last operation of the core does not count.
-        let mut rest = forget(&fewer);
+        let mut rest = forget(history, &fewer);
         rest.retain(|o| last.is_some_and(|last| o.call_ns <= last));
         prop_assert!(
             brute::has_order(&rest),
@@ -140,6 +140,39 @@ fn explained(history: &[Operation], core: &[Operation]) -> Result<(), TestCaseEr
         );
     }
     Ok(())
+}
+
+/// With too little to search with, there may be no verdict, but never a wrong one.
+#[test]
+fn a_small_budget_never_makes_a_verdict_wrong() {
+    let counts = Cell::new([0; 3]);
+    TestRunner::new(cases(4000))
+        .run(&(anything(3), 1..150u64), |(history, steps)| {
+            let budget = Budget {
+                steps,
+                ..Budget::default()
+            };
+            let verdict = check(&history, budget);
+            let place = match &verdict {
+                Verdict::Ok => 0,
+                Verdict::Violation { .. } => 1,
+                Verdict::Unknown { .. } => 2,
+            };
+            let mut all = counts.get();
+            all[place] += 1;
+            counts.set(all);
+            match verdict {
+                Verdict::Ok => prop_assert!(brute::has_order(&history)),
+                Verdict::Violation { operations, .. } => {
+                    let rest = forget(&history, &operations);
+                    prop_assert!(!brute::has_order(&rest), "explains nothing: {operations:?}");
+                }
+                Verdict::Unknown { .. } => {}
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert!(counts.get().iter().all(|n| *n > 100), "{:?}", counts.get());
 }
 
 #[test]

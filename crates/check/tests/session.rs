@@ -141,6 +141,14 @@ fn a_value_written_again_does_not_come_back() {
         get(2, 6, 7, 1),
     ];
     assert_eq!(back(&again), [] as [(usize, usize); 0]);
+    let unknown = [
+        put_cut(1, 0, 1),
+        get(2, 1, 2, 1),
+        put(2, 3, 4, 2),
+        put_cut(1, 3, 1),
+        get(2, 6, 7, 1),
+    ];
+    assert_eq!(back(&unknown), [] as [(usize, usize); 0]);
 }
 
 fn region(keys: &[(&str, Option<&str>, &[&str])]) -> RegionState {
