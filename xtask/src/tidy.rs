@@ -31,7 +31,17 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "dhow",
         &[
-            "types", "digest", "access", "store", "objects", "cloud", "gateway", "bench",
+            "types",
+            "digest",
+            "access",
+            "store",
+            "objects",
+            "cloud",
+            "gateway",
+            "bench",
+            "peer",
+            "replication",
+            "proof",
         ],
     ),
     ("check", &[]),

@@ -24,7 +24,7 @@ mod verifiers;
 pub use deeds::PlacementChange;
 pub use error::CloudError;
 pub use keys::{KeyInfo, NewKey};
-pub use link::{Ask, Told, ToldChange, Upstream};
+pub use link::{Ask, Readiness, SKEW_MAX_MS, Told, ToldChange, Upstream};
 pub use records::{Account, DeedRecord, KeyStatus, NewDeedRecord};
 pub use region_records::{Operator, RegionPlan, RegionRecord, RegionStatus};
 pub use regions::{Announcement, token_hash};

@@ -46,9 +46,28 @@ pub enum Ask {
         /// Its number.
         id: u64,
     },
-    /// Where the asker can be reached.
-    Announce(Announcement),
+    /// Where the asker can be reached, and how it is.
+    Announce {
+        /// Where.
+        announced: Announcement,
+        /// How.
+        ready: Readiness,
+    },
 }
+
+/// What the admission of a region looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Its clock, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// The version of its software.
+    pub version: String,
+    /// Whether its engine takes writes.
+    pub writable: bool,
+}
+
+/// How far a region's clock may be from the registry's, in milliseconds, to be let in.
+pub const SKEW_MAX_MS: u64 = 5_000;
 
 /// What it is told.
 #[derive(Serialize, Deserialize)]
@@ -153,12 +172,49 @@ impl Registry {
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
             Ask::RemoveDeed { name, id } => Ok(self.tell_remove(from, &name, id).await),
-            Ask::Announce(announced) => self.announce(from, &announced).await.map(|()| Told::Done),
+            Ask::Announce { announced, ready } => {
+                let told = self.announce(from, &announced).await;
+                match told {
+                    Ok(()) => self.admit(from, &ready).await.map(|()| Told::Done),
+                    Err(error) => Err(error),
+                }
+            }
         };
         answered.unwrap_or_else(|error| {
             tracing::warn!(%from, %error, "a region's question was refused");
             Told::Refused(error.to_string())
         })
+    }
+
+    /// Opens a region that has joined, once it passes the checks of admission.
+    async fn admit(&self, region: &RegionId, ready: &Readiness) -> Result<(), CloudError> {
+        let joining = self
+            .region(region)
+            .is_some_and(|r| r.status == RegionStatus::Joining);
+        if !joining {
+            return Ok(());
+        }
+        let skew = self.clock.now().ms().abs_diff(ready.now_ms);
+        if skew > SKEW_MAX_MS {
+            return Err(CloudError::Refused(format!(
+                "the clock of region {region} is {skew} ms off, {SKEW_MAX_MS} are allowed"
+            )));
+        }
+        if !ready.writable {
+            return Err(CloudError::Refused(format!(
+                "the engine of region {region} takes no writes"
+            )));
+        }
+        let own = env!("CARGO_PKG_VERSION");
+        if ready.version != own {
+            return Err(CloudError::Refused(format!(
+                "region {region} runs version {}, the registry's region {own}",
+                ready.version
+            )));
+        }
+        let actor = format!("region {region}");
+        let opened = self.set_region_status(&actor, region, RegionStatus::Open);
+        opened.await.map(drop)
     }
 
     async fn tell_changes(

@@ -180,7 +180,8 @@ impl Admin {
                 to_json(changed.map_err(refused)?)
             }
             (&Method::DELETE, [id]) => {
-                if **id == *self.region.credentials.access_key {
+                let root = self.region.credentials.as_ref();
+                if root.is_some_and(|root| root.access_key == **id) {
                     return Err(bad(
                         "the root key cannot be deleted: nobody could administer",
                     ));

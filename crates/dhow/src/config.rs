@@ -29,6 +29,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The listener for health and metrics.
     pub metrics: SocketAddr,
+    /// The region among others.
+    pub cloud: Cloud,
     /// `strict` or `relaxed`.
     pub durability: Durability,
     /// Logs.
@@ -89,6 +91,47 @@ pub struct Limits {
     pub drain_s: u64,
 }
 
+/// The region among others.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cloud {
+    /// The listener for other regions; off when absent, and the region is the whole cloud.
+    pub peer: Option<SocketAddr>,
+    /// Where other regions reach that listener (host:port); the listener's own address when
+    /// absent.
+    pub peer_address: Option<String>,
+    /// Where customers reach this region (a URL); the S3 listener's own address when absent.
+    pub endpoint: Option<String>,
+    /// The country in which it lies: ISO 3166-1 alpha-2, `ZZ` when nobody has said.
+    pub jurisdiction: String,
+    /// The operator's id.
+    pub operator: String,
+    /// The city, for people.
+    pub city: String,
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// The token with which the region joins a cloud at its first start.
+    pub join: Option<String>,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        Self {
+            peer: None,
+            peer_address: None,
+            endpoint: None,
+            jurisdiction: "ZZ".to_owned(),
+            operator: "own".to_owned(),
+            city: String::new(),
+            latitude: 0.0,
+            longitude: 0.0,
+            join: None,
+        }
+    }
+}
+
 /// The embedded engine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -121,6 +164,7 @@ impl Default for Config {
             listen: local(9000),
             admin: local(9001),
             metrics: local(9002),
+            cloud: Cloud::default(),
             durability: Durability::Strict,
             log: Log::default(),
             limits: Limits::default(),
@@ -183,6 +227,23 @@ metrics = "127.0.0.1:9002"
 # relaxed: synced about once a second; a power cut can lose what was acknowledged since.
 durability = "strict"
 
+[cloud]
+# The listener for other regions (mutual TLS). Without it the region is the whole cloud.
+# peer = "127.0.0.1:9003"
+# Where other regions reach it, and where customers reach this region, when those are not the
+# listeners' own addresses.
+# peer_address = "dubai.example.net:9003"
+# endpoint = "https://dubai.example.net"
+# The country in which the region lies (ISO 3166-1 alpha-2; ZZ: nobody has said), who runs it, and
+# where it is. A region that joins has them from its plan.
+jurisdiction = "ZZ"
+operator = "own"
+city = ""
+latitude = 0.0
+longitude = 0.0
+# The token of `dhow region plan`, with which a new region joins a cloud at its first start.
+# join = "dhow-join-..."
+
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,gateway=debug".
 level = "info"
@@ -242,6 +303,19 @@ impl Config {
                     "`{region}` is not a region id: lower-case letters, digits and hyphens"
                 )));
             }
+        }
+        if self.cloud.join.is_some() && self.cloud.peer.is_none() {
+            return Err(
+                Failure::new("a region that joins needs a listener for other regions")
+                    .hint("set `peer` under [cloud], or --peer HOST:PORT"),
+            );
+        }
+        let country = types::Jurisdiction::parse(&self.cloud.jurisdiction);
+        if !country.is_some_and(|j| j.is_country()) {
+            return Err(Failure::new(format!(
+                "`{}` is no country: an ISO 3166-1 code such as AE",
+                self.cloud.jurisdiction
+            )));
         }
         for (key, value) in [
             ("limits.connections", self.limits.connections),

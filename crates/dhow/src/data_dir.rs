@@ -6,6 +6,7 @@
 //! | `master.key` | 64 hex digits, under which secrets are sealed |
 //! | `credentials.json` | the root key pair |
 //! | `running.json` | the addresses of the running process |
+//! | `identity.pem`, `authority.pem`, … | who the region is among others: `link::files` |
 //! | `journal/`, `extents/` | the engine's |
 //!
 //! All are readable by their owner only.
@@ -48,6 +49,9 @@ pub struct Running {
     pub admin: String,
     /// Health and metrics, a URL.
     pub metrics: String,
+    /// Where other regions reach it (host:port); empty without a listener for them.
+    #[serde(default)]
+    pub peer: String,
     /// The region's id.
     pub region: String,
 }

@@ -277,6 +277,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let mut running = Running {
+            peer: String::new(),
             pid: 1,
             endpoint: format!("http://{address}"),
             admin: "http://127.0.0.1:1".to_owned(),

@@ -2,11 +2,13 @@
 
 mod admin;
 mod admin_client;
+mod cloud_tasks;
 mod commands;
 mod config;
 mod data_dir;
 mod doctor;
 mod failure;
+mod link;
 mod logging;
 mod metrics;
 mod node;

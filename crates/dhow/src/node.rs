@@ -15,15 +15,15 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
-use types::{Place, RegionId};
 
 use crate::{
     admin::Admin,
+    cloud_tasks as cloud,
     config::{Config, Durability},
     data_dir::Running,
     failure::Failure,
     metrics,
-    region::Region,
+    region::{Addresses, Region},
     scrub::ScrubJob,
 };
 
@@ -61,6 +61,26 @@ fn url(listener: &TcpListener) -> Result<String, Failure> {
         .map_err(|e| Failure::new(e.to_string()))
 }
 
+/// Where others reach the node: as configured, or at its listeners' own addresses.
+fn addresses(
+    config: &Config,
+    s3: &TcpListener,
+    peers: Option<&TcpListener>,
+) -> Result<Addresses, Failure> {
+    let own = match peers {
+        Some(listener) => url(listener)?.trim_start_matches("http://").to_owned(),
+        None => String::new(),
+    };
+    let named = config.cloud.peer_address.clone();
+    Ok(Addresses {
+        endpoint: match &config.cloud.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => url(s3)?,
+        },
+        peer: named.unwrap_or(own),
+    })
+}
+
 /// Runs until Ctrl-C or SIGTERM. A second signal ends the process at once.
 pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -68,13 +88,19 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let s3 = listen("S3", "--listen", config.listen)?;
     let admin = listen("the admin API", "--admin", config.admin)?;
     let probes = listen("health and metrics", "--metrics", config.metrics)?;
-    let region = open(&config).await?;
+    let peers = match config.cloud.peer {
+        Some(address) => Some(listen("other regions", "--peer", address)?),
+        None => None,
+    };
+    let at = addresses(&config, &s3, peers.as_ref())?;
+    let region = open(&config, &at).await?;
     let running = Running {
         pid: std::process::id(),
         endpoint: url(&s3)?,
         admin: url(&admin)?,
         metrics: url(&probes)?,
-        region: config.region.clone(),
+        peer: at.peer.clone(),
+        region: region.id.to_string(),
     };
     region
         .dir
@@ -93,10 +119,11 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let door = Arc::new(Gateway::new(parts(&config, &region), &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, &draining);
+    let cloud = cloud::start(&region, at, peers, stopping());
     tokio::spawn(health::serve(health, probes, stopping()));
     let admin_api = Arc::new(Admin {
         region: Arc::clone(&region),
-        region_id: RegionId::new(&config.region),
+        region_id: region.id.clone(),
         scrub: Arc::new(ScrubJob::default()),
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
@@ -119,12 +146,13 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         }
     }
     admin_task.abort();
+    cloud.abort();
     close(&region).await
 }
 
 /// Opens the region and puts right what a crash interrupted.
-async fn open(config: &Config) -> Result<Arc<Region>, Failure> {
-    let region = Arc::new(Region::open(config).await?);
+async fn open(config: &Config, at: &Addresses) -> Result<Arc<Region>, Failure> {
+    let region = Arc::new(Region::open(config, Some(at)).await?);
     if config.durability == Durability::Relaxed {
         tracing::warn!(
             "durability is relaxed: a power cut can lose what was acknowledged in the last second"
@@ -152,7 +180,7 @@ fn parts(config: &Config, region: &Region) -> Parts {
         keys: region.registry.clone(),
         clock: Arc::clone(&region.clock),
         random: Arc::clone(&region.random),
-        place: Place::unknown(RegionId::new(&config.region)),
+        place: region.place(config),
         config: config.gateway(),
     }
 }
@@ -224,22 +252,42 @@ fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Fail
         metrics = running.metrics,
         "ready"
     );
-    let keys = &region.credentials;
+    let keys = region.credentials.as_ref();
+    let access_key = keys.map_or("", |k| &k.access_key);
+    let secret_key = keys.map_or("", |k| &k.secret_key);
     match ready {
         Ready::Log => {}
         Ready::Json => {
             let line = json!({
                 "endpoint": running.endpoint,
                 "region": running.region,
-                "access_key": keys.access_key,
-                "secret_key": keys.secret_key,
+                "access_key": access_key,
+                "secret_key": secret_key,
                 "admin": running.admin,
                 "metrics": running.metrics,
+                "peer": running.peer,
             });
             let mut out = std::io::stdout().lock();
             writeln!(out, "{line}")
                 .and_then(|()| out.flush())
                 .map_err(|e| Failure::new(format!("cannot write to standard output: {e}")))?;
+        }
+        Ready::Human if keys.is_none() => {
+            eprintln!(
+                "\n  Dhow is ready: region {} of the cloud whose registry is in {}.\n\n\
+                 \x20 Endpoint    {}\n\
+                 \x20 Peers       {}\n\
+                 \x20 Data        {}\n\
+                 \x20 Metrics     {}/metrics\n\n\
+                 \x20 Accounts and keys are made in the registry's region and open here too.\n\
+                 \x20 Ctrl-C stops it; the data stays.\n",
+                running.region,
+                region.link.membership.keeper,
+                running.endpoint,
+                running.peer,
+                region.dir.path().display(),
+                running.metrics,
+            );
         }
         Ready::Human => {
             let (e, r) = (&running.endpoint, &running.region);
@@ -258,12 +306,12 @@ fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Fail
                  \x20   aws s3 sync . s3://hello/here\n\
                  \x20   aws s3 ls --recursive s3://hello\n\n\
                  \x20 Ctrl-C stops it; the data stays.\n",
-                keys.access_key,
-                keys.secret_key,
+                access_key,
+                secret_key,
                 region.dir.path().display(),
                 running.metrics,
-                keys.access_key,
-                keys.secret_key,
+                access_key,
+                secret_key,
             );
         }
     }

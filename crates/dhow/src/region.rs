@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 
-use cloud::{IndexRows, Keeper, Opening, Registry};
+use cloud::{IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
 use store::{
     Engine,
     embedded::{Embedded, EmbeddedConfig},
     extents::{Extents, ExtentsConfig},
 };
-use types::{AccountId, Clock, Random, RegionId, SystemClock, SystemRandom};
+use types::{AccountId, Clock, Jurisdiction, Place, Random, RegionId, SystemClock, SystemRandom};
 
 use crate::{
     config::{Config, Durability},
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
+    link::{self, Link, Membership, PeerUpstream},
 };
 
 /// One region, open.
@@ -30,8 +31,14 @@ pub struct Region {
     pub registry: Arc<Registry>,
     /// Buckets and objects.
     pub objects: Arc<Objects>,
-    /// The root key pair.
-    pub credentials: Credentials,
+    /// The root key pair; in the registry's region only.
+    pub credentials: Option<Credentials>,
+    /// Who it is among other regions.
+    pub link: Arc<Link>,
+    /// The registry's region, where that is another.
+    pub upstream: Option<Arc<PeerUpstream>>,
+    /// Its id.
+    pub id: RegionId,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -64,15 +71,21 @@ pub fn open_engine(
 }
 
 impl Region {
-    /// Opens the data folder, making it first if need be.
-    pub async fn open(config: &Config) -> Result<Self, Failure> {
+    /// Opens the data folder, making it first if need be; joins a cloud first if that was asked.
+    /// Without `at` the region stays unreachable, and says nothing to others.
+    pub async fn open(config: &Config, at: Option<&Addresses>) -> Result<Self, Failure> {
         let dir = DataDir::new(&config.data);
         let lock = dir.lock()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let master = dir.master_key(&*random)?;
+        let link = Arc::new(open_link(config, &dir, at, &*clock).await?);
+        let upstream = match link.authority {
+            Some(_) => None,
+            None => Some(PeerUpstream::new(Arc::clone(&link))),
+        };
         let (embedded, extents) = open_engine(config, &dir)?;
-        let region = RegionId::new(&config.region);
+        let region = link.tls.region();
         let mut names = vec![region.clone()];
         names.extend(config.region_aliases.iter().map(|a| RegionId::new(a)));
         let registry = Registry::open(Opening {
@@ -81,10 +94,27 @@ impl Region {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             regions: names,
-            keeper: Keeper::Here,
+            keeper: match &upstream {
+                None => Keeper::Here,
+                Some(upstream) => Keeper::There(upstream.clone()),
+            },
         })
         .await?;
-        let credentials = root_credentials(&dir, &registry).await?;
+        let credentials = match &upstream {
+            None => Some(root_credentials(&dir, &registry).await?),
+            Some(upstream) => {
+                upstream.knows(Arc::clone(&registry));
+                None
+            }
+        };
+        if upstream.is_none()
+            && let Some(at) = at
+        {
+            let announced = link.announcement(&at.endpoint, &at.peer);
+            registry
+                .open_own_region(&own_plan(config), &announced)
+                .await?;
+        }
         let engine = Engine {
             index: embedded.clone(),
             log: embedded.clone(),
@@ -95,7 +125,7 @@ impl Region {
             registry.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
-            region,
+            region.clone(),
         ));
         Ok(Self {
             dir,
@@ -104,10 +134,84 @@ impl Region {
             registry,
             objects,
             credentials,
+            link,
+            upstream,
+            id: region,
             clock,
             random,
             _lock: lock,
         })
+    }
+
+    /// What the admission of a new region looks at.
+    pub fn readiness(&self) -> cloud::Readiness {
+        let fenced = self.embedded.stats().fenced.is_some() || self.extents.fenced().is_some();
+        cloud::Readiness {
+            now_ms: self.clock.now().ms(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            writable: !fenced,
+        }
+    }
+
+    /// Where it lies: as the registry has it on record, or as it is configured.
+    pub fn place(&self, config: &Config) -> Place {
+        self.registry.place(&self.id).unwrap_or_else(|| Place {
+            region: self.id.clone(),
+            jurisdiction: Jurisdiction::parse(&config.cloud.jurisdiction)
+                .unwrap_or_else(Jurisdiction::unknown),
+        })
+    }
+}
+
+/// Where a node is reached by others.
+pub struct Addresses {
+    /// By customers: a URL.
+    pub endpoint: String,
+    /// By other regions: host:port. Empty when it has no listener for them.
+    pub peer: String,
+}
+
+/// Who the region is: the keeper of a cloud's registry, or a member of one, which it joins now if
+/// it has a token and has not joined before.
+async fn open_link(
+    config: &Config,
+    dir: &DataDir,
+    at: Option<&Addresses>,
+    clock: &dyn Clock,
+) -> Result<Link, Failure> {
+    if let Some(membership) = Membership::read(dir)? {
+        return Link::member(dir, membership);
+    }
+    let (Some(token), Some(at)) = (&config.cloud.join, at) else {
+        return Link::keeper(dir, &RegionId::new(&config.region), clock);
+    };
+    if dir.credentials().is_some() {
+        return Err(Failure::new(format!(
+            "{} holds a cloud of its own, which cannot join another",
+            dir.path().display()
+        ))
+        .hint("join with an empty data folder"));
+    }
+    let token: peer::JoinToken = token
+        .parse()
+        .map_err(|e| Failure::new(format!("the join token: {e}")))?;
+    let membership = link::join(dir, &token, &at.endpoint, &at.peer).await?;
+    tracing::info!(
+        region = membership.region,
+        keeper = membership.keeper,
+        "joined the cloud"
+    );
+    Link::member(dir, membership)
+}
+
+fn own_plan(config: &Config) -> RegionPlan {
+    RegionPlan {
+        id: config.region.clone(),
+        city: config.cloud.city.clone(),
+        latitude: config.cloud.latitude,
+        longitude: config.cloud.longitude,
+        jurisdiction: config.cloud.jurisdiction.clone(),
+        operator: config.cloud.operator.clone(),
     }
 }
 

@@ -11,7 +11,8 @@ use types::{
 
 use super::*;
 use crate::{
-    Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan, RegionStatus, Told, token_hash,
+    Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan, RegionStatus, Told,
+    token_hash,
 };
 
 const ROOT: &str = "root";
@@ -96,9 +97,11 @@ impl Cloud {
             let valid = Duration::from_secs(60);
             let plan = plan(id, country);
             keeper
-                .plan_region(ROOT, &plan, &token_hash(id.as_bytes()), valid).await.unwrap();
+                .plan_region(ROOT, &plan, &token_hash(id.as_bytes()), valid)
+                .await
+                .unwrap();
             keeper
-                .join(id, id, &announcement(n as u8 + 2))
+                .join(id.as_bytes(), id, &announcement(n as u8 + 2))
                 .await
                 .unwrap();
             let opened = keeper.set_region_status(ROOT, id, RegionStatus::Open).await;
@@ -339,7 +342,10 @@ async fn a_token_opens_once_for_one_region_and_expires() {
         .plan_region(ROOT, &late, &token_hash(b"late"), Duration::ZERO)
         .await
         .unwrap();
-    assert!(keeper.join(b"late", "late", &here).await.is_err(), "expired");
+    assert!(
+        keeper.join(b"late", "late", &here).await.is_err(),
+        "expired"
+    );
     for (bad, why) in [("Upper", "JP"), ("new", "JP"), ("x", "EU"), ("x", "Japan")] {
         let planned = keeper
             .plan_region(ROOT, &plan(bad, why), "h", Duration::ZERO)

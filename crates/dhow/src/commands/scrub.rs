@@ -87,7 +87,7 @@ impl Scrub {
             .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
         let job = Arc::new(ScrubJob::begun());
         let ended = runtime.block_on(async {
-            let region = Arc::new(Region::open(&config).await?);
+            let region = Arc::new(Region::open(&config, None).await?);
             let pass = {
                 let (job, region, repair) = (Arc::clone(&job), Arc::clone(&region), self.repair);
                 // Nothing else uses the folder, so no upload can be under way.

@@ -35,9 +35,18 @@ pub struct Up {
     /// Health and metrics.
     #[arg(long, default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
     metrics: SocketAddr,
+    /// The listener for other regions; without it the region is the whole cloud.
+    #[arg(long, value_name = "HOST:PORT")]
+    peer: Option<SocketAddr>,
     /// This region's id.
     #[arg(long, default_value = "local-1", value_name = "ID")]
     region: String,
+    /// The country in which the region lies, an ISO 3166-1 code such as AE.
+    #[arg(long, default_value = "ZZ", value_name = "COUNTRY")]
+    jurisdiction: String,
+    /// Join a cloud with the token of `dhow region plan`; the token names the region.
+    #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
+    join: Option<String>,
     /// When a write is acknowledged: once it is on disk, or (relaxed) once it is on its way there.
     #[arg(long, value_enum, default_value_t = Durability::Strict)]
     durability: Durability,
@@ -90,6 +99,9 @@ impl Up {
         config.log.level = self.log.log_level;
         config.log.format = self.log.log_format;
         config.otel.endpoint = self.otel_endpoint;
+        config.cloud.peer = self.peer;
+        config.cloud.jurisdiction = self.jurisdiction;
+        config.cloud.join = self.join;
         config.check()?;
         start(config, if self.json { Ready::Json } else { Ready::Human })
     }

@@ -1,0 +1,86 @@
+//! What a node does all the time for the cloud that it is part of: answer other regions, follow
+//! the registry, keep its certificate good.
+
+use std::{sync::Arc, time::Duration};
+
+use cloud::{Ask, RegionStatus, Told};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{
+    link::{self, Link, PeerDoor},
+    region::{Addresses, Region},
+};
+
+/// How often a region looks whether the cloud has it on record as it is.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(2);
+
+/// The tasks; they end when this is dropped.
+pub struct CloudTasks(JoinSet<()>);
+
+impl CloudTasks {
+    /// Ends them.
+    pub fn abort(mut self) {
+        self.0.abort_all();
+    }
+}
+
+/// Starts them.
+pub fn start(
+    region: &Arc<Region>,
+    at: Addresses,
+    peers: Option<TcpListener>,
+    stopping: impl Future<Output = ()> + Send + 'static,
+) -> CloudTasks {
+    let mut tasks = JoinSet::new();
+    let tls = Arc::clone(&region.link.tls);
+    if let Some(listener) = peers {
+        let door = Arc::new(PeerDoor {
+            region: Arc::clone(region),
+            link: Arc::clone(&region.link),
+        });
+        tasks.spawn(peer::serve(listener, Arc::clone(&tls), door, stopping));
+    }
+    tasks.spawn(Link::follow_revocations(tls, Arc::clone(&region.registry)));
+    tasks.spawn(link::renew(
+        Arc::clone(&region.link),
+        region.upstream.clone(),
+        region.dir.clone(),
+        Arc::clone(&region.clock),
+    ));
+    if region.upstream.is_some() {
+        tasks.spawn(Arc::clone(&region.registry).follow());
+        tasks.spawn(announce(Arc::clone(region), at));
+    }
+    CloudTasks(tasks)
+}
+
+/// Keeps telling the registry's region where this one can be reached, until that is on record, and
+/// that it is ready while it is joining.
+async fn announce(region: Arc<Region>, at: Addresses) {
+    use cloud::Upstream;
+    let Some(upstream) = &region.upstream else {
+        return;
+    };
+    let announced = region.link.announcement(&at.endpoint, &at.peer);
+    loop {
+        let known = region.registry.region(&region.id);
+        let told = known.as_ref().is_some_and(|r| {
+            r.endpoint == announced.endpoint
+                && r.peer == announced.peer
+                && r.status != RegionStatus::Joining
+        });
+        if !told {
+            let ask = Ask::Announce {
+                announced: announced.clone(),
+                ready: region.readiness(),
+            };
+            match upstream.ask(ask).await {
+                Ok(Told::Done) => {}
+                Ok(Told::Refused(why)) => tracing::warn!(why, "the registry does not let us in"),
+                Ok(_) => tracing::warn!("the registry answered another question"),
+                Err(error) => tracing::debug!(%error, "the registry cannot be told"),
+            }
+        }
+        tokio::time::sleep(ANNOUNCE_EVERY).await;
+    }
+}

@@ -1,0 +1,125 @@
+//! Joining a cloud with a token.
+
+use std::{sync::Arc, time::Duration};
+
+use cloud::{Announcement, Registry};
+use http::{Method, Request};
+use peer::{Client, JoinToken, Peer, collect, full};
+use serde::{Deserialize, Serialize};
+use types::{Clock, RegionId, SystemClock};
+
+use super::{Membership, certificate_life, files, paths, wrong};
+use crate::{data_dir::DataDir, failure::Failure};
+
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a new region sends.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joining {
+    /// The token's secret, in hex.
+    secret: String,
+    /// Who joins.
+    region: String,
+    /// A request for a certificate (PKCS#10, DER), in hex.
+    csr: String,
+    /// Where it can be reached.
+    announcement: Announcement,
+}
+
+/// What it gets.
+#[derive(Serialize, Deserialize)]
+struct Joined {
+    certificate: String,
+    authority: String,
+    keeper: String,
+}
+
+/// Joins the cloud of `token`, and writes down what the region then is. `endpoint` and `peer` are
+/// where it will be reached.
+pub async fn join(
+    dir: &DataDir,
+    token: &JoinToken,
+    endpoint: &str,
+    peer: &str,
+) -> Result<Membership, Failure> {
+    let identity = files::identity(dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let client = Client::stranger(token.fingerprint, clock).map_err(wrong)?;
+    let ask = Joining {
+        secret: hex::encode(token.secret),
+        region: token.joins.to_string(),
+        csr: hex::encode(identity.csr(&token.joins).map_err(wrong)?),
+        announcement: Announcement {
+            endpoint: endpoint.to_owned(),
+            peer: peer.to_owned(),
+            public_key: hex::encode(identity.public_key()),
+        },
+    };
+    let keeper = Peer {
+        region: token.region.clone(),
+        address: token.address.clone(),
+    };
+    let failed = |what: String| {
+        Failure::new(format!(
+            "cannot join the cloud of region {} at {}: {what}",
+            token.region, token.address
+        ))
+    };
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(paths::JOIN)
+        .body(full(serde_json::to_vec(&ask)?))
+        .map_err(|e| failed(e.to_string()))?;
+    let answer = client.request(&keeper, request).await;
+    let answer = answer.map_err(|e| failed(e.to_string()))?;
+    let good = answer.status().is_success();
+    let body = collect(answer.into_body(), ANSWER_BYTES_MAX, PATIENCE).await;
+    let body = body.map_err(|e| failed(e.to_string()))?;
+    if !good {
+        let why = String::from_utf8_lossy(&body).into_owned();
+        return Err(failed(why).hint("`dhow region plan` at the first region makes a new token"));
+    }
+    let joined: Joined = serde_json::from_slice(&body)?;
+    dir.write_private("certificate.pem", joined.certificate.as_bytes())?;
+    dir.write_private("authority.pem", joined.authority.as_bytes())?;
+    let membership = Membership {
+        region: token.joins.to_string(),
+        keeper: joined.keeper,
+        keeper_peer: token.address.clone(),
+    };
+    // Last: with it the region has joined.
+    dir.write_private("membership.json", &serde_json::to_vec_pretty(&membership)?)?;
+    Ok(membership)
+}
+
+impl Joining {
+    /// The other side: lets the region in, if its token opens, and answers with what it needs.
+    pub async fn admit(
+        self,
+        registry: &Registry,
+        authority: &peer::Authority,
+        keeper: &RegionId,
+        clock: &dyn Clock,
+    ) -> Result<Vec<u8>, String> {
+        let text = |e: &dyn std::fmt::Display| e.to_string();
+        let secret = hex::decode(&self.secret).map_err(|e| text(&e))?;
+        let csr = hex::decode(&self.csr).map_err(|e| text(&e))?;
+        let region = RegionId::new(&self.region);
+        // Signed before the token is spent: a request that cannot be signed leaves it good.
+        let issued = authority
+            .issue(&csr, &region, clock.now(), certificate_life())
+            .map_err(|e| text(&e))?;
+        registry
+            .join(&secret, &self.region, &self.announcement)
+            .await
+            .map_err(|e| text(&e))?;
+        let joined = Joined {
+            certificate: issued.pem,
+            authority: authority.certificate_pem(),
+            keeper: keeper.to_string(),
+        };
+        serde_json::to_vec(&joined).map_err(|e| text(&e))
+    }
+}

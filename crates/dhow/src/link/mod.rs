@@ -1,0 +1,148 @@
+//! How this node reaches the other regions of its cloud, and is reached by them: who it is, the
+//! requests between regions, and joining.
+
+mod files;
+mod handler;
+mod join;
+mod upstream;
+
+pub use files::Membership;
+pub use handler::PeerDoor;
+pub use join::{Joining, join};
+pub use upstream::{PeerUpstream, renew};
+
+use std::{sync::Arc, time::Duration};
+
+use cloud::{Announcement, RegionStatus, Registry};
+use peer::{Authority, Client, Credentials, Identity, Peer, Revoked, Tls};
+use types::{Clock, RegionId};
+
+use crate::{data_dir::DataDir, failure::Failure};
+
+/// Where regions ask each other.
+pub mod paths {
+    /// A new region shows its token: strangers may.
+    pub const JOIN: &str = "/dhow/v1/join";
+    /// Questions to the registry's region.
+    pub const REGISTRY: &str = "/dhow/v1/registry";
+    /// A new certificate for the one that will expire.
+    pub const RENEW: &str = "/dhow/v1/renew";
+    /// The other side's clock and version.
+    pub const HELLO: &str = "/dhow/v1/hello";
+    /// Buckets' changes and bytes.
+    pub const REPLICATION: &str = "/dhow/v1/replication/";
+    /// Requests of customers that another region answers.
+    pub const PASS: &str = "/dhow/v1/pass";
+}
+
+/// This node as a region among others.
+pub struct Link {
+    /// The region's own key.
+    pub identity: Identity,
+    /// What it shows and believes.
+    pub tls: Arc<Tls>,
+    /// Sends requests.
+    pub client: Client,
+    /// Signs certificates; in the registry's region only.
+    pub authority: Option<Authority>,
+    /// What the region is part of.
+    pub membership: Membership,
+}
+
+impl Link {
+    /// The link of a region that keeps the registry: makes the cloud's authority and its own
+    /// certificate at the first start.
+    pub fn keeper(dir: &DataDir, region: &RegionId, clock: &dyn Clock) -> Result<Self, Failure> {
+        let identity = files::identity(dir)?;
+        let authority = files::authority(dir, region, clock)?;
+        let csr = identity.csr(region).map_err(wrong)?;
+        let issued = authority
+            .issue(&csr, region, clock.now(), certificate_life())
+            .map_err(wrong)?;
+        let credentials = Credentials {
+            identity: identity.clone(),
+            certificate: issued.pem,
+            authority: authority.certificate_pem(),
+            region: region.clone(),
+        };
+        let tls = Tls::new(credentials).map_err(wrong)?;
+        Ok(Self {
+            identity,
+            client: Client::new(Arc::clone(&tls)),
+            tls,
+            authority: Some(authority),
+            membership: Membership {
+                region: region.to_string(),
+                keeper: region.to_string(),
+                keeper_peer: String::new(),
+            },
+        })
+    }
+
+    /// The link of a region that joined before.
+    pub fn member(dir: &DataDir, membership: Membership) -> Result<Self, Failure> {
+        let credentials = files::credentials(dir, &RegionId::new(&membership.region))?;
+        let identity = credentials.identity.clone();
+        let tls = Tls::new(credentials).map_err(wrong)?;
+        Ok(Self {
+            identity,
+            client: Client::new(Arc::clone(&tls)),
+            tls,
+            authority: None,
+            membership,
+        })
+    }
+
+    /// The registry's region, as a peer. Its address is the one on record, or that of the token.
+    pub fn keeper_peer(&self, registry: &Registry) -> Peer {
+        let known = registry
+            .region(&self.membership.keeper)
+            .map(|r| r.peer.clone());
+        Peer {
+            region: RegionId::new(&self.membership.keeper),
+            address: known
+                .filter(|address| !address.is_empty())
+                .unwrap_or_else(|| self.membership.keeper_peer.clone()),
+        }
+    }
+
+    /// What the region says of itself.
+    pub fn announcement(&self, endpoint: &str, peer: &str) -> Announcement {
+        Announcement {
+            endpoint: endpoint.to_owned(),
+            peer: peer.to_owned(),
+            public_key: hex::encode(self.identity.public_key()),
+        }
+    }
+
+    /// Refuses regions that were closed and certificates that were taken back, as soon as the
+    /// registry says so, until the task is dropped.
+    pub async fn follow_revocations(tls: Arc<Tls>, registry: Arc<Registry>) {
+        let mut watch = registry.watch();
+        loop {
+            watch.borrow_and_update();
+            let mut set = Revoked::default();
+            for region in registry.all_regions() {
+                if region.status == RegionStatus::Closed {
+                    set.regions.insert(RegionId::new(&region.id));
+                }
+                set.serials.extend(region.revoked_serials.iter().cloned());
+            }
+            tls.revoke(set);
+            if watch.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// How long a certificate is good for. Regions renew when a third of it is left.
+pub fn certificate_life() -> Duration {
+    Duration::from_secs(30 * 86_400)
+}
+
+fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("the region's identity: {error}")).hint(
+        "`dhow doctor` checks the data folder; identity.pem and authority.pem belong together",
+    )
+}
