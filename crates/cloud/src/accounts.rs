@@ -10,6 +10,20 @@ use crate::{
     records::{FORMAT, KeyRecord, write},
 };
 
+/// What an account is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AccountKind {
+    /// A tenant.
+    #[default]
+    Tenant,
+    /// The cloud's own operator.
+    Root,
+    /// Looks after the regions of an operator.
+    Operator(String),
+    /// Reads what is on record.
+    Auditor,
+}
+
 impl Registry {
     /// Creates an account. Names are for people and need not be unique. All buckets of the account
     /// keep to the jurisdictions of `guard`, if it names any.
@@ -17,7 +31,7 @@ impl Registry {
         &self,
         actor: &str,
         name: &str,
-        root: bool,
+        kind: AccountKind,
         guard: Vec<Jurisdiction>,
     ) -> Result<Account, CloudError> {
         if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
@@ -26,6 +40,11 @@ impl Registry {
             ));
         }
         let turn = self.turn().await;
+        if let AccountKind::Operator(id) = &kind
+            && !self.state.read().operators.contains_key(id)
+        {
+            return Err(CloudError::NoOperator(id.clone()));
+        }
         let id = loop {
             let id = format!("{:012}", self.random.next_u64() % 1_000_000_000_000);
             if !self.state.read().accounts.contains_key(&id) {
@@ -37,14 +56,25 @@ impl Registry {
             id: id.clone(),
             name: name.to_owned(),
             created_ms: self.clock.now().ms(),
-            root,
+            root: kind == AccountKind::Root,
+            operator: match &kind {
+                AccountKind::Operator(id) => Some(id.clone()),
+                _ => None,
+            },
+            auditor: kind == AccountKind::Auditor,
             suspended: false,
             guard: guard.iter().map(|j| j.to_string()).collect(),
         };
         let draft = Draft {
             actor: actor.into(),
             action: "account.create",
-            detail: json!({ "name": name, "root": root, "guard": account.guard }),
+            detail: json!({
+                "name": name,
+                "root": account.root,
+                "operator": account.operator,
+                "auditor": account.auditor,
+                "guard": account.guard,
+            }),
             rows: vec![RowChange::put(format!("a/{id}"), write(&account)?)],
             subject: id,
         };
@@ -92,6 +122,7 @@ impl Registry {
         account: &AccountId,
         pair: Option<(&str, &str)>,
         description: &str,
+        admin: bool,
     ) -> Result<NewKey, CloudError> {
         let (id, secret) = match pair {
             Some((id, secret)) => {
@@ -115,12 +146,17 @@ impl Registry {
             status: KeyStatus::Active,
             created_ms: self.clock.now().ms(),
             description: description.to_owned(),
+            admin,
         };
         let draft = Draft {
             actor: actor.into(),
             action: "key.create",
             subject: id.clone(),
-            detail: json!({ "account": &**account, "imported": pair.is_some() }),
+            detail: json!({
+                "account": &**account,
+                "imported": pair.is_some(),
+                "admin": admin,
+            }),
             rows: vec![RowChange::put(format!("k/{id}"), write(&record)?)],
         };
         self.change(turn, draft).await?;
@@ -129,6 +165,11 @@ impl Registry {
             secret_key: secret,
             account: account.to_string(),
         })
+    }
+
+    /// One key, without its secret.
+    pub fn key(&self, id: &AccessKeyId) -> Option<KeyInfo> {
+        self.state.read().keys.get(&**id).map(|k| info(&k.record))
     }
 
     /// Enables or disables a key. Takes effect with the answer.

@@ -22,6 +22,8 @@ pub struct KeyInfo {
     pub created_ms: u64,
     /// For people.
     pub description: String,
+    /// Whether it may administer its account.
+    pub admin: bool,
 }
 
 /// A key as its creator sees it, once.
@@ -43,6 +45,7 @@ pub(crate) fn info(record: &KeyRecord) -> KeyInfo {
         status: record.status,
         created_ms: record.created_ms,
         description: record.description.clone(),
+        admin: record.admin,
     }
 }
 

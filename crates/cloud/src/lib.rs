@@ -21,6 +21,7 @@ mod seal;
 mod state;
 mod verifiers;
 
+pub use accounts::AccountKind;
 pub use deeds::PlacementChange;
 pub use error::CloudError;
 pub use keys::{KeyInfo, NewKey};

@@ -35,6 +35,12 @@ pub struct Account {
     pub created_ms: u64,
     /// The operator of the cloud itself, who may use the admin API.
     pub root: bool,
+    /// The operator whose regions its keys may look after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Its keys may read what is on record of all accounts, and change nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auditor: bool,
     /// Its keys open nothing while this holds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
@@ -80,6 +86,9 @@ pub(crate) struct KeyRecord {
     pub(crate) status: KeyStatus,
     pub(crate) created_ms: u64,
     pub(crate) description: String,
+    /// Whether it may administer its account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) admin: bool,
 }
 
 /// A bucket to be recorded, as one region asks another.

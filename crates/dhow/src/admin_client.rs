@@ -14,6 +14,7 @@ use types::{Clock, SystemClock};
 use crate::{
     data_dir::{Credentials, DataDir, Running},
     failure::Failure,
+    fleet::FleetFile,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +29,10 @@ pub struct AdminClient {
 impl AdminClient {
     /// Finds the cloud that runs on `dir`.
     pub fn find(dir: &DataDir) -> Result<Self, Failure> {
+        // A fleet's folder stands for the region that keeps its registry.
+        let keeper =
+            FleetFile::read(dir.path()).map(|fleet| DataDir::new(&dir.join(&fleet.keeper)));
+        let dir = keeper.as_ref().unwrap_or(dir);
         let at = dir.path().display();
         let (Some(running), true) = (dir.running(), dir.is_locked()) else {
             return Err(

@@ -8,12 +8,14 @@ mod config;
 mod data_dir;
 mod doctor;
 mod failure;
+mod fleet;
 mod link;
 mod logging;
 mod metrics;
 mod node;
 mod region;
 mod scrub;
+mod topology;
 #[cfg(feature = "otel")]
 mod traces;
 

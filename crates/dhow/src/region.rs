@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cloud::{IndexRows, Keeper, Opening, RegionPlan, Registry};
+use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
 use store::{
     Engine,
@@ -143,6 +143,19 @@ impl Region {
         })
     }
 
+    /// Whether another region answers now.
+    pub async fn answers(&self, region: &RegionId) -> bool {
+        let Some(peer) = self.registry.region(region).map(|r| r.peer.clone()) else {
+            return false;
+        };
+        self.link.answers(region, peer).await
+    }
+
+    /// How the copies of a bucket are doing.
+    pub async fn copies(&self, _deed: &types::BucketDeed) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     /// What the admission of a new region looks at.
     pub fn readiness(&self) -> cloud::Readiness {
         let fenced = self.embedded.stats().fenced.is_some() || self.extents.fenced().is_some();
@@ -239,7 +252,7 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
         Some(account) => account,
         None => {
             registry
-                .create_account("system", "root", true, Vec::new())
+                .create_account("system", "root", AccountKind::Root, Vec::new())
                 .await?
         }
     };
@@ -249,6 +262,7 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
             &AccountId::new(&account.id),
             None,
             "made at the first start",
+            true,
         )
         .await?;
     let credentials = Credentials {

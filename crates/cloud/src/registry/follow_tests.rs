@@ -11,8 +11,8 @@ use types::{
 
 use super::*;
 use crate::{
-    Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan, RegionStatus, Told,
-    token_hash,
+    AccountKind, Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan,
+    RegionStatus, Told, token_hash,
 };
 
 const ROOT: &str = "root";
@@ -151,10 +151,14 @@ async fn a_follower_knows_all_but_secrets_and_goes_on_alone() {
     let cloud = Cloud::new().await;
     let account = cloud
         .keeper
-        .create_account(ROOT, "acme", false, Vec::new())
+        .create_account(ROOT, "acme", AccountKind::Tenant, Vec::new())
         .await;
     let id = account.unwrap().account_id();
-    let pair = cloud.keeper.create_key(ROOT, &id, None, "").await.unwrap();
+    let pair = cloud
+        .keeper
+        .create_key(ROOT, &id, None, "", false)
+        .await
+        .unwrap();
     let deed = cloud
         .keeper
         .create(bucket("photos", &id, "first"))
@@ -209,10 +213,14 @@ async fn keys_and_accounts_that_are_stopped_stop_at_followers() {
     let cloud = Cloud::new().await;
     let account = cloud
         .keeper
-        .create_account(ROOT, "acme", false, Vec::new())
+        .create_account(ROOT, "acme", AccountKind::Tenant, Vec::new())
         .await;
     let id = account.unwrap().account_id();
-    let pair = cloud.keeper.create_key(ROOT, &id, None, "").await.unwrap();
+    let pair = cloud
+        .keeper
+        .create_key(ROOT, &id, None, "", false)
+        .await
+        .unwrap();
     let access = AccessKeyId::new(&pair.access_key);
     let opens = || {
         let region = RegionId::new("second");
@@ -296,7 +304,7 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
     // Everything else is the keeper's to change.
     let tried = cloud
         .second
-        .create_account(ROOT, "mine", true, Vec::new())
+        .create_account(ROOT, "mine", AccountKind::Root, Vec::new())
         .await;
     assert!(matches!(tried, Err(CloudError::Elsewhere(_))));
     cloud.second.remove(own.name.clone(), own.id).await.unwrap();
@@ -366,7 +374,7 @@ async fn placements_keep_to_regions_laws_and_guards() {
     let keeper = &cloud.keeper;
     let eu = Jurisdiction::parse("EU").unwrap();
     let account = keeper
-        .create_account(ROOT, "guarded", false, vec![eu.clone()])
+        .create_account(ROOT, "guarded", AccountKind::Tenant, vec![eu.clone()])
         .await;
     let id = account.unwrap().account_id();
     let deed = keeper.create(bucket("papers", &id, "first")).await.unwrap();

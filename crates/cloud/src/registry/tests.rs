@@ -10,7 +10,7 @@ use types::{
 };
 
 use super::*;
-use crate::{IndexRows, KeyStatus};
+use crate::{AccountKind, IndexRows, KeyStatus};
 
 /// An index whose commits land at once and are answered only when the test says so: the moment
 /// in which a client may hang up.
@@ -107,13 +107,22 @@ async fn everything_is_there_after_opening_again() {
     let index: Arc<dyn Index> = Memory::new();
     let registry = open(Arc::clone(&index), 1).await;
     let account = registry
-        .create_account(ROOT, "acme", false, Vec::new())
+        .create_account(ROOT, "acme", AccountKind::Tenant, Vec::new())
         .await
         .unwrap();
     let id = account.account_id();
-    let pair = registry.create_key(ROOT, &id, None, "one").await.unwrap();
-    let off = registry.create_key(ROOT, &id, None, "two").await.unwrap();
-    let gone = registry.create_key(ROOT, &id, None, "three").await.unwrap();
+    let pair = registry
+        .create_key(ROOT, &id, None, "one", false)
+        .await
+        .unwrap();
+    let off = registry
+        .create_key(ROOT, &id, None, "two", false)
+        .await
+        .unwrap();
+    let gone = registry
+        .create_key(ROOT, &id, None, "three", false)
+        .await
+        .unwrap();
     let off_id = AccessKeyId::new(&off.access_key);
     registry
         .set_key_status(ROOT, &off_id, KeyStatus::Disabled)
@@ -146,11 +155,11 @@ async fn everything_is_there_after_opening_again() {
 async fn a_key_that_was_used_stops_with_the_answer_and_opens_again_when_enabled() {
     let registry = open(Memory::new(), 1).await;
     let account = registry
-        .create_account(ROOT, "acme", false, Vec::new())
+        .create_account(ROOT, "acme", AccountKind::Tenant, Vec::new())
         .await
         .unwrap();
     let pair = registry
-        .create_key(ROOT, &account.account_id(), None, "")
+        .create_key(ROOT, &account.account_id(), None, "", false)
         .await
         .unwrap();
     let id = AccessKeyId::new(&pair.access_key);
@@ -238,11 +247,11 @@ async fn a_deleted_key_is_not_brought_back_by_a_change_under_way() {
     let registry = open(index.clone(), 1).await;
     index.answers.add_permits(2);
     let account = registry
-        .create_account(ROOT, "acme", false, Vec::new())
+        .create_account(ROOT, "acme", AccountKind::Tenant, Vec::new())
         .await
         .unwrap();
     let pair = registry
-        .create_key(ROOT, &account.account_id(), None, "")
+        .create_key(ROOT, &account.account_id(), None, "", false)
         .await
         .unwrap();
     let id = AccessKeyId::new(&pair.access_key);
@@ -261,11 +270,11 @@ async fn a_deleted_key_is_not_brought_back_by_a_change_under_way() {
 async fn signing_keys_are_given_out_while_keys_change() {
     let registry = open(Memory::new(), 1).await;
     let account = registry
-        .create_account(ROOT, "acme", false, Vec::new())
+        .create_account(ROOT, "acme", AccountKind::Tenant, Vec::new())
         .await
         .unwrap();
     let pair = registry
-        .create_key(ROOT, &account.account_id(), None, "")
+        .create_key(ROOT, &account.account_id(), None, "", false)
         .await
         .unwrap();
     let id = AccessKeyId::new(&pair.access_key);

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::{
     config::{Config, Durability, LogFormat},
     failure::Failure,
+    fleet::Fleet,
     logging,
     node::{self, Ready},
 };
@@ -44,6 +45,25 @@ pub struct Up {
     /// The country in which the region lies, an ISO 3166-1 code such as AE.
     #[arg(long, default_value = "ZZ", value_name = "COUNTRY")]
     jurisdiction: String,
+    /// Start this many regions of the reference fleet, each a process of its own (1 to 14).
+    #[arg(long, value_name = "N", conflicts_with_all = ["world", "join", "peer", "region"],
+          value_parser = clap::value_parser!(u8).range(1..=14))]
+    regions: Option<u8>,
+    /// Start the reference fleet: fourteen regions on every continent.
+    #[arg(long, conflicts_with_all = ["join", "peer", "region"])]
+    world: bool,
+    /// Who runs the region: an operator's id.
+    #[arg(long, default_value = "own", value_name = "ID")]
+    operator: String,
+    /// The city, for people.
+    #[arg(long, default_value = "", value_name = "NAME")]
+    city: String,
+    /// Degrees north.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    latitude: f64,
+    /// Degrees east.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    longitude: f64,
     /// Join a cloud with the token of `dhow region plan`; the token names the region.
     #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
     join: Option<String>,
@@ -87,6 +107,10 @@ pub struct Serve {
 impl Up {
     /// Runs until it is stopped.
     pub fn run(self) -> Result<ExitCode, Failure> {
+        let count = if self.world { Some(14) } else { self.regions };
+        if let Some(count) = count {
+            return self.run_fleet(count.into());
+        }
         let mut config = Config {
             data: self.data,
             region: self.region,
@@ -102,8 +126,39 @@ impl Up {
         config.cloud.peer = self.peer;
         config.cloud.jurisdiction = self.jurisdiction;
         config.cloud.join = self.join;
+        config.cloud.operator = self.operator;
+        config.cloud.city = self.city;
+        config.cloud.latitude = self.latitude;
+        config.cloud.longitude = self.longitude;
         config.check()?;
         start(config, if self.json { Ready::Json } else { Ready::Human })
+    }
+
+    /// Several regions: ports follow one another from that of --listen on, ten for each region.
+    fn run_fleet(self, count: usize) -> Result<ExitCode, Failure> {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let durability = match self.durability {
+            Durability::Strict => "strict",
+            Durability::Relaxed => "relaxed",
+        };
+        let mut args = vec!["--durability".to_owned(), durability.to_owned()];
+        args.extend(["--log-level".to_owned(), self.log.log_level]);
+        if let Some(endpoint) = self.otel_endpoint {
+            args.extend(["--otel-endpoint".to_owned(), endpoint]);
+        }
+        let fleet = Fleet {
+            data: self.data,
+            count,
+            first_port: self.listen.port(),
+            args,
+            json: self.json,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
+        runtime.block_on(fleet.run()).map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -35,6 +35,8 @@ pub mod paths {
     pub const PASS: &str = "/dhow/v1/pass";
 }
 
+const HELLO_WAIT: Duration = Duration::from_secs(2);
+
 /// This node as a region among others.
 pub struct Link {
     /// The region's own key.
@@ -113,6 +115,22 @@ impl Link {
             peer: peer.to_owned(),
             public_key: hex::encode(self.identity.public_key()),
         }
+    }
+
+    /// Whether a region answers within two seconds.
+    pub async fn answers(&self, region: &RegionId, address: String) -> bool {
+        let to = Peer {
+            region: region.clone(),
+            address,
+        };
+        let request = http::Request::builder()
+            .uri(paths::HELLO)
+            .body(peer::empty());
+        let Ok(request) = request else {
+            return false;
+        };
+        let answer = self.client.request_within(HELLO_WAIT, &to, request).await;
+        answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Refuses regions that were closed and certificates that were taken back, as soon as the

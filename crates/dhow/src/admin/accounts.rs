@@ -1,0 +1,168 @@
+//! Accounts and keys.
+
+use cloud::{AccountKind, KeyStatus};
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use types::{AccessKeyId, AccountId, Jurisdiction};
+
+use super::{
+    Admin, Answer, Call,
+    answers::{bad, parse, refused, to_json, unknown},
+    grants::Action,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewAccount {
+    name: String,
+    #[serde(default)]
+    operator: Option<String>,
+    #[serde(default)]
+    auditor: bool,
+    #[serde(default)]
+    guard: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    account: String,
+    access_key: Option<String>,
+    secret_key: Option<String>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    admin: bool,
+}
+
+impl Admin {
+    pub(super) async fn accounts(&self, call: &Call, rest: &[&str]) -> Answer {
+        let registry = &self.region.registry;
+        match (&call.method, rest) {
+            (&Method::GET, []) => {
+                call.may(Action::ListAccounts)?;
+                Ok(registry.accounts().iter().map(account).collect())
+            }
+            (&Method::POST, []) => {
+                call.may(Action::ChangeAccounts)?;
+                let new: NewAccount = parse(&call.body)?;
+                let kind = match (new.operator, new.auditor) {
+                    (Some(operator), false) => AccountKind::Operator(operator),
+                    (None, true) => AccountKind::Auditor,
+                    (None, false) => AccountKind::Tenant,
+                    (Some(_), true) => {
+                        return Err(bad("an account is an operator's or an auditor's, not both"));
+                    }
+                };
+                let guard = jurisdictions(&new.guard)?;
+                let made = registry
+                    .create_account(&call.actor, &new.name, kind, guard)
+                    .await;
+                made.map(|a| account(&a)).map_err(refused)
+            }
+            (&Method::POST, [id, verb @ ("suspend" | "resume")]) => {
+                call.may(Action::ChangeAccounts)?;
+                let id = AccountId::new(id);
+                let changed = registry
+                    .suspend_account(&call.actor, &id, *verb == "suspend")
+                    .await;
+                changed.map(|a| account(&a)).map_err(refused)
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    pub(super) async fn keys(&self, call: &Call, rest: &[&str]) -> Answer {
+        let registry = &self.region.registry;
+        match (&call.method, rest) {
+            (&Method::GET, []) => {
+                let of = call.query.as_deref();
+                let of = of.and_then(|q| q.strip_prefix("account="));
+                let of = call.within_account(Action::ListKeys, of.map(AccountId::new))?;
+                to_json(registry.keys(of.as_ref()))
+            }
+            (&Method::POST, []) => self.create_key(call, parse(&call.body)?).await,
+            (&Method::POST, [id, verb @ ("enable" | "disable")]) => {
+                self.may_change_key(call, id)?;
+                let status = match *verb {
+                    "enable" => KeyStatus::Active,
+                    _ => KeyStatus::Disabled,
+                };
+                let id = AccessKeyId::new(id);
+                let changed = registry.set_key_status(&call.actor, &id, status).await;
+                to_json(changed.map_err(refused)?)
+            }
+            (&Method::DELETE, [id]) => {
+                self.may_change_key(call, id)?;
+                let root = self.region.credentials.as_ref();
+                if root.is_some_and(|root| root.access_key == **id) {
+                    return Err(bad(
+                        "the root key cannot be deleted: nobody could administer",
+                    ));
+                }
+                let deleted = registry
+                    .delete_key(&call.actor, &AccessKeyId::new(id))
+                    .await;
+                deleted.map_err(refused)?;
+                Ok(json!({}))
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    /// A key that is not there is refused like one of another account: neither is the caller's.
+    fn may_change_key(&self, call: &Call, id: &str) -> Result<(), super::Refused> {
+        let key = self.region.registry.key(&AccessKeyId::new(id));
+        match key {
+            Some(key) => call.of_account(Action::ChangeKeys, &AccountId::new(&key.account)),
+            None => call
+                .may(Action::ChangeKeys)
+                .and(Err(refused(cloud::CloudError::NoKey(AccessKeyId::new(id))))),
+        }
+    }
+
+    async fn create_key(&self, call: &Call, new: NewKey) -> Answer {
+        let pair = match (&new.access_key, &new.secret_key) {
+            (Some(access), Some(secret)) => Some((access.as_str(), secret.as_str())),
+            (None, None) => None,
+            _ => {
+                return Err(bad(
+                    "an existing pair needs both its access key and its secret key",
+                ));
+            }
+        };
+        let account = AccountId::new(&new.account);
+        call.of_account(Action::ChangeKeys, &account)?;
+        let registry = &self.region.registry;
+        let made = registry
+            .create_key(&call.actor, &account, pair, &new.description, new.admin)
+            .await;
+        to_json(made.map_err(refused)?)
+    }
+}
+
+/// Countries and groups by their names.
+pub(super) fn jurisdictions(names: &[String]) -> Result<Vec<Jurisdiction>, super::Refused> {
+    let one = |name: &String| {
+        Jurisdiction::parse(name).ok_or_else(|| {
+            bad(&format!(
+                "`{name}` is no jurisdiction: an ISO 3166-1 code such as AE, EU or EEA"
+            ))
+        })
+    };
+    names.iter().map(one).collect()
+}
+
+fn account(account: &cloud::Account) -> Value {
+    json!({
+        "id": account.id,
+        "name": account.name,
+        "created": types::Timestamp::from_ms(account.created_ms).iso8601(),
+        "root": account.root,
+        "operator": account.operator,
+        "auditor": account.auditor,
+        "suspended": account.suspended,
+        "guard": account.guard,
+    })
+}

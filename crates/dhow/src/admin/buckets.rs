@@ -1,0 +1,232 @@
+//! Buckets: where they lie, and where they are to lie.
+
+use cloud::PlacementChange;
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use types::{
+    AccountId, BucketDeed, BucketName, Deeds, NewDeed, Placement, RegionId, Replica, Writes,
+};
+
+use super::{
+    Admin, Answer, Call, Refused,
+    accounts::jurisdictions,
+    answers::{bad, conflict, parse, refused, unknown},
+    grants::Action,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewBucket {
+    name: String,
+    /// The account that is to own it; the caller's own when absent.
+    owner: Option<String>,
+    home: Option<String>,
+    #[serde(default)]
+    replicas: Vec<String>,
+    #[serde(default)]
+    jurisdictions: Vec<String>,
+    #[serde(default)]
+    writes: Option<String>,
+    #[serde(default)]
+    sealed: Vec<String>,
+    #[serde(default)]
+    proxy: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    #[serde(default)]
+    add: Vec<String>,
+    #[serde(default)]
+    remove: Vec<String>,
+    jurisdictions: Option<Vec<String>>,
+    proxy: Option<bool>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Promote {
+    to: String,
+    #[serde(default)]
+    force: bool,
+}
+
+impl Admin {
+    pub(super) async fn buckets(&self, call: &Call, rest: &[&str]) -> Answer {
+        let registry = &self.region.registry;
+        match (&call.method, rest) {
+            (&Method::GET, []) => {
+                let of = call.within_account(Action::ListBuckets, None)?;
+                let mut deeds = registry.all();
+                deeds.retain(|d| of.as_ref().is_none_or(|of| d.owner == *of));
+                Ok(deeds.iter().map(|d| deed(d)).collect())
+            }
+            (&Method::POST, []) => self.create_bucket(call, parse(&call.body)?).await,
+            (&Method::GET, [name]) => {
+                let found = self.bucket(call, Action::ListBuckets, name)?;
+                Ok(self.show(&found).await)
+            }
+            (&Method::POST, [name, "place"]) => {
+                let found = self.bucket(call, Action::PlaceBuckets, name)?;
+                self.place(call, &found.name, parse(&call.body)?).await
+            }
+            (&Method::POST, [name, "promote"]) => {
+                let found = self.bucket(call, Action::PromoteBuckets, name)?;
+                self.promote(call, &found, parse(&call.body)?).await
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    /// A bucket that the caller may do `action` to. Whoever may not learns not that it is there.
+    pub(super) fn bucket(
+        &self,
+        call: &Call,
+        action: Action,
+        name: &str,
+    ) -> Result<std::sync::Arc<BucketDeed>, Refused> {
+        let name = BucketName::new(name).map_err(|e| bad(&e.to_string()))?;
+        let found = Deeds::get(&*self.region.registry, &name);
+        match found {
+            Some(deed) => {
+                call.of_account(action, &deed.owner)?;
+                Ok(deed)
+            }
+            None => {
+                call.may_at_all(action)?;
+                Err(refused(cloud::CloudError::NoBucket(name)))
+            }
+        }
+    }
+
+    async fn create_bucket(&self, call: &Call, new: NewBucket) -> Answer {
+        let owner = new
+            .owner
+            .as_deref()
+            .map_or(call.account.clone(), AccountId::new);
+        call.of_account(Action::PlaceBuckets, &owner)?;
+        let registry = &self.region.registry;
+        if registry.account(&owner).is_none() {
+            return Err(refused(cloud::CloudError::NoAccount(owner)));
+        }
+        let name = BucketName::new(&new.name).map_err(|e| bad(&e.to_string()))?;
+        let home = new
+            .home
+            .as_deref()
+            .map_or(self.region.id.clone(), RegionId::new);
+        let replicas = new.replicas.iter().map(|r| (r, false));
+        let sealed = new.sealed.iter().map(|r| (r, true));
+        let mut replicas: Vec<Replica> = replicas
+            .chain(sealed)
+            .map(|(region, sealed)| Replica {
+                region: RegionId::new(region),
+                sealed_by: sealed.then(|| home.clone()),
+            })
+            .collect();
+        replicas.sort();
+        let placement = Placement {
+            replicas,
+            jurisdictions: jurisdictions(&new.jurisdictions)?,
+            writes: match new.writes.as_deref() {
+                None | Some("home") => Writes::Home,
+                Some("any") => Writes::Any,
+                Some(_) => return Err(bad("writes are `home` or `any`")),
+            },
+            proxy: new.proxy,
+        };
+        let made = registry
+            .create(NewDeed {
+                name,
+                owner,
+                home,
+                placement,
+            })
+            .await;
+        let made = made.map_err(|e| conflict(&e.to_string()))?;
+        Ok(deed(&made))
+    }
+
+    async fn place(&self, call: &Call, name: &BucketName, place: Place) -> Answer {
+        let replica = |region: &String| Replica {
+            region: RegionId::new(region),
+            sealed_by: None,
+        };
+        let change = PlacementChange {
+            add: place.add.iter().map(replica).collect(),
+            remove: place.remove.iter().map(|r| RegionId::new(r)).collect(),
+            jurisdictions: match &place.jurisdictions {
+                Some(names) => Some(jurisdictions(names)?),
+                None => None,
+            },
+            proxy: place.proxy,
+        };
+        let registry = &self.region.registry;
+        if place.dry_run {
+            let would = registry.placed(name, &change).map_err(refused)?;
+            return Ok(json!({ "dry_run": true, "bucket": deed(&would) }));
+        }
+        let placed = registry.place_bucket(&call.actor, name, &change).await;
+        Ok(deed(&*placed.map_err(refused)?))
+    }
+
+    async fn promote(&self, call: &Call, found: &BucketDeed, promote: Promote) -> Answer {
+        let to = RegionId::new(&promote.to);
+        if !promote.force {
+            self.may_promote(found, &to).await?;
+        }
+        let registry = &self.region.registry;
+        let moved = registry
+            .move_home(&call.actor, &found.name, &to, promote.force)
+            .await;
+        Ok(deed(&*moved.map_err(refused)?))
+    }
+
+    /// Away from a home that answers only by force: what it has and the copy has not would
+    /// diverge.
+    async fn may_promote(&self, found: &BucketDeed, to: &RegionId) -> Result<(), Refused> {
+        let answers = found.home == self.region.id || self.region.answers(&found.home).await;
+        match answers {
+            false => Ok(()),
+            true => Err(conflict(&format!(
+                "the home of {}, region {}, still answers; writes that {to} does not have yet \
+                 would diverge. Drain the region first, or use --force",
+                found.name, found.home
+            ))),
+        }
+    }
+
+    async fn show(&self, found: &BucketDeed) -> Value {
+        let mut shown = deed(found);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("copies".into(), self.region.copies(found).await);
+        }
+        shown
+    }
+}
+
+/// A deed for people and scripts.
+pub(super) fn deed(deed: &BucketDeed) -> Value {
+    let placement = &deed.placement;
+    let replica = |r: &Replica| {
+        json!({
+            "region": &*r.region,
+            "sealed_by": r.sealed_by.as_ref().map(|s| s.to_string()),
+        })
+    };
+    json!({
+        "name": &*deed.name,
+        "id": deed.id.0,
+        "owner": &*deed.owner,
+        "home": &*deed.home,
+        "replicas": placement.replicas.iter().map(replica).collect::<Vec<_>>(),
+        "jurisdictions": placement.jurisdictions.iter().map(|j| &**j).collect::<Vec<_>>(),
+        "writes": match placement.writes { Writes::Home => "home", Writes::Any => "any" },
+        "proxy": placement.proxy,
+        "epoch": deed.epoch,
+        "created": deed.created.iso8601(),
+    })
+}

@@ -1,0 +1,87 @@
+//! One request to the admin API, once its sender is known, and how far its right reaches.
+
+use bytes::Bytes;
+use cloud::RegionRecord;
+use http::{Method, StatusCode};
+use types::AccountId;
+
+use super::{
+    Refused,
+    grants::{Action, Grant, Role, grant},
+};
+
+/// A request whose signature was verified.
+pub struct Call {
+    /// Its method.
+    pub method: Method,
+    /// What follows the question mark.
+    pub query: Option<String>,
+    /// Its body, whose digest was signed.
+    pub body: Bytes,
+    /// Who sends it, for the audit log.
+    pub actor: String,
+    /// The account of the key that signed.
+    pub account: AccountId,
+    /// In which role.
+    pub role: Role,
+}
+
+impl Call {
+    fn refuse(&self, action: Action) -> Refused {
+        tracing::info!(actor = self.actor, role = ?self.role, ?action, "an admin request was refused");
+        (StatusCode::FORBIDDEN, "access denied".to_owned())
+    }
+
+    /// Everywhere.
+    pub fn may(&self, action: Action) -> Result<(), Refused> {
+        match grant(&self.role, action) {
+            Grant::All => Ok(()),
+            _ => Err(self.refuse(action)),
+        }
+    }
+
+    /// Somewhere.
+    pub fn may_at_all(&self, action: Action) -> Result<(), Refused> {
+        match grant(&self.role, action) {
+            Grant::No => Err(self.refuse(action)),
+            _ => Ok(()),
+        }
+    }
+
+    /// To what belongs to `account`.
+    pub fn of_account(&self, action: Action, account: &AccountId) -> Result<(), Refused> {
+        match grant(&self.role, action) {
+            Grant::All => Ok(()),
+            Grant::OwnAccount if self.account == *account => Ok(()),
+            _ => Err(self.refuse(action)),
+        }
+    }
+
+    /// To what belongs to `asked`, or to all accounts: answers to which it comes down.
+    pub fn within_account(
+        &self,
+        action: Action,
+        asked: Option<AccountId>,
+    ) -> Result<Option<AccountId>, Refused> {
+        match grant(&self.role, action) {
+            Grant::All => Ok(asked),
+            Grant::OwnAccount if asked.as_ref().is_none_or(|a| *a == self.account) => {
+                Ok(Some(self.account.clone()))
+            }
+            _ => Err(self.refuse(action)),
+        }
+    }
+
+    /// To a region; one that is not there belongs to no operator.
+    pub fn of_region(&self, action: Action, region: Option<&RegionRecord>) -> Result<(), Refused> {
+        match (grant(&self.role, action), &self.role, region) {
+            (Grant::All, ..) => Ok(()),
+            (Grant::OwnRegions, Role::RegionalOperator(operator), Some(region))
+                if region.operator == *operator =>
+            {
+                Ok(())
+            }
+            _ => Err(self.refuse(action)),
+        }
+    }
+}

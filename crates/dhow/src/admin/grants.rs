@@ -1,0 +1,162 @@
+//! Who may do what through the admin API.
+
+use cloud::{Account, KeyInfo};
+
+/// Whose hand a request is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// A key of a tenant: uses buckets, administers nothing.
+    Customer,
+    /// A key of a tenant that was made with `--admin`.
+    TenantAdmin,
+    /// Looks after the regions of one operator.
+    RegionalOperator(String),
+    /// A key of the root account.
+    CloudOperator,
+    /// Reads what is on record.
+    Auditor,
+}
+
+impl Role {
+    /// The role of a key of an account. `key` is not known where the registry is followed: then
+    /// the key administers nothing of its tenant's.
+    pub fn of(account: &Account, key: Option<&KeyInfo>) -> Self {
+        match (&account.operator, account.root, account.auditor) {
+            (_, true, _) => Self::CloudOperator,
+            (Some(operator), ..) => Self::RegionalOperator(operator.clone()),
+            (None, _, true) => Self::Auditor,
+            _ if key.is_some_and(|key| key.admin) => Self::TenantAdmin,
+            _ => Self::Customer,
+        }
+    }
+}
+
+/// What the admin API can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
+pub enum Action {
+    /// Accounts: see them.
+    ListAccounts,
+    /// Create, suspend and resume accounts.
+    ChangeAccounts,
+    /// Keys: see them, never their secrets.
+    ListKeys,
+    /// Create, enable, disable and delete keys.
+    ChangeKeys,
+    /// Regions and operators: see them.
+    ListRegions,
+    /// Plan, open and close regions, add operators, take certificates back.
+    ChangeRegions,
+    /// Stop new buckets and copies in a region, and allow them again.
+    DrainRegion,
+    /// Deeds and how their copies are doing: see them.
+    ListBuckets,
+    /// Create buckets, change their placement.
+    PlaceBuckets,
+    /// Give a bucket another home.
+    PromoteBuckets,
+    /// The audit log: read it.
+    ReadAudit,
+    /// Gather a proof of where a bucket lies.
+    ProveResidency,
+    /// Verify every stored byte of a region.
+    Scrub,
+}
+
+/// How far a role's right to do something reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// Not at all.
+    No,
+    /// For the caller's own account.
+    OwnAccount,
+    /// For regions of the caller's operator.
+    OwnRegions,
+    /// Everywhere.
+    All,
+}
+
+/// How far `role` may do `action`. Whatever is not named here is refused.
+pub fn grant(role: &Role, action: Action) -> Grant {
+    use Action as A;
+    match (role, action) {
+        (Role::CloudOperator, _) => Grant::All,
+        (_, A::ListRegions) => Grant::All,
+        (Role::Customer, A::ListBuckets) => Grant::OwnAccount,
+        (
+            Role::TenantAdmin,
+            A::ListKeys | A::ChangeKeys | A::ListBuckets | A::PlaceBuckets | A::ProveResidency,
+        ) => Grant::OwnAccount,
+        (Role::RegionalOperator(_), A::DrainRegion | A::Scrub) => Grant::OwnRegions,
+        (
+            Role::Auditor,
+            A::ListAccounts | A::ListKeys | A::ListBuckets | A::ReadAudit | A::ProveResidency,
+        ) => Grant::All,
+        _ => Grant::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Grant::{All, No, OwnAccount, OwnRegions};
+
+    /// Written by hand; the code above is compared with it.
+    #[test]
+    fn the_grant_matrix() {
+        use Action as A;
+        let operator = Role::RegionalOperator("yvolv".into());
+        let roles = [
+            Role::Customer,
+            Role::TenantAdmin,
+            operator,
+            Role::CloudOperator,
+            Role::Auditor,
+        ];
+        // customer, tenant admin, regional operator, cloud operator, auditor
+        let matrix = [
+            (A::ListAccounts, [No, No, No, All, All]),
+            (A::ChangeAccounts, [No, No, No, All, No]),
+            (A::ListKeys, [No, OwnAccount, No, All, All]),
+            (A::ChangeKeys, [No, OwnAccount, No, All, No]),
+            (A::ListRegions, [All, All, All, All, All]),
+            (A::ChangeRegions, [No, No, No, All, No]),
+            (A::DrainRegion, [No, No, OwnRegions, All, No]),
+            (A::ListBuckets, [OwnAccount, OwnAccount, No, All, All]),
+            (A::PlaceBuckets, [No, OwnAccount, No, All, No]),
+            (A::PromoteBuckets, [No, No, No, All, No]),
+            (A::ReadAudit, [No, No, No, All, All]),
+            (A::ProveResidency, [No, OwnAccount, No, All, All]),
+            (A::Scrub, [No, No, OwnRegions, All, No]),
+        ];
+        for (action, expect) in matrix {
+            for (role, expect) in roles.iter().zip(expect) {
+                assert_eq!(grant(role, action), expect, "{role:?} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn roles_follow_from_accounts_and_keys() {
+        let account = |fields: &str| -> Account {
+            let text = format!(r#"{{"v":1,"id":"1","name":"n","created_ms":0{fields}}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        let key = |admin| KeyInfo {
+            access_key: "K".into(),
+            account: "1".into(),
+            status: cloud::KeyStatus::Active,
+            created_ms: 0,
+            description: String::new(),
+            admin,
+        };
+        let of = |fields: &str, admin| Role::of(&account(fields), Some(&key(admin)));
+        assert_eq!(of(r#","root":true"#, false), Role::CloudOperator);
+        assert_eq!(of(r#","root":false"#, false), Role::Customer);
+        assert_eq!(of(r#","root":false"#, true), Role::TenantAdmin);
+        assert_eq!(of(r#","root":false,"auditor":true"#, true), Role::Auditor);
+        let operator = of(r#","root":false,"operator":"o""#, true);
+        assert_eq!(operator, Role::RegionalOperator("o".into()));
+        assert_eq!(Role::of(&account(r#","root":false"#), None), Role::Customer);
+    }
+}

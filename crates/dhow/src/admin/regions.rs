@@ -1,0 +1,180 @@
+//! Regions and operators.
+
+use std::time::Duration;
+
+use cloud::{RegionPlan, RegionStatus, token_hash};
+use http::Method;
+use peer::JoinToken;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use types::RegionId;
+
+use super::{
+    Admin, Answer, Call,
+    answers::{bad, parse, refused, to_json, unknown},
+    grants::Action,
+};
+
+/// How long a join token is good for, unless said otherwise.
+const TOKEN_VALID_S: u64 = 24 * 3600;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewOperator {
+    id: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRegion {
+    plan: RegionPlan,
+    #[serde(default)]
+    dry_run: bool,
+    valid_s: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoke {
+    serial: String,
+}
+
+impl Admin {
+    pub(super) async fn operators(&self, call: &Call, rest: &[&str]) -> Answer {
+        let registry = &self.region.registry;
+        match (&call.method, rest) {
+            (&Method::GET, []) => {
+                call.may(Action::ListRegions)?;
+                to_json(registry.operators())
+            }
+            (&Method::GET, [id]) => {
+                call.may(Action::ListRegions)?;
+                let found = registry.operators().into_iter().find(|o| o.id == **id);
+                let operator =
+                    found.ok_or_else(|| refused(cloud::CloudError::NoOperator((*id).into())))?;
+                let regions = registry.all_regions();
+                let of: Vec<Value> = regions
+                    .iter()
+                    .filter(|r| r.operator == operator.id)
+                    .map(|r| self.shown(r))
+                    .collect();
+                Ok(json!({ "operator": operator, "regions": of }))
+            }
+            (&Method::POST, []) => {
+                call.may(Action::ChangeRegions)?;
+                let new: NewOperator = parse(&call.body)?;
+                let made = registry.add_operator(&call.actor, &new.id, &new.name).await;
+                to_json(made.map_err(refused)?)
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    pub(super) async fn regions(&self, call: &Call, rest: &[&str]) -> Answer {
+        let registry = &self.region.registry;
+        match (&call.method, rest) {
+            (&Method::GET, []) => {
+                call.may(Action::ListRegions)?;
+                Ok(registry
+                    .all_regions()
+                    .iter()
+                    .map(|r| self.shown(r))
+                    .collect())
+            }
+            (&Method::POST, []) => self.plan(call, parse(&call.body)?).await,
+            (&Method::GET, [id]) => {
+                call.may(Action::ListRegions)?;
+                let found = registry.region(id);
+                let region =
+                    found.ok_or_else(|| refused(cloud::CloudError::NoRegion((*id).into())))?;
+                Ok(self.shown(&region))
+            }
+            (&Method::POST, [id, verb @ ("drain" | "open")]) => {
+                call.of_region(Action::DrainRegion, registry.region(id).as_deref())?;
+                let status = match *verb {
+                    "drain" => RegionStatus::Draining,
+                    _ => RegionStatus::Open,
+                };
+                let changed = registry.set_region_status(&call.actor, id, status).await;
+                Ok(self.shown(&*changed.map_err(refused)?))
+            }
+            (&Method::POST, [id, "close"]) => {
+                call.may(Action::ChangeRegions)?;
+                if **id == *self.region.id {
+                    return Err(bad("the registry's own region cannot be closed"));
+                }
+                let closed = RegionStatus::Closed;
+                let changed = registry.set_region_status(&call.actor, id, closed).await;
+                Ok(self.shown(&*changed.map_err(refused)?))
+            }
+            (&Method::POST, [id, "revoke"]) => {
+                call.may(Action::ChangeRegions)?;
+                let Revoke { serial } = parse(&call.body)?;
+                let revoked = registry.revoke_serial(&call.actor, id, &serial).await;
+                revoked.map_err(refused)?;
+                Ok(json!({}))
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    async fn plan(&self, call: &Call, new: NewRegion) -> Answer {
+        call.may(Action::ChangeRegions)?;
+        let registry = &self.region.registry;
+        registry.may_plan(&new.plan).map_err(refused)?;
+        let own = registry
+            .region(&self.region.id)
+            .filter(|r| !r.peer.is_empty());
+        let Some(own) = own else {
+            return Err(bad(
+                "this region has no listener for others; start it with --peer HOST:PORT",
+            ));
+        };
+        let held = registry.all_regions().len();
+        if new.dry_run {
+            return Ok(json!({
+                "dry_run": true,
+                "region": new.plan,
+                "regions_now": held,
+                "moves": { "objects": 0, "bytes": 0 },
+                "note": "a new region holds nothing until a bucket is placed there",
+            }));
+        }
+        let fingerprint = match &self.region.link.authority {
+            Some(authority) => authority.fingerprint(),
+            None => return Err(bad("regions are planned in the registry's region")),
+        };
+        let joins = RegionId::new(&new.plan.id);
+        let token = JoinToken::create(fingerprint, &own.peer, &self.region.id, &joins)
+            .map_err(|e| bad(&e.to_string()))?;
+        let valid = Duration::from_secs(new.valid_s.unwrap_or(TOKEN_VALID_S));
+        let hash = token_hash(&token.secret);
+        let planned = registry
+            .plan_region(&call.actor, &new.plan, &hash, valid)
+            .await
+            .map_err(refused)?;
+        Ok(json!({
+            "region": self.shown(&planned),
+            "token": token.to_text().map_err(|e| bad(&e.to_string()))?,
+            "valid_s": valid.as_secs(),
+        }))
+    }
+
+    fn shown(&self, region: &cloud::RegionRecord) -> Value {
+        json!({
+            "id": region.id,
+            "city": region.city,
+            "latitude": region.latitude,
+            "longitude": region.longitude,
+            "jurisdiction": region.jurisdiction,
+            "operator": region.operator,
+            "status": region.status,
+            "endpoint": region.endpoint,
+            "peer": region.peer,
+            "public_key": region.public_key,
+            "buckets": self.region.registry.held_by(&region.id),
+            "keeps_registry": region.id == *self.region.link.membership.keeper,
+        })
+    }
+}
