@@ -23,7 +23,7 @@ mod verify;
 
 pub use authority::{Authority, IssuedCertificate};
 pub use body::{BoxBody, BoxError, collect, empty, full, next_data};
-pub use client::{Client, Peer};
+pub use client::{Client, Peer, Timing};
 pub use error::PeerError;
 pub use identity::{Credentials, Identity, verify as verify_signature};
 pub use join::{JoinToken, JoinTokenError};
