@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use subtle::ConstantTimeEq;
 use types::{Random, RegionId, SystemRandom};
 
 use crate::{is_region_label, verify::sha256};
@@ -62,6 +63,12 @@ pub enum JoinTokenError {
     Trailing,
 }
 
+/// Whether `shown` is the secret whose hash ([`JoinToken::secret_hash`]) was kept; in constant
+/// time.
+pub fn secret_matches(shown: &[u8; 32], kept_hash: &[u8; 32]) -> bool {
+    sha256(shown).ct_eq(kept_hash).into()
+}
+
 impl JoinToken {
     /// A token with a new secret from the machine's entropy.
     ///
@@ -86,7 +93,8 @@ impl JoinToken {
         Ok(token)
     }
 
-    /// SHA-256 of the secret: what the registry keeps, and compares in constant time.
+    /// SHA-256 of the secret: what the registry keeps, and asks with
+    /// [`secret_matches`].
     pub fn secret_hash(&self) -> [u8; 32] {
         sha256(&self.secret)
     }
@@ -210,6 +218,8 @@ mod tests {
         assert_eq!(text.parse(), Ok(token.clone()));
         assert_eq!(format!(" {text}\n").parse(), Ok(token.clone()));
         assert_ne!(token.secret_hash(), token.secret);
+        assert!(secret_matches(&token.secret, &token.secret_hash()));
+        assert!(!secret_matches(&[0; 32], &token.secret_hash()));
         assert_ne!(token.secret, self::token().secret);
         let longest = JoinToken {
             address: format!("{}:65535", "h".repeat(253)),

@@ -1,4 +1,5 @@
 //! Requests and bodies between regions that trust each other.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

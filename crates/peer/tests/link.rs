@@ -1,4 +1,5 @@
 //! Links that are slow, silent or broken.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Bodies pass in bounded memory. Alone in its file, for the peak is the whole process's.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Who is believed, and who is not.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
