@@ -395,7 +395,8 @@ async fn revoking_reaches_open_connections() {
         serials: BTreeSet::from([serial]),
         ..Revoked::default()
     });
-    held.await.unwrap().unwrap_err();
+    let error = held.await.unwrap().unwrap_err();
+    assert!(matches!(error, PeerError::Unreachable { .. }), "{error:?}");
     // The next request meets either the closing of the old connection or a new handshake.
     let mut error = ask(&client, &server.peer, get("/who")).await.unwrap_err();
     for _ in 0..3 {
