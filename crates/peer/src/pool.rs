@@ -200,7 +200,16 @@ impl Pool {
                 return Err(error.clone());
             }
         }
-        self.dial(source, turn).await
+        // A task of its own: a caller that gives up early leaves a connection for the next one,
+        // else callers in a hurry would never get one over a slow link.
+        let (pool, source) = (Arc::clone(self), source.clone());
+        let dialled = tokio::spawn(async move { pool.dial(&source, turn).await }).await;
+        dialled.unwrap_or_else(|_| {
+            Err(PeerError::Unreachable {
+                peer: self.peer.region.to_string(),
+                reason: "the attempt was given up".to_owned(),
+            })
+        })
     }
 
     /// A connection that is in use gets company, up to four, without anybody waiting for it: bulk

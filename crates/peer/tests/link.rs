@@ -232,3 +232,25 @@ async fn a_new_certificate_is_shown_on_a_new_connection() {
     let whole = peer::collect(response.into_body(), 8_000_000, WAIT).await;
     assert_eq!(whole.unwrap().len(), 8_000_000);
 }
+
+#[tokio::test]
+async fn callers_in_a_hurry_get_a_connection_in_the_end() {
+    let cloud = Cloud::new();
+    let server = Running::start(cloud.tls("a")).await;
+    let link = Link {
+        delay: Duration::from_millis(100),
+        ..Link::default()
+    };
+    let (_proxy, to) = through(&server, link).await;
+    let client = cloud.client("b");
+    // One round trip for TLS and one for the answer are too much; one alone is not.
+    let hurry = Duration::from_millis(350);
+    let begun = Instant::now();
+    let mut failures = 0;
+    while let Err(error) = client.request_within(hurry, &to, get("/who")).await {
+        assert_eq!(error, PeerError::Deadline("a response"));
+        failures += 1;
+        assert!(begun.elapsed() < WAIT, "{failures} failures");
+    }
+    assert!(failures > 0, "the link is too fast for this test");
+}
