@@ -35,7 +35,9 @@ pub struct Link {
     /// Bytes per second of each connection and direction; `None` for no limit.
     pub bandwidth: Option<u64>,
     /// Bytes under way in one direction of one connection, at most. What a link can hold is its
-    /// bandwidth times its delay; less than that throttles.
+    /// bandwidth times its delay; less than that throttles. With a limit on the bandwidth never
+    /// more than the link carries in its delay and one second, for a longer queue would hold back
+    /// pings until they count as lost. Read when a connection begins.
     pub buffer: usize,
 }
 
@@ -46,6 +48,16 @@ impl Default for Link {
             bandwidth: None,
             buffer: 8 << 20,
         }
+    }
+}
+
+impl Link {
+    /// Bytes under way in one direction, at most.
+    fn room(&self) -> usize {
+        let queue = (self.delay + Duration::from_secs(1)).as_secs_f64();
+        let carried = self.bandwidth.map(|b| (b as f64 * queue) as usize);
+        let room = carried.map_or(self.buffer, |carried| carried.min(self.buffer));
+        room.max(PIECE_BYTES)
     }
 }
 
@@ -201,7 +213,7 @@ async fn carry(
     to: OwnedWriteHalf,
     state: watch::Receiver<State>,
 ) -> io::Result<()> {
-    let buffer = state.borrow().link.buffer.max(PIECE_BYTES);
+    let buffer = state.borrow().link.room();
     let room = Arc::new(Semaphore::new(buffer.min(Semaphore::MAX_PERMITS)));
     let (send, receive) = mpsc::channel(PIECES_MAX);
     tokio::try_join!(

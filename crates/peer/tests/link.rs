@@ -254,3 +254,25 @@ async fn callers_in_a_hurry_get_a_connection_in_the_end() {
     }
     assert!(failures > 0, "the link is too fast for this test");
 }
+
+#[tokio::test]
+async fn an_upload_over_a_narrow_link_does_not_lose_its_pings() {
+    let cloud = Cloud::new();
+    let server = Running::start(cloud.tls("a")).await;
+    let link = Link {
+        bandwidth: Some(2 << 20),
+        ..Link::default()
+    };
+    let (_proxy, to) = through(&server, link).await;
+    let timing = Timing {
+        ping: Duration::from_millis(200),
+        ping_timeout: Duration::from_secs(3),
+        ..Timing::default()
+    };
+    let client = Client::with_timing(cloud.tls("b"), timing);
+    // Four seconds of sending, in which the peer has nothing to say.
+    let (_, counted) = ask(&client, &to, post("/count", zeros(8 << 20)))
+        .await
+        .unwrap();
+    assert_eq!(counted, (8 << 20).to_string());
+}
