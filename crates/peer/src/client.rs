@@ -20,8 +20,6 @@ pub(crate) const CONNECTION_WINDOW: u32 = 32 << 20;
 pub(crate) const FRAME_BYTES_MAX: u32 = 1 << 20;
 /// Largest head of a request or response.
 pub(crate) const HEADER_BYTES_MAX: u32 = 32 * 1024;
-/// How long a response's head may take: a long poll of 30 s, and a slow link.
-const RESPONSE: Duration = Duration::from_secs(35);
 /// Peers that are remembered at once; a cloud has some tens of regions.
 const PEERS_MAX: usize = 1024;
 
@@ -34,12 +32,38 @@ pub struct Peer {
     pub address: String,
 }
 
+/// The waits of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Longest wait for a connection: TCP, TLS and HTTP/2 together.
+    pub connect: Duration,
+    /// Longest wait for the head of a response.
+    pub response: Duration,
+    /// Silence after which a connection is pinged.
+    pub ping: Duration,
+    /// Longest wait for the answer to a ping, after which a connection counts as dead.
+    pub ping_timeout: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            // A long poll of 30 s, and a slow link.
+            response: Duration::from_secs(35),
+            ping: Duration::from_secs(5),
+            ping_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Sends requests to peers over few long-lived connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
 struct Inner {
     source: Source,
+    timing: Timing,
     pools: Mutex<HashMap<RegionId, Arc<Pool>>>,
 }
 
@@ -81,7 +105,12 @@ impl Source {
 impl Client {
     /// A client in the name of the region of `tls`.
     pub fn new(tls: Arc<Tls>) -> Self {
-        Self::of(Source::Region(tls))
+        Self::with_timing(tls, Timing::default())
+    }
+
+    /// The same with other waits.
+    pub fn with_timing(tls: Arc<Tls>, timing: Timing) -> Self {
+        Self::of(Source::Region(tls), timing)
     }
 
     /// A client without a certificate, which believes exactly the cloud whose authority has this
@@ -91,19 +120,27 @@ impl Client {
     /// [`PeerError::Credentials`] when TLS cannot be set up.
     pub fn stranger(fingerprint: [u8; 32], clock: Arc<dyn Clock>) -> Result<Self, PeerError> {
         let config = tls::stranger(fingerprint, clock)?;
-        Ok(Self::of(Source::Stranger(Arc::new(config))))
+        Ok(Self::of(
+            Source::Stranger(Arc::new(config)),
+            Timing::default(),
+        ))
     }
 
-    fn of(source: Source) -> Self {
+    fn of(source: Source, timing: Timing) -> Self {
         Self(Arc::new(Inner {
             source,
+            timing,
             pools: Mutex::default(),
         }))
     }
 
-    /// Sends `request` to `to` and waits for the head of the response, 35 s at most. Of the
+    /// Sends `request` to `to` and waits for the head of the response, 35 s at most
+    /// ([`Timing::response`]). Of the
     /// request's address only path and query count. The body of the response has no deadline of
     /// its own: read it with [`crate::next_data`].
+    ///
+    /// Requests go to the connection with the fewest responses in use. A response is in use until
+    /// its extensions are dropped: who reads a large body keeps the head for as long.
     ///
     /// A request is sent once: when the connection breaks after it may have arrived, the error
     /// says so and the caller decides.
@@ -117,7 +154,8 @@ impl Client {
         to: &Peer,
         request: Request<BoxBody>,
     ) -> Result<Response<Incoming>, PeerError> {
-        self.request_within(RESPONSE, to, request).await
+        self.request_within(self.0.timing.response, to, request)
+            .await
     }
 
     /// The same with another deadline for the head of the response, for uploads that take longer
@@ -157,7 +195,7 @@ impl Client {
             pools.retain(|_, pool| pool.open() > 0);
         }
         // A region that has moved: its old connections end with their requests.
-        let pool = Arc::new(Pool::new(to.clone(), name));
+        let pool = Arc::new(Pool::new(to.clone(), name, self.0.timing));
         pools.insert(to.region.clone(), Arc::clone(&pool));
         pool
     }

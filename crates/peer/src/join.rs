@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use subtle::ConstantTimeEq;
 use types::{Random, RegionId, SystemRandom};
 
 use crate::{is_region_label, verify::sha256};
@@ -62,6 +63,12 @@ pub enum JoinTokenError {
     Trailing,
 }
 
+/// Whether `shown` is the secret whose hash ([`JoinToken::secret_hash`]) was kept; in constant
+/// time.
+pub fn secret_matches(shown: &[u8; 32], kept_hash: &[u8; 32]) -> bool {
+    sha256(shown).ct_eq(kept_hash).into()
+}
+
 impl JoinToken {
     /// A token with a new secret from the machine's entropy.
     ///
@@ -86,7 +93,8 @@ impl JoinToken {
         Ok(token)
     }
 
-    /// SHA-256 of the secret: what the registry keeps, and compares in constant time.
+    /// SHA-256 of the secret: what the registry keeps, and asks with
+    /// [`secret_matches`].
     pub fn secret_hash(&self) -> [u8; 32] {
         sha256(&self.secret)
     }
@@ -190,5 +198,107 @@ impl fmt::Debug for JoinToken {
             .field("region", &self.region)
             .field("joins", &self.joins)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> JoinToken {
+        let (a, b) = (RegionId::new("me-east-1"), RegionId::new("eu-west-1"));
+        JoinToken::create([7; 32], "dhow.example.org:9443", &a, &b).unwrap()
+    }
+
+    #[test]
+    fn a_token_reads_back_from_its_text() {
+        let token = token();
+        let text = token.to_text().unwrap();
+        assert!(text.starts_with("dhow-join-"));
+        assert_eq!(text.parse(), Ok(token.clone()));
+        assert_eq!(format!(" {text}\n").parse(), Ok(token.clone()));
+        assert_ne!(token.secret_hash(), token.secret);
+        assert!(secret_matches(&token.secret, &token.secret_hash()));
+        assert!(!secret_matches(&[0; 32], &token.secret_hash()));
+        assert_ne!(token.secret, self::token().secret);
+        let longest = JoinToken {
+            address: format!("{}:65535", "h".repeat(253)),
+            region: RegionId::new(&"r".repeat(63)),
+            joins: RegionId::new(&"j".repeat(63)),
+            ..token
+        };
+        let text = longest.to_text().unwrap();
+        assert!(text.len() <= TEXT_BYTES_MAX);
+        assert_eq!(text.parse(), Ok(longest));
+    }
+
+    #[test]
+    fn any_change_is_noticed() {
+        let text = token().to_text().unwrap();
+        for at in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(changed.parse::<JoinToken>().is_err(), "{at}");
+            assert!(text[..at].parse::<JoinToken>().is_err(), "{at}");
+        }
+    }
+
+    /// The text of these bytes, with a checksum that fits.
+    fn sealed(bytes: &[u8]) -> String {
+        let sum = &sha256(bytes)[..CHECKSUM_BYTES];
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode([bytes, sum].concat()))
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        let text = token().to_text().unwrap();
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text.strip_prefix(PREFIX).unwrap())
+            .unwrap();
+        let inside = &bytes[..bytes.len() - CHECKSUM_BYTES];
+        let parse = |text: &str| text.parse::<JoinToken>().unwrap_err();
+        assert_eq!(parse(""), JoinTokenError::Prefix);
+        assert_eq!(parse("dhow-jion-AAAA"), JoinTokenError::Prefix);
+        assert_eq!(parse("dhow-join-"), JoinTokenError::Truncated);
+        assert_eq!(parse("dhow-join-***"), JoinTokenError::Encoding);
+        assert_eq!(parse(&format!("{text}=")), JoinTokenError::Encoding);
+        let long = format!("{PREFIX}{}", "A".repeat(1100));
+        assert_eq!(parse(&long), JoinTokenError::TooLong);
+        let mut other = inside.to_vec();
+        other[0] = 9;
+        assert_eq!(parse(&sealed(&other)), JoinTokenError::Format(9));
+        assert_eq!(parse(&sealed(&inside[..40])), JoinTokenError::Truncated);
+        let more = [inside, b"x"].concat();
+        assert_eq!(parse(&sealed(&more)), JoinTokenError::Trailing);
+        let mut wrong = inside.to_vec();
+        *wrong.last_mut().unwrap() = b'_';
+        let field = JoinTokenError::Field("joining region");
+        assert_eq!(parse(&sealed(&wrong)), field);
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_token_makes_none() {
+        let (a, b) = (RegionId::new("a"), RegionId::new("b"));
+        for address in [
+            "", "host", "host:", ":1", "host:0", "host:+1", "h:99999", "h h:1",
+        ] {
+            let made = JoinToken::create([0; 32], address, &a, &b);
+            assert_eq!(made, Err(JoinTokenError::Field("address")), "{address}");
+        }
+        assert!(JoinToken::create([0; 32], "[::1]:9443", &a, &b).is_ok());
+        assert!(JoinToken::create([0; 32], "h:1", &RegionId::new("A"), &b).is_err());
+        assert!(JoinToken::create([0; 32], "h:1", &a, &RegionId::new("")).is_err());
+    }
+
+    #[test]
+    fn debug_hides_the_secret() {
+        let token = JoinToken {
+            secret: [0xab; 32],
+            ..token()
+        };
+        let shown = format!("{token:?}");
+        assert!(shown.contains("eu-west-1") && !shown.contains("ab".repeat(8).as_str()));
+        assert!(!shown.contains("171"), "{shown}");
     }
 }

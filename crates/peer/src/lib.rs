@@ -23,10 +23,10 @@ mod verify;
 
 pub use authority::{Authority, IssuedCertificate};
 pub use body::{BoxBody, BoxError, collect, empty, full, next_data};
-pub use client::{Client, Peer};
+pub use client::{Client, Peer, Timing};
 pub use error::PeerError;
 pub use identity::{Credentials, Identity, verify as verify_signature};
-pub use join::{JoinToken, JoinTokenError};
+pub use join::{JoinToken, JoinTokenError, secret_matches};
 pub use names::{is_region_label, region_dns_name};
 pub use server::{Caller, Handler, Limits, serve, serve_within};
 pub use tls::{Revoked, Tls};

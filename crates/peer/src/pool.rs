@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -30,7 +30,7 @@ use types::{Random, SystemRandom};
 
 use crate::{
     BoxBody, Peer, PeerError,
-    client::{CONNECTION_WINDOW, FRAME_BYTES_MAX, HEADER_BYTES_MAX, STREAM_WINDOW, Source},
+    client::{CONNECTION_WINDOW, FRAME_BYTES_MAX, HEADER_BYTES_MAX, STREAM_WINDOW, Source, Timing},
     error::find,
     server::SEND_BUFFER,
     tls::ALPN,
@@ -41,11 +41,6 @@ use crate::{
 const CONNECTIONS_MAX: usize = 4;
 /// Requests to one peer whose response's head is awaited at once.
 const REQUESTS_MAX: usize = 512;
-/// Longest wait for a connection: TCP, TLS and HTTP/2 together.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Silence after which a connection is pinged, and how long the answer may take.
-const PING: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the first failure to connect, in milliseconds; it doubles up to the longest.
 const PAUSE_MS: u64 = 50;
 const PAUSE_MS_MAX: u64 = 2000;
@@ -57,6 +52,7 @@ pub(crate) struct Pool {
     peer: Peer,
     /// The name that the server's certificate must have.
     name: String,
+    timing: Timing,
     connections: Mutex<Vec<Arc<Connection>>>,
     requests: Semaphore,
     /// Held by whoever connects; the others wait for the outcome.
@@ -85,6 +81,8 @@ struct Connection {
     /// Requests whose response the caller still holds.
     in_use: AtomicUsize,
     last_used: AtomicU64,
+    /// Whether the peer has answered a request on it.
+    answered: AtomicBool,
     /// The failure of TLS that ended the connection; HTTP/2 keeps its text only.
     broken: Arc<OnceLock<rustls::Error>>,
 }
@@ -102,10 +100,11 @@ impl Drop for Counted {
 }
 
 impl Pool {
-    pub(crate) fn new(peer: Peer, name: String) -> Self {
+    pub(crate) fn new(peer: Peer, name: String, timing: Timing) -> Self {
         Self {
             peer,
             name,
+            timing,
             connections: Mutex::default(),
             requests: Semaphore::new(REQUESTS_MAX),
             dialling: Arc::default(),
@@ -141,7 +140,7 @@ impl Pool {
             let mut sender = connection.sender.clone();
             let error = match sender.try_send_request(request).await {
                 Ok(mut response) => {
-                    self.answered();
+                    self.answered(connection);
                     response.extensions_mut().insert(InUse(Arc::new(counted)));
                     return Ok(response);
                 }
@@ -157,6 +156,10 @@ impl Pool {
             let error = PeerError::from_exchange(&self.peer.region, &failed.into_error());
             if unsent.is_some() || !matches!(error, PeerError::Protocol { .. }) {
                 self.forget(connection);
+                // One that never answered is no better than none.
+                if !connection.answered.load(Ordering::Relaxed) {
+                    self.failed(connection.generation, &error);
+                }
             }
             match unsent {
                 Some(unsent) if tries < TRIES => request = unsent,
@@ -197,7 +200,16 @@ impl Pool {
                 return Err(error.clone());
             }
         }
-        self.dial(source, turn).await
+        // A task of its own: a caller that gives up early leaves a connection for the next one,
+        // else callers in a hurry would never get one over a slow link.
+        let (pool, source) = (Arc::clone(self), source.clone());
+        let dialled = tokio::spawn(async move { pool.dial(&source, turn).await }).await;
+        dialled.unwrap_or_else(|_| {
+            Err(PeerError::Unreachable {
+                peer: self.peer.region.to_string(),
+                reason: "the attempt was given up".to_owned(),
+            })
+        })
     }
 
     /// A connection that is in use gets company, up to four, without anybody waiting for it: bulk
@@ -265,7 +277,7 @@ impl Pool {
         if let Some(until) = pause {
             sleep_until(until).await;
         }
-        let connecting = timeout(CONNECT, self.connect(config, generation));
+        let connecting = timeout(self.timing.connect, self.connect(config, generation));
         let outcome = connecting
             .await
             .unwrap_or(Err(PeerError::Deadline("a connection")));
@@ -303,7 +315,8 @@ impl Pool {
 
     /// A response: the peer is well. (A handshake is not enough: in TLS 1.3 the server judges the
     /// client's certificate after the client has finished.)
-    fn answered(&self) {
+    fn answered(&self, connection: &Connection) {
+        connection.answered.store(true, Ordering::Relaxed);
         let mut past = self.past.lock();
         past.failures = 0;
         past.pause = None;
@@ -348,7 +361,7 @@ impl Pool {
             stream,
             broken: Arc::clone(&broken),
         };
-        let (sender, connection) = builder()
+        let (sender, connection) = builder(self.timing)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| PeerError::from_connect(peer, &e))?;
@@ -364,12 +377,13 @@ impl Pool {
             server,
             in_use: AtomicUsize::new(0),
             last_used: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
             broken,
         })
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn builder(timing: Timing) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -378,8 +392,8 @@ fn builder() -> Builder<TokioExecutor> {
         .max_frame_size(FRAME_BYTES_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_interval(timing.ping)
+        .keep_alive_timeout(timing.ping_timeout)
         .keep_alive_while_idle(true);
     builder
 }
