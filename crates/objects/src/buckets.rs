@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use access::{Action, Permit};
 use store::{Batch, ScanRange, StoreError};
-use types::{BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, limits};
+use types::{BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, VersionId, limits};
 
 use crate::{
-    Error, Objects, Result,
+    Change, ChangeKind, Error, Objects, Result,
     bucket::{Bucket, TRIES_MAX, deed, partition_of},
     records::{BucketRecord, BucketState, PartRecord, Versioning},
     rows,
@@ -149,7 +149,7 @@ impl Objects {
         .await
     }
 
-    async fn change_bucket(
+    pub(crate) async fn change_bucket(
         &self,
         deed: &BucketDeed,
         change: impl Fn(&mut BucketRecord) -> Result<()>,
@@ -175,7 +175,14 @@ impl Objects {
         let batch = Batch::new()
             .guard(bucket.guard())
             .put(rows::BUCKET, record.encode());
-        let committed = self.engine.index.commit(bucket.partition, batch).await;
+        let config = Change {
+            kind: ChangeKind::Config,
+            version: VersionId::from_bytes([0; 16]),
+            null: false,
+            key: String::new(),
+        };
+        let batch = batch.log(config.encode());
+        let committed = self.commit(bucket.partition, batch).await;
         self.forget_bucket(deed);
         match committed {
             Ok(_) => Ok(true),
@@ -218,7 +225,9 @@ impl Objects {
                     for blob in PartRecord::decode(&row.value)?.extents {
                         self.engine.blobs.delete(blob.id).await?;
                     }
-                } else if !row_key.starts_with(rows::FINISHED_UPLOAD) {
+                } else if !row_key.starts_with(rows::FINISHED_UPLOAD)
+                    && !row_key.starts_with(rows::FOLLOW)
+                {
                     return Err(Error::BucketNotEmpty);
                 }
                 batch = batch.delete(row_key);

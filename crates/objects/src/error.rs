@@ -119,6 +119,10 @@ pub enum Error {
     /// The body broke off or was not what it claimed to be.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// A version of another region is too far ahead of this region's clock, in milliseconds since
+    /// 1970.
+    #[error("a version of another region is ahead of the clock here: {0} ms")]
+    ClockAhead(u64),
     /// The bucket has no tags.
     #[error("no tags")]
     NoTags,

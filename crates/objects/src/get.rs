@@ -267,7 +267,7 @@ impl Objects {
 
     /// Opens the first of the extents that `start..end` of the object in `row` touches; the others
     /// when their turn comes near. Answers `NoBlob` when the row has changed meanwhile.
-    async fn open(
+    pub(crate) async fn open(
         &self,
         bucket: &Bucket,
         row: (&Bytes, RowVersion),
@@ -279,6 +279,7 @@ impl Objects {
             blobs: Arc::clone(&self.engine.blobs),
             open: VecDeque::new(),
             waiting: VecDeque::new(),
+            memory: None,
             _pinned: None,
         };
         let mut at = 0;
@@ -407,11 +408,24 @@ pub struct ObjectReader {
     open: VecDeque<(Arc<dyn BlobReader>, u64, u64)>,
     /// Those that come after them.
     waiting: VecDeque<(BlobRef, u64, u64)>,
+    /// Bytes of a small object, in place of extents.
+    memory: Option<Bytes>,
     /// Keeps those from the sweep.
     _pinned: Option<Pinned>,
 }
 
 impl ObjectReader {
+    /// Of bytes that lie in memory.
+    pub(crate) fn of_bytes(blobs: &Arc<dyn Blobs>, bytes: Bytes) -> Self {
+        Self {
+            blobs: Arc::clone(blobs),
+            memory: Some(bytes).filter(|b| !b.is_empty()),
+            open: VecDeque::new(),
+            waiting: VecDeque::new(),
+            _pinned: None,
+        }
+    }
+
     /// An extent leaves `waiting` only once it is open: a read that is given up here loses none.
     async fn open_ahead(&mut self) -> Result<()> {
         while self.open.len() < OPEN_MAX
@@ -427,6 +441,9 @@ impl ObjectReader {
     /// The next piece; `None` at the end. After an error the read is over: it must not be taken
     /// for the end of the object.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        if let Some(bytes) = self.memory.take() {
+            return Ok(Some(bytes));
+        }
         self.open_ahead().await?;
         let Some((reader, at, end)) = self.open.front_mut() else {
             return Ok(None);

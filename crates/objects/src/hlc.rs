@@ -48,6 +48,14 @@ impl VersionClock {
     }
 }
 
+impl VersionClock {
+    /// Ids from now on are above `version`, which came from another region.
+    pub(crate) fn observe(&self, version: VersionId) {
+        let mut last = self.last.lock();
+        *last = (*last).max((version.at().ms(), u16::MAX));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,7 @@ mod put;
 mod records;
 #[cfg(test)]
 mod region_tests;
+mod replicate;
 mod rows;
 mod sweep;
 mod tags;
@@ -53,7 +54,13 @@ pub use multipart::{
 pub use object_tags::VersionTags;
 pub use orphans::SweptOrphans;
 pub use put::{PutInput, PutOutcome};
-pub use records::{Change, ChangeKind, ContentHeaders, ObjectAttributes, Versioning};
+pub use records::{
+    Change, ChangeKind, ContentHeaders, FollowCursor, ObjectAttributes, Shipped, ShippedChange,
+    ShippedPart, Versioning,
+};
+pub use replicate::{
+    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, SnapshotPage, VersionName,
+};
 pub use store::StoreError;
 
 use std::sync::Arc;

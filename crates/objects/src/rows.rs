@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use store::BlobId;
-use types::{UploadId, VersionId};
+use types::{RegionId, UploadId, VersionId};
 
 use crate::{Error, Result};
 
@@ -21,6 +21,8 @@ pub(crate) const UPLOAD: &[u8] = b"m";
 pub(crate) const PART: &[u8] = b"p";
 /// Uploads that ended, whose leftover parts belong to nobody.
 pub(crate) const FINISHED_UPLOAD: &[u8] = b"t";
+/// Where this region stands in following another.
+pub(crate) const FOLLOW: &[u8] = b"f";
 /// Extents that await deletion.
 pub(crate) const DEAD: &[u8] = b"d";
 
@@ -89,6 +91,11 @@ pub(crate) fn finished_upload(upload: UploadId) -> Bytes {
 /// The upload in such a row.
 pub(crate) fn finished_upload_id(row_key: &[u8]) -> Result<UploadId> {
     sixteen(row_key, FINISHED_UPLOAD, "a finished upload").map(UploadId::from_bytes)
+}
+
+/// Where this region stands in following `source`.
+pub(crate) fn follow(source: &RegionId) -> Bytes {
+    [FOLLOW, source.as_bytes()].concat().into()
 }
 
 /// An extent that awaits deletion.

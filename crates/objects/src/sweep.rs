@@ -4,11 +4,12 @@
 //! the buckets that changed only. What a restart made it forget, a pass over all buckets finds:
 //! the first one, and one every hour.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use store::{Batch, Committed, PartitionId, ScanRange, StoreError};
+use tokio::sync::watch;
 use types::Timestamp;
 
 use crate::{Objects, Result, bucket::partition_of, listing::after, rows};
@@ -18,14 +19,38 @@ const SWEEP_BATCH: usize = 500;
 /// Milliseconds between two passes over all buckets.
 const FULL_EVERY_MS: u64 = 3_600_000;
 
-/// Where there is something to sweep.
+/// Partitions that are watched before those that nobody waits for are forgotten.
+const WATCHED_MAX: usize = 10_000;
+
+/// Where there is something to sweep, and what was committed.
 #[derive(Default)]
 pub(crate) struct Dirty {
     partitions: Mutex<HashSet<PartitionId>>,
     full: Mutex<Option<Timestamp>>,
+    /// The last commit of each partition that somebody waits for.
+    watched: Mutex<HashMap<PartitionId, watch::Sender<u64>>>,
 }
 
 impl Dirty {
+    /// The last commit of a partition, whenever there is one.
+    pub(crate) fn watch(&self, partition: PartitionId) -> watch::Receiver<u64> {
+        let mut watched = self.watched.lock();
+        // Those that nobody waits for any more make room.
+        if watched.len() >= WATCHED_MAX {
+            watched.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        let sender = watched
+            .entry(partition)
+            .or_insert_with(|| watch::Sender::new(0));
+        sender.subscribe()
+    }
+
+    fn committed(&self, partition: PartitionId, at: u64) {
+        if let Some(sender) = self.watched.lock().get(&partition) {
+            sender.send_modify(|last| *last = at.max(*last));
+        }
+    }
+
     fn mark(&self, partition: PartitionId) {
         self.partitions.lock().insert(partition);
     }
@@ -45,6 +70,9 @@ impl Objects {
     ) -> std::result::Result<Committed, StoreError> {
         let work = leaves_work(&batch);
         let committed = self.engine.index.commit(partition, batch).await;
+        if let Ok(committed) = &committed {
+            self.dirty.committed(partition, committed.version.0);
+        }
         // After the commit, whatever it answered: a pass that began before would miss the rows.
         if work {
             self.dirty.mark(partition);

@@ -62,7 +62,7 @@ impl Stored {
         }
     }
     /// Moves the row to another key.
-    fn moved_to(&self, batch: Batch, row_key: Bytes) -> Batch {
+    pub(crate) fn moved_to(&self, batch: Batch, row_key: Bytes) -> Batch {
         match &self.row.payload {
             Some(payload) => batch.put_with(row_key, self.row.value.clone(), payload.clone()),
             None => batch.put(row_key, self.row.value.clone()),
@@ -379,33 +379,43 @@ impl Objects {
                 other => other?,
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
-            let mut batch = Batch::new()
-                .guard(bucket.guard())
-                .guard(found.guard())
-                .frees();
-            let was_current = found.row_key == rows::current(key.as_bytes());
-            let heir = match was_current {
-                true => self.newest_older(&bucket, key).await?,
-                false => None,
-            };
-            batch = match heir {
-                Some(older) => older
-                    .moved_to(batch.guard(older.guard()), found.row_key.clone())
-                    .delete(older.row_key.clone()),
-                None => batch.delete(found.row_key.clone()),
-            };
-            batch = bury(batch, &found)?;
-            batch = log(batch, ChangeKind::Delete, &found.record, key);
+            let batch = self.take_out(&bucket, key, &found).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Some(found.record));
             }
         }
         Err(Error::Contention)
     }
+
+    /// What removes a version for good: the newest older one takes its place if it was the current.
+    pub(crate) async fn take_out(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        found: &Stored,
+    ) -> Result<Batch> {
+        let mut batch = Batch::new()
+            .guard(bucket.guard())
+            .guard(found.guard())
+            .frees();
+        let was_current = found.row_key == rows::current(key.as_bytes());
+        let heir = match was_current {
+            true => self.newest_older(bucket, key).await?,
+            false => None,
+        };
+        batch = match heir {
+            Some(older) => older
+                .moved_to(batch.guard(older.guard()), found.row_key.clone())
+                .delete(older.row_key.clone()),
+            None => batch.delete(found.row_key.clone()),
+        };
+        batch = bury(batch, found)?;
+        Ok(log(batch, ChangeKind::Delete, &found.record, key))
+    }
 }
 
 /// Names the extents of a version that goes as dead.
-fn bury(mut batch: Batch, stored: &Stored) -> Result<Batch> {
+pub(crate) fn bury(mut batch: Batch, stored: &Stored) -> Result<Batch> {
     for id in stored.extents()? {
         batch = batch.put(rows::dead(id), Bytes::new());
     }

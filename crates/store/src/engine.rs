@@ -262,6 +262,10 @@ pub trait Log: Send + Sync + 'static {
         limit: usize,
     ) -> StoreResult<LogPage>;
 
+    /// Entries at and before this position may be gone: whoever has not read them must be seeded
+    /// anew. Never falls.
+    async fn floor(&self, partition: PartitionId) -> StoreResult<Position>;
+
     /// Says that nobody needs entries up to and with `up_to` again.
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()>;
 }

@@ -18,6 +18,8 @@ pub enum ChangeKind {
     Delete,
     /// The tags of a version changed.
     Tags,
+    /// The bucket's configuration changed; version and key say nothing.
+    Config,
 }
 
 /// One change of one version of one key.
@@ -49,6 +51,7 @@ impl Change {
             1 => ChangeKind::Marker,
             2 => ChangeKind::Delete,
             3 => ChangeKind::Tags,
+            4 => ChangeKind::Config,
             _ => return Err(r.damaged()),
         };
         let change = Self {

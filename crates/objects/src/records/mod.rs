@@ -5,16 +5,20 @@
 
 mod bucket;
 mod codec;
+mod follow;
 mod log;
 mod object;
+mod shipped;
 mod upload;
 
 pub use bucket::Versioning;
 pub(crate) use bucket::{BucketRecord, BucketState};
+pub use follow::FollowCursor;
 pub use log::{Change, ChangeKind};
 pub use object::{ContentHeaders, ObjectAttributes};
 pub(crate) use object::{ManifestPart, ObjectBody, ObjectRecord, RecordView};
 pub(crate) use object::{decode_manifest, encode_manifest};
+pub use shipped::{Shipped, ShippedChange, ShippedPart};
 pub(crate) use upload::{PartRecord, UploadRecord};
 
 #[cfg(test)]

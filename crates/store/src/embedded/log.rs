@@ -15,10 +15,18 @@ const READ_BYTES_MAX: u64 = 64 << 20;
 
 impl Embedded {
     /// The entries at and before this position may be gone; a follower that has not read them is
-    /// seeded anew.
+    /// seeded anew. Segments are used again in any order, so the log reaches back as far as they
+    /// follow one another without a gap.
     pub fn log_floor(&self) -> StoreResult<Position> {
-        let first = self.shared.segments.map.read().values().next().cloned();
-        let Some(segment) = first.filter(|s| s.id > 1) else {
+        let map = self.shared.segments.map.read().clone();
+        let mut first = None;
+        for (id, segment) in map.iter().rev() {
+            if first.as_ref().is_some_and(|(after, _)| id + 1 != *after) {
+                break;
+            }
+            first = Some((*id, segment));
+        }
+        let Some((_, segment)) = first.filter(|(id, _)| *id > 1) else {
             return Ok(Position(0));
         };
         let failed = |e| StoreError::io(format!("read {}", segment.path.display()), e);
@@ -90,6 +98,12 @@ impl Log for Embedded {
         let trimmed = self.shared.trimmed.lock().get(&partition.0).copied();
         let after = after.0.max(trimmed.unwrap_or(0));
         self.read_log(partition.0, after, limit)
+    }
+
+    async fn floor(&self, partition: PartitionId) -> StoreResult<Position> {
+        let trimmed = self.shared.trimmed.lock().get(&partition.0).copied();
+        let floor = self.log_floor()?;
+        Ok(Position(floor.0.max(trimmed.unwrap_or(0))))
     }
 
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {

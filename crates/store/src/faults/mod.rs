@@ -76,6 +76,10 @@ impl Log for FaultyLog {
         self.1.run(Call::ReadLog, call).await
     }
 
+    async fn floor(&self, partition: PartitionId) -> StoreResult<Position> {
+        self.1.run(Call::ReadLog, self.0.floor(partition)).await
+    }
+
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {
         self.1.run(Call::Trim, self.0.trim(partition, up_to)).await
     }

@@ -28,6 +28,8 @@ struct Partition {
     rows: BTreeMap<Bytes, Row>,
     /// Entries by position; those of one commit share it.
     log: BTreeMap<u64, Vec<Bytes>>,
+    /// Entries up to here are gone.
+    trimmed: u64,
 }
 
 struct Extent {
@@ -185,8 +187,15 @@ impl Log for Memory {
         Ok(page)
     }
 
+    async fn floor(&self, partition: PartitionId) -> StoreResult<Position> {
+        let partitions = self.partitions.lock();
+        let floor = partitions.get(&partition.0).map_or(0, |p| p.trimmed);
+        Ok(Position(floor))
+    }
+
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {
         if let Some(partition) = self.partitions.lock().get_mut(&partition.0) {
+            partition.trimmed = partition.trimmed.max(up_to.0);
             partition.log.retain(|position, _| *position > up_to.0);
         }
         Ok(())

@@ -1,0 +1,206 @@
+//! What replication carries: a version of an object without the place of its bytes, the removal of
+//! one, a bucket's configuration. Read from a peer that may be hostile, so as strictly as a record.
+
+use bytes::Bytes;
+use types::{ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
+
+use super::{
+    ObjectAttributes, Versioning,
+    codec::{Reader, Writer},
+};
+use crate::Result;
+
+const VERSION: u8 = 1;
+const WHAT: &str = "a shipped change";
+
+const KIND_VERSION: u8 = 0;
+const KIND_REMOVED: u8 = 1;
+const KIND_CONFIG: u8 = 2;
+
+const FLAG_NULL: u8 = 1;
+const FLAG_DELETE_MARKER: u8 = 2;
+const FLAG_INLINE: u8 = 4;
+
+/// A part of an object that was put together from parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShippedPart {
+    /// Its number, 1 to 10,000.
+    pub number: u16,
+    /// Its bytes.
+    pub size: u64,
+    /// Their MD5.
+    pub md5: [u8; 16],
+    /// Its checksum.
+    pub checksum: Option<ChecksumValue>,
+}
+
+/// A version of an object as it travels between regions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shipped {
+    /// The key.
+    pub key: ObjectKey,
+    /// The version's own id, the same in every region.
+    pub version: VersionId,
+    /// Displayed as `null`.
+    pub null: bool,
+    /// It has no content.
+    pub delete_marker: bool,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// Bytes of content.
+    pub size: u64,
+    /// The entity tag.
+    pub etag: ETag,
+    /// The checksum that was asked for.
+    pub checksum: Option<ChecksumValue>,
+    /// Headers, metadata, tags.
+    pub attributes: ObjectAttributes,
+    /// Empty unless it was put together from parts.
+    pub parts: Vec<ShippedPart>,
+    /// The bytes of a small object.
+    pub inline: Option<Bytes>,
+}
+
+/// One change as it travels between regions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShippedChange {
+    /// A version is there, or its tags have changed.
+    Version(Box<Shipped>),
+    /// A version was removed for good.
+    Removed {
+        /// Of which key.
+        key: ObjectKey,
+        /// Which.
+        version: VersionId,
+    },
+    /// The bucket's configuration.
+    Config {
+        /// Whether it keeps versions.
+        versioning: Versioning,
+        /// Its tags.
+        tags: Vec<(String, String)>,
+    },
+}
+
+impl ShippedChange {
+    /// The bytes that travel.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(VERSION);
+        match self {
+            Self::Version(shipped) => shipped.write(out.u8(KIND_VERSION)),
+            Self::Removed { key, version } => {
+                out.u8(KIND_REMOVED).text(key).raw(version.bytes());
+            }
+            Self::Config { versioning, tags } => {
+                out.u8(KIND_CONFIG).u8(*versioning as u8).pairs(tags);
+            }
+        }
+        out.finish()
+    }
+
+    /// Reads them; `Error::Record` for anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut r = Reader::new(bytes, VERSION, WHAT)?;
+        let change = match r.u8()? {
+            KIND_VERSION => Self::Version(Box::new(Shipped::read(&mut r)?)),
+            KIND_REMOVED => Self::Removed {
+                key: key(&mut r)?,
+                version: VersionId::from_bytes(r.sixteen()?),
+            },
+            KIND_CONFIG => Self::Config {
+                versioning: match r.u8()? {
+                    0 => Versioning::Off,
+                    1 => Versioning::Enabled,
+                    2 => Versioning::Suspended,
+                    _ => return Err(r.damaged()),
+                },
+                tags: r.pairs()?,
+            },
+            _ => return Err(r.damaged()),
+        };
+        r.end()?;
+        Ok(change)
+    }
+}
+
+fn key(r: &mut Reader<'_>) -> Result<ObjectKey> {
+    Ok(ObjectKey::new(&r.text()?)?)
+}
+
+impl Shipped {
+    fn write(&self, out: &mut Writer) {
+        let flags = [
+            (self.null, FLAG_NULL),
+            (self.delete_marker, FLAG_DELETE_MARKER),
+            (self.inline.is_some(), FLAG_INLINE),
+        ];
+        let set = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag);
+        out.u8(set.sum()).text(&self.key).raw(self.version.bytes());
+        out.u64(self.modified.ms()).u64(self.size);
+        out.raw(&self.etag.md5).u16(self.etag.parts);
+        out.checksum(self.checksum.as_ref());
+        self.attributes.write(out);
+        out.count(self.parts.len());
+        for part in &self.parts {
+            out.u16(part.number).u64(part.size).raw(&part.md5);
+            out.checksum(part.checksum.as_ref());
+        }
+        if let Some(bytes) = &self.inline {
+            out.count(bytes.len()).raw(bytes);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let flags = r.u8()?;
+        if flags & !(FLAG_NULL | FLAG_DELETE_MARKER | FLAG_INLINE) != 0 {
+            return Err(r.damaged());
+        }
+        let mut shipped = Self {
+            null: flags & FLAG_NULL != 0,
+            delete_marker: flags & FLAG_DELETE_MARKER != 0,
+            key: key(r)?,
+            version: VersionId::from_bytes(r.sixteen()?),
+            modified: r.time()?,
+            size: r.u64()?,
+            etag: ETag {
+                md5: r.sixteen()?,
+                parts: r.u16()?,
+            },
+            checksum: r.checksum()?,
+            attributes: ObjectAttributes::read(r)?,
+            parts: Vec::new(),
+            inline: None,
+        };
+        for _ in 0..r.count(27)? {
+            shipped.parts.push(ShippedPart {
+                number: r.u16()?,
+                size: r.u64()?,
+                md5: r.sixteen()?,
+                checksum: r.checksum()?,
+            });
+        }
+        if flags & FLAG_INLINE != 0 {
+            let len = r.count(1)?;
+            shipped.inline = Some(Bytes::copy_from_slice(r.raw(len)?));
+        }
+        match shipped.is_sound() {
+            true => Ok(shipped),
+            false => Err(r.damaged()),
+        }
+    }
+
+    /// Whether its fields fit each other.
+    fn is_sound(&self) -> bool {
+        let parts: Option<u64> = self
+            .parts
+            .iter()
+            .try_fold(0u64, |sum, part| sum.checked_add(part.size));
+        let rising = self.parts.windows(2).all(|w| w[0].number < w[1].number);
+        let inline = self.inline.as_ref();
+        let content = match self.delete_marker {
+            true => self.size == 0 && self.parts.is_empty() && inline.is_none(),
+            false => self.parts.is_empty() || (parts == Some(self.size) && inline.is_none()),
+        };
+        content && rising && inline.is_none_or(|bytes| bytes.len() as u64 == self.size)
+    }
+}

@@ -1,0 +1,514 @@
+//! The destination: taking over versions, removals and the configuration.
+
+use access::{Action, Permit};
+use bytes::Bytes;
+use digest::Hasher;
+use store::{Batch, BlobRef, Guard};
+use types::{
+    Body, BodyError, BucketDeed, ChecksumAlgorithm, ChecksumKind, ObjectKey, VersionId,
+    deed::BoxFuture,
+};
+
+use super::AHEAD_MAX_MS;
+use crate::{
+    ChangeKind, Error, Objects, Result, Shipped, ShippedChange, ShippedPart,
+    bucket::{Bucket, TRIES_MAX, deed},
+    records::{ManifestPart, ObjectBody, ObjectRecord, encode_manifest},
+    rows,
+    versions::{Landed, Stored, bury, log},
+};
+
+/// How often a body that broke off is asked for again, from where it broke.
+const RESUMES_MAX: usize = 8;
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It was applied.
+    Done,
+    /// It had been applied before.
+    Known,
+    /// Something newer stands in its place.
+    Superseded,
+}
+
+/// Where the bytes of a shipped version come from.
+pub trait BodySource: Send + Sync {
+    /// The bytes from `offset` on.
+    fn open<'a>(
+        &'a self,
+        shipped: &'a Shipped,
+        offset: u64,
+    ) -> BoxFuture<'a, std::result::Result<Box<dyn Body>, BodyError>>;
+}
+
+/// What a version's bytes have become here.
+#[derive(Clone)]
+struct Landing {
+    body: ObjectBody,
+    payload: Option<Bytes>,
+    /// Extents that nothing refers to yet.
+    extents: Vec<BlobRef>,
+}
+
+impl Objects {
+    /// Applies one change. Nothing of a version is visible before all its bytes are here, durable,
+    /// and what its ETag and checksums say.
+    ///
+    /// # Errors
+    /// `BadDigest` and `Body` when the bytes are not what they should be; `ClockAhead`;
+    /// `WrongPermit`; failures of the engine. Then nothing has changed.
+    pub async fn apply(
+        &self,
+        permit: &Permit,
+        change: ShippedChange,
+        bodies: &dyn BodySource,
+    ) -> Result<Applied> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        match change {
+            ShippedChange::Version(shipped) => self.apply_version(deed, *shipped, bodies).await,
+            ShippedChange::Removed { key, version } => {
+                self.apply_removal(deed, &key, version).await
+            }
+            ShippedChange::Config { versioning, tags } => {
+                let bucket = self.receiving(deed).await?;
+                if (bucket.record.versioning, &bucket.record.tags) == (versioning, &tags) {
+                    return Ok(Applied::Known);
+                }
+                self.change_bucket(deed, |record| {
+                    record.versioning = versioning;
+                    record.tags.clone_from(&tags);
+                    Ok(())
+                })
+                .await?;
+                Ok(Applied::Done)
+            }
+        }
+    }
+
+    async fn receiving(&self, deed: &BucketDeed) -> Result<std::sync::Arc<Bucket>> {
+        let bucket = self.bucket(deed).await?;
+        match Self::is_going(&bucket) {
+            true => Err(Error::BucketBusy),
+            false => Ok(bucket),
+        }
+    }
+
+    async fn apply_version(
+        &self,
+        deed: &BucketDeed,
+        shipped: Shipped,
+        bodies: &dyn BodySource,
+    ) -> Result<Applied> {
+        let ahead = shipped.version.at().ms();
+        if ahead > self.clock.now().ms().saturating_add(AHEAD_MAX_MS) {
+            return Err(Error::ClockAhead(ahead));
+        }
+        let bucket = self.receiving(deed).await?;
+        if let Some(stored) = self
+            .find_version(bucket.partition, &shipped.key, shipped.version)
+            .await?
+        {
+            return self.apply_tags(deed, &shipped, stored).await;
+        }
+        if let Some(applied) = self.superseded(&bucket, &shipped).await? {
+            return Ok(applied);
+        }
+        let landing = self.fetch(&shipped, bodies).await?;
+        let applied = self.insert(deed, &shipped, &landing).await;
+        if !matches!(applied, Ok(Applied::Done)) {
+            // Unless the commit's outcome is unknown nothing refers to them; the sweep of orphans
+            // would find them, later.
+            let known = matches!(
+                applied,
+                Ok(_) | Err(Error::Contention | Error::BucketBusy | Error::NoSuchBucket)
+            );
+            for blob in landing.extents.iter().filter(|_| known) {
+                self.engine.blobs.delete(blob.id).await?;
+            }
+        }
+        self.hlc.observe(shipped.version);
+        applied
+    }
+
+    /// A version that is here already: its tags may have changed. Only the home changes them, one
+    /// change after the other, so what comes last is right.
+    async fn apply_tags(
+        &self,
+        deed: &BucketDeed,
+        shipped: &Shipped,
+        mut stored: Stored,
+    ) -> Result<Applied> {
+        for _ in 0..TRIES_MAX {
+            if stored.record.attributes.tags == shipped.attributes.tags {
+                return Ok(Applied::Known);
+            }
+            let bucket = self.receiving(deed).await?;
+            let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
+            let tags = &mut stored.record.attributes.tags;
+            tags.clone_from(&shipped.attributes.tags);
+            let (row_key, value) = (stored.row_key, stored.record.encode());
+            let batch = match stored.row.payload {
+                Some(payload) => batch.put_with(row_key, value, payload),
+                None => batch.put(row_key, value),
+            };
+            let batch = log(batch, ChangeKind::Tags, &stored.record, &shipped.key);
+            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+                return Ok(Applied::Done);
+            }
+            let found = self
+                .find_version(bucket.partition, &shipped.key, shipped.version)
+                .await?;
+            match found {
+                Some(found) => stored = found,
+                None => return Ok(Applied::Superseded),
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// A key has one null version, the newest; one that is older than that is not taken over.
+    async fn superseded(&self, bucket: &Bucket, shipped: &Shipped) -> Result<Option<Applied>> {
+        if !shipped.null {
+            return Ok(None);
+        }
+        let null = self.null_version(bucket, &shipped.key).await?;
+        let newer = null.is_some_and(|null| null.record.version > shipped.version);
+        Ok(newer.then_some(Applied::Superseded))
+    }
+
+    async fn null_version(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Option<Stored>> {
+        let current = rows::current(key.as_bytes());
+        match self.read_current(bucket, &current).await? {
+            Some(current) if current.record.null => Ok(Some(current)),
+            _ => self.find_older_null(bucket, key).await,
+        }
+    }
+
+    /// Puts the version into its place among the others.
+    async fn insert(
+        &self,
+        deed: &BucketDeed,
+        shipped: &Shipped,
+        landing: &Landing,
+    ) -> Result<Applied> {
+        let record = ObjectRecord {
+            version: shipped.version,
+            null: shipped.null,
+            delete_marker: shipped.delete_marker,
+            modified: shipped.modified,
+            size: shipped.size,
+            etag: shipped.etag,
+            checksum: shipped.checksum,
+            body: landing.body.clone(),
+            attributes: shipped.attributes.clone(),
+        };
+        let current_key = rows::current(shipped.key.as_bytes());
+        let older_key = rows::older(shipped.key.as_bytes(), shipped.version);
+        let kind = match shipped.delete_marker {
+            true => ChangeKind::Marker,
+            false => ChangeKind::Put,
+        };
+        for _ in 0..TRIES_MAX {
+            let bucket = self.receiving(deed).await?;
+            let _lock = self
+                .locks
+                .lock(bucket.partition, shipped.key.as_bytes())
+                .await;
+            let found = self
+                .find_version(bucket.partition, &shipped.key, shipped.version)
+                .await?;
+            if found.is_some() {
+                return Ok(Applied::Known);
+            }
+            if let Some(applied) = self.superseded(&bucket, shipped).await? {
+                return Ok(applied);
+            }
+            let current = self.current_whole(&bucket, &current_key).await?;
+            let mut batch = Batch::new().guard(bucket.guard());
+            batch = match &current {
+                None => batch.guard(Guard::Absent(current_key.clone())),
+                Some(current) => batch.guard(current.guard()),
+            };
+            let newest = current
+                .as_ref()
+                .is_none_or(|c| c.record.version < shipped.version);
+            let mut buried = None;
+            if shipped.null
+                && let Some(null) = self.null_version(&bucket, &shipped.key).await?
+            {
+                // Older than this one: `superseded` has looked.
+                batch = bury(batch, &null)?;
+                if null.row_key != current_key {
+                    batch = batch.guard(null.guard()).delete(null.row_key.clone());
+                }
+                buried = Some(null.row_key);
+            }
+            let place = match newest {
+                true => {
+                    if let Some(current) = current
+                        && buried.as_ref() != Some(&current_key)
+                    {
+                        let older = rows::older(shipped.key.as_bytes(), current.record.version);
+                        batch = current.moved_to(batch, older);
+                    }
+                    current_key.clone()
+                }
+                false => {
+                    batch = batch.guard(Guard::Absent(older_key.clone()));
+                    older_key.clone()
+                }
+            };
+            batch = match &landing.payload {
+                Some(payload) => batch.put_with(place, record.encode(), payload.clone()),
+                None => batch.put(place, record.encode()),
+            };
+            batch = log(batch, kind, &record, &shipped.key);
+            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+                return Ok(Applied::Done);
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// The current version with its payload, whether or not the bucket keeps versions here yet.
+    async fn current_whole(&self, bucket: &Bucket, row_key: &Bytes) -> Result<Option<Stored>> {
+        let index = &self.engine.index;
+        let row = index
+            .get(bucket.partition, row_key, store::Want::Payload)
+            .await?;
+        row.map(|row| Stored::new(row_key.clone(), row)).transpose()
+    }
+
+    async fn apply_removal(
+        &self,
+        deed: &BucketDeed,
+        key: &ObjectKey,
+        version: VersionId,
+    ) -> Result<Applied> {
+        for _ in 0..TRIES_MAX {
+            let bucket = self.receiving(deed).await?;
+            let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
+            let found = self.find_version(bucket.partition, key, version).await?;
+            let Some(found) = found else {
+                return Ok(Applied::Known);
+            };
+            let batch = self.take_out(&bucket, key, &found).await?;
+            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+                return Ok(Applied::Done);
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// Brings the bytes here, durable and verified, where nothing refers to them yet.
+    async fn fetch(&self, shipped: &Shipped, bodies: &dyn BodySource) -> Result<Landing> {
+        let mut landing = Landing {
+            body: ObjectBody::None,
+            payload: None,
+            extents: Vec::new(),
+        };
+        if shipped.delete_marker {
+            return Ok(landing);
+        }
+        if let Some(bytes) = &shipped.inline {
+            let mut hasher = Hasher::new(&whole_checksum(shipped), true);
+            hasher.update(bytes);
+            verify_whole(shipped, &hasher.finish_now())?;
+            landing.body = ObjectBody::Inline;
+            landing.payload = Some(bytes.clone());
+            return Ok(landing);
+        }
+        let mut stream = Resuming {
+            bodies,
+            shipped,
+            body: None,
+            at: 0,
+            resumes: 0,
+            held: Bytes::new(),
+        };
+        let fetched = match shipped.parts.is_empty() {
+            true => self.fetch_whole(&mut stream, &mut landing).await,
+            false => self.fetch_parts(&mut stream, &mut landing).await,
+        };
+        if fetched.is_err() {
+            for blob in &landing.extents {
+                self.engine.blobs.delete(blob.id).await?;
+            }
+        }
+        fetched.map(|()| landing)
+    }
+
+    async fn fetch_whole(&self, stream: &mut Resuming<'_>, landing: &mut Landing) -> Result<()> {
+        let shipped = stream.shipped;
+        let mut hasher = Hasher::new(&whole_checksum(shipped), true);
+        let mut writer = self.engine.blobs.create(Some(shipped.size)).await?;
+        while let Some(bytes) = stream.next(shipped.size).await? {
+            hasher.feed(bytes.clone()).await;
+            writer.write(bytes).await?;
+        }
+        verify_whole(shipped, &hasher.finish().await)?;
+        let blob = writer.finish().await?;
+        landing.extents.push(blob);
+        landing.body = ObjectBody::Extents(vec![blob]);
+        Ok(())
+    }
+
+    async fn fetch_parts(&self, stream: &mut Resuming<'_>, landing: &mut Landing) -> Result<()> {
+        let mut manifest = Vec::with_capacity(stream.shipped.parts.len());
+        let mut end = 0;
+        for part in &stream.shipped.parts {
+            end += part.size;
+            let extents = self.fetch_part(stream, part, end).await?;
+            landing.extents.extend(&extents);
+            manifest.push(ManifestPart {
+                number: part.number,
+                size: part.size,
+                md5: part.md5,
+                checksum: part.checksum,
+                extents,
+            });
+        }
+        let count = u16::try_from(manifest.len())
+            .map_err(|_| Error::Record("an object of too many parts".to_owned()))?;
+        landing.payload = Some(encode_manifest(&manifest).into());
+        landing.body = ObjectBody::Parts(count);
+        Ok(())
+    }
+
+    async fn fetch_part(
+        &self,
+        stream: &mut Resuming<'_>,
+        part: &ShippedPart,
+        end: u64,
+    ) -> Result<Vec<BlobRef>> {
+        let algorithms: Vec<_> = part.checksum.iter().map(|c| c.algorithm()).collect();
+        let mut hasher = Hasher::new(&algorithms, true);
+        let mut writer = None;
+        while let Some(bytes) = stream.next(end).await? {
+            hasher.feed(bytes.clone()).await;
+            if writer.is_none() {
+                writer = Some(self.engine.blobs.create(Some(part.size)).await?);
+            }
+            if let Some(writer) = &mut writer {
+                writer.write(bytes).await?;
+            }
+        }
+        let digests = hasher.finish().await;
+        let checksum = part.checksum.is_none_or(|told| {
+            digests
+                .checksum(told.algorithm())
+                .map(|c| c.bytes().to_vec())
+                == Some(told.bytes().to_vec())
+        });
+        if digests.md5 != Some(part.md5) || !checksum || digests.len != part.size {
+            return Err(Error::BadDigest("a part"));
+        }
+        match writer {
+            Some(writer) => Ok(vec![writer.finish().await?]),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The checksum over the whole content that can be computed again while it comes.
+fn whole_checksum(shipped: &Shipped) -> Vec<ChecksumAlgorithm> {
+    let full = shipped
+        .checksum
+        .filter(|c| c.kind() == ChecksumKind::FullObject);
+    full.map(|c| c.algorithm()).into_iter().collect()
+}
+
+/// Content without parts: its MD5 is its ETag.
+fn verify_whole(shipped: &Shipped, digests: &digest::Digests) -> Result<()> {
+    if digests.len != shipped.size {
+        return Err(BodyError::Incomplete {
+            expected: shipped.size,
+            got: digests.len,
+        }
+        .into());
+    }
+    if shipped.etag.parts == 0 && digests.md5 != Some(shipped.etag.md5) {
+        return Err(Error::BadDigest("the ETag"));
+    }
+    let full = shipped
+        .checksum
+        .filter(|c| c.kind() == ChecksumKind::FullObject);
+    match full {
+        Some(told) if digests.checksum(told.algorithm()) != Some(told) => {
+            Err(Error::BadDigest(told.algorithm().name()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The bytes of a version, asked for again from where they broke off.
+struct Resuming<'a> {
+    bodies: &'a dyn BodySource,
+    shipped: &'a Shipped,
+    body: Option<Box<dyn Body>>,
+    /// Bytes that have come.
+    at: u64,
+    resumes: usize,
+    /// Came already, belongs behind what was asked for.
+    held: Bytes,
+}
+
+impl Resuming<'_> {
+    /// The next piece before `end`; `None` there.
+    async fn next(&mut self, end: u64) -> Result<Option<Bytes>> {
+        if self.held.is_empty() {
+            if self.at >= end {
+                return Ok(None);
+            }
+            self.held = self.receive().await?;
+        }
+        let begin = self.at - self.held.len() as u64;
+        let here = end.saturating_sub(begin).min(self.held.len() as u64);
+        if here == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.held.split_to(here as usize)))
+    }
+
+    async fn receive(&mut self) -> Result<Bytes> {
+        loop {
+            let next = match &mut self.body {
+                Some(body) => body.next().await,
+                None => match self.bodies.open(self.shipped, self.at).await {
+                    Ok(body) => {
+                        self.body = Some(body);
+                        continue;
+                    }
+                    Err(error) => Some(Err(error)),
+                },
+            };
+            match next {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => {
+                    let at = self.at + bytes.len() as u64;
+                    if at > self.shipped.size {
+                        return Err(BodyError::TooLarge {
+                            max: self.shipped.size,
+                        }
+                        .into());
+                    }
+                    self.at = at;
+                    return Ok(bytes);
+                }
+                broken => {
+                    self.body = None;
+                    self.resumes += 1;
+                    if self.resumes > RESUMES_MAX {
+                        let incomplete = BodyError::Incomplete {
+                            expected: self.shipped.size,
+                            got: self.at,
+                        };
+                        let error = broken.and_then(std::result::Result::err);
+                        return Err(error.unwrap_or(incomplete).into());
+                    }
+                }
+            }
+        }
+    }
+}
