@@ -24,6 +24,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("objects", &["types", "digest", "access", "store"]),
     ("cloud", &["types", "access", "store", "proof"]),
     (
+        "replication",
+        &["types", "access", "store", "objects", "peer"],
+    ),
+    (
         "gateway",
         &["types", "digest", "access", "objects", "cloud"],
     ),

@@ -148,12 +148,16 @@ impl Objects {
     /// the snapshot has not.
     pub async fn head_position(&self, permit: &Permit) -> Result<(Position, ShippedChange)> {
         let deed = deed(permit, &[Action::ReplicateFrom])?;
-        let partition = partition_of(deed);
+        let at = self.log_end(partition_of(deed)).await?;
+        Ok((at, self.config(deed).await?))
+    }
+
+    pub(crate) async fn log_end(&self, partition: PartitionId) -> Result<Position> {
         let mut at = self.engine.log.floor(partition).await?;
         loop {
             let page = self.engine.log.read(partition, at, 10_000).await?;
             if page.next == at {
-                return Ok((at, self.config(deed).await?));
+                return Ok(at);
             }
             at = page.next;
         }

@@ -8,6 +8,7 @@
 
 mod apply;
 mod cursor;
+mod discard;
 mod export;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,113 @@
+//! The receiver's questions.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use peer::{Client, Peer, collect, full};
+use types::{Body, BodyError, BucketDeed, RegionId, deed::BoxFuture};
+
+use crate::{
+    Regions, ReplicationError,
+    body::PeerBody,
+    frames::Answer,
+    wire::{ANSWER_BYTES_MAX, Ask, PATH, WAIT_MAX, What, name},
+};
+
+/// Longer than the longest wait at the source.
+const ANSWER_WAIT: Duration = Duration::from_secs(WAIT_MAX.as_secs() + 15);
+
+/// One bucket at one other region.
+#[derive(Clone)]
+pub struct Far {
+    /// How regions are reached.
+    pub client: Client,
+    /// Where they are.
+    pub regions: Arc<dyn Regions>,
+    /// The region that is asked.
+    pub region: RegionId,
+    /// The bucket.
+    pub deed: Arc<BucketDeed>,
+}
+
+impl Far {
+    async fn send(&self, what: What) -> Result<Response<Incoming>, ReplicationError> {
+        let malformed = |e: &dyn std::fmt::Display| ReplicationError::Malformed(e.to_string());
+        let address = self.regions.address(&self.region).ok_or_else(|| {
+            ReplicationError::Refused(format!("region {} has no address", self.region))
+        })?;
+        let to = Peer {
+            region: self.region.clone(),
+            address,
+        };
+        let ask = Ask::about(&self.deed, what);
+        let bytes = serde_json::to_vec(&ask).map_err(|e| malformed(&e))?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(PATH)
+            .body(full(bytes))
+            .map_err(|e| malformed(&e))?;
+        let answer = self
+            .client
+            .request_within(ANSWER_WAIT, &to, request)
+            .await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let why = collect(answer.into_body(), 4096, ANSWER_WAIT).await;
+        let why = why.map(|b| String::from_utf8_lossy(&b).into_owned());
+        Err(ReplicationError::Refused(format!(
+            "{status}: {}",
+            why.unwrap_or_default()
+        )))
+    }
+
+    async fn bytes(&self, what: What) -> Result<Bytes, ReplicationError> {
+        let answer = self.send(what).await?;
+        Ok(collect(answer.into_body(), ANSWER_BYTES_MAX, ANSWER_WAIT).await?)
+    }
+
+    /// A question that is answered with changes.
+    pub async fn ask(&self, what: What) -> Result<Answer, ReplicationError> {
+        Answer::decode(self.bytes(what).await?)
+    }
+
+    /// A question that is answered with names of versions.
+    pub async fn names(
+        &self,
+        what: What,
+    ) -> Result<Vec<(types::ObjectKey, types::VersionId)>, ReplicationError> {
+        let bytes = self.bytes(what).await?;
+        let names: Vec<(String, String)> = serde_json::from_slice(&bytes)
+            .map_err(|e| ReplicationError::Malformed(e.to_string()))?;
+        names.iter().map(crate::wire::read_name).collect()
+    }
+
+    /// Something to be done there.
+    pub async fn tell(&self, what: What) -> Result<(), ReplicationError> {
+        self.bytes(what).await.map(drop)
+    }
+}
+
+impl objects::BodySource for Far {
+    fn open<'a>(
+        &'a self,
+        shipped: &'a objects::Shipped,
+        offset: u64,
+    ) -> BoxFuture<'a, Result<Box<dyn Body>, BodyError>> {
+        Box::pin(async move {
+            let (key, version) = name(&shipped.key, shipped.version);
+            let ask = What::Body {
+                key,
+                version,
+                offset,
+            };
+            match self.send(ask).await {
+                Ok(answer) => Ok(Box::new(PeerBody(answer.into_body())) as Box<dyn Body>),
+                Err(error) => Err(BodyError::Connection(error.to_string())),
+            }
+        })
+    }
+}

@@ -1,0 +1,318 @@
+//! Following one bucket: a snapshot first, then the source's log, for as long as the task lives.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use access::{Permit, authorize_receiving};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use objects::{Applied, FollowCursor, Objects, ShippedChange};
+use store::Position;
+use types::{Clock, ObjectKey, VersionId, deed::BoxFuture};
+
+use crate::{
+    CopyState, Regions, ReplicationError, Status,
+    client::Far,
+    frames::Answer,
+    wire::{LACKING_MAX, WAIT_MAX, What, name},
+};
+
+/// After a failure.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+/// Keys that are worked on at once. Changes of one key stay in order.
+const KEYS_AT_ONCE: usize = 32;
+/// While a copy offers what it alone has, it asks so often whether that has been fetched.
+const OFFER_PAUSE: Duration = Duration::from_millis(500);
+/// How often it offers the same page, before it says that it cannot.
+const OFFERS_MAX: usize = 1200;
+
+/// Follows one bucket at its source.
+pub struct Follower {
+    pub(crate) far: Far,
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Follower {
+    /// Never ends; it is dropped when the placement changes.
+    pub async fn run(self) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.follow().await {
+                Ok(()) => pause = PAUSE_MIN,
+                Err(error) => {
+                    let (bucket, region) = (&self.far.deed.name, &self.far.region);
+                    tracing::warn!(%bucket, %region, %error, "cannot follow; tried again");
+                    let text = error.to_string();
+                    self.status.follow(self.far.deed.id, region, |f| {
+                        f.state = CopyState::Stopped;
+                        f.error = Some(text.clone());
+                    });
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    /// Asked anew for each page: the deed decides here as well as there.
+    fn permit(&self) -> Result<Permit, ReplicationError> {
+        let regions: &dyn Regions = &*self.far.regions;
+        let name = &self.far.deed.name;
+        let deed = regions
+            .deed(name)
+            .filter(|d| d.id == self.far.deed.id && d.epoch == self.far.deed.epoch)
+            .ok_or_else(|| ReplicationError::Refused(format!("the deed of {name} has changed")))?;
+        let source = regions.place(&self.far.region).ok_or_else(|| {
+            ReplicationError::Refused(format!("region {} is not known", self.far.region))
+        })?;
+        Ok(authorize_receiving(&deed, &regions.here(), &source)?)
+    }
+
+    fn say(&self, state: CopyState) {
+        self.status.follow(self.far.deed.id, &self.far.region, |f| {
+            f.state = state;
+            f.error = None;
+        });
+    }
+
+    /// One step: a snapshot to its end, or a page of changes.
+    async fn follow(&self) -> Result<(), ReplicationError> {
+        let permit = self.permit()?;
+        let region = &self.far.region;
+        let epoch = self.far.deed.epoch;
+        let found = self.objects.follow_cursor(&permit, region).await?;
+        match found {
+            Some(cursor) if cursor.epoch == epoch && cursor.snapshot.is_none() => {
+                self.follow_log(&permit, cursor).await
+            }
+            Some(cursor) if cursor.epoch == epoch => self.seed(cursor).await,
+            before => self.begin(&permit, before.is_some()).await,
+        }
+    }
+
+    /// The first contact under this epoch. A region that held the bucket under an earlier epoch
+    /// first hears what was removed since the present home took over, so that it does not bring
+    /// that back; then it hands over what it alone has.
+    async fn begin(&self, permit: &Permit, held: bool) -> Result<(), ReplicationError> {
+        self.say(CopyState::Seeding);
+        let head = self.far.ask(What::Head).await?;
+        self.apply_all(permit, &head).await?;
+        // The old home has no cursor at the new one, but versions of its own.
+        let (mine, _) = self.objects.census(permit, None, 1).await?;
+        if held || !mine.is_empty() {
+            if head.epoch_start > 0 {
+                self.hear_since(permit, head.epoch_start).await?;
+            }
+            self.hand_over(permit).await?;
+        }
+        let cursor = FollowCursor {
+            epoch: self.far.deed.epoch,
+            position: Position(head.position),
+            seeded: 0,
+            snapshot: Some(bytes::Bytes::from_static(b"c")),
+        };
+        self.note(permit, &cursor).await
+    }
+
+    async fn hear_since(&self, permit: &Permit, start: u64) -> Result<(), ReplicationError> {
+        let mut after = start;
+        loop {
+            let page = self.far.ask(What::Changes { after, wait_ms: 0 }).await?;
+            if page.reseed || page.position == after {
+                return Ok(());
+            }
+            self.apply_all(permit, &page).await?;
+            after = page.position;
+        }
+    }
+
+    /// Versions that are here and not at the home: it is told of them until it has fetched them.
+    async fn hand_over(&self, permit: &Permit) -> Result<(), ReplicationError> {
+        let mut from = None;
+        loop {
+            let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
+            let names = page.iter().map(|c| name(&c.key, c.version)).collect();
+            self.offer(names).await?;
+            match next {
+                Some(next) => from = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn offer(&self, names: Vec<(String, String)>) -> Result<(), ReplicationError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..OFFERS_MAX {
+            let versions = names.clone();
+            let lacking = self.far.names(What::Lacking { versions }).await?;
+            if lacking.is_empty() {
+                return Ok(());
+            }
+            let versions = lacking.iter().map(|(k, v)| name(k, *v)).collect();
+            self.far.tell(What::Offer { versions }).await?;
+            tokio::time::sleep(OFFER_PAUSE).await;
+        }
+        Err(ReplicationError::Refused(
+            "the home does not fetch what only this region has".to_owned(),
+        ))
+    }
+
+    async fn seed(&self, mut cursor: FollowCursor) -> Result<(), ReplicationError> {
+        self.say(CopyState::Seeding);
+        while let Some(row) = cursor.snapshot.take() {
+            let permit = self.permit()?;
+            let from = hex::encode(&row);
+            let page = self.far.ask(What::Snapshot { from }).await?;
+            cursor.seeded += self.apply_all(&permit, &page).await?;
+            cursor.snapshot = page.row;
+            if cursor.snapshot.is_none() {
+                // Before the cursor says that the snapshot is whole: what was removed at the
+                // source while its log was out of reach goes here too.
+                self.prune(&permit).await?;
+            }
+            self.note(&permit, &cursor).await?;
+            let seeded = cursor.seeded;
+            let region = &self.far.region;
+            self.status
+                .follow(self.far.deed.id, region, |f| f.seeded = seeded);
+        }
+        Ok(())
+    }
+
+    /// Removes what the source does not have. Under this epoch nothing is written here, so it was
+    /// removed there.
+    async fn prune(&self, permit: &Permit) -> Result<(), ReplicationError> {
+        let mut from = None;
+        loop {
+            let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
+            let versions: Vec<_> = page.iter().map(|c| name(&c.key, c.version)).collect();
+            if !versions.is_empty() {
+                for (key, version) in self.far.names(What::Lacking { versions }).await? {
+                    let gone = ShippedChange::Removed { key, version };
+                    self.objects.apply(permit, gone, &self.far).await?;
+                }
+            }
+            match next {
+                Some(next) => from = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn follow_log(
+        &self,
+        permit: &Permit,
+        mut cursor: FollowCursor,
+    ) -> Result<(), ReplicationError> {
+        self.say(CopyState::Following);
+        loop {
+            let ask = What::Changes {
+                after: cursor.position.0,
+                wait_ms: WAIT_MAX.as_millis() as u64,
+            };
+            let page = self.far.ask(ask).await?;
+            if page.reseed {
+                let (bucket, region) = (&self.far.deed.name, &self.far.region);
+                tracing::info!(%bucket, %region, "the log no longer reaches back: seeding anew");
+                let head = self.far.ask(What::Head).await?;
+                self.apply_all(permit, &head).await?;
+                cursor.position = Position(head.position);
+                cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
+                return self.note(&self.permit()?, &cursor).await;
+            }
+            let permit = self.permit()?;
+            self.apply_all(&permit, &page).await?;
+            let moved = page.position != cursor.position.0;
+            cursor.position = Position(page.position);
+            if moved {
+                self.note(&permit, &cursor).await?;
+            }
+        }
+    }
+
+    async fn note(&self, permit: &Permit, cursor: &FollowCursor) -> Result<(), ReplicationError> {
+        let region = &self.far.region;
+        self.objects
+            .set_follow_cursor(permit, region, cursor)
+            .await?;
+        Ok(())
+    }
+
+    /// Applies a page: the changes of one key in order, keys side by side.
+    async fn apply_all(&self, permit: &Permit, page: &Answer) -> Result<u64, ReplicationError> {
+        let mut by_key: HashMap<Option<&ObjectKey>, Vec<&ShippedChange>> = HashMap::new();
+        for (_, change) in &page.changes {
+            by_key.entry(key_of(change)).or_default().push(change);
+        }
+        // The configuration first: whether versions are kept is the same for all keys.
+        if let Some(config) = by_key.remove(&None) {
+            self.apply_in_order(permit, config).await?;
+        }
+        let mut work: Vec<BoxFuture<'_, Result<u64, ReplicationError>>> = Vec::new();
+        for changes in by_key.into_values() {
+            work.push(Box::pin(self.apply_in_order(permit, changes)));
+        }
+        let counts: Vec<u64> = stream::iter(work)
+            .buffer_unordered(KEYS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(counts.into_iter().sum())
+    }
+
+    async fn apply_in_order(
+        &self,
+        permit: &Permit,
+        changes: Vec<&ShippedChange>,
+    ) -> Result<u64, ReplicationError> {
+        let mut count = 0;
+        for change in changes {
+            let written = version_of(change).map(|v| v.at().ms());
+            let applied = self.objects.apply(permit, change.clone(), &self.far).await;
+            match applied {
+                Ok(Applied::Done) => {
+                    count += 1;
+                    let lag = written.map(|ms| self.clock.now().ms().saturating_sub(ms));
+                    let region = &self.far.region;
+                    self.status.follow(self.far.deed.id, region, |f| {
+                        f.applied += 1;
+                        f.lag_ms = lag.unwrap_or(f.lag_ms);
+                    });
+                }
+                Ok(Applied::Known | Applied::Superseded) => {}
+                // Gone at the source before its bytes came: a later entry of the log tells why.
+                Err(objects::Error::Body(error)) if self.is_gone(change).await? => {
+                    tracing::debug!(%error, "a version went while its bytes were fetched");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(count)
+    }
+
+    async fn is_gone(&self, change: &ShippedChange) -> Result<bool, ReplicationError> {
+        let (Some(key), Some(version)) = (key_of(change), version_of(change)) else {
+            return Ok(false);
+        };
+        let versions = vec![name(key, version)];
+        let lacking = self.far.names(What::Lacking { versions }).await?;
+        Ok(!lacking.is_empty())
+    }
+}
+
+fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
+    match change {
+        ShippedChange::Version(shipped) => Some(&shipped.key),
+        ShippedChange::Removed { key, .. } => Some(key),
+        ShippedChange::Config { .. } => None,
+    }
+}
+
+fn version_of(change: &ShippedChange) -> Option<VersionId> {
+    match change {
+        ShippedChange::Version(shipped) => Some(shipped.version),
+        ShippedChange::Removed { .. } | ShippedChange::Config { .. } => None,
+    }
+}

@@ -1,0 +1,23 @@
+//! Replication between regions: the receiver pulls. It waits at the source for changes of each
+//! bucket that both hold, fetches bytes, and has `objects` apply them.
+//!
+//! Invariants: no rule of versions here, they are all in `objects`; both sides ask `access`, with
+//! the deed that each knows itself; a cursor moves only once what it covers is applied; what a
+//! peer sends is read strictly and never trusted with a place.
+
+mod body;
+mod client;
+mod error;
+mod follow;
+mod frames;
+mod handover;
+mod manager;
+mod source;
+mod status;
+mod wire;
+
+pub use error::ReplicationError;
+pub use manager::{Divergence, Regions, Replication};
+pub use source::Source;
+pub use status::{CopyState, CopyStatus, Status};
+pub use wire::{ASK_BYTES_MAX, Ask, PATH};

@@ -1,0 +1,210 @@
+//! What is followed here: one task for each bucket that this region keeps a copy of, begun and
+//! ended as deeds change.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use objects::Objects;
+use peer::Client;
+use tokio::{sync::watch, task::AbortHandle};
+use types::{BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, deed::BoxFuture};
+
+use crate::{Source, Status, client::Far, follow::Follower, handover::HandOver};
+
+/// Keys that a region alone had when it came back under a new home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// Its number.
+    pub id: BucketId,
+    /// The region that had them.
+    pub from: RegionId,
+    /// The epoch under which they were handed over.
+    pub epoch: u64,
+    /// The keys, in order.
+    pub keys: Vec<String>,
+}
+
+/// What replication knows of the cloud.
+pub trait Regions: Send + Sync + 'static {
+    /// This region.
+    fn here(&self) -> Place;
+    /// Another region.
+    fn place(&self, region: &RegionId) -> Option<Place>;
+    /// Where another region can be reached (host:port).
+    fn address(&self, region: &RegionId) -> Option<String>;
+    /// A bucket's deed.
+    fn deed(&self, name: &BucketName) -> Option<Arc<BucketDeed>>;
+    /// All deeds.
+    fn deeds(&self) -> Vec<Arc<BucketDeed>>;
+    /// Changes whenever a deed or a region may have changed.
+    fn watch(&self) -> watch::Receiver<u64>;
+    /// Makes it known that a region came back with keys that the home had not.
+    fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()>;
+}
+
+/// After a failure to discard a bucket's rows.
+const DISCARD_AGAIN: Duration = Duration::from_secs(5);
+
+struct Task {
+    epoch: u64,
+    source: RegionId,
+    deed: Arc<BucketDeed>,
+    handle: AbortHandle,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+/// Follows what is to be followed.
+pub struct Replication {
+    objects: Arc<Objects>,
+    regions: Arc<dyn Regions>,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    status: Arc<Status>,
+}
+
+impl Replication {
+    /// For one region.
+    pub fn new(
+        objects: Arc<Objects>,
+        regions: Arc<dyn Regions>,
+        client: Client,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            objects,
+            regions,
+            client,
+            clock,
+            status: Arc::default(),
+        }
+    }
+
+    /// How copies are doing.
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// What answers other regions.
+    pub fn source(&self) -> Source {
+        Source {
+            objects: Arc::clone(&self.objects),
+            regions: Arc::clone(&self.regions),
+            status: Arc::clone(&self.status),
+            handover: HandOver::new(
+                self.client.clone(),
+                Arc::clone(&self.objects),
+                Arc::clone(&self.regions),
+            ),
+        }
+    }
+
+    /// Follows until the task is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut watch = self.regions.watch();
+        let mut tasks: HashMap<BucketId, Task> = HashMap::new();
+        loop {
+            watch.borrow_and_update();
+            let again = self.adjust(&mut tasks).await;
+            let changed = watch.changed();
+            match again {
+                // Something is left to do: not only when a deed changes.
+                true => drop(tokio::time::timeout(DISCARD_AGAIN, changed).await),
+                false if changed.await.is_err() => return,
+                false => {}
+            }
+        }
+    }
+
+    /// Begins and ends tasks as the deeds say. Answers whether something is to be tried again.
+    async fn adjust(&self, tasks: &mut HashMap<BucketId, Task>) -> bool {
+        let here = self.regions.here().region;
+        let mut again = false;
+        let mut held: HashMap<BucketId, Arc<BucketDeed>> = HashMap::new();
+        for deed in self.regions.deeds() {
+            match deed.holding(&here) {
+                Holding::Replica => drop(held.insert(deed.id, deed)),
+                Holding::Home => {
+                    if deed.epoch > 1
+                        && let Err(error) = self.objects.note_epoch(&deed, &here).await
+                    {
+                        tracing::warn!(bucket = %deed.name, %error, "the epoch is not noted yet");
+                        again = true;
+                    }
+                }
+                // What lay here before the placement changed, or while this region was away.
+                Holding::Nothing | Holding::Sealed => {
+                    again |= !self.discard(&deed).await;
+                }
+            }
+        }
+        let gone: Vec<BucketId> = tasks
+            .iter()
+            .filter(|(id, task)| {
+                let deed = held.get(id);
+                deed.is_none_or(|d| d.epoch != task.epoch || d.home != task.source)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            let Some(task) = tasks.remove(&id) else {
+                continue;
+            };
+            self.status.forget(id);
+            let deleted = self
+                .regions
+                .deed(&task.deed.name)
+                .is_none_or(|d| d.id != id);
+            if deleted {
+                again |= !self.discard(&task.deed).await;
+            }
+        }
+        for (id, deed) in held {
+            if tasks.contains_key(&id) {
+                continue;
+            }
+            let follower = Follower {
+                far: Far {
+                    client: self.client.clone(),
+                    regions: Arc::clone(&self.regions),
+                    region: deed.home.clone(),
+                    deed: Arc::clone(&deed),
+                },
+                objects: Arc::clone(&self.objects),
+                status: Arc::clone(&self.status),
+                clock: Arc::clone(&self.clock),
+            };
+            let task = Task {
+                epoch: deed.epoch,
+                source: deed.home.clone(),
+                handle: tokio::spawn(follower.run()).abort_handle(),
+                deed,
+            };
+            tasks.insert(id, task);
+        }
+        again
+    }
+
+    async fn discard(&self, deed: &BucketDeed) -> bool {
+        match self.objects.discard_bucket(deed).await {
+            Ok(0) => true,
+            Ok(count) => {
+                tracing::info!(
+                    bucket = %deed.name,
+                    count,
+                    "rows of a bucket that is not placed here any more were removed"
+                );
+                true
+            }
+            Err(error) => {
+                tracing::warn!(bucket = %deed.name, %error, "rows of a bucket stay for now");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The source: answers what another region asks about a bucket.
+
+use std::{sync::Arc, time::Duration};
+
+use access::authorize_sending;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use objects::Objects;
+use peer::{BoxBody, full};
+use store::Position;
+use types::{BucketDeed, BucketName, Place};
+
+use crate::{
+    Regions, Status,
+    body::ReaderBody,
+    frames::Answer,
+    handover::HandOver,
+    wire::{Ask, LACKING_MAX, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What, name, read_name},
+};
+
+/// Answers regions that hold a bucket too.
+pub struct Source {
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) regions: Arc<dyn Regions>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) handover: HandOver,
+}
+
+/// A refusal: its status, and words for the other region's log.
+type Refused = (StatusCode, String);
+
+fn refused(error: impl std::fmt::Display) -> Refused {
+    (StatusCode::FORBIDDEN, error.to_string())
+}
+
+fn failed(error: objects::Error) -> Refused {
+    let status = match &error {
+        objects::Error::NoSuchVersion => StatusCode::NOT_FOUND,
+        objects::Error::Record(_) | objects::Error::Store(_) => {
+            tracing::error!(%error, "a question of another region failed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        _ => StatusCode::CONFLICT,
+    };
+    (status, error.to_string())
+}
+
+impl Source {
+    /// Answers a question of the region at `from`, whose identity was proven.
+    pub async fn answer(&self, from: &Place, ask: Ask) -> Response<BoxBody> {
+        match self.try_answer(from, ask).await {
+            Ok(answer) => answer,
+            Err((status, why)) => {
+                tracing::debug!(region = %from.region, %status, why, "a question was refused");
+                let mut answer = Response::new(full(why));
+                *answer.status_mut() = status;
+                answer
+            }
+        }
+    }
+
+    /// The deed as this region knows it; the other's must be of the same epoch.
+    fn deed(&self, ask: &Ask) -> Result<Arc<BucketDeed>, Refused> {
+        let name = BucketName::new(&ask.bucket).map_err(refused)?;
+        let found = self.regions.deed(&name).filter(|d| d.id.0 == ask.id);
+        let deed = found.ok_or_else(|| (StatusCode::NOT_FOUND, "no such bucket".to_owned()))?;
+        match deed.epoch == ask.epoch {
+            true => Ok(deed),
+            false => Err((
+                StatusCode::CONFLICT,
+                format!("the bucket's epoch is {}, not {}", deed.epoch, ask.epoch),
+            )),
+        }
+    }
+
+    async fn try_answer(&self, from: &Place, ask: Ask) -> Result<Response<BoxBody>, Refused> {
+        let deed = self.deed(&ask)?;
+        let here = self.regions.here();
+        let permit = authorize_sending(&deed, &here, from).map_err(refused)?;
+        let objects = &self.objects;
+        let answer = match ask.what {
+            What::Head => {
+                let (position, config) = objects.head_position(&permit).await.map_err(failed)?;
+                Answer {
+                    position: position.0,
+                    epoch_start: objects.epoch_start(&permit).await.map_err(failed)?,
+                    changes: vec![(0, config)],
+                    ..Answer::default()
+                }
+            }
+            What::Changes { after, wait_ms } => {
+                self.status.acked(&deed, &from.region, after);
+                let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
+                let after = Position(after);
+                let mut page = objects
+                    .changes(&permit, after, PAGE_MAX, PAGE_BYTES)
+                    .await
+                    .map_err(failed)?;
+                if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
+                    let waiting = objects.changed(&permit, page.next, wait);
+                    waiting.await.map_err(failed)?;
+                    // The placement may have changed while we waited.
+                    let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
+                    let now = now.ok_or_else(|| refused("no such bucket"))?;
+                    let permit = authorize_sending(&now, &here, from).map_err(refused)?;
+                    page = objects
+                        .changes(&permit, page.next, PAGE_MAX, PAGE_BYTES)
+                        .await
+                        .map_err(failed)?;
+                }
+                Answer {
+                    reseed: page.reseed,
+                    position: page.next.0,
+                    changes: page.changes.into_iter().map(|(p, c)| (p.0, c)).collect(),
+                    ..Answer::default()
+                }
+            }
+            What::Snapshot { from: row } => {
+                let row = hex::decode(&row).map_err(refused)?;
+                let row = Some(Bytes::from(row)).filter(|row| !row.is_empty());
+                let page = objects
+                    .snapshot(&permit, row, PAGE_MAX, PAGE_BYTES)
+                    .await
+                    .map_err(failed)?;
+                let versions = page.versions.into_iter();
+                Answer {
+                    row: page.next,
+                    changes: versions
+                        .map(|v| (0, objects::ShippedChange::Version(Box::new(v))))
+                        .collect(),
+                    ..Answer::default()
+                }
+            }
+            What::Version { key, version } => {
+                let (key, version) = read_name(&(key, version)).map_err(refused)?;
+                let found = objects.ship_version(&permit, &key, version).await;
+                let found = found.map_err(failed)?;
+                let found = found.ok_or_else(|| failed(objects::Error::NoSuchVersion))?;
+                Answer {
+                    changes: vec![(0, objects::ShippedChange::Version(Box::new(found)))],
+                    ..Answer::default()
+                }
+            }
+            What::Body {
+                key,
+                version,
+                offset,
+            } => {
+                let (key, version) = read_name(&(key, version)).map_err(refused)?;
+                let reader = objects.ship_body(&permit, &key, version, offset).await;
+                let reader = reader.map_err(failed)?;
+                return Ok(Response::new(ReaderBody::new(reader).boxed_unsync()));
+            }
+            What::Lacking { versions } => {
+                let versions = names(&versions)?;
+                let lacking = objects.lacking(&permit, versions).await.map_err(failed)?;
+                let lacking: Vec<_> = lacking.iter().map(|(k, v)| name(k, *v)).collect();
+                let bytes = serde_json::to_vec(&lacking).map_err(refused)?;
+                return Ok(Response::new(full(bytes)));
+            }
+            What::Offer { versions } => {
+                let versions = names(&versions)?;
+                let taken = self.handover.take(&deed, from, versions).await;
+                taken.map_err(refused)?;
+                return Ok(Response::new(full("")));
+            }
+        };
+        Ok(Response::new(full(answer.encode())))
+    }
+}
+
+fn names(
+    versions: &[(String, String)],
+) -> Result<Vec<(types::ObjectKey, types::VersionId)>, Refused> {
+    if versions.len() > LACKING_MAX {
+        return Err(refused(format!("more than {LACKING_MAX} versions")));
+    }
+    let names: Result<Vec<_>, _> = versions.iter().map(read_name).collect();
+    names.map_err(refused)
+}

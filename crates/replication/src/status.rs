@@ -1,0 +1,130 @@
+//! How copies are doing: what their regions say that they have applied, and what this region has.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use parking_lot::RwLock;
+use serde::Serialize;
+use types::{BucketDeed, BucketId, RegionId};
+
+/// A copy that has not asked for so long counts as out of touch.
+const SILENT: Duration = Duration::from_secs(60);
+
+/// What a region that follows is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyState {
+    /// It has not begun.
+    Waiting,
+    /// It takes a snapshot.
+    Seeding,
+    /// It follows the log.
+    Following,
+    /// It cannot go on for now.
+    Stopped,
+}
+
+/// A copy, as the source knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopyStatus {
+    /// Where it is.
+    pub region: String,
+    /// All up to this position of the source's log is applied there; `None` while it is seeded.
+    pub applied: Option<u64>,
+    /// Whether it asked lately.
+    pub in_touch: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Acked {
+    epoch: u64,
+    position: u64,
+    at: Instant,
+}
+
+/// A bucket that is followed here.
+#[derive(Debug, Clone)]
+pub struct Following {
+    /// The region that is followed.
+    pub source: RegionId,
+    /// What it is at.
+    pub state: CopyState,
+    /// The last failure.
+    pub error: Option<String>,
+    /// Versions that snapshots have brought.
+    pub seeded: u64,
+    /// Changes applied since the start.
+    pub applied: u64,
+    /// Milliseconds from when the last change was written to when it was applied here.
+    pub lag_ms: u64,
+}
+
+/// Kept in memory: who asks anew after a start is known anew.
+#[derive(Default)]
+pub struct Status {
+    acked: RwLock<HashMap<(BucketId, RegionId), Acked>>,
+    following: RwLock<HashMap<BucketId, Following>>,
+}
+
+impl Status {
+    /// A region has applied all up to `position`.
+    pub(crate) fn acked(&self, deed: &BucketDeed, region: &RegionId, position: u64) {
+        let at = Acked {
+            epoch: deed.epoch,
+            position,
+            at: Instant::now(),
+        };
+        self.acked.write().insert((deed.id, region.clone()), at);
+    }
+
+    /// Whether every copy of the bucket has applied all up to `position`. Never before it is so.
+    pub fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
+        let acked = self.acked.read();
+        deed.placement.replicas.iter().all(|replica| {
+            let found = acked.get(&(deed.id, replica.region.clone()));
+            found.is_some_and(|a| a.epoch == deed.epoch && a.position >= position)
+        })
+    }
+
+    /// The copies of a bucket whose home is here.
+    pub fn copies(&self, deed: &BucketDeed) -> Vec<CopyStatus> {
+        let acked = self.acked.read();
+        let copy = |region: &RegionId| {
+            let found = acked.get(&(deed.id, region.clone()));
+            let found = found.filter(|a| a.epoch == deed.epoch);
+            CopyStatus {
+                region: region.to_string(),
+                applied: found.map(|a| a.position),
+                in_touch: found.is_some_and(|a| a.at.elapsed() < SILENT),
+            }
+        };
+        let replicas = deed.placement.replicas.iter();
+        replicas.map(|r| copy(&r.region)).collect()
+    }
+
+    /// The buckets that are followed here.
+    pub fn following(&self) -> Vec<(BucketId, Following)> {
+        let all = self.following.read();
+        all.iter().map(|(id, f)| (*id, f.clone())).collect()
+    }
+
+    pub(crate) fn follow(&self, id: BucketId, source: &RegionId, change: impl Fn(&mut Following)) {
+        let mut all = self.following.write();
+        let one = all.entry(id).or_insert_with(|| Following {
+            source: source.clone(),
+            state: CopyState::Waiting,
+            error: None,
+            seeded: 0,
+            applied: 0,
+            lag_ms: 0,
+        });
+        one.source = source.clone();
+        change(one);
+    }
+
+    pub(crate) fn forget(&self, id: BucketId) {
+        self.following.write().remove(&id);
+    }
+}

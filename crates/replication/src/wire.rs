@@ -1,0 +1,109 @@
+//! What regions ask each other about a bucket, and the limits of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use types::{BucketDeed, ObjectKey, VersionId};
+
+use crate::ReplicationError;
+
+/// Where questions go.
+pub const PATH: &str = "/dhow/v1/replication";
+
+/// The longest that a question for changes is held.
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
+/// Changes or versions in one answer.
+pub const PAGE_MAX: usize = 512;
+/// Bytes of small objects in one answer, about.
+pub const PAGE_BYTES: usize = 4 << 20;
+/// The longest answer that is not a body.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// The longest question.
+pub const ASK_BYTES_MAX: usize = 4 << 20;
+/// Versions in one question for those that are lacking.
+pub const LACKING_MAX: usize = 500;
+
+/// A question about a bucket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its number.
+    pub id: u64,
+    /// The epoch of the deed that the asker knows: another one is refused.
+    pub epoch: u64,
+    /// What about it.
+    pub what: What,
+}
+
+/// What is asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum What {
+    /// Where the log ends, and the configuration.
+    Head,
+    /// Changes behind a position; says as well that the asker has applied all up to there.
+    Changes {
+        /// The position.
+        after: u64,
+        /// How long to wait when there are none, in milliseconds.
+        wait_ms: u64,
+    },
+    /// Versions from a row on.
+    Snapshot {
+        /// The row, in hex.
+        from: String,
+    },
+    /// The bytes of a version.
+    Body {
+        /// Of which key.
+        key: String,
+        /// Which, in hex.
+        version: String,
+        /// From here on.
+        offset: u64,
+    },
+    /// Which of these versions are not there.
+    Lacking {
+        /// Keys and versions in hex.
+        versions: Vec<(String, String)>,
+    },
+    /// The asker has versions that are not there: fetch them.
+    Offer {
+        /// Keys and versions in hex.
+        versions: Vec<(String, String)>,
+    },
+    /// One version without its bytes.
+    Version {
+        /// Of which key.
+        key: String,
+        /// Which, in hex.
+        version: String,
+    },
+}
+
+impl Ask {
+    /// About a bucket as this region knows it.
+    pub fn about(deed: &BucketDeed, what: What) -> Self {
+        Self {
+            bucket: deed.name.to_string(),
+            id: deed.id.0,
+            epoch: deed.epoch,
+            what,
+        }
+    }
+}
+
+/// A version's name as it travels.
+pub fn name(key: &ObjectKey, version: VersionId) -> (String, String) {
+    (key.to_string(), version.to_string())
+}
+
+/// Reads such a name.
+pub fn read_name(name: &(String, String)) -> Result<(ObjectKey, VersionId), ReplicationError> {
+    let malformed = |what: &str| ReplicationError::Malformed(what.to_owned());
+    let key = ObjectKey::new(&name.0).map_err(|e| malformed(&e.to_string()))?;
+    let version = VersionId::parse(&name.1).ok_or_else(|| malformed("a version's name"))?;
+    Ok((key, version))
+}
