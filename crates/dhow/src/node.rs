@@ -153,6 +153,8 @@ fn parts(config: &Config, region: &Region) -> Parts {
         clock: Arc::clone(&region.clock),
         random: Arc::clone(&region.random),
         place: Place::unknown(RegionId::new(&config.region)),
+        regions: None,
+        any_location: false,
         config: config.gateway(),
     }
 }

@@ -58,6 +58,17 @@ enum Source {
     Form(Box<Form>),
 }
 
+/// How a request came.
+enum Arrival {
+    /// From a client, whose signature is still to be verified.
+    Door,
+    /// From another region, which verified the caller.
+    Region {
+        from: types::Place,
+        caller: Identity,
+    },
+}
+
 /// What is known of a request for its record, also when it fails half way.
 #[derive(Default)]
 struct Trail {
@@ -72,6 +83,28 @@ struct Trail {
 impl Gateway {
     /// Answers one request. Never fails: every failure is an answer, also a panic of a handler.
     pub async fn respond(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        self.respond_to(request, Arrival::Door).await
+    }
+
+    /// Answers a request that the region `from` passed on for `caller`, whom it has verified. The
+    /// connection must have proved that it is `from`. Whether the request is acted on is decided
+    /// by the deed that this region knows, and what that does not grant is refused; it is never
+    /// passed on again.
+    pub async fn respond_passed(
+        &self,
+        from: types::Place,
+        caller: Identity,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let arrival = Arrival::Region { from, caller };
+        self.respond_to(request, arrival).await
+    }
+
+    async fn respond_to(
+        &self,
+        request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> Response<ResponseBody> {
         let began = Instant::now();
         let request_id = self.ids.next();
         let (parts, incoming) = request.into_parts();
@@ -92,7 +125,7 @@ impl Gateway {
 
         let (place, result) = match self.admission.enter().await {
             Ok(place) => {
-                let acting = self.act(parts, incoming, &request_id, &mut trail);
+                let acting = self.act(parts, incoming, arrival, &request_id, &mut trail);
                 let acting = acting.instrument(span.clone());
                 let result = AssertUnwindSafe(acting).catch_unwind().await;
                 (
@@ -133,6 +166,7 @@ impl Gateway {
         &self,
         parts: http::request::Parts,
         incoming: Incoming,
+        _arrival: Arrival,
         request_id: &str,
         trail: &mut Trail,
     ) -> S3Result {
@@ -361,6 +395,11 @@ impl Gateway {
             ResponseBody::Full(Some(bytes)) => {
                 sent.inc_by(bytes.len() as u64);
             }
+            ResponseBody::Passed(passed) => passed.hold(Held {
+                sent: sent.clone(),
+                _place: place,
+                _account: trail.account_place,
+            }),
             ResponseBody::Full(None) | ResponseBody::Empty | ResponseBody::Head(_) => {}
         }
     }

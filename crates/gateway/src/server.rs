@@ -12,6 +12,7 @@ use crate::{
     admission::Admission,
     limits::GatewayConfig,
     metrics::Metrics,
+    regions::Regions,
     request_id::RequestIds,
     s3::{ErrorCode, S3Error},
 };
@@ -30,6 +31,10 @@ pub struct Gateway {
     pub region: RegionId,
     /// Where it lies.
     pub place: Place,
+    /// The other regions; `None` in a cloud of one.
+    pub regions: Option<Arc<dyn Regions>>,
+    /// Whether buckets may be created here that have their home in any region of the cloud.
+    pub any_location: bool,
     /// Names and limits.
     pub config: GatewayConfig,
     /// What is counted.
@@ -54,6 +59,11 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// This region, and where it lies.
     pub place: Place,
+    /// The other regions; `None` in a cloud of one.
+    pub regions: Option<Arc<dyn Regions>>,
+    /// Whether buckets may be created here that have their home in any region of the cloud, as
+    /// AWS's us-east-1 allows.
+    pub any_location: bool,
     /// Names and limits.
     pub config: GatewayConfig,
 }
@@ -75,6 +85,8 @@ impl Gateway {
             clock: parts.clock,
             region: parts.place.region.clone(),
             place: parts.place,
+            regions: parts.regions,
+            any_location: parts.any_location,
             config: parts.config,
         }
     }

@@ -122,6 +122,8 @@ impl Door {
                 clock,
                 random: Arc::new(SystemRandom),
                 place: Place::unknown(region),
+                regions: None,
+                any_location: false,
                 config,
             },
             &mut registry,
