@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod body;
 pub mod chunked;
+mod elsewhere;
 pub mod health;
 pub mod identify;
 pub mod limits;

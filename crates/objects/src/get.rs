@@ -100,6 +100,8 @@ pub struct ObjectInfo {
     pub attributes: ObjectAttributes,
     /// How many parts it was put together from; 0 for none.
     pub parts: u16,
+    /// Where in the region's order of commits the version was written: the row's version.
+    pub position: u64,
 }
 
 /// The bytes of a version, or some of them.
@@ -199,6 +201,7 @@ impl Objects {
         request: &GetRequest,
         content: bool,
     ) -> Result<ObjectView> {
+        let position = stored.row.version.0;
         let record = stored.record;
         check_marker(bucket, &record, request.version)?;
         let version = version_of(bucket, &record);
@@ -258,6 +261,7 @@ impl Objects {
                 checksum: record.checksum,
                 attributes: record.attributes,
                 parts,
+                position,
             },
             range,
             content,
