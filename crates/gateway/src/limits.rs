@@ -11,7 +11,7 @@ pub struct GatewayConfig {
     pub region_aliases: Vec<String>,
     /// Connections open at once; more wait in the kernel's queue. Default 4096.
     pub connections_max: usize,
-    /// Requests being worked on at once. Default 1024.
+    /// Requests being worked on at once; as many again that other regions pass on. Default 1024.
     pub requests_max: usize,
     /// Requests that may wait for one of those places; more are answered SlowDown. Default 1024.
     pub queue_max: usize,

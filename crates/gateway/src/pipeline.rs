@@ -12,7 +12,7 @@ use tracing::Instrument;
 use types::{BucketDeed, RegionId};
 
 use crate::{
-    admission::{AccountPlace, Place},
+    admission::{AccountPlace, Admission, Place},
     body::{Held, ResponseBody},
     elsewhere::{self, Head, Outgoing, Way, unavailable},
     identify::{self, Identified},
@@ -143,7 +143,7 @@ impl Gateway {
         let mut trail = Trail::default();
         let _counted = InFlight::enter(&self.metrics.in_flight);
 
-        let (place, result) = match self.admission.enter().await {
+        let (place, result) = match self.admission(at_door).enter().await {
             Ok(place) => {
                 let acting = self.act(parts, incoming, arrival, &request_id, &mut trail);
                 let acting = acting.instrument(span.clone());
@@ -181,6 +181,15 @@ impl Gateway {
             headers.insert(headers::names::REQUEST_ID, id);
         }
         answer
+    }
+
+    /// Requests of other regions have places of their own: two regions whose places were all taken
+    /// by requests that wait for a place at the other would come to a standstill.
+    fn admission(&self, at_door: bool) -> &Admission {
+        match at_door {
+            true => &self.admission,
+            false => &self.passed_admission,
+        }
     }
 
     async fn act(
@@ -272,7 +281,7 @@ impl Gateway {
         };
         if let Some(account) = identity.account() {
             trail.known = true;
-            let place = self.admission.enter_account(account);
+            let place = self.admission(via == Via::Door).enter_account(account);
             trail.account_place = Some(place.map_err(|_| slow_down())?);
         }
         let resource = met.target.resource();

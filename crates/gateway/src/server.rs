@@ -41,6 +41,8 @@ pub struct Gateway {
     pub metrics: Metrics,
     pub(crate) ids: RequestIds,
     pub(crate) admission: Admission,
+    /// For requests that other regions pass on.
+    pub(crate) passed_admission: Admission,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
     pub(crate) host_id: HeaderValue,
 }
@@ -76,6 +78,7 @@ impl Gateway {
         Self {
             ids: RequestIds::new(&*parts.random),
             admission: Admission::new(&parts.config),
+            passed_admission: Admission::new(&parts.config),
             metrics: Metrics::new(registry),
             host_id: HeaderValue::try_from(hex::encode(host))
                 .expect("hex digits are a header's value"),

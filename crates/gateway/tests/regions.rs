@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     client::exchange,
     cloud::{ALICE, BOB, Cloud},
 };
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use types::{Jurisdiction, RegionId};
 
@@ -367,4 +369,55 @@ async fn replication_is_told_truthfully() {
         status("home-1", "/papers/k").await.as_deref(),
         Some("COMPLETED")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_is_silent_is_not_waited_for_without_end() {
+    let cloud = Cloud::patient(Duration::from_millis(200)).await;
+    cloud.bucket("papers", |deed| deed.placement.proxy = true);
+    cloud.network.silent.lock().insert("home-1".to_owned());
+    let put = cloud.at("copy-1", ALICE);
+    let put = put.send("PUT", "/papers/k", &[], some_bytes(1 << 20)).await;
+    assert_eq!(
+        (put.status, put.header("retry-after")),
+        (503, Some("1")),
+        "{put:?}"
+    );
+    assert!(put.element("Message").unwrap().contains("home-1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_never_taken_for_a_whole_one() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |deed| deed.placement.proxy = true);
+    let text = "x".repeat(1 << 20);
+    cloud.plant("copy-1", &deed, "k", &text).await;
+    *cloud.network.cut.lock() = Some(300_000);
+    let address = cloud.door("away-1").address;
+    let host = address.to_string();
+    let url = cloud.at("away-1", ALICE).presign("GET", "/papers/k", &host);
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(url).header("host", host);
+    let request = request.body(Full::<bytes::Bytes>::default()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.into_body().collect().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_from_home_reaches_a_client_that_is_still_sending() {
+    let cloud = Cloud::open().await;
+    cloud.bucket("papers", |_| {});
+    let copy = cloud.at("copy-1", ALICE);
+    let md5 = [("content-md5", "no digest")];
+    for _ in 0..10 {
+        let put = copy
+            .send("PUT", "/papers/k", &md5, some_bytes(2 << 20))
+            .await;
+        let code = put.element("Code");
+        assert_eq!(code.as_deref(), Some("InvalidDigest"), "{put:?}");
+    }
 }

@@ -5,15 +5,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     io,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use access::{Action, Identity, SystemReason};
 use bytes::Bytes;
 use gateway::{AnswerBody, Gateway, GatewayConfig, Parts, PassError, PassedBody, Regions};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{Request, Response, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -47,6 +51,10 @@ pub struct Network {
     gateways: Mutex<BTreeMap<RegionId, Arc<Gateway>>>,
     /// Regions that do not answer.
     pub down: Mutex<BTreeSet<String>>,
+    /// Regions that take a request and say nothing.
+    pub silent: Mutex<BTreeSet<String>>,
+    /// Answers break off after so many bytes.
+    pub cut: Mutex<Option<usize>>,
     /// Every pass: from, to.
     pub passes: Mutex<Vec<(String, String)>>,
     /// The last position that all replicas have applied.
@@ -109,6 +117,9 @@ impl Network {
         if self.down.lock().contains(&**to) {
             return Err(PassError::Unreachable("down".to_owned()));
         }
+        if self.silent.lock().contains(&**to) {
+            std::future::pending::<()>().await;
+        }
         let gateway = Arc::clone(&self.gateways.lock()[to]);
         let (near, far) = tokio::io::duplex(64 << 10);
         let (from, caller) = (from.clone(), caller.clone());
@@ -127,7 +138,37 @@ impl Network {
         parts.uri = format!("http://{to}{}", parts.uri).parse().unwrap();
         let answer = sender.send_request(Request::from_parts(parts, body)).await;
         let answer = answer.map_err(broken)?;
-        Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+        let left = self.cut.lock().unwrap_or(usize::MAX);
+        Ok(answer.map(|body| Cut { body, left }.boxed_unsync()))
+    }
+}
+
+/// An answer that breaks off.
+struct Cut {
+    body: hyper::body::Incoming,
+    left: usize,
+}
+
+impl http_body::Body for Cut {
+    type Data = Bytes;
+    type Error = io::Error;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let len = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
+        self.left = self.left.saturating_sub(len.map_or(0, Bytes::len));
+        Poll::Ready(frame.map(|f| f.map_err(io::Error::other)))
+    }
+    fn is_end_stream(&self) -> bool {
+        self.left > 0 && self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -140,6 +181,11 @@ pub struct Cloud {
 impl Cloud {
     /// Opens every region; buckets with their home anywhere can be created in the first.
     pub async fn open() -> Self {
+        Self::patient(GatewayConfig::default().pass_idle).await
+    }
+
+    /// The same; doors wait so long for a region that says nothing.
+    pub async fn patient(pass_idle: Duration) -> Self {
         let network = Arc::new(Network::default());
         let mut doors = BTreeMap::new();
         for (name, _) in REGIONS {
@@ -172,6 +218,7 @@ impl Cloud {
                         true => vec!["us-east-1".to_owned()],
                         false => Vec::new(),
                     },
+                    pass_idle,
                     ..GatewayConfig::default()
                 },
             };
