@@ -185,10 +185,14 @@ impl Gateway {
                 Ok(answer) => {
                     let busy = answer.status() == http::StatusCode::SERVICE_UNAVAILABLE;
                     if !busy || n + 1 == holders.len() {
+                        self.metrics.passed.inc();
                         return Ok(self.bring_back(answer, holder));
                     }
                 }
-                Err(error) => tracing::warn!(%holder, %error, "a request could not be passed on"),
+                Err(error) => {
+                    self.metrics.unanswered.inc();
+                    tracing::warn!(%holder, %error, "a request could not be passed on");
+                }
             }
             tried = Some(holder);
         }

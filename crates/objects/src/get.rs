@@ -248,21 +248,8 @@ impl Objects {
                 .await?,
             )),
         };
-        let parts = match record.body {
-            ObjectBody::Parts(parts) => parts,
-            _ => 0,
-        };
         Ok(ObjectView {
-            info: ObjectInfo {
-                version,
-                modified: record.modified,
-                size: record.size,
-                etag: record.etag,
-                checksum: record.checksum,
-                attributes: record.attributes,
-                parts,
-                position,
-            },
+            info: info(record, version, position),
             range,
             content,
             part_checksum: part.and_then(|p| p.checksum),
@@ -311,6 +298,22 @@ impl Objects {
         }
         reader.open_ahead().await?;
         Ok(reader)
+    }
+}
+
+fn info(record: ObjectRecord, version: Option<DisplayVersion>, position: u64) -> ObjectInfo {
+    ObjectInfo {
+        version,
+        modified: record.modified,
+        size: record.size,
+        etag: record.etag,
+        checksum: record.checksum,
+        attributes: record.attributes,
+        parts: match record.body {
+            ObjectBody::Parts(parts) => parts,
+            _ => 0,
+        },
+        position,
     }
 }
 
