@@ -245,3 +245,100 @@ impl PassedAnswer {
         timer.as_mut().poll(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, StreamBody};
+    use types::{ChecksumAlgorithm, ChecksumValue, body::NextChunk};
+
+    use super::*;
+    use crate::body::ResponseBody;
+
+    /// Pieces, and how many of them were asked for.
+    struct Pieces {
+        left: Vec<Result<Bytes, BodyError>>,
+        asked: Arc<AtomicU64>,
+        checksum: Option<ChecksumValue>,
+    }
+
+    impl Body for Pieces {
+        fn next(&mut self) -> NextChunk<'_> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let piece = (!self.left.is_empty()).then(|| self.left.remove(0));
+            Box::pin(std::future::ready(piece))
+        }
+        fn len_hint(&self) -> Option<u64> {
+            None
+        }
+        fn trailing_checksum(&self) -> Option<ChecksumValue> {
+            self.checksum
+        }
+    }
+
+    fn pieces(left: Vec<Result<Bytes, BodyError>>) -> (Pieces, Arc<AtomicU64>) {
+        let asked = Arc::<AtomicU64>::default();
+        let pieces = Pieces {
+            left,
+            asked: Arc::clone(&asked),
+            checksum: None,
+        };
+        (pieces, asked)
+    }
+
+    #[tokio::test]
+    async fn the_client_is_read_only_as_the_other_region_takes() {
+        let (source, asked) = pieces(vec![Ok(Bytes::from("a")), Ok(Bytes::from("b"))]);
+        let mut body = PassedBody::new(Box::new(source));
+        let progress = body.progress();
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        let first = body.frame().await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "a");
+        assert!(asked.load(Ordering::Relaxed) == 1 && !progress.ended());
+        let rest = body.collect().await.unwrap();
+        assert!(rest.trailers().is_none() && progress.ended());
+        assert_eq!(rest.to_bytes(), "b");
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_an_error_and_never_an_end() {
+        let fault = BodyError::SignatureMismatch;
+        let (source, _) = pieces(vec![Ok(Bytes::from("all of it")), Err(fault.clone())]);
+        let mut body = PassedBody::new(Box::new(source));
+        let progress = body.progress();
+        assert!(!body.is_end_stream() && body.size_hint().exact().is_none());
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().is_err());
+        assert!(body.frame().await.unwrap().is_err());
+        assert!(progress.fault() == Some(&fault) && !progress.ended());
+    }
+
+    #[tokio::test]
+    async fn a_checksum_comes_behind_the_bytes_or_the_body_is_refused() {
+        let text = "AAAAAA==";
+        let checksum = ChecksumValue::parse(ChecksumAlgorithm::Crc32, text);
+        let mut headers = HeaderMap::new();
+        let name = HeaderValue::from_static("x-amz-checksum-crc32");
+        headers.insert("x-amz-trailer", name);
+        for sent in [checksum, None] {
+            let (mut source, _) = pieces(vec![Ok(Bytes::from("a"))]);
+            source.checksum = sent;
+            let idle = Duration::from_secs(5);
+            let passed = PassedBody::new(Box::new(source));
+            let mut arrived = crate::payload::passed(passed, &headers, idle).unwrap();
+            assert_eq!(arrived.next().await, Some(Ok(Bytes::from("a"))));
+            let end = arrived.next().await;
+            assert_eq!(end.is_none(), sent.is_some(), "{end:?}");
+            assert_eq!(arrived.trailing_checksum(), sent);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stands_still_is_broken_off() {
+        let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from("a")))]);
+        let forever = futures_util::stream::pending();
+        let body = StreamBody::new(futures_util::StreamExt::chain(first, forever));
+        let answer = PassedAnswer::new(body.boxed_unsync(), Duration::from_millis(20));
+        let error = ResponseBody::Passed(answer).collect().await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}
