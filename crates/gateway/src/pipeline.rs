@@ -297,13 +297,12 @@ impl Gateway {
         )?;
         let action = action(operation, met.query.has("versionId"));
         placement_headers::check_operation(operation, &parts.headers)?;
-        if let Some(length) = content_length(&parts.headers) {
-            self.metrics.received(operation).inc_by(length);
-        }
+        let length = content_length(&parts.headers).unwrap_or(0);
         let permit = match self.way(operation, action, &identity, deed.as_ref(), &via)? {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
                 let outgoing = self.outgoing(met, identity, holders, operation, parts)?;
+                self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
             }
         };
@@ -315,6 +314,7 @@ impl Gateway {
             deed,
         };
         let call = self.call(met, who, parts, request_id)?;
+        self.metrics.received(operation).inc_by(length);
         Ok(Admitted::Here(call))
     }
 
