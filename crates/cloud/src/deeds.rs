@@ -11,11 +11,14 @@ use types::{
 use crate::{
     CloudError, RegionStatus, Registry,
     change::{Draft, RowChange},
-    link::Upstream,
+    link::{Ask, Told, Upstream},
     records::{DeedRecord, write},
     registry::Keeper,
     state::State,
 };
+
+/// Bytes of keys that one entry of the audit log names.
+const DIVERGENT_BYTES_MAX: usize = 32 << 10;
 
 /// What is to become of a placement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -258,6 +261,55 @@ impl Registry {
         };
         self.record(turn, actor, action, &deed).await?;
         Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
+    }
+
+    /// Puts on record that a region came back with versions of these keys which the bucket's home
+    /// had not.
+    pub async fn report_divergence(
+        &self,
+        name: &BucketName,
+        from: &RegionId,
+        epoch: u64,
+        keys: &[String],
+    ) -> Result<(), CloudError> {
+        if let Keeper::There(upstream) = &self.keeper {
+            let ask = Ask::Divergence {
+                name: name.to_string(),
+                from: from.to_string(),
+                epoch,
+                keys: keys.to_vec(),
+            };
+            return match upstream.ask(ask).await? {
+                Told::Done => Ok(()),
+                Told::Refused(why) => Err(CloudError::Refused(why)),
+                _ => Err(CloudError::Unavailable(
+                    "an answer to another question".into(),
+                )),
+            };
+        }
+        let turn = self.turn().await;
+        let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+        // An entry has room for so many; the rest are counted.
+        let mut room = DIVERGENT_BYTES_MAX;
+        let named = keys.iter().take_while(|key| {
+            let fits = key.len() + 8 <= room;
+            room = room.saturating_sub(key.len() + 8);
+            fits
+        });
+        let named: Vec<&String> = named.collect();
+        let draft = Draft {
+            actor: format!("region {}", deed.home),
+            action: "bucket.divergence",
+            subject: name.to_string(),
+            detail: json!({
+                "from": &**from,
+                "epoch": epoch,
+                "count": keys.len(),
+                "keys": named,
+            }),
+            rows: Vec::new(),
+        };
+        self.change(turn, draft).await
     }
 
     /// Forgets a bucket.

@@ -46,6 +46,17 @@ pub enum Ask {
         /// Its number.
         id: u64,
     },
+    /// A region came back with versions that the asker, a bucket's home, had not.
+    Divergence {
+        /// The bucket.
+        name: String,
+        /// The region that came back.
+        from: String,
+        /// The epoch of the deed.
+        epoch: u64,
+        /// The keys.
+        keys: Vec<String>,
+    },
     /// Where the asker can be reached, and how it is.
     Announce {
         /// Where.
@@ -172,6 +183,15 @@ impl Registry {
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
             Ask::RemoveDeed { name, id } => Ok(self.tell_remove(from, &name, id).await),
+            Ask::Divergence {
+                name,
+                from: other,
+                epoch,
+                keys,
+            } => {
+                self.tell_divergence(from, &name, &other, epoch, &keys)
+                    .await
+            }
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;
                 match told {
@@ -293,6 +313,26 @@ impl Registry {
             Err(DeedError::Placement(why)) => Told::Placement(why),
             Err(error) => Told::Refused(error.to_string()),
         }
+    }
+
+    async fn tell_divergence(
+        &self,
+        from: &RegionId,
+        name: &str,
+        other: &str,
+        epoch: u64,
+        keys: &[String],
+    ) -> Result<Told, CloudError> {
+        let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;
+        let deed = Deeds::get(self, &name).filter(|deed| deed.home == *from);
+        if deed.is_none() {
+            return Ok(Told::Refused(format!(
+                "region {from} is not the home of {name}"
+            )));
+        }
+        let other = RegionId::new(other);
+        let reported = self.report_divergence(&name, &other, epoch, keys).await;
+        reported.map(|()| Told::Done)
     }
 
     async fn tell_remove(&self, from: &RegionId, name: &str, id: u64) -> Told {

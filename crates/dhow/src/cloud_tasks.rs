@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloud::{Ask, RegionStatus, Told};
+use gateway::Gateway;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
@@ -27,6 +28,7 @@ impl CloudTasks {
 /// Starts them.
 pub fn start(
     region: &Arc<Region>,
+    gateway: &Arc<Gateway>,
     at: Addresses,
     peers: Option<TcpListener>,
     stopping: impl Future<Output = ()> + Send + 'static,
@@ -37,6 +39,8 @@ pub fn start(
         let door = Arc::new(PeerDoor {
             region: Arc::clone(region),
             link: Arc::clone(&region.link),
+            source: region.replication.source(),
+            gateway: Arc::clone(gateway),
         });
         tasks.spawn(peer::serve(listener, Arc::clone(&tls), door, stopping));
     }
@@ -47,6 +51,7 @@ pub fn start(
         region.dir.clone(),
         Arc::clone(&region.clock),
     ));
+    tasks.spawn(Arc::clone(&region.replication).run());
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));

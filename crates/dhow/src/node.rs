@@ -119,7 +119,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let door = Arc::new(Gateway::new(parts(&config, &region), &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, &draining);
-    let cloud = cloud::start(&region, at, peers, stopping());
+    let cloud = cloud::start(&region, &door, at, peers, stopping());
     tokio::spawn(health::serve(health, probes, stopping()));
     let admin_api = Arc::new(Admin {
         region: Arc::clone(&region),
@@ -180,7 +180,9 @@ fn parts(config: &Config, region: &Region) -> Parts {
         keys: region.registry.clone(),
         clock: Arc::clone(&region.clock),
         random: Arc::clone(&region.random),
-        place: region.place(config),
+        place: region.place(),
+        regions: Some(region.neighbours.clone()),
+        any_location: region.upstream.is_none(),
         config: config.gateway(),
     }
 }

@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
+use replication::Replication;
 use store::{
     Engine,
     embedded::{Embedded, EmbeddedConfig},
     extents::{Extents, ExtentsConfig},
 };
-use types::{AccountId, Clock, Jurisdiction, Place, Random, RegionId, SystemClock, SystemRandom};
+use types::{
+    AccountId, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, SystemClock, SystemRandom,
+};
 
 use crate::{
     config::{Config, Durability},
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
-    link::{self, Link, Membership, PeerUpstream},
+    link::{self, Link, Membership, Neighbours, PeerUpstream},
 };
 
 /// One region, open.
@@ -37,6 +40,10 @@ pub struct Region {
     pub link: Arc<Link>,
     /// The registry's region, where that is another.
     pub upstream: Option<Arc<PeerUpstream>>,
+    /// The other regions.
+    pub neighbours: Arc<Neighbours>,
+    /// Follows buckets elsewhere, and answers those that follow here.
+    pub replication: Arc<Replication>,
     /// Its id.
     pub id: RegionId,
     /// The time.
@@ -127,6 +134,15 @@ impl Region {
             Arc::clone(&random),
             region.clone(),
         ));
+        let here = here(config, &registry, &region);
+        let neighbours = Neighbours::new(here, Arc::clone(&registry), Arc::clone(&link));
+        let replication = Arc::new(Replication::new(
+            Arc::clone(&objects),
+            neighbours.clone(),
+            link.client.clone(),
+            Arc::clone(&clock),
+        ));
+        neighbours.knows(replication.status());
         Ok(Self {
             dir,
             embedded,
@@ -136,6 +152,8 @@ impl Region {
             credentials,
             link,
             upstream,
+            neighbours,
+            replication,
             id: region,
             clock,
             random,
@@ -152,8 +170,12 @@ impl Region {
     }
 
     /// How the copies of a bucket are doing.
-    pub async fn copies(&self, _deed: &types::BucketDeed) -> serde_json::Value {
-        serde_json::Value::Null
+    pub async fn copies(&self, deed: &BucketDeed) -> serde_json::Value {
+        let status = self.replication.status();
+        match deed.home == self.id {
+            true => serde_json::to_value(status.copies(deed)).unwrap_or_default(),
+            false => serde_json::Value::Null,
+        }
     }
 
     /// What the admission of a new region looks at.
@@ -166,14 +188,19 @@ impl Region {
         }
     }
 
-    /// Where it lies: as the registry has it on record, or as it is configured.
-    pub fn place(&self, config: &Config) -> Place {
-        self.registry.place(&self.id).unwrap_or_else(|| Place {
-            region: self.id.clone(),
-            jurisdiction: Jurisdiction::parse(&config.cloud.jurisdiction)
-                .unwrap_or_else(Jurisdiction::unknown),
-        })
+    /// Where it lies.
+    pub fn place(&self) -> Place {
+        replication::Regions::here(&*self.neighbours)
     }
+}
+
+/// Where the region lies: as the registry has it on record, or as it is configured.
+fn here(config: &Config, registry: &Registry, id: &RegionId) -> Place {
+    registry.place(id).unwrap_or_else(|| Place {
+        region: id.clone(),
+        jurisdiction: Jurisdiction::parse(&config.cloud.jurisdiction)
+            .unwrap_or_else(Jurisdiction::unknown),
+    })
 }
 
 /// Where a node is reached by others.

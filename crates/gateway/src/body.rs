@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::admission::{AccountPlace, Place};
+use crate::{
+    admission::{AccountPlace, Place},
+    passing::PassedAnswer,
+};
 
 /// What reading one piece gives back: the stream itself, and the piece (`None` at the end).
 pub type NextPiece =
@@ -34,6 +37,8 @@ pub enum ResponseBody {
     Full(Option<Bytes>),
     /// Read as the client takes it.
     Stream(StreamBody),
+    /// As it comes from another region.
+    Passed(PassedAnswer),
     /// No bytes, but the head tells how many a GET would bring: the answer to a HEAD.
     Head(u64),
 }
@@ -57,12 +62,14 @@ impl ResponseBody {
         })
     }
 
-    /// Bytes that the body will bring, as `Content-Length` tells them.
+    /// Bytes that the body will bring, as `Content-Length` tells them; 0 where another region has
+    /// not said how many.
     pub fn len(&self) -> u64 {
         match self {
             Self::Empty => 0,
             Self::Full(bytes) => bytes.as_ref().map_or(0, |b| b.len() as u64),
             Self::Stream(stream) => stream.remaining,
+            Self::Passed(answer) => answer.size_hint().exact().unwrap_or(0),
             Self::Head(len) => *len,
         }
     }
@@ -170,6 +177,7 @@ impl http_body::Body for ResponseBody {
             Self::Empty | Self::Head(_) => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Stream(stream) => stream.poll_piece(cx).map_ok(Frame::data),
+            Self::Passed(answer) => answer.poll_piece(cx).map_ok(Frame::data),
         }
     }
 
@@ -178,11 +186,15 @@ impl http_body::Body for ResponseBody {
             Self::Empty | Self::Head(_) => true,
             Self::Full(b) => b.as_ref().is_none_or(Bytes::is_empty),
             Self::Stream(stream) => stream.remaining == 0,
+            Self::Passed(answer) => answer.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len())
+        match self {
+            Self::Passed(answer) => answer.size_hint(),
+            other => SizeHint::with_exact(other.len()),
+        }
     }
 }
 

@@ -3,27 +3,35 @@
 use std::time::Duration;
 
 use access::{
-    AuthType, Identity, SignatureError,
-    signature::{Facts, RegionNames, Request, Verified, verify},
+    AuthType, Identity, PayloadMode, SignatureError,
+    signature::{ChunkVerifier, Facts, RegionNames, Request, Verified, verify},
 };
 use hyper::body::Incoming;
 
 use crate::{
-    payload::payload,
+    payload::{passed, payload},
     s3::{ErrorCode, Query, S3Error},
     server::Gateway,
 };
 
 /// A caller, and how their body is to be verified.
 pub struct Identified {
-    verified: Verified,
+    identity: Identity,
     auth: AuthType,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// As the client's signature says.
+    Signed(PayloadMode, Option<ChunkVerifier>),
+    /// Another region verifies them while it passes them on.
+    Passed,
 }
 
 impl Identified {
     /// The caller.
     pub fn identity(&self) -> &Identity {
-        &self.verified.identity
+        &self.identity
     }
 
     /// How the caller said who they are. [`AuthType::PostPolicy`] is anonymous until the form has
@@ -40,12 +48,19 @@ impl Identified {
         incoming: Incoming,
     ) -> Result<Box<dyn types::Body>, S3Error> {
         let idle: Duration = gateway.config.body_idle;
-        let Verified {
-            payload: mode,
-            chunks,
-            ..
-        } = self.verified;
-        payload(incoming, &parts.headers, mode, chunks, idle)
+        match self.bytes {
+            Bytes::Signed(mode, chunks) => payload(incoming, &parts.headers, mode, chunks, idle),
+            Bytes::Passed => passed(incoming, &parts.headers, idle),
+        }
+    }
+
+    /// A caller whom another region has verified.
+    pub(crate) fn passed(identity: Identity) -> Self {
+        Self {
+            identity,
+            auth: AuthType::HeaderV4,
+            bytes: Bytes::Passed,
+        }
     }
 }
 
@@ -64,7 +79,17 @@ pub fn identify(
         headers: &parts.headers,
     };
     let verified = verify(auth, &request, &facts(gateway))?;
-    Ok(Identified { verified, auth })
+    let Verified {
+        identity,
+        payload,
+        chunks,
+    } = verified;
+    let bytes = Bytes::Signed(payload, chunks);
+    Ok(Identified {
+        identity,
+        auth,
+        bytes,
+    })
 }
 
 /// What signatures are judged by, now.

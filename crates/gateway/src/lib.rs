@@ -7,14 +7,17 @@
 pub mod admission;
 pub mod body;
 pub mod chunked;
+mod elsewhere;
 pub mod health;
 pub mod identify;
 pub mod limits;
 pub mod metrics;
 pub mod operations;
+pub mod passing;
 pub mod payload;
 mod pipeline;
 mod post_form;
+pub mod regions;
 pub mod request_id;
 pub mod route;
 pub mod s3;
@@ -23,5 +26,7 @@ pub mod server;
 pub mod target;
 
 pub use limits::GatewayConfig;
+pub use passing::{AnswerBody, PassedBody};
+pub use regions::{PassError, Regions};
 pub use serve::listen;
 pub use server::{Gateway, Parts};

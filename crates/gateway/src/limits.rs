@@ -11,7 +11,7 @@ pub struct GatewayConfig {
     pub region_aliases: Vec<String>,
     /// Connections open at once; more wait in the kernel's queue. Default 4096.
     pub connections_max: usize,
-    /// Requests being worked on at once. Default 1024.
+    /// Requests being worked on at once; as many again that other regions pass on. Default 1024.
     pub requests_max: usize,
     /// Requests that may wait for one of those places; more are answered SlowDown. Default 1024.
     pub queue_max: usize,
@@ -25,6 +25,9 @@ pub struct GatewayConfig {
     pub body_idle: Duration,
     /// How long a client may stop taking an answer. Default 60 s.
     pub write_idle: Duration,
+    /// How long another region may neither take nor send anything of a request that is passed on
+    /// to it. Default 30 s.
+    pub pass_idle: Duration,
     /// How long requests under way may go on when the server stops. Default 10 s.
     pub drain: Duration,
 }
@@ -42,6 +45,7 @@ impl Default for GatewayConfig {
             head_timeout: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
             write_idle: Duration::from_secs(60),
+            pass_idle: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }

@@ -27,6 +27,11 @@ struct CodeLabel {
     code: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 struct PerOperation {
@@ -66,6 +71,10 @@ pub struct Metrics {
     operations: Vec<PerOperation>,
     strangers: Family<CodeLabel, Counter>,
     unrouted: Family<CodeLabel, Counter>,
+    /// Requests that another region answered.
+    pub passed: Counter,
+    /// Regions to which a request was to be passed on, and that did not answer.
+    pub unanswered: Counter,
     /// Connections open now.
     pub connections: Gauge,
     /// Requests being worked on now.
@@ -126,6 +135,10 @@ impl Metrics {
             "Requests that were refused before their operation was known",
             unrouted.clone(),
         );
+        let passed = Family::<OutcomeLabel, Counter>::default();
+        let outcome = |outcome| passed.get_or_create(&OutcomeLabel { outcome }).clone();
+        let (answered, unanswered) = (outcome("answered"), outcome("unanswered"));
+        registry.register("passed", "Requests passed on to other regions", passed);
         registry.register("connections", "Open connections", connections.clone());
         registry.register("in_flight", "Requests being worked on", in_flight.clone());
         let operations = per_operation(&status, &received, &sent, &times);
@@ -133,6 +146,8 @@ impl Metrics {
             operations,
             strangers,
             unrouted,
+            passed: answered,
+            unanswered,
             connections,
             in_flight,
         }

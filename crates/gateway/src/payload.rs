@@ -17,7 +17,7 @@ use http::{HeaderMap, header};
 use http_body::Body as HttpBody;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, Sleep};
-use types::{Body, BodyError, ChecksumValue, body::NextChunk};
+use types::{Body, BodyError, ChecksumAlgorithm, ChecksumValue, body::NextChunk};
 
 use crate::{
     chunked::{Decoder, Step},
@@ -33,6 +33,8 @@ struct Raw<B> {
     /// Made when the client is waited for first; then used again.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
+    /// HTTP trailers, which only another region may send.
+    trailers: Option<HeaderMap>,
 }
 
 impl<B> Raw<B>
@@ -40,6 +42,18 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    fn new(body: B, expected: Option<u64>, idle: Duration) -> Self {
+        Self {
+            body,
+            expected,
+            got: 0,
+            idle,
+            timer: None,
+            waiting: false,
+            trailers: None,
+        }
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
@@ -48,8 +62,8 @@ where
                     match frame {
                         Some(Ok(frame)) => match frame.into_data() {
                             Ok(data) if !data.is_empty() => return Poll::Ready(self.count(data)),
-                            // HTTP trailers say nothing that we take.
-                            _ => {}
+                            Ok(_) => {}
+                            Err(other) => self.trailers = other.into_trailers().ok(),
                         },
                         Some(Err(error)) => return Poll::Ready(Err(self.broken(error.into()))),
                         None => return Poll::Ready(self.end()),
@@ -105,8 +119,19 @@ where
 /// What is checked while the bytes pass.
 enum Check {
     Nothing,
-    Sha256 { hasher: Sha256, expected: [u8; 32] },
-    Chunked { decoder: Box<Decoder>, input: Bytes },
+    Sha256 {
+        hasher: Sha256,
+        expected: [u8; 32],
+    },
+    Chunked {
+        decoder: Box<Decoder>,
+        input: Bytes,
+    },
+    /// Another region has checked the bytes; it sends on what the client claims at their end.
+    Passed {
+        announced: Option<ChecksumAlgorithm>,
+        claim: Option<ChecksumValue>,
+    },
 }
 
 /// A verified body.
@@ -149,6 +174,15 @@ where
                         })
                     }));
                 }
+                (Check::Passed { .. }, Some(piece)) => return Poll::Ready(Some(Ok(piece))),
+                (Check::Passed { announced, claim }, None) => {
+                    let Some(algorithm) = *announced else {
+                        return Poll::Ready(None);
+                    };
+                    *claim = trailing(self.raw.trailers.as_ref(), algorithm);
+                    let missing = BodyError::Malformed("a declared trailer did not come");
+                    return Poll::Ready(claim.is_none().then_some(Err(missing)));
+                }
                 (Check::Chunked { input, .. }, Some(piece)) => *input = piece,
                 (Check::Chunked { decoder, .. }, None) => {
                     return Poll::Ready(decoder.end().err().map(Err));
@@ -174,6 +208,7 @@ where
     fn trailing_checksum(&self) -> Option<ChecksumValue> {
         match &self.check {
             Check::Chunked { decoder, .. } => decoder.checksum(),
+            Check::Passed { claim, .. } => *claim,
             Check::Nothing | Check::Sha256 { .. } => None,
         }
     }
@@ -226,15 +261,35 @@ where
             (Check::Chunked { decoder, input }, Some(len))
         }
     };
-    let raw = Raw {
-        body,
-        expected: sent,
-        got: 0,
-        idle,
-        timer: None,
-        waiting: false,
-    };
+    let raw = Raw::new(body, sent, idle);
     Ok(Box::new(Payload { raw, check, len }))
+}
+
+/// Makes a body of what another region passes on, which it verifies meanwhile: it breaks off what
+/// fails. A checksum that `x-amz-trailer` announces comes as an HTTP trailer.
+pub(crate) fn passed<B>(
+    body: B,
+    headers: &HeaderMap,
+    idle: Duration,
+) -> Result<Box<dyn Body>, S3Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let len = number(headers, header::CONTENT_LENGTH.as_str())?;
+    let announced = declared(headers)?;
+    let announced = announced.first().map(String::as_str);
+    let check = Check::Passed {
+        announced: announced.and_then(ChecksumAlgorithm::from_header),
+        claim: None,
+    };
+    let raw = Raw::new(body, len, idle);
+    Ok(Box::new(Payload { raw, check, len }))
+}
+
+fn trailing(trailers: Option<&HeaderMap>, algorithm: ChecksumAlgorithm) -> Option<ChecksumValue> {
+    let text = trailers?.get(algorithm.header())?.to_str().ok()?;
+    ChecksumValue::parse(algorithm, text).filter(|checksum| checksum.parts() == 0)
 }
 
 /// The names of the trailers that `x-amz-trailer` declares.
@@ -244,7 +299,7 @@ fn declared(headers: &HeaderMap) -> Result<Vec<String>, S3Error> {
         let text = value.to_str().unwrap_or_default();
         for name in text.split(',').map(str::trim).filter(|n| !n.is_empty()) {
             let name = name.to_ascii_lowercase();
-            if types::ChecksumAlgorithm::from_header(&name).is_none() || !names.is_empty() {
+            if ChecksumAlgorithm::from_header(&name).is_none() || !names.is_empty() {
                 return Err(S3Error::with(
                     ErrorCode::InvalidRequest,
                     "The value specified in the x-amz-trailer header is not supported",

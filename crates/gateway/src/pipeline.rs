@@ -9,21 +9,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::body::{Body as _, Incoming};
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument;
-use types::BucketDeed;
+use types::{BucketDeed, RegionId};
 
 use crate::{
-    admission::{AccountPlace, Place},
+    admission::{AccountPlace, Admission, Place},
     body::{Held, ResponseBody},
+    elsewhere::{self, Head, Outgoing, Way, unavailable},
     identify::{self, Identified},
     limits::{DRAIN_BYTES_MAX, HEAD_BYTES_MAX},
-    operations::{Operation, Resource, Status},
+    operations::{Operation, Resource},
     payload::payload,
     post_form::{self, Form},
     route::route,
-    s3::{ErrorCode, Query, S3Call, S3Error, S3Result, headers, ops, refuse},
+    s3::{ErrorCode, Query, S3Call, S3Error, S3Result, headers, ops, placement_headers, refuse},
     serve::Unread,
     server::Gateway,
-    target::{Target, parse_query},
+    target::{Target, is_of_signature, parse_query},
 };
 
 /// A request whose head has been read and verified.
@@ -58,6 +59,33 @@ enum Source {
     Form(Box<Form>),
 }
 
+/// How a request came.
+enum Arrival {
+    /// From a client, whose signature is still to be verified.
+    Door,
+    /// From another region, which verified the caller.
+    Region {
+        from: types::Place,
+        caller: Identity,
+    },
+}
+
+/// Where a request goes from here.
+#[allow(clippy::large_enum_variant)] // the usual one must not cost an allocation
+enum Admitted<'g> {
+    Here(S3Call<'g>),
+    Pass(Box<Outgoing>),
+}
+
+/// What was decided of a request.
+struct Who {
+    operation: &'static Operation,
+    identity: Identity,
+    via: Via,
+    permit: Permit,
+    deed: Option<Arc<BucketDeed>>,
+}
+
 /// What is known of a request for its record, also when it fails half way.
 #[derive(Default)]
 struct Trail {
@@ -65,6 +93,8 @@ struct Trail {
     /// The caller is known, and what they address is not somebody else's.
     known: bool,
     account_place: Option<AccountPlace>,
+    /// Another region answered it.
+    passed: bool,
     /// Nothing of the request's body is left on the connection.
     body_ended: bool,
 }
@@ -72,6 +102,28 @@ struct Trail {
 impl Gateway {
     /// Answers one request. Never fails: every failure is an answer, also a panic of a handler.
     pub async fn respond(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        self.respond_to(request, Arrival::Door).await
+    }
+
+    /// Answers a request that the region `from` passed on for `caller`, whom it has verified. The
+    /// connection must have proved that it is `from`. Whether the request is acted on is decided
+    /// by the deed that this region knows, and what that does not grant is refused; it is never
+    /// passed on again.
+    pub async fn respond_passed(
+        &self,
+        from: types::Place,
+        caller: Identity,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let arrival = Arrival::Region { from, caller };
+        self.respond_to(request, arrival).await
+    }
+
+    async fn respond_to(
+        &self,
+        request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> Response<ResponseBody> {
         let began = Instant::now();
         let request_id = self.ids.next();
         let (parts, incoming) = request.into_parts();
@@ -87,12 +139,13 @@ impl Gateway {
             operation = tracing::field::Empty,
             status = tracing::field::Empty,
         );
+        let at_door = matches!(arrival, Arrival::Door);
         let mut trail = Trail::default();
         let _counted = InFlight::enter(&self.metrics.in_flight);
 
-        let (place, result) = match self.admission.enter().await {
+        let (place, result) = match self.admission(at_door).enter().await {
             Ok(place) => {
-                let acting = self.act(parts, incoming, &request_id, &mut trail);
+                let acting = self.act(parts, incoming, arrival, &request_id, &mut trail);
                 let acting = acting.instrument(span.clone());
                 let result = AssertUnwindSafe(acting).catch_unwind().await;
                 (
@@ -110,7 +163,8 @@ impl Gateway {
         if head_only {
             empty_head(&mut answer);
         }
-        if code.is_some() && has_body && !trail.body_ended {
+        let unread = (code.is_some() || trail.passed) && has_body && !trail.body_ended;
+        if unread && at_door {
             answer.extensions_mut().insert(Unread);
             // A client that is not told would send its next request into a closed connection.
             let close = HeaderValue::from_static("close");
@@ -129,20 +183,42 @@ impl Gateway {
         answer
     }
 
+    /// Requests of other regions have places of their own: two regions whose places were all taken
+    /// by requests that wait for a place at the other would come to a standstill.
+    fn admission(&self, at_door: bool) -> &Admission {
+        match at_door {
+            true => &self.admission,
+            false => &self.passed_admission,
+        }
+    }
+
     async fn act(
         &self,
-        parts: http::request::Parts,
+        mut parts: http::request::Parts,
         incoming: Incoming,
+        arrival: Arrival,
         request_id: &str,
         trail: &mut Trail,
     ) -> S3Result {
         let expects = parts.headers.contains_key(header::EXPECT);
-        let met = self.meet(&parts)?;
+        let (met, via) = match arrival {
+            Arrival::Door => (self.meet(&parts)?, Via::Door),
+            Arrival::Region { from, caller } => {
+                elsewhere::arrive(&mut parts.headers);
+                (meet_passed(&parts, caller)?, Via::Region(from))
+            }
+        };
         let met = match met.is_form() {
             true => Box::pin(self.read_form(met, &parts, incoming)).await?,
             false => met.with(Source::Wire(incoming)),
         };
-        let mut call = self.admit(met, parts, request_id, trail)?;
+        let mut call = match self.admit(met, via, parts, request_id, trail)? {
+            Admitted::Here(call) => call,
+            Admitted::Pass(outgoing) => {
+                trail.passed = true;
+                return Box::pin(self.pass_on(*outgoing, &mut trail.body_ended)).await;
+            }
+        };
         let result = ops::dispatch(&mut call).await;
         if let Some(body) = call.body.take()
             && !expects
@@ -190,13 +266,65 @@ impl Gateway {
         Ok(met.with(Source::Form(Box::new(form))))
     }
 
-    /// Everything else before the handler: whether they may.
+    /// Everything else before the handler: whether they may, and where.
     fn admit(
         &self,
         met: Met<Source>,
-        mut parts: http::request::Parts,
+        via: Via,
+        parts: http::request::Parts,
         request_id: &str,
         trail: &mut Trail,
+    ) -> Result<Admitted<'_>, S3Error> {
+        let identity = match &met.source {
+            Source::Wire(_) => met.identified.identity().clone(),
+            Source::Form(form) => form.identity.clone(),
+        };
+        if let Some(account) = identity.account() {
+            trail.known = true;
+            let place = self.admission(via == Via::Door).enter_account(account);
+            trail.account_place = Some(place.map_err(|_| slow_down())?);
+        }
+        let resource = met.target.resource();
+        let operation = route(&parts.method, resource, &met.query, &parts.headers)?;
+        trail.operation = Some(operation);
+        let deed = self.deed(
+            operation,
+            &met.target,
+            &identity,
+            &via,
+            &parts.headers,
+            trail,
+        )?;
+        let action = action(operation, met.query.has("versionId"));
+        placement_headers::check_operation(operation, &parts.headers)?;
+        let length = content_length(&parts.headers).unwrap_or(0);
+        let permit = match self.way(operation, action, &identity, deed.as_ref(), &via)? {
+            Way::Here(permit) => permit,
+            Way::Pass(holders) => {
+                let outgoing = self.outgoing(met, identity, holders, operation, parts)?;
+                self.metrics.received(operation).inc_by(length);
+                return Ok(Admitted::Pass(Box::new(outgoing)));
+            }
+        };
+        let who = Who {
+            operation,
+            identity,
+            via,
+            permit,
+            deed,
+        };
+        let call = self.call(met, who, parts, request_id)?;
+        self.metrics.received(operation).inc_by(length);
+        Ok(Admitted::Here(call))
+    }
+
+    /// A request for the handler.
+    fn call(
+        &self,
+        met: Met<Source>,
+        who: Who,
+        mut parts: http::request::Parts,
+        request_id: &str,
     ) -> Result<S3Call<'_>, S3Error> {
         let Met {
             mut target,
@@ -204,25 +332,8 @@ impl Gateway {
             identified,
             source,
         } = met;
-        let identity = match &source {
-            Source::Wire(_) => identified.identity().clone(),
-            Source::Form(form) => form.identity.clone(),
-        };
-        if let Some(account) = identity.account() {
-            trail.known = true;
-            trail.account_place = Some(
-                self.admission
-                    .enter_account(account)
-                    .map_err(|_| slow_down())?,
-            );
-        }
-        let operation = route(&parts.method, target.resource(), &query, &parts.headers)?;
-        trail.operation = Some(operation);
-        let deed = self.deed(operation, &target, &identity, &parts.headers, trail)?;
-        let permit = self.may(operation, &identity, deed.as_ref(), query.has("versionId"))?;
         adopt_parameters(&query, &mut parts.headers);
         refuse::check(&parts.headers)?;
-        let length = content_length(&parts.headers);
         let (body, form) = match source {
             Source::Form(form) => {
                 let form = *form;
@@ -231,23 +342,18 @@ impl Gateway {
                 refuse::check(&parts.headers)?;
                 (Some(form.body), Some(Box::new(form.reply)))
             }
-            Source::Wire(incoming) => match parts.method {
-                Method::PUT | Method::POST => {
-                    check_length(operation, &parts.headers)?;
-                    (Some(identified.into_body(self, &parts, incoming)?), None)
-                }
-                _ => (None, None),
-            },
+            Source::Wire(incoming) => {
+                let body = self.body(who.operation, identified, &parts, incoming)?;
+                (body, None)
+            }
         };
-        if let Some(length) = length {
-            self.metrics.received(operation).inc_by(length);
-        }
         Ok(S3Call {
             gateway: self,
-            operation,
-            identity,
-            permit,
-            deed,
+            operation: who.operation,
+            identity: who.identity,
+            via: who.via,
+            permit: who.permit,
+            deed: who.deed,
             bucket: target.bucket,
             key: target.key,
             query,
@@ -258,13 +364,62 @@ impl Gateway {
         })
     }
 
-    /// The deed of the bucket that is addressed, when it has its home here and is who the client
+    /// A request for another region. Forms are sent there by their client: what a form means for
+    /// its answer is known here only.
+    fn outgoing(
+        &self,
+        met: Met<Source>,
+        identity: Identity,
+        holders: Vec<RegionId>,
+        operation: &Operation,
+        parts: http::request::Parts,
+    ) -> Result<Outgoing, S3Error> {
+        let Source::Wire(incoming) = met.source else {
+            let deed = met.target.bucket.as_ref().and_then(|b| self.deeds.get(b));
+            let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
+            return Err(self.redirect(&deed));
+        };
+        let body = self.body(operation, met.identified, &parts, incoming)?;
+        let length = body.as_ref().and_then(|body| body.len_hint());
+        let (uri, headers) = elsewhere::head(&parts, &met.target, length)?;
+        let head = Head {
+            identity,
+            method: parts.method,
+            uri,
+            headers,
+        };
+        Ok(Outgoing {
+            holders,
+            head,
+            body,
+        })
+    }
+
+    /// The body of a request that may have one, verified as it is read.
+    fn body(
+        &self,
+        operation: &Operation,
+        identified: Identified,
+        parts: &http::request::Parts,
+        incoming: Incoming,
+    ) -> Result<Option<Box<dyn types::Body>>, S3Error> {
+        match parts.method {
+            Method::PUT | Method::POST => {
+                check_length(operation, &parts.headers)?;
+                identified.into_body(self, parts, incoming).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The deed of the bucket that is addressed, when it is the caller's and is who the client
     /// believes it to be.
     fn deed(
         &self,
         operation: &Operation,
         target: &Target,
         identity: &Identity,
+        via: &Via,
         headers: &HeaderMap,
         trail: &mut Trail,
     ) -> Result<Option<Arc<BucketDeed>>, S3Error> {
@@ -275,7 +430,11 @@ impl Gateway {
             return Ok(None);
         }
         let Some(deed) = self.deeds.get(name) else {
-            return Err(S3Error::new(ErrorCode::NoSuchBucket).detail("BucketName", &**name));
+            return Err(match via {
+                Via::Door => S3Error::new(ErrorCode::NoSuchBucket).detail("BucketName", &**name),
+                // The region that passed it on knows the bucket; so will this one in a moment.
+                Via::Region(_) => unavailable(&self.region, "does not know the bucket yet"),
+            });
         };
         if identity.account() != Some(&deed.owner) {
             trail.known = false;
@@ -285,34 +444,7 @@ impl Gateway {
         if expected.is_some_and(|owner| owner.as_bytes() != deed.owner.as_bytes()) {
             return Err(ErrorCode::AccessDenied.into());
         }
-        if deed.home != self.region {
-            return Err(S3Error::new(ErrorCode::PermanentRedirect)
-                .detail("Bucket", &**name)
-                .detail("Region", &*deed.home)
-                .text_header(headers::names::BUCKET_REGION, &deed.home));
-        }
         Ok(Some(deed))
-    }
-
-    fn may(
-        &self,
-        operation: &Operation,
-        identity: &Identity,
-        deed: Option<&Arc<BucketDeed>>,
-        with_version: bool,
-    ) -> Result<Permit, S3Error> {
-        // Strangers do not learn which operations are there: they are refused first.
-        let action = match (operation.action_for(with_version), operation.resource) {
-            (Some(action), _) => action,
-            (None, Resource::Service) => Action::ListAllMyBuckets,
-            (None, Resource::Bucket | Resource::Object) => Action::ListBucket,
-        };
-        let permit = access::authorize(identity, action, deed, &self.place, &Via::Door)
-            .map_err(|_| S3Error::new(ErrorCode::AccessDenied))?;
-        match operation.status {
-            Status::Works => Ok(permit),
-            Status::NotYet => Err(S3Error::not_implemented(operation.name)),
-        }
     }
 
     fn record(
@@ -361,6 +493,11 @@ impl Gateway {
             ResponseBody::Full(Some(bytes)) => {
                 sent.inc_by(bytes.len() as u64);
             }
+            ResponseBody::Passed(passed) => passed.hold(Held {
+                sent: sent.clone(),
+                _place: place,
+                _account: trail.account_place,
+            }),
             ResponseBody::Full(None) | ResponseBody::Empty | ResponseBody::Head(_) => {}
         }
     }
@@ -379,6 +516,27 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// Who asks, and for what, when another region has verified who.
+fn meet_passed(parts: &http::request::Parts, caller: Identity) -> Result<Met<()>, S3Error> {
+    check_head(&parts.headers, parts.uri.path().len())?;
+    Ok(Met {
+        target: Target::parse(&parts.uri, &parts.headers, &[])?,
+        query: parse_query(parts.uri.query())?,
+        identified: Identified::passed(caller),
+        source: (),
+    })
+}
+
+/// The permission that a request needs.
+fn action(operation: &Operation, with_version: bool) -> Action {
+    // Strangers do not learn which operations are there: they are refused first.
+    match (operation.action_for(with_version), operation.resource) {
+        (Some(action), _) => action,
+        (None, Resource::Service) => Action::ListAllMyBuckets,
+        (None, Resource::Bucket | Resource::Object) => Action::ListBucket,
     }
 }
 
@@ -422,21 +580,11 @@ fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
 /// Presigned URLs carry some headers as parameters (`x-amz-acl`, `x-amz-meta-…`): they mean the
 /// same there, so they must be neither ignored nor left unchecked. A header that is there wins.
 fn adopt_parameters(query: &Query, headers: &mut HeaderMap) {
-    const OF_SIGNATURES: [&str; 8] = [
-        "x-amz-algorithm",
-        "x-amz-content-sha256",
-        "x-amz-credential",
-        "x-amz-date",
-        "x-amz-expires",
-        "x-amz-security-token",
-        "x-amz-signature",
-        "x-amz-signedheaders",
-    ];
     for (name, value) in &query.0 {
         let header = name
             .get(..6)
             .is_some_and(|p| p.eq_ignore_ascii_case("x-amz-"))
-            && !OF_SIGNATURES.iter().any(|s| name.eq_ignore_ascii_case(s));
+            && !is_of_signature(name);
         if !header {
             continue;
         }

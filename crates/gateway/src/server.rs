@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use access::{Action, Identity, Permit, SigningKeys, Via};
+use access::{Action, Identity, Permit, Refusal, SigningKeys, Via};
 use http::HeaderValue;
 use objects::Objects;
 use prometheus_client::registry::Registry;
-use types::{BucketName, Clock, Deeds, Place, Random, RegionId};
+use types::{BucketDeed, BucketName, Clock, Deeds, Place, Random, RegionId};
 
 use crate::{
     admission::Admission,
     limits::GatewayConfig,
     metrics::Metrics,
+    regions::Regions,
     request_id::RequestIds,
     s3::{ErrorCode, S3Error},
 };
@@ -30,12 +31,18 @@ pub struct Gateway {
     pub region: RegionId,
     /// Where it lies.
     pub place: Place,
+    /// The other regions; `None` in a cloud of one.
+    pub regions: Option<Arc<dyn Regions>>,
+    /// Whether buckets may be created here that have their home in any region of the cloud.
+    pub any_location: bool,
     /// Names and limits.
     pub config: GatewayConfig,
     /// What is counted.
     pub metrics: Metrics,
     pub(crate) ids: RequestIds,
     pub(crate) admission: Admission,
+    /// For requests that other regions pass on.
+    pub(crate) passed_admission: Admission,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
     pub(crate) host_id: HeaderValue,
 }
@@ -54,6 +61,11 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// This region, and where it lies.
     pub place: Place,
+    /// The other regions; `None` in a cloud of one.
+    pub regions: Option<Arc<dyn Regions>>,
+    /// Whether buckets may be created here that have their home in any region of the cloud, as
+    /// AWS's us-east-1 allows.
+    pub any_location: bool,
     /// Names and limits.
     pub config: GatewayConfig,
 }
@@ -66,6 +78,7 @@ impl Gateway {
         Self {
             ids: RequestIds::new(&*parts.random),
             admission: Admission::new(&parts.config),
+            passed_admission: Admission::new(&parts.config),
             metrics: Metrics::new(registry),
             host_id: HeaderValue::try_from(hex::encode(host))
                 .expect("hex digits are a header's value"),
@@ -75,22 +88,58 @@ impl Gateway {
             clock: parts.clock,
             region: parts.place.region.clone(),
             place: parts.place,
+            regions: parts.regions,
+            any_location: parts.any_location,
             config: parts.config,
         }
     }
 
-    /// Asks `access` for a permit.
-    pub fn permit(
+    /// A region's own name: an alias stands for this region, which has it.
+    pub(crate) fn canonical<'a>(&'a self, name: &'a str) -> &'a str {
+        match self.config.region_aliases.iter().any(|alias| alias == name) {
+            true => &self.region,
+            false => name,
+        }
+    }
+
+    /// A permit to read `bucket` as the source of a copy into the bucket `destination`, which may
+    /// not lead anywhere that the source's placement forbids.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; `AccessDenied`, which names the reason to the source's owner; and
+    /// `InvalidRequest` with the region's name where the source cannot be read here.
+    pub fn permit_copy(
         &self,
         identity: &Identity,
         action: Action,
-        bucket: Option<&BucketName>,
+        bucket: &BucketName,
+        destination: &BucketDeed,
+        via: &Via,
     ) -> Result<Permit, S3Error> {
-        let deed = match bucket {
-            Some(name) => Some(self.deeds.get(name).ok_or(ErrorCode::NoSuchBucket)?),
-            None => None,
-        };
-        access::authorize(identity, action, deed.as_ref(), &self.place, &Via::Door)
-            .map_err(|_| S3Error::new(ErrorCode::AccessDenied))
+        let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
+        let permit = access::authorize(identity, action, Some(&deed), &self.place, via);
+        let permit = permit.map_err(|refusal| match refusal {
+            Refusal::Anonymous | Refusal::NotOwner | Refusal::Mismatch => {
+                S3Error::new(ErrorCode::AccessDenied)
+            }
+            Refusal::Residency => self.not_lawful(&deed),
+            Refusal::NotHome | Refusal::Sealed | Refusal::Elsewhere => S3Error::with(
+                ErrorCode::InvalidRequest,
+                format!(
+                    "The copy source cannot be read in region {}; its home is region {}. \
+                     Read it there and upload it here.",
+                    self.region, deed.home
+                ),
+            )
+            .detail("Region", &*deed.home),
+        })?;
+        access::may_copy(&deed, destination).map_err(|_| {
+            S3Error::with(
+                ErrorCode::AccessDenied,
+                "Access Denied: the placement of the copy's destination allows jurisdictions \
+                 that the placement of its source does not.",
+            )
+        })?;
+        Ok(permit)
     }
 }

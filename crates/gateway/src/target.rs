@@ -15,6 +15,8 @@ pub struct Target {
     pub bucket: Option<BucketName>,
     /// The key, unless a bucket is addressed.
     pub key: Option<ObjectKey>,
+    /// Whether the host names the bucket, and not the path.
+    pub by_host: bool,
 }
 
 impl Target {
@@ -35,18 +37,21 @@ impl Target {
             return Ok(Self {
                 bucket: Some(BucketName::new(&bucket)?),
                 key: key(path)?,
+                by_host: true,
             });
         }
         if path.is_empty() {
             return Ok(Self {
                 bucket: None,
                 key: None,
+                by_host: false,
             });
         }
         let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
         Ok(Self {
             bucket: Some(BucketName::new(&decode(bucket, false)?)?),
             key: key(rest)?,
+            by_host: false,
         })
     }
 }
@@ -79,7 +84,7 @@ fn bucket_of_host(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Option<
 }
 
 /// Decodes percent-encoding once. Broken encoding and bytes that are not UTF-8 are `InvalidURI`.
-fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<'_, str>, S3Error> {
+pub(crate) fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<'_, str>, S3Error> {
     let bytes = raw.as_bytes();
     let coded = |b: &u8| *b == b'%' || (plus_is_space && *b == b'+');
     let Some(first) = bytes.iter().position(coded) else {
@@ -105,6 +110,21 @@ fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<'_, str>, S
     String::from_utf8(out)
         .map(Into::into)
         .map_err(|_| invalid())
+}
+
+/// Whether a header or a parameter belongs to the signature, and says nothing of the request.
+pub(crate) fn is_of_signature(name: &str) -> bool {
+    const OF_SIGNATURES: [&str; 8] = [
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    ];
+    OF_SIGNATURES.iter().any(|s| name.eq_ignore_ascii_case(s))
 }
 
 /// Most parameters of a query.

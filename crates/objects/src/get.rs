@@ -100,6 +100,8 @@ pub struct ObjectInfo {
     pub attributes: ObjectAttributes,
     /// How many parts it was put together from; 0 for none.
     pub parts: u16,
+    /// Where in the region's order of commits the version was written: the row's version.
+    pub position: u64,
 }
 
 /// The bytes of a version, or some of them.
@@ -199,6 +201,7 @@ impl Objects {
         request: &GetRequest,
         content: bool,
     ) -> Result<ObjectView> {
+        let position = stored.row.version.0;
         let record = stored.record;
         check_marker(bucket, &record, request.version)?;
         let version = version_of(bucket, &record);
@@ -245,20 +248,8 @@ impl Objects {
                 .await?,
             )),
         };
-        let parts = match record.body {
-            ObjectBody::Parts(parts) => parts,
-            _ => 0,
-        };
         Ok(ObjectView {
-            info: ObjectInfo {
-                version,
-                modified: record.modified,
-                size: record.size,
-                etag: record.etag,
-                checksum: record.checksum,
-                attributes: record.attributes,
-                parts,
-            },
+            info: info(record, version, position),
             range,
             content,
             part_checksum: part.and_then(|p| p.checksum),
@@ -308,6 +299,22 @@ impl Objects {
         }
         reader.open_ahead().await?;
         Ok(reader)
+    }
+}
+
+fn info(record: ObjectRecord, version: Option<DisplayVersion>, position: u64) -> ObjectInfo {
+    ObjectInfo {
+        version,
+        modified: record.modified,
+        size: record.size,
+        etag: record.etag,
+        checksum: record.checksum,
+        attributes: record.attributes,
+        parts: match record.body {
+            ObjectBody::Parts(parts) => parts,
+            _ => 0,
+        },
+        position,
     }
 }
 

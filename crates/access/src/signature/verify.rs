@@ -216,8 +216,8 @@ fn request_date(headers: &HeaderMap) -> Result<Timestamp, E> {
         .ok_or(E::NoDate)
 }
 
-/// The host and every `x-amz-*` header must be signed: otherwise whoever sees a signed request
-/// could change what it means.
+/// The host and every `x-amz-*` or `x-dhow-*` header must be signed: otherwise whoever sees a
+/// signed request could change what it means.
 fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), E> {
     let is_signed = |name: &str| signed.split(';').any(|s| s == name);
     if !is_signed("host") {
@@ -226,7 +226,8 @@ fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), E> {
     let mut missing = headers
         .keys()
         .map(|name| name.as_str())
-        .filter(|name| name.starts_with("x-amz-") && !is_signed(name))
+        .filter(|name| name.starts_with("x-amz-") || name.starts_with("x-dhow-"))
+        .filter(|name| !is_signed(name))
         .peekable();
     if missing.peek().is_none() {
         return Ok(());

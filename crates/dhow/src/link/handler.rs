@@ -3,16 +3,24 @@
 
 use std::{sync::Arc, time::Duration};
 
+use access::Identity;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloud::{Ask, RegionStatus};
-use http::{Method, Request, Response, StatusCode};
+use gateway::Gateway;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use peer::{BoxBody, Caller, Handler, collect, full};
+use replication::Source;
 use serde_json::json;
-use types::RegionId;
+use types::{AccessKeyId, AccountId, Place, RegionId};
 
-use super::{Joining, Link, certificate_life, paths};
+use super::{
+    Joining, Link, certificate_life,
+    neighbours::{CALLER_ACCOUNT, CALLER_KEY},
+    paths,
+};
 use crate::region::Region;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -24,6 +32,10 @@ pub struct PeerDoor {
     pub region: Arc<Region>,
     /// Who it is.
     pub link: Arc<Link>,
+    /// Answers questions about buckets.
+    pub source: Source,
+    /// Answers requests of customers that another region passed on.
+    pub gateway: Arc<Gateway>,
 }
 
 type Answer = Result<Response<BoxBody>, (StatusCode, String)>;
@@ -89,11 +101,42 @@ impl PeerDoor {
                 serde_json::to_vec(&told).map(ok).map_err(bad)
             }
             (&Method::POST, paths::RENEW) => self.renew(from, request).await,
+            (&Method::POST, replication::PATH) => {
+                let place = self.place(from)?;
+                let ask = read_up_to(request, replication::ASK_BYTES_MAX).await?;
+                let ask = serde_json::from_slice(&ask).map_err(bad)?;
+                Ok(self.source.answer(&place, ask).await)
+            }
+            (_, path) if path.starts_with(paths::PASS) => self.passed(from, request).await,
             _ => Err((
                 StatusCode::NOT_FOUND,
                 "no such request between regions".into(),
             )),
         }
+    }
+
+    fn place(&self, region: &RegionId) -> Result<Place, (StatusCode, String)> {
+        let place = self.region.registry.place(region);
+        place.ok_or_else(|| (StatusCode::FORBIDDEN, format!("no region {region}")))
+    }
+
+    /// A request of a customer whom the other region has verified. What it may do is decided here.
+    async fn passed(&self, from: &RegionId, mut request: Request<Incoming>) -> Answer {
+        let place = self.place(from)?;
+        let mut caller = |name: &str| {
+            let value = request.headers_mut().remove(name);
+            let text = value.and_then(|v| v.to_str().map(str::to_owned).ok());
+            text.ok_or_else(|| bad("a passed request names its caller"))
+        };
+        let caller = Identity::Key {
+            account: AccountId::new(&caller(CALLER_ACCOUNT)?),
+            access_key: AccessKeyId::new(&caller(CALLER_KEY)?),
+        };
+        let target = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        let target = target.strip_prefix(paths::PASS).unwrap_or("/");
+        *request.uri_mut() = Uri::try_from(target).map_err(bad)?;
+        let answer = self.gateway.respond_passed(place, caller, request).await;
+        Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 
     /// A certificate for the region that asks, never for another; its key must be the one that it
@@ -123,7 +166,14 @@ fn bad(error: impl std::fmt::Display) -> (StatusCode, String) {
 }
 
 async fn read(request: Request<Incoming>) -> Result<Bytes, (StatusCode, String)> {
-    collect(request.into_body(), BODY_BYTES_MAX, BODY_WAIT)
+    read_up_to(request, BODY_BYTES_MAX).await
+}
+
+async fn read_up_to(
+    request: Request<Incoming>,
+    limit: usize,
+) -> Result<Bytes, (StatusCode, String)> {
+    collect(request.into_body(), limit, BODY_WAIT)
         .await
         .map_err(bad)
 }

@@ -4,11 +4,13 @@
 mod files;
 mod handler;
 mod join;
+mod neighbours;
 mod upstream;
 
 pub use files::Membership;
 pub use handler::PeerDoor;
 pub use join::{Joining, join};
+pub use neighbours::Neighbours;
 pub use upstream::{PeerUpstream, renew};
 
 use std::{sync::Arc, time::Duration};
@@ -29,8 +31,6 @@ pub mod paths {
     pub const RENEW: &str = "/dhow/v1/renew";
     /// The other side's clock and version.
     pub const HELLO: &str = "/dhow/v1/hello";
-    /// Buckets' changes and bytes.
-    pub const REPLICATION: &str = "/dhow/v1/replication/";
     /// Requests of customers that another region answers.
     pub const PASS: &str = "/dhow/v1/pass";
 }

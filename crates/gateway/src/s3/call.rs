@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Action, Identity, Permit};
+use access::{Action, Identity, Permit, Via};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -46,6 +46,8 @@ pub struct S3Call<'g> {
     pub operation: &'static Operation,
     /// Who asks.
     pub identity: Identity,
+    /// How the request came here.
+    pub via: Via,
     /// For this operation on this bucket.
     pub permit: Permit,
     /// The bucket's deed; `None` for operations on the service and for CreateBucket.
@@ -179,9 +181,18 @@ impl S3Call<'_> {
         answer
     }
 
-    /// Asks for a permit on another bucket (a copy's source). A bucket that does not exist is
-    /// `NoSuchBucket`, a refusal `AccessDenied`.
-    pub fn permit_on(&self, bucket: &BucketName, action: Action) -> Result<Permit, S3Error> {
-        self.gateway.permit(&self.identity, action, Some(bucket))
+    /// Asks for a permit for another action on the same bucket; a refusal is `AccessDenied`.
+    pub fn permit_also(&self, action: Action) -> Result<Permit, S3Error> {
+        let (place, deed) = (&self.gateway.place, self.deed.as_ref());
+        access::authorize(&self.identity, action, deed, place, &self.via)
+            .map_err(|_| ErrorCode::AccessDenied.into())
+    }
+
+    /// Asks for a permit on the source of a copy into the bucket that the request addresses;
+    /// errors as of [`Gateway::permit_copy`].
+    pub fn permit_source(&self, bucket: &BucketName, action: Action) -> Result<Permit, S3Error> {
+        let deed = self.deed()?;
+        self.gateway
+            .permit_copy(&self.identity, action, bucket, deed, &self.via)
     }
 }

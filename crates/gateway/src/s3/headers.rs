@@ -38,6 +38,7 @@ pub mod names {
         MISSING_META "x-amz-missing-meta";
         PARTS_COUNT "x-amz-mp-parts-count";
         OBJECT_SIZE "x-amz-object-size";
+        REPLICATION_STATUS "x-amz-replication-status";
     }
 }
 

@@ -33,6 +33,8 @@ impl From<Error> for S3Error {
                 tracing::error!(%cause, "the registry is not available");
                 C::ServiceUnavailable
             }
+            // Only what other regions send can be ahead, and they do not come through this door.
+            Error::ClockAhead(_) => C::InternalError,
             // Named one by one, so that a new kind does not compile until it has its code.
             Error::NoSuchKey { .. }
             | Error::DeleteMarker { .. }

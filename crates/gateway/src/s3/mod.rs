@@ -8,6 +8,7 @@ mod map_error;
 mod multipart;
 pub(crate) mod object_headers;
 pub mod ops;
+pub(crate) mod placement_headers;
 pub mod refuse;
 pub mod tagging;
 pub mod xml;

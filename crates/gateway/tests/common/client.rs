@@ -13,6 +13,7 @@ pub struct Client {
     address: SocketAddr,
     access_key: String,
     secret: String,
+    region: String,
 }
 
 /// An answer, read to its end.
@@ -47,7 +48,94 @@ impl Client {
             address,
             access_key: access_key.to_owned(),
             secret: access_key.chars().rev().collect(),
+            region: super::REGION.to_owned(),
         }
+    }
+
+    /// The same, at the door of another region.
+    pub fn in_region(address: SocketAddr, access_key: &str, region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            ..Self::new(address, access_key)
+        }
+    }
+
+    /// Sends a PUT with an aws-chunked body of two signed chunks. `tamper` changes the body as it
+    /// goes over the wire; `trailer` is a checksum behind it, not signed with a signature of its
+    /// own unless there are chunk signatures.
+    pub async fn put_chunked(
+        &self,
+        target: &str,
+        chunks: &[&[u8]],
+        trailer: Option<(&str, &str)>,
+        tamper: impl FnOnce(&mut Vec<u8>),
+    ) -> Answer {
+        let host = self.address.to_string();
+        let payload = match trailer {
+            None => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            Some(_) => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        };
+        let length: usize = chunks.iter().map(|c| c.len()).sum();
+        let length = length.to_string();
+        let mut headers = vec![
+            ("content-encoding", "aws-chunked"),
+            ("x-amz-decoded-content-length", &*length),
+        ];
+        headers.extend(trailer.map(|(name, _)| ("x-amz-trailer", name)));
+        let mut signer = Signer::new(&self.access_key, &self.secret, &self.region);
+        let unsigned = Unsigned {
+            method: "PUT",
+            host: &host,
+            path: target,
+            query: "",
+            headers: &headers,
+            payload,
+        };
+        let signed = signer.sign(&unsigned, types::Clock::now(&types::SystemClock));
+        let mut verifier = signer.chunks(&signed);
+        let mut body = Vec::new();
+        for chunk in chunks.iter().copied().chain([&b""[..]]) {
+            let sha256 = <sha2::Sha256 as sha2::Digest>::digest(chunk).into();
+            let signature = verifier.sign_chunk(&sha256);
+            let line = format!("{:x};chunk-signature={signature}\r\n", chunk.len());
+            body.extend_from_slice(line.as_bytes());
+            body.extend_from_slice(chunk);
+            if !chunk.is_empty() {
+                body.extend_from_slice(b"\r\n");
+            }
+        }
+        if let Some((name, value)) = trailer {
+            let signature = verifier.sign_trailer(format!("{name}:{value}\n").as_bytes());
+            let lines = format!("{name}:{value}\r\nx-amz-trailer-signature:{signature}\r\n");
+            body.extend_from_slice(lines.as_bytes());
+        }
+        body.extend_from_slice(b"\r\n");
+        tamper(&mut body);
+        let mut request = Request::put(target)
+            .header("host", &host)
+            .header("authorization", signed.authorization)
+            .header("x-amz-date", signed.date)
+            .header("x-amz-content-sha256", payload);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        exchange(self.address, request).await
+    }
+
+    /// A presigned URL's path and query.
+    pub fn presign(&self, method: &str, path: &str, host: &str) -> String {
+        let mut signer = Signer::new(&self.access_key, &self.secret, &self.region);
+        let unsigned = Unsigned {
+            method,
+            host,
+            path,
+            query: "",
+            headers: &[],
+            payload: "UNSIGNED-PAYLOAD",
+        };
+        let now = types::Clock::now(&types::SystemClock);
+        format!("{path}?{}", signer.presign(&unsigned, now, 60))
     }
 
     /// Signs and sends a request; `target` is the encoded path and query.
@@ -59,10 +147,24 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Answer {
         let body = body.into();
+        let payload = payload_sha256(&body);
+        self.send_claiming(method, target, headers, body, &payload)
+            .await
+    }
+
+    /// The same with a body that is claimed to have this digest.
+    pub async fn send_claiming(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+        payload: &str,
+    ) -> Answer {
+        let body = body.into();
         let host = self.address.to_string();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let payload = payload_sha256(&body);
-        let mut signer = Signer::new(&self.access_key, &self.secret, super::REGION);
+        let mut signer = Signer::new(&self.access_key, &self.secret, &self.region);
         let signed = signer.sign(
             &Unsigned {
                 method,
@@ -70,7 +172,7 @@ impl Client {
                 path,
                 query,
                 headers,
-                payload: &payload,
+                payload,
             },
             types::Clock::now(&types::SystemClock),
         );

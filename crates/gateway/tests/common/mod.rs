@@ -4,6 +4,8 @@
 
 #[allow(dead_code)]
 pub mod client;
+#[allow(dead_code)]
+pub mod cloud;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +32,15 @@ pub const REGION: &str = "me-east-1";
 pub struct TestDeeds {
     deeds: Mutex<BTreeMap<BucketName, Arc<BucketDeed>>>,
     next: AtomicU64,
+}
+
+#[allow(dead_code)]
+impl TestDeeds {
+    /// Knows this deed from now on.
+    pub fn learn(&self, deed: &BucketDeed) {
+        let deed = Arc::new(deed.clone());
+        self.deeds.lock().insert(deed.name.clone(), deed);
+    }
 }
 
 impl Deeds for TestDeeds {
@@ -102,6 +113,7 @@ pub struct Door {
 
 impl Door {
     /// Opens a door with this configuration.
+    #[allow(dead_code)]
     pub async fn open(config: GatewayConfig) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let deeds: Arc<dyn Deeds> = Arc::new(TestDeeds::default());
@@ -122,10 +134,17 @@ impl Door {
                 clock,
                 random: Arc::new(SystemRandom),
                 place: Place::unknown(region),
+                regions: None,
+                any_location: false,
                 config,
             },
             &mut registry,
         ));
+        Self::serve(gateway, registry)
+    }
+
+    /// Serves this gateway.
+    pub fn serve(gateway: Arc<Gateway>, registry: Registry) -> Self {
         let listener = gateway::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

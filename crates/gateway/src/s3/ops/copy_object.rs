@@ -14,7 +14,7 @@ use crate::s3::{
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
-    let permit = call.permit_on(&bucket, object_headers::source_action(version))?;
+    let permit = call.permit_source(&bucket, object_headers::source_action(version))?;
     expect_source_owner(call, &permit)?;
     let input = CopyInput {
         attributes: match replaces(call, names::METADATA_DIRECTIVE.as_str())? {

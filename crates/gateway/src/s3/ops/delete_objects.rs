@@ -82,7 +82,7 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
         None => Action::DeleteObject,
         Some(_) => Action::DeleteObjectVersion,
     };
-    Ok((call.permit_on(&call.deed()?.name, action)?, key, version, conditions))
+    Ok((call.permit_also(action)?, key, version, conditions))
 }
 
 fn write_deleted(xml: &mut XmlWriter, one: &Doomed<'_>, deleted: Deleted) {

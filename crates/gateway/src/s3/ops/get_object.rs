@@ -1,6 +1,7 @@
 //! GetObject: a version of an object, or a range or part of it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use types::Holding;
 use objects::{GetRequest, ObjectContent, ObjectReader, ObjectView, RangeSpec};
 
 use crate::{
@@ -89,6 +90,7 @@ pub(super) fn answer(
     let mut answer = Response::new(body);
     let out = answer.headers_mut();
     object_headers::write_info(out, &view.info)?;
+    write_replication(call, view.info.position, out)?;
     write_checksum(call, request, view, out)?;
     if request.part.is_some() && view.info.parts > 0 {
         headers::set_number(out, names::PARTS_COUNT, view.info.parts.into());
@@ -106,6 +108,22 @@ pub(super) fn answer(
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(answer)
+}
+
+/// Writes how far the version has come: nothing for buckets without replicas.
+fn write_replication(call: &S3Call<'_>, position: u64, out: &mut HeaderMap) -> Result<(), S3Error> {
+    let (gateway, deed) = (call.gateway, call.deed()?);
+    if deed.placement.replicas.is_empty() {
+        return Ok(());
+    }
+    let status = match deed.holding(&gateway.region) {
+        Holding::Home => match &gateway.regions {
+            Some(regions) if regions.replicated(deed, position) => "COMPLETED",
+            _ => "PENDING",
+        },
+        Holding::Replica | Holding::Sealed | Holding::Nothing => "REPLICA",
+    };
+    headers::set(out, names::REPLICATION_STATUS, status)
 }
 
 fn write_checksum(

@@ -1,6 +1,10 @@
 //! ListBuckets: the caller's buckets in order of their names, with prefix and paging.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use types::BucketDeed;
 
 use crate::s3::{ErrorCode, S3Call, S3Error, S3Result, xml::XmlWriter};
 
@@ -29,12 +33,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .map(after)
         .transpose()?;
     let region = call.query.get("bucket-region");
-    let here = region.is_none_or(|r| r == &*call.gateway.region);
-    let mut deeds = if here {
-        let deeds = &call.gateway.deeds;
-        deeds.list(account, prefix, after.as_deref(), limit + 1)
-    } else {
-        Vec::new()
+    let region = region.map(|name| call.gateway.canonical(name));
+    let directory = &call.gateway.deeds;
+    let mut deeds = match region {
+        None => directory.list(account, prefix, after.as_deref(), limit + 1),
+        Some(region) => {
+            let all = |after: Option<&str>| directory.list(account, prefix, after, PAGE_MAX);
+            in_region(all, region, after, limit + 1)
+        }
     };
     let more = deeds.len() > limit;
     deeds.truncate(limit);
@@ -62,6 +68,27 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         xml.element("Prefix", prefix);
     }
     Ok(call.xml(xml.finish("ListAllMyBucketsResult")))
+}
+
+/// The first `limit` deeds of those with their home in `region`. An account has a limited number
+/// of buckets, so this ends soon.
+fn in_region(
+    page: impl Fn(Option<&str>) -> Vec<Arc<BucketDeed>>,
+    region: &str,
+    mut after: Option<String>,
+    limit: usize,
+) -> Vec<Arc<BucketDeed>> {
+    let mut found = Vec::new();
+    loop {
+        let deeds = page(after.as_deref());
+        let whole = deeds.len() == PAGE_MAX;
+        after = deeds.last().map(|deed| deed.name.to_string());
+        found.extend(deeds.into_iter().filter(|deed| *deed.home == *region));
+        if !whole || found.len() >= limit {
+            found.truncate(limit);
+            return found;
+        }
+    }
 }
 
 /// The name that a continuation token stands for.

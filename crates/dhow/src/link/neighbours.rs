@@ -1,0 +1,203 @@
+//! The other regions, as the front door and replication see them.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use access::Identity;
+use cloud::Registry;
+use gateway::{AnswerBody, PassError, PassedBody};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::BodyExt;
+use peer::Peer;
+use replication::{Divergence, Status};
+use tokio::sync::watch;
+use types::{BucketDeed, BucketName, Deeds, Place, RegionId, deed::BoxFuture};
+
+use super::{Link, paths};
+
+/// How long the head of a passed request's answer may take: an upload is answered at its end.
+const PASSED_MAX: Duration = Duration::from_secs(6 * 3600);
+/// Who verified caller was, in a passed request.
+pub const CALLER_ACCOUNT: &str = "x-dhow-caller-account";
+/// With which key.
+pub const CALLER_KEY: &str = "x-dhow-caller-key";
+
+/// What a region knows of the others.
+pub struct Neighbours {
+    here: Place,
+    registry: Arc<Registry>,
+    link: Arc<Link>,
+    status: OnceLock<Arc<Status>>,
+}
+
+impl Neighbours {
+    /// As the region at `here` sees them.
+    pub fn new(here: Place, registry: Arc<Registry>, link: Arc<Link>) -> Arc<Self> {
+        Arc::new(Self {
+            here,
+            registry,
+            link,
+            status: OnceLock::new(),
+        })
+    }
+
+    /// Tells it how copies are doing, once replication is there.
+    pub fn knows(&self, status: &Arc<Status>) {
+        // A second call would name the same.
+        let _ = self.status.set(Arc::clone(status));
+    }
+
+    fn kilometres(&self, region: &RegionId) -> f64 {
+        let (own, other) = (
+            self.registry.region(&self.here.region),
+            self.registry.region(region),
+        );
+        match (own, other) {
+            (Some(a), Some(b)) => {
+                great_circle_km((a.latitude, a.longitude), (b.latitude, b.longitude))
+            }
+            _ => f64::INFINITY,
+        }
+    }
+}
+
+/// The distance of two places on earth, each degrees north and east (haversine formula, mean
+/// radius 6,371 km).
+fn great_circle_km(a: (f64, f64), b: (f64, f64)) -> f64 {
+    let half = |x: f64, y: f64| ((y - x).to_radians() / 2.0).sin().powi(2);
+    let h = half(a.0, b.0) + a.0.to_radians().cos() * b.0.to_radians().cos() * half(a.1, b.1);
+    2.0 * 6371.0 * h.sqrt().min(1.0).asin()
+}
+
+impl replication::Regions for Neighbours {
+    fn here(&self) -> Place {
+        self.here.clone()
+    }
+    fn place(&self, region: &RegionId) -> Option<Place> {
+        self.registry.place(region)
+    }
+    fn address(&self, region: &RegionId) -> Option<String> {
+        let record = self.registry.region(region)?;
+        Some(record.peer.clone()).filter(|address| !address.is_empty())
+    }
+    fn deed(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
+        Deeds::get(&*self.registry, name)
+    }
+    fn deeds(&self) -> Vec<Arc<BucketDeed>> {
+        self.registry.all()
+    }
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.registry.watch()
+    }
+    fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            tracing::warn!(
+                bucket = %divergence.bucket,
+                region = %divergence.from,
+                epoch = divergence.epoch,
+                keys = divergence.keys.len(),
+                "a region came back with versions that the home had not"
+            );
+            let reported = self
+                .registry
+                .report_divergence(
+                    &divergence.bucket,
+                    &divergence.from,
+                    divergence.epoch,
+                    &divergence.keys,
+                )
+                .await;
+            if let Err(error) = reported {
+                tracing::error!(%error, keys = ?divergence.keys, "divergent keys are not on record");
+            }
+        })
+    }
+}
+
+impl gateway::Regions for Neighbours {
+    fn place(&self, region: &RegionId) -> Option<Place> {
+        self.registry.place(region)
+    }
+    fn nearest(&self, among: &[RegionId]) -> Vec<RegionId> {
+        let mut sorted = among.to_vec();
+        sorted.sort_by(|a, b| self.kilometres(a).total_cmp(&self.kilometres(b)));
+        sorted
+    }
+    fn endpoint(&self, region: &RegionId) -> Option<String> {
+        let record = self.registry.region(region)?;
+        let host = record
+            .endpoint
+            .split_once("://")
+            .map_or("", |(_, host)| host);
+        Some(host.to_owned()).filter(|host| !host.is_empty())
+    }
+    fn pass<'a>(
+        &'a self,
+        to: &'a RegionId,
+        request: Request<PassedBody>,
+        caller: &'a Identity,
+    ) -> BoxFuture<'a, Result<Response<AnswerBody>, PassError>> {
+        Box::pin(async move {
+            let address = replication::Regions::address(self, to);
+            let unreachable = |why: &str| PassError::Unreachable(why.to_owned());
+            let peer = Peer {
+                region: to.clone(),
+                address: address.ok_or_else(|| unreachable("no address is on record"))?,
+            };
+            let (mut parts, body) = request.into_parts();
+            let target = parts.uri.path_and_query().map_or("/", |p| p.as_str());
+            parts.uri = Uri::try_from(format!("{}{target}", paths::PASS))
+                .map_err(|e| PassError::Unreachable(e.to_string()))?;
+            if let Identity::Key {
+                account,
+                access_key,
+            } = caller
+            {
+                for (name, text) in [(CALLER_ACCOUNT, &**account), (CALLER_KEY, &**access_key)] {
+                    let value = HeaderValue::from_str(text)
+                        .map_err(|e| PassError::Unreachable(e.to_string()))?;
+                    parts.headers.insert(name, value);
+                }
+            }
+            let body = body.map_err(Into::into).boxed_unsync();
+            let request = Request::from_parts(parts, body);
+            let client = &self.link.client;
+            let answer = client.request_within(PASSED_MAX, &peer, request).await;
+            let answer = answer.map_err(|error| match error {
+                peer::PeerError::Unreachable { .. } => PassError::Unreachable(error.to_string()),
+                other => PassError::Broken(other.to_string()),
+            })?;
+            Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+        })
+    }
+    fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
+        let status = self.status.get();
+        status.is_some_and(|status| status.replicated(deed, position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_those_of_an_atlas() {
+        // Frankfurt, Dubai, Sydney: 4,840 and 12,040 km by the great circle.
+        let (frankfurt, dubai, sydney) = ((50.11, 8.68), (25.20, 55.27), (-33.87, 151.21));
+        let near = |a, b, km: f64| (great_circle_km(a, b) - km).abs() < km / 50.0;
+        assert!(
+            near(frankfurt, dubai, 4_840.0),
+            "{}",
+            great_circle_km(frankfurt, dubai)
+        );
+        assert!(
+            near(dubai, sydney, 12_040.0),
+            "{}",
+            great_circle_km(dubai, sydney)
+        );
+        assert!(great_circle_km(dubai, dubai) < 0.001);
+    }
+}

@@ -1,0 +1,423 @@
+//! Requests for buckets that are not here, or not here for this action: to whom they go. The rule
+//! is `access`'s; this file only reads its answer.
+
+use std::{pin::pin, sync::Arc};
+
+use access::{Action, Identity, Permit, Refusal, Via};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use types::{Body, BucketDeed, Holding, Place, RegionId};
+
+use crate::{
+    body::ResponseBody,
+    operations::{Operation, Status},
+    passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
+    payload::stored_content_encoding,
+    regions::{PassError, Regions},
+    s3::{ErrorCode, S3Error, S3Result, headers::names},
+    server::Gateway,
+    target::{Target, is_of_signature},
+};
+
+/// The host that the client addressed, on its way to the region that acts.
+pub(crate) const CLIENT_HOST: HeaderName = HeaderName::from_static("x-dhow-client-host");
+/// In answers: the region that acted, and its own id of the request.
+const ACTED_IN: HeaderName = HeaderName::from_static("x-dhow-region");
+const ACTED_ID: HeaderName = HeaderName::from_static("x-dhow-region-request-id");
+
+/// Where a request is acted on.
+pub(crate) enum Way {
+    /// Here.
+    Here(Permit),
+    /// In one of these regions, the best one first; a write has one only.
+    Pass(Vec<RegionId>),
+}
+
+/// A request that is about to be passed on.
+pub(crate) struct Outgoing {
+    pub(crate) holders: Vec<RegionId>,
+    pub(crate) head: Head,
+    /// Only a write has one, and a write goes to one region only.
+    pub(crate) body: Option<Box<dyn Body>>,
+}
+
+/// All of it but the body, which only one region can be given.
+pub(crate) struct Head {
+    pub(crate) identity: Identity,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Gateway {
+    /// Decides where a request is acted on. Whoever does not own the bucket learns nothing.
+    pub(crate) fn way(
+        &self,
+        operation: &Operation,
+        action: Action,
+        identity: &Identity,
+        deed: Option<&Arc<BucketDeed>>,
+        via: &Via,
+    ) -> Result<Way, S3Error> {
+        let refusal = match access::authorize(identity, action, deed, &self.place, via) {
+            Ok(permit) if operation.status == Status::Works => return Ok(Way::Here(permit)),
+            Ok(_) => return Err(S3Error::not_implemented(operation.name)),
+            Err(refusal) => refusal,
+        };
+        let Some(deed) = deed else {
+            return Err(ErrorCode::AccessDenied.into());
+        };
+        match (refusal, via) {
+            (Refusal::Anonymous | Refusal::NotOwner | Refusal::Mismatch, _) => {
+                Err(ErrorCode::AccessDenied.into())
+            }
+            (_, Via::Region(from)) => Err(self.not_from(refusal, action, deed, from)),
+            (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
+            (Refusal::Sealed, Via::Door) => Err(self.redirect(deed)),
+            (Refusal::NotHome | Refusal::Elsewhere, Via::Door) => {
+                if operation.status == Status::NotYet {
+                    return Err(S3Error::not_implemented(operation.name));
+                }
+                let holders = self.holders(action, deed);
+                match holders.is_empty() {
+                    true => Err(self.redirect(deed)),
+                    false => Ok(Way::Pass(holders)),
+                }
+            }
+        }
+    }
+
+    /// The regions to which a request may be passed on, the best one first.
+    fn holders(&self, action: Action, deed: &BucketDeed) -> Vec<RegionId> {
+        let Some(regions) = &self.regions else {
+            return Vec::new();
+        };
+        let may = |region: &RegionId| {
+            let there = regions.place(region);
+            *region != self.region
+                && there.is_some_and(|there| access::may_pass(deed, &self.place, &there).is_ok())
+        };
+        if action.writes() {
+            return Some(deed.home.clone()).into_iter().filter(may).collect();
+        }
+        let among: Vec<RegionId> = deed.holders().filter(|r| may(r)).cloned().collect();
+        let mut nearest = regions.nearest(&among);
+        // Whatever order it answers, it adds nobody.
+        nearest.retain(|region| among.contains(region));
+        nearest
+    }
+
+    /// A bucket that is addressed at the wrong region.
+    pub(crate) fn redirect(&self, deed: &BucketDeed) -> S3Error {
+        let error = S3Error::new(ErrorCode::PermanentRedirect)
+            .detail("Bucket", &*deed.name)
+            .detail("Region", &*deed.home)
+            .text_header(names::BUCKET_REGION, &deed.home);
+        let regions = self.regions.as_ref();
+        match regions.and_then(|regions| regions.endpoint(&deed.home)) {
+            Some(endpoint) => error.detail("Endpoint", endpoint),
+            None => error,
+        }
+    }
+
+    /// The owner asks where the law that they chose does not allow the bucket to be.
+    pub(crate) fn not_lawful(&self, deed: &BucketDeed) -> S3Error {
+        let (region, country) = (&self.region, &self.place.jurisdiction);
+        S3Error::with(
+            ErrorCode::AccessDenied,
+            format!(
+                "Access Denied: the jurisdictions of the bucket's placement do not include that \
+                 of region {region} ({country}); its home is {}.",
+                deed.home
+            ),
+        )
+        .detail("Region", &*deed.home)
+        .text_header(names::BUCKET_REGION, &deed.home)
+    }
+
+    /// A request that another region passed on is refused here.
+    fn not_from(
+        &self,
+        refusal: Refusal,
+        action: Action,
+        deed: &BucketDeed,
+        from: &Place,
+    ) -> S3Error {
+        let held = match deed.holding(&self.region) {
+            Holding::Home => true,
+            Holding::Replica => !action.writes(),
+            Holding::Sealed | Holding::Nothing => false,
+        };
+        if refusal != Refusal::Residency && !held {
+            // Regions learn of a new deed one after the other: soon both know the same.
+            return unavailable(&self.region, "does not hold the bucket for this request");
+        }
+        let text = format!(
+            "Access Denied: region {} does not take this request from region {}: {refusal}.",
+            self.region, from.region
+        );
+        S3Error::with(ErrorCode::AccessDenied, text)
+    }
+
+    /// Passes a request on, once: what the other region answers is the answer. A read goes to the
+    /// next region when one does not answer; nothing of an answer has been sent by then.
+    pub(crate) async fn pass_on(&self, outgoing: Outgoing, ended: &mut bool) -> S3Result {
+        let regions = self.regions.clone().ok_or(ErrorCode::InternalError)?;
+        let Outgoing {
+            holders,
+            head,
+            mut body,
+        } = outgoing;
+        let mut tried = None;
+        for (n, holder) in holders.iter().enumerate() {
+            let body = match body.take() {
+                Some(body) => PassedBody::new(body),
+                None => PassedBody::empty(),
+            };
+            let progress = body.progress();
+            let answer = self
+                .pass_to(&*regions, holder, &head, body, &progress)
+                .await;
+            *ended = progress.ended();
+            if let Some(fault) = progress.fault() {
+                return Err(fault.clone().into());
+            }
+            match answer {
+                Ok(answer) => {
+                    let busy = answer.status() == http::StatusCode::SERVICE_UNAVAILABLE;
+                    if !busy || n + 1 == holders.len() {
+                        self.metrics.passed.inc();
+                        return Ok(self.bring_back(answer, holder));
+                    }
+                }
+                Err(error) => {
+                    self.metrics.unanswered.inc();
+                    tracing::warn!(%holder, %error, "a request could not be passed on");
+                }
+            }
+            tried = Some(holder);
+        }
+        let region = tried.unwrap_or(&self.region);
+        Err(unavailable(region, "does not answer"))
+    }
+
+    async fn pass_to(
+        &self,
+        regions: &dyn Regions,
+        holder: &RegionId,
+        head: &Head,
+        body: PassedBody,
+        progress: &Progress,
+    ) -> Result<Response<AnswerBody>, PassError> {
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(&head.method);
+        request.uri_mut().clone_from(&head.uri);
+        request.headers_mut().clone_from(&head.headers);
+        let mut passing = pin!(regions.pass(holder, request, &head.identity));
+        loop {
+            let seen = progress.polls();
+            match tokio::time::timeout(self.config.pass_idle, &mut passing).await {
+                Ok(answer) => return answer,
+                // It takes what the client sends; a slow client has a limit of its own.
+                Err(_) if progress.polls() != seen => {}
+                Err(_) => return Err(PassError::Broken("silent for too long".to_owned())),
+            }
+        }
+    }
+
+    fn bring_back(
+        &self,
+        answer: Response<AnswerBody>,
+        holder: &RegionId,
+    ) -> Response<ResponseBody> {
+        let (head, body) = answer.into_parts();
+        let body = PassedAnswer::new(body, self.config.pass_idle);
+        let mut out = Response::new(ResponseBody::Passed(body));
+        *out.status_mut() = head.status;
+        for (name, value) in &head.headers {
+            if !of_the_connection(name) && *name != names::REQUEST_ID {
+                out.headers_mut().append(name, value.clone());
+            }
+        }
+        if let Some(id) = head.headers.get(names::REQUEST_ID) {
+            out.headers_mut().insert(ACTED_ID, id.clone());
+        }
+        if let Ok(region) = HeaderValue::from_str(holder) {
+            out.headers_mut().insert(ACTED_IN, region);
+        }
+        out
+    }
+}
+
+pub(crate) fn unavailable(region: &RegionId, what: &str) -> S3Error {
+    let text = format!("Service is unable to handle request: region {region} {what}.");
+    S3Error::with(ErrorCode::ServiceUnavailable, text)
+        .detail("Region", &**region)
+        .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+/// What an answer says of its own connection, not of itself.
+fn of_the_connection(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+        header::SERVER,
+        header::DATE,
+    ]
+    .contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// Headers of a request that mean the same at the other end. The signature stays here, and so
+/// does the framing that was taken off the body; what is not known is dropped.
+fn passes(name: &HeaderName) -> bool {
+    const SIMPLE: [HeaderName; 13] = [
+        header::CACHE_CONTROL,
+        header::CONTENT_DISPOSITION,
+        header::CONTENT_LANGUAGE,
+        header::CONTENT_TYPE,
+        header::EXPIRES,
+        header::IF_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_NONE_MATCH,
+        header::IF_UNMODIFIED_SINCE,
+        header::RANGE,
+        header::IF_RANGE,
+        header::ORIGIN,
+        names::CONTENT_MD5,
+    ];
+    let text = name.as_str();
+    let ours = text.starts_with("x-amz-") && !is_of_signature(text);
+    (ours && text != "x-amz-decoded-content-length") || SIMPLE.contains(name)
+}
+
+/// The head of a request as it is passed on.
+pub(crate) fn head(
+    parts: &http::request::Parts,
+    target: &Target,
+    length: Option<u64>,
+) -> Result<(Uri, HeaderMap), S3Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &parts.headers {
+        if passes(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    let coding = parts.headers.get(header::CONTENT_ENCODING);
+    if let Some(coding) = coding.and_then(|v| std::str::from_utf8(v.as_bytes()).ok())
+        && let Some(kept) = stored_content_encoding(coding)
+        && let Ok(kept) = HeaderValue::from_bytes(kept.as_bytes())
+    {
+        headers.insert(header::CONTENT_ENCODING, kept);
+    }
+    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
+    let host = parts.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    if let Some(Ok(host)) = authority.or(host).map(HeaderValue::from_bytes) {
+        headers.insert(CLIENT_HOST, host);
+    }
+    if let Some(length) = length {
+        headers.insert("x-amz-decoded-content-length", HeaderValue::from(length));
+    }
+    let uri = path_and_query(&parts.uri, target).parse();
+    Ok((uri.map_err(|_| ErrorCode::InvalidURI)?, headers))
+}
+
+/// Path-style, as it came otherwise, and without the parameters of a signature.
+fn path_and_query(uri: &Uri, target: &Target) -> String {
+    let mut text = String::with_capacity(uri.path().len() + 80);
+    if let Some(bucket) = target.bucket.as_deref().filter(|_| target.by_host) {
+        text.push('/');
+        text.push_str(bucket);
+    }
+    text.push_str(uri.path());
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let kept = pairs.filter(|pair| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        let name = crate::target::decode(name, true);
+        !pair.is_empty() && name.is_ok_and(|name| !is_of_signature(&name))
+    });
+    for (n, pair) in kept.enumerate() {
+        text.push(if n == 0 { '?' } else { '&' });
+        text.push_str(pair);
+    }
+    text
+}
+
+/// Puts back what [`head`] carried under other names, so that the request looks as it did at the
+/// door that it came through. A header that only regions may set ends here.
+pub(crate) fn arrive(headers: &mut HeaderMap) {
+    let host = headers.remove(CLIENT_HOST);
+    let length = headers.remove("x-amz-decoded-content-length");
+    for name in [
+        header::TRANSFER_ENCODING,
+        header::AUTHORIZATION,
+        header::EXPECT,
+    ] {
+        headers.remove(name);
+    }
+    for (name, value) in [(header::HOST, host), (header::CONTENT_LENGTH, length)] {
+        headers.remove(&name);
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(uri: &str, headers: &[(&'static str, &str)]) -> http::request::Parts {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn signatures_and_framing_stay_here() {
+        let parts = parts(
+            "/a%2Fb?versionId=1&X-Amz-Signature=s&x%2Damz-credential=c&X-Amz-Date=d&x-amz-acl=p",
+            &[
+                ("host", "papers.localhost:9000"),
+                ("authorization", "AWS4-HMAC-SHA256 …"),
+                ("content-encoding", "aws-chunked,gzip"),
+                ("content-length", "99"),
+                ("connection", "x-amz-meta-a"),
+                ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
+                ("x-amz-date", "20251021T072800Z"),
+                ("x-amz-decoded-content-length", "1"),
+                ("x-amz-meta-a", "1"),
+                ("x-amz-meta-a", "2"),
+                ("x-dhow-client-host", "forged"),
+                ("x-forwarded-for", "1.2.3.4"),
+                ("if-none-match", "*"),
+            ],
+        );
+        let domains = ["localhost".to_owned()];
+        let target = Target::parse(&parts.uri, &parts.headers, &domains).unwrap();
+        let (uri, mut headers) = head(&parts, &target, Some(7)).unwrap();
+        assert_eq!(uri, "/papers/a%2Fb?versionId=1&x-amz-acl=p");
+        let mut all: Vec<_> = headers
+            .iter()
+            .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
+            .collect();
+        all.sort_unstable();
+        let expected = [
+            "content-encoding: gzip",
+            "if-none-match: *",
+            "x-amz-decoded-content-length: 7",
+            "x-amz-meta-a: 1",
+            "x-amz-meta-a: 2",
+            "x-dhow-client-host: papers.localhost:9000",
+        ];
+        assert_eq!(all, expected);
+        arrive(&mut headers);
+        assert_eq!(headers[header::HOST], "papers.localhost:9000");
+        assert_eq!(headers[header::CONTENT_LENGTH], "7");
+        assert!(!headers.contains_key(CLIENT_HOST));
+    }
+}

@@ -1,0 +1,212 @@
+//! `x-dhow-placement-*`: where a new bucket may lie (docs/placement.md). Read strictly: what is
+//! misspelt, said twice or not there yet is refused, because a bucket that lies elsewhere than its
+//! owner believes cannot be taken back.
+
+use http::HeaderMap;
+use types::{Jurisdiction, Placement, RegionId, Replica};
+
+use super::{ErrorCode, S3Error};
+use crate::operations::Operation;
+
+const PREFIX: &str = "x-dhow-placement-";
+const HOME: &str = "x-dhow-placement-home";
+const REPLICAS: &str = "x-dhow-placement-replicas";
+const JURISDICTIONS: &str = "x-dhow-placement-jurisdictions";
+const WRITES: &str = "x-dhow-placement-writes";
+const PROXY: &str = "x-dhow-placement-proxy";
+
+/// Most entries of a list.
+const LIST_MAX: usize = 64;
+
+/// What the headers of a CreateBucket say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Where the bucket is to have its home, if that is said.
+    pub(crate) home: Option<RegionId>,
+    pub(crate) placement: Placement,
+}
+
+/// Refuses the headers on requests that they mean nothing to: whoever sends them believes that
+/// they do something.
+pub(crate) fn check_operation(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Error> {
+    if operation.name == "CreateBucket" {
+        return Ok(());
+    }
+    match headers
+        .keys()
+        .find(|name| name.as_str().starts_with(PREFIX))
+    {
+        None => Ok(()),
+        Some(name) => Err(S3Error::argument(
+            name.as_str(),
+            "",
+            "Headers of placement are for CreateBucket only",
+        )),
+    }
+}
+
+/// Reads the headers of a CreateBucket. Whether the regions exist is for the caller to ask.
+pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
+    let mut asked = Asked::default();
+    for name in headers.keys().map(http::HeaderName::as_str) {
+        if !name.starts_with(PREFIX) {
+            continue;
+        }
+        let mut values = headers.get_all(name).iter();
+        let first = values.next().and_then(|value| value.to_str().ok());
+        let bad = |text: &str, message: &str| S3Error::argument(name, text, message);
+        let text = first.map(str::trim).filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| bad("", "The header has no value that can be read"))?;
+        if values.next().is_some() {
+            return Err(bad(text, "The header is there more than once"));
+        }
+        let placement = &mut asked.placement;
+        match name {
+            HOME => asked.home = Some(region(name, text)?),
+            REPLICAS => placement.replicas = list(name, text, replica)?,
+            JURISDICTIONS => placement.jurisdictions = list(name, text, jurisdiction)?,
+            WRITES => match text {
+                "home" => {}
+                "any" => return Err(S3Error::not_implemented("x-dhow-placement-writes: any")),
+                _ => return Err(bad(text, "The value must be home or any")),
+            },
+            PROXY => match text {
+                "true" => placement.proxy = true,
+                "false" => {}
+                _ => return Err(bad(text, "The value must be true or false")),
+            },
+            _ => return Err(bad(text, "There is no such header of placement")),
+        }
+    }
+    Ok(asked)
+}
+
+/// A list between commas, sorted; nothing may be in it twice.
+fn list<T: Ord>(
+    name: &str,
+    text: &str,
+    read: impl Fn(&str, &str) -> Result<T, S3Error>,
+) -> Result<Vec<T>, S3Error> {
+    let mut found = Vec::new();
+    for entry in text.split(',') {
+        if found.len() == LIST_MAX {
+            return Err(S3Error::argument(name, "", "The list is too long"));
+        }
+        found.push(read(name, entry.trim())?);
+    }
+    found.sort_unstable();
+    match found.windows(2).any(|pair| pair[0] == pair[1]) {
+        true => Err(S3Error::argument(
+            name,
+            text,
+            "The list names something twice",
+        )),
+        false => Ok(found),
+    }
+}
+
+fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
+    match entry.split_once(';') {
+        None => Ok(Replica {
+            region: region(name, entry)?,
+            sealed_by: None,
+        }),
+        Some((sealed, parameter)) => {
+            region(name, sealed.trim())?;
+            let holder = parameter.trim().strip_prefix("sealed-by=");
+            let unknown = || S3Error::argument(name, entry, "A replica has no such parameter");
+            region(name, holder.ok_or_else(unknown)?)?;
+            Err(S3Error::not_implemented(
+                "x-dhow-placement-replicas: sealed-by",
+            ))
+        }
+    }
+}
+
+fn jurisdiction(name: &str, entry: &str) -> Result<Jurisdiction, S3Error> {
+    Jurisdiction::parse(entry).ok_or_else(|| {
+        let message = "A jurisdiction is an ISO 3166-1 alpha-2 code, EU or EEA";
+        S3Error::argument(name, entry, message)
+    })
+}
+
+/// A region's name by its form: lower-case letters, digits and hyphens.
+fn region(name: &str, text: &str) -> Result<RegionId, S3Error> {
+    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    match (1..=63).contains(&text.len()) && text.bytes().all(fine) {
+        true => Ok(RegionId::new(text)),
+        false => Err(S3Error::argument(name, text, "This is no region's name")),
+    }
+}
+
+/// A region that the headers name, but the cloud has not.
+pub(crate) fn unknown_region(region: &RegionId) -> S3Error {
+    let text = format!("There is no region {region} in this cloud.");
+    S3Error::with(ErrorCode::InvalidLocationConstraint, text).detail("Region", &**region)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn asked(pairs: &[(&'static str, &'static str)]) -> Result<Asked, &'static str> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let name = HeaderName::from_static(name);
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        read(&headers).map_err(|e| e.code.name())
+    }
+
+    #[test]
+    fn the_headers_say_where_a_bucket_may_lie() {
+        assert_eq!(asked(&[("x-amz-acl", "private")]), Ok(Asked::default()));
+        let found = asked(&[
+            (HOME, "eu-central-1"),
+            (REPLICAS, "me-east-1, eu-north-1"),
+            (JURISDICTIONS, "EU,AE"),
+            (WRITES, "home"),
+            (PROXY, "true"),
+        ]);
+        let replica = |region| Replica {
+            region: RegionId::new(region),
+            sealed_by: None,
+        };
+        let law = |text| Jurisdiction::parse(text).unwrap();
+        let expected = Asked {
+            home: Some(RegionId::new("eu-central-1")),
+            placement: Placement {
+                replicas: vec![replica("eu-north-1"), replica("me-east-1")],
+                jurisdictions: vec![law("AE"), law("EU")],
+                proxy: true,
+                ..Placement::default()
+            },
+        };
+        assert_eq!(found, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (name, value, code) in [
+            (HOME, "", "InvalidArgument"),
+            (HOME, "EU Central", "InvalidArgument"),
+            (REPLICAS, "a,,b", "InvalidArgument"),
+            (REPLICAS, "a,a", "InvalidArgument"),
+            (REPLICAS, "a;sealed-by=b", "NotImplemented"),
+            (REPLICAS, "a;sealed-by=", "InvalidArgument"),
+            (REPLICAS, "a;colour=blue", "InvalidArgument"),
+            (JURISDICTIONS, "Europe", "InvalidArgument"),
+            (JURISDICTIONS, "DE,DE", "InvalidArgument"),
+            (WRITES, "any", "NotImplemented"),
+            (WRITES, "all", "InvalidArgument"),
+            (PROXY, "yes", "InvalidArgument"),
+            ("x-dhow-placement-jurisdiction", "DE", "InvalidArgument"),
+        ] {
+            assert_eq!(asked(&[(name, value)]), Err(code), "{name}: {value}");
+        }
+        let twice = [(PROXY, "true"), (PROXY, "false")];
+        assert_eq!(asked(&twice), Err("InvalidArgument"));
+    }
+}

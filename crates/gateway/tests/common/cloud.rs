@@ -1,0 +1,304 @@
+//! A cloud of several regions in one process: each has a door, an engine and a directory of its
+//! own, and passes requests on to the others over HTTP/2.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use access::{Action, Identity, SystemReason};
+use bytes::Bytes;
+use gateway::{AnswerBody, Gateway, GatewayConfig, Parts, PassError, PassedBody, Regions};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::{Request, Response, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use types::{
+    AccountId, BucketDeed, BucketId, BucketName, Clock, Jurisdiction, ObjectKey, Place, Placement,
+    RegionId, Replica, SystemClock, SystemRandom, body::MemoryBody, deed::BoxFuture,
+};
+
+use super::{Door, TestDeeds, client::Client, keys::TestKeys};
+
+/// Alice's access key and account.
+pub const ALICE: &str = "ALICEALICEALICEALICE";
+pub const ALICE_ACCOUNT: &str = "000000000001";
+/// Bob's access key.
+pub const BOB: &str = "BOBBOBBOBBOBBOBBOBBO";
+
+/// Name, country.
+pub const REGIONS: [(&str, &str); 5] = [
+    ("home-1", "DE"),
+    ("copy-1", "FR"),
+    ("seal-1", "IT"),
+    ("away-1", "ES"),
+    ("far-1", "US"),
+];
+
+/// What all regions of the test share: the network.
+#[derive(Default)]
+pub struct Network {
+    gateways: Mutex<BTreeMap<RegionId, Arc<Gateway>>>,
+    /// Regions that do not answer.
+    pub down: Mutex<BTreeSet<String>>,
+    /// Regions that take a request and say nothing.
+    pub silent: Mutex<BTreeSet<String>>,
+    /// Answers break off after so many bytes.
+    pub cut: Mutex<Option<usize>>,
+    /// Every pass: from, to.
+    pub passes: Mutex<Vec<(String, String)>>,
+    /// The last position that all replicas have applied.
+    pub applied: AtomicU64,
+}
+
+/// One region's view of the others.
+struct Wires {
+    here: Place,
+    network: Arc<Network>,
+}
+
+fn place(region: &str) -> Option<Place> {
+    let (name, country) = REGIONS.iter().find(|(name, _)| *name == region)?;
+    Some(Place {
+        region: RegionId::new(name),
+        jurisdiction: Jurisdiction::parse(country)?,
+    })
+}
+
+impl Regions for Wires {
+    fn place(&self, region: &RegionId) -> Option<Place> {
+        place(region)
+    }
+    fn nearest(&self, among: &[RegionId]) -> Vec<RegionId> {
+        let mut sorted = among.to_vec();
+        sorted.sort_unstable();
+        sorted
+    }
+    fn endpoint(&self, region: &RegionId) -> Option<String> {
+        Some(format!("s3.{region}.example.com"))
+    }
+    fn pass<'a>(
+        &'a self,
+        to: &'a RegionId,
+        request: Request<PassedBody>,
+        caller: &'a Identity,
+    ) -> BoxFuture<'a, Result<Response<AnswerBody>, PassError>> {
+        Box::pin(self.network.pass(&self.here, to, request, caller))
+    }
+    fn replicated(&self, _deed: &BucketDeed, position: u64) -> bool {
+        position <= self.network.applied.load(Ordering::Relaxed)
+    }
+}
+
+impl Network {
+    /// Sends a request from one region to another.
+    pub async fn pass<B>(
+        &self,
+        from: &Place,
+        to: &RegionId,
+        request: Request<B>,
+        caller: &Identity,
+    ) -> Result<Response<AnswerBody>, PassError>
+    where
+        B: http_body::Body<Data = Bytes, Error = io::Error> + Send + Unpin + 'static,
+    {
+        let names = (from.region.to_string(), to.to_string());
+        self.passes.lock().push(names);
+        if self.down.lock().contains(&**to) {
+            return Err(PassError::Unreachable("down".to_owned()));
+        }
+        if self.silent.lock().contains(&**to) {
+            std::future::pending::<()>().await;
+        }
+        let gateway = Arc::clone(&self.gateways.lock()[to]);
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let (from, caller) = (from.clone(), caller.clone());
+        let service = service_fn(move |request| {
+            let (gateway, from, caller) = (gateway.clone(), from.clone(), caller.clone());
+            async move { Ok::<_, Infallible>(gateway.respond_passed(from, caller, request).await) }
+        });
+        let server = http2::Builder::new(TokioExecutor::new());
+        tokio::spawn(server.serve_connection(TokioIo::new(far), service));
+        let client =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near));
+        let broken = |error: hyper::Error| PassError::Broken(error.to_string());
+        let (mut sender, connection) = client.await.map_err(broken)?;
+        tokio::spawn(connection);
+        let (mut parts, body) = request.into_parts();
+        parts.uri = format!("http://{to}{}", parts.uri).parse().unwrap();
+        let answer = sender.send_request(Request::from_parts(parts, body)).await;
+        let answer = answer.map_err(broken)?;
+        let left = self.cut.lock().unwrap_or(usize::MAX);
+        Ok(answer.map(|body| Cut { body, left }.boxed_unsync()))
+    }
+}
+
+/// An answer that breaks off.
+struct Cut {
+    body: hyper::body::Incoming,
+    left: usize,
+}
+
+impl http_body::Body for Cut {
+    type Data = Bytes;
+    type Error = io::Error;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let len = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
+        self.left = self.left.saturating_sub(len.map_or(0, Bytes::len));
+        Poll::Ready(frame.map(|f| f.map_err(io::Error::other)))
+    }
+    fn is_end_stream(&self) -> bool {
+        self.left > 0 && self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The regions of [`REGIONS`].
+pub struct Cloud {
+    pub network: Arc<Network>,
+    doors: BTreeMap<&'static str, (Door, Arc<TestDeeds>)>,
+}
+
+impl Cloud {
+    /// Opens every region; buckets with their home anywhere can be created in the first.
+    pub async fn open() -> Self {
+        Self::patient(GatewayConfig::default().pass_idle).await
+    }
+
+    /// The same; doors wait so long for a region that says nothing.
+    pub async fn patient(pass_idle: Duration) -> Self {
+        let network = Arc::new(Network::default());
+        let mut doors = BTreeMap::new();
+        for (name, _) in REGIONS {
+            let here = place(name).unwrap();
+            let deeds = Arc::new(TestDeeds::default());
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let objects = objects::Objects::new(
+                store::memory::Memory::engine(),
+                deeds.clone(),
+                clock.clone(),
+                Arc::new(SystemRandom),
+                here.region.clone(),
+            );
+            let mut registry = Registry::default();
+            let wires = Wires {
+                here: here.clone(),
+                network: Arc::clone(&network),
+            };
+            let parts = Parts {
+                objects: Arc::new(objects),
+                deeds: deeds.clone(),
+                keys: Arc::new(TestKeys),
+                clock,
+                random: Arc::new(SystemRandom),
+                place: here.clone(),
+                regions: Some(Arc::new(wires)),
+                any_location: name == REGIONS[0].0,
+                config: GatewayConfig {
+                    region_aliases: match name == REGIONS[0].0 {
+                        true => vec!["us-east-1".to_owned()],
+                        false => Vec::new(),
+                    },
+                    pass_idle,
+                    ..GatewayConfig::default()
+                },
+            };
+            let gateway = Arc::new(Gateway::new(parts, &mut registry));
+            let listed = Arc::clone(&gateway);
+            network.gateways.lock().insert(here.region, listed);
+            doors.insert(name, (Door::serve(gateway, registry), deeds));
+        }
+        Self { network, doors }
+    }
+
+    /// The door of a region.
+    pub fn door(&self, region: &str) -> &Door {
+        &self.doors[region].0
+    }
+
+    /// The directory of a region.
+    pub fn deeds(&self, region: &str) -> &TestDeeds {
+        &self.doors[region].1
+    }
+
+    /// Somebody at a region's door.
+    pub fn at(&self, region: &str, access_key: &str) -> Client {
+        Client::in_region(self.door(region).address, access_key, region)
+    }
+
+    /// Alice's bucket at home-1 with a copy at copy-1 and a sealed one at seal-1, known everywhere.
+    pub fn bucket(&self, name: &str, change: impl FnOnce(&mut BucketDeed)) -> BucketDeed {
+        let replica = |region: &str, sealed_by: Option<&str>| Replica {
+            region: RegionId::new(region),
+            sealed_by: sealed_by.map(RegionId::new),
+        };
+        let number = name.bytes().fold(7u64, |n, b| n * 31 + u64::from(b));
+        let mut deed = BucketDeed {
+            id: BucketId(number),
+            name: BucketName::new(name).unwrap(),
+            owner: AccountId::new(ALICE_ACCOUNT),
+            home: RegionId::new("home-1"),
+            created: SystemClock.now(),
+            epoch: 1,
+            placement: Placement {
+                replicas: vec![replica("copy-1", None), replica("seal-1", Some("home-1"))],
+                ..Placement::default()
+            },
+        };
+        change(&mut deed);
+        for (_, deeds) in self.doors.values() {
+            deeds.learn(&deed);
+        }
+        deed
+    }
+
+    /// Puts an object into a region as replication would.
+    pub async fn plant(&self, region: &str, deed: &BucketDeed, key: &str, bytes: &str) {
+        let deed = Arc::new(deed.clone());
+        let permit = access::authorize_system(SystemReason::Recovery, Action::PutObject, &deed);
+        let input = objects::PutInput {
+            body: Box::new(MemoryBody::new(Bytes::from(bytes.to_owned()))),
+            attributes: objects::ObjectAttributes::default(),
+            md5: None,
+            checksum: None,
+            trailer: None,
+            conditions: objects::WriteConditions::default(),
+        };
+        let objects = &self.door(region).gateway.objects;
+        let key = ObjectKey::new(key).unwrap();
+        objects.put(&permit, &key, input).await.unwrap();
+    }
+
+    /// The passes since the last time this was asked, as `from>to`.
+    pub fn passes(&self) -> Vec<String> {
+        let passes = std::mem::take(&mut *self.network.passes.lock());
+        passes
+            .iter()
+            .map(|(from, to)| format!("{from}>{to}"))
+            .collect()
+    }
+}
+
+/// A region's place.
+pub fn place_of(region: &str) -> Place {
+    place(region).unwrap()
+}
