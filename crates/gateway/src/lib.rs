@@ -7,6 +7,8 @@
 pub mod admission;
 pub mod body;
 pub mod chunked;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod identify;
 pub mod limits;
