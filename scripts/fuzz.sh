@@ -10,6 +10,7 @@ for target in signature chunked signed_chunks post_form xml list_token records f
   seeds=()
   [ -d "fuzz/seeds/$target" ] && seeds=("fuzz/seeds/$target")
   # New inputs go to the first folder; the seeds stay as they are.
-  cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "${seeds[@]}" -- -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=512 \
+  cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "${seeds[@]}" -- \
+    -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=512 \
     -timeout=5 -max_len=4096
 done

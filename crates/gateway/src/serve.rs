@@ -111,6 +111,11 @@ impl Gateway {
             });
         }
         drop(listener);
+        self.drain(graceful, &places).await;
+    }
+
+    /// Waits until all connections and changes have ended, for the configured time at most.
+    async fn drain(&self, graceful: GracefulShutdown, places: &Semaphore) {
         let drain = self.config.drain;
         let all = u32::try_from(self.config.connections_max).unwrap_or(u32::MAX);
         let drained = async {
