@@ -4,8 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v cargo-fuzz >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-for target in signature chunked xml list_token records frames; do
+for target in signature chunked signed_chunks post_form xml list_token records frames; do
   echo "== $target"
-  cargo +nightly fuzz run "$target" -- -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=512 \
+  mkdir -p "fuzz/corpus/$target"
+  seeds=()
+  [ -d "fuzz/seeds/$target" ] && seeds=("fuzz/seeds/$target")
+  # New inputs go to the first folder; the seeds stay as they are.
+  cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "${seeds[@]}" -- \
+    -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=512 \
     -timeout=5 -max_len=4096
 done

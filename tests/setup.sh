@@ -8,6 +8,7 @@ packages=()
 need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
 need rclone rclone
 need s3cmd s3cmd
+need chromium chromium
 need mkfs.ext4 e2fsprogs
 need python3 python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)

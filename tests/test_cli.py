@@ -101,6 +101,8 @@ def test_doctor_and_scrub(own_cloud):
     assert online["damaged"] == [] and online["bytes"] > 0
     own_cloud.stop()
     offline = own_cloud.cli_json("scrub", "--repair", "--json")
+    assert offline["bytes"] == offline["bytes_total"] > 0
+    assert 0 < online["bytes"] <= online["bytes_total"]
     assert offline["damaged"] == []
 
 

@@ -77,6 +77,8 @@ impl Finding {
 
 /// A date before which no build of Dhow existed: 2026-01-01.
 const FIRST_BUILD: Timestamp = Timestamp::from_s(1_767_225_600);
+/// The oldest kernel that Dhow is meant for, as major and minor version.
+const KERNEL_MIN: (u32, u32) = (5, 4);
 /// Below this, connections and open extents run out under load.
 const FILES_WANTED: u64 = 8192;
 /// A sync slower than this makes every strict write slow.
@@ -96,6 +98,12 @@ pub fn examine(config: &Config) -> Vec<Finding> {
             "mend the configuration",
         ),
     }];
+    findings.push(kernel(
+        rustix::system::uname()
+            .release()
+            .to_str()
+            .unwrap_or_default(),
+    ));
     findings.push(folder(&dir, running));
     findings.extend(disk(config));
     findings.push(clock(&dir));
@@ -110,6 +118,38 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     }
     findings.push(files());
     findings
+}
+
+/// Judges a release as `uname -r` prints it.
+fn kernel(release: &str) -> Finding {
+    let number = |text: &str| -> Option<u32> {
+        let end = text.find(|c: char| !c.is_ascii_digit());
+        text.get(..end.unwrap_or(text.len()))?.parse().ok()
+    };
+    let mut parts = release.splitn(3, '.');
+    let version = parts
+        .next()
+        .and_then(number)
+        .zip(parts.next().and_then(number));
+    let (major, minor) = KERNEL_MIN;
+    match version {
+        Some(version) if version >= KERNEL_MIN => Finding::ok("kernel", format!("Linux {release}")),
+        Some(_) => Finding::bad(
+            "kernel",
+            Level::Warn,
+            format!("Linux {release} is older than {major}.{minor}, the oldest that is supported"),
+            format!(
+                "update it to {major}.{minor} or newer: older ones may lack what strict \
+                 durability rests on, errors of writeback that every later sync reports"
+            ),
+        ),
+        None => Finding::bad(
+            "kernel",
+            Level::Warn,
+            format!("the version of the kernel cannot be read from {release:?}"),
+            format!("make sure that it is Linux {major}.{minor} or newer"),
+        ),
+    }
 }
 
 fn folder(dir: &DataDir, running: bool) -> Finding {
@@ -271,6 +311,16 @@ fn files() -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernels_older_than_the_oldest_supported_are_named() {
+        for fine in ["5.4", "5.4.0-150-generic", "5.10.0", "6.1", "10.0-rc1"] {
+            assert_eq!(kernel(fine).level, Level::Ok, "{fine}");
+        }
+        for old in ["5.3.18", "4.19.0-27-amd64", "3.10", "", "six.one"] {
+            assert_eq!(kernel(old).level, Level::Warn, "{old}");
+        }
+    }
 
     #[test]
     fn a_port_is_ours_only_if_our_process_listens_there() {

@@ -307,6 +307,9 @@ fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Fail
                  \x20   aws s3 mb s3://hello\n\
                  \x20   aws s3 sync . s3://hello/here\n\
                  \x20   aws s3 ls --recursive s3://hello\n\n\
+                 \x20 The same with rclone, or from Python (both read those variables):\n\n\
+                 \x20   rclone lsf ':s3,provider=Other,env_auth,region={r},endpoint=\"{e}\":hello'\n\
+                 \x20   python3 -c 'import boto3; print(boto3.client(\"s3\").list_buckets())'\n\n\
                  \x20 Ctrl-C stops it; the data stays.\n",
                 access_key,
                 secret_key,

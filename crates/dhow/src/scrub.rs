@@ -27,7 +27,7 @@ pub struct ScrubState {
     pub phase: &'static str,
     /// Bytes verified.
     pub bytes: u64,
-    /// Bytes there were to verify when the pass began.
+    /// Bytes there were to verify when the pass began. Writes meanwhile can bring `bytes` above it.
     pub bytes_total: u64,
     /// Rows and extents verified.
     pub items: u64,
@@ -127,7 +127,11 @@ impl ScrubJob {
     }
 
     fn verify(&self, region: &Region) -> Result<(), Failure> {
-        self.state.lock().phase = "journal";
+        let total = region.embedded.stats().live_bytes + region.extents.bytes()?;
+        {
+            let mut state = self.state.lock();
+            (state.phase, state.bytes_total) = ("journal", total);
+        }
         let report = region.embedded.verify(|progress| {
             let mut state = self.state.lock();
             state.bytes = progress.bytes;

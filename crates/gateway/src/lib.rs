@@ -8,6 +8,8 @@ pub mod admission;
 pub mod body;
 pub mod chunked;
 mod elsewhere;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod identify;
 pub mod limits;

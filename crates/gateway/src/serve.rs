@@ -1,7 +1,6 @@
 //! The listener: accepts connections, speaks HTTP/1.1 on them, and drains them when it stops.
 
 use std::{
-    convert::Infallible,
     future::Future,
     io,
     net::SocketAddr,
@@ -14,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
+use http::{Method, Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -23,11 +23,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinError,
     time::{Instant, Sleep},
 };
 
-use crate::server::Gateway;
+use crate::{body::ResponseBody, server::Gateway};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -84,16 +85,18 @@ impl Gateway {
             let unread = Arc::new(AtomicBool::new(false));
             let stream = Stalling::new(stream, self.config.write_idle, Arc::clone(&unread));
             let io = TokioIo::new(stream);
+            let place = Arc::new(place);
             let gateway = Arc::clone(&self);
+            let held = Arc::clone(&place);
             let service = service_fn(move |request| {
-                let gateway = Arc::clone(&gateway);
+                let answering = Arc::clone(&gateway).answer(request, Arc::clone(&held));
                 let unread = Arc::clone(&unread);
                 async move {
-                    let answer = gateway.respond(request).await;
+                    let answer = answering.await?;
                     if answer.extensions().get::<Unread>().is_some() {
                         unread.store(true, Ordering::Relaxed);
                     }
-                    Ok::<_, Infallible>(answer)
+                    Ok::<_, JoinError>(answer)
                 }
             });
             let connection = graceful.watch(http.serve_connection(io, service));
@@ -108,16 +111,45 @@ impl Gateway {
             });
         }
         drop(listener);
+        self.drain(graceful, &places).await;
+    }
+
+    /// Waits until all connections and changes have ended, for the configured time at most.
+    async fn drain(&self, graceful: GracefulShutdown, places: &Semaphore) {
         let drain = self.config.drain;
-        if tokio::time::timeout(drain, graceful.shutdown())
-            .await
-            .is_err()
-        {
+        let all = u32::try_from(self.config.connections_max).unwrap_or(u32::MAX);
+        let drained = async {
+            graceful.shutdown().await;
+            // Changes whose client has left hold their connection's place to their end.
+            let _ = places.acquire_many(all).await;
+        };
+        if tokio::time::timeout(drain, drained).await.is_err() {
             tracing::warn!(
                 ?drain,
                 "some requests did not finish in time and were broken off"
             );
         }
+    }
+}
+
+impl Gateway {
+    /// Answers one request. A client that hangs up drops this future; a change goes on in a task
+    /// of its own, so that it ends as done or refused and never half way. Its body, broken off,
+    /// is an error that it cleans up after. `place` bounds such tasks as it bounds connections.
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        place: Arc<OwnedSemaphorePermit>,
+    ) -> Result<Response<ResponseBody>, JoinError> {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(self.respond(request).await);
+        }
+        tokio::spawn(async move {
+            let answer = self.respond(request).await;
+            drop(place);
+            answer
+        })
+        .await
     }
 }
 

@@ -160,5 +160,31 @@ fn show(bar: &ProgressBar, state: &Value) {
         .get("phase")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    bar.set_message(format!("{phase}: {}", summary(state)));
+    let left = time_left(
+        number(state, "bytes"),
+        number(state, "bytes_total"),
+        number(state, "took_ms"),
+    );
+    let left = left.map_or_else(String::new, |s| format!(", about {s} s left"));
+    bar.set_message(format!("{phase}: {}{left}", summary(state)));
+}
+
+/// Seconds until all is read at the pace so far; `None` before there is one, and at the end.
+fn time_left(bytes: u64, total: u64, took_ms: u64) -> Option<u64> {
+    let left = total.checked_sub(bytes).filter(|left| *left > 0)?;
+    let ms = (u128::from(left) * u128::from(took_ms)).checked_div(u128::from(bytes))?;
+    u64::try_from(ms / 1000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_follows_the_pace_so_far() {
+        assert_eq!(time_left(100, 400, 2000), Some(6));
+        assert_eq!(time_left(0, 400, 2000), None);
+        assert_eq!(time_left(400, 400, 2000), None);
+        assert_eq!(time_left(500, 400, 2000), None);
+    }
 }

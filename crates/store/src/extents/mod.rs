@@ -130,6 +130,12 @@ impl Extents {
         self.files.path(id)
     }
 
+    /// Bytes on disk of all finished extents: what [`Extents::verify`] will read. Blocking; looks
+    /// at every file once.
+    pub fn bytes(&self) -> StoreResult<u64> {
+        verify::bytes(&self.files)
+    }
+
     /// Reads every block of every finished extent from the disk and reports what is damaged.
     /// Blocking; `progress` is called after each extent and ends the pass by answering `false`.
     pub fn verify(

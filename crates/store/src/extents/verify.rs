@@ -62,6 +62,19 @@ pub struct VerifyReport {
     pub damaged: Vec<Damage>,
 }
 
+pub(super) fn bytes(files: &Files) -> StoreResult<u64> {
+    let mut bytes = 0;
+    let mut after = None;
+    loop {
+        let page = files.list(after, PAGE)?;
+        let Some(last) = page.last() else {
+            return Ok(bytes);
+        };
+        after = Some(last.id);
+        bytes += page.iter().map(|info| info.bytes).sum::<u64>();
+    }
+}
+
 pub(super) fn verify(
     files: &Files,
     progress: &mut dyn FnMut(&VerifyProgress) -> bool,
