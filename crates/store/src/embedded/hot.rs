@@ -182,6 +182,7 @@ impl Hot {
     }
 
     /// Bytes held, about.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().bytes).sum()
     }
