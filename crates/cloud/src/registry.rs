@@ -23,12 +23,22 @@ use crate::{
 
 const PARTITION: PartitionId = PartitionId(0);
 const PAGE_ROWS: usize = 1000;
-/// Derived signing keys kept; past that the cache is emptied.
-const DERIVED_MAX: usize = 10_000;
+/// Access keys whose derived signing keys are kept; past that the cache is emptied.
+const DERIVED_MAX: usize = 4096;
+/// Derived signing keys kept of one access key; past that the oldest goes.
+const SCOPES_MAX: usize = 8;
 
-/// Region and day and service of a derived key, below its access key.
-type Scope = (String, String, String);
-type Derived = HashMap<String, HashMap<Scope, SigningKey>>;
+/// A derived signing key and what it is for.
+struct Scoped {
+    /// `YYYYMMDD`.
+    day: String,
+    region: String,
+    service: String,
+    key: SigningKey,
+}
+
+/// Derived keys by access key. Few of each, so that a list finds one without allocating.
+type Derived = HashMap<String, Vec<Scoped>>;
 /// The right to change the registry.
 type Turn = OwnedMutexGuard<()>;
 
@@ -405,13 +415,13 @@ impl SigningKeys for Registry {
         if !self.regions.contains(region) {
             return None;
         }
-        let scope = (day.to_owned(), region.to_string(), service.to_owned());
         let mut derived = self.derived.lock();
-        if let Some(key) = derived
-            .get(access_key)
-            .and_then(|scopes| scopes.get(&scope))
-        {
-            return Some(key.clone());
+        let found = derived.get(access_key).and_then(|scopes| {
+            let same = |s: &&Scoped| s.day == day && *s.region == **region && s.service == service;
+            scopes.iter().find(same)
+        });
+        if let Some(scoped) = found {
+            return Some(scoped.key.clone());
         }
         // Under the lock on purpose: a key that is disabled meanwhile cannot be put back.
         let state = self.state.read();
@@ -423,13 +433,19 @@ impl SigningKeys for Registry {
             account: AccountId::new(&found.record.account),
             key: derive(&found.secret, day, region, service),
         };
-        if derived.values().map(HashMap::len).sum::<usize>() >= DERIVED_MAX {
+        if derived.len() >= DERIVED_MAX {
             derived.clear();
         }
-        derived
-            .entry(access_key.to_owned())
-            .or_default()
-            .insert(scope, key.clone());
+        let scopes = derived.entry(access_key.to_owned()).or_default();
+        if scopes.len() >= SCOPES_MAX {
+            scopes.remove(0);
+        }
+        scopes.push(Scoped {
+            day: day.to_owned(),
+            region: region.to_string(),
+            service: service.to_owned(),
+            key: key.clone(),
+        });
         Some(key)
     }
 }
