@@ -23,15 +23,24 @@ const DAYS_BEFORE: u64 = 7;
 /// A region that cannot reach the registry goes on for these days.
 const DAYS_AHEAD: u64 = 3;
 const DAY_MS: u64 = 86_400_000;
-/// Derived signing keys kept; past that the cache is emptied.
-const DERIVED_MAX: usize = 10_000;
+/// Access keys whose derived signing keys are kept; past that the cache is emptied.
+const DERIVED_MAX: usize = 4096;
+/// Derived signing keys kept of one access key; past that the oldest goes.
+const SCOPES_MAX: usize = 8;
 
-/// Region and day and service of a derived key, below its access key.
-type Scope = (String, String, String);
+/// A derived signing key and what it is for.
+struct Scoped {
+    /// `YYYYMMDD`.
+    day: String,
+    region: RegionId,
+    service: String,
+    key: SigningKey,
+}
 
-/// Signing keys that were derived before.
+/// Signing keys that were derived before, by access key. Few of each, so that a list finds one
+/// without allocating.
 #[derive(Default)]
-pub(crate) struct Derived(Mutex<HashMap<String, HashMap<Scope, SigningKey>>>);
+pub(crate) struct Derived(Mutex<HashMap<String, Vec<Scoped>>>);
 
 impl Derived {
     /// Forgets what was derived of an access key, or of all.
@@ -155,13 +164,13 @@ impl SigningKeys for Registry {
         if !self.regions.contains(region) {
             return None;
         }
-        let scope = (day.to_owned(), region.to_string(), service.to_owned());
         let mut derived = self.derived.0.lock();
-        if let Some(key) = derived
+        let wanted = |s: &&Scoped| s.day == day && s.region == *region && s.service == service;
+        if let Some(found) = derived
             .get(access_key)
-            .and_then(|scopes| scopes.get(&scope))
+            .and_then(|all| all.iter().find(wanted))
         {
-            return Some(key.clone());
+            return Some(found.key.clone());
         }
         // Under the lock on purpose: a key that is disabled meanwhile cannot be put back.
         let state = self.state.read();
@@ -185,13 +194,19 @@ impl SigningKeys for Registry {
             account: AccountId::new(account),
             key: service_key(&key, service),
         };
-        if derived.values().map(HashMap::len).sum::<usize>() >= DERIVED_MAX {
+        if derived.len() >= DERIVED_MAX && !derived.contains_key(access_key) {
             derived.clear();
         }
-        derived
-            .entry(access_key.to_owned())
-            .or_default()
-            .insert(scope, key.clone());
+        let scopes = derived.entry(access_key.to_owned()).or_default();
+        if scopes.len() >= SCOPES_MAX {
+            scopes.remove(0);
+        }
+        scopes.push(Scoped {
+            day: day.to_owned(),
+            region: region.clone(),
+            service: service.to_owned(),
+            key: key.clone(),
+        });
         Some(key)
     }
 }

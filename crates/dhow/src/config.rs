@@ -140,6 +140,8 @@ pub struct Engine {
     pub reserve_mib: u64,
     /// MiB of cache for the index.
     pub index_cache_mib: usize,
+    /// MiB of cache for small objects and other rows that were read lately.
+    pub row_cache_mib: usize,
 }
 
 /// OpenTelemetry.
@@ -201,6 +203,7 @@ impl Default for Engine {
         Self {
             reserve_mib: 64,
             index_cache_mib: 24,
+            row_cache_mib: 32,
         }
     }
 }
@@ -268,6 +271,8 @@ drain_s = 10
 reserve_mib = 64
 # MiB of cache for the index.
 index_cache_mib = 24
+# MiB of cache for small objects that were read lately; 0 keeps none.
+row_cache_mib = 32
 
 [otel]
 # Export traces over OTLP/HTTP to this collector. Off when absent.

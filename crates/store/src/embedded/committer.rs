@@ -384,6 +384,8 @@ impl Committer {
                 if let Some(loc) = slot.as_mut().and_then(|r| r.payload.as_mut()) {
                     loc.offset += payload_start as u32;
                 }
+                // While the view is held: see `hot` for why.
+                shared.hot.forget(&key);
                 view.active.insert(key, slot);
             }
             let mut progress = shared.progress.lock();

@@ -3,8 +3,8 @@
 //!
 //! - [`commit`](Index::commit) queues; one thread (`committer`) writes frames (`frame`) to the
 //!   journal's segments (`segment`), syncs, and puts the rows into the memory table (`memtable`).
-//! - Reads look into the memory table, then into the index file (`rows`); payloads stay in the
-//!   journal and are read from there, verified (`read`).
+//! - Reads look into a cache of hot rows (`hot`), the memory table, then the index file (`rows`);
+//!   payloads stay in the journal and are read from there, verified (`read`).
 //! - A second thread (`maintenance`) applies full memory tables to the index file, and keeps the
 //!   journal small by moving the last live payloads out of old segments.
 //! - Opening (`recovery`) reads the journal from the last checkpoint on.
@@ -18,6 +18,7 @@ mod disk;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hot;
 mod log;
 mod maintenance;
 mod memtable;
@@ -45,6 +46,7 @@ use tokio::sync::oneshot;
 use self::{
     committer::{Committer, FRAME_OVERHEAD, Group, frame_bytes},
     disk::Disk,
+    hot::{Began, Found},
     memtable::{View, full_key},
     rows::{Marker, Rows},
     segment::{Segment, Segments},
@@ -105,6 +107,8 @@ pub struct EmbeddedConfig {
     pub replay_bytes_max: u64,
     /// Memory for pages of the index.
     pub cache_bytes: usize,
+    /// Memory for whole rows that were read lately, payloads included; 0 keeps none.
+    pub row_cache_bytes: usize,
     /// Room on the disk that only batches that free room may use.
     pub reserve_bytes: u64,
     /// Journal that is kept for followers although nothing in it is live.
@@ -123,6 +127,7 @@ impl EmbeddedConfig {
             memtable_bytes: 6 << 20,
             replay_bytes_max: 256 << 20,
             cache_bytes: 24 << 20,
+            row_cache_bytes: 32 << 20,
             reserve_bytes: 64 << 20,
             retain_log_bytes: 0,
             hook: None,
@@ -263,6 +268,44 @@ impl Embedded {
         true
     }
 
+    /// Reads a row that the cache does not have, and keeps it there if it is whole.
+    async fn read(&self, key: Vec<u8>, want: Want, began: Began) -> StoreResult<Option<Row>> {
+        let mut last = None;
+        for _ in 0..MOVED_MAX {
+            let Some(held) = self.shared.current(&key)? else {
+                return Ok(None);
+            };
+            let Some(loc) = held.payload else {
+                let row = held.into_row(None);
+                self.shared.hot.keep(began, key, &row);
+                return Ok(Some(row));
+            };
+            if want == Want::Value {
+                return Ok(Some(held.into_row(None)));
+            }
+            if loc.len == 0 {
+                return Ok(Some(held.into_row(Some(bytes::Bytes::new()))));
+            }
+            let failed = match self.shared.segments.get(loc.segment) {
+                Some(segment) => match read::read(&segment, loc).await {
+                    Ok(payload) => {
+                        let row = held.into_row(Some(payload));
+                        self.shared.hot.keep(began, key, &row);
+                        return Ok(Some(row));
+                    }
+                    Err(error) => error,
+                },
+                None => StoreError::Corrupt(format!("journal segment {} is gone", loc.segment)),
+            };
+            // The payload may have moved between the two reads, and its old place been used again.
+            if last == Some(loc) {
+                return Err(failed);
+            }
+            last = Some(loc);
+        }
+        Err(StoreError::Busy)
+    }
+
     /// Figures for the metrics.
     pub fn stats(&self) -> EmbeddedStats {
         let shared = &self.shared;
@@ -328,31 +371,12 @@ impl Index for Embedded {
         want: Want,
     ) -> StoreResult<Option<Row>> {
         let key = full_key(partition, key);
-        let mut last = None;
-        for _ in 0..MOVED_MAX {
-            let Some(held) = self.shared.current(&key)? else {
-                return Ok(None);
-            };
-            let Some(loc) = held.payload.filter(|_| want == Want::Payload) else {
-                return Ok(Some(held.into_row(None)));
-            };
-            if loc.len == 0 {
-                return Ok(Some(held.into_row(Some(bytes::Bytes::new()))));
-            }
-            let failed = match self.shared.segments.get(loc.segment) {
-                Some(segment) => match read::read(&segment, loc).await {
-                    Ok(payload) => return Ok(Some(held.into_row(Some(payload)))),
-                    Err(error) => error,
-                },
-                None => StoreError::Corrupt(format!("journal segment {} is gone", loc.segment)),
-            };
-            // The payload may have moved between the two reads, and its old place been used again.
-            if last == Some(loc) {
-                return Err(failed);
-            }
-            last = Some(loc);
-        }
-        Err(StoreError::Busy)
+        // Asked before the view: only then may the row that the view has be kept.
+        let began = match self.shared.hot.get(&key, want) {
+            Found::Hit(row) => return Ok(Some(row)),
+            Found::Miss(began) => began,
+        };
+        self.read(key, want, began).await
     }
 
     async fn scan(

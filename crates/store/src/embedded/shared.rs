@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::{
     EmbeddedConfig,
     frame::{Loc, Place},
+    hot::Hot,
     memtable::{Held, Known, View},
     rows::{self, Live, Marker, Rows},
     segment::Segments,
@@ -90,6 +91,7 @@ pub(super) struct Shared {
     pub(super) segments: Segments,
     pub(super) rows: Rows,
     pub(super) view: RwLock<View>,
+    pub(super) hot: Hot,
     pub(super) progress: Mutex<Progress>,
     pub(super) queue: Mutex<Queue>,
     pub(super) queued: Condvar,
@@ -125,6 +127,7 @@ impl Shared {
     ) -> Self {
         let published = progress.applied.sequence.into();
         Self {
+            hot: Hot::new(config.row_cache_bytes),
             config,
             segments,
             rows,

@@ -18,6 +18,7 @@ use crate::{
 
 mod damage;
 mod full;
+mod hot;
 mod killed;
 
 const P: PartitionId = PartitionId(7);

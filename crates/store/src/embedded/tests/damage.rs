@@ -22,6 +22,7 @@ fn workplace() -> tempfile::TempDir {
 fn without_cache(dir: &Path) -> EmbeddedConfig {
     EmbeddedConfig {
         cache_bytes: 64 << 10,
+        row_cache_bytes: 0,
         ..config(dir)
     }
 }
