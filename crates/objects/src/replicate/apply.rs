@@ -67,8 +67,8 @@ impl Objects {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         match change {
             ShippedChange::Version(shipped) => self.apply_version(deed, *shipped, bodies).await,
-            ShippedChange::Removed { key, version } => {
-                self.apply_removal(deed, &key, version).await
+            ShippedChange::Removed { key, version, null } => {
+                self.apply_removal(deed, &key, version, null).await
             }
             ShippedChange::Config { versioning, tags } => {
                 let bucket = self.receiving(deed).await?;
@@ -179,7 +179,7 @@ impl Objects {
 
     async fn null_version(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Option<Stored>> {
         let current = rows::current(key.as_bytes());
-        match self.read_current(bucket, &current).await? {
+        match self.current_whole(bucket, &current).await? {
             Some(current) if current.record.null => Ok(Some(current)),
             _ => self.find_older_null(bucket, key).await,
         }
@@ -280,16 +280,23 @@ impl Objects {
         row.map(|row| Stored::new(row_key.clone(), row)).transpose()
     }
 
+    /// Removes a version. A null version took the place of every null version before it, also of
+    /// one that came here and whose successor never did, since it was gone when it was asked for.
     async fn apply_removal(
         &self,
         deed: &BucketDeed,
         key: &ObjectKey,
         version: VersionId,
+        null: bool,
     ) -> Result<Applied> {
         for _ in 0..TRIES_MAX {
             let bucket = self.receiving(deed).await?;
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
-            let found = self.find_version(bucket.partition, key, version).await?;
+            let mut found = self.find_version(bucket.partition, key, version).await?;
+            if found.is_none() && null {
+                let other = self.null_version(&bucket, key).await?;
+                found = other.filter(|other| other.record.version < version);
+            }
             let Some(found) = found else {
                 return Ok(Applied::Known);
             };

@@ -110,6 +110,7 @@ impl Objects {
                 ChangeKind::Delete => Some(ShippedChange::Removed {
                     key: ObjectKey::new(&change.key)?,
                     version: change.version,
+                    null: change.null,
                 }),
                 ChangeKind::Config => Some(self.config(deed).await?),
             };
