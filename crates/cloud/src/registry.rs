@@ -1,6 +1,6 @@
 //! The registry: rows with everything in memory as well, changed one change at a time.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -62,6 +62,8 @@ pub struct Registry {
     changing: Arc<tokio::sync::Mutex<()>>,
     /// How many entries the audit log has.
     pub(crate) length: watch::Sender<u64>,
+    /// How many entries each region that follows has taken over.
+    pub(crate) heard: watch::Sender<BTreeMap<RegionId, u64>>,
 }
 
 impl Registry {
@@ -96,6 +98,7 @@ impl Registry {
             keeper: opening.keeper,
             state: Arc::new(RwLock::new(state)),
             derived: Arc::default(),
+            heard: watch::Sender::default(),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
-use replication::Replication;
+use replication::{CopyStatus, Far, Replication, Usage, What};
 use store::{
     Engine,
     embedded::{Embedded, EmbeddedConfig},
@@ -170,12 +170,41 @@ impl Region {
         self.link.answers(region, peer).await
     }
 
-    /// How the copies of a bucket are doing.
-    pub async fn copies(&self, deed: &BucketDeed) -> serde_json::Value {
-        let status = self.replication.status();
+    /// The home of a bucket, to be asked about it.
+    fn home_of(&self, deed: &Arc<BucketDeed>) -> Far {
+        Far {
+            client: self.link.client.clone(),
+            regions: self.neighbours.clone(),
+            region: deed.home.clone(),
+            deed: Arc::clone(deed),
+        }
+    }
+
+    /// How the copies of a bucket are doing, as its home knows it.
+    pub async fn copies(&self, deed: &Arc<BucketDeed>) -> Result<Vec<CopyStatus>, String> {
         match deed.home == self.id {
-            true => serde_json::to_value(status.copies(deed)).unwrap_or_default(),
-            false => serde_json::Value::Null,
+            true => {
+                let copies = self.replication.source().copies(deed, true).await;
+                copies.map_err(|e| e.to_string())
+            }
+            false => {
+                let copies = self.home_of(deed).read(What::Copies).await;
+                copies.map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// How much a bucket holds at its home.
+    pub async fn usage(&self, deed: &Arc<BucketDeed>) -> Result<Usage, String> {
+        match deed.home == self.id {
+            true => {
+                let usage = self.replication.source().usage(deed).await;
+                usage.map_err(|e| e.to_string())
+            }
+            false => {
+                let usage = self.home_of(deed).read(What::Usage).await;
+                usage.map_err(|e| e.to_string())
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::authorize_sending;
+use access::{authorize_sending, may_pass};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
@@ -12,7 +12,7 @@ use store::Position;
 use types::{BucketDeed, BucketName, Place};
 
 use crate::{
-    Regions, Status,
+    CopyStatus, Regions, Status, Usage,
     body::ReaderBody,
     frames::Answer,
     handover::HandOver,
@@ -26,6 +26,9 @@ pub struct Source {
     pub(crate) status: Arc<Status>,
     pub(crate) handover: HandOver,
 }
+
+/// Keys that lag which are named.
+const LAGGING_MAX: usize = 20;
 
 /// A refusal: its status, and words for the other region's log.
 type Refused = (StatusCode, String);
@@ -77,6 +80,16 @@ impl Source {
     async fn try_answer(&self, from: &Place, ask: Ask) -> Result<Response<BoxBody>, Refused> {
         let deed = self.deed(&ask)?;
         let here = self.regions.here();
+        match ask.what {
+            What::Copies => {
+                let named = may_pass(&deed, from, &here).is_ok();
+                let copies = self.copies(&deed, named).await.map_err(failed)?;
+                return json(&copies);
+            }
+            // Numbers, no names: for whoever plans a placement.
+            What::Usage => return json(&self.usage(&deed).await.map_err(failed)?),
+            _ => {}
+        }
         let permit = authorize_sending(&deed, &here, from).map_err(refused)?;
         let objects = &self.objects;
         let answer = match ask.what {
@@ -152,6 +165,7 @@ impl Source {
                 let reader = reader.map_err(failed)?;
                 return Ok(Response::new(ReaderBody::new(reader).boxed_unsync()));
             }
+            What::Copies | What::Usage => return Err(refused("answered above")),
             What::Lacking { versions } => {
                 let versions = names(&versions)?;
                 let lacking = objects.lacking(&permit, versions).await.map_err(failed)?;
@@ -168,6 +182,41 @@ impl Source {
         };
         Ok(Response::new(full(answer.encode())))
     }
+}
+
+impl Source {
+    /// How the copies of a bucket are doing whose home is here; which keys lag, if `named`.
+    pub async fn copies(
+        &self,
+        deed: &Arc<BucketDeed>,
+        named: bool,
+    ) -> objects::Result<Vec<CopyStatus>> {
+        let mut copies = self.status.copies(deed);
+        for copy in &mut copies {
+            let Some(applied) = copy.applied else {
+                continue;
+            };
+            let after = Position(applied);
+            let behind = self.objects.behind(deed, after, LAGGING_MAX).await?;
+            copy.behind = behind.as_ref().map(|(count, _)| *count);
+            if let (Some((_, keys)), true) = (behind, named) {
+                copy.lagging = keys;
+            }
+        }
+        Ok(copies)
+    }
+
+    /// How much a bucket holds here.
+    pub async fn usage(&self, deed: &Arc<BucketDeed>) -> objects::Result<Usage> {
+        let (versions, bytes) = self.objects.usage(deed).await?;
+        Ok(Usage { versions, bytes })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Response<BoxBody>, Refused> {
+    serde_json::to_vec(value)
+        .map(|bytes| Response::new(full(bytes)))
+        .map_err(refused)
 }
 
 fn names(

@@ -436,6 +436,31 @@ async fn placements_keep_to_regions_laws_and_guards() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn p8_a_placement_is_changed_once_those_who_held_the_bucket_have_heard() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    let deed = keeper
+        .create(bucket("papers", "1", "second"))
+        .await
+        .unwrap();
+    let change = PlacementChange {
+        proxy: Some(true),
+        ..PlacementChange::default()
+    };
+    // The home does not listen.
+    let deaf = keeper.place_bucket(ROOT, &deed.name, &change).await;
+    assert!(matches!(deaf, Err(CloudError::NotHeard(who)) if who == "second"));
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    keeper
+        .place_bucket(ROOT, &deed.name, &change)
+        .await
+        .unwrap();
+    let known = Deeds::get(&*cloud.second, &deed.name).unwrap();
+    assert!(known.placement.proxy);
+    following.abort();
+}
+
 #[tokio::test]
 async fn p7_a_changed_history_is_not_taken_over() {
     let cloud = Cloud::new().await;
