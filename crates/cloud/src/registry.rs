@@ -64,6 +64,8 @@ pub struct Registry {
     pub(crate) length: watch::Sender<u64>,
     /// How many entries each region that follows has taken over.
     pub(crate) heard: watch::Sender<BTreeMap<RegionId, u64>>,
+    /// Whether all that the keeper knew has been taken over since the start.
+    pub(crate) followed: watch::Sender<bool>,
 }
 
 impl Registry {
@@ -99,6 +101,7 @@ impl Registry {
             state: Arc::new(RwLock::new(state)),
             derived: Arc::default(),
             heard: watch::Sender::default(),
+            followed: watch::Sender::new(false),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {
@@ -168,6 +171,11 @@ impl Registry {
     /// How many entries the audit log has, now and whenever that changes.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.length.subscribe()
+    }
+
+    /// Whether all that the keeper knew has been taken over since the start.
+    pub fn followed(&self) -> watch::Receiver<bool> {
+        self.followed.subscribe()
     }
 
     /// Entries of the audit log from number `from` on, at most `limit`, each as JSON with the rows

@@ -52,6 +52,7 @@ pub fn start(
         Arc::clone(&region.clock),
     ));
     tasks.spawn(Arc::clone(&region.replication).run());
+    tasks.spawn(link::watch_clock(Arc::clone(region)));
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));

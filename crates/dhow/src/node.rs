@@ -30,6 +30,9 @@ use crate::{
 /// How long the bytes of what was replaced or deleted stay on the disk, about.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a region waits for the registry before it serves without.
+const HEAR_FIRST: Duration = Duration::from_secs(3);
+
 /// How the ready message looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
@@ -128,6 +131,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let sweeper = tokio::spawn(sweep(Arc::clone(&region), stopping()));
+    hear_first(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
 
     announce(&region, &running, ready)?;
@@ -148,6 +152,19 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     admin_task.abort();
     cloud.abort();
     close(&region).await
+}
+
+/// A region that was away asks the registry before it serves: its buckets may have got another home
+/// meanwhile. When nobody answers it goes on with what it knows.
+async fn hear_first(region: &Region) {
+    if region.upstream.is_none() {
+        return;
+    }
+    let mut followed = region.registry.followed();
+    let waiting = followed.wait_for(|followed| *followed);
+    if tokio::time::timeout(HEAR_FIRST, waiting).await.is_err() {
+        tracing::warn!("the registry does not answer; serving with what is known here");
+    }
 }
 
 /// Opens the region and puts right what a crash interrupted.

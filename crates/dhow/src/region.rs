@@ -12,7 +12,8 @@ use store::{
     extents::{Extents, ExtentsConfig},
 };
 use types::{
-    AccountId, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, SystemClock, SystemRandom,
+    AccountId, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, ShiftedClock, SystemClock,
+    SystemRandom,
 };
 
 use crate::{
@@ -84,7 +85,10 @@ impl Region {
     pub async fn open(config: &Config, at: Option<&Addresses>) -> Result<Self, Failure> {
         let dir = DataDir::new(&config.data);
         let lock = dir.lock()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = match config.cloud.clock_ahead_ms {
+            0 => Arc::new(SystemClock),
+            ahead_ms => Arc::new(ShiftedClock { ahead_ms }),
+        };
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let master = dir.master_key(&*random)?;
         let link = Arc::new(open_link(config, &dir, at, &*clock).await?);

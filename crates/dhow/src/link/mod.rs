@@ -1,12 +1,14 @@
 //! How this node reaches the other regions of its cloud, and is reached by them: who it is, the
 //! requests between regions, and joining.
 
+mod clock_watch;
 mod files;
 mod handler;
 mod join;
 mod neighbours;
 mod upstream;
 
+pub use clock_watch::watch_clock;
 pub use files::Membership;
 pub use handler::PeerDoor;
 pub use join::{Joining, join};
