@@ -85,10 +85,7 @@ impl Region {
     pub async fn open(config: &Config, at: Option<&Addresses>) -> Result<Self, Failure> {
         let dir = DataDir::new(&config.data);
         let lock = dir.lock()?;
-        let clock: Arc<dyn Clock> = match config.cloud.clock_ahead_ms {
-            0 => Arc::new(SystemClock),
-            ahead_ms => Arc::new(ShiftedClock { ahead_ms }),
-        };
+        let clock = clock(config);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let master = dir.master_key(&*random)?;
         let link = Arc::new(open_link(config, &dir, at, &*clock).await?);
@@ -119,21 +116,17 @@ impl Region {
                 None
             }
         };
-        if upstream.is_none()
-            && let Some(at) = at
-        {
+        if let (None, Some(at)) = (&upstream, at) {
             let announced = link.announcement(&at.endpoint, &at.peer);
-            registry
-                .open_own_region(&own_plan(config), &announced)
-                .await?;
+            let plan = own_plan(config);
+            registry.open_own_region(&plan, &announced).await?;
         }
-        let engine = Engine {
-            index: embedded.clone(),
-            log: embedded.clone(),
-            blobs: extents.clone(),
-        };
         let objects = Arc::new(Objects::new(
-            engine,
+            Engine {
+                index: embedded.clone(),
+                log: embedded.clone(),
+                blobs: extents.clone(),
+            },
             registry.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -141,13 +134,7 @@ impl Region {
         ));
         let here = here(config, &registry, &region);
         let neighbours = Neighbours::new(here, Arc::clone(&registry), Arc::clone(&link));
-        let replication = Arc::new(Replication::new(
-            Arc::clone(&objects),
-            neighbours.clone(),
-            link.client.clone(),
-            Arc::clone(&clock),
-        ));
-        neighbours.knows(replication.status());
+        let replication = follow(&objects, &neighbours, &link, &clock);
         Ok(Self {
             dir,
             embedded,
@@ -226,6 +213,29 @@ impl Region {
     pub fn place(&self) -> Place {
         replication::Regions::here(&*self.neighbours)
     }
+}
+
+fn clock(config: &Config) -> Arc<dyn Clock> {
+    match config.cloud.clock_ahead_ms {
+        0 => Arc::new(SystemClock),
+        ahead_ms => Arc::new(ShiftedClock { ahead_ms }),
+    }
+}
+
+fn follow(
+    objects: &Arc<Objects>,
+    neighbours: &Arc<Neighbours>,
+    link: &Link,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Replication> {
+    let replication = Arc::new(Replication::new(
+        Arc::clone(objects),
+        neighbours.clone(),
+        link.client.clone(),
+        Arc::clone(clock),
+    ));
+    neighbours.knows(replication.status());
+    replication
 }
 
 /// Where the region lies: as the registry has it on record, or as it is configured.

@@ -186,26 +186,13 @@ impl Replication {
                 }
             }
         }
-        let gone: Vec<BucketId> = tasks
-            .iter()
-            .filter(|(id, task)| {
-                let deed = held.get(id);
-                deed.is_none_or(|d| d.epoch != task.epoch || d.home != task.source)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            let Some(task) = tasks.remove(&id) else {
-                continue;
-            };
-            self.status.forget(id);
-            let deed = Arc::clone(&task.deed);
-            task.end().await;
-            let deleted = self.regions.deed(&deed.name).is_none_or(|d| d.id != id);
-            if deleted {
-                again |= !self.discard(&deed).await;
-            }
-        }
+        again |= self.end_gone(tasks, &held).await;
+        self.begin(tasks, held);
+        again
+    }
+
+    /// Begins to follow what is not followed yet.
+    fn begin(&self, tasks: &mut HashMap<BucketId, Task>, held: HashMap<BucketId, Arc<BucketDeed>>) {
         for (id, deed) in held {
             if tasks.contains_key(&id) {
                 continue;
@@ -228,6 +215,35 @@ impl Replication {
                 deed,
             };
             tasks.insert(id, task);
+        }
+    }
+
+    /// Ends what is not to be followed so any more. Answers whether something is to be tried again.
+    async fn end_gone(
+        &self,
+        tasks: &mut HashMap<BucketId, Task>,
+        held: &HashMap<BucketId, Arc<BucketDeed>>,
+    ) -> bool {
+        let mut again = false;
+        let gone: Vec<BucketId> = tasks
+            .iter()
+            .filter(|(id, task)| {
+                let deed = held.get(id);
+                deed.is_none_or(|d| d.epoch != task.epoch || d.home != task.source)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            let Some(task) = tasks.remove(&id) else {
+                continue;
+            };
+            self.status.forget(id);
+            let deed = Arc::clone(&task.deed);
+            task.end().await;
+            let deleted = self.regions.deed(&deed.name).is_none_or(|d| d.id != id);
+            if deleted {
+                again |= !self.discard(&deed).await;
+            }
         }
         again
     }

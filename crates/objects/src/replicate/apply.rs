@@ -203,8 +203,6 @@ impl Objects {
             body: landing.body.clone(),
             attributes: shipped.attributes.clone(),
         };
-        let current_key = rows::current(shipped.key.as_bytes());
-        let older_key = rows::older(shipped.key.as_bytes(), shipped.version);
         let kind = match shipped.delete_marker {
             true => ChangeKind::Marker,
             false => ChangeKind::Put,
@@ -224,41 +222,7 @@ impl Objects {
             if let Some(applied) = self.superseded(&bucket, shipped).await? {
                 return Ok(applied);
             }
-            let current = self.current_whole(&bucket, &current_key).await?;
-            let mut batch = Batch::new().guard(bucket.guard());
-            batch = match &current {
-                None => batch.guard(Guard::Absent(current_key.clone())),
-                Some(current) => batch.guard(current.guard()),
-            };
-            let newest = current
-                .as_ref()
-                .is_none_or(|c| c.record.version < shipped.version);
-            let mut buried = None;
-            if shipped.null
-                && let Some(null) = self.null_version(&bucket, &shipped.key).await?
-            {
-                // Older than this one: `superseded` has looked.
-                batch = bury(batch, &null)?;
-                if null.row_key != current_key {
-                    batch = batch.guard(null.guard()).delete(null.row_key.clone());
-                }
-                buried = Some(null.row_key);
-            }
-            let place = match newest {
-                true => {
-                    if let Some(current) = current
-                        && buried.as_ref() != Some(&current_key)
-                    {
-                        let older = rows::older(shipped.key.as_bytes(), current.record.version);
-                        batch = current.moved_to(batch, older);
-                    }
-                    current_key.clone()
-                }
-                false => {
-                    batch = batch.guard(Guard::Absent(older_key.clone()));
-                    older_key.clone()
-                }
-            };
+            let (mut batch, place) = self.make_room(&bucket, shipped).await?;
             batch = match &landing.payload {
                 Some(payload) => batch.put_with(place, record.encode(), payload.clone()),
                 None => batch.put(place, record.encode()),
@@ -269,6 +233,41 @@ impl Objects {
             }
         }
         Err(Error::Contention)
+    }
+
+    /// Makes room for a version that is not here, and answers the row where it belongs: a version
+    /// that is newer than the current one takes its place, an older one lies among the older ones,
+    /// and a null version replaces the null version that is here, which is older.
+    async fn make_room(&self, bucket: &Bucket, shipped: &Shipped) -> Result<(Batch, Bytes)> {
+        let key = shipped.key.as_bytes();
+        let current_key = rows::current(key);
+        let current = self.current_whole(bucket, &current_key).await?;
+        let mut batch = Batch::new().guard(bucket.guard());
+        batch = match &current {
+            None => batch.guard(Guard::Absent(current_key.clone())),
+            Some(current) => batch.guard(current.guard()),
+        };
+        let mut buried = None;
+        if shipped.null
+            && let Some(null) = self.null_version(bucket, &shipped.key).await?
+        {
+            batch = bury(batch, &null)?;
+            if null.row_key != current_key {
+                batch = batch.guard(null.guard()).delete(null.row_key.clone());
+            }
+            buried = Some(null.row_key);
+        }
+        match current {
+            Some(current) if current.record.version > shipped.version => {
+                let older_key = rows::older(key, shipped.version);
+                Ok((batch.guard(Guard::Absent(older_key.clone())), older_key))
+            }
+            Some(current) if buried.as_ref() != Some(&current_key) => {
+                let older = rows::older(key, current.record.version);
+                Ok((current.moved_to(batch, older), current_key))
+            }
+            _ => Ok((batch, current_key)),
+        }
     }
 
     /// The current version with its payload, whether or not the bucket keeps versions here yet.

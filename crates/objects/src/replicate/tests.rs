@@ -648,7 +648,10 @@ async fn a_cursor_is_kept_and_is_no_object() {
 
 proptest::proptest! {
     #[test]
-    fn p9_no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), kind in 0u8..4) {
+    fn p9_no_bytes_make_the_reader_panic(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        kind in 0u8..4,
+    ) {
         let framed = [&[1, kind][..], &bytes].concat();
         for input in [&bytes, &framed] {
             if let Ok(change) = ShippedChange::decode(input) {
