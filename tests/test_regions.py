@@ -415,6 +415,46 @@ def test_regions_that_are_killed_lose_nothing_and_end_equal(own_fleet):
         assert body(copy, "killed", key) == value
 
 
+def test_a_region_opens_on_a_live_cloud_and_its_law_holds_at_once(tmp_path):
+    from dhow import Dhow
+
+    fleet = Fleet(tmp_path / "data", 2).start()
+    new = None
+    try:
+        home = fleet.s3(EU)
+        fleet.bucket("live", EU)
+        home.put_object(Bucket="live", Key="k", Body=b"before")
+        would = fleet.json("region", "open", "ap-northeast-1", "--dry-run")
+        assert would["dry_run"] and would["region"]["jurisdiction"] == "JP"
+        assert len(fleet.json("region", "list")) == 2
+        planned = fleet.json("region", "open", "ap-northeast-1")
+        new = Dhow(tmp_path / "new", args=["--peer", "127.0.0.1:0", "--join", planned["token"]])
+        new.start()
+        assert new.region == "ap-northeast-1"
+        eventually(lambda: fleet.json("region", "show", "ap-northeast-1")["status"] == "open")
+        fleet.regions["ap-northeast-1"] = {**new.info, "pid": new.process.pid}
+        fleet.cli("bucket", "place", "live", "--add-replica", "ap-northeast-1",
+                  "--jurisdiction", "EU", "--jurisdiction", "JP")
+        eventually(lambda: body(fleet.s3("ap-northeast-1"), "live", "k") == b"before")
+        # The way back: nothing is closed that is still in a placement.
+        refused = fleet.cli("region", "close", "ap-northeast-1", check=False)
+        assert refused.returncode == 1
+        fleet.cli("region", "drain", "ap-northeast-1")
+        refused = fleet.cli("region", "close", "ap-northeast-1", check=False)
+        assert refused.returncode == 1 and "1 buckets" in refused.stderr
+        refused = fleet.cli("bucket", "create", "late", "--home", "ap-northeast-1", check=False)
+        assert refused.returncode == 1 and "draining" in refused.stderr
+        fleet.cli("bucket", "place", "live", "--remove-replica", "ap-northeast-1")
+        fleet.cli("region", "close", "ap-northeast-1")
+        # Its certificate is worth nothing from here on.
+        eventually(lambda: "CertificateRevoked" in new.log_text(), timeout=60)
+    finally:
+        if new is not None:
+            new.kill()
+        fleet.regions.pop("ap-northeast-1", None)
+        fleet.stop()
+
+
 def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
     fleet = Fleet(tmp_path / "data", 2).start()
     try:
@@ -434,11 +474,14 @@ def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
         late.args = ["--peer", "127.0.0.1:0"]
         late.start()
         eventually(lambda: fleet.json("region", "show", "ap-late-1")["status"] == "open")
-        fleet.bucket("timely", "ap-late-1")
+        # The law of its country holds from the start.
+        fleet.bucket("timely", "ap-late-1", EU, options=["--jurisdiction", "JP",
+                                                         "--jurisdiction", "EU"])
         fleet.regions["ap-late-1"] = {**late.info, "pid": late.process.pid,
                                       "data": str(late.data)}
         s3 = fleet.s3("ap-late-1")
         eventually(lambda: s3.put_object(Bucket="timely", Key="k", Body=b"in time"))
+        eventually(lambda: body(fleet.s3(EU), "timely", "k") == b"in time")
         late.stop()
         late.args += ["--clock-ahead-ms", "-10000"]
         late.start()

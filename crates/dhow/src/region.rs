@@ -132,7 +132,7 @@ impl Region {
             Arc::clone(&random),
             region.clone(),
         ));
-        let here = here(config, &registry, &region);
+        let here = here(&link, &registry, &region);
         let neighbours = Neighbours::new(here, Arc::clone(&registry), Arc::clone(&link));
         let replication = follow(&objects, &neighbours, &link, &clock);
         Ok(Self {
@@ -238,11 +238,12 @@ fn follow(
     replication
 }
 
-/// Where the region lies: as the registry has it on record, or as it is configured.
-fn here(config: &Config, registry: &Registry, id: &RegionId) -> Place {
+/// Where the region lies: as the registry has it on record, or, before it has been heard, as the
+/// region was planned.
+fn here(link: &Link, registry: &Registry, id: &RegionId) -> Place {
     registry.place(id).unwrap_or_else(|| Place {
         region: id.clone(),
-        jurisdiction: Jurisdiction::parse(&config.cloud.jurisdiction)
+        jurisdiction: Jurisdiction::parse(&link.membership.jurisdiction)
             .unwrap_or_else(Jurisdiction::unknown),
     })
 }
@@ -267,7 +268,8 @@ async fn open_link(
         return Link::member(dir, membership);
     }
     let (Some(token), Some(at)) = (&config.cloud.join, at) else {
-        return Link::keeper(dir, &RegionId::new(&config.region), clock);
+        let region = RegionId::new(&config.region);
+        return Link::keeper(dir, &region, &config.cloud.jurisdiction, clock);
     };
     if dir.credentials().is_some() {
         return Err(Failure::new(format!(
