@@ -328,10 +328,14 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
 async fn a_token_opens_once_for_one_region_and_expires() {
     let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
     let own = plan("first", "DE");
-    keeper
-        .open_own_region(&own, &announcement(1))
-        .await
-        .unwrap();
+    let alone = Announcement {
+        peer: String::new(),
+        ..announcement(1)
+    };
+    // Started, and started again, without a listener for others; then with one.
+    for announced in [&alone, &alone, &announcement(1)] {
+        keeper.open_own_region(&own, announced).await.unwrap();
+    }
     let new = plan("new", "JP");
     keeper
         .plan_region(ROOT, &new, &token_hash(b"hash"), Duration::from_secs(60))
