@@ -1,9 +1,12 @@
 //! The command line: what there is, with help that teaches. One file per command.
 
 mod account;
+mod anchor;
+mod audit;
 mod config_file;
 mod doctor;
 mod key;
+mod residency;
 mod scrub;
 mod table;
 mod up;
@@ -47,6 +50,10 @@ enum Command {
     Key(key::Key),
     Doctor(doctor::Doctor),
     Scrub(scrub::Scrub),
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    #[command(subcommand)]
+    Residency(residency::Residency),
     /// Measure an S3 endpoint: puts, gets, heads, lists, deletes, or a mix of them.
     Bench(BenchCommand),
     #[command(subcommand)]
@@ -92,6 +99,8 @@ impl Cli {
             Command::Key(key) => key.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Scrub(scrub) => scrub.run(),
+            Command::Audit(audit) => audit.run(),
+            Command::Residency(residency) => residency.run(),
             Command::Bench(BenchCommand { args }) => {
                 let report = bench::run(&args).map_err(|e| Failure::new(e.to_string()))?;
                 if args.json {

@@ -107,6 +107,12 @@ impl PeerDoor {
                 let ask = serde_json::from_slice(&ask).map_err(bad)?;
                 Ok(self.source.answer(&place, ask).await)
             }
+            (&Method::POST, paths::RESIDENCY) => {
+                let ask = serde_json::from_slice(&read(request).await?).map_err(bad)?;
+                let digest = self.region.holdings(&ask).await;
+                let digest = digest.map_err(|e| (StatusCode::CONFLICT, e.to_string()))?;
+                serde_json::to_vec(&digest).map(ok).map_err(bad)
+            }
             (_, path) if path.starts_with(paths::PASS) => self.passed(from, request).await,
             _ => Err((
                 StatusCode::NOT_FOUND,
