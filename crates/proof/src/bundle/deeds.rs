@@ -36,8 +36,8 @@ pub struct Replica {
     pub sealed_by: Option<String>,
 }
 
-/// The detail of `bucket.create`, `bucket.place` and `bucket.promote`; the subject is the bucket's name. The detail
-/// of `bucket.delete` needs `id` alone.
+/// The detail of `bucket.create`, `bucket.place` and `bucket.promote`; the subject is the bucket's
+/// name. The detail of `bucket.delete` needs `id` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeedDetail {
     /// The bucket's own number.
