@@ -103,6 +103,13 @@ def wait_for(what, seconds=60):
         time.sleep(0.05)
 
 
+def nothing_left(fleet):
+    """The check, once the old home has let go of what it held."""
+    check = json.loads(fleet.cli("residency", "check", BUCKET, "--json", check=False).stdout)
+    rows = {row["region"]: row for row in check["regions"]}
+    return rows if rows[HOME]["versions"] == 0 else None
+
+
 @pytest.fixture(scope="module")
 def proven(tmp_path_factory):
     """A cloud that was filled, proven, asked as other accounts, and stopped."""
@@ -141,6 +148,14 @@ def proven(tmp_path_factory):
         out["again"] = fleet.cli("audit", "verify", "--save", out["log"])
         out["shown"] = fleet.cli_json("audit", "show", "--json")
         out["table"] = fleet.cli("audit", "show", "--from", "2").stdout
+        # The copy becomes the home, and the old home is to keep nothing.
+        ok(fleet.admin("POST", f"buckets/{BUCKET}/promote", {"to": COPY, "force": True}))
+        out["promoted"] = fleet.cli_json("residency", "prove", BUCKET, "--out",
+                                         folder / "promoted", "--json")
+        ok(fleet.admin("POST", f"buckets/{BUCKET}/place", {"remove": [HOME]}))
+        out["removed"] = wait_for(lambda: nothing_left(fleet))
+        out["alone"] = fleet.cli_json("residency", "prove", BUCKET, "--out", folder / "alone",
+                                      "--json")
         # A region that does not answer is named, and what is proven is not more than it was.
         os.kill(fleet.regions[COPY]["pid"], 19)
         try:
@@ -249,6 +264,21 @@ def test_a_forger_who_writes_the_digest_anew_is_found(proven, tmp_path):
     assert code == 1 and "entry 2 was changed" in why
     code, why = findings(lambda b: b["regions"][0].update(jurisdiction="SE"))
     assert code == 1 and "does not name" in why
+
+
+def test_a_promotion_and_a_removal_are_proven_too(proven):
+    for name, home, held in (("promoted", COPY, 2), ("alone", COPY, 1)):
+        made = proven[name]
+        assert made["findings"] == []
+        done = dhow("residency", "verify", made["file"], "--anchor", made["key"], "--json")
+        assert done.returncode == 0, done.stdout
+        report = json.loads(done.stdout)["report"]
+        assert report["deed"]["home"] == home and report["deed"]["epoch"] == 2
+        assert sorted(h["count"] for h in report["held"])[-held:] == [VERSIONS] * held
+    rows = proven["removed"]
+    assert rows[HOME]["versions"] == rows[HOME]["bytes"] == 0 and rows[HOME]["good"]
+    assert rows[HOME]["verdict"] == "holds nothing, as it should"
+    assert rows[COPY]["versions"] == VERSIONS
 
 
 def test_a_region_that_does_not_answer_is_named(proven):

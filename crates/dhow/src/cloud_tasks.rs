@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{
     link::{self, Link, PeerDoor},
     region::{Addresses, Region},
+    residency,
 };
 
 /// How often a region looks whether the cloud has it on record as it is.
@@ -52,6 +53,7 @@ pub fn start(
         Arc::clone(&region.clock),
     ));
     tasks.spawn(Arc::clone(&region.replication).run());
+    tasks.spawn(residency::watch(Arc::clone(region)));
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));

@@ -20,8 +20,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// A region counts for [`COUNT_WAIT`] at most; the rest is the way there and back.
 const ANSWER_WAIT: Duration = Duration::from_secs(COUNT_WAIT.as_secs() + 3);
 /// Regions are asked again while that is quick: one that was behind may have caught up.
-const AGAIN_WITHIN: Duration = Duration::from_secs(4);
-const AGAIN_PAUSE: Duration = Duration::from_millis(500);
+pub const AGAIN_WITHIN: Duration = Duration::from_secs(4);
+/// Between asking and asking again.
+pub const AGAIN_PAUSE: Duration = Duration::from_millis(500);
 const PAGE: usize = 1000;
 
 /// What regions say of one bucket.

@@ -3,7 +3,7 @@
 
 mod gather;
 
-pub use gather::Gathered;
+pub use gather::{AGAIN_PAUSE, AGAIN_WITHIN, Gathered};
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -14,7 +14,7 @@ use proof::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use types::{BucketDeed, BucketName, Deeds};
+use types::{BucketDeed, BucketName, Deeds, Holding};
 
 use crate::region::Region;
 
@@ -24,6 +24,8 @@ const PAGE: usize = 1000;
 pub const COUNT_WAIT: Duration = Duration::from_secs(25);
 /// How long a region waits until it has heard of a deed.
 const DEED_WAIT: Duration = Duration::from_secs(5);
+/// How often the region counts all that it holds, unasked.
+const EVERY: Duration = Duration::from_secs(3600);
 /// How often a bucket that changes is counted again.
 const TRIES_MAX: usize = 4;
 /// Counting reads every row of a bucket: so many at a time, the others wait their turn.
@@ -180,6 +182,42 @@ impl Region {
             match page.1 {
                 Some(next) => from = Some(next),
                 None => return Ok(builder),
+            }
+        }
+    }
+}
+
+/// Counts every hour what the region holds of each bucket, also of those that are not placed here,
+/// and says so in the log, until the task is dropped. What should not be here is a warning.
+pub async fn watch(region: std::sync::Arc<Region>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        for deed in region.registry.all() {
+            let ask = AskHoldings {
+                bucket: deed.name.to_string(),
+                id: deed.id.0,
+                epoch: deed.epoch,
+            };
+            let placed = deed.holding(&region.id) != Holding::Nothing;
+            match region.holdings(&ask).await {
+                Ok(digest) if digest.count > 0 && !placed => tracing::warn!(
+                    bucket = %deed.name,
+                    versions = digest.count,
+                    bytes = digest.bytes,
+                    "the region holds what is not placed in it"
+                ),
+                Ok(digest) if digest.count > 0 => tracing::info!(
+                    bucket = %deed.name,
+                    versions = digest.count,
+                    bytes = digest.bytes,
+                    position = digest.position,
+                    root = %digest.root,
+                    "holdings were counted"
+                ),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(bucket = %deed.name, %error, "holdings cannot be counted");
+                }
             }
         }
     }
