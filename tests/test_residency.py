@@ -204,6 +204,8 @@ def test_without_an_anchor_it_says_so_and_with_another_it_fails(proven):
     done = dhow("residency", "verify", proven["file"])
     assert done.returncode == 0 and "IF the key is the right one" in done.stdout
     assert "NOT ANCHORED" in done.stderr and proven["made"]["fingerprint"] in done.stderr
+    done = dhow("residency", "verify", proven["file"], "--json")
+    assert json.loads(done.stdout)["anchored"] is False and "NOT ANCHORED" in done.stderr
     done = dhow("residency", "verify", proven["file"], "--anchor", "ab" * 32)
     assert done.returncode == 1 and "not signed by the trusted key" in done.stdout
     assert dhow("residency", "verify", proven["file"], "--anchor", "short").returncode != 0

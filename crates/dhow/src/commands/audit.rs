@@ -108,7 +108,7 @@ impl Audit {
                         .map_err(Wrong::from)
                         .and_then(|client| read_running(&client, known, save.as_deref())),
                 };
-                let checked = checked.and_then(|c| signed(c, anchor.as_deref(), json));
+                let checked = checked.and_then(|c| signed(c, anchor.as_deref()));
                 report(checked, known, anchor.is_some(), json)
             }
         }
@@ -305,7 +305,7 @@ pub fn saved_head(file: &Path) -> Result<Head, Failure> {
     }
 }
 
-fn signed(checked: Checked, anchor: Option<&str>, json: bool) -> Result<Checked, Wrong> {
+fn signed(checked: Checked, anchor: Option<&str>) -> Result<Checked, Wrong> {
     let checkpoint = &checked.checkpoint;
     if !checkpoint.verify() {
         return Err(finding("the signature on the log's last entry is wrong"));
@@ -316,9 +316,7 @@ fn signed(checked: Checked, anchor: Option<&str>, json: bool) -> Result<Checked,
             checkpoint.public_key
         )));
     }
-    if !json {
-        anchor::warn(anchor, &checkpoint.public_key);
-    }
+    anchor::warn(anchor, &checkpoint.public_key);
     Ok(checked)
 }
 

@@ -219,9 +219,7 @@ fn verify(
     trust.known = since
         .map(|file| super::audit::saved_head(&file))
         .transpose()?;
-    if !json {
-        anchor::warn(anchor, &key);
-    }
+    anchor::warn(anchor, &key);
     match bundle.verify(&trust) {
         Err(findings) => {
             let findings: Vec<String> = findings.iter().map(Finding::to_string).collect();
