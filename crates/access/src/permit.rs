@@ -68,6 +68,8 @@ pub enum Action {
     ReplicateFrom,
     /// Dhow's own: to take a bucket's objects over from another region.
     ReplicateInto,
+    /// Dhow's own: to count a bucket's versions, for what the region says that it holds.
+    CountVersions,
 }
 
 impl Action {
@@ -113,6 +115,8 @@ pub enum SystemReason {
     Scrub,
     /// Finishing or undoing what a crash interrupted.
     Recovery,
+    /// Counting what the region holds of a bucket, wherever that is placed.
+    Residency,
 }
 
 /// Proof that one caller may do one action on one bucket.

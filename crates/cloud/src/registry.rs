@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
+use proof::chain::Entry;
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
 use types::{AccountId, Clock, Place, Random, RegionId};
@@ -185,6 +186,17 @@ impl Registry {
         let json = |change: Change| serde_json::to_value(change);
         let all: Result<_, _> = changes.into_iter().map(json).collect();
         all.map_err(|e| CloudError::Record(e.to_string()))
+    }
+
+    /// The same as entries of the chain, without the rows.
+    pub async fn entries(&self, from: u64, limit: usize) -> Result<Vec<Entry>, CloudError> {
+        let changes = self.changes(from, limit).await?;
+        Ok(changes.into_iter().map(|change| change.entry).collect())
+    }
+
+    /// The last entry of the audit log.
+    pub fn last_entry(&self) -> Option<Entry> {
+        self.state.read().last.clone()
     }
 
     pub(crate) async fn changes(&self, from: u64, limit: usize) -> Result<Vec<Change>, CloudError> {

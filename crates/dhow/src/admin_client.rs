@@ -57,6 +57,17 @@ impl AdminClient {
 
     /// Sends one request; the answer's JSON, or what the cloud says is wrong.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        self.call_within(TIMEOUT, method, path, body)
+    }
+
+    /// The same with another wait for the answer.
+    pub fn call_within(
+        &self,
+        wait: Duration,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
         let address = self.running.admin.trim_start_matches("http://");
         let body = body.map(Value::to_string).unwrap_or_default();
         let sha = payload_sha256(body.as_bytes());
@@ -89,7 +100,7 @@ impl AdminClient {
             signed.date,
             signed.authorization
         );
-        let answer = exchange(address, head.as_bytes(), body.as_bytes()).map_err(|e| {
+        let answer = exchange(wait, address, head.as_bytes(), body.as_bytes()).map_err(|e| {
             Failure::new(format!("the admin API at {address} does not answer: {e}"))
                 .hint("`dhow doctor` may say why")
         })?;
@@ -97,13 +108,13 @@ impl AdminClient {
     }
 }
 
-fn exchange(address: &str, head: &[u8], body: &[u8]) -> std::io::Result<Vec<u8>> {
+fn exchange(wait: Duration, address: &str, head: &[u8], body: &[u8]) -> std::io::Result<Vec<u8>> {
     let address = address
         .to_socket_addrs()?
         .next()
         .ok_or_else(|| std::io::Error::other("the address names no host"))?;
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(wait))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(head)?;
     stream.write_all(body)?;

@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{
     link::{self, Link, PeerDoor},
     region::{Addresses, Region},
+    residency,
 };
 
 /// How often a region looks whether the cloud has it on record as it is.
@@ -53,6 +54,7 @@ pub fn start(
     ));
     tasks.spawn(Arc::clone(&region.replication).run());
     tasks.spawn(link::watch_clock(Arc::clone(region)));
+    tasks.spawn(residency::watch(Arc::clone(region)));
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));

@@ -14,6 +14,7 @@ mod logging;
 mod metrics;
 mod node;
 mod region;
+mod residency;
 mod scrub;
 mod topology;
 #[cfg(feature = "otel")]

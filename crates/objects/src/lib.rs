@@ -59,7 +59,7 @@ pub use records::{
     ShippedPart, Versioning,
 };
 pub use replicate::{
-    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, SnapshotPage, VersionName,
+    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, SnapshotPage, VersionName,
 };
 pub use store::StoreError;
 

@@ -95,7 +95,8 @@ pub struct Digest {
     /// The epoch of the bucket's deed, as the region knew it.
     pub epoch: u64,
     /// The position in the home region's change log up to which the region has applied changes:
-    /// digests of one position must agree.
+    /// digests of one position must agree. 0 when it is not at one position: the bucket was changed
+    /// while it was counted, or is not placed there.
     pub position: u64,
     /// How many versions it holds, delete markers included.
     pub count: u64,

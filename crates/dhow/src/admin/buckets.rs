@@ -76,6 +76,14 @@ impl Admin {
                 let found = self.bucket(call, Action::PlaceBuckets, name)?;
                 self.place(call, &found, parse(&call.body)?).await
             }
+            (&Method::GET, [name, "residency"]) => {
+                let found = self.bucket(call, Action::ProveResidency, name)?;
+                self.check_residency(&found).await
+            }
+            (&Method::POST, [name, "residency"]) => {
+                let found = self.bucket(call, Action::ProveResidency, name)?;
+                self.prove_residency(call, &found).await
+            }
             (&Method::POST, [name, "promote"]) => {
                 let found = self.bucket(call, Action::PromoteBuckets, name)?;
                 self.promote(call, &found, parse(&call.body)?).await

@@ -21,6 +21,9 @@
 //! | `POST buckets/NAME/place` `{"add"?, "remove"?, "jurisdictions"?, "proxy"?, "dry_run"?}` | the deed |
 //! | `POST buckets/NAME/promote` `{"to", "force"?}` | the deed |
 //! | `GET audit[?from=N]` | entries of the audit log, at most 1000 |
+//! | `GET audit/checkpoint` | the log's last number and hash, signed by the registry's region |
+//! | `GET buckets/NAME/residency` | what each region says that it holds, and whether it may |
+//! | `POST buckets/NAME/residency` `{}` | the same as a file for an auditor |
 //! | `POST scrub` `{"repair"}` | `{}`; one pass at a time |
 //! | `GET scrub` | how far the pass is, and what it found |
 //!
@@ -33,6 +36,7 @@ mod buckets;
 mod call;
 mod grants;
 mod regions;
+mod residency;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -158,6 +162,7 @@ impl Admin {
             Some((&"regions", rest)) => self.regions(&call, rest).await,
             Some((&"buckets", rest)) => self.buckets(&call, rest).await,
             Some((&"audit", [])) => self.audit(&call).await,
+            Some((&"audit", ["checkpoint"])) => self.checkpoint(&call),
             Some((&"scrub", [])) => self.scrubbing(&call),
             _ => Err(unknown()),
         }

@@ -1,12 +1,15 @@
 //! The command line: what there is, with help that teaches. One file per command.
 
 mod account;
+mod anchor;
+mod audit;
 mod bucket;
 mod config_file;
 mod doctor;
 mod key;
 mod operator;
 mod region;
+mod residency;
 mod scrub;
 mod table;
 mod up;
@@ -58,6 +61,10 @@ enum Command {
     Bucket(bucket::Bucket),
     Doctor(doctor::Doctor),
     Scrub(scrub::Scrub),
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    #[command(subcommand)]
+    Residency(residency::Residency),
     /// Measure an S3 endpoint: puts, gets, heads, lists, deletes, or a mix of them.
     Bench(BenchCommand),
     #[command(subcommand)]
@@ -106,6 +113,8 @@ impl Cli {
             Command::Bucket(bucket) => bucket.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Scrub(scrub) => scrub.run(),
+            Command::Audit(audit) => audit.run(),
+            Command::Residency(residency) => residency.run(),
             Command::Bench(BenchCommand { args }) => {
                 let report = bench::run(&args).map_err(|e| Failure::new(e.to_string()))?;
                 if args.json {

@@ -107,6 +107,20 @@ impl PeerDoor {
                 let ask = serde_json::from_slice(&ask).map_err(bad)?;
                 Ok(self.source.answer(&place, ask).await)
             }
+            (&Method::POST, paths::RESIDENCY) => {
+                // Statements are gathered in the registry's region; the others need not know what
+                // lies where.
+                if **from != *self.link.membership.keeper {
+                    return Err((
+                        StatusCode::FORBIDDEN,
+                        "only the registry's region asks what is held".into(),
+                    ));
+                }
+                let ask = serde_json::from_slice(&read(request).await?).map_err(bad)?;
+                let digest = self.region.holdings(&ask).await;
+                let digest = digest.map_err(|e| (StatusCode::CONFLICT, e.to_string()))?;
+                serde_json::to_vec(&digest).map(ok).map_err(bad)
+            }
             (_, path) if path.starts_with(paths::PASS) => self.passed(from, request).await,
             _ => Err((
                 StatusCode::NOT_FOUND,

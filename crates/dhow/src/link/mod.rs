@@ -33,6 +33,8 @@ pub mod paths {
     pub const RENEW: &str = "/dhow/v1/renew";
     /// The other side's clock and version.
     pub const HELLO: &str = "/dhow/v1/hello";
+    /// What the other side holds of a bucket, signed.
+    pub const RESIDENCY: &str = "/dhow/v1/residency";
     /// Requests of customers that another region answers.
     pub const PASS: &str = "/dhow/v1/pass";
 }

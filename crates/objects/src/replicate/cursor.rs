@@ -18,7 +18,12 @@ impl Objects {
         permit: &Permit,
         source: &RegionId,
     ) -> Result<Option<FollowCursor>> {
-        let deed = deed(permit, &[Action::ReplicateInto, Action::ReplicateFrom])?;
+        let allowed = [
+            Action::ReplicateInto,
+            Action::ReplicateFrom,
+            Action::CountVersions,
+        ];
+        let deed = deed(permit, &allowed)?;
         let row = rows::follow(source);
         let index = &self.engine.index;
         let row = index.get(partition_of(deed), &row, Want::Value).await?;

@@ -400,7 +400,7 @@ impl Objects {
     }
 }
 
-fn key_of(row_key: &Bytes) -> Result<ObjectKey> {
+pub(super) fn key_of(row_key: &Bytes) -> Result<ObjectKey> {
     let bytes = match row_key.strip_prefix(rows::CURRENT) {
         Some(key) => Bytes::copy_from_slice(key),
         None => rows::older_key(row_key)?,

@@ -10,11 +10,13 @@ mod apply;
 mod cursor;
 mod discard;
 mod export;
+mod holdings;
 #[cfg(test)]
 mod tests;
 
 pub use apply::{Applied, BodySource};
 pub use export::{Census, ChangePage, SnapshotPage, VersionName};
+pub use holdings::CountedTo;
 
 /// How far ahead of the local clock a version may be, in milliseconds, to be taken over. A region
 /// whose clock runs ahead must not bury what others write.

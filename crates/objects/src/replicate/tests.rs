@@ -24,6 +24,8 @@ use crate::{
     rows,
 };
 
+mod holdings;
+
 const LARGE: usize = 100_000;
 
 struct One(Arc<BucketDeed>);

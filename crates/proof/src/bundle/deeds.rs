@@ -11,6 +11,8 @@ use crate::{chain::Entry, encoding::PublicKey, jurisdictions};
 pub(super) const REGION_OPEN: &str = "region.open";
 const BUCKET_CREATE: &str = "bucket.create";
 const BUCKET_PLACE: &str = "bucket.place";
+const BUCKET_PROMOTE: &str = "bucket.promote";
+const BUCKET_PROMOTE_FORCED: &str = "bucket.promote-forced";
 const BUCKET_DELETE: &str = "bucket.delete";
 
 /// The detail of `region.open`; the subject is the region's id.
@@ -34,8 +36,8 @@ pub struct Replica {
     pub sealed_by: Option<String>,
 }
 
-/// The detail of `bucket.create` and `bucket.place`; the subject is the bucket's name. The detail
-/// of `bucket.delete` needs `id` alone.
+/// The detail of `bucket.create`, `bucket.place` and `bucket.promote`; the subject is the bucket's
+/// name. The detail of `bucket.delete` needs `id` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeedDetail {
     /// The bucket's own number.
@@ -104,7 +106,9 @@ impl Ledger {
             let ours = entry.subject == bucket;
             match entry.action.as_str() {
                 REGION_OPEN => ledger.open(entry),
-                BUCKET_CREATE | BUCKET_PLACE if ours => ledger.place(entry),
+                BUCKET_CREATE | BUCKET_PLACE | BUCKET_PROMOTE | BUCKET_PROMOTE_FORCED if ours => {
+                    ledger.place(entry);
+                }
                 BUCKET_DELETE if ours => ledger.delete(entry),
                 _ => {}
             }

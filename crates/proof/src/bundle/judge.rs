@@ -313,7 +313,9 @@ fn placement(bundle: &Bundle, ledger: &Ledger, findings: &mut Vec<Finding>) -> V
     let mut held = Vec::new();
     for digest in &bundle.digests {
         let placed = deed.is_some_and(|d| d.regions().any(|r| r == digest.region));
-        let at_home = home.filter(|home| placed && home.position == digest.position);
+        // Position 0 says that the bucket changed while it was counted.
+        let at_home =
+            home.filter(|home| placed && home.position == digest.position && digest.position > 0);
         let of = |d: &Digest| (d.root, d.count, d.bytes);
         if let Some(home) = at_home.filter(|home| of(home) != of(digest)) {
             findings.push(Finding::Disagree {

@@ -376,6 +376,12 @@ fn home_and_replica_agree_at_one_position() {
     behind.digests[1] = digest(1, 19, 880);
     let report = behind.verify(&anchor()).unwrap();
     assert!(!report.held[1].compared, "behind is not wrong, but is told");
+    // Position 0: both changed while they were counted.
+    let mut busy = bundle();
+    busy.digests[0] = digest(0, 20, 0);
+    busy.digests[1] = digest(1, 19, 0);
+    let report = busy.verify(&anchor()).unwrap();
+    assert!(!report.held[1].compared);
 }
 
 #[test]
@@ -442,6 +448,19 @@ fn a_new_home_needs_a_new_epoch() {
     );
     let found = of_chain(chain);
     assert_eq!(found[0], Finding::DeedEpoch { number: 31 });
+}
+
+#[test]
+fn a_promotion_moves_the_home() {
+    for action in ["bucket.promote", "bucket.promote-forced"] {
+        let mut chain = chain_to(31);
+        add(&mut chain, action, BUCKET, &deed(REPLICA, &[HOME], 2));
+        let found = of_chain(chain);
+        // The statements are still of the epoch before.
+        let stale = |f: &Finding| matches!(f, Finding::DigestEpoch { deed: 2, .. });
+        assert!(found.iter().any(stale), "{action}: {found:?}");
+        assert!(!found.contains(&Finding::DeedEpoch { number: 31 }));
+    }
 }
 
 #[test]

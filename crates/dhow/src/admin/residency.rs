@@ -1,0 +1,153 @@
+//! Where a bucket is held: what regions say, and the proof of it.
+
+use cloud::CloudError;
+use http::{Method, StatusCode};
+use proof::Digest;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use types::{BucketDeed, Holding, RegionId};
+
+use super::{
+    Admin, Answer, Call, Refused,
+    answers::{parse, refused, to_json, unknown},
+    grants::Action,
+};
+use crate::residency::{AGAIN_PAUSE, AGAIN_WITHIN, Gathered};
+
+impl Admin {
+    /// Statements are gathered where the chain of all changes is kept.
+    fn keeps(&self) -> Result<(), Refused> {
+        let region = &self.region;
+        match region.registry.keeps() {
+            true => Ok(()),
+            false => Err(refused(CloudError::Elsewhere(
+                region.link.membership.keeper.clone(),
+            ))),
+        }
+    }
+
+    pub(super) fn checkpoint(&self, call: &Call) -> Answer {
+        call.may(Action::ReadAudit)?;
+        if call.method != Method::GET {
+            return Err(unknown());
+        }
+        self.keeps()?;
+        to_json(self.region.checkpoint())
+    }
+
+    /// A file for an auditor. `findings` are what the auditor will find with it.
+    pub(super) async fn prove_residency(&self, call: &Call, deed: &BucketDeed) -> Answer {
+        self.keeps()?;
+        let _: Empty = parse(&call.body)?;
+        let proved = self.region.prove(deed).await.map_err(refused)?;
+        let (bundle, unanswered, findings) = proved;
+        tracing::info!(
+            actor = call.actor,
+            bucket = %deed.name,
+            findings = findings.len(),
+            unanswered = unanswered.len(),
+            "a residency bundle was made"
+        );
+        let failed = |e: String| (StatusCode::INTERNAL_SERVER_ERROR, e);
+        let file = bundle.to_bytes().map_err(|e| failed(e.to_string()))?;
+        let file = String::from_utf8(file).map_err(|e| failed(e.to_string()))?;
+        let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        Ok(json!({ "file": file, "unanswered": unanswered, "findings": findings }))
+    }
+
+    pub(super) async fn check_residency(&self, deed: &BucketDeed) -> Answer {
+        self.keeps()?;
+        let begun = Instant::now();
+        loop {
+            let gathered = self.region.gather(deed).await;
+            let rows = self.judged(deed, &gathered);
+            let good = rows.iter().all(|(good, _)| *good);
+            // A copy that takes a change over just now may be counted in the midst of it.
+            if good || !gathered.unanswered.is_empty() || begun.elapsed() > AGAIN_WITHIN {
+                let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
+                return Ok(json!({ "bucket": &*deed.name, "good": good, "regions": rows }));
+            }
+            tokio::time::sleep(AGAIN_PAUSE).await;
+        }
+    }
+
+    /// What each region that was asked holds, and whether that is as it should be.
+    fn judged(&self, deed: &BucketDeed, gathered: &Gathered) -> Vec<(bool, Value)> {
+        let regions = self.region.registry.all_regions();
+        let rows = regions
+            .iter()
+            .filter(|record| {
+                let asked = gathered.digests.iter().any(|d| d.region == record.id);
+                asked || gathered.unanswered.contains_key(&record.id)
+            })
+            .map(|record| {
+                let admitted = self.admits(deed, &record.id);
+                let (good, verdict) = judge(deed, admitted, &record.id, gathered);
+                let digest = gathered.digests.iter().find(|d| d.region == record.id);
+                let row = json!({
+                    "region": record.id,
+                    "jurisdiction": record.jurisdiction,
+                    "operator": record.operator,
+                    "holds": holding(deed.holding(&RegionId::new(&record.id))),
+                    "allowed": admitted,
+                    "versions": digest.map(|d| d.count),
+                    "bytes": digest.map(|d| d.bytes),
+                    "root": digest.map(|d| d.root),
+                    "good": good,
+                    "verdict": verdict,
+                });
+                (good, row)
+            });
+        rows.collect()
+    }
+
+    /// Whether the deed's jurisdictions include the region's.
+    fn admits(&self, deed: &BucketDeed, region: &str) -> bool {
+        let place = self.region.registry.place(&RegionId::new(region));
+        place.is_some_and(|place| deed.placement.admits(&place.jurisdiction))
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+fn holding(holding: Holding) -> &'static str {
+    match holding {
+        Holding::Home => "home",
+        Holding::Replica => "replica",
+        Holding::Sealed => "sealed replica",
+        Holding::Nothing => "nothing",
+    }
+}
+
+/// Whether a region holds what it should, in words.
+fn judge(deed: &BucketDeed, admitted: bool, region: &str, all: &Gathered) -> (bool, String) {
+    if let Some(why) = all.unanswered.get(region) {
+        return (false, format!("does not say: {why}"));
+    }
+    let find = |region: &str| all.digests.iter().find(|d| d.region == region);
+    let (Some(digest), home) = (find(region), find(&deed.home)) else {
+        return (false, "does not say".to_owned());
+    };
+    let placed = deed.holding(&RegionId::new(region));
+    match (placed, digest.count) {
+        (_, 1..) if !admitted => (false, "holds what the jurisdictions forbid".to_owned()),
+        (Holding::Nothing, 0) => (true, "holds nothing, as it should".to_owned()),
+        (Holding::Nothing, _) => (false, "holds what is not placed there".to_owned()),
+        (Holding::Home, _) => (true, "holds it".to_owned()),
+        (Holding::Replica | Holding::Sealed, _) => match home {
+            None => (true, "holds a copy; the home does not say".to_owned()),
+            Some(home) => compare(digest, home),
+        },
+    }
+}
+
+fn compare(copy: &Digest, home: &Digest) -> (bool, String) {
+    let of = |d: &Digest| (d.root, d.count, d.bytes);
+    match (of(copy) == of(home), copy.position == home.position) {
+        (true, _) => (true, "holds the same as the home".to_owned()),
+        (false, true) if copy.position > 0 => (false, "differs from the home".to_owned()),
+        (false, _) => (true, "is not at the home's position yet".to_owned()),
+    }
+}

@@ -1,0 +1,372 @@
+//! `dhow audit`.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use proof::{
+    Checkpoint, Entry, Head,
+    bundle::fingerprint,
+    chain::{DETAIL_BYTES_MAX, TEXT_BYTES_MAX, Verifier},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use types::Timestamp;
+
+use super::{Which, anchor, print_json, table};
+use crate::{admin_client::AdminClient, failure::Failure};
+
+/// Longest line of a saved log: every byte of an entry's texts escaped.
+const LINE_BYTES_MAX: u64 = 6 * (DETAIL_BYTES_MAX as u64 + 3 * TEXT_BYTES_MAX as u64) + 4096;
+
+/// What was changed in the cloud, by whom: show it, and prove that nobody wrote it anew.
+#[derive(Subcommand)]
+pub enum Audit {
+    /// Show the audit log.
+    Show {
+        /// Begin with the entry of this number.
+        #[arg(long, default_value_t = 0, value_name = "N")]
+        from: u64,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Check the audit log: every entry follows on the one before, and the last one is signed.
+    ///
+    /// Without FILE the running cloud's log is read. Exits with 1 when anything is wrong.
+    Verify {
+        /// A log that was saved before; no cloud is needed.
+        file: Option<PathBuf>,
+        /// Keep the log and the signature. Where the file is there, the log must go on from what
+        /// it holds, and not be another.
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        save: Option<PathBuf>,
+        /// The log must go on from this saved one.
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+        /// The key that signs the log, or its fingerprint, in hex.
+        #[arg(long, value_name = "FINGERPRINT|KEY")]
+        anchor: Option<String>,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// The last line of a saved log.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed {
+    checkpoint: Checkpoint,
+}
+
+/// A log that holds together, up to its signature.
+struct Checked {
+    head: Head,
+    checkpoint: Checkpoint,
+}
+
+/// What is wrong with a log, or with reading it.
+#[derive(Debug, thiserror::Error)]
+enum Wrong {
+    #[error("{0}")]
+    Finding(String),
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+fn finding(what: impl std::fmt::Display) -> Wrong {
+    Wrong::Finding(what.to_string())
+}
+
+impl Audit {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Show { from, json, which } => show(&AdminClient::find(&which.dir())?, from, json),
+            Self::Verify {
+                file,
+                save,
+                since,
+                anchor,
+                json,
+                which,
+            } => {
+                let since = since.or_else(|| save.clone().filter(|path| path.exists()));
+                let known = since.map(|path| saved_head(&path)).transpose()?;
+                let checked = match &file {
+                    Some(file) => read_saved(file, known),
+                    None => AdminClient::find(&which.dir())
+                        .map_err(Wrong::from)
+                        .and_then(|client| read_running(&client, known, save.as_deref())),
+                };
+                let checked = checked.and_then(|c| signed(c, anchor.as_deref()));
+                report(checked, known, anchor.is_some(), json)
+            }
+        }
+    }
+}
+
+fn show(client: &AdminClient, from: u64, json: bool) -> Result<ExitCode, Failure> {
+    let mut all = Vec::new();
+    pages(client, from, |entry| {
+        all.push(entry);
+        Ok(())
+    })
+    .map_err(|wrong| Failure::new(wrong.to_string()))?;
+    if json {
+        print_json(&serde_json::to_value(&all)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<_> = all
+        .into_iter()
+        .map(|e| {
+            let at = Timestamp::from_ms(e.at_ms).iso8601();
+            [e.number.to_string(), at, e.action, e.subject, e.actor]
+        })
+        .collect();
+    table::print(["ENTRY", "TIME", "ACTION", "OF", "BY"], &rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Entries of the running cloud from `from` on, to the end.
+fn pages(
+    client: &AdminClient,
+    from: u64,
+    mut each: impl FnMut(Entry) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
+    let mut from = from;
+    loop {
+        let page = client.call("GET", &format!("audit?from={from}"), None)?;
+        let entries = page.as_array().cloned().unwrap_or_default();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for mut change in entries {
+            let entry = change.get_mut("entry").map(Value::take).unwrap_or_default();
+            let entry: Entry = serde_json::from_value(entry)
+                .map_err(|e| finding(format!("an entry after {from} cannot be read: {e}")))?;
+            from = entry.number.saturating_add(1);
+            each(entry)?;
+        }
+    }
+}
+
+/// Takes entries up to the signed head, and sees that the chain passes through a known one.
+struct Walk {
+    chain: Verifier,
+    known: Option<Head>,
+}
+
+impl Walk {
+    fn push(&mut self, entry: &Entry) -> Result<(), Wrong> {
+        self.chain.push(entry).map_err(finding)?;
+        match self.known {
+            Some(known) if known.number == entry.number && known.hash != entry.hash => {
+                Err(finding(format!(
+                    "the log was rewritten: entry {} had another hash when it was saved",
+                    known.number
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(self, checkpoint: Checkpoint) -> Result<Checked, Wrong> {
+        let head = self
+            .chain
+            .head()
+            .ok_or_else(|| finding("the log is empty"))?;
+        if let Some(known) = self.known.filter(|known| known.number > head.number) {
+            return Err(finding(format!(
+                "the log was cut short: it ends with entry {}, {} was saved",
+                head.number, known.number
+            )));
+        }
+        if checkpoint.head != head {
+            return Err(finding(format!(
+                "the signature is on entry {}, not on the log's last, {}, or on another of that \
+                 number",
+                checkpoint.head.number, head.number
+            )));
+        }
+        Ok(Checked { head, checkpoint })
+    }
+}
+
+fn read_running(
+    client: &AdminClient,
+    known: Option<Head>,
+    save: Option<&Path>,
+) -> Result<Checked, Wrong> {
+    let checkpoint = client.call("GET", "audit/checkpoint", None)?;
+    let checkpoint: Checkpoint = serde_json::from_value(checkpoint).map_err(finding)?;
+    let failed = |path: &Path, e: std::io::Error| {
+        Failure::new(format!("cannot write {}: {e}", path.display()))
+    };
+    // The old file stays until the new one is whole.
+    let part = save.map(|path| path.with_added_extension("part"));
+    let mut out = match &part {
+        Some(part) => Some(BufWriter::new(
+            File::create(part).map_err(|e| failed(part, e))?,
+        )),
+        None => None,
+    };
+    let mut walk = Walk {
+        chain: Verifier::new(),
+        known,
+    };
+    // Of entries that came after the checkpoint the next one tells.
+    let to = checkpoint.head.number;
+    pages(client, 0, |entry| {
+        if entry.number > to {
+            return Ok(());
+        }
+        walk.push(&entry)?;
+        if let Some(out) = &mut out {
+            let line = serde_json::to_string(&entry).map_err(finding)?;
+            writeln!(out, "{line}").map_err(finding)?;
+        }
+        Ok(())
+    })?;
+    let checked = walk.end(checkpoint)?;
+    if let (Some(mut out), Some(part), Some(path)) = (out, part, save) {
+        let last = Signed {
+            checkpoint: checked.checkpoint.clone(),
+        };
+        let line = serde_json::to_string(&last).map_err(finding)?;
+        writeln!(out, "{line}")
+            .and_then(|()| out.into_inner().map_err(|e| e.into_error())?.sync_all())
+            .and_then(|()| fs::rename(&part, path))
+            .map_err(|e| failed(path, e))?;
+    }
+    Ok(checked)
+}
+
+/// A saved log: an entry on each line, the signature on the last. Every line must be as it would
+/// be written, so that no byte can be another.
+fn read_saved(file: &Path, known: Option<Head>) -> Result<Checked, Wrong> {
+    let failed = |e| Failure::new(format!("cannot read {}: {e}", file.display()));
+    let mut from = BufReader::new(File::open(file).map_err(failed)?);
+    let mut walk = Walk {
+        chain: Verifier::new(),
+        known,
+    };
+    let mut number = 0_u64;
+    loop {
+        number += 1;
+        let broken = |why: &str| finding(format!("line {number} {why}"));
+        let mut line = Vec::new();
+        (&mut from)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+            .map_err(failed)?;
+        let Some(line) = line.strip_suffix(b"\n") else {
+            return Err(broken("is not whole: the file has no signature at its end"));
+        };
+        if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
+            if serde_json::to_vec(&entry).ok().as_deref() != Some(line) {
+                return Err(broken("is not as it was written"));
+            }
+            walk.push(&entry)?;
+            continue;
+        }
+        let signed: Signed = serde_json::from_slice(line)
+            .map_err(|_| broken("is neither an entry nor a signature"))?;
+        if serde_json::to_vec(&signed).ok().as_deref() != Some(line) {
+            return Err(broken("is not as it was written"));
+        }
+        let more = from.fill_buf().map_err(failed)?;
+        if !more.is_empty() {
+            return Err(broken("is a signature, and something follows it"));
+        }
+        return walk.end(signed.checkpoint);
+    }
+}
+
+/// The head of a saved log. The log has to be good: otherwise nothing can be compared with it.
+pub fn saved_head(file: &Path) -> Result<Head, Failure> {
+    match read_saved(file, None) {
+        Ok(checked) if checked.checkpoint.verify() => Ok(checked.head),
+        Ok(_) => Err(Failure::new(format!(
+            "{}: its signature is wrong",
+            file.display()
+        ))),
+        Err(Wrong::Failure(failure)) => Err(failure),
+        Err(wrong) => Err(Failure::new(format!("{}: {wrong}", file.display()))),
+    }
+}
+
+fn signed(checked: Checked, anchor: Option<&str>) -> Result<Checked, Wrong> {
+    let checkpoint = &checked.checkpoint;
+    if !checkpoint.verify() {
+        return Err(finding("the signature on the log's last entry is wrong"));
+    }
+    if !anchor::trusted(anchor, &checkpoint.public_key)?.is(&checkpoint.public_key) {
+        return Err(finding(format!(
+            "the log is signed by {}, not by the trusted key",
+            checkpoint.public_key
+        )));
+    }
+    anchor::warn(anchor, &checkpoint.public_key);
+    Ok(checked)
+}
+
+fn report(
+    checked: Result<Checked, Wrong>,
+    known: Option<Head>,
+    anchored: bool,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(Wrong::Failure(failure)) => return Err(failure),
+        Err(Wrong::Finding(why)) if json => {
+            print_json(&json!({ "good": false, "findings": [why] }));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(Wrong::Finding(why)) => {
+            println!("NOT GOOD: {why}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let key = checked.checkpoint.public_key;
+    if json {
+        print_json(&json!({
+            "good": true,
+            "anchored": anchored,
+            "entries": checked.head.number + 1,
+            "head": checked.head,
+            "since": known,
+            "signed_at_ms": checked.checkpoint.at_ms,
+            "region": checked.checkpoint.region,
+            "key": key,
+            "fingerprint": fingerprint(&key),
+            "findings": [],
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!(
+        "Good: {} entries, each follows on the one before.",
+        checked.head.number + 1
+    );
+    println!("  Last hash    {}", checked.head.hash);
+    println!(
+        "  Signed       {} by region {}",
+        Timestamp::from_ms(checked.checkpoint.at_ms).iso8601(),
+        checked.checkpoint.region
+    );
+    println!("  Key          {key}\n  Fingerprint  {}", fingerprint(&key));
+    if let Some(known) = known {
+        println!("  Goes on from entry {}, as it was saved.", known.number);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,331 @@
+//! `dhow residency`.
+
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Subcommand;
+use proof::{
+    Bundle, Report, TrustAnchor,
+    bundle::{FILE_BYTES_MAX, Finding, fingerprint},
+};
+use serde_json::{Value, json};
+use types::Timestamp;
+
+use super::{Which, account::text, anchor, print_json, table};
+use crate::{admin_client::AdminClient, failure::Failure};
+
+/// Every region counts what it has, some of them twice.
+const WAIT: Duration = Duration::from_secs(90);
+
+/// Where a bucket is held: ask the regions, make a proof of it, check one offline.
+#[derive(Subcommand)]
+pub enum Residency {
+    /// Ask every region what it holds of a bucket, and whether it may. Exits with 1 when one holds
+    /// what it should not, or does not say.
+    Check {
+        /// The bucket.
+        bucket: String,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Write a file that proves to an auditor, without trust in the cloud, where a bucket is
+    /// placed, that its placement allows that, and what each region has signed that it holds.
+    ///
+    /// The file holds the whole audit log, and so the names of all accounts and buckets. Exits
+    /// with 1 when an auditor would find something wrong with it.
+    Prove {
+        /// The bucket.
+        bucket: String,
+        /// Where to write it; BUCKET.residency.json when not given.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Check such a file. Needs no cloud and asks nobody. Exits with 1 when anything is wrong, and
+    /// says what.
+    Verify {
+        /// The file.
+        file: PathBuf,
+        /// The key that signs the cloud's audit log, or its fingerprint, in hex: learn it from the
+        /// operator, and not from the file.
+        #[arg(long, value_name = "FINGERPRINT|KEY")]
+        anchor: Option<String>,
+        /// A file of `dhow audit verify --save`: the log must go on from there.
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Residency {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Check {
+                bucket,
+                json,
+                which,
+            } => check(&AdminClient::find(&which.dir())?, &bucket, json),
+            Self::Prove {
+                bucket,
+                out,
+                json,
+                which,
+            } => prove(&AdminClient::find(&which.dir())?, &bucket, out, json),
+            Self::Verify {
+                file,
+                anchor,
+                since,
+                json,
+            } => verify(&file, anchor.as_deref(), since, json),
+        }
+    }
+}
+
+fn exit(good: bool) -> ExitCode {
+    match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn number(value: &Value, field: &str) -> String {
+    let number = value.get(field).and_then(Value::as_u64);
+    number.map_or("-".to_owned(), |n| n.to_string())
+}
+
+fn check(client: &AdminClient, bucket: &str, json: bool) -> Result<ExitCode, Failure> {
+    let path = format!("buckets/{bucket}/residency");
+    let answer = client.call_within(WAIT, "GET", &path, None)?;
+    let good = answer.get("good").and_then(Value::as_bool) == Some(true);
+    if json {
+        print_json(&answer);
+        return Ok(exit(good));
+    }
+    let regions = answer.get("regions").and_then(Value::as_array);
+    let rows: Vec<_> = regions
+        .into_iter()
+        .flatten()
+        .map(|r| {
+            let allowed = r.get("allowed").and_then(Value::as_bool) == Some(true);
+            [
+                text(r, "region"),
+                text(r, "jurisdiction"),
+                text(r, "operator"),
+                text(r, "holds"),
+                if allowed { "yes" } else { "no" }.to_owned(),
+                number(r, "versions"),
+                number(r, "bytes"),
+                text(r, "verdict"),
+            ]
+        })
+        .collect();
+    let head = [
+        "REGION", "LAW", "OPERATOR", "PLACED", "ALLOWED", "VERSIONS", "BYTES", "VERDICT",
+    ];
+    table::print(head, &rows);
+    Ok(exit(good))
+}
+
+fn prove(
+    client: &AdminClient,
+    bucket: &str,
+    out: Option<PathBuf>,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let path = format!("buckets/{bucket}/residency");
+    let answer = client.call_within(WAIT, "POST", &path, Some(&json!({})))?;
+    let file = text(&answer, "file");
+    // What is written must be what an auditor can read.
+    let bundle = Bundle::from_bytes(file.as_bytes()).map_err(|e| Failure::new(e.to_string()))?;
+    let out = out.unwrap_or_else(|| PathBuf::from(format!("{bucket}.residency.json")));
+    fs::write(&out, &file)
+        .map_err(|e| Failure::new(format!("cannot write {}: {e}", out.display())))?;
+    let findings: Vec<&str> = answer
+        .get("findings")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let unanswered = answer.get("unanswered").and_then(Value::as_object);
+    let unanswered: Vec<_> = unanswered.into_iter().flatten().collect();
+    let key = bundle.checkpoint.public_key;
+    let good = findings.is_empty() && unanswered.is_empty();
+    if json {
+        print_json(&json!({
+            "file": out,
+            "bytes": file.len(),
+            "entries": bundle.chain.len(),
+            "digests": bundle.digests.len(),
+            "key": key,
+            "fingerprint": fingerprint(&key),
+            "unanswered": answer.get("unanswered"),
+            "findings": findings,
+        }));
+        return Ok(exit(good));
+    }
+    println!(
+        "{}: {} bytes, {} entries of the audit log, what {} regions signed.",
+        out.display(),
+        file.len(),
+        bundle.chain.len(),
+        bundle.digests.len()
+    );
+    println!("Signed by {key}\nFingerprint {}", fingerprint(&key));
+    for (region, why) in unanswered {
+        println!("No answer: {region}: {}", why.as_str().unwrap_or_default());
+    }
+    for finding in findings {
+        println!("Finding: {finding}");
+    }
+    println!(
+        "Check it: dhow residency verify {} --anchor FINGERPRINT",
+        out.display()
+    );
+    Ok(exit(good))
+}
+
+/// The file's bytes; never more than a bundle can have.
+fn read(file: &PathBuf) -> Result<Vec<u8>, Failure> {
+    let wrong = |e: std::io::Error| Failure::new(format!("cannot read {}: {e}", file.display()));
+    let length = fs::metadata(file).map_err(wrong)?.len();
+    if length > FILE_BYTES_MAX as u64 {
+        return Err(Failure::new(format!("{} is too large", file.display())));
+    }
+    fs::read(file).map_err(wrong)
+}
+
+fn verify(
+    file: &PathBuf,
+    anchor: Option<&str>,
+    since: Option<PathBuf>,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let bundle = match Bundle::from_bytes(&read(file)?) {
+        Ok(bundle) => bundle,
+        Err(error) => return Ok(found(json, None, &[error.to_string()])),
+    };
+    let key = bundle.checkpoint.public_key;
+    let mut trust = TrustAnchor::new(anchor::trusted(anchor, &key)?);
+    trust.known = since
+        .map(|file| super::audit::saved_head(&file))
+        .transpose()?;
+    anchor::warn(anchor, &key);
+    match bundle.verify(&trust) {
+        Err(findings) => {
+            let findings: Vec<String> = findings.iter().map(Finding::to_string).collect();
+            Ok(found(json, Some(&bundle), &findings))
+        }
+        Ok(report) => {
+            if json {
+                print_json(&json!({
+                    "good": true,
+                    "anchored": anchor.is_some(),
+                    "key": key,
+                    "fingerprint": fingerprint(&key),
+                    "findings": [],
+                    "report": report,
+                }));
+            } else {
+                show(&report, anchor.is_some());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn found(json: bool, bundle: Option<&Bundle>, findings: &[String]) -> ExitCode {
+    if json {
+        print_json(&json!({ "good": false, "findings": findings }));
+    } else {
+        match bundle {
+            Some(bundle) => println!(
+                "NOT PROVEN: bucket {} of cloud {}. What is wrong:",
+                bundle.bucket, bundle.cloud
+            ),
+            None => println!("NOT PROVEN. What is wrong:"),
+        }
+        for finding in findings {
+            println!("  - {finding}");
+        }
+    }
+    ExitCode::FAILURE
+}
+
+fn time(ms: u64) -> String {
+    Timestamp::from_ms(ms).iso8601()
+}
+
+fn show(report: &Report, anchored: bool) {
+    println!("Bucket {} of cloud {}", report.bucket, report.cloud);
+    match &report.deed {
+        Some(deed) => {
+            let copies: Vec<&str> = deed.replicas.iter().map(|r| r.region.as_str()).collect();
+            println!("  Home           {}", deed.home);
+            println!("  Copies         {}", or(&copies.join(", "), "none"));
+            println!(
+                "  Jurisdictions  {}",
+                or(&deed.jurisdictions.join(", "), "any")
+            );
+            println!("  In force since {}", time(report.since_ms));
+        }
+        None => println!("  Deleted {}", time(report.since_ms)),
+    }
+    println!(
+        "  Audit log      {} entries, signed {}\n",
+        report.head.number + 1,
+        time(report.signed_at_ms)
+    );
+    let placed = |region: &str| {
+        let deed = report.deed.as_ref();
+        deed.is_some_and(|deed| deed.regions().any(|r| r == region))
+    };
+    let rows: Vec<_> = report
+        .held
+        .iter()
+        .map(|held| {
+            let home = report.deed.as_ref().is_some_and(|d| d.home == held.region);
+            let verdict = match (placed(&held.region), home, held.compared) {
+                (false, ..) => "holds nothing",
+                (true, true, _) => "home",
+                (true, false, true) => "same as the home",
+                (true, false, false) => "not compared: at another position",
+            };
+            [
+                held.region.clone(),
+                held.jurisdiction.clone(),
+                held.operator.clone(),
+                held.count.to_string(),
+                held.bytes.to_string(),
+                held.root.to_string(),
+                verdict.to_owned(),
+            ]
+        })
+        .collect();
+    let head = [
+        "REGION", "LAW", "OPERATOR", "VERSIONS", "BYTES", "ROOT", "VERDICT",
+    ];
+    table::print(head, &rows);
+    for region in &report.silent {
+        println!("{region}: has signed nothing about this bucket");
+    }
+    let how = if anchored {
+        ""
+    } else {
+        " IF the key is the right one"
+    };
+    println!("\nPROVEN{how}: every region above has signed this; none is outside the placement.");
+}
+
+fn or<'t>(text: &'t str, empty: &'t str) -> &'t str {
+    if text.is_empty() { empty } else { text }
+}

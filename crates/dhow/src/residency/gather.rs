@@ -1,0 +1,176 @@
+//! What all regions say, gathered in the registry's region.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use cloud::{CloudError, RegionRecord, RegionStatus};
+use http::{Method, Request};
+use peer::{Peer, collect, full};
+use proof::{
+    Bundle, Digest, TrustAnchor,
+    bundle::{AnchorKey, Finding, REGIONS_MAX},
+    chain::Entry,
+};
+use tokio::{task::JoinSet, time::Instant};
+use types::{BucketDeed, RegionId};
+
+use super::{AskHoldings, COUNT_WAIT};
+use crate::{link::paths, region::Region};
+
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// A region counts for [`COUNT_WAIT`] at most; the rest is the way there and back.
+const ANSWER_WAIT: Duration = Duration::from_secs(COUNT_WAIT.as_secs() + 3);
+/// Regions are asked again while that is quick: one that was behind may have caught up.
+pub const AGAIN_WITHIN: Duration = Duration::from_secs(4);
+/// Between asking and asking again.
+pub const AGAIN_PAUSE: Duration = Duration::from_millis(500);
+const PAGE: usize = 1000;
+
+/// What regions say of one bucket.
+pub struct Gathered {
+    /// What was signed.
+    pub digests: Vec<Digest>,
+    /// Who did not answer, and why.
+    pub unanswered: BTreeMap<String, String>,
+}
+
+impl Region {
+    /// A bundle about a bucket, who did not answer, and what is wrong with the bundle.
+    ///
+    /// # Errors
+    /// When the audit log cannot be read.
+    pub async fn prove(
+        self: &Arc<Self>,
+        deed: &BucketDeed,
+    ) -> Result<(Bundle, BTreeMap<String, String>, Vec<Finding>), CloudError> {
+        let begun = Instant::now();
+        loop {
+            let gathered = self.gather(deed).await;
+            let (bundle, findings, settled) = self.bundle(deed, gathered.digests).await?;
+            if settled || begun.elapsed() > AGAIN_WITHIN || !gathered.unanswered.is_empty() {
+                return Ok((bundle, gathered.unanswered, findings));
+            }
+            tokio::time::sleep(AGAIN_PAUSE).await;
+        }
+    }
+
+    /// The bundle, what is wrong with it, and whether asking again could not make it better.
+    async fn bundle(
+        &self,
+        deed: &BucketDeed,
+        digests: Vec<Digest>,
+    ) -> Result<(Bundle, Vec<Finding>, bool), CloudError> {
+        // The chain is read up to the checkpoint's head, and no further.
+        let empty = || CloudError::Unavailable("the audit log is empty".into());
+        let checkpoint = self.checkpoint().ok_or_else(empty)?;
+        let chain = self.chain(checkpoint.head.number).await?;
+        let cloud = checkpoint.cloud.clone();
+        let key = AnchorKey::Key(checkpoint.public_key);
+        let now = self.clock.now();
+        let bundle = Bundle::assemble(&cloud, &deed.name, now, chain, checkpoint, digests);
+        Ok(match bundle.verify(&TrustAnchor::new(key)) {
+            Ok(report) => {
+                let placed = |region: &str| deed.holders().any(|r| **r == *region);
+                let all = report
+                    .held
+                    .iter()
+                    .all(|held| held.compared || !placed(&held.region));
+                (bundle, Vec::new(), all)
+            }
+            Err(findings) => (bundle, findings, false),
+        })
+    }
+
+    async fn chain(&self, to: u64) -> Result<Vec<Entry>, CloudError> {
+        let mut chain: Vec<Entry> = Vec::new();
+        loop {
+            let next = chain.last().map_or(0, |last| last.number + 1);
+            if next > to {
+                return Ok(chain);
+            }
+            let page = self.registry.entries(next, PAGE).await?;
+            if page.is_empty() {
+                let why = "the audit log ends before its head".to_owned();
+                return Err(CloudError::History(next, why));
+            }
+            chain.extend(page.into_iter().filter(|entry| entry.number <= to));
+        }
+    }
+
+    /// Asks all regions that are open or draining, at once.
+    pub async fn gather(self: &Arc<Self>, deed: &BucketDeed) -> Gathered {
+        let ask = AskHoldings {
+            bucket: deed.name.to_string(),
+            id: deed.id.0,
+            epoch: deed.epoch,
+        };
+        let mut gathered = Gathered {
+            digests: Vec::new(),
+            unanswered: BTreeMap::new(),
+        };
+        let mut asking = JoinSet::new();
+        for record in self.registry.all_regions().into_iter().take(REGIONS_MAX) {
+            if !matches!(record.status, RegionStatus::Open | RegionStatus::Draining) {
+                continue;
+            }
+            let (region, ask) = (Arc::clone(self), ask.clone());
+            asking.spawn(async move {
+                let answer = region.ask_holdings(&record, &ask).await;
+                (record.id.clone(), answer)
+            });
+        }
+        while let Some(done) = asking.join_next().await {
+            match done {
+                Ok((_, Ok(digest))) => gathered.digests.push(digest),
+                Ok((region, Err(why))) => drop(gathered.unanswered.insert(region, why)),
+                Err(error) => tracing::error!(%error, "asking a region broke"),
+            }
+        }
+        gathered.digests.sort_by(|a, b| a.region.cmp(&b.region));
+        gathered
+    }
+
+    async fn ask_holdings(
+        &self,
+        record: &RegionRecord,
+        ask: &AskHoldings,
+    ) -> Result<Digest, String> {
+        let digest = if *record.id == *self.id {
+            self.holdings(ask).await.map_err(|e| e.to_string())?
+        } else {
+            let asked = tokio::time::timeout(ANSWER_WAIT, self.ask_peer(record, ask));
+            asked.await.map_err(|_| "no answer in time".to_owned())??
+        };
+        // It stands for what it says by its key; another region's words are not its own.
+        let itself = digest.region == record.id
+            && digest.public_key.to_string() == record.public_key
+            && digest.bucket_id == ask.id
+            && digest.verify();
+        match itself {
+            true => Ok(digest),
+            false => Err("the answer is not signed by the region".to_owned()),
+        }
+    }
+
+    async fn ask_peer(&self, record: &RegionRecord, ask: &AskHoldings) -> Result<Digest, String> {
+        let body = serde_json::to_vec(ask).map_err(|e| e.to_string())?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(paths::RESIDENCY)
+            .body(full(body))
+            .map_err(|e| e.to_string())?;
+        let peer = Peer {
+            region: RegionId::new(&record.id),
+            address: record.peer.clone(),
+        };
+        let client = &self.link.client;
+        let answer = client.request_within(ANSWER_WAIT, &peer, request).await;
+        let answer = answer.map_err(|e| e.to_string())?;
+        let good = answer.status().is_success();
+        let body = collect(answer.into_body(), ANSWER_BYTES_MAX, ANSWER_WAIT).await;
+        let body = body.map_err(|e| e.to_string())?;
+        match good {
+            true => serde_json::from_slice(&body).map_err(|e| e.to_string()),
+            false => Err(String::from_utf8_lossy(&body).into_owned()),
+        }
+    }
+}
