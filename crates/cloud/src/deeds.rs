@@ -1,6 +1,6 @@
 //! Deeds: who owns a bucket, and where it may lie.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use types::{
@@ -17,6 +17,8 @@ use crate::{
     state::State,
 };
 
+/// How long a change of a placement waits for the regions that held the bucket.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of keys that one entry of the audit log names.
 const DIVERGENT_BYTES_MAX: usize = 32 << 10;
 
@@ -182,8 +184,36 @@ impl Registry {
         Ok(())
     }
 
+    /// Waits until `regions` have taken over all that is on record now.
+    ///
+    /// # Errors
+    /// `NotHeard` names those that have not in time.
+    pub async fn wait_until_heard(&self, regions: &[RegionId]) -> Result<(), CloudError> {
+        let length = *self.length.borrow();
+        let own = self.own().to_owned();
+        let missing = |heard: &BTreeMap<RegionId, u64>| -> Vec<String> {
+            let behind = regions
+                .iter()
+                .filter(|r| ***r != *own && heard.get(*r).copied().unwrap_or_default() < length);
+            behind.map(ToString::to_string).collect()
+        };
+        let mut heard = self.heard.subscribe();
+        let hearing = heard.wait_for(|heard| missing(heard).is_empty());
+        if tokio::time::timeout(HEARD_WITHIN, hearing).await.is_ok() {
+            return Ok(());
+        }
+        let missing = missing(&self.heard.borrow());
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(CloudError::NotHeard(missing.join(", "))),
+        }
+    }
+
     /// Changes a bucket's placement. From the answer on no region gives anything to one that is
-    /// not in it.
+    /// not in it: all that held the bucket have heard of the change.
+    ///
+    /// # Errors
+    /// `NotHeard` when the change is on record and one of them has not heard of it in time.
     pub async fn place_bucket(
         &self,
         actor: &str,
@@ -191,8 +221,13 @@ impl Registry {
         change: &PlacementChange,
     ) -> Result<Arc<BucketDeed>, CloudError> {
         let turn = self.turn().await;
+        let before: Vec<RegionId> = match Deeds::get(self, name) {
+            Some(deed) => deed.holders().cloned().collect(),
+            None => Vec::new(),
+        };
         let deed = self.placed(name, change)?;
         self.record(turn, actor, "bucket.place", &deed).await?;
+        self.wait_until_heard(&before).await?;
         Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
     }
 

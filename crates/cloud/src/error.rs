@@ -32,6 +32,9 @@ pub enum CloudError {
     /// Only the registry's region can do this.
     #[error("the registry is kept by region {0}; ask its admin API")]
     Elsewhere(String),
+    /// A change is on record, and these regions have not heard of it in time.
+    #[error("it is on record, but {0} has not heard of it yet; until then it may not hold there")]
+    NotHeard(String),
     /// The registry's region does not answer.
     #[error("the registry is not available: {0}")]
     Unavailable(String),

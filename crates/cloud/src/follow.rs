@@ -77,6 +77,7 @@ impl Registry {
                 ));
             }
         }
+        self.followed.send_replace(true);
         if stale {
             self.fetch_keys(upstream).await?;
             *keys_at = Some(now);

@@ -243,6 +243,13 @@ impl Registry {
         first: u64,
         wait_ms: u64,
     ) -> Result<Told, CloudError> {
+        // Whoever asks for an entry has all before it.
+        self.heard.send_if_modified(|heard| {
+            let known = heard.entry(to.clone()).or_default();
+            let moved = *known < first;
+            *known = first.max(*known);
+            moved
+        });
         let mut length = self.length.subscribe();
         let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
         // Nothing new in time is an answer too.

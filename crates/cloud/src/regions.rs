@@ -27,11 +27,13 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    fn check(&self) -> Result<(), CloudError> {
+    /// `alone`: a region that keeps the registry need not be reached by others.
+    fn check(&self, alone: bool) -> Result<(), CloudError> {
         let good =
             |text: &str| (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
         let key = self.public_key.len() == 64 && hex::decode(&self.public_key).is_ok();
-        match good(&self.endpoint) && good(&self.peer) && key {
+        let peer = good(&self.peer) || (alone && self.peer.is_empty());
+        match good(&self.endpoint) && peer && key {
             true => Ok(()),
             false => Err(CloudError::Invalid(
                 "a region announces an endpoint, a peer address and a public key".into(),
@@ -88,6 +90,7 @@ impl Registry {
         }
         if self.region(&plan.id).is_none() {
             plan.check()?;
+            announced.check(true)?;
             let turn = self.turn().await;
             let mut record = self.planned(plan);
             record.status = RegionStatus::Open;
@@ -172,7 +175,7 @@ impl Registry {
         region: &str,
         announced: &Announcement,
     ) -> Result<Arc<RegionRecord>, CloudError> {
-        announced.check()?;
+        announced.check(false)?;
         let refused = || {
             CloudError::Refused(
                 "the join token is unknown, used, expired or for another region; \
@@ -199,7 +202,7 @@ impl Registry {
 
     /// A region says where it can be reached. Its public key is the one that it joined with.
     pub async fn announce(&self, region: &str, announced: &Announcement) -> Result<(), CloudError> {
-        announced.check()?;
+        announced.check(region == self.own())?;
         let turn = self.turn().await;
         let known = self.known(region)?;
         if known.public_key != announced.public_key {

@@ -1,6 +1,6 @@
 //! The registry: rows with everything in memory as well, changed one change at a time.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 use proof::chain::Entry;
@@ -63,6 +63,10 @@ pub struct Registry {
     changing: Arc<tokio::sync::Mutex<()>>,
     /// How many entries the audit log has.
     pub(crate) length: watch::Sender<u64>,
+    /// How many entries each region that follows has taken over.
+    pub(crate) heard: watch::Sender<BTreeMap<RegionId, u64>>,
+    /// Whether all that the keeper knew has been taken over since the start.
+    pub(crate) followed: watch::Sender<bool>,
 }
 
 impl Registry {
@@ -97,6 +101,8 @@ impl Registry {
             keeper: opening.keeper,
             state: Arc::new(RwLock::new(state)),
             derived: Arc::default(),
+            heard: watch::Sender::default(),
+            followed: watch::Sender::new(false),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {
@@ -166,6 +172,11 @@ impl Registry {
     /// How many entries the audit log has, now and whenever that changes.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.length.subscribe()
+    }
+
+    /// Whether all that the keeper knew has been taken over since the start.
+    pub fn followed(&self) -> watch::Receiver<bool> {
+        self.followed.subscribe()
     }
 
     /// Entries of the audit log from number `from` on, at most `limit`, each as JSON with the rows

@@ -54,6 +54,7 @@ pub fn start(
     ));
     tasks.spawn(Arc::clone(&region.replication).run());
     tasks.spawn(residency::watch(Arc::clone(region)));
+    tasks.spawn(link::watch_clock(Arc::clone(region)));
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));

@@ -114,6 +114,8 @@ pub struct Cloud {
     pub longitude: f64,
     /// The token with which the region joins a cloud at its first start.
     pub join: Option<String>,
+    /// For drills: milliseconds that the region's clock is set ahead.
+    pub clock_ahead_ms: i64,
 }
 
 impl Default for Cloud {
@@ -128,6 +130,7 @@ impl Default for Cloud {
             latitude: 0.0,
             longitude: 0.0,
             join: None,
+            clock_ahead_ms: 0,
         }
     }
 }
@@ -246,6 +249,8 @@ latitude = 0.0
 longitude = 0.0
 # The token of `dhow region plan`, with which a new region joins a cloud at its first start.
 # join = "dhow-join-..."
+# For drills: milliseconds that the region's clock is set ahead (negative: behind).
+clock_ahead_ms = 0
 
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,gateway=debug".

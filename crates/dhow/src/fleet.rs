@@ -207,6 +207,48 @@ impl Fleet {
         }
     }
 
+    /// The program itself, as one region.
+    fn command(
+        &self,
+        at: usize,
+        region: &FleetRegion,
+        token: Option<String>,
+    ) -> Result<Command, Failure> {
+        let own = std::env::current_exe()
+            .map_err(|e| Failure::new(format!("cannot find the program itself: {e}")))?;
+        let port = |step: u16| match self.first_port {
+            0 => "127.0.0.1:0".to_owned(),
+            first => format!("127.0.0.1:{}", first + 10 * at as u16 + step),
+        };
+        let mut command = Command::new(own);
+        command
+            .arg("up")
+            .arg("--data")
+            .arg(self.folder(region))
+            .args(["--region", region.id, "--json"])
+            .args(["--listen", &port(0), "--admin", &port(1)])
+            .args(["--metrics", &port(2), "--peer", &port(3)])
+            .args([
+                "--jurisdiction",
+                region.jurisdiction,
+                "--operator",
+                region.operator,
+            ])
+            .args(["--city", region.city])
+            .arg(format!("--latitude={}", region.latitude))
+            .arg(format!("--longitude={}", region.longitude))
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // Ctrl-C is the supervisor's to pass on.
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(token) = token {
+            command.env("DHOW_JOIN", token);
+        }
+        Ok(command)
+    }
+
     /// Starts one region and waits until it says that it is ready.
     async fn start(
         &self,
@@ -223,39 +265,8 @@ impl Fleet {
             .append(true)
             .open(&log_path)
             .map_err(|e| Failure::new(format!("cannot write {}: {e}", log_path.display())))?;
-        let own = std::env::current_exe()
-            .map_err(|e| Failure::new(format!("cannot find the program itself: {e}")))?;
-        let port = |step: u16| match self.first_port {
-            0 => "127.0.0.1:0".to_owned(),
-            first => format!("127.0.0.1:{}", first + 10 * at as u16 + step),
-        };
-        let mut command = Command::new(own);
-        command
-            .arg("up")
-            .arg("--data")
-            .arg(&folder)
-            .args(["--region", region.id, "--json"])
-            .args(["--listen", &port(0), "--admin", &port(1)])
-            .args(["--metrics", &port(2), "--peer", &port(3)])
-            .args([
-                "--jurisdiction",
-                region.jurisdiction,
-                "--operator",
-                region.operator,
-            ])
-            .args(["--city", region.city])
-            .arg(format!("--latitude={}", region.latitude))
-            .arg(format!("--longitude={}", region.longitude))
-            .args(&self.args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            // Ctrl-C is the supervisor's to pass on.
-            .process_group(0)
-            .kill_on_drop(true);
-        if let Some(token) = token {
-            command.env("DHOW_JOIN", token);
-        }
+        let mut command = self.command(at, region, token)?;
+        command.stderr(log);
         let mut child = command
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start {}: {e}", region.id)))?;
@@ -319,8 +330,8 @@ impl Fleet {
                 .map_err(|e| Failure::new(format!("cannot write to standard output: {e}")));
         }
         eprintln!(
-            "\n  {:<16} {:<15} {:<3} {:<9} {}",
-            "REGION", "CITY", "LAW", "OPERATOR", "ENDPOINT"
+            "\n  {:<16} {:<15} {:<3} {:<9} ENDPOINT",
+            "REGION", "CITY", "LAW", "OPERATOR"
         );
         for one in running {
             let region = &one.region;

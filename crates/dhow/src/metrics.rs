@@ -1,6 +1,6 @@
 //! What the engine and the process tell Prometheus, read at each scrape.
 
-use std::{fmt::Error, sync::Arc};
+use std::{collections::HashMap, fmt::Error, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -8,6 +8,9 @@ use prometheus_client::{
     metrics::gauge::ConstGauge,
     registry::Registry,
 };
+
+use replication::CopyState;
+use types::Deeds;
 
 use crate::region::Region;
 
@@ -67,6 +70,57 @@ impl Collector for Engine {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
+        }
+        self.copies(&mut encoder)
+    }
+}
+
+impl Engine {
+    /// How the copies here follow their homes. Buckets are named: they lie here.
+    fn copies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let names: HashMap<_, _> = self
+            .0
+            .registry
+            .all()
+            .into_iter()
+            .map(|deed| (deed.id, deed.name.clone()))
+            .collect();
+        let all = self.0.replication.status().following();
+        type Figure = fn(&replication::Following) -> u64;
+        let figures: [(&str, &str, Figure); 4] = [
+            (
+                "dhow_replication_lag_milliseconds",
+                "From when the last change was written at the home to when it was applied here.",
+                |f| f.lag_ms,
+            ),
+            (
+                "dhow_replication_applied",
+                "Changes of the home applied here since start.",
+                |f| f.applied,
+            ),
+            (
+                "dhow_replication_seeded",
+                "Versions that the snapshot has brought.",
+                |f| f.seeded,
+            ),
+            (
+                "dhow_replication_following",
+                "1 while the home's log is followed; 0 while seeding or stopped.",
+                |f| u64::from(f.state == CopyState::Following),
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let kind = ConstGauge::new(0i64).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (id, following) in &all {
+                let Some(bucket) = names.get(id) else {
+                    continue;
+                };
+                let labels = [("bucket", &**bucket), ("home", &*following.source)];
+                let metric = family.encode_family(&labels)?;
+                let value = i64::try_from(figure(following)).unwrap_or(i64::MAX);
+                ConstGauge::new(value).encode(metric)?;
+            }
         }
         Ok(())
     }

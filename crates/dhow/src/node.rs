@@ -20,7 +20,7 @@ use crate::{
     admin::Admin,
     cloud_tasks as cloud,
     config::{Config, Durability},
-    data_dir::Running,
+    data_dir::{Credentials, Running},
     failure::Failure,
     metrics,
     region::{Addresses, Region},
@@ -29,6 +29,9 @@ use crate::{
 
 /// How long the bytes of what was replaced or deleted stay on the disk, about.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a region waits for the registry before it serves without.
+const HEAR_FIRST: Duration = Duration::from_secs(3);
 
 /// How the ready message looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +131,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let sweeper = tokio::spawn(sweep(Arc::clone(&region), stopping()));
+    hear_first(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
 
     announce(&region, &running, ready)?;
@@ -148,6 +152,19 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     admin_task.abort();
     cloud.abort();
     close(&region).await
+}
+
+/// A region that was away asks the registry before it serves: its buckets may have got another home
+/// meanwhile. When nobody answers it goes on with what it knows.
+async fn hear_first(region: &Region) {
+    if region.upstream.is_none() {
+        return;
+    }
+    let mut followed = region.registry.followed();
+    let waiting = followed.wait_for(|followed| *followed);
+    if tokio::time::timeout(HEAR_FIRST, waiting).await.is_err() {
+        tracing::warn!("the registry does not answer; serving with what is known here");
+    }
 }
 
 /// Opens the region and puts right what a crash interrupted.
@@ -274,27 +291,39 @@ fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Fail
                 .and_then(|()| out.flush())
                 .map_err(|e| Failure::new(format!("cannot write to standard output: {e}")))?;
         }
-        Ready::Human if keys.is_none() => {
-            eprintln!(
-                "\n  Dhow is ready: region {} of the cloud whose registry is in {}.\n\n\
+        Ready::Human => welcome(region, running),
+    }
+    Ok(())
+}
+
+/// What a person is told, with commands to try.
+fn welcome(region: &Region, running: &Running) {
+    let Some(Credentials {
+        access_key,
+        secret_key,
+        ..
+    }) = &region.credentials
+    else {
+        eprintln!(
+            "\n  Dhow is ready: region {} of the cloud whose registry is in {}.\n\n\
                  \x20 Endpoint    {}\n\
                  \x20 Peers       {}\n\
                  \x20 Data        {}\n\
                  \x20 Metrics     {}/metrics\n\n\
                  \x20 Accounts and keys are made in the registry's region and open here too.\n\
                  \x20 Ctrl-C stops it; the data stays.\n",
-                running.region,
-                region.link.membership.keeper,
-                running.endpoint,
-                running.peer,
-                region.dir.path().display(),
-                running.metrics,
-            );
-        }
-        Ready::Human => {
-            let (e, r) = (&running.endpoint, &running.region);
-            eprintln!(
-                "\n  Dhow is ready.\n\n\
+            running.region,
+            region.link.membership.keeper,
+            running.endpoint,
+            running.peer,
+            region.dir.path().display(),
+            running.metrics,
+        );
+        return;
+    };
+    let (e, r) = (&running.endpoint, &running.region);
+    eprintln!(
+        "\n  Dhow is ready.\n\n\
                  \x20 Endpoint    {e}\n\
                  \x20 Region      {r}\n\
                  \x20 Access key  {}\n\
@@ -311,14 +340,11 @@ fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Fail
                  \x20   rclone lsf ':s3,provider=Other,env_auth,region={r},endpoint=\"{e}\":hello'\n\
                  \x20   python3 -c 'import boto3; print(boto3.client(\"s3\").list_buckets())'\n\n\
                  \x20 Ctrl-C stops it; the data stays.\n",
-                access_key,
-                secret_key,
-                region.dir.path().display(),
-                running.metrics,
-                access_key,
-                secret_key,
-            );
-        }
-    }
-    Ok(())
+        access_key,
+        secret_key,
+        region.dir.path().display(),
+        running.metrics,
+        access_key,
+        secret_key,
+    );
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
-use replication::Replication;
+use replication::{CopyStatus, Far, Replication, Usage, What};
 use store::{
     Engine,
     embedded::{Embedded, EmbeddedConfig},
     extents::{Extents, ExtentsConfig},
 };
 use types::{
-    AccountId, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, SystemClock, SystemRandom,
+    AccountId, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, ShiftedClock, SystemClock,
+    SystemRandom,
 };
 
 use crate::{
@@ -84,7 +85,7 @@ impl Region {
     pub async fn open(config: &Config, at: Option<&Addresses>) -> Result<Self, Failure> {
         let dir = DataDir::new(&config.data);
         let lock = dir.lock()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = clock(config);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let master = dir.master_key(&*random)?;
         let link = Arc::new(open_link(config, &dir, at, &*clock).await?);
@@ -115,35 +116,25 @@ impl Region {
                 None
             }
         };
-        if upstream.is_none()
-            && let Some(at) = at
-        {
+        if let (None, Some(at)) = (&upstream, at) {
             let announced = link.announcement(&at.endpoint, &at.peer);
-            registry
-                .open_own_region(&own_plan(config), &announced)
-                .await?;
+            let plan = own_plan(config);
+            registry.open_own_region(&plan, &announced).await?;
         }
-        let engine = Engine {
-            index: embedded.clone(),
-            log: embedded.clone(),
-            blobs: extents.clone(),
-        };
         let objects = Arc::new(Objects::new(
-            engine,
+            Engine {
+                index: embedded.clone(),
+                log: embedded.clone(),
+                blobs: extents.clone(),
+            },
             registry.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
             region.clone(),
         ));
-        let here = here(config, &registry, &region);
+        let here = here(&link, &registry, &region);
         let neighbours = Neighbours::new(here, Arc::clone(&registry), Arc::clone(&link));
-        let replication = Arc::new(Replication::new(
-            Arc::clone(&objects),
-            neighbours.clone(),
-            link.client.clone(),
-            Arc::clone(&clock),
-        ));
-        neighbours.knows(replication.status());
+        let replication = follow(&objects, &neighbours, &link, &clock);
         Ok(Self {
             dir,
             embedded,
@@ -170,12 +161,41 @@ impl Region {
         self.link.answers(region, peer).await
     }
 
-    /// How the copies of a bucket are doing.
-    pub async fn copies(&self, deed: &BucketDeed) -> serde_json::Value {
-        let status = self.replication.status();
+    /// The home of a bucket, to be asked about it.
+    fn home_of(&self, deed: &Arc<BucketDeed>) -> Far {
+        Far {
+            client: self.link.client.clone(),
+            regions: self.neighbours.clone(),
+            region: deed.home.clone(),
+            deed: Arc::clone(deed),
+        }
+    }
+
+    /// How the copies of a bucket are doing, as its home knows it.
+    pub async fn copies(&self, deed: &Arc<BucketDeed>) -> Result<Vec<CopyStatus>, String> {
         match deed.home == self.id {
-            true => serde_json::to_value(status.copies(deed)).unwrap_or_default(),
-            false => serde_json::Value::Null,
+            true => {
+                let copies = self.replication.source().copies(deed, true).await;
+                copies.map_err(|e| e.to_string())
+            }
+            false => {
+                let copies = self.home_of(deed).read(What::Copies).await;
+                copies.map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// How much a bucket holds at its home.
+    pub async fn usage(&self, deed: &Arc<BucketDeed>) -> Result<Usage, String> {
+        match deed.home == self.id {
+            true => {
+                let usage = self.replication.source().usage(deed).await;
+                usage.map_err(|e| e.to_string())
+            }
+            false => {
+                let usage = self.home_of(deed).read(What::Usage).await;
+                usage.map_err(|e| e.to_string())
+            }
         }
     }
 
@@ -195,11 +215,35 @@ impl Region {
     }
 }
 
-/// Where the region lies: as the registry has it on record, or as it is configured.
-fn here(config: &Config, registry: &Registry, id: &RegionId) -> Place {
+fn clock(config: &Config) -> Arc<dyn Clock> {
+    match config.cloud.clock_ahead_ms {
+        0 => Arc::new(SystemClock),
+        ahead_ms => Arc::new(ShiftedClock { ahead_ms }),
+    }
+}
+
+fn follow(
+    objects: &Arc<Objects>,
+    neighbours: &Arc<Neighbours>,
+    link: &Link,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Replication> {
+    let replication = Arc::new(Replication::new(
+        Arc::clone(objects),
+        neighbours.clone(),
+        link.client.clone(),
+        Arc::clone(clock),
+    ));
+    neighbours.knows(replication.status());
+    replication
+}
+
+/// Where the region lies: as the registry has it on record, or, before it has been heard, as the
+/// region was planned.
+fn here(link: &Link, registry: &Registry, id: &RegionId) -> Place {
     registry.place(id).unwrap_or_else(|| Place {
         region: id.clone(),
-        jurisdiction: Jurisdiction::parse(&config.cloud.jurisdiction)
+        jurisdiction: Jurisdiction::parse(&link.membership.jurisdiction)
             .unwrap_or_else(Jurisdiction::unknown),
     })
 }
@@ -224,7 +268,8 @@ async fn open_link(
         return Link::member(dir, membership);
     }
     let (Some(token), Some(at)) = (&config.cloud.join, at) else {
-        return Link::keeper(dir, &RegionId::new(&config.region), clock);
+        let region = RegionId::new(&config.region);
+        return Link::keeper(dir, &region, &config.cloud.jurisdiction, clock);
     };
     if dir.credentials().is_some() {
         return Err(Failure::new(format!(

@@ -49,6 +49,12 @@ pub trait Regions: Send + Sync {
         caller: &'a Identity,
     ) -> BoxFuture<'a, Result<Response<AnswerBody>, PassError>>;
 
+    /// Why this region's clock is not to be believed, when it is not: writes are refused with these
+    /// words.
+    fn clock_doubt(&self) -> Option<String> {
+        None
+    }
+
     /// Whether every replica of the bucket has applied all that its home, which is here, had
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;

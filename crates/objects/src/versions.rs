@@ -218,7 +218,9 @@ impl Objects {
             return Ok(None);
         };
         let mut stored = Stored::new(row_key.clone(), row)?;
-        if !moves && matches!(stored.record.body, ObjectBody::Parts(_)) {
+        // One that is not null moves in any case: it came from a region that keeps versions.
+        let needed = matches!(stored.record.body, ObjectBody::Parts(_)) || !stored.record.null;
+        if !moves && needed {
             match index.get(bucket.partition, row_key, Want::Payload).await? {
                 Some(row) => stored = Stored::new(row_key.clone(), row)?,
                 None => return Ok(None),

@@ -19,7 +19,11 @@ const STILL: Duration = Duration::from_secs(15);
 type Step = Pin<Box<dyn Future<Output = (ObjectReader, objects::Result<Option<Bytes>>)> + Send>>;
 
 /// What a reader reads, as the body of an answer.
-pub struct ReaderBody(Option<Step>);
+pub struct ReaderBody {
+    step: Option<Step>,
+    /// Whether the next piece may still go.
+    may: Box<dyn Fn() -> bool + Send>,
+}
 
 fn step(mut reader: ObjectReader) -> Step {
     Box::pin(async move {
@@ -29,9 +33,12 @@ fn step(mut reader: ObjectReader) -> Step {
 }
 
 impl ReaderBody {
-    /// Reads ahead by one piece.
-    pub fn new(reader: ObjectReader) -> Self {
-        Self(Some(step(reader)))
+    /// Reads ahead by one piece; breaks off when `may` says no.
+    pub fn new(reader: ObjectReader, may: Box<dyn Fn() -> bool + Send>) -> Self {
+        Self {
+            step: Some(step(reader)),
+            may,
+        }
     }
 }
 
@@ -43,11 +50,16 @@ impl Body for ReaderBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(reading) = &mut self.0 else {
+        let Some(reading) = &mut self.step else {
             return Poll::Ready(None);
         };
         let (reader, next) = ready!(reading.as_mut().poll(context));
-        self.0 = match &next {
+        if !(self.may)() {
+            self.step = None;
+            let why = "the placement does not allow it any more";
+            return Poll::Ready(Some(Err(why.into())));
+        }
+        self.step = match &next {
             Ok(Some(_)) => Some(step(reader)),
             _ => None,
         };

@@ -79,10 +79,17 @@ impl Far {
         &self,
         what: What,
     ) -> Result<Vec<(types::ObjectKey, types::VersionId)>, ReplicationError> {
-        let bytes = self.bytes(what).await?;
-        let names: Vec<(String, String)> = serde_json::from_slice(&bytes)
-            .map_err(|e| ReplicationError::Malformed(e.to_string()))?;
+        let names: Vec<(String, String)> = self.read(what).await?;
         names.iter().map(crate::wire::read_name).collect()
+    }
+
+    /// A question that is answered with JSON.
+    pub async fn read<T: for<'de> serde::Deserialize<'de>>(
+        &self,
+        what: What,
+    ) -> Result<T, ReplicationError> {
+        let bytes = self.bytes(what).await?;
+        serde_json::from_slice(&bytes).map_err(|e| ReplicationError::Malformed(e.to_string()))
     }
 
     /// Something to be done there.

@@ -191,7 +191,11 @@ impl Follower {
             let versions: Vec<_> = page.iter().map(|c| name(&c.key, c.version)).collect();
             if !versions.is_empty() {
                 for (key, version) in self.far.names(What::Lacking { versions }).await? {
-                    let gone = ShippedChange::Removed { key, version };
+                    let gone = ShippedChange::Removed {
+                        key,
+                        version,
+                        null: false,
+                    };
                     self.objects.apply(permit, gone, &self.far).await?;
                 }
             }

@@ -103,6 +103,7 @@ mod tests {
         let removed = |n: u8| ShippedChange::Removed {
             key: ObjectKey::new(&format!("k{n}")).unwrap(),
             version: VersionId::from_bytes([n; 16]),
+            null: true,
         };
         let answer = Answer {
             reseed: true,

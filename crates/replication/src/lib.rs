@@ -16,8 +16,9 @@ mod source;
 mod status;
 mod wire;
 
+pub use client::Far;
 pub use error::ReplicationError;
 pub use manager::{Divergence, Regions, Replication};
 pub use source::Source;
-pub use status::{CopyState, CopyStatus, Status};
-pub use wire::{ASK_BYTES_MAX, Ask, PATH};
+pub use status::{CopyState, CopyStatus, Following, Status};
+pub use wire::{ASK_BYTES_MAX, Ask, PATH, Usage, What};

@@ -1,11 +1,15 @@
 //! What is followed here: one task for each bucket that this region keeps a copy of, begun and
 //! ended as deeds change.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use objects::Objects;
 use peer::Client;
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{sync::watch, task::JoinHandle};
 use types::{BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, deed::BoxFuture};
 
 use crate::{Source, Status, client::Far, follow::Follower, handover::HandOver};
@@ -50,13 +54,31 @@ struct Task {
     epoch: u64,
     source: RegionId,
     deed: Arc<BucketDeed>,
-    handle: AbortHandle,
+    handle: JoinHandle<()>,
+}
+
+impl Task {
+    /// Ends it, and waits until it has: what it was about to commit is committed, or never will be.
+    async fn end(mut self) {
+        self.handle.abort();
+        // An error is that it was aborted, as it should.
+        let _ = (&mut self.handle).await;
+    }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         self.handle.abort();
     }
+}
+
+/// What has been done, so that it is not looked at again with every change of the registry.
+#[derive(Default)]
+struct Done {
+    /// Nothing of these lies here.
+    clean: HashSet<BucketId>,
+    /// The epoch of these is noted.
+    noted: HashMap<BucketId, u64>,
 }
 
 /// Follows what is to be followed.
@@ -108,9 +130,10 @@ impl Replication {
     pub async fn run(self: Arc<Self>) {
         let mut watch = self.regions.watch();
         let mut tasks: HashMap<BucketId, Task> = HashMap::new();
+        let mut done = Done::default();
         loop {
             watch.borrow_and_update();
-            let again = self.adjust(&mut tasks).await;
+            let again = self.adjust(&mut tasks, &mut done).await;
             let changed = watch.changed();
             match again {
                 // Something is left to do: not only when a deed changes.
@@ -122,48 +145,54 @@ impl Replication {
     }
 
     /// Begins and ends tasks as the deeds say. Answers whether something is to be tried again.
-    async fn adjust(&self, tasks: &mut HashMap<BucketId, Task>) -> bool {
+    async fn adjust(&self, tasks: &mut HashMap<BucketId, Task>, done: &mut Done) -> bool {
         let here = self.regions.here().region;
         let mut again = false;
         let mut held: HashMap<BucketId, Arc<BucketDeed>> = HashMap::new();
-        for deed in self.regions.deeds() {
-            match deed.holding(&here) {
+        let deeds = self.regions.deeds();
+        let known: HashSet<BucketId> = deeds.iter().map(|deed| deed.id).collect();
+        done.clean.retain(|id| known.contains(id));
+        done.noted.retain(|id, _| known.contains(id));
+        for deed in deeds {
+            let holding = deed.holding(&here);
+            if holding != Holding::Nothing && holding != Holding::Sealed {
+                done.clean.remove(&deed.id);
+            }
+            match holding {
                 Holding::Replica => drop(held.insert(deed.id, deed)),
-                Holding::Home => {
-                    if deed.epoch > 1
-                        && let Err(error) = self.objects.note_epoch(&deed, &here).await
-                    {
+                Holding::Home if deed.epoch == 1 => {}
+                Holding::Home if done.noted.get(&deed.id) == Some(&deed.epoch) => {}
+                Holding::Home => match self.objects.note_epoch(&deed, &here).await {
+                    Ok(()) => drop(done.noted.insert(deed.id, deed.epoch)),
+                    Err(error) => {
                         tracing::warn!(bucket = %deed.name, %error, "the epoch is not noted yet");
                         again = true;
                     }
-                }
+                },
                 // What lay here before the placement changed, or while this region was away.
                 Holding::Nothing | Holding::Sealed => {
-                    again |= !self.discard(&deed).await;
+                    if done.clean.contains(&deed.id) {
+                        continue;
+                    }
+                    // Nothing may be under way that would bring more.
+                    if let Some(task) = tasks.remove(&deed.id) {
+                        task.end().await;
+                        self.status.forget(deed.id);
+                    }
+                    match self.discard(&deed).await {
+                        true => drop(done.clean.insert(deed.id)),
+                        false => again = true,
+                    }
                 }
             }
         }
-        let gone: Vec<BucketId> = tasks
-            .iter()
-            .filter(|(id, task)| {
-                let deed = held.get(id);
-                deed.is_none_or(|d| d.epoch != task.epoch || d.home != task.source)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            let Some(task) = tasks.remove(&id) else {
-                continue;
-            };
-            self.status.forget(id);
-            let deleted = self
-                .regions
-                .deed(&task.deed.name)
-                .is_none_or(|d| d.id != id);
-            if deleted {
-                again |= !self.discard(&task.deed).await;
-            }
-        }
+        again |= self.end_gone(tasks, &held).await;
+        self.begin(tasks, held);
+        again
+    }
+
+    /// Begins to follow what is not followed yet.
+    fn begin(&self, tasks: &mut HashMap<BucketId, Task>, held: HashMap<BucketId, Arc<BucketDeed>>) {
         for (id, deed) in held {
             if tasks.contains_key(&id) {
                 continue;
@@ -182,10 +211,39 @@ impl Replication {
             let task = Task {
                 epoch: deed.epoch,
                 source: deed.home.clone(),
-                handle: tokio::spawn(follower.run()).abort_handle(),
+                handle: tokio::spawn(follower.run()),
                 deed,
             };
             tasks.insert(id, task);
+        }
+    }
+
+    /// Ends what is not to be followed so any more. Answers whether something is to be tried again.
+    async fn end_gone(
+        &self,
+        tasks: &mut HashMap<BucketId, Task>,
+        held: &HashMap<BucketId, Arc<BucketDeed>>,
+    ) -> bool {
+        let mut again = false;
+        let gone: Vec<BucketId> = tasks
+            .iter()
+            .filter(|(id, task)| {
+                let deed = held.get(id);
+                deed.is_none_or(|d| d.epoch != task.epoch || d.home != task.source)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            let Some(task) = tasks.remove(&id) else {
+                continue;
+            };
+            self.status.forget(id);
+            let deed = Arc::clone(&task.deed);
+            task.end().await;
+            let deleted = self.regions.deed(&deed.name).is_none_or(|d| d.id != id);
+            if deleted {
+                again |= !self.discard(&deed).await;
+            }
         }
         again
     }

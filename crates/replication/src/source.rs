@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::authorize_sending;
+use access::{Permit, authorize_sending, may_pass};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
@@ -12,7 +12,7 @@ use store::Position;
 use types::{BucketDeed, BucketName, Place};
 
 use crate::{
-    Regions, Status,
+    CopyStatus, Regions, Status, Usage,
     body::ReaderBody,
     frames::Answer,
     handover::HandOver,
@@ -26,6 +26,9 @@ pub struct Source {
     pub(crate) status: Arc<Status>,
     pub(crate) handover: HandOver,
 }
+
+/// Keys that lag which are named.
+const LAGGING_MAX: usize = 20;
 
 /// A refusal: its status, and words for the other region's log.
 type Refused = (StatusCode, String);
@@ -77,7 +80,17 @@ impl Source {
     async fn try_answer(&self, from: &Place, ask: Ask) -> Result<Response<BoxBody>, Refused> {
         let deed = self.deed(&ask)?;
         let here = self.regions.here();
-        let permit = authorize_sending(&deed, &here, from).map_err(refused)?;
+        match ask.what {
+            What::Copies => {
+                let named = may_pass(&deed, from, &here).is_ok();
+                let copies = self.copies(&deed, named).await.map_err(failed)?;
+                return json(&copies);
+            }
+            // Numbers, no names: for whoever plans a placement.
+            What::Usage => return json(&self.usage(&deed).await.map_err(failed)?),
+            _ => {}
+        }
+        let permit = self.permit(&deed, from)?;
         let objects = &self.objects;
         let answer = match ask.what {
             What::Head => {
@@ -92,46 +105,9 @@ impl Source {
             What::Changes { after, wait_ms } => {
                 self.status.acked(&deed, &from.region, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                let after = Position(after);
-                let mut page = objects
-                    .changes(&permit, after, PAGE_MAX, PAGE_BYTES)
-                    .await
-                    .map_err(failed)?;
-                if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
-                    let waiting = objects.changed(&permit, page.next, wait);
-                    waiting.await.map_err(failed)?;
-                    // The placement may have changed while we waited.
-                    let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
-                    let now = now.ok_or_else(|| refused("no such bucket"))?;
-                    let permit = authorize_sending(&now, &here, from).map_err(refused)?;
-                    page = objects
-                        .changes(&permit, page.next, PAGE_MAX, PAGE_BYTES)
-                        .await
-                        .map_err(failed)?;
-                }
-                Answer {
-                    reseed: page.reseed,
-                    position: page.next.0,
-                    changes: page.changes.into_iter().map(|(p, c)| (p.0, c)).collect(),
-                    ..Answer::default()
-                }
+                self.changes(&deed, from, Position(after), wait).await?
             }
-            What::Snapshot { from: row } => {
-                let row = hex::decode(&row).map_err(refused)?;
-                let row = Some(Bytes::from(row)).filter(|row| !row.is_empty());
-                let page = objects
-                    .snapshot(&permit, row, PAGE_MAX, PAGE_BYTES)
-                    .await
-                    .map_err(failed)?;
-                let versions = page.versions.into_iter();
-                Answer {
-                    row: page.next,
-                    changes: versions
-                        .map(|v| (0, objects::ShippedChange::Version(Box::new(v))))
-                        .collect(),
-                    ..Answer::default()
-                }
-            }
+            What::Snapshot { from: row } => self.snapshot(&permit, &row).await?,
             What::Version { key, version } => {
                 let (key, version) = read_name(&(key, version)).map_err(refused)?;
                 let found = objects.ship_version(&permit, &key, version).await;
@@ -150,8 +126,10 @@ impl Source {
                 let (key, version) = read_name(&(key, version)).map_err(refused)?;
                 let reader = objects.ship_body(&permit, &key, version, offset).await;
                 let reader = reader.map_err(failed)?;
-                return Ok(Response::new(ReaderBody::new(reader).boxed_unsync()));
+                let body = ReaderBody::new(reader, self.still(&deed, from));
+                return Ok(Response::new(body.boxed_unsync()));
             }
+            What::Copies | What::Usage => return Err(refused("answered above")),
             What::Lacking { versions } => {
                 let versions = names(&versions)?;
                 let lacking = objects.lacking(&permit, versions).await.map_err(failed)?;
@@ -168,6 +146,101 @@ impl Source {
         };
         Ok(Response::new(full(answer.encode())))
     }
+}
+
+impl Source {
+    fn permit(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {
+        authorize_sending(deed, &self.regions.here(), to).map_err(refused)
+    }
+
+    /// Whether the bucket may still go to a region: asked for each piece of a body, since the
+    /// placement may change while it is on its way.
+    fn still(&self, deed: &Arc<BucketDeed>, to: &Place) -> Box<dyn Fn() -> bool + Send> {
+        let (regions, to) = (Arc::clone(&self.regions), to.clone());
+        let (name, id) = (deed.name.clone(), deed.id);
+        Box::new(move || {
+            let now = regions.deed(&name).filter(|deed| deed.id == id);
+            now.is_some_and(|deed| authorize_sending(&deed, &regions.here(), &to).is_ok())
+        })
+    }
+
+    async fn changes(
+        &self,
+        deed: &Arc<BucketDeed>,
+        to: &Place,
+        after: Position,
+        wait: Duration,
+    ) -> Result<Answer, Refused> {
+        let objects = &self.objects;
+        let permit = self.permit(deed, to)?;
+        let page = objects.changes(&permit, after, PAGE_MAX, PAGE_BYTES).await;
+        let mut page = page.map_err(failed)?;
+        if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
+            let waiting = objects.changed(&permit, page.next, wait);
+            waiting.await.map_err(failed)?;
+            // The placement may have changed while we waited.
+            let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
+            let now = now.ok_or_else(|| refused("no such bucket"))?;
+            let permit = self.permit(&now, to)?;
+            let next = objects.changes(&permit, page.next, PAGE_MAX, PAGE_BYTES);
+            page = next.await.map_err(failed)?;
+        }
+        Ok(Answer {
+            reseed: page.reseed,
+            position: page.next.0,
+            changes: page.changes.into_iter().map(|(p, c)| (p.0, c)).collect(),
+            ..Answer::default()
+        })
+    }
+
+    async fn snapshot(&self, permit: &Permit, row: &str) -> Result<Answer, Refused> {
+        let row = hex::decode(row).map_err(refused)?;
+        let row = Some(Bytes::from(row)).filter(|row| !row.is_empty());
+        let page = self
+            .objects
+            .snapshot(permit, row, PAGE_MAX, PAGE_BYTES)
+            .await;
+        let page = page.map_err(failed)?;
+        let version = |v| (0, objects::ShippedChange::Version(Box::new(v)));
+        Ok(Answer {
+            row: page.next,
+            changes: page.versions.into_iter().map(version).collect(),
+            ..Answer::default()
+        })
+    }
+
+    /// How the copies of a bucket are doing whose home is here; which keys lag, if `named`.
+    pub async fn copies(
+        &self,
+        deed: &Arc<BucketDeed>,
+        named: bool,
+    ) -> objects::Result<Vec<CopyStatus>> {
+        let mut copies = self.status.copies(deed);
+        for copy in &mut copies {
+            let Some(applied) = copy.applied else {
+                continue;
+            };
+            let after = Position(applied);
+            let behind = self.objects.behind(deed, after, LAGGING_MAX).await?;
+            copy.behind = behind.as_ref().map(|(count, _)| *count);
+            if let (Some((_, keys)), true) = (behind, named) {
+                copy.lagging = keys;
+            }
+        }
+        Ok(copies)
+    }
+
+    /// How much a bucket holds here.
+    pub async fn usage(&self, deed: &Arc<BucketDeed>) -> objects::Result<Usage> {
+        let (versions, bytes) = self.objects.usage(deed).await?;
+        Ok(Usage { versions, bytes })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Response<BoxBody>, Refused> {
+    serde_json::to_vec(value)
+        .map(|bytes| Response::new(full(bytes)))
+        .map_err(refused)
 }
 
 fn names(

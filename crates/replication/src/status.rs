@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use types::{BucketDeed, BucketId, RegionId};
 
 /// A copy that has not asked for so long counts as out of touch.
@@ -27,7 +27,7 @@ pub enum CopyState {
 }
 
 /// A copy, as the source knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyStatus {
     /// Where it is.
     pub region: String,
@@ -35,6 +35,10 @@ pub struct CopyStatus {
     pub applied: Option<u64>,
     /// Whether it asked lately.
     pub in_touch: bool,
+    /// Changes that it has not applied; `None` when that cannot be told.
+    pub behind: Option<u64>,
+    /// Keys of such changes, the first few; only for those who may see names.
+    pub lagging: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +104,8 @@ impl Status {
                 region: region.to_string(),
                 applied: found.map(|a| a.position),
                 in_touch: found.is_some_and(|a| a.at.elapsed() < SILENT),
+                behind: None,
+                lagging: Vec::new(),
             }
         };
         let replicas = deed.placement.replicas.iter();

@@ -74,6 +74,10 @@ pub enum What {
         /// Keys and versions in hex.
         versions: Vec<(String, String)>,
     },
+    /// How the copies are doing; keys that lag only for those who may see them.
+    Copies,
+    /// How much there is.
+    Usage,
     /// One version without its bytes.
     Version {
         /// Of which key.
@@ -93,6 +97,15 @@ impl Ask {
             what,
         }
     }
+}
+
+/// How much a bucket holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Versions and delete markers.
+    pub versions: u64,
+    /// Bytes of content.
+    pub bytes: u64,
 }
 
 /// A version's name as it travels.

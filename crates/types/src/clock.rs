@@ -24,6 +24,19 @@ impl Clock for SystemClock {
     }
 }
 
+/// The machine's clock, set wrong on purpose: for drills.
+#[derive(Debug, Clone, Copy)]
+pub struct ShiftedClock {
+    /// Milliseconds ahead of the machine's clock; behind it when negative.
+    pub ahead_ms: i64,
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(SystemClock.now().ms().saturating_add_signed(self.ahead_ms))
+    }
+}
+
 /// A clock that a test sets by hand.
 #[derive(Debug, Default)]
 pub struct TestClock(AtomicU64);

@@ -18,7 +18,7 @@ pub mod time;
 
 pub use body::{Body, BodyError};
 pub use checksum::{ChecksumAlgorithm, ChecksumKind, ChecksumValue};
-pub use clock::{Clock, SystemClock, TestClock};
+pub use clock::{Clock, ShiftedClock, SystemClock, TestClock};
 pub use deed::{BucketDeed, DeedError, Deeds, NewDeed};
 pub use etag::ETag;
 pub use ids::{AccessKeyId, AccountId, BucketId, RegionId, UploadId, VersionId};

@@ -328,10 +328,14 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
 async fn a_token_opens_once_for_one_region_and_expires() {
     let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
     let own = plan("first", "DE");
-    keeper
-        .open_own_region(&own, &announcement(1))
-        .await
-        .unwrap();
+    let alone = Announcement {
+        peer: String::new(),
+        ..announcement(1)
+    };
+    // Started, and started again, without a listener for others; then with one.
+    for announced in [&alone, &alone, &announcement(1)] {
+        keeper.open_own_region(&own, announced).await.unwrap();
+    }
     let new = plan("new", "JP");
     keeper
         .plan_region(ROOT, &new, &token_hash(b"hash"), Duration::from_secs(60))
@@ -434,6 +438,31 @@ async fn placements_keep_to_regions_laws_and_guards() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_placement_is_changed_once_those_who_held_the_bucket_have_heard() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    let deed = keeper
+        .create(bucket("papers", "1", "second"))
+        .await
+        .unwrap();
+    let change = PlacementChange {
+        proxy: Some(true),
+        ..PlacementChange::default()
+    };
+    // The home does not listen.
+    let deaf = keeper.place_bucket(ROOT, &deed.name, &change).await;
+    assert!(matches!(deaf, Err(CloudError::NotHeard(who)) if who == "second"));
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    keeper
+        .place_bucket(ROOT, &deed.name, &change)
+        .await
+        .unwrap();
+    let known = Deeds::get(&*cloud.second, &deed.name).unwrap();
+    assert!(known.placement.proxy);
+    following.abort();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Buckets: where they lie, and where they are to lie.
 
+use std::sync::Arc;
+
 use cloud::PlacementChange;
 use http::Method;
 use serde::Deserialize;
@@ -72,7 +74,7 @@ impl Admin {
             }
             (&Method::POST, [name, "place"]) => {
                 let found = self.bucket(call, Action::PlaceBuckets, name)?;
-                self.place(call, &found.name, parse(&call.body)?).await
+                self.place(call, &found, parse(&call.body)?).await
             }
             (&Method::GET, [name, "residency"]) => {
                 let found = self.bucket(call, Action::ProveResidency, name)?;
@@ -96,7 +98,7 @@ impl Admin {
         call: &Call,
         action: Action,
         name: &str,
-    ) -> Result<std::sync::Arc<BucketDeed>, Refused> {
+    ) -> Result<Arc<BucketDeed>, Refused> {
         let name = BucketName::new(name).map_err(|e| bad(&e.to_string()))?;
         let found = Deeds::get(&*self.region.registry, &name);
         match found {
@@ -158,7 +160,8 @@ impl Admin {
         Ok(deed(&made))
     }
 
-    async fn place(&self, call: &Call, name: &BucketName, place: Place) -> Answer {
+    async fn place(&self, call: &Call, found: &Arc<BucketDeed>, place: Place) -> Answer {
+        let name = &found.name;
         let replica = |region: &String| Replica {
             region: RegionId::new(region),
             sealed_by: None,
@@ -175,7 +178,9 @@ impl Admin {
         let registry = &self.region.registry;
         if place.dry_run {
             let would = registry.placed(name, &change).map_err(refused)?;
-            return Ok(json!({ "dry_run": true, "bucket": deed(&would) }));
+            let usage = self.region.usage(found).await;
+            let moves = usage.map_or_else(|e| json!({ "error": e }), |usage| json!(usage));
+            return Ok(json!({ "dry_run": true, "bucket": deed(&would), "moves": moves }));
         }
         let placed = registry.place_bucket(&call.actor, name, &change).await;
         Ok(deed(&*placed.map_err(refused)?))
@@ -207,10 +212,13 @@ impl Admin {
         }
     }
 
-    async fn show(&self, found: &BucketDeed) -> Value {
+    async fn show(&self, found: &Arc<BucketDeed>) -> Value {
         let mut shown = deed(found);
         if let Value::Object(fields) = &mut shown {
-            fields.insert("copies".into(), self.region.copies(found).await);
+            match self.region.copies(found).await {
+                Ok(copies) => fields.insert("copies".into(), json!(copies)),
+                Err(error) => fields.insert("error".into(), json!(error)),
+            };
         }
         shown
     }

@@ -15,12 +15,26 @@ pub enum Account {
     Create {
         /// A name for people, such as a company's.
         name: String,
+        /// A country or group (EU, EEA) that all buckets of the account keep to; may be given
+        /// again.
+        #[arg(long, value_name = "LAW")]
+        guard: Vec<String>,
+        /// For people who look after the regions of this operator, in place of a tenant.
+        #[arg(long, value_name = "OPERATOR", conflicts_with = "auditor")]
+        operator: Option<String>,
+        /// For auditors, who read what is on record and change nothing, in place of a tenant.
+        #[arg(long)]
+        auditor: bool,
         /// JSON, for scripts.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         which: Which,
     },
+    /// Stop all keys of an account, in every region.
+    Suspend(One),
+    /// Let the keys of a suspended account open again.
+    Resume(One),
     /// List the accounts: id, name and when each was created, the operator's own marked as root.
     List {
         /// JSON, for scripts.
@@ -29,6 +43,30 @@ pub enum Account {
         #[command(flatten)]
         which: Which,
     },
+}
+
+/// One account.
+#[derive(clap::Args)]
+pub struct One {
+    /// Its id: 12 digits.
+    id: String,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl One {
+    fn call(self, verb: &str, done: &str) -> Result<ExitCode, Failure> {
+        let path = format!("accounts/{}/{verb}", self.id);
+        let changed = AdminClient::find(&self.which.dir())?.call("POST", &path, None)?;
+        match self.json {
+            true => print_json(&changed),
+            false => println!("Account {} is {done}.", self.id),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// A field as text.
@@ -44,9 +82,24 @@ impl Account {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::Create { name, json, which } => {
+            Self::Suspend(one) => return one.call("suspend", "suspended"),
+            Self::Resume(one) => return one.call("resume", "active again"),
+            Self::Create {
+                name,
+                guard,
+                operator,
+                auditor,
+                json,
+                which,
+            } => {
                 let client = AdminClient::find(&which.dir())?;
-                let made = client.call("POST", "accounts", Some(&json!({ "name": name })))?;
+                let body = json!({
+                    "name": name,
+                    "guard": guard,
+                    "operator": operator,
+                    "auditor": auditor,
+                });
+                let made = client.call("POST", "accounts", Some(&body))?;
                 if json {
                     print_json(&made);
                 } else {
@@ -67,13 +120,16 @@ impl Account {
                     .flatten()
                     .map(|a| {
                         let root = a.get("root").and_then(Value::as_bool) == Some(true);
-                        let role = if root { "root" } else { "tenant" };
-                        [
-                            text(a, "id"),
-                            text(a, "name"),
-                            role.to_owned(),
-                            text(a, "created"),
-                        ]
+                        let flag = |field| a.get(field).and_then(Value::as_bool) == Some(true);
+                        let operator = text(a, "operator");
+                        let role = match (flag("auditor"), operator.is_empty()) {
+                            _ if root => "root".to_owned(),
+                            (true, _) => "auditor".to_owned(),
+                            (_, false) => format!("operator of {operator}"),
+                            _ if flag("suspended") => "tenant, suspended".to_owned(),
+                            _ => "tenant".to_owned(),
+                        };
+                        [text(a, "id"), text(a, "name"), role, text(a, "created")]
                     })
                     .collect();
                 table::print(["ACCOUNT", "NAME", "ROLE", "CREATED"], &rows);

@@ -36,6 +36,9 @@ Examples:
         /// What it is for.
         #[arg(long, default_value = "")]
         description: String,
+        /// Let it administer its account: keys and the placement of buckets.
+        #[arg(long)]
+        admin: bool,
         /// JSON, for scripts.
         #[arg(long)]
         json: bool,
@@ -85,10 +88,15 @@ impl Key {
                 access_key,
                 secret_key,
                 description,
+                admin,
                 json,
                 which,
             } => {
-                let mut body = json!({ "account": account, "description": description });
+                let mut body = json!({
+                    "account": account,
+                    "description": description,
+                    "admin": admin,
+                });
                 if let (Some(access), Some(secret)) = (access_key, secret_key) {
                     body["access_key"] = access.into();
                     body["secret_key"] = secret.into();

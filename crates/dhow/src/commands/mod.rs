@@ -3,9 +3,12 @@
 mod account;
 mod anchor;
 mod audit;
+mod bucket;
 mod config_file;
 mod doctor;
 mod key;
+mod operator;
+mod region;
 mod residency;
 mod scrub;
 mod table;
@@ -29,6 +32,8 @@ use crate::{data_dir::DataDir, failure::Failure};
 Examples:
   dhow up                                  start a cloud in ./dhow-data
   dhow up --data /srv/dhow --listen 0.0.0.0:9000
+  dhow up --regions 3 --data ./fleet       a cloud of three regions, each a process
+  dhow bucket create b --home eu-central-1 --replica me-east-1
   dhow account create acme                 a tenant of its own
   dhow key create --account 123456789012   a key pair for that tenant
   dhow doctor                              what is wrong, and what to do about it
@@ -48,6 +53,12 @@ enum Command {
     Account(account::Account),
     #[command(subcommand)]
     Key(key::Key),
+    #[command(subcommand)]
+    Region(region::Region),
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    #[command(subcommand)]
+    Bucket(bucket::Bucket),
     Doctor(doctor::Doctor),
     Scrub(scrub::Scrub),
     #[command(subcommand)]
@@ -97,6 +108,9 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Account(account) => account.run(),
             Command::Key(key) => key.run(),
+            Command::Region(region) => region.run(),
+            Command::Operator(operator) => operator.run(),
+            Command::Bucket(bucket) => bucket.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Scrub(scrub) => scrub.run(),
             Command::Audit(audit) => audit.run(),

@@ -64,6 +64,9 @@ pub struct Up {
     /// Degrees east.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     longitude: f64,
+    /// For drills: milliseconds that the region's clock is set ahead.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, hide = true)]
+    clock_ahead_ms: i64,
     /// Join a cloud with the token of `dhow region plan`; the token names the region.
     #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
     join: Option<String>,
@@ -128,6 +131,7 @@ impl Up {
         config.cloud.join = self.join;
         config.cloud.operator = self.operator;
         config.cloud.city = self.city;
+        config.cloud.clock_ahead_ms = self.clock_ahead_ms;
         config.cloud.latitude = self.latitude;
         config.cloud.longitude = self.longitude;
         config.check()?;

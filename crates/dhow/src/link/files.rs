@@ -26,6 +26,8 @@ pub struct Membership {
     pub keeper: String,
     /// Where that answered when this region joined (host:port).
     pub keeper_peer: String,
+    /// The country in which this region lies, as it was planned: ISO 3166-1 alpha-2.
+    pub jurisdiction: String,
 }
 
 impl Membership {

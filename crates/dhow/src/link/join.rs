@@ -34,6 +34,7 @@ struct Joined {
     certificate: String,
     authority: String,
     keeper: String,
+    jurisdiction: String,
 }
 
 /// Joins the cloud of `token`, and writes down what the region then is. `endpoint` and `peer` are
@@ -88,6 +89,7 @@ pub async fn join(
         region: token.joins.to_string(),
         keeper: joined.keeper,
         keeper_peer: token.address.clone(),
+        jurisdiction: joined.jurisdiction,
     };
     // Last: with it the region has joined.
     dir.write_private("membership.json", &serde_json::to_vec_pretty(&membership)?)?;
@@ -111,7 +113,7 @@ impl Joining {
         let issued = authority
             .issue(&csr, &region, clock.now(), certificate_life())
             .map_err(|e| text(&e))?;
-        registry
+        let record = registry
             .join(&secret, &self.region, &self.announcement)
             .await
             .map_err(|e| text(&e))?;
@@ -119,6 +121,7 @@ impl Joining {
             certificate: issued.pem,
             authority: authority.certificate_pem(),
             keeper: keeper.to_string(),
+            jurisdiction: record.jurisdiction.clone(),
         };
         serde_json::to_vec(&joined).map_err(|e| text(&e))
     }

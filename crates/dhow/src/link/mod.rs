@@ -1,12 +1,14 @@
 //! How this node reaches the other regions of its cloud, and is reached by them: who it is, the
 //! requests between regions, and joining.
 
+mod clock_watch;
 mod files;
 mod handler;
 mod join;
 mod neighbours;
 mod upstream;
 
+pub use clock_watch::watch_clock;
 pub use files::Membership;
 pub use handler::PeerDoor;
 pub use join::{Joining, join};
@@ -56,7 +58,12 @@ pub struct Link {
 impl Link {
     /// The link of a region that keeps the registry: makes the cloud's authority and its own
     /// certificate at the first start.
-    pub fn keeper(dir: &DataDir, region: &RegionId, clock: &dyn Clock) -> Result<Self, Failure> {
+    pub fn keeper(
+        dir: &DataDir,
+        region: &RegionId,
+        jurisdiction: &str,
+        clock: &dyn Clock,
+    ) -> Result<Self, Failure> {
         let identity = files::identity(dir)?;
         let authority = files::authority(dir, region, clock)?;
         let csr = identity.csr(region).map_err(wrong)?;
@@ -79,6 +86,7 @@ impl Link {
                 region: region.to_string(),
                 keeper: region.to_string(),
                 keeper_peer: String::new(),
+                jurisdiction: jurisdiction.to_owned(),
             },
         })
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use access::Identity;
+use arc_swap::ArcSwapOption;
 use cloud::Registry;
 use gateway::{AnswerBody, PassError, PassedBody};
 use http::{HeaderValue, Request, Response, Uri};
@@ -31,6 +32,7 @@ pub struct Neighbours {
     registry: Arc<Registry>,
     link: Arc<Link>,
     status: OnceLock<Arc<Status>>,
+    clock_doubt: ArcSwapOption<String>,
 }
 
 impl Neighbours {
@@ -41,6 +43,7 @@ impl Neighbours {
             registry,
             link,
             status: OnceLock::new(),
+            clock_doubt: ArcSwapOption::empty(),
         })
     }
 
@@ -48,6 +51,16 @@ impl Neighbours {
     pub fn knows(&self, status: &Arc<Status>) {
         // A second call would name the same.
         let _ = self.status.set(Arc::clone(status));
+    }
+
+    /// Says whether this region's clock is to be believed.
+    pub fn doubt_clock(&self, why: Option<String>) {
+        match (&why, self.clock_doubt.load().is_some()) {
+            (Some(why), false) => tracing::error!(why, "writes are refused"),
+            (None, true) => tracing::info!("the clock is right again: writes are accepted"),
+            _ => {}
+        }
+        self.clock_doubt.store(why.map(Arc::new));
     }
 
     fn kilometres(&self, region: &RegionId) -> f64 {
@@ -172,6 +185,9 @@ impl gateway::Regions for Neighbours {
             })?;
             Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
         })
+    }
+    fn clock_doubt(&self) -> Option<String> {
+        self.clock_doubt.load().as_deref().cloned()
     }
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let status = self.status.get();

@@ -72,6 +72,8 @@ pub enum ShippedChange {
         key: ObjectKey,
         /// Which.
         version: VersionId,
+        /// It was a null version: every older null version of the key is gone too.
+        null: bool,
     },
     /// The bucket's configuration.
     Config {
@@ -88,8 +90,9 @@ impl ShippedChange {
         let mut out = Writer::new(VERSION);
         match self {
             Self::Version(shipped) => shipped.write(out.u8(KIND_VERSION)),
-            Self::Removed { key, version } => {
+            Self::Removed { key, version, null } => {
                 out.u8(KIND_REMOVED).text(key).raw(version.bytes());
+                out.u8(u8::from(*null));
             }
             Self::Config { versioning, tags } => {
                 out.u8(KIND_CONFIG).u8(*versioning as u8).pairs(tags);
@@ -106,6 +109,11 @@ impl ShippedChange {
             KIND_REMOVED => Self::Removed {
                 key: key(&mut r)?,
                 version: VersionId::from_bytes(r.sixteen()?),
+                null: match r.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(r.damaged()),
+                },
             },
             KIND_CONFIG => Self::Config {
                 versioning: match r.u8()? {

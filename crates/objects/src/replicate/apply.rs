@@ -67,8 +67,8 @@ impl Objects {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         match change {
             ShippedChange::Version(shipped) => self.apply_version(deed, *shipped, bodies).await,
-            ShippedChange::Removed { key, version } => {
-                self.apply_removal(deed, &key, version).await
+            ShippedChange::Removed { key, version, null } => {
+                self.apply_removal(deed, &key, version, null).await
             }
             ShippedChange::Config { versioning, tags } => {
                 let bucket = self.receiving(deed).await?;
@@ -179,7 +179,7 @@ impl Objects {
 
     async fn null_version(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Option<Stored>> {
         let current = rows::current(key.as_bytes());
-        match self.read_current(bucket, &current).await? {
+        match self.current_whole(bucket, &current).await? {
             Some(current) if current.record.null => Ok(Some(current)),
             _ => self.find_older_null(bucket, key).await,
         }
@@ -203,8 +203,6 @@ impl Objects {
             body: landing.body.clone(),
             attributes: shipped.attributes.clone(),
         };
-        let current_key = rows::current(shipped.key.as_bytes());
-        let older_key = rows::older(shipped.key.as_bytes(), shipped.version);
         let kind = match shipped.delete_marker {
             true => ChangeKind::Marker,
             false => ChangeKind::Put,
@@ -224,41 +222,7 @@ impl Objects {
             if let Some(applied) = self.superseded(&bucket, shipped).await? {
                 return Ok(applied);
             }
-            let current = self.current_whole(&bucket, &current_key).await?;
-            let mut batch = Batch::new().guard(bucket.guard());
-            batch = match &current {
-                None => batch.guard(Guard::Absent(current_key.clone())),
-                Some(current) => batch.guard(current.guard()),
-            };
-            let newest = current
-                .as_ref()
-                .is_none_or(|c| c.record.version < shipped.version);
-            let mut buried = None;
-            if shipped.null
-                && let Some(null) = self.null_version(&bucket, &shipped.key).await?
-            {
-                // Older than this one: `superseded` has looked.
-                batch = bury(batch, &null)?;
-                if null.row_key != current_key {
-                    batch = batch.guard(null.guard()).delete(null.row_key.clone());
-                }
-                buried = Some(null.row_key);
-            }
-            let place = match newest {
-                true => {
-                    if let Some(current) = current
-                        && buried.as_ref() != Some(&current_key)
-                    {
-                        let older = rows::older(shipped.key.as_bytes(), current.record.version);
-                        batch = current.moved_to(batch, older);
-                    }
-                    current_key.clone()
-                }
-                false => {
-                    batch = batch.guard(Guard::Absent(older_key.clone()));
-                    older_key.clone()
-                }
-            };
+            let (mut batch, place) = self.make_room(&bucket, shipped).await?;
             batch = match &landing.payload {
                 Some(payload) => batch.put_with(place, record.encode(), payload.clone()),
                 None => batch.put(place, record.encode()),
@@ -271,6 +235,41 @@ impl Objects {
         Err(Error::Contention)
     }
 
+    /// Makes room for a version that is not here, and answers the row where it belongs: a version
+    /// that is newer than the current one takes its place, an older one lies among the older ones,
+    /// and a null version replaces the null version that is here, which is older.
+    async fn make_room(&self, bucket: &Bucket, shipped: &Shipped) -> Result<(Batch, Bytes)> {
+        let key = shipped.key.as_bytes();
+        let current_key = rows::current(key);
+        let current = self.current_whole(bucket, &current_key).await?;
+        let mut batch = Batch::new().guard(bucket.guard());
+        batch = match &current {
+            None => batch.guard(Guard::Absent(current_key.clone())),
+            Some(current) => batch.guard(current.guard()),
+        };
+        let mut buried = None;
+        if shipped.null
+            && let Some(null) = self.null_version(bucket, &shipped.key).await?
+        {
+            batch = bury(batch, &null)?;
+            if null.row_key != current_key {
+                batch = batch.guard(null.guard()).delete(null.row_key.clone());
+            }
+            buried = Some(null.row_key);
+        }
+        match current {
+            Some(current) if current.record.version > shipped.version => {
+                let older_key = rows::older(key, shipped.version);
+                Ok((batch.guard(Guard::Absent(older_key.clone())), older_key))
+            }
+            Some(current) if buried.as_ref() != Some(&current_key) => {
+                let older = rows::older(key, current.record.version);
+                Ok((current.moved_to(batch, older), current_key))
+            }
+            _ => Ok((batch, current_key)),
+        }
+    }
+
     /// The current version with its payload, whether or not the bucket keeps versions here yet.
     async fn current_whole(&self, bucket: &Bucket, row_key: &Bytes) -> Result<Option<Stored>> {
         let index = &self.engine.index;
@@ -280,16 +279,23 @@ impl Objects {
         row.map(|row| Stored::new(row_key.clone(), row)).transpose()
     }
 
+    /// Removes a version. A null version took the place of every null version before it, also of
+    /// one that came here and whose successor never did, since it was gone when it was asked for.
     async fn apply_removal(
         &self,
         deed: &BucketDeed,
         key: &ObjectKey,
         version: VersionId,
+        null: bool,
     ) -> Result<Applied> {
         for _ in 0..TRIES_MAX {
             let bucket = self.receiving(deed).await?;
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
-            let found = self.find_version(bucket.partition, key, version).await?;
+            let mut found = self.find_version(bucket.partition, key, version).await?;
+            if found.is_none() && null {
+                let other = self.null_version(&bucket, key).await?;
+                found = other.filter(|other| other.record.version < version);
+            }
             let Some(found) = found else {
                 return Ok(Applied::Known);
             };

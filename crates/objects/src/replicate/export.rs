@@ -110,6 +110,7 @@ impl Objects {
                 ChangeKind::Delete => Some(ShippedChange::Removed {
                     key: ObjectKey::new(&change.key)?,
                     version: change.version,
+                    null: change.null,
                 }),
                 ChangeKind::Config => Some(self.config(deed).await?),
             };
@@ -142,6 +143,53 @@ impl Objects {
         // No change in time is no error.
         let _ = tokio::time::timeout(wait, watch.wait_for(|at| *at > after.0)).await;
         Ok(())
+    }
+
+    /// How many changes the bucket's log has after `after`, and the keys of the first few; `None`
+    /// when the log does not reach back so far.
+    pub async fn behind(
+        &self,
+        deed: &BucketDeed,
+        after: Position,
+        keys_max: usize,
+    ) -> Result<Option<(u64, Vec<String>)>> {
+        let partition = partition_of(deed);
+        let (mut at, mut count, mut keys) = (after, 0, Vec::new());
+        loop {
+            let page = self.engine.log.read(partition, at, 10_000).await?;
+            if after < self.engine.log.floor(partition).await? {
+                return Ok(None);
+            }
+            for entry in &page.entries {
+                count += 1;
+                if keys.len() < keys_max {
+                    let key = Change::decode(&entry.entry)?.key;
+                    if !key.is_empty() && !keys.contains(&key) {
+                        keys.push(key);
+                    }
+                }
+            }
+            if page.next == at {
+                return Ok(Some((count, keys)));
+            }
+            at = page.next;
+        }
+    }
+
+    /// How many versions the bucket has here, and their bytes: counted row by row.
+    pub async fn usage(&self, deed: &BucketDeed) -> Result<(u64, u64)> {
+        let (mut versions, mut bytes, mut from) = (0, 0u64, None);
+        loop {
+            let (found, next) = self.version_rows(partition_of(deed), from, 1000).await?;
+            for (_, row) in &found {
+                versions += 1;
+                bytes = bytes.saturating_add(RecordView::decode(&row.value)?.size);
+            }
+            match next {
+                Some(next) => from = Some(next),
+                None => return Ok((versions, bytes)),
+            }
+        }
     }
 
     /// The position to note before a snapshot: following the log from there misses nothing that

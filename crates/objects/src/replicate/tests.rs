@@ -405,6 +405,37 @@ async fn a_copy_that_follows_the_log_is_the_same() {
 }
 
 #[tokio::test]
+async fn a_copy_that_comes_by_now_and_then_is_the_same() {
+    for seed in 0..60 {
+        let (home, copy) = (Region::new("home", seed), Region::new("copy", seed + 1000));
+        let mut at = Position(0);
+        for step in 0..6 {
+            history(&home, seed * 100 + step).await;
+            loop {
+                let page = home
+                    .objects
+                    .changes(&home.sending(), at, 9, 1000)
+                    .await
+                    .unwrap();
+                if page.next == at {
+                    break;
+                }
+                at = page.next;
+                for (_, change) in page.changes {
+                    copy.take(&change, &From(&home, None)).await.unwrap();
+                }
+            }
+            assert_eq!(
+                copy.versions().await,
+                home.versions().await,
+                "seed {seed} step {step}"
+            );
+        }
+        assert_eq!(copy.blobs().await, home.blobs().await, "seed {seed}");
+    }
+}
+
+#[tokio::test]
 async fn versions_come_to_the_same_in_whatever_order_they_arrive() {
     for seed in 0..40 {
         let home = Region::new("home", seed);
@@ -619,7 +650,10 @@ async fn a_cursor_is_kept_and_is_no_object() {
 
 proptest::proptest! {
     #[test]
-    fn p9_no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), kind in 0u8..4) {
+    fn p9_no_bytes_make_the_reader_panic(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        kind in 0u8..4,
+    ) {
         let framed = [&[1, kind][..], &bytes].concat();
         for input in [&bytes, &framed] {
             if let Ok(change) = ShippedChange::decode(input) {

@@ -1,0 +1,311 @@
+//! `dhow bucket`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{Which, account::text, print_json, table};
+use crate::{admin_client::AdminClient, failure::Failure};
+
+/// Say where buckets lie, and where they are to lie.
+#[derive(Subcommand)]
+pub enum Bucket {
+    /// Create a bucket with its placement.
+    Create(Create),
+    /// Change where a bucket lies.
+    Place(Place),
+    /// Give a bucket another home that keeps a copy of it.
+    Promote {
+        /// Its name.
+        name: String,
+        /// The new home.
+        #[arg(long, value_name = "REGION")]
+        to: String,
+        /// Also away from a home that still answers; its last writes may diverge.
+        #[arg(long)]
+        force: bool,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// List the buckets and where they lie.
+    List {
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show a bucket, its placement, and how its copies are doing.
+    Show {
+        /// Its name.
+        name: String,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Which regions accept writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Writes {
+    /// The home; copies pass writes on to it.
+    Home,
+    /// Every region that holds the bucket (not there yet).
+    Any,
+}
+
+/// A bucket to be created.
+#[derive(Args)]
+pub struct Create {
+    /// Its name, unique in the cloud.
+    name: String,
+    /// The account that is to own it; the root account when absent.
+    #[arg(long, value_name = "ACCOUNT")]
+    owner: Option<String>,
+    /// The region where its writes are ordered; the registry's region when absent.
+    #[arg(long, value_name = "REGION")]
+    home: Option<String>,
+    /// A region that keeps a copy; may be given again.
+    #[arg(long, value_name = "REGION")]
+    replica: Vec<String>,
+    /// A country or group (EU, EEA) where its bytes may lie and travel; may be given again. All
+    /// are allowed when none is named.
+    #[arg(long, value_name = "LAW")]
+    jurisdiction: Vec<String>,
+    /// Which regions accept writes.
+    #[arg(long, value_enum, default_value_t = Writes::Home)]
+    writes: Writes,
+    /// A region that keeps a copy it cannot read (not there yet).
+    #[arg(long, value_name = "REGION")]
+    sealed: Vec<String>,
+    /// Let regions that hold nothing of it pass requests on, and so see what passes.
+    #[arg(long)]
+    proxy: bool,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// A placement to be changed.
+#[derive(Args)]
+pub struct Place {
+    /// The bucket.
+    name: String,
+    /// A region that is to keep a copy; may be given again.
+    #[arg(long, value_name = "REGION")]
+    add_replica: Vec<String>,
+    /// A region that is to keep none any more: what lies there is removed. May be given again.
+    #[arg(long, value_name = "REGION")]
+    remove_replica: Vec<String>,
+    /// The new home; it must keep a copy already.
+    #[arg(long, value_name = "REGION")]
+    home: Option<String>,
+    /// The laws that are to be allowed, in place of those before; may be given again.
+    #[arg(long, value_name = "LAW")]
+    jurisdiction: Vec<String>,
+    /// Whether regions that hold nothing of it may pass requests on.
+    #[arg(long, value_name = "BOOL")]
+    proxy: Option<bool>,
+    /// With --home: also away from a home that still answers.
+    #[arg(long)]
+    force: bool,
+    /// Say what would be; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+fn list(value: &Value, field: &str, of: impl Fn(&Value) -> String) -> String {
+    let all = value.get(field).and_then(Value::as_array);
+    let all: Vec<String> = all.into_iter().flatten().map(of).collect();
+    match all.is_empty() {
+        true => "-".to_owned(),
+        false => all.join(", "),
+    }
+}
+
+fn replicas(bucket: &Value) -> String {
+    list(bucket, "replicas", |r| {
+        match r.get("sealed_by").and_then(Value::as_str) {
+            Some(holder) => format!("{} (sealed by {holder})", text(r, "region")),
+            None => text(r, "region"),
+        }
+    })
+}
+
+fn laws(bucket: &Value) -> String {
+    match list(bucket, "jurisdictions", |j| {
+        j.as_str().unwrap_or_default().to_owned()
+    }) {
+        all if all == "-" => "all".to_owned(),
+        some => some,
+    }
+}
+
+fn show(bucket: &Value) {
+    for (name, value) in [
+        ("Bucket", text(bucket, "name")),
+        ("Owner", text(bucket, "owner")),
+        ("Home", text(bucket, "home")),
+        ("Copies", replicas(bucket)),
+        ("Laws", laws(bucket)),
+        ("Writes", text(bucket, "writes")),
+        (
+            "Proxy",
+            bucket
+                .get("proxy")
+                .map(Value::to_string)
+                .unwrap_or_default(),
+        ),
+        (
+            "Epoch",
+            bucket
+                .get("epoch")
+                .map(Value::to_string)
+                .unwrap_or_default(),
+        ),
+        ("Created", text(bucket, "created")),
+    ] {
+        println!("{name:<8} {value}");
+    }
+    let copies = bucket.get("copies").and_then(Value::as_array);
+    let copies = copies.map_or(&[][..], Vec::as_slice);
+    if copies.is_empty() {
+        return;
+    }
+    println!();
+    let row = |copy: &Value| {
+        let number = |field: &str| copy.get(field).and_then(Value::as_u64);
+        let state = match (number("applied"), number("behind")) {
+            (None, _) => "seeding, or not begun".to_owned(),
+            (Some(_), Some(0)) => "up to date".to_owned(),
+            (Some(_), Some(behind)) => format!("{behind} changes behind"),
+            (Some(at), None) => format!("at {at}"),
+        };
+        let touch = copy.get("in_touch").and_then(Value::as_bool) == Some(true);
+        let touch = if touch { "yes" } else { "no" };
+        let lagging = list(copy, "lagging", |k| {
+            k.as_str().unwrap_or_default().to_owned()
+        });
+        [text(copy, "region"), state, touch.to_owned(), lagging]
+    };
+    let rows: Vec<_> = copies.iter().map(row).collect();
+    table::print(["COPY", "STATE", "IN TOUCH", "KEYS THAT LAG"], &rows);
+}
+
+fn shown(value: &Value, json: bool) -> ExitCode {
+    match json {
+        true => print_json(value),
+        false => show(value),
+    }
+    ExitCode::SUCCESS
+}
+
+impl Create {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let body = json!({
+            "name": self.name,
+            "owner": self.owner,
+            "home": self.home,
+            "replicas": self.replica,
+            "jurisdictions": self.jurisdiction,
+            "writes": if self.writes == Writes::Any { "any" } else { "home" },
+            "sealed": self.sealed,
+            "proxy": self.proxy,
+        });
+        let made = AdminClient::find(&self.which.dir())?.call("POST", "buckets", Some(&body))?;
+        Ok(shown(&made, self.json))
+    }
+}
+
+impl Place {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let client = AdminClient::find(&self.which.dir())?;
+        let mut body = json!({
+            "add": self.add_replica,
+            "remove": self.remove_replica,
+            "proxy": self.proxy,
+            "dry_run": self.dry_run,
+        });
+        if let (Value::Object(fields), false) = (&mut body, self.jurisdiction.is_empty()) {
+            fields.insert("jurisdictions".into(), json!(self.jurisdiction));
+        }
+        let path = format!("buckets/{}/place", self.name);
+        let mut placed = client.call("POST", &path, Some(&body))?;
+        if let (Some(home), false) = (&self.home, self.dry_run) {
+            let body = json!({ "to": home, "force": self.force });
+            let path = format!("buckets/{}/promote", self.name);
+            placed = client.call("POST", &path, Some(&body))?;
+        }
+        if !self.dry_run || self.json {
+            return Ok(shown(&placed, self.json));
+        }
+        println!("Nothing has changed. It would be:\n");
+        show(&placed.get("bucket").cloned().unwrap_or_default());
+        let moves = placed.get("moves").cloned().unwrap_or_default();
+        let number = |field: &str| moves.get(field).and_then(Value::as_u64);
+        if let (Some(versions), Some(bytes)) = (number("versions"), number("bytes")) {
+            println!("\nTo each new copy: {versions} versions, {bytes} bytes.");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Bucket {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Create(create) => create.run(),
+            Self::Place(place) => place.run(),
+            Self::Promote {
+                name,
+                to,
+                force,
+                json,
+                which,
+            } => {
+                let body = json!({ "to": to, "force": force });
+                let path = format!("buckets/{name}/promote");
+                let moved = AdminClient::find(&which.dir())?.call("POST", &path, Some(&body))?;
+                Ok(shown(&moved, json))
+            }
+            Self::List { json, which } => {
+                let all = AdminClient::find(&which.dir())?.call("GET", "buckets", None)?;
+                if json {
+                    print_json(&all);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let all = all.as_array().cloned().unwrap_or_default();
+                let row = |b: &Value| {
+                    [
+                        text(b, "name"),
+                        text(b, "owner"),
+                        text(b, "home"),
+                        replicas(b),
+                        laws(b),
+                    ]
+                };
+                let rows: Vec<_> = all.iter().map(row).collect();
+                table::print(["BUCKET", "OWNER", "HOME", "COPIES", "LAWS"], &rows);
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Show { name, json, which } => {
+                let path = format!("buckets/{name}");
+                let found = AdminClient::find(&which.dir())?.call("GET", &path, None)?;
+                Ok(shown(&found, json))
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `dhow operator`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Which, account::text, print_json, table};
+use crate::{admin_client::AdminClient, failure::Failure};
+
+/// The legal parties that run regions: the cloud's owner, and partners.
+#[derive(Subcommand)]
+pub enum Operator {
+    /// Put an operator on record.
+    Add {
+        /// Its id: lower-case letters, digits and hyphens.
+        id: String,
+        /// Its name, for people.
+        #[arg(long)]
+        name: Option<String>,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// List the operators.
+    List {
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show an operator and its regions.
+    Show {
+        /// Its id.
+        id: String,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+impl Operator {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Add {
+                id,
+                name,
+                json,
+                which,
+            } => {
+                let name = name.unwrap_or_else(|| id.clone());
+                let body = json!({ "id": id, "name": name });
+                let made =
+                    AdminClient::find(&which.dir())?.call("POST", "operators", Some(&body))?;
+                match json {
+                    true => print_json(&made),
+                    false => println!("Operator {id} ({name}) is on record."),
+                }
+            }
+            Self::List { json, which } => {
+                let all = AdminClient::find(&which.dir())?.call("GET", "operators", None)?;
+                if json {
+                    print_json(&all);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let all = all.as_array().cloned().unwrap_or_default();
+                let rows: Vec<_> = all
+                    .iter()
+                    .map(|o| [text(o, "id"), text(o, "name")])
+                    .collect();
+                table::print(["OPERATOR", "NAME"], &rows);
+            }
+            Self::Show { id, json, which } => {
+                let path = format!("operators/{id}");
+                let shown = AdminClient::find(&which.dir())?.call("GET", &path, None)?;
+                if json {
+                    print_json(&shown);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let operator = shown.get("operator").cloned().unwrap_or_default();
+                println!("{} ({})\n", text(&operator, "id"), text(&operator, "name"));
+                let regions = shown.get("regions").and_then(Value::as_array);
+                super::region::print_table(regions.map_or(&[], Vec::as_slice));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,376 @@
+//! `dhow region`.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Which, account::text, print_json, table};
+use crate::{admin_client::AdminClient, failure::Failure, topology::WORLD};
+
+/// How often a command that waits looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Plan, open, drain and close regions, and move buckets away from one that is lost.
+#[derive(Subcommand)]
+pub enum Region {
+    /// Say what opening a region would do; changes nothing.
+    Plan(Plan),
+    /// Plan a region and get the token with which it joins, once.
+    ///
+    /// Start the new region with `dhow up --join TOKEN --peer HOST:PORT`; it makes its keys, gets
+    /// its certificate, follows the registry and passes the checks of admission. With --wait this
+    /// command watches it.
+    Open {
+        #[command(flatten)]
+        plan: Plan,
+        /// How long the token is good for, in hours.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=720))]
+        valid_hours: u64,
+        /// Say what would happen; change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Watch until the region is open. Ctrl-C stops watching; the plan stays.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List the regions.
+    List {
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show a region.
+    Show(One),
+    /// Stop new buckets and copies in a region; what it has stays until it is moved.
+    Drain(One),
+    /// Let a drained region take new buckets and copies again.
+    Reopen(One),
+    /// Close a region for good: it may not speak to others any more. Refused while it is in the
+    /// placement of any bucket.
+    Close(One),
+    /// Give every bucket whose home is REGION another home that keeps a copy of it.
+    ///
+    /// For a region that is lost. Refused while the region still answers, unless forced. The
+    /// region that comes back finds itself fenced, hands over what it alone had, and every
+    /// divergent key is in the audit log. Going back is the same command the other way round.
+    Promote {
+        /// The region that is lost.
+        region: String,
+        /// The new home; for each bucket the first of its copies when absent.
+        #[arg(long, value_name = "REGION")]
+        to: Option<String>,
+        /// Also away from a home that still answers; its last writes may diverge.
+        #[arg(long)]
+        force: bool,
+        /// Say what would move; change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// A region as it is planned.
+#[derive(Args)]
+pub struct Plan {
+    /// Its id, such as me-east-1. Regions of the reference fleet bring their city, coordinates,
+    /// country and operator along.
+    id: String,
+    /// The country: an ISO 3166-1 code such as AE.
+    #[arg(long, value_name = "COUNTRY")]
+    jurisdiction: Option<String>,
+    /// Who runs it.
+    #[arg(long, value_name = "OPERATOR")]
+    operator: Option<String>,
+    /// The city, for people.
+    #[arg(long)]
+    city: Option<String>,
+    /// Degrees north.
+    #[arg(long, allow_negative_numbers = true)]
+    latitude: Option<f64>,
+    /// Degrees east.
+    #[arg(long, allow_negative_numbers = true)]
+    longitude: Option<f64>,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// One region.
+#[derive(Args)]
+pub struct One {
+    /// Its id.
+    id: String,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Plan {
+    fn body(&self) -> Result<Value, Failure> {
+        let known = WORLD.iter().find(|r| r.id == self.id);
+        let word = |given: &Option<String>, known: Option<&str>, flag: &str| {
+            let word = given.clone().or(known.map(str::to_owned));
+            word.ok_or_else(|| {
+                Failure::new(format!("{} is not of the reference fleet", self.id))
+                    .hint(format!("name what is not known of it, such as {flag}"))
+            })
+        };
+        Ok(json!({
+            "id": self.id,
+            "city": self.city.clone().or(known.map(|r| r.city.to_owned())).unwrap_or_default(),
+            "latitude": self.latitude.or(known.map(|r| r.latitude)).unwrap_or_default(),
+            "longitude": self.longitude.or(known.map(|r| r.longitude)).unwrap_or_default(),
+            "jurisdiction":
+                word(&self.jurisdiction, known.map(|r| r.jurisdiction), "--jurisdiction AE")?,
+            "operator": word(&self.operator, known.map(|r| r.operator), "--operator own")?,
+        }))
+    }
+
+    fn dry_run(&self) -> Result<(), Failure> {
+        let body = json!({ "plan": self.body()?, "dry_run": true });
+        let told = AdminClient::find(&self.which.dir())?.call("POST", "regions", Some(&body))?;
+        if self.json {
+            print_json(&told);
+            return Ok(());
+        }
+        let region = told.get("region").cloned().unwrap_or_default();
+        println!(
+            "Region {} would open in {} ({}), run by {}.",
+            self.id,
+            text(&region, "city"),
+            text(&region, "jurisdiction"),
+            text(&region, "operator"),
+        );
+        println!("Nothing moves: {}.", text(&told, "note"));
+        Ok(())
+    }
+
+    fn open(&self, valid_hours: u64, wait: bool) -> Result<(), Failure> {
+        let client = AdminClient::find(&self.which.dir())?;
+        let body = json!({ "plan": self.body()?, "valid_s": valid_hours * 3600 });
+        let planned = client.call("POST", "regions", Some(&body))?;
+        let token = text(&planned, "token");
+        if self.json {
+            print_json(&planned);
+        } else {
+            println!(
+                "Region {} is planned. It joins once, within {valid_hours} hours:\n",
+                self.id
+            );
+            println!(
+                "  dhow up --data ./{} --peer HOST:PORT --listen HOST:PORT \\",
+                self.id
+            );
+            println!("    --join {token}\n");
+            println!(
+                "Whoever has the token can join as {}: keep it secret.",
+                self.id
+            );
+        }
+        if !wait {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut last = String::new();
+        loop {
+            let shown = client.call("GET", &format!("regions/{}", self.id), None)?;
+            let status = text(&shown, "status");
+            if status != last {
+                eprintln!("{:>5} s  {status}", began.elapsed().as_secs());
+                last.clone_from(&status);
+            }
+            if status == "open" {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+impl One {
+    fn call(&self, verb: Option<&str>) -> Result<(), Failure> {
+        let client = AdminClient::find(&self.which.dir())?;
+        let shown = match verb {
+            None => client.call("GET", &format!("regions/{}", self.id), None)?,
+            Some(verb) => client.call("POST", &format!("regions/{}/{verb}", self.id), None)?,
+        };
+        if self.json {
+            print_json(&shown);
+            return Ok(());
+        }
+        let degrees = |field: &str| shown.get(field).and_then(Value::as_f64).unwrap_or_default();
+        for (name, value) in [
+            ("Region", text(&shown, "id")),
+            ("City", text(&shown, "city")),
+            (
+                "Place",
+                format!("{:.2}, {:.2}", degrees("latitude"), degrees("longitude")),
+            ),
+            ("Jurisdiction", text(&shown, "jurisdiction")),
+            ("Operator", text(&shown, "operator")),
+            ("Status", text(&shown, "status")),
+            ("Endpoint", text(&shown, "endpoint")),
+            ("Peers", text(&shown, "peer")),
+            ("Public key", text(&shown, "public_key")),
+            (
+                "Buckets",
+                shown
+                    .get("buckets")
+                    .map(Value::to_string)
+                    .unwrap_or_default(),
+            ),
+        ] {
+            println!("{name:<13} {value}");
+        }
+        Ok(())
+    }
+}
+
+/// Regions for people.
+pub fn print_table(regions: &[Value]) {
+    let row = |r: &Value| {
+        let keeps = r.get("keeps_registry").and_then(Value::as_bool) == Some(true);
+        let mark = if keeps { " (registry)" } else { "" };
+        [
+            format!("{}{mark}", text(r, "id")),
+            text(r, "city"),
+            text(r, "jurisdiction"),
+            text(r, "operator"),
+            text(r, "status"),
+            r.get("buckets").map(Value::to_string).unwrap_or_default(),
+            text(r, "endpoint"),
+        ]
+    };
+    let rows: Vec<_> = regions.iter().map(row).collect();
+    let head = [
+        "REGION", "CITY", "LAW", "OPERATOR", "STATUS", "BUCKETS", "ENDPOINT",
+    ];
+    table::print(head, &rows);
+}
+
+/// The buckets that have their home in `region`, each with where it would go.
+fn moves(all: &Value, region: &str, to: Option<&str>) -> Vec<(String, Result<String, String>)> {
+    let buckets = all.as_array().into_iter().flatten();
+    let here = buckets.filter(|b| text(b, "home") == region);
+    here.map(|bucket| {
+        let copies = bucket.get("replicas").and_then(Value::as_array);
+        let copies: Vec<String> = copies
+            .into_iter()
+            .flatten()
+            .map(|r| text(r, "region"))
+            .collect();
+        let target = match to {
+            Some(to) => copies.iter().find(|c| *c == to),
+            None => copies.first(),
+        };
+        let target = target.cloned().ok_or_else(|| match to {
+            Some(to) => format!("no copy in {to}"),
+            None => "no copy anywhere".to_owned(),
+        });
+        (text(bucket, "name"), target)
+    })
+    .collect()
+}
+
+impl Region {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Plan(plan) => plan.dry_run()?,
+            Self::Open {
+                plan,
+                valid_hours,
+                dry_run,
+                wait,
+            } => match dry_run {
+                true => plan.dry_run()?,
+                false => plan.open(valid_hours, wait)?,
+            },
+            Self::List { json, which } => {
+                let all = AdminClient::find(&which.dir())?.call("GET", "regions", None)?;
+                match json {
+                    true => print_json(&all),
+                    false => print_table(all.as_array().map_or(&[], Vec::as_slice)),
+                }
+            }
+            Self::Show(one) => one.call(None)?,
+            Self::Drain(one) => one.call(Some("drain"))?,
+            Self::Reopen(one) => one.call(Some("open"))?,
+            Self::Close(one) => one.call(Some("close"))?,
+            Self::Promote {
+                region,
+                to,
+                force,
+                dry_run,
+                json,
+                which,
+            } => {
+                let client = AdminClient::find(&which.dir())?;
+                let all = client.call("GET", "buckets", None)?;
+                let moves = moves(&all, &region, to.as_deref());
+                return promote(&client, &region, moves, force, dry_run, json);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn promote(
+    client: &AdminClient,
+    region: &str,
+    moves: Vec<(String, Result<String, String>)>,
+    force: bool,
+    dry_run: bool,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let total = moves.len();
+    let mut told = Vec::new();
+    for (at, (bucket, target)) in moves.into_iter().enumerate() {
+        let outcome = target.and_then(|target| match dry_run {
+            true => Ok(target),
+            false => {
+                let body = json!({ "to": target, "force": force });
+                let path = format!("buckets/{bucket}/promote");
+                let moved = client.call("POST", &path, Some(&body));
+                moved.map(|_| target).map_err(|e| e.to_string())
+            }
+        });
+        if !json {
+            let verb = if dry_run { "would get" } else { "has" };
+            match &outcome {
+                Ok(to) => println!("{}/{total}  {bucket}: {verb} its home in {to}", at + 1),
+                Err(why) => println!("{}/{total}  {bucket}: stays ({why})", at + 1),
+            }
+        }
+        told.push((bucket, outcome));
+    }
+    let failed = told.iter().filter(|(_, outcome)| outcome.is_err()).count();
+    if json {
+        let one = |(bucket, outcome): &(String, Result<String, String>)| match outcome {
+            Ok(to) => json!({ "bucket": bucket, "home": to }),
+            Err(why) => json!({ "bucket": bucket, "error": why }),
+        };
+        let buckets: Vec<_> = told.iter().map(one).collect();
+        print_json(&json!({ "region": region, "dry_run": dry_run, "buckets": buckets }));
+    } else if total == 0 {
+        println!("No bucket has its home in {region}.");
+    }
+    Ok(match failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}

@@ -1,0 +1,113 @@
+//! Comparing clocks: versions are ordered by time, so a region whose clock is off must not write.
+
+use std::{sync::Arc, time::Duration};
+
+use cloud::RegionStatus;
+use peer::{Peer, collect};
+use serde::Deserialize;
+use types::RegionId;
+
+use super::{HELLO_WAIT, paths};
+use crate::region::Region;
+
+/// How often clocks are compared.
+const COMPARE_EVERY: Duration = Duration::from_secs(5);
+/// How far a region's clock may be off, in milliseconds, before it refuses writes.
+pub const OFF_MAX_MS: i64 = 2_000;
+
+#[derive(Deserialize)]
+struct Hello {
+    now_ms: u64,
+}
+
+/// Compares this region's clock with the others' until the task is dropped.
+pub async fn watch_clock(region: Arc<Region>) {
+    loop {
+        let keeper = RegionId::new(&region.link.membership.keeper);
+        let mut offsets = Vec::new();
+        for other in region.registry.all_regions() {
+            let id = RegionId::new(&other.id);
+            if id == region.id || other.status != RegionStatus::Open || other.peer.is_empty() {
+                continue;
+            }
+            if let Some(offset) = offset(&region, &id, &other.peer).await {
+                offsets.push((id == keeper, offset));
+            }
+        }
+        // Nobody to compare with changes nothing: what was known stays.
+        if !offsets.is_empty() {
+            region.neighbours.doubt_clock(judge(&offsets));
+        }
+        tokio::time::sleep(COMPARE_EVERY).await;
+    }
+}
+
+/// How far the other's clock is ahead of ours, in milliseconds; what the way there and back may
+/// account for is in our favour.
+async fn offset(region: &Region, id: &RegionId, address: &str) -> Option<i64> {
+    let to = Peer {
+        region: id.clone(),
+        address: address.to_owned(),
+    };
+    let request = http::Request::builder()
+        .uri(paths::HELLO)
+        .body(peer::empty());
+    let before = region.clock.now().ms() as i64;
+    let answer = region
+        .link
+        .client
+        .request_within(HELLO_WAIT, &to, request.ok()?)
+        .await
+        .ok()?;
+    let body = collect(answer.into_body(), 4096, HELLO_WAIT).await.ok()?;
+    let after = region.clock.now().ms() as i64;
+    let hello: Hello = serde_json::from_slice(&body).ok()?;
+    let theirs = hello.now_ms as i64;
+    Some(match theirs {
+        theirs if theirs < before => theirs - before,
+        theirs if theirs > after => theirs - after,
+        _ => 0,
+    })
+}
+
+/// What the others' clocks say of ours, each with whether it is the registry's region and how far
+/// it is ahead. With two or more others the median counts; a single other one only if it keeps the
+/// registry, since one of two must be right.
+fn judge(offsets: &[(bool, i64)]) -> Option<String> {
+    let mut sorted: Vec<i64> = offsets.iter().map(|(_, offset)| *offset).collect();
+    sorted.sort_unstable();
+    let off = match sorted.as_slice() {
+        [] => return None,
+        [only] if offsets.iter().any(|(keeper, _)| *keeper) => *only,
+        [_] => return None,
+        many => *many.get((many.len() - 1) / 2)?,
+    };
+    (off.abs() > OFF_MAX_MS).then(|| {
+        let way = if off > 0 { "behind" } else { "ahead of" };
+        format!(
+            "The clock of this region is {} ms {way} the other regions', {OFF_MAX_MS} are \
+             allowed; writes are refused until it is right.",
+            off.abs()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wrong_clock_among_many_is_told_apart() {
+        // Ours is right, one other is wrong.
+        assert_eq!(judge(&[(true, 0), (false, 90_000), (false, 3)]), None);
+        assert_eq!(judge(&[(true, 90_000), (false, 0), (false, 3)]), None);
+        // Ours is wrong.
+        assert!(judge(&[(true, 5_000), (false, 5_001)]).is_some_and(|w| w.contains("behind")));
+        assert!(judge(&[(true, -5_000), (false, -5_001)]).is_some_and(|w| w.contains("ahead")));
+        // One of two: the registry's region is believed.
+        assert!(judge(&[(true, 5_000)]).is_some());
+        assert_eq!(judge(&[(false, 5_000)]), None);
+        assert_eq!(judge(&[(true, OFF_MAX_MS)]), None);
+        assert_eq!(judge(&[]), None);
+    }
+}

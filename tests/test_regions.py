@@ -1,0 +1,508 @@
+"""A cloud of three regions: placement, replication, loss and return, as their users see them."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from fleet import Fleet, body, code, eventually, listing, status
+
+FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 3).start()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture
+def own_fleet(tmp_path):
+    """For tests that lose regions."""
+    fleet = Fleet(tmp_path / "data", 3).start()
+    yield fleet
+    fleet.stop()
+
+
+def test_the_fleet_is_open_and_one_key_opens_every_region(fleet):
+    regions = {r["id"]: r for r in fleet.json("region", "list")}
+    assert {r["status"] for r in regions.values()} == {"open"}
+    assert regions[ME]["operator"] == "yvolv" and regions[ME]["jurisdiction"] == "AE"
+    assert len({r["public_key"] for r in regions.values()}) == 3
+    for region in fleet.ids:
+        s3, name = fleet.s3(region), f"own-{region}"
+        constraint = {"LocationConstraint": region}
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration=constraint)
+        s3.put_object(Bucket=name, Key="k", Body=b"here")
+        assert body(s3, name, "k") == b"here"
+        # The directory of buckets is the cloud's: every region comes to know it.
+        for other in fleet.ids:
+            eventually(lambda: name in [
+                b["Name"] for b in fleet.s3(other).list_buckets()["Buckets"]])
+    with pytest.raises(ClientError) as refused:
+        constraint = {"LocationConstraint": ME}
+        fleet.s3(EU).create_bucket(Bucket="elsewhere", CreateBucketConfiguration=constraint)
+    assert code(refused) == "IllegalLocationConstraintException"
+    # The registry's region takes any, as us-east-1 does.
+    fleet.s3(FIRST).create_bucket(Bucket="elsewhere", CreateBucketConfiguration=constraint)
+    where = eventually(lambda: fleet.s3(ME).get_bucket_location(Bucket="elsewhere"))
+    assert where["LocationConstraint"] == ME
+
+
+def test_a_key_made_or_stopped_at_the_registry_is_so_everywhere(fleet):
+    account = fleet.json("account", "create", "tenant")["id"]
+    made = fleet.json("key", "create", "--account", account)
+    key = (made["access_key"], made["secret_key"])
+    for region in fleet.ids:
+        eventually(lambda: fleet.s3(region, key).list_buckets())
+    fleet.cli("key", "disable", made["access_key"])
+
+    def refused(region):
+        try:
+            fleet.s3(region, key).list_buckets()
+            return False
+        except ClientError as error:
+            return error.response["Error"]["Code"] == "InvalidAccessKeyId"
+
+    for region in fleet.ids:
+        eventually(lambda: refused(region), timeout=60)
+    fleet.cli("key", "enable", made["access_key"])
+    eventually(lambda: fleet.s3(ME, key).list_buckets())
+    fleet.cli("account", "suspend", account)
+    for region in fleet.ids:
+        eventually(lambda: refused(region), timeout=60)
+
+
+def test_what_is_written_at_home_is_at_the_copy_the_same(fleet):
+    fleet.bucket("same", EU, ME)
+    home, copy = fleet.s3(EU), fleet.s3(ME)
+    home.put_bucket_versioning(Bucket="same",
+                               VersioningConfiguration={"Status": "Enabled"})
+    rng = random.Random(1)
+    for n in range(60):
+        key = f"k{rng.randrange(12)}"
+        if rng.random() < 0.15:
+            home.delete_object(Bucket="same", Key=key)
+        else:
+            size = rng.choice([0, 10, 5000, 70_000, 1_500_000])
+            home.put_object(Bucket="same", Key=key, Body=rng.randbytes(size),
+                            Metadata={"n": str(n)}, ContentType="text/x-test",
+                            ChecksumAlgorithm=rng.choice(["SHA256", "SHA1", "CRC32"]))
+    parts = []
+    upload = home.create_multipart_upload(Bucket="same", Key="parts")["UploadId"]
+    for number in (1, 2):
+        made = home.upload_part(Bucket="same", Key="parts", UploadId=upload, PartNumber=number,
+                                Body=rng.randbytes(5 << 20))
+        parts.append({"PartNumber": number, "ETag": made["ETag"]})
+    home.complete_multipart_upload(Bucket="same", Key="parts", UploadId=upload,
+                                   MultipartUpload={"Parts": parts})
+    home.put_object_tagging(Bucket="same", Key="parts",
+                            Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    some = home.list_object_versions(Bucket="same")["Versions"][3]
+    home.delete_object(Bucket="same", Key=some["Key"], VersionId=some["VersionId"])
+    want = listing(home, "same")
+    eventually(lambda: listing(copy, "same") == want)
+    for key, version, _, etag, _ in want:
+        if etag is not None:
+            one = dict(Bucket="same", Key=key, VersionId=version)
+            here, there = home.get_object(**one), copy.get_object(**one)
+            assert here["Body"].read() == there["Body"].read()
+            for field in ("ETag", "Metadata", "ContentType", "LastModified"):
+                assert here[field] == there[field], (key, field)
+            assert there["ReplicationStatus"] == "REPLICA"
+    assert copy.get_bucket_versioning(Bucket="same")["Status"] == "Enabled"
+    eventually(lambda: copy.get_object_tagging(Bucket="same", Key="parts")["TagSet"])
+    part = copy.get_object(Bucket="same", Key="parts", PartNumber=2)
+    assert part["PartsCount"] == 2 and part["ContentLength"] == 5 << 20
+    eventually(lambda: home.head_object(Bucket="same", Key="parts")["ReplicationStatus"]
+               == "COMPLETED")
+    shown = eventually(lambda: [c for c in fleet.json("bucket", "show", "same")["copies"]
+                                if c["behind"] == 0])
+    assert shown[0]["region"] == ME and shown[0]["in_touch"]
+    assert 'dhow_replication_following{bucket="same",home="eu-central-1"} 1' in fleet.metrics(ME)
+
+
+def test_status_is_never_said_before_it_is_so(fleet):
+    fleet.bucket("honest", EU, ME)
+    home = fleet.s3(EU)
+    home.put_object(Bucket="honest", Key="first", Body=b"1")
+    eventually(lambda: body(fleet.s3(ME), "honest", "first"))
+    fleet.freeze(ME)
+    try:
+        home.put_object(Bucket="honest", Key="later", Body=b"2")
+        assert home.head_object(Bucket="honest", Key="later")["ReplicationStatus"] == "PENDING"
+        lagging = fleet.json("bucket", "show", "honest")["copies"][0]
+        # Names go to the registry's region only where the placement lets them.
+        assert lagging["behind"] >= 1 and lagging["lagging"] == []
+    finally:
+        fleet.thaw(ME)
+    eventually(lambda: home.head_object(Bucket="honest", Key="later")["ReplicationStatus"]
+               == "COMPLETED")
+    assert body(fleet.s3(ME), "honest", "later") == b"2"
+
+
+def test_writes_at_a_copy_are_decided_at_home(fleet):
+    fleet.bucket("strong", EU, ME)
+    home, copy = fleet.s3(EU), fleet.s3(ME)
+    eventually(lambda: copy.head_bucket(Bucket="strong"))
+    big = os.urandom(9 << 20)
+    copy.put_object(Bucket="strong", Key="big", Body=big)
+    assert body(home, "strong", "big") == big
+    copy.put_object(Bucket="strong", Key="once", Body=b"a", IfNoneMatch="*")
+    with pytest.raises(ClientError) as refused:
+        copy.put_object(Bucket="strong", Key="once", Body=b"b", IfNoneMatch="*")
+    assert code(refused) == "PreconditionFailed"
+    copy.delete_object(Bucket="strong", Key="once")
+    with pytest.raises(ClientError):
+        home.head_object(Bucket="strong", Key="once")
+    wins = []
+
+    def race(client, value):
+        try:
+            client.put_object(Bucket="strong", Key="race", Body=value, IfNoneMatch="*")
+            wins.append(value)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in ("PreconditionFailed",
+                                                       "ConditionalRequestConflict")
+
+    racers = [threading.Thread(target=race, args=(fleet.s3(r), str(n).encode()))
+              for n, r in enumerate([EU, ME] * 6)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert len(wins) == 1 and body(home, "strong", "race") == wins[0]
+
+
+def test_p8_nothing_lies_or_passes_where_the_placement_forbids(fleet):
+    canary = os.urandom(24).hex().encode()
+    fleet.bucket("lawful", EU, options=["--jurisdiction", "EU"])
+    home = fleet.s3(EU)
+    home.put_object(Bucket="lawful", Key="secret-name-canary", Body=canary * 10)
+    home.put_object(Bucket="lawful", Key="large", Body=canary * 4000)
+    for region in (FIRST, ME):
+        with pytest.raises(ClientError) as refused:
+            body(fleet.s3(region), "lawful", "large")
+        assert status(refused) in (301, 403)
+    done = fleet.cli("bucket", "place", "lawful", "--add-replica", ME, check=False)
+    assert done.returncode == 1 and "AE" in done.stderr
+    fleet.bucket("wide", EU)
+    with pytest.raises(ClientError) as refused:
+        home.copy_object(Bucket="wide", Key="k", CopySource="lawful/large")
+    assert code(refused) == "AccessDenied"
+    # What is on the other regions' disks: neither the bytes nor the name of the object.
+    for region in (FIRST, ME):
+        for path in walk(fleet.regions[region]["data"]):
+            content = path.read_bytes()
+            assert canary not in content, path
+            assert b"secret-name-canary" not in content, path
+
+
+def walk(folder):
+    from pathlib import Path
+
+    return [p for p in Path(folder).rglob("*") if p.is_file()]
+
+
+def test_a_copy_that_is_taken_away_is_gone_from_the_disk(fleet):
+    canary = os.urandom(24).hex().encode()
+    fleet.bucket("moved", EU, ME)
+    home = fleet.s3(EU)
+    home.put_object(Bucket="moved", Key="large", Body=canary * 4000)
+    eventually(lambda: body(fleet.s3(ME), "moved", "large"))
+    extents = [p for p in walk(f"{fleet.regions[ME]['data']}/extents")
+               if canary in p.read_bytes()]
+    assert extents
+    would = fleet.json("bucket", "place", "moved", "--add-replica", FIRST, "--dry-run")
+    assert would["moves"] == {"versions": 1, "bytes": len(canary) * 4000}
+    fleet.cli("bucket", "place", "moved", "--remove-replica", ME)
+    # From here on nothing goes there any more.
+    home.put_object(Bucket="moved", Key="later", Body=b"x")
+    with pytest.raises(ClientError):
+        body(fleet.s3(ME), "moved", "later")
+    eventually(lambda: not any(p.exists() for p in extents))
+    fleet.cli("bucket", "place", "moved", "--add-replica", ME)
+    eventually(lambda: body(fleet.s3(ME), "moved", "large") == canary * 4000)
+
+
+def test_backfill_under_writes_ends_equal(fleet):
+    fleet.bucket("busy", EU)
+    home = fleet.s3(EU)
+    for n in range(300):
+        home.put_object(Bucket="busy", Key=f"k{n:03}", Body=os.urandom(200))
+    stop = threading.Event()
+
+    def write():
+        rng, client = random.Random(5), fleet.s3(EU)
+        while not stop.is_set():
+            key = f"k{rng.randrange(400):03}"
+            if rng.random() < 0.3:
+                client.delete_object(Bucket="busy", Key=key)
+            else:
+                client.put_object(Bucket="busy", Key=key, Body=rng.randbytes(300))
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    fleet.cli("bucket", "place", "busy", "--add-replica", ME)
+    eventually(lambda: body(fleet.s3(ME), "busy", "k000") or True)
+    time.sleep(1)  # writes go on while it follows
+    stop.set()
+    for writer in writers:
+        writer.join()
+    want = listing(home, "busy")
+    eventually(lambda: listing(fleet.s3(ME), "busy") == want)
+
+
+def test_a_deleted_bucket_leaves_nothing_at_its_copies(fleet):
+    canary = os.urandom(24).hex().encode()
+    fleet.bucket("gone", EU, ME)
+    home = fleet.s3(EU)
+    home.put_object(Bucket="gone", Key="k", Body=canary * 4000)
+    eventually(lambda: body(fleet.s3(ME), "gone", "k"))
+    home.delete_object(Bucket="gone", Key="k")
+    home.delete_bucket(Bucket="gone")
+    for region in fleet.ids:
+        with pytest.raises(ClientError) as refused:
+            eventually(lambda: not fleet.s3(region).list_objects_v2(Bucket="gone"), timeout=1)
+        assert code(refused) == "NoSuchBucket"
+    extents = walk(f"{fleet.regions[ME]['data']}/extents")
+    eventually(lambda: not any(p.exists() and canary in p.read_bytes() for p in extents))
+    # The name is free, and the new bucket has nothing of the old one.
+    fleet.bucket("gone", ME, EU)
+    eventually(lambda: "Contents" not in fleet.s3(EU).list_objects_v2(Bucket="gone"))
+
+
+def test_a_stolen_region_opens_no_other(fleet):
+    """All that a region has on disk holds no secret, and no key for another region or service."""
+    account = fleet.json("account", "create", "victim")["id"]
+    made = fleet.json("key", "create", "--account", account)
+    key = (made["access_key"], made["secret_key"])
+    eventually(lambda: fleet.s3(ME, key).list_buckets())
+    secrets = [made["secret_key"].encode(), fleet.info["secret_key"].encode()]
+    for path in walk(fleet.regions[ME]["data"]):
+        content = path.read_bytes()
+        for secret in secrets:
+            assert secret not in content, path
+        assert path.name not in ("authority-key.pem", "credentials.json"), path
+    # Nor does its own identity stand for another region: its admin API changes nothing.
+    done = fleet.cli("account", "create", "forged", check=False, data=fleet.regions[ME]["data"])
+    assert done.returncode == 1
+
+
+def test_the_other_regions_go_on_without_the_registry(own_fleet):
+    fleet = own_fleet
+    fleet.bucket("alone", EU, ME)
+    home, copy = fleet.s3(EU), fleet.s3(ME)
+    home.put_object(Bucket="alone", Key="before", Body=b"1")
+    eventually(lambda: body(copy, "alone", "before"))
+    fleet.freeze(FIRST)
+    home.put_object(Bucket="alone", Key="without", Body=b"2")
+    eventually(lambda: body(copy, "alone", "without") == b"2")
+    copy.put_object(Bucket="alone", Key="passed on", Body=b"3")
+    assert body(home, "alone", "passed on") == b"3"
+    # A restart without the registry.
+    fleet.signal(ME, signal.SIGKILL)
+    restarted = fleet.regions[ME]["data"] + "/running.json"
+    old = fleet.regions[ME]["pid"]
+
+    def again():
+        import json
+        from pathlib import Path
+
+        running = json.loads(Path(restarted).read_text())
+        if running["pid"] == old:
+            return False
+        fleet.regions[ME].update(endpoint=running["endpoint"], pid=running["pid"])
+        return body(fleet.s3(ME), "alone", "without") == b"2"
+
+    eventually(again, timeout=60)
+    with pytest.raises(ClientError) as refused:
+        fleet.s3(EU, timeout=60).create_bucket(
+            Bucket="new", CreateBucketConfiguration={"LocationConstraint": EU})
+    assert status(refused) == 503
+    fleet.thaw(FIRST)
+    eventually(lambda: fleet.s3(EU).create_bucket(
+        Bucket="new", CreateBucketConfiguration={"LocationConstraint": EU}), timeout=60)
+    # The region that moved to other ports is found again.
+    home.put_object(Bucket="alone", Key="at last", Body=b"4")
+    eventually(lambda: body(fleet.s3(ME), "alone", "at last") == b"4", timeout=60)
+
+
+def test_a_lost_home_is_replaced_and_hands_over_what_it_alone_had(own_fleet):
+    fleet = own_fleet
+    fleet.bucket("drill", EU, ME, FIRST)
+    home, heir = fleet.s3(EU), fleet.s3(ME)
+    home.put_bucket_versioning(Bucket="drill", VersioningConfiguration={"Status": "Enabled"})
+    for n in range(20):
+        home.put_object(Bucket="drill", Key=f"k{n}", Body=b"before")
+    want = listing(home, "drill")
+    for region in (ME, FIRST):
+        eventually(lambda: listing(fleet.s3(region), "drill") == want)
+    refused = fleet.cli("region", "promote", EU, "--to", ME, check=False)
+    assert refused.returncode == 1 and "still answers" in refused.stdout
+    # Acknowledged while nobody listens: these are the home's alone.
+    fleet.freeze(ME, FIRST)
+    alone = home.put_object(Bucket="drill", Key="only here", Body=b"acknowledged")["VersionId"]
+    home.put_object(Bucket="drill", Key="k0", Body=b"older than the heir's")
+    fleet.freeze(EU)
+    fleet.thaw(ME, FIRST)
+    would = fleet.json("region", "promote", EU, "--to", ME, "--dry-run")
+    assert would["buckets"] == [{"bucket": "drill", "home": ME}]
+    fleet.cli("region", "promote", EU, "--to", ME)
+    eventually(lambda: heir.put_object(Bucket="drill", Key="k0", Body=b"the heir's"))
+    heir.delete_object(Bucket="drill", Key="k1")
+    assert fleet.json("bucket", "show", "drill")["epoch"] == 2
+    # The old home returns.
+    fleet.thaw(EU)
+    eventually(lambda: body(heir, "drill", "only here") == b"acknowledged", timeout=60)
+    assert heir.head_object(Bucket="drill", Key="only here")["VersionId"] == alone
+    assert body(heir, "drill", "k0") == b"the heir's"
+    for region in (EU, FIRST):
+        eventually(lambda: listing(fleet.s3(region), "drill") == listing(heir, "drill"), timeout=60)
+    with pytest.raises(ClientError):
+        heir.head_object(Bucket="drill", Key="k1")
+    # Every divergent key is on record.
+    entries = [e["entry"] for e in eventually(fleet.audit)]
+    divergent = [e for e in entries if e["action"] == "bucket.divergence"]
+    named = " ".join(e["detail"] for e in divergent)
+    assert '"only here"' in named and '"k0"' in named
+    # The way back is the same.
+    fleet.cli("region", "promote", ME, "--to", EU, "--force")
+    eventually(lambda: home.put_object(Bucket="drill", Key="back", Body=b"home"), timeout=60)
+    for region in (ME, FIRST):
+        eventually(lambda: listing(fleet.s3(region), "drill") == listing(home, "drill"),
+                   timeout=60)
+    actions = [e["entry"]["action"] for e in fleet.audit()]
+    assert "bucket.promote" in actions and "bucket.promote-forced" in actions
+
+
+def test_regions_that_are_killed_lose_nothing_and_end_equal(own_fleet):
+    fleet = own_fleet
+    fleet.bucket("killed", EU, ME)
+    acknowledged, rng = {}, random.Random(11)
+
+    def running(region):
+        import json
+        from pathlib import Path
+
+        data = fleet.regions[region]["data"]
+        found = json.loads(Path(f"{data}/running.json").read_text())
+        if found["pid"] == fleet.regions[region]["pid"]:
+            return False
+        fleet.regions[region].update(endpoint=found["endpoint"], pid=found["pid"])
+        return fleet.s3(region).list_buckets()
+
+    for round_ in range(4):
+        home = fleet.s3(EU)
+        for n in range(25):
+            key, value = f"{round_}-{n}", rng.randbytes(rng.choice([50, 90_000]))
+            home.put_object(Bucket="killed", Key=key, Body=value)
+            acknowledged[key] = value
+        victim = (EU, ME)[round_ % 2]
+        fleet.signal(victim, signal.SIGKILL)
+        eventually(lambda: running(victim), timeout=60)
+    copy = fleet.s3(ME)
+    want = listing(fleet.s3(EU), "killed")
+    assert len(want) == len(acknowledged)
+    eventually(lambda: listing(copy, "killed") == want, timeout=60)
+    for key, value in acknowledged.items():
+        assert body(copy, "killed", key) == value
+
+
+def test_a_region_opens_on_a_live_cloud_and_its_law_holds_at_once(tmp_path):
+    from dhow import Dhow
+
+    fleet = Fleet(tmp_path / "data", 2).start()
+    new = None
+    try:
+        home = fleet.s3(EU)
+        fleet.bucket("live", EU)
+        home.put_object(Bucket="live", Key="k", Body=b"before")
+        would = fleet.json("region", "open", "ap-northeast-1", "--dry-run")
+        assert would["dry_run"] and would["region"]["jurisdiction"] == "JP"
+        assert len(fleet.json("region", "list")) == 2
+        planned = fleet.json("region", "open", "ap-northeast-1")
+        new = Dhow(tmp_path / "new", args=["--peer", "127.0.0.1:0", "--join", planned["token"]])
+        new.start()
+        assert new.region == "ap-northeast-1"
+        eventually(lambda: fleet.json("region", "show", "ap-northeast-1")["status"] == "open")
+        fleet.regions["ap-northeast-1"] = {**new.info, "pid": new.process.pid}
+        fleet.cli("bucket", "place", "live", "--add-replica", "ap-northeast-1",
+                  "--jurisdiction", "EU", "--jurisdiction", "JP")
+        eventually(lambda: body(fleet.s3("ap-northeast-1"), "live", "k") == b"before")
+        # The way back: nothing is closed that is still in a placement.
+        refused = fleet.cli("region", "close", "ap-northeast-1", check=False)
+        assert refused.returncode == 1
+        fleet.cli("region", "drain", "ap-northeast-1")
+        refused = fleet.cli("region", "close", "ap-northeast-1", check=False)
+        assert refused.returncode == 1 and "1 buckets" in refused.stderr
+        refused = fleet.cli("bucket", "create", "late", "--home", "ap-northeast-1", check=False)
+        assert refused.returncode == 1 and "draining" in refused.stderr
+        fleet.cli("bucket", "place", "live", "--remove-replica", "ap-northeast-1")
+        fleet.cli("region", "close", "ap-northeast-1")
+        # Its certificate is worth nothing from here on.
+        eventually(lambda: "CertificateRevoked" in new.log_text(), timeout=60)
+    finally:
+        if new is not None:
+            new.kill()
+        fleet.regions.pop("ap-northeast-1", None)
+        fleet.stop()
+
+
+def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
+    fleet = Fleet(tmp_path / "data", 2).start()
+    try:
+        plan = ["--jurisdiction", "JP", "--operator", "softbank"]
+        refused = fleet.cli("region", "open", "UPPER", *plan, check=False)
+        assert refused.returncode == 1
+        planned = fleet.json("region", "open", "ap-late-1", *plan)
+        from dhow import Dhow
+
+        late = Dhow(tmp_path / "late", args=["--peer", "127.0.0.1:0", "--join", planned["token"],
+                                             "--clock-ahead-ms", "60000"])
+        late.start()
+        time.sleep(0.5)
+        shown = fleet.json("region", "show", "ap-late-1")
+        assert shown["status"] == "joining", "a clock that is off is not let in"
+        late.stop()
+        late.args = ["--peer", "127.0.0.1:0"]
+        late.start()
+        eventually(lambda: fleet.json("region", "show", "ap-late-1")["status"] == "open")
+        # The law of its country holds from the start.
+        fleet.bucket("timely", "ap-late-1", EU, options=["--jurisdiction", "JP",
+                                                         "--jurisdiction", "EU"])
+        fleet.regions["ap-late-1"] = {**late.info, "pid": late.process.pid,
+                                      "data": str(late.data)}
+        s3 = fleet.s3("ap-late-1")
+        eventually(lambda: s3.put_object(Bucket="timely", Key="k", Body=b"in time"))
+        eventually(lambda: body(fleet.s3(EU), "timely", "k") == b"in time")
+        late.stop()
+        late.args += ["--clock-ahead-ms", "-10000"]
+        late.start()
+        fleet.regions["ap-late-1"].update(endpoint=late.endpoint, pid=late.process.pid)
+        s3 = fleet.s3("ap-late-1")
+
+        def doubted():
+            try:
+                s3.put_object(Bucket="timely", Key="k2", Body=b"?")
+                return False
+            except ClientError as error:
+                return "clock" in error.response["Error"]["Message"]
+
+        eventually(doubted)
+        assert body(s3, "timely", "k") == b"in time", "reads go on"
+        late.stop()
+        # The token was good once.
+        thief = Dhow(tmp_path / "thief", args=["--peer", "127.0.0.1:0", "--join",
+                                               planned["token"]])
+        with pytest.raises(RuntimeError, match="join token"):
+            thief.start()
+    finally:
+        fleet.regions.pop("ap-late-1", None)
+        fleet.stop()
