@@ -162,6 +162,8 @@ impl Follower {
 
     async fn seed(&self, mut cursor: FollowCursor) -> Result<(), ReplicationError> {
         self.say(CopyState::Seeding);
+        // A snapshot holds changes that came after its position.
+        self.settled(false);
         while let Some(row) = cursor.snapshot.take() {
             let permit = self.permit()?;
             let from = hex::encode(&row);
