@@ -162,6 +162,8 @@ impl Follower {
 
     async fn seed(&self, mut cursor: FollowCursor) -> Result<(), ReplicationError> {
         self.say(CopyState::Seeding);
+        // A snapshot holds changes that came after its position.
+        self.settled(false);
         while let Some(row) = cursor.snapshot.take() {
             let permit = self.permit()?;
             let from = hex::encode(&row);
@@ -212,11 +214,15 @@ impl Follower {
         mut cursor: FollowCursor,
     ) -> Result<(), ReplicationError> {
         self.say(CopyState::Following);
+        // The first page is asked for without waiting: it may hold what was applied before a stop
+        // and not noted.
+        let mut wait_ms = 0;
         loop {
             let ask = What::Changes {
                 after: cursor.position.0,
-                wait_ms: WAIT_MAX.as_millis() as u64,
+                wait_ms,
             };
+            wait_ms = WAIT_MAX.as_millis() as u64;
             let page = self.far.ask(ask).await?;
             if page.reseed {
                 let (bucket, region) = (&self.far.deed.name, &self.far.region);
@@ -228,13 +234,21 @@ impl Follower {
                 return self.note(&self.permit()?, &cursor).await;
             }
             let permit = self.permit()?;
+            self.settled(page.changes.is_empty());
             self.apply_all(&permit, &page).await?;
             let moved = page.position != cursor.position.0;
             cursor.position = Position(page.position);
             if moved {
                 self.note(&permit, &cursor).await?;
             }
+            self.settled(true);
         }
+    }
+
+    fn settled(&self, settled: bool) {
+        let region = &self.far.region;
+        self.status
+            .follow(self.far.deed.id, region, |f| f.settled = settled);
     }
 
     async fn note(&self, permit: &Permit, cursor: &FollowCursor) -> Result<(), ReplicationError> {

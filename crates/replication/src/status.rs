@@ -63,6 +63,8 @@ pub struct Following {
     pub applied: u64,
     /// Milliseconds from when the last change was written to when it was applied here.
     pub lag_ms: u64,
+    /// Whether all that was applied is noted: false in the midst of a page of changes.
+    pub settled: bool,
 }
 
 /// Kept in memory: who asks anew after a start is known anew.
@@ -110,6 +112,12 @@ impl Status {
         replicas.map(|r| copy(&r.region)).collect()
     }
 
+    /// Whether the copy here is as the source was at the position that is noted. Read this before
+    /// that position: the note is made first.
+    pub fn settled(&self, id: BucketId) -> bool {
+        self.following.read().get(&id).is_some_and(|f| f.settled)
+    }
+
     /// The buckets that are followed here.
     pub fn following(&self) -> Vec<(BucketId, Following)> {
         let all = self.following.read();
@@ -125,6 +133,7 @@ impl Status {
             seeded: 0,
             applied: 0,
             lag_ms: 0,
+            settled: false,
         });
         one.source = source.clone();
         change(one);

@@ -77,7 +77,7 @@ impl Admin {
                 self.place(call, &found, parse(&call.body)?).await
             }
             (&Method::GET, [name, "residency"]) => {
-                let found = self.bucket(call, Action::ProveResidency, name)?;
+                let found = self.bucket(call, Action::CheckResidency, name)?;
                 self.check_residency(&found).await
             }
             (&Method::POST, [name, "residency"]) => {

@@ -57,7 +57,9 @@ pub enum Action {
     PromoteBuckets,
     /// The audit log: read it.
     ReadAudit,
-    /// Gather a proof of where a bucket lies.
+    /// Ask every region what it holds of a bucket.
+    CheckResidency,
+    /// Gather a proof of where a bucket lies, which holds the whole audit log.
     ProveResidency,
     /// Verify every stored byte of a region.
     Scrub,
@@ -85,12 +87,17 @@ pub fn grant(role: &Role, action: Action) -> Grant {
         (Role::Customer, A::ListBuckets) => Grant::OwnAccount,
         (
             Role::TenantAdmin,
-            A::ListKeys | A::ChangeKeys | A::ListBuckets | A::PlaceBuckets | A::ProveResidency,
+            A::ListKeys | A::ChangeKeys | A::ListBuckets | A::PlaceBuckets | A::CheckResidency,
         ) => Grant::OwnAccount,
         (Role::RegionalOperator(_), A::DrainRegion | A::Scrub) => Grant::OwnRegions,
         (
             Role::Auditor,
-            A::ListAccounts | A::ListKeys | A::ListBuckets | A::ReadAudit | A::ProveResidency,
+            A::ListAccounts
+            | A::ListKeys
+            | A::ListBuckets
+            | A::ReadAudit
+            | A::CheckResidency
+            | A::ProveResidency,
         ) => Grant::All,
         _ => Grant::No,
     }
@@ -126,7 +133,8 @@ mod tests {
             (A::PlaceBuckets, [No, OwnAccount, No, All, No]),
             (A::PromoteBuckets, [No, No, No, All, No]),
             (A::ReadAudit, [No, No, No, All, All]),
-            (A::ProveResidency, [No, OwnAccount, No, All, All]),
+            (A::CheckResidency, [No, OwnAccount, No, All, All]),
+            (A::ProveResidency, [No, No, No, All, All]),
             (A::Scrub, [No, No, OwnRegions, All, No]),
         ];
         for (action, expect) in matrix {

@@ -21,6 +21,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const ANSWER_WAIT: Duration = Duration::from_secs(COUNT_WAIT.as_secs() + 3);
 /// Regions are asked again while that is quick: one that was behind may have caught up.
 pub const AGAIN_WITHIN: Duration = Duration::from_secs(4);
+/// Longer, when a copy and its home disagree: what a home has removed meanwhile may be missing at a
+/// copy that is at the position before, for a moment.
+const DISAGREE_WITHIN: Duration = Duration::from_secs(10);
 /// Between asking and asking again.
 pub const AGAIN_PAUSE: Duration = Duration::from_millis(500);
 const PAGE: usize = 1000;
@@ -46,7 +49,12 @@ impl Region {
         loop {
             let gathered = self.gather(deed).await;
             let (bundle, findings, settled) = self.bundle(deed, gathered.digests).await?;
-            if settled || begun.elapsed() > AGAIN_WITHIN || !gathered.unanswered.is_empty() {
+            let disagree = |f: &Finding| matches!(f, Finding::Disagree { .. });
+            let within = match findings.iter().any(disagree) {
+                true => DISAGREE_WITHIN,
+                false => AGAIN_WITHIN,
+            };
+            if settled || begun.elapsed() > within || !gathered.unanswered.is_empty() {
                 return Ok((bundle, gathered.unanswered, findings));
             }
             tokio::time::sleep(AGAIN_PAUSE).await;

@@ -28,6 +28,8 @@ const DEED_WAIT: Duration = Duration::from_secs(5);
 const EVERY: Duration = Duration::from_secs(3600);
 /// How often a bucket that changes is counted again.
 const TRIES_MAX: usize = 4;
+/// Between two counts: a page of changes takes some milliseconds.
+const TRY_PAUSE: Duration = Duration::from_millis(50);
 /// Counting reads every row of a bucket: so many at a time, the others wait their turn.
 static COUNTING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
@@ -138,13 +140,16 @@ impl Region {
             jurisdiction: record.jurisdiction.clone(),
             operator: record.operator.clone(),
         };
+        let placed = deed.holding(&self.id) != Holding::Nothing;
         let mut tries = 0;
         loop {
             tries += 1;
-            let before = self.objects.position_held(&permit).await?;
+            let before = self.position(&permit, deed).await?;
             let built = self.count_once(&permit, deed).await;
-            let after = self.objects.position_held(&permit).await?;
-            if before != after && tries < TRIES_MAX {
+            let after = self.position(&permit, deed).await?;
+            let moving = before != after || (before.is_none() && placed);
+            if moving && tries < TRIES_MAX {
+                tokio::time::sleep(TRY_PAUSE).await;
                 continue;
             }
             // Of a bucket that never rests the last count is given, of no position.
@@ -152,6 +157,19 @@ impl Region {
             let (signer, now) = (RegionKey(&self.link.identity), self.clock.now());
             return Ok(built?.finish(&signer, &holder, deed.epoch, position, now));
         }
+    }
+
+    /// The position that the rows reflect. At a copy in the midst of a page of changes there is
+    /// none: some are applied, and none is noted.
+    async fn position(
+        &self,
+        permit: &Permit,
+        deed: &BucketDeed,
+    ) -> Result<Option<store::Position>, HoldingsError> {
+        // In this order: a page that ends between the two shows as another position later on.
+        let settled = deed.home == self.id || self.replication.status().settled(deed.id);
+        let held = self.objects.position_held(permit).await?;
+        Ok(held.filter(|_| settled))
     }
 
     async fn count_once(

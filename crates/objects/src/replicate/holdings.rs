@@ -26,7 +26,7 @@ impl Objects {
     /// The next `limit` versions after `from`, by key and then newest first, and where to go on;
     /// `None` at the end. Two ranges of rows are merged, a page of each at a time.
     ///
-    /// Rows that change meanwhile may be missed or come twice: compare
+    /// Rows that change meanwhile may be missed: compare
     /// [`Objects::position_held`] before and after.
     pub async fn versions_by_key(
         &self,
@@ -57,6 +57,8 @@ impl Objects {
         }
         merged.sort_by(|a, b| order(a).cmp(&order(b)));
         let more = merged.len() >= limit;
+        // A version that ceased to be the current one between the two readings is in both.
+        merged.dedup_by(|a, b| order(a) == order(b));
         merged.truncate(limit);
         let next = merged.last().filter(|_| more);
         let next = next.map(|last| (last.key.clone(), last.version));
