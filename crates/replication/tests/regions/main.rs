@@ -1,0 +1,5 @@
+//! Regions in one process that hold one bucket, over mutual TLS on loopback sockets.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod follow;
