@@ -3,3 +3,6 @@
 
 mod common;
 mod follow;
+mod hostile;
+mod placement;
+mod promotion;
