@@ -228,6 +228,10 @@ impl Follower {
                 return self.note(&self.permit()?, &cursor).await;
             }
             let permit = self.permit()?;
+            if types::planted("cursor-before-apply") {
+                cursor.position = Position(page.position);
+                self.note(&permit, &cursor).await?;
+            }
             self.apply_all(&permit, &page).await?;
             let moved = page.position != cursor.position.0;
             cursor.position = Position(page.position);

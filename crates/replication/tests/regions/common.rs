@@ -223,7 +223,7 @@ pub struct Region {
     /// What others reach this region through.
     pub proxy: FaultProxy,
     pub replication: Arc<Replication>,
-    clock: Arc<TestClock>,
+    pub clock: Arc<TestClock>,
     running: Option<JoinHandle<()>>,
     serving: JoinHandle<()>,
 }

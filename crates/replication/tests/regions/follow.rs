@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use replication::What;
 use store::PartitionId;
 
-use crate::common::{Cloud, ID, large, until};
+use crate::common::{Cloud, ID, NOW, large, until};
 
 const LARGE: usize = 600_000;
 
@@ -158,4 +158,20 @@ async fn what_could_not_be_fetched_is_fetched_later_also_after_a_restart() {
     b.run();
     b.equals(&a).await;
     assert_eq!(b.get("large").await, Some(large(1, LARGE)));
+}
+
+#[tokio::test]
+async fn the_last_write_is_the_current_one_everywhere_though_the_clock_steps_back() {
+    let [a, mut b] = Cloud::two().await;
+    a.versioning().await;
+    b.run();
+    a.put("k", "first").await;
+    b.equals(&a).await;
+    a.clock.set_ms(NOW - 60_000);
+    a.put("k", "last").await;
+    let versions = a.versions().await;
+    assert!(versions[0].version > versions[1].version, "{versions:?}");
+    b.equals(&a).await;
+    assert_eq!(a.get("k").await.as_deref(), Some(&b"last"[..]));
+    assert_eq!(b.get("k").await.as_deref(), Some(&b"last"[..]));
 }

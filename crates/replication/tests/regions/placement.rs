@@ -89,20 +89,20 @@ async fn p8_a_destination_that_knows_better_takes_nothing() {
     // The home still believes in the copy; the copy has heard that the law has changed.
     b.view.hears(&deed_within("a", &["b"], &["DE"]));
     b.run();
-    until("following is refused here", || async {
-        b.failure().is_some()
+    until("following is refused here, or something came", || async {
+        b.failure().is_some() || b.rows().await > 0
     })
     .await;
-    assert!(b.failure().unwrap().contains("not allowed here"));
     assert_eq!(b.rows().await, 0);
+    assert!(b.failure().unwrap().contains("not allowed here"));
     assert!(a.door.bodies.lock().is_empty(), "nothing was asked for");
     // The same while it follows: nothing more comes in.
     b.view.hears(&deed("a", &["b"], 1));
     b.equals(&a).await;
     b.view.hears(&deed_within("a", &["b"], &["DE"]));
     a.put("more", large(2, 300_000)).await;
-    until("following is refused here", || async {
-        b.failure().is_some()
+    until("following is refused here, or something came", || async {
+        b.failure().is_some() || b.versions().await.len() > 1
     })
     .await;
     assert_eq!(b.keys().await, ["secret"]);
@@ -115,12 +115,12 @@ async fn p8_a_source_that_knows_better_hands_nothing_out() {
     a.put("secret", "s").await;
     a.view.hears(&deed_within("a", &["b"], &["DE"]));
     b.run();
-    until("following is refused there", || async {
-        b.failure().is_some()
+    until("following is refused there, or something came", || async {
+        b.failure().is_some() || !b.versions().await.is_empty()
     })
     .await;
-    assert!(b.failure().unwrap().contains("403"), "{:?}", b.failure());
     assert!(b.versions().await.is_empty());
+    assert!(b.failure().unwrap().contains("403"), "{:?}", b.failure());
     // It is the outdated side that catches up.
     a.view.hears(&deed("a", &["b"], 1));
     b.equals(&a).await;
