@@ -188,6 +188,11 @@ impl Objects {
             true => None,
             false => Some(self.moves.begin().await),
         };
+        if types::planted("ack-before-commit") {
+            let (index, partition) = (self.engine.index.clone(), bucket.partition);
+            tokio::spawn(async move { index.commit(partition, batch).await });
+            return Ok(Landed::Yes);
+        }
         let committed = self.commit(bucket.partition, batch).await;
         drop(moving);
         match committed {

@@ -235,6 +235,10 @@ impl Follower {
             }
             let permit = self.permit()?;
             self.settled(page.changes.is_empty());
+            if types::planted("cursor-before-apply") {
+                cursor.position = Position(page.position);
+                self.note(&permit, &cursor).await?;
+            }
             self.apply_all(&permit, &page).await?;
             let moved = page.position != cursor.position.0;
             cursor.position = Position(page.position);

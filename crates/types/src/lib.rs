@@ -13,6 +13,7 @@ pub mod ids;
 pub mod limits;
 pub mod names;
 pub mod placement;
+pub mod planted;
 pub mod random;
 pub mod time;
 
@@ -24,5 +25,6 @@ pub use etag::ETag;
 pub use ids::{AccessKeyId, AccountId, BucketId, RegionId, UploadId, VersionId};
 pub use names::{BucketName, NameError, ObjectKey};
 pub use placement::{Holding, Jurisdiction, Place, Placement, Replica, Writes};
+pub use planted::planted;
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use time::Timestamp;

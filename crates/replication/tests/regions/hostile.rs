@@ -1,0 +1,271 @@
+//! Regions of the cloud that lie: a source that answers anything, an asker that asks anything.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use peer::{BoxBody, Peer, collect, full};
+use replication::{Ask, Far, PATH, What};
+use types::{Random, RegionId, SeededRandom};
+
+use crate::common::{Cloud, Hook, Region, large, until};
+
+fn ok(bytes: impl Into<Bytes>) -> Option<Response<BoxBody>> {
+    Some(Response::new(full(bytes)))
+}
+
+/// Zeros without end.
+fn endless() -> Response<BoxBody> {
+    static ZEROS: [u8; 65536] = [0; 65536];
+    let frames = std::iter::repeat_with(|| Ok(Frame::data(Bytes::from_static(&ZEROS))));
+    Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
+}
+
+/// What the copy made of a home that answers through `hook`: it has failed so often, and nothing
+/// has landed; then the home is honest, and the copy becomes equal.
+async fn survives(what: &str, hook: Hook) {
+    let [a, mut b] = Cloud::two().await;
+    a.versioning().await;
+    a.put("small", "s").await;
+    a.put("large", large(1, 300_000)).await;
+    *a.door.hook.write() = Some(hook);
+    b.run();
+    until(what, || async { b.failure().is_some() }).await;
+    for version in b.versions().await {
+        assert_eq!(version.key.to_string(), "small", "{what}");
+        assert_eq!(b.get("small").await.as_deref(), Some(&b"s"[..]), "{what}");
+    }
+    assert_eq!(b.get("large").await, None, "{what}");
+    *a.door.hook.write() = None;
+    b.equals(&a).await;
+    b.objects.sweep().await.unwrap();
+    let blobs = b.engine.blobs.list(None, 10).await.unwrap();
+    assert_eq!(blobs.len(), 1, "{what}: nothing is left over");
+}
+
+#[tokio::test]
+async fn garbage_for_an_answer_lands_nothing() {
+    let garbage: [&'static [u8]; 5] = [b"", b"x", &[0xff; 17], &[0; 40], &[2; 4000]];
+    for (n, bytes) in garbage.into_iter().enumerate() {
+        let hook: Hook = Arc::new(move |_, _| ok(bytes));
+        survives(&format!("garbage {n}"), hook).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_collected() {
+    survives(
+        "an endless page",
+        Arc::new(|_, ask| matches!(ask.what, What::Head).then(endless)),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_of_other_bytes_does_not_land() {
+    let body = |ask: &Ask| matches!(ask.what, What::Body { .. });
+    let wrong = large(2, 300_000);
+    survives(
+        "wrong bytes",
+        Arc::new(move |_, ask| body(ask).then(|| Response::new(full(wrong.clone())))),
+    )
+    .await;
+    survives(
+        "an endless body",
+        Arc::new(move |_, ask| body(ask).then(endless)),
+    )
+    .await;
+    survives(
+        "a short body",
+        Arc::new(move |_, ask| body(ask).then(|| Response::new(full("short")))),
+    )
+    .await;
+    survives(
+        "an empty body",
+        Arc::new(move |_, ask| body(ask).then(|| Response::new(full("")))),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_does_not_move_on_does_not_grow_the_copy() {
+    let [a, mut b] = Cloud::two().await;
+    a.versioning().await;
+    a.put("one", "1").await;
+    // An empty page that names the same row again, for ever.
+    let mut page = vec![2u8];
+    page.extend_from_slice(&[0; 16]);
+    page.extend_from_slice(&1u32.to_be_bytes());
+    page.push(b'c');
+    let page = Bytes::from(page);
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let hook: Hook = Arc::new(move |_, ask| match ask.what {
+        What::Snapshot { .. } => {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            ok(page.clone())
+        }
+        _ => None,
+    });
+    *a.door.hook.write() = Some(hook);
+    b.run();
+    until("the page was seen", || async {
+        asked.load(std::sync::atomic::Ordering::SeqCst) > 3
+    })
+    .await;
+    assert!(b.versions().await.is_empty());
+    *a.door.hook.write() = None;
+    b.equals(&a).await;
+}
+
+/// A question, changed in one of the ways in which questions are changed.
+fn mutate(random: &SeededRandom, mut bytes: Vec<u8>) -> Vec<u8> {
+    let pick = |n: usize| (random.next_u64() % n.max(1) as u64) as usize;
+    for _ in 0..=pick(4) {
+        let at = pick(bytes.len());
+        match pick(6) {
+            0 if !bytes.is_empty() => bytes[at] = random.next_u64() as u8,
+            1 => bytes.insert(at, b"{}[]\",:0-9\\\0"[pick(12)]),
+            2 if !bytes.is_empty() => drop(bytes.remove(at)),
+            3 => bytes.truncate(at),
+            4 => {
+                let tail = bytes.split_off(at);
+                bytes.extend_from_slice(&tail);
+                bytes.extend_from_slice(&tail);
+            }
+            _ => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let words = [
+                    ("1", "18446744073709551616"),
+                    ("0", "-1"),
+                    ("papers", "../papers"),
+                    ("head", "copies"),
+                    ("key", "k"),
+                    ("7", "7e400"),
+                ];
+                let (from, to) = words[pick(words.len())];
+                bytes = text.replacen(from, to, 1).into_bytes();
+            }
+        }
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn p9_mutated_questions_of_a_stranger_to_the_bucket_get_nothing() {
+    let all = Cloud::start(&[("a", "DE"), ("b", "FR"), ("x", "IE")]).await;
+    let [a, b, x] = <[Region; 3]>::try_from(all).ok().unwrap();
+    let deed = crate::common::deed("a", &["b"], 1);
+    a.view.hears(&deed);
+    b.view.hears(&deed);
+    x.view.hears(&deed);
+    a.versioning().await;
+    a.put("secret-key", "secret-content").await;
+    let before = a.versions().await;
+    let (key, version) = ("secret-key".to_owned(), before[0].version.to_string());
+    let one = || vec![(key.clone(), version.clone())];
+    let from = String::new();
+    let whats = [
+        What::Head,
+        What::Changes {
+            after: 0,
+            wait_ms: 1,
+        },
+        What::Snapshot { from },
+        What::Body {
+            key: key.clone(),
+            version: version.clone(),
+            offset: 0,
+        },
+        What::Lacking { versions: one() },
+        What::Offer { versions: one() },
+        What::Copies,
+        What::Usage,
+        What::Version {
+            key: key.clone(),
+            version: version.clone(),
+        },
+    ];
+    let asks: Vec<Vec<u8>> = whats
+        .into_iter()
+        .map(|what| serde_json::to_vec(&Ask::about(&deed, what)).unwrap())
+        .collect();
+    let random = SeededRandom::new(9);
+    let to = Peer {
+        region: a.id.clone(),
+        address: a.proxy.address(),
+    };
+    let mut answered = 0;
+    for n in 0..4000 {
+        let bytes = mutate(&random, asks[n % asks.len()].clone());
+        let request = Request::post(PATH).body(full(bytes.clone())).unwrap();
+        let wait = Duration::from_secs(20);
+        let answer = x.client.request_within(wait, &to, request).await.unwrap();
+        let status = answer.status();
+        let body = collect(answer.into_body(), 1 << 20, wait).await.unwrap();
+        let asked = String::from_utf8_lossy(&bytes);
+        assert!(!status.is_server_error(), "{status} {asked}");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        assert!(!text.contains("secret"), "{asked}: {text}");
+        answered += usize::from(status.is_success());
+        // How the copies are doing and how much there is: numbers, for any region.
+        let numbers = asked.contains("copies") || asked.contains("usage");
+        assert!(!status.is_success() || numbers, "{asked}: {text}");
+    }
+    assert!(answered > 0, "some questions stay whole");
+    assert_eq!(a.versions().await, before);
+    // A holder that asks well is served as before.
+    let far: Far = b.far(&a, &deed);
+    far.tell(What::Head).await.unwrap();
+}
+
+#[tokio::test]
+async fn p9_mutated_questions_of_a_holder_change_nothing() {
+    let [a, b] = Cloud::two().await;
+    a.versioning().await;
+    a.put("one", "1").await;
+    let before = a.versions().await;
+    let deed = a.view.now();
+    let name = ("one".to_owned(), before[0].version.to_string());
+    let whats = [
+        What::Snapshot {
+            from: hex::encode(b"c"),
+        },
+        What::Body {
+            key: name.0.clone(),
+            version: name.1.clone(),
+            offset: 1,
+        },
+        What::Changes {
+            after: 1,
+            wait_ms: 0,
+        },
+        What::Lacking {
+            versions: vec![name; 600],
+        },
+    ];
+    let asks: Vec<Vec<u8>> = whats
+        .into_iter()
+        .map(|what| serde_json::to_vec(&Ask::about(&deed, what)).unwrap())
+        .collect();
+    let random = SeededRandom::new(10);
+    let to = Peer {
+        region: RegionId::new("a"),
+        address: a.proxy.address(),
+    };
+    for n in 0..2000 {
+        let bytes = mutate(&random, asks[n % asks.len()].clone());
+        let request = Request::post(PATH).body(full(bytes.clone())).unwrap();
+        let wait = Duration::from_secs(30);
+        let answer = b.client.request_within(wait, &to, request).await.unwrap();
+        let asked = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(!answer.status().is_server_error(), "{asked}");
+        // More names than one question may have.
+        let long = n % asks.len() == 3 && bytes.len() > asks[3].len() - 1000;
+        assert!(!long || !answer.status().is_success(), "{}", bytes.len());
+        collect(answer.into_body(), 1 << 20, wait).await.unwrap();
+    }
+    assert_eq!(a.versions().await, before);
+}

@@ -1,0 +1,8 @@
+//! Regions in one process that hold one bucket, over mutual TLS on loopback sockets.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod follow;
+mod hostile;
+mod placement;
+mod promotion;

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Shows that the tests find the bugs that they are for: builds them with planted bugs (see
+# docs/testing.md), runs them without one (they must pass) and with each (they must fail).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+enabled=$(cargo tree --locked -p dhow -e features,no-dev)
+if [[ $enabled == *planted-bugs* ]]; then
+  echo "the binary has planted bugs" >&2
+  exit 1
+fi
+
+# Each bug, the suite that finds it, and its tests there.
+bugs=(
+  "ack-before-commit|acknowledged|no_put_is_acknowledged"
+  "apply-without-version-check|objects|replicate::"
+  "residency-unchecked-at-source|regions|placement::p8"
+  "residency-unchecked-at-destination|regions|placement::p8"
+  "epoch-unchecked|regions|placement::another_epoch"
+  "wall-clock-order|objects|hlc::"
+  "wall-clock-order|regions|follow::the_last_write"
+  "cursor-before-apply|regions|follow::what_could_not_be_fetched"
+)
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+unset DHOW_PLANTED
+# The names of the test programs are in what cargo says: "Executable ... (path)".
+features="objects/planted-bugs,replication/planted-bugs,access/planted-bugs"
+cargo test --locked --no-run -p objects -p replication --lib --test acknowledged --test regions \
+  --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
+program() { # the path of a suite's program
+  sed -nE "s|^ *Executable .*\((.*/deps/$1-[0-9a-f]+)\)$|\1|p" "$out/build" | head -n 1
+}
+
+declare -A suites
+for bug in "${bugs[@]}"; do
+  IFS='|' read -r _ suite filter <<<"$bug"
+  suites[$suite]+=" $filter"
+done
+
+failed=0
+row() { printf '%-36s %-14s %-40s %s\n' "$@"; }
+row "bug" "suite" "tests" "outcome"
+for suite in "${!suites[@]}"; do
+  read -ra filters <<<"${suites[$suite]}"
+  exe=$(program "$suite")
+  [ -n "$exe" ] || { echo "no test program $suite" >&2; exit 1; }
+  if timeout 300 "$exe" "${filters[@]}" >"$out/run" 2>&1 \
+    && ! grep -q "running 0 tests" "$out/run"; then
+    row "(none)" "$suite" "$(grep -c '\.\.\. ok' "$out/run") tests" "pass"
+  else
+    row "(none)" "$suite" "" "FAIL"
+    cat "$out/run" >&2
+    failed=1
+  fi
+done
+for bug in "${bugs[@]}"; do
+  IFS='|' read -r name suite filter <<<"$bug"
+  if DHOW_PLANTED="$name" timeout 300 "$(program "$suite")" "$filter" >"$out/run" 2>&1; then
+    row "$name" "$suite" "$filter" "NOT FOUND"
+    failed=1
+  elif grep -q "^test result: FAILED" "$out/run"; then
+    by=$(grep -c '\.\.\. FAILED' "$out/run")
+    row "$name" "$suite" "$filter" "found by $by"
+  else
+    row "$name" "$suite" "$filter" "DID NOT END"
+    failed=1
+  fi
+done
+exit "$failed"
