@@ -304,33 +304,68 @@ def test_the_replica_that_passes_writes_on_is_killed_and_frozen(fleet, checker, 
     assert any(outcome == "unknown" for _, outcome in recorder.counts())
 
 
-def test_a_promoted_replica(checker, tmp_path):
+def promoted(fleet, name):
+    """The history of a home up to its loss, and a recorder for its heir, on the same keys."""
+    bucket(fleet, name, EU, ME)
+    before = Recorder(fleet, name, seed=5, timeout=1)
+    with clients(before, *[(EU, EU)] * 4, *[(ME, EU)] * 2):
+        before.progress(250)
+        fleet.freeze(EU)
+    fleet.cli("region", "promote", EU, "--to", ME)
+    heir = fleet.s3(ME)
+    eventually(lambda: heir.put_object(Bucket=name, Key="ready", Body=b"2"), timeout=60)
+    after = Recorder(fleet, name, seed=6)
+    # What the old home was asked and had not answered may be done when it returns.
+    after.operations += [{**o, "client": 200 + o["client"]} for o in before.operations
+                         if o["outcome"] == "unknown" and o["kind"] != READ]
+    client = Client(urllib.parse.urlsplit(fleet.regions[ME]["endpoint"]).netloc, ME,
+                    fleet.info["access_key"], fleet.info["secret_key"])
+    for key in KEYS:
+        start = time.monotonic_ns()
+        status, answer, _ = client.get(name, key)
+        assert status in (200, 404)
+        if status == 200:
+            after.operations.append({
+                "client": 100, "key": key, "kind": "put", "outcome": "ok", "call_ns": start,
+                "return_ns": time.monotonic_ns(), "value": answer["ETag"].strip('"')})
+    return before, after
+
+
+@pytest.fixture
+def own_fleet(tmp_path):
+    """For tests that lose regions."""
+    fleet = Fleet(tmp_path / "data", 3).start()
+    yield fleet
+    fleet.stop()
+
+
+def test_a_promoted_replica(own_fleet, checker, tmp_path):
     """A promotion without the old home may leave behind what the home alone had: so the history
     of its keys ends there, and that of the new home begins with what it holds."""
-    fleet = Fleet(tmp_path / "data", 3).start()
-    try:
-        name = bucket(fleet, "promoted", EU, ME)
-        before = Recorder(fleet, name, seed=5, timeout=1)
-        with clients(before, *[(EU, EU)] * 4, *[(ME, EU)] * 2):
-            before.progress(250)
-            fleet.freeze(EU)
-        fleet.cli("region", "promote", EU, "--to", ME)
-        heir = fleet.s3(ME)
-        eventually(lambda: heir.put_object(Bucket=name, Key="ready", Body=b"2"), timeout=60)
-        after = Recorder(fleet, name, seed=6)
-        client = Client(urllib.parse.urlsplit(fleet.regions[ME]["endpoint"]).netloc, ME,
-                        fleet.info["access_key"], fleet.info["secret_key"])
-        for key in KEYS:
-            start = time.monotonic_ns()
-            status, answer, _ = client.get(name, key)
-            assert status in (200, 404)
-            if status == 200:
-                after.operations.append({
-                    "client": 100, "key": key, "kind": "put", "outcome": "ok", "call_ns": start,
-                    "return_ns": time.monotonic_ns(), "value": answer["ETag"].strip('"')})
-        with clients(after, *[(ME, ME)] * 6):
-            after.progress(200)
-        before.judged(checker, tmp_path / "before.jsonl", least=100)
-        after.judged(checker, tmp_path / "after.jsonl", least=300)
-    finally:
-        fleet.stop()
+    before, after = promoted(own_fleet, "promoted")
+    with clients(after, *[(ME, ME)] * 6):
+        after.progress(250)
+    before.judged(checker, tmp_path / "before.jsonl", least=100)
+    after.judged(checker, tmp_path / "after.jsonl", least=300)
+
+
+@pytest.mark.xfail(strict=False, reason="a deleted value may come back: the returning home offers "
+                   "the heir what the heir has deleted since")
+def test_the_old_home_returns_and_passes_writes(own_fleet, checker, tmp_path):
+    fleet, name = own_fleet, "returned"
+    _, after = promoted(fleet, name)
+    with clients(after, *[(ME, ME)] * 4):
+        after.progress(100)
+        written = {o["key"] for o in list(after.operations) if o["client"] < 100
+                   and o["kind"] in ("put", "delete") and o["outcome"] == "ok"}
+        assert written == set(KEYS), "else what the old home hands over may be newer"
+        fleet.thaw(EU)
+        old = fleet.s3(EU)
+        eventually(lambda: old.head_object(Bucket=name, Key="ready")["ReplicationStatus"]
+                   == "REPLICA", timeout=60)
+        for _ in range(2):
+            after.client(EU, ME)
+        after.progress(200)
+    after.judged(checker, tmp_path / "after.jsonl", least=300)
+    assert any(o["client"] in (4, 5) and o["kind"] == "put" and o["outcome"] == "ok"
+               for o in after.operations)
