@@ -349,8 +349,6 @@ def test_a_promoted_replica(own_fleet, checker, tmp_path):
     after.judged(checker, tmp_path / "after.jsonl", least=300)
 
 
-@pytest.mark.xfail(strict=False, reason="a deleted value may come back: the returning home offers "
-                   "the heir what the heir has deleted since")
 def test_the_old_home_returns_and_passes_writes(own_fleet, checker, tmp_path):
     fleet, name = own_fleet, "returned"
     _, after = promoted(fleet, name)

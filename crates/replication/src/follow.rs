@@ -12,7 +12,7 @@ use crate::{
     CopyState, Regions, ReplicationError, Status,
     client::Far,
     frames::Answer,
-    wire::{LACKING_MAX, WAIT_MAX, What, name},
+    wire::{LACKING_MAX, Settled, WAIT_MAX, What, name, read_name},
 };
 
 /// After a failure.
@@ -133,7 +133,7 @@ impl Follower {
         loop {
             let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
             let names = page.iter().map(|c| name(&c.key, c.version)).collect();
-            self.offer(names).await?;
+            self.offer(permit, names).await?;
             match next {
                 Some(next) => from = Some(next),
                 None => return Ok(()),
@@ -141,19 +141,37 @@ impl Follower {
         }
     }
 
-    async fn offer(&self, names: Vec<(String, String)>) -> Result<(), ReplicationError> {
-        if names.is_empty() {
-            return Ok(());
-        }
+    async fn offer(
+        &self,
+        permit: &Permit,
+        names: Vec<(String, String)>,
+    ) -> Result<(), ReplicationError> {
+        let mut names = names;
         for _ in 0..OFFERS_MAX {
-            let versions = names.clone();
-            let lacking = self.far.names(What::Lacking { versions }).await?;
-            if lacking.is_empty() {
+            if names.is_empty() {
                 return Ok(());
             }
-            let versions = lacking.iter().map(|(k, v)| name(k, *v)).collect();
-            self.far.tell(What::Offer { versions }).await?;
-            tokio::time::sleep(OFFER_PAUSE).await;
+            let versions = names;
+            let lacking = self.far.names(What::Lacking { versions }).await?;
+            names = lacking.iter().map(|(k, v)| name(k, *v)).collect();
+            if names.is_empty() {
+                return Ok(());
+            }
+            let versions = names.clone();
+            let settled: Settled = self.far.read(What::Offer { versions }).await?;
+            for gone in &settled.removed {
+                let (key, version) = read_name(gone)?;
+                let change = ShippedChange::Removed {
+                    key,
+                    version,
+                    null: false,
+                };
+                self.objects.apply(permit, change, &self.far).await?;
+            }
+            names.retain(|n| !settled.removed.contains(n) && !settled.superseded.contains(n));
+            if !names.is_empty() {
+                tokio::time::sleep(OFFER_PAUSE).await;
+            }
         }
         Err(ReplicationError::Refused(
             "the home does not fetch what only this region has".to_owned(),

@@ -1,22 +1,24 @@
 //! The home fetches what another region alone has: after a promotion, what the old home had not
 //! handed on, or what reached one copy and not the one that became the home.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use access::authorize_receiving;
-use objects::{Applied, Objects};
+use access::{Permit, authorize_receiving};
+use objects::{Applied, Objects, VersionName};
 use peer::Client;
+use store::Position;
 use tokio::sync::Semaphore;
-use types::{BucketDeed, Holding, ObjectKey, Place, VersionId};
+use types::{BucketDeed, Holding, Place};
 
 use crate::{
     Divergence, Regions, ReplicationError,
     client::Far,
-    wire::{What, name},
+    wire::{Settled, What, name},
 };
 
-/// Offers that are worked on at once.
-const AT_ONCE: usize = 2;
+/// Offers that are worked on at once. One: what an offer names is compared with what was removed
+/// here before, and nothing else may bring it meanwhile.
+const AT_ONCE: usize = 1;
 /// How long an offer's answer waits for the work; that goes on in any case.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -44,8 +46,8 @@ impl HandOver {
         &self,
         deed: &Arc<BucketDeed>,
         from: &Place,
-        versions: Vec<(ObjectKey, VersionId)>,
-    ) -> Result<(), ReplicationError> {
+        versions: Vec<VersionName>,
+    ) -> Result<Settled, ReplicationError> {
         let here = self.regions.here();
         if deed.holding(&here.region) != Holding::Home {
             return Err(ReplicationError::Refused(format!(
@@ -55,55 +57,103 @@ impl HandOver {
         }
         // Work under way is enough; the offer comes again.
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Ok(());
+            return Ok(Settled::default());
         };
         let permit = authorize_receiving(deed, &here, from)?;
-        let far = Far {
-            client: self.client.clone(),
-            regions: Arc::clone(&self.regions),
-            region: from.region.clone(),
-            deed: Arc::clone(deed),
+        let removed = removed_here(&self.objects, &permit, &versions).await?;
+        let work = Work {
+            far: Far {
+                client: self.client.clone(),
+                regions: Arc::clone(&self.regions),
+                region: from.region.clone(),
+                deed: Arc::clone(deed),
+            },
+            objects: Arc::clone(&self.objects),
+            permit,
         };
-        let (objects, regions) = (Arc::clone(&self.objects), Arc::clone(&self.regions));
-        let work = tokio::spawn(async move {
+        let settled = Settled {
+            removed: removed.iter().map(|(k, v)| name(k, *v)).collect(),
+            superseded: Vec::new(),
+        };
+        let wanted = versions
+            .into_iter()
+            .filter(|v| !removed.contains(v))
+            .collect();
+        let working = tokio::spawn(async move {
             let _place = place;
-            let mut keys = Vec::new();
-            for (key, version) in versions {
-                let (k, v) = name(&key, version);
-                let fetched = far.ask(What::Version { key: k, version: v }).await;
-                let change = fetched.map(|answer| answer.changes.into_iter().next());
-                let applied = match change {
-                    Ok(Some((_, change))) => objects.apply(&permit, change, &far).await,
-                    Ok(None) => continue,
-                    Err(error) => {
-                        tracing::warn!(%key, %version, %error, "an offered version did not come");
-                        continue;
-                    }
-                };
-                match applied {
-                    Ok(Applied::Done) => keys.push(key.to_string()),
-                    // An older null version, whose place a newer one has: lost by the rules of
-                    // unversioned buckets, and reported.
-                    Ok(Applied::Superseded) => keys.push(key.to_string()),
-                    Ok(Applied::Known) => {}
-                    Err(error) => tracing::warn!(%key, %error, "an offered version was refused"),
-                }
-            }
-            if !keys.is_empty() {
-                keys.sort();
-                keys.dedup();
-                let divergence = Divergence {
-                    bucket: far.deed.name.clone(),
-                    id: far.deed.id,
-                    from: far.region.clone(),
-                    epoch: far.deed.epoch,
-                    keys,
-                };
-                regions.report(divergence).await;
-            }
+            work.fetch(wanted).await
         });
         // Not done in time is no failure: it is asked again.
-        let _ = tokio::time::timeout(ANSWER_WITHIN, work).await;
-        Ok(())
+        let superseded = match tokio::time::timeout(ANSWER_WITHIN, working).await {
+            Ok(Ok(superseded)) => superseded,
+            _ => Vec::new(),
+        };
+        Ok(Settled {
+            superseded,
+            ..settled
+        })
     }
+}
+
+/// The fetching of what was offered.
+struct Work {
+    far: Far,
+    objects: Arc<Objects>,
+    permit: Permit,
+}
+
+impl Work {
+    /// Fetches all it can, and reports the keys; answers what has no place here.
+    async fn fetch(self, versions: Vec<VersionName>) -> Vec<(String, String)> {
+        let (mut keys, mut superseded) = (Vec::new(), Vec::new());
+        for (key, version) in versions {
+            let (k, v) = name(&key, version);
+            let fetched = self.far.ask(What::Version { key: k, version: v }).await;
+            let change = fetched.map(|answer| answer.changes.into_iter().next());
+            let applied = match change {
+                Ok(Some((_, change))) => self.objects.apply(&self.permit, change, &self.far).await,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(%key, %version, %error, "an offered version did not come");
+                    continue;
+                }
+            };
+            match applied {
+                Ok(Applied::Done) => keys.push(key.to_string()),
+                // An older null version, whose place a newer one has: lost by the rules of
+                // unversioned buckets, and reported.
+                Ok(Applied::Superseded) => {
+                    superseded.push(name(&key, version));
+                    keys.push(key.to_string());
+                }
+                Ok(Applied::Known) => {}
+                Err(error) => tracing::warn!(%key, %error, "an offered version was refused"),
+            }
+        }
+        if !keys.is_empty() {
+            keys.sort();
+            keys.dedup();
+            let divergence = Divergence {
+                bucket: self.far.deed.name.clone(),
+                id: self.far.deed.id,
+                from: self.far.region.clone(),
+                epoch: self.far.deed.epoch,
+                keys,
+            };
+            self.far.regions.report(divergence).await;
+        }
+        superseded
+    }
+}
+
+/// What was removed here since this region became the home. Where the log no longer reaches back
+/// so far nothing counts as removed: better to bring a version back than to lose one.
+async fn removed_here(
+    objects: &Objects,
+    permit: &Permit,
+    versions: &[VersionName],
+) -> objects::Result<HashSet<VersionName>> {
+    let start = objects.epoch_start(permit).await?;
+    let removed = objects.removed_since(permit, Position(start), versions);
+    Ok(removed.await?.unwrap_or_default())
 }

@@ -139,9 +139,8 @@ impl Source {
             }
             What::Offer { versions } => {
                 let versions = names(&versions)?;
-                let taken = self.handover.take(&deed, from, versions).await;
-                taken.map_err(refused)?;
-                return Ok(Response::new(full("")));
+                let settled = self.handover.take(&deed, from, versions).await;
+                return json(&settled.map_err(refused)?);
             }
         };
         Ok(Response::new(full(answer.encode())))

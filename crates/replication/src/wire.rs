@@ -99,6 +99,15 @@ impl Ask {
     }
 }
 
+/// What becomes of versions that were offered and will not be fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// They had come, and were removed since: they go at the offering region too.
+    pub removed: Vec<(String, String)>,
+    /// A newer null version has their place.
+    pub superseded: Vec<(String, String)>,
+}
+
 /// How much a bucket holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

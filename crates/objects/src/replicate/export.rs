@@ -1,6 +1,9 @@
 //! The source: its log, all its versions, and their bytes.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use access::{Action, Permit};
 use bytes::Bytes;
@@ -143,6 +146,44 @@ impl Objects {
         // No change in time is no error.
         let _ = tokio::time::timeout(wait, watch.wait_for(|at| *at > after.0)).await;
         Ok(())
+    }
+
+    /// Which of `versions` were removed here after `start`, by the bucket's log; `None` when the log
+    /// does not reach back so far. The removal of a null version counts for every older null
+    /// version of its key.
+    pub async fn removed_since(
+        &self,
+        permit: &Permit,
+        start: Position,
+        versions: &[VersionName],
+    ) -> Result<Option<HashSet<VersionName>>> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let partition = partition_of(deed);
+        let mut wanted: HashMap<&str, Vec<&VersionName>> = HashMap::new();
+        for name in versions {
+            wanted.entry(&name.0).or_default().push(name);
+        }
+        let (mut removed, mut at) = (HashSet::new(), start);
+        loop {
+            let page = self.engine.log.read(partition, at, 10_000).await?;
+            if start < self.engine.log.floor(partition).await? {
+                return Ok(None);
+            }
+            for entry in &page.entries {
+                let change = Change::decode(&entry.entry)?;
+                let named = wanted.get(change.key.as_str());
+                for name in named.into_iter().flatten() {
+                    let gone = name.1 == change.version || (change.null && name.1 < change.version);
+                    if change.kind == ChangeKind::Delete && gone {
+                        removed.insert((*name).clone());
+                    }
+                }
+            }
+            if page.next == at {
+                return Ok(Some(removed));
+            }
+            at = page.next;
+        }
     }
 
     /// How many changes the bucket's log has after `after`, and the keys of the first few; `None`

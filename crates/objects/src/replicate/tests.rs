@@ -599,6 +599,43 @@ async fn a_follower_that_fell_behind_the_log_is_told() {
 }
 
 #[tokio::test]
+async fn what_was_removed_since_is_told_apart_from_what_never_came() {
+    let home = Region::new("home", 1);
+    let older = SeededRandom::new(9);
+    let before = home.objects.hlc.next(&*home.clock, &older, None);
+    home.put("k", "1").await;
+    home.put("stays", "1").await;
+    let (start, _) = home.objects.head_position(&home.sending()).await.unwrap();
+    let named = |region: Vec<Shipped>| -> Vec<super::VersionName> {
+        region.into_iter().map(|s| (s.key, s.version)).collect()
+    };
+    let page = home.objects.snapshot(&home.sending(), None, 10, 1000).await;
+    let mut names = named(page.unwrap().versions);
+    home.delete("k", None).await;
+    let later = home.objects.hlc.next(&*home.clock, &older, None);
+    // A null version from before the one that was removed had its place taken by that.
+    names.push((key("k"), before));
+    names.push((key("k"), later));
+    names.push((key("other"), before));
+    let removed = home
+        .objects
+        .removed_since(&home.receiving(), start, &names)
+        .await;
+    let mut removed: Vec<_> = removed.unwrap().unwrap().into_iter().collect();
+    removed.sort();
+    let mut expect = vec![names[0].clone(), (key("k"), before)];
+    expect.sort();
+    assert_eq!(removed, expect);
+    let (head, _) = home.objects.head_position(&home.sending()).await.unwrap();
+    home.engine.log.trim(PartitionId(7), head).await.unwrap();
+    let unknown = home
+        .objects
+        .removed_since(&home.receiving(), start, &names)
+        .await;
+    assert_eq!(unknown.unwrap(), None);
+}
+
+#[tokio::test]
 async fn whoever_waits_for_a_change_is_woken() {
     let home = Arc::new(Region::new("home", 1));
     home.put("a", "1").await;
