@@ -122,6 +122,9 @@ impl Follower {
             if page.reseed || page.position == after {
                 return Ok(());
             }
+            if page.position < after {
+                return Err(stands_still("a log"));
+            }
             self.apply_all(permit, &page).await?;
             after = page.position;
         }
@@ -186,6 +189,10 @@ impl Follower {
             let permit = self.permit()?;
             let from = hex::encode(&row);
             let page = self.far.ask(What::Snapshot { from }).await?;
+            // Or it would be asked for again for ever.
+            if page.row.as_ref().is_some_and(|next| *next <= row) {
+                return Err(stands_still("a snapshot"));
+            }
             cursor.seeded += self.apply_all(&permit, &page).await?;
             cursor.snapshot = page.row;
             if cursor.snapshot.is_none() {
@@ -250,6 +257,9 @@ impl Follower {
                 cursor.position = Position(head.position);
                 cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
                 return self.note(&self.permit()?, &cursor).await;
+            }
+            if page.position < cursor.position.0 {
+                return Err(stands_still("a log"));
             }
             let permit = self.permit()?;
             self.settled(page.changes.is_empty());
@@ -340,6 +350,10 @@ impl Follower {
         let lacking = self.far.names(What::Lacking { versions }).await?;
         Ok(!lacking.is_empty())
     }
+}
+
+fn stands_still(what: &str) -> ReplicationError {
+    ReplicationError::Malformed(format!("{what} that does not move on"))
 }
 
 fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {

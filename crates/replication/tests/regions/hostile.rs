@@ -12,10 +12,6 @@ use types::{Random, RegionId, SeededRandom};
 
 use crate::common::{Cloud, Hook, Region, large, until};
 
-fn ok(bytes: impl Into<Bytes>) -> Option<Response<BoxBody>> {
-    Some(Response::new(full(bytes)))
-}
-
 /// Zeros without end.
 fn endless() -> Response<BoxBody> {
     static ZEROS: [u8; 65536] = [0; 65536];
@@ -49,7 +45,7 @@ async fn survives(what: &str, hook: Hook) {
 async fn garbage_for_an_answer_lands_nothing() {
     let garbage: [&'static [u8]; 5] = [b"", b"x", &[0xff; 17], &[0; 40], &[2; 4000]];
     for (n, bytes) in garbage.into_iter().enumerate() {
-        let hook: Hook = Arc::new(move |_, _| ok(bytes));
+        let hook: Hook = Arc::new(move |_, _| Some(Response::new(full(bytes))));
         survives(&format!("garbage {n}"), hook).await;
     }
 }
@@ -89,8 +85,19 @@ async fn a_body_of_other_bytes_does_not_land() {
     .await;
 }
 
+/// The copy has refused an answer that does not move on, and is equal once the home is honest.
+async fn refuses_to_stand_still(a: &Region, b: &Region) {
+    until("the copy refuses it", || async {
+        b.failure()
+            .is_some_and(|why| why.contains("does not move on"))
+    })
+    .await;
+    *a.door.hook.write() = None;
+    b.equals(a).await;
+}
+
 #[tokio::test]
-async fn a_snapshot_that_does_not_move_on_does_not_grow_the_copy() {
+async fn a_snapshot_that_does_not_move_on_is_refused() {
     let [a, mut b] = Cloud::two().await;
     a.versioning().await;
     a.put("one", "1").await;
@@ -100,24 +107,28 @@ async fn a_snapshot_that_does_not_move_on_does_not_grow_the_copy() {
     page.extend_from_slice(&1u32.to_be_bytes());
     page.push(b'c');
     let page = Bytes::from(page);
-    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
-    let hook: Hook = Arc::new(move |_, ask| match ask.what {
-        What::Snapshot { .. } => {
-            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            ok(page.clone())
-        }
-        _ => None,
-    });
+    let snapshot = |ask: &Ask| matches!(ask.what, What::Snapshot { .. });
+    let hook: Hook =
+        Arc::new(move |_, ask| snapshot(ask).then(|| Response::new(full(page.clone()))));
     *a.door.hook.write() = Some(hook);
     b.run();
-    until("the page was seen", || async {
-        asked.load(std::sync::atomic::Ordering::SeqCst) > 3
-    })
-    .await;
-    assert!(b.versions().await.is_empty());
-    *a.door.hook.write() = None;
+    refuses_to_stand_still(&a, &b).await;
+}
+
+#[tokio::test]
+async fn a_log_that_goes_back_is_refused() {
+    let [a, mut b] = Cloud::two().await;
+    a.versioning().await;
+    a.put("one", "1").await;
+    b.run();
     b.equals(&a).await;
+    let changes = |ask: &Ask| matches!(ask.what, What::Changes { .. });
+    let hook: Hook =
+        Arc::new(move |_, ask| changes(ask).then(|| Response::new(full(vec![0u8; 17]))));
+    *a.door.hook.write() = Some(hook);
+    // Wakes the question that is under way.
+    a.put("two", "2").await;
+    refuses_to_stand_still(&a, &b).await;
 }
 
 /// A question, changed in one of the ways in which questions are changed.
