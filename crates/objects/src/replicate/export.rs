@@ -173,7 +173,8 @@ impl Objects {
                 let change = Change::decode(&entry.entry)?;
                 let named = wanted.get(change.key.as_str());
                 for name in named.into_iter().flatten() {
-                    let gone = name.1 == change.version || (change.null && name.1 < change.version);
+                    let older = change.null && name.1 < change.version;
+                    let gone = older || name.1 == change.version;
                     if change.kind == ChangeKind::Delete && gone {
                         removed.insert((*name).clone());
                     }
