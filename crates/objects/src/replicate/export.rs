@@ -148,7 +148,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Which of `versions` were removed here after `start`, by the bucket's log; `None` when the log
+    /// Which of `versions` were removed here after `start`, by the bucket's log; `None` when that
     /// does not reach back so far. The removal of a null version counts for every older null
     /// version of its key.
     pub async fn removed_since(
