@@ -1,20 +1,18 @@
 //! Accounts and keys.
 
 use cloud::{AccountKind, KeyStatus};
-use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, Jurisdiction};
 
 use super::{
     Admin, Answer, Call,
-    answers::{bad, parse, refused, to_json, unknown},
-    grants::Action,
+    answers::{bad, parse, refused, to_json},
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewAccount {
+pub(super) struct NewAccount {
     name: String,
     #[serde(default)]
     operator: Option<String>,
@@ -26,7 +24,7 @@ struct NewAccount {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewKey {
+pub(super) struct NewKey {
     account: String,
     access_key: Option<String>,
     secret_key: Option<String>,
@@ -37,92 +35,84 @@ struct NewKey {
 }
 
 impl Admin {
-    pub(super) async fn accounts(&self, call: &Call, rest: &[&str]) -> Answer {
-        let registry = &self.region.registry;
-        match (&call.method, rest) {
-            (&Method::GET, []) => {
-                call.may(Action::ListAccounts)?;
-                Ok(registry.accounts().iter().map(account).collect())
-            }
-            (&Method::POST, []) => {
-                call.may(Action::ChangeAccounts)?;
-                let new: NewAccount = parse(&call.body)?;
-                let kind = match (new.operator, new.auditor) {
-                    (Some(operator), false) => AccountKind::Operator(operator),
-                    (None, true) => AccountKind::Auditor,
-                    (None, false) => AccountKind::Tenant,
-                    (Some(_), true) => {
-                        return Err(bad("an account is an operator's or an auditor's, not both"));
-                    }
-                };
-                let guard = jurisdictions(&new.guard)?;
-                let made = registry
-                    .create_account(&call.actor, &new.name, kind, guard)
-                    .await;
-                made.map(|a| account(&a)).map_err(refused)
-            }
-            (&Method::POST, [id, verb @ ("suspend" | "resume")]) => {
-                call.may(Action::ChangeAccounts)?;
-                let id = AccountId::new(id);
-                let changed = registry
-                    .suspend_account(&call.actor, &id, *verb == "suspend")
-                    .await;
-                changed.map(|a| account(&a)).map_err(refused)
-            }
-            _ => Err(unknown()),
-        }
+    pub(super) fn list_accounts(&self, call: &Call) -> Answer {
+        call.may()?;
+        let accounts = self.region.registry.accounts();
+        Ok(accounts.iter().map(account).collect())
     }
 
-    pub(super) async fn keys(&self, call: &Call, rest: &[&str]) -> Answer {
+    pub(super) async fn create_account(&self, call: &Call) -> Answer {
+        call.may()?;
+        let new: NewAccount = parse(&call.body)?;
+        let kind = match (new.operator, new.auditor) {
+            (Some(operator), false) => AccountKind::Operator(operator),
+            (None, true) => AccountKind::Auditor,
+            (None, false) => AccountKind::Tenant,
+            (Some(_), true) => {
+                return Err(bad("an account is an operator's or an auditor's, not both"));
+            }
+        };
+        let guard = jurisdictions(&new.guard)?;
         let registry = &self.region.registry;
-        match (&call.method, rest) {
-            (&Method::GET, []) => {
-                let of = call.query.as_deref();
-                let of = of.and_then(|q| q.strip_prefix("account="));
-                let of = call.within_account(Action::ListKeys, of.map(AccountId::new))?;
-                to_json(registry.keys(of.as_ref()))
-            }
-            (&Method::POST, []) => self.create_key(call, parse(&call.body)?).await,
-            (&Method::POST, [id, verb @ ("enable" | "disable")]) => {
-                self.may_change_key(call, id)?;
-                let status = match *verb {
-                    "enable" => KeyStatus::Active,
-                    _ => KeyStatus::Disabled,
-                };
-                let id = AccessKeyId::new(id);
-                let changed = registry.set_key_status(&call.actor, &id, status).await;
-                to_json(changed.map_err(refused)?)
-            }
-            (&Method::DELETE, [id]) => {
-                self.may_change_key(call, id)?;
-                let root = self.region.credentials.as_ref();
-                if root.is_some_and(|root| root.access_key == **id) {
-                    return Err(bad(
-                        "the root key cannot be deleted: nobody could administer",
-                    ));
-                }
-                let deleted = registry
-                    .delete_key(&call.actor, &AccessKeyId::new(id))
-                    .await;
-                deleted.map_err(refused)?;
-                Ok(json!({}))
-            }
-            _ => Err(unknown()),
+        let made = registry
+            .create_account(&call.actor, &new.name, kind, guard)
+            .await;
+        made.map(|a| account(&a)).map_err(refused)
+    }
+
+    pub(super) async fn suspend_account(&self, call: &Call, id: &str, suspend: bool) -> Answer {
+        call.may()?;
+        let registry = &self.region.registry;
+        let id = AccountId::new(id);
+        let changed = registry.suspend_account(&call.actor, &id, suspend).await;
+        changed.map(|a| account(&a)).map_err(refused)
+    }
+
+    pub(super) fn list_keys(&self, call: &Call) -> Answer {
+        let of = call.query.as_deref();
+        let of = of.and_then(|q| q.strip_prefix("account="));
+        let of = call.within_account(of.map(AccountId::new))?;
+        to_json(self.region.registry.keys(of.as_ref()))
+    }
+
+    pub(super) async fn set_key(&self, call: &Call, id: &str, status: KeyStatus) -> Answer {
+        self.may_change_key(call, id)?;
+        let registry = &self.region.registry;
+        let changed = registry
+            .set_key_status(&call.actor, &AccessKeyId::new(id), status)
+            .await;
+        to_json(changed.map_err(refused)?)
+    }
+
+    pub(super) async fn delete_key(&self, call: &Call, id: &str) -> Answer {
+        self.may_change_key(call, id)?;
+        let root = self.region.credentials.as_ref();
+        if root.is_some_and(|root| root.access_key == *id) {
+            return Err(bad(
+                "the root key cannot be deleted: nobody could administer",
+            ));
         }
+        let registry = &self.region.registry;
+        let deleted = registry
+            .delete_key(&call.actor, &AccessKeyId::new(id))
+            .await;
+        deleted.map_err(refused)?;
+        Ok(json!({}))
     }
 
     /// A key that is not there is refused like one of another account: neither is the caller's.
     fn may_change_key(&self, call: &Call, id: &str) -> Result<(), super::Refused> {
         let key = self.region.registry.key(&AccessKeyId::new(id));
         match key {
-            Some(key) => call.of_account(Action::ChangeKeys, &AccountId::new(&key.account)),
+            Some(key) => call.of_account(&AccountId::new(&key.account)),
             None => call
-                .may(Action::ChangeKeys)
+                .may()
                 .and(Err(refused(cloud::CloudError::NoKey(AccessKeyId::new(id))))),
         }
     }
 
-    async fn create_key(&self, call: &Call, new: NewKey) -> Answer {
+    pub(super) async fn create_key(&self, call: &Call) -> Answer {
+        let new: NewKey = parse(&call.body)?;
         let pair = match (&new.access_key, &new.secret_key) {
             (Some(access), Some(secret)) => Some((access.as_str(), secret.as_str())),
             (None, None) => None,
@@ -133,7 +123,7 @@ impl Admin {
             }
         };
         let account = AccountId::new(&new.account);
-        call.of_account(Action::ChangeKeys, &account)?;
+        call.of_account(&account)?;
         let registry = &self.region.registry;
         let made = registry
             .create_key(&call.actor, &account, pair, &new.description, new.admin)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use cloud::PlacementChange;
-use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
@@ -13,13 +12,12 @@ use types::{
 use super::{
     Admin, Answer, Call, Refused,
     accounts::jurisdictions,
-    answers::{bad, conflict, parse, refused, unknown},
-    grants::Action,
+    answers::{bad, conflict, parse, refused},
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewBucket {
+pub(super) struct NewBucket {
     name: String,
     /// The account that is to own it; the caller's own when absent.
     owner: Option<String>,
@@ -38,7 +36,7 @@ struct NewBucket {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Place {
+pub(super) struct Place {
     #[serde(default)]
     add: Vec<String>,
     #[serde(default)]
@@ -51,74 +49,40 @@ struct Place {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Promote {
+pub(super) struct Promote {
     to: String,
     #[serde(default)]
     force: bool,
 }
 
 impl Admin {
-    pub(super) async fn buckets(&self, call: &Call, rest: &[&str]) -> Answer {
-        let registry = &self.region.registry;
-        match (&call.method, rest) {
-            (&Method::GET, []) => {
-                let of = call.within_account(Action::ListBuckets, None)?;
-                let mut deeds = registry.all();
-                deeds.retain(|d| of.as_ref().is_none_or(|of| d.owner == *of));
-                Ok(deeds.iter().map(|d| deed(d)).collect())
-            }
-            (&Method::POST, []) => self.create_bucket(call, parse(&call.body)?).await,
-            (&Method::GET, [name]) => {
-                let found = self.bucket(call, Action::ListBuckets, name)?;
-                Ok(self.show(&found).await)
-            }
-            (&Method::POST, [name, "place"]) => {
-                let found = self.bucket(call, Action::PlaceBuckets, name)?;
-                self.place(call, &found, parse(&call.body)?).await
-            }
-            (&Method::GET, [name, "residency"]) => {
-                let found = self.bucket(call, Action::CheckResidency, name)?;
-                self.check_residency(&found).await
-            }
-            (&Method::POST, [name, "residency"]) => {
-                let found = self.bucket(call, Action::ProveResidency, name)?;
-                self.prove_residency(call, &found).await
-            }
-            (&Method::POST, [name, "promote"]) => {
-                let found = self.bucket(call, Action::PromoteBuckets, name)?;
-                self.promote(call, &found, parse(&call.body)?).await
-            }
-            _ => Err(unknown()),
-        }
+    pub(super) fn list_buckets(&self, call: &Call) -> Answer {
+        let of = call.within_account(None)?;
+        let mut deeds = self.region.registry.all();
+        deeds.retain(|d| of.as_ref().is_none_or(|of| d.owner == *of));
+        Ok(deeds.iter().map(|d| deed(d)).collect())
     }
 
-    /// A bucket that the caller may do `action` to. Whoever may not learns not that it is there.
-    pub(super) fn bucket(
-        &self,
-        call: &Call,
-        action: Action,
-        name: &str,
-    ) -> Result<Arc<BucketDeed>, Refused> {
+    /// A bucket that the caller may do the call's action to. One that is not there is refused like
+    /// one of another account, so that whoever may not learns not which it is.
+    pub(super) fn bucket(&self, call: &Call, name: &str) -> Result<Arc<BucketDeed>, Refused> {
+        call.may_at_all()?;
         let name = BucketName::new(name).map_err(|e| bad(&e.to_string()))?;
-        let found = Deeds::get(&*self.region.registry, &name);
-        match found {
-            Some(deed) => {
-                call.of_account(action, &deed.owner)?;
-                Ok(deed)
-            }
-            None => {
-                call.may_at_all(action)?;
-                Err(refused(cloud::CloudError::NoBucket(name)))
-            }
+        match Deeds::get(&*self.region.registry, &name) {
+            Some(deed) => call.of_account(&deed.owner).map(|()| deed),
+            None => call
+                .may()
+                .and(Err(refused(cloud::CloudError::NoBucket(name)))),
         }
     }
 
-    async fn create_bucket(&self, call: &Call, new: NewBucket) -> Answer {
+    pub(super) async fn create_bucket(&self, call: &Call) -> Answer {
+        let new: NewBucket = parse(&call.body)?;
         let owner = new
             .owner
             .as_deref()
             .map_or(call.account.clone(), AccountId::new);
-        call.of_account(Action::PlaceBuckets, &owner)?;
+        call.of_account(&owner)?;
         let registry = &self.region.registry;
         if registry.account(&owner).is_none() {
             return Err(refused(cloud::CloudError::NoAccount(owner)));
@@ -160,7 +124,8 @@ impl Admin {
         Ok(deed(&made))
     }
 
-    async fn place(&self, call: &Call, found: &Arc<BucketDeed>, place: Place) -> Answer {
+    pub(super) async fn place(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
+        let place: Place = parse(&call.body)?;
         let name = &found.name;
         let replica = |region: &String| Replica {
             region: RegionId::new(region),
@@ -186,7 +151,8 @@ impl Admin {
         Ok(deed(&*placed.map_err(refused)?))
     }
 
-    async fn promote(&self, call: &Call, found: &BucketDeed, promote: Promote) -> Answer {
+    pub(super) async fn promote(&self, call: &Call, found: &BucketDeed) -> Answer {
+        let promote: Promote = parse(&call.body)?;
         let to = RegionId::new(&promote.to);
         if !promote.force {
             self.may_promote(found, &to).await?;
@@ -212,7 +178,7 @@ impl Admin {
         }
     }
 
-    async fn show(&self, found: &Arc<BucketDeed>) -> Value {
+    pub(super) async fn show(&self, found: &Arc<BucketDeed>) -> Value {
         let mut shown = deed(found);
         if let Value::Object(fields) = &mut shown {
             match self.region.copies(found).await {

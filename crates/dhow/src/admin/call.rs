@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cloud::RegionRecord;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use types::AccountId;
 
 use super::{
@@ -10,10 +10,20 @@ use super::{
     grants::{Action, Grant, Role, grant},
 };
 
+/// Whose key signed a request.
+pub struct Sender {
+    /// For the audit log.
+    pub actor: String,
+    /// The account of the key.
+    pub account: AccountId,
+    /// In which role.
+    pub role: Role,
+}
+
 /// A request whose signature was verified.
 pub struct Call {
-    /// Its method.
-    pub method: Method,
+    /// What it wants to do, as the table of operations says.
+    pub action: Action,
     /// What follows the question mark.
     pub query: Option<String>,
     /// Its body, whose digest was signed.
@@ -27,61 +37,63 @@ pub struct Call {
 }
 
 impl Call {
-    fn refuse(&self, action: Action) -> Refused {
-        tracing::info!(actor = self.actor, role = ?self.role, ?action, "an admin request was refused");
+    fn refuse(&self) -> Refused {
+        let Self {
+            actor,
+            role,
+            action,
+            ..
+        } = self;
+        tracing::info!(actor, ?role, ?action, "an admin request was refused");
         (StatusCode::FORBIDDEN, "access denied".to_owned())
     }
 
     /// Everywhere.
-    pub fn may(&self, action: Action) -> Result<(), Refused> {
-        match grant(&self.role, action) {
+    pub fn may(&self) -> Result<(), Refused> {
+        match grant(&self.role, self.action) {
             Grant::All => Ok(()),
-            _ => Err(self.refuse(action)),
+            _ => Err(self.refuse()),
         }
     }
 
     /// Somewhere.
-    pub fn may_at_all(&self, action: Action) -> Result<(), Refused> {
-        match grant(&self.role, action) {
-            Grant::No => Err(self.refuse(action)),
+    pub fn may_at_all(&self) -> Result<(), Refused> {
+        match grant(&self.role, self.action) {
+            Grant::No => Err(self.refuse()),
             _ => Ok(()),
         }
     }
 
     /// To what belongs to `account`.
-    pub fn of_account(&self, action: Action, account: &AccountId) -> Result<(), Refused> {
-        match grant(&self.role, action) {
+    pub fn of_account(&self, account: &AccountId) -> Result<(), Refused> {
+        match grant(&self.role, self.action) {
             Grant::All => Ok(()),
             Grant::OwnAccount if self.account == *account => Ok(()),
-            _ => Err(self.refuse(action)),
+            _ => Err(self.refuse()),
         }
     }
 
     /// To what belongs to `asked`, or to all accounts: answers to which it comes down.
-    pub fn within_account(
-        &self,
-        action: Action,
-        asked: Option<AccountId>,
-    ) -> Result<Option<AccountId>, Refused> {
-        match grant(&self.role, action) {
+    pub fn within_account(&self, asked: Option<AccountId>) -> Result<Option<AccountId>, Refused> {
+        match grant(&self.role, self.action) {
             Grant::All => Ok(asked),
             Grant::OwnAccount if asked.as_ref().is_none_or(|a| *a == self.account) => {
                 Ok(Some(self.account.clone()))
             }
-            _ => Err(self.refuse(action)),
+            _ => Err(self.refuse()),
         }
     }
 
     /// To a region; one that is not there belongs to no operator.
-    pub fn of_region(&self, action: Action, region: Option<&RegionRecord>) -> Result<(), Refused> {
-        match (grant(&self.role, action), &self.role, region) {
+    pub fn of_region(&self, region: Option<&RegionRecord>) -> Result<(), Refused> {
+        match (grant(&self.role, self.action), &self.role, region) {
             (Grant::All, ..) => Ok(()),
             (Grant::OwnRegions, Role::RegionalOperator(operator), Some(region))
                 if region.operator == *operator =>
             {
                 Ok(())
             }
-            _ => Err(self.refuse(action)),
+            _ => Err(self.refuse()),
         }
     }
 }

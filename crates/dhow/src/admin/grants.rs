@@ -35,6 +35,8 @@ impl Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Action {
+    /// The description of this API: read it.
+    DescribeApi,
     /// Accounts: see them.
     ListAccounts,
     /// Create, suspend and resume accounts.
@@ -83,7 +85,7 @@ pub fn grant(role: &Role, action: Action) -> Grant {
     use Action as A;
     match (role, action) {
         (Role::CloudOperator, _) => Grant::All,
-        (_, A::ListRegions) => Grant::All,
+        (_, A::DescribeApi | A::ListRegions) => Grant::All,
         (Role::Customer, A::ListBuckets) => Grant::OwnAccount,
         (
             Role::TenantAdmin,
@@ -122,6 +124,7 @@ mod tests {
         ];
         // customer, tenant admin, regional operator, cloud operator, auditor
         let matrix = [
+            (A::DescribeApi, [All, All, All, All, All]),
             (A::ListAccounts, [No, No, No, All, All]),
             (A::ChangeAccounts, [No, No, No, All, No]),
             (A::ListKeys, [No, OwnAccount, No, All, All]),

@@ -1,42 +1,21 @@
 //! The admin API: a small listener of its own. Each request is signed like one for S3, and allowed
 //! by the role of its key ([`grants`]); whatever else comes is 403.
 //!
-//! | request | answer |
-//! |---|---|
-//! | `GET accounts` | the accounts |
-//! | `POST accounts` `{"name", "guard"?, "operator"?, "auditor"?}` | the new account |
-//! | `POST accounts/ID/suspend` or `/resume` | the account |
-//! | `GET keys[?account=ID]` | keys, without secrets |
-//! | `POST keys` `{"account", "access_key"?, "secret_key"?, "description"?, "admin"?}` | the key pair |
-//! | `POST keys/ID/enable` or `/disable` | the key |
-//! | `DELETE keys/ID` | `{}` |
-//! | `GET operators`, `GET operators/ID` | the operators; one with its regions |
-//! | `POST operators` `{"id", "name"}` | the operator |
-//! | `GET regions`, `GET regions/ID` | the regions |
-//! | `POST regions` `{"plan", "dry_run"?, "valid_s"?}` | the planned region and its join token |
-//! | `POST regions/ID/drain`, `/open` or `/close` | the region |
-//! | `POST regions/ID/revoke` `{"serial"}` | `{}` |
-//! | `GET buckets`, `GET buckets/NAME` | deeds; one with how its copies are doing |
-//! | `POST buckets` `{"name", "home"?, "replicas"?, …}` | the deed |
-//! | `POST buckets/NAME/place` `{"add"?, "remove"?, "jurisdictions"?, "proxy"?, "dry_run"?}` | the deed |
-//! | `POST buckets/NAME/promote` `{"to", "force"?}` | the deed |
-//! | `GET audit[?from=N]` | entries of the audit log, at most 1000 |
-//! | `GET audit/checkpoint` | the log's last number and hash, signed by the registry's region |
-//! | `GET buckets/NAME/residency` | what each region says that it holds, and whether it may |
-//! | `POST buckets/NAME/residency` `{}` | the same as a file for an auditor |
-//! | `POST scrub` `{"repair"}` | `{}`; one pass at a time |
-//! | `GET scrub` | how far the pass is, and what it found |
-//!
-//! All below `/-/admin/v1/`. Accounts, keys, regions and buckets are changed in the region that
-//! keeps the registry; the others answer 421.
+//! All is below `/-/admin/v1/`; [`operations`] has the table of requests, and docs/admin-api.json
+//! (served as `GET openapi.json`) describes them. Accounts, keys, regions and buckets are changed
+//! in the region that keeps the registry; the others answer 421.
 
 mod accounts;
 mod answers;
 mod buckets;
 mod call;
+mod fields;
 mod grants;
+mod openapi;
+mod operations;
 mod regions;
 mod residency;
+mod scrubbing;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -45,19 +24,20 @@ use access::{
     signature::{self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use cloud::{KeyStatus, RegionStatus};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
 use types::RegionId;
 
 use self::{
-    answers::{bad, parse, refused, to_json, unknown},
-    call::Call,
-    grants::{Action, Role},
+    answers::{bad, refused, unknown},
+    call::{Call, Sender},
+    grants::Role,
+    operations::{Op, route},
 };
 use crate::{region::Region, scrub::ScrubJob};
 
@@ -81,12 +61,6 @@ type Answer = Result<Value, Refused>;
 
 /// Entries of the audit log in one answer.
 const AUDIT_MAX: usize = 1000;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StartScrub {
-    repair: bool,
-}
 
 impl Admin {
     /// Serves until the process stops.
@@ -147,32 +121,66 @@ impl Admin {
         if access::sign::payload_sha256(&body) != payload {
             return Err(bad("the body does not match x-amz-content-sha256"));
         }
+        let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+        let (operation, id) = route(parts.method.as_str(), path).ok_or_else(unknown)?;
+        let Sender {
+            actor,
+            account,
+            role,
+        } = sender;
         let call = Call {
-            method: parts.method.clone(),
+            action: operation.action,
             query: parts.uri.query().map(str::to_owned),
             body,
-            ..sender
+            actor,
+            account,
+            role,
         };
-        let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
-        let steps: Vec<&str> = path.split('/').collect();
-        match steps.split_first() {
-            Some((&"accounts", rest)) => self.accounts(&call, rest).await,
-            Some((&"keys", rest)) => self.keys(&call, rest).await,
-            Some((&"operators", rest)) => self.operators(&call, rest).await,
-            Some((&"regions", rest)) => self.regions(&call, rest).await,
-            Some((&"buckets", rest)) => self.buckets(&call, rest).await,
-            Some((&"audit", [])) => self.audit(&call).await,
-            Some((&"audit", ["checkpoint"])) => self.checkpoint(&call),
-            Some((&"scrub", [])) => self.scrubbing(&call),
-            _ => Err(unknown()),
+        // Before anything else is looked at; how far the right reaches is for each operation.
+        call.may_at_all()?;
+        self.perform(operation.op, &call, id).await
+    }
+
+    /// `id` is the value of the path's parameter.
+    async fn perform(&self, op: Op, call: &Call, id: &str) -> Answer {
+        let bucket = || self.bucket(call, id);
+        match op {
+            Op::DescribeApi => Ok(openapi::document()),
+            Op::ListAccounts => self.list_accounts(call),
+            Op::CreateAccount => self.create_account(call).await,
+            Op::SuspendAccount => self.suspend_account(call, id, true).await,
+            Op::ResumeAccount => self.suspend_account(call, id, false).await,
+            Op::ListKeys => self.list_keys(call),
+            Op::CreateKey => self.create_key(call).await,
+            Op::EnableKey => self.set_key(call, id, KeyStatus::Active).await,
+            Op::DisableKey => self.set_key(call, id, KeyStatus::Disabled).await,
+            Op::DeleteKey => self.delete_key(call, id).await,
+            Op::ListOperators => self.list_operators(call),
+            Op::GetOperator => self.get_operator(call, id),
+            Op::AddOperator => self.add_operator(call).await,
+            Op::ListRegions => self.list_regions(call),
+            Op::GetRegion => self.get_region(call, id),
+            Op::PlanRegion => self.plan(call).await,
+            Op::DrainRegion => self.set_region(call, id, RegionStatus::Draining).await,
+            Op::OpenRegion => self.set_region(call, id, RegionStatus::Open).await,
+            Op::CloseRegion => self.close_region(call, id).await,
+            Op::RevokeCertificate => self.revoke(call, id).await,
+            Op::ListBuckets => self.list_buckets(call),
+            Op::GetBucket => Ok(self.show(&bucket()?).await),
+            Op::CreateBucket => self.create_bucket(call).await,
+            Op::PlaceBucket => self.place(call, &bucket()?).await,
+            Op::PromoteBucket => self.promote(call, &*bucket()?).await,
+            Op::CheckResidency => self.check_residency(&*bucket()?).await,
+            Op::ProveResidency => self.prove_residency(call, &*bucket()?).await,
+            Op::ReadAudit => self.audit(call).await,
+            Op::SignCheckpoint => self.checkpoint(call),
+            Op::GetScrub => self.scrub_state(call),
+            Op::StartScrub => self.start_scrub(call),
         }
     }
 
     async fn audit(&self, call: &Call) -> Answer {
-        call.may(Action::ReadAudit)?;
-        if call.method != Method::GET {
-            return Err(unknown());
-        }
+        call.may()?;
         let from = call.query.as_deref().and_then(|q| q.strip_prefix("from="));
         let from = from.map_or(Ok(0), str::parse);
         let from = from.map_err(|_| bad("`from` is the number of an entry"))?;
@@ -180,25 +188,9 @@ impl Admin {
         entries.map(Value::Array).map_err(refused)
     }
 
-    fn scrubbing(&self, call: &Call) -> Answer {
-        let registry = &self.region.registry;
-        call.of_region(Action::Scrub, registry.region(&self.region.id).as_deref())?;
-        match call.method {
-            Method::GET => to_json(self.scrub.state()),
-            Method::POST => {
-                let StartScrub { repair } = parse(&call.body)?;
-                if !ScrubJob::start(&self.scrub, Arc::clone(&self.region), repair) {
-                    return Err((StatusCode::CONFLICT, "a scrub is under way already".into()));
-                }
-                Ok(json!({}))
-            }
-            _ => Err(unknown()),
-        }
-    }
-
-    /// The sender must hold an active key. Returns the digest that the body must have, and the
-    /// call as far as it is known then.
-    fn authorize(&self, parts: &http::request::Parts) -> Result<(String, Call), Refused> {
+    /// The sender must hold an active key. Returns the digest that the body must have, and
+    /// whose key it is.
+    fn authorize(&self, parts: &http::request::Parts) -> Result<(String, Sender), Refused> {
         let denied = |why: String| {
             tracing::info!(why, "an admin request was refused");
             (StatusCode::FORBIDDEN, "access denied".to_owned())
@@ -239,10 +231,7 @@ impl Admin {
         let Some(found) = registry.account(&account) else {
             return Err(denied("the account is not known".into()));
         };
-        let call = Call {
-            method: Method::GET,
-            query: None,
-            body: Bytes::new(),
+        let sender = Sender {
             actor: format!("account {account} key {access_key}"),
             role: Role::of(&found, registry.key(&access_key).as_ref()),
             account,
@@ -255,6 +244,6 @@ impl Admin {
             .headers
             .get("x-amz-content-sha256")
             .and_then(|v| v.to_str().ok());
-        Ok((claimed.unwrap_or_default().to_ascii_lowercase(), call))
+        Ok((claimed.unwrap_or_default().to_ascii_lowercase(), sender))
     }
 }

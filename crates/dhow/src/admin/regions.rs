@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cloud::{RegionPlan, RegionStatus, token_hash};
-use http::Method;
 use peer::JoinToken;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,8 +10,7 @@ use types::RegionId;
 
 use super::{
     Admin, Answer, Call,
-    answers::{bad, parse, refused, to_json, unknown},
-    grants::Action,
+    answers::{bad, parse, refused, to_json},
 };
 
 /// How long a join token is good for, unless said otherwise.
@@ -20,14 +18,14 @@ const TOKEN_VALID_S: u64 = 24 * 3600;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewOperator {
+pub(super) struct NewOperator {
     id: String,
     name: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewRegion {
+pub(super) struct NewRegion {
     plan: RegionPlan,
     #[serde(default)]
     dry_run: bool,
@@ -36,91 +34,79 @@ struct NewRegion {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Revoke {
+pub(super) struct Revoke {
     serial: String,
 }
 
 impl Admin {
-    pub(super) async fn operators(&self, call: &Call, rest: &[&str]) -> Answer {
-        let registry = &self.region.registry;
-        match (&call.method, rest) {
-            (&Method::GET, []) => {
-                call.may(Action::ListRegions)?;
-                to_json(registry.operators())
-            }
-            (&Method::GET, [id]) => {
-                call.may(Action::ListRegions)?;
-                let found = registry.operators().into_iter().find(|o| o.id == **id);
-                let operator =
-                    found.ok_or_else(|| refused(cloud::CloudError::NoOperator((*id).into())))?;
-                let regions = registry.all_regions();
-                let of: Vec<Value> = regions
-                    .iter()
-                    .filter(|r| r.operator == operator.id)
-                    .map(|r| self.shown(r))
-                    .collect();
-                Ok(json!({ "operator": operator, "regions": of }))
-            }
-            (&Method::POST, []) => {
-                call.may(Action::ChangeRegions)?;
-                let new: NewOperator = parse(&call.body)?;
-                let made = registry.add_operator(&call.actor, &new.id, &new.name).await;
-                to_json(made.map_err(refused)?)
-            }
-            _ => Err(unknown()),
-        }
+    pub(super) fn list_operators(&self, call: &Call) -> Answer {
+        call.may()?;
+        to_json(self.region.registry.operators())
     }
 
-    pub(super) async fn regions(&self, call: &Call, rest: &[&str]) -> Answer {
+    pub(super) fn get_operator(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
         let registry = &self.region.registry;
-        match (&call.method, rest) {
-            (&Method::GET, []) => {
-                call.may(Action::ListRegions)?;
-                Ok(registry
-                    .all_regions()
-                    .iter()
-                    .map(|r| self.shown(r))
-                    .collect())
-            }
-            (&Method::POST, []) => self.plan(call, parse(&call.body)?).await,
-            (&Method::GET, [id]) => {
-                call.may(Action::ListRegions)?;
-                let found = registry.region(id);
-                let region =
-                    found.ok_or_else(|| refused(cloud::CloudError::NoRegion((*id).into())))?;
-                Ok(self.shown(&region))
-            }
-            (&Method::POST, [id, verb @ ("drain" | "open")]) => {
-                call.of_region(Action::DrainRegion, registry.region(id).as_deref())?;
-                let status = match *verb {
-                    "drain" => RegionStatus::Draining,
-                    _ => RegionStatus::Open,
-                };
-                let changed = registry.set_region_status(&call.actor, id, status).await;
-                Ok(self.shown(&*changed.map_err(refused)?))
-            }
-            (&Method::POST, [id, "close"]) => {
-                call.may(Action::ChangeRegions)?;
-                if **id == *self.region.id {
-                    return Err(bad("the registry's own region cannot be closed"));
-                }
-                let closed = RegionStatus::Closed;
-                let changed = registry.set_region_status(&call.actor, id, closed).await;
-                Ok(self.shown(&*changed.map_err(refused)?))
-            }
-            (&Method::POST, [id, "revoke"]) => {
-                call.may(Action::ChangeRegions)?;
-                let Revoke { serial } = parse(&call.body)?;
-                let revoked = registry.revoke_serial(&call.actor, id, &serial).await;
-                revoked.map_err(refused)?;
-                Ok(json!({}))
-            }
-            _ => Err(unknown()),
-        }
+        let found = registry.operators().into_iter().find(|o| o.id == *id);
+        let operator = found.ok_or_else(|| refused(cloud::CloudError::NoOperator(id.into())))?;
+        let regions = registry.all_regions();
+        let of = regions.iter().filter(|r| r.operator == operator.id);
+        let of: Vec<Value> = of.map(|r| self.shown(r)).collect();
+        Ok(json!({ "operator": operator, "regions": of }))
     }
 
-    async fn plan(&self, call: &Call, new: NewRegion) -> Answer {
-        call.may(Action::ChangeRegions)?;
+    pub(super) async fn add_operator(&self, call: &Call) -> Answer {
+        call.may()?;
+        let new: NewOperator = parse(&call.body)?;
+        let registry = &self.region.registry;
+        let made = registry.add_operator(&call.actor, &new.id, &new.name).await;
+        to_json(made.map_err(refused)?)
+    }
+
+    pub(super) fn list_regions(&self, call: &Call) -> Answer {
+        call.may()?;
+        let regions = self.region.registry.all_regions();
+        Ok(regions.iter().map(|r| self.shown(r)).collect())
+    }
+
+    pub(super) fn get_region(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
+        let found = self.region.registry.region(id);
+        let region = found.ok_or_else(|| refused(cloud::CloudError::NoRegion(id.into())))?;
+        Ok(self.shown(&region))
+    }
+
+    /// Drains a region or opens it again.
+    pub(super) async fn set_region(&self, call: &Call, id: &str, status: RegionStatus) -> Answer {
+        let registry = &self.region.registry;
+        call.of_region(registry.region(id).as_deref())?;
+        let changed = registry.set_region_status(&call.actor, id, status).await;
+        Ok(self.shown(&*changed.map_err(refused)?))
+    }
+
+    pub(super) async fn close_region(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
+        if *id == *self.region.id {
+            return Err(bad("the registry's own region cannot be closed"));
+        }
+        let registry = &self.region.registry;
+        let closed = RegionStatus::Closed;
+        let changed = registry.set_region_status(&call.actor, id, closed).await;
+        Ok(self.shown(&*changed.map_err(refused)?))
+    }
+
+    pub(super) async fn revoke(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
+        let Revoke { serial } = parse(&call.body)?;
+        let registry = &self.region.registry;
+        let revoked = registry.revoke_serial(&call.actor, id, &serial).await;
+        revoked.map_err(refused)?;
+        Ok(json!({}))
+    }
+
+    pub(super) async fn plan(&self, call: &Call) -> Answer {
+        call.may()?;
+        let new: NewRegion = parse(&call.body)?;
         let registry = &self.region.registry;
         registry.may_plan(&new.plan).map_err(refused)?;
         let own = registry

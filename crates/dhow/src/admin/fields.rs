@@ -1,0 +1,515 @@
+//! What the bodies and answers of the admin API hold, for its description. The bodies are compared
+//! with the code that reads them in this module's tests, the answers in tests/test_admin_roles.py.
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Text.
+    Text,
+    /// A whole number, not negative.
+    Count,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list.
+    List(&'static Kind),
+    /// An object with these fields.
+    Fields(&'static [Field]),
+    /// An answer of [`ANSWERS`].
+    Named(&'static str),
+    /// That, or null.
+    OrNull(&'static Kind),
+    /// An object of which no more is said.
+    Object,
+}
+
+/// One field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it is always there.
+    pub required: bool,
+    /// What it means; empty when the name says it.
+    pub about: &'static str,
+}
+
+const fn must(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        required: true,
+        about,
+    }
+}
+
+const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        required: false,
+        about,
+    }
+}
+
+use Kind::{Count, Fields, Flag, List, Named, Number, Object, OrNull, Text, Word};
+
+const TEXTS: Kind = List(&Text);
+const OR_TEXT: Kind = OrNull(&Text);
+const OR_COUNT: Kind = OrNull(&Count);
+
+/// The body of `POST accounts`.
+pub const NEW_ACCOUNT: &[Field] = &[
+    must("name", Text, "For people."),
+    may(
+        "operator",
+        Text,
+        "The id of the operator whose regions it looks after.",
+    ),
+    may(
+        "auditor",
+        Flag,
+        "Whether it reads what is on record; not with `operator`.",
+    ),
+    may(
+        "guard",
+        TEXTS,
+        "Countries or groups that all its buckets keep to.",
+    ),
+];
+
+/// The body of `POST keys`.
+pub const NEW_KEY: &[Field] = &[
+    must("account", Text, "The id of its account."),
+    may(
+        "access_key",
+        Text,
+        "Of a pair made elsewhere; with `secret_key` only.",
+    ),
+    may(
+        "secret_key",
+        Text,
+        "Of a pair made elsewhere; with `access_key` only.",
+    ),
+    may("description", Text, "For people."),
+    may("admin", Flag, "Whether it administers its account."),
+];
+
+/// The body of `POST operators`.
+pub const NEW_OPERATOR: &[Field] = &[
+    must("id", Text, "Lower-case letters, digits and hyphens."),
+    must("name", Text, "For people."),
+];
+
+const PLAN: &[Field] = &[
+    must(
+        "id",
+        Text,
+        "1 to 63 lower-case letters, digits and hyphens.",
+    ),
+    may("city", Text, "For people."),
+    may("latitude", Number, "Degrees north."),
+    may("longitude", Number, "Degrees east."),
+    must("jurisdiction", Text, "ISO 3166-1 alpha-2."),
+    must("operator", Text, "The operator's id."),
+];
+
+/// The body of `POST regions`.
+pub const NEW_REGION: &[Field] = &[
+    must("plan", Fields(PLAN), ""),
+    may("dry_run", Flag, "Change nothing."),
+    may(
+        "valid_s",
+        Count,
+        "For how many seconds the join token is good; a day unless given.",
+    ),
+];
+
+/// The body of `POST regions/{id}/revoke`.
+pub const REVOKE: &[Field] = &[must("serial", Text, "The certificate's serial number.")];
+
+/// The body of `POST buckets`.
+pub const NEW_BUCKET: &[Field] = &[
+    must("name", Text, ""),
+    may(
+        "owner",
+        Text,
+        "The account that is to own it; the caller's unless given.",
+    ),
+    may(
+        "home",
+        Text,
+        "The region that takes writes; the one that is asked unless given.",
+    ),
+    may("replicas", TEXTS, "Regions that hold a copy."),
+    may(
+        "jurisdictions",
+        TEXTS,
+        "Countries or groups that may hold it.",
+    ),
+    may("writes", Word(&["home", "any"]), "Where writes are taken."),
+    may(
+        "sealed",
+        TEXTS,
+        "Regions that hold a copy sealed by the home.",
+    ),
+    may(
+        "proxy",
+        Flag,
+        "Whether regions without a copy may pass requests on.",
+    ),
+];
+
+/// The body of `POST buckets/{name}/place`.
+pub const PLACE: &[Field] = &[
+    may("add", TEXTS, "Regions that are to hold a copy."),
+    may("remove", TEXTS, "Regions that are not to hold one."),
+    may(
+        "jurisdictions",
+        TEXTS,
+        "Countries or groups that may hold it.",
+    ),
+    may(
+        "proxy",
+        Flag,
+        "Whether regions without a copy may pass requests on.",
+    ),
+    may("dry_run", Flag, "Change nothing."),
+];
+
+/// The body of `POST buckets/{name}/promote`.
+pub const PROMOTE: &[Field] = &[
+    must("to", Text, "The region that is to be its home."),
+    may(
+        "force",
+        Flag,
+        "Also while the old home answers: its last writes may be lost.",
+    ),
+];
+
+/// The body of `POST scrub`.
+pub const START_SCRUB: &[Field] = &[must(
+    "repair",
+    Flag,
+    "Whether to remove extents that nothing refers to.",
+)];
+
+/// An empty object.
+pub const NOTHING: &[Field] = &[];
+
+const REPLICA: &[Field] = &[
+    must("region", Text, ""),
+    must("sealed_by", OR_TEXT, "The region whose key seals it."),
+];
+
+macro_rules! bucket_and {
+    ($($more:expr),*) => { &[
+        must("name", Text, ""),
+        must("id", Count, ""),
+        must("owner", Text, "The account's id."),
+        must("home", Text, "The region that takes writes."),
+        must("replicas", List(&Fields(REPLICA)), ""),
+        must("jurisdictions", TEXTS, "Where it may lie; empty for everywhere."),
+        must("writes", Word(&["home", "any"]), ""),
+        must("proxy", Flag, ""),
+        must("epoch", Count, "Grows when the home moves."),
+        must("created", Text, "ISO 8601."),
+        $($more),*
+    ] };
+}
+const BUCKET: &[Field] = bucket_and![];
+
+const COPY: &[Field] = &[
+    must("region", Text, ""),
+    must(
+        "applied",
+        OR_COUNT,
+        "All up to this position of the home's log is there.",
+    ),
+    must("in_touch", Flag, "Whether it asked lately."),
+    must("behind", OR_COUNT, "Changes that it has not applied."),
+    must("lagging", TEXTS, "Keys of such changes, the first few."),
+];
+
+const RESIDENCY_ROW: &[Field] = &[
+    must("region", Text, ""),
+    must("jurisdiction", Text, ""),
+    must("operator", Text, ""),
+    must("holds", Text, "What the placement says."),
+    must(
+        "allowed",
+        Flag,
+        "Whether the jurisdictions include the region's.",
+    ),
+    must("versions", OR_COUNT, ""),
+    must("bytes", OR_COUNT, ""),
+    must("root", OR_TEXT, "The hash over all that it holds."),
+    must("good", Flag, ""),
+    must("verdict", Text, ""),
+];
+
+/// Answers by their names in the document.
+pub const ANSWERS: &[(&str, &[Field])] = &[
+    (
+        "Account",
+        &[
+            must("id", Text, ""),
+            must("name", Text, ""),
+            must("created", Text, "ISO 8601."),
+            must("root", Flag, "Whether it is the cloud operator's."),
+            must("operator", OR_TEXT, "Whose regions it looks after."),
+            must("auditor", Flag, ""),
+            must("suspended", Flag, ""),
+            must("guard", TEXTS, ""),
+        ],
+    ),
+    (
+        "Key",
+        &[
+            must("access_key", Text, ""),
+            must("account", Text, ""),
+            must("status", Word(&["active", "disabled"]), ""),
+            must("created_ms", Count, "Milliseconds since 1970."),
+            must("description", Text, ""),
+            must("admin", Flag, ""),
+        ],
+    ),
+    (
+        "KeyPair",
+        &[
+            must("access_key", Text, ""),
+            must("secret_key", Text, ""),
+            must("account", Text, ""),
+        ],
+    ),
+    (
+        "Operator",
+        &[
+            must("v", Count, "Format version."),
+            must("id", Text, ""),
+            must("name", Text, ""),
+            must("created_ms", Count, "Milliseconds since 1970."),
+        ],
+    ),
+    (
+        "OperatorRegions",
+        &[
+            must("operator", Named("Operator"), ""),
+            must("regions", List(&Named("Region")), ""),
+        ],
+    ),
+    (
+        "Region",
+        &[
+            must("id", Text, ""),
+            must("city", Text, ""),
+            must("latitude", Number, ""),
+            must("longitude", Number, ""),
+            must("jurisdiction", Text, ""),
+            must("operator", Text, ""),
+            must(
+                "status",
+                Word(&["planned", "joining", "open", "draining", "closed"]),
+                "",
+            ),
+            must("endpoint", Text, ""),
+            must("peer", Text, "Where other regions reach it."),
+            must("public_key", Text, "Empty until it has joined."),
+            must("buckets", Count, "How many it holds."),
+            must("keeps_registry", Flag, ""),
+        ],
+    ),
+    (
+        "PlannedRegion",
+        &[
+            must("region", Object, "The region, or with `dry_run` the plan."),
+            may("token", Text, "For `dhow join`; shown this once."),
+            may("valid_s", Count, ""),
+            may("dry_run", Flag, ""),
+            may("regions_now", Count, ""),
+            may("moves", Object, ""),
+            may("note", Text, ""),
+        ],
+    ),
+    ("Bucket", BUCKET),
+    (
+        "BucketStatus",
+        bucket_and![
+            may("copies", List(&Fields(COPY)), ""),
+            may("error", Text, "Why nothing is known of the copies.")
+        ],
+    ),
+    (
+        "PlacementDryRun",
+        &[
+            must("dry_run", Flag, ""),
+            must("bucket", Named("Bucket"), "As it would be."),
+            must(
+                "moves",
+                Object,
+                "What the home holds, which a new copy receives.",
+            ),
+        ],
+    ),
+    (
+        "Residency",
+        &[
+            must("bucket", Text, ""),
+            must("good", Flag, ""),
+            must("regions", List(&Fields(RESIDENCY_ROW)), ""),
+        ],
+    ),
+    (
+        "ResidencyProof",
+        &[
+            must("file", Text, "For `dhow residency verify`."),
+            must("unanswered", Object, "Regions that said nothing, and why."),
+            must("findings", TEXTS, "What an auditor will find with it."),
+        ],
+    ),
+    (
+        "Checkpoint",
+        &[
+            must("v", Count, "Format version."),
+            must("cloud", Text, ""),
+            must("head", Object, "The last entry's number and hash."),
+            must("at_ms", Count, "Milliseconds since 1970."),
+            must("region", Text, "The region that signed."),
+            must("public_key", Text, ""),
+            must("signature", Text, ""),
+        ],
+    ),
+    (
+        "Scrub",
+        &[
+            must("running", Flag, ""),
+            must("phase", Text, ""),
+            must("bytes", Count, "Verified."),
+            must("bytes_total", Count, ""),
+            must("items", Count, ""),
+            must("orphans_removed", Count, ""),
+            must("orphan_bytes", Count, ""),
+            must("damaged", TEXTS, ""),
+            must("error", OR_TEXT, ""),
+            must("started_ms", Count, "Milliseconds since 1970."),
+            must("took_ms", Count, ""),
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::super::{
+        accounts::{NewAccount, NewKey},
+        answers::parse,
+        buckets::{NewBucket, Place, Promote},
+        operations::{OPERATIONS, Op},
+        regions::{NewOperator, NewRegion, Revoke},
+        residency::Empty,
+        scrubbing::StartScrub,
+    };
+    use super::*;
+
+    type Read = fn(&Value) -> Result<(), String>;
+
+    fn read<T: for<'de> serde::Deserialize<'de>>(body: &Value) -> Result<(), String> {
+        parse::<T>(body.to_string().as_bytes())
+            .map(|_| ())
+            .map_err(|(_, why)| why)
+    }
+
+    /// The code that reads the body of an operation.
+    fn reader(op: Op) -> Option<Read> {
+        Some(match op {
+            Op::CreateAccount => read::<NewAccount>,
+            Op::CreateKey => read::<NewKey>,
+            Op::AddOperator => read::<NewOperator>,
+            Op::PlanRegion => read::<NewRegion>,
+            Op::RevokeCertificate => read::<Revoke>,
+            Op::CreateBucket => read::<NewBucket>,
+            Op::PlaceBucket => read::<Place>,
+            Op::PromoteBucket => read::<Promote>,
+            Op::ProveResidency => read::<Empty>,
+            Op::StartScrub => read::<StartScrub>,
+            _ => return None,
+        })
+    }
+
+    fn sample(kind: &Kind) -> Value {
+        match kind {
+            Text => json!("text"),
+            Count => json!(1),
+            Number => json!(1.5),
+            Flag => json!(true),
+            Word(words) => json!(words.first()),
+            List(of) => json!([sample(of)]),
+            Fields(fields) => Value::Object(object(fields)),
+            OrNull(_) => Value::Null,
+            Named(_) | Object => json!({}),
+        }
+    }
+
+    fn object(fields: &[Field]) -> Map<String, Value> {
+        let pair = |f: &Field| (f.name.to_owned(), sample(&f.kind));
+        fields.iter().map(pair).collect()
+    }
+
+    /// Bodies with and without each field are read just as the field says.
+    fn compare(name: &str, fields: &[Field], read: &dyn Fn(Value) -> Result<(), String>) {
+        let whole = object(fields);
+        assert_eq!(read(Value::Object(whole.clone())), Ok(()), "{name}");
+        for field in fields {
+            let mut without = whole.clone();
+            without.remove(field.name);
+            let accepted = read(Value::Object(without)).is_ok();
+            assert_eq!(accepted, !field.required, "{name} without {}", field.name);
+            let mut wrong = whole.clone();
+            wrong.insert(field.name.to_owned(), json!({ "?": [] }));
+            assert!(
+                read(Value::Object(wrong)).is_err(),
+                "{name}: {} of any kind",
+                field.name
+            );
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_as_described() {
+        for o in OPERATIONS {
+            let (fields, read) = match (o.body, reader(o.op)) {
+                (Some(fields), Some(read)) => (fields, read),
+                (None, None) => continue,
+                _ => panic!(
+                    "{}: a body that is read is described, and the reverse",
+                    o.name
+                ),
+            };
+            compare(o.name, fields, &|body| read(&body));
+            // Nothing is read that is not described: the reader tells all names that it knows.
+            let mut more = object(fields);
+            more.insert("?".into(), Value::Null);
+            let why = read(&Value::Object(more)).unwrap_err();
+            let mut known: Vec<&str> = why.split('`').skip(1).step_by(2).collect();
+            assert_eq!(known.remove(0), "?", "{}: {why}", o.name);
+            let described: Vec<&str> = fields.iter().map(|f| f.name).collect();
+            known.sort_unstable();
+            let mut sorted = described.clone();
+            sorted.sort_unstable();
+            assert_eq!(known, sorted, "{}: {why}", o.name);
+        }
+    }
+
+    #[test]
+    fn the_plan_of_a_region_is_read_as_described() {
+        compare("plan", PLAN, &|plan| {
+            read::<NewRegion>(&json!({ "plan": plan }))
+        });
+    }
+}
