@@ -121,6 +121,11 @@ impl Admin {
             })
             .await;
         let made = made.map_err(|e| conflict(&e.to_string()))?;
+        // So that whoever hears of it can use it at once. A home that is away hears of it later.
+        let holders: Vec<RegionId> = made.holders().cloned().collect();
+        if let Err(error) = registry.wait_until_heard(&holders).await {
+            tracing::warn!(bucket = %made.name, %error, "a new bucket");
+        }
         Ok(deed(&made))
     }
 
