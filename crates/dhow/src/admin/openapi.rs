@@ -66,7 +66,10 @@ fn schemas() -> Value {
     );
     schemas.insert(
         "AuditEntry".into(),
-        json!({ "type": "object", "description": "One change of the registry, chained by hashes." }),
+        json!({
+            "type": "object",
+            "description": "One change of the registry, chained by hashes.",
+        }),
     );
     schemas.insert(
         "Error".into(),
@@ -104,7 +107,8 @@ const REFUSALS: &[(&str, &str, &str)] = &[
 
 fn responses() -> Value {
     let schema = json!({ "$ref": "#/components/schemas/Error" });
-    let response = |about: &str| json!({ "description": about, "content": { "application/json": { "schema": schema } } });
+    let content = json!({ "application/json": { "schema": schema } });
+    let response = |about: &str| json!({ "description": about, "content": content });
     let all = REFUSALS
         .iter()
         .map(|(_, name, about)| ((*name).to_owned(), response(about)));
