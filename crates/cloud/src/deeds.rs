@@ -21,6 +21,8 @@ use crate::{
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of keys that one entry of the audit log names.
 const DIVERGENT_BYTES_MAX: usize = 32 << 10;
+/// What stands before a key's SHA-256 where the key itself may not go.
+const HASHED: &str = "sha256:";
 
 /// What is to become of a placement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -307,12 +309,20 @@ impl Registry {
         epoch: u64,
         keys: &[String],
     ) -> Result<(), CloudError> {
+        let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+        // The audit log goes to every region; names of objects may not, where the law is limited.
+        let limited = !deed.placement.jurisdictions.is_empty();
+        let shown = |key: &String| match limited && !key.starts_with(HASHED) {
+            true => format!("{HASHED}{}", crate::token_hash(key.as_bytes())),
+            false => key.clone(),
+        };
+        let keys: Vec<String> = keys.iter().map(shown).collect();
         if let Keeper::There(upstream) = &self.keeper {
             let ask = Ask::Divergence {
                 name: name.to_string(),
                 from: from.to_string(),
                 epoch,
-                keys: keys.to_vec(),
+                keys,
             };
             return match upstream.ask(ask).await? {
                 Told::Done => Ok(()),

@@ -111,7 +111,8 @@ impl replication::Regions for Neighbours {
                 bucket = %divergence.bucket,
                 region = %divergence.from,
                 epoch = divergence.epoch,
-                keys = divergence.keys.len(),
+                count = divergence.keys.len(),
+                keys = ?divergence.keys,
                 "a region came back with versions that the home had not"
             );
             let reported = self
