@@ -40,6 +40,10 @@ pub struct BenchArgs {
     /// How long, such as 10s, 500ms or 2m
     #[arg(long, default_value = "10s", value_parser = parse_time)]
     pub time: std::time::Duration,
+    /// Requests a second over all connections, at most; without it each connection sends its next
+    /// request as soon as the last is answered
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: Option<u32>,
     /// Stop after so many requests, instead of a time
     #[arg(long, conflicts_with = "time")]
     pub requests: Option<u64>,

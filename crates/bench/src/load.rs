@@ -54,6 +54,8 @@ struct Plan<'a> {
     done: AtomicU64,
     requests: u64,
     deadline: Option<Instant>,
+    /// The time between two requests of one connection; without it there is none.
+    pace: Option<Duration>,
 }
 
 impl Plan<'_> {
@@ -110,7 +112,13 @@ impl<'a> Worker<'a> {
 
     async fn run(mut self) -> Tally {
         let mut tally = Tally::default();
+        let mut due = tokio::time::Instant::now();
         while let Some(n) = self.plan.take() {
+            if let Some(pace) = self.plan.pace {
+                // Late ones are made up for.
+                tokio::time::sleep_until(due).await;
+                due += pace;
+            }
             let start = Instant::now();
             let outcome = tokio::time::timeout(PATIENCE, self.one(n)).await;
             let micros = start.elapsed().as_micros() as u64;
@@ -351,6 +359,7 @@ pub(crate) fn run(args: &BenchArgs, target: &Target) -> Result<Report, BenchErro
         done: AtomicU64::new(0),
         requests,
         deadline,
+        pace: None,
     };
     if !args.anonymous {
         create_bucket(&plan(Op::Put, 0, None))?;
@@ -378,7 +387,9 @@ pub(crate) fn run(args: &BenchArgs, target: &Target) -> Result<Report, BenchErro
     };
     let requests = args.requests.unwrap_or(u64::MAX).min(most);
     let deadline = args.requests.is_none().then(|| Instant::now() + args.time);
-    let measured = plan(args.op, requests, deadline);
+    let mut measured = plan(args.op, requests, deadline);
+    let pace = |rate| Duration::from_secs(1) * args.connections / rate;
+    measured.pace = args.rate.map(pace);
     let (tally, seconds) = phase(&measured, "measure", args.connections);
     let report = Report::new(args, seconds, &tally);
     let stored = match args.op {

@@ -85,6 +85,8 @@ pub struct Limits {
     pub account_requests: usize,
     /// Seconds for the head of a request.
     pub head_timeout_s: u64,
+    /// Seconds that a connection may rest between requests.
+    pub keep_alive_idle_s: u64,
     /// Seconds that a client may stop sending a body.
     pub body_idle_s: u64,
     /// Seconds that requests under way may go on at a stop.
@@ -195,6 +197,7 @@ impl Default for Limits {
             requests: 1024,
             account_requests: 512,
             head_timeout_s: 10,
+            keep_alive_idle_s: 60,
             body_idle_s: 30,
             drain_s: 10,
         }
@@ -265,9 +268,11 @@ connections = 4096
 requests = 1024
 # Requests of one account at once.
 account_requests = 512
-# Seconds that a client may take for the head of a request, may stop sending a body, and that
-# requests under way may go on when the node stops.
+# Seconds that a client may take for the head of a request, that its connection may rest between
+# requests, that it may stop sending a body, and that requests under way may go on when the node
+# stops.
 head_timeout_s = 10
+keep_alive_idle_s = 60
 body_idle_s = 30
 drain_s = 10
 
@@ -348,6 +353,7 @@ impl Config {
             requests_max: self.limits.requests,
             account_requests_max: self.limits.account_requests,
             head_timeout: Duration::from_secs(self.limits.head_timeout_s),
+            keep_alive_idle: Duration::from_secs(self.limits.keep_alive_idle_s),
             body_idle: Duration::from_secs(self.limits.body_idle_s),
             drain: Duration::from_secs(self.limits.drain_s),
             ..gateway::GatewayConfig::default()

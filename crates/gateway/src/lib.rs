@@ -26,6 +26,7 @@ pub mod s3;
 pub mod serve;
 pub mod server;
 pub mod target;
+mod watchdog;
 
 pub use limits::GatewayConfig;
 pub use passing::{AnswerBody, PassedBody};

@@ -21,6 +21,8 @@ pub struct GatewayConfig {
     pub account_requests_max: usize,
     /// How long a client may take to send the head of a request. Default 10 s.
     pub head_timeout: Duration,
+    /// How long a connection may rest between requests. Default 60 s.
+    pub keep_alive_idle: Duration,
     /// How long a client may stop sending a body. Default 30 s.
     pub body_idle: Duration,
     /// How long a client may stop taking an answer. Default 60 s.
@@ -43,6 +45,7 @@ impl Default for GatewayConfig {
             queue_wait: Duration::from_secs(1),
             account_requests_max: 512,
             head_timeout: Duration::from_secs(10),
+            keep_alive_idle: Duration::from_secs(60),
             body_idle: Duration::from_secs(30),
             write_idle: Duration::from_secs(60),
             pass_idle: Duration::from_secs(30),

@@ -4,6 +4,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use access::{Action, AuthType, Identity, PayloadMode, Permit, Via};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
@@ -101,8 +102,11 @@ struct Trail {
 
 impl Gateway {
     /// Answers one request. Never fails: every failure is an answer, also a panic of a handler.
-    pub async fn respond(&self, request: Request<Incoming>) -> Response<ResponseBody> {
-        self.respond_to(request, Arrival::Door).await
+    pub fn respond(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<ResponseBody>> + Send {
+        self.respond_to(request, Arrival::Door)
     }
 
     /// Answers a request that the region `from` passed on for `caller`, whom it has verified. The
@@ -145,7 +149,9 @@ impl Gateway {
 
         let (place, result) = match self.admission(at_door).enter().await {
             Ok(place) => {
+                // Pinned where it is: it is large, and each wrapper would copy it.
                 let acting = self.act(parts, incoming, arrival, &request_id, &mut trail);
+                let acting = std::pin::pin!(acting);
                 let acting = acting.instrument(span.clone());
                 let result = AssertUnwindSafe(acting).catch_unwind().await;
                 (
@@ -175,9 +181,10 @@ impl Gateway {
         self.record(&trail, code, answer.status(), began, &request_id);
         self.hold(&mut answer, place, trail);
         let headers = answer.headers_mut();
+        headers.reserve(3);
         headers.insert(header::SERVER, HeaderValue::from_static("Dhow"));
         headers.insert(headers::names::ID_2, self.host_id.clone());
-        if let Ok(id) = HeaderValue::try_from(request_id) {
+        if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(request_id)) {
             headers.insert(headers::names::REQUEST_ID, id);
         }
         answer

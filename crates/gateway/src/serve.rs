@@ -1,7 +1,7 @@
 //! The listener: accepts connections, speaks HTTP/1.1 on them, and drains them when it stops.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -15,20 +15,21 @@ use std::{
 
 use http::{Method, Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinError,
+    task::{JoinError, JoinHandle},
     time::{Instant, Sleep},
 };
 
-use crate::{body::ResponseBody, server::Gateway};
+use crate::{
+    body::ResponseBody,
+    server::Gateway,
+    watchdog::{Activity, Busy, Watchdog},
+};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -59,8 +60,8 @@ impl Gateway {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.config.connections_max));
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.config.head_timeout);
+        // The watchdog of each connection limits the time of a head, for less than hyper's timer.
+        http.header_read_timeout(None);
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -83,28 +84,32 @@ impl Gateway {
                 continue;
             }
             let unread = Arc::new(AtomicBool::new(false));
-            let stream = Stalling::new(stream, self.config.write_idle, Arc::clone(&unread));
-            let io = TokioIo::new(stream);
+            let activity = Activity::new();
+            let (head, idle) = (self.config.head_timeout, self.config.keep_alive_idle);
+            let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle);
+            let marks = (Arc::clone(&unread), Arc::clone(&activity));
+            let io = TokioIo::new(Stalling::new(stream, self.config.write_idle, marks));
             let place = Arc::new(place);
             let gateway = Arc::clone(&self);
             let held = Arc::clone(&place);
+            // The future is handed on as it is: it is large, and each wrapper would copy it.
             let service = service_fn(move |request| {
-                let answering = Arc::clone(&gateway).answer(request, Arc::clone(&held));
-                let unread = Arc::clone(&unread);
-                async move {
-                    let answer = answering.await?;
-                    if answer.extensions().get::<Unread>().is_some() {
-                        unread.store(true, Ordering::Relaxed);
-                    }
-                    Ok::<_, JoinError>(answer)
-                }
+                let marks = (Arc::clone(&unread), activity.begin());
+                Arc::clone(&gateway).answer(request, Arc::clone(&held), marks)
             });
             let connection = graceful.watch(http.serve_connection(io, service));
             let gateway = Arc::clone(&self);
             tokio::spawn(async move {
                 gateway.metrics.connections.inc();
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection broke");
+                let mut connection = std::pin::pin!(connection);
+                let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+                    Poll::Ready(ended) => Poll::Ready(Ok(ended)),
+                    Poll::Pending => watchdog.poll(cx).map(Err),
+                });
+                match ended.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
+                    Err(why) => tracing::debug!(?why, "a connection was ended"),
                 }
                 gateway.metrics.connections.dec();
                 drop(place);
@@ -140,16 +145,28 @@ impl Gateway {
         self: Arc<Self>,
         request: Request<Incoming>,
         place: Arc<OwnedSemaphorePermit>,
+        (unread, _busy): (Arc<AtomicBool>, Busy),
     ) -> Result<Response<ResponseBody>, JoinError> {
-        if matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(self.respond(request).await);
+        let answer = match *request.method() {
+            Method::GET | Method::HEAD => self.respond(request).await,
+            _ => self.change(request, place).await?,
+        };
+        if answer.extensions().get::<Unread>().is_some() {
+            unread.store(true, Ordering::Relaxed);
         }
+        Ok(answer)
+    }
+
+    fn change(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        place: Arc<OwnedSemaphorePermit>,
+    ) -> JoinHandle<Response<ResponseBody>> {
         tokio::spawn(async move {
             let answer = self.respond(request).await;
             drop(place);
             answer
         })
-        .await
     }
 }
 
@@ -182,6 +199,7 @@ struct Stalling {
     /// Runs only while a write waits, so that a fast peer costs nothing.
     waiting: Option<Pin<Box<Sleep>>>,
     unread: Arc<AtomicBool>,
+    activity: Arc<Activity>,
     lingering: Option<Lingering>,
 }
 
@@ -192,12 +210,17 @@ struct Lingering {
 }
 
 impl Stalling {
-    fn new(stream: TcpStream, idle: Duration, unread: Arc<AtomicBool>) -> Self {
+    fn new(
+        stream: TcpStream,
+        idle: Duration,
+        (unread, activity): (Arc<AtomicBool>, Arc<Activity>),
+    ) -> Self {
         Self {
             stream,
             idle,
             waiting: None,
             unread,
+            activity,
             lingering: None,
         }
     }
@@ -228,6 +251,7 @@ impl Stalling {
         wrote: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if wrote.is_ready() {
+            self.activity.wrote();
             self.waiting = None;
             return wrote;
         }
@@ -248,7 +272,11 @@ impl AsyncRead for Stalling {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            self.activity.read();
+        }
+        read
     }
 }
 

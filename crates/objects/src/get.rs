@@ -142,23 +142,23 @@ impl Objects {
     /// # Errors
     /// `NoSuchKey`, `NoSuchVersion`, `DeleteMarker`, `PreconditionFailed`, `NotModified`,
     /// `InvalidRange`, `NoSuchPartNumber`, failures of the engine.
-    pub async fn get(
+    pub fn get(
         &self,
         permit: &Permit,
         key: &ObjectKey,
         request: &GetRequest,
-    ) -> Result<ObjectView> {
-        self.read(permit, key, request, true).await
+    ) -> impl Future<Output = Result<ObjectView>> + Send {
+        self.read(permit, key, request, true)
     }
 
     /// Reads a version without its bytes; errors as of [`Objects::get`].
-    pub async fn head(
+    pub fn head(
         &self,
         permit: &Permit,
         key: &ObjectKey,
         request: &GetRequest,
-    ) -> Result<ObjectView> {
-        self.read(permit, key, request, false).await
+    ) -> impl Future<Output = Result<ObjectView>> + Send {
+        self.read(permit, key, request, false)
     }
 
     async fn read(

@@ -215,6 +215,12 @@ pub fn prefix_end(prefix: &[u8]) -> Option<Bytes> {
 /// Ordered rows in partitions.
 #[async_trait]
 pub trait Index: Send + Sync + 'static {
+    /// The row, where it is in memory and needs no waiting for; `None` says nothing: ask
+    /// [`Index::get`] then. Never an older row than that would answer.
+    fn at_hand(&self, _partition: PartitionId, _key: &[u8], _want: Want) -> Option<Row> {
+        None
+    }
+
     /// Reads one row.
     async fn get(&self, partition: PartitionId, key: &[u8], want: Want)
     -> StoreResult<Option<Row>>;

@@ -38,19 +38,30 @@ impl ETag {
     }
     /// The text form in double quotes, as headers and XML carry it.
     pub fn quoted(&self) -> String {
-        format!("\"{self}\"")
+        if self.parts > 0 {
+            return format!("\"{self}\"");
+        }
+        let mut text = String::with_capacity(34);
+        text.push('"');
+        text.push_str(std::str::from_utf8(&self.hex()).unwrap_or_default());
+        text.push('"');
+        text
     }
-}
 
-impl fmt::Display for ETag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn hex(&self) -> [u8; 32] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0u8; 32];
         for (pair, b) in text.chunks_exact_mut(2).zip(self.md5) {
             pair[0] = HEX[usize::from(b >> 4)];
             pair[1] = HEX[usize::from(b & 15)];
         }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())?;
+        text
+    }
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.hex()).unwrap_or_default())?;
         if self.parts > 0 {
             write!(f, "-{}", self.parts)?;
         }

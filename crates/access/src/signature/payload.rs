@@ -1,6 +1,6 @@
 //! What `x-amz-content-sha256` says about the body.
 
-use http::HeaderMap;
+use http::{HeaderMap, header::AsHeaderName};
 
 use super::SignatureError;
 
@@ -51,7 +51,7 @@ impl PayloadMode {
 }
 
 /// The only value of a header, as text; `Err` where there are several, or not visible ASCII.
-pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ()> {
+pub(crate) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, ()> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else {
         return Ok(None);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use subtle::ConstantTimeEq;
 use types::{AccessKeyId, RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 
@@ -13,6 +13,10 @@ use super::{
     payload::only,
 };
 use crate::{Identity, SigningKeys};
+
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// The part of a request that a signature covers.
 #[derive(Debug, Clone, Copy)]
@@ -101,12 +105,12 @@ fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
 }
 
 fn payload_header(headers: &HeaderMap) -> Result<Option<&str>, E> {
-    only(headers, "x-amz-content-sha256").map_err(|()| E::PayloadMode(String::new()))
+    only(headers, CONTENT_SHA256).map_err(|()| E::PayloadMode(String::new()))
 }
 
 fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
     let headers = request.headers;
-    let value = only(headers, header::AUTHORIZATION.as_str())
+    let value = only(headers, header::AUTHORIZATION)
         .ok()
         .flatten()
         .ok_or(E::HeaderMalformed("the header is not ASCII"))?;
@@ -137,7 +141,7 @@ fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E
         in_query: false,
     };
     let (identity, key) = check(request, facts, &signed)?;
-    refuse_token(headers.contains_key("x-amz-security-token"))?;
+    refuse_token(headers.contains_key(SECURITY_TOKEN))?;
     let chunks = matches!(payload, PayloadMode::StreamingSigned { .. })
         .then(|| ChunkVerifier::new(key, &stamp, auth.credential.scope, auth.signature));
     Ok(Verified {
@@ -188,7 +192,7 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
         in_query: true,
     };
     let (identity, key) = check(request, facts, &signed)?;
-    refuse_token(presigned.token || request.headers.contains_key("x-amz-security-token"))?;
+    refuse_token(presigned.token || request.headers.contains_key(SECURITY_TOKEN))?;
     let chunks = matches!(payload, PayloadMode::StreamingSigned { .. })
         .then(|| ChunkVerifier::new(key, &presigned.date, credential.scope, &presigned.signature));
     Ok(Verified {
@@ -204,9 +208,9 @@ fn refuse_token(there: bool) -> Result<(), E> {
 
 /// `x-amz-date` first, then `Date`; either in ISO 8601's basic form or as an HTTP date.
 fn request_date(headers: &HeaderMap) -> Result<Timestamp, E> {
-    let text = match only(headers, "x-amz-date").map_err(|()| E::NoDate)? {
+    let text = match only(headers, AMZ_DATE).map_err(|()| E::NoDate)? {
         Some(text) => text,
-        None => only(headers, header::DATE.as_str())
+        None => only(headers, header::DATE)
             .ok()
             .flatten()
             .ok_or(E::NoDate)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use access::{Action, Identity, Permit, Via};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, header::AsHeaderName};
 use types::{
     BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, ObjectKey, body::MemoryBody,
     limits::XML_BYTES_MAX,
@@ -77,14 +77,18 @@ impl S3Call<'_> {
     }
 
     /// A header as text; a value that is not UTF-8 is `InvalidArgument`.
-    pub fn header(&self, name: &str) -> Result<Option<&str>, S3Error> {
+    /// A name that is a `&HeaderName` need not be read again.
+    pub fn header<N>(&self, name: N) -> Result<Option<&str>, S3Error>
+    where
+        N: AsHeaderName + AsRef<str> + Copy,
+    {
         let Some(value) = self.headers.get(name) else {
             return Ok(None);
         };
         match std::str::from_utf8(value.as_bytes()) {
             Ok(text) => Ok(Some(text)),
             Err(_) => Err(S3Error::argument(
-                name,
+                name.as_ref(),
                 "",
                 "Header value is not valid UTF-8",
             )),

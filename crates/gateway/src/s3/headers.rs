@@ -1,5 +1,6 @@
 //! Headers that many operations read or write.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use types::Timestamp;
 
@@ -57,7 +58,14 @@ pub fn set_number(headers: &mut HeaderMap, name: HeaderName, number: u64) {
 
 /// Sets `Last-Modified`.
 pub fn set_last_modified(headers: &mut HeaderMap, at: Timestamp) -> Result<(), S3Error> {
-    set(headers, header::LAST_MODIFIED, &at.http_date())
+    set_owned(headers, header::LAST_MODIFIED, at.http_date())
+}
+
+/// As [`set`], of a text that need not be copied.
+pub fn set_owned(headers: &mut HeaderMap, name: HeaderName, text: String) -> Result<(), S3Error> {
+    let value = HeaderValue::from_maybe_shared(Bytes::from(text));
+    headers.insert(name, value.map_err(|_| ErrorCode::InternalError)?);
+    Ok(())
 }
 
 /// Sets `Content-Type: application/xml`.

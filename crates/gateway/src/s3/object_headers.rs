@@ -97,11 +97,11 @@ pub(crate) fn version(call: &S3Call<'_>) -> Result<Option<DisplayVersion>, S3Err
 pub(crate) fn read_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Error> {
     conditions(
         call,
-        [
-            "if-match",
-            "if-none-match",
-            "if-modified-since",
-            "if-unmodified-since",
+        &[
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_UNMODIFIED_SINCE,
         ],
     )
 }
@@ -110,24 +110,24 @@ pub(crate) fn read_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Err
 pub(crate) fn source_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Error> {
     conditions(
         call,
-        [
-            "x-amz-copy-source-if-match",
-            "x-amz-copy-source-if-none-match",
-            "x-amz-copy-source-if-modified-since",
-            "x-amz-copy-source-if-unmodified-since",
+        &[
+            HeaderName::from_static("x-amz-copy-source-if-match"),
+            HeaderName::from_static("x-amz-copy-source-if-none-match"),
+            HeaderName::from_static("x-amz-copy-source-if-modified-since"),
+            HeaderName::from_static("x-amz-copy-source-if-unmodified-since"),
         ],
     )
 }
 
-fn conditions(call: &S3Call<'_>, names: [&str; 4]) -> Result<ReadConditions, S3Error> {
+fn conditions(call: &S3Call<'_>, names: &[HeaderName; 4]) -> Result<ReadConditions, S3Error> {
     let tags = |name| Ok::<_, S3Error>(call.header(name)?.map(ETagMatch::parse));
     // A date that cannot be read is ignored (RFC 9110, 13.1.3).
     let date = |name| Ok::<_, S3Error>(call.header(name)?.and_then(Timestamp::parse_http_date));
     Ok(ReadConditions {
-        if_match: tags(names[0])?,
-        if_none_match: tags(names[1])?,
-        if_modified_since: date(names[2])?,
-        if_unmodified_since: date(names[3])?,
+        if_match: tags(&names[0])?,
+        if_none_match: tags(&names[1])?,
+        if_modified_since: date(&names[2])?,
+        if_unmodified_since: date(&names[3])?,
     })
 }
 
@@ -194,7 +194,7 @@ fn percent_decode(text: &str) -> Option<String> {
 /// Writes what GET and HEAD tell of an object beside its bytes.
 pub(crate) fn write_info(out: &mut HeaderMap, info: &ObjectInfo) -> Result<(), S3Error> {
     headers::set_last_modified(out, info.modified)?;
-    headers::set(out, header::ETAG, &info.etag.quoted())?;
+    headers::set_owned(out, header::ETAG, info.etag.quoted())?;
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let content = &info.attributes.headers;
     let kept = content

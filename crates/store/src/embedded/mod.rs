@@ -364,6 +364,13 @@ impl Drop for Embedded {
 
 #[async_trait]
 impl Index for Embedded {
+    fn at_hand(&self, partition: PartitionId, key: &[u8], want: Want) -> Option<Row> {
+        match self.shared.hot.get(&full_key(partition, key), want) {
+            Found::Hit(row) => Some(row),
+            Found::Miss(_) => None,
+        }
+    }
+
     async fn get(
         &self,
         partition: PartitionId,

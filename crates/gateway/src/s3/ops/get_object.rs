@@ -30,7 +30,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 
 /// Reads what GET and HEAD ask for.
 pub(super) fn request(call: &S3Call<'_>) -> Result<GetRequest, S3Error> {
-    let range = call.header("range")?.and_then(RangeSpec::parse);
+    let range = call.header(&header::RANGE)?.and_then(RangeSpec::parse);
     let part = match call.query.get("partNumber") {
         None => None,
         Some(text) => {
@@ -89,6 +89,8 @@ pub(super) fn answer(
 ) -> S3Result {
     let mut answer = Response::new(body);
     let out = answer.headers_mut();
+    // The usual ones, with those that every answer gets.
+    out.reserve(12);
     object_headers::write_info(out, &view.info)?;
     write_replication(call, view.info.position, out)?;
     write_checksum(call, request, view, out)?;
@@ -132,7 +134,7 @@ fn write_checksum(
     view: &ObjectView,
     out: &mut HeaderMap,
 ) -> Result<(), S3Error> {
-    let mode = call.header(names::CHECKSUM_MODE.as_str())?;
+    let mode = call.header(&names::CHECKSUM_MODE)?;
     if !mode.is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) || request.range.is_some() {
         return Ok(());
     }

@@ -29,12 +29,12 @@ handlers! {
     hot {
         GetObject => get_object,
         HeadObject => head_object,
+    }
+    cold {
         PutObject => put_object,
         DeleteObject => delete_object,
         ListObjectsV2 => list_objects_v2,
         UploadPart => upload_part,
-    }
-    cold {
         CopyObject => copy_object,
         DeleteObjects => delete_objects,
         GetObjectAttributes => get_object_attributes,

@@ -1,0 +1,200 @@
+//! Ends connections on which nothing happens, or whose client takes too long over a head.
+//!
+//! Requests say only that they begin and end, and reads and writes that there were some; time is
+//! looked at a few times in each limit, and never for a request.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How often the limit of a head is divided: it ends between one and one and a quarter of it.
+const LOOKS: u32 = 4;
+
+/// What a connection's task notes for its watchdog. All of it happens in one task, or is only a
+/// hint: no order between the marks is needed.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    /// A request is being answered.
+    busy: AtomicBool,
+    /// Bytes of a head that is not complete have come, or the first head has yet to come.
+    heading: AtomicBool,
+    /// Something was read or written.
+    moved: AtomicBool,
+}
+
+impl Activity {
+    /// Of a new connection.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            busy: AtomicBool::new(false),
+            heading: AtomicBool::new(true),
+            moved: AtomicBool::new(true),
+        })
+    }
+
+    /// A head is complete; until the guard goes its request is being answered.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.busy.store(true, Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    pub(crate) fn read(&self) {
+        self.heading.store(true, Relaxed);
+        self.moved.store(true, Relaxed);
+    }
+
+    pub(crate) fn wrote(&self) {
+        self.moved.store(true, Relaxed);
+    }
+}
+
+/// A request is being answered.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        // What came meanwhile was the body.
+        self.0.heading.store(false, Relaxed);
+        self.0.moved.store(true, Relaxed);
+        self.0.busy.store(false, Relaxed);
+    }
+}
+
+/// Why a connection was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// A head took too long.
+    SlowHead,
+    /// Nothing happened for too long.
+    Idle,
+}
+
+/// Looks after one connection.
+pub(crate) struct Watchdog {
+    activity: Arc<Activity>,
+    look: Pin<Box<Sleep>>,
+    period: Duration,
+    idle: u32,
+    idle_max: u32,
+    heading: u32,
+}
+
+impl Watchdog {
+    /// With the longest time for a head, and the longest time without anything.
+    pub(crate) fn new(activity: Arc<Activity>, head: Duration, idle: Duration) -> Self {
+        let period = (head / LOOKS).max(Duration::from_millis(1));
+        let idle_max = idle.as_millis().div_ceil(period.as_millis());
+        Self {
+            activity,
+            look: Box::pin(sleep(period)),
+            period,
+            idle: 0,
+            idle_max: u32::try_from(idle_max).unwrap_or(u32::MAX),
+            heading: 0,
+        }
+    }
+
+    /// Ready when the connection is to be ended.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        while self.look.as_mut().poll(cx).is_ready() {
+            self.look.as_mut().reset(Instant::now() + self.period);
+            if let Some(ended) = self.judge() {
+                return Poll::Ready(ended);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn judge(&mut self) -> Option<Ended> {
+        let moved = self.activity.moved.swap(false, Relaxed);
+        let busy = self.activity.busy.load(Relaxed);
+        let heading = !busy && self.activity.heading.load(Relaxed);
+        self.heading = if heading { self.heading + 1 } else { 0 };
+        self.idle = if busy || moved { 0 } else { self.idle + 1 };
+        if self.heading > LOOKS {
+            Some(Ended::SlowHead)
+        } else if self.idle > self.idle_max {
+            Some(Ended::Idle)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(60);
+
+    async fn ends(activity: &Arc<Activity>, mut step: impl FnMut(u64)) -> (Ended, u64) {
+        let mut dog = Watchdog::new(Arc::clone(activity), HEAD, IDLE);
+        let begun = Instant::now();
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                biased;
+                _ = ticks.tick() => step(begun.elapsed().as_secs()),
+                ended = std::future::poll_fn(|cx| dog.poll(cx)) => {
+                    return (ended, begun.elapsed().as_secs());
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_trickles_in_has_its_time_and_no_more() {
+        let activity = Activity::new();
+        let (ended, after) = ends(&activity, |_| activity.read()).await;
+        assert_eq!(ended, Ended::SlowHead);
+        assert!((10..=13).contains(&after), "{after}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_at_all_is_taken_for_a_slow_head() {
+        let activity = Activity::new();
+        let (ended, after) = ends(&activity, |_| {}).await;
+        assert_eq!(ended, Ended::SlowHead);
+        assert!((10..=13).contains(&after), "{after}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn between_requests_a_connection_may_rest() {
+        let activity = Activity::new();
+        let (ended, after) = ends(&activity, |at| {
+            if at == 5 || at == 40 {
+                activity.read();
+                drop(activity.begin());
+            }
+        })
+        .await;
+        assert_eq!(ended, Ended::Idle);
+        assert!((100..=105).contains(&after), "{after}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_a_long_body_nor_a_long_answer_is_cut() {
+        let activity = Activity::new();
+        let mut busy = None;
+        let (ended, after) = ends(&activity, |at| match at {
+            1 => busy = Some(activity.begin()),
+            2..200 => activity.read(),
+            200 => busy = None,
+            201..400 => activity.wrote(),
+            _ => {}
+        })
+        .await;
+        assert_eq!(ended, Ended::Idle);
+        assert!((459..=465).contains(&after), "{after}");
+    }
+}
