@@ -312,6 +312,13 @@ impl Registry {
             }
             Err(error) => return Told::Refused(error.to_string()),
         };
+        // A region's word is no proof that a customer asked, so it makes nothing for an account
+        // that could not have asked. The account's guard is applied with the placement.
+        let usable = self.account(&new.owner).is_some_and(|a| !a.suspended);
+        if !usable {
+            tracing::warn!(%from, owner = %new.owner, "a bucket for an account that may have none");
+            return Told::Refused(format!("account {} may have no buckets", new.owner));
+        }
         let actor = format!("account {} through region {from}", new.owner);
         match self.create_deed(&actor, new).await {
             Ok(deed) => Told::Deed((&*deed).into()),

@@ -116,6 +116,14 @@ impl Cloud {
         }
     }
 
+    async fn tenant(&self, name: &str) -> AccountId {
+        let made = self
+            .keeper
+            .create_account(ROOT, name, AccountKind::Tenant, Vec::new())
+            .await;
+        made.unwrap().account_id()
+    }
+
     /// Follows until `second` knows all that the keeper knows.
     async fn catch_up(&self) {
         let length = *self.keeper.watch().borrow();
@@ -271,11 +279,12 @@ async fn keys_and_accounts_that_are_stopped_stop_at_followers() {
 #[tokio::test]
 async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
     let cloud = Cloud::new().await;
+    let (one, two) = (cloud.tenant("one").await, cloud.tenant("two").await);
     cloud.catch_up().await;
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
     let own = cloud
         .second
-        .create(bucket("own", "1", "second"))
+        .create(bucket("own", &one, "second"))
         .await
         .unwrap();
     // What was acknowledged is known at once, here and at the keeper.
@@ -287,15 +296,15 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
         Deeds::get(&*cloud.keeper, &own.name),
         Some(Arc::clone(&own))
     );
-    let taken = cloud.second.create(bucket("own", "2", "second")).await;
+    let taken = cloud.second.create(bucket("own", &two, "second")).await;
     assert!(matches!(taken, Err(DeedError::Exists(..))), "{taken:?}");
     for elsewhere in ["first", "third", "nowhere"] {
-        let made = cloud.second.create(bucket("other", "1", elsewhere)).await;
+        let made = cloud.second.create(bucket("other", &one, elsewhere)).await;
         assert!(matches!(made, Err(DeedError::Placement(_))), "{made:?}");
     }
     let theirs = cloud
         .keeper
-        .create(bucket("theirs", "1", "first"))
+        .create(bucket("theirs", &one, "first"))
         .await
         .unwrap();
     let removed = cloud.second.remove(theirs.name.clone(), theirs.id).await;
@@ -322,6 +331,38 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
         )
         .await;
     assert!(matches!(told, Told::Refused(_)));
+}
+
+#[tokio::test]
+async fn p5_a_region_makes_no_bucket_for_an_account_that_may_have_none() {
+    let cloud = Cloud::new().await;
+    let id = cloud.tenant("stopped").await;
+    let suspended = cloud.keeper.suspend_account(ROOT, &id, true).await;
+    suspended.unwrap();
+    let second = RegionId::new("second");
+    for owner in ["", "000000000000", "nobody", &*id] {
+        let ask = Ask::CreateDeed(bucket("planted", owner, "second").into());
+        let told = cloud.keeper.answer(&second, ask).await;
+        assert!(matches!(told, Told::Refused(_)), "for account {owner:?}");
+    }
+    let name = BucketName::new("planted").unwrap();
+    assert!(Deeds::get(&*cloud.keeper, &name).is_none());
+    // An account's guard holds against a region's word too.
+    let eu = vec![Jurisdiction::parse("EU").unwrap()];
+    let guarded = cloud
+        .keeper
+        .create_account(ROOT, "guarded", AccountKind::Tenant, eu);
+    let guarded = guarded.await.unwrap().account_id();
+    let ask = Ask::CreateDeed(bucket("planted", &guarded, "second").into());
+    let told = cloud.keeper.answer(&second, ask).await;
+    assert!(matches!(told, Told::Placement(_)));
+    assert!(Deeds::get(&*cloud.keeper, &name).is_none());
+    // Once the account may have buckets again, the same question is answered.
+    let resumed = cloud.keeper.suspend_account(ROOT, &id, false).await;
+    resumed.unwrap();
+    let ask = Ask::CreateDeed(bucket("planted", &id, "second").into());
+    let told = cloud.keeper.answer(&second, ask).await;
+    assert!(matches!(told, Told::Deed(_)));
 }
 
 #[tokio::test]
