@@ -329,6 +329,8 @@ def table(all_results, million):
           rate(relaxed, "list1m"), 1.3, "pages/s", most=True)
     ratio("CPU of a small GET / bare hyper", strict.get("get_cpu_us"), base.get("get_cpu_us"), 1.5,
           "us", most=True)
+    ratio(f"the same at {RATE:,} requests a second", strict.get("get_cpu_us_paced"),
+          base.get("get_cpu_us_paced"), 1.5, "us", most=True)
     bound("resident, idle", strict.get("rss_idle"), 64, "MiB")
     bound("resident, 64 connections putting 64 MiB", relaxed.get("rss_busy"), 256, "MiB")
     bound(f"start with {million:,} objects", relaxed.get("start"), 2, "s")

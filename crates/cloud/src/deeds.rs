@@ -427,8 +427,11 @@ fn detail(deed: &BucketDeed) -> Value {
     })
 }
 
-fn unavailable(error: impl std::fmt::Display) -> DeedError {
-    DeedError::Unavailable(error.to_string())
+fn unavailable(error: CloudError) -> DeedError {
+    match error {
+        CloudError::Store(store::StoreError::Full(what)) => DeedError::Full(what),
+        other => DeedError::Unavailable(other.to_string()),
+    }
 }
 
 impl Deeds for Registry {

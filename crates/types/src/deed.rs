@@ -71,6 +71,9 @@ pub enum DeedError {
     /// A region of the placement is unknown, not open, or lies where the law does not allow it.
     #[error("{0}")]
     Placement(String),
+    /// The disk on which the registry lies is full.
+    #[error("the registry's disk is full: {0}")]
+    Full(String),
     /// The registry does not answer or cannot write.
     #[error("the registry is not available: {0}")]
     Unavailable(String),

@@ -3,7 +3,11 @@ use std::time::Duration;
 use access::SigningKeys;
 use async_trait::async_trait;
 use bytes::Bytes;
-use store::{Batch, Committed, Index, PartitionId, Row, ScanRange, Want, memory::Memory};
+use store::{
+    Batch, Committed, Index, PartitionId, Row, ScanRange, StoreError, Want,
+    faults::{Call, Fault, Script, faulty},
+    memory::Memory,
+};
 use tokio::sync::Semaphore;
 use types::{
     AccessKeyId, BucketId, BucketName, DeedError, Deeds, NewDeed, SeededRandom, SystemClock,
@@ -37,6 +41,20 @@ impl Slow {
     async fn wait_for_a_commit(&self) {
         self.landed.acquire().await.unwrap().forget();
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_called_so_and_room_mends_it() {
+    let script = Script::new();
+    let registry = open(faulty(Memory::engine(), &script).index, 1).await;
+    let owner = AccountId::new("000000000001");
+    let full = StoreError::Full("the reserve is kept".to_owned());
+    script.always(Call::Commit, Fault::Fail(full));
+    let refused = registry.create(bucket(owner.clone())).await;
+    assert!(matches!(refused, Err(DeedError::Full(_))), "{refused:?}");
+    assert!(registry.get(&name("photos")).is_none());
+    script.clear();
+    registry.create(bucket(owner)).await.unwrap();
 }
 
 #[async_trait]
