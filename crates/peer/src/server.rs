@@ -1,11 +1,12 @@
 //! Answering peers: the accept loop, the handshake, and who it is that asks.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -59,6 +60,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Limits {
     /// Connections of regions at once.
     pub connections: usize,
+    /// Connections of one region at once, so that none uses up the places of the others.
+    pub region_connections: usize,
     /// Connections of strangers at once.
     pub strangers: usize,
     /// Handshakes at once; more wait in the kernel's queue.
@@ -79,6 +82,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            region_connections: 64,
             strangers: 16,
             handshakes: 64,
             handshake: Duration::from_secs(10),
@@ -96,6 +100,45 @@ struct Server {
     limits: Limits,
     regions: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    held: Arc<Mutex<HashMap<RegionId, usize>>>,
+}
+
+/// One region's place among its own connections, free again when dropped.
+struct Place {
+    held: Arc<Mutex<HashMap<RegionId, usize>>>,
+    region: RegionId,
+}
+
+impl Place {
+    fn take(
+        held: &Arc<Mutex<HashMap<RegionId, usize>>>,
+        region: &RegionId,
+        most: usize,
+    ) -> Option<Self> {
+        let mut counts = held.lock();
+        let count = counts.get(region).copied().unwrap_or_default();
+        if count >= most {
+            return None;
+        }
+        counts.insert(region.clone(), count + 1);
+        drop(counts);
+        Some(Self {
+            held: Arc::clone(held),
+            region: region.clone(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.held.lock();
+        if let Some(count) = counts.get_mut(&self.region) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.region);
+            }
+        }
+    }
 }
 
 /// Answers peers on `listener` within the usual [`Limits`], until `stopping` is ready and what was
@@ -123,6 +166,7 @@ pub async fn serve_within(
         handler,
         regions: Arc::new(Semaphore::new(limits.connections)),
         strangers: Arc::new(Semaphore::new(limits.strangers)),
+        held: Arc::default(),
         limits,
     });
     let handshakes = Arc::new(Semaphore::new(server.limits.handshakes));
@@ -199,6 +243,16 @@ impl Server {
         };
         let Ok(_place) = Arc::clone(places).try_acquire_owned() else {
             return tracing::warn!(%from, "too many connections of peers");
+        };
+        let own = facts.as_ref().map(|facts| {
+            let most = self.limits.region_connections;
+            Place::take(&self.held, &facts.region, most).ok_or(&facts.region)
+        });
+        let _own = match own.transpose() {
+            Ok(own) => own,
+            Err(region) => {
+                return tracing::warn!(%from, %region, "too many connections of one region");
+            }
         };
         drop(slot);
         match facts {

@@ -486,6 +486,23 @@ async fn strangers_do_not_use_up_the_places_of_regions() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn p9_a_region_does_not_use_up_the_places_of_others() {
+    let cloud = Cloud::new();
+    let limits = Limits {
+        region_connections: 1,
+        ..Limits::default()
+    };
+    let server = Running::with(cloud.tls("a"), Echo::default(), limits).await;
+    let (first, second) = (cloud.client("b"), cloud.client("b"));
+    ask(&first, &server.peer, get("/who")).await.unwrap();
+    assert!(ask(&second, &server.peer, get("/who")).await.is_err());
+    // Others are served, and so is the connection that was there before.
+    let other = cloud.client("c");
+    ask(&other, &server.peer, get("/who")).await.unwrap();
+    ask(&first, &server.peer, get("/who")).await.unwrap();
+}
+
 #[test]
 fn credentials_that_do_not_belong_together_are_refused() {
     let (cloud, other) = (Cloud::new(), Cloud::new());

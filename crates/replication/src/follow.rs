@@ -18,6 +18,9 @@ use crate::{
 /// After a failure.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
+/// Before a source is asked again that answered at once what it was to wait with: such an answer
+/// says nothing, and a loop of them would keep both regions busy.
+const EARLY_PAUSE: Duration = Duration::from_millis(100);
 /// Keys that are worked on at once. Changes of one key stay in order.
 const KEYS_AT_ONCE: usize = 32;
 /// While a copy offers what it alone has, it asks so often whether that has been fetched.
@@ -247,8 +250,14 @@ impl Follower {
                 after: cursor.position.0,
                 wait_ms,
             };
+            let waits = wait_ms > 0;
             wait_ms = WAIT_MAX.as_millis() as u64;
+            let asked = tokio::time::Instant::now();
             let page = self.far.ask(ask).await?;
+            let idle = page.changes.is_empty() && page.position == cursor.position.0;
+            if waits && idle && asked.elapsed() < WAIT_MAX / 2 {
+                tokio::time::sleep(EARLY_PAUSE).await;
+            }
             if page.reseed {
                 let (bucket, region) = (&self.far.deed.name, &self.far.region);
                 tracing::info!(%bucket, %region, "the log no longer reaches back: seeding anew");

@@ -153,6 +153,7 @@ impl Replication {
         let known: HashSet<BucketId> = deeds.iter().map(|deed| deed.id).collect();
         done.clean.retain(|id| known.contains(id));
         done.noted.retain(|id, _| known.contains(id));
+        self.status.keep(&known);
         for deed in deeds {
             let holding = deed.holding(&here);
             if holding != Holding::Nothing && holding != Holding::Sealed {

@@ -1,7 +1,7 @@
 //! How copies are doing: what their regions say that they have applied, and what this region has.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -139,7 +139,44 @@ impl Status {
         change(one);
     }
 
+    /// Forgets what was said of buckets that are gone.
+    pub(crate) fn keep(&self, known: &HashSet<BucketId>) {
+        self.acked.write().retain(|(id, _), _| known.contains(id));
+    }
+
     pub(crate) fn forget(&self, id: BucketId) {
         self.following.write().remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{AccountId, BucketName, Placement, Replica, Timestamp};
+
+    #[test]
+    fn what_copies_said_is_kept_while_their_bucket_is_there() {
+        let copy = RegionId::new("copy");
+        let deed = BucketDeed {
+            id: BucketId(1),
+            name: BucketName::new("papers").unwrap(),
+            owner: AccountId::new("1"),
+            home: RegionId::new("home"),
+            created: Timestamp::default(),
+            epoch: 1,
+            placement: Placement {
+                replicas: vec![Replica {
+                    region: copy.clone(),
+                    sealed_by: None,
+                }],
+                ..Placement::default()
+            },
+        };
+        let status = Status::default();
+        status.acked(&deed, &copy, 7);
+        status.keep(&HashSet::from([deed.id]));
+        assert!(status.replicated(&deed, 7) && !status.replicated(&deed, 8));
+        status.keep(&HashSet::new());
+        assert!(!status.replicated(&deed, 7) && status.acked.read().is_empty());
     }
 }

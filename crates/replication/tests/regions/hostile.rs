@@ -1,6 +1,12 @@
 //! Regions of the cloud that lie: a source that answers anything, an asker that asks anything.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -129,6 +135,38 @@ async fn a_log_that_goes_back_is_refused() {
     // Wakes the question that is under way.
     a.put("two", "2").await;
     refuses_to_stand_still(&a, &b).await;
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_wait_is_not_asked_without_rest() {
+    let [a, mut b] = Cloud::two().await;
+    a.versioning().await;
+    a.put("one", "1").await;
+    b.run();
+    b.equals(&a).await;
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    // Nothing new, told at once, again and again.
+    let hook: Hook = Arc::new(move |_, ask| {
+        let What::Changes { after, .. } = ask.what else {
+            return None;
+        };
+        counted.fetch_add(1, Ordering::Relaxed);
+        let mut page = vec![0u8; 17];
+        page[1..9].copy_from_slice(&after.to_be_bytes());
+        Some(Response::new(full(page)))
+    });
+    *a.door.hook.write() = Some(hook);
+    // Wakes the question that is under way.
+    a.put("two", "2").await;
+    let begun = Instant::now();
+    until("it asks again", || async {
+        asked.load(Ordering::Relaxed) > 6
+    })
+    .await;
+    assert!(begun.elapsed() > Duration::from_millis(400), "{begun:?}");
+    *a.door.hook.write() = None;
+    b.equals(&a).await;
 }
 
 /// A question, changed in one of the ways in which questions are changed.

@@ -4,5 +4,6 @@
 mod common;
 mod follow;
 mod hostile;
+mod links;
 mod placement;
 mod promotion;

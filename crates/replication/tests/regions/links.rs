@@ -1,0 +1,106 @@
+//! Long links: how much of one a bucket fills, and how far a copy lags behind over it. Not a test
+//! but a measurement, so it runs only when it is asked for:
+//!
+//! ```text
+//! cargo test --release -p replication --test regions -- --ignored --nocapture long_link
+//! ```
+
+use std::time::{Duration, Instant};
+
+use peer::testing::Link;
+use store::Position;
+
+use crate::common::{Cloud, Region, large, until};
+
+const DELAY: Duration = Duration::from_millis(150);
+const BANDWIDTH: u64 = 40 << 20;
+const OBJECT: usize = 8 << 20;
+const OBJECTS: usize = 40;
+
+fn long() -> Link {
+    Link {
+        delay: DELAY,
+        bandwidth: Some(BANDWIDTH),
+        buffer: 64 << 20,
+    }
+}
+
+async fn two() -> [Region; 2] {
+    let [a, mut b] = Cloud::two().await;
+    a.versioning().await;
+    b.run();
+    b.equals(&a).await;
+    a.proxy.set_link(long());
+    [a, b]
+}
+
+/// Waits until the copy has noted all of the home's log.
+async fn caught_up(a: &Region, b: &Region) {
+    let end = a.end().await;
+    let deed = a.view.now();
+    until("the copy has all", || async {
+        a.replication.status().replicated(&deed, end.0)
+    })
+    .await;
+    assert!(end > Position(0) && b.failure().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures for a minute"]
+async fn a_long_link_is_filled() {
+    let [a, b] = two().await;
+    let began = Instant::now();
+    for n in 0..OBJECTS {
+        a.put(&format!("object {n}"), large(n as u64, OBJECT)).await;
+    }
+    let written = began.elapsed();
+    until("all objects are there", || async {
+        b.keys().await.len() == OBJECTS
+    })
+    .await;
+    let took = began.elapsed();
+    let rate = (OBJECT * OBJECTS) as f64 / took.as_secs_f64();
+    println!(
+        "{OBJECTS} objects of 8 MiB: written in {written:.1?}, copied in {took:.1?}: {:.1} MiB/s, \
+         {:.0} % of the link",
+        rate / f64::from(1 << 20),
+        rate / BANDWIDTH as f64 * 100.0
+    );
+    caught_up(&a, &b).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures for a minute"]
+async fn a_long_link_adds_little_to_its_round_trip() {
+    for rate in [50, 500] {
+        let [a, b] = two().await;
+        // The first write pays for what is done once for each connection.
+        a.put("first", "small").await;
+        caught_up(&a, &b).await;
+        let period = Duration::from_secs(1) / rate;
+        let (began, total) = (Instant::now(), rate * 10);
+        let mut puts = Vec::new();
+        let mut seen = 0;
+        let mut lags = Vec::new();
+        while lags.len() < total as usize {
+            if puts.len() < total as usize && began.elapsed() >= period * puts.len() as u32 {
+                a.put(&format!("small {:06}", puts.len()), "small").await;
+                puts.push(Instant::now());
+            }
+            while seen < puts.len() && b.get(&format!("small {seen:06}")).await.is_some() {
+                lags.push(puts[seen].elapsed().as_secs_f64() * 1000.0);
+                seen += 1;
+            }
+            tokio::task::yield_now().await;
+        }
+        lags.sort_by(f64::total_cmp);
+        let at = |share: f64| lags[(lags.len() as f64 * share) as usize];
+        println!(
+            "{rate} small objects a second: lag p50 {:.0} ms, p99 {:.0} ms; the round trip is {} ms",
+            at(0.5),
+            at(0.99),
+            2 * DELAY.as_millis()
+        );
+        caught_up(&a, &b).await;
+    }
+}
