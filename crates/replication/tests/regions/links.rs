@@ -1,8 +1,10 @@
-//! Long links: how much of one a bucket fills, and how far a copy lags behind over it. Not a test
-//! but a measurement, so it runs only when it is asked for:
+//! Long links: what is written arrives over one, whole. With `DHOW_LONG_LINK=1` there is more of it
+//! and the link is longer; then the figures that are printed say how much of the link a bucket
+//! fills, and how far a copy lags behind:
 //!
 //! ```text
-//! cargo test --release -p replication --test regions -- --ignored --nocapture long_link
+//! DHOW_LONG_LINK=1 cargo test --release -p replication --test regions -- \
+//!     --nocapture --test-threads 1 long_link
 //! ```
 
 use std::time::{Duration, Instant};
@@ -12,14 +14,31 @@ use store::Position;
 
 use crate::common::{Cloud, Region, large, until};
 
-const DELAY: Duration = Duration::from_millis(150);
 const BANDWIDTH: u64 = 40 << 20;
 const OBJECT: usize = 8 << 20;
-const OBJECTS: usize = 40;
+
+/// How much is done: one way of the link, large objects, seconds of small ones.
+struct Scale {
+    delay: Duration,
+    objects: usize,
+    seconds: u32,
+}
+
+fn scale() -> Scale {
+    let (delay, objects, seconds) = match std::env::var_os("DHOW_LONG_LINK") {
+        Some(_) => (150, 40, 10),
+        None => (40, 2, 1),
+    };
+    Scale {
+        delay: Duration::from_millis(delay),
+        objects,
+        seconds,
+    }
+}
 
 fn long() -> Link {
     Link {
-        delay: DELAY,
+        delay: scale().delay,
         bandwidth: Some(BANDWIDTH),
         buffer: 64 << 20,
     }
@@ -46,31 +65,32 @@ async fn caught_up(a: &Region, b: &Region) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures for a minute"]
 async fn a_long_link_is_filled() {
+    let objects = scale().objects;
     let [a, b] = two().await;
     let began = Instant::now();
-    for n in 0..OBJECTS {
+    for n in 0..objects {
         a.put(&format!("object {n}"), large(n as u64, OBJECT)).await;
     }
     let written = began.elapsed();
     until("all objects are there", || async {
-        b.keys().await.len() == OBJECTS
+        b.keys().await.len() == objects
     })
     .await;
     let took = began.elapsed();
-    let rate = (OBJECT * OBJECTS) as f64 / took.as_secs_f64();
+    let rate = (OBJECT * objects) as f64 / took.as_secs_f64();
     println!(
-        "{OBJECTS} objects of 8 MiB: written in {written:.1?}, copied in {took:.1?}: {:.1} MiB/s, \
+        "{objects} objects of 8 MiB: written in {written:.1?}, copied in {took:.1?}: {:.1} MiB/s, \
          {:.0} % of the link",
         rate / f64::from(1 << 20),
         rate / BANDWIDTH as f64 * 100.0
     );
     caught_up(&a, &b).await;
+    a.proxy.set_link(Link::default());
+    b.equals(&a).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures for a minute"]
 async fn a_long_link_adds_little_to_its_round_trip() {
     for rate in [50, 500] {
         let [a, b] = two().await;
@@ -78,7 +98,7 @@ async fn a_long_link_adds_little_to_its_round_trip() {
         a.put("first", "small").await;
         caught_up(&a, &b).await;
         let period = Duration::from_secs(1) / rate;
-        let (began, total) = (Instant::now(), rate * 10);
+        let (began, total) = (Instant::now(), rate * scale().seconds);
         let mut puts = Vec::new();
         let mut seen = 0;
         let mut lags = Vec::new();
@@ -99,7 +119,7 @@ async fn a_long_link_adds_little_to_its_round_trip() {
             "{rate} small objects a second: lag p50 {:.0} ms, p99 {:.0} ms; the round trip is {} ms",
             at(0.5),
             at(0.99),
-            2 * DELAY.as_millis()
+            2 * scale().delay.as_millis()
         );
         caught_up(&a, &b).await;
     }
