@@ -311,8 +311,7 @@ impl Registry {
     ) -> Result<(), CloudError> {
         let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
         // The audit log goes to every region; names of objects may not, where the law is limited.
-        let limited = !deed.placement.jurisdictions.is_empty();
-        let shown = |key: &String| match limited && !key.starts_with(HASHED) {
+        let shown = |key: &String| match names_are_limited(&deed) {
             true => format!("{HASHED}{}", crate::token_hash(key.as_bytes())),
             false => key.clone(),
         };
@@ -332,8 +331,25 @@ impl Registry {
                 )),
             };
         }
+        self.record_divergence(name, from, epoch, &keys).await
+    }
+
+    /// Puts on record what a bucket's home reports. Where names may not go to every region it must
+    /// have hashed them already.
+    pub(crate) async fn record_divergence(
+        &self,
+        name: &BucketName,
+        from: &RegionId,
+        epoch: u64,
+        keys: &[String],
+    ) -> Result<(), CloudError> {
         let turn = self.turn().await;
         let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+        if names_are_limited(&deed) && !keys.iter().all(|key| is_hashed(key)) {
+            return Err(CloudError::Refused(format!(
+                "names of objects of {name} may not go to every region"
+            )));
+        }
         // An entry has room for so many; the rest are counted.
         let mut room = DIVERGENT_BYTES_MAX;
         let named = keys.iter().take_while(|key| {
@@ -425,6 +441,16 @@ fn detail(deed: &BucketDeed) -> Value {
         "proxy": placement.proxy,
         "epoch": deed.epoch,
     })
+}
+
+/// Whether names of the bucket's objects may not go to every region.
+fn names_are_limited(deed: &BucketDeed) -> bool {
+    !deed.placement.jurisdictions.is_empty()
+}
+
+fn is_hashed(key: &str) -> bool {
+    let hex = key.strip_prefix(HASHED).unwrap_or_default();
+    hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn unavailable(error: CloudError) -> DeedError {

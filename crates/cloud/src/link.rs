@@ -345,7 +345,7 @@ impl Registry {
             )));
         }
         let other = RegionId::new(other);
-        let reported = self.report_divergence(&name, &other, epoch, keys).await;
+        let reported = self.record_divergence(&name, &other, epoch, keys).await;
         reported.map(|()| Told::Done)
     }
 

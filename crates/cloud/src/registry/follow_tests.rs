@@ -507,6 +507,44 @@ async fn p8_a_placement_is_changed_once_those_who_held_the_bucket_have_heard() {
 }
 
 #[tokio::test]
+async fn p8_divergent_keys_are_on_record_by_their_hashes_where_the_law_is_limited() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    let third = RegionId::new("third");
+    let limited = NewDeed {
+        placement: Placement {
+            jurisdictions: vec![Jurisdiction::parse("AE").unwrap()],
+            ..Placement::default()
+        },
+        ..bucket("limited", "1", "second")
+    };
+    let (limited, open) = (limited, bucket("anywhere", "1", "second"));
+    let keys = ["canary", "sha256:canary"].map(String::from);
+    for new in [limited, open] {
+        let name = keeper.create(new).await.unwrap().name.clone();
+        cloud.catch_up().await;
+        let from = *keeper.watch().borrow();
+        let reported = cloud.second.report_divergence(&name, &third, 2, &keys);
+        reported.await.unwrap();
+        let changes = keeper.changes(from, 10).await.unwrap();
+        let text = format!("{:?}", changes.last().unwrap().entry);
+        assert_eq!(text.contains("canary"), &*name == "anywhere", "{text}");
+        // A home that does not hash them is refused, and nothing is on record.
+        let length = *keeper.watch().borrow();
+        let ask = Ask::Divergence {
+            name: name.to_string(),
+            from: third.to_string(),
+            epoch: 2,
+            keys: keys.to_vec(),
+        };
+        let told = keeper.answer(&RegionId::new("second"), ask).await;
+        let refused = matches!(told, Told::Refused(_));
+        assert_eq!(refused, &*name == "limited");
+        assert_eq!(refused, *keeper.watch().borrow() == length);
+    }
+}
+
+#[tokio::test]
 async fn p7_a_changed_history_is_not_taken_over() {
     let cloud = Cloud::new().await;
     cloud.catch_up().await;
