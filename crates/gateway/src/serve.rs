@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     body::ResponseBody,
     server::Gateway,
-    watchdog::{Activity, Busy, Watchdog},
+    watchdog::{Activity, Busy, Watchdog, Watched},
 };
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -145,8 +145,8 @@ impl Gateway {
         self: Arc<Self>,
         request: Request<Incoming>,
         place: Arc<OwnedSemaphorePermit>,
-        (unread, _busy): (Arc<AtomicBool>, Busy),
-    ) -> Result<Response<ResponseBody>, JoinError> {
+        (unread, busy): (Arc<AtomicBool>, Busy),
+    ) -> Result<Response<Watched>, JoinError> {
         let answer = match *request.method() {
             Method::GET | Method::HEAD => self.respond(request).await,
             _ => self.change(request, place).await?,
@@ -154,7 +154,7 @@ impl Gateway {
         if answer.extensions().get::<Unread>().is_some() {
             unread.store(true, Ordering::Relaxed);
         }
-        Ok(answer)
+        Ok(answer.map(|body| Watched::new(body, busy)))
     }
 
     fn change(

@@ -4,6 +4,7 @@
 //! looked at a few times in each limit, and never for a request.
 
 use std::{
+    io,
     pin::Pin,
     sync::{
         Arc,
@@ -13,7 +14,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::body::ResponseBody;
 
 /// How often the limit of a head is divided: it ends between one and one and a quarter of it.
 const LOOKS: u32 = 4;
@@ -40,7 +45,8 @@ impl Activity {
         })
     }
 
-    /// A head is complete; until the guard goes its request is being answered.
+    /// A head is complete; until the guard goes, with the last of the answer's body, its request
+    /// is being answered.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.busy.store(true, Relaxed);
         Busy(Arc::clone(self))
@@ -62,10 +68,43 @@ pub(crate) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        // What came meanwhile was the body.
+        // What came meanwhile was the body, or a request sent ahead.
         self.0.heading.store(false, Relaxed);
         self.0.moved.store(true, Relaxed);
         self.0.busy.store(false, Relaxed);
+    }
+}
+
+/// The body of an answer: its request counts as being answered until it has been handed over.
+/// Bytes that come meanwhile may be of a request sent ahead, which is not late.
+pub(crate) struct Watched {
+    body: ResponseBody,
+    _busy: Busy,
+}
+
+impl Watched {
+    pub(crate) fn new(body: ResponseBody, busy: Busy) -> Self {
+        Self { body, _busy: busy }
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

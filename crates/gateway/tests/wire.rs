@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::Door;
+use common::{Door, client::Client};
 use gateway::GatewayConfig;
 
 /// Sends bytes and returns all that comes until the peer closes or is silent for `silence`.
@@ -171,6 +171,39 @@ async fn s29_a_slow_head_is_cut_off() {
     let bytes = b"GET / HTTP/1.1\r\nHos".to_vec();
     let (_, closed) = raw(door.address, bytes, Duration::from_secs(10)).await;
     assert!(closed && begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_sent_ahead_does_not_cut_the_answer_before_it() {
+    let limit = Duration::from_millis(100);
+    let door = Door::open(GatewayConfig {
+        head_timeout: limit,
+        ..GatewayConfig::default()
+    })
+    .await;
+    let alice = Client::new(door.address, "ALICEALICEALICEALICE");
+    door.grant_bucket("bkt", "000000000001").await;
+    let size = 32 << 20;
+    let put = alice.send("PUT", "/bkt/k", &[], vec![7; size]).await;
+    assert_eq!(put.status, 200, "{}", put.text());
+    let host = door.address.to_string();
+    let target = alice.presign("GET", "/bkt/k", &host);
+    let slow_client = move || {
+        let mut stream = TcpStream::connect(door.address).unwrap();
+        let head = |end| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{end}\r\n");
+        stream.write_all(head("").as_bytes()).unwrap();
+        let mut first = [0; 1];
+        stream.read_exact(&mut first).unwrap();
+        // While the answer to the first waits for its reader.
+        let ahead = head("Connection: close\r\n");
+        stream.write_all(ahead.as_bytes()).unwrap();
+        std::thread::sleep(limit * 10);
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        rest.len()
+    };
+    let got = tokio::task::spawn_blocking(slow_client).await.unwrap();
+    assert!(got > 2 * size, "{got} bytes of two answers of {size}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
