@@ -120,7 +120,6 @@ def cases(tool, server, endpoint, keys, seconds, results, list_objects=5000):
     results["head"] = results.pop("load")
     there = dict(size="4KiB", objects=0, existing=list_objects, prefix="g/", keep=True)
     run("get4k", "get", connections=32, time=t, **there)
-    results.update(get_cost(tool, server, endpoint, keys, seconds))
     run("get4k1", "get", connections=1, time="3s", **there)
     run("list", "list", connections=4, time=t, **there)
     run("put64m", "put", size="64MiB", connections=4, time=t, prefix="big/", keep=True)
@@ -231,7 +230,8 @@ def bare(tool, program, seconds):
     try:
         if not answers(port):
             return {}
-        return get_cost(tool, server, f"http://127.0.0.1:{port}", (KEY, SECRET, "us-east-1"), seconds)
+        keys = (KEY, SECRET, "us-east-1")
+        return get_cost(tool, server, f"http://127.0.0.1:{port}", keys, seconds)
     finally:
         server.stop()
 
@@ -257,6 +257,7 @@ def dhow(tool, program, folder, seconds, durability, million):
     try:
         results["rss_idle"] = server.rss()
         cases(tool, server, ready["endpoint"], keys, seconds, results)
+        results.update(get_cost(tool, server, ready["endpoint"], keys, seconds))
         if durability == "strict":
             return results
         t = f"{seconds}s"

@@ -54,8 +54,41 @@ struct Plan<'a> {
     done: AtomicU64,
     requests: u64,
     deadline: Option<Instant>,
-    /// The time between two requests of one connection; without it there is none.
-    pace: Option<Duration>,
+    /// When connections send; without it, as soon as they can.
+    pace: Option<Pace>,
+}
+
+/// A rate over some connections: each sends in its turn.
+#[derive(Clone, Copy)]
+struct Pace {
+    rate: u32,
+    connections: u32,
+    began: Instant,
+}
+
+impl Pace {
+    fn turns(self, connection: u64) -> Turns {
+        let between = Duration::from_secs(1) / self.rate;
+        let first = between * u32::try_from(connection).unwrap_or(u32::MAX);
+        Turns {
+            due: self.began + first,
+            period: Duration::from_secs(1) * self.connections / self.rate,
+        }
+    }
+}
+
+/// When one connection sends. Late turns are made up for.
+struct Turns {
+    due: Instant,
+    period: Duration,
+}
+
+impl Turns {
+    fn next(&mut self) -> Instant {
+        let due = self.due;
+        self.due += self.period;
+        due
+    }
 }
 
 impl Plan<'_> {
@@ -76,6 +109,8 @@ impl Plan<'_> {
 /// One connection's state.
 struct Worker<'a> {
     plan: &'a Plan<'a>,
+    /// Which connection it is, from 0.
+    number: u64,
     connection: Connection,
     signer: Option<Signer>,
     random: u64,
@@ -89,6 +124,7 @@ impl<'a> Worker<'a> {
         let keys = plan.target.keys.as_ref();
         Self {
             plan,
+            number: n,
             connection: Connection::new(plan.target.address),
             signer: keys.map(|(key, secret, region)| Signer::new(key, secret, region)),
             random: (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -112,13 +148,16 @@ impl<'a> Worker<'a> {
 
     async fn run(mut self) -> Tally {
         let mut tally = Tally::default();
-        let mut due = tokio::time::Instant::now();
-        while let Some(n) = self.plan.take() {
-            if let Some(pace) = self.plan.pace {
-                // Late ones are made up for.
-                tokio::time::sleep_until(due).await;
-                due += pace;
+        let mut turns = self.plan.pace.map(|pace| pace.turns(self.number));
+        loop {
+            if let Some(turns) = &mut turns {
+                let due = turns.next();
+                if self.plan.deadline.is_some_and(|at| due >= at) {
+                    break;
+                }
+                tokio::time::sleep_until(due.into()).await;
             }
+            let Some(n) = self.plan.take() else { break };
             let start = Instant::now();
             let outcome = tokio::time::timeout(PATIENCE, self.one(n)).await;
             let micros = start.elapsed().as_micros() as u64;
@@ -388,8 +427,11 @@ pub(crate) fn run(args: &BenchArgs, target: &Target) -> Result<Report, BenchErro
     let requests = args.requests.unwrap_or(u64::MAX).min(most);
     let deadline = args.requests.is_none().then(|| Instant::now() + args.time);
     let mut measured = plan(args.op, requests, deadline);
-    let pace = |rate| Duration::from_secs(1) * args.connections / rate;
-    measured.pace = args.rate.map(pace);
+    measured.pace = args.rate.map(|rate| Pace {
+        rate,
+        connections: args.connections,
+        began: Instant::now(),
+    });
     let (tally, seconds) = phase(&measured, "measure", args.connections);
     let report = Report::new(args, seconds, &tally);
     let stored = match args.op {
@@ -404,4 +446,37 @@ pub(crate) fn run(args: &BenchArgs, target: &Target) -> Result<Report, BenchErro
         );
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_turns_at_the_rate() {
+        let began = Instant::now();
+        for (rate, connections) in [(1, 32), (20_000, 32), (7, 3)] {
+            let pace = Pace {
+                rate,
+                connections,
+                began,
+            };
+            let mut due: Vec<Instant> = (0..u64::from(connections))
+                .flat_map(|n| {
+                    let mut turns = pace.turns(n);
+                    [turns.next(), turns.next()]
+                })
+                .collect();
+            due.sort();
+            let exact = Duration::from_secs(1) / rate;
+            for pair in due.windows(2) {
+                let off = (pair[1] - pair[0]).abs_diff(exact);
+                assert!(
+                    off < Duration::from_micros(1),
+                    "{rate} {connections}: {off:?}"
+                );
+            }
+            assert_eq!(due[0], began);
+        }
+    }
 }
