@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -32,7 +33,7 @@ const PIECES_MAX: usize = 8192;
 pub struct Link {
     /// Time that every byte takes one way.
     pub delay: Duration,
-    /// Bytes per second of each connection and direction; `None` for no limit.
+    /// Bytes per second of each direction, shared by all connections; `None` for no limit.
     pub bandwidth: Option<u64>,
     /// Bytes under way in one direction of one connection, at most. What a link can hold is its
     /// bandwidth times its delay; less than that throttles. With a limit on the bandwidth never
@@ -161,12 +162,17 @@ impl Drop for FaultProxy {
     }
 }
 
+/// One direction of the link: when it has sent all that it was given.
+type Lane = Arc<Mutex<Instant>>;
+
 async fn accept(
     listener: TcpListener,
     target: String,
     state: watch::Receiver<State>,
     accepted: Arc<AtomicUsize>,
 ) {
+    let lane = || Lane::new(Mutex::new(Instant::now()));
+    let (there, back) = (lane(), lane());
     loop {
         let Ok((near, _)) = listener.accept().await else {
             sleep(Duration::from_millis(10)).await;
@@ -178,6 +184,7 @@ async fn accept(
             continue;
         }
         let target = target.clone();
+        let (there, back) = (Arc::clone(&there), Arc::clone(&back));
         tokio::spawn(async move {
             let cuts = state.borrow().cuts;
             let mut watched = state.clone();
@@ -188,8 +195,8 @@ async fn accept(
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
                 tokio::try_join!(
-                    carry(near_read, far_write, state.clone()),
-                    carry(far_read, near_write, state.clone()),
+                    carry(near_read, far_write, there, state.clone()),
+                    carry(far_read, near_write, back, state.clone()),
                 )
             };
             tokio::select! {
@@ -211,6 +218,7 @@ struct Piece {
 async fn carry(
     from: OwnedReadHalf,
     to: OwnedWriteHalf,
+    lane: Lane,
     state: watch::Receiver<State>,
 ) -> io::Result<()> {
     let buffer = state.borrow().link.room();
@@ -218,7 +226,7 @@ async fn carry(
     let (send, receive) = mpsc::channel(PIECES_MAX);
     tokio::try_join!(
         take_in(from, send, room, state.clone()),
-        let_out(to, receive, state)
+        let_out(to, receive, lane, state)
     )?;
     Ok(())
 }
@@ -254,9 +262,9 @@ async fn take_in(
 async fn let_out(
     mut to: OwnedWriteHalf,
     mut receive: mpsc::Receiver<Piece>,
+    lane: Lane,
     mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
-    let mut free = Instant::now(); // when the link has sent what it has
     while let Some(piece) = receive.recv().await {
         sleep_until(piece.due).await;
         let bandwidth = {
@@ -265,8 +273,12 @@ async fn let_out(
         };
         if let Some(bandwidth) = bandwidth {
             let seconds = piece.bytes.len() as f64 / bandwidth.max(1) as f64;
-            free = free.max(piece.due) + Duration::from_secs_f64(seconds);
-            sleep_until(free).await;
+            let sent = {
+                let mut free = lane.lock();
+                *free = free.max(piece.due) + Duration::from_secs_f64(seconds);
+                *free
+            };
+            sleep_until(sent).await;
         }
         to.write_all(&piece.bytes).await?;
     }
