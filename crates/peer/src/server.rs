@@ -103,13 +103,13 @@ struct Server {
     held: Arc<Mutex<HashMap<RegionId, usize>>>,
 }
 
-/// One region's place among its own connections, free again when dropped.
-struct Place {
+/// One of the connections that a region may have at once; counted until it is dropped.
+struct OwnConnection {
     held: Arc<Mutex<HashMap<RegionId, usize>>>,
     region: RegionId,
 }
 
-impl Place {
+impl OwnConnection {
     fn take(
         held: &Arc<Mutex<HashMap<RegionId, usize>>>,
         region: &RegionId,
@@ -129,7 +129,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for OwnConnection {
     fn drop(&mut self) {
         let mut counts = self.held.lock();
         if let Some(count) = counts.get_mut(&self.region) {
@@ -246,7 +246,7 @@ impl Server {
         };
         let own = facts.as_ref().map(|facts| {
             let most = self.limits.region_connections;
-            Place::take(&self.held, &facts.region, most).ok_or(&facts.region)
+            OwnConnection::take(&self.held, &facts.region, most).ok_or(&facts.region)
         });
         let _own = match own.transpose() {
             Ok(own) => own,
