@@ -69,7 +69,7 @@ impl Registry {
         };
         self.record(turn, actor, "bucket.create", &deed)
             .await
-            .map_err(unavailable)?;
+            .map_err(failed)?;
         Deeds::get(self, &name).ok_or(DeedError::NotFound(name))
     }
 
@@ -87,7 +87,7 @@ impl Registry {
             known.is_some_and(|deed| deed.id == made.id)
         })
         .await
-        .map_err(unavailable)?;
+        .map_err(failed)?;
         Ok(Arc::new(made))
     }
 
@@ -383,7 +383,7 @@ impl Registry {
         if let Keeper::There(upstream) = &self.keeper {
             upstream.remove_deed(name.clone(), id).await?;
             let gone = |state: &State| state.deeds.get(&*name).is_none_or(|deed| deed.id != id);
-            return self.heard(gone).await.map_err(unavailable);
+            return self.heard(gone).await.map_err(failed);
         }
         let turn = self.turn().await;
         let deed = Deeds::get(self, &name).filter(|deed| deed.id == id);
@@ -395,7 +395,7 @@ impl Registry {
             detail: detail(&deed),
             rows: vec![RowChange::remove(format!("n/{name}"))],
         };
-        self.change(turn, draft).await.map_err(unavailable)
+        self.change(turn, draft).await.map_err(failed)
     }
 }
 
@@ -453,7 +453,7 @@ fn is_hashed(key: &str) -> bool {
     hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn unavailable(error: CloudError) -> DeedError {
+fn failed(error: CloudError) -> DeedError {
     match error {
         CloudError::Store(store::StoreError::Full(what)) => DeedError::Full(what),
         other => DeedError::Unavailable(other.to_string()),

@@ -138,7 +138,8 @@ impl dyn Upstream {
             Told::Deed(deed) => record(deed),
             Told::Taken(deed) => Err(DeedError::Exists(name, Box::new(record(deed)?))),
             Told::TooMany(count) => Err(DeedError::TooMany(count)),
-            Told::Placement(why) | Told::Refused(why) => Err(DeedError::Placement(why)),
+            Told::Placement(why) => Err(DeedError::Placement(why)),
+            Told::Refused(why) => Err(unavailable(why)),
             _ => Err(unavailable("an answer to another question")),
         }
     }
