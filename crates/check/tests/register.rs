@@ -147,7 +147,7 @@ fn explained(history: &[Operation], core: &[Operation]) -> Result<(), TestCaseEr
 fn a_small_budget_never_makes_a_verdict_wrong() {
     let counts = Cell::new([0; 3]);
     TestRunner::new(cases(4000))
-        .run(&(anything(3), 1..150u64), |(history, steps)| {
+        .run(&(anything(3), 1..75u64), |(history, steps)| {
             let budget = Budget {
                 steps,
                 ..Budget::default()
