@@ -219,6 +219,47 @@ pub fn authorize_receiving(
     Ok(system(Action::ReplicateInto, deed))
 }
 
+/// A permit for the home, which is `here`: to hand the bucket's objects, sealed, to `peer`.
+pub fn authorize_sealing(
+    deed: &Arc<BucketDeed>,
+    here: &Place,
+    peer: &Place,
+) -> Result<Permit, Refusal> {
+    placement::seal(deed, here, peer)?;
+    Ok(system(Action::ReplicateFrom, deed))
+}
+
+/// A permit for a region, which is `here`, that keeps a sealed copy: to take sealed objects over
+/// from the bucket's home.
+pub fn authorize_receiving_sealed(
+    deed: &Arc<BucketDeed>,
+    here: &Place,
+    home: &Place,
+) -> Result<Permit, Refusal> {
+    placement::seal(deed, home, here)?;
+    Ok(system(Action::ReplicateInto, deed))
+}
+
+/// A permit for a caller to read an object of a sealed copy here, as far as this region decides:
+/// the home decides too, by giving a lease or not.
+pub fn authorize_opening(
+    identity: &Identity,
+    action: Action,
+    deed: &Arc<BucketDeed>,
+    here: &Place,
+) -> Result<Permit, Refusal> {
+    let account = identity.account().ok_or(Refusal::Anonymous)?;
+    if deed.owner != *account {
+        return Err(Refusal::NotOwner);
+    }
+    placement::open(deed, action, here)?;
+    Ok(Permit {
+        identity: identity.clone(),
+        action,
+        deed: Some(Arc::clone(deed)),
+    })
+}
+
 /// A permit for the region's own background work on one bucket.
 pub fn authorize_system(_reason: SystemReason, action: Action, deed: &Arc<BucketDeed>) -> Permit {
     system(action, deed)

@@ -88,6 +88,40 @@ pub(crate) fn transfer(
     readable(deed, &destination.region)
 }
 
+/// Whether the bucket's objects may go from `source`, sealed, to `destination`: from its home, which
+/// holds the key, to a region that the deed names as one whose copy that key seals. The law holds
+/// for sealed bytes as for any.
+pub(crate) fn seal(deed: &BucketDeed, source: &Place, destination: &Place) -> Result<(), Refusal> {
+    for place in [source, destination] {
+        if !deed.placement.admits(&place.jurisdiction) {
+            return Err(Refusal::Residency);
+        }
+    }
+    if deed.holding(&source.region) != Holding::Home {
+        return Err(Refusal::NotHome);
+    }
+    let replicas = &deed.placement.replicas;
+    let found = replicas.iter().find(|r| r.region == destination.region);
+    match found.map(|replica| &replica.sealed_by) {
+        Some(Some(holder)) if *holder == source.region => Ok(()),
+        Some(_) => Err(Refusal::Mismatch),
+        None => Err(Refusal::Elsewhere),
+    }
+}
+
+/// Whether a sealed copy here may be opened for `action`: objects are read, with a lease from the
+/// home; nothing else is done with it.
+pub(crate) fn open(deed: &BucketDeed, action: Action, here: &Place) -> Result<(), Refusal> {
+    if !deed.placement.admits(&here.jurisdiction) {
+        return Err(Refusal::Residency);
+    }
+    match (deed.holding(&here.region), action) {
+        (Holding::Sealed, Action::GetObject | Action::GetObjectVersion) => Ok(()),
+        (Holding::Sealed, _) => Err(Refusal::Sealed),
+        _ => Err(Refusal::Mismatch),
+    }
+}
+
 /// Whether objects of the bucket `source` may be copied into `destination`.
 pub fn may_copy(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Refusal> {
     match source.id == destination.id || source.placement.covers(&destination.placement) {
@@ -158,6 +192,54 @@ mod tests {
                 "{source:?} {destination:?}"
             );
         }
+    }
+
+    #[test]
+    fn p1_only_the_home_seals_and_only_for_the_region_that_the_deed_names() {
+        let mut deed = deed();
+        let (home, copy) = (place("home", "DE"), place("copy", "FR"));
+        let sealed = place("sealed", "DE");
+        let cases = [
+            (&home, &sealed, Ok(())),
+            (&home, &copy, Err(Refusal::Mismatch)),
+            (&copy, &sealed, Err(Refusal::NotHome)),
+            (&sealed, &home, Err(Refusal::NotHome)),
+            (&home, &place("other", "DE"), Err(Refusal::Elsewhere)),
+            (&home, &place("sealed", "US"), Err(Refusal::Residency)),
+            (&place("home", "US"), &sealed, Err(Refusal::Residency)),
+        ];
+        for (source, destination, expect) in cases {
+            assert_eq!(seal(&deed, source, destination), expect, "{destination:?}");
+        }
+        deed.placement.replicas[1].sealed_by = Some(RegionId::new("copy"));
+        assert_eq!(seal(&deed, &home, &sealed), Err(Refusal::Mismatch));
+    }
+
+    #[test]
+    fn p2_a_sealed_copy_is_opened_for_reads_of_objects_only() {
+        let deed = deed();
+        let sealed = place("sealed", "DE");
+        assert_eq!(open(&deed, Action::GetObject, &sealed), Ok(()));
+        assert_eq!(open(&deed, Action::GetObjectVersion, &sealed), Ok(()));
+        for action in [
+            Action::PutObject,
+            Action::DeleteObject,
+            Action::ListBucket,
+            Action::GetObjectTagging,
+            Action::GetObjectAttributes,
+            Action::PutBucketVersioning,
+        ] {
+            assert_eq!(open(&deed, action, &sealed), Err(Refusal::Sealed));
+        }
+        let get = Action::GetObject;
+        assert_eq!(
+            open(&deed, get, &place("copy", "FR")),
+            Err(Refusal::Mismatch)
+        );
+        assert_eq!(
+            open(&deed, get, &place("sealed", "US")),
+            Err(Refusal::Residency)
+        );
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl Region {
             regions: self.neighbours.clone(),
             region: deed.home.clone(),
             deed: Arc::clone(deed),
+            sealed: false,
         }
     }
 

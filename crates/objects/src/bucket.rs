@@ -56,7 +56,7 @@ impl Objects {
     pub(crate) async fn bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
         let bucket = self.readable_bucket(deed).await?;
         match bucket.record.state {
-            BucketState::Active => Ok(bucket),
+            BucketState::Active | BucketState::Sealed => Ok(bucket),
             BucketState::Deleting => {
                 self.forget_bucket(deed);
                 Err(Error::BucketBusy)
@@ -68,10 +68,29 @@ impl Objects {
     /// yet find the bucket not empty.
     pub(crate) async fn readable_bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
         let cached = self.buckets.read().get(&deed.id).cloned();
-        match cached {
-            Some(bucket) => Ok(bucket),
-            None => self.load_bucket(deed).await,
+        let bucket = match cached {
+            Some(bucket) => bucket,
+            None => self.load_bucket(deed).await?,
+        };
+        match self.is_of_its_kind(deed, &bucket) {
+            true => Ok(bucket),
+            // Until what lies here has gone.
+            false => Err(Error::BucketBusy),
         }
+    }
+
+    /// The configuration as it lies here, if there is one.
+    pub(crate) async fn stored_bucket(&self, partition: PartitionId) -> Result<Option<Bucket>> {
+        let index = &self.engine.index;
+        let row = index.get(partition, rows::BUCKET, Want::Value).await?;
+        row.map(|row| {
+            Ok(Bucket {
+                partition,
+                version: row.version,
+                record: BucketRecord::decode(&row.value)?,
+            })
+        })
+        .transpose()
     }
 
     /// Reads the configuration anew, and writes the default one where a crash between deed and
@@ -79,17 +98,8 @@ impl Objects {
     pub(crate) async fn load_bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
         let partition = partition_of(deed);
         for _ in 0..TRIES_MAX {
-            let row = self
-                .engine
-                .index
-                .get(partition, rows::BUCKET, Want::Value)
-                .await?;
-            if let Some(row) = row {
-                let bucket = Arc::new(Bucket {
-                    partition,
-                    version: row.version,
-                    record: BucketRecord::decode(&row.value)?,
-                });
+            if let Some(bucket) = self.stored_bucket(partition).await? {
+                let bucket = Arc::new(bucket);
                 let mut cache = self.buckets.write();
                 // Another may have read a newer one meanwhile.
                 let newer = cache.get(&deed.id).filter(|b| b.version > bucket.version);
@@ -104,13 +114,23 @@ impl Objects {
             }
             let batch = Batch::new()
                 .guard(Guard::Absent(rows::BUCKET.into()))
-                .put(rows::BUCKET, BucketRecord::default().encode());
+                .put(rows::BUCKET, self.first_record(deed).encode());
             match self.engine.index.commit(partition, batch).await {
                 Ok(_) | Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)
+    }
+
+    fn first_record(&self, deed: &BucketDeed) -> BucketRecord {
+        BucketRecord {
+            state: match self.sealed_here(deed) {
+                true => BucketState::Sealed,
+                false => BucketState::Active,
+            },
+            ..BucketRecord::default()
+        }
     }
 
     pub(crate) fn forget_bucket(&self, deed: &BucketDeed) {

@@ -129,6 +129,12 @@ pub enum Error {
     /// Too many callers changed the same key at once; try again.
     #[error("too much contention on one key")]
     Contention,
+    /// The copy here is sealed and cannot be opened now; the text says why.
+    #[error("{0}")]
+    NoLease(String),
+    /// What lies here sealed is not what the home sealed for this place.
+    #[error("a sealed copy is damaged, or was tampered with")]
+    SealBroken,
     /// A stored record cannot be read.
     #[error("a stored record is damaged: {0}")]
     Record(String),

@@ -13,6 +13,7 @@ use crate::{
     conditions::{ReadConditions, Verdict},
     pins::Pinned,
     records::{ObjectAttributes, ObjectBody, ObjectRecord, Versioning, decode_manifest},
+    sealed::Chunks,
     versions::{Stored, missing_payload},
 };
 
@@ -173,6 +174,9 @@ impl Objects {
             Some(_) => Action::GetObjectVersion,
         };
         let deed = deed(permit, &[action])?;
+        if self.sealed_here(deed) {
+            return Box::pin(self.read_sealed(deed, key, request, content)).await;
+        }
         // Only bytes and parts need more than the row's value.
         let want = match content || request.part.is_some() {
             true => Want::Payload,
@@ -203,33 +207,13 @@ impl Objects {
     ) -> Result<ObjectView> {
         let position = stored.row.version.0;
         let record = stored.record;
-        check_marker(bucket, &record, request.version)?;
-        let version = version_of(bucket, &record);
-        match request.conditions.check(&record.etag, record.modified) {
-            Verdict::Go => {}
-            Verdict::Failed(header) => return Err(Error::PreconditionFailed(header)),
-            Verdict::NotModified(_) => {
-                return Err(Error::NotModified {
-                    etag: record.etag,
-                    modified: record.modified,
-                    version,
-                });
-            }
-        }
-        let (extents, part) = match content || request.part.is_some() {
-            true => locate(&record, stored.row.payload.as_ref(), request.part)?,
-            false => (Vec::new(), None),
-        };
-        let range = match (part, request.range) {
-            (Some(part), _) => Some((part.start, part.end)),
-            (None, Some(range)) => Some(range.within(record.size)?),
-            (None, None) => None,
-        };
-        let (start, end) = range.unwrap_or((0, record.size));
+        let payload = stored.row.payload;
+        let frame = Frame::of(bucket, &record, payload.as_ref(), request, content)?;
+        let (start, end) = frame.range.unwrap_or((0, record.size));
         let content = match (content, &record.body) {
             (false, _) => None,
             (true, ObjectBody::Inline) => {
-                let bytes = stored.row.payload.ok_or_else(missing_payload)?;
+                let bytes = payload.ok_or_else(missing_payload)?;
                 if bytes.len() as u64 != record.size {
                     return Err(Error::Record("an object of another size".to_owned()));
                 }
@@ -241,7 +225,7 @@ impl Objects {
                 self.open(
                     bucket,
                     (&stored.row_key, stored.row.version),
-                    &extents,
+                    &frame.extents,
                     start,
                     end,
                 )
@@ -249,10 +233,10 @@ impl Objects {
             )),
         };
         Ok(ObjectView {
-            info: info(record, version, position),
-            range,
+            info: info(record, frame.version, position),
+            range: frame.range,
             content,
-            part_checksum: part.and_then(|p| p.checksum),
+            part_checksum: frame.part_checksum,
         })
     }
 
@@ -266,7 +250,7 @@ impl Objects {
         start: u64,
         end: u64,
     ) -> Result<ObjectReader> {
-        let mut reader = ObjectReader {
+        let mut reader = ExtentReader {
             blobs: Arc::clone(&self.engine.blobs),
             open: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -298,11 +282,65 @@ impl Objects {
             }
         }
         reader.open_ahead().await?;
-        Ok(reader)
+        Ok(reader.into())
     }
 }
 
-fn info(record: ObjectRecord, version: Option<DisplayVersion>, position: u64) -> ObjectInfo {
+/// What of a version a request is about.
+pub(crate) struct Frame {
+    pub version: Option<DisplayVersion>,
+    /// Start and end (excluded), when a range or a part was asked for.
+    pub range: Option<(u64, u64)>,
+    pub extents: Vec<BlobRef>,
+    pub part_checksum: Option<ChecksumValue>,
+}
+
+impl Frame {
+    /// Checks the conditions of a request, and finds the bytes that it asks for. `payload` is the
+    /// table of parts, if the version has any.
+    pub(crate) fn of(
+        bucket: &Bucket,
+        record: &ObjectRecord,
+        payload: Option<&Bytes>,
+        request: &GetRequest,
+        content: bool,
+    ) -> Result<Self> {
+        check_marker(bucket, record, request.version)?;
+        let version = version_of(bucket, record);
+        match request.conditions.check(&record.etag, record.modified) {
+            Verdict::Go => {}
+            Verdict::Failed(header) => return Err(Error::PreconditionFailed(header)),
+            Verdict::NotModified(_) => {
+                return Err(Error::NotModified {
+                    etag: record.etag,
+                    modified: record.modified,
+                    version,
+                });
+            }
+        }
+        let (extents, part) = match content || request.part.is_some() {
+            true => locate(record, payload, request.part)?,
+            false => (Vec::new(), None),
+        };
+        let range = match (part, request.range) {
+            (Some(part), _) => Some((part.start, part.end)),
+            (None, Some(range)) => Some(range.within(record.size)?),
+            (None, None) => None,
+        };
+        Ok(Self {
+            version,
+            range,
+            extents,
+            part_checksum: part.and_then(|p| p.checksum),
+        })
+    }
+}
+
+pub(crate) fn info(
+    record: ObjectRecord,
+    version: Option<DisplayVersion>,
+    position: u64,
+) -> ObjectInfo {
     ObjectInfo {
         version,
         modified: record.modified,
@@ -404,12 +442,59 @@ fn locate_part(
     ))
 }
 
-/// Reads an object's bytes in order; each is verified by the engine.
+/// Reads an object's bytes in order, as they lie here or, between a home and a sealed copy, sealed
+/// or opened on the way.
+pub struct ObjectReader {
+    extents: ExtentReader,
+    chunks: Option<Box<Chunks>>,
+}
+
+impl From<ExtentReader> for ObjectReader {
+    fn from(extents: ExtentReader) -> Self {
+        Self {
+            extents,
+            chunks: None,
+        }
+    }
+}
+
+impl ObjectReader {
+    /// Of bytes that lie in memory.
+    pub(crate) fn of_bytes(blobs: &Arc<dyn Blobs>, bytes: Bytes) -> Self {
+        let extents = ExtentReader {
+            blobs: Arc::clone(blobs),
+            memory: Some(bytes).filter(|b| !b.is_empty()),
+            open: VecDeque::new(),
+            waiting: VecDeque::new(),
+            _pinned: None,
+        };
+        extents.into()
+    }
+
+    /// The same bytes, sealed or opened.
+    pub(crate) fn through(self, chunks: Chunks) -> Self {
+        Self {
+            chunks: Some(Box::new(chunks)),
+            ..self
+        }
+    }
+
+    /// The next piece; `None` at the end. After an error the read is over: it must not be taken
+    /// for the end of the object.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        match &mut self.chunks {
+            None => self.extents.next().await,
+            Some(chunks) => chunks.next(&mut self.extents).await,
+        }
+    }
+}
+
+/// Reads extents in order; each piece is verified by the engine.
 ///
 /// Up to 16 extents are open at a time, and what is open stays readable though the object be
 /// replaced meanwhile; the others are pinned, so that the sweep waits for this read. Extents are
 /// written once and never named again, so a read never mixes versions.
-pub struct ObjectReader {
+pub(crate) struct ExtentReader {
     blobs: Arc<dyn Blobs>,
     /// Open extents, each with start and end of what is still to be read.
     open: VecDeque<(Arc<dyn BlobReader>, u64, u64)>,
@@ -421,18 +506,7 @@ pub struct ObjectReader {
     _pinned: Option<Pinned>,
 }
 
-impl ObjectReader {
-    /// Of bytes that lie in memory.
-    pub(crate) fn of_bytes(blobs: &Arc<dyn Blobs>, bytes: Bytes) -> Self {
-        Self {
-            blobs: Arc::clone(blobs),
-            memory: Some(bytes).filter(|b| !b.is_empty()),
-            open: VecDeque::new(),
-            waiting: VecDeque::new(),
-            _pinned: None,
-        }
-    }
-
+impl ExtentReader {
     /// An extent leaves `waiting` only once it is open: a read that is given up here loses none.
     async fn open_ahead(&mut self) -> Result<()> {
         while self.open.len() < OPEN_MAX
@@ -445,9 +519,7 @@ impl ObjectReader {
         Ok(())
     }
 
-    /// The next piece; `None` at the end. After an error the read is over: it must not be taken
-    /// for the end of the object.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(bytes) = self.memory.take() {
             return Ok(Some(bytes));
         }

@@ -33,6 +33,7 @@ mod records;
 mod region_tests;
 mod replicate;
 mod rows;
+mod sealed;
 mod sweep;
 mod tags;
 mod versions;
@@ -61,9 +62,10 @@ pub use records::{
 pub use replicate::{
     AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, SnapshotPage, VersionName,
 };
+pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
 pub use store::StoreError;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use types::{Clock, Deeds, Random, RegionId};
 
@@ -80,6 +82,7 @@ pub struct Objects {
     pub(crate) moves: orphans::Moves,
     pub(crate) pins: Arc<pins::Pins>,
     pub(crate) dirty: sweep::Dirty,
+    pub(crate) leases: OnceLock<Arc<dyn Leases>>,
 }
 
 impl Objects {
@@ -102,6 +105,7 @@ impl Objects {
             moves: orphans::Moves::default(),
             pins: Arc::default(),
             dirty: sweep::Dirty::default(),
+            leases: OnceLock::new(),
             region,
         }
     }

@@ -29,6 +29,8 @@ pub struct Far {
     pub region: RegionId,
     /// The bucket.
     pub deed: Arc<BucketDeed>,
+    /// Whether the copy here is sealed: then versions are asked for by their sealed names.
+    pub sealed: bool,
 }
 
 impl Far {
@@ -105,7 +107,10 @@ impl objects::BodySource for Far {
         offset: u64,
     ) -> BoxFuture<'a, Result<Box<dyn Body>, BodyError>> {
         Box::pin(async move {
-            let (key, version) = name(&shipped.key, shipped.version);
+            let (key, version) = match objects::sealed_name(&shipped.attributes) {
+                Some(sealed) if self.sealed => (sealed.to_owned(), shipped.version.to_string()),
+                _ => name(&shipped.key, shipped.version),
+            };
             let ask = What::Body {
                 key,
                 version,

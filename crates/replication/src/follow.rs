@@ -1,10 +1,14 @@
 //! Following one bucket: a snapshot first, then the source's log, for as long as the task lives.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use access::{Permit, authorize_receiving};
+use access::{Permit, authorize_receiving, authorize_receiving_sealed};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use objects::{Applied, FollowCursor, Objects, ShippedChange};
+use objects::{Applied, FollowCursor, Objects, ShippedChange, VersionName, sealed_name};
 use store::Position;
 use types::{Clock, ObjectKey, VersionId, deed::BoxFuture};
 
@@ -69,7 +73,10 @@ impl Follower {
         let source = regions.place(&self.far.region).ok_or_else(|| {
             ReplicationError::Refused(format!("region {} is not known", self.far.region))
         })?;
-        Ok(authorize_receiving(&deed, &regions.here(), &source)?)
+        Ok(match self.far.sealed {
+            true => authorize_receiving_sealed(&deed, &regions.here(), &source)?,
+            false => authorize_receiving(&deed, &regions.here(), &source)?,
+        })
     }
 
     fn say(&self, state: CopyState) {
@@ -84,6 +91,7 @@ impl Follower {
         let permit = self.permit()?;
         let region = &self.far.region;
         let epoch = self.far.deed.epoch;
+        self.objects.hold_as_placed(&permit).await?;
         let found = self.objects.follow_cursor(&permit, region).await?;
         match found {
             Some(cursor) if cursor.epoch == epoch && cursor.snapshot.is_none() => {
@@ -103,7 +111,9 @@ impl Follower {
         self.apply_all(permit, &head).await?;
         // The old home has no cursor at the new one, but versions of its own.
         let (mine, _) = self.objects.census(permit, None, 1).await?;
-        if held || !mine.is_empty() {
+        // A sealed copy has nothing of its own; what another home sealed goes when the snapshot is
+        // whole.
+        if !self.far.sealed && (held || !mine.is_empty()) {
             if head.epoch_start > 0 {
                 self.hear_since(permit, head.epoch_start).await?;
             }
@@ -193,7 +203,12 @@ impl Follower {
             let from = hex::encode(&row);
             let page = self.far.ask(What::Snapshot { from }).await?;
             // Or it would be asked for again for ever.
-            if page.row.as_ref().is_some_and(|next| *next <= row) {
+            // Sealed places have no order; that they go in a circle, the home alone could want.
+            let moved = |next: &bytes::Bytes| match self.far.sealed {
+                true => *next != row,
+                false => *next > row,
+            };
+            if !page.row.as_ref().is_none_or(moved) {
                 return Err(stands_still("a snapshot"));
             }
             cursor.seeded += self.apply_all(&permit, &page).await?;
@@ -218,22 +233,42 @@ impl Follower {
         let mut from = None;
         loop {
             let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
-            let versions: Vec<_> = page.iter().map(|c| name(&c.key, c.version)).collect();
-            if !versions.is_empty() {
-                for (key, version) in self.far.names(What::Lacking { versions }).await? {
-                    let gone = ShippedChange::Removed {
-                        key,
-                        version,
-                        null: false,
-                    };
-                    self.objects.apply(permit, gone, &self.far).await?;
-                }
+            let versions = page.into_iter().map(|c| (c.key, c.version)).collect();
+            for (key, version) in self.lacking(permit, versions).await? {
+                let gone = ShippedChange::Removed {
+                    key,
+                    version,
+                    null: false,
+                };
+                self.objects.apply(permit, gone, &self.far).await?;
             }
             match next {
                 Some(next) => from = Some(next),
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Which of `versions`, named as they are here, the source does not have.
+    async fn lacking(
+        &self,
+        permit: &Permit,
+        versions: Vec<VersionName>,
+    ) -> Result<Vec<VersionName>, ReplicationError> {
+        if versions.is_empty() {
+            return Ok(versions);
+        }
+        if !self.far.sealed {
+            let versions = versions.iter().map(|(k, v)| name(k, *v)).collect();
+            return self.far.names(What::Lacking { versions }).await;
+        }
+        let named = self.objects.sealed_names(permit, &versions).await?;
+        let there = |(name, (_, v)): &(String, VersionName)| (name.clone(), v.to_string());
+        let asked = named.iter().map(there).collect();
+        let lacking: HashSet<(String, String)> =
+            self.far.read(What::Lacking { versions: asked }).await?;
+        let gone = named.into_iter().filter(|n| lacking.contains(&there(n)));
+        Ok(gone.map(|(_, here)| here).collect())
     }
 
     async fn follow_log(
@@ -352,11 +387,16 @@ impl Follower {
     }
 
     async fn is_gone(&self, change: &ShippedChange) -> Result<bool, ReplicationError> {
-        let (Some(key), Some(version)) = (key_of(change), version_of(change)) else {
+        let ShippedChange::Version(shipped) = change else {
             return Ok(false);
         };
-        let versions = vec![name(key, version)];
-        let lacking = self.far.names(What::Lacking { versions }).await?;
+        let (key, version) = name(&shipped.key, shipped.version);
+        let key = match sealed_name(&shipped.attributes) {
+            Some(sealed) if self.far.sealed => sealed.to_owned(),
+            _ => key,
+        };
+        let versions = vec![(key, version)];
+        let lacking: Vec<(String, String)> = self.far.read(What::Lacking { versions }).await?;
         Ok(!lacking.is_empty())
     }
 }

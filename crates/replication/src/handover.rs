@@ -23,6 +23,7 @@ const AT_ONCE: usize = 1;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Takes offers.
+#[derive(Clone)]
 pub struct HandOver {
     pub(crate) client: Client,
     pub(crate) objects: Arc<Objects>,
@@ -67,6 +68,7 @@ impl HandOver {
                 regions: Arc::clone(&self.regions),
                 region: from.region.clone(),
                 deed: Arc::clone(deed),
+                sealed: false,
             },
             objects: Arc::clone(&self.objects),
             permit,

@@ -11,14 +11,17 @@ mod error;
 mod follow;
 mod frames;
 mod handover;
+mod leases;
 mod manager;
+mod seal_source;
 mod source;
 mod status;
 mod wire;
 
 pub use client::Far;
 pub use error::ReplicationError;
+pub use leases::FarLeases;
 pub use manager::{Divergence, Regions, Replication};
 pub use source::Source;
 pub use status::{CopyState, CopyStatus, Following, Status};
-pub use wire::{ASK_BYTES_MAX, Ask, PATH, Usage, What};
+pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Usage, What};

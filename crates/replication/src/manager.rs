@@ -9,6 +9,7 @@ use std::{
 
 use objects::Objects;
 use peer::Client;
+use seal::SealingKey;
 use tokio::{sync::watch, task::JoinHandle};
 use types::{BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, deed::BoxFuture};
 
@@ -53,6 +54,7 @@ const DISCARD_AGAIN: Duration = Duration::from_secs(5);
 struct Task {
     epoch: u64,
     source: RegionId,
+    sealed: bool,
     deed: Arc<BucketDeed>,
     handle: JoinHandle<()>,
 }
@@ -88,6 +90,7 @@ pub struct Replication {
     client: Client,
     clock: Arc<dyn Clock>,
     status: Arc<Status>,
+    sealing: Option<Arc<SealingKey>>,
 }
 
 impl Replication {
@@ -104,6 +107,16 @@ impl Replication {
             client,
             clock,
             status: Arc::default(),
+            sealing: None,
+        }
+    }
+
+    /// With the key that sealed copies are sealed with; without, none are made.
+    #[must_use]
+    pub fn sealing(self, key: SealingKey) -> Self {
+        Self {
+            sealing: Some(Arc::new(key)),
+            ..self
         }
     }
 
@@ -123,6 +136,7 @@ impl Replication {
                 Arc::clone(&self.objects),
                 Arc::clone(&self.regions),
             ),
+            sealing: self.sealing.clone(),
         }
     }
 
@@ -156,11 +170,11 @@ impl Replication {
         self.status.keep(&known);
         for deed in deeds {
             let holding = deed.holding(&here);
-            if holding != Holding::Nothing && holding != Holding::Sealed {
+            if holding != Holding::Nothing {
                 done.clean.remove(&deed.id);
             }
             match holding {
-                Holding::Replica => drop(held.insert(deed.id, deed)),
+                Holding::Replica | Holding::Sealed => drop(held.insert(deed.id, deed)),
                 Holding::Home if deed.epoch == 1 => {}
                 Holding::Home if done.noted.get(&deed.id) == Some(&deed.epoch) => {}
                 Holding::Home => match self.objects.note_epoch(&deed, &here).await {
@@ -171,7 +185,7 @@ impl Replication {
                     }
                 },
                 // What lay here before the placement changed, or while this region was away.
-                Holding::Nothing | Holding::Sealed => {
+                Holding::Nothing => {
                     if done.clean.contains(&deed.id) {
                         continue;
                     }
@@ -198,8 +212,10 @@ impl Replication {
             if tasks.contains_key(&id) {
                 continue;
             }
+            let sealed = deed.holding(&self.regions.here().region) == Holding::Sealed;
             let follower = Follower {
                 far: Far {
+                    sealed,
                     client: self.client.clone(),
                     regions: Arc::clone(&self.regions),
                     region: deed.home.clone(),
@@ -212,6 +228,7 @@ impl Replication {
             let task = Task {
                 epoch: deed.epoch,
                 source: deed.home.clone(),
+                sealed,
                 handle: tokio::spawn(follower.run()),
                 deed,
             };
@@ -226,11 +243,15 @@ impl Replication {
         held: &HashMap<BucketId, Arc<BucketDeed>>,
     ) -> bool {
         let mut again = false;
+        let here = self.regions.here().region;
         let gone: Vec<BucketId> = tasks
             .iter()
             .filter(|(id, task)| {
                 let deed = held.get(id);
-                deed.is_none_or(|d| d.epoch != task.epoch || d.home != task.source)
+                deed.is_none_or(|d| {
+                    let sealed = d.holding(&here) == Holding::Sealed;
+                    (d.epoch, &d.home, sealed) != (task.epoch, &task.source, task.sealed)
+                })
             })
             .map(|(id, _)| *id)
             .collect();

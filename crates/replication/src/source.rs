@@ -8,8 +8,9 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use objects::Objects;
 use peer::{BoxBody, full};
+use seal::SealingKey;
 use store::Position;
-use types::{BucketDeed, BucketName, Place};
+use types::{BucketDeed, BucketName, Holding, Place};
 
 use crate::{
     CopyStatus, Regions, Status, Usage,
@@ -20,24 +21,30 @@ use crate::{
 };
 
 /// Answers regions that hold a bucket too.
+#[derive(Clone)]
 pub struct Source {
     pub(crate) objects: Arc<Objects>,
     pub(crate) regions: Arc<dyn Regions>,
     pub(crate) status: Arc<Status>,
     pub(crate) handover: HandOver,
+    /// What sealed copies of buckets are sealed with whose home is here.
+    pub(crate) sealing: Option<Arc<SealingKey>>,
 }
 
 /// Keys that lag which are named.
 const LAGGING_MAX: usize = 20;
 
 /// A refusal: its status, and words for the other region's log.
-type Refused = (StatusCode, String);
+pub(crate) type Refused = (StatusCode, String);
 
-fn refused(error: impl std::fmt::Display) -> Refused {
+/// How a permit to send is asked for.
+type May = fn(&Source, &Arc<BucketDeed>, &Place) -> Result<Permit, Refused>;
+
+pub(crate) fn refused(error: impl std::fmt::Display) -> Refused {
     (StatusCode::FORBIDDEN, error.to_string())
 }
 
-fn failed(error: objects::Error) -> Refused {
+pub(crate) fn failed(error: objects::Error) -> Refused {
     let status = match &error {
         objects::Error::NoSuchVersion => StatusCode::NOT_FOUND,
         objects::Error::Record(_) | objects::Error::Store(_) => {
@@ -90,6 +97,9 @@ impl Source {
             What::Usage => return json(&self.usage(&deed).await.map_err(failed)?),
             _ => {}
         }
+        if deed.holding(&from.region) == Holding::Sealed {
+            return self.answer_sealed(&deed, from, ask.what).await;
+        }
         let permit = self.permit(&deed, from)?;
         let objects = &self.objects;
         let answer = match ask.what {
@@ -105,7 +115,8 @@ impl Source {
             What::Changes { after, wait_ms } => {
                 self.status.acked(&deed, &from.region, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                self.changes(&deed, from, Position(after), wait).await?
+                self.changes(&deed, from, Position(after), wait, Self::permit)
+                    .await?
             }
             What::Snapshot { from: row } => self.snapshot(&permit, &row).await?,
             What::Version { key, version } => {
@@ -126,10 +137,13 @@ impl Source {
                 let (key, version) = read_name(&(key, version)).map_err(refused)?;
                 let reader = objects.ship_body(&permit, &key, version, offset).await;
                 let reader = reader.map_err(failed)?;
-                let body = ReaderBody::new(reader, self.still(&deed, from));
+                let body = ReaderBody::new(reader, self.still(&deed, from, Self::permit));
                 return Ok(Response::new(body.boxed_unsync()));
             }
             What::Copies | What::Usage => return Err(refused("answered above")),
+            What::Lease { .. } | What::Unwrap { .. } => {
+                return Err(refused("the copy is not sealed"));
+            }
             What::Lacking { versions } => {
                 let versions = names(&versions)?;
                 let lacking = objects.lacking(&permit, versions).await.map_err(failed)?;
@@ -154,24 +168,30 @@ impl Source {
 
     /// Whether the bucket may still go to a region: asked for each piece of a body, since the
     /// placement may change while it is on its way.
-    fn still(&self, deed: &Arc<BucketDeed>, to: &Place) -> Box<dyn Fn() -> bool + Send> {
-        let (regions, to) = (Arc::clone(&self.regions), to.clone());
+    pub(crate) fn still(
+        &self,
+        deed: &Arc<BucketDeed>,
+        to: &Place,
+        may: May,
+    ) -> Box<dyn Fn() -> bool + Send> {
+        let (source, to) = (self.clone(), to.clone());
         let (name, id) = (deed.name.clone(), deed.id);
         Box::new(move || {
-            let now = regions.deed(&name).filter(|deed| deed.id == id);
-            now.is_some_and(|deed| authorize_sending(&deed, &regions.here(), &to).is_ok())
+            let now = source.regions.deed(&name).filter(|deed| deed.id == id);
+            now.is_some_and(|deed| may(&source, &deed, &to).is_ok())
         })
     }
 
-    async fn changes(
+    pub(crate) async fn changes(
         &self,
         deed: &Arc<BucketDeed>,
         to: &Place,
         after: Position,
         wait: Duration,
+        may: May,
     ) -> Result<Answer, Refused> {
         let objects = &self.objects;
-        let permit = self.permit(deed, to)?;
+        let permit = may(self, deed, to)?;
         let page = objects.changes(&permit, after, PAGE_MAX, PAGE_BYTES).await;
         let mut page = page.map_err(failed)?;
         if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
@@ -180,7 +200,7 @@ impl Source {
             // The placement may have changed while we waited.
             let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
             let now = now.ok_or_else(|| refused("no such bucket"))?;
-            let permit = self.permit(&now, to)?;
+            let permit = may(self, &now, to)?;
             let next = objects.changes(&permit, page.next, PAGE_MAX, PAGE_BYTES);
             page = next.await.map_err(failed)?;
         }
@@ -192,7 +212,7 @@ impl Source {
         })
     }
 
-    async fn snapshot(&self, permit: &Permit, row: &str) -> Result<Answer, Refused> {
+    pub(crate) async fn snapshot(&self, permit: &Permit, row: &str) -> Result<Answer, Refused> {
         let row = hex::decode(row).map_err(refused)?;
         let row = Some(Bytes::from(row)).filter(|row| !row.is_empty());
         let page = self
@@ -236,7 +256,7 @@ impl Source {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Result<Response<BoxBody>, Refused> {
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<Response<BoxBody>, Refused> {
     serde_json::to_vec(value)
         .map(|bytes| Response::new(full(bytes)))
         .map_err(refused)

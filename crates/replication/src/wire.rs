@@ -20,6 +20,8 @@ pub const PAGE_BYTES: usize = 4 << 20;
 pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// The longest question.
 pub const ASK_BYTES_MAX: usize = 4 << 20;
+/// How long a region whose copy is sealed may use what a lease gave it.
+pub const LEASE_MAX: Duration = Duration::from_secs(60);
 /// Versions in one question for those that are lacking.
 pub const LACKING_MAX: usize = 500;
 
@@ -78,6 +80,22 @@ pub enum What {
     Copies,
     /// How much there is.
     Usage,
+    /// A lease, of a region whose copy is sealed: which version of a key counts now.
+    Lease {
+        /// The key.
+        key: String,
+        /// The version that a client names; the current one when `None`.
+        version: Option<String>,
+    },
+    /// A lease's key: unwrap it.
+    Unwrap {
+        /// Of which object.
+        key: String,
+        /// Of which version, in hex.
+        version: String,
+        /// The wrapped key, in hex.
+        wrapped: String,
+    },
     /// One version without its bytes.
     Version {
         /// Of which key.
@@ -106,6 +124,36 @@ pub struct Settled {
     pub removed: Vec<(String, String)>,
     /// A newer null version has their place.
     pub superseded: Vec<(String, String)>,
+}
+
+/// The version of a key that counts at the home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeaseAnswer {
+    /// This one.
+    #[serde(rename = "current")]
+    Current {
+        /// What stands for the key where the copy is sealed.
+        token: String,
+        /// The version's own id, in hex.
+        version: String,
+        /// SHA-256 of its head, in hex.
+        head: String,
+    },
+    /// The key has no current version.
+    #[serde(rename = "no_key")]
+    NoKey,
+    /// The version that was named is not there.
+    #[serde(rename = "no_version")]
+    NoVersion,
+}
+
+/// An unwrapped key and for how long it may be used.
+#[derive(Serialize, Deserialize)]
+pub struct UnwrapAnswer {
+    /// In hex.
+    pub key: String,
+    /// Milliseconds from the answer on.
+    pub lasts_ms: u64,
 }
 
 /// How much a bucket holds.

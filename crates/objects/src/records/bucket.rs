@@ -25,6 +25,8 @@ pub(crate) enum BucketState {
     Active,
     /// It is looked through for objects, to be deleted if there are none.
     Deleting,
+    /// A sealed copy, which takes what its home sealed and nothing else.
+    Sealed,
 }
 
 /// A bucket's configuration.
@@ -48,6 +50,7 @@ impl BucketRecord {
         let state = match r.u8()? {
             0 => BucketState::Active,
             1 => BucketState::Deleting,
+            2 => BucketState::Sealed,
             _ => return Err(r.damaged()),
         };
         let versioning = match r.u8()? {

@@ -109,7 +109,7 @@ impl Objects {
             .find_version(bucket.partition, &shipped.key, shipped.version)
             .await?
         {
-            return self.apply_tags(deed, &shipped, stored).await;
+            return self.apply_attributes(deed, &shipped, stored).await;
         }
         if let Some(applied) = self.superseded(&bucket, &shipped).await? {
             return Ok(applied);
@@ -131,22 +131,23 @@ impl Objects {
         applied
     }
 
-    /// A version that is here already: its tags may have changed. Only the home changes them, one
-    /// change after the other, so what comes last is right.
-    async fn apply_tags(
+    /// A version that is here already: its tags may have changed, which in a sealed copy are part
+    /// of its head. Only the home changes them, one change after the other, so what comes last is
+    /// right.
+    async fn apply_attributes(
         &self,
         deed: &BucketDeed,
         shipped: &Shipped,
         mut stored: Stored,
     ) -> Result<Applied> {
         for _ in 0..TRIES_MAX {
-            if stored.record.attributes.tags == shipped.attributes.tags {
+            if stored.record.attributes == shipped.attributes {
                 return Ok(Applied::Known);
             }
             let bucket = self.receiving(deed).await?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
-            let tags = &mut stored.record.attributes.tags;
-            tags.clone_from(&shipped.attributes.tags);
+            let attributes = &mut stored.record.attributes;
+            attributes.clone_from(&shipped.attributes);
             let (row_key, value) = (stored.row_key, stored.record.encode());
             let batch = match stored.row.payload {
                 Some(payload) => batch.put_with(row_key, value, payload),

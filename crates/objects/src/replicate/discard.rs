@@ -22,7 +22,12 @@ impl Objects {
         let (index, blobs) = (&self.engine.index, &self.engine.blobs);
         let mut count = 0;
         loop {
-            let found = index.scan(partition, ScanRange::prefix(b""), BATCH).await?;
+            // The configuration goes last: it says of what kind the others are.
+            let others = ScanRange::new(rows::CURRENT, None);
+            let mut found = index.scan(partition, others, BATCH).await?;
+            if found.is_empty() {
+                found = index.scan(partition, ScanRange::prefix(b""), BATCH).await?;
+            }
             if found.is_empty() {
                 self.forget_bucket(deed);
                 return Ok(count);

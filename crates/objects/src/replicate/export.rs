@@ -384,7 +384,7 @@ impl Objects {
         }
     }
 
-    async fn read_stored(
+    pub(crate) async fn read_stored(
         &self,
         bucket: &Bucket,
         stored: Stored,
@@ -452,7 +452,7 @@ pub(super) fn key_of(row_key: &Bytes) -> Result<ObjectKey> {
     Ok(ObjectKey::new(text)?)
 }
 
-fn ship(key: ObjectKey, stored: Stored) -> Result<Shipped> {
+pub(crate) fn ship(key: ObjectKey, stored: Stored) -> Result<Shipped> {
     let record = stored.record;
     let (mut parts, mut inline) = (Vec::new(), None);
     match &record.body {

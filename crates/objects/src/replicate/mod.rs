@@ -14,6 +14,8 @@ mod holdings;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use export::ship;
+
 pub use apply::{Applied, BodySource};
 pub use export::{Census, ChangePage, SnapshotPage, VersionName};
 pub use holdings::CountedTo;

@@ -20,7 +20,10 @@ use peer::{
     Authority, BoxBody, Caller, Client, Credentials, Handler, Identity, Tls, collect, full,
     testing::{FaultProxy, Link},
 };
-use replication::{ASK_BYTES_MAX, Ask, Divergence, Far, Regions, Replication, Source, What};
+use replication::{
+    ASK_BYTES_MAX, Ask, Divergence, Far, FarLeases, Regions, Replication, Source, What,
+};
+use seal::SealingKey;
 use store::{Engine, PartitionId, Position, memory::Memory};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use types::{
@@ -72,6 +75,17 @@ pub fn deed(home: &str, copies: &[&str], epoch: u64) -> Arc<BucketDeed> {
             ..Placement::default()
         },
     })
+}
+
+/// As `deed`, and the copy in `sealed` is sealed by the home.
+pub fn deed_sealed(home: &str, copies: &[&str], sealed: &str, epoch: u64) -> Arc<BucketDeed> {
+    let mut deed = BucketDeed::clone(&deed(home, copies, epoch));
+    for replica in &mut deed.placement.replicas {
+        if *replica.region == *sealed {
+            replica.sealed_by = Some(RegionId::new(home));
+        }
+    }
+    Arc::new(deed)
 }
 
 /// As `deed`, for these jurisdictions alone.
@@ -323,12 +337,7 @@ impl Region {
         let engine = Memory::engine();
         let objects = objects(&engine, &view, clock, seed, &id);
         let client = Client::new(Arc::clone(&tls));
-        let replication = Arc::new(Replication::new(
-            Arc::clone(&objects),
-            view.clone(),
-            client.clone(),
-            clock.clone(),
-        ));
+        let replication = replication(&objects, &view, &client, clock);
         let door = Arc::new(Door {
             places: shared.places.clone(),
             ..Door::default()
@@ -362,18 +371,20 @@ impl Region {
 
     /// Ends, and begins anew on the same engine: nothing is left in memory.
     pub async fn stop(&mut self) {
+        self.stop_with_leases_of(replication::LEASE_MAX).await;
+    }
+
+    /// As `stop`, and leases last no longer than this from then on.
+    pub async fn stop_with_leases_of(&mut self, longest: Duration) {
         if let Some(running) = self.running.take() {
             running.abort();
             let _ = running.await;
         }
         let seed = self.clock.now().ms();
         self.objects = objects(&self.engine, &self.view, &self.clock, seed, &self.id);
-        self.replication = Arc::new(Replication::new(
-            Arc::clone(&self.objects),
-            self.view.clone(),
-            self.client.clone(),
-            self.clock.clone(),
-        ));
+        let leases = FarLeases::new(self.client.clone(), self.view.clone()).lasting(longest);
+        self.objects.lease_from(Arc::new(leases));
+        self.replication = replication(&self.objects, &self.view, &self.client, &self.clock);
         *self.door.source.write() = Some(Arc::new(self.replication.source()));
     }
 
@@ -417,21 +428,27 @@ impl Region {
 
     /// The current version's content; `None` when there is none.
     pub async fn get(&self, at: &str) -> Option<Bytes> {
-        let permit = self.permit(Action::GetObject);
-        let view = self
-            .objects
-            .get(&permit, &key(at), &GetRequest::default())
-            .await;
-        match view.ok()?.content {
-            Some(ObjectContent::Bytes(bytes)) => Some(bytes),
+        self.read(at, &GetRequest::default()).await.ok()
+    }
+
+    /// What a read answers.
+    pub async fn read(&self, at: &str, request: &GetRequest) -> objects::Result<Bytes> {
+        let action = match request.version {
+            None => Action::GetObject,
+            Some(_) => Action::GetObjectVersion,
+        };
+        let permit = self.permit(action);
+        let view = self.objects.get(&permit, &key(at), request).await?;
+        match view.content {
+            Some(ObjectContent::Bytes(bytes)) => Ok(bytes),
             Some(ObjectContent::Reader(mut reader)) => {
                 let mut all = Vec::new();
-                while let Some(piece) = reader.next().await.unwrap() {
+                while let Some(piece) = reader.next().await? {
                     all.extend_from_slice(&piece);
                 }
-                Some(all.into())
+                Ok(all.into())
             }
-            None => None,
+            None => Ok(Bytes::new()),
         }
     }
 
@@ -481,7 +498,8 @@ impl Region {
         }
     }
 
-    async fn bytes(&self, version: &Shipped) -> Vec<u8> {
+    /// The bytes that lie here of a version.
+    pub async fn bytes(&self, version: &Shipped) -> Vec<u8> {
         let permit = self.permit(Action::ReplicateFrom);
         let (key, id) = (&version.key, version.version);
         let reader = self.objects.ship_body(&permit, key, id, 0).await;
@@ -499,6 +517,7 @@ impl Region {
             regions: self.view.clone(),
             region: of.id.clone(),
             deed: Arc::clone(deed),
+            sealed: false,
         }
     }
 
@@ -513,6 +532,25 @@ impl Region {
         let following = self.replication.status().following();
         following.into_iter().find_map(|(_, f)| f.error)
     }
+}
+
+fn replication(
+    objects: &Arc<Objects>,
+    view: &Arc<View>,
+    client: &Client,
+    clock: &Arc<TestClock>,
+) -> Arc<Replication> {
+    objects.lease_from(Arc::new(FarLeases::new(client.clone(), view.clone())));
+    // Each region has its own, the same after a restart.
+    let mut key = [0; 32];
+    key[..view.here.len()].copy_from_slice(view.here.as_bytes());
+    let replication = Replication::new(
+        Arc::clone(objects),
+        view.clone(),
+        client.clone(),
+        clock.clone(),
+    );
+    Arc::new(replication.sealing(SealingKey::new(key)))
 }
 
 fn objects(

@@ -7,3 +7,4 @@ mod hostile;
 mod links;
 mod placement;
 mod promotion;
+mod sealed;

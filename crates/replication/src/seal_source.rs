@@ -1,0 +1,222 @@
+//! The home's answers to a region whose copy is sealed. Nothing that it could read leaves here: no
+//! names, no bytes, no places of rows; what it asks it asks by sealed names.
+
+use std::{sync::Arc, time::Duration};
+
+use access::{Permit, authorize_sealing};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::BodyExt;
+use objects::{DisplayVersion, Sealer};
+use peer::{BoxBody, full};
+use seal::BucketSeal;
+use store::Position;
+use types::{BucketDeed, ObjectKey, Place, VersionId};
+
+use crate::{
+    Source,
+    body::ReaderBody,
+    frames::Answer,
+    source::{Refused, failed, json, refused},
+    wire::{LACKING_MAX, LEASE_MAX, LeaseAnswer, UnwrapAnswer, WAIT_MAX, What},
+};
+
+/// Where a snapshot begins.
+const SNAPSHOT_START: &[u8] = b"c";
+
+/// One region's questions about one bucket.
+struct Sealing<'a> {
+    source: &'a Source,
+    deed: &'a Arc<BucketDeed>,
+    to: &'a Place,
+    seal: BucketSeal,
+    permit: Permit,
+}
+
+impl Source {
+    fn may_seal(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {
+        authorize_sealing(deed, &self.regions.here(), to).map_err(refused)
+    }
+
+    /// Answers a region whose copy is sealed.
+    pub(crate) async fn answer_sealed(
+        &self,
+        deed: &Arc<BucketDeed>,
+        to: &Place,
+        what: What,
+    ) -> Result<Response<BoxBody>, Refused> {
+        let permit = self.may_seal(deed, to)?;
+        let key = self.sealing.as_ref();
+        let key = key.ok_or_else(|| refused("this region has no key to seal with"))?;
+        let sealing = Sealing {
+            source: self,
+            deed,
+            to,
+            seal: key.of_bucket(deed.id.0, &to.region),
+            permit,
+        };
+        let answer = match what {
+            What::Head => sealing.head().await?,
+            What::Changes { after, wait_ms } => {
+                self.status.acked(deed, &to.region, after);
+                let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
+                let changes = self.changes(deed, to, Position(after), wait, Self::may_seal);
+                changes.await?
+            }
+            What::Snapshot { from } => sealing.snapshot(&from).await?,
+            What::Body {
+                key,
+                version,
+                offset,
+            } => return sealing.body(&key, &version, offset).await,
+            What::Lacking { versions } => return sealing.lacking(versions).await,
+            What::Lease { key, version } => return sealing.lease(&key, version).await,
+            What::Unwrap {
+                key,
+                version,
+                wrapped,
+            } => return sealing.unwrap(&key, &version, &wrapped).await,
+            What::Offer { .. } | What::Version { .. } | What::Copies | What::Usage => {
+                return Err(refused("a sealed copy has no such question"));
+            }
+        };
+        sealing.sealed(answer)
+    }
+}
+
+fn version_id(text: &str) -> Result<VersionId, Refused> {
+    VersionId::parse(text).ok_or_else(|| refused("not a version's name"))
+}
+
+impl Sealing<'_> {
+    fn sealer(&self) -> Sealer<'_> {
+        Sealer {
+            seal: &self.seal,
+            deed: self.deed,
+            region: &self.to.region,
+        }
+    }
+
+    /// The only way out for changes.
+    fn sealed(&self, mut answer: Answer) -> Result<Response<BoxBody>, Refused> {
+        let sealer = self.sealer();
+        for (_, change) in &mut answer.changes {
+            *change = sealer.change(change.clone()).map_err(failed)?;
+        }
+        if let Some(row) = &mut answer.row {
+            let name = self.seal.seal_name(&hex::encode(&*row)).map_err(refused)?;
+            *row = Bytes::from(name);
+        }
+        Ok(Response::new(full(answer.encode())))
+    }
+
+    async fn head(&self) -> Result<Answer, Refused> {
+        let found = self.source.objects.head_position(&self.permit).await;
+        let (position, config) = found.map_err(failed)?;
+        Ok(Answer {
+            position: position.0,
+            changes: vec![(0, config)],
+            ..Answer::default()
+        })
+    }
+
+    async fn snapshot(&self, from: &str) -> Result<Answer, Refused> {
+        let from = hex::decode(from).map_err(refused)?;
+        let row = match from == SNAPSHOT_START {
+            true => hex::encode(SNAPSHOT_START),
+            false => {
+                let name = std::str::from_utf8(&from).map_err(refused)?;
+                self.seal.open_name(name).map_err(refused)?
+            }
+        };
+        self.source.snapshot(&self.permit, &row).await
+    }
+
+    async fn body(
+        &self,
+        name: &str,
+        version: &str,
+        offset: u64,
+    ) -> Result<Response<BoxBody>, Refused> {
+        let sealer = self.sealer();
+        let (key, version) = (sealer.key(name).map_err(failed)?, version_id(version)?);
+        let objects = &self.source.objects;
+        let reader = objects.ship_sealed_body(&self.permit, &sealer, &key, version, offset);
+        let reader = reader.await.map_err(failed)?;
+        let still = self.source.still(self.deed, self.to, Source::may_seal);
+        Ok(Response::new(ReaderBody::new(reader, still).boxed_unsync()))
+    }
+
+    async fn lacking(&self, versions: Vec<(String, String)>) -> Result<Response<BoxBody>, Refused> {
+        if versions.len() > LACKING_MAX {
+            return Err(refused(format!("more than {LACKING_MAX} versions")));
+        }
+        let sealer = self.sealer();
+        let mut lacking = Vec::new();
+        for (name, text) in versions {
+            // A name that this home never sealed is of nothing that it has.
+            let known = match sealer.key(&name) {
+                Ok(key) => {
+                    let asked = vec![(key, version_id(&text)?)];
+                    let found = self.source.objects.lacking(&self.permit, asked).await;
+                    found.map_err(failed)?.is_empty()
+                }
+                Err(_) => false,
+            };
+            if !known {
+                lacking.push((name, text));
+            }
+        }
+        json(&lacking)
+    }
+
+    async fn lease(
+        &self,
+        key: &str,
+        version: Option<String>,
+    ) -> Result<Response<BoxBody>, Refused> {
+        let key = ObjectKey::new(key).map_err(refused)?;
+        let version = match version {
+            None => None,
+            Some(text) => {
+                let read = DisplayVersion::parse(&text);
+                Some(read.ok_or_else(|| refused("not a version's name"))?)
+            }
+        };
+        let objects = &self.source.objects;
+        let sealer = self.sealer();
+        let current = objects.sealed_current(&self.permit, &sealer, &key, version);
+        json(&match current.await {
+            Ok(current) => LeaseAnswer::Current {
+                token: current.token,
+                version: current.version.to_string(),
+                head: hex::encode(current.head),
+            },
+            Err(objects::Error::NoSuchKey { .. }) => LeaseAnswer::NoKey,
+            Err(objects::Error::NoSuchVersion) => LeaseAnswer::NoVersion,
+            Err(error) => return Err(failed(error)),
+        })
+    }
+
+    async fn unwrap(
+        &self,
+        key: &str,
+        version: &str,
+        wrapped: &str,
+    ) -> Result<Response<BoxBody>, Refused> {
+        let key = ObjectKey::new(key).map_err(refused)?;
+        let wrapped = hex::decode(wrapped).map_err(refused)?;
+        let sealer = self.sealer();
+        let objects = &self.source.objects;
+        let version = version_id(version)?;
+        let opened = objects.unwrap_key(&self.permit, &sealer, &key, version, &wrapped);
+        let opened = opened.await.inspect_err(|error| {
+            let (bucket, region) = (&self.deed.name, &self.to.region);
+            tracing::warn!(%bucket, %region, %error, "a wrapped key was not opened");
+        });
+        json(&UnwrapAnswer {
+            key: hex::encode(&opened.map_err(failed)?.to_bytes()[..]),
+            lasts_ms: LEASE_MAX.as_millis() as u64,
+        })
+    }
+}
