@@ -88,9 +88,9 @@ pub(crate) fn transfer(
     readable(deed, &destination.region)
 }
 
-/// Whether the bucket's objects may go from `source`, sealed, to `destination`: from its home, which
-/// holds the key, to a region that the deed names as one whose copy that key seals. The law holds
-/// for sealed bytes as for any.
+/// Whether the bucket's objects may go from `source`, sealed, to `destination`: from its home,
+/// which holds the key, to a region that the deed names as one whose copy that key seals. The law
+/// holds for sealed bytes as for any.
 pub(crate) fn seal(deed: &BucketDeed, source: &Place, destination: &Place) -> Result<(), Refusal> {
     for place in [source, destination] {
         if !deed.placement.admits(&place.jurisdiction) {

@@ -149,8 +149,11 @@ impl Registry {
             return invalid("writes in every region are not there yet; use --writes home".into());
         }
         for replica in &placement.replicas {
-            if replica.sealed_by.is_some() {
-                return invalid("sealed replicas are not there yet".into());
+            if replica.sealed_by.as_ref().is_some_and(|by| by != home) {
+                return invalid(format!(
+                    "the copy in region {} can be sealed by the bucket's home only, {home}",
+                    replica.region
+                ));
             }
             let count = placement
                 .replicas
@@ -283,7 +286,16 @@ impl Registry {
                 "region {to} keeps no copy of {name}, so it cannot become its home"
             )));
         };
-        copies.remove(at);
+        if copies.remove(at).sealed_by.is_some() {
+            return Err(CloudError::Refused(format!(
+                "region {to} keeps a sealed copy of {name}, which it cannot read, so it cannot \
+                 become its home"
+            )));
+        }
+        // The home holds the key: the new one seals such copies anew.
+        for replica in copies.iter_mut().filter(|r| r.sealed_by.is_some()) {
+            replica.sealed_by = Some(to.clone());
+        }
         let old = std::mem::replace(&mut deed.home, to.clone());
         copies.push(Replica {
             region: old,
@@ -445,7 +457,12 @@ fn detail(deed: &BucketDeed) -> Value {
 
 /// Whether names of the bucket's objects may not go to every region.
 fn names_are_limited(deed: &BucketDeed) -> bool {
-    !deed.placement.jurisdictions.is_empty()
+    let sealed = deed
+        .placement
+        .replicas
+        .iter()
+        .any(|r| r.sealed_by.is_some());
+    sealed || !deed.placement.jurisdictions.is_empty()
 }
 
 fn is_hashed(key: &str) -> bool {

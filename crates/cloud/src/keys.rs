@@ -131,7 +131,7 @@ pub(crate) fn service_key(region_key: &[u8; 32], service: &str) -> [u8; 32] {
     mac(&third, "aws4_request")
 }
 
-fn mac(key: &[u8], text: &str) -> [u8; 32] {
+pub(crate) fn mac(key: &[u8], text: &str) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().into()

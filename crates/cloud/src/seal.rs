@@ -41,6 +41,11 @@ impl MasterKey {
         hex::encode(self.0)
     }
 
+    /// A key for another purpose, which tells nothing of this one.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        crate::keys::mac(&self.0, purpose)
+    }
+
     pub(crate) fn seal(
         &self,
         id: &str,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
-use replication::{CopyStatus, Far, Replication, Usage, What};
+use replication::{CopyStatus, Far, FarLeases, Replication, Usage, What};
+use seal::SealingKey;
 use store::{
     Engine,
     embedded::{Embedded, EmbeddedConfig},
@@ -89,10 +90,9 @@ impl Region {
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let master = dir.master_key(&*random)?;
         let link = Arc::new(open_link(config, &dir, at, &*clock).await?);
-        let upstream = match link.authority {
-            Some(_) => None,
-            None => Some(PeerUpstream::new(Arc::clone(&link))),
-        };
+        let joined = link.authority.is_none();
+        let upstream = joined.then(|| PeerUpstream::new(Arc::clone(&link)));
+        let sealing = SealingKey::new(master.derive("dhow sealing key 1"));
         let (embedded, extents) = open_engine(config, &dir)?;
         let region = link.tls.region();
         let mut names = vec![region.clone()];
@@ -121,12 +121,13 @@ impl Region {
             let plan = own_plan(config);
             registry.open_own_region(&plan, &announced).await?;
         }
+        let engine = Engine {
+            index: embedded.clone(),
+            log: embedded.clone(),
+            blobs: extents.clone(),
+        };
         let objects = Arc::new(Objects::new(
-            Engine {
-                index: embedded.clone(),
-                log: embedded.clone(),
-                blobs: extents.clone(),
-            },
+            engine,
             registry.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -134,7 +135,7 @@ impl Region {
         ));
         let here = here(&link, &registry, &region);
         let neighbours = Neighbours::new(here, Arc::clone(&registry), Arc::clone(&link));
-        let replication = follow(&objects, &neighbours, &link, &clock);
+        let replication = follow(&objects, &neighbours, &link, &clock, sealing);
         Ok(Self {
             dir,
             embedded,
@@ -228,13 +229,17 @@ fn follow(
     neighbours: &Arc<Neighbours>,
     link: &Link,
     clock: &Arc<dyn Clock>,
+    sealing: SealingKey,
 ) -> Arc<Replication> {
-    let replication = Arc::new(Replication::new(
+    let leases = FarLeases::new(link.client.clone(), neighbours.clone());
+    objects.lease_from(Arc::new(leases));
+    let replication = Replication::new(
         Arc::clone(objects),
         neighbours.clone(),
         link.client.clone(),
         Arc::clone(clock),
-    ));
+    );
+    let replication = Arc::new(replication.sealing(sealing));
     neighbours.knows(replication.status());
     replication
 }

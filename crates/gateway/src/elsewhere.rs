@@ -75,7 +75,7 @@ impl Gateway {
             }
             (_, Via::Region(from)) => Err(self.not_from(refusal, action, deed, from)),
             (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
-            (Refusal::Sealed, Via::Door) => Err(self.redirect(deed)),
+            (Refusal::Sealed, Via::Door) => self.opened(operation, action, identity, deed),
             (Refusal::NotHome | Refusal::Elsewhere, Via::Door) => {
                 if operation.status == Status::NotYet {
                     return Err(S3Error::not_implemented(operation.name));
@@ -86,6 +86,22 @@ impl Gateway {
                     false => Ok(Way::Pass(holders)),
                 }
             }
+        }
+    }
+
+    /// Where the copy is sealed objects are read, with leases from the home; all else is done
+    /// there.
+    fn opened(
+        &self,
+        operation: &Operation,
+        action: Action,
+        identity: &Identity,
+        deed: &Arc<BucketDeed>,
+    ) -> Result<Way, S3Error> {
+        let reads = matches!(operation.name, "GetObject" | "HeadObject");
+        match access::authorize_opening(identity, action, deed, &self.place) {
+            Ok(permit) if reads => Ok(Way::Here(permit)),
+            _ => Err(self.redirect(deed)),
         }
     }
 

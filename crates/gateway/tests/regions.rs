@@ -113,6 +113,12 @@ async fn other_regions_pass_on_where_the_owner_allows_it_and_redirect_otherwise(
         for method in ["GET", "PUT", "DELETE"] {
             let target = format!("/{bucket}/k");
             let moved = cloud.at(region, ALICE).send(method, &target, &[], "").await;
+            if region == "seal-1" && method == "GET" {
+                // It has the copy, and nobody here who could give it a lease.
+                assert_eq!(moved.status, 503, "{moved:?}");
+                assert_eq!(moved.element("Code").as_deref(), Some("ServiceUnavailable"));
+                continue;
+            }
             assert_eq!(
                 moved.status, 301,
                 "{method} {target} at {region}: {moved:?}"

@@ -228,8 +228,8 @@ async fn the_owner_says_where_a_new_bucket_lies() {
         ("x-dhow-placement-replicas", "home-1", "InvalidArgument"),
         (
             "x-dhow-placement-replicas",
-            "copy-1;sealed-by=home-1",
-            "NotImplemented",
+            "copy-1;colour=blue",
+            "InvalidArgument",
         ),
         ("x-dhow-placement-jurisdictions", "FR", "InvalidArgument"),
         ("x-dhow-placement-writes", "any", "NotImplemented"),

@@ -103,15 +103,7 @@ impl Source {
         let permit = self.permit(&deed, from)?;
         let objects = &self.objects;
         let answer = match ask.what {
-            What::Head => {
-                let (position, config) = objects.head_position(&permit).await.map_err(failed)?;
-                Answer {
-                    position: position.0,
-                    epoch_start: objects.epoch_start(&permit).await.map_err(failed)?,
-                    changes: vec![(0, config)],
-                    ..Answer::default()
-                }
-            }
+            What::Head => self.head(&permit).await?,
             What::Changes { after, wait_ms } => {
                 self.status.acked(&deed, &from.region, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
@@ -164,6 +156,17 @@ impl Source {
 impl Source {
     fn permit(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {
         authorize_sending(deed, &self.regions.here(), to).map_err(refused)
+    }
+
+    async fn head(&self, permit: &Permit) -> Result<Answer, Refused> {
+        let objects = &self.objects;
+        let (position, config) = objects.head_position(permit).await.map_err(failed)?;
+        Ok(Answer {
+            position: position.0,
+            epoch_start: objects.epoch_start(permit).await.map_err(failed)?,
+            changes: vec![(0, config)],
+            ..Answer::default()
+        })
     }
 
     /// Whether the bucket may still go to a region: asked for each piece of a body, since the

@@ -588,3 +588,50 @@ async fn a_registry_from_before_the_audit_log_is_taken_over() {
         assert_eq!(told[0]["rows"].as_array().unwrap().len(), 2);
     }
 }
+
+#[tokio::test]
+async fn p1_copies_are_sealed_by_the_home_and_follow_it() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    let account = keeper
+        .create_account(ROOT, "owner", AccountKind::Tenant, Vec::new())
+        .await;
+    let id = account.unwrap().account_id();
+    let deed = keeper.create(bucket("papers", &id, "first")).await.unwrap();
+    let add = |region: &str, sealed_by: Option<&str>| PlacementChange {
+        add: vec![Replica {
+            region: RegionId::new(region),
+            sealed_by: sealed_by.map(RegionId::new),
+        }],
+        ..PlacementChange::default()
+    };
+    let name = &deed.name;
+    for holder in ["second", "third", "nowhere"] {
+        let change = add("second", Some(holder));
+        let error = keeper.place_bucket(ROOT, name, &change).await.unwrap_err();
+        assert!(error.to_string().contains("home only"), "{error}");
+    }
+    keeper.placed(name, &add("second", Some("first"))).unwrap();
+    let mut both = add("second", Some("first"));
+    both.add.extend(add("third", None).add);
+    keeper.place_bucket(ROOT, name, &both).await.unwrap();
+    let (second, third) = (RegionId::new("second"), RegionId::new("third"));
+    let refused = keeper.move_home(ROOT, name, &second, true).await;
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("sealed copy"), "{error}");
+    let moved = keeper.move_home(ROOT, name, &third, false).await.unwrap();
+    let of = |region: &str| {
+        let replicas = &moved.placement.replicas;
+        let found = replicas.iter().find(|r| *r.region == *region);
+        found.and_then(|r| r.sealed_by.clone())
+    };
+    assert_eq!((of("second"), of("first")), (Some(third), None));
+    // Names of objects are no business of a region that may not read them.
+    let keys = ["secret name".to_owned()];
+    keeper
+        .report_divergence(name, &second, 2, &keys)
+        .await
+        .unwrap();
+    let told = keeper.last_entry().unwrap();
+    assert!(!format!("{told:?}").contains("secret name"), "{told:?}");
+}

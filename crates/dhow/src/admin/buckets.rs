@@ -40,6 +40,8 @@ pub(super) struct Place {
     #[serde(default)]
     add: Vec<String>,
     #[serde(default)]
+    seal: Vec<String>,
+    #[serde(default)]
     remove: Vec<String>,
     jurisdictions: Option<Vec<String>>,
     proxy: Option<bool>,
@@ -132,12 +134,14 @@ impl Admin {
     pub(super) async fn place(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
         let place: Place = parse(&call.body)?;
         let name = &found.name;
-        let replica = |region: &String| Replica {
+        let replica = |region: &String, sealed_by: Option<&RegionId>| Replica {
             region: RegionId::new(region),
-            sealed_by: None,
+            sealed_by: sealed_by.cloned(),
         };
+        let readable = place.add.iter().map(|r| replica(r, None));
+        let sealed = place.seal.iter().map(|r| replica(r, Some(&found.home)));
         let change = PlacementChange {
-            add: place.add.iter().map(replica).collect(),
+            add: readable.chain(sealed).collect(),
             remove: place.remove.iter().map(|r| RegionId::new(r)).collect(),
             jurisdictions: match &place.jurisdictions {
                 Some(names) => Some(jurisdictions(names)?),

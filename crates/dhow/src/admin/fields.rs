@@ -168,6 +168,11 @@ pub const NEW_BUCKET: &[Field] = &[
 /// The body of `POST buckets/{name}/place`.
 pub const PLACE: &[Field] = &[
     may("add", TEXTS, "Regions that are to hold a copy."),
+    may(
+        "seal",
+        TEXTS,
+        "Regions that are to hold a copy sealed by the home.",
+    ),
     may("remove", TEXTS, "Regions that are not to hold one."),
     may(
         "jurisdictions",

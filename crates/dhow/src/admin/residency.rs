@@ -134,8 +134,24 @@ fn judge(deed: &BucketDeed, admitted: bool, region: &str, all: &Gathered) -> (bo
         (Holding::Home, _) => (true, "holds it".to_owned()),
         (Holding::Replica | Holding::Sealed, _) => match home {
             None => (true, "holds a copy; the home does not say".to_owned()),
+            Some(home) if placed == Holding::Sealed => compare_sealed(digest, home),
             Some(home) => compare(digest, home),
         },
+    }
+}
+
+/// What was sealed has other names and other lengths, but there is as much of it.
+fn compare_sealed(copy: &Digest, home: &Digest) -> (bool, String) {
+    match (copy.count == home.count, copy.position == home.position) {
+        (true, true) => (
+            true,
+            "holds as many versions as the home, sealed".to_owned(),
+        ),
+        (false, true) if copy.position > 0 => (
+            false,
+            "holds more or fewer versions than the home".to_owned(),
+        ),
+        _ => (true, "is not at the home's position yet".to_owned()),
     }
 }
 

@@ -81,7 +81,7 @@ pub struct Create {
     /// Which regions accept writes.
     #[arg(long, value_enum, default_value_t = Writes::Home)]
     writes: Writes,
-    /// A region that keeps a copy it cannot read (not there yet).
+    /// A region that keeps a copy sealed by the home, which its operator cannot read.
     #[arg(long, value_name = "REGION")]
     sealed: Vec<String>,
     /// Let regions that hold nothing of it pass requests on, and so see what passes.
@@ -102,6 +102,10 @@ pub struct Place {
     /// A region that is to keep a copy; may be given again.
     #[arg(long, value_name = "REGION")]
     add_replica: Vec<String>,
+    /// A region that is to keep a copy sealed by the home, which its operator cannot read; may be
+    /// given again.
+    #[arg(long, value_name = "REGION")]
+    add_sealed: Vec<String>,
     /// A region that is to keep none any more: what lies there is removed. May be given again.
     #[arg(long, value_name = "REGION")]
     remove_replica: Vec<String>,
@@ -235,6 +239,7 @@ impl Place {
         let client = AdminClient::find(&self.which.dir())?;
         let mut body = json!({
             "add": self.add_replica,
+            "seal": self.add_sealed,
             "remove": self.remove_replica,
             "proxy": self.proxy,
             "dry_run": self.dry_run,

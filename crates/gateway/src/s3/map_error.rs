@@ -25,6 +25,14 @@ impl From<Error> for S3Error {
             Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
             Error::Contention => C::SlowDown,
+            Error::NoLease(why) => {
+                return S3Error::with(C::ServiceUnavailable, format!("{why}."))
+                    .header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Error::SealBroken => {
+                tracing::error!("a sealed copy is damaged, or was tampered with");
+                C::InternalError
+            }
             Error::Record(what) => {
                 tracing::error!(%what, "a stored record is damaged");
                 C::InternalError

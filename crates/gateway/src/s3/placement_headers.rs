@@ -112,13 +112,12 @@ fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
             sealed_by: None,
         }),
         Some((sealed, parameter)) => {
-            region(name, sealed.trim())?;
             let holder = parameter.trim().strip_prefix("sealed-by=");
             let unknown = || S3Error::argument(name, entry, "A replica has no such parameter");
-            region(name, holder.ok_or_else(unknown)?)?;
-            Err(S3Error::not_implemented(
-                "x-dhow-placement-replicas: sealed-by",
-            ))
+            Ok(Replica {
+                region: region(name, sealed.trim())?,
+                sealed_by: Some(region(name, holder.ok_or_else(unknown)?)?),
+            })
         }
     }
 }
@@ -165,20 +164,23 @@ mod tests {
         assert_eq!(asked(&[("x-amz-acl", "private")]), Ok(Asked::default()));
         let found = asked(&[
             (HOME, "eu-central-1"),
-            (REPLICAS, "me-east-1, eu-north-1"),
+            (REPLICAS, "me-east-1;sealed-by=eu-central-1, eu-north-1"),
             (JURISDICTIONS, "EU,AE"),
             (WRITES, "home"),
             (PROXY, "true"),
         ]);
-        let replica = |region| Replica {
+        let replica = |region, sealed_by: Option<&str>| Replica {
             region: RegionId::new(region),
-            sealed_by: None,
+            sealed_by: sealed_by.map(RegionId::new),
         };
         let law = |text| Jurisdiction::parse(text).unwrap();
         let expected = Asked {
             home: Some(RegionId::new("eu-central-1")),
             placement: Placement {
-                replicas: vec![replica("eu-north-1"), replica("me-east-1")],
+                replicas: vec![
+                    replica("eu-north-1", None),
+                    replica("me-east-1", Some("eu-central-1")),
+                ],
                 jurisdictions: vec![law("AE"), law("EU")],
                 proxy: true,
                 ..Placement::default()
@@ -194,7 +196,6 @@ mod tests {
             (HOME, "EU Central", "InvalidArgument"),
             (REPLICAS, "a,,b", "InvalidArgument"),
             (REPLICAS, "a,a", "InvalidArgument"),
-            (REPLICAS, "a;sealed-by=b", "NotImplemented"),
             (REPLICAS, "a;sealed-by=", "InvalidArgument"),
             (REPLICAS, "a;colour=blue", "InvalidArgument"),
             (JURISDICTIONS, "Europe", "InvalidArgument"),

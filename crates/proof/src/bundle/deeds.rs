@@ -62,6 +62,12 @@ impl DeedDetail {
         let replicas = self.replicas.iter().map(|r| r.region.as_str());
         std::iter::once(self.home.as_str()).chain(replicas)
     }
+
+    /// Whether the copy in `region` is sealed.
+    pub fn is_sealed_in(&self, region: &str) -> bool {
+        let mut replicas = self.replicas.iter();
+        replicas.any(|r| r.region == region && r.sealed_by.is_some())
+    }
 }
 
 #[derive(Deserialize)]
