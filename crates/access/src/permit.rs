@@ -64,6 +64,8 @@ pub enum Action {
     DeleteObjectVersionTagging,
     AbortMultipartUpload,
     ListMultipartUploadParts,
+    GetReplicationConfiguration,
+    PutReplicationConfiguration,
     /// Dhow's own: to hand a bucket's objects to another region.
     ReplicateFrom,
     /// Dhow's own: to take a bucket's objects over from another region.
@@ -102,6 +104,7 @@ impl Action {
                 Self::DeleteBucket
                     | Self::PutBucketVersioning
                     | Self::PutBucketTagging
+                    | Self::PutReplicationConfiguration
                     | Self::ListBucketMultipartUploads
                     | Self::ListMultipartUploadParts
             )
@@ -117,6 +120,8 @@ pub enum SystemReason {
     Recovery,
     /// Counting what the region holds of a bucket, wherever that is placed.
     Residency,
+    /// Looking after a bucket's replication rules, at its home.
+    Rules,
 }
 
 /// Proof that one caller may do one action on one bucket.
@@ -258,6 +263,35 @@ pub fn authorize_opening(
         action,
         deed: Some(Arc::clone(deed)),
     })
+}
+
+/// Permits for both ends of a replication rule, of which the region `here` is the home: to hand
+/// versions of `source` over, and to take them into `destination`. Both buckets are of one account,
+/// and `destination` may lie nowhere where `source` may not.
+pub fn authorize_rule(
+    source: &Arc<BucketDeed>,
+    destination: &Arc<BucketDeed>,
+    here: &Place,
+) -> Result<(Permit, Permit), Refusal> {
+    if source.owner != destination.owner {
+        return Err(Refusal::NotOwner);
+    }
+    if source.id == destination.id {
+        return Err(Refusal::Mismatch);
+    }
+    for deed in [source, destination] {
+        if !deed.placement.admits(&here.jurisdiction) {
+            return Err(Refusal::Residency);
+        }
+        if deed.home != here.region {
+            return Err(Refusal::NotHome);
+        }
+    }
+    placement::may_copy(source, destination)?;
+    Ok((
+        system(Action::ReplicateFrom, source),
+        system(Action::ReplicateInto, destination),
+    ))
 }
 
 /// A permit for the region's own background work on one bucket.

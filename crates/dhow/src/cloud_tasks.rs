@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use cloud::{Ask, RegionStatus, Told};
 use gateway::Gateway;
+use replication::Shipping;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
@@ -53,6 +54,12 @@ pub fn start(
         Arc::clone(&region.clock),
     ));
     tasks.spawn(Arc::clone(&region.replication).run());
+    let shipping = Shipping::new(
+        Arc::clone(&region.objects),
+        region.neighbours.clone(),
+        Arc::clone(&region.clock),
+    );
+    tasks.spawn(Arc::new(shipping).run());
     tasks.spawn(link::watch_clock(Arc::clone(region)));
     tasks.spawn(residency::watch(Arc::clone(region)));
     if region.upstream.is_some() {

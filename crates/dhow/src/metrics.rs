@@ -71,7 +71,8 @@ impl Collector for Engine {
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
-        self.copies(&mut encoder)
+        self.copies(&mut encoder)?;
+        self.rules(&mut encoder)
     }
 }
 
@@ -119,6 +120,65 @@ impl Engine {
                 let labels = [("bucket", &**bucket), ("home", &*following.source)];
                 let metric = family.encode_family(&labels)?;
                 let value = i64::try_from(figure(following)).unwrap_or(i64::MAX);
+                ConstGauge::new(value).encode(metric)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How replication rules are doing. Buckets are named: their home is here.
+    fn rules(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let names: HashMap<_, _> = self
+            .0
+            .registry
+            .all()
+            .into_iter()
+            .map(|deed| (deed.id, deed.name.clone()))
+            .collect();
+        let all = self.0.objects.rule_states().all();
+        type Figure = fn(&objects::RuleProgress) -> u64;
+        let figures: [(&str, &str, Figure); 6] = [
+            (
+                "dhow_rules_pending",
+                "Changes that rules have not looked at.",
+                |p| p.pending,
+            ),
+            (
+                "dhow_rules_lag_milliseconds",
+                "From when the last version was written to when it arrived by a rule.",
+                |p| p.lag_ms,
+            ),
+            (
+                "dhow_rules_shipped",
+                "Versions that arrived by rules since start.",
+                |p| p.shipped,
+            ),
+            (
+                "dhow_rules_shipped_bytes",
+                "Bytes of versions that arrived by rules since start.",
+                |p| p.shipped_bytes,
+            ),
+            (
+                "dhow_rules_failed",
+                "Versions that could not be shipped by rules since start.",
+                |p| p.failed,
+            ),
+            (
+                "dhow_rules_refused",
+                "1 while nothing can go to the destination.",
+                |p| u64::from(p.refused.is_some()),
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let kind = ConstGauge::new(0i64).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (id, to, progress) in &all {
+                let Some(bucket) = names.get(id) else {
+                    continue;
+                };
+                let labels = [("bucket", &**bucket), ("destination", &**to)];
+                let metric = family.encode_family(&labels)?;
+                let value = i64::try_from(figure(progress)).unwrap_or(i64::MAX);
                 ConstGauge::new(value).encode(metric)?;
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
-use replication::{CopyStatus, Far, FarLeases, Replication, Usage, What};
+use replication::{CopyStatus, Far, FarLeases, Replication, RuleShown, Usage, What};
 use seal::SealingKey;
 use store::{
     Engine,
@@ -183,6 +183,20 @@ impl Region {
             false => {
                 let copies = self.home_of(deed).read(What::Copies).await;
                 copies.map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// How the replication rules of a bucket are doing, as its home knows it.
+    pub async fn rules(&self, deed: &Arc<BucketDeed>) -> Result<Vec<RuleShown>, String> {
+        match deed.home == self.id {
+            true => {
+                let rules = self.replication.source().rules(deed).await;
+                rules.map_err(|e| e.to_string())
+            }
+            false => {
+                let rules = self.home_of(deed).read(What::Rules).await;
+                rules.map_err(|e| e.to_string())
             }
         }
     }

@@ -155,9 +155,9 @@ operations! {
     GetBucketLifecycleConfiguration GET Bucket ["lifecycle"] [] -;
     PutBucketLifecycleConfiguration PUT Bucket ["lifecycle"] [] -;
     DeleteBucketLifecycle DELETE Bucket ["lifecycle"] [] -;
-    GetBucketReplication GET Bucket ["replication"] [] -;
-    PutBucketReplication PUT Bucket ["replication"] [] -;
-    DeleteBucketReplication DELETE Bucket ["replication"] [] -;
+    GetBucketReplication GET Bucket ["replication"] [] GetReplicationConfiguration;
+    PutBucketReplication PUT Bucket ["replication"] [] PutReplicationConfiguration;
+    DeleteBucketReplication DELETE Bucket ["replication"] [] PutReplicationConfiguration;
     GetBucketWebsite GET Bucket ["website"] [] -;
     PutBucketWebsite PUT Bucket ["website"] [] -;
     DeleteBucketWebsite DELETE Bucket ["website"] [] -;

@@ -119,6 +119,9 @@ impl Objects {
             ));
         }
         self.change_bucket(deed, |record| {
+            if record.rules.is_some() && to != Versioning::Enabled {
+                return Err(Error::HasRules);
+            }
             record.versioning = to;
             Ok(())
         })
@@ -227,6 +230,7 @@ impl Objects {
                     }
                 } else if !row_key.starts_with(rows::FINISHED_UPLOAD)
                     && !row_key.starts_with(rows::FOLLOW)
+                    && !row_key.starts_with(rows::FAILED)
                 {
                     return Err(Error::BucketNotEmpty);
                 }

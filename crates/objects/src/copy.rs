@@ -87,6 +87,7 @@ impl Objects {
             .unwrap_or_else(|| view.info.attributes.tags.clone());
         let mut attributes = input.attributes.unwrap_or(view.info.attributes);
         attributes.tags = tags;
+        attributes.replica = false; // Whoever copies writes an object of their own.
         // A composite checksum is of parts that the copy does not have.
         let kept = view
             .info

@@ -123,6 +123,9 @@ pub enum Error {
     /// 1970.
     #[error("a version of another region is ahead of the clock here: {0} ms")]
     ClockAhead(u64),
+    /// The bucket has replication rules, which need its versions.
+    #[error("the bucket has a replication configuration")]
+    HasRules,
     /// The bucket has no tags.
     #[error("no tags")]
     NoTags,

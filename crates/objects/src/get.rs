@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use access::{Action, Permit};
 use bytes::Bytes;
 use store::{BlobReader, BlobRef, Blobs, RowVersion, StoreError, Want};
-use types::{ChecksumValue, ETag, ObjectKey, Timestamp};
+use types::{ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
@@ -101,6 +101,10 @@ pub struct ObjectInfo {
     pub attributes: ObjectAttributes,
     /// How many parts it was put together from; 0 for none.
     pub parts: u16,
+    /// The version's own id, also where clients see `null` or nothing.
+    pub id: VersionId,
+    /// Whether its bucket has replication rules here.
+    pub ruled: bool,
     /// Where in the region's order of commits the version was written: the row's version.
     pub position: u64,
 }
@@ -233,7 +237,7 @@ impl Objects {
             )),
         };
         Ok(ObjectView {
-            info: info(record, frame.version, position),
+            info: info(bucket, record, frame.version, position),
             range: frame.range,
             content,
             part_checksum: frame.part_checksum,
@@ -337,6 +341,7 @@ impl Frame {
 }
 
 pub(crate) fn info(
+    bucket: &Bucket,
     record: ObjectRecord,
     version: Option<DisplayVersion>,
     position: u64,
@@ -352,6 +357,8 @@ pub(crate) fn info(
             ObjectBody::Parts(parts) => parts,
             _ => 0,
         },
+        id: record.version,
+        ruled: bucket.record.rules.is_some(),
         position,
     }
 }

@@ -33,6 +33,7 @@ mod records;
 mod region_tests;
 mod replicate;
 mod rows;
+mod rules;
 mod sealed;
 mod sweep;
 mod tags;
@@ -62,6 +63,7 @@ pub use records::{
 pub use replicate::{
     AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, SnapshotPage, VersionName,
 };
+pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
 pub use store::StoreError;
 
@@ -83,6 +85,8 @@ pub struct Objects {
     pub(crate) pins: Arc<pins::Pins>,
     pub(crate) dirty: sweep::Dirty,
     pub(crate) leases: OnceLock<Arc<dyn Leases>>,
+    pub(crate) rules_changed: tokio::sync::watch::Sender<u64>,
+    pub(crate) rule_states: RuleStates,
 }
 
 impl Objects {
@@ -106,6 +110,8 @@ impl Objects {
             pins: Arc::default(),
             dirty: sweep::Dirty::default(),
             leases: OnceLock::new(),
+            rules_changed: tokio::sync::watch::Sender::new(0),
+            rule_states: RuleStates::default(),
             region,
         }
     }

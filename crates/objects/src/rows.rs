@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use store::BlobId;
-use types::{RegionId, UploadId, VersionId};
+use types::{BucketName, RegionId, UploadId, VersionId};
 
 use crate::{Error, Result};
 
@@ -25,6 +25,9 @@ pub(crate) const FINISHED_UPLOAD: &[u8] = b"t";
 pub(crate) const FOLLOW: &[u8] = b"f";
 /// Extents that await deletion.
 pub(crate) const DEAD: &[u8] = b"d";
+
+/// Versions that cannot be shipped by a rule.
+pub(crate) const FAILED: &[u8] = b"x";
 
 const KEY_END: [u8; 2] = [0, 1];
 
@@ -96,6 +99,25 @@ pub(crate) fn finished_upload_id(row_key: &[u8]) -> Result<UploadId> {
 /// Where this region stands in following `source`.
 pub(crate) fn follow(source: &RegionId) -> Bytes {
     [FOLLOW, source.as_bytes()].concat().into()
+}
+
+/// Where this region stands in shipping versions to another bucket by rules. No region's name
+/// begins so.
+pub(crate) fn follow_rule(to: &BucketName) -> Bytes {
+    [FOLLOW, b"~", to.as_bytes()].concat().into()
+}
+
+/// A version that cannot be shipped to another bucket, by itself.
+pub(crate) fn failed_rule(key: &[u8], version: VersionId, to: &BucketName) -> Bytes {
+    [
+        FAILED,
+        &escape(key),
+        &KEY_END,
+        version.bytes(),
+        to.as_bytes(),
+    ]
+    .concat()
+    .into()
 }
 
 /// An extent that awaits deletion.

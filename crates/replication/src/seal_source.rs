@@ -76,7 +76,11 @@ impl Source {
                 version,
                 wrapped,
             } => return sealing.unwrap(&key, &version, &wrapped).await,
-            What::Offer { .. } | What::Version { .. } | What::Copies | What::Usage => {
+            What::Offer { .. }
+            | What::Version { .. }
+            | What::Copies
+            | What::Usage
+            | What::Rules => {
                 return Err(refused("a sealed copy has no such question"));
             }
         };

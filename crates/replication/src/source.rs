@@ -13,7 +13,7 @@ use store::Position;
 use types::{BucketDeed, BucketName, Holding, Place};
 
 use crate::{
-    CopyStatus, Regions, Status, Usage,
+    CopyStatus, Regions, RuleShown, Shipping, Status, Usage,
     body::ReaderBody,
     frames::Answer,
     handover::HandOver,
@@ -95,6 +95,7 @@ impl Source {
             }
             // Numbers, no names: for whoever plans a placement.
             What::Usage => return json(&self.usage(&deed).await.map_err(failed)?),
+            What::Rules => return json(&self.rules(&deed).await.map_err(failed)?),
             _ => {}
         }
         if deed.holding(&from.region) == Holding::Sealed {
@@ -132,7 +133,7 @@ impl Source {
                 let body = ReaderBody::new(reader, self.still(&deed, from, Self::permit));
                 return Ok(Response::new(body.boxed_unsync()));
             }
-            What::Copies | What::Usage => return Err(refused("answered above")),
+            What::Copies | What::Usage | What::Rules => return Err(refused("answered above")),
             What::Lease { .. } | What::Unwrap { .. } => {
                 return Err(refused("the copy is not sealed"));
             }
@@ -250,6 +251,14 @@ impl Source {
             }
         }
         Ok(copies)
+    }
+
+    /// How the rules of a bucket are doing whose home is here.
+    pub async fn rules(&self, deed: &Arc<BucketDeed>) -> objects::Result<Vec<RuleShown>> {
+        match deed.home == self.regions.here().region {
+            true => Shipping::shown(&self.objects, deed).await,
+            false => Ok(Vec::new()),
+        }
     }
 
     /// How much a bucket holds here.

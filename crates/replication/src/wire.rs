@@ -80,6 +80,8 @@ pub enum What {
     Copies,
     /// How much there is.
     Usage,
+    /// How its replication rules are doing.
+    Rules,
     /// A lease, of a region whose copy is sealed: which version of a key counts now.
     Lease {
         /// The key.

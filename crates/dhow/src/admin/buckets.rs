@@ -194,6 +194,9 @@ impl Admin {
                 Ok(copies) => fields.insert("copies".into(), json!(copies)),
                 Err(error) => fields.insert("error".into(), json!(error)),
             };
+            if let Ok(rules) = self.region.rules(found).await {
+                fields.insert("rules".into(), json!(rules));
+            }
         }
         shown
     }

@@ -241,6 +241,19 @@ const COPY: &[Field] = &[
     must("lagging", TEXTS, "Keys of such changes, the first few."),
 ];
 
+const RULE: &[Field] = &[
+    must("destination", Text, "The bucket that versions go to."),
+    must(
+        "scanning",
+        Flag,
+        "Versions from before the rules are still looked at.",
+    ),
+    must("pending", OR_COUNT, "Changes that were not looked at yet."),
+    must("refused", OR_TEXT, "Why nothing can go."),
+    must("shipped", Count, "Versions shipped since the start."),
+    must("failed", Count, "Versions that could not be shipped."),
+];
+
 const RESIDENCY_ROW: &[Field] = &[
     must("region", Text, ""),
     must("jurisdiction", Text, ""),
@@ -346,6 +359,11 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
         "BucketStatus",
         bucket_and![
             may("copies", List(&Fields(COPY)), ""),
+            may(
+                "rules",
+                List(&Fields(RULE)),
+                "How its replication rules are doing."
+            ),
             may("error", Text, "Why nothing is known of the copies.")
         ],
     ),

@@ -185,7 +185,40 @@ fn show(bucket: &Value) {
         println!("{name:<8} {value}");
     }
     let copies = bucket.get("copies").and_then(Value::as_array);
-    let copies = copies.map_or(&[][..], Vec::as_slice);
+    show_copies(copies.map_or(&[][..], Vec::as_slice));
+    let rules = bucket.get("rules").and_then(Value::as_array);
+    show_rules(rules.map_or(&[][..], Vec::as_slice));
+}
+
+fn show_rules(rules: &[Value]) {
+    if rules.is_empty() {
+        return;
+    }
+    println!();
+    let row = |rule: &Value| {
+        let number = |field: &str| rule.get(field).and_then(Value::as_u64);
+        let state = match (text(rule, "refused"), number("pending")) {
+            (why, _) if !why.is_empty() && why != "-" => why,
+            _ if rule.get("scanning") == Some(&Value::Bool(true)) => {
+                "looks at what was there before".to_owned()
+            }
+            (_, Some(0)) => "up to date".to_owned(),
+            (_, Some(pending)) => format!("{pending} changes behind"),
+            (_, None) => "-".to_owned(),
+        };
+        let count = |field: &str| number(field).unwrap_or_default().to_string();
+        [
+            text(rule, "destination"),
+            state,
+            count("shipped"),
+            count("failed"),
+        ]
+    };
+    let rows: Vec<_> = rules.iter().map(row).collect();
+    table::print(["RULES TO", "STATE", "SENT", "FAILED"], &rows);
+}
+
+fn show_copies(copies: &[Value]) {
     if copies.is_empty() {
         return;
     }

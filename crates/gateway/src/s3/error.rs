@@ -51,6 +51,7 @@ codes! {
     InternalError 500 "We encountered an internal error. Please try again.";
     InvalidAccessKeyId 403 "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument 400 "Invalid Argument";
+    InvalidBucketState 409 "The request is not valid with the current state of the bucket.";
     InvalidBucketName 400 "The specified bucket is not valid.";
     InvalidChunkSizeError 403 "Only the last chunk is allowed to have a size less than 8192 bytes";
     InvalidDigest 400 "The Content-MD5 or checksum value that you specified is not valid.";
@@ -86,6 +87,7 @@ codes! {
     OperationAborted 409 "A conflicting conditional operation is currently in progress against this resource. Please try again.";
     PermanentRedirect 301 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
     PreconditionFailed 412 "At least one of the pre-conditions you specified did not hold";
+    ReplicationConfigurationNotFoundError 404 "The replication configuration was not found";
     RequestHeaderSectionTooLarge 400 "Your request header section exceeds the maximum allowed size.";
     RequestTimeTooSkewed 403 "The difference between the request time and the server's time is too large.";
     RequestTimeout 400 "Your socket connection to the server was not read from or written to within the timeout period.";

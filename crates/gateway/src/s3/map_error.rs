@@ -24,6 +24,13 @@ impl From<Error> for S3Error {
             Error::InvalidPartOrder => C::InvalidPartOrder,
             Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
+            Error::HasRules => {
+                return S3Error::with(
+                    C::InvalidBucketState,
+                    "A replication configuration is present on this bucket, so the versioning \
+                     state cannot be changed.",
+                );
+            }
             Error::Contention => C::SlowDown,
             Error::NoLease(why) => {
                 return S3Error::with(C::ServiceUnavailable, format!("{why}."))

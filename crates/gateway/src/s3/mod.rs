@@ -10,6 +10,7 @@ pub(crate) mod object_headers;
 pub mod ops;
 pub(crate) mod placement_headers;
 pub mod refuse;
+pub(crate) mod replication;
 pub mod tagging;
 pub mod xml;
 

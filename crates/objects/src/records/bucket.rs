@@ -1,9 +1,13 @@
 //! The configuration of a bucket.
 
+use std::sync::Arc;
+
 use super::codec::{Reader, Writer};
-use crate::Result;
+use crate::{Result, Rules};
 
 const VERSION: u8 = 1;
+/// With replication rules at its end.
+const VERSION_RULES: u8 = 2;
 
 /// Whether a bucket keeps older versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,18 +39,28 @@ pub(crate) struct BucketRecord {
     pub state: BucketState,
     pub versioning: Versioning,
     pub tags: Vec<(String, String)>,
+    pub rules: Option<Arc<Rules>>,
 }
 
 impl BucketRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new(VERSION);
+        let mut out = Writer::new(match self.rules {
+            None => VERSION,
+            Some(_) => VERSION_RULES,
+        });
         out.u8(self.state as u8)
             .u8(self.versioning as u8)
             .pairs(&self.tags);
+        if let Some(rules) = &self.rules {
+            let bytes = rules.encode();
+            out.count(bytes.len()).raw(&bytes);
+        }
         out.finish()
     }
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut r = Reader::new(bytes, VERSION, "a bucket's configuration")?;
+        let with_rules = bytes.first() == Some(&VERSION_RULES);
+        let version = if with_rules { VERSION_RULES } else { VERSION };
+        let mut r = Reader::new(bytes, version, "a bucket's configuration")?;
         let state = match r.u8()? {
             0 => BucketState::Active,
             1 => BucketState::Deleting,
@@ -60,11 +74,19 @@ impl BucketRecord {
             _ => return Err(r.damaged()),
         };
         let tags = r.pairs()?;
+        let rules = match with_rules {
+            false => None,
+            true => {
+                let len = r.count(1)?;
+                Some(Arc::new(Rules::decode(r.raw(len)?)?))
+            }
+        };
         r.end()?;
         Ok(Self {
             state,
             versioning,
             tags,
+            rules,
         })
     }
 }

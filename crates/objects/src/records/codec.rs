@@ -6,45 +6,45 @@ use types::{ChecksumAlgorithm, ChecksumValue, Timestamp};
 use crate::{Error, Result};
 
 /// Writes fields in order.
-pub(super) struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    pub(super) fn new(version: u8) -> Self {
+    pub(crate) fn new(version: u8) -> Self {
         let mut out = Vec::with_capacity(192);
         out.push(version);
         Self(out)
     }
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }
-    pub(super) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
-    pub(super) fn u8(&mut self, n: u8) -> &mut Self {
+    pub(crate) fn u8(&mut self, n: u8) -> &mut Self {
         self.raw(&[n])
     }
-    pub(super) fn u16(&mut self, n: u16) -> &mut Self {
+    pub(crate) fn u16(&mut self, n: u16) -> &mut Self {
         self.raw(&n.to_be_bytes())
     }
-    pub(super) fn u64(&mut self, n: u64) -> &mut Self {
+    pub(crate) fn u64(&mut self, n: u64) -> &mut Self {
         self.raw(&n.to_be_bytes())
     }
     /// Lengths are limited long before 4 GiB by what a row may hold.
-    pub(super) fn count(&mut self, n: usize) -> &mut Self {
+    pub(crate) fn count(&mut self, n: usize) -> &mut Self {
         self.raw(&u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes())
     }
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.count(text.len()).raw(text.as_bytes())
     }
-    pub(super) fn pairs(&mut self, pairs: &[(String, String)]) -> &mut Self {
+    pub(crate) fn pairs(&mut self, pairs: &[(String, String)]) -> &mut Self {
         self.count(pairs.len());
         for (name, value) in pairs {
             self.text(name).text(value);
         }
         self
     }
-    pub(super) fn checksum(&mut self, checksum: Option<&ChecksumValue>) -> &mut Self {
+    pub(crate) fn checksum(&mut self, checksum: Option<&ChecksumValue>) -> &mut Self {
         match checksum {
             None => self.u8(0),
             Some(c) => self
@@ -53,7 +53,7 @@ impl Writer {
                 .raw(c.bytes()),
         }
     }
-    pub(super) fn extents(&mut self, extents: &[BlobRef]) -> &mut Self {
+    pub(crate) fn extents(&mut self, extents: &[BlobRef]) -> &mut Self {
         self.count(extents.len());
         for blob in extents {
             self.raw(&blob.id.0).u64(blob.len).u64(blob.checksum);
@@ -63,32 +63,32 @@ impl Writer {
 }
 
 /// Reads fields in order; whatever is amiss is `Error::Record`.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     what: &'static str,
 }
 
 impl<'a> Reader<'a> {
     /// Checks the version byte.
-    pub(super) fn new(bytes: &'a [u8], version: u8, what: &'static str) -> Result<Self> {
+    pub(crate) fn new(bytes: &'a [u8], version: u8, what: &'static str) -> Result<Self> {
         let mut reader = Self { rest: bytes, what };
         match reader.u8()? {
             v if v == version => Ok(reader),
             v => Err(Error::Record(format!("{what} has the unknown version {v}"))),
         }
     }
-    pub(super) fn damaged(&self) -> Error {
+    pub(crate) fn damaged(&self) -> Error {
         Error::Record(format!("{} cannot be read", self.what))
     }
     /// Nothing may be left.
-    pub(super) fn end(&self) -> Result<()> {
+    pub(crate) fn end(&self) -> Result<()> {
         if self.rest.is_empty() {
             Ok(())
         } else {
             Err(self.damaged())
         }
     }
-    pub(super) fn raw(&mut self, len: usize) -> Result<&'a [u8]> {
+    pub(crate) fn raw(&mut self, len: usize) -> Result<&'a [u8]> {
         let (head, rest) = self
             .rest
             .split_at_checked(len)
@@ -104,45 +104,45 @@ impl<'a> Reader<'a> {
         self.rest = rest;
         Ok(*head)
     }
-    pub(super) fn sixteen(&mut self) -> Result<[u8; 16]> {
+    pub(crate) fn sixteen(&mut self) -> Result<[u8; 16]> {
         self.array()
     }
-    pub(super) fn u8(&mut self) -> Result<u8> {
+    pub(crate) fn u8(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
-    pub(super) fn u16(&mut self) -> Result<u16> {
+    pub(crate) fn u16(&mut self) -> Result<u16> {
         self.array().map(u16::from_be_bytes)
     }
-    pub(super) fn u64(&mut self) -> Result<u64> {
+    pub(crate) fn u64(&mut self) -> Result<u64> {
         self.array().map(u64::from_be_bytes)
     }
-    pub(super) fn time(&mut self) -> Result<Timestamp> {
+    pub(crate) fn time(&mut self) -> Result<Timestamp> {
         self.u64().map(Timestamp::from_ms)
     }
     /// A count of things of at least `width` bytes, so that a damaged one reserves no memory.
-    pub(super) fn count(&mut self, width: usize) -> Result<usize> {
+    pub(crate) fn count(&mut self, width: usize) -> Result<usize> {
         let n = u32::from_be_bytes(self.array()?) as usize;
         if n.saturating_mul(width) > self.rest.len() {
             return Err(self.damaged());
         }
         Ok(n)
     }
-    pub(super) fn text(&mut self) -> Result<String> {
+    pub(crate) fn text(&mut self) -> Result<String> {
         let len = self.count(1)?;
         let bytes = self.raw(len)?;
         let text = std::str::from_utf8(bytes).map_err(|_| self.damaged())?;
         Ok(text.to_owned())
     }
-    pub(super) fn pairs(&mut self) -> Result<Vec<(String, String)>> {
+    pub(crate) fn pairs(&mut self) -> Result<Vec<(String, String)>> {
         (0..self.count(8)?)
             .map(|_| Ok((self.text()?, self.text()?)))
             .collect()
     }
-    pub(super) fn algorithm(&mut self) -> Result<ChecksumAlgorithm> {
+    pub(crate) fn algorithm(&mut self) -> Result<ChecksumAlgorithm> {
         let n = self.u8()?;
         algorithm(n).ok_or_else(|| self.damaged())
     }
-    pub(super) fn checksum(&mut self) -> Result<Option<ChecksumValue>> {
+    pub(crate) fn checksum(&mut self) -> Result<Option<ChecksumValue>> {
         let n = self.u8()?;
         if n == 0 {
             return Ok(None);
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
             .map(|v| Some(v.composite(parts)))
             .ok_or_else(|| self.damaged())
     }
-    pub(super) fn extents(&mut self) -> Result<Vec<BlobRef>> {
+    pub(crate) fn extents(&mut self) -> Result<Vec<BlobRef>> {
         (0..self.count(32)?)
             .map(|_| {
                 Ok(BlobRef {
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub(super) const fn algorithm_number(algorithm: ChecksumAlgorithm) -> u8 {
+pub(crate) const fn algorithm_number(algorithm: ChecksumAlgorithm) -> u8 {
     match algorithm {
         ChecksumAlgorithm::Crc32 => 1,
         ChecksumAlgorithm::Crc32c => 2,

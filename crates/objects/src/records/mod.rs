@@ -4,7 +4,7 @@
 //! be read, or of a version that is not known, are `Error::Record`.
 
 mod bucket;
-mod codec;
+pub(crate) mod codec;
 mod follow;
 mod log;
 mod object;

@@ -12,6 +12,9 @@ const MANIFEST_VERSION: u8 = 1;
 const FLAG_NULL: u8 = 1;
 const FLAG_DELETE_MARKER: u8 = 2;
 
+/// In the byte that says which headers are there.
+const REPLICA: u8 = 0x80;
+
 /// Headers that are kept with the content and come back with it, each as it was given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the header of the same name
@@ -35,28 +38,29 @@ impl ContentHeaders {
             &self.expires,
         ]
     }
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer, flags: u8) {
         let all = self.all();
         let present = all
             .iter()
             .enumerate()
             .map(|(i, h)| u8::from(h.is_some()) << i);
-        out.u8(present.sum());
+        out.u8(present.sum::<u8>() | flags);
         for text in all.into_iter().flatten() {
             out.text(text);
         }
     }
-    fn read(r: &mut Reader<'_>) -> Result<Self> {
+    fn read(r: &mut Reader<'_>) -> Result<(Self, u8)> {
         let present = r.u8()?;
         let mut next = |bit: u8| (present & 1 << bit != 0).then(|| r.text()).transpose();
-        Ok(Self {
+        let headers = Self {
             content_type: next(0)?,
             cache_control: next(1)?,
             content_disposition: next(2)?,
             content_encoding: next(3)?,
             content_language: next(4)?,
             expires: next(5)?,
-        })
+        };
+        Ok((headers, present))
     }
 }
 
@@ -69,18 +73,23 @@ pub struct ObjectAttributes {
     pub metadata: Vec<(String, String)>,
     /// Tags.
     pub tags: Vec<(String, String)>,
+    /// It came by a replication rule of another bucket, and goes no further by rules.
+    pub replica: bool,
 }
 
 impl ObjectAttributes {
     pub(super) fn write(&self, out: &mut Writer) {
-        self.headers.write(out);
+        self.headers
+            .write(out, if self.replica { REPLICA } else { 0 });
         out.pairs(&self.metadata).pairs(&self.tags);
     }
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let (headers, flags) = ContentHeaders::read(r)?;
         Ok(Self {
-            headers: ContentHeaders::read(r)?,
+            headers,
             metadata: r.pairs()?,
             tags: r.pairs()?,
+            replica: flags & REPLICA != 0,
         })
     }
 }

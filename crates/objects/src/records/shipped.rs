@@ -1,6 +1,8 @@
 //! What replication carries: a version of an object without the place of its bytes, the removal of
 //! one, a bucket's configuration. Read from a peer that may be hostile, so as strictly as a record.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use types::{ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
@@ -8,7 +10,7 @@ use super::{
     ObjectAttributes, Versioning,
     codec::{Reader, Writer},
 };
-use crate::Result;
+use crate::{Result, Rules};
 
 const VERSION: u8 = 1;
 const WHAT: &str = "a shipped change";
@@ -16,6 +18,7 @@ const WHAT: &str = "a shipped change";
 const KIND_VERSION: u8 = 0;
 const KIND_REMOVED: u8 = 1;
 const KIND_CONFIG: u8 = 2;
+const KIND_CONFIG_RULES: u8 = 3;
 
 const FLAG_NULL: u8 = 1;
 const FLAG_DELETE_MARKER: u8 = 2;
@@ -81,6 +84,8 @@ pub enum ShippedChange {
         versioning: Versioning,
         /// Its tags.
         tags: Vec<(String, String)>,
+        /// Its replication rules.
+        rules: Option<Arc<Rules>>,
     },
 }
 
@@ -94,8 +99,20 @@ impl ShippedChange {
                 out.u8(KIND_REMOVED).text(key).raw(version.bytes());
                 out.u8(u8::from(*null));
             }
-            Self::Config { versioning, tags } => {
-                out.u8(KIND_CONFIG).u8(*versioning as u8).pairs(tags);
+            Self::Config {
+                versioning,
+                tags,
+                rules,
+            } => {
+                let kind = match rules {
+                    None => KIND_CONFIG,
+                    Some(_) => KIND_CONFIG_RULES,
+                };
+                out.u8(kind).u8(*versioning as u8).pairs(tags);
+                if let Some(rules) = rules {
+                    let bytes = rules.encode();
+                    out.count(bytes.len()).raw(&bytes);
+                }
             }
         }
         out.finish()
@@ -115,7 +132,7 @@ impl ShippedChange {
                     _ => return Err(r.damaged()),
                 },
             },
-            KIND_CONFIG => Self::Config {
+            kind @ (KIND_CONFIG | KIND_CONFIG_RULES) => Self::Config {
                 versioning: match r.u8()? {
                     0 => Versioning::Off,
                     1 => Versioning::Enabled,
@@ -123,6 +140,13 @@ impl ShippedChange {
                     _ => return Err(r.damaged()),
                 },
                 tags: r.pairs()?,
+                rules: match kind {
+                    KIND_CONFIG => None,
+                    _ => {
+                        let len = r.count(1)?;
+                        Some(Arc::new(Rules::decode(r.raw(len)?)?))
+                    }
+                },
             },
             _ => return Err(r.damaged()),
         };

@@ -24,6 +24,7 @@ fn sample(body: ObjectBody) -> ObjectRecord {
             },
             metadata: vec![("a".to_owned(), "é".to_owned())],
             tags: vec![("k".to_owned(), String::new())],
+            replica: true,
         },
     }
 }
@@ -74,6 +75,7 @@ fn small_records_read_back() {
         state: BucketState::Deleting,
         versioning: Versioning::Suspended,
         tags: vec![("a".to_owned(), "b".to_owned())],
+        rules: None,
     };
     assert_eq!(BucketRecord::decode(&bucket.encode()).unwrap(), bucket);
     let upload = UploadRecord {

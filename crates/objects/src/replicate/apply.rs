@@ -70,14 +70,20 @@ impl Objects {
             ShippedChange::Removed { key, version, null } => {
                 self.apply_removal(deed, &key, version, null).await
             }
-            ShippedChange::Config { versioning, tags } => {
+            ShippedChange::Config {
+                versioning,
+                tags,
+                rules,
+            } => {
                 let bucket = self.receiving(deed).await?;
-                if (bucket.record.versioning, &bucket.record.tags) == (versioning, &tags) {
+                let here = &bucket.record;
+                if (here.versioning, &here.tags, &here.rules) == (versioning, &tags, &rules) {
                     return Ok(Applied::Known);
                 }
                 self.change_bucket(deed, |record| {
                     record.versioning = versioning;
                     record.tags.clone_from(&tags);
+                    record.rules.clone_from(&rules);
                     Ok(())
                 })
                 .await?;

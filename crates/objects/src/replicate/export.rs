@@ -135,6 +135,7 @@ impl Objects {
         Ok(ShippedChange::Config {
             versioning: bucket.versioning(),
             tags: bucket.record.tags.clone(),
+            rules: bucket.record.rules.clone(),
         })
     }
 

@@ -9,8 +9,6 @@ mod chunks;
 mod kind;
 mod read;
 mod source;
-#[cfg(test)]
-mod tests;
 
 pub use read::{Lease, Leases, Named};
 pub use source::Sealer;

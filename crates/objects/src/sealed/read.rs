@@ -95,10 +95,10 @@ impl Objects {
         })?;
         let opened = self.open_sealed(leases, deed, key, request.version).await?;
         let record = record(&opened.shipped)?;
-        let Opened { bucket, stored, .. } = &opened;
+        let (bucket, stored) = (Arc::clone(&opened.bucket), &opened.stored);
         let manifest = manifest(&opened.shipped);
         let bytes_wanted = content;
-        let frame = Frame::of(bucket, &record, manifest.as_ref(), request, bytes_wanted)?;
+        let frame = Frame::of(&bucket, &record, manifest.as_ref(), request, bytes_wanted)?;
         let position = stored.row.version.0;
         let (start, end) = frame.range.unwrap_or((0, record.size));
         let content = match content {
@@ -121,7 +121,7 @@ impl Objects {
             }
         };
         Ok(ObjectView {
-            info: info(record, frame.version, position),
+            info: info(&bucket, record, frame.version, position),
             range: frame.range,
             content,
             part_checksum: frame.part_checksum,

@@ -61,10 +61,11 @@ impl Sealer<'_> {
                 version,
                 null,
             },
-            // It must know whether versions are kept; tags are the customer's.
+            // It must know whether versions are kept; tags and rules are the customer's.
             ShippedChange::Config { versioning, .. } => ShippedChange::Config {
                 versioning,
                 tags: Vec::new(),
+                rules: None,
             },
         })
     }

@@ -1,11 +1,15 @@
 //! GetObject: a version of an object, or a range or part of it.
 
+use access::Permit;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use types::Holding;
-use objects::{GetRequest, ObjectContent, ObjectReader, ObjectView, RangeSpec};
+use objects::{
+    GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec, RuleStatus,
+};
+use types::{Holding, ObjectKey};
 
 use crate::{
     body::{NextPiece, ObjectStream, ResponseBody},
+    server::Gateway,
     s3::{
         ErrorCode, S3Call, S3Error, S3Result,
         headers::{self, names},
@@ -25,7 +29,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             ResponseBody::stream(view.len(), Box::new(Content(reader)))
         }
     };
-    answer(call, &request, &view, overrides, body)
+    let replication = replication(call.gateway, &call.permit, &key, &view.info).await?;
+    answer(call, &request, &view, overrides, replication, body)
 }
 
 /// Reads what GET and HEAD ask for.
@@ -85,6 +90,7 @@ pub(super) fn answer(
     request: &GetRequest,
     view: &ObjectView,
     overrides: Vec<(HeaderName, HeaderValue)>,
+    replication: Option<&'static str>,
     body: ResponseBody,
 ) -> S3Result {
     let mut answer = Response::new(body);
@@ -92,7 +98,9 @@ pub(super) fn answer(
     // The usual ones, with those that every answer gets.
     out.reserve(12);
     object_headers::write_info(out, &view.info)?;
-    write_replication(call, view.info.position, out)?;
+    if let Some(status) = replication {
+        headers::set(out, names::REPLICATION_STATUS, status)?;
+    }
     write_checksum(call, request, view, out)?;
     if request.part.is_some() && view.info.parts > 0 {
         headers::set_number(out, names::PARTS_COUNT, view.info.parts.into());
@@ -112,20 +120,36 @@ pub(super) fn answer(
     Ok(answer)
 }
 
-/// Writes how far the version has come: nothing for buckets without replicas.
-fn write_replication(call: &S3Call<'_>, position: u64, out: &mut HeaderMap) -> Result<(), S3Error> {
-    let (gateway, deed) = (call.gateway, call.deed()?);
-    if deed.placement.replicas.is_empty() {
-        return Ok(());
+/// How far a version has come: to the bucket's copies, and to other buckets by its rules. `None`
+/// where there are neither.
+pub(super) async fn replication(
+    gateway: &Gateway,
+    permit: &Permit,
+    key: &ObjectKey,
+    info: &ObjectInfo,
+) -> Result<Option<&'static str>, S3Error> {
+    let deed = permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
+    let copied = !deed.placement.replicas.is_empty();
+    if copied && deed.holding(&gateway.region) != Holding::Home {
+        return Ok(Some("REPLICA"));
     }
-    let status = match deed.holding(&gateway.region) {
-        Holding::Home => match &gateway.regions {
-            Some(regions) if regions.replicated(deed, position) => "COMPLETED",
-            _ => "PENDING",
-        },
-        Holding::Replica | Holding::Sealed | Holding::Nothing => "REPLICA",
+    let by_rules = match info.ruled || info.attributes.replica {
+        false => RuleStatus::None,
+        true => {
+            let status = gateway.objects.rule_status(permit, key, info);
+            Box::pin(status).await?
+        }
     };
-    headers::set(out, names::REPLICATION_STATUS, status)
+    let pending = copied
+        && !matches!(&gateway.regions, Some(regions) if regions.replicated(deed, info.position));
+    Ok(match by_rules {
+        RuleStatus::Failed => Some("FAILED"),
+        RuleStatus::Pending => Some("PENDING"),
+        _ if pending => Some("PENDING"),
+        RuleStatus::Replica => Some("REPLICA"),
+        RuleStatus::Completed => Some("COMPLETED"),
+        RuleStatus::None => copied.then_some("COMPLETED"),
+    })
 }
 
 fn write_checksum(

@@ -1,0 +1,425 @@
+//! Shipping versions to other buckets by the owner's rules: one task for each bucket whose home is
+//! here and each destination of its rules. It reads the bucket's log as a follower would, and notes
+//! how far it is once all up to there has arrived.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use access::{Permit, SystemReason, authorize_rule, authorize_system};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use objects::{FollowCursor, Objects, Rules, Sent, Shipped, ShippedChange};
+use serde::{Deserialize, Serialize};
+use tokio::{task::JoinHandle, time::Instant};
+use types::{BucketDeed, BucketId, BucketName, Clock, Holding, ObjectKey, deed::BoxFuture};
+
+use crate::{
+    Regions,
+    wire::{PAGE_BYTES, PAGE_MAX, WAIT_MAX},
+};
+
+/// After a failure, and before a destination that was refused is looked at again.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Keys that are worked on at once. Changes of one key stay in order.
+const KEYS_AT_ONCE: usize = 16;
+/// How often a version is tried before the ones behind it go on without it.
+const TRIES_MAX: usize = 3;
+/// How often what waits is counted anew.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// How a bucket's rules are doing at one destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleShown {
+    /// The bucket that versions go to.
+    pub destination: String,
+    /// Versions that were there before the rules are still looked at.
+    pub scanning: bool,
+    /// Changes that were not looked at yet.
+    pub pending: Option<u64>,
+    /// Why nothing can go.
+    pub refused: Option<String>,
+    /// Versions shipped since the region's start.
+    pub shipped: u64,
+    /// Versions that could not be shipped, each by itself.
+    pub failed: u64,
+}
+
+/// Ships by rules.
+pub struct Shipping {
+    objects: Arc<Objects>,
+    regions: Arc<dyn Regions>,
+    clock: Arc<dyn Clock>,
+}
+
+/// One bucket and one destination.
+type Pair = (BucketId, BucketName);
+
+struct Task {
+    generation: u64,
+    epoch: u64,
+    handle: JoinHandle<()>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl Task {
+    /// Ends it, and waits until it has.
+    async fn end(mut self) {
+        self.handle.abort();
+        // An error is that it was aborted, as it should.
+        let _ = (&mut self.handle).await;
+    }
+}
+
+impl Shipping {
+    /// For one region.
+    pub fn new(objects: Arc<Objects>, regions: Arc<dyn Regions>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            objects,
+            regions,
+            clock,
+        }
+    }
+
+    /// Ships until the task is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let (mut deeds, mut rules) = (self.regions.watch(), self.objects.watch_rules());
+        let mut tasks: BTreeMap<Pair, Task> = BTreeMap::new();
+        loop {
+            deeds.borrow_and_update();
+            rules.borrow_and_update();
+            let again = self.adjust(&mut tasks).await;
+            let changed =
+                futures_util::future::select(Box::pin(deeds.changed()), Box::pin(rules.changed()));
+            match again {
+                true => drop(tokio::time::timeout(PAUSE_MAX, changed).await),
+                false => drop(changed.await),
+            }
+        }
+    }
+
+    /// Begins and ends tasks as rules and deeds say. Answers whether some could not be read.
+    async fn adjust(&self, tasks: &mut BTreeMap<Pair, Task>) -> bool {
+        let here = self.regions.here().region;
+        let (mut wanted, mut again) = (HashSet::new(), false);
+        for deed in self.regions.deeds() {
+            if deed.holding(&here) != Holding::Home {
+                continue;
+            }
+            let permit = reading(&deed);
+            let rules = match self.objects.rules(&permit).await {
+                Ok(Some(rules)) => rules,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(bucket = %deed.name, %error, "its rules cannot be read yet");
+                    again = true;
+                    continue;
+                }
+            };
+            for to in rules.destinations() {
+                let pair = (deed.id, to);
+                let same = tasks.get(&pair).is_some_and(|task| {
+                    (task.generation, task.epoch) == (rules.generation(), deed.epoch)
+                });
+                if !same {
+                    if let Some(task) = tasks.remove(&pair) {
+                        task.end().await;
+                    }
+                    tasks.insert(pair.clone(), self.begin(&deed, &rules, &pair.1));
+                }
+                wanted.insert(pair);
+            }
+        }
+        let gone: Vec<Pair> = tasks
+            .keys()
+            .filter(|p| !wanted.contains(*p))
+            .cloned()
+            .collect();
+        for pair in gone {
+            if let Some(task) = tasks.remove(&pair) {
+                task.end().await;
+            }
+            self.objects.rule_states().forget(pair.0, &pair.1);
+        }
+        again
+    }
+
+    fn begin(&self, deed: &Arc<BucketDeed>, rules: &Arc<Rules>, to: &BucketName) -> Task {
+        let line = Line {
+            objects: Arc::clone(&self.objects),
+            regions: Arc::clone(&self.regions),
+            clock: Arc::clone(&self.clock),
+            deed: Arc::clone(deed),
+            rules: Arc::clone(rules),
+            to: to.clone(),
+            generation: rules.generation(),
+        };
+        Task {
+            generation: line.generation,
+            epoch: deed.epoch,
+            handle: tokio::spawn(line.run()),
+        }
+    }
+
+    /// How the rules of a bucket whose home is here are doing.
+    pub async fn shown(
+        objects: &Objects,
+        deed: &Arc<BucketDeed>,
+    ) -> objects::Result<Vec<RuleShown>> {
+        let rules = objects.rules(&reading(deed)).await?;
+        let mut all = Vec::new();
+        for to in rules.iter().flat_map(|rules| rules.destinations()) {
+            let known = objects.rule_states().of(deed.id, &to).unwrap_or_default();
+            let after = store::Position(known.position);
+            let behind = objects.behind(deed, after, 0).await?;
+            all.push(RuleShown {
+                destination: to.to_string(),
+                scanning: known.scanning,
+                pending: behind.map(|(count, _)| count),
+                refused: known.refused,
+                shipped: known.shipped,
+                failed: known.failed,
+            });
+        }
+        Ok(all)
+    }
+}
+
+fn reading(deed: &Arc<BucketDeed>) -> Permit {
+    let action = access::Action::ReplicateFrom;
+    authorize_system(SystemReason::Rules, action, deed)
+}
+
+/// Why shipping stopped for now.
+enum Stop {
+    /// Nothing may go, unless something is changed.
+    Refused(String),
+    /// It is tried again.
+    Failed(objects::Error),
+}
+
+impl From<objects::Error> for Stop {
+    fn from(error: objects::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// One bucket's way to one destination.
+struct Line {
+    objects: Arc<Objects>,
+    regions: Arc<dyn Regions>,
+    clock: Arc<dyn Clock>,
+    deed: Arc<BucketDeed>,
+    rules: Arc<Rules>,
+    to: BucketName,
+    generation: u64,
+}
+
+impl Line {
+    async fn run(self) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let stop = match self.ship(&mut pause).await {
+                Ok(never) => match never {},
+                Err(stop) => stop,
+            };
+            let (bucket, to) = (&self.deed.name, &self.to);
+            match stop {
+                Stop::Refused(why) => {
+                    let known = self.objects.rule_states().of(self.deed.id, to);
+                    if known.is_none_or(|known| known.refused.as_ref() != Some(&why)) {
+                        tracing::warn!(%bucket, %to, why, "nothing is replicated by rules");
+                    }
+                    self.say(|progress| progress.refused = Some(why));
+                }
+                Stop::Failed(error) => {
+                    tracing::warn!(%bucket, %to, %error, "replication by rules goes on later");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn say(&self, change: impl FnOnce(&mut objects::RuleProgress)) {
+        let states = self.objects.rule_states();
+        states.change(self.deed.id, &self.to, |progress| {
+            progress.generation = self.generation;
+            change(progress);
+        });
+    }
+
+    /// Asked anew for each page: both deeds may change.
+    async fn permits(&self) -> Result<(Permit, Permit), Stop> {
+        let refused = |why: String| Stop::Refused(why);
+        let name = &self.deed.name;
+        let source = self.regions.deed(name).filter(|d| d.id == self.deed.id);
+        let source = source.ok_or_else(|| refused(format!("bucket {name} is gone")))?;
+        let to = &self.to;
+        let found = self.regions.deed(to);
+        let found = found.ok_or_else(|| refused(format!("there is no bucket {to}")))?;
+        let permits = authorize_rule(&source, &found, &self.regions.here());
+        let permits = permits.map_err(|why| refused(format!("bucket {to}: {why}")))?;
+        match self.objects.keeps_versions(&permits.1).await? {
+            true => Ok(permits),
+            false => Err(refused(format!("bucket {to} does not keep versions"))),
+        }
+    }
+
+    async fn ship(&self, pause: &mut Duration) -> Result<std::convert::Infallible, Stop> {
+        let (from, _) = self.permits().await?;
+        let found = self.objects.rule_cursor(&from, &self.to).await?;
+        let mut cursor = match found.filter(|cursor| cursor.epoch == self.generation) {
+            Some(cursor) => cursor,
+            None => self.anew(&from).await?,
+        };
+        let mut counted = None;
+        loop {
+            self.note(&cursor);
+            let permits = self.permits().await?;
+            self.count(&mut counted, &cursor).await?;
+            cursor = match cursor.snapshot.clone() {
+                Some(row) => {
+                    let page = self
+                        .objects
+                        .snapshot(&permits.0, Some(row), PAGE_MAX, PAGE_BYTES);
+                    let page = page.await?;
+                    let version = |v| ShippedChange::Version(Box::new(v));
+                    let changes: Vec<_> = page.versions.into_iter().map(version).collect();
+                    self.send_all(&permits, &changes).await?;
+                    FollowCursor {
+                        snapshot: page.next,
+                        ..cursor
+                    }
+                }
+                None => {
+                    let after = cursor.position;
+                    let page = self
+                        .objects
+                        .changes(&permits.0, after, PAGE_MAX, PAGE_BYTES);
+                    let page = page.await?;
+                    if page.reseed {
+                        self.anew(&permits.0).await?
+                    } else if page.next == after {
+                        self.objects.changed(&permits.0, after, WAIT_MAX).await?;
+                        continue;
+                    } else {
+                        let changes: Vec<_> = page.changes.into_iter().map(|(_, c)| c).collect();
+                        self.send_all(&permits, &changes).await?;
+                        FollowCursor {
+                            position: page.next,
+                            ..cursor
+                        }
+                    }
+                }
+            };
+            self.objects
+                .set_rule_cursor(&permits.0, &self.to, &cursor)
+                .await?;
+            *pause = PAUSE_MIN;
+        }
+    }
+
+    /// All versions first, of which the rules let go what is theirs; then the log from here.
+    async fn anew(&self, permit: &Permit) -> Result<FollowCursor, Stop> {
+        Ok(FollowCursor {
+            epoch: self.generation,
+            position: self.objects.rules_end(permit).await?,
+            seeded: 0,
+            snapshot: Some(bytes::Bytes::from_static(b"c")),
+        })
+    }
+
+    /// What the cursor says is durable: only then is anything said to have arrived.
+    fn note(&self, cursor: &FollowCursor) {
+        self.say(|progress| {
+            progress.position = cursor.position.0;
+            progress.scanning = cursor.snapshot.is_some();
+            progress.refused = None;
+        });
+    }
+
+    async fn count(&self, at: &mut Option<Instant>, cursor: &FollowCursor) -> Result<(), Stop> {
+        if at.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
+            return Ok(());
+        }
+        *at = Some(Instant::now());
+        let behind = self.objects.behind(&self.deed, cursor.position, 0).await?;
+        self.say(|progress| progress.pending = behind.map_or(0, |(count, _)| count));
+        Ok(())
+    }
+
+    async fn send_all(
+        &self,
+        permits: &(Permit, Permit),
+        changes: &[ShippedChange],
+    ) -> Result<(), Stop> {
+        let mut by_key: BTreeMap<&ObjectKey, Vec<&Shipped>> = BTreeMap::new();
+        for change in changes {
+            if let ShippedChange::Version(shipped) = change {
+                by_key.entry(&shipped.key).or_default().push(shipped);
+            }
+        }
+        let mut work: Vec<BoxFuture<'_, Result<(), Stop>>> = Vec::new();
+        for versions in by_key.into_values() {
+            work.push(Box::pin(async move {
+                for shipped in versions {
+                    self.send(permits, shipped).await?;
+                }
+                Ok(())
+            }));
+        }
+        let all = stream::iter(work).buffer_unordered(KEYS_AT_ONCE);
+        all.try_collect::<Vec<()>>().await?;
+        Ok(())
+    }
+
+    async fn send(&self, permits: &(Permit, Permit), shipped: &Shipped) -> Result<(), Stop> {
+        let (from, into) = permits;
+        let objects = &self.objects;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let why = match objects.send_by_rule(from, into, &self.rules, shipped).await {
+                Ok(Sent::Stays) => return Ok(()),
+                Ok(Sent::There) => {
+                    objects.note_failed(from, &self.to, shipped, None).await?;
+                    let now = self.clock.now().ms();
+                    self.say(|progress| {
+                        progress.shipped += 1;
+                        progress.shipped_bytes += shipped.size;
+                        progress.lag_ms = now.saturating_sub(shipped.version.at().ms());
+                    });
+                    return Ok(());
+                }
+                // Of this version alone: what it refers to cannot be read, or is not what it
+                // should be.
+                Err(
+                    error @ (objects::Error::Body(_)
+                    | objects::Error::BadDigest(_)
+                    | objects::Error::Record(_)),
+                ) => error.to_string(),
+                Err(error) => return Err(error.into()),
+            };
+            let name = vec![(shipped.key.clone(), shipped.version)];
+            if !objects.lacking(from, name).await?.is_empty() {
+                // Removed since.
+                return Ok(());
+            }
+            if tries >= TRIES_MAX {
+                let (bucket, to, key) = (&self.deed.name, &self.to, &shipped.key);
+                tracing::error!(%bucket, %to, %key, why, "a version cannot be replicated");
+                objects.note_failed(from, to, shipped, Some(&why)).await?;
+                self.say(|progress| progress.failed += 1);
+                return Ok(());
+            }
+        }
+    }
+}
