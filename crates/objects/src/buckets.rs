@@ -71,6 +71,7 @@ impl Objects {
         })
         .await?;
         let partition = partition_of(deed);
+        let lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
         let removed = match self.clear_empty(deed).await {
             Ok(()) => {
                 let removed = self.deeds.remove(deed.name.clone(), deed.id).await;
@@ -79,6 +80,8 @@ impl Objects {
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
+            // It may have to make the row.
+            drop(lock);
             self.reopen(deed).await?;
             return Err(error);
         }
@@ -183,6 +186,7 @@ impl Objects {
             version: VersionId::from_bytes([0; 16]),
             null: false,
             key: String::new(),
+            own: None,
         };
         let batch = batch.log(config.encode());
         let committed = self.commit(bucket.partition, batch).await;
@@ -231,6 +235,7 @@ impl Objects {
                 } else if !row_key.starts_with(rows::FINISHED_UPLOAD)
                     && !row_key.starts_with(rows::FOLLOW)
                     && !row_key.starts_with(rows::FAILED)
+                    && !row_key.starts_with(rows::GONE)
                 {
                     return Err(Error::BucketNotEmpty);
                 }

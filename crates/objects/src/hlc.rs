@@ -52,6 +52,11 @@ impl VersionClock {
 }
 
 impl VersionClock {
+    /// Whether the id was given in this region.
+    pub(crate) fn is_own(&self, version: VersionId) -> bool {
+        version.region_tag() == self.region_tag
+    }
+
     /// Ids from now on are above `version`, which came from another region.
     pub(crate) fn observe(&self, version: VersionId) {
         let mut last = self.last.lock();

@@ -92,7 +92,7 @@ impl Objects {
         }
     }
 
-    async fn receiving(&self, deed: &BucketDeed) -> Result<std::sync::Arc<Bucket>> {
+    pub(crate) async fn receiving(&self, deed: &BucketDeed) -> Result<std::sync::Arc<Bucket>> {
         let bucket = self.bucket(deed).await?;
         match Self::is_going(&bucket) {
             true => Err(Error::BucketBusy),
@@ -117,7 +117,7 @@ impl Objects {
         {
             return self.apply_attributes(deed, &shipped, stored).await;
         }
-        if let Some(applied) = self.superseded(&bucket, &shipped).await? {
+        if let Some(applied) = self.superseded(deed, &bucket, &shipped).await? {
             return Ok(applied);
         }
         let landing = self.fetch(&shipped, bodies).await?;
@@ -127,7 +127,11 @@ impl Objects {
             // would find them, later.
             let known = matches!(
                 applied,
-                Ok(_) | Err(Error::Contention | Error::BucketBusy | Error::NoSuchBucket)
+                Ok(_)
+                    | Err(Error::Contention
+                        | Error::BucketBusy
+                        | Error::Fenced
+                        | Error::NoSuchBucket)
             );
             for blob in landing.extents.iter().filter(|_| known) {
                 self.engine.blobs.delete(blob.id).await?;
@@ -138,8 +142,8 @@ impl Objects {
     }
 
     /// A version that is here already: its tags may have changed, which in a sealed copy are part
-    /// of its head. Only the home changes them, one change after the other, so what comes last is
-    /// right.
+    /// of its head. The last change counts: an older state may come after it, by way of another
+    /// region.
     async fn apply_attributes(
         &self,
         deed: &BucketDeed,
@@ -147,8 +151,15 @@ impl Objects {
         mut stored: Stored,
     ) -> Result<Applied> {
         for _ in 0..TRIES_MAX {
-            if stored.record.attributes == shipped.attributes {
+            let here = &stored.record.attributes;
+            if *here == shipped.attributes {
                 return Ok(Applied::Known);
+            }
+            if here.tagged > shipped.attributes.tagged {
+                return Ok(Applied::Superseded);
+            }
+            if let Some(tagged) = shipped.attributes.tagged {
+                self.hlc.observe(tagged);
             }
             let bucket = self.receiving(deed).await?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
@@ -159,7 +170,7 @@ impl Objects {
                 Some(payload) => batch.put_with(row_key, value, payload),
                 None => batch.put(row_key, value),
             };
-            let batch = log(batch, ChangeKind::Tags, &stored.record, &shipped.key);
+            let batch = log(batch, ChangeKind::Tags, &stored.record, &shipped.key, None);
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }
@@ -174,8 +185,17 @@ impl Objects {
         Err(Error::Contention)
     }
 
-    /// A key has one null version, the newest; one that is older than that is not taken over.
-    async fn superseded(&self, bucket: &Bucket, shipped: &Shipped) -> Result<Option<Applied>> {
+    /// A key has one null version, the newest; one that is older than that is not taken over. Nor
+    /// is what a client removed here, at a copy, before the home had heard of that.
+    async fn superseded(
+        &self,
+        deed: &BucketDeed,
+        bucket: &Bucket,
+        shipped: &Shipped,
+    ) -> Result<Option<Applied>> {
+        if self.own_epoch(deed).is_some() && self.was_removed_here(bucket, shipped).await? {
+            return Ok(Some(Applied::Superseded));
+        }
         if !shipped.null {
             return Ok(None);
         }
@@ -226,7 +246,7 @@ impl Objects {
             if found.is_some() {
                 return Ok(Applied::Known);
             }
-            if let Some(applied) = self.superseded(&bucket, shipped).await? {
+            if let Some(applied) = self.superseded(deed, &bucket, shipped).await? {
                 return Ok(applied);
             }
             let (mut batch, place) = self.make_room(&bucket, shipped).await?;
@@ -234,7 +254,7 @@ impl Objects {
                 Some(payload) => batch.put_with(place, record.encode(), payload.clone()),
                 None => batch.put(place, record.encode()),
             };
-            batch = log(batch, kind, &record, &shipped.key);
+            batch = log(batch, kind, &record, &shipped.key, None);
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }
@@ -309,7 +329,7 @@ impl Objects {
             let Some(found) = found else {
                 return Ok(Applied::Known);
             };
-            let batch = self.take_out(&bucket, key, &found).await?;
+            let batch = self.take_out(&bucket, key, &found, None).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }
