@@ -408,7 +408,7 @@ fn stands_still(what: &str) -> ReplicationError {
 fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
     match change {
         ShippedChange::Version(shipped) => Some(&shipped.key),
-        ShippedChange::Removed { key, .. } => Some(key),
+        ShippedChange::Attributes { key, .. } | ShippedChange::Removed { key, .. } => Some(key),
         ShippedChange::Config { .. } => None,
     }
 }
@@ -416,6 +416,8 @@ fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
 fn version_of(change: &ShippedChange) -> Option<VersionId> {
     match change {
         ShippedChange::Version(shipped) => Some(shipped.version),
-        ShippedChange::Removed { .. } | ShippedChange::Config { .. } => None,
+        ShippedChange::Attributes { .. }
+        | ShippedChange::Removed { .. }
+        | ShippedChange::Config { .. } => None,
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use digest::Hasher;
 use store::{Batch, BlobRef, Guard};
 use types::{
-    Body, BodyError, BucketDeed, ChecksumAlgorithm, ChecksumKind, ObjectKey, VersionId,
+    Body, BodyError, BucketDeed, ChecksumAlgorithm, ChecksumKind, ObjectKey, RegionId, VersionId,
     deed::BoxFuture,
 };
 
@@ -13,7 +13,8 @@ use super::AHEAD_MAX_MS;
 use crate::{
     ChangeKind, Error, Objects, Result, Shipped, ShippedChange, ShippedPart,
     bucket::{Bucket, TRIES_MAX, deed},
-    records::{ManifestPart, ObjectBody, ObjectRecord, encode_manifest},
+    hlc::region_tag,
+    records::{ManifestPart, ObjectAttributes, ObjectBody, ObjectRecord, encode_manifest},
     rows,
     versions::{Landed, Stored, bury, log},
 };
@@ -67,6 +68,18 @@ impl Objects {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         match change {
             ShippedChange::Version(shipped) => self.apply_version(deed, *shipped, bodies).await,
+            ShippedChange::Attributes {
+                key,
+                version,
+                attributes,
+            } => {
+                let bucket = self.receiving(deed).await?;
+                let found = self.find_version(bucket.partition, &key, version).await?;
+                match found {
+                    Some(stored) => self.apply_attributes(deed, &key, &attributes, stored).await,
+                    None => Ok(Applied::Superseded),
+                }
+            }
             ShippedChange::Removed { key, version, null } => {
                 self.apply_removal(deed, &key, version, null).await
             }
@@ -100,6 +113,29 @@ impl Objects {
         }
     }
 
+    /// Applies at the home what clients changed at the copy in `source`. Only what was made there
+    /// is taken over as a version.
+    ///
+    /// # Errors
+    /// As [`Objects::apply`]; `WrongPermit` for a configuration, which the home decides.
+    pub async fn apply_own(
+        &self,
+        permit: &Permit,
+        source: &RegionId,
+        change: ShippedChange,
+        bodies: &dyn BodySource,
+    ) -> Result<Applied> {
+        match &change {
+            ShippedChange::Config { .. } => Err(Error::WrongPermit),
+            ShippedChange::Version(shipped)
+                if shipped.version.region_tag() != region_tag(source) =>
+            {
+                Ok(Applied::Superseded)
+            }
+            _ => self.apply(permit, change, bodies).await,
+        }
+    }
+
     async fn apply_version(
         &self,
         deed: &BucketDeed,
@@ -115,7 +151,8 @@ impl Objects {
             .find_version(bucket.partition, &shipped.key, shipped.version)
             .await?
         {
-            return self.apply_attributes(deed, &shipped, stored).await;
+            let new = &shipped.attributes;
+            return self.apply_attributes(deed, &shipped.key, new, stored).await;
         }
         if let Some(applied) = self.superseded(deed, &bucket, &shipped).await? {
             return Ok(applied);
@@ -147,37 +184,35 @@ impl Objects {
     async fn apply_attributes(
         &self,
         deed: &BucketDeed,
-        shipped: &Shipped,
+        key: &ObjectKey,
+        new: &ObjectAttributes,
         mut stored: Stored,
     ) -> Result<Applied> {
+        let version = stored.record.version;
         for _ in 0..TRIES_MAX {
             let here = &stored.record.attributes;
-            if *here == shipped.attributes {
+            if here == new {
                 return Ok(Applied::Known);
             }
-            if here.tagged > shipped.attributes.tagged {
+            if here.tagged > new.tagged {
                 return Ok(Applied::Superseded);
             }
-            if let Some(tagged) = shipped.attributes.tagged {
+            if let Some(tagged) = new.tagged {
                 self.hlc.observe(tagged);
             }
             let bucket = self.receiving(deed).await?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
-            let attributes = &mut stored.record.attributes;
-            attributes.clone_from(&shipped.attributes);
+            stored.record.attributes.clone_from(new);
             let (row_key, value) = (stored.row_key, stored.record.encode());
             let batch = match stored.row.payload {
                 Some(payload) => batch.put_with(row_key, value, payload),
                 None => batch.put(row_key, value),
             };
-            let batch = log(batch, ChangeKind::Tags, &stored.record, &shipped.key, None);
+            let batch = log(batch, ChangeKind::Tags, &stored.record, key, None);
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }
-            let found = self
-                .find_version(bucket.partition, &shipped.key, shipped.version)
-                .await?;
-            match found {
+            match self.find_version(bucket.partition, key, version).await? {
                 Some(found) => stored = found,
                 None => return Ok(Applied::Superseded),
             }

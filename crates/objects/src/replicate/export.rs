@@ -130,8 +130,17 @@ impl Objects {
                 ChangeKind::Put | ChangeKind::Marker | ChangeKind::Tags => {
                     let key = ObjectKey::new(&change.key)?;
                     let found = self.find_version(partition, &key, change.version).await?;
-                    let shipped = found.map(|stored| ship(key, stored)).transpose()?;
-                    shipped.map(|s| ShippedChange::Version(Box::new(s)))
+                    match (found, own.is_some() && change.kind == ChangeKind::Tags) {
+                        (None, _) => None,
+                        (Some(stored), false) => {
+                            Some(ShippedChange::Version(Box::new(ship(key, stored)?)))
+                        }
+                        (Some(stored), true) => Some(ShippedChange::Attributes {
+                            key,
+                            version: change.version,
+                            attributes: Box::new(stored.record.attributes),
+                        }),
+                    }
                 }
                 ChangeKind::Delete => Some(ShippedChange::Removed {
                     key: ObjectKey::new(&change.key)?,

@@ -119,7 +119,11 @@ impl Cloud {
             .own_changes(&permit, ways.up, Own::Present, limit, 1000);
         let page = page.await.unwrap();
         for (_, change) in &page.changes {
-            home.take(change, &From(copy, None)).await.unwrap();
+            let (permit, from) = (home.receiving(), &copy.objects.region);
+            let change = ShippedChange::decode(&change.encode()).unwrap();
+            let bodies = From(copy, None);
+            let taken = home.objects.apply_own(&permit, from, change, &bodies);
+            taken.await.unwrap();
         }
         let moved = page.next != ways.up;
         ways.up = page.next;
@@ -146,7 +150,7 @@ fn names(versions: &BTreeMap<(String, bool), ObjectRecord>) -> BTreeSet<VersionI
 
 #[tokio::test]
 async fn all_regions_come_to_the_same_whatever_arrives_when() {
-    for seed in 0..300 {
+    for seed in 0..250 {
         let random = SeededRandom::new(seed);
         let mut cloud = Cloud::new(seed).await;
         for step in 0..120 {
