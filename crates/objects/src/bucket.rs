@@ -111,8 +111,8 @@ impl Objects {
                 }
                 return Ok(bucket);
             }
-            // The row goes after the deed, and both while this is held: without a deed the bucket is
-            // gone, not fresh.
+            // The row goes after the deed, and both while this is held: without a deed the bucket
+            // is gone, not fresh.
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
             if self.deeds.get(&deed.name).is_none_or(|d| d.id != deed.id) {
                 return Err(Error::NoSuchBucket);

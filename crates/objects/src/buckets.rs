@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use access::{Action, Permit};
 use store::{Batch, ScanRange, StoreError};
-use types::{BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, VersionId, limits};
+use types::{
+    BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, VersionId, Writes,
+    limits,
+};
 
 use crate::{
     Change, ChangeKind, Error, Objects, Result,
@@ -62,9 +65,14 @@ impl Objects {
     /// Deletes an empty bucket.
     ///
     /// # Errors
-    /// `BucketNotEmpty`, `BucketBusy`, `NoSuchBucket`, `Registry`.
+    /// `BucketNotEmpty`, `BucketBusy`, `NoSuchBucket`, `Registry`; `TakenEverywhere` while copies
+    /// take writes, of which this region may not have heard.
     pub async fn delete_bucket(&self, permit: &Permit) -> Result<()> {
         let deed = deed(permit, &[Action::DeleteBucket])?;
+        let readable = |replica: &Replica| replica.sealed_by.is_none();
+        if deed.placement.writes == Writes::Any && deed.placement.replicas.iter().any(readable) {
+            return Err(Error::TakenEverywhere);
+        }
         self.change_bucket(deed, |record| {
             record.state = BucketState::Deleting;
             Ok(())

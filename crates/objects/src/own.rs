@@ -86,7 +86,11 @@ impl Objects {
         bytes_max: usize,
     ) -> Result<ChangePage> {
         let deed = deed(permit, &[Action::ReplicateFrom])?;
-        let mut at = from;
+        let mut at = match which {
+            Own::Present => from,
+            // As far back as the log reaches: what was before is not to be had in this way.
+            Own::Former => from.max(self.engine.log.floor(partition_of(deed)).await?),
+        };
         for _ in 0..LOOK_THROUGH_MAX {
             let page = self
                 .log_page(deed, at, limit, bytes_max, Some(which))
@@ -137,7 +141,8 @@ impl Objects {
         Ok((removals?, next))
     }
 
-    /// Where in this region's log the version got the place that it has; `None` when it is not here.
+    /// Where in this region's log the version got the place that it has; `None` when it is not
+    /// here.
     pub async fn version_position(
         &self,
         permit: &Permit,

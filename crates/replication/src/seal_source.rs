@@ -76,7 +76,10 @@ impl Source {
                 version,
                 wrapped,
             } => return sealing.unwrap(&key, &version, &wrapped).await,
-            What::Offer { .. }
+            What::Own { .. }
+            | What::Gone { .. }
+            | What::Gather { .. }
+            | What::Offer { .. }
             | What::Version { .. }
             | What::Copies
             | What::Usage

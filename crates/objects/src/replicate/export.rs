@@ -181,8 +181,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Which of `versions` were removed here, as far back as the bucket's log reaches. The removal of
-    /// a null version counts for every older null version of its key.
+    /// Which of `versions` were removed here, as far back as the bucket's log reaches. The removal
+    /// of a null version counts for every older null version of its key.
     pub async fn removed_here(
         &self,
         permit: &Permit,
