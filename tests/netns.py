@@ -215,4 +215,11 @@ def faked(file):
         raise Forbidden(f"{LIBFAKETIME} is missing: run tests/setup.sh")
     return {"LD_PRELOAD": LIBFAKETIME, "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_CACHE_DURATION": "1", "NO_FAKE_STAT": "1"}
+            "FAKETIME_NO_CACHE": "1", "NO_FAKE_STAT": "1"}
+
+
+def set_clock(file, seconds):
+    """From here on the clocks that `file` rules are that far off."""
+    new = Path(f"{file}.new")
+    new.write_text(f"{seconds:+}s")
+    new.replace(file)
