@@ -167,6 +167,13 @@ impl PeerDoor {
         let issued = authority
             .issue(&csr, from, now, certificate_life())
             .map_err(bad)?;
+        let known = self.region.registry.region(from);
+        if !known.is_some_and(|r| r.public_key == hex::encode(&issued.public_key)) {
+            return Err((
+                StatusCode::FORBIDDEN,
+                format!("region {from} joined with another key"),
+            ));
+        }
         Ok(ok(issued.pem))
     }
 }

@@ -113,6 +113,9 @@ impl Joining {
         let issued = authority
             .issue(&csr, &region, clock.now(), certificate_life())
             .map_err(|e| text(&e))?;
+        if self.announcement.public_key != hex::encode(&issued.public_key) {
+            return Err("the certificate is asked for another key than is announced".to_owned());
+        }
         let record = registry
             .join(&secret, &self.region, &self.announcement)
             .await
