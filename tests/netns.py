@@ -146,8 +146,8 @@ class NetFleet(Fleet):
 
     CLIENTS = "clients"
 
-    def __init__(self, data, regions):
-        super().__init__(data, len(regions))
+    def __init__(self, data, regions, args=()):
+        super().__init__(data, len(regions), args)
         self.laws, self.ids = dict(regions), list(regions)
         self.regions, self.processes = {}, {}
 
@@ -170,9 +170,10 @@ class NetFleet(Fleet):
             planned = self.json("region", "open", region, "--jurisdiction", self.laws[region],
                                 "--operator", "own")
             args = ["--join", planned["token"]]
-        self.processes[region] = Region(self.net, region, self.data, args)
+        self.processes[region] = Region(self.net, region, self.data, [*args, *self.args])
         self.begin(region)
-        self.processes[region].args = args[:4] if "--region" in args else []
+        if "--join" in args:
+            self.processes[region].args = self.args  # the token was good once
         if region == self.ids[0]:
             self.info = self.processes[region].info
         eventually(lambda: self.json("region", "show", region)["status"] == "open", timeout=60)

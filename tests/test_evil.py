@@ -1,0 +1,329 @@
+"""The evil region: an operator who has all of a region's files, its certificate and root on its
+machine, against a running cloud. Each test is a case of the threats that docs/testing.md lists,
+which also says where the cases are tested that are not here."""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import random
+import re
+import shutil
+import threading
+import time
+import urllib.request
+
+import pytest
+from botocore.exceptions import ClientError
+
+from dhow import ROOT, Client, _sign
+from evil import PATHS, Lessee, Peer, Refused, files, forged, in_memory, openssl, plain_key
+from fleet import body, code, eventually, listing, status
+from netns import NetFleet
+
+FIRST, EU, ME, AP = "cn-hangzhou", "eu-central-1", "me-east-1", "ap-northeast-1"
+LAWS = {FIRST: "CN", EU: "DE", ME: "AE", AP: "JP"}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """Logs say all that they can: what must not be in them is not there at any level."""
+    fleet = NetFleet(tmp_path_factory.mktemp("evil"), LAWS, ["--log-level", "debug"]).start()
+    yield fleet
+    logs = "".join(p.log_text() for p in fleet.processes.values())
+    fleet.stop()
+    assert "panicked" not in logs
+
+
+def peer_of(fleet, region):
+    return f"{fleet.processes[region].address}:9003"
+
+
+@pytest.fixture
+def evil(fleet):
+    """ME's operator speaks to whom it wants."""
+    opened = []
+
+    def to(region, kind=Peer):
+        opened.append(kind.of(fleet.regions[ME]["data"], peer_of(fleet, region), region))
+        return opened[-1]
+
+    yield to
+    for peer in opened:
+        peer.close()
+
+
+def operations():
+    """(method, path) of every S3 operation, working or not."""
+    table = (ROOT / "docs" / "operations.md").read_text()
+    found = re.findall(r"^\| \w+ \| `(\w+) (/[^`]*)`", table, re.MULTILINE)
+    assert len(found) > 100
+    return found
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d")
+
+
+def chain(secret, day, region):
+    """All that SigV4 makes of a secret on the way to a signing key."""
+    steps = [("AWS4" + secret).encode()]
+    for text in (day, region, "s3", "aws4_request"):
+        steps.append(_sign(steps[-1], text))
+    return steps
+
+
+class Thief(Client):
+    """Signs with a key that belongs to another region's scope."""
+
+    def __init__(self, host, scope, access_key, signing_key):
+        super().__init__(host, scope, access_key, "")
+        self.stolen = signing_key
+
+    def _signing_key(self, day):
+        return self.stolen
+
+
+def state(fleet):
+    """What no attack may have changed: the registry, and what the other regions hold."""
+    entries = [(e["number"], e["action"], e["subject"]) for e in fleet.audit()]
+    held = [listing(fleet.s3(r), b) for r, b in ((EU, "lawful"), (FIRST, "private"))]
+    return entries, held
+
+
+@pytest.fixture(scope="module")
+def victims(fleet):
+    """Buckets of which ME holds nothing: one that the law keeps in the EU, one of the registry's
+    region; and one that ME holds sealed."""
+    fleet.bucket("lawful", EU, options=["--jurisdiction", "EU"])
+    fleet.bucket("private", FIRST)
+    fleet.json("bucket", "create", "vault", "--home", EU, "--sealed", ME)
+    for region, name in ((EU, "lawful"), (FIRST, "private"), (EU, "vault")):
+        fleet.s3(region).put_object(Bucket=name, Key="secret-name", Body=b"secret-content " * 9)
+    eventually(lambda: fleet.s3(EU).head_object(Bucket="vault", Key="secret-name")
+               ["ReplicationStatus"] == "COMPLETED")
+    return {name: fleet.json("bucket", "show", name) for name in ("lawful", "private", "vault")}
+
+
+def registry_questions(victims, fleet):
+    """What a region asks of the registry, in the name of others."""
+    owner = victims["lawful"]["owner"]
+    new = lambda home, **placement: {"create_deed": {
+        "name": "planted", "owner": owner, "home": home, "placement": placement}}
+    for home in (FIRST, EU, AP, "nowhere"):
+        yield new(home)
+        yield new(home, replicas=[{"region": ME}])
+    yield {"create_deed": {"name": "planted", "owner": "000000000000", "home": ME,
+                           "placement": {}}}
+    yield {"create_deed": {"name": "../planted", "owner": owner, "home": ME, "placement": {}}}
+    for name, deed in victims.items():
+        yield {"remove_deed": {"name": name, "id": deed["id"]}}
+        yield {"remove_deed": {"name": name, "id": deed["id"] ^ 1}}
+        yield {"divergence": {"name": name, "from": EU, "epoch": deed["epoch"], "keys": ["k"]}}
+    keys = {r["id"]: r["public_key"] for r in fleet.json("region", "list")}
+    for region in (FIRST, EU, AP):
+        yield {"announce": {
+            "announced": {"endpoint": "http://10.77.0.3:9000", "peer": "10.77.0.3:9003",
+                          "public_key": keys[region]},
+            "ready": {"now_ms": int(time.time() * 1000), "version": "0.1.0", "writable": True}}}
+
+
+def bucket_questions(deed):
+    key, version = "secret-name", "0" * 32
+    one = [[key, version]]
+    return [
+        "head", {"changes": {"after": 0, "wait_ms": 0}}, {"snapshot": {"from": ""}},
+        {"snapshot": {"from": "63"}}, {"body": {"key": key, "version": version, "offset": 0}},
+        {"lacking": {"versions": one}}, {"offer": {"versions": one}},
+        {"version": {"key": key, "version": version}}, {"lease": {"key": key, "version": None}},
+        {"unwrap": {"key": key, "version": version, "wrapped": "00" * 60, "asker": "09" * 32}},
+    ]
+
+
+def test_p5_a_regions_certificate_opens_nothing_of_others(fleet, victims, evil):
+    """Every way between regions, every S3 operation in a customer's name, every admin operation:
+    none is accepted, and nothing has changed."""
+    before, calls = state(fleet), 0
+    owner = victims["lawful"]["owner"]
+    caller = [("x-dhow-caller-account", owner), ("x-dhow-caller-key", fleet.info["access_key"])]
+
+    def refused(answer, what):
+        nonlocal calls
+        calls += 1
+        got, text = answer
+        text = text if isinstance(text, bytes) else json.dumps(text).encode()
+        assert b"secret-content" not in text, (what, got, text)
+        told = re.match(rb'"no_bucket"|\{"(refused|placement|taken|too_many)"', text)
+        assert got >= 300 or got == 200 and told, (what, got, text)
+
+    registry, home = evil(FIRST), evil(EU)
+    assert registry.ask("GET", PATHS["hello"])[0] == 200, "the certificate is good"
+    for question in registry_questions(victims, fleet):
+        refused(registry.tell("registry", question), question)
+        refused(home.tell("registry", question), question)
+    for name in ("lawful", "private"):
+        deed, where = victims[name], evil(victims[name]["home"])
+        for what in bucket_questions(deed):
+            for epoch in (deed["epoch"], deed["epoch"] + 1):
+                question = {"bucket": name, "id": deed["id"], "epoch": epoch, "what": what}
+                refused(where.tell("replication", question), question)
+    for what in ({"offer": {"versions": []}}, {"version": {"key": "k", "version": "0" * 32}}):
+        question = {"bucket": "vault", "id": victims["vault"]["id"], "epoch": 1, "what": what}
+        refused(home.tell("replication", question), question)
+    for path in ("residency", "join"):
+        for question in ({"bucket": "lawful", "id": victims["lawful"]["id"], "epoch": 1}, {}):
+            refused(home.tell(path, question), path)
+            refused(registry.tell(path, question), path)
+    for method, path in operations():
+        for name in ("lawful", "vault"):
+            target = path.replace("/bucket", f"/{name}").replace("/key", "/secret-name")
+            if target == "/":
+                continue  # the names of buckets are every region's to know
+            refused(home.ask(method, PATHS["pass"] + target, b"", caller), (method, target))
+    for peer in (home, registry):
+        refused(peer.ask("PUT", PATHS["pass"] + "/planted", b"", caller), "a bucket")
+    document = json.loads((ROOT / "docs" / "admin-api.json").read_text())
+    for path, methods in document["paths"].items():
+        target = re.sub(r"\{\w+\}", "lawful", path)
+        for method in methods:
+            for peer in (home, registry):
+                refused(peer.ask(method.upper(), target), target)
+                refused(peer.ask(method.upper(), PATHS["pass"] + target, b"", caller), target)
+    assert calls >= 200, calls
+    print("calls", calls)
+    assert state(fleet) == before
+
+
+def test_p5_what_a_region_can_sign_with_its_keys_no_other_regions_admin_api_takes(fleet, victims):
+    key = chain(fleet.info["secret_key"], today(), ME)[-1]
+    document, calls = json.loads((ROOT / "docs" / "admin-api.json").read_text()), 0
+
+    def ask(region, scope, method, path):
+        client = Thief("127.0.0.1:9001", scope, fleet.info["access_key"], key)
+        payload = hashlib.sha256(b"{}").hexdigest()
+        signed = client.headers(method, path, payload=payload)
+        client.connection.request(method, path, b"{}", signed)
+        answer = client.connection.getresponse()
+        return answer.status, answer.read()
+
+    before = state(fleet)
+    for region in (FIRST, EU):
+        with fleet.net.inside(region):
+            for path, methods in document["paths"].items():
+                for method in methods:
+                    for scope in (ME, region):
+                        path = re.sub(r"\{\w+\}", "lawful", path)
+                        got, text = ask(region, scope, method.upper(), path)
+                        assert got == 403, (region, scope, method, path, text)
+                        calls += 1
+    with fleet.net.inside(ME):
+        assert ask(ME, ME, "GET", "/-/admin/v1/openapi.json")[0] == 200, "it is a key"
+    assert calls >= 100 and state(fleet) == before
+
+
+def test_p5_a_forged_certificate_is_refused(fleet, tmp_path, evil):
+    own = fleet.regions[ME]["data"]
+    authority, own_certificate = f"{own}/authority.pem", f"{own}/certificate.pem"
+    identity = tmp_path / "identity.pem"
+    identity.write_text(plain_key(open(f"{own}/identity.pem").read()))
+    shown = [forged(tmp_path, EU), forged(tmp_path, FIRST), forged(tmp_path, ME),
+             forged(tmp_path, EU, own_certificate, identity),
+             forged(tmp_path, FIRST, own_certificate, identity), (None, None)]
+    for target in (FIRST, EU):
+        for certificate, key in shown:
+            peer = Peer(peer_of(fleet, target), target, authority, certificate, key)
+            try:
+                got, _ = peer.ask("GET", PATHS["hello"])
+                # Without a certificate one may join, with a token.
+                assert certificate is None and got == 403
+            except Refused:
+                pass
+            peer.close()
+    # The authority signs for the region that asks, whatever its request says.
+    request = openssl("req", "-new", "-key", identity, "-subj", f"/CN={EU}", "-addext",
+                      f"subjectAltName=DNS:{EU}.region.dhow.internal", "-outform", "DER")
+    got, issued = evil(FIRST).ask("POST", PATHS["renew"], request)
+    assert got == 200
+    text = openssl("x509", "-noout", "-text", text=issued).decode()
+    assert f"DNS:{ME}.region.dhow.internal" in text and EU not in text
+    other = openssl("genpkey", "-algorithm", "ed25519")
+    (tmp_path / "other.pem").write_bytes(other)
+    request = openssl("req", "-new", "-key", tmp_path / "other.pem", "-subj", f"/CN={ME}",
+                      "-outform", "DER")
+    got, why = evil(FIRST).ask("POST", PATHS["renew"], request)
+    assert got >= 400, "only for the key that the region joined with"
+
+
+def test_p5_a_certificate_that_is_taken_back_is_worth_nothing_within_a_minute(fleet, tmp_path,
+                                                                             evil):
+    """A thief who renewed has a certificate of his own: revoking that one leaves the region's own
+    requests alone."""
+    fleet.bucket("lively", EU, ME)
+    own = fleet.regions[ME]["data"]
+    identity = tmp_path / "identity.pem"
+    identity.write_text(plain_key(open(f"{own}/identity.pem").read()))
+    request = openssl("req", "-new", "-key", identity, "-subj", "/CN=x", "-outform", "DER")
+    got, issued = evil(FIRST).ask("POST", PATHS["renew"], request)
+    assert got == 200
+    (tmp_path / "issued.pem").write_bytes(issued)
+    serial = openssl("x509", "-noout", "-serial", text=issued).decode().strip().split("=")[1]
+    thieves = [Peer(peer_of(fleet, r), r, f"{own}/authority.pem", tmp_path / "issued.pem",
+                    identity) for r in (FIRST, EU)]
+    stop, done, failed = threading.Event(), [], []
+
+    def write(number):
+        client, n = fleet.s3(ME), 0
+        eventually(lambda: client.put_object(Bucket="lively", Key=f"{number}", Body=b"."))
+        while not stop.is_set():
+            try:  # through ME, decided at home
+                client.put_object(Bucket="lively", Key=f"{number}-{n}", Body=b".")
+                done.append(n)
+            except Exception as error:
+                failed.append(error)
+            n += 1
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        eventually(lambda: len(done) > 30)
+        for thief in thieves:
+            assert thief.ask("GET", PATHS["hello"])[0] == 200
+        admin = Admin(fleet)
+        assert admin.call("POST", f"regions/{ME}/revoke", {"serial": serial.lower()})[0] == 200
+
+        def refused(thief):
+            try:
+                return thief.ask("GET", PATHS["hello"])[0] == 403
+            except Refused:
+                return True
+
+        for thief in thieves:  # at the registry, and where it is heard of
+            eventually(lambda: refused(thief), timeout=60)
+        more = len(done) + 50
+        eventually(lambda: len(done) > more)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join(30)
+    assert not failed, failed[:3]
+
+
+class Admin:
+    """The admin API of the registry's region, with the root key."""
+
+    def __init__(self, fleet):
+        self.fleet = fleet
+
+    def call(self, method, path, ask):
+        data = json.dumps(ask).encode()
+        with self.fleet.net.inside(FIRST):
+            client = Client("127.0.0.1:9001", FIRST, self.fleet.info["access_key"],
+                            self.fleet.info["secret_key"])
+            path = "/-/admin/v1/" + path
+            signed = client.headers(method, path, payload=hashlib.sha256(data).hexdigest())
+            client.connection.request(method, path, data, signed)
+            answer = client.connection.getresponse()
+            return answer.status, answer.read()
