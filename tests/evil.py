@@ -4,10 +4,13 @@ certificate, or with one that it made, and look through the memory of its own pr
 import base64
 import hashlib
 import hmac
+import itertools
 import json
+import mmap
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,6 +19,7 @@ import h2.config
 import h2.connection
 import h2.events
 
+PAGE = mmap.PAGESIZE
 PATHS = {name: f"/dhow/v1/{name}" for name in (
     "join", "registry", "renew", "hello", "residency", "pass", "replication")}
 
@@ -147,18 +151,26 @@ def forged(folder, name, issuer=None, issuer_key=None):
 
 
 def memory(pid):
-    """What a process may write to, piece by piece."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as content:
+    """What a process may write to, piece by piece; of what it only reserved, nothing."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as content, \
+            open(f"/proc/{pid}/pagemap", "rb", 0) as pages:
         for line in maps:
             span, rights = line.split()[:2]
             if not rights.startswith("rw"):
                 continue
-            start, end = (int(n, 16) for n in span.split("-"))
-            try:
-                content.seek(start)
-                yield content.read(end - start)
-            except (OSError, ValueError):
-                continue  # gone meanwhile
+            start, end = (int(n, 16) // PAGE for n in span.split("-"))
+            pages.seek(start * 8)
+            entries = struct.unpack(f"<{end - start}Q", pages.read((end - start) * 8))
+            there = lambda page: entries[page - start] >> 62 != 0  # in memory, or swapped out
+            for used, run in itertools.groupby(range(start, end), there):
+                run = list(run)
+                if not used:
+                    continue
+                try:
+                    content.seek(run[0] * PAGE)
+                    yield content.read(len(run) * PAGE)
+                except (OSError, ValueError):
+                    continue  # gone meanwhile
 
 
 def in_memory(pid, needles):

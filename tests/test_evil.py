@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import threading
 import time
 import urllib.request
@@ -327,3 +328,156 @@ class Admin:
             client.connection.request(method, path, data, signed)
             answer = client.connection.getresponse()
             return answer.status, answer.read()
+
+
+def test_stealing_a_region_opens_no_other(fleet):
+    """Nothing on ME's disk or in its memory signs for AP: neither as it is, nor as any step of
+    SigV4's chain for any access key. What it can sign for is ME alone."""
+    account = fleet.json("account", "create", "victim")["id"]
+    keys = {fleet.info["access_key"]: fleet.info["secret_key"]}
+    for _ in range(3):
+        made = fleet.json("key", "create", "--account", account)
+        keys[made["access_key"]] = made["secret_key"]
+    for key in keys.items():
+        for region in (ME, AP):
+            eventually(lambda: fleet.s3(region, key).list_buckets())
+    days = [(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(n))
+            .strftime("%Y%m%d") for n in range(-8, 5)]
+    signing = [step for secret in keys.values() for step in chain(secret, today(), AP)[1:]]
+    needles = [*(secret.encode() for secret in keys.values()), *signing]
+    for region, found in ((AP, True), (ME, False)):
+        memory = in_memory(fleet.regions[region]["pid"], needles)
+        assert any(memory.values()) == found, region
+    # On disk also those of the days that are near, and in text.
+    for secret in keys.values():
+        needles += [step for day in days for step in chain(secret, day, AP)[1:3]]
+    needles += [text for step in signing for text in (step.hex().encode(), base64.b64encode(step))]
+    secrets = set()
+    for path in files(fleet.regions[ME]["data"]):
+        content = path.read_bytes()
+        assert not [n for n in needles if n in content], path
+        assert path.name not in ("authority-key.pem", "credentials.json"), path
+        for text in set(re.findall(rb"[A-Za-z0-9+/=_-]{20,}", content)):
+            secrets.update({text, text.strip(b"="), *decoded(text)})
+    # Each as a secret, and as each step that comes from one.
+    day, right = today(), {chain(secret, today(), AP)[-1] for secret in keys.values()}
+    rest = (day, AP, "s3", "aws4_request")
+    for secret in secrets:
+        for first in range(5):
+            step = b"AWS4" + secret if first == 0 else secret
+            for text in rest[max(0, first - 1):]:
+                step = _sign(step, text)
+            assert step not in right, secret
+    assert len(secrets) > 100
+    # The same over the wire: a sample, and the best that ME has, the key for its own scope.
+    host = lambda region: f"{fleet.processes[region].address}:9000"
+    own = chain(fleet.info["secret_key"], day, ME)[-1]
+    ask = lambda region, scope, key: Thief(
+        host(region), scope, fleet.info["access_key"], key).request("GET", "/")[0]
+    assert ask(ME, ME, own) == 200, "it opens what it is for"
+    for scope in (AP, ME, "us-east-1", "auto"):
+        assert ask(AP, scope, own) in (400, 403), scope
+    sample = random.Random(1).sample(sorted(secrets), 40)
+    for secret in [*sample, chain(fleet.info["secret_key"], day, ME)[2]]:
+        assert ask(AP, AP, secret) == 403
+    assert ask(AP, AP, chain(fleet.info["secret_key"], day, AP)[-1]) == 200
+
+
+def decoded(text):
+    for read in (bytes.fromhex, lambda t: base64.b64decode(t + "=" * (-len(t) % 4))):
+        try:
+            yield read(text.decode())
+        except ValueError:
+            pass
+
+
+def test_p2_after_revocation_neither_key_nor_bytes_are_in_memory(fleet, evil):
+    """Read at a sealed copy, so that all of it was there; then the copy is taken away."""
+    fleet.json("bucket", "create", "leased", "--home", EU, "--sealed", ME)
+    home, canary = fleet.s3(EU), b"canary-" + os.urandom(12).hex().encode()
+    home.put_object(Bucket="leased", Key="k", Body=canary * 40_000)
+    eventually(lambda: home.head_object(Bucket="leased", Key="k")["ReplicationStatus"]
+               == "COMPLETED")
+    deed, lessee = fleet.json("bucket", "show", "leased"), evil(EU, Lessee)
+    lease = lessee.lease(deed, "k")
+    unwrapped = (lessee.unwrapped(deed, "k", lease["version"], w)
+                 for w in lessee.wrapped_keys(deed))
+    data_key = next(key for got, key in unwrapped if got == 200)
+    needles = [data_key, data_key.hex().encode(), base64.b64encode(data_key), canary]
+    found = lambda: in_memory(fleet.regions[ME]["pid"], needles)
+    assert body(fleet.s3(ME), "leased", "k") == canary * 40_000
+    at_once = found()
+    assert at_once[data_key] > 0, "the search finds what is there"
+    assert at_once[data_key.hex().encode()] == at_once[canary] == 0
+    wrapped = lessee.wrapped_keys(deed)[-1]
+    fleet.cli("bucket", "place", "leased", "--remove-replica", ME)
+    eventually(lambda: not any(found().values()), timeout=60)
+    got, why = lessee.unwrapped(deed, "k", lease["version"], wrapped)
+    assert got in (403, 404, 409), why
+    with pytest.raises(ClientError):
+        body(fleet.s3(ME), "leased", "k")
+    assert not any(n in p.read_bytes() for p in files(fleet.regions[ME]["data"])
+                   for n in needles if p.exists())
+
+
+def mutated(rng, question):
+    text = bytearray(json.dumps(question).encode())
+    for _ in range(rng.randrange(1, 5)):
+        at, how = rng.randrange(len(text) + 1), rng.randrange(5)
+        if how == 0 and at < len(text):
+            text[at] = rng.randrange(256)
+        elif how == 1:
+            text[at:at] = rng.choice([b"{", b"]", b'"', b"9" * 40, b"\\u0000", b"null", b"[" * 500])
+        elif how == 2:
+            del text[at:at + rng.randrange(8)]
+        elif how == 3:
+            text[at:at] = text[at // 2:at]
+        else:
+            text[at:at] = rng.randbytes(rng.choice([1, 16, 4000]))
+    return bytes(text)
+
+
+def test_p9_a_peer_that_sends_anything_breaks_nothing(fleet, victims, evil):
+    rng, before = random.Random(9), state(fleet)
+    pids = {region: fleet.regions[region]["pid"] for region in (FIRST, EU)}
+    rss = lambda region: fleet.processes[region].rss_kib()
+    peers = {region: evil(region) for region in pids}
+    questions = [(PATHS["registry"], q) for q in registry_questions(victims, fleet)]
+    for name in ("lawful", "private", "vault"):
+        questions += [(PATHS["replication"], {"bucket": name, "id": victims[name]["id"],
+                                              "epoch": 1, "what": what})
+                      for what in bucket_questions(victims[name])]
+    questions += [(PATHS[p], {"bucket": "lawful", "id": 1, "epoch": 1})
+                  for p in ("join", "renew", "residency", "pass")]
+
+    def send(count):
+        cut = 0
+        for _ in range(count):
+            path, question = rng.choice(questions)
+            region = rng.choice(list(peers))
+            try:
+                got, answer = peers[region].ask("POST", path, mutated(rng, question))
+            except Refused:
+                cut += 1
+                continue
+            assert got < 500 or got == 501, (path, question, got, answer)
+            assert b"secret-content" not in answer
+        assert cut < count / 10, "it is the peer who ends a connection, not the region"
+
+    send(300)  # buffers and connections that are there anyway
+    start = {region: rss(region) for region in pids}
+    send(1700)
+    for region in pids:
+        # Bytes that are no HTTP/2, no TLS; and frames of a length that never comes.
+        for junk in (b"GET / HTTP/1.1\r\n\r\n", rng.randbytes(3000), b"\x16\x03\x01\xff\xff" * 99):
+            with socket.create_connection((fleet.processes[region].address, 9003), 5) as raw:
+                raw.sendall(junk)
+        peer = evil(region)
+        peer.ask("GET", PATHS["hello"])
+        for junk in (b"\x00\x00\x00\x01\x00\x00\x00\x00\x00", b"\xff" * 9, rng.randbytes(999)):
+            peer._open()
+            peer.socket.sendall(junk)
+            peer.close()
+        assert fleet.processes[region].process.poll() is None
+        assert rss(region) - start[region] < 64 << 10, (start[region], rss(region))
+    assert state(fleet) == before
