@@ -174,7 +174,7 @@ impl PeerDoor {
             .issue(&csr, from, now, self.link.certificate_life)
             .map_err(bad)?;
         let known = self.region.registry.region(from);
-        if !known.is_some_and(|r| r.public_key == hex::encode(&issued.public_key)) {
+        if known.is_none_or(|r| r.public_key != hex::encode(&issued.public_key)) {
             return Err((
                 StatusCode::FORBIDDEN,
                 format!("region {from} joined with another key"),
