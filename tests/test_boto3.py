@@ -635,7 +635,7 @@ def test_keys_that_do_not_fit(cloud, bucket):
 @pytest.mark.parametrize(
     "call",
     ["get_bucket_policy", "get_bucket_cors", "get_bucket_lifecycle_configuration",
-     "get_bucket_website", "get_bucket_encryption", "get_bucket_replication"],
+     "get_bucket_website", "get_bucket_encryption", "get_bucket_notification_configuration"],
 )
 def test_what_is_not_there_says_so(s3, bucket, call):
     with pytest.raises(ClientError) as e:
