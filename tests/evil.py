@@ -2,6 +2,7 @@
 certificate, or with one that it made, and look through the memory of its own process."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import itertools
@@ -13,6 +14,7 @@ import ssl
 import struct
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import h2.config
@@ -226,3 +228,67 @@ class Lessee(Peer):
         # GCM without its tag is counter mode, from 2 on.
         return status, openssl("enc", "-d", "-aes-256-ctr", "-K", cipher, "-iv",
                                "00" * 15 + "02", text=handed[32:64])
+
+
+class FakeKeeper:
+    """Somebody in the place of the registry's region, with its key. `answers` is asked for each
+    request: (path, body) -> bytes, or None."""
+
+    def __init__(self, address, certificate, key, answers):
+        self.answers, self.stopping = answers, threading.Event()
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.tls.set_alpn_protocols(["h2"])
+        self.tls.load_cert_chain(str(certificate), str(key))
+        self.listener = socket.create_server(address)
+        self.threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.threads[0].start()
+
+    def stop(self):
+        self.stopping.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for thread in self.threads:
+            thread.join(10)
+
+    def _accept(self):
+        while not self.stopping.is_set():
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.threads.append(threading.Thread(target=self._serve, args=(connection,),
+                                                 daemon=True))
+            self.threads[-1].start()
+
+    def _serve(self, connection):
+        config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
+        with contextlib.suppress(OSError, h2.exceptions.ProtocolError), \
+                self.tls.wrap_socket(connection, server_side=True) as wire:
+            wire.settimeout(0.2)
+            http, requests = h2.connection.H2Connection(config), {}
+            http.initiate_connection()
+            wire.sendall(http.data_to_send())
+            while not self.stopping.is_set():
+                try:
+                    received = wire.recv(1 << 16)
+                except TimeoutError:
+                    continue
+                if not received:
+                    return
+                for event in http.receive_data(received):
+                    self._event(http, requests, event)
+                wire.sendall(http.data_to_send())
+
+    def _event(self, http, requests, event):
+        if isinstance(event, h2.events.RequestReceived):
+            requests[event.stream_id] = [dict(event.headers)[":path"], b""]
+        elif isinstance(event, h2.events.DataReceived):
+            requests[event.stream_id][1] += event.data
+            http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            answer = self.answers(*requests.pop(event.stream_id))
+            status = "404" if answer is None else "200"
+            http.send_headers(event.stream_id, [(":status", status)])
+            http.send_data(event.stream_id, answer or b"", end_stream=True)

@@ -20,7 +20,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dhow import ROOT, Client, _sign
-from evil import PATHS, Lessee, Peer, Refused, files, forged, in_memory, openssl, plain_key
+from evil import (PATHS, FakeKeeper, Lessee, Peer, Refused, files, forged, in_memory, openssl,
+                  plain_key)
 from fleet import body, eventually, listing, meanwhile
 from netns import NetFleet
 
@@ -716,3 +717,99 @@ def test_p6_p7_a_registry_that_tells_another_history_is_not_followed(fleet):
     key = (made["access_key"], made["secret_key"])
     for region in (EU, ME, AP):
         eventually(lambda: fleet.s3(region, key).list_buckets(), timeout=60)
+
+
+def changed(value):
+    """Another value of the same kind."""
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, str):
+        return value[:-1] + chr(ord(value[-1]) ^ 1) if value else "x"
+    raise TypeError(value)
+
+
+def tampered(changes):
+    """(what was done, the changes): a page of the registry's log, changed in every way."""
+    def doctored(what, change):
+        copy = json.loads(json.dumps(changes))
+        answer = change(copy)
+        return what, copy if answer is None else answer
+
+    for field, value in changes[0]["change"]["entry"].items():
+        yield doctored(field, lambda c: c[0]["change"]["entry"].update({field: changed(value)}))
+    for n, row in enumerate(changes[0]["change"]["rows"]):
+        yield doctored("a row's key", lambda c: c[0]["change"]["rows"][n].update(
+            key=changed(row["key"])))
+        other = {"value": row["now"]["value"].replace(FIRST, EU)}
+        assert other != row["now"]
+        yield doctored("a row", lambda c: c[0]["change"]["rows"][n].update(now=other))
+        yield doctored("a row as removed", lambda c: c[0]["change"]["rows"][n].update(
+            now="removed"))
+        yield doctored("a row left out", lambda c: c[0]["change"]["rows"].pop(n) and None)
+    yield doctored("a row more", lambda c: c[0]["change"]["rows"].append(
+        {"key": "a/666", "now": {"value": "{}"}}))
+    yield doctored("the rows of another", lambda c: c[0]["change"].update(
+        rows=c[1]["change"]["rows"]))
+    yield doctored("an entry left out", lambda c: c[1:])
+    yield doctored("the order", lambda c: c[::-1])
+
+
+def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path):
+    """Somebody in the registry's place, with its key and the authority's: a region that follows
+    takes over the entries that continue what it has, and nothing else."""
+    fleet.kill(EU)
+    length = len(fleet.audit())
+    for name in ("later-one", "later-two"):
+        fleet.bucket(name, FIRST, ME)
+    got, told = evil(FIRST).tell("registry", {"changes": {"from": length, "wait_ms": 0}})
+    assert got == 200
+    changes = told["changes"]["changes"]
+    assert len(changes) == 2
+    fleet.kill(FIRST)
+    folder = fleet.processes[FIRST].data
+    authority_key = tmp_path / "authority-key.pem"
+    authority_key.write_text(plain_key((folder / "authority-key.pem").read_text()))
+    certificate, key = forged(tmp_path, FIRST, folder / "authority.pem", authority_key)
+    page = lambda length, changes: json.dumps(
+        {"changes": {"length": length, "changes": changes}}).encode()
+    doctored = [(what, page(length + 2, some)) for what, some in tampered(changes)]
+    doctored += [("a shorter log", page(length - 1, [])), ("no JSON", b"{"), ("nothing", b"")]
+    waiting, asked, honest = list(doctored), [], threading.Event()
+
+    def answers(path, question):
+        if path != PATHS["registry"]:
+            return None
+        ask = json.loads(question).get("changes")
+        if ask is None:  # for keys, or an announcement
+            keys = {"keys": {"keys": [], "more": False}}
+            return json.dumps(keys if b'"keys"' in question else "done").encode()
+        if ask["from"] != length:  # the others, who were told before; or EU, at last
+            time.sleep(0.2)
+            return page(ask["from"], [])
+        asked.append(len(waiting))
+        if honest.is_set():
+            return page(length + 2, changes)
+        # After each wrong answer an empty one: else it would ask less and less often.
+        if not waiting or len(asked) % 2 == 0:
+            time.sleep(0 if waiting else 0.05)
+            return page(length, [])
+        return waiting.pop(0)[1]
+
+    log = lambda: fleet.processes[EU].log_text()
+    with fleet.net.inside(FIRST):
+        keeper = FakeKeeper((fleet.processes[FIRST].address, 9003), certificate, key, answers)
+    try:
+        mark = len(log())
+        fleet.begin(EU)
+        # It asks again from where it was: so it has taken over nothing of any answer.
+        eventually(lambda: not waiting and len(asked) > 2 * len(doctored) + 1, timeout=90)
+        complaints = log()[mark:].count("cannot follow the registry")
+        assert complaints >= len(doctored), (complaints, len(doctored))
+        names = lambda: [b["Name"] for b in fleet.s3(EU).list_buckets()["Buckets"]]
+        assert "later-one" not in names() and "later-two" not in names()
+        honest.set()
+        eventually(lambda: {"later-one", "later-two"} <= set(names()), timeout=60)
+    finally:
+        keeper.stop()
+        fleet.begin(FIRST)
+    eventually(lambda: fleet.json("account", "create", "after"))
