@@ -16,7 +16,6 @@ from dhow import BIN, Dhow
 from fleet import Fleet, eventually
 
 CLONE_NEWNET = 0x40000000
-LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 _numbers = itertools.count()
 
 RULES = """
@@ -212,9 +211,10 @@ class NetFleet(Fleet):
 def faked(file):
     """The environment of a process whose clock is off by what `file` says (`+1.5s`): only the
     time of day, since what a process measures with its steady clock is no matter of skew."""
-    if not Path(LIBFAKETIME).exists():
-        raise Forbidden(f"{LIBFAKETIME} is missing: run tests/setup.sh")
-    return {"LD_PRELOAD": LIBFAKETIME, "FAKETIME_TIMESTAMP_FILE": str(file),
+    libraries = [*Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")]
+    if not libraries:
+        raise Forbidden("libfaketime is not installed: run tests/setup.sh")
+    return {"LD_PRELOAD": str(libraries[0]), "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_NO_CACHE": "1", "NO_FAKE_STAT": "1"}
 

@@ -13,6 +13,7 @@ need mkfs.ext4 e2fsprogs
 need ip iproute2
 need nft nftables
 need faketime faketime
+need openssl openssl
 need python3 python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then

@@ -467,7 +467,7 @@ def test_p9_a_peer_that_sends_anything_breaks_nothing(fleet, victims, evil):
 
     send(300)  # buffers and connections that are there anyway
     start = {region: rss(region) for region in pids}
-    send(7700)
+    send(4700)
     for region in pids:
         # Bytes that are no HTTP/2, no TLS; and frames of a length that never comes.
         for junk in (b"GET / HTTP/1.1\r\n\r\n", rng.randbytes(3000), b"\x16\x03\x01\xff\xff" * 99):
