@@ -39,6 +39,13 @@ def fleet(tmp_path_factory):
     assert "panicked" not in logs
 
 
+@pytest.fixture(autouse=True)
+def whole(fleet):
+    """One test that fails is to be one failure."""
+    yield
+    fleet.mend()
+
+
 def peer_of(fleet, region):
     return f"{fleet.processes[region].address}:9003"
 

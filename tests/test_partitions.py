@@ -30,7 +30,7 @@ def regions(tmp_path_factory):
 def fleet(regions):
     """All three at work, and every way open: before a test, and after it."""
     yield regions
-    regions.net.heal()
+    regions.mend()
 
 
 @contextlib.contextmanager
