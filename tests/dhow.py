@@ -18,8 +18,10 @@ BIN = Path(os.environ.get("DHOW_BIN", ROOT / "target" / "debug" / "dhow"))
 class Dhow:
     """A `dhow up` process on a data folder. `start` may be called again after `kill`."""
 
-    def __init__(self, data, args=(), env=None):
+    def __init__(self, data, args=(), env=None, prefix=()):
         self.data, self.args, self.process = Path(data), list(args), None
+        # `prefix` starts it elsewhere: in a network namespace, for one.
+        self.prefix = list(prefix)
         self.env = {**os.environ, **(env or {})}
         self.port = 0
         self.log = Path(str(data) + ".log")
@@ -27,10 +29,8 @@ class Dhow:
     def start(self, timeout=60):
         assert self.process is None
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            BIN, "up", "--json", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
-            "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", *self.args,
-        ]
+        command = [*self.prefix, BIN, "up", "--json", "--data", self.data, *self.doors(),
+                   *self.args]
         log = open(self.log, "ab")
         self.process = subprocess.Popen(
             [str(c) for c in command], stdout=subprocess.PIPE, stderr=log, env=self.env
@@ -50,6 +50,11 @@ class Dhow:
         self.info = info
         self.host = urllib.parse.urlsplit(self.endpoint).netloc
         return self
+
+    def doors(self):
+        """Where it listens."""
+        return ["--listen", f"127.0.0.1:{self.port}", "--admin", "127.0.0.1:0",
+                "--metrics", "127.0.0.1:0"]
 
     def kill(self):
         """As a power failure of the process: SIGKILL, then wait until it is gone."""
@@ -77,7 +82,7 @@ class Dhow:
 
     def cli(self, *args, check=True):
         done = subprocess.run(
-            [str(BIN), *map(str, args), "--data", str(self.data)],
+            [*map(str, self.prefix), str(BIN), *map(str, args), "--data", str(self.data)],
             capture_output=True, text=True, timeout=120, env=self.env,
         )
         if check:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -120,6 +121,14 @@ def eventually(check, timeout=30, pause=0.05):
         if time.monotonic() > deadline:
             raise failure
         time.sleep(pause)
+
+
+def meanwhile(ask):
+    """The answer of `ask`, which is under way in a thread of its own."""
+    pool = ThreadPoolExecutor(1)
+    asked = pool.submit(ask)
+    pool.shutdown(wait=False)
+    return asked
 
 
 def body(client, bucket, key, **more):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need: Debian packages (real clients, tools for the power-cut tests) and
-# a Python venv in .venv. Safe to run again; does nothing when all is there.
+# Installs what the tests need: Debian packages (real clients, tools for the tests that cut power,
+# networks and clocks) and a Python venv in .venv. Safe to run again; does nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +10,10 @@ need rclone rclone
 need s3cmd s3cmd
 need chromium chromium
 need mkfs.ext4 e2fsprogs
+need ip iproute2
+need nft nftables
+need faketime faketime
+need openssl openssl
 need python3 python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -508,4 +509,51 @@ def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
             thief.start()
     finally:
         fleet.regions.pop("ap-late-1", None)
+        fleet.stop()
+
+
+def test_certificates_rotate_under_load(tmp_path):
+    """Certificates that live for seconds: every region renews its own, and those that it began
+    with are over, with requests between them under way all the while: none fails."""
+    life = 12
+    fleet = Fleet(tmp_path / "data", 2, ["--certificate-life-s", life]).start()
+    over = time.monotonic() + life + 1
+    try:
+        fleet.bucket("lively", FIRST, EU)
+        home, copy = fleet.s3(FIRST), fleet.s3(EU)
+        eventually(lambda: copy.put_object(Bucket="lively", Key="k", Body=b"1"))
+        logs = {r: Path(fleet.regions[r]["data"]) / "dhow.log" for r in fleet.ids}
+        renewed = lambda r: logs[r].read_text().count("certificate was renewed")
+        before = {r: renewed(r) for r in fleet.ids}
+        stop, done, failed = threading.Event(), [], []
+
+        def work(number):
+            client, n = fleet.s3(EU), 0
+            while not stop.is_set():
+                key, n = f"{number}-{n}", n + 1
+                try:
+                    # Passed on to the home, small and in a stream that lasts.
+                    client.put_object(Bucket="lively", Key=key, Body=b"." * (n % 50 * 20_000))
+                    done.append(key)
+                except Exception as error:
+                    failed.append(error)
+
+        workers = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        for worker in workers:
+            worker.start()
+        try:
+            eventually(lambda: failed or time.monotonic() > over
+                       and all(renewed(r) > before[r] for r in fleet.ids), timeout=90)
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join(30)
+        assert not failed, failed[:3]
+        assert len(done) > 100
+        want = listing(home, "lively")
+        assert {key for key, *_ in want} == {"k", *done}
+        eventually(lambda: listing(copy, "lively") == want)
+        text = "".join(log.read_text() for log in logs.values())
+        assert "cannot renew" not in text
+    finally:
         fleet.stop()

@@ -253,8 +253,10 @@ impl Registry {
         });
         let mut length = self.length.subscribe();
         let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-        // Nothing new in time is an answer too.
-        let _ = tokio::time::timeout(wait, length.wait_for(|length| *length > first)).await;
+        // Nothing new in time is an answer too. Whoever has more than this registry, which was put
+        // back to an older state then, is to see that at once.
+        let moved = length.wait_for(|length| *length != first);
+        let _ = tokio::time::timeout(wait, moved).await;
         let changes = self.changes(first, CHANGES_MAX).await?;
         let state = self.state.read();
         let told = |change: Change| {

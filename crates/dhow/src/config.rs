@@ -118,6 +118,8 @@ pub struct Cloud {
     pub join: Option<String>,
     /// For drills: milliseconds that the region's clock is set ahead.
     pub clock_ahead_ms: i64,
+    /// Seconds for which certificates of regions are good; renewed when a third is left.
+    pub certificate_life_s: u64,
 }
 
 impl Default for Cloud {
@@ -133,6 +135,7 @@ impl Default for Cloud {
             longitude: 0.0,
             join: None,
             clock_ahead_ms: 0,
+            certificate_life_s: 30 * 86_400,
         }
     }
 }
@@ -254,6 +257,9 @@ longitude = 0.0
 # join = "dhow-join-..."
 # For drills: milliseconds that the region's clock is set ahead (negative: behind).
 clock_ahead_ms = 0
+# Seconds for which the certificates of regions are good. A region renews its own when a third of
+# that is left, so this is the same in all regions of a cloud.
+certificate_life_s = 2592000
 
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,gateway=debug".
@@ -331,6 +337,11 @@ impl Config {
                 "`{}` is no country: an ISO 3166-1 code such as AE",
                 self.cloud.jurisdiction
             )));
+        }
+        if self.cloud.certificate_life_s < 3 {
+            return Err(Failure::new(
+                "`cloud.certificate_life_s` must be at least 3",
+            ));
         }
         for (key, value) in [
             ("limits.connections", self.limits.connections),

@@ -1,7 +1,7 @@
 //! Wires one region: engine -> registry -> objects -> front door, in the order in which each needs
 //! the one before, and closes them in the opposite order.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
@@ -284,12 +284,13 @@ async fn open_link(
     at: Option<&Addresses>,
     clock: &dyn Clock,
 ) -> Result<Link, Failure> {
+    let life = Duration::from_secs(config.cloud.certificate_life_s);
     if let Some(membership) = Membership::read(dir)? {
-        return Link::member(dir, membership);
+        return Link::member(dir, membership, life);
     }
     let (Some(token), Some(at)) = (&config.cloud.join, at) else {
         let region = RegionId::new(&config.region);
-        return Link::keeper(dir, &region, &config.cloud.jurisdiction, clock);
+        return Link::keeper(dir, &region, &config.cloud.jurisdiction, life, clock);
     };
     if dir.credentials().is_some() {
         return Err(Failure::new(format!(
@@ -307,7 +308,7 @@ async fn open_link(
         keeper = membership.keeper,
         "joined the cloud"
     );
-    Link::member(dir, membership)
+    Link::member(dir, membership, life)
 }
 
 fn own_plan(config: &Config) -> RegionPlan {

@@ -40,6 +40,8 @@ pub struct IssuedCertificate {
     pub serial: String,
     /// When it stops being valid; a whole second.
     pub not_after: Timestamp,
+    /// The Ed25519 key that it is for.
+    pub public_key: Vec<u8>,
 }
 
 impl Authority {
@@ -154,6 +156,7 @@ impl Authority {
             pem: signed.pem(),
             serial: facts.serial,
             not_after: facts.not_after,
+            public_key: facts.public_key,
         })
     }
 }

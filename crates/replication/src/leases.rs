@@ -1,14 +1,22 @@
 //! Leases, in the region whose copy is sealed: asked for at the home, kept for as long as they
 //! last, and no longer than the deed stays as it is.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use objects::{DisplayVersion, Error, Lease, Leases, Named};
 use parking_lot::Mutex;
 use peer::Client;
-use seal::DataKey;
+use seal::Asking;
 use tokio::time::Instant;
-use types::{BucketDeed, BucketId, ObjectKey, VersionId, deed::BoxFuture};
+use types::{BucketDeed, BucketId, Holding, ObjectKey, VersionId, deed::BoxFuture};
 
 use crate::{
     Regions, ReplicationError,
@@ -20,6 +28,9 @@ use crate::{
 const KEPT_MAX: usize = 10_000;
 /// How long the home may take: reads of sealed copies fail soon without it, and nothing else does.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often leases are forgotten that are over, or whose bucket is no longer sealed here.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// What is remembered until then, under the epoch of the deed.
 struct Kept<K, V>(Mutex<HashMap<K, (Instant, V)>>);
@@ -51,17 +62,42 @@ impl<K: Hash + Eq, V: Clone> Kept<K, V> {
         }
         kept.insert(key, (until, value));
     }
+
+    /// Keeps what is not over and `stands`; says whether anything is left.
+    fn forget(&self, stands: impl Fn(&K) -> bool) -> bool {
+        let (mut kept, now) = (self.0.lock(), Instant::now());
+        kept.retain(|key, (until, _)| *until > now && stands(key));
+        !kept.is_empty()
+    }
 }
 
 type Asked = (BucketId, u64, ObjectKey, Option<DisplayVersion>);
 type Wrapped = (BucketId, u64, ObjectKey, VersionId, Vec<u8>);
 
+struct Held {
+    named: Kept<Asked, Arc<Named>>,
+    keys: Kept<Wrapped, Arc<Lease>>,
+    /// Whether somebody forgets what is to be forgotten.
+    forgetting: AtomicBool,
+}
+
+impl Held {
+    fn forget(&self, regions: &dyn Regions) -> bool {
+        let here = regions.here().region;
+        let sealed = |deed: &Arc<BucketDeed>| deed.holding(&here) == Holding::Sealed;
+        let deeds = regions.deeds().into_iter().filter(sealed);
+        let standing: HashSet<(BucketId, u64)> = deeds.map(|d| (d.id, d.epoch)).collect();
+        let named = self.named.forget(|k| standing.contains(&(k.0, k.1)));
+        let keys = self.keys.forget(|k| standing.contains(&(k.0, k.1)));
+        named || keys
+    }
+}
+
 /// Leases of the buckets whose copies here are sealed.
 pub struct FarLeases {
     client: Client,
     regions: Arc<dyn Regions>,
-    named: Kept<Asked, Arc<Named>>,
-    keys: Kept<Wrapped, Arc<Lease>>,
+    held: Arc<Held>,
     longest: Duration,
 }
 
@@ -71,8 +107,11 @@ impl FarLeases {
         Self {
             client,
             regions,
-            named: Kept::new(),
-            keys: Kept::new(),
+            held: Arc::new(Held {
+                named: Kept::new(),
+                keys: Kept::new(),
+                forgetting: AtomicBool::new(false),
+            }),
             longest: LEASE_MAX,
         }
     }
@@ -84,6 +123,29 @@ impl FarLeases {
             longest: longest.min(LEASE_MAX),
             ..self
         }
+    }
+
+    /// Sees to it that what is remembered is forgotten in time, also when nobody asks for it any
+    /// more: a key that may not be used must not lie in memory either.
+    fn forget_in_time(&self) {
+        if self.held.forgetting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (held, regions) = (Arc::clone(&self.held), Arc::clone(&self.regions));
+        let every = self.longest.min(FORGET_EVERY);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                if held.forget(&*regions) {
+                    continue;
+                }
+                held.forgetting.store(false, Ordering::Release);
+                // Somebody may have put something in just before, and have seen us at work.
+                if !held.forget(&*regions) || held.forgetting.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        });
     }
 
     async fn ask<T: for<'de> serde::Deserialize<'de>>(
@@ -128,7 +190,7 @@ impl Leases for FarLeases {
     ) -> BoxFuture<'a, objects::Result<Arc<Named>>> {
         Box::pin(async move {
             let asked = (deed.id, deed.epoch, key.clone(), version);
-            let kept = self.named.get(&asked).filter(|_| !fresh);
+            let kept = self.held.named.get(&asked).filter(|_| !fresh);
             if let Some(named) = kept {
                 return Ok(named);
             }
@@ -158,7 +220,8 @@ impl Leases for FarLeases {
                 }
                 LeaseAnswer::NoVersion => return Err(Error::NoSuchVersion),
             };
-            self.named.put(asked, until, Arc::clone(&named));
+            self.held.named.put(asked, until, Arc::clone(&named));
+            self.forget_in_time();
             Ok(named)
         })
     }
@@ -172,24 +235,45 @@ impl Leases for FarLeases {
     ) -> BoxFuture<'a, objects::Result<Arc<Lease>>> {
         Box::pin(async move {
             let asked = (deed.id, deed.epoch, key.clone(), version, wrapped.to_vec());
-            if let Some(lease) = self.keys.get(&asked) {
+            if let Some(lease) = self.held.keys.get(&asked) {
                 return Ok(lease);
             }
             let from = Instant::now();
+            let asking = Asking::new().map_err(malformed)?;
             let what = What::Unwrap {
                 key: key.to_string(),
                 version: version.to_string(),
                 wrapped: hex::encode(wrapped),
+                asker: hex::encode(asking.public()),
             };
             let answer: UnwrapAnswer = self.ask(deed, what).await?;
             let bytes = hex::decode(answer.key).map_err(malformed)?;
             let lasts = Duration::from_millis(answer.lasts_ms).min(self.longest);
             let lease = Arc::new(Lease {
-                key: DataKey::from_bytes(&bytes).map_err(malformed)?,
+                key: asking.open(&bytes).map_err(malformed)?,
                 until: from + lasts,
             });
-            self.keys.put(asked, lease.until, Arc::clone(&lease));
+            self.held.keys.put(asked, lease.until, Arc::clone(&lease));
+            self.forget_in_time();
             Ok(lease)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p2_what_is_over_or_stands_no_longer_is_forgotten_unasked() {
+        let kept = Kept::new();
+        let (now, key) = (Instant::now(), Arc::new(7));
+        kept.put(1, now, Arc::clone(&key));
+        kept.put(2, now + Duration::from_secs(60), Arc::clone(&key));
+        assert!(kept.forget(|_| true));
+        assert_eq!(Arc::strong_count(&key), 2);
+        assert!(kept.get(&1).is_none() && kept.get(&2).is_some());
+        assert!(!kept.forget(|bucket| *bucket != 2));
+        assert_eq!(Arc::strong_count(&key), 1);
     }
 }

@@ -75,7 +75,8 @@ impl Source {
                 key,
                 version,
                 wrapped,
-            } => return sealing.unwrap(&key, &version, &wrapped).await,
+                asker,
+            } => return sealing.unwrap(&key, &version, &wrapped, &asker).await,
             What::Own { .. }
             | What::Gone { .. }
             | What::Gather { .. }
@@ -210,9 +211,11 @@ impl Sealing<'_> {
         key: &str,
         version: &str,
         wrapped: &str,
+        asker: &str,
     ) -> Result<Response<BoxBody>, Refused> {
         let key = ObjectKey::new(key).map_err(refused)?;
         let wrapped = hex::decode(wrapped).map_err(refused)?;
+        let asker = hex::decode(asker).map_err(refused)?;
         let sealer = self.sealer();
         let objects = &self.source.objects;
         let version = version_id(version)?;
@@ -222,7 +225,7 @@ impl Sealing<'_> {
             tracing::warn!(%bucket, %region, %error, "a wrapped key was not opened");
         });
         json(&UnwrapAnswer {
-            key: hex::encode(&opened.map_err(failed)?.to_bytes()[..]),
+            key: hex::encode(opened.map_err(failed)?.hand_to(&asker).map_err(refused)?),
             lasts_ms: LEASE_MAX.as_millis() as u64,
         })
     }

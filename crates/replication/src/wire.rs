@@ -119,6 +119,8 @@ pub enum What {
         version: String,
         /// The wrapped key, in hex.
         wrapped: String,
+        /// For whom the answer is encrypted: the public half of this question's own key, in hex.
+        asker: String,
     },
     /// One version without its bytes.
     Version {
@@ -183,7 +185,7 @@ pub enum LeaseAnswer {
 /// An unwrapped key and for how long it may be used.
 #[derive(Serialize, Deserialize)]
 pub struct UnwrapAnswer {
-    /// In hex.
+    /// Encrypted for the asker, in hex.
     pub key: String,
     /// Milliseconds from the answer on.
     pub lasts_ms: u64,

@@ -2,19 +2,22 @@
 //! it gets of a bucket, and how the region that holds the key takes it back. docs/sealing.md draws
 //! the keys and says what they protect.
 //!
-//! Invariants: pure functions on bytes; no disk, no network, no clock. The same version of the
+//! Invariants: functions on bytes; no disk, no network, no clock. The same version of the
 //! same object is sealed into the same bytes each time, so that a transfer which broke off goes on
 //! where it was; for that every nonce is computed from a secret and from what it encrypts, and no
 //! key meets two different texts under one nonce.
 //!
-//! HMAC-SHA-256 derives, AES-256-GCM encrypts; both are `ring`'s.
+//! HMAC-SHA-256 derives, AES-256-GCM encrypts, X25519 agrees on the key under which a data key
+//! travels; all are `ring`'s.
 
 mod body;
 mod data_key;
+mod handing;
 mod names;
 
 pub use body::{BodySeal, CHUNK_BYTES, SEALED_CHUNK_BYTES, sealed_len};
 pub use data_key::{DataKey, WRAPPED_BYTES};
+pub use handing::{Asking, HANDED_BYTES};
 
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},

@@ -165,3 +165,26 @@ fn keys_are_not_shown() {
     assert_eq!(format!("{seal:?} {key:?}"), "SealingKey(…) DataKey(…)");
     assert_ne!(key.mask(b"etag"), key.mask(b"other"));
 }
+
+#[test]
+fn p2_a_key_that_is_handed_over_opens_to_the_question_only() {
+    let key = DataKey::from_bytes(&[7; 32]).unwrap();
+    let (asking, other) = (Asking::new().unwrap(), Asking::new().unwrap());
+    let handed = key.hand_to(&asking.public()).unwrap();
+    assert_eq!(handed.len(), HANDED_BYTES);
+    assert!(!handed.windows(32).any(|window| window == [7; 32]));
+    assert_ne!(handed, key.hand_to(&asking.public()).unwrap());
+    assert!(other.open(&handed).is_err());
+    for at in 0..HANDED_BYTES {
+        let asking = Asking::new().unwrap();
+        let mut changed = key.hand_to(&asking.public()).unwrap();
+        // The highest bit of a public key counts for nothing (RFC 7748), the rest does.
+        changed[at] ^= 1;
+        assert!(asking.open(&changed).is_err(), "byte {at}");
+    }
+    assert_eq!(asking.open(&handed).unwrap().to_bytes()[..], [7; 32]);
+    for wrong in [&[][..], &[0; 32], &[1; 31]] {
+        assert!(key.hand_to(wrong).is_err());
+        assert!(Asking::new().unwrap().open(wrong).is_err());
+    }
+}

@@ -67,6 +67,9 @@ pub struct Up {
     /// For drills: milliseconds that the region's clock is set ahead.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, hide = true)]
     clock_ahead_ms: i64,
+    /// For drills: seconds for which the certificates of regions are good.
+    #[arg(long, default_value_t = Config::default().cloud.certificate_life_s, hide = true)]
+    certificate_life_s: u64,
     /// Join a cloud with the token of `dhow region plan`; the token names the region.
     #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
     join: Option<String>,
@@ -132,6 +135,7 @@ impl Up {
         config.cloud.operator = self.operator;
         config.cloud.city = self.city;
         config.cloud.clock_ahead_ms = self.clock_ahead_ms;
+        config.cloud.certificate_life_s = self.certificate_life_s;
         config.cloud.latitude = self.latitude;
         config.cloud.longitude = self.longitude;
         config.check()?;
@@ -147,6 +151,8 @@ impl Up {
         };
         let mut args = vec!["--durability".to_owned(), durability.to_owned()];
         args.extend(["--log-level".to_owned(), self.log.log_level]);
+        let life = self.certificate_life_s.to_string();
+        args.extend(["--certificate-life-s".to_owned(), life]);
         if let Some(endpoint) = self.otel_endpoint {
             args.extend(["--otel-endpoint".to_owned(), endpoint]);
         }

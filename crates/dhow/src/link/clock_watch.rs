@@ -71,16 +71,20 @@ async fn offset(region: &Region, id: &RegionId, address: &str) -> Option<i64> {
 }
 
 /// What the others' clocks say of ours, each with whether it is the registry's region and how far
-/// it is ahead. With two or more others the median counts; a single other one only if it keeps the
-/// registry, since one of two must be right.
+/// it is ahead. With two or more others the median counts, and the own clock is heard as well where
+/// it breaks a tie: of three clocks that differ the middle one is right. A single other one counts
+/// only if it keeps the registry, since one of two must be right.
 fn judge(offsets: &[(bool, i64)]) -> Option<String> {
     let mut sorted: Vec<i64> = offsets.iter().map(|(_, offset)| *offset).collect();
+    if sorted.len() > 1 && sorted.len().is_multiple_of(2) {
+        sorted.push(0);
+    }
     sorted.sort_unstable();
     let off = match sorted.as_slice() {
         [] => return None,
         [only] if offsets.iter().any(|(keeper, _)| *keeper) => *only,
         [_] => return None,
-        many => *many.get((many.len() - 1) / 2)?,
+        many => *many.get(many.len() / 2)?,
     };
     (off.abs() > OFF_MAX_MS).then(|| {
         let way = if off > 0 { "behind" } else { "ahead of" };
@@ -101,6 +105,12 @@ mod tests {
         // Ours is right, one other is wrong.
         assert_eq!(judge(&[(true, 0), (false, 90_000), (false, 3)]), None);
         assert_eq!(judge(&[(true, 90_000), (false, 0), (false, 3)]), None);
+        // Of three in all, ahead or behind: the other two agree.
+        for wrong in [90_000, -90_000] {
+            assert_eq!(judge(&[(true, wrong), (false, 3)]), None);
+            assert_eq!(judge(&[(true, -3), (false, wrong)]), None);
+        }
+        assert_eq!(judge(&[(true, -90_000), (false, 90_000)]), None);
         // Ours is wrong.
         assert!(judge(&[(true, 5_000), (false, 5_001)]).is_some_and(|w| w.contains("behind")));
         assert!(judge(&[(true, -5_000), (false, -5_001)]).is_some_and(|w| w.contains("ahead")));

@@ -17,7 +17,7 @@ use serde_json::json;
 use types::{AccessKeyId, AccountId, Place, RegionId};
 
 use super::{
-    Joining, Link, certificate_life,
+    Joining, Link,
     neighbours::{CALLER_ACCOUNT, CALLER_KEY},
     paths,
 };
@@ -74,7 +74,13 @@ impl PeerDoor {
         let keeper = self.link.tls.region();
         let registry = &self.region.registry;
         let joined = joining
-            .admit(registry, authority, &keeper, &*self.region.clock)
+            .admit(
+                registry,
+                authority,
+                &keeper,
+                self.link.certificate_life,
+                &*self.region.clock,
+            )
             .await;
         joined.map(ok).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
@@ -165,8 +171,15 @@ impl PeerDoor {
         let csr = read(request).await?;
         let now = self.region.clock.now();
         let issued = authority
-            .issue(&csr, from, now, certificate_life())
+            .issue(&csr, from, now, self.link.certificate_life)
             .map_err(bad)?;
+        let known = self.region.registry.region(from);
+        if known.is_none_or(|r| r.public_key != hex::encode(&issued.public_key)) {
+            return Err((
+                StatusCode::FORBIDDEN,
+                format!("region {from} joined with another key"),
+            ));
+        }
         Ok(ok(issued.pem))
     }
 }

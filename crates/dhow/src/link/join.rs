@@ -8,7 +8,7 @@ use peer::{Client, JoinToken, Peer, collect, full};
 use serde::{Deserialize, Serialize};
 use types::{Clock, RegionId, SystemClock};
 
-use super::{Membership, certificate_life, files, paths, wrong};
+use super::{Membership, files, paths, wrong};
 use crate::{data_dir::DataDir, failure::Failure};
 
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -103,6 +103,7 @@ impl Joining {
         registry: &Registry,
         authority: &peer::Authority,
         keeper: &RegionId,
+        certificate_life: Duration,
         clock: &dyn Clock,
     ) -> Result<Vec<u8>, String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
@@ -111,8 +112,11 @@ impl Joining {
         let region = RegionId::new(&self.region);
         // Signed before the token is spent: a request that cannot be signed leaves it good.
         let issued = authority
-            .issue(&csr, &region, clock.now(), certificate_life())
+            .issue(&csr, &region, clock.now(), certificate_life)
             .map_err(|e| text(&e))?;
+        if self.announcement.public_key != hex::encode(&issued.public_key) {
+            return Err("the certificate is asked for another key than is announced".to_owned());
+        }
         let record = registry
             .join(&secret, &self.region, &self.announcement)
             .await

@@ -53,6 +53,8 @@ pub struct Link {
     pub authority: Option<Authority>,
     /// What the region is part of.
     pub membership: Membership,
+    /// How long a certificate is good for. Regions renew when a third of it is left.
+    pub certificate_life: Duration,
 }
 
 impl Link {
@@ -62,13 +64,14 @@ impl Link {
         dir: &DataDir,
         region: &RegionId,
         jurisdiction: &str,
+        certificate_life: Duration,
         clock: &dyn Clock,
     ) -> Result<Self, Failure> {
         let identity = files::identity(dir)?;
         let authority = files::authority(dir, region, clock)?;
         let csr = identity.csr(region).map_err(wrong)?;
         let issued = authority
-            .issue(&csr, region, clock.now(), certificate_life())
+            .issue(&csr, region, clock.now(), certificate_life)
             .map_err(wrong)?;
         let credentials = Credentials {
             identity: identity.clone(),
@@ -88,11 +91,16 @@ impl Link {
                 keeper_peer: String::new(),
                 jurisdiction: jurisdiction.to_owned(),
             },
+            certificate_life,
         })
     }
 
     /// The link of a region that joined before.
-    pub fn member(dir: &DataDir, membership: Membership) -> Result<Self, Failure> {
+    pub fn member(
+        dir: &DataDir,
+        membership: Membership,
+        certificate_life: Duration,
+    ) -> Result<Self, Failure> {
         let credentials = files::credentials(dir, &RegionId::new(&membership.region))?;
         let identity = credentials.identity.clone();
         let tls = Tls::new(credentials).map_err(wrong)?;
@@ -102,6 +110,7 @@ impl Link {
             tls,
             authority: None,
             membership,
+            certificate_life,
         })
     }
 
@@ -162,11 +171,6 @@ impl Link {
             }
         }
     }
-}
-
-/// How long a certificate is good for. Regions renew when a third of it is left.
-pub fn certificate_life() -> Duration {
-    Duration::from_secs(30 * 86_400)
 }
 
 fn wrong(error: impl std::fmt::Display) -> Failure {

@@ -11,12 +11,13 @@ use http::{Method, Request};
 use peer::{Credentials, collect, full};
 use types::{Clock, RegionId, deed::BoxFuture};
 
-use super::{Link, certificate_life, paths, wrong};
+use super::{Link, paths, wrong};
 use crate::{data_dir::DataDir, failure::Failure};
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(35);
-/// How often a region looks whether its certificate is to be renewed.
+/// How often a region looks whether its certificate is to be renewed; more often when they live
+/// for less than ten minutes.
 const RENEW_EVERY: Duration = Duration::from_secs(60);
 
 /// Asks over the link. The registry's own copy says where the keeper is.
@@ -89,14 +90,15 @@ pub async fn renew(
     dir: DataDir,
     clock: Arc<dyn Clock>,
 ) {
+    let life = link.certificate_life;
     loop {
         let left = link.tls.not_after().ms().saturating_sub(clock.now().ms());
-        if left < certificate_life().as_millis() as u64 / 3
+        if left < life.as_millis() as u64 / 3
             && let Err(error) = renew_once(&link, upstream.as_deref(), &dir, &*clock).await
         {
             tracing::error!(%error, left_s = left / 1000, "cannot renew the region's certificate");
         }
-        tokio::time::sleep(RENEW_EVERY).await;
+        tokio::time::sleep(RENEW_EVERY.min(life / 10)).await;
     }
 }
 
@@ -110,7 +112,7 @@ async fn renew_once(
     let csr = link.identity.csr(&region).map_err(wrong)?;
     let (certificate, authority) = match (&link.authority, upstream) {
         (Some(authority), _) => {
-            let issued = authority.issue(&csr, &region, clock.now(), certificate_life());
+            let issued = authority.issue(&csr, &region, clock.now(), link.certificate_life);
             (issued.map_err(wrong)?.pem, authority.certificate_pem())
         }
         (None, Some(upstream)) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use seal::{BodySeal, CHUNK_BYTES, SEALED_CHUNK_BYTES};
 use types::{BucketDeed, ObjectKey, VersionId};
+use zeroize::Zeroizing;
 
 use super::{Lease, Leases, broken};
 use crate::{Error, Result, get::ExtentReader};
@@ -77,8 +78,7 @@ impl Chunks {
 
     pub(crate) async fn next(&mut self, reader: &mut ExtentReader) -> Result<Option<Bytes>> {
         while self.left > 0 {
-            let chunk = self.turn(reader).await?;
-            let mut chunk = Bytes::from(chunk);
+            let mut chunk = self.turn(reader).await?;
             chunk = chunk.split_off(self.skip.min(chunk.len()));
             self.skip = 0;
             let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
@@ -92,7 +92,7 @@ impl Chunks {
     }
 
     /// The next chunk, sealed or opened.
-    async fn turn(&mut self, reader: &mut ExtentReader) -> Result<Vec<u8>> {
+    async fn turn(&mut self, reader: &mut ExtentReader) -> Result<Bytes> {
         let plain = self.body.chunk_len(self.index);
         let len = match &self.mode {
             Mode::Seal => plain,
@@ -110,15 +110,21 @@ impl Chunks {
             chunk.extend_from_slice(&self.held.split_to(lacking));
         }
         let index = self.index;
-        match &mut self.mode {
-            Mode::Seal => self.body.seal(index, &mut chunk).map_err(broken)?,
+        let turned = match &mut self.mode {
+            Mode::Seal => {
+                self.body.seal(index, &mut chunk).map_err(broken)?;
+                Bytes::from(chunk)
+            }
             Mode::Open(renewal) => {
                 renewal.renew().await?;
+                // What is readable does not outlive its way to the reader.
+                let mut chunk = Zeroizing::new(chunk);
                 self.body.open(index, &mut chunk).map_err(broken)?;
+                Bytes::from_owner(chunk)
             }
-        }
+        };
         self.index += 1;
-        Ok(chunk)
+        Ok(turned)
     }
 }
 

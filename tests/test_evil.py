@@ -1,0 +1,822 @@
+"""The evil region: an operator who has all of a region's files, its certificate and root on its
+machine, against a running cloud. Each test is a case of the threats that docs/testing.md lists,
+which also says where the cases are tested that are not here."""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import threading
+import time
+import urllib.request
+
+import pytest
+from botocore.exceptions import ClientError
+
+from dhow import ROOT, Client, _sign
+from evil import (PATHS, FakeKeeper, Lessee, Peer, Refused, files, forged, in_memory, openssl,
+                  plain_key)
+from fleet import body, eventually, listing, meanwhile
+from netns import NetFleet
+
+FIRST, EU, ME, AP = "cn-hangzhou", "eu-central-1", "me-east-1", "ap-northeast-1"
+LAWS = {FIRST: "CN", EU: "DE", ME: "AE", AP: "JP"}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """Logs say all that they can: what must not be in them is not there at any level."""
+    fleet = NetFleet(tmp_path_factory.mktemp("evil"), LAWS, ["--log-level", "debug"]).start()
+    yield fleet
+    logs = "".join(p.log_text() for p in fleet.processes.values())
+    fleet.stop()
+    assert "panicked" not in logs
+
+
+@pytest.fixture(autouse=True)
+def whole(fleet):
+    """One test that fails is to be one failure."""
+    yield
+    fleet.mend()
+
+
+def peer_of(fleet, region):
+    return f"{fleet.processes[region].address}:9003"
+
+
+@pytest.fixture
+def evil(fleet):
+    """ME's operator speaks to whom it wants."""
+    opened = []
+
+    def to(region, kind=Peer):
+        opened.append(kind.of(fleet.regions[ME]["data"], peer_of(fleet, region), region))
+        return opened[-1]
+
+    yield to
+    for peer in opened:
+        peer.close()
+
+
+def operations():
+    """(method, path) of every S3 operation, working or not."""
+    table = (ROOT / "docs" / "operations.md").read_text()
+    found = re.findall(r"^\| \w+ \| `(\w+) (/[^`]*)`", table, re.MULTILINE)
+    assert len(found) > 100
+    return found
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d")
+
+
+def chain(secret, day, region):
+    """All that SigV4 makes of a secret on the way to a signing key."""
+    steps = [("AWS4" + secret).encode()]
+    for text in (day, region, "s3", "aws4_request"):
+        steps.append(_sign(steps[-1], text))
+    return steps
+
+
+class Thief(Client):
+    """Signs with a key that belongs to another region's scope."""
+
+    def __init__(self, host, scope, access_key, signing_key):
+        super().__init__(host, scope, access_key, "")
+        self.stolen = signing_key
+
+    def _signing_key(self, day):
+        return self.stolen
+
+
+def state(fleet):
+    """What no attack may have changed: the registry, and what the other regions hold."""
+    entries = [(e["number"], e["action"], e["subject"]) for e in fleet.audit()]
+    held = [listing(fleet.s3(r), b) for r, b in ((EU, "lawful"), (FIRST, "private"))]
+    return entries, held
+
+
+@pytest.fixture(scope="module")
+def victims(fleet):
+    """Buckets of which ME holds nothing: one that the law keeps in the EU, one of the registry's
+    region; and one that ME holds sealed."""
+    fleet.bucket("lawful", EU, options=["--jurisdiction", "EU"])
+    fleet.bucket("private", FIRST)
+    fleet.json("bucket", "create", "vault", "--home", EU, "--sealed", ME)
+    for region, name in ((EU, "lawful"), (FIRST, "private"), (EU, "vault")):
+        fleet.s3(region).put_object(Bucket=name, Key="secret-name", Body=b"secret-content " * 9)
+    eventually(lambda: fleet.s3(EU).head_object(Bucket="vault", Key="secret-name")
+               ["ReplicationStatus"] == "COMPLETED")
+    return {name: fleet.json("bucket", "show", name) for name in ("lawful", "private", "vault")}
+
+
+def registry_questions(victims, fleet):
+    """What a region asks of the registry, in the name of others."""
+    owner = victims["lawful"]["owner"]
+    new = lambda home, **placement: {"create_deed": {
+        "name": "planted", "owner": owner, "home": home, "placement": placement}}
+    for home in (FIRST, EU, AP, "nowhere"):
+        yield new(home)
+        yield new(home, replicas=[{"region": ME}])
+    yield {"create_deed": {"name": "planted", "owner": "000000000000", "home": ME,
+                           "placement": {}}}
+    yield {"create_deed": {"name": "../planted", "owner": owner, "home": ME, "placement": {}}}
+    for name, deed in victims.items():
+        yield {"remove_deed": {"name": name, "id": deed["id"]}}
+        yield {"remove_deed": {"name": name, "id": deed["id"] ^ 1}}
+        yield {"divergence": {"name": name, "from": EU, "epoch": deed["epoch"], "keys": ["k"]}}
+    keys = {r["id"]: r["public_key"] for r in fleet.json("region", "list")}
+    for region in (FIRST, EU, AP):
+        yield {"announce": {
+            "announced": {"endpoint": "http://10.77.0.3:9000", "peer": "10.77.0.3:9003",
+                          "public_key": keys[region]},
+            "ready": {"now_ms": int(time.time() * 1000), "version": "0.1.0", "writable": True}}}
+
+
+def bucket_questions(deed):
+    key, version = "secret-name", "0" * 32
+    one = [[key, version]]
+    return [
+        "head", {"changes": {"after": 0, "wait_ms": 0}}, {"snapshot": {"from": ""}},
+        {"snapshot": {"from": "63"}}, {"body": {"key": key, "version": version, "offset": 0}},
+        {"lacking": {"versions": one}}, {"offer": {"versions": one}},
+        {"version": {"key": key, "version": version}}, {"lease": {"key": key, "version": None}},
+        {"unwrap": {"key": key, "version": version, "wrapped": "00" * 60, "asker": "09" * 32}},
+    ]
+
+
+def test_p5_a_regions_certificate_opens_nothing_of_others(fleet, victims, evil):
+    """Every way between regions, every S3 operation in a customer's name, every admin operation:
+    none is accepted, and nothing has changed."""
+    before, calls = state(fleet), 0
+    owner = victims["lawful"]["owner"]
+    caller = [("x-dhow-caller-account", owner), ("x-dhow-caller-key", fleet.info["access_key"])]
+
+    def refused(answer, what):
+        nonlocal calls
+        calls += 1
+        got, text = answer
+        text = text if isinstance(text, bytes) else json.dumps(text).encode()
+        assert b"secret-content" not in text, (what, got, text)
+        told = re.match(rb'"no_bucket"|\{"(refused|placement|taken|too_many)"', text)
+        assert got >= 300 or got == 200 and told, (what, got, text)
+
+    registry, home = evil(FIRST), evil(EU)
+    assert registry.ask("GET", PATHS["hello"])[0] == 200, "the certificate is good"
+    for question in registry_questions(victims, fleet):
+        refused(registry.tell("registry", question), question)
+        refused(home.tell("registry", question), question)
+    for name in ("lawful", "private"):
+        deed, where = victims[name], evil(victims[name]["home"])
+        for what in bucket_questions(deed):
+            for epoch in (deed["epoch"], deed["epoch"] + 1):
+                question = {"bucket": name, "id": deed["id"], "epoch": epoch, "what": what}
+                refused(where.tell("replication", question), question)
+    for what in ({"offer": {"versions": []}}, {"version": {"key": "k", "version": "0" * 32}}):
+        question = {"bucket": "vault", "id": victims["vault"]["id"], "epoch": 1, "what": what}
+        refused(home.tell("replication", question), question)
+    for path in ("residency", "join"):
+        for question in ({"bucket": "lawful", "id": victims["lawful"]["id"], "epoch": 1}, {}):
+            refused(home.tell(path, question), path)
+            refused(registry.tell(path, question), path)
+    for method, path in operations():
+        for name in ("lawful", "vault"):
+            target = path.replace("/bucket", f"/{name}").replace("/key", "/secret-name")
+            if target == "/":
+                continue  # the names of buckets are every region's to know
+            refused(home.ask(method, PATHS["pass"] + target, b"", caller), (method, target))
+    for peer in (home, registry):
+        refused(peer.ask("PUT", PATHS["pass"] + "/planted", b"", caller), "a bucket")
+    document = json.loads((ROOT / "docs" / "admin-api.json").read_text())
+    for path, methods in document["paths"].items():
+        target = re.sub(r"\{\w+\}", "lawful", path)
+        for method in methods:
+            for peer in (home, registry):
+                refused(peer.ask(method.upper(), target), target)
+                refused(peer.ask(method.upper(), PATHS["pass"] + target, b"", caller), target)
+    assert calls >= 200, calls
+    print("calls", calls)
+    assert state(fleet) == before
+
+
+def test_p5_what_a_region_can_sign_with_its_keys_no_other_regions_admin_api_takes(fleet, victims):
+    key = chain(fleet.info["secret_key"], today(), ME)[-1]
+    document, calls = json.loads((ROOT / "docs" / "admin-api.json").read_text()), 0
+
+    def ask(region, scope, method, path):
+        client = Thief("127.0.0.1:9001", scope, fleet.info["access_key"], key)
+        payload = hashlib.sha256(b"{}").hexdigest()
+        signed = client.headers(method, path, payload=payload)
+        client.connection.request(method, path, b"{}", signed)
+        answer = client.connection.getresponse()
+        return answer.status, answer.read()
+
+    before = state(fleet)
+    for region in (FIRST, EU):
+        with fleet.net.inside(region):
+            for path, methods in document["paths"].items():
+                for method in methods:
+                    for scope in (ME, region):
+                        path = re.sub(r"\{\w+\}", "lawful", path)
+                        got, text = ask(region, scope, method.upper(), path)
+                        assert got == 403, (region, scope, method, path, text)
+                        calls += 1
+    with fleet.net.inside(ME):
+        assert ask(ME, ME, "GET", "/-/admin/v1/openapi.json")[0] == 200, "it is a key"
+    assert calls >= 100 and state(fleet) == before
+
+
+def test_p5_a_forged_certificate_is_refused(fleet, tmp_path, evil):
+    own = fleet.regions[ME]["data"]
+    authority, own_certificate = f"{own}/authority.pem", f"{own}/certificate.pem"
+    identity = tmp_path / "identity.pem"
+    identity.write_text(plain_key(open(f"{own}/identity.pem").read()))
+    shown = [forged(tmp_path, EU), forged(tmp_path, FIRST), forged(tmp_path, ME),
+             forged(tmp_path, EU, own_certificate, identity),
+             forged(tmp_path, FIRST, own_certificate, identity), (None, None)]
+    for target in (FIRST, EU):
+        for certificate, key in shown:
+            peer = Peer(peer_of(fleet, target), target, authority, certificate, key)
+            try:
+                got, _ = peer.ask("GET", PATHS["hello"])
+                # Without a certificate one may join, with a token.
+                assert certificate is None and got == 403
+            except Refused:
+                pass
+            peer.close()
+    # The authority signs for the region that asks, whatever its request says.
+    request = openssl("req", "-new", "-key", identity, "-subj", f"/CN={EU}", "-addext",
+                      f"subjectAltName=DNS:{EU}.region.dhow.internal", "-outform", "DER")
+    got, issued = evil(FIRST).ask("POST", PATHS["renew"], request)
+    assert got == 200
+    text = openssl("x509", "-noout", "-text", text=issued).decode()
+    assert f"DNS:{ME}.region.dhow.internal" in text and EU not in text
+    other = openssl("genpkey", "-algorithm", "ed25519")
+    (tmp_path / "other.pem").write_bytes(other)
+    request = openssl("req", "-new", "-key", tmp_path / "other.pem", "-subj", f"/CN={ME}",
+                      "-outform", "DER")
+    got, why = evil(FIRST).ask("POST", PATHS["renew"], request)
+    assert got >= 400, "only for the key that the region joined with"
+
+
+def test_p5_a_certificate_that_is_taken_back_is_worth_nothing_within_a_minute(fleet, tmp_path,
+                                                                             evil):
+    """A thief who renewed has a certificate of his own: revoking that one leaves the region's own
+    requests alone."""
+    fleet.bucket("lively", EU, ME)
+    own = fleet.regions[ME]["data"]
+    identity = tmp_path / "identity.pem"
+    identity.write_text(plain_key(open(f"{own}/identity.pem").read()))
+    request = openssl("req", "-new", "-key", identity, "-subj", "/CN=x", "-outform", "DER")
+    got, issued = evil(FIRST).ask("POST", PATHS["renew"], request)
+    assert got == 200
+    (tmp_path / "issued.pem").write_bytes(issued)
+    serial = openssl("x509", "-noout", "-serial", text=issued).decode().strip().split("=")[1]
+    thieves = [Peer(peer_of(fleet, r), r, f"{own}/authority.pem", tmp_path / "issued.pem",
+                    identity) for r in (FIRST, EU)]
+    stop, done, failed = threading.Event(), [], []
+
+    def write(number):
+        client, n = fleet.s3(ME), 0
+        eventually(lambda: client.put_object(Bucket="lively", Key=f"{number}", Body=b"."))
+        while not stop.is_set():
+            try:  # through ME, decided at home
+                client.put_object(Bucket="lively", Key=f"{number}-{n}", Body=b".")
+                done.append(n)
+            except Exception as error:
+                failed.append(error)
+            n += 1
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        eventually(lambda: len(done) > 30)
+        for thief in thieves:
+            assert thief.ask("GET", PATHS["hello"])[0] == 200
+        admin = Admin(fleet)
+        assert admin.call("POST", f"regions/{ME}/revoke", {"serial": serial.lower()})[0] == 200
+
+        def refused(thief):
+            try:
+                return thief.ask("GET", PATHS["hello"])[0] == 403
+            except Refused:
+                return True
+
+        for thief in thieves:  # at the registry, and where it is heard of
+            eventually(lambda: refused(thief), timeout=60)
+        more = len(done) + 50
+        eventually(lambda: len(done) > more)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join(30)
+    assert not failed, failed[:3]
+
+
+class Admin:
+    """The admin API of the registry's region, with the root key."""
+
+    def __init__(self, fleet):
+        self.fleet = fleet
+
+    def call(self, method, path, ask):
+        data = json.dumps(ask).encode()
+        with self.fleet.net.inside(FIRST):
+            client = Client("127.0.0.1:9001", FIRST, self.fleet.info["access_key"],
+                            self.fleet.info["secret_key"])
+            path = "/-/admin/v1/" + path
+            signed = client.headers(method, path, payload=hashlib.sha256(data).hexdigest())
+            client.connection.request(method, path, data, signed)
+            answer = client.connection.getresponse()
+            return answer.status, answer.read()
+
+
+def test_stealing_a_region_opens_no_other(fleet):
+    """Nothing on ME's disk or in its memory signs for AP: neither as it is, nor as any step of
+    SigV4's chain for any access key. What it can sign for is ME alone."""
+    account = fleet.json("account", "create", "victim")["id"]
+    keys = {fleet.info["access_key"]: fleet.info["secret_key"]}
+    for _ in range(3):
+        made = fleet.json("key", "create", "--account", account)
+        keys[made["access_key"]] = made["secret_key"]
+    for key in keys.items():
+        for region in (ME, AP):
+            eventually(lambda: fleet.s3(region, key).list_buckets())
+    days = [(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(n))
+            .strftime("%Y%m%d") for n in range(-8, 5)]
+    signing = [step for secret in keys.values() for step in chain(secret, today(), AP)[1:]]
+    needles = [*(secret.encode() for secret in keys.values()), *signing]
+    for region, found in ((AP, True), (ME, False)):
+        memory = in_memory(fleet.regions[region]["pid"], needles)
+        assert any(memory.values()) == found, region
+    # On disk also those of the days that are near, and in text.
+    for secret in keys.values():
+        needles += [step for day in days for step in chain(secret, day, AP)[1:3]]
+    needles += [text for step in signing for text in (step.hex().encode(), base64.b64encode(step))]
+    secrets = set()
+    for path in files(fleet.regions[ME]["data"]):
+        content = path.read_bytes()
+        assert not [n for n in needles if n in content], path
+        assert path.name not in ("authority-key.pem", "credentials.json"), path
+        for text in set(re.findall(rb"[A-Za-z0-9+/=_-]{20,}", content)):
+            secrets.update({text, text.strip(b"="), *decoded(text)})
+    # Each as a secret, and as each step that comes from one.
+    day, right = today(), {chain(secret, today(), AP)[-1] for secret in keys.values()}
+    rest = (day, AP, "s3", "aws4_request")
+    for secret in secrets:
+        for first in range(5):
+            step = b"AWS4" + secret if first == 0 else secret
+            for text in rest[max(0, first - 1):]:
+                step = _sign(step, text)
+            assert step not in right, secret
+    assert len(secrets) > 100
+    # The same over the wire: a sample, and the best that ME has, the key for its own scope.
+    host = lambda region: f"{fleet.processes[region].address}:9000"
+    own = chain(fleet.info["secret_key"], day, ME)[-1]
+    ask = lambda region, scope, key: Thief(
+        host(region), scope, fleet.info["access_key"], key).request("GET", "/")[0]
+    assert ask(ME, ME, own) == 200, "it opens what it is for"
+    for scope in (AP, ME, "us-east-1", "auto"):
+        assert ask(AP, scope, own) in (400, 403), scope
+    sample = random.Random(1).sample(sorted(secrets), 40)
+    for secret in [*sample, chain(fleet.info["secret_key"], day, ME)[2]]:
+        assert ask(AP, AP, secret) == 403
+    assert ask(AP, AP, chain(fleet.info["secret_key"], day, AP)[-1]) == 200
+
+
+def decoded(text):
+    for read in (bytes.fromhex, lambda t: base64.b64decode(t + "=" * (-len(t) % 4))):
+        try:
+            yield read(text.decode())
+        except ValueError:
+            pass
+
+
+def test_p2_after_revocation_neither_key_nor_bytes_are_in_memory(fleet, evil):
+    """Read at a sealed copy, so that all of it was there; then the copy is taken away."""
+    fleet.json("bucket", "create", "leased", "--home", EU, "--sealed", ME)
+    home, canary = fleet.s3(EU), b"canary-" + os.urandom(12).hex().encode()
+    home.put_object(Bucket="leased", Key="k", Body=canary * 40_000)
+    eventually(lambda: home.head_object(Bucket="leased", Key="k")["ReplicationStatus"]
+               == "COMPLETED")
+    deed, lessee = fleet.json("bucket", "show", "leased"), evil(EU, Lessee)
+    lease = lessee.lease(deed, "k")
+    unwrapped = (lessee.unwrapped(deed, "k", lease["version"], w)
+                 for w in lessee.wrapped_keys(deed))
+    data_key = next(key for got, key in unwrapped if got == 200)
+    needles = [data_key, data_key.hex().encode(), base64.b64encode(data_key), canary]
+    found = lambda: in_memory(fleet.regions[ME]["pid"], needles)
+    assert body(fleet.s3(ME), "leased", "k") == canary * 40_000
+    at_once = found()
+    assert at_once[data_key] > 0, "the search finds what is there"
+    assert at_once[data_key.hex().encode()] == at_once[canary] == 0
+    wrapped = lessee.wrapped_keys(deed)[-1]
+    fleet.cli("bucket", "place", "leased", "--remove-replica", ME)
+    eventually(lambda: not any(found().values()), timeout=60)
+    got, why = lessee.unwrapped(deed, "k", lease["version"], wrapped)
+    assert got in (403, 404, 409), why
+    with pytest.raises(ClientError):
+        body(fleet.s3(ME), "leased", "k")
+    assert not any(n in p.read_bytes() for p in files(fleet.regions[ME]["data"])
+                   for n in needles if p.exists())
+
+
+def mutated(rng, question):
+    text = bytearray(json.dumps(question).encode())
+    for _ in range(rng.randrange(1, 5)):
+        at, how = rng.randrange(len(text) + 1), rng.randrange(5)
+        if how == 0 and at < len(text):
+            text[at] = rng.randrange(256)
+        elif how == 1:
+            text[at:at] = rng.choice([b"{", b"]", b'"', b"9" * 40, b"\\u0000", b"null", b"[" * 500])
+        elif how == 2:
+            del text[at:at + rng.randrange(8)]
+        elif how == 3:
+            text[at:at] = text[at // 2:at]
+        else:
+            text[at:at] = rng.randbytes(rng.choice([1, 16, 4000]))
+    return bytes(text)
+
+
+def test_p9_a_peer_that_sends_anything_breaks_nothing(fleet, victims, evil):
+    rng, before = random.Random(9), state(fleet)
+    pids = {region: fleet.regions[region]["pid"] for region in (FIRST, EU)}
+    rss = lambda region: fleet.processes[region].rss_kib()
+    peers = {region: evil(region) for region in pids}
+    questions = [(PATHS["registry"], q) for q in registry_questions(victims, fleet)]
+    for name in ("lawful", "private", "vault"):
+        questions += [(PATHS["replication"], {"bucket": name, "id": victims[name]["id"],
+                                              "epoch": 1, "what": what})
+                      for what in bucket_questions(victims[name])]
+    questions += [(PATHS[p], {"bucket": "lawful", "id": 1, "epoch": 1})
+                  for p in ("join", "renew", "residency", "pass")]
+
+    def send(count):
+        cut = 0
+        for _ in range(count):
+            path, question = rng.choice(questions)
+            region = rng.choice(list(peers))
+            try:
+                got, answer = peers[region].ask("POST", path, mutated(rng, question))
+            except Refused:
+                cut += 1
+                continue
+            assert got < 500 or got == 501, (path, question, got, answer)
+            assert b"secret-content" not in answer
+        assert cut < count / 10, "it is the peer who ends a connection, not the region"
+
+    send(300)  # buffers and connections that are there anyway
+    start = {region: rss(region) for region in pids}
+    send(4700)
+    for region in pids:
+        # Bytes that are no HTTP/2, no TLS; and frames of a length that never comes.
+        for junk in (b"GET / HTTP/1.1\r\n\r\n", rng.randbytes(3000), b"\x16\x03\x01\xff\xff" * 99):
+            with socket.create_connection((fleet.processes[region].address, 9003), 5) as raw:
+                raw.sendall(junk)
+        peer = evil(region)
+        peer.ask("GET", PATHS["hello"])
+        for junk in (b"\x00\x00\x00\x01\x00\x00\x00\x00\x00", b"\xff" * 9, rng.randbytes(999)):
+            peer._open()
+            peer.socket.sendall(junk)
+            peer.close()
+        assert fleet.processes[region].process.poll() is None
+        assert rss(region) - start[region] < 64 << 10, (start[region], rss(region))
+    assert state(fleet) == before
+
+
+class Customer:
+    """Random operations of one customer on a bucket, with canaries in all that is the bucket's."""
+
+    def __init__(self, fleet, region, bucket, canary, seed):
+        self.client = Client(f"{fleet.processes[region].address}:9000", region,
+                             fleet.info["access_key"], fleet.info["secret_key"])
+        self.bucket, self.canary, self.rng = bucket, canary, random.Random(seed)
+        self.done, self.errors = 0, 0
+
+    def key(self):
+        return f"{self.canary}/{self.rng.randrange(60)}"
+
+    def ask(self, method, key="", query="", content=b"", **headers):
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        got, answer, text = self.client.request(method, f"/{self.bucket}" + (key and f"/{key}"),
+                                                query, content, headers)
+        self.done += 1
+        self.errors += got >= 400
+        assert got < 500 or got in (501, 503), (method, key, query, got, text)
+        return answer, text
+
+    def put(self):
+        size = self.rng.choice([0, 1, 1, 1, 20, 5000])
+        self.ask("PUT", self.key(), content=self.canary.encode() * size,
+                 content_type=f"text/{self.canary}", x_amz_meta_note=self.canary,
+                 x_amz_tagging=f"t={self.canary}")
+
+    def copy(self):
+        self.ask("PUT", self.key(), x_amz_copy_source=f"/{self.bucket}/{self.key()}")
+
+    def copy_out(self):
+        got = self.client.request("PUT", f"/wide/{self.key()}", "", b"", {
+            "x-amz-copy-source": f"/{self.bucket}/{self.key()}"})[0]
+        assert got in (403, 404), got
+
+    def parts(self):
+        key = self.key()
+        _, text = self.ask("POST", key, "uploads=")
+        upload = re.search(rb"<UploadId>(.*?)</UploadId>", text)[1].decode()
+        query = f"uploadId={upload}"
+        answer, _ = self.ask("PUT", key, f"partNumber=1&{query}", self.canary.encode() * 50)
+        self.ask("GET", "", "uploads=")
+        if self.rng.random() < 0.3:
+            self.ask("DELETE", key, query)
+        else:
+            self.ask("POST", key, query, (
+                "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"
+                f"{answer['ETag']}</ETag></Part></CompleteMultipartUpload>").encode())
+
+    def tags(self):
+        self.ask("PUT", self.key(), "tagging=", (
+            "<Tagging><TagSet><Tag><Key>k</Key>"
+            f"<Value>{self.canary}</Value></Tag></TagSet></Tagging>").encode())
+
+    def wrong(self):
+        how = self.rng.randrange(5)
+        if how == 0:
+            self.ask("GET", f"{self.canary}/none")
+        elif how == 1:
+            self.ask("PUT", self.key(), content=b"x", if_match='"none"')
+        elif how == 2:
+            self.ask("PUT", self.key(), content=b"x", content_md5="AAAAAAAAAAAAAAAAAAAAAA==")
+        elif how == 3:
+            self.ask("POST", self.key(), "uploadId=none", f"<{self.canary}>".encode())
+        else:
+            self.ask("PUT", self.key(), "acl=", self.canary.encode())
+
+    def work(self, count):
+        reads = [lambda: self.ask("GET", self.key()), lambda: self.ask("HEAD", self.key()),
+                 lambda: self.ask("DELETE", self.key()),
+                 lambda: self.ask("GET", "", f"list-type=2&prefix={self.canary}"),
+                 lambda: self.ask("GET", "", "versions="),
+                 lambda: self.ask("GET", self.key(), "tagging=")]
+        while self.done < count:
+            out = self.copy_out if self.bucket != "wide" else self.copy
+            self.rng.choice([self.put, self.put, self.copy, out, self.parts, self.tags,
+                             self.wrong, *reads])()
+
+
+def test_p8_what_the_law_keeps_in_one_place_is_nowhere_else(fleet):
+    """2,000 operations on a bucket of the EU, with its placement changed meanwhile: neither keys
+    nor values are on other regions' disks, in their logs, in their metrics, in what the registry
+    tells, or in their memory, through which all goes that they were sent."""
+    canary = "canary-" + os.urandom(8).hex()
+    free = "free-" + os.urandom(8).hex()
+    fleet.bucket("kept", EU, options=["--jurisdiction", "EU"])
+    fleet.bucket("wide", EU, FIRST, ME, AP)
+    fleet.s3(EU).put_bucket_versioning(Bucket="kept",
+                                       VersioningConfiguration={"Status": "Enabled"})
+    customers = [Customer(fleet, EU, "kept", canary, seed) for seed in range(3)]
+    customers.append(Customer(fleet, EU, "wide", free, 9))
+    failed = []
+
+    def work(customer, count):
+        try:
+            customer.work(count)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(c, 700 if c.bucket == "kept" else 60))
+               for c in customers]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        for region in (FIRST, ME, AP):
+            assert fleet.cli("bucket", "place", "kept", "--add-replica", region,
+                             check=False).returncode == 1
+        # As narrow as the law: a change of the placement that goes through.
+        fleet.cli("bucket", "place", "kept", "--jurisdiction", "DE")
+        fleet.cli("bucket", "place", "kept", "--jurisdiction", "EU")
+    for thread in threads:
+        thread.join(120)
+    assert not failed, failed[0]
+    assert sum(c.done for c in customers[:3]) >= 2000 and all(c.errors for c in customers)
+    want = listing(fleet.s3(EU), "wide")
+    told = json.dumps([fleet.audit(), fleet.json("bucket", "show", "kept"),
+                       fleet.json("residency", "check", "kept")])
+    for region in (FIRST, ME, AP):
+        eventually(lambda: listing(fleet.s3(region), "wide") == want)
+        told += urllib.request.urlopen(fleet.regions[region]["metrics"] + "/metrics").read().decode()
+        told += fleet.processes[region].log_text()
+        disk = [p.read_bytes() for p in files(fleet.regions[region]["data"]) if p.exists()]
+        assert any(free.encode() in content for content in disk), "the search finds what is there"
+        assert not any(canary.encode() in content for content in disk), region
+        needles = [canary.encode(), free.encode()]
+        found = in_memory(fleet.regions[region]["pid"], needles)
+        assert found[needles[0]] == 0 and found[needles[1]] > 0, (region, found)
+    assert canary not in told
+    assert any(canary.encode() in p.read_bytes() for p in files(fleet.regions[EU]["data"]))
+
+
+def test_p11_a_region_that_drops_out_keeps_nobodys_bucket(fleet):
+    """ME, the home, is gone without a word: all that its copies had been told is elsewhere, and
+    what is not is exactly what was never said to be there."""
+    fleet.bucket("held", ME, EU)
+    home, copy = fleet.s3(ME), fleet.s3(EU)
+    home.put_bucket_versioning(Bucket="held", VersioningConfiguration={"Status": "Enabled"})
+    rng, manifest = random.Random(11), {}
+
+    def put(n):
+        content = rng.randbytes(rng.choice([10, 3000, 90_000]))
+        made = home.put_object(Bucket="held", Key=f"k{n % 40}", Body=content)
+        manifest[f"k{n % 40}", made["VersionId"]] = content
+
+    for n in range(80):
+        put(n)
+    eventually(lambda: listing(copy, "held") == listing(home, "held"))
+    fleet.net.cut(ME, EU)
+    try:
+        for n in range(20):
+            put(n)
+        safe = {(key, version) for key, version in manifest if home.head_object(
+            Bucket="held", Key=key, VersionId=version)["ReplicationStatus"] == "COMPLETED"}
+        fleet.kill(ME)
+    finally:
+        fleet.net.heal()
+    fleet.cli("bucket", "promote", "held", "--to", EU)
+    eventually(lambda: copy.put_object(Bucket="held", Key="after", Body=b"1"), timeout=60)
+    # It is answered once ME has heard of it, and takes effect before that.
+    placing = meanwhile(lambda: fleet.cli("bucket", "place", "held", "--add-replica", FIRST,
+                                          check=False))
+    want = listing(copy, "held")
+    eventually(lambda: listing(fleet.s3(FIRST), "held") == want, timeout=60)
+    there = {(key, version) for key, version, *_ in want}
+    lost = set(manifest) - there
+    assert safe <= there and len(safe) >= 60 and lost, "0 unlisted losses, and the cut was one"
+    for region in (EU, FIRST):
+        for (key, version), content in manifest.items():
+            if (key, version) not in lost:
+                assert body(fleet.s3(region), "held", key, VersionId=version) == content
+    # It thinks better of it: what it alone had comes along.
+    fleet.begin(ME)
+    eventually(lambda: lost <= {(k, v) for k, v, *_ in listing(copy, "held")}, timeout=60)
+    placing.result(60)
+    fleet.cli("bucket", "place", "held", "--remove-replica", ME)
+
+
+def test_p6_p7_a_registry_that_tells_another_history_is_not_followed(fleet):
+    """The registry's region put back to an older state, and one that went another way from there:
+    both with the real key and certificate. Whoever has seen more follows neither, goes on with
+    what it knows, and says so."""
+    first = fleet.processes[FIRST]
+    create = lambda name: fleet.json("account", "create", name)
+    fleet.kill(FIRST)
+    old = fleet.data / "old"
+    shutil.copytree(first.data, old)
+    fleet.begin(FIRST)
+    create("one")
+    create("two")
+    fleet.bucket("seen", EU)
+    eventually(lambda: fleet.s3(EU).put_object(Bucket="seen", Key="k", Body=b"1"))
+    eventually(lambda: fleet.s3(ME).list_buckets()["Buckets"][-1])
+    seen = lambda region: "seen" in [b["Name"] for b in fleet.s3(region).list_buckets()["Buckets"]]
+    eventually(lambda: seen(ME) and seen(AP))
+    fleet.kill(FIRST)
+    truth = fleet.data / "truth"
+    first.data.rename(truth)
+    marks = {}
+
+    def goes_on(complaint):
+        for region in (EU, ME, AP):
+            log = lambda: fleet.processes[region].log_text()[marks[region]:]
+            eventually(lambda: re.search(complaint, log()), timeout=60)
+            assert seen(region)
+        assert body(fleet.s3(EU), "seen", "k") == b"1"
+        fleet.s3(EU).put_object(Bucket="seen", Key="k2", Body=b"2")
+
+    def mark():
+        marks.update({r: len(fleet.processes[r].log_text()) for r in fleet.ids})
+
+    try:
+        mark()
+        shutil.copytree(old, first.data)
+        fleet.begin(FIRST)  # P6: stale
+        goes_on(r"the keeper has \d+ entries, this region has \d+")
+        fleet.kill(FIRST)
+        # P7: a fork, longer than what everybody has seen.
+        mark()
+        fleet.begin(FIRST)
+        for n in range(8):
+            create(f"fork{n}")
+        goes_on("the chain was forked there")
+        fleet.kill(FIRST)
+    finally:
+        fleet.kill(FIRST)
+        shutil.rmtree(first.data, ignore_errors=True)
+        truth.rename(first.data)
+    fleet.begin(FIRST)
+    account = create("three")["id"]
+    made = fleet.json("key", "create", "--account", account)
+    key = (made["access_key"], made["secret_key"])
+    for region in (EU, ME, AP):
+        eventually(lambda: fleet.s3(region, key).list_buckets(), timeout=60)
+
+
+def changed(value):
+    """Another value of the same kind."""
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, str):
+        return value[:-1] + chr(ord(value[-1]) ^ 1) if value else "x"
+    raise TypeError(value)
+
+
+def tampered(changes):
+    """(what was done, the changes): a page of the registry's log, changed in every way."""
+    def doctored(what, change):
+        copy = json.loads(json.dumps(changes))
+        answer = change(copy)
+        return what, copy if answer is None else answer
+
+    for field, value in changes[0]["change"]["entry"].items():
+        yield doctored(field, lambda c: c[0]["change"]["entry"].update({field: changed(value)}))
+    for n, row in enumerate(changes[0]["change"]["rows"]):
+        yield doctored("a row's key", lambda c: c[0]["change"]["rows"][n].update(
+            key=changed(row["key"])))
+        other = {"value": row["now"]["value"].replace(FIRST, EU)}
+        assert other != row["now"]
+        yield doctored("a row", lambda c: c[0]["change"]["rows"][n].update(now=other))
+        yield doctored("a row as removed", lambda c: c[0]["change"]["rows"][n].update(
+            now="removed"))
+        yield doctored("a row left out", lambda c: c[0]["change"]["rows"].pop(n) and None)
+    yield doctored("a row more", lambda c: c[0]["change"]["rows"].append(
+        {"key": "a/666", "now": {"value": "{}"}}))
+    yield doctored("the rows of another", lambda c: c[0]["change"].update(
+        rows=c[1]["change"]["rows"]))
+    yield doctored("an entry left out", lambda c: c[1:])
+    yield doctored("the order", lambda c: c[::-1])
+
+
+def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path):
+    """Somebody in the registry's place, with its key and the authority's: a region that follows
+    takes over the entries that continue what it has, and nothing else."""
+    fleet.kill(EU)
+    length = len(fleet.audit())
+    for name in ("later-one", "later-two"):
+        fleet.bucket(name, FIRST, ME)
+    got, told = evil(FIRST).tell("registry", {"changes": {"from": length, "wait_ms": 0}})
+    assert got == 200
+    changes = told["changes"]["changes"]
+    assert len(changes) == 2
+    fleet.kill(FIRST)
+    folder = fleet.processes[FIRST].data
+    authority_key = tmp_path / "authority-key.pem"
+    authority_key.write_text(plain_key((folder / "authority-key.pem").read_text()))
+    certificate, key = forged(tmp_path, FIRST, folder / "authority.pem", authority_key)
+    page = lambda length, changes: json.dumps(
+        {"changes": {"length": length, "changes": changes}}).encode()
+    doctored = [(what, page(length + 2, some)) for what, some in tampered(changes)]
+    doctored += [("a shorter log", page(length - 1, [])), ("no JSON", b"{"), ("nothing", b"")]
+    waiting, asked, honest = list(doctored), [], threading.Event()
+
+    def answers(path, question):
+        if path != PATHS["registry"]:
+            return None
+        ask = json.loads(question).get("changes")
+        if ask is None:  # for keys, or an announcement
+            keys = {"keys": {"keys": [], "more": False}}
+            return json.dumps(keys if b'"keys"' in question else "done").encode()
+        if ask["from"] != length:  # the others, who were told before; or EU, at last
+            time.sleep(0.2)
+            return page(ask["from"], [])
+        asked.append(len(waiting))
+        if honest.is_set():
+            return page(length + 2, changes)
+        # After each wrong answer an empty one: else it would ask less and less often.
+        if not waiting or len(asked) % 2 == 0:
+            time.sleep(0 if waiting else 0.05)
+            return page(length, [])
+        return waiting.pop(0)[1]
+
+    log = lambda: fleet.processes[EU].log_text()
+    with fleet.net.inside(FIRST):
+        keeper = FakeKeeper((fleet.processes[FIRST].address, 9003), certificate, key, answers)
+    try:
+        mark = len(log())
+        fleet.begin(EU)
+        # It asks again from where it was: so it has taken over nothing of any answer.
+        eventually(lambda: not waiting and len(asked) > 2 * len(doctored) + 1, timeout=90)
+        complaints = log()[mark:].count("cannot follow the registry")
+        assert complaints >= len(doctored), (complaints, len(doctored))
+        names = lambda: [b["Name"] for b in fleet.s3(EU).list_buckets()["Buckets"]]
+        assert "later-one" not in names() and "later-two" not in names()
+        honest.set()
+        eventually(lambda: {"later-one", "later-two"} <= set(names()), timeout=60)
+    finally:
+        keeper.stop()
+        fleet.begin(FIRST)
+    eventually(lambda: fleet.json("account", "create", "after"))
