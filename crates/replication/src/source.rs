@@ -85,18 +85,30 @@ impl Source {
         }
     }
 
+    /// Answers what is asked about a bucket as a whole.
+    async fn answer_counts(
+        &self,
+        deed: &Arc<BucketDeed>,
+        from: &Place,
+        what: &What,
+    ) -> Result<Response<BoxBody>, Refused> {
+        match what {
+            What::Copies => {
+                let named = may_pass(deed, from, &self.regions.here()).is_ok();
+                json(&self.copies(deed, named).await.map_err(failed)?)
+            }
+            What::Rules => json(&self.rules(deed).await.map_err(failed)?),
+            // Numbers, no names: for whoever plans a placement.
+            _ => json(&self.usage(deed).await.map_err(failed)?),
+        }
+    }
+
     async fn try_answer(&self, from: &Place, ask: Ask) -> Result<Response<BoxBody>, Refused> {
         let deed = self.deed(&ask)?;
-        let here = self.regions.here();
         match ask.what {
-            What::Copies => {
-                let named = may_pass(&deed, from, &here).is_ok();
-                let copies = self.copies(&deed, named).await.map_err(failed)?;
-                return json(&copies);
+            What::Copies | What::Usage | What::Rules => {
+                return self.answer_counts(&deed, from, &ask.what).await;
             }
-            // Numbers, no names: for whoever plans a placement.
-            What::Usage => return json(&self.usage(&deed).await.map_err(failed)?),
-            What::Rules => return json(&self.rules(&deed).await.map_err(failed)?),
             What::Own { .. } | What::Gone { .. } | What::Gather { .. } => {
                 return self.answer_gathering(&deed, from, ask.what).await;
             }
