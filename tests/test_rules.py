@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from fleet import Fleet, body, code, eventually, listing
 from test_awscli import aws
-from test_regions import EU, FIRST
+from test_regions import EU, FIRST, ME
 
 
 def versioned(s3, *names):
@@ -257,12 +257,6 @@ def test_rules_go_on_at_a_new_home(tmp_path):
         s3.put_object(Bucket="ruled", Key="one", Body=b"1")
         completed(s3, "ruled", "one")
         eventually(lambda: body(fleet.s3(FIRST), "target", "one") == b"1")
-        fleet.bucket("elsewhere", FIRST)
-        fleet.s3(FIRST).put_bucket_versioning(
-            Bucket="elsewhere", VersioningConfiguration={"Status": "Enabled"})
-        with pytest.raises(ClientError) as apart:
-            put_rules(s3, "ruled", rule("elsewhere"))
-        assert code(apart) == "InvalidRequest" and "home" in str(apart.value)
         eventually(lambda: fleet.s3(FIRST).get_bucket_replication(Bucket="ruled"))
         for name in ("ruled", "target"):
             fleet.cli("bucket", "promote", name, "--to", FIRST, "--force")
@@ -272,5 +266,125 @@ def test_rules_go_on_at_a_new_home(tmp_path):
         assert body(new, "target", "two") == b"2"
         shown = fleet.json("bucket", "show", "ruled")
         assert [r["destination"] for r in shown["rules"]] == ["target"]
+    finally:
+        fleet.stop()
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory):
+    """Three regions, each the home of a bucket: `at-REGION`."""
+    fleet = Fleet(tmp_path_factory.mktemp("apart") / "data", 3).start()
+    for region in (FIRST, EU, ME):
+        fleet.bucket(f"at-{region}", region)
+        fleet.s3(region).put_bucket_versioning(
+            Bucket=f"at-{region}", VersioningConfiguration={"Status": "Enabled"})
+    yield fleet
+    fleet.stop()
+
+
+def test_versions_go_to_buckets_of_other_regions(apart):
+    home, there = apart.s3(EU), apart.s3(ME)
+    source, target = f"at-{EU}", f"at-{ME}"
+    home.put_object(Bucket=source, Key="logs/before", Body=b"0")
+    put_rules(home, source,
+              rule(target, "logs", 2, {"Prefix": "logs/"}, markers=True, existing=True),
+              rule(f"at-{FIRST}", "tagged", 1, {"Tag": {"Key": "go", "Value": "yes"}}))
+    large = random.Random(1).randbytes(3_000_000)
+    small = home.put_object(Bucket=source, Key="logs/small", Body=b"1", Metadata={"a": "b"})
+    home.put_object(Bucket=source, Key="logs/large", Body=large, ChecksumAlgorithm="SHA256")
+    home.put_object(Bucket=source, Key="other", Body=b"2", Tagging="go=yes")
+    home.put_object(Bucket=source, Key="stays", Body=b"3")
+    for key in ("logs/before", "logs/small", "logs/large", "other"):
+        completed(home, source, key)
+    assert state(home, source, "stays") is None
+    found = there.get_object(Bucket=target, Key="logs/small")
+    assert (found["VersionId"], found["Metadata"]) == (small["VersionId"], {"a": "b"})
+    assert found["ReplicationStatus"] == "REPLICA"
+    assert body(there, target, "logs/large") == large
+    sums = [c.head_object(Bucket=b, Key="logs/large", ChecksumMode="ENABLED")["ChecksumSHA256"]
+            for c, b in ((home, source), (there, target))]
+    assert sums[0] == sums[1]
+    assert {key for key, _ in keys(there, target)} == {"logs/before", "logs/small", "logs/large"}
+    assert {key for key, _ in keys(apart.s3(FIRST), f"at-{FIRST}")} == {"other"}
+    home.delete_object(Bucket=source, Key="logs/small")
+    eventually(lambda: there.list_object_versions(Bucket=target).get("DeleteMarkers"))
+    # Tags follow.
+    home.put_object_tagging(Bucket=source, Key="logs/large",
+                            Tagging={"TagSet": [{"Key": "t", "Value": "1"}]})
+    eventually(lambda: there.get_object_tagging(Bucket=target, Key="logs/large")["TagSet"])
+
+
+def test_status_is_true_while_the_other_region_is_away(apart):
+    home, there = apart.s3(EU), apart.s3(ME)
+    source, target = f"at-{EU}", f"at-{ME}"
+    put_rules(home, source, rule(target, filter={"Prefix": "away/"}),
+              rule(f"at-{FIRST}", "first", 2, {"Prefix": "away/other"}))
+    apart.freeze(ME)
+    try:
+        for n in range(30):
+            home.put_object(Bucket=source, Key=f"away/{n}", Body=f"{n}".encode() * 30_000)
+        assert {state(home, source, f"away/{n}") for n in range(30)} == {"PENDING"}
+        # Another destination does not wait for it.
+        home.put_object(Bucket=source, Key="away/other", Body=b"1")
+        eventually(lambda: body(apart.s3(FIRST), f"at-{FIRST}", "away/other") == b"1")
+        assert state(home, source, "away/other") == "PENDING"
+    finally:
+        apart.thaw(ME)
+    for n in range(30):
+        eventually(lambda: state(home, source, f"away/{n}") == "COMPLETED", timeout=90)
+        assert body(there, target, f"away/{n}") == f"{n}".encode() * 30_000
+    completed(home, source, "away/other")
+    shown = apart.json("bucket", "show", source)["rules"]
+    assert {r["destination"]: r["pending"] for r in shown}[target] == 0
+
+
+def test_the_law_holds_for_rules_between_regions(apart):
+    fleet = apart
+    fleet.bucket("lawful", EU, options=("--jurisdiction", "EU"))
+    home = fleet.s3(EU)
+    home.put_bucket_versioning(Bucket="lawful", VersioningConfiguration={"Status": "Enabled"})
+    with pytest.raises(ClientError) as refused:
+        put_rules(home, "lawful", rule(f"at-{ME}"))
+    assert code(refused) == "AccessDenied"
+    # A law that is narrowed later holds for rules that stood before.
+    fleet.bucket("narrowed", EU)
+    home.put_bucket_versioning(Bucket="narrowed", VersioningConfiguration={"Status": "Enabled"})
+    put_rules(home, "narrowed", rule(f"at-{ME}"))
+    home.put_object(Bucket="narrowed", Key="free", Body=b"1")
+    completed(home, "narrowed", "free")
+    fleet.cli("bucket", "place", "narrowed", "--jurisdiction", "EU")
+    home.put_object(Bucket="narrowed", Key="bound", Body=b"2")
+    eventually(lambda: state(home, "narrowed", "bound") == "FAILED")
+    assert "bound" not in {key for key, _ in keys(fleet.s3(ME), f"at-{ME}")}
+    # Nor is a bucket taken that keeps no versions.
+    fleet.bucket("plain", ME)
+    with pytest.raises(ClientError) as plain:
+        put_rules(home, f"at-{EU}", rule("plain"))
+    assert code(plain) == "InvalidRequest" and "keep versions" in str(plain.value)
+
+
+def test_rules_between_regions_go_on_after_promotions(tmp_path):
+    fleet = Fleet(tmp_path / "data", 3).start()
+    try:
+        fleet.bucket("ruled", EU, FIRST)
+        fleet.bucket("target", ME, FIRST)
+        for name, region in (("ruled", EU), ("target", ME)):
+            fleet.s3(region).put_bucket_versioning(
+                Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        put_rules(fleet.s3(EU), "ruled", rule("target"))
+        fleet.s3(EU).put_object(Bucket="ruled", Key="one", Body=b"1" * 100_000)
+        completed(fleet.s3(EU), "ruled", "one")
+        eventually(lambda: body(fleet.s3(FIRST), "target", "one"))
+        eventually(lambda: fleet.s3(FIRST).get_bucket_replication(Bucket="ruled"))
+        # The destination's home moves, then the source's: both are in one region then.
+        fleet.cli("bucket", "promote", "target", "--to", FIRST, "--force")
+        fleet.s3(EU).put_object(Bucket="ruled", Key="two", Body=b"2")
+        completed(fleet.s3(EU), "ruled", "two")
+        assert body(fleet.s3(FIRST), "target", "two") == b"2"
+        fleet.cli("bucket", "promote", "ruled", "--to", FIRST, "--force")
+        new = fleet.s3(FIRST)
+        eventually(lambda: new.put_object(Bucket="ruled", Key="three", Body=b"3"))
+        completed(new, "ruled", "three")
+        assert body(new, "target", "three") == b"3"
     finally:
         fleet.stop()

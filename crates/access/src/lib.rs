@@ -12,8 +12,8 @@ pub mod signature;
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
     Action, Identity, Permit, Refusal, SystemReason, authorize, authorize_opening,
-    authorize_receiving, authorize_receiving_sealed, authorize_rule, authorize_sealing,
-    authorize_sending, authorize_system,
+    authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
+    authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
 };
 pub use placement::{Via, may_copy, may_decide, may_pass};
 pub use signature::{AuthType, PayloadMode, SignatureError};

@@ -275,33 +275,29 @@ pub fn authorize_opening(
     })
 }
 
-/// Permits for both ends of a replication rule, of which the region `here` is the home: to hand
-/// versions of `source` over, and to take them into `destination`. Both buckets are of one account,
-/// and `destination` may lie nowhere where `source` may not.
-pub fn authorize_rule(
+/// A permit for the source of a replication rule, whose home is `here`: to hand versions of
+/// `source` over to `destination`, whose home is `there`. Both buckets are of one account, and `destination`
+/// may lie nowhere where `source` may not.
+pub fn authorize_rule_sending(
     source: &Arc<BucketDeed>,
     destination: &Arc<BucketDeed>,
     here: &Place,
-) -> Result<(Permit, Permit), Refusal> {
-    if source.owner != destination.owner {
-        return Err(Refusal::NotOwner);
-    }
-    if source.id == destination.id {
-        return Err(Refusal::Mismatch);
-    }
-    for deed in [source, destination] {
-        if !deed.placement.admits(&here.jurisdiction) {
-            return Err(Refusal::Residency);
-        }
-        if deed.home != here.region {
-            return Err(Refusal::NotHome);
-        }
-    }
-    placement::may_copy(source, destination)?;
-    Ok((
-        system(Action::ReplicateFrom, source),
-        system(Action::ReplicateInto, destination),
-    ))
+    there: &Place,
+) -> Result<Permit, Refusal> {
+    placement::rule(source, destination, here, there)?;
+    Ok(system(Action::ReplicateFrom, source))
+}
+
+/// A permit for the destination of a replication rule, whose home is `here`: to take versions of
+/// `source`, whose home is `there`, into `destination`.
+pub fn authorize_rule_receiving(
+    source: &Arc<BucketDeed>,
+    destination: &Arc<BucketDeed>,
+    here: &Place,
+    there: &Place,
+) -> Result<Permit, Refusal> {
+    placement::rule(source, destination, there, here)?;
+    Ok(system(Action::ReplicateInto, destination))
 }
 
 /// A permit for the region's own background work on one bucket.

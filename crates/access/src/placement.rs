@@ -139,6 +139,35 @@ pub fn may_copy(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Ref
     }
 }
 
+/// Whether versions of the bucket `source`, whose home is `from`, may go to the bucket
+/// `destination`, whose home is `to`, by a rule. Both are of one account; the law of both homes is
+/// allowed by both buckets.
+pub(crate) fn rule(
+    source: &BucketDeed,
+    destination: &BucketDeed,
+    from: &Place,
+    to: &Place,
+) -> Result<(), Refusal> {
+    if source.owner != destination.owner {
+        return Err(Refusal::NotOwner);
+    }
+    if source.id == destination.id {
+        return Err(Refusal::Mismatch);
+    }
+    if source.home != from.region || destination.home != to.region {
+        return Err(Refusal::NotHome);
+    }
+    for place in [from, to] {
+        if !source.placement.admits(&place.jurisdiction) {
+            return Err(Refusal::Residency);
+        }
+    }
+    if !destination.placement.admits(&to.jurisdiction) {
+        return Err(Refusal::Residency);
+    }
+    may_copy(source, destination)
+}
+
 fn readable(deed: &BucketDeed, region: &RegionId) -> Result<(), Refusal> {
     match deed.holding(region) {
         Holding::Home | Holding::Replica => Ok(()),

@@ -57,6 +57,7 @@ pub fn start(
     let shipping = Shipping::new(
         Arc::clone(&region.objects),
         region.neighbours.clone(),
+        region.link.client.clone(),
         Arc::clone(&region.clock),
     );
     tasks.spawn(Arc::new(shipping).run());

@@ -30,6 +30,6 @@ mod watchdog;
 
 pub use limits::GatewayConfig;
 pub use passing::{AnswerBody, PassedBody};
-pub use regions::{PassError, Regions};
+pub use regions::{PassError, Regions, RuleRefused};
 pub use serve::listen;
 pub use server::{Gateway, Parts};

@@ -1,5 +1,7 @@
 //! The seam to the other regions of the cloud: where they are, and how a request goes to one.
 
+use std::sync::Arc;
+
 use http::{Request, Response};
 use types::{BucketDeed, Place, RegionId, deed::BoxFuture};
 
@@ -17,6 +19,15 @@ pub enum PassError {
     /// it acted is not known.
     #[error("the region broke off: {0}")]
     Broken(String),
+}
+
+/// Why another region would not take versions by a replication rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleRefused {
+    /// It does not answer now, or knows other deeds yet. Names it.
+    NoAnswer(String),
+    /// It may not, or its bucket keeps no versions. Says why.
+    No(String),
 }
 
 /// What the front door knows of, and wants from, the other regions of its cloud. All but `pass`
@@ -58,6 +69,17 @@ pub trait Regions: Send + Sync {
     /// Whether every replica of the bucket has applied all that its home, which is here, had
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;
+
+    /// Asks the home of `destination`, which is another region, whether it would take versions of
+    /// `source` by a replication rule.
+    fn takes_by_rule<'a>(
+        &'a self,
+        _: &'a Arc<BucketDeed>,
+        destination: &'a Arc<BucketDeed>,
+    ) -> BoxFuture<'a, Result<(), RuleRefused>> {
+        let region = destination.home.to_string();
+        Box::pin(async move { Err(RuleRefused::NoAnswer(region)) })
+    }
 
     /// Whether the home of a bucket that takes writes everywhere has read all that clients had
     /// changed here, at a copy, up to `position`.

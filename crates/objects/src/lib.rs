@@ -65,7 +65,7 @@ pub use records::{
 pub use replicate::{
     AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, SnapshotPage, VersionName,
 };
-pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent};
+pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
 pub use store::StoreError;
 

@@ -94,6 +94,14 @@ impl Far {
         serde_json::from_slice(&bytes).map_err(|e| ReplicationError::Malformed(e.to_string()))
     }
 
+    /// A question that is answered with bytes.
+    pub(crate) async fn body(&self, what: What) -> Result<Box<dyn Body>, BodyError> {
+        match self.send(what).await {
+            Ok(answer) => Ok(Box::new(PeerBody(answer.into_body())) as Box<dyn Body>),
+            Err(error) => Err(BodyError::Connection(error.to_string())),
+        }
+    }
+
     /// Something to be done there.
     pub async fn tell(&self, what: What) -> Result<(), ReplicationError> {
         self.bytes(what).await.map(drop)
@@ -116,10 +124,7 @@ impl objects::BodySource for Far {
                 version,
                 offset,
             };
-            match self.send(ask).await {
-                Ok(answer) => Ok(Box::new(PeerBody(answer.into_body())) as Box<dyn Body>),
-                Err(error) => Err(BodyError::Connection(error.to_string())),
-            }
+            self.body(ask).await
         })
     }
 }

@@ -15,7 +15,7 @@ use types::{
     BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, Writes, deed::BoxFuture,
 };
 
-use crate::{Source, Status, client::Far, follow::Follower, handover::HandOver};
+use crate::{Source, Status, client::Far, follow::Follower, handover::HandOver, rules_far::Taking};
 
 /// Keys that a region alone had when it came back under a new home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,7 @@ pub struct Replication {
     clock: Arc<dyn Clock>,
     status: Arc<Status>,
     sealing: Option<Arc<SealingKey>>,
+    taking: Taking,
 }
 
 impl Replication {
@@ -122,6 +123,7 @@ impl Replication {
             clock,
             status: Arc::default(),
             sealing: None,
+            taking: Taking::default(),
         }
     }
 
@@ -146,6 +148,7 @@ impl Replication {
             regions: Arc::clone(&self.regions),
             status: Arc::clone(&self.status),
             clock: Arc::clone(&self.clock),
+            taking: self.taking.clone(),
             handover: HandOver::new(
                 self.client.clone(),
                 Arc::clone(&self.objects),

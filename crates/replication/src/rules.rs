@@ -8,16 +8,20 @@ use std::{
     time::Duration,
 };
 
-use access::{Permit, SystemReason, authorize_rule, authorize_system};
+use access::{
+    Permit, SystemReason, authorize_rule_receiving, authorize_rule_sending, authorize_system,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use objects::{FollowCursor, Objects, Rules, Sent, Shipped, ShippedChange};
+use objects::{FollowCursor, Objects, Rules, Sent, Shipped, ShippedChange, copy_by_rule};
+use peer::Client;
 use serde::{Deserialize, Serialize};
 use tokio::{task::JoinHandle, time::Instant};
 use types::{BucketDeed, BucketId, BucketName, Clock, Holding, ObjectKey, deed::BoxFuture};
 
 use crate::{
-    Regions,
-    wire::{PAGE_BYTES, PAGE_MAX, WAIT_MAX},
+    Regions, ReplicationError,
+    rules_far::{self, ask_destination},
+    wire::{LACKING_MAX, PAGE_BYTES, PAGE_MAX, WAIT_MAX, name},
 };
 
 /// After a failure, and before a destination that was refused is looked at again.
@@ -51,6 +55,7 @@ pub struct RuleShown {
 pub struct Shipping {
     objects: Arc<Objects>,
     regions: Arc<dyn Regions>,
+    client: Client,
     clock: Arc<dyn Clock>,
 }
 
@@ -80,10 +85,16 @@ impl Task {
 
 impl Shipping {
     /// For one region.
-    pub fn new(objects: Arc<Objects>, regions: Arc<dyn Regions>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        objects: Arc<Objects>,
+        regions: Arc<dyn Regions>,
+        client: Client,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             objects,
             regions,
+            client,
             clock,
         }
     }
@@ -155,6 +166,7 @@ impl Shipping {
         let line = Line {
             objects: Arc::clone(&self.objects),
             regions: Arc::clone(&self.regions),
+            client: self.client.clone(),
             clock: Arc::clone(&self.clock),
             deed: Arc::clone(deed),
             rules: Arc::clone(rules),
@@ -202,19 +214,41 @@ enum Stop {
     /// Nothing may go, unless something is changed.
     Refused(String),
     /// It is tried again.
-    Failed(objects::Error),
+    Failed(ReplicationError),
 }
 
 impl From<objects::Error> for Stop {
     fn from(error: objects::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ReplicationError> for Stop {
+    fn from(error: ReplicationError) -> Self {
         Self::Failed(error)
     }
+}
+
+/// Where versions go.
+enum Target {
+    /// To a bucket whose home is here as well.
+    Here(Permit),
+    /// To one whose home is another region.
+    There(Arc<BucketDeed>),
+}
+
+/// What a page is sent with: a permit for the source, the source's deed, and where it goes.
+struct Permits {
+    from: Permit,
+    source: Arc<BucketDeed>,
+    target: Target,
 }
 
 /// One bucket's way to one destination.
 struct Line {
     objects: Arc<Objects>,
     regions: Arc<dyn Regions>,
+    client: Client,
     clock: Arc<dyn Clock>,
     deed: Arc<BucketDeed>,
     rules: Arc<Rules>,
@@ -257,7 +291,7 @@ impl Line {
     }
 
     /// Asked anew for each page: both deeds may change.
-    async fn permits(&self) -> Result<(Permit, Permit), Stop> {
+    async fn permits(&self) -> Result<Permits, Stop> {
         let refused = |why: String| Stop::Refused(why);
         let name = &self.deed.name;
         let source = self.regions.deed(name).filter(|d| d.id == self.deed.id);
@@ -265,16 +299,31 @@ impl Line {
         let to = &self.to;
         let found = self.regions.deed(to);
         let found = found.ok_or_else(|| refused(format!("there is no bucket {to}")))?;
-        let permits = authorize_rule(&source, &found, &self.regions.here());
-        let permits = permits.map_err(|why| refused(format!("bucket {to}: {why}")))?;
-        match self.objects.keeps_versions(&permits.1).await? {
-            true => Ok(permits),
-            false => Err(refused(format!("bucket {to} does not keep versions"))),
-        }
+        let here = self.regions.here();
+        let there = rules_far::home_of(&*self.regions, &found);
+        let there = there.ok_or_else(|| refused(format!("region {} is not known", found.home)))?;
+        let permit = authorize_rule_sending(&source, &found, &here, &there);
+        let from = permit.map_err(|why| refused(format!("bucket {to}: {why}")))?;
+        let target = match there.region == here.region {
+            false => Target::There(found),
+            true => {
+                let into = authorize_rule_receiving(&source, &found, &here, &here);
+                let into = into.map_err(|why| refused(format!("bucket {to}: {why}")))?;
+                if !self.objects.keeps_versions(&into).await? {
+                    return Err(refused(format!("bucket {to} does not keep versions")));
+                }
+                Target::Here(into)
+            }
+        };
+        Ok(Permits {
+            from,
+            source,
+            target,
+        })
     }
 
     async fn ship(&self, pause: &mut Duration) -> Result<std::convert::Infallible, Stop> {
-        let (from, _) = self.permits().await?;
+        let from = self.permits().await?.from;
         let found = self.objects.rule_cursor(&from, &self.to).await?;
         let mut cursor = match found.filter(|cursor| cursor.epoch == self.generation) {
             Some(cursor) => cursor,
@@ -287,9 +336,9 @@ impl Line {
             self.count(&mut counted, &cursor).await?;
             cursor = match cursor.snapshot.clone() {
                 Some(row) => {
-                    let page = self
-                        .objects
-                        .snapshot(&permits.0, Some(row), PAGE_MAX, PAGE_BYTES);
+                    let page =
+                        self.objects
+                            .snapshot(&permits.from, Some(row), PAGE_MAX, PAGE_BYTES);
                     let page = page.await?;
                     let version = |v| ShippedChange::Version(Box::new(v));
                     let changes: Vec<_> = page.versions.into_iter().map(version).collect();
@@ -303,12 +352,12 @@ impl Line {
                     let after = cursor.position;
                     let page = self
                         .objects
-                        .changes(&permits.0, after, PAGE_MAX, PAGE_BYTES);
+                        .changes(&permits.from, after, PAGE_MAX, PAGE_BYTES);
                     let page = page.await?;
                     if page.reseed {
-                        self.anew(&permits.0).await?
+                        self.anew(&permits.from).await?
                     } else if page.next == after {
-                        self.objects.changed(&permits.0, after, WAIT_MAX).await?;
+                        self.objects.changed(&permits.from, after, WAIT_MAX).await?;
                         continue;
                     } else {
                         let changes: Vec<_> = page.changes.into_iter().map(|(_, c)| c).collect();
@@ -321,7 +370,7 @@ impl Line {
                 }
             };
             self.objects
-                .set_rule_cursor(&permits.0, &self.to, &cursor)
+                .set_rule_cursor(&permits.from, &self.to, &cursor)
                 .await?;
             *pause = PAUSE_MIN;
         }
@@ -356,11 +405,13 @@ impl Line {
         Ok(())
     }
 
-    async fn send_all(
-        &self,
-        permits: &(Permit, Permit),
-        changes: &[ShippedChange],
-    ) -> Result<(), Stop> {
+    async fn send_all(&self, permits: &Permits, changes: &[ShippedChange]) -> Result<(), Stop> {
+        let into = match &permits.target {
+            Target::Here(into) => into,
+            Target::There(destination) => {
+                return self.send_far(permits, destination, changes).await;
+            }
+        };
         let mut by_key: BTreeMap<&ObjectKey, Vec<&Shipped>> = BTreeMap::new();
         for change in changes {
             if let ShippedChange::Version(shipped) = change {
@@ -371,7 +422,7 @@ impl Line {
         for versions in by_key.into_values() {
             work.push(Box::pin(async move {
                 for shipped in versions {
-                    self.send(permits, shipped).await?;
+                    self.send(&permits.from, into, shipped).await?;
                 }
                 Ok(())
             }));
@@ -381,24 +432,84 @@ impl Line {
         Ok(())
     }
 
-    async fn send(&self, permits: &(Permit, Permit), shipped: &Shipped) -> Result<(), Stop> {
-        let (from, into) = permits;
+    /// To a bucket whose home is another region: that is told of them until it has them.
+    async fn send_far(
+        &self,
+        permits: &Permits,
+        destination: &Arc<BucketDeed>,
+        changes: &[ShippedChange],
+    ) -> Result<(), Stop> {
+        let mut going: BTreeMap<(String, String), &Shipped> = BTreeMap::new();
+        for change in changes {
+            if let ShippedChange::Version(shipped) = change
+                && copy_by_rule(&self.rules, shipped, &self.to).is_some()
+            {
+                going.insert(name(&shipped.key, shipped.version), shipped);
+            }
+        }
+        let mut tries: BTreeMap<(String, String), usize> = BTreeMap::new();
+        while !going.is_empty() {
+            let named = going.keys().take(LACKING_MAX).cloned().collect();
+            let source = &permits.source;
+            let (client, regions) = (&self.client, &self.regions);
+            let taken = ask_destination(client, regions, source, destination, named).await?;
+            if let Some(why) = taken.refused {
+                return Err(Stop::Refused(why));
+            }
+            let before = going.len();
+            for version in &taken.done {
+                if let Some(shipped) = going.remove(version) {
+                    self.arrived(&permits.from, shipped).await?;
+                }
+            }
+            for (version, why) in &taken.failed {
+                let tries = tries.entry(version.clone()).or_default();
+                *tries += 1;
+                if *tries >= TRIES_MAX
+                    && let Some(shipped) = going.remove(version)
+                {
+                    self.given_up(&permits.from, shipped, why).await?;
+                }
+            }
+            if going.len() == before {
+                tokio::time::sleep(PAUSE_MIN).await;
+                // Nothing came: it may be that it may not any more.
+                self.permits().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn arrived(&self, from: &Permit, shipped: &Shipped) -> Result<(), Stop> {
+        self.objects
+            .note_failed(from, &self.to, shipped, None)
+            .await?;
+        let now = self.clock.now().ms();
+        self.say(|progress| {
+            progress.shipped += 1;
+            progress.shipped_bytes += shipped.size;
+            progress.lag_ms = now.saturating_sub(shipped.version.at().ms());
+        });
+        Ok(())
+    }
+
+    async fn given_up(&self, from: &Permit, shipped: &Shipped, why: &str) -> Result<(), Stop> {
+        let (bucket, to, key) = (&self.deed.name, &self.to, &shipped.key);
+        tracing::error!(%bucket, %to, %key, why, "a version cannot be replicated");
+        let noted = self.objects.note_failed(from, to, shipped, Some(why));
+        noted.await?;
+        self.say(|progress| progress.failed += 1);
+        Ok(())
+    }
+
+    async fn send(&self, from: &Permit, into: &Permit, shipped: &Shipped) -> Result<(), Stop> {
         let objects = &self.objects;
         let mut tries = 0;
         loop {
             tries += 1;
             let why = match objects.send_by_rule(from, into, &self.rules, shipped).await {
                 Ok(Sent::Stays) => return Ok(()),
-                Ok(Sent::There) => {
-                    objects.note_failed(from, &self.to, shipped, None).await?;
-                    let now = self.clock.now().ms();
-                    self.say(|progress| {
-                        progress.shipped += 1;
-                        progress.shipped_bytes += shipped.size;
-                        progress.lag_ms = now.saturating_sub(shipped.version.at().ms());
-                    });
-                    return Ok(());
-                }
+                Ok(Sent::There) => return self.arrived(from, shipped).await,
                 // Of this version alone: what it refers to cannot be read, or is not what it
                 // should be.
                 Err(
@@ -414,11 +525,7 @@ impl Line {
                 return Ok(());
             }
             if tries >= TRIES_MAX {
-                let (bucket, to, key) = (&self.deed.name, &self.to, &shipped.key);
-                tracing::error!(%bucket, %to, %key, why, "a version cannot be replicated");
-                objects.note_failed(from, to, shipped, Some(&why)).await?;
-                self.say(|progress| progress.failed += 1);
-                return Ok(());
+                return self.given_up(from, shipped, &why).await;
             }
         }
     }

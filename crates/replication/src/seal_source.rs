@@ -80,6 +80,9 @@ impl Source {
             What::Own { .. }
             | What::Gone { .. }
             | What::Gather { .. }
+            | What::TakeByRule { .. }
+            | What::ByRule { .. }
+            | What::BodyByRule { .. }
             | What::Offer { .. }
             | What::Version { .. }
             | What::Copies

@@ -17,6 +17,7 @@ use crate::{
     body::ReaderBody,
     frames::Answer,
     handover::HandOver,
+    rules_far::Taking,
     wire::{Ask, LACKING_MAX, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What, name, read_name},
 };
 
@@ -30,6 +31,7 @@ pub struct Source {
     /// What sealed copies of buckets are sealed with whose home is here.
     pub(crate) sealing: Option<Arc<SealingKey>>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) taking: Taking,
 }
 
 /// Keys that lag which are named.
@@ -112,6 +114,9 @@ impl Source {
             What::Own { .. } | What::Gone { .. } | What::Gather { .. } => {
                 return self.answer_gathering(&deed, from, ask.what).await;
             }
+            What::TakeByRule { .. } | What::ByRule { .. } | What::BodyByRule { .. } => {
+                return self.answer_by_rule(&deed, from, ask.what).await;
+            }
             _ => {}
         }
         if deed.holding(&from.region) == Holding::Sealed {
@@ -149,12 +154,6 @@ impl Source {
                 let body = ReaderBody::new(reader, self.still(&deed, from, Self::permit));
                 return Ok(Response::new(body.boxed_unsync()));
             }
-            What::Copies
-            | What::Usage
-            | What::Rules
-            | What::Own { .. }
-            | What::Gone { .. }
-            | What::Gather { .. } => return Err(refused("answered above")),
             What::Lease { .. } | What::Unwrap { .. } => {
                 return Err(refused("the copy is not sealed"));
             }
@@ -170,6 +169,7 @@ impl Source {
                 let settled = self.handover.take(&deed, from, versions).await;
                 return json(&settled.map_err(refused)?);
             }
+            _ => return Err(refused("answered above")),
         };
         Ok(Response::new(full(answer.encode())))
     }
@@ -295,7 +295,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<Response<BoxBody>, R
         .map_err(refused)
 }
 
-fn names(
+pub(crate) fn names(
     versions: &[(String, String)],
 ) -> Result<Vec<(types::ObjectKey, types::VersionId)>, Refused> {
     if versions.len() > LACKING_MAX {

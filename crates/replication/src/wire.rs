@@ -122,6 +122,36 @@ pub enum What {
         /// For whom the answer is encrypted: the public half of this question's own key, in hex.
         asker: String,
     },
+    /// By a replication rule of another bucket, asked by the home of that: fetch these versions of
+    /// it. Without any, whether they would be taken.
+    TakeByRule {
+        /// The bucket that has the rule.
+        source: String,
+        /// Its number.
+        id: u64,
+        /// The epoch of its deed.
+        epoch: u64,
+        /// Keys and versions in hex.
+        versions: Vec<(String, String)>,
+    },
+    /// Versions that a rule sends to another bucket, asked by the home of that.
+    ByRule {
+        /// The other bucket.
+        to: String,
+        /// Keys and versions in hex.
+        versions: Vec<(String, String)>,
+    },
+    /// The bytes of such a version.
+    BodyByRule {
+        /// The other bucket.
+        to: String,
+        /// Of which key.
+        key: String,
+        /// Which, in hex.
+        version: String,
+        /// From here on.
+        offset: u64,
+    },
     /// One version without its bytes.
     Version {
         /// Of which key.
@@ -150,6 +180,17 @@ pub struct Gathered {
     pub position: u64,
     /// There is no more.
     pub done: bool,
+}
+
+/// What came of versions that a rule sends; of those that are not named the work goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenByRule {
+    /// None can be taken, for this reason.
+    pub refused: Option<String>,
+    /// They are there, or are not to come any more.
+    pub done: Vec<(String, String)>,
+    /// They cannot be had or are not what they should be; each with the reason.
+    pub failed: Vec<((String, String), String)>,
 }
 
 /// What becomes of versions that were offered and will not be fetched.

@@ -2,18 +2,18 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
 use access::Identity;
 use arc_swap::ArcSwapOption;
 use cloud::Registry;
-use gateway::{AnswerBody, PassError, PassedBody};
+use gateway::{AnswerBody, PassError, PassedBody, RuleRefused};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use peer::Peer;
-use replication::{Divergence, Status};
+use replication::{Divergence, Status, ask_destination};
 use tokio::sync::watch;
 use types::{BucketDeed, BucketName, Deeds, Place, RegionId, deed::BoxFuture};
 
@@ -33,12 +33,15 @@ pub struct Neighbours {
     link: Arc<Link>,
     status: OnceLock<Arc<Status>>,
     clock_doubt: ArcSwapOption<String>,
+    /// Itself, for questions that are asked on its behalf.
+    this: Weak<Self>,
 }
 
 impl Neighbours {
     /// As the region at `here` sees them.
     pub fn new(here: Place, registry: Arc<Registry>, link: Arc<Link>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             here,
             registry,
             link,
@@ -193,6 +196,28 @@ impl gateway::Regions for Neighbours {
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let status = self.status.get();
         status.is_some_and(|status| status.replicated(deed, position))
+    }
+    fn takes_by_rule<'a>(
+        &'a self,
+        source: &'a Arc<BucketDeed>,
+        destination: &'a Arc<BucketDeed>,
+    ) -> BoxFuture<'a, Result<(), RuleRefused>> {
+        Box::pin(async move {
+            let no_answer = || RuleRefused::NoAnswer(destination.home.to_string());
+            let regions: Arc<dyn replication::Regions> =
+                self.this.upgrade().ok_or_else(no_answer)?;
+            let client = &self.link.client;
+            let asked = ask_destination(client, &regions, source, destination, Vec::new());
+            match asked.await {
+                Ok(taken) => taken
+                    .refused
+                    .map_or(Ok(()), |why| Err(RuleRefused::No(why))),
+                Err(error) => {
+                    tracing::warn!(region = %destination.home, %error, "a rule was not put");
+                    Err(no_answer())
+                }
+            }
+        })
     }
     fn read_by_home(&self, deed: &BucketDeed, position: u64) -> bool {
         let status = self.status.get();

@@ -154,11 +154,9 @@ impl Objects {
         shipped: &Shipped,
     ) -> Result<Sent> {
         let to = &deed(into, &[Action::ReplicateInto])?.name;
-        if shipped.attributes.replica || !rules.send(candidate(shipped), to) {
+        let Some(copy) = copy_by_rule(rules, shipped, to) else {
             return Ok(Sent::Stays);
-        }
-        let mut copy = shipped.clone();
-        copy.attributes.replica = true;
+        };
         let bodies = OwnBodies {
             objects: self,
             from,
@@ -231,6 +229,16 @@ fn worse(a: RuleStatus, b: RuleStatus) -> RuleStatus {
         RuleStatus::Failed => 4,
     };
     if rank(b) > rank(a) { b } else { a }
+}
+
+/// A version as it goes to another bucket by rules; `None` when they do not send it there.
+pub fn copy_by_rule(rules: &Rules, shipped: &Shipped, to: &BucketName) -> Option<Shipped> {
+    if shipped.attributes.replica || !rules.send(candidate(shipped), to) {
+        return None;
+    }
+    let mut copy = shipped.clone();
+    copy.attributes.replica = true;
+    Some(copy)
 }
 
 fn candidate(shipped: &Shipped) -> Candidate<'_> {

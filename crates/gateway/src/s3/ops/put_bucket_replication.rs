@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use access::{Refusal, authorize_rule};
+use access::{Refusal, authorize_rule_receiving, authorize_rule_sending};
 use types::{BucketDeed, BucketName};
 
 use crate::{
+    elsewhere::unavailable,
+    regions::RuleRefused,
     s3::{ErrorCode, S3Call, S3Error, S3Result, replication},
     server::Gateway,
 };
@@ -32,32 +34,43 @@ async fn check(
     // Whose bucket it is, is nobody else's business.
     let found = gateway.deeds.get(name).filter(|d| d.owner == source.owner);
     let found = found.ok_or_else(|| invalid("Destination bucket must exist.".to_owned()))?;
-    let (_, into) = match authorize_rule(source, &found, &gateway.place) {
-        Ok(permits) => permits,
+    let here = &gateway.place;
+    let regions = gateway.regions.as_ref();
+    let there = match found.home == here.region {
+        true => Some(here.clone()),
+        false => regions.and_then(|regions| regions.place(&found.home)),
+    };
+    let there = there.ok_or_else(|| unavailable(&found.home, "is not known yet"))?;
+    match authorize_rule_sending(source, &found, here, &there) {
+        Ok(_) => {}
         Err(Refusal::Mismatch) => {
             return Err(invalid(
                 "Destination bucket cannot be the same as the source bucket.".to_owned(),
             ));
         }
-        Err(Refusal::NotHome) => {
-            return Err(invalid(format!(
-                "The home of destination bucket {name} is region {}, that of the source {}: rules \
-                 are for buckets of one home. For a copy in another region give the bucket a \
-                 replica (dhow bucket place --add-replica).",
-                found.home, source.home
-            )));
-        }
         Err(Refusal::Residency) => {
             return Err(S3Error::with(
                 ErrorCode::AccessDenied,
                 format!(
-                    "Access Denied: the placement of destination bucket {name} allows \
-                     jurisdictions that the source's does not."
+                    "Access Denied: destination bucket {name} may lie where the jurisdictions of \
+                     the source do not allow it."
                 ),
             ));
         }
         Err(_) => return Err(ErrorCode::AccessDenied.into()),
-    };
+    }
+    if let (false, Some(regions)) = (there.region == here.region, regions) {
+        return match regions.takes_by_rule(source, &found).await {
+            Ok(()) => Ok(()),
+            Err(RuleRefused::No(why)) => Err(invalid(format!(
+                "Region {} would not take versions: {why}.",
+                found.home
+            ))),
+            Err(RuleRefused::NoAnswer(_)) => Err(unavailable(&found.home, "does not answer")),
+        };
+    }
+    let into = authorize_rule_receiving(source, &found, here, &there);
+    let into = into.map_err(|_| ErrorCode::AccessDenied)?;
     match gateway.objects.keeps_versions(&into).await? {
         true => Ok(()),
         false => Err(invalid(
