@@ -15,5 +15,5 @@ pub use permit::{
     authorize_receiving, authorize_receiving_sealed, authorize_rule, authorize_sealing,
     authorize_sending, authorize_system,
 };
-pub use placement::{Via, may_copy, may_pass};
+pub use placement::{Via, may_copy, may_decide, may_pass};
 pub use signature::{AuthType, PayloadMode, SignatureError};

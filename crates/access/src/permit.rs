@@ -95,6 +95,16 @@ impl Action {
         )
     }
 
+    /// Whether a copy of a bucket that takes writes in every region acts on it: writes of objects,
+    /// and what is asked about the uploads that were begun there.
+    pub const fn is_taken_everywhere(self) -> bool {
+        self.writes_objects()
+            || matches!(
+                self,
+                Self::ListBucketMultipartUploads | Self::ListMultipartUploadParts
+            )
+    }
+
     /// Whether the action changes anything of a bucket, or asks about what only its home knows:
     /// uploads under way.
     pub const fn writes(self) -> bool {

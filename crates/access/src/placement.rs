@@ -30,7 +30,7 @@ pub(crate) fn admit(
         Holding::Home => {}
         Holding::Replica if !action.writes() => {}
         // Conditional writes and the configuration are decided at home in any mode.
-        Holding::Replica if placement.writes == Writes::Any && action.writes_objects() => {}
+        Holding::Replica if placement.writes == Writes::Any && action.is_taken_everywhere() => {}
         Holding::Replica => return Err(Refusal::NotHome),
         Holding::Sealed => return Err(Refusal::Sealed),
         Holding::Nothing => return Err(Refusal::Elsewhere),
@@ -38,6 +38,15 @@ pub(crate) fn admit(
     match via {
         Via::Door => Ok(()),
         Via::Region(from) => pass(deed, from),
+    }
+}
+
+/// Whether a write here may depend on what is there: that is decided at the home, where writes are
+/// ordered, in any mode.
+pub fn may_decide(deed: &BucketDeed, here: &RegionId) -> Result<(), Refusal> {
+    match deed.holding(here) {
+        Holding::Home => Ok(()),
+        Holding::Replica | Holding::Sealed | Holding::Nothing => Err(Refusal::NotHome),
     }
 }
 

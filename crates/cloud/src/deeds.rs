@@ -35,6 +35,8 @@ pub struct PlacementChange {
     pub jurisdictions: Option<Vec<Jurisdiction>>,
     /// Whether regions that hold nothing may pass requests on.
     pub proxy: Option<bool>,
+    /// Which regions are to take writes.
+    pub writes: Option<Writes>,
 }
 
 impl Registry {
@@ -145,9 +147,6 @@ impl Registry {
         before: &[RegionId],
     ) -> Result<(), CloudError> {
         let invalid = |why: String| Err(CloudError::Invalid(why));
-        if placement.writes == Writes::Any {
-            return invalid("writes in every region are not there yet; use --writes home".into());
-        }
         for replica in &placement.replicas {
             if replica.sealed_by.as_ref().is_some_and(|by| by != home) {
                 return invalid(format!(
@@ -253,6 +252,14 @@ impl Registry {
                     "region {region} keeps no copy of {name}"
                 )));
             }
+            // It may have acknowledged what the home has not read yet.
+            let sealed = |r: &Replica| r.region == *region && r.sealed_by.is_some();
+            if deed.placement.writes == Writes::Any && !copies.iter().any(sealed) {
+                return Err(CloudError::Refused(format!(
+                    "region {region} takes writes of {name}: let the home alone take them first \
+                     (dhow bucket place {name} --writes home), so that none is lost"
+                )));
+            }
             copies.retain(|r| r.region != *region);
         }
         deed.placement.replicas.extend(change.add.iter().cloned());
@@ -262,6 +269,14 @@ impl Registry {
         }
         if let Some(proxy) = change.proxy {
             deed.placement.proxy = proxy;
+        }
+        if let Some(writes) = change.writes
+            && writes != deed.placement.writes
+        {
+            // Nothing that was permitted in the other way may be committed later, and the home
+            // reads what copies have taken: that is what a new epoch is for.
+            deed.placement.writes = writes;
+            deed.epoch += 1;
         }
         inherit_guard(&state, &deed.owner, &mut deed.placement)?;
         self.check_placement(&state, &deed.home, &deed.placement, &before)?;

@@ -77,7 +77,8 @@ impl Collector for Engine {
 }
 
 impl Engine {
-    /// How the copies here follow their homes. Buckets are named: they lie here.
+    /// How the copies here follow their homes, and homes read what copies take. Buckets are named:
+    /// they lie here.
     fn copies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let names: HashMap<_, _> = self
             .0
@@ -91,12 +92,12 @@ impl Engine {
         let figures: [(&str, &str, Figure); 4] = [
             (
                 "dhow_replication_lag_milliseconds",
-                "From when the last change was written at the home to when it was applied here.",
+                "From when the last change was written at the source to when it was applied here.",
                 |f| f.lag_ms,
             ),
             (
                 "dhow_replication_applied",
-                "Changes of the home applied here since start.",
+                "Changes of the source applied here since start.",
                 |f| f.applied,
             ),
             (
@@ -106,7 +107,7 @@ impl Engine {
             ),
             (
                 "dhow_replication_following",
-                "1 while the home's log is followed; 0 while seeding or stopped.",
+                "1 while the source's log is followed; 0 while seeding or stopped.",
                 |f| u64::from(f.state == CopyState::Following),
             ),
         ];
@@ -117,7 +118,7 @@ impl Engine {
                 let Some(bucket) = names.get(id) else {
                     continue;
                 };
-                let labels = [("bucket", &**bucket), ("home", &*following.source)];
+                let labels = [("bucket", &**bucket), ("source", &*following.source)];
                 let metric = family.encode_family(&labels)?;
                 let value = i64::try_from(figure(following)).unwrap_or(i64::MAX);
                 ConstGauge::new(value).encode(metric)?;

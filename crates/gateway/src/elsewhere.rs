@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc};
 
 use access::{Action, Identity, Permit, Refusal, Via};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
-use types::{Body, BucketDeed, Holding, Place, RegionId};
+use types::{Body, BucketDeed, Holding, Place, RegionId, Writes};
 
 use crate::{
     body::ResponseBody,
@@ -53,12 +53,20 @@ impl Gateway {
     pub(crate) fn way(
         &self,
         operation: &Operation,
-        action: Action,
+        (action, conditional): (Action, bool),
         identity: &Identity,
         deed: Option<&Arc<BucketDeed>>,
         via: &Via,
     ) -> Result<Way, S3Error> {
-        let refusal = match access::authorize(identity, action, deed, &self.place, via) {
+        let permitted = access::authorize(identity, action, deed, &self.place, via);
+        // Whether a condition holds is decided where writes are ordered.
+        let permitted = permitted.and_then(|permit| match deed {
+            Some(deed) if conditional && action.writes_objects() => {
+                access::may_decide(deed, &self.region).map(|()| permit)
+            }
+            _ => Ok(permit),
+        });
+        let refusal = match permitted {
             Ok(permit) if operation.status == Status::Works => {
                 self.check_clock(action)?;
                 return Ok(Way::Here(permit));
@@ -80,12 +88,33 @@ impl Gateway {
                 if operation.status == Status::NotYet {
                     return Err(S3Error::not_implemented(operation.name));
                 }
+                if conditional && operation.name == "CompleteMultipartUpload" {
+                    self.began_here(deed)?;
+                }
                 let holders = self.holders(action, deed);
                 match holders.is_empty() {
                     true => Err(self.redirect(deed)),
                     false => Ok(Way::Pass(holders)),
                 }
             }
+        }
+    }
+
+    /// An upload that was begun at a copy which takes writes is completed there, where a condition
+    /// cannot be decided.
+    fn began_here(&self, deed: &BucketDeed) -> Result<(), S3Error> {
+        let here =
+            deed.placement.writes == Writes::Any && deed.holding(&self.region) == Holding::Replica;
+        match here {
+            false => Ok(()),
+            true => Err(S3Error::with(
+                ErrorCode::NotImplemented,
+                format!(
+                    "An upload that was begun at a copy cannot be completed on a condition: begin \
+                     it in the bucket's home, region {}.",
+                    deed.home
+                ),
+            )),
         }
     }
 
@@ -175,6 +204,9 @@ impl Gateway {
     ) -> S3Error {
         let held = match deed.holding(&self.region) {
             Holding::Home => true,
+            Holding::Replica if deed.placement.writes == Writes::Any => {
+                !action.writes() || action.is_taken_everywhere()
+            }
             Holding::Replica => !action.writes(),
             Holding::Sealed | Holding::Nothing => false,
         };

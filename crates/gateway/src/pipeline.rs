@@ -305,7 +305,8 @@ impl Gateway {
         let action = action(operation, met.query.has("versionId"));
         placement_headers::check_operation(operation, &parts.headers)?;
         let length = content_length(&parts.headers).unwrap_or(0);
-        let permit = match self.way(operation, action, &identity, deed.as_ref(), &via)? {
+        let asks = (action, is_conditional(&parts.headers));
+        let permit = match self.way(operation, asks, &identity, deed.as_ref(), &via)? {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
                 let outgoing = self.outgoing(met, identity, holders, operation, parts)?;
@@ -535,6 +536,12 @@ fn meet_passed(parts: &http::request::Parts, caller: Identity) -> Result<Met<()>
         identified: Identified::passed(caller),
         source: (),
     })
+}
+
+/// Whether a request depends on what is there.
+fn is_conditional(headers: &http::HeaderMap) -> bool {
+    headers.contains_key(http::header::IF_MATCH)
+        || headers.contains_key(http::header::IF_NONE_MATCH)
 }
 
 /// The permission that a request needs.

@@ -58,4 +58,10 @@ pub trait Regions: Send + Sync {
     /// Whether every replica of the bucket has applied all that its home, which is here, had
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;
+
+    /// Whether the home of a bucket that takes writes everywhere has read all that clients had
+    /// changed here, at a copy, up to `position`.
+    fn read_by_home(&self, _: &BucketDeed, _: u64) -> bool {
+        false
+    }
 }

@@ -232,7 +232,7 @@ async fn the_owner_says_where_a_new_bucket_lies() {
             "InvalidArgument",
         ),
         ("x-dhow-placement-jurisdictions", "FR", "InvalidArgument"),
-        ("x-dhow-placement-writes", "any", "NotImplemented"),
+        ("x-dhow-placement-writes", "all", "InvalidArgument"),
         ("x-dhow-placement-colour", "blue", "InvalidArgument"),
     ] {
         let refused = home.send("PUT", "/refused", &[(name, value)], "").await;

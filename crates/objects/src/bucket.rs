@@ -55,6 +55,9 @@ impl Objects {
     /// The configuration of a bucket that takes writes; perhaps not the newest one.
     pub(crate) async fn bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
         let bucket = self.readable_bucket(deed).await?;
+        if bucket.record.epoch > deed.epoch {
+            return Err(Error::Fenced);
+        }
         match bucket.record.state {
             BucketState::Active | BucketState::Sealed => Ok(bucket),
             BucketState::Deleting => {
@@ -108,7 +111,9 @@ impl Objects {
                 }
                 return Ok(bucket);
             }
-            // The row goes after the deed: without a deed the bucket is gone, not fresh.
+            // The row goes after the deed, and both while this is held: without a deed the bucket
+            // is gone, not fresh.
+            let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
             if self.deeds.get(&deed.name).is_none_or(|d| d.id != deed.id) {
                 return Err(Error::NoSuchBucket);
             }

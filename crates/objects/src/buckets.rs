@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use access::{Action, Permit};
 use store::{Batch, ScanRange, StoreError};
-use types::{BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, VersionId, limits};
+use types::{
+    BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, VersionId, Writes,
+    limits,
+};
 
 use crate::{
     Change, ChangeKind, Error, Objects, Result,
@@ -62,15 +65,21 @@ impl Objects {
     /// Deletes an empty bucket.
     ///
     /// # Errors
-    /// `BucketNotEmpty`, `BucketBusy`, `NoSuchBucket`, `Registry`.
+    /// `BucketNotEmpty`, `BucketBusy`, `NoSuchBucket`, `Registry`; `TakenEverywhere` while copies
+    /// take writes, of which this region may not have heard.
     pub async fn delete_bucket(&self, permit: &Permit) -> Result<()> {
         let deed = deed(permit, &[Action::DeleteBucket])?;
+        let readable = |replica: &Replica| replica.sealed_by.is_none();
+        if deed.placement.writes == Writes::Any && deed.placement.replicas.iter().any(readable) {
+            return Err(Error::TakenEverywhere);
+        }
         self.change_bucket(deed, |record| {
             record.state = BucketState::Deleting;
             Ok(())
         })
         .await?;
         let partition = partition_of(deed);
+        let lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
         let removed = match self.clear_empty(deed).await {
             Ok(()) => {
                 let removed = self.deeds.remove(deed.name.clone(), deed.id).await;
@@ -79,6 +88,8 @@ impl Objects {
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
+            // It may have to make the row.
+            drop(lock);
             self.reopen(deed).await?;
             return Err(error);
         }
@@ -183,6 +194,7 @@ impl Objects {
             version: VersionId::from_bytes([0; 16]),
             null: false,
             key: String::new(),
+            own: None,
         };
         let batch = batch.log(config.encode());
         let committed = self.commit(bucket.partition, batch).await;
@@ -231,6 +243,7 @@ impl Objects {
                 } else if !row_key.starts_with(rows::FINISHED_UPLOAD)
                     && !row_key.starts_with(rows::FOLLOW)
                     && !row_key.starts_with(rows::FAILED)
+                    && !row_key.starts_with(rows::GONE)
                 {
                     return Err(Error::BucketNotEmpty);
                 }

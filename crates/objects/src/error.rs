@@ -19,6 +19,12 @@ pub enum Error {
     /// The bucket is being deleted, or another change of it is under way.
     #[error("another operation on the bucket is under way")]
     BucketBusy,
+    /// The bucket's home or way of taking writes changed after the request was permitted.
+    #[error("where the bucket's writes are taken has changed meanwhile")]
+    Fenced,
+    /// Copies of the bucket take writes too, so that nobody can say that it is empty.
+    #[error("the bucket takes writes in several regions")]
+    TakenEverywhere,
     /// The bucket holds objects, versions or uploads.
     #[error("the bucket is not empty")]
     BucketNotEmpty,

@@ -10,11 +10,16 @@ pub(crate) struct VersionClock {
     last: Mutex<(u64, u16)>,
 }
 
+/// What versions say of the region where they were made.
+pub(crate) fn region_tag(region: &RegionId) -> u32 {
+    xxh3_64(region.as_bytes()) as u32
+}
+
 impl VersionClock {
     pub(crate) fn new(region: &RegionId) -> Self {
         Self {
             // Tells regions apart that write in the same millisecond; any spread will do.
-            region_tag: xxh3_64(region.as_bytes()) as u32,
+            region_tag: region_tag(region),
             last: Mutex::new((0, 0)),
         }
     }
@@ -52,6 +57,11 @@ impl VersionClock {
 }
 
 impl VersionClock {
+    /// Whether the id was given in this region.
+    pub(crate) fn is_own(&self, version: VersionId) -> bool {
+        version.region_tag() == self.region_tag
+    }
+
     /// Ids from now on are above `version`, which came from another region.
     pub(crate) fn observe(&self, version: VersionId) {
         let mut last = self.last.lock();

@@ -26,6 +26,7 @@ mod locks;
 mod multipart;
 mod object_tags;
 mod orphans;
+mod own;
 mod pins;
 mod put;
 mod records;
@@ -55,6 +56,7 @@ pub use multipart::{
 };
 pub use object_tags::VersionTags;
 pub use orphans::SweptOrphans;
+pub use own::Own;
 pub use put::{PutInput, PutOutcome};
 pub use records::{
     Change, ChangeKind, ContentHeaders, FollowCursor, ObjectAttributes, Shipped, ShippedChange,
@@ -80,6 +82,8 @@ pub struct Objects {
     pub(crate) region: RegionId,
     pub(crate) buckets: bucket::BucketCache,
     pub(crate) locks: locks::KeyLocks,
+    /// Held while a bucket's configuration row is made where there is none, and while it goes.
+    pub(crate) bucket_locks: locks::KeyLocks,
     pub(crate) hlc: hlc::VersionClock,
     pub(crate) moves: orphans::Moves,
     pub(crate) pins: Arc<pins::Pins>,
@@ -105,6 +109,7 @@ impl Objects {
             random,
             buckets: bucket::BucketCache::default(),
             locks: locks::KeyLocks::new(),
+            bucket_locks: locks::KeyLocks::new(),
             hlc: hlc::VersionClock::new(&region),
             moves: orphans::Moves::default(),
             pins: Arc::default(),

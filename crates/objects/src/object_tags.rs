@@ -61,13 +61,22 @@ impl Objects {
             let mut stored = self.read_version(&bucket, key, version).await?;
             check_marker(&bucket, &stored.record, version)?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
-            stored.record.attributes.tags.clone_from(&new);
+            let attributes = &mut stored.record.attributes;
+            attributes.tags.clone_from(&new);
+            let floor = attributes.tagged.or(Some(stored.record.version));
+            attributes.tagged = Some(self.hlc.next(&*self.clock, &*self.random, floor));
             let (row_key, value) = (stored.row_key, stored.record.encode());
             let batch = match stored.row.payload {
                 Some(payload) => batch.put_with(row_key, value, payload),
                 None => batch.put(row_key, value),
             };
-            let batch = log(batch, ChangeKind::Tags, &stored.record, key);
+            let batch = log(
+                batch,
+                ChangeKind::Tags,
+                &stored.record,
+                key,
+                self.own_epoch(deed),
+            );
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(version_of(&bucket, &stored.record));
             }

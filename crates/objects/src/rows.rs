@@ -25,7 +25,8 @@ pub(crate) const FINISHED_UPLOAD: &[u8] = b"t";
 pub(crate) const FOLLOW: &[u8] = b"f";
 /// Extents that await deletion.
 pub(crate) const DEAD: &[u8] = b"d";
-
+/// Versions that clients removed or replaced here, at a copy, which the home may not have heard of.
+pub(crate) const GONE: &[u8] = b"g";
 /// Versions that cannot be shipped by a rule.
 pub(crate) const FAILED: &[u8] = b"x";
 
@@ -118,6 +119,24 @@ pub(crate) fn failed_rule(key: &[u8], version: VersionId, to: &BucketName) -> By
     ]
     .concat()
     .into()
+}
+
+/// A version that was removed here, at a copy; the newest comes first.
+pub(crate) fn gone(key: &[u8], version: VersionId) -> Bytes {
+    [GONE, &escape(key), &KEY_END, &version.newest_first()]
+        .concat()
+        .into()
+}
+
+/// What such rows of one key begin with.
+pub(crate) fn gone_prefix(key: &[u8]) -> Bytes {
+    [GONE, &escape(key), &KEY_END].concat().into()
+}
+
+/// The customer's key and the version in such a row.
+pub(crate) fn gone_name(row_key: &[u8]) -> Result<(Bytes, VersionId)> {
+    let (key, inverted) = split_escaped(row_key, GONE)?;
+    Ok((key, VersionId::from_bytes(inverted.map(|b| !b))))
 }
 
 /// An extent that awaits deletion.

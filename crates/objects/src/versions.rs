@@ -13,6 +13,7 @@ use crate::{
     bucket::{Bucket, TRIES_MAX},
     conditions::WriteConditions,
     listing::Cursor,
+    own::note_gone,
     records::{
         Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
         decode_manifest,
@@ -146,8 +147,10 @@ impl Objects {
                 None => batch.guard(Guard::Absent(current_key.clone())),
                 Some(current) => batch.guard(current.guard()),
             };
+            let own = self.own_epoch(deed);
+            let place = (new.key, own.is_some());
             batch = self
-                .make_way(&bucket, new.key, current, record.null, batch)
+                .make_way(&bucket, place, current, record.null, batch)
                 .await?;
             batch = match &new.payload {
                 Some(payload) => {
@@ -156,7 +159,7 @@ impl Objects {
                 None => batch.put(current_key.clone(), record.encode()),
             };
             batch.frees |= marker;
-            batch = log(batch, kind, &record, new.key);
+            batch = log(batch, kind, &record, new.key, own);
             let written = Written {
                 version: (bucket.versioning() != Versioning::Off).then(|| record.display()),
                 modified: record.modified,
@@ -235,11 +238,12 @@ impl Objects {
     }
 
     /// Makes way for a new current version: the old one becomes an older version, or goes if the
-    /// new one is null too; a null version among the older ones goes if the new one is null.
+    /// new one is null too; a null version among the older ones goes if the new one is null. At a
+    /// copy (`own`) what goes is noted.
     async fn make_way(
         &self,
         bucket: &Bucket,
-        key: &ObjectKey,
+        (key, own): (&ObjectKey, bool),
         current: Option<Stored>,
         null: bool,
         mut batch: Batch,
@@ -247,10 +251,15 @@ impl Objects {
         let Some(current) = current else {
             return Ok(batch);
         };
+        let noted = |batch, gone: &Stored| match own {
+            true => note_gone(batch, key, &gone.record),
+            false => batch,
+        };
         if null && current.record.null {
-            return bury(batch, &current);
+            return bury(noted(batch, &current), &current);
         }
         if null && let Some(old) = self.find_older_null(bucket, key).await? {
+            batch = noted(batch, &old);
             batch = bury(batch.guard(old.guard()).delete(old.row_key.clone()), &old)?;
         }
         Ok(current.moved_to(batch, rows::older(key.as_bytes(), current.record.version)))
@@ -389,7 +398,8 @@ impl Objects {
                 other => other?,
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
-            let batch = self.take_out(&bucket, key, &found).await?;
+            let own = self.own_epoch(deed);
+            let batch = self.take_out(&bucket, key, &found, own).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Some(found.record));
             }
@@ -398,11 +408,13 @@ impl Objects {
     }
 
     /// What removes a version for good: the newest older one takes its place if it was the current.
+    /// With `own` it is a client who removes it at a copy: then it is noted until the home knows.
     pub(crate) async fn take_out(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,
         found: &Stored,
+        own: Option<u64>,
     ) -> Result<Batch> {
         let mut batch = Batch::new()
             .guard(bucket.guard())
@@ -420,7 +432,10 @@ impl Objects {
             None => batch.delete(found.row_key.clone()),
         };
         batch = bury(batch, found)?;
-        Ok(log(batch, ChangeKind::Delete, &found.record, key))
+        if own.is_some() {
+            batch = note_gone(batch, key, &found.record);
+        }
+        Ok(log(batch, ChangeKind::Delete, &found.record, key, own))
     }
 }
 
@@ -432,12 +447,20 @@ pub(crate) fn bury(mut batch: Batch, stored: &Stored) -> Result<Batch> {
     Ok(batch)
 }
 
-pub(crate) fn log(batch: Batch, kind: ChangeKind, record: &ObjectRecord, key: &ObjectKey) -> Batch {
+/// Adds the entry of the change log; `own` is that of [`Change`].
+pub(crate) fn log(
+    batch: Batch,
+    kind: ChangeKind,
+    record: &ObjectRecord,
+    key: &ObjectKey,
+    own: Option<u64>,
+) -> Batch {
     let change = Change {
         kind,
         version: record.version,
         null: record.null,
         key: key.to_string(),
+        own,
     };
     batch.log(change.encode())
 }

@@ -1,7 +1,7 @@
 //! Following one bucket: a snapshot first, then the source's log, for as long as the task lives.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -38,6 +38,8 @@ pub struct Follower {
     pub(crate) objects: Arc<Objects>,
     pub(crate) status: Arc<Status>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// At the home of a bucket that takes writes everywhere: reads what clients change at a copy.
+    pub(crate) gathers: bool,
 }
 
 impl Follower {
@@ -45,7 +47,11 @@ impl Follower {
     pub async fn run(self) {
         let mut pause = PAUSE_MIN;
         loop {
-            match self.follow().await {
+            let followed = match self.gathers {
+                true => self.gather().await,
+                false => self.follow().await,
+            };
+            match followed {
                 Ok(()) => pause = PAUSE_MIN,
                 Err(error) => {
                     let (bucket, region) = (&self.far.deed.name, &self.far.region);
@@ -63,7 +69,7 @@ impl Follower {
     }
 
     /// Asked anew for each page: the deed decides here as well as there.
-    fn permit(&self) -> Result<Permit, ReplicationError> {
+    pub(crate) fn permit(&self) -> Result<Permit, ReplicationError> {
         let regions: &dyn Regions = &*self.far.regions;
         let name = &self.far.deed.name;
         let deed = regions
@@ -79,7 +85,7 @@ impl Follower {
         })
     }
 
-    fn say(&self, state: CopyState) {
+    pub(crate) fn say(&self, state: CopyState) {
         self.status.follow(self.far.deed.id, &self.far.region, |f| {
             f.state = state;
             f.error = None;
@@ -107,6 +113,10 @@ impl Follower {
     /// that back; then it hands over what it alone has.
     async fn begin(&self, permit: &Permit, held: bool) -> Result<(), ReplicationError> {
         self.say(CopyState::Seeding);
+        if !self.far.sealed && self.far.deed.epoch > 1 {
+            // What is in the log now is all that earlier deeds permitted.
+            self.objects.fence(permit).await?;
+        }
         let head = self.far.ask(What::Head).await?;
         self.apply_all(permit, &head).await?;
         // The old home has no cursor at the new one, but versions of its own.
@@ -114,6 +124,7 @@ impl Follower {
         // A sealed copy has nothing of its own; what another home sealed goes when the snapshot is
         // whole.
         if !self.far.sealed && (held || !mine.is_empty()) {
+            self.catch_up(permit).await?;
             if head.epoch_start > 0 {
                 self.hear_since(permit, head.epoch_start).await?;
             }
@@ -125,7 +136,7 @@ impl Follower {
             seeded: 0,
             snapshot: Some(bytes::Bytes::from_static(b"c")),
         };
-        self.note(permit, &cursor).await
+        self.note(permit, &cursor).await.map(drop)
     }
 
     async fn hear_since(&self, permit: &Permit, start: u64) -> Result<(), ReplicationError> {
@@ -234,7 +245,8 @@ impl Follower {
         loop {
             let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
             let versions = page.into_iter().map(|c| (c.key, c.version)).collect();
-            for (key, version) in self.lacking(permit, versions).await? {
+            let lacking = self.lacking(permit, versions).await?;
+            for (key, version) in self.known_to_home(permit, lacking).await? {
                 let gone = ShippedChange::Removed {
                     key,
                     version,
@@ -250,7 +262,7 @@ impl Follower {
     }
 
     /// Which of `versions`, named as they are here, the source does not have.
-    async fn lacking(
+    pub(crate) async fn lacking(
         &self,
         permit: &Permit,
         versions: Vec<VersionName>,
@@ -290,8 +302,8 @@ impl Follower {
             let asked = tokio::time::Instant::now();
             let page = self.far.ask(ask).await?;
             let idle = page.changes.is_empty() && page.position == cursor.position.0;
-            if waits && idle && asked.elapsed() < WAIT_MAX / 2 {
-                tokio::time::sleep(EARLY_PAUSE).await;
+            if waits && idle {
+                not_at_once(asked).await;
             }
             if page.reseed {
                 let (bucket, region) = (&self.far.deed.name, &self.far.region);
@@ -300,7 +312,7 @@ impl Follower {
                 self.apply_all(permit, &head).await?;
                 cursor.position = Position(head.position);
                 cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
-                return self.note(&self.permit()?, &cursor).await;
+                return self.note(&self.permit()?, &cursor).await.map(drop);
             }
             if page.position < cursor.position.0 {
                 return Err(stands_still("a log"));
@@ -318,6 +330,7 @@ impl Follower {
                 self.note(&permit, &cursor).await?;
             }
             self.settled(true);
+            self.forget_removals(&permit, cursor.position).await?;
         }
     }
 
@@ -327,17 +340,24 @@ impl Follower {
             .follow(self.far.deed.id, region, |f| f.settled = settled);
     }
 
-    async fn note(&self, permit: &Permit, cursor: &FollowCursor) -> Result<(), ReplicationError> {
+    /// Notes where following stands; answers where in this region's log that note is.
+    pub(crate) async fn note(
+        &self,
+        permit: &Permit,
+        cursor: &FollowCursor,
+    ) -> Result<Position, ReplicationError> {
         let region = &self.far.region;
-        self.objects
-            .set_follow_cursor(permit, region, cursor)
-            .await?;
-        Ok(())
+        let noted = self.objects.set_follow_cursor(permit, region, cursor);
+        Ok(noted.await?)
     }
 
     /// Applies a page: the changes of one key in order, keys side by side.
-    async fn apply_all(&self, permit: &Permit, page: &Answer) -> Result<u64, ReplicationError> {
-        let mut by_key: HashMap<Option<&ObjectKey>, Vec<&ShippedChange>> = HashMap::new();
+    pub(crate) async fn apply_all(
+        &self,
+        permit: &Permit,
+        page: &Answer,
+    ) -> Result<u64, ReplicationError> {
+        let mut by_key: BTreeMap<Option<&ObjectKey>, Vec<&ShippedChange>> = BTreeMap::new();
         for (_, change) in &page.changes {
             by_key.entry(key_of(change)).or_default().push(change);
         }
@@ -364,7 +384,17 @@ impl Follower {
         let mut count = 0;
         for change in changes {
             let written = version_of(change).map(|v| v.at().ms());
-            let applied = self.objects.apply(permit, change.clone(), &self.far).await;
+            let change_here = change.clone();
+            let objects = &self.objects;
+            let applied = match self.gathers {
+                true => {
+                    let region = &self.far.region;
+                    objects
+                        .apply_own(permit, region, change_here, &self.far)
+                        .await
+                }
+                false => objects.apply(permit, change_here, &self.far).await,
+            };
             match applied {
                 Ok(Applied::Done) => {
                     count += 1;
@@ -401,14 +431,21 @@ impl Follower {
     }
 }
 
-fn stands_still(what: &str) -> ReplicationError {
+/// Pauses when a question that was to wait was answered at once.
+pub(crate) async fn not_at_once(asked: tokio::time::Instant) {
+    if asked.elapsed() < WAIT_MAX / 2 {
+        tokio::time::sleep(EARLY_PAUSE).await;
+    }
+}
+
+pub(crate) fn stands_still(what: &str) -> ReplicationError {
     ReplicationError::Malformed(format!("{what} that does not move on"))
 }
 
 fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
     match change {
         ShippedChange::Version(shipped) => Some(&shipped.key),
-        ShippedChange::Removed { key, .. } => Some(key),
+        ShippedChange::Attributes { key, .. } | ShippedChange::Removed { key, .. } => Some(key),
         ShippedChange::Config { .. } => None,
     }
 }
@@ -416,6 +453,8 @@ fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
 fn version_of(change: &ShippedChange) -> Option<VersionId> {
     match change {
         ShippedChange::Version(shipped) => Some(shipped.version),
-        ShippedChange::Removed { .. } | ShippedChange::Config { .. } => None,
+        ShippedChange::Attributes { .. }
+        | ShippedChange::Removed { .. }
+        | ShippedChange::Config { .. } => None,
     }
 }

@@ -1,13 +1,12 @@
 //! The home fetches what another region alone has: after a promotion, what the old home had not
 //! handed on, or what reached one copy and not the one that became the home.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
 use objects::{Applied, Objects, VersionName};
 use peer::Client;
-use store::Position;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::{BucketDeed, Holding, Place};
 
 use crate::{
@@ -41,6 +40,11 @@ impl HandOver {
         }
     }
 
+    /// The place for one who fetches, unless it is taken.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
     /// Fetches `versions` from the region that offers them. Whoever offers asks again until
     /// nothing is lacking, so work that fails is offered again.
     pub async fn take(
@@ -57,11 +61,11 @@ impl HandOver {
             )));
         }
         // Work under way is enough; the offer comes again.
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Some(place) = self.place() else {
             return Ok(Settled::default());
         };
         let permit = authorize_receiving(deed, &here, from)?;
-        let removed = removed_here(&self.objects, &permit, &versions).await?;
+        let removed = self.objects.removed_here(&permit, &versions).await?;
         let work = Work {
             far: Far {
                 client: self.client.clone(),
@@ -146,16 +150,4 @@ impl Work {
         }
         superseded
     }
-}
-
-/// What was removed here since this region became the home. Where the log no longer reaches back
-/// so far nothing counts as removed: better to bring a version back than to lose one.
-async fn removed_here(
-    objects: &Objects,
-    permit: &Permit,
-    versions: &[VersionName],
-) -> objects::Result<HashSet<VersionName>> {
-    let start = objects.epoch_start(permit).await?;
-    let removed = objects.removed_since(permit, Position(start), versions);
-    Ok(removed.await?.unwrap_or_default())
 }

@@ -2,7 +2,7 @@
 //! ended as deeds change.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +11,9 @@ use objects::Objects;
 use peer::Client;
 use seal::SealingKey;
 use tokio::{sync::watch, task::JoinHandle};
-use types::{BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, deed::BoxFuture};
+use types::{
+    BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, Writes, deed::BoxFuture,
+};
 
 use crate::{Source, Status, client::Far, follow::Follower, handover::HandOver};
 
@@ -51,10 +53,22 @@ pub trait Regions: Send + Sync + 'static {
 /// After a failure to discard a bucket's rows.
 const DISCARD_AGAIN: Duration = Duration::from_secs(5);
 
+/// How a bucket's log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A copy follows the home.
+    Copy,
+    /// So does one that is sealed.
+    Sealed,
+    /// The home reads what clients change at a copy.
+    Gather,
+}
+
+/// A bucket, and the region whose log is read.
+type Line = (BucketId, RegionId);
+
 struct Task {
-    epoch: u64,
-    source: RegionId,
-    sealed: bool,
+    way: Way,
     deed: Arc<BucketDeed>,
     handle: JoinHandle<()>,
 }
@@ -131,6 +145,7 @@ impl Replication {
             objects: Arc::clone(&self.objects),
             regions: Arc::clone(&self.regions),
             status: Arc::clone(&self.status),
+            clock: Arc::clone(&self.clock),
             handover: HandOver::new(
                 self.client.clone(),
                 Arc::clone(&self.objects),
@@ -143,7 +158,7 @@ impl Replication {
     /// Follows until the task is dropped.
     pub async fn run(self: Arc<Self>) {
         let mut watch = self.regions.watch();
-        let mut tasks: HashMap<BucketId, Task> = HashMap::new();
+        let mut tasks: BTreeMap<Line, Task> = BTreeMap::new();
         let mut done = Done::default();
         loop {
             watch.borrow_and_update();
@@ -159,10 +174,10 @@ impl Replication {
     }
 
     /// Begins and ends tasks as the deeds say. Answers whether something is to be tried again.
-    async fn adjust(&self, tasks: &mut HashMap<BucketId, Task>, done: &mut Done) -> bool {
+    async fn adjust(&self, tasks: &mut BTreeMap<Line, Task>, done: &mut Done) -> bool {
         let here = self.regions.here().region;
         let mut again = false;
-        let mut held: HashMap<BucketId, Arc<BucketDeed>> = HashMap::new();
+        let mut held: BTreeMap<Line, (Way, Arc<BucketDeed>)> = BTreeMap::new();
         let deeds = self.regions.deeds();
         let known: HashSet<BucketId> = deeds.iter().map(|deed| deed.id).collect();
         done.clean.retain(|id| known.contains(id));
@@ -173,8 +188,17 @@ impl Replication {
             if holding != Holding::Nothing {
                 done.clean.remove(&deed.id);
             }
+            if holding == Holding::Home && deed.placement.writes == Writes::Any {
+                let readable = deed.placement.replicas.iter();
+                for copy in readable.filter(|replica| replica.sealed_by.is_none()) {
+                    let line = (deed.id, copy.region.clone());
+                    held.insert(line, (Way::Gather, Arc::clone(&deed)));
+                }
+            }
+            let line = (deed.id, deed.home.clone());
             match holding {
-                Holding::Replica | Holding::Sealed => drop(held.insert(deed.id, deed)),
+                Holding::Replica => drop(held.insert(line, (Way::Copy, deed))),
+                Holding::Sealed => drop(held.insert(line, (Way::Sealed, deed))),
                 Holding::Home if deed.epoch == 1 => {}
                 Holding::Home if done.noted.get(&deed.id) == Some(&deed.epoch) => {}
                 Holding::Home => match self.objects.note_epoch(&deed, &here).await {
@@ -190,9 +214,12 @@ impl Replication {
                         continue;
                     }
                     // Nothing may be under way that would bring more.
-                    if let Some(task) = tasks.remove(&deed.id) {
-                        task.end().await;
-                        self.status.forget(deed.id);
+                    let lines = tasks.keys().filter(|(id, _)| *id == deed.id);
+                    for line in lines.cloned().collect::<Vec<_>>() {
+                        if let Some(task) = tasks.remove(&line) {
+                            task.end().await;
+                            self.status.forget(line.0, &line.1);
+                        }
                     }
                     match self.discard(&deed).await {
                         true => drop(done.clean.insert(deed.id)),
@@ -207,63 +234,55 @@ impl Replication {
     }
 
     /// Begins to follow what is not followed yet.
-    fn begin(&self, tasks: &mut HashMap<BucketId, Task>, held: HashMap<BucketId, Arc<BucketDeed>>) {
-        for (id, deed) in held {
-            if tasks.contains_key(&id) {
+    fn begin(
+        &self,
+        tasks: &mut BTreeMap<Line, Task>,
+        held: BTreeMap<Line, (Way, Arc<BucketDeed>)>,
+    ) {
+        for (line, (way, deed)) in held {
+            if tasks.contains_key(&line) {
                 continue;
             }
-            let sealed = deed.holding(&self.regions.here().region) == Holding::Sealed;
             let follower = Follower {
                 far: Far {
-                    sealed,
+                    sealed: way == Way::Sealed,
                     client: self.client.clone(),
                     regions: Arc::clone(&self.regions),
-                    region: deed.home.clone(),
+                    region: line.1.clone(),
                     deed: Arc::clone(&deed),
                 },
                 objects: Arc::clone(&self.objects),
                 status: Arc::clone(&self.status),
                 clock: Arc::clone(&self.clock),
+                gathers: way == Way::Gather,
             };
-            let task = Task {
-                epoch: deed.epoch,
-                source: deed.home.clone(),
-                sealed,
-                handle: tokio::spawn(follower.run()),
-                deed,
-            };
-            tasks.insert(id, task);
+            let handle = tokio::spawn(follower.run());
+            tasks.insert(line, Task { way, deed, handle });
         }
     }
 
     /// Ends what is not to be followed so any more. Answers whether something is to be tried again.
     async fn end_gone(
         &self,
-        tasks: &mut HashMap<BucketId, Task>,
-        held: &HashMap<BucketId, Arc<BucketDeed>>,
+        tasks: &mut BTreeMap<Line, Task>,
+        held: &BTreeMap<Line, (Way, Arc<BucketDeed>)>,
     ) -> bool {
         let mut again = false;
-        let here = self.regions.here().region;
-        let gone: Vec<BucketId> = tasks
-            .iter()
-            .filter(|(id, task)| {
-                let deed = held.get(id);
-                deed.is_none_or(|d| {
-                    let sealed = d.holding(&here) == Holding::Sealed;
-                    (d.epoch, &d.home, sealed) != (task.epoch, &task.source, task.sealed)
-                })
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            let Some(task) = tasks.remove(&id) else {
+        let other = |(line, task): &(&Line, &Task)| {
+            let wanted = held.get(*line);
+            wanted.is_none_or(|(way, d)| (*way, d.epoch) != (task.way, task.deed.epoch))
+        };
+        let gone: Vec<Line> = tasks.iter().filter(other).map(|(l, _)| l.clone()).collect();
+        for line in gone {
+            let Some(task) = tasks.remove(&line) else {
                 continue;
             };
-            self.status.forget(id);
-            let deed = Arc::clone(&task.deed);
+            self.status.forget(line.0, &line.1);
+            let (way, deed) = (task.way, Arc::clone(&task.deed));
             task.end().await;
-            let deleted = self.regions.deed(&deed.name).is_none_or(|d| d.id != id);
-            if deleted {
+            let known = self.regions.deed(&deed.name);
+            let deleted = known.is_none_or(|d| d.id != line.0);
+            if deleted && way != Way::Gather {
                 again |= !self.discard(&deed).await;
             }
         }

@@ -77,7 +77,10 @@ impl Source {
                 wrapped,
                 asker,
             } => return sealing.unwrap(&key, &version, &wrapped, &asker).await,
-            What::Offer { .. }
+            What::Own { .. }
+            | What::Gone { .. }
+            | What::Gather { .. }
+            | What::Offer { .. }
             | What::Version { .. }
             | What::Copies
             | What::Usage

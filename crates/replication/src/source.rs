@@ -10,7 +10,7 @@ use objects::Objects;
 use peer::{BoxBody, full};
 use seal::SealingKey;
 use store::Position;
-use types::{BucketDeed, BucketName, Holding, Place};
+use types::{BucketDeed, BucketName, Clock, Holding, Place};
 
 use crate::{
     CopyStatus, Regions, RuleShown, Shipping, Status, Usage,
@@ -29,6 +29,7 @@ pub struct Source {
     pub(crate) handover: HandOver,
     /// What sealed copies of buckets are sealed with whose home is here.
     pub(crate) sealing: Option<Arc<SealingKey>>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Keys that lag which are named.
@@ -96,6 +97,9 @@ impl Source {
             // Numbers, no names: for whoever plans a placement.
             What::Usage => return json(&self.usage(&deed).await.map_err(failed)?),
             What::Rules => return json(&self.rules(&deed).await.map_err(failed)?),
+            What::Own { .. } | What::Gone { .. } | What::Gather { .. } => {
+                return self.answer_gathering(&deed, from, ask.what).await;
+            }
             _ => {}
         }
         if deed.holding(&from.region) == Holding::Sealed {
@@ -133,7 +137,12 @@ impl Source {
                 let body = ReaderBody::new(reader, self.still(&deed, from, Self::permit));
                 return Ok(Response::new(body.boxed_unsync()));
             }
-            What::Copies | What::Usage | What::Rules => return Err(refused("answered above")),
+            What::Copies
+            | What::Usage
+            | What::Rules
+            | What::Own { .. }
+            | What::Gone { .. }
+            | What::Gather { .. } => return Err(refused("answered above")),
             What::Lease { .. } | What::Unwrap { .. } => {
                 return Err(refused("the copy is not sealed"));
             }

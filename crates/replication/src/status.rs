@@ -1,12 +1,14 @@
 //! How copies are doing: what their regions say that they have applied, and what this region has.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use store::Position;
+use tokio::sync::watch;
 use types::{BucketDeed, BucketId, RegionId};
 
 /// A copy that has not asked for so long counts as out of touch.
@@ -48,6 +50,19 @@ struct Acked {
     at: Instant,
 }
 
+/// What the home says that it has read of what clients changed here, at a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Read {
+    epoch: u64,
+    /// All up to here in this region's log.
+    pub(crate) after: Position,
+    /// Where the home's log was when it had noted that.
+    pub(crate) noted: Position,
+}
+
+/// One bucket and the region whose log is followed.
+type Line = (BucketId, RegionId);
+
 /// A bucket that is followed here.
 #[derive(Debug, Clone)]
 pub struct Following {
@@ -71,7 +86,9 @@ pub struct Following {
 #[derive(Default)]
 pub struct Status {
     acked: RwLock<HashMap<(BucketId, RegionId), Acked>>,
-    following: RwLock<HashMap<BucketId, Following>>,
+    following: RwLock<BTreeMap<Line, Following>>,
+    read: watch::Sender<HashMap<BucketId, Read>>,
+    forgotten: Mutex<HashMap<BucketId, Position>>,
 }
 
 impl Status {
@@ -114,19 +131,73 @@ impl Status {
 
     /// Whether the copy here is as the source was at the position that is noted. Read this before
     /// that position: the note is made first.
-    pub fn settled(&self, id: BucketId) -> bool {
-        self.following.read().get(&id).is_some_and(|f| f.settled)
+    pub fn settled(&self, deed: &BucketDeed) -> bool {
+        let line = (deed.id, deed.home.clone());
+        let following = self.following.read();
+        following.get(&line).is_some_and(|f| f.settled)
+    }
+
+    /// The home has read what clients changed here up to `after`.
+    pub(crate) fn own_read(&self, deed: &BucketDeed, after: u64, noted: u64) {
+        let read = Read {
+            epoch: deed.epoch,
+            after: Position(after),
+            noted: Position(noted),
+        };
+        self.read.send_modify(|all| {
+            all.insert(deed.id, read);
+        });
+    }
+
+    /// What the home has read of what clients changed here, under the deed's epoch.
+    pub(crate) fn read(&self, deed: &BucketDeed) -> Option<Read> {
+        let all = self.read.borrow();
+        all.get(&deed.id).filter(|r| r.epoch == deed.epoch).copied()
+    }
+
+    /// Up to where in this region's log the home has read what clients changed here; 0 while that
+    /// is not known.
+    pub fn read_up_to(&self, deed: &BucketDeed) -> Position {
+        self.read(deed).map_or(Position(0), |read| read.after)
+    }
+
+    /// Whether the home has read what clients changed here up to `position`. Never before it is so.
+    pub fn is_read(&self, deed: &BucketDeed, position: u64) -> bool {
+        self.read(deed).is_some_and(|r| r.after.0 >= position)
+    }
+
+    /// Whether what was removed here is to be forgotten up to `position`: once for each.
+    pub(crate) fn forgets(&self, id: BucketId, position: Position) -> bool {
+        self.forgotten.lock().insert(id, position) != Some(position)
+    }
+
+    /// Waits until it has, for so long at most; answers whether it has.
+    pub(crate) async fn until_read(
+        &self,
+        deed: &BucketDeed,
+        position: Position,
+        within: Duration,
+    ) -> bool {
+        let mut watch = self.read.subscribe();
+        let done = |all: &HashMap<BucketId, Read>| {
+            let found = all.get(&deed.id).filter(|r| r.epoch == deed.epoch);
+            found.is_some_and(|r| r.after >= position)
+        };
+        let waiting = watch.wait_for(done);
+        matches!(tokio::time::timeout(within, waiting).await, Ok(Ok(_)))
     }
 
     /// The buckets that are followed here.
     pub fn following(&self) -> Vec<(BucketId, Following)> {
         let all = self.following.read();
-        all.iter().map(|(id, f)| (*id, f.clone())).collect()
+        let one = |((id, _), f): (&Line, &Following)| (*id, f.clone());
+        all.iter().map(one).collect()
     }
 
     pub(crate) fn follow(&self, id: BucketId, source: &RegionId, change: impl Fn(&mut Following)) {
         let mut all = self.following.write();
-        let one = all.entry(id).or_insert_with(|| Following {
+        let line = (id, source.clone());
+        let one = all.entry(line).or_insert_with(|| Following {
             source: source.clone(),
             state: CopyState::Waiting,
             error: None,
@@ -135,17 +206,21 @@ impl Status {
             lag_ms: 0,
             settled: false,
         });
-        one.source = source.clone();
         change(one);
     }
 
     /// Forgets what was said of buckets that are gone.
     pub(crate) fn keep(&self, known: &HashSet<BucketId>) {
         self.acked.write().retain(|(id, _), _| known.contains(id));
+        self.forgotten.lock().retain(|id, _| known.contains(id));
+        self.read.send_if_modified(|all| {
+            all.retain(|id, _| known.contains(id));
+            false
+        });
     }
 
-    pub(crate) fn forget(&self, id: BucketId) {
-        self.following.write().remove(&id);
+    pub(crate) fn forget(&self, id: BucketId, source: &RegionId) {
+        self.following.write().remove(&(id, source.clone()));
     }
 }
 

@@ -52,6 +52,28 @@ pub enum What {
         /// How long to wait when there are none, in milliseconds.
         wait_ms: u64,
     },
+    /// Asked by the home: what clients changed at this copy, behind a position. Says as well that
+    /// the home has applied all up to there, and where its own log was when it noted that.
+    Own {
+        /// The position in the copy's log.
+        after: u64,
+        /// How long to wait when there is nothing, in milliseconds.
+        wait_ms: u64,
+        /// The position in the home's log; 0 when this is not about the present epoch.
+        noted: u64,
+        /// What was changed under earlier epochs, instead of under the present one.
+        former: bool,
+    },
+    /// Asked by the home: what clients removed at this copy, as far as the copy keeps that.
+    Gone {
+        /// The row where to go on, in hex; empty at first.
+        from: String,
+    },
+    /// Asked by a copy: the home is to read what clients changed there under earlier epochs.
+    Gather {
+        /// Behind this position of the copy's log.
+        after: u64,
+    },
     /// Versions from a row on.
     Snapshot {
         /// The row, in hex.
@@ -119,6 +141,15 @@ impl Ask {
             what,
         }
     }
+}
+
+/// How far the home has read what clients changed at a copy under earlier epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathered {
+    /// Up to here in the copy's log.
+    pub position: u64,
+    /// There is no more.
+    pub done: bool,
 }
 
 /// What becomes of versions that were offered and will not be fetched.

@@ -82,6 +82,12 @@ impl VersionId {
         ms[2..].copy_from_slice(&self.0[..6]);
         Timestamp::from_ms(u64::from_be_bytes(ms))
     }
+    /// What tells the region apart where the version was made.
+    pub fn region_tag(&self) -> u32 {
+        let mut tag = [0; 4];
+        tag.copy_from_slice(&self.0[8..12]);
+        u32::from_be_bytes(tag)
+    }
     /// The bytes inverted: they sort newest first.
     pub fn newest_first(&self) -> [u8; 16] {
         self.0.map(|b| !b)

@@ -45,8 +45,20 @@ pub(super) struct Place {
     remove: Vec<String>,
     jurisdictions: Option<Vec<String>>,
     proxy: Option<bool>,
+    writes: Option<String>,
+    #[serde(default)]
+    force: bool,
     #[serde(default)]
     dry_run: bool,
+}
+
+fn writes(text: Option<&str>) -> Result<Option<Writes>, Refused> {
+    match text {
+        None => Ok(None),
+        Some("home") => Ok(Some(Writes::Home)),
+        Some("any") => Ok(Some(Writes::Any)),
+        Some(_) => Err(bad("writes are `home` or `any`")),
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,11 +119,7 @@ impl Admin {
         let placement = Placement {
             replicas,
             jurisdictions: jurisdictions(&new.jurisdictions)?,
-            writes: match new.writes.as_deref() {
-                None | Some("home") => Writes::Home,
-                Some("any") => Writes::Any,
-                Some(_) => return Err(bad("writes are `home` or `any`")),
-            },
+            writes: writes(new.writes.as_deref())?.unwrap_or_default(),
             proxy: new.proxy,
         };
         let made = registry
@@ -148,8 +156,12 @@ impl Admin {
                 None => None,
             },
             proxy: place.proxy,
+            writes: writes(place.writes.as_deref())?,
         };
         let registry = &self.region.registry;
+        if !place.force {
+            self.have_handed_over(found, &change.remove).await?;
+        }
         if place.dry_run {
             let would = registry.placed(name, &change).map_err(refused)?;
             let usage = self.region.usage(found).await;
@@ -158,6 +170,30 @@ impl Admin {
         }
         let placed = registry.place_bucket(&call.actor, name, &change).await;
         Ok(deed(&*placed.map_err(refused)?))
+    }
+
+    /// Whether regions that are to lose their copy have handed over what they alone may have: under
+    /// an epoch that is new to them they follow only after that.
+    async fn have_handed_over(
+        &self,
+        found: &Arc<BucketDeed>,
+        remove: &[RegionId],
+    ) -> Result<(), Refused> {
+        if found.epoch == 1 || remove.is_empty() {
+            return Ok(());
+        }
+        let copies = self.region.copies(found).await.map_err(|e| conflict(&e))?;
+        for region in remove {
+            let copy = copies.iter().find(|copy| *copy.region == **region);
+            if copy.is_some_and(|copy| copy.applied.is_none()) {
+                return Err(conflict(&format!(
+                    "region {region} has not handed over yet what it alone may have of {}: wait \
+                     until `dhow bucket show {}` says that it follows, or use --force",
+                    found.name, found.name
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn promote(&self, call: &Call, found: &BucketDeed) -> Answer {

@@ -184,6 +184,12 @@ pub const PLACE: &[Field] = &[
         Flag,
         "Whether regions without a copy may pass requests on.",
     ),
+    may("writes", Word(&["home", "any"]), "Where writes are taken."),
+    may(
+        "force",
+        Flag,
+        "Also remove a copy that has not handed over what it alone may have.",
+    ),
     may("dry_run", Flag, "Change nothing."),
 ];
 

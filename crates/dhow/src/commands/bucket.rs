@@ -56,8 +56,17 @@ pub enum Bucket {
 enum Writes {
     /// The home; copies pass writes on to it.
     Home,
-    /// Every region that holds the bucket (not there yet).
+    /// Every region that holds the bucket and can read it; all come to the same.
     Any,
+}
+
+impl Writes {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Any => "any",
+        }
+    }
 }
 
 /// A bucket to be created.
@@ -118,7 +127,11 @@ pub struct Place {
     /// Whether regions that hold nothing of it may pass requests on.
     #[arg(long, value_name = "BOOL")]
     proxy: Option<bool>,
-    /// With --home: also away from a home that still answers.
+    /// Which regions are to accept writes.
+    #[arg(long, value_enum)]
+    writes: Option<Writes>,
+    /// With --home: also away from a home that still answers. With --remove-replica: also when the
+    /// copy has not handed over yet what it alone may have.
     #[arg(long)]
     force: bool,
     /// Say what would be; change nothing.
@@ -258,7 +271,7 @@ impl Create {
             "home": self.home,
             "replicas": self.replica,
             "jurisdictions": self.jurisdiction,
-            "writes": if self.writes == Writes::Any { "any" } else { "home" },
+            "writes": self.writes.word(),
             "sealed": self.sealed,
             "proxy": self.proxy,
         });
@@ -275,10 +288,14 @@ impl Place {
             "seal": self.add_sealed,
             "remove": self.remove_replica,
             "proxy": self.proxy,
+            "force": self.force,
             "dry_run": self.dry_run,
         });
         if let (Value::Object(fields), false) = (&mut body, self.jurisdiction.is_empty()) {
             fields.insert("jurisdictions".into(), json!(self.jurisdiction));
+        }
+        if let (Value::Object(fields), Some(writes)) = (&mut body, self.writes) {
+            fields.insert("writes".into(), json!(writes.word()));
         }
         let path = format!("buckets/{}/place", self.name);
         let mut placed = client.call("POST", &path, Some(&body))?;

@@ -194,6 +194,10 @@ impl gateway::Regions for Neighbours {
         let status = self.status.get();
         status.is_some_and(|status| status.replicated(deed, position))
     }
+    fn read_by_home(&self, deed: &BucketDeed, position: u64) -> bool {
+        let status = self.status.get();
+        status.is_some_and(|status| status.is_read(deed, position))
+    }
 }
 
 #[cfg(test)]

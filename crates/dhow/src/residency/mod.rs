@@ -14,7 +14,7 @@ use proof::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use types::{BucketDeed, BucketName, Deeds, Holding};
+use types::{BucketDeed, BucketName, Deeds, Holding, Writes};
 
 use crate::region::Region;
 
@@ -167,8 +167,18 @@ impl Region {
         deed: &BucketDeed,
     ) -> Result<Option<store::Position>, HoldingsError> {
         // In this order: a page that ends between the two shows as another position later on.
-        let settled = deed.home == self.id || self.replication.status().settled(deed.id);
+        let status = self.replication.status();
+        let settled = deed.home == self.id || status.settled(deed);
         let held = self.objects.position_held(permit).await?;
+        // What clients changed at a copy is of no position of the home's until it has read that.
+        let own =
+            deed.placement.writes == Writes::Any && deed.holding(&self.id) == Holding::Replica;
+        if own {
+            let read = status.read_up_to(deed);
+            if self.objects.has_own_changes(permit, read).await? {
+                return Ok(None);
+            }
+        }
         Ok(held.filter(|_| settled))
     }
 

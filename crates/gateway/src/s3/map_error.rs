@@ -14,6 +14,7 @@ impl From<Error> for S3Error {
             Error::WrongPermit => C::AccessDenied,
             Error::NoSuchBucket => C::NoSuchBucket,
             Error::BucketBusy => C::OperationAborted,
+            Error::Fenced => C::ServiceUnavailable,
             Error::BucketNotEmpty => C::BucketNotEmpty,
             Error::BucketOwnedByYou => C::BucketAlreadyOwnedByYou,
             Error::BucketExists => C::BucketAlreadyExists,
@@ -24,6 +25,13 @@ impl From<Error> for S3Error {
             Error::InvalidPartOrder => C::InvalidPartOrder,
             Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
+            Error::TakenEverywhere => {
+                return S3Error::with(
+                    C::InvalidBucketState,
+                    "The bucket takes writes in several regions. Let its home alone take them \
+                     before it is deleted (dhow bucket place NAME --writes home).",
+                );
+            }
             Error::HasRules => {
                 return S3Error::with(
                     C::InvalidBucketState,

@@ -67,7 +67,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
             JURISDICTIONS => placement.jurisdictions = list(name, text, jurisdiction)?,
             WRITES => match text {
                 "home" => {}
-                "any" => return Err(S3Error::not_implemented("x-dhow-placement-writes: any")),
+                "any" => placement.writes = types::Writes::Any,
                 _ => return Err(bad(text, "The value must be home or any")),
             },
             PROXY => match text {
@@ -200,7 +200,7 @@ mod tests {
             (REPLICAS, "a;colour=blue", "InvalidArgument"),
             (JURISDICTIONS, "Europe", "InvalidArgument"),
             (JURISDICTIONS, "DE,DE", "InvalidArgument"),
-            (WRITES, "any", "NotImplemented"),
+            (WRITES, "all", "InvalidArgument"),
             (WRITES, "all", "InvalidArgument"),
             (PROXY, "yes", "InvalidArgument"),
             ("x-dhow-placement-jurisdiction", "DE", "InvalidArgument"),

@@ -8,6 +8,8 @@ use crate::{Result, Rules};
 const VERSION: u8 = 1;
 /// With replication rules at its end.
 const VERSION_RULES: u8 = 2;
+/// With the epoch of its fence, and whether there are rules.
+const VERSION_EPOCH: u8 = 3;
 
 /// Whether a bucket keeps older versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,17 +42,25 @@ pub(crate) struct BucketRecord {
     pub versioning: Versioning,
     pub tags: Vec<(String, String)>,
     pub rules: Option<Arc<Rules>>,
+    /// What was permitted under a deed of an earlier epoch is refused; 0 where that never changed
+    /// while the bucket was held here.
+    pub epoch: u64,
 }
 
 impl BucketRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new(match self.rules {
-            None => VERSION,
-            Some(_) => VERSION_RULES,
-        });
+        let version = match (&self.rules, self.epoch) {
+            (_, 1..) => VERSION_EPOCH,
+            (Some(_), 0) => VERSION_RULES,
+            (None, 0) => VERSION,
+        };
+        let mut out = Writer::new(version);
         out.u8(self.state as u8)
             .u8(self.versioning as u8)
             .pairs(&self.tags);
+        if version == VERSION_EPOCH {
+            out.u64(self.epoch).u8(u8::from(self.rules.is_some()));
+        }
         if let Some(rules) = &self.rules {
             let bytes = rules.encode();
             out.count(bytes.len()).raw(&bytes);
@@ -58,8 +68,10 @@ impl BucketRecord {
         out.finish()
     }
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let with_rules = bytes.first() == Some(&VERSION_RULES);
-        let version = if with_rules { VERSION_RULES } else { VERSION };
+        let version = match bytes.first() {
+            Some(&found @ (VERSION_RULES | VERSION_EPOCH)) => found,
+            _ => VERSION,
+        };
         let mut r = Reader::new(bytes, version, "a bucket's configuration")?;
         let state = match r.u8()? {
             0 => BucketState::Active,
@@ -74,6 +86,10 @@ impl BucketRecord {
             _ => return Err(r.damaged()),
         };
         let tags = r.pairs()?;
+        let (epoch, with_rules) = match version {
+            VERSION_EPOCH => (r.u64()?, r.u8()? != 0),
+            other => (0, other == VERSION_RULES),
+        };
         let rules = match with_rules {
             false => None,
             true => {
@@ -87,6 +103,7 @@ impl BucketRecord {
             versioning,
             tags,
             rules,
+            epoch,
         })
     }
 }

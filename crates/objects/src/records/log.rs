@@ -33,14 +33,25 @@ pub struct Change {
     pub null: bool,
     /// The key.
     pub key: String,
+    /// Set when it was made at a copy of a bucket that takes writes in every region: the deed's
+    /// epoch under which it was. The home reads these.
+    pub own: Option<u64>,
 }
+
+const FLAG_NULL: u8 = 1;
+const FLAG_OWN: u8 = 2;
 
 impl Change {
     /// The entry's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new(VERSION);
         out.u8(self.kind as u8).raw(self.version.bytes());
-        out.u8(u8::from(self.null)).text(&self.key);
+        let null = if self.null { FLAG_NULL } else { 0 };
+        let own = if self.own.is_some() { FLAG_OWN } else { 0 };
+        out.u8(null | own).text(&self.key);
+        if let Some(epoch) = self.own {
+            out.u64(epoch);
+        }
         out.finish()
     }
     /// Reads an entry; `Error::Record` when it cannot be read.
@@ -54,11 +65,17 @@ impl Change {
             4 => ChangeKind::Config,
             _ => return Err(r.damaged()),
         };
+        let version = VersionId::from_bytes(r.sixteen()?);
+        let flags = r.u8()?;
+        if flags & !(FLAG_NULL | FLAG_OWN) != 0 {
+            return Err(r.damaged());
+        }
         let change = Self {
             kind,
-            version: VersionId::from_bytes(r.sixteen()?),
-            null: r.u8()? != 0,
+            version,
+            null: flags & FLAG_NULL != 0,
             key: r.text()?,
+            own: (flags & FLAG_OWN != 0).then(|| r.u64()).transpose()?,
         };
         r.end()?;
         Ok(change)

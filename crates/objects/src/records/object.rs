@@ -14,6 +14,7 @@ const FLAG_DELETE_MARKER: u8 = 2;
 
 /// In the byte that says which headers are there.
 const REPLICA: u8 = 0x80;
+const TAGGED: u8 = 0x40;
 
 /// Headers that are kept with the content and come back with it, each as it was given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,13 +76,20 @@ pub struct ObjectAttributes {
     pub tags: Vec<(String, String)>,
     /// It came by a replication rule of another bucket, and goes no further by rules.
     pub replica: bool,
+    /// When the tags were last changed, if ever, by the clock that names versions: where several
+    /// regions change them the last one counts.
+    pub tagged: Option<VersionId>,
 }
 
 impl ObjectAttributes {
     pub(super) fn write(&self, out: &mut Writer) {
-        self.headers
-            .write(out, if self.replica { REPLICA } else { 0 });
+        let replica = if self.replica { REPLICA } else { 0 };
+        let tagged = if self.tagged.is_some() { TAGGED } else { 0 };
+        self.headers.write(out, replica | tagged);
         out.pairs(&self.metadata).pairs(&self.tags);
+        if let Some(tagged) = self.tagged {
+            out.raw(tagged.bytes());
+        }
     }
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self> {
         let (headers, flags) = ContentHeaders::read(r)?;
@@ -90,6 +98,10 @@ impl ObjectAttributes {
             metadata: r.pairs()?,
             tags: r.pairs()?,
             replica: flags & REPLICA != 0,
+            tagged: match flags & TAGGED != 0 {
+                true => Some(VersionId::from_bytes(r.sixteen()?)),
+                false => None,
+            },
         })
     }
 }

@@ -19,6 +19,7 @@ const KIND_VERSION: u8 = 0;
 const KIND_REMOVED: u8 = 1;
 const KIND_CONFIG: u8 = 2;
 const KIND_CONFIG_RULES: u8 = 3;
+const KIND_ATTRIBUTES: u8 = 4;
 
 const FLAG_NULL: u8 = 1;
 const FLAG_DELETE_MARKER: u8 = 2;
@@ -69,6 +70,15 @@ pub struct Shipped {
 pub enum ShippedChange {
     /// A version is there, or its tags have changed.
     Version(Box<Shipped>),
+    /// The tags of a version have changed; it is made nowhere by this.
+    Attributes {
+        /// Of which key.
+        key: ObjectKey,
+        /// Which.
+        version: VersionId,
+        /// What a client says of it.
+        attributes: Box<ObjectAttributes>,
+    },
     /// A version was removed for good.
     Removed {
         /// Of which key.
@@ -95,6 +105,14 @@ impl ShippedChange {
         let mut out = Writer::new(VERSION);
         match self {
             Self::Version(shipped) => shipped.write(out.u8(KIND_VERSION)),
+            Self::Attributes {
+                key,
+                version,
+                attributes,
+            } => {
+                let out = out.u8(KIND_ATTRIBUTES).text(key).raw(version.bytes());
+                attributes.write(out);
+            }
             Self::Removed { key, version, null } => {
                 out.u8(KIND_REMOVED).text(key).raw(version.bytes());
                 out.u8(u8::from(*null));
@@ -123,6 +141,11 @@ impl ShippedChange {
         let mut r = Reader::new(bytes, VERSION, WHAT)?;
         let change = match r.u8()? {
             KIND_VERSION => Self::Version(Box::new(Shipped::read(&mut r)?)),
+            KIND_ATTRIBUTES => Self::Attributes {
+                key: key(&mut r)?,
+                version: VersionId::from_bytes(r.sixteen()?),
+                attributes: Box::new(ObjectAttributes::read(&mut r)?),
+            },
             KIND_REMOVED => Self::Removed {
                 key: key(&mut r)?,
                 version: VersionId::from_bytes(r.sixteen()?),

@@ -25,6 +25,7 @@ fn sample(body: ObjectBody) -> ObjectRecord {
             metadata: vec![("a".to_owned(), "é".to_owned())],
             tags: vec![("k".to_owned(), String::new())],
             replica: true,
+            tagged: Some(VersionId::from_bytes([6; 16])),
         },
     }
 }
@@ -71,13 +72,16 @@ fn records_read_back_and_damage_is_an_error() {
 
 #[test]
 fn small_records_read_back() {
-    let bucket = BucketRecord {
-        state: BucketState::Deleting,
-        versioning: Versioning::Suspended,
-        tags: vec![("a".to_owned(), "b".to_owned())],
-        rules: None,
-    };
-    assert_eq!(BucketRecord::decode(&bucket.encode()).unwrap(), bucket);
+    for epoch in [0, 3] {
+        let bucket = BucketRecord {
+            state: BucketState::Deleting,
+            versioning: Versioning::Suspended,
+            tags: vec![("a".to_owned(), "b".to_owned())],
+            rules: None,
+            epoch,
+        };
+        assert_eq!(BucketRecord::decode(&bucket.encode()).unwrap(), bucket);
+    }
     let upload = UploadRecord {
         initiated: Timestamp::from_ms(1),
         attributes: sample(ObjectBody::None).attributes,
@@ -94,13 +98,16 @@ fn small_records_read_back() {
         extents: vec![blob()],
     };
     assert_eq!(PartRecord::decode(&part.encode()).unwrap(), part);
-    let change = Change {
-        kind: ChangeKind::Tags,
-        version: VersionId::from_bytes([8; 16]),
-        null: true,
-        key: "k\0".to_owned(),
-    };
-    assert_eq!(Change::decode(&change.encode()).unwrap(), change);
+    for own in [None, Some(7)] {
+        let change = Change {
+            kind: ChangeKind::Tags,
+            version: VersionId::from_bytes([8; 16]),
+            null: true,
+            key: "k\0".to_owned(),
+            own,
+        };
+        assert_eq!(Change::decode(&change.encode()).unwrap(), change);
+    }
 }
 
 #[test]

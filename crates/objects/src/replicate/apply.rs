@@ -5,7 +5,7 @@ use bytes::Bytes;
 use digest::Hasher;
 use store::{Batch, BlobRef, Guard};
 use types::{
-    Body, BodyError, BucketDeed, ChecksumAlgorithm, ChecksumKind, ObjectKey, VersionId,
+    Body, BodyError, BucketDeed, ChecksumAlgorithm, ChecksumKind, ObjectKey, RegionId, VersionId,
     deed::BoxFuture,
 };
 
@@ -13,7 +13,8 @@ use super::AHEAD_MAX_MS;
 use crate::{
     ChangeKind, Error, Objects, Result, Shipped, ShippedChange, ShippedPart,
     bucket::{Bucket, TRIES_MAX, deed},
-    records::{ManifestPart, ObjectBody, ObjectRecord, encode_manifest},
+    hlc::region_tag,
+    records::{ManifestPart, ObjectAttributes, ObjectBody, ObjectRecord, encode_manifest},
     rows,
     versions::{Landed, Stored, bury, log},
 };
@@ -67,6 +68,18 @@ impl Objects {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         match change {
             ShippedChange::Version(shipped) => self.apply_version(deed, *shipped, bodies).await,
+            ShippedChange::Attributes {
+                key,
+                version,
+                attributes,
+            } => {
+                let bucket = self.receiving(deed).await?;
+                let found = self.find_version(bucket.partition, &key, version).await?;
+                match found {
+                    Some(stored) => self.apply_attributes(deed, &key, &attributes, stored).await,
+                    None => Ok(Applied::Superseded),
+                }
+            }
             ShippedChange::Removed { key, version, null } => {
                 self.apply_removal(deed, &key, version, null).await
             }
@@ -92,11 +105,34 @@ impl Objects {
         }
     }
 
-    async fn receiving(&self, deed: &BucketDeed) -> Result<std::sync::Arc<Bucket>> {
+    pub(crate) async fn receiving(&self, deed: &BucketDeed) -> Result<std::sync::Arc<Bucket>> {
         let bucket = self.bucket(deed).await?;
         match Self::is_going(&bucket) {
             true => Err(Error::BucketBusy),
             false => Ok(bucket),
+        }
+    }
+
+    /// Applies at the home what clients changed at the copy in `source`. Only what was made there
+    /// is taken over as a version.
+    ///
+    /// # Errors
+    /// As [`Objects::apply`]; `WrongPermit` for a configuration, which the home decides.
+    pub async fn apply_own(
+        &self,
+        permit: &Permit,
+        source: &RegionId,
+        change: ShippedChange,
+        bodies: &dyn BodySource,
+    ) -> Result<Applied> {
+        match &change {
+            ShippedChange::Config { .. } => Err(Error::WrongPermit),
+            ShippedChange::Version(shipped)
+                if shipped.version.region_tag() != region_tag(source) =>
+            {
+                Ok(Applied::Superseded)
+            }
+            _ => self.apply(permit, change, bodies).await,
         }
     }
 
@@ -115,9 +151,10 @@ impl Objects {
             .find_version(bucket.partition, &shipped.key, shipped.version)
             .await?
         {
-            return self.apply_attributes(deed, &shipped, stored).await;
+            let new = &shipped.attributes;
+            return self.apply_attributes(deed, &shipped.key, new, stored).await;
         }
-        if let Some(applied) = self.superseded(&bucket, &shipped).await? {
+        if let Some(applied) = self.superseded(deed, &bucket, &shipped).await? {
             return Ok(applied);
         }
         let landing = self.fetch(&shipped, bodies).await?;
@@ -127,7 +164,11 @@ impl Objects {
             // would find them, later.
             let known = matches!(
                 applied,
-                Ok(_) | Err(Error::Contention | Error::BucketBusy | Error::NoSuchBucket)
+                Ok(_)
+                    | Err(Error::Contention
+                        | Error::BucketBusy
+                        | Error::Fenced
+                        | Error::NoSuchBucket)
             );
             for blob in landing.extents.iter().filter(|_| known) {
                 self.engine.blobs.delete(blob.id).await?;
@@ -138,35 +179,40 @@ impl Objects {
     }
 
     /// A version that is here already: its tags may have changed, which in a sealed copy are part
-    /// of its head. Only the home changes them, one change after the other, so what comes last is
-    /// right.
+    /// of its head. The last change counts: an older state may come after it, by way of another
+    /// region.
     async fn apply_attributes(
         &self,
         deed: &BucketDeed,
-        shipped: &Shipped,
+        key: &ObjectKey,
+        new: &ObjectAttributes,
         mut stored: Stored,
     ) -> Result<Applied> {
+        let version = stored.record.version;
         for _ in 0..TRIES_MAX {
-            if stored.record.attributes == shipped.attributes {
+            let here = &stored.record.attributes;
+            if here == new {
                 return Ok(Applied::Known);
+            }
+            if here.tagged > new.tagged {
+                return Ok(Applied::Superseded);
+            }
+            if let Some(tagged) = new.tagged {
+                self.hlc.observe(tagged);
             }
             let bucket = self.receiving(deed).await?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
-            let attributes = &mut stored.record.attributes;
-            attributes.clone_from(&shipped.attributes);
+            stored.record.attributes.clone_from(new);
             let (row_key, value) = (stored.row_key, stored.record.encode());
             let batch = match stored.row.payload {
                 Some(payload) => batch.put_with(row_key, value, payload),
                 None => batch.put(row_key, value),
             };
-            let batch = log(batch, ChangeKind::Tags, &stored.record, &shipped.key);
+            let batch = log(batch, ChangeKind::Tags, &stored.record, key, None);
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }
-            let found = self
-                .find_version(bucket.partition, &shipped.key, shipped.version)
-                .await?;
-            match found {
+            match self.find_version(bucket.partition, key, version).await? {
                 Some(found) => stored = found,
                 None => return Ok(Applied::Superseded),
             }
@@ -174,8 +220,17 @@ impl Objects {
         Err(Error::Contention)
     }
 
-    /// A key has one null version, the newest; one that is older than that is not taken over.
-    async fn superseded(&self, bucket: &Bucket, shipped: &Shipped) -> Result<Option<Applied>> {
+    /// A key has one null version, the newest; one that is older than that is not taken over. Nor
+    /// is what a client removed here, at a copy, before the home had heard of that.
+    async fn superseded(
+        &self,
+        deed: &BucketDeed,
+        bucket: &Bucket,
+        shipped: &Shipped,
+    ) -> Result<Option<Applied>> {
+        if self.own_epoch(deed).is_some() && self.was_removed_here(bucket, shipped).await? {
+            return Ok(Some(Applied::Superseded));
+        }
         if !shipped.null {
             return Ok(None);
         }
@@ -226,7 +281,7 @@ impl Objects {
             if found.is_some() {
                 return Ok(Applied::Known);
             }
-            if let Some(applied) = self.superseded(&bucket, shipped).await? {
+            if let Some(applied) = self.superseded(deed, &bucket, shipped).await? {
                 return Ok(applied);
             }
             let (mut batch, place) = self.make_room(&bucket, shipped).await?;
@@ -234,7 +289,7 @@ impl Objects {
                 Some(payload) => batch.put_with(place, record.encode(), payload.clone()),
                 None => batch.put(place, record.encode()),
             };
-            batch = log(batch, kind, &record, &shipped.key);
+            batch = log(batch, kind, &record, &shipped.key, None);
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }
@@ -309,7 +364,7 @@ impl Objects {
             let Some(found) = found else {
                 return Ok(Applied::Known);
             };
-            let batch = self.take_out(&bucket, key, &found).await?;
+            let batch = self.take_out(&bucket, key, &found, None).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }

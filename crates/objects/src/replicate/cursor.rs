@@ -2,7 +2,7 @@
 //! it covers was applied.
 
 use access::{Action, Permit};
-use store::{Batch, Want};
+use store::{Batch, Position, Want};
 use types::{BucketDeed, RegionId};
 
 use crate::{
@@ -30,17 +30,17 @@ impl Objects {
         row.map(|row| FollowCursor::decode(&row.value)).transpose()
     }
 
-    /// Notes where this region stands.
+    /// Notes where this region stands; answers where in its own log that note is.
     pub async fn set_follow_cursor(
         &self,
         permit: &Permit,
         source: &RegionId,
         cursor: &FollowCursor,
-    ) -> Result<()> {
+    ) -> Result<Position> {
         let deed = deed(permit, &[Action::ReplicateInto, Action::ReplicateFrom])?;
         let batch = Batch::new().put(rows::follow(source), cursor.encode());
-        self.commit(partition_of(deed), batch).await?;
-        Ok(())
+        let committed = self.commit(partition_of(deed), batch).await?;
+        Ok(Position(committed.version.0))
     }
 
     /// Where the log of the bucket's present epoch begins, as far as this region has noted it; 0

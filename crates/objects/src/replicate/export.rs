@@ -1,7 +1,7 @@
 //! The source: its log, all its versions, and their bytes.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
@@ -11,7 +11,8 @@ use store::{LogPage, PartitionId, Position, ScanRange, StoreError, Want};
 use types::{BucketDeed, ETag, ObjectKey, VersionId};
 
 use crate::{
-    Change, ChangeKind, Error, ObjectReader, Objects, Result, Shipped, ShippedChange, ShippedPart,
+    Change, ChangeKind, Error, ObjectReader, Objects, Own, Result, Shipped, ShippedChange,
+    ShippedPart,
     bucket::{Bucket, deed, partition_of},
     listing::after,
     records::{BucketState, ObjectBody, RecordView, decode_manifest},
@@ -69,6 +70,18 @@ impl Objects {
         bytes_max: usize,
     ) -> Result<ChangePage> {
         let deed = deed(permit, &[Action::ReplicateFrom])?;
+        self.log_page(deed, from, limit, bytes_max, None).await
+    }
+
+    /// A page of the log: all of it, or only what clients changed here at a copy.
+    pub(crate) async fn log_page(
+        &self,
+        deed: &BucketDeed,
+        from: Position,
+        limit: usize,
+        bytes_max: usize,
+        own: Option<Own>,
+    ) -> Result<ChangePage> {
         let partition = partition_of(deed);
         let page = self.engine.log.read(partition, from, limit).await?;
         // Asked after the reading: what was recycled during it counts too.
@@ -80,7 +93,7 @@ impl Objects {
                 reseed: true,
             });
         }
-        self.look_up(deed, from, page, bytes_max).await
+        self.look_up(deed, from, page, bytes_max, own).await
     }
 
     async fn look_up(
@@ -89,8 +102,15 @@ impl Objects {
         from: Position,
         page: LogPage,
         bytes_max: usize,
+        own: Option<Own>,
     ) -> Result<ChangePage> {
         let partition = partition_of(deed);
+        let wanted = |change: &Change| match (own, change.own) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(Own::Present), Some(epoch)) => epoch == deed.epoch,
+            (Some(Own::Former), Some(epoch)) => epoch < deed.epoch,
+        };
         let mut changes = Vec::with_capacity(page.entries.len());
         let (mut bytes, mut last) = (0, from);
         for entry in page.entries {
@@ -103,12 +123,24 @@ impl Objects {
             }
             last = entry.position;
             let change = Change::decode(&entry.entry)?;
+            if !wanted(&change) {
+                continue;
+            }
             let shipped = match change.kind {
                 ChangeKind::Put | ChangeKind::Marker | ChangeKind::Tags => {
                     let key = ObjectKey::new(&change.key)?;
                     let found = self.find_version(partition, &key, change.version).await?;
-                    let shipped = found.map(|stored| ship(key, stored)).transpose()?;
-                    shipped.map(|s| ShippedChange::Version(Box::new(s)))
+                    match (found, own.is_some() && change.kind == ChangeKind::Tags) {
+                        (None, _) => None,
+                        (Some(stored), false) => {
+                            Some(ShippedChange::Version(Box::new(ship(key, stored)?)))
+                        }
+                        (Some(stored), true) => Some(ShippedChange::Attributes {
+                            key,
+                            version: change.version,
+                            attributes: Box::new(stored.record.attributes),
+                        }),
+                    }
                 }
                 ChangeKind::Delete => Some(ShippedChange::Removed {
                     key: ObjectKey::new(&change.key)?,
@@ -149,27 +181,23 @@ impl Objects {
         Ok(())
     }
 
-    /// Which of `versions` were removed here after `start`, by the bucket's log; `None` when that
-    /// does not reach back so far. The removal of a null version counts for every older null
-    /// version of its key.
-    pub async fn removed_since(
+    /// Which of `versions` were removed here, as far back as the bucket's log reaches. The removal
+    /// of a null version counts for every older null version of its key.
+    pub async fn removed_here(
         &self,
         permit: &Permit,
-        start: Position,
         versions: &[VersionName],
-    ) -> Result<Option<HashSet<VersionName>>> {
+    ) -> Result<HashSet<VersionName>> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let partition = partition_of(deed);
-        let mut wanted: HashMap<&str, Vec<&VersionName>> = HashMap::new();
+        let mut wanted: BTreeMap<&str, Vec<&VersionName>> = BTreeMap::new();
         for name in versions {
             wanted.entry(&name.0).or_default().push(name);
         }
-        let (mut removed, mut at) = (HashSet::new(), start);
+        let mut removed = HashSet::new();
+        let mut at = self.engine.log.floor(partition).await?;
         loop {
             let page = self.engine.log.read(partition, at, 10_000).await?;
-            if start < self.engine.log.floor(partition).await? {
-                return Ok(None);
-            }
             for entry in &page.entries {
                 let change = Change::decode(&entry.entry)?;
                 let named = wanted.get(change.key.as_str());
@@ -182,7 +210,7 @@ impl Objects {
                 }
             }
             if page.next == at {
-                return Ok(Some(removed));
+                return Ok(removed);
             }
             at = page.next;
         }

@@ -56,6 +56,7 @@ impl Sealer<'_> {
             ShippedChange::Version(shipped) => {
                 ShippedChange::Version(Box::new(self.shipped(&shipped)?))
             }
+            ShippedChange::Attributes { .. } => return Err(Error::WrongPermit),
             ShippedChange::Removed { key, version, null } => ShippedChange::Removed {
                 key: self.token(&key)?,
                 version,

@@ -78,6 +78,13 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
     };
     let conditions =
         WriteConditions { if_match: one.etag.map(ETagMatch::parse), if_none_match: None };
+    let deed = call.permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
+    if one.etag.is_some() && access::may_decide(deed, &call.gateway.region).is_err() {
+        return Err(S3Error::with(
+            ErrorCode::NotImplemented,
+            format!("Conditions are decided in the bucket's home, region {}.", deed.home),
+        ));
+    }
     let action = match version {
         None => Action::DeleteObject,
         Some(_) => Action::DeleteObjectVersion,

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use objects::{
     GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec, RuleStatus,
 };
-use types::{Holding, ObjectKey};
+use types::{Holding, ObjectKey, Writes};
 
 use crate::{
     body::{NextPiece, ObjectStream, ResponseBody},
@@ -131,7 +131,13 @@ pub(super) async fn replication(
     let deed = permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
     let copied = !deed.placement.replicas.is_empty();
     if copied && deed.holding(&gateway.region) != Holding::Home {
-        return Ok(Some("REPLICA"));
+        let made_here =
+            deed.placement.writes == Writes::Any && gateway.objects.made_here(info.id);
+        let read = match &gateway.regions {
+            Some(regions) => regions.read_by_home(deed, info.position),
+            None => false,
+        };
+        return Ok(Some(if made_here && !read { "PENDING" } else { "REPLICA" }));
     }
     let by_rules = match info.ruled || info.attributes.replica {
         false => RuleStatus::None,

@@ -1,0 +1,395 @@
+//! Buckets that take writes in every region: the home reads what clients changed at each copy.
+//!
+//! The home asks each copy for its clients' changes, long-polled like any follower, and applies
+//! them as they are in the copy's log. Copies hear of them from the home. When the deed's epoch
+//! rises (another home, another way of taking writes) a copy first has the home read what its
+//! clients changed under the earlier deed, and only then takes the home's word for what is there.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use access::{Permit, authorize_receiving, authorize_sending};
+use http::Response;
+use objects::{FollowCursor, Own, ShippedChange, VersionName};
+use peer::{BoxBody, full};
+use store::Position;
+use tokio::time::Instant;
+use types::{BucketDeed, Holding, Place, Writes};
+
+use crate::{
+    CopyState, ReplicationError, Source,
+    client::Far,
+    follow::{Follower, not_at_once, stands_still},
+    frames::Answer,
+    source::{Refused, failed, json, refused},
+    wire::{Gathered, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What},
+};
+
+/// How long an answer that reads earlier changes works on them before it says how far it came.
+const GATHER_WITHIN: Duration = Duration::from_secs(10);
+/// Before a home that is busy is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// How long a copy waits until the home has read what its clients changed.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+impl Follower {
+    /// At the home: reads what clients change at a copy.
+    pub(crate) async fn gather(&self) -> Result<(), ReplicationError> {
+        let permit = self.permit()?;
+        let (region, epoch) = (&self.far.region, self.far.deed.epoch);
+        let found = self.objects.follow_cursor(&permit, region).await?;
+        let found = found.filter(|cursor| cursor.epoch == epoch);
+        let mut cursor = found.unwrap_or(FollowCursor {
+            epoch,
+            ..FollowCursor::default()
+        });
+        let mut noted = self.note(&permit, &cursor).await?;
+        self.say(CopyState::Following);
+        // The first page is asked for without waiting: it may have been applied before a stop, and
+        // what it made may have been removed since.
+        let mut wait_ms = 0;
+        loop {
+            let ask = What::Own {
+                after: cursor.position.0,
+                wait_ms,
+                noted: noted.0,
+                former: false,
+            };
+            let asked = Instant::now();
+            let mut page = self.far.ask(ask).await?;
+            let permit = self.permit()?;
+            if page.reseed {
+                return self.gather_all(&permit, cursor).await;
+            }
+            if page.position < cursor.position.0 {
+                return Err(stands_still("a copy's log"));
+            }
+            if wait_ms > 0 && page.changes.is_empty() && page.position == cursor.position.0 {
+                not_at_once(asked).await;
+            }
+            if wait_ms == 0 {
+                self.leave_out_removed(&permit, &mut page).await?;
+            }
+            let changed = !page.changes.is_empty();
+            self.apply_all(&permit, &page).await?;
+            cursor.position = Position(page.position);
+            // Not for a position alone: that note would wake the copy, whose note would wake this.
+            if changed {
+                noted = self.note(&permit, &cursor).await?;
+            }
+            wait_ms = WAIT_MAX.as_millis() as u64;
+        }
+    }
+
+    /// Leaves versions out that were removed here: they came before.
+    async fn leave_out_removed(
+        &self,
+        permit: &Permit,
+        page: &mut Answer,
+    ) -> Result<(), ReplicationError> {
+        let made = |(_, change): &(u64, ShippedChange)| match change {
+            ShippedChange::Version(shipped) => Some((shipped.key.clone(), shipped.version)),
+            _ => None,
+        };
+        let names: Vec<VersionName> = page.changes.iter().filter_map(made).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let removed: HashSet<_> = self.objects.removed_here(permit, &names).await?;
+        let stays = |change: &_| made(change).is_none_or(|name| !removed.contains(&name));
+        page.changes.retain(stays);
+        Ok(())
+    }
+
+    /// The copy's log no longer reaches back to where this region stood: what clients removed
+    /// there, and all versions that were made there, instead.
+    async fn gather_all(
+        &self,
+        permit: &Permit,
+        mut cursor: FollowCursor,
+    ) -> Result<(), ReplicationError> {
+        let (bucket, region) = (&self.far.deed.name, &self.far.region);
+        tracing::warn!(%bucket, %region, "the log of a copy no longer reaches back: all is read");
+        let head = self.far.ask(What::Head).await?;
+        let mut from = String::new();
+        loop {
+            let mut page = self.far.ask(What::Snapshot { from }).await?;
+            self.leave_out_removed(permit, &mut page).await?;
+            // Of what was made elsewhere only tags can be news.
+            let tags = page.changes.iter().filter_map(|(at, change)| match change {
+                ShippedChange::Version(shipped) if shipped.attributes.tagged.is_some() => {
+                    let change = ShippedChange::Attributes {
+                        key: shipped.key.clone(),
+                        version: shipped.version,
+                        attributes: Box::new(shipped.attributes.clone()),
+                    };
+                    Some((*at, change))
+                }
+                _ => None,
+            });
+            let tags: Vec<_> = tags.collect();
+            page.changes.extend(tags);
+            self.apply_all(permit, &page).await?;
+            match page.row {
+                Some(row) => from = hex::encode(&row),
+                None => break,
+            }
+        }
+        self.take_removals(permit).await?;
+        cursor.position = Position(head.position);
+        self.note(&self.permit()?, &cursor).await.map(drop)
+    }
+
+    /// What clients removed at a copy, as far as the copy keeps that.
+    async fn take_removals(&self, permit: &Permit) -> Result<(), ReplicationError> {
+        let mut from = String::new();
+        loop {
+            let page = self.far.ask(What::Gone { from }).await?;
+            self.apply_all(permit, &page).await?;
+            match page.row {
+                Some(row) => from = hex::encode(&row),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// At a copy, when the epoch has risen: the home reads what clients changed here before.
+    pub(crate) async fn catch_up(&self, permit: &Permit) -> Result<(), ReplicationError> {
+        let end = self.objects.own_log_end(permit).await?;
+        let mut after = 0;
+        loop {
+            let gathered: Gathered = self.far.read(What::Gather { after }).await?;
+            if gathered.done {
+                break;
+            }
+            if gathered.position <= after {
+                // It is at work for another copy.
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            after = gathered.position.max(after);
+        }
+        self.objects.forget_removals(permit, end).await?;
+        Ok(())
+    }
+
+    /// At a copy: forgets what clients removed here once the home knows, and what it logged before
+    /// is applied here.
+    pub(crate) async fn forget_removals(
+        &self,
+        permit: &Permit,
+        applied: Position,
+    ) -> Result<(), ReplicationError> {
+        let Some(read) = self.status.read(&self.far.deed) else {
+            return Ok(());
+        };
+        if applied >= read.noted && self.status.forgets(self.far.deed.id, read.after) {
+            self.objects.forget_removals(permit, read.after).await?;
+        }
+        Ok(())
+    }
+
+    /// Of versions that the home lacks, those that it had: what clients made here it may not have
+    /// read yet.
+    pub(crate) async fn known_to_home(
+        &self,
+        permit: &Permit,
+        lacking: Vec<VersionName>,
+    ) -> Result<Vec<VersionName>, ReplicationError> {
+        if self.far.deed.placement.writes != Writes::Any || self.far.sealed {
+            return Ok(lacking);
+        }
+        let own = |name: &VersionName| self.objects.made_here(name.1);
+        let (own, mut known): (Vec<_>, Vec<_>) = lacking.into_iter().partition(own);
+        if own.is_empty() {
+            return Ok(known);
+        }
+        let end = self.objects.own_log_end(permit).await?;
+        let deed = &self.far.deed;
+        if !self.status.until_read(deed, end, READ_WITHIN).await {
+            return Err(ReplicationError::Refused(
+                "the home has not read what was changed here".to_owned(),
+            ));
+        }
+        for (key, version) in self.lacking(permit, own).await? {
+            let found = self.objects.version_position(permit, &key, version);
+            if found.await?.is_some_and(|at| at <= end) {
+                known.push((key, version));
+            }
+        }
+        Ok(known)
+    }
+}
+
+impl Source {
+    /// Answers what is asked where writes are taken in every region.
+    pub(crate) async fn answer_gathering(
+        &self,
+        deed: &Arc<BucketDeed>,
+        from: &Place,
+        what: What,
+    ) -> Result<Response<BoxBody>, Refused> {
+        let answer = match what {
+            What::Own {
+                after,
+                wait_ms,
+                noted,
+                former,
+            } => {
+                let which = if former { Own::Former } else { Own::Present };
+                let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
+                let answer = self.own(deed, from, Position(after), wait, which);
+                if which == Own::Present && noted > 0 && deed.home == from.region {
+                    self.status.own_read(deed, after, noted);
+                }
+                answer.await?
+            }
+            What::Gone { from: row } => self.gone(deed, from, &row).await?,
+            What::Gather { after } => {
+                let gathered = self.gather(deed, from, after).await;
+                return json(&gathered.map_err(refused)?);
+            }
+            _ => return Err(refused("answered elsewhere")),
+        };
+        Ok(Response::new(full(answer.encode())))
+    }
+
+    /// What clients changed here, at a copy, for the home.
+    pub(crate) async fn own(
+        &self,
+        deed: &Arc<BucketDeed>,
+        home: &Place,
+        after: Position,
+        wait: Duration,
+        which: Own,
+    ) -> Result<Answer, Refused> {
+        let until = Instant::now() + wait;
+        let mut at = after;
+        loop {
+            // The placement may have changed while we waited.
+            let now = self.regions.deed(&deed.name);
+            let now = now.filter(|d| (d.id, d.epoch) == (deed.id, deed.epoch));
+            let now = now.ok_or_else(|| refused("the deed has changed"))?;
+            let permit = self.permit_for_home(&now, home)?;
+            let page = self
+                .objects
+                .own_changes(&permit, at, which, PAGE_MAX, PAGE_BYTES)
+                .await
+                .map_err(failed)?;
+            let left = until.saturating_duration_since(Instant::now());
+            let moved = page.next != at;
+            if page.reseed || !page.changes.is_empty() || (left.is_zero() && !moved) {
+                return Ok(Answer {
+                    reseed: page.reseed,
+                    position: page.next.0,
+                    changes: page.changes.into_iter().map(|(p, c)| (p.0, c)).collect(),
+                    ..Answer::default()
+                });
+            }
+            at = page.next;
+            if !moved {
+                let waiting = self.objects.changed(&permit, at, left);
+                waiting.await.map_err(failed)?;
+            }
+        }
+    }
+
+    /// What clients removed here, at a copy, for the home.
+    pub(crate) async fn gone(
+        &self,
+        deed: &Arc<BucketDeed>,
+        home: &Place,
+        from: &str,
+    ) -> Result<Answer, Refused> {
+        let permit = self.permit_for_home(deed, home)?;
+        let row = hex::decode(from).map_err(refused)?;
+        let row = Some(bytes::Bytes::from(row)).filter(|row| !row.is_empty());
+        let (removed, next) = self
+            .objects
+            .own_removals(&permit, row)
+            .await
+            .map_err(failed)?;
+        Ok(Answer {
+            row: next,
+            changes: removed.into_iter().map(|change| (0, change)).collect(),
+            ..Answer::default()
+        })
+    }
+
+    fn permit_for_home(&self, deed: &Arc<BucketDeed>, home: &Place) -> Result<Permit, Refused> {
+        if deed.home != home.region {
+            return Err(refused("only the bucket's home asks that"));
+        }
+        authorize_sending(deed, &self.regions.here(), home).map_err(refused)
+    }
+
+    /// At the home: reads what clients changed at a copy under earlier epochs.
+    pub(crate) async fn gather(
+        &self,
+        deed: &Arc<BucketDeed>,
+        from: &Place,
+        after: u64,
+    ) -> Result<Gathered, ReplicationError> {
+        let here = self.regions.here();
+        if deed.holding(&here.region) != Holding::Home {
+            return Err(ReplicationError::Refused(format!(
+                "the home of {} is region {}",
+                deed.name, deed.home
+            )));
+        }
+        authorize_receiving(deed, &here, from)?;
+        let Some(_place) = self.handover.place() else {
+            return Ok(Gathered {
+                position: after,
+                done: false,
+            });
+        };
+        let reader = Follower {
+            far: Far {
+                client: self.handover.client.clone(),
+                regions: Arc::clone(&self.regions),
+                region: from.region.clone(),
+                deed: Arc::clone(deed),
+                sealed: false,
+            },
+            objects: Arc::clone(&self.objects),
+            status: Arc::clone(&self.status),
+            clock: Arc::clone(&self.clock),
+            gathers: true,
+        };
+        let gathered = reader.gather_former(after).await;
+        if deed.placement.writes != Writes::Any {
+            self.status.forget(deed.id, &from.region);
+        }
+        gathered
+    }
+}
+
+impl Follower {
+    async fn gather_former(&self, after: u64) -> Result<Gathered, ReplicationError> {
+        let until = Instant::now() + GATHER_WITHIN;
+        let mut position = after;
+        while Instant::now() < until {
+            let ask = What::Own {
+                after: position,
+                wait_ms: 0,
+                noted: 0,
+                former: true,
+            };
+            let mut page = self.far.ask(ask).await?;
+            let permit = self.permit()?;
+            if page.changes.is_empty() && page.position <= position {
+                self.take_removals(&permit).await?;
+                return Ok(Gathered {
+                    position,
+                    done: true,
+                });
+            }
+            self.leave_out_removed(&permit, &mut page).await?;
+            self.apply_all(&permit, &page).await?;
+            position = page.position;
+        }
+        Ok(Gathered {
+            position,
+            done: false,
+        })
+    }
+}
