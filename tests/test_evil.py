@@ -5,24 +5,20 @@ which also says where the cases are tested that are not here."""
 import base64
 import datetime
 import hashlib
-import hmac
 import json
-import os
 import random
 import re
 import shutil
 import socket
 import threading
 import time
-import urllib.request
 
 import pytest
-from botocore.exceptions import ClientError
 
 from dhow import ROOT, Client, _sign
-from evil import (PATHS, FakeKeeper, Lessee, Peer, Refused, files, forged, in_memory, openssl,
+from evil import (PATHS, FakeKeeper, Peer, Refused, files, forged, in_memory, openssl,
                   plain_key)
-from fleet import body, eventually, listing, meanwhile
+from fleet import body, eventually, listing
 from netns import NetFleet
 
 FIRST, EU, ME, AP = "cn-hangzhou", "eu-central-1", "me-east-1", "ap-northeast-1"
@@ -399,35 +395,6 @@ def decoded(text):
             pass
 
 
-def test_p2_after_revocation_neither_key_nor_bytes_are_in_memory(fleet, evil):
-    """Read at a sealed copy, so that all of it was there; then the copy is taken away."""
-    fleet.json("bucket", "create", "leased", "--home", EU, "--sealed", ME)
-    home, canary = fleet.s3(EU), b"canary-" + os.urandom(12).hex().encode()
-    home.put_object(Bucket="leased", Key="k", Body=canary * 40_000)
-    eventually(lambda: home.head_object(Bucket="leased", Key="k")["ReplicationStatus"]
-               == "COMPLETED")
-    deed, lessee = fleet.json("bucket", "show", "leased"), evil(EU, Lessee)
-    lease = lessee.lease(deed, "k")
-    unwrapped = (lessee.unwrapped(deed, "k", lease["version"], w)
-                 for w in lessee.wrapped_keys(deed))
-    data_key = next(key for got, key in unwrapped if got == 200)
-    needles = [data_key, data_key.hex().encode(), base64.b64encode(data_key), canary]
-    found = lambda: in_memory(fleet.regions[ME]["pid"], needles)
-    assert body(fleet.s3(ME), "leased", "k") == canary * 40_000
-    at_once = found()
-    assert at_once[data_key] > 0, "the search finds what is there"
-    assert at_once[data_key.hex().encode()] == at_once[canary] == 0
-    wrapped = lessee.wrapped_keys(deed)[-1]
-    fleet.cli("bucket", "place", "leased", "--remove-replica", ME)
-    eventually(lambda: not any(found().values()), timeout=60)
-    got, why = lessee.unwrapped(deed, "k", lease["version"], wrapped)
-    assert got in (403, 404, 409), why
-    with pytest.raises(ClientError):
-        body(fleet.s3(ME), "leased", "k")
-    assert not any(n in p.read_bytes() for p in files(fleet.regions[ME]["data"])
-                   for n in needles if p.exists())
-
-
 def mutated(rng, question):
     text = bytearray(json.dumps(question).encode())
     for _ in range(rng.randrange(1, 5)):
@@ -489,183 +456,6 @@ def test_p9_a_peer_that_sends_anything_breaks_nothing(fleet, victims, evil):
         assert fleet.processes[region].process.poll() is None
         assert rss(region) - start[region] < 64 << 10, (start[region], rss(region))
     assert state(fleet) == before
-
-
-class Customer:
-    """Random operations of one customer on a bucket, with canaries in all that is the bucket's."""
-
-    def __init__(self, fleet, region, bucket, canary, seed):
-        self.client = Client(f"{fleet.processes[region].address}:9000", region,
-                             fleet.info["access_key"], fleet.info["secret_key"])
-        self.bucket, self.canary, self.rng = bucket, canary, random.Random(seed)
-        self.done, self.errors = 0, 0
-
-    def key(self):
-        return f"{self.canary}/{self.rng.randrange(60)}"
-
-    def ask(self, method, key="", query="", content=b"", **headers):
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        got, answer, text = self.client.request(method, f"/{self.bucket}" + (key and f"/{key}"),
-                                                query, content, headers)
-        self.done += 1
-        self.errors += got >= 400
-        assert got < 500 or got in (501, 503), (method, key, query, got, text)
-        return answer, text
-
-    def put(self):
-        size = self.rng.choice([0, 1, 1, 1, 20, 5000])
-        self.ask("PUT", self.key(), content=self.canary.encode() * size,
-                 content_type=f"text/{self.canary}", x_amz_meta_note=self.canary,
-                 x_amz_tagging=f"t={self.canary}")
-
-    def copy(self):
-        self.ask("PUT", self.key(), x_amz_copy_source=f"/{self.bucket}/{self.key()}")
-
-    def copy_out(self):
-        got = self.client.request("PUT", f"/wide/{self.key()}", "", b"", {
-            "x-amz-copy-source": f"/{self.bucket}/{self.key()}"})[0]
-        assert got in (403, 404), got
-
-    def parts(self):
-        key = self.key()
-        _, text = self.ask("POST", key, "uploads=")
-        upload = re.search(rb"<UploadId>(.*?)</UploadId>", text)[1].decode()
-        query = f"uploadId={upload}"
-        answer, _ = self.ask("PUT", key, f"partNumber=1&{query}", self.canary.encode() * 50)
-        self.ask("GET", "", "uploads=")
-        if self.rng.random() < 0.3:
-            self.ask("DELETE", key, query)
-        else:
-            self.ask("POST", key, query, (
-                "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"
-                f"{answer['ETag']}</ETag></Part></CompleteMultipartUpload>").encode())
-
-    def tags(self):
-        self.ask("PUT", self.key(), "tagging=", (
-            "<Tagging><TagSet><Tag><Key>k</Key>"
-            f"<Value>{self.canary}</Value></Tag></TagSet></Tagging>").encode())
-
-    def wrong(self):
-        how = self.rng.randrange(5)
-        if how == 0:
-            self.ask("GET", f"{self.canary}/none")
-        elif how == 1:
-            self.ask("PUT", self.key(), content=b"x", if_match='"none"')
-        elif how == 2:
-            self.ask("PUT", self.key(), content=b"x", content_md5="AAAAAAAAAAAAAAAAAAAAAA==")
-        elif how == 3:
-            self.ask("POST", self.key(), "uploadId=none", f"<{self.canary}>".encode())
-        else:
-            self.ask("PUT", self.key(), "acl=", self.canary.encode())
-
-    def work(self, count):
-        reads = [lambda: self.ask("GET", self.key()), lambda: self.ask("HEAD", self.key()),
-                 lambda: self.ask("DELETE", self.key()),
-                 lambda: self.ask("GET", "", f"list-type=2&prefix={self.canary}"),
-                 lambda: self.ask("GET", "", "versions="),
-                 lambda: self.ask("GET", self.key(), "tagging=")]
-        while self.done < count:
-            out = self.copy_out if self.bucket != "wide" else self.copy
-            self.rng.choice([self.put, self.put, self.copy, out, self.parts, self.tags,
-                             self.wrong, *reads])()
-
-
-def test_p8_what_the_law_keeps_in_one_place_is_nowhere_else(fleet):
-    """2,000 operations on a bucket of the EU, with its placement changed meanwhile: neither keys
-    nor values are on other regions' disks, in their logs, in their metrics, in what the registry
-    tells, or in their memory, through which all goes that they were sent."""
-    canary = "canary-" + os.urandom(8).hex()
-    free = "free-" + os.urandom(8).hex()
-    fleet.bucket("kept", EU, options=["--jurisdiction", "EU"])
-    fleet.bucket("wide", EU, FIRST, ME, AP)
-    fleet.s3(EU).put_bucket_versioning(Bucket="kept",
-                                       VersioningConfiguration={"Status": "Enabled"})
-    customers = [Customer(fleet, EU, "kept", canary, seed) for seed in range(3)]
-    customers.append(Customer(fleet, EU, "wide", free, 9))
-    failed = []
-
-    def work(customer, count):
-        try:
-            customer.work(count)
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=work, args=(c, 700 if c.bucket == "kept" else 60))
-               for c in customers]
-    for thread in threads:
-        thread.start()
-    for _ in range(3):
-        for region in (FIRST, ME, AP):
-            assert fleet.cli("bucket", "place", "kept", "--add-replica", region,
-                             check=False).returncode == 1
-        # As narrow as the law: a change of the placement that goes through.
-        fleet.cli("bucket", "place", "kept", "--jurisdiction", "DE")
-        fleet.cli("bucket", "place", "kept", "--jurisdiction", "EU")
-    for thread in threads:
-        thread.join(120)
-    assert not failed, failed[0]
-    assert sum(c.done for c in customers[:3]) >= 2000 and all(c.errors for c in customers)
-    want = listing(fleet.s3(EU), "wide")
-    told = json.dumps([fleet.audit(), fleet.json("bucket", "show", "kept"),
-                       fleet.json("residency", "check", "kept")])
-    for region in (FIRST, ME, AP):
-        eventually(lambda: listing(fleet.s3(region), "wide") == want)
-        told += urllib.request.urlopen(fleet.regions[region]["metrics"] + "/metrics").read().decode()
-        told += fleet.processes[region].log_text()
-        disk = [p.read_bytes() for p in files(fleet.regions[region]["data"]) if p.exists()]
-        assert any(free.encode() in content for content in disk), "the search finds what is there"
-        assert not any(canary.encode() in content for content in disk), region
-        needles = [canary.encode(), free.encode()]
-        found = in_memory(fleet.regions[region]["pid"], needles)
-        assert found[needles[0]] == 0 and found[needles[1]] > 0, (region, found)
-    assert canary not in told
-    assert any(canary.encode() in p.read_bytes() for p in files(fleet.regions[EU]["data"]))
-
-
-def test_p11_a_region_that_drops_out_keeps_nobodys_bucket(fleet):
-    """ME, the home, is gone without a word: all that its copies had been told is elsewhere, and
-    what is not is exactly what was never said to be there."""
-    fleet.bucket("held", ME, EU)
-    home, copy = fleet.s3(ME), fleet.s3(EU)
-    home.put_bucket_versioning(Bucket="held", VersioningConfiguration={"Status": "Enabled"})
-    rng, manifest = random.Random(11), {}
-
-    def put(n):
-        content = rng.randbytes(rng.choice([10, 3000, 90_000]))
-        made = home.put_object(Bucket="held", Key=f"k{n % 40}", Body=content)
-        manifest[f"k{n % 40}", made["VersionId"]] = content
-
-    for n in range(80):
-        put(n)
-    eventually(lambda: listing(copy, "held") == listing(home, "held"))
-    fleet.net.cut(ME, EU)
-    try:
-        for n in range(20):
-            put(n)
-        safe = {(key, version) for key, version in manifest if home.head_object(
-            Bucket="held", Key=key, VersionId=version)["ReplicationStatus"] == "COMPLETED"}
-        fleet.kill(ME)
-    finally:
-        fleet.net.heal()
-    fleet.cli("bucket", "promote", "held", "--to", EU)
-    eventually(lambda: copy.put_object(Bucket="held", Key="after", Body=b"1"), timeout=60)
-    # It is answered once ME has heard of it, and takes effect before that.
-    placing = meanwhile(lambda: fleet.cli("bucket", "place", "held", "--add-replica", FIRST,
-                                          check=False))
-    want = listing(copy, "held")
-    eventually(lambda: listing(fleet.s3(FIRST), "held") == want, timeout=60)
-    there = {(key, version) for key, version, *_ in want}
-    lost = set(manifest) - there
-    assert safe <= there and len(safe) >= 60 and lost, "0 unlisted losses, and the cut was one"
-    for region in (EU, FIRST):
-        for (key, version), content in manifest.items():
-            if (key, version) not in lost:
-                assert body(fleet.s3(region), "held", key, VersionId=version) == content
-    # It thinks better of it: what it alone had comes along.
-    fleet.begin(ME)
-    eventually(lambda: lost <= {(k, v) for k, v, *_ in listing(copy, "held")}, timeout=60)
-    placing.result(60)
-    fleet.cli("bucket", "place", "held", "--remove-replica", ME)
 
 
 def test_p6_p7_a_registry_that_tells_another_history_is_not_followed(fleet):

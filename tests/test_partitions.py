@@ -11,9 +11,9 @@ import time
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet import body, code, eventually, listing, meanwhile, status
+from fleet import body, eventually, listing, meanwhile, status
 from netns import NetFleet, faked, set_clock
-from test_linearizable import Recorder, bucket, checker, clients  # noqa: F401 (a fixture)
+from test_linearizable import Recorder, bucket, checker, clients  # noqa: F401, F811
 
 FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
 LAWS = {FIRST: "CN", EU: "DE", ME: "AE"}
@@ -54,7 +54,7 @@ def refused_with(ask):
 
 
 @pytest.mark.parametrize("lost", ["both", "from-home", "to-home"])
-def test_a_copy_is_cut_off_under_writes_and_ends_equal(fleet, checker, tmp_path, lost):  # noqa: F811
+def test_a_copy_is_cut_off_under_writes_and_ends_equal(fleet, checker, tmp_path, lost):
     name = bucket(fleet, f"cut-{lost}", EU, ME)
     home, copy = fleet.s3(EU), fleet.s3(ME)
     recorder = Recorder(fleet, name, seed=10, timeout=2)
@@ -86,7 +86,7 @@ def test_a_copy_is_cut_off_under_writes_and_ends_equal(fleet, checker, tmp_path,
         assert body(copy, name, key) == body(home, name, key)
 
 
-def test_a_region_without_the_registry_serves_and_asks_for_patience(fleet, checker, tmp_path):  # noqa: F811
+def test_a_region_without_the_registry_serves_and_asks_for_patience(fleet, checker, tmp_path):
     name = bucket(fleet, "orphan", EU, ME)
     account = fleet.json("account", "create", "late")["id"]
     recorder = Recorder(fleet, name, seed=11)
