@@ -276,8 +276,8 @@ pub fn authorize_opening(
 }
 
 /// A permit for the source of a replication rule, whose home is `here`: to hand versions of
-/// `source` over to `destination`, whose home is `there`. Both buckets are of one account, and `destination`
-/// may lie nowhere where `source` may not.
+/// `source` over to `destination`, whose home is `there`. Both buckets are of one account, and
+/// `destination` may lie nowhere where `source` may not.
 pub fn authorize_rule_sending(
     source: &Arc<BucketDeed>,
     destination: &Arc<BucketDeed>,

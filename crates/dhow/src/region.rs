@@ -165,7 +165,7 @@ impl Region {
     /// The home of a bucket, to be asked about it.
     fn home_of(&self, deed: &Arc<BucketDeed>) -> Far {
         Far {
-            client: self.link.client.clone(),
+            client: Arc::new(self.link.client.clone()),
             regions: self.neighbours.clone(),
             region: deed.home.clone(),
             deed: Arc::clone(deed),

@@ -8,9 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use objects::ObjectReader;
-use peer::{BoxError, next_data};
+use peer::{BoxBody, BoxError, next_data};
 use types::{BodyError, body::NextChunk};
 
 /// How long a body may stand still.
@@ -72,7 +71,7 @@ impl Body for ReaderBody {
 }
 
 /// An answer's body, as `objects` takes it. It ends well only when the sender ended it well.
-pub struct PeerBody(pub Incoming);
+pub struct PeerBody(pub BoxBody);
 
 impl types::Body for PeerBody {
     fn next(&mut self) -> NextChunk<'_> {

@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
-use peer::{Client, Peer, collect, full};
+use peer::{BoxBody, Peer, collect, full};
 use types::{Body, BodyError, BucketDeed, RegionId, deed::BoxFuture};
 
 use crate::{
-    Regions, ReplicationError,
+    Regions, ReplicationError, Transport,
     body::PeerBody,
     frames::Answer,
     wire::{ANSWER_BYTES_MAX, Ask, PATH, WAIT_MAX, What, name},
@@ -22,7 +21,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(WAIT_MAX.as_secs() + 15);
 #[derive(Clone)]
 pub struct Far {
     /// How regions are reached.
-    pub client: Client,
+    pub client: Arc<dyn Transport>,
     /// Where they are.
     pub regions: Arc<dyn Regions>,
     /// The region that is asked.
@@ -34,7 +33,7 @@ pub struct Far {
 }
 
 impl Far {
-    async fn send(&self, what: What) -> Result<Response<Incoming>, ReplicationError> {
+    async fn send(&self, what: What) -> Result<Response<BoxBody>, ReplicationError> {
         let malformed = |e: &dyn std::fmt::Display| ReplicationError::Malformed(e.to_string());
         let address = self.regions.address(&self.region).ok_or_else(|| {
             ReplicationError::Refused(format!("region {} has no address", self.region))
@@ -50,10 +49,7 @@ impl Far {
             .uri(PATH)
             .body(full(bytes))
             .map_err(|e| malformed(&e))?;
-        let answer = self
-            .client
-            .request_within(ANSWER_WAIT, &to, request)
-            .await?;
+        let answer = self.client.ask(ANSWER_WAIT, &to, request).await?;
         if answer.status().is_success() {
             return Ok(answer);
         }

@@ -5,7 +5,7 @@
 //! rises (another home, another way of taking writes) a copy first has the home read what its
 //! clients changed under the earlier deed, and only then takes the home's word for what is there.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving, authorize_sending};
 use http::Response;
@@ -94,7 +94,7 @@ impl Follower {
         if names.is_empty() {
             return Ok(());
         }
-        let removed: HashSet<_> = self.objects.removed_here(permit, &names).await?;
+        let removed = self.objects.removed_here(permit, &names).await?;
         let stays = |change: &_| made(change).is_none_or(|name| !removed.contains(&name));
         page.changes.retain(stays);
         Ok(())
@@ -344,7 +344,7 @@ impl Source {
         };
         let reader = Follower {
             far: Far {
-                client: self.handover.client.clone(),
+                client: Arc::clone(&self.handover.client),
                 regions: Arc::clone(&self.regions),
                 region: from.region.clone(),
                 deed: Arc::clone(deed),

@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
 use objects::{Applied, Objects, VersionName};
-use peer::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::{BucketDeed, Holding, Place};
 
 use crate::{
-    Divergence, Regions, ReplicationError,
+    Divergence, Regions, ReplicationError, Transport,
     client::Far,
     wire::{Settled, What, name},
 };
@@ -24,14 +23,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Takes offers.
 #[derive(Clone)]
 pub struct HandOver {
-    pub(crate) client: Client,
+    pub(crate) client: Arc<dyn Transport>,
     pub(crate) objects: Arc<Objects>,
     pub(crate) regions: Arc<dyn Regions>,
     places: Arc<Semaphore>,
 }
 
 impl HandOver {
-    pub(crate) fn new(client: Client, objects: Arc<Objects>, regions: Arc<dyn Regions>) -> Self {
+    pub(crate) fn new(
+        client: Arc<dyn Transport>,
+        objects: Arc<Objects>,
+        regions: Arc<dyn Regions>,
+    ) -> Self {
         Self {
             client,
             objects,
@@ -68,7 +71,7 @@ impl HandOver {
         let removed = self.objects.removed_here(&permit, &versions).await?;
         let work = Work {
             far: Far {
-                client: self.client.clone(),
+                client: Arc::clone(&self.client),
                 regions: Arc::clone(&self.regions),
                 region: from.region.clone(),
                 deed: Arc::clone(deed),

@@ -13,13 +13,12 @@ use std::{
 
 use objects::{DisplayVersion, Error, Lease, Leases, Named};
 use parking_lot::Mutex;
-use peer::Client;
 use seal::Asking;
 use tokio::time::Instant;
 use types::{BucketDeed, BucketId, Holding, ObjectKey, VersionId, deed::BoxFuture};
 
 use crate::{
-    Regions, ReplicationError,
+    Regions, ReplicationError, Transport,
     client::Far,
     wire::{LEASE_MAX, LeaseAnswer, UnwrapAnswer, What},
 };
@@ -95,7 +94,7 @@ impl Held {
 
 /// Leases of the buckets whose copies here are sealed.
 pub struct FarLeases {
-    client: Client,
+    client: Arc<dyn Transport>,
     regions: Arc<dyn Regions>,
     held: Arc<Held>,
     longest: Duration,
@@ -103,9 +102,9 @@ pub struct FarLeases {
 
 impl FarLeases {
     /// Asked for through `client`.
-    pub fn new(client: Client, regions: Arc<dyn Regions>) -> Self {
+    pub fn new(client: impl Transport, regions: Arc<dyn Regions>) -> Self {
         Self {
-            client,
+            client: Arc::new(client),
             regions,
             held: Arc::new(Held {
                 named: Kept::new(),
@@ -154,7 +153,7 @@ impl FarLeases {
         what: What,
     ) -> objects::Result<T> {
         let far = Far {
-            client: self.client.clone(),
+            client: Arc::clone(&self.client),
             regions: Arc::clone(&self.regions),
             region: deed.home.clone(),
             deed: Arc::clone(deed),

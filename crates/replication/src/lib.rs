@@ -19,6 +19,7 @@ mod rules_far;
 mod seal_source;
 mod source;
 mod status;
+mod transport;
 mod wire;
 
 pub use client::Far;
@@ -29,4 +30,5 @@ pub use rules::{RuleShown, Shipping};
 pub use rules_far::ask_destination;
 pub use source::Source;
 pub use status::{CopyState, CopyStatus, Following, Status};
+pub use transport::Transport;
 pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Usage, What};

@@ -8,14 +8,15 @@ use std::{
 };
 
 use objects::Objects;
-use peer::Client;
 use seal::SealingKey;
 use tokio::{sync::watch, task::JoinHandle};
 use types::{
     BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, Writes, deed::BoxFuture,
 };
 
-use crate::{Source, Status, client::Far, follow::Follower, handover::HandOver, rules_far::Taking};
+use crate::{
+    Source, Status, Transport, client::Far, follow::Follower, handover::HandOver, rules_far::Taking,
+};
 
 /// Keys that a region alone had when it came back under a new home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +102,7 @@ struct Done {
 pub struct Replication {
     objects: Arc<Objects>,
     regions: Arc<dyn Regions>,
-    client: Client,
+    client: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     status: Arc<Status>,
     sealing: Option<Arc<SealingKey>>,
@@ -113,13 +114,13 @@ impl Replication {
     pub fn new(
         objects: Arc<Objects>,
         regions: Arc<dyn Regions>,
-        client: Client,
+        client: impl Transport,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             objects,
             regions,
-            client,
+            client: Arc::new(client),
             clock,
             status: Arc::default(),
             sealing: None,
@@ -150,7 +151,7 @@ impl Replication {
             clock: Arc::clone(&self.clock),
             taking: self.taking.clone(),
             handover: HandOver::new(
-                self.client.clone(),
+                Arc::clone(&self.client),
                 Arc::clone(&self.objects),
                 Arc::clone(&self.regions),
             ),
@@ -249,7 +250,7 @@ impl Replication {
             let follower = Follower {
                 far: Far {
                     sealed: way == Way::Sealed,
-                    client: self.client.clone(),
+                    client: Arc::clone(&self.client),
                     regions: Arc::clone(&self.regions),
                     region: line.1.clone(),
                     deed: Arc::clone(&deed),

@@ -13,13 +13,12 @@ use access::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use objects::{FollowCursor, Objects, Rules, Sent, Shipped, ShippedChange, copy_by_rule};
-use peer::Client;
 use serde::{Deserialize, Serialize};
 use tokio::{task::JoinHandle, time::Instant};
 use types::{BucketDeed, BucketId, BucketName, Clock, Holding, ObjectKey, deed::BoxFuture};
 
 use crate::{
-    Regions, ReplicationError,
+    Regions, ReplicationError, Transport,
     rules_far::{self, ask_destination},
     wire::{LACKING_MAX, PAGE_BYTES, PAGE_MAX, WAIT_MAX, name},
 };
@@ -55,7 +54,7 @@ pub struct RuleShown {
 pub struct Shipping {
     objects: Arc<Objects>,
     regions: Arc<dyn Regions>,
-    client: Client,
+    client: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
 }
 
@@ -88,13 +87,13 @@ impl Shipping {
     pub fn new(
         objects: Arc<Objects>,
         regions: Arc<dyn Regions>,
-        client: Client,
+        client: impl Transport,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             objects,
             regions,
-            client,
+            client: Arc::new(client),
             clock,
         }
     }
@@ -166,7 +165,7 @@ impl Shipping {
         let line = Line {
             objects: Arc::clone(&self.objects),
             regions: Arc::clone(&self.regions),
-            client: self.client.clone(),
+            client: Arc::clone(&self.client),
             clock: Arc::clone(&self.clock),
             deed: Arc::clone(deed),
             rules: Arc::clone(rules),
@@ -248,7 +247,7 @@ struct Permits {
 struct Line {
     objects: Arc<Objects>,
     regions: Arc<dyn Regions>,
-    client: Client,
+    client: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     deed: Arc<BucketDeed>,
     rules: Arc<Rules>,

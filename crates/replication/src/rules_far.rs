@@ -14,12 +14,12 @@ use objects::{
     BodySource, Error, Objects, Rules, Shipped, ShippedChange, VersionName, copy_by_rule,
 };
 use parking_lot::Mutex;
-use peer::{BoxBody, Client, full};
+use peer::{BoxBody, full};
 use tokio::{sync::Semaphore, task::JoinSet};
 use types::{Body, BodyError, BucketDeed, BucketId, BucketName, Place, RegionId, deed::BoxFuture};
 
 use crate::{
-    Regions, ReplicationError, Source,
+    Regions, ReplicationError, Source, Transport,
     body::ReaderBody,
     client::Far,
     frames::Answer,
@@ -59,14 +59,14 @@ impl Default for Taking {
 /// # Errors
 /// The other region does not answer, or not yet under these deeds.
 pub async fn ask_destination(
-    client: &Client,
+    client: &Arc<dyn Transport>,
     regions: &Arc<dyn Regions>,
     source: &BucketDeed,
     destination: &Arc<BucketDeed>,
     versions: Vec<(String, String)>,
 ) -> Result<TakenByRule, ReplicationError> {
     let far = Far {
-        client: client.clone(),
+        client: Arc::clone(client),
         regions: Arc::clone(regions),
         region: destination.home.clone(),
         deed: Arc::clone(destination),
@@ -266,7 +266,7 @@ impl Source {
         }
         let bodies = ByRule {
             far: Far {
-                client: self.handover.client.clone(),
+                client: Arc::clone(&self.handover.client),
                 regions: Arc::clone(&self.regions),
                 region: from.region.clone(),
                 deed: Arc::clone(source),

@@ -13,7 +13,7 @@ use gateway::{AnswerBody, PassError, PassedBody, RuleRefused};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use peer::Peer;
-use replication::{Divergence, Status, ask_destination};
+use replication::{Divergence, Status, Transport, ask_destination};
 use tokio::sync::watch;
 use types::{BucketDeed, BucketName, Deeds, Place, RegionId, deed::BoxFuture};
 
@@ -206,8 +206,8 @@ impl gateway::Regions for Neighbours {
             let no_answer = || RuleRefused::NoAnswer(destination.home.to_string());
             let regions: Arc<dyn replication::Regions> =
                 self.this.upgrade().ok_or_else(no_answer)?;
-            let client = &self.link.client;
-            let asked = ask_destination(client, &regions, source, destination, Vec::new());
+            let client: Arc<dyn Transport> = Arc::new(self.link.client.clone());
+            let asked = ask_destination(&client, &regions, source, destination, Vec::new());
             match asked.await {
                 Ok(taken) => taken
                     .refused

@@ -1,7 +1,7 @@
 //! The source: its log, all its versions, and their bytes.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -187,14 +187,14 @@ impl Objects {
         &self,
         permit: &Permit,
         versions: &[VersionName],
-    ) -> Result<HashSet<VersionName>> {
+    ) -> Result<BTreeSet<VersionName>> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let partition = partition_of(deed);
         let mut wanted: BTreeMap<&str, Vec<&VersionName>> = BTreeMap::new();
         for name in versions {
             wanted.entry(&name.0).or_default().push(name);
         }
-        let mut removed = HashSet::new();
+        let mut removed = BTreeSet::new();
         let mut at = self.engine.log.floor(partition).await?;
         loop {
             let page = self.engine.log.read(partition, at, 10_000).await?;

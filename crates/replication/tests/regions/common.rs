@@ -513,7 +513,7 @@ impl Region {
     /// How `of` is reached from here, with this deed.
     pub fn far(&self, of: &Region, deed: &Arc<BucketDeed>) -> Far {
         Far {
-            client: self.client.clone(),
+            client: Arc::new(self.client.clone()),
             regions: self.view.clone(),
             region: of.id.clone(),
             deed: Arc::clone(deed),
