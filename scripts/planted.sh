@@ -20,14 +20,21 @@ bugs=(
   "wall-clock-order|objects|hlc::"
   "wall-clock-order|regions|follow::the_last_write"
   "cursor-before-apply|regions|follow::what_could_not_be_fetched"
+  "ack-before-commit|seeds|seeds_"
+  "apply-without-version-check|seeds|seeds_"
+  "residency-unchecked-at-source|seeds|seeds_"
+  "cursor-before-apply|seeds|seeds_"
 )
+# The simulator finds these within so many seeds.
+export DHOW_SIM_SEEDS=60
 
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
-features="objects/planted-bugs,replication/planted-bugs,access/planted-bugs"
-cargo test --locked --no-run -p objects -p replication --lib --test acknowledged --test regions \
+features="objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs"
+cargo test --locked --no-run -p objects -p replication -p sim --lib --test acknowledged \
+  --test regions --test seeds \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 program() { # the path of a suite's program
   sed -nE "s|^ *Executable .*\((.*/deps/$1-[0-9a-f]+)\)$|\1|p" "$out/build" | head -n 1

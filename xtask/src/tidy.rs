@@ -51,6 +51,18 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("check", &[]),
+    (
+        "sim",
+        &[
+            "types",
+            "digest",
+            "access",
+            "store",
+            "objects",
+            "peer",
+            "replication",
+        ],
+    ),
     ("xtask", &["check"]),
 ];
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use multi::Md5Stream;
 use types::{ChecksumAlgorithm, ChecksumValue};
 
+pub use multi::hash_here;
 pub use simd::Path;
 pub use sums::{checksum, combine, crc64nvme};
 

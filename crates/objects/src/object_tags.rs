@@ -75,7 +75,7 @@ impl Objects {
                 ChangeKind::Tags,
                 &stored.record,
                 key,
-                self.own_epoch(deed),
+                Some(deed.epoch),
             );
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(version_of(&bucket, &stored.record));

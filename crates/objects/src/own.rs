@@ -1,4 +1,5 @@
-//! Changes that clients make at a copy of a bucket which takes writes in every region.
+//! Changes that clients make in a region: above all at a copy of a bucket which takes writes in
+//! every region.
 //!
 //! The home is the hub: it reads what was made at each copy, and every copy follows the home. So
 //! the order in which the home takes changes over is the order everywhere, and all regions come to
@@ -7,9 +8,10 @@
 //! what is gone, until the home has heard), and tags that they changed are not put back (a stamp,
 //! [`crate::ObjectAttributes::tagged`]).
 //!
-//! A change is marked with the deed's epoch. When the epoch rises the copy is *fenced*: nothing
-//! that was permitted under the earlier deed is committed any more, so what is in its log then is
-//! all, and the home reads it before anything else happens.
+//! A change of a client is marked with the deed's epoch, at the home too. When the epoch rises a
+//! region is *fenced*: nothing that was permitted under the earlier deed is committed any more, so
+//! what is in its log then is all, and the new home reads what it has not seen of it, removals and
+//! tags included, before anything else happens.
 
 use access::{Action, Permit};
 use bytes::Bytes;
@@ -33,7 +35,16 @@ const BATCH: usize = 500;
 const NULL: &[u8] = &[1];
 const NOT_NULL: &[u8] = &[0];
 
-/// Which of a copy's own changes.
+/// A change that a client makes here, not one that comes from another region.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ByClient {
+    /// The epoch of the deed that permitted it.
+    pub epoch: u64,
+    /// At a copy, of which the home hears later.
+    pub at_copy: bool,
+}
+
+/// Which of the changes that clients made in a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Own {
     /// Those under the deed's epoch.
@@ -49,11 +60,17 @@ pub(crate) fn note_gone(batch: Batch, key: &ObjectKey, record: &ObjectRecord) ->
 }
 
 impl Objects {
-    /// The epoch that marks what clients change here, where that is a copy which takes writes.
-    pub(crate) fn own_epoch(&self, deed: &BucketDeed) -> Option<u64> {
-        let copy =
-            deed.placement.writes == Writes::Any && deed.holding(&self.region) == Holding::Replica;
-        copy.then_some(deed.epoch)
+    /// Whether clients write here at a copy.
+    pub(crate) fn takes_at_copy(&self, deed: &BucketDeed) -> bool {
+        deed.placement.writes == Writes::Any && deed.holding(&self.region) == Holding::Replica
+    }
+
+    /// What marks a change of a client here.
+    pub(crate) fn by_client(&self, deed: &BucketDeed) -> ByClient {
+        ByClient {
+            epoch: deed.epoch,
+            at_copy: self.takes_at_copy(deed),
+        }
     }
 
     /// Whether a client removed or replaced the version here.

@@ -13,7 +13,7 @@ use crate::{
     bucket::{Bucket, TRIES_MAX},
     conditions::WriteConditions,
     listing::Cursor,
-    own::note_gone,
+    own::{ByClient, note_gone},
     records::{
         Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
         decode_manifest,
@@ -147,8 +147,8 @@ impl Objects {
                 None => batch.guard(Guard::Absent(current_key.clone())),
                 Some(current) => batch.guard(current.guard()),
             };
-            let own = self.own_epoch(deed);
-            let place = (new.key, own.is_some());
+            let by = self.by_client(deed);
+            let place = (new.key, by.at_copy);
             batch = self
                 .make_way(&bucket, place, current, record.null, batch)
                 .await?;
@@ -159,7 +159,7 @@ impl Objects {
                 None => batch.put(current_key.clone(), record.encode()),
             };
             batch.frees |= marker;
-            batch = log(batch, kind, &record, new.key, own);
+            batch = log(batch, kind, &record, new.key, Some(by.epoch));
             let written = Written {
                 version: (bucket.versioning() != Versioning::Off).then(|| record.display()),
                 modified: record.modified,
@@ -398,8 +398,8 @@ impl Objects {
                 other => other?,
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
-            let own = self.own_epoch(deed);
-            let batch = self.take_out(&bucket, key, &found, own).await?;
+            let by = self.by_client(deed);
+            let batch = self.take_out(&bucket, key, &found, Some(by)).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Some(found.record));
             }
@@ -408,13 +408,13 @@ impl Objects {
     }
 
     /// What removes a version for good: the newest older one takes its place if it was the current.
-    /// With `own` it is a client who removes it at a copy: then it is noted until the home knows.
+    /// When a client removes it at a copy it is noted until the home knows.
     pub(crate) async fn take_out(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,
         found: &Stored,
-        own: Option<u64>,
+        by: Option<ByClient>,
     ) -> Result<Batch> {
         let mut batch = Batch::new()
             .guard(bucket.guard())
@@ -426,16 +426,28 @@ impl Objects {
             false => None,
         };
         batch = match heir {
-            Some(older) => older
-                .moved_to(batch.guard(older.guard()), found.row_key.clone())
-                .delete(older.row_key.clone()),
+            Some(older) => {
+                let batch = older
+                    .moved_to(batch.guard(older.guard()), found.row_key.clone())
+                    .delete(older.row_key.clone());
+                // It moves to where a snapshot under way may have been already: the log tells.
+                log(batch, kind_of(&older.record), &older.record, key, None)
+            }
             None => batch.delete(found.row_key.clone()),
         };
         batch = bury(batch, found)?;
-        if own.is_some() {
+        if by.is_some_and(|by| by.at_copy) {
             batch = note_gone(batch, key, &found.record);
         }
-        Ok(log(batch, ChangeKind::Delete, &found.record, key, own))
+        let epoch = by.map(|by| by.epoch);
+        Ok(log(batch, ChangeKind::Delete, &found.record, key, epoch))
+    }
+}
+
+fn kind_of(record: &ObjectRecord) -> ChangeKind {
+    match record.delete_marker {
+        true => ChangeKind::Marker,
+        false => ChangeKind::Put,
     }
 }
 

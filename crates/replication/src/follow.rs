@@ -142,7 +142,7 @@ impl Follower {
     async fn hear_since(&self, permit: &Permit, start: u64) -> Result<(), ReplicationError> {
         let mut after = start;
         loop {
-            let page = self.far.ask(What::Changes { after, wait_ms: 0 }).await?;
+            let page = self.far.ask(What::Since { after }).await?;
             if page.reseed || page.position == after {
                 return Ok(());
             }
@@ -387,12 +387,7 @@ impl Follower {
             let change_here = change.clone();
             let objects = &self.objects;
             let applied = match self.gathers {
-                true => {
-                    let region = &self.far.region;
-                    objects
-                        .apply_own(permit, region, change_here, &self.far)
-                        .await
-                }
+                true => self.apply_own(permit, change_here).await,
                 false => objects.apply(permit, change_here, &self.far).await,
             };
             match applied {
@@ -416,12 +411,13 @@ impl Follower {
         Ok(count)
     }
 
-    async fn is_gone(&self, change: &ShippedChange) -> Result<bool, ReplicationError> {
-        let ShippedChange::Version(shipped) = change else {
-            return Ok(false);
+    pub(crate) async fn is_gone(&self, change: &ShippedChange) -> Result<bool, ReplicationError> {
+        let ((key, version), attributes) = match change {
+            ShippedChange::Version(one) => (name(&one.key, one.version), Some(&one.attributes)),
+            ShippedChange::Attributes { key, version, .. } => (name(key, *version), None),
+            _ => return Ok(false),
         };
-        let (key, version) = name(&shipped.key, shipped.version);
-        let key = match sealed_name(&shipped.attributes) {
+        let key = match attributes.and_then(sealed_name) {
             Some(sealed) if self.far.sealed => sealed.to_owned(),
             _ => key,
         };
@@ -442,7 +438,7 @@ pub(crate) fn stands_still(what: &str) -> ReplicationError {
     ReplicationError::Malformed(format!("{what} that does not move on"))
 }
 
-fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
+pub(crate) fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
     match change {
         ShippedChange::Version(shipped) => Some(&shipped.key),
         ShippedChange::Attributes { key, .. } | ShippedChange::Removed { key, .. } => Some(key),

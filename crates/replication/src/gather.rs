@@ -5,23 +5,23 @@
 //! rises (another home, another way of taking writes) a copy first has the home read what its
 //! clients changed under the earlier deed, and only then takes the home's word for what is there.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving, authorize_sending};
 use http::Response;
-use objects::{FollowCursor, Own, ShippedChange, VersionName};
+use objects::{Applied, FollowCursor, Own, ShippedChange, VersionName};
 use peer::{BoxBody, full};
 use store::Position;
 use tokio::time::Instant;
-use types::{BucketDeed, Holding, Place, Writes};
+use types::{BodyError, BucketDeed, Holding, Place, Writes};
 
 use crate::{
-    CopyState, ReplicationError, Source,
+    CopyState, Divergence, ReplicationError, Source,
     client::Far,
-    follow::{Follower, not_at_once, stands_still},
+    follow::{Follower, key_of, not_at_once, stands_still},
     frames::Answer,
     source::{Refused, failed, json, refused},
-    wire::{Gathered, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What},
+    wire::{Gathered, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What, name},
 };
 
 /// How long an answer that reads earlier changes works on them before it says how far it came.
@@ -37,11 +37,12 @@ impl Follower {
         let permit = self.permit()?;
         let (region, epoch) = (&self.far.region, self.far.deed.epoch);
         let found = self.objects.follow_cursor(&permit, region).await?;
-        let found = found.filter(|cursor| cursor.epoch == epoch);
-        let mut cursor = found.unwrap_or(FollowCursor {
+        // A position from before is behind all that is of this epoch.
+        let mut cursor = FollowCursor {
             epoch,
+            position: found.map_or(Position(0), |cursor| cursor.position),
             ..FollowCursor::default()
-        });
+        };
         let mut noted = self.note(&permit, &cursor).await?;
         self.say(CopyState::Following);
         // The first page is asked for without waiting: it may have been applied before a stop, and
@@ -262,7 +263,7 @@ impl Source {
         which: Own,
     ) -> Result<Answer, Refused> {
         let until = Instant::now() + wait;
-        let mut at = after;
+        let (mut at, mut seen) = (after, after);
         loop {
             // The placement may have changed while we waited.
             let now = self.regions.deed(&deed.name);
@@ -286,8 +287,8 @@ impl Source {
             }
             at = page.next;
             if !moved {
-                let waiting = self.objects.changed(&permit, at, left);
-                waiting.await.map_err(failed)?;
+                let waiting = self.objects.changed(&permit, at.max(seen), left);
+                seen = waiting.await.map_err(failed)?;
             }
         }
     }
@@ -364,10 +365,20 @@ impl Source {
 }
 
 impl Follower {
+    /// From where this region last stood in the other's log, if that is further than `after`.
     async fn gather_former(&self, after: u64) -> Result<Gathered, ReplicationError> {
+        let permit = self.permit()?;
+        let stood = self
+            .objects
+            .follow_cursor(&permit, &self.far.region)
+            .await?;
+        // One of the present epoch is about other changes.
+        let stood = stood.filter(|cursor| cursor.epoch < self.far.deed.epoch);
         let until = Instant::now() + GATHER_WITHIN;
-        let mut position = after;
-        while Instant::now() < until {
+        let mut position = after.max(stood.map_or(0, |cursor| cursor.position.0));
+        let mut keys = BTreeSet::new();
+        let mut done = false;
+        while !done && Instant::now() < until {
             let ask = What::Own {
                 after: position,
                 wait_ms: 0,
@@ -376,20 +387,92 @@ impl Follower {
             };
             let mut page = self.far.ask(ask).await?;
             let permit = self.permit()?;
-            if page.changes.is_empty() && page.position <= position {
-                self.take_removals(&permit).await?;
-                return Ok(Gathered {
-                    position,
-                    done: true,
-                });
-            }
+            done = page.changes.is_empty() && page.position <= position;
             self.leave_out_removed(&permit, &mut page).await?;
-            self.apply_all(&permit, &page).await?;
-            position = page.position;
+            for (_, change) in &page.changes {
+                if self.apply_former(&permit, change).await?
+                    && let Some(key) = key_of(change)
+                {
+                    keys.insert(key.to_string());
+                }
+            }
+            position = page.position.max(position);
+            if done {
+                self.take_removals(&permit).await?;
+            }
         }
-        Ok(Gathered {
-            position,
-            done: false,
-        })
+        self.report(keys).await;
+        Ok(Gathered { position, done })
+    }
+
+    /// Applies what clients changed in the other region. Tags of a version that has not come here
+    /// yet bring it along, unless it was removed here.
+    pub(crate) async fn apply_own(
+        &self,
+        permit: &Permit,
+        change: ShippedChange,
+    ) -> objects::Result<Applied> {
+        let (region, objects) = (&self.far.region, &self.objects);
+        let named = match &change {
+            ShippedChange::Attributes { key, version, .. } => Some((key.clone(), *version)),
+            _ => None,
+        };
+        let applied = objects
+            .apply_own(permit, region, change.clone(), &self.far)
+            .await?;
+        let Some(named) = named.filter(|_| applied == Applied::Superseded) else {
+            return Ok(applied);
+        };
+        if objects
+            .version_position(permit, &named.0, named.1)
+            .await?
+            .is_some()
+        {
+            // Newer tags are here, or it came just now.
+            return objects.apply_own(permit, region, change, &self.far).await;
+        }
+        let one = std::slice::from_ref(&named);
+        if !objects.removed_here(permit, one).await?.is_empty() {
+            return Ok(applied);
+        }
+        let (key, version) = name(&named.0, named.1);
+        let whole = self.far.ask(What::Version { key, version }).await;
+        let broken =
+            |e: ReplicationError| objects::Error::Body(BodyError::Connection(e.to_string()));
+        match whole.map_err(broken)?.changes.into_iter().next() {
+            Some((_, change)) => objects.apply(permit, change, &self.far).await,
+            None => Ok(applied),
+        }
+    }
+
+    /// Applies what another region alone had; answers whether it was news.
+    async fn apply_former(
+        &self,
+        permit: &Permit,
+        change: &ShippedChange,
+    ) -> Result<bool, ReplicationError> {
+        match self.apply_own(permit, change.clone()).await {
+            Ok(Applied::Known) => Ok(false),
+            Ok(Applied::Done) => Ok(true),
+            // An older null version, whose place a newer one has: reported as well.
+            Ok(Applied::Superseded) => Ok(matches!(change, ShippedChange::Version(_))),
+            Err(objects::Error::Body(_)) if self.is_gone(change).await? => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn report(&self, keys: BTreeSet<String>) {
+        if keys.is_empty() {
+            return;
+        }
+        let deed = &self.far.deed;
+        let divergence = Divergence {
+            bucket: deed.name.clone(),
+            id: deed.id,
+            from: self.far.region.clone(),
+            epoch: deed.epoch,
+            keys: keys.into_iter().collect(),
+        };
+        self.far.regions.report(divergence).await;
     }
 }

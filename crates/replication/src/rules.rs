@@ -328,7 +328,7 @@ impl Line {
             Some(cursor) => cursor,
             None => self.anew(&from).await?,
         };
-        let mut counted = None;
+        let (mut counted, mut seen) = (None, store::Position(0));
         loop {
             self.note(&cursor);
             let permits = self.permits().await?;
@@ -356,7 +356,10 @@ impl Line {
                     if page.reseed {
                         self.anew(&permits.from).await?
                     } else if page.next == after {
-                        self.objects.changed(&permits.from, after, WAIT_MAX).await?;
+                        let waiting =
+                            self.objects
+                                .changed(&permits.from, after.max(seen), WAIT_MAX);
+                        seen = waiting.await?;
                         continue;
                     } else {
                         let changes: Vec<_> = page.changes.into_iter().map(|(_, c)| c).collect();

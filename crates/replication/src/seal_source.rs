@@ -77,7 +77,8 @@ impl Source {
                 wrapped,
                 asker,
             } => return sealing.unwrap(&key, &version, &wrapped, &asker).await,
-            What::Own { .. }
+            What::Since { .. }
+            | What::Own { .. }
             | What::Gone { .. }
             | What::Gather { .. }
             | What::TakeByRule { .. }

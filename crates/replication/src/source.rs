@@ -122,15 +122,18 @@ impl Source {
         if deed.holding(&from.region) == Holding::Sealed {
             return self.answer_sealed(&deed, from, ask.what).await;
         }
-        let permit = self.permit(&deed, from)?;
-        let objects = &self.objects;
+        let (permit, objects) = (self.permit(&deed, from)?, &self.objects);
         let answer = match ask.what {
             What::Head => self.head(&permit).await?,
             What::Changes { after, wait_ms } => {
                 self.status.acked(&deed, &from.region, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                self.changes(&deed, from, Position(after), wait, Self::permit)
-                    .await?
+                let at = Position(after);
+                self.changes(&deed, from, at, wait, Self::permit).await?
+            }
+            What::Since { after } => {
+                let (at, wait) = (Position(after), Duration::ZERO);
+                self.changes(&deed, from, at, wait, Self::permit).await?
             }
             What::Snapshot { from: row } => self.snapshot(&permit, &row).await?,
             What::Version { key, version } => {
@@ -158,11 +161,10 @@ impl Source {
                 return Err(refused("the copy is not sealed"));
             }
             What::Lacking { versions } => {
-                let versions = names(&versions)?;
-                let lacking = objects.lacking(&permit, versions).await.map_err(failed)?;
-                let lacking: Vec<_> = lacking.iter().map(|(k, v)| name(k, *v)).collect();
-                let bytes = serde_json::to_vec(&lacking).map_err(refused)?;
-                return Ok(Response::new(full(bytes)));
+                let lacking = objects.lacking(&permit, names(&versions)?).await;
+                let lacking = lacking.map_err(failed)?;
+                let named = |(key, version): &objects::VersionName| name(key, *version);
+                return json(&lacking.iter().map(named).collect::<Vec<_>>());
             }
             What::Offer { versions } => {
                 let versions = names(&versions)?;

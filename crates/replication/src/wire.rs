@@ -52,6 +52,12 @@ pub enum What {
         /// How long to wait when there are none, in milliseconds.
         wait_ms: u64,
     },
+    /// Changes behind a position, of one who is no copy yet under this epoch: it says nothing of
+    /// what the asker has.
+    Since {
+        /// The position.
+        after: u64,
+    },
     /// Asked by the home: what clients changed at this copy, behind a position. Says as well that
     /// the home has applied all up to there, and where its own log was when it noted that.
     Own {

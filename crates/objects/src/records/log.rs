@@ -33,8 +33,7 @@ pub struct Change {
     pub null: bool,
     /// The key.
     pub key: String,
-    /// Set when it was made at a copy of a bucket that takes writes in every region: the deed's
-    /// epoch under which it was. The home reads these.
+    /// Set when a client made it here: the epoch of the deed that permitted it.
     pub own: Option<u64>,
 }
 

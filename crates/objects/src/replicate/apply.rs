@@ -11,7 +11,7 @@ use types::{
 
 use super::AHEAD_MAX_MS;
 use crate::{
-    ChangeKind, Error, Objects, Result, Shipped, ShippedChange, ShippedPart,
+    Change, ChangeKind, Error, Objects, Result, Shipped, ShippedChange, ShippedPart,
     bucket::{Bucket, TRIES_MAX, deed},
     hlc::region_tag,
     records::{ManifestPart, ObjectAttributes, ObjectBody, ObjectRecord, encode_manifest},
@@ -175,6 +175,15 @@ impl Objects {
             }
         }
         self.hlc.observe(shipped.version);
+        if matches!(applied, Ok(Applied::Known)) {
+            // It came by another way meanwhile, perhaps with older tags.
+            let partition = bucket.partition;
+            let found = self.find_version(partition, &shipped.key, shipped.version);
+            if let Some(stored) = found.await? {
+                let new = &shipped.attributes;
+                return self.apply_attributes(deed, &shipped.key, new, stored).await;
+            }
+        }
         applied
     }
 
@@ -228,7 +237,7 @@ impl Objects {
         bucket: &Bucket,
         shipped: &Shipped,
     ) -> Result<Option<Applied>> {
-        if self.own_epoch(deed).is_some() && self.was_removed_here(bucket, shipped).await? {
+        if self.takes_at_copy(deed) && self.was_removed_here(bucket, shipped).await? {
             return Ok(Some(Applied::Superseded));
         }
         if !shipped.null {
@@ -344,7 +353,11 @@ impl Objects {
         row.map(|row| Stored::new(row_key.clone(), row)).transpose()
     }
 
-    /// Removes a version. A null version took the place of every null version before it, also of
+    /// Removes a version. One that is not here is noted in the log as removed all the same: it may
+    /// come yet, from a region that has not heard of that, and is not wanted then
+    /// ([`Objects::removed_here`]).
+    ///
+    /// A null version took the place of every null version before it, also of
     /// one that came here and whose successor never did, since it was gone when it was asked for.
     async fn apply_removal(
         &self,
@@ -362,7 +375,18 @@ impl Objects {
                 found = other.filter(|other| other.record.version < version);
             }
             let Some(found) = found else {
-                return Ok(Applied::Known);
+                let change = Change {
+                    kind: ChangeKind::Delete,
+                    version,
+                    null,
+                    key: key.to_string(),
+                    own: None,
+                };
+                let batch = Batch::new().guard(bucket.guard()).log(change.encode());
+                match self.land(deed, &bucket, batch, &Batch::new()).await? {
+                    Landed::Yes => return Ok(Applied::Known),
+                    Landed::Again => continue,
+                }
             };
             let batch = self.take_out(&bucket, key, &found, None).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {

@@ -171,14 +171,20 @@ impl Objects {
         })
     }
 
-    /// Waits until something was committed in the bucket after `after`, at most `wait`. Answers
-    /// at once when that cannot be told, as after a start.
-    pub async fn changed(&self, permit: &Permit, after: Position, wait: Duration) -> Result<()> {
+    /// Waits until something was committed in the bucket after `after`, at most `wait`; answers the
+    /// last commit that it knows of, from which on to wait next time. The log may have none of it.
+    pub async fn changed(
+        &self,
+        permit: &Permit,
+        after: Position,
+        wait: Duration,
+    ) -> Result<Position> {
         let deed = deed(permit, &[Action::ReplicateFrom])?;
         let mut watch = self.dirty.watch(partition_of(deed));
         // No change in time is no error.
         let _ = tokio::time::timeout(wait, watch.wait_for(|at| *at > after.0)).await;
-        Ok(())
+        let last = *watch.borrow();
+        Ok(Position(last).max(after))
     }
 
     /// Which of `versions` were removed here, as far back as the bucket's log reaches. The removal

@@ -1,0 +1,351 @@
+//! Clients: what they ask for, and what they were told.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use access::{
+    Action, Identity, Permit, Refusal, SystemReason, Via, authorize, authorize_system, may_decide,
+};
+use bytes::Bytes;
+use objects::{
+    DisplayVersion, ETagMatch, GetRequest, ObjectAttributes, ObjectContent, Objects, PutInput,
+    Versioning, WriteConditions,
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use types::{
+    AccessKeyId, Body, BodyError, BucketName, ObjectKey, Random, SeededRandom, body::NextChunk,
+};
+
+use crate::{
+    registry::place,
+    world::{Node, World, owner},
+};
+
+const KEYS: u64 = 4;
+/// Every request is answered in this time: it is acted on in one region.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// A piece of a body: small enough to be hashed where it is.
+const PIECE: usize = 16 << 10;
+
+/// What a client did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Did {
+    Put { content: Bytes },
+    Delete,
+    DeleteVersion { version: DisplayVersion },
+}
+
+/// One write as its client saw it.
+#[derive(Debug, Clone)]
+pub struct Write {
+    pub bucket: BucketName,
+    pub key: String,
+    pub did: Did,
+    pub began: Instant,
+    pub ended: Instant,
+    pub acknowledged: bool,
+    /// What the client was told that it made.
+    pub version: Option<DisplayVersion>,
+}
+
+/// All writes, and what reads found that should not be.
+#[derive(Default)]
+pub struct History {
+    pub writes: Mutex<Vec<Write>>,
+    pub wrong: Mutex<Vec<String>>,
+}
+
+impl History {
+    pub fn acknowledged(&self) -> usize {
+        self.writes.lock().iter().filter(|w| w.acknowledged).count()
+    }
+}
+
+/// A body in small pieces.
+struct Pieces(VecDeque<Bytes>);
+
+impl Body for Pieces {
+    fn next(&mut self) -> NextChunk<'_> {
+        let next = self.0.pop_front().map(Ok::<_, BodyError>);
+        Box::pin(std::future::ready(next))
+    }
+    fn len_hint(&self) -> Option<u64> {
+        Some(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
+}
+
+fn pieces(mut content: Bytes) -> Pieces {
+    let mut all = VecDeque::new();
+    while !content.is_empty() {
+        all.push_back(content.split_to(PIECE.min(content.len())));
+    }
+    Pieces(all)
+}
+
+fn identity() -> Identity {
+    Identity::Key {
+        access_key: AccessKeyId::new("key"),
+        account: owner(),
+    }
+}
+
+/// The bucket `kept` keeps versions.
+pub async fn keep_versions(world: &World) {
+    let home = &world.nodes[0];
+    if let (Some(objects), Some(deed)) = (home.objects(), home.view.deed_of(&world.buckets[1])) {
+        let action = Action::PutBucketVersioning;
+        let permit = authorize(
+            &identity(),
+            action,
+            Some(&deed),
+            &place(&home.id),
+            &Via::Door,
+        );
+        let permit = permit.expect("the home configures its bucket");
+        let done = objects.set_versioning(&permit, Versioning::Enabled).await;
+        done.expect("a new bucket can be configured");
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+}
+
+/// Where a request is acted on: at the region that is asked, or at the home, as the front door
+/// passes it on.
+fn admitted(
+    world: &World,
+    asked: &Arc<Node>,
+    bucket: &BucketName,
+    action: Action,
+    conditional: bool,
+) -> Option<(Arc<Objects>, Permit)> {
+    let deed = asked.view.deed_of(bucket)?;
+    let here = place(&asked.id);
+    let permit = authorize(&identity(), action, Some(&deed), &here, &Via::Door);
+    let permit = permit.and_then(|permit| match conditional {
+        true => may_decide(&deed, &asked.id).map(|()| permit),
+        false => Ok(permit),
+    });
+    match permit {
+        Ok(permit) => asked.objects().map(|objects| (objects, permit)),
+        Err(Refusal::NotHome) => {
+            let home = world.nodes.iter().find(|node| node.id == deed.home)?;
+            let known = home.view.deed_of(bucket)?;
+            let via = Via::Region(here);
+            let permit = authorize(&identity(), action, Some(&known), &place(&home.id), &via);
+            home.objects().zip(permit.ok())
+        }
+        Err(_) => None,
+    }
+}
+
+/// A client works until then.
+pub async fn work(
+    world: &Arc<World>,
+    history: &History,
+    number: usize,
+    random: &SeededRandom,
+    until: Instant,
+) {
+    let mut step = 0u64;
+    while Instant::now() < until {
+        step += 1;
+        let pause = random.next_u64() % 600_000;
+        tokio::time::sleep(Duration::from_micros(pause)).await;
+        let pick = |n: usize| random.next_u64() as usize % n;
+        let node = Arc::clone(&world.nodes[pick(world.nodes.len())]);
+        let bucket = world.buckets[pick(world.buckets.len())].clone();
+        let key = format!("k{}", random.next_u64() % KEYS);
+        let client = Client {
+            world,
+            history,
+            node,
+            bucket,
+            key,
+        };
+        let (kind, len) = (pick(10), [0, 10, 70_000, 200_000][pick(4)]);
+        let conditional = pick(5) == 0;
+        let acting = async {
+            match kind {
+                0..=4 => {
+                    let mut content = format!("{number}-{step} ").into_bytes();
+                    content.resize(content.len() + len, b'x');
+                    client.put(content.into(), conditional).await;
+                }
+                5 => client.delete().await,
+                6 | 7 => client.delete_version(random).await,
+                8 => client.tag(&format!("{number}-{step}")).await,
+                _ => client.read().await,
+            }
+        };
+        if tokio::time::timeout(ANSWER_WITHIN, acting).await.is_err() {
+            let (node, key) = (&client.node.id, &client.key);
+            let wrong = format!("{node} does not answer ({kind}, {key})");
+            client.history.wrong.lock().push(wrong);
+        }
+    }
+}
+
+struct Client<'a> {
+    world: &'a Arc<World>,
+    history: &'a History,
+    node: Arc<Node>,
+    bucket: BucketName,
+    key: String,
+}
+
+impl Client<'_> {
+    fn name(&self) -> ObjectKey {
+        ObjectKey::new(&self.key).expect("a key by the rules")
+    }
+
+    fn admitted(&self, action: Action, conditional: bool) -> Option<(Arc<Objects>, Permit)> {
+        admitted(self.world, &self.node, &self.bucket, action, conditional)
+    }
+
+    fn wrote(&self, did: Did, began: Instant, told: Result<Option<DisplayVersion>, String>) {
+        let (node, bucket, key) = (&self.node.id, &self.bucket, &self.key);
+        let what = match &did {
+            Did::Put { content } => {
+                let len = content.len().min(12);
+                format!("put {:?}", String::from_utf8_lossy(&content[..len]))
+            }
+            other => format!("{other:?}"),
+        };
+        let trace = &self.world.trace;
+        trace.note(format!("client at {node}: {what} {bucket}/{key}: {told:?}"));
+        self.history.writes.lock().push(Write {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            did,
+            began,
+            ended: Instant::now(),
+            acknowledged: told.is_ok(),
+            version: told.ok().flatten(),
+        });
+    }
+
+    async fn put(&self, content: Bytes, conditional: bool) {
+        let Some((objects, permit)) = self.admitted(Action::PutObject, conditional) else {
+            return;
+        };
+        let began = Instant::now();
+        let input = PutInput {
+            body: Box::new(pieces(content.clone())),
+            attributes: ObjectAttributes::default(),
+            md5: None,
+            checksum: None,
+            trailer: None,
+            conditions: WriteConditions {
+                if_match: None,
+                if_none_match: conditional.then(|| ETagMatch::parse("*")),
+            },
+        };
+        let told = objects.put(&permit, &self.name(), input).await;
+        if matches!(told, Err(objects::Error::PreconditionFailed(_))) {
+            return;
+        }
+        let told = told.map(|done| done.version).map_err(|e| e.to_string());
+        self.wrote(Did::Put { content }, began, told);
+    }
+
+    async fn delete(&self) {
+        let Some((objects, permit)) = self.admitted(Action::DeleteObject, false) else {
+            return;
+        };
+        let began = Instant::now();
+        let none = WriteConditions::default();
+        let told = objects.delete(&permit, &self.name(), None, &none).await;
+        let told = told.map(|done| done.version).map_err(|e| e.to_string());
+        self.wrote(Did::Delete, began, told);
+    }
+
+    /// Removes a version that some client was told of.
+    async fn delete_version(&self, random: &SeededRandom) {
+        let known: Vec<DisplayVersion> = {
+            let writes = self.history.writes.lock();
+            let here = |w: &&Write| w.bucket == self.bucket && w.key == self.key;
+            writes
+                .iter()
+                .filter(here)
+                .filter_map(|w| w.version)
+                .collect()
+        };
+        if known.is_empty() {
+            return;
+        }
+        let version = known[random.next_u64() as usize % known.len()];
+        let Some((objects, permit)) = self.admitted(Action::DeleteObjectVersion, false) else {
+            return;
+        };
+        // What is not there cannot be removed, and may come later from a region that was away.
+        let name = self.name();
+        let Some(deed) = permit.deed() else {
+            return;
+        };
+        let looking = authorize_system(SystemReason::Recovery, Action::GetObjectVersion, deed);
+        let request = GetRequest {
+            version: Some(version),
+            ..GetRequest::default()
+        };
+        match objects.get(&looking, &name, &request).await {
+            Ok(_) | Err(objects::Error::DeleteMarker { .. }) => {}
+            Err(_) => return,
+        }
+        let (began, none) = (Instant::now(), WriteConditions::default());
+        let told = objects.delete(&permit, &name, Some(version), &none).await;
+        let told = told.map(|_| None).map_err(|e| e.to_string());
+        self.wrote(Did::DeleteVersion { version }, began, told);
+    }
+
+    async fn tag(&self, value: &str) {
+        if let Some((objects, permit)) = self.admitted(Action::PutObjectTagging, false) {
+            let tags = vec![("t".to_owned(), value.to_owned())];
+            let done = objects
+                .set_object_tags(&permit, &self.name(), None, tags)
+                .await;
+            let (node, done) = (&self.node.id, done.is_ok());
+            self.world
+                .trace
+                .note(format!("client at {node}: tag {value}: {done}"));
+        }
+    }
+
+    /// What is read must be what somebody wrote there.
+    async fn read(&self) {
+        let Some((objects, permit)) = self.admitted(Action::GetObject, false) else {
+            return;
+        };
+        let request = GetRequest::default();
+        let Ok(view) = objects.get(&permit, &self.name(), &request).await else {
+            return;
+        };
+        let Some(found) = content(view.content).await else {
+            return;
+        };
+        let (node, bucket, key) = (&self.node.id, &self.bucket, &self.key);
+        let known = found
+            .split(|b| *b == b' ')
+            .next()
+            .unwrap_or_default()
+            .to_vec();
+        let sound = found.iter().skip(known.len() + 1).all(|b| *b == b'x');
+        if !sound || Some(found.len() as u64) != Some(view.info.size) {
+            let wrong = format!("{node} answers wrong bytes for {bucket}/{key}");
+            self.history.wrong.lock().push(wrong);
+        }
+    }
+}
+
+/// All bytes of a version; `None` when they cannot be read now.
+pub async fn content(content: Option<ObjectContent>) -> Option<Bytes> {
+    match content {
+        Some(ObjectContent::Bytes(bytes)) => Some(bytes),
+        Some(ObjectContent::Reader(mut reader)) => {
+            let mut all = Vec::new();
+            while let Some(piece) = reader.next().await.ok()? {
+                all.extend_from_slice(&piece);
+            }
+            Some(all.into())
+        }
+        None => None,
+    }
+}

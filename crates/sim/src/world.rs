@@ -1,0 +1,400 @@
+//! A run: regions come up, clients work, things go wrong, all is mended, and the checks look.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use objects::Objects;
+use parking_lot::Mutex;
+use replication::{Regions, Replication};
+use store::{Engine, memory::Memory};
+use tokio::{task::JoinHandle, time::Instant};
+use types::{
+    AccountId, BucketDeed, BucketId, BucketName, Clock, Holding, Placement, Random, RegionId,
+    Replica, SeededRandom, Timestamp, Writes,
+};
+
+use crate::{
+    checks, clients,
+    disk::{Process, used_by},
+    net::{Net, Way},
+    registry::{Registry, View},
+    trace::Trace,
+};
+
+/// When a run begins.
+const BEGIN_MS: u64 = 1_800_000_000_000;
+/// How long clients work and things go wrong.
+const WORK: Duration = Duration::from_secs(40);
+/// How long regions may take to come to the same once all is mended.
+const SETTLE: Duration = Duration::from_secs(400);
+/// The home at first, and two copies.
+const REGIONS: [&str; 3] = ["one", "two", "three"];
+
+/// The account that owns all buckets.
+pub fn owner() -> AccountId {
+    AccountId::new("1")
+}
+
+/// A region's clock: simulated time, and how far it is off.
+pub struct RegionClock {
+    begin: Instant,
+    off_ms: AtomicI64,
+}
+
+impl Clock for RegionClock {
+    fn now(&self) -> Timestamp {
+        let passed = self.begin.elapsed().as_millis() as u64;
+        let off = self.off_ms.load(Ordering::SeqCst);
+        Timestamp::from_ms((BEGIN_MS + passed).saturating_add_signed(off))
+    }
+}
+
+/// What runs in a region.
+pub struct Running {
+    pub objects: Arc<Objects>,
+    replication: Arc<Replication>,
+    process: Arc<Process>,
+    task: JoinHandle<()>,
+}
+
+/// A region: what stays, and what runs unless it is down.
+pub struct Node {
+    pub id: RegionId,
+    pub view: Arc<View>,
+    pub disk: Engine,
+    clock: Arc<RegionClock>,
+    running: Mutex<Option<Running>>,
+}
+
+impl Node {
+    /// What answers clients, unless the region is down.
+    pub fn objects(&self) -> Option<Arc<Objects>> {
+        let running = self.running.lock();
+        running.as_ref().map(|r| Arc::clone(&r.objects))
+    }
+}
+
+/// All of it.
+pub struct World {
+    pub nodes: Vec<Arc<Node>>,
+    pub registry: Registry,
+    pub net: Arc<Net>,
+    pub trace: Arc<Trace>,
+    pub buckets: Vec<BucketName>,
+    random: SeededRandom,
+}
+
+/// What came of a run.
+pub struct Outcome {
+    /// Of all events: the same for the same seed.
+    pub hash: u64,
+    /// What the checks found; empty when all is well.
+    pub findings: Vec<String>,
+    /// The last events.
+    pub tail: Vec<String>,
+    /// Writes that were acknowledged.
+    pub acknowledged: usize,
+}
+
+/// One run of a seed, on a runtime of its own.
+pub fn run(seed: u64) -> Outcome {
+    digest::hash_here();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread needs nothing that could be missing");
+    runtime.block_on(simulate(seed))
+}
+
+fn deeds(random: &SeededRandom) -> Vec<Arc<BucketDeed>> {
+    let deed = |n: u64, name: &str| {
+        let replica = |region: &&str| Replica {
+            region: RegionId::new(region),
+            sealed_by: None,
+        };
+        let writes = match random.next_u64().is_multiple_of(2) {
+            true => Writes::Any,
+            false => Writes::Home,
+        };
+        let mut replicas: Vec<Replica> = REGIONS[1..].iter().map(replica).collect();
+        replicas.sort();
+        Arc::new(BucketDeed {
+            id: BucketId(n),
+            name: BucketName::new(name).expect("a name by the rules"),
+            owner: owner(),
+            home: RegionId::new(REGIONS[0]),
+            created: Timestamp::from_ms(BEGIN_MS),
+            epoch: 1,
+            placement: Placement {
+                replicas,
+                writes,
+                ..Placement::default()
+            },
+        })
+    };
+    vec![deed(11, "plain"), deed(12, "kept")]
+}
+
+async fn simulate(seed: u64) -> Outcome {
+    let trace = Arc::new(Trace::new());
+    let random = SeededRandom::new(seed);
+    let deeds = deeds(&random);
+    let regions = REGIONS.map(RegionId::new);
+    let net = Net::new(&regions, &random, Arc::clone(&trace));
+    for deed in &deeds {
+        net.acknowledged(deed);
+    }
+    let begin = Instant::now();
+    let node = |id: &&str| {
+        let id = RegionId::new(id);
+        Arc::new(Node {
+            view: View::new(id.clone(), &deeds),
+            disk: Memory::engine(),
+            clock: Arc::new(RegionClock {
+                begin,
+                off_ms: AtomicI64::new(random.next_u64() as i64 % 400),
+            }),
+            running: Mutex::new(None),
+            id,
+        })
+    };
+    let nodes: Vec<_> = REGIONS.iter().map(node).collect();
+    let views = nodes.iter().map(|n| Arc::clone(&n.view)).collect();
+    let world = Arc::new(World {
+        registry: Registry::new(
+            views,
+            &deeds,
+            Arc::clone(&net),
+            SeededRandom::new(random.next_u64()),
+            Arc::clone(&trace),
+        ),
+        nodes,
+        net,
+        trace,
+        buckets: deeds.iter().map(|d| d.name.clone()).collect(),
+        random,
+    });
+    for node in &world.nodes {
+        world.start(node).await;
+    }
+    clients::keep_versions(&world).await;
+    let history = Arc::new(clients::History::default());
+    let mut working = Vec::new();
+    for n in 0..4 {
+        let (world, history) = (Arc::clone(&world), Arc::clone(&history));
+        let random = SeededRandom::new(world.random.next_u64());
+        working.push(tokio::spawn(async move {
+            clients::work(&world, &history, n, &random, Instant::now() + WORK).await;
+        }));
+    }
+    world.go_wrong(Instant::now() + WORK).await;
+    for client in working {
+        client.await.expect("a client does not panic");
+    }
+    world.mend().await;
+    let mut findings = checks::settled(&world, Instant::now() + SETTLE).await;
+    findings.extend(checks::all(&world, &history).await);
+    Outcome {
+        hash: world.trace.hash(),
+        tail: world.trace.tail(),
+        acknowledged: history.acknowledged(),
+        findings,
+    }
+}
+
+impl World {
+    /// A region's process begins, on the disk that it has.
+    async fn start(&self, node: &Arc<Node>) {
+        let process = Process::new(self.random.next_u64());
+        let objects = Arc::new(Objects::new(
+            used_by(&node.disk, &process),
+            Arc::clone(&node.view) as Arc<dyn types::Deeds>,
+            Arc::clone(&node.clock) as Arc<dyn Clock>,
+            Arc::new(SeededRandom::new(self.random.next_u64())),
+            node.id.clone(),
+        ));
+        let recovered = objects.recover_buckets().await;
+        recovered.expect("a disk that was not damaged");
+        let replication = Arc::new(Replication::new(
+            Arc::clone(&objects),
+            Arc::clone(&node.view) as Arc<dyn Regions>,
+            Way {
+                net: Arc::clone(&self.net),
+                here: node.id.clone(),
+            },
+            Arc::clone(&node.clock) as Arc<dyn Clock>,
+        ));
+        self.net.up(&node.id, replication.source());
+        let task = tokio::spawn(Arc::clone(&replication).run());
+        node.view.up.store(true, Ordering::SeqCst);
+        *node.running.lock() = Some(Running {
+            objects,
+            replication,
+            process,
+            task,
+        });
+        self.trace.note(format!("{} is up", node.id));
+    }
+
+    /// It ends, in the midst of whatever it does.
+    fn crash(&self, node: &Node) {
+        if let Some(running) = node.running.lock().take() {
+            running.process.end();
+            self.net.down(&node.id);
+            running.task.abort();
+            node.view.up.store(false, Ordering::SeqCst);
+            self.trace.note(format!("{} crashes", node.id));
+        }
+    }
+
+    fn pick(&self, n: usize) -> usize {
+        self.random.next_u64() as usize % n
+    }
+
+    /// Lets things go wrong until then.
+    async fn go_wrong(self: &Arc<Self>, until: Instant) {
+        while Instant::now() < until {
+            let pause = 300 + self.random.next_u64() % 2500;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let (a, b) = (self.pick(3), self.pick(3));
+            let (node, other) = (&self.nodes[a], &self.nodes[b]);
+            match self.pick(10) {
+                0 | 1 => {
+                    self.crash(node);
+                    let down = 100 + self.random.next_u64() % 4000;
+                    tokio::time::sleep(Duration::from_millis(down)).await;
+                    self.start(node).await;
+                }
+                2 | 3 => {
+                    self.trace.note(format!("cut {} -> {}", node.id, other.id));
+                    self.net.cut(&node.id, &other.id);
+                    if self.pick(2) == 0 {
+                        self.net.cut(&other.id, &node.id);
+                    }
+                }
+                4 | 5 => {
+                    self.trace.note("all ways are mended");
+                    self.net.mend();
+                }
+                6 => {
+                    let off = self.random.next_u64() as i64 % 1800;
+                    self.trace.note(format!("{}: {off} ms off", node.id));
+                    node.clock.off_ms.store(off, Ordering::SeqCst);
+                }
+                7 => self.lose_home().await,
+                8 => self.replace_copy().await,
+                _ => self.other_writes().await,
+            }
+        }
+    }
+
+    /// A bucket's home goes down, and a copy takes its place; it comes back later.
+    async fn lose_home(self: &Arc<Self>) {
+        let name = &self.buckets[self.pick(self.buckets.len())];
+        let home = self.registry.deed(name).home.clone();
+        let Some(node) = self.nodes.iter().find(|node| node.id == home) else {
+            return;
+        };
+        self.crash(node);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let at = self.pick(8);
+        let moving = self.registry.change(name, |deed| {
+            let copies = &mut deed.placement.replicas;
+            if copies.is_empty() {
+                return;
+            }
+            let heir = copies.remove(at % copies.len()).region;
+            let old = std::mem::replace(&mut deed.home, heir);
+            copies.push(Replica {
+                region: old,
+                sealed_by: None,
+            });
+            copies.sort();
+            deed.epoch += 1;
+        });
+        let back = async {
+            let down = 500 + self.random.next_u64() % 5000;
+            tokio::time::sleep(Duration::from_millis(down)).await;
+            self.start(node).await;
+        };
+        // The change is acknowledged once the lost home has heard of it too.
+        futures_util::future::join(moving, back).await;
+    }
+
+    /// A copy is taken away, or given back.
+    async fn replace_copy(self: &Arc<Self>) {
+        let name = &self.buckets[self.pick(self.buckets.len())];
+        let deed = self.registry.deed(name);
+        if deed.placement.writes == Writes::Any {
+            return;
+        }
+        let missing = self
+            .nodes
+            .iter()
+            .find(|n| deed.holding(&n.id) == Holding::Nothing);
+        if let Some(node) = missing {
+            let replica = Replica {
+                region: node.id.clone(),
+                sealed_by: None,
+            };
+            let add = |deed: &mut BucketDeed| {
+                deed.placement.replicas.push(replica);
+                deed.placement.replicas.sort();
+            };
+            return self.registry.change(name, add).await;
+        }
+        // Only one that has handed over what it alone may have.
+        let home = self.nodes.iter().find(|node| node.id == deed.home);
+        let copies = home.and_then(|home| {
+            let running = home.running.lock();
+            running
+                .as_ref()
+                .map(|r| r.replication.status().copies(&deed))
+        });
+        let at = self.pick(2);
+        let Some(copy) = copies.and_then(|all| all.into_iter().nth(at)) else {
+            return;
+        };
+        if copy.applied.is_some() {
+            let remove = |deed: &mut BucketDeed| {
+                deed.placement
+                    .replicas
+                    .retain(|r| *r.region != *copy.region);
+            };
+            self.registry.change(name, remove).await;
+        }
+    }
+
+    /// Another way of taking writes.
+    async fn other_writes(self: &Arc<Self>) {
+        let name = &self.buckets[self.pick(self.buckets.len())];
+        self.registry
+            .change(name, |deed| {
+                deed.placement.writes = match deed.placement.writes {
+                    Writes::Any => Writes::Home,
+                    Writes::Home => Writes::Any,
+                };
+                deed.epoch += 1;
+            })
+            .await;
+    }
+
+    /// All is well from here on.
+    async fn mend(self: &Arc<Self>) {
+        self.trace.note("all is mended");
+        self.net.mend();
+        *self.net.lossy.lock() = 0;
+        for node in &self.nodes {
+            node.clock.off_ms.store(0, Ordering::SeqCst);
+            if node.objects().is_none() {
+                self.start(node).await;
+            }
+        }
+    }
+}

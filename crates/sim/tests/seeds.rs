@@ -1,0 +1,66 @@
+//! Seeds: 200 with every run of the tests, as many as `DHOW_SIM_SEEDS` says otherwise. A failure
+//! names its seed: `DHOW_SIM_SEED=N cargo test -p sim` runs that one alone.
+
+use std::env;
+
+const SEEDS: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// The seeds of one of four tests, which run side by side.
+fn seeds(quarter: u64) -> Vec<u64> {
+    if let Some(one) = number("DHOW_SIM_SEED") {
+        return if quarter == 0 { vec![one] } else { Vec::new() };
+    }
+    let all = number("DHOW_SIM_SEEDS").unwrap_or(SEEDS);
+    (0..all).filter(|seed| seed % 4 == quarter).collect()
+}
+
+fn check(quarter: u64) {
+    let seeds = seeds(quarter);
+    let mut acknowledged = 0;
+    for seed in &seeds {
+        let outcome = sim::run(*seed);
+        acknowledged += outcome.acknowledged;
+        if !outcome.findings.is_empty() {
+            let (tail, findings) = (outcome.tail.join("\n"), outcome.findings.join("\n"));
+            panic!("{tail}\n\nseed {seed} (DHOW_SIM_SEED={seed}):\n{findings}");
+        }
+    }
+    // Runs in which nothing happens show nothing.
+    assert!(
+        acknowledged >= seeds.len() * 20,
+        "only {acknowledged} writes"
+    );
+}
+
+#[test]
+fn seeds_0() {
+    check(0);
+}
+
+#[test]
+fn seeds_1() {
+    check(1);
+}
+
+#[test]
+fn seeds_2() {
+    check(2);
+}
+
+#[test]
+fn seeds_3() {
+    check(3);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 1000..1025 {
+        let (a, b) = (sim::run(seed), sim::run(seed));
+        assert!(a.findings.is_empty(), "seed {seed}: {:?}", a.findings);
+        assert_eq!(a.hash, b.hash, "seed {seed}");
+    }
+}
