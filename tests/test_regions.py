@@ -227,8 +227,14 @@ def test_a_copy_that_is_taken_away_is_gone_from_the_disk(fleet):
     with pytest.raises(ClientError):
         body(fleet.s3(ME), "moved", "later")
     eventually(lambda: not any(p.exists() for p in extents))
-    fleet.cli("bucket", "place", "moved", "--add-replica", ME)
-    eventually(lambda: body(fleet.s3(ME), "moved", "large") == canary * 4000)
+    # With a receipt, in the audit log.
+    receipt = eventually(lambda: [e for e in fleet.audit() if e["action"] == "bucket.removed"
+                                  and e["subject"] == "moved"])[0]
+    assert receipt["actor"] == f"region {ME}" and '"rows":' in str(receipt["detail"])
+    # Back again, watched until it has all.
+    placed = fleet.cli("bucket", "place", "moved", "--add-replica", ME, "--wait", timeout=120)
+    assert "up to date" in placed.stdout
+    assert body(fleet.s3(ME), "moved", "large") == canary * 4000
 
 
 def test_backfill_under_writes_ends_equal(fleet):

@@ -12,6 +12,7 @@ mod error;
 mod follow;
 mod keys;
 mod link;
+mod receipts;
 mod records;
 mod region_records;
 mod regions;

@@ -57,6 +57,17 @@ pub enum Ask {
         /// The keys.
         keys: Vec<String>,
     },
+    /// The asker, where a bucket is not placed any more, has removed what lay there.
+    Removed {
+        /// The bucket.
+        name: String,
+        /// Its number.
+        id: u64,
+        /// The epoch of the deed that it knows.
+        epoch: u64,
+        /// Rows that were removed.
+        rows: u64,
+    },
     /// Where the asker can be reached, and how it is.
     Announce {
         /// Where.
@@ -193,6 +204,12 @@ impl Registry {
                 self.tell_divergence(from, &name, &other, epoch, &keys)
                     .await
             }
+            Ask::Removed {
+                name,
+                id,
+                epoch,
+                rows,
+            } => self.tell_removed(from, &name, id, epoch, rows).await,
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;
                 match told {

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use proof::chain::Entry;
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
-use types::{AccountId, Clock, Place, Random, RegionId};
+use types::{AccountId, BucketId, Clock, Place, Random, RegionId};
 
 use crate::{
     Account, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
@@ -67,6 +67,8 @@ pub struct Registry {
     pub(crate) heard: watch::Sender<BTreeMap<RegionId, u64>>,
     /// Whether all that the keeper knew has been taken over since the start.
     pub(crate) followed: watch::Sender<bool>,
+    /// When regions last had a receipt recorded for a bucket, in milliseconds.
+    pub(crate) receipts: Mutex<BTreeMap<(RegionId, BucketId), u64>>,
 }
 
 impl Registry {
@@ -103,6 +105,7 @@ impl Registry {
             derived: Arc::default(),
             heard: watch::Sender::default(),
             followed: watch::Sender::new(false),
+            receipts: Mutex::default(),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {

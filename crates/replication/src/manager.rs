@@ -49,6 +49,11 @@ pub trait Regions: Send + Sync + 'static {
     fn watch(&self) -> watch::Receiver<u64>;
     /// Makes it known that a region came back with keys that the home had not.
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()>;
+    /// Puts on record that rows of a bucket which is not placed here any more were removed; answers
+    /// whether it is on record, or need not be.
+    fn removed<'a>(&'a self, _: &'a BucketDeed, _: u64) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(true))
+    }
 }
 
 /// After a failure to discard a bucket's rows.
@@ -96,6 +101,8 @@ struct Done {
     clean: HashSet<BucketId>,
     /// The epoch of these is noted.
     noted: HashMap<BucketId, u64>,
+    /// So many rows of these were removed, and that is not on record yet.
+    receipts: BTreeMap<BucketId, u64>,
 }
 
 /// Follows what is to be followed.
@@ -186,6 +193,7 @@ impl Replication {
         let known: HashSet<BucketId> = deeds.iter().map(|deed| deed.id).collect();
         done.clean.retain(|id| known.contains(id));
         done.noted.retain(|id, _| known.contains(id));
+        done.receipts.retain(|id, _| known.contains(id));
         self.status.keep(&known);
         for deed in deeds {
             let holding = deed.holding(&here);
@@ -225,10 +233,7 @@ impl Replication {
                             self.status.forget(line.0, &line.1);
                         }
                     }
-                    match self.discard(&deed).await {
-                        true => drop(done.clean.insert(deed.id)),
-                        false => again = true,
-                    }
+                    again |= !self.remove(&deed, done).await;
                 }
             }
         }
@@ -287,26 +292,42 @@ impl Replication {
             let known = self.regions.deed(&deed.name);
             let deleted = known.is_none_or(|d| d.id != line.0);
             if deleted && way != Way::Gather {
-                again |= !self.discard(&deed).await;
+                again |= self.discard(&deed).await.is_none();
             }
         }
         again
     }
 
-    async fn discard(&self, deed: &BucketDeed) -> bool {
+    /// Removes what lies here of a bucket that is not placed here, and has that put on record.
+    /// Answers whether all of it is done.
+    async fn remove(&self, deed: &BucketDeed, done: &mut Done) -> bool {
+        let Some(count) = self.discard(deed).await else {
+            return false;
+        };
+        let rows = done.receipts.remove(&deed.id).unwrap_or_default() + count;
+        if rows > 0 && !self.regions.removed(deed, rows).await {
+            done.receipts.insert(deed.id, rows);
+            return false;
+        }
+        done.clean.insert(deed.id);
+        true
+    }
+
+    /// Removes a bucket's rows; answers how many, unless some stay for now.
+    async fn discard(&self, deed: &BucketDeed) -> Option<u64> {
         match self.objects.discard_bucket(deed).await {
-            Ok(0) => true,
+            Ok(0) => Some(0),
             Ok(count) => {
                 tracing::info!(
                     bucket = %deed.name,
                     count,
                     "rows of a bucket that is not placed here any more were removed"
                 );
-                true
+                Some(count)
             }
             Err(error) => {
                 tracing::warn!(bucket = %deed.name, %error, "rows of a bucket stay for now");
-                false
+                None
             }
         }
     }

@@ -124,7 +124,10 @@ impl Source {
         }
         let (permit, objects) = (self.permit(&deed, from)?, &self.objects);
         let answer = match ask.what {
-            What::Head => self.head(&permit).await?,
+            What::Head => {
+                self.status.begins(&deed, &from.region);
+                self.head(&permit).await?
+            }
             What::Changes { after, wait_ms } => {
                 self.status.acked(&deed, &from.region, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
@@ -135,17 +138,13 @@ impl Source {
                 let (at, wait) = (Position(after), Duration::ZERO);
                 self.changes(&deed, from, at, wait, Self::permit).await?
             }
-            What::Snapshot { from: row } => self.snapshot(&permit, &row).await?,
-            What::Version { key, version } => {
-                let (key, version) = read_name(&(key, version)).map_err(refused)?;
-                let found = objects.ship_version(&permit, &key, version).await;
-                let found = found.map_err(failed)?;
-                let found = found.ok_or_else(|| failed(objects::Error::NoSuchVersion))?;
-                Answer {
-                    changes: vec![(0, objects::ShippedChange::Version(Box::new(found)))],
-                    ..Answer::default()
-                }
+            What::Snapshot { from: row } => {
+                let answer = self.snapshot(&permit, &row).await?;
+                let versions = answer.changes.len();
+                self.status.seeds(&deed, &from.region, versions);
+                answer
             }
+            What::Version { key, version } => self.version(&permit, &(key, version)).await?,
             What::Body {
                 key,
                 version,
@@ -180,6 +179,17 @@ impl Source {
 impl Source {
     fn permit(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {
         authorize_sending(deed, &self.regions.here(), to).map_err(refused)
+    }
+
+    async fn version(&self, permit: &Permit, named: &(String, String)) -> Result<Answer, Refused> {
+        let (key, version) = read_name(named).map_err(refused)?;
+        let found = self.objects.ship_version(permit, &key, version).await;
+        let found = found.map_err(failed)?;
+        let found = found.ok_or_else(|| failed(objects::Error::NoSuchVersion))?;
+        Ok(Answer {
+            changes: vec![(0, objects::ShippedChange::Version(Box::new(found)))],
+            ..Answer::default()
+        })
     }
 
     async fn head(&self, permit: &Permit) -> Result<Answer, Refused> {

@@ -35,12 +35,22 @@ pub struct CopyStatus {
     pub region: String,
     /// All up to this position of the source's log is applied there; `None` while it is seeded.
     pub applied: Option<u64>,
+    /// Versions that it was given of the snapshot that it takes; `None` when it takes none.
+    pub seeded: Option<u64>,
     /// Whether it asked lately.
     pub in_touch: bool,
     /// Changes that it has not applied; `None` when that cannot be told.
     pub behind: Option<u64>,
     /// Keys of such changes, the first few; only for those who may see names.
     pub lagging: Vec<String>,
+}
+
+/// A snapshot that a copy takes.
+#[derive(Debug, Clone, Copy)]
+struct Seeding {
+    epoch: u64,
+    versions: u64,
+    at: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +96,7 @@ pub struct Following {
 #[derive(Default)]
 pub struct Status {
     acked: RwLock<HashMap<(BucketId, RegionId), Acked>>,
+    seeding: RwLock<HashMap<Line, Seeding>>,
     following: RwLock<BTreeMap<Line, Following>>,
     read: watch::Sender<HashMap<BucketId, Read>>,
     forgotten: Mutex<HashMap<BucketId, Position>>,
@@ -99,7 +110,29 @@ impl Status {
             position,
             at: Instant::now(),
         };
-        self.acked.write().insert((deed.id, region.clone()), at);
+        let line = (deed.id, region.clone());
+        self.seeding.write().remove(&line);
+        self.acked.write().insert(line, at);
+    }
+
+    /// A region begins to take a snapshot.
+    pub(crate) fn begins(&self, deed: &BucketDeed, region: &RegionId) {
+        let begun = Seeding {
+            epoch: deed.epoch,
+            versions: 0,
+            at: Instant::now(),
+        };
+        let line = (deed.id, region.clone());
+        self.seeding.write().insert(line, begun);
+    }
+
+    /// A region was given so many versions of the snapshot.
+    pub(crate) fn seeds(&self, deed: &BucketDeed, region: &RegionId, versions: usize) {
+        let mut all = self.seeding.write();
+        if let Some(seeding) = all.get_mut(&(deed.id, region.clone())) {
+            seeding.versions += versions as u64;
+            seeding.at = Instant::now();
+        }
     }
 
     /// Whether every copy of the bucket has applied all up to `position`. Never before it is so.
@@ -113,14 +146,18 @@ impl Status {
 
     /// The copies of a bucket whose home is here.
     pub fn copies(&self, deed: &BucketDeed) -> Vec<CopyStatus> {
-        let acked = self.acked.read();
+        let (acked, seeding) = (self.acked.read(), self.seeding.read());
         let copy = |region: &RegionId| {
-            let found = acked.get(&(deed.id, region.clone()));
+            let line = (deed.id, region.clone());
+            let found = acked.get(&line);
             let found = found.filter(|a| a.epoch == deed.epoch);
+            let seeds = seeding.get(&line).filter(|s| s.epoch == deed.epoch);
+            let last = found.map(|a| a.at).max(seeds.map(|s| s.at));
             CopyStatus {
                 region: region.to_string(),
                 applied: found.map(|a| a.position),
-                in_touch: found.is_some_and(|a| a.at.elapsed() < SILENT),
+                seeded: seeds.map(|s| s.versions),
+                in_touch: last.is_some_and(|at| at.elapsed() < SILENT),
                 behind: None,
                 lagging: Vec::new(),
             }
@@ -212,6 +249,7 @@ impl Status {
     /// Forgets what was said of buckets that are gone.
     pub(crate) fn keep(&self, known: &HashSet<BucketId>) {
         self.acked.write().retain(|(id, _), _| known.contains(id));
+        self.seeding.write().retain(|(id, _), _| known.contains(id));
         self.forgotten.lock().retain(|id, _| known.contains(id));
         self.read.send_if_modified(|all| {
             all.retain(|id, _| known.contains(id));

@@ -242,6 +242,11 @@ const COPY: &[Field] = &[
         OR_COUNT,
         "All up to this position of the home's log is there.",
     ),
+    must(
+        "seeded",
+        OR_COUNT,
+        "Versions that it was given of the snapshot that it takes.",
+    ),
     must("in_touch", Flag, "Whether it asked lately."),
     must("behind", OR_COUNT, "Changes that it has not applied."),
     must("lagging", TEXTS, "Keys of such changes, the first few."),

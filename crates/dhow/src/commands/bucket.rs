@@ -134,6 +134,10 @@ pub struct Place {
     /// copy has not handed over yet what it alone may have.
     #[arg(long)]
     force: bool,
+    /// Wait until every copy has all that the home has, and show how far they are. Ending the wait
+    /// ends nothing else; to take a new copy back, remove it again.
+    #[arg(long)]
+    wait: bool,
     /// Say what would be; change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -239,7 +243,10 @@ fn show_copies(copies: &[Value]) {
     let row = |copy: &Value| {
         let number = |field: &str| copy.get(field).and_then(Value::as_u64);
         let state = match (number("applied"), number("behind")) {
-            (None, _) => "seeding, or not begun".to_owned(),
+            (None, _) => match number("seeded") {
+                Some(seeded) => format!("seeding, {seeded} versions so far"),
+                None => "not begun".to_owned(),
+            },
             (Some(_), Some(0)) => "up to date".to_owned(),
             (Some(_), Some(behind)) => format!("{behind} changes behind"),
             (Some(at), None) => format!("at {at}"),
@@ -303,6 +310,9 @@ impl Place {
             let body = json!({ "to": home, "force": self.force });
             let path = format!("buckets/{}/promote", self.name);
             placed = client.call("POST", &path, Some(&body))?;
+        }
+        if self.wait && !self.dry_run {
+            placed = super::placing::wait(&client, &self.name)?;
         }
         if !self.dry_run || self.json {
             return Ok(shown(&placed, self.json));

@@ -8,6 +8,7 @@ mod config_file;
 mod doctor;
 mod key;
 mod operator;
+mod placing;
 mod region;
 mod residency;
 mod scrub;

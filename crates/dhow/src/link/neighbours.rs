@@ -108,6 +108,22 @@ impl replication::Regions for Neighbours {
     fn watch(&self) -> watch::Receiver<u64> {
         self.registry.watch()
     }
+    fn removed<'a>(&'a self, deed: &'a BucketDeed, rows: u64) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let reported = self
+                .registry
+                .report_removed(&deed.name, deed.id, deed.epoch, rows)
+                .await;
+            match reported {
+                Ok(()) => true,
+                Err(error) => {
+                    let bucket = &deed.name;
+                    tracing::warn!(%bucket, rows, %error, "a removal is not on record yet");
+                    false
+                }
+            }
+        })
+    }
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             tracing::warn!(
