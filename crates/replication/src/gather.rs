@@ -96,7 +96,12 @@ impl Follower {
             return Ok(());
         }
         let removed = self.objects.removed_here(permit, &names).await?;
-        let stays = |change: &_| made(change).is_none_or(|name| !removed.contains(&name));
+        let stays = |(_, change): &(u64, ShippedChange)| match change {
+            ShippedChange::Version(one) => {
+                !removed.holds(&(one.key.clone(), one.version), one.null)
+            }
+            _ => true,
+        };
         page.changes.retain(stays);
         Ok(())
     }
@@ -432,7 +437,7 @@ impl Follower {
             return objects.apply_own(permit, region, change, &self.far).await;
         }
         let one = std::slice::from_ref(&named);
-        if !objects.removed_here(permit, one).await?.is_empty() {
+        if objects.removed_here(permit, one).await?.named(&named) {
             return Ok(applied);
         }
         let (key, version) = name(&named.0, named.1);

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
-use objects::{Applied, Objects, VersionName};
+use objects::{Applied, Objects, Removals, ShippedChange, VersionName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::{BucketDeed, Holding, Place};
 
@@ -80,17 +80,16 @@ impl HandOver {
             objects: Arc::clone(&self.objects),
             permit,
         };
+        let (gone, wanted): (Vec<_>, Vec<_>) = versions
+            .into_iter()
+            .partition(|version| removed.named(version));
         let settled = Settled {
-            removed: removed.iter().map(|(k, v)| name(k, *v)).collect(),
+            removed: gone.iter().map(|(k, v)| name(k, *v)).collect(),
             superseded: Vec::new(),
         };
-        let wanted = versions
-            .into_iter()
-            .filter(|v| !removed.contains(v))
-            .collect();
         let working = tokio::spawn(async move {
             let _place = place;
-            work.fetch(wanted).await
+            work.fetch(wanted, &removed).await
         });
         // Not done in time is no failure: it is asked again.
         let superseded = match tokio::time::timeout(ANSWER_WITHIN, working).await {
@@ -113,12 +112,19 @@ struct Work {
 
 impl Work {
     /// Fetches all it can, and reports the keys; answers what has no place here.
-    async fn fetch(self, versions: Vec<VersionName>) -> Vec<(String, String)> {
+    async fn fetch(self, versions: Vec<VersionName>, removed: &Removals) -> Vec<(String, String)> {
         let (mut keys, mut superseded) = (Vec::new(), Vec::new());
         for (key, version) in versions {
             let (k, v) = name(&key, version);
             let fetched = self.far.ask(What::Version { key: k, version: v }).await;
             let change = fetched.map(|answer| answer.changes.into_iter().next());
+            if let Ok(Some((_, ShippedChange::Version(one)))) = &change
+                && removed.holds(&(key.clone(), version), one.null)
+            {
+                // A null version whose successor was removed here.
+                superseded.push(name(&key, version));
+                continue;
+            }
             let applied = match change {
                 Ok(Some((_, change))) => self.objects.apply(&self.permit, change, &self.far).await,
                 Ok(None) => continue,

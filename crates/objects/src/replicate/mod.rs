@@ -17,7 +17,7 @@ mod tests;
 pub(crate) use export::ship;
 
 pub use apply::{Applied, BodySource};
-pub use export::{Census, ChangePage, SnapshotPage, VersionName};
+pub use export::{Census, ChangePage, Removals, SnapshotPage, VersionName};
 pub use holdings::CountedTo;
 
 /// How far ahead of the local clock a version may be, in milliseconds, to be taken over. A region

@@ -622,15 +622,23 @@ async fn what_was_removed_is_told_apart_from_what_never_came() {
     names.push((key("k"), later));
     names.push((key("other"), before));
     let removed = home.objects.removed_here(&home.receiving(), &names).await;
-    let mut removed: Vec<_> = removed.unwrap().into_iter().collect();
-    removed.sort();
-    let mut expect = vec![names[0].clone(), (key("k"), before)];
-    expect.sort();
-    assert_eq!(removed, expect);
+    let removed = removed.unwrap();
+    for (name, exact, as_null) in [
+        (&names[0], true, true),
+        (&(key("k"), before), false, true),
+        (&(key("k"), later), false, false),
+        (&(key("other"), before), false, false),
+        (&(key("stays"), before), false, false),
+    ] {
+        // Of versions that are not null only those that are named are gone.
+        assert_eq!(removed.holds(name, false), exact, "{name:?}");
+        assert_eq!(removed.named(name), exact, "{name:?}");
+        assert_eq!(removed.holds(name, true), as_null, "{name:?}");
+    }
     let (head, _) = home.objects.head_position(&home.sending()).await.unwrap();
     home.engine.log.trim(PartitionId(7), head).await.unwrap();
     let unknown = home.objects.removed_here(&home.receiving(), &names).await;
-    assert!(unknown.unwrap().is_empty(), "the log no longer says");
+    assert_eq!(unknown.unwrap(), crate::Removals::default());
 }
 
 #[tokio::test]
