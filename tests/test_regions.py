@@ -125,7 +125,7 @@ def test_what_is_written_at_home_is_at_the_copy_the_same(fleet):
     shown = eventually(lambda: [c for c in fleet.json("bucket", "show", "same")["copies"]
                                 if c["behind"] == 0])
     assert shown[0]["region"] == ME and shown[0]["in_touch"]
-    assert 'dhow_replication_following{bucket="same",home="eu-central-1"} 1' in fleet.metrics(ME)
+    assert 'dhow_replication_following{bucket="same",source="eu-central-1"} 1' in fleet.metrics(ME)
 
 
 def test_status_is_never_said_before_it_is_so(fleet):
