@@ -16,10 +16,10 @@
 use access::{Action, Permit};
 use bytes::Bytes;
 use store::{Batch, Guard, PartitionId, Position, RowVersion, ScanRange, Want};
-use types::{BucketDeed, Holding, ObjectKey, VersionId, Writes};
+use types::{BucketDeed, Holding, ObjectKey, RegionId, VersionId, Writes};
 
 use crate::{
-    ChangePage, Error, Objects, Result, Shipped, ShippedChange,
+    ChangePage, Error, FollowCursor, Objects, Result, Shipped, ShippedChange,
     bucket::{Bucket, deed, partition_of},
     listing::{Cursor, after},
     records::ObjectRecord,
@@ -169,6 +169,29 @@ impl Objects {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let found = self.find_version(partition_of(deed), key, version).await?;
         Ok(found.map(|stored| Position(stored.row.version.0)))
+    }
+
+    /// Where this region, a home, stands in reading what clients changed at `copy`, under whatever
+    /// epoch. It is kept apart from where it stood in following that region's whole log.
+    pub async fn gather_cursor(&self, permit: &Permit, copy: &RegionId) -> Result<FollowCursor> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let (index, row) = (&self.engine.index, rows::gather(copy));
+        let row = index.get(partition_of(deed), &row, Want::Value).await?;
+        let cursor = row.map(|row| FollowCursor::decode(&row.value));
+        Ok(cursor.transpose()?.unwrap_or_default())
+    }
+
+    /// Notes that; answers where in this region's log the note is.
+    pub async fn set_gather_cursor(
+        &self,
+        permit: &Permit,
+        copy: &RegionId,
+        cursor: &FollowCursor,
+    ) -> Result<Position> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let batch = Batch::new().put(rows::gather(copy), cursor.encode());
+        let committed = self.commit(partition_of(deed), batch).await?;
+        Ok(Position(committed.version.0))
     }
 
     /// Where this region's log ends.

@@ -102,6 +102,12 @@ pub(crate) fn follow(source: &RegionId) -> Bytes {
     [FOLLOW, source.as_bytes()].concat().into()
 }
 
+/// Where this region, a home, stands in reading what clients changed at `copy`. No region's name
+/// begins so.
+pub(crate) fn gather(copy: &RegionId) -> Bytes {
+    [FOLLOW, b"^", copy.as_bytes()].concat().into()
+}
+
 /// Where this region stands in shipping versions to another bucket by rules. No region's name
 /// begins so.
 pub(crate) fn follow_rule(to: &BucketName) -> Bytes {

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving, authorize_sending};
 use http::Response;
-use objects::{Applied, FollowCursor, Own, ShippedChange, VersionName};
+use objects::{Applied, FollowCursor, Objects, Own, ShippedChange, VersionName};
 use peer::{BoxBody, full};
 use store::Position;
 use tokio::time::Instant;
@@ -36,14 +36,10 @@ impl Follower {
     pub(crate) async fn gather(&self) -> Result<(), ReplicationError> {
         let permit = self.permit()?;
         let (region, epoch) = (&self.far.region, self.far.deed.epoch);
-        let found = self.objects.follow_cursor(&permit, region).await?;
+        let before = self.objects.gather_cursor(&permit, region).await?;
         // A position from before is behind all that is of this epoch.
-        let mut cursor = FollowCursor {
-            epoch,
-            position: found.map_or(Position(0), |cursor| cursor.position),
-            ..FollowCursor::default()
-        };
-        let mut noted = self.note(&permit, &cursor).await?;
+        let mut cursor = FollowCursor { epoch, ..before };
+        let mut noted = self.note_gathered(&permit, &cursor).await?;
         self.say(CopyState::Following);
         // The first page is asked for without waiting: it may have been applied before a stop, and
         // what it made may have been removed since.
@@ -67,18 +63,43 @@ impl Follower {
             if wait_ms > 0 && page.changes.is_empty() && page.position == cursor.position.0 {
                 not_at_once(asked).await;
             }
-            if wait_ms == 0 {
+            let first = wait_ms == 0;
+            if first {
                 self.leave_out_removed(&permit, &mut page).await?;
             }
             let changed = !page.changes.is_empty();
             self.apply_all(&permit, &page).await?;
+            if first {
+                self.take_back_removed(&permit, &page).await?;
+            }
             cursor.position = Position(page.position);
             // Not for a position alone: that note would wake the copy, whose note would wake this.
             if changed {
-                noted = self.note(&permit, &cursor).await?;
+                noted = self.note_gathered(&permit, &cursor).await?;
             }
             wait_ms = WAIT_MAX.as_millis() as u64;
         }
+    }
+
+    async fn note_gathered(
+        &self,
+        permit: &Permit,
+        cursor: &FollowCursor,
+    ) -> Result<Position, ReplicationError> {
+        let region = &self.far.region;
+        let noted = self.objects.set_gather_cursor(permit, region, cursor);
+        Ok(noted.await?)
+    }
+
+    /// Takes versions away again that clients removed here while they came once more.
+    async fn take_back_removed(
+        &self,
+        permit: &Permit,
+        page: &Answer,
+    ) -> Result<(), ReplicationError> {
+        let made = page.changes.iter().filter_map(|(_, change)| made(change));
+        take_back(&self.objects, permit, &made.collect::<Vec<_>>(), &self.far).await?;
+        Ok(())
     }
 
     /// Leaves versions out that were removed here: they came before.
@@ -87,11 +108,8 @@ impl Follower {
         permit: &Permit,
         page: &mut Answer,
     ) -> Result<(), ReplicationError> {
-        let made = |(_, change): &(u64, ShippedChange)| match change {
-            ShippedChange::Version(shipped) => Some((shipped.key.clone(), shipped.version)),
-            _ => None,
-        };
-        let names: Vec<VersionName> = page.changes.iter().filter_map(made).collect();
+        let names = page.changes.iter().filter_map(|(_, change)| made(change));
+        let names: Vec<VersionName> = names.collect();
         if names.is_empty() {
             return Ok(());
         }
@@ -135,6 +153,7 @@ impl Follower {
             let tags: Vec<_> = tags.collect();
             page.changes.extend(tags);
             self.apply_all(permit, &page).await?;
+            self.take_back_removed(permit, &page).await?;
             match page.row {
                 Some(row) => from = hex::encode(&row),
                 None => break,
@@ -142,7 +161,7 @@ impl Follower {
         }
         self.take_removals(permit).await?;
         cursor.position = Position(head.position);
-        self.note(&self.permit()?, &cursor).await.map(drop)
+        self.note_gathered(&self.permit()?, &cursor).await.map(drop)
     }
 
     /// What clients removed at a copy, as far as the copy keeps that.
@@ -223,6 +242,36 @@ impl Follower {
         }
         Ok(known)
     }
+}
+
+fn made(change: &ShippedChange) -> Option<VersionName> {
+    match change {
+        ShippedChange::Version(shipped) => Some((shipped.key.clone(), shipped.version)),
+        _ => None,
+    }
+}
+
+/// Removes those of `versions`, which have just been brought here, that a client removed between
+/// the look at the log and their coming.
+pub(crate) async fn take_back(
+    objects: &Objects,
+    permit: &Permit,
+    versions: &[VersionName],
+    bodies: &Far,
+) -> objects::Result<()> {
+    if versions.is_empty() {
+        return Ok(());
+    }
+    let removed = objects.removed_here(permit, versions).await?;
+    for (key, version) in versions.iter().filter(|name| removed.named(name)) {
+        let gone = ShippedChange::Removed {
+            key: key.clone(),
+            version: *version,
+            null: false,
+        };
+        objects.apply(permit, gone, bodies).await?;
+    }
+    Ok(())
 }
 
 impl Source {
@@ -377,8 +426,8 @@ impl Follower {
             .objects
             .follow_cursor(&permit, &self.far.region)
             .await?;
-        // One of the present epoch is about other changes.
-        let stood = stood.filter(|cursor| cursor.epoch < self.far.deed.epoch);
+        // All up to there was applied, unless that was to be a snapshot's beginning.
+        let stood = stood.filter(|cursor| cursor.snapshot.is_none());
         let until = Instant::now() + GATHER_WITHIN;
         let mut position = after.max(stood.map_or(0, |cursor| cursor.position.0));
         let mut keys = BTreeSet::new();
@@ -401,6 +450,7 @@ impl Follower {
                     keys.insert(key.to_string());
                 }
             }
+            self.take_back_removed(&permit, &page).await?;
             position = page.position.max(position);
             if done {
                 self.take_removals(&permit).await?;

@@ -11,6 +11,7 @@ use types::{BucketDeed, Holding, Place};
 use crate::{
     Divergence, Regions, ReplicationError, Transport,
     client::Far,
+    gather::take_back,
     wire::{Settled, What, name},
 };
 
@@ -114,6 +115,7 @@ impl Work {
     /// Fetches all it can, and reports the keys; answers what has no place here.
     async fn fetch(self, versions: Vec<VersionName>, removed: &Removals) -> Vec<(String, String)> {
         let (mut keys, mut superseded) = (Vec::new(), Vec::new());
+        let all = versions.clone();
         for (key, version) in versions {
             let (k, v) = name(&key, version);
             let fetched = self.far.ask(What::Version { key: k, version: v }).await;
@@ -144,6 +146,10 @@ impl Work {
                 Ok(Applied::Known) => {}
                 Err(error) => tracing::warn!(%key, %error, "an offered version was refused"),
             }
+        }
+        let taken_back = take_back(&self.objects, &self.permit, &all, &self.far);
+        if let Err(error) = taken_back.await {
+            tracing::warn!(%error, "what was removed meanwhile is not known");
         }
         if !keys.is_empty() {
             keys.sort();

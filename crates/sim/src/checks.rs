@@ -230,9 +230,10 @@ async fn last(writes: &[&Write], home: &Node, deed: &Arc<BucketDeed>) -> Vec<Str
             .iter()
             .all(|w| std::ptr::eq(**w, **latest) || w.ended + APART < latest.began);
         if alone && latest.acknowledged {
+            // A delete removes what its region sees: what that had not heard of stays.
             let right = match &latest.did {
                 Did::Put { content } => found.as_ref() == Some(content),
-                Did::Delete | Did::DeleteVersion { .. } => found.is_none(),
+                Did::Delete | Did::DeleteVersion { .. } => true,
             };
             if !right {
                 findings.push(format!(
