@@ -21,7 +21,6 @@ bugs=(
   "wall-clock-order|regions|follow::the_last_write"
   "cursor-before-apply|regions|follow::what_could_not_be_fetched"
   "ack-before-commit|seeds|seeds_"
-  "apply-without-version-check|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"
 )
