@@ -196,6 +196,7 @@ impl Follower {
                 self.objects.apply(permit, change, &self.far).await?;
             }
             names.retain(|n| !settled.removed.contains(n) && !settled.superseded.contains(n));
+            names = self.still_here(permit, names).await?;
             if !names.is_empty() {
                 tokio::time::sleep(OFFER_PAUSE).await;
             }
@@ -203,6 +204,24 @@ impl Follower {
         Err(ReplicationError::Refused(
             "the home does not fetch what only this region has".to_owned(),
         ))
+    }
+
+    /// Those that are here yet: where clients write here they may have replaced or removed some
+    /// meanwhile, which the home hears of from the log.
+    async fn still_here(
+        &self,
+        permit: &Permit,
+        names: Vec<(String, String)>,
+    ) -> Result<Vec<(String, String)>, ReplicationError> {
+        let mut here = Vec::with_capacity(names.len());
+        for one in names {
+            let (key, version) = read_name(&one)?;
+            let found = self.objects.version_position(permit, &key, version);
+            if found.await?.is_some() {
+                here.push(one);
+            }
+        }
+        Ok(here)
     }
 
     async fn seed(&self, mut cursor: FollowCursor) -> Result<(), ReplicationError> {

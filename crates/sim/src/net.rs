@@ -27,8 +27,8 @@ const ANSWER_MAX: usize = 64 << 20;
 /// A piece of a body: small enough to be hashed where it is.
 const PIECE: usize = 16 << 10;
 
-/// How long it takes until a broken connection is noticed.
-const NOTICED: Duration = Duration::from_secs(2);
+/// How long it takes until a broken connection is noticed, in seconds: one of these for a run.
+const NOTICED: [u64; 4] = [2, 2, 10, 40];
 
 /// What answers in a region, and what it is at.
 type Answering = (Source, Arc<Mutex<JoinSet<()>>>);
@@ -50,6 +50,8 @@ pub struct Net {
     pub leaks: Mutex<Vec<String>>,
     /// Of a hundred questions and answers, so many are lost.
     pub lossy: Mutex<u64>,
+    /// How long it takes until a broken connection is noticed.
+    noticed: Duration,
 }
 
 impl Net {
@@ -68,6 +70,7 @@ impl Net {
             coming: Mutex::default(),
             leaks: Mutex::default(),
             lossy: Mutex::new(2),
+            noticed: Duration::from_secs(NOTICED[random.next_u64() as usize % NOTICED.len()]),
         })
     }
 
@@ -118,7 +121,7 @@ impl Net {
         let lost = chance.next_u64() % 100 < *self.lossy.lock();
         tokio::time::sleep(Duration::from_micros(micros)).await;
         if lost || !self.passes(from, to) {
-            tokio::time::sleep(NOTICED).await;
+            tokio::time::sleep(self.noticed).await;
             return Err(PeerError::Unreachable {
                 peer: to.to_string(),
                 reason: "nothing comes back".to_owned(),

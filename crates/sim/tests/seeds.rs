@@ -1,5 +1,6 @@
 //! Seeds: 200 with every run of the tests, as many as `DHOW_SIM_SEEDS` says otherwise. A failure
-//! names its seed: `DHOW_SIM_SEED=N cargo test -p sim` runs that one alone.
+//! names its seed: `DHOW_SIM_SEED=N cargo test -p sim` runs that one alone, and with
+//! `DHOW_SIM_SHOW=1` and `-- --nocapture` it prints all events and what the regions log.
 
 use std::env;
 
@@ -20,6 +21,11 @@ fn seeds(quarter: u64) -> Vec<u64> {
 
 fn check(quarter: u64) {
     let seeds = seeds(quarter);
+    if env::var_os("DHOW_SIM_SHOW").is_some() {
+        let log = tracing_subscriber::fmt().without_time().with_ansi(false);
+        // Another of the four may have begun it.
+        drop(log.with_env_filter("debug").try_init());
+    }
     let mut acknowledged = 0;
     for seed in &seeds {
         let outcome = sim::run(*seed);
