@@ -109,7 +109,7 @@ impl Follower {
         page: &mut Answer,
     ) -> Result<(), ReplicationError> {
         let names = page.changes.iter().filter_map(|(_, change)| made(change));
-        let names: Vec<VersionName> = names.collect();
+        let names: Vec<VersionName> = names.map(|(name, _)| name).collect();
         if names.is_empty() {
             return Ok(());
         }
@@ -244,26 +244,34 @@ impl Follower {
     }
 }
 
-fn made(change: &ShippedChange) -> Option<VersionName> {
+/// A version that a change brings, and whether it is a null version.
+fn made(change: &ShippedChange) -> Option<Brought> {
     match change {
-        ShippedChange::Version(shipped) => Some((shipped.key.clone(), shipped.version)),
+        ShippedChange::Version(shipped) => {
+            Some(((shipped.key.clone(), shipped.version), shipped.null))
+        }
         _ => None,
     }
 }
 
+/// A version, and whether it is a null version.
+pub(crate) type Brought = (VersionName, bool);
+
 /// Removes those of `versions`, which have just been brought here, that a client removed between
-/// the look at the log and their coming.
+/// the look at the log and their coming: by name, or since a newer null version was removed which
+/// had taken its place.
 pub(crate) async fn take_back(
     objects: &Objects,
     permit: &Permit,
-    versions: &[VersionName],
+    versions: &[Brought],
     bodies: &Far,
 ) -> objects::Result<()> {
     if versions.is_empty() {
         return Ok(());
     }
-    let removed = objects.removed_here(permit, versions).await?;
-    for (key, version) in versions.iter().filter(|name| removed.named(name)) {
+    let names: Vec<VersionName> = versions.iter().map(|(name, _)| name.clone()).collect();
+    let removed = objects.removed_here(permit, &names).await?;
+    for ((key, version), _) in versions.iter().filter(|(n, null)| removed.holds(n, *null)) {
         let gone = ShippedChange::Removed {
             key: key.clone(),
             version: *version,
@@ -487,17 +495,28 @@ impl Follower {
             return objects.apply_own(permit, region, change, &self.far).await;
         }
         let one = std::slice::from_ref(&named);
-        if objects.removed_here(permit, one).await?.named(&named) {
+        let removed = objects.removed_here(permit, one).await?;
+        if removed.named(&named) {
             return Ok(applied);
         }
         let (key, version) = name(&named.0, named.1);
         let whole = self.far.ask(What::Version { key, version }).await;
         let broken =
             |e: ReplicationError| objects::Error::Body(BodyError::Connection(e.to_string()));
-        match whole.map_err(broken)?.changes.into_iter().next() {
-            Some((_, change)) => objects.apply(permit, change, &self.far).await,
-            None => Ok(applied),
+        let change = whole.map_err(broken)?.changes.into_iter().next();
+        let Some((_, change)) = change else {
+            return Ok(applied);
+        };
+        let Some(brought) = made(&change) else {
+            return Ok(applied);
+        };
+        // A null version also went when a newer one took its place, which may be gone by now.
+        if removed.holds(&brought.0, brought.1) {
+            return Ok(applied);
         }
+        let applied = objects.apply(permit, change, &self.far).await?;
+        take_back(objects, permit, &[brought], &self.far).await?;
+        Ok(applied)
     }
 
     /// Applies what another region alone had; answers whether it was news.

@@ -114,27 +114,26 @@ struct Work {
 impl Work {
     /// Fetches all it can, and reports the keys; answers what has no place here.
     async fn fetch(self, versions: Vec<VersionName>, removed: &Removals) -> Vec<(String, String)> {
-        let (mut keys, mut superseded) = (Vec::new(), Vec::new());
-        let all = versions.clone();
+        let (mut keys, mut superseded, mut brought) = (Vec::new(), Vec::new(), Vec::new());
         for (key, version) in versions {
             let (k, v) = name(&key, version);
             let fetched = self.far.ask(What::Version { key: k, version: v }).await;
-            let change = fetched.map(|answer| answer.changes.into_iter().next());
-            if let Ok(Some((_, ShippedChange::Version(one)))) = &change
-                && removed.holds(&(key.clone(), version), one.null)
-            {
-                // A null version whose successor was removed here.
-                superseded.push(name(&key, version));
-                continue;
-            }
-            let applied = match change {
-                Ok(Some((_, change))) => self.objects.apply(&self.permit, change, &self.far).await,
+            let change = match fetched.map(|answer| answer.changes.into_iter().next()) {
+                Ok(Some((_, change))) => change,
                 Ok(None) => continue,
                 Err(error) => {
                     tracing::warn!(%key, %version, %error, "an offered version did not come");
                     continue;
                 }
             };
+            let null = matches!(&change, ShippedChange::Version(one) if one.null);
+            if removed.holds(&(key.clone(), version), null) {
+                // A null version whose successor was removed here.
+                superseded.push(name(&key, version));
+                continue;
+            }
+            brought.push(((key.clone(), version), null));
+            let applied = self.objects.apply(&self.permit, change, &self.far).await;
             match applied {
                 Ok(Applied::Done) => keys.push(key.to_string()),
                 // An older null version, whose place a newer one has: lost by the rules of
@@ -147,7 +146,7 @@ impl Work {
                 Err(error) => tracing::warn!(%key, %error, "an offered version was refused"),
             }
         }
-        let taken_back = take_back(&self.objects, &self.permit, &all, &self.far);
+        let taken_back = take_back(&self.objects, &self.permit, &brought, &self.far);
         if let Err(error) = taken_back.await {
             tracing::warn!(%error, "what was removed meanwhile is not known");
         }
