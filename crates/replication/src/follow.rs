@@ -10,7 +10,7 @@ use access::{Permit, authorize_receiving, authorize_receiving_sealed};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use objects::{Applied, FollowCursor, Objects, ShippedChange, VersionName, sealed_name};
 use store::Position;
-use types::{Clock, ObjectKey, VersionId, deed::BoxFuture};
+use types::{Clock, ObjectKey, VersionId, Writes, deed::BoxFuture};
 
 use crate::{
     CopyState, Regions, ReplicationError, Status,
@@ -104,14 +104,18 @@ impl Follower {
                 self.follow_log(&permit, cursor).await
             }
             Some(cursor) if cursor.epoch == epoch => self.seed(cursor).await,
-            before => self.begin(&permit, before.is_some()).await,
+            before => self.begin(&permit, before).await,
         }
     }
 
-    /// The first contact under this epoch. A region that held the bucket under an earlier epoch
-    /// first hears what was removed since the present home took over, so that it does not bring
-    /// that back; then it hands over what it alone has.
-    async fn begin(&self, permit: &Permit, held: bool) -> Result<(), ReplicationError> {
+    /// The first contact under this epoch. First both sides hear what the other knows to be
+    /// removed, so that neither brings that back, now or as a later home; then a region that held
+    /// the bucket under an earlier epoch hands over what it alone has.
+    async fn begin(
+        &self,
+        permit: &Permit,
+        before: Option<FollowCursor>,
+    ) -> Result<(), ReplicationError> {
         self.say(CopyState::Seeding);
         if !self.far.sealed && self.far.deed.epoch > 1 {
             // What is in the log now is all that earlier deeds permitted.
@@ -119,16 +123,19 @@ impl Follower {
         }
         let head = self.far.ask(What::Head).await?;
         self.apply_all(permit, &head).await?;
-        // The old home has no cursor at the new one, but versions of its own.
-        let (mine, _) = self.objects.census(permit, None, 1).await?;
         // A sealed copy has nothing of its own; what another home sealed goes when the snapshot is
         // whole.
-        if !self.far.sealed && (held || !mine.is_empty()) {
-            self.catch_up(permit).await?;
-            if head.epoch_start > 0 {
-                self.hear_since(permit, head.epoch_start).await?;
+        if !self.far.sealed {
+            self.hear_anew(permit, before.as_ref()).await?;
+            // The old home has no cursor at the new one, but versions of its own.
+            let (mine, _) = self.objects.census(permit, None, 1).await?;
+            if self.far.deed.epoch > 1 {
+                self.tell_removals().await?;
             }
-            self.hand_over(permit).await?;
+            if before.is_some() || !mine.is_empty() {
+                self.catch_up(permit).await?;
+                self.hand_over(permit).await?;
+            }
         }
         let cursor = FollowCursor {
             epoch: self.far.deed.epoch,
@@ -139,27 +146,33 @@ impl Follower {
         self.note(permit, &cursor).await.map(drop)
     }
 
-    async fn hear_since(&self, permit: &Permit, start: u64) -> Result<(), ReplicationError> {
-        let mut after = start;
-        loop {
-            let page = self.far.ask(What::Since { after }).await?;
-            if page.reseed || page.position == after {
-                return Ok(());
-            }
-            if page.position < after {
-                return Err(stands_still("a log"));
-            }
-            self.apply_all(permit, &page).await?;
-            after = page.position;
-        }
+    /// A snapshot does not tell what was removed. What the home's log tells of that is known here
+    /// up to where it was followed.
+    async fn hear_anew(
+        &self,
+        permit: &Permit,
+        before: Option<&FollowCursor>,
+    ) -> Result<(), ReplicationError> {
+        let known = before.filter(|cursor| cursor.snapshot.is_none());
+        let known = known.map_or(Position(0), |cursor| cursor.position);
+        self.hear_removals(permit, known).await
     }
 
     /// Versions that are here and not at the home: it is told of them until it has fetched them.
     async fn hand_over(&self, permit: &Permit) -> Result<(), ReplicationError> {
-        let mut from = None;
+        let (mut from, mut present, mut at) = (None, HashSet::new(), Position(0));
         loop {
             let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
-            let names = page.iter().map(|c| name(&c.key, c.version)).collect();
+            // What clients make here under this epoch comes to the home by the log alone: by two
+            // ways it might come again after it was removed.
+            if self.far.deed.placement.writes == Writes::Any {
+                let made;
+                (made, at) = self.objects.made_under_epoch(permit, at).await?;
+                present.extend(made);
+            }
+            let names = page.into_iter().map(|c| (c.key, c.version));
+            let former = names.filter(|name| !present.contains(name));
+            let names = former.map(|(key, version)| name(&key, version)).collect();
             self.offer(permit, names).await?;
             match next {
                 Some(next) => from = Some(next),
@@ -329,6 +342,9 @@ impl Follower {
                 tracing::info!(%bucket, %region, "the log no longer reaches back: seeding anew");
                 let head = self.far.ask(What::Head).await?;
                 self.apply_all(permit, &head).await?;
+                if !self.far.sealed {
+                    self.hear_anew(permit, Some(&cursor)).await?;
+                }
                 cursor.position = Position(head.position);
                 cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
                 return self.note(&self.permit()?, &cursor).await.map(drop);

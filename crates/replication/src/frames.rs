@@ -1,7 +1,7 @@
-//! Answers with changes: a head of 17 bytes, then frames.
+//! Answers with changes: a head of 9 bytes, then frames.
 //!
 //! ```text
-//! head   u8 flags (1: seed anew, 2: a row follows)  u64 position  u64 epoch began at
+//! head   u8 flags (1: seed anew, 2: a row follows)  u64 position
 //! row    u32 length  bytes                          (only with flag 2)
 //! frame  u64 position  u32 length  the change's bytes
 //! ```
@@ -21,8 +21,6 @@ pub struct Answer {
     pub reseed: bool,
     /// Where to go on in the log.
     pub position: u64,
-    /// Where the log of the present epoch begins, if this is its home; 0 when that is not known.
-    pub epoch_start: u64,
     /// Where to go on in a snapshot.
     pub row: Option<Bytes>,
     /// Changes, each with its position.
@@ -36,7 +34,6 @@ impl Answer {
         let reseed = if self.reseed { RESEED } else { 0 };
         out.put_u8(reseed | if self.row.is_some() { ROW } else { 0 });
         out.put_u64(self.position);
-        out.put_u64(self.epoch_start);
         if let Some(row) = &self.row {
             out.put_u32(row.len() as u32);
             out.put_slice(row);
@@ -53,7 +50,7 @@ impl Answer {
     /// Reads them.
     pub fn decode(mut bytes: Bytes) -> Result<Self, ReplicationError> {
         let short = || ReplicationError::Malformed("it is cut short".to_owned());
-        if bytes.len() < 17 {
+        if bytes.len() < 9 {
             return Err(short());
         }
         let flags = bytes.get_u8();
@@ -63,7 +60,6 @@ impl Answer {
         let mut answer = Self {
             reseed: flags & RESEED != 0,
             position: bytes.get_u64(),
-            epoch_start: bytes.get_u64(),
             row: None,
             changes: Vec::new(),
         };
@@ -108,7 +104,6 @@ mod tests {
         let answer = Answer {
             reseed: true,
             position: 5,
-            epoch_start: 3,
             row: Some(Bytes::from_static(b"c\0row")),
             changes: vec![(1, removed(1)), (2, removed(2))],
         };

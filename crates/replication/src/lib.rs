@@ -14,6 +14,7 @@ mod gather;
 mod handover;
 mod leases;
 mod manager;
+mod removals;
 mod rules;
 mod rules_far;
 mod seal_source;

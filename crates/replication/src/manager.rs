@@ -2,7 +2,7 @@
 //! ended as deeds change.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -99,8 +99,6 @@ impl Drop for Task {
 struct Done {
     /// Nothing of these lies here.
     clean: HashSet<BucketId>,
-    /// The epoch of these is noted.
-    noted: HashMap<BucketId, u64>,
     /// So many rows of these were removed, and that is not on record yet.
     receipts: BTreeMap<BucketId, u64>,
 }
@@ -192,7 +190,6 @@ impl Replication {
         let deeds = self.regions.deeds();
         let known: HashSet<BucketId> = deeds.iter().map(|deed| deed.id).collect();
         done.clean.retain(|id| known.contains(id));
-        done.noted.retain(|id, _| known.contains(id));
         done.receipts.retain(|id, _| known.contains(id));
         self.status.keep(&known);
         for deed in deeds {
@@ -211,15 +208,7 @@ impl Replication {
             match holding {
                 Holding::Replica => drop(held.insert(line, (Way::Copy, deed))),
                 Holding::Sealed => drop(held.insert(line, (Way::Sealed, deed))),
-                Holding::Home if deed.epoch == 1 => {}
-                Holding::Home if done.noted.get(&deed.id) == Some(&deed.epoch) => {}
-                Holding::Home => match self.objects.note_epoch(&deed, &here).await {
-                    Ok(()) => drop(done.noted.insert(deed.id, deed.epoch)),
-                    Err(error) => {
-                        tracing::warn!(bucket = %deed.name, %error, "the epoch is not noted yet");
-                        again = true;
-                    }
-                },
+                Holding::Home => {}
                 // What lay here before the placement changed, or while this region was away.
                 Holding::Nothing => {
                     if done.clean.contains(&deed.id) {

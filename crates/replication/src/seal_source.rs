@@ -77,7 +77,8 @@ impl Source {
                 wrapped,
                 asker,
             } => return sealing.unwrap(&key, &version, &wrapped, &asker).await,
-            What::Since { .. }
+            What::Removals { .. }
+            | What::Hear { .. }
             | What::Own { .. }
             | What::Gone { .. }
             | What::Gather { .. }

@@ -134,9 +134,9 @@ impl Source {
                 let at = Position(after);
                 self.changes(&deed, from, at, wait, Self::permit).await?
             }
-            What::Since { after } => {
-                let (at, wait) = (Position(after), Duration::ZERO);
-                self.changes(&deed, from, at, wait, Self::permit).await?
+            What::Removals { after } => self.removals(&permit, after).await?,
+            What::Hear { after } => {
+                return json(&self.hear(&deed, from, after).await.map_err(refused)?);
             }
             What::Snapshot { from: row } => {
                 let answer = self.snapshot(&permit, &row).await?;
@@ -197,7 +197,6 @@ impl Source {
         let (position, config) = objects.head_position(permit).await.map_err(failed)?;
         Ok(Answer {
             position: position.0,
-            epoch_start: objects.epoch_start(permit).await.map_err(failed)?,
             changes: vec![(0, config)],
             ..Answer::default()
         })

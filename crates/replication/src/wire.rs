@@ -52,10 +52,14 @@ pub enum What {
         /// How long to wait when there are none, in milliseconds.
         wait_ms: u64,
     },
-    /// Changes behind a position, of one who is no copy yet under this epoch: it says nothing of
-    /// what the asker has.
-    Since {
-        /// The position.
+    /// What was removed, as the log tells behind a position.
+    Removals {
+        /// The position; one before the log's beginning is that.
+        after: u64,
+    },
+    /// Asked by a copy: the home is to ask what is known there to be removed.
+    Hear {
+        /// Behind this position of the copy's log.
         after: u64,
     },
     /// Asked by the home: what clients changed at this copy, behind a position. Says as well that
@@ -179,7 +183,7 @@ impl Ask {
     }
 }
 
-/// How far the home has read what clients changed at a copy under earlier epochs.
+/// How far the home has read what a copy has to tell of earlier epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gathered {
     /// Up to here in the copy's log.

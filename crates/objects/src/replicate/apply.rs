@@ -248,7 +248,7 @@ impl Objects {
         Ok(newer.then_some(Applied::Superseded))
     }
 
-    async fn null_version(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Option<Stored>> {
+    pub(super) async fn null_version(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Option<Stored>> {
         let current = rows::current(key.as_bytes());
         match self.current_whole(bucket, &current).await? {
             Some(current) if current.record.null => Ok(Some(current)),
@@ -359,7 +359,7 @@ impl Objects {
     ///
     /// A null version took the place of every null version before it, also of
     /// one that came here and whose successor never did, since it was gone when it was asked for.
-    async fn apply_removal(
+    pub(super) async fn apply_removal(
         &self,
         deed: &BucketDeed,
         key: &ObjectKey,

@@ -3,7 +3,7 @@
 
 use access::{Action, Permit};
 use store::{Batch, Position, Want};
-use types::{BucketDeed, RegionId};
+use types::RegionId;
 
 use crate::{
     FollowCursor, Objects, Result,
@@ -41,37 +41,5 @@ impl Objects {
         let batch = Batch::new().put(rows::follow(source), cursor.encode());
         let committed = self.commit(partition_of(deed), batch).await?;
         Ok(Position(committed.version.0))
-    }
-
-    /// Where the log of the bucket's present epoch begins, as far as this region has noted it; 0
-    /// when it has not.
-    pub async fn epoch_start(&self, permit: &Permit) -> Result<u64> {
-        let own = self.region.clone();
-        let noted = self.follow_cursor(permit, &own).await?;
-        let epoch = permit.deed().map(|deed| deed.epoch);
-        let noted = noted.filter(|cursor| Some(cursor.epoch) == epoch);
-        Ok(noted.map_or(0, |cursor| cursor.position.0))
-    }
-
-    /// Notes once for each epoch where its log begins, in the region that became the home with it.
-    pub async fn note_epoch(&self, deed: &BucketDeed, here: &RegionId) -> Result<()> {
-        let partition = partition_of(deed);
-        let row_key = rows::follow(here);
-        let index = &self.engine.index;
-        let row = index.get(partition, &row_key, Want::Value).await?;
-        let noted = row
-            .map(|row| FollowCursor::decode(&row.value))
-            .transpose()?;
-        if noted.is_some_and(|cursor| cursor.epoch == deed.epoch) {
-            return Ok(());
-        }
-        let cursor = FollowCursor {
-            epoch: deed.epoch,
-            position: self.log_end(partition).await?,
-            ..FollowCursor::default()
-        };
-        let batch = Batch::new().put(row_key, cursor.encode());
-        self.commit(partition, batch).await?;
-        Ok(())
     }
 }

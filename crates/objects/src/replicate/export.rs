@@ -1,9 +1,6 @@
 //! The source: its log, all its versions, and their bytes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use access::{Action, Permit};
 use bytes::Bytes;
@@ -43,28 +40,6 @@ pub struct SnapshotPage {
 
 /// What names a version.
 pub type VersionName = (ObjectKey, VersionId);
-
-/// What was removed in a region, of versions that were asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Removals {
-    exact: BTreeSet<VersionName>,
-    /// Of each key the newest null version that was removed.
-    nulls: BTreeMap<String, VersionId>,
-}
-
-impl Removals {
-    /// Whether exactly this version was removed.
-    pub fn named(&self, name: &VersionName) -> bool {
-        self.exact.contains(name)
-    }
-
-    /// Whether the version was removed: itself, or, if it is a null version, a newer null version,
-    /// which had taken its place.
-    pub fn holds(&self, name: &VersionName, null: bool) -> bool {
-        let newer = self.nulls.get(&*name.0);
-        self.named(name) || (null && newer.is_some_and(|newer| *newer > name.1))
-    }
-}
 
 /// A version as digests count it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,41 +182,6 @@ impl Objects {
         let _ = tokio::time::timeout(wait, watch.wait_for(|at| *at > after.0)).await;
         let last = *watch.borrow();
         Ok(Position(last).max(after))
-    }
-
-    /// Which of `versions` were removed here, as far back as the bucket's log reaches.
-    pub async fn removed_here(
-        &self,
-        permit: &Permit,
-        versions: &[VersionName],
-    ) -> Result<Removals> {
-        let deed = deed(permit, &[Action::ReplicateInto])?;
-        let partition = partition_of(deed);
-        let mut wanted: BTreeMap<&str, Vec<&VersionName>> = BTreeMap::new();
-        for name in versions {
-            wanted.entry(&name.0).or_default().push(name);
-        }
-        let mut removals = Removals::default();
-        let mut at = self.engine.log.floor(partition).await?;
-        loop {
-            let page = self.engine.log.read(partition, at, 10_000).await?;
-            for entry in &page.entries {
-                let change = Change::decode(&entry.entry)?;
-                let named = wanted.get(change.key.as_str());
-                if let (ChangeKind::Delete, Some(named)) = (change.kind, named) {
-                    let same = named.iter().find(|name| name.1 == change.version);
-                    removals.exact.extend(same.map(|name| (*name).clone()));
-                    if change.null {
-                        let last = removals.nulls.entry(change.key).or_insert(change.version);
-                        *last = change.version.max(*last);
-                    }
-                }
-            }
-            if page.next == at {
-                return Ok(removals);
-            }
-            at = page.next;
-        }
     }
 
     /// How many changes the bucket's log has after `after`, and the keys of the first few; `None`

@@ -11,14 +11,16 @@ mod cursor;
 mod discard;
 mod export;
 mod holdings;
+mod removals;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use export::ship;
 
 pub use apply::{Applied, BodySource};
-pub use export::{Census, ChangePage, Removals, SnapshotPage, VersionName};
+pub use export::{Census, ChangePage, SnapshotPage, VersionName};
 pub use holdings::CountedTo;
+pub use removals::{Removals, RemovalsPage, Removed};
 
 /// How far ahead of the local clock a version may be, in milliseconds, to be taken over. A region
 /// whose clock runs ahead must not bury what others write.

@@ -1,0 +1,190 @@
+//! What was removed. That a version was removed stays true, so whoever holds a bucket and knows of a
+//! removal tells the others whenever their order changes (another epoch, a snapshot): what one of
+//! them missed would come back otherwise, from a region that had not heard of it either. The change
+//! log carries it, as far as it reaches back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use access::{Action, Permit};
+use store::Position;
+use types::{ObjectKey, VersionId};
+
+use super::VersionName;
+use crate::{
+    Change, ChangeKind, Objects, Result, ShippedChange,
+    bucket::{Bucket, deed, partition_of},
+};
+
+/// Entries of the log that are read at once.
+const BATCH: usize = 10_000;
+/// Entries that are looked through for one answer.
+const LOOK_THROUGH_MAX: usize = 100_000;
+
+/// What was removed in a region, of versions that were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removals {
+    exact: BTreeSet<VersionName>,
+    /// Of each key the newest null version that was removed.
+    nulls: BTreeMap<String, VersionId>,
+}
+
+impl Removals {
+    /// Whether exactly this version was removed.
+    pub fn named(&self, name: &VersionName) -> bool {
+        self.exact.contains(name)
+    }
+
+    /// Whether the version was removed: itself, or, if it is a null version, a newer null version,
+    /// which had taken its place.
+    pub fn holds(&self, name: &VersionName, null: bool) -> bool {
+        let newer = self.nulls.get(&*name.0);
+        self.named(name) || (null && newer.is_some_and(|newer| *newer > name.1))
+    }
+}
+
+/// A version that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// Its key and its own id.
+    pub name: VersionName,
+    /// A null version, with which all older null versions of the key went.
+    pub null: bool,
+}
+
+impl From<Removed> for ShippedChange {
+    fn from(removed: Removed) -> Self {
+        let ((key, version), null) = (removed.name, removed.null);
+        Self::Removed { key, version, null }
+    }
+}
+
+/// What was removed in a region, in the order of its log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemovalsPage {
+    /// What was removed.
+    pub removed: Vec<Removed>,
+    /// Where to go on; where the question began when there is no more.
+    pub next: Position,
+}
+
+impl Objects {
+    /// Which of `versions` were removed here, as far back as the bucket's log reaches.
+    pub async fn removed_here(
+        &self,
+        permit: &Permit,
+        versions: &[VersionName],
+    ) -> Result<Removals> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let partition = partition_of(deed);
+        let mut wanted: BTreeMap<&str, BTreeSet<VersionId>> = BTreeMap::new();
+        for (key, version) in versions {
+            wanted.entry(key).or_default().insert(*version);
+        }
+        let mut removals = Removals::default();
+        let mut at = self.engine.log.floor(partition).await?;
+        loop {
+            let page = self.engine.log.read(partition, at, BATCH).await?;
+            for entry in &page.entries {
+                let change = Change::decode(&entry.entry)?;
+                let named = wanted.get(change.key.as_str());
+                if let (ChangeKind::Delete, Some(named)) = (change.kind, named) {
+                    if named.contains(&change.version) {
+                        let key = ObjectKey::new(&change.key)?;
+                        removals.exact.insert((key, change.version));
+                    }
+                    if change.null {
+                        let last = removals.nulls.entry(change.key).or_insert(change.version);
+                        *last = change.version.max(*last);
+                    }
+                }
+            }
+            if page.next == at {
+                return Ok(removals);
+            }
+            at = page.next;
+        }
+    }
+
+    /// What was removed here after `from` in the log, or after the log's beginning if that is
+    /// later.
+    pub async fn removals(&self, permit: &Permit, from: Position) -> Result<RemovalsPage> {
+        let deed = deed(permit, &[Action::ReplicateFrom])?;
+        let (partition, bucket) = (partition_of(deed), self.load_bucket(deed).await?);
+        let floor = self.engine.log.floor(partition).await?;
+        let mut page = RemovalsPage {
+            next: from.max(floor),
+            ..RemovalsPage::default()
+        };
+        let mut looked = 0;
+        while looked < LOOK_THROUGH_MAX && page.removed.len() < BATCH {
+            let read = self.engine.log.read(partition, page.next, BATCH).await?;
+            for entry in &read.entries {
+                let change = Change::decode(&entry.entry)?;
+                if change.kind == ChangeKind::Delete {
+                    let key = ObjectKey::new(&change.key)?;
+                    let null = change.null && !self.has_older_null(&bucket, &key, &change).await?;
+                    let name = (key, change.version);
+                    page.removed.push(Removed { name, null });
+                }
+            }
+            if read.next == page.next {
+                break;
+            }
+            (page.next, looked) = (read.next, looked + BATCH);
+        }
+        Ok(page)
+    }
+
+    /// Whether the key has a null version that came after a newer one had been removed, and stays.
+    async fn has_older_null(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        removed: &Change,
+    ) -> Result<bool> {
+        let null = self.null_version(bucket, key).await?;
+        Ok(null.is_some_and(|null| null.record.version < removed.version))
+    }
+
+    /// Takes over what was removed elsewhere: it goes here too, and is noted if it was not known.
+    pub async fn take_removals(&self, permit: &Permit, removed: Vec<Removed>) -> Result<()> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let names: Vec<VersionName> = removed.iter().map(|r| r.name.clone()).collect();
+        let known = self.removed_here(permit, &names).await?;
+        for Removed { name, null } in removed {
+            let here = self.find_version(partition_of(deed), &name.0, name.1);
+            // A null version that came after this was known was let in knowingly.
+            if here.await?.is_some() || !known.named(&name) {
+                self.apply_removal(deed, &name.0, name.1, null).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The versions that clients made here under the deed's epoch, at a copy, after `from` in the
+    /// log; and where it ends.
+    pub async fn made_under_epoch(
+        &self,
+        permit: &Permit,
+        from: Position,
+    ) -> Result<(Vec<VersionName>, Position)> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let partition = partition_of(deed);
+        let mut at = from.max(self.engine.log.floor(partition).await?);
+        let mut made = Vec::new();
+        loop {
+            let page = self.engine.log.read(partition, at, BATCH).await?;
+            for entry in &page.entries {
+                let change = Change::decode(&entry.entry)?;
+                let put = matches!(change.kind, ChangeKind::Put | ChangeKind::Marker);
+                if put && change.own == Some(deed.epoch) {
+                    made.push((ObjectKey::new(&change.key)?, change.version));
+                }
+            }
+            if page.next == at {
+                return Ok((made, at));
+            }
+            at = page.next;
+        }
+    }
+}

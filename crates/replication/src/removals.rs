@@ -1,0 +1,134 @@
+//! Removals, told both ways before a copy begins under a new epoch, or anew: what one side removed
+//! and the other has not heard of must not come back by way of it.
+//!
+//! The copy asks the home for what its log tells, and has the home ask the copy. Neither moves any
+//! object.
+
+use std::{sync::Arc, time::Duration};
+
+use access::{Permit, authorize_receiving};
+use objects::{Removed, ShippedChange};
+use store::Position;
+use tokio::time::Instant;
+use types::{BucketDeed, Holding, Place};
+
+use crate::{
+    ReplicationError, Source,
+    client::Far,
+    follow::{Follower, stands_still},
+    frames::Answer,
+    source::{Refused, failed},
+    wire::{Gathered, What},
+};
+
+/// How long the home works on one answer before it says how far it came.
+const HEAR_WITHIN: Duration = Duration::from_secs(10);
+/// Before a home that is busy is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// A page of what was removed in the other region, and where to go on.
+async fn page(far: &Far, after: u64) -> Result<(Vec<Removed>, u64), ReplicationError> {
+    let answer = far.ask(What::Removals { after }).await?;
+    let removed = |(_, change): (u64, ShippedChange)| match change {
+        ShippedChange::Removed { key, version, null } => Ok(Removed {
+            name: (key, version),
+            null,
+        }),
+        _ => Err(ReplicationError::Malformed(
+            "something else than a removal".to_owned(),
+        )),
+    };
+    let removals: Result<Vec<_>, _> = answer.changes.into_iter().map(removed).collect();
+    match answer.position >= after {
+        true => Ok((removals?, answer.position)),
+        false => Err(stands_still("a log")),
+    }
+}
+
+impl Follower {
+    /// At a copy: takes over what was removed at the home, as far back as the home's log reaches
+    /// and this region does not know it.
+    pub(crate) async fn hear_removals(
+        &self,
+        permit: &Permit,
+        known: Position,
+    ) -> Result<(), ReplicationError> {
+        let mut after = known.0;
+        loop {
+            let (removed, next) = page(&self.far, after).await?;
+            self.objects.take_removals(permit, removed).await?;
+            if next == after {
+                return Ok(());
+            }
+            after = next;
+        }
+    }
+
+    /// At a copy: has the home take over what is known here to be removed.
+    pub(crate) async fn tell_removals(&self) -> Result<(), ReplicationError> {
+        let mut after = 0;
+        loop {
+            let heard: Gathered = self.far.read(What::Hear { after }).await?;
+            if heard.done {
+                return Ok(());
+            }
+            if heard.position <= after {
+                // It is at work for another copy.
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            after = heard.position.max(after);
+        }
+    }
+}
+
+impl Source {
+    /// What was removed here.
+    pub(crate) async fn removals(&self, permit: &Permit, after: u64) -> Result<Answer, Refused> {
+        let page = self.objects.removals(permit, Position(after)).await;
+        let page = page.map_err(failed)?;
+        Ok(Answer {
+            position: page.next.0,
+            changes: page.removed.into_iter().map(|r| (0, r.into())).collect(),
+            ..Answer::default()
+        })
+    }
+
+    /// At the home: takes over what a copy knows to be removed.
+    pub(crate) async fn hear(
+        &self,
+        deed: &Arc<BucketDeed>,
+        from: &Place,
+        after: u64,
+    ) -> Result<Gathered, ReplicationError> {
+        let here = self.regions.here();
+        if deed.holding(&here.region) != Holding::Home {
+            return Err(ReplicationError::Refused(format!(
+                "the home of {} is region {}",
+                deed.name, deed.home
+            )));
+        }
+        let permit = authorize_receiving(deed, &here, from)?;
+        let mut heard = Gathered {
+            position: after,
+            done: false,
+        };
+        let Some(_place) = self.handover.place() else {
+            return Ok(heard);
+        };
+        let far = Far {
+            client: Arc::clone(&self.handover.client),
+            regions: Arc::clone(&self.regions),
+            region: from.region.clone(),
+            deed: Arc::clone(deed),
+            sealed: false,
+        };
+        let until = Instant::now() + HEAR_WITHIN;
+        while !heard.done && Instant::now() < until {
+            let (removed, next) = page(&far, heard.position).await?;
+            self.objects.take_removals(&permit, removed).await?;
+            heard.done = next == heard.position;
+            heard.position = next;
+        }
+        Ok(heard)
+    }
+}
