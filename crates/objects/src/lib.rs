@@ -63,7 +63,7 @@ pub use records::{
     ShippedPart, Versioning,
 };
 pub use replicate::{
-    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Removals, RemovalsPage, Removed, SnapshotPage,
+    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, Removals, RemovalsPage, Removed, SnapshotPage,
     VersionName,
 };
 pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};

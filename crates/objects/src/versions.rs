@@ -399,7 +399,7 @@ impl Objects {
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
             let by = self.by_client(deed);
-            let batch = self.take_out(&bucket, key, &found, Some(by)).await?;
+            let batch = self.take_out(&bucket, key, &found, Going::ByClient(by)).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Some(found.record));
             }
@@ -414,7 +414,7 @@ impl Objects {
         bucket: &Bucket,
         key: &ObjectKey,
         found: &Stored,
-        by: Option<ByClient>,
+        why: Going,
     ) -> Result<Batch> {
         let mut batch = Batch::new()
             .guard(bucket.guard())
@@ -436,12 +436,30 @@ impl Objects {
             None => batch.delete(found.row_key.clone()),
         };
         batch = bury(batch, found)?;
-        if by.is_some_and(|by| by.at_copy) {
-            batch = note_gone(batch, key, &found.record);
-        }
-        let epoch = by.map(|by| by.epoch);
+        let epoch = match why {
+            Going::ByClient(by) => {
+                if by.at_copy {
+                    batch = note_gone(batch, key, &found.record);
+                }
+                Some(by.epoch)
+            }
+            Going::Removed => None,
+            Going::Pruned => return Ok(batch),
+        };
         Ok(log(batch, ChangeKind::Delete, &found.record, key, epoch))
     }
+}
+
+/// Why a version goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Going {
+    /// A client removes it here.
+    ByClient(ByClient),
+    /// It was removed elsewhere.
+    Removed,
+    /// The home does not have it now, which does not say that anybody removed it: the log, which
+    /// tells others what was removed, has nothing of that.
+    Pruned,
 }
 
 fn kind_of(record: &ObjectRecord) -> ChangeKind {

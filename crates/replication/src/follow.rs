@@ -10,7 +10,7 @@ use access::{Permit, authorize_receiving, authorize_receiving_sealed};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use objects::{Applied, FollowCursor, Objects, ShippedChange, VersionName, sealed_name};
 use store::Position;
-use types::{Clock, ObjectKey, VersionId, Writes, deed::BoxFuture};
+use types::{Clock, ObjectKey, VersionId, deed::BoxFuture};
 
 use crate::{
     CopyState, Regions, ReplicationError, Status,
@@ -159,21 +159,24 @@ impl Follower {
     }
 
     /// Versions that are here and not at the home: it is told of them until it has fetched them.
+    /// What clients make here under this epoch comes to the home by the log alone: by two ways it
+    /// might come again after it was removed.
     async fn hand_over(&self, permit: &Permit) -> Result<(), ReplicationError> {
-        let (mut from, mut present, mut at) = (None, HashSet::new(), Position(0));
+        let mut logged = self.objects.logged_versions(permit, Position(0)).await?;
+        let mut present: HashSet<VersionName> = logged.present.into_iter().collect();
+        let mut from = None;
         loop {
             let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
-            // What clients make here under this epoch comes to the home by the log alone: by two
-            // ways it might come again after it was removed.
-            if self.far.deed.placement.writes == Writes::Any {
-                let made;
-                (made, at) = self.objects.made_under_epoch(permit, at).await?;
-                present.extend(made);
-            }
+            // One may have moved meanwhile to where the census had been already.
+            logged = self.objects.logged_versions(permit, logged.end).await?;
+            present.extend(logged.present);
             let names = page.into_iter().map(|c| (c.key, c.version));
-            let former = names.filter(|name| !present.contains(name));
-            let names = former.map(|(key, version)| name(&key, version)).collect();
-            self.offer(permit, names).await?;
+            let names: Vec<_> = names.chain(logged.others).collect();
+            for some in names.chunks(LACKING_MAX) {
+                let former = some.iter().filter(|name| !present.contains(name));
+                let names = former.map(|(key, version)| name(key, *version));
+                self.offer(permit, names.collect()).await?;
+            }
             match next {
                 Some(next) => from = Some(next),
                 None => return Ok(()),
@@ -278,13 +281,8 @@ impl Follower {
             let (page, next) = self.objects.census(permit, from, LACKING_MAX).await?;
             let versions = page.into_iter().map(|c| (c.key, c.version)).collect();
             let lacking = self.lacking(permit, versions).await?;
-            for (key, version) in self.known_to_home(permit, lacking).await? {
-                let gone = ShippedChange::Removed {
-                    key,
-                    version,
-                    null: false,
-                };
-                self.objects.apply(permit, gone, &self.far).await?;
+            for gone in self.known_to_home(permit, lacking).await? {
+                self.objects.prune(permit, &gone).await?;
             }
             match next {
                 Some(next) => from = Some(next),

@@ -16,7 +16,7 @@ use crate::{
     hlc::region_tag,
     records::{ManifestPart, ObjectAttributes, ObjectBody, ObjectRecord, encode_manifest},
     rows,
-    versions::{Landed, Stored, bury, log},
+    versions::{Going, Landed, Stored, bury, log},
 };
 
 /// How often a body that broke off is asked for again, from where it broke.
@@ -388,7 +388,7 @@ impl Objects {
                     Landed::Again => continue,
                 }
             };
-            let batch = self.take_out(&bucket, key, &found, None).await?;
+            let batch = self.take_out(&bucket, key, &found, Going::Removed).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Applied::Done);
             }

@@ -20,7 +20,7 @@ pub(crate) use export::ship;
 pub use apply::{Applied, BodySource};
 pub use export::{Census, ChangePage, SnapshotPage, VersionName};
 pub use holdings::CountedTo;
-pub use removals::{Removals, RemovalsPage, Removed};
+pub use removals::{Logged, Removals, RemovalsPage, Removed};
 
 /// How far ahead of the local clock a version may be, in milliseconds, to be taken over. A region
 /// whose clock runs ahead must not bury what others write.

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use access::{Action, Permit};
-use store::Position;
+use store::{Batch, Position};
 use types::{ObjectKey, VersionId};
 
 use super::VersionName;
 use crate::{
-    Change, ChangeKind, Objects, Result, ShippedChange,
-    bucket::{Bucket, deed, partition_of},
+    Change, ChangeKind, Error, Objects, Result, ShippedChange,
+    bucket::{Bucket, TRIES_MAX, deed, partition_of},
+    versions::{Going, Landed},
 };
 
 /// Entries of the log that are read at once.
@@ -65,6 +66,17 @@ pub struct RemovalsPage {
     pub removed: Vec<Removed>,
     /// Where to go on; where the question began when there is no more.
     pub next: Position,
+}
+
+/// Versions that a log tells of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logged {
+    /// Made by clients under the deed's epoch.
+    pub present: Vec<VersionName>,
+    /// All others.
+    pub others: Vec<VersionName>,
+    /// Where the log ends.
+    pub end: Position,
 }
 
 impl Objects {
@@ -161,28 +173,47 @@ impl Objects {
         Ok(())
     }
 
-    /// The versions that clients made here under the deed's epoch, at a copy, after `from` in the
-    /// log; and where it ends.
-    pub async fn made_under_epoch(
-        &self,
-        permit: &Permit,
-        from: Position,
-    ) -> Result<(Vec<VersionName>, Position)> {
+    /// Removes a version that the home does not have, at a copy. Others do not hear of it: it may
+    /// be on its way to the home from another region.
+    pub async fn prune(&self, permit: &Permit, (key, version): &VersionName) -> Result<()> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        for _ in 0..TRIES_MAX {
+            let bucket = self.receiving(deed).await?;
+            let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
+            let found = self.find_version(bucket.partition, key, *version).await?;
+            let Some(found) = found else {
+                return Ok(());
+            };
+            let batch = self.take_out(&bucket, key, &found, Going::Pruned).await?;
+            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// Versions of which this region's log has an entry after `from`, written or moved: apart,
+    /// those that clients made here under the deed's epoch; and where the log ends.
+    pub async fn logged_versions(&self, permit: &Permit, from: Position) -> Result<Logged> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let partition = partition_of(deed);
         let mut at = from.max(self.engine.log.floor(partition).await?);
-        let mut made = Vec::new();
+        let mut logged = Logged::default();
         loop {
             let page = self.engine.log.read(partition, at, BATCH).await?;
             for entry in &page.entries {
                 let change = Change::decode(&entry.entry)?;
-                let put = matches!(change.kind, ChangeKind::Put | ChangeKind::Marker);
-                if put && change.own == Some(deed.epoch) {
-                    made.push((ObjectKey::new(&change.key)?, change.version));
+                if matches!(change.kind, ChangeKind::Put | ChangeKind::Marker) {
+                    let name = (ObjectKey::new(&change.key)?, change.version);
+                    match change.own == Some(deed.epoch) {
+                        true => logged.present.push(name),
+                        false => logged.others.push(name),
+                    }
                 }
             }
             if page.next == at {
-                return Ok((made, at));
+                logged.end = at;
+                return Ok(logged);
             }
             at = page.next;
         }
