@@ -222,6 +222,57 @@ impl Follower {
         ))
     }
 
+    /// Versions that both have, with newer tags here, which an earlier home took: the home is told
+    /// of them until it has those.
+    async fn offer_tags(&self, permit: &Permit, page: &Answer) -> Result<(), ReplicationError> {
+        let later = self.tagged_later(permit, page).await?;
+        for some in later.chunks(LACKING_MAX) {
+            self.offer_tags_of(permit, some.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn offer_tags_of(
+        &self,
+        permit: &Permit,
+        mut behind: Vec<VersionName>,
+    ) -> Result<(), ReplicationError> {
+        for _ in 0..OFFERS_MAX {
+            // What the home does not have any more needs no tags.
+            let lacking = self.lacking(permit, behind.clone()).await?;
+            behind.retain(|name| !lacking.contains(name));
+            let mut still = Vec::new();
+            for (key, version) in &behind {
+                let (key, version) = name(key, *version);
+                let there = self.far.ask(What::Version { key, version }).await?;
+                still.extend(self.tagged_later(permit, &there).await?);
+            }
+            behind = still;
+            if behind.is_empty() {
+                return Ok(());
+            }
+            let versions = behind.iter().map(|(key, version)| name(key, *version));
+            let versions = versions.collect();
+            let _: Settled = self.far.read(What::Offer { versions }).await?;
+            tokio::time::sleep(OFFER_PAUSE).await;
+        }
+        Err(ReplicationError::Refused(
+            "the home does not take tags that only this region has".to_owned(),
+        ))
+    }
+
+    async fn tagged_later(
+        &self,
+        permit: &Permit,
+        page: &Answer,
+    ) -> Result<Vec<VersionName>, ReplicationError> {
+        let versions = page.changes.iter().filter_map(|(_, change)| match change {
+            ShippedChange::Version(shipped) => Some(&**shipped),
+            _ => None,
+        });
+        Ok(self.objects.tagged_later(permit, versions).await?)
+    }
+
     /// Those that are here yet: where clients write here they may have replaced or removed some
     /// meanwhile, which the home hears of from the log.
     async fn still_here(
@@ -258,6 +309,9 @@ impl Follower {
                 return Err(stands_still("a snapshot"));
             }
             cursor.seeded += self.apply_all(&permit, &page).await?;
+            if !self.far.sealed && self.far.deed.epoch > 1 {
+                self.offer_tags(&permit, &page).await?;
+            }
             cursor.snapshot = page.row;
             if cursor.snapshot.is_none() {
                 // Before the cursor says that the snapshot is whole: what was removed at the

@@ -326,7 +326,11 @@ impl Source {
     ) -> Result<Answer, Refused> {
         let until = Instant::now() + wait;
         let (mut at, mut seen) = (after, after);
+        let mut wanted = self.status.wanted();
         loop {
+            // Somebody here may wait to hear that the home has read so far.
+            let wanted_to = wanted.borrow_and_update().get(&deed.id).copied();
+            let wanted_to = wanted_to.filter(|to| *to > after);
             // The placement may have changed while we waited.
             let now = self.regions.deed(&deed.name);
             let now = now.filter(|d| (d.id, d.epoch) == (deed.id, deed.epoch));
@@ -339,7 +343,8 @@ impl Source {
                 .map_err(failed)?;
             let left = until.saturating_duration_since(Instant::now());
             let moved = page.next != at;
-            if page.reseed || !page.changes.is_empty() || (left.is_zero() && !moved) {
+            let enough = wanted_to.is_some_and(|to| page.next >= to) || (left.is_zero() && !moved);
+            if page.reseed || !page.changes.is_empty() || enough {
                 return Ok(Answer {
                     reseed: page.reseed,
                     position: page.next.0,
@@ -349,8 +354,13 @@ impl Source {
             }
             at = page.next;
             if !moved {
-                let waiting = self.objects.changed(&permit, at.max(seen), left);
-                seen = waiting.await.map_err(failed)?;
+                tokio::select! {
+                    found = self.objects.changed(&permit, at.max(seen), left) => {
+                        seen = found.map_err(failed)?;
+                    }
+                    // It is never dropped while this region runs.
+                    _ = wanted.changed() => {}
+                }
             }
         }
     }

@@ -99,6 +99,8 @@ pub struct Status {
     seeding: RwLock<HashMap<Line, Seeding>>,
     following: RwLock<BTreeMap<Line, Following>>,
     read: watch::Sender<HashMap<BucketId, Read>>,
+    /// Up to where the home is waited for: its question is answered at once then.
+    wanted: watch::Sender<HashMap<BucketId, Position>>,
     forgotten: Mutex<HashMap<BucketId, Position>>,
 }
 
@@ -220,8 +222,17 @@ impl Status {
             let found = all.get(&deed.id).filter(|r| r.epoch == deed.epoch);
             found.is_some_and(|r| r.after >= position)
         };
+        self.wanted.send_modify(|all| {
+            let wanted = all.entry(deed.id).or_default();
+            *wanted = position.max(*wanted);
+        });
         let waiting = watch.wait_for(done);
         matches!(tokio::time::timeout(within, waiting).await, Ok(Ok(_)))
+    }
+
+    /// Tells of the positions that the home is to have read.
+    pub(crate) fn wanted(&self) -> watch::Receiver<HashMap<BucketId, Position>> {
+        self.wanted.subscribe()
     }
 
     /// The buckets that are followed here.

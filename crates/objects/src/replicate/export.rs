@@ -344,6 +344,24 @@ impl Objects {
         Ok(lacking)
     }
 
+    /// Of `versions` as another region has them, those whose tags changed here later.
+    pub async fn tagged_later(
+        &self,
+        permit: &Permit,
+        versions: impl Iterator<Item = &Shipped> + Send,
+    ) -> Result<Vec<VersionName>> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let mut later = Vec::new();
+        for there in versions {
+            let found = self.find_version(partition_of(deed), &there.key, there.version);
+            let here = found.await?.and_then(|here| here.record.attributes.tagged);
+            if here > there.attributes.tagged {
+                later.push((there.key.clone(), there.version));
+            }
+        }
+        Ok(later)
+    }
+
     /// One version as it travels; `None` when it is not here.
     pub async fn ship_version(
         &self,
