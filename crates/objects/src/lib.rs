@@ -63,8 +63,8 @@ pub use records::{
     ShippedPart, Versioning,
 };
 pub use replicate::{
-    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, Removals, RemovalsPage, Removed, SnapshotPage,
-    VersionName,
+    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, Removals,
+    RemovalsPage, Removed, SnapshotPage, VersionName,
 };
 pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};

@@ -399,7 +399,9 @@ impl Objects {
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
             let by = self.by_client(deed);
-            let batch = self.take_out(&bucket, key, &found, Going::ByClient(by)).await?;
+            let batch = self
+                .take_out(&bucket, key, &found, Going::ByClient(by))
+                .await?;
             if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
                 return Ok(Some(found.record));
             }

@@ -109,7 +109,7 @@ mod tests {
         };
         let bytes = answer.encode();
         assert_eq!(Answer::decode(bytes.clone()).unwrap(), answer);
-        let whole = [26, 26 + 12 + answer.changes[0].1.encode().len()];
+        let whole = [18, 18 + 12 + answer.changes[0].1.encode().len()];
         for len in 0..bytes.len() {
             let cut = Answer::decode(bytes.slice(..len));
             assert_eq!(cut.is_ok(), whole.contains(&len), "{len}");

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use types::{BucketDeed, Holding, Place};
 
 use crate::{
-    ReplicationError, Source,
+    Divergence, ReplicationError, Source,
     client::Far,
     follow::{Follower, stands_still},
     frames::Answer,
@@ -125,7 +125,18 @@ impl Source {
         let until = Instant::now() + HEAR_WITHIN;
         while !heard.done && Instant::now() < until {
             let (removed, next) = page(&far, heard.position).await?;
-            self.objects.take_removals(&permit, removed).await?;
+            let keys = self.objects.take_removals(&permit, removed).await?;
+            if !keys.is_empty() {
+                // On record: it goes on that region's word.
+                let divergence = Divergence {
+                    bucket: deed.name.clone(),
+                    id: deed.id,
+                    from: from.region.clone(),
+                    epoch: deed.epoch,
+                    keys: keys.iter().map(ToString::to_string).collect(),
+                };
+                self.regions.report(divergence).await;
+            }
             heard.done = next == heard.position;
             heard.position = next;
         }

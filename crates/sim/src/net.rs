@@ -134,7 +134,7 @@ impl Net {
     fn watch(&self, bucket: &str, what: &str, to: &RegionId, bytes: usize) {
         // Numbers and refusals are no data.
         let numbers = ["copies", "usage", "offer", "gather"];
-        if bytes <= 17 || numbers.iter().any(|number| what.starts_with(number)) {
+        if bytes <= 9 || numbers.iter().any(|number| what.starts_with(number)) {
             return;
         }
         let Ok(name) = BucketName::new(bucket) else {

@@ -248,7 +248,11 @@ impl Objects {
         Ok(newer.then_some(Applied::Superseded))
     }
 
-    pub(super) async fn null_version(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Option<Stored>> {
+    pub(super) async fn null_version(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+    ) -> Result<Option<Stored>> {
         let current = rows::current(key.as_bytes());
         match self.current_whole(bucket, &current).await? {
             Some(current) if current.record.null => Ok(Some(current)),

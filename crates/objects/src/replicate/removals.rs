@@ -1,5 +1,5 @@
-//! What was removed. That a version was removed stays true, so whoever holds a bucket and knows of a
-//! removal tells the others whenever their order changes (another epoch, a snapshot): what one of
+//! What was removed. That a version was removed stays true, so whoever holds a bucket and knows of
+//! a removal tells the others whenever their order changes (another epoch, a snapshot): what one of
 //! them missed would come back otherwise, from a region that had not heard of it either. The change
 //! log carries it, as far as it reaches back.
 
@@ -9,7 +9,7 @@ use access::{Action, Permit};
 use store::{Batch, Position};
 use types::{ObjectKey, VersionId};
 
-use super::VersionName;
+use super::{Applied, VersionName};
 use crate::{
     Change, ChangeKind, Error, Objects, Result, ShippedChange,
     bucket::{Bucket, TRIES_MAX, deed, partition_of},
@@ -159,18 +159,28 @@ impl Objects {
     }
 
     /// Takes over what was removed elsewhere: it goes here too, and is noted if it was not known.
-    pub async fn take_removals(&self, permit: &Permit, removed: Vec<Removed>) -> Result<()> {
+    /// Answers the keys of which something went.
+    pub async fn take_removals(
+        &self,
+        permit: &Permit,
+        removed: Vec<Removed>,
+    ) -> Result<BTreeSet<ObjectKey>> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let names: Vec<VersionName> = removed.iter().map(|r| r.name.clone()).collect();
         let known = self.removed_here(permit, &names).await?;
+        let mut keys = BTreeSet::new();
         for Removed { name, null } in removed {
             let here = self.find_version(partition_of(deed), &name.0, name.1);
             // A null version that came after this was known was let in knowingly.
-            if here.await?.is_some() || !known.named(&name) {
-                self.apply_removal(deed, &name.0, name.1, null).await?;
+            if here.await?.is_none() && known.named(&name) {
+                continue;
+            }
+            let applied = self.apply_removal(deed, &name.0, name.1, null).await?;
+            if applied == Applied::Done {
+                keys.insert(name.0);
             }
         }
-        Ok(())
+        Ok(keys)
     }
 
     /// Removes a version that the home does not have, at a copy. Others do not hear of it: it may

@@ -426,6 +426,16 @@ impl Region {
         deleted.unwrap();
     }
 
+    /// Gives the current version a tag.
+    pub async fn tag(&self, at: &str, value: &str) {
+        self.clock.advance_ms(1);
+        let permit = self.permit(Action::PutObjectTagging);
+        let tags = vec![("t".to_owned(), value.to_owned())];
+        let at = key(at);
+        let tagged = self.objects.set_object_tags(&permit, &at, None, tags);
+        tagged.await.unwrap();
+    }
+
     /// The current version's content; `None` when there is none.
     pub async fn get(&self, at: &str) -> Option<Bytes> {
         self.read(at, &GetRequest::default()).await.ok()

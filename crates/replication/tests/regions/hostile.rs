@@ -109,7 +109,7 @@ async fn a_snapshot_that_does_not_move_on_is_refused() {
     a.put("one", "1").await;
     // An empty page that names the same row again, for ever.
     let mut page = vec![2u8];
-    page.extend_from_slice(&[0; 16]);
+    page.extend_from_slice(&[0; 8]);
     page.extend_from_slice(&1u32.to_be_bytes());
     page.push(b'c');
     let page = Bytes::from(page);
@@ -130,7 +130,7 @@ async fn a_log_that_goes_back_is_refused() {
     b.equals(&a).await;
     let changes = |ask: &Ask| matches!(ask.what, What::Changes { .. });
     let hook: Hook =
-        Arc::new(move |_, ask| changes(ask).then(|| Response::new(full(vec![0u8; 17]))));
+        Arc::new(move |_, ask| changes(ask).then(|| Response::new(full(vec![0u8; 9]))));
     *a.door.hook.write() = Some(hook);
     // Wakes the question that is under way.
     a.put("two", "2").await;
@@ -152,7 +152,7 @@ async fn a_source_that_does_not_wait_is_not_asked_without_rest() {
             return None;
         };
         counted.fetch_add(1, Ordering::Relaxed);
-        let mut page = vec![0u8; 17];
+        let mut page = vec![0u8; 9];
         page[1..9].copy_from_slice(&after.to_be_bytes());
         Some(Response::new(full(page)))
     });

@@ -136,3 +136,78 @@ async fn a_home_that_moves_there_and_back_loses_nothing() {
     }
     assert_eq!(keys.iter().filter(|k| *k == "k").count(), 5);
 }
+
+#[tokio::test]
+async fn a_removal_of_which_only_another_copy_heard_is_not_undone_by_the_new_home() {
+    let [mut a, mut b, c] = Cloud::three().await;
+    a.versioning().await;
+    let removed = a.put("removed", large(1, 200_000)).await;
+    a.put("kept", "k").await;
+    b.equals(&a).await;
+    c.equals(&a).await;
+    b.stop().await;
+    a.delete("removed", removed).await;
+    c.equals(&a).await;
+    a.stop().await;
+    a.proxy.down();
+    // The one that missed it becomes the home.
+    let second = deed("b", &["a", "c"], 2);
+    all_hear(&[&b, &c], &second);
+    b.run();
+    b.put("later", "l").await;
+    c.equals(&b).await;
+    assert_eq!(b.get("removed").await, None);
+    assert_eq!(b.keys().await, ["kept", "later"]);
+    assert_eq!(reported(&b, "c", 2), ["removed"]);
+    a.proxy.up();
+    a.view.hears(&second);
+    a.run();
+    a.equals(&b).await;
+    assert_eq!(a.keys().await, ["kept", "later"]);
+}
+
+#[tokio::test]
+async fn a_copy_that_was_seeded_knows_what_was_removed_before() {
+    let [mut a, mut b, mut c] = Cloud::three().await;
+    a.versioning().await;
+    let removed = a.put("removed", large(1, 200_000)).await;
+    b.equals(&a).await;
+    c.equals(&a).await;
+    // One copy misses the removal; the other misses all of it, and is seeded anew after it.
+    b.stop().await;
+    c.stop().await;
+    a.delete("removed", removed).await;
+    a.put("kept", "k").await;
+    let second = deed("a", &["b", "c"], 2);
+    all_hear(&[&a, &c], &second);
+    c.run();
+    c.equals(&a).await;
+    a.stop().await;
+    a.proxy.down();
+    let third = deed("c", &["a", "b"], 3);
+    all_hear(&[&b, &c], &third);
+    b.run();
+    b.equals(&c).await;
+    assert_eq!(c.keys().await, ["kept"]);
+}
+
+#[tokio::test]
+async fn tags_that_only_another_copy_has_reach_the_new_home() {
+    let [mut a, mut b, c] = Cloud::three().await;
+    a.versioning().await;
+    a.put("tagged", "t").await;
+    b.equals(&a).await;
+    c.equals(&a).await;
+    b.stop().await;
+    a.tag("tagged", "newer").await;
+    c.equals(&a).await;
+    a.stop().await;
+    a.proxy.down();
+    let second = deed("b", &["a", "c"], 2);
+    all_hear(&[&b, &c], &second);
+    b.run();
+    c.equals(&b).await;
+    let tags = &b.versions().await[0].attributes.tags;
+    assert_eq!(tags, &[("t".to_owned(), "newer".to_owned())]);
+    assert_eq!(reported(&b, "c", 2), ["tagged"]);
+}
