@@ -47,6 +47,10 @@ def fleet(tmp_path_factory):
     fleet.stop()
 
 
+class NotConnected(Exception):
+    """Nothing was asked yet."""
+
+
 class Recorder:
     """The clients of one bucket, and what they did: `operations`, as the checker reads them."""
 
@@ -92,12 +96,15 @@ class Recorder:
                     self.fleet.info["secret_key"], timeout=self.timeout)
             try:
                 self._one(number, connections[region][1], rng, kind)
-            except ConnectionRefusedError:
+            except NotConnected:
                 self.stopping.wait(0.05)  # nobody is there until it is restarted
 
     def _one(self, number, client, rng, kind):
         if client.connection.sock is None:
-            client.connection.connect()  # nothing was asked yet when this fails
+            try:
+                client.connection.connect()
+            except OSError as error:
+                raise NotConnected from error
         key = rng.choice(KEYS)
         operation = {"client": number, "key": key, "kind": kind}
         headers, content = {}, b""

@@ -93,6 +93,9 @@ impl Objects {
             wanted.entry(key).or_default().insert(*version);
         }
         let mut removals = Removals::default();
+        if wanted.is_empty() {
+            return Ok(removals);
+        }
         let mut at = self.engine.log.floor(partition).await?;
         loop {
             let page = self.engine.log.read(partition, at, BATCH).await?;

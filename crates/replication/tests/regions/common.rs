@@ -21,7 +21,7 @@ use peer::{
     testing::{FaultProxy, Link},
 };
 use replication::{
-    ASK_BYTES_MAX, Ask, Divergence, Far, FarLeases, Regions, Replication, Source, What,
+    ASK_BYTES_MAX, Ask, CopyState, Divergence, Far, FarLeases, Regions, Replication, Source, What,
 };
 use seal::SealingKey;
 use store::{Engine, PartitionId, Position, memory::Memory};
@@ -535,6 +535,15 @@ impl Region {
     pub fn bodies_asked(&self, key: &str) -> usize {
         let bodies = self.door.bodies.lock();
         bodies.iter().filter(|(_, asked, _)| asked == key).count()
+    }
+
+    /// Waits until this region, a copy, has taken its snapshot and follows the log.
+    pub async fn follows(&self) {
+        until("it follows the log", || async {
+            let all = self.replication.status().following();
+            all.iter().any(|(_, f)| f.state == CopyState::Following)
+        })
+        .await;
     }
 
     /// The last failure of following.
