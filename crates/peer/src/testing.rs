@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpSocket, TcpStream, lookup_host,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
@@ -25,6 +25,9 @@ use tokio::{
 
 /// Bytes that are read and passed on as one piece.
 const PIECE_BYTES: usize = 16 * 1024;
+/// What the kernel may hold for the proxy to read, fixed: left alone it grows to many MiB, which
+/// would lengthen the link's queue beyond [`Link::buffer`].
+const SOCKET_BYTES: u32 = 256 * 1024;
 /// Pieces that may be under way in one direction; their bytes are bounded by [`Link::buffer`].
 const PIECES_MAX: usize = 8192;
 
@@ -88,7 +91,11 @@ impl FaultProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start(target: &str, link: Link) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let socket = TcpSocket::new_v4()?;
+        // Connections inherit it.
+        socket.set_recv_buffer_size(SOCKET_BYTES)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listener = socket.listen(1024)?;
         let address = listener.local_addr()?;
         let state = watch::Sender::new(State {
             link,
@@ -189,7 +196,7 @@ async fn accept(
             let cuts = state.borrow().cuts;
             let mut watched = state.clone();
             let carried = async {
-                let far = TcpStream::connect(&target).await?;
+                let far = connect(&target).await?;
                 near.set_nodelay(true)?;
                 far.set_nodelay(true)?;
                 let (near_read, near_write) = near.into_split();
@@ -206,6 +213,17 @@ async fn accept(
             }
         });
     }
+}
+
+async fn connect(target: &str) -> io::Result<TcpStream> {
+    let address = lookup_host(target).await?.next();
+    let address = address.ok_or_else(|| io::Error::other("the target has no address"))?;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_recv_buffer_size(SOCKET_BYTES)?;
+    socket.connect(address).await
 }
 
 /// One piece under way, with the room that it takes.
