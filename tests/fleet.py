@@ -90,8 +90,8 @@ class Fleet:
             assert done.returncode == 0, (args, done.stdout, done.stderr)
         return done
 
-    def json(self, *args):
-        return json.loads(self.cli(*args, "--json").stdout)
+    def json(self, *args, check=True):
+        return json.loads(self.cli(*args, "--json", check=check).stdout)
 
     def bucket(self, name, home, *replicas, options=()):
         copies = [word for r in replicas for word in ("--replica", r)]

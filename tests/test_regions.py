@@ -1,5 +1,6 @@
 """A cloud of three regions: placement, replication, loss and return, as their users see them."""
 
+import json
 import os
 import random
 import signal
@@ -319,9 +320,6 @@ def test_the_other_regions_go_on_without_the_registry(own_fleet):
     old = fleet.regions[ME]["pid"]
 
     def again():
-        import json
-        from pathlib import Path
-
         running = json.loads(Path(restarted).read_text())
         if running["pid"] == old:
             return False
@@ -392,15 +390,43 @@ def test_a_lost_home_is_replaced_and_hands_over_what_it_alone_had(own_fleet):
     assert "bucket.promote" in actions and "bucket.promote-forced" in actions
 
 
+def test_the_deed_chooses_who_follows_a_lost_home(own_fleet):
+    fleet = own_fleet
+    fleet.bucket("heirs", EU, ME, FIRST)
+    refused = fleet.cli("bucket", "place", "heirs", "--successor", EU, check=False)
+    assert refused.returncode == 1 and "cannot be a successor" in refused.stderr
+    fleet.cli("bucket", "place", "heirs", "--successor", ME)
+    assert fleet.json("bucket", "show", "heirs")["successors"] == [ME]
+    fleet.s3(EU).put_object(Bucket="heirs", Key="kept", Body=b"kept")
+    eventually(lambda: body(fleet.s3(ME), "heirs", "kept") == b"kept")
+
+    def would():
+        return fleet.json("region", "promote", EU, "--dry-run", check=False)["buckets"]
+
+    assert "still answers" in would()[0]["error"]
+    # Out of touch, as the region would be that is lost.
+    fleet.freeze(EU)
+    assert would() == [{"bucket": "heirs", "home": ME}]
+    # Who is lost as well does not follow.
+    fleet.freeze(ME)
+    assert would() == [{"bucket": "heirs", "home": FIRST}]
+    fleet.thaw(ME)
+    eventually(lambda: would() == [{"bucket": "heirs", "home": ME}])
+    assert fleet.json("bucket", "show", "heirs")["epoch"] == 1
+    fleet.cli("region", "promote", EU)
+    shown = fleet.json("bucket", "show", "heirs")
+    assert (shown["home"], shown["successors"], shown["epoch"]) == (ME, [], 2)
+    eventually(lambda: fleet.s3(ME).put_object(Bucket="heirs", Key="new", Body=b"new"))
+    fleet.thaw(EU)
+    eventually(lambda: body(fleet.s3(EU), "heirs", "new") == b"new", timeout=60)
+
+
 def test_regions_that_are_killed_lose_nothing_and_end_equal(own_fleet):
     fleet = own_fleet
     fleet.bucket("killed", EU, ME)
     acknowledged, rng = {}, random.Random(11)
 
     def running(region):
-        import json
-        from pathlib import Path
-
         data = fleet.regions[region]["data"]
         found = json.loads(Path(f"{data}/running.json").read_text())
         if found["pid"] == fleet.regions[region]["pid"]:
@@ -463,6 +489,76 @@ def test_a_region_opens_on_a_live_cloud_and_its_law_holds_at_once(tmp_path):
             new.kill()
         fleet.regions.pop("ap-northeast-1", None)
         fleet.stop()
+
+
+def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
+    fleet = own_fleet
+    fleet.bucket("homed", ME, EU)
+    fleet.bucket("copied", EU, ME)
+    fleet.bucket("single", ME)
+    fleet.bucket("lawful", ME, options=["--jurisdiction", "AE"])
+    here, there = fleet.s3(ME), fleet.s3(EU)
+    for name in ("homed", "single", "lawful"):
+        for n in range(30):
+            here.put_object(Bucket=name, Key=f"k{n}", Body=bytes([n]) * 1000)
+    there.put_object(Bucket="copied", Key="k", Body=b"k")
+
+    def drain(*args):
+        told = fleet.cli("region", "drain", ME, "--move", *args, "--json", check=False,
+                         timeout=120)
+        assert told.stdout, told.stderr
+        return told.returncode, {m.pop("bucket"): m for m in json.loads(told.stdout)["moves"]}
+
+    rc, would = drain("--dry-run")
+    assert rc == 1 and set(would) == {"homed", "copied", "single", "lawful"}
+    assert (would["homed"]["home"], would["homed"]["copy"]) == (EU, None)
+    assert (would["copied"]["home"], would["copied"]["copy"]) == (None, None)
+    assert "no other copy" in would["single"]["error"]
+    rc, would = drain("--to", EU, "--dry-run")
+    assert would["single"] == {"home": EU, "copy": EU, "versions": 30, "bytes": 30_000}
+    assert "jurisdictions do not allow" in would["lawful"]["error"]
+    assert fleet.json("region", "show", ME)["status"] == "open"
+    assert fleet.json("bucket", "show", "homed")["home"] == ME
+    # Under writes.
+    kept, ended = {}, threading.Event()
+
+    def write():
+        n = 0
+        while not ended.is_set():
+            n += 1
+            try:
+                there.put_object(Bucket="homed", Key=f"w{n}", Body=str(n).encode())
+            except ClientError as error:
+                assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+            else:
+                kept[f"w{n}"] = str(n).encode()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        eventually(lambda: len(kept) > 10)
+        rc, done = drain("--to", EU)
+        before = len(kept)
+        eventually(lambda: len(kept) > before)
+    finally:
+        ended.set()
+        writer.join()
+    assert rc == 1 and [n for n, m in done.items() if "error" in m] == ["lawful"]
+    for key, value in kept.items():
+        assert body(there, "homed", key) == value
+    for name in ("homed", "single"):
+        for n in range(30):
+            assert body(there, name, f"k{n}") == bytes([n]) * 1000
+    left = [b["name"] for b in fleet.json("bucket", "list") if ME in str(b)]
+    assert left == ["lawful"]
+    # What has no other lawful place holds the region open, until it gets one.
+    refused = fleet.cli("region", "close", ME, check=False)
+    assert refused.returncode == 1 and "1 buckets" in refused.stderr
+    fleet.cli("bucket", "place", "lawful", "--jurisdiction", "AE", "--jurisdiction", "EU")
+    rc, done = drain("--to", EU)
+    assert rc == 0 and list(done) == ["lawful"]
+    assert body(there, "lawful", "k29") == bytes([29]) * 1000
+    assert fleet.json("region", "close", ME)["status"] == "closed"
 
 
 def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):

@@ -37,6 +37,8 @@ pub struct PlacementChange {
     pub proxy: Option<bool>,
     /// Which regions are to take writes.
     pub writes: Option<Writes>,
+    /// The successors of the home, in place of those before.
+    pub successors: Option<Vec<RegionId>>,
 }
 
 impl Registry {
@@ -162,6 +164,17 @@ impl Registry {
                 return invalid(format!("region {} is named twice", replica.region));
             }
         }
+        for (n, successor) in placement.successors.iter().enumerate() {
+            let mut copies = placement.replicas.iter();
+            if !copies.any(|r| r.region == *successor && r.sealed_by.is_none()) {
+                return invalid(format!(
+                    "region {successor} keeps no copy that it can read, so it cannot be a successor"
+                ));
+            }
+            if placement.successors.iter().take(n).any(|s| s == successor) {
+                return invalid(format!("successor {successor} is named twice"));
+            }
+        }
         let copies = placement.replicas.iter().map(|r| &r.region);
         for region in std::iter::once(home).chain(copies) {
             let Some(record) = state.regions.get(&**region) else {
@@ -261,6 +274,7 @@ impl Registry {
                 )));
             }
             copies.retain(|r| r.region != *region);
+            deed.placement.successors.retain(|s| s != region);
         }
         deed.placement.replicas.extend(change.add.iter().cloned());
         deed.placement.replicas.sort();
@@ -269,6 +283,9 @@ impl Registry {
         }
         if let Some(proxy) = change.proxy {
             deed.placement.proxy = proxy;
+        }
+        if let Some(successors) = &change.successors {
+            deed.placement.successors.clone_from(successors);
         }
         if let Some(writes) = change.writes
             && writes != deed.placement.writes
@@ -293,6 +310,18 @@ impl Registry {
         forced: bool,
     ) -> Result<Arc<BucketDeed>, CloudError> {
         let turn = self.turn().await;
+        let deed = self.moved(name, to)?;
+        let action = if forced {
+            "bucket.promote-forced"
+        } else {
+            "bucket.promote"
+        };
+        self.record(turn, actor, action, &deed).await?;
+        Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
+    }
+
+    /// The deed as it would be with its home in `to`, if that can be.
+    pub fn moved(&self, name: &BucketName, to: &RegionId) -> Result<BucketDeed, CloudError> {
         let found = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
         let mut deed = (*found).clone();
         let copies = &mut deed.placement.replicas;
@@ -317,14 +346,10 @@ impl Registry {
             sealed_by: None,
         });
         copies.sort();
+        // The rest of the list still says who follows next.
+        deed.placement.successors.retain(|s| s != to);
         deed.epoch += 1;
-        let action = if forced {
-            "bucket.promote-forced"
-        } else {
-            "bucket.promote"
-        };
-        self.record(turn, actor, action, &deed).await?;
-        Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
+        Ok(deed)
     }
 
     /// Puts on record that a region came back with versions of these keys which the bucket's home
@@ -458,7 +483,7 @@ fn detail(deed: &BucketDeed) -> Value {
         Some(holder) => json!({ "region": &*r.region, "sealed_by": &**holder }),
     };
     let placement = &deed.placement;
-    json!({
+    let mut detail = json!({
         "id": deed.id.0,
         "owner": &*deed.owner,
         "home": &*deed.home,
@@ -467,7 +492,12 @@ fn detail(deed: &BucketDeed) -> Value {
         "writes": match placement.writes { Writes::Home => "home", Writes::Any => "any" },
         "proxy": placement.proxy,
         "epoch": deed.epoch,
-    })
+    });
+    if !placement.successors.is_empty() {
+        let named: Vec<_> = placement.successors.iter().map(|r| &**r).collect();
+        detail["successors"] = json!(named);
+    }
+    detail
 }
 
 /// Whether names of the bucket's objects may not go to every region.

@@ -149,6 +149,8 @@ pub(crate) struct PlacementRecord {
     writes_any: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     proxy: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    successors: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -173,6 +175,7 @@ impl From<&Placement> for PlacementRecord {
                 .collect(),
             writes_any: placement.writes == Writes::Any,
             proxy: placement.proxy,
+            successors: placement.successors.iter().map(|r| r.to_string()).collect(),
         }
     }
 }
@@ -202,6 +205,7 @@ impl TryFrom<PlacementRecord> for Placement {
                 Writes::Home
             },
             proxy: record.proxy,
+            successors: record.successors.iter().map(|r| RegionId::new(r)).collect(),
         })
     }
 }

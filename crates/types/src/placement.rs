@@ -114,12 +114,29 @@ pub struct Placement {
     pub writes: Writes,
     /// Whether regions that hold nothing of it may pass requests on, and so see what passes.
     pub proxy: bool,
+    /// Which copies the owner wants as home when the home is lost, the first one first. Copies
+    /// that are not named come after them.
+    pub successors: Vec<RegionId>,
 }
 
 impl Placement {
     /// Whether the bucket's bytes may be in `country`.
     pub fn admits(&self, country: &Jurisdiction) -> bool {
         self.jurisdictions.is_empty() || self.jurisdictions.iter().any(|j| j.contains(country))
+    }
+
+    /// The regions that could become the home, in the order that the owner wants: the successors,
+    /// then the other copies in order of region. A sealed copy cannot, for its region cannot read
+    /// it.
+    pub fn succession(&self) -> impl Iterator<Item = &RegionId> {
+        let readable = |region: &RegionId| {
+            let mut copies = self.replicas.iter();
+            copies.any(|r| r.region == *region && r.sealed_by.is_none())
+        };
+        let named = self.successors.iter();
+        let others = self.replicas.iter().map(|r| &r.region);
+        let others = others.filter(|region| !self.successors.contains(region));
+        named.chain(others).filter(move |region| readable(region))
     }
 
     /// Whether bytes that this placement binds may go into a bucket with placement `other`: it
@@ -147,6 +164,26 @@ pub enum Holding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_owner_chooses_who_follows_and_no_sealed_copy_does() {
+        let region = |name: &str| RegionId::new(name);
+        let copy = |name: &str, sealed: bool| Replica {
+            region: region(name),
+            sealed_by: sealed.then(|| region("home")),
+        };
+        let mut placement = Placement {
+            replicas: vec![copy("a", false), copy("b", true), copy("c", false)],
+            ..Placement::default()
+        };
+        let order = |placement: &Placement| -> Vec<String> {
+            placement.succession().map(ToString::to_string).collect()
+        };
+        assert_eq!(order(&placement), ["a", "c"]);
+        // Neither a sealed copy nor a region without one follows, whatever the list says.
+        placement.successors = vec![region("c"), region("b"), region("gone")];
+        assert_eq!(order(&placement), ["c", "a"]);
+    }
 
     #[test]
     fn groups_hold_their_members_only() {

@@ -452,12 +452,28 @@ async fn placements_keep_to_regions_laws_and_guards() {
         .await
         .unwrap();
     assert_eq!(placed.epoch, 1);
+    let follow = |regions: &[&str]| PlacementChange {
+        successors: Some(regions.iter().map(|r| RegionId::new(r)).collect()),
+        ..PlacementChange::default()
+    };
+    for (named, why) in [
+        (&["first"][..], "no copy"),
+        (&["second"], "no copy"),
+        (&["third", "third"], "twice"),
+    ] {
+        let error = keeper.placed(&deed.name, &follow(named)).unwrap_err();
+        assert!(error.to_string().contains(why), "{named:?} {error}");
+    }
+    let change = follow(&["third"]);
+    let placed = keeper.place_bucket(ROOT, &deed.name, &change).await;
+    assert_eq!(&*placed.unwrap().placement.successors[0], "third");
     let third = RegionId::new("third");
     let moved = keeper
         .move_home(ROOT, &deed.name, &third, false)
         .await
         .unwrap();
     assert_eq!((moved.epoch, &*moved.home), (2, "third"));
+    assert!(moved.placement.successors.is_empty());
     assert_eq!(&*moved.placement.replicas[0].region, "first");
     let second = RegionId::new("second");
     assert!(

@@ -32,6 +32,8 @@ pub(super) struct NewBucket {
     sealed: Vec<String>,
     #[serde(default)]
     proxy: bool,
+    #[serde(default)]
+    successors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +48,7 @@ pub(super) struct Place {
     jurisdictions: Option<Vec<String>>,
     proxy: Option<bool>,
     writes: Option<String>,
+    successors: Option<Vec<String>>,
     #[serde(default)]
     force: bool,
     #[serde(default)]
@@ -64,9 +67,16 @@ fn writes(text: Option<&str>) -> Result<Option<Writes>, Refused> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Promote {
-    to: String,
+    /// The deed's own choice when absent.
+    to: Option<String>,
     #[serde(default)]
     force: bool,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+fn regions(names: &[String]) -> Vec<RegionId> {
+    names.iter().map(|name| RegionId::new(name)).collect()
 }
 
 impl Admin {
@@ -121,6 +131,7 @@ impl Admin {
             jurisdictions: jurisdictions(&new.jurisdictions)?,
             writes: writes(new.writes.as_deref())?.unwrap_or_default(),
             proxy: new.proxy,
+            successors: regions(&new.successors),
         };
         let made = registry
             .create(NewDeed {
@@ -150,13 +161,14 @@ impl Admin {
         let sealed = place.seal.iter().map(|r| replica(r, Some(&found.home)));
         let change = PlacementChange {
             add: readable.chain(sealed).collect(),
-            remove: place.remove.iter().map(|r| RegionId::new(r)).collect(),
+            remove: regions(&place.remove),
             jurisdictions: match &place.jurisdictions {
                 Some(names) => Some(jurisdictions(names)?),
                 None => None,
             },
             proxy: place.proxy,
             writes: writes(place.writes.as_deref())?,
+            successors: place.successors.as_deref().map(regions),
         };
         let registry = &self.region.registry;
         if !place.force {
@@ -198,15 +210,42 @@ impl Admin {
 
     pub(super) async fn promote(&self, call: &Call, found: &BucketDeed) -> Answer {
         let promote: Promote = parse(&call.body)?;
-        let to = RegionId::new(&promote.to);
+        let to = match &promote.to {
+            Some(to) => RegionId::new(to),
+            None => self.successor(found).await?,
+        };
         if !promote.force {
             self.may_promote(found, &to).await?;
+        }
+        if promote.dry_run {
+            let would = self.region.registry.moved(&found.name, &to);
+            return Ok(deed(&would.map_err(refused)?));
         }
         let registry = &self.region.registry;
         let moved = registry
             .move_home(&call.actor, &found.name, &to, promote.force)
             .await;
         Ok(deed(&*moved.map_err(refused)?))
+    }
+
+    /// The deed's own choice of a new home: the first in the succession that answers.
+    async fn successor(&self, found: &BucketDeed) -> Result<RegionId, Refused> {
+        let mut silent = Vec::new();
+        for region in found.placement.succession() {
+            if *region == self.region.id || self.region.answers(region).await {
+                return Ok(region.clone());
+            }
+            silent.push(&**region);
+        }
+        let name = &found.name;
+        Err(conflict(&match silent.is_empty() {
+            true => format!("no other region keeps a copy of {name} that it can read"),
+            false => format!(
+                "none of the regions that could be the home of {name} answers ({}): name the one \
+                 that is to be, with --to",
+                silent.join(", ")
+            ),
+        }))
     }
 
     /// Away from a home that answers only by force: what it has and the copy has not would
@@ -217,8 +256,9 @@ impl Admin {
             false => Ok(()),
             true => Err(conflict(&format!(
                 "the home of {}, region {}, still answers; writes that {to} does not have yet \
-                 would diverge. Drain the region first, or use --force",
-                found.name, found.home
+                 would diverge. `dhow region drain {} --move` waits for the copy first; --force \
+                 does not",
+                found.name, found.home, found.home
             ))),
         }
     }
@@ -256,6 +296,7 @@ pub(super) fn deed(deed: &BucketDeed) -> Value {
         "jurisdictions": placement.jurisdictions.iter().map(|j| &**j).collect::<Vec<_>>(),
         "writes": match placement.writes { Writes::Home => "home", Writes::Any => "any" },
         "proxy": placement.proxy,
+        "successors": placement.successors.iter().map(|r| &**r).collect::<Vec<_>>(),
         "epoch": deed.epoch,
         "created": deed.created.iso8601(),
     })

@@ -133,6 +133,8 @@ pub const NEW_REGION: &[Field] = &[
 /// The body of `POST regions/{id}/revoke`.
 pub const REVOKE: &[Field] = &[must("serial", Text, "The certificate's serial number.")];
 
+const SUCCESSORS: &str = "Copies that are wanted as home when the home is lost, the first first.";
+
 /// The body of `POST buckets`.
 pub const NEW_BUCKET: &[Field] = &[
     must("name", Text, ""),
@@ -163,6 +165,7 @@ pub const NEW_BUCKET: &[Field] = &[
         Flag,
         "Whether regions without a copy may pass requests on.",
     ),
+    may("successors", TEXTS, SUCCESSORS),
 ];
 
 /// The body of `POST buckets/{name}/place`.
@@ -185,6 +188,7 @@ pub const PLACE: &[Field] = &[
         "Whether regions without a copy may pass requests on.",
     ),
     may("writes", Word(&["home", "any"]), "Where writes are taken."),
+    may("successors", TEXTS, SUCCESSORS),
     may(
         "force",
         Flag,
@@ -195,12 +199,17 @@ pub const PLACE: &[Field] = &[
 
 /// The body of `POST buckets/{name}/promote`.
 pub const PROMOTE: &[Field] = &[
-    must("to", Text, "The region that is to be its home."),
+    may(
+        "to",
+        Text,
+        "The region that is to be its home; unless given the first successor that answers.",
+    ),
     may(
         "force",
         Flag,
-        "Also while the old home answers: its last writes may be lost.",
+        "Also while the old home answers: its last writes may diverge.",
     ),
+    may("dry_run", Flag, "Change nothing."),
 ];
 
 /// The body of `POST scrub`.
@@ -228,6 +237,7 @@ macro_rules! bucket_and {
         must("jurisdictions", TEXTS, "Where it may lie; empty for everywhere."),
         must("writes", Word(&["home", "any"]), ""),
         must("proxy", Flag, ""),
+        must("successors", TEXTS, SUCCESSORS),
         must("epoch", Count, "Grows when the home moves."),
         must("created", Text, "ISO 8601."),
         $($more),*

@@ -19,12 +19,16 @@ pub enum Bucket {
     Promote {
         /// Its name.
         name: String,
-        /// The new home.
+        /// The new home; unless given the first of its successors that answers, or else the first
+        /// of its other copies.
         #[arg(long, value_name = "REGION")]
-        to: String,
+        to: Option<String>,
         /// Also away from a home that still answers; its last writes may diverge.
         #[arg(long)]
         force: bool,
+        /// Say what would be; change nothing.
+        #[arg(long)]
+        dry_run: bool,
         /// JSON, for scripts.
         #[arg(long)]
         json: bool,
@@ -96,6 +100,10 @@ pub struct Create {
     /// Let regions that hold nothing of it pass requests on, and so see what passes.
     #[arg(long)]
     proxy: bool,
+    /// A copy that is wanted as home when the home is lost; given again, the next one. Without it
+    /// the first copy that answers, in order of region.
+    #[arg(long, value_name = "REGION")]
+    successor: Vec<String>,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -130,6 +138,10 @@ pub struct Place {
     /// Which regions are to accept writes.
     #[arg(long, value_enum)]
     writes: Option<Writes>,
+    /// A copy that is wanted as home when the home is lost, in place of those before; given again,
+    /// the next one. `none` takes the choice back.
+    #[arg(long, value_name = "REGION")]
+    successor: Vec<String>,
     /// With --home: also away from a home that still answers. With --remove-replica: also when the
     /// copy has not handed over yet what it alone may have.
     #[arg(long)]
@@ -175,6 +187,12 @@ fn laws(bucket: &Value) -> String {
     }
 }
 
+fn successors(bucket: &Value) -> String {
+    list(bucket, "successors", |s| {
+        s.as_str().unwrap_or_default().to_owned()
+    })
+}
+
 fn show(bucket: &Value) {
     for (name, value) in [
         ("Bucket", text(bucket, "name")),
@@ -182,6 +200,7 @@ fn show(bucket: &Value) {
         ("Home", text(bucket, "home")),
         ("Copies", replicas(bucket)),
         ("Laws", laws(bucket)),
+        ("Successors", successors(bucket)),
         ("Writes", text(bucket, "writes")),
         (
             "Proxy",
@@ -199,7 +218,7 @@ fn show(bucket: &Value) {
         ),
         ("Created", text(bucket, "created")),
     ] {
-        println!("{name:<8} {value}");
+        println!("{name:<10} {value}");
     }
     let copies = bucket.get("copies").and_then(Value::as_array);
     show_copies(copies.map_or(&[][..], Vec::as_slice));
@@ -281,6 +300,7 @@ impl Create {
             "writes": self.writes.word(),
             "sealed": self.sealed,
             "proxy": self.proxy,
+            "successors": self.successor,
         });
         let made = AdminClient::find(&self.which.dir())?.call("POST", "buckets", Some(&body))?;
         Ok(shown(&made, self.json))
@@ -304,6 +324,11 @@ impl Place {
         if let (Value::Object(fields), Some(writes)) = (&mut body, self.writes) {
             fields.insert("writes".into(), json!(writes.word()));
         }
+        if let (Value::Object(fields), false) = (&mut body, self.successor.is_empty()) {
+            let none = self.successor == ["none"];
+            let named = if none { &[][..] } else { &self.successor };
+            fields.insert("successors".into(), json!(named));
+        }
         let path = format!("buckets/{}/place", self.name);
         let mut placed = client.call("POST", &path, Some(&body))?;
         if let (Some(home), false) = (&self.home, self.dry_run) {
@@ -312,7 +337,7 @@ impl Place {
             placed = client.call("POST", &path, Some(&body))?;
         }
         if self.wait && !self.dry_run {
-            placed = super::placing::wait(&client, &self.name)?;
+            placed = super::placing::wait(&client, &self.name, None)?;
         }
         if !self.dry_run || self.json {
             return Ok(shown(&placed, self.json));
@@ -338,12 +363,19 @@ impl Bucket {
                 name,
                 to,
                 force,
+                dry_run,
                 json,
                 which,
             } => {
-                let body = json!({ "to": to, "force": force });
+                let mut body = json!({ "force": force, "dry_run": dry_run });
+                if let (Value::Object(fields), Some(to)) = (&mut body, to) {
+                    fields.insert("to".into(), json!(to));
+                }
                 let path = format!("buckets/{name}/promote");
                 let moved = AdminClient::find(&which.dir())?.call("POST", &path, Some(&body))?;
+                if dry_run && !json {
+                    println!("Nothing has changed. It would be:\n");
+                }
                 Ok(shown(&moved, json))
             }
             Self::List { json, which } => {

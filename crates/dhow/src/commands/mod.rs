@@ -6,6 +6,7 @@ mod audit;
 mod bucket;
 mod config_file;
 mod doctor;
+mod draining;
 mod key;
 mod operator;
 mod placing;

@@ -1,4 +1,4 @@
-//! Waiting until the copies of a bucket have all that its home has: a bar for each on a terminal,
+//! Waiting until copies of a bucket have all that its home has: a bar for each on a terminal,
 //! a line now and then elsewhere.
 
 use std::{
@@ -10,11 +10,14 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::account::text;
 use crate::{admin_client::AdminClient, failure::Failure};
 
 const POLL: Duration = Duration::from_millis(250);
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// How long the home may leave the question unanswered.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How far one copy is.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,8 +60,15 @@ fn words(phase: &Phase, since: Duration) -> String {
     }
 }
 
-/// Waits; answers the bucket as it is then.
-pub fn wait(client: &AdminClient, name: &str) -> Result<Value, Failure> {
+/// The copies that are waited for, if the home tells of them.
+fn copies(bucket: &Value, only: Option<&str>) -> Option<Vec<Value>> {
+    let mut copies = bucket.get("copies")?.as_array()?.clone();
+    copies.retain(|copy| only.is_none_or(|only| text(copy, "region") == only));
+    (only.is_none() || !copies.is_empty()).then_some(copies)
+}
+
+/// Waits for the copy in the region `only`, or for every copy; answers the bucket as it is then.
+pub fn wait(client: &AdminClient, name: &str, only: Option<&str>) -> Result<Value, Failure> {
     let path = format!("buckets/{name}");
     let asked = client.call(
         "POST",
@@ -70,10 +80,24 @@ pub fn wait(client: &AdminClient, name: &str) -> Result<Value, Failure> {
     let (bars, begun) = (MultiProgress::new(), Instant::now());
     let mut shown: Vec<ProgressBar> = Vec::new();
     let mut line: Option<Instant> = None;
+    let mut silent: Option<Instant> = None;
     loop {
         let bucket = client.call("GET", &path, None)?;
-        let copies = bucket.get("copies").and_then(Value::as_array).cloned();
-        let copies = copies.unwrap_or_default();
+        let Some(copies) = copies(&bucket, only) else {
+            // The home is away, or has not heard of the change yet.
+            if silent.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX {
+                let why = text(&bucket, "error");
+                return Err(Failure::new(format!(
+                    "the home of {name} does not tell how its copies do"
+                ))
+                .hint(format!(
+                    "{why}; the copies go on by themselves: ask again later"
+                )));
+            }
+            sleep(POLL);
+            continue;
+        };
+        silent = None;
         let phases: Vec<Phase> = copies.iter().map(|copy| phase(copy, total)).collect();
         if phases.iter().all(|phase| *phase == Phase::There) {
             shown.iter().for_each(ProgressBar::finish_and_clear);
@@ -114,6 +138,16 @@ pub fn wait(client: &AdminClient, name: &str) -> Result<Value, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_home_that_does_not_tell_is_not_taken_for_one_whose_copies_have_all() {
+        let told = json!({ "copies": [{ "region": "a" }, { "region": "b" }] });
+        assert_eq!(copies(&told, None).unwrap().len(), 2);
+        assert_eq!(copies(&told, Some("b")).unwrap().len(), 1);
+        assert_eq!(copies(&told, Some("c")), None);
+        assert_eq!(copies(&json!({ "error": "away" }), None), None);
+        assert_eq!(copies(&json!({ "copies": [] }), None).unwrap().len(), 0);
+    }
 
     #[test]
     fn phases_follow_what_the_home_knows() {

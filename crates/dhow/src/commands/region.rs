@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Which, account::text, print_json, table};
+use super::{Which, account::text, draining::Drain, print_json, table};
 use crate::{admin_client::AdminClient, failure::Failure, topology::WORLD};
 
 /// How often a command that waits looks again.
@@ -47,8 +47,8 @@ pub enum Region {
     },
     /// Show a region.
     Show(One),
-    /// Stop new buckets and copies in a region; what it has stays until it is moved.
-    Drain(One),
+    /// Stop new buckets and copies in a region, and move away what it has.
+    Drain(Drain),
     /// Let a drained region take new buckets and copies again.
     Reopen(One),
     /// Close a region for good: it may not speak to others any more. Refused while it is in the
@@ -62,7 +62,8 @@ pub enum Region {
     Promote {
         /// The region that is lost.
         region: String,
-        /// The new home; for each bucket the first of its copies when absent.
+        /// The new home. When absent each bucket's deed chooses: the first of its successors that
+        /// answers, or else the first of its other copies.
         #[arg(long, value_name = "REGION")]
         to: Option<String>,
         /// Also away from a home that still answers; its last writes may diverge.
@@ -212,31 +213,36 @@ impl One {
             print_json(&shown);
             return Ok(());
         }
-        let degrees = |field: &str| shown.get(field).and_then(Value::as_f64).unwrap_or_default();
-        for (name, value) in [
-            ("Region", text(&shown, "id")),
-            ("City", text(&shown, "city")),
-            (
-                "Place",
-                format!("{:.2}, {:.2}", degrees("latitude"), degrees("longitude")),
-            ),
-            ("Jurisdiction", text(&shown, "jurisdiction")),
-            ("Operator", text(&shown, "operator")),
-            ("Status", text(&shown, "status")),
-            ("Endpoint", text(&shown, "endpoint")),
-            ("Peers", text(&shown, "peer")),
-            ("Public key", text(&shown, "public_key")),
-            (
-                "Buckets",
-                shown
-                    .get("buckets")
-                    .map(Value::to_string)
-                    .unwrap_or_default(),
-            ),
-        ] {
-            println!("{name:<13} {value}");
-        }
+        print_one(&shown);
         Ok(())
+    }
+}
+
+/// A region for people.
+pub fn print_one(shown: &Value) {
+    let degrees = |field: &str| shown.get(field).and_then(Value::as_f64).unwrap_or_default();
+    for (name, value) in [
+        ("Region", text(shown, "id")),
+        ("City", text(shown, "city")),
+        (
+            "Place",
+            format!("{:.2}, {:.2}", degrees("latitude"), degrees("longitude")),
+        ),
+        ("Jurisdiction", text(shown, "jurisdiction")),
+        ("Operator", text(shown, "operator")),
+        ("Status", text(shown, "status")),
+        ("Endpoint", text(shown, "endpoint")),
+        ("Peers", text(shown, "peer")),
+        ("Public key", text(shown, "public_key")),
+        (
+            "Buckets",
+            shown
+                .get("buckets")
+                .map(Value::to_string)
+                .unwrap_or_default(),
+        ),
+    ] {
+        println!("{name:<13} {value}");
     }
 }
 
@@ -262,30 +268,11 @@ pub fn print_table(regions: &[Value]) {
     table::print(head, &rows);
 }
 
-/// The buckets that have their home in `region`, each with where it would go.
-fn moves(all: &Value, region: &str, to: Option<&str>) -> Vec<(String, Result<String, String>)> {
+/// The buckets that have their home in `region`.
+fn homed(all: &Value, region: &str) -> Vec<String> {
     let buckets = all.as_array().into_iter().flatten();
     let here = buckets.filter(|b| text(b, "home") == region);
-    here.map(|bucket| {
-        let copies = bucket.get("replicas").and_then(Value::as_array);
-        let copies: Vec<String> = copies
-            .into_iter()
-            .flatten()
-            // A sealed copy can be read with the home's key alone.
-            .filter(|r| r.get("sealed_by").is_none_or(Value::is_null))
-            .map(|r| text(r, "region"))
-            .collect();
-        let target = match to {
-            Some(to) => copies.iter().find(|c| *c == to),
-            None => copies.first(),
-        };
-        let target = target.cloned().ok_or_else(|| match to {
-            Some(to) => format!("no copy in {to}"),
-            None => "no copy anywhere".to_owned(),
-        });
-        (text(bucket, "name"), target)
-    })
-    .collect()
+    here.map(|bucket| text(bucket, "name")).collect()
 }
 
 impl Region {
@@ -310,7 +297,7 @@ impl Region {
                 }
             }
             Self::Show(one) => one.call(None)?,
-            Self::Drain(one) => one.call(Some("drain"))?,
+            Self::Drain(drain) => return drain.run(),
             Self::Reopen(one) => one.call(Some("open"))?,
             Self::Close(one) => one.call(Some("close"))?,
             Self::Promote {
@@ -323,8 +310,11 @@ impl Region {
             } => {
                 let client = AdminClient::find(&which.dir())?;
                 let all = client.call("GET", "buckets", None)?;
-                let moves = moves(&all, &region, to.as_deref());
-                return promote(&client, &region, moves, force, dry_run, json);
+                let mut body = json!({ "force": force, "dry_run": dry_run });
+                if let (Value::Object(fields), Some(to)) = (&mut body, to) {
+                    fields.insert("to".into(), json!(to));
+                }
+                return promote(&client, &region, homed(&all, &region), &body, json);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -334,23 +324,18 @@ impl Region {
 fn promote(
     client: &AdminClient,
     region: &str,
-    moves: Vec<(String, Result<String, String>)>,
-    force: bool,
-    dry_run: bool,
+    buckets: Vec<String>,
+    body: &Value,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let total = moves.len();
+    let dry_run = body.get("dry_run") == Some(&Value::Bool(true));
+    let total = buckets.len();
     let mut told = Vec::new();
-    for (at, (bucket, target)) in moves.into_iter().enumerate() {
-        let outcome = target.and_then(|target| match dry_run {
-            true => Ok(target),
-            false => {
-                let body = json!({ "to": target, "force": force });
-                let path = format!("buckets/{bucket}/promote");
-                let moved = client.call("POST", &path, Some(&body));
-                moved.map(|_| target).map_err(|e| e.to_string())
-            }
-        });
+    for (at, bucket) in buckets.into_iter().enumerate() {
+        let moved = client.call("POST", &format!("buckets/{bucket}/promote"), Some(body));
+        let outcome = moved
+            .map(|moved| text(&moved, "home"))
+            .map_err(|e| e.to_string());
         if !json {
             let verb = if dry_run { "would get" } else { "has" };
             match &outcome {

@@ -14,6 +14,7 @@ const REPLICAS: &str = "x-dhow-placement-replicas";
 const JURISDICTIONS: &str = "x-dhow-placement-jurisdictions";
 const WRITES: &str = "x-dhow-placement-writes";
 const PROXY: &str = "x-dhow-placement-proxy";
+const SUCCESSORS: &str = "x-dhow-placement-successors";
 
 /// Most entries of a list.
 const LIST_MAX: usize = 64;
@@ -75,6 +76,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
                 "false" => {}
                 _ => return Err(bad(text, "The value must be true or false")),
             },
+            SUCCESSORS => placement.successors = ordered(name, text, region)?,
             _ => return Err(bad(text, "There is no such header of placement")),
         }
     }
@@ -87,22 +89,33 @@ fn list<T: Ord>(
     text: &str,
     read: impl Fn(&str, &str) -> Result<T, S3Error>,
 ) -> Result<Vec<T>, S3Error> {
+    let mut found = ordered(name, text, read)?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// A list between commas whose order counts; nothing may be in it twice.
+fn ordered<T: Ord>(
+    name: &str,
+    text: &str,
+    read: impl Fn(&str, &str) -> Result<T, S3Error>,
+) -> Result<Vec<T>, S3Error> {
     let mut found = Vec::new();
     for entry in text.split(',') {
         if found.len() == LIST_MAX {
             return Err(S3Error::argument(name, "", "The list is too long"));
         }
-        found.push(read(name, entry.trim())?);
+        let entry = read(name, entry.trim())?;
+        if found.contains(&entry) {
+            return Err(S3Error::argument(
+                name,
+                text,
+                "The list names something twice",
+            ));
+        }
+        found.push(entry);
     }
-    found.sort_unstable();
-    match found.windows(2).any(|pair| pair[0] == pair[1]) {
-        true => Err(S3Error::argument(
-            name,
-            text,
-            "The list names something twice",
-        )),
-        false => Ok(found),
-    }
+    Ok(found)
 }
 
 fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
@@ -168,6 +181,7 @@ mod tests {
             (JURISDICTIONS, "EU,AE"),
             (WRITES, "home"),
             (PROXY, "true"),
+            (SUCCESSORS, "eu-north-1, ap-south-1"),
         ]);
         let replica = |region, sealed_by: Option<&str>| Replica {
             region: RegionId::new(region),
@@ -183,6 +197,7 @@ mod tests {
                 ],
                 jurisdictions: vec![law("AE"), law("EU")],
                 proxy: true,
+                successors: vec![RegionId::new("eu-north-1"), RegionId::new("ap-south-1")],
                 ..Placement::default()
             },
         };
@@ -201,7 +216,7 @@ mod tests {
             (JURISDICTIONS, "Europe", "InvalidArgument"),
             (JURISDICTIONS, "DE,DE", "InvalidArgument"),
             (WRITES, "all", "InvalidArgument"),
-            (WRITES, "all", "InvalidArgument"),
+            (SUCCESSORS, "a,b,a", "InvalidArgument"),
             (PROXY, "yes", "InvalidArgument"),
             ("x-dhow-placement-jurisdiction", "DE", "InvalidArgument"),
         ] {
