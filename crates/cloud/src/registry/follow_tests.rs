@@ -447,11 +447,14 @@ async fn placements_keep_to_regions_laws_and_guards() {
         ..PlacementChange::default()
     };
     assert!(keeper.place_bucket(ROOT, &deed.name, &wide).await.is_err());
-    let placed = keeper
-        .place_bucket(ROOT, &deed.name, &copy("third"))
-        .await
-        .unwrap();
+    let change = PlacementChange {
+        successors: Some(vec![RegionId::new("third")]),
+        ..copy("third")
+    };
+    let placed = keeper.place_bucket(ROOT, &deed.name, &change).await;
+    let placed = placed.unwrap();
     assert_eq!(placed.epoch, 1);
+    assert_eq!(&*placed.placement.successors[0], "third");
     let follow = |regions: &[&str]| PlacementChange {
         successors: Some(regions.iter().map(|r| RegionId::new(r)).collect()),
         ..PlacementChange::default()
@@ -464,9 +467,6 @@ async fn placements_keep_to_regions_laws_and_guards() {
         let error = keeper.placed(&deed.name, &follow(named)).unwrap_err();
         assert!(error.to_string().contains(why), "{named:?} {error}");
     }
-    let change = follow(&["third"]);
-    let placed = keeper.place_bucket(ROOT, &deed.name, &change).await;
-    assert_eq!(&*placed.unwrap().placement.successors[0], "third");
     let third = RegionId::new("third");
     let moved = keeper
         .move_home(ROOT, &deed.name, &third, false)
