@@ -272,10 +272,12 @@ def test_rules_go_on_at_a_new_home(tmp_path):
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory):
-    """Three regions, each the home of a bucket: `at-REGION`."""
+    """Three regions of three operators, each the home of a bucket: `at-REGION`."""
     fleet = Fleet(tmp_path_factory.mktemp("apart") / "data", 3).start()
     for region in (FIRST, EU, ME):
-        fleet.bucket(f"at-{region}", region)
+        accepted = [word for other in (f"at-{EU}", f"at-{ME}", "narrowed")
+                    for word in ("--accept-from", other)]
+        fleet.bucket(f"at-{region}", region, options=accepted)
         fleet.s3(region).put_bucket_versioning(
             Bucket=f"at-{region}", VersioningConfiguration={"Status": "Enabled"})
     yield fleet
@@ -357,7 +359,7 @@ def test_the_law_holds_for_rules_between_regions(apart):
     eventually(lambda: state(home, "narrowed", "bound") == "FAILED")
     assert "bound" not in {key for key, _ in keys(fleet.s3(ME), f"at-{ME}")}
     # Nor is a bucket taken that keeps no versions.
-    fleet.bucket("plain", ME)
+    fleet.bucket("plain", ME, options=("--accept-from", f"at-{EU}"))
 
     def says_why():
         with pytest.raises(ClientError) as plain:
@@ -369,11 +371,36 @@ def test_the_law_holds_for_rules_between_regions(apart):
     eventually(says_why)
 
 
+def test_rules_of_another_operator_need_the_owners_word(apart):
+    fleet, home = apart, apart.s3(EU)
+    for name, region in (("foreign", EU), ("guarded", ME)):
+        fleet.bucket(name, region)
+        fleet.s3(region).put_bucket_versioning(
+            Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    with pytest.raises(ClientError) as refused:
+        put_rules(home, "foreign", rule("guarded"))
+    assert code(refused) == "AccessDenied"
+    assert "dhow bucket place guarded --accept-from foreign" in str(refused.value)
+    placed = fleet.json("bucket", "place", "guarded", "--accept-from", "foreign")
+    assert placed["accepts"] == ["foreign"]
+    eventually(lambda: put_rules(home, "foreign", rule("guarded")) is None)
+    home.put_object(Bucket="foreign", Key="welcome", Body=b"1")
+    completed(home, "foreign", "welcome")
+    assert body(fleet.s3(ME), "guarded", "welcome") == b"1"
+    # It can be taken back, and holds for rules that stood before.
+    fleet.cli("bucket", "place", "guarded", "--accept-from", "none")
+    home.put_object(Bucket="foreign", Key="unasked", Body=b"2")
+    eventually(lambda: state(home, "foreign", "unasked") == "FAILED")
+    assert {key for key, _ in keys(fleet.s3(ME), "guarded")} == {"welcome"}
+    shown = fleet.json("bucket", "show", "foreign")["rules"]
+    assert "does not accept" in shown[0]["refused"]
+
+
 def test_rules_between_regions_go_on_after_promotions(tmp_path):
     fleet = Fleet(tmp_path / "data", 3).start()
     try:
         fleet.bucket("ruled", EU, FIRST)
-        fleet.bucket("target", ME, FIRST)
+        fleet.bucket("target", ME, FIRST, options=("--accept-from", "ruled"))
         for name, region in (("ruled", EU), ("target", ME)):
             fleet.s3(region).put_bucket_versioning(
                 Bucket=name, VersioningConfiguration={"Status": "Enabled"})

@@ -178,6 +178,13 @@ pub enum Refusal {
     /// The region holds nothing of the bucket.
     #[error("the bucket is not placed in this region")]
     Elsewhere,
+    /// Another operator runs the home of the bucket whose rule it is, and the destination's owner
+    /// has not said that its rules are welcome.
+    #[error(
+        "another operator runs the source's home, and the destination's placement does not accept \
+         what rules of that bucket send (dhow bucket place DESTINATION --accept-from SOURCE)"
+    )]
+    NotAccepted,
     /// The action needs a bucket (or must not have one).
     #[error("the action does not fit the resource")]
     Mismatch,

@@ -141,7 +141,8 @@ pub fn may_copy(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Ref
 
 /// Whether versions of the bucket `source`, whose home is `from`, may go to the bucket
 /// `destination`, whose home is `to`, by a rule. Both are of one account; the law of both homes is
-/// allowed by both buckets.
+/// allowed by both buckets; and where another operator runs the source's home, the destination's
+/// deed names the source.
 pub(crate) fn rule(
     source: &BucketDeed,
     destination: &BucketDeed,
@@ -165,6 +166,11 @@ pub(crate) fn rule(
     if !destination.placement.admits(&to.jurisdiction) {
         return Err(Refusal::Residency);
     }
+    // Who runs the source's home can write its rules: the destination's owner has to agree, where
+    // that operator does not reach by itself.
+    if !from.is_of_operator_of(to) && !destination.placement.accepts.contains(&source.name) {
+        return Err(Refusal::NotAccepted);
+    }
     may_copy(source, destination)
 }
 
@@ -185,6 +191,7 @@ mod tests {
         Place {
             region: RegionId::new(region),
             jurisdiction: Jurisdiction::parse(country).unwrap(),
+            operator: "own".into(),
         }
     }
 
@@ -329,6 +336,38 @@ mod tests {
             );
         }
         assert_eq!(may_copy(&with(&[]), &source), Ok(()));
+    }
+
+    #[test]
+    fn p8_rules_of_another_operator_need_the_owners_word() {
+        let run_by = |region: &str, operator: &str| Place {
+            operator: operator.into(),
+            ..place(region, "DE")
+        };
+        let bucket = |id: u64, name: &str, home: &str| {
+            let mut bucket = deed();
+            bucket.id = BucketId(id);
+            bucket.name = BucketName::new(name).unwrap();
+            bucket.home = RegionId::new(home);
+            bucket
+        };
+        let (source, mut target) = (bucket(1, "papers", "a"), bucket(2, "target", "b"));
+        let a = run_by("a", "partner");
+        let may = |target: &BucketDeed, b: &Place| rule(&source, target, &a, b);
+        assert_eq!(may(&target, &run_by("b", "partner")), Ok(()));
+        let refused = Err(Refusal::NotAccepted);
+        assert_eq!(may(&target, &run_by("b", "own")), refused);
+        // Who nobody has named is not the same as another whom nobody has named.
+        let nameless = run_by("a", "");
+        let to = run_by("b", "");
+        assert_eq!(rule(&source, &target, &nameless, &to), refused);
+        target.placement.accepts = vec![BucketName::new("other").unwrap()];
+        assert_eq!(may(&target, &run_by("b", "own")), refused);
+        target.placement.accepts.push(source.name.clone());
+        assert_eq!(may(&target, &run_by("b", "own")), Ok(()));
+        // The law and the owner are asked all the same.
+        target.owner = AccountId::new("2");
+        assert_eq!(may(&target, &run_by("b", "own")), Err(Refusal::NotOwner));
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::{
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of keys that one entry of the audit log names.
 const DIVERGENT_BYTES_MAX: usize = 32 << 10;
+/// Buckets from which one bucket accepts what rules send.
+const ACCEPTS_MAX: usize = 100;
 /// What stands before a key's SHA-256 where the key itself may not go.
 const HASHED: &str = "sha256:";
 
@@ -39,6 +41,9 @@ pub struct PlacementChange {
     pub writes: Option<Writes>,
     /// The successors of the home, in place of those before.
     pub successors: Option<Vec<RegionId>>,
+    /// The buckets whose rules are accepted from another operator's region, in place of those
+    /// before.
+    pub accepts: Option<Vec<BucketName>>,
 }
 
 impl Registry {
@@ -175,6 +180,11 @@ impl Registry {
                 return invalid(format!("successor {successor} is named twice"));
             }
         }
+        if placement.accepts.len() > ACCEPTS_MAX {
+            return invalid(format!(
+                "a bucket accepts from {ACCEPTS_MAX} buckets at most"
+            ));
+        }
         let copies = placement.replicas.iter().map(|r| &r.region);
         for region in std::iter::once(home).chain(copies) {
             let Some(record) = state.regions.get(&**region) else {
@@ -286,6 +296,9 @@ impl Registry {
         }
         if let Some(successors) = &change.successors {
             deed.placement.successors.clone_from(successors);
+        }
+        if let Some(accepts) = &change.accepts {
+            deed.placement.accepts.clone_from(accepts);
         }
         if let Some(writes) = change.writes
             && writes != deed.placement.writes
@@ -496,6 +509,10 @@ fn detail(deed: &BucketDeed) -> Value {
     if !placement.successors.is_empty() {
         let named: Vec<_> = placement.successors.iter().map(|r| &**r).collect();
         detail["successors"] = json!(named);
+    }
+    if !placement.accepts.is_empty() {
+        let named: Vec<_> = placement.accepts.iter().map(|b| &**b).collect();
+        detail["accepts"] = json!(named);
     }
     detail
 }

@@ -151,6 +151,8 @@ pub(crate) struct PlacementRecord {
     proxy: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     successors: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accepts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -175,6 +177,7 @@ impl From<&Placement> for PlacementRecord {
                 .collect(),
             writes_any: placement.writes == Writes::Any,
             proxy: placement.proxy,
+            accepts: placement.accepts.iter().map(|b| b.to_string()).collect(),
             successors: placement.successors.iter().map(|r| r.to_string()).collect(),
         }
     }
@@ -205,6 +208,11 @@ impl TryFrom<PlacementRecord> for Placement {
                 Writes::Home
             },
             proxy: record.proxy,
+            accepts: record
+                .accepts
+                .iter()
+                .map(|b| BucketName::new(b).map_err(|e| CloudError::Record(e.to_string())))
+                .collect::<Result<_, _>>()?,
             successors: record.successors.iter().map(|r| RegionId::new(r)).collect(),
         })
     }

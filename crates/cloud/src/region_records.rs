@@ -96,6 +96,7 @@ impl RegionRecord {
         Ok(Place {
             region: RegionId::new(&self.id),
             jurisdiction,
+            operator: self.operator.as_str().into(),
         })
     }
 }

@@ -265,6 +265,7 @@ fn here(link: &Link, registry: &Registry, id: &RegionId) -> Place {
         region: id.clone(),
         jurisdiction: Jurisdiction::parse(&link.membership.jurisdiction)
             .unwrap_or_else(Jurisdiction::unknown),
+        operator: "".into(),
     })
 }
 

@@ -78,9 +78,10 @@ impl Gateway {
             return Err(ErrorCode::AccessDenied.into());
         };
         match (refusal, via) {
-            (Refusal::Anonymous | Refusal::NotOwner | Refusal::Mismatch, _) => {
-                Err(ErrorCode::AccessDenied.into())
-            }
+            (
+                Refusal::Anonymous | Refusal::NotOwner | Refusal::NotAccepted | Refusal::Mismatch,
+                _,
+            ) => Err(ErrorCode::AccessDenied.into()),
             (_, Via::Region(from)) => Err(self.not_from(refusal, action, deed, from)),
             (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
             (Refusal::Sealed, Via::Door) => self.opened(operation, action, identity, deed),

@@ -76,6 +76,7 @@ async fn p5_every_operation_refuses_regions_that_may_not_pass() {
     let unlawful = Place {
         region: RegionId::new("copy-1"),
         jurisdiction: Jurisdiction::parse("US").unwrap(),
+        operator: "own".into(),
     };
     for from in [
         place_of("seal-1"),

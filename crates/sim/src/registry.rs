@@ -35,6 +35,7 @@ pub fn place(region: &RegionId) -> Place {
     Place {
         region: region.clone(),
         jurisdiction: Jurisdiction::parse("DE").expect("a country's code"),
+        operator: "own".into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use crate::RegionId;
+use crate::{BucketName, RegionId};
 
 /// Whose law holds: an ISO 3166-1 alpha-2 country code such as `AE`, or a named group of
 /// countries (`EU`, `EEA`). A region lies in a country; a bucket may allow countries and groups.
@@ -72,15 +72,24 @@ pub struct Place {
     pub region: RegionId,
     /// The country in which it lies.
     pub jurisdiction: Jurisdiction,
+    /// Who runs it; empty where nobody has said.
+    pub operator: Arc<str>,
 }
 
 impl Place {
-    /// A region whose country nobody has said.
+    /// A region whose country and operator nobody has said.
     pub fn unknown(region: RegionId) -> Self {
         Self {
             region,
             jurisdiction: Jurisdiction::unknown(),
+            operator: "".into(),
         }
+    }
+
+    /// Whether one operator runs both.
+    pub fn is_of_operator_of(&self, other: &Place) -> bool {
+        self.region == other.region
+            || (!self.operator.is_empty() && self.operator == other.operator)
     }
 }
 
@@ -117,6 +126,9 @@ pub struct Placement {
     /// Which copies the owner wants as home when the home is lost, the first one first. Copies
     /// that are not named come after them.
     pub successors: Vec<RegionId>,
+    /// Buckets of the same account whose rules may send versions here although another operator
+    /// runs their home.
+    pub accepts: Vec<BucketName>,
 }
 
 impl Placement {

@@ -34,6 +34,8 @@ pub(super) struct NewBucket {
     proxy: bool,
     #[serde(default)]
     successors: Vec<String>,
+    #[serde(default)]
+    accepts: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +51,7 @@ pub(super) struct Place {
     proxy: Option<bool>,
     writes: Option<String>,
     successors: Option<Vec<String>>,
+    accepts: Option<Vec<String>>,
     #[serde(default)]
     force: bool,
     #[serde(default)]
@@ -77,6 +80,11 @@ pub(super) struct Promote {
 
 fn regions(names: &[String]) -> Vec<RegionId> {
     names.iter().map(|name| RegionId::new(name)).collect()
+}
+
+fn names(names: &[String]) -> Result<Vec<BucketName>, Refused> {
+    let name = |name: &String| BucketName::new(name).map_err(|e| bad(&e.to_string()));
+    names.iter().map(name).collect()
 }
 
 impl Admin {
@@ -132,6 +140,7 @@ impl Admin {
             writes: writes(new.writes.as_deref())?.unwrap_or_default(),
             proxy: new.proxy,
             successors: regions(&new.successors),
+            accepts: names(&new.accepts)?,
         };
         let made = registry
             .create(NewDeed {
@@ -169,6 +178,7 @@ impl Admin {
             proxy: place.proxy,
             writes: writes(place.writes.as_deref())?,
             successors: place.successors.as_deref().map(regions),
+            accepts: place.accepts.as_deref().map(names).transpose()?,
         };
         let registry = &self.region.registry;
         if !place.force {
@@ -297,6 +307,7 @@ pub(super) fn deed(deed: &BucketDeed) -> Value {
         "writes": match placement.writes { Writes::Home => "home", Writes::Any => "any" },
         "proxy": placement.proxy,
         "successors": placement.successors.iter().map(|r| &**r).collect::<Vec<_>>(),
+        "accepts": placement.accepts.iter().map(|b| &**b).collect::<Vec<_>>(),
         "epoch": deed.epoch,
         "created": deed.created.iso8601(),
     })

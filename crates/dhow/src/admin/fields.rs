@@ -133,6 +133,7 @@ pub const NEW_REGION: &[Field] = &[
 /// The body of `POST regions/{id}/revoke`.
 pub const REVOKE: &[Field] = &[must("serial", Text, "The certificate's serial number.")];
 
+const ACCEPTS: &str = "Buckets whose rules may send versions here from another operator's region.";
 const SUCCESSORS: &str = "Copies that are wanted as home when the home is lost, the first first.";
 
 /// The body of `POST buckets`.
@@ -166,6 +167,7 @@ pub const NEW_BUCKET: &[Field] = &[
         "Whether regions without a copy may pass requests on.",
     ),
     may("successors", TEXTS, SUCCESSORS),
+    may("accepts", TEXTS, ACCEPTS),
 ];
 
 /// The body of `POST buckets/{name}/place`.
@@ -189,6 +191,7 @@ pub const PLACE: &[Field] = &[
     ),
     may("writes", Word(&["home", "any"]), "Where writes are taken."),
     may("successors", TEXTS, SUCCESSORS),
+    may("accepts", TEXTS, ACCEPTS),
     may(
         "force",
         Flag,
@@ -238,6 +241,7 @@ macro_rules! bucket_and {
         must("writes", Word(&["home", "any"]), ""),
         must("proxy", Flag, ""),
         must("successors", TEXTS, SUCCESSORS),
+        must("accepts", TEXTS, ACCEPTS),
         must("epoch", Count, "Grows when the home moves."),
         must("created", Text, "ISO 8601."),
         $($more),*

@@ -104,6 +104,10 @@ pub struct Create {
     /// the first copy that answers, in order of region.
     #[arg(long, value_name = "REGION")]
     successor: Vec<String>,
+    /// A bucket of the same account whose replication rules may send versions here although another
+    /// operator runs its home; may be given again.
+    #[arg(long, value_name = "BUCKET")]
+    accept_from: Vec<String>,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -142,6 +146,10 @@ pub struct Place {
     /// the next one. `none` takes the choice back.
     #[arg(long, value_name = "REGION")]
     successor: Vec<String>,
+    /// A bucket of the same account whose replication rules may send versions here although another
+    /// operator runs its home, in place of those before; may be given again. `none` ends it.
+    #[arg(long, value_name = "BUCKET")]
+    accept_from: Vec<String>,
     /// With --home: also away from a home that still answers. With --remove-replica: also when the
     /// copy has not handed over yet what it alone may have.
     #[arg(long)]
@@ -187,10 +195,8 @@ fn laws(bucket: &Value) -> String {
     }
 }
 
-fn successors(bucket: &Value) -> String {
-    list(bucket, "successors", |s| {
-        s.as_str().unwrap_or_default().to_owned()
-    })
+fn words(bucket: &Value, field: &str) -> String {
+    list(bucket, field, |s| s.as_str().unwrap_or_default().to_owned())
 }
 
 fn show(bucket: &Value) {
@@ -200,7 +206,8 @@ fn show(bucket: &Value) {
         ("Home", text(bucket, "home")),
         ("Copies", replicas(bucket)),
         ("Laws", laws(bucket)),
-        ("Successors", successors(bucket)),
+        ("Successors", words(bucket, "successors")),
+        ("Accepts", words(bucket, "accepts")),
         ("Writes", text(bucket, "writes")),
         (
             "Proxy",
@@ -301,6 +308,7 @@ impl Create {
             "sealed": self.sealed,
             "proxy": self.proxy,
             "successors": self.successor,
+            "accepts": self.accept_from,
         });
         let made = AdminClient::find(&self.which.dir())?.call("POST", "buckets", Some(&body))?;
         Ok(shown(&made, self.json))
@@ -324,10 +332,15 @@ impl Place {
         if let (Value::Object(fields), Some(writes)) = (&mut body, self.writes) {
             fields.insert("writes".into(), json!(writes.word()));
         }
-        if let (Value::Object(fields), false) = (&mut body, self.successor.is_empty()) {
-            let none = self.successor == ["none"];
-            let named = if none { &[][..] } else { &self.successor };
-            fields.insert("successors".into(), json!(named));
+        for (field, given) in [
+            ("successors", &self.successor),
+            ("accepts", &self.accept_from),
+        ] {
+            if let (Value::Object(fields), false) = (&mut body, given.is_empty()) {
+                let none = given[..] == ["none"];
+                let named = if none { &[][..] } else { given };
+                fields.insert(field.into(), json!(named));
+            }
         }
         let path = format!("buckets/{}/place", self.name);
         let mut placed = client.call("POST", &path, Some(&body))?;

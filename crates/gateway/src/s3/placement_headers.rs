@@ -3,7 +3,7 @@
 //! owner believes cannot be taken back.
 
 use http::HeaderMap;
-use types::{Jurisdiction, Placement, RegionId, Replica};
+use types::{BucketName, Jurisdiction, Placement, RegionId, Replica};
 
 use super::{ErrorCode, S3Error};
 use crate::operations::Operation;
@@ -15,6 +15,7 @@ const JURISDICTIONS: &str = "x-dhow-placement-jurisdictions";
 const WRITES: &str = "x-dhow-placement-writes";
 const PROXY: &str = "x-dhow-placement-proxy";
 const SUCCESSORS: &str = "x-dhow-placement-successors";
+const ACCEPT_FROM: &str = "x-dhow-placement-accept-from";
 
 /// Most entries of a list.
 const LIST_MAX: usize = 64;
@@ -76,6 +77,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
                 "false" => {}
                 _ => return Err(bad(text, "The value must be true or false")),
             },
+            ACCEPT_FROM => placement.accepts = list(name, text, bucket)?,
             SUCCESSORS => placement.successors = ordered(name, text, region)?,
             _ => return Err(bad(text, "There is no such header of placement")),
         }
@@ -143,6 +145,10 @@ fn jurisdiction(name: &str, entry: &str) -> Result<Jurisdiction, S3Error> {
 }
 
 /// A region's name by its form: lower-case letters, digits and hyphens.
+fn bucket(name: &str, text: &str) -> Result<BucketName, S3Error> {
+    BucketName::new(text).map_err(|_| S3Error::argument(name, text, "This is no bucket's name"))
+}
+
 fn region(name: &str, text: &str) -> Result<RegionId, S3Error> {
     let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     match (1..=63).contains(&text.len()) && text.bytes().all(fine) {
@@ -182,6 +188,7 @@ mod tests {
             (WRITES, "home"),
             (PROXY, "true"),
             (SUCCESSORS, "eu-north-1, ap-south-1"),
+            (ACCEPT_FROM, "papers"),
         ]);
         let replica = |region, sealed_by: Option<&str>| Replica {
             region: RegionId::new(region),
@@ -197,6 +204,7 @@ mod tests {
                 ],
                 jurisdictions: vec![law("AE"), law("EU")],
                 proxy: true,
+                accepts: vec![BucketName::new("papers").unwrap()],
                 successors: vec![RegionId::new("eu-north-1"), RegionId::new("ap-south-1")],
                 ..Placement::default()
             },
@@ -217,6 +225,7 @@ mod tests {
             (JURISDICTIONS, "DE,DE", "InvalidArgument"),
             (WRITES, "all", "InvalidArgument"),
             (SUCCESSORS, "a,b,a", "InvalidArgument"),
+            (ACCEPT_FROM, "papers,Not A Bucket", "InvalidArgument"),
             (PROXY, "yes", "InvalidArgument"),
             ("x-dhow-placement-jurisdiction", "DE", "InvalidArgument"),
         ] {

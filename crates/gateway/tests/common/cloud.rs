@@ -72,6 +72,7 @@ fn place(region: &str) -> Option<Place> {
     Some(Place {
         region: RegionId::new(name),
         jurisdiction: Jurisdiction::parse(country)?,
+        operator: "own".into(),
     })
 }
 

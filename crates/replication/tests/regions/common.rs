@@ -265,6 +265,7 @@ impl Cloud {
             let place = Place {
                 region: region.clone(),
                 jurisdiction,
+                operator: "own".into(),
             };
             (region, place)
         };

@@ -57,6 +57,17 @@ async fn check(
                 ),
             ));
         }
+        Err(Refusal::NotAccepted) => {
+            return Err(S3Error::with(
+                ErrorCode::AccessDenied,
+                format!(
+                    "Access Denied: another operator runs the home of bucket {}, and destination \
+                     bucket {name} does not accept what its rules send (dhow bucket place {name} \
+                     --accept-from {}).",
+                    source.name, source.name
+                ),
+            ));
+        }
         Err(_) => return Err(ErrorCode::AccessDenied.into()),
     }
     if let (false, Some(regions)) = (there.region == here.region, regions) {
