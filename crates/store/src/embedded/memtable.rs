@@ -156,9 +156,9 @@ fn full_end(partition: PartitionId, end: Option<&Bytes>) -> Vec<u8> {
     }
 }
 
-/// Rows of a range, memory's over the index file's. `view` is asked once.
+/// Rows of a range, memory's over the index file's, all as they were at one moment.
 pub(super) fn scan(
-    view: impl FnOnce(&mut dyn FnMut(&View)),
+    view: impl Fn(&mut dyn FnMut(&View)),
     partition: PartitionId,
     range: &ScanRange,
     limit: usize,
@@ -168,14 +168,95 @@ pub(super) fn scan(
     }
     let start = full_key(partition, &range.start);
     let end = full_end(partition, range.end.as_ref());
+    match scan_file_first(&view, &start, &end, limit)? {
+        Some(rows) => Ok(rows),
+        None => scan_memory_first(&view, &start, &end, limit),
+    }
+}
+
+/// Reads the index file first, so that of memory only what lies among its rows is looked at, and
+/// not as many rows again from behind them. `None` when that does not do: the index file changed
+/// meanwhile, or memory removes so many of its rows that more of them are needed.
+fn scan_file_first(
+    view: &impl Fn(&mut dyn FnMut(&View)),
+    start: &[u8],
+    end: &[u8],
+    limit: usize,
+) -> StoreResult<Option<Vec<(Bytes, Row)>>> {
     let mut taken = None;
-    view(&mut |view| taken = Some((view.collect(&start, &end, limit), view.rows.clone())));
+    view(&mut |view| taken = Some(view.rows.clone()));
+    let Some(snapshot) = taken else {
+        return Ok(None);
+    };
+    let mut file: Vec<(Bytes, Row)> = Vec::with_capacity(limit.min(1024));
+    rows::scan(&snapshot, start, end, |key, held| {
+        file.push((Bytes::copy_from_slice(key), held.into_row(None)));
+        file.len() < limit
+    })?;
+    let is_cut = file.len() == limit;
+    let end = match file.last() {
+        Some((last, _)) if is_cut => [last, &[0][..]].concat(),
+        _ => end.to_vec(),
+    };
+    let mut memory = None;
+    view(&mut |view| {
+        // The same file, hence what memory has now belongs on top of it.
+        if Arc::ptr_eq(&view.rows, &snapshot) {
+            memory = Some(view.collect(start, &end, limit));
+        }
+    });
+    let Some(memory) = memory else {
+        return Ok(None);
+    };
+    let out = merge(memory, file, limit);
+    Ok((!is_cut || out.len() == limit).then_some(out))
+}
+
+/// Puts memory's rows over the file's, both with whole keys; at most `limit`, with short keys.
+fn merge(
+    memory: Vec<(Bytes, Slot)>,
+    mut file: Vec<(Bytes, Row)>,
+    limit: usize,
+) -> Vec<(Bytes, Row)> {
+    let shorten = |(key, row): (Bytes, Row)| (key.slice(8..), row);
+    if memory.is_empty() {
+        for (key, _) in &mut file {
+            bytes::Buf::advance(key, 8);
+        }
+        return file;
+    }
+    let mut memory = memory.into_iter().peekable();
+    let mut out = Vec::with_capacity(limit.min(1024));
+    let newer = |(key, slot): (Bytes, Slot)| Some((key, slot?.into_row(None)));
+    for (key, row) in file {
+        while let Some(next) = memory.next_if(|(k, _)| *k < key) {
+            out.extend(newer(next).map(shorten));
+        }
+        match memory.next_if(|(k, _)| *k == key) {
+            Some(next) => out.extend(newer(next).map(shorten)),
+            None => out.push(shorten((key, row))),
+        }
+    }
+    out.extend(memory.filter_map(newer).map(shorten));
+    out.truncate(limit);
+    out
+}
+
+/// Takes what memory has first, as much as could be wanted, and the index file's rows around it.
+fn scan_memory_first(
+    view: &impl Fn(&mut dyn FnMut(&View)),
+    start: &[u8],
+    end: &[u8],
+    limit: usize,
+) -> StoreResult<Vec<(Bytes, Row)>> {
+    let mut taken = None;
+    view(&mut |view| taken = Some((view.collect(start, end, limit), view.rows.clone())));
     let Some((memory, snapshot)) = taken else {
         return Ok(Vec::new());
     };
     let mut memory = memory.into_iter().peekable();
     let mut out = Vec::with_capacity(limit.min(1024));
-    rows::scan(&snapshot, &start, &end, |key, held| {
+    rows::scan(&snapshot, start, end, |key, held| {
         while out.len() < limit
             && let Some((newer, slot)) = memory.next_if(|(k, _)| k[..] < *key)
         {
