@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     body::ResponseBody,
+    limits::CONNECTION_BUFFER_BYTES,
     server::Gateway,
     watchdog::{Activity, Busy, Watchdog, Watched},
 };
@@ -62,6 +63,7 @@ impl Gateway {
         let mut http = http1::Builder::new();
         // The watchdog of each connection limits the time of a head, for less than hyper's timer.
         http.header_read_timeout(None);
+        http.max_buf_size(CONNECTION_BUFFER_BYTES);
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {

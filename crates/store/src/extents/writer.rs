@@ -13,6 +13,10 @@ use crate::{BlobId, BlobRef, BlobWriter, Durability, StoreError, StoreResult};
 /// A job takes at most this much (or one piece that is larger). As much gathers while it runs, so
 /// an extent of this size takes no more than the last job.
 const JOB_BYTES: usize = 1 << 20;
+/// The jobs of all writers together take about this much: with many writers each job is smaller,
+/// down to [`JOB_BYTES_MIN`].
+const JOBS_BYTES: usize = 16 << 20;
+const JOB_BYTES_MIN: usize = 256 << 10;
 
 /// Or when this many pieces have; the kernel takes at most 1024 in one call.
 const JOB_PIECES: usize = 512;
@@ -48,6 +52,7 @@ type Job = JoinHandle<(Sink, StoreResult<()>)>;
 
 /// The front of a [`Sink`].
 pub(super) struct Writer {
+    files: Arc<Files>,
     /// Here, or in `job`; in neither after a failure.
     sink: Option<Box<Sink>>,
     job: Option<Job>,
@@ -170,7 +175,7 @@ impl Drop for Sink {
 impl Writer {
     pub(super) fn new(files: Arc<Files>, id: BlobId) -> Self {
         let sink = Sink {
-            files,
+            files: Arc::clone(&files),
             id,
             file: None,
             table: Table::new(id),
@@ -181,6 +186,7 @@ impl Writer {
             keep: false,
         };
         Self {
+            files,
             sink: Some(Box::new(sink)),
             job: None,
             pending: Vec::new(),
@@ -196,6 +202,12 @@ impl Writer {
             sink.allocate(1)
         });
         self.settle().await
+    }
+
+    /// What the next job takes at most.
+    fn job_bytes(&self) -> usize {
+        let writers = self.files.unfinished_count().max(1);
+        (JOBS_BYTES / writers).clamp(JOB_BYTES_MIN, JOB_BYTES)
     }
 
     /// Begins a job. The sink must be here.
@@ -236,7 +248,8 @@ impl BlobWriter for Writer {
             return Ok(());
         }
         let together = self.pending_bytes.saturating_add(bytes.len());
-        if !self.pending.is_empty() && (together > JOB_BYTES || self.pending.len() >= JOB_PIECES) {
+        let full = together > self.job_bytes() || self.pending.len() >= JOB_PIECES;
+        if !self.pending.is_empty() && full {
             self.settle().await?;
             let pieces = std::mem::take(&mut self.pending);
             self.pending_bytes = 0;
