@@ -404,6 +404,10 @@ def test_the_deed_chooses_who_follows_a_lost_home(own_fleet):
         return fleet.json("region", "promote", EU, "--dry-run", check=False)["buckets"]
 
     assert "still answers" in would()[0]["error"]
+    refused = fleet.cli("bucket", "place", "heirs", "--home", ME, "--dry-run", check=False)
+    assert refused.returncode == 1 and "still answers" in refused.stderr
+    forced = fleet.json("bucket", "place", "heirs", "--home", ME, "--force", "--dry-run")
+    assert (forced["bucket"]["home"], forced["bucket"]["epoch"]) == (ME, 2)
     # Out of touch, as the region would be that is lost.
     fleet.freeze(EU)
     assert would() == [{"bucket": "heirs", "home": ME}]

@@ -26,6 +26,14 @@ const MONTHS: [&str; 12] = [
 /// request has two dates.
 fn push(out: &mut String, text: &str, digits: u32, number: u64) {
     out.push_str(text);
+    // The usual case of each form, without a loop: every answer has such a date.
+    let pair = |n: u64| [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+    if digits == 2 && number < 100 {
+        let [tens, ones] = pair(number).map(char::from);
+        out.push(tens);
+        out.push(ones);
+        return;
+    }
     // More digits than are asked for are kept: a year beyond 9999 stays what it is.
     let digits = match digits {
         0 => 0,

@@ -1,8 +1,12 @@
 //! The canonical form of a request, as S3 has it: the path is decoded once and encoded once and
 //! never normalised.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
+use super::parse::split;
+
+/// Headers of a request that are rather gone through than looked up.
+const FEW_HEADERS: usize = 24;
 const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 const fn unreserved(byte: u8) -> bool {
@@ -110,17 +114,27 @@ pub(crate) fn collapse(out: &mut Vec<u8>, value: &[u8]) {
 /// The canonical headers that `signed` (`a;b;c`) names, in that order, each with its line feed.
 /// `authority` stands in for a missing `host` (HTTP/2).
 pub fn headers(out: &mut Vec<u8>, map: &HeaderMap, signed: &str, authority: Option<&str>) {
-    for name in signed.split(';') {
+    let few = map.len() <= FEW_HEADERS;
+    for name in split(signed, b';') {
         out.extend_from_slice(name.as_bytes());
         out.push(b':');
         if name == "host" && !map.contains_key(header::HOST) {
             out.extend_from_slice(authority.unwrap_or_default().as_bytes());
         }
-        for (i, value) in map.get_all(name).iter().enumerate() {
-            if i > 0 {
+        let mut first = true;
+        let mut add = |value: &HeaderValue| {
+            if !std::mem::take(&mut first) {
                 out.push(b',');
             }
             collapse(out, value.as_bytes());
+        };
+        // Looking a name up costs more than to go through a few.
+        match few {
+            true => map
+                .iter()
+                .filter(|(n, _)| *n == name)
+                .for_each(|(_, v)| add(v)),
+            false => map.get_all(name).iter().for_each(add),
         }
         out.push(b'\n');
     }
@@ -128,7 +142,7 @@ pub fn headers(out: &mut Vec<u8>, map: &HeaderMap, signed: &str, authority: Opti
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     use super::*;
 

@@ -9,6 +9,22 @@ use super::SignatureError as E;
 /// Longest `Authorization` header that is read.
 const HEADER_BYTES_MAX: usize = 8192;
 
+/// The pieces of a text between single bytes of ASCII; for the short texts of a signature quicker
+/// than `str::split`.
+pub(crate) fn split(text: &str, at: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        match text.bytes().position(|b| b == at) {
+            Some(end) => {
+                rest = text.get(end + 1..);
+                text.get(..end)
+            }
+            None => rest.take(),
+        }
+    })
+}
+
 /// `key/day/region/service/aws4_request`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credential<'a> {
@@ -30,9 +46,15 @@ impl<'a> Credential<'a> {
         const SHAPE: &str = "the Credential is mal-formed; expecting \
             \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
         // An access key may hold slashes, so the scope is read from its end.
-        let mut from_end = text.rsplitn(5, '/');
-        let mut next = || from_end.next().ok_or(SHAPE);
-        let (end, service, region, day, access_key) = (next()?, next()?, next()?, next()?, next()?);
+        let mut rest = text;
+        let mut next = || {
+            let at = rest.bytes().rposition(|b| b == b'/').ok_or(SHAPE)?;
+            let piece = &rest[at + 1..];
+            rest = &rest[..at];
+            Ok(piece)
+        };
+        let (end, service, region, day) = (next()?, next()?, next()?, next()?);
+        let access_key = rest;
         if access_key.is_empty() || region.is_empty() {
             return Err(SHAPE);
         }
@@ -77,17 +99,18 @@ impl<'a> SignedHeader<'a> {
             .filter(|_| value.len() <= HEADER_BYTES_MAX)
             .ok_or(E::HeaderMalformed("the header is too long"))?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for part in rest.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let parts = split(rest, b',').map(str::trim_ascii);
+        for part in parts.filter(|p| !p.is_empty()) {
             let (name, value) = part.split_once('=').ok_or(E::HeaderMalformed(
                 "a part of the header is not a name and a value",
             ))?;
-            let slot = match name.trim() {
+            let slot = match name.trim_ascii() {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
                 "Signature" => &mut signature,
                 _ => return Err(E::HeaderMalformed("a part of the header is not known")),
             };
-            if slot.replace(value.trim()).is_some() {
+            if slot.replace(value.trim_ascii()).is_some() {
                 return Err(E::HeaderMalformed("a part of the header comes twice"));
             }
         }

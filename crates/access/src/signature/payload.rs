@@ -59,5 +59,5 @@ pub(crate) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Optio
     if values.next().is_some() {
         return Err(());
     }
-    first.to_str().map(|t| Some(t.trim())).map_err(|_| ())
+    first.to_str().map(|t| Some(t.trim_ascii())).map_err(|_| ())
 }

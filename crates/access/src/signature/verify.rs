@@ -9,7 +9,7 @@ use types::{AccessKeyId, RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 use super::{
     AuthType, ChunkVerifier, Mismatch, PayloadMode, SignatureError as E, canonical,
     hash::{hex64, hmac, sha256_hex, text},
-    parse::{Credential, Presigned, SignedHeader},
+    parse::{Credential, Presigned, SignedHeader, split},
     payload::only,
 };
 use crate::{Identity, SigningKeys};
@@ -117,8 +117,7 @@ fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E
     let auth = SignedHeader::parse(value)?;
     let payload_text = payload_header(headers)?.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
     let payload = PayloadMode::parse(payload_text)?;
-    let date = request_date(headers)?;
-    let stamp = date.iso_basic();
+    let (date, stamp) = request_date(headers)?;
     if !stamp.starts_with(auth.credential.day) {
         return Err(E::HeaderMalformed(
             "Invalid credential date. This date is not the same as X-Amz-Date.",
@@ -127,7 +126,7 @@ fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E
     let away = date.s().abs_diff(facts.now.s());
     if away > CLOCK_SKEW_S_MAX {
         return Err(E::Skewed {
-            request: stamp,
+            request: stamp.into_owned(),
             server: facts.now.iso8601(),
         });
     }
@@ -206,8 +205,9 @@ fn refuse_token(there: bool) -> Result<(), E> {
     if there { Err(E::Token) } else { Ok(()) }
 }
 
-/// `x-amz-date` first, then `Date`; either in ISO 8601's basic form or as an HTTP date.
-fn request_date(headers: &HeaderMap) -> Result<Timestamp, E> {
+/// `x-amz-date` first, then `Date`; either in ISO 8601's basic form or as an HTTP date. Also in
+/// that basic form, as it is signed.
+fn request_date(headers: &HeaderMap) -> Result<(Timestamp, Cow<'_, str>), E> {
     let text = match only(headers, AMZ_DATE).map_err(|()| E::NoDate)? {
         Some(text) => text,
         None => only(headers, header::DATE)
@@ -215,15 +215,17 @@ fn request_date(headers: &HeaderMap) -> Result<Timestamp, E> {
             .flatten()
             .ok_or(E::NoDate)?,
     };
-    Timestamp::parse_iso_basic(text)
-        .or_else(|| Timestamp::parse_http_date(text))
-        .ok_or(E::NoDate)
+    if let Some(date) = Timestamp::parse_iso_basic(text) {
+        return Ok((date, Cow::Borrowed(text)));
+    }
+    let date = Timestamp::parse_http_date(text).ok_or(E::NoDate)?;
+    Ok((date, Cow::Owned(date.iso_basic())))
 }
 
 /// The host and every `x-amz-*` or `x-dhow-*` header must be signed: otherwise whoever sees a
 /// signed request could change what it means.
 fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), E> {
-    let is_signed = |name: &str| signed.split(';').any(|s| s == name);
+    let is_signed = |name: &str| split(signed, b';').any(|s| s == name);
     if !is_signed("host") {
         return Err(E::HeadersNotSigned("host".to_owned()));
     }
@@ -302,7 +304,17 @@ fn find_key(
 
 fn signature_matches(key: &[u8; 32], to_sign: &[u8], given: &str) -> bool {
     let expected = hex64(&hmac(key, to_sign));
-    expected.as_slice().ct_eq(given.as_bytes()).into()
+    let Ok(given) = <&[u8; 64]>::try_from(given.as_bytes()) else {
+        return false;
+    };
+    // By words, which is as constant as by bytes, and eight times less of it.
+    let words = |hex: &[u8; 64]| -> [u64; 8] {
+        std::array::from_fn(|n| {
+            let word = hex[n * 8..].first_chunk::<8>();
+            u64::from_ne_bytes(*word.unwrap_or(&[0; 8]))
+        })
+    };
+    words(&expected).ct_eq(&words(given)).into()
 }
 
 /// Verifies a signature over a text that is signed as it is: the policy of a POST form.

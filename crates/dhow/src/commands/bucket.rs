@@ -344,10 +344,18 @@ impl Place {
         }
         let path = format!("buckets/{}/place", self.name);
         let mut placed = client.call("POST", &path, Some(&body))?;
-        if let (Some(home), false) = (&self.home, self.dry_run) {
-            let body = json!({ "to": home, "force": self.force });
+        if let Some(home) = &self.home {
+            let body = json!({ "to": home, "force": self.force, "dry_run": self.dry_run });
             let path = format!("buckets/{}/promote", self.name);
-            placed = client.call("POST", &path, Some(&body))?;
+            let moved = client.call("POST", &path, Some(&body))?;
+            match (self.dry_run, placed.get_mut("bucket")) {
+                (true, Some(would)) => {
+                    for field in ["home", "epoch"] {
+                        would[field] = moved.get(field).cloned().unwrap_or_default();
+                    }
+                }
+                _ => placed = moved,
+            }
         }
         if self.wait && !self.dry_run {
             placed = super::placing::wait(&client, &self.name, None)?;
