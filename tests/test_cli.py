@@ -62,7 +62,8 @@ def test_accounts_and_keys(own_cloud):
     listed = own_cloud.cli_json("key", "list", "--account", account["id"], "--json")
     assert [k["access_key"] for k in listed] == [key["access_key"]]
     assert key["secret_key"] not in json.dumps(listed)
-    own_cloud.cli("key", "disable", key["access_key"])
+    told = own_cloud.cli_json("key", "disable", key["access_key"], "--json")
+    assert told == {"access_key": key["access_key"], "status": "disabled"}
     with pytest.raises(Exception, match="InvalidAccessKeyId|does not exist"):
         s3.list_buckets()
     own_cloud.cli("key", "delete", key["access_key"])

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use types::Timestamp;
 
@@ -57,26 +57,36 @@ Examples:
         which: Which,
     },
     /// Disable a key: requests signed with it are refused from now on.
-    Disable {
-        /// The access key.
-        access_key: String,
-        #[command(flatten)]
-        which: Which,
-    },
+    Disable(OneKey),
     /// Enable a disabled key again.
-    Enable {
-        /// The access key.
-        access_key: String,
-        #[command(flatten)]
-        which: Which,
-    },
+    Enable(OneKey),
     /// Delete a key for good.
-    Delete {
-        /// The access key.
-        access_key: String,
-        #[command(flatten)]
-        which: Which,
-    },
+    Delete(OneKey),
+}
+
+/// One key.
+#[derive(Args)]
+pub struct OneKey {
+    /// The access key.
+    access_key: String,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl OneKey {
+    /// Asks for it, and says what the key is then.
+    fn change(&self, method: &str, verb: &str, becomes: &str) -> Result<(), Failure> {
+        let path = format!("keys/{}{verb}", self.access_key);
+        AdminClient::find(&self.which.dir())?.call(method, &path, None)?;
+        match self.json {
+            true => print_json(&json!({ "access_key": self.access_key, "status": becomes })),
+            false => println!("{} is {becomes}.", self.access_key),
+        }
+        Ok(())
+    }
 }
 
 impl Key {
@@ -115,34 +125,12 @@ impl Key {
                 json,
                 which,
             } => list(account, json, &which)?,
-            Self::Disable { access_key, which } => {
-                AdminClient::find(&which.dir())?.call(
-                    "POST",
-                    &verb(&access_key, "disable"),
-                    None,
-                )?;
-                println!("{access_key} is disabled.");
-            }
-            Self::Enable { access_key, which } => {
-                AdminClient::find(&which.dir())?.call(
-                    "POST",
-                    &verb(&access_key, "enable"),
-                    None,
-                )?;
-                println!("{access_key} is enabled.");
-            }
-            Self::Delete { access_key, which } => {
-                let path = format!("keys/{access_key}");
-                AdminClient::find(&which.dir())?.call("DELETE", &path, None)?;
-                println!("{access_key} is deleted.");
-            }
+            Self::Disable(key) => key.change("POST", "/disable", "disabled")?,
+            Self::Enable(key) => key.change("POST", "/enable", "active")?,
+            Self::Delete(key) => key.change("DELETE", "", "deleted")?,
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn verb(access_key: &str, verb: &str) -> String {
-    format!("keys/{access_key}/{verb}")
 }
 
 fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failure> {
