@@ -247,7 +247,7 @@ impl Registry {
             if holds > 0 {
                 return Err(CloudError::Refused(format!(
                     "region {region} is in the placement of {holds} buckets; move them first \
-                     (`dhow bucket place`, `dhow region promote`)"
+                     (`dhow region drain {region} --move`)"
                 )));
             }
         }
