@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Which, account::text, print_json, table};
+use super::{Which, account::text, placing::Enough, print_json, table};
 use crate::{admin_client::AdminClient, failure::Failure};
 
 /// Say where buckets lie, and where they are to lie.
@@ -358,7 +358,7 @@ impl Place {
             }
         }
         if self.wait && !self.dry_run {
-            placed = super::placing::wait(&client, &self.name, None)?;
+            placed = super::placing::wait(&client, &self.name, None, Enough::All)?;
         }
         if !self.dry_run || self.json {
             return Ok(shown(&placed, self.json));

@@ -7,7 +7,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Which, account::text, placing, print_json, region};
+use super::{
+    Which,
+    account::text,
+    placing::{self, Enough},
+    print_json, region,
+};
 use crate::{admin_client::AdminClient, failure::Failure};
 
 /// What is to become of a region's buckets.
@@ -120,15 +125,15 @@ impl Resident {
         let place = |body: Value| client.call("POST", &self.path("place"), Some(&body));
         if let Some((to, _, _)) = &plan.copy {
             place(json!({ "add": [to] }))?;
-            placing::wait(client, &self.name, Some(to))?;
+            placing::wait(client, &self.name, Some(to), Enough::Nearly)?;
         }
         if let Some(home) = &plan.home {
             // The home still answers, hence by force; what it takes until it hears of it, it hands
             // over, and only then it follows.
-            placing::wait(client, &self.name, Some(home))?;
+            placing::wait(client, &self.name, Some(home), Enough::Nearly)?;
             let body = json!({ "to": home, "force": true });
             client.call("POST", &self.path("promote"), Some(&body))?;
-            placing::wait(client, &self.name, Some(region))?;
+            placing::wait(client, &self.name, Some(region), Enough::Follows)?;
         }
         place(json!({ "remove": [region] }))?;
         Ok(())

@@ -32,6 +32,30 @@ enum Phase {
     There,
 }
 
+/// When a wait ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enough {
+    /// Everything is there. Under writes over a long link that moment may never come.
+    All,
+    /// It follows closely.
+    Nearly,
+    /// It follows, and so has handed over what it alone had.
+    Follows,
+}
+
+/// Changes that a copy may be behind, and still counts as following closely.
+const NEARLY: u64 = 1000;
+
+impl Enough {
+    fn is_met(self, phase: &Phase) -> bool {
+        match (self, phase) {
+            (_, Phase::There) | (Self::Follows, Phase::Following(_)) => true,
+            (Self::Nearly, Phase::Following(behind)) => *behind <= NEARLY,
+            _ => false,
+        }
+    }
+}
+
 fn phase(copy: &Value, total: u64) -> Phase {
     let number = |field: &str| copy.get(field).and_then(Value::as_u64);
     match (number("applied"), number("behind"), number("seeded")) {
@@ -67,8 +91,74 @@ fn copies(bucket: &Value, only: Option<&str>) -> Option<Vec<Value>> {
     (only.is_none() || !copies.is_empty()).then_some(copies)
 }
 
+/// How far the copies are, for whoever waits: bars on a terminal, lines elsewhere.
+struct Showing {
+    total: u64,
+    begun: Instant,
+    bars: MultiProgress,
+    shown: Vec<ProgressBar>,
+    /// When lines were written last.
+    line: Option<Instant>,
+}
+
+impl Showing {
+    fn new(total: u64) -> Self {
+        Self {
+            total,
+            begun: Instant::now(),
+            bars: MultiProgress::new(),
+            shown: Vec::new(),
+            line: None,
+        }
+    }
+
+    fn show(&mut self, copies: &[Value], phases: &[Phase]) {
+        let quiet = !std::io::stderr().is_terminal();
+        let speaks = self.line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        for (n, (copy, phase)) in copies.iter().zip(phases).enumerate() {
+            let region = copy.get("region").and_then(Value::as_str).unwrap_or("-");
+            let text = format!("{region}: {}", words(phase, self.begun.elapsed()));
+            match quiet {
+                false => self.bar(n, phase, text),
+                true if speaks && *phase != Phase::There => eprintln!("{text}"),
+                true => {}
+            }
+        }
+        if quiet && speaks {
+            self.line = Some(Instant::now());
+        }
+    }
+
+    fn bar(&mut self, n: usize, phase: &Phase, text: String) {
+        let total = self.total.max(1);
+        if self.shown.len() <= n {
+            let style = ProgressStyle::with_template("{bar:24} {msg}");
+            let style = style.unwrap_or(ProgressStyle::default_bar());
+            let bar = ProgressBar::new(total).with_style(style);
+            self.shown.push(self.bars.add(bar));
+        }
+        if let Some(bar) = self.shown.get(n) {
+            bar.set_position(match phase {
+                Phase::Waiting => 0,
+                Phase::Seeding(done, _) => *done,
+                Phase::Following(_) | Phase::There => total,
+            });
+            bar.set_message(text);
+        }
+    }
+
+    fn end(&self) {
+        self.shown.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
 /// Waits for the copy in the region `only`, or for every copy; answers the bucket as it is then.
-pub fn wait(client: &AdminClient, name: &str, only: Option<&str>) -> Result<Value, Failure> {
+pub fn wait(
+    client: &AdminClient,
+    name: &str,
+    only: Option<&str>,
+    enough: Enough,
+) -> Result<Value, Failure> {
     let path = format!("buckets/{name}");
     let asked = client.call(
         "POST",
@@ -76,60 +166,24 @@ pub fn wait(client: &AdminClient, name: &str, only: Option<&str>) -> Result<Valu
         Some(&json!({ "dry_run": true })),
     )?;
     let total = asked.pointer("/moves/versions").and_then(Value::as_u64);
-    let total = total.unwrap_or_default();
-    let (bars, begun) = (MultiProgress::new(), Instant::now());
-    let mut shown: Vec<ProgressBar> = Vec::new();
-    let mut line: Option<Instant> = None;
+    let mut showing = Showing::new(total.unwrap_or_default());
     let mut silent: Option<Instant> = None;
     loop {
         let bucket = client.call("GET", &path, None)?;
-        let Some(copies) = copies(&bucket, only) else {
-            // The home is away, or has not heard of the change yet.
-            if silent.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX {
-                let why = text(&bucket, "error");
-                return Err(Failure::new(format!(
-                    "the home of {name} does not tell how its copies do"
-                ))
-                .hint(format!(
-                    "{why}; the copies go on by themselves: ask again later"
-                )));
+        if let Some(copies) = copies(&bucket, only) {
+            silent = None;
+            let phases: Vec<Phase> = copies.iter().map(|c| phase(c, showing.total)).collect();
+            if phases.iter().all(|phase| enough.is_met(phase)) {
+                showing.end();
+                return Ok(bucket);
             }
-            sleep(POLL);
-            continue;
-        };
-        silent = None;
-        let phases: Vec<Phase> = copies.iter().map(|copy| phase(copy, total)).collect();
-        if phases.iter().all(|phase| *phase == Phase::There) {
-            shown.iter().for_each(ProgressBar::finish_and_clear);
-            return Ok(bucket);
-        }
-        let quiet = !std::io::stderr().is_terminal();
-        let speaks = line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        for (n, (copy, phase)) in copies.iter().zip(&phases).enumerate() {
-            let region = copy.get("region").and_then(Value::as_str).unwrap_or("-");
-            let text = format!("{region}: {}", words(phase, begun.elapsed()));
-            if quiet {
-                if speaks && *phase != Phase::There {
-                    eprintln!("{text}");
-                }
-                continue;
-            }
-            if shown.len() <= n {
-                let style = ProgressStyle::with_template("{bar:24} {msg}");
-                let bar = ProgressBar::new(total.max(1));
-                shown.push(bars.add(bar.with_style(style.unwrap_or(ProgressStyle::default_bar()))));
-            }
-            if let Some(bar) = shown.get(n) {
-                bar.set_position(match phase {
-                    Phase::Waiting => 0,
-                    Phase::Seeding(done, _) => *done,
-                    Phase::Following(_) | Phase::There => total.max(1),
-                });
-                bar.set_message(text);
-            }
-        }
-        if quiet && speaks {
-            line = Some(Instant::now());
+            showing.show(&copies, &phases);
+        } else if silent.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX {
+            // The home is away; before that it may not have heard of the change yet.
+            let why = text(&bucket, "error");
+            let what = format!("the home of {name} does not tell how its copies do");
+            let hint = format!("{why}; the copies go on by themselves: ask again later");
+            return Err(Failure::new(what).hint(hint));
         }
         sleep(POLL);
     }
@@ -138,6 +192,22 @@ pub fn wait(client: &AdminClient, name: &str, only: Option<&str>) -> Result<Valu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_ends_under_writes_where_that_will_do() {
+        let met = |enough: Enough| {
+            [
+                Phase::Seeding(3, 3),
+                Phase::Following(NEARLY + 1),
+                Phase::Following(1),
+                Phase::There,
+            ]
+            .map(|phase| enough.is_met(&phase))
+        };
+        assert_eq!(met(Enough::All), [false, false, false, true]);
+        assert_eq!(met(Enough::Nearly), [false, false, true, true]);
+        assert_eq!(met(Enough::Follows), [false, true, true, true]);
+    }
 
     #[test]
     fn a_home_that_does_not_tell_is_not_taken_for_one_whose_copies_have_all() {
