@@ -107,26 +107,28 @@ struct Run {
 }
 
 /// The runs of some bytes of redb's.
-fn runs(offset: u64, len: usize) -> io::Result<Vec<Run>> {
+fn runs(offset: u64, len: usize) -> io::Result<impl Iterator<Item = Run>> {
     if offset == 0 || !offset.is_multiple_of(PAGE) || !(len as u64).is_multiple_of(PAGE) {
         return Err(io::Error::other(format!("{len} bytes at {offset}")));
     }
-    let (mut page, mut done, mut runs) = (offset / PAGE, 0, Vec::new());
-    while done < len {
+    let (mut page, mut done) = (offset / PAGE, 0);
+    Ok(std::iter::from_fn(move || {
+        if done >= len {
+            return None;
+        }
         let (group, first) = place(page);
         let pages = (GROUP as usize - first).min((len - done) / PAGE as usize);
-        let bytes = done..done + pages * PAGE as usize;
-        done = bytes.end;
-        runs.push(Run {
+        let run = Run {
             page,
             group,
             first,
             at: sums_at(group) + (1 + first as u64) * PAGE,
-            bytes,
-        });
+            bytes: done..done + pages * PAGE as usize,
+        };
+        done = run.bytes.end;
         page += pages as u64;
-    }
-    Ok(runs)
+        Some(run)
+    }))
 }
 
 impl Pages {
@@ -154,13 +156,26 @@ impl Pages {
         Ok(use_them(sums.entry(group).or_insert(read)))
     }
 
-    /// The checksums of some pages of a group, mostly without waiting for others.
-    fn look(&self, run: &Run, pages: usize) -> io::Result<Vec<u64>> {
-        let range = run.first..run.first + pages;
-        if let Some(sums) = self.sums.read().get(&run.group) {
-            return Ok(sums[range].to_vec());
+    /// Compares pages of a group, in order from `page`, with their checksums; mostly without
+    /// waiting for others.
+    fn compare(&self, page: u64, bytes: &[u8]) -> io::Result<()> {
+        let (group, first) = place(page);
+        let pages = bytes.len() / PAGE as usize;
+        let check = |sums: &Sums| {
+            let expected = sums[first..first + pages].iter();
+            let pages = (page..).zip(bytes.chunks_exact(PAGE as usize).zip(expected));
+            for (page, (bytes, expected)) in pages {
+                let blank = *expected == 0 && bytes.iter().all(|b| *b == 0);
+                if !blank && sum(page, bytes) != *expected {
+                    return Err(damaged(format!("page {page}")));
+                }
+            }
+            Ok(())
+        };
+        if let Some(sums) = self.sums.read().get(&group) {
+            return check(sums);
         }
-        self.with(run.group, |sums| sums[range].to_vec())
+        self.with(group, |sums| check(sums))?
     }
 
     fn read_header(&self, out: &mut [u8]) -> io::Result<()> {
@@ -221,15 +236,7 @@ impl Pages {
         for run in runs(offset, out.len())? {
             let bytes = &mut out[run.bytes.clone()];
             self.file.read_exact_at(bytes, run.at)?;
-            let expected = self.look(&run, bytes.len() / PAGE as usize)?;
-            for (page, (bytes, expected)) in
-                (run.page..).zip(bytes.chunks_exact(PAGE as usize).zip(expected))
-            {
-                let blank = expected == 0 && bytes.iter().all(|b| *b == 0);
-                if !blank && sum(page, bytes) != expected {
-                    return Err(damaged(format!("page {page}")));
-                }
-            }
+            self.compare(run.page, bytes)?;
         }
         Ok(())
     }
