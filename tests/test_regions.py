@@ -501,6 +501,7 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     fleet.bucket("copied", EU, ME)
     fleet.bucket("single", ME)
     fleet.bucket("lawful", ME, options=["--jurisdiction", "AE"])
+    fleet.bucket("shared", ME, EU, options=["--writes", "any"])
     here, there = fleet.s3(ME), fleet.s3(EU)
     for name in ("homed", "single", "lawful"):
         for n in range(30):
@@ -514,7 +515,10 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
         return told.returncode, {m.pop("bucket"): m for m in json.loads(told.stdout)["moves"]}
 
     rc, would = drain("--dry-run")
-    assert rc == 1 and set(would) == {"homed", "copied", "single", "lawful"}
+    assert rc == 1 and set(would) == {"homed", "copied", "single", "lawful", "shared"}
+    # While its copies take writes none of them can go, so its home does not move either.
+    assert "--writes home" in would["shared"]["error"]
+    fleet.cli("bucket", "place", "shared", "--writes", "home")
     assert (would["homed"]["home"], would["homed"]["copy"]) == (EU, None)
     assert (would["copied"]["home"], would["copied"]["copy"]) == (None, None)
     assert "no other copy" in would["single"]["error"]

@@ -45,6 +45,8 @@ struct Resident {
     name: String,
     /// Its writes are ordered here.
     is_home: bool,
+    /// Copies take writes too, so none of them can go.
+    writes_any: bool,
     /// Other regions that can read it.
     readable: Vec<String>,
     /// All others that hold it.
@@ -74,6 +76,7 @@ impl Resident {
         held.iter().any(|r| r == region).then(|| Self {
             name: text(bucket, "name"),
             is_home: home == region,
+            writes_any: text(bucket, "writes") == "any",
             readable: readable.filter(elsewhere).collect(),
             others: held.iter().filter(|r| elsewhere(r)).cloned().collect(),
         })
@@ -85,6 +88,13 @@ impl Resident {
 
     /// What would be done, or why nothing can be.
     fn plan(&self, client: &AdminClient, region: &str, to: Option<&str>) -> Result<Plan, Failure> {
+        if self.is_home && self.writes_any {
+            return Err(Failure::new(format!(
+                "it takes writes everywhere: let the home alone take them first (dhow bucket \
+                 place {} --writes home)",
+                self.name
+            )));
+        }
         let place = |body: Value| client.call("POST", &self.path("place"), Some(&body));
         let copy = match to {
             Some(to) if !self.others.iter().any(|r| r == to) => {
