@@ -5,6 +5,8 @@ use std::fmt;
 
 use types::{AccountId, RegionId};
 
+use crate::signature::HmacKey;
+
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
 /// `aws4_request` ("Create a signed AWS API request", step 3).
 #[derive(Clone)]
@@ -12,7 +14,7 @@ pub struct SigningKey {
     /// The account that the access key belongs to.
     pub account: AccountId,
     /// The derived key.
-    pub key: [u8; 32],
+    pub key: HmacKey,
 }
 
 impl fmt::Debug for SigningKey {

@@ -143,7 +143,7 @@ impl Signer {
     /// Signs the chunks of a body that follows the head with this signature.
     pub fn chunks(&mut self, head: &Headers) -> ChunkVerifier {
         let scope = self.scope(&head.date);
-        ChunkVerifier::new(self.key, &head.date, &scope, &head.signature)
+        ChunkVerifier::new(self.key.into(), &head.date, &scope, &head.signature)
     }
 
     /// Signs a text as it is: the policy of a POST form of this day.

@@ -1,8 +1,17 @@
-//! A bare hyper server: answers every request, whatever it asks for, with the same bytes: the body
-//! of a small object behind the head that Dhow puts before it. What a small GET of Dhow costs is
-//! measured against it, with the same requests. `bare PORT [BYTES]`.
+//! A bare hyper server: answers every request, whatever it asks for, with the body of a small object
+//! behind the head that Dhow puts before it. What a small GET of Dhow costs is measured against it,
+//! with the same requests. `bare PORT [BYTES [BODIES]]`: it holds as many bodies as there are
+//! objects, and answers with one after the other as if at random. One body for all would stay in
+//! the processor's nearest cache, from which no server could send thousands of objects.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -51,22 +60,35 @@ fn answer(body: Bytes) -> Response<Full<Bytes>> {
     answer
 }
 
+/// Numbers as if at random, for next to nothing (splitmix64).
+fn random(counter: &AtomicU64) -> u64 {
+    let mut z = counter.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let mut numbers = std::env::args()
         .skip(1)
         .filter_map(|a| a.parse::<usize>().ok());
     let port = numbers.next().unwrap_or(0) as u16;
-    let body = Bytes::from(vec![0x5A; numbers.next().unwrap_or(4096)]);
+    let bytes = numbers.next().unwrap_or(4096);
+    let count = numbers.next().unwrap_or(1).max(1);
+    let bodies: Vec<Bytes> = (0..count).map(|n| vec![n as u8; bytes].into()).collect();
+    let bodies = Arc::new(bodies);
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     println!("{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let body = body.clone();
+        let bodies = Arc::clone(&bodies);
         tokio::spawn(async move {
+            let seed = stream.peer_addr().map_or(0, |peer| peer.port().into());
+            let counter = AtomicU64::new(seed);
             let service = service_fn(move |_| {
-                let body = body.clone();
+                let body = bodies[random(&counter) as usize % bodies.len()].clone();
                 async move { Ok::<_, Infallible>(answer(body)) }
             });
             // A client that leaves is no error here.

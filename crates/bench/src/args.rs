@@ -70,7 +70,12 @@ pub struct BenchArgs {
     #[arg(long, env = "AWS_ACCESS_KEY_ID")]
     pub access_key: Option<String>,
     /// The secret key
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "AWS_SECRET_ACCESS_KEY",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
     pub secret_key: Option<String>,
     /// The region to sign for
     #[arg(long, env = "AWS_REGION")]

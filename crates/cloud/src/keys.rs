@@ -62,21 +62,14 @@ const KNOWN: [&str; 9] = [
     "test",
 ];
 
-/// Makes a pair: 20 characters `DHOW…` and 40 characters.
+/// Makes a pair: 20 characters `DHOW…` and 40 characters. A secret begins with a letter or a
+/// digit: what begins with `-` is taken for an option by many programs.
 pub(crate) fn generate(random: &dyn Random) -> (String, String) {
-    (
-        format!(
-            "DHOW{}",
-            text(random, 16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
-        ),
-        {
-            text(
-                random,
-                40,
-                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
-            )
-        },
-    )
+    const FEW: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    const MANY: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let access_key = "DHOW".to_owned() + &text(random, 16, FEW);
+    let secret_key = text(random, 1, FEW) + &text(random, 39, MANY);
+    (access_key, secret_key)
 }
 
 fn text(random: &dyn Random, len: usize, alphabet: &[u8]) -> String {

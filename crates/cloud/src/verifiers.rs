@@ -192,7 +192,7 @@ impl SigningKeys for Registry {
         }
         let key = SigningKey {
             account: AccountId::new(account),
-            key: service_key(&key, service),
+            key: service_key(&key, service).into(),
         };
         if derived.len() >= DERIVED_MAX && !derived.contains_key(access_key) {
             derived.clear();

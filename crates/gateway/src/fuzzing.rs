@@ -27,7 +27,7 @@ impl SigningKeys for OneKey {
     fn signing_key(&self, id: &str, _: &str, _: &RegionId, _: &str) -> Option<SigningKey> {
         (id == "AKIAFUZZ").then(|| SigningKey {
             account: AccountId::new("1"),
-            key: KEY,
+            key: KEY.into(),
         })
     }
 }
@@ -89,7 +89,7 @@ pub fn form(data: &[u8]) -> bool {
 
 fn decode(body: &[u8], expected: u64, cut: usize) -> Option<Vec<u8>> {
     let scope = "20270115/local-1/s3/aws4_request";
-    let verifier = ChunkVerifier::new(KEY, "20270115T080000Z", scope, &"0".repeat(64));
+    let verifier = ChunkVerifier::new(KEY.into(), "20270115T080000Z", scope, &"0".repeat(64));
     let declared = vec!["x-amz-checksum-crc32".to_owned()];
     let mut decoder = Decoder::new(expected, Some(verifier), Some(declared));
     let mut out = Vec::new();

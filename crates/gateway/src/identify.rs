@@ -23,7 +23,7 @@ pub struct Identified {
 
 enum Bytes {
     /// As the client's signature says.
-    Signed(PayloadMode, Option<ChunkVerifier>),
+    Signed(PayloadMode, Option<Box<ChunkVerifier>>),
     /// Another region verifies them while it passes them on.
     Passed,
 }

@@ -233,7 +233,7 @@ pub fn payload<B>(
     body: B,
     headers: &HeaderMap,
     mode: PayloadMode,
-    chunks: Option<access::signature::ChunkVerifier>,
+    chunks: Option<Box<access::signature::ChunkVerifier>>,
     idle: Duration,
 ) -> Result<Box<dyn Body>, S3Error>
 where
@@ -256,7 +256,7 @@ where
                 return Err(ErrorCode::AccessDenied.into());
             }
             let declared = trailer.then(|| declared(headers)).transpose()?;
-            let decoder = Box::new(Decoder::new(len, chunks, declared));
+            let decoder = Box::new(Decoder::new(len, chunks.map(|c| *c), declared));
             let input = Bytes::new();
             (Check::Chunked { decoder, input }, Some(len))
         }

@@ -29,28 +29,18 @@ use crate::{
 };
 
 /// A request whose head has been read and verified.
-struct Met<S> {
+struct Met {
     target: Target,
     query: Query,
     identified: Identified,
-    source: S,
 }
 
-impl Met<()> {
+impl Met {
     /// Whether the body must tell who sends it.
     fn is_form(&self) -> bool {
         self.identified.auth() == AuthType::PostPolicy
             && self.target.resource() == Resource::Bucket
             && self.query.0.is_empty()
-    }
-
-    fn with(self, source: Source) -> Met<Source> {
-        Met {
-            target: self.target,
-            query: self.query,
-            identified: self.identified,
-            source,
-        }
     }
 }
 
@@ -130,10 +120,10 @@ impl Gateway {
     ) -> Response<ResponseBody> {
         let began = Instant::now();
         let request_id = self.ids.next();
-        let (parts, incoming) = request.into_parts();
+        // What is handed on by value is copied; the head stays where it is.
+        let (mut parts, incoming) = request.into_parts();
         let head_only = parts.method == Method::HEAD;
         let has_body = !incoming.is_end_stream();
-        let uri = parts.uri.clone();
         // Costs a branch unless somebody listens at this level, such as an exporter of traces.
         let span = tracing::debug_span!(
             "request",
@@ -150,7 +140,7 @@ impl Gateway {
         let (place, result) = match self.admission(at_door).enter().await {
             Ok(place) => {
                 // Pinned where it is: it is large, and each wrapper would copy it.
-                let acting = self.act(parts, incoming, arrival, &request_id, &mut trail);
+                let acting = self.act(&mut parts, incoming, arrival, &mut trail);
                 let acting = std::pin::pin!(acting);
                 let acting = acting.instrument(span.clone());
                 let result = AssertUnwindSafe(acting).catch_unwind().await;
@@ -164,7 +154,7 @@ impl Gateway {
         let code = result.as_ref().err().map(|error| error.code);
         let mut answer = result.unwrap_or_else(|error| {
             let host = self.host_id.to_str().unwrap_or_default();
-            error.into_response(uri.path(), &request_id, host)
+            error.into_response(parts.uri.path(), &request_id, host)
         });
         if head_only {
             empty_head(&mut answer);
@@ -201,25 +191,24 @@ impl Gateway {
 
     async fn act(
         &self,
-        mut parts: http::request::Parts,
+        parts: &mut http::request::Parts,
         incoming: Incoming,
         arrival: Arrival,
-        request_id: &str,
         trail: &mut Trail,
     ) -> S3Result {
         let expects = parts.headers.contains_key(header::EXPECT);
         let (met, via) = match arrival {
-            Arrival::Door => (self.meet(&parts)?, Via::Door),
+            Arrival::Door => (self.meet(parts)?, Via::Door),
             Arrival::Region { from, caller } => {
                 elsewhere::arrive(&mut parts.headers);
-                (meet_passed(&parts, caller)?, Via::Region(from))
+                (meet_passed(parts, caller)?, Via::Region(from))
             }
         };
-        let met = match met.is_form() {
-            true => Box::pin(self.read_form(met, &parts, incoming)).await?,
-            false => met.with(Source::Wire(incoming)),
+        let source = match met.is_form() {
+            true => Box::pin(self.read_form(&met, parts, incoming)).await?,
+            false => Source::Wire(incoming),
         };
-        let mut call = match self.admit(met, via, parts, request_id, trail)? {
+        let mut call = match self.admit(met, source, via, parts, trail)? {
             Admitted::Here(call) => call,
             Admitted::Pass(outgoing) => {
                 trail.passed = true;
@@ -236,7 +225,7 @@ impl Gateway {
     }
 
     /// Who asks, and for what, by the head alone.
-    fn meet(&self, parts: &http::request::Parts) -> Result<Met<()>, S3Error> {
+    fn meet(&self, parts: &http::request::Parts) -> Result<Met, S3Error> {
         check_head(&parts.headers, parts.uri.path().len())?;
         if parts.method == Method::OPTIONS {
             return Err(ErrorCode::AccessForbidden.into());
@@ -248,7 +237,6 @@ impl Gateway {
             target,
             query,
             identified,
-            source: (),
         })
     }
 
@@ -256,12 +244,12 @@ impl Gateway {
     /// holds a place that others wait for, so there is a limit to that.
     async fn read_form(
         &self,
-        met: Met<()>,
+        met: &Met,
         parts: &http::request::Parts,
         incoming: Incoming,
-    ) -> Result<Met<Source>, S3Error> {
+    ) -> Result<Source, S3Error> {
         let Some(bucket) = met.target.bucket.clone() else {
-            return Ok(met.with(Source::Wire(incoming)));
+            return Ok(Source::Wire(incoming));
         };
         let idle = self.config.body_idle;
         let mode = PayloadMode::Unsigned;
@@ -270,19 +258,19 @@ impl Gateway {
         let reading = post_form::read(body, &parts.headers, &bucket, &facts);
         let form = tokio::time::timeout(idle, reading).await;
         let form = form.map_err(|_| ErrorCode::RequestTimeout)??;
-        Ok(met.with(Source::Form(Box::new(form))))
+        Ok(Source::Form(Box::new(form)))
     }
 
     /// Everything else before the handler: whether they may, and where.
     fn admit(
         &self,
-        met: Met<Source>,
+        met: Met,
+        source: Source,
         via: Via,
-        parts: http::request::Parts,
-        request_id: &str,
+        parts: &mut http::request::Parts,
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, S3Error> {
-        let identity = match &met.source {
+        let identity = match &source {
             Source::Wire(_) => met.identified.identity().clone(),
             Source::Form(form) => form.identity.clone(),
         };
@@ -305,11 +293,12 @@ impl Gateway {
         let action = action(operation, met.query.has("versionId"));
         placement_headers::check_operation(operation, &parts.headers)?;
         let length = content_length(&parts.headers).unwrap_or(0);
-        let asks = (action, is_conditional(&parts.headers));
+        let conditional = action.writes_objects() && is_conditional(&parts.headers);
+        let asks = (action, conditional);
         let permit = match self.way(operation, asks, &identity, deed.as_ref(), &via)? {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
-                let outgoing = self.outgoing(met, identity, holders, operation, parts)?;
+                let outgoing = self.outgoing(met, source, identity, holders, operation, parts)?;
                 self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
             }
@@ -321,24 +310,25 @@ impl Gateway {
             permit,
             deed,
         };
-        let call = self.call(met, who, parts, request_id)?;
-        self.metrics.received(operation).inc_by(length);
+        let call = self.call(met, source, who, parts)?;
+        if length > 0 {
+            self.metrics.received(operation).inc_by(length);
+        }
         Ok(Admitted::Here(call))
     }
 
     /// A request for the handler.
     fn call(
         &self,
-        met: Met<Source>,
+        met: Met,
+        source: Source,
         who: Who,
-        mut parts: http::request::Parts,
-        request_id: &str,
+        parts: &mut http::request::Parts,
     ) -> Result<S3Call<'_>, S3Error> {
         let Met {
             mut target,
             query,
             identified,
-            source,
         } = met;
         adopt_parameters(&query, &mut parts.headers);
         refuse::check(&parts.headers)?;
@@ -351,7 +341,7 @@ impl Gateway {
                 (Some(form.body), Some(Box::new(form.reply)))
             }
             Source::Wire(incoming) => {
-                let body = self.body(who.operation, identified, &parts, incoming)?;
+                let body = self.body(who.operation, identified, parts, incoming)?;
                 (body, None)
             }
         };
@@ -368,7 +358,6 @@ impl Gateway {
             headers: std::mem::take(&mut parts.headers),
             body,
             form,
-            request_id: request_id.to_owned(),
         })
     }
 
@@ -376,23 +365,24 @@ impl Gateway {
     /// its answer is known here only.
     fn outgoing(
         &self,
-        met: Met<Source>,
+        met: Met,
+        source: Source,
         identity: Identity,
         holders: Vec<RegionId>,
         operation: &Operation,
-        parts: http::request::Parts,
+        parts: &http::request::Parts,
     ) -> Result<Outgoing, S3Error> {
-        let Source::Wire(incoming) = met.source else {
+        let Source::Wire(incoming) = source else {
             let deed = met.target.bucket.as_ref().and_then(|b| self.deeds.get(b));
             let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
             return Err(self.redirect(&deed));
         };
-        let body = self.body(operation, met.identified, &parts, incoming)?;
+        let body = self.body(operation, met.identified, parts, incoming)?;
         let length = body.as_ref().and_then(|body| body.len_hint());
-        let (uri, headers) = elsewhere::head(&parts, &met.target, length)?;
+        let (uri, headers) = elsewhere::head(parts, &met.target, length)?;
         let head = Head {
             identity,
-            method: parts.method,
+            method: parts.method.clone(),
             uri,
             headers,
         };
@@ -528,20 +518,18 @@ impl Drop for InFlight<'_> {
 }
 
 /// Who asks, and for what, when another region has verified who.
-fn meet_passed(parts: &http::request::Parts, caller: Identity) -> Result<Met<()>, S3Error> {
+fn meet_passed(parts: &http::request::Parts, caller: Identity) -> Result<Met, S3Error> {
     check_head(&parts.headers, parts.uri.path().len())?;
     Ok(Met {
         target: Target::parse(&parts.uri, &parts.headers, &[])?,
         query: parse_query(parts.uri.query())?,
         identified: Identified::passed(caller),
-        source: (),
     })
 }
 
 /// Whether a request depends on what is there.
-fn is_conditional(headers: &http::HeaderMap) -> bool {
-    headers.contains_key(http::header::IF_MATCH)
-        || headers.contains_key(http::header::IF_NONE_MATCH)
+fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
 }
 
 /// The permission that a request needs.

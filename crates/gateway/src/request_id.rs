@@ -28,11 +28,8 @@ impl RequestIds {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;
-        let mut text = String::with_capacity(16);
-        for shift in (0..16).rev() {
-            text.push(char::from(HEX[(z >> (shift * 4) & 15) as usize]));
-        }
-        text
+        let digits: [u8; 16] = std::array::from_fn(|n| HEX[(z >> (60 - 4 * n) & 15) as usize]);
+        std::str::from_utf8(&digits).unwrap_or_default().to_owned()
     }
 }
 

@@ -63,6 +63,10 @@ pub fn route(
     let operation = CANDIDATES.0[slot]
         .iter()
         .find(|o| {
+            // The plain ones come last; a request without parameters need not try the others.
+            if query.0.is_empty() && !o.query.is_empty() {
+                return false;
+            }
             o.query.iter().all(|q| match q.split_once('=') {
                 Some((name, value)) => query.get(name) == Some(value),
                 None => query.has(q),

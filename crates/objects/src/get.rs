@@ -13,6 +13,7 @@ use crate::{
     conditions::{ReadConditions, Verdict},
     pins::Pinned,
     records::{ObjectAttributes, ObjectBody, ObjectRecord, Versioning, decode_manifest},
+    rows,
     sealed::Chunks,
     versions::{Stored, missing_payload},
 };
@@ -188,6 +189,9 @@ impl Objects {
         };
         for _ in 0..TRIES_MAX {
             let bucket = self.readable_bucket(deed).await?;
+            if let Some(view) = self.view_at_hand(&bucket, key, request, want)? {
+                return Ok(view);
+            }
             let stored = self
                 .read_version_as(&bucket, key, request.version, want)
                 .await?;
@@ -200,6 +204,40 @@ impl Objects {
         Err(Error::Record(
             "an object refers to an extent that is not there".to_owned(),
         ))
+    }
+
+    /// What the current version's row tells, if it is in memory and has all that is asked for.
+    /// The usual read of a small object; it waits for nothing.
+    fn view_at_hand(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        request: &GetRequest,
+        want: Want,
+    ) -> Result<Option<ObjectView>> {
+        if request.version.is_some() || request.part.is_some() {
+            return Ok(None);
+        }
+        let row_key = rows::current(key.as_bytes());
+        let Some(row) = self.engine.index.at_hand(bucket.partition, &row_key, want) else {
+            return Ok(None);
+        };
+        let record = ObjectRecord::decode(&row.value)?;
+        let content = want == Want::Payload;
+        if content && record.body != ObjectBody::Inline {
+            return Ok(None);
+        }
+        let frame = Frame::of(bucket, &record, None, request, content)?;
+        let content = match content {
+            true => Some(inline_content(&record, row.payload, frame.range)?),
+            false => None,
+        };
+        Ok(Some(ObjectView {
+            info: info(bucket, record, frame.version, row.version.0),
+            range: frame.range,
+            content,
+            part_checksum: frame.part_checksum,
+        }))
     }
 
     pub(crate) async fn view(
@@ -216,23 +254,15 @@ impl Objects {
         let (start, end) = frame.range.unwrap_or((0, record.size));
         let content = match (content, &record.body) {
             (false, _) => None,
-            (true, ObjectBody::Inline) => {
-                let bytes = payload.ok_or_else(missing_payload)?;
-                if bytes.len() as u64 != record.size {
-                    return Err(Error::Record("an object of another size".to_owned()));
-                }
-                Some(ObjectContent::Bytes(
-                    bytes.slice(start as usize..end as usize),
-                ))
-            }
+            (true, ObjectBody::Inline) => Some(inline_content(&record, payload, frame.range)?),
             (true, _) => Some(ObjectContent::Reader(
-                self.open(
+                Box::pin(self.open(
                     bucket,
                     (&stored.row_key, stored.row.version),
                     &frame.extents,
                     start,
                     end,
-                )
+                ))
                 .await?,
             )),
         };
@@ -288,6 +318,22 @@ impl Objects {
         reader.open_ahead().await?;
         Ok(reader.into())
     }
+}
+
+/// The bytes of an object that lie in its row's payload, or a range of them.
+fn inline_content(
+    record: &ObjectRecord,
+    payload: Option<Bytes>,
+    range: Option<(u64, u64)>,
+) -> Result<ObjectContent> {
+    let bytes = payload.ok_or_else(missing_payload)?;
+    if bytes.len() as u64 != record.size {
+        return Err(Error::Record("an object of another size".to_owned()));
+    }
+    Ok(ObjectContent::Bytes(match range {
+        Some((start, end)) => bytes.slice(start as usize..end as usize),
+        None => bytes,
+    }))
 }
 
 /// What of a version a request is about.
@@ -452,14 +498,15 @@ fn locate_part(
 /// Reads an object's bytes in order, as they lie here or, between a home and a sealed copy, sealed
 /// or opened on the way.
 pub struct ObjectReader {
-    extents: ExtentReader,
+    /// In a box, so that answers from memory are not moved about with room for it.
+    extents: Box<ExtentReader>,
     chunks: Option<Box<Chunks>>,
 }
 
 impl From<ExtentReader> for ObjectReader {
     fn from(extents: ExtentReader) -> Self {
         Self {
-            extents,
+            extents: Box::new(extents),
             chunks: None,
         }
     }

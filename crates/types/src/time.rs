@@ -22,16 +22,13 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// Appends a text and a number of so many digits; `format!` costs several times as much, and every
-/// request has two dates.
+/// Appends a text and a number of so many digits; `format!` costs several times as much.
 fn push(out: &mut String, text: &str, digits: u32, number: u64) {
     out.push_str(text);
-    // The usual case of each form, without a loop: every answer has such a date.
-    let pair = |n: u64| [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+    // The usual case of each form, without a loop.
     if digits == 2 && number < 100 {
-        let [tens, ones] = pair(number).map(char::from);
-        out.push(tens);
-        out.push(ones);
+        out.push(char::from(b'0' + (number / 10) as u8));
+        out.push(char::from(b'0' + (number % 10) as u8));
         return;
     }
     // More digits than are asked for are kept: a year beyond 9999 stays what it is.
@@ -88,6 +85,24 @@ impl Timestamp {
     /// `Wed, 21 Oct 2015 07:28:00 GMT`.
     pub fn http_date(self) -> String {
         let c = self.civil();
+        if c.year <= 9999 {
+            // Every answer has such a date: put together in place, by pairs of digits.
+            let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+            text[..3].copy_from_slice(DAYS[c.weekday].as_bytes());
+            text[8..11].copy_from_slice(MONTHS[(c.month - 1) as usize].as_bytes());
+            for (at, number) in [
+                (5, c.day),
+                (12, c.year / 100),
+                (14, c.year % 100),
+                (17, c.hour),
+                (20, c.minute),
+                (23, c.second),
+            ] {
+                text[at] = b'0' + (number / 10) as u8;
+                text[at + 1] = b'0' + (number % 10) as u8;
+            }
+            return std::str::from_utf8(&text).unwrap_or_default().to_owned();
+        }
         let mut out = String::with_capacity(29);
         for (text, digits, number) in [
             (DAYS[c.weekday], 0, 0),

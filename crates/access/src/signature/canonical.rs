@@ -35,10 +35,31 @@ pub fn encode(out: &mut Vec<u8>, text: &[u8], slash: bool) {
     }
 }
 
+/// Bytes that stand as they are in a canonical query; in a path also `/`.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        plain[byte] = unreserved(byte as u8);
+        byte += 1;
+    }
+    plain
+};
+
 /// Decodes once and encodes once. A `%` that begins no pair of hex digits stands for itself.
 fn recode(out: &mut Vec<u8>, raw: &[u8], path: bool) {
     let mut at = 0;
     while at < raw.len() {
+        // Most of most texts stays as it is.
+        let run = raw[at..]
+            .iter()
+            .position(|b| !(PLAIN[usize::from(*b)] || path && *b == b'/'));
+        let end = run.map_or(raw.len(), |run| at + run);
+        out.extend_from_slice(&raw[at..end]);
+        at = end;
+        if at == raw.len() {
+            break;
+        }
         let mut byte = raw[at];
         at += 1;
         if byte == b'%' {
@@ -99,6 +120,9 @@ pub fn query(out: &mut Vec<u8>, raw: &str, without: &str) {
 
 /// Trims, and makes one space of several.
 pub(crate) fn collapse(out: &mut Vec<u8>, value: &[u8]) {
+    if memchr::memchr2(b' ', b'\t', value).is_none() {
+        return out.extend_from_slice(value);
+    }
     let mut words = value
         .split(|b| matches!(b, b' ' | b'\t'))
         .filter(|w| !w.is_empty());
@@ -132,7 +156,7 @@ pub fn headers(out: &mut Vec<u8>, map: &HeaderMap, signed: &str, authority: Opti
         match few {
             true => map
                 .iter()
-                .filter(|(n, _)| *n == name)
+                .filter(|(n, _)| n.as_str() == name || n.as_str().eq_ignore_ascii_case(name))
                 .for_each(|(_, v)| add(v)),
             false => map.get_all(name).iter().for_each(add),
         }

@@ -3,7 +3,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::hash::{EMPTY_SHA256, hex64, hmac, sha256_hex, text};
+use super::hash::{EMPTY_SHA256, HmacKey, hex64, sha256_hex, text};
 
 /// Length of a signature, in hex digits.
 pub const SIGNATURE_HEX: usize = 64;
@@ -11,7 +11,7 @@ pub const SIGNATURE_HEX: usize = 64;
 /// Verifies a body's chunks in their order: each signature covers the one before.
 #[derive(Clone)]
 pub struct ChunkVerifier {
-    key: [u8; 32],
+    key: HmacKey,
     /// Time and scope, each with its line feed.
     context: String,
     previous: String,
@@ -25,7 +25,7 @@ impl std::fmt::Debug for ChunkVerifier {
 
 impl ChunkVerifier {
     /// Continues from the signature of the request's head.
-    pub fn new(key: [u8; 32], stamp: &str, scope: &str, seed_signature: &str) -> Self {
+    pub fn new(key: HmacKey, stamp: &str, scope: &str, seed_signature: &str) -> Self {
         Self {
             key,
             context: [stamp, "\n", scope, "\n"].concat(),
@@ -49,7 +49,7 @@ impl ChunkVerifier {
 
     fn sign(&mut self, kind: &str, tail: &str) -> &str {
         let to_sign = [kind, &self.context, &self.previous, tail].concat();
-        let signature = hex64(&hmac(&self.key, to_sign.as_bytes()));
+        let signature = hex64(&self.key.sign(to_sign.as_bytes()));
         self.previous.clear();
         self.previous.push_str(text(&signature));
         &self.previous

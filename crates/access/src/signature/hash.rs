@@ -1,5 +1,7 @@
 //! SHA-256 and HMAC as signatures use them.
 
+use std::fmt;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -8,9 +10,37 @@ pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934c
 
 /// HMAC-SHA256.
 pub fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
-    mac.update(message);
-    mac.finalize().into_bytes().into()
+    HmacKey::new(key).sign(message)
+}
+
+/// A key of HMAC-SHA256. The two blocks that it is are hashed already, once for all messages.
+#[derive(Clone)]
+pub struct HmacKey(Hmac<Sha256>);
+
+impl HmacKey {
+    /// Of a key of any length.
+    pub fn new(key: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("HMAC takes keys of every length"))
+    }
+
+    /// The message's code.
+    pub fn sign(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl From<[u8; 32]> for HmacKey {
+    fn from(key: [u8; 32]) -> Self {
+        Self::new(&key)
+    }
+}
+
+impl fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HmacKey(…)")
+    }
 }
 
 /// SHA-256 in lower-case hex.
@@ -20,8 +50,11 @@ pub fn sha256_hex(bytes: &[u8]) -> [u8; 64] {
 
 /// Lower-case hex.
 pub(crate) fn hex64(bytes: &[u8; 32]) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut out = [0; 64];
-    hex::encode_to_slice(bytes, &mut out).expect("64 hex digits for 32 bytes");
+    for (pair, byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+    }
     out
 }
 

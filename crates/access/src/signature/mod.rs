@@ -16,7 +16,7 @@ mod verify;
 pub use auth_type::AuthType;
 pub use chunk::{ChunkVerifier, SIGNATURE_HEX};
 pub use error::{Mismatch, SignatureError};
-pub use hash::{EMPTY_SHA256, hmac, sha256_hex, signing_key};
+pub use hash::{EMPTY_SHA256, HmacKey, hmac, sha256_hex, signing_key};
 pub use parse::{Credential, Presigned, SignedHeader};
 pub use payload::PayloadMode;
 pub(crate) use verify::string_to_sign;

@@ -12,17 +12,20 @@ const HEADER_BYTES_MAX: usize = 8192;
 /// The pieces of a text between single bytes of ASCII; for the short texts of a signature quicker
 /// than `str::split`.
 pub(crate) fn split(text: &str, at: u8) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
+    let mut ends = memchr::memchr_iter(at, text.as_bytes());
+    let mut begin = Some(0);
     std::iter::from_fn(move || {
-        let text = rest?;
-        match text.bytes().position(|b| b == at) {
-            Some(end) => {
-                rest = text.get(end + 1..);
-                text.get(..end)
-            }
-            None => rest.take(),
-        }
+        let from = begin?;
+        let end = ends.next();
+        begin = end.map(|end| end + 1);
+        text.get(from..end.unwrap_or(text.len()))
     })
+}
+
+/// What is before and behind the first of these bytes of ASCII.
+fn split_once(text: &str, at: u8) -> Option<(&str, &str)> {
+    let end = memchr::memchr(at, text.as_bytes())?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
 }
 
 /// `key/day/region/service/aws4_request`.
@@ -48,7 +51,7 @@ impl<'a> Credential<'a> {
         // An access key may hold slashes, so the scope is read from its end.
         let mut rest = text;
         let mut next = || {
-            let at = rest.bytes().rposition(|b| b == b'/').ok_or(SHAPE)?;
+            let at = memchr::memrchr(b'/', rest.as_bytes()).ok_or(SHAPE)?;
             let piece = &rest[at + 1..];
             rest = &rest[..at];
             Ok(piece)
@@ -101,7 +104,7 @@ impl<'a> SignedHeader<'a> {
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         let parts = split(rest, b',').map(str::trim_ascii);
         for part in parts.filter(|p| !p.is_empty()) {
-            let (name, value) = part.split_once('=').ok_or(E::HeaderMalformed(
+            let (name, value) = split_once(part, b'=').ok_or(E::HeaderMalformed(
                 "a part of the header is not a name and a value",
             ))?;
             let slot = match name.trim_ascii() {

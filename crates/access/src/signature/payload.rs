@@ -1,7 +1,5 @@
 //! What `x-amz-content-sha256` says about the body.
 
-use http::{HeaderMap, header::AsHeaderName};
-
 use super::SignatureError;
 
 /// How the body is to be verified.
@@ -48,16 +46,4 @@ impl PayloadMode {
     pub const fn is_chunked(self) -> bool {
         matches!(self, Self::StreamingSigned { .. } | Self::StreamingUnsigned)
     }
-}
-
-/// The only value of a header, as text; `Err` where there are several, or not visible ASCII.
-pub(crate) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, ()> {
-    let mut values = headers.get_all(name).iter();
-    let Some(first) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(());
-    }
-    first.to_str().map(|t| Some(t.trim_ascii())).map_err(|_| ())
 }

@@ -1,22 +1,20 @@
 //! The check itself.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq;
 use types::{AccessKeyId, RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 
 use super::{
     AuthType, ChunkVerifier, Mismatch, PayloadMode, SignatureError as E, canonical,
-    hash::{hex64, hmac, sha256_hex, text},
+    hash::{HmacKey, hex64, sha256_hex},
     parse::{Credential, Presigned, SignedHeader, split},
-    payload::only,
 };
 use crate::{Identity, SigningKeys};
 
-const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
-const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+/// Verifies for an access key that is not known.
+static NO_KEY: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::from([0; 32]));
 
 /// The part of a request that a signature covers.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +69,7 @@ pub struct Verified {
     /// How their body is to be verified.
     pub payload: PayloadMode,
     /// Verifies the chunks of a body whose mode is [`PayloadMode::StreamingSigned`].
-    pub chunks: Option<ChunkVerifier>,
+    pub chunks: Option<Box<ChunkVerifier>>,
 }
 
 /// Verifies a request whose kind of authentication is `auth`. A form's sender is anonymous until
@@ -94,7 +92,7 @@ pub fn verify(auth: AuthType, request: &Request<'_>, facts: &Facts<'_>) -> Resul
 }
 
 fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
-    match payload_header(headers)? {
+    match Told::by(headers).payload()? {
         None => Ok(PayloadMode::Unsigned),
         Some(text) => match PayloadMode::parse(text)? {
             // There is no signature that the chunks could continue.
@@ -104,20 +102,90 @@ fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
     }
 }
 
-fn payload_header(headers: &HeaderMap) -> Result<Option<&str>, E> {
-    only(headers, CONTENT_SHA256).map_err(|()| E::PayloadMode(String::new()))
+/// The values of a header that may come once.
+#[derive(Default, Clone, Copy)]
+enum Single<'a> {
+    #[default]
+    Missing,
+    One(&'a HeaderValue),
+    Several,
+}
+
+impl<'a> Single<'a> {
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::Missing => Self::One(value),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    /// As text; `Err` where there are several, or one that is not visible ASCII.
+    fn text(self) -> Result<Option<&'a str>, ()> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::One(value) => value.to_str().map(|t| Some(t.trim_ascii())).map_err(|_| ()),
+            Self::Several => Err(()),
+        }
+    }
+}
+
+/// The headers that tell of a signature. All are found in one pass: most requests have few
+/// headers, and looking each of these up costs more.
+#[derive(Default)]
+struct Told<'a> {
+    authorization: Single<'a>,
+    content_sha256: Single<'a>,
+    amz_date: Single<'a>,
+    date: Single<'a>,
+    token: bool,
+}
+
+impl<'a> Told<'a> {
+    fn by(headers: &'a HeaderMap) -> Self {
+        let mut told = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "authorization" => told.authorization.add(value),
+                "x-amz-content-sha256" => told.content_sha256.add(value),
+                "x-amz-date" => told.amz_date.add(value),
+                "date" => told.date.add(value),
+                "x-amz-security-token" => told.token = true,
+                _ => {}
+            }
+        }
+        told
+    }
+
+    fn payload(&self) -> Result<Option<&'a str>, E> {
+        let text = self.content_sha256.text();
+        text.map_err(|()| E::PayloadMode(String::new()))
+    }
+
+    /// `x-amz-date` first, then `Date`; either in ISO 8601's basic form or as an HTTP date. Also
+    /// in that basic form, as it is signed.
+    fn request_date(&self) -> Result<(Timestamp, Cow<'a, str>), E> {
+        let text = match self.amz_date.text().map_err(|()| E::NoDate)? {
+            Some(text) => text,
+            None => self.date.text().ok().flatten().ok_or(E::NoDate)?,
+        };
+        if let Some(date) = Timestamp::parse_iso_basic(text) {
+            return Ok((date, Cow::Borrowed(text)));
+        }
+        let date = Timestamp::parse_http_date(text).ok_or(E::NoDate)?;
+        Ok((date, Cow::Owned(date.iso_basic())))
+    }
 }
 
 fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
     let headers = request.headers;
-    let value = only(headers, header::AUTHORIZATION)
-        .ok()
-        .flatten()
-        .ok_or(E::HeaderMalformed("the header is not ASCII"))?;
+    let told = Told::by(headers);
+    let value = told.authorization.text().ok().flatten();
+    let value = value.ok_or(E::HeaderMalformed("the header is not ASCII"))?;
     let auth = SignedHeader::parse(value)?;
-    let payload_text = payload_header(headers)?.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
+    let payload_text = told.payload()?;
+    let payload_text = payload_text.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
     let payload = PayloadMode::parse(payload_text)?;
-    let (date, stamp) = request_date(headers)?;
+    let (date, stamp) = told.request_date()?;
     if !stamp.starts_with(auth.credential.day) {
         return Err(E::HeaderMalformed(
             "Invalid credential date. This date is not the same as X-Amz-Date.",
@@ -140,9 +208,10 @@ fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E
         in_query: false,
     };
     let (identity, key) = check(request, facts, &signed)?;
-    refuse_token(headers.contains_key(SECURITY_TOKEN))?;
+    refuse_token(told.token)?;
     let chunks = matches!(payload, PayloadMode::StreamingSigned { .. })
-        .then(|| ChunkVerifier::new(key, &stamp, auth.credential.scope, auth.signature));
+        .then(|| ChunkVerifier::new(key, &stamp, auth.credential.scope, auth.signature))
+        .map(Box::new);
     Ok(Verified {
         identity,
         payload,
@@ -173,7 +242,8 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
         });
     }
     check_signed_headers(request.headers, &presigned.signed_headers)?;
-    let in_header = payload_header(request.headers)?;
+    let told = Told::by(request.headers);
+    let in_header = told.payload()?;
     let payload_text = match (in_header, presigned.payload.as_deref()) {
         (Some(header), Some(query)) if header != query => {
             return Err(E::PayloadMode(header.to_owned()));
@@ -191,9 +261,10 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
         in_query: true,
     };
     let (identity, key) = check(request, facts, &signed)?;
-    refuse_token(presigned.token || request.headers.contains_key(SECURITY_TOKEN))?;
+    refuse_token(presigned.token || told.token)?;
     let chunks = matches!(payload, PayloadMode::StreamingSigned { .. })
-        .then(|| ChunkVerifier::new(key, &presigned.date, credential.scope, &presigned.signature));
+        .then(|| ChunkVerifier::new(key, &presigned.date, credential.scope, &presigned.signature))
+        .map(Box::new);
     Ok(Verified {
         identity,
         payload,
@@ -203,23 +274,6 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
 
 fn refuse_token(there: bool) -> Result<(), E> {
     if there { Err(E::Token) } else { Ok(()) }
-}
-
-/// `x-amz-date` first, then `Date`; either in ISO 8601's basic form or as an HTTP date. Also in
-/// that basic form, as it is signed.
-fn request_date(headers: &HeaderMap) -> Result<(Timestamp, Cow<'_, str>), E> {
-    let text = match only(headers, AMZ_DATE).map_err(|()| E::NoDate)? {
-        Some(text) => text,
-        None => only(headers, header::DATE)
-            .ok()
-            .flatten()
-            .ok_or(E::NoDate)?,
-    };
-    if let Some(date) = Timestamp::parse_iso_basic(text) {
-        return Ok((date, Cow::Borrowed(text)));
-    }
-    let date = Timestamp::parse_http_date(text).ok_or(E::NoDate)?;
-    Ok((date, Cow::Owned(date.iso_basic())))
 }
 
 /// The host and every `x-amz-*` or `x-dhow-*` header must be signed: otherwise whoever sees a
@@ -255,14 +309,14 @@ fn check(
     request: &Request<'_>,
     facts: &Facts<'_>,
     signed: &Signed<'_>,
-) -> Result<(Identity, [u8; 32]), E> {
+) -> Result<(Identity, HmacKey), E> {
     let credential = &signed.credential;
     let found = find_key(credential, facts, signed.in_query)?;
     let canonical = canonical_request(request, signed);
     let to_sign = string_to_sign(signed.stamp, credential.scope, &canonical);
     // An unknown key costs what a wrong signature costs.
-    let key = found.as_ref().map_or([0; 32], |found| found.key);
-    let good = signature_matches(&key, &to_sign, signed.signature);
+    let key = found.as_ref().map_or(&*NO_KEY, |found| &found.key);
+    let good = signature_matches(key, &to_sign, signed.signature);
     let Some(found) = found else {
         return Err(E::UnknownKey(credential.access_key.to_owned()));
     };
@@ -302,8 +356,8 @@ fn find_key(
     ))
 }
 
-fn signature_matches(key: &[u8; 32], to_sign: &[u8], given: &str) -> bool {
-    let expected = hex64(&hmac(key, to_sign));
+fn signature_matches(key: &HmacKey, to_sign: &[u8], given: &str) -> bool {
+    let expected = hex64(&key.sign(to_sign));
     let Ok(given) = <&[u8; 64]>::try_from(given.as_bytes()) else {
         return false;
     };
@@ -325,8 +379,8 @@ pub fn verify_text(
     facts: &Facts<'_>,
 ) -> Result<Identity, E> {
     let found = find_key(credential, facts, false)?;
-    let key = found.as_ref().map_or([0; 32], |found| found.key);
-    let good = signature_matches(&key, text_to_sign.as_bytes(), signature);
+    let key = found.as_ref().map_or(&*NO_KEY, |found| &found.key);
+    let good = signature_matches(key, text_to_sign.as_bytes(), signature);
     match found {
         None => Err(E::UnknownKey(credential.access_key.to_owned())),
         Some(found) if good => Ok(Identity::Key {
@@ -343,7 +397,7 @@ pub fn verify_text(
 }
 
 fn canonical_request(request: &Request<'_>, signed: &Signed<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(512);
     out.extend_from_slice(request.method.as_bytes());
     out.push(b'\n');
     canonical::path(&mut out, request.path);
@@ -369,15 +423,9 @@ fn canonical_request(request: &Request<'_>, signed: &Signed<'_>) -> Vec<u8> {
 pub(crate) fn string_to_sign(stamp: &str, scope: &str, canonical: &[u8]) -> Vec<u8> {
     let digest = sha256_hex(canonical);
     let mut out = Vec::with_capacity(192);
-    for piece in [
-        "AWS4-HMAC-SHA256\n",
-        stamp,
-        "\n",
-        scope,
-        "\n",
-        text(&digest),
-    ] {
+    for piece in ["AWS4-HMAC-SHA256\n", stamp, "\n", scope, "\n"] {
         out.extend_from_slice(piece.as_bytes());
     }
+    out.extend_from_slice(&digest);
     out
 }

@@ -29,6 +29,7 @@ Examples:
             long,
             requires = "access_key",
             env = "DHOW_SECRET_KEY",
+            allow_hyphen_values = true,
             hide_env_values = true,
             value_name = "SECRET"
         )]

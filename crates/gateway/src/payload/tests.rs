@@ -37,7 +37,7 @@ async fn read(
         .collect();
     let body = StreamBody::new(futures_util::stream::iter(pieces));
     let idle = Duration::from_secs(30);
-    let mut body = payload(body, headers, mode, chunks, idle).unwrap();
+    let mut body = payload(body, headers, mode, chunks.map(Box::new), idle).unwrap();
     let mut out = Vec::new();
     loop {
         match body.next().await {

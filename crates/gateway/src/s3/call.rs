@@ -64,8 +64,6 @@ pub struct S3Call<'g> {
     pub body: Option<Box<dyn types::Body>>,
     /// What a form upload says of its answer; `None` for every other request.
     pub form: Option<Box<crate::post_form::Reply>>,
-    /// In the answer, the error XML and the logs.
-    pub request_id: String,
 }
 
 impl S3Call<'_> {

@@ -216,7 +216,7 @@ mod keys {
             let key = hmac(&hmac(&hmac(&key, region), service), "aws4_request");
             Some(SigningKey {
                 account: AccountId::new(account),
-                key,
+                key: key.into(),
             })
         }
     }

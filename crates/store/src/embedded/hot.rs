@@ -14,14 +14,21 @@
 //! keys' older rows are gone from here. A payload's move counts as a commit.
 //!
 //! Payloads get here from reads only, which have compared their checksums.
+//!
+//! What a hit costs is mostly what it touches that is not in the processor's caches. So a key is
+//! hashed once, for the shard and for the place in it; places are found by that hash alone, and
+//! the key is compared where it lies: beside the row's value and payload, in one buffer.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Row, Want};
+use crate::{PartitionId, Row, RowVersion, Want};
 
 /// Shards; each has a lock and a generation.
 const SHARDS: usize = 64;
@@ -33,8 +40,27 @@ const SHARE: usize = 4;
 /// What a shard was when a read began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Began {
-    shard: usize,
+    hash: u64,
     generation: u64,
+}
+
+/// Hashes of keys are hashes already. They have a seed of this process, so nobody can choose keys
+/// that crowd one place.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|b| self.0 = self.0 << 8 | u64::from(*b));
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The answer of a look into the cache.
@@ -44,45 +70,84 @@ pub(super) enum Found {
     Miss(Began),
 }
 
+/// One line of the processor's cache.
 struct Entry {
-    key: Bytes,
-    /// Its payload is `None` only if the row has none.
-    row: Row,
+    hash: u64,
+    version: RowVersion,
+    /// Key with partition, value and payload.
+    all: Bytes,
+    key_end: u32,
+    value_end: u32,
+    has_payload: bool,
     /// Read since the hand last passed.
     used: bool,
+}
+
+impl Entry {
+    fn new(hash: u64, key: &[u8], row: &Row) -> Self {
+        let payload = row.payload.as_ref().map_or(&[][..], |payload| payload);
+        let value_end = key.len() + row.value.len();
+        Self {
+            hash,
+            version: row.version,
+            all: [key, &row.value, payload].concat().into(),
+            // Rows are far smaller than 4 GiB: see `Batch::check`.
+            key_end: key.len() as u32,
+            value_end: value_end as u32,
+            has_payload: row.payload.is_some(),
+            used: false,
+        }
+    }
+
+    fn is_of(&self, partition: PartitionId, key: &[u8]) -> bool {
+        let split = self.all[..self.key_end as usize].split_first_chunk();
+        split.is_some_and(|(p, k)| u64::from_be_bytes(*p) == partition.0 && k == key)
+    }
+
+    fn row(&self, want: Want) -> Row {
+        let (key_end, value_end) = (self.key_end as usize, self.value_end as usize);
+        let payload = self.has_payload && want == Want::Payload;
+        Row {
+            version: self.version,
+            value: self.all.slice(key_end..value_end),
+            payload: payload.then(|| self.all.slice(value_end..)),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        ROW_OVERHEAD_BYTES + self.all.len()
+    }
 }
 
 #[derive(Default)]
 struct Shard {
     generation: u64,
-    places: HashMap<Bytes, usize>,
+    /// By the hash of the key; of two keys with one hash, the last is kept.
+    places: HashMap<u64, usize, BuildHasherDefault<AsItIs>>,
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
     hand: usize,
     bytes: usize,
 }
 
-/// The cache. Keys are with partition.
+/// The cache.
 pub(super) struct Hot {
     shards: Vec<Mutex<Shard>>,
     shard_bytes: usize,
-}
-
-fn cost(key: &[u8], row: &Row) -> usize {
-    ROW_OVERHEAD_BYTES + key.len() + row.value.len() + row.payload.as_ref().map_or(0, Bytes::len)
+    seed: u64,
 }
 
 impl Shard {
-    fn remove(&mut self, key: &[u8]) {
-        if let Some(place) = self.places.remove(key) {
+    fn remove(&mut self, hash: u64) {
+        if let Some(place) = self.places.remove(&hash) {
             self.clear(place);
         }
     }
 
-    /// Empties a place whose key is no longer in `places`.
+    /// Empties a place whose hash is no longer in `places`.
     fn clear(&mut self, place: usize) {
         if let Some(entry) = self.entries.get_mut(place).and_then(Option::take) {
-            self.bytes -= cost(&entry.key, &entry.row);
+            self.bytes -= entry.cost();
             self.free.push(place);
         }
     }
@@ -95,7 +160,7 @@ impl Shard {
             match &mut self.entries[place] {
                 Some(entry) if entry.used => entry.used = false,
                 Some(entry) => {
-                    self.places.remove(&entry.key);
+                    self.places.remove(&entry.hash);
                     return self.clear(place);
                 }
                 None => {}
@@ -110,56 +175,54 @@ impl Hot {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             shard_bytes: bytes / SHARDS,
+            seed: RandomState::new().hash_one(0),
         }
     }
 
-    fn shard(&self, key: &[u8]) -> usize {
-        xxh3_64(key) as usize % self.shards.len()
+    fn hash(&self, partition: PartitionId, key: &[u8]) -> u64 {
+        xxh3_64_with_seed(key, self.seed ^ partition.0)
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        // Other bits than those by which a map finds its places.
+        &self.shards[(hash >> 32) as usize % self.shards.len()]
     }
 
     /// The row of a key. To be asked before the view is.
-    pub(super) fn get(&self, key: &[u8], want: Want) -> Found {
-        let at = self.shard(key);
-        let mut shard = self.shards[at].lock();
+    pub(super) fn get(&self, partition: PartitionId, key: &[u8], want: Want) -> Found {
+        let hash = self.hash(partition, key);
+        let mut shard = self.shard(hash).lock();
         let shard = &mut *shard;
-        let place = shard.places.get(key).copied();
+        let place = shard.places.get(&hash).copied();
         let entry = place.and_then(|place| shard.entries[place].as_mut());
-        let Some(entry) = entry else {
+        let Some(entry) = entry.filter(|entry| entry.is_of(partition, key)) else {
             let generation = shard.generation;
-            return Found::Miss(Began {
-                shard: at,
-                generation,
-            });
+            return Found::Miss(Began { hash, generation });
         };
-        entry.used = true;
-        Found::Hit(Row {
-            version: entry.row.version,
-            value: entry.row.value.clone(),
-            payload: entry.row.payload.clone().filter(|_| want == Want::Payload),
-        })
+        // Written only where it changes: another thread may have the line at hand.
+        if !entry.used {
+            entry.used = true;
+        }
+        Found::Hit(entry.row(want))
     }
 
     /// Keeps a row that was read from the view after [`Hot::get`] missed it, unless a commit came
-    /// to its shard since.
-    pub(super) fn keep(&self, began: Began, key: Vec<u8>, row: &Row) {
-        let bytes = cost(&key, row);
+    /// to its shard since. `key` is with partition.
+    pub(super) fn keep(&self, began: Began, key: &[u8], row: &Row) {
+        let payload = row.payload.as_ref().map_or(0, Bytes::len);
+        let bytes = ROW_OVERHEAD_BYTES + key.len() + row.value.len() + payload;
         if bytes > self.shard_bytes / SHARE {
             return;
         }
-        let mut shard = self.shards[began.shard].lock();
+        let entry = Some(Entry::new(began.hash, key, row));
+        let mut shard = self.shard(began.hash).lock();
         if shard.generation != began.generation {
             return;
         }
-        shard.remove(&key);
+        shard.remove(began.hash);
         while shard.bytes + bytes > self.shard_bytes {
             shard.evict();
         }
-        let key = Bytes::from(key);
-        let entry = Some(Entry {
-            key: key.clone(),
-            row: row.clone(),
-            used: false,
-        });
         let place = match shard.free.pop() {
             Some(place) => {
                 shard.entries[place] = entry;
@@ -170,15 +233,19 @@ impl Hot {
                 shard.entries.len() - 1
             }
         };
-        shard.places.insert(key, place);
+        shard.places.insert(began.hash, place);
         shard.bytes += bytes;
     }
 
-    /// Forgets a key that a commit writes. The caller holds the view for writing.
+    /// Forgets a key, with partition, that a commit writes. The caller holds the view for writing.
     pub(super) fn forget(&self, key: &[u8]) {
-        let mut shard = self.shards[self.shard(key)].lock();
+        let Some((partition, key)) = key.split_first_chunk() else {
+            return;
+        };
+        let hash = self.hash(PartitionId(u64::from_be_bytes(*partition)), key);
+        let mut shard = self.shard(hash).lock();
         shard.generation += 1;
-        shard.remove(key);
+        shard.remove(hash);
     }
 
     /// Bytes held, about.
@@ -191,7 +258,7 @@ impl Hot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RowVersion;
+    use crate::embedded::memtable::full_key;
 
     fn row(version: u64, payload: usize) -> Row {
         Row {
@@ -201,8 +268,14 @@ mod tests {
         }
     }
 
+    const PARTITION: PartitionId = PartitionId(7);
+
+    fn full(key: &[u8]) -> Vec<u8> {
+        full_key(PARTITION, key)
+    }
+
     fn missed(hot: &Hot, key: &[u8]) -> Began {
-        match hot.get(key, Want::Payload) {
+        match hot.get(PARTITION, key, Want::Payload) {
             Found::Miss(began) => began,
             Found::Hit(row) => panic!("holds {row:?}"),
         }
@@ -212,13 +285,17 @@ mod tests {
     fn a_row_read_before_a_commit_is_not_kept_after_it() {
         let hot = Hot::new(1 << 20);
         let began = missed(&hot, b"key");
-        hot.forget(b"key");
-        hot.keep(began, b"key".to_vec(), &row(1, 10));
+        hot.forget(&full(b"key"));
+        hot.keep(began, &full(b"key"), &row(1, 10));
         let began = missed(&hot, b"key");
-        hot.keep(began, b"key".to_vec(), &row(2, 10));
-        assert!(matches!(hot.get(b"key", Want::Payload), Found::Hit(r) if r == row(2, 10)));
-        assert!(matches!(hot.get(b"key", Want::Value), Found::Hit(r) if r.payload.is_none()));
-        hot.forget(b"key");
+        hot.keep(began, &full(b"key"), &row(2, 10));
+        assert!(
+            matches!(hot.get(PARTITION, b"key", Want::Payload), Found::Hit(r) if r == row(2, 10))
+        );
+        assert!(
+            matches!(hot.get(PARTITION, b"key", Want::Value), Found::Hit(r) if r.payload.is_none())
+        );
+        hot.forget(&full(b"key"));
         missed(&hot, b"key");
         assert_eq!(hot.bytes(), 0);
     }
@@ -228,20 +305,42 @@ mod tests {
         let max = 1 << 20;
         let hot = Hot::new(max);
         let began = missed(&hot, b"often");
-        hot.keep(began, b"often".to_vec(), &row(1, 1000));
+        hot.keep(began, &full(b"often"), &row(1, 1000));
         for n in 0..10_000_u32 {
             assert!(
-                matches!(hot.get(b"often", Want::Payload), Found::Hit(_)),
+                matches!(hot.get(PARTITION, b"often", Want::Payload), Found::Hit(_)),
                 "{n}"
             );
             let key = n.to_le_bytes();
             let began = missed(&hot, &key);
-            hot.keep(began, key.to_vec(), &row(1, 1000));
+            hot.keep(began, &full(&key), &row(1, 1000));
             assert!(hot.bytes() <= max);
         }
         assert!(hot.bytes() > max / 2);
         let began = missed(&hot, b"big");
-        hot.keep(began, b"big".to_vec(), &row(1, max / SHARDS));
+        hot.keep(began, &full(b"big"), &row(1, max / SHARDS));
         missed(&hot, b"big");
+    }
+
+    #[test]
+    fn partitions_and_sizes_of_payloads_are_kept_apart() {
+        let hot = Hot::new(64 << 20);
+        for payload in [0, 1, 4096, 100_000] {
+            let began = missed(&hot, b"key");
+            hot.keep(began, &full(b"key"), &row(1, payload));
+            let other = hot.get(PartitionId(8), b"key", Want::Payload);
+            assert!(matches!(other, Found::Miss(_)));
+            let found = hot.get(PARTITION, b"key", Want::Payload);
+            assert!(matches!(found, Found::Hit(r) if r == row(1, payload)));
+            hot.forget(&full(b"key"));
+        }
+        let began = missed(&hot, b"none");
+        let none = Row {
+            payload: None,
+            ..row(1, 0)
+        };
+        hot.keep(began, &full(b"none"), &none);
+        let found = hot.get(PARTITION, b"none", Want::Payload);
+        assert!(matches!(found, Found::Hit(r) if r == none));
     }
 }

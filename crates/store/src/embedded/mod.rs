@@ -277,7 +277,7 @@ impl Embedded {
             };
             let Some(loc) = held.payload else {
                 let row = held.into_row(None);
-                self.shared.hot.keep(began, key, &row);
+                self.shared.hot.keep(began, &key, &row);
                 return Ok(Some(row));
             };
             if want == Want::Value {
@@ -290,7 +290,7 @@ impl Embedded {
                 Some(segment) => match read::read(&segment, loc).await {
                     Ok(payload) => {
                         let row = held.into_row(Some(payload));
-                        self.shared.hot.keep(began, key, &row);
+                        self.shared.hot.keep(began, &key, &row);
                         return Ok(Some(row));
                     }
                     Err(error) => error,
@@ -365,7 +365,7 @@ impl Drop for Embedded {
 #[async_trait]
 impl Index for Embedded {
     fn at_hand(&self, partition: PartitionId, key: &[u8], want: Want) -> Option<Row> {
-        match self.shared.hot.get(&full_key(partition, key), want) {
+        match self.shared.hot.get(partition, key, want) {
             Found::Hit(row) => Some(row),
             Found::Miss(_) => None,
         }
@@ -377,13 +377,12 @@ impl Index for Embedded {
         key: &[u8],
         want: Want,
     ) -> StoreResult<Option<Row>> {
-        let key = full_key(partition, key);
         // Asked before the view: only then may the row that the view has be kept.
-        let began = match self.shared.hot.get(&key, want) {
+        let began = match self.shared.hot.get(partition, key, want) {
             Found::Hit(row) => return Ok(Some(row)),
             Found::Miss(began) => began,
         };
-        self.read(key, want, began).await
+        self.read(full_key(partition, key), want, began).await
     }
 
     async fn scan(
