@@ -55,11 +55,11 @@ class Server:
 
     def cpu(self):
         """Seconds of processor time so far, children included (nginx has workers)."""
-        spent = 0
+        ticks = 0
         for pid in [self.process.pid, *children(self.process.pid)]:
-            for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-                spent += int((thread / "schedstat").read_text().split()[0])
-        return spent / 1e9
+            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def rss(self):
         for line in open(f"/proc/{self.process.pid}/status"):

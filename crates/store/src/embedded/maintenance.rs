@@ -2,9 +2,12 @@
 //!
 //! A segment whose live payloads have become few gets them moved to the journal's end, as commits
 //! that keep the rows' versions and land only if the row still has that payload. Once a checkpoint
-//! has all of that, nothing refers to the segment and its file is used again.
+//! has all of that, nothing refers to the segment and its file is used again. Few are those that
+//! take less than half a segment with the rows they are moved with: beside a payload of some bytes
+//! a row is large, and a full segment of such would be moved for ever.
 
 use std::{
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -13,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     disk::DiskCall,
-    frame::{self, Loc, Op},
+    frame::{self, COMMIT_BYTES, Loc, OP_BYTES, Op},
     memtable::full_key,
     segment::Segment,
     shared::{Job, Shared, Work, freeze},
@@ -28,11 +31,37 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const ANSWER_EVERY: Duration = Duration::from_millis(2);
 /// Moves that wait for the committer at one time.
 const MOVES_MAX: usize = 32;
+/// Segments that are gone through in one turn, to learn whether moving their payloads is worth it.
+const WEIGHED_MAX: usize = 4;
+
+/// What is known of segments that are full.
+#[derive(Default)]
+struct Sealed {
+    /// Left alone.
+    damaged: HashSet<u64>,
+    weights: HashMap<u64, Weight>,
+}
+
+/// The payloads of a segment when it was written: their bytes, and what they take when they are
+/// moved with their rows.
+#[derive(Clone, Copy)]
+struct Weight {
+    payloads: u64,
+    moved: u64,
+}
+
+impl Weight {
+    /// What `live` bytes of payloads take when they are moved, about: as much as the others did.
+    fn of(self, live: u64) -> u64 {
+        let moved = u128::from(live) * u128::from(self.moved) / u128::from(self.payloads.max(1));
+        u64::try_from(moved).unwrap_or(u64::MAX)
+    }
+}
 
 /// Runs until it is told to stop.
 pub(super) fn run(shared: &Arc<Shared>) {
     let mut last = Instant::now();
-    let mut damaged = std::collections::HashSet::new();
+    let mut known = Sealed::default();
     loop {
         let (stop, asked) = {
             let mut orders = shared.orders.lock();
@@ -59,7 +88,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         shared.orders.lock().done = asked;
         shared.thawed.notify_all();
         shared.segments.keep_spare();
-        if let Err(error) = free_and_compact(shared, &mut damaged) {
+        if let Err(error) = free_and_compact(shared, &mut known) {
             tracing::warn!(%error, "compaction stopped for now");
         }
     }
@@ -136,10 +165,7 @@ fn after_failure(
     }
 }
 
-fn free_and_compact(
-    shared: &Arc<Shared>,
-    damaged: &mut std::collections::HashSet<u64>,
-) -> StoreResult<()> {
+fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()> {
     let checkpoint = shared.progress.lock().checkpoint.place.segment;
     let active = shared.active_segment();
     let bytes = shared.segments.bytes;
@@ -147,7 +173,10 @@ fn free_and_compact(
         let map = shared.segments.map.read();
         map.range(..checkpoint).map(|(id, _)| *id).collect()
     };
-    let mut sparse = None;
+    known
+        .weights
+        .retain(|id, _| sealed.binary_search(id).is_ok());
+    let mut sparse = Vec::new();
     for id in sealed {
         if (active - id) * bytes <= shared.config.retain_log_bytes {
             break;
@@ -155,15 +184,32 @@ fn free_and_compact(
         let live = shared.live_in(id);
         if live == 0 {
             shared.segments.retire(id)?;
-        } else if live < bytes / 2 && !damaged.contains(&id) {
-            let better = sparse.is_none_or(|(_, least)| live < least);
-            sparse = if better { Some((id, live)) } else { sparse };
+        } else if live < bytes / 2 && !known.damaged.contains(&id) {
+            sparse.push((live, id));
         }
     }
-    if let Some((id, _)) = sparse
-        && let Some(segment) = shared.segments.get(id)
-    {
-        match move_out(shared, &segment) {
+    sparse.sort_unstable();
+    let mut weighed = 0;
+    for (live, id) in sparse {
+        let Some(segment) = shared.segments.get(id) else {
+            continue;
+        };
+        let weight = match known.weights.get(&id) {
+            Some(weight) => Ok(*weight),
+            None if weighed == WEIGHED_MAX => break,
+            None => weigh(&segment),
+        };
+        let outcome = match weight {
+            Ok(weight) => {
+                weighed += usize::from(known.weights.insert(id, weight).is_none());
+                if weight.of(live) >= bytes / 2 {
+                    continue;
+                }
+                move_out(shared, &segment)
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
             Ok(moved) if moved > 0 => {
                 // The rows must be in the index before the segment can go.
                 let mut orders = shared.orders.lock();
@@ -172,24 +218,57 @@ fn free_and_compact(
             Ok(_) => {}
             Err(error @ StoreError::Corrupt(_)) => {
                 tracing::error!(%error, segment = id, "damage in the journal; it is left alone");
-                damaged.insert(id);
+                known.damaged.insert(id);
             }
             Err(error) => return Err(error),
         }
+        break;
     }
     Ok(())
+}
+
+fn failed(segment: &Segment) -> impl Fn(std::io::Error) -> StoreError {
+    |e| StoreError::io(format!("read {}", segment.path.display()), e)
+}
+
+fn torn(segment: &Segment, offset: u64) -> StoreError {
+    StoreError::Corrupt(format!("{} at {offset}", segment.path.display()))
+}
+
+/// Goes through a segment's rows, without their payloads.
+fn weigh(segment: &Segment) -> StoreResult<Weight> {
+    let mut weight = Weight {
+        payloads: 0,
+        moved: 0,
+    };
+    let mut offset = 0;
+    while let Some((header, meta)) = segment.read_head(offset).map_err(failed(segment))? {
+        let commits = frame::parse_meta(meta).ok_or_else(|| torn(segment, offset))?;
+        for op in commits.iter().flat_map(|commit| &commit.ops) {
+            if let Op::Put {
+                key,
+                value,
+                payload: Some((_, len, _)),
+                ..
+            } = op
+            {
+                let row = COMMIT_BYTES + OP_BYTES + key.len() + value.len();
+                weight.payloads += u64::from(*len);
+                weight.moved += u64::from(*len) + row as u64;
+            }
+        }
+        offset = header.end();
+    }
+    Ok(weight)
 }
 
 /// Moves every live payload of a segment. Answers how many.
 fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<u64> {
     let mut moved = 0;
     let mut waiting = Vec::new();
-    let failed = |e| StoreError::io(format!("read {}", segment.path.display()), e);
     let mut offset = 0;
-    while let Some((header, meta)) = segment.read_head(offset).map_err(failed)? {
-        let commits = frame::parse_meta(meta).ok_or_else(|| {
-            StoreError::Corrupt(format!("{} at {offset}", segment.path.display()))
-        })?;
+    while let Some((header, meta)) = segment.read_head(offset).map_err(failed(segment))? {
+        let commits = frame::parse_meta(meta).ok_or_else(|| torn(segment, offset))?;
         let puts = commits.iter().flat_map(|c| {
             c.ops.iter().filter_map(move |op| match op {
                 Op::Put {

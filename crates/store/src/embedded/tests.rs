@@ -16,6 +16,7 @@ use crate::{
     extents::{Extents, ExtentsConfig},
 };
 
+mod compaction;
 mod damage;
 mod full;
 mod hot;
