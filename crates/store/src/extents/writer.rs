@@ -16,7 +16,7 @@ const JOB_BYTES: usize = 1 << 20;
 /// The jobs of all writers together take about this much: with many writers each job is smaller,
 /// down to [`JOB_BYTES_MIN`].
 const JOBS_BYTES: usize = 16 << 20;
-const JOB_BYTES_MIN: usize = 256 << 10;
+const JOB_BYTES_MIN: usize = 128 << 10;
 
 /// Or when this many pieces have; the kernel takes at most 1024 in one call.
 const JOB_PIECES: usize = 512;
