@@ -1,8 +1,8 @@
 //! A bare hyper server: answers every request, whatever it asks for, with the body of a small
-//! object behind the head that Dhow puts before it. What a small GET of Dhow costs is measured against it,
-//! with the same requests. `bare PORT [BYTES [BODIES]]`: it holds as many bodies as there are
-//! objects, and answers with one after the other as if at random. One body for all would stay in
-//! the processor's nearest cache, from which no server could send thousands of objects.
+//! object behind the head that Dhow puts before it. What a small GET of Dhow costs is measured
+//! against it, with the same requests. `bare PORT [BYTES [BODIES]]`: it holds as many bodies as
+//! there are objects, and answers with one after the other as if at random. One body for all would
+//! stay in the processor's nearest cache, from which no server could send thousands of objects.
 
 use std::{
     convert::Infallible,
