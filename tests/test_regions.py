@@ -416,6 +416,11 @@ def test_the_deed_chooses_who_follows_a_lost_home(own_fleet):
     assert would() == [{"bucket": "heirs", "home": FIRST}]
     fleet.thaw(ME)
     eventually(lambda: would() == [{"bucket": "heirs", "home": ME}])
+    # Nor does one that is being drained: it would have to be left again.
+    fleet.cli("region", "drain", ME)
+    assert would() == [{"bucket": "heirs", "home": FIRST}]
+    fleet.cli("region", "reopen", ME)
+    assert would() == [{"bucket": "heirs", "home": ME}]
     assert fleet.json("bucket", "show", "heirs")["epoch"] == 1
     fleet.cli("region", "promote", EU)
     shown = fleet.json("bucket", "show", "heirs")

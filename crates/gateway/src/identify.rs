@@ -29,9 +29,9 @@ enum Bytes {
 }
 
 impl Identified {
-    /// The caller.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    /// Takes the caller out; nobody is left.
+    pub fn take_identity(&mut self) -> Identity {
+        std::mem::replace(&mut self.identity, Identity::Anonymous)
     }
 
     /// How the caller said who they are. [`AuthType::PostPolicy`] is anonymous until the form has

@@ -71,10 +71,8 @@ enum Admitted<'g> {
 /// What was decided of a request.
 struct Who {
     operation: &'static Operation,
-    identity: Identity,
     via: Via,
     permit: Permit,
-    deed: Option<Arc<BucketDeed>>,
 }
 
 /// What is known of a request for its record, also when it fails half way.
@@ -264,14 +262,14 @@ impl Gateway {
     /// Everything else before the handler: whether they may, and where.
     fn admit(
         &self,
-        met: Met,
+        mut met: Met,
         source: Source,
         via: Via,
         parts: &mut http::request::Parts,
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, S3Error> {
         let identity = match &source {
-            Source::Wire(_) => met.identified.identity().clone(),
+            Source::Wire(_) => met.identified.take_identity(),
             Source::Form(form) => form.identity.clone(),
         };
         if let Some(account) = identity.account() {
@@ -305,10 +303,8 @@ impl Gateway {
         };
         let who = Who {
             operation,
-            identity,
             via,
             permit,
-            deed,
         };
         let call = self.call(met, source, who, parts)?;
         if length > 0 {
@@ -348,10 +344,8 @@ impl Gateway {
         Ok(S3Call {
             gateway: self,
             operation: who.operation,
-            identity: who.identity,
             via: who.via,
             permit: who.permit,
-            deed: who.deed,
             bucket: target.bucket,
             key: target.key,
             query,

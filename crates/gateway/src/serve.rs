@@ -29,7 +29,7 @@ use crate::{
     body::ResponseBody,
     limits::CONNECTION_BUFFER_BYTES,
     server::Gateway,
-    watchdog::{Activity, Busy, Watchdog, Watched},
+    watchdog::{Activity, Watchdog, Watched},
 };
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -92,13 +92,14 @@ impl Gateway {
             let marks = (Arc::clone(&unread), Arc::clone(&activity));
             let io = TokioIo::new(Stalling::new(stream, self.config.write_idle, marks));
             let place = Arc::new(place);
-            let gateway = Arc::clone(&self);
-            let held = Arc::clone(&place);
-            // The future is handed on as it is: it is large, and each wrapper would copy it.
-            let service = service_fn(move |request| {
-                let marks = (Arc::clone(&unread), activity.begin());
-                Arc::clone(&gateway).answer(request, Arc::clone(&held), marks)
+            let open = Arc::new(Open {
+                gateway: Arc::clone(&self),
+                place: Arc::clone(&place),
+                unread,
+                activity,
             });
+            // The future is handed on as it is: it is large, and each wrapper would copy it.
+            let service = service_fn(move |request| Arc::clone(&open).answer(request));
             let connection = graceful.watch(http.serve_connection(io, service));
             let gateway = Arc::clone(&self);
             tokio::spawn(async move {
@@ -139,33 +140,39 @@ impl Gateway {
     }
 }
 
-impl Gateway {
+/// What the requests of one connection share. A request counts references to this alone, which no
+/// other thread does at the same time.
+struct Open {
+    gateway: Arc<Gateway>,
+    /// Bounds changes that outlive their connection as it bounds connections.
+    place: Arc<OwnedSemaphorePermit>,
+    unread: Arc<AtomicBool>,
+    activity: Arc<Activity>,
+}
+
+impl Open {
     /// Answers one request. A client that hangs up drops this future; a change goes on in a task
     /// of its own, so that it ends as done or refused and never half way. Its body, broken off,
-    /// is an error that it cleans up after. `place` bounds such tasks as it bounds connections.
+    /// is an error that it cleans up after.
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        place: Arc<OwnedSemaphorePermit>,
-        (unread, busy): (Arc<AtomicBool>, Busy),
     ) -> Result<Response<Watched>, JoinError> {
+        let busy = self.activity.begin();
         let answer = match *request.method() {
-            Method::GET | Method::HEAD => self.respond(request).await,
-            _ => self.change(request, place).await?,
+            Method::GET | Method::HEAD => self.gateway.respond(request).await,
+            _ => self.change(request).await?,
         };
         if answer.extensions().get::<Unread>().is_some() {
-            unread.store(true, Ordering::Relaxed);
+            self.unread.store(true, Ordering::Relaxed);
         }
         Ok(answer.map(|body| Watched::new(body, busy)))
     }
 
-    fn change(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        place: Arc<OwnedSemaphorePermit>,
-    ) -> JoinHandle<Response<ResponseBody>> {
+    fn change(&self, request: Request<Incoming>) -> JoinHandle<Response<ResponseBody>> {
+        let (gateway, place) = (Arc::clone(&self.gateway), Arc::clone(&self.place));
         tokio::spawn(async move {
-            let answer = self.respond(request).await;
+            let answer = gateway.respond(request).await;
             drop(place);
             answer
         })

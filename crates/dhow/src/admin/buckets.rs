@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloud::PlacementChange;
+use cloud::{PlacementChange, RegionStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
@@ -238,22 +238,28 @@ impl Admin {
         Ok(deed(&*moved.map_err(refused)?))
     }
 
-    /// The deed's own choice of a new home: the first in the succession that answers.
+    /// The deed's own choice of a new home: the first in the succession that answers and is open.
+    /// One that is being drained would have to be left again.
     async fn successor(&self, found: &BucketDeed) -> Result<RegionId, Refused> {
-        let mut silent = Vec::new();
+        let mut passed_over = Vec::new();
         for region in found.placement.succession() {
+            let known = self.region.registry.region(region);
+            if known.is_some_and(|known| known.status != RegionStatus::Open) {
+                passed_over.push(format!("{region} is not open"));
+                continue;
+            }
             if *region == self.region.id || self.region.answers(region).await {
                 return Ok(region.clone());
             }
-            silent.push(&**region);
+            passed_over.push(format!("{region} does not answer"));
         }
         let name = &found.name;
-        Err(conflict(&match silent.is_empty() {
+        Err(conflict(&match passed_over.is_empty() {
             true => format!("no other region keeps a copy of {name} that it can read"),
             false => format!(
-                "none of the regions that could be the home of {name} answers ({}): name the one \
-                 that is to be, with --to",
-                silent.join(", ")
+                "none of the regions that could be the home of {name} can be chosen ({}): name \
+                 the one that is to be, with --to",
+                passed_over.join(", ")
             ),
         }))
     }

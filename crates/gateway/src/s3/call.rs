@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Action, Identity, Permit, Via};
+use access::{Action, Permit, Via};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header::AsHeaderName};
@@ -44,14 +44,11 @@ pub struct S3Call<'g> {
     pub gateway: &'g Gateway,
     /// Which operation.
     pub operation: &'static Operation,
-    /// Who asks.
-    pub identity: Identity,
     /// How the request came here.
     pub via: Via,
-    /// For this operation on this bucket.
+    /// For this operation on this bucket, with the bucket's deed (none on the service and for
+    /// CreateBucket), and who asks.
     pub permit: Permit,
-    /// The bucket's deed; `None` for operations on the service and for CreateBucket.
-    pub deed: Option<Arc<BucketDeed>>,
     /// The bucket that the request addresses.
     pub bucket: Option<BucketName>,
     /// The object that the request addresses.
@@ -95,8 +92,8 @@ impl S3Call<'_> {
 
     /// The bucket's deed, which the pipeline guarantees for operations on buckets and objects.
     pub fn deed(&self) -> Result<&Arc<BucketDeed>, S3Error> {
-        self.deed
-            .as_ref()
+        self.permit
+            .deed()
             .ok_or_else(|| ErrorCode::NoSuchBucket.into())
     }
 
@@ -185,8 +182,8 @@ impl S3Call<'_> {
 
     /// Asks for a permit for another action on the same bucket; a refusal is `AccessDenied`.
     pub fn permit_also(&self, action: Action) -> Result<Permit, S3Error> {
-        let (place, deed) = (&self.gateway.place, self.deed.as_ref());
-        access::authorize(&self.identity, action, deed, place, &self.via)
+        let (place, deed) = (&self.gateway.place, self.permit.deed());
+        access::authorize(self.permit.identity(), action, deed, place, &self.via)
             .map_err(|_| ErrorCode::AccessDenied.into())
     }
 
@@ -195,6 +192,6 @@ impl S3Call<'_> {
     pub fn permit_source(&self, bucket: &BucketName, action: Action) -> Result<Permit, S3Error> {
         let deed = self.deed()?;
         self.gateway
-            .permit_copy(&self.identity, action, bucket, deed, &self.via)
+            .permit_copy(self.permit.identity(), action, bucket, deed, &self.via)
     }
 }

@@ -15,9 +15,10 @@
 //!
 //! Payloads get here from reads only, which have compared their checksums.
 //!
-//! What a hit costs is mostly what it touches that is not in the processor's caches. So a key is
-//! hashed once, for the shard and for the place in it; places are found by that hash alone, and
-//! the key is compared where it lies: beside the row's value and payload, in one buffer.
+//! What a hit costs is mostly what it touches that is not in the processor's caches, above all
+//! where one has to be there before the next is known. So a key is hashed once, for the shard and
+//! for the map in it; the map holds the entries themselves, and the key is compared where it lies:
+//! beside the row's value and payload, in one buffer.
 
 use std::{
     collections::HashMap,
@@ -70,30 +71,30 @@ pub(super) enum Found {
     Miss(Began),
 }
 
-/// One line of the processor's cache.
 struct Entry {
-    hash: u64,
     version: RowVersion,
     /// Key with partition, value and payload.
     all: Bytes,
     key_end: u32,
     value_end: u32,
+    /// Its place on the clock.
+    place: u32,
     has_payload: bool,
     /// Read since the hand last passed.
     used: bool,
 }
 
 impl Entry {
-    fn new(hash: u64, key: &[u8], row: &Row) -> Self {
+    fn new(key: &[u8], row: &Row) -> Self {
         let payload = row.payload.as_ref().map_or(&[][..], |payload| payload);
         let value_end = key.len() + row.value.len();
         Self {
-            hash,
             version: row.version,
             all: [key, &row.value, payload].concat().into(),
             // Rows are far smaller than 4 GiB: see `Batch::check`.
             key_end: key.len() as u32,
             value_end: value_end as u32,
+            place: 0,
             has_payload: row.payload.is_some(),
             used: false,
         }
@@ -123,9 +124,10 @@ impl Entry {
 struct Shard {
     generation: u64,
     /// By the hash of the key; of two keys with one hash, the last is kept.
-    places: HashMap<u64, usize, BuildHasherDefault<AsItIs>>,
-    entries: Vec<Option<Entry>>,
-    free: Vec<usize>,
+    entries: HashMap<u64, Entry, BuildHasherDefault<AsItIs>>,
+    /// The hashes in the order in which the hand comes to them.
+    clock: Vec<Option<u64>>,
+    free: Vec<u32>,
     hand: usize,
     bytes: usize,
 }
@@ -139,31 +141,35 @@ pub(super) struct Hot {
 
 impl Shard {
     fn remove(&mut self, hash: u64) {
-        if let Some(place) = self.places.remove(&hash) {
-            self.clear(place);
+        if let Some(entry) = self.entries.remove(&hash) {
+            self.bytes -= entry.cost();
+            self.clock[entry.place as usize] = None;
+            self.free.push(entry.place);
         }
     }
 
-    /// Empties a place whose hash is no longer in `places`.
-    fn clear(&mut self, place: usize) {
-        if let Some(entry) = self.entries.get_mut(place).and_then(Option::take) {
-            self.bytes -= entry.cost();
-            self.free.push(place);
-        }
+    fn insert(&mut self, hash: u64, mut entry: Entry) {
+        entry.place = self.free.pop().unwrap_or_else(|| {
+            self.clock.push(None);
+            // Entries cost far more than a byte each, and a shard is smaller than 4 GiB of them.
+            (self.clock.len() - 1) as u32
+        });
+        self.clock[entry.place as usize] = Some(hash);
+        self.bytes += entry.cost();
+        self.entries.insert(hash, entry);
     }
 
     /// Drives out the first row after the hand that was not read since the hand last passed.
     fn evict(&mut self) {
-        while !self.places.is_empty() {
-            let place = self.hand % self.entries.len();
+        while !self.entries.is_empty() {
+            let place = self.hand % self.clock.len();
             self.hand = place + 1;
-            match &mut self.entries[place] {
+            let Some(hash) = self.clock[place] else {
+                continue;
+            };
+            match self.entries.get_mut(&hash) {
                 Some(entry) if entry.used => entry.used = false,
-                Some(entry) => {
-                    self.places.remove(&entry.hash);
-                    return self.clear(place);
-                }
-                None => {}
+                _ => return self.remove(hash),
             }
         }
     }
@@ -193,8 +199,7 @@ impl Hot {
         let hash = self.hash(partition, key);
         let mut shard = self.shard(hash).lock();
         let shard = &mut *shard;
-        let place = shard.places.get(&hash).copied();
-        let entry = place.and_then(|place| shard.entries[place].as_mut());
+        let entry = shard.entries.get_mut(&hash);
         let Some(entry) = entry.filter(|entry| entry.is_of(partition, key)) else {
             let generation = shard.generation;
             return Found::Miss(Began { hash, generation });
@@ -214,7 +219,7 @@ impl Hot {
         if bytes > self.shard_bytes / SHARE {
             return;
         }
-        let entry = Some(Entry::new(began.hash, key, row));
+        let entry = Entry::new(key, row);
         let mut shard = self.shard(began.hash).lock();
         if shard.generation != began.generation {
             return;
@@ -223,18 +228,7 @@ impl Hot {
         while shard.bytes + bytes > self.shard_bytes {
             shard.evict();
         }
-        let place = match shard.free.pop() {
-            Some(place) => {
-                shard.entries[place] = entry;
-                place
-            }
-            None => {
-                shard.entries.push(entry);
-                shard.entries.len() - 1
-            }
-        };
-        shard.places.insert(began.hash, place);
-        shard.bytes += bytes;
+        shard.insert(began.hash, entry);
     }
 
     /// Forgets a key, with partition, that a commit writes. The caller holds the view for writing.
