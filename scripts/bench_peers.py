@@ -382,7 +382,7 @@ def write(rows, seconds):
              f"on {time.strftime('%Y-%m-%d', time.gmtime())}. Ratios hold better than figures.", "",
              "| case | Dhow | beside | ratio | target |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    lines += ["", "[What the figures mean, and what is missed](benchmarks-limits.md)"]
+    lines += ["", "[What the figures mean, and where their limits are](benchmarks-limits.md)"]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
