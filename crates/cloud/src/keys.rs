@@ -136,6 +136,17 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_secret_is_never_taken_for_an_option() {
+        let random = SeededRandom::new(3);
+        for _ in 0..1000 {
+            let (access_key, secret_key) = generate(&random);
+            assert!(!secret_key.starts_with(['-', '_']), "{secret_key}");
+            assert_eq!((access_key.len(), secret_key.len()), (20, 40));
+            check_imported(&access_key, &secret_key).unwrap();
+        }
+    }
+
     // "Deriving the signing key" in AWS's SigV4 documentation, for IAM on 2012-02-15.
     #[test]
     fn the_published_chain() {

@@ -55,7 +55,8 @@ impl Default for GatewayConfig {
 }
 
 /// What a connection reads at once, at most. A piece of a body keeps the whole buffer that it was
-/// read into: with hyper's own 400 KiB, 64 uploads at once took 150 MiB more, and were no faster.
+/// read into: with hyper's own 400 KiB 64 uploads at once took more memory, and were no faster
+/// (docs/benchmarks-limits.md).
 pub(crate) const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
 /// Longest request head: sum of the bytes of names and values.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;

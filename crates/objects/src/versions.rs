@@ -341,10 +341,7 @@ impl Objects {
         let row_key = rows::current(key.as_bytes());
         let mut seen = None;
         for _ in 0..TRIES_MAX {
-            let row = match index.at_hand(bucket.partition, &row_key, want) {
-                Some(row) => Some(row),
-                None => index.get(bucket.partition, &row_key, want).await?,
-            };
+            let row = index.get(bucket.partition, &row_key, want).await?;
             let at = row.as_ref().map(|r| r.version);
             let current = row
                 .map(|row| Stored::new(row_key.clone(), row))

@@ -103,21 +103,16 @@ impl Timestamp {
             }
             return std::str::from_utf8(&text).unwrap_or_default().to_owned();
         }
-        let mut out = String::with_capacity(29);
-        for (text, digits, number) in [
-            (DAYS[c.weekday], 0, 0),
-            (", ", 2, c.day),
-            (" ", 0, 0),
-            (MONTHS[(c.month - 1) as usize], 0, 0),
-            (" ", 4, c.year),
-            (" ", 2, c.hour),
-            (":", 2, c.minute),
-            (":", 2, c.second),
-            (" GMT", 0, 0),
-        ] {
-            push(&mut out, text, digits, number);
-        }
-        out
+        format!(
+            "{}, {:02} {} {} {:02}:{:02}:{:02} GMT",
+            DAYS[c.weekday],
+            c.day,
+            MONTHS[(c.month - 1) as usize],
+            c.year,
+            c.hour,
+            c.minute,
+            c.second
+        )
     }
 
     /// `2015-10-21T07:28:00.123Z`, as in S3's XML.

@@ -48,7 +48,7 @@ pub fn sha256_hex(bytes: &[u8]) -> [u8; 64] {
     hex64(&Sha256::digest(bytes).into())
 }
 
-/// Lower-case hex.
+/// Lower-case hex. Every request has two of these, and `hex` goes digit by digit.
 pub(crate) fn hex64(bytes: &[u8; 32]) -> [u8; 64] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut out = [0; 64];

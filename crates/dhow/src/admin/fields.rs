@@ -205,7 +205,8 @@ pub const PROMOTE: &[Field] = &[
     may(
         "to",
         Text,
-        "The region that is to be its home; unless given the first successor that answers.",
+        "The region that is to be its home; unless given the first successor that answers and \
+         is open.",
     ),
     may(
         "force",

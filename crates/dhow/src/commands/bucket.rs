@@ -19,8 +19,8 @@ pub enum Bucket {
     Promote {
         /// Its name.
         name: String,
-        /// The new home; unless given the first of its successors that answers, or else the first
-        /// of its other copies.
+        /// The new home; unless given the first of its successors that answers and is open, or else
+        /// the first of its other copies.
         #[arg(long, value_name = "REGION")]
         to: Option<String>,
         /// Also away from a home that still answers; its last writes may diverge.
