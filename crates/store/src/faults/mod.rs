@@ -110,6 +110,10 @@ struct FaultyWriter(Box<dyn BlobWriter>, Arc<Script>);
 
 #[async_trait]
 impl BlobWriter for FaultyWriter {
+    fn id(&self) -> BlobId {
+        self.0.id()
+    }
+
     async fn write(&mut self, bytes: Bytes) -> StoreResult<()> {
         self.1.run(Call::Write, self.0.write(bytes)).await
     }
