@@ -30,6 +30,13 @@ use crate::{
     rows,
 };
 
+/// Whether a deed's removal was asked for before.
+#[derive(Clone, Copy)]
+enum Try {
+    First,
+    Another,
+}
+
 /// Rows that are cleared from a bucket in one commit.
 const CLEAR_BATCH: usize = 500;
 
@@ -92,10 +99,7 @@ impl Objects {
     pub(crate) async fn begin_change(&self) -> Result<OwnedSemaphorePermit> {
         let changes = Arc::clone(&self.changes);
         // It is never closed.
-        changes
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::Contention)
+        changes.acquire_owned().await.map_err(|_| Error::Contention)
     }
 
     async fn delete_owned(&self, deed: &BucketDeed) -> Result<()> {
@@ -103,7 +107,7 @@ impl Objects {
         let found = self.load_bucket(deed).await?;
         if found.record.state == BucketState::Removing {
             // An earlier try, of which nobody knows how it ended.
-            return self.remove_deed(deed, turn).await;
+            return self.remove_deed(deed, turn, Try::Another).await;
         }
         self.mark(deed, BucketState::Deleting).await?;
         let cleared = {
@@ -118,25 +122,28 @@ impl Objects {
             self.put_back_or_later(deed).await;
             return Err(error);
         }
-        self.remove_deed(deed, turn).await
+        self.remove_deed(deed, turn, Try::First).await
     }
 
     /// Removes the deed of a bucket that is empty and takes nothing any more, then the
     /// configuration.
-    async fn remove_deed(&self, deed: &BucketDeed, _turn: Turn) -> Result<()> {
+    async fn remove_deed(&self, deed: &BucketDeed, _turn: Turn, which: Try) -> Result<()> {
         let partition = partition_of(deed);
         let refused = {
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
             match self.deeds.remove(deed.name.clone(), deed.id).await {
-                // Not found: an earlier try removed it, and its answer was lost.
-                Ok(()) | Err(DeedError::NotFound(_)) => {
+                removed @ (Ok(()) | Err(DeedError::NotFound(_))) => {
                     // A row that stays behind does no harm, as ids are never used twice.
                     let batch = Batch::new().delete(rows::BUCKET).frees();
                     if let Err(error) = self.commit(partition, batch).await {
                         tracing::warn!(%error, "the configuration row of a deleted bucket stays");
                     }
                     self.forget_bucket(deed);
-                    return Ok(());
+                    return match which {
+                        Try::First => removed.map_err(registry),
+                        // An earlier one removed it, and its answer was lost.
+                        Try::Another => Ok(()),
+                    };
                 }
                 // It may be removed or not. Until that is known the bucket takes nothing: what it
                 // took would go with it.
@@ -160,10 +167,12 @@ impl Objects {
             let bucket = this.stored_bucket(partition_of(&deed)).await?;
             match bucket.map(|bucket| bucket.record.state) {
                 Some(BucketState::Deleting) => this.put_back(&deed).await,
-                Some(BucketState::Removing) => match this.remove_deed(&deed, turn).await {
-                    Ok(()) => Err(Error::NoSuchBucket),
-                    error => error,
-                },
+                Some(BucketState::Removing) => {
+                    match this.remove_deed(&deed, turn, Try::Another).await {
+                        Ok(()) => Err(Error::NoSuchBucket),
+                        error => error,
+                    }
+                }
                 Some(BucketState::Discarding) => this.discard_rows(&deed).await.map(drop),
                 Some(BucketState::Active | BucketState::Sealed) | None => Ok(()),
             }

@@ -11,6 +11,8 @@ mod buckets;
 mod conditions;
 mod copy;
 mod delete;
+#[cfg(test)]
+mod dropped_tests;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -178,11 +178,7 @@ impl Objects {
     }
 
     /// Takes every extent that a row of the partition refers to out of `orphans`.
-    async fn keep_referenced(
-        &self,
-        partition: PartitionId,
-        orphans: &mut Found,
-    ) -> Result<()> {
+    async fn keep_referenced(&self, partition: PartitionId, orphans: &mut Found) -> Result<()> {
         let index = &*self.engine.index;
         // In this order: see the head of the module.
         for kind in [rows::CURRENT, rows::DEAD, rows::OLDER, rows::PART] {

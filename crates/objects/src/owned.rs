@@ -22,9 +22,7 @@ pub(crate) struct Owned<T: Send + 'static> {
 }
 
 /// Wraps `work`.
-pub(crate) fn owned<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> Owned<T> {
+pub(crate) fn owned<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Owned<T> {
     Owned {
         work: Some(Box::pin(work)),
         begun: false,

@@ -354,7 +354,11 @@ async fn mark(bench: &Bench, state: BucketState) {
         ..BucketRecord::default()
     };
     let batch = Batch::new().put(rows::BUCKET, marked.encode());
-    bench.objects.commit(bench.partition(), batch).await.unwrap();
+    bench
+        .objects
+        .commit(bench.partition(), batch)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -193,6 +193,7 @@ pub(crate) struct Holds {
     /// Extents to which the commit refers.
     pub fresh: Option<std::sync::Arc<Fresh>>,
     /// Rows that the commit moves.
+    #[expect(dead_code, reason = "it is held, not read")]
     pub moving: Option<Moving>,
 }
 

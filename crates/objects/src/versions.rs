@@ -17,10 +17,10 @@ use crate::{
     listing::Cursor,
     orphans::extents_of,
     own::{ByClient, note_gone},
+    pins::Fresh,
     records::{
         Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
     },
-    pins::Fresh,
     rows,
     sweep::Holds,
 };

@@ -57,10 +57,7 @@ impl Objects {
             count += cursors;
             count += self.discard_versions(partition).await?;
             self.discard_dead(partition).await?;
-            let batch = Batch::new()
-                .guard(mark)
-                .delete(rows::BUCKET)
-                .frees();
+            let batch = Batch::new().guard(mark).delete(rows::BUCKET).frees();
             match self.commit(partition, batch).await {
                 Ok(_) => count += 1,
                 Err(StoreError::Conflict { .. }) => {}

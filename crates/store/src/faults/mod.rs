@@ -3,8 +3,10 @@
 //!
 //! A [`Script`] names calls and what befalls them. [`faulty`] wraps an engine; without rules it
 //! passes everything through and obeys the conformance suite like the engine itself.
+//! [`Late`] makes every call wait once, and commits land after their callers went away.
 //! [`flip_bit`] damages a file, as disks do.
 
+mod late;
 mod script;
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
@@ -12,7 +14,10 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::script::{Call, Fault, Gate, Script};
+pub use self::{
+    late::Late,
+    script::{Call, Fault, Gate, Script},
+};
 use crate::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Index, Log,
     LogPage, PartitionId, Position, Row, ScanRange, StoreResult, Want,

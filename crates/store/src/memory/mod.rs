@@ -23,7 +23,7 @@ use crate::{
     StoreResult, Want,
 };
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Partition {
     rows: BTreeMap<Bytes, Row>,
     /// Entries by position; those of one commit share it.
@@ -54,6 +54,20 @@ impl Memory {
     /// The three traits of one new engine.
     pub fn engine() -> Engine {
         Self::new().into_engine()
+    }
+
+    /// Another engine that holds the same, and goes its own way from here: the disk as a crash at
+    /// this moment would leave it.
+    pub fn copy(&self) -> Arc<Self> {
+        let partitions = self.partitions.lock().clone();
+        let extents = self.extents.lock().clone();
+        Arc::new(Self {
+            partitions: Mutex::new(partitions),
+            extents: Arc::new(Mutex::new(extents)),
+            sequence: AtomicU64::new(self.sequence.load(Ordering::Relaxed)),
+            // Names are never used twice.
+            ids: SeededRandom::new(self.ids.next_u64()),
+        })
     }
 
     /// This engine's three traits.
