@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod any;
+mod discard;
 mod holdings;
 
 const LARGE: usize = 100_000;
