@@ -27,6 +27,8 @@ use crate::{
     rows,
 };
 
+mod rest;
+
 const LARGE: usize = 100_000;
 const PART_MIN: usize = 5 << 20;
 
@@ -87,11 +89,15 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let (engine, deeds) = (Memory::engine(), Arc::new(Names::default()));
+        let clock = Arc::new(TestClock::at_ms(1_800_000_000_000));
+        Self::over(Memory::engine(), clock).await
+    }
+    async fn over(engine: Engine, clock: Arc<TestClock>) -> Self {
+        let deeds = Arc::new(Names::default());
         let objects = Arc::new(Objects::new(
             engine.clone(),
             deeds.clone(),
-            Arc::new(TestClock::at_ms(1_800_000_000_000)),
+            clock,
             Arc::new(SeededRandom::new(1)),
             RegionId::new("r"),
         ));

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use store::{Batch, Committed, PartitionId, ScanRange, StoreError};
+use store::{Batch, Committed, PartitionId, Position, ScanRange, StoreError};
 use tokio::sync::watch;
 use types::{BucketId, Timestamp, UploadId};
 
@@ -29,7 +29,7 @@ const FULL_EVERY_MS: u64 = 3_600_000;
 /// Ended uploads of one bucket that are remembered by name; more are found by reading.
 const UPLOADS_MAX: usize = 10_000;
 
-/// Partitions that are watched before those that nobody waits for are forgotten.
+/// Partitions that are watched, or whose log's end is known, before some are forgotten.
 const WATCHED_MAX: usize = 10_000;
 
 /// Which ended uploads of a partition are to be swept.
@@ -124,6 +124,8 @@ pub(crate) struct Dirty {
     full: Mutex<Option<Timestamp>>,
     /// The last commit of each partition that somebody waits for.
     watched: Mutex<HashMap<PartitionId, watch::Sender<u64>>>,
+    /// Where logs were found to end.
+    ends: Mutex<HashMap<PartitionId, Position>>,
 }
 
 /// What one pass has taken on. What it does not get done, because it fails or is given up, is left
@@ -166,6 +168,24 @@ impl Dirty {
             let mut all = self.partitions.lock();
             all.entry(partition).or_default().add(work);
         }
+    }
+
+    /// Where the log of a partition ended when somebody looked; its beginning if nobody did.
+    pub(crate) fn log_end(&self, partition: PartitionId) -> Position {
+        self.ends
+            .lock()
+            .get(&partition)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn found_log_end(&self, partition: PartitionId, end: Position) {
+        let mut ends = self.ends.lock();
+        if ends.len() >= WATCHED_MAX {
+            ends.clear();
+        }
+        let known = ends.entry(partition).or_default();
+        *known = end.max(*known);
     }
 
     fn take(&self) -> Pass<'_> {
