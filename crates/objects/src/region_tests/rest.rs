@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use store::{
-    Position,
-    faults::{Call, Script, faulty},
-};
+use store::{Position, faults};
 
 use super::*;
 use crate::{FollowCursor, Removed};
@@ -15,7 +12,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// A bucket over an engine that counts, with what happens to it again and again.
 struct Counted {
     bench: Bench,
-    script: Arc<Script>,
+    engine: Arc<faults::Counted>,
     clock: Arc<TestClock>,
 }
 
@@ -24,21 +21,19 @@ type Done = for<'a> fn(&'a Bench, u64) -> BoxFuture<'a, ()>;
 
 impl Counted {
     async fn new() -> Self {
-        let script = Script::new();
         let clock = Arc::new(TestClock::at_ms(1_800_000_000_000));
-        let engine = faulty(Memory::engine(), &script);
-        let bench = Bench::over(engine, Arc::clone(&clock)).await;
+        let engine = faults::Counted::new(Memory::engine());
+        let bench = Bench::over(engine.engine(), Arc::clone(&clock)).await;
         bench.objects.sweep().await.unwrap();
         Self {
             bench,
-            script,
+            engine,
             clock,
         }
     }
 
     fn reads(&self) -> u64 {
-        let reads = [Call::Get, Call::Scan, Call::ReadLog, Call::List];
-        reads.iter().map(|call| self.script.count(*call)).sum()
+        self.engine.reads()
     }
 
     /// What a region at rest reads while it sweeps `times`, in order: each second, then after an
@@ -72,10 +67,14 @@ impl Counted {
         counts
     }
 
-    /// What the next time costs, with the sweep after it.
+    /// What the next time costs, with the sweep after it, which has an extent to delete too.
     async fn once_more(&self, done: Done, n: u64) -> u64 {
         let before = self.reads();
         done(&self.bench, n).await;
+        for _ in 0..2 {
+            let put = self.bench.put("beside", vec![1; 70_000].into()).await;
+            put.unwrap();
+        }
         self.bench.objects.sweep().await.unwrap();
         self.reads() - before
     }

@@ -4,8 +4,10 @@
 //! A [`Script`] names calls and what befalls them. [`faulty`] wraps an engine; without rules it
 //! passes everything through and obeys the conformance suite like the engine itself.
 //! [`Late`] makes every call wait once, and commits land after their callers went away.
+//! [`Counted`] counts what is read.
 //! [`flip_bit`] damages a file, as disks do.
 
+mod counted;
 mod late;
 mod script;
 
@@ -15,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::{
+    counted::Counted,
     late::Late,
     script::{Call, Fault, Gate, Script},
 };
