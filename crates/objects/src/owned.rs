@@ -49,6 +49,7 @@ impl<T: Send + 'static> Future for Owned<T> {
 impl<T: Send + 'static> Drop for Owned<T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take().filter(|_| self.begun)
+            && !types::planted("changes-end-with-callers")
             // Without a runtime the process is at its end, and as good as crashed.
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {

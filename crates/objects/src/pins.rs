@@ -143,6 +143,9 @@ pub(crate) struct Fresh {
 
 impl Fresh {
     fn add(&self, id: BlobId) {
+        if types::planted("arrivals-unpinned") {
+            return;
+        }
         *self.pins.0.lock().needed.entry(id).or_default() += 1;
         self.extents.lock().push(id);
     }

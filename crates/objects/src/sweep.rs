@@ -291,6 +291,9 @@ impl Objects {
 
     async fn sweep_partition(&self, partition: PartitionId, work: &Work) -> Result<u64> {
         match &work.uploads {
+            Ended::Named(_) if types::planted("sweep-reads-all-uploads") => {
+                self.sweep_all_uploads(partition).await?;
+            }
             Ended::Named(uploads) => self.sweep_uploads(partition, uploads).await?,
             Ended::Old(uploads) => {
                 self.sweep_uploads(partition, uploads).await?;

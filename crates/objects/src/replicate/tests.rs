@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod any;
+mod arriving;
 mod discard;
 mod holdings;
 
