@@ -8,7 +8,6 @@ use std::{
 };
 
 use gateway::{Gateway, Parts, health};
-use objects::Objects;
 use prometheus_client::registry::Registry as Metrics;
 use serde_json::json;
 use tokio::{
@@ -26,14 +25,8 @@ use crate::{
     metrics,
     region::{Addresses, Region},
     scrub::ScrubJob,
+    sweeps,
 };
-
-/// How long the bytes of what was replaced or deleted stay on the disk, about.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// How long after the start, or after a sweep of orphans that rows moved under too much, it is
-/// tried, at most.
-const ORPHANS_SOON: Duration = Duration::from_secs(600);
 
 /// How long a region waits for the registry before it serves without.
 const HEAR_FIRST: Duration = Duration::from_secs(3);
@@ -135,13 +128,8 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         scrub: Arc::new(ScrubJob::default()),
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
-    let sweeper = tokio::spawn(sweep(Arc::clone(&region), stopping()));
     let every = Duration::from_secs(config.engine.orphans_every_s);
-    let orphans = tokio::spawn(sweep_orphans(
-        Arc::clone(&region.objects),
-        every,
-        stopping(),
-    ));
+    let sweeps = sweeps::start(&region.objects, every, &stopping);
     hear_first(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
 
@@ -155,12 +143,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         tracing::warn!("stopped at once, at the second signal");
         std::process::exit(130);
     });
-    let tasks = [
-        ("the front door", serving),
-        ("the sweeper", sweeper),
-        ("the sweep of orphans", orphans),
-    ];
-    for (what, task) in tasks {
+    for (what, task) in sweeps.into_iter().chain([("the front door", serving)]) {
         if let Err(error) = task.await {
             tracing::error!(%error, "{what} broke");
         }
@@ -238,51 +221,6 @@ fn health(
             Ok(())
         }),
     })
-}
-
-/// Deletes what commits have marked as dead, until the node stops.
-async fn sweep(region: Arc<Region>, stopping: impl Future<Output = ()>) {
-    let mut stopping = std::pin::pin!(stopping);
-    let mut tick = tokio::time::interval(SWEEP_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = &mut stopping => return,
-            _ = tick.tick() => {}
-        }
-        if let Err(error) = region.objects.sweep().await {
-            tracing::warn!(%error, "sweeping failed; it is tried again");
-        }
-    }
-}
-
-/// Deletes what crashes left of uploads, until the node stops.
-async fn sweep_orphans(objects: Arc<Objects>, every: Duration, stopping: impl Future<Output = ()>) {
-    let sweeps = async {
-        if every.is_zero() {
-            return;
-        }
-        let mut pause = every.min(ORPHANS_SOON);
-        loop {
-            tokio::time::sleep(pause).await;
-            pause = every;
-            match objects.sweep_orphans().await {
-                Ok(swept) if swept.removed > 0 => {
-                    let (removed, bytes) = (swept.removed, swept.bytes);
-                    tracing::info!(removed, bytes, "orphaned extents were removed");
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    pause = every.min(ORPHANS_SOON);
-                    tracing::warn!(%error, "sweeping orphans failed; it is tried again");
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = stopping => {}
-        () = sweeps => {}
-    }
 }
 
 /// Ctrl-C and SIGTERM. Made before the node says that it is ready: whoever stops it right then must

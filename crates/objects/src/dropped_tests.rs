@@ -31,46 +31,123 @@ macro_rules! operations {
 #[tokio::test]
 async fn what_clients_do_survives_that_they_go_away() {
     let operations = operations! {
-        "put a small object" => |w| w.objects.put(&w.may(Action::PutObject), &key("s"), input(body(10))).await,
-        "put a large object" => |w| w.objects.put(&w.may(Action::PutObject), &key("a"), input(body(LARGE))).await,
-        "put under conditions" => |w| w.objects.put(&w.may(Action::PutObject), &key("a"), conditions(body(LARGE))).await,
+        "put a small object" => |w| {
+            let may = w.may(Action::PutObject);
+            w.objects.put(&may, &key("s"), input(body(10))).await
+        },
+        "put a large object" => |w| {
+            let may = w.may(Action::PutObject);
+            w.objects.put(&may, &key("a"), input(body(LARGE))).await
+        },
+        "put under conditions" => |w| {
+            let may = w.may(Action::PutObject);
+            w.objects.put(&may, &key("a"), conditions(body(LARGE))).await
+        },
         "copy" => |w| {
             let from = w.may(Action::GetObject);
-            let source = CopySource { permit: &from, key: &key("a"), version: None, conditions: ReadConditions::default() };
-            w.objects.copy(&w.may(Action::PutObject), &key("b"), source, CopyInput::default()).await
+            let a = key("a");
+            let conditions = ReadConditions::default();
+            let source = CopySource { permit: &from, key: &a, version: None, conditions };
+            let may = w.may(Action::PutObject);
+            w.objects.copy(&may, &key("b"), source, CopyInput::default()).await
         },
-        "delete" => |w| w.objects.delete(&w.may(Action::DeleteObject), &key("a"), None, &Default::default()).await,
-        "delete the current version" => |w| w.objects.delete(&w.may(Action::DeleteObjectVersion), &key("a"), w.newest, &Default::default()).await,
-        "delete an older version" => |w| w.objects.delete(&w.may(Action::DeleteObjectVersion), &key("a"), w.oldest, &Default::default()).await,
-        "begin an upload" => |w| w.objects.create_upload(&w.may(Action::PutObject), &key("n"), CreateUpload::default()).await,
-        "upload a part" => |w| w.objects.upload_part(&w.may(Action::PutObject), &key("m"), w.upload, 3, part(body(LARGE))).await,
-        "replace a part" => |w| w.objects.upload_part(&w.may(Action::PutObject), &key("m"), w.upload, 1, part(body(LARGE))).await,
+        "delete" => |w| {
+            let may = w.may(Action::DeleteObject);
+            w.objects.delete(&may, &key("a"), None, &Default::default()).await
+        },
+        "delete the current version" => |w| {
+            let may = w.may(Action::DeleteObjectVersion);
+            w.objects.delete(&may, &key("a"), w.newest, &Default::default()).await
+        },
+        "delete an older version" => |w| {
+            let may = w.may(Action::DeleteObjectVersion);
+            w.objects.delete(&may, &key("a"), w.oldest, &Default::default()).await
+        },
+        "begin an upload" => |w| {
+            let may = w.may(Action::PutObject);
+            w.objects.create_upload(&may, &key("n"), CreateUpload::default()).await
+        },
+        "upload a part" => |w| {
+            let may = w.may(Action::PutObject);
+            w.objects.upload_part(&may, &key("m"), w.upload, 3, part(body(LARGE))).await
+        },
+        "replace a part" => |w| {
+            let may = w.may(Action::PutObject);
+            w.objects.upload_part(&may, &key("m"), w.upload, 1, part(body(LARGE))).await
+        },
         "copy a part" => |w| {
             let from = w.may(Action::GetObject);
-            let source = PartSource { permit: &from, key: &key("a"), version: None, conditions: ReadConditions::default(), range: None };
-            w.objects.upload_part_copy(&w.may(Action::PutObject), &key("m"), w.upload, 4, source).await
+            let source = PartSource {
+                permit: &from,
+                key: &key("a"),
+                version: None,
+                conditions: ReadConditions::default(),
+                range: None,
+            };
+            let may = w.may(Action::PutObject);
+            w.objects.upload_part_copy(&may, &key("m"), w.upload, 4, source).await
         },
         "complete" => |w| {
             let listed = ListedForCompletion { number: 1, etag: Some(w.etag), checksum: None };
             let request = CompleteUpload { parts: vec![listed], ..CompleteUpload::default() };
-            w.objects.complete_upload(&w.may(Action::PutObject), &key("m"), w.upload, request).await
+            let may = w.may(Action::PutObject);
+            w.objects.complete_upload(&may, &key("m"), w.upload, request).await
         },
-        "abort" => |w| w.objects.abort_upload(&w.may(Action::AbortMultipartUpload), &key("m"), w.upload).await,
-        "list parts" => |w| w.objects.list_parts(&w.may(Action::ListMultipartUploadParts), &key("m"), w.upload, 0, 10).await,
-        "tag a version" => |w| w.objects.set_object_tags(&w.may(Action::PutObjectTagging), &key("a"), None, vec![("k".into(), "v".into())]).await,
-        "read tags" => |w| w.objects.object_tags(&w.may(Action::GetObjectTagging), &key("a"), None).await,
-        "suspend versions" => |w| w.objects.set_versioning(&w.may(Action::PutBucketVersioning), Versioning::Suspended).await,
+        "abort" => |w| {
+            let may = w.may(Action::AbortMultipartUpload);
+            w.objects.abort_upload(&may, &key("m"), w.upload).await
+        },
+        "list parts" => |w| {
+            let may = w.may(Action::ListMultipartUploadParts);
+            w.objects.list_parts(&may, &key("m"), w.upload, 0, 10).await
+        },
+        "tag a version" => |w| {
+            let may = w.may(Action::PutObjectTagging);
+            w.objects.set_object_tags(&may, &key("a"), None, vec![("k".into(), "v".into())]).await
+        },
+        "read tags" => |w| {
+            let may = w.may(Action::GetObjectTagging);
+            w.objects.object_tags(&may, &key("a"), None).await
+        },
+        "suspend versions" => |w| {
+            let may = w.may(Action::PutBucketVersioning);
+            w.objects.set_versioning(&may, Versioning::Suspended).await
+        },
         "read versioning" => |w| w.objects.versioning(&w.may(Action::GetBucketVersioning)).await,
-        "tag the bucket" => |w| w.objects.set_bucket_tags(&w.may(Action::PutBucketTagging), vec![("k".into(), "v".into())]).await,
-        "read the bucket's tags" => |w| w.objects.bucket_tags(&w.may(Action::GetBucketTagging)).await,
-        "set rules" => |w| w.objects.set_rules(&w.may(Action::PutReplicationConfiguration), Some(rules())).await,
+        "tag the bucket" => |w| {
+            let may = w.may(Action::PutBucketTagging);
+            w.objects.set_bucket_tags(&may, vec![("k".into(), "v".into())]).await
+        },
+        "read the bucket's tags" => |w| {
+            let may = w.may(Action::GetBucketTagging);
+            w.objects.bucket_tags(&may).await
+        },
+        "set rules" => |w| {
+            let may = w.may(Action::PutReplicationConfiguration);
+            w.objects.set_rules(&may, Some(rules())).await
+        },
         "read rules" => |w| w.objects.rules(&w.may(Action::GetReplicationConfiguration)).await,
-        "list" => |w| w.objects.list_objects(&w.may(Action::ListBucket), &ListRequest::default()).await,
-        "list versions" => |w| w.objects.list_versions(&w.may(Action::ListBucketVersions), &ListRequest::default(), None).await,
-        "list uploads" => |w| w.objects.list_uploads(&w.may(Action::ListBucketMultipartUploads), &ListRequest::default(), None).await,
+        "list" => |w| {
+            let may = w.may(Action::ListBucket);
+            w.objects.list_objects(&may, &ListRequest::default()).await
+        },
+        "list versions" => |w| {
+            let may = w.may(Action::ListBucketVersions);
+            w.objects.list_versions(&may, &ListRequest::default(), None).await
+        },
+        "list uploads" => |w| {
+            let may = w.may(Action::ListBucketMultipartUploads);
+            w.objects.list_uploads(&may, &ListRequest::default(), None).await
+        },
         "read an object" => |w| w.read("a").await,
-        "read a head" => |w| w.objects.head(&w.may(Action::GetObject), &key("a"), &GetRequest::default()).await,
-        "delete a bucket that is not empty" => |w| w.objects.delete_bucket(&w.may(Action::DeleteBucket)).await,
+        "read a head" => |w| {
+            let may = w.may(Action::GetObject);
+            w.objects.head(&may, &key("a"), &GetRequest::default()).await
+        },
+        "delete a bucket that is not empty" => |w| {
+            let may = w.may(Action::DeleteBucket);
+            w.objects.delete_bucket(&may).await
+        },
         "make another bucket" => |w| w.make_another().await,
         "sweep" => |w| w.objects.sweep().await,
         "sweep orphans" => |w| w.objects.sweep_orphans().await,
@@ -127,7 +204,11 @@ async fn what_comes_from_other_regions_survives_that_the_task_ends() {
         "take an object of parts" => |w| w.take("parts").await,
         "take what is known" => |w| w.take("known").await,
         "take the configuration" => |w| {
-            let change = ShippedChange::Config { versioning: Versioning::Suspended, tags: Vec::new(), rules: None };
+            let change = ShippedChange::Config {
+                versioning: Versioning::Suspended,
+                tags: Vec::new(),
+                rules: None,
+            };
             w.objects.apply(&w.may(Action::ReplicateInto), change, &Bodies::default()).await
         },
         "take a removal" => |w| {
@@ -136,15 +217,37 @@ async fn what_comes_from_other_regions_survives_that_the_task_ends() {
             w.objects.apply(&w.may(Action::ReplicateInto), change, &Bodies::default()).await
         },
         "prune" => |w| w.objects.prune(&w.may(Action::ReplicateInto), &w.known_version()).await,
-        "note a cursor" => |w| w.objects.set_follow_cursor(&w.may(Action::ReplicateInto), &w.other(), &FollowCursor::default()).await,
-        "note what was gathered" => |w| w.objects.set_gather_cursor(&w.may(Action::ReplicateInto), &w.other(), &FollowCursor::default()).await,
-        "note a rule's cursor" => |w| w.objects.set_rule_cursor(&w.may(Action::ReplicateFrom), &BucketName::new("to-there").unwrap(), &FollowCursor::default()).await,
+        "note a cursor" => |w| {
+            let may = w.may(Action::ReplicateInto);
+            w.objects.set_follow_cursor(&may, &w.other(), &FollowCursor::default()).await
+        },
+        "note what was gathered" => |w| {
+            let may = w.may(Action::ReplicateInto);
+            w.objects.set_gather_cursor(&may, &w.other(), &FollowCursor::default()).await
+        },
+        "note a rule's cursor" => |w| {
+            let may = w.may(Action::ReplicateFrom);
+            let last = FollowCursor::default();
+            w.objects.set_rule_cursor(&may, &BucketName::new("to-there").unwrap(), &last).await
+        },
         "fence" => |w| w.objects.fence(&w.raised()).await,
-        "forget removals" => |w| w.objects.forget_removals(&w.may(Action::ReplicateInto), Position(u64::MAX)).await,
+        "forget removals" => |w| {
+            let may = w.may(Action::ReplicateInto);
+            w.objects.forget_removals(&may, Position(u64::MAX)).await
+        },
         "hold as placed" => |w| w.objects.hold_as_placed(&w.may(Action::ReplicateInto)).await,
-        "ship changes" => |w| w.objects.changes(&w.may(Action::ReplicateFrom), Position(0), 100, 1 << 20).await,
-        "ship a snapshot" => |w| w.objects.snapshot(&w.may(Action::ReplicateFrom), None, 100, 1 << 20).await,
-        "count versions" => |w| w.objects.versions_by_key(&w.may(Action::CountVersions), None, 10).await,
+        "ship changes" => |w| {
+            let may = w.may(Action::ReplicateFrom);
+            w.objects.changes(&may, Position(0), 100, 1 << 20).await
+        },
+        "ship a snapshot" => |w| {
+            let may = w.may(Action::ReplicateFrom);
+            w.objects.snapshot(&may, None, 100, 1 << 20).await
+        },
+        "count versions" => |w| {
+            let may = w.may(Action::CountVersions);
+            w.objects.versions_by_key(&may, None, 10).await
+        },
         "discard" => |w| w.objects.discard_bucket(&w.deed).await,
     };
     let world = World::home().await;

@@ -240,8 +240,8 @@ impl World {
         let (newest, oldest) = world.fill_partly().await;
         let permit = world.may(Action::ReplicateFrom);
         let snapshot = world.objects.snapshot(&permit, None, 100, 1 << 20).await;
-        let known = snapshot.unwrap().versions.into_iter();
-        let known = known.filter(|v| *v.key == *"a").next_back().unwrap();
+        let mut known = snapshot.unwrap().versions.into_iter();
+        let known = known.rfind(|v| *v.key == *"a").unwrap();
         let (mut shipped, bodies) = Arc::into_inner(world.others).unwrap();
         shipped.insert("known", known);
         world.others = Arc::new((shipped, bodies));

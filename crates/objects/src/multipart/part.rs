@@ -137,7 +137,7 @@ impl Objects {
             }
         }
         let mut hasher = Hasher::new(&algorithms, true);
-        let fresh = self.pins.fresh();
+        let (fresh, hint) = (self.pins.fresh(), input.body.len_hint());
         let mut extent = None;
         let mut size = 0;
         let mut gathered = BytesMut::new();
@@ -164,10 +164,7 @@ impl Objects {
             if !whole.is_empty() {
                 let extent = match &mut extent {
                     Some(extent) => extent,
-                    None => {
-                        let hint = input.body.len_hint();
-                        extent.insert(self.create_extent(&fresh, hint).await?)
-                    }
+                    None => extent.insert(self.create_extent(&fresh, hint).await?),
                 };
                 hasher.feed(whole.clone()).await;
                 extent.write(whole).await?;
