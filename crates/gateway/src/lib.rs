@@ -20,6 +20,7 @@ pub mod payload;
 mod pipeline;
 mod post_form;
 pub mod regions;
+mod request;
 pub mod request_id;
 pub mod route;
 pub mod s3;

@@ -71,16 +71,14 @@ fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
 /// `x-amz-tagging`: tags as a query string.
 pub(crate) fn tags(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
     match call.header(names::TAGGING.as_str())? {
-        Some(text) if !text.is_empty() => Ok(crate::target::parse_query(Some(text))
-            .map_err(|_| {
-                S3Error::argument(
-                    "x-amz-tagging",
-                    text,
-                    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
+        Some(text) if !text.is_empty() => crate::target::parse_pairs(text).map_err(|_| {
+            S3Error::argument(
+                "x-amz-tagging",
+                text,
+                "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
                      query parameters without tag name duplicates.",
-                )
-            })?
-            .0),
+            )
+        }),
         _ => Ok(Vec::new()),
     }
 }
