@@ -10,6 +10,7 @@ pub mod chunked;
 mod elsewhere;
 #[doc(hidden)]
 pub mod fuzzing;
+mod head_lines;
 pub mod health;
 pub mod identify;
 pub mod limits;

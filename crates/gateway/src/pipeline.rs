@@ -167,6 +167,11 @@ impl Gateway {
         span.record("status", answer.status().as_u16());
         self.record(&trail, code, answer.status(), began, &request_id);
         self.hold(&mut answer, place, trail);
+        self.name(&mut answer, request_id);
+        answer
+    }
+
+    fn name(&self, answer: &mut Response<ResponseBody>, request_id: String) {
         let headers = answer.headers_mut();
         headers.reserve(3);
         headers.insert(header::SERVER, HeaderValue::from_static("Dhow"));
@@ -174,6 +179,24 @@ impl Gateway {
         if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(request_id)) {
             headers.insert(headers::names::REQUEST_ID, id);
         }
+    }
+
+    /// Answers a request whose head has lines that end in a bare LF, which others read in another
+    /// way. The connection ends with the answer.
+    pub(crate) fn refuse_lines(&self, request: &http::Request<Incoming>) -> Response<ResponseBody> {
+        let error = S3Error::with(
+            ErrorCode::InvalidRequest,
+            "The lines of a request's head end in CR LF.",
+        );
+        let error = error.header(header::CONNECTION, HeaderValue::from_static("close"));
+        self.metrics.stranger(error.code.name());
+        let (id, host) = (self.ids.next(), self.host_id.to_str().unwrap_or_default());
+        let mut answer = error.into_response(request.uri().path(), &id, host);
+        if request.method() == Method::HEAD {
+            empty_head(&mut answer);
+        }
+        answer.extensions_mut().insert(Unread);
+        self.name(&mut answer, id);
         answer
     }
 
