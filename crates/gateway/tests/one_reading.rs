@@ -121,10 +121,6 @@ async fn a_presigned_url_opens_no_bucket_but_its_own() {
                 "Host: other.localhost\r\n".to_owned(),
             ),
             (
-                format!("{path}?{query}"),
-                format!("Host: {host}\r\nX-Forwarded-Host: other.localhost\r\n"),
-            ),
-            (
                 format!("//other.localhost{path}?{query}"),
                 format!("Host: {host}\r\n"),
             ),
@@ -137,9 +133,6 @@ async fn a_presigned_url_opens_no_bucket_but_its_own() {
                 String::new(),
             ),
         ] {
-            if head.contains("X-Forwarded") {
-                continue;
-            }
             let answer = send(&door, method, &target, &head, "forged").await;
             assert!(
                 matches!(status(&answer), 400 | 403),

@@ -448,7 +448,7 @@ async fn a_missing_trailer_refuses_objects_and_parts_and_leaves_nothing() {
     let permit = bench.permit(Action::PutObject);
     let upload = bench.upload("k").await;
     let trailer = Some(ChecksumAlgorithm::Crc32);
-    let missing = |error: &Error| matches!(error, Error::Body(BodyError::Malformed(_)));
+    let missing = |error: &Error| matches!(error, Error::Body(BodyError::Trailer(_)));
     for size in [10, LARGE] {
         let body = || Unfinished(MemoryBody::new(vec![1; size]));
         let whole = PutInput {

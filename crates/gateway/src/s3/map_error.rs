@@ -207,6 +207,17 @@ impl From<BodyError> for S3Error {
                 C::InvalidRequest,
                 format!("The aws-chunked body is malformed: {what}"),
             ),
+            BodyError::Lengths(what) => S3Error::with(
+                C::IncompleteBody,
+                format!("The body is not as long as it says: {what}"),
+            ),
+            BodyError::SmallChunk { number, bytes } => S3Error::new(C::InvalidChunkSizeError)
+                .detail("Chunk", number.to_string())
+                .detail("BadChunkSize", bytes.to_string()),
+            BodyError::Trailer(what) => S3Error::with(
+                C::MalformedTrailerError,
+                format!("{} {what}", C::MalformedTrailerError.message()),
+            ),
             BodyError::Timeout => C::RequestTimeout.into(),
         }
     }

@@ -62,11 +62,22 @@ pub(crate) fn checksum(call: &S3Call<'_>) -> Result<Option<ChecksumValue>, S3Err
     Ok(found)
 }
 
-/// Reads the algorithm of the checksum that the trailer will carry.
+/// Reads the algorithm of the checksum that the trailer will carry; a header with a checksum says
+/// the same in another place, and excludes it.
 pub(crate) fn trailer(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
     let Some(name) = call.header("x-amz-trailer")? else {
         return Ok(None);
     };
+    if let Some(header) = ChecksumAlgorithm::ALL
+        .into_iter()
+        .map(ChecksumAlgorithm::header)
+        .find(|header| call.headers.contains_key(*header))
+    {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            format!("Expecting a single checksum: {header} and x-amz-trailer exclude each other."),
+        ));
+    }
     let algorithm = ChecksumAlgorithm::from_header(&name.trim().to_ascii_lowercase());
     algorithm.map(Some).ok_or_else(|| {
         S3Error::with(
