@@ -3,8 +3,32 @@
 use store::StoreError;
 use types::{BodyError, ETag, NameError, Timestamp, VersionId};
 
+use crate::records::ContentHeaders;
+
 /// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What an object says of how long it may be kept: a 304 repeats it (RFC 9110, 15.4.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freshness {
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Expires`.
+    pub expires: Option<String>,
+}
+
+impl Freshness {
+    /// Of an object that says it.
+    pub(crate) fn of(headers: &ContentHeaders) -> Option<Box<Self>> {
+        let said = headers.cache_control.is_some() || headers.expires.is_some();
+        said.then(|| {
+            Box::new(Self {
+                cache_control: headers.cache_control.clone(),
+                expires: headers.expires.clone(),
+            })
+        })
+    }
+}
 
 /// Why an operation did not happen. Nothing visible has changed, except after
 /// `Store(Io | Fenced)`, whose outcome is unknown.
@@ -100,6 +124,8 @@ pub enum Error {
         modified: Timestamp,
         /// Of the object, when its bucket is versioned.
         version: Option<DisplayVersion>,
+        /// How long the caller may keep it, where the object says so.
+        fresh: Option<Box<Freshness>>,
     },
     /// The range lies outside the object.
     #[error("the range is not satisfiable")]

@@ -104,10 +104,21 @@ fn with_details(error: Error) -> S3Error {
             etag,
             modified,
             version,
+            fresh,
         } => {
-            let answer = S3Error::new(C::NotModified)
+            let mut answer = S3Error::new(C::NotModified)
                 .text_header(header::ETAG, &etag.quoted())
                 .text_header(header::LAST_MODIFIED, &modified.http_date());
+            if let Some(fresh) = fresh {
+                for (name, text) in [
+                    (header::CACHE_CONTROL, fresh.cache_control),
+                    (header::EXPIRES, fresh.expires),
+                ] {
+                    if let Some(text) = text {
+                        answer = answer.text_header(name, &text);
+                    }
+                }
+            }
             match version {
                 Some(v) => answer.text_header(headers::names::VERSION_ID, &v.to_string()),
                 None => answer,

@@ -23,8 +23,9 @@ const FAMILIES: &[&str] = &[
 /// Refuses a request that asks for what is not there, naming it.
 pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), S3Error> {
     let writes = operation.writes();
+    let versioned = request.query().has("versionId");
     for (name, value) in request.headers() {
-        check_header(operation, writes, name, value)?;
+        check_header(operation, (writes, versioned), name, value)?;
     }
     for (name, value) in &request.query().0 {
         check_parameter(operation, writes, name, value)?;
@@ -34,7 +35,7 @@ pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), 
 
 fn check_header(
     operation: &Operation,
-    writes: bool,
+    (writes, versioned): (bool, bool),
     name: &HeaderName,
     value: &HeaderValue,
 ) -> Result<(), S3Error> {
@@ -51,6 +52,8 @@ fn check_header(
                 "A part of an object cannot be written: Content-Range is not for this request.",
             )),
             _ if name.starts_with("if-") && !operation.heeds(name) => refuse(),
+            // A condition is on the current version.
+            "if-match" if operation.name == "DeleteObject" && versioned => refuse(),
             // Only what was never there can be created on a condition.
             "if-none-match" if value != "*" => refuse(),
             _ => Ok(()),

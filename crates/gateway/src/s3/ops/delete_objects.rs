@@ -77,7 +77,13 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
         Some(text) => Some(DisplayVersion::parse(text).ok_or(ErrorCode::NoSuchVersion)?),
     };
     let conditions =
-        WriteConditions { if_match: one.etag.map(ETagMatch::parse), if_none_match: None };
+        WriteConditions { if_match: one.etag.map(ETagMatch::parse_strong), if_none_match: None };
+    if one.etag.is_some() && version.is_some() {
+        return Err(S3Error::with(
+            ErrorCode::NotImplemented,
+            "A condition is on the current version: ETag and VersionId exclude each other.",
+        ));
+    }
     let deed = call.permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
     if one.etag.is_some() && access::may_decide(deed, &call.gateway.region).is_err() {
         return Err(S3Error::with(
