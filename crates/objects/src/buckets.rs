@@ -5,8 +5,7 @@
 //! mark. Every write that brings something in guards on the configuration row, so none lands once
 //! the mark is there. A mark that a crash left is taken back at start-up.
 //!
-//! An upload under way counts as something inside: its parts may be all that a client has, so they
-//! go only when the client aborts it.
+//! An upload under way is nothing inside, as at S3: it goes with its bucket.
 
 use std::sync::Arc;
 
@@ -220,8 +219,8 @@ impl Objects {
         Err(Error::Contention)
     }
 
-    /// Removes all rows but the configuration from a bucket that holds nothing, and the extents
-    /// that they name: without its deed no sweep would find them.
+    /// Removes all rows but the configuration from a bucket that holds no object, its uploads under
+    /// way among them, and the extents that they name: without its deed no sweep would find them.
     async fn clear_empty(&self, deed: &BucketDeed) -> Result<()> {
         if !self.is_empty(deed).await? {
             return Err(Error::BucketNotEmpty);
@@ -240,7 +239,8 @@ impl Objects {
                     for blob in PartRecord::decode(&row.value)?.extents {
                         self.engine.blobs.delete(blob.id).await?;
                     }
-                } else if !row_key.starts_with(rows::FINISHED_UPLOAD)
+                } else if !row_key.starts_with(rows::UPLOAD)
+                    && !row_key.starts_with(rows::FINISHED_UPLOAD)
                     && !row_key.starts_with(rows::FOLLOW)
                     && !row_key.starts_with(rows::FAILED)
                     && !row_key.starts_with(rows::GONE)
@@ -258,8 +258,9 @@ impl Objects {
         }
     }
 
+    /// Whether there is no version of any object.
     async fn is_empty(&self, deed: &BucketDeed) -> Result<bool> {
-        for kind in [rows::CURRENT, rows::OLDER, rows::UPLOAD] {
+        for kind in [rows::CURRENT, rows::OLDER] {
             let range = ScanRange::prefix(kind);
             if !self
                 .engine

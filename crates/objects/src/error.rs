@@ -49,7 +49,7 @@ pub enum Error {
     /// Copies of the bucket take writes too, so that nobody can say that it is empty.
     #[error("the bucket takes writes in several regions")]
     TakenEverywhere,
-    /// The bucket holds objects, versions or uploads.
+    /// The bucket holds objects or versions.
     #[error("the bucket is not empty")]
     BucketNotEmpty,
     /// The name is taken by the same account.
