@@ -143,7 +143,12 @@ impl From<SignatureError> for S3Error {
                 .detail("RequestTime", request)
                 .detail("ServerTime", server)
                 .detail("MaxAllowedSkewMilliseconds", "900000"),
-            E::Expired { at, server } => S3Error::with(C::AccessDenied, "Request has expired")
+            E::Expired {
+                at,
+                after_s,
+                server,
+            } => S3Error::with(C::AccessDenied, "Request has expired")
+                .detail("X-Amz-Expires", after_s.to_string())
                 .detail("Expires", at)
                 .detail("ServerTime", server),
             E::NotYetValid => S3Error::with(C::AccessDenied, "Request is not valid yet"),

@@ -342,8 +342,8 @@ pub fn document() -> String {
     ));
     text.push_str(
         "A write refuses by name every query parameter and every `x-amz-*` or `If-*` header that \
-         its line does not name. Every request may carry the parameters of a signature, `x-id` (its \
-         own name), `response-*`, parameters that begin with `x-` and mean nothing to S3, \
+         its line does not name. Every request may carry the parameters of a signature, `x-id` \
+         (its own name), `response-*`, parameters that begin with `x-` and mean nothing to S3, \
          `x-amz-meta-*`",
     );
     for name in EVERYWHERE {

@@ -338,7 +338,7 @@ fn authority<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, S3Error> 
     let Some(host) = host
         .to_str()
         .ok()
-        .filter(|h| h.as_bytes().iter().all(|b| plain(b)))
+        .filter(|h| h.as_bytes().iter().all(plain))
     else {
         return refuse("The Host header is not a host.");
     };

@@ -127,6 +127,9 @@ pub enum Error {
         /// How long the caller may keep it, where the object says so.
         fresh: Option<Box<Freshness>>,
     },
+    /// More tags than there may be.
+    #[error("there can be at most {0} tags")]
+    TooManyTags(usize),
     /// The range lies outside the object.
     #[error("the range is not satisfiable")]
     InvalidRange {

@@ -237,6 +237,7 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
     if now > ends {
         return Err(E::Expired {
             at: Timestamp::from_s(ends).iso8601(),
+            after_s: presigned.expires_s,
             server: facts.now.iso8601(),
         });
     }

@@ -71,6 +71,7 @@ impl From<Error> for S3Error {
             | Error::InvalidRequest(_)
             | Error::Placement(_)
             | Error::InvalidTag(_)
+            | Error::TooManyTags(_)
             | Error::Name(_)
             | Error::Body(_)
             | Error::Store(_) => return with_details(error),
@@ -134,6 +135,7 @@ fn with_details(error: Error) -> S3Error {
         Error::InvalidArgument(text) => S3Error::with(C::InvalidArgument, text),
         Error::InvalidRequest(text) => S3Error::with(C::InvalidRequest, text),
         Error::Placement(text) => S3Error::with(C::InvalidLocationConstraint, text),
+        Error::TooManyTags(max) => too_many_tags(max),
         Error::InvalidTag(text) => S3Error::with(C::InvalidTag, text),
         Error::Name(error) => error.into(),
         Error::Body(error) => error.into(),
@@ -143,6 +145,14 @@ fn with_details(error: Error) -> S3Error {
             C::InternalError.into()
         }
     }
+}
+
+fn too_many_tags(max: usize) -> S3Error {
+    let text = match max {
+        types::limits::OBJECT_TAGS_MAX => "Object tags cannot be greater than",
+        _ => "Bucket tag count cannot be greater than",
+    };
+    S3Error::with(ErrorCode::BadRequest, format!("{text} {max}"))
 }
 
 fn no_such_key(marker: Option<DisplayVersion>) -> S3Error {

@@ -1,7 +1,7 @@
 //! What the handlers of multipart uploads read from a request.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, UploadId};
+use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, UploadId, limits::PART_NUMBER_MAX};
 
 use super::{ErrorCode, S3Call, S3Error, headers::names};
 
@@ -11,10 +11,12 @@ pub(crate) fn upload_id(call: &S3Call<'_>) -> Result<UploadId, S3Error> {
     UploadId::parse(text).ok_or_else(|| ErrorCode::NoSuchUpload.into())
 }
 
-/// Reads `partNumber`; `objects` checks its bounds.
+/// Reads `partNumber`.
 pub(crate) fn part_number(call: &S3Call<'_>) -> Result<u32, S3Error> {
     let text = call.query.get("partNumber").unwrap_or_default();
-    text.parse().map_err(|_| {
+    let number = text.parse().ok();
+    let number = number.filter(|n| (1..=u32::from(PART_NUMBER_MAX)).contains(n));
+    number.ok_or_else(|| {
         S3Error::argument(
             "partNumber",
             text,

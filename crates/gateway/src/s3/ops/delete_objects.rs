@@ -26,7 +26,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
         ));
     }
-    let root = call.read_xml(&["Delete"]).await?;
+    let (root, _place) = call.read_large_xml(&["Delete"]).await?;
     root.only(&["Object", "Quiet"])?;
     let quiet = root.text_of("Quiet")?.is_some_and(|text| text.trim() == "true");
     let listed: Vec<Doomed<'_>> = root.all("Object").map(doomed).collect::<Result<_, _>>()?;
