@@ -68,6 +68,11 @@ pub enum Ask {
         /// Rows that were removed.
         rows: u64,
     },
+    /// Where a bucket is placed now.
+    Placed {
+        /// Its name.
+        name: String,
+    },
     /// Where the asker can be reached, and how it is.
     Announce {
         /// Where.
@@ -108,6 +113,15 @@ pub enum Told {
         keys: Vec<DerivedKeys>,
         /// Whether there are more.
         more: bool,
+    },
+    /// Where a bucket is placed.
+    Placed {
+        /// The asker, as its certificate says.
+        region: String,
+        /// How many entries the audit log has.
+        length: u64,
+        /// The bucket, if there is one of that name.
+        deed: Option<DeedRecord>,
     },
     /// The bucket as it was recorded.
     Deed(DeedRecord),
@@ -210,6 +224,7 @@ impl Registry {
                 epoch,
                 rows,
             } => self.tell_removed(from, &name, id, epoch, rows).await,
+            Ask::Placed { name } => self.tell_placed(from, &name),
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;
                 match told {

@@ -137,11 +137,8 @@ impl RegionPlan {
     /// What the types cannot say.
     pub(crate) fn check(&self) -> Result<(), CloudError> {
         let invalid = |why: String| Err(CloudError::Invalid(why));
-        if !is_id(&self.id) {
-            return invalid(format!(
-                "`{}` is no region id: 1 to 63 lower-case letters, digits and hyphens",
-                self.id
-            ));
+        if let Err(error) = RegionId::parse(&self.id) {
+            return invalid(error.to_string());
         }
         let country = Jurisdiction::parse(&self.jurisdiction).filter(Jurisdiction::is_country);
         if country.is_none() {
@@ -158,7 +155,7 @@ impl RegionPlan {
     }
 }
 
-/// Whether `text` can name a region or an operator.
+/// Whether `text` can name an operator.
 pub(crate) fn is_id(text: &str) -> bool {
     let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(letter)

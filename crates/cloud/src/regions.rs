@@ -90,6 +90,7 @@ impl Registry {
         }
         if self.region(&plan.id).is_none() {
             plan.check()?;
+            self.check_name(&plan.id)?;
             announced.check(true)?;
             let turn = self.turn().await;
             let mut record = self.planned(plan);
@@ -149,6 +150,7 @@ impl Registry {
     /// Whether a region may be planned so; the dry run of [`Registry::plan_region`].
     pub fn may_plan(&self, plan: &RegionPlan) -> Result<(), CloudError> {
         plan.check()?;
+        self.check_name(&plan.id)?;
         let state = self.state.read();
         if !state.operators.contains_key(&plan.operator) {
             return Err(CloudError::NoOperator(plan.operator.clone()));
@@ -176,6 +178,8 @@ impl Registry {
         announced: &Announcement,
     ) -> Result<Arc<RegionRecord>, CloudError> {
         announced.check(false)?;
+        // It may have been planned before the name was taken.
+        self.check_name(region)?;
         let refused = || {
             CloudError::Refused(
                 "the join token is unknown, used, expired or for another region; \

@@ -13,6 +13,7 @@ use crate::{
     change::{Change, Draft, RowChange, RowNow},
     keys::info,
     link::Upstream,
+    names,
     state::State,
     verifiers::Derived,
 };
@@ -43,7 +44,8 @@ pub struct Opening {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
-    /// The names for which signing keys are given out: the region's own first, then its aliases.
+    /// The names for which signing keys are given out: the region's own first, then its aliases,
+    /// which count in the registry's region only.
     pub regions: Vec<RegionId>,
     /// Who keeps it.
     pub keeper: Keeper,
@@ -91,6 +93,10 @@ impl Registry {
                 Some((last, _)) => after.clone_from(last),
                 None => break,
             }
+        }
+        if matches!(opening.keeper, Keeper::Here) {
+            let others = state.regions.keys().map(String::as_str);
+            names::check_aliases(&opening.regions, others)?;
         }
         let fresh = state.last.is_none();
         let registry = Arc::new(Self {
@@ -287,6 +293,10 @@ pub(crate) fn entry_key(number: u64) -> String {
 }
 
 #[cfg(test)]
+mod evidence_tests;
+#[cfg(test)]
 mod follow_tests;
+#[cfg(test)]
+mod names_tests;
 #[cfg(test)]
 mod tests;

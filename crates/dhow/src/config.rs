@@ -120,6 +120,8 @@ pub struct Cloud {
     pub clock_ahead_ms: i64,
     /// Seconds for which certificates of regions are good; renewed when a third is left.
     pub certificate_life_s: u64,
+    /// Seconds for which rows of a bucket stay after it was taken away from this region.
+    pub removed_grace_s: u64,
 }
 
 impl Default for Cloud {
@@ -136,6 +138,7 @@ impl Default for Cloud {
             join: None,
             clock_ahead_ms: 0,
             certificate_life_s: 30 * 86_400,
+            removed_grace_s: 10,
         }
     }
 }
@@ -223,7 +226,8 @@ pub const DEFAULT_FILE: &str = r#"# Dhow: configuration of one node. Every key i
 # The data folder: credentials, master key, journal, index, extents.
 data = "./dhow-data"
 
-# This region's id, and the names that signatures may carry beside it.
+# This region's id, and the names that signatures may carry beside it in the region that keeps the
+# registry. No region of the cloud may be called like one of these.
 region = "local-1"
 region_aliases = ["us-east-1", "auto"]
 
@@ -260,6 +264,10 @@ clock_ahead_ms = 0
 # Seconds for which the certificates of regions are good. A region renews its own when a third of
 # that is left, so this is the same in all regions of a cloud.
 certificate_life_s = 2592000
+# Seconds for which rows of a bucket stay here, unreadable, after its placement has taken this region
+# out: placing it here again within that time brings them back. At once all the same: sealed copies,
+# deleted buckets, and what the law of this region does not allow.
+removed_grace_s = 10
 
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,gateway=debug".
@@ -312,16 +320,19 @@ impl Config {
 
     /// What the types cannot say.
     pub fn check(&self) -> Result<(), Failure> {
-        let name = |text: &str| {
-            (1..=63).contains(&text.len())
-                && text
-                    .bytes()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
-        };
-        for region in std::iter::once(&self.region).chain(&self.region_aliases) {
-            if !name(region) {
+        // A folder may be older than the rules for new ids, which are asked at its first start.
+        let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        if !(1..=63).contains(&self.region.len()) || !self.region.bytes().all(letter) {
+            return Err(Failure::new(format!(
+                "`{}` is not a region id: lower-case letters, digits and hyphens",
+                self.region.escape_default()
+            )));
+        }
+        for alias in &self.region_aliases {
+            if !types::is_region_name(alias) {
                 return Err(Failure::new(format!(
-                    "`{region}` is not a region id: lower-case letters, digits and hyphens"
+                    "`{}` is no name of a region: lower-case letters, digits and hyphens",
+                    alias.escape_default()
                 )));
             }
         }

@@ -21,6 +21,7 @@ use crate::{
     config::{Config, Durability},
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
+    folder_owner::{self, FolderOwner},
     link::{self, Link, Membership, Neighbours, PeerUpstream},
 };
 
@@ -86,6 +87,8 @@ impl Region {
     pub async fn open(config: &Config, at: Option<&Addresses>) -> Result<Self, Failure> {
         let dir = DataDir::new(&config.data);
         let lock = dir.lock()?;
+        let owner = FolderOwner::read(&dir)?;
+        let config = &as_region(config, &dir, owner.as_ref(), at)?;
         let clock = clock(config);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let master = dir.master_key(&*random)?;
@@ -96,7 +99,10 @@ impl Region {
         let (embedded, extents) = open_engine(config, &dir)?;
         let region = link.tls.region();
         let mut names = vec![region.clone()];
-        names.extend(config.region_aliases.iter().map(|a| RegionId::new(a)));
+        // The others have keys for their own name only.
+        if !joined {
+            names.extend(config.region_aliases.iter().map(|a| RegionId::new(a)));
+        }
         let registry = Registry::open(Opening {
             rows: Arc::new(IndexRows(embedded.clone())),
             master,
@@ -109,6 +115,7 @@ impl Region {
             },
         })
         .await?;
+        know_owner(config, &dir, owner, &link, &registry, at)?;
         let credentials = match &upstream {
             None => Some(root_credentials(&dir, &registry).await?),
             Some(upstream) => {
@@ -134,7 +141,13 @@ impl Region {
             region.clone(),
         ));
         let here = here(&link, &registry, &region);
-        let neighbours = Neighbours::new(here, Arc::clone(&registry), Arc::clone(&link));
+        let neighbours = Neighbours::new(
+            here,
+            Arc::clone(&registry),
+            Arc::clone(&link),
+            Arc::clone(&clock),
+            Duration::from_secs(config.cloud.removed_grace_s),
+        );
         let replication = follow(&objects, &neighbours, &link, &clock, sealing);
         Ok(Self {
             dir,
@@ -229,6 +242,68 @@ impl Region {
     pub fn place(&self) -> Place {
         replication::Regions::here(&*self.neighbours)
     }
+}
+
+/// The configuration with the region that the folder is to be opened as: the one that it belongs
+/// to, or nothing is opened. A folder that is only looked at (without `at`) is opened as what it is.
+fn as_region(
+    config: &Config,
+    dir: &DataDir,
+    owner: Option<&FolderOwner>,
+    at: Option<&Addresses>,
+) -> Result<Config, Failure> {
+    let mut config = config.clone();
+    let membership = Membership::read(dir)?;
+    let token = config.cloud.join.as_deref().filter(|_| at.is_some());
+    let token = token.and_then(|token| token.parse::<peer::JoinToken>().ok());
+    let joins = token.map(|token| token.joins);
+    let asked = folder_owner::asked(&config, membership.as_ref(), joins.as_ref());
+    let Some(owner) = owner else {
+        if !dir.join("identity.pem").exists() {
+            RegionId::parse(&asked).map_err(|e| Failure::new(e.to_string()))?;
+        }
+        return Ok(config);
+    };
+    // A keeper that is to join another cloud is told so where it would.
+    let keeper = membership.is_none() && dir.credentials().is_some();
+    match (at, keeper && joins.is_some()) {
+        (Some(_), false) => owner.must_be_region(dir, &asked)?,
+        _ => config.region.clone_from(&owner.region),
+    }
+    Ok(config)
+}
+
+/// Makes sure that the folder belongs to this region of this cloud, and writes that down where it
+/// is not written yet.
+fn know_owner(
+    config: &Config,
+    dir: &DataDir,
+    owner: Option<FolderOwner>,
+    link: &Link,
+    registry: &Registry,
+    at: Option<&Addresses>,
+) -> Result<(), Failure> {
+    let own = FolderOwner::of(link, &link.tls.region());
+    if let Some(owner) = owner {
+        return owner.must_be_cloud(dir, &own);
+    }
+    if at.is_none() {
+        return Ok(());
+    }
+    let adopted = FolderOwner::of(link, &folder_owner::adopted(link, registry));
+    let asked = match link.authority.is_some() {
+        true => own.region,
+        // It joined before folders knew their region, or just now.
+        false if config.cloud.join.is_some() => own.region,
+        false => folder_owner::asked(config, Some(&link.membership), None),
+    };
+    adopted.must_be_region(dir, &asked)?;
+    tracing::info!(
+        region = adopted.region,
+        cloud = adopted.cloud,
+        "the data folder is this region's"
+    );
+    adopted.write(dir)
 }
 
 fn clock(config: &Config) -> Arc<dyn Clock> {

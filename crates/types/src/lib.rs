@@ -15,6 +15,7 @@ pub mod names;
 pub mod placement;
 pub mod planted;
 pub mod random;
+pub mod region_name;
 pub mod time;
 
 pub use body::{Body, BodyError};
@@ -27,4 +28,5 @@ pub use names::{BucketName, NameError, ObjectKey};
 pub use placement::{Holding, Jurisdiction, Place, Placement, Replica, Writes};
 pub use planted::planted;
 pub use random::{Random, SeededRandom, SystemRandom};
+pub use region_name::{RegionNameError, is_region_name, look_alike};
 pub use time::Timestamp;

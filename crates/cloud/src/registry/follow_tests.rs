@@ -15,7 +15,7 @@ use crate::{
     RegionStatus, Told, token_hash,
 };
 
-const ROOT: &str = "root";
+pub(super) const ROOT: &str = "root";
 
 /// The keeper, as `from` reaches it.
 struct Direct {
@@ -38,7 +38,12 @@ impl Upstream for Direct {
     }
 }
 
-async fn open(index: Arc<dyn Index>, region: &str, seed: u8, keeper: Keeper) -> Arc<Registry> {
+pub(super) async fn open(
+    index: Arc<dyn Index>,
+    region: &str,
+    seed: u8,
+    keeper: Keeper,
+) -> Arc<Registry> {
     let opening = Opening {
         rows: Arc::new(IndexRows(index)),
         master: MasterKey::generate(&SeededRandom::new(seed.into())),
@@ -50,7 +55,7 @@ async fn open(index: Arc<dyn Index>, region: &str, seed: u8, keeper: Keeper) -> 
     Registry::open(opening).await.unwrap()
 }
 
-fn plan(id: &str, country: &str) -> RegionPlan {
+pub(super) fn plan(id: &str, country: &str) -> RegionPlan {
     RegionPlan {
         id: id.into(),
         city: "Somewhere".into(),
@@ -61,7 +66,7 @@ fn plan(id: &str, country: &str) -> RegionPlan {
     }
 }
 
-fn announcement(n: u8) -> Announcement {
+pub(super) fn announcement(n: u8) -> Announcement {
     Announcement {
         endpoint: format!("http://127.0.0.1:{n}"),
         peer: format!("127.0.0.1:1{n}"),
@@ -70,13 +75,17 @@ fn announcement(n: u8) -> Announcement {
 }
 
 /// A cloud of three regions; `first` keeps the registry.
-struct Cloud {
-    keeper: Arc<Registry>,
-    rows: Arc<dyn Index>,
-    second: Arc<Registry>,
+pub(super) struct Cloud {
+    pub keeper: Arc<Registry>,
+    pub rows: Arc<dyn Index>,
+    pub second: Arc<Registry>,
 }
 
-async fn follower(keeper: &Arc<Registry>, rows: Arc<dyn Index>, id: &str) -> Arc<Registry> {
+pub(super) async fn follower(
+    keeper: &Arc<Registry>,
+    rows: Arc<dyn Index>,
+    id: &str,
+) -> Arc<Registry> {
     let upstream = Direct {
         keeper: Arc::clone(keeper),
         id: RegionId::new("first"),
@@ -85,8 +94,23 @@ async fn follower(keeper: &Arc<Registry>, rows: Arc<dyn Index>, id: &str) -> Arc
     open(rows, id, 2, Keeper::There(Arc::new(upstream))).await
 }
 
+/// A follower that opens its rows as `id`, and whom the keeper knows as `from`.
+pub(super) async fn misnamed(
+    keeper: &Arc<Registry>,
+    rows: Arc<dyn Index>,
+    from: &str,
+    id: &str,
+) -> Arc<Registry> {
+    let upstream = Direct {
+        keeper: Arc::clone(keeper),
+        id: RegionId::new("first"),
+        from: RegionId::new(from),
+    };
+    open(rows, id, 2, Keeper::There(Arc::new(upstream))).await
+}
+
 impl Cloud {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
         let own = plan("first", "DE");
         keeper
@@ -116,7 +140,7 @@ impl Cloud {
         }
     }
 
-    async fn tenant(&self, name: &str) -> AccountId {
+    pub async fn tenant(&self, name: &str) -> AccountId {
         let made = self
             .keeper
             .create_account(ROOT, name, AccountKind::Tenant, Vec::new())
@@ -125,7 +149,7 @@ impl Cloud {
     }
 
     /// Follows until `second` knows all that the keeper knows.
-    async fn catch_up(&self) {
+    pub async fn catch_up(&self) {
         let length = *self.keeper.watch().borrow();
         let mut watch = self.second.watch();
         let following = tokio::spawn(Arc::clone(&self.second).follow());
@@ -141,7 +165,7 @@ impl Cloud {
     }
 }
 
-fn bucket(name: &str, owner: &str, home: &str) -> NewDeed {
+pub(super) fn bucket(name: &str, owner: &str, home: &str) -> NewDeed {
     NewDeed {
         name: BucketName::new(name).unwrap(),
         owner: AccountId::new(owner),
@@ -150,7 +174,7 @@ fn bucket(name: &str, owner: &str, home: &str) -> NewDeed {
     }
 }
 
-fn today() -> String {
+pub(super) fn today() -> String {
     SystemClock.now().iso_basic()[..8].to_owned()
 }
 
