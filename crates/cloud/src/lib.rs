@@ -31,7 +31,7 @@ pub use evidence::{Order, Removal};
 pub use keys::{KeyInfo, NewKey};
 pub use link::{Ask, Readiness, SKEW_MAX_MS, Told, ToldChange, Upstream};
 pub use records::{Account, DeedRecord, KeyStatus, NewDeedRecord};
-pub use region_records::{Operator, RegionPlan, RegionRecord, RegionStatus};
+pub use region_records::{IssuedRecord, Operator, RegionPlan, RegionRecord, RegionStatus};
 pub use regions::{Announcement, token_hash};
 pub use registry::{Keeper, Opening, Registry};
 pub use rows::{IndexRows, Rows};

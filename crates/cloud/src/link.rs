@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed, RegionId, deed::BoxFuture,
+    AccessKeyId, AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed,
+    RegionId, deed::BoxFuture,
 };
 
 use crate::{
@@ -45,6 +46,9 @@ pub enum Ask {
         name: String,
         /// Its number.
         id: u64,
+        /// The key of the caller, as the asker has verified it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        access_key: Option<String>,
     },
     /// A region came back with versions that the asker, a bucket's home, had not.
     Divergence {
@@ -155,9 +159,15 @@ pub trait Upstream: Send + Sync + 'static {
 }
 
 impl dyn Upstream {
-    pub(crate) async fn create_deed(&self, new: NewDeed) -> Result<BucketDeed, DeedError> {
+    pub(crate) async fn create_deed(
+        &self,
+        actor: &Actor,
+        new: NewDeed,
+    ) -> Result<BucketDeed, DeedError> {
         let name = new.name.clone();
-        let told = self.ask(Ask::CreateDeed(new.into())).await;
+        let mut new = NewDeedRecord::from(new);
+        new.access_key = key_of(actor);
+        let told = self.ask(Ask::CreateDeed(new)).await;
         let record = |r: DeedRecord| r.into_deed().map_err(unavailable);
         match told.map_err(unavailable)? {
             Told::Deed(deed) => record(deed),
@@ -171,10 +181,12 @@ impl dyn Upstream {
 
     pub(crate) async fn remove_deed(
         &self,
+        actor: &Actor,
         name: BucketName,
         id: BucketId,
     ) -> Result<(), DeedError> {
         let ask = Ask::RemoveDeed {
+            access_key: key_of(actor),
             name: name.to_string(),
             id: id.0,
         };
@@ -184,6 +196,14 @@ impl dyn Upstream {
             Told::Refused(why) => Err(unavailable(why)),
             _ => Err(unavailable("an answer to another question")),
         }
+    }
+}
+
+/// The caller's key, for the region that keeps the registry.
+fn key_of(actor: &Actor) -> Option<String> {
+    match actor {
+        Actor::Key { access_key, .. } => Some(access_key.to_string()),
+        _ => None,
     }
 }
 
@@ -208,7 +228,11 @@ impl Registry {
             } => self.tell_changes(from, first, wait_ms).await,
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
-            Ask::RemoveDeed { name, id } => Ok(self.tell_remove(from, &name, id).await),
+            Ask::RemoveDeed {
+                name,
+                id,
+                access_key,
+            } => Ok(self.tell_remove(from, &name, id, access_key).await),
             Ask::Divergence {
                 name,
                 from: other,
@@ -265,7 +289,7 @@ impl Registry {
                 ready.version
             )));
         }
-        let actor = format!("region {region}");
+        let actor = Actor::Region(region.clone());
         let opened = self.set_region_status(&actor, region, RegionStatus::Open);
         opened.await.map(drop)
     }
@@ -337,7 +361,31 @@ impl Registry {
         }
     }
 
+    /// Who changes a bucket through a region: a key that the region names must be one that opens,
+    /// and of the bucket's owner.
+    fn through(
+        &self,
+        from: &RegionId,
+        owner: &AccountId,
+        access_key: Option<String>,
+    ) -> Result<Actor, String> {
+        let key = access_key.map(|key| AccessKeyId::new(&key));
+        if let Some(key) = &key {
+            let caller = self.caller(key);
+            if caller.is_none_or(|caller| caller.account() != Some(owner)) {
+                tracing::warn!(%from, %owner, "a change by a key that opens nothing of its owner's");
+                return Err(format!("the access key opens nothing of account {owner}"));
+            }
+        }
+        Ok(Actor::Through {
+            region: from.clone(),
+            account: owner.clone(),
+            access_key: key,
+        })
+    }
+
     async fn tell_create(&self, from: &RegionId, new: NewDeedRecord) -> Told {
+        let access_key = new.access_key.clone();
         let new = match NewDeed::try_from(new) {
             Ok(new) if new.home == *from => new,
             Ok(_) => {
@@ -354,7 +402,10 @@ impl Registry {
             tracing::warn!(%from, owner = %new.owner, "a bucket for an account that may have none");
             return Told::Refused(format!("account {} may have no buckets", new.owner));
         }
-        let actor = format!("account {} through region {from}", new.owner);
+        let actor = match self.through(from, &new.owner, access_key) {
+            Ok(actor) => actor,
+            Err(why) => return Told::Refused(why),
+        };
         match self.create_deed(&actor, new).await {
             Ok(deed) => Told::Deed((&*deed).into()),
             Err(DeedError::Exists(_, deed)) => Told::Taken((&*deed).into()),
@@ -384,7 +435,13 @@ impl Registry {
         reported.map(|()| Told::Done)
     }
 
-    async fn tell_remove(&self, from: &RegionId, name: &str, id: u64) -> Told {
+    async fn tell_remove(
+        &self,
+        from: &RegionId,
+        name: &str,
+        id: u64,
+        access_key: Option<String>,
+    ) -> Told {
         let Ok(name) = BucketName::new(name) else {
             return Told::NoBucket;
         };
@@ -395,7 +452,10 @@ impl Registry {
         if deed.home != *from {
             return Told::Refused(format!("the home of {name} is region {}", deed.home));
         }
-        let actor = format!("account {} through region {from}", deed.owner);
+        let actor = match self.through(from, &deed.owner, access_key) {
+            Ok(actor) => actor,
+            Err(why) => return Told::Refused(why),
+        };
         match self.remove_deed(&actor, name, BucketId(id)).await {
             Ok(()) => Told::Done,
             Err(DeedError::NotFound(_)) => Told::NoBucket,

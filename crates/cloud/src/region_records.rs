@@ -7,7 +7,7 @@
 //! | `t/<SHA-256 of the token's secret>` | [`TokenRecord`] |
 
 use serde::{Deserialize, Serialize};
-use types::{Jurisdiction, Place, RegionId};
+use types::{Jurisdiction, Place, RegionId, is_plain_text};
 
 use crate::CloudError;
 
@@ -80,6 +80,10 @@ pub struct RegionRecord {
     pub peer: String,
     /// Its Ed25519 public key in hex; empty until it has joined.
     pub public_key: String,
+    /// Certificates that were issued to it and have not expired; those of before this was kept are
+    /// missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issued: Vec<IssuedRecord>,
     /// Serial numbers of certificates that are no longer good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked_serials: Vec<String>,
@@ -87,7 +91,23 @@ pub struct RegionRecord {
     pub created_ms: u64,
 }
 
+/// A certificate that was issued to a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedRecord {
+    /// Its serial number: lower-case hex without leading zero bytes.
+    pub serial: String,
+    /// When it expires, in milliseconds since the epoch.
+    pub not_after_ms: u64,
+}
+
 impl RegionRecord {
+    /// Notes a certificate that is about to be handed out, and forgets those that have expired.
+    pub(crate) fn note_issued(&mut self, issued: &IssuedRecord, now_ms: u64) {
+        self.issued
+            .retain(|one| one.not_after_ms > now_ms && one.serial != issued.serial);
+        self.issued.push(issued.clone());
+    }
+
     /// As the rules of placement see it.
     pub fn place(&self) -> Result<Place, CloudError> {
         let jurisdiction = Jurisdiction::parse(&self.jurisdiction).ok_or_else(|| {
@@ -148,7 +168,7 @@ impl RegionPlan {
             ));
         }
         let on_earth = self.latitude.abs() <= 90.0 && self.longitude.abs() <= 180.0;
-        if !on_earth || self.city.len() > 128 || self.city.chars().any(char::is_control) {
+        if !on_earth || !is_plain_text(&self.city, 128) {
             return invalid("a region has coordinates on earth and a city's name".into());
         }
         Ok(())

@@ -6,7 +6,7 @@ use parking_lot::{Mutex, RwLock};
 use proof::chain::Entry;
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
-use types::{AccountId, BucketId, Clock, Place, Random, RegionId};
+use types::{AccountId, Actor, BucketId, Clock, Place, Random, RegionId};
 
 use crate::{
     Account, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
@@ -118,7 +118,7 @@ impl Registry {
             for rows in adopted.chunks(ADOPT_ROWS) {
                 let turn = registry.turn().await;
                 let draft = Draft {
-                    actor: "system".into(),
+                    actor: Actor::System,
                     action: "registry.adopt",
                     subject: "registry".into(),
                     detail: serde_json::json!({ "rows": rows.len() }),
@@ -298,5 +298,7 @@ mod evidence_tests;
 mod follow_tests;
 #[cfg(test)]
 mod names_tests;
+#[cfg(test)]
+mod roles_tests;
 #[cfg(test)]
 mod tests;

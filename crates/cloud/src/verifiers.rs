@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use access::{SigningKey, SigningKeys};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, Random, RegionId, Timestamp};
+use types::{Random, RegionId, Timestamp};
 
 use crate::{
     CloudError, KeyStatus, MasterKey, Registry,
@@ -189,16 +189,15 @@ impl SigningKeys for Registry {
                 (&found.account, *found.days.get(day)?)
             }
         };
-        if state.accounts.get(account).is_none_or(|a| a.suspended) {
-            return None;
-        }
+        let account = state.accounts.get(account).filter(|a| !a.suspended)?;
         // Another region that is called like an alias has the same keys.
         let own = self.regions.first() == Some(region);
         if !own && state.regions.contains_key(&**region) {
             return None;
         }
         let key = SigningKey {
-            account: AccountId::new(account),
+            account: account.account_id(),
+            kind: account.caller_kind(),
             key: service_key(&key, service).into(),
         };
         if derived.len() >= DERIVED_MAX && !derived.contains_key(access_key) {

@@ -27,6 +27,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The admin listener.
     pub admin: SocketAddr,
+    /// Whether the admin API, which has no TLS, may listen where others can read along.
+    pub admin_plaintext: bool,
     /// The listener for health and metrics.
     pub metrics: SocketAddr,
     /// The region among others.
@@ -176,6 +178,7 @@ impl Default for Config {
             domains: vec!["localhost".to_owned()],
             listen: local(9000),
             admin: local(9001),
+            admin_plaintext: false,
             metrics: local(9002),
             cloud: Cloud::default(),
             durability: Durability::Strict,
@@ -238,6 +241,9 @@ domains = ["localhost"]
 listen = "127.0.0.1:9000"
 admin = "127.0.0.1:9001"
 metrics = "127.0.0.1:9002"
+# The admin API has no TLS. On another address than loopback it listens with this word only; put a
+# TLS proxy in front of it.
+admin_plaintext = false
 
 # strict: an answer means that data and row are on disk.
 # relaxed: synced about once a second; a power cut can lose what was acknowledged since.
@@ -335,6 +341,16 @@ impl Config {
                     alias.escape_default()
                 )));
             }
+        }
+        if !self.admin.ip().is_loopback() && !self.admin_plaintext {
+            return Err(Failure::new(format!(
+                "the admin API has no TLS, and {} is no loopback address",
+                self.admin
+            ))
+            .hint(
+                "listen on 127.0.0.1 and put a TLS proxy or a tunnel in front of it, or say \
+                 `admin_plaintext = true` (--admin-plaintext) if nobody else is on that network",
+            ));
         }
         if self.cloud.join.is_some() && self.cloud.peer.is_none() {
             return Err(

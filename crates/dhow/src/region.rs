@@ -13,8 +13,8 @@ use store::{
     extents::{Extents, ExtentsConfig},
 };
 use types::{
-    AccountId, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, ShiftedClock, SystemClock,
-    SystemRandom,
+    AccountId, Actor, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, ShiftedClock,
+    SystemClock, SystemRandom,
 };
 
 use crate::{
@@ -422,27 +422,78 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
         Some(account) => account,
         None => {
             registry
-                .create_account("system", "root", AccountKind::Root, Vec::new())
+                .create_account(&Actor::System, "root", AccountKind::Root, Vec::new())
                 .await?
         }
     };
+    new_root_key(dir, registry, &account.id, "made at the first start").await
+}
+
+async fn new_root_key(
+    dir: &DataDir,
+    registry: &Registry,
+    account: &str,
+    description: &str,
+) -> Result<Credentials, Failure> {
     let key = registry
         .create_key(
-            "system",
-            &AccountId::new(&account.id),
+            &Actor::System,
+            &AccountId::new(account),
             None,
-            "made at the first start",
+            description,
             true,
         )
         .await?;
     let credentials = Credentials {
         access_key: key.access_key,
         secret_key: key.secret_key,
-        account: account.id,
+        account: account.to_owned(),
     };
     dir.write_private(
         "credentials.json",
         &serde_json::to_vec_pretty(&credentials)?,
     )?;
     Ok(credentials)
+}
+
+/// Makes a new root key on a data folder that is stopped, for whoever can administer no more. Who
+/// can write the folder could do anything to it already; the audit log has it as done by `system`.
+pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
+    let dir = DataDir::new(&config.data);
+    if !dir.join("master.key").exists() {
+        return Err(Failure::new(format!(
+            "{} is no data folder of a region that has been started",
+            dir.path().display()
+        )));
+    }
+    let lock = dir.lock()?;
+    if Membership::read(&dir)?.is_some() {
+        return Err(Failure::new(format!(
+            "{} is the folder of a region that joined a cloud",
+            dir.path().display()
+        ))
+        .hint("keys are made in the registry's region: run this on its data folder"));
+    }
+    let owner = FolderOwner::read(&dir)?;
+    let region = owner.map_or_else(|| config.region.clone(), |owner| owner.region);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let (embedded, _extents) = open_engine(config, &dir)?;
+    let registry = Registry::open(Opening {
+        rows: Arc::new(IndexRows(embedded.clone())),
+        master: dir.master_key(&*random)?,
+        clock: clock(config),
+        random,
+        regions: vec![RegionId::new(&region)],
+        keeper: Keeper::Here,
+    })
+    .await?;
+    let root = registry.root_account().ok_or_else(|| {
+        Failure::new("the registry has no root account yet: start it with `dhow up`")
+    })?;
+    let made = new_root_key(&dir, &registry, &root.id, "made by dhow key recover").await;
+    drop(registry);
+    let closed = tokio::task::spawn_blocking(move || embedded.close()).await;
+    closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
+    drop(lock);
+    made
 }

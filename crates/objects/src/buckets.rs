@@ -50,7 +50,7 @@ impl Objects {
             home,
             placement,
         };
-        let made = self.deeds.create(new).await;
+        let made = self.deeds.create(permit.identity().actor(), new).await;
         let deed = made.map_err(|error| match error {
             DeedError::Exists(_, deed) if deed.owner == *account => Error::BucketOwnedByYou,
             other => registry(other),
@@ -82,7 +82,8 @@ impl Objects {
         let lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
         let removed = match self.clear_empty(deed).await {
             Ok(()) => {
-                let removed = self.deeds.remove(deed.name.clone(), deed.id).await;
+                let actor = permit.identity().actor();
+                let removed = self.deeds.remove(actor, deed.name.clone(), deed.id).await;
                 removed.map_err(registry)
             }
             Err(error) => Err(error),

@@ -48,6 +48,7 @@ impl Deeds for Names {
     }
     fn create(
         &self,
+        _: types::Actor,
         new: NewDeed,
     ) -> BoxFuture<'_, std::result::Result<Arc<BucketDeed>, DeedError>> {
         let deed = Arc::new(BucketDeed {
@@ -64,6 +65,7 @@ impl Deeds for Names {
     }
     fn remove(
         &self,
+        _: types::Actor,
         name: BucketName,
         _: BucketId,
     ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {
@@ -98,7 +100,7 @@ impl Bench {
             home,
             placement: types::Placement::default(),
         };
-        let deed = deeds.create(new).await.unwrap();
+        let deed = deeds.create(types::Actor::System, new).await.unwrap();
         Self {
             objects,
             engine,

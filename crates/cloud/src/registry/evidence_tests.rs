@@ -30,7 +30,10 @@ fn without(region: &str) -> PlacementChange {
 /// `photos`, with its home in the first region; nobody but the keeper need have heard.
 async fn photos(cloud: &Cloud) -> BucketName {
     let owner = cloud.tenant("acme").await;
-    let made = cloud.keeper.create(bucket("photos", &owner, "first")).await;
+    let made = cloud
+        .keeper
+        .create(Actor::System, bucket("photos", &owner, "first"))
+        .await;
     made.unwrap().name.clone()
 }
 
@@ -149,14 +152,17 @@ async fn what_the_law_forbids_or_the_customer_has_deleted_goes_at_once() {
         Removal::Doubt(why) => panic!("{why}"),
     }
     let owner = gone.owner.clone();
-    let other = cloud.keeper.create(bucket("other", &owner, "first")).await;
+    let other = cloud
+        .keeper
+        .create(Actor::System, bucket("other", &owner, "first"))
+        .await;
     let other = other.unwrap();
     cloud.catch_up().await;
     place(&cloud, &other.name, with("second")).await;
     let held = known(&cloud.second, &other.name);
     cloud
         .keeper
-        .remove(other.name.clone(), other.id)
+        .remove(Actor::System, other.name.clone(), other.id)
         .await
         .unwrap();
     // It has not heard of the end yet.

@@ -6,7 +6,7 @@ use access::SigningKeys;
 use store::{Index, memory::Memory};
 use types::{RegionId, SeededRandom, SystemClock};
 
-use super::follow_tests::{Cloud, ROOT, announcement, plan, today};
+use super::follow_tests::{Cloud, ROOT, announcement, issued, plan, today};
 use super::*;
 use crate::{IndexRows, token_hash};
 
@@ -99,16 +99,18 @@ async fn p5_a_region_with_the_name_of_an_alias_gets_no_keys_and_opens_nothing() 
     assert!(!derived("us-east-1") && !derived("first"));
     let mut record = (*cloud.keeper.region("third").unwrap()).clone();
     record.id = "us-east-1".into();
-    let mut state = cloud.keeper.state.write();
-    state.regions.insert("us-east-1".into(), Arc::new(record));
-    drop(state);
+    let put = |registry: &Registry| {
+        let mut state = registry.state.write();
+        state.regions.insert("us-east-1".into(), Arc::new(record));
+    };
+    put(&cloud.keeper);
     cloud.keeper.derived.forget(None);
     assert!(!opens(&cloud.keeper, &alias));
     assert!(opens(&cloud.keeper, &RegionId::new("first")));
     // It was planned in time, and joins too late.
     let joined = cloud
         .keeper
-        .join(b"any", "us-east-1", &announcement(9))
+        .join(b"any", "us-east-1", &announcement(9), &issued(1))
         .await;
     let why = joined.unwrap_err().to_string();
     assert!(why.contains("signatures may carry"), "{why}");

@@ -21,7 +21,9 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use access::{
     Identity,
-    signature::{self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed},
+    signature::{
+        self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed, SignatureError,
+    },
 };
 use bytes::Bytes;
 use cloud::{KeyStatus, RegionStatus};
@@ -31,7 +33,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
-use types::RegionId;
+use types::{Actor, RegionId};
 
 use self::{
     answers::{bad, refused, unknown},
@@ -136,6 +138,14 @@ impl Admin {
             account,
             role,
         };
+        // A misspelt name must not mean everything.
+        let query = parts.uri.query().unwrap_or_default();
+        let named = query.split('=').next().unwrap_or_default();
+        if !query.is_empty() && operation.query.is_none_or(|known| known.name != named) {
+            return Err(bad(
+                "the query names a parameter that this operation has not",
+            ));
+        }
         // Before anything else is looked at; how far the right reaches is for each operation.
         call.may_at_all()?;
         self.perform(operation.op, &call, id).await
@@ -192,7 +202,9 @@ impl Admin {
     /// whose key it is.
     fn authorize(&self, parts: &http::request::Parts) -> Result<(String, Sender), Refused> {
         let denied = |why: String| {
-            tracing::info!(why, "an admin request was refused");
+            // A stranger may have written it.
+            let why = types::text::shown(&why, 400);
+            tracing::info!(%why, "an admin request was refused");
             (StatusCode::FORBIDDEN, "access denied".to_owned())
         };
         let query = parts.uri.query();
@@ -218,11 +230,22 @@ impl Admin {
             },
             now: self.region.clock.now(),
         };
-        let verified =
-            signature::verify(auth, &request, &facts).map_err(|e| denied(e.to_string()))?;
+        let verified = match signature::verify_admin(&request, &facts) {
+            Ok(verified) => verified,
+            // Nothing about a key: so what signs for S3 is told what it signs for.
+            Err(SignatureError::HeaderMalformed(why)) => {
+                denied(why.to_owned());
+                return Err((
+                    StatusCode::FORBIDDEN,
+                    format!("access denied: the authorization header is malformed; {why}"),
+                ));
+            }
+            Err(error) => return Err(denied(error.to_string())),
+        };
         let Identity::Key {
             account,
             access_key,
+            ..
         } = verified.identity
         else {
             return Err(denied("nobody signed it".into()));
@@ -232,7 +255,10 @@ impl Admin {
             return Err(denied("the account is not known".into()));
         };
         let sender = Sender {
-            actor: format!("account {account} key {access_key}"),
+            actor: Actor::Key {
+                account: account.clone(),
+                access_key: access_key.clone(),
+            },
             role: Role::of(&found, registry.key(&access_key).as_ref()),
             account,
         };

@@ -6,7 +6,7 @@ use cloud::{RegionPlan, RegionStatus, token_hash};
 use peer::JoinToken;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use types::RegionId;
+use types::{CertificateSerial, RegionId};
 
 use super::{
     Admin, Answer, Call,
@@ -35,7 +35,8 @@ pub(super) struct NewRegion {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revoke {
-    serial: String,
+    #[serde(default)]
+    serial: Option<String>,
 }
 
 impl Admin {
@@ -98,10 +99,13 @@ impl Admin {
     pub(super) async fn revoke(&self, call: &Call, id: &str) -> Answer {
         call.may()?;
         let Revoke { serial } = parse(&call.body)?;
+        let serial = serial.map(|text| CertificateSerial::parse(&text));
+        let serial = serial.transpose().map_err(|e| bad(&e.to_string()))?;
         let registry = &self.region.registry;
-        let revoked = registry.revoke_serial(&call.actor, id, &serial).await;
-        revoked.map_err(refused)?;
-        Ok(json!({}))
+        let revoked = registry
+            .revoke_certificates(&call.actor, id, serial.as_ref())
+            .await;
+        Ok(json!({ "revoked": revoked.map_err(refused)? }))
     }
 
     pub(super) async fn plan(&self, call: &Call) -> Answer {
@@ -159,6 +163,11 @@ impl Admin {
             "endpoint": region.endpoint,
             "peer": region.peer,
             "public_key": region.public_key,
+            "certificates": region.issued.iter().map(|one| json!({
+                "serial": one.serial,
+                "expires": types::Timestamp::from_ms(one.not_after_ms).iso8601(),
+                "revoked": region.revoked_serials.contains(&one.serial),
+            })).collect::<Vec<_>>(),
             "buckets": self.region.registry.held_by(&region.id),
             "keeps_registry": region.id == *self.region.link.membership.keeper,
         })

@@ -33,6 +33,9 @@ pub struct Up {
     /// The admin API, for this command line only: keep it on loopback.
     #[arg(long, default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
     admin: SocketAddr,
+    /// Let the admin API, which has no TLS, listen on an address that is not loopback.
+    #[arg(long)]
+    admin_plaintext: bool,
     /// Health and metrics.
     #[arg(long, default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
     metrics: SocketAddr,
@@ -130,6 +133,7 @@ impl Up {
             region_aliases: aliases(self.region_aliases),
             listen: self.listen,
             admin: self.admin,
+            admin_plaintext: self.admin_plaintext,
             metrics: self.metrics,
             durability: self.durability,
             ..Config::default()

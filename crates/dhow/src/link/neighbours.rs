@@ -219,6 +219,7 @@ impl gateway::Regions for Neighbours {
             if let Identity::Key {
                 account,
                 access_key,
+                ..
             } = caller
             {
                 for (name, text) in [(CALLER_ACCOUNT, &**account), (CALLER_KEY, &**access_key)] {
