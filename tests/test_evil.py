@@ -201,6 +201,43 @@ def test_p5_a_regions_certificate_opens_nothing_of_others(fleet, victims, evil):
     assert state(fleet) == before
 
 
+def test_p5_whom_a_region_names_is_looked_up_where_it_acts(fleet, evil):
+    """With the bucket's own word that regions may pass requests on: a key that is not there, of
+    another account or disabled, and a suspended account, are nobody."""
+    account = fleet.json("account", "create", "stopped")["id"]
+    pair = fleet.json("key", "create", "--account", account)
+    other = fleet.json("key", "create", "--account", fleet.json("account", "create", "o")["id"])
+    fleet.json("bucket", "create", "passed-on", "--home", EU, "--owner", account, "--proxy")
+    own = (pair["access_key"], pair["secret_key"])
+    eventually(lambda: fleet.s3(EU, own).put_object(Bucket="passed-on", Key="k", Body=b"canary"))
+    home = evil(EU)
+
+    def ask(key, of=account, method="GET", body=b""):
+        caller = [("x-dhow-caller-account", of), ("x-dhow-caller-key", key)]
+        return home.ask(method, PATHS["pass"] + "/passed-on/k", body, caller)
+
+    assert ask(pair["access_key"]) == (200, b"canary"), "the key is good, and the law allows it"
+
+    def nobody(*args):
+        for method in ("GET", "PUT", "DELETE"):
+            got, why = ask(*args, method=method, body=b"x" if method == "PUT" else b"")
+            assert got == 403 and b"canary" not in why, (args, method, got, why)
+
+    for key in ("", "nobody", "DHOWAAAAAAAAAAAAAAAA", other["access_key"]):
+        nobody(key)
+    nobody(pair["access_key"], "000000000000")
+    fleet.cli("key", "disable", pair["access_key"])
+    eventually(lambda: ask(pair["access_key"])[0] == 403)
+    nobody(pair["access_key"])
+    fleet.cli("key", "enable", pair["access_key"])
+    eventually(lambda: ask(pair["access_key"])[0] == 200)
+    fleet.cli("account", "suspend", account)
+    eventually(lambda: ask(pair["access_key"])[0] == 403)
+    nobody(pair["access_key"])
+    fleet.cli("account", "resume", account)
+    eventually(lambda: ask(pair["access_key"]) == (200, b"canary"))
+
+
 def test_p5_what_a_region_can_sign_with_its_keys_no_other_regions_admin_api_takes(fleet, victims):
     # With the region's key it derives those of both services.
     key = chain(fleet.info["secret_key"], today(), ME, "dhow-admin")[-1]

@@ -97,6 +97,52 @@ def test_a_region_that_joined_stays_the_one_it_is(tmp_path):
         keeper.kill()
 
 
+def eventually(check, what, timeout=60):
+    deadline = time.monotonic() + timeout
+    while not (found := check()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return found
+
+
+def test_a_registry_from_a_backup_changes_nothing_that_others_know_better(tmp_path):
+    peer = ["--region", "first-1", "--peer", "127.0.0.1:24071"]
+    keeper = Dhow(tmp_path / "keeper", peer).start()
+    member = Dhow(tmp_path / "member")
+    try:
+        token = keeper.cli_json("region", "open", "second-1", "--jurisdiction", "DE",
+                                "--operator", "own", "--json")["token"]
+        member.args = ["--peer", "127.0.0.1:0", "--join", token]
+        member.start()
+        eventually(lambda: "open" in keeper.cli("region", "list").stdout.split("second-1")[1],
+                   "the region is open")
+        keeper.stop()
+        shutil.copytree(keeper.data, tmp_path / "backup")
+        keeper.start()
+        # With the others there, a start waits for nothing for long.
+        first = keeper.client()
+        assert first.request("PUT", "/given-once")[0] == 200
+        made = keeper.cli_json("bucket", "create", "known-there", "--home", "second-1", "--json")
+        there = member.client()
+        there.access_key, there.secret_key = keeper.access_key, keeper.secret_key
+        eventually(lambda: there.request("HEAD", "/known-there")[0] == 200, "the region has heard")
+        keeper.stop()
+        shutil.rmtree(keeper.data)
+        shutil.copytree(tmp_path / "backup", keeper.data)
+        keeper.start()
+        # It has heard nothing yet, and gives the name away to nobody.
+        for args in (["bucket", "create", "given-once"], ["account", "create", "acme"]):
+            refused = keeper.cli(*args, check=False)
+            assert refused.returncode == 1 and "older state" in refused.stderr, refused.stderr
+        status, _, why = keeper.client().request("PUT", "/given-once")
+        assert status == 503, why
+        assert "put back to an older state" in keeper.log_text()
+        assert there.request("HEAD", "/known-there")[0] == 200 and made["id"]
+    finally:
+        member.kill()
+        keeper.kill()
+
+
 def plan(keeper, region):
     done = keeper.cli("region", "open", region, "--jurisdiction", "DE", "--operator", "own",
                       check=False)

@@ -1,7 +1,7 @@
-//! What speaks for removing the rows of a bucket that is not placed in this region. That a deed does
-//! not name the region is not enough: the folder may be another region's, or the registry may have
-//! been put back to an older state. So the log has to hold the entry that took this region out, and
-//! the keeper has to say now that it still holds.
+//! What speaks for removing the rows of a bucket that is not placed in this region. That a deed
+//! does not name the region is not enough: the folder may be another region's, or the registry may
+//! have been put back to an older state. So the log has to hold the entry that took this region
+//! out, and the keeper has to say now that it still holds.
 
 use std::time::Duration;
 
@@ -80,6 +80,9 @@ impl Registry {
     /// elsewhere or deleted, are to go.
     pub async fn removal(&self, deed: &BucketDeed) -> Removal {
         let doubt = |why: &str| Removal::Doubt(why.to_owned());
+        if self.comparing() || self.behind().is_some() {
+            return doubt("this registry is not known to be the newest");
+        }
         let own = RegionId::new(self.own());
         let known = *self.length.borrow();
         let past = match self.past(&deed.name, deed.id, &own).await {

@@ -21,6 +21,7 @@ mod regions;
 mod registry;
 mod rows;
 mod seal;
+mod standing;
 mod state;
 mod verifiers;
 

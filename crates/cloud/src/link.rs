@@ -13,6 +13,7 @@ use crate::{
     Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
     change::Change,
     records::{DeedRecord, NewDeedRecord},
+    standing::Receipt,
 };
 
 /// Changes in one answer.
@@ -32,6 +33,9 @@ pub enum Ask {
         from: u64,
         /// How long to wait, in milliseconds.
         wait_ms: u64,
+        /// What the keeper said last that it had told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Receipt>,
     },
     /// Signing keys, in order of access key.
     Keys {
@@ -110,6 +114,9 @@ pub enum Told {
         length: u64,
         /// Those asked for.
         changes: Vec<ToldChange>,
+        /// For all that the keeper has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Receipt>,
     },
     /// Signing keys.
     Keys {
@@ -225,7 +232,11 @@ impl Registry {
             Ask::Changes {
                 from: first,
                 wait_ms,
-            } => self.tell_changes(from, first, wait_ms).await,
+                receipt,
+            } => {
+                self.asked_by(from, first, receipt.as_ref()).await;
+                self.tell_changes(from, first, wait_ms).await
+            }
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
             Ask::RemoveDeed {
@@ -315,6 +326,7 @@ impl Registry {
         let _ = tokio::time::timeout(wait, moved).await;
         let changes = self.changes(first, CHANGES_MAX).await?;
         let state = self.state.read();
+        let receipt = self.receipt(&state);
         let told = |change: Change| {
             let touched = change
                 .rows
@@ -336,6 +348,7 @@ impl Registry {
         };
         Ok(Told::Changes {
             length: state.length(),
+            receipt,
             changes: changes.into_iter().map(told).collect(),
         })
     }

@@ -8,6 +8,7 @@
 //! | `n/<bucket name>` | [`DeedRecord`] |
 //! | `r/`, `o/`, `t/` | regions, operators, join tokens: `region_records` |
 //! | `v/<access key id>` | signing keys, where the registry is followed: `verifiers` |
+//! | `c/receipt` | what the keeper said last, where the registry is followed: `standing` |
 //! | `e/<20 digits>` | entries of the audit log, each with the rows that it changed: `change` |
 
 use access::CallerKind;

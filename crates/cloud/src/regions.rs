@@ -293,8 +293,8 @@ impl Registry {
             .await
     }
 
-    /// Takes back certificates of a region: the one with this serial number, or without one all that
-    /// it has. Answers which.
+    /// Takes back certificates of a region: the one with this serial number, or without one all
+    /// that it has. Answers which.
     ///
     /// # Errors
     /// `Refused` for a number that was not issued to the region, and for the region that keeps the

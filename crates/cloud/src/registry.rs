@@ -14,6 +14,7 @@ use crate::{
     keys::info,
     link::Upstream,
     names,
+    standing::Standing,
     state::State,
     verifiers::Derived,
 };
@@ -71,6 +72,7 @@ pub struct Registry {
     pub(crate) followed: watch::Sender<bool>,
     /// When regions last had a receipt recorded for a bucket, in milliseconds.
     pub(crate) receipts: Mutex<BTreeMap<(RegionId, BucketId), u64>>,
+    pub(crate) standing: Standing,
 }
 
 impl Registry {
@@ -112,6 +114,7 @@ impl Registry {
             heard: watch::Sender::default(),
             followed: watch::Sender::new(false),
             receipts: Mutex::default(),
+            standing: Standing::default(),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {
@@ -221,6 +224,7 @@ impl Registry {
     }
 
     pub(crate) async fn turn(&self) -> Turn {
+        self.compared().await;
         Arc::clone(&self.changing).lock_owned().await
     }
 
@@ -231,6 +235,7 @@ impl Registry {
         if let Keeper::There(upstream) = &self.keeper {
             return Err(CloudError::Elsewhere(upstream.keeper().to_string()));
         }
+        self.may_change()?;
         let change = draft.seal(self.state.read().last.as_ref(), self.clock.now())?;
         self.land(turn, change, draft.rows).await
     }
@@ -300,5 +305,7 @@ mod follow_tests;
 mod names_tests;
 #[cfg(test)]
 mod roles_tests;
+#[cfg(test)]
+mod standing_tests;
 #[cfg(test)]
 mod tests;

@@ -270,9 +270,9 @@ clock_ahead_ms = 0
 # Seconds for which the certificates of regions are good. A region renews its own when a third of
 # that is left, so this is the same in all regions of a cloud.
 certificate_life_s = 2592000
-# Seconds for which rows of a bucket stay here, unreadable, after its placement has taken this region
-# out: placing it here again within that time brings them back. At once all the same: sealed copies,
-# deleted buckets, and what the law of this region does not allow.
+# Seconds for which rows of a bucket stay here, unreadable, after its placement has taken this
+# region out: placing it here again within that time brings them back. At once all the same: sealed
+# copies, deleted buckets, and what the law of this region does not allow.
 removed_grace_s = 10
 
 [log]

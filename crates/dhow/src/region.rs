@@ -25,6 +25,9 @@ use crate::{
     link::{self, Link, Membership, Neighbours, PeerUpstream},
 };
 
+/// How long changes of the registry wait after its start for regions that are away.
+const COMPARE_WITHIN: Duration = Duration::from_secs(10);
+
 /// One region, open.
 pub struct Region {
     /// Its folder.
@@ -98,17 +101,12 @@ impl Region {
         let sealing = SealingKey::new(master.derive("dhow sealing key 1"));
         let (embedded, extents) = open_engine(config, &dir)?;
         let region = link.tls.region();
-        let mut names = vec![region.clone()];
-        // The others have keys for their own name only.
-        if !joined {
-            names.extend(config.region_aliases.iter().map(|a| RegionId::new(a)));
-        }
         let registry = Registry::open(Opening {
             rows: Arc::new(IndexRows(embedded.clone())),
             master,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-            regions: names,
+            regions: names(config, &region, joined),
             keeper: match &upstream {
                 None => Keeper::Here,
                 Some(upstream) => Keeper::There(upstream.clone()),
@@ -124,17 +122,10 @@ impl Region {
             }
         };
         if let (None, Some(at)) = (&upstream, at) {
-            let announced = link.announcement(&at.endpoint, &at.peer);
-            let plan = own_plan(config);
-            registry.open_own_region(&plan, &announced).await?;
+            announce_own(config, &registry, &link, at).await?;
         }
-        let engine = Engine {
-            index: embedded.clone(),
-            log: embedded.clone(),
-            blobs: extents.clone(),
-        };
         let objects = Arc::new(Objects::new(
-            engine,
+            engine(&embedded, &extents),
             registry.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -165,6 +156,17 @@ impl Region {
             random,
             _lock: lock,
         })
+    }
+
+    /// Lets the other regions say what they have of the registry that is kept here, then puts on
+    /// record where this region is reached now.
+    pub async fn compare(self: Arc<Self>, config: Config, at: Addresses) {
+        self.registry.compare(COMPARE_WITHIN).await;
+        let announced = self.link.announcement(&at.endpoint, &at.peer);
+        let plan = own_plan(&config);
+        if let Err(error) = self.registry.open_own_region(&plan, &announced).await {
+            tracing::error!(%error, "the region's own record could not be brought up to date");
+        }
     }
 
     /// Whether another region answers now.
@@ -245,7 +247,8 @@ impl Region {
 }
 
 /// The configuration with the region that the folder is to be opened as: the one that it belongs
-/// to, or nothing is opened. A folder that is only looked at (without `at`) is opened as what it is.
+/// to, or nothing is opened. A folder that is only looked at (without `at`) is opened as what it
+/// is.
 fn as_region(
     config: &Config,
     dir: &DataDir,
@@ -306,6 +309,23 @@ fn know_owner(
     adopted.write(dir)
 }
 
+/// The names that signatures may carry: the region's own, and in the registry's region its aliases.
+/// The others have keys for their own name only.
+fn names(config: &Config, region: &RegionId, joined: bool) -> Vec<RegionId> {
+    let aliases = config.region_aliases.iter().filter(|_| !joined);
+    std::iter::once(region.clone())
+        .chain(aliases.map(|alias| RegionId::new(alias)))
+        .collect()
+}
+
+fn engine(embedded: &Arc<Embedded>, extents: &Arc<Extents>) -> Engine {
+    Engine {
+        index: embedded.clone(),
+        log: embedded.clone(),
+        blobs: extents.clone(),
+    }
+}
+
 fn clock(config: &Config) -> Arc<dyn Clock> {
     match config.cloud.clock_ahead_ms {
         0 => Arc::new(SystemClock),
@@ -345,6 +365,7 @@ fn here(link: &Link, registry: &Registry, id: &RegionId) -> Place {
 }
 
 /// Where a node is reached by others.
+#[derive(Debug, Clone)]
 pub struct Addresses {
     /// By customers: a URL.
     pub endpoint: String,
@@ -385,6 +406,26 @@ async fn open_link(
         "joined the cloud"
     );
     Link::member(dir, membership, life)
+}
+
+/// The registry's region puts itself on record. One that has done so before first lets the others
+/// say what they have of the registry, once they can reach it ([`Region::compare`]).
+async fn announce_own(
+    config: &Config,
+    registry: &Registry,
+    link: &Link,
+    at: &Addresses,
+) -> Result<(), Failure> {
+    let others = registry.all_regions().len() > 1;
+    if others && registry.region(&config.region).is_some() && !at.peer.is_empty() {
+        registry.compare_first();
+        return Ok(());
+    }
+    let announced = link.announcement(&at.endpoint, &at.peer);
+    registry
+        .open_own_region(&own_plan(config), &announced)
+        .await?;
+    Ok(())
 }
 
 fn own_plan(config: &Config) -> RegionPlan {

@@ -201,12 +201,6 @@ impl Admin {
     /// The sender must hold an active key. Returns the digest that the body must have, and
     /// whose key it is.
     fn authorize(&self, parts: &http::request::Parts) -> Result<(String, Sender), Refused> {
-        let denied = |why: String| {
-            // A stranger may have written it.
-            let why = types::text::shown(&why, 400);
-            tracing::info!(%why, "an admin request was refused");
-            (StatusCode::FORBIDDEN, "access denied".to_owned())
-        };
         let query = parts.uri.query();
         let auth = AuthType::of(&parts.method, &parts.headers, query)
             .map_err(|e| denied(e.to_string()))?;
@@ -230,18 +224,7 @@ impl Admin {
             },
             now: self.region.clock.now(),
         };
-        let verified = match signature::verify_admin(&request, &facts) {
-            Ok(verified) => verified,
-            // Nothing about a key: so what signs for S3 is told what it signs for.
-            Err(SignatureError::HeaderMalformed(why)) => {
-                denied(why.to_owned());
-                return Err((
-                    StatusCode::FORBIDDEN,
-                    format!("access denied: the authorization header is malformed; {why}"),
-                ));
-            }
-            Err(error) => return Err(denied(error.to_string())),
-        };
+        let verified = signature::verify_admin(&request, &facts).map_err(unverified)?;
         let Identity::Key {
             account,
             access_key,
@@ -272,4 +255,24 @@ impl Admin {
             .and_then(|v| v.to_str().ok());
         Ok((claimed.unwrap_or_default().to_ascii_lowercase(), sender))
     }
+}
+
+fn denied(why: String) -> Refused {
+    // A stranger may have written it.
+    let why = types::text::shown(&why, 400);
+    tracing::info!(%why, "an admin request was refused");
+    (StatusCode::FORBIDDEN, "access denied".to_owned())
+}
+
+/// A signature that is no good. What is said of its form is nothing about a key: so whoever signs
+/// for S3 is told what to sign for.
+fn unverified(error: SignatureError) -> Refused {
+    let form = match &error {
+        SignatureError::HeaderMalformed(why) => Some(format!(
+            "access denied: the authorization header is malformed; {why}"
+        )),
+        _ => None,
+    };
+    let refused = denied(error.to_string());
+    form.map_or(refused, |form| (StatusCode::FORBIDDEN, form))
 }

@@ -121,6 +121,10 @@ impl Admin {
                 "this region has no listener for others; start it with --peer HOST:PORT",
             ));
         };
+        // What is on record may be from before the last start.
+        let running = self.region.dir.running().map(|running| running.peer);
+        let peer = running.filter(|peer| !peer.is_empty());
+        let peer = peer.unwrap_or_else(|| own.peer.clone());
         let held = registry.all_regions().len();
         if new.dry_run {
             return Ok(json!({
@@ -136,7 +140,7 @@ impl Admin {
             None => return Err(bad("regions are planned in the registry's region")),
         };
         let joins = RegionId::new(&new.plan.id);
-        let token = JoinToken::create(fingerprint, &own.peer, &self.region.id, &joins)
+        let token = JoinToken::create(fingerprint, &peer, &self.region.id, &joins)
             .map_err(|e| bad(&e.to_string()))?;
         let valid = Duration::from_secs(new.valid_s.unwrap_or(TOKEN_VALID_S));
         let hash = token_hash(&token.secret);

@@ -217,8 +217,8 @@ impl PeerDoor {
 /// As the front door answers a signature by an unknown key. Who was passed on is a client of S3.
 fn not_live() -> Response<BoxBody> {
     const BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
-        <Code>InvalidAccessKeyId</Code><Message>The AWS Access Key Id you provided does not exist in \
-        our records.</Message></Error>";
+        <Code>InvalidAccessKeyId</Code><Message>The AWS Access Key Id you provided does not exist \
+        in our records.</Message></Error>";
     let mut answer = Response::new(full(BODY));
     *answer.status_mut() = StatusCode::FORBIDDEN;
     let xml = http::HeaderValue::from_static("application/xml");
