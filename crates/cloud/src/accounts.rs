@@ -224,6 +224,12 @@ impl Registry {
         })
     }
 
+    /// Whether this region has heard of a key, whatever it opens.
+    pub fn knows_key(&self, key: &AccessKeyId) -> bool {
+        let state = self.state.read();
+        state.keys.contains_key(&**key) || state.verifiers.contains_key(&**key)
+    }
+
     /// One key, without its secret.
     pub fn key(&self, id: &AccessKeyId) -> Option<KeyInfo> {
         self.state.read().keys.get(&**id).map(|k| info(&k.record))

@@ -312,6 +312,11 @@ impl Registry {
                 "the registry's region makes its certificate anew at each start".into(),
             ));
         }
+        if record.public_key.is_empty() {
+            return Err(CloudError::Refused(format!(
+                "region {region} has not joined: no certificate was issued to it"
+            )));
+        }
         let known = record.issued.iter().map(|one| one.serial.clone());
         let gone: Vec<String> = match serial {
             None => known.collect(),

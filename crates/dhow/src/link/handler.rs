@@ -172,11 +172,11 @@ impl PeerDoor {
                 .caller(key)
                 .filter(|c| c.account() == Some(account))
         };
-        if let Some(caller) = now() {
-            return Some(caller);
+        if registry.knows_key(key) {
+            return now();
         }
         let mut watch = registry.watch();
-        let known = watch.wait_for(|_| now().is_some());
+        let known = watch.wait_for(|_| registry.knows_key(key));
         // That nobody comes is an answer too.
         let _ = tokio::time::timeout(NEW_CALLER_WAIT, known).await;
         now()
