@@ -103,18 +103,18 @@ def _sign(key, text):
 class Client:
     """One keep-alive connection. Not for threads: each takes its own."""
 
-    def __init__(self, host, region, access_key, secret_key, timeout=30):
-        self.host, self.region = host, region
+    def __init__(self, host, region, access_key, secret_key, timeout=30, service=None):
+        self.host, self.region, self.service = host, region, service
         self.access_key, self.secret_key = access_key, secret_key
         self.connection = http.client.HTTPConnection(host, timeout=timeout)
-        self._day, self._key = None, None
+        self._for, self._key = None, None
 
-    def _signing_key(self, day):
-        if day != self._day:
+    def _signing_key(self, day, service):
+        if (day, self.region, service) != self._for:
             key = _sign(("AWS4" + self.secret_key).encode(), day)
-            for part in (self.region, "s3", "aws4_request"):
+            for part in (self.region, service, "aws4_request"):
                 key = _sign(key, part)
-            self._day, self._key = day, key
+            self._for, self._key = (day, self.region, service), key
         return self._key
 
     def headers(self, method, path, query="", headers=None, payload="UNSIGNED-PAYLOAD", now=None):
@@ -135,11 +135,13 @@ class Client:
             *(f"{n}:{' '.join(str(all_headers[n]).split())}" for n in names),
             "", ";".join(names), payload,
         ])
-        scope = f"{day}/{self.region}/s3/aws4_request"
+        # The admin API is a service of its own, unless a test says otherwise.
+        service = self.service or ("dhow-admin" if path.startswith("/-/admin/") else "s3")
+        scope = f"{day}/{self.region}/{service}/aws4_request"
         to_sign = "\n".join([
             "AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest(),
         ])
-        signature = hmac.new(self._signing_key(day), to_sign.encode(), hashlib.sha256).hexdigest()
+        signature = hmac.new(self._signing_key(day, service), to_sign.encode(), hashlib.sha256).hexdigest()
         all_headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope},"
             f"SignedHeaders={';'.join(names)},Signature={signature}"

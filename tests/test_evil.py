@@ -72,10 +72,10 @@ def today():
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d")
 
 
-def chain(secret, day, region):
+def chain(secret, day, region, service="s3"):
     """All that SigV4 makes of a secret on the way to a signing key."""
     steps = [("AWS4" + secret).encode()]
-    for text in (day, region, "s3", "aws4_request"):
+    for text in (day, region, service, "aws4_request"):
         steps.append(_sign(steps[-1], text))
     return steps
 
@@ -87,7 +87,7 @@ class Thief(Client):
         super().__init__(host, scope, access_key, "")
         self.stolen = signing_key
 
-    def _signing_key(self, day):
+    def _signing_key(self, day, service):
         return self.stolen
 
 
@@ -201,8 +201,46 @@ def test_p5_a_regions_certificate_opens_nothing_of_others(fleet, victims, evil):
     assert state(fleet) == before
 
 
+def test_p5_whom_a_region_names_is_looked_up_where_it_acts(fleet, evil):
+    """With the bucket's own word that regions may pass requests on: a key that is not there, of
+    another account or disabled, and a suspended account, are nobody."""
+    account = fleet.json("account", "create", "stopped")["id"]
+    pair = fleet.json("key", "create", "--account", account)
+    other = fleet.json("key", "create", "--account", fleet.json("account", "create", "o")["id"])
+    fleet.json("bucket", "create", "passed-on", "--home", EU, "--owner", account, "--proxy")
+    own = (pair["access_key"], pair["secret_key"])
+    eventually(lambda: fleet.s3(EU, own).put_object(Bucket="passed-on", Key="k", Body=b"canary"))
+    home = evil(EU)
+
+    def ask(key, of=account, method="GET", body=b""):
+        caller = [("x-dhow-caller-account", of), ("x-dhow-caller-key", key)]
+        return home.ask(method, PATHS["pass"] + "/passed-on/k", body, caller)
+
+    assert ask(pair["access_key"]) == (200, b"canary"), "the key is good, and the law allows it"
+
+    def nobody(*args):
+        for method in ("GET", "PUT", "DELETE"):
+            got, why = ask(*args, method=method, body=b"x" if method == "PUT" else b"")
+            assert got == 403 and b"canary" not in why, (args, method, got, why)
+
+    for key in ("nobody", other["access_key"]):
+        nobody(key)
+    nobody(pair["access_key"], "000000000000")
+    fleet.cli("key", "disable", pair["access_key"])
+    eventually(lambda: ask(pair["access_key"])[0] == 403)
+    nobody(pair["access_key"])
+    fleet.cli("key", "enable", pair["access_key"])
+    eventually(lambda: ask(pair["access_key"])[0] == 200)
+    fleet.cli("account", "suspend", account)
+    eventually(lambda: ask(pair["access_key"])[0] == 403)
+    nobody(pair["access_key"])
+    fleet.cli("account", "resume", account)
+    eventually(lambda: ask(pair["access_key"]) == (200, b"canary"))
+
+
 def test_p5_what_a_region_can_sign_with_its_keys_no_other_regions_admin_api_takes(fleet, victims):
-    key = chain(fleet.info["secret_key"], today(), ME)[-1]
+    # With the region's key it derives those of both services.
+    key = chain(fleet.info["secret_key"], today(), ME, "dhow-admin")[-1]
     document, calls = json.loads((ROOT / "docs" / "admin-api.json").read_text()), 0
 
     def ask(region, scope, method, path):
@@ -497,11 +535,20 @@ def test_p6_p7_a_registry_that_tells_another_history_is_not_followed(fleet):
         fleet.begin(FIRST)  # P6: stale
         goes_on(r"the keeper has \d+ entries, this region has \d+")
         fleet.kill(FIRST)
-        # P7: a fork, longer than what everybody has seen.
+        # It changes nothing, once somebody has shown that there was more.
         mark()
+        fleet.begin(FIRST)
+        refused = fleet.cli("account", "create", "given-twice", check=False)
+        assert refused.returncode == 1 and "older state" in refused.stderr, refused.stderr
+        fleet.kill(FIRST)
+        # P7: a fork, longer than what everybody has seen, made while nobody could show it.
+        mark()
+        for region in (EU, ME, AP):
+            fleet.net.cut(FIRST, region)
         fleet.begin(FIRST)
         for n in range(8):
             create(f"fork{n}")
+        fleet.net.heal()
         goes_on("the chain was forked there")
         fleet.kill(FIRST)
     finally:

@@ -103,7 +103,7 @@ def streaming(client, path, chunks, *, seed_payload="STREAMING-AWS4-HMAC-SHA256-
     for n, chunk in enumerate([*chunks, b""]):
         text = "\n".join(["AWS4-HMAC-SHA256-PAYLOAD", stamp, scope, previous, empty,
                           hashlib.sha256(chunk).hexdigest()])
-        previous = hmac.new(client._signing_key(stamp[:8]), text.encode(), hashlib.sha256).hexdigest()
+        previous = hmac.new(client._signing_key(stamp[:8], "s3"), text.encode(), hashlib.sha256).hexdigest()
         sent = bytearray(chunk)
         if corrupt == n:
             sent[0] ^= 1

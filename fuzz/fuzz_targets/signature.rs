@@ -15,7 +15,11 @@ impl SigningKeys for OneKey {
     fn signing_key(&self, id: &str, _: &str, _: &RegionId, _: &str) -> Option<SigningKey> {
         // A key that no input can guess: a request that passes is a finding.
         let key = [0xA5; 32];
-        (id == "AKIAFUZZ").then(|| SigningKey { account: AccountId::new("1"), key })
+        (id == "AKIAFUZZ").then(|| SigningKey {
+            account: AccountId::new("1"),
+            kind: access::CallerKind::Customer,
+            key,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use types::{AccountId, RegionId};
 
-use crate::signature::HmacKey;
+use crate::{CallerKind, signature::HmacKey};
 
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
 /// `aws4_request` ("Create a signed AWS API request", step 3).
@@ -13,6 +13,8 @@ use crate::signature::HmacKey;
 pub struct SigningKey {
     /// The account that the access key belongs to.
     pub account: AccountId,
+    /// What that account is for.
+    pub kind: CallerKind,
     /// The derived key.
     pub key: HmacKey,
 }

@@ -11,7 +11,7 @@ pub mod signature;
 
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
-    Action, Identity, Permit, Refusal, SystemReason, authorize, authorize_opening,
+    Action, CallerKind, Identity, Permit, Refusal, SystemReason, authorize, authorize_opening,
     authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
     authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
 };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use types::{AccessKeyId, AccountId, BucketDeed, Place};
+use types::{AccessKeyId, AccountId, Actor, BucketDeed, Place};
 
 use crate::placement::{self, Via};
 
@@ -20,7 +20,30 @@ pub enum Identity {
         access_key: AccessKeyId,
         /// The account that the key belongs to.
         account: AccountId,
+        /// What the account is for.
+        kind: CallerKind,
     },
+}
+
+/// What the account of a caller is for, which bounds what its keys may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum CallerKind {
+    /// Keeps data in buckets.
+    #[default]
+    Customer,
+    /// Runs the cloud, and may keep data of its own.
+    CloudOperator,
+    /// Looks after the regions of an operator: keeps no data.
+    RegionalOperator,
+    /// Reads what is on record: keeps no data.
+    Auditor,
+}
+
+impl CallerKind {
+    /// Whether accounts of this kind have buckets and objects.
+    pub const fn keeps_data(self) -> bool {
+        matches!(self, Self::Customer | Self::CloudOperator)
+    }
 }
 
 impl Identity {
@@ -29,6 +52,32 @@ impl Identity {
         match self {
             Self::Anonymous => None,
             Self::Key { account, .. } => Some(account),
+        }
+    }
+
+    /// Who makes a change of the registry; without a caller it is the region itself.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Anonymous => Actor::System,
+            Self::Key {
+                access_key,
+                account,
+                ..
+            } => Actor::Key {
+                account: account.clone(),
+                access_key: access_key.clone(),
+            },
+        }
+    }
+
+    /// Whether the account of the caller may do this at all. What keeps no data makes no bucket
+    /// and changes nothing in one.
+    fn may_by_kind(&self, action: Action) -> bool {
+        match self {
+            Self::Key { kind, .. } if !kind.keeps_data() => {
+                action != Action::CreateBucket && !action.writes() && !action.writes_objects()
+            }
+            _ => true,
         }
     }
 }
@@ -166,6 +215,9 @@ pub enum Refusal {
     /// The bucket belongs to another account.
     #[error("the bucket belongs to another account")]
     NotOwner,
+    /// Accounts of auditors and regional operators keep no data.
+    #[error("an account of this kind keeps no data")]
+    Kind,
     /// The law of the region, or of the one that passes the request on, is not allowed.
     #[error("the bucket's placement does not allow this jurisdiction")]
     Residency,
@@ -200,6 +252,9 @@ pub fn authorize(
     via: &Via,
 ) -> Result<Permit, Refusal> {
     let account = identity.account().ok_or(Refusal::Anonymous)?;
+    if !identity.may_by_kind(action) {
+        return Err(Refusal::Kind);
+    }
     match (action.is_service_wide(), deed) {
         (true, None) if *via == Via::Door => {}
         (false, Some(deed)) if deed.owner == *account => {

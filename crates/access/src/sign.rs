@@ -3,7 +3,7 @@
 
 use types::Timestamp;
 
-use crate::signature::{ChunkVerifier, canonical, hmac, sha256_hex, signing_key};
+use crate::signature::{ChunkVerifier, Service, canonical, hmac, sha256_hex, signing_key};
 
 /// Signs for one key pair and one region. Keeps the key of the day, so a signature costs one
 /// digest and one HMAC.
@@ -12,6 +12,7 @@ pub struct Signer {
     access_key: String,
     secret: String,
     region: String,
+    service: Service,
     day: String,
     key: [u8; 32],
 }
@@ -58,8 +59,19 @@ impl Signer {
             access_key: access_key.to_owned(),
             secret: secret.to_owned(),
             region: region.to_owned(),
+            service: Service::S3,
             day: String::new(),
             key: [0; 32],
+        }
+    }
+
+    /// The same for the admin API.
+    #[must_use]
+    pub fn admin(self) -> Self {
+        Self {
+            service: Service::Admin,
+            day: String::new(),
+            ..self
         }
     }
 
@@ -67,9 +79,10 @@ impl Signer {
         let day = stamp.get(..8).unwrap_or_default();
         if self.day != day {
             self.day = day.to_owned();
-            self.key = signing_key(&self.secret, day, &self.region, "s3");
+            self.key = signing_key(&self.secret, day, &self.region, self.service.name());
         }
-        [day, "/", &self.region, "/s3/aws4_request"].concat()
+        let service = self.service.name();
+        [day, "/", &self.region, "/", service, "/aws4_request"].concat()
     }
 
     /// Signs a request with the `Authorization` header.

@@ -57,6 +57,7 @@ impl SigningKeys for Keys {
     fn signing_key(&self, key: &str, day: &str, region: &RegionId, s: &str) -> Option<SigningKey> {
         (key == KEY).then(|| SigningKey {
             account: AccountId::new("000000000001"),
+            kind: access::CallerKind::Customer,
             key: signing_key(SECRET, day, region, s).into(),
         })
     }

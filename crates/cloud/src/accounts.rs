@@ -1,7 +1,8 @@
 //! Accounts and their access keys.
 
+use access::Identity;
 use serde_json::json;
-use types::{AccessKeyId, AccountId, Jurisdiction};
+use types::{AccessKeyId, AccountId, Actor, Jurisdiction, is_plain_text};
 
 use crate::{
     Account, CloudError, KeyInfo, KeyStatus, NewKey, Registry,
@@ -9,6 +10,11 @@ use crate::{
     keys::{check_imported, generate, info},
     records::{FORMAT, KeyRecord, write},
 };
+
+/// Bytes of an account's name.
+const NAME_MAX: usize = 128;
+/// Bytes of a key's description.
+const DESCRIPTION_MAX: usize = 256;
 
 /// What an account is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,15 +35,15 @@ impl Registry {
     /// keep to the jurisdictions of `guard`, if it names any.
     pub async fn create_account(
         &self,
-        actor: &str,
+        actor: &Actor,
         name: &str,
         kind: AccountKind,
         guard: Vec<Jurisdiction>,
     ) -> Result<Account, CloudError> {
-        if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
-            return Err(CloudError::Invalid(
-                "an account's name has 1 to 128 characters".into(),
-            ));
+        if name.is_empty() || !is_plain_text(name, NAME_MAX) {
+            return Err(CloudError::Invalid(format!(
+                "an account's name has 1 to {NAME_MAX} bytes and nothing that a terminal would obey"
+            )));
         }
         let turn = self.turn().await;
         if let AccountKind::Operator(id) = &kind
@@ -66,7 +72,7 @@ impl Registry {
             guard: guard.iter().map(|j| j.to_string()).collect(),
         };
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action: "account.create",
             detail: json!({
                 "name": name,
@@ -86,7 +92,7 @@ impl Registry {
     /// and in other regions once they hear of it.
     pub async fn suspend_account(
         &self,
-        actor: &str,
+        actor: &Actor,
         id: &AccountId,
         suspended: bool,
     ) -> Result<Account, CloudError> {
@@ -101,7 +107,7 @@ impl Registry {
         }
         account.suspended = suspended;
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action: if suspended {
                 "account.suspend"
             } else {
@@ -118,12 +124,18 @@ impl Registry {
     /// Creates a key for an account, or takes over the `pair` (access key, secret key).
     pub async fn create_key(
         &self,
-        actor: &str,
+        actor: &Actor,
         account: &AccountId,
         pair: Option<(&str, &str)>,
         description: &str,
         admin: bool,
     ) -> Result<NewKey, CloudError> {
+        if !is_plain_text(description, DESCRIPTION_MAX) {
+            return Err(CloudError::Invalid(format!(
+                "a key's description has at most {DESCRIPTION_MAX} bytes and nothing that a \
+                 terminal would obey"
+            )));
+        }
         let (id, secret) = match pair {
             Some((id, secret)) => {
                 check_imported(id, secret)?;
@@ -149,7 +161,7 @@ impl Registry {
             admin,
         };
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action: "key.create",
             subject: id.clone(),
             detail: json!({
@@ -167,6 +179,57 @@ impl Registry {
         })
     }
 
+    /// Whether a key may be disabled or deleted: somebody must be left who can administer.
+    fn may_stop(&self, id: &AccessKeyId) -> Result<(), CloudError> {
+        let state = self.state.read();
+        let administers = |key: &&crate::state::Key| {
+            let account = state.accounts.get(&key.record.account);
+            key.record.status == KeyStatus::Active && account.is_some_and(|a| a.root)
+        };
+        let mut others = state.keys.values().filter(administers);
+        let is_one = state.keys.get(&**id).filter(administers).is_some();
+        match is_one && !others.any(|key| key.record.id != **id) {
+            false => Ok(()),
+            true => Err(CloudError::Refused(format!(
+                "{id} is the last active key of the root account: nobody could administer. Create \
+                 another one first; `dhow key recover` makes one on a data folder that is stopped"
+            ))),
+        }
+    }
+
+    /// The root account; there is one once the registry's region has started.
+    pub fn root_account(&self) -> Option<Account> {
+        self.state
+            .read()
+            .accounts
+            .values()
+            .find(|a| a.root)
+            .cloned()
+    }
+
+    /// The caller who holds a key, as this region knows key and account now; `None` unless both
+    /// are known and neither is disabled or suspended.
+    pub fn caller(&self, key: &AccessKeyId) -> Option<Identity> {
+        let state = self.state.read();
+        let account = match (state.keys.get(&**key), state.verifiers.get(&**key)) {
+            (Some(found), _) if found.record.status == KeyStatus::Active => &found.record.account,
+            (None, Some(found)) if found.active => &found.account,
+            _ => return None,
+        };
+        let account = state.accounts.get(account).filter(|a| !a.suspended)?;
+        Some(Identity::Key {
+            access_key: key.clone(),
+            account: account.account_id(),
+            kind: account.caller_kind(),
+        })
+    }
+
+    /// Whether this region has heard of a key, whatever it opens.
+    pub fn knows_key(&self, key: &AccessKeyId) -> bool {
+        let state = self.state.read();
+        state.keys.contains_key(&**key) || state.verifiers.contains_key(&**key)
+    }
+
     /// One key, without its secret.
     pub fn key(&self, id: &AccessKeyId) -> Option<KeyInfo> {
         self.state.read().keys.get(&**id).map(|k| info(&k.record))
@@ -175,16 +238,19 @@ impl Registry {
     /// Enables or disables a key. Takes effect with the answer.
     pub async fn set_key_status(
         &self,
-        actor: &str,
+        actor: &Actor,
         id: &AccessKeyId,
         status: KeyStatus,
     ) -> Result<KeyInfo, CloudError> {
         let turn = self.turn().await;
         let found = self.state.read().keys.get(&**id).map(|k| k.record.clone());
         let mut record = found.ok_or_else(|| CloudError::NoKey(id.clone()))?;
+        if status != KeyStatus::Active {
+            self.may_stop(id)?;
+        }
         record.status = status;
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action: match status {
                 KeyStatus::Active => "key.enable",
                 KeyStatus::Disabled => "key.disable",
@@ -198,13 +264,14 @@ impl Registry {
     }
 
     /// Deletes a key. Takes effect with the answer.
-    pub async fn delete_key(&self, actor: &str, id: &AccessKeyId) -> Result<(), CloudError> {
+    pub async fn delete_key(&self, actor: &Actor, id: &AccessKeyId) -> Result<(), CloudError> {
         let turn = self.turn().await;
         if !self.state.read().keys.contains_key(&**id) {
             return Err(CloudError::NoKey(id.clone()));
         }
+        self.may_stop(id)?;
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action: "key.delete",
             subject: id.to_string(),
             detail: json!({}),

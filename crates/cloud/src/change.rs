@@ -6,6 +6,7 @@ use proof::chain::{Entry, Verifier};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use types::Actor;
 
 use crate::CloudError;
 
@@ -67,7 +68,7 @@ pub(crate) struct Change {
 
 /// What a change is about, before it has its place in the chain.
 pub(crate) struct Draft {
-    pub actor: String,
+    pub actor: Actor,
     pub action: &'static str,
     pub subject: String,
     pub detail: Value,
@@ -85,7 +86,14 @@ impl Draft {
         if let Value::Object(fields) = &mut detail {
             fields.insert("rows_sha256".to_owned(), digest(&self.rows).into());
         }
-        let entry = Entry::next(last, at, &self.actor, self.action, &self.subject, &detail);
+        let entry = Entry::next(
+            last,
+            at,
+            &self.actor.to_string(),
+            self.action,
+            &self.subject,
+            &detail,
+        );
         Ok(Change {
             entry: entry.map_err(|e| CloudError::Record(e.to_string()))?,
             rows: self.rows.iter().map(RowChange::shown).collect(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed,
+    AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed,
     Placement, RegionId, Replica, Writes, deed::BoxFuture, limits::BUCKETS_PER_ACCOUNT_MAX,
 };
 
@@ -50,11 +50,11 @@ impl Registry {
     /// Records a bucket.
     pub(crate) async fn create_deed(
         &self,
-        actor: &str,
+        actor: &Actor,
         mut new: NewDeed,
     ) -> Result<Arc<BucketDeed>, DeedError> {
         if let Keeper::There(upstream) = &self.keeper {
-            return self.create_upstream(&**upstream, new).await;
+            return self.create_upstream(&**upstream, actor, new).await;
         }
         // Most names that are taken are refused without waiting for a turn.
         self.may_create(&new.name, &new.owner)?;
@@ -87,10 +87,11 @@ impl Registry {
     async fn create_upstream(
         &self,
         upstream: &dyn Upstream,
+        actor: &Actor,
         new: NewDeed,
     ) -> Result<Arc<BucketDeed>, DeedError> {
         let name = new.name.clone();
-        let made = upstream.create_deed(new).await?;
+        let made = upstream.create_deed(actor, new).await?;
         self.heard(|state| {
             let known = state.deeds.get(&*name);
             known.is_some_and(|deed| deed.id == made.id)
@@ -103,12 +104,12 @@ impl Registry {
     async fn record(
         &self,
         turn: crate::registry::Turn,
-        actor: &str,
+        actor: &Actor,
         action: &'static str,
         deed: &BucketDeed,
     ) -> Result<(), CloudError> {
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action,
             subject: deed.name.to_string(),
             detail: detail(deed),
@@ -122,6 +123,12 @@ impl Registry {
 
     fn may_create(&self, name: &BucketName, owner: &AccountId) -> Result<(), DeedError> {
         let state = self.state.read();
+        let account = state.accounts.get(&**owner);
+        if account.is_some_and(|a| !a.caller_kind().keeps_data()) {
+            return Err(DeedError::Placement(format!(
+                "account {owner} is an auditor's or a regional operator's, which keeps no data"
+            )));
+        }
         if let Some(deed) = state.deeds.get(&**name) {
             return Err(DeedError::Exists(name.clone(), Box::new((**deed).clone())));
         }
@@ -243,7 +250,7 @@ impl Registry {
     /// `NotHeard` when the change is on record and one of them has not heard of it in time.
     pub async fn place_bucket(
         &self,
-        actor: &str,
+        actor: &Actor,
         name: &BucketName,
         change: &PlacementChange,
     ) -> Result<Arc<BucketDeed>, CloudError> {
@@ -317,7 +324,7 @@ impl Registry {
     /// old home still accepts under the old one is fenced everywhere.
     pub async fn move_home(
         &self,
-        actor: &str,
+        actor: &Actor,
         name: &BucketName,
         to: &RegionId,
         forced: bool,
@@ -424,7 +431,7 @@ impl Registry {
         });
         let named: Vec<&String> = named.collect();
         let draft = Draft {
-            actor: format!("region {}", deed.home),
+            actor: Actor::Region(deed.home.clone()),
             action: "bucket.divergence",
             subject: name.to_string(),
             detail: json!({
@@ -441,12 +448,12 @@ impl Registry {
     /// Forgets a bucket.
     pub(crate) async fn remove_deed(
         &self,
-        actor: &str,
+        actor: &Actor,
         name: BucketName,
         id: BucketId,
     ) -> Result<(), DeedError> {
         if let Keeper::There(upstream) = &self.keeper {
-            upstream.remove_deed(name.clone(), id).await?;
+            upstream.remove_deed(actor, name.clone(), id).await?;
             let gone = |state: &State| state.deeds.get(&*name).is_none_or(|deed| deed.id != id);
             return self.heard(gone).await.map_err(failed);
         }
@@ -454,7 +461,7 @@ impl Registry {
         let deed = Deeds::get(self, &name).filter(|deed| deed.id == id);
         let deed = deed.ok_or_else(|| DeedError::NotFound(name.clone()))?;
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action: "bucket.delete",
             subject: name.to_string(),
             detail: detail(&deed),
@@ -571,14 +578,20 @@ impl Deeds for Registry {
         self.state.read().deeds.values().cloned().collect()
     }
 
-    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
-        let actor = format!("account {}", new.owner);
+    fn create(
+        &self,
+        actor: Actor,
+        new: NewDeed,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
         Box::pin(async move { self.create_deed(&actor, new).await })
     }
 
-    fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
-        let owner = Deeds::get(self, &name).map(|deed| deed.owner.clone());
-        let actor = owner.map_or_else(|| "nobody".into(), |owner| format!("account {owner}"));
+    fn remove(
+        &self,
+        actor: Actor,
+        name: BucketName,
+        id: BucketId,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
         Box::pin(async move { self.remove_deed(&actor, name, id).await })
     }
 }

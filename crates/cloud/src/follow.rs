@@ -55,8 +55,18 @@ impl Registry {
         let stale = keys_at.is_none_or(|at| now.ms().abs_diff(at.ms()) >= KEYS_EVERY_MS);
         // The first question is answered at once: a region that starts wants to know.
         let wait_ms = if stale { 0 } else { WAIT.as_millis() as u64 };
-        match upstream.ask(Ask::Changes { from, wait_ms }).await? {
-            Told::Changes { length, changes } => {
+        let receipt = self.state.read().receipt.clone();
+        let ask = Ask::Changes {
+            from,
+            wait_ms,
+            receipt,
+        };
+        match upstream.ask(ask).await? {
+            Told::Changes {
+                length,
+                changes,
+                receipt,
+            } => {
                 if length < from {
                     return Err(CloudError::History(
                         length,
@@ -69,6 +79,7 @@ impl Registry {
                 if self.state.read().length() < length {
                     return Ok(());
                 }
+                self.keep_receipt(receipt).await?;
             }
             Told::Refused(why) => return Err(CloudError::Refused(why)),
             _ => {

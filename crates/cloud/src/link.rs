@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed, RegionId, deed::BoxFuture,
+    AccessKeyId, AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed,
+    RegionId, deed::BoxFuture,
 };
 
 use crate::{
     Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
     change::Change,
     records::{DeedRecord, NewDeedRecord},
+    standing::Receipt,
 };
 
 /// Changes in one answer.
@@ -31,6 +33,9 @@ pub enum Ask {
         from: u64,
         /// How long to wait, in milliseconds.
         wait_ms: u64,
+        /// What the keeper said last that it had told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Receipt>,
     },
     /// Signing keys, in order of access key.
     Keys {
@@ -45,6 +50,9 @@ pub enum Ask {
         name: String,
         /// Its number.
         id: u64,
+        /// The key of the caller, as the asker has verified it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        access_key: Option<String>,
     },
     /// A region came back with versions that the asker, a bucket's home, had not.
     Divergence {
@@ -67,6 +75,11 @@ pub enum Ask {
         epoch: u64,
         /// Rows that were removed.
         rows: u64,
+    },
+    /// Where a bucket is placed now.
+    Placed {
+        /// Its name.
+        name: String,
     },
     /// Where the asker can be reached, and how it is.
     Announce {
@@ -101,6 +114,9 @@ pub enum Told {
         length: u64,
         /// Those asked for.
         changes: Vec<ToldChange>,
+        /// For all that the keeper has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Receipt>,
     },
     /// Signing keys.
     Keys {
@@ -108,6 +124,15 @@ pub enum Told {
         keys: Vec<DerivedKeys>,
         /// Whether there are more.
         more: bool,
+    },
+    /// Where a bucket is placed.
+    Placed {
+        /// The asker, as its certificate says.
+        region: String,
+        /// How many entries the audit log has.
+        length: u64,
+        /// The bucket, if there is one of that name.
+        deed: Option<DeedRecord>,
     },
     /// The bucket as it was recorded.
     Deed(DeedRecord),
@@ -141,9 +166,15 @@ pub trait Upstream: Send + Sync + 'static {
 }
 
 impl dyn Upstream {
-    pub(crate) async fn create_deed(&self, new: NewDeed) -> Result<BucketDeed, DeedError> {
+    pub(crate) async fn create_deed(
+        &self,
+        actor: &Actor,
+        new: NewDeed,
+    ) -> Result<BucketDeed, DeedError> {
         let name = new.name.clone();
-        let told = self.ask(Ask::CreateDeed(new.into())).await;
+        let mut new = NewDeedRecord::from(new);
+        new.access_key = key_of(actor);
+        let told = self.ask(Ask::CreateDeed(new)).await;
         let record = |r: DeedRecord| r.into_deed().map_err(unavailable);
         match told.map_err(unavailable)? {
             Told::Deed(deed) => record(deed),
@@ -157,10 +188,12 @@ impl dyn Upstream {
 
     pub(crate) async fn remove_deed(
         &self,
+        actor: &Actor,
         name: BucketName,
         id: BucketId,
     ) -> Result<(), DeedError> {
         let ask = Ask::RemoveDeed {
+            access_key: key_of(actor),
             name: name.to_string(),
             id: id.0,
         };
@@ -170,6 +203,14 @@ impl dyn Upstream {
             Told::Refused(why) => Err(unavailable(why)),
             _ => Err(unavailable("an answer to another question")),
         }
+    }
+}
+
+/// The caller's key, for the region that keeps the registry.
+fn key_of(actor: &Actor) -> Option<String> {
+    match actor {
+        Actor::Key { access_key, .. } => Some(access_key.to_string()),
+        _ => None,
     }
 }
 
@@ -191,10 +232,18 @@ impl Registry {
             Ask::Changes {
                 from: first,
                 wait_ms,
-            } => self.tell_changes(from, first, wait_ms).await,
+                receipt,
+            } => {
+                self.asked_by(from, first, receipt.as_ref()).await;
+                self.tell_changes(from, first, wait_ms).await
+            }
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
-            Ask::RemoveDeed { name, id } => Ok(self.tell_remove(from, &name, id).await),
+            Ask::RemoveDeed {
+                name,
+                id,
+                access_key,
+            } => Ok(self.tell_remove(from, &name, id, access_key).await),
             Ask::Divergence {
                 name,
                 from: other,
@@ -210,6 +259,7 @@ impl Registry {
                 epoch,
                 rows,
             } => self.tell_removed(from, &name, id, epoch, rows).await,
+            Ask::Placed { name } => self.tell_placed(from, &name),
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;
                 match told {
@@ -250,7 +300,7 @@ impl Registry {
                 ready.version
             )));
         }
-        let actor = format!("region {region}");
+        let actor = Actor::Region(region.clone());
         let opened = self.set_region_status(&actor, region, RegionStatus::Open);
         opened.await.map(drop)
     }
@@ -276,6 +326,7 @@ impl Registry {
         let _ = tokio::time::timeout(wait, moved).await;
         let changes = self.changes(first, CHANGES_MAX).await?;
         let state = self.state.read();
+        let receipt = self.receipt(&state);
         let told = |change: Change| {
             let touched = change
                 .rows
@@ -297,6 +348,7 @@ impl Registry {
         };
         Ok(Told::Changes {
             length: state.length(),
+            receipt,
             changes: changes.into_iter().map(told).collect(),
         })
     }
@@ -322,7 +374,31 @@ impl Registry {
         }
     }
 
+    /// Who changes a bucket through a region: a key that the region names must be one that opens,
+    /// and of the bucket's owner.
+    fn through(
+        &self,
+        from: &RegionId,
+        owner: &AccountId,
+        access_key: Option<String>,
+    ) -> Result<Actor, String> {
+        let key = access_key.map(|key| AccessKeyId::new(&key));
+        if let Some(key) = &key {
+            let caller = self.caller(key);
+            if caller.is_none_or(|caller| caller.account() != Some(owner)) {
+                tracing::warn!(%from, %owner, "a change by a key that opens nothing of its owner's");
+                return Err(format!("the access key opens nothing of account {owner}"));
+            }
+        }
+        Ok(Actor::Through {
+            region: from.clone(),
+            account: owner.clone(),
+            access_key: key,
+        })
+    }
+
     async fn tell_create(&self, from: &RegionId, new: NewDeedRecord) -> Told {
+        let access_key = new.access_key.clone();
         let new = match NewDeed::try_from(new) {
             Ok(new) if new.home == *from => new,
             Ok(_) => {
@@ -339,7 +415,10 @@ impl Registry {
             tracing::warn!(%from, owner = %new.owner, "a bucket for an account that may have none");
             return Told::Refused(format!("account {} may have no buckets", new.owner));
         }
-        let actor = format!("account {} through region {from}", new.owner);
+        let actor = match self.through(from, &new.owner, access_key) {
+            Ok(actor) => actor,
+            Err(why) => return Told::Refused(why),
+        };
         match self.create_deed(&actor, new).await {
             Ok(deed) => Told::Deed((&*deed).into()),
             Err(DeedError::Exists(_, deed)) => Told::Taken((&*deed).into()),
@@ -369,7 +448,13 @@ impl Registry {
         reported.map(|()| Told::Done)
     }
 
-    async fn tell_remove(&self, from: &RegionId, name: &str, id: u64) -> Told {
+    async fn tell_remove(
+        &self,
+        from: &RegionId,
+        name: &str,
+        id: u64,
+        access_key: Option<String>,
+    ) -> Told {
         let Ok(name) = BucketName::new(name) else {
             return Told::NoBucket;
         };
@@ -380,7 +465,10 @@ impl Registry {
         if deed.home != *from {
             return Told::Refused(format!("the home of {name} is region {}", deed.home));
         }
-        let actor = format!("account {} through region {from}", deed.owner);
+        let actor = match self.through(from, &deed.owner, access_key) {
+            Ok(actor) => actor,
+            Err(why) => return Told::Refused(why),
+        };
         match self.remove_deed(&actor, name, BucketId(id)).await {
             Ok(()) => Told::Done,
             Err(DeedError::NotFound(_)) => Told::NoBucket,

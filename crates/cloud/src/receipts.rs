@@ -2,7 +2,7 @@
 //! there, and the audit log keeps that. The region's identity is proven by its certificate.
 
 use serde_json::json;
-use types::{BucketId, BucketName, Deeds, Holding, RegionId};
+use types::{Actor, BucketId, BucketName, Deeds, Holding, RegionId};
 
 use crate::{
     CloudError, Registry,
@@ -79,7 +79,7 @@ impl Registry {
         }
         self.not_again(region, id)?;
         let draft = Draft {
-            actor: format!("region {region}"),
+            actor: Actor::Region(region.clone()),
             action: "bucket.removed",
             subject: name.to_string(),
             detail: json!({ "region": &**region, "epoch": epoch, "rows": rows }),

@@ -8,8 +8,10 @@
 //! | `n/<bucket name>` | [`DeedRecord`] |
 //! | `r/`, `o/`, `t/` | regions, operators, join tokens: `region_records` |
 //! | `v/<access key id>` | signing keys, where the registry is followed: `verifiers` |
+//! | `c/receipt` | what the keeper said last, where the registry is followed: `standing` |
 //! | `e/<20 digits>` | entries of the audit log, each with the rows that it changed: `change` |
 
+use access::CallerKind;
 use serde::{Deserialize, Serialize};
 use types::{
     AccountId, BucketDeed, BucketId, BucketName, Jurisdiction, NewDeed, Placement, RegionId,
@@ -58,6 +60,16 @@ impl Account {
         })
     }
 
+    /// What it is for, as a caller.
+    pub fn caller_kind(&self) -> CallerKind {
+        match (self.root, &self.operator, self.auditor) {
+            (true, ..) => CallerKind::CloudOperator,
+            (_, Some(_), _) => CallerKind::RegionalOperator,
+            (_, _, true) => CallerKind::Auditor,
+            _ => CallerKind::Customer,
+        }
+    }
+
     /// The id as a type.
     pub fn account_id(&self) -> AccountId {
         AccountId::new(&self.id)
@@ -98,11 +110,15 @@ pub struct NewDeedRecord {
     owner: String,
     home: String,
     placement: PlacementRecord,
+    /// The key of the caller, as the asking region has verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access_key: Option<String>,
 }
 
 impl From<NewDeed> for NewDeedRecord {
     fn from(new: NewDeed) -> Self {
         Self {
+            access_key: None,
             name: new.name.to_string(),
             owner: new.owner.to_string(),
             home: new.home.to_string(),

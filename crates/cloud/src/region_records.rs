@@ -7,7 +7,7 @@
 //! | `t/<SHA-256 of the token's secret>` | [`TokenRecord`] |
 
 use serde::{Deserialize, Serialize};
-use types::{Jurisdiction, Place, RegionId};
+use types::{Jurisdiction, Place, RegionId, is_plain_text};
 
 use crate::CloudError;
 
@@ -80,6 +80,10 @@ pub struct RegionRecord {
     pub peer: String,
     /// Its Ed25519 public key in hex; empty until it has joined.
     pub public_key: String,
+    /// Certificates that were issued to it and have not expired; those of before this was kept are
+    /// missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issued: Vec<IssuedRecord>,
     /// Serial numbers of certificates that are no longer good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked_serials: Vec<String>,
@@ -87,7 +91,23 @@ pub struct RegionRecord {
     pub created_ms: u64,
 }
 
+/// A certificate that was issued to a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedRecord {
+    /// Its serial number: lower-case hex without leading zero bytes.
+    pub serial: String,
+    /// When it expires, in milliseconds since the epoch.
+    pub not_after_ms: u64,
+}
+
 impl RegionRecord {
+    /// Notes a certificate that is about to be handed out, and forgets those that have expired.
+    pub(crate) fn note_issued(&mut self, issued: &IssuedRecord, now_ms: u64) {
+        self.issued
+            .retain(|one| one.not_after_ms > now_ms && one.serial != issued.serial);
+        self.issued.push(issued.clone());
+    }
+
     /// As the rules of placement see it.
     pub fn place(&self) -> Result<Place, CloudError> {
         let jurisdiction = Jurisdiction::parse(&self.jurisdiction).ok_or_else(|| {
@@ -137,11 +157,8 @@ impl RegionPlan {
     /// What the types cannot say.
     pub(crate) fn check(&self) -> Result<(), CloudError> {
         let invalid = |why: String| Err(CloudError::Invalid(why));
-        if !is_id(&self.id) {
-            return invalid(format!(
-                "`{}` is no region id: 1 to 63 lower-case letters, digits and hyphens",
-                self.id
-            ));
+        if let Err(error) = RegionId::parse(&self.id) {
+            return invalid(error.to_string());
         }
         let country = Jurisdiction::parse(&self.jurisdiction).filter(Jurisdiction::is_country);
         if country.is_none() {
@@ -151,14 +168,14 @@ impl RegionPlan {
             ));
         }
         let on_earth = self.latitude.abs() <= 90.0 && self.longitude.abs() <= 180.0;
-        if !on_earth || self.city.len() > 128 || self.city.chars().any(char::is_control) {
+        if !on_earth || !is_plain_text(&self.city, 128) {
             return invalid("a region has coordinates on earth and a city's name".into());
         }
         Ok(())
     }
 }
 
-/// Whether `text` can name a region or an operator.
+/// Whether `text` can name an operator.
 pub(crate) fn is_id(text: &str) -> bool {
     let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(letter)

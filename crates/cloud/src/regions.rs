@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use types::{Deeds, RegionId};
+use types::{Actor, CertificateSerial, Deeds, RegionId, is_plain_text};
 
 use crate::{
-    CloudError, Operator, RegionPlan, RegionRecord, RegionStatus, Registry,
+    CloudError, IssuedRecord, Operator, RegionPlan, RegionRecord, RegionStatus, Registry,
     change::{Draft, RowChange},
     records::{FORMAT, write},
     region_records::{TokenRecord, is_id},
@@ -29,8 +29,7 @@ pub struct Announcement {
 impl Announcement {
     /// `alone`: a region that keeps the registry need not be reached by others.
     fn check(&self, alone: bool) -> Result<(), CloudError> {
-        let good =
-            |text: &str| (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
+        let good = |text: &str| !text.is_empty() && is_plain_text(text, 255);
         let key = self.public_key.len() == 64 && hex::decode(&self.public_key).is_ok();
         let peer = good(&self.peer) || (alone && self.peer.is_empty());
         match good(&self.endpoint) && peer && key {
@@ -46,11 +45,11 @@ impl Registry {
     /// Records an operator.
     pub async fn add_operator(
         &self,
-        actor: &str,
+        actor: &Actor,
         id: &str,
         name: &str,
     ) -> Result<Operator, CloudError> {
-        if !is_id(id) || name.len() > 128 || name.chars().any(char::is_control) {
+        if !is_id(id) || !is_plain_text(name, 128) {
             return Err(CloudError::Invalid(
                 "an operator has an id of lower-case letters, digits and hyphens, and a name"
                     .into(),
@@ -67,7 +66,7 @@ impl Registry {
             created_ms: self.clock.now().ms(),
         };
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action: "operator.add",
             subject: id.to_owned(),
             detail: json!({ "name": name }),
@@ -85,18 +84,19 @@ impl Registry {
         announced: &Announcement,
     ) -> Result<(), CloudError> {
         if !self.operators().iter().any(|o| o.id == plan.operator) {
-            self.add_operator("system", &plan.operator, &plan.operator)
+            self.add_operator(&Actor::System, &plan.operator, &plan.operator)
                 .await?;
         }
         if self.region(&plan.id).is_none() {
             plan.check()?;
+            self.check_name(&plan.id)?;
             announced.check(true)?;
             let turn = self.turn().await;
             let mut record = self.planned(plan);
             record.status = RegionStatus::Open;
             announce(&mut record, announced);
             return self
-                .put_region(turn, "system", "region.open", record, Vec::new())
+                .put_region(turn, &Actor::System, "region.open", record, Vec::new())
                 .await;
         }
         self.announce(&plan.id, announced).await
@@ -115,6 +115,7 @@ impl Registry {
             endpoint: String::new(),
             peer: String::new(),
             public_key: String::new(),
+            issued: Vec::new(),
             revoked_serials: Vec::new(),
             created_ms: self.clock.now().ms(),
         }
@@ -125,7 +126,7 @@ impl Registry {
     /// place of the old one.
     pub async fn plan_region(
         &self,
-        actor: &str,
+        actor: &Actor,
         plan: &RegionPlan,
         token_hash: &str,
         valid: Duration,
@@ -149,6 +150,7 @@ impl Registry {
     /// Whether a region may be planned so; the dry run of [`Registry::plan_region`].
     pub fn may_plan(&self, plan: &RegionPlan) -> Result<(), CloudError> {
         plan.check()?;
+        self.check_name(&plan.id)?;
         let state = self.state.read();
         if !state.operators.contains_key(&plan.operator) {
             return Err(CloudError::NoOperator(plan.operator.clone()));
@@ -174,8 +176,11 @@ impl Registry {
         secret: &[u8],
         region: &str,
         announced: &Announcement,
+        issued: &IssuedRecord,
     ) -> Result<Arc<RegionRecord>, CloudError> {
         announced.check(false)?;
+        // It may have been planned before the name was taken.
+        self.check_name(region)?;
         let refused = || {
             CloudError::Refused(
                 "the join token is unknown, used, expired or for another region; \
@@ -193,8 +198,9 @@ impl Registry {
         let mut record = (*known).clone();
         record.status = RegionStatus::Joining;
         announce(&mut record, announced);
+        record.note_issued(issued, now);
         let rows = self.drop_tokens(region);
-        let actor = format!("region {region}");
+        let actor = Actor::Region(RegionId::new(region));
         self.put_region(turn, &actor, "region.join", record, rows)
             .await?;
         self.known(region)
@@ -215,7 +221,7 @@ impl Registry {
         if record == *known {
             return Ok(());
         }
-        let actor = format!("region {region}");
+        let actor = Actor::Region(RegionId::new(region));
         self.put_region(turn, &actor, "region.announce", record, Vec::new())
             .await
     }
@@ -223,7 +229,7 @@ impl Registry {
     /// Moves a region on. Closing one that still is in a bucket's placement is refused.
     pub async fn set_region_status(
         &self,
-        actor: &str,
+        actor: &Actor,
         region: &str,
         status: RegionStatus,
     ) -> Result<Arc<RegionRecord>, CloudError> {
@@ -264,20 +270,80 @@ impl Registry {
         self.all().iter().filter(|deed| holds(deed)).count()
     }
 
-    /// Takes back a certificate, by its serial number.
-    pub async fn revoke_serial(
+    /// Puts on record that a region is given a certificate for the one that will expire. To be
+    /// called before it is handed out: what is not on record cannot be taken back. `revoked` is how
+    /// many certificates of the region had been taken back when it asked: one that asked in time
+    /// does not get around what was taken back since.
+    pub async fn record_issued(
         &self,
-        actor: &str,
-        region: &str,
-        serial: &str,
+        region: &RegionId,
+        issued: &IssuedRecord,
+        revoked: usize,
     ) -> Result<(), CloudError> {
         let turn = self.turn().await;
         let mut record = (*self.known(region)?).clone();
-        if !record.revoked_serials.iter().any(|s| s == serial) {
-            record.revoked_serials.push(serial.to_owned());
+        if record.revoked_serials.len() != revoked || record.status == RegionStatus::Closed {
+            return Err(CloudError::Refused(format!(
+                "certificates of region {region} were taken back meanwhile"
+            )));
         }
-        self.put_region(turn, actor, "region.revoke", record, Vec::new())
+        record.note_issued(issued, self.clock.now().ms());
+        let actor = Actor::Region(region.clone());
+        self.put_region(turn, &actor, "region.renew", record, Vec::new())
             .await
+    }
+
+    /// Takes back certificates of a region: the one with this serial number, or without one all
+    /// that it has. Answers which.
+    ///
+    /// # Errors
+    /// `Refused` for a number that was not issued to the region, and for the region that keeps the
+    /// registry, which makes its certificate anew at each start.
+    pub async fn revoke_certificates(
+        &self,
+        actor: &Actor,
+        region: &str,
+        serial: Option<&CertificateSerial>,
+    ) -> Result<Vec<String>, CloudError> {
+        let turn = self.turn().await;
+        let mut record = (*self.known(region)?).clone();
+        if region == self.own() {
+            return Err(CloudError::Refused(
+                "the registry's region makes its certificate anew at each start".into(),
+            ));
+        }
+        if record.public_key.is_empty() {
+            return Err(CloudError::Refused(format!(
+                "region {region} has not joined: no certificate was issued to it"
+            )));
+        }
+        let known = record.issued.iter().map(|one| one.serial.clone());
+        let gone: Vec<String> = match serial {
+            None => known.collect(),
+            Some(one) => {
+                let was_issued = known.chain(record.revoked_serials.iter().cloned());
+                // A region that joined before certificates were recorded has one that is not there.
+                if !record.issued.is_empty() && !was_issued.into_iter().any(|s| s == one.as_str()) {
+                    let has: Vec<&str> = record.issued.iter().map(|i| &*i.serial).collect();
+                    return Err(CloudError::Refused(format!(
+                        "no certificate {one} was issued to region {region}; it has {}",
+                        has.join(", ")
+                    )));
+                }
+                vec![one.to_string()]
+            }
+        };
+        if gone.is_empty() {
+            return Err(CloudError::Refused(format!(
+                "no certificate of region {region} is on record: name its serial number"
+            )));
+        }
+        let new = gone.iter().filter(|s| !record.revoked_serials.contains(s));
+        let new: Vec<String> = new.cloned().collect();
+        record.revoked_serials.extend(new);
+        self.put_region(turn, actor, "region.revoke", record, Vec::new())
+            .await?;
+        Ok(gone)
     }
 
     fn known(&self, region: &str) -> Result<Arc<RegionRecord>, CloudError> {
@@ -288,7 +354,7 @@ impl Registry {
     async fn put_region(
         &self,
         turn: crate::registry::Turn,
-        actor: &str,
+        actor: &Actor,
         action: &'static str,
         record: RegionRecord,
         mut rows: Vec<RowChange>,
@@ -296,7 +362,7 @@ impl Registry {
         let row = RowChange::put(format!("r/{}", record.id), write(&record)?);
         rows.insert(0, row);
         let draft = Draft {
-            actor: actor.into(),
+            actor: actor.clone(),
             action,
             subject: record.id.clone(),
             detail: detail(&record),

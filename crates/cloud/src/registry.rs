@@ -6,13 +6,15 @@ use parking_lot::{Mutex, RwLock};
 use proof::chain::Entry;
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
-use types::{AccountId, BucketId, Clock, Place, Random, RegionId};
+use types::{AccountId, Actor, BucketId, Clock, Place, Random, RegionId};
 
 use crate::{
     Account, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
     change::{Change, Draft, RowChange, RowNow},
     keys::info,
     link::Upstream,
+    names,
+    standing::Standing,
     state::State,
     verifiers::Derived,
 };
@@ -43,7 +45,8 @@ pub struct Opening {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
-    /// The names for which signing keys are given out: the region's own first, then its aliases.
+    /// The names for which signing keys are given out: the region's own first, then its aliases,
+    /// which count in the registry's region only.
     pub regions: Vec<RegionId>,
     /// Who keeps it.
     pub keeper: Keeper,
@@ -69,6 +72,7 @@ pub struct Registry {
     pub(crate) followed: watch::Sender<bool>,
     /// When regions last had a receipt recorded for a bucket, in milliseconds.
     pub(crate) receipts: Mutex<BTreeMap<(RegionId, BucketId), u64>>,
+    pub(crate) standing: Standing,
 }
 
 impl Registry {
@@ -92,6 +96,10 @@ impl Registry {
                 None => break,
             }
         }
+        if matches!(opening.keeper, Keeper::Here) {
+            let others = state.regions.keys().map(String::as_str);
+            names::check_aliases(&opening.regions, others)?;
+        }
         let fresh = state.last.is_none();
         let registry = Arc::new(Self {
             length: watch::Sender::new(state.length()),
@@ -106,13 +114,14 @@ impl Registry {
             heard: watch::Sender::default(),
             followed: watch::Sender::new(false),
             receipts: Mutex::default(),
+            standing: Standing::default(),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {
             for rows in adopted.chunks(ADOPT_ROWS) {
                 let turn = registry.turn().await;
                 let draft = Draft {
-                    actor: "system".into(),
+                    actor: Actor::System,
                     action: "registry.adopt",
                     subject: "registry".into(),
                     detail: serde_json::json!({ "rows": rows.len() }),
@@ -215,6 +224,7 @@ impl Registry {
     }
 
     pub(crate) async fn turn(&self) -> Turn {
+        self.compared().await;
         Arc::clone(&self.changing).lock_owned().await
     }
 
@@ -225,6 +235,7 @@ impl Registry {
         if let Keeper::There(upstream) = &self.keeper {
             return Err(CloudError::Elsewhere(upstream.keeper().to_string()));
         }
+        self.may_change()?;
         let change = draft.seal(self.state.read().last.as_ref(), self.clock.now())?;
         self.land(turn, change, draft.rows).await
     }
@@ -287,6 +298,14 @@ pub(crate) fn entry_key(number: u64) -> String {
 }
 
 #[cfg(test)]
+mod evidence_tests;
+#[cfg(test)]
 mod follow_tests;
+#[cfg(test)]
+mod names_tests;
+#[cfg(test)]
+mod roles_tests;
+#[cfg(test)]
+mod standing_tests;
 #[cfg(test)]
 mod tests;

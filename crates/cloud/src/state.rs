@@ -14,6 +14,7 @@ use crate::{
     change::Change,
     records::{DeedRecord, KeyRecord, read},
     region_records::TokenRecord,
+    standing::{self, Receipt},
     verifiers::{Verifier, VerifierRecord},
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub tokens: BTreeMap<String, TokenRecord>,
     /// The last entry of the audit log.
     pub last: Option<Entry>,
+    /// What the keeper said that it had told, where the registry is followed.
+    pub receipt: Option<Receipt>,
 }
 
 impl State {
@@ -69,6 +72,7 @@ impl State {
             "r/" => drop(self.regions.insert(rest, Arc::new(read(value)?))),
             "o/" => drop(self.operators.insert(rest, read(value)?)),
             "t/" => drop(self.tokens.insert(rest, read(value)?)),
+            "c/" if key == standing::ROW => self.receipt = Some(read(value)?),
             "e/" => {
                 let change: Change = serde_json::from_slice(value)
                     .map_err(|e| CloudError::Record(format!("{key}: {e}")))?;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use access::{SigningKey, SigningKeys};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, Random, RegionId, Timestamp};
+use types::{Random, RegionId, Timestamp};
 
 use crate::{
     CloudError, KeyStatus, MasterKey, Registry,
@@ -127,8 +127,10 @@ impl Registry {
     pub(crate) fn derive_for(&self, state: &State, id: &str, region: &str) -> Option<DerivedKeys> {
         let key = state.keys.get(id)?;
         let account = state.accounts.get(&key.record.account);
-        let suspended = account.is_some_and(|a| a.suspended);
-        let active = key.record.status == KeyStatus::Active && !suspended;
+        let suspended = account.is_none_or(|a| a.suspended);
+        // A region that is called like a name of this one would get the keys of this one.
+        let named_as_this = self.regions.iter().any(|own| **own == *region);
+        let active = key.record.status == KeyStatus::Active && !suspended && !named_as_this;
         let day = |day: String| {
             let derived = region_key(&key.secret, &day, region);
             (day, hex::encode(derived))
@@ -187,11 +189,15 @@ impl SigningKeys for Registry {
                 (&found.account, *found.days.get(day)?)
             }
         };
-        if state.accounts.get(account).is_some_and(|a| a.suspended) {
+        let account = state.accounts.get(account).filter(|a| !a.suspended)?;
+        // Another region that is called like an alias has the same keys.
+        let own = self.regions.first() == Some(region);
+        if !own && state.regions.contains_key(&**region) {
             return None;
         }
         let key = SigningKey {
-            account: AccountId::new(account),
+            account: account.account_id(),
+            kind: account.caller_kind(),
             key: service_key(&key, service).into(),
         };
         if derived.len() >= DERIVED_MAX && !derived.contains_key(access_key) {

@@ -77,7 +77,8 @@ impl AdminClient {
             &self.credentials.access_key,
             &self.credentials.secret_key,
             &self.running.region,
-        );
+        )
+        .admin();
         let request = Unsigned {
             method,
             host: address,

@@ -9,6 +9,7 @@ use replication::Shipping;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
+    config::Config,
     link::{self, Link, PeerDoor},
     region::{Addresses, Region},
     residency,
@@ -29,6 +30,7 @@ impl CloudTasks {
 
 /// Starts them.
 pub fn start(
+    config: &Config,
     region: &Arc<Region>,
     gateway: &Arc<Gateway>,
     at: Addresses,
@@ -61,6 +63,9 @@ pub fn start(
         Arc::clone(&region.clock),
     );
     tasks.spawn(Arc::new(shipping).run());
+    if region.upstream.is_none() {
+        tasks.spawn(Arc::clone(region).compare(config.clone(), at.clone()));
+    }
     tasks.spawn(link::watch_clock(Arc::clone(region)));
     tasks.spawn(residency::watch(Arc::clone(region)));
     if region.upstream.is_some() {

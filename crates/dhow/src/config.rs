@@ -27,6 +27,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The admin listener.
     pub admin: SocketAddr,
+    /// Whether the admin API, which has no TLS, may listen where others can read along.
+    pub admin_plaintext: bool,
     /// The listener for health and metrics.
     pub metrics: SocketAddr,
     /// The region among others.
@@ -120,6 +122,8 @@ pub struct Cloud {
     pub clock_ahead_ms: i64,
     /// Seconds for which certificates of regions are good; renewed when a third is left.
     pub certificate_life_s: u64,
+    /// Seconds for which rows of a bucket stay after it was taken away from this region.
+    pub removed_grace_s: u64,
 }
 
 impl Default for Cloud {
@@ -136,6 +140,7 @@ impl Default for Cloud {
             join: None,
             clock_ahead_ms: 0,
             certificate_life_s: 30 * 86_400,
+            removed_grace_s: 10,
         }
     }
 }
@@ -175,6 +180,7 @@ impl Default for Config {
             domains: vec!["localhost".to_owned()],
             listen: local(9000),
             admin: local(9001),
+            admin_plaintext: false,
             metrics: local(9002),
             cloud: Cloud::default(),
             durability: Durability::Strict,
@@ -226,7 +232,8 @@ pub const DEFAULT_FILE: &str = r#"# Dhow: configuration of one node. Every key i
 # The data folder: credentials, master key, journal, index, extents.
 data = "./dhow-data"
 
-# This region's id, and the names that signatures may carry beside it.
+# This region's id, and the names that signatures may carry beside it in the region that keeps the
+# registry. No region of the cloud may be called like one of these.
 region = "local-1"
 region_aliases = ["us-east-1", "auto"]
 
@@ -237,6 +244,9 @@ domains = ["localhost"]
 listen = "127.0.0.1:9000"
 admin = "127.0.0.1:9001"
 metrics = "127.0.0.1:9002"
+# The admin API has no TLS. On another address than loopback it listens with this word only; put a
+# TLS proxy in front of it.
+admin_plaintext = false
 
 # strict: an answer means that data and row are on disk.
 # relaxed: synced about once a second; a power cut can lose what was acknowledged since.
@@ -263,6 +273,10 @@ clock_ahead_ms = 0
 # Seconds for which the certificates of regions are good. A region renews its own when a third of
 # that is left, so this is the same in all regions of a cloud.
 certificate_life_s = 2592000
+# Seconds for which rows of a bucket stay here, unreadable, after its placement has taken this
+# region out: placing it here again within that time brings them back. At once all the same: sealed
+# copies, deleted buckets, and what the law of this region does not allow.
+removed_grace_s = 10
 
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,gateway=debug".
@@ -318,18 +332,31 @@ impl Config {
 
     /// What the types cannot say.
     pub fn check(&self) -> Result<(), Failure> {
-        let name = |text: &str| {
-            (1..=63).contains(&text.len())
-                && text
-                    .bytes()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
-        };
-        for region in std::iter::once(&self.region).chain(&self.region_aliases) {
-            if !name(region) {
+        // A folder may be older than the rules for new ids, which are asked at its first start.
+        let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        if !(1..=63).contains(&self.region.len()) || !self.region.bytes().all(letter) {
+            return Err(Failure::new(format!(
+                "`{}` is not a region id: lower-case letters, digits and hyphens",
+                self.region.escape_default()
+            )));
+        }
+        for alias in &self.region_aliases {
+            if !types::is_region_name(alias) {
                 return Err(Failure::new(format!(
-                    "`{region}` is not a region id: lower-case letters, digits and hyphens"
+                    "`{}` is no name of a region: lower-case letters, digits and hyphens",
+                    alias.escape_default()
                 )));
             }
+        }
+        if !self.admin.ip().is_loopback() && !self.admin_plaintext {
+            return Err(Failure::new(format!(
+                "the admin API has no TLS, and {} is no loopback address",
+                self.admin
+            ))
+            .hint(
+                "listen on 127.0.0.1 and put a TLS proxy or a tunnel in front of it, or say \
+                 `admin_plaintext = true` (--admin-plaintext) if nobody else is on that network",
+            ));
         }
         if self.cloud.join.is_some() && self.cloud.peer.is_none() {
             return Err(

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Characters of a line that are shown.
+const LINE_MAX: usize = 4096;
+
 /// A failure with an optional hint.
 #[derive(Debug)]
 pub struct Failure {
@@ -26,9 +29,20 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        // A server, or whoever gave something its name, may have written it.
+        let shown = |f: &mut fmt::Formatter<'_>, text: &str| {
+            for (n, line) in text.lines().enumerate() {
+                if n > 0 {
+                    f.write_str("\n")?;
+                }
+                f.write_str(&types::text::shown(line, LINE_MAX))?;
+            }
+            Ok(())
+        };
+        shown(f, &self.message)?;
         if let Some(hint) = &self.hint {
-            write!(f, "\n  {hint}")?;
+            f.write_str("\n  ")?;
+            shown(f, hint)?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     admin_client::AdminClient,
+    config::Config,
     data_dir::DataDir,
     failure::Failure,
     topology::{FleetRegion, OPERATORS, WORLD},
@@ -207,6 +208,22 @@ impl Fleet {
         }
     }
 
+    /// The names that signatures may carry beside the registry's region: those that no region of
+    /// this fleet has, or has had.
+    fn aliases(&self) -> Vec<String> {
+        let mut names = Config::default().region_aliases;
+        names.retain(|name| {
+            let regions = WORLD.iter().enumerate();
+            let mut called = regions.filter(|(_, region)| region.id == name);
+            !called.any(|(at, region)| at < self.count || self.folder(region).exists())
+        });
+        if names.is_empty() {
+            names.push("none".to_owned());
+        }
+        let flag = |name| ["--region-alias".to_owned(), name];
+        names.into_iter().flat_map(flag).collect()
+    }
+
     /// The program itself, as one region.
     fn command(
         &self,
@@ -235,6 +252,7 @@ impl Fleet {
                 region.operator,
             ])
             .args(["--city", region.city])
+            .args(self.aliases())
             .arg(format!("--latitude={}", region.latitude))
             .arg(format!("--longitude={}", region.longitude))
             .args(&self.args)

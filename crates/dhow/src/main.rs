@@ -9,6 +9,7 @@ mod data_dir;
 mod doctor;
 mod failure;
 mod fleet;
+mod folder_owner;
 mod link;
 mod logging;
 mod metrics;

@@ -13,16 +13,20 @@ use store::{
     extents::{Extents, ExtentsConfig},
 };
 use types::{
-    AccountId, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, ShiftedClock, SystemClock,
-    SystemRandom,
+    AccountId, Actor, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, ShiftedClock,
+    SystemClock, SystemRandom,
 };
 
 use crate::{
     config::{Config, Durability},
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
+    folder_owner::{self, FolderOwner},
     link::{self, Link, Membership, Neighbours, PeerUpstream},
 };
+
+/// How long changes of the registry wait after its start for regions that are away.
+const COMPARE_WITHIN: Duration = Duration::from_secs(10);
 
 /// One region, open.
 pub struct Region {
@@ -85,6 +89,8 @@ impl Region {
     pub async fn open(config: &Config, at: Option<&Addresses>) -> Result<Self, Failure> {
         let dir = DataDir::new(&config.data);
         let lock = dir.lock()?;
+        let owner = FolderOwner::read(&dir)?;
+        let config = &as_region(config, &dir, owner.as_ref(), at)?;
         let clock = clock(config);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let master = dir.master_key(&*random)?;
@@ -94,20 +100,19 @@ impl Region {
         let sealing = SealingKey::new(master.derive("dhow sealing key 1"));
         let (embedded, extents) = open_engine(config, &dir)?;
         let region = link.tls.region();
-        let mut names = vec![region.clone()];
-        names.extend(config.region_aliases.iter().map(|a| RegionId::new(a)));
         let registry = Registry::open(Opening {
             rows: Arc::new(IndexRows(embedded.clone())),
             master,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-            regions: names,
+            regions: names(config, &region, joined),
             keeper: match &upstream {
                 None => Keeper::Here,
                 Some(upstream) => Keeper::There(upstream.clone()),
             },
         })
         .await?;
+        know_owner(config, &dir, owner, &link, &registry, at)?;
         let credentials = match &upstream {
             None => Some(root_credentials(&dir, &registry).await?),
             Some(upstream) => {
@@ -116,24 +121,23 @@ impl Region {
             }
         };
         if let (None, Some(at)) = (&upstream, at) {
-            let announced = link.announcement(&at.endpoint, &at.peer);
-            let plan = own_plan(config);
-            registry.open_own_region(&plan, &announced).await?;
+            announce_own(config, &registry, &link, at).await?;
         }
-        let engine = Engine {
-            index: embedded.clone(),
-            log: embedded.clone(),
-            blobs: extents.clone(),
-        };
         let objects = Arc::new(Objects::new(
-            engine,
+            engine(&embedded, &extents),
             registry.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
             region.clone(),
         ));
         let here = here(&link, &registry, &region);
-        let neighbours = Neighbours::new(here, Arc::clone(&registry), Arc::clone(&link));
+        let neighbours = Neighbours::new(
+            here,
+            Arc::clone(&registry),
+            Arc::clone(&link),
+            Arc::clone(&clock),
+            Duration::from_secs(config.cloud.removed_grace_s),
+        );
         let replication = follow(&objects, &neighbours, &link, &clock, sealing);
         Ok(Self {
             dir,
@@ -151,6 +155,17 @@ impl Region {
             random,
             _lock: lock,
         })
+    }
+
+    /// Lets the other regions say what they have of the registry that is kept here, then puts on
+    /// record where this region is reached now.
+    pub async fn compare(self: Arc<Self>, config: Config, at: Addresses) {
+        self.registry.compare(COMPARE_WITHIN).await;
+        let announced = self.link.announcement(&at.endpoint, &at.peer);
+        let plan = own_plan(&config);
+        if let Err(error) = self.registry.open_own_region(&plan, &announced).await {
+            tracing::error!(%error, "the region's own record could not be brought up to date");
+        }
     }
 
     /// Whether another region answers now.
@@ -230,6 +245,86 @@ impl Region {
     }
 }
 
+/// The configuration with the region that the folder is to be opened as: the one that it belongs
+/// to, or nothing is opened. A folder that is only looked at (without `at`) is opened as what it
+/// is.
+fn as_region(
+    config: &Config,
+    dir: &DataDir,
+    owner: Option<&FolderOwner>,
+    at: Option<&Addresses>,
+) -> Result<Config, Failure> {
+    let mut config = config.clone();
+    let membership = Membership::read(dir)?;
+    let token = config.cloud.join.as_deref().filter(|_| at.is_some());
+    let token = token.and_then(|token| token.parse::<peer::JoinToken>().ok());
+    let joins = token.map(|token| token.joins);
+    let asked = folder_owner::asked(&config, membership.as_ref(), joins.as_ref());
+    let Some(owner) = owner else {
+        if !dir.join("identity.pem").exists() {
+            RegionId::parse(&asked).map_err(|e| Failure::new(e.to_string()))?;
+        }
+        return Ok(config);
+    };
+    // A keeper that is to join another cloud is told so where it would.
+    let keeper = membership.is_none() && dir.credentials().is_some();
+    match (at, keeper && joins.is_some()) {
+        (Some(_), false) => owner.must_be_region(dir, &asked)?,
+        _ => config.region.clone_from(&owner.region),
+    }
+    Ok(config)
+}
+
+/// Makes sure that the folder belongs to this region of this cloud, and writes that down where it
+/// is not written yet.
+fn know_owner(
+    config: &Config,
+    dir: &DataDir,
+    owner: Option<FolderOwner>,
+    link: &Link,
+    registry: &Registry,
+    at: Option<&Addresses>,
+) -> Result<(), Failure> {
+    let own = FolderOwner::of(link, &link.tls.region());
+    if let Some(owner) = owner {
+        return owner.must_be_cloud(dir, &own);
+    }
+    if at.is_none() {
+        return Ok(());
+    }
+    let adopted = FolderOwner::of(link, &folder_owner::adopted(link, registry));
+    let asked = match link.authority.is_some() {
+        true => own.region,
+        // It joined before folders knew their region, or just now.
+        false if config.cloud.join.is_some() => own.region,
+        false => folder_owner::asked(config, Some(&link.membership), None),
+    };
+    adopted.must_be_region(dir, &asked)?;
+    tracing::info!(
+        region = adopted.region,
+        cloud = adopted.cloud,
+        "the data folder is this region's"
+    );
+    adopted.write(dir)
+}
+
+/// The names that signatures may carry: the region's own, and in the registry's region its aliases.
+/// The others have keys for their own name only.
+fn names(config: &Config, region: &RegionId, joined: bool) -> Vec<RegionId> {
+    let aliases = config.region_aliases.iter().filter(|_| !joined);
+    std::iter::once(region.clone())
+        .chain(aliases.map(|alias| RegionId::new(alias)))
+        .collect()
+}
+
+fn engine(embedded: &Arc<Embedded>, extents: &Arc<Extents>) -> Engine {
+    Engine {
+        index: embedded.clone(),
+        log: embedded.clone(),
+        blobs: extents.clone(),
+    }
+}
+
 fn clock(config: &Config) -> Arc<dyn Clock> {
     match config.cloud.clock_ahead_ms {
         0 => Arc::new(SystemClock),
@@ -269,6 +364,7 @@ fn here(link: &Link, registry: &Registry, id: &RegionId) -> Place {
 }
 
 /// Where a node is reached by others.
+#[derive(Debug, Clone)]
 pub struct Addresses {
     /// By customers: a URL.
     pub endpoint: String,
@@ -311,6 +407,26 @@ async fn open_link(
     Link::member(dir, membership, life)
 }
 
+/// The registry's region puts itself on record. One that has done so before first lets the others
+/// say what they have of the registry, once they can reach it ([`Region::compare`]).
+async fn announce_own(
+    config: &Config,
+    registry: &Registry,
+    link: &Link,
+    at: &Addresses,
+) -> Result<(), Failure> {
+    let others = registry.all_regions().len() > 1;
+    if others && registry.region(&config.region).is_some() && !at.peer.is_empty() {
+        registry.compare_first();
+        return Ok(());
+    }
+    let announced = link.announcement(&at.endpoint, &at.peer);
+    registry
+        .open_own_region(&own_plan(config), &announced)
+        .await?;
+    Ok(())
+}
+
 fn own_plan(config: &Config) -> RegionPlan {
     RegionPlan {
         id: config.region.clone(),
@@ -346,27 +462,78 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
         Some(account) => account,
         None => {
             registry
-                .create_account("system", "root", AccountKind::Root, Vec::new())
+                .create_account(&Actor::System, "root", AccountKind::Root, Vec::new())
                 .await?
         }
     };
+    new_root_key(dir, registry, &account.id, "made at the first start").await
+}
+
+async fn new_root_key(
+    dir: &DataDir,
+    registry: &Registry,
+    account: &str,
+    description: &str,
+) -> Result<Credentials, Failure> {
     let key = registry
         .create_key(
-            "system",
-            &AccountId::new(&account.id),
+            &Actor::System,
+            &AccountId::new(account),
             None,
-            "made at the first start",
+            description,
             true,
         )
         .await?;
     let credentials = Credentials {
         access_key: key.access_key,
         secret_key: key.secret_key,
-        account: account.id,
+        account: account.to_owned(),
     };
     dir.write_private(
         "credentials.json",
         &serde_json::to_vec_pretty(&credentials)?,
     )?;
     Ok(credentials)
+}
+
+/// Makes a new root key on a data folder that is stopped, for whoever can administer no more. Who
+/// can write the folder could do anything to it already; the audit log has it as done by `system`.
+pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
+    let dir = DataDir::new(&config.data);
+    if !dir.join("master.key").exists() {
+        return Err(Failure::new(format!(
+            "{} is no data folder of a region that has been started",
+            dir.path().display()
+        )));
+    }
+    let lock = dir.lock()?;
+    if Membership::read(&dir)?.is_some() {
+        return Err(Failure::new(format!(
+            "{} is the folder of a region that joined a cloud",
+            dir.path().display()
+        ))
+        .hint("keys are made in the registry's region: run this on its data folder"));
+    }
+    let owner = FolderOwner::read(&dir)?;
+    let region = owner.map_or_else(|| config.region.clone(), |owner| owner.region);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let (embedded, _extents) = open_engine(config, &dir)?;
+    let registry = Registry::open(Opening {
+        rows: Arc::new(IndexRows(embedded.clone())),
+        master: dir.master_key(&*random)?,
+        clock: clock(config),
+        random,
+        regions: vec![RegionId::new(&region)],
+        keeper: Keeper::Here,
+    })
+    .await?;
+    let root = registry.root_account().ok_or_else(|| {
+        Failure::new("the registry has no root account yet: start it with `dhow up`")
+    })?;
+    let made = new_root_key(&dir, &registry, &root.id, "made by dhow key recover").await;
+    drop(registry);
+    let closed = tokio::task::spawn_blocking(move || embedded.close()).await;
+    closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
+    drop(lock);
+    made
 }

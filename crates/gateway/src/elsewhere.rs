@@ -80,7 +80,11 @@ impl Gateway {
         };
         match (refusal, via) {
             (
-                Refusal::Anonymous | Refusal::NotOwner | Refusal::NotAccepted | Refusal::Mismatch,
+                Refusal::Anonymous
+                | Refusal::NotOwner
+                | Refusal::Kind
+                | Refusal::NotAccepted
+                | Refusal::Mismatch,
                 _,
             ) => Err(ErrorCode::AccessDenied.into()),
             (_, Via::Region(from)) => Err(self.not_from(refusal, action, deed, from)),

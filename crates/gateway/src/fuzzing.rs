@@ -27,6 +27,7 @@ impl SigningKeys for OneKey {
     fn signing_key(&self, id: &str, _: &str, _: &RegionId, _: &str) -> Option<SigningKey> {
         (id == "AKIAFUZZ").then(|| SigningKey {
             account: AccountId::new("1"),
+            kind: access::CallerKind::Customer,
             key: KEY.into(),
         })
     }

@@ -123,9 +123,11 @@ impl Gateway {
         let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
         let permit = access::authorize(identity, action, Some(&deed), &self.place, via);
         let permit = permit.map_err(|refusal| match refusal {
-            Refusal::Anonymous | Refusal::NotOwner | Refusal::NotAccepted | Refusal::Mismatch => {
-                S3Error::new(ErrorCode::AccessDenied)
-            }
+            Refusal::Anonymous
+            | Refusal::NotOwner
+            | Refusal::Kind
+            | Refusal::NotAccepted
+            | Refusal::Mismatch => S3Error::new(ErrorCode::AccessDenied),
             Refusal::Residency => self.not_lawful(&deed),
             Refusal::NotHome | Refusal::Sealed | Refusal::Elsewhere => S3Error::with(
                 ErrorCode::InvalidRequest,

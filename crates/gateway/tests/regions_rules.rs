@@ -20,6 +20,7 @@ fn alice() -> Identity {
     Identity::Key {
         access_key: AccessKeyId::new(ALICE),
         account: AccountId::new(ALICE_ACCOUNT),
+        kind: access::CallerKind::Customer,
     }
 }
 

@@ -16,8 +16,8 @@ use access::{Action, Permit};
 use store::{Batch, ScanRange, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 use types::{
-    BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, VersionId, Writes,
-    limits,
+    Actor, BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, VersionId,
+    Writes, limits,
 };
 
 use crate::{
@@ -62,7 +62,7 @@ impl Objects {
             home,
             placement,
         };
-        let made = self.deeds.create(new).await;
+        let made = self.deeds.create(permit.identity().actor(), new).await;
         let deed = made.map_err(|error| match error {
             DeedError::Exists(_, deed) if deed.owner == *account => Error::BucketOwnedByYou,
             other => registry(other),
@@ -85,11 +85,12 @@ impl Objects {
         if deed.placement.writes == Writes::Any && deed.placement.replicas.iter().any(readable) {
             return Err(Error::TakenEverywhere);
         }
-        let permit = self.begin_change().await?;
+        let actor = permit.identity().actor();
+        let under_way = self.begin_change().await?;
         let (this, deed) = (self.handle(), Arc::clone(deed));
         owned(async move {
-            let _permit = permit;
-            this.delete_owned(&deed).await
+            let _permit = under_way;
+            this.delete_owned(&deed, actor).await
         })
         .await
     }
@@ -101,12 +102,12 @@ impl Objects {
         changes.acquire_owned().await.map_err(|_| Error::Contention)
     }
 
-    async fn delete_owned(&self, deed: &BucketDeed) -> Result<()> {
+    async fn delete_owned(&self, deed: &BucketDeed, actor: Actor) -> Result<()> {
         let turn = self.turns.take(deed.id).ok_or(Error::BucketBusy)?;
         let found = self.load_bucket(deed).await?;
         if found.record.state == BucketState::Removing {
             // An earlier try, of which nobody knows how it ended.
-            return self.remove_deed(deed, turn, Try::Another).await;
+            return self.remove_deed(deed, actor, turn, Try::Another).await;
         }
         self.mark(deed, BucketState::Deleting).await?;
         let looked_through = {
@@ -122,17 +123,23 @@ impl Objects {
             self.put_back_or_later(deed).await;
             return Err(error);
         }
-        self.remove_deed(deed, turn, Try::First).await
+        self.remove_deed(deed, actor, turn, Try::First).await
     }
 
     /// Removes what is left in a bucket that is empty and takes nothing any more, then its deed,
     /// then the configuration.
-    async fn remove_deed(&self, deed: &BucketDeed, _turn: Turn, which: Try) -> Result<()> {
+    async fn remove_deed(
+        &self,
+        deed: &BucketDeed,
+        actor: Actor,
+        _turn: Turn,
+        which: Try,
+    ) -> Result<()> {
         let partition = partition_of(deed);
         let refused = {
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
             self.clear_empty(deed).await?;
-            match self.deeds.remove(deed.name.clone(), deed.id).await {
+            match self.deeds.remove(actor, deed.name.clone(), deed.id).await {
                 removed @ (Ok(()) | Err(DeedError::NotFound(_))) => {
                     // A row that stays behind does no harm, as ids are never used twice.
                     let batch = Batch::new().delete(rows::BUCKET).frees();
@@ -169,7 +176,11 @@ impl Objects {
             match bucket.map(|bucket| bucket.record.state) {
                 Some(BucketState::Deleting) => this.put_back(&deed).await,
                 Some(BucketState::Removing) => {
-                    match this.remove_deed(&deed, turn, Try::Another).await {
+                    // The caller who asked for it is gone.
+                    let ended = this
+                        .remove_deed(&deed, Actor::System, turn, Try::Another)
+                        .await;
+                    match ended {
                         Ok(()) => Err(Error::NoSuchBucket),
                         error => error,
                     }

@@ -52,6 +52,7 @@ impl Deeds for Names {
     }
     fn create(
         &self,
+        _: types::Actor,
         new: NewDeed,
     ) -> BoxFuture<'_, std::result::Result<Arc<BucketDeed>, DeedError>> {
         let deed = Arc::new(BucketDeed {
@@ -68,6 +69,7 @@ impl Deeds for Names {
     }
     fn remove(
         &self,
+        _: types::Actor,
         name: BucketName,
         _: BucketId,
     ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {
@@ -109,7 +111,7 @@ impl Bench {
             home,
             placement: types::Placement::default(),
         };
-        let deed = deeds.create(new).await.unwrap();
+        let deed = deeds.create(types::Actor::System, new).await.unwrap();
         Self {
             objects,
             engine,

@@ -30,10 +30,19 @@ impl Deeds for One {
     fn all(&self) -> Vec<Arc<BucketDeed>> {
         vec![Arc::clone(&self.0)]
     }
-    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+    fn create(
+        &self,
+        _: types::Actor,
+        new: NewDeed,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(new.name)) })
     }
-    fn remove(&self, name: BucketName, _: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
+    fn remove(
+        &self,
+        _: types::Actor,
+        name: BucketName,
+        _: BucketId,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(name)) })
     }
 }

@@ -56,6 +56,7 @@ pub(crate) struct State {
     pub client: Arc<ClientConfig>,
     pub server: Arc<ServerConfig>,
     not_after: Timestamp,
+    authority: [u8; 32],
 }
 
 /// Why a certificate that was once accepted is not any more.
@@ -118,6 +119,7 @@ impl Tls {
             client: Arc::clone(&state.client),
             server: Arc::clone(&state.server),
             not_after: state.not_after,
+            authority: state.authority,
         });
         Ok(())
     }
@@ -132,6 +134,11 @@ impl Tls {
     /// The region that this is.
     pub fn region(&self) -> RegionId {
         self.state.load().region.clone()
+    }
+
+    /// SHA-256 of the certificate of the cloud's authority: which cloud this is.
+    pub fn authority_fingerprint(&self) -> [u8; 32] {
+        self.state.load().authority
     }
 
     /// When the certificate in use stops being valid; renew well before.
@@ -216,6 +223,7 @@ impl State {
         let leaf = read(&credentials.certificate, "the certificate")?;
         let root = read(&credentials.authority, "the authority's certificate")?;
         let facts = belongs(credentials, &leaf, &root)?;
+        let authority = verify::fingerprint(&root);
         let provider = provider();
         let mut roots = RootCertStore::empty();
         roots.add(root.clone()).map_err(PeerError::credentials)?;
@@ -250,6 +258,7 @@ impl State {
             client: Arc::new(finish_client(client)),
             server: Arc::new(finish_server(server)),
             not_after: facts.not_after,
+            authority,
         })
     }
 }

@@ -15,7 +15,8 @@ use types::{
 };
 
 use crate::{
-    Source, Status, Transport, client::Far, follow::Follower, handover::HandOver, rules_far::Taking,
+    Source, Status, Transport, client::Far, follow::Follower, handover::HandOver,
+    removal::Removing, rules_far::Taking,
 };
 
 /// Keys that a region alone had when it came back under a new home.
@@ -49,11 +50,26 @@ pub trait Regions: Send + Sync + 'static {
     fn watch(&self) -> watch::Receiver<u64>;
     /// Makes it known that a region came back with keys that the home had not.
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()>;
+    /// Whether the rows that lie here of a bucket, which is not placed here by the deeds that this
+    /// region knows, are to be removed: on the registry's fresh word about this region and bucket
+    /// only.
+    fn may_remove<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, MayRemove>;
     /// Puts on record that rows of a bucket which is not placed here any more were removed; answers
     /// whether it is on record, or need not be.
     fn removed<'a>(&'a self, _: &'a BucketDeed, _: u64) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(true))
     }
+}
+
+/// Whether rows of a bucket are to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MayRemove {
+    /// They are, now.
+    Yes,
+    /// They are, unless the bucket is placed here again within this time.
+    Later(Duration),
+    /// Nobody says so for certain; says why. They stay.
+    No(String),
 }
 
 /// After a failure to discard a bucket's rows.
@@ -95,13 +111,14 @@ impl Drop for Task {
 }
 
 /// What has been done, so that it is not looked at again with every change of the registry.
-#[derive(Default)]
 struct Done {
     /// Nothing of these lies here.
     clean: HashSet<BucketId>,
     /// So many rows of these were removed, and that is not on record yet.
     receipts: BTreeMap<BucketId, u64>,
-    /// These are deleted, and rows of them may lie here yet.
+    /// Whether rows of these are to go.
+    removing: Removing,
+    /// These were deleted while they were followed here.
     deleted: BTreeMap<BucketId, Arc<BucketDeed>>,
 }
 
@@ -170,16 +187,23 @@ impl Replication {
     pub async fn run(self: Arc<Self>) {
         let mut watch = self.regions.watch();
         let mut tasks: BTreeMap<Line, Task> = BTreeMap::new();
-        let mut done = Done::default();
+        let mut done = Done {
+            clean: HashSet::new(),
+            receipts: BTreeMap::new(),
+            removing: Removing::new(Arc::clone(&self.regions)),
+            deleted: BTreeMap::new(),
+        };
+        let answered = Arc::clone(&done.removing.answered);
         loop {
             watch.borrow_and_update();
             let again = self.adjust(&mut tasks, &mut done).await;
-            let changed = watch.changed();
-            match again {
+            tokio::select! {
+                changed = watch.changed() => if changed.is_err() {
+                    return;
+                },
+                () = answered.notified() => {}
                 // Something is left to do: not only when a deed changes.
-                true => drop(tokio::time::timeout(DISCARD_AGAIN, changed).await),
-                false if changed.await.is_err() => return,
-                false => {}
+                () = tokio::time::sleep(DISCARD_AGAIN), if again => {}
             }
         }
     }
@@ -193,11 +217,15 @@ impl Replication {
         let known: HashSet<BucketId> = deeds.iter().map(|deed| deed.id).collect();
         done.clean.retain(|id| known.contains(id));
         done.receipts.retain(|id, _| known.contains(id));
+        let deleted = done.deleted.keys().copied();
+        done.removing
+            .keep(&known.iter().copied().chain(deleted).collect());
         self.status.keep(&known);
         for deed in deeds {
             let holding = deed.holding(&here);
             if holding != Holding::Nothing {
                 done.clean.remove(&deed.id);
+                done.removing.forget(deed.id);
             }
             if holding == Holding::Home && deed.placement.writes == Writes::Any {
                 let readable = deed.placement.replicas.iter();
@@ -228,8 +256,10 @@ impl Replication {
                 }
             }
         }
-        self.end_gone(tasks, &held, &mut done.deleted).await;
-        again |= !self.discard_deleted(&mut done.deleted).await;
+        self.end_gone(tasks, &held, done).await;
+        for deed in done.deleted.values().cloned().collect::<Vec<_>>() {
+            again |= !self.remove(&deed, done).await;
+        }
         self.begin(tasks, held);
         again
     }
@@ -262,12 +292,12 @@ impl Replication {
         }
     }
 
-    /// Ends what is not to be followed so any more; notes which buckets are deleted.
+    /// Ends what is not to be followed so any more.
     async fn end_gone(
         &self,
         tasks: &mut BTreeMap<Line, Task>,
         held: &BTreeMap<Line, (Way, Arc<BucketDeed>)>,
-        deleted: &mut BTreeMap<BucketId, Arc<BucketDeed>>,
+        done: &mut Done,
     ) {
         let other = |(line, task): &(&Line, &Task)| {
             let wanted = held.get(*line);
@@ -282,34 +312,41 @@ impl Replication {
             let (way, deed) = (task.way, Arc::clone(&task.deed));
             task.end().await;
             let known = self.regions.deed(&deed.name);
-            if known.is_none_or(|d| d.id != line.0) && way != Way::Gather {
-                deleted.insert(line.0, deed);
+            let deleted = known.is_none_or(|d| d.id != line.0);
+            if deleted && way != Way::Gather {
+                done.deleted.insert(deed.id, deed);
             }
         }
     }
 
-    /// Removes what lies here of buckets that are deleted; answers whether nothing is left of any.
-    async fn discard_deleted(&self, deleted: &mut BTreeMap<BucketId, Arc<BucketDeed>>) -> bool {
-        for deed in deleted.values().cloned().collect::<Vec<_>>() {
-            if self.discard(&deed).await.is_some() {
-                deleted.remove(&deed.id);
+    /// Removes what lies here of a bucket that is not placed here, once that is certain, and has it
+    /// put on record. Answers whether nothing is left to be tried again: an answer about what is to
+    /// be removed is waited for elsewhere.
+    async fn remove(&self, deed: &Arc<BucketDeed>, done: &mut Done) -> bool {
+        let some = match self.objects.holds_rows(deed).await {
+            Ok(some) => some,
+            Err(error) => {
+                tracing::warn!(bucket = %deed.name, %error, "rows of a bucket cannot be read");
+                return false;
             }
+        };
+        if some && !done.removing.may(deed).await {
+            return true;
         }
-        deleted.is_empty()
-    }
-
-    /// Removes what lies here of a bucket that is not placed here, and has that put on record.
-    /// Answers whether all of it is done.
-    async fn remove(&self, deed: &BucketDeed, done: &mut Done) -> bool {
         let Some(count) = self.discard(deed).await else {
             return false;
         };
         let rows = done.receipts.remove(&deed.id).unwrap_or_default() + count;
-        if rows > 0 && !self.regions.removed(deed, rows).await {
+        // A bucket that is gone has its end on record already.
+        let deleted = done.deleted.contains_key(&deed.id);
+        if rows > 0 && !deleted && !self.regions.removed(deed, rows).await {
             done.receipts.insert(deed.id, rows);
             return false;
         }
-        done.clean.insert(deed.id);
+        done.removing.forget(deed.id);
+        if done.deleted.remove(&deed.id).is_none() {
+            done.clean.insert(deed.id);
+        }
         true
     }
 
@@ -318,8 +355,10 @@ impl Replication {
         match self.objects.discard_bucket(deed).await {
             Ok(0) => Some(0),
             Ok(count) => {
-                tracing::info!(
+                tracing::warn!(
                     bucket = %deed.name,
+                    id = deed.id.0,
+                    epoch = deed.epoch,
                     count,
                     "rows of a bucket that is not placed here any more were removed"
                 );

@@ -86,6 +86,7 @@ fn identity() -> Identity {
     Identity::Key {
         access_key: AccessKeyId::new("key"),
         account: owner(),
+        kind: access::CallerKind::Customer,
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use replication::Divergence;
+use replication::{Divergence, MayRemove};
 use tokio::sync::watch;
 use types::{
     AccountId, BucketDeed, BucketId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed, Place,
@@ -71,10 +71,19 @@ impl Deeds for View {
     fn all(&self) -> Vec<Arc<BucketDeed>> {
         self.deeds.lock().values().cloned().collect()
     }
-    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+    fn create(
+        &self,
+        _: types::Actor,
+        new: NewDeed,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(new.name)) })
     }
-    fn remove(&self, name: BucketName, _: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
+    fn remove(
+        &self,
+        _: types::Actor,
+        name: BucketName,
+        _: BucketId,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(name)) })
     }
 }
@@ -97,6 +106,10 @@ impl replication::Regions for View {
     }
     fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+    /// Deeds change in one place only here, so what a region has heard is certain.
+    fn may_remove<'a>(&'a self, _: &'a BucketDeed) -> BoxFuture<'a, MayRemove> {
+        Box::pin(std::future::ready(MayRemove::Yes))
     }
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()> {
         self.divergent.lock().push(divergence);

@@ -3,7 +3,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use crate::{AccountId, BucketId, BucketName, Holding, Placement, RegionId, Timestamp};
+use crate::{AccountId, Actor, BucketId, BucketName, Holding, Placement, RegionId, Timestamp};
 
 /// What the cloud knows of a bucket: name, owner, placement, epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,16 @@ pub trait Deeds: Send + Sync + 'static {
     /// Every deed, for background work.
     fn all(&self) -> Vec<Arc<BucketDeed>>;
     /// Records a new bucket durably; `Exists` if the name is taken, by whomever.
-    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>>;
+    fn create(
+        &self,
+        actor: Actor,
+        new: NewDeed,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>>;
     /// Removes the deed durably, if it is still the bucket `id`.
-    fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>>;
+    fn remove(
+        &self,
+        actor: Actor,
+        name: BucketName,
+        id: BucketId,
+    ) -> BoxFuture<'_, Result<(), DeedError>>;
 }

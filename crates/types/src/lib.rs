@@ -4,6 +4,7 @@
 //! Invariants: this crate does no IO (reading the machine's clock and entropy pool apart) and
 //! knows no wire format beyond the text form of its own values.
 
+pub mod actor;
 pub mod body;
 pub mod checksum;
 pub mod clock;
@@ -15,8 +16,12 @@ pub mod names;
 pub mod placement;
 pub mod planted;
 pub mod random;
+pub mod region_name;
+pub mod serial;
+pub mod text;
 pub mod time;
 
+pub use actor::Actor;
 pub use body::{Body, BodyError};
 pub use checksum::{ChecksumAlgorithm, ChecksumKind, ChecksumValue};
 pub use clock::{Clock, ShiftedClock, SystemClock, TestClock};
@@ -27,4 +32,7 @@ pub use names::{BucketName, NameError, ObjectKey};
 pub use placement::{Holding, Jurisdiction, Place, Placement, Replica, Writes};
 pub use planted::planted;
 pub use random::{Random, SeededRandom, SystemRandom};
+pub use region_name::{RegionNameError, is_region_name, look_alike};
+pub use serial::{CertificateSerial, NoSerial};
+pub use text::is_plain_text;
 pub use time::Timestamp;

@@ -46,6 +46,11 @@ pub struct Credential<'a> {
 impl<'a> Credential<'a> {
     /// Reads it; the text says what is wrong.
     pub fn parse(text: &'a str) -> Result<Self, &'static str> {
+        Self::parse_for(text, Service::S3)
+    }
+
+    /// The same for another of Dhow's services.
+    pub fn parse_for(text: &'a str, of: Service) -> Result<Self, &'static str> {
         const SHAPE: &str = "the Credential is mal-formed; expecting \
             \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
         // An access key may hold slashes, so the scope is read from its end.
@@ -64,8 +69,8 @@ impl<'a> Credential<'a> {
         if end != "aws4_request" {
             return Err("incorrect terminal. This endpoint belongs to \"aws4_request\".");
         }
-        if service != "s3" {
-            return Err("incorrect service. This endpoint belongs to \"s3\".");
+        if service != of.name() {
+            return Err(of.wrong());
         }
         if day.len() != 8 || !day.bytes().all(|b| b.is_ascii_digit()) {
             return Err(
@@ -83,6 +88,33 @@ impl<'a> Credential<'a> {
     }
 }
 
+/// What a signature is for. Keys differ by service, so that one made for the one opens nothing at
+/// the other, whatever the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Buckets and objects.
+    S3,
+    /// The admin API.
+    Admin,
+}
+
+impl Service {
+    /// As it stands in the scope of a signature.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Admin => "dhow-admin",
+        }
+    }
+
+    const fn wrong(self) -> &'static str {
+        match self {
+            Self::S3 => "incorrect service. This endpoint belongs to \"s3\".",
+            Self::Admin => "incorrect service. The admin API belongs to \"dhow-admin\".",
+        }
+    }
+}
+
 /// The `Authorization` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignedHeader<'a> {
@@ -97,6 +129,11 @@ pub struct SignedHeader<'a> {
 impl<'a> SignedHeader<'a> {
     /// Reads the header's value; the parts may come in any order.
     pub fn parse(value: &'a str) -> Result<Self, E> {
+        Self::parse_for(value, Service::S3)
+    }
+
+    /// The same for another of Dhow's services.
+    pub fn parse_for(value: &'a str, of: Service) -> Result<Self, E> {
         let rest = value
             .strip_prefix("AWS4-HMAC-SHA256")
             .filter(|_| value.len() <= HEADER_BYTES_MAX)
@@ -125,7 +162,7 @@ impl<'a> SignedHeader<'a> {
             signature: signature
                 .filter(|s| !s.is_empty())
                 .ok_or(E::HeaderMalformed("missing Signature."))?,
-            credential: Credential::parse(credential).map_err(E::HeaderMalformed)?,
+            credential: Credential::parse_for(credential, of).map_err(E::HeaderMalformed)?,
         })
     }
 }

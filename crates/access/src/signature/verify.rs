@@ -9,7 +9,7 @@ use types::{AccessKeyId, RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 use super::{
     AuthType, ChunkVerifier, Mismatch, PayloadMode, SignatureError as E, canonical,
     hash::{HmacKey, hex64, sha256_hex},
-    parse::{Credential, Presigned, SignedHeader, split},
+    parse::{Credential, Presigned, Service, SignedHeader, split},
 };
 use crate::{Identity, SigningKeys};
 
@@ -85,9 +85,14 @@ pub fn verify(auth: AuthType, request: &Request<'_>, facts: &Facts<'_>) -> Resul
             payload: PayloadMode::Unsigned,
             chunks: None,
         }),
-        AuthType::HeaderV4 => verify_header(request, facts),
+        AuthType::HeaderV4 => verify_header(request, facts, Service::S3),
         AuthType::PresignedV4 => verify_presigned(request, facts),
     }
+}
+
+/// Verifies a request to the admin API, which takes headers only, and signatures for itself only.
+pub fn verify_admin(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
+    verify_header(request, facts, Service::Admin)
 }
 
 fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
@@ -175,12 +180,16 @@ impl<'a> Told<'a> {
     }
 }
 
-fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
+fn verify_header(
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+    service: Service,
+) -> Result<Verified, E> {
     let headers = request.headers;
     let told = Told::by(headers);
     let value = told.authorization.text().ok().flatten();
     let value = value.ok_or(E::HeaderMalformed("the header is not ASCII"))?;
-    let auth = SignedHeader::parse(value)?;
+    let auth = SignedHeader::parse_for(value, service)?;
     let payload_text = told.payload()?;
     let payload_text = payload_text.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
     let payload = PayloadMode::parse(payload_text)?;
@@ -331,6 +340,7 @@ fn check(
     let identity = Identity::Key {
         access_key: AccessKeyId::new(credential.access_key),
         account: found.account,
+        kind: found.kind,
     };
     Ok((identity, found.key))
 }
@@ -386,6 +396,7 @@ pub fn verify_text(
         Some(found) if good => Ok(Identity::Key {
             access_key: AccessKeyId::new(credential.access_key),
             account: found.account,
+            kind: found.kind,
         }),
         Some(_) => Err(E::Mismatch(Box::new(Mismatch {
             access_key: credential.access_key.to_owned(),

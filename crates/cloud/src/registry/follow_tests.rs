@@ -11,11 +11,11 @@ use types::{
 
 use super::*;
 use crate::{
-    AccountKind, Announcement, Ask, IndexRows, KeyStatus, PlacementChange, RegionPlan,
-    RegionStatus, Told, token_hash,
+    AccountKind, Announcement, Ask, IndexRows, IssuedRecord, KeyStatus, PlacementChange,
+    RegionPlan, RegionStatus, Told, token_hash,
 };
 
-const ROOT: &str = "root";
+pub(super) const ROOT: &Actor = &Actor::System;
 
 /// The keeper, as `from` reaches it.
 struct Direct {
@@ -38,7 +38,12 @@ impl Upstream for Direct {
     }
 }
 
-async fn open(index: Arc<dyn Index>, region: &str, seed: u8, keeper: Keeper) -> Arc<Registry> {
+pub(super) async fn open(
+    index: Arc<dyn Index>,
+    region: &str,
+    seed: u8,
+    keeper: Keeper,
+) -> Arc<Registry> {
     let opening = Opening {
         rows: Arc::new(IndexRows(index)),
         master: MasterKey::generate(&SeededRandom::new(seed.into())),
@@ -50,7 +55,7 @@ async fn open(index: Arc<dyn Index>, region: &str, seed: u8, keeper: Keeper) -> 
     Registry::open(opening).await.unwrap()
 }
 
-fn plan(id: &str, country: &str) -> RegionPlan {
+pub(super) fn plan(id: &str, country: &str) -> RegionPlan {
     RegionPlan {
         id: id.into(),
         city: "Somewhere".into(),
@@ -61,7 +66,7 @@ fn plan(id: &str, country: &str) -> RegionPlan {
     }
 }
 
-fn announcement(n: u8) -> Announcement {
+pub(super) fn announcement(n: u8) -> Announcement {
     Announcement {
         endpoint: format!("http://127.0.0.1:{n}"),
         peer: format!("127.0.0.1:1{n}"),
@@ -69,14 +74,25 @@ fn announcement(n: u8) -> Announcement {
     }
 }
 
-/// A cloud of three regions; `first` keeps the registry.
-struct Cloud {
-    keeper: Arc<Registry>,
-    rows: Arc<dyn Index>,
-    second: Arc<Registry>,
+pub(super) fn issued(n: u8) -> IssuedRecord {
+    IssuedRecord {
+        serial: format!("4a{n:02x}"),
+        not_after_ms: u64::MAX,
+    }
 }
 
-async fn follower(keeper: &Arc<Registry>, rows: Arc<dyn Index>, id: &str) -> Arc<Registry> {
+/// A cloud of three regions; `first` keeps the registry.
+pub(super) struct Cloud {
+    pub keeper: Arc<Registry>,
+    pub rows: Arc<dyn Index>,
+    pub second: Arc<Registry>,
+}
+
+pub(super) async fn follower(
+    keeper: &Arc<Registry>,
+    rows: Arc<dyn Index>,
+    id: &str,
+) -> Arc<Registry> {
     let upstream = Direct {
         keeper: Arc::clone(keeper),
         id: RegionId::new("first"),
@@ -85,8 +101,23 @@ async fn follower(keeper: &Arc<Registry>, rows: Arc<dyn Index>, id: &str) -> Arc
     open(rows, id, 2, Keeper::There(Arc::new(upstream))).await
 }
 
+/// A follower that opens its rows as `id`, and whom the keeper knows as `from`.
+pub(super) async fn misnamed(
+    keeper: &Arc<Registry>,
+    rows: Arc<dyn Index>,
+    from: &str,
+    id: &str,
+) -> Arc<Registry> {
+    let upstream = Direct {
+        keeper: Arc::clone(keeper),
+        id: RegionId::new("first"),
+        from: RegionId::new(from),
+    };
+    open(rows, id, 2, Keeper::There(Arc::new(upstream))).await
+}
+
 impl Cloud {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
         let own = plan("first", "DE");
         keeper
@@ -101,7 +132,7 @@ impl Cloud {
                 .await
                 .unwrap();
             keeper
-                .join(id.as_bytes(), id, &announcement(n as u8 + 2))
+                .join(id.as_bytes(), id, &announcement(n as u8 + 2), &issued(1))
                 .await
                 .unwrap();
             let opened = keeper.set_region_status(ROOT, id, RegionStatus::Open).await;
@@ -116,7 +147,7 @@ impl Cloud {
         }
     }
 
-    async fn tenant(&self, name: &str) -> AccountId {
+    pub async fn tenant(&self, name: &str) -> AccountId {
         let made = self
             .keeper
             .create_account(ROOT, name, AccountKind::Tenant, Vec::new())
@@ -125,7 +156,7 @@ impl Cloud {
     }
 
     /// Follows until `second` knows all that the keeper knows.
-    async fn catch_up(&self) {
+    pub async fn catch_up(&self) {
         let length = *self.keeper.watch().borrow();
         let mut watch = self.second.watch();
         let following = tokio::spawn(Arc::clone(&self.second).follow());
@@ -141,7 +172,7 @@ impl Cloud {
     }
 }
 
-fn bucket(name: &str, owner: &str, home: &str) -> NewDeed {
+pub(super) fn bucket(name: &str, owner: &str, home: &str) -> NewDeed {
     NewDeed {
         name: BucketName::new(name).unwrap(),
         owner: AccountId::new(owner),
@@ -150,7 +181,7 @@ fn bucket(name: &str, owner: &str, home: &str) -> NewDeed {
     }
 }
 
-fn today() -> String {
+pub(super) fn today() -> String {
     SystemClock.now().iso_basic()[..8].to_owned()
 }
 
@@ -169,7 +200,7 @@ async fn a_follower_knows_all_but_secrets_and_goes_on_alone() {
         .unwrap();
     let deed = cloud
         .keeper
-        .create(bucket("photos", &id, "first"))
+        .create(Actor::System, bucket("photos", &id, "first"))
         .await
         .unwrap();
     cloud.catch_up().await;
@@ -284,7 +315,7 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
     let own = cloud
         .second
-        .create(bucket("own", &one, "second"))
+        .create(Actor::System, bucket("own", &one, "second"))
         .await
         .unwrap();
     // What was acknowledged is known at once, here and at the keeper.
@@ -296,18 +327,27 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
         Deeds::get(&*cloud.keeper, &own.name),
         Some(Arc::clone(&own))
     );
-    let taken = cloud.second.create(bucket("own", &two, "second")).await;
+    let taken = cloud
+        .second
+        .create(Actor::System, bucket("own", &two, "second"))
+        .await;
     assert!(matches!(taken, Err(DeedError::Exists(..))), "{taken:?}");
     for elsewhere in ["first", "third", "nowhere"] {
-        let made = cloud.second.create(bucket("other", &one, elsewhere)).await;
+        let made = cloud
+            .second
+            .create(Actor::System, bucket("other", &one, elsewhere))
+            .await;
         assert!(matches!(made, Err(DeedError::Placement(_))), "{made:?}");
     }
     let theirs = cloud
         .keeper
-        .create(bucket("theirs", &one, "first"))
+        .create(Actor::System, bucket("theirs", &one, "first"))
         .await
         .unwrap();
-    let removed = cloud.second.remove(theirs.name.clone(), theirs.id).await;
+    let removed = cloud
+        .second
+        .remove(Actor::System, theirs.name.clone(), theirs.id)
+        .await;
     assert!(removed.is_err());
     assert!(Deeds::get(&*cloud.keeper, &theirs.name).is_some());
     // Everything else is the keeper's to change.
@@ -316,7 +356,11 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
         .create_account(ROOT, "mine", AccountKind::Root, Vec::new())
         .await;
     assert!(matches!(tried, Err(CloudError::Elsewhere(_))));
-    cloud.second.remove(own.name.clone(), own.id).await.unwrap();
+    cloud
+        .second
+        .remove(Actor::System, own.name.clone(), own.id)
+        .await
+        .unwrap();
     assert!(Deeds::get(&*cloud.keeper, &own.name).is_none());
     following.abort();
     // A region that was never let in learns nothing.
@@ -383,11 +427,27 @@ async fn a_token_opens_once_for_one_region_and_expires() {
         .await
         .unwrap();
     let here = announcement(2);
-    assert!(keeper.join(b"hash", "other", &here).await.is_err());
-    assert!(keeper.join(b"wrong", "new", &here).await.is_err());
-    keeper.join(b"hash", "new", &here).await.unwrap();
     assert!(
-        keeper.join(b"hash", "new", &here).await.is_err(),
+        keeper
+            .join(b"hash", "other", &here, &issued(1))
+            .await
+            .is_err()
+    );
+    assert!(
+        keeper
+            .join(b"wrong", "new", &here, &issued(1))
+            .await
+            .is_err()
+    );
+    keeper
+        .join(b"hash", "new", &here, &issued(1))
+        .await
+        .unwrap();
+    assert!(
+        keeper
+            .join(b"hash", "new", &here, &issued(1))
+            .await
+            .is_err(),
         "used twice"
     );
     let late = plan("late", "JP");
@@ -396,7 +456,10 @@ async fn a_token_opens_once_for_one_region_and_expires() {
         .await
         .unwrap();
     assert!(
-        keeper.join(b"late", "late", &here).await.is_err(),
+        keeper
+            .join(b"late", "late", &here, &issued(1))
+            .await
+            .is_err(),
         "expired"
     );
     for (bad, why) in [("Upper", "JP"), ("new", "JP"), ("x", "EU"), ("x", "Japan")] {
@@ -422,7 +485,10 @@ async fn placements_keep_to_regions_laws_and_guards() {
         .create_account(ROOT, "guarded", AccountKind::Tenant, vec![eu.clone()])
         .await;
     let id = account.unwrap().account_id();
-    let deed = keeper.create(bucket("papers", &id, "first")).await.unwrap();
+    let deed = keeper
+        .create(Actor::System, bucket("papers", &id, "first"))
+        .await
+        .unwrap();
     assert_eq!(deed.placement.jurisdictions, vec![eu]);
     let copy = |region: &str| PlacementChange {
         add: vec![Replica {
@@ -482,7 +548,9 @@ async fn placements_keep_to_regions_laws_and_guards() {
             .await
             .is_err()
     );
-    let elsewhere = keeper.create(bucket("far", &id, "second")).await;
+    let elsewhere = keeper
+        .create(Actor::System, bucket("far", &id, "second"))
+        .await;
     assert!(matches!(elsewhere, Err(DeedError::Placement(_))));
     // A region that is still in a placement is not closed.
     keeper
@@ -502,7 +570,7 @@ async fn p8_a_placement_is_changed_once_those_who_held_the_bucket_have_heard() {
     let cloud = Cloud::new().await;
     let keeper = &cloud.keeper;
     let deed = keeper
-        .create(bucket("papers", "1", "second"))
+        .create(Actor::System, bucket("papers", "1", "second"))
         .await
         .unwrap();
     let change = PlacementChange {
@@ -537,7 +605,12 @@ async fn p8_divergent_keys_are_on_record_by_their_hashes_where_the_law_is_limite
     let (limited, open) = (limited, bucket("anywhere", "1", "second"));
     let keys = ["canary", "sha256:canary"].map(String::from);
     for new in [limited, open] {
-        let name = keeper.create(new).await.unwrap().name.clone();
+        let name = keeper
+            .create(Actor::System, new)
+            .await
+            .unwrap()
+            .name
+            .clone();
         cloud.catch_up().await;
         let from = *keeper.watch().borrow();
         let reported = cloud.second.report_divergence(&name, &third, 2, &keys);
@@ -567,7 +640,7 @@ async fn p7_a_changed_history_is_not_taken_over() {
     let length = *cloud.keeper.watch().borrow();
     cloud
         .keeper
-        .create(bucket("photos", "1", "first"))
+        .create(Actor::System, bucket("photos", "1", "first"))
         .await
         .unwrap();
     let changes = cloud.keeper.changes(length, 10).await.unwrap();
@@ -613,7 +686,10 @@ async fn p1_copies_are_sealed_by_the_home_and_follow_it() {
         .create_account(ROOT, "owner", AccountKind::Tenant, Vec::new())
         .await;
     let id = account.unwrap().account_id();
-    let deed = keeper.create(bucket("papers", &id, "first")).await.unwrap();
+    let deed = keeper
+        .create(Actor::System, bucket("papers", &id, "first"))
+        .await
+        .unwrap();
     let add = |region: &str, sealed_by: Option<&str>| PlacementChange {
         add: vec![Replica {
             region: RegionId::new(region),

@@ -50,11 +50,11 @@ async fn a_full_disk_is_called_so_and_room_mends_it() {
     let owner = AccountId::new("000000000001");
     let full = StoreError::Full("the reserve is kept".to_owned());
     script.always(Call::Commit, Fault::Fail(full));
-    let refused = registry.create(bucket(owner.clone())).await;
+    let refused = registry.create(Actor::System, bucket(owner.clone())).await;
     assert!(matches!(refused, Err(DeedError::Full(_))), "{refused:?}");
     assert!(registry.get(&name("photos")).is_none());
     script.clear();
-    registry.create(bucket(owner)).await.unwrap();
+    registry.create(Actor::System, bucket(owner)).await.unwrap();
 }
 
 #[async_trait]
@@ -88,7 +88,7 @@ impl Index for Slow {
 }
 
 const DAY: &str = "20261123";
-const ROOT: &str = "root";
+const ROOT: &Actor = &Actor::System;
 
 async fn open(index: Arc<dyn Index>, seed: u64) -> Arc<Registry> {
     let master = MasterKey::generate(&SeededRandom::new(7));
@@ -154,7 +154,10 @@ async fn everything_is_there_after_opening_again() {
         .delete_key(ROOT, &AccessKeyId::new(&gone.access_key))
         .await
         .unwrap();
-    let deed = registry.create(bucket(id.clone())).await.unwrap();
+    let deed = registry
+        .create(Actor::System, bucket(id.clone()))
+        .await
+        .unwrap();
 
     let again = open(index, 2).await;
     assert_eq!(again.accounts(), registry.accounts());
@@ -207,8 +210,8 @@ async fn a_name_is_given_once_and_who_holds_it_is_told() {
         AccountId::new("000000000001"),
         AccountId::new("000000000002"),
     );
-    let first = registry.create(bucket(one.clone()));
-    let second = registry.create(bucket(two));
+    let first = registry.create(Actor::System, bucket(one.clone()));
+    let second = registry.create(Actor::System, bucket(two));
     let (first, second) = tokio::join!(first, second);
     let first = first.unwrap();
     match second {
@@ -216,10 +219,15 @@ async fn a_name_is_given_once_and_who_holds_it_is_told() {
         other => panic!("{other:?}"),
     }
     let other_id = BucketId(first.id.0 ^ 1);
-    let wrong = registry.remove(name("photos"), other_id).await;
+    let wrong = registry
+        .remove(Actor::System, name("photos"), other_id)
+        .await;
     assert!(matches!(wrong, Err(DeedError::NotFound(_))));
-    registry.remove(name("photos"), first.id).await.unwrap();
-    let again = registry.create(bucket(one)).await.unwrap();
+    registry
+        .remove(Actor::System, name("photos"), first.id)
+        .await
+        .unwrap();
+    let again = registry.create(Actor::System, bucket(one)).await.unwrap();
     assert_ne!(again.id, first.id);
 }
 
@@ -232,11 +240,11 @@ async fn a_caller_that_leaves_in_the_midst_leaves_no_half_of_a_bucket() {
     // The row has landed, the answer has not come, the caller goes.
     tokio::select! {
         biased;
-        _ = registry.create(bucket(owner.clone())) => panic!("answered"),
+        _ = registry.create(Actor::System, bucket(owner.clone())) => panic!("answered"),
         () = index.wait_for_a_commit() => {}
     }
     index.hurry();
-    let taken = registry.create(bucket(owner.clone())).await;
+    let taken = registry.create(Actor::System, bucket(owner.clone())).await;
     assert!(matches!(taken, Err(DeedError::Exists(..))), "{taken:?}");
     assert_eq!(deeds(&index, &registry).await, [name("photos")]);
 }
@@ -247,19 +255,24 @@ async fn a_caller_that_leaves_during_a_removal_leaves_the_name_free() {
     let registry = open(index.clone(), 1).await;
     let owner = AccountId::new("000000000001");
     index.answers.add_permits(1);
-    let deed = registry.create(bucket(owner.clone())).await.unwrap();
+    let deed = registry
+        .create(Actor::System, bucket(owner.clone()))
+        .await
+        .unwrap();
     index.wait_for_a_commit().await;
 
     tokio::select! {
         biased;
-        _ = registry.remove(name("photos"), deed.id) => panic!("answered"),
+        _ = registry.remove(Actor::System, name("photos"), deed.id) => panic!("answered"),
         () = index.wait_for_a_commit() => {}
     }
     index.hurry();
-    let gone = registry.remove(name("photos"), deed.id).await;
+    let gone = registry
+        .remove(Actor::System, name("photos"), deed.id)
+        .await;
     assert!(matches!(gone, Err(DeedError::NotFound(_))), "{gone:?}");
     assert!(deeds(&index, &registry).await.is_empty());
-    registry.create(bucket(owner)).await.unwrap();
+    registry.create(Actor::System, bucket(owner)).await.unwrap();
     assert_eq!(deeds(&index, &registry).await, [name("photos")]);
 }
 

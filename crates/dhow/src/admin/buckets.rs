@@ -143,12 +143,15 @@ impl Admin {
             accepts: names(&new.accepts)?,
         };
         let made = registry
-            .create(NewDeed {
-                name,
-                owner,
-                home,
-                placement,
-            })
+            .create(
+                call.actor.clone(),
+                NewDeed {
+                    name,
+                    owner,
+                    home,
+                    placement,
+                },
+            )
             .await;
         let made = made.map_err(|e| conflict(&e.to_string()))?;
         // So that whoever hears of it can use it at once. A home that is away hears of it later.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cloud::RegionRecord;
 use http::StatusCode;
-use types::AccountId;
+use types::{AccountId, Actor};
 
 use super::{
     Refused,
@@ -13,7 +13,7 @@ use super::{
 /// Whose key signed a request.
 pub struct Sender {
     /// For the audit log.
-    pub actor: String,
+    pub actor: Actor,
     /// The account of the key.
     pub account: AccountId,
     /// In which role.
@@ -29,7 +29,7 @@ pub struct Call {
     /// Its body, whose digest was signed.
     pub body: Bytes,
     /// Who sends it, for the audit log.
-    pub actor: String,
+    pub actor: Actor,
     /// The account of the key that signed.
     pub account: AccountId,
     /// In which role.
@@ -44,7 +44,7 @@ impl Call {
             action,
             ..
         } = self;
-        tracing::info!(actor, ?role, ?action, "an admin request was refused");
+        tracing::info!(%actor, ?role, ?action, "an admin request was refused");
         (StatusCode::FORBIDDEN, "access denied".to_owned())
     }
 

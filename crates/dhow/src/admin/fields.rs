@@ -131,7 +131,11 @@ pub const NEW_REGION: &[Field] = &[
 ];
 
 /// The body of `POST regions/{id}/revoke`.
-pub const REVOKE: &[Field] = &[must("serial", Text, "The certificate's serial number.")];
+pub const REVOKE: &[Field] = &[may(
+    "serial",
+    Text,
+    "The certificate's serial number, in hex; all of the region's unless given.",
+)];
 
 const ACCEPTS: &str = "Buckets whose rules may send versions here from another operator's region.";
 const SUCCESSORS: &str = "Copies that are wanted as home when the home is lost, the first first.";
@@ -297,6 +301,12 @@ const RESIDENCY_ROW: &[Field] = &[
     must("verdict", Text, ""),
 ];
 
+const CERTIFICATE: &[Field] = &[
+    must("serial", Text, "Lower-case hex."),
+    must("expires", Text, "ISO 8601."),
+    must("revoked", Flag, ""),
+];
+
 /// Answers by their names in the document.
 pub const ANSWERS: &[(&str, &[Field])] = &[
     (
@@ -364,9 +374,22 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("endpoint", Text, ""),
             must("peer", Text, "Where other regions reach it."),
             must("public_key", Text, "Empty until it has joined."),
+            must(
+                "certificates",
+                List(&Fields(CERTIFICATE)),
+                "Issued and not expired.",
+            ),
             must("buckets", Count, "How many it holds."),
             must("keeps_registry", Flag, ""),
         ],
+    ),
+    (
+        "Revoked",
+        &[must(
+            "revoked",
+            TEXTS,
+            "Serial numbers that are refused from now on.",
+        )],
     ),
     (
         "PlannedRegion",

@@ -21,7 +21,9 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use access::{
     Identity,
-    signature::{self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed},
+    signature::{
+        self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed, SignatureError,
+    },
 };
 use bytes::Bytes;
 use cloud::{KeyStatus, RegionStatus};
@@ -31,7 +33,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
-use types::RegionId;
+use types::{Actor, RegionId};
 
 use self::{
     answers::{bad, refused, unknown},
@@ -136,6 +138,14 @@ impl Admin {
             account,
             role,
         };
+        // A misspelt name must not mean everything.
+        let query = parts.uri.query().unwrap_or_default();
+        let named = query.split('=').next().unwrap_or_default();
+        if !query.is_empty() && operation.query.is_none_or(|known| known.name != named) {
+            return Err(bad(
+                "the query names a parameter that this operation has not",
+            ));
+        }
         // Before anything else is looked at; how far the right reaches is for each operation.
         call.may_at_all()?;
         self.perform(operation.op, &call, id).await
@@ -191,10 +201,6 @@ impl Admin {
     /// The sender must hold an active key. Returns the digest that the body must have, and
     /// whose key it is.
     fn authorize(&self, parts: &http::request::Parts) -> Result<(String, Sender), Refused> {
-        let denied = |why: String| {
-            tracing::info!(why, "an admin request was refused");
-            (StatusCode::FORBIDDEN, "access denied".to_owned())
-        };
         let query = parts.uri.query();
         let auth = AuthType::of(&parts.method, &parts.headers, query)
             .map_err(|e| denied(e.to_string()))?;
@@ -217,11 +223,11 @@ impl Admin {
             },
             now: self.region.clock.now(),
         };
-        let verified =
-            signature::verify(auth, &request, &facts).map_err(|e| denied(e.to_string()))?;
+        let verified = signature::verify_admin(&request, &facts).map_err(unverified)?;
         let Identity::Key {
             account,
             access_key,
+            ..
         } = verified.identity
         else {
             return Err(denied("nobody signed it".into()));
@@ -231,7 +237,10 @@ impl Admin {
             return Err(denied("the account is not known".into()));
         };
         let sender = Sender {
-            actor: format!("account {account} key {access_key}"),
+            actor: Actor::Key {
+                account: account.clone(),
+                access_key: access_key.clone(),
+            },
             role: Role::of(&found, registry.key(&access_key).as_ref()),
             account,
         };
@@ -245,4 +254,24 @@ impl Admin {
             .and_then(|v| v.to_str().ok());
         Ok((claimed.unwrap_or_default().to_ascii_lowercase(), sender))
     }
+}
+
+fn denied(why: String) -> Refused {
+    // A stranger may have written it.
+    let why = types::text::shown(&why, 400);
+    tracing::info!(%why, "an admin request was refused");
+    (StatusCode::FORBIDDEN, "access denied".to_owned())
+}
+
+/// A signature that is no good. What is said of its form is nothing about a key: so whoever signs
+/// for S3 is told what to sign for.
+fn unverified(error: SignatureError) -> Refused {
+    let form = match &error {
+        SignatureError::HeaderMalformed(why) => Some(format!(
+            "access denied: the authorization header is malformed; {why}"
+        )),
+        _ => None,
+    };
+    let refused = denied(error.to_string());
+    form.map_or(refused, |form| (StatusCode::FORBIDDEN, form))
 }

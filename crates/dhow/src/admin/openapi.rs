@@ -44,7 +44,7 @@ pub fn document() -> Value {
                 "type": "apiKey",
                 "in": "header",
                 "name": "Authorization",
-                "description": "AWS Signature Version 4 in headers, for the service `s3` and the \
+                "description": "AWS Signature Version 4 in headers, for the service `dhow-admin` and the \
                     region's id, by an active key. `x-amz-content-sha256` is the SHA-256 of the \
                     body: unsigned and streamed bodies are refused.",
             } },

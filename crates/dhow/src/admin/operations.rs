@@ -136,9 +136,9 @@ operations! {
     OpenRegion POST "regions/{id}/open" DrainRegion None, None, One("Region");
     /// Close a region that holds nothing.
     CloseRegion POST "regions/{id}/close" ChangeRegions None, None, One("Region");
-    /// Take back one certificate of a region.
+    /// Take back one certificate of a region, or all that it has.
     RevokeCertificate POST "regions/{id}/revoke" ChangeRegions
-        None, Some(fields::REVOKE), Empty;
+        None, Some(fields::REVOKE), One("Revoked");
     /// List buckets and where they are placed.
     ListBuckets GET "buckets" ListBuckets None, None, Many("Bucket");
     /// Show a bucket and how its copies are doing.

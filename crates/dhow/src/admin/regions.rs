@@ -6,7 +6,7 @@ use cloud::{RegionPlan, RegionStatus, token_hash};
 use peer::JoinToken;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use types::RegionId;
+use types::{CertificateSerial, RegionId};
 
 use super::{
     Admin, Answer, Call,
@@ -35,7 +35,8 @@ pub(super) struct NewRegion {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revoke {
-    serial: String,
+    #[serde(default)]
+    serial: Option<String>,
 }
 
 impl Admin {
@@ -98,10 +99,13 @@ impl Admin {
     pub(super) async fn revoke(&self, call: &Call, id: &str) -> Answer {
         call.may()?;
         let Revoke { serial } = parse(&call.body)?;
+        let serial = serial.map(|text| CertificateSerial::parse(&text));
+        let serial = serial.transpose().map_err(|e| bad(&e.to_string()))?;
         let registry = &self.region.registry;
-        let revoked = registry.revoke_serial(&call.actor, id, &serial).await;
-        revoked.map_err(refused)?;
-        Ok(json!({}))
+        let revoked = registry
+            .revoke_certificates(&call.actor, id, serial.as_ref())
+            .await;
+        Ok(json!({ "revoked": revoked.map_err(refused)? }))
     }
 
     pub(super) async fn plan(&self, call: &Call) -> Answer {
@@ -117,6 +121,10 @@ impl Admin {
                 "this region has no listener for others; start it with --peer HOST:PORT",
             ));
         };
+        // What is on record may be from before the last start.
+        let running = self.region.dir.running().map(|running| running.peer);
+        let peer = running.filter(|peer| !peer.is_empty());
+        let peer = peer.unwrap_or_else(|| own.peer.clone());
         let held = registry.all_regions().len();
         if new.dry_run {
             return Ok(json!({
@@ -132,7 +140,7 @@ impl Admin {
             None => return Err(bad("regions are planned in the registry's region")),
         };
         let joins = RegionId::new(&new.plan.id);
-        let token = JoinToken::create(fingerprint, &own.peer, &self.region.id, &joins)
+        let token = JoinToken::create(fingerprint, &peer, &self.region.id, &joins)
             .map_err(|e| bad(&e.to_string()))?;
         let valid = Duration::from_secs(new.valid_s.unwrap_or(TOKEN_VALID_S));
         let hash = token_hash(&token.secret);
@@ -159,6 +167,11 @@ impl Admin {
             "endpoint": region.endpoint,
             "peer": region.peer,
             "public_key": region.public_key,
+            "certificates": region.issued.iter().map(|one| json!({
+                "serial": one.serial,
+                "expires": types::Timestamp::from_ms(one.not_after_ms).iso8601(),
+                "revoked": region.revoked_serials.contains(&one.serial),
+            })).collect::<Vec<_>>(),
             "buckets": self.region.registry.held_by(&region.id),
             "keeps_registry": region.id == *self.region.link.membership.keeper,
         })

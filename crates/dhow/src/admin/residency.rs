@@ -38,7 +38,7 @@ impl Admin {
         let proved = self.region.prove(deed).await.map_err(refused)?;
         let (bundle, unanswered, findings) = proved;
         tracing::info!(
-            actor = call.actor,
+            actor = %call.actor,
             bucket = %deed.name,
             findings = findings.len(),
             unanswered = unanswered.len(),

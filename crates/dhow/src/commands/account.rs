@@ -69,13 +69,16 @@ impl One {
     }
 }
 
-/// A field as text.
+/// The longest text that is shown; a join token has 711 characters.
+const TEXT_MAX: usize = 4096;
+
+/// A field as text for a terminal: others may have written it.
 pub fn text(value: &Value, field: &str) -> String {
     value
         .get(field)
         .and_then(Value::as_str)
+        .map(|text| types::text::shown(text, TEXT_MAX).into_owned())
         .unwrap_or_default()
-        .to_owned()
 }
 
 impl Account {

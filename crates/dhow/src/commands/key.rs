@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use types::Timestamp;
 
 use super::{Which, account::text, print_json, table};
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::{
+    admin_client::AdminClient, config::Config, failure::Failure, region::recover_root_key,
+};
 
 /// Create, list, disable and delete access keys. Changes take effect at once.
 #[derive(Subcommand)]
@@ -61,8 +63,19 @@ Examples:
     Disable(OneKey),
     /// Enable a disabled key again.
     Enable(OneKey),
-    /// Delete a key for good.
+    /// Delete a key for good. The last active key of the root account stays.
     Delete(OneKey),
+    /// Make a new root key on a data folder that is stopped, when nobody can administer any more.
+    ///
+    /// Works on the data folder of the region that keeps the registry, as the user who owns it.
+    /// Other keys stay as they are; `credentials.json` names the new one from then on.
+    Recover {
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
 }
 
 /// One key.
@@ -126,12 +139,34 @@ impl Key {
                 json,
                 which,
             } => list(account, json, &which)?,
+            Self::Recover { json, which } => recover(json, &which)?,
             Self::Disable(key) => key.change("POST", "/disable", "disabled")?,
             Self::Enable(key) => key.change("POST", "/enable", "active")?,
             Self::Delete(key) => key.change("DELETE", "", "deleted")?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn recover(json: bool, which: &Which) -> Result<(), Failure> {
+    let config = Config {
+        data: which.dir().path().to_path_buf(),
+        ..Config::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
+    let made = runtime.block_on(recover_root_key(&config))?;
+    if json {
+        print_json(&serde_json::to_value(&made)?);
+    } else {
+        println!("Access key  {}", made.access_key);
+        println!("Secret key  {}", made.secret_key);
+        println!("It is in credentials.json too; start the region again to use it.");
+    }
+    Ok(())
 }
 
 fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failure> {

@@ -33,6 +33,9 @@ pub struct Up {
     /// The admin API, for this command line only: keep it on loopback.
     #[arg(long, default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
     admin: SocketAddr,
+    /// Let the admin API, which has no TLS, listen on an address that is not loopback.
+    #[arg(long)]
+    admin_plaintext: bool,
     /// Health and metrics.
     #[arg(long, default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
     metrics: SocketAddr,
@@ -42,6 +45,10 @@ pub struct Up {
     /// This region's id.
     #[arg(long, default_value = "local-1", value_name = "ID")]
     region: String,
+    /// A name that signatures may carry beside the region's id, in the region that keeps the
+    /// registry; no region may be called so. May be repeated; `none` for no such name.
+    #[arg(long = "region-alias", value_name = "NAME", default_values_t = Config::default().region_aliases)]
+    region_aliases: Vec<String>,
     /// The country in which the region lies, an ISO 3166-1 code such as AE.
     #[arg(long, default_value = "ZZ", value_name = "COUNTRY")]
     jurisdiction: String,
@@ -70,6 +77,9 @@ pub struct Up {
     /// For drills: seconds for which the certificates of regions are good.
     #[arg(long, default_value_t = Config::default().cloud.certificate_life_s, hide = true)]
     certificate_life_s: u64,
+    /// Seconds for which rows of a bucket stay after it was taken away from this region.
+    #[arg(long, default_value_t = Config::default().cloud.removed_grace_s, value_name = "SECONDS")]
+    removed_grace_s: u64,
     /// Join a cloud with the token of `dhow region plan`; the token names the region.
     #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
     join: Option<String>,
@@ -120,8 +130,10 @@ impl Up {
         let mut config = Config {
             data: self.data,
             region: self.region,
+            region_aliases: aliases(self.region_aliases),
             listen: self.listen,
             admin: self.admin,
+            admin_plaintext: self.admin_plaintext,
             metrics: self.metrics,
             durability: self.durability,
             ..Config::default()
@@ -136,6 +148,7 @@ impl Up {
         config.cloud.city = self.city;
         config.cloud.clock_ahead_ms = self.clock_ahead_ms;
         config.cloud.certificate_life_s = self.certificate_life_s;
+        config.cloud.removed_grace_s = self.removed_grace_s;
         config.cloud.latitude = self.latitude;
         config.cloud.longitude = self.longitude;
         config.check()?;
@@ -153,6 +166,8 @@ impl Up {
         args.extend(["--log-level".to_owned(), self.log.log_level]);
         let life = self.certificate_life_s.to_string();
         args.extend(["--certificate-life-s".to_owned(), life]);
+        let grace = self.removed_grace_s.to_string();
+        args.extend(["--removed-grace-s".to_owned(), grace]);
         if let Some(endpoint) = self.otel_endpoint {
             args.extend(["--otel-endpoint".to_owned(), endpoint]);
         }
@@ -170,6 +185,11 @@ impl Up {
             .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
         runtime.block_on(fleet.run()).map(|()| ExitCode::SUCCESS)
     }
+}
+
+/// The names that were given; `none` is none.
+fn aliases(given: Vec<String>) -> Vec<String> {
+    given.into_iter().filter(|name| name != "none").collect()
 }
 
 impl Serve {

@@ -118,7 +118,12 @@ impl Joining {
             return Err("the certificate is asked for another key than is announced".to_owned());
         }
         let record = registry
-            .join(&secret, &self.region, &self.announcement)
+            .join(
+                &secret,
+                &self.region,
+                &self.announcement,
+                &super::issued_record(&issued),
+            )
             .await
             .map_err(|e| text(&e))?;
         let joined = Joined {

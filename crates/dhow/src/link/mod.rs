@@ -173,6 +173,14 @@ impl Link {
     }
 }
 
+/// A certificate as the registry keeps it.
+fn issued_record(issued: &peer::IssuedCertificate) -> cloud::IssuedRecord {
+    cloud::IssuedRecord {
+        serial: issued.serial.clone(),
+        not_after_ms: issued.not_after.ms(),
+    }
+}
+
 fn wrong(error: impl std::fmt::Display) -> Failure {
     Failure::new(format!("the region's identity: {error}")).hint(
         "`dhow doctor` checks the data folder; identity.pem and authority.pem belong together",

@@ -8,14 +8,14 @@ use std::{
 
 use access::Identity;
 use arc_swap::ArcSwapOption;
-use cloud::Registry;
+use cloud::{Registry, Removal};
 use gateway::{AnswerBody, PassError, PassedBody, RuleRefused};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use peer::Peer;
-use replication::{Divergence, Status, Transport, ask_destination};
+use replication::{Divergence, MayRemove, Status, Transport, ask_destination};
 use tokio::sync::watch;
-use types::{BucketDeed, BucketName, Deeds, Place, RegionId, deed::BoxFuture};
+use types::{BucketDeed, BucketName, Clock, Deeds, Place, RegionId, deed::BoxFuture};
 
 use super::{Link, paths};
 
@@ -33,13 +33,22 @@ pub struct Neighbours {
     link: Arc<Link>,
     status: OnceLock<Arc<Status>>,
     clock_doubt: ArcSwapOption<String>,
+    clock: Arc<dyn Clock>,
+    /// How long rows that are to be removed can be brought back.
+    removed_grace: Duration,
     /// Itself, for questions that are asked on its behalf.
     this: Weak<Self>,
 }
 
 impl Neighbours {
     /// As the region at `here` sees them.
-    pub fn new(here: Place, registry: Arc<Registry>, link: Arc<Link>) -> Arc<Self> {
+    pub fn new(
+        here: Place,
+        registry: Arc<Registry>,
+        link: Arc<Link>,
+        clock: Arc<dyn Clock>,
+        removed_grace: Duration,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             here,
@@ -47,6 +56,8 @@ impl Neighbours {
             link,
             status: OnceLock::new(),
             clock_doubt: ArcSwapOption::empty(),
+            clock,
+            removed_grace,
         })
     }
 
@@ -107,6 +118,27 @@ impl replication::Regions for Neighbours {
     }
     fn watch(&self) -> watch::Receiver<u64> {
         self.registry.watch()
+    }
+    fn may_remove<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, MayRemove> {
+        Box::pin(async move {
+            let order = match self.registry.removal(deed).await {
+                Removal::Doubt(why) => return MayRemove::No(why),
+                Removal::Ordered(order) => order,
+            };
+            let since = Duration::from_millis(self.clock.now().ms().saturating_sub(order.at_ms));
+            // A clock that is behind must not keep them longer than the whole time.
+            match self.removed_grace.saturating_sub(since) {
+                left if order.prompt || left.is_zero() => {
+                    tracing::warn!(
+                        bucket = %deed.name,
+                        entry = order.entry,
+                        "the audit log took a bucket away from this region: its rows go now"
+                    );
+                    MayRemove::Yes
+                }
+                left => MayRemove::Later(left),
+            }
+        })
     }
     fn removed<'a>(&'a self, deed: &'a BucketDeed, rows: u64) -> BoxFuture<'a, bool> {
         Box::pin(async move {
@@ -187,6 +219,7 @@ impl gateway::Regions for Neighbours {
             if let Identity::Key {
                 account,
                 access_key,
+                ..
             } = caller
             {
                 for (name, text) in [(CALLER_ACCOUNT, &**account), (CALLER_KEY, &**access_key)] {

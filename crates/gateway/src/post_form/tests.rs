@@ -23,6 +23,7 @@ impl SigningKeys for OneKey {
     ) -> Option<SigningKey> {
         (access_key == KEY).then(|| SigningKey {
             account: AccountId::new("000000000001"),
+            kind: access::CallerKind::Customer,
             key: access::signature::signing_key(SECRET, day, region, service).into(),
         })
     }

@@ -65,7 +65,11 @@ impl Deeds for TestDeeds {
     fn all(&self) -> Vec<Arc<BucketDeed>> {
         self.deeds.lock().values().cloned().collect()
     }
-    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+    fn create(
+        &self,
+        _: types::Actor,
+        new: NewDeed,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
         let mut deeds = self.deeds.lock();
         let result = match deeds.get(&new.name) {
             Some(deed) => Err(DeedError::Exists(new.name, Box::new((**deed).clone()))),
@@ -85,7 +89,12 @@ impl Deeds for TestDeeds {
         };
         Box::pin(std::future::ready(result))
     }
-    fn remove(&self, name: BucketName, id: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
+    fn remove(
+        &self,
+        _: types::Actor,
+        name: BucketName,
+        id: BucketId,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
         let mut deeds = self.deeds.lock();
         let result = if deeds.get(&name).is_some_and(|d| d.id == id) {
             deeds.remove(&name);
@@ -166,12 +175,15 @@ impl Door {
         let name = BucketName::new(name).unwrap();
         let deeds = &self.gateway.deeds;
         deeds
-            .create(NewDeed {
-                name,
-                owner: AccountId::new(account),
-                home: RegionId::new(REGION),
-                placement: types::Placement::default(),
-            })
+            .create(
+                types::Actor::System,
+                NewDeed {
+                    name,
+                    owner: AccountId::new(account),
+                    home: RegionId::new(REGION),
+                    placement: types::Placement::default(),
+                },
+            )
             .await
             .unwrap();
     }
@@ -216,6 +228,7 @@ mod keys {
             let key = hmac(&hmac(&hmac(&key, region), service), "aws4_request");
             Some(SigningKey {
                 account: AccountId::new(account),
+                kind: access::CallerKind::Customer,
                 key: key.into(),
             })
         }

@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use store::{BlobId, PartitionId, ScanRange, Want, faults::Late, memory::Memory};
 use tokio::task::yield_now;
 use types::{
-    AccessKeyId, AccountId, Body, BodyError, BucketDeed, BucketId, DeedError, Deeds, ETag, NewDeed,
-    ObjectKey, Place, RegionId, SeededRandom, TestClock, Timestamp, UploadId, body::NextChunk,
+    AccessKeyId, AccountId, Actor, Body, BodyError, BucketDeed, BucketId, DeedError, Deeds, ETag,
+    NewDeed, ObjectKey, Place, RegionId, SeededRandom, TestClock, Timestamp, UploadId,
+    body::NextChunk,
 };
 
 use super::*;
@@ -51,6 +52,7 @@ impl Deeds for Names {
     }
     fn create(
         &self,
+        _: Actor,
         new: NewDeed,
     ) -> BoxFuture<'_, std::result::Result<Arc<BucketDeed>, DeedError>> {
         Box::pin(async move {
@@ -71,6 +73,7 @@ impl Deeds for Names {
     }
     fn remove(
         &self,
+        _: Actor,
         name: BucketName,
         _: BucketId,
     ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {
@@ -189,18 +192,21 @@ impl World {
     /// Without anything in the bucket.
     async fn new(region: &str) -> Self {
         let (disk, deeds) = (Memory::new(), Arc::new(Names::default()));
-        let made = deeds.create(NewDeed {
-            name: BucketName::new("bench").unwrap(),
-            owner: AccountId::new("1"),
-            home: RegionId::new("home"),
-            placement: Placement {
-                replicas: vec![Replica {
-                    region: RegionId::new("copy"),
-                    sealed_by: None,
-                }],
-                ..Placement::default()
+        let made = deeds.create(
+            Actor::System,
+            NewDeed {
+                name: BucketName::new("bench").unwrap(),
+                owner: AccountId::new("1"),
+                home: RegionId::new("home"),
+                placement: Placement {
+                    replicas: vec![Replica {
+                        region: RegionId::new("copy"),
+                        sealed_by: None,
+                    }],
+                    ..Placement::default()
+                },
             },
-        });
+        );
         Self {
             deed: made.await.unwrap(),
             objects: objects(disk.clone().into_engine(), &deeds, 1, region),
@@ -375,6 +381,7 @@ impl World {
         let who = Identity::Key {
             access_key: AccessKeyId::new("KEY"),
             account: AccountId::new("1"),
+            kind: access::CallerKind::Customer,
         };
         let here = Place::unknown(RegionId::new("home"));
         let permit = authorize(&who, Action::CreateBucket, None, &here, &Via::Door);

@@ -11,6 +11,7 @@ mod cursor;
 mod discard;
 mod export;
 mod holdings;
+mod present;
 mod removals;
 #[cfg(test)]
 mod tests;

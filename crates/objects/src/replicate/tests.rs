@@ -45,12 +45,14 @@ impl Deeds for One {
     }
     fn create(
         &self,
+        _: types::Actor,
         new: NewDeed,
     ) -> BoxFuture<'_, std::result::Result<Arc<BucketDeed>, DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(new.name)) })
     }
     fn remove(
         &self,
+        _: types::Actor,
         name: BucketName,
         _: BucketId,
     ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {

@@ -117,6 +117,7 @@ impl Region {
         let who = Identity::Key {
             access_key: AccessKeyId::new("MODEL"),
             account,
+            kind: access::CallerKind::Customer,
         };
         let deed = match action {
             Action::CreateBucket => None,

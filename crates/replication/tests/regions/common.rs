@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,7 +24,8 @@ use peer::{
     testing::{FaultProxy, Link},
 };
 use replication::{
-    ASK_BYTES_MAX, Ask, CopyState, Divergence, Far, FarLeases, Regions, Replication, Source, What,
+    ASK_BYTES_MAX, Ask, CopyState, Divergence, Far, FarLeases, MayRemove, Regions, Replication,
+    Source, What,
 };
 use seal::SealingKey;
 use store::{Engine, PartitionId, Position, memory::Memory};
@@ -118,6 +122,9 @@ pub struct View {
     deed: RwLock<Option<Arc<BucketDeed>>>,
     changed: watch::Sender<u64>,
     pub reports: Mutex<Vec<Divergence>>,
+    /// What the registry says about rows that are not placed here.
+    pub removal: Mutex<MayRemove>,
+    removal_asked: AtomicUsize,
 }
 
 impl View {
@@ -125,6 +132,10 @@ impl View {
     pub fn hears(&self, deed: &Arc<BucketDeed>) {
         *self.deed.write() = Some(Arc::clone(deed));
         self.changed.send_modify(|n| *n += 1);
+    }
+    /// How often it was asked whether rows are to be removed.
+    pub fn asked(&self) -> usize {
+        self.removal_asked.load(Ordering::SeqCst)
     }
     pub fn now(&self) -> Arc<BucketDeed> {
         self.deed.read().clone().unwrap()
@@ -150,6 +161,11 @@ impl Regions for View {
     fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
+    fn may_remove<'a>(&'a self, _: &'a BucketDeed) -> BoxFuture<'a, MayRemove> {
+        self.removal_asked.fetch_add(1, Ordering::SeqCst);
+        let answer = self.removal.lock().clone();
+        Box::pin(std::future::ready(answer))
+    }
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()> {
         self.reports.lock().push(divergence);
         Box::pin(async {})
@@ -166,10 +182,19 @@ impl Deeds for View {
     fn all(&self) -> Vec<Arc<BucketDeed>> {
         self.deeds()
     }
-    fn create(&self, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+    fn create(
+        &self,
+        _: types::Actor,
+        new: NewDeed,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(new.name)) })
     }
-    fn remove(&self, name: BucketName, _: BucketId) -> BoxFuture<'_, Result<(), DeedError>> {
+    fn remove(
+        &self,
+        _: types::Actor,
+        name: BucketName,
+        _: BucketId,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
         Box::pin(async { Err(DeedError::NotFound(name)) })
     }
 }
@@ -334,6 +359,8 @@ impl Region {
             deed: RwLock::default(),
             changed: watch::Sender::new(0),
             reports: Mutex::default(),
+            removal: Mutex::new(MayRemove::Yes),
+            removal_asked: AtomicUsize::new(0),
         });
         let engine = Memory::engine();
         let objects = objects(&engine, &view, clock, seed, &id);

@@ -1,8 +1,8 @@
 //! What may leave a region and what may come into it: each side decides by the deed it knows.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use replication::{Far, ReplicationError, What};
+use replication::{Far, MayRemove, ReplicationError, What};
 use types::BucketDeed;
 
 use crate::common::{Cloud, Region, deed, deed_within, large, until};
@@ -79,6 +79,40 @@ async fn p8_a_placement_removed_while_it_is_followed_lets_nothing_more_out_and_i
     let blobs = || async { b.engine.blobs.list(None, 10).await.unwrap().len() };
     until("its bytes too", || async { blobs().await == 0 }).await;
     assert_eq!(a.keys().await, ["before", "secret"]);
+}
+
+#[tokio::test]
+async fn rows_that_are_not_placed_here_stay_until_the_registry_is_certain() {
+    let [a, mut b] = Cloud::two().await;
+    a.versioning().await;
+    b.run();
+    a.put("kept", large(1, 300_000)).await;
+    b.equals(&a).await;
+    let (held, gone) = (deed("a", &["b"], 1), deed("a", &[], 1));
+    *b.view.removal.lock() = MayRemove::No("nobody says so".into());
+    b.view.hears(&gone);
+    let asked = b.view.asked();
+    until("the registry was asked again after a doubt", || async {
+        b.view.asked() > asked + 1
+    })
+    .await;
+    assert_eq!(b.keys().await, ["kept"]);
+    // Placed here again: what stayed is what it goes on with.
+    b.view.hears(&held);
+    a.put("later", "x").await;
+    b.equals(&a).await;
+    assert_eq!(a.bodies_asked("kept"), 1, "nothing was fetched twice");
+    // There is a time in which it can be brought back.
+    *b.view.removal.lock() = MayRemove::Later(Duration::from_millis(300));
+    let asked = b.view.asked();
+    b.view.hears(&gone);
+    until("it was asked twice", || async {
+        b.view.asked() > asked + 1
+    })
+    .await;
+    assert_eq!(b.keys().await, ["kept", "later"]);
+    *b.view.removal.lock() = MayRemove::Yes;
+    until("all is removed", || async { b.rows().await == 0 }).await;
 }
 
 #[tokio::test]

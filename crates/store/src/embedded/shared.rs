@@ -267,10 +267,11 @@ impl Shared {
     /// Makes everything in the journal durable (relaxed durability).
     pub(super) fn sync_journal(&self) -> StoreResult<()> {
         let _one = self.syncing.lock();
+        // Before anything else: a sync that another began may have failed.
+        self.fenced()?;
         if !self.unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        self.fenced()?;
         let upto = self.progress.lock().applied.place;
         let last = self.segments.map.read().values().next_back().cloned();
         let Some(segment) = last else { return Ok(()) };

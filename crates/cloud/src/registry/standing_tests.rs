@@ -1,0 +1,128 @@
+//! A registry that was put back to an older state changes nothing once a follower has shown that
+//! there was more.
+
+use std::time::Duration;
+
+use store::{Index, memory::Memory};
+use types::RegionId;
+
+use super::follow_tests::{Cloud, ROOT, follower, open};
+use super::*;
+use crate::{AccountKind, Ask, IndexRows, standing::Receipt};
+
+/// The keeper's rows as they are now, for another start.
+async fn backup(registry: &Registry) -> Arc<dyn Index> {
+    let rows = registry.rows.page("", "", 10_000).await.unwrap();
+    let index: Arc<dyn Index> = Memory::new();
+    let copy = IndexRows(Arc::clone(&index));
+    copy.write(None, rows, Vec::new()).await.unwrap();
+    index
+}
+
+async fn tenant(registry: &Registry, name: &str) -> Result<(), CloudError> {
+    let made = registry.create_account(ROOT, name, AccountKind::Tenant, Vec::new());
+    made.await.map(drop)
+}
+
+async fn asks(keeper: &Registry, region: &str, from: u64, receipt: Option<Receipt>) {
+    let ask = Ask::Changes {
+        from,
+        wait_ms: 0,
+        receipt,
+    };
+    keeper.answer(&RegionId::new(region), ask).await;
+}
+
+#[tokio::test]
+async fn a_follower_that_has_more_stops_a_registry_that_was_put_back() {
+    let cloud = Cloud::new().await;
+    let old = backup(&cloud.keeper).await;
+    tenant(&cloud.keeper, "later").await.unwrap();
+    cloud.catch_up().await;
+    // The receipt comes with the next answer, whatever that has.
+    asks(&cloud.keeper, "second", 0, None).await;
+    cloud.receipt().await;
+    let restored = open(old, "first", 1, Keeper::Here).await;
+    restored.compare_first();
+    let changing = tokio::spawn({
+        let restored = Arc::clone(&restored);
+        async move { tenant(&restored, "other").await }
+    });
+    let comparing = tokio::spawn({
+        let restored = Arc::clone(&restored);
+        async move { restored.compare(Duration::from_secs(30)).await }
+    });
+    asks(&restored, "third", 0, None).await;
+    assert!(!changing.is_finished() && !comparing.is_finished());
+    // The follower as it is after a start of its own: what it shows is on its disk.
+    let second = follower(&restored, Arc::clone(&cloud.rows), "second").await;
+    let following = tokio::spawn(Arc::clone(&second).follow());
+    comparing.await.unwrap();
+    following.abort();
+    let why = changing.await.unwrap().unwrap_err().to_string();
+    assert!(
+        why.contains("older state") && why.contains("second"),
+        "{why}"
+    );
+    assert!(tenant(&restored, "another").await.is_err());
+    assert_eq!(restored.behind().is_some(), true);
+}
+
+#[tokio::test]
+async fn another_history_of_the_same_length_stops_it_too() {
+    let cloud = Cloud::new().await;
+    let old = backup(&cloud.keeper).await;
+    tenant(&cloud.keeper, "one").await.unwrap();
+    let shown = cloud.keeper.receipt(&cloud.keeper.state.read());
+    let restored = open(old, "first", 1, Keeper::Here).await;
+    // It went on before anybody could reach it.
+    tenant(&restored, "other").await.unwrap();
+    let length = *restored.watch().borrow();
+    assert_eq!(length, *cloud.keeper.watch().borrow());
+    asks(&restored, "second", length, shown).await;
+    assert!(tenant(&restored, "more").await.is_err());
+}
+
+#[tokio::test]
+async fn a_word_without_a_receipt_and_a_region_that_is_away_stop_nothing() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    keeper.compare_first();
+    keeper.compare(Duration::from_millis(20)).await;
+    tenant(keeper, "one").await.unwrap();
+    let good = keeper.receipt(&keeper.state.read()).unwrap();
+    for (length, hash, mac) in [
+        (u64::MAX, good.hash.clone(), good.mac.clone()),
+        (good.length + 1, good.hash.clone(), good.mac.clone()),
+        (good.length, "00".repeat(32), good.mac.clone()),
+        (good.length + 1, good.hash.clone(), String::new()),
+    ] {
+        let forged = Receipt {
+            length,
+            hash,
+            mac,
+            ..good.clone()
+        };
+        asks(keeper, "second", u64::MAX, Some(forged)).await;
+    }
+    asks(keeper, "second", u64::MAX, None).await;
+    asks(keeper, "second", good.length, Some(good)).await;
+    tenant(keeper, "two").await.unwrap();
+    assert!(keeper.behind().is_none());
+}
+
+impl Cloud {
+    /// Follows until the second region has the keeper's receipt for all that it has.
+    async fn receipt(&self) {
+        let following = tokio::spawn(Arc::clone(&self.second).follow());
+        let length = *self.keeper.watch().borrow();
+        let has = |registry: &Registry| {
+            let state = registry.state.read();
+            state.receipt.as_ref().is_some_and(|r| r.length == length)
+        };
+        while !has(&self.second) {
+            tokio::task::yield_now().await;
+        }
+        following.abort();
+    }
+}

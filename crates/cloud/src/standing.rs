@@ -1,0 +1,215 @@
+//! Whether the registry that lies here is the newest one. A registry that was put back to an older
+//! state would give one name to two buckets. So its region gives each follower a receipt for what
+//! it has told, which only it can make; followers show it whenever they ask. A receipt for more
+//! than is here, or for another history, ends all changes. After a start, changes wait until the
+//! regions on record have asked once, for a limited time.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use tokio::sync::watch;
+use types::RegionId;
+
+use crate::{
+    CloudError, MasterKey, RegionStatus, Registry,
+    keys::mac,
+    records::{FORMAT, write},
+    state::State,
+};
+
+/// Where a follower keeps the keeper's last receipt.
+pub(crate) const ROW: &str = "c/receipt";
+/// Changes wait no longer than this for the comparison to end.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The keeper's word for what it has told: its log had `length` entries, the last with this hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Format version.
+    #[serde(rename = "v")]
+    pub(crate) format: u32,
+    pub(crate) length: u64,
+    pub(crate) hash: String,
+    /// Made with a key that only the keeper has, in hex.
+    pub(crate) mac: String,
+}
+
+/// What is known about the registry that lies here.
+pub(crate) struct Standing {
+    compared: watch::Sender<bool>,
+    /// Why nothing is changed any more.
+    behind: RwLock<Option<String>>,
+    asked: Mutex<BTreeSet<RegionId>>,
+    news: watch::Sender<()>,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            compared: watch::Sender::new(true),
+            behind: RwLock::default(),
+            asked: Mutex::default(),
+            news: watch::Sender::new(()),
+        }
+    }
+}
+
+impl Receipt {
+    fn of(master: &MasterKey, length: u64, hash: String) -> Self {
+        let key = master.derive("dhow registry receipt 1");
+        let text = format!("{length} {hash}");
+        Self {
+            format: FORMAT,
+            mac: hex::encode(mac(&key, &text)),
+            length,
+            hash,
+        }
+    }
+
+    fn is_made_with(&self, master: &MasterKey) -> bool {
+        let own = Self::of(master, self.length, self.hash.clone());
+        self.format == FORMAT && bool::from(own.mac.as_bytes().ct_eq(self.mac.as_bytes()))
+    }
+}
+
+impl Registry {
+    /// The keeper's receipt for all that is here.
+    pub(crate) fn receipt(&self, state: &State) -> Option<Receipt> {
+        let last = state.last.as_ref()?;
+        let hash = last.hash.to_string();
+        Some(Receipt::of(&self.master, last.number + 1, hash))
+    }
+
+    /// Why this registry changes nothing any more; `None` when it may.
+    pub fn behind(&self) -> Option<String> {
+        self.standing.behind.read().clone()
+    }
+
+    /// Whether the comparison with the followers is still under way.
+    pub(crate) fn comparing(&self) -> bool {
+        !*self.standing.compared.borrow()
+    }
+
+    /// Lets changes wait until [`Registry::compare`] has ended. For the keeper, at its start.
+    pub fn compare_first(&self) {
+        self.standing.compared.send_replace(!self.keeps());
+    }
+
+    /// Waits until every other region on record has asked since the start, but no longer than
+    /// `within`; then changes may go on, unless one had more.
+    pub async fn compare(&self, within: Duration) {
+        let mut news = self.standing.news.subscribe();
+        let all = async {
+            while !self.silent().is_empty() {
+                if news.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(within, all).await.is_err() {
+            let silent: Vec<String> = self.silent().iter().map(ToString::to_string).collect();
+            tracing::warn!(
+                regions = silent.join(", "),
+                "the registry could not be compared with what these regions have of it"
+            );
+        }
+        self.standing.compared.send_replace(true);
+    }
+
+    /// Regions that follow and have not asked since the start.
+    fn silent(&self) -> Vec<RegionId> {
+        let asked = self.standing.asked.lock();
+        let follows = |status| matches!(status, RegionStatus::Open | RegionStatus::Draining);
+        let others = self.all_regions().into_iter().filter(|r| follows(r.status));
+        others
+            .map(|r| RegionId::new(&r.id))
+            .filter(|id| **id != *self.own() && !asked.contains(id))
+            .collect()
+    }
+
+    /// Waits while the registry is compared.
+    pub(crate) async fn compared(&self) {
+        let mut compared = self.standing.compared.subscribe();
+        // Whoever never began to compare, or broke, must not block for ever.
+        let _ = tokio::time::timeout(WAIT_MAX, compared.wait_for(|compared| *compared)).await;
+    }
+
+    /// A follower asks for entries from `first` on, and shows what it was told last.
+    pub(crate) async fn asked_by(&self, region: &RegionId, first: u64, shown: Option<&Receipt>) {
+        let length = *self.length.borrow();
+        let shown = shown.filter(|receipt| receipt.is_made_with(&self.master));
+        let more = match shown {
+            Some(receipt) if receipt.length > length => Some(format!(
+                "region {region} has {} entries, here are {length}",
+                receipt.length
+            )),
+            Some(receipt) => self.differs(region, receipt).await,
+            None => None,
+        };
+        match more {
+            Some(why) => self.fall_behind(&why),
+            // Its word alone stops nothing: any region could say so.
+            None if first > length => tracing::error!(
+                %region,
+                first,
+                length,
+                "a region asks for entries that are not here, and shows no receipt for them"
+            ),
+            None => {}
+        }
+        self.standing.asked.lock().insert(region.clone());
+        self.standing.news.send_replace(());
+    }
+
+    async fn differs(&self, region: &RegionId, receipt: &Receipt) -> Option<String> {
+        let number = receipt.length.checked_sub(1)?;
+        let found = self.changes(number, 1).await.ok()?;
+        let hash = found.first().map(|change| change.entry.hash.to_string());
+        (hash.as_deref() != Some(&receipt.hash))
+            .then(|| format!("region {region} has another entry {number} than lies here"))
+    }
+
+    fn fall_behind(&self, why: &str) {
+        let mut behind = self.standing.behind.write();
+        if behind.is_none() {
+            tracing::error!(
+                why,
+                "this registry was put back to an older state: it changes nothing. Restore the \
+                 newest copy of its data folder"
+            );
+            *behind = Some(format!(
+                "this registry was put back to an older state ({why}) and changes nothing, since \
+                 names and keys could be given twice. Restore the newest copy of its data folder"
+            ));
+        }
+    }
+
+    /// Refuses changes where others have more.
+    pub(crate) fn may_change(&self) -> Result<(), CloudError> {
+        match self.behind() {
+            None => Ok(()),
+            Some(why) => Err(CloudError::Unavailable(why)),
+        }
+    }
+
+    /// A follower keeps the keeper's receipt, once it has all that it is for.
+    pub(crate) async fn keep_receipt(&self, receipt: Option<Receipt>) -> Result<(), CloudError> {
+        let Some(receipt) = receipt else {
+            return Ok(());
+        };
+        let mine = {
+            let state = self.state.read();
+            let all = state.length() == receipt.length;
+            all && state.receipt.as_ref() != Some(&receipt)
+        };
+        if !mine {
+            return Ok(());
+        }
+        let row = (ROW.to_owned(), write(&receipt)?.into_bytes());
+        self.rows.write(None, vec![row], Vec::new()).await?;
+        self.state.write().receipt = Some(receipt);
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! When the rows of a bucket that is not placed here are removed: once the registry has said so for
+//! this region and bucket, and the time is over in which they can be brought back. A doubt keeps
+//! them. Asking goes on beside everything else, since the registry may be away.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::Notify, task::JoinHandle};
+use types::{BucketDeed, BucketId};
+
+use crate::{MayRemove, Regions};
+
+/// After a doubt, the registry is asked again: soon at first, then less often.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(300);
+
+/// What is asked about one bucket.
+struct Asked {
+    deed: Arc<BucketDeed>,
+    answer: JoinHandle<MayRemove>,
+    /// The last doubt, so that it is said once.
+    said: Option<String>,
+    pause: Duration,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.answer.abort();
+    }
+}
+
+/// What is asked about all.
+pub(crate) struct Removing {
+    regions: Arc<dyn Regions>,
+    /// Somebody has answered.
+    pub(crate) answered: Arc<Notify>,
+    asked: BTreeMap<BucketId, Asked>,
+}
+
+impl Removing {
+    pub(crate) fn new(regions: Arc<dyn Regions>) -> Self {
+        Self {
+            regions,
+            answered: Arc::default(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Forgets all but these.
+    pub(crate) fn keep(&mut self, known: &HashSet<BucketId>) {
+        self.asked.retain(|id, _| known.contains(id));
+    }
+
+    /// The bucket is placed here after all, or nothing of it is left.
+    pub(crate) fn forget(&mut self, id: BucketId) {
+        self.asked.remove(&id);
+    }
+
+    /// Whether the bucket's rows are to be removed now. Asks if nobody has been asked; the answer
+    /// holds for the deed about which it was asked, and once.
+    pub(crate) async fn may(&mut self, deed: &Arc<BucketDeed>) -> bool {
+        let about = |asked: &Asked| *asked.deed == **deed;
+        let Some(mut asked) = self.asked.remove(&deed.id).filter(about) else {
+            let asked = self.ask(deed, Duration::ZERO, None, AGAIN_MIN);
+            self.asked.insert(deed.id, asked);
+            return false;
+        };
+        if !asked.answer.is_finished() {
+            self.asked.insert(deed.id, asked);
+            return false;
+        }
+        let answer = (&mut asked.answer).await;
+        let (said, pause) = (asked.said.take(), asked.pause);
+        let bucket = &deed.name;
+        let again = match answer {
+            Ok(MayRemove::Yes) => return true,
+            Ok(MayRemove::Later(left)) => {
+                let left_s = left.as_secs();
+                tracing::warn!(
+                    %bucket,
+                    left_s,
+                    "rows of a bucket that is not placed here any more will be removed; until then \
+                     placing it here again brings them back"
+                );
+                self.ask(deed, left, None, AGAIN_MIN)
+            }
+            Ok(MayRemove::No(why)) => {
+                if said.as_ref() != Some(&why) {
+                    tracing::warn!(
+                        %bucket,
+                        why,
+                        "rows of a bucket that is not placed here are kept: it is not certain that \
+                         they are to be removed"
+                    );
+                }
+                self.ask(deed, pause, Some(why), (pause * 2).min(AGAIN_MAX))
+            }
+            // The question broke; it is asked again.
+            Err(_) => self.ask(deed, pause, said, (pause * 2).min(AGAIN_MAX)),
+        };
+        self.asked.insert(deed.id, again);
+        false
+    }
+
+    fn ask(
+        &self,
+        deed: &Arc<BucketDeed>,
+        after: Duration,
+        said: Option<String>,
+        pause: Duration,
+    ) -> Asked {
+        let (regions, about) = (Arc::clone(&self.regions), Arc::clone(deed));
+        let answered = Arc::clone(&self.answered);
+        let asking = async move {
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            let answer = regions.may_remove(&about).await;
+            answered.notify_one();
+            answer
+        };
+        Asked {
+            deed: Arc::clone(deed),
+            answer: tokio::spawn(asking),
+            said,
+            pause,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Texts that people write for people. They end up in other people's terminals and logs.
+
+use std::borrow::Cow;
+
+/// Whether `text` may be kept as a name or description: at most `max` bytes, and nothing that a
+/// terminal obeys or that changes how the rest is read.
+pub fn is_plain_text(text: &str, max: usize) -> bool {
+    text.len() <= max && text.chars().all(is_plain)
+}
+
+/// `text` for a terminal or a log: what is not plain is spelled out, and no more than `max`
+/// characters are shown.
+pub fn shown(text: &str, max: usize) -> Cow<'_, str> {
+    if text.chars().take(max + 1).count() <= max && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for (n, c) in text.chars().enumerate() {
+        match n < max {
+            true if is_plain(c) => out.push(c),
+            true => out.extend(c.escape_unicode()),
+            false => {
+                out.push('…');
+                break;
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// No control characters, no separators of lines, and none of the marks that turn the direction of
+/// writing or take no room (Unicode 16, categories Cc, Zl, Zp and the format characters in use).
+fn is_plain(c: char) -> bool {
+    let format = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}');
+    !c.is_control() && !format
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_not_plain_and_is_shown_spelled_out() {
+        for good in ["", "acme", "Zürich 東京", "a b-c_d.e/f", "🚀"] {
+            assert!(is_plain_text(good, 128), "{good}");
+            assert_eq!(shown(good, 128), good);
+        }
+        for bad in [
+            "\u{1b}[2J",
+            "a\nb",
+            "a\rb",
+            "\t",
+            "\u{7}",
+            "\u{9b}31m",
+            "\u{7f}",
+            "\0",
+            "\u{85}",
+            "\u{202e}txt.exe",
+            "\u{2066}x",
+            "\u{200b}",
+            "\u{2028}",
+            "\u{feff}",
+        ] {
+            assert!(!is_plain_text(bad, 128), "{bad:?}");
+            let shown = shown(bad, 128);
+            assert!(
+                shown.chars().all(is_plain) && shown.contains("\\u{"),
+                "{shown}"
+            );
+        }
+        assert!(is_plain_text(&"x".repeat(128), 128) && !is_plain_text(&"x".repeat(129), 128));
+        assert_eq!(shown(&"x".repeat(60_000), 10), "xxxxxxxxxx…");
+    }
+}
