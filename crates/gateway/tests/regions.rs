@@ -427,3 +427,50 @@ async fn a_refusal_from_home_reaches_a_client_that_is_still_sending() {
         assert_eq!(code.as_deref(), Some("InvalidDigest"), "{put:?}");
     }
 }
+
+/// What a presigned URL carries in its query reaches the region that acts, as what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_of_presigned_urls_act_at_home() {
+    let cloud = Cloud::open().await;
+    cloud.bucket("papers", |_| {});
+    let (copy, home) = (cloud.at("copy-1", ALICE), cloud.at("home-1", ALICE));
+    let hoisted = "x-amz-meta-colour=dark%20blue&x-amz-tagging=a%3Db&x-amz-acl=private\
+                   &x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32\
+                   &x-id=PutObject";
+    let put = copy
+        .send_presigned("PUT", "/papers/a+b%20c", hoisted, "bytes")
+        .await;
+    assert_eq!(put.status, 200, "{put:?}");
+    let got = home.send("GET", "/papers/a%2Bb%20c", &[], "").await;
+    assert_eq!((got.status, got.text().as_str()), (200, "bytes"));
+    assert_eq!(got.header("x-amz-meta-colour"), Some("dark blue"));
+    assert_eq!(got.header("x-amz-tagging-count"), Some("1"));
+    let source = "x-amz-copy-source=papers%2Fa%252Bb%2520c&x-id=CopyObject";
+    let copied = copy
+        .send_presigned("PUT", "/papers/copied", source, "forged")
+        .await;
+    assert!(copied.text().contains("<CopyObjectResult"), "{copied:?}");
+    assert_eq!(
+        home.send("GET", "/papers/copied", &[], "").await.text(),
+        "bytes"
+    );
+    assert_eq!(cloud.passes().len(), 2);
+    for (query, status) in [
+        ("x-amz-expected-bucket-owner=000000000002", 403),
+        ("x-dhow-placement-home=copy-1", 400),
+        ("x-amz-server-side-encryption=AES256", 501),
+        ("x-id=CopyObject", 400),
+        ("annotation", 501),
+    ] {
+        let put = copy
+            .send_presigned("PUT", "/papers/copied", query, "forged")
+            .await;
+        assert_eq!(put.status, status, "{query}: {put:?}");
+    }
+    // What is refused is not passed on.
+    assert_eq!(cloud.passes().len(), 0);
+    assert_eq!(
+        home.send("GET", "/papers/copied", &[], "").await.text(),
+        "bytes"
+    );
+}

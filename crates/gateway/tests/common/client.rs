@@ -138,6 +138,34 @@ impl Client {
         format!("{path}?{}", signer.presign(&unsigned, now, 60))
     }
 
+    /// Sends a request with a presigned URL that has these parameters.
+    pub async fn send_presigned(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &'static str,
+    ) -> Answer {
+        let host = self.address.to_string();
+        let mut signer = Signer::new(&self.access_key, &self.secret, &self.region);
+        let unsigned = Unsigned {
+            method,
+            host: &host,
+            path,
+            query,
+            headers: &[],
+            payload: "UNSIGNED-PAYLOAD",
+        };
+        let now = types::Clock::now(&types::SystemClock);
+        let query = signer.presign(&unsigned, now, 60);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{path}?{query}"))
+            .header("host", host);
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        exchange(self.address, request).await
+    }
+
     /// Signs and sends a request; `target` is the encoded path and query.
     pub async fn send(
         &self,

@@ -186,6 +186,8 @@ fn refusal(error: Error) -> Refusal {
         Error::NoSuchKey { .. } => Refusal::NoSuchKey,
         Error::NoSuchVersion => Refusal::NoSuchVersion,
         Error::DeleteMarker { .. } => Refusal::IsDeleteMarker,
+        // As the source of a copy.
+        Error::InvalidRequest(text) if text.contains("delete marker") => Refusal::IsDeleteMarker,
         Error::PreconditionFailed(_) => Refusal::Precondition,
         Error::NoSuchUpload => Refusal::NoSuchUpload,
         Error::InvalidPart(_) => Refusal::InvalidPart,
