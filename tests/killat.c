@@ -1,9 +1,10 @@
 /* killat N HALF PROGRAM [ARG...]
  *
  * Runs a program and kills it (SIGKILL) when it is about to make its N-th call that changes a file
- * system: all threads are counted together. With HALF = 1 and a write as that call, half of it is
- * written first. With N = 0 nothing is killed. The number of calls is printed on standard error as
- * "killat: CALLS" when SIGTERM comes, or when the program ended.
+ * system: all threads are counted together. With HALF = 1 and a write of some pages as that call,
+ * half of them are written first: the kernel may end a write at the end of a page. With N = 0
+ * nothing is killed. The numbers of the calls that were made (x86-64) are printed on standard error
+ * after "killat:" when SIGTERM comes, or when the program ended.
  *
  * A seccomp filter stops the program at these calls only, so it runs about as fast as without. */
 #define _GNU_SOURCE
@@ -36,7 +37,11 @@ static const int calls[] = {
 };
 #define CALLS ((int)(sizeof calls / sizeof *calls))
 
+#define PAGE 4096
+#define SHOWN 4096
+
 static long long counted;
+static int shown[SHOWN];
 static volatile sig_atomic_t asked;
 static pid_t child;
 
@@ -137,11 +142,13 @@ int main(int argc, char **argv) {
             struct user_regs_struct regs;
             signal = 0;
             if (!ptrace(PTRACE_GETREGS, thread, 0, &regs) && changes(thread, &regs)) {
+                if (counted < SHOWN)
+                    shown[counted] = (int)regs.orig_rax;
                 counted++;
                 if (counted == when) {
                     int writes = regs.orig_rax == SYS_write || regs.orig_rax == SYS_pwrite64;
-                    if (half && writes && regs.rdx > 1) {
-                        regs.rdx /= 2;
+                    if (half && writes && regs.rdx / 2 >= PAGE) {
+                        regs.rdx = regs.rdx / 2 / PAGE * PAGE;
                         ptrace(PTRACE_SETREGS, thread, 0, &regs);
                         ptrace(PTRACE_SYSCALL, thread, 0, 0);
                         waitpid(thread, &status, __WALL);
@@ -157,6 +164,9 @@ int main(int argc, char **argv) {
     }
     while (waitpid(-1, &status, __WALL) > 0) {
     }
-    fprintf(stderr, "killat: %lld\n", counted);
+    fprintf(stderr, "killat:");
+    for (int i = 0; i < counted && i < SHOWN; i++)
+        fprintf(stderr, " %d", shown[i]);
+    fprintf(stderr, "\n");
     return asked ? 0 : 1;
 }
