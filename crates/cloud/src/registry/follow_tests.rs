@@ -413,7 +413,10 @@ async fn a_token_opens_for_one_region_and_one_key_and_expires() {
     assert!(keeper.join(b"hash", "new", &here).await.is_err(), "old");
     assert!(keeper.join(b"again", "new", &other).await.is_err());
     let record = keeper.join(b"again", "new", &here).await.unwrap();
-    assert_eq!(record.jurisdiction, "JP", "as it was planned when it joined");
+    assert_eq!(
+        record.jurisdiction, "JP",
+        "as it was planned when it joined"
+    );
     let opened = keeper.set_region_status(ROOT, "new", RegionStatus::Open);
     opened.await.unwrap();
     assert!(keeper.join(b"again", "new", &here).await.is_err(), "opened");
