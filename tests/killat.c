@@ -38,12 +38,15 @@ static const int calls[] = {
 #define CALLS ((int)(sizeof calls / sizeof *calls))
 
 #define PAGE 4096
-#define SHOWN 4096
+#define SHOWN 8192
+#define THREADS 4096
 
 static long long counted;
 static int shown[SHOWN];
-static volatile sig_atomic_t asked;
 static pid_t child;
+static volatile pid_t threads[THREADS];
+static volatile int known;
+static volatile sig_atomic_t over;
 
 static void filter(void) {
     struct sock_filter code[CALLS + 3];
@@ -87,10 +90,32 @@ static int changes(pid_t thread, const struct user_regs_struct *regs) {
     }
 }
 
+/* Kills the program and all that it started. */
 static void stop(int number) {
     (void)number;
-    asked = 1;
-    kill(child, SIGKILL);
+    over = 1;
+    for (int i = 0; i < known; i++)
+        kill(threads[i], SIGKILL);
+}
+
+static void know(pid_t thread) {
+    for (int i = 0; i < known; i++)
+        if (threads[i] == thread)
+            return;
+    if (known < THREADS) {
+        threads[known] = thread;
+        known++;
+    }
+}
+
+/* Its number may be another's from now on. */
+static void forget(pid_t thread) {
+    for (int i = 0; i < known; i++)
+        if (threads[i] == thread) {
+            threads[i] = threads[known - 1];
+            known--;
+            return;
+        }
 }
 
 int main(int argc, char **argv) {
@@ -115,6 +140,7 @@ int main(int argc, char **argv) {
         perror("killat: fork");
         return 126;
     }
+    know(child);
     signal(SIGTERM, stop);
     signal(SIGINT, stop);
     long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
@@ -125,19 +151,23 @@ int main(int argc, char **argv) {
         return 126;
     }
     ptrace(PTRACE_CONT, child, 0, 0);
+    /* Until no thread of it is left. */
     for (;;) {
         pid_t thread = waitpid(-1, &status, __WALL);
-        if (thread < 0) {
-            if (errno == EINTR)
-                continue;
+        if (thread < 0 && errno != EINTR)
             break;
-        }
+        if (thread < 0)
+            continue;
         if (!WIFSTOPPED(status)) {
-            if (thread == child)
-                break;
+            forget(thread);
             continue;
         }
-        int signal = WSTOPSIG(status), event = status >> 16, request = PTRACE_CONT;
+        know(thread);
+        if (over) {
+            kill(thread, SIGKILL);
+            continue;
+        }
+        int signal = WSTOPSIG(status), event = status >> 16;
         if (event == PTRACE_EVENT_SECCOMP) {
             struct user_regs_struct regs;
             signal = 0;
@@ -153,20 +183,18 @@ int main(int argc, char **argv) {
                         ptrace(PTRACE_SYSCALL, thread, 0, 0);
                         waitpid(thread, &status, __WALL);
                     }
-                    kill(child, SIGKILL);
+                    stop(0);
                     continue;
                 }
             }
         } else if (event != 0 || signal == SIGTRAP || signal == SIGSTOP) {
             signal = 0;
         }
-        ptrace(request, thread, 0, signal);
-    }
-    while (waitpid(-1, &status, __WALL) > 0) {
+        ptrace(PTRACE_CONT, thread, 0, signal);
     }
     fprintf(stderr, "killat:");
     for (int i = 0; i < counted && i < SHOWN; i++)
         fprintf(stderr, " %d", shown[i]);
     fprintf(stderr, "\n");
-    return asked ? 0 : 1;
+    return 0;
 }

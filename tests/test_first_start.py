@@ -22,7 +22,7 @@ import pytest
 
 from dhow import BIN, Dhow
 from drives import Drive, Forbidden
-from fleet import eventually
+from fleet import Fleet, eventually
 
 CUTS = int(os.environ.get("DHOW_START_CUTS", "12"))
 SOURCE = Path(__file__).with_name("killat.c")
@@ -38,17 +38,20 @@ def killat(tmp_path_factory):
     return program
 
 
-def command(program, call, half, server):
-    return [str(c) for c in (program, call, half, BIN, "up", "--json", "--data", server.data,
-                             *server.doors(), *server.args)]
+def command(server):
+    return [BIN, "up", "--json", "--data", server.data, *server.doors(), *server.args]
 
 
 def begin(program, call, half, server):
     """A first start that ends at call number `call`, or else once it is ready. Answers whether it
     was, and which calls it made."""
-    with open(server.log, "ab") as log:
-        process = subprocess.Popen(command(program, call, half, server), stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True)
+    return begin_command(program, call, half, command(server), server.log)
+
+
+def begin_command(program, call, half, words, path):
+    words = [str(word) for word in (program, call, half, *words)]
+    with open(path, "ab") as log:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         watched, _, _ = select.select([process.stdout], [], [], 120)
         ready = bool(watched) and process.stdout.readline().startswith("{")
         process.send_signal(signal.SIGTERM)
@@ -66,15 +69,15 @@ def calls_of_a_start(program, server):
     return calls
 
 
-def sample(calls, rng):
+def sample(calls, rng, count=CUTS):
     """The numbers of calls that are tried: all, or so many spread over all. Of many calls of one
     kind in a row, such as the making of 256 folders, a few stand for all."""
     tried = [n for n, call in enumerate(calls, 1)
              if not 3 < n < len(calls) - 1 or len({*calls[n - 3:n + 2]}) > 1 or n % 50 == 0]
-    if CUTS == 0:
+    if count == 0:
         tried = range(1, len(calls) + 1)
-    elif CUTS < len(tried):
-        tried = sorted(rng.sample(tried, CUTS))
+    elif count < len(tried):
+        tried = sorted(rng.sample(tried, count))
     # A write may also be half done when the process is killed.
     return [(call, rng.randrange(2)) for call in tried]
 
@@ -228,4 +231,31 @@ def test_a_killed_first_start_of_a_region_that_joins_opens(tmp_path, killat, kee
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda c: attempt(*c), calls))
+    failures.check(len(calls))
+
+
+def test_a_killed_first_start_of_a_fleet_opens(tmp_path, killat):
+    """The supervisor and its regions, wherever each of them is. The whole of it starts again."""
+
+    def words(data):
+        return [BIN, "up", "--regions", 2, "--json", "--data", data, "--listen", "127.0.0.1:0"]
+
+    log = tmp_path / "fleet.log"
+    ready, made = begin_command(killat, 0, 0, words(tmp_path / "count"), log)
+    assert ready, log.read_text()
+    # It takes seconds: a few are tried with the tests, and ten times as many in a soak.
+    calls, failures = sample(made, seeded(), 3 if CUTS else 60), Failures()
+    for call, half in calls:
+        fleet = Fleet(tmp_path / f"fleet-{call}", 2)
+
+        def one():
+            begin_command(killat, call, half, words(fleet.data), log)
+            fleet.start()
+            try:
+                opened = {r["id"]: r["status"] for r in fleet.json("region", "list")}
+                assert opened == {region: "open" for region in fleet.ids}
+            finally:
+                fleet.stop()
+
+        failures.trial(f"call {call} of {len(made)}, half {half}", one)
     failures.check(len(calls))
