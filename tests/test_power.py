@@ -57,7 +57,7 @@ def test_power_cuts_lose_nothing(tmp_path, disk):
         for _ in range(rng.randrange(1, 80)):
             assert acked.acquire(timeout=60), f"cut {cut}: no progress"
         # Between the two calls the filesystem is on its way down, and the kernel may report a sync
-        # that it no longer did (the conversion of preallocated blocks). No machine without power
+        # that it no longer did (docs/decisions/0005-power-cuts-in-tests.md). No machine without power
         # answers a client; answers that come from here on are not held against the engine.
         stop.set()
         drive.shut_down()
