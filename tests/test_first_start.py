@@ -166,11 +166,13 @@ def test_a_first_start_without_power_opens(tmp_path, killat):
         counted = place("count")
         counted.log = tmp_path / "count.log"
         made = calls_of_a_start(killat, counted)
-        calls, failures = sample(made, seeded()), Failures()
+        rng, failures = seeded(), Failures()
+        calls = sample(made, rng)
         subprocess.run(["rm", "-rf", counted.data], check=True)
         os.sync()
         for call, half in calls:
             server = place(f"below/data-{call}")
+            server.args = ["--durability", rng.choice(["strict", "relaxed"])]
             server.log = tmp_path / f"{call}.log"
 
             def one():
