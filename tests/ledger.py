@@ -70,7 +70,7 @@ def listed(client, bucket):
     while True:
         query = "list-type=2" + (f"&continuation-token={token}" if token else "")
         status, _, body = client.request("GET", f"/{bucket}", "&".join(sorted(query.split("&"))))
-        assert status == 200
+        assert status == 200, f"the listing of {bucket}: {status} {body[:300]}"
         root = ET.fromstring(body)
         ns = {"s": root.tag.split("}")[0].strip("{")}
         for item in root.findall("s:Contents", ns):
