@@ -11,6 +11,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import subprocess
 import threading
@@ -112,20 +113,28 @@ def open_again(server):
 
 
 class Failures:
-    """What went wrong at which call, so that a run tells all of it."""
+    """What went wrong at which call, so that a run tells all of it. Of the folders that the trials
+    make, each of which takes some hundred MiB, a few that show a failure are kept."""
+
+    KEPT, SHOWN = 3, 20
 
     def __init__(self):
         self.lock, self.found = threading.Lock(), []
 
-    def trial(self, name, attempt):
+    def trial(self, name, folder, attempt):
+        kept = False
         try:
             attempt()
         except Exception as error:
             with self.lock:
                 self.found.append(f"{name}: {type(error).__name__} {str(error)[-700:]}")
+                kept = len(self.found) <= self.KEPT
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def check(self, tried):
-        assert not self.found, f"{len(self.found)} of {tried} failed:\n" + "\n".join(self.found)
+        assert not self.found, (f"{len(self.found)} of {tried} failed, such as:\n"
+                                + "\n".join(self.found[:self.SHOWN]))
 
 
 def test_a_killed_first_start_opens(tmp_path, killat):
@@ -139,7 +148,7 @@ def test_a_killed_first_start_opens(tmp_path, killat):
             begin(killat, call, half, server)
             open_again(server)
 
-        failures.trial(f"call {call} of {len(made)}, half {half}", one)
+        failures.trial(f"call {call} of {len(made)}, half {half}", tmp_path / f"data-{call}", one)
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda c: attempt(*c), calls))
@@ -182,10 +191,9 @@ def test_a_first_start_without_power_opens(tmp_path, killat):
                 drive.attach()
                 open_again(server)
 
-            failures.trial(f"call {call} of {len(made)}, half {half}", one)
+            failures.trial(f"call {call} of {len(made)}, half {half}", server.data, one)
             if not drive.mounted:
                 drive.attach()
-            subprocess.run(["rm", "-rf", server.data], check=True)
         failures.check(len(calls))
     finally:
         drive.drop()
@@ -229,7 +237,7 @@ def test_a_killed_first_start_of_a_region_that_joins_opens(tmp_path, killat, kee
             finally:
                 server.kill()
 
-        failures.trial(f"call {call} of {len(made)}, half {half}", one)
+        failures.trial(f"call {call} of {len(made)}, half {half}", tmp_path / name, one)
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda c: attempt(*c), calls))
@@ -246,7 +254,7 @@ def test_a_killed_first_start_of_a_fleet_opens(tmp_path, killat):
     ready, made = begin_command(killat, 0, 0, words(tmp_path / "count"), log)
     assert ready, log.read_text()
     # It takes seconds: a few are tried with the tests, and ten times as many in a soak.
-    calls, failures = sample(made, seeded(), 3 if CUTS else 60), Failures()
+    calls, failures = sample(made, seeded(), 3 if CUTS else 40), Failures()
     for call, half in calls:
         fleet = Fleet(tmp_path / f"fleet-{call}", 2)
 
@@ -259,5 +267,5 @@ def test_a_killed_first_start_of_a_fleet_opens(tmp_path, killat):
             finally:
                 fleet.stop()
 
-        failures.trial(f"call {call} of {len(made)}, half {half}", one)
+        failures.trial(f"call {call} of {len(made)}, half {half}", fleet.data, one)
     failures.check(len(calls))
