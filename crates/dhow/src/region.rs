@@ -73,7 +73,6 @@ pub fn open_engine(
         ..EmbeddedConfig::new(dir.join("journal"))
     })?;
     let extents = Extents::open(ExtentsConfig {
-        durability,
         reserve_bytes,
         ..ExtentsConfig::new(dir.join("extents"))
     })?;

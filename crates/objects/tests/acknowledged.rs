@@ -65,6 +65,10 @@ impl Index for Held {
         }
         self.index.commit(at, batch).await
     }
+
+    async fn settle(&self) -> StoreResult<()> {
+        self.index.settle().await
+    }
 }
 
 #[tokio::test]

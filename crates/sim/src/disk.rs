@@ -88,6 +88,11 @@ impl Index for Used {
         self.1.work().await?;
         committed
     }
+
+    async fn settle(&self) -> StoreResult<()> {
+        self.1.runs()?;
+        self.0.index.settle().await
+    }
 }
 
 #[async_trait]
@@ -100,6 +105,11 @@ impl Log for Used {
     async fn floor(&self, at: PartitionId) -> StoreResult<Position> {
         self.1.runs()?;
         self.0.log.floor(at).await
+    }
+
+    async fn reaches(&self, at: PartitionId, position: Position) -> StoreResult<bool> {
+        self.1.runs()?;
+        self.0.log.reaches(at, position).await
     }
 
     async fn trim(&self, at: PartitionId, up_to: Position) -> StoreResult<()> {

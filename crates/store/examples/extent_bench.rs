@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use store::{
-    BlobRef, Blobs, Durability,
+    BlobRef, Blobs,
     extents::{Extents, ExtentsConfig},
 };
 
@@ -61,8 +61,7 @@ fn report(what: &str, count: usize, bytes: usize, wall: Instant, cpu: f64) {
 async fn main() {
     let dir = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
     let dir = tempfile::tempdir_in(dir).expect("a directory");
-    let mut config = ExtentsConfig::new(dir.path());
-    config.durability = Durability::Relaxed;
+    let config = ExtentsConfig::new(dir.path());
     let extents: Arc<Extents> = Extents::open(config).expect("extents");
     let large: Bytes = (0..256 * MIB)
         .map(|i| ((i * 31) >> 7) as u8)
@@ -86,20 +85,14 @@ async fn main() {
         let what = format!("read 256 MiB, pieces of {} KiB", piece / 1024);
         report(&what, 8, 8 * large.len(), wall, cpu);
     }
-    let mut config = ExtentsConfig::new(dir.path());
-    config.durability = Durability::Strict;
-    let strict = Extents::open(config).expect("extents");
-    let (wall, cpu) = (Instant::now(), cpu_s());
-    write(&strict, &large, MIB / 4).await;
-    report("write 256 MiB, strict", 1, large.len(), wall, cpu);
     for len in [100 << 10, MIB] {
         let small = large.slice(..len);
         let (wall, cpu) = (Instant::now(), cpu_s());
         for _ in 0..100 {
-            write(&strict, &small, MIB / 4).await;
+            write(&extents, &small, MIB / 4).await;
         }
         report(
-            &format!("write {} KiB, strict", len >> 10),
+            &format!("write {} KiB", len >> 10),
             100,
             100 * len,
             wall,

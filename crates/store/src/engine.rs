@@ -237,6 +237,10 @@ pub trait Index: Send + Sync + 'static {
     /// Lands the whole batch, durably, or nothing. Every read that begins after the answer sees
     /// it. On an error other than `Conflict`, `Full`, `Busy` and `Invalid` the outcome is unknown.
     async fn commit(&self, partition: PartitionId, batch: Batch) -> StoreResult<Committed>;
+
+    /// Waits until all that was committed before survives a loss of power. Bytes that a commit has
+    /// replaced may be removed only after that.
+    async fn settle(&self) -> StoreResult<()>;
 }
 
 /// One entry of the change log.
@@ -271,6 +275,12 @@ pub trait Log: Send + Sync + 'static {
     /// Entries at and before this position may be gone: whoever has not read them must be seeded
     /// anew. Never falls.
     async fn floor(&self, partition: PartitionId) -> StoreResult<Position>;
+
+    /// Whether a follower that has read up to `position` can go on from there. It cannot where
+    /// entries behind it are gone, and where this log never gave it: one that an opening gave to
+    /// commits which a loss of power took, or one of another log (of a folder that was brought back
+    /// from a backup). Whoever cannot is seeded anew.
+    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool>;
 
     /// Says that nobody needs entries up to and with `up_to` again.
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()>;

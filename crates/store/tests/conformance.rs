@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store::{
-    Durability, Engine,
+    Engine,
     conformance::Subject,
     extents::{Extents, ExtentsConfig},
     faults::{Script, faulty},
@@ -43,20 +43,17 @@ store::conformance_suite!(faults, PassedThrough);
 /// Extents on disk beside rows in memory; both stay when the extents are opened again.
 struct OnDisk {
     dir: tempfile::TempDir,
-    durability: Durability,
 }
 
 impl OnDisk {
-    fn new(durability: Durability) -> Self {
+    fn new() -> Self {
         Self {
             dir: tempfile::tempdir().expect("a directory"),
-            durability,
         }
     }
 
     fn extents(&self) -> Arc<Extents> {
-        let mut config = ExtentsConfig::new(self.dir.path().join("extents"));
-        config.durability = self.durability;
+        let config = ExtentsConfig::new(self.dir.path().join("extents"));
         Extents::open(config).expect("extents")
     }
 }
@@ -74,5 +71,4 @@ impl Subject for OnDisk {
     }
 }
 
-store::conformance_suite!(extents_strict, OnDisk::new(Durability::Strict));
-store::conformance_suite!(extents_relaxed, OnDisk::new(Durability::Relaxed));
+store::conformance_suite!(extents, OnDisk::new());

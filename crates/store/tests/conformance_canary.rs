@@ -76,6 +76,10 @@ impl Index for Careless {
         }
         answer
     }
+
+    async fn settle(&self) -> StoreResult<()> {
+        self.inner.settle().await
+    }
 }
 
 #[async_trait]

@@ -81,6 +81,10 @@ impl Index for Slow {
         self.answers.acquire().await.unwrap().forget();
         done
     }
+
+    async fn settle(&self) -> store::StoreResult<()> {
+        self.rows.settle().await
+    }
 }
 
 const DAY: &str = "20261123";

@@ -80,17 +80,17 @@ impl Objects {
         own: Option<Own>,
     ) -> Result<ChangePage> {
         let partition = partition_of(deed);
-        let page = self.engine.log.read(partition, from, limit).await?;
+        let page = self.engine.log.read(partition, from, limit).await;
         // Asked after the reading: what was recycled during it counts too.
-        let floor = self.engine.log.floor(partition).await?;
-        if from < floor {
+        if !self.engine.log.reaches(partition, from).await? {
             return Ok(ChangePage {
                 changes: Vec::new(),
                 next: from,
                 reseed: true,
             });
         }
-        self.look_up(deed, from, page, bytes_max, own).await
+        // Where damage hides entries the log does not reach back any more, which was answered above.
+        self.look_up(deed, from, page?, bytes_max, own).await
     }
 
     async fn look_up(
@@ -195,10 +195,11 @@ impl Objects {
         let partition = partition_of(deed);
         let (mut at, mut count, mut keys) = (after, 0, Vec::new());
         loop {
-            let page = self.engine.log.read(partition, at, 10_000).await?;
-            if after < self.engine.log.floor(partition).await? {
+            let page = self.engine.log.read(partition, at, 10_000).await;
+            if !self.engine.log.reaches(partition, after).await? {
                 return Ok(None);
             }
+            let page = page?;
             for entry in &page.entries {
                 count += 1;
                 if keys.len() < keys_max {

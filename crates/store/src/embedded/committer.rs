@@ -6,7 +6,8 @@
 //! 3. Check each commit's guards, against the group so far, memory and the index file, and encode
 //!    those that hold into one frame.
 //! 4. One write, one sync. If either fails the outcome is unknown, and stays so: the engine takes
-//!    no more writes until it is opened again.
+//!    no more writes until it is opened again. A write for which there is no room is another matter:
+//!    nothing came of it, and the next frame takes its place.
 //! 5. Put the rows into the memory table and answer.
 
 use std::{
@@ -22,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     frame::{self, COMMIT_BYTES, HEADER_BYTES, Header, Loc, OP_BYTES, Place},
     memtable::{Held, Slot, full_key, own},
-    segment::Segment,
+    segment::{Sealed, Segment},
     shared::{Job, Shared, Work, distance, freeze},
 };
 use crate::{
@@ -199,7 +200,7 @@ impl Committer {
             return room;
         }
         let segments = &self.shared.segments;
-        let room = match segments.disk.room(&segments.dir) {
+        let room = match segments.room() {
             Ok(bytes) => bytes >= self.shared.config.reserve_bytes,
             Err(error) => error.kind() != std::io::ErrorKind::StorageFull,
         };
@@ -220,10 +221,17 @@ impl Committer {
         // Earlier segments are always durable as a whole; only the last may have a torn tail.
         self.shared.sync_journal()?;
         self.synced = self.place;
-        let next = self
-            .shared
-            .segments
-            .activate(self.place.segment + 1, reserve)?;
+        let segments = &self.shared.segments;
+        let next = segments
+            .activate(self.place.segment + 1, self.sequence, reserve)
+            .map_err(|error| match error {
+                StoreError::Full(_) => error,
+                other => self.shared.fence(other.to_string()),
+            })?;
+        let _ = self.segment.sealed.set(Sealed {
+            end: self.place.offset,
+            last: self.sequence,
+        });
         self.place = Place {
             segment: next.id,
             offset: 0,
@@ -332,25 +340,25 @@ impl Committer {
             synced: self.synced,
             before: self.before,
         };
-        header.seal(&mut group.head);
+        header.seal(&mut group.head, &self.segment.kind);
         for payload in &group.payloads {
             group.head.extend_from_slice(payload);
         }
         let shared = &self.shared;
         let disk = &shared.segments.disk;
         let strict = shared.config.durability == Durability::Strict;
+        let file = &*self.segment.file;
         let written = disk
-            .write(&self.segment.file, &group.head, self.place.offset)
-            .and_then(|()| {
-                if strict {
-                    disk.sync(&self.segment.file)
-                } else {
-                    Ok(())
-                }
-            });
+            .write(file, &group.head, self.place.offset)
+            .and_then(|()| if strict { disk.sync(file) } else { Ok(()) });
         if let Err(error) = written {
-            let path = self.segment.path.display();
-            let error = shared.fence(format!("write {path}: {error}"));
+            let context = format!("write {}", self.segment.path.display());
+            let error = match StoreError::io(context, error) {
+                // The frame is not whole, so no opening finds it, and the next one takes its
+                // place.
+                full @ StoreError::Full(_) => full,
+                other => shared.fence(other.to_string()),
+            };
             for (reply, _) in group.replies.drain(..) {
                 let _ = reply.send(Err(error.clone()));
             }

@@ -4,12 +4,17 @@
 //! A frame is a header, the operations of its commits ("meta"), and then the payloads. The
 //! checksum in the header covers header and meta; each payload has a checksum of its own in the
 //! meta, so that a payload can be read and verified alone. The header names its own segment and
-//! offset and the checksum of the frame before it, so bytes of an earlier life of the file are
+//! offset and the checksum of the frame before it, so bytes of an earlier use of the file are
 //! never taken for a frame; and it names the place up to which the journal was durable when the
 //! frame was written, which tells damage from a torn tail.
+//!
+//! The checksum is computed with a secret of the store ([`FrameKey`]). Payloads are what clients
+//! send, and a segment that is used again still has those of its earlier use: without the secret a
+//! client could send bytes that look like a frame to whoever searches a segment for frames.
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
+use types::Random;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_secret};
 
 /// Frames begin at multiples of this.
 pub(super) const FRAME_ALIGN: u64 = 64;
@@ -19,7 +24,61 @@ pub(super) const HEADER_BYTES: usize = 80;
 pub(super) const OP_BYTES: usize = 48;
 /// Bytes of a commit beside its operations.
 pub(super) const COMMIT_BYTES: usize = 20;
-const MAGIC: u32 = u32::from_le_bytes(*b"DHJ1");
+/// Frames without the secret, as earlier versions wrote them.
+const MAGIC_OPEN: u32 = u32::from_le_bytes(*b"DHJ1");
+/// Frames with the secret.
+const MAGIC_KEYED: u32 = u32::from_le_bytes(*b"DHJ2");
+
+/// Bytes of a [`FrameKey`].
+pub(super) const KEY_BYTES: usize = 192;
+
+/// The secret with which a store's frames have their checksums.
+#[derive(Clone)]
+pub(super) struct FrameKey(Box<[u8; KEY_BYTES]>);
+
+impl FrameKey {
+    /// A new one.
+    pub(super) fn random(random: &dyn Random) -> Self {
+        let mut key = Box::new([0; KEY_BYTES]);
+        random.fill(&mut key[..]);
+        Self(key)
+    }
+
+    /// The one that was kept; `None` when these are not as many bytes.
+    pub(super) fn kept(bytes: &[u8]) -> Option<Self> {
+        Some(Self(Box::new(bytes.try_into().ok()?)))
+    }
+
+    /// To be kept.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0[..]
+    }
+}
+
+/// Which frames a segment has: all of one kind.
+#[derive(Clone)]
+pub(super) enum Kind {
+    /// Without a secret.
+    Open,
+    /// With this secret.
+    Keyed(FrameKey),
+}
+
+impl Kind {
+    fn magic(&self) -> u32 {
+        match self {
+            Self::Open => MAGIC_OPEN,
+            Self::Keyed(_) => MAGIC_KEYED,
+        }
+    }
+
+    fn checksum(&self, bytes: &[u8]) -> u64 {
+        match self {
+            Self::Open => xxh3_64(bytes),
+            Self::Keyed(key) => xxh3_64_with_secret(bytes, key.bytes()),
+        }
+    }
+}
 
 /// A place in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -65,8 +124,8 @@ impl Header {
     }
 
     /// Writes the header, with its checksum, over the first bytes of `head`, whose rest is meta.
-    pub(super) fn seal(&mut self, head: &mut [u8]) {
-        head[8..12].copy_from_slice(&MAGIC.to_le_bytes());
+    pub(super) fn seal(&mut self, head: &mut [u8], kind: &Kind) {
+        head[8..12].copy_from_slice(&kind.magic().to_le_bytes());
         head[12..16].copy_from_slice(&self.meta_len.to_le_bytes());
         head[16..20].copy_from_slice(&self.payload_len.to_le_bytes());
         head[20..24].fill(0);
@@ -82,12 +141,13 @@ impl Header {
         for (at, word) in head[24..HEADER_BYTES].chunks_exact_mut(8).zip(words) {
             at.copy_from_slice(&word.to_le_bytes());
         }
-        self.checksum = xxh3_64(&head[8..]);
+        self.checksum = kind.checksum(&head[8..]);
         head[..8].copy_from_slice(&self.checksum.to_le_bytes());
     }
 
-    /// Reads a header; `None` when there is none for this place. Its checksum is not yet verified.
-    pub(super) fn parse(bytes: &[u8], place: Place) -> Option<Self> {
+    /// Reads a header; `None` when there is none of this kind for this place. Its checksum is not
+    /// yet verified.
+    pub(super) fn parse(bytes: &[u8], place: Place, kind: &Kind) -> Option<Self> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
         let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap_or(&[0; 4]));
         let u64_at = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().unwrap_or(&[0; 8]));
@@ -107,12 +167,13 @@ impl Header {
             },
             before: u64_at(72),
         };
-        (u32_at(8) == MAGIC && header.place == place).then_some(header)
+        let rises = header.first <= header.last;
+        (u32_at(8) == kind.magic() && header.place == place && rises).then_some(header)
     }
 
     /// Whether `head` (header and meta) has its checksum.
-    pub(super) fn verify(&self, head: &[u8]) -> bool {
-        head.len() == self.head_len() && xxh3_64(&head[8..]) == self.checksum
+    pub(super) fn verify(&self, head: &[u8], kind: &Kind) -> bool {
+        head.len() == self.head_len() && kind.checksum(&head[8..]) == self.checksum
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the fuzz target for frames calls.
 
 use bytes::Bytes;
+use types::SeededRandom;
 
-use super::frame::{HEADER_BYTES, Header, Place, parse_meta};
+use super::frame::{FrameKey, HEADER_BYTES, Header, Kind, Place, parse_meta};
 
-/// Reads `data` as a header for the place that it names itself, and as the meta of a frame.
+/// Reads `data` as a header for the place that it names itself, and as the meta of a frame; and as
+/// what a client sends: made into a frame as well as one can who does not have the store's secret.
 pub fn frames(data: &[u8]) {
     if let Some(commits) = parse_meta(Bytes::copy_from_slice(data)) {
         let ops: usize = commits.iter().map(|c| c.ops.len()).sum();
@@ -18,19 +20,37 @@ pub fn frames(data: &[u8]) {
         segment: word(24),
         offset: word(32),
     };
-    if let Some(header) = Header::parse(head, place) {
-        // A made-up checksum must not pass for a whole frame.
-        let _ = header.verify(data);
-        assert!(
-            Header::parse(
-                head,
-                Place {
-                    segment: !place.segment,
-                    ..place
-                }
-            )
-            .is_none()
-        );
+    let key = |seed| Kind::Keyed(FrameKey::random(&SeededRandom::new(seed)));
+    for kind in [Kind::Open, key(1)] {
+        if let Some(header) = Header::parse(head, place, &kind) {
+            // A made-up checksum must not pass for a whole frame.
+            let _ = header.verify(data, &kind);
+            let elsewhere = Place {
+                segment: !place.segment,
+                ..place
+            };
+            assert!(Header::parse(head, elsewhere, &kind).is_none());
+        }
+    }
+    // Everything but the secret is right.
+    for forged_with in [Kind::Open, key(2)] {
+        let mut forged = data.to_vec();
+        let mut header = Header {
+            checksum: 0,
+            meta_len: (data.len() - HEADER_BYTES) as u32,
+            payload_len: 0,
+            place,
+            first: word(40),
+            last: word(48).max(word(40)),
+            synced: place,
+            before: word(72),
+        };
+        header.seal(&mut forged, &forged_with);
+        // As if it had named the right kind, too.
+        forged[8..12].copy_from_slice(b"DHJ2");
+        if let Some(header) = Header::parse(&forged, place, &key(1)) {
+            assert!(!header.verify(&forged, &key(1)), "forged without the key");
+        }
     }
 }
 
@@ -45,7 +65,7 @@ mod tests {
             let mut data = vec![0; n % 400];
             random.fill(&mut data);
             if data.len() > 12 {
-                data[8..12].copy_from_slice(b"DHJ1");
+                data[8..12].copy_from_slice(if n % 2 == 0 { b"DHJ1" } else { b"DHJ2" });
             }
             super::frames(&data);
         }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{
     Embedded,
     frame::{self, Op},
+    segment::{Segment, Step},
 };
 use crate::{Log, LogEntry, LogPage, PartitionId, Position, StoreError, StoreResult};
 
@@ -16,9 +17,10 @@ const READ_BYTES_MAX: u64 = 64 << 20;
 impl Embedded {
     /// The entries at and before this position may be gone; a follower that has not read them is
     /// seeded anew. Segments are used again in any order, so the log reaches back as far as they
-    /// follow one another without a gap.
-    pub fn log_floor(&self) -> StoreResult<Position> {
-        let map = self.shared.segments.map.read().clone();
+    /// follow one another without a gap, and without damage.
+    pub fn log_floor(&self) -> Position {
+        let shared = &self.shared;
+        let map = shared.segments.map.read();
         let mut first = None;
         for (id, segment) in map.iter().rev() {
             if first.as_ref().is_some_and(|(after, _)| id + 1 != *after) {
@@ -26,41 +28,70 @@ impl Embedded {
             }
             first = Some((*id, segment));
         }
-        let Some((_, segment)) = first.filter(|(id, _)| *id > 1) else {
-            return Ok(Position(0));
+        let base = match first.filter(|(id, _)| *id > 1) {
+            Some((_, segment)) => segment.base.get().copied(),
+            None => Some(0),
         };
-        let failed = |e| StoreError::io(format!("read {}", segment.path.display()), e);
-        let head = segment.read_head(0).map_err(failed)?;
-        Ok(Position(head.map_or(0, |(h, _)| h.first - 1)))
+        // Each segment in service has one.
+        let base = base.unwrap_or_else(|| shared.published.load(Ordering::Acquire));
+        Position(base.max(shared.lost()))
+    }
+
+    /// Damage hides the entries after `after`, up to `last`: who still needs them is seeded anew.
+    fn lose(&self, segment: &Segment, last: u64) -> StoreError {
+        self.shared.raise_floor(last);
+        StoreError::Corrupt(format!(
+            "{}: entries of the log up to {last} are lost",
+            segment.path.display()
+        ))
     }
 
     fn read_log(&self, partition: u64, after: u64, limit: usize) -> StoreResult<LogPage> {
         let shared = &self.shared;
         let published = shared.published.load(Ordering::Acquire);
+        // Asked after that: all that is published is written up to here.
+        let written = shared.progress.lock().applied.place;
         let map = shared.segments.map.read().clone();
         let mut page = LogPage {
             entries: Vec::new(),
             next: Position(after),
         };
         let mut budget = READ_BYTES_MAX;
-        'all: for (id, segment) in &map {
-            let failed = |e| StoreError::io(format!("read {}", segment.path.display()), e);
-            if let Some(next) = map.get(&(id + 1))
-                && let Some((header, _)) = next.read_head(0).map_err(failed)?
-                && header.first <= after + 1
-            {
+        'all: for segment in map.values() {
+            let sealed = segment.sealed.get();
+            if sealed.is_some_and(|sealed| sealed.last <= after) {
                 continue;
             }
+            let failed = |e| StoreError::io(format!("read {}", segment.path.display()), e);
+            let upto = (written.segment == segment.id).then_some(written.offset);
             let mut offset = segment.offset_before(after);
-            while let Some((header, meta)) = segment.read_head(offset).map_err(failed)? {
+            loop {
+                let (header, meta) = match segment.step(offset, upto).map_err(failed)? {
+                    Step::End => break,
+                    // The floor is above it now, and whoever asks for the log compares with that.
+                    Step::Gone => break 'all,
+                    Step::Frame(header, meta) => (header, meta),
+                    Step::Gap(gap) => {
+                        let behind = gap.next.map(|first| first - 1);
+                        let last = behind.or(sealed.map(|s| s.last)).unwrap_or(published);
+                        if after < last {
+                            // What is before the damage is handed out first.
+                            if page.next.0 > after {
+                                break 'all;
+                            }
+                            return Err(self.lose(segment, last));
+                        }
+                        offset = gap.to;
+                        continue;
+                    }
+                };
                 let read = header.head_len() as u64;
                 offset = header.end();
                 if header.last <= after {
                     continue;
                 }
-                let commits = frame::parse_meta(meta).ok_or_else(|| {
-                    StoreError::Corrupt(format!("{} at {offset}", segment.path.display()))
-                })?;
+                let commits =
+                    frame::parse_meta(meta).ok_or_else(|| self.lose(segment, header.last))?;
                 for commit in commits.into_iter().filter(|c| c.sequence > after) {
                     if commit.sequence > published || page.entries.len() >= limit.max(1) {
                         break 'all;
@@ -102,8 +133,12 @@ impl Log for Embedded {
 
     async fn floor(&self, partition: PartitionId) -> StoreResult<Position> {
         let trimmed = self.shared.trimmed.lock().get(&partition.0).copied();
-        let floor = self.log_floor()?;
-        Ok(Position(floor.0.max(trimmed.unwrap_or(0))))
+        Ok(Position(self.log_floor().0.max(trimmed.unwrap_or(0))))
+    }
+
+    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool> {
+        let behind = position < self.floor(partition).await?;
+        Ok(!behind && self.shared.gave(position.0))
     }
 
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {

@@ -7,18 +7,20 @@
 //! a row is large, and a full segment of such would be moved for ever.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
     disk::DiskCall,
-    frame::{self, COMMIT_BYTES, Loc, OP_BYTES, Op},
-    memtable::full_key,
-    segment::Segment,
+    frame::{self, COMMIT_BYTES, Commit, Header, Loc, OP_BYTES, Op},
+    memtable::{Slot, full_key},
+    rows::{Live, Marker},
+    segment::{Segment, Step},
     shared::{Job, Shared, Work, freeze},
 };
 use crate::{PartitionId, StoreError, StoreResult};
@@ -29,6 +31,8 @@ const SYNC_EVERY: Duration = Duration::from_millis(500);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// How often the answers to moves are looked for.
 const ANSWER_EVERY: Duration = Duration::from_millis(2);
+/// Rows of a transaction on a full disk.
+const PART_ROWS: usize = 64;
 /// Moves that wait for the committer at one time.
 const MOVES_MAX: usize = 32;
 /// Segments that are gone through in one turn, to learn whether moving their payloads is worth it.
@@ -87,7 +91,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         }
         shared.orders.lock().done = asked;
         shared.thawed.notify_all();
-        shared.segments.keep_spare();
+        shared.segments.keep_reserve();
         if let Err(error) = free_and_compact(shared, &mut known) {
             tracing::warn!(%error, "compaction stopped for now");
         }
@@ -115,9 +119,9 @@ pub(super) fn checkpoint(shared: &Shared, force: bool) -> StoreResult<bool> {
     let disk = &shared.segments.disk;
     disk.before(DiskCall::Checkpoint)
         .map_err(|e| StoreError::io("checkpoint", e))?;
-    let live = match shared.rows.apply(&mem, marker, &live) {
-        Ok(live) => live,
-        Err(error) => after_failure(shared, marker, error)?,
+    let live = match apply(shared, &mem.rows, marker, &live) {
+        Err(StoreError::Full(_)) => apply_in_parts(shared, &mem.rows, marker)?,
+        done => done?,
     };
     let rows = shared.rows.snapshot()?;
     {
@@ -135,34 +139,81 @@ pub(super) fn checkpoint(shared: &Shared, force: bool) -> StoreResult<bool> {
     Ok(true)
 }
 
+fn apply(
+    shared: &Shared,
+    rows: &BTreeMap<Bytes, Slot>,
+    marker: Marker,
+    live: &Live,
+) -> StoreResult<Live> {
+    let noted = shared.segments.noted(marker.place.segment);
+    match shared.rows.apply(rows, marker, live, &noted) {
+        Ok(live) => Ok(live),
+        Err(error) => after_failure(shared, marker, error),
+    }
+}
+
+/// On a full disk a transaction may find room where a large one does not: it needs new pages for
+/// all that it changes, and gives the old ones back only then. What is kept back serves too.
+fn apply_in_parts(
+    shared: &Shared,
+    rows: &BTreeMap<Bytes, Slot>,
+    marker: Marker,
+) -> StoreResult<Live> {
+    let before = shared.progress.lock().checkpoint;
+    let mut parts: Vec<BTreeMap<Bytes, Slot>> = Vec::new();
+    for (n, (key, slot)) in rows.iter().enumerate() {
+        if n % PART_ROWS == 0 {
+            parts.push(BTreeMap::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.insert(key.clone(), slot.clone());
+        }
+    }
+    // The last transaction has no rows, and moves the marker.
+    parts.push(BTreeMap::new());
+    let last = parts.len() - 1;
+    for (n, part) in parts.iter().enumerate() {
+        let marker = if n == last { marker } else { before };
+        loop {
+            let live = shared.progress.lock().live.clone();
+            match apply(shared, part, marker, &live) {
+                Ok(live) => {
+                    shared.progress.lock().live = live;
+                    break;
+                }
+                Err(StoreError::Full(_)) if shared.segments.ballast.release() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(shared.progress.lock().live.clone())
+}
+
 /// What a failed transaction means.
 ///
 /// A full disk is told before anything is overwritten: the index is opened anew, as of the last
 /// transaction, the rows stay in memory and in the journal, and a later turn tries again. Damage
 /// will be there then too: only reads go on. After anything else, a failed sync above all, nobody
 /// knows what the file holds.
-fn after_failure(
-    shared: &Shared,
-    marker: super::rows::Marker,
-    error: StoreError,
-) -> StoreResult<super::rows::Live> {
-    let known = matches!(
-        error,
-        StoreError::Full(_) | StoreError::Corrupt(_) | StoreError::Busy
-    );
-    if !known {
-        shared.unknown.store(true, Ordering::Release);
-    }
-    if !known || matches!(error, StoreError::Corrupt(_)) {
-        let _ = shared.mend_in_turn();
-        return Err(shared.fence(format!("checkpoint: {error}")));
+fn after_failure(shared: &Shared, marker: Marker, error: StoreError) -> StoreResult<Live> {
+    let why = format!("checkpoint: {error}");
+    match error {
+        StoreError::Busy | StoreError::Full(_) => {}
+        StoreError::Corrupt(_) => {
+            let _ = shared.mend_in_turn();
+            return Err(shared.refuse_writes(why));
+        }
+        _ => return Err(shared.fence(why)),
     }
     shared.mend_in_turn()?;
     // The failure may have come after the commit itself.
-    match shared.rows.marker() {
-        Ok((Some(found), live)) if found == marker => Ok(live),
-        _ => Err(error),
+    let (found, live) = shared.rows.marker()?;
+    let mut progress = shared.progress.lock();
+    if found == Some(marker) && marker != progress.checkpoint {
+        return Ok(live);
     }
+    progress.live = live;
+    Err(error)
 }
 
 fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()> {
@@ -189,7 +240,7 @@ fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()>
         }
     }
     sparse.sort_unstable();
-    let mut weighed = 0;
+    let (mut weighed, mut looked) = (0, 0);
     for (live, id) in sparse {
         let Some(segment) = shared.segments.get(id) else {
             continue;
@@ -210,15 +261,31 @@ fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()>
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(moved) if moved > 0 => {
-                // The rows must be in the index before the segment can go.
-                let mut orders = shared.orders.lock();
-                orders.asked += 1;
+            Ok(out) => {
+                if out.damaged > 0 || out.searched && out.moved == 0 {
+                    // Nothing more can be done here.
+                    tracing::error!(
+                        segment = id,
+                        damaged = out.damaged,
+                        "a segment of the journal is kept for the damaged payloads in it"
+                    );
+                    known.damaged.insert(id);
+                }
+                if out.moved == 0 {
+                    // What is live in it is being replaced, or damaged: others have their turn.
+                    looked += 1;
+                    if looked < WEIGHED_MAX {
+                        continue;
+                    }
+                } else {
+                    // The rows must be in the index before the segment can go.
+                    shared.orders.lock().asked += 1;
+                }
             }
-            Ok(_) => {}
             Err(error @ StoreError::Corrupt(_)) => {
                 tracing::error!(%error, segment = id, "damage in the journal; it is left alone");
                 known.damaged.insert(id);
+                continue;
             }
             Err(error) => return Err(error),
         }
@@ -231,19 +298,40 @@ fn failed(segment: &Segment) -> impl Fn(std::io::Error) -> StoreError {
     |e| StoreError::io(format!("read {}", segment.path.display()), e)
 }
 
-fn torn(segment: &Segment, offset: u64) -> StoreError {
-    StoreError::Corrupt(format!("{} at {offset}", segment.path.display()))
+/// Goes through the frames of a segment that the journal has left. Answers whether all of it was
+/// read for sure.
+fn each_frame(
+    segment: &Segment,
+    mut each: impl FnMut(&Header, &[Commit]) -> StoreResult<bool>,
+) -> StoreResult<bool> {
+    let (mut offset, mut whole) = (0, segment.sealed.get().is_some());
+    loop {
+        match segment.step(offset, None).map_err(failed(segment))? {
+            Step::End | Step::Gone => return Ok(whole),
+            Step::Gap(gap) => {
+                whole = false;
+                offset = gap.to;
+            }
+            Step::Frame(header, meta) => {
+                offset = header.end();
+                match frame::parse_meta(meta) {
+                    Some(commits) if !each(&header, &commits)? => return Ok(whole),
+                    Some(_) => {}
+                    None => whole = false,
+                }
+            }
+        }
+    }
 }
 
-/// Goes through a segment's rows, without their payloads.
+/// Goes through a segment's rows, without their payloads. Where some cannot be read, the others
+/// tell how large they are, about.
 fn weigh(segment: &Segment) -> StoreResult<Weight> {
     let mut weight = Weight {
         payloads: 0,
         moved: 0,
     };
-    let mut offset = 0;
-    while let Some((header, meta)) = segment.read_head(offset).map_err(failed(segment))? {
-        let commits = frame::parse_meta(meta).ok_or_else(|| torn(segment, offset))?;
+    each_frame(segment, |_, commits| {
         for op in commits.iter().flat_map(|commit| &commit.ops) {
             if let Op::Put {
                 key,
@@ -257,67 +345,141 @@ fn weigh(segment: &Segment) -> StoreResult<Weight> {
                 weight.moved += u64::from(*len) + row as u64;
             }
         }
-        offset = header.end();
-    }
+        Ok(true)
+    })?;
     Ok(weight)
 }
 
-/// Moves every live payload of a segment. Answers how many.
-fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<u64> {
-    let mut moved = 0;
-    let mut waiting = Vec::new();
-    let mut offset = 0;
-    while let Some((header, meta)) = segment.read_head(offset).map_err(failed(segment))? {
-        let commits = frame::parse_meta(meta).ok_or_else(|| torn(segment, offset))?;
-        let puts = commits.iter().flat_map(|c| {
-            c.ops.iter().filter_map(move |op| match op {
-                Op::Put {
+/// Payloads that are on their way to the journal's end.
+struct Moves<'a> {
+    shared: &'a Arc<Shared>,
+    segment: &'a Arc<Segment>,
+    waiting: Vec<oneshot::Receiver<StoreResult<crate::Committed>>>,
+    moved: u64,
+    /// Payloads that cannot be read.
+    damaged: u64,
+}
+
+impl Moves<'_> {
+    /// Moves a row's payload, if the row still has it.
+    fn push(&mut self, key: Bytes, from: Loc) -> StoreResult<()> {
+        let row = self.shared.current(&key)?;
+        let Some(row) = row.filter(|r| r.payload == Some(from)) else {
+            return Ok(());
+        };
+        let payload = match super::read::read_now(self.segment, from) {
+            Ok(payload) => payload,
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(%error, "a damaged payload in the journal stays where it is");
+                self.damaged += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let (reply, answer) = oneshot::channel();
+        let partition = PartitionId(u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0; 8])));
+        let work = Work::Move {
+            key,
+            from,
+            value_len: row.value.len(),
+            payload,
+        };
+        self.shared.queue.lock().jobs.push(Job {
+            partition,
+            work,
+            reply,
+        });
+        self.shared.queued.notify_one();
+        self.waiting.push(answer);
+        match self.waiting.len() >= MOVES_MAX {
+            true => self.settle(),
+            false => Ok(()),
+        }
+    }
+
+    fn settle(&mut self) -> StoreResult<()> {
+        self.moved += settle(self.shared, &mut self.waiting)?;
+        Ok(())
+    }
+}
+
+/// What became of the payloads of a segment.
+struct MovedOut {
+    moved: u64,
+    /// Payloads that cannot be read, and stay.
+    damaged: u64,
+    /// The index was gone through for rows that the segment did not tell of.
+    searched: bool,
+}
+
+/// Moves every live payload of a segment.
+fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<MovedOut> {
+    let mut moves = Moves {
+        shared,
+        segment,
+        waiting: Vec::new(),
+        moved: 0,
+        damaged: 0,
+    };
+    let mut stopped = false;
+    let whole = each_frame(segment, |header, commits| {
+        for commit in commits {
+            for op in &commit.ops {
+                if let Op::Put {
                     key,
                     payload: Some((at, len, hash)),
                     ..
-                } if *len > 0 => Some((c.partition, key, *at, *len, *hash)),
-                _ => None,
-            })
-        });
-        for (partition, key, at, len, hash) in puts {
-            let from = Loc {
-                segment: segment.id,
-                offset: header.payload_start() as u32 + at,
-                len,
-                hash,
-            };
-            let key = full_key(PartitionId(partition), key);
-            let row = shared.current(&key)?;
-            let Some(row) = row.filter(|r| r.payload == Some(from)) else {
-                continue;
-            };
-            let payload = super::read::read_now(segment, from)?;
-            let (reply, answer) = oneshot::channel();
-            let work = Work::Move {
-                key: key.into(),
-                from,
-                value_len: row.value.len(),
-                payload,
-            };
-            shared.queue.lock().jobs.push(Job {
-                partition: PartitionId(partition),
-                work,
-                reply,
-            });
-            shared.queued.notify_one();
-            waiting.push(answer);
-            if waiting.len() >= MOVES_MAX {
-                moved += settle(shared, &mut waiting)?;
+                } = op
+                    && *len > 0
+                {
+                    let from = Loc {
+                        segment: segment.id,
+                        offset: header.payload_start() as u32 + at,
+                        len: *len,
+                        hash: *hash,
+                    };
+                    let key = full_key(PartitionId(commit.partition), key);
+                    moves.push(key.into(), from)?;
+                }
             }
         }
-        offset = header.end();
-        if shared.orders.lock().stop {
-            break;
+        stopped = shared.orders.lock().stop;
+        Ok(!stopped)
+    })?;
+    moves.settle()?;
+    // Rows of frames that cannot be read: the index knows which they are, though it takes a while.
+    let searched = !stopped && !whole;
+    if searched {
+        for (key, loc) in rows_in(shared, segment.id)? {
+            moves.push(key, loc)?;
         }
+        moves.settle()?;
     }
-    moved += settle(shared, &mut waiting)?;
-    shared.counters.moved.fetch_add(moved, Ordering::Relaxed);
-    Ok(moved)
+    shared
+        .counters
+        .moved
+        .fetch_add(moves.moved, Ordering::Relaxed);
+    Ok(MovedOut {
+        moved: moves.moved,
+        damaged: moves.damaged,
+        searched,
+    })
+}
+
+/// Every row whose payload is in a segment; goes through the whole index. Rows in memory are newer
+/// than the segment's, or are found again at the next checkpoint.
+fn rows_in(shared: &Shared, id: u64) -> StoreResult<Vec<(Bytes, Loc)>> {
+    let snapshot = shared.view.read().rows.clone();
+    let mut found = Vec::new();
+    let end = vec![0xFF; 8 + crate::KEY_BYTES_MAX + 1];
+    let scanned = super::rows::scan(&snapshot, b"", &end, |key, held| {
+        if let Some(loc) = held.payload.filter(|loc| loc.segment == id && loc.len > 0) {
+            found.push((Bytes::copy_from_slice(key), loc));
+        }
+        !shared.orders.lock().stop
+    });
+    shared.mended(scanned)?;
+    Ok(found)
 }
 
 fn settle(

@@ -55,12 +55,17 @@ impl Mem {
         }
         let value = slot.as_ref().map_or(0, |r| r.value.len());
         self.bytes += key.len() + value + ROW_OVERHEAD_BYTES;
-        let key_len = key.len();
-        let Some(old) = self.rows.insert(key, slot) else {
+        let Some(old) = self.rows.insert(key.clone(), slot) else {
             return;
         };
         let value = old.as_ref().map_or(0, |r| r.value.len());
-        self.bytes -= key_len + value + ROW_OVERHEAD_BYTES;
+        self.bytes -= key.len() + value + ROW_OVERHEAD_BYTES;
+        // The map keeps the key that it had, which shares a buffer with the first value.
+        if value > ROW_OVERHEAD_BYTES
+            && let Some(slot) = self.rows.remove(&key)
+        {
+            self.rows.insert(key, slot);
+        }
         if let Some(loc) = old.and_then(|r| r.payload)
             && let Some(bytes) = self.live.get_mut(&loc.segment)
         {

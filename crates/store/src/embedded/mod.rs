@@ -10,9 +10,11 @@
 //! - Opening (`recovery`) reads the journal from the last checkpoint on.
 //!
 //! Invariants: a row's version is the sequence number of its commit, also after its payload moved;
+//! sequence numbers are never given twice, also not those that a loss of power took (`openings`);
 //! a segment is used again only when a durable checkpoint refers to nothing in it; after a failed
-//! write or sync nothing is written any more.
+//! write or sync nothing is written any more, and the next opening reads the disk, not the cache.
 
+mod ballast;
 mod committer;
 mod disk;
 mod frame;
@@ -22,11 +24,14 @@ mod hot;
 mod log;
 mod maintenance;
 mod memtable;
+mod opening;
+mod openings;
 mod pages;
 mod read;
 mod recovery;
 mod rows;
 mod segment;
+mod segments;
 mod shared;
 mod verify;
 
@@ -44,13 +49,11 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use self::{
-    committer::{Committer, FRAME_OVERHEAD, Group, frame_bytes},
+    committer::{FRAME_OVERHEAD, frame_bytes},
     disk::Disk,
     hot::{Began, Found},
-    memtable::{View, full_key},
-    rows::{Marker, Rows},
-    segment::{Segment, Segments},
-    shared::{Job, Progress, QUEUE_MAX, Shared, Work},
+    memtable::full_key,
+    shared::{Job, QUEUE_MAX, Shared, Work},
 };
 pub use self::{
     disk::{DiskCall, DiskHook},
@@ -59,35 +62,6 @@ pub use self::{
 use crate::{
     Batch, Committed, Durability, Index, PartitionId, Row, ScanRange, StoreError, StoreResult, Want,
 };
-
-/// Begins the committer and the maintenance, each on a thread of its own.
-fn start(
-    shared: &Arc<Shared>,
-    segment: Arc<Segment>,
-    end: Marker,
-) -> StoreResult<(JoinHandle<()>, JoinHandle<()>)> {
-    let committer = Committer {
-        shared: shared.clone(),
-        segment,
-        place: end.place,
-        synced: end.place,
-        before: end.before,
-        sequence: end.sequence,
-        group: Group::default(),
-        room: (None, true),
-    };
-    let behind = shared.clone();
-    let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(run)
-            .map_err(|e| StoreError::io("start a thread", e))
-    };
-    Ok((
-        spawn("journal", Box::new(move || committer.run()))?,
-        spawn("checkpoint", Box::new(move || maintenance::run(&behind)))?,
-    ))
-}
 
 /// How often a read follows a payload that moves away under it.
 const MOVED_MAX: usize = 16;
@@ -113,6 +87,9 @@ pub struct EmbeddedConfig {
     pub reserve_bytes: u64,
     /// Journal that is kept for followers although nothing in it is live.
     pub retain_log_bytes: u64,
+    /// Open although the journal is damaged in its middle, without the commits that were there.
+    /// They are lost: only for a region that nothing else brings back.
+    pub salvage: bool,
     /// Called before file calls, to make them fail in tests.
     pub hook: Option<DiskHook>,
 }
@@ -130,6 +107,7 @@ impl EmbeddedConfig {
             row_cache_bytes: 32 << 20,
             reserve_bytes: 64 << 20,
             retain_log_bytes: 0,
+            salvage: false,
             hook: None,
         }
     }
@@ -164,6 +142,8 @@ pub struct EmbeddedStats {
     pub fenced: Option<String>,
     /// The disk is full up to its reserve.
     pub full: bool,
+    /// Parts of the journal that cannot be read, as far as readers met them.
+    pub damaged: u64,
 }
 
 /// The embedded engine's rows and log.
@@ -176,54 +156,17 @@ impl Embedded {
     /// Opens or makes an engine. Damage in the journal's middle is [`StoreError::Corrupt`]; what a
     /// crash left unfinished at its end is cut off.
     pub fn open(config: EmbeddedConfig) -> StoreResult<Arc<Self>> {
-        let dir = &config.dir;
-        std::fs::create_dir_all(dir)
-            .map_err(|e| StoreError::io(format!("create {}", dir.display()), e))?;
+        let disk = Disk::real(config.hook.clone());
+        Self::open_on(disk, config)
+    }
+
+    fn open_on(disk: Disk, config: EmbeddedConfig) -> StoreResult<Arc<Self>> {
         if config.durability == Durability::Relaxed {
             tracing::warn!(
                 "relaxed durability: a loss of power may take the last second of writes"
             );
         }
-        let disk = Disk {
-            hook: config.hook.clone(),
-        };
-        let rows = Rows::open(&dir.join("index.redb"), config.cache_bytes)?;
-        let segments = Segments::open(dir.join("journal"), config.segment_bytes, disk)?;
-        let (marker, live) = rows.marker()?;
-        let marker = marker.unwrap_or_default();
-        let found = recovery::replay(&segments, marker)?;
-        if found.torn {
-            tracing::info!(
-                segment = found.end.place.segment,
-                offset = found.end.place.offset,
-                "cut off an unfinished write"
-            );
-            recovery::cut(&segments, found.end.place)?;
-        }
-        let view = View {
-            active: found.mem,
-            frozen: None,
-            rows: rows.snapshot()?,
-        };
-        let mut end = found.end;
-        let last = segments.get(end.place.segment);
-        let segment = match last {
-            Some(segment) => segment,
-            None => segments.activate(1, false)?,
-        };
-        end.place.segment = segment.id;
-        let progress = Progress {
-            applied: end,
-            frozen: marker,
-            checkpoint: marker,
-            durable: end.place,
-            live,
-        };
-        let shared = Arc::new(Shared::new(config, segments, rows, view, progress));
-        // What was replayed may have been in the page cache only: a later frame will say that it
-        // is durable.
-        sync_all(&shared, &segment)?;
-        let threads = start(&shared, segment, end)?;
+        let (shared, threads) = opening::open(disk, config)?;
         Ok(Arc::new(Self {
             shared,
             threads: Mutex::new(Some(threads)),
@@ -319,7 +262,11 @@ impl Embedded {
                 + frozen.map_or(0, |f| f.live.values().sum());
             (bytes as u64, live)
         };
-        let segments = shared.segments.map.read().len() as u64;
+        let (segments, damaged) = {
+            let map = shared.segments.map.read();
+            let damaged: usize = map.values().map(|s| s.gaps().len()).sum();
+            (map.len() as u64, damaged as u64)
+        };
         EmbeddedStats {
             segments,
             segment_bytes: segments * shared.segments.bytes,
@@ -334,25 +281,9 @@ impl Embedded {
             moved: get(&counters.moved),
             fenced: shared.fence.get().cloned(),
             full: shared.full.load(Ordering::Relaxed),
+            damaged,
         }
     }
-}
-
-fn sync_all(shared: &Shared, active: &segment::Segment) -> StoreResult<()> {
-    let from = shared.progress.lock().checkpoint.place.segment;
-    let segments: Vec<_> = {
-        let map = shared.segments.map.read();
-        map.range(from..=active.id)
-            .map(|(_, s)| s.clone())
-            .collect()
-    };
-    for segment in segments {
-        segment
-            .file
-            .sync_data()
-            .map_err(|e| StoreError::io(format!("sync {}", segment.path.display()), e))?;
-    }
-    Ok(())
 }
 
 impl Drop for Embedded {
@@ -430,5 +361,14 @@ impl Index for Embedded {
         answer
             .await
             .unwrap_or_else(|_| Err(StoreError::Fenced("the journal's thread ended".to_owned())))
+    }
+
+    async fn settle(&self) -> StoreResult<()> {
+        if self.shared.config.durability == Durability::Strict {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let synced = tokio::task::spawn_blocking(move || shared.sync_journal()).await;
+        synced.unwrap_or_else(|_| Err(StoreError::Fenced("a sync ended early".to_owned())))
     }
 }

@@ -11,10 +11,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +21,8 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::disk::DiskFile;
 
 /// redb's page, and ours.
 const PAGE: u64 = 4096;
@@ -40,7 +39,7 @@ type Sums = Box<[u64; GROUP as usize]>;
 /// The file under redb.
 #[derive(Debug)]
 pub(super) struct Pages {
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     sums: RwLock<BTreeMap<u64, Sums>>,
     /// Groups with checksums that are not written yet.
     dirty: Mutex<BTreeSet<u64>>,
@@ -52,26 +51,24 @@ pub(super) struct Pages {
 pub(super) struct State {
     /// A call failed: redb makes no more of them until it is opened anew.
     pub(super) failed: AtomicBool,
-    /// Another one took the place of this: nothing more may be written by it.
+    /// Another one took the place of this: nothing more may be read or written by it.
     pub(super) replaced: AtomicBool,
+    /// The engine is fenced: nothing more may be written, also not when redb is closed.
+    pub(super) sealed: AtomicBool,
 }
 
 fn damaged(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Opens or makes the file, for this process alone.
-pub(super) fn open_file(path: &Path) -> io::Result<Arc<File>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    file.try_lock()
-        .map_err(|_| io::Error::new(io::ErrorKind::WouldBlock, "it is in use already"))?;
-    Ok(Arc::new(file))
+/// Whether the file has nothing of redb's yet: what a first opening that was cut off leaves.
+pub(super) fn is_blank(file: &dyn DiskFile) -> io::Result<bool> {
+    if file.len()? < SECTOR as u64 {
+        return Ok(true);
+    }
+    let mut sector = [0; SECTOR];
+    file.read_at(&mut sector, 0)?;
+    Ok(sector.iter().all(|b| *b == 0))
 }
 
 /// Group of a page and its place there. Page 0 is the header, in no group.
@@ -132,7 +129,7 @@ fn runs(offset: u64, len: usize) -> io::Result<impl Iterator<Item = Run>> {
 }
 
 impl Pages {
-    pub(super) fn new(file: Arc<File>, state: Arc<State>) -> Self {
+    pub(super) fn new(file: Arc<dyn DiskFile>, state: Arc<State>) -> Self {
         Self {
             file,
             state,
@@ -148,7 +145,7 @@ impl Pages {
             return Ok(use_them(sums));
         }
         let mut block = vec![0; PAGE as usize];
-        self.file.read_exact_at(&mut block, sums_at(group))?;
+        self.file.read_at(&mut block, sums_at(group))?;
         let mut read: Sums = Box::new([0; GROUP as usize]);
         for (to, from) in read.iter_mut().zip(block.chunks_exact(8)) {
             *to = u64::from_le_bytes(*from.first_chunk().unwrap_or(&[0; 8]));
@@ -180,7 +177,7 @@ impl Pages {
 
     fn read_header(&self, out: &mut [u8]) -> io::Result<()> {
         let mut sector = [0; SECTOR];
-        self.file.read_exact_at(&mut sector, 0)?;
+        self.file.read_at(&mut sector, 0)?;
         let (header, end) = sector.split_at(HEADER_MAX);
         let expected = xxh3_64_with_seed(header, 0).to_le_bytes();
         let blank = sector.iter().all(|b| *b == 0);
@@ -203,14 +200,14 @@ impl Pages {
         let sum = xxh3_64_with_seed(&sector[..HEADER_MAX], 0);
         sector[HEADER_MAX..HEADER_MAX + 8].copy_from_slice(MAGIC);
         sector[HEADER_MAX + 8..].copy_from_slice(&sum.to_le_bytes());
-        self.file.write_all_at(&sector, 0)
+        self.file.write_at(&sector, 0)
     }
 
     fn write_sums(&self) -> io::Result<()> {
         for group in std::mem::take(&mut *self.dirty.lock()) {
             let block: Vec<u8> =
                 self.with(group, |s| s.iter().flat_map(|s| s.to_le_bytes()).collect())?;
-            self.file.write_all_at(&block, sums_at(group))?;
+            self.file.write_at(&block, sums_at(group))?;
         }
         Ok(())
     }
@@ -218,7 +215,7 @@ impl Pages {
 
 impl Pages {
     fn len_now(&self) -> io::Result<u64> {
-        let len = self.file.metadata()?.len();
+        let len = self.file.len()?;
         if !len.is_multiple_of(PAGE) {
             return Err(damaged(format!("its length of {len} bytes")));
         }
@@ -235,14 +232,14 @@ impl Pages {
         }
         for run in runs(offset, out.len())? {
             let bytes = &mut out[run.bytes.clone()];
-            self.file.read_exact_at(bytes, run.at)?;
+            self.file.read_at(bytes, run.at)?;
             self.compare(run.page, bytes)?;
         }
         Ok(())
     }
 
     fn set_len_now(&self, len: u64) -> io::Result<()> {
-        let (old, new) = (self.file.metadata()?.len(), whole_len(len));
+        let (old, new) = (self.file.len()?, whole_len(len));
         // Growth takes no room yet: redb doubles its file. A full disk is told by a write, before
         // the header names what was being written.
         if new <= old {
@@ -264,7 +261,7 @@ impl Pages {
         // Never taken for a want of room that a later try could overcome: what the sync was to
         // make durable may be lost.
         self.file
-            .sync_data()
+            .sync()
             .map_err(|e| io::Error::other(format!("a sync failed: {e}")))
     }
 
@@ -280,7 +277,7 @@ impl Pages {
                 }
             })?;
             self.dirty.lock().insert(run.group);
-            self.file.write_all_at(bytes, run.at)?;
+            self.file.write_at(bytes, run.at)?;
         }
         Ok(())
     }
@@ -298,6 +295,13 @@ impl Pages {
         }
         Ok(())
     }
+
+    fn open_for_writes(&self) -> io::Result<()> {
+        if self.state.sealed.load(Ordering::Acquire) {
+            return Err(io::Error::other("the engine takes no more writes"));
+        }
+        self.in_place()
+    }
 }
 
 impl StorageBackend for Pages {
@@ -311,22 +315,22 @@ impl StorageBackend for Pages {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.in_place()?;
+        self.open_for_writes()?;
         self.told(self.set_len_now(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.in_place()?;
+        self.open_for_writes()?;
         self.told(self.sync_now())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.in_place()?;
+        self.open_for_writes()?;
         self.told(self.write_now(offset, data))
     }
 
     fn close(&self) -> io::Result<()> {
-        self.in_place()?;
+        self.open_for_writes()?;
         self.write_sums()
     }
 }

@@ -1,10 +1,9 @@
 //! Reading payloads: from the page cache without leaving the thread, else on a thread that may
 //! wait for the disk. Every read is verified.
 
-use std::{fs::File, io, io::IoSliceMut, os::unix::fs::FileExt, sync::Arc};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use rustix::io::{Errno, ReadWriteFlags};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{frame::Loc, segment::Segment};
@@ -23,10 +22,6 @@ fn verified(segment: &Segment, loc: Loc, bytes: Vec<u8>) -> StoreResult<Bytes> {
     }
 }
 
-fn fill(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    file.read_exact_at(bytes, offset)
-}
-
 fn failed(segment: &Segment, loc: Loc, error: io::Error) -> StoreError {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return damaged(segment, loc);
@@ -37,7 +32,8 @@ fn failed(segment: &Segment, loc: Loc, error: io::Error) -> StoreError {
 /// Reads a payload; may wait for the disk.
 pub(super) fn read_now(segment: &Segment, loc: Loc) -> StoreResult<Bytes> {
     let mut bytes = vec![0; loc.len as usize];
-    fill(&segment.file, &mut bytes, u64::from(loc.offset)).map_err(|e| failed(segment, loc, e))?;
+    let read = segment.file.read_at(&mut bytes, u64::from(loc.offset));
+    read.map_err(|e| failed(segment, loc, e))?;
     verified(segment, loc, bytes)
 }
 
@@ -45,20 +41,14 @@ pub(super) fn read_now(segment: &Segment, loc: Loc) -> StoreResult<Bytes> {
 pub(super) async fn read(segment: &Arc<Segment>, loc: Loc) -> StoreResult<Bytes> {
     let mut bytes = vec![0; loc.len as usize];
     let offset = u64::from(loc.offset);
-    let cached = rustix::io::preadv2(
-        &*segment.file,
-        &mut [IoSliceMut::new(&mut bytes)],
-        offset,
-        ReadWriteFlags::NOWAIT,
-    );
-    match cached {
-        Ok(len) if len == bytes.len() => return verified(segment, loc, bytes),
-        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => {}
-        Err(error) => return Err(failed(segment, loc, error.into())),
+    match segment.file.read_cached(&mut bytes, offset) {
+        Ok(true) => return verified(segment, loc, bytes),
+        Ok(false) => {}
+        Err(error) => return Err(failed(segment, loc, error)),
     }
     let file = segment.file.clone();
     let filled = tokio::task::spawn_blocking(move || {
-        let filled = fill(&file, &mut bytes, offset);
+        let filled = file.read_at(&mut bytes, offset);
         filled.map(|()| bytes)
     })
     .await

@@ -3,18 +3,21 @@
 //! The journal ends at the first place without a whole frame that follows from the one before it.
 //! If any later frame was written when that place was known to be durable already, the place was
 //! damaged since, and acknowledged commits would be lost with it: that is an alarm, not an end.
-//! Otherwise the write there never came to its end and nobody was told that it had; it is cut off.
+//! Otherwise the write there never came to its end and nobody was told that it had.
+//!
+//! What is read here comes from the disk and not from the page cache: after a failed sync the cache
+//! can have what the disk does not, and no later sync tells of it.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use bytes::Bytes;
-
 use super::{
-    frame::{self, FRAME_ALIGN, HEADER_BYTES, Header, Loc, Op, Place},
+    frame::{self, FRAME_ALIGN, Header, Loc, Op, Place},
     memtable::{Mem, own},
+    openings::Openings,
     read,
     rows::Marker,
-    segment::{Segment, Segments},
+    segment::{Sealed, Segment},
+    segments::{Noted, Segments},
 };
 use crate::{StoreError, StoreResult};
 
@@ -23,12 +26,26 @@ pub(super) struct Replayed {
     pub(super) mem: Mem,
     /// After the last whole frame.
     pub(super) end: Marker,
-    /// Something lay behind the end and was cut off.
+    /// Something is behind the end.
     pub(super) torn: bool,
+    /// With `salvage`: commits up to this one may be gone for good.
+    pub(super) lost: Option<u64>,
 }
 
 fn failed(segment: &Segment, error: std::io::Error) -> StoreError {
     StoreError::io(format!("read {}", segment.path.display()), error)
+}
+
+/// Makes sure that what is read next of the segments from `marker` on is on the disk.
+pub(super) fn read_from_disk(segments: &Segments, marker: Marker) -> StoreResult<()> {
+    let map = segments.map.read().clone();
+    for segment in map.range(marker.place.segment..).map(|(_, s)| s) {
+        let synced = segment.file.sync();
+        synced.map_err(|e| StoreError::io(format!("sync {}", segment.path.display()), e))?;
+        let dropped = segment.file.forget_cached();
+        dropped.map_err(|e| failed(segment, e))?;
+    }
+    Ok(())
 }
 
 /// A whole frame, with its commits; `None` when there is none.
@@ -60,51 +77,84 @@ fn whole(segment: &Segment, offset: u64) -> StoreResult<Option<(Header, Vec<fram
 fn place_of(header: &Header, at: u32, len: u32, hash: u64) -> Loc {
     Loc {
         segment: header.place.segment,
-        offset: header.payload_start() as u32 + at,
+        offset: (header.payload_start() as u32).saturating_add(at),
         len,
         hash,
     }
 }
 
-/// Reads the journal from the marker.
-pub(super) fn replay(segments: &Segments, marker: Marker) -> StoreResult<Replayed> {
-    let map = segments.map.read().clone();
-    let mut end = marker;
-    let mut mem = Mem::default();
-    if let Some(first) = map.keys().next()
-        && end.place == Place::default()
-    {
+/// Where the replay begins, if there is a journal.
+fn beginning(
+    segments: &Segments,
+    map: &BTreeMap<u64, Arc<Segment>>,
+    marker: Marker,
+) -> StoreResult<Marker> {
+    let mut begin = marker;
+    let gone = |id: u64| {
+        let dir = segments.dir.display();
+        Err(StoreError::Corrupt(format!("{dir}: segment {id} is gone")))
+    };
+    if map.is_empty() {
+        return match marker == Marker::default() {
+            true => Ok(begin),
+            false => gone(marker.place.segment),
+        };
+    }
+    if begin.place == Place::default() {
         // Nothing was ever checkpointed, so nothing was ever retired.
-        if *first != 1 {
-            let dir = segments.dir.display();
-            return Err(StoreError::Corrupt(format!("{dir}: segment 1 is gone")));
-        }
-        end.place.segment = 1;
+        begin.place.segment = 1;
     }
-    if end.place.segment != 0 && !map.contains_key(&end.place.segment) && !map.is_empty()
-        || map.is_empty() && marker != Marker::default()
-    {
-        return Err(StoreError::Corrupt(format!(
-            "{}: segment {} is gone",
-            segments.dir.display(),
-            end.place.segment
-        )));
+    match map.contains_key(&begin.place.segment) {
+        true => Ok(begin),
+        false => gone(begin.place.segment),
     }
-    while let Some(segment) = map.get(&end.place.segment) {
+}
+
+/// Reads the journal from the marker. With `salvage`, goes on behind damage.
+pub(super) fn replay(
+    segments: &Segments,
+    marker: Marker,
+    openings: &Openings,
+    salvage: bool,
+) -> StoreResult<Replayed> {
+    let map = segments.map.read().clone();
+    let mut end = beginning(segments, &map, marker)?;
+    let mut mem = Mem::default();
+    let mut lost = None;
+    let torn = loop {
+        let Some(segment) = map.get(&end.place.segment) else {
+            break false;
+        };
         let follows = |found: &(Header, Vec<frame::Commit>)| {
             found.0.before == end.before && found.0.first > end.sequence
         };
         let mut found = whole(segment, end.place.offset)?.filter(follows);
-        let mut at = segment;
         if found.is_none()
             && let Some(next) = map.get(&(segment.id + 1))
         {
             found = whole(next, 0)?.filter(follows);
-            at = next;
+        }
+        if found.is_none() {
+            match check_end(&map, end.place) {
+                Err(StoreError::Corrupt(alarm)) if salvage => {
+                    tracing::error!(%alarm, "going on behind damage: commits are lost");
+                    found = behind_damage(&map, end, openings)?;
+                    let Some((header, _)) = &found else {
+                        break true;
+                    };
+                    lost = Some(header.first - 1);
+                }
+                torn => break torn?,
+            }
         }
         let Some((header, commits)) = found else {
-            break;
+            break false;
         };
+        let at = &map[&header.place.segment];
+        if at.id != segment.id {
+            seal_left(segment, &header, end);
+            let _ = at.base.set(header.first - 1);
+        }
         apply(&mut mem, &header, commits);
         at.mark(header.first, header.place.offset);
         end = Marker {
@@ -115,9 +165,47 @@ pub(super) fn replay(segments: &Segments, marker: Marker) -> StoreResult<Replaye
             before: header.checksum,
             sequence: header.last,
         };
+    };
+    Ok(Replayed {
+        mem,
+        end,
+        torn,
+        lost,
+    })
+}
+
+/// The journal left `segment` where the frame `next` of another one says.
+fn seal_left(segment: &Segment, next: &Header, end: Marker) {
+    let named = (next.synced.segment == segment.id).then_some(next.synced.offset);
+    let _ = segment.sealed.set(Sealed {
+        end: named.unwrap_or(end.place.offset).max(end.place.offset),
+        last: end.sequence,
+    });
+}
+
+/// The first whole frame behind a damaged place that was written after it.
+fn behind_damage(
+    map: &BTreeMap<u64, Arc<Segment>>,
+    end: Marker,
+    openings: &Openings,
+) -> StoreResult<Option<(Header, Vec<frame::Commit>)>> {
+    for segment in map.range(end.place.segment..).map(|(_, s)| s) {
+        let mut from = match segment.id == end.place.segment {
+            true => end.place.offset + FRAME_ALIGN,
+            false => 0,
+        };
+        let later = |h: &Header| h.first > end.sequence && openings.gave(h.first);
+        while let Some(header) = segment
+            .search(from, u64::MAX, later)
+            .map_err(|e| failed(segment, e))?
+        {
+            if let Some(found) = whole(segment, header.place.offset)? {
+                return Ok(Some(found));
+            }
+            from = header.place.offset + FRAME_ALIGN;
+        }
     }
-    let torn = check_end(&map, end.place)?;
-    Ok(Replayed { mem, end, torn })
+    Ok(None)
 }
 
 fn apply(mem: &mut Mem, header: &Header, commits: Vec<frame::Commit>) {
@@ -146,7 +234,7 @@ fn apply(mem: &mut Mem, header: &Header, commits: Vec<frame::Commit>) {
     }
 }
 
-/// Whether anything lies behind the end; an alarm if it must not.
+/// Whether anything is behind the end; an alarm if it must not be.
 fn check_end(map: &BTreeMap<u64, Arc<Segment>>, end: Place) -> StoreResult<bool> {
     let mut torn = false;
     for segment in map.range(end.segment..).map(|(_, s)| s) {
@@ -156,77 +244,96 @@ fn check_end(map: &BTreeMap<u64, Arc<Segment>>, end: Place) -> StoreResult<bool>
             torn = true;
             0
         };
-        let size = segment
-            .file
-            .metadata()
-            .map_err(|e| failed(segment, e))?
-            .len();
-        let mut offset = start;
-        while offset < size {
-            let block = read_block(segment, offset, size)?;
-            torn |= block.iter().any(|b| *b != 0);
-            for at in (0..block.len()).step_by(FRAME_ALIGN as usize) {
-                let place = Place {
-                    segment: segment.id,
-                    offset: offset + at as u64,
-                };
-                let known = block
-                    .get(at..at + HEADER_BYTES)
-                    .is_none_or(|b| Header::parse(b, place).is_some_and(|h| h.synced > end));
-                if known
-                    && let Some((header, _)) = segment
-                        .read_head(place.offset)
-                        .map_err(|e| failed(segment, e))?
-                    && header.synced > end
-                {
-                    return Err(StoreError::Corrupt(format!(
-                        "{} at {}: the journal was durable here, and a later frame at {} of \
-                         segment {} proves it",
-                        map[&end.segment].path.display(),
-                        end.offset,
-                        place.offset,
-                        place.segment
-                    )));
-                }
+        let mut proof = None;
+        let anything = segment.each_header(start, u64::MAX, |header| {
+            if header.synced > end
+                && let Some((header, _)) = segment.read_head(header.place.offset)?
+            {
+                proof = Some(header.place);
+                return Ok(true);
             }
-            offset += block.len() as u64;
+            Ok(false)
+        });
+        torn |= anything.map_err(|e| failed(segment, e))?;
+        if let Some(place) = proof {
+            return Err(StoreError::Corrupt(format!(
+                "{} at {}: the journal was durable here, and a later frame at {} of segment {} \
+                 proves it; acknowledged writes are lost with this place",
+                map[&end.segment].path.display(),
+                end.offset,
+                place.offset,
+                place.segment
+            )));
         }
     }
     Ok(torn)
 }
 
-fn read_block(segment: &Segment, offset: u64, size: u64) -> StoreResult<Bytes> {
-    use std::os::unix::fs::FileExt;
-    let mut block = vec![0; (size - offset).min(1 << 20) as usize];
-    segment
-        .file
-        .read_exact_at(&mut block, offset)
-        .map_err(|e| failed(segment, e))?;
-    Ok(block.into())
-}
-
-/// Removes what lies behind the end, so that it can never be read again.
+/// Removes what is behind the end, so that it can never be read again. Room that the last segment
+/// has, it keeps.
 pub(super) fn cut(segments: &Segments, end: Place) -> StoreResult<()> {
     let later: Vec<_> = {
         let map = segments.map.read();
         let after = (Bound::Excluded(end.segment), Bound::Unbounded);
         map.range(after).map(|(_, s)| s.clone()).collect()
     };
+    let folder = &segments.disk.folder;
     for segment in later.into_iter().rev() {
         segments.map.write().remove(&segment.id);
-        std::fs::remove_file(&segment.path)
-            .map_err(|e| StoreError::io(format!("remove {}", segment.path.display()), e))?;
+        let removed = folder.remove(&segment.path);
+        removed.map_err(|e| StoreError::io(format!("remove {}", segment.path.display()), e))?;
     }
     if let Some(segment) = segments.get(end.segment) {
+        // What follows cannot be taken for a frame without a header here: each names the one
+        // before it, and positions are never given twice.
         let cut = || {
-            segment.file.set_len(end.offset)?;
-            segment.file.set_len(segments.bytes.max(end.offset))?;
-            segment.file.sync_all()
+            let rest = segment.file.len()?.saturating_sub(end.offset);
+            let blank = vec![0; rest.min(FRAME_ALIGN * 2) as usize];
+            segment.file.write_at(&blank, end.offset)?;
+            segment.file.sync()
         };
         cut().map_err(|e| StoreError::io(format!("cut {}", segment.path.display()), e))?;
     }
-    segments
-        .disk
+    folder
         .sync_dir(&segments.dir)
         .map_err(|e| StoreError::io(format!("sync {}", segments.dir.display()), e))
+}
+
+/// Tells the segments what the index noted of them. What an earlier version did not note is read
+/// from the segments themselves.
+pub(super) fn learn(
+    segments: &Segments,
+    noted: &BTreeMap<u64, Noted>,
+    end: Marker,
+) -> StoreResult<()> {
+    let map = segments.map.read().clone();
+    let mut after = end.sequence;
+    for (id, segment) in map.iter().rev() {
+        let is_left = *id < end.place.segment;
+        if let Some(known) = noted.get(id) {
+            let _ = segment.base.set(known.base);
+            if let Some(sealed) = known.sealed.filter(|_| is_left) {
+                let _ = segment.sealed.set(sealed);
+            }
+        }
+        let first = |segment: &Segment| segment.read_head(0).map_err(|e| failed(segment, e));
+        if is_left
+            && segment.sealed.get().is_none()
+            && let Some(next) = map.get(&(id + 1))
+            && let Some((header, _)) = first(next)?
+            && header.synced.segment == *id
+        {
+            let _ = segment.sealed.set(Sealed {
+                end: header.synced.offset,
+                last: header.first.saturating_sub(1),
+            });
+        }
+        if segment.base.get().is_none() {
+            // An unreadable first frame: nothing is promised of what is before the next segment.
+            let base = first(segment)?.map_or(after, |(header, _)| header.first.saturating_sub(1));
+            let _ = segment.base.set(base);
+        }
+        after = segment.base.get().copied().unwrap_or(after);
+    }
+    Ok(())
 }

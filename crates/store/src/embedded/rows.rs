@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    io,
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -17,17 +17,24 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefini
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{
-    frame::{Loc, Place},
-    memtable::{Held, Mem},
+    disk::{Disk, DiskFile},
+    frame::{FrameKey, Loc, Place},
+    memtable::{Held, Slot},
+    openings::Openings,
     pages::{self, Pages, State},
+    segment::Sealed,
+    segments::{Kinds, Noted},
 };
 use crate::{StoreError, StoreResult};
 
 const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rows");
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
 const SEGMENTS: TableDefinition<'static, u64, u64> = TableDefinition::new("segments");
+const NOTED: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("noted");
 /// The format of this file and of the journal.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
+/// The format of earlier versions: without a secret, openings and ends of segments.
+const FORMAT_BEFORE: u64 = 2;
 
 /// How far the index has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,7 +52,7 @@ pub(super) type Snapshot = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The index file.
 pub(super) struct Rows {
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     cache_bytes: usize,
     db: RwLock<Opened>,
 }
@@ -119,46 +126,201 @@ pub(super) fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Held> {
     })
 }
 
+/// What an engine knows of itself beside its rows.
+pub(super) struct Identity {
+    /// `None` when an earlier version wrote all there is.
+    pub(super) kinds: Option<Kinds>,
+    pub(super) openings: Openings,
+    pub(super) noted: BTreeMap<u64, Noted>,
+}
+
+fn encode_noted(noted: &Noted) -> [u8; 32] {
+    let sealed = noted.sealed.unwrap_or(Sealed { end: 0, last: 0 });
+    let mut bytes = [0; 32];
+    let words = [
+        noted.base,
+        u64::from(noted.sealed.is_some()),
+        sealed.end,
+        sealed.last,
+    ];
+    for (at, word) in bytes.chunks_exact_mut(8).zip(words) {
+        at.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode_noted(bytes: &[u8]) -> Noted {
+    let at = |n: usize| bytes.get(n * 8..).map_or(0, |rest| word(rest, 0));
+    Noted {
+        base: at(0),
+        sealed: (at(1) == 1).then(|| Sealed {
+            end: at(2),
+            last: at(3),
+        }),
+    }
+}
+
+/// Keeps other processes out.
+fn claim(file: &dyn DiskFile) -> io::Result<()> {
+    match file.lock()? {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::WouldBlock,
+            "it is in use already",
+        )),
+    }
+}
+
 impl Rows {
-    pub(super) fn open(path: &Path, cache_bytes: usize) -> StoreResult<Self> {
-        let file = pages::open_file(path)
-            .map_err(|e| StoreError::io(format!("open {}", path.display()), e))?;
+    /// Opens or makes the file, for this process alone. A new one gets its name when it is
+    /// complete; `is_new` says that there is no journal that could refer to one.
+    pub(super) fn open(
+        disk: &Disk,
+        path: &Path,
+        cache_bytes: usize,
+        is_new: bool,
+    ) -> StoreResult<Self> {
+        let context = |what: &str| format!("{what} {}", path.display());
+        let file = match disk.folder.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_new => {
+                return Self::make(disk, path, cache_bytes);
+            }
+            Err(error) => return Err(StoreError::io(context("open"), error)),
+        };
+        claim(&*file).map_err(|e| StoreError::io(context("open"), e))?;
+        // After a failed sync the page cache can have what the disk does not.
+        let fresh = file.sync().and_then(|()| file.forget_cached());
+        fresh.map_err(|e| StoreError::io(context("read"), e))?;
+        if is_new && pages::is_blank(&*file).map_err(|e| StoreError::io(context("read"), e))? {
+            return Self::make(disk, path, cache_bytes);
+        }
+        Self::over(file, cache_bytes)
+    }
+
+    fn make(disk: &Disk, path: &Path, cache_bytes: usize) -> StoreResult<Self> {
+        let failed = |e| StoreError::io(format!("make {}", path.display()), e);
+        let fresh = path.with_extension("new");
+        let file = disk.folder.create(&fresh).map_err(failed)?;
+        claim(&*file).map_err(failed)?;
+        let rows = Self::over(file, cache_bytes)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let named = disk.folder.rename(&fresh, path);
+        named.and_then(|()| disk.sync_dir(dir)).map_err(failed)?;
+        Ok(rows)
+    }
+
+    fn over(file: Arc<dyn DiskFile>, cache_bytes: usize) -> StoreResult<Self> {
         let db = RwLock::new(Opened::over(&file, cache_bytes)?);
         let rows = Self {
             file,
             cache_bytes,
             db,
         };
-        rows.make_tables()?;
+        rows.check_format()?;
         Ok(rows)
     }
 
-    fn make_tables(&self) -> StoreResult<()> {
+    /// Makes what a new file lacks; refuses another version's.
+    fn check_format(&self) -> StoreResult<()> {
         let opened = self.db.read();
+        let found = {
+            let txn = opened.begin_read()?;
+            match txn.open_table(META) {
+                Ok(meta) => {
+                    let format = meta.get("format").map_err(|e| failed("read", e))?;
+                    format.map(|f| word(f.value(), 0))
+                }
+                Err(redb::TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(failed("open", error)),
+            }
+        };
+        match found {
+            None => {}
+            Some(FORMAT | FORMAT_BEFORE) => return Ok(()),
+            Some(other) => {
+                return Err(StoreError::Corrupt(format!(
+                    "the index has format {other}, this version reads {FORMAT_BEFORE} and {FORMAT}"
+                )));
+            }
+        }
         let txn = opened.begin()?;
         txn.open_table(ROWS).map_err(|e| failed("open", e))?;
         txn.open_table(SEGMENTS).map_err(|e| failed("open", e))?;
         {
             let mut meta = txn.open_table(META).map_err(|e| failed("open", e))?;
-            let found = meta
-                .get("format")
-                .map_err(|e| failed("read", e))?
-                .map(|f| word(f.value(), 0));
-            match found {
-                None => {
-                    let format = FORMAT.to_le_bytes();
-                    meta.insert("format", &format[..])
-                        .map_err(|e| failed("write", e))?;
+            let format = FORMAT_BEFORE.to_le_bytes();
+            meta.insert("format", &format[..])
+                .map_err(|e| failed("write", e))?;
+        }
+        txn.commit().map_err(|e| failed("write", e))
+    }
+
+    /// What the file says of the engine.
+    pub(super) fn identity(&self) -> StoreResult<Identity> {
+        let txn = self.db.read().begin_read()?;
+        let meta = txn.open_table(META).map_err(|e| failed("read", e))?;
+        let get = |name: &str| {
+            let found = meta.get(name).map_err(|e| failed("read", e))?;
+            StoreResult::Ok(found.map(|found| found.value().to_vec()))
+        };
+        let kinds = match (get("frame key")?, get("keyed from")?) {
+            (Some(key), Some(from)) => Some(Kinds {
+                key: FrameKey::kept(&key)
+                    .ok_or_else(|| StoreError::Corrupt("the index: its frame key".to_owned()))?,
+                keyed_from: word(&from, 0),
+            }),
+            _ => None,
+        };
+        let openings = Openings::decode(&get("openings")?.unwrap_or_default());
+        let mut noted = BTreeMap::new();
+        match txn.open_table(NOTED) {
+            Ok(table) => {
+                for entry in table.iter().map_err(|e| failed("read", e))? {
+                    let (id, bytes) = entry.map_err(|e| failed("read", e))?;
+                    noted.insert(id.value(), decode_noted(bytes.value()));
                 }
-                Some(FORMAT) => {}
-                Some(other) => {
-                    return Err(StoreError::Corrupt(format!(
-                        "the index has format {other}, this version reads {FORMAT}"
-                    )));
-                }
+            }
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            Err(error) => return Err(failed("read", error)),
+        }
+        Ok(Identity {
+            kinds,
+            openings,
+            noted,
+        })
+    }
+
+    /// Notes, durably, that an opening begins.
+    pub(super) fn begin(&self, kinds: &Kinds, openings: &Openings) -> StoreResult<()> {
+        let opened = self.db.read();
+        let txn = opened.begin()?;
+        {
+            let mut meta = txn.open_table(META).map_err(|e| failed("open", e))?;
+            let format = FORMAT.to_le_bytes();
+            let from = kinds.keyed_from.to_le_bytes();
+            let openings = openings.encode();
+            let all: [(&str, &[u8]); 4] = [
+                ("format", &format),
+                ("frame key", kinds.key.bytes()),
+                ("keyed from", &from),
+                ("openings", &openings),
+            ];
+            for (name, value) in all {
+                meta.insert(name, value).map_err(|e| failed("write", e))?;
             }
         }
         txn.commit().map_err(|e| failed("write", e))
+    }
+
+    /// Whether [`Rows::seal`] was called.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.db.read().state.sealed.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing is written any more, also not when this is dropped.
+    pub(super) fn seal(&self) {
+        self.db.read().state.sealed.store(true, Ordering::Release);
     }
 
     /// Whether a call failed, so that only [`Rows::reopen`] helps.
@@ -169,9 +331,11 @@ impl Rows {
     /// Opens the file anew, as of the last transaction. Snapshots of before fail from now on.
     pub(super) fn reopen(&self) -> StoreResult<()> {
         let mut opened = self.db.write();
+        let is_sealed = opened.state.sealed.load(Ordering::Acquire);
         opened.state.replaced.store(true, Ordering::Release);
         drop(opened.db.take());
         *opened = Opened::over(&self.file, self.cache_bytes)?;
+        opened.state.sealed.store(is_sealed, Ordering::Release);
         Ok(())
     }
 
@@ -207,15 +371,22 @@ impl Rows {
         Ok((marker, live))
     }
 
-    /// Applies a memory table, durably. Answers the live bytes that then hold.
-    pub(super) fn apply(&self, mem: &Mem, marker: Marker, live: &Live) -> StoreResult<Live> {
+    /// Applies a memory table, durably. Answers the live bytes that then hold. A part of one may be
+    /// applied with the marker of before: the journal brings the same rows again.
+    pub(super) fn apply(
+        &self,
+        mem: &BTreeMap<Bytes, Slot>,
+        marker: Marker,
+        live: &Live,
+        noted: &BTreeMap<u64, Noted>,
+    ) -> StoreResult<Live> {
         let mut live = live.clone();
         let opened = self.db.read();
         let txn = opened.begin()?;
         {
             let mut table = txn.open_table(ROWS).map_err(|e| failed("open", e))?;
             let mut buffer = Vec::new();
-            for (key, slot) in filling(&mem.rows) {
+            for (key, slot) in filling(mem) {
                 let old = match slot {
                     Some(row) => {
                         encode(key, row, &mut buffer);
@@ -231,8 +402,8 @@ impl Rows {
                     *bytes = bytes.saturating_sub(u64::from(loc.len));
                 }
             }
-            for (segment, bytes) in &mem.live {
-                *live.entry(*segment).or_default() += bytes;
+            for loc in mem.values().flatten().filter_map(|row| row.payload) {
+                *live.entry(loc.segment).or_default() += u64::from(loc.len);
             }
             live.retain(|_, bytes| *bytes > 0);
             let mut segments = txn.open_table(SEGMENTS).map_err(|e| failed("open", e))?;
@@ -241,6 +412,22 @@ impl Rows {
                 .map_err(|e| failed("write", e))?;
             for (id, bytes) in &live {
                 segments.insert(id, bytes).map_err(|e| failed("write", e))?;
+            }
+            let mut table = txn.open_table(NOTED).map_err(|e| failed("open", e))?;
+            table
+                .retain(|id, _| noted.contains_key(&id))
+                .map_err(|e| failed("write", e))?;
+            for (id, noted) in noted {
+                let bytes = encode_noted(noted);
+                let is_there = table
+                    .get(id)
+                    .map_err(|e| failed("read", e))?
+                    .is_some_and(|found| found.value() == bytes);
+                if !is_there {
+                    table
+                        .insert(id, &bytes[..])
+                        .map_err(|e| failed("write", e))?;
+                }
             }
             let mut bytes = Vec::with_capacity(40);
             let Place { segment, offset } = marker.place;
@@ -273,12 +460,12 @@ impl Drop for Rows {
     fn drop(&mut self) {
         drop(self.db.get_mut().db.take());
         // A read that is still under way keeps the file, and must not keep others out of it.
-        let _ = self.file.unlock();
+        self.file.unlock();
     }
 }
 
 impl Opened {
-    fn over(file: &Arc<File>, cache_bytes: usize) -> StoreResult<Self> {
+    fn over(file: &Arc<dyn DiskFile>, cache_bytes: usize) -> StoreResult<Self> {
         let state = Arc::new(State::default());
         let pages = Pages::new(file.clone(), state.clone());
         let db = Database::builder()

@@ -1,50 +1,111 @@
-//! The journal's files: numbered without gaps in the order of writing, all of one size, allocated
-//! ahead, recycled when nothing live is left in them.
+//! A file of the journal, and going through its frames.
+//!
+//! Where a segment ends is known: it is noted when the journal goes on in the next one, and kept in
+//! the index. So whoever reads a segment can tell its end from damage: a place before the end
+//! without a whole frame is a gap. A gap is reported once, and reading goes on behind it.
 
 use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::{
-    disk::Disk,
-    frame::{HEADER_BYTES, Header, Place},
+    disk::DiskFile,
+    frame::{FRAME_ALIGN, HEADER_BYTES, Header, Kind, Place},
 };
-use crate::{StoreError, StoreResult};
 
-/// How many segments wait to be used again beside the reserve.
-const POOL_MAX: usize = 2;
 /// A place in a segment is remembered about every so many bytes, for readers of the log.
 const MARK_BYTES: u64 = 256 << 10;
+/// Bytes that are searched for frames at a time.
+const SEARCH_BYTES: u64 = 1 << 20;
+
+/// Where a segment ends that the journal has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sealed {
+    /// The offset behind its last frame.
+    pub(super) end: u64,
+    /// Its last commit.
+    pub(super) last: u64,
+}
+
+/// A part of a segment that has no whole frame, though frames were written there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) from: u64,
+    /// Where the next whole frame is, or the segment's end.
+    pub(super) to: u64,
+    /// The first commit of that frame.
+    pub(super) next: Option<u64>,
+}
+
+/// What stands at a place of a segment.
+pub(super) enum Step {
+    /// A frame: its header, and its meta.
+    Frame(Header, Bytes),
+    /// Damage.
+    Gap(Gap),
+    /// The segment went out of service; its file may be in use again.
+    Gone,
+    /// Nothing more.
+    End,
+}
 
 /// One file of the journal.
 pub(super) struct Segment {
     pub(super) id: u64,
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<dyn DiskFile>,
     pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    /// The last commit before its first.
+    pub(super) base: OnceLock<u64>,
+    /// Set when the journal goes on in another.
+    pub(super) sealed: OnceLock<Sealed>,
+    /// Set before its file is used again.
+    pub(super) retired: AtomicBool,
     /// Sequence and offset of some frames, rising.
     marks: Mutex<Vec<(u64, u64)>>,
+    gaps: Mutex<Vec<Gap>>,
 }
 
 impl Segment {
+    pub(super) fn new(id: u64, file: Arc<dyn DiskFile>, path: PathBuf, kind: Kind) -> Self {
+        Self {
+            id,
+            file,
+            path,
+            kind,
+            base: OnceLock::new(),
+            sealed: OnceLock::new(),
+            retired: AtomicBool::new(false),
+            marks: Mutex::default(),
+            gaps: Mutex::default(),
+        }
+    }
+
     pub(super) fn mark(&self, first: u64, offset: u64) {
         let mut marks = self.marks.lock();
         if marks.last().is_none_or(|(_, at)| offset >= at + MARK_BYTES) {
             marks.push((first, offset));
         }
     }
+
     /// The offset of a frame from which all commits after `sequence` follow.
     pub(super) fn offset_before(&self, sequence: u64) -> u64 {
         let marks = self.marks.lock();
         let after = marks.partition_point(|(first, _)| *first <= sequence);
         after.checked_sub(1).map_or(0, |i| marks[i].1)
+    }
+
+    /// The gaps that readers have met.
+    pub(super) fn gaps(&self) -> Vec<Gap> {
+        self.gaps.lock().clone()
     }
 
     /// Reads the frame's header and meta at `offset`; `None` when no whole ones are there.
@@ -53,157 +114,148 @@ impl Segment {
             segment: self.id,
             offset,
         };
-        let size = self.file.metadata()?.len();
+        let size = self.file.len()?;
         if offset + HEADER_BYTES as u64 > size {
             return Ok(None);
         }
         // Most heads fit in the first read.
         let mut head = vec![0; (size - offset).min(4096) as usize];
-        self.file.read_exact_at(&mut head, offset)?;
-        let Some(header) = Header::parse(&head, place) else {
+        self.file.read_at(&mut head, offset)?;
+        let Some(header) = Header::parse(&head, place, &self.kind) else {
             return Ok(None);
         };
-        if header.end() > size.next_multiple_of(64) || header.payload_start() > size {
+        if header.end() > size.next_multiple_of(FRAME_ALIGN) || header.payload_start() > size {
             return Ok(None);
         }
         let have = head.len();
         head.resize(header.head_len(), 0);
         if have < head.len() {
-            self.file
-                .read_exact_at(&mut head[have..], offset + have as u64)?;
+            self.file.read_at(&mut head[have..], offset + have as u64)?;
         }
         Ok(header
-            .verify(&head)
+            .verify(&head, &self.kind)
             .then(|| (header, Bytes::from(head).slice(HEADER_BYTES..))))
     }
-}
 
-/// The journal's directory.
-pub(super) struct Segments {
-    pub(super) dir: PathBuf,
-    pub(super) bytes: u64,
-    pub(super) disk: Disk,
-    pub(super) map: RwLock<BTreeMap<u64, Arc<Segment>>>,
-    /// Kept back for batches that free room.
-    spare: Mutex<Option<PathBuf>>,
-    pool: Mutex<Vec<PathBuf>>,
-    names: Mutex<u64>,
-}
-
-fn io_error(what: &str, path: &Path, source: io::Error) -> StoreError {
-    StoreError::io(format!("{what} {}", path.display()), source)
-}
-
-impl Segments {
-    /// Opens what is there. Files kept for later use are removed: they hold nothing.
-    pub(super) fn open(dir: PathBuf, bytes: u64, disk: Disk) -> StoreResult<Self> {
-        std::fs::create_dir_all(&dir).map_err(|e| io_error("create", &dir, e))?;
-        let mut map = BTreeMap::new();
-        for entry in std::fs::read_dir(&dir).map_err(|e| io_error("list", &dir, e))? {
-            let path = entry.map_err(|e| io_error("list", &dir, e))?.path();
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-            if name.ends_with(".free") {
-                std::fs::remove_file(&path).map_err(|e| io_error("remove", &path, e))?;
-            } else if let Some(id) = name.strip_suffix(".seg")
-                && let Ok(id) = u64::from_str_radix(id, 16)
-            {
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .open(&path)
-                    .map_err(|e| io_error("open", &path, e))?;
-                map.insert(id, Arc::new(Segment::new(id, file, path.clone())));
-            }
+    /// What stands at `offset`. Where the journal is still written to this segment, `written` is
+    /// how far. A segment of an earlier version whose end nobody noted ends where no frame is.
+    pub(super) fn step(&self, offset: u64, written: Option<u64>) -> io::Result<Step> {
+        let end = self.sealed.get().map(|sealed| sealed.end).or(written);
+        if end.is_some_and(|end| offset >= end) {
+            return Ok(Step::End);
         }
-        Ok(Self {
-            dir,
-            bytes,
-            disk,
-            map: RwLock::new(map),
-            spare: Mutex::new(None),
-            pool: Mutex::new(Vec::new()),
-            names: Mutex::new(0),
-        })
+        let found = match self.read_head(offset) {
+            // A place that the disk cannot read is damage like any other.
+            Err(error) if end.is_some() && is_damage(&error) => None,
+            other => other?,
+        };
+        match (found, end) {
+            (Some((header, meta)), None) => Ok(Step::Frame(header, meta)),
+            (Some((header, meta)), Some(end)) if header.end() <= end => {
+                Ok(Step::Frame(header, meta))
+            }
+            (_, None) => Ok(Step::End),
+            (_, Some(_)) if self.retired.load(Ordering::Acquire) => Ok(Step::Gone),
+            (_, Some(end)) => Ok(Step::Gap(self.gap(offset, end)?)),
+        }
     }
 
-    pub(super) fn get(&self, id: u64) -> Option<Arc<Segment>> {
-        self.map.read().get(&id).cloned()
+    /// The gap that begins at `from`.
+    fn gap(&self, from: u64, end: u64) -> io::Result<Gap> {
+        if let Some(gap) = self.gaps.lock().iter().find(|gap| gap.from == from) {
+            return Ok(*gap);
+        }
+        let found = self.search(from + FRAME_ALIGN, end, |header| header.end() <= end)?;
+        let gap = Gap {
+            from,
+            to: found.map_or(end, |header| header.place.offset),
+            next: found.map(|header| header.first),
+        };
+        tracing::error!(
+            segment = %self.path.display(), from, to = gap.to,
+            "damage in the journal: a frame cannot be read"
+        );
+        let mut gaps = self.gaps.lock();
+        if !gaps.contains(&gap) {
+            gaps.push(gap);
+        }
+        Ok(gap)
     }
 
-    fn free_path(&self) -> PathBuf {
-        let mut names = self.names.lock();
-        *names += 1;
-        self.dir.join(format!("{:08}.free", *names))
+    /// The first frame at or after `from` and before `end` that `fits`. Only frames with the
+    /// store's secret are found: others may be what a client sent.
+    pub(super) fn search(
+        &self,
+        from: u64,
+        end: u64,
+        fits: impl Fn(&Header) -> bool,
+    ) -> io::Result<Option<Header>> {
+        if matches!(self.kind, Kind::Open) {
+            return Ok(None);
+        }
+        let mut found = None;
+        self.each_header(from, end, |header| {
+            if !fits(header) {
+                return Ok(false);
+            }
+            found = match self.read_head(header.place.offset) {
+                Err(error) if !is_damage(&error) => return Err(error),
+                read => read.ok().flatten().map(|(header, _)| header),
+            };
+            Ok(found.is_some())
+        })?;
+        Ok(found)
     }
 
-    /// Puts a segment into service under `id`: one to be recycled, or a new one, or, with
-    /// `reserve`, the one kept back.
-    pub(super) fn activate(&self, id: u64, reserve: bool) -> StoreResult<Arc<Segment>> {
-        let recycled = self.pool.lock().pop();
-        let from = match recycled {
-            Some(path) => path,
-            None => {
-                let path = self.free_path();
-                match self.disk.create(&path, self.bytes) {
-                    Ok(_) => path,
-                    Err(error) => match self.spare.lock().take().filter(|_| reserve) {
-                        Some(spare) => spare,
-                        None => return Err(io_error("allocate", &path, error)),
-                    },
+    /// Calls `each` with what looks like a header in `from..end`, checksums not yet compared, until
+    /// it answers `true`. Answers whether there is anything but zeros.
+    pub(super) fn each_header(
+        &self,
+        from: u64,
+        end: u64,
+        mut each: impl FnMut(&Header) -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        let size = self.file.len()?.min(end);
+        let (mut offset, mut anything) = (from, false);
+        // Blocks overlap, for a header may begin in one and end in the next.
+        let overlap = HEADER_BYTES as u64;
+        while offset < size {
+            let mut block = vec![0; (size - offset).min(SEARCH_BYTES + overlap) as usize];
+            match self.file.read_at(&mut block, offset) {
+                Err(error) if is_damage(&error) => self.read_around(&mut block, offset),
+                read => read?,
+            }
+            anything |= block.iter().any(|b| *b != 0);
+            let places = (SEARCH_BYTES.min(size - offset)) as usize;
+            for at in (0..places).step_by(FRAME_ALIGN as usize) {
+                let place = Place {
+                    segment: self.id,
+                    offset: offset + at as u64,
+                };
+                let bytes = block.get(at..).unwrap_or_default();
+                if let Some(header) = Header::parse(bytes, place, &self.kind)
+                    && each(&header)?
+                {
+                    return Ok(true);
                 }
             }
-        };
-        let path = self.dir.join(format!("{id:016x}.seg"));
-        let open = || {
-            std::fs::rename(&from, &path)?;
-            self.disk.sync_dir(&self.dir)?;
-            OpenOptions::new().read(true).write(true).open(&path)
-        };
-        let file = open().map_err(|e| io_error("put into service", &path, e))?;
-        let segment = Arc::new(Segment::new(id, file, path));
-        self.map.write().insert(id, segment.clone());
-        Ok(segment)
-    }
-
-    /// Makes sure that a segment is kept back. Answers whether one is.
-    pub(super) fn keep_spare(&self) -> bool {
-        let mut spare = self.spare.lock();
-        if spare.is_none() {
-            *spare = self.pool.lock().pop().or_else(|| {
-                let path = self.free_path();
-                self.disk.create(&path, self.bytes).ok().map(|_| path)
-            });
+            offset += SEARCH_BYTES;
         }
-        spare.is_some()
+        Ok(anything)
     }
 
-    /// Takes a segment out of service; its file is used again, or removed.
-    pub(super) fn retire(&self, id: u64) -> StoreResult<()> {
-        let Some(segment) = self.map.write().remove(&id) else {
-            return Ok(());
-        };
-        let mut pool = self.pool.lock();
-        let keep =
-            pool.len() < POOL_MAX && segment.file.metadata().is_ok_and(|m| m.len() == self.bytes);
-        if keep {
-            let path = self.free_path();
-            std::fs::rename(&segment.path, &path)
-                .map_err(|e| io_error("retire", &segment.path, e))?;
-            pool.push(path);
-            Ok(())
-        } else {
-            std::fs::remove_file(&segment.path).map_err(|e| io_error("remove", &segment.path, e))
+    /// Fills `block` with what can be read of it, zeros elsewhere.
+    fn read_around(&self, block: &mut [u8], offset: u64) {
+        for (n, piece) in block.chunks_mut(4096).enumerate() {
+            if self.file.read_at(piece, offset + n as u64 * 4096).is_err() {
+                piece.fill(0);
+            }
         }
     }
 }
 
-impl Segment {
-    fn new(id: u64, file: File, path: PathBuf) -> Self {
-        Self {
-            id,
-            file: Arc::new(file),
-            path,
-            marks: Mutex::new(Vec::new()),
-        }
-    }
+/// Whether a read failed because of what is on the disk there.
+fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+        || error.kind() == io::ErrorKind::UnexpectedEof
 }

@@ -13,8 +13,10 @@ use super::{
     frame::{Loc, Place},
     hot::Hot,
     memtable::{Held, Known, View},
+    opening::FENCED,
+    openings::Openings,
     rows::{self, Live, Marker, Rows},
-    segment::Segments,
+    segments::Segments,
 };
 use crate::{Batch, Committed, PartitionId, StoreError, StoreResult};
 
@@ -113,8 +115,10 @@ pub(super) struct Shared {
     pub(super) trimmed: Mutex<std::collections::HashMap<u64, u64>>,
     /// Held by whoever replaces the view's snapshot of the index.
     pub(super) turn: Mutex<()>,
-    /// A sync of the index failed: nobody knows what its file holds.
-    pub(super) unknown: AtomicBool,
+    /// Which positions this log gave.
+    openings: Openings,
+    /// Entries up to here are gone with damage, whatever segments there are.
+    lost: AtomicU64,
 }
 
 impl Shared {
@@ -124,8 +128,9 @@ impl Shared {
         rows: Rows,
         view: View,
         progress: Progress,
+        openings: Openings,
+        base: u64,
     ) -> Self {
-        let published = progress.applied.sequence.into();
         Self {
             hot: Hot::new(config.row_cache_bytes),
             config,
@@ -143,16 +148,67 @@ impl Shared {
             unsynced: false.into(),
             syncing: Mutex::default(),
             full: false.into(),
-            published,
+            published: base.into(),
             trimmed: Mutex::default(),
             turn: Mutex::default(),
-            unknown: false.into(),
+            openings,
+            lost: 0.into(),
         }
     }
 
+    /// Takes no more writes from now on: nobody knows what of the last ones is on the disk. The
+    /// index is not written any more either, for it must not come to depend on them.
     pub(super) fn fence(&self, why: String) -> StoreError {
+        self.rows.seal();
+        let first = self.fence.get().is_none();
+        let error = self.refuse_writes(why);
+        if first {
+            // For who looks into the folder. The next opening does not depend on it: it reads
+            // from the disk in any case.
+            let path = self.config.dir.join(FENCED);
+            let _ = self
+                .segments
+                .disk
+                .replace(&path, error.to_string().as_bytes());
+        }
+        error
+    }
+
+    /// Takes no more writes from now on, because what is stored is damaged.
+    pub(super) fn refuse_writes(&self, why: String) -> StoreError {
         tracing::error!(reason = %why, "the engine takes no more writes");
         StoreError::Fenced(self.fence.get_or_init(|| why).clone())
+    }
+
+    /// A thread ended by a panic: whoever waits for it is answered, and nobody waits any more.
+    pub(super) fn give_up(&self) {
+        self.fence("a thread of the engine ended by a panic".to_owned());
+        let jobs = {
+            let mut queue = self.queue.lock();
+            queue.closed = true;
+            std::mem::take(&mut queue.jobs)
+        };
+        // Dropped without an answer: the outcome of these is that they were not carried out.
+        drop(jobs);
+        self.orders.lock().stop = true;
+        self.queued.notify_all();
+        self.ordered.notify_all();
+        self.thawed.notify_all();
+    }
+
+    /// Whether this log gave the position, and nothing behind it is gone.
+    pub(super) fn gave(&self, position: u64) -> bool {
+        position <= self.published.load(Ordering::Acquire) && self.openings.gave(position)
+    }
+
+    /// Entries up to and with `position` are gone.
+    pub(super) fn raise_floor(&self, position: u64) {
+        self.lost.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// Entries up to here are gone with damage.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
     }
 
     pub(super) fn fenced(&self) -> StoreResult<()> {
@@ -188,14 +244,15 @@ impl Shared {
 
     /// The same, for who holds `turn`.
     pub(super) fn mend_in_turn(&self) -> StoreResult<()> {
-        if !self.rows.failed() || self.unknown.load(Ordering::Acquire) {
+        if !self.rows.failed() || self.rows.is_sealed() {
             return Ok(());
         }
         if let Err(error) = self.rows.reopen() {
-            if !matches!(error, StoreError::Full(_) | StoreError::Corrupt(_)) {
-                self.unknown.store(true, Ordering::Release);
-            }
-            return Err(self.fence(format!("open the index anew: {error}")));
+            let why = format!("open the index anew: {error}");
+            return Err(match error {
+                StoreError::Full(_) | StoreError::Corrupt(_) => self.refuse_writes(why),
+                _ => self.fence(why),
+            });
         }
         let rows = self.rows.snapshot()?;
         self.view.write().rows = rows;
@@ -220,7 +277,7 @@ impl Shared {
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         self.segments
             .disk
-            .sync(&segment.file)
+            .sync(&*segment.file)
             .map_err(|e| self.fence(format!("sync {}: {e}", segment.path.display())))?;
         self.progress.lock().durable = upto;
         Ok(())

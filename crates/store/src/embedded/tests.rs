@@ -18,9 +18,12 @@ use crate::{
 
 mod compaction;
 mod damage;
+mod forged;
 mod full;
 mod hot;
 mod killed;
+mod older;
+mod seeds;
 
 const P: PartitionId = PartitionId(7);
 
@@ -127,9 +130,13 @@ fn copy(from: &Path, to: &Path) {
 
 /// Offsets of the whole frames of a segment, and the end of the last.
 fn frames(path: &Path) -> Vec<u64> {
-    let segments = Segments::open(path.parent().unwrap().into(), 0, Disk::default()).unwrap();
-    let id = path.file_stem().unwrap().to_str().unwrap();
-    let segment = segments.get(u64::from_str_radix(id, 16).unwrap()).unwrap();
+    let dir = path.parent().unwrap().parent().unwrap();
+    let id = u64::from_str_radix(path.file_stem().unwrap().to_str().unwrap(), 16).unwrap();
+    let disk = Disk::real(None);
+    let rows = rows::Rows::open(&disk, &dir.join("index.redb"), 1 << 20, false).unwrap();
+    let key = rows.identity().unwrap().kinds.unwrap().key;
+    let file = disk.folder.open(path).unwrap();
+    let segment = segment::Segment::new(id, file, path.into(), frame::Kind::Keyed(key));
     let mut offsets = vec![0];
     while let Some((header, _)) = segment.read_head(*offsets.last().unwrap()).unwrap() {
         offsets.push(header.end());

@@ -6,6 +6,7 @@ use super::{
     Embedded,
     memtable::{Held, Known},
     read, rows,
+    segment::Step,
 };
 use crate::{StoreError, StoreResult};
 
@@ -47,7 +48,6 @@ impl Embedded {
     ) -> StoreResult<VerifyReport> {
         let mut report = VerifyReport::default();
         let mut start = Vec::new();
-        // Rows that are in memory only have been read back when they came from the journal.
         loop {
             let (page, failed) = self.page(&start, false);
             for (key, held) in &page {
@@ -69,7 +69,46 @@ impl Embedded {
                 break;
             }
         }
+        self.look_at_frames(&mut report, &mut progress)?;
         Ok(report)
+    }
+
+    /// Reads the head of every frame: followers read their log there. Rows that are in memory only
+    /// have been read back when they came from the journal.
+    fn look_at_frames(
+        &self,
+        report: &mut VerifyReport,
+        progress: &mut impl FnMut(&VerifyReport) -> ControlFlow<()>,
+    ) -> StoreResult<()> {
+        let written = self.shared.progress.lock().applied.place;
+        let segments = self.shared.segments.map.read().clone();
+        for segment in segments.values() {
+            let failed = |e| StoreError::io(format!("read {}", segment.path.display()), e);
+            let upto = (written.segment == segment.id).then_some(written.offset);
+            let mut offset = 0;
+            loop {
+                match segment.step(offset, upto).map_err(failed)? {
+                    Step::End | Step::Gone => break,
+                    Step::Frame(header, _) => offset = header.end(),
+                    Step::Gap(gap) => {
+                        report.add(
+                            &[],
+                            format!(
+                                "{}: frames from {} to {}",
+                                segment.path.display(),
+                                gap.from,
+                                gap.to
+                            ),
+                        );
+                        offset = gap.to;
+                    }
+                }
+            }
+            if progress(report).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// About 1000 rows from `bound` on, or back from it, and what ended them before their time.

@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use super::{ExtentsConfig, pool::Pool};
-use crate::{BlobId, BlobInfo, Durability, StoreError, StoreResult};
+use crate::{BlobId, BlobInfo, StoreError, StoreResult};
 
 /// The files of one directory; shared by the engine, its readers and its writers.
 pub(super) struct Files {
@@ -180,11 +180,9 @@ impl Files {
         }
     }
 
-    /// Waits until the file and its name are on the disk, when strict.
+    /// Waits until the file and its name are on the disk. Also where rows may take their time: the
+    /// kernel can write a row to the disk before the extent that it refers to.
     pub(super) fn sync(&self, file: &File, id: BlobId) -> StoreResult<()> {
-        if self.config.durability == Durability::Relaxed {
-            return Ok(());
-        }
         #[cfg(test)]
         self.faults
             .on_sync()
@@ -195,7 +193,17 @@ impl Files {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(&self.root, dir, flags, Mode::empty())
             .map_err(|e| self.error("opening the directory of", Some(id), e))?;
-        rustix::fs::fsync(dir).map_err(|e| self.write_failed("syncing the directory of", id, e))
+        rustix::fs::fsync(dir).map_err(|e| {
+            // Names of other extents may be lost with it, so this is never a mere want of room.
+            let error = self.error("syncing the directory of", Some(id), e);
+            self.fence(&error);
+            error
+        })
+    }
+
+    fn fence(&self, error: &StoreError) {
+        tracing::error!(%error, "no more extents are taken");
+        let _ = self.fence.set(error.to_string());
     }
 
     /// A failed write or sync. The kernel may have dropped what it could not write and will not
@@ -204,8 +212,7 @@ impl Files {
     pub(super) fn write_failed(&self, doing: &str, id: BlobId, errno: Errno) -> StoreError {
         let error = self.error(doing, Some(id), errno);
         if matches!(error, StoreError::Io { .. }) {
-            tracing::error!(%error, "no more extents are taken");
-            let _ = self.fence.set(error.to_string());
+            self.fence(&error);
         }
         error
     }

@@ -42,9 +42,7 @@ pub use self::{
     reader::READ_BYTES_MAX,
     verify::{Damage, DamageKind, VerifyProgress, VerifyReport},
 };
-use crate::{
-    BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Durability, StoreError, StoreResult,
-};
+use crate::{BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, StoreError, StoreResult};
 
 /// From this announced length on, room is allocated before the first byte comes. Smaller extents
 /// are cheaper without, and what they lack comes to light soon enough.
@@ -55,8 +53,6 @@ const ALLOCATE_BYTES_MIN: u64 = 4 << 20;
 pub struct ExtentsConfig {
     /// The directory of the extents; made when it is missing.
     pub dir: PathBuf,
-    /// Whether `finish` waits for the disk.
-    pub durability: Durability,
     /// Room on the file system that new extents leave free, for deletes to work with.
     pub reserve_bytes: u64,
     /// Tells how old an extent is.
@@ -66,11 +62,10 @@ pub struct ExtentsConfig {
 }
 
 impl ExtentsConfig {
-    /// Strict, with a reserve of 64 MiB, the machine's clock and entropy.
+    /// With a reserve of 64 MiB, the machine's clock and entropy.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            durability: Durability::Strict,
             reserve_bytes: 64 << 20,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),

@@ -8,7 +8,7 @@ use rustix::{fs::FallocateFlags, io::Errno};
 use tokio::task::JoinHandle;
 
 use super::{blocking, files::Files, format, format::Table, writeback};
-use crate::{BlobId, BlobRef, BlobWriter, Durability, StoreError, StoreResult};
+use crate::{BlobId, BlobRef, BlobWriter, StoreError, StoreResult};
 
 /// A job takes at most this much (or one piece that is larger). As much gathers while it runs, so
 /// an extent of this size takes no more than the last job.
@@ -21,8 +21,8 @@ const JOB_BYTES_MIN: usize = 128 << 10;
 /// Or when this many pieces have; the kernel takes at most 1024 in one call.
 const JOB_PIECES: usize = 512;
 
-/// When a sync will come, the way to the disk is begun after each so many bytes, so that the sync
-/// finds little left to do.
+/// The way to the disk is begun after each so many bytes, so that the sync at the end finds little
+/// left to do.
 const WRITEBACK_BYTES: u64 = 4 << 20;
 
 /// Room is allocated in steps of this size, not at once: otherwise whoever announces much and
@@ -123,8 +123,7 @@ impl Sink {
         }
         pieces.iter().for_each(|p| self.table.update(p));
         self.write_all(pieces)?;
-        let strict = self.files.config.durability == Durability::Strict;
-        if strict && end - self.begun >= WRITEBACK_BYTES {
+        if end - self.begun >= WRITEBACK_BYTES {
             let from = std::mem::replace(&mut self.begun, end);
             writeback::begin(self.file()?, from, end - from);
         }

@@ -62,6 +62,10 @@ impl Index for FaultyIndex {
         let call = self.0.commit(partition, batch);
         self.1.run(Call::Commit, call).await
     }
+
+    async fn settle(&self) -> StoreResult<()> {
+        self.0.settle().await
+    }
 }
 
 #[async_trait]
@@ -78,6 +82,11 @@ impl Log for FaultyLog {
 
     async fn floor(&self, partition: PartitionId) -> StoreResult<Position> {
         self.1.run(Call::ReadLog, self.0.floor(partition)).await
+    }
+
+    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool> {
+        let call = self.0.reaches(partition, position);
+        self.1.run(Call::ReadLog, call).await
     }
 
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {

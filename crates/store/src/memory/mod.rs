@@ -155,6 +155,10 @@ impl Index for Memory {
         }
         Ok(Committed { version })
     }
+
+    async fn settle(&self) -> StoreResult<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -191,6 +195,11 @@ impl Log for Memory {
         let partitions = self.partitions.lock();
         let floor = partitions.get(&partition.0).map_or(0, |p| p.trimmed);
         Ok(Position(floor))
+    }
+
+    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool> {
+        let floor = self.floor(partition).await?;
+        Ok((floor.0..=self.sequence.load(Ordering::Relaxed)).contains(&position.0))
     }
 
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {

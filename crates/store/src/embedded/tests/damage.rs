@@ -237,9 +237,12 @@ async fn verification_goes_on_behind_damage_in_the_index() {
 fn the_index_file_has_the_length_that_redb_gave_it() {
     use redb::StorageBackend;
 
-    use super::super::pages::{Pages, State, open_file};
+    use super::super::pages::{Pages, State};
     let dir = workplace();
-    let file = open_file(&dir.path().join("file")).unwrap();
+    let file = Disk::real(None)
+        .folder
+        .create(&dir.path().join("file"))
+        .unwrap();
     let pages = Pages::new(file.clone(), Arc::new(State::default()));
     assert_eq!(pages.len().unwrap(), 0);
     let lengths = (1..600)

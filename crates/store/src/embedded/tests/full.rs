@@ -137,3 +137,70 @@ async fn rows_and_extents_fill_a_disk_and_deletes_free_it() {
             .unwrap();
     }
 }
+
+/// With no room at all left by others, at every size of what is left: the engine opens, takes
+/// deletes, and takes writes again when there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_never_fences_and_never_keeps_an_engine_from_opening() {
+    use crate::embedded::disk::sim::SimDisk;
+    let config = EmbeddedConfig {
+        reserve_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
+        ..small(Path::new("/engine"))
+    };
+    for left in (0..48).chain([64, 100, 200, 300]) {
+        let at = format!("{left} KiB left");
+        let disk = SimDisk::new(left as u64, 16 << 20);
+        let engine = Embedded::open_on(disk.disk(None), config.clone()).unwrap();
+        for n in 0..400 {
+            put(&engine, &format!("key {n:03}"), &format!("value {n}"))
+                .await
+                .unwrap();
+        }
+        engine.checkpoint();
+        let unclean = left % 2 == 0;
+        for restarts in 0..2 {
+            disk.leave_room(left << 10);
+            let full = put(&engine, "more", "x").await;
+            if restarts == 0 {
+                assert!(
+                    matches!(full, Err(StoreError::Full(_)) | Ok(_)),
+                    "{at}: {full:?}"
+                );
+            }
+        }
+        match unclean {
+            true => disk.end_process(),
+            false => {
+                let _ = engine.close();
+            }
+        }
+        drop(engine);
+        disk.end_process();
+        disk.leave_room(left << 10);
+        let engine = Embedded::open_on(disk.disk(None), config.clone());
+        let engine = engine.unwrap_or_else(|error| panic!("{at}: {error}"));
+        // Others take what was given up of the reserve, too.
+        disk.leave_room(left << 10);
+        for n in 0..400 {
+            if n % 4 != 0 {
+                let delete = Batch::new().delete(format!("key {n:03}")).frees();
+                let deleted = engine.commit(P, delete).await;
+                deleted.unwrap_or_else(|error| panic!("{at}: {n}: {error}"));
+            }
+        }
+        assert_eq!(engine.stats().fenced, None, "{at}");
+        engine.checkpoint();
+        assert_eq!(engine.stats().fenced, None, "{at}");
+        disk.leave_room(4 << 20);
+        for n in 0..400 {
+            put(&engine, &format!("again {n}"), "room").await.unwrap();
+        }
+        for n in 0..400 {
+            let found = value(&engine, &format!("key {n:03}")).await.unwrap();
+            let expected = (n % 4 == 0).then(|| format!("value {n}"));
+            assert_eq!(found, expected, "{at}: {n}");
+        }
+        engine.close().unwrap();
+    }
+}
