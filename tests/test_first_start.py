@@ -7,12 +7,14 @@ The same with a loss of power at that moment, on a real ext4, and for a region t
 of each kind, spread over all (0: every one).
 """
 
+import contextlib
 import json
 import os
 import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -244,22 +246,39 @@ def test_a_killed_first_start_of_a_region_that_joins_opens(tmp_path, killat, kee
     failures.check(len(calls))
 
 
+def free_ports(rng):
+    """The first of twenty ports that are free: a fleet that starts again is where it was, so that a
+    region that joined finds the one that it joined."""
+    for _ in range(100):
+        first = rng.randrange(22_000, 22_980)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + 20):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+    raise AssertionError("no twenty free ports in a row")
+
+
 def test_a_killed_first_start_of_a_fleet_opens(tmp_path, killat):
     """The supervisor and its regions, wherever each of them is. The whole of it starts again."""
+    rng, failures, log = seeded(), Failures(), tmp_path / "fleet.log"
 
-    def words(data):
-        return [BIN, "up", "--regions", 2, "--json", "--data", data, "--listen", "127.0.0.1:0"]
+    def fresh(name):
+        return Fleet(tmp_path / name, 2, first_port=free_ports(rng))
 
-    log = tmp_path / "fleet.log"
-    ready, made = begin_command(killat, 0, 0, words(tmp_path / "count"), log)
+    def cut(fleet, call, half):
+        words = [BIN, "up", "--regions", fleet.count, "--json", "--data", fleet.data,
+                 "--listen", f"127.0.0.1:{fleet.first_port}"]
+        return begin_command(killat, call, half, words, log)
+
+    ready, made = cut(fresh("count"), 0, 0)
     assert ready, log.read_text()
-    # It takes seconds: a few are tried with the tests, and ten times as many in a soak.
-    calls, failures = sample(made, seeded(), 3 if CUTS else 40), Failures()
+    # It takes seconds: a few are tried with the tests, and many more in a soak.
+    calls = sample(made, rng, 3 if CUTS else 60)
     for call, half in calls:
-        fleet = Fleet(tmp_path / f"fleet-{call}", 2)
+        fleet = fresh(f"fleet-{call}")
 
         def one():
-            begin_command(killat, call, half, words(fleet.data), log)
+            cut(fleet, call, half)
             fleet.start()
             try:
                 opened = {r["id"]: r["status"] for r in fleet.json("region", "list")}
