@@ -13,6 +13,7 @@ import re
 import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 FICLONE = 0x40049409
 SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN, EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN are one number
@@ -83,6 +84,9 @@ class Drive(Mount):
     def __init__(self, image, folder, kind="ext4"):
         super().__init__(folder)
         self.image, self.kind = image, kind
+        # What the kernel's loop device can write only in part, since the disk below became full
+        # in its midst, it reports as written. A disk that fills up is to be written page by page.
+        self.page_by_page = False
 
     def make(self, megabytes):
         with open(self.image, "wb") as f:
@@ -97,8 +101,16 @@ class Drive(Mount):
 
     def attach(self):
         # A copy of an XFS has the identity of what it was copied from.
-        options = "loop,nouuid" if self.kind == "xfs" else "loop"
-        self._mount("-t", self.kind, "-o", options, self.image)
+        options = "nouuid" if self.kind == "xfs" else "defaults"
+        device = run("losetup", "--find", "--show", self.image).strip()
+        try:
+            if self.page_by_page:
+                queue = Path("/sys/block") / Path(device).name / "queue"
+                (queue / "max_sectors_kb").write_text("4")
+            self._mount("-t", self.kind, "-o", options, device)
+        finally:
+            # It goes away with the mount.
+            run("losetup", "--detach", device)
         return self
 
     def shut_down(self, flush=FLUSH_NOTHING):

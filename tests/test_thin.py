@@ -16,7 +16,7 @@ import pytest
 
 from cuts import History, Syncs, allowed
 from dhow import Dhow
-from drives import Drive, Tmpfs
+from drives import Drive, Forbidden, Tmpfs
 from ledger import ABSENT, Ledger, listed
 
 AFTER = 19  # writes between the restart and the loss of the page cache
@@ -28,6 +28,7 @@ def thin(tmp_path):
     under = Tmpfs(tmp_path / "under", 420)
     drive = Drive(under.mount / "disk.img", tmp_path / "mnt")
     try:
+        drive.page_by_page = True
         drive.make(1024).settle().attach()
         yield under, drive
     finally:
@@ -78,9 +79,11 @@ def started(server):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("ends", ["killed", "stopped"])
-@pytest.mark.parametrize("size", [4096, 300_000], ids=["small", "large"])
-@pytest.mark.parametrize("room", ["before the restart", "before the mount", "at the end"])
+@pytest.mark.parametrize("room, size, ends", [
+    ("before the restart", 4096, "killed"), ("before the restart", 300_000, "stopped"),
+    ("before the mount", 4096, "stopped"), ("before the mount", 300_000, "killed"),
+    ("at the end", 4096, "killed"), ("at the end", 300_000, "stopped"),
+])
 def test_what_a_failed_sync_left_behind_is_not_built_upon(tmp_path, thin, room, size, ends):
     under, drive = thin
     server = Dhow(drive.mount / "data")
@@ -120,13 +123,18 @@ def test_what_a_failed_sync_left_behind_is_not_built_upon(tmp_path, thin, room, 
             under.relieve()
         # The page cache goes, and with it everything that no sync brought to the disk.
         drive.detach()
-        drive.attach()
+        try:
+            drive.attach()
+        except Forbidden:
+            # The file system has something to write before it is there.
+            assert room == "at the end"
         if room == "at the end":
-            if started(server):
+            if drive.mounted and started(server):
                 ledger.check(server.client(), rng, None)
                 server.kill()
             under.relieve()
-            drive.detach()
+            if drive.mounted:
+                drive.detach()
             drive.attach()
         server.start()
         ledger.check(server.client(), rng, None)
