@@ -150,6 +150,8 @@ pub struct Engine {
     pub index_cache_mib: usize,
     /// MiB of cache for small objects and other rows that were read lately.
     pub row_cache_mib: usize,
+    /// Seconds between two sweeps of orphans; 0 for none.
+    pub orphans_every_s: u64,
 }
 
 /// OpenTelemetry.
@@ -213,6 +215,7 @@ impl Default for Engine {
             reserve_mib: 64,
             index_cache_mib: 24,
             row_cache_mib: 32,
+            orphans_every_s: 86_400,
         }
     }
 }
@@ -289,6 +292,9 @@ reserve_mib = 64
 index_cache_mib = 24
 # MiB of cache for small objects that were read lately; 0 keeps none.
 row_cache_mib = 32
+# Seconds between two sweeps of orphans: extents that no row refers to, which crashes leave of
+# uploads. A sweep reads all rows. 0 for none.
+orphans_every_s = 86400
 
 [otel]
 # Export traces over OTLP/HTTP to this collector. Off when absent.

@@ -16,6 +16,7 @@ mod node;
 mod region;
 mod residency;
 mod scrub;
+mod sweeps;
 mod topology;
 #[cfg(feature = "otel")]
 mod traces;

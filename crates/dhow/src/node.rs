@@ -25,10 +25,8 @@ use crate::{
     metrics,
     region::{Addresses, Region},
     scrub::ScrubJob,
+    sweeps,
 };
-
-/// How long the bytes of what was replaced or deleted stay on the disk, about.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a region waits for the registry before it serves without.
 const HEAR_FIRST: Duration = Duration::from_secs(3);
@@ -130,7 +128,8 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         scrub: Arc::new(ScrubJob::default()),
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
-    let sweeper = tokio::spawn(sweep(Arc::clone(&region), stopping()));
+    let every = Duration::from_secs(config.engine.orphans_every_s);
+    let sweeps = sweeps::start(&region.objects, every, &stopping);
     hear_first(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
 
@@ -144,7 +143,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         tracing::warn!("stopped at once, at the second signal");
         std::process::exit(130);
     });
-    for (what, task) in [("the front door", serving), ("the sweeper", sweeper)] {
+    for (what, task) in sweeps.into_iter().chain([("the front door", serving)]) {
         if let Err(error) = task.await {
             tracing::error!(%error, "{what} broke");
         }
@@ -222,22 +221,6 @@ fn health(
             Ok(())
         }),
     })
-}
-
-/// Deletes what commits have marked as dead, until the node stops.
-async fn sweep(region: Arc<Region>, stopping: impl Future<Output = ()>) {
-    let mut stopping = std::pin::pin!(stopping);
-    let mut tick = tokio::time::interval(SWEEP_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = &mut stopping => return,
-            _ = tick.tick() => {}
-        }
-        if let Err(error) = region.objects.sweep().await {
-            tracing::warn!(%error, "sweeping failed; it is tried again");
-        }
-    }
 }
 
 /// Ctrl-C and SIGTERM. Made before the node says that it is ready: whoever stops it right then must

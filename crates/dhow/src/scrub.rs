@@ -15,9 +15,6 @@ use types::Clock;
 
 use crate::{failure::Failure, region::Region};
 
-/// Orphans younger than this stay: their upload may still be under way.
-const ORPHAN_AGE_MS: u64 = 24 * 3600 * 1000;
-
 /// How far a pass is, and what it found.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ScrubState {
@@ -83,7 +80,7 @@ impl ScrubJob {
         };
         let job = Arc::clone(job);
         tokio::spawn(async move {
-            let ended = job.pass(&region, repair, ORPHAN_AGE_MS).await;
+            let ended = job.pass(&region, repair).await;
             let mut state = job.state.lock();
             if let Err(error) = ended {
                 tracing::error!(%error, "the scrub ended early");
@@ -99,19 +96,14 @@ impl ScrubJob {
         true
     }
 
-    /// One whole pass, here and now. `orphan_age_ms` may be 0 when nothing else uses the folder.
-    pub async fn pass(
-        self: &Arc<Self>,
-        region: &Arc<Region>,
-        repair: bool,
-        orphan_age_ms: u64,
-    ) -> Result<(), Failure> {
+    /// One whole pass, here and now.
+    pub async fn pass(self: &Arc<Self>, region: &Arc<Region>, repair: bool) -> Result<(), Failure> {
         let (job, reader) = (Arc::clone(self), Arc::clone(region));
         let verified = tokio::task::spawn_blocking(move || job.verify(&reader)).await;
         verified.map_err(|e| Failure::new(format!("the scrub broke: {e}")))??;
         if repair {
             self.state.lock().phase = "orphans";
-            let swept = region.objects.sweep_orphans(orphan_age_ms).await;
+            let swept = region.objects.sweep_orphans().await;
             let swept = swept.map_err(|e| Failure::new(e.to_string()))?;
             let mut state = self.state.lock();
             state.orphans_removed = swept.removed;

@@ -1,12 +1,14 @@
 //! Taking a body in: hashed while it comes, small ones kept in memory, larger ones written to an
 //! extent. Memory is bounded by the pieces that hasher and writer hold.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use digest::Hasher;
 use store::BlobRef;
 use types::{Body, BodyError, ChecksumAlgorithm, ChecksumValue};
 
-use crate::{Error, Objects, Result};
+use crate::{Error, Objects, Result, pins::Fresh};
 
 /// Objects up to this size lie beside their row.
 pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -31,7 +33,7 @@ pub(crate) struct Intake {
 /// Where the bytes are now.
 pub(crate) enum TakenBytes {
     Memory(Bytes),
-    Extent(BlobRef),
+    Extent(BlobRef, Arc<Fresh>),
 }
 
 /// A body that was taken in and is what it claimed to be.
@@ -63,7 +65,8 @@ impl Objects {
             let digests = hasher.finish_now();
             return finish(&intake, digests, TakenBytes::Memory(head));
         };
-        let mut writer = self.engine.blobs.create(hint).await?;
+        let fresh = self.pins.fresh();
+        let mut writer = self.create_extent(&fresh, hint).await?;
         let mut next = Some(Ok(next));
         let mut len = head.len() as u64;
         if !head.is_empty() {
@@ -85,16 +88,9 @@ impl Objects {
         let taken = finish(&intake, digests, TakenBytes::Memory(Bytes::new()))?;
         let blob = writer.finish().await?;
         Ok(Taken {
-            bytes: TakenBytes::Extent(blob),
+            bytes: TakenBytes::Extent(blob, fresh),
             ..taken
         })
-    }
-
-    /// Removes an extent that nothing refers to; a failure leaves it to the sweep of orphans.
-    pub(crate) async fn discard(&self, blob: BlobRef) {
-        if let Err(error) = self.engine.blobs.delete(blob.id).await {
-            tracing::warn!(%error, id = %blob.id, "an extent stays for the sweep of orphans");
-        }
     }
 }
 

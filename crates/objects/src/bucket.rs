@@ -10,6 +10,7 @@ use types::{BucketDeed, BucketId};
 
 use crate::{
     Error, Objects, Result,
+    owned::owned,
     records::{BucketRecord, BucketState, Versioning},
     rows,
 };
@@ -54,27 +55,43 @@ pub(crate) fn partition_of(deed: &BucketDeed) -> PartitionId {
 impl Objects {
     /// The configuration of a bucket that takes writes; perhaps not the newest one.
     pub(crate) async fn bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
-        let bucket = self.readable_bucket(deed).await?;
-        if bucket.record.epoch > deed.epoch {
-            return Err(Error::Fenced);
-        }
-        match bucket.record.state {
-            BucketState::Active | BucketState::Sealed => Ok(bucket),
-            BucketState::Deleting => {
-                self.forget_bucket(deed);
-                Err(Error::BucketBusy)
+        for _ in 0..TRIES_MAX {
+            let bucket = self.known_bucket(deed).await?;
+            if bucket.record.epoch > deed.epoch {
+                return Err(Error::Fenced);
+            }
+            match bucket.record.state {
+                BucketState::Active | BucketState::Sealed => {
+                    return self.of_its_kind(deed, bucket);
+                }
+                BucketState::Deleting | BucketState::Removing | BucketState::Discarding => {
+                    self.forget_bucket(deed);
+                    self.take_up(deed).await?;
+                }
             }
         }
+        Err(Error::Contention)
     }
 
     /// The configuration of a bucket for a read, which a deletion under way does not stop: it may
     /// yet find the bucket not empty.
     pub(crate) async fn readable_bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
+        let bucket = self.known_bucket(deed).await?;
+        match bucket.record.state {
+            BucketState::Discarding => Err(Error::BucketBusy),
+            _ => self.of_its_kind(deed, bucket),
+        }
+    }
+
+    async fn known_bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
         let cached = self.buckets.read().get(&deed.id).cloned();
-        let bucket = match cached {
-            Some(bucket) => bucket,
-            None => self.load_bucket(deed).await?,
-        };
+        match cached {
+            Some(bucket) => Ok(bucket),
+            None => self.load_bucket(deed).await,
+        }
+    }
+
+    fn of_its_kind(&self, deed: &BucketDeed, bucket: Arc<Bucket>) -> Result<Arc<Bucket>> {
         match self.is_of_its_kind(deed, &bucket) {
             true => Ok(bucket),
             // Until what lies here has gone.
@@ -111,30 +128,41 @@ impl Objects {
                 }
                 return Ok(bucket);
             }
-            // The row goes after the deed, and both while this is held: without a deed the bucket
-            // is gone, not fresh.
-            let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
-            if self.deeds.get(&deed.name).is_none_or(|d| d.id != deed.id) {
-                return Err(Error::NoSuchBucket);
-            }
-            let batch = Batch::new()
-                .guard(Guard::Absent(rows::BUCKET.into()))
-                .put(rows::BUCKET, self.first_record(deed).encode());
-            match self.engine.index.commit(partition, batch).await {
-                Ok(_) | Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            let (this, deed) = (self.handle(), deed.clone());
+            owned(async move { this.make_bucket(&deed).await }).await?;
         }
         Err(Error::Contention)
     }
 
+    async fn make_bucket(&self, deed: &BucketDeed) -> Result<()> {
+        let partition = partition_of(deed);
+        // The row goes after the deed, and both while this is held: without a deed the bucket is
+        // gone, not fresh.
+        let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
+        if self.deeds.get(&deed.name).is_none_or(|d| d.id != deed.id) {
+            return Err(Error::NoSuchBucket);
+        }
+        let batch = Batch::new()
+            .guard(Guard::Absent(rows::BUCKET.into()))
+            .put(rows::BUCKET, self.first_record(deed).encode());
+        match self.commit(partition, batch).await {
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn first_record(&self, deed: &BucketDeed) -> BucketRecord {
         BucketRecord {
-            state: match self.sealed_here(deed) {
-                true => BucketState::Sealed,
-                false => BucketState::Active,
-            },
+            state: self.state_in_service(deed),
             ..BucketRecord::default()
+        }
+    }
+
+    /// The state of a bucket that is as its deed says.
+    pub(crate) fn state_in_service(&self, deed: &BucketDeed) -> BucketState {
+        match self.sealed_here(deed) {
+            true => BucketState::Sealed,
+            false => BucketState::Active,
         }
     }
 
@@ -148,9 +176,18 @@ impl Objects {
     pub(crate) async fn with_bucket(
         &self,
         permit: &Permit,
-        mut batch: impl FnMut(&Bucket) -> Batch,
+        batch: impl FnMut(&Bucket) -> Batch,
     ) -> Result<Committed> {
         let deed = permit.deed().ok_or(Error::WrongPermit)?;
+        self.in_bucket(deed, batch).await
+    }
+
+    /// [`Objects::with_bucket`] for a deed.
+    pub(crate) async fn in_bucket(
+        &self,
+        deed: &BucketDeed,
+        mut batch: impl FnMut(&Bucket) -> Batch,
+    ) -> Result<Committed> {
         for _ in 0..TRIES_MAX {
             let bucket = self.bucket(deed).await?;
             let committed = self.commit(bucket.partition, batch(&bucket)).await;

@@ -1,9 +1,12 @@
 //! Creating, configuring and deleting buckets.
 //!
-//! A bucket is deleted in steps that a crash may interrupt anywhere: mark it, look for anything
-//! inside, remove what is left of replaced objects and ended uploads, remove the deed, remove the
-//! mark. Every write that brings something in guards on the configuration row, so none lands once
-//! the mark is there. A mark that a crash left is taken back at start-up.
+//! A bucket is deleted in steps that a crash may interrupt anywhere: mark it as *deleting*, look
+//! for anything inside, remove what is left of replaced objects and ended uploads, mark it as
+//! *removing*, remove the deed, remove the configuration. Every write that brings something in
+//! guards on the configuration row, so none lands once a mark is there. The steps go on when the
+//! caller goes away. A mark that nobody works on is taken up by the next write or at start-up: from
+//! *deleting* the bucket is put back, from *removing* the deletion goes on, for the registry may
+//! have removed the deed though its answer was lost.
 //!
 //! An upload under way counts as something inside: its parts may be all that a client has, so they
 //! go only when the client aborts it.
@@ -12,6 +15,7 @@ use std::sync::Arc;
 
 use access::{Action, Permit};
 use store::{Batch, ScanRange, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
 use types::{
     BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, VersionId, Writes,
     limits,
@@ -20,9 +24,18 @@ use types::{
 use crate::{
     Change, ChangeKind, Error, Objects, Result,
     bucket::{Bucket, TRIES_MAX, deed, partition_of},
+    locks::Turn,
+    owned::owned,
     records::{BucketRecord, BucketState, PartRecord, Versioning},
     rows,
 };
+
+/// Whether a deed's removal was asked for before.
+#[derive(Clone, Copy)]
+enum Try {
+    First,
+    Another,
+}
 
 /// Rows that are cleared from a bucket in one commit.
 const CLEAR_BATCH: usize = 500;
@@ -73,43 +86,120 @@ impl Objects {
         if deed.placement.writes == Writes::Any && deed.placement.replicas.iter().any(readable) {
             return Err(Error::TakenEverywhere);
         }
-        self.change_bucket(deed, |record| {
-            record.state = BucketState::Deleting;
-            Ok(())
+        let permit = self.begin_change().await?;
+        let (this, deed) = (self.handle(), Arc::clone(deed));
+        owned(async move {
+            let _permit = permit;
+            this.delete_owned(&deed).await
         })
-        .await?;
-        let partition = partition_of(deed);
-        let lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
-        let removed = match self.clear_empty(deed).await {
-            Ok(()) => {
-                let removed = self.deeds.remove(deed.name.clone(), deed.id).await;
-                removed.map_err(registry)
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = removed {
-            // It may have to make the row.
-            drop(lock);
-            self.reopen(deed).await?;
-            return Err(error);
-        }
-        // The bucket is gone; a row that stays behind does no harm, as ids are never used twice.
-        let batch = Batch::new().delete(rows::BUCKET).frees();
-        if let Err(error) = self.engine.index.commit(partition, batch).await {
-            tracing::warn!(%error, "the configuration row of a deleted bucket stays");
-        }
-        self.forget_bucket(deed);
-        Ok(())
+        .await
     }
 
-    /// Takes back the marks of deletions that a crash interrupted. To be called at start-up,
-    /// before requests are served.
+    /// One of the changes that go on without their callers: there is a bound to how many do.
+    pub(crate) async fn begin_change(&self) -> Result<OwnedSemaphorePermit> {
+        let changes = Arc::clone(&self.changes);
+        // It is never closed.
+        changes.acquire_owned().await.map_err(|_| Error::Contention)
+    }
+
+    async fn delete_owned(&self, deed: &BucketDeed) -> Result<()> {
+        let turn = self.turns.take(deed.id).ok_or(Error::BucketBusy)?;
+        let found = self.load_bucket(deed).await?;
+        if found.record.state == BucketState::Removing {
+            // An earlier try, of which nobody knows how it ended.
+            return self.remove_deed(deed, turn, Try::Another).await;
+        }
+        self.mark(deed, BucketState::Deleting).await?;
+        let cleared = {
+            let partition = partition_of(deed);
+            let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
+            match self.clear_empty(deed).await {
+                Ok(()) => self.mark(deed, BucketState::Removing).await,
+                error => error,
+            }
+        };
+        if let Err(error) = cleared {
+            self.put_back_or_later(deed).await;
+            return Err(error);
+        }
+        self.remove_deed(deed, turn, Try::First).await
+    }
+
+    /// Removes the deed of a bucket that is empty and takes nothing any more, then the
+    /// configuration.
+    async fn remove_deed(&self, deed: &BucketDeed, _turn: Turn, which: Try) -> Result<()> {
+        let partition = partition_of(deed);
+        let refused = {
+            let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
+            match self.deeds.remove(deed.name.clone(), deed.id).await {
+                removed @ (Ok(()) | Err(DeedError::NotFound(_))) => {
+                    // A row that stays behind does no harm, as ids are never used twice.
+                    let batch = Batch::new().delete(rows::BUCKET).frees();
+                    if let Err(error) = self.commit(partition, batch).await {
+                        tracing::warn!(%error, "the configuration row of a deleted bucket stays");
+                    }
+                    self.forget_bucket(deed);
+                    return match which {
+                        Try::First => removed.map_err(registry),
+                        // An earlier one removed it, and its answer was lost.
+                        Try::Another => Ok(()),
+                    };
+                }
+                // It may be removed or not. Until that is known the bucket takes nothing: what it
+                // took would go with it.
+                Err(error @ DeedError::Unavailable(_)) => return Err(registry(error)),
+                Err(refused) => refused,
+            }
+        };
+        self.put_back_or_later(deed).await;
+        Err(registry(refused))
+    }
+
+    /// Goes on with what a crash, a failure or a lost answer left half done, unless somebody is at
+    /// it: an emptied bucket goes, one that was only looked through is put back, and what was being
+    /// discarded is discarded to its end.
+    pub(crate) async fn take_up(&self, deed: &BucketDeed) -> Result<()> {
+        let permit = self.begin_change().await?;
+        let (this, deed) = (self.handle(), deed.clone());
+        owned(async move {
+            let _permit = permit;
+            let turn = this.turns.take(deed.id).ok_or(Error::BucketBusy)?;
+            let bucket = this.stored_bucket(partition_of(&deed)).await?;
+            match bucket.map(|bucket| bucket.record.state) {
+                Some(BucketState::Deleting) => this.put_back(&deed).await,
+                Some(BucketState::Removing) => {
+                    match this.remove_deed(&deed, turn, Try::Another).await {
+                        Ok(()) => Err(Error::NoSuchBucket),
+                        error => error,
+                    }
+                }
+                Some(BucketState::Discarding) => this.discard_rows(&deed).await.map(drop),
+                Some(BucketState::Active | BucketState::Sealed) | None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Takes up what a crash interrupted. To be called at start-up, before requests are served.
+    ///
+    /// # Errors
+    /// Failures of the engine. A registry that does not answer is no error: the bucket takes
+    /// nothing until it does.
     pub async fn recover_buckets(&self) -> Result<()> {
         for deed in self.deeds.all() {
-            if deed.home == self.region
-                && self.load_bucket(&deed).await?.record.state == BucketState::Deleting
-            {
-                self.reopen(&deed).await?;
+            if deed.home != self.region {
+                continue;
+            }
+            let state = self.load_bucket(&deed).await?.record.state;
+            let under_way = !matches!(state, BucketState::Active | BucketState::Sealed);
+            if under_way {
+                match self.take_up(&deed).await {
+                    Ok(()) | Err(Error::NoSuchBucket) => {}
+                    Err(Error::Registry(why)) => {
+                        tracing::warn!(bucket = %deed.name, why, "a deletion waits for the registry");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())
@@ -163,6 +253,7 @@ impl Objects {
         .await
     }
 
+    /// Changes the configuration, anew when it has changed meanwhile.
     pub(crate) async fn change_bucket(
         &self,
         deed: &BucketDeed,
@@ -197,20 +288,30 @@ impl Objects {
             own: None,
         };
         let batch = batch.log(config.encode());
-        let committed = self.commit(bucket.partition, batch).await;
-        self.forget_bucket(deed);
-        match committed {
+        match self.commit(bucket.partition, batch).await {
             Ok(_) => Ok(true),
-            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(StoreError::Conflict { .. }) => {
+                self.forget_bucket(deed);
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn reopen(&self, deed: &BucketDeed) -> Result<()> {
+    /// Writes another state, also where it is the same: whoever decided by an older row finds that
+    /// it has changed.
+    async fn mark(&self, deed: &BucketDeed, state: BucketState) -> Result<()> {
         for _ in 0..TRIES_MAX {
-            let bucket = self.load_bucket(deed).await?;
+            let bucket = self.stored_bucket(partition_of(deed)).await?;
+            let bucket = bucket.ok_or(Error::NoSuchBucket)?;
+            if bucket.record.epoch > deed.epoch {
+                return Err(Error::Fenced);
+            }
+            if bucket.record.state == BucketState::Discarding {
+                return Err(Error::BucketBusy);
+            }
             let record = BucketRecord {
-                state: BucketState::Active,
+                state,
                 ..bucket.record.clone()
             };
             if self.replace_bucket(deed, &bucket, &record).await? {
@@ -218,6 +319,17 @@ impl Objects {
             }
         }
         Err(Error::Contention)
+    }
+
+    async fn put_back(&self, deed: &BucketDeed) -> Result<()> {
+        self.mark(deed, self.state_in_service(deed)).await
+    }
+
+    /// Puts a bucket back in service; what fails here the next request does.
+    async fn put_back_or_later(&self, deed: &BucketDeed) {
+        if let Err(error) = self.put_back(deed).await {
+            tracing::warn!(bucket = %deed.name, %error, "a bucket stays marked until its next write");
+        }
     }
 
     /// Removes all rows but the configuration from a bucket that holds nothing, and the extents
@@ -235,10 +347,10 @@ impl Objects {
             let mut batch = Batch::new().frees();
             for (row_key, row) in found {
                 if row_key.starts_with(rows::DEAD) {
-                    self.engine.blobs.delete(rows::dead_blob(&row_key)?).await?;
+                    self.let_go(rows::dead_blob(&row_key)?).await?;
                 } else if row_key.starts_with(rows::PART) {
                     for blob in PartRecord::decode(&row.value)?.extents {
-                        self.engine.blobs.delete(blob.id).await?;
+                        self.let_go(blob.id).await?;
                     }
                 } else if !row_key.starts_with(rows::FINISHED_UPLOAD)
                     && !row_key.starts_with(rows::FOLLOW)
@@ -250,7 +362,7 @@ impl Objects {
                 batch = batch.delete(row_key);
             }
             if !batch.deletes.is_empty() {
-                index.commit(partition, batch).await?;
+                self.commit(partition, batch).await?;
             }
             if last {
                 return Ok(());

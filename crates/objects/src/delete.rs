@@ -70,6 +70,7 @@ impl Objects {
             checksum: None,
             body: ObjectBody::None,
             payload: None,
+            fresh: None,
             attributes: ObjectAttributes::default(),
             conditions,
         };

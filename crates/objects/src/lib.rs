@@ -11,6 +11,8 @@ mod buckets;
 mod conditions;
 mod copy;
 mod delete;
+#[cfg(test)]
+mod dropped_tests;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -27,6 +29,7 @@ mod multipart;
 mod object_tags;
 mod orphans;
 mod own;
+mod owned;
 mod pins;
 mod put;
 mod records;
@@ -70,12 +73,22 @@ pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Se
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
 pub use store::StoreError;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use types::{Clock, Deeds, Random, RegionId};
 
+/// Changes of several steps, and of several commits, that may be under way at once.
+const CHANGES_MAX: usize = 256;
+
 /// The region's buckets and objects.
-pub struct Objects {
+pub struct Objects(Arc<Inner>);
+
+/// What [`Objects`] is made of. Shared with work that outlives its caller.
+#[doc(hidden)]
+pub struct Inner {
     pub(crate) engine: store::Engine,
     pub(crate) deeds: Arc<dyn Deeds>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -85,6 +98,8 @@ pub struct Objects {
     pub(crate) locks: locks::KeyLocks,
     /// Held while a bucket's configuration row is made where there is none, and while it goes.
     pub(crate) bucket_locks: locks::KeyLocks,
+    pub(crate) turns: Arc<locks::Turns>,
+    pub(crate) changes: Arc<tokio::sync::Semaphore>,
     pub(crate) hlc: hlc::VersionClock,
     pub(crate) moves: orphans::Moves,
     pub(crate) pins: Arc<pins::Pins>,
@@ -92,6 +107,14 @@ pub struct Objects {
     pub(crate) leases: OnceLock<Arc<dyn Leases>>,
     pub(crate) rules_changed: tokio::sync::watch::Sender<u64>,
     pub(crate) rule_states: RuleStates,
+}
+
+impl Deref for Objects {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 impl Objects {
@@ -103,7 +126,7 @@ impl Objects {
         random: Arc<dyn Random>,
         region: RegionId,
     ) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             engine,
             deeds,
             clock,
@@ -111,6 +134,8 @@ impl Objects {
             buckets: bucket::BucketCache::default(),
             locks: locks::KeyLocks::new(),
             bucket_locks: locks::KeyLocks::new(),
+            turns: Arc::default(),
+            changes: Arc::new(tokio::sync::Semaphore::new(CHANGES_MAX)),
             hlc: hlc::VersionClock::new(&region),
             moves: orphans::Moves::default(),
             pins: Arc::default(),
@@ -119,6 +144,11 @@ impl Objects {
             rules_changed: tokio::sync::watch::Sender::new(0),
             rule_states: RuleStates::default(),
             region,
-        }
+        }))
+    }
+
+    /// For work that outlives its caller.
+    pub(crate) fn handle(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }

@@ -77,7 +77,7 @@ impl Objects {
                 key,
                 Some(deed.epoch),
             );
-            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+            if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(version_of(&bucket, &stored.record));
             }
         }

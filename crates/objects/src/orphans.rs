@@ -1,17 +1,22 @@
 //! Finding extents that no row refers to: what crashes left of uploads.
 //!
-//! The pass lists extents first and then reads every row. A row may move meanwhile. Moves in the
-//! order of the scan (a current version becomes an older one) cannot hide an extent; moves against
-//! it (an older version becomes the current one again, parts become an object) could. Those are
-//! counted, and a pass during which one happened is not believed but taken anew.
+//! The pass lists extents first and then reads every row. An extent that is on its way in when it
+//! is listed is pinned ([`crate::pins`]) and left out; one that was committed before is named by a
+//! row that the pass reads afterwards. No age and no clock says what may go.
+//!
+//! A row may move meanwhile. Moves in the order of the scan (a current version becomes an older
+//! one) cannot hide an extent; moves against it (an older version becomes the current one again,
+//! parts become an object) could. So whoever moves rows notes during a pass which extents they
+//! name, and the pass leaves those alone.
 
 use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
 };
 
-use store::{BlobId, PartitionId, ScanRange, Want};
-use tokio::sync::{RwLock, RwLockReadGuard};
+use parking_lot::Mutex;
+use store::{Batch, BlobId, PartitionId, ScanRange, Want};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use crate::{
     Error, Objects, Result,
@@ -23,40 +28,80 @@ use crate::{
 };
 
 const PAGE: usize = 1000;
-/// Passes that are taken anew before the caller is told to come back later.
-const PASSES_MAX: usize = 3;
+/// Extents that one pass over the rows looks for, which bounds its memory.
+const SLICE: usize = 500_000;
+/// Extents that are noted as moved during one pass; with more the caller is told to come back.
+const MOVED_MAX: usize = 500_000;
 
-/// Counts moves of rows against the order of a scan.
+/// What moves of rows name while a pass is under way.
+#[derive(Default)]
+enum Watch {
+    #[default]
+    Off,
+    On(HashSet<BlobId>),
+    /// There were too many, or one could not be read.
+    Lost,
+}
+
+/// Moves of rows against the order of a scan.
 #[derive(Default)]
 pub(crate) struct Moves {
-    lock: RwLock<()>,
-    count: AtomicU64,
+    lock: Arc<RwLock<()>>,
+    watch: Mutex<Watch>,
+    /// Held by the pass.
+    pass: tokio::sync::Mutex<()>,
 }
 
-/// Held while such a move is being committed.
-pub(crate) struct Moving<'a> {
-    moves: &'a Moves,
-    _guard: RwLockReadGuard<'a, ()>,
+/// Held until such a move has been committed, or has not.
+pub(crate) struct Moving {
+    _guard: OwnedRwLockReadGuard<()>,
 }
 
-impl Drop for Moving<'_> {
+/// Ends the watch, also of a pass that is given up.
+struct Watching<'a>(&'a Moves);
+
+impl Drop for Watching<'_> {
     fn drop(&mut self) {
-        self.moves.count.fetch_add(1, Ordering::AcqRel);
+        *self.0.watch.lock() = Watch::Off;
     }
 }
 
 impl Moves {
-    /// To be held over the commit.
-    pub(crate) async fn begin(&self) -> Moving<'_> {
-        Moving {
-            _guard: self.lock.read().await,
-            moves: self,
+    /// To be held over the commit of `batch`.
+    pub(crate) async fn begin(&self, batch: &Batch) -> Moving {
+        let moving = Moving {
+            _guard: Arc::clone(&self.lock).read_owned().await,
+        };
+        let mut watch = self.watch.lock();
+        if let Watch::On(moved) = &mut *watch {
+            let noted = batch.puts.iter().try_for_each(|put| {
+                if put.key.starts_with(rows::CURRENT) || put.key.starts_with(rows::OLDER) {
+                    moved.extend(extents_of(&put.value, put.payload.as_deref())?);
+                }
+                Ok::<(), Error>(())
+            });
+            if noted.is_err() || moved.len() > MOVED_MAX {
+                *watch = Watch::Lost;
+            }
         }
+        drop(watch);
+        moving
     }
-    /// How many have ended; none is under way at this moment.
-    async fn settled(&self) -> u64 {
+
+    /// From now on moves are noted; those that began before have ended.
+    async fn watch(&self) -> Watching<'_> {
         let _all = self.lock.write().await;
-        self.count.load(Ordering::Acquire)
+        *self.watch.lock() = Watch::On(HashSet::new());
+        Watching(self)
+    }
+
+    /// What moved since; `None` when that is not known.
+    async fn moved(&self) -> Option<HashSet<BlobId>> {
+        let _all = self.lock.write().await;
+        match std::mem::take(&mut *self.watch.lock()) {
+            Watch::On(moved) => Some(moved),
+            Watch::Off | Watch::Lost => None,
+        }
     }
 }
 
@@ -69,16 +114,25 @@ pub struct SweptOrphans {
     pub bytes: u64,
 }
 
+/// Extents with their bytes on disk.
+type Found = BTreeMap<BlobId, u64>;
+
 impl Objects {
-    /// Removes extents that no row refers to and that were last written at least `age_ms_min`
-    /// milliseconds ago. The age must exceed the longest upload; 0 is safe only while nothing is
-    /// written.
+    /// Removes extents that no row refers to and that nobody is about to refer to. It may run at
+    /// any time.
     ///
-    /// Errors: `Contention` when rows kept moving under the pass; try again later.
-    pub async fn sweep_orphans(&self, age_ms_min: u64) -> Result<SweptOrphans> {
-        for _ in 0..PASSES_MAX {
-            let before = self.moves.settled().await;
-            let mut orphans = self.old_blobs(age_ms_min).await?;
+    /// # Errors
+    /// `Contention` when another pass is under way, or too many rows moved under this one; try
+    /// again later. Failures of the engine.
+    pub async fn sweep_orphans(&self) -> Result<SweptOrphans> {
+        let Ok(_pass) = self.moves.pass.try_lock() else {
+            return Err(Error::Contention);
+        };
+        let mut swept = SweptOrphans::default();
+        let mut after = None;
+        loop {
+            let watching = self.moves.watch().await;
+            let (mut orphans, next) = self.unpinned(after).await?;
             for deed in self.deeds.all() {
                 if orphans.is_empty() {
                     break;
@@ -86,40 +140,45 @@ impl Objects {
                 self.keep_referenced(partition_of(&deed), &mut orphans)
                     .await?;
             }
-            if self.moves.settled().await != before {
-                continue;
-            }
-            let mut swept = SweptOrphans::default();
+            let moved = self.moves.moved().await.ok_or(Error::Contention)?;
+            drop(watching);
+            orphans.retain(|id, _| !moved.contains(id));
             for (id, bytes) in orphans {
-                self.engine.blobs.delete(id).await?;
-                swept.removed += 1;
-                swept.bytes += bytes;
+                // A read may need what was replaced and swept from the rows meanwhile.
+                if self.delete_extent(id).await? {
+                    swept.removed += 1;
+                    swept.bytes += bytes;
+                }
             }
-            return Ok(swept);
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(swept),
+            }
         }
-        Err(Error::Contention)
     }
 
-    async fn old_blobs(&self, age_ms_min: u64) -> Result<HashMap<BlobId, u64>> {
-        let mut old = HashMap::new();
-        let mut after = None;
+    /// The next extents that are not pinned, and where to go on. Which are pinned is asked after
+    /// they were listed: one whose pin has ended by then is named by a row already, or never will
+    /// be.
+    async fn unpinned(&self, mut after: Option<BlobId>) -> Result<(Found, Option<BlobId>)> {
+        let mut found = Found::new();
         loop {
             let page = self.engine.blobs.list(after, PAGE).await?;
-            let aged = page.iter().filter(|b| b.age_ms >= age_ms_min);
-            old.extend(aged.map(|b| (b.id, b.bytes)));
-            match page.last().filter(|_| page.len() == PAGE) {
-                Some(last) => after = Some(last.id),
-                None => return Ok(old),
+            let more = page.len() == PAGE;
+            after = page.last().map(|last| last.id);
+            let free = page.into_iter().filter(|blob| !self.pins.holds(blob.id));
+            found.extend(free.map(|blob| (blob.id, blob.bytes)));
+            if !more {
+                return Ok((found, None));
+            }
+            if found.len() >= SLICE {
+                return Ok((found, after));
             }
         }
     }
 
     /// Takes every extent that a row of the partition refers to out of `orphans`.
-    async fn keep_referenced(
-        &self,
-        partition: PartitionId,
-        orphans: &mut HashMap<BlobId, u64>,
-    ) -> Result<()> {
+    async fn keep_referenced(&self, partition: PartitionId, orphans: &mut Found) -> Result<()> {
         let index = &*self.engine.index;
         // In this order: see the head of the module.
         for kind in [rows::CURRENT, rows::DEAD, rows::OLDER, rows::PART] {
@@ -134,23 +193,24 @@ impl Objects {
                             orphans.remove(&blob.id);
                         }
                     }
-                    _ => match ObjectRecord::decode(&row.value)?.body {
-                        ObjectBody::None | ObjectBody::Inline => {}
-                        ObjectBody::Extents(extents) => {
-                            for blob in extents {
-                                orphans.remove(&blob.id);
-                            }
-                        }
-                        ObjectBody::Parts(_) => {
+                    _ => {
+                        let has_parts = |value: &[u8]| {
+                            ObjectRecord::decode(value)
+                                .map(|record| matches!(record.body, ObjectBody::Parts(_)))
+                        };
+                        let mut row = row;
+                        if has_parts(&row.value)? {
                             // Gone since the scan: then its extents are named as dead, or by the
                             // row that it moved to.
-                            let Some(row) = index.get(partition, &row_key, Want::Payload).await?
-                            else {
-                                continue;
-                            };
-                            keep_parts(&row, orphans)?;
+                            match index.get(partition, &row_key, Want::Payload).await? {
+                                Some(whole) => row = whole,
+                                None => continue,
+                            }
                         }
-                    },
+                        for id in extents_of(&row.value, row.payload.as_deref())? {
+                            orphans.remove(&id);
+                        }
+                    }
                 }
             }
         }
@@ -158,22 +218,15 @@ impl Objects {
     }
 }
 
-fn keep_parts(row: &store::Row, orphans: &mut HashMap<BlobId, u64>) -> Result<()> {
-    let record = ObjectRecord::decode(&row.value)?;
-    if let ObjectBody::Extents(extents) = &record.body {
-        for blob in extents {
-            orphans.remove(&blob.id);
+/// The extents that the row of a version names.
+pub(crate) fn extents_of(value: &[u8], payload: Option<&[u8]>) -> Result<Vec<BlobId>> {
+    Ok(match ObjectRecord::decode(value)?.body {
+        ObjectBody::None | ObjectBody::Inline => Vec::new(),
+        ObjectBody::Extents(extents) => extents.iter().map(|blob| blob.id).collect(),
+        ObjectBody::Parts(_) => {
+            let parts = decode_manifest(payload.ok_or_else(missing_payload)?)?;
+            let extents = parts.iter().flat_map(|part| &part.extents);
+            extents.map(|blob| blob.id).collect()
         }
-    }
-    if !matches!(record.body, ObjectBody::Parts(_)) {
-        return Ok(());
-    }
-    let payload = row.payload.as_ref().ok_or_else(missing_payload)?;
-    for blob in decode_manifest(payload)?
-        .iter()
-        .flat_map(|part| &part.extents)
-    {
-        orphans.remove(&blob.id);
-    }
-    Ok(())
+    })
 }

@@ -189,9 +189,7 @@ impl Objects {
         cursor: &FollowCursor,
     ) -> Result<Position> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
-        let batch = Batch::new().put(rows::gather(copy), cursor.encode());
-        let committed = self.commit(partition_of(deed), batch).await?;
-        Ok(Position(committed.version.0))
+        self.note_cursor(deed, rows::gather(copy), cursor).await
     }
 
     /// Where this region's log ends.
@@ -274,7 +272,7 @@ impl Objects {
             if batch.deletes.is_empty() {
                 return Ok(count);
             }
-            index.commit(partition, batch).await?;
+            self.commit(partition, batch).await?;
         }
     }
 

@@ -8,7 +8,7 @@ use types::{
 };
 
 use crate::{
-    DisplayVersion, Error, Objects, Result,
+    DisplayVersion, Objects, Result,
     body_in::{INLINE_BYTES_MAX, Intake, TakenBytes},
     bucket::deed,
     conditions::WriteConditions,
@@ -95,9 +95,9 @@ impl Objects {
                 inline_max: INLINE_BYTES_MAX,
             })
             .await?;
-        let (body, payload, blob) = match taken.bytes {
+        let (body, payload, fresh) = match taken.bytes {
             TakenBytes::Memory(bytes) => (ObjectBody::Inline, Some(bytes), None),
-            TakenBytes::Extent(blob) => (ObjectBody::Extents(vec![blob]), None, Some(blob)),
+            TakenBytes::Extent(blob, fresh) => (ObjectBody::Extents(vec![blob]), None, Some(fresh)),
         };
         let etag = ETag::whole(taken.md5);
         let checksum = taken.checksums.first().copied();
@@ -108,14 +108,13 @@ impl Objects {
             checksum,
             body,
             payload,
+            fresh: fresh.clone(),
             attributes,
             conditions: &conditions,
         };
         let written = self.commit_version(deed, new, &Batch::new()).await;
-        if let (Err(error), Some(blob)) = (&written, blob)
-            && error.nothing_landed()
-        {
-            self.discard(blob).await;
+        if written.is_err() {
+            self.give_back(fresh).await;
         }
         let written = written?;
         let outcome = PutOutcome {
@@ -145,19 +144,5 @@ impl Objects {
             .await?;
         let view = row.map(|r| RecordView::decode(&r.value)).transpose()?;
         conditions.check(view.as_ref())
-    }
-}
-
-impl Error {
-    /// Whether it is certain that no commit landed.
-    pub(crate) fn nothing_landed(&self) -> bool {
-        use store::StoreError as S;
-        match self {
-            Self::Store(error) => matches!(
-                error,
-                S::Conflict { .. } | S::Full(_) | S::Busy | S::Invalid(_)
-            ),
-            _ => true,
-        }
     }
 }

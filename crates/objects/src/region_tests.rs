@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -23,9 +23,11 @@ use crate::{
     CompleteUpload, CreateUpload, DisplayVersion, ETagMatch, Error, GetRequest,
     ListedForCompletion, ObjectAttributes, ObjectContent, Objects, PartInput, PutInput, RangeSpec,
     Result, Versioning, WriteConditions,
-    records::{ObjectBody, ObjectRecord, PartRecord},
+    records::{BucketRecord, BucketState, ObjectBody, ObjectRecord, PartRecord},
     rows,
 };
+
+mod rest;
 
 const LARGE: usize = 100_000;
 const PART_MIN: usize = 5 << 20;
@@ -34,6 +36,8 @@ const PART_MIN: usize = 5 << 20;
 struct Names {
     all: Mutex<HashMap<BucketName, Arc<BucketDeed>>>,
     count: AtomicU64,
+    /// Removals get no answer.
+    silent: AtomicBool,
 }
 
 impl Deeds for Names {
@@ -67,6 +71,9 @@ impl Deeds for Names {
         name: BucketName,
         _: BucketId,
     ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {
+        if self.silent.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(DeedError::Unavailable("no answer".into())) });
+        }
         self.all.lock().remove(&name);
         Box::pin(async { Ok(()) })
     }
@@ -82,11 +89,15 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let (engine, deeds) = (Memory::engine(), Arc::new(Names::default()));
+        let clock = Arc::new(TestClock::at_ms(1_800_000_000_000));
+        Self::over(Memory::engine(), clock).await
+    }
+    async fn over(engine: Engine, clock: Arc<TestClock>) -> Self {
+        let deeds = Arc::new(Names::default());
         let objects = Arc::new(Objects::new(
             engine.clone(),
             deeds.clone(),
-            Arc::new(TestClock::at_ms(1_800_000_000_000)),
+            clock,
             Arc::new(SeededRandom::new(1)),
             RegionId::new("r"),
         ));
@@ -342,24 +353,79 @@ async fn a_deleted_bucket_leaves_no_row_and_no_extent() {
     assert!(bench.deeds.all().is_empty());
 }
 
-#[tokio::test]
-async fn reads_pass_while_a_deletion_is_decided() {
-    use crate::records::{BucketRecord, BucketState};
-    let bench = Bench::new().await;
-    bench.put("a", Bytes::from_static(b"here")).await.unwrap();
+/// Marks the bucket as a deletion does before it looks for anything inside.
+async fn mark(bench: &Bench, state: BucketState) {
     let marked = BucketRecord {
-        state: BucketState::Deleting,
+        state,
         ..BucketRecord::default()
     };
     let batch = Batch::new().put(rows::BUCKET, marked.encode());
-    let index = &bench.engine.index;
-    index.commit(bench.partition(), batch).await.unwrap();
+    bench
+        .objects
+        .commit(bench.partition(), batch)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn reads_pass_while_a_deletion_is_decided() {
+    let bench = Bench::new().await;
+    bench.put("a", Bytes::from_static(b"here")).await.unwrap();
+    let turn = bench.objects.turns.take(bench.deed.id).unwrap();
+    mark(&bench, BucketState::Deleting).await;
     let refused = bench.put("b", Bytes::from_static(b"x")).await;
     assert!(matches!(refused, Err(Error::BucketBusy)));
+    let deleted = bench.delete_bucket().await;
+    assert!(matches!(deleted, Err(Error::BucketBusy)));
     let stored = bench.get("a", &GetRequest::default()).await.unwrap();
     assert_eq!(&stored[..], b"here");
-    bench.objects.recover_buckets().await.unwrap();
+    drop(turn);
     bench.put("b", Bytes::from_static(b"x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deletion_that_a_crash_interrupted_is_taken_back_or_gone_on_with() {
+    for at_start in [false, true] {
+        let bench = Bench::new().await;
+        mark(&bench, BucketState::Deleting).await;
+        if at_start {
+            bench.objects.recover_buckets().await.unwrap();
+        }
+        bench.put("a", Bytes::from_static(b"x")).await.unwrap();
+        let bench = Bench::new().await;
+        mark(&bench, BucketState::Removing).await;
+        if at_start {
+            bench.objects.recover_buckets().await.unwrap();
+            assert!(bench.deeds.all().is_empty());
+        }
+        let refused = bench.put("a", Bytes::from_static(b"x")).await;
+        assert!(matches!(refused, Err(Error::NoSuchBucket)));
+        assert_eq!(bench.rows().await, 0);
+    }
+}
+
+/// The answer of a registry elsewhere is lost. What the bucket took then would go with it, once the
+/// removal is heard of here.
+#[tokio::test]
+async fn a_bucket_takes_nothing_while_nobody_knows_whether_its_deed_is_gone() {
+    for retry in [false, true] {
+        let bench = Bench::new().await;
+        bench.deeds.silent.store(true, Ordering::SeqCst);
+        let deleted = bench.delete_bucket().await;
+        assert!(matches!(deleted, Err(Error::Registry(_))), "{deleted:?}");
+        let refused = bench.put("a", Bytes::from_static(b"x")).await;
+        assert!(matches!(refused, Err(Error::Registry(_))), "{refused:?}");
+        bench.deeds.silent.store(false, Ordering::SeqCst);
+        match retry {
+            true => bench.delete_bucket().await.unwrap(),
+            false => {
+                let refused = bench.put("a", Bytes::from_static(b"x")).await;
+                assert!(matches!(refused, Err(Error::NoSuchBucket)));
+            }
+        }
+        assert_eq!(bench.rows().await, 0);
+        assert!(bench.deeds.all().is_empty());
+    }
 }
 
 #[tokio::test]
@@ -594,11 +660,11 @@ async fn the_sweep_removes_exactly_what_nothing_refers_to() {
         .complete_upload(&permit, &key("n"), done, request)
         .await;
     completed.unwrap();
-    assert_eq!(bench.objects.sweep_orphans(0).await.unwrap().removed, 0);
+    assert_eq!(bench.objects.sweep_orphans().await.unwrap().removed, 0);
     for n in 0..5 {
         bench.blob(vec![n; 10].into()).await;
     }
-    assert_eq!(bench.objects.sweep_orphans(0).await.unwrap().removed, 5);
+    assert_eq!(bench.objects.sweep_orphans().await.unwrap().removed, 5);
     assert_eq!(bench.blobs().await, 4);
     let text = |n: u8| vec![n; LARGE];
     assert_eq!(bench.get("a", &of(old)).await.unwrap(), text(1));
@@ -625,14 +691,12 @@ async fn the_sweep_takes_nothing_while_versions_move() {
         })
     };
     while !mover.is_finished() {
-        match bench.objects.sweep_orphans(0).await {
-            Ok(_) | Err(Error::Contention) => {}
-            Err(other) => panic!("{other}"),
-        }
+        // However much moves, the pass comes to its end.
+        bench.objects.sweep_orphans().await.unwrap();
         tokio::task::yield_now().await;
     }
     mover.await.unwrap();
-    bench.objects.sweep_orphans(0).await.unwrap();
+    bench.objects.sweep_orphans().await.unwrap();
     assert_eq!(bench.blobs().await, 1);
     let stored = bench.get("a", &GetRequest::default()).await.unwrap();
     assert_eq!(stored, vec![1; LARGE]);

@@ -1,34 +1,146 @@
 //! Deleting extents that no row refers to any more.
 //!
-//! A commit that leaves work for the sweep says so ([`Objects::commit`]), so that a pass looks at
-//! the buckets that changed only. What a restart made it forget, a pass over all buckets finds:
-//! the first one, and one every hour.
+//! A commit that leaves work for the sweep says which ([`Objects::commit`]), so that a pass costs
+//! what changed since the last one, however much lies in the buckets. What a restart made it
+//! forget, a pass over all buckets finds: the first one, and one every hour.
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use store::{Batch, Committed, PartitionId, ScanRange, StoreError};
+use store::{Batch, Committed, PartitionId, Position, ScanRange, StoreError};
 use tokio::sync::watch;
-use types::Timestamp;
+use types::{BucketId, Timestamp, UploadId};
 
-use crate::{Objects, Result, bucket::partition_of, listing::after, rows};
+use crate::{
+    Objects, Result,
+    bucket::partition_of,
+    listing::after,
+    orphans::Moving,
+    owned::{Owned, owned},
+    pins::Fresh,
+    rows,
+};
 
 /// Extents that are deleted before their rows are removed in one commit.
 const SWEEP_BATCH: usize = 500;
 /// Milliseconds between two passes over all buckets.
 const FULL_EVERY_MS: u64 = 3_600_000;
+/// Ended uploads of one bucket that are remembered by name; more are found by reading.
+const UPLOADS_MAX: usize = 10_000;
 
-/// Partitions that are watched before those that nobody waits for are forgotten.
+/// Partitions that are watched, or whose log's end is known, before some are forgotten.
 const WATCHED_MAX: usize = 10_000;
+
+/// Which ended uploads of a partition are to be swept.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// These.
+    Named(HashSet<UploadId>),
+    /// Those that are forgotten after their time, beside what is known by name.
+    Old(HashSet<UploadId>),
+    /// All that there are.
+    All,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self::Named(HashSet::new())
+    }
+}
+
+impl Ended {
+    fn add(&mut self, other: Self) {
+        let mine = std::mem::take(self);
+        *self = match (mine, other) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::Named(mut all), Self::Named(more)) => {
+                all.extend(more);
+                Self::Named(all)
+            }
+            (Self::Named(mut all) | Self::Old(mut all), Self::Named(more) | Self::Old(more)) => {
+                all.extend(more);
+                Self::Old(all)
+            }
+        };
+        if let Self::Named(all) | Self::Old(all) = self
+            && all.len() > UPLOADS_MAX
+        {
+            *self = Self::All;
+        }
+    }
+
+    fn forget(&mut self, upload: UploadId) {
+        if let Self::Named(all) | Self::Old(all) = self {
+            all.remove(&upload);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Named(all) if all.is_empty())
+    }
+}
+
+/// What there is to sweep in a partition.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Work {
+    /// Extents await deletion.
+    dead: bool,
+    uploads: Ended,
+}
+
+impl Work {
+    /// What a commit leaves.
+    fn of(batch: &Batch) -> Self {
+        let mut work = Self::default();
+        for put in &batch.puts {
+            if put.key.starts_with(rows::DEAD) {
+                work.dead = true;
+            } else if put.key.starts_with(rows::FINISHED_UPLOAD)
+                && let Ok(upload) = rows::finished_upload_id(&put.key)
+            {
+                work.uploads.add(Ended::Named(HashSet::from([upload])));
+            }
+        }
+        work
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.dead && self.uploads.is_empty()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.dead |= other.dead;
+        self.uploads.add(other.uploads);
+    }
+}
+
+type AllWork = HashMap<PartitionId, Work>;
 
 /// Where there is something to sweep, and what was committed.
 #[derive(Default)]
 pub(crate) struct Dirty {
-    partitions: Mutex<HashSet<PartitionId>>,
+    partitions: Mutex<AllWork>,
     full: Mutex<Option<Timestamp>>,
     /// The last commit of each partition that somebody waits for.
     watched: Mutex<HashMap<PartitionId, watch::Sender<u64>>>,
+    /// Where logs were found to end.
+    ends: Mutex<HashMap<PartitionId, Position>>,
+}
+
+/// What one pass has taken on. What it does not get done, because it fails or is given up, is left
+/// to the next.
+struct Pass<'a> {
+    dirty: &'a Dirty,
+    work: AllWork,
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        for (partition, work) in self.work.drain() {
+            self.dirty.mark(partition, work);
+        }
+    }
 }
 
 impl Dirty {
@@ -51,33 +163,100 @@ impl Dirty {
         }
     }
 
-    fn mark(&self, partition: PartitionId) {
-        self.partitions.lock().insert(partition);
+    fn mark(&self, partition: PartitionId, work: Work) {
+        if !work.is_empty() {
+            let mut all = self.partitions.lock();
+            all.entry(partition).or_default().add(work);
+        }
+    }
+
+    /// Where the log of a partition ended when somebody looked; its beginning if nobody did.
+    pub(crate) fn log_end(&self, partition: PartitionId) -> Position {
+        self.ends
+            .lock()
+            .get(&partition)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn found_log_end(&self, partition: PartitionId, end: Position) {
+        let mut ends = self.ends.lock();
+        if ends.len() >= WATCHED_MAX {
+            ends.clear();
+        }
+        let known = ends.entry(partition).or_default();
+        *known = end.max(*known);
+    }
+
+    fn take(&self) -> Pass<'_> {
+        Pass {
+            dirty: self,
+            work: std::mem::take(&mut *self.partitions.lock()),
+        }
+    }
+
+    /// Nothing is left of the upload but the note that it ended.
+    pub(crate) fn upload_swept(&self, partition: PartitionId, upload: UploadId) {
+        let mut all = self.partitions.lock();
+        if let Some(work) = all.get_mut(&partition) {
+            work.uploads.forget(upload);
+            if work.is_empty() {
+                all.remove(&partition);
+            }
+        }
     }
 }
 
-fn leaves_work(batch: &Batch) -> bool {
-    let work = |key: &Bytes| key.starts_with(rows::DEAD) || key.starts_with(rows::FINISHED_UPLOAD);
-    batch.puts.iter().any(|put| work(&put.key))
+/// What stays as it is until a commit has ended, though its caller goes away.
+#[derive(Default)]
+pub(crate) struct Holds {
+    /// Extents to which the commit refers.
+    pub fresh: Option<std::sync::Arc<Fresh>>,
+    /// Rows that the commit moves.
+    #[expect(dead_code, reason = "it is held, not read")]
+    pub moving: Option<Moving>,
 }
 
 impl Objects {
-    /// Commits rows of a bucket, and remembers whether they leave something to sweep.
-    pub(crate) async fn commit(
+    /// Commits rows of a bucket, and remembers what they leave to be swept. What follows a commit
+    /// happens also when the caller goes away before it has ended.
+    pub(crate) fn commit(
         &self,
         partition: PartitionId,
         batch: Batch,
-    ) -> std::result::Result<Committed, StoreError> {
-        let work = leaves_work(&batch);
-        let committed = self.engine.index.commit(partition, batch).await;
-        if let Ok(committed) = &committed {
-            self.dirty.committed(partition, committed.version.0);
-        }
-        // After the commit, whatever it answered: a pass that began before would miss the rows.
-        if work {
-            self.dirty.mark(partition);
-        }
-        committed
+    ) -> Owned<std::result::Result<Committed, StoreError>> {
+        self.commit_holding(partition, batch, Holds::default())
+    }
+
+    /// [`Objects::commit`] with what must not end before the commit.
+    pub(crate) fn commit_holding(
+        &self,
+        partition: PartitionId,
+        batch: Batch,
+        holds: Holds,
+    ) -> Owned<std::result::Result<Committed, StoreError>> {
+        let this = self.handle();
+        owned(async move {
+            let work = Work::of(&batch);
+            let configures = configures(&batch);
+            if let Some(fresh) = &holds.fresh {
+                fresh.begins();
+            }
+            let committed = this.engine.index.commit(partition, batch).await;
+            if let Some(fresh) = &holds.fresh {
+                fresh.ended(&committed);
+            }
+            if let Ok(committed) = &committed {
+                this.dirty.committed(partition, committed.version.0);
+            }
+            if configures {
+                this.buckets.write().remove(&BucketId(partition.0));
+            }
+            // After the commit, whatever it answered: a pass that began before would miss the rows.
+            this.dirty.mark(partition, work);
+            drop(holds);
+            committed
+        })
     }
 
     /// Deletes the extents of what was replaced or removed; answers how many. To be called again
@@ -86,23 +265,23 @@ impl Objects {
         let now = self.clock.now();
         let last = *self.dirty.full.lock();
         let full = last.is_none_or(|last| now.ms().abs_diff(last.ms()) >= FULL_EVERY_MS);
-        let marked = std::mem::take(&mut *self.dirty.partitions.lock());
-        let all: HashSet<PartitionId> = match full {
-            true => self.deeds.all().iter().map(|d| partition_of(d)).collect(),
-            false => HashSet::new(),
-        };
-        let mut count = 0;
-        let mut work: Vec<_> = marked.union(&all).copied().collect();
-        while let Some(partition) = work.pop() {
-            match self.sweep_partition(partition).await {
-                Ok(swept) => count += swept,
-                Err(error) => {
-                    let mut dirty = self.dirty.partitions.lock();
-                    dirty.insert(partition);
-                    dirty.extend(work);
-                    return Err(error);
-                }
+        let mut pass = self.dirty.take();
+        if full {
+            for deed in self.deeds.all() {
+                let work = Work {
+                    dead: true,
+                    uploads: match last {
+                        None => Ended::All,
+                        Some(_) => Ended::Old(HashSet::new()),
+                    },
+                };
+                pass.work.entry(partition_of(&deed)).or_default().add(work);
             }
+        }
+        let mut count = self.sweep_leaving().await?;
+        while let Some((&partition, work)) = pass.work.iter().next() {
+            count += self.sweep_partition(partition, work).await?;
+            pass.work.remove(&partition);
         }
         if full {
             *self.dirty.full.lock() = Some(now);
@@ -110,8 +289,18 @@ impl Objects {
         Ok(count)
     }
 
-    async fn sweep_partition(&self, partition: PartitionId) -> Result<u64> {
-        self.sweep_finished_uploads(partition).await?;
+    async fn sweep_partition(&self, partition: PartitionId, work: &Work) -> Result<u64> {
+        match &work.uploads {
+            Ended::Named(_) if types::planted("sweep-reads-all-uploads") => {
+                self.sweep_all_uploads(partition).await?;
+            }
+            Ended::Named(uploads) => self.sweep_uploads(partition, uploads).await?,
+            Ended::Old(uploads) => {
+                self.sweep_uploads(partition, uploads).await?;
+                self.sweep_old_uploads(partition).await?;
+            }
+            Ended::All => self.sweep_all_uploads(partition).await?,
+        }
         let mut count = 0;
         let mut range = ScanRange::prefix(rows::DEAD);
         loop {
@@ -124,21 +313,40 @@ impl Objects {
             let end = found.len() < SWEEP_BATCH;
             let mut batch = Batch::new().frees();
             for (row_key, _) in found {
-                let id = rows::dead_blob(&row_key)?;
-                if self.pins.holds(id) {
-                    self.dirty.mark(partition);
-                    continue;
+                if self.delete_extent(rows::dead_blob(&row_key)?).await? {
+                    batch = batch.delete(row_key);
+                    count += 1;
+                } else {
+                    let dead = Work {
+                        dead: true,
+                        ..Work::default()
+                    };
+                    self.dirty.mark(partition, dead);
                 }
-                self.engine.blobs.delete(id).await?;
-                batch = batch.delete(row_key);
-                count += 1;
             }
             if !batch.deletes.is_empty() {
-                index.commit(partition, batch).await?;
+                self.commit(partition, batch).await?;
             }
             if end {
                 return Ok(count);
             }
         }
     }
+
+    async fn sweep_uploads(
+        &self,
+        partition: PartitionId,
+        uploads: &HashSet<UploadId>,
+    ) -> Result<()> {
+        for upload in uploads {
+            self.sweep_upload(partition, *upload).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the batch changes the bucket's configuration.
+fn configures(batch: &Batch) -> bool {
+    let is = |key: &Bytes| &key[..] == rows::BUCKET;
+    batch.puts.iter().any(|put| is(&put.key)) || batch.deletes.iter().any(is)
 }

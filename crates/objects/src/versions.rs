@@ -4,6 +4,8 @@
 //! others. Whoever adds, replaces or removes a version reads, decides, and commits with guards on
 //! what was read; when a guard does not hold the decision is taken anew.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use store::{Batch, BlobId, Guard, Row, ScanRange, StoreError, Want};
 use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
@@ -13,12 +15,14 @@ use crate::{
     bucket::{Bucket, TRIES_MAX},
     conditions::WriteConditions,
     listing::Cursor,
+    orphans::extents_of,
     own::{ByClient, note_gone},
+    pins::Fresh,
     records::{
         Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
-        decode_manifest,
     },
     rows,
+    sweep::Holds,
 };
 
 /// Older versions that are read at a time when one is looked for.
@@ -48,19 +52,7 @@ impl Stored {
     }
     /// The extents that die with this version.
     fn extents(&self) -> Result<Vec<BlobId>> {
-        match &self.record.body {
-            ObjectBody::None | ObjectBody::Inline => Ok(Vec::new()),
-            ObjectBody::Extents(extents) => Ok(extents.iter().map(|b| b.id).collect()),
-            ObjectBody::Parts(_) => {
-                let payload = self.row.payload.as_ref().ok_or_else(missing_payload)?;
-                let parts = decode_manifest(payload)?;
-                Ok(parts
-                    .iter()
-                    .flat_map(|p| &p.extents)
-                    .map(|b| b.id)
-                    .collect())
-            }
-        }
+        extents_of(&self.row.value, self.row.payload.as_deref())
     }
     /// Moves the row to another key.
     pub(crate) fn moved_to(&self, batch: Batch, row_key: Bytes) -> Batch {
@@ -84,6 +76,8 @@ pub(crate) struct NewVersion<'a> {
     /// `ObjectBody::None` makes a delete marker.
     pub body: ObjectBody,
     pub payload: Option<Bytes>,
+    /// The extents of `body`, where this process has just created them.
+    pub fresh: Option<Arc<Fresh>>,
     pub attributes: ObjectAttributes,
     pub conditions: &'a WriteConditions,
 }
@@ -164,7 +158,8 @@ impl Objects {
                 version: (bucket.versioning() != Versioning::Off).then(|| record.display()),
                 modified: record.modified,
             };
-            match self.land(deed, &bucket, batch, extra).await? {
+            let landed = self.land_with(deed, &bucket, batch, extra, new.fresh.clone());
+            match landed.await? {
                 Landed::Yes => return Ok(written),
                 Landed::Again => {}
             }
@@ -172,13 +167,25 @@ impl Objects {
         Err(Error::Contention)
     }
 
-    /// Commits; tells apart whose guard did not hold.
+    /// Commits what refers to no new extent; tells apart whether a guard did not hold.
     pub(crate) async fn land(
+        &self,
+        deed: &BucketDeed,
+        bucket: &Bucket,
+        batch: Batch,
+    ) -> Result<Landed> {
+        self.land_with(deed, bucket, batch, &Batch::new(), None)
+            .await
+    }
+
+    /// Commits; tells apart whose guard did not hold.
+    pub(crate) async fn land_with(
         &self,
         deed: &BucketDeed,
         bucket: &Bucket,
         mut batch: Batch,
         extra: &Batch,
+        fresh: Option<Arc<Fresh>>,
     ) -> Result<Landed> {
         let own = batch.guards.len();
         batch.guards.extend_from_slice(&extra.guards);
@@ -189,15 +196,15 @@ impl Objects {
         // A row that goes while another comes may have moved: the sweep of orphans must know.
         let moving = match batch.puts.is_empty() || batch.deletes.is_empty() {
             true => None,
-            false => Some(self.moves.begin().await),
+            false => Some(self.moves.begin(&batch).await),
         };
         if types::planted("ack-before-commit") {
             let (index, partition) = (self.engine.index.clone(), bucket.partition);
             tokio::spawn(async move { index.commit(partition, batch).await });
             return Ok(Landed::Yes);
         }
-        let committed = self.commit(bucket.partition, batch).await;
-        drop(moving);
+        let holds = Holds { fresh, moving };
+        let committed = self.commit_holding(bucket.partition, batch, holds).await;
         match committed {
             Ok(_) => Ok(Landed::Yes),
             Err(StoreError::Conflict { index }) if index >= own => {
@@ -399,7 +406,7 @@ impl Objects {
             let batch = self
                 .take_out(&bucket, key, &found, Going::ByClient(by))
                 .await?;
-            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+            if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(Some(found.record));
             }
         }

@@ -325,8 +325,8 @@ pub trait Blobs: Send + Sync + 'static {
     /// Removes an extent; one that is not there is no error.
     async fn delete(&self, id: BlobId) -> StoreResult<()>;
 
-    /// Extents in order of id, after `after`, at most `limit`, each with its age in milliseconds
-    /// and bytes on disk. For the sweep of orphans and for scrubbing.
+    /// Extents in order of id, after `after`, at most `limit`, each with its bytes on disk. For the
+    /// sweep of orphans and for scrubbing.
     async fn list(&self, after: Option<BlobId>, limit: usize) -> StoreResult<Vec<BlobInfo>>;
 }
 
@@ -344,8 +344,6 @@ pub trait BlobReader: Send + Sync {
 pub struct BlobInfo {
     /// Which one.
     pub id: BlobId,
-    /// Milliseconds since it was last written.
-    pub age_ms: u64,
     /// Bytes on disk.
     pub bytes: u64,
 }
@@ -353,6 +351,9 @@ pub struct BlobInfo {
 /// An extent being written. Dropping it unfinished removes what was written.
 #[async_trait]
 pub trait BlobWriter: Send {
+    /// The name that the extent will have. Nobody else knows of it before `finish` has returned.
+    fn id(&self) -> BlobId;
+
     /// Appends. The bytes may still be on their way to the disk when this returns; at most a few
     /// pieces are, so memory stays bounded.
     async fn write(&mut self, bytes: Bytes) -> StoreResult<()>;

@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Args)]
 pub struct Scrub {
     /// Also remove extents that nothing refers to (what crashes left of uploads). While the cloud
-    /// runs, only those older than a day.
+    /// runs it does so by itself once a day.
     #[arg(long)]
     repair: bool,
     /// With the cloud stopped: use this configuration.
@@ -90,8 +90,7 @@ impl Scrub {
             let region = Arc::new(Region::open(&config, None).await?);
             let pass = {
                 let (job, region, repair) = (Arc::clone(&job), Arc::clone(&region), self.repair);
-                // Nothing else uses the folder, so no upload can be under way.
-                tokio::spawn(async move { job.pass(&region, repair, 0).await })
+                tokio::spawn(async move { job.pass(&region, repair).await })
             };
             while !pass.is_finished() {
                 show(bar, &serde_json::to_value(job.state())?);

@@ -229,6 +229,7 @@ impl Objects {
                 checksum: whole.checksum,
                 body: ObjectBody::Parts(whole.etag.parts),
                 payload: Some(manifest(parts).into()),
+                fresh: None,
                 attributes: record.attributes,
                 conditions: &request.conditions,
             };

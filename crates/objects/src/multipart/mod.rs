@@ -267,25 +267,39 @@ impl Objects {
 
     /// Frees every part still found under a finished upload, then forgets the upload, a completed
     /// one after a day.
-    async fn sweep_upload(&self, partition: PartitionId, upload: UploadId) -> Result<()> {
+    pub(crate) async fn sweep_upload(
+        &self,
+        partition: PartitionId,
+        upload: UploadId,
+    ) -> Result<()> {
         let row_key = rows::finished_upload(upload);
-        let row = self
-            .engine
-            .index
-            .get(partition, &row_key, Want::Value)
-            .await?;
-        let remembered = row
-            .and_then(|row| Ended::decode(&row.value))
-            .is_some_and(|ended| {
-                self.clock.now().ms() < ended.at.ms().saturating_add(REMEMBERED_MS)
-            });
+        let index = &self.engine.index;
+        let row = index.get(partition, &row_key, Want::Value).await?;
+        if let Some(row) = row {
+            self.sweep_ended(partition, upload, &row).await?;
+        }
+        self.dirty.upload_swept(partition, upload);
+        Ok(())
+    }
+
+    /// Whether a completion that succeeded is still answered again.
+    fn is_remembered(&self, ended: &Row) -> bool {
+        let now = self.clock.now().ms();
+        let ended = Ended::decode(&ended.value);
+        ended.is_some_and(|ended| now < ended.at.ms().saturating_add(REMEMBERED_MS))
+    }
+
+    async fn sweep_ended(
+        &self,
+        partition: PartitionId,
+        upload: UploadId,
+        ended: &Row,
+    ) -> Result<()> {
+        let remembered = self.is_remembered(ended);
+        let index = &self.engine.index;
         loop {
             let range = ScanRange::prefix(&rows::parts(upload));
-            let found = self
-                .engine
-                .index
-                .scan(partition, range, SWEEP_BATCH)
-                .await?;
+            let found = index.scan(partition, range, SWEEP_BATCH).await?;
             let mut batch = Batch::new().frees();
             let last = found.len() < SWEEP_BATCH;
             for (row_key, row) in found {
@@ -295,7 +309,7 @@ impl Objects {
                 batch = batch.delete(row_key);
             }
             if last && !remembered {
-                batch = batch.delete(row_key.clone());
+                batch = batch.delete(rows::finished_upload(upload));
             }
             if !batch.deletes.is_empty() {
                 self.commit(partition, batch).await?;
@@ -307,12 +321,28 @@ impl Objects {
     }
 
     /// Sweeps what finished uploads left when a crash or a failure came between.
-    pub(crate) async fn sweep_finished_uploads(&self, partition: PartitionId) -> Result<()> {
+    pub(crate) async fn sweep_all_uploads(&self, partition: PartitionId) -> Result<()> {
         let range = ScanRange::prefix(rows::FINISHED_UPLOAD);
         let mut cursor = Cursor::new(&*self.engine.index, partition, range, SWEEP_BATCH);
-        while let Some((row_key, _)) = cursor.next().await? {
-            self.sweep_upload(partition, rows::finished_upload_id(&row_key)?)
-                .await?;
+        while let Some((row_key, row)) = cursor.next().await? {
+            let upload = rows::finished_upload_id(&row_key)?;
+            self.sweep_ended(partition, upload, &row).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets completions that are no longer answered. Uploads sort by when they began, and none
+    /// ended before that: those that began within the last day need not be looked at.
+    pub(crate) async fn sweep_old_uploads(&self, partition: PartitionId) -> Result<()> {
+        let old = self.clock.now().ms().saturating_sub(REMEMBERED_MS);
+        let end = [rows::FINISHED_UPLOAD, &old.to_be_bytes()].concat();
+        let range = ScanRange::new(rows::FINISHED_UPLOAD, Some(end.into()));
+        let mut cursor = Cursor::new(&*self.engine.index, partition, range, SWEEP_BATCH);
+        while let Some((row_key, row)) = cursor.next().await? {
+            if !self.is_remembered(&row) {
+                let upload = rows::finished_upload_id(&row_key)?;
+                self.sweep_ended(partition, upload, &row).await?;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! UploadPart: one part of an upload, stored in an extent of its own.
 
+use std::sync::Arc;
+
 use access::{Action, Permit};
 use bytes::BytesMut;
 use digest::Hasher;
@@ -14,8 +16,10 @@ use crate::{
     body_in::Claims,
     bucket::TRIES_MAX,
     listing,
+    pins::Fresh,
     records::{PartRecord, UploadRecord},
     rows,
+    sweep::Holds,
 };
 
 /// Bytes that are gathered before they go to the extent.
@@ -60,6 +64,8 @@ pub(super) struct StoredPart {
     pub size: u64,
     pub md5: [u8; 16],
     pub checksum: Option<ChecksumValue>,
+    /// Keeps the extents until they are the part's.
+    pub fresh: Arc<Fresh>,
 }
 
 impl Objects {
@@ -131,6 +137,7 @@ impl Objects {
             }
         }
         let mut hasher = Hasher::new(&algorithms, true);
+        let (fresh, hint) = (self.pins.fresh(), input.body.len_hint());
         let mut extent = None;
         let mut size = 0;
         let mut gathered = BytesMut::new();
@@ -157,7 +164,7 @@ impl Objects {
             if !whole.is_empty() {
                 let extent = match &mut extent {
                     Some(extent) => extent,
-                    None => extent.insert(self.engine.blobs.create(input.body.len_hint()).await?),
+                    None => extent.insert(self.create_extent(&fresh, hint).await?),
                 };
                 hasher.feed(whole.clone()).await;
                 extent.write(whole).await?;
@@ -183,6 +190,7 @@ impl Objects {
             size,
             md5,
             checksum: digests.checksum(upload.algorithm),
+            fresh,
         })
     }
 
@@ -193,15 +201,10 @@ impl Objects {
         target: &Target<'_>,
         stored: StoredPart,
     ) -> Result<UploadedPart> {
-        let blobs: Vec<_> = stored.extents.iter().map(|blob| blob.id).collect();
+        let fresh = Arc::clone(&stored.fresh);
         let answer = self.try_commit_part(target, stored).await;
-        // After other failures the outcome is unknown, and the sweep of orphans decides.
-        if let Err(Error::NoSuchUpload | Error::Contention) = &answer {
-            for id in blobs {
-                if let Err(error) = self.engine.blobs.delete(id).await {
-                    tracing::warn!(%error, %id, "the extent of a refused part stays for the sweep");
-                }
-            }
+        if answer.is_err() {
+            self.give_back(Some(fresh)).await;
         }
         answer
     }
@@ -236,7 +239,12 @@ impl Objects {
                     }
                 }
             }
-            match self.commit(target.partition, batch).await {
+            let holds = Holds {
+                fresh: Some(Arc::clone(&stored.fresh)),
+                moving: None,
+            };
+            let committed = self.commit_holding(target.partition, batch, holds);
+            match committed.await {
                 Ok(_) => {
                     return Ok(UploadedPart {
                         etag: ETag::whole(record.md5),

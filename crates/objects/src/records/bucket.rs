@@ -33,6 +33,12 @@ pub(crate) enum BucketState {
     Deleting,
     /// A sealed copy, which takes what its home sealed and nothing else.
     Sealed,
+    /// It was found empty, and its deed is being removed: that is gone on with, never taken back
+    /// without knowing that the deed stays.
+    Removing,
+    /// All that lies here goes, since the bucket has no place here, or another one. What is still
+    /// here is neither whole nor to be relied on, and there is no cursor any more.
+    Discarding,
 }
 
 /// A bucket's configuration.
@@ -77,6 +83,8 @@ impl BucketRecord {
             0 => BucketState::Active,
             1 => BucketState::Deleting,
             2 => BucketState::Sealed,
+            3 => BucketState::Removing,
+            4 => BucketState::Discarding,
             _ => return Err(r.damaged()),
         };
         let versioning = match r.u8()? {

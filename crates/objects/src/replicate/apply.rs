@@ -1,5 +1,7 @@
 //! The destination: taking over versions, removals and the configuration.
 
+use std::sync::Arc;
+
 use access::{Action, Permit};
 use bytes::Bytes;
 use digest::Hasher;
@@ -14,6 +16,7 @@ use crate::{
     Change, ChangeKind, Error, Objects, Result, Shipped, ShippedChange, ShippedPart,
     bucket::{Bucket, TRIES_MAX, deed},
     hlc::region_tag,
+    pins::Fresh,
     records::{ManifestPart, ObjectAttributes, ObjectBody, ObjectRecord, encode_manifest},
     rows,
     versions::{Going, Landed, Stored, bury, log},
@@ -44,12 +47,11 @@ pub trait BodySource: Send + Sync {
 }
 
 /// What a version's bytes have become here.
-#[derive(Clone)]
 struct Landing {
     body: ObjectBody,
     payload: Option<Bytes>,
-    /// Extents that nothing refers to yet.
-    extents: Vec<BlobRef>,
+    /// Keeps the extents, which nothing refers to yet.
+    fresh: Arc<Fresh>,
 }
 
 impl Objects {
@@ -105,7 +107,7 @@ impl Objects {
         }
     }
 
-    pub(crate) async fn receiving(&self, deed: &BucketDeed) -> Result<std::sync::Arc<Bucket>> {
+    pub(crate) async fn receiving(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
         let bucket = self.bucket(deed).await?;
         match Self::is_going(&bucket) {
             true => Err(Error::BucketBusy),
@@ -158,23 +160,11 @@ impl Objects {
             return Ok(applied);
         }
         let landing = self.fetch(&shipped, bodies).await?;
+        self.hlc.observe(shipped.version);
         let applied = self.insert(deed, &shipped, &landing).await;
         if !matches!(applied, Ok(Applied::Done)) {
-            // Unless the commit's outcome is unknown nothing refers to them; the sweep of orphans
-            // would find them, later.
-            let known = matches!(
-                applied,
-                Ok(_)
-                    | Err(Error::Contention
-                        | Error::BucketBusy
-                        | Error::Fenced
-                        | Error::NoSuchBucket)
-            );
-            for blob in landing.extents.iter().filter(|_| known) {
-                self.engine.blobs.delete(blob.id).await?;
-            }
+            self.give_back(Some(landing.fresh)).await;
         }
-        self.hlc.observe(shipped.version);
         if matches!(applied, Ok(Applied::Known)) {
             // It came by another way meanwhile, perhaps with older tags.
             let partition = bucket.partition;
@@ -218,7 +208,7 @@ impl Objects {
                 None => batch.put(row_key, value),
             };
             let batch = log(batch, ChangeKind::Tags, &stored.record, key, None);
-            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+            if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(Applied::Done);
             }
             match self.find_version(bucket.partition, key, version).await? {
@@ -303,7 +293,10 @@ impl Objects {
                 None => batch.put(place, record.encode()),
             };
             batch = log(batch, kind, &record, &shipped.key, None);
-            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+            let fresh = Some(Arc::clone(&landing.fresh));
+            let extra = Batch::new();
+            let landed = self.land_with(deed, &bucket, batch, &extra, fresh);
+            if let Landed::Yes = landed.await? {
                 return Ok(Applied::Done);
             }
         }
@@ -387,13 +380,13 @@ impl Objects {
                     own: None,
                 };
                 let batch = Batch::new().guard(bucket.guard()).log(change.encode());
-                match self.land(deed, &bucket, batch, &Batch::new()).await? {
+                match self.land(deed, &bucket, batch).await? {
                     Landed::Yes => return Ok(Applied::Known),
                     Landed::Again => continue,
                 }
             };
             let batch = self.take_out(&bucket, key, &found, Going::Removed).await?;
-            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+            if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(Applied::Done);
             }
         }
@@ -405,7 +398,7 @@ impl Objects {
         let mut landing = Landing {
             body: ObjectBody::None,
             payload: None,
-            extents: Vec::new(),
+            fresh: self.pins.fresh(),
         };
         if shipped.delete_marker {
             return Ok(landing);
@@ -430,25 +423,26 @@ impl Objects {
             true => self.fetch_whole(&mut stream, &mut landing).await,
             false => self.fetch_parts(&mut stream, &mut landing).await,
         };
-        if fetched.is_err() {
-            for blob in &landing.extents {
-                self.engine.blobs.delete(blob.id).await?;
+        match fetched {
+            Ok(()) => Ok(landing),
+            Err(error) => {
+                self.give_back(Some(landing.fresh)).await;
+                Err(error)
             }
         }
-        fetched.map(|()| landing)
     }
 
     async fn fetch_whole(&self, stream: &mut Resuming<'_>, landing: &mut Landing) -> Result<()> {
         let shipped = stream.shipped;
         let mut hasher = Hasher::new(&whole_checksum(shipped), true);
-        let mut writer = self.engine.blobs.create(Some(shipped.size)).await?;
+        let size = Some(shipped.size);
+        let mut writer = self.create_extent(&landing.fresh, size).await?;
         while let Some(bytes) = stream.next(shipped.size).await? {
             hasher.feed(bytes.clone()).await;
             writer.write(bytes).await?;
         }
         verify_whole(shipped, &hasher.finish().await)?;
         let blob = writer.finish().await?;
-        landing.extents.push(blob);
         landing.body = ObjectBody::Extents(vec![blob]);
         Ok(())
     }
@@ -458,8 +452,7 @@ impl Objects {
         let mut end = 0;
         for part in &stream.shipped.parts {
             end += part.size;
-            let extents = self.fetch_part(stream, part, end).await?;
-            landing.extents.extend(&extents);
+            let extents = self.fetch_part(stream, part, end, &landing.fresh).await?;
             manifest.push(ManifestPart {
                 number: part.number,
                 size: part.size,
@@ -480,6 +473,7 @@ impl Objects {
         stream: &mut Resuming<'_>,
         part: &ShippedPart,
         end: u64,
+        fresh: &Fresh,
     ) -> Result<Vec<BlobRef>> {
         let algorithms: Vec<_> = part.checksum.iter().map(|c| c.algorithm()).collect();
         let mut hasher = Hasher::new(&algorithms, true);
@@ -487,7 +481,7 @@ impl Objects {
         while let Some(bytes) = stream.next(end).await? {
             hasher.feed(bytes.clone()).await;
             if writer.is_none() {
-                writer = Some(self.engine.blobs.create(Some(part.size)).await?);
+                writer = Some(self.create_extent(fresh, Some(part.size)).await?);
             }
             if let Some(writer) = &mut writer {
                 writer.write(bytes).await?;

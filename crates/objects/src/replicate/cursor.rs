@@ -2,12 +2,13 @@
 //! it covers was applied.
 
 use access::{Action, Permit};
+use bytes::Bytes;
 use store::{Batch, Position, Want};
-use types::RegionId;
+use types::{BucketDeed, RegionId};
 
 use crate::{
     FollowCursor, Objects, Result,
-    bucket::{deed, partition_of},
+    bucket::{Bucket, deed, partition_of},
     rows,
 };
 
@@ -38,8 +39,23 @@ impl Objects {
         cursor: &FollowCursor,
     ) -> Result<Position> {
         let deed = deed(permit, &[Action::ReplicateInto, Action::ReplicateFrom])?;
-        let batch = Batch::new().put(rows::follow(source), cursor.encode());
-        let committed = self.commit(partition_of(deed), batch).await?;
+        self.note_cursor(deed, rows::follow(source), cursor).await
+    }
+
+    /// Notes a cursor, unless the bucket is being discarded here: a cursor says that what it covers
+    /// lies here, and what goes must take it along.
+    pub(crate) async fn note_cursor(
+        &self,
+        deed: &BucketDeed,
+        row: Bytes,
+        cursor: &FollowCursor,
+    ) -> Result<Position> {
+        let value = Bytes::from(cursor.encode());
+        let batch = |bucket: &Bucket| {
+            let guarded = Batch::new().guard(bucket.guard());
+            guarded.put(row.clone(), value.clone())
+        };
+        let committed = self.in_bucket(deed, batch).await?;
         Ok(Position(committed.version.0))
     }
 }

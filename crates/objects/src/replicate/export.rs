@@ -241,10 +241,13 @@ impl Objects {
     }
 
     pub(crate) async fn log_end(&self, partition: PartitionId) -> Result<Position> {
-        let mut at = self.engine.log.floor(partition).await?;
+        // From where it was found before: a log does not get shorter while the process runs.
+        let known = self.dirty.log_end(partition);
+        let mut at = self.engine.log.floor(partition).await?.max(known);
         loop {
             let page = self.engine.log.read(partition, at, 10_000).await?;
             if page.next == at {
+                self.dirty.found_log_end(partition, at);
                 return Ok(at);
             }
             at = page.next;

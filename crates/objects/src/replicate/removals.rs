@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use access::{Action, Permit};
-use store::{Batch, Position};
+use store::Position;
 use types::{ObjectKey, VersionId};
 
 use super::{Applied, VersionName};
@@ -198,7 +198,7 @@ impl Objects {
                 return Ok(());
             };
             let batch = self.take_out(&bucket, key, &found, Going::Pruned).await?;
-            if let Landed::Yes = self.land(deed, &bucket, batch, &Batch::new()).await? {
+            if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(());
             }
         }

@@ -25,6 +25,8 @@ use crate::{
 };
 
 mod any;
+mod arriving;
+mod discard;
 mod holdings;
 
 const LARGE: usize = 100_000;

@@ -14,12 +14,13 @@ use std::sync::Arc;
 use access::{Action, Permit};
 use bytes::Bytes;
 use store::{Batch, Position, Want};
-use types::{Body, BodyError, BucketName, deed::BoxFuture};
+use types::{Body, BodyError, BucketDeed, BucketName, deed::BoxFuture};
 
 use crate::{
     Applied, BodySource, Error, FollowCursor, ObjectInfo, ObjectReader, Objects, Result, Shipped,
     ShippedChange, Versioning,
-    bucket::{deed, partition_of},
+    bucket::{Bucket, deed, partition_of},
+    owned::owned,
     rows,
 };
 
@@ -46,6 +47,11 @@ impl Objects {
     /// `InvalidRequest` when the bucket does not keep versions.
     pub async fn set_rules(&self, permit: &Permit, rules: Option<Rules>) -> Result<()> {
         let deed = deed(permit, &[Action::PutReplicationConfiguration])?;
+        let (this, deed) = (self.handle(), Arc::clone(deed));
+        owned(async move { this.set_rules_owned(&deed, rules).await }).await
+    }
+
+    async fn set_rules_owned(&self, deed: &BucketDeed, rules: Option<Rules>) -> Result<()> {
         let now = self.clock.now();
         self.change_bucket(deed, |record| {
             if rules.is_some() && record.versioning != Versioning::Enabled {
@@ -108,9 +114,8 @@ impl Objects {
         cursor: &FollowCursor,
     ) -> Result<()> {
         let deed = deed(permit, &[Action::ReplicateFrom])?;
-        let batch = Batch::new().put(rows::follow_rule(to), cursor.encode());
-        self.commit(partition_of(deed), batch).await?;
-        Ok(())
+        let row = rows::follow_rule(to);
+        self.note_cursor(deed, row, cursor).await.map(drop)
     }
 
     /// Notes that a version cannot go to `to` by itself, or that it can.
@@ -126,13 +131,17 @@ impl Objects {
         let partition = partition_of(deed);
         let index = &self.engine.index;
         let noted = index.get(partition, &row_key, Want::Value).await?.is_some();
-        let batch = match why {
-            Some(why) => Batch::new().put(row_key, why.as_bytes().to_vec()),
-            None if !noted => return Ok(()),
-            None => Batch::new().delete(row_key).frees(),
+        if why.is_none() && !noted {
+            return Ok(());
+        }
+        let batch = |bucket: &Bucket| {
+            let guarded = Batch::new().guard(bucket.guard());
+            match why {
+                Some(why) => guarded.put(row_key.clone(), why.as_bytes().to_vec()),
+                None => guarded.delete(row_key.clone()).frees(),
+            }
         };
-        self.commit(partition, batch).await?;
-        Ok(())
+        self.in_bucket(deed, batch).await.map(drop)
     }
 
     /// Where the bucket's log ends now.

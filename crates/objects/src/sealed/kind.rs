@@ -29,7 +29,8 @@ impl Objects {
         let Some(bucket) = row else {
             return Ok(());
         };
-        if self.is_of_its_kind(deed, &bucket) {
+        let whole = bucket.record.state != BucketState::Discarding;
+        if whole && self.is_of_its_kind(deed, &bucket) {
             return Ok(());
         }
         let count = self.discard_bucket(deed).await?;
@@ -37,7 +38,7 @@ impl Objects {
             bucket = %deed.name,
             count,
             sealed = self.sealed_here(deed),
-            "rows were removed: the copy is held in another way from now on"
+            "rows were removed before the copy is made anew"
         );
         Ok(())
     }

@@ -65,7 +65,7 @@ impl Ballast {
             if !has_room(self.portion_bytes) {
                 return;
             }
-            if self.disk.create(&path, self.portion_bytes).is_ok() {
+            if self.disk.reserve(&path, self.portion_bytes).is_ok() {
                 self.there.lock().push(path);
             }
         }

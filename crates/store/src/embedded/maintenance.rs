@@ -66,6 +66,7 @@ impl Weight {
 pub(super) fn run(shared: &Arc<Shared>) {
     let mut last = Instant::now();
     let mut known = Sealed::default();
+    let began = shared.active_segment();
     loop {
         let (stop, asked) = {
             let mut orders = shared.orders.lock();
@@ -91,11 +92,17 @@ pub(super) fn run(shared: &Arc<Shared>) {
         }
         shared.orders.lock().done = asked;
         shared.thawed.notify_all();
-        shared.segments.keep_reserve();
+        shared.segments.keep_reserve(is_filling(shared, began));
         if let Err(error) = free_and_compact(shared, &mut known) {
             tracing::warn!(%error, "compaction stopped for now");
         }
     }
+}
+
+/// Whether the journal will soon go on in another segment than `began`, or did so before.
+fn is_filling(shared: &Shared, began: u64) -> bool {
+    let place = shared.progress.lock().applied.place;
+    place.segment > began || place.offset > shared.segments.bytes / 4
 }
 
 /// Applies what is frozen to the index; with `force`, freezes what is active first.

@@ -368,6 +368,10 @@ impl Index for Embedded {
             return Ok(());
         }
         let shared = self.shared.clone();
+        // Nothing to sync, and no sync under way.
+        if shared.syncing.try_lock().is_some() && !shared.unsynced.load(Ordering::Acquire) {
+            return shared.fenced();
+        }
         let synced = tokio::task::spawn_blocking(move || shared.sync_journal()).await;
         synced.unwrap_or_else(|_| Err(StoreError::Fenced("a sync ended early".to_owned())))
     }

@@ -211,22 +211,30 @@ impl Segments {
             .saturating_add(self.ballast.bytes()))
     }
 
-    /// Makes sure that room is kept back, where there is more than the reserve.
-    pub(super) fn keep_reserve(&self) {
+    /// Makes sure that room is kept back, where there is more than the reserve. With `ahead` also
+    /// that the next segment is there before the journal needs it.
+    pub(super) fn keep_reserve(&self, ahead: bool) {
         let free = |more: u64| {
             let wanted = self.reserve_bytes.saturating_add(more);
             self.room().is_ok_and(|room| room >= wanted)
         };
-        let mut spare = self.spare.lock();
-        if spare.is_none() {
-            let mut pool = self.pool.lock();
-            *spare = pool.pop().or_else(|| {
+        let take = || self.pool.lock().pop();
+        if self.spare.lock().is_none() {
+            // Used segments are as good as new ones.
+            let found = take();
+            let found = found.or_else(|| {
                 let path = self.free_path();
-                let made = free(self.bytes) && self.disk.create(&path, self.bytes).is_ok();
+                let made = free(self.bytes) && self.disk.reserve(&path, self.bytes).is_ok();
                 made.then_some(path)
             });
+            *self.spare.lock() = found;
         }
-        drop(spare);
+        if ahead && self.pool.lock().is_empty() && free(self.bytes) {
+            let path = self.free_path();
+            if self.disk.create(&path, self.bytes).is_ok() {
+                self.pool.lock().push(path);
+            }
+        }
         self.ballast.keep(free);
     }
 

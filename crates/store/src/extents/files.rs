@@ -82,22 +82,20 @@ impl Files {
             .create(dir)
             .map_err(|e| StoreError::io(context("creating"), e))?;
         builder.recursive(false);
-        let mut fresh = false;
         for n in 0..=255u8 {
             match builder.create(dir.join(format!("{n:02x}"))) {
-                Ok(()) => fresh = true,
+                Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(StoreError::io(context("creating subdirectories of"), e)),
             }
         }
         let root = File::open(dir).map_err(|e| StoreError::io(context("opening"), e))?;
-        if fresh {
-            let parent = dir.parent().filter(|p| !p.as_os_str().is_empty());
-            let parent = File::open(parent.unwrap_or(Path::new(".")));
-            parent
-                .and_then(|p| p.sync_all())
-                .and_then(|()| root.sync_all())
-                .map_err(|e| StoreError::io(context("syncing"), e))?;
+        // At each start: that they are there does not say that they were ever synced, and a file
+        // is only as durable as the names above it.
+        let parent = dir.parent().filter(|p| !p.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        for path in [dir.as_path(), parent] {
+            sync_dir(path).map_err(|e| StoreError::io(context("syncing"), e))?;
         }
         Ok(Self {
             config,
@@ -237,7 +235,6 @@ impl Files {
     }
 
     pub(super) fn list(&self, after: Option<BlobId>, limit: usize) -> StoreResult<Vec<BlobInfo>> {
-        let now = self.config.clock.now().ms();
         let mut infos = Vec::new();
         for dir in after.map_or(0, |a| a.0[0])..=255 {
             for id in self.ids_of(dir, after)? {
@@ -251,7 +248,6 @@ impl Files {
                 match rustix::fs::statat(&self.root, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => infos.push(BlobInfo {
                         id,
-                        age_ms: now.saturating_sub(written_ms(&stat)),
                         bytes: u64::try_from(stat.st_size).unwrap_or(0),
                     }),
                     // Deleted since the directory was read.
@@ -264,7 +260,10 @@ impl Files {
     }
 }
 
-fn written_ms(stat: &rustix::fs::Stat) -> u64 {
-    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    seconds * 1000 + stat.st_mtime_nsec / 1_000_000
+/// Makes the names in a directory durable.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    #[cfg(test)]
+    super::tests::note_dir_sync(path);
+    Ok(())
 }

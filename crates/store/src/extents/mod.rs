@@ -34,7 +34,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use types::{Clock, Random, SystemClock, SystemRandom};
+use types::{Random, SystemRandom};
 
 use self::{files::Files, reader::Reader, writer::Writer};
 pub use self::{
@@ -55,19 +55,16 @@ pub struct ExtentsConfig {
     pub dir: PathBuf,
     /// Room on the file system that new extents leave free, for deletes to work with.
     pub reserve_bytes: u64,
-    /// Tells how old an extent is.
-    pub clock: Arc<dyn Clock>,
     /// Where ids come from.
     pub random: Arc<dyn Random>,
 }
 
 impl ExtentsConfig {
-    /// With a reserve of 64 MiB, the machine's clock and entropy.
+    /// With a reserve of 64 MiB and the machine's entropy.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             reserve_bytes: 64 << 20,
-            clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         }
     }
@@ -92,7 +89,8 @@ pub struct Extents {
 }
 
 impl Extents {
-    /// Opens the directory, and makes it and its 256 subdirectories durable when they are missing.
+    /// Opens the directory, makes it and its 256 subdirectories when they are missing, and makes
+    /// their names durable in any case: a crash may have come before an earlier start had done so.
     /// Blocks on the disk for some milliseconds.
     pub fn open(config: ExtentsConfig) -> StoreResult<Arc<Self>> {
         let files = Arc::new(Files::open(config)?);

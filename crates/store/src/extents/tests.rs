@@ -1,6 +1,7 @@
 //! What becomes of damaged, cut, exchanged and unfinished files, of failing syncs and full disks.
 
 use std::{
+    cell::RefCell,
     fs::File,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rustix::io::Errno;
 use tempfile::TempDir;
-use types::{SeededRandom, TestClock};
+use types::SeededRandom;
 
 use super::*;
 use crate::faults::flip_bit;
@@ -40,6 +41,19 @@ fn take_one(failing: &AtomicU32) -> Result<(), Errno> {
         Ok(_) => Err(Errno::IO),
         Err(_) => Ok(()),
     }
+}
+
+thread_local! {
+    /// Directories that this thread has synced.
+    static DIR_SYNCS: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) fn note_dir_sync(path: &Path) {
+    DIR_SYNCS.with_borrow_mut(|syncs| syncs.push(path.to_owned()));
+}
+
+fn take_dir_syncs() -> Vec<PathBuf> {
+    DIR_SYNCS.take()
 }
 
 fn open(dir: &Path) -> Arc<Extents> {
@@ -407,20 +421,19 @@ async fn the_announced_length_is_only_a_hint() {
     }
 }
 
-#[tokio::test]
-async fn an_extent_has_the_age_of_its_last_write() {
+/// Every open syncs the directories: an earlier one may have made them and lost power before it
+/// had synced them.
+#[test]
+fn directories_that_are_there_are_synced_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(TestClock::at_ms(SystemClock.now().ms()));
-    let mut config = ExtentsConfig::new(dir.path());
-    config.clock = clock.clone();
-    let extents = Extents::open(config).unwrap();
-    write(&extents, &content(10, 11)).await;
-    assert!(extents.list(None, 9).await.unwrap()[0].age_ms < 60_000);
-    clock.advance_ms(86_400_000);
-    let age = extents.list(None, 9).await.unwrap()[0].age_ms;
-    assert!((86_000_000..86_500_000).contains(&age), "{age}");
-    clock.set_ms(0);
-    assert_eq!(extents.list(None, 9).await.unwrap()[0].age_ms, 0);
+    let root = dir.path().join("extents");
+    std::fs::create_dir(&root).unwrap();
+    for n in 0..=255u8 {
+        std::fs::create_dir(root.join(format!("{n:02x}"))).unwrap();
+    }
+    take_dir_syncs();
+    open(dir.path());
+    assert_eq!(take_dir_syncs(), [root, dir.path().to_owned()]);
 }
 
 #[test]

@@ -53,6 +53,7 @@ type Job = JoinHandle<(Sink, StoreResult<()>)>;
 /// The front of a [`Sink`].
 pub(super) struct Writer {
     files: Arc<Files>,
+    id: BlobId,
     /// Here, or in `job`; in neither after a failure.
     sink: Option<Box<Sink>>,
     job: Option<Job>,
@@ -186,6 +187,7 @@ impl Writer {
         };
         Self {
             files,
+            id,
             sink: Some(Box::new(sink)),
             job: None,
             pending: Vec::new(),
@@ -239,6 +241,10 @@ impl Writer {
 
 #[async_trait]
 impl BlobWriter for Writer {
+    fn id(&self) -> BlobId {
+        self.id
+    }
+
     async fn write(&mut self, bytes: Bytes) -> StoreResult<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());

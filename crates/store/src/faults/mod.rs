@@ -3,8 +3,12 @@
 //!
 //! A [`Script`] names calls and what befalls them. [`faulty`] wraps an engine; without rules it
 //! passes everything through and obeys the conformance suite like the engine itself.
+//! [`Late`] makes every call wait once, and commits land after their callers went away.
+//! [`Counted`] counts what is read.
 //! [`flip_bit`] damages a file, as disks do.
 
+mod counted;
+mod late;
 mod script;
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
@@ -12,7 +16,11 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::script::{Call, Fault, Gate, Script};
+pub use self::{
+    counted::Counted,
+    late::Late,
+    script::{Call, Fault, Gate, Script},
+};
 use crate::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Index, Log,
     LogPage, PartitionId, Position, Row, ScanRange, StoreResult, Want,
@@ -119,6 +127,10 @@ struct FaultyWriter(Box<dyn BlobWriter>, Arc<Script>);
 
 #[async_trait]
 impl BlobWriter for FaultyWriter {
+    fn id(&self) -> BlobId {
+        self.0.id()
+    }
+
     async fn write(&mut self, bytes: Bytes) -> StoreResult<()> {
         self.1.run(Call::Write, self.0.write(bytes)).await
     }

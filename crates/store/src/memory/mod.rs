@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use types::{Clock, Random, SeededRandom, TestClock, Timestamp};
+use types::{Random, SeededRandom};
 
 use crate::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Guard,
@@ -23,7 +23,7 @@ use crate::{
     StoreResult, Want,
 };
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Partition {
     rows: BTreeMap<Bytes, Row>,
     /// Entries by position; those of one commit share it.
@@ -32,40 +32,42 @@ struct Partition {
     trimmed: u64,
 }
 
-struct Extent {
-    content: Bytes,
-    written: Timestamp,
-}
-
 /// An engine in memory.
 pub struct Memory {
     partitions: Mutex<BTreeMap<u64, Partition>>,
-    extents: Arc<Mutex<BTreeMap<BlobId, Extent>>>,
+    extents: Arc<Mutex<BTreeMap<BlobId, Bytes>>>,
     sequence: AtomicU64,
     ids: SeededRandom,
-    clock: Arc<dyn Clock>,
 }
 
 impl Memory {
-    /// An empty engine whose clock stands still.
+    /// An empty engine.
     pub fn new() -> Arc<Self> {
-        Self::with_clock(Arc::new(TestClock::at_ms(0)))
-    }
-
-    /// An empty engine; the clock gives extents their age.
-    pub fn with_clock(clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             partitions: Mutex::default(),
             extents: Arc::default(),
             sequence: AtomicU64::new(0),
             ids: SeededRandom::new(0x0D0E),
-            clock,
         })
     }
 
     /// The three traits of one new engine.
     pub fn engine() -> Engine {
         Self::new().into_engine()
+    }
+
+    /// Another engine that holds the same, and goes its own way from here: the disk as a crash at
+    /// this moment would leave it.
+    pub fn copy(&self) -> Arc<Self> {
+        let partitions = self.partitions.lock().clone();
+        let extents = self.extents.lock().clone();
+        Arc::new(Self {
+            partitions: Mutex::new(partitions),
+            extents: Arc::new(Mutex::new(extents)),
+            sequence: AtomicU64::new(self.sequence.load(Ordering::Relaxed)),
+            // Names are never used twice.
+            ids: SeededRandom::new(self.ids.next_u64()),
+        })
     }
 
     /// This engine's three traits.
@@ -231,12 +233,15 @@ impl BlobReader for Reader {
 struct Writer {
     id: BlobId,
     content: BytesMut,
-    extents: Arc<Mutex<BTreeMap<BlobId, Extent>>>,
-    clock: Arc<dyn Clock>,
+    extents: Arc<Mutex<BTreeMap<BlobId, Bytes>>>,
 }
 
 #[async_trait]
 impl BlobWriter for Writer {
+    fn id(&self) -> BlobId {
+        self.id
+    }
+
     async fn write(&mut self, bytes: Bytes) -> StoreResult<()> {
         self.content.extend_from_slice(&bytes);
         Ok(())
@@ -249,10 +254,7 @@ impl BlobWriter for Writer {
             len: content.len() as u64,
             checksum: checksum(&content),
         };
-        let written = self.clock.now();
-        self.extents
-            .lock()
-            .insert(self.id, Extent { content, written });
+        self.extents.lock().insert(self.id, content);
         Ok(blob)
     }
 }
@@ -266,16 +268,14 @@ impl Blobs for Memory {
             id: BlobId(id),
             content: BytesMut::new(),
             extents: self.extents.clone(),
-            clock: self.clock.clone(),
         }))
     }
 
     async fn open(&self, blob: &BlobRef) -> StoreResult<Arc<dyn BlobReader>> {
         let extents = self.extents.lock();
-        let Some(extent) = extents.get(&blob.id) else {
+        let Some(content) = extents.get(&blob.id).cloned() else {
             return Err(StoreError::NoBlob(blob.id.to_string()));
         };
-        let content = extent.content.clone();
         if content.len() as u64 != blob.len || checksum(&content) != blob.checksum {
             return Err(StoreError::Corrupt(format!(
                 "extent {} is not the one that its reference names",
@@ -293,11 +293,9 @@ impl Blobs for Memory {
     async fn list(&self, after: Option<BlobId>, limit: usize) -> StoreResult<Vec<BlobInfo>> {
         let extents = self.extents.lock();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let now = self.clock.now().ms();
-        let info = |(id, extent): (&BlobId, &Extent)| BlobInfo {
+        let info = |(id, content): (&BlobId, &Bytes)| BlobInfo {
             id: *id,
-            age_ms: now.saturating_sub(extent.written.ms()),
-            bytes: extent.content.len() as u64,
+            bytes: content.len() as u64,
         };
         let range = extents.range((start, Bound::Unbounded));
         Ok(range.take(limit).map(info).collect())
