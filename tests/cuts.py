@@ -24,6 +24,7 @@ BUCKET = "cuts"
 WORKERS, KEYS = 6, 14
 SIZES = [0, 1, 100, 4096, 4096, 4096, 4096, 20_000, 60_000, 70_000, 300_000, 1_500_000]
 PART = 5 << 20
+PATIENCE = 300  # the process is stopped while a copy is looked at
 # A relaxed engine syncs once a second; what is older than this and than three syncs is durable.
 RELAXED_S, RELAXED_SYNCS = 2.0, 3
 
@@ -90,7 +91,7 @@ class Work:
 
     def join(self):
         for thread in self.threads:
-            thread.join(90)
+            thread.join(PATIENCE)
             assert not thread.is_alive(), "a worker waits for an answer"
         if self.failure:
             raise self.failure
@@ -104,6 +105,7 @@ class Work:
 
     def _run(self, number, rng):
         client = self.server.client()
+        client.connection.timeout = PATIENCE
         try:
             while not self.ending.is_set():
                 key = f"w{number}/key-{rng.randrange(KEYS)}"
@@ -193,7 +195,7 @@ class Cuts:
         self.shelf, self.logs, self.kind, self.durability = shelf, logs, kind, durability
         self.seed, self.say = seed, say
         self.rng = random.Random(f"{seed}/{kind}/{durability}")
-        self.history, self.running = History(), []
+        self.history, self.running, self.moment = History(), [], 0.0
 
     def run(self, count):
         drive = self.shelf.drive(self.kind, 1200)
@@ -230,6 +232,9 @@ class Cuts:
                     work.end()
                     server.kill()
                     work.join()
+                else:
+                    # Two at once would share the machine.
+                    server.process.send_signal(signal.SIGSTOP)
                 copied = self._open(copy, known, durable, cut)
                 cut += 1
                 self.say(f"{self.kind} {self.durability}: {cut} of {count} cuts, "
@@ -241,10 +246,13 @@ class Cuts:
                 copied.kill()
                 copy.detach()
                 self.shelf.discard(copy)
+                server.process.send_signal(signal.SIGCONT)
             return drive, server, cut
         finally:
             syncs.end()
             work.end()
+            if server.process is not None:
+                server.process.send_signal(signal.SIGCONT)
             work.join()
 
     def _wait_for_syncs(self, work, syncs):
@@ -262,6 +270,7 @@ class Cuts:
             server.process.send_signal(signal.SIGSTOP)
         try:
             moment, known = time.monotonic(), self.history.now()
+            self.moment = moment
             durable = moment if self.durability == "strict" else syncs.durable(moment)
             return self.shelf.copy_of(drive), known, durable
         finally:
@@ -270,7 +279,8 @@ class Cuts:
 
     def _open(self, copy, known, durable, cut):
         """Opens the copy and compares; answers the server, which then runs on it."""
-        about = f"cut {cut} of {self.kind}, {self.durability}, DHOW_SEED={self.seed}"
+        about = (f"cut {cut} of {self.kind}, {self.durability}, DHOW_SEED={self.seed}, at "
+                 f"{self.moment:.3f}, durable {durable:.3f}")
         copy.attach()
         server = self._serve(copy)
         client, self.found = server.client(), {}
@@ -278,7 +288,7 @@ class Cuts:
         for key, steps in sorted(known.items()):
             may = allowed(steps, durable)
             status, headers, body = client.get(BUCKET, key)
-            assert status in (200, 404), f"{about}: {key}: {status} {body[:300]}"
+            assert status in (200, 404), f"{about}: {key}: {status}, may be one of {may}: {steps}"
             found = hashlib.md5(body).hexdigest() if status == 200 else ABSENT
             assert found in may, f"{about}: {key}: found {found}, may be one of {may}: {steps}"
             assert (key in names) == (status == 200), f"{about}: {key}: the listing says otherwise"
