@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let Ok(auth) = AuthType::of(&method, &headers, query) else { return };
     let request =
-        Request { method: method.as_str(), path, query, authority: None, headers: &headers };
+        Request { method: method.as_str(), path, query, headers: &headers };
     let own = RegionId::new("local-1");
     let facts = Facts {
         keys: &OneKey,

@@ -114,7 +114,6 @@ impl Head {
             method: &self.method,
             path,
             query,
-            authority: None,
             headers: &self.headers,
         };
         verify(auth, &request, &facts).map(|verified| verified.identity)

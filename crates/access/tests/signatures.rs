@@ -65,7 +65,6 @@ fn judge_at(
         method,
         path,
         query,
-        authority: None,
         headers,
     };
     verify(auth, &request, &facts)

@@ -1,6 +1,9 @@
 //! The aws-chunked framing, decoded without waiting and without copying.
 //!
 //! `hex-size[;chunk-signature=hex] CRLF data CRLF …`, a chunk of size 0, trailers, an empty line.
+//!
+//! Some clients (minio-go, and all that is built on it) end a trailer in LF and an empty line, with
+//! the trailer's signature and another empty line behind: both forms are read.
 
 use std::collections::VecDeque;
 
@@ -13,6 +16,11 @@ use types::{BodyError, ChecksumAlgorithm, ChecksumValue};
 const LINE_BYTES_MAX: usize = 1024;
 /// Most lines of trailers.
 const TRAILERS_MAX: usize = 4;
+/// What may stand around a trailer's name and value.
+const BLANK: [char; 2] = [' ', '\t'];
+/// Smallest signed chunk but for the last one ("Signature calculations for the authorization
+/// header: transferring payload in multiple chunks", S3 API reference).
+const CHUNK_BYTES_MIN: u64 = 8 << 10;
 /// A signed chunk up to this size is held until its signature is verified. The bytes of a larger
 /// one pass on as they come, and the body fails at the chunk's end: a body that fails never
 /// becomes visible, and memory stays bounded.
@@ -37,6 +45,9 @@ enum State {
     DataEnd,
     /// In the lines behind the last chunk.
     Trailer,
+    /// Behind an empty line that followed a trailer which ended in LF: what is still to come is the
+    /// trailer's signature, where there are signatures, and an empty line.
+    Gap,
     /// Behind the last line.
     Done,
 }
@@ -56,9 +67,17 @@ pub struct Decoder {
     expected: u64,
     got: u64,
     signatures: Option<Signatures>,
+    /// The size below which a signed chunk is the last one.
+    chunk_min: u64,
+    /// The number of the chunk that is read, and the size of the one before.
+    number: u64,
+    before: u64,
     /// Names of trailers that must come; `None` where none may.
     declared: Option<Vec<String>>,
     lines: usize,
+    /// The line ended in LF alone, and so did the trailer before an empty line.
+    bare: bool,
+    gap: bool,
     /// Trailers in the canonical form that is signed.
     trailer: Vec<u8>,
     trailer_verified: bool,
@@ -89,14 +108,26 @@ impl Decoder {
                 hasher: Sha256::new(),
                 given: [0; SIGNATURE_HEX],
             }),
+            chunk_min: CHUNK_BYTES_MIN,
+            number: 0,
+            before: u64::MAX,
             declared,
             lines: 0,
+            bare: false,
+            gap: false,
             trailer: Vec::new(),
             trailer_verified: false,
             checksum: None,
             held: VecDeque::new(),
             release: false,
         }
+    }
+
+    /// The same with signed chunks of any size.
+    #[must_use]
+    pub(crate) fn any_chunks(mut self) -> Self {
+        self.chunk_min = 0;
+        self
     }
 
     /// The checksum of the trailer; known at the end.
@@ -123,7 +154,7 @@ impl Decoder {
                     }
                 }
                 State::Done => return malformed("there are bytes behind the end"),
-                State::Head | State::DataEnd | State::Trailer => {
+                State::Head | State::DataEnd | State::Trailer | State::Gap => {
                     if self.take_line(input)? {
                         let line = std::mem::take(&mut self.line);
                         self.on_line(&line)?;
@@ -137,8 +168,10 @@ impl Decoder {
 
     /// The connection has no more bytes.
     pub fn end(&self) -> Result<(), BodyError> {
-        if self.state == State::Done {
-            return Ok(());
+        match self.state {
+            State::Done => return Ok(()),
+            State::Gap => return self.check_end(),
+            _ => {}
         }
         Err(BodyError::Incomplete {
             expected: self.expected,
@@ -196,25 +229,44 @@ impl Decoder {
         if end.is_none() {
             return Ok(false);
         }
-        match self.line.strip_suffix(b"\r\n") {
-            Some(line) if !line.contains(&b'\r') => {
-                self.line.truncate(line.len());
+        self.bare = !self.line.ends_with(b"\r\n");
+        let end = if self.bare { 1 } else { 2 };
+        let left = self.line.len() - end;
+        match self.state {
+            State::DataEnd if self.bare || left > 0 => {
+                Err(BodyError::Lengths("a chunk is longer than its head says"))
+            }
+            _ if self.line[..left].contains(&b'\r') => malformed("a line holds a CR"),
+            // Only a trailer may end in LF.
+            State::Trailer if left > 0 => {
+                self.line.truncate(left);
                 Ok(true)
             }
-            _ => malformed("a line does not end in CR LF"),
+            _ if self.bare => malformed("a line does not end in CR LF"),
+            _ => {
+                self.line.truncate(left);
+                Ok(true)
+            }
         }
     }
 
     fn on_line(&mut self, line: &[u8]) -> Result<(), BodyError> {
         match self.state {
             State::Head => self.on_head(line),
-            State::DataEnd if line.is_empty() => {
+            State::DataEnd => {
                 self.state = State::Head;
                 Ok(())
             }
-            State::DataEnd => malformed("a chunk is longer than it says"),
-            State::Trailer if line.is_empty() => self.on_end(),
-            State::Trailer => self.on_trailer(line),
+            State::Trailer if line.is_empty() && self.gap => {
+                self.state = State::Gap;
+                Ok(())
+            }
+            State::Trailer | State::Gap if line.is_empty() => self.on_end(),
+            State::Trailer => {
+                self.gap = self.bare;
+                self.on_trailer(line)
+            }
+            State::Gap => self.on_trailer_signature(line),
             State::Data { .. } | State::Done => malformed("a line where none can be"),
         }
     }
@@ -236,9 +288,19 @@ impl Decoder {
                 .ok_or(BodyError::Malformed("a chunk has no signature"))?;
         }
         if size > self.expected - self.got {
-            return malformed("there is more data than x-amz-decoded-content-length says");
+            return Err(BodyError::Lengths(
+                "there is more data than x-amz-decoded-content-length says",
+            ));
         }
         if size > 0 {
+            if self.signatures.is_some() && self.before < self.chunk_min {
+                return Err(BodyError::SmallChunk {
+                    number: self.number,
+                    bytes: self.before,
+                });
+            }
+            self.number += 1;
+            self.before = size;
             let hold = self.signatures.is_some() && size <= HELD_BYTES_MAX;
             self.state = State::Data { left: size, hold };
             return Ok(());
@@ -256,38 +318,34 @@ impl Decoder {
 
     fn on_trailer(&mut self, line: &[u8]) -> Result<(), BodyError> {
         self.lines += 1;
-        let Some(declared) = &mut self.declared else {
-            return malformed("there is a trailer where none was announced");
-        };
+        let wrong = |what| Err(BodyError::Trailer(what));
+        if self.declared.is_none() {
+            return wrong("there is a trailer where none was announced");
+        }
         let text = std::str::from_utf8(line).ok().filter(|t| t.is_ascii());
         let Some((name, value)) = text.and_then(|t| t.split_once(':')) else {
-            return malformed("a trailer is not a name and a value");
+            return wrong("a trailer is not a name and a value");
         };
-        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        let (name, value) = (
+            name.trim_matches(BLANK).to_ascii_lowercase(),
+            value.trim_matches(BLANK),
+        );
         if self.lines > TRAILERS_MAX || self.trailer_verified {
-            return malformed("there are too many trailers");
+            return wrong("there are too many trailers");
         }
         if name == "x-amz-trailer-signature" {
-            let Some(signatures) = &mut self.signatures else {
-                return malformed("an unsigned body has a signed trailer");
-            };
-            if !signatures
-                .verifier
-                .verify_trailer(&self.trailer, value.as_bytes())
-            {
-                return Err(BodyError::SignatureMismatch);
-            }
-            self.trailer_verified = true;
-            return Ok(());
+            return self.verify_trailer(value);
         }
+        let declared = self.declared.as_mut().map_or(&mut [][..], |d| &mut d[..]);
         let Some(at) = declared.iter().position(|d| *d == name) else {
-            return malformed("a trailer was not declared in x-amz-trailer");
+            return wrong("a trailer was not declared in x-amz-trailer");
         };
-        declared.swap_remove(at);
+        // It has come.
+        declared[at].clear();
         let checksum = ChecksumAlgorithm::from_header(&name)
             .and_then(|algorithm| ChecksumValue::parse(algorithm, value))
             .filter(|checksum| checksum.parts() == 0)
-            .ok_or(BodyError::Malformed("a trailer is no valid checksum"))?;
+            .ok_or(BodyError::Trailer("a trailer is no valid checksum"))?;
         self.checksum = Some(checksum);
         for piece in [&name, ":", value, "\n"] {
             self.trailer.extend_from_slice(piece.as_bytes());
@@ -295,14 +353,48 @@ impl Decoder {
         Ok(())
     }
 
+    fn verify_trailer(&mut self, signature: &str) -> Result<(), BodyError> {
+        let Some(signatures) = &mut self.signatures else {
+            return Err(BodyError::Trailer("an unsigned body has a signed trailer"));
+        };
+        let verifier = &mut signatures.verifier;
+        if !verifier.verify_trailer(&self.trailer, signature.as_bytes()) {
+            return Err(BodyError::SignatureMismatch);
+        }
+        self.trailer_verified = true;
+        Ok(())
+    }
+
+    /// The line between the empty ones.
+    fn on_trailer_signature(&mut self, line: &[u8]) -> Result<(), BodyError> {
+        let text = std::str::from_utf8(line)
+            .ok()
+            .and_then(|t| t.split_once(':'));
+        match text {
+            Some((name, value))
+                if name.eq_ignore_ascii_case("x-amz-trailer-signature")
+                    && !self.trailer_verified =>
+            {
+                self.verify_trailer(value.trim_matches(BLANK))
+            }
+            _ => Err(BodyError::Trailer("there is more behind the trailer")),
+        }
+    }
+
     fn on_end(&mut self) -> Result<(), BodyError> {
-        if self.declared.as_ref().is_some_and(|d| !d.is_empty()) {
-            return malformed("a declared trailer did not come");
+        self.check_end()?;
+        self.state = State::Done;
+        Ok(())
+    }
+
+    fn check_end(&self) -> Result<(), BodyError> {
+        let mut declared = self.declared.iter().flatten();
+        if declared.any(|name| !name.is_empty()) {
+            return Err(BodyError::Trailer("a declared trailer did not come"));
         }
         if self.declared.is_some() && self.signatures.is_some() && !self.trailer_verified {
-            return malformed("the trailer has no signature");
+            return Err(BodyError::Trailer("the trailer has no signature"));
         }
-        self.state = State::Done;
         Ok(())
     }
 }

@@ -13,9 +13,10 @@ use crate::{
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
     payload::stored_content_encoding,
     regions::{PassError, Regions},
+    request::Request as Canonical,
     s3::{ErrorCode, S3Error, S3Result, headers::names},
     server::Gateway,
-    target::{Target, is_of_signature},
+    target::is_of_signature,
 };
 
 /// The host that the client addressed, on its way to the region that acts.
@@ -353,58 +354,56 @@ fn passes(name: &HeaderName) -> bool {
         names::CONTENT_MD5,
     ];
     let text = name.as_str();
-    let ours = text.starts_with("x-amz-") && !is_of_signature(text);
+    let ours = text.starts_with("x-amz-") && is_of_signature(text).is_none();
     (ours && text != "x-amz-decoded-content-length") || SIMPLE.contains(name)
 }
 
 /// The head of a request as it is passed on.
 pub(crate) fn head(
-    parts: &http::request::Parts,
-    target: &Target,
+    request: &Canonical<'_>,
     length: Option<u64>,
 ) -> Result<(Uri, HeaderMap), S3Error> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &parts.headers {
+    for (name, value) in request.headers() {
         if passes(name) {
             headers.append(name, value.clone());
         }
     }
-    let coding = parts.headers.get(header::CONTENT_ENCODING);
+    let coding = request.headers().get(header::CONTENT_ENCODING);
     if let Some(coding) = coding.and_then(|v| std::str::from_utf8(v.as_bytes()).ok())
         && let Some(kept) = stored_content_encoding(coding)
         && let Ok(kept) = HeaderValue::from_bytes(kept.as_bytes())
     {
         headers.insert(header::CONTENT_ENCODING, kept);
     }
-    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
-    let host = parts.headers.get(header::HOST).map(HeaderValue::as_bytes);
-    if let Some(Ok(host)) = authority.or(host).map(HeaderValue::from_bytes) {
-        headers.insert(CLIENT_HOST, host);
+    if let Some(host) = request.headers().get(header::HOST) {
+        headers.insert(CLIENT_HOST, host.clone());
     }
     if let Some(length) = length {
         headers.insert("x-amz-decoded-content-length", HeaderValue::from(length));
     }
-    let uri = path_and_query(&parts.uri, target).parse();
+    let uri = path_and_query(request).parse();
     Ok((uri.map_err(|_| ErrorCode::InvalidURI)?, headers))
 }
 
-/// Path-style, as it came otherwise, and without the parameters of a signature.
-fn path_and_query(uri: &Uri, target: &Target) -> String {
-    let mut text = String::with_capacity(uri.path().len() + 80);
-    if let Some(bucket) = target.bucket.as_deref().filter(|_| target.by_host) {
-        text.push('/');
+/// Path-style and written anew from what was read, so that the other region reads the same.
+fn path_and_query(request: &Canonical<'_>) -> String {
+    let mut text = String::with_capacity(160);
+    text.push('/');
+    if let Some(bucket) = request.target().bucket.as_deref() {
         text.push_str(bucket);
     }
-    text.push_str(uri.path());
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let kept = pairs.filter(|pair| {
-        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-        let name = crate::target::decode(name, true);
-        !pair.is_empty() && name.is_ok_and(|name| !is_of_signature(&name))
-    });
-    for (n, pair) in kept.enumerate() {
+    if let Some(key) = request.target().key.as_deref() {
+        text.push('/');
+        text.push_str(&access::sign::encode_path(key));
+    }
+    for (n, (name, value)) in request.query().0.iter().enumerate() {
         text.push(if n == 0 { '?' } else { '&' });
-        text.push_str(pair);
+        text.push_str(&access::sign::encode(name));
+        if !value.is_empty() {
+            text.push('=');
+            text.push_str(&access::sign::encode(value));
+        }
     }
     text
 }
@@ -432,6 +431,7 @@ pub(crate) fn arrive(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Received;
 
     fn parts(uri: &str, headers: &[(&'static str, &str)]) -> http::request::Parts {
         let mut request = Request::builder().uri(uri);
@@ -443,8 +443,8 @@ mod tests {
 
     #[test]
     fn signatures_and_framing_stay_here() {
-        let parts = parts(
-            "/a%2Fb?versionId=1&X-Amz-Signature=s&x%2Damz-credential=c&X-Amz-Date=d&x-amz-acl=p",
+        let mut parts = parts(
+            "/a%2Fb+c%20d?versionId=1+2%26&tagging&x-amz-acl=p&x-amz-checksum-crc32=AAAAAA==",
             &[
                 ("host", "papers.localhost:9000"),
                 ("authorization", "AWS4-HMAC-SHA256 …"),
@@ -462,9 +462,10 @@ mod tests {
             ],
         );
         let domains = ["localhost".to_owned()];
-        let target = Target::parse(&parts.uri, &parts.headers, &domains).unwrap();
-        let (uri, mut headers) = head(&parts, &target, Some(7)).unwrap();
-        assert_eq!(uri, "/papers/a%2Fb?versionId=1&x-amz-acl=p");
+        let received = Received::read(&mut parts, &domains).unwrap();
+        let request = received.unverified().unwrap();
+        let (uri, mut headers) = head(&request, Some(7)).unwrap();
+        assert_eq!(uri, "/papers/a/b%2Bc%20d?versionId=1%202%26&tagging");
         let mut all: Vec<_> = headers
             .iter()
             .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
@@ -473,9 +474,9 @@ mod tests {
         let expected = [
             "content-encoding: gzip",
             "if-none-match: *",
+            "x-amz-acl: p",
             "x-amz-decoded-content-length: 7",
-            "x-amz-meta-a: 1",
-            "x-amz-meta-a: 2",
+            "x-amz-meta-a: 1,2",
             "x-dhow-client-host: papers.localhost:9000",
         ];
         assert_eq!(all, expected);

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use access::{
     AuthType, Identity, PayloadMode, SignatureError,
-    signature::{ChunkVerifier, Facts, RegionNames, Request, Verified, verify},
+    signature::{ChunkVerifier, Facts, RegionNames, Verified},
 };
 use hyper::body::Incoming;
 
 use crate::{
     payload::{passed, payload},
-    s3::{ErrorCode, Query, S3Error},
+    request::{Received, Request},
+    s3::{ErrorCode, S3Error},
     server::Gateway,
 };
 
@@ -41,16 +42,16 @@ impl Identified {
     }
 
     /// The body, verified as it is read.
-    pub fn into_body(
+    pub(crate) fn into_body(
         self,
         gateway: &Gateway,
-        parts: &http::request::Parts,
+        request: &Request<'_>,
         incoming: Incoming,
     ) -> Result<Box<dyn types::Body>, S3Error> {
         let idle: Duration = gateway.config.body_idle;
         match self.bytes {
-            Bytes::Signed(mode, chunks) => payload(incoming, &parts.headers, mode, chunks, idle),
-            Bytes::Passed => passed(incoming, &parts.headers, idle),
+            Bytes::Signed(mode, chunks) => payload(incoming, request.headers(), mode, chunks, idle),
+            Bytes::Passed => passed(incoming, request.headers(), idle),
         }
     }
 
@@ -65,31 +66,22 @@ impl Identified {
 }
 
 /// Verifies the signature.
-pub fn identify(
+pub(crate) fn identify<'r>(
     gateway: &Gateway,
-    parts: &http::request::Parts,
-    _query: &Query,
-) -> Result<Identified, S3Error> {
-    let auth = AuthType::of(&parts.method, &parts.headers, parts.uri.query())?;
-    let request = Request {
-        method: parts.method.as_str(),
-        path: parts.uri.path(),
-        query: parts.uri.query(),
-        authority: parts.uri.authority().map(|a| a.as_str()),
-        headers: &parts.headers,
-    };
-    let verified = verify(auth, &request, &facts(gateway))?;
+    received: Received<'r>,
+) -> Result<(Request<'r>, Identified), S3Error> {
+    let (request, auth, verified) = received.verify(&facts(gateway))?;
     let Verified {
         identity,
         payload,
         chunks,
     } = verified;
-    let bytes = Bytes::Signed(payload, chunks);
-    Ok(Identified {
+    let identified = Identified {
         identity,
         auth,
-        bytes,
-    })
+        bytes: Bytes::Signed(payload, chunks),
+    };
+    Ok((request, identified))
 }
 
 /// What signatures are judged by, now.
@@ -151,7 +143,12 @@ impl From<SignatureError> for S3Error {
                 .detail("RequestTime", request)
                 .detail("ServerTime", server)
                 .detail("MaxAllowedSkewMilliseconds", "900000"),
-            E::Expired { at, server } => S3Error::with(C::AccessDenied, "Request has expired")
+            E::Expired {
+                at,
+                after_s,
+                server,
+            } => S3Error::with(C::AccessDenied, "Request has expired")
+                .detail("X-Amz-Expires", after_s.to_string())
                 .detail("Expires", at)
                 .detail("ServerTime", server),
             E::NotYetValid => S3Error::with(C::AccessDenied, "Request is not valid yet"),

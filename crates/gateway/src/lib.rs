@@ -10,6 +10,7 @@ pub mod chunked;
 mod elsewhere;
 #[doc(hidden)]
 pub mod fuzzing;
+mod head_lines;
 pub mod health;
 pub mod identify;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod payload;
 mod pipeline;
 mod post_form;
 pub mod regions;
+mod request;
 pub mod request_id;
 pub mod route;
 pub mod s3;

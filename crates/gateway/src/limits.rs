@@ -60,5 +60,10 @@ impl Default for GatewayConfig {
 pub(crate) const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
 /// Longest request head: sum of the bytes of names and values.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Documents above [`types::limits::XML_BYTES_MAX`] that are in memory at once; more wait.
+pub(crate) const LARGE_DOCUMENTS_MAX: usize = 8;
+/// How long a client may take over what such a document has beyond that size, so that those who
+/// wait are served.
+pub(crate) const LARGE_DOCUMENT_TIME: Duration = Duration::from_secs(30);
 /// Most bytes of a refused request's body that are read, so that the client sees the answer.
 pub const DRAIN_BYTES_MAX: u64 = 256 << 10;

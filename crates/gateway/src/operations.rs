@@ -49,6 +49,11 @@ pub struct Operation {
     pub query: &'static [&'static str],
     /// Headers that must be there (such as `x-amz-copy-source`).
     pub headers: &'static [&'static str],
+    /// More query parameters that it honours. A write refuses all others by name.
+    pub takes: &'static [&'static str],
+    /// Groups of headers that it honours, of those that change what a write means (`x-amz-*` and
+    /// conditions); beside [`EVERYWHERE`]. A write refuses all others by name.
+    pub heeds: &'static [&'static [&'static str]],
     /// The permission without and with a `versionId` in the query; `None` while not there yet.
     pub action: Option<(Action, Action)>,
     /// Whether it works.
@@ -67,9 +72,70 @@ macro_rules! actions {
     };
 }
 
+/// `x-amz-*` headers that may come with every request, without that prefix. Those of a signature
+/// say nothing of the request.
+pub(crate) const EVERYWHERE: &[&str] = &[
+    "content-sha256",
+    "date",
+    "decoded-content-length",
+    "expected-bucket-owner",
+    "request-payer",
+    "security-token",
+    "user-agent",
+];
+
+/// What tells of the bytes of a body. What a header only announces is compared with what comes.
+const BODY: &[&str] = &[
+    "x-amz-checksum-algorithm",
+    "x-amz-checksum-crc32",
+    "x-amz-checksum-crc32c",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha1",
+    "x-amz-checksum-sha256",
+    "x-amz-checksum-type",
+    "x-amz-sdk-checksum-algorithm",
+    "x-amz-trailer",
+];
+/// Conditions on what is there.
+const IF_MATCH: &[&str] = &["if-match"];
+const IF_NONE_MATCH: &[&str] = &["if-none-match"];
+/// What becomes part of an object beside its bytes.
+const NEW: &[&str] = &["x-amz-acl", "x-amz-storage-class", "x-amz-tagging"];
+/// What an upload in parts is begun with.
+const UPLOAD: &[&str] = &["x-amz-checksum-algorithm", "x-amz-checksum-type"];
+/// The end of an upload in parts.
+const COMPLETE: &[&str] = &["x-amz-mp-object-size"];
+/// Where a copy comes from.
+const SOURCE: &[&str] = &[
+    "x-amz-copy-source",
+    "x-amz-copy-source-if-match",
+    "x-amz-copy-source-if-modified-since",
+    "x-amz-copy-source-if-none-match",
+    "x-amz-copy-source-if-unmodified-since",
+    "x-amz-source-expected-bucket-owner",
+];
+/// What a copy takes over.
+const COPY: &[&str] = &[
+    "x-amz-checksum-algorithm",
+    "x-amz-metadata-directive",
+    "x-amz-object-annotation-directive",
+    "x-amz-tagging-directive",
+];
+/// A piece of the source.
+const RANGE: &[&str] = &["x-amz-copy-source-range"];
+/// A new bucket.
+const BUCKET: &[&str] = &[
+    "x-amz-acl",
+    "x-amz-bucket-namespace",
+    "x-amz-object-ownership",
+];
+
 macro_rules! operations {
     ($($name:ident $method:ident $resource:ident [$($query:literal),*] [$($header:literal),*]
-        $($action:tt)|+;)*) => {
+        $($action:tt)|+
+        $(, takes $($takes:literal)+)?
+        $(, heeds $($heeds:ident)+)?
+    ;)*) => {
         /// Every operation of the S3 API on general purpose buckets, and the POST form upload.
         pub static OPERATIONS: &[Operation] = &number([$(Operation {
             id: 0,
@@ -78,6 +144,8 @@ macro_rules! operations {
             resource: Resource::$resource,
             query: &[$($query),*],
             headers: &[$($header),*],
+            takes: &[$($($takes),*)?],
+            heeds: &[$($($heeds),*)?],
             action: actions!($($action)|+),
             status: status(actions!($($action)|+)),
         },)*]);
@@ -101,37 +169,52 @@ const fn number<const N: usize>(mut operations: [Operation; N]) -> [Operation; N
 }
 
 // Name, method, resource, query, headers, permission without and (after `|`) with `versionId`;
-// `-` is not there yet.
+// `-` is not there yet. Writes that work also name the query parameters that they take beside the
+// first ones, and the headers that they heed.
 operations! {
     ListBuckets GET Service [] [] ListAllMyBuckets;
-    CreateBucket PUT Bucket [] [] CreateBucket;
+    CreateBucket PUT Bucket [] [] CreateBucket,
+        heeds BUCKET BODY;
     HeadBucket HEAD Bucket [] [] ListBucket;
     DeleteBucket DELETE Bucket [] [] DeleteBucket;
     GetBucketLocation GET Bucket ["location"] [] GetBucketLocation;
     GetBucketVersioning GET Bucket ["versioning"] [] GetBucketVersioning;
-    PutBucketVersioning PUT Bucket ["versioning"] [] PutBucketVersioning;
+    PutBucketVersioning PUT Bucket ["versioning"] [] PutBucketVersioning,
+        heeds BODY;
     GetBucketTagging GET Bucket ["tagging"] [] GetBucketTagging;
-    PutBucketTagging PUT Bucket ["tagging"] [] PutBucketTagging;
+    PutBucketTagging PUT Bucket ["tagging"] [] PutBucketTagging,
+        heeds BODY;
     DeleteBucketTagging DELETE Bucket ["tagging"] [] PutBucketTagging;
     ListObjects GET Bucket [] [] ListBucket;
     ListObjectsV2 GET Bucket ["list-type=2"] [] ListBucket;
     ListObjectVersions GET Bucket ["versions"] [] ListBucketVersions;
     ListMultipartUploads GET Bucket ["uploads"] [] ListBucketMultipartUploads;
-    DeleteObjects POST Bucket ["delete"] [] DeleteObject;
-    PostObject POST Bucket [] [] PutObject;
-    PutObject PUT Object [] [] PutObject;
+    DeleteObjects POST Bucket ["delete"] [] DeleteObject,
+        heeds BODY;
+    PostObject POST Bucket [] [] PutObject,
+        heeds NEW BODY;
+    PutObject PUT Object [] [] PutObject,
+        heeds BODY NEW IF_NONE_MATCH IF_MATCH;
     GetObject GET Object [] [] GetObject | GetObjectVersion;
     HeadObject HEAD Object [] [] GetObject | GetObjectVersion;
-    DeleteObject DELETE Object [] [] DeleteObject | DeleteObjectVersion;
-    CopyObject PUT Object [] ["x-amz-copy-source"] PutObject;
+    DeleteObject DELETE Object [] [] DeleteObject | DeleteObjectVersion,
+        takes "versionId", heeds IF_MATCH;
+    CopyObject PUT Object [] ["x-amz-copy-source"] PutObject,
+        heeds SOURCE COPY NEW IF_NONE_MATCH IF_MATCH;
     GetObjectAttributes GET Object ["attributes"] [] GetObjectAttributes | GetObjectVersionAttributes;
     GetObjectTagging GET Object ["tagging"] [] GetObjectTagging | GetObjectVersionTagging;
-    PutObjectTagging PUT Object ["tagging"] [] PutObjectTagging | PutObjectVersionTagging;
-    DeleteObjectTagging DELETE Object ["tagging"] [] DeleteObjectTagging | DeleteObjectVersionTagging;
-    CreateMultipartUpload POST Object ["uploads"] [] PutObject;
-    UploadPart PUT Object ["partNumber", "uploadId"] [] PutObject;
-    UploadPartCopy PUT Object ["partNumber", "uploadId"] ["x-amz-copy-source"] PutObject;
-    CompleteMultipartUpload POST Object ["uploadId"] [] PutObject;
+    PutObjectTagging PUT Object ["tagging"] [] PutObjectTagging | PutObjectVersionTagging,
+        takes "versionId", heeds BODY;
+    DeleteObjectTagging DELETE Object ["tagging"] [] DeleteObjectTagging | DeleteObjectVersionTagging,
+        takes "versionId";
+    CreateMultipartUpload POST Object ["uploads"] [] PutObject,
+        heeds NEW UPLOAD;
+    UploadPart PUT Object ["partNumber", "uploadId"] [] PutObject,
+        heeds BODY;
+    UploadPartCopy PUT Object ["partNumber", "uploadId"] ["x-amz-copy-source"] PutObject,
+        heeds SOURCE RANGE;
+    CompleteMultipartUpload POST Object ["uploadId"] [] PutObject,
+        heeds BODY COMPLETE IF_NONE_MATCH IF_MATCH;
     AbortMultipartUpload DELETE Object ["uploadId"] [] AbortMultipartUpload;
     ListParts GET Object ["uploadId"] [] ListMultipartUploadParts;
     GetBucketAcl GET Bucket ["acl"] [] -;
@@ -156,7 +239,8 @@ operations! {
     PutBucketLifecycleConfiguration PUT Bucket ["lifecycle"] [] -;
     DeleteBucketLifecycle DELETE Bucket ["lifecycle"] [] -;
     GetBucketReplication GET Bucket ["replication"] [] GetReplicationConfiguration;
-    PutBucketReplication PUT Bucket ["replication"] [] PutReplicationConfiguration;
+    PutBucketReplication PUT Bucket ["replication"] [] PutReplicationConfiguration,
+        heeds BODY;
     DeleteBucketReplication DELETE Bucket ["replication"] [] PutReplicationConfiguration;
     GetBucketWebsite GET Bucket ["website"] [] -;
     PutBucketWebsite PUT Bucket ["website"] [] -;
@@ -195,11 +279,16 @@ operations! {
     CreateBucketMetadataConfiguration POST Bucket ["metadataConfiguration"] [] -;
     GetBucketMetadataConfiguration GET Bucket ["metadataConfiguration"] [] -;
     DeleteBucketMetadataConfiguration DELETE Bucket ["metadataConfiguration"] [] -;
+    UpdateBucketMetadataAnnotationTableConfiguration PUT Bucket ["metadataAnnotationTable"] [] -;
     UpdateBucketMetadataInventoryTableConfiguration PUT Bucket ["metadataInventoryTable"] [] -;
     UpdateBucketMetadataJournalTableConfiguration PUT Bucket ["metadataJournalTable"] [] -;
     CreateSession GET Bucket ["session"] [] -;
     GetObjectAcl GET Object ["acl"] [] -;
     PutObjectAcl PUT Object ["acl"] [] -;
+    GetObjectAnnotation GET Object ["annotation", "annotationName"] [] -;
+    ListObjectAnnotations GET Object ["annotation"] [] -;
+    PutObjectAnnotation PUT Object ["annotation"] [] -;
+    DeleteObjectAnnotation DELETE Object ["annotation"] [] -;
     GetObjectLegalHold GET Object ["legal-hold"] [] -;
     PutObjectLegalHold PUT Object ["legal-hold"] [] -;
     GetObjectRetention GET Object ["retention"] [] -;
@@ -212,6 +301,22 @@ operations! {
 }
 
 impl Operation {
+    /// Whether it changes something.
+    pub fn writes(&self) -> bool {
+        !matches!(self.method, "GET" | "HEAD")
+    }
+
+    /// Whether it honours this parameter of a query.
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        let chosen = |q: &&str| q.split_once('=').map_or(**q == *name, |(q, _)| q == name);
+        self.query.iter().any(chosen) || self.takes.contains(&name)
+    }
+
+    /// Whether it honours this header.
+    pub(crate) fn heeds(&self, name: &str) -> bool {
+        self.heeds.iter().any(|group| group.contains(&name))
+    }
+
     /// The permission that the operation needs.
     pub fn action_for(&self, with_version: bool) -> Option<Action> {
         self.action
@@ -235,7 +340,18 @@ pub fn document() -> String {
         "\n{works} of {} operations work.\n\n",
         OPERATIONS.len()
     ));
-    text.push_str("| operation | request | works | permission |\n|---|---|---|---|\n");
+    text.push_str(
+        "A write refuses by name every query parameter and every `x-amz-*` or `If-*` header that \
+         its line does not name. Every request may carry the parameters of a signature, `x-id` \
+         (its own name), `response-*`, parameters that begin with `x-` and mean nothing to S3, \
+         `x-amz-meta-*`",
+    );
+    for name in EVERYWHERE {
+        text.push_str(&format!(", `x-amz-{name}`"));
+    }
+    text.push_str(
+        ".\n\n| operation | request | works | permission | also honours |\n|---|---|---|---|---|\n",
+    );
     let mut sorted: Vec<_> = OPERATIONS.iter().collect();
     sorted.sort_by_key(|o| (o.status == Status::NotYet, o.name));
     for o in sorted {
@@ -259,8 +375,16 @@ pub fn document() -> String {
         } else {
             "not yet"
         };
+        let honours = o.takes.iter().map(|t| format!("`?{t}`"));
+        let honours = honours.chain(
+            o.heeds
+                .iter()
+                .flat_map(|g| g.iter())
+                .map(|h| format!("`{h}`")),
+        );
+        let honours = honours.collect::<Vec<_>>().join(", ");
         text.push_str(&format!(
-            "| {} | `{} {path}{query}`{headers} | {works} | {permission} |\n",
+            "| {} | `{} {path}{query}`{headers} | {works} | {permission} | {honours} |\n",
             o.name, o.method
         ));
     }

@@ -180,7 +180,7 @@ where
                         return Poll::Ready(None);
                     };
                     *claim = trailing(self.raw.trailers.as_ref(), algorithm);
-                    let missing = BodyError::Malformed("a declared trailer did not come");
+                    let missing = BodyError::Trailer("a declared trailer did not come");
                     return Poll::Ready(claim.is_none().then_some(Err(missing)));
                 }
                 (Check::Chunked { input, .. }, Some(piece)) => *input = piece,
@@ -242,6 +242,12 @@ where
 {
     let sent = number(headers, header::CONTENT_LENGTH.as_str())?;
     let decoded = number(headers, "x-amz-decoded-content-length")?;
+    if !mode.has_trailer() && headers.contains_key("x-amz-trailer") {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            "x-amz-trailer needs an x-amz-content-sha256 that ends in -TRAILER.",
+        ));
+    }
     let (check, len) = match mode {
         PayloadMode::Unsigned => (Check::Nothing, sent),
         PayloadMode::Sha256(expected) => {
@@ -250,12 +256,11 @@ where
         }
         PayloadMode::StreamingSigned { .. } | PayloadMode::StreamingUnsigned => {
             let len = decoded.ok_or(ErrorCode::MissingContentLength)?;
-            let trailer = mode != PayloadMode::StreamingSigned { trailer: false };
             let signed = mode != PayloadMode::StreamingUnsigned;
             if signed != chunks.is_some() {
                 return Err(ErrorCode::AccessDenied.into());
             }
-            let declared = trailer.then(|| declared(headers)).transpose()?;
+            let declared = mode.has_trailer().then(|| declared(headers)).transpose()?;
             let decoder = Box::new(Decoder::new(len, chunks.map(|c| *c), declared));
             let input = Bytes::new();
             (Check::Chunked { decoder, input }, Some(len))

@@ -6,7 +6,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use access::{Action, AuthType, Identity, PayloadMode, Permit, Via};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument;
@@ -17,30 +17,29 @@ use crate::{
     body::{Held, ResponseBody},
     elsewhere::{self, Head, Outgoing, Way, unavailable},
     identify::{self, Identified},
-    limits::{DRAIN_BYTES_MAX, HEAD_BYTES_MAX},
+    limits::DRAIN_BYTES_MAX,
     operations::{Operation, Resource},
     payload::payload,
     post_form::{self, Form},
+    request::{Received, Request},
     route::route,
-    s3::{ErrorCode, Query, S3Call, S3Error, S3Result, headers, ops, placement_headers, refuse},
+    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, ops, refuse},
     serve::Unread,
     server::Gateway,
-    target::{Target, is_of_signature, parse_query},
 };
 
 /// A request whose head has been read and verified.
-struct Met {
-    target: Target,
-    query: Query,
+struct Met<'r> {
+    request: Request<'r>,
     identified: Identified,
 }
 
-impl Met {
+impl Met<'_> {
     /// Whether the body must tell who sends it.
     fn is_form(&self) -> bool {
         self.identified.auth() == AuthType::PostPolicy
-            && self.target.resource() == Resource::Bucket
-            && self.query.0.is_empty()
+            && self.request.target().resource() == Resource::Bucket
+            && self.request.is_bare()
     }
 }
 
@@ -92,7 +91,7 @@ impl Gateway {
     /// Answers one request. Never fails: every failure is an answer, also a panic of a handler.
     pub fn respond(
         &self,
-        request: Request<Incoming>,
+        request: http::Request<Incoming>,
     ) -> impl Future<Output = Response<ResponseBody>> + Send {
         self.respond_to(request, Arrival::Door)
     }
@@ -105,7 +104,7 @@ impl Gateway {
         &self,
         from: types::Place,
         caller: Identity,
-        request: Request<Incoming>,
+        request: http::Request<Incoming>,
     ) -> Response<ResponseBody> {
         let arrival = Arrival::Region { from, caller };
         self.respond_to(request, arrival).await
@@ -113,7 +112,7 @@ impl Gateway {
 
     async fn respond_to(
         &self,
-        request: Request<Incoming>,
+        request: http::Request<Incoming>,
         arrival: Arrival,
     ) -> Response<ResponseBody> {
         let began = Instant::now();
@@ -168,6 +167,11 @@ impl Gateway {
         span.record("status", answer.status().as_u16());
         self.record(&trail, code, answer.status(), began, &request_id);
         self.hold(&mut answer, place, trail);
+        self.name(&mut answer, request_id);
+        answer
+    }
+
+    fn name(&self, answer: &mut Response<ResponseBody>, request_id: String) {
         let headers = answer.headers_mut();
         headers.reserve(3);
         headers.insert(header::SERVER, HeaderValue::from_static("Dhow"));
@@ -175,6 +179,24 @@ impl Gateway {
         if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(request_id)) {
             headers.insert(headers::names::REQUEST_ID, id);
         }
+    }
+
+    /// Answers a request whose head has lines that end in a bare LF, which others read in another
+    /// way. The connection ends with the answer.
+    pub(crate) fn refuse_lines(&self, request: &http::Request<Incoming>) -> Response<ResponseBody> {
+        let error = S3Error::with(
+            ErrorCode::InvalidRequest,
+            "The lines of a request's head end in CR LF.",
+        );
+        let error = error.header(header::CONNECTION, HeaderValue::from_static("close"));
+        self.metrics.stranger(error.code.name());
+        let (id, host) = (self.ids.next(), self.host_id.to_str().unwrap_or_default());
+        let mut answer = error.into_response(request.uri().path(), &id, host);
+        if request.method() == Method::HEAD {
+            empty_head(&mut answer);
+        }
+        answer.extensions_mut().insert(Unread);
+        self.name(&mut answer, id);
         answer
     }
 
@@ -195,18 +217,15 @@ impl Gateway {
         trail: &mut Trail,
     ) -> S3Result {
         let expects = parts.headers.contains_key(header::EXPECT);
-        let (met, via) = match arrival {
+        let (mut met, via) = match arrival {
             Arrival::Door => (self.meet(parts)?, Via::Door),
-            Arrival::Region { from, caller } => {
-                elsewhere::arrive(&mut parts.headers);
-                (meet_passed(parts, caller)?, Via::Region(from))
-            }
+            Arrival::Region { from, caller } => (meet_passed(parts, caller)?, Via::Region(from)),
         };
         let source = match met.is_form() {
-            true => Box::pin(self.read_form(&met, parts, incoming)).await?,
+            true => Box::pin(self.read_form(&mut met, incoming)).await?,
             false => Source::Wire(incoming),
         };
-        let mut call = match self.admit(met, source, via, parts, trail)? {
+        let mut call = match self.admit(met, source, via, trail)? {
             Admitted::Here(call) => call,
             Admitted::Pass(outgoing) => {
                 trail.passed = true;
@@ -223,49 +242,42 @@ impl Gateway {
     }
 
     /// Who asks, and for what, by the head alone.
-    fn meet(&self, parts: &http::request::Parts) -> Result<Met, S3Error> {
-        check_head(&parts.headers, parts.uri.path().len())?;
-        if parts.method == Method::OPTIONS {
+    fn meet<'r>(&self, parts: &'r mut http::request::Parts) -> Result<Met<'r>, S3Error> {
+        let received = Received::read(parts, &self.config.domains)?;
+        if received.method() == Method::OPTIONS {
             return Err(ErrorCode::AccessForbidden.into());
         }
-        let target = Target::parse(&parts.uri, &parts.headers, &self.config.domains)?;
-        let query = parse_query(parts.uri.query())?;
-        let identified = identify::identify(self, parts, &query)?;
+        let (request, identified) = identify::identify(self, received)?;
         Ok(Met {
-            target,
-            query,
+            request,
             identified,
         })
     }
 
     /// Reads a form's fields, which say who sends it. A client that takes too long over them
     /// holds a place that others wait for, so there is a limit to that.
-    async fn read_form(
-        &self,
-        met: &Met,
-        parts: &http::request::Parts,
-        incoming: Incoming,
-    ) -> Result<Source, S3Error> {
-        let Some(bucket) = met.target.bucket.clone() else {
+    async fn read_form(&self, met: &mut Met<'_>, incoming: Incoming) -> Result<Source, S3Error> {
+        let headers = met.request.headers();
+        let Some(bucket) = met.request.target().bucket.clone() else {
             return Ok(Source::Wire(incoming));
         };
         let idle = self.config.body_idle;
         let mode = PayloadMode::Unsigned;
-        let body = payload(incoming, &parts.headers, mode, None, idle)?;
+        let body = payload(incoming, headers, mode, None, idle)?;
         let facts = identify::facts(self);
-        let reading = post_form::read(body, &parts.headers, &bucket, &facts);
+        let reading = post_form::read(body, headers, &bucket, &facts);
         let form = tokio::time::timeout(idle, reading).await;
-        let form = form.map_err(|_| ErrorCode::RequestTimeout)??;
+        let mut form = form.map_err(|_| ErrorCode::RequestTimeout)??;
+        met.request.become_form(std::mem::take(&mut form.headers));
         Ok(Source::Form(Box::new(form)))
     }
 
     /// Everything else before the handler: whether they may, and where.
     fn admit(
         &self,
-        mut met: Met,
+        mut met: Met<'_>,
         source: Source,
         via: Via,
-        parts: &mut http::request::Parts,
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, S3Error> {
         let identity = match &source {
@@ -277,26 +289,20 @@ impl Gateway {
             let place = self.admission(via == Via::Door).enter_account(account);
             trail.account_place = Some(place.map_err(|_| slow_down())?);
         }
-        let resource = met.target.resource();
-        let operation = route(&parts.method, resource, &met.query, &parts.headers)?;
+        let request = &met.request;
+        let operation = route(request)?;
         trail.operation = Some(operation);
-        let deed = self.deed(
-            operation,
-            &met.target,
-            &identity,
-            &via,
-            &parts.headers,
-            trail,
-        )?;
-        let action = action(operation, met.query.has("versionId"));
-        placement_headers::check_operation(operation, &parts.headers)?;
-        let length = content_length(&parts.headers).unwrap_or(0);
-        let conditional = action.writes_objects() && is_conditional(&parts.headers);
+        let deed = self.deed(operation, request, &identity, &via, trail)?;
+        let action = action(operation, request.query().has("versionId"));
+        let length = request.length();
+        let conditional = action.writes_objects() && is_conditional(request.headers());
         let asks = (action, conditional);
-        let permit = match self.way(operation, asks, &identity, deed.as_ref(), &via)? {
+        let way = self.way(operation, asks, &identity, deed.as_ref(), &via)?;
+        refuse::check(operation, request)?;
+        let permit = match way {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
-                let outgoing = self.outgoing(met, source, identity, holders, operation, parts)?;
+                let outgoing = self.outgoing(met, source, identity, holders, operation)?;
                 self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
             }
@@ -306,7 +312,7 @@ impl Gateway {
             via,
             permit,
         };
-        let call = self.call(met, source, who, parts)?;
+        let call = self.call(met, source, who)?;
         if length > 0 {
             self.metrics.received(operation).inc_by(length);
         }
@@ -314,32 +320,21 @@ impl Gateway {
     }
 
     /// A request for the handler.
-    fn call(
-        &self,
-        met: Met,
-        source: Source,
-        who: Who,
-        parts: &mut http::request::Parts,
-    ) -> Result<S3Call<'_>, S3Error> {
-        let Met {
-            mut target,
-            query,
-            identified,
-        } = met;
-        adopt_parameters(&query, &mut parts.headers);
-        refuse::check(&parts.headers)?;
+    fn call(&self, met: Met<'_>, source: Source, who: Who) -> Result<S3Call<'_>, S3Error> {
         let (body, form) = match source {
             Source::Form(form) => {
                 let form = *form;
-                target.key = Some(form.key);
-                parts.headers = form.headers;
-                refuse::check(&parts.headers)?;
-                (Some(form.body), Some(Box::new(form.reply)))
+                (Some(form.body), Some((form.key, Box::new(form.reply))))
             }
             Source::Wire(incoming) => {
-                let body = self.body(who.operation, identified, parts, incoming)?;
+                let body = self.body(who.operation, met.identified, &met.request, incoming)?;
                 (body, None)
             }
+        };
+        let (target, query, headers) = met.request.into_parts();
+        let (key, form) = match form {
+            Some((key, reply)) => (Some(key), Some(reply)),
+            None => (target.key, None),
         };
         Ok(S3Call {
             gateway: self,
@@ -347,9 +342,9 @@ impl Gateway {
             via: who.via,
             permit: who.permit,
             bucket: target.bucket,
-            key: target.key,
+            key,
             query,
-            headers: std::mem::take(&mut parts.headers),
+            headers,
             body,
             form,
         })
@@ -359,24 +354,28 @@ impl Gateway {
     /// its answer is known here only.
     fn outgoing(
         &self,
-        met: Met,
+        met: Met<'_>,
         source: Source,
         identity: Identity,
         holders: Vec<RegionId>,
         operation: &Operation,
-        parts: &http::request::Parts,
     ) -> Result<Outgoing, S3Error> {
+        let request = met.request;
         let Source::Wire(incoming) = source else {
-            let deed = met.target.bucket.as_ref().and_then(|b| self.deeds.get(b));
+            let deed = request
+                .target()
+                .bucket
+                .as_ref()
+                .and_then(|b| self.deeds.get(b));
             let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
             return Err(self.redirect(&deed));
         };
-        let body = self.body(operation, met.identified, parts, incoming)?;
+        let body = self.body(operation, met.identified, &request, incoming)?;
         let length = body.as_ref().and_then(|body| body.len_hint());
-        let (uri, headers) = elsewhere::head(parts, &met.target, length)?;
+        let (uri, headers) = elsewhere::head(&request, length)?;
         let head = Head {
             identity,
-            method: parts.method.clone(),
+            method: request.method().clone(),
             uri,
             headers,
         };
@@ -392,13 +391,14 @@ impl Gateway {
         &self,
         operation: &Operation,
         identified: Identified,
-        parts: &http::request::Parts,
+        request: &Request<'_>,
         incoming: Incoming,
     ) -> Result<Option<Box<dyn types::Body>>, S3Error> {
-        match parts.method {
+        match *request.method() {
             Method::PUT | Method::POST => {
-                check_length(operation, &parts.headers)?;
-                identified.into_body(self, parts, incoming).map(Some)
+                check_length(operation, request.headers())?;
+                let body = identified.into_body(self, request, incoming);
+                body.map(Some)
             }
             _ => Ok(None),
         }
@@ -409,13 +409,12 @@ impl Gateway {
     fn deed(
         &self,
         operation: &Operation,
-        target: &Target,
+        request: &Request<'_>,
         identity: &Identity,
         via: &Via,
-        headers: &HeaderMap,
         trail: &mut Trail,
     ) -> Result<Option<Arc<BucketDeed>>, S3Error> {
-        let Some(name) = &target.bucket else {
+        let Some(name) = &request.target().bucket else {
             return Ok(None);
         };
         if operation.name == "CreateBucket" {
@@ -432,7 +431,7 @@ impl Gateway {
             trail.known = false;
             return Err(ErrorCode::AccessDenied.into());
         }
-        let expected = headers.get(headers::names::EXPECTED_OWNER);
+        let expected = request.headers().get(headers::names::EXPECTED_OWNER);
         if expected.is_some_and(|owner| owner.as_bytes() != deed.owner.as_bytes()) {
             return Err(ErrorCode::AccessDenied.into());
         }
@@ -512,11 +511,9 @@ impl Drop for InFlight<'_> {
 }
 
 /// Who asks, and for what, when another region has verified who.
-fn meet_passed(parts: &http::request::Parts, caller: Identity) -> Result<Met, S3Error> {
-    check_head(&parts.headers, parts.uri.path().len())?;
+fn meet_passed(parts: &mut http::request::Parts, caller: Identity) -> Result<Met<'_>, S3Error> {
     Ok(Met {
-        target: Target::parse(&parts.uri, &parts.headers, &[])?,
-        query: parse_query(parts.uri.query())?,
+        request: Received::passed(parts)?,
         identified: Identified::passed(caller),
     })
 }
@@ -543,63 +540,6 @@ fn slow_down() -> S3Error {
 fn panicked(request_id: &str) -> S3Error {
     tracing::error!(request_id, "a handler panicked");
     ErrorCode::InternalError.into()
-}
-
-fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
-    let bytes: usize = headers
-        .iter()
-        .map(|(n, v)| n.as_str().len() + v.len())
-        .sum();
-    if bytes + path_bytes > HEAD_BYTES_MAX {
-        return Err(S3Error::new(ErrorCode::RequestHeaderSectionTooLarge)
-            .detail("MaxSizeAllowed", HEAD_BYTES_MAX.to_string()));
-    }
-    // Two lengths are how requests are smuggled past a proxy that believes the other one. Where
-    // Transfer-Encoding comes first the parser has dropped Content-Length already, so it is only
-    // let through where S3 takes it: aws-chunked bodies, which tell their length otherwise.
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        let error = if headers.contains_key(header::CONTENT_LENGTH) {
-            S3Error::with(
-                ErrorCode::InvalidRequest,
-                "Content-Length and Transfer-Encoding exclude each other.",
-            )
-        } else if headers.contains_key("x-amz-decoded-content-length") {
-            return Ok(());
-        } else {
-            ErrorCode::MissingContentLength.into()
-        };
-        return Err(error.header(header::CONNECTION, HeaderValue::from_static("close")));
-    }
-    Ok(())
-}
-
-/// Presigned URLs carry some headers as parameters (`x-amz-acl`, `x-amz-meta-…`): they mean the
-/// same there, so they must be neither ignored nor left unchecked. A header that is there wins.
-fn adopt_parameters(query: &Query, headers: &mut HeaderMap) {
-    for (name, value) in &query.0 {
-        let header = name
-            .get(..6)
-            .is_some_and(|p| p.eq_ignore_ascii_case("x-amz-"))
-            && !is_of_signature(name);
-        if !header {
-            continue;
-        }
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_bytes(value.as_bytes()),
-        ) {
-            headers.entry(name).or_insert(value);
-        }
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
 }
 
 /// S3 wants to know beforehand how long an object or a part is.
@@ -640,22 +580,4 @@ async fn drain(mut body: Box<dyn types::Body>) -> bool {
     };
     let ended = tokio::time::timeout(std::time::Duration::from_secs(1), reading).await;
     ended.unwrap_or(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_of_presigned_urls_count_as_headers() {
-        let raw = "X-Amz-Signature=s&X-Amz-Date=d&x-amz-acl=public-read&x-amz-meta-a=b&x-id=Put";
-        let query = parse_query(Some(raw)).unwrap();
-        let mut headers = HeaderMap::new();
-        headers.insert("x-amz-meta-a", HeaderValue::from_static("kept"));
-        adopt_parameters(&query, &mut headers);
-        assert_eq!(headers.len(), 2, "{headers:?}");
-        assert_eq!(headers["x-amz-meta-a"], "kept");
-        assert_eq!(headers["x-amz-acl"], "public-read");
-        assert!(refuse::check(&headers).is_err());
-    }
 }

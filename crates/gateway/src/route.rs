@@ -3,11 +3,10 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderMap, Method};
-
 use crate::{
     operations::{OPERATIONS, Operation, Resource},
-    s3::{ErrorCode, Query, S3Error},
+    request::Request,
+    s3::{ErrorCode, S3Error},
 };
 
 /// The operations of one method on one kind of resource, most specific first.
@@ -48,12 +47,9 @@ static SELECTORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 });
 
 /// Finds the operation. No method of that kind is `MethodNotAllowed`.
-pub fn route(
-    method: &Method,
-    resource: Resource,
-    query: &Query,
-    headers: &HeaderMap,
-) -> Result<&'static Operation, S3Error> {
+pub(crate) fn route(request: &Request<'_>) -> Result<&'static Operation, S3Error> {
+    let (method, resource) = (request.method(), request.target().resource());
+    let (query, headers) = (request.query(), request.headers());
     let refuse = || {
         S3Error::new(ErrorCode::MethodNotAllowed)
             .detail("Method", method.as_str())
@@ -87,19 +83,22 @@ pub fn route(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Received;
 
     fn name(method: &str, resource: Resource, query: &str, headers: &[&str]) -> String {
-        let pairs = query.split('&').filter(|p| !p.is_empty()).map(|p| {
-            let (n, v) = p.split_once('=').unwrap_or((p, ""));
-            (n.to_owned(), v.to_owned())
-        });
-        let query = Query(pairs.collect());
-        let mut map = HeaderMap::new();
-        for h in headers {
-            let name: http::HeaderName = h.parse().unwrap();
-            map.insert(name, http::HeaderValue::from_static("x"));
+        let path = match resource {
+            Resource::Service => "/",
+            Resource::Bucket => "/bkt",
+            Resource::Object => "/bkt/key",
+        };
+        let mut head = http::Request::builder().method(method).header("host", "h");
+        for name in headers {
+            head = head.header(*name, "x");
         }
-        match route(&method.parse().unwrap(), resource, &query, &map) {
+        let head = head.uri(format!("{path}?{query}")).body(()).unwrap();
+        let (mut head, ()) = head.into_parts();
+        let received = Received::read(&mut head, &[]).and_then(Received::unverified);
+        match received.and_then(|request| route(&request)) {
             Ok(operation) => operation.name.to_owned(),
             Err(error) => error.code.name().to_owned(),
         }
@@ -138,6 +137,15 @@ mod tests {
             ("GET", Object, "versionId=1", &[], "GetObject"),
             ("GET", Object, "uploadId=1", &[], "ListParts"),
             ("PUT", Object, "", &["x-amz-copy-source"], "CopyObject"),
+            ("PUT", Object, "x-amz-copy-source=/b/k", &[], "CopyObject"),
+            ("PUT", Object, "X-Amz-Copy%2DSource=/b/k", &[], "CopyObject"),
+            (
+                "PUT",
+                Object,
+                "annotation&annotationName=a",
+                &[],
+                "PutObjectAnnotation",
+            ),
             ("PUT", Object, "uploadId=1", &[], "MethodNotAllowed"),
             ("PUT", Object, "uploadId=1&partNumber=2", &[], "UploadPart"),
             (

@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     body::ResponseBody,
+    head_lines::HeadLines,
     limits::CONNECTION_BUFFER_BYTES,
     server::Gateway,
     watchdog::{Activity, Watchdog, Watched},
@@ -160,6 +161,7 @@ impl Open {
     ) -> Result<Response<Watched>, JoinError> {
         let busy = self.activity.begin();
         let answer = match *request.method() {
+            _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
             Method::GET | Method::HEAD => self.gateway.respond(request).await,
             _ => self.change(request).await?,
         };
@@ -210,6 +212,7 @@ struct Stalling {
     unread: Arc<AtomicBool>,
     activity: Arc<Activity>,
     lingering: Option<Lingering>,
+    lines: HeadLines,
 }
 
 struct Lingering {
@@ -231,6 +234,7 @@ impl Stalling {
             unread,
             activity,
             lingering: None,
+            lines: HeadLines::new(),
         }
     }
 
@@ -281,9 +285,14 @@ impl AsyncRead for Stalling {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_ready() {
             self.activity.read();
+            let new = buf.filled().get(before..).unwrap_or_default();
+            if self.lines.bare_lf(new) {
+                self.activity.found_bare_lf();
+            }
         }
         read
     }

@@ -6,11 +6,12 @@ use access::{Action, Identity, Permit, Refusal, SigningKeys, Via};
 use http::HeaderValue;
 use objects::Objects;
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 use types::{BucketDeed, BucketName, Clock, Deeds, Place, Random, RegionId};
 
 use crate::{
     admission::Admission,
-    limits::GatewayConfig,
+    limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
     regions::Regions,
     request_id::RequestIds,
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub(crate) admission: Admission,
     /// For requests that other regions pass on.
     pub(crate) passed_admission: Admission,
+    /// Places for large documents.
+    pub(crate) large_documents: Semaphore,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
     pub(crate) host_id: HeaderValue,
 }
@@ -79,6 +82,7 @@ impl Gateway {
             ids: RequestIds::new(&*parts.random),
             admission: Admission::new(&parts.config),
             passed_admission: Admission::new(&parts.config),
+            large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
             metrics: Metrics::new(registry),
             host_id: HeaderValue::try_from(hex::encode(host))
                 .expect("hex digits are a header's value"),

@@ -1,11 +1,10 @@
 //! What a request addresses: bucket and key, path-style or virtual-host, decoded exactly once.
 
-use http::{HeaderMap, Uri, header, uri::Authority};
 use types::{BucketName, ObjectKey};
 
 use crate::{
     operations::Resource,
-    s3::{ErrorCode, Query, S3Error},
+    s3::{ErrorCode, S3Error},
 };
 
 /// Bucket and key that a request names.
@@ -29,11 +28,11 @@ impl Target {
         }
     }
 
-    /// Reads path and `Host`. `domains` are the names under which `bucket.domain` is a bucket.
-    pub fn parse(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Result<Self, S3Error> {
-        let path = uri.path();
+    /// Reads the path as it was sent, and the host without its port. `domains` are the names under
+    /// which `bucket.domain` is a bucket.
+    pub fn parse(path: &str, host: &str, domains: &[String]) -> Result<Self, S3Error> {
         let path = path.strip_prefix('/').unwrap_or(path);
-        if let Some(bucket) = bucket_of_host(uri, headers, domains) {
+        if let Some(bucket) = bucket_of_host(host, domains) {
             return Ok(Self {
                 bucket: Some(BucketName::new(&bucket)?),
                 key: key(path)?,
@@ -64,16 +63,7 @@ fn key(raw: &str) -> Result<Option<ObjectKey>, S3Error> {
 }
 
 /// The bucket in front of one of our domains, in lower case as host names are.
-fn bucket_of_host(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Option<String> {
-    let host = match uri.authority().map(Authority::host) {
-        Some(host) => host,
-        None => {
-            let host = headers.get(header::HOST)?.to_str().ok()?;
-            host.rsplit_once(':')
-                .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-                .map_or(host, |(name, _)| name)
-        }
-    };
+fn bucket_of_host(host: &str, domains: &[String]) -> Option<String> {
     domains.iter().find_map(|domain| {
         let split = host.len().checked_sub(domain.len())?;
         let (front, back) = (host.get(..split)?, host.get(split..)?);
@@ -112,8 +102,9 @@ pub(crate) fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<
         .map_err(|_| invalid())
 }
 
-/// Whether a header or a parameter belongs to the signature, and says nothing of the request.
-pub(crate) fn is_of_signature(name: &str) -> bool {
+/// Which header or parameter of a signature this is, if it is one. Those say nothing of the
+/// request.
+pub(crate) fn is_of_signature(name: &str) -> Option<&'static str> {
     const OF_SIGNATURES: [&str; 8] = [
         "x-amz-algorithm",
         "x-amz-content-sha256",
@@ -124,20 +115,18 @@ pub(crate) fn is_of_signature(name: &str) -> bool {
         "x-amz-signature",
         "x-amz-signedheaders",
     ];
-    OF_SIGNATURES.iter().any(|s| name.eq_ignore_ascii_case(s))
+    let mut known = OF_SIGNATURES.into_iter();
+    known.find(|s| name.eq_ignore_ascii_case(s))
 }
 
-/// Most parameters of a query.
-const PARAMETERS_MAX: usize = 128;
+/// Most pairs.
+const PAIRS_MAX: usize = 128;
 
-/// Decodes a query string.
-pub fn parse_query(raw: Option<&str>) -> Result<Query, S3Error> {
-    let Some(raw) = raw.filter(|raw| !raw.is_empty()) else {
-        return Ok(Query::default());
-    };
+/// Decodes a text in the form of a query string, such as that of `x-amz-tagging`.
+pub(crate) fn parse_pairs(raw: &str) -> Result<Vec<(String, String)>, S3Error> {
     let mut pairs = Vec::new();
     for pair in raw.split('&').filter(|p| !p.is_empty()) {
-        if pairs.len() == PARAMETERS_MAX {
+        if pairs.len() == PAIRS_MAX {
             return Err(ErrorCode::InvalidURI.into());
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -146,20 +135,16 @@ pub fn parse_query(raw: Option<&str>) -> Result<Query, S3Error> {
             decode(value, true)?.into_owned(),
         ));
     }
-    Ok(Query(pairs))
+    Ok(pairs)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn parse(path: &str, host: &str) -> Result<(String, String), &'static str> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
         let domains = ["localhost".to_owned(), "s3.example.com".to_owned()];
-        let target = Target::parse(&path.parse().unwrap(), &headers, &domains);
+        let target = Target::parse(path, host, &domains);
         let target = target.map_err(|e| e.code.name())?;
         let text = |t: Option<&str>| t.unwrap_or("-").to_owned();
         Ok((text(target.bucket.as_deref()), text(target.key.as_deref())))
@@ -168,16 +153,16 @@ mod tests {
     #[test]
     fn both_styles_name_the_same() {
         for (path, host, bucket, key) in [
-            ("/", "127.0.0.1:9000", "-", "-"),
-            ("/", "localhost:9000", "-", "-"),
-            ("/bkt", "127.0.0.1:9000", "bkt", "-"),
-            ("/bkt/", "127.0.0.1:9000", "bkt", "-"),
+            ("/", "127.0.0.1", "-", "-"),
+            ("/", "localhost", "-", "-"),
+            ("/bkt", "127.0.0.1", "bkt", "-"),
+            ("/bkt/", "127.0.0.1", "bkt", "-"),
             ("/bkt/a/b", "localhost", "bkt", "a/b"),
-            ("/a/b", "bkt.localhost:9000", "bkt", "a/b"),
+            ("/a/b", "bkt.localhost", "bkt", "a/b"),
             ("/", "bkt.S3.Example.com", "bkt", "-"),
             ("/k", "a.b.c.s3.example.com", "a.b.c", "k"),
             ("/bkt/k", "other.example.com", "bkt", "k"),
-            ("/bkt/k", "[::1]:9000", "bkt", "k"),
+            ("/bkt/k", "[::1]", "bkt", "k"),
         ] {
             assert_eq!(
                 parse(path, host),
@@ -216,13 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_decoded() {
-        let query = parse_query(Some("a=1&b&c=x%20y+z&&d=%3D")).unwrap();
-        assert_eq!(query.get("a"), Some("1"));
-        assert_eq!(query.get("b"), Some(""));
-        assert_eq!(query.get("c"), Some("x y z"));
-        assert_eq!(query.get("d"), Some("="));
-        assert!(parse_query(Some("a=%ff")).is_err());
-        assert!(parse_query(Some(&"a&".repeat(129))).is_err());
+    fn pairs_are_decoded() {
+        let pairs = parse_pairs("a=1&b&c=x%20y+z&&d=%3D").unwrap();
+        let pairs: Vec<_> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
+        assert_eq!(pairs, [("a", "1"), ("b", ""), ("c", "x y z"), ("d", "=")]);
+        assert!(parse_pairs("a=%ff").is_err());
+        assert!(parse_pairs(&"a&".repeat(129)).is_err());
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Activity {
     heading: AtomicBool,
     /// Something was read or written.
     moved: AtomicBool,
+    /// A line of a head ended in a bare LF: nothing more that comes is believed.
+    bare_lf: AtomicBool,
 }
 
 impl Activity {
@@ -42,7 +44,16 @@ impl Activity {
             busy: AtomicBool::new(false),
             heading: AtomicBool::new(true),
             moved: AtomicBool::new(true),
+            bare_lf: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn found_bare_lf(&self) {
+        self.bare_lf.store(true, Relaxed);
+    }
+
+    pub(crate) fn has_bare_lf(&self) -> bool {
+        self.bare_lf.load(Relaxed)
     }
 
     /// A head is complete; until the guard goes, with the last of the answer's body, its request

@@ -133,7 +133,7 @@ impl Claims {
         if let Some(algorithm) = self.trailer
             && self.trailing.is_none_or(|t| t.algorithm() != algorithm)
         {
-            return Err(BodyError::Malformed("the announced trailer is missing").into());
+            return Err(BodyError::Trailer("the announced trailer is missing").into());
         }
         for claim in self.checksum.into_iter().chain(self.trailing) {
             let computed = digests.checksum(claim.algorithm());

@@ -1,15 +1,14 @@
 //! Creating, configuring and deleting buckets.
 //!
 //! A bucket is deleted in steps that a crash may interrupt anywhere: mark it as *deleting*, look
-//! for anything inside, remove what is left of replaced objects and ended uploads, mark it as
-//! *removing*, remove the deed, remove the configuration. Every write that brings something in
+//! for anything inside, mark it as *removing*, remove what is left of replaced objects and of
+//! uploads, remove the deed, remove the configuration. Every write that brings something in
 //! guards on the configuration row, so none lands once a mark is there. The steps go on when the
 //! caller goes away. A mark that nobody works on is taken up by the next write or at start-up: from
 //! *deleting* the bucket is put back, from *removing* the deletion goes on, for the registry may
 //! have removed the deed though its answer was lost.
 //!
-//! An upload under way counts as something inside: its parts may be all that a client has, so they
-//! go only when the client aborts it.
+//! An upload under way is nothing inside, as at S3: it goes with its bucket.
 
 use std::sync::Arc;
 
@@ -110,27 +109,29 @@ impl Objects {
             return self.remove_deed(deed, turn, Try::Another).await;
         }
         self.mark(deed, BucketState::Deleting).await?;
-        let cleared = {
+        let looked_through = {
             let partition = partition_of(deed);
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
-            match self.clear_empty(deed).await {
-                Ok(()) => self.mark(deed, BucketState::Removing).await,
-                error => error,
+            match self.is_empty(deed).await {
+                Ok(true) => self.mark(deed, BucketState::Removing).await,
+                Ok(false) => Err(Error::BucketNotEmpty),
+                Err(error) => Err(error),
             }
         };
-        if let Err(error) = cleared {
+        if let Err(error) = looked_through {
             self.put_back_or_later(deed).await;
             return Err(error);
         }
         self.remove_deed(deed, turn, Try::First).await
     }
 
-    /// Removes the deed of a bucket that is empty and takes nothing any more, then the
-    /// configuration.
+    /// Removes what is left in a bucket that is empty and takes nothing any more, then its deed,
+    /// then the configuration.
     async fn remove_deed(&self, deed: &BucketDeed, _turn: Turn, which: Try) -> Result<()> {
         let partition = partition_of(deed);
         let refused = {
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
+            self.clear_empty(deed).await?;
             match self.deeds.remove(deed.name.clone(), deed.id).await {
                 removed @ (Ok(()) | Err(DeedError::NotFound(_))) => {
                     // A row that stays behind does no harm, as ids are never used twice.
@@ -332,8 +333,8 @@ impl Objects {
         }
     }
 
-    /// Removes all rows but the configuration from a bucket that holds nothing, and the extents
-    /// that they name: without its deed no sweep would find them.
+    /// Removes all rows but the configuration from a bucket that holds no object, its uploads under
+    /// way among them, and the extents that they name: without its deed no sweep would find them.
     async fn clear_empty(&self, deed: &BucketDeed) -> Result<()> {
         if !self.is_empty(deed).await? {
             return Err(Error::BucketNotEmpty);
@@ -345,14 +346,15 @@ impl Objects {
             let found = index.scan(partition, range, CLEAR_BATCH).await?;
             let last = found.len() < CLEAR_BATCH;
             let mut batch = Batch::new().frees();
+            let mut extents = Vec::new();
             for (row_key, row) in found {
                 if row_key.starts_with(rows::DEAD) {
-                    self.let_go(rows::dead_blob(&row_key)?).await?;
+                    extents.push(rows::dead_blob(&row_key)?);
                 } else if row_key.starts_with(rows::PART) {
-                    for blob in PartRecord::decode(&row.value)?.extents {
-                        self.let_go(blob.id).await?;
-                    }
-                } else if !row_key.starts_with(rows::FINISHED_UPLOAD)
+                    let part = PartRecord::decode(&row.value)?;
+                    extents.extend(part.extents.iter().map(|blob| blob.id));
+                } else if !row_key.starts_with(rows::UPLOAD)
+                    && !row_key.starts_with(rows::FINISHED_UPLOAD)
                     && !row_key.starts_with(rows::FOLLOW)
                     && !row_key.starts_with(rows::FAILED)
                     && !row_key.starts_with(rows::GONE)
@@ -364,14 +366,19 @@ impl Objects {
             if !batch.deletes.is_empty() {
                 self.commit(partition, batch).await?;
             }
+            // After their rows: what a crash leaves is an orphan, and no part without its bytes.
+            for id in extents {
+                self.let_go(id).await?;
+            }
             if last {
                 return Ok(());
             }
         }
     }
 
+    /// Whether there is no version of any object.
     async fn is_empty(&self, deed: &BucketDeed) -> Result<bool> {
-        for kind in [rows::CURRENT, rows::OLDER, rows::UPLOAD] {
+        for kind in [rows::CURRENT, rows::OLDER] {
             let range = ScanRange::prefix(kind);
             if !self
                 .engine

@@ -17,16 +17,26 @@ pub enum ETagMatch {
 }
 
 impl ETagMatch {
-    /// Reads `*`, or tags (weak or not, quoted or not) separated by commas.
+    /// Reads `*`, or tags (weak or not, quoted or not) separated by commas. For `If-None-Match`,
+    /// which compares weakly (RFC 9110, 13.1.2).
     pub fn parse(text: &str) -> Self {
-        if text.trim() == "*" {
-            return Self::Any;
+        Self::read(text, |tag| {
+            ETag::parse(tag.strip_prefix("W/").unwrap_or(tag))
+        })
+    }
+    /// The same for `If-Match`, which compares strongly (RFC 9110, 13.1.1): a weak tag is that of
+    /// another representation of the object, and matches nothing.
+    pub fn parse_strong(text: &str) -> Self {
+        Self::read(text, |tag| match tag.starts_with("W/") {
+            true => None,
+            false => ETag::parse(tag),
+        })
+    }
+    fn read(text: &str, tag: impl Fn(&str) -> Option<ETag>) -> Self {
+        match text.trim() {
+            "*" => Self::Any,
+            text => Self::OneOf(text.split(',').filter_map(|t| tag(t.trim())).collect()),
         }
-        let tag = |t: &str| {
-            let t = t.trim();
-            ETag::parse(t.strip_prefix("W/").unwrap_or(t))
-        };
-        Self::OneOf(text.split(',').filter_map(tag).collect())
     }
     /// Whether the object's tag is among them.
     pub fn matches(&self, etag: &ETag) -> bool {
@@ -48,6 +58,33 @@ pub struct ReadConditions {
     pub if_modified_since: Option<Timestamp>,
     /// If-Unmodified-Since.
     pub if_unmodified_since: Option<Timestamp>,
+    /// If-Range.
+    pub if_range: Option<IfRange>,
+}
+
+/// What a range is asked for of (RFC 9110, 13.1.5). Where it is not that any more, all of the
+/// object is the answer: its bytes do not fit to those that the client has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfRange {
+    /// The object with this tag.
+    Tag(ETag),
+    /// The object that was last modified at just this second.
+    Date(Timestamp),
+    /// Nothing that could be: a weak tag, or a text that is neither tag nor date.
+    Never,
+}
+
+impl IfRange {
+    /// Reads one tag, or a date.
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim();
+        let date = || Timestamp::parse_http_date(text).map(Self::Date);
+        let tag = match text.starts_with('"') {
+            true => ETag::parse(text).map(Self::Tag),
+            false => None,
+        };
+        tag.or_else(date).unwrap_or(Self::Never)
+    }
 }
 
 /// What the conditions of a read say.
@@ -59,6 +96,16 @@ pub(crate) enum Verdict {
 }
 
 impl ReadConditions {
+    /// Whether a range may be answered by a part of the object.
+    pub(crate) fn range_holds(&self, etag: &ETag, modified: Timestamp) -> bool {
+        match self.if_range {
+            None => true,
+            Some(IfRange::Tag(tag)) => tag == *etag,
+            Some(IfRange::Date(at)) => at.s() == modified.s(),
+            Some(IfRange::Never) => false,
+        }
+    }
+
     /// Dates of HTTP have whole seconds, so times compare by those.
     pub(crate) fn check(&self, etag: &ETag, modified: Timestamp) -> Verdict {
         match (&self.if_match, self.if_unmodified_since) {
@@ -109,6 +156,57 @@ impl WriteConditions {
                 Err(Error::PreconditionFailed("If-None-Match"))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAG: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn tags_compare_strongly_for_if_match_and_weakly_for_if_none_match() {
+        let tag = ETag::parse(TAG).unwrap();
+        for (text, weak, strong) in [
+            (format!("\"{TAG}\""), true, true),
+            (TAG.to_owned(), true, true),
+            (format!("W/\"{TAG}\""), true, false),
+            (format!("\"x\", \"{TAG}\""), true, true),
+            (format!("\"x\", W/\"{TAG}\""), true, false),
+            (" * ".to_owned(), true, true),
+            ("\"x\"".to_owned(), false, false),
+            (String::new(), false, false),
+        ] {
+            assert_eq!(ETagMatch::parse(&text).matches(&tag), weak, "{text}");
+            assert_eq!(
+                ETagMatch::parse_strong(&text).matches(&tag),
+                strong,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_range_is_of_the_object_that_if_range_names() {
+        let tag = ETag::parse(TAG).unwrap();
+        let modified = Timestamp::parse_http_date("Wed, 21 Oct 2015 07:28:00 GMT").unwrap();
+        for (text, holds) in [
+            (format!("\"{TAG}\""), true),
+            (format!("W/\"{TAG}\""), false),
+            ("\"00000000000000000000000000000000\"".to_owned(), false),
+            ("Wed, 21 Oct 2015 07:28:00 GMT".to_owned(), true),
+            ("Wed, 21 Oct 2015 07:28:01 GMT".to_owned(), false),
+            ("Wed, 21 Oct 2015 07:27:59 GMT".to_owned(), false),
+            ("*".to_owned(), false),
+            (String::new(), false),
+        ] {
+            let conditions = ReadConditions {
+                if_range: Some(IfRange::parse(&text)),
+                ..ReadConditions::default()
+            };
+            assert_eq!(conditions.range_holds(&tag, modified), holds, "{text}");
         }
     }
 }

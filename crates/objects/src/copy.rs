@@ -46,6 +46,19 @@ pub struct Copied {
     pub source_version: Option<DisplayVersion>,
 }
 
+/// What a failure to read means of a copy's source.
+pub(crate) fn of_source(error: Error) -> Error {
+    match error {
+        Error::NotModified { .. } => Error::PreconditionFailed("x-amz-copy-source-If-None-Match"),
+        Error::DeleteMarker { .. } => Error::InvalidRequest(
+            "The source of a copy request may not specifically refer to a delete marker by \
+             version id."
+                .to_owned(),
+        ),
+        other => other,
+    }
+}
+
 impl Objects {
     /// Copies. `permit` is for `PutObject` on the destination's bucket.
     ///
@@ -72,12 +85,8 @@ impl Objects {
             range: None,
             part: None,
         };
-        let view = match self.get(source.permit, source.key, &request).await {
-            Err(Error::NotModified { .. }) => {
-                return Err(Error::PreconditionFailed("x-amz-copy-source-If-None-Match"));
-            }
-            other => other?,
-        };
+        let view = self.get(source.permit, source.key, &request).await;
+        let view = view.map_err(of_source)?;
         let len = view.len();
         if len > PUT_BYTES_MAX {
             return Err(too_large());

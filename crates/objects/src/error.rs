@@ -3,8 +3,32 @@
 use store::StoreError;
 use types::{BodyError, ETag, NameError, Timestamp, VersionId};
 
+use crate::records::ContentHeaders;
+
 /// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What an object says of how long it may be kept: a 304 repeats it (RFC 9110, 15.4.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freshness {
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Expires`.
+    pub expires: Option<String>,
+}
+
+impl Freshness {
+    /// Of an object that says it.
+    pub(crate) fn of(headers: &ContentHeaders) -> Option<Box<Self>> {
+        let said = headers.cache_control.is_some() || headers.expires.is_some();
+        said.then(|| {
+            Box::new(Self {
+                cache_control: headers.cache_control.clone(),
+                expires: headers.expires.clone(),
+            })
+        })
+    }
+}
 
 /// Why an operation did not happen. Nothing visible has changed, except after
 /// `Store(Io | Fenced)`, whose outcome is unknown.
@@ -25,7 +49,7 @@ pub enum Error {
     /// Copies of the bucket take writes too, so that nobody can say that it is empty.
     #[error("the bucket takes writes in several regions")]
     TakenEverywhere,
-    /// The bucket holds objects, versions or uploads.
+    /// The bucket holds objects or versions.
     #[error("the bucket is not empty")]
     BucketNotEmpty,
     /// The name is taken by the same account.
@@ -100,7 +124,12 @@ pub enum Error {
         modified: Timestamp,
         /// Of the object, when its bucket is versioned.
         version: Option<DisplayVersion>,
+        /// How long the caller may keep it, where the object says so.
+        fresh: Option<Box<Freshness>>,
     },
+    /// More tags than there may be.
+    #[error("there can be at most {0} tags")]
+    TooManyTags(usize),
     /// The range lies outside the object.
     #[error("the range is not satisfiable")]
     InvalidRange {

@@ -11,6 +11,7 @@ use crate::{
     DisplayVersion, Error, Objects, Result,
     bucket::{Bucket, deed},
     conditions::{ReadConditions, Verdict},
+    error::Freshness,
     pins::Pinned,
     records::{ObjectAttributes, ObjectBody, ObjectRecord, Versioning, decode_manifest},
     rows,
@@ -45,7 +46,11 @@ impl RangeSpec {
             true if !t.is_empty() => Some(t.parse().unwrap_or(u64::MAX)),
             _ => None,
         };
-        let (first, last) = text.trim().strip_prefix("bytes=")?.trim().split_once('-')?;
+        let (unit, range) = text.trim().split_once('=')?;
+        let (first, last) = match unit.trim_end().eq_ignore_ascii_case("bytes") {
+            true => range.trim().split_once('-')?,
+            false => return None,
+        };
         match (first, last) {
             ("", last) => number(last).map(Self::Last),
             (first, "") => number(first).map(Self::From),
@@ -365,6 +370,7 @@ impl Frame {
                     etag: record.etag,
                     modified: record.modified,
                     version,
+                    fresh: Freshness::of(&record.attributes.headers),
                 });
             }
         }
@@ -372,7 +378,9 @@ impl Frame {
             true => locate(record, payload, request.part)?,
             false => (Vec::new(), None),
         };
-        let range = match (part, request.range) {
+        let conditions = &request.conditions;
+        let holds = |_: &RangeSpec| conditions.range_holds(&record.etag, record.modified);
+        let range = match (part, request.range.filter(holds)) {
             (Some(part), _) => Some((part.start, part.end)),
             (None, Some(range)) => Some(range.within(record.size)?),
             (None, None) => None,

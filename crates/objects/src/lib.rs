@@ -44,10 +44,10 @@ mod tags;
 mod versions;
 
 pub use attributes::ObjectPart;
-pub use conditions::{ETagMatch, ReadConditions, WriteConditions};
+pub use conditions::{ETagMatch, IfRange, ReadConditions, WriteConditions};
 pub use copy::{Copied, CopyInput, CopySource};
 pub use delete::Deleted;
-pub use error::{DisplayVersion, Error, Result};
+pub use error::{DisplayVersion, Error, Freshness, Result};
 pub use get::{GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec};
 pub use list::{ListedObject, ObjectPage};
 pub use list_uploads::{ListedUpload, UploadPage};

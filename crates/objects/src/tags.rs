@@ -7,15 +7,21 @@ use crate::{Error, Result};
 /// Checks number, lengths, characters and uniqueness ("Categorizing your storage using tags").
 pub(crate) fn check(tags: &[(String, String)], max: usize) -> Result<()> {
     if tags.len() > max {
-        return Err(Error::InvalidTag(format!(
-            "There can be at most {max} tags"
-        )));
+        return Err(Error::TooManyTags(max));
     }
     for (i, (key, value)) in tags.iter().enumerate() {
         let key_len = key.chars().count();
         if key_len == 0 || key_len > TAG_KEY_CHARS_MAX || !key.chars().all(allowed) {
             return Err(Error::InvalidTag(
                 "The TagKey you have provided is invalid".to_owned(),
+            ));
+        }
+        let reserved = key
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+        if reserved {
+            return Err(Error::InvalidTag(
+                "System tags cannot be added/updated by requester".to_owned(),
             ));
         }
         if value.chars().count() > TAG_VALUE_CHARS_MAX || !value.chars().all(allowed) {

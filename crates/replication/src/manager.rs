@@ -101,6 +101,8 @@ struct Done {
     clean: HashSet<BucketId>,
     /// So many rows of these were removed, and that is not on record yet.
     receipts: BTreeMap<BucketId, u64>,
+    /// These are deleted, and rows of them may lie here yet.
+    deleted: BTreeMap<BucketId, Arc<BucketDeed>>,
 }
 
 /// Follows what is to be followed.
@@ -226,7 +228,8 @@ impl Replication {
                 }
             }
         }
-        again |= self.end_gone(tasks, &held).await;
+        self.end_gone(tasks, &held, &mut done.deleted).await;
+        again |= !self.discard_deleted(&mut done.deleted).await;
         self.begin(tasks, held);
         again
     }
@@ -259,13 +262,13 @@ impl Replication {
         }
     }
 
-    /// Ends what is not to be followed so any more. Answers whether something is to be tried again.
+    /// Ends what is not to be followed so any more; notes which buckets are deleted.
     async fn end_gone(
         &self,
         tasks: &mut BTreeMap<Line, Task>,
         held: &BTreeMap<Line, (Way, Arc<BucketDeed>)>,
-    ) -> bool {
-        let mut again = false;
+        deleted: &mut BTreeMap<BucketId, Arc<BucketDeed>>,
+    ) {
         let other = |(line, task): &(&Line, &Task)| {
             let wanted = held.get(*line);
             wanted.is_none_or(|(way, d)| (*way, d.epoch) != (task.way, task.deed.epoch))
@@ -279,12 +282,20 @@ impl Replication {
             let (way, deed) = (task.way, Arc::clone(&task.deed));
             task.end().await;
             let known = self.regions.deed(&deed.name);
-            let deleted = known.is_none_or(|d| d.id != line.0);
-            if deleted && way != Way::Gather {
-                again |= self.discard(&deed).await.is_none();
+            if known.is_none_or(|d| d.id != line.0) && way != Way::Gather {
+                deleted.insert(line.0, deed);
             }
         }
-        again
+    }
+
+    /// Removes what lies here of buckets that are deleted; answers whether nothing is left of any.
+    async fn discard_deleted(&self, deleted: &mut BTreeMap<BucketId, Arc<BucketDeed>>) -> bool {
+        for deed in deleted.values().cloned().collect::<Vec<_>>() {
+            if self.discard(&deed).await.is_some() {
+                deleted.remove(&deed.id);
+            }
+        }
+        deleted.is_empty()
     }
 
     /// Removes what lies here of a bucket that is not placed here, and has that put on record.

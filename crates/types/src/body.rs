@@ -35,9 +35,23 @@ pub enum BodyError {
         /// What came, in hex.
         computed: String,
     },
-    /// The aws-chunked framing or the trailer is malformed.
+    /// The aws-chunked framing is malformed.
     #[error("malformed aws-chunked body: {0}")]
     Malformed(&'static str),
+    /// The lengths that the framing names are not those of the data.
+    #[error("the body is not as long as it says: {0}")]
+    Lengths(&'static str),
+    /// A signed chunk that is not the last one is too small.
+    #[error("chunk {number} has only {bytes} bytes")]
+    SmallChunk {
+        /// Which one, from 1.
+        number: u64,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The trailer is not what was declared.
+    #[error("the trailer is not as declared: {0}")]
+    Trailer(&'static str),
     /// No byte came for too long.
     #[error("the client sent nothing for too long")]
     Timeout,

@@ -23,8 +23,12 @@ pub const BUCKET_TAGS_MAX: usize = 50;
 pub const TAG_KEY_CHARS_MAX: usize = 128;
 /// Longest tag value, in characters.
 pub const TAG_VALUE_CHARS_MAX: usize = 256;
-/// Largest XML request body that is read into memory.
+/// Largest XML request body that is read into memory, for most operations.
 pub const XML_BYTES_MAX: usize = 1 << 20;
+/// Largest XML request body of operations whose legal requests are larger: a DeleteObjects of 1000
+/// keys of 1024 bytes that are all escaped as `&quot;` has 6.4 MB, a CompleteMultipartUpload of
+/// 10,000 parts with ten checksums each and indented 7.6 MB.
+pub const LARGE_XML_BYTES_MAX: usize = 8 << 20;
 /// Buckets of one account, S3's default quota.
 pub const BUCKETS_PER_ACCOUNT_MAX: usize = 10_000;
 /// How far a request's time may lie from ours, in seconds.

@@ -1,7 +1,7 @@
 //! The canonical form of a request, as S3 has it: the path is decoded once and encoded once and
 //! never normalised.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 
 use super::parse::split;
 
@@ -136,15 +136,11 @@ pub(crate) fn collapse(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// The canonical headers that `signed` (`a;b;c`) names, in that order, each with its line feed.
-/// `authority` stands in for a missing `host` (HTTP/2).
-pub fn headers(out: &mut Vec<u8>, map: &HeaderMap, signed: &str, authority: Option<&str>) {
+pub fn headers(out: &mut Vec<u8>, map: &HeaderMap, signed: &str) {
     let few = map.len() <= FEW_HEADERS;
     for name in split(signed, b';') {
         out.extend_from_slice(name.as_bytes());
         out.push(b':');
-        if name == "host" && !map.contains_key(header::HOST) {
-            out.extend_from_slice(authority.unwrap_or_default().as_bytes());
-        }
         let mut first = true;
         let mut add = |value: &HeaderValue| {
             if !std::mem::take(&mut first) {
@@ -256,14 +252,9 @@ mod tests {
                 o,
                 &map,
                 "host;x-amz-meta-a;x-amz-meta-b;x-amz-meta-c;x-gone",
-                None
             )),
             "host:example.com:9000\nx-amz-meta-a:one two\n\
              x-amz-meta-b:1,2\nx-amz-meta-c:\nx-gone:\n"
-        );
-        assert_eq!(
-            text(|o| headers(o, &HeaderMap::new(), "host", Some("h2.example"))),
-            "host:h2.example\n"
         );
     }
 }

@@ -64,6 +64,8 @@ pub enum SignatureError {
     /// `AccessDenied`: a presigned URL or a policy has run out.
     #[error("request has expired")]
     Expired {
+        /// `X-Amz-Expires`, in seconds.
+        after_s: u64,
         /// When, ISO 8601.
         at: String,
         /// Our time, ISO 8601.

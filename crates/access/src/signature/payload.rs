@@ -42,6 +42,14 @@ impl PayloadMode {
         })
     }
 
+    /// Whether a trailer may follow.
+    pub const fn has_trailer(self) -> bool {
+        matches!(
+            self,
+            Self::StreamingSigned { trailer: true } | Self::StreamingUnsigned
+        )
+    }
+
     /// Whether the body is framed as aws-chunked.
     pub const fn is_chunked(self) -> bool {
         matches!(self, Self::StreamingSigned { .. } | Self::StreamingUnsigned)

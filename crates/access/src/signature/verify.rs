@@ -25,9 +25,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The query as it was sent.
     pub query: Option<&'a str>,
-    /// HTTP/2's `:authority`, or that of a request in absolute form.
-    pub authority: Option<&'a str>,
-    /// All headers.
+    /// All headers, `Host` among them: the authority of a request in absolute form is not signed,
+    /// so the caller sees to it that it is the same.
     pub headers: &'a HeaderMap,
 }
 
@@ -238,6 +237,7 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
     if now > ends {
         return Err(E::Expired {
             at: Timestamp::from_s(ends).iso8601(),
+            after_s: presigned.expires_s,
             server: facts.now.iso8601(),
         });
     }
@@ -412,7 +412,7 @@ fn canonical_request(request: &Request<'_>, signed: &Signed<'_>) -> Vec<u8> {
     }
     out.push(b'\n');
     let names = signed.signed_headers;
-    canonical::headers(&mut out, request.headers, names, request.authority);
+    canonical::headers(&mut out, request.headers, names);
     for piece in ["\n", names, "\n", signed.payload_text] {
         out.extend_from_slice(piece.as_bytes());
     }

@@ -207,7 +207,6 @@ impl Admin {
             method: parts.method.as_str(),
             path: parts.uri.path(),
             query,
-            authority: parts.uri.authority().map(|a| a.as_str()),
             headers: &parts.headers,
         };
         let facts = Facts {

@@ -91,8 +91,11 @@ fn signed_wire(data: &[u8], size: usize, trailer: bool) -> Vec<u8> {
     wire
 }
 
+/// The smallest chunk that need not be the last.
+const SMALL: usize = 8 << 10;
+
 fn data() -> Vec<u8> {
-    (0..5000u32).map(|n| (n % 251) as u8).collect()
+    (0..20_000u32).map(|n| (n % 251) as u8).collect()
 }
 
 fn chunked_headers(len: usize, trailer: bool) -> HeaderMap {
@@ -147,7 +150,13 @@ async fn chunks_are_decoded_however_they_are_cut() {
     let data = data();
     for trailer in [false, true] {
         let mode = if trailer { SIGNED_TRAILER } else { SIGNED };
-        for (size, cut) in [(1, 3), (1000, 1), (1000, 7), (1024, 4096), (5000, 100_000)] {
+        for (size, cut) in [
+            (SMALL, 1),
+            (SMALL, 7),
+            (9000, 4096),
+            (10_000, 100_000),
+            (20_000, 100_000),
+        ] {
             let wire = signed_wire(&data, size, trailer);
             let all = chunked_headers(data.len(), trailer);
             let (out, end) = read(&wire, cut, &all, mode, Some(verifier())).await;
@@ -160,20 +169,21 @@ async fn chunks_are_decoded_however_they_are_cut() {
 #[tokio::test]
 async fn s03_nothing_of_a_corrupt_chunk_is_released() {
     let data = data();
-    let wire = signed_wire(&data, 1000, true);
+    let wire = signed_wire(&data, SMALL, true);
     let all = chunked_headers(data.len(), true);
-    // Every tenth byte of the wire, and all of the framing's end.
-    for at in (0..wire.len()).filter(|at| at % 10 == 0 || *at + 200 > wire.len()) {
+    // Some bytes of the wire, and all of the framing's end.
+    for at in (0..wire.len()).filter(|at| at % 97 == 0 || *at + 200 > wire.len()) {
         let mut bad = wire.clone();
         bad[at] ^= 1;
         let (out, end) = read(&bad, 333, &all, SIGNED_TRAILER, Some(verifier())).await;
-        let before = at / (1000 + 86) * 1000;
+        // A chunk's head has 87 bytes, and its data a line end behind it.
+        let last = 2 * (SMALL + 89) + 86 + data.len() % SMALL;
+        let before = match at < last {
+            true => SMALL * ((at + 2) / (SMALL + 89)),
+            false => data.len(),
+        };
         assert!(end.is_err(), "{at}");
-        assert!(
-            out.len() <= before.max(1000 * (at / 1085)),
-            "{at} {}",
-            out.len()
-        );
+        assert!(out.len() <= before, "{at} {}", out.len());
         assert_eq!(out, data[..out.len()]);
     }
 }
@@ -213,6 +223,113 @@ async fn s01_unsigned_chunks_need_their_declared_trailer() {
             assert!(end.is_err(), "{bad:?}");
         }
     }
+}
+
+/// What minio-go writes behind the last chunk, and what may not stand there.
+#[tokio::test]
+async fn trailers_may_end_in_lf_as_minio_writes_them() {
+    let data = data();
+    let all = chunked_headers(data.len(), true);
+    let signed = signed_wire(&data, SMALL, true);
+    let good = String::from_utf8_lossy(&signed[signed.len() - 150..]).into_owned();
+    let minio = |trailer: &str| {
+        let end = format!("{TRAILER}\r\n");
+        let at = good.find(&end).unwrap();
+        let start = &signed[..signed.len() - 150 + at];
+        let rest = &good[at + end.len()..];
+        [start, trailer.as_bytes(), rest.as_bytes()].concat()
+    };
+    for (trailer, fine) in [
+        (format!("{TRAILER}\n\r\n"), true),
+        (format!("{TRAILER}\n"), true),
+        (format!("{TRAILER}\r\n\r\n"), false),
+        (format!("{TRAILER}\n\n"), false),
+        (format!("{TRAILER}\n\r\n\r\n"), false),
+        (format!("{TRAILER}\n\r\n{TRAILER}\n"), false),
+        ("x-amz-checksum-crc32:AAAAAA=A\n\r\n".to_owned(), false),
+    ] {
+        let wire = minio(&trailer);
+        for cut in [1, 333, wire.len()] {
+            let (out, end) = read(&wire, cut, &all, SIGNED_TRAILER, Some(verifier())).await;
+            assert_eq!(end.is_ok(), fine, "{trailer:?} {end:?}");
+            assert!(out == data || !fine);
+        }
+    }
+    let all = chunked_headers(5, true);
+    let mode = PayloadMode::StreamingUnsigned;
+    for (end, fine) in [
+        (format!("{TRAILER}\n\r\n\r\n"), true),
+        (format!("{TRAILER}\r\n\r\n"), true),
+        (format!("{TRAILER}\n\r\n"), true),
+        (format!("{TRAILER}\n\r\n\r\n\r\n"), false),
+        (
+            format!(
+                "{TRAILER}\n\r\nx-amz-trailer-signature:{}\r\n\r\n",
+                "0".repeat(64)
+            ),
+            false,
+        ),
+        (format!("{TRAILER}\r\n\r\n\r\n"), false),
+        (format!("{TRAILER}\n\n"), false),
+    ] {
+        let wire = format!("5\r\nhello\r\n0\r\n{end}");
+        for cut in [1, 1000] {
+            let (_, found) = read(wire.as_bytes(), cut, &all, mode, None).await;
+            assert_eq!(found.is_ok(), fine, "{end:?} {found:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn faults_of_chunks_have_codes_of_their_own() {
+    let mode = PayloadMode::StreamingUnsigned;
+    for (wire, code) in [
+        (
+            format!("4\r\nhell\r\n0\r\n{TRAILER}\r\n\r\n"),
+            "IncompleteBody",
+        ),
+        (
+            format!("6\r\nhello!\r\n0\r\n{TRAILER}\r\n\r\n"),
+            "IncompleteBody",
+        ),
+        (
+            format!("5\r\nhello!\r\n0\r\n{TRAILER}\r\n\r\n"),
+            "IncompleteBody",
+        ),
+        ("5\r\nhel".to_owned(), "IncompleteBody"),
+        (
+            "5\r\nhello\r\n0\r\n\r\n".to_owned(),
+            "MalformedTrailerError",
+        ),
+        (
+            "5\r\nhello\r\n0\r\nx-amz-checksum-sha1:AAAAAA==\r\n\r\n".to_owned(),
+            "MalformedTrailerError",
+        ),
+        (
+            format!("5\r\nhello\r\n0\r\n{TRAILER}\r\n{TRAILER}\r\n\r\n"),
+            "MalformedTrailerError",
+        ),
+        ("x\r\nhello\r\n".to_owned(), "InvalidRequest"),
+    ] {
+        let all = chunked_headers(5, true);
+        let (_, end) = read(wire.as_bytes(), 1000, &all, mode, None).await;
+        let error = S3Error::from(end.unwrap_err());
+        assert_eq!(error.code.name(), code, "{wire:?}");
+    }
+    let data = data();
+    for (size, fine) in [(SMALL, true), (SMALL - 1, false), (1, false)] {
+        let wire = signed_wire(&data, size, false);
+        let all = chunked_headers(data.len(), false);
+        let (_, end) = read(&wire, 4096, &all, SIGNED, Some(verifier())).await;
+        let code = end.err().map(|error| S3Error::from(error).code.name());
+        assert_eq!(code, (!fine).then_some("InvalidChunkSizeError"), "{size}");
+    }
+    // The trailer that a body without one announces never comes.
+    let announced = chunked_headers(5, true);
+    let body = http_body_util::Full::new(Bytes::from("hello"));
+    let idle = Duration::from_secs(30);
+    let refused = payload(body, &announced, PayloadMode::Unsigned, None, idle);
+    assert_eq!(refused.err().unwrap().code.name(), "InvalidRequest");
 }
 
 #[tokio::test]

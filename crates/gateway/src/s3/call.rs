@@ -6,16 +6,20 @@ use access::{Action, Permit, Via};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header::AsHeaderName};
+use tokio::sync::SemaphorePermit;
 use types::{
-    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, ObjectKey, body::MemoryBody,
-    limits::XML_BYTES_MAX,
+    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, ObjectKey,
+    body::MemoryBody,
+    limits::{LARGE_XML_BYTES_MAX, XML_BYTES_MAX},
 };
 
 use super::{
     ErrorCode, S3Error, headers,
     xml::{self, Element},
 };
-use crate::{body::ResponseBody, operations::Operation, server::Gateway};
+use crate::{
+    body::ResponseBody, limits::LARGE_DOCUMENT_TIME, operations::Operation, server::Gateway,
+};
 
 /// What a handler returns.
 pub type S3Result = Result<http::Response<ResponseBody>, S3Error>;
@@ -63,7 +67,7 @@ pub struct S3Call<'g> {
     pub form: Option<Box<crate::post_form::Reply>>,
 }
 
-impl S3Call<'_> {
+impl<'g> S3Call<'g> {
     /// The key, which routing guarantees for operations on objects.
     pub fn object_key(&self) -> Result<&ObjectKey, S3Error> {
         self.key
@@ -111,11 +115,7 @@ impl S3Call<'_> {
         let mut body = self.take_body();
         let mut pieces = BytesMut::new();
         while let Some(piece) = body.next().await {
-            let piece = piece?;
-            if pieces.len() + piece.len() > XML_BYTES_MAX {
-                return Err(ErrorCode::MaxMessageLengthExceeded.into());
-            }
-            pieces.extend_from_slice(&piece);
+            add(&mut pieces, &piece?, XML_BYTES_MAX)?;
         }
         let bytes = pieces.freeze();
         self.check_digests(&bytes, body.trailing_checksum())?;
@@ -130,6 +130,54 @@ impl S3Call<'_> {
             return Err(ErrorCode::MissingRequestBodyError.into());
         }
         xml::parse(&bytes, roots)
+    }
+
+    /// As [`S3Call::read_xml`], for the operations whose legal documents are larger than others'. A
+    /// large one takes a place, which it holds as long as the answer to this.
+    pub async fn read_large_xml(
+        &mut self,
+        roots: &'static [&'static str],
+    ) -> Result<(Element, Option<SemaphorePermit<'g>>), S3Error> {
+        let mut body = self.take_body();
+        let mut pieces = BytesMut::new();
+        while pieces.len() < XML_BYTES_MAX {
+            match body.next().await {
+                Some(piece) => add(&mut pieces, &piece?, LARGE_XML_BYTES_MAX)?,
+                None => {
+                    let bytes = pieces.freeze();
+                    self.check_digests(&bytes, body.trailing_checksum())?;
+                    if bytes.is_empty() {
+                        return Err(ErrorCode::MissingRequestBodyError.into());
+                    }
+                    return Ok((xml::parse(&bytes, roots)?, None));
+                }
+            }
+        }
+        if body
+            .len_hint()
+            .is_some_and(|len| len > LARGE_XML_BYTES_MAX as u64)
+        {
+            return Err(ErrorCode::MaxMessageLengthExceeded.into());
+        }
+        let waiting = self.gateway.large_documents.acquire();
+        let place = tokio::time::timeout(LARGE_DOCUMENT_TIME, waiting).await;
+        let Ok(Ok(place)) = place else {
+            return Err(ErrorCode::SlowDown.into());
+        };
+        let reading = async {
+            while let Some(piece) = body.next().await {
+                add(&mut pieces, &piece?, LARGE_XML_BYTES_MAX)?;
+            }
+            Ok::<_, S3Error>(())
+        };
+        let read = tokio::time::timeout(LARGE_DOCUMENT_TIME, reading).await;
+        read.map_err(|_| ErrorCode::RequestTimeout)??;
+        let bytes = pieces.freeze();
+        self.check_digests(&bytes, body.trailing_checksum())?;
+        // Long enough to keep others waiting.
+        let parsed = tokio::task::spawn_blocking(move || xml::parse(&bytes, roots)).await;
+        let root = parsed.map_err(|_| ErrorCode::InternalError)??;
+        Ok((root, Some(place)))
     }
 
     fn check_digests(&self, bytes: &[u8], trailer: Option<ChecksumValue>) -> Result<(), S3Error> {
@@ -194,4 +242,12 @@ impl S3Call<'_> {
         self.gateway
             .permit_copy(self.permit.identity(), action, bucket, deed, &self.via)
     }
+}
+
+fn add(pieces: &mut BytesMut, piece: &Bytes, max: usize) -> Result<(), S3Error> {
+    if pieces.len() + piece.len() > max {
+        return Err(ErrorCode::MaxMessageLengthExceeded.into());
+    }
+    pieces.extend_from_slice(piece);
+    Ok(())
 }

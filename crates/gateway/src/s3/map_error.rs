@@ -71,6 +71,7 @@ impl From<Error> for S3Error {
             | Error::InvalidRequest(_)
             | Error::Placement(_)
             | Error::InvalidTag(_)
+            | Error::TooManyTags(_)
             | Error::Name(_)
             | Error::Body(_)
             | Error::Store(_) => return with_details(error),
@@ -104,10 +105,21 @@ fn with_details(error: Error) -> S3Error {
             etag,
             modified,
             version,
+            fresh,
         } => {
-            let answer = S3Error::new(C::NotModified)
+            let mut answer = S3Error::new(C::NotModified)
                 .text_header(header::ETAG, &etag.quoted())
                 .text_header(header::LAST_MODIFIED, &modified.http_date());
+            if let Some(fresh) = fresh {
+                for (name, text) in [
+                    (header::CACHE_CONTROL, fresh.cache_control),
+                    (header::EXPIRES, fresh.expires),
+                ] {
+                    if let Some(text) = text {
+                        answer = answer.text_header(name, &text);
+                    }
+                }
+            }
             match version {
                 Some(v) => answer.text_header(headers::names::VERSION_ID, &v.to_string()),
                 None => answer,
@@ -123,6 +135,7 @@ fn with_details(error: Error) -> S3Error {
         Error::InvalidArgument(text) => S3Error::with(C::InvalidArgument, text),
         Error::InvalidRequest(text) => S3Error::with(C::InvalidRequest, text),
         Error::Placement(text) => S3Error::with(C::InvalidLocationConstraint, text),
+        Error::TooManyTags(max) => too_many_tags(max),
         Error::InvalidTag(text) => S3Error::with(C::InvalidTag, text),
         Error::Name(error) => error.into(),
         Error::Body(error) => error.into(),
@@ -132,6 +145,14 @@ fn with_details(error: Error) -> S3Error {
             C::InternalError.into()
         }
     }
+}
+
+fn too_many_tags(max: usize) -> S3Error {
+    let text = match max {
+        types::limits::OBJECT_TAGS_MAX => "Object tags cannot be greater than",
+        _ => "Bucket tag count cannot be greater than",
+    };
+    S3Error::with(ErrorCode::BadRequest, format!("{text} {max}"))
 }
 
 fn no_such_key(marker: Option<DisplayVersion>) -> S3Error {
@@ -206,6 +227,17 @@ impl From<BodyError> for S3Error {
             BodyError::Malformed(what) => S3Error::with(
                 C::InvalidRequest,
                 format!("The aws-chunked body is malformed: {what}"),
+            ),
+            BodyError::Lengths(what) => S3Error::with(
+                C::IncompleteBody,
+                format!("The body is not as long as it says: {what}"),
+            ),
+            BodyError::SmallChunk { number, bytes } => S3Error::new(C::InvalidChunkSizeError)
+                .detail("Chunk", number.to_string())
+                .detail("BadChunkSize", bytes.to_string()),
+            BodyError::Trailer(what) => S3Error::with(
+                C::MalformedTrailerError,
+                format!("{} {what}", C::MalformedTrailerError.message()),
             ),
             BodyError::Timeout => C::RequestTimeout.into(),
         }

@@ -1,7 +1,7 @@
 //! What the handlers of multipart uploads read from a request.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, UploadId};
+use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, UploadId, limits::PART_NUMBER_MAX};
 
 use super::{ErrorCode, S3Call, S3Error, headers::names};
 
@@ -11,10 +11,12 @@ pub(crate) fn upload_id(call: &S3Call<'_>) -> Result<UploadId, S3Error> {
     UploadId::parse(text).ok_or_else(|| ErrorCode::NoSuchUpload.into())
 }
 
-/// Reads `partNumber`; `objects` checks its bounds.
+/// Reads `partNumber`.
 pub(crate) fn part_number(call: &S3Call<'_>) -> Result<u32, S3Error> {
     let text = call.query.get("partNumber").unwrap_or_default();
-    text.parse().map_err(|_| {
+    let number = text.parse().ok();
+    let number = number.filter(|n| (1..=u32::from(PART_NUMBER_MAX)).contains(n));
+    number.ok_or_else(|| {
         S3Error::argument(
             "partNumber",
             text,
@@ -62,11 +64,22 @@ pub(crate) fn checksum(call: &S3Call<'_>) -> Result<Option<ChecksumValue>, S3Err
     Ok(found)
 }
 
-/// Reads the algorithm of the checksum that the trailer will carry.
+/// Reads the algorithm of the checksum that the trailer will carry; a header with a checksum says
+/// the same in another place, and excludes it.
 pub(crate) fn trailer(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
     let Some(name) = call.header("x-amz-trailer")? else {
         return Ok(None);
     };
+    if let Some(header) = ChecksumAlgorithm::ALL
+        .into_iter()
+        .map(ChecksumAlgorithm::header)
+        .find(|header| call.headers.contains_key(*header))
+    {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            format!("Expecting a single checksum: {header} and x-amz-trailer exclude each other."),
+        ));
+    }
     let algorithm = ChecksumAlgorithm::from_header(&name.trim().to_ascii_lowercase());
     algorithm.map(Some).ok_or_else(|| {
         S3Error::with(

@@ -4,8 +4,8 @@
 use access::Action;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use objects::{
-    ContentHeaders, DisplayVersion, ETagMatch, ObjectAttributes, ObjectInfo, ReadConditions,
-    WriteConditions,
+    ContentHeaders, DisplayVersion, ETagMatch, IfRange, ObjectAttributes, ObjectInfo,
+    ReadConditions, WriteConditions,
 };
 use types::{BucketName, ChecksumValue, ObjectKey, Timestamp, limits::USER_METADATA_BYTES_MAX};
 
@@ -71,16 +71,14 @@ fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
 /// `x-amz-tagging`: tags as a query string.
 pub(crate) fn tags(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
     match call.header(names::TAGGING.as_str())? {
-        Some(text) if !text.is_empty() => Ok(crate::target::parse_query(Some(text))
-            .map_err(|_| {
-                S3Error::argument(
-                    "x-amz-tagging",
-                    text,
-                    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
+        Some(text) if !text.is_empty() => crate::target::parse_pairs(text).map_err(|_| {
+            S3Error::argument(
+                "x-amz-tagging",
+                text,
+                "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
                      query parameters without tag name duplicates.",
-                )
-            })?
-            .0),
+            )
+        }),
         _ => Ok(Vec::new()),
     }
 }
@@ -105,7 +103,7 @@ pub(crate) fn read_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Err
     {
         return Ok(ReadConditions::default());
     }
-    conditions(
+    let read = conditions(
         call,
         &[
             header::IF_MATCH,
@@ -113,7 +111,11 @@ pub(crate) fn read_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Err
             header::IF_MODIFIED_SINCE,
             header::IF_UNMODIFIED_SINCE,
         ],
-    )
+    )?;
+    Ok(ReadConditions {
+        if_range: call.header(&header::IF_RANGE)?.map(IfRange::parse),
+        ..read
+    })
 }
 
 /// Conditions on the source of a copy.
@@ -130,21 +132,21 @@ pub(crate) fn source_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3E
 }
 
 fn conditions(call: &S3Call<'_>, names: &[HeaderName; 4]) -> Result<ReadConditions, S3Error> {
-    let tags = |name| Ok::<_, S3Error>(call.header(name)?.map(ETagMatch::parse));
     // A date that cannot be read is ignored (RFC 9110, 13.1.3).
     let date = |name| Ok::<_, S3Error>(call.header(name)?.and_then(Timestamp::parse_http_date));
     Ok(ReadConditions {
-        if_match: tags(&names[0])?,
-        if_none_match: tags(&names[1])?,
+        if_match: call.header(&names[0])?.map(ETagMatch::parse_strong),
+        if_none_match: call.header(&names[1])?.map(ETagMatch::parse),
         if_modified_since: date(&names[2])?,
         if_unmodified_since: date(&names[3])?,
+        if_range: None,
     })
 }
 
 /// Conditions of a write.
 pub(crate) fn write_conditions(call: &S3Call<'_>) -> Result<WriteConditions, S3Error> {
     Ok(WriteConditions {
-        if_match: call.header("if-match")?.map(ETagMatch::parse),
+        if_match: call.header("if-match")?.map(ETagMatch::parse_strong),
         if_none_match: call.header("if-none-match")?.map(ETagMatch::parse),
     })
 }
@@ -168,37 +170,23 @@ pub(crate) fn source_action(version: Option<DisplayVersion>) -> Action {
     }
 }
 
-/// Reads `[/]bucket/key[?versionId=id]`, percent-encoded.
+/// Reads `[/]bucket/key[?versionId=id]`, encoded as in a query: `+` is a space, `%2B` a plus.
 fn source(text: &str) -> Result<Source, S3Error> {
     let invalid = || S3Error::argument("x-amz-copy-source", text, "Invalid copy source object key");
+    // One space is signed for any number of them.
+    if text.contains("  ") || text.contains('\t') {
+        return Err(invalid());
+    }
     let (path, version) = match text.rsplit_once("?versionId=") {
         Some((path, id)) => (path, Some(DisplayVersion::parse(id).ok_or_else(invalid)?)),
         None => (text, None),
     };
-    let decoded = percent_decode(path).ok_or_else(invalid)?;
+    let decoded = crate::target::decode(path, true).map_err(|_| invalid())?;
     let decoded = decoded.strip_prefix('/').unwrap_or(&decoded);
     let (bucket, key) = decoded.split_once('/').ok_or_else(invalid)?;
     let bucket = BucketName::new(bucket).map_err(|_| invalid())?;
     let key = ObjectKey::new(key).map_err(|_| invalid())?;
     Ok((bucket, key, version))
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        if *byte != b'%' {
-            out.push(*byte);
-            continue;
-        }
-        let (pair, behind) = rest.split_first_chunk::<2>()?;
-        let mut decoded = [0];
-        hex::decode_to_slice(pair, &mut decoded).ok()?;
-        out.push(decoded[0]);
-        rest = behind;
-    }
-    String::from_utf8(out).ok()
 }
 
 /// Writes what GET and HEAD tell of an object beside its bytes.
@@ -276,7 +264,9 @@ mod tests {
         for (text, bucket, key, version) in [
             ("/bench/a%20b", "bench", "a b", None),
             ("bench/a/b", "bench", "a/b", None),
-            ("bench%2Fa+b", "bench", "a+b", None),
+            ("bench%2Fa+b", "bench", "a b", None),
+            ("bench/a%2Bb", "bench", "a+b", None),
+            ("bench/a b", "bench", "a b", None),
             ("/bench//x", "bench", "/x", None),
             (
                 "bench/k?versionId=null",
@@ -303,6 +293,8 @@ mod tests {
             "bench/%FF",
             "B!/k",
             "bench/k?versionId=x",
+            "bench/a  b",
+            "bench/a\tb",
         ] {
             assert!(source(bad).is_err(), "{bad}");
         }

@@ -6,7 +6,6 @@ use http::HeaderMap;
 use types::{BucketName, Jurisdiction, Placement, RegionId, Replica};
 
 use super::{ErrorCode, S3Error};
-use crate::operations::Operation;
 
 const PREFIX: &str = "x-dhow-placement-";
 const HOME: &str = "x-dhow-placement-home";
@@ -26,25 +25,6 @@ pub(crate) struct Asked {
     /// Where the bucket is to have its home, if that is said.
     pub(crate) home: Option<RegionId>,
     pub(crate) placement: Placement,
-}
-
-/// Refuses the headers on requests that they mean nothing to: whoever sends them believes that
-/// they do something.
-pub(crate) fn check_operation(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Error> {
-    if operation.name == "CreateBucket" {
-        return Ok(());
-    }
-    match headers
-        .keys()
-        .find(|name| name.as_str().starts_with(PREFIX))
-    {
-        None => Ok(()),
-        Some(name) => Err(S3Error::argument(
-            name.as_str(),
-            "",
-            "Headers of placement are for CreateBucket only",
-        )),
-    }
 }
 
 /// Reads the headers of a CreateBucket. Whether the regions exist is for the caller to ask.

@@ -1,87 +1,162 @@
-//! Headers that ask for what is not there yet. None is ignored: a client that asked for
-//! encryption, a lock or a public ACL must not believe that it got it.
+//! What a request asks for and does not get. Nothing of it is ignored: a client that asked for
+//! encryption, a lock, a public ACL or a condition must not believe that it got it.
+//!
+//! A write honours what its line in the table of operations names, and refuses the rest by name. A
+//! read refuses what is known not to be there yet.
 
-use http::HeaderMap;
+use http::{HeaderName, HeaderValue};
 
 use super::{ErrorCode, S3Error};
+use crate::{
+    operations::{EVERYWHERE, Operation, Status},
+    request::Request,
+};
 
 /// Whole families of headers that are not there yet.
 const FAMILIES: &[&str] = &[
-    "x-amz-grant-",
-    "x-amz-server-side-encryption",
-    "x-amz-copy-source-server-side-encryption",
-    "x-amz-object-lock-",
+    "grant-",
+    "server-side-encryption",
+    "copy-source-server-side-encryption",
+    "object-lock-",
 ];
 
-/// Single headers that are not there yet.
-const SINGLE: &[&str] = &[
-    "x-amz-bucket-object-lock-enabled",
-    "x-amz-bypass-governance-retention",
-    "x-amz-confirm-remove-self-bucket-access",
-    "x-amz-fwd-status",
-    "x-amz-if-match-initiated-time",
-    "x-amz-if-match-last-modified-time",
-    "x-amz-if-match-size",
-    "x-amz-mfa",
-    "x-amz-rename-source",
-    "x-amz-request-payer",
-    "x-amz-restore-output-path",
-    "x-amz-security-token-policy",
-    "x-amz-website-redirect-location",
-    "x-amz-write-offset-bytes",
-];
-
-/// Refuses a request that asks for what is not there yet, naming the header.
-pub fn check(headers: &HeaderMap) -> Result<(), S3Error> {
-    for (name, value) in headers {
-        let name = name.as_str();
-        // Nearly every header of a GET fails the first comparison.
-        let Some(rest) = name.strip_prefix("x-amz-") else {
-            continue;
-        };
-        if rest.starts_with("meta-") {
-            continue;
-        }
-        let fine = match rest {
-            "acl" => value == "private",
-            "storage-class" if value == "STANDARD" => true,
-            "storage-class" => {
-                return Err(S3Error::new(ErrorCode::InvalidStorageClass).detail(
-                    "StorageClassRequested",
-                    String::from_utf8_lossy(value.as_bytes()),
-                ));
-            }
-            "object-ownership" => value == "BucketOwnerEnforced",
-            "server-side-encryption-bucket-key-enabled" => value == "false",
-            _ => !SINGLE.contains(&name) && !FAMILIES.iter().any(|family| name.starts_with(family)),
-        };
-        if !fine {
-            return Err(S3Error::not_implemented(name).detail("Header", name));
-        }
+/// Refuses a request that asks for what is not there, naming it.
+pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), S3Error> {
+    let writes = operation.writes();
+    let versioned = request.query().has("versionId");
+    for (name, value) in request.headers() {
+        check_header(operation, (writes, versioned), name, value)?;
+    }
+    for (name, value) in &request.query().0 {
+        check_parameter(operation, writes, name, value)?;
     }
     Ok(())
 }
 
+fn check_header(
+    operation: &Operation,
+    (writes, versioned): (bool, bool),
+    name: &HeaderName,
+    value: &HeaderValue,
+) -> Result<(), S3Error> {
+    let name = name.as_str();
+    let refuse = || Err(S3Error::not_implemented(name).detail("Header", name));
+    // Nearly every header of a GET fails the first comparison.
+    let Some(rest) = name.strip_prefix("x-") else {
+        return match name {
+            _ if !writes => Ok(()),
+            // Without a range it means nothing (RFC 9110, 13.1.5).
+            "if-range" => Ok(()),
+            "content-range" => Err(S3Error::with(
+                ErrorCode::InvalidRequest,
+                "A part of an object cannot be written: Content-Range is not for this request.",
+            )),
+            _ if name.starts_with("if-") && !operation.heeds(name) => refuse(),
+            // A condition is on the current version.
+            "if-match" if operation.name == "DeleteObject" && versioned => refuse(),
+            // Only what was never there can be created on a condition.
+            "if-none-match" if value != "*" => refuse(),
+            _ => Ok(()),
+        };
+    };
+    if let Some(ours) = rest.strip_prefix("dhow-") {
+        return match ours.starts_with("placement-") && operation.name == "CreateBucket" {
+            true => Ok(()),
+            false => Err(S3Error::argument(
+                name,
+                "",
+                "This header is not for this request; those of placement are for CreateBucket only",
+            )),
+        };
+    }
+    let Some(rest) = rest.strip_prefix("amz-") else {
+        return Ok(());
+    };
+    if rest.starts_with("meta-") {
+        return Ok(());
+    }
+    let fine = match rest {
+        "acl" => value == "private" || value == "bucket-owner-full-control",
+        "storage-class" if value == "STANDARD" => true,
+        "storage-class" => {
+            return Err(S3Error::new(ErrorCode::InvalidStorageClass).detail(
+                "StorageClassRequested",
+                String::from_utf8_lossy(value.as_bytes()),
+            ));
+        }
+        "object-ownership" => value == "BucketOwnerEnforced",
+        "bucket-namespace" => value == "global",
+        // There are no annotations that could be copied.
+        "object-annotation-directive" => value == "COPY" || value == "EXCLUDE",
+        "server-side-encryption-bucket-key-enabled" => value == "false",
+        _ if writes => EVERYWHERE.contains(&rest) || operation.heeds(name),
+        _ => !FAMILIES.iter().any(|family| rest.starts_with(family)),
+    };
+    match fine {
+        true => Ok(()),
+        false => refuse(),
+    }
+}
+
+fn check_parameter(
+    operation: &Operation,
+    writes: bool,
+    name: &str,
+    value: &str,
+) -> Result<(), S3Error> {
+    if name == "x-id" {
+        return match value == operation.name {
+            true => Ok(()),
+            false => Err(S3Error::argument(
+                name,
+                value,
+                format!("The request is {}, and not what x-id says.", operation.name),
+            )),
+        };
+    }
+    // S3 leaves parameters with this prefix to the client.
+    if !writes || name.starts_with("x-") || name.starts_with("response-") || operation.takes(name) {
+        return Ok(());
+    }
+    if operation.status == Status::NotYet {
+        return Ok(());
+    }
+    Err(match name {
+        "versionId" => {
+            S3Error::argument(name, value, "This operation does not accept a version-id.")
+        }
+        _ => S3Error::not_implemented(name).detail("Parameter", name),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
-
     use super::*;
+    use crate::{request::Received, route::route};
+
+    fn refused(method: &str, target: &str, headers: &[(&str, &str)]) -> Option<&'static str> {
+        let mut head = http::Request::builder().method(method).header("host", "h");
+        for (name, value) in headers {
+            head = head.header(*name, *value);
+        }
+        let head = head.uri(target).body(()).unwrap();
+        let (mut head, ()) = head.into_parts();
+        let checked = Received::read(&mut head, &[])
+            .and_then(Received::unverified)
+            .and_then(|request| check(route(&request)?, &request));
+        checked.err().map(|error| error.code.name())
+    }
 
     #[test]
     fn what_is_not_there_is_named_not_ignored() {
         for (name, value, code) in [
             ("x-amz-acl", "private", None),
+            ("x-amz-acl", "bucket-owner-full-control", None),
             ("x-amz-acl", "public-read", Some("NotImplemented")),
             ("x-amz-grant-read", "id=1", Some("NotImplemented")),
             (
                 "x-amz-server-side-encryption",
                 "AES256",
-                Some("NotImplemented"),
-            ),
-            (
-                "x-amz-server-side-encryption-customer-key",
-                "x",
                 Some("NotImplemented"),
             ),
             (
@@ -95,18 +170,68 @@ mod tests {
                 "GLACIER",
                 Some("InvalidStorageClass"),
             ),
-            ("x-amz-request-payer", "requester", Some("NotImplemented")),
+            ("x-amz-request-payer", "requester", None),
             ("x-amz-meta-x-amz-acl", "public-read", None),
             ("x-amz-date", "20151021T072800Z", None),
-            ("x-amz-copy-source", "/b/k", None),
+            ("x-amz-checksum-crc32", "AAAAAA==", None),
+            ("x-amz-checksum-sha3", "AAAAAA==", Some("NotImplemented")),
+            ("x-amz-annotation", "x", Some("NotImplemented")),
+            (
+                "x-amz-copy-source-range",
+                "bytes=0-1",
+                Some("NotImplemented"),
+            ),
+            (
+                "x-dhow-placement-jurisdictions",
+                "DE",
+                Some("InvalidArgument"),
+            ),
+            ("x-dhow-client-host", "h", Some("InvalidArgument")),
+            ("if-match", "\"e\"", None),
+            ("if-none-match", "*", None),
+            ("if-none-match", "\"e\"", Some("NotImplemented")),
+            ("if-modified-since", "x", Some("NotImplemented")),
+            ("if-unmodified-since", "x", Some("NotImplemented")),
+            ("if-range", "x", None),
+            ("range", "bytes=0-1", None),
+            ("content-range", "bytes 0-1/2", Some("InvalidRequest")),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-            let found = check(&headers).err().map(|e| e.code.name());
+            let found = refused("PUT", "/bkt/k", &[(name, value)]);
             assert_eq!(found, code, "{name}: {value}");
+        }
+        let sse = [("x-amz-server-side-encryption-customer-key", "x")];
+        assert_eq!(refused("GET", "/bkt/k", &sse), Some("NotImplemented"));
+        let other = [("if-none-match", "\"e\""), ("x-amz-unknown", "x")];
+        assert_eq!(refused("GET", "/bkt/k", &other), None);
+    }
+
+    #[test]
+    fn a_write_refuses_parameters_that_it_does_not_know() {
+        for (method, target, code) in [
+            ("PUT", "/bkt/k?annotation-name=a", Some("NotImplemented")),
+            ("PUT", "/bkt/k?versionId=null", Some("InvalidArgument")),
+            ("PUT", "/bkt/k?ACL", Some("NotImplemented")),
+            ("PUT", "/bkt/k?amp;acl", Some("NotImplemented")),
+            ("PUT", "/bkt/k?;acl", Some("NotImplemented")),
+            ("PUT", "/bkt/k?a%63l&tagging", Some("MethodNotAllowed")),
+            ("PUT", "/bkt/k?If-None-Match=*", Some("NotImplemented")),
+            ("PUT", "/bkt/k?x-id=PutObject", None),
+            ("PUT", "/bkt/k?x-id=GetObject", Some("InvalidArgument")),
+            ("PUT", "/bkt/k?x-id=", Some("InvalidArgument")),
+            ("PUT", "/bkt/k?x-id=CopyObject", Some("InvalidArgument")),
+            ("PUT", "/bkt/k?x-mine=1&response-content-type=a", None),
+            ("PUT", "/bkt/k?partNumber=1", Some("MethodNotAllowed")),
+            ("PUT", "/bkt/k?tagging&versionId=null", None),
+            ("PUT", "/bkt?prefix=a", Some("NotImplemented")),
+            ("DELETE", "/bkt?prefix=a", Some("NotImplemented")),
+            ("DELETE", "/bkt/k?versionId=null&x-id=DeleteObject", None),
+            ("DELETE", "/bkt/k?versionid=null", Some("NotImplemented")),
+            ("POST", "/bkt?delete&list-type=2", Some("NotImplemented")),
+            ("GET", "/bkt/k?unknown", None),
+            ("GET", "/bkt/k?x-id=PutObject", Some("InvalidArgument")),
+            ("GET", "/bkt?list-type=2&prefix=a&unknown=1", None),
+        ] {
+            assert_eq!(refused(method, target, &[]), code, "{method} {target}");
         }
     }
 }

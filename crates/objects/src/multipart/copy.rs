@@ -59,12 +59,8 @@ impl Objects {
                 .map(|(first, last)| RangeSpec::Between(first, last)),
             part: None,
         };
-        let view = match self.get(source.permit, source.key, &request).await {
-            Err(Error::NotModified { .. }) => {
-                return Err(Error::PreconditionFailed("x-amz-copy-source-If-None-Match"));
-            }
-            other => other?,
-        };
+        let view = self.get(source.permit, source.key, &request).await;
+        let view = view.map_err(crate::copy::of_source)?;
         let len = view.len();
         // Unlike a read, a copy does not make do with fewer bytes than the range names.
         if let Some((first, last)) = source.range.filter(|(_, last)| *last >= view.info.size) {

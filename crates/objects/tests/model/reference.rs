@@ -110,7 +110,7 @@ impl Bucket {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.uploads.is_empty()
+        self.keys.is_empty()
     }
 
     /// The current version, unless it is a delete marker.

@@ -1,7 +1,7 @@
 //! CompleteMultipartUpload: the listed parts become an object.
 
-use objects::{CompleteUpload, ListedForCompletion};
-use types::{ChecksumAlgorithm, ChecksumValue, ETag, limits::PART_NUMBER_MAX};
+use objects::{CompleteUpload, Error, ListedForCompletion};
+use types::{ChecksumAlgorithm, ChecksumValue, ETag, UploadId, limits::PART_NUMBER_MAX};
 
 use crate::s3::{
     ErrorCode, S3Call, S3Error, S3Result, headers, multipart, object_headers,
@@ -22,7 +22,12 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     for algorithm in ChecksumAlgorithm::ALL {
         call.headers.remove(algorithm.header());
     }
-    let document = call.read_xml(&["CompleteMultipartUpload"]).await?;
+    let read = call.read_large_xml(&["CompleteMultipartUpload"]).await;
+    let (document, _place) = read.map_err(|error| match error.code {
+        // As S3 has it for this document, and for no other.
+        ErrorCode::MissingRequestBodyError => ErrorCode::MalformedXML.into(),
+        _ => error,
+    })?;
     request.parts = document.all("Part").map(part).collect::<Result<_, _>>()?;
     if request.parts.is_empty() || request.parts.len() > usize::from(PART_NUMBER_MAX) {
         return Err(ErrorCode::MalformedXML.into());
@@ -30,7 +35,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let objects = &call.gateway.objects;
     let done = objects
         .complete_upload(&call.permit, &key, upload, request)
-        .await?;
+        .await
+        .map_err(|error| match error {
+            Error::InvalidPart(number) => invalid_part(&document, upload, number),
+            other => other.into(),
+        })?;
     let deed = call.deed()?;
 
     let mut xml = XmlWriter::document("CompleteMultipartUploadResult", 640 + key.len());
@@ -52,9 +61,32 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     Ok(answer)
 }
 
+/// Says which part it is, as the client listed it.
+fn invalid_part(document: &Element, upload: UploadId, number: u32) -> S3Error {
+    let is = |part: &&Element| {
+        let text = part.text_of("PartNumber").ok().flatten();
+        text.is_some_and(|text| text.trim().parse() == Ok(number))
+    };
+    let error = S3Error::new(ErrorCode::InvalidPart)
+        .detail("UploadId", upload.to_string())
+        .detail("PartNumber", number.to_string());
+    let listed = document.all("Part").find(is);
+    match listed.and_then(|part| part.text_of("ETag").ok().flatten()) {
+        Some(etag) => error.detail("ETag", etag.trim().trim_matches('"')),
+        None => error,
+    }
+}
+
 fn part(element: &Element) -> Result<ListedForCompletion, S3Error> {
     let number = element.required("PartNumber")?.trim();
     let number: u32 = number.parse().map_err(|_| ErrorCode::MalformedXML)?;
+    if number == 0 {
+        return Err(S3Error::argument(
+            "partNumber",
+            "0",
+            "PartNumber must be >= 1",
+        ));
+    }
     let mut checksum = None;
     for algorithm in ChecksumAlgorithm::ALL {
         if let Some(text) = element.text_of(algorithm.element())? {

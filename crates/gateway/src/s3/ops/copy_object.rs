@@ -2,7 +2,7 @@
 
 use http::header;
 use objects::{CopyInput, CopySource};
-use types::ChecksumAlgorithm;
+use types::{ChecksumAlgorithm, Timestamp};
 
 use crate::s3::{
     ErrorCode, S3Call, S3Error, S3Result,
@@ -37,7 +37,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let copied = call.gateway.objects.copy(&call.permit, &key, source, input).await?;
 
     let mut xml = XmlWriter::document("CopyObjectResult", 512);
-    xml.element("LastModified", &copied.modified.iso8601());
+    xml.element("LastModified", &Timestamp::from_s(copied.modified.s()).iso8601());
     xml.raw("<ETag>&quot;").plain(copied.put.etag).raw("&quot;</ETag>");
     if let Some(checksum) = copied.put.checksum {
         xml.display(checksum.algorithm().element(), checksum);

@@ -26,7 +26,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
         ));
     }
-    let root = call.read_xml(&["Delete"]).await?;
+    let (root, _place) = call.read_large_xml(&["Delete"]).await?;
     root.only(&["Object", "Quiet"])?;
     let quiet = root.text_of("Quiet")?.is_some_and(|text| text.trim() == "true");
     let listed: Vec<Doomed<'_>> = root.all("Object").map(doomed).collect::<Result<_, _>>()?;
@@ -77,7 +77,13 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
         Some(text) => Some(DisplayVersion::parse(text).ok_or(ErrorCode::NoSuchVersion)?),
     };
     let conditions =
-        WriteConditions { if_match: one.etag.map(ETagMatch::parse), if_none_match: None };
+        WriteConditions { if_match: one.etag.map(ETagMatch::parse_strong), if_none_match: None };
+    if one.etag.is_some() && version.is_some() {
+        return Err(S3Error::with(
+            ErrorCode::NotImplemented,
+            "A condition is on the current version: ETag and VersionId exclude each other.",
+        ));
+    }
     let deed = call.permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
     if one.etag.is_some() && access::may_decide(deed, &call.gateway.region).is_err() {
         return Err(S3Error::with(

@@ -21,7 +21,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let request = request(call)?;
     let overrides = overrides(call)?;
-    let mut view = call.gateway.objects.get(&call.permit, &key, &request).await?;
+    let view = call.gateway.objects.get(&call.permit, &key, &request).await;
+    let mut view = view.map_err(|error| refused(call, error))?;
     let body = match view.content.take() {
         None => ResponseBody::Empty,
         Some(ObjectContent::Bytes(bytes)) => ResponseBody::full(bytes),
@@ -31,6 +32,16 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     };
     let replication = replication(call.gateway, &call.permit, &key, &view.info).await?;
     answer(call, &request, &view, overrides, replication, body)
+}
+
+/// Says which range was asked for, where it is not there.
+pub(super) fn refused(call: &S3Call<'_>, error: objects::Error) -> S3Error {
+    let outside = matches!(error, objects::Error::InvalidRange { .. });
+    let error = S3Error::from(error);
+    match call.header(&header::RANGE) {
+        Ok(Some(range)) if outside => error.detail("RangeRequested", range),
+        _ => error,
+    }
 }
 
 /// Reads what GET and HEAD ask for.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
-    let root = call.read_xml(&[replication::ROOT]).await?;
+    let (root, _place) = call.read_large_xml(&[replication::ROOT]).await?;
     let rules = replication::read(&root)?;
     let source = Arc::clone(call.deed()?);
     for destination in rules.rules.iter().map(|rule| &rule.destination) {

@@ -1,6 +1,7 @@
 //! UploadPartCopy: a part made of an object's bytes.
 
 use objects::PartSource;
+use types::Timestamp;
 
 use crate::s3::{
     S3Call, S3Error, S3Result,
@@ -28,7 +29,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .await?;
 
     let mut xml = XmlWriter::document("CopyPartResult", 512);
-    xml.element("LastModified", &copied.part.modified.iso8601());
+    xml.element("LastModified", &Timestamp::from_s(copied.part.modified.s()).iso8601());
     xml.raw("<ETag>&quot;")
         .plain(copied.part.etag)
         .raw("&quot;</ETag>");

@@ -1,0 +1,223 @@
+//! Watches the lines of request heads on a connection: each ends in CR LF.
+//!
+//! The parser behind takes a bare LF for the end of a line, and other servers and proxies do not:
+//! whoever stands between them could make one request look like two. The parser does not tell, so
+//! the bytes are followed as they come: heads line by line, bodies by the length that their head
+//! says. Where the parser and this would disagree about a body the parser refuses the request and
+//! closes the connection.
+
+/// Bytes of a line that tell which header it is, and its value where that matters.
+const KEPT: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In a head.
+    Head,
+    /// In a body of this length.
+    Body(u64),
+    /// In the line that tells the size of a chunk.
+    Size,
+    /// In a chunk, with the line end behind it.
+    Chunk(u64),
+    /// In the lines behind the last chunk.
+    Trailer,
+}
+
+/// Follows one connection.
+#[derive(Debug)]
+pub(crate) struct HeadLines {
+    state: State,
+    /// The begin of the line that the last piece broke off in.
+    line: Vec<u8>,
+    /// Bytes of that line, also those that were not kept, and whether the last one is a CR.
+    long: usize,
+    cr: bool,
+    length: u64,
+    chunked: bool,
+    /// A line of this head has come.
+    begun: bool,
+}
+
+impl HeadLines {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::Head,
+            line: Vec::new(),
+            long: 0,
+            cr: false,
+            length: 0,
+            chunked: false,
+            begun: false,
+        }
+    }
+
+    /// Takes the next bytes of the connection. Answers whether there was a line of a head without
+    /// CR LF.
+    pub(crate) fn bare_lf(&mut self, mut bytes: &[u8]) -> bool {
+        let mut bare = false;
+        while !bytes.is_empty() {
+            match self.state {
+                State::Body(left) | State::Chunk(left) => {
+                    let take = usize::try_from(left).map_or(bytes.len(), |l| l.min(bytes.len()));
+                    bytes = &bytes[take..];
+                    let left = left - take as u64;
+                    self.state = match self.state {
+                        State::Body(_) if left == 0 => State::Head,
+                        State::Body(_) => State::Body(left),
+                        _ if left == 0 => State::Size,
+                        _ => State::Chunk(left),
+                    };
+                }
+                State::Head | State::Size | State::Trailer => {
+                    let Some(end) = memchr::memchr(b'\n', bytes) else {
+                        self.keep(bytes);
+                        break;
+                    };
+                    let (piece, rest) = bytes.split_at(end);
+                    bytes = &rest[1..];
+                    bare |= !self.end_line(piece);
+                }
+            }
+        }
+        bare
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        let room = KEPT.saturating_sub(self.line.len()).min(piece.len());
+        self.line.extend_from_slice(&piece[..room]);
+        self.long += piece.len();
+        self.cr = piece.last().map_or(self.cr, |last| *last == b'\r');
+    }
+
+    /// Answers whether the line ends in CR LF. `piece` is what comes before the LF.
+    fn end_line(&mut self, piece: &[u8]) -> bool {
+        if self.long == 0 {
+            // Nearly every line comes in one piece, and need not be copied.
+            let (line, ends) = match piece.split_last() {
+                Some((b'\r', line)) => (line, true),
+                _ => (piece, false),
+            };
+            self.on_line(line);
+            return ends;
+        }
+        self.keep(piece);
+        let ends = self.cr;
+        let mut line = std::mem::take(&mut self.line);
+        let whole = self.long - usize::from(ends);
+        line.truncate(whole);
+        self.on_line(&line);
+        line.clear();
+        self.line = line;
+        (self.long, self.cr) = (0, false);
+        ends
+    }
+
+    fn on_line(&mut self, line: &[u8]) {
+        match self.state {
+            State::Head if line.is_empty() => self.end_head(),
+            State::Head => self.on_header(line),
+            State::Size => {
+                let digits = line.iter().take_while(|b| b.is_ascii_hexdigit());
+                let size = digits.fold(0u64, |size, digit| {
+                    let digit = char::from(*digit).to_digit(16).unwrap_or(0);
+                    size.saturating_mul(16).saturating_add(u64::from(digit))
+                });
+                self.state = match size {
+                    0 => State::Trailer,
+                    size => State::Chunk(size.saturating_add(2)),
+                };
+            }
+            State::Trailer if line.is_empty() => self.state = State::Head,
+            State::Trailer | State::Body(_) | State::Chunk(_) => {}
+        }
+    }
+
+    fn on_header(&mut self, line: &[u8]) {
+        self.begun = true;
+        let value = |name: &[u8]| {
+            let front = line.get(..name.len())?;
+            front
+                .eq_ignore_ascii_case(name)
+                .then(|| line[name.len()..].trim_ascii())
+        };
+        match line.first() {
+            Some(b'c' | b'C') => {
+                let text = value(b"content-length:").and_then(|v| std::str::from_utf8(v).ok());
+                if let Some(length) = text.and_then(|text| text.parse().ok()) {
+                    self.length = length;
+                }
+            }
+            Some(b't' | b'T') => self.chunked |= value(b"transfer-encoding:").is_some(),
+            _ => {}
+        }
+    }
+
+    fn end_head(&mut self) {
+        if !self.begun {
+            // Empty lines before a request.
+            return;
+        }
+        self.state = match (self.chunked, self.length) {
+            (true, _) => State::Size,
+            (false, 0) => State::Head,
+            (false, length) => State::Body(length),
+        };
+        (self.length, self.chunked, self.begun) = (0, false, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether there is a bare LF in a head, for every way in which the wire may cut the bytes.
+    fn bare(bytes: &str) -> bool {
+        let whole = HeadLines::new().bare_lf(bytes.as_bytes());
+        for size in [1, 2, 3, 7, 60, 61, 64, 65] {
+            let mut lines = HeadLines::new();
+            let pieces = bytes.as_bytes().chunks(size);
+            let cut = pieces.fold(false, |bare, piece| lines.bare_lf(piece) | bare);
+            assert_eq!(cut, whole, "{bytes:?} by {size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn lines_of_heads_end_in_cr_lf() {
+        let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "k".repeat(200));
+        let long_bare = format!("GET /{} HTTP/1.1\nHost: h\r\n\r\n", "k".repeat(200));
+        for (bytes, expected) in [
+            ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", false),
+            ("\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", false),
+            (&long, false),
+            (&long_bare, true),
+            ("GET / HTTP/1.1\nHost: h\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: h\r\n\n", true),
+            ("GET / HTTP/1.1\r\nHost: h\r\nX: a\r\r\n\r\n", false),
+            ("\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", true),
+        ] {
+            assert_eq!(bare(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_may_hold_anything_and_the_next_head_is_seen() {
+        let next = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        let bad = "GET / HTTP/1.1\nHost: h\r\n\r\n";
+        for front in [
+            "PUT /a HTTP/1.1\r\nContent-Length: 5\r\n\r\na\nb\n\n",
+            "PUT /a HTTP/1.1\r\ncontent-LENGTH:  5 \r\n\r\na\nb\n\n",
+            "PUT /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+            "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na\nb\r\n0\r\n\r\n",
+            "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nA;x=y\r\n\n\n\n\n\n\n\n\n\n\n\r\n\
+             0\r\nx: y\r\n\r\n",
+            "PUT /a HTTP/1.1\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ] {
+            assert!(!bare(front), "{front:?}");
+            assert!(!bare(&format!("{front}{next}")), "{front:?}");
+            assert!(bare(&format!("{front}{bad}")), "{front:?}");
+            assert!(bare(&format!("{front}{front}{next}{bad}")), "{front:?}");
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! One request, read once.
+//!
+//! [`Received::read`] takes a head apart before anything else looks at it: authority, path, query
+//! and headers. What could be read in two ways is refused there. Then the signature is verified
+//! over what came ([`Received::verify`]), and what remains is a [`Request`]: the only thing that
+//! is routed, permitted, handled and passed on. The raw parts stay inside.
+//!
+//! A parameter of the query that is named like a header (`x-amz-*`, `x-dhow-*`) is one of these,
+//! and nothing else:
+//! - part of a signature: it counts for the signature alone;
+//! - signed over and not acted on ([`IGNORED`]): presigners compute it without the bytes;
+//! - the framing of a body ([`FRAMING`]): refused;
+//! - everything else: the header of that name, from before routing on.
+
+use access::{
+    AuthType,
+    signature::{self, Verified},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+
+use crate::{
+    elsewhere,
+    limits::HEAD_BYTES_MAX,
+    s3::{ErrorCode, Query, S3Error},
+    target::{Target, decode, is_of_signature},
+};
+
+/// Most parameters of a query.
+const PARAMETERS_MAX: usize = 128;
+
+/// Parameters that S3 signs over and does not act on. The checksums are those of the empty body
+/// that a presigner had when it made the URL.
+const IGNORED: [&str; 12] = [
+    "x-amz-checksum-crc32",
+    "x-amz-checksum-crc32c",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-md5",
+    "x-amz-checksum-sha1",
+    "x-amz-checksum-sha256",
+    "x-amz-checksum-sha512",
+    "x-amz-checksum-xxhash128",
+    "x-amz-checksum-xxhash3",
+    "x-amz-checksum-xxhash64",
+    "x-amz-sdk-checksum-algorithm",
+    "x-amz-user-agent",
+];
+
+/// Headers that say how the body is framed: a parameter cannot say it for them.
+const FRAMING: [&str; 2] = ["x-amz-decoded-content-length", "x-amz-trailer"];
+
+/// Headers without `x-amz-` that something here reads, and that have one value.
+const SINGLE: [&str; 17] = [
+    "authorization",
+    "content-disposition",
+    "content-length",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "date",
+    "expect",
+    "expires",
+    "host",
+    // Lists, but of conditions: one that was added must not pass for the one that was meant.
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "range",
+];
+
+/// Headers that are lists: several lines mean what one line with commas means.
+const LISTS: [&str; 5] = [
+    "cache-control",
+    "content-encoding",
+    "content-language",
+    "x-amz-object-attributes",
+    "x-amz-optional-object-attributes",
+];
+
+const META: &str = "x-amz-meta-";
+
+/// A head that has been taken apart, and whose sender is not known yet.
+pub(crate) struct Received<'a> {
+    method: &'a Method,
+    /// For the signature alone.
+    uri: &'a Uri,
+    /// As they came: of a signature they are what it covers.
+    headers: HeaderMap,
+    target: Target,
+    query: Query,
+    /// Headers that the query carries.
+    carried: Vec<(HeaderName, HeaderValue)>,
+    /// A parameter of a signature that the query has.
+    signs: Option<&'static str>,
+}
+
+/// A request whose every part has one meaning.
+pub(crate) struct Request<'a> {
+    method: &'a Method,
+    target: Target,
+    query: Query,
+    headers: HeaderMap,
+    /// There is nothing behind a question mark, not even a signature.
+    bare: bool,
+    length: u64,
+}
+
+impl<'a> Received<'a> {
+    /// Takes the head apart. `domains` are the names under which `bucket.domain` is a bucket. The
+    /// headers are taken out of `parts`.
+    ///
+    /// # Errors
+    /// `InvalidRequest`, `InvalidURI`, `InvalidArgument`, `RequestHeaderSectionTooLarge` and the
+    /// errors of names: all before the sender is known.
+    pub(crate) fn read(
+        parts: &'a mut http::request::Parts,
+        domains: &[String],
+    ) -> Result<Self, S3Error> {
+        let mut headers = std::mem::take(&mut parts.headers);
+        let (method, uri) = (&parts.method, &parts.uri);
+        check_head(&headers, uri.path().len())?;
+        settle_repeats(&mut headers)?;
+        let host = authority(uri, &headers)?;
+        let target = Target::parse(uri.path(), host, domains)?;
+        let mut read = Self {
+            method,
+            uri,
+            headers,
+            target,
+            query: Query::default(),
+            carried: Vec::new(),
+            signs: None,
+        };
+        read.read_query()?;
+        Ok(read)
+    }
+
+    /// The same of a request that another region has verified and passed on.
+    pub(crate) fn passed(parts: &'a mut http::request::Parts) -> Result<Request<'a>, S3Error> {
+        let mut headers = std::mem::take(&mut parts.headers);
+        elsewhere::arrive(&mut headers);
+        check_head(&headers, parts.uri.path().len())?;
+        settle_repeats(&mut headers)?;
+        let target = Target::parse(parts.uri.path(), "", &[])?;
+        let mut read = Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers,
+            target,
+            query: Query::default(),
+            carried: Vec::new(),
+            signs: None,
+        };
+        read.read_query()?;
+        read.merge()
+    }
+
+    fn read_query(&mut self) -> Result<(), S3Error> {
+        let Some(raw) = self.uri.query().filter(|raw| !raw.is_empty()) else {
+            return Ok(());
+        };
+        for (n, pair) in raw.split('&').filter(|p| !p.is_empty()).enumerate() {
+            if n == PARAMETERS_MAX {
+                return Err(ErrorCode::InvalidURI.into());
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name, true)?, decode(value, true)?);
+            match Meaning::of(&name) {
+                Meaning::Signature(known) => self.signs = Some(known),
+                Meaning::Ignored => {}
+                Meaning::Refused => {
+                    return Err(S3Error::argument(
+                        &name,
+                        &value,
+                        "This parameter is a header that a query cannot carry.",
+                    ));
+                }
+                Meaning::Header => self.carry(&name, &value)?,
+                Meaning::Parameter if self.query.has(&name) => {
+                    return Err(twice("parameter", &name));
+                }
+                Meaning::Parameter => {
+                    self.query.0.push((name.into_owned(), value.into_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a header out of the query.
+    fn carry(&mut self, name: &str, value: &str) -> Result<(), S3Error> {
+        let bad = || S3Error::argument(name, "", "No header can carry this parameter.");
+        // What stands around a header's value is not part of it.
+        let text = value.trim_matches([' ', '\t']);
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        let text = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| bad())?;
+        let there = self.headers.contains_key(&header);
+        if there || self.carried.iter().any(|(n, _)| *n == header) {
+            return Err(twice("header", header.as_str()));
+        }
+        self.carried.push((header, text));
+        Ok(())
+    }
+
+    /// The method.
+    pub(crate) fn method(&self) -> &Method {
+        self.method
+    }
+
+    /// Verifies the signature over what came.
+    pub(crate) fn verify(
+        self,
+        facts: &signature::Facts<'_>,
+    ) -> Result<(Request<'a>, AuthType, Verified), S3Error> {
+        let query = self.uri.query();
+        let auth = AuthType::of(self.method, &self.headers, query)?;
+        if auth != AuthType::PresignedV4
+            && let Some(name) = self.signs
+        {
+            return Err(S3Error::argument(
+                name,
+                "",
+                "A parameter of a signature without a signature in the query.",
+            ));
+        }
+        let signed = signature::Request {
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            query,
+            headers: &self.headers,
+        };
+        let verified = signature::verify(auth, &signed, facts)?;
+        Ok((self.merge()?, auth, verified))
+    }
+
+    /// What a signature would have to cover.
+    #[cfg(test)]
+    pub(crate) fn unverified(self) -> Result<Request<'a>, S3Error> {
+        self.merge()
+    }
+
+    fn merge(self) -> Result<Request<'a>, S3Error> {
+        let mut headers = self.headers;
+        for (name, value) in self.carried {
+            headers.insert(name, value);
+        }
+        Ok(Request {
+            method: self.method,
+            target: self.target,
+            query: self.query,
+            length: content_length(&headers),
+            headers,
+            bare: self.uri.query().is_none_or(str::is_empty),
+        })
+    }
+}
+
+impl Request<'_> {
+    pub(crate) fn method(&self) -> &Method {
+        self.method
+    }
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+    pub(crate) fn query(&self) -> &Query {
+        &self.query
+    }
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+    /// Whether there is nothing behind a question mark.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.bare
+    }
+    /// What `Content-Length` said; 0 where it said nothing.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+    /// The fields of a form take the place of the head, which nobody signed.
+    pub(crate) fn become_form(&mut self, fields: HeaderMap) {
+        self.headers = fields;
+    }
+    /// For the handler.
+    pub(crate) fn into_parts(self) -> (Target, Query, HeaderMap) {
+        (self.target, self.query, self.headers)
+    }
+}
+
+/// What a parameter is by its name.
+enum Meaning {
+    Signature(&'static str),
+    Ignored,
+    Refused,
+    Header,
+    Parameter,
+}
+
+impl Meaning {
+    fn of(name: &str) -> Self {
+        let starts = |prefix: &str| {
+            let front = name.as_bytes().get(..prefix.len());
+            front.is_some_and(|front| front.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        let among = |names: &[&str]| names.iter().any(|n| name.eq_ignore_ascii_case(n));
+        if starts("x-dhow-") {
+            return Self::Header;
+        }
+        if !starts("x-amz-") {
+            return Self::Parameter;
+        }
+        match is_of_signature(name) {
+            Some(known) => Self::Signature(known),
+            None if among(&IGNORED) => Self::Ignored,
+            None if among(&FRAMING) => Self::Refused,
+            None => Self::Header,
+        }
+    }
+}
+
+fn twice(what: &str, name: &str) -> S3Error {
+    S3Error::with(
+        ErrorCode::InvalidRequest,
+        format!("The {what} {name} is there more than once."),
+    )
+}
+
+/// The host that the request is for, without its port. Where the target names one too, it must be
+/// the same: the signature covers `Host`, and the bucket may stand in either.
+fn authority<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, S3Error> {
+    let refuse = |what: &str| Err(S3Error::with(ErrorCode::InvalidRequest, what));
+    let Some(host) = headers.get(header::HOST) else {
+        return refuse("The request has no Host header.");
+    };
+    let plain =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let Some(host) = host
+        .to_str()
+        .ok()
+        .filter(|h| h.as_bytes().iter().all(plain))
+    else {
+        return refuse("The Host header is not a host.");
+    };
+    if let Some(named) = uri.authority()
+        && !named.as_str().eq_ignore_ascii_case(host)
+    {
+        return refuse("The Host header and the target of the request name different hosts.");
+    }
+    if !uri.path().starts_with('/') {
+        return Err(ErrorCode::InvalidURI.into());
+    }
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    // `example.com.` is the host `example.com`.
+    Ok(name.strip_suffix('.').unwrap_or(name))
+}
+
+/// Joins what is a list, and refuses every other header that comes more than once and that
+/// anything here reads: it is signed joined, and would be read singly.
+fn settle_repeats(headers: &mut HeaderMap) -> Result<(), S3Error> {
+    if headers.len() == headers.keys_len() {
+        return Ok(());
+    }
+    let several = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    let repeated: Vec<HeaderName> = headers.keys().filter(several).cloned().collect();
+    for name in repeated {
+        let text = name.as_str();
+        if text.starts_with(META) || LISTS.contains(&text) {
+            let values: Vec<&[u8]> = headers
+                .get_all(&name)
+                .iter()
+                .map(|v| v.as_bytes())
+                .collect();
+            let joined = HeaderValue::from_bytes(&values.join(&b","[..]));
+            let joined = joined.map_err(|_| ErrorCode::InvalidRequest)?;
+            headers.insert(name, joined);
+        } else if text.starts_with("x-amz-")
+            || text.starts_with("x-dhow-")
+            || SINGLE.contains(&text)
+        {
+            return Err(twice("header", text));
+        }
+    }
+    Ok(())
+}
+
+fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
+    let bytes: usize = headers
+        .iter()
+        .map(|(n, v)| n.as_str().len() + v.len())
+        .sum();
+    if bytes + path_bytes > HEAD_BYTES_MAX {
+        return Err(S3Error::new(ErrorCode::RequestHeaderSectionTooLarge)
+            .detail("MaxSizeAllowed", HEAD_BYTES_MAX.to_string()));
+    }
+    // Two lengths are how requests are smuggled past a proxy that believes the other one. Where
+    // Transfer-Encoding comes first the parser has dropped Content-Length already, so it is only
+    // let through where S3 takes it: aws-chunked bodies, which tell their length otherwise.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let error = if headers.contains_key(header::CONTENT_LENGTH) {
+            S3Error::with(
+                ErrorCode::InvalidRequest,
+                "Content-Length and Transfer-Encoding exclude each other.",
+            )
+        } else if headers.contains_key("x-amz-decoded-content-length") {
+            return Ok(());
+        } else {
+            ErrorCode::MissingContentLength.into()
+        };
+        return Err(error.header(header::CONNECTION, HeaderValue::from_static("close")));
+    }
+    Ok(())
+}
+
+fn content_length(headers: &HeaderMap) -> u64 {
+    let text = headers.get(header::CONTENT_LENGTH);
+    let text = text.and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;
