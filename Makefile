@@ -1,6 +1,6 @@
 # Dhow: `make run` starts a cloud, `make test` runs every test.
 
-.PHONY: run build test lint bench-peers fuzz clean
+.PHONY: run build test soak lint bench-peers fuzz clean
 
 # Builds the release binary and starts one region in ./dhow-data.
 run: build
@@ -12,6 +12,14 @@ build:
 # Installs what the tests need (Debian packages, a Python venv) and runs all of them.
 test:
 	bash tests/run.sh
+
+# Cuts the power CUTS times (400) under work, then first starts at every call; needs root. SEED
+# repeats a run. Takes about an hour; not part of `make test`.
+CUTS ?= 400
+soak:
+	bash tests/setup.sh
+	cargo build --locked -p dhow
+	cd tests && ../.venv/bin/python soak.py --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
 
 lint:
 	cargo fmt --all --check

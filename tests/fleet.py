@@ -20,13 +20,14 @@ from dhow import BIN
 class Fleet:
     """`dhow up --regions N`. Regions are named by their ids."""
 
-    def __init__(self, data, count, args=()):
+    def __init__(self, data, count, args=(), first_port=0):
         self.data, self.count, self.args = Path(data), count, list(args)
+        self.first_port = first_port
         self.process = None
 
     def start(self, timeout=180):
         command = [BIN, "up", "--regions", self.count, "--data", self.data, "--json",
-                   "--listen", "127.0.0.1:0", *self.args]
+                   "--listen", f"127.0.0.1:{self.first_port}", *self.args]
         self.log = Path(f"{self.data}.log")
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE,

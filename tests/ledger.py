@@ -58,23 +58,27 @@ class Ledger:
 
     def check_listing(self, client):
         """The listing agrees with the ledger key by key. To be called after a full check."""
-        listed, token = {}, ""
-        while True:
-            query = "list-type=2" + (f"&continuation-token={token}" if token else "")
-            parts = sorted(query.split("&"))
-            status, _, body = client.request("GET", f"/{self.bucket}", "&".join(parts))
-            assert status == 200
-            root = ET.fromstring(body)
-            ns = {"s": root.tag.split("}")[0].strip("{")}
-            for item in root.findall("s:Contents", ns):
-                listed[item.find("s:Key", ns).text] = item.find("s:ETag", ns).text.strip('"')
-            next_token = root.find("s:NextContinuationToken", ns)
-            if next_token is None:
-                break
-            token = urllib.parse.quote(next_token.text, safe="")
+        found = listed(client, self.bucket)
         known = {k: next(iter(v)) for k, v in self.states.items() if v != {ABSENT}}
-        assert listed == known
-        return len(listed)
+        assert found == known
+        return len(found)
+
+
+def listed(client, bucket):
+    """All keys that the listing has, with their ETags."""
+    found, token = {}, ""
+    while True:
+        query = "list-type=2" + (f"&continuation-token={token}" if token else "")
+        status, _, body = client.request("GET", f"/{bucket}", "&".join(sorted(query.split("&"))))
+        assert status == 200, f"the listing of {bucket}: {status} {body[:300]}"
+        root = ET.fromstring(body)
+        ns = {"s": root.tag.split("}")[0].strip("{")}
+        for item in root.findall("s:Contents", ns):
+            found[item.find("s:Key", ns).text] = item.find("s:ETag", ns).text.strip('"')
+        next_token = root.find("s:NextContinuationToken", ns)
+        if next_token is None:
+            return found
+        token = urllib.parse.quote(next_token.text, safe="")
 
 
 def worker(server, ledger, name, seed, stop, acked, keys=40):

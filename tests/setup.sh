@@ -10,6 +10,9 @@ need rclone rclone
 need s3cmd s3cmd
 need chromium chromium
 need mkfs.ext4 e2fsprogs
+need debugfs e2fsprogs
+need mkfs.xfs xfsprogs
+command -v cc >/dev/null 2>&1 || packages+=(gcc libc6-dev)
 need ip iproute2
 need nft nftables
 need faketime faketime

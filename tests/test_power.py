@@ -4,58 +4,32 @@ device. After the mount that follows, all that was acknowledged must be there.
 `DHOW_POWER_CUTS` sets the number of cuts (50 in CI). Needs root; fails where it is missing.
 """
 
-import fcntl
 import os
 import random
-import struct
-import subprocess
 import threading
 import time
 
 import pytest
 
 from dhow import Dhow
+from drives import Drive
 from ledger import Ledger, worker
 
 CUTS = int(os.environ.get("DHOW_POWER_CUTS", "50"))
-FS_IOC_SHUTDOWN = 0x8004587D
-NO_LOG_FLUSH = 2  # not even the filesystem's own journal is written out
-
-
-class Disk:
-    """A file with an ext4 in it, mounted through a loop device."""
-
-    def __init__(self, folder, megabytes):
-        self.image, self.mount = folder / "disk.img", folder / "mnt"
-        self.mount.mkdir()
-        with open(self.image, "wb") as f:
-            f.truncate(megabytes << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", self.image], check=True)
-        self.attach()
-
-    def attach(self):
-        subprocess.run(["mount", "-o", "loop", self.image, self.mount], check=True)
-
-    def cut(self):
-        fd = os.open(self.mount, os.O_RDONLY)
-        fcntl.ioctl(fd, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
-        os.close(fd)
-
-    def detach(self):
-        subprocess.run(["umount", self.mount], check=True)
 
 
 @pytest.fixture
 def disk(tmp_path):
-    disks = []
+    made = []
 
     def make(megabytes):
-        disks.append(Disk(tmp_path, megabytes))
-        return disks[-1]
+        drive = Drive(tmp_path / "disk.img", tmp_path / "mnt").make(megabytes).attach()
+        made.append(drive)
+        return drive
 
     yield make
-    for d in disks:
-        subprocess.run(["umount", "-l", d.mount], check=False, capture_output=True)
+    for drive in made:
+        drive.drop()
 
 
 @pytest.mark.root
@@ -83,10 +57,10 @@ def test_power_cuts_lose_nothing(tmp_path, disk):
         for _ in range(rng.randrange(1, 80)):
             assert acked.acquire(timeout=60), f"cut {cut}: no progress"
         # Between the two calls the filesystem is on its way down, and the kernel may report a sync
-        # that it no longer did (the conversion of preallocated blocks). No machine without power
+        # that it no longer did (docs/decisions/0005-power-cuts-in-tests.md). No machine without power
         # answers a client; answers that come from here on are not held against the engine.
         stop.set()
-        drive.cut()
+        drive.shut_down()
         server.kill()
         for thread in threads:
             thread.join(60)

@@ -122,8 +122,9 @@ impl Registry {
     }
 
     /// Plans a region. `token_hash` ([`token_hash`] of the join token's secret) lets it join once,
-    /// within `valid`. A region that was planned before and has not joined gets the new token in
-    /// place of the old one.
+    /// within `valid`. A region that was planned before and is not open yet gets the new token in
+    /// place of the old one; if it has joined already, the token is good for the key that it joined
+    /// with, and what it was planned as stays.
     pub async fn plan_region(
         &self,
         actor: &Actor,
@@ -141,7 +142,11 @@ impl Registry {
         };
         let mut rows = self.drop_tokens(&plan.id);
         rows.push(RowChange::put(format!("t/{token_hash}"), write(&token)?));
-        let record = self.planned(plan);
+        let joined = self.region(&plan.id);
+        let record = match joined.filter(|known| known.status == RegionStatus::Joining) {
+            Some(known) => (*known).clone(),
+            None => self.planned(plan),
+        };
         self.put_region(turn, actor, "region.plan", record, rows)
             .await?;
         self.known(&plan.id)
@@ -156,7 +161,7 @@ impl Registry {
             return Err(CloudError::NoOperator(plan.operator.clone()));
         }
         match state.regions.get(&plan.id).map(|r| r.status) {
-            None | Some(RegionStatus::Planned) => Ok(()),
+            None | Some(RegionStatus::Planned | RegionStatus::Joining) => Ok(()),
             Some(_) => Err(CloudError::Exists(format!("region {}", plan.id))),
         }
     }
@@ -169,8 +174,11 @@ impl Registry {
             .collect()
     }
 
-    /// Takes a token back: the region that it was for can join, once, and is on record with what
-    /// it announced. The hash of `secret` is looked up; the secret itself is nowhere to compare.
+    /// Lets the region in that a token was made for, and puts on record what it announced. The hash
+    /// of `secret` is looked up; the secret itself is nowhere to compare.
+    ///
+    /// The first key that a token is shown with is the only one from then on: a region that was cut
+    /// off before it wrote down what it got joins again. When it opens the token is gone.
     pub async fn join(
         &self,
         secret: &[u8],
@@ -184,7 +192,7 @@ impl Registry {
         let refused = || {
             CloudError::Refused(
                 "the join token is unknown, used, expired or for another region; \
-                 `dhow region plan` makes a new one"
+                 `dhow region open` makes a new one"
                     .into(),
             )
         };
@@ -195,13 +203,17 @@ impl Registry {
         let known = token
             .and_then(|_| self.region(region))
             .ok_or_else(refused)?;
+        match known.status {
+            RegionStatus::Planned => {}
+            RegionStatus::Joining if known.public_key == announced.public_key => {}
+            _ => return Err(refused()),
+        }
         let mut record = (*known).clone();
         record.status = RegionStatus::Joining;
         announce(&mut record, announced);
         record.note_issued(issued, now);
-        let rows = self.drop_tokens(region);
         let actor = Actor::Region(RegionId::new(region));
-        self.put_region(turn, &actor, "region.join", record, rows)
+        self.put_region(turn, &actor, "region.join", record, Vec::new())
             .await?;
         self.known(region)
     }

@@ -59,4 +59,22 @@ macro_rules! from {
         }
     )*};
 }
-from!(cloud::CloudError, store::StoreError, serde_json::Error);
+from!(cloud::CloudError, serde_json::Error);
+
+impl From<store::StoreError> for Failure {
+    fn from(error: store::StoreError) -> Self {
+        use store::StoreError::{Fenced, Full, Io};
+        let failure = Self::new(error.to_string());
+        match error {
+            Full(_) => failure.hint(
+                "make room on the disk; if its file system has room, the device below it has none: \
+                 make room there, unmount the file system and mount it again, then start again",
+            ),
+            Io { .. } | Fenced(_) => failure.hint(
+                "the kernel's log says what is wrong with the disk; once that is mended, unmount \
+                 its file system and mount it again, then start again",
+            ),
+            _ => failure,
+        }
+    }
+}

@@ -439,17 +439,20 @@ fn own_plan(config: &Config) -> RegionPlan {
 }
 
 /// The root account and its key: made at the first start, found again later. A crash between the
-/// registry and the file leaves a root account without a file; then a new key is made for it.
+/// registry and the file leaves a root account without a file; then a new key is made for it. So it
+/// is where the file came to the disk and the rows did not, as a relaxed engine permits.
 async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credentials, Failure> {
+    let root = registry.accounts().into_iter().find(|a| a.root);
     if let Some(found) = dir.credentials() {
-        let known = registry
-            .keys(None)
-            .into_iter()
-            .any(|k| k.access_key == found.access_key);
-        if known {
+        let keys = registry.keys(None);
+        if keys.iter().any(|k| k.access_key == found.access_key) {
             return Ok(found);
         }
-        if !registry.accounts().is_empty() {
+        // With a key of root's the file would be another cloud's, or an old one.
+        if root
+            .as_ref()
+            .is_some_and(|root| keys.iter().any(|k| k.account == root.id))
+        {
             return Err(Failure::new(format!(
                 "{} names a key that the registry does not know",
                 dir.join("credentials.json").display()
@@ -457,7 +460,6 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
             .hint("restore the file, or remove it: a new root key is made at the next start"));
         }
     }
-    let root = registry.accounts().into_iter().find(|a| a.root);
     let account = match root {
         Some(account) => account,
         None => {
@@ -536,4 +538,49 @@ pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
     closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
     drop(lock);
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use store::memory::Memory;
+
+    use super::*;
+
+    /// The file of credentials had come to the disk, and the row of its key had not.
+    #[tokio::test]
+    async fn credentials_without_their_row_are_replaced_where_root_has_no_key() {
+        let folder = std::env::temp_dir().join(format!("dhow-credentials-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let dir = DataDir::new(&folder);
+        let registry = Registry::open(Opening {
+            rows: Arc::new(IndexRows(Memory::new())),
+            master: cloud::MasterKey::generate(&SystemRandom),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            regions: vec![RegionId::new("first")],
+            keeper: Keeper::Here,
+        });
+        let registry = registry.await.unwrap();
+        let root = registry
+            .create_account(&types::Actor::System, "root", AccountKind::Root, Vec::new())
+            .await
+            .unwrap();
+        let lost = Credentials {
+            access_key: "DHOWLOST".into(),
+            secret_key: "lost".into(),
+            account: root.id.clone(),
+        };
+        let lost = serde_json::to_vec(&lost).unwrap();
+        dir.write_private("credentials.json", &lost).unwrap();
+        let made = root_credentials(&dir, &registry).await.unwrap();
+        assert_eq!(made.account, root.id);
+        assert_eq!(dir.credentials().unwrap().access_key, made.access_key);
+        let again = root_credentials(&dir, &registry).await.unwrap();
+        assert_eq!(again.access_key, made.access_key);
+        // A file that is another cloud's stays, and is named: root has a key.
+        dir.write_private("credentials.json", &lost).unwrap();
+        let refused = root_credentials(&dir, &registry).await;
+        assert!(refused.err().unwrap().to_string().contains("does not know"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

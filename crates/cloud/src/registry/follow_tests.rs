@@ -410,7 +410,7 @@ async fn p5_a_region_makes_no_bucket_for_an_account_that_may_have_none() {
 }
 
 #[tokio::test]
-async fn a_token_opens_once_for_one_region_and_expires() {
+async fn a_token_opens_for_one_region_and_one_key_and_expires() {
     let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
     let own = plan("first", "DE");
     let alone = Announcement {
@@ -439,8 +439,43 @@ async fn a_token_opens_once_for_one_region_and_expires() {
             .await
             .is_err()
     );
+    let other = Announcement {
+        public_key: hex::encode([9; 32]),
+        ..here.clone()
+    };
     keeper
         .join(b"hash", "new", &here, &issued(1))
+        .await
+        .unwrap();
+    // A region that was cut off before it wrote down what it got joins again, at another address
+    // perhaps; nobody else does. Neither does a further token let another key in.
+    let moved = Announcement {
+        peer: "127.0.0.1:77".into(),
+        ..here.clone()
+    };
+    keeper
+        .join(b"hash", "new", &here, &issued(1))
+        .await
+        .unwrap();
+    let record = keeper
+        .join(b"hash", "new", &moved, &issued(1))
+        .await
+        .unwrap();
+    assert_eq!(record.peer, moved.peer);
+    assert!(
+        keeper
+            .join(b"hash", "new", &other, &issued(1))
+            .await
+            .is_err()
+    );
+    let elsewhere = plan("new", "FR");
+    keeper
+        .plan_region(
+            ROOT,
+            &elsewhere,
+            &token_hash(b"again"),
+            Duration::from_secs(60),
+        )
         .await
         .unwrap();
     assert!(
@@ -448,7 +483,30 @@ async fn a_token_opens_once_for_one_region_and_expires() {
             .join(b"hash", "new", &here, &issued(1))
             .await
             .is_err(),
-        "used twice"
+        "old"
+    );
+    assert!(
+        keeper
+            .join(b"again", "new", &other, &issued(1))
+            .await
+            .is_err()
+    );
+    let record = keeper
+        .join(b"again", "new", &here, &issued(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        record.jurisdiction, "JP",
+        "as it was planned when it joined"
+    );
+    let opened = keeper.set_region_status(ROOT, "new", RegionStatus::Open);
+    opened.await.unwrap();
+    assert!(
+        keeper
+            .join(b"again", "new", &here, &issued(1))
+            .await
+            .is_err(),
+        "opened"
     );
     let late = plan("late", "JP");
     keeper
@@ -469,10 +527,6 @@ async fn a_token_opens_once_for_one_region_and_expires() {
         assert!(planned.is_err(), "{bad} {why}");
     }
     // Its key is the one it joined with.
-    let other = Announcement {
-        public_key: hex::encode([9; 32]),
-        ..here
-    };
     assert!(keeper.announce("new", &other).await.is_err());
 }
 

@@ -54,7 +54,7 @@ fn read(dir: &DataDir, name: &str) -> Result<Option<String>, Failure> {
 fn must_read(dir: &DataDir, name: &str) -> Result<String, Failure> {
     read(dir, name)?.ok_or_else(|| {
         Failure::new(format!("{} is missing", dir.join(name).display()))
-            .hint("restore it from a backup, or join anew with a token from `dhow region plan`")
+            .hint("restore it from a backup, or join anew with a token from `dhow region open`")
     })
 }
 

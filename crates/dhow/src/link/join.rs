@@ -80,7 +80,7 @@ pub async fn join(
     let body = body.map_err(|e| failed(e.to_string()))?;
     if !good {
         let why = String::from_utf8_lossy(&body).into_owned();
-        return Err(failed(why).hint("`dhow region plan` at the first region makes a new token"));
+        return Err(failed(why).hint("`dhow region open` at the first region makes a new token"));
     }
     let joined: Joined = serde_json::from_slice(&body)?;
     dir.write_private("certificate.pem", joined.certificate.as_bytes())?;
