@@ -7,6 +7,7 @@ the image goes on writing.
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import re
@@ -34,6 +35,14 @@ def run(*command):
         raise Forbidden(f"{' '.join(map(str, command))}: {done.stderr.strip()} (loop devices and "
                         "mounts need root)")
     return done.stdout
+
+
+def punch(file, offset, length):
+    """Makes a hole in a file: zeros that take no room."""
+    done = ctypes.CDLL(None, use_errno=True).fallocate(
+        file.fileno(), 3, ctypes.c_long(offset), ctypes.c_long(length))
+    if done != 0:
+        raise OSError(ctypes.get_errno(), "fallocate")
 
 
 class Mount:
@@ -113,6 +122,9 @@ class Drive(Mount):
             run("losetup", "--detach", device)
         return self
 
+    def sync(self):
+        run("sync", "-f", self.mount)
+
     def shut_down(self, flush=FLUSH_NOTHING):
         """The file system drops what it has not written; with FLUSH_NOTHING its own journal too."""
         fd = os.open(self.mount, os.O_RDONLY)
@@ -126,6 +138,19 @@ class Drive(Mount):
         with open(self.image, "rb") as source, open(image, "wb") as target:
             fcntl.ioctl(target, FICLONE, source.fileno())
         return Drive(image, folder, self.kind)
+
+    def forget_zeros(self, files):
+        """Gives back the room of the pages of these files that hold nothing but zeros, as a thin
+        disk does that keeps no zeros."""
+        with open(self.image, "r+b") as image:
+            for file in files:
+                # "0:  0..  16383:  34816..  51199:  16384: ...", in blocks of 4096 bytes.
+                for first, last in re.findall(r":\s+(\d+)\.\.\s*(\d+):\s+\d+:",
+                                              run("filefrag", "-e", "-b4096", file)):
+                    for page in range(int(first), int(last) + 1):
+                        image.seek(page * 4096)
+                        if image.read(4096) == bytes(4096):
+                            punch(image, page * 4096, 4096)
 
     def settle(self):
         """Gives the places of an ext4's own journal, bitmaps and inodes room in the image, so that
