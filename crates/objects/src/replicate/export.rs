@@ -89,7 +89,7 @@ impl Objects {
                 reseed: true,
             });
         }
-        // Where damage hides entries the log does not reach back any more, which was answered above.
+        // Where damage hides entries the log does not reach back, which was answered above.
         self.look_up(deed, from, page?, bytes_max, own).await
     }
 

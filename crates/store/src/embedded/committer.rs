@@ -6,8 +6,8 @@
 //! 3. Check each commit's guards, against the group so far, memory and the index file, and encode
 //!    those that hold into one frame.
 //! 4. One write, one sync. If either fails the outcome is unknown, and stays so: the engine takes
-//!    no more writes until it is opened again. A write for which there is no room is another matter:
-//!    nothing came of it, and the next frame takes its place.
+//!    no more writes until it is opened again. A write for which there is no room is another
+//!    matter: nothing came of it, and the next frame takes its place.
 //! 5. Put the rows into the memory table and answer.
 
 use std::{

@@ -223,7 +223,9 @@ fn after_failure(shared: &Shared, marker: Marker, error: StoreError) -> StoreRes
     Err(error)
 }
 
-fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()> {
+/// Puts segments out of service that have nothing live. Answers those that have little, with how
+/// much, the least first.
+fn free(shared: &Shared, known: &mut Sealed) -> StoreResult<Vec<(u64, u64)>> {
     let checkpoint = shared.progress.lock().checkpoint.place.segment;
     let active = shared.active_segment();
     let bytes = shared.segments.bytes;
@@ -247,6 +249,12 @@ fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()>
         }
     }
     sparse.sort_unstable();
+    Ok(sparse)
+}
+
+fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()> {
+    let bytes = shared.segments.bytes;
+    let sparse = free(shared, known)?;
     let (mut weighed, mut looked) = (0, 0);
     for (live, id) in sparse {
         let Some(segment) = shared.segments.get(id) else {

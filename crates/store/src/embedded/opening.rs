@@ -1,6 +1,6 @@
 //! The steps of an opening, in their order.
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
 
 use types::{Random, SystemRandom};
 
@@ -9,9 +9,9 @@ use super::{
     ballast::Ballast,
     committer::{Committer, Group},
     disk::Disk,
-    frame::FrameKey,
     maintenance,
     memtable::View,
+    openings::Openings,
     recovery,
     rows::{Identity, Marker, Rows},
     segment::Segment,
@@ -26,29 +26,20 @@ pub(super) const FENCED: &str = "fenced";
 /// The threads of an engine: the committer and the maintenance.
 pub(super) type Threads = (JoinHandle<()>, JoinHandle<()>);
 
+/// What is in the folder before its journal is read.
+struct Files {
+    journal: PathBuf,
+    ballast: Arc<Ballast>,
+    rows: Rows,
+}
+
 /// Opens the folder of `config` and begins the threads.
 pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Shared>, Threads)> {
-    let dir = &config.dir;
-    let failed = |what: &str, e| StoreError::io(format!("{what} {}", dir.display()), e);
-    let journal = dir.join("journal");
-    let folder = &*disk.folder;
-    let made = folder
-        .make_dir(dir)
-        .and_then(|()| folder.make_dir(&journal));
-    made.map_err(|e| failed("create", e))?;
-    // An earlier process may have ended between giving a name and making it durable.
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    for named in [parent, Some(dir.as_path()), Some(journal.as_path())] {
-        let synced = named.map_or(Ok(()), |named| disk.sync_dir(named));
-        synced.map_err(|e| failed("sync the names in", e))?;
-    }
-    let ballast = Ballast::find(&disk, dir, config.reserve_bytes);
-    let names = folder.list(&journal).map_err(|e| failed("list", e))?;
-    let is_new = !names.iter().any(|name| name.ends_with(".seg"));
-    let index = dir.join("index.redb");
-    let rows = with_room(&ballast, || {
-        Rows::open(&disk, &index, config.cache_bytes, is_new)
-    })?;
+    let Files {
+        journal,
+        ballast,
+        rows,
+    } = find(&disk, &config)?;
     tell_of_fence(&disk, &config);
     let Identity {
         kinds,
@@ -60,10 +51,7 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
     let random: &dyn Random = &SystemRandom;
     // Until now no frame had a secret.
     let is_older = kinds.is_none();
-    let mut kinds = kinds.unwrap_or_else(|| Kinds {
-        key: FrameKey::random(random),
-        keyed_from: u64::MAX,
-    });
+    let mut kinds = kinds.unwrap_or_else(|| Kinds::new(random));
     let mut segments = Segments::open(
         journal,
         config.segment_bytes,
@@ -72,21 +60,13 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
         config.reserve_bytes,
         ballast.clone(),
     )?;
-    recovery::read_from_disk(&segments, marker)?;
-    let found = recovery::replay(&segments, marker, &openings, config.salvage)?;
-    if found.torn {
-        tracing::info!(
-            segment = found.end.place.segment,
-            offset = found.end.place.offset,
-            "cut off an unfinished write"
-        );
-        recovery::cut(&segments, found.end.place)?;
-    }
+    let found = read_journal(&segments, marker, &openings, config.salvage)?;
+    let mut end = found.end;
     if is_older {
-        kinds.keyed_from = found.end.place.segment + 1;
+        kinds.keyed_from = end.place.segment + 1;
         segments.set_kinds(kinds.clone());
     }
-    let base = openings.begin(found.end.sequence, random);
+    let base = openings.begin(end.sequence, random);
     with_room(&ballast, || {
         let begun = rows.begin(&kinds, &openings);
         if begun.is_err() {
@@ -95,13 +75,12 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
         }
         begun
     })?;
-    recovery::learn(&segments, &noted, found.end)?;
+    recovery::learn(&segments, &noted, end)?;
     let view = View {
         active: found.mem,
         frozen: None,
         rows: rows.snapshot()?,
     };
-    let mut end = found.end;
     let segment = last_segment(&segments, &kinds, end)?;
     if segment.id != end.place.segment {
         end.place.segment = segment.id;
@@ -123,6 +102,56 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
     end.sequence = base;
     let threads = start(&shared, segment, end)?;
     Ok((shared, threads))
+}
+
+/// Makes what is missing of the folder, and opens the index.
+fn find(disk: &Disk, config: &EmbeddedConfig) -> StoreResult<Files> {
+    let dir = &config.dir;
+    let failed = |what: &str, e| StoreError::io(format!("{what} {}", dir.display()), e);
+    let journal = dir.join("journal");
+    let folder = &*disk.folder;
+    let made = folder
+        .make_dir(dir)
+        .and_then(|()| folder.make_dir(&journal));
+    made.map_err(|e| failed("create", e))?;
+    // An earlier process may have ended between giving a name and making it durable.
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    for named in [parent, Some(dir.as_path()), Some(journal.as_path())] {
+        let synced = named.map_or(Ok(()), |named| disk.sync_dir(named));
+        synced.map_err(|e| failed("sync the names in", e))?;
+    }
+    let ballast = Ballast::find(disk, dir, config.reserve_bytes);
+    let names = folder.list(&journal).map_err(|e| failed("list", e))?;
+    let is_new = !names.iter().any(|name| name.ends_with(".seg"));
+    let index = dir.join("index.redb");
+    let rows = with_room(&ballast, || {
+        Rows::open(disk, &index, config.cache_bytes, is_new)
+    })?;
+    Ok(Files {
+        journal,
+        ballast,
+        rows,
+    })
+}
+
+/// Reads the journal from the disk, and cuts off what no write came to the end of.
+fn read_journal(
+    segments: &Segments,
+    marker: Marker,
+    openings: &Openings,
+    salvage: bool,
+) -> StoreResult<recovery::Replayed> {
+    recovery::read_from_disk(segments, marker)?;
+    let found = recovery::replay(segments, marker, openings, salvage)?;
+    if found.torn {
+        tracing::info!(
+            segment = found.end.place.segment,
+            offset = found.end.place.offset,
+            "cut off an unfinished write"
+        );
+        recovery::cut(segments, found.end.place)?;
+    }
+    Ok(found)
 }
 
 /// Tries again with room that was kept back, while there is some, where the disk is full.

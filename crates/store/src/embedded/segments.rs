@@ -11,6 +11,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use types::Random;
 
 use super::{
     ballast::Ballast,
@@ -40,6 +41,14 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
+    /// A new secret, and no segment yet that has it.
+    pub(super) fn new(random: &dyn Random) -> Self {
+        Self {
+            key: FrameKey::random(random),
+            keyed_from: u64::MAX,
+        }
+    }
+
     fn of(&self, id: u64) -> Kind {
         match id < self.keyed_from {
             true => Kind::Open,

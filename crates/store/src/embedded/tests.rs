@@ -289,7 +289,10 @@ async fn a_failed_sync_or_write_fences() {
         assert_eq!(value(&engine, "before").await.unwrap().unwrap(), "here");
         assert_eq!(value(&engine, "after").await.unwrap(), None);
         drop(engine);
+        let note = fs::read_to_string(dir.path().join("fenced")).unwrap();
+        assert!(note.contains("0001.seg"), "{note}");
         let engine = Embedded::open(small(dir.path())).unwrap();
+        assert!(!dir.path().join("fenced").exists());
         assert_eq!(value(&engine, "before").await.unwrap().unwrap(), "here");
         put(&engine, "after", "y").await.unwrap();
     }
