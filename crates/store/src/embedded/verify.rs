@@ -23,6 +23,9 @@ pub struct Damage {
     pub key: bytes::Bytes,
     /// What is wrong.
     pub what: String,
+    /// Rows cannot be read: those from the key on or those before it. Otherwise it is the row's
+    /// payload.
+    pub in_index: bool,
 }
 
 /// What a verification found.
@@ -110,7 +113,7 @@ impl Embedded {
         report: &mut VerifyReport,
         progress: &mut impl FnMut(&VerifyReport) -> ControlFlow<()>,
     ) -> StoreResult<()> {
-        report.add(start, format!("from this key on: {error}"));
+        report.add(start, format!("from this key on: {error}"), true);
         let mut end = vec![0xFF; 8 + crate::KEY_BYTES_MAX + 1];
         loop {
             let (page, failed) = self.page(&end, true);
@@ -130,6 +133,7 @@ impl Embedded {
                 report.add(
                     before,
                     format!("before this key, back from the end: {error}"),
+                    true,
                 );
             }
             if failed.is_some() || page.is_empty() || progress(report).is_break() {
@@ -168,18 +172,19 @@ impl Embedded {
             Known::Ask(snapshot) => rows::get(&snapshot, key).ok().flatten(),
         };
         if now.is_some_and(|row| row.payload == Some(loc)) {
-            report.add(key, error.to_string());
+            report.add(key, error.to_string(), false);
         }
     }
 }
 
 impl VerifyReport {
-    fn add(&mut self, key: &[u8], what: String) {
+    fn add(&mut self, key: &[u8], what: String, in_index: bool) {
         if self.damage.len() < DAMAGE_MAX {
             self.damage.push(Damage {
                 partition: u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0xFF; 8])),
                 key: bytes::Bytes::copy_from_slice(key.get(8..).unwrap_or_default()),
                 what,
+                in_index,
             });
         }
     }
