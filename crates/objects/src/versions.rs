@@ -5,7 +5,7 @@
 //! what was read; when a guard does not hold the decision is taken anew.
 
 use bytes::Bytes;
-use store::{Batch, BlobId, Guard, Row, ScanRange, StoreError, Want};
+use store::{Batch, BlobId, Guard, PartitionId, Row, ScanRange, StoreError, Want};
 use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
         decode_manifest,
     },
+    repair::is_damage,
     rows,
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Stored {
     pub row_key: Bytes,
     pub row: Row,
     pub record: ObjectRecord,
+    /// Why what lies beside the row is not here, if it is damaged.
+    pub damage: Option<StoreError>,
 }
 
 impl Stored {
@@ -38,7 +41,15 @@ impl Stored {
             row_key,
             row,
             record,
+            damage: None,
         })
+    }
+    /// For those who need what lies beside the row.
+    pub(crate) fn whole(self) -> Result<Self> {
+        match self.damage {
+            Some(damage) => Err(damage.into()),
+            None => Ok(self),
+        }
     }
     pub(crate) fn guard(&self) -> Guard {
         Guard::Version(self.row_key.clone(), self.row.version)
@@ -51,6 +62,11 @@ impl Stored {
         match &self.record.body {
             ObjectBody::None | ObjectBody::Inline => Ok(Vec::new()),
             ObjectBody::Extents(extents) => Ok(extents.iter().map(|b| b.id).collect()),
+            ObjectBody::Parts(_) if self.damage.is_some() => {
+                let id = self.record.version;
+                tracing::warn!(version = %id, "the extents of a damaged table of parts are orphans");
+                Ok(Vec::new())
+            }
             ObjectBody::Parts(_) => {
                 let payload = self.row.payload.as_ref().ok_or_else(missing_payload)?;
                 let parts = decode_manifest(payload)?;
@@ -62,12 +78,15 @@ impl Stored {
             }
         }
     }
-    /// Moves the row to another key.
-    pub(crate) fn moved_to(&self, batch: Batch, row_key: Bytes) -> Batch {
-        match &self.row.payload {
+    /// Moves the row to another key, with what lies beside it: damaged bytes cannot move.
+    pub(crate) fn moved_to(&self, batch: Batch, row_key: Bytes) -> Result<Batch> {
+        if let Some(damage) = &self.damage {
+            return Err(damage.clone().into());
+        }
+        Ok(match &self.row.payload {
             Some(payload) => batch.put_with(row_key, self.row.value.clone(), payload.clone()),
             None => batch.put(row_key, self.row.value.clone()),
-        }
+        })
     }
 }
 
@@ -219,22 +238,39 @@ impl Objects {
         bucket: &Bucket,
         row_key: &Bytes,
     ) -> Result<Option<Stored>> {
-        let index = &self.engine.index;
         let moves = bucket.versioning() != Versioning::Off;
         let want = if moves { Want::Payload } else { Want::Value };
-        let Some(row) = index.get(bucket.partition, row_key, want).await? else {
+        let Some(stored) = self.stored(bucket.partition, row_key, want).await? else {
             return Ok(None);
         };
-        let mut stored = Stored::new(row_key.clone(), row)?;
         // One that is not null moves in any case: it came from a region that keeps versions.
         let needed = matches!(stored.record.body, ObjectBody::Parts(_)) || !stored.record.null;
-        if !moves && needed {
-            match index.get(bucket.partition, row_key, Want::Payload).await? {
-                Some(row) => stored = Stored::new(row_key.clone(), row)?,
-                None => return Ok(None),
-            }
+        match !moves && needed {
+            true => self.stored(bucket.partition, row_key, Want::Payload).await,
+            false => Ok(Some(stored)),
         }
-        Ok(Some(stored))
+    }
+
+    /// Reads the row of a version; damage to what lies beside it does not hide the rest.
+    pub(crate) async fn stored(
+        &self,
+        partition: PartitionId,
+        row_key: &Bytes,
+        want: Want,
+    ) -> Result<Option<Stored>> {
+        let damage = match self.row(partition, row_key, want).await {
+            Err(error) if want == Want::Payload && is_damage(&error) => error,
+            found => {
+                let stored = found?.map(|row| Stored::new(row_key.clone(), row));
+                return stored.transpose();
+            }
+        };
+        let row = self.row(partition, row_key, Want::Value).await?;
+        let stored = row.map(|row| Stored::new(row_key.clone(), row));
+        Ok(stored.transpose()?.map(|stored| Stored {
+            damage: Some(damage),
+            ..stored
+        }))
     }
 
     /// Makes way for a new current version: the old one becomes an older version, or goes if the
@@ -262,7 +298,7 @@ impl Objects {
             batch = noted(batch, &old);
             batch = bury(batch.guard(old.guard()).delete(old.row_key.clone()), &old)?;
         }
-        Ok(current.moved_to(batch, rows::older(key.as_bytes(), current.record.version)))
+        current.moved_to(batch, rows::older(key.as_bytes(), current.record.version))
     }
 
     /// The null version among the older ones, with its payload.
@@ -310,12 +346,8 @@ impl Objects {
         if !stored.has_payload() {
             return Ok(Some(stored));
         }
-        let row = self
-            .engine
-            .index
-            .get(bucket.partition, &stored.row_key, Want::Payload)
-            .await?;
-        row.map(|row| Stored::new(stored.row_key, row)).transpose()
+        self.stored(bucket.partition, &stored.row_key, Want::Payload)
+            .await
     }
 
     /// Reads one version, or the current one, with its payload.
@@ -337,15 +369,24 @@ impl Objects {
         version: Option<DisplayVersion>,
         want: Want,
     ) -> Result<Stored> {
-        let index = &self.engine.index;
+        self.read_even_damaged(bucket, key, version, want)
+            .await?
+            .whole()
+    }
+
+    /// The same, whether or not its payload is damaged.
+    async fn read_even_damaged(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+        want: Want,
+    ) -> Result<Stored> {
         let row_key = rows::current(key.as_bytes());
         let mut seen = None;
         for _ in 0..TRIES_MAX {
-            let row = index.get(bucket.partition, &row_key, want).await?;
-            let at = row.as_ref().map(|r| r.version);
-            let current = row
-                .map(|row| Stored::new(row_key.clone(), row))
-                .transpose()?;
+            let current = self.stored(bucket.partition, &row_key, want).await?;
+            let at = current.as_ref().map(|current| current.row.version);
             let Some(version) = version else {
                 return current.ok_or(Error::NoSuchKey {
                     delete_marker: None,
@@ -358,8 +399,7 @@ impl Objects {
                 DisplayVersion::Null => self.find_older_null(bucket, key).await?,
                 DisplayVersion::Id(id) => {
                     let older_key = rows::older(key.as_bytes(), id);
-                    let row = index.get(bucket.partition, &older_key, want).await?;
-                    row.map(|row| Stored::new(older_key, row)).transpose()?
+                    self.stored(bucket.partition, &older_key, want).await?
                 }
             };
             if let Some(older) = older.filter(|o| o.record.display() == version) {
@@ -390,7 +430,8 @@ impl Objects {
                 return Err(Error::BucketBusy);
             }
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
-            let found = match self.read_version(&bucket, key, Some(version)).await {
+            let found = self.read_even_damaged(&bucket, key, Some(version), Want::Payload);
+            let found = match found.await {
                 Err(Error::NoSuchVersion) => return Ok(None),
                 other => other?,
             };
@@ -427,7 +468,7 @@ impl Objects {
         batch = match heir {
             Some(older) => {
                 let batch = older
-                    .moved_to(batch.guard(older.guard()), found.row_key.clone())
+                    .moved_to(batch.guard(older.guard()), found.row_key.clone())?
                     .delete(older.row_key.clone());
                 // It moves to where a snapshot under way may have been already: the log tells.
                 log(batch, kind_of(&older.record), &older.record, key, None)
