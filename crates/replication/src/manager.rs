@@ -15,7 +15,8 @@ use types::{
 };
 
 use crate::{
-    Source, Status, Transport, client::Far, follow::Follower, handover::HandOver, rules_far::Taking,
+    Repairs, Source, Status, Transport, client::Far, follow::Follower, handover::HandOver,
+    rules_far::Taking,
 };
 
 /// Keys that a region alone had when it came back under a new home.
@@ -105,9 +106,10 @@ struct Done {
 
 /// Follows what is to be followed.
 pub struct Replication {
-    objects: Arc<Objects>,
-    regions: Arc<dyn Regions>,
-    client: Arc<dyn Transport>,
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) regions: Arc<dyn Regions>,
+    pub(crate) client: Arc<dyn Transport>,
+    pub(crate) repairs: Repairs,
     clock: Arc<dyn Clock>,
     status: Arc<Status>,
     sealing: Option<Arc<SealingKey>>,
@@ -126,6 +128,7 @@ impl Replication {
             objects,
             regions,
             client: Arc::new(client),
+            repairs: Repairs::default(),
             clock,
             status: Arc::default(),
             sealing: None,
