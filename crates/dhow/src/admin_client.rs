@@ -26,6 +26,16 @@ pub struct AdminClient {
     credentials: Credentials,
 }
 
+/// The key of whoever runs a region that has no root key: where others put theirs too.
+fn from_environment() -> Option<Credentials> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some(Credentials {
+        access_key: set("AWS_ACCESS_KEY_ID")?,
+        secret_key: set("AWS_SECRET_ACCESS_KEY")?,
+        account: String::new(),
+    })
+}
+
 impl AdminClient {
     /// Finds the cloud that runs on `dir`.
     pub fn find(dir: &DataDir) -> Result<Self, Failure> {
@@ -42,12 +52,20 @@ impl AdminClient {
                 )),
             );
         };
-        let credentials = dir.credentials().ok_or_else(|| {
+        let credentials = dir.credentials().or_else(from_environment);
+        let credentials = credentials.ok_or_else(|| {
+            let joined = dir.join("membership.json").exists();
             Failure::new(format!(
                 "cannot read {}",
                 dir.join("credentials.json").display()
             ))
-            .hint("run this as the user that started the cloud")
+            .hint(match joined {
+                true => {
+                    "the root key lies in the registry's region: put a key that may do this into \
+                     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                }
+                false => "run this as the user that started the cloud",
+            })
         })?;
         Ok(Self {
             running,

@@ -56,6 +56,7 @@ pub fn start(
         Arc::clone(&region.clock),
     ));
     tasks.spawn(Arc::clone(&region.replication).run());
+    tasks.spawn(Arc::clone(&region.replication).repair_as_met());
     let shipping = Shipping::new(
         Arc::clone(&region.objects),
         region.neighbours.clone(),

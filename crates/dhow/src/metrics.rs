@@ -1,6 +1,10 @@
 //! What the engine and the process tell Prometheus, read at each scrape.
 
-use std::{collections::HashMap, fmt::Error, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt::Error,
+    sync::{Arc, atomic::Ordering},
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -63,6 +67,7 @@ impl Collector for Engine {
                 u64::from(fenced),
             ),
         ];
+        gauges.extend(self.repairs());
         if let Some(kib) = resident_kib() {
             gauges.push(("dhow_resident_bytes", "Memory of the process.", kib << 10));
         }
@@ -77,6 +82,28 @@ impl Collector for Engine {
 }
 
 impl Engine {
+    /// Figures of damage and its repair.
+    fn repairs(&self) -> [(&'static str, &'static str, u64); 3] {
+        let repairs = self.0.replication.repairs();
+        [
+            (
+                "dhow_damage_found",
+                "Damaged versions found since start, by reads and scrubs.",
+                repairs.found.load(Ordering::Relaxed),
+            ),
+            (
+                "dhow_damage_repaired",
+                "Damaged versions that got their bytes back since start.",
+                repairs.repaired.load(Ordering::Relaxed),
+            ),
+            (
+                "dhow_damage_not_repaired",
+                "Repairs since start after which a version stayed damaged.",
+                repairs.failed.load(Ordering::Relaxed),
+            ),
+        ]
+    }
+
     /// How the copies here follow their homes, and homes read what copies take. Buckets are named:
     /// they lie here.
     fn copies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -1,7 +1,9 @@
-//! Scrubbing: every stored byte is read and compared with its checksum; on request, extents that
-//! nothing refers to are removed.
+//! Scrubbing: every stored byte is read and compared with its checksum, and damage is told by the
+//! versions that it concerns. On request they get their bytes back from other regions, and extents
+//! that nothing refers to are removed.
 
 use std::{
+    collections::HashSet,
     ops::ControlFlow,
     sync::{
         Arc,
@@ -9,18 +11,47 @@ use std::{
     },
 };
 
+use access::{Action, Permit, SystemReason, authorize_system};
+use objects::{DamagedVersion, Known};
 use parking_lot::Mutex;
+use replication::Repair;
 use serde::Serialize;
-use types::Clock;
+use store::embedded::DamageKind as RowDamage;
+use store::{BlobId, extents::DamageKind};
+use types::{BucketDeed, Clock, Deeds, Holding};
 
 use crate::{failure::Failure, region::Region};
+
+/// Rows that are read at a time.
+const PAGE: usize = 1000;
+/// Damaged versions, and other damage, that are listed; the rest is counted.
+const LISTED_MAX: usize = 1000;
+
+/// A version whose bytes are damaged here.
+#[derive(Debug, Clone, Serialize)]
+pub struct DamageFound {
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key; in a sealed copy what stands for it.
+    pub key: String,
+    /// Its id, or `null`.
+    pub version: String,
+    /// What is damaged, in words.
+    pub what: String,
+    /// Whether it has all its bytes again.
+    pub repaired: bool,
+    /// The region that they came from.
+    pub from: Option<String>,
+    /// Why it was not repaired, if that was tried.
+    pub why: Option<String>,
+}
 
 /// How far a pass is, and what it found.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ScrubState {
     /// Under way.
     pub running: bool,
-    /// What is being read: `journal`, `extents` or `orphans`.
+    /// What is being read: `journal`, `extents`, `versions` or `orphans`.
     pub phase: &'static str,
     /// Bytes verified.
     pub bytes: u64,
@@ -32,7 +63,13 @@ pub struct ScrubState {
     pub orphans_removed: u64,
     /// Bytes that they took.
     pub orphan_bytes: u64,
-    /// What is damaged, in words.
+    /// Versions that are or were damaged, at most 1000 of them.
+    pub versions: Vec<DamageFound>,
+    /// How many versions are damaged and stay so.
+    pub damaged_versions: u64,
+    /// How many versions have their bytes again (with `repair`).
+    pub repaired: u64,
+    /// What else is damaged, in words; at most 1000 of it.
     pub damaged: Vec<String>,
     /// Why the pass ended early.
     pub error: Option<String>,
@@ -40,6 +77,17 @@ pub struct ScrubState {
     pub started_ms: u64,
     /// Milliseconds that the pass took so far.
     pub took_ms: u64,
+}
+
+/// What the rows of a bucket told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Which extents each refers to.
+    All,
+    /// Some did not tell that.
+    Some,
+    /// Some could not be read.
+    Unread,
 }
 
 /// At most one pass at a time.
@@ -89,6 +137,17 @@ impl ScrubJob {
             for damage in &state.damaged {
                 tracing::error!(damage, "the scrub found damage");
             }
+            for found in state.versions.iter().filter(|found| !found.repaired) {
+                let DamageFound {
+                    bucket,
+                    key,
+                    version,
+                    what,
+                    why,
+                    ..
+                } = found;
+                tracing::error!(bucket, key, version, what, why, "the scrub found damage");
+            }
             state.running = false;
             drop(state);
             job.busy.store(false, Ordering::Release);
@@ -100,8 +159,9 @@ impl ScrubJob {
     pub async fn pass(self: &Arc<Self>, region: &Arc<Region>, repair: bool) -> Result<(), Failure> {
         let (job, reader) = (Arc::clone(self), Arc::clone(region));
         let verified = tokio::task::spawn_blocking(move || job.verify(&reader)).await;
-        verified.map_err(|e| Failure::new(format!("the scrub broke: {e}")))??;
-        if repair {
+        let mut known = verified.map_err(|e| Failure::new(format!("the scrub broke: {e}")))??;
+        let whole = self.look_for_versions(region, repair, &mut known).await?;
+        if repair && whole {
             self.state.lock().phase = "orphans";
             let swept = region.objects.sweep_orphans().await;
             let swept = swept.map_err(|e| Failure::new(e.to_string()))?;
@@ -113,12 +173,137 @@ impl ScrubJob {
         Ok(())
     }
 
+    /// Names the versions that the damage concerns, and has them repaired. Answers whether every
+    /// row told which extents it refers to: only then is it known which nothing refers to.
+    async fn look_for_versions(
+        &self,
+        region: &Arc<Region>,
+        repair: bool,
+        known: &mut Known,
+    ) -> Result<bool, Failure> {
+        self.state.lock().phase = "versions";
+        let mut whole = true;
+        let mut read_whole: HashSet<u64> = HashSet::new();
+        let mut extents: HashSet<BlobId> = known.extents.clone();
+        for deed in Deeds::all(&*region.registry) {
+            // What lies here of a bucket that is not placed here is being removed.
+            if deed.holding(&region.id) == Holding::Nothing {
+                continue;
+            }
+            let told = self.look_at_bucket(region, &deed, repair, (known, &mut extents));
+            let told = told.await?;
+            whole &= told == Told::All;
+            if told != Told::Unread {
+                read_whole.insert(deed.id.0);
+            }
+        }
+        let mut state = self.state.lock();
+        for (partition, key) in &known.payloads {
+            // Of a bucket that was read whole: it is named, or was replaced meanwhile.
+            if !read_whole.contains(partition) {
+                let row = format!("row {key:?} of partition {partition}: its payload");
+                state.is_damaged(row);
+            }
+        }
+        for id in extents {
+            match whole {
+                // What crashes left of uploads, or replaced meanwhile: it goes with the orphans.
+                true => tracing::info!(%id, "a damaged extent that nothing refers to"),
+                false => {
+                    let text = format!("extent {id}: no row that can be read names it");
+                    state.is_damaged(text);
+                }
+            }
+        }
+        if repair && !whole {
+            let why = "rows that cannot be read may refer to any extent: orphans stay";
+            tracing::warn!(why, "no orphan was removed");
+        }
+        Ok(whole)
+    }
+
+    async fn look_at_bucket(
+        &self,
+        region: &Arc<Region>,
+        deed: &Arc<BucketDeed>,
+        repair: bool,
+        (known, extents): (&Known, &mut HashSet<BlobId>),
+    ) -> Result<Told, Failure> {
+        let permit = permit(deed);
+        let (mut from, mut told) = (None, Told::All);
+        loop {
+            let page = region.objects.damage_page(&permit, from, known, PAGE);
+            let page = match page.await {
+                Ok(page) => page,
+                Err(objects::Error::Store(store::StoreError::Corrupt(why))) => {
+                    let text = format!("rows of bucket {} cannot be read: {why}", deed.name);
+                    self.state.lock().is_damaged(text);
+                    return Ok(Told::Unread);
+                }
+                Err(error) => return Err(Failure::new(error.to_string())),
+            };
+            if page.unread {
+                told = Told::Some;
+            }
+            for id in &page.referred {
+                extents.remove(id);
+            }
+            for other in page.others {
+                self.state.lock().is_damaged(other);
+            }
+            for version in &page.versions {
+                let stays = self.look_at_version(region, version, repair).await;
+                if stays && version.hides_extents() {
+                    told = Told::Some;
+                }
+            }
+            self.tick(&*region.clock);
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(told),
+            }
+        }
+    }
+
+    /// Answers whether it stays damaged.
+    async fn look_at_version(
+        &self,
+        region: &Arc<Region>,
+        version: &DamagedVersion,
+        repair: bool,
+    ) -> bool {
+        let mut found = DamageFound {
+            bucket: version.deed.name.to_string(),
+            key: version.key.to_string(),
+            version: version.display.to_string(),
+            what: version.what(),
+            repaired: false,
+            from: None,
+            why: None,
+        };
+        match repair {
+            false => region.replication.repairs().count_found(),
+            true => match region.replication.repair(version).await {
+                Repair::Changed => return false,
+                Repair::Done(from) => (found.repaired, found.from) = (true, Some(from.to_string())),
+                Repair::Not(why) => found.why = Some(why),
+            },
+        }
+        let stays = !found.repaired;
+        self.state.lock().version(found);
+        stays
+    }
+
     fn tick(&self, clock: &dyn Clock) {
         let mut state = self.state.lock();
         state.took_ms = clock.now().ms().saturating_sub(state.started_ms);
     }
 
-    fn verify(&self, region: &Region) -> Result<(), Failure> {
+    /// Reads all payloads and extents; answers which are damaged.
+    fn verify(&self, region: &Region) -> Result<Known, Failure> {
+        let mut known = Known::default();
+        // What is read is what the index refers to: also rows that were written a moment ago.
+        region.embedded.checkpoint();
         let total = region.embedded.stats().live_bytes + region.extents.bytes()?;
         {
             let mut state = self.state.lock();
@@ -135,10 +320,21 @@ impl ScrubJob {
         let (bytes, items) = {
             let mut state = self.state.lock();
             (state.bytes, state.items) = (report.bytes, report.rows);
-            let words = |d: &store::embedded::Damage| {
-                format!("row {:?} of partition {}: {}", d.key, d.partition, d.what)
-            };
-            state.damaged.extend(report.damage.iter().map(words));
+            for damage in report.damage {
+                match damage.kind {
+                    RowDamage::Index => state.is_damaged(format!(
+                        "rows of partition {}, {}: {:?}; what they hold cannot be named",
+                        damage.partition, damage.what, damage.key
+                    )),
+                    RowDamage::Log => state.is_damaged(format!(
+                        "the change log: {}; copies that still need it begin anew",
+                        damage.what
+                    )),
+                    RowDamage::Payload => {
+                        known.payloads.insert((damage.partition, damage.key));
+                    }
+                }
+            }
             state.phase = "extents";
             (state.bytes, state.items)
         };
@@ -150,15 +346,33 @@ impl ScrubJob {
             self.tick(&*region.clock);
             true
         })?;
-        let mut state = self.state.lock();
-        for damage in report.damaged {
-            // An unfinished extent is what a crash left of an upload: an orphan, not damage.
-            if damage.kind != store::extents::DamageKind::Unfinished {
-                state
-                    .damaged
-                    .push(format!("extent {}: {:?}", damage.id, damage.kind));
-            }
+        // An unfinished extent is what a crash left of an upload, unless a row refers to it:
+        // whoever reads the rows finds that out.
+        let finished = report.damaged.iter();
+        let finished = finished.filter(|damage| damage.kind != DamageKind::Unfinished);
+        known.extents = finished.map(|damage| damage.id).collect();
+        Ok(known)
+    }
+}
+
+fn permit(deed: &Arc<BucketDeed>) -> Permit {
+    authorize_system(SystemReason::Recovery, Action::ReplicateInto, deed)
+}
+
+impl ScrubState {
+    fn is_damaged(&mut self, what: String) {
+        if self.damaged.len() < LISTED_MAX {
+            self.damaged.push(what);
         }
-        Ok(())
+    }
+
+    fn version(&mut self, found: DamageFound) {
+        match found.repaired {
+            true => self.repaired += 1,
+            false => self.damaged_versions += 1,
+        }
+        if self.versions.len() < LISTED_MAX {
+            self.versions.push(found);
+        }
     }
 }

@@ -4,16 +4,17 @@ use std::{collections::VecDeque, sync::Arc};
 
 use access::{Action, Permit};
 use bytes::Bytes;
-use store::{BlobReader, BlobRef, Blobs, RowVersion, StoreError, Want};
-use types::{ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
+use store::{BlobId, BlobReader, BlobRef, Blobs, PartitionId, RowVersion, StoreError, Want};
+use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
-    bucket::{Bucket, deed},
+    bucket::{Bucket, deed, partition_of},
     conditions::{ReadConditions, Verdict},
     error::Freshness,
     pins::Pinned,
     records::{ObjectAttributes, ObjectBody, ObjectRecord, Versioning, decode_manifest},
+    repair::Suspects,
     rows,
     sealed::Chunks,
     versions::{Stored, missing_payload},
@@ -206,9 +207,20 @@ impl Objects {
                 other => return other,
             }
         }
+        self.suspect(deed, key, request.version);
         Err(Error::Record(
             "an object refers to an extent that is not there".to_owned(),
         ))
+    }
+
+    /// Has the version looked at in the background.
+    fn suspect(&self, deed: &BucketDeed, key: &ObjectKey, version: Option<DisplayVersion>) {
+        let current = rows::current(key.as_bytes());
+        self.suspects.add(partition_of(deed), &current, None);
+        if let Some(DisplayVersion::Id(id)) = version {
+            let older = rows::older(key.as_bytes(), id);
+            self.suspects.add(partition_of(deed), &older, None);
+        }
     }
 
     /// What the current version's row tells, if it is in memory and has all that is asked for.
@@ -294,6 +306,7 @@ impl Objects {
             open: VecDeque::new(),
             waiting: VecDeque::new(),
             memory: None,
+            row: Some((Arc::clone(&self.suspects), bucket.partition, row.0.clone())),
             _pinned: None,
         };
         let mut at = 0;
@@ -528,6 +541,7 @@ impl ObjectReader {
             memory: Some(bytes).filter(|b| !b.is_empty()),
             open: VecDeque::new(),
             waiting: VecDeque::new(),
+            row: None,
             _pinned: None,
         };
         extents.into()
@@ -558,12 +572,14 @@ impl ObjectReader {
 /// written once and never named again, so a read never mixes versions.
 pub(crate) struct ExtentReader {
     blobs: Arc<dyn Blobs>,
-    /// Open extents, each with start and end of what is still to be read.
-    open: VecDeque<(Arc<dyn BlobReader>, u64, u64)>,
+    /// Open extents, each with its id, and start and end of what is still to be read.
+    open: VecDeque<(Arc<dyn BlobReader>, BlobId, u64, u64)>,
     /// Those that come after them.
     waiting: VecDeque<(BlobRef, u64, u64)>,
     /// Bytes of a small object, in place of extents.
     memory: Option<Bytes>,
+    /// The row that refers to the extents, and where it is noted if they are damaged.
+    row: Option<(Arc<Suspects>, PartitionId, Bytes)>,
     /// Keeps those from the sweep.
     _pinned: Option<Pinned>,
 }
@@ -574,11 +590,18 @@ impl ExtentReader {
         while self.open.len() < OPEN_MAX
             && let Some((blob, from, to)) = self.waiting.front().copied()
         {
-            let reader = self.blobs.open(&blob).await?;
+            let opened = self.blobs.open(&blob).await;
+            let reader = opened.inspect_err(|error| self.met(blob.id, error))?;
             self.waiting.pop_front();
-            self.open.push_back((reader, from, to));
+            self.open.push_back((reader, blob.id, from, to));
         }
         Ok(())
+    }
+
+    fn met(&self, extent: BlobId, error: &StoreError) {
+        if let Some((suspects, partition, row_key)) = &self.row {
+            suspects.met(*partition, row_key, Some(extent), error);
+        }
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
@@ -586,17 +609,20 @@ impl ExtentReader {
             return Ok(Some(bytes));
         }
         self.open_ahead().await?;
-        let Some((reader, at, end)) = self.open.front_mut() else {
+        let Some((reader, id, at, end)) = self.open.front() else {
             return Ok(None);
         };
-        let want = (*end - *at).min(PIECE_BYTES as u64) as usize;
-        let bytes = reader.read(*at, want).await?;
+        let want = (end - at).min(PIECE_BYTES as u64) as usize;
+        let read = reader.read(*at, want).await;
+        let bytes = read.inspect_err(|error| self.met(*id, error))?;
         if bytes.is_empty() || bytes.len() > want {
             return Err(Error::Record("an extent of another size".to_owned()));
         }
-        *at += bytes.len() as u64;
-        if at == end {
-            self.open.pop_front();
+        if let Some((_, _, at, end)) = self.open.front_mut() {
+            *at += bytes.len() as u64;
+            if at == end {
+                self.open.pop_front();
+            }
         }
         Ok(Some(bytes))
     }

@@ -35,6 +35,7 @@ mod put;
 mod records;
 #[cfg(test)]
 mod region_tests;
+mod repair;
 mod replicate;
 mod rows;
 mod rules;
@@ -65,6 +66,7 @@ pub use records::{
     Change, ChangeKind, ContentHeaders, FollowCursor, ObjectAttributes, Shipped, ShippedChange,
     ShippedPart, Versioning,
 };
+pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
 pub use replicate::{
     AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, Removals,
     RemovalsPage, Removed, SnapshotPage, VersionName,
@@ -104,6 +106,7 @@ pub struct Inner {
     pub(crate) moves: orphans::Moves,
     pub(crate) pins: Arc<pins::Pins>,
     pub(crate) dirty: sweep::Dirty,
+    pub(crate) suspects: Arc<repair::Suspects>,
     pub(crate) leases: OnceLock<Arc<dyn Leases>>,
     pub(crate) rules_changed: tokio::sync::watch::Sender<u64>,
     pub(crate) rule_states: RuleStates,
@@ -140,6 +143,7 @@ impl Objects {
             moves: orphans::Moves::default(),
             pins: Arc::default(),
             dirty: sweep::Dirty::default(),
+            suspects: Arc::default(),
             leases: OnceLock::new(),
             rules_changed: tokio::sync::watch::Sender::new(0),
             rule_states: RuleStates::default(),

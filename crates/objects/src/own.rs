@@ -167,7 +167,9 @@ impl Objects {
         version: VersionId,
     ) -> Result<Option<Position>> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
-        let found = self.find_version(partition_of(deed), key, version).await?;
+        let found = self
+            .find_even_damaged(partition_of(deed), key, version)
+            .await?;
         Ok(found.map(|stored| Position(stored.row.version.0)))
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store::{Batch, BlobId, Guard, Row, ScanRange, StoreError, Want};
+use store::{Batch, BlobId, Guard, PartitionId, Row, ScanRange, StoreError, Want};
 use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     records::{
         Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
     },
+    repair::is_damage,
     rows,
     sweep::Holds,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Stored {
     pub row_key: Bytes,
     pub row: Row,
     pub record: ObjectRecord,
+    /// Why what lies beside the row is not here, if it is damaged.
+    pub damage: Option<StoreError>,
 }
 
 impl Stored {
@@ -42,7 +45,15 @@ impl Stored {
             row_key,
             row,
             record,
+            damage: None,
         })
+    }
+    /// For those who need what lies beside the row.
+    pub(crate) fn whole(self) -> Result<Self> {
+        match self.damage {
+            Some(damage) => Err(damage.into()),
+            None => Ok(self),
+        }
     }
     pub(crate) fn guard(&self) -> Guard {
         Guard::Version(self.row_key.clone(), self.row.version)
@@ -52,14 +63,22 @@ impl Stored {
     }
     /// The extents that die with this version.
     fn extents(&self) -> Result<Vec<BlobId>> {
+        if matches!(self.record.body, ObjectBody::Parts(_)) && self.damage.is_some() {
+            let id = self.record.version;
+            tracing::warn!(version = %id, "the extents of a damaged table of parts are orphans");
+            return Ok(Vec::new());
+        }
         extents_of(&self.row.value, self.row.payload.as_deref())
     }
-    /// Moves the row to another key.
-    pub(crate) fn moved_to(&self, batch: Batch, row_key: Bytes) -> Batch {
-        match &self.row.payload {
+    /// Moves the row to another key, with what lies beside it: damaged bytes cannot move.
+    pub(crate) fn moved_to(&self, batch: Batch, row_key: Bytes) -> Result<Batch> {
+        if let Some(damage) = &self.damage {
+            return Err(damage.clone().into());
+        }
+        Ok(match &self.row.payload {
             Some(payload) => batch.put_with(row_key, self.row.value.clone(), payload.clone()),
             None => batch.put(row_key, self.row.value.clone()),
-        }
+        })
     }
 }
 
@@ -226,22 +245,39 @@ impl Objects {
         bucket: &Bucket,
         row_key: &Bytes,
     ) -> Result<Option<Stored>> {
-        let index = &self.engine.index;
         let moves = bucket.versioning() != Versioning::Off;
         let want = if moves { Want::Payload } else { Want::Value };
-        let Some(row) = index.get(bucket.partition, row_key, want).await? else {
+        let Some(stored) = self.stored(bucket.partition, row_key, want).await? else {
             return Ok(None);
         };
-        let mut stored = Stored::new(row_key.clone(), row)?;
         // One that is not null moves in any case: it came from a region that keeps versions.
         let needed = matches!(stored.record.body, ObjectBody::Parts(_)) || !stored.record.null;
-        if !moves && needed {
-            match index.get(bucket.partition, row_key, Want::Payload).await? {
-                Some(row) => stored = Stored::new(row_key.clone(), row)?,
-                None => return Ok(None),
-            }
+        match !moves && needed {
+            true => self.stored(bucket.partition, row_key, Want::Payload).await,
+            false => Ok(Some(stored)),
         }
-        Ok(Some(stored))
+    }
+
+    /// Reads the row of a version; damage to what lies beside it does not hide the rest.
+    pub(crate) async fn stored(
+        &self,
+        partition: PartitionId,
+        row_key: &Bytes,
+        want: Want,
+    ) -> Result<Option<Stored>> {
+        let damage = match self.row(partition, row_key, want).await {
+            Err(error) if want == Want::Payload && is_damage(&error) => error,
+            found => {
+                let stored = found?.map(|row| Stored::new(row_key.clone(), row));
+                return stored.transpose();
+            }
+        };
+        let row = self.row(partition, row_key, Want::Value).await?;
+        let stored = row.map(|row| Stored::new(row_key.clone(), row));
+        Ok(stored.transpose()?.map(|stored| Stored {
+            damage: Some(damage),
+            ..stored
+        }))
     }
 
     /// Makes way for a new current version: the old one becomes an older version, or goes if the
@@ -269,7 +305,7 @@ impl Objects {
             batch = noted(batch, &old);
             batch = bury(batch.guard(old.guard()).delete(old.row_key.clone()), &old)?;
         }
-        Ok(current.moved_to(batch, rows::older(key.as_bytes(), current.record.version)))
+        current.moved_to(batch, rows::older(key.as_bytes(), current.record.version))
     }
 
     /// The null version among the older ones, with its payload.
@@ -317,12 +353,8 @@ impl Objects {
         if !stored.has_payload() {
             return Ok(Some(stored));
         }
-        let row = self
-            .engine
-            .index
-            .get(bucket.partition, &stored.row_key, Want::Payload)
-            .await?;
-        row.map(|row| Stored::new(stored.row_key, row)).transpose()
+        self.stored(bucket.partition, &stored.row_key, Want::Payload)
+            .await
     }
 
     /// Reads one version, or the current one, with its payload.
@@ -344,15 +376,24 @@ impl Objects {
         version: Option<DisplayVersion>,
         want: Want,
     ) -> Result<Stored> {
-        let index = &self.engine.index;
+        self.read_even_damaged(bucket, key, version, want)
+            .await?
+            .whole()
+    }
+
+    /// The same, whether or not its payload is damaged.
+    async fn read_even_damaged(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+        want: Want,
+    ) -> Result<Stored> {
         let row_key = rows::current(key.as_bytes());
         let mut seen = None;
         for _ in 0..TRIES_MAX {
-            let row = index.get(bucket.partition, &row_key, want).await?;
-            let at = row.as_ref().map(|r| r.version);
-            let current = row
-                .map(|row| Stored::new(row_key.clone(), row))
-                .transpose()?;
+            let current = self.stored(bucket.partition, &row_key, want).await?;
+            let at = current.as_ref().map(|current| current.row.version);
             let Some(version) = version else {
                 return current.ok_or(Error::NoSuchKey {
                     delete_marker: None,
@@ -365,8 +406,7 @@ impl Objects {
                 DisplayVersion::Null => self.find_older_null(bucket, key).await?,
                 DisplayVersion::Id(id) => {
                     let older_key = rows::older(key.as_bytes(), id);
-                    let row = index.get(bucket.partition, &older_key, want).await?;
-                    row.map(|row| Stored::new(older_key, row)).transpose()?
+                    self.stored(bucket.partition, &older_key, want).await?
                 }
             };
             if let Some(older) = older.filter(|o| o.record.display() == version) {
@@ -397,7 +437,8 @@ impl Objects {
                 return Err(Error::BucketBusy);
             }
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
-            let found = match self.read_version(&bucket, key, Some(version)).await {
+            let found = self.read_even_damaged(&bucket, key, Some(version), Want::Payload);
+            let found = match found.await {
                 Err(Error::NoSuchVersion) => return Ok(None),
                 other => other?,
             };
@@ -434,7 +475,7 @@ impl Objects {
         batch = match heir {
             Some(older) => {
                 let batch = older
-                    .moved_to(batch.guard(older.guard()), found.row_key.clone())
+                    .moved_to(batch.guard(older.guard()), found.row_key.clone())?
                     .delete(older.row_key.clone());
                 // It moves to where a snapshot under way may have been already: the log tells.
                 log(batch, kind_of(&older.record), &older.record, key, None)

@@ -15,7 +15,7 @@ use types::{
 };
 
 use crate::{
-    Source, Status, Transport, client::Far, follow::Follower, handover::HandOver,
+    Repairs, Source, Status, Transport, client::Far, follow::Follower, handover::HandOver,
     removal::Removing, rules_far::Taking,
 };
 
@@ -124,9 +124,10 @@ struct Done {
 
 /// Follows what is to be followed.
 pub struct Replication {
-    objects: Arc<Objects>,
-    regions: Arc<dyn Regions>,
-    client: Arc<dyn Transport>,
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) regions: Arc<dyn Regions>,
+    pub(crate) client: Arc<dyn Transport>,
+    pub(crate) repairs: Repairs,
     clock: Arc<dyn Clock>,
     status: Arc<Status>,
     sealing: Option<Arc<SealingKey>>,
@@ -145,6 +146,7 @@ impl Replication {
             objects,
             regions,
             client: Arc::new(client),
+            repairs: Repairs::default(),
             clock,
             status: Arc::default(),
             sealing: None,

@@ -69,6 +69,7 @@ impl Source {
                 version,
                 offset,
             } => return sealing.body(&key, &version, offset).await,
+            What::Version { key, version } => sealing.version(&key, &version).await?,
             What::Lacking { versions } => return sealing.lacking(versions).await,
             What::Lease { key, version } => return sealing.lease(&key, version).await,
             What::Unwrap {
@@ -86,7 +87,6 @@ impl Source {
             | What::ByRule { .. }
             | What::BodyByRule { .. }
             | What::Offer { .. }
-            | What::Version { .. }
             | What::Copies
             | What::Usage
             | What::Rules => {
@@ -143,6 +143,13 @@ impl Sealing<'_> {
             }
         };
         self.source.snapshot(&self.permit, &row).await
+    }
+
+    /// One version, asked for by its sealed name: where the copy's bytes of it are damaged.
+    async fn version(&self, name: &str, version: &str) -> Result<Answer, Refused> {
+        let key = self.sealer().key(name).map_err(failed)?;
+        let named = (key.to_string(), version.to_owned());
+        self.source.version(&self.permit, &named).await
     }
 
     async fn body(

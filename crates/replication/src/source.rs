@@ -181,7 +181,11 @@ impl Source {
         authorize_sending(deed, &self.regions.here(), to).map_err(refused)
     }
 
-    async fn version(&self, permit: &Permit, named: &(String, String)) -> Result<Answer, Refused> {
+    pub(crate) async fn version(
+        &self,
+        permit: &Permit,
+        named: &(String, String),
+    ) -> Result<Answer, Refused> {
         let (key, version) = read_name(named).map_err(refused)?;
         let found = self.objects.ship_version(permit, &key, version).await;
         let found = found.map_err(failed)?;

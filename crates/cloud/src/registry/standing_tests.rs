@@ -65,7 +65,7 @@ async fn a_follower_that_has_more_stops_a_registry_that_was_put_back() {
         "{why}"
     );
     assert!(tenant(&restored, "another").await.is_err());
-    assert_eq!(restored.behind().is_some(), true);
+    assert!(restored.behind().is_some());
 }
 
 #[tokio::test]

@@ -224,11 +224,26 @@ pub const PROMOTE: &[Field] = &[
 pub const START_SCRUB: &[Field] = &[must(
     "repair",
     Flag,
-    "Whether to remove extents that nothing refers to.",
+    "Whether to bring damaged versions' bytes back from other regions, and to remove extents that \
+     nothing refers to.",
 )];
 
 /// An empty object.
 pub const NOTHING: &[Field] = &[];
+
+const DAMAGED_VERSION: &[Field] = &[
+    must("bucket", Text, ""),
+    must("key", Text, "In a sealed copy, what stands for it."),
+    must("version", Text, "Its id, or null."),
+    must("what", Text, "What is damaged."),
+    must("repaired", Flag, ""),
+    must("from", OR_TEXT, "The region that the bytes came from."),
+    must(
+        "why",
+        OR_TEXT,
+        "Why it was not repaired, if that was tried.",
+    ),
+];
 
 const REPLICA: &[Field] = &[
     must("region", Text, ""),
@@ -466,7 +481,18 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("items", Count, ""),
             must("orphans_removed", Count, ""),
             must("orphan_bytes", Count, ""),
-            must("damaged", TEXTS, ""),
+            must(
+                "damaged",
+                TEXTS,
+                "What is damaged beside versions, in words; at most 1000.",
+            ),
+            must(
+                "versions",
+                List(&Fields(DAMAGED_VERSION)),
+                "Versions that are or were damaged; at most 1000.",
+            ),
+            must("damaged_versions", Count, "Versions that stay damaged."),
+            must("repaired", Count, "Versions that have their bytes again."),
             must("error", OR_TEXT, ""),
             must("started_ms", Count, "Milliseconds since 1970."),
             must("took_ms", Count, ""),

@@ -6,9 +6,10 @@ use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{Which, print_json};
+use super::{Which, print_json, table};
 use crate::{
-    admin_client::AdminClient, config::Config, failure::Failure, region::Region, scrub::ScrubJob,
+    admin_client::AdminClient, config::Config, data_dir::DataDir, failure::Failure, region::Region,
+    scrub::ScrubJob,
 };
 
 const POLL: Duration = Duration::from_millis(200);
@@ -16,11 +17,12 @@ const POLL: Duration = Duration::from_millis(200);
 /// Read every stored byte and compare it with its checksum.
 ///
 /// While the cloud runs it is asked to do it; otherwise this command does it itself. Exits with 1
-/// when something is damaged, and lists what.
+/// when something stays damaged, and lists what.
 #[derive(Args)]
 pub struct Scrub {
-    /// Also remove extents that nothing refers to (what crashes left of uploads). While the cloud
-    /// runs it does so by itself once a day.
+    /// Also bring the bytes of damaged versions back from other regions that have them, and remove
+    /// extents that nothing refers to (what crashes left of uploads). While the cloud runs it
+    /// removes those by itself once a day.
     #[arg(long)]
     repair: bool,
     /// With the cloud stopped: use this configuration.
@@ -49,7 +51,7 @@ impl Scrub {
         bar.enable_steady_tick(POLL);
         let state = if dir.is_locked() {
             self.online(&AdminClient::find(&dir)?, &bar)?
-        } else if dir.join("credentials.json").exists() || self.config.is_some() {
+        } else if has_data(&dir) || self.config.is_some() {
             self.offline(&bar)?
         } else {
             return Err(
@@ -115,6 +117,8 @@ impl Scrub {
             .cloned()
             .unwrap_or_default();
         let error = state.get("error").and_then(Value::as_str);
+        let repaired = number(state, "repaired");
+        let is_damaged = !damaged.is_empty() || number(state, "damaged_versions") > 0;
         if self.json {
             print_json(state);
         } else {
@@ -126,18 +130,53 @@ impl Scrub {
                     HumanBytes(number(state, "orphan_bytes"))
                 );
             }
+            print_versions(state);
             for damage in &damaged {
                 println!("damaged: {}", damage.as_str().unwrap_or_default());
             }
-            if damaged.is_empty() && error.is_none() {
-                println!("Nothing is damaged.");
+            if !is_damaged && error.is_none() {
+                println!(
+                    "Nothing is damaged{}.",
+                    if repaired > 0 { " any more" } else { "" }
+                );
             }
         }
         if let Some(error) = error {
             return Err(Failure::new(format!("the scrub ended early: {error}")));
         }
-        Ok(ExitCode::from(u8::from(!damaged.is_empty())))
+        Ok(ExitCode::from(u8::from(is_damaged)))
     }
+}
+
+/// Whether a region has run on the folder: the registry's, or one that joined.
+fn has_data(dir: &DataDir) -> bool {
+    let files = ["credentials.json", "membership.json"];
+    files.iter().any(|file| dir.join(file).exists())
+}
+
+/// One line for each version that is or was damaged.
+fn print_versions(state: &Value) {
+    let versions = state.get("versions").and_then(Value::as_array);
+    let rows: Vec<[String; 5]> = versions.into_iter().flatten().map(row).collect();
+    if !rows.is_empty() {
+        table::print(["BUCKET", "KEY", "VERSION", "DAMAGED", "REPAIRED"], &rows);
+    }
+}
+
+fn row(version: &Value) -> [String; 5] {
+    // Keys are whatever a customer chose, also what would move a terminal's cursor.
+    let shown = |field: &str| {
+        let text = version.get(field).and_then(Value::as_str);
+        text.map(|text| text.escape_debug().to_string())
+    };
+    let repaired = match (shown("from"), shown("why")) {
+        (Some(from), _) => format!("from {from}"),
+        (None, Some(why)) => format!("no: {why}"),
+        (None, None) => "no".to_owned(),
+    };
+    let [bucket, key, version, what] =
+        ["bucket", "key", "version", "what"].map(|field| shown(field).unwrap_or_default());
+    [bucket, key, version, what, repaired]
 }
 
 fn number(state: &Value, field: &str) -> u64 {

@@ -47,11 +47,22 @@ pub trait BodySource: Send + Sync {
 }
 
 /// What a version's bytes have become here.
-struct Landing {
-    body: ObjectBody,
-    payload: Option<Bytes>,
+#[derive(Clone)]
+pub(crate) struct Landing {
+    pub(crate) body: ObjectBody,
+    pub(crate) payload: Option<Bytes>,
     /// Keeps the extents, which nothing refers to yet.
-    fresh: Arc<Fresh>,
+    pub(crate) fresh: Arc<Fresh>,
+}
+
+impl Landing {
+    pub(crate) fn nothing(fresh: Arc<Fresh>) -> Self {
+        Self {
+            body: ObjectBody::None,
+            payload: None,
+            fresh,
+        }
+    }
 }
 
 impl Objects {
@@ -76,7 +87,9 @@ impl Objects {
                 attributes,
             } => {
                 let bucket = self.receiving(deed).await?;
-                let found = self.find_version(bucket.partition, &key, version).await?;
+                let found = self
+                    .find_even_damaged(bucket.partition, &key, version)
+                    .await?;
                 match found {
                     Some(stored) => self.apply_attributes(deed, &key, &attributes, stored).await,
                     None => Ok(Applied::Superseded),
@@ -150,7 +163,7 @@ impl Objects {
         }
         let bucket = self.receiving(deed).await?;
         if let Some(stored) = self
-            .find_version(bucket.partition, &shipped.key, shipped.version)
+            .find_even_damaged(bucket.partition, &shipped.key, shipped.version)
             .await?
         {
             let new = &shipped.attributes;
@@ -168,7 +181,7 @@ impl Objects {
         if matches!(applied, Ok(Applied::Known)) {
             // It came by another way meanwhile, perhaps with older tags.
             let partition = bucket.partition;
-            let found = self.find_version(partition, &shipped.key, shipped.version);
+            let found = self.find_even_damaged(partition, &shipped.key, shipped.version);
             if let Some(stored) = found.await? {
                 let new = &shipped.attributes;
                 return self.apply_attributes(deed, &shipped.key, new, stored).await;
@@ -196,6 +209,9 @@ impl Objects {
             if here.tagged > new.tagged {
                 return Ok(Applied::Superseded);
             }
+            if let Some(damage) = stored.damage {
+                return Err(damage.into());
+            }
             if let Some(tagged) = new.tagged {
                 self.hlc.observe(tagged);
             }
@@ -211,7 +227,10 @@ impl Objects {
             if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(Applied::Done);
             }
-            match self.find_version(bucket.partition, key, version).await? {
+            match self
+                .find_even_damaged(bucket.partition, key, version)
+                .await?
+            {
                 Some(found) => stored = found,
                 None => return Ok(Applied::Superseded),
             }
@@ -279,7 +298,7 @@ impl Objects {
                 .lock(bucket.partition, shipped.key.as_bytes())
                 .await;
             let found = self
-                .find_version(bucket.partition, &shipped.key, shipped.version)
+                .find_even_damaged(bucket.partition, &shipped.key, shipped.version)
                 .await?;
             if found.is_some() {
                 return Ok(Applied::Known);
@@ -335,7 +354,7 @@ impl Objects {
             }
             Some(current) if buried.as_ref() != Some(&current_key) => {
                 let older = rows::older(key, current.record.version);
-                Ok((current.moved_to(batch, older), current_key))
+                Ok((current.moved_to(batch, older)?, current_key))
             }
             _ => Ok((batch, current_key)),
         }
@@ -343,11 +362,8 @@ impl Objects {
 
     /// The current version with its payload, whether or not the bucket keeps versions here yet.
     async fn current_whole(&self, bucket: &Bucket, row_key: &Bytes) -> Result<Option<Stored>> {
-        let index = &self.engine.index;
-        let row = index
-            .get(bucket.partition, row_key, store::Want::Payload)
-            .await?;
-        row.map(|row| Stored::new(row_key.clone(), row)).transpose()
+        self.stored(bucket.partition, row_key, store::Want::Payload)
+            .await
     }
 
     /// Removes a version. One that is not here is noted in the log as removed all the same: it may
@@ -366,7 +382,9 @@ impl Objects {
         for _ in 0..TRIES_MAX {
             let bucket = self.receiving(deed).await?;
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
-            let mut found = self.find_version(bucket.partition, key, version).await?;
+            let mut found = self
+                .find_even_damaged(bucket.partition, key, version)
+                .await?;
             if found.is_none() && null {
                 let other = self.null_version(&bucket, key).await?;
                 found = other.filter(|other| other.record.version < version);
@@ -394,12 +412,12 @@ impl Objects {
     }
 
     /// Brings the bytes here, durable and verified, where nothing refers to them yet.
-    async fn fetch(&self, shipped: &Shipped, bodies: &dyn BodySource) -> Result<Landing> {
-        let mut landing = Landing {
-            body: ObjectBody::None,
-            payload: None,
-            fresh: self.pins.fresh(),
-        };
+    pub(crate) async fn fetch(
+        &self,
+        shipped: &Shipped,
+        bodies: &dyn BodySource,
+    ) -> Result<Landing> {
+        let mut landing = Landing::nothing(self.pins.fresh());
         if shipped.delete_marker {
             return Ok(landing);
         }
@@ -411,14 +429,7 @@ impl Objects {
             landing.payload = Some(bytes.clone());
             return Ok(landing);
         }
-        let mut stream = Resuming {
-            bodies,
-            shipped,
-            body: None,
-            at: 0,
-            resumes: 0,
-            held: Bytes::new(),
-        };
+        let mut stream = Resuming::from(bodies, shipped, 0);
         let fetched = match shipped.parts.is_empty() {
             true => self.fetch_whole(&mut stream, &mut landing).await,
             false => self.fetch_parts(&mut stream, &mut landing).await,
@@ -468,7 +479,7 @@ impl Objects {
         Ok(())
     }
 
-    async fn fetch_part(
+    pub(crate) async fn fetch_part(
         &self,
         stream: &mut Resuming<'_>,
         part: &ShippedPart,
@@ -536,7 +547,7 @@ fn verify_whole(shipped: &Shipped, digests: &digest::Digests) -> Result<()> {
 }
 
 /// The bytes of a version, asked for again from where they broke off.
-struct Resuming<'a> {
+pub(crate) struct Resuming<'a> {
     bodies: &'a dyn BodySource,
     shipped: &'a Shipped,
     body: Option<Box<dyn Body>>,
@@ -547,7 +558,19 @@ struct Resuming<'a> {
     held: Bytes,
 }
 
-impl Resuming<'_> {
+impl<'a> Resuming<'a> {
+    /// From this offset on.
+    pub(crate) fn from(bodies: &'a dyn BodySource, shipped: &'a Shipped, at: u64) -> Self {
+        Self {
+            bodies,
+            shipped,
+            body: None,
+            at,
+            resumes: 0,
+            held: Bytes::new(),
+        }
+    }
+
     /// The next piece before `end`; `None` there.
     async fn next(&mut self, end: u64) -> Result<Option<Bytes>> {
         if self.held.is_empty() {

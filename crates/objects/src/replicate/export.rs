@@ -341,7 +341,8 @@ impl Objects {
         let partition = partition_of(deed);
         let mut lacking = Vec::new();
         for (key, version) in versions {
-            if self.find_version(partition, &key, version).await?.is_none() {
+            let found = self.find_even_damaged(partition, &key, version);
+            if found.await?.is_none() {
                 lacking.push((key, version));
             }
         }
@@ -357,7 +358,7 @@ impl Objects {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let mut later = Vec::new();
         for there in versions {
-            let found = self.find_version(partition_of(deed), &there.key, there.version);
+            let found = self.find_even_damaged(partition_of(deed), &there.key, there.version);
             let here = found.await?.and_then(|here| here.record.attributes.tagged);
             if here > there.attributes.tagged {
                 later.push((there.key.clone(), there.version));
@@ -438,18 +439,25 @@ impl Objects {
         key: &ObjectKey,
         version: VersionId,
     ) -> Result<Option<Stored>> {
-        let index = &self.engine.index;
+        let found = self.find_even_damaged(partition, key, version).await?;
+        found.map(Stored::whole).transpose()
+    }
+
+    /// The same, whether or not its payload is damaged.
+    pub(crate) async fn find_even_damaged(
+        &self,
+        partition: PartitionId,
+        key: &ObjectKey,
+        version: VersionId,
+    ) -> Result<Option<Stored>> {
         let current = rows::current(key.as_bytes());
         let older = rows::older(key.as_bytes(), version);
         // It may move from one place to the other between the two reads, either way: whoever looks
         // three times meets it.
         for row_key in [&current, &older, &current] {
-            let found = index.get(partition, row_key, Want::Payload).await?;
-            if let Some(row) = found {
-                let stored = Stored::new(row_key.clone(), row)?;
-                if stored.record.version == version {
-                    return Ok(Some(stored));
-                }
+            let found = self.stored(partition, row_key, Want::Payload).await?;
+            if let Some(stored) = found.filter(|stored| stored.record.version == version) {
+                return Ok(Some(stored));
             }
         }
         Ok(None)
@@ -461,7 +469,7 @@ impl Objects {
     }
 }
 
-pub(super) fn key_of(row_key: &Bytes) -> Result<ObjectKey> {
+pub(crate) fn key_of(row_key: &Bytes) -> Result<ObjectKey> {
     let bytes = match row_key.strip_prefix(rows::CURRENT) {
         Some(key) => Bytes::copy_from_slice(key),
         None => rows::older_key(row_key)?,

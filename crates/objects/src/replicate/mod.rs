@@ -16,7 +16,8 @@ mod removals;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use export::ship;
+pub(crate) use apply::Resuming;
+pub(crate) use export::{key_of, ship};
 
 pub use apply::{Applied, BodySource};
 pub use export::{Census, ChangePage, SnapshotPage, VersionName};

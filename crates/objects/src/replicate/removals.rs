@@ -173,7 +173,7 @@ impl Objects {
         let known = self.removed_here(permit, &names).await?;
         let mut keys = BTreeSet::new();
         for Removed { name, null } in removed {
-            let here = self.find_version(partition_of(deed), &name.0, name.1);
+            let here = self.find_even_damaged(partition_of(deed), &name.0, name.1);
             // A null version that came after this was known was let in knowingly.
             if here.await?.is_none() && known.named(&name) {
                 continue;
@@ -193,7 +193,9 @@ impl Objects {
         for _ in 0..TRIES_MAX {
             let bucket = self.receiving(deed).await?;
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
-            let found = self.find_version(bucket.partition, key, *version).await?;
+            let found = self
+                .find_even_damaged(bucket.partition, key, *version)
+                .await?;
             let Some(found) = found else {
                 return Ok(());
             };

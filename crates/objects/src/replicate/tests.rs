@@ -28,6 +28,7 @@ mod any;
 mod arriving;
 mod discard;
 mod holdings;
+mod repair;
 
 const LARGE: usize = 100_000;
 
@@ -99,7 +100,11 @@ impl Region {
     }
 
     fn under(id: &str, seed: u64, deed: Arc<BucketDeed>) -> Self {
-        let (engine, clock) = (Memory::engine(), Arc::new(TestClock::at_ms(NOW)));
+        Self::on(Memory::engine(), id, seed, deed)
+    }
+
+    fn on(engine: Engine, id: &str, seed: u64, deed: Arc<BucketDeed>) -> Self {
+        let clock = Arc::new(TestClock::at_ms(NOW));
         let objects = Arc::new(Objects::new(
             engine.clone(),
             Arc::new(One(Arc::clone(&deed))),

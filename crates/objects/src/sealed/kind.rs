@@ -53,7 +53,7 @@ impl Objects {
         let mut names = Vec::with_capacity(versions.len());
         for (token, version) in versions {
             let found = self
-                .find_version(partition_of(deed), token, *version)
+                .find_even_damaged(partition_of(deed), token, *version)
                 .await?;
             if let Some(stored) = found {
                 let name = super::piece(&stored.record.attributes, super::NAME)?;

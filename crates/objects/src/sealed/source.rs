@@ -225,7 +225,7 @@ impl Objects {
     ) -> Result<DataKey> {
         let deed = deed(permit, &[Action::ReplicateFrom])?;
         let partition = crate::bucket::partition_of(deed);
-        let found = self.find_version(partition, key, version).await?;
+        let found = self.find_even_damaged(partition, key, version).await?;
         found.ok_or(Error::NoSuchVersion)?;
         let version = Sealer::version(key, version);
         sealer.seal.unwrap(version, wrapped).map_err(broken)

@@ -282,6 +282,14 @@ pub struct Cloud;
 impl Cloud {
     /// Regions that know of no bucket yet and follow nothing; each is a name and a country.
     pub async fn start(regions: &[(&str, &str)]) -> Vec<Region> {
+        Self::start_on(regions, &mut |_| Memory::engine()).await
+    }
+
+    /// The same on engines that the caller makes.
+    pub async fn start_on(
+        regions: &[(&str, &str)],
+        engine: &mut dyn FnMut(&str) -> Engine,
+    ) -> Vec<Region> {
         let authority = Authority::create("test", SystemClock.now()).unwrap();
         let clock = Arc::new(TestClock::at_ms(NOW));
         let place = |(id, land): &(&str, &str)| {
@@ -301,7 +309,8 @@ impl Cloud {
         let mut all = Vec::new();
         for (seed, (id, _)) in regions.iter().enumerate() {
             let tls = tls(&authority, id);
-            all.push(Region::start(id, seed as u64, tls, &shared, &clock).await);
+            let engine = engine(id);
+            all.push(Region::start((id, engine), seed as u64, tls, &shared, &clock).await);
         }
         all
     }
@@ -346,7 +355,7 @@ fn tls(authority: &Authority, id: &str) -> Arc<Tls> {
 
 impl Region {
     async fn start(
-        id: &str,
+        (id, engine): (&str, Engine),
         seed: u64,
         tls: Arc<Tls>,
         shared: &Arc<Shared>,
@@ -362,7 +371,6 @@ impl Region {
             removal: Mutex::new(MayRemove::Yes),
             removal_asked: AtomicUsize::new(0),
         });
-        let engine = Memory::engine();
         let objects = objects(&engine, &view, clock, seed, &id);
         let client = Client::new(Arc::clone(&tls));
         let replication = replication(&objects, &view, &client, clock);

@@ -7,4 +7,5 @@ mod hostile;
 mod links;
 mod placement;
 mod promotion;
+mod repair;
 mod sealed;

@@ -57,7 +57,7 @@ use self::{
 };
 pub use self::{
     disk::{DiskCall, DiskHook},
-    verify::{Damage, VerifyReport},
+    verify::{Damage, DamageKind, VerifyReport},
 };
 use crate::{
     Batch, Committed, Durability, Index, PartitionId, Row, ScanRange, StoreError, StoreResult, Want,

@@ -24,6 +24,19 @@ pub struct Damage {
     pub key: bytes::Bytes,
     /// What is wrong.
     pub what: String,
+    /// What is damaged.
+    pub kind: DamageKind,
+}
+
+/// What is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamageKind {
+    /// The row's payload.
+    Payload,
+    /// Rows cannot be read: those from the key on or those before it.
+    Index,
+    /// The log's entries in a part of the journal. Rows and payloads are told of by themselves.
+    Log,
 }
 
 /// What a verification found.
@@ -99,6 +112,7 @@ impl Embedded {
                                 gap.from,
                                 gap.to
                             ),
+                            DamageKind::Log,
                         );
                         offset = gap.to;
                     }
@@ -149,7 +163,11 @@ impl Embedded {
         report: &mut VerifyReport,
         progress: &mut impl FnMut(&VerifyReport) -> ControlFlow<()>,
     ) -> StoreResult<()> {
-        report.add(start, format!("from this key on: {error}"));
+        report.add(
+            start,
+            format!("from this key on: {error}"),
+            DamageKind::Index,
+        );
         let mut end = vec![0xFF; 8 + crate::KEY_BYTES_MAX + 1];
         loop {
             let (page, failed) = self.page(&end, true);
@@ -169,6 +187,7 @@ impl Embedded {
                 report.add(
                     before,
                     format!("before this key, back from the end: {error}"),
+                    DamageKind::Index,
                 );
             }
             if failed.is_some() || page.is_empty() || progress(report).is_break() {
@@ -207,18 +226,19 @@ impl Embedded {
             Known::Ask(snapshot) => rows::get(&snapshot, key).ok().flatten(),
         };
         if now.is_some_and(|row| row.payload == Some(loc)) {
-            report.add(key, error.to_string());
+            report.add(key, error.to_string(), DamageKind::Payload);
         }
     }
 }
 
 impl VerifyReport {
-    fn add(&mut self, key: &[u8], what: String) {
+    fn add(&mut self, key: &[u8], what: String, kind: DamageKind) {
         if self.damage.len() < DAMAGE_MAX {
             self.damage.push(Damage {
                 partition: u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0xFF; 8])),
                 key: bytes::Bytes::copy_from_slice(key.get(8..).unwrap_or_default()),
                 what,
+                kind,
             });
         }
     }

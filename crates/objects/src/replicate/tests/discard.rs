@@ -18,7 +18,7 @@ enum Cut {
 
 /// A region whose engine fails, on the same disk as `self`.
 impl Region {
-    fn on(&self, engine: Engine) -> Self {
+    fn reopened_on(&self, engine: Engine) -> Self {
         let objects = Arc::new(Objects::new(
             engine,
             Arc::new(One(Arc::clone(&self.deed))),
@@ -35,7 +35,7 @@ impl Region {
     }
 
     fn restarted(&self) -> Self {
-        self.on(self.engine.clone())
+        self.reopened_on(self.engine.clone())
     }
 
     /// Follows as a follower does: from its cursor on if it has one, else from a snapshot.
@@ -102,7 +102,7 @@ async fn a_copy_made_again_after_an_interrupted_discard_is_whole() {
                 let copy = Region::new("copy", 2);
                 copy.follow_from_cursor(&home).await;
                 let script = Script::new();
-                let failing = copy.on(faulty(copy.engine.clone(), &script));
+                let failing = copy.reopened_on(faulty(copy.engine.clone(), &script));
                 let fault = match cut {
                     Cut::Before => Fault::io(),
                     Cut::After => Fault::land_then_io(),
