@@ -20,6 +20,16 @@ bugs=(
   "wall-clock-order|objects|hlc::"
   "wall-clock-order|regions|follow::the_last_write"
   "cursor-before-apply|regions|follow::what_could_not_be_fetched"
+  "page-cache-trusted|store|faulty_disk"
+  "index-written-after-fence|store|fenced_engine"
+  "positions-given-again|store|faulty_disk"
+  "frames-without-secret|store|that_a_client_sends"
+  "damage-taken-for-an-end|store|damage_in_a_head"
+  "full-disk-fences|store|without_room"
+  "changes-end-with-callers|objects|dropped_tests::"
+  "arrivals-unpinned|objects|arriving::"
+  "discard-unmarked|objects|discard::"
+  "sweep-reads-all-uploads|objects|rest::"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"
@@ -31,8 +41,8 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
-features="objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs"
-cargo test --locked --no-run -p objects -p replication -p sim --lib --test acknowledged \
+features="store/planted-bugs,objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs"
+cargo test --locked --no-run -p store -p objects -p replication -p sim --lib --test acknowledged \
   --test regions --test seeds \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 program() { # the path of a suite's program

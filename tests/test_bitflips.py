@@ -103,3 +103,37 @@ def test_flipped_bits_are_never_served(tmp_path):
             found += 1
     print(f"{done} flips: no wrong byte served")
     assert found > 0
+
+
+
+def test_a_damaged_journal_is_refused_with_a_way_out(tmp_path):
+    """Damage where the index does not have the rows yet: the start is refused and says what to do;
+    `dhow scrub --salvage` opens the folder without what was there, and later starts are plain."""
+    server = Dhow(tmp_path / "data").start()
+    client = server.client()
+    assert client.request("PUT", "/journal")[0] == 200
+    for n in range(40):
+        assert client.put("journal", f"key-{n}", b"%d" % n * 100)[0] == 200
+    server.kill()
+    segment = sorted((server.data / "journal" / "journal").glob("*.seg"))[-1]
+    content = bytearray(segment.read_bytes())
+    heads = [at for at in range(0, len(content), 64) if content[at + 8 : at + 12] == b"DHJ2"]
+    # One of the last but not the very last: that reads as a write that never came to its end.
+    content[heads[-10] + 30] ^= 1
+    segment.write_bytes(content)
+    refused = Dhow(server.data)
+    try:
+        refused.start()
+        raise AssertionError("it started")
+    except RuntimeError:
+        text = refused.log_text()
+        assert "acknowledged writes are lost" in text, text
+        assert "dhow scrub --salvage" in text, text
+    done = server.cli("scrub", "--salvage", check=False)
+    assert done.returncode == 1 and "the change log" in done.stdout, done.stdout + done.stderr
+    server.start()
+    client = server.client()
+    statuses = [client.get("journal", f"key-{n}")[0] for n in range(40)]
+    assert statuses.count(200) >= 38 and set(statuses) <= {200, 404}, statuses
+    assert client.put("journal", "later", b"x")[0] == 200
+    server.stop()

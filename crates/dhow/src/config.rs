@@ -157,6 +157,10 @@ pub struct Engine {
     pub row_cache_mib: usize,
     /// Seconds between two sweeps of orphans; 0 for none.
     pub orphans_every_s: u64,
+    /// Open although the journal is damaged in its middle, without the writes that were there. Only
+    /// `dhow scrub --salvage` does so.
+    #[serde(skip)]
+    pub salvage: bool,
 }
 
 /// OpenTelemetry.
@@ -222,6 +226,7 @@ impl Default for Engine {
             index_cache_mib: 24,
             row_cache_mib: 32,
             orphans_every_s: 86_400,
+            salvage: false,
         }
     }
 }

@@ -63,7 +63,7 @@ from!(cloud::CloudError, serde_json::Error);
 
 impl From<store::StoreError> for Failure {
     fn from(error: store::StoreError) -> Self {
-        use store::StoreError::{Fenced, Full, Io};
+        use store::StoreError::{Corrupt, Fenced, Full, Io};
         let failure = Self::new(error.to_string());
         match error {
             Full(_) => failure.hint(
@@ -73,6 +73,10 @@ impl From<store::StoreError> for Failure {
             Io { .. } | Fenced(_) => failure.hint(
                 "the kernel's log says what is wrong with the disk; once that is mended, unmount \
                  its file system and mount it again, then start again",
+            ),
+            Corrupt(_) => failure.hint(
+                "if other regions have these buckets, promote them there and begin this region \
+                 anew; else `dhow scrub --salvage` opens it without the writes that were there",
             ),
             _ => failure,
         }

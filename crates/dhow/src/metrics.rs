@@ -62,6 +62,11 @@ impl Collector for Engine {
                 stats.memtable_bytes,
             ),
             (
+                "dhow_engine_damaged_parts",
+                "Parts of the journal that cannot be read, as far as they were met.",
+                stats.damaged,
+            ),
+            (
                 "dhow_engine_fenced",
                 "1 after a failed sync.",
                 u64::from(fenced),

@@ -74,6 +74,7 @@ pub fn open_engine(
         reserve_bytes,
         cache_bytes: config.engine.index_cache_mib << 20,
         row_cache_bytes: config.engine.row_cache_mib << 20,
+        salvage: config.engine.salvage,
         ..EmbeddedConfig::new(dir.join("journal"))
     })?;
     let extents = Extents::open(ExtentsConfig {

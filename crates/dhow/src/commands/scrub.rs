@@ -25,6 +25,11 @@ pub struct Scrub {
     /// removes those by itself once a day.
     #[arg(long)]
     repair: bool,
+    /// With the cloud stopped, where it does not start because the journal is damaged: open it
+    /// without the writes that were in the damaged part. They are lost. Other regions that have
+    /// the buckets are the better source, where there are any.
+    #[arg(long)]
+    salvage: bool,
     /// With the cloud stopped: use this configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -49,6 +54,10 @@ impl Scrub {
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
         bar.enable_steady_tick(POLL);
+        if self.salvage && dir.is_locked() {
+            return Err(Failure::new("the cloud runs: there is nothing to salvage")
+                .hint("--salvage is for a data folder that does not open"));
+        }
         let state = if dir.is_locked() {
             self.online(&AdminClient::find(&dir)?, &bar)?
         } else if has_data(&dir) || self.config.is_some() {
@@ -76,13 +85,14 @@ impl Scrub {
     }
 
     fn offline(&self, bar: &ProgressBar) -> Result<Value, Failure> {
-        let config = match &self.config {
+        let mut config = match &self.config {
             Some(file) => Config::read(file)?,
             None => Config {
                 data: self.which.dir().path().to_path_buf(),
                 ..Config::default()
             },
         };
+        config.engine.salvage = self.salvage;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

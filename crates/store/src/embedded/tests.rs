@@ -298,6 +298,30 @@ async fn a_failed_sync_or_write_fences() {
     }
 }
 
+/// A frame for which there is no room is refused, and the next one takes its place.
+#[tokio::test]
+async fn a_write_without_room_is_refused_and_no_fence() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, script) = hooked(
+        small(dir.path()),
+        DiskCall::Write,
+        io::ErrorKind::StorageFull,
+    );
+    let engine = Embedded::open(config).unwrap();
+    put(&engine, "before", "here").await.unwrap();
+    script.fail.store(true, Ordering::SeqCst);
+    let refused = put(&engine, "during", "x").await;
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    assert_eq!(engine.stats().fenced, None);
+    script.fail.store(false, Ordering::SeqCst);
+    put(&engine, "after", "y").await.unwrap();
+    drop(engine);
+    let engine = Embedded::open(small(dir.path())).unwrap();
+    assert_eq!(value(&engine, "before").await.unwrap().unwrap(), "here");
+    assert_eq!(value(&engine, "during").await.unwrap(), None);
+    assert_eq!(value(&engine, "after").await.unwrap().unwrap(), "y");
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_writes_takes_deletes_and_recovers() {
     for call in [DiskCall::Room, DiskCall::Allocate] {
