@@ -9,7 +9,7 @@ use crate::{
 /// Segments for which frames are forged: those that come next.
 const AHEAD: u64 = 16;
 
-/// A payload that begins at `start` in its segment's file, full of frames for that place in segments
+/// A payload that begins at `start` of its segment, full of frames for that place in segments
 /// to come: as good as one can make them who knows everything but the store's secret.
 fn forged(segment: u64, start: u64, len: u64, kind: &Kind) -> Bytes {
     let mut payload = vec![0; len as usize];
