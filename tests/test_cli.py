@@ -111,7 +111,8 @@ def test_errors_name_what_to_do(own_cloud, tmp_path):
     nobody = run("account", "list", "--data", tmp_path / "nothing")
     assert nobody.returncode != 0 and "dhow up" in nobody.stderr
     own_cloud.start()
-    second = run("up", "--data", own_cloud.data, "--listen", "127.0.0.1:0")
+    second = run("up", "--data", own_cloud.data, "--listen", "127.0.0.1:0", "--admin",
+                 "127.0.0.1:0", "--metrics", "127.0.0.1:0")
     assert second.returncode != 0 and "running" in second.stderr.lower()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
