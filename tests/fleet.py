@@ -1,9 +1,11 @@
 """A cloud of several regions on this machine, each a process of its own."""
 
+import contextlib
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -105,6 +107,18 @@ class Fleet:
     def audit(self):
         """All entries of the audit log, through the admin API of the registry's region."""
         return self.json("audit", "show")
+
+
+def free_ports(rng):
+    """The first of twenty ports that are free: a fleet that starts again is where it was, so that a
+    region that joined finds the one that it joined."""
+    for _ in range(100):
+        first = rng.randrange(22_000, 22_980)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + 20):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+    raise AssertionError("no twenty free ports in a row")
 
 
 def eventually(check, timeout=30, pause=0.05):

@@ -25,7 +25,7 @@ import pytest
 
 from dhow import BIN, Dhow
 from drives import Drive, Forbidden
-from fleet import Fleet, eventually
+from fleet import Fleet, eventually, free_ports
 
 CUTS = int(os.environ.get("DHOW_START_CUTS", "12"))
 SOURCE = Path(__file__).with_name("killat.c")
@@ -244,18 +244,6 @@ def test_a_killed_first_start_of_a_region_that_joins_opens(tmp_path, killat, kee
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda c: attempt(*c), calls))
     failures.check(len(calls))
-
-
-def free_ports(rng):
-    """The first of twenty ports that are free: a fleet that starts again is where it was, so that a
-    region that joined finds the one that it joined."""
-    for _ in range(100):
-        first = rng.randrange(22_000, 22_980)
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for port in range(first, first + 20):
-                held.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
-    raise AssertionError("no twenty free ports in a row")
 
 
 def test_a_killed_first_start_of_a_fleet_opens(tmp_path, killat):

@@ -75,6 +75,8 @@ pub fn open_engine(
         cache_bytes: config.engine.index_cache_mib << 20,
         row_cache_bytes: config.engine.row_cache_mib << 20,
         salvage: config.engine.salvage,
+        // It is written once an engine is open.
+        must_exist: FolderOwner::read(dir)?.is_some(),
         ..EmbeddedConfig::new(dir.join("journal"))
     })?;
     let extents = Extents::open(ExtentsConfig {

@@ -121,6 +121,7 @@ impl Objects {
             changes: Vec::new(),
             next: at,
             reseed: false,
+            ahead: false,
         })
     }
 

@@ -184,6 +184,27 @@ impl Follower {
         }
     }
 
+    /// The home does not have what this region has read of it: it was brought back from a backup, or
+    /// a loss of power took its newest writes. Those are handed over before this copy takes on the
+    /// home's state, so nothing that was acknowledged goes. Removals are not: the home takes them on
+    /// a copy's word only under a new epoch.
+    async fn hand_over_ahead(&self, permit: &Permit) -> Result<(), ReplicationError> {
+        let (bucket, region) = (&self.far.deed.name, &self.far.region);
+        if self.far.sealed {
+            return Err(ReplicationError::Refused(format!(
+                "the home of {bucket}, region {region}, has not what was read of it before: this \
+                 sealed copy stays as it is; promote a region that has the newest state"
+            )));
+        }
+        tracing::warn!(
+            %bucket, %region,
+            "the home has not what was read of it before: it was put back to an older state, or lost \
+             its newest writes; what only this region has is handed over"
+        );
+        self.catch_up(permit).await?;
+        self.hand_over(permit).await
+    }
+
     async fn offer(
         &self,
         permit: &Permit,
@@ -388,6 +409,9 @@ impl Follower {
             let idle = page.changes.is_empty() && page.position == cursor.position.0;
             if waits && idle {
                 not_at_once(asked).await;
+            }
+            if page.ahead {
+                self.hand_over_ahead(permit).await?;
             }
             if page.reseed {
                 let (bucket, region) = (&self.far.deed.name, &self.far.region);

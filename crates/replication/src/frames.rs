@@ -1,7 +1,7 @@
 //! Answers with changes: a head of 9 bytes, then frames.
 //!
 //! ```text
-//! head   u8 flags (1: seed anew, 2: a row follows)  u64 position
+//! head   u8 flags (1: seed anew, 2: a row follows, 4: hand over first)  u64 position
 //! row    u32 length  bytes                          (only with flag 2)
 //! frame  u64 position  u32 length  the change's bytes
 //! ```
@@ -13,12 +13,16 @@ use crate::ReplicationError;
 
 const RESEED: u8 = 1;
 const ROW: u8 = 2;
+const AHEAD: u8 = 4;
 
 /// An answer with changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The log does not reach back so far.
     pub reseed: bool,
+    /// The asker has read what this log does not have: it hands over what it alone has, before it
+    /// begins anew.
+    pub ahead: bool,
     /// Where to go on in the log.
     pub position: u64,
     /// Where to go on in a snapshot.
@@ -32,7 +36,8 @@ impl Answer {
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::new();
         let reseed = if self.reseed { RESEED } else { 0 };
-        out.put_u8(reseed | if self.row.is_some() { ROW } else { 0 });
+        let ahead = if self.ahead { AHEAD } else { 0 };
+        out.put_u8(reseed | ahead | if self.row.is_some() { ROW } else { 0 });
         out.put_u64(self.position);
         if let Some(row) = &self.row {
             out.put_u32(row.len() as u32);
@@ -54,11 +59,12 @@ impl Answer {
             return Err(short());
         }
         let flags = bytes.get_u8();
-        if flags & !(RESEED | ROW) != 0 {
+        if flags & !(RESEED | ROW | AHEAD) != 0 {
             return Err(ReplicationError::Malformed("unknown flags".to_owned()));
         }
         let mut answer = Self {
             reseed: flags & RESEED != 0,
+            ahead: flags & AHEAD != 0,
             position: bytes.get_u64(),
             row: None,
             changes: Vec::new(),
@@ -103,6 +109,7 @@ mod tests {
         };
         let answer = Answer {
             reseed: true,
+            ahead: true,
             position: 5,
             row: Some(Bytes::from_static(b"c\0row")),
             changes: vec![(1, removed(1)), (2, removed(2))],

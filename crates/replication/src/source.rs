@@ -246,6 +246,7 @@ impl Source {
         }
         Ok(Answer {
             reseed: page.reseed,
+            ahead: page.ahead,
             position: page.next.0,
             changes: page.changes.into_iter().map(|(p, c)| (p.0, c)).collect(),
             ..Answer::default()

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use store::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Index, Log,
-    LogPage, PartitionId, Position, Row, ScanRange, StoreError, StoreResult, Want,
+    LogPage, PartitionId, Position, Reach, Row, ScanRange, StoreError, StoreResult, Want,
 };
 use types::{Random, SeededRandom};
 
@@ -107,9 +107,9 @@ impl Log for Used {
         self.0.log.floor(at).await
     }
 
-    async fn reaches(&self, at: PartitionId, position: Position) -> StoreResult<bool> {
+    async fn reach(&self, at: PartitionId, position: Position) -> StoreResult<Reach> {
         self.1.runs()?;
-        self.0.log.reaches(at, position).await
+        self.0.log.reach(at, position).await
     }
 
     async fn trim(&self, at: PartitionId, up_to: Position) -> StoreResult<()> {

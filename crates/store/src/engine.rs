@@ -261,6 +261,18 @@ pub struct LogPage {
     pub next: Position,
 }
 
+/// Where a follower of a log stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It can go on.
+    Here,
+    /// Entries behind its position are gone: it is to be seeded anew.
+    Trimmed,
+    /// This log never gave that position, or does not have the commit any more: a loss of power took
+    /// it, or the folder was brought back from a backup. The follower knows what is nowhere else.
+    NeverGiven,
+}
+
 /// The change log, at least once and in commit order.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
@@ -276,11 +288,8 @@ pub trait Log: Send + Sync + 'static {
     /// anew. Never falls.
     async fn floor(&self, partition: PartitionId) -> StoreResult<Position>;
 
-    /// Whether a follower that has read up to `position` can go on from there. It cannot where
-    /// entries behind it are gone, and where this log never gave it: one that an opening gave to
-    /// commits which a loss of power took, or one of another log (of a folder that was brought back
-    /// from a backup). Whoever cannot is seeded anew.
-    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool>;
+    /// Whether a follower that has read up to `position` can go on from there.
+    async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach>;
 
     /// Says that nobody needs entries up to and with `up_to` again.
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()>;

@@ -18,6 +18,6 @@ pub mod memory;
 pub use engine::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Durability, Engine,
     Guard, Index, KEY_BYTES_MAX, Log, LogEntry, LogPage, PAYLOAD_BYTES_MAX, PartitionId, Position,
-    Put, Row, RowVersion, ScanRange, VALUE_BYTES_MAX, Want, prefix_end,
+    Put, Reach, Row, RowVersion, ScanRange, VALUE_BYTES_MAX, Want, prefix_end,
 };
 pub use error::{StoreError, StoreResult};

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use types::{Clock, RegionId};
 
 use super::wrong;
-use crate::{data_dir::DataDir, failure::Failure};
+use crate::{data_dir::DataDir, failure::Failure, folder_owner::FolderOwner};
 
 /// What a region is part of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,10 @@ pub fn authority(
     if let Some(certificate) = read(dir, "authority.pem")? {
         let key = must_read(dir, "authority-key.pem")?;
         return Authority::from_pem(&certificate, &key).map_err(wrong);
+    }
+    if FolderOwner::read(dir)?.is_some() {
+        // Its key may be there yet: nothing is written over it.
+        must_read(dir, "authority.pem")?;
     }
     // The cloud is called by the region that began it; 53 bytes are what a certificate has room
     // for.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use access::{Action, Permit};
 use bytes::Bytes;
-use store::{LogPage, PartitionId, Position, ScanRange, StoreError, Want};
+use store::{LogPage, PartitionId, Position, Reach, ScanRange, StoreError, Want};
 use types::{BucketDeed, ETag, ObjectKey, VersionId};
 
 use crate::{
@@ -27,6 +27,9 @@ pub struct ChangePage {
     pub next: Position,
     /// The log no longer reaches back so far: the follower needs a snapshot.
     pub reseed: bool,
+    /// And the follower has read what this log never gave, or does not have any more: it may have
+    /// what is nowhere else, and hands that over first.
+    pub ahead: bool,
 }
 
 /// Versions of a bucket in the order of its rows.
@@ -82,11 +85,13 @@ impl Objects {
         let partition = partition_of(deed);
         let page = self.engine.log.read(partition, from, limit).await;
         // Asked after the reading: what was recycled during it counts too.
-        if !self.engine.log.reaches(partition, from).await? {
+        let reach = self.engine.log.reach(partition, from).await?;
+        if reach != Reach::Here {
             return Ok(ChangePage {
                 changes: Vec::new(),
                 next: from,
                 reseed: true,
+                ahead: reach == Reach::NeverGiven,
             });
         }
         // Where damage hides entries the log does not reach back, which was answered above.
@@ -116,6 +121,7 @@ impl Objects {
                     changes,
                     next: last,
                     reseed: false,
+                    ahead: false,
                 });
             }
             last = entry.position;
@@ -155,6 +161,7 @@ impl Objects {
             changes,
             next: page.next,
             reseed: false,
+            ahead: false,
         })
     }
 
@@ -196,7 +203,7 @@ impl Objects {
         let (mut at, mut count, mut keys) = (after, 0, Vec::new());
         loop {
             let page = self.engine.log.read(partition, at, 10_000).await;
-            if !self.engine.log.reaches(partition, after).await? {
+            if self.engine.log.reach(partition, after).await? != Reach::Here {
                 return Ok(None);
             }
             let page = page?;

@@ -9,7 +9,7 @@ use super::{
     frame::{self, Op},
     segment::{Segment, Step},
 };
-use crate::{Log, LogEntry, LogPage, PartitionId, Position, StoreError, StoreResult};
+use crate::{Log, LogEntry, LogPage, PartitionId, Position, Reach, StoreError, StoreResult};
 
 /// How much journal one page may read: a follower of a quiet partition comes again.
 const READ_BYTES_MAX: u64 = 64 << 20;
@@ -136,9 +136,14 @@ impl Log for Embedded {
         Ok(Position(self.log_floor().0.max(trimmed.unwrap_or(0))))
     }
 
-    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool> {
-        let behind = position < self.floor(partition).await?;
-        Ok(!behind && self.shared.gave(position.0))
+    async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach> {
+        if !self.shared.gave(position.0) {
+            return Ok(Reach::NeverGiven);
+        }
+        Ok(match position < self.floor(partition).await? {
+            true => Reach::Trimmed,
+            false => Reach::Here,
+        })
     }
 
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {

@@ -87,6 +87,8 @@ pub struct EmbeddedConfig {
     pub reserve_bytes: u64,
     /// Journal that is kept for followers although nothing in it is live.
     pub retain_log_bytes: u64,
+    /// There is an engine here already: where its files are gone, a new one is not made.
+    pub must_exist: bool,
     /// Open although the journal is damaged in its middle, without the commits that were there.
     /// They are lost: only for a region that nothing else brings back.
     pub salvage: bool,
@@ -107,6 +109,7 @@ impl EmbeddedConfig {
             row_cache_bytes: 32 << 20,
             reserve_bytes: 64 << 20,
             retain_log_bytes: 0,
+            must_exist: false,
             salvage: false,
             hook: None,
         }

@@ -66,6 +66,9 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
         kinds.keyed_from = end.place.segment + 1;
         segments.set_kinds(kinds.clone());
     }
+    if found.lost.is_some() {
+        openings.forget();
+    }
     let base = openings.begin(end.sequence, random);
     with_room(&ballast, || {
         let begun = rows.begin(&kinds, &openings);
@@ -123,6 +126,12 @@ fn find(disk: &Disk, config: &EmbeddedConfig) -> StoreResult<Files> {
     let ballast = Ballast::find(disk, dir, config.reserve_bytes);
     let names = folder.list(&journal).map_err(|e| failed("list", e))?;
     let is_new = !names.iter().any(|name| name.ends_with(".seg"));
+    if is_new && config.must_exist {
+        let journal = journal.display();
+        return Err(StoreError::Corrupt(format!(
+            "{journal}: its segments are gone"
+        )));
+    }
     let index = dir.join("index.redb");
     let rows = with_room(&ballast, || {
         Rows::open(disk, &index, config.cache_bytes, is_new)

@@ -56,6 +56,11 @@ impl Openings {
         base
     }
 
+    /// Commits of earlier openings are lost: nobody goes on from their positions.
+    pub(super) fn forget(&mut self) {
+        self.0 = vec![Opening { base: 0, last: 0 }];
+    }
+
     /// Whether a commit of this log could have this position, or a follower of it stand there.
     pub(super) fn gave(&self, position: u64) -> bool {
         let after = self.0.partition_point(|opening| opening.base <= position);

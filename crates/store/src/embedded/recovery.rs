@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{
-    frame::{self, FRAME_ALIGN, Header, Loc, Op, Place},
+    frame::{self, FRAME_ALIGN, Header, Kind, Loc, Op, Place},
     memtable::{Mem, own},
     openings::Openings,
     read,
@@ -124,6 +124,20 @@ pub(super) fn replay(
     let mut end = beginning(segments, &map, marker)?;
     let mut mem = Mem::default();
     let mut lost = None;
+    let shortened = map.range(end.place.segment..).find(|(_, segment)| {
+        // One of an earlier version may be shorter, where a crash came while its end was cut off.
+        let floor = match segment.kind {
+            Kind::Open => marker.place.offset * u64::from(segment.id == marker.place.segment),
+            Kind::Keyed(_) => segments.bytes,
+        };
+        segment.file.len().is_ok_and(|len| len < floor)
+    });
+    if let Some((_, segment)) = shortened.filter(|_| !salvage) {
+        return Err(StoreError::Corrupt(format!(
+            "{} is shorter than it was made; acknowledged writes may be lost with its end",
+            segment.path.display()
+        )));
+    }
     let torn = loop {
         let Some(segment) = map.get(&end.place.segment) else {
             break false;

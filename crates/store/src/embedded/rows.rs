@@ -160,6 +160,13 @@ fn decode_noted(bytes: &[u8]) -> Noted {
     }
 }
 
+fn gone(path: &Path) -> StoreError {
+    let path = path.display();
+    StoreError::Corrupt(format!(
+        "{path} is gone or empty, though there is a journal"
+    ))
+}
+
 /// Keeps other processes out.
 fn claim(file: &dyn DiskFile) -> io::Result<()> {
     match file.lock()? {
@@ -186,14 +193,18 @@ impl Rows {
             Err(error) if error.kind() == io::ErrorKind::NotFound && is_new => {
                 return Self::make(disk, path, cache_bytes);
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone(path)),
             Err(error) => return Err(StoreError::io(context("open"), error)),
         };
         claim(&*file).map_err(|e| StoreError::io(context("open"), e))?;
         // After a failed sync the page cache can have what the disk does not.
         let fresh = file.sync().and_then(|()| file.forget_cached());
         fresh.map_err(|e| StoreError::io(context("read"), e))?;
-        if is_new && pages::is_blank(&*file).map_err(|e| StoreError::io(context("read"), e))? {
-            return Self::make(disk, path, cache_bytes);
+        if pages::is_blank(&*file).map_err(|e| StoreError::io(context("read"), e))? {
+            return match is_new {
+                true => Self::make(disk, path, cache_bytes),
+                false => Err(gone(path)),
+            };
         }
         Self::over(file, cache_bytes)
     }

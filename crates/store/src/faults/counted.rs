@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Index, Log,
-    LogPage, PartitionId, Position, Row, ScanRange, StoreResult, Want,
+    LogPage, PartitionId, Position, Reach, Row, ScanRange, StoreResult, Want,
 };
 
 /// The wrapper.
@@ -91,8 +91,8 @@ impl Log for Counted {
         self.engine.log.floor(at).await
     }
 
-    async fn reaches(&self, at: PartitionId, position: Position) -> StoreResult<bool> {
-        self.engine.log.reaches(at, position).await
+    async fn reach(&self, at: PartitionId, position: Position) -> StoreResult<Reach> {
+        self.engine.log.reach(at, position).await
     }
 
     async fn trim(&self, at: PartitionId, up_to: Position) -> StoreResult<()> {

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Index, Log,
-    LogPage, PartitionId, Position, Row, ScanRange, StoreError, StoreResult, Want,
+    LogPage, PartitionId, Position, Reach, Row, ScanRange, StoreError, StoreResult, Want,
 };
 
 struct Job {
@@ -143,8 +143,8 @@ impl Log for Late {
         slowly(self.engine.log.floor(at)).await
     }
 
-    async fn reaches(&self, at: PartitionId, position: Position) -> StoreResult<bool> {
-        slowly(self.engine.log.reaches(at, position)).await
+    async fn reach(&self, at: PartitionId, position: Position) -> StoreResult<Reach> {
+        slowly(self.engine.log.reach(at, position)).await
     }
 
     async fn trim(&self, at: PartitionId, up_to: Position) -> StoreResult<()> {

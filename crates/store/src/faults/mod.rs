@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Index, Log,
-    LogPage, PartitionId, Position, Row, ScanRange, StoreResult, Want,
+    LogPage, PartitionId, Position, Reach, Row, ScanRange, StoreResult, Want,
 };
 
 /// `engine` with the faults of `script`.
@@ -92,8 +92,8 @@ impl Log for FaultyLog {
         self.1.run(Call::ReadLog, self.0.floor(partition)).await
     }
 
-    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool> {
-        let call = self.0.reaches(partition, position);
+    async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach> {
+        let call = self.0.reach(partition, position);
         self.1.run(Call::ReadLog, call).await
     }
 

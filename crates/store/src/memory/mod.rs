@@ -19,8 +19,8 @@ use types::{Random, SeededRandom};
 
 use crate::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Engine, Guard,
-    Index, Log, LogEntry, LogPage, PartitionId, Position, Row, RowVersion, ScanRange, StoreError,
-    StoreResult, Want,
+    Index, Log, LogEntry, LogPage, PartitionId, Position, Reach, Row, RowVersion, ScanRange,
+    StoreError, StoreResult, Want,
 };
 
 #[derive(Clone, Default)]
@@ -199,9 +199,13 @@ impl Log for Memory {
         Ok(Position(floor))
     }
 
-    async fn reaches(&self, partition: PartitionId, position: Position) -> StoreResult<bool> {
+    async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach> {
         let floor = self.floor(partition).await?;
-        Ok((floor.0..=self.sequence.load(Ordering::Relaxed)).contains(&position.0))
+        Ok(match position {
+            _ if position.0 > self.sequence.load(Ordering::Relaxed) => Reach::NeverGiven,
+            _ if position < floor => Reach::Trimmed,
+            _ => Reach::Here,
+        })
     }
 
     async fn trim(&self, partition: PartitionId, up_to: Position) -> StoreResult<()> {

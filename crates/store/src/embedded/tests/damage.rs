@@ -267,3 +267,55 @@ fn the_index_file_has_the_length_that_redb_gave_it() {
         assert!(read[300 * 4096..].iter().all(|b| *b == 0));
     }
 }
+
+/// Files that are gone, empty or cut short are no new engine and no end of the journal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_and_shortened_files_are_an_alarm() {
+    let dir = workplace();
+    let base = dir.path().join("base");
+    let engine = Embedded::open(config(&base)).unwrap();
+    for n in 0..20 {
+        put(&engine, &format!("key {n}"), "value").await.unwrap();
+    }
+    drop(engine);
+    let segment = Path::new("journal").join(journal(&base)[0].file_name().unwrap());
+    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+        ("an empty index", &|d| {
+            fs::write(d.join("index.redb"), b"").unwrap()
+        }),
+        ("no index", &|d| {
+            fs::remove_file(d.join("index.redb")).unwrap()
+        }),
+        ("an empty segment", &|d| {
+            fs::write(d.join(&segment), b"").unwrap()
+        }),
+        ("half a segment", &|d| {
+            let file = fs::OpenOptions::new().write(true).open(d.join(&segment));
+            file.unwrap().set_len(128 << 10).unwrap();
+        }),
+        ("no segment", &|d| {
+            fs::remove_file(d.join(&segment)).unwrap()
+        }),
+        ("no journal", &|d| {
+            fs::remove_dir_all(d.join("journal")).unwrap()
+        }),
+    ];
+    for (what, hurt) in cases {
+        let copied = dir.path().join("copied");
+        copy(&base, &copied);
+        hurt(&copied);
+        let opened = Embedded::open(EmbeddedConfig {
+            must_exist: true,
+            ..config(&copied)
+        });
+        let refused = matches!(opened, Err(StoreError::Corrupt(_)));
+        assert!(refused, "{what}: {:?}", opened.err());
+        fs::remove_dir_all(&copied).unwrap();
+    }
+    let engine = Embedded::open(EmbeddedConfig {
+        must_exist: true,
+        ..config(&base)
+    });
+    let engine = engine.unwrap();
+    assert_eq!(value(&engine, "key 19").await.unwrap().unwrap(), "value");
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Log, Position,
+    Log, Position, Reach,
     embedded::frame::{FrameKey, Header, KEY_BYTES, Kind, Place},
 };
 
@@ -158,7 +158,7 @@ async fn damage_in_a_head_is_reported_and_never_shortens_a_followers_log() {
     let mut count = 0;
     let refused = loop {
         let page = Log::read(&*engine, P, at, 10).await;
-        if !engine.reaches(P, at).await.unwrap() {
+        if engine.reach(P, at).await.unwrap() != Reach::Here {
             break page;
         }
         let page = page.unwrap();
@@ -215,7 +215,7 @@ async fn damage_behind_the_marker_is_an_alarm_that_salvage_overrides() {
         "one commit is lost, and no other"
     );
     // Followers of before it begin anew.
-    assert!(!engine.reaches(P, Position(0)).await.unwrap());
+    assert!(engine.reach(P, Position(0)).await.unwrap() != Reach::Here);
     put(&engine, "later", "x").await.unwrap();
     engine.close().unwrap();
     drop(engine);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::{Log, Position, embedded::disk::sim::SimDisk};
+use crate::{Log, Position, Reach, embedded::disk::sim::SimDisk};
 
 /// What `tests/data/folder-of-format-2.tar.gz` has: written by the version before frames had a
 /// secret, and not closed. 400 commits, each to one of 150 keys; every ninth removes its key.
@@ -50,8 +50,8 @@ async fn a_folder_of_an_earlier_version_is_read_and_goes_on() {
     let floor = engine.floor(P).await.unwrap();
     let page = Log::read(&*engine, P, floor, 1000).await.unwrap();
     assert_eq!(page.entries.last().unwrap().entry, "entry 399");
-    assert!(engine.reaches(P, Position(400)).await.unwrap());
-    assert!(!engine.reaches(P, Position(5000)).await.unwrap());
+    assert!(engine.reach(P, Position(400)).await.unwrap() == Reach::Here);
+    assert!(engine.reach(P, Position(5000)).await.unwrap() != Reach::Here);
     for n in 0..300 {
         let (key, text) = (format!("key {:03}", n % 150), format!("new {n}"));
         put(&engine, &key, &text).await.unwrap();

@@ -4,7 +4,7 @@
 use types::{Random as _, SeededRandom};
 
 use super::*;
-use crate::{Log, Position, embedded::disk::sim::SimDisk};
+use crate::{Log, Position, Reach, embedded::disk::sim::SimDisk};
 
 const KEYS: u64 = 24;
 const ROUNDS: usize = 6;
@@ -151,7 +151,7 @@ impl History {
         loop {
             let page = Log::read(engine, P, follower.at, 7).await;
             // Asked after the reading, as whoever follows does: segments go out of service.
-            if !engine.reaches(P, follower.at).await.unwrap() {
+            if engine.reach(P, follower.at).await.unwrap() != Reach::Here {
                 follower.reseeded += 1;
                 follower.at = self
                     .entries
@@ -369,7 +369,7 @@ async fn changed_bits_never_change_an_answer() {
         let begun = at;
         loop {
             let page = Log::read(&*engine, P, at, 9).await;
-            if !engine.reaches(P, at).await.unwrap() {
+            if engine.reach(P, at).await.unwrap() != Reach::Here {
                 break;
             }
             let page = page.unwrap();
