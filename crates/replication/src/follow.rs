@@ -184,10 +184,10 @@ impl Follower {
         }
     }
 
-    /// The home does not have what this region has read of it: it was brought back from a backup, or
-    /// a loss of power took its newest writes. Those are handed over before this copy takes on the
-    /// home's state, so nothing that was acknowledged goes. Removals are not: the home takes them on
-    /// a copy's word only under a new epoch.
+    /// The home does not have what this region has read of it: it was brought back from a backup,
+    /// or a loss of power took its newest writes. Those are handed over before this copy takes on
+    /// the home's state, so nothing that was acknowledged goes. Removals are not: the home takes
+    /// them on a copy's word only under a new epoch.
     async fn hand_over_ahead(&self, permit: &Permit) -> Result<(), ReplicationError> {
         let (bucket, region) = (&self.far.deed.name, &self.far.region);
         if self.far.sealed {

@@ -268,8 +268,9 @@ pub enum Reach {
     Here,
     /// Entries behind its position are gone: it is to be seeded anew.
     Trimmed,
-    /// This log never gave that position, or does not have the commit any more: a loss of power took
-    /// it, or the folder was brought back from a backup. The follower knows what is nowhere else.
+    /// This log never gave that position, or does not have the commit any more: a loss of power
+    /// took it, or the folder was brought back from a backup. The follower may have what is nowhere
+    /// else.
     NeverGiven,
 }
 

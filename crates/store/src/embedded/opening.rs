@@ -66,10 +66,7 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
         kinds.keyed_from = end.place.segment + 1;
         segments.set_kinds(kinds.clone());
     }
-    if found.lost.is_some() {
-        openings.forget();
-    }
-    let base = openings.begin(end.sequence, random);
+    let base = openings.begin(end.sequence, found.lost.is_some(), random);
     with_room(&ballast, || {
         let begun = rows.begin(&kinds, &openings);
         if begun.is_err() {

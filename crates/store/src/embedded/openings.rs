@@ -31,8 +31,9 @@ pub(super) struct Openings(Vec<Opening>);
 
 impl Openings {
     /// Ends the opening before, whose last commit that is still there is `end`, and begins a new
-    /// one. Answers its base.
-    pub(super) fn begin(&mut self, end: u64, random: &dyn Random) -> u64 {
+    /// one. Answers its base. Where commits before `end` are lost, nobody goes on from the
+    /// positions of earlier openings.
+    pub(super) fn begin(&mut self, end: u64, is_lossy: bool, random: &dyn Random) -> u64 {
         let given = match self.0.last_mut() {
             Some(before) => {
                 before.last = end.max(before.base);
@@ -49,16 +50,14 @@ impl Openings {
             true => given,
             false => given.saturating_add(STEP).saturating_add(shift),
         };
+        if is_lossy {
+            self.0 = vec![Opening { base: 0, last: 0 }];
+        }
         let last = u64::MAX;
         self.0.push(Opening { base, last });
         let surplus = self.0.len().saturating_sub(KEPT_MAX);
         self.0.drain(..surplus);
         base
-    }
-
-    /// Commits of earlier openings are lost: nobody goes on from their positions.
-    pub(super) fn forget(&mut self) {
-        self.0 = vec![Opening { base: 0, last: 0 }];
     }
 
     /// Whether a commit of this log could have this position, or a follower of it stand there.
@@ -98,20 +97,20 @@ mod tests {
     fn positions_of_what_was_cut_off_are_refused_for_ever() {
         let random = SeededRandom::new(3);
         let mut openings = Openings::default();
-        openings.begin(100, &random);
+        openings.begin(100, false, &random);
         assert!(
             openings.gave(0) && openings.gave(100),
             "of an earlier version"
         );
-        let base = openings.begin(0, &random);
+        let base = openings.begin(0, false, &random);
         assert!(!openings.gave(101) && openings.gave(base) && openings.gave(base + 7));
         // Seven commits were given, and five of them survived.
-        let next = openings.begin(base + 5, &random);
+        let next = openings.begin(base + 5, false, &random);
         assert!(next > base + STEP);
         for _ in 0..10 {
             assert!(openings.gave(base) && openings.gave(base + 5));
             assert!(!openings.gave(base + 6) && !openings.gave(base + 7));
-            openings.begin(0, &random);
+            openings.begin(0, false, &random);
             openings = Openings::decode(&openings.encode());
         }
     }
@@ -119,10 +118,10 @@ mod tests {
     #[test]
     fn a_copied_folder_gives_other_positions() {
         let mut one = Openings::default();
-        one.begin(0, &SeededRandom::new(1));
+        one.begin(0, false, &SeededRandom::new(1));
         let mut copy = one.clone();
-        let of_one = one.begin(9, &SeededRandom::new(2));
-        let of_copy = copy.begin(9, &SeededRandom::new(3));
+        let of_one = one.begin(9, false, &SeededRandom::new(2));
+        let of_copy = copy.begin(9, false, &SeededRandom::new(3));
         assert!(of_one.abs_diff(of_copy) > 1_000_000);
         let (low, high) = match of_one < of_copy {
             true => (one, of_copy),
@@ -137,7 +136,7 @@ mod tests {
         let mut openings = Openings::default();
         let random = SeededRandom::new(5);
         for _ in 0..KEPT_MAX + 50 {
-            openings.begin(0, &random);
+            openings.begin(0, false, &random);
         }
         assert_eq!(openings.0.len(), KEPT_MAX);
         assert!(openings.gave(0) && !openings.gave(1));

@@ -113,6 +113,29 @@ fn beginning(
     }
 }
 
+/// An alarm where a segment from `begin` on is shorter than it was made.
+fn not_shortened(
+    segments: &Segments,
+    map: &BTreeMap<u64, Arc<Segment>>,
+    begin: Place,
+) -> StoreResult<()> {
+    for segment in map.range(begin.segment..).map(|(_, s)| s) {
+        let least = match segment.kind {
+            // A crash may have come while an earlier version cut its end off.
+            Kind::Open if segment.id == begin.segment => begin.offset,
+            Kind::Open => 0,
+            Kind::Keyed(_) => segments.bytes,
+        };
+        if segment.file.len().map_err(|e| failed(segment, e))? < least {
+            return Err(StoreError::Corrupt(format!(
+                "{} is shorter than it was made; acknowledged writes may be lost with its end",
+                segment.path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Reads the journal from the marker. With `salvage`, goes on behind damage.
 pub(super) fn replay(
     segments: &Segments,
@@ -124,19 +147,8 @@ pub(super) fn replay(
     let mut end = beginning(segments, &map, marker)?;
     let mut mem = Mem::default();
     let mut lost = None;
-    let shortened = map.range(end.place.segment..).find(|(_, segment)| {
-        // One of an earlier version may be shorter, where a crash came while its end was cut off.
-        let floor = match segment.kind {
-            Kind::Open => marker.place.offset * u64::from(segment.id == marker.place.segment),
-            Kind::Keyed(_) => segments.bytes,
-        };
-        segment.file.len().is_ok_and(|len| len < floor)
-    });
-    if let Some((_, segment)) = shortened.filter(|_| !salvage) {
-        return Err(StoreError::Corrupt(format!(
-            "{} is shorter than it was made; acknowledged writes may be lost with its end",
-            segment.path.display()
-        )));
+    if !salvage {
+        not_shortened(segments, &map, end.place)?;
     }
     let torn = loop {
         let Some(segment) = map.get(&end.place.segment) else {
