@@ -279,7 +279,8 @@ async fn missing_and_shortened_files_are_an_alarm() {
     }
     drop(engine);
     let segment = Path::new("journal").join(journal(&base)[0].file_name().unwrap());
-    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+    type Hurt<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Hurt); 6] = [
         ("an empty index", &|d| {
             fs::write(d.join("index.redb"), b"").unwrap()
         }),
