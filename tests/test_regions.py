@@ -8,7 +8,9 @@ import threading
 import time
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from fleet import Fleet, body, code, eventually, listing, status
@@ -672,3 +674,18 @@ def test_certificates_rotate_under_load(tmp_path):
         assert "cannot renew" not in text
     finally:
         fleet.stop()
+
+
+def test_a_signature_for_an_alias_is_told_the_regions_name(fleet):
+    """SDKs sign for `us-east-1` where nobody names a region, and read the right one from the error."""
+    elsewhere = next(r for r in fleet.ids if r != fleet.ids[0])
+    pair = fleet.info["access_key"], fleet.info["secret_key"]
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id=pair[0],
+                      aws_secret_access_key=pair[1],
+                      endpoint_url=fleet.regions[elsewhere]["endpoint"],
+                      config=Config(retries={"max_attempts": 0}))
+    with pytest.raises(ClientError) as refused:
+        s3.list_buckets()
+    error = refused.value.response["Error"]
+    assert error["Code"] == "AuthorizationHeaderMalformed", error
+    assert elsewhere in error["Message"], error

@@ -199,8 +199,18 @@ fn parts(config: &Config, region: &Region) -> Parts {
         place: region.place(),
         regions: Some(region.neighbours.clone()),
         any_location: region.upstream.is_none(),
-        config: config.gateway(),
+        config: gateway_config(config, region.upstream.is_some()),
     }
+}
+
+/// A region that joined has keys for its own name only: whoever signs for an alias is told the name,
+/// as clients understand it, and not that the key is unknown.
+fn gateway_config(config: &Config, joined: bool) -> gateway::GatewayConfig {
+    let mut gateway = config.gateway();
+    if joined {
+        gateway.region_aliases.clear();
+    }
+    gateway
 }
 
 fn health(

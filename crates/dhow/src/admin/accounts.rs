@@ -77,6 +77,9 @@ impl Admin {
 
     pub(super) async fn set_key(&self, call: &Call, id: &str, status: KeyStatus) -> Answer {
         self.may_change_key(call, id)?;
+        if status == KeyStatus::Disabled {
+            self.keeps_the_folders_key(id)?;
+        }
         let registry = &self.region.registry;
         let changed = registry
             .set_key_status(&call.actor, &AccessKeyId::new(id), status)
@@ -86,18 +89,27 @@ impl Admin {
 
     pub(super) async fn delete_key(&self, call: &Call, id: &str) -> Answer {
         self.may_change_key(call, id)?;
-        let root = self.region.credentials.as_ref();
-        if root.is_some_and(|root| root.access_key == *id) {
-            return Err(bad(
-                "the root key cannot be deleted: nobody could administer",
-            ));
-        }
+        self.keeps_the_folders_key(id)?;
         let registry = &self.region.registry;
         let deleted = registry
             .delete_key(&call.actor, &AccessKeyId::new(id))
             .await;
         deleted.map_err(refused)?;
         Ok(json!({}))
+    }
+
+    /// The command line of this folder signs with one key: without it every command would be
+    /// refused, whatever other keys the root account has.
+    fn keeps_the_folders_key(&self, id: &str) -> Result<(), super::Refused> {
+        let root = self.region.credentials.as_ref();
+        match root.is_some_and(|root| root.access_key == *id) {
+            false => Ok(()),
+            true => Err(bad(
+                "`dhow` signs with this key, which is in credentials.json: nobody could administer \
+                 from this data folder. Stop the cloud, make another one with `dhow key recover`, \
+                 start it, and take this one back then",
+            )),
+        }
     }
 
     /// A key that is not there is refused like one of another account: neither is the caller's.

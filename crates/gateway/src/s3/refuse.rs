@@ -89,6 +89,9 @@ fn check_header(
         // There are no annotations that could be copied.
         "object-annotation-directive" => value == "COPY" || value == "EXCLUDE",
         "server-side-encryption-bucket-key-enabled" => value == "false",
+        "bucket-object-lock-enabled" => value == "false",
+        // No object is locked, so there is nothing to bypass.
+        "bypass-governance-retention" => operation.name.starts_with("DeleteObject"),
         _ if writes => EVERYWHERE.contains(&rest) || operation.heeds(name),
         _ => !FAMILIES.iter().any(|family| rest.starts_with(family)),
     };

@@ -479,9 +479,15 @@ impl Opened {
     fn over(file: &Arc<dyn DiskFile>, cache_bytes: usize) -> StoreResult<Self> {
         let state = Arc::new(State::default());
         let pages = Pages::new(file.clone(), state.clone());
-        let db = Database::builder()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(pages)
+        // redb panics on some damage that it meets while it opens a file, one that is cut short
+        // for example.
+        let open = || {
+            Database::builder()
+                .set_cache_size(cache_bytes)
+                .create_with_backend(pages)
+        };
+        let db = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open))
+            .map_err(|_| StoreError::Corrupt("the index: it cannot be opened".to_owned()))?
             .map_err(|e| failed("open", e))?;
         let db = Some(db);
         Ok(Self { db, state })

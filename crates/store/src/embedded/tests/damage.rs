@@ -280,7 +280,15 @@ async fn missing_and_shortened_files_are_an_alarm() {
     drop(engine);
     let segment = Path::new("journal").join(journal(&base)[0].file_name().unwrap());
     type Hurt<'a> = &'a dyn Fn(&Path);
-    let cases: [(&str, Hurt); 6] = [
+    let cases: [(&str, Hurt); 7] = [
+        ("half an index", &|d| {
+            let file = fs::OpenOptions::new()
+                .write(true)
+                .open(d.join("index.redb"));
+            let file = file.unwrap();
+            let len = file.metadata().unwrap().len();
+            file.set_len(len / 2 / 4096 * 4096).unwrap();
+        }),
         ("an empty index", &|d| {
             fs::write(d.join("index.redb"), b"").unwrap()
         }),
