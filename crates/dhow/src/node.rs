@@ -203,8 +203,8 @@ fn parts(config: &Config, region: &Region) -> Parts {
     }
 }
 
-/// A region that joined has keys for its own name only: whoever signs for an alias is told the name,
-/// as clients understand it, and not that the key is unknown.
+/// A region that joined has keys for its own name only: whoever signs for an alias is told the
+/// name, as clients understand it, and not that the key is unknown.
 fn gateway_config(config: &Config, joined: bool) -> gateway::GatewayConfig {
     let mut gateway = config.gateway();
     if joined {

@@ -313,13 +313,13 @@ fn failed(segment: &Segment) -> impl Fn(std::io::Error) -> StoreError {
     |e| StoreError::io(format!("read {}", segment.path.display()), e)
 }
 
-/// Goes through the frames of a segment that the journal has left. Answers whether all of it was
-/// read for sure.
+/// Goes through the frames of a segment that the journal has left. Answers whether no part of it
+/// was unreadable, as far as its end is known.
 fn each_frame(
     segment: &Segment,
     mut each: impl FnMut(&Header, &[Commit]) -> StoreResult<bool>,
 ) -> StoreResult<bool> {
-    let (mut offset, mut whole) = (0, segment.sealed.get().is_some());
+    let (mut offset, mut whole) = (0, true);
     loop {
         match segment.step(offset, None).map_err(failed(segment))? {
             Step::End | Step::Gone => return Ok(whole),
@@ -463,7 +463,9 @@ fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<MovedOu
     })?;
     moves.settle()?;
     // Rows of frames that cannot be read: the index knows which they are, though it takes a while.
-    let searched = !stopped && !whole;
+    // The end of some that an earlier version wrote is not known: then only what comes of it tells.
+    let unsure = segment.sealed.get().is_none() && moves.moved == 0;
+    let searched = !stopped && (!whole || unsure);
     if searched {
         for (key, loc) in rows_in(shared, segment.id)? {
             moves.push(key, loc)?;
