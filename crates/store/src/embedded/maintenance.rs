@@ -44,6 +44,9 @@ struct Sealed {
     /// Left alone.
     damaged: HashSet<u64>,
     weights: HashMap<u64, Weight>,
+    /// Nothing could be moved out of these when they had so many live bytes: rows in memory replace
+    /// them. A checkpoint changes that number, and to go through them before would be in vain.
+    idle: HashMap<u64, u64>,
 }
 
 /// The payloads of a segment when it was written: their bytes, and what they take when they are
@@ -236,6 +239,7 @@ fn free(shared: &Shared, known: &mut Sealed) -> StoreResult<Vec<(u64, u64)>> {
     known
         .weights
         .retain(|id, _| sealed.binary_search(id).is_ok());
+    known.idle.retain(|id, _| sealed.binary_search(id).is_ok());
     let mut sparse = Vec::new();
     for id in sealed {
         if (active - id) * bytes <= shared.config.retain_log_bytes {
@@ -244,7 +248,10 @@ fn free(shared: &Shared, known: &mut Sealed) -> StoreResult<Vec<(u64, u64)>> {
         let live = shared.live_in(id);
         if live == 0 {
             shared.segments.retire(id)?;
-        } else if live < bytes / 2 && !known.damaged.contains(&id) {
+        } else if live < bytes / 2
+            && !known.damaged.contains(&id)
+            && known.idle.get(&id) != Some(&live)
+        {
             sparse.push((live, id));
         }
     }
@@ -288,6 +295,7 @@ fn free_and_compact(shared: &Arc<Shared>, known: &mut Sealed) -> StoreResult<()>
                 }
                 if out.moved == 0 {
                     // What is live in it is being replaced, or damaged: others have their turn.
+                    known.idle.insert(id, live);
                     looked += 1;
                     if looked < WEIGHED_MAX {
                         continue;
