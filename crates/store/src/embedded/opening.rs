@@ -14,7 +14,7 @@ use super::{
     openings::Openings,
     recovery,
     rows::{Identity, Marker, Rows},
-    segment::Segment,
+    segment::{Sealed, Segment},
     segments::{Kinds, Segments},
     shared::{Progress, Shared},
 };
@@ -177,11 +177,13 @@ fn last_segment(segments: &Segments, kinds: &Kinds, end: Marker) -> StoreResult<
         return segments.activate(kinds.keyed_from.max(1), end.sequence, true);
     };
     let next = || {
-        let _ = last.sealed.set(super::segment::Sealed {
+        let next = segments.activate(last.id + 1, end.sequence, true)?;
+        // Only now: readers look for nothing behind the end of a segment that was left.
+        let _ = last.sealed.set(Sealed {
             end: end.place.offset,
             last: end.sequence,
         });
-        segments.activate(last.id + 1, end.sequence, true)
+        Ok(next)
     };
     if last.id < kinds.keyed_from {
         return next();

@@ -204,3 +204,52 @@ async fn a_full_disk_never_fences_and_never_keeps_an_engine_from_opening() {
         engine.close().unwrap();
     }
 }
+
+/// A last segment that lost its room, on a disk that has none for another one: what is written to
+/// it later is read, by followers of the log too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_segment_without_room_is_written_to_again_when_there_is_room() {
+    use crate::{Log, Reach, embedded::disk::sim::SimDisk};
+    let config = EmbeddedConfig {
+        cache_bytes: 1 << 20,
+        ..small(Path::new("/engine"))
+    };
+    let disk = SimDisk::new(1, 16 << 20);
+    let engine = Embedded::open_on(disk.disk(None), config.clone()).unwrap();
+    let entry = |n: usize| {
+        Batch::new()
+            .put(format!("key {n}"), "x")
+            .log(format!("{n}"))
+    };
+    for n in 0..5 {
+        engine.commit(P, entry(n)).await.unwrap();
+    }
+    engine.close().unwrap();
+    drop(engine);
+    // An earlier version cut the end of a segment off, and with it the room behind it.
+    let folder = disk.disk(None).folder;
+    let journal = Path::new("/engine/journal");
+    for name in folder.list(journal).unwrap() {
+        let path = journal.join(&name);
+        match name.ends_with(".seg") {
+            true => {
+                let file = folder.open(&path).unwrap();
+                file.set_len(4096).unwrap();
+                file.set_len(64 << 10).unwrap();
+            }
+            false => folder.remove(&path).unwrap(),
+        }
+    }
+    disk.leave_room(40 << 10);
+    let engine = Embedded::open_on(disk.disk(None), config).unwrap();
+    disk.leave_room(4 << 20);
+    let before = engine.floor(P).await.unwrap();
+    for n in 5..25 {
+        engine.commit(P, entry(n)).await.unwrap();
+    }
+    let page = Log::read(&*engine, P, before, 100).await.unwrap();
+    assert_eq!(engine.reach(P, before).await.unwrap(), Reach::Here);
+    let found: Vec<_> = page.entries.iter().map(|e| e.entry.clone()).collect();
+    let expected: Vec<_> = (0..25).map(|n| Bytes::from(format!("{n}"))).collect();
+    assert_eq!(found, expected);
+}
