@@ -76,7 +76,7 @@ impl Past {
 }
 
 impl Registry {
-    /// Whether the rows that lie here of `deed`'s bucket, which this region knows as placed
+    /// Whether the rows that are stored here of `deed`'s bucket, which this region knows as placed
     /// elsewhere or deleted, are to go.
     pub async fn removal(&self, deed: &BucketDeed) -> Removal {
         let doubt = |why: &str| Removal::Doubt(why.to_owned());
@@ -180,7 +180,7 @@ impl Registry {
         }
     }
 
-    /// Tells a region where a bucket is placed, if that is a bucket of which it has heard: every
+    /// Tells a region where a bucket is placed, if that is a bucket that it knows: every
     /// region follows all deeds.
     pub(crate) fn tell_placed(&self, to: &RegionId, name: &str) -> Result<Told, CloudError> {
         let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;

@@ -1,8 +1,8 @@
-//! Whether the registry that lies here is the newest one. A registry that was put back to an older
-//! state would give one name to two buckets. So its region gives each follower a receipt for what
-//! it has told, which only it can make; followers show it whenever they ask. A receipt for more
-//! than is here, or for another history, ends all changes. After a start, changes wait until the
-//! regions on record have asked once, for a limited time.
+//! Whether the registry that is stored here is the newest one. A registry that was put back to an
+//! older state would give one name to two buckets. So its region gives each follower a receipt for
+//! what it has told, which only it can make; followers show it whenever they ask. A receipt for
+//! more than is here, or for another history, ends all changes. After a start, changes wait until
+//! the regions on record have asked once, for a limited time.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -36,7 +36,7 @@ pub struct Receipt {
     pub(crate) mac: String,
 }
 
-/// What is known about the registry that lies here.
+/// What is known about the registry that is stored here.
 pub(crate) struct Standing {
     compared: watch::Sender<bool>,
     /// Why nothing is changed any more.
@@ -132,7 +132,7 @@ impl Registry {
     /// Waits while the registry is compared.
     pub(crate) async fn compared(&self) {
         let mut compared = self.standing.compared.subscribe();
-        // Whoever never began to compare, or broke, must not block for ever.
+        // Whoever never began to compare, or broke, must not block without end.
         let _ = tokio::time::timeout(WAIT_MAX, compared.wait_for(|compared| *compared)).await;
     }
 
@@ -168,7 +168,7 @@ impl Registry {
         let found = self.changes(number, 1).await.ok()?;
         let hash = found.first().map(|change| change.entry.hash.to_string());
         (hash.as_deref() != Some(&receipt.hash))
-            .then(|| format!("region {region} has another entry {number} than lies here"))
+            .then(|| format!("region {region} has another entry {number} than is here"))
     }
 
     fn fall_behind(&self, why: &str) {

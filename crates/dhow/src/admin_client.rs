@@ -61,7 +61,7 @@ impl AdminClient {
             ))
             .hint(match joined {
                 true => {
-                    "the root key lies in the registry's region: put a key that may do this into \
+                    "the root key is kept in the registry's region: put a key that may do this into \
                      AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 }
                 false => "run this as the user that started the cloud",

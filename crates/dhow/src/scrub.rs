@@ -32,7 +32,7 @@ const LISTED_MAX: usize = 1000;
 pub struct DamageFound {
     /// Its bucket.
     pub bucket: String,
-    /// Its key; in a sealed copy what stands for it.
+    /// Its key; in a sealed copy its sealed name.
     pub key: String,
     /// Its id, or `null`.
     pub version: String,
@@ -186,7 +186,7 @@ impl ScrubJob {
         let mut read_whole: HashSet<u64> = HashSet::new();
         let mut extents: HashSet<BlobId> = known.extents.clone();
         for deed in Deeds::all(&*region.registry) {
-            // What lies here of a bucket that is not placed here is being removed.
+            // What is stored here of a bucket that is not placed here is being removed.
             if deed.holding(&region.id) == Holding::Nothing {
                 continue;
             }

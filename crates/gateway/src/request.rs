@@ -124,6 +124,25 @@ impl<'a> Received<'a> {
         settle_repeats(&mut headers)?;
         let host = authority(uri, &headers)?;
         let target = Target::parse(uri.path(), host, domains)?;
+        Self::with_query(method, uri, headers, target)
+    }
+
+    /// The same of a request that another region has verified and passed on.
+    pub(crate) fn passed(parts: &'a mut http::request::Parts) -> Result<Request<'a>, S3Error> {
+        let mut headers = std::mem::take(&mut parts.headers);
+        elsewhere::arrive(&mut headers);
+        check_head(&headers, parts.uri.path().len())?;
+        settle_repeats(&mut headers)?;
+        let target = Target::parse(parts.uri.path(), "", &[])?;
+        Self::with_query(&parts.method, &parts.uri, headers, target)?.merge()
+    }
+
+    fn with_query(
+        method: &'a Method,
+        uri: &'a Uri,
+        headers: HeaderMap,
+        target: Target,
+    ) -> Result<Self, S3Error> {
         let mut read = Self {
             method,
             uri,
@@ -135,26 +154,6 @@ impl<'a> Received<'a> {
         };
         read.read_query()?;
         Ok(read)
-    }
-
-    /// The same of a request that another region has verified and passed on.
-    pub(crate) fn passed(parts: &'a mut http::request::Parts) -> Result<Request<'a>, S3Error> {
-        let mut headers = std::mem::take(&mut parts.headers);
-        elsewhere::arrive(&mut headers);
-        check_head(&headers, parts.uri.path().len())?;
-        settle_repeats(&mut headers)?;
-        let target = Target::parse(parts.uri.path(), "", &[])?;
-        let mut read = Self {
-            method: &parts.method,
-            uri: &parts.uri,
-            headers,
-            target,
-            query: Query::default(),
-            carried: Vec::new(),
-            signs: None,
-        };
-        read.read_query()?;
-        read.merge()
     }
 
     fn read_query(&mut self) -> Result<(), S3Error> {

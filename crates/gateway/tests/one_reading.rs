@@ -19,7 +19,7 @@ use types::BucketName;
 const ALICE: &str = "ALICEALICEALICEALICE";
 const OWNER: &str = "000000000001";
 
-/// What was answered to raw bytes, read until the door closes.
+/// What was answered to raw bytes, read until the connection closes.
 async fn raw(door: &Door, bytes: String) -> String {
     let address = door.address;
     let exchange = move || {

@@ -1,7 +1,7 @@
 //! Deleting extents that no row refers to any more.
 //!
 //! A commit that leaves work for the sweep says which ([`Objects::commit`]), so that a pass costs
-//! what changed since the last one, however much lies in the buckets. What a restart made it
+//! what changed since the last one, however much is in the buckets. What a restart made it
 //! forget, a pass over all buckets finds: the first one, and one every hour.
 
 use std::collections::{HashMap, HashSet};

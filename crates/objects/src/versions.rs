@@ -34,7 +34,7 @@ pub(crate) struct Stored {
     pub row_key: Bytes,
     pub row: Row,
     pub record: ObjectRecord,
-    /// Why what lies beside the row is not here, if it is damaged.
+    /// Why what is stored beside the row is not here, if it is damaged.
     pub damage: Option<StoreError>,
 }
 
@@ -48,7 +48,7 @@ impl Stored {
             damage: None,
         })
     }
-    /// For those who need what lies beside the row.
+    /// For those who need what is stored beside the row.
     pub(crate) fn whole(self) -> Result<Self> {
         match self.damage {
             Some(damage) => Err(damage.into()),
@@ -70,7 +70,7 @@ impl Stored {
         }
         extents_of(&self.row.value, self.row.payload.as_deref())
     }
-    /// Moves the row to another key, with what lies beside it: damaged bytes cannot move.
+    /// Moves the row to another key, with what is stored beside it: damaged bytes cannot move.
     pub(crate) fn moved_to(&self, batch: Batch, row_key: Bytes) -> Result<Batch> {
         if let Some(damage) = &self.damage {
             return Err(damage.clone().into());
@@ -258,7 +258,7 @@ impl Objects {
         }
     }
 
-    /// Reads the row of a version; damage to what lies beside it does not hide the rest.
+    /// Reads the row of a version; damage to what is stored beside it does not hide the rest.
     pub(crate) async fn stored(
         &self,
         partition: PartitionId,

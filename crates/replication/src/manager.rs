@@ -50,9 +50,9 @@ pub trait Regions: Send + Sync + 'static {
     fn watch(&self) -> watch::Receiver<u64>;
     /// Makes it known that a region came back with keys that the home had not.
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()>;
-    /// Whether the rows that lie here of a bucket, which is not placed here by the deeds that this
-    /// region knows, are to be removed: on the registry's fresh word about this region and bucket
-    /// only.
+    /// Whether the rows that are stored here of a bucket, which is not placed here by the deeds
+    /// that this region knows, are to be removed: on the registry's fresh word about this region
+    /// and bucket only.
     fn may_remove<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, MayRemove>;
     /// Puts on record that rows of a bucket which is not placed here any more were removed; answers
     /// whether it is on record, or need not be.
@@ -321,9 +321,9 @@ impl Replication {
         }
     }
 
-    /// Removes what lies here of a bucket that is not placed here, once that is certain, and has it
-    /// put on record. Answers whether nothing is left to be tried again: an answer about what is to
-    /// be removed is waited for elsewhere.
+    /// Removes what is stored here of a bucket that is not placed here, once that is certain, and
+    /// has it put on record. Answers whether nothing is left to be tried again: an answer about
+    /// what is to be removed is waited for elsewhere.
     async fn remove(&self, deed: &Arc<BucketDeed>, done: &mut Done) -> bool {
         let some = match self.objects.holds_rows(deed).await {
             Ok(some) => some,

@@ -233,7 +233,7 @@ pub const NOTHING: &[Field] = &[];
 
 const DAMAGED_VERSION: &[Field] = &[
     must("bucket", Text, ""),
-    must("key", Text, "In a sealed copy, what stands for it."),
+    must("key", Text, "In a sealed copy, its sealed name."),
     must("version", Text, "Its id, or null."),
     must("what", Text, "What is damaged."),
     must("repaired", Flag, ""),

@@ -36,8 +36,8 @@ pub(crate) enum BucketState {
     /// It was found empty, and its deed is being removed: that is gone on with, never taken back
     /// without knowing that the deed stays.
     Removing,
-    /// All that lies here goes, since the bucket has no place here, or another one. What is still
-    /// here is neither whole nor to be relied on, and there is no cursor any more.
+    /// All that is stored here goes, since the bucket has no place here, or another one. What is
+    /// still here is neither whole nor to be relied on, and there is no cursor any more.
     Discarding,
 }
 

@@ -261,7 +261,7 @@ impl Objects {
         Err(Error::Contention)
     }
 
-    /// The row of a version, without what lies beside it, which may be damaged. As
+    /// The row of a version, without what is stored beside it, which may be damaged. As
     /// [`Objects::find_version`].
     async fn place_of(
         &self,
@@ -291,7 +291,7 @@ fn beside(read: &Stored) -> Payload {
     }
 }
 
-/// Whether `bytes`, which the engine verified, are what lies beside such a row.
+/// Whether `bytes`, which the engine verified, are what is stored beside such a row.
 fn is_payload_of(record: &ObjectRecord, bytes: &Bytes) -> bool {
     match record.body {
         ObjectBody::Inline => {

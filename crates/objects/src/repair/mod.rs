@@ -29,7 +29,7 @@ use crate::{DisplayVersion, records::ObjectRecord, sealed::sealed_name};
 pub struct DamagedVersion {
     /// Of which bucket.
     pub deed: Arc<BucketDeed>,
-    /// Of which key; where the copy is sealed, what stands for it.
+    /// Of which key; where the copy is sealed, its sealed name.
     pub key: ObjectKey,
     /// The version's own id.
     pub version: VersionId,
@@ -37,13 +37,13 @@ pub struct DamagedVersion {
     pub display: DisplayVersion,
     /// What the home calls it, where the copy is sealed.
     pub sealed: Option<String>,
-    /// What lies beside the row is damaged: the bytes of a small object, or the table of parts.
+    /// What is stored beside the row is damaged: a small object's bytes, or the table of parts.
     payload: Option<Beside>,
     /// Extents that are damaged or not there.
     extents: BTreeSet<BlobId>,
 }
 
-/// What lies beside the row of a version.
+/// What is stored beside the row of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beside {
     Bytes,

@@ -1,4 +1,5 @@
-//! Removing all that lies here of a bucket that is not placed here any more, or not in this way.
+//! Removing all that is stored here of a bucket that is not placed here any more, or in another
+//! way.
 //!
 //! A crash may come between any two steps, and the bucket may be placed here again before they are
 //! done. The first commit therefore marks the configuration row and removes the cursors: from then
@@ -29,8 +30,8 @@ const EXTENTS_MAX: usize = 10_000;
 
 impl Objects {
     /// Removes every row of the bucket and the extents that they name; answers how many rows there
-    /// were. The caller has made sure that the deed has no place here for what lies here. It goes
-    /// on when the caller goes away, and again with the next call after a failure.
+    /// were. The caller has made sure that the deed has no place here for what is stored here. It
+    /// goes on when the caller goes away, and again with the next call after a failure.
     ///
     /// # Errors
     /// `BucketBusy` while the bucket is being deleted or discarded already; failures of the engine.

@@ -1,4 +1,4 @@
-//! Whether anything lies here of a bucket, wherever that is placed.
+//! Whether anything is stored here of a bucket, wherever that is placed.
 
 use store::ScanRange;
 use types::BucketDeed;

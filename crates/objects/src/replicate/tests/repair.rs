@@ -57,7 +57,7 @@ impl OnDisk {
         (row, record)
     }
 
-    /// Flips a bit of what lies beside the row.
+    /// Flips a bit of what is stored beside the row.
     async fn damage_payload(&self, row_key: &Bytes) {
         let payload = self.row(row_key).await.0.payload.unwrap();
         let journal = self.dir.path().join("journal/journal");
