@@ -18,7 +18,7 @@ impl SigningKeys for OneKey {
         (id == "AKIAFUZZ").then(|| SigningKey {
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
-            key,
+            key: key.into(),
         })
     }
 }
