@@ -30,6 +30,7 @@ bugs=(
   "arrivals-unpinned|objects|arriving::"
   "discard-unmarked|objects|discard::"
   "sweep-reads-all-uploads|objects|rest::"
+  "counts-for-anybody|regions|hostile::p8_every"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"

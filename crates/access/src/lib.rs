@@ -11,9 +11,10 @@ pub mod signature;
 
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
-    Action, CallerKind, Identity, Permit, Refusal, SystemReason, authorize, authorize_opening,
-    authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
-    authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
+    Action, CallerKind, Counting, Identity, Permit, Refusal, SystemReason, authorize,
+    authorize_counting, authorize_opening, authorize_receiving, authorize_receiving_sealed,
+    authorize_rule_receiving, authorize_rule_sending, authorize_sealing, authorize_sending,
+    authorize_system,
 };
 pub use placement::{Via, may_copy, may_decide, may_pass};
 pub use signature::{AuthType, PayloadMode, SignatureError};

@@ -362,6 +362,43 @@ pub fn authorize_rule_receiving(
     Ok(system(Action::ReplicateInto, destination))
 }
 
+/// Proof that somebody may be told how much there is of a bucket, and how its copies and rules are
+/// doing.
+#[derive(Debug, Clone)]
+pub struct Counting {
+    deed: Arc<BucketDeed>,
+    named: bool,
+}
+
+impl Counting {
+    /// Of which bucket.
+    pub fn deed(&self) -> &Arc<BucketDeed> {
+        &self.deed
+    }
+    /// Whether keys may be named, too.
+    pub fn named(&self) -> bool {
+        self.named
+    }
+}
+
+/// For the bucket's home, which is `here`: to tell `asker` how the bucket is doing. `keeps_registry`
+/// says whether that region keeps the registry.
+pub fn authorize_counting(
+    deed: &Arc<BucketDeed>,
+    here: &Place,
+    asker: &Place,
+    keeps_registry: bool,
+) -> Result<Counting, Refusal> {
+    let named = match types::planted("counts-for-anybody") {
+        true => false,
+        false => placement::count(deed, here, asker, keeps_registry)?,
+    };
+    Ok(Counting {
+        deed: Arc::clone(deed),
+        named,
+    })
+}
+
 /// A permit for the region's own background work on one bucket.
 pub fn authorize_system(_reason: SystemReason, action: Action, deed: &Arc<BucketDeed>) -> Permit {
     system(action, deed)

@@ -131,6 +131,29 @@ pub(crate) fn open(deed: &BucketDeed, action: Action, here: &Place) -> Result<()
     }
 }
 
+/// Whether `asker` may be told how much there is of a bucket, and how its copies and rules are doing,
+/// by its home, which is `here`; answers whether keys may be named too. Regions that hold a readable
+/// copy may, as far as [`transfer`] goes. So may the region that keeps the registry, for whoever
+/// administers the bucket: numbers, and no names of what is in it.
+pub(crate) fn count(
+    deed: &BucketDeed,
+    here: &Place,
+    asker: &Place,
+    keeps_registry: bool,
+) -> Result<bool, Refusal> {
+    if deed.holding(&here.region) != Holding::Home {
+        return Err(Refusal::NotHome);
+    }
+    if here.region == asker.region {
+        return Ok(true);
+    }
+    match transfer(deed, here, asker) {
+        Ok(()) => Ok(true),
+        Err(_) if keeps_registry => Ok(false),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// Whether objects of the bucket `source` may be copied into `destination`.
 pub fn may_copy(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Refusal> {
     match source.id == destination.id || source.placement.covers(&destination.placement) {
@@ -237,6 +260,28 @@ mod tests {
                 "{source:?} {destination:?}"
             );
         }
+    }
+
+    #[test]
+    fn counts_are_for_holders_and_the_registrys_region() {
+        let deed = deed();
+        let home = place("home", "DE");
+        let cases = [
+            (&home, false, Ok(true)),
+            (&place("copy", "FR"), false, Ok(true)),
+            (&place("copy", "US"), false, Err(Refusal::Residency)),
+            (&place("sealed", "DE"), false, Err(Refusal::Sealed)),
+            (&place("other", "IE"), false, Err(Refusal::Elsewhere)),
+            (&place("other", "IE"), true, Ok(false)),
+            (&place("other", "US"), true, Ok(false)),
+            (&place("copy", "FR"), true, Ok(true)),
+        ];
+        for (asker, keeps, expect) in cases {
+            assert_eq!(count(&deed, &home, asker, keeps), expect, "{asker:?}");
+        }
+        // Only the home knows how the bucket is doing.
+        let copy = place("copy", "FR");
+        assert_eq!(count(&deed, &copy, &home, true), Err(Refusal::NotHome));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use access::{Counting, authorize_counting};
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
 use replication::{CopyStatus, Far, FarLeases, Replication, RuleShown, Usage, What};
@@ -190,11 +191,21 @@ impl Region {
         }
     }
 
+    /// For a bucket whose home is here.
+    fn counting(&self, deed: &Arc<BucketDeed>) -> Result<Counting, String> {
+        let here = self.place();
+        authorize_counting(deed, &here, &here, false).map_err(|e| e.to_string())
+    }
+
     /// How the copies of a bucket are doing, as its home knows it.
     pub async fn copies(&self, deed: &Arc<BucketDeed>) -> Result<Vec<CopyStatus>, String> {
         match deed.home == self.id {
             true => {
-                let copies = self.replication.source().copies(deed, true).await;
+                let copies = self
+                    .replication
+                    .source()
+                    .copies(&self.counting(deed)?)
+                    .await;
                 copies.map_err(|e| e.to_string())
             }
             false => {
@@ -208,7 +219,7 @@ impl Region {
     pub async fn rules(&self, deed: &Arc<BucketDeed>) -> Result<Vec<RuleShown>, String> {
         match deed.home == self.id {
             true => {
-                let rules = self.replication.source().rules(deed).await;
+                let rules = self.replication.source().rules(&self.counting(deed)?).await;
                 rules.map_err(|e| e.to_string())
             }
             false => {
@@ -222,7 +233,7 @@ impl Region {
     pub async fn usage(&self, deed: &Arc<BucketDeed>) -> Result<Usage, String> {
         match deed.home == self.id {
             true => {
-                let usage = self.replication.source().usage(deed).await;
+                let usage = self.replication.source().usage(&self.counting(deed)?).await;
                 usage.map_err(|e| e.to_string())
             }
             false => {

@@ -387,7 +387,11 @@ impl Source {
         })
     }
 
-    fn permit_for_home(&self, deed: &Arc<BucketDeed>, home: &Place) -> Result<Permit, Refused> {
+    pub(crate) fn permit_for_home(
+        &self,
+        deed: &Arc<BucketDeed>,
+        home: &Place,
+    ) -> Result<Permit, Refused> {
         if deed.home != home.region {
             return Err(refused("only the bucket's home asks that"));
         }

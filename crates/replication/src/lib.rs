@@ -10,6 +10,7 @@ mod client;
 mod error;
 mod follow;
 mod frames;
+mod gate;
 mod gather;
 mod handover;
 mod leases;

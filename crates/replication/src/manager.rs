@@ -46,6 +46,10 @@ pub trait Regions: Send + Sync + 'static {
     fn deed(&self, name: &BucketName) -> Option<Arc<BucketDeed>>;
     /// All deeds.
     fn deeds(&self) -> Vec<Arc<BucketDeed>>;
+    /// Whether another region is the one that keeps the registry.
+    fn keeps_registry(&self, _: &RegionId) -> bool {
+        false
+    }
     /// Changes whenever a deed or a region may have changed.
     fn watch(&self) -> watch::Receiver<u64>;
     /// Makes it known that a region came back with keys that the home had not.

@@ -16,13 +16,16 @@ use objects::{
 use parking_lot::Mutex;
 use peer::{BoxBody, full};
 use tokio::{sync::Semaphore, task::JoinSet};
-use types::{Body, BodyError, BucketDeed, BucketId, BucketName, Place, RegionId, deed::BoxFuture};
+use types::{
+    Body, BodyError, BucketDeed, BucketId, BucketName, Holding, Place, RegionId, deed::BoxFuture,
+};
 
 use crate::{
     Regions, ReplicationError, Source, Transport,
     body::ReaderBody,
     client::Far,
     frames::Answer,
+    gate::outside,
     source::{Refused, failed, json, names, refused},
     wire::{PAGE_BYTES, TakenByRule, What, name, read_name},
 };
@@ -121,7 +124,7 @@ impl Source {
                 epoch,
                 versions,
             } => {
-                let source = self.source_of_rule(&source, id, epoch)?;
+                let source = self.source_of_rule(&source, id, epoch, from)?;
                 json(&self.take_by_rule(&source, deed, from, versions).await?)
             }
             What::ByRule { to, versions } => {
@@ -150,16 +153,18 @@ impl Source {
         }
     }
 
-    /// The bucket that has the rule, as this region knows it.
-    fn source_of_rule(
+    /// The bucket that has the rule, as this region knows it. Only its home is told more.
+    pub(crate) fn source_of_rule(
         &self,
         source: &str,
         id: u64,
         epoch: u64,
+        from: &Place,
     ) -> Result<Arc<BucketDeed>, Refused> {
         let bucket = BucketName::new(source).map_err(refused)?;
         let found = self.regions.deed(&bucket).filter(|d| d.id.0 == id);
-        let found = found.ok_or_else(|| (StatusCode::NOT_FOUND, "no such source".to_owned()))?;
+        let found = found.filter(|source| source.holding(&from.region) != Holding::Nothing);
+        let found = found.ok_or_else(outside)?;
         match found.epoch == epoch {
             true => Ok(found),
             false => Err((
@@ -215,7 +220,7 @@ impl Source {
         from: &Place,
     ) -> Result<(Permit, Arc<Rules>), Refused> {
         let destination = self.regions.deed(to);
-        let destination = destination.ok_or_else(|| refused("no such destination"))?;
+        let destination = destination.ok_or_else(outside)?;
         let here = self.regions.here();
         let permit = authorize_rule_sending(deed, &destination, &here, from).map_err(refused)?;
         let rules = self.objects.rules(&permit).await.map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::{Permit, authorize_sending, may_pass};
+use access::{Counting, Permit, authorize_sending};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
@@ -10,12 +10,13 @@ use objects::Objects;
 use peer::{BoxBody, full};
 use seal::SealingKey;
 use store::Position;
-use types::{BucketDeed, BucketName, Clock, Holding, Place};
+use types::{BucketDeed, Clock, Place};
 
 use crate::{
     CopyStatus, Regions, RuleShown, Shipping, Status, Usage,
     body::ReaderBody,
     frames::Answer,
+    gate::Admitted,
     handover::HandOver,
     rules_far::Taking,
     wire::{Ask, LACKING_MAX, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What, name, read_name},
@@ -73,56 +74,29 @@ impl Source {
         }
     }
 
-    /// The deed as this region knows it; the other's must be of the same epoch.
-    fn deed(&self, ask: &Ask) -> Result<Arc<BucketDeed>, Refused> {
-        let name = BucketName::new(&ask.bucket).map_err(refused)?;
-        let found = self.regions.deed(&name).filter(|d| d.id.0 == ask.id);
-        let deed = found.ok_or_else(|| (StatusCode::NOT_FOUND, "no such bucket".to_owned()))?;
-        match deed.epoch == ask.epoch || types::planted("epoch-unchecked") {
-            true => Ok(deed),
-            false => Err((
-                StatusCode::CONFLICT,
-                format!("the bucket's epoch is {}, not {}", deed.epoch, ask.epoch),
-            )),
-        }
-    }
-
     /// Answers what is asked about a bucket as a whole.
     async fn answer_counts(
         &self,
-        deed: &Arc<BucketDeed>,
-        from: &Place,
+        counting: &Counting,
         what: &What,
     ) -> Result<Response<BoxBody>, Refused> {
         match what {
-            What::Copies => {
-                let named = may_pass(deed, from, &self.regions.here()).is_ok();
-                json(&self.copies(deed, named).await.map_err(failed)?)
-            }
-            What::Rules => json(&self.rules(deed).await.map_err(failed)?),
-            // Numbers, no names: for whoever plans a placement.
-            _ => json(&self.usage(deed).await.map_err(failed)?),
+            What::Copies => json(&self.copies(counting).await.map_err(failed)?),
+            What::Rules => json(&self.rules(counting).await.map_err(failed)?),
+            _ => json(&self.usage(counting).await.map_err(failed)?),
         }
     }
 
     async fn try_answer(&self, from: &Place, ask: Ask) -> Result<Response<BoxBody>, Refused> {
-        let deed = self.deed(&ask)?;
-        match ask.what {
-            What::Copies | What::Usage | What::Rules => {
-                return self.answer_counts(&deed, from, &ask.what).await;
-            }
-            What::Own { .. } | What::Gone { .. } | What::Gather { .. } => {
-                return self.answer_gathering(&deed, from, ask.what).await;
-            }
-            What::TakeByRule { .. } | What::ByRule { .. } | What::BodyByRule { .. } => {
-                return self.answer_by_rule(&deed, from, ask.what).await;
-            }
-            _ => {}
-        }
-        if deed.holding(&from.region) == Holding::Sealed {
-            return self.answer_sealed(&deed, from, ask.what).await;
-        }
-        let (permit, objects) = (self.permit(&deed, from)?, &self.objects);
+        let (deed, admitted) = self.admit(from, &ask)?;
+        let permit = match admitted {
+            Admitted::Counts(counting) => return self.answer_counts(&counting, &ask.what).await,
+            Admitted::Gathering => return self.answer_gathering(&deed, from, ask.what).await,
+            Admitted::Rule => return self.answer_by_rule(&deed, from, ask.what).await,
+            Admitted::Sealed => return self.answer_sealed(&deed, from, ask.what).await,
+            Admitted::Copy(permit) => permit,
+        };
+        let objects = &self.objects;
         let answer = match ask.what {
             What::Head => {
                 self.status.begins(&deed, &from.region);
@@ -156,9 +130,6 @@ impl Source {
                 let body = ReaderBody::new(reader, self.still(&deed, from, Self::permit));
                 return Ok(Response::new(body.boxed_unsync()));
             }
-            What::Lease { .. } | What::Unwrap { .. } => {
-                return Err(refused("the copy is not sealed"));
-            }
             What::Lacking { versions } => {
                 let lacking = objects.lacking(&permit, names(&versions)?).await;
                 let lacking = lacking.map_err(failed)?;
@@ -170,7 +141,7 @@ impl Source {
                 let settled = self.handover.take(&deed, from, versions).await;
                 return json(&settled.map_err(refused)?);
             }
-            _ => return Err(refused("answered above")),
+            _ => return Err(refused("not a question of a copy")),
         };
         Ok(Response::new(full(answer.encode())))
     }
@@ -269,12 +240,9 @@ impl Source {
         })
     }
 
-    /// How the copies of a bucket are doing whose home is here; which keys lag, if `named`.
-    pub async fn copies(
-        &self,
-        deed: &Arc<BucketDeed>,
-        named: bool,
-    ) -> objects::Result<Vec<CopyStatus>> {
+    /// How the copies of a bucket are doing whose home is here; which keys lag, if they may be named.
+    pub async fn copies(&self, counting: &Counting) -> objects::Result<Vec<CopyStatus>> {
+        let deed = counting.deed();
         let mut copies = self.status.copies(deed);
         for copy in &mut copies {
             let Some(applied) = copy.applied else {
@@ -283,7 +251,7 @@ impl Source {
             let after = Position(applied);
             let behind = self.objects.behind(deed, after, LAGGING_MAX).await?;
             copy.behind = behind.as_ref().map(|(count, _)| *count);
-            if let (Some((_, keys)), true) = (behind, named) {
+            if let (Some((_, keys)), true) = (behind, counting.named()) {
                 copy.lagging = keys;
             }
         }
@@ -291,7 +259,8 @@ impl Source {
     }
 
     /// How the rules of a bucket are doing whose home is here.
-    pub async fn rules(&self, deed: &Arc<BucketDeed>) -> objects::Result<Vec<RuleShown>> {
+    pub async fn rules(&self, counting: &Counting) -> objects::Result<Vec<RuleShown>> {
+        let deed = counting.deed();
         match deed.home == self.regions.here().region {
             true => Shipping::shown(&self.objects, deed).await,
             false => Ok(Vec::new()),
@@ -299,8 +268,8 @@ impl Source {
     }
 
     /// How much a bucket holds here.
-    pub async fn usage(&self, deed: &Arc<BucketDeed>) -> objects::Result<Usage> {
-        let (versions, bytes) = self.objects.usage(deed).await?;
+    pub async fn usage(&self, counting: &Counting) -> objects::Result<Usage> {
+        let (versions, bytes) = self.objects.usage(counting.deed()).await?;
         Ok(Usage { versions, bytes })
     }
 }

@@ -116,6 +116,9 @@ impl replication::Regions for Neighbours {
     fn deeds(&self) -> Vec<Arc<BucketDeed>> {
         self.registry.all()
     }
+    fn keeps_registry(&self, region: &RegionId) -> bool {
+        *self.link.membership.keeper == **region
+    }
     fn watch(&self) -> watch::Receiver<u64> {
         self.registry.watch()
     }

@@ -199,5 +199,5 @@ async fn a_region_that_is_no_place_of_the_bucket_learns_nothing() {
     }
     let mut other = BucketDeed::clone(&invented);
     other.id = types::BucketId(8);
-    refused(x.far(&a, &Arc::new(other)).tell(What::Head).await, "404");
+    refused(x.far(&a, &Arc::new(other)).tell(What::Head).await, "403");
 }
