@@ -381,8 +381,8 @@ impl Counting {
     }
 }
 
-/// For the bucket's home, which is `here`: to tell `asker` how the bucket is doing. `keeps_registry`
-/// says whether that region keeps the registry.
+/// For the bucket's home, which is `here`: to tell `asker` how the bucket is doing.
+/// `keeps_registry` says whether that region keeps the registry.
 pub fn authorize_counting(
     deed: &Arc<BucketDeed>,
     here: &Place,

@@ -131,10 +131,10 @@ pub(crate) fn open(deed: &BucketDeed, action: Action, here: &Place) -> Result<()
     }
 }
 
-/// Whether `asker` may be told how much there is of a bucket, and how its copies and rules are doing,
-/// by its home, which is `here`; answers whether keys may be named too. Regions that hold a readable
-/// copy may, as far as [`transfer`] goes. So may the region that keeps the registry, for whoever
-/// administers the bucket: numbers, and no names of what is in it.
+/// Whether `asker` may be told how much there is of a bucket, and how its copies and rules are
+/// doing, by its home, which is `here`; answers whether keys may be named too. Regions that hold a
+/// readable copy may, as far as [`transfer`] goes. So may the region that keeps the registry, for
+/// whoever administers the bucket: numbers, and no names of what is in it.
 pub(crate) fn count(
     deed: &BucketDeed,
     here: &Place,

@@ -9,7 +9,7 @@ use std::{
 
 use access::sign::{Signer, Unsigned, payload_sha256};
 use serde_json::Value;
-use types::{Clock, SystemClock};
+use types::{Clock, Random, SystemClock, SystemRandom};
 
 use crate::{
     data_dir::{Credentials, DataDir, Running},
@@ -97,12 +97,16 @@ impl AdminClient {
             &self.running.region,
         )
         .admin();
+        // The same may be asked twice in one second; each is to be done.
+        let mut nonce = [0; 16];
+        SystemRandom.fill(&mut nonce);
+        let nonce = hex::encode(nonce);
         let request = Unsigned {
             method,
             host: address,
             path,
             query,
-            headers: &[],
+            headers: &[("x-dhow-nonce", &nonce)],
             payload: &sha,
         };
         let signed = signer.sign(&request, SystemClock.now());
@@ -114,7 +118,7 @@ impl AdminClient {
         let head = format!(
             "{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
              content-length: {}\r\nx-amz-content-sha256: {sha}\r\nx-amz-date: {}\r\n\
-             authorization: {}\r\n\r\n",
+             x-dhow-nonce: {nonce}\r\nauthorization: {}\r\n\r\n",
             body.len(),
             signed.date,
             signed.authorization

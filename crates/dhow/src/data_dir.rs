@@ -5,6 +5,7 @@
 //! | `lock` | an advisory lock, held while a process uses the folder |
 //! | `master.key` | 64 hex digits, under which secrets are sealed |
 //! | `credentials.json` | the root key pair |
+//! | `admin-seen` | signatures of admin requests: `admin::Seen` |
 //! | `running.json` | the addresses of the running process |
 //! | `identity.pem`, `authority.pem`, … | who the region is among others: `link::files` |
 //! | `journal/`, `extents/` | the engine's |

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, Seen},
     cloud_tasks as cloud,
     config::{Config, Durability},
     data_dir::{Credentials, Running},
@@ -126,6 +126,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         region: Arc::clone(&region),
         region_id: region.id.clone(),
         scrub: Arc::new(ScrubJob::default()),
+        seen: Arc::new(Seen::open(&region.dir, region.clock.now().s())?),
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let every = Duration::from_secs(config.engine.orphans_every_s);

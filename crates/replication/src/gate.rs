@@ -1,6 +1,6 @@
 //! Which questions a region may ask about a bucket. Every kind of question has its line here, and
-//! nothing is answered without what this gives: a question that no rule of placement covers does not
-//! compile.
+//! nothing is answered without what this gives: a question that no rule of placement covers does
+//! not compile.
 
 use std::sync::Arc;
 

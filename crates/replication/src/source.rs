@@ -240,7 +240,8 @@ impl Source {
         })
     }
 
-    /// How the copies of a bucket are doing whose home is here; which keys lag, if they may be named.
+    /// How the copies of a bucket are doing whose home is here; which keys lag, if they may be
+    /// named.
     pub async fn copies(&self, counting: &Counting) -> objects::Result<Vec<CopyStatus>> {
         let deed = counting.deed();
         let mut copies = self.status.copies(deed);

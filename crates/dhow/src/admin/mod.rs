@@ -16,13 +16,15 @@ mod operations;
 mod regions;
 mod residency;
 mod scrubbing;
+mod seen;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use access::{
     Identity,
     signature::{
-        self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed, SignatureError,
+        self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed, Service,
+        SignatureError, SignedHeader,
     },
 };
 use bytes::Bytes;
@@ -35,11 +37,13 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
 use types::{Actor, RegionId};
 
+pub use self::seen::Seen;
 use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
     grants::Role,
     operations::{Op, route},
+    seen::Signed as SignedOnce,
 };
 use crate::{region::Region, scrub::ScrubJob};
 
@@ -56,6 +60,8 @@ pub struct Admin {
     pub region_id: RegionId,
     /// The pass under way, or the last one.
     pub scrub: Arc<ScrubJob>,
+    /// Signatures that changed something.
+    pub seen: Arc<Seen>,
 }
 
 type Refused = (StatusCode, String);
@@ -113,7 +119,7 @@ impl Admin {
 
     async fn act(&self, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
-        let (payload, sender) = self.authorize(&parts)?;
+        let (payload, signature, sender) = self.authorize(&parts)?;
         let read = Limited::new(body, BODY_BYTES_MAX).collect();
         let body = tokio::time::timeout(BODY_WAIT, read)
             .await
@@ -148,7 +154,22 @@ impl Admin {
         }
         // Before anything else is looked at; how far the right reaches is for each operation.
         call.may_at_all()?;
+        if operation.method != "GET" {
+            self.take_once(signature, &call).await?;
+        }
         self.perform(operation.op, &call, id).await
+    }
+
+    /// A signed request changes something once: whoever saw it must not have it done again.
+    async fn take_once(&self, signature: String, call: &Call) -> Result<(), Refused> {
+        let signed = SignedOnce {
+            signature,
+            account: call.account.to_string(),
+            root: call.role == Role::CloudOperator,
+        };
+        let (seen, now) = (Arc::clone(&self.seen), self.region.clock.now().s());
+        let taken = tokio::task::spawn_blocking(move || seen.take(&signed, now)).await;
+        taken.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
     }
 
     /// `id` is the value of the path's parameter.
@@ -198,9 +219,9 @@ impl Admin {
         entries.map(Value::Array).map_err(refused)
     }
 
-    /// The sender must hold an active key. Returns the digest that the body must have, and
-    /// whose key it is.
-    fn authorize(&self, parts: &http::request::Parts) -> Result<(String, Sender), Refused> {
+    /// The sender must hold an active key. Returns the digest that the body must have, the
+    /// signature, and whose key it is.
+    fn authorize(&self, parts: &http::request::Parts) -> Result<(String, String, Sender), Refused> {
         let query = parts.uri.query();
         let auth = AuthType::of(&parts.method, &parts.headers, query)
             .map_err(|e| denied(e.to_string()))?;
@@ -248,11 +269,12 @@ impl Admin {
             PayloadMode::Sha256(_) => {}
             _ => return Err(denied("the body must be signed".into())),
         }
-        let claimed = parts
-            .headers
-            .get("x-amz-content-sha256")
-            .and_then(|v| v.to_str().ok());
-        Ok((claimed.unwrap_or_default().to_ascii_lowercase(), sender))
+        let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+        let claimed = header("x-amz-content-sha256").unwrap_or_default();
+        let signature = header("authorization").unwrap_or_default();
+        let signature = SignedHeader::parse_for(signature, Service::Admin).map_err(unverified)?;
+        let signature = signature.signature.to_owned();
+        Ok((claimed.to_ascii_lowercase(), signature, sender))
     }
 }
 
