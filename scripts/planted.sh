@@ -31,6 +31,7 @@ bugs=(
   "discard-unmarked|objects|discard::"
   "sweep-reads-all-uploads|objects|rest::"
   "counts-for-anybody|regions|hostile::p8_every"
+  "changes-unlimited|cloud|pace"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"
@@ -42,8 +43,8 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
-features="store/planted-bugs,objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs"
-cargo test --locked --no-run -p store -p objects -p replication -p sim --lib --test acknowledged \
+features="store/planted-bugs,objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs,cloud/planted-bugs,proof/planted-bugs"
+cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud -p proof --lib --test acknowledged \
   --test regions --test seeds \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 program() { # the path of a suite's program

@@ -105,6 +105,9 @@ impl Registry {
                 "the root account cannot be suspended: nobody could administer".into(),
             ));
         }
+        if account.suspended == suspended {
+            return Ok(account);
+        }
         account.suspended = suspended;
         let draft = Draft {
             actor: actor.clone(),
@@ -247,6 +250,9 @@ impl Registry {
         let mut record = found.ok_or_else(|| CloudError::NoKey(id.clone()))?;
         if status != KeyStatus::Active {
             self.may_stop(id)?;
+        }
+        if record.status == status {
+            return Ok(info(&record));
         }
         record.status = status;
         let draft = Draft {

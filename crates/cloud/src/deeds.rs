@@ -11,7 +11,7 @@ use types::{
 use crate::{
     CloudError, RegionStatus, Registry,
     change::{Draft, RowChange},
-    link::{Ask, Told, Upstream},
+    link::Upstream,
     records::{DeedRecord, write},
     registry::Keeper,
     state::State,
@@ -19,12 +19,8 @@ use crate::{
 
 /// How long a change of a placement waits for the regions that held the bucket.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes of keys that one entry of the audit log names.
-const DIVERGENT_BYTES_MAX: usize = 32 << 10;
 /// Buckets from which one bucket accepts what rules send.
 const ACCEPTS_MAX: usize = 100;
-/// What stands before a key's SHA-256 where the key itself may not go.
-const HASHED: &str = "sha256:";
 
 /// What is to become of a placement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -260,7 +256,12 @@ impl Registry {
             None => Vec::new(),
         };
         let deed = self.placed(name, change)?;
-        self.record(turn, actor, "bucket.place", &deed).await?;
+        // What is as it should be is no change, and no entry.
+        if Deeds::get(self, name).is_none_or(|old| *old != deed) {
+            self.record(turn, actor, "bucket.place", &deed).await?;
+        } else {
+            drop(turn);
+        }
         self.wait_until_heard(&before).await?;
         Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
     }
@@ -372,79 +373,6 @@ impl Registry {
         Ok(deed)
     }
 
-    /// Puts on record that a region came back with versions of these keys which the bucket's home
-    /// had not.
-    pub async fn report_divergence(
-        &self,
-        name: &BucketName,
-        from: &RegionId,
-        epoch: u64,
-        keys: &[String],
-    ) -> Result<(), CloudError> {
-        let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
-        // The audit log goes to every region; names of objects may not, where the law is limited.
-        let shown = |key: &String| match names_are_limited(&deed) {
-            true => format!("{HASHED}{}", crate::token_hash(key.as_bytes())),
-            false => key.clone(),
-        };
-        let keys: Vec<String> = keys.iter().map(shown).collect();
-        if let Keeper::There(upstream) = &self.keeper {
-            let ask = Ask::Divergence {
-                name: name.to_string(),
-                from: from.to_string(),
-                epoch,
-                keys,
-            };
-            return match upstream.ask(ask).await? {
-                Told::Done => Ok(()),
-                Told::Refused(why) => Err(CloudError::Refused(why)),
-                _ => Err(CloudError::Unavailable(
-                    "an answer to another question".into(),
-                )),
-            };
-        }
-        self.record_divergence(name, from, epoch, &keys).await
-    }
-
-    /// Puts on record what a bucket's home reports. Where names may not go to every region it must
-    /// have hashed them already.
-    pub(crate) async fn record_divergence(
-        &self,
-        name: &BucketName,
-        from: &RegionId,
-        epoch: u64,
-        keys: &[String],
-    ) -> Result<(), CloudError> {
-        let turn = self.turn().await;
-        let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
-        if names_are_limited(&deed) && !keys.iter().all(|key| is_hashed(key)) {
-            return Err(CloudError::Refused(format!(
-                "names of objects of {name} may not go to every region"
-            )));
-        }
-        // An entry has room for so many; the rest are counted.
-        let mut room = DIVERGENT_BYTES_MAX;
-        let named = keys.iter().take_while(|key| {
-            let fits = key.len() + 8 <= room;
-            room = room.saturating_sub(key.len() + 8);
-            fits
-        });
-        let named: Vec<&String> = named.collect();
-        let draft = Draft {
-            actor: Actor::Region(deed.home.clone()),
-            action: "bucket.divergence",
-            subject: name.to_string(),
-            detail: json!({
-                "from": &**from,
-                "epoch": epoch,
-                "count": keys.len(),
-                "keys": named,
-            }),
-            rows: Vec::new(),
-        };
-        self.change(turn, draft).await
-    }
-
     /// Forgets a bucket.
     pub(crate) async fn remove_deed(
         &self,
@@ -524,24 +452,10 @@ fn detail(deed: &BucketDeed) -> Value {
     detail
 }
 
-/// Whether names of the bucket's objects may not go to every region.
-fn names_are_limited(deed: &BucketDeed) -> bool {
-    let sealed = deed
-        .placement
-        .replicas
-        .iter()
-        .any(|r| r.sealed_by.is_some());
-    sealed || !deed.placement.jurisdictions.is_empty()
-}
-
-fn is_hashed(key: &str) -> bool {
-    let hex = key.strip_prefix(HASHED).unwrap_or_default();
-    hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
 fn failed(error: CloudError) -> DeedError {
     match error {
         CloudError::Store(store::StoreError::Full(what)) => DeedError::Full(what),
+        CloudError::SlowDown(why) => DeedError::SlowDown(why),
         other => DeedError::Unavailable(other.to_string()),
     }
 }

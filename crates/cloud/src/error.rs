@@ -29,6 +29,9 @@ pub enum CloudError {
     /// What was asked for does not fit the state of things; says what to do.
     #[error("{0}")]
     Refused(String),
+    /// Whoever asks has made too many changes lately; says when to try again.
+    #[error("{0}")]
+    SlowDown(String),
     /// Only the registry's region can do this.
     #[error("the registry is kept by region {0}; ask its admin API")]
     Elsewhere(String),

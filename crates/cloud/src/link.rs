@@ -144,6 +144,8 @@ pub enum Told {
     NoBucket,
     /// The account has this many buckets.
     TooMany(usize),
+    /// Too many changes lately; says when to try again.
+    SlowDown(String),
     /// The placement is not possible.
     Placement(String),
     /// It was refused; says why.
@@ -180,6 +182,7 @@ impl dyn Upstream {
             Told::Deed(deed) => record(deed),
             Told::Taken(deed) => Err(DeedError::Exists(name, Box::new(record(deed)?))),
             Told::TooMany(count) => Err(DeedError::TooMany(count)),
+            Told::SlowDown(why) => Err(DeedError::SlowDown(why)),
             Told::Placement(why) => Err(DeedError::Placement(why)),
             Told::Refused(why) => Err(unavailable(why)),
             _ => Err(unavailable("an answer to another question")),
@@ -423,6 +426,7 @@ impl Registry {
             Ok(deed) => Told::Deed((&*deed).into()),
             Err(DeedError::Exists(_, deed)) => Told::Taken((&*deed).into()),
             Err(DeedError::TooMany(count)) => Told::TooMany(count),
+            Err(DeedError::SlowDown(why)) => Told::SlowDown(why),
             Err(DeedError::Placement(why)) => Told::Placement(why),
             Err(error) => Told::Refused(error.to_string()),
         }

@@ -77,7 +77,7 @@ impl Registry {
                 "{name} is placed in region {region}, or its deed has changed"
             )));
         }
-        self.not_again(region, id)?;
+        self.may_again(region, id)?;
         let draft = Draft {
             actor: Actor::Region(region.clone()),
             action: "bucket.removed",
@@ -85,10 +85,13 @@ impl Registry {
             detail: json!({ "region": &**region, "epoch": epoch, "rows": rows }),
             rows: Vec::new(),
         };
-        self.change(turn, draft).await
+        self.change(turn, draft).await?;
+        let now = self.clock.now().ms();
+        self.receipts.lock().insert((region.clone(), id), now);
+        Ok(())
     }
 
-    fn not_again(&self, region: &RegionId, id: BucketId) -> Result<(), CloudError> {
+    fn may_again(&self, region: &RegionId, id: BucketId) -> Result<(), CloudError> {
         let now = self.clock.now().ms();
         let mut receipts = self.receipts.lock();
         receipts.retain(|_, at| now.saturating_sub(*at) < AGAIN_MS);
@@ -98,7 +101,6 @@ impl Registry {
                 "a receipt of region {region} was recorded less than a minute ago"
             )));
         }
-        receipts.insert(one, now);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     keys::info,
     link::Upstream,
     names,
+    pace::{ChangeLimits, Pace},
     standing::Standing,
     state::State,
     verifiers::Derived,
@@ -73,6 +74,7 @@ pub struct Registry {
     /// When regions last had a receipt recorded for a bucket, in milliseconds.
     pub(crate) receipts: Mutex<BTreeMap<(RegionId, BucketId), u64>>,
     pub(crate) standing: Standing,
+    pace: Pace,
 }
 
 impl Registry {
@@ -115,6 +117,7 @@ impl Registry {
             followed: watch::Sender::new(false),
             receipts: Mutex::default(),
             standing: Standing::default(),
+            pace: Pace::default(),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {
@@ -136,6 +139,11 @@ impl Registry {
     /// Whether this region keeps the registry.
     pub fn keeps(&self) -> bool {
         matches!(self.keeper, Keeper::Here)
+    }
+
+    /// How fast the registry may be changed from now on, where it is kept.
+    pub fn limit_changes(&self, limits: ChangeLimits) {
+        self.pace.limit(limits);
     }
 
     /// This region.
@@ -236,8 +244,20 @@ impl Registry {
             return Err(CloudError::Elsewhere(upstream.keeper().to_string()));
         }
         self.may_change()?;
+        self.keeps_pace(&draft)?;
         let change = draft.seal(self.state.read().last.as_ref(), self.clock.now())?;
         self.land(turn, change, draft.rows).await
+    }
+
+    /// Whether whoever makes a change has not made too many lately.
+    fn keeps_pace(&self, draft: &Draft) -> Result<(), CloudError> {
+        let is_operator = |id: &str| {
+            let state = self.state.read();
+            state.accounts.get(id).is_some_and(|account| account.root)
+        };
+        let (own, now) = (RegionId::new(self.own()), self.clock.now());
+        let pace = &self.pace;
+        pace.take(&draft.actor, draft.action, &own, is_operator, now)
     }
 
     /// Commits a change that has its place in the chain, with `rows` as they are kept here.
@@ -303,6 +323,8 @@ mod evidence_tests;
 mod follow_tests;
 #[cfg(test)]
 mod names_tests;
+#[cfg(test)]
+mod pace_tests;
 #[cfg(test)]
 mod roles_tests;
 #[cfg(test)]

@@ -124,10 +124,23 @@ pub struct Cloud {
     pub certificate_life_s: u64,
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     pub removed_grace_s: u64,
+    /// Changes of the registry by one account at once, and a minute; in the registry's region.
+    pub account_changes: u32,
+    /// A minute.
+    pub account_changes_per_minute: u32,
+    /// The same by or through one region.
+    pub region_changes: u32,
+    /// A minute.
+    pub region_changes_per_minute: u32,
+    /// The same by the cloud's operator.
+    pub operator_changes: u32,
+    /// A minute.
+    pub operator_changes_per_minute: u32,
 }
 
 impl Default for Cloud {
     fn default() -> Self {
+        let changes = cloud::ChangeLimits::default();
         Self {
             peer: None,
             peer_address: None,
@@ -141,6 +154,12 @@ impl Default for Cloud {
             clock_ahead_ms: 0,
             certificate_life_s: 30 * 86_400,
             removed_grace_s: 10,
+            account_changes: changes.account.burst,
+            account_changes_per_minute: changes.account.per_minute,
+            region_changes: changes.region.burst,
+            region_changes_per_minute: changes.region.per_minute,
+            operator_changes: changes.operator.burst,
+            operator_changes_per_minute: changes.operator.per_minute,
         }
     }
 }
@@ -282,6 +301,15 @@ certificate_life_s = 2592000
 # region out: placing it here again within that time brings them back. At once all the same: sealed
 # copies, deleted buckets, and what the law of this region does not allow.
 removed_grace_s = 10
+# How many changes of the registry (buckets, keys, placements) each account may make at once and in
+# a minute, each region (as many all accounts through it together), and the cloud's operator; beyond
+# it 503 SlowDown. Creating counts twice, deleting nothing. Only the registry's region asks.
+account_changes = 1000
+account_changes_per_minute = 240
+region_changes = 10000
+region_changes_per_minute = 2400
+operator_changes = 20000
+operator_changes_per_minute = 12000
 
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,gateway=debug".
@@ -381,6 +409,17 @@ impl Config {
                 "`cloud.certificate_life_s` must be at least 3",
             ));
         }
+        let of = &self.cloud;
+        // A creation counts twice: with less than two nothing could be created.
+        for (key, value) in [
+            ("cloud.account_changes", of.account_changes),
+            ("cloud.region_changes", of.region_changes),
+            ("cloud.operator_changes", of.operator_changes),
+        ] {
+            if value < 2 {
+                return Err(Failure::new(format!("`{key}` must be at least 2")));
+            }
+        }
         for (key, value) in [
             ("limits.connections", self.limits.connections),
             ("limits.requests", self.limits.requests),
@@ -391,6 +430,17 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// How fast the registry may be changed.
+    pub fn change_limits(&self) -> cloud::ChangeLimits {
+        let of = &self.cloud;
+        let share = |burst, per_minute| cloud::Share { burst, per_minute };
+        cloud::ChangeLimits {
+            account: share(of.account_changes, of.account_changes_per_minute),
+            region: share(of.region_changes, of.region_changes_per_minute),
+            operator: share(of.operator_changes, of.operator_changes_per_minute),
+        }
     }
 
     /// The front door's share.

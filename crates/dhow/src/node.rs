@@ -170,6 +170,7 @@ async fn hear_first(region: &Region) {
 /// Opens the region and puts right what a crash interrupted.
 async fn open(config: &Config, at: &Addresses) -> Result<Arc<Region>, Failure> {
     let region = Arc::new(Region::open(config, Some(at)).await?);
+    region.registry.limit_changes(config.change_limits());
     if config.durability == Durability::Relaxed {
         tracing::warn!(
             "durability is relaxed: a power cut can lose what was acknowledged in the last second"

@@ -411,6 +411,7 @@ fn registry(error: DeedError) -> Error {
         DeedError::NotFound(_) => Error::NoSuchBucket,
         DeedError::TooMany(_) => Error::TooManyBuckets,
         DeedError::Placement(why) => Error::Placement(why),
+        DeedError::SlowDown(why) => Error::SlowDown(why),
         DeedError::Full(what) => Error::Store(StoreError::Full(what)),
         DeedError::Unavailable(cause) => Error::Registry(cause),
     }

@@ -179,6 +179,9 @@ pub enum Error {
     /// The engine failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Too many changes of the registry lately; says when to try again.
+    #[error("{0}")]
+    SlowDown(String),
     /// The registry failed.
     #[error("the registry is not available: {0}")]
     Registry(String),

@@ -68,6 +68,9 @@ pub enum DeedError {
     /// The account has as many buckets as it may have.
     #[error("the account has {0} buckets, the most it may have")]
     TooMany(usize),
+    /// Too many changes lately; says when to try again.
+    #[error("{0}")]
+    SlowDown(String),
     /// A region of the placement is unknown, not open, or lies where the law does not allow it.
     #[error("{0}")]
     Placement(String),

@@ -90,7 +90,7 @@ impl Index for Slow {
 const DAY: &str = "20261123";
 const ROOT: &Actor = &Actor::System;
 
-async fn open(index: Arc<dyn Index>, seed: u64) -> Arc<Registry> {
+pub(super) async fn open(index: Arc<dyn Index>, seed: u64) -> Arc<Registry> {
     let master = MasterKey::generate(&SeededRandom::new(7));
     let random = Arc::new(SeededRandom::new(seed));
     let opening = Opening {

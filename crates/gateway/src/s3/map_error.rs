@@ -40,10 +40,6 @@ impl From<Error> for S3Error {
                 );
             }
             Error::Contention => C::SlowDown,
-            Error::NoLease(why) => {
-                return S3Error::with(C::ServiceUnavailable, format!("{why}."))
-                    .header(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
             Error::SealBroken => {
                 tracing::error!("a sealed copy is damaged, or was tampered with");
                 C::InternalError
@@ -70,6 +66,8 @@ impl From<Error> for S3Error {
             | Error::InvalidArgument(_)
             | Error::InvalidRequest(_)
             | Error::Placement(_)
+            | Error::SlowDown(_)
+            | Error::NoLease(_)
             | Error::InvalidTag(_)
             | Error::TooManyTags(_)
             | Error::Name(_)
@@ -78,6 +76,12 @@ impl From<Error> for S3Error {
         };
         simple.into()
     }
+}
+
+/// To be tried again.
+fn later(code: ErrorCode, why: &str) -> S3Error {
+    let wait = HeaderValue::from_static("1");
+    S3Error::with(code, format!("{why}.")).header(header::RETRY_AFTER, wait)
 }
 
 /// The kinds whose answer says more than the code.
@@ -98,6 +102,8 @@ fn with_details(error: Error) -> S3Error {
         Error::TooLarge { bytes, max } => S3Error::new(C::EntityTooLarge)
             .detail("ProposedSize", bytes.to_string())
             .detail("MaxSizeAllowed", max.to_string()),
+        Error::SlowDown(why) => later(C::SlowDown, &why),
+        Error::NoLease(why) => later(C::ServiceUnavailable, &why),
         Error::PreconditionFailed(condition) => {
             S3Error::new(C::PreconditionFailed).detail("Condition", condition)
         }
