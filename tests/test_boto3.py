@@ -234,17 +234,34 @@ CHECKSUMS = {
     "CRC32": lambda b: zlib.crc32(b).to_bytes(4, "big"),
     "SHA1": lambda b: hashlib.sha1(b).digest(),
     "SHA256": lambda b: hashlib.sha256(b).digest(),
+    "SHA512": lambda b: hashlib.sha512(b).digest(),
+    "MD5": lambda b: hashlib.md5(b).digest(),
 }
 
 
-@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256", "CRC64NVME"])
+def base64_of(hexadecimal):
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+# What botocore without its optional C library cannot compute: known values stand in, those of no
+# bytes are in the specification of xxHash.
+KNOWN = {
+    "CRC32C": (b"123456789", "4waSgw=="),
+    "CRC64NVME": (b"123456789", "rosUhgp5mIg="),
+    "SHA512": (b"abc", base64.b64encode(hashlib.sha512(b"abc").digest()).decode()),
+    "MD5": (b"abc", base64.b64encode(hashlib.md5(b"abc").digest()).decode()),
+    "XXHASH64": (b"", base64_of("ef46db3751d8e999")),
+    "XXHASH3": (b"", base64_of("2d06800538d394c2")),
+    "XXHASH128": (b"", base64_of("99aa06d3014798d86001c324468d497f")),
+}
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256", *KNOWN])
 def test_checksums(s3, bucket, algorithm):
     body = os.urandom(200_000)
-    # botocore without its optional C library cannot compute these two; known values stand in.
-    known = {"CRC32C": (b"123456789", "4waSgw=="), "CRC64NVME": (b"123456789", "rosUhgp5mIg=")}
     field = f"Checksum{algorithm}"
-    if algorithm in known:
-        body, value = known[algorithm]
+    if algorithm in KNOWN:
+        body, value = KNOWN[algorithm]
         s3.put_object(Bucket=bucket, Key="k", Body=body, **{field: value})
     else:
         value = base64.b64encode(CHECKSUMS[algorithm](body)).decode()
@@ -261,6 +278,8 @@ def test_checksums(s3, bucket, algorithm):
         s3.put_object(Bucket=bucket, Key="k", Body=b"other", **{field: wrong})
     assert code(e) == "BadDigest"
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+    listed = s3.list_objects_v2(Bucket=bucket)["Contents"][0]
+    assert listed["ChecksumAlgorithm"] == [algorithm]
 
 
 def test_content_md5(s3, bucket):
@@ -498,21 +517,26 @@ def test_multipart_refusals(s3, bucket):
 
 @pytest.mark.parametrize(
     "algorithm,kind",
-    [("SHA256", "COMPOSITE"), ("CRC32", "COMPOSITE"), ("CRC32", "FULL_OBJECT")],
+    [
+        ("SHA256", "COMPOSITE"),
+        ("SHA512", "COMPOSITE"),
+        ("MD5", "COMPOSITE"),
+        ("CRC32", "COMPOSITE"),
+        ("CRC32", "FULL_OBJECT"),
+    ],
 )
 def test_multipart_checksums(s3, bucket, algorithm, kind):
     bodies = [os.urandom(5 * MIB), os.urandom(1234)]
     upload = s3.create_multipart_upload(
         Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm, ChecksumType=kind
     )["UploadId"]
-    field, parts = f"Checksum{algorithm}", []
+    field, parts, digest = f"Checksum{algorithm}", [], CHECKSUMS[algorithm]
     for number, body in enumerate(bodies, 1):
         answer = s3.upload_part(
             Bucket=bucket, Key="k", UploadId=upload, PartNumber=number, Body=body,
-            ChecksumAlgorithm=algorithm,
+            **{field: base64.b64encode(digest(body)).decode()},
         )
         parts.append({"PartNumber": number, "ETag": answer["ETag"], field: answer[field]})
-    digest = CHECKSUMS[algorithm]
     if kind == "COMPOSITE":
         expected = base64.b64encode(digest(b"".join(digest(b) for b in bodies))).decode() + "-2"
     else:

@@ -3,12 +3,18 @@
 use crc_fast::{CrcAlgorithm, checksum_combine};
 use sha1::Digest as _;
 use types::{ChecksumAlgorithm, ChecksumValue};
+use xxhash_rust::{xxh3::Xxh3, xxh64::Xxh64};
 
 /// One running checksum.
 pub(crate) enum Sum {
     Crc(ChecksumAlgorithm, crc_fast::Digest),
     Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
+    Sha512(sha2::Sha512),
+    Md5(md5::Md5),
+    Xxh64(Xxh64),
+    /// 64 bits or 128 of it. Boxed: it keeps half a kilobyte of state.
+    Xxh3(ChecksumAlgorithm, Box<Xxh3>),
 }
 
 fn crc_of(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
@@ -16,7 +22,13 @@ fn crc_of(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
         ChecksumAlgorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
         ChecksumAlgorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
         ChecksumAlgorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
-        ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256 => None,
+        ChecksumAlgorithm::Sha1
+        | ChecksumAlgorithm::Sha256
+        | ChecksumAlgorithm::Sha512
+        | ChecksumAlgorithm::Md5
+        | ChecksumAlgorithm::Xxhash64
+        | ChecksumAlgorithm::Xxhash3
+        | ChecksumAlgorithm::Xxhash128 => None,
     }
 }
 
@@ -30,18 +42,33 @@ fn crc_value(algorithm: ChecksumAlgorithm, crc: u64) -> ChecksumValue {
 
 impl Sum {
     pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
-        match (crc_of(algorithm), algorithm) {
-            (Some(crc), _) => Self::Crc(algorithm, crc_fast::Digest::new(crc)),
-            (None, ChecksumAlgorithm::Sha1) => Self::Sha1(sha1::Sha1::new()),
-            (None, _) => Self::Sha256(sha2::Sha256::new()),
+        match algorithm {
+            ChecksumAlgorithm::Crc32 => Self::crc(algorithm, CrcAlgorithm::Crc32IsoHdlc),
+            ChecksumAlgorithm::Crc32c => Self::crc(algorithm, CrcAlgorithm::Crc32Iscsi),
+            ChecksumAlgorithm::Crc64Nvme => Self::crc(algorithm, CrcAlgorithm::Crc64Nvme),
+            ChecksumAlgorithm::Sha1 => Self::Sha1(sha1::Sha1::new()),
+            ChecksumAlgorithm::Sha256 => Self::Sha256(sha2::Sha256::new()),
+            ChecksumAlgorithm::Sha512 => Self::Sha512(sha2::Sha512::new()),
+            ChecksumAlgorithm::Md5 => Self::Md5(md5::Md5::new()),
+            ChecksumAlgorithm::Xxhash64 => Self::Xxh64(Xxh64::new(0)),
+            ChecksumAlgorithm::Xxhash3 | ChecksumAlgorithm::Xxhash128 => {
+                Self::Xxh3(algorithm, Box::default())
+            }
         }
+    }
+
+    fn crc(algorithm: ChecksumAlgorithm, crc: CrcAlgorithm) -> Self {
+        Self::Crc(algorithm, crc_fast::Digest::new(crc))
     }
 
     pub(crate) fn algorithm(&self) -> ChecksumAlgorithm {
         match self {
-            Self::Crc(algorithm, _) => *algorithm,
+            Self::Crc(algorithm, _) | Self::Xxh3(algorithm, _) => *algorithm,
             Self::Sha1(_) => ChecksumAlgorithm::Sha1,
             Self::Sha256(_) => ChecksumAlgorithm::Sha256,
+            Self::Sha512(_) => ChecksumAlgorithm::Sha512,
+            Self::Md5(_) => ChecksumAlgorithm::Md5,
+            Self::Xxh64(_) => ChecksumAlgorithm::Xxhash64,
         }
     }
 
@@ -50,14 +77,26 @@ impl Sum {
             Self::Crc(_, crc) => crc.update(bytes),
             Self::Sha1(sha) => sha.update(bytes),
             Self::Sha256(sha) => sha.update(bytes),
+            Self::Sha512(sha) => sha.update(bytes),
+            Self::Md5(md5) => md5.update(bytes),
+            Self::Xxh64(xxh) => xxh.update(bytes),
+            Self::Xxh3(_, xxh) => xxh.update(bytes),
         }
     }
 
     pub(crate) fn finish(self) -> ChecksumValue {
+        let algorithm = self.algorithm();
         match self {
-            Self::Crc(algorithm, crc) => crc_value(algorithm, crc.finalize()),
-            Self::Sha1(sha) => value(ChecksumAlgorithm::Sha1, &sha.finalize()),
-            Self::Sha256(sha) => value(ChecksumAlgorithm::Sha256, &sha.finalize()),
+            Self::Crc(_, crc) => crc_value(algorithm, crc.finalize()),
+            Self::Sha1(sha) => value(algorithm, &sha.finalize()),
+            Self::Sha256(sha) => value(algorithm, &sha.finalize()),
+            Self::Sha512(sha) => value(algorithm, &sha.finalize()),
+            Self::Md5(md5) => value(algorithm, &md5.finalize()),
+            Self::Xxh64(xxh) => value(algorithm, &xxh.digest().to_be_bytes()),
+            Self::Xxh3(ChecksumAlgorithm::Xxhash128, xxh) => {
+                value(algorithm, &xxh.digest128().to_be_bytes())
+            }
+            Self::Xxh3(_, xxh) => value(algorithm, &xxh.digest().to_be_bytes()),
         }
     }
 }
@@ -111,6 +150,13 @@ mod tests {
         );
         assert!(hex(ChecksumAlgorithm::Sha1, b"abc").starts_with("a9993e36"));
         assert!(hex(ChecksumAlgorithm::Sha256, b"abc").starts_with("ba7816bf"));
+        assert!(hex(ChecksumAlgorithm::Sha512, b"abc").starts_with("ddaf35a1"));
+        assert!(hex(ChecksumAlgorithm::Md5, b"abc").starts_with("90015098"));
+        // Of no bytes, as the specification of xxHash has them.
+        assert_eq!(hex(ChecksumAlgorithm::Xxhash64, b""), "ef46db3751d8e999");
+        assert_eq!(hex(ChecksumAlgorithm::Xxhash3, b""), "2d06800538d394c2");
+        let none = "99aa06d3014798d86001c324468d497f";
+        assert_eq!(hex(ChecksumAlgorithm::Xxhash128, b""), none);
     }
 
     fn hex(bytes: &[u8]) -> String {

@@ -18,19 +18,38 @@ pub enum ChecksumAlgorithm {
     Sha1,
     /// SHA-256, 32 bytes; only composite for multipart objects.
     Sha256,
+    /// SHA-512, 64 bytes; only composite for multipart objects.
+    Sha512,
+    /// MD5, 16 bytes; only composite for multipart objects. Not the `Content-MD5` header, and not
+    /// the ETag.
+    Md5,
+    /// XXH64 with seed 0, 8 bytes; only composite for multipart objects.
+    Xxhash64,
+    /// XXH3 of 64 bits with seed 0, 8 bytes; only composite for multipart objects.
+    Xxhash3,
+    /// XXH3 of 128 bits with seed 0, 16 bytes; only composite for multipart objects.
+    Xxhash128,
 }
 
+/// Bytes of the longest value.
+const LEN_MAX: usize = 64;
+
 impl ChecksumAlgorithm {
-    /// All five.
-    pub const ALL: [Self; 5] = [
+    /// All of them, as the S3 API lists them in `ChecksumAlgorithm`.
+    pub const ALL: [Self; 10] = [
         Self::Crc32,
         Self::Crc32c,
         Self::Crc64Nvme,
         Self::Sha1,
         Self::Sha256,
+        Self::Sha512,
+        Self::Md5,
+        Self::Xxhash64,
+        Self::Xxhash3,
+        Self::Xxhash128,
     ];
 
-    /// As in `x-amz-checksum-algorithm`: `CRC32`, `CRC32C`, `CRC64NVME`, `SHA1`, `SHA256`.
+    /// As in `x-amz-checksum-algorithm`, such as `CRC64NVME`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Crc32 => "CRC32",
@@ -38,6 +57,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "CRC64NVME",
             Self::Sha1 => "SHA1",
             Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+            Self::Md5 => "MD5",
+            Self::Xxhash64 => "XXHASH64",
+            Self::Xxhash3 => "XXHASH3",
+            Self::Xxhash128 => "XXHASH128",
         }
     }
     /// The header that carries the value, such as `x-amz-checksum-crc32`.
@@ -48,6 +72,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
             Self::Sha1 => "x-amz-checksum-sha1",
             Self::Sha256 => "x-amz-checksum-sha256",
+            Self::Sha512 => "x-amz-checksum-sha512",
+            Self::Md5 => "x-amz-checksum-md5",
+            Self::Xxhash64 => "x-amz-checksum-xxhash64",
+            Self::Xxhash3 => "x-amz-checksum-xxhash3",
+            Self::Xxhash128 => "x-amz-checksum-xxhash128",
         }
     }
     /// The element in XML, such as `ChecksumCRC32`.
@@ -58,6 +87,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "ChecksumCRC64NVME",
             Self::Sha1 => "ChecksumSHA1",
             Self::Sha256 => "ChecksumSHA256",
+            Self::Sha512 => "ChecksumSHA512",
+            Self::Md5 => "ChecksumMD5",
+            Self::Xxhash64 => "ChecksumXXHASH64",
+            Self::Xxhash3 => "ChecksumXXHASH3",
+            Self::Xxhash128 => "ChecksumXXHASH128",
         }
     }
     /// Bytes of a value; never 0.
@@ -65,9 +99,11 @@ impl ChecksumAlgorithm {
     pub const fn len(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
-            Self::Crc64Nvme => 8,
+            Self::Crc64Nvme | Self::Xxhash64 | Self::Xxhash3 => 8,
+            Self::Md5 | Self::Xxhash128 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+            Self::Sha512 => LEN_MAX,
         }
     }
     /// Reads the name, case-insensitively.
@@ -78,7 +114,10 @@ impl ChecksumAlgorithm {
     }
     /// From the header's name in lower case.
     pub fn from_header(header: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|a| a.header() == header)
+        let value = header.strip_prefix("x-amz-checksum-")?;
+        Self::ALL
+            .into_iter()
+            .find(|a| a.name().eq_ignore_ascii_case(value))
     }
 }
 
@@ -107,11 +146,11 @@ impl ChecksumKind {
     }
 }
 
-/// A checksum: an algorithm and the bytes of its value (big-endian for CRCs).
+/// A checksum: an algorithm and the bytes of its value (big-endian for CRCs and XXH).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChecksumValue {
     algorithm: ChecksumAlgorithm,
-    bytes: [u8; 32],
+    bytes: [u8; LEN_MAX],
     /// How many parts a composite value covers; 0 for a full-object value.
     parts: u16,
 }
@@ -122,7 +161,7 @@ impl ChecksumValue {
         if bytes.len() != algorithm.len() {
             return None;
         }
-        let mut all = [0; 32];
+        let mut all = [0; LEN_MAX];
         all[..bytes.len()].copy_from_slice(bytes);
         Some(Self {
             algorithm,

@@ -42,7 +42,8 @@ pub(crate) fn checksum_kind(call: &S3Call<'_>) -> Result<Option<ChecksumKind>, S
 /// Reads the one `x-amz-checksum-*` header that a request may have.
 pub(crate) fn checksum(call: &S3Call<'_>) -> Result<Option<ChecksumValue>, S3Error> {
     let mut found = None;
-    for algorithm in ChecksumAlgorithm::ALL {
+    let names = call.headers.keys().map(http::HeaderName::as_str);
+    for algorithm in names.filter_map(ChecksumAlgorithm::from_header) {
         let Some(text) = call.header(algorithm.header())? else {
             continue;
         };

@@ -111,7 +111,8 @@ impl Ended {
 }
 
 /// Decides the checksum of an upload, by the table in "Checking object integrity for data uploads
-/// in Amazon S3": CRC64NVME only over the full object, SHA-1 and SHA-256 only over parts.
+/// in Amazon S3": CRC64NVME only over the full object, and what is no CRC only over parts, since
+/// the values of parts do not make that of the whole.
 fn checksum_of(
     chosen: Option<(ChecksumAlgorithm, Option<ChecksumKind>)>,
 ) -> Result<(ChecksumAlgorithm, ChecksumKind)> {
@@ -124,15 +125,18 @@ fn checksum_of(
         A::Crc64Nvme => K::FullObject,
         _ => K::Composite,
     });
-    match (algorithm, kind) {
-        (A::Crc64Nvme, K::Composite) | (A::Sha1 | A::Sha256, K::FullObject) => {
-            Err(Error::InvalidRequest(format!(
-                "The {} checksum type cannot be used with the {} checksum algorithm.",
-                kind.name(),
-                algorithm.name().to_ascii_lowercase()
-            )))
-        }
-        good => Ok(good),
+    let possible = match algorithm {
+        A::Crc32 | A::Crc32c => true,
+        A::Crc64Nvme => kind == K::FullObject,
+        _ => kind == K::Composite,
+    };
+    match possible {
+        true => Ok((algorithm, kind)),
+        false => Err(Error::InvalidRequest(format!(
+            "The {} checksum type cannot be used with the {} checksum algorithm.",
+            kind.name(),
+            algorithm.name().to_ascii_lowercase()
+        ))),
     }
 }
 

@@ -52,7 +52,8 @@ fn chosen_checksum(
         S3Error::with(
             ErrorCode::InvalidRequest,
             "Checksum algorithm provided is unsupported. Please try again with any of the valid \
-             types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+             types: [CRC32, CRC32C, CRC64NVME, MD5, SHA1, SHA256, SHA512, XXHASH64, XXHASH3, \
+             XXHASH128]",
         )
     })?;
     Ok(Some((algorithm, kind)))

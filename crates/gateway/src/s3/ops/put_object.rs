@@ -39,8 +39,14 @@ pub(super) fn check_sdk_algorithm(
         .ok_or_else(|| invalid("Value for x-amz-sdk-checksum-algorithm header is invalid."))?;
     match sent {
         Some(sent) if sent == named => Ok(()),
-        Some(_) => Err(invalid(
-            "Value for x-amz-sdk-checksum-algorithm header is invalid.",
+        // The page of PutObject names this code for it.
+        Some(sent) => Err(S3Error::with(
+            ErrorCode::BadDigest,
+            format!(
+                "x-amz-sdk-checksum-algorithm says {}, but the request carries a checksum of {}.",
+                named.name(),
+                sent.name()
+            ),
         )),
         None => Err(invalid(
             "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
