@@ -8,8 +8,11 @@ import os
 import urllib.error
 import urllib.request
 import zlib
+from email.header import decode_header, make_header
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from conftest import client_for
@@ -657,15 +660,141 @@ def test_keys_that_do_not_fit(cloud, bucket):
 
 
 @pytest.mark.parametrize(
-    "call",
-    ["get_bucket_policy", "get_bucket_cors", "get_bucket_lifecycle_configuration",
-     "get_bucket_website", "get_bucket_encryption", "get_bucket_notification_configuration"],
+    "call,arguments",
+    [("put_bucket_policy", {"Policy": "{}"}),
+     ("put_bucket_website", {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}}}),
+     ("put_bucket_acl", {"ACL": "public-read"}),
+     ("get_bucket_metadata_configuration", {})],
 )
-def test_what_is_not_there_says_so(s3, bucket, call):
+def test_what_is_not_there_says_so(s3, bucket, call, arguments):
     with pytest.raises(ClientError) as e:
-        getattr(s3, call)(Bucket=bucket)
+        getattr(s3, call)(Bucket=bucket, **arguments)
     assert (code(e), status(e)) == ("NotImplemented", 501)
 
 
 def test_crc32_helper_is_right():
     assert binascii.crc32(b"123456789") == 0xCBF43926
+
+
+# ---- what tools ask before they do anything
+
+
+# Operation, and the code where nothing is set; None is an answer.
+UNSET = {
+    "get_bucket_acl": None,
+    "get_bucket_policy": "NoSuchBucketPolicy",
+    "get_bucket_policy_status": "NoSuchBucketPolicy",
+    "get_public_access_block": None,
+    "get_bucket_ownership_controls": None,
+    "get_bucket_cors": "NoSuchCORSConfiguration",
+    "get_bucket_encryption": "ServerSideEncryptionConfigurationNotFoundError",
+    "get_bucket_lifecycle_configuration": "NoSuchLifecycleConfiguration",
+    "get_bucket_website": "NoSuchWebsiteConfiguration",
+    "get_bucket_notification_configuration": None,
+    "get_bucket_logging": None,
+    "get_bucket_request_payment": None,
+    "get_bucket_accelerate_configuration": None,
+    "get_bucket_abac": None,
+    "get_object_lock_configuration": "ObjectLockConfigurationNotFoundError",
+    "list_bucket_analytics_configurations": None,
+    "list_bucket_intelligent_tiering_configurations": None,
+    "list_bucket_inventory_configurations": None,
+    "list_bucket_metrics_configurations": None,
+    "delete_bucket_policy": None,
+    "delete_bucket_cors": None,
+    "delete_bucket_encryption": None,
+    "delete_bucket_lifecycle": None,
+    "delete_bucket_website": None,
+}
+
+
+@pytest.mark.parametrize("operation", UNSET)
+def test_a_document_that_nobody_set_is_answered_as_s3_does(s3, bucket, operation):
+    if UNSET[operation] is None:
+        answer = getattr(s3, operation)(Bucket=bucket)
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] in (200, 204)
+        return
+    with pytest.raises(ClientError) as e:
+        getattr(s3, operation)(Bucket=bucket)
+    assert (code(e), status(e)) == (UNSET[operation], 404)
+
+
+def test_what_is_answered_where_nothing_is_set(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    for acl in (s3.get_bucket_acl(Bucket=bucket), s3.get_object_acl(Bucket=bucket, Key="k")):
+        (grant,) = acl["Grants"]
+        assert grant["Permission"] == "FULL_CONTROL"
+        assert grant["Grantee"]["ID"] == acl["Owner"]["ID"]
+        assert grant["Grantee"]["Type"] == "CanonicalUser"
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert len(block) == 4 and all(block.values())
+    rules = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
+    listed = s3.list_bucket_metrics_configurations(Bucket=bucket)
+    assert listed["IsTruncated"] is False and "MetricsConfigurationList" not in listed
+    for attempt in (s3.get_object_retention, s3.get_object_legal_hold):
+        with pytest.raises(ClientError) as e:
+            attempt(Bucket=bucket, Key="k")
+        assert code(e) == "NoSuchObjectLockConfiguration"
+    for attempt in (s3.get_object_acl, s3.get_object_retention):
+        with pytest.raises(ClientError) as e:
+            attempt(Bucket=bucket, Key="absent")
+        assert code(e) == "NoSuchKey"
+    # Nothing can be set: that is said, and not passed over.
+    with pytest.raises(ClientError) as e:
+        s3.put_bucket_policy(Bucket=bucket, Policy="{}")
+    assert (code(e), status(e)) == ("NotImplemented", 501)
+
+
+def test_a_bucket_is_made_with_tags(s3):
+    tags = [{"Key": "team", "Value": "a b"}]
+    s3.create_bucket(Bucket="tagged", CreateBucketConfiguration={"Tags": tags})
+    assert s3.get_bucket_tagging(Bucket="tagged")["TagSet"] == tags
+    with pytest.raises(ClientError) as e:
+        s3.create_bucket(Bucket="tagged-2", CreateBucketConfiguration={"Tags": tags * 2})
+    assert code(e) == "InvalidTag"
+    with pytest.raises(ClientError) as e:
+        s3.head_bucket(Bucket="tagged-2")
+    assert status(e) == 404
+
+
+def test_a_copy_in_place_with_a_storage_class_rewrites_the_object(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata={"a": "1"})
+    source = {"Bucket": bucket, "Key": "k"}
+    with pytest.raises(ClientError) as e:
+        s3.copy_object(Bucket=bucket, Key="k", CopySource=source)
+    assert code(e) == "InvalidRequest"
+    s3.copy_object(Bucket=bucket, Key="k", CopySource=source, StorageClass="STANDARD")
+    got = s3.get_object(Bucket=bucket, Key="k")
+    assert got["Metadata"] == {"a": "1"} and got["Body"].read() == b"x"
+
+
+def test_a_sdk_that_says_another_checksum_than_it_sends_is_refused(s3, bucket):
+    with pytest.raises(ClientError) as e:
+        s3.put_object(
+            Bucket=bucket, Key="k", Body=b"abc", ChecksumAlgorithm="SHA1",
+            ChecksumSHA512=KNOWN["SHA512"][1],
+        )
+    assert code(e) == "BadDigest"
+
+
+def test_text_outside_ascii_in_headers(s3, bucket, cloud):
+    text = "\u6587 \u00e9"
+    # boto3 refuses such metadata itself; what other SDKs do is to send UTF-8.
+    url = f"{cloud.endpoint}/{bucket}/k"
+    signed = AWSRequest("PUT", url, headers={"x-amz-meta-title": text}, data=b"x")
+    signed.headers["x-amz-content-sha256"] = hashlib.sha256(b"x").hexdigest()
+    S3SigV4Auth(s3._request_signer._credentials, "s3", cloud.region).add_auth(signed)
+    request = urllib.request.Request(url, data=b"x", method="PUT")
+    for name, value in signed.headers.items():
+        request.add_header(name, value.encode().decode("latin-1"))
+    urllib.request.urlopen(request, timeout=20).read()
+    value = s3.head_object(Bucket=bucket, Key="k")["Metadata"]["title"]
+    assert value.isascii() and str(make_header(decode_header(value))) == text
+    got = s3.get_object(Bucket=bucket, Key="k", ResponseContentDisposition="a; f=\u00e9")
+    assert got["ContentDisposition"] == "a; f=\u00e9"
+    for refused in ("\u6587", "a\r\nb: c"):
+        with pytest.raises(ClientError) as e:
+            s3.get_object(Bucket=bucket, Key="k", ResponseContentDisposition=refused)
+        assert code(e) == "InvalidArgument"

@@ -689,3 +689,54 @@ def test_a_signature_for_an_alias_is_told_the_regions_name(fleet):
     error = refused.value.response["Error"]
     assert error["Code"] == "AuthorizationHeaderMalformed", error
     assert elsewhere in error["Message"], error
+
+
+def defaults(fleet, endpoint, region):
+    """A client as boto3 makes it where only an endpoint and a region are given."""
+    return boto3.client("s3", endpoint_url=fleet.regions[endpoint]["endpoint"],
+                        region_name=region, aws_access_key_id=fleet.info["access_key"],
+                        aws_secret_access_key=fleet.info["secret_key"])
+
+
+def test_sdks_at_their_defaults_find_a_bucket_in_any_region(fleet):
+    registry, other = fleet.ids[0], next(r for r in fleet.ids if r != fleet.ids[0])
+    right = defaults(fleet, other, other)
+    right.create_bucket(Bucket="at-other",
+                        CreateBucketConfiguration={"LocationConstraint": other})
+    # The default region of SDKs, and a name that says nothing: the SDK signs anew by the error.
+    for wrong in ("us-east-1", "auto", registry):
+        s3 = defaults(fleet, other, wrong)
+        s3.put_object(Bucket="at-other", Key="k", Body=b"x")
+        assert s3.get_object(Bucket="at-other", Key="k")["Body"].read() == b"x"
+        assert s3.head_object(Bucket="at-other", Key="k")["ContentLength"] == 1
+        head = s3.head_bucket(Bucket="at-other")
+        assert head["BucketRegion"] == other
+    # Where the bucket is, every region says to the owner, and to nobody else.
+    at_registry = defaults(fleet, registry, registry)
+    assert at_registry.get_bucket_location(Bucket="at-other")["LocationConstraint"] == other
+    # The endpoint is not the bucket's: the error names the one that is.
+    endpoint = fleet.regions[other]["endpoint"].removeprefix("http://")
+    with pytest.raises(ClientError) as e:
+        fleet.s3(registry).list_objects_v2(Bucket="at-other")
+    error = e.value.response["Error"]
+    assert endpoint in error["Message"], error
+    with pytest.raises(ClientError) as e:
+        defaults(fleet, registry, other).list_buckets()
+    error = e.value.response["Error"]
+    assert error["Code"] == "AuthorizationHeaderMalformed", error
+    assert endpoint in error["Message"], error
+    with pytest.raises(ClientError) as e:
+        boto3.client("s3", endpoint_url=fleet.regions[registry]["endpoint"], region_name=other,
+                     aws_access_key_id="DHOWNOSUCHKEY0000000",
+                     aws_secret_access_key="no secret").list_buckets()
+    assert endpoint not in e.value.response["Error"]["Message"]
+
+
+def test_making_ones_own_bucket_again_is_no_error_under_the_default_region(fleet):
+    registry = fleet.ids[0]
+    default = defaults(fleet, registry, "us-east-1")
+    for _ in range(2):
+        default.create_bucket(Bucket="made-twice")
+    with pytest.raises(ClientError) as e:
+        defaults(fleet, registry, registry).create_bucket(Bucket="made-twice")
+    assert e.value.response["Error"]["Code"] == "BucketAlreadyOwnedByYou"

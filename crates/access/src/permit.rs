@@ -115,6 +115,33 @@ pub enum Action {
     ListMultipartUploadParts,
     GetReplicationConfiguration,
     PutReplicationConfiguration,
+    GetBucketAcl,
+    GetBucketPolicy,
+    DeleteBucketPolicy,
+    GetBucketPolicyStatus,
+    GetBucketPublicAccessBlock,
+    GetBucketOwnershipControls,
+    GetBucketCORS,
+    PutBucketCORS,
+    GetEncryptionConfiguration,
+    PutEncryptionConfiguration,
+    GetLifecycleConfiguration,
+    PutLifecycleConfiguration,
+    GetBucketWebsite,
+    DeleteBucketWebsite,
+    GetBucketNotification,
+    GetBucketLogging,
+    GetBucketRequestPayment,
+    GetAccelerateConfiguration,
+    GetBucketAbac,
+    GetBucketObjectLockConfiguration,
+    GetAnalyticsConfiguration,
+    GetIntelligentTieringConfiguration,
+    GetInventoryConfiguration,
+    GetMetricsConfiguration,
+    GetObjectAcl,
+    GetObjectLegalHold,
+    GetObjectRetention,
     /// Dhow's own: to hand a bucket's objects to another region.
     ReplicateFrom,
     /// Dhow's own: to take a bucket's objects over from another region.
@@ -164,6 +191,11 @@ impl Action {
                     | Self::PutBucketVersioning
                     | Self::PutBucketTagging
                     | Self::PutReplicationConfiguration
+                    | Self::DeleteBucketPolicy
+                    | Self::PutBucketCORS
+                    | Self::PutEncryptionConfiguration
+                    | Self::PutLifecycleConfiguration
+                    | Self::DeleteBucketWebsite
                     | Self::ListBucketMultipartUploads
                     | Self::ListMultipartUploadParts
             )

@@ -327,10 +327,12 @@ fn welcome(region: &Region, running: &Running) {
                  \x20 Metrics     {}/metrics\n\n\
                  \x20 To try, in another terminal:\n\n\
                  \x20   export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} \
-                 AWS_DEFAULT_REGION={r} AWS_ENDPOINT_URL={e}\n\
+                 AWS_REGION={r} AWS_DEFAULT_REGION={r} AWS_ENDPOINT_URL={e}\n\
                  \x20   aws s3 mb s3://hello\n\
                  \x20   aws s3 sync . s3://hello/here\n\
                  \x20   aws s3 ls --recursive s3://hello\n\n\
+                 \x20 Name the region where a program makes presigned URLs: boto3 makes them\n\
+                 \x20 with Signature Version 2 without it, which is refused.\n\n\
                  \x20 The same with rclone, or from Python (both read those variables):\n\n\
                  \x20   rclone lsf ':s3,provider=Other,env_auth,region={r},endpoint=\"{e}\":hello'\n\
                  \x20   python3 -c 'import boto3; print(boto3.client(\"s3\").list_buckets())'\n\n\

@@ -1,7 +1,7 @@
 //! Requests for buckets that are not here, or not here for this action: to whom they go. The rule
 //! is `access`'s; this file only reads its answer.
 
-use std::{pin::pin, sync::Arc};
+use std::{fmt::Write, pin::pin, sync::Arc};
 
 use access::{Action, Identity, Permit, Refusal, Via};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
@@ -68,7 +68,7 @@ impl Gateway {
             _ => Ok(permit),
         });
         let refusal = match permitted {
-            Ok(permit) if operation.status == Status::Works => {
+            Ok(permit) if operation.status.answers() => {
                 self.check_clock(action)?;
                 return Ok(Way::Here(permit));
             }
@@ -174,12 +174,25 @@ impl Gateway {
 
     /// A bucket that is addressed at the wrong region.
     pub(crate) fn redirect(&self, deed: &BucketDeed) -> S3Error {
-        let error = S3Error::new(ErrorCode::PermanentRedirect)
+        let regions = self.regions.as_ref();
+        let endpoint = regions.and_then(|regions| regions.endpoint(&deed.home));
+        let mut text = format!(
+            "The bucket you are attempting to access must be addressed using the specified \
+             endpoint. It is in region {}, and this endpoint is of region {}.",
+            deed.home, self.region
+        );
+        if let Some(endpoint) = &endpoint {
+            let _ = write!(
+                text,
+                " Send the request to {endpoint}, signed for region {}.",
+                deed.home
+            );
+        }
+        let error = S3Error::with(ErrorCode::PermanentRedirect, text)
             .detail("Bucket", &*deed.name)
             .detail("Region", &*deed.home)
             .text_header(names::BUCKET_REGION, &deed.home);
-        let regions = self.regions.as_ref();
-        match regions.and_then(|regions| regions.endpoint(&deed.home)) {
+        match endpoint {
             Some(endpoint) => error.detail("Endpoint", endpoint),
             None => error,
         }

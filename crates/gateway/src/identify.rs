@@ -1,12 +1,13 @@
 //! Who sends a request: the signature is verified here, before anything is looked up or routed.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use access::{
     AuthType, Identity, PayloadMode, SignatureError,
     signature::{ChunkVerifier, Facts, RegionNames, Verified},
 };
 use hyper::body::Incoming;
+use types::RegionId;
 
 use crate::{
     payload::{passed, payload},
@@ -70,7 +71,8 @@ pub(crate) fn identify<'r>(
     gateway: &Gateway,
     received: Received<'r>,
 ) -> Result<(Request<'r>, Identified), S3Error> {
-    let (request, auth, verified) = received.verify(&facts(gateway))?;
+    let verified = received.verify(&facts(gateway));
+    let (request, auth, verified) = verified.map_err(|error| name_endpoint(gateway, error))?;
     let Verified {
         identity,
         payload,
@@ -134,7 +136,8 @@ impl From<SignatureError> for S3Error {
                 got,
                 expected,
                 query,
-            } => wrong_region(&got, expected, query),
+                known,
+            } => wrong_region(got, expected, (query, known)),
             E::NoDate => S3Error::with(
                 C::AccessDenied,
                 "AWS authentication requires a valid Date or x-amz-date header",
@@ -168,7 +171,34 @@ impl From<SignatureError> for S3Error {
     }
 }
 
-fn wrong_region(got: &str, expected: String, query: bool) -> S3Error {
+/// The region that the signature names, in the error for a wrong one, for holders of a key.
+const SIGNED_REGION: &str = "RegionInSignature";
+
+/// SDKs that follow a bucket to its region sign for that region, and send the request to the same
+/// endpoint where a custom one is set. So the error says which endpoint the region has. Whoever has
+/// no key learns nothing of other regions.
+fn name_endpoint(gateway: &Gateway, mut error: S3Error) -> S3Error {
+    let signed = error
+        .details
+        .iter()
+        .find(|(name, _)| *name == SIGNED_REGION);
+    let (Some((_, region)), Some(regions)) = (signed, &gateway.regions) else {
+        return error;
+    };
+    let Some(endpoint) = regions.endpoint(&RegionId::new(region)) else {
+        return error;
+    };
+    if let Some(message) = &mut error.message {
+        let _ = write!(
+            message,
+            ". This endpoint is of region {}: for region {region}, send the request to {endpoint}",
+            gateway.region
+        );
+    }
+    error.detail("Endpoint", endpoint)
+}
+
+fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> S3Error {
     let (code, start) = if query {
         (
             ErrorCode::AuthorizationQueryParametersError,
@@ -180,9 +210,10 @@ fn wrong_region(got: &str, expected: String, query: bool) -> S3Error {
             "The authorization header is malformed",
         )
     };
-    S3Error::with(
-        code,
-        format!("{start}; the region '{got}' is wrong; expecting '{expected}'"),
-    )
-    .detail("Region", expected)
+    let text = format!("{start}; the region '{got}' is wrong; expecting '{expected}'");
+    let error = S3Error::with(code, text).detail("Region", expected);
+    match known {
+        true => error.detail(SIGNED_REGION, got),
+        false => error,
+    }
 }

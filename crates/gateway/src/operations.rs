@@ -26,12 +26,30 @@ impl Resource {
 }
 
 /// Whether an operation works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// It works.
     Works,
+    /// Its document cannot be set yet: it answers what S3 answers where none is set.
+    Unset,
     /// It answers 501 NotImplemented with its name.
     NotYet,
+}
+
+impl Status {
+    /// Whether it answers anything but 501.
+    pub const fn answers(self) -> bool {
+        !matches!(self, Self::NotYet)
+    }
+
+    /// As in docs/operations.md.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Works => "yes",
+            Self::Unset => "as unset",
+            Self::NotYet => "not yet",
+        }
+    }
 }
 
 /// One operation of the S3 API.
@@ -64,11 +82,26 @@ macro_rules! actions {
     (-) => {
         None
     };
+    (($action:ident)) => {
+        Some((Action::$action, Action::$action))
+    };
     ($action:ident) => {
         Some((Action::$action, Action::$action))
     };
     ($action:ident | $versioned:ident) => {
         Some((Action::$action, Action::$versioned))
+    };
+}
+
+macro_rules! status {
+    (-) => {
+        Status::NotYet
+    };
+    (($action:ident)) => {
+        Status::Unset
+    };
+    ($($action:tt)|+) => {
+        Status::Works
     };
 }
 
@@ -152,16 +185,9 @@ macro_rules! operations {
             takes: &[$($($takes),*)?],
             heeds: &[$($($heeds),*)?],
             action: actions!($($action)|+),
-            status: status(actions!($($action)|+)),
+            status: status!($($action)|+),
         },)*]);
     };
-}
-
-const fn status(action: Option<(Action, Action)>) -> Status {
-    match action {
-        Some(_) => Status::Works,
-        None => Status::NotYet,
-    }
 }
 
 const fn number<const N: usize>(mut operations: [Operation; N]) -> [Operation; N] {
@@ -174,7 +200,8 @@ const fn number<const N: usize>(mut operations: [Operation; N]) -> [Operation; N
 }
 
 // Name, method, resource, query, headers, permission without and (after `|`) with `versionId`;
-// `-` is not there yet. Writes that work also name the query parameters that they take beside the
+// `-` is not there yet, and a permission in parentheses is of a document that cannot be set yet.
+// Writes that work also name the query parameters that they take beside the
 // first ones, and the headers that they heed.
 operations! {
     ListBuckets GET Service [] [] ListAllMyBuckets;
@@ -222,60 +249,60 @@ operations! {
         heeds BODY COMPLETE IF_NONE_MATCH IF_MATCH;
     AbortMultipartUpload DELETE Object ["uploadId"] [] AbortMultipartUpload;
     ListParts GET Object ["uploadId"] [] ListMultipartUploadParts;
-    GetBucketAcl GET Bucket ["acl"] [] -;
+    GetBucketAcl GET Bucket ["acl"] [] (GetBucketAcl);
     PutBucketAcl PUT Bucket ["acl"] [] -;
-    GetBucketPolicy GET Bucket ["policy"] [] -;
+    GetBucketPolicy GET Bucket ["policy"] [] (GetBucketPolicy);
     PutBucketPolicy PUT Bucket ["policy"] [] -;
-    DeleteBucketPolicy DELETE Bucket ["policy"] [] -;
-    GetBucketPolicyStatus GET Bucket ["policyStatus"] [] -;
-    GetPublicAccessBlock GET Bucket ["publicAccessBlock"] [] -;
+    DeleteBucketPolicy DELETE Bucket ["policy"] [] (DeleteBucketPolicy);
+    GetBucketPolicyStatus GET Bucket ["policyStatus"] [] (GetBucketPolicyStatus);
+    GetPublicAccessBlock GET Bucket ["publicAccessBlock"] [] (GetBucketPublicAccessBlock);
     PutPublicAccessBlock PUT Bucket ["publicAccessBlock"] [] -;
     DeletePublicAccessBlock DELETE Bucket ["publicAccessBlock"] [] -;
-    GetBucketOwnershipControls GET Bucket ["ownershipControls"] [] -;
+    GetBucketOwnershipControls GET Bucket ["ownershipControls"] [] (GetBucketOwnershipControls);
     PutBucketOwnershipControls PUT Bucket ["ownershipControls"] [] -;
     DeleteBucketOwnershipControls DELETE Bucket ["ownershipControls"] [] -;
-    GetBucketCors GET Bucket ["cors"] [] -;
+    GetBucketCors GET Bucket ["cors"] [] (GetBucketCORS);
     PutBucketCors PUT Bucket ["cors"] [] -;
-    DeleteBucketCors DELETE Bucket ["cors"] [] -;
-    GetBucketEncryption GET Bucket ["encryption"] [] -;
+    DeleteBucketCors DELETE Bucket ["cors"] [] (PutBucketCORS);
+    GetBucketEncryption GET Bucket ["encryption"] [] (GetEncryptionConfiguration);
     PutBucketEncryption PUT Bucket ["encryption"] [] -;
-    DeleteBucketEncryption DELETE Bucket ["encryption"] [] -;
-    GetBucketLifecycleConfiguration GET Bucket ["lifecycle"] [] -;
+    DeleteBucketEncryption DELETE Bucket ["encryption"] [] (PutEncryptionConfiguration);
+    GetBucketLifecycleConfiguration GET Bucket ["lifecycle"] [] (GetLifecycleConfiguration);
     PutBucketLifecycleConfiguration PUT Bucket ["lifecycle"] [] -;
-    DeleteBucketLifecycle DELETE Bucket ["lifecycle"] [] -;
+    DeleteBucketLifecycle DELETE Bucket ["lifecycle"] [] (PutLifecycleConfiguration);
     GetBucketReplication GET Bucket ["replication"] [] GetReplicationConfiguration;
     PutBucketReplication PUT Bucket ["replication"] [] PutReplicationConfiguration,
         heeds BODY;
     DeleteBucketReplication DELETE Bucket ["replication"] [] PutReplicationConfiguration;
-    GetBucketWebsite GET Bucket ["website"] [] -;
+    GetBucketWebsite GET Bucket ["website"] [] (GetBucketWebsite);
     PutBucketWebsite PUT Bucket ["website"] [] -;
-    DeleteBucketWebsite DELETE Bucket ["website"] [] -;
-    GetBucketNotificationConfiguration GET Bucket ["notification"] [] -;
+    DeleteBucketWebsite DELETE Bucket ["website"] [] (DeleteBucketWebsite);
+    GetBucketNotificationConfiguration GET Bucket ["notification"] [] (GetBucketNotification);
     PutBucketNotificationConfiguration PUT Bucket ["notification"] [] -;
-    GetBucketLogging GET Bucket ["logging"] [] -;
+    GetBucketLogging GET Bucket ["logging"] [] (GetBucketLogging);
     PutBucketLogging PUT Bucket ["logging"] [] -;
-    GetBucketRequestPayment GET Bucket ["requestPayment"] [] -;
+    GetBucketRequestPayment GET Bucket ["requestPayment"] [] (GetBucketRequestPayment);
     PutBucketRequestPayment PUT Bucket ["requestPayment"] [] -;
-    GetBucketAccelerateConfiguration GET Bucket ["accelerate"] [] -;
+    GetBucketAccelerateConfiguration GET Bucket ["accelerate"] [] (GetAccelerateConfiguration);
     PutBucketAccelerateConfiguration PUT Bucket ["accelerate"] [] -;
-    GetBucketAbac GET Bucket ["abac"] [] -;
+    GetBucketAbac GET Bucket ["abac"] [] (GetBucketAbac);
     PutBucketAbac PUT Bucket ["abac"] [] -;
-    GetObjectLockConfiguration GET Bucket ["object-lock"] [] -;
+    GetObjectLockConfiguration GET Bucket ["object-lock"] [] (GetBucketObjectLockConfiguration);
     PutObjectLockConfiguration PUT Bucket ["object-lock"] [] -;
-    GetBucketAnalyticsConfiguration GET Bucket ["analytics", "id"] [] -;
-    ListBucketAnalyticsConfigurations GET Bucket ["analytics"] [] -;
+    GetBucketAnalyticsConfiguration GET Bucket ["analytics", "id"] [] (GetAnalyticsConfiguration);
+    ListBucketAnalyticsConfigurations GET Bucket ["analytics"] [] (GetAnalyticsConfiguration);
     PutBucketAnalyticsConfiguration PUT Bucket ["analytics"] [] -;
     DeleteBucketAnalyticsConfiguration DELETE Bucket ["analytics"] [] -;
-    GetBucketIntelligentTieringConfiguration GET Bucket ["intelligent-tiering", "id"] [] -;
-    ListBucketIntelligentTieringConfigurations GET Bucket ["intelligent-tiering"] [] -;
+    GetBucketIntelligentTieringConfiguration GET Bucket ["intelligent-tiering", "id"] [] (GetIntelligentTieringConfiguration);
+    ListBucketIntelligentTieringConfigurations GET Bucket ["intelligent-tiering"] [] (GetIntelligentTieringConfiguration);
     PutBucketIntelligentTieringConfiguration PUT Bucket ["intelligent-tiering"] [] -;
     DeleteBucketIntelligentTieringConfiguration DELETE Bucket ["intelligent-tiering"] [] -;
-    GetBucketInventoryConfiguration GET Bucket ["inventory", "id"] [] -;
-    ListBucketInventoryConfigurations GET Bucket ["inventory"] [] -;
+    GetBucketInventoryConfiguration GET Bucket ["inventory", "id"] [] (GetInventoryConfiguration);
+    ListBucketInventoryConfigurations GET Bucket ["inventory"] [] (GetInventoryConfiguration);
     PutBucketInventoryConfiguration PUT Bucket ["inventory"] [] -;
     DeleteBucketInventoryConfiguration DELETE Bucket ["inventory"] [] -;
-    GetBucketMetricsConfiguration GET Bucket ["metrics", "id"] [] -;
-    ListBucketMetricsConfigurations GET Bucket ["metrics"] [] -;
+    GetBucketMetricsConfiguration GET Bucket ["metrics", "id"] [] (GetMetricsConfiguration);
+    ListBucketMetricsConfigurations GET Bucket ["metrics"] [] (GetMetricsConfiguration);
     PutBucketMetricsConfiguration PUT Bucket ["metrics"] [] -;
     DeleteBucketMetricsConfiguration DELETE Bucket ["metrics"] [] -;
     CreateBucketMetadataTableConfiguration POST Bucket ["metadataTable"] [] -;
@@ -288,15 +315,15 @@ operations! {
     UpdateBucketMetadataInventoryTableConfiguration PUT Bucket ["metadataInventoryTable"] [] -;
     UpdateBucketMetadataJournalTableConfiguration PUT Bucket ["metadataJournalTable"] [] -;
     CreateSession GET Bucket ["session"] [] -;
-    GetObjectAcl GET Object ["acl"] [] -;
+    GetObjectAcl GET Object ["acl"] [] (GetObjectAcl);
     PutObjectAcl PUT Object ["acl"] [] -;
     GetObjectAnnotation GET Object ["annotation", "annotationName"] [] -;
     ListObjectAnnotations GET Object ["annotation"] [] -;
     PutObjectAnnotation PUT Object ["annotation"] [] -;
     DeleteObjectAnnotation DELETE Object ["annotation"] [] -;
-    GetObjectLegalHold GET Object ["legal-hold"] [] -;
+    GetObjectLegalHold GET Object ["legal-hold"] [] (GetObjectLegalHold);
     PutObjectLegalHold PUT Object ["legal-hold"] [] -;
-    GetObjectRetention GET Object ["retention"] [] -;
+    GetObjectRetention GET Object ["retention"] [] (GetObjectRetention);
     PutObjectRetention PUT Object ["retention"] [] -;
     GetObjectTorrent GET Object ["torrent"] [] -;
     RestoreObject POST Object ["restore"] [] -;
@@ -335,7 +362,8 @@ pub fn document() -> String {
         "# S3 operations\n\nWritten from the table in `crates/gateway/src/operations.rs`; do not \
          edit. To write it anew: `UPDATE=1 cargo test -p gateway --lib operations`.\n\n\
          An operation that does not work yet answers `501 NotImplemented` with its name, never a \
-         success.\n",
+         success. `as unset`: its document cannot be set yet, and it answers what S3 answers for a \
+         bucket where none is set.\n",
     );
     let works = OPERATIONS
         .iter()
@@ -358,7 +386,7 @@ pub fn document() -> String {
         ".\n\n| operation | request | works | permission | also honours |\n|---|---|---|---|---|\n",
     );
     let mut sorted: Vec<_> = OPERATIONS.iter().collect();
-    sorted.sort_by_key(|o| (o.status == Status::NotYet, o.name));
+    sorted.sort_by_key(|o| (o.status, o.name));
     for o in sorted {
         let path = match o.resource {
             Resource::Service => "/",
@@ -375,11 +403,7 @@ pub fn document() -> String {
             Some((plain, versioned)) if plain == versioned => format!("`s3:{plain:?}`"),
             Some((plain, versioned)) => format!("`s3:{plain:?}` or `s3:{versioned:?}`"),
         };
-        let works = if o.status == Status::Works {
-            "yes"
-        } else {
-            "not yet"
-        };
+        let works = o.status.name();
         let honours = o.takes.iter().map(|t| format!("`?{t}`"));
         let honours = honours.chain(
             o.heeds

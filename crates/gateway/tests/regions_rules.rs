@@ -162,10 +162,10 @@ async fn every_operation_on_a_bucket_elsewhere_is_redirected() {
             ""
         };
         let answer = away.send(operation.method, &target, &headers, body).await;
-        let expected = if operation.status == Status::Works {
-            301
-        } else {
-            501
+        let expected = match (operation.name, operation.status) {
+            ("GetBucketLocation", _) => 200,
+            (_, Status::NotYet) => 501,
+            _ => 301,
         };
         assert_eq!(answer.status, expected, "{}: {answer:?}", operation.name);
     }

@@ -36,6 +36,9 @@ impl Objects {
         let actions = [
             Action::GetObjectAttributes,
             Action::GetObjectVersionAttributes,
+            Action::GetObjectAcl,
+            Action::GetObjectLegalHold,
+            Action::GetObjectRetention,
         ];
         let bucket = self.readable_bucket(deed(permit, &actions)?).await?;
         let stored = self.read_version(&bucket, key, version).await?;

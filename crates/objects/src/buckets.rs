@@ -17,7 +17,7 @@ use store::{Batch, ScanRange, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 use types::{
     Actor, BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, VersionId,
-    Writes, limits,
+    Writes,
 };
 
 use crate::{
@@ -257,7 +257,7 @@ impl Objects {
         tags: Vec<(String, String)>,
     ) -> Result<()> {
         let deed = deed(permit, &[Action::PutBucketTagging])?;
-        crate::tags::check(&tags, limits::BUCKET_TAGS_MAX)?;
+        crate::tags::check_of_bucket(&tags)?;
         self.change_bucket(deed, |record| {
             record.tags.clone_from(&tags);
             Ok(())

@@ -29,6 +29,8 @@ pub struct CopyInput {
     pub attributes: Option<ObjectAttributes>,
     /// Replaces the source's tags (`x-amz-tagging-directive: REPLACE`).
     pub tags: Option<Vec<(String, String)>>,
+    /// Whether a storage class is named: with one S3 rewrites an object in its place.
+    pub class: bool,
     /// Computes this checksum instead of the source's.
     pub algorithm: Option<ChecksumAlgorithm>,
     /// On the destination.
@@ -76,7 +78,8 @@ impl Objects {
         let same = source.key == key
             && source.version.is_none()
             && source.permit.deed().map(|d| d.id) == permit.deed().map(|d| d.id);
-        if same && input.attributes.is_none() && input.tags.is_none() && input.algorithm.is_none() {
+        let kept = input.attributes.is_none() && input.tags.is_none();
+        if same && kept && input.algorithm.is_none() && !input.class {
             return Err(changes_nothing());
         }
         let request = GetRequest {

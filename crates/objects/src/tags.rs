@@ -4,6 +4,14 @@ use types::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX};
 
 use crate::{Error, Result};
 
+/// Checks the tags of a bucket, before there is one.
+///
+/// # Errors
+/// As of [`Objects::set_bucket_tags`](crate::Objects::set_bucket_tags).
+pub fn check_of_bucket(tags: &[(String, String)]) -> Result<()> {
+    check(tags, types::limits::BUCKET_TAGS_MAX)
+}
+
 /// Checks number, lengths, characters and uniqueness ("Categorizing your storage using tags").
 pub(crate) fn check(tags: &[(String, String)], max: usize) -> Result<()> {
     if tags.len() > max {

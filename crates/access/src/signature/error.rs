@@ -49,6 +49,8 @@ pub enum SignatureError {
         expected: String,
         /// Whether the signature came in the query.
         query: bool,
+        /// Whether the access key is one that works here; the signature was not verified.
+        known: bool,
     },
     /// `AccessDenied`: neither `x-amz-date` nor `Date` tells when the request was signed.
     #[error("no valid date")]

@@ -350,20 +350,24 @@ fn find_key(
     facts: &Facts<'_>,
     query: bool,
 ) -> Result<Option<crate::SigningKey>, E> {
-    let region = facts
-        .regions
-        .find(credential.region)
-        .ok_or_else(|| E::WrongRegion {
+    let key = |region: &RegionId| {
+        let Credential {
+            access_key,
+            day,
+            service,
+            ..
+        } = credential;
+        facts.keys.signing_key(access_key, day, region, service)
+    };
+    match facts.regions.find(credential.region) {
+        Some(region) => Ok(key(&region)),
+        None => Err(E::WrongRegion {
             got: credential.region.to_owned(),
             expected: facts.regions.own.to_string(),
             query,
-        })?;
-    Ok(facts.keys.signing_key(
-        credential.access_key,
-        credential.day,
-        &region,
-        credential.service,
-    ))
+            known: key(facts.regions.own).is_some(),
+        }),
+    }
 }
 
 fn signature_matches(key: &HmacKey, to_sign: &[u8], given: &str) -> bool {

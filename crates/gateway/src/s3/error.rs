@@ -79,12 +79,19 @@ codes! {
     MissingRequestBodyError 400 "Request Body is empty";
     MissingSecurityHeader 400 "Your request was missing a required header";
     NoSuchBucket 404 "The specified bucket does not exist";
+    NoSuchBucketPolicy 404 "The bucket policy does not exist";
+    NoSuchConfiguration 404 "The specified configuration does not exist.";
+    NoSuchCORSConfiguration 404 "The CORS configuration does not exist";
     NoSuchKey 404 "The specified key does not exist.";
+    NoSuchLifecycleConfiguration 404 "The lifecycle configuration does not exist";
+    NoSuchObjectLockConfiguration 404 "The specified object does not have a ObjectLock configuration";
     NoSuchTagSet 404 "The TagSet does not exist";
     NoSuchUpload 404 "The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might have been aborted or completed.";
     NoSuchVersion 404 "The specified version does not exist.";
+    NoSuchWebsiteConfiguration 404 "The specified bucket does not have a website configuration";
     NotImplemented 501 "A header or operation you provided implies functionality that is not implemented";
     NotModified 304 "Not Modified";
+    ObjectLockConfigurationNotFoundError 404 "Object Lock configuration does not exist for this bucket";
     OperationAborted 409 "A conflicting conditional operation is currently in progress against this resource. Please try again.";
     PermanentRedirect 301 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
     PreconditionFailed 412 "At least one of the pre-conditions you specified did not hold";
@@ -92,6 +99,7 @@ codes! {
     RequestHeaderSectionTooLarge 400 "Your request header section exceeds the maximum allowed size.";
     RequestTimeTooSkewed 403 "The difference between the request time and the server's time is too large.";
     RequestTimeout 400 "Your socket connection to the server was not read from or written to within the timeout period.";
+    ServerSideEncryptionConfigurationNotFoundError 404 "The server side encryption configuration was not found";
     ServiceUnavailable 503 "Service is unable to handle request.";
     SignatureDoesNotMatch 403 "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
     SlowDown 503 "Please reduce your request rate.";

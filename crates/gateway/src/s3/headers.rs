@@ -1,5 +1,6 @@
 //! Headers that many operations read or write.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use types::Timestamp;
@@ -51,6 +52,24 @@ pub fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) -> Result<(), 
     Ok(())
 }
 
+/// A value of user metadata as a header: ASCII as it is, other text as one encoded word of RFC
+/// 2047, as S3 answers it ("Working with object metadata"). `None` for control characters, which
+/// came by a form and which no header can carry.
+pub fn metadata_value(text: &str) -> Option<HeaderValue> {
+    match text.is_ascii() {
+        true => HeaderValue::from_str(text).ok(),
+        false if text.chars().any(char::is_control) => None,
+        false => HeaderValue::try_from(format!("=?UTF-8?B?{}?=", STANDARD.encode(text))).ok(),
+    }
+}
+
+/// A value that a client chose for a header of the answer: what ISO-8859-1 has, in its bytes, as S3
+/// sends it. `None` for all else.
+pub fn chosen_value(text: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}
+
 /// Sets a header to a number.
 pub fn set_number(headers: &mut HeaderMap, name: HeaderName, number: u64) {
     headers.insert(name, HeaderValue::from(number));
@@ -74,4 +93,30 @@ pub fn set_xml(headers: &mut HeaderMap) {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/xml"),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_outside_ascii_is_an_encoded_word() {
+        let bytes = |text: &str| metadata_value(text).map(|v| v.as_bytes().to_vec());
+        assert_eq!(bytes("plain text"), Some(b"plain text".to_vec()));
+        assert_eq!(bytes("\u{e9}"), Some(b"=?UTF-8?B?w6k=?=".to_vec()));
+        assert_eq!(bytes("\u{6587}"), Some(b"=?UTF-8?B?5paH?=".to_vec()));
+        for control in ["a\nb", "\u{e9}\r\nx-injected: 1", "\u{7f}", "\u{e9}\u{85}"] {
+            assert_eq!(bytes(control), None, "{control:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_chooses_for_an_answer_is_latin_1() {
+        let bytes = |text: &str| chosen_value(text).map(|v| v.as_bytes().to_vec());
+        assert_eq!(bytes("text/plain"), Some(b"text/plain".to_vec()));
+        assert_eq!(bytes("\u{e9}"), Some(vec![0xe9]));
+        for refused in ["\u{6587}", "a\r\nb: c", "\u{0}"] {
+            assert_eq!(bytes(refused), None, "{refused:?}");
+        }
+    }
 }

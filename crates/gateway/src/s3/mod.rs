@@ -12,6 +12,7 @@ pub(crate) mod placement_headers;
 pub mod refuse;
 pub(crate) mod replication;
 pub mod tagging;
+mod unset;
 pub mod xml;
 
 pub use call::{Query, S3Call, S3Result};

@@ -215,8 +215,8 @@ pub(crate) fn write_info(out: &mut HeaderMap, info: &ObjectInfo) -> Result<(), S
     for (name, value) in &info.attributes.metadata {
         // What no header can carry (it came by a form, say) is counted instead.
         let name = HeaderName::from_bytes(format!("{META}{name}").as_bytes());
-        match (name, HeaderValue::from_bytes(value.as_bytes())) {
-            (Ok(name), Ok(value)) => {
+        match (name, headers::metadata_value(value)) {
+            (Ok(name), Some(value)) => {
                 out.insert(name, value);
             }
             _ => missing += 1,

@@ -11,7 +11,11 @@ pub type Tags = Vec<(String, String)>;
 /// Reads `<Tagging>`. How many tags there may be, and how long, is for `objects` to say.
 pub fn read(root: &Element) -> Result<Tags, S3Error> {
     root.only(&["TagSet"])?;
-    let set = root.one("TagSet")?.ok_or(ErrorCode::MalformedXML)?;
+    read_set(root.one("TagSet")?.ok_or(ErrorCode::MalformedXML)?)
+}
+
+/// Reads the `<Tag>`s in an element that holds nothing else.
+pub fn read_set(set: &Element) -> Result<Tags, S3Error> {
     set.only(&["Tag"])?;
     let pair = |tag: &Element| {
         tag.only(&["Key", "Value"])?;

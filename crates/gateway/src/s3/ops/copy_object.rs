@@ -25,6 +25,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             true => Some(object_headers::tags(call)?),
             false => None,
         },
+        class: call.header(names::STORAGE_CLASS.as_str())?.is_some(),
         algorithm: algorithm(call)?,
         conditions: object_headers::write_conditions(call)?,
     };

@@ -1,12 +1,14 @@
 //! CreateBucket: a new bucket, with its home in this region or, where that is allowed, in another.
 
+use access::{Action, Via, authorize};
 use http::header;
-use types::RegionId;
+use types::{BucketName, RegionId};
 
 use crate::{
     s3::{
         ErrorCode, S3Call, S3Error, S3Result, headers,
         placement_headers::{self, Asked},
+        tagging::{self, Tags},
         xml,
     },
     server::Gateway,
@@ -17,34 +19,79 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let asked = placement_headers::read(&call.headers)?;
     let document = call.read_body().await?;
     let gateway = call.gateway;
-    let home = home(gateway, &asked, location(&document)?.as_deref())?;
+    let Configuration { location, tags } = Configuration::read(&document)?;
+    let home = home(gateway, &asked, location.as_deref())?;
+    if home != gateway.region && !tags.is_empty() {
+        // They are in the bucket's own row, which only its home writes.
+        return Err(S3Error::not_implemented("Tags of a bucket in another region"));
+    }
     check_regions(gateway, &home, &asked)?;
     let path = format!("/{name}");
-    gateway
+    let plain = asked == Asked::default() && home == gateway.region;
+    let made = gateway
         .objects
-        .create_bucket(&call.permit, name, Some(home), asked.placement)
-        .await?;
+        .create_bucket(&call.permit, name.clone(), Some(home), asked.placement)
+        .await;
+    match made {
+        Err(objects::Error::BucketOwnedByYou)
+            if plain && signed_for_oldest(&call.headers) && is_home_of(gateway, &name) => {}
+        Err(error) => return Err(error.into()),
+        Ok(deed) if !tags.is_empty() => {
+            let (caller, action) = (call.permit.identity(), Action::PutBucketTagging);
+            let permit = authorize(caller, action, Some(&deed), &gateway.place, &Via::Door);
+            let permit = permit.map_err(|_| ErrorCode::AccessDenied)?;
+            gateway.objects.set_bucket_tags(&permit, tags).await?;
+        }
+        Ok(_) => {}
+    }
     let mut answer = call.empty(http::StatusCode::OK);
     headers::set(answer.headers_mut(), header::LOCATION, &path)?;
     Ok(answer)
 }
 
-/// The `LocationConstraint`, unless it is empty.
-fn location(document: &[u8]) -> Result<Option<String>, S3Error> {
-    if document.is_empty() {
-        return Ok(None);
-    }
-    let root = xml::parse(document, &["CreateBucketConfiguration"])?;
-    for unknown in ["Location", "Bucket", "Tags"] {
-        if root.one(unknown)?.is_some() {
-            return Err(S3Error::not_implemented(unknown));
+/// Whether the signature names `us-east-1`. There, and nowhere else, S3 answers 200 to the owner
+/// who makes a bucket once more (the errors of CreateBucket: `BucketAlreadyOwnedByYou`).
+fn signed_for_oldest(headers: &http::HeaderMap) -> bool {
+    let signed = headers.get(header::AUTHORIZATION);
+    signed
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|text| text.contains("/us-east-1/s3/aws4_request"))
+}
+
+fn is_home_of(gateway: &Gateway, bucket: &BucketName) -> bool {
+    let deed = gateway.deeds.get(bucket);
+    deed.is_some_and(|deed| deed.home == gateway.region)
+}
+
+/// What `CreateBucketConfiguration` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Configuration {
+    /// The `LocationConstraint`, unless it is empty.
+    location: Option<String>,
+    tags: Tags,
+}
+
+impl Configuration {
+    fn read(document: &[u8]) -> Result<Self, S3Error> {
+        if document.is_empty() {
+            return Ok(Self::default());
         }
+        let root = xml::parse(document, &["CreateBucketConfiguration"])?;
+        for unknown in ["Location", "Bucket"] {
+            if root.one(unknown)?.is_some() {
+                return Err(S3Error::not_implemented(unknown));
+            }
+        }
+        root.only(&["LocationConstraint", "Tags"])?;
+        let location = root.text_of("LocationConstraint")?;
+        let tags = root.one("Tags")?.map(tagging::read_set).transpose()?;
+        let tags = tags.unwrap_or_default();
+        objects::check_bucket_tags(&tags)?;
+        Ok(Self {
+            location: location.filter(|text| !text.is_empty()).map(str::to_owned),
+            tags,
+        })
     }
-    root.only(&["LocationConstraint"])?;
-    let location = root.text_of("LocationConstraint")?;
-    Ok(location
-        .filter(|text| !text.is_empty())
-        .map(|text| text.to_string()))
 }
 
 /// The new bucket's home. A region by its own name or an alias of this one; another region only
@@ -115,16 +162,24 @@ mod tests {
     fn the_document_names_a_location_and_nothing_else() {
         let read = |inner: &str| {
             let text = format!("<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>");
-            location(text.as_bytes()).map_err(|e| e.code.name())
+            Configuration::read(text.as_bytes()).map_err(|e| e.code.name())
         };
-        assert!(location(b"").unwrap().is_none());
-        assert_eq!(read(""), Ok(None));
-        assert_eq!(read("<LocationConstraint/>"), Ok(None));
+        let at = |location: &str| Configuration {
+            location: Some(location.to_owned()),
+            ..Configuration::default()
+        };
+        assert_eq!(Configuration::read(b"").unwrap(), Configuration::default());
+        assert_eq!(read(""), Ok(Configuration::default()));
+        assert_eq!(read("<LocationConstraint/>"), Ok(Configuration::default()));
         assert_eq!(
             read("<LocationConstraint>me-east-1</LocationConstraint>"),
-            Ok(Some("me-east-1".to_owned()))
+            Ok(at("me-east-1"))
         );
-        assert_eq!(read("<Tags><Tag/></Tags>"), Err("NotImplemented"));
+        assert_eq!(read("<Tags><Tag/></Tags>"), Err("MalformedXML"));
+        let tag = "<Tag><Key>a</Key><Value>1</Value></Tag>";
+        let tagged = read(&format!("<Tags>{tag}</Tags>")).unwrap();
+        assert_eq!(tagged.tags, [("a".to_owned(), "1".to_owned())]);
+        assert_eq!(read(&format!("<Tags>{tag}{tag}</Tags>")), Err("InvalidTag"));
         assert_eq!(read("<Nonsense/>"), Err("MalformedXML"));
     }
 }

@@ -88,8 +88,10 @@ pub(super) fn overrides(call: &S3Call<'_>) -> Result<Vec<(HeaderName, HeaderValu
             "response-content-encoding" => header::CONTENT_ENCODING,
             _ => continue,
         };
-        let value = HeaderValue::from_bytes(value.as_bytes())
-            .map_err(|_| S3Error::argument(parameter, "", "Header value is not allowed"))?;
+        let value = headers::chosen_value(value).ok_or_else(|| {
+            let text = "Header value cannot be represented using ISO-8859-1.";
+            S3Error::argument(parameter, "", text)
+        })?;
         found.push((name, value));
     }
     Ok(found)

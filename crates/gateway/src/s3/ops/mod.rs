@@ -1,6 +1,6 @@
 //! One file per operation; each exposes `pub async fn handle(call: &mut S3Call<'_>) -> S3Result`.
 
-use super::{S3Call, S3Error, S3Result};
+use super::{S3Call, S3Result};
 
 /// Wires operations to their files. What stands under `hot` is polled in place; the others in a
 /// box, so that their size does not burden every request.
@@ -14,7 +14,7 @@ macro_rules! handlers {
             match call.operation.name {
                 $(stringify!($hot) => $hot_file::handle(call).await,)*
                 $(stringify!($cold) => Box::pin($cold_file::handle(call)).await,)*
-                name => Err(S3Error::not_implemented(name)),
+                _ => Box::pin(super::unset::handle(call)).await,
             }
         }
 
