@@ -19,6 +19,8 @@ bugs=(
   "epoch-unchecked|regions|placement::another_epoch"
   "wall-clock-order|objects|hlc::"
   "wall-clock-order|regions|follow::the_last_write"
+  "one-clock-for-all-buckets|objects|hlc::"
+  "stamps-unbounded|regions|stamps::"
   "cursor-before-apply|regions|follow::what_could_not_be_fetched"
   "page-cache-trusted|store|faulty_disk"
   "index-written-after-fence|store|fenced_engine"

@@ -82,6 +82,7 @@ impl Collector for Engine {
             gauge.encode(metric)?;
         }
         self.copies(&mut encoder)?;
+        self.asides(&mut encoder)?;
         self.rules(&mut encoder)
     }
 }
@@ -155,6 +156,32 @@ impl Engine {
                 let value = i64::try_from(figure(following)).unwrap_or(i64::MAX);
                 ConstGauge::new(value).encode(metric)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Versions that are ahead of the clock here. Buckets are named: they lie here.
+    fn asides(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let asides = self.0.objects.asides();
+        if asides.is_empty() {
+            return Ok(());
+        }
+        let deeds = self.0.registry.all().into_iter();
+        let names: HashMap<_, _> = deeds.map(|deed| (deed.id, deed.name.clone())).collect();
+        let kind = ConstGauge::new(0i64).metric_type();
+        let mut family = encoder.encode_descriptor(
+            "dhow_replication_set_aside",
+            "Versions of another region that are ahead of the clock here and wait for their time.",
+            None,
+            kind,
+        )?;
+        for (id, source, count) in asides {
+            let Some(bucket) = names.get(&id) else {
+                continue;
+            };
+            let labels = [("bucket", &**bucket), ("source", &*source)];
+            let metric = family.encode_family(&labels)?;
+            ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(metric)?;
         }
         Ok(())
     }

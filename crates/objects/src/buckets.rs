@@ -369,6 +369,7 @@ impl Objects {
                     && !row_key.starts_with(rows::FOLLOW)
                     && !row_key.starts_with(rows::FAILED)
                     && !row_key.starts_with(rows::GONE)
+                    && !row_key.starts_with(rows::ASIDE)
                 {
                     return Err(Error::BucketNotEmpty);
                 }

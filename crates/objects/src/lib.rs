@@ -69,7 +69,7 @@ pub use records::{
 pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
 pub use replicate::{
     AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, Removals,
-    RemovalsPage, Removed, SnapshotPage, VersionName,
+    RemovalsPage, Removed, SetAside, SnapshotPage, VersionName,
 };
 pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
@@ -111,6 +111,7 @@ pub struct Inner {
     pub(crate) leases: OnceLock<Arc<dyn Leases>>,
     pub(crate) rules_changed: tokio::sync::watch::Sender<u64>,
     pub(crate) rule_states: RuleStates,
+    pub(crate) asides: replicate::Asides,
 }
 
 impl Deref for Objects {
@@ -148,6 +149,7 @@ impl Objects {
             leases: OnceLock::new(),
             rules_changed: tokio::sync::watch::Sender::new(0),
             rule_states: RuleStates::default(),
+            asides: replicate::Asides::default(),
             region,
         }))
     }

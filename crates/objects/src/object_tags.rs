@@ -64,7 +64,7 @@ impl Objects {
             let attributes = &mut stored.record.attributes;
             attributes.tags.clone_from(&new);
             let floor = attributes.tagged.or(Some(stored.record.version));
-            attributes.tagged = Some(self.hlc.next(&*self.clock, &*self.random, floor));
+            attributes.tagged = Some(self.next_version(deed, floor)?);
             let (row_key, value) = (stored.row_key, stored.record.encode());
             let batch = match stored.row.payload {
                 Some(payload) => batch.put_with(row_key, value, payload),

@@ -30,6 +30,9 @@ pub(crate) const GONE: &[u8] = b"g";
 /// Versions that cannot be shipped by a rule.
 pub(crate) const FAILED: &[u8] = b"x";
 
+/// Versions of other regions that are set aside, since their time has not come.
+pub(crate) const ASIDE: &[u8] = b"h";
+
 const KEY_END: [u8; 2] = [0, 1];
 
 /// The current version of a key.
@@ -143,6 +146,19 @@ pub(crate) fn gone_prefix(key: &[u8]) -> Bytes {
 pub(crate) fn gone_name(row_key: &[u8]) -> Result<(Bytes, VersionId)> {
     let (key, inverted) = split_escaped(row_key, GONE)?;
     Ok((key, VersionId::from_bytes(inverted.map(|b| !b))))
+}
+
+/// A version that is set aside.
+pub(crate) fn aside(key: &[u8], version: VersionId) -> Bytes {
+    [ASIDE, &escape(key), &KEY_END, version.bytes()]
+        .concat()
+        .into()
+}
+
+/// The customer's key and the version in such a row.
+pub(crate) fn aside_name(row_key: &[u8]) -> Result<(Bytes, VersionId)> {
+    let (key, version) = split_escaped(row_key, ASIDE)?;
+    Ok((key, VersionId::from_bytes(version)))
 }
 
 /// An extent that awaits deletion.

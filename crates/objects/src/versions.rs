@@ -152,7 +152,7 @@ impl Objects {
                 .transpose()?;
             new.conditions.check(view.as_ref())?;
             let floor = current.as_ref().map(|c| c.record.version);
-            record.version = self.hlc.next(&*self.clock, &*self.random, floor);
+            record.version = self.next_version(deed, floor)?;
             record.modified = record.version.at();
             record.null = bucket.versioning() != Versioning::Enabled;
             let mut batch = Batch::new().guard(bucket.guard());
@@ -184,6 +184,16 @@ impl Objects {
             }
         }
         Err(Error::Contention)
+    }
+
+    /// The id of a version that is made here now, above `floor`.
+    pub(crate) fn next_version(
+        &self,
+        deed: &BucketDeed,
+        floor: Option<VersionId>,
+    ) -> Result<VersionId> {
+        let next = self.hlc.next(deed.id, &*self.clock, &*self.random, floor);
+        next.ok_or(Error::ClockAhead(VersionId::MS_MAX))
     }
 
     /// Commits what refers to no new extent; tells apart whether a guard did not hold.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
+use objects::ShippedChange;
 use peer::{BoxBody, Peer, collect, full};
 use types::{Body, BodyError, BucketDeed, RegionId, deed::BoxFuture};
 
@@ -33,7 +34,7 @@ pub struct Far {
 }
 
 impl Far {
-    async fn send(&self, what: What) -> Result<Response<BoxBody>, ReplicationError> {
+    async fn send(&self, what: &What) -> Result<Response<BoxBody>, ReplicationError> {
         let malformed = |e: &dyn std::fmt::Display| ReplicationError::Malformed(e.to_string());
         let address = self.regions.address(&self.region).ok_or_else(|| {
             ReplicationError::Refused(format!("region {} has no address", self.region))
@@ -42,7 +43,7 @@ impl Far {
             region: self.region.clone(),
             address,
         };
-        let ask = Ask::about(&self.deed, what);
+        let ask = Ask::about(&self.deed, what.clone());
         let bytes = serde_json::to_vec(&ask).map_err(|e| malformed(&e))?;
         let request = Request::builder()
             .method(Method::POST)
@@ -62,14 +63,39 @@ impl Far {
         )))
     }
 
-    async fn bytes(&self, what: What) -> Result<Bytes, ReplicationError> {
+    async fn bytes(&self, what: &What) -> Result<Bytes, ReplicationError> {
         let answer = self.send(what).await?;
         Ok(collect(answer.into_body(), ANSWER_BYTES_MAX, ANSWER_WAIT).await?)
     }
 
     /// A question that is answered with changes.
     pub async fn ask(&self, what: What) -> Result<Answer, ReplicationError> {
-        Answer::decode(self.bytes(what).await?)
+        let answer = Answer::decode(self.bytes(&what).await?)?;
+        crate::bounds::check(&what, &answer)?;
+        Ok(answer)
+    }
+
+    /// A version without its bytes; `None` when the other region has nothing to say of it.
+    ///
+    /// # Errors
+    /// It answers with something else than was asked for.
+    pub async fn version(
+        &self,
+        named: &objects::VersionName,
+    ) -> Result<Option<ShippedChange>, ReplicationError> {
+        let (key, version) = name(&named.0, named.1);
+        let answer = self.ask(What::Version { key, version }).await?;
+        match answer.changes.into_iter().next() {
+            None => Ok(None),
+            Some((_, ShippedChange::Version(one)))
+                if (&one.key, one.version) == (&named.0, named.1) =>
+            {
+                Ok(Some(ShippedChange::Version(one)))
+            }
+            Some(_) => Err(ReplicationError::Malformed(
+                "another version than was asked for".to_owned(),
+            )),
+        }
     }
 
     /// A question that is answered with names of versions.
@@ -86,13 +112,13 @@ impl Far {
         &self,
         what: What,
     ) -> Result<T, ReplicationError> {
-        let bytes = self.bytes(what).await?;
+        let bytes = self.bytes(&what).await?;
         serde_json::from_slice(&bytes).map_err(|e| ReplicationError::Malformed(e.to_string()))
     }
 
     /// A question that is answered with bytes.
     pub(crate) async fn body(&self, what: What) -> Result<Box<dyn Body>, BodyError> {
-        match self.send(what).await {
+        match self.send(&what).await {
             Ok(answer) => Ok(Box::new(PeerBody(answer.into_body())) as Box<dyn Body>),
             Err(error) => Err(BodyError::Connection(error.to_string())),
         }
@@ -100,7 +126,7 @@ impl Far {
 
     /// Something to be done there.
     pub async fn tell(&self, what: What) -> Result<(), ReplicationError> {
-        self.bytes(what).await.map(drop)
+        self.bytes(&what).await.map(drop)
     }
 }
 

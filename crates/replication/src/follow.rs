@@ -223,7 +223,9 @@ impl Follower {
             }
             let versions = names.clone();
             let settled: Settled = self.far.read(What::Offer { versions }).await?;
-            for gone in &settled.removed {
+            // Of what was offered, and of nothing else.
+            let offered = settled.removed.iter().filter(|gone| names.contains(gone));
+            for gone in offered {
                 let (key, version) = read_name(gone)?;
                 let change = ShippedChange::Removed {
                     key,
@@ -246,7 +248,8 @@ impl Follower {
     /// Versions that both have, with newer tags here, which an earlier home took: the home is told
     /// of them until it has those.
     async fn offer_tags(&self, permit: &Permit, page: &Answer) -> Result<(), ReplicationError> {
-        let later = self.tagged_later(permit, page).await?;
+        let changes = page.changes.iter().map(|(_, change)| change);
+        let later = self.tagged_later(permit, changes).await?;
         for some in later.chunks(LACKING_MAX) {
             self.offer_tags_of(permit, some.to_vec()).await?;
         }
@@ -264,9 +267,9 @@ impl Follower {
             behind.retain(|name| !lacking.contains(name));
             let mut still = Vec::new();
             for (key, version) in &behind {
-                let (key, version) = name(key, *version);
-                let there = self.far.ask(What::Version { key, version }).await?;
-                still.extend(self.tagged_later(permit, &there).await?);
+                let there = self.far.version(&(key.clone(), *version)).await?;
+                let there = there.into_iter().collect::<Vec<_>>();
+                still.extend(self.tagged_later(permit, there.iter()).await?);
             }
             behind = still;
             if behind.is_empty() {
@@ -285,9 +288,9 @@ impl Follower {
     async fn tagged_later(
         &self,
         permit: &Permit,
-        page: &Answer,
+        changes: impl Iterator<Item = &ShippedChange> + Send,
     ) -> Result<Vec<VersionName>, ReplicationError> {
-        let versions = page.changes.iter().filter_map(|(_, change)| match change {
+        let versions = changes.filter_map(|change| match change {
             ShippedChange::Version(shipped) => Some(&**shipped),
             _ => None,
         });
@@ -376,8 +379,10 @@ impl Follower {
             return Ok(versions);
         }
         if !self.far.sealed {
-            let versions = versions.iter().map(|(k, v)| name(k, *v)).collect();
-            return self.far.names(What::Lacking { versions }).await;
+            let asked = versions.iter().map(|(k, v)| name(k, *v)).collect();
+            let mut lacking = self.far.names(What::Lacking { versions: asked }).await?;
+            lacking.retain(|name| versions.contains(name));
+            return Ok(lacking);
         }
         let named = self.objects.sealed_names(permit, &versions).await?;
         let there = |(name, (_, v)): &(String, VersionName)| (name.clone(), v.to_string());
@@ -401,6 +406,7 @@ impl Follower {
             let ask = What::Changes {
                 after: cursor.position.0,
                 wait_ms,
+                applied: self.applied_to(),
             };
             let waits = wait_ms > 0;
             wait_ms = WAIT_MAX.as_millis() as u64;
@@ -468,9 +474,9 @@ impl Follower {
         permit: &Permit,
         page: &Answer,
     ) -> Result<u64, ReplicationError> {
-        let mut by_key: BTreeMap<Option<&ObjectKey>, Vec<&ShippedChange>> = BTreeMap::new();
-        for (_, change) in &page.changes {
-            by_key.entry(key_of(change)).or_default().push(change);
+        let mut by_key: BTreeMap<Option<&ObjectKey>, Vec<&(u64, ShippedChange)>> = BTreeMap::new();
+        for change in &page.changes {
+            by_key.entry(key_of(&change.1)).or_default().push(change);
         }
         // The configuration first: whether versions are kept is the same for all keys.
         if let Some(config) = by_key.remove(&None) {
@@ -490,10 +496,10 @@ impl Follower {
     async fn apply_in_order(
         &self,
         permit: &Permit,
-        changes: Vec<&ShippedChange>,
+        changes: Vec<&(u64, ShippedChange)>,
     ) -> Result<u64, ReplicationError> {
         let mut count = 0;
-        for change in changes {
+        for (at, change) in changes {
             let written = version_of(change).map(|v| v.at().ms());
             let change_here = change.clone();
             let objects = &self.objects;
@@ -512,6 +518,9 @@ impl Follower {
                     });
                 }
                 Ok(Applied::Known | Applied::Superseded) => {}
+                Err(objects::Error::ClockAhead(stamp)) => {
+                    self.set_aside(permit, *at, stamp, change).await?;
+                }
                 // Gone at the source before its bytes came: a later entry of the log tells why.
                 Err(objects::Error::Body(error)) if self.is_gone(change).await? => {
                     tracing::debug!(%error, "a version went while its bytes were fetched");

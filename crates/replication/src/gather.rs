@@ -21,7 +21,7 @@ use crate::{
     follow::{Follower, key_of, not_at_once, stands_still},
     frames::Answer,
     source::{Refused, failed, json, refused},
-    wire::{Gathered, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What, name},
+    wire::{Gathered, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What},
 };
 
 /// How long an answer that reads earlier changes works on them before it says how far it came.
@@ -50,6 +50,7 @@ impl Follower {
                 wait_ms,
                 noted: noted.0,
                 former: false,
+                applied: self.applied_to(),
             };
             let asked = Instant::now();
             let mut page = self.far.ask(ask).await?;
@@ -296,12 +297,14 @@ impl Source {
                 wait_ms,
                 noted,
                 former,
+                applied,
             } => {
                 let which = if former { Own::Former } else { Own::Present };
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 let answer = self.own(deed, from, Position(after), wait, which);
                 if which == Own::Present && noted > 0 && deed.home == from.region {
-                    self.status.own_read(deed, after, noted);
+                    let applied = applied.map_or(after, |applied| applied.min(after));
+                    self.status.own_read(deed, after, applied, noted);
                 }
                 answer.await?
             }
@@ -460,13 +463,14 @@ impl Follower {
                 wait_ms: 0,
                 noted: 0,
                 former: true,
+                applied: None,
             };
             let mut page = self.far.ask(ask).await?;
             let permit = self.permit()?;
             done = page.changes.is_empty() && page.position <= position;
             self.leave_out_removed(&permit, &mut page).await?;
-            for (_, change) in &page.changes {
-                if self.apply_former(&permit, change).await?
+            for (at, change) in &page.changes {
+                if self.apply_former(&permit, *at, change).await?
                     && let Some(key) = key_of(change)
                 {
                     keys.insert(key.to_string());
@@ -513,12 +517,10 @@ impl Follower {
         if removed.named(&named) {
             return Ok(applied);
         }
-        let (key, version) = name(&named.0, named.1);
-        let whole = self.far.ask(What::Version { key, version }).await;
+        let whole = self.far.version(&named).await;
         let broken =
             |e: ReplicationError| objects::Error::Body(BodyError::Connection(e.to_string()));
-        let change = whole.map_err(broken)?.changes.into_iter().next();
-        let Some((_, change)) = change else {
+        let Some(change) = whole.map_err(broken)? else {
             return Ok(applied);
         };
         let Some(brought) = made(&change) else {
@@ -537,9 +539,14 @@ impl Follower {
     async fn apply_former(
         &self,
         permit: &Permit,
+        at: u64,
         change: &ShippedChange,
     ) -> Result<bool, ReplicationError> {
         match self.apply_own(permit, change.clone()).await {
+            Err(objects::Error::ClockAhead(stamp)) => {
+                self.set_aside(permit, at, stamp, change).await?;
+                Ok(false)
+            }
             Ok(Applied::Known) => Ok(false),
             Ok(Applied::Done) => Ok(true),
             // An older null version, whose place a newer one has: reported as well.

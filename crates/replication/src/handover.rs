@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
 use objects::{Applied, Objects, Removals, ShippedChange, VersionName};
+use store::Position;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::{BucketDeed, Holding, Place};
 
@@ -12,7 +13,7 @@ use crate::{
     Divergence, Regions, ReplicationError, Transport,
     client::Far,
     gather::take_back,
-    wire::{Settled, What, name},
+    wire::{Settled, name},
 };
 
 /// Offers that are worked on at once. One: what an offer names is compared with what was removed
@@ -116,10 +117,9 @@ impl Work {
     async fn fetch(self, versions: Vec<VersionName>, removed: &Removals) -> Vec<(String, String)> {
         let (mut keys, mut superseded, mut brought) = (Vec::new(), Vec::new(), Vec::new());
         for (key, version) in versions {
-            let (k, v) = name(&key, version);
-            let fetched = self.far.ask(What::Version { key: k, version: v }).await;
-            let change = match fetched.map(|answer| answer.changes.into_iter().next()) {
-                Ok(Some((_, change))) => change,
+            let fetched = self.far.version(&(key.clone(), version)).await;
+            let change = match fetched {
+                Ok(Some(change)) => change,
                 Ok(None) => continue,
                 Err(error) => {
                     tracing::warn!(%key, %version, %error, "an offered version did not come");
@@ -133,8 +133,15 @@ impl Work {
                 continue;
             }
             brought.push(((key.clone(), version), null));
-            let applied = self.objects.apply(&self.permit, change, &self.far).await;
-            match applied {
+            let applied = self.objects.apply(&self.permit, change.clone(), &self.far);
+            match applied.await {
+                Err(objects::Error::ClockAhead(stamp)) => {
+                    let (permit, region, at) = (&self.permit, &self.far.region, Position(0));
+                    let aside = self.objects.set_aside(permit, region, (at, stamp), &change);
+                    if let Err(error) = aside.await {
+                        tracing::warn!(%key, %error, "an offered version was not set aside");
+                    }
+                }
                 Ok(Applied::Done) => keys.push(key.to_string()),
                 // An older null version, whose place a newer one has: lost by the rules of
                 // unversioned buckets, and reported.

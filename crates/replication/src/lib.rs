@@ -5,7 +5,9 @@
 //! the deed that each knows itself; a cursor moves only once what it covers is applied; what a
 //! peer sends is read strictly and never trusted with a place.
 
+mod aside;
 mod body;
+mod bounds;
 mod client;
 mod error;
 mod follow;

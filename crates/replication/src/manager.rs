@@ -191,7 +191,15 @@ impl Replication {
 
     /// Follows until the task is dropped.
     pub async fn run(self: Arc<Self>) {
+        tokio::select! {
+            () = self.follow_deeds() => {}
+            () = self.take_asides() => {}
+        }
+    }
+
+    async fn follow_deeds(&self) {
         let mut watch = self.regions.watch();
+        let mut looked = HashSet::new();
         let mut tasks: BTreeMap<Line, Task> = BTreeMap::new();
         let mut done = Done {
             clean: HashSet::new(),
@@ -202,6 +210,7 @@ impl Replication {
         let answered = Arc::clone(&done.removing.answered);
         loop {
             watch.borrow_and_update();
+            self.load_asides(&mut looked).await;
             let again = self.adjust(&mut tasks, &mut done).await;
             tokio::select! {
                 changed = watch.changed() => if changed.is_err() {

@@ -374,6 +374,10 @@ impl Taking {
             Err(error @ (Error::Body(_) | Error::BadDigest(_) | Error::Record(_))) => {
                 Err(error.to_string())
             }
+            // Nor does one that will not be taken over for long stop those behind it.
+            Err(error @ Error::ClockAhead(stamp)) if objects.is_far_ahead(stamp) => {
+                Err(error.to_string())
+            }
             Err(error) => {
                 tracing::warn!(%error, "a version that a rule sends was not taken; tried again");
                 Err(BUSY.to_owned())

@@ -57,7 +57,7 @@ impl Source {
         };
         let answer = match what {
             What::Head => sealing.head().await?,
-            What::Changes { after, wait_ms } => {
+            What::Changes { after, wait_ms, .. } => {
                 self.status.acked(deed, &to.region, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 let changes = self.changes(deed, to, Position(after), wait, Self::may_seal);

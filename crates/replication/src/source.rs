@@ -102,8 +102,13 @@ impl Source {
                 self.status.begins(&deed, &from.region);
                 self.head(&permit).await?
             }
-            What::Changes { after, wait_ms } => {
-                self.status.acked(&deed, &from.region, after);
+            What::Changes {
+                after,
+                wait_ms,
+                applied,
+            } => {
+                let applied = applied.map_or(after, |applied| applied.min(after));
+                self.status.acked(&deed, &from.region, applied);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 let at = Position(after);
                 self.changes(&deed, from, at, wait, Self::permit).await?

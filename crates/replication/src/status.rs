@@ -66,6 +66,8 @@ pub(crate) struct Read {
     epoch: u64,
     /// All up to here in this region's log.
     pub(crate) after: Position,
+    /// And applied it, but for what the home has set aside, up to here.
+    applied: Position,
     /// Where the home's log was when it had noted that.
     pub(crate) noted: Position,
 }
@@ -177,10 +179,11 @@ impl Status {
     }
 
     /// The home has read what clients changed here up to `after`.
-    pub(crate) fn own_read(&self, deed: &BucketDeed, after: u64, noted: u64) {
+    pub(crate) fn own_read(&self, deed: &BucketDeed, after: u64, applied: u64, noted: u64) {
         let read = Read {
             epoch: deed.epoch,
             after: Position(after),
+            applied: Position(applied),
             noted: Position(noted),
         };
         self.read.send_modify(|all| {
@@ -200,9 +203,9 @@ impl Status {
         self.read(deed).map_or(Position(0), |read| read.after)
     }
 
-    /// Whether the home has read what clients changed here up to `position`. Never before it is so.
+    /// Whether the home has what clients changed here up to `position`. Never before it is so.
     pub fn is_read(&self, deed: &BucketDeed, position: u64) -> bool {
-        self.read(deed).is_some_and(|r| r.after.0 >= position)
+        self.read(deed).is_some_and(|r| r.applied.0 >= position)
     }
 
     /// Whether what was removed here is to be forgotten up to `position`: once for each.

@@ -40,7 +40,7 @@ pub struct Ask {
 }
 
 /// What is asked.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum What {
     /// Where the log ends, and the configuration.
@@ -51,6 +51,9 @@ pub enum What {
         after: u64,
         /// How long to wait when there are none, in milliseconds.
         wait_ms: u64,
+        /// All is applied up to here only: what came later has versions that are set aside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        applied: Option<u64>,
     },
     /// What was removed, as the log tells behind a position.
     Removals {
@@ -73,6 +76,9 @@ pub enum What {
         noted: u64,
         /// What was changed under earlier epochs, instead of under the present one.
         former: bool,
+        /// All is applied up to here only: what came later has versions that are set aside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        applied: Option<u64>,
     },
     /// Asked by the home: what clients removed at this copy, as far as the copy keeps that.
     Gone {

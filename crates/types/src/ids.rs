@@ -67,10 +67,13 @@ impl VersionId {
     pub const fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
-    /// Puts a version together. `counter` orders versions of one millisecond.
+    /// The last millisecond that a version can name, about the year 10889.
+    pub const MS_MAX: u64 = (1 << 48) - 1;
+    /// Puts a version together. `counter` orders versions of one millisecond. A time after
+    /// [`VersionId::MS_MAX`] counts as that.
     pub fn new(at: Timestamp, counter: u16, region_tag: u32, random: u32) -> Self {
         let mut b = [0; 16];
-        b[..6].copy_from_slice(&at.ms().to_be_bytes()[2..]);
+        b[..6].copy_from_slice(&at.ms().min(Self::MS_MAX).to_be_bytes()[2..]);
         b[6..8].copy_from_slice(&counter.to_be_bytes());
         b[8..12].copy_from_slice(&region_tag.to_be_bytes());
         b[12..].copy_from_slice(&random.to_be_bytes());
@@ -81,6 +84,10 @@ impl VersionId {
         let mut ms = [0; 8];
         ms[2..].copy_from_slice(&self.0[..6]);
         Timestamp::from_ms(u64::from_be_bytes(ms))
+    }
+    /// Orders versions of one millisecond.
+    pub fn counter(&self) -> u16 {
+        u16::from_be_bytes([self.0[6], self.0[7]])
     }
     /// What tells the region apart where the version was made.
     pub fn region_tag(&self) -> u32 {
@@ -174,7 +181,9 @@ mod tests {
         let b = VersionId::new(Timestamp::from_ms(6), 0, 0, 0);
         assert!(a < b && a.newest_first() > b.newest_first());
         assert_eq!(VersionId::parse(&a.to_string()), Some(a));
-        assert_eq!(a.at().ms(), 5);
+        assert_eq!((a.at().ms(), a.counter()), (5, 9));
+        let late = VersionId::new(Timestamp::from_ms(u64::MAX), 0, 0, 0);
+        assert_eq!(late.at().ms(), VersionId::MS_MAX);
         for bad in [
             "",
             "null",

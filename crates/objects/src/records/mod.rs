@@ -3,6 +3,7 @@
 //! Every record begins with the version of its layout. Reading never panics; bytes that cannot
 //! be read, or of a version that is not known, are `Error::Record`.
 
+mod bounds;
 mod bucket;
 pub(crate) mod codec;
 mod follow;

@@ -29,7 +29,7 @@ pub struct ContentHeaders {
 }
 
 impl ContentHeaders {
-    fn all(&self) -> [&Option<String>; 6] {
+    pub(super) fn all(&self) -> [&Option<String>; 6] {
         [
             &self.content_type,
             &self.cache_control,

@@ -8,6 +8,7 @@ use types::{ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use super::{
     ObjectAttributes, Versioning,
+    bounds::{attributes_are_within, bucket_tags_are_within},
     codec::{Reader, Writer},
 };
 use crate::{Result, Rules};
@@ -174,7 +175,18 @@ impl ShippedChange {
             _ => return Err(r.damaged()),
         };
         r.end()?;
-        Ok(change)
+        match change.is_within() {
+            true => Ok(change),
+            false => Err(r.damaged()),
+        }
+    }
+
+    fn is_within(&self) -> bool {
+        match self {
+            Self::Version(_) | Self::Removed { .. } => true,
+            Self::Attributes { attributes, .. } => attributes_are_within(attributes),
+            Self::Config { tags, .. } => bucket_tags_are_within(tags),
+        }
     }
 }
 
@@ -256,6 +268,7 @@ impl Shipped {
             true => self.size == 0 && self.parts.is_empty() && inline.is_none(),
             false => self.parts.is_empty() || (parts == Some(self.size) && inline.is_none()),
         };
-        content && rising && inline.is_none_or(|bytes| bytes.len() as u64 == self.size)
+        let bounded = super::bounds::is_within(self);
+        bounded && content && rising && inline.is_none_or(|bytes| bytes.len() as u64 == self.size)
     }
 }

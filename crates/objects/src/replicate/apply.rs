@@ -11,7 +11,6 @@ use types::{
     deed::BoxFuture,
 };
 
-use super::AHEAD_MAX_MS;
 use crate::{
     Change, ChangeKind, Error, Objects, Result, Shipped, ShippedChange, ShippedPart,
     bucket::{Bucket, TRIES_MAX, deed},
@@ -157,10 +156,7 @@ impl Objects {
         shipped: Shipped,
         bodies: &dyn BodySource,
     ) -> Result<Applied> {
-        let ahead = shipped.version.at().ms();
-        if ahead > self.clock.now().ms().saturating_add(AHEAD_MAX_MS) {
-            return Err(Error::ClockAhead(ahead));
-        }
+        self.check_stamp(deed, shipped.version, shipped.attributes.tagged)?;
         let bucket = self.receiving(deed).await?;
         if let Some(stored) = self
             .find_even_damaged(bucket.partition, &shipped.key, shipped.version)
@@ -173,7 +169,7 @@ impl Objects {
             return Ok(applied);
         }
         let landing = self.fetch(&shipped, bodies).await?;
-        self.hlc.observe(shipped.version);
+        self.observe(deed, shipped.version);
         let applied = self.insert(deed, &shipped, &landing).await;
         if !matches!(applied, Ok(Applied::Done)) {
             self.give_back(Some(landing.fresh)).await;
@@ -188,6 +184,11 @@ impl Objects {
             }
         }
         applied
+    }
+
+    /// What is made here in the bucket from now on is above `version`.
+    fn observe(&self, deed: &BucketDeed, version: VersionId) {
+        self.hlc.observe(deed.id, &*self.clock, version);
     }
 
     /// A version that is here already: its tags may have changed, which in a sealed copy are part
@@ -213,7 +214,8 @@ impl Objects {
                 return Err(damage.into());
             }
             if let Some(tagged) = new.tagged {
-                self.hlc.observe(tagged);
+                self.check_stamp(deed, tagged, None)?;
+                self.observe(deed, tagged);
             }
             let bucket = self.receiving(deed).await?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
@@ -379,6 +381,10 @@ impl Objects {
         version: VersionId,
         null: bool,
     ) -> Result<Applied> {
+        // What cannot have come here has taken no place either.
+        let null = null && self.check_stamp(deed, version, None).is_ok();
+        let aside = self.is_aside(deed, key, version);
+        let name = (key.clone(), version);
         for _ in 0..TRIES_MAX {
             let bucket = self.receiving(deed).await?;
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
@@ -397,11 +403,16 @@ impl Objects {
                     key: key.to_string(),
                     own: None,
                 };
-                let batch = Batch::new().guard(bucket.guard()).log(change.encode());
+                let mut batch = Batch::new().guard(bucket.guard()).log(change.encode());
+                if aside {
+                    batch = batch.delete(rows::aside(key.as_bytes(), version));
+                }
                 match self.land(deed, &bucket, batch).await? {
-                    Landed::Yes => return Ok(Applied::Known),
+                    Landed::Yes if aside => self.forget_aside(deed, &name),
+                    Landed::Yes => {}
                     Landed::Again => continue,
                 }
+                return Ok(Applied::Known);
             };
             let batch = self.take_out(&bucket, key, &found, Going::Removed).await?;
             if let Landed::Yes = self.land(deed, &bucket, batch).await? {

@@ -145,11 +145,20 @@ impl Objects {
                         }),
                     }
                 }
-                ChangeKind::Delete => Some(ShippedChange::Removed {
-                    key: ObjectKey::new(&change.key)?,
-                    version: change.version,
-                    null: change.null,
-                }),
+                ChangeKind::Delete => {
+                    let key = ObjectKey::new(&change.key)?;
+                    // One that was made after the removal and is below it stays: the clock here was
+                    // set back between the two.
+                    let null = change.null && {
+                        let bucket = self.load_bucket(deed).await?;
+                        !self.has_older_null(&bucket, &key, &change).await?
+                    };
+                    Some(ShippedChange::Removed {
+                        key,
+                        version: change.version,
+                        null,
+                    })
+                }
                 ChangeKind::Config => Some(self.config(deed).await?),
             };
             if let Some(ShippedChange::Version(shipped)) = &shipped {
@@ -349,7 +358,8 @@ impl Objects {
         let mut lacking = Vec::new();
         for (key, version) in versions {
             let found = self.find_even_damaged(partition, &key, version);
-            if found.await?.is_none() {
+            // One that is set aside comes yet.
+            if found.await?.is_none() && !self.is_aside(deed, &key, version) {
                 lacking.push((key, version));
             }
         }

@@ -96,6 +96,9 @@ impl Objects {
             Holding::Home => self.log_end(partition_of(deed)).await.map(Some),
             Holding::Nothing => Ok(None),
             Holding::Replica | Holding::Sealed => {
+                if self.asides_of(deed.id, &deed.home).is_some() {
+                    return Ok(None);
+                }
                 let cursor = self.follow_cursor(permit, &deed.home).await?;
                 let cursor = cursor.filter(|c| c.epoch == deed.epoch && c.snapshot.is_none());
                 Ok(cursor.map(|cursor| cursor.position))

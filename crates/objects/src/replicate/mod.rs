@@ -7,6 +7,7 @@
 //! versions arrive does not matter.
 
 mod apply;
+mod aside;
 mod cursor;
 mod discard;
 mod export;
@@ -17,13 +18,17 @@ mod removals;
 mod tests;
 
 pub(crate) use apply::Resuming;
+pub(crate) use aside::Asides;
 pub(crate) use export::{key_of, ship};
 
 pub use apply::{Applied, BodySource};
+pub use aside::SetAside;
 pub use export::{Census, ChangePage, SnapshotPage, VersionName};
 pub use holdings::CountedTo;
 pub use removals::{Logged, Removals, RemovalsPage, Removed};
 
-/// How far ahead of the local clock a version may be, in milliseconds, to be taken over. A region
-/// whose clock runs ahead must not bury what others write.
-pub const AHEAD_MAX_MS: u64 = 600_000;
+/// How far ahead of the local clock a version may be, in milliseconds, to be taken over by a home;
+/// by a copy from its home twice that. Honest clocks are two seconds off at most, or their regions
+/// refuse writes. A region whose clock runs further ahead must not bury what others write: what it
+/// wrote is taken over when its time has come.
+pub const AHEAD_MAX_MS: u64 = 60_000;

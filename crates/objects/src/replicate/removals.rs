@@ -151,7 +151,7 @@ impl Objects {
     }
 
     /// Whether the key has a null version that came after a newer one had been removed, and stays.
-    async fn has_older_null(
+    pub(super) async fn has_older_null(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,

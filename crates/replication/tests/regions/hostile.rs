@@ -212,6 +212,7 @@ fn every_question((key, version): &(String, String)) -> Vec<What> {
         What::Changes {
             after: 0,
             wait_ms: 1,
+            applied: None,
         },
         What::Removals { after: 0 },
         What::Hear { after: 0 },
@@ -220,6 +221,7 @@ fn every_question((key, version): &(String, String)) -> Vec<What> {
             wait_ms: 1,
             noted: 7,
             former: false,
+            applied: Some(0),
         },
         What::Gone {
             from: String::new(),

@@ -9,3 +9,4 @@ mod placement;
 mod promotion;
 mod repair;
 mod sealed;
+mod stamps;

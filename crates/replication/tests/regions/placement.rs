@@ -22,6 +22,7 @@ async fn all_questions(far: &Far, (key, version): (String, String)) -> Vec<Strin
         What::Changes {
             after: 0,
             wait_ms: 0,
+            applied: None,
         },
         What::Snapshot {
             from: String::new(),

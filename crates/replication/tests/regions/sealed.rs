@@ -241,6 +241,7 @@ async fn p1_the_home_tells_a_sealed_region_nothing_that_it_could_read() {
         What::Changes {
             after: 0,
             wait_ms: 0,
+            applied: None,
         },
         What::Snapshot {
             from: hex::encode(b"c"),

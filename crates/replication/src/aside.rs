@@ -1,0 +1,137 @@
+//! Versions that are set aside since they are ahead of the clock here: their time comes, and they
+//! are asked for again then, beside all that is followed.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use access::{Permit, authorize_receiving};
+use objects::{SetAside, ShippedChange, VersionName};
+use store::Position;
+use types::{BucketDeed, BucketId, Holding};
+
+use crate::{
+    Replication, ReplicationError,
+    client::Far,
+    follow::Follower,
+    gather::take_back,
+    wire::{What, name},
+};
+
+/// How often it is looked whether a time has come.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Follower {
+    /// Sets aside what is ahead of the clock here. A sealed copy cannot ask for one version by its
+    /// own name: it waits.
+    pub(crate) async fn set_aside(
+        &self,
+        permit: &Permit,
+        at: u64,
+        stamp_ms: u64,
+        change: &ShippedChange,
+    ) -> Result<(), ReplicationError> {
+        if self.far.sealed {
+            return Err(objects::Error::ClockAhead(stamp_ms).into());
+        }
+        let at = (Position(at), stamp_ms);
+        let aside = self.objects.set_aside(permit, &self.far.region, at, change);
+        Ok(aside.await?)
+    }
+
+    /// Up to where the other region's log is applied, if something of it is set aside.
+    pub(crate) fn applied_to(&self) -> Option<u64> {
+        let (id, region) = (self.far.deed.id, &self.far.region);
+        self.objects.asides_of(id, region).map(|(_, to)| to.0)
+    }
+}
+
+impl Replication {
+    /// Takes over what was set aside, once its time has come. Never ends.
+    pub(crate) async fn take_asides(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            for (id, name) in self.objects.buckets_with_asides() {
+                let deed = self.regions.deed(&name).filter(|deed| deed.id == id);
+                if let Some(deed) = deed {
+                    self.take_asides_of(&deed).await;
+                }
+            }
+        }
+    }
+
+    /// Reads what was set aside before the start, in buckets that are held here.
+    pub(crate) async fn load_asides(&self, looked: &mut HashSet<BucketId>) {
+        let here = self.regions.here().region;
+        let mut held = HashSet::new();
+        for deed in self.regions.deeds() {
+            if deed.holding(&here) == Holding::Nothing {
+                looked.remove(&deed.id);
+                continue;
+            }
+            held.insert(deed.id);
+            if !looked.insert(deed.id) {
+                continue;
+            }
+            if let Err(error) = self.objects.load_asides(&deed).await {
+                tracing::warn!(bucket = %deed.name, %error, "what is set aside cannot be read");
+                looked.remove(&deed.id);
+            }
+        }
+        looked.retain(|id| held.contains(id));
+        self.objects.keep_asides(|id| held.contains(&id));
+    }
+
+    async fn take_asides_of(&self, deed: &Arc<BucketDeed>) {
+        let mut silent = HashSet::new();
+        for (named, aside) in self.objects.due_asides(deed) {
+            if silent.contains(&aside.region) {
+                continue;
+            }
+            let (bucket, region, key) = (&deed.name, &aside.region, &named.0);
+            if let Err(error) = self.take_aside(deed, &named, &aside).await {
+                tracing::debug!(%bucket, %region, %key, %error, "what is set aside has not come");
+                silent.insert(aside.region);
+            }
+        }
+    }
+
+    async fn take_aside(
+        &self,
+        deed: &Arc<BucketDeed>,
+        named: &VersionName,
+        aside: &SetAside,
+    ) -> Result<(), ReplicationError> {
+        let here = self.regions.here();
+        let source = self.regions.place(&aside.region).ok_or_else(|| {
+            ReplicationError::Refused(format!("region {} is not known", aside.region))
+        })?;
+        let permit = authorize_receiving(deed, &here, &source)?;
+        let far = Far {
+            client: Arc::clone(&self.client),
+            regions: Arc::clone(&self.regions),
+            region: aside.region.clone(),
+            deed: Arc::clone(deed),
+            sealed: false,
+        };
+        let objects = &self.objects;
+        let removed = objects.removed_here(&permit, std::slice::from_ref(named));
+        let removed = removed.await?;
+        let versions = vec![name(&named.0, named.1)];
+        let lacking = far.names(What::Lacking { versions }).await?;
+        if removed.named(named) || !lacking.is_empty() {
+            return Ok(objects.end_aside(&permit, named).await?);
+        }
+        let Some(change) = far.version(named).await? else {
+            return Ok(());
+        };
+        let null = matches!(&change, ShippedChange::Version(one) if one.null);
+        if !removed.holds(named, null) {
+            match objects.apply(&permit, change, &far).await {
+                // Its tags are ahead by now.
+                Err(objects::Error::ClockAhead(_)) => return Ok(()),
+                other => other?,
+            };
+            take_back(objects, &permit, &[(named.clone(), null)], &far).await?;
+        }
+        Ok(objects.end_aside(&permit, named).await?)
+    }
+}
