@@ -1,9 +1,9 @@
 //! The hybrid logical clocks that name versions: wall-clock time where they can, always rising.
 //!
 //! Each bucket has a clock of its own, so that what a region says in one bucket moves no other. A
-//! clock goes ahead of the wall clock by as much at most as versions of other regions may
-//! ([`super::AHEAD_MAX_MS`]); one key whose version is further ahead (the wall clock was wrong once)
-//! takes its own new versions along and no other key's.
+//! clock goes ahead of the wall clock by as much at most as versions of other regions may. One key
+//! whose version is further ahead (the wall clock was wrong once) takes its own new versions along
+//! and no other key's.
 
 use std::collections::HashMap;
 

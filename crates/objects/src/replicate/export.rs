@@ -145,20 +145,7 @@ impl Objects {
                         }),
                     }
                 }
-                ChangeKind::Delete => {
-                    let key = ObjectKey::new(&change.key)?;
-                    // One that was made after the removal and is below it stays: the clock here was
-                    // set back between the two.
-                    let null = change.null && {
-                        let bucket = self.load_bucket(deed).await?;
-                        !self.has_older_null(&bucket, &key, &change).await?
-                    };
-                    Some(ShippedChange::Removed {
-                        key,
-                        version: change.version,
-                        null,
-                    })
-                }
+                ChangeKind::Delete => Some(self.removal(deed, &change).await?),
                 ChangeKind::Config => Some(self.config(deed).await?),
             };
             if let Some(ShippedChange::Version(shipped)) = &shipped {
@@ -171,6 +158,21 @@ impl Objects {
             next: page.next,
             reseed: false,
             ahead: false,
+        })
+    }
+
+    /// A removal as it travels. A null version that was made after it and is below it stays: the
+    /// clock here was set back between the two.
+    async fn removal(&self, deed: &BucketDeed, change: &Change) -> Result<ShippedChange> {
+        let key = ObjectKey::new(&change.key)?;
+        let null = change.null && {
+            let bucket = self.load_bucket(deed).await?;
+            !self.has_older_null(&bucket, &key, change).await?
+        };
+        Ok(ShippedChange::Removed {
+            key,
+            version: change.version,
+            null,
         })
     }
 
