@@ -165,3 +165,25 @@ def test_idle_memory_is_small(own_cloud):
     metrics = urllib.request.urlopen(own_cloud.info["metrics"] + "/metrics", timeout=5).read()
     assert metrics
     assert own_cloud.rss_kib() < 64 << 10
+
+
+def test_accounts_go_by_name_and_names_are_given_once(cloud):
+    account = cloud.cli_json("account", "create", "by-name", "--json")
+    key = cloud.cli_json("key", "create", "--account", "by-name", "--json")
+    assert key["account"] == account["id"]
+    listed = cloud.cli_json("key", "list", "--account", "by-name", "--json")
+    assert [k["access_key"] for k in listed] == [key["access_key"]]
+    again = cloud.cli("account", "create", "by-name", check=False)
+    assert again.returncode != 0 and account["id"] in again.stderr
+    unknown = cloud.cli("key", "create", "--account", "nobody", check=False)
+    assert unknown.returncode != 0 and "dhow account list" in unknown.stderr
+
+
+def test_what_is_not_there_is_not_taken_for_done(cloud):
+    promoted = cloud.cli("region", "promote", "nosuch", check=False)
+    assert promoted.returncode != 0 and "no region nosuch" in promoted.stderr
+    plan = ("region", "plan", "nowhere-1", "--city", "X", "--latitude", "1",
+            "--longitude", "2", "--operator", "own")
+    for country, hint in (("QQ", "ISO 3166-1"), ("UK", "GB"), ("EU", "group")):
+        planned = cloud.cli(*plan, "--jurisdiction", country, check=False)
+        assert planned.returncode != 0 and hint in planned.stderr, planned.stderr

@@ -51,6 +51,12 @@ impl Registry {
         {
             return Err(CloudError::NoOperator(id.clone()));
         }
+        if let Some(same) = self.accounts().iter().find(|a| a.name == name) {
+            let id = &same.id;
+            return Err(CloudError::Exists(format!(
+                "an account named {name} ({id})"
+            )));
+        }
         let id = loop {
             let id = format!("{:012}", self.random.next_u64() % 1_000_000_000_000);
             if !self.state.read().accounts.contains_key(&id) {
@@ -86,6 +92,21 @@ impl Registry {
         };
         self.change(turn, draft).await?;
         Ok(account)
+    }
+
+    /// The account that a person means: one with this id, else the only one with this name, else an
+    /// id that no account has.
+    pub fn account_meant(&self, text: &str) -> AccountId {
+        let state = self.state.read();
+        let mut named = state.accounts.values().filter(|a| a.name == text);
+        match (
+            state.accounts.contains_key(text),
+            named.next(),
+            named.next(),
+        ) {
+            (false, Some(account), None) => AccountId::new(&account.id),
+            _ => AccountId::new(text),
+        }
     }
 
     /// Stops all keys of an account, or lets them open again. Takes effect here with the answer,

@@ -160,12 +160,15 @@ impl RegionPlan {
         if let Err(error) = RegionId::parse(&self.id) {
             return invalid(error.to_string());
         }
-        let country = Jurisdiction::parse(&self.jurisdiction).filter(Jurisdiction::is_country);
-        if country.is_none() {
-            return invalid(format!(
-                "`{}` is no country: a region lies in one, by its ISO 3166-1 code such as AE",
-                self.jurisdiction
-            ));
+        match Jurisdiction::named(&self.jurisdiction) {
+            Ok(country) if country.is_country() => {}
+            Ok(group) => {
+                return invalid(format!(
+                    "{group} is a group of countries, and a region is in one country: give its \
+                     ISO 3166-1 code such as AE"
+                ));
+            }
+            Err(error) => return invalid(error.to_string()),
         }
         let on_earth = self.latitude.abs() <= 90.0 && self.longitude.abs() <= 180.0;
         if !on_earth || !is_plain_text(&self.city, 128) {

@@ -109,7 +109,7 @@ impl Registry {
             city: plan.city.clone(),
             latitude: plan.latitude,
             longitude: plan.longitude,
-            jurisdiction: plan.jurisdiction.clone(),
+            jurisdiction: plan.jurisdiction.to_ascii_uppercase(),
             operator: plan.operator.clone(),
             status: RegionStatus::Planned,
             endpoint: String::new(),

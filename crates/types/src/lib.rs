@@ -8,6 +8,7 @@ pub mod actor;
 pub mod body;
 pub mod checksum;
 pub mod clock;
+mod countries;
 pub mod deed;
 pub mod etag;
 pub mod ids;

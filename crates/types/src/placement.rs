@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use crate::{BucketName, RegionId};
+use crate::{BucketName, RegionId, countries};
 
 /// Whose law holds: an ISO 3166-1 alpha-2 country code such as `AE`, or a named group of
 /// countries (`EU`, `EEA`). A region lies in a country; a bucket may allow countries and groups.
@@ -23,6 +23,23 @@ impl Jurisdiction {
         let country = text.len() == 2 && text.bytes().all(|c| c.is_ascii_uppercase());
         // "EU" passes for a country by its form; `is_country` tells them apart.
         (country || text == "EEA").then(|| Self(text.into()))
+    }
+
+    /// Takes what a person writes: the code of a country that there is, `EU`, `EEA`, or `ZZ`, in
+    /// any case. [`Jurisdiction::parse`] is for what is on record already.
+    ///
+    /// # Errors
+    /// Says what is wrong, and which code may be meant.
+    pub fn named(text: &str) -> Result<Self, UnknownJurisdiction> {
+        let code = text.to_ascii_uppercase();
+        let known = countries::is_code(&code) || matches!(&*code, "EU" | "EEA" | "ZZ");
+        match known {
+            true => Ok(Self(code.into())),
+            false => Err(UnknownJurisdiction {
+                hint: countries::meant_by(&code),
+                text: text.to_owned(),
+            }),
+        }
     }
 
     /// A region whose country nobody has said: in no group, and equal only to itself. `ZZ` is a
@@ -46,6 +63,17 @@ impl Jurisdiction {
             _ => false,
         }
     }
+}
+
+/// A text that is no jurisdiction.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no country or group: give an ISO 3166-1 alpha-2 code such as AE, or EU or EEA{}",
+    hint.map(|code| format!(" (perhaps {code} is meant)")).unwrap_or_default()
+)]
+pub struct UnknownJurisdiction {
+    text: String,
+    hint: Option<&'static str>,
 }
 
 impl Deref for Jurisdiction {
@@ -209,6 +237,14 @@ mod tests {
         for bad in ["", "de", "DEU", "D", "E1", "eea"] {
             assert_eq!(Jurisdiction::parse(bad), None, "{bad}");
         }
+        for (text, code) in [("de", "DE"), ("Eu", "EU"), ("eea", "EEA"), ("ZZ", "ZZ")] {
+            assert_eq!(Jurisdiction::named(text), Ok(j(code)), "{text}");
+        }
+        for bad in ["", "QQ", "XX", "UK", "DEU", "D", "E1", "EU "] {
+            assert!(Jurisdiction::named(bad).is_err(), "{bad}");
+        }
+        let error = Jurisdiction::named("uk").unwrap_err().to_string();
+        assert!(error.contains("perhaps GB"), "{error}");
         let only_eu = Placement {
             jurisdictions: vec![j("EU")],
             ..Placement::default()

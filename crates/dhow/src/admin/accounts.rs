@@ -63,7 +63,7 @@ impl Admin {
     pub(super) async fn suspend_account(&self, call: &Call, id: &str, suspend: bool) -> Answer {
         call.may()?;
         let registry = &self.region.registry;
-        let id = AccountId::new(id);
+        let id = registry.account_meant(id);
         let changed = registry.suspend_account(&call.actor, &id, suspend).await;
         changed.map(|a| account(&a)).map_err(refused)
     }
@@ -71,8 +71,9 @@ impl Admin {
     pub(super) fn list_keys(&self, call: &Call) -> Answer {
         let of = call.query.as_deref();
         let of = of.and_then(|q| q.strip_prefix("account="));
-        let of = call.within_account(of.map(AccountId::new))?;
-        to_json(self.region.registry.keys(of.as_ref()))
+        let registry = &self.region.registry;
+        let of = call.within_account(of.map(|text| registry.account_meant(text)))?;
+        to_json(registry.keys(of.as_ref()))
     }
 
     pub(super) async fn set_key(&self, call: &Call, id: &str, status: KeyStatus) -> Answer {
@@ -134,9 +135,9 @@ impl Admin {
                 ));
             }
         };
-        let account = AccountId::new(&new.account);
-        call.of_account(&account)?;
         let registry = &self.region.registry;
+        let account = registry.account_meant(&new.account);
+        call.of_account(&account)?;
         let made = registry
             .create_key(&call.actor, &account, pair, &new.description, new.admin)
             .await;
@@ -146,13 +147,7 @@ impl Admin {
 
 /// Countries and groups by their names.
 pub(super) fn jurisdictions(names: &[String]) -> Result<Vec<Jurisdiction>, super::Refused> {
-    let one = |name: &String| {
-        Jurisdiction::parse(name).ok_or_else(|| {
-            bad(&format!(
-                "`{name}` is no jurisdiction: an ISO 3166-1 code such as AE, EU or EEA"
-            ))
-        })
-    };
+    let one = |name: &String| Jurisdiction::named(name).map_err(|error| bad(&error.to_string()));
     names.iter().map(one).collect()
 }
 

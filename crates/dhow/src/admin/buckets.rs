@@ -110,12 +110,12 @@ impl Admin {
 
     pub(super) async fn create_bucket(&self, call: &Call) -> Answer {
         let new: NewBucket = parse(&call.body)?;
+        let registry = &self.region.registry;
         let owner = new
             .owner
             .as_deref()
-            .map_or(call.account.clone(), AccountId::new);
+            .map_or(call.account.clone(), |text| registry.account_meant(text));
         call.of_account(&owner)?;
-        let registry = &self.region.registry;
         if registry.account(&owner).is_none() {
             return Err(refused(cloud::CloudError::NoAccount(owner)));
         }

@@ -17,11 +17,11 @@ pub enum Key {
     /// Create a key pair; the secret is shown once. An existing pair can be brought along.
     #[command(after_help = "\
 Examples:
-  dhow key create --account 123456789012
+  dhow key create --account acme
   dhow key create --account 123456789012 --access-key AKIA… --secret-key …   (when moving in)")]
     Create {
-        /// The account's id (`dhow account list`).
-        #[arg(long, value_name = "ID")]
+        /// The account: its id, or its name (`dhow account list`).
+        #[arg(long, value_name = "ACCOUNT")]
         account: String,
         /// Bring this access key along.
         #[arg(long, requires = "secret_key", value_name = "KEY")]
@@ -50,8 +50,8 @@ Examples:
     },
     /// List keys, never secrets.
     List {
-        /// Only this account's.
-        #[arg(long, value_name = "ID")]
+        /// Only this account's, by its id or its name.
+        #[arg(long, value_name = "ACCOUNT")]
         account: Option<String>,
         /// JSON, for scripts.
         #[arg(long)]

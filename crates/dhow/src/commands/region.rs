@@ -309,6 +309,7 @@ impl Region {
                 which,
             } => {
                 let client = AdminClient::find(&which.dir())?;
+                must_be_known(&client, &region)?;
                 let all = client.call("GET", "buckets", None)?;
                 let mut body = json!({ "force": force, "dry_run": dry_run });
                 if let (Value::Object(fields), Some(to)) = (&mut body, to) {
@@ -318,6 +319,17 @@ impl Region {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A region that the cloud does not have must not pass for one that is no bucket's home.
+fn must_be_known(client: &AdminClient, region: &str) -> Result<(), Failure> {
+    let all = client.call("GET", "regions", None)?;
+    let known = all.as_array().into_iter().flatten();
+    match known.into_iter().any(|r| text(r, "id") == region) {
+        true => Ok(()),
+        false => Err(Failure::new(format!("no region {region}"))
+            .hint("`dhow region list` shows those there are")),
     }
 }
 

@@ -118,10 +118,7 @@ fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
 }
 
 fn jurisdiction(name: &str, entry: &str) -> Result<Jurisdiction, S3Error> {
-    Jurisdiction::parse(entry).ok_or_else(|| {
-        let message = "A jurisdiction is an ISO 3166-1 alpha-2 code, EU or EEA";
-        S3Error::argument(name, entry, message)
-    })
+    Jurisdiction::named(entry).map_err(|error| S3Error::argument(name, entry, error.to_string()))
 }
 
 /// A region's name by its form: lower-case letters, digits and hyphens.
