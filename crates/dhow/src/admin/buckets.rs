@@ -5,9 +5,7 @@ use std::sync::Arc;
 use cloud::{PlacementChange, RegionStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use types::{
-    AccountId, BucketDeed, BucketName, Deeds, NewDeed, Placement, RegionId, Replica, Writes,
-};
+use types::{BucketDeed, BucketName, Deeds, NewDeed, Placement, RegionId, Replica, Writes};
 
 use super::{
     Admin, Answer, Call, Refused,
