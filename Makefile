@@ -1,6 +1,6 @@
 # Dhow: `make run` starts a cloud, `make test` runs every test.
 
-.PHONY: run build test soak lint bench-peers fuzz clean
+.PHONY: run build test soak lint bench-peers bench-accounts fuzz clean
 
 # Builds the release binary and starts one region in ./dhow-data.
 run: build
@@ -29,6 +29,11 @@ lint:
 # Measures Dhow beside SeaweedFS and nginx in one run; writes docs/benchmarks.md.
 bench-peers:
 	bash scripts/bench-peers.sh
+
+# Measures how accounts share a region: goodput of many connections, and a second account's p99.
+bench-accounts: build
+	bash tests/setup.sh
+	.venv/bin/python scripts/bench_accounts.py
 
 clean:
 	cargo clean

@@ -11,6 +11,8 @@ use tokio::{
 
 /// One read of a body.
 const READ: usize = 256 * 1024;
+/// One read where answers have no bodies to speak of: thousands of connections have a buffer each.
+const READ_SMALL: usize = 16 * 1024;
 /// The longest head.
 const HEAD_MAX: usize = 64 * 1024;
 /// As much of an answer is kept as text: a page of a listing, an error.
@@ -62,12 +64,27 @@ impl Connection {
     /// To an address; nothing happens yet.
     pub fn new(to: SocketAddr) -> Self {
         Self {
+            buffer: vec![0; READ],
+            ..Self::new_without_buffer(to)
+        }
+    }
+
+    fn new_without_buffer(to: SocketAddr) -> Self {
+        Self {
             to,
             stream: None,
-            buffer: vec![0; READ],
+            buffer: Vec::new(),
             from: 0,
             end: 0,
             kept: Vec::new(),
+        }
+    }
+
+    /// The same, for answers that are short.
+    pub fn for_short_answers(to: SocketAddr) -> Self {
+        Self {
+            buffer: vec![0; READ_SMALL],
+            ..Self::new_without_buffer(to)
         }
     }
 

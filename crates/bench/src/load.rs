@@ -106,6 +106,13 @@ impl Plan<'_> {
     }
 }
 
+fn connection(plan: &Plan<'_>) -> Connection {
+    match plan.op {
+        Op::Put | Op::Head | Op::Delete => Connection::for_short_answers(plan.target.address),
+        Op::Get | Op::List | Op::Mixed => Connection::new(plan.target.address),
+    }
+}
+
 /// One connection's state.
 struct Worker<'a> {
     plan: &'a Plan<'a>,
@@ -125,7 +132,7 @@ impl<'a> Worker<'a> {
         Self {
             plan,
             number: n,
-            connection: Connection::new(plan.target.address),
+            connection: connection(plan),
             signer: keys.map(|(key, secret, region)| Signer::new(key, secret, region)),
             random: (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
             head: Vec::with_capacity(1024),
@@ -174,7 +181,7 @@ impl<'a> Worker<'a> {
                 Err(_) => "NoAnswer".to_owned(),
             };
             if matches!(outcome, Err(_) | Ok(Err(_))) {
-                self.connection = Connection::new(self.plan.target.address);
+                self.connection = connection(self.plan);
                 // Nobody gains from a tight loop of refused connections.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
