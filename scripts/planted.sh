@@ -34,6 +34,7 @@ bugs=(
   "sweep-reads-all-uploads|objects|rest::"
   "counts-for-anybody|regions|hostile::p8_every"
   "changes-unlimited|cloud|pace"
+  "admission-first-come|gateway|admission::"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"
@@ -49,6 +50,9 @@ features="store/planted-bugs,objects/planted-bugs,replication/planted-bugs,acces
 cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud -p proof --lib --test acknowledged \
   --test regions --test seeds \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
+# Apart from these: it has a test program of the same name.
+cargo test --locked --no-run -p gateway --lib --features gateway/planted-bugs 2>>"$out/build" \
+  || { cat "$out/build" >&2; exit 1; }
 program() { # the path of a suite's program
   sed -nE "s|^ *Executable .*\((.*/deps/$1-[0-9a-f]+)\)$|\1|p" "$out/build" | head -n 1
 }

@@ -81,10 +81,16 @@ pub struct Log {
 pub struct Limits {
     /// Connections open at once.
     pub connections: usize,
-    /// Requests being worked on at once.
+    /// Requests being worked on at once, at least; 0 for 16 for each core.
+    pub work: usize,
+    /// Requests at once whose body or answer is larger than 128 KiB.
     pub requests: usize,
-    /// Requests of one account at once.
+    /// Of those, requests of one account.
     pub account_requests: usize,
+    /// Seconds that a request waits for its turn.
+    pub queue_wait_s: u64,
+    /// Bytes a second below which slow clients are ended while others wait; 0 for none.
+    pub body_rate: u64,
     /// Seconds for the head of a request.
     pub head_timeout_s: u64,
     /// Seconds that a connection may rest between requests.
@@ -227,9 +233,12 @@ impl Default for Log {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 4096,
+            connections: 8192,
+            work: 0,
             requests: 1024,
-            account_requests: 512,
+            account_requests: 1024,
+            queue_wait_s: 5,
+            body_rate: 4096,
             head_timeout_s: 10,
             keep_alive_idle_s: 60,
             body_idle_s: 30,
@@ -318,12 +327,21 @@ level = "info"
 format = "human"
 
 [limits]
-# Connections open at once.
-connections = 4096
-# Requests being worked on at once; beyond it, and a short queue, clients get 503 SlowDown.
+# Connections open at once; fewer if the limit of open files is lower.
+connections = 8192
+# Requests being worked on at once, at least: more are let in where that makes none of them slower.
+# The others wait, and the account with the fewest at work is next. 0: 16 for each core, and at
+# least 32.
+work = 0
+# Requests at once whose body or answer is larger than 128 KiB. One account leaves a fifth of them
+# to others, or has no more than account_requests.
 requests = 1024
-# Requests of one account at once.
-account_requests = 512
+account_requests = 1024
+# Seconds that a request waits for its turn before 503 SlowDown.
+queue_wait_s = 5
+# Bytes a second below which a client that sends a body, or takes an answer, is ended if others wait
+# for room and its account has no less of it than others. 0: none.
+body_rate = 4096
 # Seconds that a client may take for the head of a request, that its connection may rest between
 # requests, that it may stop sending a body, and that requests under way may go on when the node
 # stops.
@@ -449,8 +467,11 @@ impl Config {
             domains: self.domains.clone(),
             region_aliases: self.region_aliases.clone(),
             connections_max: self.limits.connections,
+            work: self.limits.work,
             requests_max: self.limits.requests,
             account_requests_max: self.limits.account_requests,
+            queue_wait: Duration::from_secs(self.limits.queue_wait_s),
+            body_rate: self.limits.body_rate,
             head_timeout: Duration::from_secs(self.limits.head_timeout_s),
             keep_alive_idle: Duration::from_secs(self.limits.keep_alive_idle_s),
             body_idle: Duration::from_secs(self.limits.body_idle_s),

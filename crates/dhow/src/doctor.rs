@@ -80,7 +80,7 @@ const FIRST_BUILD: Timestamp = Timestamp::from_s(1_767_225_600);
 /// The oldest kernel that Dhow is meant for, as major and minor version.
 const KERNEL_MIN: (u32, u32) = (5, 4);
 /// Below this, connections and open extents run out under load.
-const FILES_WANTED: u64 = 8192;
+const FILES_WANTED: u64 = 12_288;
 /// A sync slower than this makes every strict write slow.
 const SYNC_SLOW_MS: u128 = 20;
 const SYNCS: u32 = 20;

@@ -11,10 +11,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::{
-    admission::{AccountPlace, Place},
-    passing::PassedAnswer,
-};
+use crate::{admission::Place, limits::SMALL_BYTES_MAX, passing::PassedAnswer};
 
 /// What reading one piece gives back: the stream itself, and the piece (`None` at the end).
 pub type NextPiece =
@@ -74,6 +71,18 @@ impl ResponseBody {
         }
     }
 
+    /// Whether it is sent as the client takes it, and is more than a connection keeps.
+    pub(crate) fn is_large(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.remaining > SMALL_BYTES_MAX,
+            Self::Passed(answer) => {
+                let exact = answer.size_hint().exact();
+                exact.is_none_or(|len| len > SMALL_BYTES_MAX) && !answer.is_end_stream()
+            }
+            Self::Empty | Self::Full(_) | Self::Head(_) => false,
+        }
+    }
+
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -96,10 +105,17 @@ pub struct StreamBody {
 pub(crate) struct Held {
     /// Counts the bytes.
     pub(crate) sent: Counter,
-    /// Its place among the requests.
-    pub(crate) _place: Option<Place>,
-    /// Its place among the account's requests.
-    pub(crate) _account: Option<AccountPlace>,
+    /// Its places.
+    pub(crate) _places: Places,
+}
+
+/// The places of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// At work.
+    pub(crate) work: Option<Place>,
+    /// Among those that move much.
+    pub(crate) large: Option<Place>,
 }
 
 enum StreamState {

@@ -1,6 +1,6 @@
 //! Who sends a request: the signature is verified here, before anything is looked up or routed.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use access::{
     AuthType, Identity, PayloadMode, SignatureError,
@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use types::RegionId;
 
 use crate::{
-    payload::{passed, payload},
+    payload::{Pace, passed, payload},
     request::{Received, Request},
     s3::{ErrorCode, S3Error},
     server::Gateway,
@@ -45,14 +45,13 @@ impl Identified {
     /// The body, verified as it is read.
     pub(crate) fn into_body(
         self,
-        gateway: &Gateway,
         request: &Request<'_>,
         incoming: Incoming,
+        pace: Pace,
     ) -> Result<Box<dyn types::Body>, S3Error> {
-        let idle: Duration = gateway.config.body_idle;
         match self.bytes {
-            Bytes::Signed(mode, chunks) => payload(incoming, request.headers(), mode, chunks, idle),
-            Bytes::Passed => passed(incoming, request.headers(), idle),
+            Bytes::Signed(mode, chunks) => payload(incoming, request.headers(), mode, chunks, pace),
+            Bytes::Passed => passed(incoming, request.headers(), pace),
         }
     }
 

@@ -9,16 +9,24 @@ pub struct GatewayConfig {
     pub domains: Vec<String>,
     /// Region names accepted in signatures beside the own one. Default: `us-east-1`, `auto`.
     pub region_aliases: Vec<String>,
-    /// Connections open at once; more wait in the kernel's queue. Default 4096.
+    /// Connections open at once; more wait in the kernel's queue. Default 8192.
     pub connections_max: usize,
-    /// Requests being worked on at once; as many again that other regions pass on. Default 1024.
+    /// Requests being worked on at once, at least; more where that does not make each slower, up
+    /// to `requests_max`. The others wait for their account's turn. Default 0: 16 for each core,
+    /// and 32 at least.
+    pub work: usize,
+    /// Requests at once whose body or answer is larger than a connection's buffer; as many again
+    /// that other regions pass on. One account leaves a fifth of them to others. Default 1024.
     pub requests_max: usize,
-    /// Requests that may wait for one of those places; more are answered SlowDown. Default 1024.
-    pub queue_max: usize,
-    /// How long a request waits for a place before SlowDown. Default 1 s.
-    pub queue_wait: Duration,
-    /// Requests of one account at once. Default 512.
+    /// Of those, requests of one account. Default 1024.
     pub account_requests_max: usize,
+    /// How long a request waits for its turn before SlowDown. Default 5 s.
+    pub queue_wait: Duration,
+    /// Bytes a second below which a client's body, or its taking of an answer, is ended once its
+    /// account has the most of what others wait for; 0 for none. Default 4096.
+    pub body_rate: u64,
+    /// Over how long that is measured. Default 10 s.
+    pub rate_window: Duration,
     /// How long a client may take to send the head of a request. Default 10 s.
     pub head_timeout: Duration,
     /// How long a connection may rest between requests. Default 60 s.
@@ -39,11 +47,13 @@ impl Default for GatewayConfig {
         Self {
             domains: vec!["localhost".to_owned()],
             region_aliases: vec!["us-east-1".to_owned(), "auto".to_owned()],
-            connections_max: 4096,
+            connections_max: 8192,
+            work: 0,
             requests_max: 1024,
-            queue_max: 1024,
-            queue_wait: Duration::from_secs(1),
-            account_requests_max: 512,
+            account_requests_max: 1024,
+            queue_wait: Duration::from_secs(5),
+            body_rate: 4096,
+            rate_window: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             keep_alive_idle: Duration::from_secs(60),
             body_idle: Duration::from_secs(30),
@@ -58,6 +68,10 @@ impl Default for GatewayConfig {
 /// read into: with hyper's own 400 KiB 64 uploads at once took more memory, and were no faster
 /// (docs/benchmarks-limits.md).
 pub(crate) const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
+/// Bodies and answers up to this are no more than what a connection keeps anyway.
+pub(crate) const SMALL_BYTES_MAX: u64 = CONNECTION_BUFFER_BYTES as u64;
+/// How long a request may wait for its client without giving its place at work to others.
+pub(crate) const CLIENT_GRACE: Duration = Duration::from_millis(10);
 /// Longest request head: sum of the bytes of names and values.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Documents above [`types::limits::XML_BYTES_MAX`] that are in memory at once; more wait.

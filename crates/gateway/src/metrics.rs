@@ -77,8 +77,10 @@ pub struct Metrics {
     pub unanswered: Counter,
     /// Connections open now.
     pub connections: Gauge,
-    /// Requests being worked on now.
+    /// Requests being worked on now, and those that wait.
     pub in_flight: Gauge,
+    /// Requests that wait for their account's turn now.
+    pub waiting: Gauge,
 }
 
 // From 100 us (a small answer from memory) to about a minute (a large body), each bound 2.5x.
@@ -101,6 +103,7 @@ impl Metrics {
         let strangers = Family::<CodeLabel, Counter>::default();
         let unrouted = Family::<CodeLabel, Counter>::default();
         let (connections, in_flight) = (Gauge::default(), Gauge::default());
+        let waiting = Gauge::default();
         registry.register(
             "requests",
             "Answered requests of known callers",
@@ -141,6 +144,11 @@ impl Metrics {
         registry.register("passed", "Requests passed on to other regions", passed);
         registry.register("connections", "Open connections", connections.clone());
         registry.register("in_flight", "Requests being worked on", in_flight.clone());
+        registry.register(
+            "waiting",
+            "Requests that wait for their account's turn",
+            waiting.clone(),
+        );
         let operations = per_operation(&status, &received, &sent, &times);
         Self {
             operations,
@@ -150,6 +158,7 @@ impl Metrics {
             unanswered,
             connections,
             in_flight,
+            waiting,
         }
     }
 

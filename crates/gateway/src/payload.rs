@@ -14,25 +14,77 @@ use std::{
 use access::PayloadMode;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body::Body as HttpBody;
+use http_body::{Body as HttpBody, Frame};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, Sleep};
 use types::{Body, BodyError, ChecksumAlgorithm, ChecksumValue, body::NextChunk};
 
 use crate::{
+    admission::{Turn, Wait},
     chunked::{Decoder, Step},
+    limits::{CLIENT_GRACE, GatewayConfig},
     s3::{ErrorCode, S3Error},
 };
 
-/// The bytes as they come from the connection: counted, and not waited for without end.
-struct Raw<B> {
+/// How a client may be waited for.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// How long it may send nothing.
+    idle: Duration,
+    /// Bytes a second that it must send while others wait for what it has, and over how long they
+    /// are counted.
+    rate: u64,
+    window: Duration,
+    turn: Option<Turn>,
+    /// Who reads the body has a place at work.
+    at_work: bool,
+}
+
+impl From<Duration> for Pace {
+    fn from(idle: Duration) -> Self {
+        Self {
+            idle,
+            rate: 0,
+            window: Duration::MAX,
+            turn: None,
+            at_work: false,
+        }
+    }
+}
+
+impl Pace {
+    /// As the limits say, for a request with this place at work, which has it while it reads the
+    /// body, or not.
+    pub(crate) fn new(config: &GatewayConfig, turn: Option<Turn>, at_work: bool) -> Self {
+        Self {
+            idle: config.body_idle,
+            rate: config.body_rate,
+            window: config.rate_window,
+            at_work: at_work && turn.is_some(),
+            turn,
+        }
+    }
+}
+
+type Polled<B> = Option<Result<Frame<Bytes>, <B as HttpBody>::Error>>;
+
+/// The bytes as they come from the connection: counted, and not waited for without end, nor with
+/// a place that others could work on.
+struct Raw<B: HttpBody<Data = Bytes>> {
     body: B,
     expected: Option<u64>,
     got: u64,
-    idle: Duration,
+    pace: Pace,
     /// Made when the client is waited for first; then used again.
     timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// Since when the client is waited for.
+    waiting: Option<Instant>,
+    /// The place at work has been given back.
+    out: bool,
+    /// What came meanwhile, and the place that it waits for.
+    entering: Option<(Polled<B>, Wait)>,
+    /// When the client's rate was looked at last, and what had come by then.
+    looked: Option<(Instant, u64)>,
     /// HTTP trailers, which only another region may send.
     trailers: Option<HeaderMap>,
 }
@@ -42,34 +94,58 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn new(body: B, expected: Option<u64>, idle: Duration) -> Self {
+    fn new(body: B, expected: Option<u64>, pace: Pace) -> Self {
         Self {
             body,
             expected,
             got: 0,
-            idle,
+            pace,
             timer: None,
-            waiting: false,
+            waiting: None,
+            out: false,
+            entering: None,
+            looked: None,
             trailers: None,
         }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         loop {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(frame) => {
-                    self.waiting = false;
-                    match frame {
-                        Some(Ok(frame)) => match frame.into_data() {
-                            Ok(data) if !data.is_empty() => return Poll::Ready(self.count(data)),
-                            Ok(_) => {}
-                            Err(other) => self.trailers = other.into_trailers().ok(),
-                        },
-                        Some(Err(error)) => return Poll::Ready(Err(self.broken(error.into()))),
-                        None => return Poll::Ready(self.end()),
-                    }
+            let frame = match ready!(self.poll_frame(cx)) {
+                Ok(frame) => frame,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Poll::Ready(self.count(data)),
+                    Ok(_) => {}
+                    Err(other) => self.trailers = other.into_trailers().ok(),
+                },
+                Some(Err(error)) => return Poll::Ready(Err(self.broken(error.into()))),
+                None => return Poll::Ready(self.end()),
+            }
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Polled<B>, BodyError>> {
+        loop {
+            if let Some((_, wait)) = &mut self.entering {
+                let admitted = ready!(Pin::new(wait).poll(cx));
+                let frame = self.entering.take().and_then(|(frame, _)| frame);
+                return Poll::Ready(admitted.map(|()| frame).map_err(|_| BodyError::Crowded));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self.poll_timer(cx).map(|()| Err(BodyError::Timeout));
+            };
+            if self.waiting.take().is_some() && self.is_slow(Instant::now()) {
+                return Poll::Ready(Err(BodyError::Timeout));
+            }
+            match &self.pace.turn {
+                Some(turn) if self.out => {
+                    self.entering = Some((frame, turn.step_in()));
+                    self.out = false;
                 }
-                Poll::Pending => return self.poll_timer(cx).map(|()| Err(BodyError::Timeout)),
+                _ => return Poll::Ready(Ok(frame)),
             }
         }
     }
@@ -102,18 +178,63 @@ where
         }
     }
 
-    /// Ready when nothing has come for too long.
+    /// Ready when nothing has come for too long, or too little while others wait.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let idle = self.idle;
+        let first = match self.pace.at_work && !self.out {
+            true => CLIENT_GRACE.min(self.pace.idle),
+            false => self.pace.idle.min(self.pace.window),
+        };
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(Instant::now() + idle);
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(first)));
+        let since = *self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            self.looked.get_or_insert((now, self.got));
+            timer.as_mut().reset(now + first);
+            now
+        });
+        loop {
+            let Some(timer) = &mut self.timer else {
+                return Poll::Pending;
+            };
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let last = since + self.pace.idle;
+            if now >= last || self.is_slow(now) {
+                return Poll::Ready(());
+            }
+            if self.pace.at_work
+                && !self.out
+                && let Some(turn) = &self.pace.turn
+            {
+                turn.step_out();
+                self.out = true;
+            }
+            if let Some(timer) = &mut self.timer {
+                timer
+                    .as_mut()
+                    .reset(now + (last - now).min(self.pace.window));
+            }
         }
-        timer.as_mut().poll(cx)
     }
+
+    /// Whether others wait for what a client has who sends too little.
+    fn is_slow(&mut self, now: Instant) -> bool {
+        let (since, got) = *self.looked.get_or_insert((now, self.got));
+        let passed = now.saturating_duration_since(since);
+        if passed < self.pace.window {
+            return false;
+        }
+        self.looked = Some((now, self.got));
+        let wanted = bytes_in(self.pace.rate, passed);
+        self.got - got < wanted && self.pace.turn.as_ref().is_some_and(Turn::presses)
+    }
+}
+
+/// How many bytes a rate brings in a time.
+pub(crate) fn bytes_in(rate: u64, time: Duration) -> u64 {
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    rate.saturating_mul(ms) / 1000
 }
 
 /// What is checked while the bytes pass.
@@ -135,7 +256,7 @@ enum Check {
 }
 
 /// A verified body.
-struct Payload<B> {
+struct Payload<B: HttpBody<Data = Bytes>> {
     raw: Raw<B>,
     check: Check,
     len: Option<u64>,
@@ -195,7 +316,7 @@ where
 impl<B> Body for Payload<B>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
 {
     fn next(&mut self) -> NextChunk<'_> {
         Box::pin(poll_fn(move |cx| self.poll_next(cx)))
@@ -227,18 +348,18 @@ fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, S3Error> {
 }
 
 /// Makes a verified body of what the connection brings. `chunks` goes on from the head's
-/// signature; it must be there where `mode` is streaming and signed. `idle` is how long the
-/// client may send nothing.
+/// signature; it must be there where `mode` is streaming and signed. `pace` is how the client may
+/// be waited for: a time is how long it may send nothing.
 pub fn payload<B>(
     body: B,
     headers: &HeaderMap,
     mode: PayloadMode,
     chunks: Option<Box<access::signature::ChunkVerifier>>,
-    idle: Duration,
+    pace: impl Into<Pace>,
 ) -> Result<Box<dyn Body>, S3Error>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
 {
     let sent = number(headers, header::CONTENT_LENGTH.as_str())?;
     let decoded = number(headers, "x-amz-decoded-content-length")?;
@@ -266,7 +387,7 @@ where
             (Check::Chunked { decoder, input }, Some(len))
         }
     };
-    let raw = Raw::new(body, sent, idle);
+    let raw = Raw::new(body, sent, pace.into());
     Ok(Box::new(Payload { raw, check, len }))
 }
 
@@ -275,11 +396,11 @@ where
 pub(crate) fn passed<B>(
     body: B,
     headers: &HeaderMap,
-    idle: Duration,
+    pace: impl Into<Pace>,
 ) -> Result<Box<dyn Body>, S3Error>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
 {
     let len = number(headers, header::CONTENT_LENGTH.as_str())?;
     let announced = declared(headers)?;
@@ -288,7 +409,7 @@ where
         announced: announced.and_then(ChecksumAlgorithm::from_header),
         claim: None,
     };
-    let raw = Raw::new(body, len, idle);
+    let raw = Raw::new(body, len, pace.into());
     Ok(Box::new(Payload { raw, check, len }))
 }
 

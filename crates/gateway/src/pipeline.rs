@@ -1,7 +1,13 @@
 //! The one path that every request takes: limits -> parse -> identify -> permit -> act ->
 //! answer -> record.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+mod turns;
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use access::{Action, AuthType, Identity, PayloadMode, Permit, Via};
 use bytes::Bytes;
@@ -10,16 +16,17 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument;
+pub(crate) use turns::Taking;
 use types::{BucketDeed, RegionId};
 
 use crate::{
-    admission::{AccountPlace, Admission, Place},
-    body::{Held, ResponseBody},
+    admission::Payer,
+    body::{Places, ResponseBody},
     elsewhere::{self, Head, Outgoing, Way, unavailable},
     identify::{self, Identified},
     limits::DRAIN_BYTES_MAX,
     operations::{Operation, Resource},
-    payload::payload,
+    payload::{Pace, payload},
     post_form::{self, Form},
     request::{Received, Request},
     route::route,
@@ -27,6 +34,9 @@ use crate::{
     serve::Unread,
     server::Gateway,
 };
+
+/// How long it may take to read what nobody wants.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// A request whose head has been read and verified.
 struct Met<'r> {
@@ -47,6 +57,36 @@ impl Met<'_> {
 enum Source {
     Wire(Incoming),
     Form(Box<Form>),
+}
+
+impl Source {
+    /// How many bytes it brings, where that was said. Only forms do not say it.
+    fn size(&self) -> Option<u64> {
+        match self {
+            Self::Wire(incoming) => incoming.size_hint().exact(),
+            Self::Form(form) => form.body.len_hint(),
+        }
+    }
+
+    /// As [`drain`].
+    async fn drain(self) -> bool {
+        match self {
+            Self::Wire(incoming) if incoming.is_end_stream() => true,
+            Self::Wire(incoming) => {
+                let Some(length) = incoming.size_hint().exact() else {
+                    return false;
+                };
+                let length = HeaderValue::from(length);
+                let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, length)]);
+                let mode = PayloadMode::Unsigned;
+                match payload(incoming, &headers, mode, None, DRAIN_TIME) {
+                    Ok(body) => drain(body).await,
+                    Err(_) => false,
+                }
+            }
+            Self::Form(form) => drain(form.body).await,
+        }
+    }
 }
 
 /// How a request came.
@@ -72,6 +112,7 @@ struct Who {
     operation: &'static Operation,
     via: Via,
     permit: Permit,
+    pace: Pace,
 }
 
 /// What is known of a request for its record, also when it fails half way.
@@ -80,7 +121,9 @@ struct Trail {
     operation: Option<&'static Operation>,
     /// The caller is known, and what they address is not somebody else's.
     known: bool,
-    account_place: Option<AccountPlace>,
+    /// What it occupies.
+    places: Places,
+    payer: Option<Payer>,
     /// Another region answered it.
     passed: bool,
     /// Nothing of the request's body is left on the connection.
@@ -134,19 +177,19 @@ impl Gateway {
         let mut trail = Trail::default();
         let _counted = InFlight::enter(&self.metrics.in_flight);
 
-        let (place, result) = match self.admission(at_door).enter().await {
-            Ok(place) => {
-                // Pinned where it is: it is large, and each wrapper would copy it.
-                let acting = self.act(&mut parts, incoming, arrival, &mut trail);
-                let acting = std::pin::pin!(acting);
-                let acting = acting.instrument(span.clone());
-                let result = AssertUnwindSafe(acting).catch_unwind().await;
-                (
-                    Some(place),
-                    result.unwrap_or_else(|_| Err(panicked(&request_id))),
-                )
+        let result = {
+            // Pinned where it is: it is large, and each wrapper would copy it.
+            let acting = self.act(&mut parts, incoming, arrival, &mut trail);
+            let acting = std::pin::pin!(acting);
+            let acting = acting.instrument(span.clone());
+            let result = AssertUnwindSafe(acting).catch_unwind().await;
+            result.unwrap_or_else(|_| Err(panicked(&request_id)))
+        };
+        let result = match result {
+            Ok(answer) if answer.body().is_large() => {
+                self.make_room(at_door, &mut trail).await.map(|()| answer)
             }
-            Err(_) => (None, Err(slow_down())),
+            other => other,
         };
         let code = result.as_ref().err().map(|error| error.code);
         let mut answer = result.unwrap_or_else(|error| {
@@ -166,7 +209,7 @@ impl Gateway {
         span.record("operation", trail.operation.map_or("", |o| o.name));
         span.record("status", answer.status().as_u16());
         self.record(&trail, code, answer.status(), began, &request_id);
-        self.hold(&mut answer, place, trail);
+        self.hold(&mut answer, at_door, trail);
         self.name(&mut answer, request_id);
         answer
     }
@@ -200,15 +243,6 @@ impl Gateway {
         answer
     }
 
-    /// Requests of other regions have places of their own: two regions whose places were all taken
-    /// by requests that wait for a place at the other would come to a standstill.
-    fn admission(&self, at_door: bool) -> &Admission {
-        match at_door {
-            true => &self.admission,
-            false => &self.passed_admission,
-        }
-    }
-
     async fn act(
         &self,
         parts: &mut http::request::Parts,
@@ -225,10 +259,32 @@ impl Gateway {
             true => Box::pin(self.read_form(&mut met, incoming)).await?,
             false => Source::Wire(incoming),
         };
-        let mut call = match self.admit(met, source, via, trail)? {
+        let identity = match &source {
+            Source::Wire(_) => met.identified.take_identity(),
+            Source::Form(form) => form.identity.clone(),
+        };
+        if let Some(account) = identity.account() {
+            trail.known = true;
+            let size = source.size();
+            if self
+                .enter(account, size, via == Via::Door, trail)
+                .await
+                .is_err()
+            {
+                if !expects {
+                    trail.body_ended = source.drain().await;
+                }
+                return Err(slow_down());
+            }
+        }
+        let mut call = match self.admit(met, identity, source, via, trail)? {
             Admitted::Here(call) => call,
             Admitted::Pass(outgoing) => {
                 trail.passed = true;
+                // The other region works on it.
+                if let Some(place) = &trail.places.work {
+                    place.step_out();
+                }
                 return Box::pin(self.pass_on(*outgoing, &mut trail.body_ended)).await;
             }
         };
@@ -275,20 +331,12 @@ impl Gateway {
     /// Everything else before the handler: whether they may, and where.
     fn admit(
         &self,
-        mut met: Met<'_>,
+        met: Met<'_>,
+        identity: Identity,
         source: Source,
         via: Via,
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, S3Error> {
-        let identity = match &source {
-            Source::Wire(_) => met.identified.take_identity(),
-            Source::Form(form) => form.identity.clone(),
-        };
-        if let Some(account) = identity.account() {
-            trail.known = true;
-            let place = self.admission(via == Via::Door).enter_account(account);
-            trail.account_place = Some(place.map_err(|_| slow_down())?);
-        }
         let request = &met.request;
         let operation = route(request)?;
         trail.operation = Some(operation);
@@ -302,15 +350,18 @@ impl Gateway {
         let permit = match way {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
-                let outgoing = self.outgoing(met, source, identity, holders, operation)?;
+                let pace = self.pace(request, &via, trail, false);
+                let outgoing = self.outgoing(met, source, identity, (holders, pace), operation)?;
                 self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
             }
         };
+        let pace = self.pace(request, &via, trail, true);
         let who = Who {
             operation,
             via,
             permit,
+            pace,
         };
         let call = self.call(met, source, who)?;
         if length > 0 {
@@ -327,7 +378,13 @@ impl Gateway {
                 (Some(form.body), Some((form.key, Box::new(form.reply))))
             }
             Source::Wire(incoming) => {
-                let body = self.body(who.operation, met.identified, &met.request, incoming)?;
+                let body = self.body(
+                    who.operation,
+                    met.identified,
+                    &met.request,
+                    incoming,
+                    who.pace,
+                )?;
                 (body, None)
             }
         };
@@ -357,7 +414,7 @@ impl Gateway {
         met: Met<'_>,
         source: Source,
         identity: Identity,
-        holders: Vec<RegionId>,
+        (holders, pace): (Vec<RegionId>, Pace),
         operation: &Operation,
     ) -> Result<Outgoing, S3Error> {
         let request = met.request;
@@ -370,7 +427,7 @@ impl Gateway {
             let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
             return Err(self.redirect(&deed));
         };
-        let body = self.body(operation, met.identified, &request, incoming)?;
+        let body = self.body(operation, met.identified, &request, incoming, pace)?;
         let length = body.as_ref().and_then(|body| body.len_hint());
         let (uri, headers) = elsewhere::head(&request, length)?;
         let head = Head {
@@ -393,15 +450,13 @@ impl Gateway {
         identified: Identified,
         request: &Request<'_>,
         incoming: Incoming,
+        pace: Pace,
     ) -> Result<Option<Box<dyn types::Body>>, S3Error> {
-        match *request.method() {
-            Method::PUT | Method::POST => {
-                check_length(operation, request.headers())?;
-                let body = identified.into_body(self, request, incoming);
-                body.map(Some)
-            }
-            _ => Ok(None),
+        if !has_body(request.method()) {
+            return Ok(None);
         }
+        check_length(operation, request.headers())?;
+        identified.into_body(request, incoming, pace).map(Some)
     }
 
     /// The deed of the bucket that is addressed, when it is the caller's and is who the client
@@ -468,30 +523,6 @@ impl Gateway {
             tracing::debug!(request_id, operation, status, code, took_us, "request");
         }
     }
-
-    /// Counts what is sent, and keeps the places until an answer that streams has been sent.
-    fn hold(&self, answer: &mut Response<ResponseBody>, place: Option<Place>, trail: Trail) {
-        let Some(operation) = trail.operation else {
-            return;
-        };
-        let sent = self.metrics.sent(operation);
-        match answer.body_mut() {
-            ResponseBody::Stream(stream) => stream.hold(Held {
-                sent: sent.clone(),
-                _place: place,
-                _account: trail.account_place,
-            }),
-            ResponseBody::Full(Some(bytes)) => {
-                sent.inc_by(bytes.len() as u64);
-            }
-            ResponseBody::Passed(passed) => passed.hold(Held {
-                sent: sent.clone(),
-                _place: place,
-                _account: trail.account_place,
-            }),
-            ResponseBody::Full(None) | ResponseBody::Empty | ResponseBody::Head(_) => {}
-        }
-    }
 }
 
 /// Counts a request while it is worked on, also when its client hangs up half way.
@@ -516,6 +547,10 @@ fn meet_passed(parts: &mut http::request::Parts, caller: Identity) -> Result<Met
         request: Received::passed(parts)?,
         identified: Identified::passed(caller),
     })
+}
+
+fn has_body(method: &Method) -> bool {
+    matches!(*method, Method::PUT | Method::POST)
 }
 
 /// Whether a request depends on what is there.
@@ -578,6 +613,6 @@ async fn drain(mut body: Box<dyn types::Body>) -> bool {
         }
         true
     };
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(1), reading).await;
+    let ended = tokio::time::timeout(DRAIN_TIME, reading).await;
     ended.unwrap_or(false)
 }

@@ -29,12 +29,13 @@ use crate::{
     body::ResponseBody,
     head_lines::HeadLines,
     limits::CONNECTION_BUFFER_BYTES,
+    pipeline::Taking,
     server::Gateway,
     watchdog::{Activity, Watchdog, Watched},
 };
 
 /// Connections that the kernel keeps for us until they are accepted.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 
 /// Binds a listener to `address`; port 0 chooses a free one.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -89,7 +90,9 @@ impl Gateway {
             let unread = Arc::new(AtomicBool::new(false));
             let activity = Activity::new();
             let (head, idle) = (self.config.head_timeout, self.config.keep_alive_idle);
-            let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle);
+            let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle)
+                .with_rate(self.config.body_rate, self.config.rate_window)
+                .with_places(Arc::clone(&places), self.config.connections_max / 8);
             let marks = (Arc::clone(&unread), Arc::clone(&activity));
             let io = TokioIo::new(Stalling::new(stream, self.config.write_idle, marks));
             let place = Arc::new(place);
@@ -160,13 +163,16 @@ impl Open {
         request: Request<Incoming>,
     ) -> Result<Response<Watched>, JoinError> {
         let busy = self.activity.begin();
-        let answer = match *request.method() {
+        let mut answer = match *request.method() {
             _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
             Method::GET | Method::HEAD => self.gateway.respond(request).await,
             _ => self.change(request).await?,
         };
         if answer.extensions().get::<Unread>().is_some() {
             self.unread.store(true, Ordering::Relaxed);
+        }
+        if let Some(Taking(turn)) = answer.extensions_mut().remove() {
+            self.activity.taken_by(turn);
         }
         Ok(answer.map(|body| Watched::new(body, busy)))
     }
@@ -258,13 +264,13 @@ impl Stalling {
         Poll::Ready(())
     }
 
-    fn watch<T>(
+    fn watch(
         &mut self,
         cx: &mut Context<'_>,
-        wrote: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if wrote.is_ready() {
-            self.activity.wrote();
+        wrote: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(done) = &wrote {
+            self.activity.wrote(done.as_ref().map_or(0, |n| *n as u64));
             self.waiting = None;
             return wrote;
         }

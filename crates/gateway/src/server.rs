@@ -78,12 +78,13 @@ impl Gateway {
     pub fn new(parts: Parts, registry: &mut Registry) -> Self {
         let mut host = [0; 32];
         parts.random.fill(&mut host);
+        let metrics = Metrics::new(registry);
         Self {
             ids: RequestIds::new(&*parts.random),
-            admission: Admission::new(&parts.config),
-            passed_admission: Admission::new(&parts.config),
+            admission: Admission::new(&parts.config, &metrics.waiting),
+            passed_admission: Admission::new(&parts.config, &metrics.waiting),
             large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
-            metrics: Metrics::new(registry),
+            metrics,
             host_id: HeaderValue::try_from(hex::encode(host))
                 .expect("hex digits are a header's value"),
             objects: parts.objects,

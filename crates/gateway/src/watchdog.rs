@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -16,9 +16,13 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use parking_lot::Mutex;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, Sleep, sleep},
+};
 
-use crate::body::ResponseBody;
+use crate::{admission::Turn, body::ResponseBody, payload::bytes_in};
 
 /// How often the limit of a head is divided: it ends between one and one and a quarter of it.
 const LOOKS: u32 = 4;
@@ -35,6 +39,11 @@ pub(crate) struct Activity {
     moved: AtomicBool,
     /// A line of a head ended in a bare LF: nothing more that comes is believed.
     bare_lf: AtomicBool,
+    /// Bytes written.
+    written: AtomicU64,
+    /// An answer is taken piece by piece; then whose it is.
+    taking: AtomicBool,
+    taker: Mutex<Option<Turn>>,
 }
 
 impl Activity {
@@ -45,6 +54,9 @@ impl Activity {
             heading: AtomicBool::new(true),
             moved: AtomicBool::new(true),
             bare_lf: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            taking: AtomicBool::new(false),
+            taker: Mutex::new(None),
         })
     }
 
@@ -68,8 +80,20 @@ impl Activity {
         self.moved.store(true, Relaxed);
     }
 
-    pub(crate) fn wrote(&self) {
+    pub(crate) fn wrote(&self, bytes: u64) {
         self.moved.store(true, Relaxed);
+        self.written.fetch_add(bytes, Relaxed);
+    }
+
+    /// The answer that is sent now goes to this account, as it takes it.
+    pub(crate) fn taken_by(&self, turn: Turn) {
+        *self.taker.lock() = Some(turn);
+        self.taking.store(true, Relaxed);
+    }
+
+    /// Whether others want the room of the answer that is being sent.
+    fn is_wanted(&self) -> bool {
+        self.taker.lock().as_ref().is_some_and(Turn::presses)
     }
 }
 
@@ -79,6 +103,9 @@ pub(crate) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        if self.0.taking.swap(false, Relaxed) {
+            *self.0.taker.lock() = None;
+        }
         // What came meanwhile was the body, or a request sent ahead.
         self.0.heading.store(false, Relaxed);
         self.0.moved.store(true, Relaxed);
@@ -126,6 +153,8 @@ pub(crate) enum Ended {
     SlowHead,
     /// Nothing happened for too long.
     Idle,
+    /// The client takes an answer too slowly while others wait.
+    SlowAnswer,
 }
 
 /// Looks after one connection.
@@ -136,6 +165,12 @@ pub(crate) struct Watchdog {
     idle: u32,
     idle_max: u32,
     heading: u32,
+    /// Bytes a second that an answer must be taken at while others wait, and over how long.
+    rate: (u64, Duration),
+    /// Looks since the answer's rate was judged, and what had been written by then.
+    taking: (u32, u64),
+    /// Places for connections, and below how many of them nobody rests.
+    places: Option<(Arc<Semaphore>, usize)>,
 }
 
 impl Watchdog {
@@ -150,6 +185,26 @@ impl Watchdog {
             idle: 0,
             idle_max: u32::try_from(idle_max).unwrap_or(u32::MAX),
             heading: 0,
+            rate: (0, Duration::MAX),
+            taking: (0, 0),
+            places: None,
+        }
+    }
+
+    /// With the bytes a second, counted over so long, at which an answer must be taken while others
+    /// wait for its room.
+    pub(crate) fn with_rate(self, rate: u64, window: Duration) -> Self {
+        Self {
+            rate: (rate, window),
+            ..self
+        }
+    }
+
+    /// With the places for connections: when fewer than `scarce` are left, one that rests ends.
+    pub(crate) fn with_places(self, places: Arc<Semaphore>, scarce: usize) -> Self {
+        Self {
+            places: Some((places, scarce)),
+            ..self
         }
     }
 
@@ -170,13 +225,37 @@ impl Watchdog {
         let heading = !busy && self.activity.heading.load(Relaxed);
         self.heading = if heading { self.heading + 1 } else { 0 };
         self.idle = if busy || moved { 0 } else { self.idle + 1 };
+        let scarce = self.idle > 0
+            && (self.places.as_ref()).is_some_and(|(p, few)| p.available_permits() < *few);
         if self.heading > LOOKS {
             Some(Ended::SlowHead)
-        } else if self.idle > self.idle_max {
+        } else if self.idle > self.idle_max || scarce && !heading {
             Some(Ended::Idle)
+        } else if self.takes_slowly() {
+            Some(Ended::SlowAnswer)
         } else {
             None
         }
+    }
+}
+
+impl Watchdog {
+    fn takes_slowly(&mut self) -> bool {
+        let written = self.activity.written.load(Relaxed);
+        if !self.activity.taking.load(Relaxed) {
+            self.taking = (0, written);
+            return false;
+        }
+        let (looks, before) = &mut self.taking;
+        *looks += 1;
+        let passed = self.period * *looks;
+        if passed < self.rate.1 {
+            return false;
+        }
+        let wanted = bytes_in(self.rate.0, passed);
+        let slow = written - *before < wanted;
+        self.taking = (0, written);
+        slow && self.activity.is_wanted()
     }
 }
 
@@ -240,7 +319,7 @@ mod tests {
             1 => busy = Some(activity.begin()),
             2..200 => activity.read(),
             200 => busy = None,
-            201..400 => activity.wrote(),
+            201..400 => activity.wrote(1),
             _ => {}
         })
         .await;

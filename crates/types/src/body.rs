@@ -55,6 +55,9 @@ pub enum BodyError {
     /// No byte came for too long.
     #[error("the client sent nothing for too long")]
     Timeout,
+    /// There was no room to go on with it.
+    #[error("the server has too much to do")]
+    Crowded,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Connection(String),

@@ -200,11 +200,20 @@ impl Serve {
     }
 }
 
-fn start(config: Config, ready: Ready) -> Result<ExitCode, Failure> {
+fn start(mut config: Config, ready: Ready) -> Result<ExitCode, Failure> {
     // Whatever is made in the data folder is for its owner only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let traces = logging::start(&config)?;
-    raise_file_limit();
+    let files = raise_file_limit();
+    let most = connections_with(files);
+    if config.limits.connections > most {
+        tracing::warn!(
+            files,
+            connections = most,
+            "the limit of open files allows fewer connections than limits.connections"
+        );
+        config.limits.connections = most;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -215,12 +224,18 @@ fn start(config: Config, ready: Ready) -> Result<ExitCode, Failure> {
 }
 
 /// Each connection and each large object being read holds a file; the usual soft limit of 1024 is
-/// soon reached.
-fn raise_file_limit() {
+/// soon reached. Answers the limit.
+fn raise_file_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// How many connections leave a quarter of the files to the engine and the other listeners.
+fn connections_with(files: u64) -> usize {
+    usize::try_from(files / 4 * 3).unwrap_or(usize::MAX).max(1)
 }

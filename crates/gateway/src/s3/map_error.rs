@@ -246,6 +246,7 @@ impl From<BodyError> for S3Error {
                 format!("{} {what}", C::MalformedTrailerError.message()),
             ),
             BodyError::Timeout => C::RequestTimeout.into(),
+            BodyError::Crowded => C::SlowDown.into(),
         }
     }
 }
