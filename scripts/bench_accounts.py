@@ -47,7 +47,7 @@ def end(process, limit):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="*", default=[64, 1000, 4000])
     parser.add_argument("--second", type=int, nargs="*", default=[8, 32],
@@ -96,10 +96,10 @@ def main():
             for s in options.second:
                 alone[s].append(end(run(second, "second", s), limit))
                 for c in options.connections:
-                    crowd = run(first, "first", c, options.seconds + 2)
+                    crowd = run(first, "first", c, options.seconds + 5)
                     # Once the crowd is connected.
                     try:
-                        crowd.wait(1)
+                        crowd.wait(4)
                     except subprocess.TimeoutExpired:
                         pass
                     report = end(run(second, "second", s), limit)

@@ -8,7 +8,7 @@
 /// Ticks in which what left is counted.
 const WINDOW: u32 = 4;
 /// Windows after which it looks again how long a request takes with few inside.
-const AGAIN: u32 = 100;
+const AGAIN: u32 = 20;
 
 /// Finds the width by what it is told after each tick.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Width {
     /// Ticks for which an entry stays, a thousandth each, with the least width.
     base: Option<u64>,
     windows: u32,
+    /// The width before it looked at the least.
+    before: usize,
 }
 
 impl Width {
@@ -33,6 +35,7 @@ impl Width {
             full: None,
             base: None,
             windows: 0,
+            before: 0,
         }
     }
 
@@ -64,12 +67,19 @@ impl Width {
     fn judge(&mut self, stay: u64) {
         self.windows += 1;
         if self.now == self.least {
-            self.base = Some(stay);
+            // A machine that others keep busy for a while makes requests slow; more of them inside
+            // would make it no faster. So what was shortest is forgotten slowly.
+            let known = self.base.map_or(stay, |base| base + base / 16 + 1);
+            self.base = Some(stay.min(known));
             self.windows = 0;
         }
         let base = self.base.unwrap_or(stay);
+        let before = std::mem::take(&mut self.before);
         self.now = if self.windows >= AGAIN {
+            self.before = self.now;
             self.least
+        } else if before > 0 {
+            (before - before / 4).max(self.least)
         } else if stay * 4 <= base * 5 {
             (self.now + self.now / 4 + 1).min(self.most)
         } else if stay * 2 > base * 3 {
@@ -110,6 +120,21 @@ mod tests {
         let widths = widths(1000, 400);
         let mean = widths[200..].iter().sum::<usize>() / 1800;
         assert!(mean >= 320, "{mean}");
+    }
+
+    #[test]
+    fn a_machine_that_others_keep_busy_at_times_is_given_few() {
+        let mut width = Width::new(32, 1024);
+        let (mut left, mut seed, mut sum) = (0, 1_u64, 0);
+        for _ in 0..4000 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            // All of it, or as little as a twentieth.
+            left += 800 / (1 + seed % 20);
+            sum += width.tick(left, true);
+        }
+        assert!(sum / 4000 <= 64, "{}", sum / 4000);
     }
 
     #[test]
