@@ -21,24 +21,27 @@ def files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.fixture
-def other(own_cloud):
-    """A client of another account, with a bucket of its own."""
-    own_cloud.start()
-    account = own_cloud.cli_json("account", "create", "other", "--json")
-    key = own_cloud.cli_json("key", "create", "--account", account["id"], "--json")
-    client = Client(own_cloud.host, own_cloud.region, key["access_key"], key["secret_key"],
-                    timeout=60)
-    assert client.request("PUT", "/others")[0] == 200
+def tenant(server, name):
+    """A client of a new account, with a bucket of its name."""
+    account = server.cli_json("account", "create", name, "--json")
+    key = server.cli_json("key", "create", "--account", account["id"], "--json")
+    client = Client(server.host, server.region, key["access_key"], key["secret_key"], timeout=60)
+    assert client.request("PUT", f"/{name}")[0] == 200
     return client
 
 
-def trickle(server, client, length, count):
+@pytest.fixture
+def other(own_cloud):
+    own_cloud.start()
+    return tenant(own_cloud, "others")
+
+
+def trickle(server, client, bucket, length, count):
     """Uploads that have sent their heads and a byte."""
     host, port = server.host.split(":")
     uploads = []
     for n in range(count):
-        path = f"/trickles/{length}-{n}"
+        path = f"/{bucket}/{length}-{n}"
         headers = client.headers("PUT", path, headers={"content-length": length})
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         upload = socket.create_connection((host, int(port)), timeout=60)
@@ -47,11 +50,13 @@ def trickle(server, client, length, count):
     return uploads
 
 
-def test_trickling_uploads_of_one_account_leave_another_alone(own_cloud, other):
-    first = own_cloud.client()
-    assert first.request("PUT", "/trickles")[0] == 200
+def test_trickling_uploads_of_two_accounts_leave_a_third_alone(own_cloud, other):
+    uploads = []
     # More large ones than there is room for large ones at all.
-    uploads = trickle(own_cloud, first, 1000, 400) + trickle(own_cloud, first, 1 << 20, 1100)
+    for name in ("slow-1", "slow-2"):
+        client = tenant(own_cloud, name)
+        uploads += trickle(own_cloud, client, name, 1000, 200)
+        uploads += trickle(own_cloud, client, name, 1 << 20, 600)
     try:
         for n in range(20):
             assert other.put("others", f"small-{n}", b"small")[0] == 200
