@@ -35,6 +35,8 @@ bugs=(
   "counts-for-anybody|regions|hostile::p8_every"
   "changes-unlimited|cloud|pace"
   "admission-first-come|gateway|admission::"
+  "addresses-unchecked|cloud|rekey_tests::a_region_is_reached"
+  "rekey-leaves-certificates|cloud|rekey_tests::a_new_key"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"

@@ -134,11 +134,15 @@ def openssl(*words, text=None):
     return done.stdout
 
 
-def forged(folder, name, issuer=None, issuer_key=None):
-    """(certificate, key) for `name`, signed with the key of `issuer`, or with its own."""
+def forged(folder, name, issuer=None, issuer_key=None, own=None):
+    """(certificate, key) for `name`, signed with the key of `issuer`, or with its own. The key is
+    `own` (PEM), or a new one."""
     folder = Path(tempfile.mkdtemp(dir=folder))
     key, request, certificate = folder / "key.pem", folder / "request", folder / "certificate.pem"
-    openssl("genpkey", "-algorithm", "ed25519", "-out", key)
+    if own is None:
+        openssl("genpkey", "-algorithm", "ed25519", "-out", key)
+    else:
+        key.write_text(own)
     openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", request)
     extensions = folder / "extensions"
     extensions.write_text(f"subjectAltName=DNS:{name}.region.dhow.internal\n"

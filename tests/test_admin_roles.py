@@ -41,6 +41,8 @@ MATRIX = {
     "OpenRegion": (NO, NO, OWN, ALL, NO),
     "CloseRegion": (NO, NO, NO, ALL, NO),
     "RevokeCertificate": (NO, NO, NO, ALL, NO),
+    "RekeyRegion": (NO, NO, NO, ALL, NO),
+    "AllowAddresses": (NO, NO, NO, ALL, NO),
     "ListBuckets": (OWN, OWN, NO, ALL, ALL),
     "GetBucket": (OWN, OWN, NO, ALL, ALL),
     "CreateBucket": (NO, OWN, NO, ALL, NO),
@@ -59,6 +61,9 @@ NOT_DONE = {
     # The registry's region has no certificate to take back, and one that is planned none yet.
     ("RevokeCertificate", "own"): 409,
     ("RevokeCertificate", "other"): 409,
+    # Neither has a key that could be replaced.
+    ("RekeyRegion", "own"): 409,
+    ("RekeyRegion", "other"): 409,
     ("DrainRegion", "other"): 409,  # planned only
     ("OpenRegion", "other"): 409,
     ("CloseRegion", "own"): 400,  # it keeps the registry
@@ -220,6 +225,8 @@ REQUESTS = {
     "OpenRegion": (EACH, region_call("POST", "/open")),
     "CloseRegion": (EACH, region_call("POST", "/close")),
     "RevokeCertificate": (EACH, region_call("POST", "/revoke", {"serial": "0a"})),
+    "RekeyRegion": (EACH, region_call("POST", "/rekey", {})),
+    "AllowAddresses": (EACH, region_call("POST", "/allow", {"addresses": []})),
     "ListBuckets": (ONE, plain("GET", "buckets")),
     "GetBucket": (EACH, bucket_call("GET", "")),
     "CreateBucket": (EACH, new_bucket),

@@ -613,7 +613,9 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
     folder = fleet.processes[FIRST].data
     authority_key = tmp_path / "authority-key.pem"
     authority_key.write_text(plain_key((folder / "authority-key.pem").read_text()))
-    certificate, key = forged(tmp_path, FIRST, folder / "authority.pem", authority_key)
+    # With the region's own key: another is not believed, whoever signed for it.
+    own = plain_key((folder / "identity.pem").read_text())
+    certificate, key = forged(tmp_path, FIRST, folder / "authority.pem", authority_key, own)
     page = lambda length, changes: json.dumps(
         {"changes": {"length": length, "changes": changes}}).encode()
     doctored = [(what, page(length + 2, some)) for what, some in tampered(changes)]

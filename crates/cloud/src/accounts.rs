@@ -254,6 +254,15 @@ impl Registry {
         state.keys.contains_key(&**key) || state.verifiers.contains_key(&**key)
     }
 
+    /// Whether this is the secret of that key, whatever the key opens; only where the registry is
+    /// kept.
+    pub fn is_pair(&self, access_key: &str, secret_key: &str) -> bool {
+        use subtle::ConstantTimeEq;
+        let state = self.state.read();
+        let found = state.keys.get(access_key);
+        found.is_some_and(|key| key.secret.as_bytes().ct_eq(secret_key.as_bytes()).into())
+    }
+
     /// One key, without its secret.
     pub fn key(&self, id: &AccessKeyId) -> Option<KeyInfo> {
         self.state.read().keys.get(&**id).map(|k| info(&k.record))

@@ -88,6 +88,9 @@ impl Registry {
                 ));
             }
         }
+        let heard = self.clock.now().ms();
+        self.heard_at
+            .store(heard, std::sync::atomic::Ordering::Relaxed);
         self.followed.send_replace(true);
         if stale {
             self.fetch_keys(upstream).await?;

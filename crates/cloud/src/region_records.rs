@@ -87,6 +87,9 @@ pub struct RegionRecord {
     /// Serial numbers of certificates that are no longer good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked_serials: Vec<String>,
+    /// Hosts and networks where it may be reached; when empty, where it was when it joined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// Milliseconds since the epoch.
     pub created_ms: u64,
 }
@@ -130,6 +133,12 @@ pub(crate) struct TokenRecord {
     pub region: String,
     /// Milliseconds since the epoch.
     pub expires_ms: u64,
+    /// Whether it gives a new key to a region that has joined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rekeys: bool,
+    /// The new key, once it was shown with the token: the token is good for that one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A region as somebody plans it.
@@ -151,6 +160,9 @@ pub struct RegionPlan {
     pub jurisdiction: String,
     /// The operator's id.
     pub operator: String,
+    /// Hosts and networks where it may be reached; when empty, where it is when it joins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
 }
 
 impl RegionPlan {
@@ -174,7 +186,7 @@ impl RegionPlan {
         if !on_earth || !is_plain_text(&self.city, 128) {
             return invalid("a region has coordinates on earth and a city's name".into());
         }
-        Ok(())
+        crate::reach::check_list(&self.addresses)
     }
 }
 

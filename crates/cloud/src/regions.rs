@@ -117,6 +117,7 @@ impl Registry {
             public_key: String::new(),
             issued: Vec::new(),
             revoked_serials: Vec::new(),
+            addresses: plan.addresses.clone(),
             created_ms: self.clock.now().ms(),
         }
     }
@@ -139,6 +140,8 @@ impl Registry {
             format: FORMAT,
             region: plan.id.clone(),
             expires_ms: self.clock.now().ms() + valid.as_millis() as u64,
+            rekeys: false,
+            key: None,
         };
         let mut rows = self.drop_tokens(&plan.id);
         rows.push(RowChange::put(format!("t/{token_hash}"), write(&token)?));
@@ -166,7 +169,7 @@ impl Registry {
         }
     }
 
-    fn drop_tokens(&self, region: &str) -> Vec<RowChange> {
+    pub(crate) fn drop_tokens(&self, region: &str) -> Vec<RowChange> {
         let state = self.state.read();
         let of_region = state.tokens.iter().filter(|(_, t)| t.region == region);
         of_region
@@ -198,11 +201,17 @@ impl Registry {
         };
         let turn = self.turn().await;
         let now = self.clock.now().ms();
-        let token = self.state.read().tokens.get(&token_hash(secret)).cloned();
+        let hash = token_hash(secret);
+        let token = self.state.read().tokens.get(&hash).cloned();
         let token = token.filter(|t| t.region == region && now < t.expires_ms);
-        let known = token
-            .and_then(|_| self.region(region))
-            .ok_or_else(refused)?;
+        let (token, known) = token.zip(self.region(region)).ok_or_else(refused)?;
+        if token.rekeys {
+            let token = (hash, token);
+            return self
+                .take_new_key(turn, token, &known, announced, issued)
+                .await;
+        }
+        self.may_be_reached(&known, announced)?;
         match known.status {
             RegionStatus::Planned => {}
             RegionStatus::Joining if known.public_key == announced.public_key => {}
@@ -231,8 +240,15 @@ impl Registry {
         let mut record = (*known).clone();
         announce(&mut record, announced);
         if record == *known {
+            self.unreached.lock().remove(region);
             return Ok(());
         }
+        // What it said before stays.
+        if let Err(refused) = self.may_be_reached(&known, announced) {
+            self.note_unreached(region, announced, &refused);
+            return Err(refused);
+        }
+        self.unreached.lock().remove(region);
         let actor = Actor::Region(RegionId::new(region));
         self.put_region(turn, &actor, "region.announce", record, Vec::new())
             .await
@@ -275,6 +291,36 @@ impl Registry {
         self.known(region)
     }
 
+    /// Says where a region may be reached: a list of hosts and networks, or none, and then where it
+    /// is now.
+    pub async fn allow_addresses(
+        &self,
+        actor: &Actor,
+        region: &str,
+        addresses: &[String],
+    ) -> Result<Arc<RegionRecord>, CloudError> {
+        crate::reach::check_list(addresses)?;
+        let turn = self.turn().await;
+        let mut record = (*self.known(region)?).clone();
+        record.addresses = addresses.to_vec();
+        self.put_region(turn, actor, "region.allow", record, Vec::new())
+            .await?;
+        self.known(region)
+    }
+
+    /// What a region last announced that was refused: where, and why.
+    pub fn unreached(&self, region: &str) -> Option<(Announcement, String)> {
+        self.unreached.lock().get(region).cloned()
+    }
+
+    fn note_unreached(&self, region: &str, announced: &Announcement, why: &CloudError) {
+        let new = (announced.clone(), why.to_string());
+        let before = self.unreached.lock().insert(region.to_owned(), new.clone());
+        if before.as_ref() != Some(&new) {
+            tracing::warn!(region, %why, "an announced address was refused");
+        }
+    }
+
     /// How many buckets have their home or a copy in a region.
     pub fn held_by(&self, region: &str) -> usize {
         let region = RegionId::new(region);
@@ -282,21 +328,28 @@ impl Registry {
         self.all().iter().filter(|deed| holds(deed)).count()
     }
 
-    /// Puts on record that a region is given a certificate for the one that will expire. To be
-    /// called before it is handed out: what is not on record cannot be taken back. `revoked` is how
-    /// many certificates of the region had been taken back when it asked: one that asked in time
-    /// does not get around what was taken back since.
+    /// Puts on record that a region is given a certificate for the one that will expire, whose
+    /// serial is `shown`. To be called before it is handed out: what is not on record cannot be
+    /// taken back. A certificate that was taken back brings no other, and neither does a key that
+    /// is the region's no longer, however long ago it was asked for.
     pub async fn record_issued(
         &self,
         region: &RegionId,
         issued: &IssuedRecord,
-        revoked: usize,
+        public_key: &str,
+        shown: &str,
     ) -> Result<(), CloudError> {
         let turn = self.turn().await;
         let mut record = (*self.known(region)?).clone();
-        if record.revoked_serials.len() != revoked || record.status == RegionStatus::Closed {
+        if record.public_key != public_key {
             return Err(CloudError::Refused(format!(
-                "certificates of region {region} were taken back meanwhile"
+                "region {region} has another key"
+            )));
+        }
+        let gone = record.revoked_serials.iter().any(|serial| serial == shown);
+        if gone || record.status == RegionStatus::Closed {
+            return Err(CloudError::Refused(format!(
+                "the certificate of region {region} was taken back"
             )));
         }
         record.note_issued(issued, self.clock.now().ms());
@@ -358,12 +411,12 @@ impl Registry {
         Ok(gone)
     }
 
-    fn known(&self, region: &str) -> Result<Arc<RegionRecord>, CloudError> {
+    pub(crate) fn known(&self, region: &str) -> Result<Arc<RegionRecord>, CloudError> {
         self.region(region)
             .ok_or_else(|| CloudError::NoRegion(region.to_owned()))
     }
 
-    async fn put_region(
+    pub(crate) async fn put_region(
         &self,
         turn: crate::registry::Turn,
         actor: &Actor,
@@ -405,5 +458,6 @@ fn detail(record: &RegionRecord) -> Value {
         "endpoint": record.endpoint,
         "peer": record.peer,
         "revoked_serials": record.revoked_serials,
+        "addresses": record.addresses,
     })
 }

@@ -1,15 +1,21 @@
 //! The registry: rows with everything in memory as well, changed one change at a time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::{Mutex, RwLock};
 use proof::chain::Entry;
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
-use types::{AccountId, Actor, BucketId, Clock, Place, Random, RegionId};
+use types::{AccountId, Actor, BucketId, Clock, Place, Random, RegionId, Timestamp};
 
 use crate::{
-    Account, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
+    Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
     change::{Change, Draft, RowChange, RowNow},
     keys::info,
     link::Upstream,
@@ -75,6 +81,10 @@ pub struct Registry {
     pub(crate) receipts: Mutex<BTreeMap<(RegionId, BucketId), u64>>,
     pub(crate) standing: Standing,
     pace: Pace,
+    /// What regions announced last that was refused, in the registry's region.
+    pub(crate) unreached: Mutex<BTreeMap<String, (Announcement, String)>>,
+    /// When the keeper last answered, in milliseconds; 0 before it has.
+    pub(crate) heard_at: AtomicU64,
 }
 
 impl Registry {
@@ -118,6 +128,8 @@ impl Registry {
             receipts: Mutex::default(),
             standing: Standing::default(),
             pace: Pace::default(),
+            unreached: Mutex::default(),
+            heard_at: AtomicU64::new(0),
             changing: Arc::default(),
         });
         if fresh && registry.keeps() {
@@ -197,6 +209,12 @@ impl Registry {
     /// Whether all that the keeper knew has been taken over since the start.
     pub fn followed(&self) -> watch::Receiver<bool> {
         self.followed.subscribe()
+    }
+
+    /// When the keeper last said what it has, if it has since the start.
+    pub fn heard_at(&self) -> Option<Timestamp> {
+        let ms = self.heard_at.load(Ordering::Relaxed);
+        (ms > 0).then(|| Timestamp::from_ms(ms))
     }
 
     /// Entries of the audit log from number `from` on, at most `limit`, each as JSON with the rows
@@ -325,6 +343,8 @@ mod follow_tests;
 mod names_tests;
 #[cfg(test)]
 mod pace_tests;
+#[cfg(test)]
+mod rekey_tests;
 #[cfg(test)]
 mod roles_tests;
 #[cfg(test)]

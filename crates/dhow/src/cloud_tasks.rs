@@ -18,6 +18,9 @@ use crate::{
 /// How often a region looks whether the cloud has it on record as it is.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(2);
 
+/// How often a region notes when the registry was last heard.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+
 /// The tasks; they end when this is dropped.
 pub struct CloudTasks(JoinSet<()>);
 
@@ -72,8 +75,30 @@ pub fn start(
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));
+        tasks.spawn(note_heard(Arc::clone(region)));
     }
     CloudTasks(tasks)
+}
+
+/// Notes when the registry was last heard, for a start without it and for the doctor.
+async fn note_heard(region: Arc<Region>) {
+    let mut noted = None;
+    let mut followed = region.registry.followed();
+    // An error means that the registry is closed.
+    let _ = followed.wait_for(|followed| *followed).await;
+    loop {
+        let heard = region.registry.heard_at();
+        if let Some(at) = heard.filter(|_| heard != noted) {
+            let dir = region.dir.clone();
+            let written = tokio::task::spawn_blocking(move || dir.note_registry_heard(at)).await;
+            match written {
+                Ok(Ok(())) => noted = heard,
+                Ok(Err(error)) => tracing::warn!(%error, "when the registry was heard"),
+                Err(error) => tracing::warn!(%error, "when the registry was heard"),
+            }
+        }
+        tokio::time::sleep(NOTE_EVERY).await;
+    }
 }
 
 /// Keeps telling the registry's region where this one can be reached, until that is on record, and
@@ -84,6 +109,7 @@ async fn announce(region: Arc<Region>, at: Addresses) {
         return;
     };
     let announced = region.link.announcement(&at.endpoint, &at.peer);
+    let mut refused = None;
     loop {
         let known = region.registry.region(&region.id);
         let told = known.as_ref().is_some_and(|r| {
@@ -97,8 +123,13 @@ async fn announce(region: Arc<Region>, at: Addresses) {
                 ready: region.readiness(),
             };
             match upstream.ask(ask).await {
-                Ok(Told::Done) => {}
-                Ok(Told::Refused(why)) => tracing::warn!(why, "the registry does not let us in"),
+                Ok(Told::Done) => refused = None,
+                // Asked again and again; said once.
+                Ok(Told::Refused(why)) if refused.as_ref() == Some(&why) => {}
+                Ok(Told::Refused(why)) => {
+                    tracing::warn!(why, "the registry does not take what this region announces");
+                    refused = Some(why);
+                }
                 Ok(_) => tracing::warn!("the registry answered another question"),
                 Err(error) => tracing::debug!(%error, "the registry cannot be told"),
             }

@@ -124,6 +124,8 @@ pub struct Cloud {
     pub longitude: f64,
     /// The token with which the region joins a cloud at its first start.
     pub join: Option<String>,
+    /// The token with which a region that has joined gets a new key.
+    pub rekey: Option<String>,
     /// For drills: milliseconds that the region's clock is set ahead.
     pub clock_ahead_ms: i64,
     /// Seconds for which certificates of regions are good; renewed when a third is left.
@@ -157,6 +159,7 @@ impl Default for Cloud {
             latitude: 0.0,
             longitude: 0.0,
             join: None,
+            rekey: None,
             clock_ahead_ms: 0,
             certificate_life_s: 30 * 86_400,
             removed_grace_s: 10,
@@ -301,6 +304,8 @@ latitude = 0.0
 longitude = 0.0
 # The token of `dhow region plan`, with which a new region joins a cloud at its first start.
 # join = "dhow-join-..."
+# The token of `dhow region rekey`, with which a region that has joined gets a new key, once.
+# rekey = "dhow-join-..."
 # For drills: milliseconds that the region's clock is set ahead (negative: behind).
 clock_ahead_ms = 0
 # Seconds for which the certificates of regions are good. A region renews its own when a third of

@@ -6,6 +6,7 @@
 //! | `master.key` | 64 hex digits, under which secrets are sealed |
 //! | `credentials.json` | the root key pair |
 //! | `admin-seen` | signatures of admin requests: `admin::Seen` |
+//! | `registry-heard` | when the registry's region last answered, in milliseconds |
 //! | `running.json` | the addresses of the running process |
 //! | `identity.pem`, `authority.pem`, … | who the region is among others: `link::files` |
 //! | `journal/`, `extents/` | the engine's |
@@ -23,6 +24,9 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::failure::Failure;
+
+const CREDENTIALS: &str = "credentials.json";
+const HEARD: &str = "registry-heard";
 
 /// A data folder.
 #[derive(Debug, Clone)]
@@ -121,9 +125,39 @@ impl DataDir {
         flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
     }
 
+    /// Whether there is a file of the root key pair, in whatever state.
+    pub fn has_credentials(&self) -> bool {
+        self.join(CREDENTIALS).exists()
+    }
+    /// The root key pair; a file that is there and cannot be read is an error.
+    pub fn read_credentials(&self) -> Result<Option<Credentials>, Failure> {
+        let path = self.join(CREDENTIALS);
+        let broken = |why: String| {
+            Failure::new(format!("cannot read {}: {why}", path.display())).hint(
+                "restore it from a backup, or run `dhow key recover` on this data folder: it makes \
+                 a new root key and writes the file anew",
+            )
+        };
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| broken(e.to_string())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(broken(e.to_string())),
+        }
+    }
+    /// When the registry was last heard, as the region noted it.
+    pub fn registry_heard(&self) -> Option<types::Timestamp> {
+        let text = fs::read_to_string(self.join(HEARD)).ok()?;
+        text.trim().parse().ok().map(types::Timestamp::from_ms)
+    }
+    /// Notes when the registry was last heard.
+    pub fn note_registry_heard(&self, at: types::Timestamp) -> Result<(), Failure> {
+        self.write_private(HEARD, at.ms().to_string().as_bytes())
+    }
     /// The root key pair, if there is one.
     pub fn credentials(&self) -> Option<Credentials> {
-        self.read_json("credentials.json")
+        self.read_json(CREDENTIALS)
     }
     /// Where the process that holds the folder listens.
     pub fn running(&self) -> Option<Running> {
@@ -161,7 +195,7 @@ impl DataDir {
                     .hint("restore it from a backup: without it no secret key can be read")
             }),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                if self.credentials().is_some() {
+                if self.has_credentials() {
                     return Err(Failure::new(format!("{} is missing", path.display()))
                         .hint("restore it from a backup: without it no secret key can be read"));
                 }

@@ -79,6 +79,8 @@ impl Finding {
 const FIRST_BUILD: Timestamp = Timestamp::from_s(1_767_225_600);
 /// The oldest kernel that Dhow is meant for, as major and minor version.
 const KERNEL_MIN: (u32, u32) = (5, 4);
+/// A copy of the registry that is older is worth a warning.
+const HEARD_OLD_MINUTES: u64 = 10;
 /// Below this, connections and open extents run out under load.
 const FILES_WANTED: u64 = 12_288;
 /// A sync slower than this makes every strict write slow.
@@ -105,6 +107,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
             .unwrap_or_default(),
     ));
     findings.push(folder(&dir, running));
+    findings.extend(registry(&dir, running, SystemClock.now()));
     findings.extend(disk(config));
     findings.push(clock(&dir));
     // The file outlives a killed process; the lock does not.
@@ -169,10 +172,33 @@ fn folder(dir: &DataDir, running: bool) -> Finding {
             "data folder",
             Level::Fail,
             format!("{} cannot be read", keys.display()),
-            "restore it from a backup, or run this as the user that owns it",
+            "restore it from a backup, run this as the user that owns it, or make a new root key \
+             with `dhow key recover`",
         );
     }
     Finding::ok("data folder", format!("{at} is free to use"))
+}
+
+/// How old the copy of the registry is, where that is kept in another region.
+fn registry(dir: &DataDir, running: bool, now: Timestamp) -> Option<Finding> {
+    if !dir.join("membership.json").exists() {
+        return None;
+    }
+    let Some(heard) = dir.registry_heard() else {
+        return Some(Finding::ok("registry", "this region has not heard it yet"));
+    };
+    let minutes = now.s().saturating_sub(heard.s()) / 60;
+    let found = format!("last heard {} ({minutes} minutes ago)", heard.iso8601());
+    Some(match running && minutes >= HEARD_OLD_MINUTES {
+        false => Finding::ok("registry", found),
+        true => Finding::bad(
+            "registry",
+            Level::Warn,
+            found,
+            "see that the registry's region can be reached: keys that were disabled and buckets \
+             that were placed since are not known here, and in three days no request is verified",
+        ),
+    })
 }
 
 /// The nearest folder that exists already.

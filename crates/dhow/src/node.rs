@@ -163,7 +163,12 @@ async fn hear_first(region: &Region) {
     let mut followed = region.registry.followed();
     let waiting = followed.wait_for(|followed| *followed);
     if tokio::time::timeout(HEAR_FIRST, waiting).await.is_err() {
-        tracing::warn!("the registry does not answer; serving with what is known here");
+        let heard = region.dir.registry_heard().map(|at| at.iso8601());
+        tracing::warn!(
+            last_heard = heard.as_deref().unwrap_or("never"),
+            "the registry does not answer; serving with what is known here: keys that were \
+             disabled since it was last heard are not known to be"
+        );
     }
 }
 

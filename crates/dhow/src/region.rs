@@ -174,10 +174,11 @@ impl Region {
 
     /// Whether another region answers now.
     pub async fn answers(&self, region: &RegionId) -> bool {
-        let Some(peer) = self.registry.region(region).map(|r| r.peer.clone()) else {
+        let known = self.registry.region(region);
+        let Some(peer) = known.as_ref().and_then(|r| r.peer_address()) else {
             return false;
         };
-        self.link.answers(region, peer).await
+        self.link.answers(region, peer.to_owned()).await
     }
 
     /// The home of a bucket, to be asked about it.
@@ -281,7 +282,7 @@ fn as_region(
         return Ok(config);
     };
     // A keeper that is to join another cloud is told so where it would.
-    let keeper = membership.is_none() && dir.credentials().is_some();
+    let keeper = membership.is_none() && dir.has_credentials();
     match (at, keeper && joins.is_some()) {
         (Some(_), false) => owner.must_be_region(dir, &asked)?,
         _ => config.region.clone_from(&owner.region),
@@ -396,22 +397,33 @@ async fn open_link(
 ) -> Result<Link, Failure> {
     let life = Duration::from_secs(config.cloud.certificate_life_s);
     if let Some(membership) = Membership::read(dir)? {
+        let membership = match (&config.cloud.rekey, at) {
+            (Some(token), Some(at)) => {
+                let token = parse_token(token)?;
+                link::rekey(dir, membership, &token, &at.endpoint, &at.peer).await?
+            }
+            _ => membership,
+        };
         return Link::member(dir, membership, life);
+    }
+    if config.cloud.rekey.is_some() && at.is_some() {
+        return Err(Failure::new(
+            "a region gets a new key that has joined a cloud, with its data folder",
+        )
+        .hint("a region whose folder is lost is closed, and another opened in its place"));
     }
     let (Some(token), Some(at)) = (&config.cloud.join, at) else {
         let region = RegionId::new(&config.region);
         return Link::keeper(dir, &region, &config.cloud.jurisdiction, life, clock);
     };
-    if dir.credentials().is_some() {
+    if dir.has_credentials() {
         return Err(Failure::new(format!(
             "{} holds a cloud of its own, which cannot join another",
             dir.path().display()
         ))
         .hint("join with an empty data folder"));
     }
-    let token: peer::JoinToken = token
-        .parse()
-        .map_err(|e| Failure::new(format!("the join token: {e}")))?;
+    let token = parse_token(token)?;
     let membership = link::join(dir, &token, &at.endpoint, &at.peer).await?;
     tracing::info!(
         region = membership.region,
@@ -419,6 +431,11 @@ async fn open_link(
         "joined the cloud"
     );
     Link::member(dir, membership, life)
+}
+
+fn parse_token(text: &str) -> Result<peer::JoinToken, Failure> {
+    text.parse()
+        .map_err(|e| Failure::new(format!("the join token: {e}")))
 }
 
 /// The registry's region puts itself on record. One that has done so before first lets the others
@@ -449,6 +466,7 @@ fn own_plan(config: &Config) -> RegionPlan {
         longitude: config.cloud.longitude,
         jurisdiction: config.cloud.jurisdiction.clone(),
         operator: config.cloud.operator.clone(),
+        addresses: Vec::new(),
     }
 }
 
@@ -457,9 +475,28 @@ fn own_plan(config: &Config) -> RegionPlan {
 /// is where the file came to the disk and the rows did not, as a relaxed engine permits.
 async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credentials, Failure> {
     let root = registry.accounts().into_iter().find(|a| a.root);
-    if let Some(found) = dir.credentials() {
+    if let Some(found) = dir.read_credentials()? {
         let keys = registry.keys(None);
-        if keys.iter().any(|k| k.access_key == found.access_key) {
+        if let Some(key) = keys.iter().find(|k| k.access_key == found.access_key) {
+            let path = dir.join("credentials.json");
+            if !registry.is_pair(&found.access_key, &found.secret_key) {
+                return Err(Failure::new(format!(
+                    "{} does not hold the secret of key {}: nothing could be signed with it",
+                    path.display(),
+                    types::text::shown(&found.access_key, 128)
+                ))
+                .hint(
+                    "restore it from a backup, or run `dhow key recover` on this data folder: it \
+                     makes a new root key and writes the file anew",
+                ));
+            }
+            if key.status != cloud::KeyStatus::Active {
+                tracing::warn!(
+                    path = %path.display(),
+                    access_key = found.access_key,
+                    "the key in the file of the root key is disabled: commands need another"
+                );
+            }
             return Ok(found);
         }
         // With a key of root's the file would be another cloud's, or an old one.

@@ -28,5 +28,5 @@ pub use error::PeerError;
 pub use identity::{Credentials, Identity, verify as verify_signature};
 pub use join::{JoinToken, JoinTokenError, secret_matches};
 pub use names::{is_region_label, region_dns_name};
-pub use server::{Caller, Handler, Limits, serve, serve_within};
+pub use server::{Caller, Handler, Limits, Shown, serve, serve_within};
 pub use tls::{Revoked, Tls};

@@ -55,6 +55,11 @@ pub trait Handler: Send + Sync + 'static {
     async fn handle(&self, from: Caller, request: Request<Incoming>) -> Response<BoxBody>;
 }
 
+/// The serial number of the certificate that the caller has shown: an extension of each request of
+/// a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown(pub String);
+
 /// The limits of a server.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -289,12 +294,16 @@ impl Server {
         let service = {
             let (tls, handler) = (Arc::clone(&self.tls), Arc::clone(&self.handler));
             let (facts, stale) = (facts.clone(), Arc::clone(&stale));
-            service_fn(move |request: Request<Incoming>| {
+            service_fn(move |mut request: Request<Incoming>| {
                 let admitted = facts.as_ref().map(|facts| tls.check(facts)).transpose();
                 let from = match &facts {
                     Some(facts) => Caller::Region(facts.region.clone()),
                     None => Caller::Stranger,
                 };
+                if let Some(facts) = &facts {
+                    let shown = Shown(facts.serial.clone());
+                    request.extensions_mut().insert(shown);
+                }
                 let handler = Arc::clone(&handler);
                 let stale = Arc::clone(&stale);
                 async move {

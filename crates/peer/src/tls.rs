@@ -1,7 +1,11 @@
 //! The TLS state of a region: who it is, whom it believes and whom no longer; swapped as a whole
 //! while connections go on.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -30,12 +34,18 @@ pub struct Revoked {
     pub regions: BTreeSet<RegionId>,
     /// Single certificates by serial number, as [`crate::IssuedCertificate::serial`] writes it.
     pub serials: BTreeSet<String>,
+    /// The Ed25519 keys that regions have: a certificate of a region that is here is believed for
+    /// this key only.
+    pub keys: BTreeMap<RegionId, Vec<u8>>,
 }
 
 impl Revoked {
-    /// Whether a certificate of this region and serial is in the set.
-    pub fn includes(&self, region: &RegionId, serial: &str) -> bool {
-        self.regions.contains(region) || self.serials.contains(serial)
+    /// Whether a certificate is in the set, by what it says.
+    pub(crate) fn includes(&self, facts: &Facts) -> bool {
+        let key = self.keys.get(&facts.region);
+        self.regions.contains(&facts.region)
+            || self.serials.contains(&facts.serial)
+            || key.is_some_and(|key| *key != facts.public_key)
     }
 }
 
@@ -156,7 +166,7 @@ impl Tls {
 
     /// Whether the certificate of an open connection still counts.
     pub(crate) fn check(&self, facts: &Facts) -> Result<(), Stale> {
-        if self.revoked.load().includes(&facts.region, &facts.serial) {
+        if self.revoked.load().includes(facts) {
             return Err(Stale::Revoked);
         }
         if self.clock.now() > facts.not_after {

@@ -147,7 +147,7 @@ impl TimeProvider for ClockTime {
 fn accepted(der: &CertificateDer<'_>, revoked: &Revoked) -> Result<Facts, Error> {
     let facts = leaf(der)
         .map_err(|_| Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))?;
-    if revoked.includes(&facts.region, &facts.serial) {
+    if revoked.includes(&facts) {
         return Err(Error::InvalidCertificate(CertificateError::Revoked));
     }
     Ok(facts)

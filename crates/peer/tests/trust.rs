@@ -4,7 +4,7 @@
 mod common;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -416,6 +416,34 @@ async fn revoking_reaches_open_connections() {
     server.tls.revoke(regions("b"));
     assert!(ask(&renewed, &server.peer, get("/who")).await.is_err());
     assert_refused(ask(&cloud.client("b"), &server.peer, get("/who")).await);
+}
+
+#[tokio::test]
+async fn a_region_is_believed_for_the_key_that_it_has_on_record_alone() {
+    let cloud = Cloud::new();
+    let server = Running::start(cloud.tls("a")).await;
+    let (old, new) = (cloud.credentials("b"), cloud.credentials("b"));
+    let key = new.identity.public_key().to_vec();
+    let client = |credentials| Client::new(Tls::new(credentials).unwrap());
+    let (thief, honest, other) = (client(old.clone()), client(new), cloud.client("c"));
+    ask(&thief, &server.peer, get("/who")).await.unwrap();
+    server.tls.revoke(Revoked {
+        keys: BTreeMap::from([(region("b"), key)]),
+        ..Revoked::default()
+    });
+    // On its open connection and on a new one, whatever the serial of its certificate.
+    assert!(ask(&thief, &server.peer, get("/who")).await.is_err());
+    assert_refused(ask(&client(old), &server.peer, get("/who")).await);
+    ask(&honest, &server.peer, get("/who")).await.unwrap();
+    // A region of which no key is on record yet is one that is new.
+    ask(&other, &server.peer, get("/who")).await.unwrap();
+    // A server is asked the same.
+    let tls = cloud.tls("c");
+    tls.revoke(Revoked {
+        keys: BTreeMap::from([(region("a"), vec![0; 32])]),
+        ..Revoked::default()
+    });
+    assert_refused(ask(&Client::new(tls), &server.peer, get("/who")).await);
 }
 
 #[tokio::test]

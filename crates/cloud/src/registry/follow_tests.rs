@@ -63,6 +63,7 @@ pub(super) fn plan(id: &str, country: &str) -> RegionPlan {
         longitude: 2.0,
         jurisdiction: country.into(),
         operator: "own".into(),
+        addresses: Vec::new(),
     }
 }
 

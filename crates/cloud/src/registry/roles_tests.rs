@@ -4,7 +4,7 @@
 use access::Identity;
 use types::{AccessKeyId, AccountId, CertificateSerial, DeedError, Deeds, RegionId};
 
-use super::follow_tests::{Cloud, ROOT, bucket, issued};
+use super::follow_tests::{Cloud, ROOT, announcement, bucket, issued};
 use super::*;
 use crate::{AccountKind, Ask, KeyStatus, Told};
 
@@ -16,7 +16,11 @@ fn serial(text: &str) -> CertificateSerial {
 async fn a_certificate_is_taken_back_by_any_form_of_its_number_and_no_other_is() {
     let cloud = Cloud::new().await;
     let (keeper, second) = (&cloud.keeper, RegionId::new("second"));
-    keeper.record_issued(&second, &issued(7), 0).await.unwrap();
+    let key = announcement(2).public_key;
+    keeper
+        .record_issued(&second, &issued(7), &key, "4a01")
+        .await
+        .unwrap();
     let mine: Vec<String> = keeper
         .region("second")
         .unwrap()
@@ -36,7 +40,9 @@ async fn a_certificate_is_taken_back_by_any_form_of_its_number_and_no_other_is()
     assert_eq!(gone.unwrap(), ["4a07"]);
     assert_eq!(keeper.region("second").unwrap().revoked_serials, ["4a07"]);
     // A renewal that was asked for before that comes too late.
-    assert!(keeper.record_issued(&second, &issued(8), 0).await.is_err());
+    let late = issued(8);
+    let late = keeper.record_issued(&second, &late, &key, "4a07");
+    assert!(late.await.is_err());
     // All that it has, whatever was taken back before.
     let all = keeper
         .revoke_certificates(ROOT, "second", None)

@@ -117,7 +117,21 @@ const PLAN: &[Field] = &[
     may("longitude", Number, "Degrees east."),
     must("jurisdiction", Text, "ISO 3166-1 alpha-2."),
     must("operator", Text, "The operator's id."),
+    may("addresses", TEXTS, ADDRESSES),
 ];
+
+const ADDRESSES: &str = "Where it may be reached: HOST, HOST:PORT, or a network such as \
+                         203.0.113.0/24; where it is when it joins unless given.";
+
+/// The body of `POST regions/{id}/allow`.
+pub const ALLOW: &[Field] = &[must("addresses", TEXTS, ADDRESSES)];
+
+/// The body of `POST regions/{id}/rekey`.
+pub const REKEY: &[Field] = &[may(
+    "valid_s",
+    Count,
+    "For how many seconds the token is good; a day unless given.",
+)];
 
 /// The body of `POST regions`.
 pub const NEW_REGION: &[Field] = &[
@@ -394,6 +408,16 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 List(&Fields(CERTIFICATE)),
                 "Issued and not expired.",
             ),
+            must(
+                "addresses",
+                TEXTS,
+                "Where it may be reached; where it was when it joined if there are none.",
+            ),
+            must(
+                "refused",
+                Text,
+                "Why what it last announced was refused; empty otherwise.",
+            ),
             must("buckets", Count, "How many it holds."),
             must("keeps_registry", Flag, ""),
         ],
@@ -416,6 +440,14 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             may("regions_now", Count, ""),
             may("moves", Object, ""),
             may("note", Text, ""),
+        ],
+    ),
+    (
+        "RekeyedRegion",
+        &[
+            must("region", Named("Region"), ""),
+            must("token", Text, "For `dhow up --rekey`; shown this once."),
+            must("valid_s", Count, ""),
         ],
     ),
     ("Bucket", BUCKET),
@@ -509,7 +541,7 @@ mod tests {
         answers::parse,
         buckets::{NewBucket, Place, Promote},
         operations::{OPERATIONS, Op},
-        regions::{NewOperator, NewRegion, Revoke},
+        regions::{Allow, NewOperator, NewRegion, Rekey, Revoke},
         residency::Empty,
         scrubbing::StartScrub,
     };
@@ -531,6 +563,8 @@ mod tests {
             Op::AddOperator => read::<NewOperator>,
             Op::PlanRegion => read::<NewRegion>,
             Op::RevokeCertificate => read::<Revoke>,
+            Op::RekeyRegion => read::<Rekey>,
+            Op::AllowAddresses => read::<Allow>,
             Op::CreateBucket => read::<NewBucket>,
             Op::PlaceBucket => read::<Place>,
             Op::PromoteBucket => read::<Promote>,

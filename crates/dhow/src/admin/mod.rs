@@ -196,6 +196,8 @@ impl Admin {
             Op::OpenRegion => self.set_region(call, id, RegionStatus::Open).await,
             Op::CloseRegion => self.close_region(call, id).await,
             Op::RevokeCertificate => self.revoke(call, id).await,
+            Op::RekeyRegion => self.rekey(call, id).await,
+            Op::AllowAddresses => self.allow(call, id).await,
             Op::ListBuckets => self.list_buckets(call),
             Op::GetBucket => Ok(self.show(&bucket()?).await),
             Op::CreateBucket => self.create_bucket(call).await,

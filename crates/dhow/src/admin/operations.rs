@@ -139,6 +139,12 @@ operations! {
     /// Take back one certificate of a region, or all that it has.
     RevokeCertificate POST "regions/{id}/revoke" ChangeRegions
         None, Some(fields::REVOKE), One("Revoked");
+    /// Make the token with which a region that has joined gets a new key.
+    RekeyRegion POST "regions/{id}/rekey" ChangeRegions
+        None, Some(fields::REKEY), One("RekeyedRegion");
+    /// Say at which hosts and networks a region may be reached.
+    AllowAddresses POST "regions/{id}/allow" ChangeRegions
+        None, Some(fields::ALLOW), One("Region");
     /// List buckets and where they are placed.
     ListBuckets GET "buckets" ListBuckets None, None, Many("Bucket");
     /// Show a bucket and how its copies are doing.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use types::{CertificateSerial, RegionId};
 
 use super::{
-    Admin, Answer, Call,
+    Admin, Answer, Call, Refused,
     answers::{bad, parse, refused, to_json},
 };
 
@@ -37,6 +37,18 @@ pub(super) struct NewRegion {
 pub(super) struct Revoke {
     #[serde(default)]
     serial: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rekey {
+    valid_s: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Allow {
+    addresses: Vec<String>,
 }
 
 impl Admin {
@@ -113,18 +125,7 @@ impl Admin {
         let new: NewRegion = parse(&call.body)?;
         let registry = &self.region.registry;
         registry.may_plan(&new.plan).map_err(refused)?;
-        let own = registry
-            .region(&self.region.id)
-            .filter(|r| !r.peer.is_empty());
-        let Some(own) = own else {
-            return Err(bad(
-                "this region has no listener for others; start it with --peer HOST:PORT",
-            ));
-        };
-        // What is on record may be from before the last start.
-        let running = self.region.dir.running().map(|running| running.peer);
-        let peer = running.filter(|peer| !peer.is_empty());
-        let peer = peer.unwrap_or_else(|| own.peer.clone());
+        let peer = self.own_peer()?;
         let held = registry.all_regions().len();
         if new.dry_run {
             return Ok(json!({
@@ -135,13 +136,7 @@ impl Admin {
                 "note": "a new region holds nothing until a bucket is placed there",
             }));
         }
-        let fingerprint = match &self.region.link.authority {
-            Some(authority) => authority.fingerprint(),
-            None => return Err(bad("regions are planned in the registry's region")),
-        };
-        let joins = RegionId::new(&new.plan.id);
-        let token = JoinToken::create(fingerprint, &peer, &self.region.id, &joins)
-            .map_err(|e| bad(&e.to_string()))?;
+        let token = self.token(&peer, &new.plan.id)?;
         let valid = Duration::from_secs(new.valid_s.unwrap_or(TOKEN_VALID_S));
         let hash = token_hash(&token.secret);
         let planned = registry
@@ -153,6 +148,67 @@ impl Admin {
             "token": token.to_text().map_err(|e| bad(&e.to_string()))?,
             "valid_s": valid.as_secs(),
         }))
+    }
+
+    /// Where others reach this region.
+    fn own_peer(&self) -> Result<String, Refused> {
+        let registry = &self.region.registry;
+        let own = registry
+            .region(&self.region.id)
+            .filter(|r| !r.peer.is_empty());
+        let Some(own) = own else {
+            return Err(bad(
+                "this region has no listener for others; start it with --peer HOST:PORT",
+            ));
+        };
+        // What is on record may be from before the last start.
+        let running = self.region.dir.running().map(|running| running.peer);
+        let peer = running.filter(|peer| !peer.is_empty());
+        Ok(peer.unwrap_or_else(|| own.peer.clone()))
+    }
+
+    fn token(&self, peer: &str, region: &str) -> Result<JoinToken, Refused> {
+        let fingerprint = match &self.region.link.authority {
+            Some(authority) => authority.fingerprint(),
+            None => return Err(bad("tokens are made in the registry's region")),
+        };
+        JoinToken::create(fingerprint, peer, &self.region.id, &RegionId::new(region))
+            .map_err(|e| bad(&e.to_string()))
+    }
+
+    pub(super) async fn rekey(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
+        let Rekey { valid_s } = parse(&call.body)?;
+        let token = self.token(&self.own_peer()?, id)?;
+        let valid = Duration::from_secs(valid_s.unwrap_or(TOKEN_VALID_S));
+        let hash = token_hash(&token.secret);
+        let registry = &self.region.registry;
+        let region = registry.rekey_region(&call.actor, id, &hash, valid).await;
+        Ok(json!({
+            "region": self.shown(&*region.map_err(refused)?),
+            "token": token.to_text().map_err(|e| bad(&e.to_string()))?,
+            "valid_s": valid.as_secs(),
+        }))
+    }
+
+    pub(super) async fn allow(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
+        let Allow { addresses } = parse(&call.body)?;
+        let registry = &self.region.registry;
+        let allowed = registry.allow_addresses(&call.actor, id, &addresses).await;
+        Ok(self.shown(&*allowed.map_err(refused)?))
+    }
+
+    /// Why the region is not reached where it says that it is.
+    fn unreached(&self, region: &cloud::RegionRecord) -> String {
+        if let Some((_, why)) = self.region.registry.unreached(&region.id) {
+            return why;
+        }
+        let known = !region.peer.is_empty() && region.id != *self.region.id;
+        match known && (region.peer_address().is_none() || region.endpoint_host().is_none()) {
+            true => "what is on record is not in its list of addresses and is not used".to_owned(),
+            false => String::new(),
+        }
     }
 
     fn shown(&self, region: &cloud::RegionRecord) -> Value {
@@ -172,6 +228,8 @@ impl Admin {
                 "expires": types::Timestamp::from_ms(one.not_after_ms).iso8601(),
                 "revoked": region.revoked_serials.contains(&one.serial),
             })).collect::<Vec<_>>(),
+            "addresses": region.addresses,
+            "refused": self.unreached(region),
             "buckets": self.region.registry.held_by(&region.id),
             "keeps_registry": region.id == *self.region.link.membership.keeper,
         })

@@ -51,6 +51,41 @@ pub enum Region {
     Drain(Drain),
     /// Let a drained region take new buckets and copies again.
     Reopen(One),
+    /// Get the token with which a region gets a new key.
+    ///
+    /// For a region whose key somebody else may have. Its operator starts it once with
+    /// `dhow up --rekey TOKEN` (or `cloud.rekey`): it makes a new key, and at that moment every
+    /// certificate that the region had is revoked, whoever renewed it.
+    Rekey {
+        /// Its id.
+        id: String,
+        /// How long the token is good for, in hours.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=720))]
+        valid_hours: u64,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Say at which hosts and networks a region may be reached.
+    ///
+    /// The list takes the place of the one before. Without any address, the region may be reached
+    /// where it is now. What a region announces that is not in its list is refused, and what it
+    /// announced before stays in use as far as the list has it.
+    Allow {
+        /// Its id.
+        id: String,
+        /// HOST, HOST:PORT, or a network such as 203.0.113.0/24 or 203.0.113.0/24:7443; more than
+        /// once for more than one.
+        #[arg(long = "address", value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        /// JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        which: Which,
+    },
     /// Close a region for good: it may not speak to others any more. Refused while it is in the
     /// placement of any bucket.
     Close(One),
@@ -101,6 +136,10 @@ pub struct Plan {
     /// Degrees east.
     #[arg(long, allow_negative_numbers = true)]
     longitude: Option<f64>,
+    /// Where it may be reached: HOST, HOST:PORT, or a network; more than once for more than one.
+    /// Where it is when it joins unless given.
+    #[arg(long = "address", value_name = "ADDRESS")]
+    addresses: Vec<String>,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -137,6 +176,7 @@ impl Plan {
             "longitude": self.longitude.or(known.map(|r| r.longitude)).unwrap_or_default(),
             "jurisdiction":
                 word(&self.jurisdiction, known.map(|r| r.jurisdiction), "--jurisdiction AE")?,
+            "addresses": self.addresses,
             "operator": word(&self.operator, known.map(|r| r.operator), "--operator own")?,
         }))
     }
@@ -218,6 +258,36 @@ impl One {
     }
 }
 
+/// Where it may be reached.
+fn addresses(shown: &Value) -> String {
+    let list = shown.get("addresses").and_then(Value::as_array);
+    let list: Vec<&str> = list
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match list.is_empty() {
+        true => "(where it was when it joined)".to_owned(),
+        false => list.join(", "),
+    }
+}
+
+/// Asks for a token that gives a region a new key.
+fn rekey(id: &str, valid_hours: u64, json: bool, which: &Which) -> Result<(), Failure> {
+    let client = AdminClient::find(&which.dir())?;
+    let body = json!({ "valid_s": valid_hours * 3600 });
+    let told = client.call("POST", &format!("regions/{id}/rekey"), Some(&body))?;
+    if json {
+        print_json(&told);
+        return Ok(());
+    }
+    println!("Region {id} gets a new key when it is started, within {valid_hours} hours, with\n");
+    println!("  --rekey {}\n", text(&told, "token"));
+    println!("(or `rekey` in its configuration). From then on all certificates that it has are");
+    println!("revoked. Whoever has the token can become {id}: give it to its operator only.");
+    Ok(())
+}
+
 /// A region for people.
 pub fn print_one(shown: &Value) {
     let degrees = |field: &str| shown.get(field).and_then(Value::as_f64).unwrap_or_default();
@@ -233,6 +303,8 @@ pub fn print_one(shown: &Value) {
         ("Status", text(shown, "status")),
         ("Endpoint", text(shown, "endpoint")),
         ("Peers", text(shown, "peer")),
+        ("Addresses", addresses(shown)),
+        ("Refused", text(shown, "refused")),
         ("Public key", text(shown, "public_key")),
         (
             "Buckets",
@@ -300,6 +372,26 @@ impl Region {
             Self::Drain(drain) => return drain.run(),
             Self::Reopen(one) => one.call(Some("open"))?,
             Self::Close(one) => one.call(Some("close"))?,
+            Self::Rekey {
+                id,
+                valid_hours,
+                json,
+                which,
+            } => rekey(&id, valid_hours, json, &which)?,
+            Self::Allow {
+                id,
+                addresses,
+                json,
+                which,
+            } => {
+                let client = AdminClient::find(&which.dir())?;
+                let body = json!({ "addresses": addresses });
+                let shown = client.call("POST", &format!("regions/{id}/allow"), Some(&body))?;
+                match json {
+                    true => print_json(&shown),
+                    false => print_one(&shown),
+                }
+            }
             Self::Promote {
                 region,
                 to,

@@ -83,6 +83,10 @@ pub struct Up {
     /// Join a cloud with the token of `dhow region plan`; the token names the region.
     #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
     join: Option<String>,
+    /// Give this region, which has joined, a new key with the token of `dhow region rekey`. Once: a
+    /// later start with the same token changes nothing.
+    #[arg(long, env = "DHOW_REKEY", hide_env_values = true, value_name = "TOKEN")]
+    rekey: Option<String>,
     /// When a write is acknowledged: once it is on disk, or (relaxed) once it is on its way there.
     #[arg(long, value_enum, default_value_t = Durability::Strict)]
     durability: Durability,
@@ -144,6 +148,7 @@ impl Up {
         config.cloud.peer = self.peer;
         config.cloud.jurisdiction = self.jurisdiction;
         config.cloud.join = self.join;
+        config.cloud.rekey = self.rekey;
         config.cloud.operator = self.operator;
         config.cloud.city = self.city;
         config.cloud.clock_ahead_ms = self.clock_ahead_ms;

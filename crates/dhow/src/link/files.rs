@@ -28,6 +28,9 @@ pub struct Membership {
     pub keeper_peer: String,
     /// The country in which this region lies, as it was planned: ISO 3166-1 alpha-2.
     pub jurisdiction: String,
+    /// The SHA-256 of the token's secret with which it last got a new key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rekeyed: Option<String>,
 }
 
 impl Membership {
@@ -60,11 +63,30 @@ fn must_read(dir: &DataDir, name: &str) -> Result<String, Failure> {
 
 /// The region's key, made on first use.
 pub fn identity(dir: &DataDir) -> Result<Identity, Failure> {
-    match read(dir, "identity.pem")? {
+    identity_in(dir, "identity.pem")
+}
+
+/// The key that takes the place of the region's, until it has.
+const NEXT: &str = "identity-next.pem";
+
+/// The key that is to be the region's, made on first use: written before anybody hears of it.
+pub fn next_identity(dir: &DataDir) -> Result<Identity, Failure> {
+    identity_in(dir, NEXT)
+}
+
+/// The next key is the region's now.
+pub fn forget_next_identity(dir: &DataDir) -> Result<(), Failure> {
+    let path = dir.join(NEXT);
+    let removed = fs::remove_file(&path);
+    removed.map_err(|e| Failure::new(format!("cannot remove {}: {e}", path.display())))
+}
+
+fn identity_in(dir: &DataDir, name: &str) -> Result<Identity, Failure> {
+    match read(dir, name)? {
         Some(pem) => Identity::from_pem(&pem).map_err(wrong),
         None => {
             let identity = Identity::create().map_err(wrong)?;
-            dir.write_private("identity.pem", identity.to_pem().as_bytes())?;
+            dir.write_private(name, identity.to_pem().as_bytes())?;
             Ok(identity)
         }
     }

@@ -11,7 +11,7 @@ use gateway::Gateway;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use peer::{BoxBody, Caller, Handler, collect, full};
+use peer::{BoxBody, Caller, Handler, Shown, collect, full};
 use replication::Source;
 use serde_json::json;
 use types::{AccessKeyId, AccountId, Place, RegionId};
@@ -191,8 +191,8 @@ impl PeerDoor {
                 "certificates are signed in the registry's region".into(),
             ));
         };
-        let known = self.region.registry.region(from);
-        let revoked = known.map_or(0, |r| r.revoked_serials.len());
+        let shown = request.extensions().get::<Shown>().cloned();
+        let shown = shown.ok_or_else(|| bad("a renewal shows a certificate"))?;
         let csr = read(request).await?;
         let now = self.region.clock.now();
         let issued = authority
@@ -207,7 +207,12 @@ impl PeerDoor {
         }
         let registry = &self.region.registry;
         registry
-            .record_issued(from, &super::issued_record(&issued), revoked)
+            .record_issued(
+                from,
+                &super::issued_record(&issued),
+                &hex::encode(&issued.public_key),
+                &shown.0,
+            )
             .await
             .map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
         Ok(ok(issued.pem))

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cloud::{Announcement, Registry};
 use http::{Method, Request};
-use peer::{Client, JoinToken, Peer, collect, full};
+use peer::{Client, Identity, JoinToken, Peer, collect, full};
 use serde::{Deserialize, Serialize};
 use types::{Clock, RegionId, SystemClock};
 
@@ -46,6 +46,66 @@ pub async fn join(
     peer: &str,
 ) -> Result<Membership, Failure> {
     let identity = files::identity(dir)?;
+    let joined = show(token, &identity, endpoint, peer).await?;
+    dir.write_private("certificate.pem", joined.certificate.as_bytes())?;
+    dir.write_private("authority.pem", joined.authority.as_bytes())?;
+    let membership = Membership {
+        region: token.joins.to_string(),
+        keeper: joined.keeper,
+        keeper_peer: token.address.clone(),
+        jurisdiction: joined.jurisdiction,
+        rekeyed: None,
+    };
+    // Last: with it the region has joined.
+    dir.write_private("membership.json", &serde_json::to_vec_pretty(&membership)?)?;
+    Ok(membership)
+}
+
+/// Gives a region that joined before a new key, with a token for that. Cut off in the midst, it is
+/// done again with the same token, which is good for this key only; done, the token changes nothing
+/// more.
+pub async fn rekey(
+    dir: &DataDir,
+    membership: Membership,
+    token: &JoinToken,
+    endpoint: &str,
+    peer: &str,
+) -> Result<Membership, Failure> {
+    let hash = cloud::token_hash(&token.secret);
+    if membership.rekeyed.as_ref() == Some(&hash) {
+        return Ok(membership);
+    }
+    if *token.joins != *membership.region {
+        return Err(Failure::new(format!(
+            "the token is for region {}, and this folder is region {}",
+            token.joins, membership.region
+        ))
+        .hint("`dhow region rekey` at the registry's region makes one for this region"));
+    }
+    let identity = files::next_identity(dir)?;
+    let joined = show(token, &identity, endpoint, peer).await?;
+    dir.write_private("identity.pem", identity.to_pem().as_bytes())?;
+    dir.write_private("certificate.pem", joined.certificate.as_bytes())?;
+    let membership = Membership {
+        rekeyed: Some(hash),
+        ..membership
+    };
+    dir.write_private("membership.json", &serde_json::to_vec_pretty(&membership)?)?;
+    files::forget_next_identity(dir)?;
+    tracing::info!(
+        region = membership.region,
+        "the region has a new key; all earlier certificates are revoked"
+    );
+    Ok(membership)
+}
+
+/// Shows a token with a key to the registry's region, and gets a certificate for that.
+async fn show(
+    token: &JoinToken,
+    identity: &Identity,
+    endpoint: &str,
+    peer: &str,
+) -> Result<Joined, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let client = Client::stranger(token.fingerprint, clock).map_err(wrong)?;
     let ask = Joining {
@@ -80,20 +140,11 @@ pub async fn join(
     let body = body.map_err(|e| failed(e.to_string()))?;
     if !good {
         let why = String::from_utf8_lossy(&body).into_owned();
-        return Err(failed(why).hint("`dhow region open` at the first region makes a new token"));
+        return Err(failed(why).hint(
+            "`dhow region open` (or `rekey`, for a new key) at the first region makes a new token",
+        ));
     }
-    let joined: Joined = serde_json::from_slice(&body)?;
-    dir.write_private("certificate.pem", joined.certificate.as_bytes())?;
-    dir.write_private("authority.pem", joined.authority.as_bytes())?;
-    let membership = Membership {
-        region: token.joins.to_string(),
-        keeper: joined.keeper,
-        keeper_peer: token.address.clone(),
-        jurisdiction: joined.jurisdiction,
-    };
-    // Last: with it the region has joined.
-    dir.write_private("membership.json", &serde_json::to_vec_pretty(&membership)?)?;
-    Ok(membership)
+    Ok(serde_json::from_slice(&body)?)
 }
 
 impl Joining {

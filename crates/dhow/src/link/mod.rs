@@ -11,7 +11,7 @@ mod upstream;
 pub use clock_watch::watch_clock;
 pub use files::Membership;
 pub use handler::PeerDoor;
-pub use join::{Joining, join};
+pub use join::{Joining, join, rekey};
 pub use neighbours::Neighbours;
 pub use upstream::{PeerUpstream, renew};
 
@@ -90,6 +90,7 @@ impl Link {
                 keeper: region.to_string(),
                 keeper_peer: String::new(),
                 jurisdiction: jurisdiction.to_owned(),
+                rekeyed: None,
             },
             certificate_life,
         })
@@ -116,14 +117,11 @@ impl Link {
 
     /// The registry's region, as a peer. Its address is the one on record, or that of the token.
     pub fn keeper_peer(&self, registry: &Registry) -> Peer {
-        let known = registry
-            .region(&self.membership.keeper)
-            .map(|r| r.peer.clone());
+        let known = registry.region(&self.membership.keeper);
+        let known = known.and_then(|r| r.peer_address().map(str::to_owned));
         Peer {
             region: RegionId::new(&self.membership.keeper),
-            address: known
-                .filter(|address| !address.is_empty())
-                .unwrap_or_else(|| self.membership.keeper_peer.clone()),
+            address: known.unwrap_or_else(|| self.membership.keeper_peer.clone()),
         }
     }
 
@@ -164,6 +162,12 @@ impl Link {
                     set.regions.insert(RegionId::new(&region.id));
                 }
                 set.serials.extend(region.revoked_serials.iter().cloned());
+                // A region that has a new key has no other, whatever was issued for that.
+                if let Ok(key) = hex::decode(&region.public_key)
+                    && !key.is_empty()
+                {
+                    set.keys.insert(RegionId::new(&region.id), key);
+                }
             }
             tls.revoke(set);
             if watch.changed().await.is_err() {

@@ -108,7 +108,7 @@ impl replication::Regions for Neighbours {
     }
     fn address(&self, region: &RegionId) -> Option<String> {
         let record = self.registry.region(region)?;
-        Some(record.peer.clone()).filter(|address| !address.is_empty())
+        record.peer_address().map(str::to_owned)
     }
     fn deed(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
         Deeds::get(&*self.registry, name)
@@ -196,11 +196,7 @@ impl gateway::Regions for Neighbours {
     }
     fn endpoint(&self, region: &RegionId) -> Option<String> {
         let record = self.registry.region(region)?;
-        let host = record
-            .endpoint
-            .split_once("://")
-            .map_or("", |(_, host)| host);
-        Some(host.to_owned()).filter(|host| !host.is_empty())
+        record.endpoint_host().map(str::to_owned)
     }
     fn pass<'a>(
         &'a self,
