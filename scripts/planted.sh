@@ -37,6 +37,7 @@ bugs=(
   "admission-first-come|gateway|admission::"
   "addresses-unchecked|cloud|rekey_tests::a_region_is_reached"
   "rekey-leaves-certificates|cloud|rekey_tests::a_new_key"
+  "links-without-the-one-before|proof|of_bucket"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"

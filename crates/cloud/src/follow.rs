@@ -119,7 +119,7 @@ impl Registry {
             kept.retain(|r| r.key != row.key);
             kept.push(row);
         }
-        self.land(turn, change, kept).await
+        self.land(turn, change, kept, Vec::new()).await
     }
 
     fn sealed(&self, keys: &DerivedKeys) -> Result<RowChange, CloudError> {

@@ -6,6 +6,7 @@
 //! as a signing key derived for one region and day, or once, to whoever created it.
 
 mod accounts;
+mod chains;
 mod change;
 mod deeds;
 mod divergence;
@@ -30,6 +31,7 @@ mod state;
 mod verifiers;
 
 pub use accounts::AccountKind;
+pub use chains::{BucketChains, MapAfter};
 pub use deeds::PlacementChange;
 pub use error::CloudError;
 pub use evidence::{Order, Removal};

@@ -9,6 +9,7 @@
 //! | `r/`, `o/`, `t/` | regions, operators, join tokens: `region_records` |
 //! | `v/<access key id>` | signing keys, where the registry is followed: `verifiers` |
 //! | `c/receipt` | what the keeper said last, where the registry is followed: `standing` |
+//! | `m/`, `l/`, `c/chains` | the log by bucket, where the registry is kept: `chains` |
 //! | `e/<20 digits>` | entries of the audit log, each with the rows that it changed: `change` |
 
 use access::CallerKind;

@@ -9,13 +9,14 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use proof::chain::Entry;
+use proof::{chain::Entry, map::MapKey};
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
 use types::{AccountId, Actor, BucketId, Clock, Place, Random, RegionId, Timestamp};
 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
+    chains::{Chains, Linked},
     change::{Change, Draft, RowChange, RowNow},
     keys::info,
     link::Upstream,
@@ -85,6 +86,7 @@ pub struct Registry {
     pub(crate) unreached: Mutex<BTreeMap<String, (Announcement, String)>>,
     /// When the keeper last answered, in milliseconds; 0 before it has.
     pub(crate) heard_at: AtomicU64,
+    pub(crate) chains: Arc<Chains>,
 }
 
 impl Registry {
@@ -113,6 +115,7 @@ impl Registry {
             names::check_aliases(&opening.regions, others)?;
         }
         let fresh = state.last.is_none();
+        let map_key = MapKey(opening.master.derive("dhow audit map 1"));
         let registry = Arc::new(Self {
             length: watch::Sender::new(state.length()),
             rows: opening.rows,
@@ -130,8 +133,12 @@ impl Registry {
             pace: Pace::default(),
             unreached: Mutex::default(),
             heard_at: AtomicU64::new(0),
+            chains: Arc::new(Chains::new(map_key)),
             changing: Arc::default(),
         });
+        if registry.keeps() {
+            registry.fold().await?;
+        }
         if fresh && registry.keeps() {
             for rows in adopted.chunks(ADOPT_ROWS) {
                 let turn = registry.turn().await;
@@ -264,7 +271,12 @@ impl Registry {
         self.may_change()?;
         self.keeps_pace(&draft)?;
         let change = draft.seal(self.state.read().last.as_ref(), self.clock.now())?;
-        self.land(turn, change, draft.rows).await
+        // A log that is longer than its chains would mend itself at the next start.
+        if self.state.read().chained != change.entry.number {
+            self.fold().await?;
+        }
+        let linked = self.linked(std::slice::from_ref(&change.entry)).await?;
+        self.land(turn, change, draft.rows, linked).await
     }
 
     /// Whether whoever makes a change has not made too many lately.
@@ -278,16 +290,18 @@ impl Registry {
         pace.take(&draft.actor, draft.action, &own, is_operator, now)
     }
 
-    /// Commits a change that has its place in the chain, with `rows` as they are kept here.
+    /// Commits a change that has its place in the chain, with rows as they are kept here, and those
+    /// that continue its chain of the map.
     pub(crate) async fn land(
         &self,
         turn: Turn,
         change: Change,
         kept: Vec<RowChange>,
+        linked: Linked,
     ) -> Result<(), CloudError> {
         let (rows, state) = (Arc::clone(&self.rows), Arc::clone(&self.state));
         let (derived, length) = (Arc::clone(&self.derived), self.length.clone());
-        let master = self.master.clone();
+        let (master, chains) = (self.master.clone(), Arc::clone(&self.chains));
         let landed = tokio::spawn(async move {
             let once = entry_key(change.entry.number);
             let value = serde_json::to_vec(&change)
@@ -301,8 +315,10 @@ impl Registry {
                     RowNow::Hidden(_) => {}
                 }
             }
+            puts.extend(linked);
             rows.write(Some(&once), puts.clone(), removes.clone())
                 .await?;
+            chains.touched(&change.entry);
             // `signing_key` locks `derived` before `state`: here they are held one after the
             // other.
             {
@@ -335,6 +351,8 @@ pub(crate) fn entry_key(number: u64) -> String {
     format!("e/{number:020}")
 }
 
+#[cfg(test)]
+mod chains_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use proof::chain::Entry;
 use types::{AccountId, BucketDeed};
 
 use crate::{
-    Account, CloudError, MasterKey, Operator, RegionRecord,
+    Account, CloudError, MasterKey, Operator, RegionRecord, chains,
     change::Change,
     records::{DeedRecord, KeyRecord, read},
     region_records::TokenRecord,
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub last: Option<Entry>,
     /// What the keeper said that it had told, where the registry is followed.
     pub receipt: Option<Receipt>,
+    /// How many entries of the log are in the chains, where the registry is kept.
+    pub chained: u64,
 }
 
 impl State {
@@ -73,6 +75,9 @@ impl State {
             "o/" => drop(self.operators.insert(rest, read(value)?)),
             "t/" => drop(self.tokens.insert(rest, read(value)?)),
             "c/" if key == standing::ROW => self.receipt = Some(read(value)?),
+            "c/" if key == chains::ROW => self.chained = read::<chains::Folded>(value)?.length,
+            // The chains themselves stay on disk.
+            "m/" | "l/" => {}
             "e/" => {
                 let change: Change = serde_json::from_slice(value)
                     .map_err(|e| CloudError::Record(format!("{key}: {e}")))?;

@@ -170,6 +170,10 @@ impl Region {
         if let Err(error) = self.registry.open_own_region(&plan, &announced).await {
             tracing::error!(%error, "the region's own record could not be brought up to date");
         }
+        // The first proof need not wait until the whole map is computed.
+        if let Err(error) = self.registry.map().await {
+            tracing::error!(%error, "the map of the audit log cannot be computed");
+        }
     }
 
     /// Whether another region answers now.

@@ -1,11 +1,10 @@
 //! The residency bundle: everything that an auditor needs to see, without asking anybody, where a
 //! bucket is held and that it may be held there.
 //!
-//! **It carries the whole audit chain**, not only the entries about the bucket. Merkle inclusion
-//! under a signed checkpoint would make a long chain short, but shows only that the entries which
-//! are there are real; it cannot show that none was left out, and the entry somebody would leave
-//! out is the one that placed the bucket elsewhere. The price: the bundle grows with the cloud's
-//! history, and whoever gets one reads the names in it. It is a paper for auditors.
+//! There are two kinds. A [`BucketBundle`] carries the chain of the bucket and that of the regions,
+//! both shown to be whole by the map that the checkpoint signs ([`crate::map`]): it is small, and
+//! names nobody else. A [`Bundle`] carries the whole audit log, and so the names of all: it was
+//! made before there was a map, and is still read.
 //!
 //! What it proves: that the chain is the one which the trusted key signed, and that regions have
 //! *signed* what they hold. A region that lies about what it holds has signed a lie, which then
@@ -30,12 +29,14 @@ use crate::{
 mod deeds;
 mod finding;
 mod judge;
+mod of_bucket;
 
 pub use deeds::{DeedDetail, RegionDetail, Replica};
 pub use finding::Finding;
-pub use judge::{HeldIn, Report};
+pub use judge::{HeldIn, Report, Stands};
+pub use of_bucket::{AnyBundle, BUCKET_VERSION, BucketBundle, ChainPart, Seen};
 
-/// The version of bundles that this code writes, and the only one it reads.
+/// The version of bundles of the whole log.
 pub const VERSION: u32 = 1;
 /// The largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 30;
@@ -120,6 +121,8 @@ pub struct TrustAnchor {
     /// A head seen earlier, if any: the chain has to pass through it. This is what finds a chain
     /// that was written anew, or cut short, by the holder of the trusted key.
     pub known: Option<Head>,
+    /// The same for a bundle of one bucket, which has no other entries to compare.
+    pub seen: Option<Seen>,
     /// The checkpoint and all digests have to be signed at this time or later, in milliseconds
     /// since 1970. Without it an old bundle still proves what was the case when it was signed.
     pub fresh_since_ms: Option<u64>,
@@ -131,6 +134,7 @@ impl TrustAnchor {
         Self {
             key,
             known: None,
+            seen: None,
             fresh_since_ms: None,
         }
     }
@@ -196,14 +200,7 @@ impl Bundle {
     /// # Errors
     /// [`FileError::TooLarge`] when nobody would read the file back.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
-        let mut file = serde_json::to_vec(self)?;
-        file.push(b'\n');
-        let trailer = trailer(sha256(&file));
-        file.extend_from_slice(&trailer);
-        if file.len() > FILE_BYTES_MAX {
-            return Err(FileError::TooLarge(file.len()));
-        }
-        Ok(file)
+        sealed(serde_json::to_vec(self)?)
     }
 
     /// Reads a file's bytes.
@@ -212,21 +209,37 @@ impl Bundle {
     /// [`FileError::Changed`] when any byte is not as it was written; the others for what is no
     /// bundle at all.
     pub fn from_bytes(file: &[u8]) -> Result<Self, FileError> {
-        if file.len() > FILE_BYTES_MAX {
-            return Err(FileError::TooLarge(file.len()));
-        }
-        let split = file.len().checked_sub(TRAILER_BYTES);
-        let split = split.ok_or(FileError::NoTrailer)?;
-        let (body, last) = file.split_at(split);
-        if !body.ends_with(b"\n") || !last.starts_with(TRAILER_HEAD) {
-            return Err(FileError::NoTrailer);
-        }
-        let found = sha256(body);
-        if last != trailer(found) {
-            return Err(FileError::Changed { found });
-        }
-        Ok(serde_json::from_slice(body)?)
+        Ok(serde_json::from_slice(opened(file)?)?)
     }
+}
+
+/// A document as a file.
+fn sealed(mut file: Vec<u8>) -> Result<Vec<u8>, FileError> {
+    file.push(b'\n');
+    let trailer = trailer(sha256(&file));
+    file.extend_from_slice(&trailer);
+    if file.len() > FILE_BYTES_MAX {
+        return Err(FileError::TooLarge(file.len()));
+    }
+    Ok(file)
+}
+
+/// The document in a file.
+fn opened(file: &[u8]) -> Result<&[u8], FileError> {
+    if file.len() > FILE_BYTES_MAX {
+        return Err(FileError::TooLarge(file.len()));
+    }
+    let split = file.len().checked_sub(TRAILER_BYTES);
+    let split = split.ok_or(FileError::NoTrailer)?;
+    let (body, last) = file.split_at(split);
+    if !body.ends_with(b"\n") || !last.starts_with(TRAILER_HEAD) {
+        return Err(FileError::NoTrailer);
+    }
+    let found = sha256(body);
+    if last != trailer(found) {
+        return Err(FileError::Changed { found });
+    }
+    Ok(body)
 }
 
 fn trailer(hash: Hash) -> Vec<u8> {

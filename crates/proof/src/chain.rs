@@ -19,8 +19,11 @@ use crate::{
     signature::{Signer, verify_signature},
 };
 
-/// The version of entries and checkpoints that this code writes, and the only one it reads.
+/// The version of entries that this code writes, and the only one it reads; and that of
+/// checkpoints without a map.
 pub const VERSION: u32 = 1;
+/// The version of checkpoints that sign the map as well.
+pub const CHECKPOINT_WITH_MAP: u32 = 2;
 /// Longest actor, action or subject, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 << 10;
 /// Longest detail, in bytes of its JSON text.
@@ -192,7 +195,7 @@ impl Entry {
         }
     }
 
-    fn check_form(&self) -> Result<(), ChainError> {
+    pub(crate) fn check_form(&self) -> Result<(), ChainError> {
         let number = self.number;
         if self.v != VERSION {
             return Err(ChainError::Version { number, v: self.v });
@@ -321,29 +324,55 @@ pub fn extends(old: &Head, entries: impl IntoIterator<Item = Entry>) -> Result<H
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// The version of the form: [`VERSION`].
+    /// The version of the form: [`CHECKPOINT_WITH_MAP`], or [`VERSION`] without a map.
     pub v: u32,
     /// The name of the cloud.
     pub cloud: String,
     /// The head of the audit chain.
     pub head: Head,
+    /// The root of the map of all chains after the head ([`crate::map`]). Not there in those that
+    /// were signed before there was a map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<Hash>,
     /// When it was signed, in milliseconds since 1970.
     pub at_ms: u64,
     /// The region that signed.
     pub region: String,
     /// The key that it signed with.
     pub public_key: PublicKey,
-    /// The signature over all fields above, led by `dhow audit checkpoint v1`.
+    /// The signature over all fields above, led by `dhow audit checkpoint v2` (v1 without a map).
     pub signature: Signature,
 }
 
 impl Checkpoint {
-    /// Signs `head`.
+    /// Signs `head` alone.
     pub fn make(signer: &dyn Signer, cloud: &str, region: &str, head: Head, at: Timestamp) -> Self {
+        Self::sign(signer, cloud, region, (head, None), at)
+    }
+
+    /// Signs `head`, and the root of the map after it.
+    pub fn with_map(
+        signer: &dyn Signer,
+        cloud: &str,
+        region: &str,
+        (head, map): (Head, Hash),
+        at: Timestamp,
+    ) -> Self {
+        Self::sign(signer, cloud, region, (head, Some(map)), at)
+    }
+
+    fn sign(
+        signer: &dyn Signer,
+        cloud: &str,
+        region: &str,
+        (head, map): (Head, Option<Hash>),
+        at: Timestamp,
+    ) -> Self {
         let mut checkpoint = Self {
-            v: VERSION,
+            v: map.map_or(VERSION, |_| CHECKPOINT_WITH_MAP),
             cloud: cloud.to_owned(),
             head,
+            map,
             at_ms: at.ms(),
             region: region.to_owned(),
             public_key: crate::Hex(signer.public_key()),
@@ -357,15 +386,24 @@ impl Checkpoint {
     /// the caller has to know.
     pub fn verify(&self) -> bool {
         let message = self.message();
-        self.v == VERSION && verify_signature(&self.public_key.0, &message, &self.signature.0)
+        let version = self.map.map_or(VERSION, |_| CHECKPOINT_WITH_MAP);
+        self.v == version && verify_signature(&self.public_key.0, &message, &self.signature.0)
     }
 
     fn message(&self) -> Vec<u8> {
-        Encoder::new("dhow audit checkpoint v1")
+        let domain = match self.map {
+            Some(_) => "dhow audit checkpoint v2",
+            None => "dhow audit checkpoint v1",
+        };
+        let head = Encoder::new(domain)
             .text(&self.cloud)
             .number(self.head.number)
-            .bytes(&self.head.hash.0)
-            .number(self.at_ms)
+            .bytes(&self.head.hash.0);
+        let head = match &self.map {
+            Some(root) => head.bytes(&root.0),
+            None => head,
+        };
+        head.number(self.at_ms)
             .text(&self.region)
             .bytes(&self.public_key.0)
             .finish()

@@ -491,12 +491,14 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("findings", TEXTS, "What an auditor will find with it."),
         ],
     ),
+    ("MapKey", &[must("key", Text, "64 hex digits.")]),
     (
         "Checkpoint",
         &[
             must("v", Count, "Format version."),
             must("cloud", Text, ""),
             must("head", Object, "The last entry's number and hash."),
+            must("map", Text, "The root of the map after it."),
             must("at_ms", Count, "Milliseconds since 1970."),
             must("region", Text, "The region that signed."),
             must("public_key", Text, ""),

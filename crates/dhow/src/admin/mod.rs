@@ -204,9 +204,10 @@ impl Admin {
             Op::PlaceBucket => self.place(call, &bucket()?).await,
             Op::PromoteBucket => self.promote(call, &*bucket()?).await,
             Op::CheckResidency => self.check_residency(&*bucket()?).await,
-            Op::ProveResidency => self.prove_residency(call, &*bucket()?).await,
+            Op::ProveResidency => self.prove_residency(call, id).await,
             Op::ReadAudit => self.audit(call).await,
-            Op::SignCheckpoint => self.checkpoint(call),
+            Op::SignCheckpoint => self.checkpoint(call).await,
+            Op::GetMapKey => self.map_key(call),
             Op::GetScrub => self.scrub_state(call),
             Op::StartScrub => self.start_scrub(call),
         }

@@ -159,13 +159,15 @@ operations! {
         None, Some(fields::PROMOTE), One("Bucket");
     /// Ask each region what it holds of a bucket, and say whether it may.
     CheckResidency GET "buckets/{name}/residency" CheckResidency None, None, One("Residency");
-    /// Make a file from which an auditor can check where a bucket lies.
+    /// Make a file from which an auditor can check where a bucket lies, or that there is none.
     ProveResidency POST "buckets/{name}/residency" ProveResidency
         None, Some(fields::NOTHING), One("ResidencyProof");
     /// Read entries of the audit log, at most 1000.
     ReadAudit GET "audit" ReadAudit FROM, None, Many("AuditEntry");
-    /// The audit log's last number and hash, signed by the registry's region.
+    /// The audit log's last number and hash, and the map's root, signed by the registry's region.
     SignCheckpoint GET "audit/checkpoint" ReadAudit None, None, One("Checkpoint");
+    /// The key with which whoever reads the whole log computes the map's root.
+    GetMapKey GET "audit/map-key" ReadAudit None, None, One("MapKey");
     /// How far the verification of stored bytes is, and what it found.
     GetScrub GET "scrub" Scrub None, None, One("Scrub");
     /// Verify every stored byte of this region; one pass at a time.

@@ -2,14 +2,14 @@
 
 use cloud::CloudError;
 use http::StatusCode;
-use proof::Digest;
+use proof::{Digest, Hex};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use types::{BucketDeed, Holding, RegionId};
+use types::{BucketDeed, BucketName, Deeds, Holding, RegionId};
 
 use super::{
     Admin, Answer, Call, Refused,
-    answers::{parse, refused, to_json},
+    answers::{bad, parse, refused, to_json},
 };
 use crate::residency::{AGAIN_PAUSE, AGAIN_WITHIN, Gathered};
 
@@ -25,21 +25,36 @@ impl Admin {
         }
     }
 
-    pub(super) fn checkpoint(&self, call: &Call) -> Answer {
+    pub(super) async fn checkpoint(&self, call: &Call) -> Answer {
         call.may()?;
         self.keeps()?;
-        to_json(self.region.checkpoint())
+        to_json(self.region.checkpoint().await.map_err(refused)?)
+    }
+
+    /// With it whoever reads the whole log computes the map that the checkpoint signs.
+    pub(super) fn map_key(&self, call: &Call) -> Answer {
+        call.may()?;
+        self.keeps()?;
+        let key = self.region.registry.map_key();
+        Ok(json!({ "key": Hex(key.0) }))
     }
 
     /// A file for an auditor. `findings` are what the auditor will find with it.
-    pub(super) async fn prove_residency(&self, call: &Call, deed: &BucketDeed) -> Answer {
+    pub(super) async fn prove_residency(&self, call: &Call, name: &str) -> Answer {
+        let name = BucketName::new(name).map_err(|e| bad(&e.to_string()))?;
+        let deed = Deeds::get(&*self.region.registry, &name);
+        match &deed {
+            Some(deed) => call.of_account(&deed.owner)?,
+            None => call.may()?,
+        }
         self.keeps()?;
         let _: Empty = parse(&call.body)?;
-        let proved = self.region.prove(deed).await.map_err(refused)?;
+        let proved = self.region.prove(&name, deed.as_deref()).await;
+        let proved = proved.map_err(refused)?;
         let (bundle, unanswered, findings) = proved;
         tracing::info!(
             actor = %call.actor,
-            bucket = %deed.name,
+            bucket = %name,
             findings = findings.len(),
             unanswered = unanswered.len(),
             "a residency bundle was made"

@@ -2,16 +2,17 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, BufWriter, Read, Write},
+    io::{BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::Subcommand;
 use proof::{
-    Checkpoint, Entry, Head,
-    bundle::fingerprint,
+    Checkpoint, Entry, Hash, Head,
+    bundle::{Seen, fingerprint},
     chain::{DETAIL_BYTES_MAX, TEXT_BYTES_MAX, Verifier},
+    map::{Chains, MapKey, Place, Told, place_of},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +23,11 @@ use crate::{admin_client::AdminClient, failure::Failure};
 
 /// Longest line of a saved log: every byte of an entry's texts escaped.
 const LINE_BYTES_MAX: u64 = 6 * (DETAIL_BYTES_MAX as u64 + 3 * TEXT_BYTES_MAX as u64) + 4096;
+
+/// Longest last line.
+const SIGNED_BYTES_MAX: u64 = 64 << 10;
+/// A long log says so often how far it is, on a terminal.
+const SAY_EVERY: u64 = 10_000;
 
 /// What was changed in the cloud, by whom: show it, and prove that nobody wrote it anew.
 #[derive(Subcommand)]
@@ -66,6 +72,9 @@ pub enum Audit {
 #[serde(deny_unknown_fields)]
 struct Signed {
     checkpoint: Checkpoint,
+    /// What the map is computed with, where the checkpoint signs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    map_key: Option<Hash>,
 }
 
 /// A log that holds together, up to its signature.
@@ -103,7 +112,7 @@ impl Audit {
                 let since = since.or_else(|| save.clone().filter(|path| path.exists()));
                 let known = since.map(|path| saved_head(&path)).transpose()?;
                 let checked = match &file {
-                    Some(file) => read_saved(file, known),
+                    Some(file) => read_saved(file, known, |_| {}),
                     None => AdminClient::find(&which.dir())
                         .map_err(Wrong::from)
                         .and_then(|client| read_running(&client, known, save.as_deref())),
@@ -156,6 +165,9 @@ fn pages(
                 .map_err(|e| finding(format!("an entry after {from} cannot be read: {e}")))?;
             from = entry.number.saturating_add(1);
             each(entry)?;
+            if from.is_multiple_of(SAY_EVERY) && std::io::stderr().is_terminal() {
+                eprintln!("{from} entries …");
+            }
         }
     }
 }
@@ -164,11 +176,24 @@ fn pages(
 struct Walk {
     chain: Verifier,
     known: Option<Head>,
+    /// The chains by bucket, where the map is to be checked.
+    chains: Option<Chains>,
 }
 
 impl Walk {
+    fn new(known: Option<Head>, map_key: Option<Hash>) -> Self {
+        Self {
+            chain: Verifier::new(),
+            known,
+            chains: map_key.map(|key| Chains::new(MapKey(key.0))),
+        }
+    }
+
     fn push(&mut self, entry: &Entry) -> Result<(), Wrong> {
         self.chain.push(entry).map_err(finding)?;
+        if let Some(chains) = &mut self.chains {
+            chains.push(entry);
+        }
         match self.known {
             Some(known) if known.number == entry.number && known.hash != entry.hash => {
                 Err(finding(format!(
@@ -198,6 +223,12 @@ impl Walk {
                 checkpoint.head.number, head.number
             )));
         }
+        // Who signs another map than the log's could leave entries out of bundles.
+        if checkpoint.map != self.chains.as_ref().map(Chains::root) {
+            return Err(finding(
+                "the map that was signed is not the log's: bundles could leave entries out",
+            ));
+        }
         Ok(Checked { head, checkpoint })
     }
 }
@@ -209,6 +240,10 @@ fn read_running(
 ) -> Result<Checked, Wrong> {
     let checkpoint = client.call("GET", "audit/checkpoint", None)?;
     let checkpoint: Checkpoint = serde_json::from_value(checkpoint).map_err(finding)?;
+    let map_key = match checkpoint.map {
+        Some(_) => Some(map_key(client)?),
+        None => None,
+    };
     let failed = |path: &Path, e: std::io::Error| {
         Failure::new(format!("cannot write {}: {e}", path.display()))
     };
@@ -220,10 +255,7 @@ fn read_running(
         )),
         None => None,
     };
-    let mut walk = Walk {
-        chain: Verifier::new(),
-        known,
-    };
+    let mut walk = Walk::new(known, map_key);
     // Of entries that came after the checkpoint the next one tells.
     let to = checkpoint.head.number;
     pages(client, 0, |entry| {
@@ -241,6 +273,7 @@ fn read_running(
     if let (Some(mut out), Some(part), Some(path)) = (out, part, save) {
         let last = Signed {
             checkpoint: checked.checkpoint.clone(),
+            map_key,
         };
         let line = serde_json::to_string(&last).map_err(finding)?;
         writeln!(out, "{line}")
@@ -253,13 +286,15 @@ fn read_running(
 
 /// A saved log: an entry on each line, the signature on the last. Every line must be as it would
 /// be written, so that no byte can be another.
-fn read_saved(file: &Path, known: Option<Head>) -> Result<Checked, Wrong> {
+fn read_saved(
+    file: &Path,
+    known: Option<Head>,
+    mut each: impl FnMut(&Entry),
+) -> Result<Checked, Wrong> {
     let failed = |e| Failure::new(format!("cannot read {}: {e}", file.display()));
     let mut from = BufReader::new(File::open(file).map_err(failed)?);
-    let mut walk = Walk {
-        chain: Verifier::new(),
-        known,
-    };
+    let map_key = saved_map_key(file).map_err(failed)?;
+    let mut walk = Walk::new(known, map_key);
     let mut number = 0_u64;
     loop {
         number += 1;
@@ -277,6 +312,7 @@ fn read_saved(file: &Path, known: Option<Head>) -> Result<Checked, Wrong> {
                 return Err(broken("is not as it was written"));
             }
             walk.push(&entry)?;
+            each(&entry);
             continue;
         }
         let signed: Signed = serde_json::from_slice(line)
@@ -292,9 +328,51 @@ fn read_saved(file: &Path, known: Option<Head>) -> Result<Checked, Wrong> {
     }
 }
 
-/// The head of a saved log. The log has to be good: otherwise nothing can be compared with it.
-pub fn saved_head(file: &Path) -> Result<Head, Failure> {
-    match read_saved(file, None) {
+/// The key of the map in the last line of a saved log; whether it is right the whole file tells.
+fn saved_map_key(file: &Path) -> std::io::Result<Option<Hash>> {
+    let mut from = File::open(file)?;
+    let begin = from.metadata()?.len().saturating_sub(SIGNED_BYTES_MAX);
+    from.seek(SeekFrom::Start(begin))?;
+    let mut tail = Vec::new();
+    from.take(SIGNED_BYTES_MAX).read_to_end(&mut tail)?;
+    let tail = tail.strip_suffix(b"\n").unwrap_or(&tail);
+    let line = tail.rsplit(|byte| *byte == b'\n').next();
+    let signed = line.and_then(|line| serde_json::from_slice::<Signed>(line).ok());
+    Ok(signed.and_then(|signed| signed.map_key))
+}
+
+fn map_key(client: &AdminClient) -> Result<Hash, Wrong> {
+    let answer = client.call("GET", "audit/map-key", None)?;
+    let key = answer.get("key").and_then(Value::as_str);
+    key.and_then(Hash::parse)
+        .ok_or_else(|| finding("the cloud names no key of the map"))
+}
+
+/// The head of a saved log.
+fn saved_head(file: &Path) -> Result<Head, Failure> {
+    good_log(file, |_| {})
+}
+
+/// What a saved log has of a bucket and of regions.
+pub fn saved_of(file: &Path, bucket: &str) -> Result<Seen, Failure> {
+    let ours = [Place::of_bucket(bucket), Place::of_regions()];
+    let mut entries = Vec::new();
+    let head = good_log(file, |entry| {
+        let place = place_of(&entry.action, &entry.subject);
+        if place.is_some_and(|place| ours.contains(&place)) {
+            entries.push(Told::from(entry.clone()));
+        }
+    })?;
+    Ok(Seen {
+        head,
+        from: 0,
+        entries,
+    })
+}
+
+/// The log has to be good: otherwise nothing can be compared with it.
+fn good_log(file: &Path, each: impl FnMut(&Entry)) -> Result<Head, Failure> {
+    match read_saved(file, None, each) {
         Ok(checked) if checked.checkpoint.verify() => Ok(checked.head),
         Ok(_) => Err(Failure::new(format!(
             "{}: its signature is wrong",

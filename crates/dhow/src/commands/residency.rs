@@ -4,8 +4,8 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use proof::{
-    Bundle, Report, TrustAnchor,
-    bundle::{FILE_BYTES_MAX, Finding, fingerprint},
+    AnyBundle, Report, TrustAnchor,
+    bundle::{AnchorKey, FILE_BYTES_MAX, Finding, Seen, Stands, fingerprint},
 };
 use serde_json::{Value, json};
 use types::Timestamp;
@@ -13,8 +13,9 @@ use types::Timestamp;
 use super::{Which, account::text, anchor, print_json, table};
 use crate::{admin_client::AdminClient, failure::Failure};
 
-/// Every region counts what it has, some of them twice.
-const WAIT: Duration = Duration::from_secs(90);
+/// Every region counts what it has, some of them twice; and a registry that has just started
+/// computes its map.
+const WAIT: Duration = Duration::from_secs(300);
 
 /// Where a bucket is held: ask the regions, make a proof of it, check one offline.
 #[derive(Subcommand)]
@@ -33,8 +34,8 @@ pub enum Residency {
     /// Write a file that proves to an auditor, without trust in the cloud, where a bucket is
     /// placed, that its placement allows that, and what each region has signed that it holds.
     ///
-    /// The file holds the whole audit log, and so the names of all accounts and buckets. Exits
-    /// with 1 when an auditor would find something wrong with it.
+    /// Of a name that no bucket has the file proves that. It names no other bucket and no other
+    /// customer. Exits with 1 when an auditor would find something wrong with it.
     Prove {
         /// The bucket.
         bucket: String,
@@ -56,7 +57,8 @@ pub enum Residency {
         /// operator, and not from the file.
         #[arg(long, value_name = "FINGERPRINT|KEY")]
         anchor: Option<String>,
-        /// A file of `dhow audit verify --save`: the log must go on from there.
+        /// A file of `dhow audit verify --save`, or an earlier bundle of the same bucket: what it
+        /// shows must still be so.
         #[arg(long, value_name = "FILE")]
         since: Option<PathBuf>,
         /// JSON, for scripts.
@@ -147,7 +149,12 @@ fn prove(
     let file = answer.get("file").and_then(Value::as_str);
     let file = file.unwrap_or_default();
     // What is written must be what an auditor can read.
-    let bundle = Bundle::from_bytes(file.as_bytes()).map_err(|e| Failure::new(e.to_string()))?;
+    let bundle = AnyBundle::from_bytes(file.as_bytes()).map_err(|e| Failure::new(e.to_string()))?;
+    let AnyBundle::Bucket(bundle) = bundle else {
+        return Err(Failure::new(
+            "the cloud answered with a file of an older form",
+        ));
+    };
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{bucket}.residency.json")));
     fs::write(&out, file)
         .map_err(|e| Failure::new(format!("cannot write {}: {e}", out.display())))?;
@@ -166,7 +173,8 @@ fn prove(
         print_json(&json!({
             "file": out,
             "bytes": file.len(),
-            "entries": bundle.chain.len(),
+            "entries": bundle.history.entries.len(),
+            "entries_of_regions": bundle.regions.entries.len(),
             "digests": bundle.digests.len(),
             "key": key,
             "fingerprint": fingerprint(&key),
@@ -176,10 +184,11 @@ fn prove(
         return Ok(exit(good));
     }
     println!(
-        "{}: {} bytes, {} entries of the audit log, what {} regions signed.",
+        "{}: {} bytes, {} entries about the bucket and {} about regions, what {} regions signed.",
         out.display(),
         file.len(),
-        bundle.chain.len(),
+        bundle.history.entries.len(),
+        bundle.regions.entries.len(),
         bundle.digests.len()
     );
     println!("Signed by {key}\nFingerprint {}", fingerprint(&key));
@@ -206,21 +215,36 @@ fn read(file: &PathBuf) -> Result<Vec<u8>, Failure> {
     fs::read(file).map_err(wrong)
 }
 
+/// What an auditor has seen earlier: a bundle of the same bucket, or a saved log.
+fn seen(file: &PathBuf, bucket: &str, key: &AnchorKey) -> Result<Seen, Failure> {
+    let Ok(earlier) = AnyBundle::from_bytes(&read(file)?) else {
+        return super::audit::saved_of(file, bucket);
+    };
+    let failed = |why: &str| Failure::new(format!("{}: {why}", file.display()));
+    if earlier.about().0 != bucket {
+        return Err(failed("it is of another bucket"));
+    }
+    if earlier.verify(&TrustAnchor::new(*key)).is_err() {
+        return Err(failed("it does not verify with the same key"));
+    }
+    Ok(earlier.seen())
+}
+
 fn verify(
     file: &PathBuf,
     anchor: Option<&str>,
     since: Option<PathBuf>,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let bundle = match Bundle::from_bytes(&read(file)?) {
+    let bundle = match AnyBundle::from_bytes(&read(file)?) {
         Ok(bundle) => bundle,
         Err(error) => return Ok(found(json, None, &[error.to_string()])),
     };
-    let key = bundle.checkpoint.public_key;
+    let key = bundle.checkpoint().public_key;
     let mut trust = TrustAnchor::new(anchor::trusted(anchor, &key)?);
-    trust.known = since
-        .map(|file| super::audit::saved_head(&file))
-        .transpose()?;
+    let seen = since.map(|file| seen(&file, bundle.about().0, &trust.key));
+    trust.seen = seen.transpose()?;
+    trust.known = trust.seen.as_ref().map(|seen| seen.head);
     anchor::warn(anchor, &key);
     match bundle.verify(&trust) {
         Err(findings) => {
@@ -245,15 +269,15 @@ fn verify(
     }
 }
 
-fn found(json: bool, bundle: Option<&Bundle>, findings: &[String]) -> ExitCode {
+fn found(json: bool, bundle: Option<&AnyBundle>, findings: &[String]) -> ExitCode {
     if json {
         print_json(&json!({ "good": false, "findings": findings }));
     } else {
         match bundle {
-            Some(bundle) => println!(
-                "NOT PROVEN: bucket {} of cloud {}. What is wrong:",
-                bundle.bucket, bundle.cloud
-            ),
+            Some(bundle) => {
+                let (bucket, cloud) = bundle.about();
+                println!("NOT PROVEN: bucket {bucket} of cloud {cloud}. What is wrong:");
+            }
             None => println!("NOT PROVEN. What is wrong:"),
         }
         for finding in findings {
@@ -280,7 +304,8 @@ fn show(report: &Report, anchored: bool) {
             );
             println!("  In force since {}", time(report.since_ms));
         }
-        None => println!("  Deleted {}", time(report.since_ms)),
+        None if report.stands == Stands::Never => println!("  There never was one"),
+        None => println!("  Deleted        {}", time(report.since_ms)),
     }
     println!(
         "  Audit log      {} entries, signed {}\n",
@@ -316,15 +341,19 @@ fn show(report: &Report, anchored: bool) {
     let head = [
         "REGION", "LAW", "OPERATOR", "VERSIONS", "BYTES", "ROOT", "VERDICT",
     ];
-    table::print(head, &rows);
-    for region in &report.silent {
-        println!("{region}: has signed nothing about this bucket");
-    }
     let how = if anchored {
         ""
     } else {
         " IF the key is the right one"
     };
+    if rows.is_empty() {
+        println!("PROVEN{how}: there is no bucket of this name.");
+        return;
+    }
+    table::print(head, &rows);
+    for region in &report.silent {
+        println!("{region}: has signed nothing about this bucket");
+    }
     println!("\nPROVEN{how}: every region above has signed this; none is outside the placement.");
 }
 

@@ -6,12 +6,11 @@ use cloud::{CloudError, RegionRecord, RegionStatus};
 use http::{Method, Request};
 use peer::{Peer, collect, full};
 use proof::{
-    Bundle, Digest, TrustAnchor,
-    bundle::{AnchorKey, Finding, REGIONS_MAX},
-    chain::Entry,
+    BucketBundle, Digest, TrustAnchor,
+    bundle::{AnchorKey, BUCKET_VERSION, Finding, REGIONS_MAX},
 };
 use tokio::{task::JoinSet, time::Instant};
-use types::{BucketDeed, RegionId};
+use types::{BucketDeed, BucketName, RegionId};
 
 use super::{AskHoldings, COUNT_WAIT};
 use crate::{link::paths, region::Region};
@@ -26,7 +25,6 @@ pub const AGAIN_WITHIN: Duration = Duration::from_secs(4);
 const DISAGREE_WITHIN: Duration = Duration::from_secs(10);
 /// Between asking and asking again.
 pub const AGAIN_PAUSE: Duration = Duration::from_millis(500);
-const PAGE: usize = 1000;
 
 /// What regions say of one bucket.
 pub struct Gathered {
@@ -37,18 +35,25 @@ pub struct Gathered {
 }
 
 impl Region {
-    /// A bundle about a bucket, who did not answer, and what is wrong with the bundle.
+    /// A bundle about a bucket, who did not answer, and what is wrong with the bundle. Without a
+    /// deed it shows that there is no bucket of that name.
     ///
     /// # Errors
     /// When the audit log cannot be read.
     pub async fn prove(
         self: &Arc<Self>,
-        deed: &BucketDeed,
-    ) -> Result<(Bundle, BTreeMap<String, String>, Vec<Finding>), CloudError> {
+        name: &BucketName,
+        deed: Option<&BucketDeed>,
+    ) -> Result<(BucketBundle, BTreeMap<String, String>, Vec<Finding>), CloudError> {
         let begun = Instant::now();
+        let Some(deed) = deed else {
+            let (bundle, findings, _) = self.bundle(name, None, Vec::new()).await?;
+            return Ok((bundle, BTreeMap::new(), findings));
+        };
         loop {
             let gathered = self.gather(deed).await;
-            let (bundle, findings, settled) = self.bundle(deed, gathered.digests).await?;
+            let (bundle, findings, settled) =
+                self.bundle(name, Some(deed), gathered.digests).await?;
             let disagree = |f: &Finding| matches!(f, Finding::Disagree { .. });
             let within = match findings.iter().any(disagree) {
                 true => DISAGREE_WITHIN,
@@ -64,20 +69,34 @@ impl Region {
     /// The bundle, what is wrong with it, and whether asking again could not make it better.
     async fn bundle(
         &self,
-        deed: &BucketDeed,
+        name: &BucketName,
+        deed: Option<&BucketDeed>,
         digests: Vec<Digest>,
-    ) -> Result<(Bundle, Vec<Finding>, bool), CloudError> {
-        // The chain is read up to the checkpoint's head, and no further.
+    ) -> Result<(BucketBundle, Vec<Finding>, bool), CloudError> {
         let empty = || CloudError::Unavailable("the audit log is empty".into());
-        let checkpoint = self.checkpoint().ok_or_else(empty)?;
-        let chain = self.chain(checkpoint.head.number).await?;
-        let cloud = checkpoint.cloud.clone();
+        let chains = self.registry.bucket_chains(name).await?;
+        let chains = chains.ok_or_else(empty)?;
+        let checkpoint = self.signed(&chains.after);
         let key = AnchorKey::Key(checkpoint.public_key);
-        let now = self.clock.now();
-        let bundle = Bundle::assemble(&cloud, &deed.name, now, chain, checkpoint, digests);
+        // A region's clock may be ahead.
+        let signed = digests
+            .iter()
+            .map(|d| d.at_ms)
+            .fold(checkpoint.at_ms, u64::max);
+        let bundle = BucketBundle {
+            v: BUCKET_VERSION,
+            cloud: checkpoint.cloud.clone(),
+            bucket: name.to_string(),
+            made_at_ms: self.clock.now().ms().max(signed),
+            checkpoint,
+            history: chains.bucket,
+            regions: chains.regions,
+            digests,
+        };
         Ok(match bundle.verify(&TrustAnchor::new(key)) {
             Ok(report) => {
-                let placed = |region: &str| deed.holders().any(|r| **r == *region);
+                let holds = |d: &BucketDeed, region: &str| d.holders().any(|r| **r == *region);
+                let placed = |region: &str| deed.is_some_and(|d| holds(d, region));
                 let all = report
                     .held
                     .iter()
@@ -86,22 +105,6 @@ impl Region {
             }
             Err(findings) => (bundle, findings, false),
         })
-    }
-
-    async fn chain(&self, to: u64) -> Result<Vec<Entry>, CloudError> {
-        let mut chain: Vec<Entry> = Vec::new();
-        loop {
-            let next = chain.last().map_or(0, |last| last.number + 1);
-            if next > to {
-                return Ok(chain);
-            }
-            let page = self.registry.entries(next, PAGE).await?;
-            if page.is_empty() {
-                let why = "the audit log ends before its head".to_owned();
-                return Err(CloudError::History(next, why));
-            }
-            chain.extend(page.into_iter().filter(|entry| entry.number <= to));
-        }
     }
 
     /// Asks all regions that are open or draining, at once.

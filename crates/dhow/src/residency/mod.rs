@@ -8,6 +8,7 @@ pub use gather::{AGAIN_PAUSE, AGAIN_WITHIN, Gathered};
 use std::{sync::LazyLock, time::Duration};
 
 use access::{Action, Permit, SystemReason, authorize_system};
+use cloud::{CloudError, MapAfter};
 use proof::{
     chain::Checkpoint,
     residency::{Digest, DigestBuilder, Holder, Leaf},
@@ -86,14 +87,22 @@ impl Region {
         &self.link.membership.keeper
     }
 
-    /// The audit log's head, signed; `None` while the log is empty.
-    pub fn checkpoint(&self) -> Option<Checkpoint> {
-        let last = self.registry.last_entry()?;
+    /// The audit log's head with the map after it, signed; `None` while the log is empty.
+    ///
+    /// # Errors
+    /// Where the registry is not kept; failures of the engine.
+    pub async fn checkpoint(&self) -> Result<Option<Checkpoint>, CloudError> {
+        let after = self.registry.map().await?;
+        Ok(after.map(|after| self.signed(&after)))
+    }
+
+    fn signed(&self, after: &MapAfter) -> Checkpoint {
+        let last = &after.last;
         // A clock that went back must not date the signature before what it signs.
         let at = types::Timestamp::from_ms(self.clock.now().ms().max(last.at_ms));
         let signer = RegionKey(&self.link.identity);
-        let (cloud, region) = (self.cloud(), &self.id);
-        Some(Checkpoint::make(&signer, cloud, region, last.head(), at))
+        let signed = (last.head(), after.root);
+        Checkpoint::with_map(&signer, self.cloud(), &self.id, signed, at)
     }
 
     /// What this region holds of a bucket, read from its own rows, signed with its key.

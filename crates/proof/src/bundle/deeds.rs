@@ -9,11 +9,11 @@ use crate::{chain::Entry, encoding::PublicKey, jurisdictions};
 
 /// The action that opens a region, or gives it a new key.
 pub(super) const REGION_OPEN: &str = "region.open";
-const BUCKET_CREATE: &str = "bucket.create";
+pub(super) const BUCKET_CREATE: &str = "bucket.create";
 const BUCKET_PLACE: &str = "bucket.place";
 const BUCKET_PROMOTE: &str = "bucket.promote";
 const BUCKET_PROMOTE_FORCED: &str = "bucket.promote-forced";
-const BUCKET_DELETE: &str = "bucket.delete";
+pub(super) const BUCKET_DELETE: &str = "bucket.delete";
 
 /// The detail of `region.open`; the subject is the region's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

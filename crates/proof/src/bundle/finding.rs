@@ -56,6 +56,19 @@ pub enum Finding {
     #[error("the bundle does not name {region} as the chain does")]
     RegionIdentity { region: String },
 
+    #[error("the checkpoint signs no map, so it says nothing of single chains")]
+    NoMap,
+    #[error("the chain of {of} is not the one that was signed: an entry is missing, or another")]
+    NotInMap { of: &'static str },
+    #[error("the chain of {of}: entry {number} does not belong there, or not in this order")]
+    NotOfChain { of: &'static str, number: u64 },
+    #[error("the chain of {of} does not begin where it has to")]
+    BeginsElsewhere { of: &'static str },
+    #[error("entry {number} is not as it was seen earlier, or was not there, or is left out now")]
+    NotAsSeen { number: u64 },
+    #[error("regions speak of a bucket that is not there")]
+    DigestsOfNothing,
+
     #[error("the chain has no deed of the bucket")]
     NoDeed,
     #[error("entry {number} creates a bucket that is there")]

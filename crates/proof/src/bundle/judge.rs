@@ -7,7 +7,7 @@ use super::{
     deeds::{self, Ledger, Standing},
 };
 use crate::{
-    chain::{self, Head},
+    chain::{self, Checkpoint, Head},
     encoding::Hash,
     jurisdictions,
     merkle::Tree,
@@ -21,11 +21,14 @@ pub struct Report {
     pub cloud: String,
     /// The bucket's name.
     pub bucket: String,
-    /// The deed in force; `None` when the bucket was deleted.
+    /// Whether there is a bucket of that name.
+    pub stands: Stands,
+    /// The deed in force; `None` when there is no such bucket.
     pub deed: Option<DeedDetail>,
-    /// Since when it has been in force (or deleted), in milliseconds since 1970.
+    /// Since when it has been in force (or deleted), in milliseconds since 1970; 0 when there never
+    /// was such a bucket.
     pub since_ms: u64,
-    /// The numbers of the chain's entries about the bucket.
+    /// The numbers of the log's entries about the bucket that the bundle shows.
     pub history: Vec<u64>,
     /// The head of the audit chain: what the next bundle is to pass through
     /// ([`TrustAnchor::known`]).
@@ -36,6 +39,28 @@ pub struct Report {
     pub held: Vec<HeldIn>,
     /// Regions that are open, not of the placement, and have signed nothing about the bucket.
     pub silent: Vec<String>,
+}
+
+/// Whether there is a bucket of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stands {
+    /// There is, and it is placed.
+    Placed,
+    /// There was, and it was deleted.
+    Deleted,
+    /// There never was.
+    Never,
+}
+
+/// What bundles of both kinds have.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'b> {
+    pub(super) cloud: &'b str,
+    pub(super) bucket: &'b str,
+    pub(super) made_at_ms: u64,
+    pub(super) checkpoint: &'b Checkpoint,
+    pub(super) digests: &'b [Digest],
 }
 
 /// What one region says that it holds.
@@ -67,13 +92,18 @@ pub(super) fn verify(bundle: &Bundle, trusted: &TrustAnchor) -> Result<Report, V
     if bundle.v != VERSION {
         return Err(vec![Finding::Version(bundle.v)]);
     }
+    let case = Case {
+        cloud: &bundle.cloud,
+        bucket: &bundle.bucket,
+        made_at_ms: bundle.made_at_ms,
+        checkpoint: &bundle.checkpoint,
+        digests: &bundle.digests,
+    };
     let many = bundle.regions.len().max(bundle.digests.len());
     if many > REGIONS_MAX {
         return Err(vec![Finding::TooMany(many)]);
     }
-    checkpoint(bundle, trusted, &mut findings);
-    signatures(bundle, &mut findings);
-    times(bundle, trusted, &mut findings);
+    statements(&case, trusted, &mut findings);
     let head = match chain::verify(bundle.chain.iter().cloned()) {
         Ok(head) => head,
         Err(e) => {
@@ -89,69 +119,79 @@ pub(super) fn verify(bundle: &Bundle, trusted: &TrustAnchor) -> Result<Report, V
         return Err(findings);
     }
     identities(bundle, &regions, &mut findings);
-    let mut ledger = Ledger::read(&bundle.chain, &bundle.bucket);
+    let ledger = Ledger::read(&bundle.chain, &bundle.bucket);
+    judge(&case, ledger, findings)
+}
+
+/// Whether what regions say is as the ledger wants it.
+pub(super) fn judge(
+    case: &Case<'_>,
+    mut ledger: Ledger,
+    mut findings: Vec<Finding>,
+) -> Result<Report, Vec<Finding>> {
     findings.append(&mut ledger.findings);
     if ledger.standing == Standing::Unknown {
         findings.push(Finding::NoDeed);
         return Err(findings);
     }
-    for digest in &bundle.digests {
-        digest_findings(bundle, &ledger, digest, &mut findings);
+    for digest in case.digests {
+        digest_findings(case, &ledger, digest, &mut findings);
     }
-    let held = placement(bundle, &ledger, &mut findings);
+    let held = placement(case, &ledger, &mut findings);
     if !findings.is_empty() {
         return Err(findings);
     }
-    Ok(report(bundle, ledger, head, held))
+    Ok(report(case, ledger, held))
 }
 
-fn report(bundle: &Bundle, ledger: Ledger, head: Head, held: Vec<HeldIn>) -> Report {
+fn report(case: &Case<'_>, ledger: Ledger, held: Vec<HeldIn>) -> Report {
     let speaks = |region: &String| held.iter().any(|h| h.region == *region);
+    let (stands, deed) = match ledger.standing {
+        Standing::Placed(deed) => (Stands::Placed, Some(deed)),
+        Standing::Deleted(_) => (Stands::Deleted, None),
+        Standing::Unknown => (Stands::Never, None),
+    };
     Report {
-        cloud: bundle.cloud.clone(),
-        bucket: bundle.bucket.clone(),
+        cloud: case.cloud.to_owned(),
+        bucket: case.bucket.to_owned(),
+        stands,
         silent: ledger.regions.into_keys().filter(|r| !speaks(r)).collect(),
-        deed: match ledger.standing {
-            Standing::Placed(deed) => Some(deed),
-            Standing::Unknown | Standing::Deleted(_) => None,
-        },
+        deed,
         since_ms: ledger.since_ms,
         history: ledger.history,
-        head,
-        signed_at_ms: bundle.checkpoint.at_ms,
+        head: case.checkpoint.head,
+        signed_at_ms: case.checkpoint.at_ms,
         held,
     }
 }
 
-fn checkpoint(bundle: &Bundle, trusted: &TrustAnchor, findings: &mut Vec<Finding>) {
-    let checkpoint = &bundle.checkpoint;
+/// What can be judged without any entry: the checkpoint, signatures, times.
+pub(super) fn statements(case: &Case<'_>, trusted: &TrustAnchor, findings: &mut Vec<Finding>) {
+    let checkpoint = case.checkpoint;
     if !checkpoint.verify() {
         findings.push(Finding::CheckpointSignature);
     }
     if !trusted.key.is(&checkpoint.public_key) {
         findings.push(Finding::CheckpointKey);
     }
-    if checkpoint.cloud != bundle.cloud {
+    if checkpoint.cloud != case.cloud {
         findings.push(Finding::CheckpointCloud(checkpoint.cloud.clone()));
     }
-}
-
-/// What needs no chain.
-fn signatures(bundle: &Bundle, findings: &mut Vec<Finding>) {
-    for digest in bundle.digests.iter().filter(|d| !d.verify()) {
+    for digest in case.digests.iter().filter(|d| !d.verify()) {
         let region = digest.region.clone();
         findings.push(Finding::DigestSignature { region });
     }
+    times(case, trusted, findings);
 }
 
 /// Nothing is signed after the bundle was made, nor before the time that is wanted.
-fn times(bundle: &Bundle, trusted: &TrustAnchor, findings: &mut Vec<Finding>) {
-    let made_at_ms = bundle.made_at_ms;
-    let digests = bundle
+fn times(case: &Case<'_>, trusted: &TrustAnchor, findings: &mut Vec<Finding>) {
+    let made_at_ms = case.made_at_ms;
+    let digests = case
         .digests
         .iter()
         .map(|d| (format!("digest of {}", d.region), d.at_ms));
-    let checkpoint = ("checkpoint".to_owned(), bundle.checkpoint.at_ms);
+    let checkpoint = ("checkpoint".to_owned(), case.checkpoint.at_ms);
     for (what, at_ms) in std::iter::once(checkpoint).chain(digests) {
         if let Some(wanted_ms) = trusted.fresh_since_ms.filter(|wanted| at_ms < *wanted) {
             findings.push(Finding::Stale {
@@ -213,7 +253,7 @@ fn identities(bundle: &Bundle, real: &[RegionIdentity], findings: &mut Vec<Findi
 }
 
 /// Whether this is who the chain says, speaking of this bucket, since its deed is in force.
-fn digest_findings(b: &Bundle, ledger: &Ledger, digest: &Digest, findings: &mut Vec<Finding>) {
+fn digest_findings(b: &Case<'_>, ledger: &Ledger, digest: &Digest, findings: &mut Vec<Finding>) {
     let region = || digest.region.clone();
     let Some(known) = ledger.regions.get(&digest.region) else {
         findings.push(Finding::DigestOfUnknown { region: region() });
@@ -298,7 +338,7 @@ fn outside(digest: &Digest) -> Finding {
 }
 
 /// Whether every region of the placement speaks, and those at one position with the home agree.
-fn placement(bundle: &Bundle, ledger: &Ledger, findings: &mut Vec<Finding>) -> Vec<HeldIn> {
+fn placement(bundle: &Case<'_>, ledger: &Ledger, findings: &mut Vec<Finding>) -> Vec<HeldIn> {
     let deed = match &ledger.standing {
         Standing::Placed(deed) => Some(deed),
         Standing::Unknown | Standing::Deleted(_) => None,
@@ -311,7 +351,7 @@ fn placement(bundle: &Bundle, ledger: &Ledger, findings: &mut Vec<Finding>) -> V
     }
     let home = deed.and_then(|deed| bundle.digests.iter().find(|d| d.region == deed.home));
     let mut held = Vec::new();
-    for digest in &bundle.digests {
+    for digest in bundle.digests {
         let placed = deed.is_some_and(|d| d.regions().any(|r| r == digest.region));
         // Position 0 says that the bucket changed while it was counted.
         let at_home =
