@@ -82,7 +82,7 @@ class Cloud(Dhow):
         account = lambda *args: self.cli_json("account", "create", *args, "--json")["id"]
         self.done("POST", "operators", {"id": "elsewhere", "name": "Elsewhere"})
         self.accounts = {"own": account("own"), "other": account("other"), "missing": NOBODY}
-        looks_after = lambda name: account(name, "--operator", name)
+        looks_after = lambda name: account(f"of-{name}", "--operator", name)
         self.keys = {
             "customer": self.key(self.accounts["own"]),
             "tenant admin": self.key(self.accounts["own"], "--admin"),

@@ -218,7 +218,8 @@ def admin(cloud, method, path, body=None, key=None, to=None, service=None, signe
 
 
 def key_of(cloud, *kind):
-    account = cloud.cli_json("account", "create", "somebody", "--json", *kind)["id"]
+    account = cloud.cli_json("account", "create", f"somebody-{time.monotonic_ns()}", "--json",
+                             *kind)["id"]
     made = cloud.cli_json("key", "create", "--account", account, "--json")
     return account, (made["access_key"], made["secret_key"])
 
