@@ -1,6 +1,7 @@
 """The command line, as a person and as a script use it."""
 
 import json
+import os
 import socket
 import subprocess
 import urllib.request
@@ -187,3 +188,25 @@ def test_what_is_not_there_is_not_taken_for_done(cloud):
     for country, hint in (("QQ", "ISO 3166-1"), ("UK", "GB"), ("EU", "group")):
         planned = cloud.cli(*plan, "--jurisdiction", country, check=False)
         assert planned.returncode != 0 and hint in planned.stderr, planned.stderr
+
+
+def test_the_command_line_reaches_a_cloud_elsewhere(cloud):
+    """With an address and a key, and without the cloud's folder."""
+    env = {**os.environ, "DHOW_ADMIN": cloud.info["admin"], "AWS_REGION": cloud.region,
+           "AWS_ACCESS_KEY_ID": cloud.access_key, "AWS_SECRET_ACCESS_KEY": cloud.secret_key}
+    env.pop("DHOW_DATA", None)
+    run = lambda *args, **more: subprocess.run([str(BIN), *args], capture_output=True, text=True,
+                                               timeout=60, env={**env, **more}, cwd="/")
+    listed = run("account", "list", "--json")
+    assert listed.returncode == 0 and "root" in listed.stdout, listed.stderr
+    # A tenant's administrator makes keys of the own account, and nothing else.
+    account = json.loads(run("account", "create", "far-tenant", "--json").stdout)["id"]
+    pair = json.loads(run("key", "create", "--account", account, "--admin", "--json").stdout)
+    tenant = {"AWS_ACCESS_KEY_ID": pair["access_key"], "AWS_SECRET_ACCESS_KEY": pair["secret_key"]}
+    assert run("key", "create", "--account", "far-tenant", "--json", **tenant).returncode == 0
+    assert run("account", "create", "x", **tenant).returncode != 0
+    for more, text in (({"AWS_REGION": "elsewhere-1"}, cloud.region),
+                       ({"AWS_ACCESS_KEY_ID": ""}, "AWS_ACCESS_KEY_ID"),
+                       ({"DHOW_ADMIN": "https://h"}, "http://host:port")):
+        refused = run("account", "list", **more)
+        assert refused.returncode != 0 and text in refused.stderr, refused.stderr

@@ -73,6 +73,44 @@ impl AdminClient {
         })
     }
 
+    /// The cloud whose admin API is at `url` (`http://host:port`), which is that of `region`. The key
+    /// is that of the environment: somebody who is not on the machine has no other.
+    ///
+    /// # Errors
+    /// `url` is not of this form, or the region or the key is not named.
+    pub fn remote(url: &str, region: Option<&str>) -> Result<Self, Failure> {
+        let address = url.trim_end_matches('/');
+        let host = address.strip_prefix("http://");
+        if host.is_none_or(|host| host.is_empty() || host.contains('/') || !host.contains(':')) {
+            return Err(
+                Failure::new(format!("`{url}` is no address of an admin API")).hint(
+                    "it has the form http://host:port; reach one on another machine through an SSH \
+                 tunnel (ssh -L 9001:127.0.0.1:9001 HOST), since it is not encrypted",
+                ),
+            );
+        }
+        let named = ["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| std::env::var(name).ok());
+        let region = region
+            .map(str::to_owned)
+            .or_else(|| named.into_iter().flatten().next());
+        let region = region.ok_or_else(|| {
+            Failure::new("which region's admin API it is has to be said")
+                .hint("name it with --admin-region or AWS_REGION: it is part of the signature")
+        })?;
+        let credentials = from_environment().ok_or_else(|| {
+            Failure::new("no key to sign with")
+                .hint("put an access key into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        })?;
+        Ok(Self {
+            running: Running {
+                admin: address.to_owned(),
+                region,
+                ..Running::default()
+            },
+            credentials,
+        })
+    }
+
     /// Sends one request; the answer's JSON, or what the cloud says is wrong.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         self.call_within(TIMEOUT, method, path, body)

@@ -44,7 +44,7 @@ pub struct Credentials {
 }
 
 /// Where the running process listens.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Running {
     /// The process.
     pub pid: u32,
@@ -59,14 +59,6 @@ pub struct Running {
     pub peer: String,
     /// The region's id.
     pub region: String,
-}
-
-impl Running {
-    /// Whether one of the listeners is there.
-    pub fn listens_on(&self, address: std::net::SocketAddr) -> bool {
-        let url = format!("http://{address}");
-        [&self.endpoint, &self.admin, &self.metrics].contains(&&url)
-    }
 }
 
 /// Held as long as the folder is in use.

@@ -295,6 +295,9 @@ fn unverified(error: SignatureError) -> Refused {
         SignatureError::HeaderMalformed(why) => Some(format!(
             "access denied: the authorization header is malformed; {why}"
         )),
+        SignatureError::WrongRegion { got, expected, .. } => Some(format!(
+            "access denied: signed for region {got}, and this is the admin API of region {expected}"
+        )),
         _ => None,
     };
     let refused = denied(error.to_string());

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Which, print_json, table};
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::failure::Failure;
 
 /// Create and list tenant accounts. Buckets and keys belong to accounts.
 #[derive(Subcommand)]
@@ -60,7 +60,7 @@ pub struct One {
 impl One {
     fn call(self, verb: &str, done: &str) -> Result<ExitCode, Failure> {
         let path = format!("accounts/{}/{verb}", self.id);
-        let changed = AdminClient::find(&self.which.dir())?.call("POST", &path, None)?;
+        let changed = self.which.client()?.call("POST", &path, None)?;
         match self.json {
             true => print_json(&changed),
             false => println!("Account {} is {done}.", self.id),
@@ -95,7 +95,7 @@ impl Account {
                 json,
                 which,
             } => {
-                let client = AdminClient::find(&which.dir())?;
+                let client = which.client()?;
                 let body = json!({
                     "name": name,
                     "guard": guard,
@@ -112,7 +112,7 @@ impl Account {
                 }
             }
             Self::List { json, which } => {
-                let all = AdminClient::find(&which.dir())?.call("GET", "accounts", None)?;
+                let all = which.client()?.call("GET", "accounts", None)?;
                 if json {
                     print_json(&all);
                     return Ok(ExitCode::SUCCESS);

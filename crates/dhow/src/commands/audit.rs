@@ -100,7 +100,7 @@ impl Audit {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::Show { from, json, which } => show(&AdminClient::find(&which.dir())?, from, json),
+            Self::Show { from, json, which } => show(&which.client()?, from, json),
             Self::Verify {
                 file,
                 save,
@@ -113,7 +113,8 @@ impl Audit {
                 let known = since.map(|path| saved_head(&path)).transpose()?;
                 let checked = match &file {
                     Some(file) => read_saved(file, known, |_| {}),
-                    None => AdminClient::find(&which.dir())
+                    None => which
+                        .client()
                         .map_err(Wrong::from)
                         .and_then(|client| read_running(&client, known, save.as_deref())),
                 };

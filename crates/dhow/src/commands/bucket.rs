@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{Which, account::text, placing::Enough, print_json, table};
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::failure::Failure;
 
 /// Say where buckets lie, and where they are to lie.
 #[derive(Subcommand)]
@@ -310,14 +310,14 @@ impl Create {
             "successors": self.successor,
             "accepts": self.accept_from,
         });
-        let made = AdminClient::find(&self.which.dir())?.call("POST", "buckets", Some(&body))?;
+        let made = self.which.client()?.call("POST", "buckets", Some(&body))?;
         Ok(shown(&made, self.json))
     }
 }
 
 impl Place {
     fn run(self) -> Result<ExitCode, Failure> {
-        let client = AdminClient::find(&self.which.dir())?;
+        let client = self.which.client()?;
         let mut body = json!({
             "add": self.add_replica,
             "seal": self.add_sealed,
@@ -393,14 +393,14 @@ impl Bucket {
                     fields.insert("to".into(), json!(to));
                 }
                 let path = format!("buckets/{name}/promote");
-                let moved = AdminClient::find(&which.dir())?.call("POST", &path, Some(&body))?;
+                let moved = which.client()?.call("POST", &path, Some(&body))?;
                 if dry_run && !json {
                     println!("Nothing has changed. It would be:\n");
                 }
                 Ok(shown(&moved, json))
             }
             Self::List { json, which } => {
-                let all = AdminClient::find(&which.dir())?.call("GET", "buckets", None)?;
+                let all = which.client()?.call("GET", "buckets", None)?;
                 if json {
                     print_json(&all);
                     return Ok(ExitCode::SUCCESS);
@@ -421,7 +421,7 @@ impl Bucket {
             }
             Self::Show { name, json, which } => {
                 let path = format!("buckets/{name}");
-                let found = AdminClient::find(&which.dir())?.call("GET", &path, None)?;
+                let found = which.client()?.call("GET", &path, None)?;
                 Ok(shown(&found, json))
             }
         }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use serde_json::json;
 
-use super::{Which, print_json};
+use super::{Folder, print_json};
 use crate::{config::Config, doctor, failure::Failure};
 
 /// Check this machine and the data folder: configuration, disk, clock, ports, file limits.
@@ -21,7 +21,7 @@ pub struct Doctor {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    folder: Folder,
 }
 
 impl Doctor {
@@ -30,7 +30,7 @@ impl Doctor {
         let config = match &self.config {
             Some(file) => Config::read(file)?,
             None => Config {
-                data: self.which.dir().path().to_path_buf(),
+                data: self.folder.dir().path().to_path_buf(),
                 ..Config::default()
             },
         };

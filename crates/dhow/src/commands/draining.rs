@@ -183,7 +183,7 @@ impl Plan {
 impl Drain {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let client = AdminClient::find(&self.which.dir())?;
+        let client = self.which.client()?;
         let path = format!("regions/{}", self.id);
         let mut shown = client.call("GET", &path, None)?;
         // One that drains already goes on.

@@ -6,10 +6,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use types::Timestamp;
 
-use super::{Which, account::text, print_json, table};
-use crate::{
-    admin_client::AdminClient, config::Config, failure::Failure, region::recover_root_key,
-};
+use super::{Folder, Which, account::text, print_json, table};
+use crate::{config::Config, failure::Failure, region::recover_root_key};
 
 /// Create, list, disable and delete access keys. Changes take effect at once.
 #[derive(Subcommand)]
@@ -74,7 +72,7 @@ Examples:
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        which: Which,
+        folder: Folder,
     },
 }
 
@@ -94,7 +92,7 @@ impl OneKey {
     /// Asks for it, and says what the key is then.
     fn change(&self, method: &str, verb: &str, becomes: &str) -> Result<(), Failure> {
         let path = format!("keys/{}{verb}", self.access_key);
-        AdminClient::find(&self.which.dir())?.call(method, &path, None)?;
+        self.which.client()?.call(method, &path, None)?;
         match self.json {
             true => print_json(&json!({ "access_key": self.access_key, "status": becomes })),
             false => println!("{} is {becomes}.", self.access_key),
@@ -125,7 +123,7 @@ impl Key {
                     body["access_key"] = access.into();
                     body["secret_key"] = secret.into();
                 }
-                let made = AdminClient::find(&which.dir())?.call("POST", "keys", Some(&body))?;
+                let made = which.client()?.call("POST", "keys", Some(&body))?;
                 if json {
                     print_json(&made);
                 } else {
@@ -139,7 +137,7 @@ impl Key {
                 json,
                 which,
             } => list(account, json, &which)?,
-            Self::Recover { json, which } => recover(json, &which)?,
+            Self::Recover { json, folder } => recover(json, &folder)?,
             Self::Disable(key) => key.change("POST", "/disable", "disabled")?,
             Self::Enable(key) => key.change("POST", "/enable", "active")?,
             Self::Delete(key) => key.change("DELETE", "", "deleted")?,
@@ -148,9 +146,9 @@ impl Key {
     }
 }
 
-fn recover(json: bool, which: &Which) -> Result<(), Failure> {
+fn recover(json: bool, folder: &Folder) -> Result<(), Failure> {
     let config = Config {
-        data: which.dir().path().to_path_buf(),
+        data: folder.dir().path().to_path_buf(),
         ..Config::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -171,7 +169,7 @@ fn recover(json: bool, which: &Which) -> Result<(), Failure> {
 
 fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failure> {
     let path = account.map_or("keys".to_owned(), |id| format!("keys?account={id}"));
-    let all = AdminClient::find(&which.dir())?.call("GET", &path, None)?;
+    let all = which.client()?.call("GET", &path, None)?;
     if json {
         print_json(&all);
         return Ok(());

@@ -20,7 +20,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{data_dir::DataDir, failure::Failure};
+use crate::{admin_client::AdminClient, data_dir::DataDir, failure::Failure};
 
 /// A storage cloud: S3 over one binary.
 #[derive(Parser)]
@@ -82,10 +82,10 @@ struct BenchCommand {
     args: bench::BenchArgs,
 }
 
-/// Which cloud a command is about.
+/// Which data folder on this machine a command is about.
 #[derive(Args, Clone)]
-pub struct Which {
-    /// The data folder of the running cloud.
+pub struct Folder {
+    /// The data folder of the cloud, or of one region of it.
     #[arg(
         long,
         env = "DHOW_DATA",
@@ -95,10 +95,38 @@ pub struct Which {
     data: PathBuf,
 }
 
-impl Which {
+impl Folder {
     /// The folder.
     pub fn dir(&self) -> DataDir {
         DataDir::new(&self.data)
+    }
+}
+
+/// Which cloud a command is about.
+#[derive(Args, Clone)]
+pub struct Which {
+    #[command(flatten)]
+    folder: Folder,
+    /// The admin API of a cloud that runs elsewhere, such as http://127.0.0.1:9001, instead of the
+    /// one of --data. Signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --admin-region names
+    /// the region.
+    #[arg(long, env = "DHOW_ADMIN", value_name = "URL")]
+    admin_url: Option<String>,
+    /// With --admin-url: the region whose admin API it is. Without it AWS_REGION says so.
+    #[arg(long, value_name = "REGION")]
+    admin_region: Option<String>,
+}
+
+impl Which {
+    /// The running cloud that the command is about.
+    ///
+    /// # Errors
+    /// No cloud runs there, or no key is at hand; says what to do.
+    pub fn client(&self) -> Result<AdminClient, Failure> {
+        match &self.admin_url {
+            Some(url) => AdminClient::remote(url, self.admin_region.as_deref()),
+            None => AdminClient::find(&self.folder.dir()),
+        }
     }
 }
 

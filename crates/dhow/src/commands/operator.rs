@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Which, account::text, print_json, table};
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::failure::Failure;
 
 /// The legal parties that run regions: the cloud's owner, and partners.
 #[derive(Subcommand)]
@@ -56,15 +56,14 @@ impl Operator {
             } => {
                 let name = name.unwrap_or_else(|| id.clone());
                 let body = json!({ "id": id, "name": name });
-                let made =
-                    AdminClient::find(&which.dir())?.call("POST", "operators", Some(&body))?;
+                let made = which.client()?.call("POST", "operators", Some(&body))?;
                 match json {
                     true => print_json(&made),
                     false => println!("Operator {id} ({name}) is on record."),
                 }
             }
             Self::List { json, which } => {
-                let all = AdminClient::find(&which.dir())?.call("GET", "operators", None)?;
+                let all = which.client()?.call("GET", "operators", None)?;
                 if json {
                     print_json(&all);
                     return Ok(ExitCode::SUCCESS);
@@ -78,7 +77,7 @@ impl Operator {
             }
             Self::Show { id, json, which } => {
                 let path = format!("operators/{id}");
-                let shown = AdminClient::find(&which.dir())?.call("GET", &path, None)?;
+                let shown = which.client()?.call("GET", &path, None)?;
                 if json {
                     print_json(&shown);
                     return Ok(ExitCode::SUCCESS);

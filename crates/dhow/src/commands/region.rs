@@ -183,7 +183,7 @@ impl Plan {
 
     fn dry_run(&self) -> Result<(), Failure> {
         let body = json!({ "plan": self.body()?, "dry_run": true });
-        let told = AdminClient::find(&self.which.dir())?.call("POST", "regions", Some(&body))?;
+        let told = self.which.client()?.call("POST", "regions", Some(&body))?;
         if self.json {
             print_json(&told);
             return Ok(());
@@ -201,7 +201,7 @@ impl Plan {
     }
 
     fn open(&self, valid_hours: u64, wait: bool) -> Result<(), Failure> {
-        let client = AdminClient::find(&self.which.dir())?;
+        let client = self.which.client()?;
         let body = json!({ "plan": self.body()?, "valid_s": valid_hours * 3600 });
         let planned = client.call("POST", "regions", Some(&body))?;
         let token = text(&planned, "token");
@@ -244,7 +244,7 @@ impl Plan {
 
 impl One {
     fn call(&self, verb: Option<&str>) -> Result<(), Failure> {
-        let client = AdminClient::find(&self.which.dir())?;
+        let client = self.which.client()?;
         let shown = match verb {
             None => client.call("GET", &format!("regions/{}", self.id), None)?,
             Some(verb) => client.call("POST", &format!("regions/{}/{verb}", self.id), None)?,
@@ -274,7 +274,7 @@ fn addresses(shown: &Value) -> String {
 
 /// Asks for a token that gives a region a new key.
 fn rekey(id: &str, valid_hours: u64, json: bool, which: &Which) -> Result<(), Failure> {
-    let client = AdminClient::find(&which.dir())?;
+    let client = which.client()?;
     let body = json!({ "valid_s": valid_hours * 3600 });
     let told = client.call("POST", &format!("regions/{id}/rekey"), Some(&body))?;
     if json {
@@ -362,7 +362,7 @@ impl Region {
                 false => plan.open(valid_hours, wait)?,
             },
             Self::List { json, which } => {
-                let all = AdminClient::find(&which.dir())?.call("GET", "regions", None)?;
+                let all = which.client()?.call("GET", "regions", None)?;
                 match json {
                     true => print_json(&all),
                     false => print_table(all.as_array().map_or(&[], Vec::as_slice)),
@@ -384,7 +384,7 @@ impl Region {
                 json,
                 which,
             } => {
-                let client = AdminClient::find(&which.dir())?;
+                let client = which.client()?;
                 let body = json!({ "addresses": addresses });
                 let shown = client.call("POST", &format!("regions/{id}/allow"), Some(&body))?;
                 match json {
@@ -400,7 +400,7 @@ impl Region {
                 json,
                 which,
             } => {
-                let client = AdminClient::find(&which.dir())?;
+                let client = which.client()?;
                 must_be_known(&client, &region)?;
                 let all = client.call("GET", "buckets", None)?;
                 let mut body = json!({ "force": force, "dry_run": dry_run });

@@ -75,13 +75,13 @@ impl Residency {
                 bucket,
                 json,
                 which,
-            } => check(&AdminClient::find(&which.dir())?, &bucket, json),
+            } => check(&which.client()?, &bucket, json),
             Self::Prove {
                 bucket,
                 out,
                 json,
                 which,
-            } => prove(&AdminClient::find(&which.dir())?, &bucket, out, json),
+            } => prove(&which.client()?, &bucket, out, json),
             Self::Verify {
                 file,
                 anchor,

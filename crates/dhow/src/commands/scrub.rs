@@ -6,10 +6,10 @@ use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{Which, print_json, table};
+use super::{Folder, print_json, table};
 use crate::{
-    admin_client::AdminClient, config::Config, data_dir::DataDir, failure::Failure, region::Region,
-    scrub::ScrubJob,
+    admin_client::AdminClient, config::Config, data_dir::DataDir, failure::Failure,
+    fleet::FleetFile, region::Region, scrub::ScrubJob,
 };
 
 const POLL: Duration = Duration::from_millis(200);
@@ -37,13 +37,13 @@ pub struct Scrub {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    folder: Folder,
 }
 
 impl Scrub {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let dir = self.which.dir();
+        let dir = self.folder.dir();
         let bar = if self.json {
             ProgressBar::hidden()
         } else {
@@ -62,6 +62,17 @@ impl Scrub {
             self.online(&AdminClient::find(&dir)?, &bar)?
         } else if has_data(&dir) || self.config.is_some() {
             self.offline(&bar)?
+        } else if let Some(fleet) = FleetFile::read(dir.path()) {
+            let first = dir.join(&fleet.keeper);
+            return Err(Failure::new(format!(
+                "{} is the folder of a fleet: each region has a folder of its own below",
+                dir.path().display()
+            ))
+            .hint(format!(
+                "name one of {} with --data, such as --data {}",
+                fleet.regions.join(", "),
+                first.display()
+            )));
         } else {
             return Err(
                 Failure::new(format!("there is no data in {}", dir.path().display()))
@@ -88,7 +99,7 @@ impl Scrub {
         let mut config = match &self.config {
             Some(file) => Config::read(file)?,
             None => Config {
-                data: self.which.dir().path().to_path_buf(),
+                data: self.folder.dir().path().to_path_buf(),
                 ..Config::default()
             },
         };
