@@ -127,6 +127,13 @@ class Peer:
             return status, answer.decode(errors="replace")
 
 
+def head(signed, method, target):
+    """Headers of a request between regions that relays this head; `signed` is what a customer signed
+    (Client.headers), changed or not."""
+    lines = [f"{method} {target}", *(f"{name}:{value}" for name, value in signed.items())]
+    return [("x-dhow-head", base64.b64encode("\n".join(lines).encode()).decode())]
+
+
 def openssl(*words, text=None):
     done = subprocess.run(["openssl", *map(str, words)], input=text, capture_output=True,
                           timeout=30)

@@ -17,8 +17,8 @@ import pytest
 
 from dhow import ROOT, Client, _sign
 from evil import (PATHS, FakeKeeper, Peer, Refused, files, forged, in_memory, openssl,
-                  plain_key)
-from fleet import body, eventually, listing
+                  head, plain_key)
+from fleet import body as body_of, eventually, listing
 from netns import NetFleet
 
 FIRST, EU, ME, AP = "cn-hangzhou", "eu-central-1", "me-east-1", "ap-northeast-1"
@@ -117,7 +117,7 @@ def registry_questions(victims, fleet):
     owner = victims["lawful"]["owner"]
     new = lambda home, **placement: {"create_deed": {
         "name": "planted", "owner": owner, "home": home, "placement": placement}}
-    for home in (FIRST, EU, AP, "nowhere"):
+    for home in (FIRST, EU, ME, AP, "nowhere"):
         yield new(home)
         yield new(home, replicas=[{"region": ME}])
     yield {"create_deed": {"name": "planted", "owner": "000000000000", "home": ME,
@@ -201,41 +201,183 @@ def test_p5_a_regions_certificate_opens_nothing_of_others(fleet, victims, evil):
     assert state(fleet) == before
 
 
-def test_p5_whom_a_region_names_is_looked_up_where_it_acts(fleet, evil):
-    """With the bucket's own word that regions may pass requests on: a key that is not there, of
-    another account or disabled, and a suspended account, are nobody."""
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_p5_only_what_a_customer_signed_is_done_and_only_for_who_is_live(fleet, evil):
+    """With the bucket's own word that regions may pass requests on: a region relays what its
+    customer signed, once, and nothing else comes of it; a key that is not there, of another account
+    or disabled, and a suspended account, are nobody."""
     account = fleet.json("account", "create", "stopped")["id"]
     pair = fleet.json("key", "create", "--account", account)
     other = fleet.json("key", "create", "--account", fleet.json("account", "create", "o")["id"])
-    fleet.json("bucket", "create", "passed-on", "--home", EU, "--owner", account, "--proxy")
+    for name in ("passed-on", "bystander"):
+        fleet.json("bucket", "create", name, "--home", EU, "--owner", account, "--proxy")
     own = (pair["access_key"], pair["secret_key"])
     eventually(lambda: fleet.s3(EU, own).put_object(Bucket="passed-on", Key="k", Body=b"canary"))
-    home = evil(EU)
+    eventually(lambda: fleet.s3(EU, own).put_object(Bucket="bystander", Key="k", Body=b"canary"))
+    home, here = evil(EU), f"{fleet.processes[ME].address}:9000"
 
-    def ask(key, of=account, method="GET", body=b""):
-        caller = [("x-dhow-caller-account", of), ("x-dhow-caller-key", key)]
-        return home.ask(method, PATHS["pass"] + "/passed-on/k", body, caller)
+    def customer(pair=pair, scope=ME):
+        return Client(here, scope, pair["access_key"], pair["secret_key"])
 
-    assert ask(pair["access_key"]) == (200, b"canary"), "the key is good, and the law allows it"
+    def signed(method="GET", target="/passed-on/k", body=b"", who=None, **more):
+        path, _, query = target.partition("?")
+        more.setdefault("payload", sha256(body))
+        return (who or customer()).headers(method, path, query, **more)
 
-    def nobody(*args):
+    def relay(method="GET", target="/passed-on/k", body=b"", headers=None):
+        return home.ask("POST", PATHS["pass"], body,
+                        head(headers or signed(method, target, body), method, target))
+
+    def there(bucket="passed-on"):
+        return body_of(fleet.s3(EU, own), bucket, "k")
+
+    got = relay()
+    assert got == (200, b"canary"), got
+    ago = lambda s: datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=s)
+    lying = {"access_key": "nobody", "secret_key": "x" * 40}
+    unsigned = customer().headers("PUT", "/passed-on/k")
+    presigned = "/passed-on/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=" + "0" * 64
+    for method in ("GET", "PUT", "DELETE"):
+        body = b"forged" if method == "PUT" else b""
+        good = lambda **more: signed(method, body=body, **more)
+        change = lambda **headers: {**good(), **headers}
+        # A client signs what it sends: the target that is relayed is another.
+        for what, headers, target, sent in (
+                ("an invented key", good(who=customer(lying)), "/passed-on/k", body),
+                ("another account", good(who=customer(other)), "/passed-on/k", body),
+                ("another region", good(who=customer(scope=EU)), "/passed-on/k", body),
+                ("the registry", good(who=customer(scope=FIRST)), "/passed-on/k", body),
+                ("an alias", good(who=customer(scope="us-east-1")), "/passed-on/k", body),
+                ("too old", good(now=ago(1000)), "/passed-on/k", body),
+                ("too new", good(now=ago(-1000)), "/passed-on/k", body),
+                ("another path", good(), "/bystander/k", body),
+                ("another query", good(), "/passed-on/k?versionId=null", body),
+                ("a header", change(**{"x-amz-meta-a": "1"}), "/passed-on/k", body),
+                ("another host", change(host="bystander." + here), "/passed-on/k", body),
+                ("another date", change(**{"x-amz-date": ago(-5).strftime("%Y%m%dT%H%M%SZ")}),
+                 "/passed-on/k", body),
+                ("a made-up URL", {"host": here}, presigned, body),
+                ("nothing", {"host": here}, "/passed-on/k", body)):
+            got, why = home.ask("POST", PATHS["pass"], sent, head(headers, method, target))
+            assert got in (400, 403) and b"canary" not in why, (method, what, got, why)
+        # Another method, under a signature that is good.
+        for signed_as in {"GET", "PUT", "DELETE"} - {method}:
+            got, why = relay(method, body=body, headers=signed(signed_as, body=body))
+            assert got == 403 and b"canary" not in why, (method, signed_as, got, why)
+        # As regions did before they relayed what was signed: named, and told what to do.
+        got, why = home.ask(method, PATHS["pass"] + "/passed-on/k", body,
+                            [("x-dhow-caller-account", account), ("x-dhow-caller-key", own[0])])
+        assert got == 403 and (b"upgrade" in why or method == "HEAD"), (got, why)
+    # A body that is not the one that was signed, or that nothing signs.
+    content_md5 = {"content-md5": base64.b64encode(hashlib.md5(b"mine").digest()).decode()}
+    plain = customer().headers("PUT", "/passed-on/k", headers=content_md5)
+    for what, headers in (("sha256", signed("PUT", body=b"mine")), ("md5", plain),
+                          ("unsigned", unsigned)):
+        got, why = relay("PUT", body=b"forged", headers={**headers, "content-length": 6})
+        assert got in (400, 403), (what, got, why)
+    assert there() == there("bystander") == b"canary"
+    # What is good counts once.
+    first = {**signed("PUT", body=b"one"), "content-length": 3}
+    second = {**signed("PUT", body=b"two"), "content-length": 3}
+    assert [relay("PUT", body=b"one", headers=first)[0],
+            relay("PUT", body=b"two", headers=second)[0]] == [200, 200]
+    got, why = relay("PUT", body=b"one", headers=first)
+    assert got == 503 and b"SlowDown" in why, (got, why)
+    gone = signed("DELETE", now=ago(1))
+    assert relay("DELETE", headers=gone)[0] == 204
+    fleet.s3(EU, own).put_object(Bucket="passed-on", Key="k", Body=b"canary")
+    assert relay("DELETE", headers=gone)[0] == 503
+    assert there() == b"canary"
+    # Whose key is disabled or account suspended is nobody, as soon as the registry says so.
+    for stop, resume in ((("key", "disable", own[0]), ("key", "enable", own[0])),
+                         (("account", "suspend", account), ("account", "resume", account))):
+        fleet.cli(*stop)
+        eventually(lambda: relay()[0] == 403)
         for method in ("GET", "PUT", "DELETE"):
-            got, why = ask(*args, method=method, body=b"x" if method == "PUT" else b"")
-            assert got == 403 and b"canary" not in why, (args, method, got, why)
+            got, why = relay(method, body=b"x" if method == "PUT" else b"")
+            assert got == 403 and b"canary" not in why, (stop, method, got, why)
+        fleet.cli(*resume)
+        eventually(lambda: relay() == (200, b"canary"))
+    # Through the front door all of it works, with a client as it comes.
+    door = fleet.s3(ME, own)
+    door.put_object(Bucket="passed-on", Key="by-boto", Body=b"x" * 100_000)
+    assert body_of(door, "passed-on", "by-boto") == b"x" * 100_000
+    assert door.delete_object(Bucket="passed-on", Key="by-boto")
 
-    for key in ("nobody", other["access_key"]):
-        nobody(key)
-    nobody(pair["access_key"], "000000000000")
-    fleet.cli("key", "disable", pair["access_key"])
-    eventually(lambda: ask(pair["access_key"])[0] == 403)
-    nobody(pair["access_key"])
-    fleet.cli("key", "enable", pair["access_key"])
-    eventually(lambda: ask(pair["access_key"])[0] == 200)
-    fleet.cli("account", "suspend", account)
-    eventually(lambda: ask(pair["access_key"])[0] == 403)
-    nobody(pair["access_key"])
-    fleet.cli("account", "resume", account)
-    eventually(lambda: ask(pair["access_key"]) == (200, b"canary"))
+
+def test_p5_a_region_makes_no_deed_that_its_customer_did_not_sign(fleet, evil):
+    """A region's word fills nobody's quota and frees nobody's name: it takes the request that the
+    owner signed for that region, for this bucket so placed, within minutes, and once."""
+    account = fleet.json("account", "create", "owner")["id"]
+    pair = fleet.json("key", "create", "--account", account)
+    other = fleet.json("key", "create", "--account", fleet.json("account", "create", "b")["id"])
+    own = (pair["access_key"], pair["secret_key"])
+    eventually(lambda: fleet.s3(ME, own).list_buckets())
+    registry, here = evil(FIRST), f"{fleet.processes[ME].address}:9000"
+
+    def request(method, name, who=pair, scope=ME, content=b"", target=None, **more):
+        target = target or f"/{name}"
+        client = Client(here, scope, who["access_key"], who["secret_key"])
+        signed = client.headers(method, target, payload=sha256(content), **more)
+        [(_, text)] = head(signed, method, target)
+        return {"head": text, "body": base64.b64encode(content).decode()}
+
+    def create(signed, name="filled", owner=account, **placement):
+        new = {"name": name, "owner": owner, "home": ME, "placement": placement}
+        return registry.tell("registry", {"create_deed": {**new, "request": signed}})[1]
+
+    def made():
+        return [b["name"] for b in fleet.json("bucket", "list")]
+
+    ago = lambda s: datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=s)
+    elsewhere = (b"<CreateBucketConfiguration><LocationConstraint>" + EU.encode()
+                 + b"</LocationConstraint></CreateBucketConfiguration>")
+    good = lambda **more: request("PUT", "filled", **more)
+    for what, signed, placement in (
+            ("nothing", None, {}),
+            ("an invented key", good(who={"access_key": "nobody", "secret_key": "x" * 40}), {}),
+            ("another account", good(who=other), {}),
+            ("another region", good(scope=EU), {}),
+            ("the registry's region", good(scope=FIRST), {}),
+            ("its alias", good(scope="us-east-1"), {}),
+            ("too old", good(now=ago(1000)), {}),
+            ("another bucket", request("PUT", "another"), {}),
+            ("an object", request("PUT", "filled", target="/filled/k"), {}),
+            ("a listing", request("GET", "filled"), {}),
+            ("a removal", request("DELETE", "filled"), {}),
+            ("another placement", good(), {"proxy": True}),
+            ("another home", good(content=elsewhere), {}),
+            ("another body", {**good(content=elsewhere), "body": ""}, {})):
+        told = create(signed, **placement)
+        assert set(told) & {"refused", "placement"}, (what, told)
+    # The key that opens nothing of this account's, and the other way round.
+    assert "refused" in create(good(), owner="000000000000")
+    assert "refused" in create(good(who=other), owner=account)
+    assert "filled" not in made()
+    once = good()
+    deed = create(once)["deed"]
+    remove = lambda signed: registry.tell("registry", {"remove_deed": {
+        "name": "filled", "id": deed["id"], "request": signed}})[1]
+    for what, signed in (("nothing", None), ("its making", good()),
+                         ("another account", request("DELETE", "filled", who=other)),
+                         ("another bucket", request("DELETE", "another")),
+                         ("an object", request("DELETE", "filled", target="/filled/k"))):
+        assert "refused" in remove(signed), what
+    assert "filled" in made()
+    assert remove(request("DELETE", "filled", now=ago(-1))) == "done"
+    assert "slow_down" in create(once), "the request counted once"
+    assert "filled" not in made()
+    fleet.cli("key", "disable", own[0])
+    assert "refused" in create(good(now=ago(-2)))
+    fleet.cli("key", "enable", own[0])
+    # At the front door all of it works; the audit log has the key that signed.
+    eventually(lambda: fleet.s3(ME, own).create_bucket(Bucket="honest"))
+    fleet.s3(ME, own).delete_bucket(Bucket="honest")
+    told = [e["actor"] for e in fleet.audit() if e["subject"] == "honest"]
+    assert told == [f"account {account} key {own[0]} through region {ME}"] * 2
 
 
 def test_p5_what_a_region_can_sign_with_its_keys_no_other_regions_admin_api_takes(fleet, victims):
@@ -523,7 +665,7 @@ def test_p6_p7_a_registry_that_tells_another_history_is_not_followed(fleet):
             log = lambda: fleet.processes[region].log_text()[marks[region]:]
             eventually(lambda: re.search(complaint, log()), timeout=60)
             assert seen(region)
-        assert body(fleet.s3(EU), "seen", "k") == b"1"
+        assert body_of(fleet.s3(EU), "seen", "k") == b"1"
         fleet.s3(EU).put_object(Bucket="seen", Key="k2", Body=b"2")
 
     def mark():

@@ -6,6 +6,7 @@
 mod keys;
 mod permit;
 mod placement;
+mod replays;
 pub mod sign;
 pub mod signature;
 
@@ -16,5 +17,6 @@ pub use permit::{
     authorize_rule_receiving, authorize_rule_sending, authorize_sealing, authorize_sending,
     authorize_system,
 };
-pub use placement::{Via, may_copy, may_decide, may_pass};
+pub use placement::{Proof, Via, is_trusted, may_copy, may_decide, may_pass, may_relay};
+pub use replays::{Replayed, Replays};
 pub use signature::{AuthType, PayloadMode, SignatureError};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use types::{AccessKeyId, AccountId, Actor, BucketDeed, Place};
+use types::{AccessKeyId, AccountId, Actor, BucketDeed, Place, SignedRequest};
 
 use crate::placement::{self, Via};
 
@@ -221,9 +221,20 @@ pub struct Permit {
     identity: Identity,
     action: Action,
     deed: Option<Arc<BucketDeed>>,
+    request: Option<SignedRequest>,
 }
 
 impl Permit {
+    /// The same with the customer's own request, for whoever keeps the registry.
+    #[must_use]
+    pub fn for_request(mut self, request: SignedRequest) -> Self {
+        self.request = Some(request);
+        self
+    }
+    /// The customer's own request, where the registry may have to be shown it.
+    pub fn request(&self) -> Option<&SignedRequest> {
+        self.request.as_ref()
+    }
     /// Who was permitted.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -269,6 +280,13 @@ pub enum Refusal {
          what rules of that bucket send (dhow bucket place DESTINATION --accept-from SOURCE)"
     )]
     NotAccepted,
+    /// No signature proves what another region relays, and its word does not count.
+    #[error(
+        "nothing but that region's word proves that the customer asked for it, and the bucket's \
+         placement does not trust that region for it (dhow bucket place BUCKET --trust-reads, \
+         --trust-writes)"
+    )]
+    Unproven,
     /// The action needs a bucket (or must not have one).
     #[error("the action does not fit the resource")]
     Mismatch,
@@ -299,6 +317,7 @@ pub fn authorize(
         identity: identity.clone(),
         action,
         deed: deed.cloned(),
+        request: None,
     })
 }
 
@@ -366,6 +385,7 @@ pub fn authorize_opening(
         identity: identity.clone(),
         action,
         deed: Some(Arc::clone(deed)),
+        request: None,
     })
 }
 
@@ -441,5 +461,6 @@ fn system(action: Action, deed: &Arc<BucketDeed>) -> Permit {
         identity: Identity::Anonymous,
         action,
         deed: Some(Arc::clone(deed)),
+        request: None,
     }
 }

@@ -2,7 +2,7 @@
 //! bucket's bytes may go from one region to another. Both ends of every transfer ask it, each with
 //! the deed that it knows itself, and what is not granted is refused.
 
-use types::{BucketDeed, Holding, Place, RegionId, Writes};
+use types::{BucketDeed, Forwarder, Holding, Place, RegionId, Writes};
 
 use crate::{Action, Refusal};
 
@@ -11,8 +11,19 @@ use crate::{Action, Refusal};
 pub enum Via {
     /// At its own front door.
     Door,
-    /// Passed on by another region, which verified the caller.
-    Region(Place),
+    /// Relayed by another region, and what proves that the caller asked for it.
+    Region(Place, Proof),
+}
+
+/// How much of a request that another region relays its customer's signature proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Head and body: the signature was verified, and covers both.
+    Whole,
+    /// The head alone: the body is the relaying region's word.
+    Head,
+    /// Nothing, since nobody could be asked who has the key: all is that region's word.
+    Word,
 }
 
 /// Whether `action` on a bucket may happen here.
@@ -41,8 +52,58 @@ pub(crate) fn admit(
     }
     match via {
         Via::Door => Ok(()),
-        Via::Region(from) => pass(deed, from),
+        Via::Region(from, proof) => {
+            pass(deed, from)?;
+            match is_proof_enough(deed, here, from, *proof, action)
+                || is_trusted(deed, here, from, action)
+            {
+                true => Ok(()),
+                false => Err(Refusal::Unproven),
+            }
+        }
     }
+}
+
+/// Whether a signature that `from` relays is enough without the owner's trust in that region. It is
+/// made with a key that `from` has as well, since it verifies its customers with it: whoever runs
+/// that region could have made it. So it counts where the owner has given that region a readable
+/// copy, and where the same operator runs both regions, and could do here what it likes anyway.
+fn is_proof_enough(
+    deed: &BucketDeed,
+    here: &Place,
+    from: &Place,
+    proof: Proof,
+    action: Action,
+) -> bool {
+    let covers = match proof {
+        Proof::Whole => true,
+        Proof::Head => !action.writes(),
+        Proof::Word => false,
+    };
+    let chosen = readable(deed, &from.region).is_ok() || from.is_of_operator_of(here);
+    covers && (chosen || types::planted("proofs-of-other-operators"))
+}
+
+/// Whether `here` may relay a request for `action` to `holder` with all of it proven: it need not
+/// try what would be refused there.
+pub fn may_relay(deed: &BucketDeed, here: &Place, holder: &Place, action: Action) -> bool {
+    may_pass(deed, here, holder).is_ok()
+        && (is_proof_enough(deed, holder, here, Proof::Whole, action)
+            || is_trusted(deed, holder, here, action))
+}
+
+/// Whether the bucket's owner takes the word of the region `from` for what a customer asks of
+/// `here`, where no signature proves it.
+pub fn is_trusted(deed: &BucketDeed, here: &Place, from: &Place, action: Action) -> bool {
+    let trust = &deed.placement.trust;
+    let named = match action.writes() {
+        true => &trust.writes,
+        false => &trust.reads,
+    };
+    named.iter().any(|forwarder| match forwarder {
+        Forwarder::Region(region) => *region == from.region,
+        Forwarder::Operator => from.is_of_operator_of(here),
+    })
 }
 
 /// Whether a write here may depend on what is there: that is decided at the home, where writes are
@@ -54,7 +115,7 @@ pub fn may_decide(deed: &BucketDeed, here: &RegionId) -> Result<(), Refusal> {
     }
 }
 
-/// Whether `from`, which verified the caller itself, may pass requests for the bucket on: a region
+/// Whether `from` may pass requests for the bucket on, with proof of who asks: a region
 /// that holds a readable copy may, since it sees the bytes anyway; others only where the owner
 /// said so. A sealed copy's region never: it must not be able to ask for what it cannot read.
 fn pass(deed: &BucketDeed, from: &Place) -> Result<(), Refusal> {
@@ -424,7 +485,8 @@ mod tests {
         let mut deed = deed();
         let home = place("home", "DE");
         let through = |deed: &BucketDeed, from: Place| {
-            admit(deed, Action::PutObject, &home, &Via::Region(from))
+            let via = Via::Region(from, Proof::Whole);
+            admit(deed, Action::PutObject, &home, &via)
         };
         assert_eq!(through(&deed, place("copy", "FR")), Ok(()));
         assert_eq!(through(&deed, place("copy", "US")), Err(Refusal::Residency));
@@ -441,5 +503,71 @@ mod tests {
         );
         assert_eq!(through(&deed, place("sealed", "DE")), Err(Refusal::Sealed));
         assert_eq!(may_pass(&deed, &place("other", "IE"), &home), Ok(()));
+    }
+
+    #[test]
+    fn p5_a_regions_word_counts_only_where_the_owner_says_so() {
+        let mut deed = deed();
+        let home = place("home", "DE");
+        let through = |deed: &BucketDeed, action, proof| {
+            admit(
+                deed,
+                action,
+                &home,
+                &Via::Region(place("copy", "FR"), proof),
+            )
+        };
+        let (get, put) = (Action::GetObject, Action::PutObject);
+        let unproven = Err(Refusal::Unproven);
+        for (action, proof, expect) in [
+            (get, Proof::Whole, Ok(())),
+            (put, Proof::Whole, Ok(())),
+            (get, Proof::Head, Ok(())),
+            (put, Proof::Head, unproven),
+            (get, Proof::Word, unproven),
+            (put, Proof::Word, unproven),
+        ] {
+            assert_eq!(
+                through(&deed, action, proof),
+                expect,
+                "{action:?} {proof:?}"
+            );
+        }
+        deed.placement.trust.reads = vec![Forwarder::Region(RegionId::new("copy"))];
+        assert_eq!(through(&deed, get, Proof::Word), Ok(()));
+        assert_eq!(through(&deed, put, Proof::Head), unproven);
+        deed.placement.trust.writes = vec![Forwarder::Operator];
+        assert_eq!(through(&deed, put, Proof::Head), Ok(()));
+        assert_eq!(through(&deed, put, Proof::Word), Ok(()));
+        // A copy's region needs no more than the signature, whoever runs it. Of regions that hold
+        // nothing those of another operator do, or whose operator nobody knows: they have the key
+        // with which their customers sign.
+        deed.placement.proxy = true;
+        for operator in ["other", ""] {
+            let run = |region: &str| Place {
+                operator: operator.into(),
+                ..place(region, "FR")
+            };
+            let through = |deed: &BucketDeed, region: &str, proof| {
+                admit(deed, put, &home, &Via::Region(run(region), proof))
+            };
+            assert_eq!(through(&deed, "copy", Proof::Whole), Ok(()));
+            assert!(may_relay(&deed, &run("copy"), &home, put));
+            assert_eq!(through(&deed, "copy", Proof::Head), unproven);
+            assert_eq!(through(&deed, "away", Proof::Whole), unproven);
+            assert!(!may_relay(&deed, &run("away"), &home, put));
+            let named = vec![Forwarder::Region(RegionId::new("away"))];
+            let before = std::mem::replace(&mut deed.placement.trust.writes, named);
+            assert_eq!(through(&deed, "away", Proof::Whole), Ok(()));
+            assert!(may_relay(&deed, &run("away"), &home, put));
+            deed.placement.trust.writes = before;
+        }
+        let own = Via::Region(place("away", "FR"), Proof::Whole);
+        assert_eq!(admit(&deed, put, &home, &own), Ok(()));
+        deed.placement.proxy = false;
+        // Trust opens nothing that the placement does not.
+        deed.placement.trust.writes = vec![Forwarder::Region(RegionId::new("other"))];
+        let via = Via::Region(place("other", "IE"), Proof::Word);
+        assert_eq!(admit(&deed, put, &home, &via), Err(Refusal::Elsewhere));
     }
 }

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use types::{
-    AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed,
-    Placement, RegionId, Replica, Writes, deed::BoxFuture, limits::BUCKETS_PER_ACCOUNT_MAX,
+    AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, Forwarder, Jurisdiction,
+    NewDeed, Placement, RegionId, Replica, SignedRequest, Writes, deed::BoxFuture,
+    limits::BUCKETS_PER_ACCOUNT_MAX,
 };
 
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// Buckets from which one bucket accepts what rules send.
 const ACCEPTS_MAX: usize = 100;
+/// Regions whose word one bucket's owner takes.
+const TRUSTED_MAX: usize = 64;
 
 /// What is to become of a placement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +43,10 @@ pub struct PlacementChange {
     /// The buckets whose rules are accepted from another operator's region, in place of those
     /// before.
     pub accepts: Option<Vec<BucketName>>,
+    /// Whose word counts for reads where no signature proves them, in place of those before.
+    pub trust_reads: Option<Vec<Forwarder>>,
+    /// The same for writes.
+    pub trust_writes: Option<Vec<Forwarder>>,
 }
 
 impl Registry {
@@ -48,14 +55,15 @@ impl Registry {
         &self,
         actor: &Actor,
         mut new: NewDeed,
+        request: Option<&SignedRequest>,
     ) -> Result<Arc<BucketDeed>, DeedError> {
         if let Keeper::There(upstream) = &self.keeper {
-            return self.create_upstream(&**upstream, actor, new).await;
+            return self.create_upstream(&**upstream, new, request).await;
         }
         // Most names that are taken are refused without waiting for a turn.
-        self.may_create(&new.name, &new.owner)?;
+        self.may_create(&new)?;
         let turn = self.turn().await;
-        self.may_create(&new.name, &new.owner)?;
+        self.may_create(&new)?;
         {
             let state = self.state.read();
             inherit_guard(&state, &new.owner, &mut new.placement)
@@ -83,11 +91,11 @@ impl Registry {
     async fn create_upstream(
         &self,
         upstream: &dyn Upstream,
-        actor: &Actor,
         new: NewDeed,
+        request: Option<&SignedRequest>,
     ) -> Result<Arc<BucketDeed>, DeedError> {
         let name = new.name.clone();
-        let made = upstream.create_deed(actor, new).await?;
+        let made = upstream.create_deed(new, request).await?;
         self.heard(|state| {
             let known = state.deeds.get(&*name);
             known.is_some_and(|deed| deed.id == made.id)
@@ -117,7 +125,8 @@ impl Registry {
         self.change(turn, draft).await
     }
 
-    fn may_create(&self, name: &BucketName, owner: &AccountId) -> Result<(), DeedError> {
+    fn may_create(&self, new: &NewDeed) -> Result<(), DeedError> {
+        let (name, owner) = (&new.name, &new.owner);
         let state = self.state.read();
         let account = state.accounts.get(&**owner);
         if account.is_some_and(|a| !a.caller_kind().keeps_data()) {
@@ -128,7 +137,17 @@ impl Registry {
         if let Some(deed) = state.deeds.get(&**name) {
             return Err(DeedError::Exists(name.clone(), Box::new((**deed).clone())));
         }
-        let owned = state.by_owner.get(owner).map_or(0, BTreeMap::len);
+        // Each operator's regions have room of their own, so that none takes what is for others.
+        let operator = |home: &RegionId| state.regions.get(&**home).map(|r| &r.operator);
+        let of_operator = operator(&new.home);
+        let owned = match state.by_owner.get(owner) {
+            // Most are far from it, and need not be counted.
+            Some(owned) if owned.len() >= BUCKETS_PER_ACCOUNT_MAX => {
+                let beside = owned.values().filter(|d| operator(&d.home) == of_operator);
+                beside.count()
+            }
+            _ => 0,
+        };
         if owned >= BUCKETS_PER_ACCOUNT_MAX {
             return Err(DeedError::TooMany(owned));
         }
@@ -187,6 +206,21 @@ impl Registry {
             return invalid(format!(
                 "a bucket accepts from {ACCEPTS_MAX} buckets at most"
             ));
+        }
+        for trusted in [&placement.trust.reads, &placement.trust.writes] {
+            for (n, forwarder) in trusted.iter().enumerate() {
+                if n >= TRUSTED_MAX || trusted.iter().take(n).any(|f| f == forwarder) {
+                    return invalid(format!(
+                        "{TRUSTED_MAX} regions at most can be trusted, each once; {forwarder} is \
+                         one too many"
+                    ));
+                }
+                if let Forwarder::Region(region) = forwarder
+                    && !state.regions.contains_key(&**region)
+                {
+                    return Err(CloudError::NoRegion(region.to_string()));
+                }
+            }
         }
         let copies = placement.replicas.iter().map(|r| &r.region);
         for region in std::iter::once(home).chain(copies) {
@@ -305,6 +339,12 @@ impl Registry {
         if let Some(successors) = &change.successors {
             deed.placement.successors.clone_from(successors);
         }
+        if let Some(reads) = &change.trust_reads {
+            deed.placement.trust.reads.clone_from(reads);
+        }
+        if let Some(writes) = &change.trust_writes {
+            deed.placement.trust.writes.clone_from(writes);
+        }
         if let Some(accepts) = &change.accepts {
             deed.placement.accepts.clone_from(accepts);
         }
@@ -379,9 +419,10 @@ impl Registry {
         actor: &Actor,
         name: BucketName,
         id: BucketId,
+        request: Option<&SignedRequest>,
     ) -> Result<(), DeedError> {
         if let Keeper::There(upstream) = &self.keeper {
-            upstream.remove_deed(actor, name.clone(), id).await?;
+            upstream.remove_deed(name.clone(), id, request).await?;
             let gone = |state: &State| state.deeds.get(&*name).is_none_or(|deed| deed.id != id);
             return self.heard(gone).await.map_err(failed);
         }
@@ -445,6 +486,15 @@ fn detail(deed: &BucketDeed) -> Value {
         let named: Vec<_> = placement.successors.iter().map(|r| &**r).collect();
         detail["successors"] = json!(named);
     }
+    for (field, trusted) in [
+        ("trust_reads", &placement.trust.reads),
+        ("trust_writes", &placement.trust.writes),
+    ] {
+        if !trusted.is_empty() {
+            let named: Vec<_> = trusted.iter().map(ToString::to_string).collect();
+            detail[field] = json!(named);
+        }
+    }
     if !placement.accepts.is_empty() {
         let named: Vec<_> = placement.accepts.iter().map(|b| &**b).collect();
         detail["accepts"] = json!(named);
@@ -497,7 +547,16 @@ impl Deeds for Registry {
         actor: Actor,
         new: NewDeed,
     ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
-        Box::pin(async move { self.create_deed(&actor, new).await })
+        self.create_for(actor, new, None)
+    }
+
+    fn create_for(
+        &self,
+        actor: Actor,
+        new: NewDeed,
+        request: Option<SignedRequest>,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+        Box::pin(async move { self.create_deed(&actor, new, request.as_ref()).await })
     }
 
     fn remove(
@@ -506,6 +565,16 @@ impl Deeds for Registry {
         name: BucketName,
         id: BucketId,
     ) -> BoxFuture<'_, Result<(), DeedError>> {
-        Box::pin(async move { self.remove_deed(&actor, name, id).await })
+        self.remove_for(actor, name, id, None)
+    }
+
+    fn remove_for(
+        &self,
+        actor: Actor,
+        name: BucketName,
+        id: BucketId,
+        request: Option<SignedRequest>,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
+        Box::pin(async move { self.remove_deed(&actor, name, id, request.as_ref()).await })
     }
 }

@@ -5,15 +5,17 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AccessKeyId, AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed,
-    RegionId, deed::BoxFuture,
+    Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed, RegionId, SignedRequest,
+    deed::BoxFuture,
 };
 
 use crate::{
     Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
     change::Change,
+    proving::Question,
     records::{DeedRecord, NewDeedRecord},
     standing::Receipt,
+    warrant::{Doubt, RequestRecord, UNPROVEN, WantedChange, Warrant},
 };
 
 /// Changes in one answer.
@@ -50,9 +52,9 @@ pub enum Ask {
         name: String,
         /// Its number.
         id: u64,
-        /// The key of the caller, as the asker has verified it.
+        /// What the customer signed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        access_key: Option<String>,
+        request: Option<RequestRecord>,
     },
     /// A region came back with versions that the asker, a bucket's home, had not.
     Divergence {
@@ -81,6 +83,8 @@ pub enum Ask {
         /// Its name.
         name: String,
     },
+    /// Whether a signature that another region relayed to the asker is that of a bucket's owner.
+    Verify(Box<Question>),
     /// Where the asker can be reached, and how it is.
     Announce {
         /// Where.
@@ -134,6 +138,11 @@ pub enum Told {
         /// The bucket, if there is one of that name.
         deed: Option<DeedRecord>,
     },
+    /// Whose signature it is; nobody's where it is not that of the bucket's owner.
+    Verified {
+        /// The account.
+        account: Option<String>,
+    },
     /// The bucket as it was recorded.
     Deed(DeedRecord),
     /// It was done.
@@ -170,12 +179,12 @@ pub trait Upstream: Send + Sync + 'static {
 impl dyn Upstream {
     pub(crate) async fn create_deed(
         &self,
-        actor: &Actor,
         new: NewDeed,
+        request: Option<&SignedRequest>,
     ) -> Result<BucketDeed, DeedError> {
         let name = new.name.clone();
         let mut new = NewDeedRecord::from(new);
-        new.access_key = key_of(actor);
+        new.request = request.map(Into::into);
         let told = self.ask(Ask::CreateDeed(new)).await;
         let record = |r: DeedRecord| r.into_deed().map_err(unavailable);
         match told.map_err(unavailable)? {
@@ -184,36 +193,36 @@ impl dyn Upstream {
             Told::TooMany(count) => Err(DeedError::TooMany(count)),
             Told::SlowDown(why) => Err(DeedError::SlowDown(why)),
             Told::Placement(why) => Err(DeedError::Placement(why)),
-            Told::Refused(why) => Err(unavailable(why)),
+            Told::Refused(why) => Err(refused(why)),
             _ => Err(unavailable("an answer to another question")),
         }
     }
 
     pub(crate) async fn remove_deed(
         &self,
-        actor: &Actor,
         name: BucketName,
         id: BucketId,
+        request: Option<&SignedRequest>,
     ) -> Result<(), DeedError> {
         let ask = Ask::RemoveDeed {
-            access_key: key_of(actor),
+            request: request.map(Into::into),
             name: name.to_string(),
             id: id.0,
         };
         match self.ask(ask).await.map_err(unavailable)? {
             Told::Done => Ok(()),
             Told::NoBucket => Err(DeedError::NotFound(name)),
-            Told::Refused(why) => Err(unavailable(why)),
+            Told::SlowDown(why) => Err(DeedError::SlowDown(why)),
+            Told::Refused(why) => Err(refused(why)),
             _ => Err(unavailable("an answer to another question")),
         }
     }
 }
 
-/// The caller's key, for the region that keeps the registry.
-fn key_of(actor: &Actor) -> Option<String> {
-    match actor {
-        Actor::Key { access_key, .. } => Some(access_key.to_string()),
-        _ => None,
+fn refused(why: String) -> DeedError {
+    match why.strip_prefix(UNPROVEN) {
+        Some(why) => DeedError::Unproven(why.to_owned()),
+        None => unavailable(why),
     }
 }
 
@@ -242,11 +251,9 @@ impl Registry {
             }
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
-            Ask::RemoveDeed {
-                name,
-                id,
-                access_key,
-            } => Ok(self.tell_remove(from, &name, id, access_key).await),
+            Ask::RemoveDeed { name, id, request } => {
+                Ok(self.tell_remove(from, &name, id, request).await)
+            }
             Ask::Divergence {
                 name,
                 from: other,
@@ -262,6 +269,9 @@ impl Registry {
                 epoch,
                 rows,
             } => self.tell_removed(from, &name, id, epoch, rows).await,
+            Ask::Verify(question) => Ok(Told::Verified {
+                account: self.proven(from, &question).map(|id| id.to_string()),
+            }),
             Ask::Placed { name } => self.tell_placed(from, &name),
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;
@@ -377,31 +387,8 @@ impl Registry {
         }
     }
 
-    /// Who changes a bucket through a region: a key that the region names must be one that opens,
-    /// and of the bucket's owner.
-    fn through(
-        &self,
-        from: &RegionId,
-        owner: &AccountId,
-        access_key: Option<String>,
-    ) -> Result<Actor, String> {
-        let key = access_key.map(|key| AccessKeyId::new(&key));
-        if let Some(key) = &key {
-            let caller = self.caller(key);
-            if caller.is_none_or(|caller| caller.account() != Some(owner)) {
-                tracing::warn!(%from, %owner, "a change by a key that opens nothing of its owner's");
-                return Err(format!("the access key opens nothing of account {owner}"));
-            }
-        }
-        Ok(Actor::Through {
-            region: from.clone(),
-            account: owner.clone(),
-            access_key: key,
-        })
-    }
-
     async fn tell_create(&self, from: &RegionId, new: NewDeedRecord) -> Told {
-        let access_key = new.access_key.clone();
+        let request = new.request.clone();
         let new = match NewDeed::try_from(new) {
             Ok(new) if new.home == *from => new,
             Ok(_) => {
@@ -411,24 +398,48 @@ impl Registry {
             }
             Err(error) => return Told::Refused(error.to_string()),
         };
-        // A region's word is no proof that a customer asked, so it makes nothing for an account
-        // that could not have asked. The account's guard is applied with the placement.
-        let usable = self.account(&new.owner).is_some_and(|a| !a.suspended);
-        if !usable {
-            tracing::warn!(%from, owner = %new.owner, "a bucket for an account that may have none");
-            return Told::Refused(format!("account {} may have no buckets", new.owner));
-        }
-        let actor = match self.through(from, &new.owner, access_key) {
-            Ok(actor) => actor,
-            Err(why) => return Told::Refused(why),
+        let warrant = match self.warrant(from, request.as_ref(), false) {
+            Ok(warrant) => warrant,
+            Err(doubt) => return doubted(doubt),
         };
-        match self.create_deed(&actor, new).await {
+        if let Err(why) = self.is_wanted(&new, &warrant) {
+            tracing::warn!(%from, bucket = %new.name, owner = %new.owner, why, "a bucket that nobody asked for");
+            return doubted(why.into());
+        }
+        // The account's guard is applied with the placement.
+        if let Err(doubt) = self.count_once(from, &warrant.wanted) {
+            return doubted(doubt);
+        }
+        match self.create_deed(&warrant.actor, new, None).await {
             Ok(deed) => Told::Deed((&*deed).into()),
             Err(DeedError::Exists(_, deed)) => Told::Taken((&*deed).into()),
             Err(DeedError::TooMany(count)) => Told::TooMany(count),
             Err(DeedError::SlowDown(why)) => Told::SlowDown(why),
             Err(DeedError::Placement(why)) => Told::Placement(why),
             Err(error) => Told::Refused(error.to_string()),
+        }
+    }
+
+    /// Whether the customer's request is for this bucket, so placed.
+    fn is_wanted(&self, new: &NewDeed, warrant: &Warrant) -> Result<(), String> {
+        let wanted = &warrant.wanted;
+        let WantedChange::Create { homes, placement } = &wanted.change else {
+            return Err("the customer asked for something else".to_owned());
+        };
+        if wanted.bucket != new.name || **placement != new.placement {
+            return Err("the customer asked for another bucket, or another placement".to_owned());
+        }
+        if warrant.account != new.owner {
+            return Err(format!("it is not of account {}", new.owner));
+        }
+        // A name that no region has is an alias of the region that was asked.
+        let state = self.state.read();
+        let elsewhere = |home: &&String| {
+            **home != *new.home && (state.regions.contains_key(*home) || **home == *self.own())
+        };
+        match homes.iter().find(elsewhere) {
+            Some(home) => Err(format!("the customer asked for it in region {home}")),
+            None => Ok(()),
         }
     }
 
@@ -457,11 +468,13 @@ impl Registry {
         from: &RegionId,
         name: &str,
         id: u64,
-        access_key: Option<String>,
+        request: Option<RequestRecord>,
     ) -> Told {
         let Ok(name) = BucketName::new(name) else {
             return Told::NoBucket;
         };
+        // Behind the changes that are under way, one of which may be an earlier try of this.
+        drop(self.turn().await);
         let deed: Option<Arc<BucketDeed>> = Deeds::get(self, &name);
         let Some(deed) = deed.filter(|deed| deed.id.0 == id) else {
             return Told::NoBucket;
@@ -469,14 +482,34 @@ impl Registry {
         if deed.home != *from {
             return Told::Refused(format!("the home of {name} is region {}", deed.home));
         }
-        let actor = match self.through(from, &deed.owner, access_key) {
-            Ok(actor) => actor,
-            Err(why) => return Told::Refused(why),
+        let warrant = match self.warrant(from, request.as_ref(), true) {
+            Ok(warrant) => warrant,
+            Err(doubt) => return doubted(doubt),
         };
-        match self.remove_deed(&actor, name, BucketId(id)).await {
+        let wanted = &warrant.wanted;
+        if wanted.change != WantedChange::Delete || wanted.bucket != name {
+            return doubted("the customer asked for something else".to_owned().into());
+        }
+        if warrant.account != deed.owner {
+            return doubted(format!("it is not of account {}", deed.owner).into());
+        }
+        if let Err(doubt) = self.count_once(from, wanted) {
+            return doubted(doubt);
+        }
+        match self
+            .remove_deed(&warrant.actor, name, BucketId(id), None)
+            .await
+        {
             Ok(()) => Told::Done,
             Err(DeedError::NotFound(_)) => Told::NoBucket,
             Err(error) => Told::Refused(error.to_string()),
         }
+    }
+}
+
+fn doubted(doubt: Doubt) -> Told {
+    match doubt {
+        Doubt::Unproven(why) => Told::Refused(format!("{UNPROVEN}{why}")),
+        Doubt::Replayed(why) => Told::SlowDown(format!("sign the request again: {why}")),
     }
 }

@@ -15,11 +15,11 @@
 use access::CallerKind;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, Jurisdiction, NewDeed, Placement, RegionId,
-    Replica, Timestamp, Writes,
+    AccountId, BucketDeed, BucketId, BucketName, Forwarder, Jurisdiction, NewDeed, Placement,
+    RegionId, Replica, Timestamp, Trust, Writes,
 };
 
-use crate::CloudError;
+use crate::{CloudError, warrant::RequestRecord};
 
 /// The format written today. Older ones stay readable.
 pub(crate) const FORMAT: u32 = 1;
@@ -111,15 +111,15 @@ pub struct NewDeedRecord {
     owner: String,
     home: String,
     placement: PlacementRecord,
-    /// The key of the caller, as the asking region has verified it.
+    /// What the customer signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) access_key: Option<String>,
+    pub(crate) request: Option<RequestRecord>,
 }
 
 impl From<NewDeed> for NewDeedRecord {
     fn from(new: NewDeed) -> Self {
         Self {
-            access_key: None,
+            request: None,
             name: new.name.to_string(),
             owner: new.owner.to_string(),
             home: new.home.to_string(),
@@ -170,6 +170,10 @@ pub(crate) struct PlacementRecord {
     successors: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     accepts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trust_reads: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trust_writes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -177,6 +181,14 @@ struct ReplicaRecord {
     region: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sealed_by: Option<String>,
+}
+
+fn texts(forwarders: &[Forwarder]) -> Vec<String> {
+    forwarders.iter().map(ToString::to_string).collect()
+}
+
+fn forwarders(texts: &[String]) -> Vec<Forwarder> {
+    texts.iter().map(|text| Forwarder::parse(text)).collect()
 }
 
 impl From<&Placement> for PlacementRecord {
@@ -195,6 +207,8 @@ impl From<&Placement> for PlacementRecord {
             writes_any: placement.writes == Writes::Any,
             proxy: placement.proxy,
             accepts: placement.accepts.iter().map(|b| b.to_string()).collect(),
+            trust_reads: texts(&placement.trust.reads),
+            trust_writes: texts(&placement.trust.writes),
             successors: placement.successors.iter().map(|r| r.to_string()).collect(),
         }
     }
@@ -231,6 +245,10 @@ impl TryFrom<PlacementRecord> for Placement {
                 .map(|b| BucketName::new(b).map_err(|e| CloudError::Record(e.to_string())))
                 .collect::<Result<_, _>>()?,
             successors: record.successors.iter().map(|r| RegionId::new(r)).collect(),
+            trust: Trust {
+                reads: forwarders(&record.trust_reads),
+                writes: forwarders(&record.trust_writes),
+            },
         })
     }
 }

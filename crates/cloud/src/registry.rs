@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use access::Replays;
 use parking_lot::{Mutex, RwLock};
 use proof::{chain::Entry, map::MapKey};
 use serde_json::Value;
@@ -25,6 +26,7 @@ use crate::{
     standing::Standing,
     state::State,
     verifiers::Derived,
+    warrant::ReadsRequests,
 };
 
 const PAGE_ROWS: usize = 1000;
@@ -87,6 +89,12 @@ pub struct Registry {
     /// When the keeper last answered, in milliseconds; 0 before it has.
     pub(crate) heard_at: AtomicU64,
     pub(crate) chains: Arc<Chains>,
+    /// Who reads requests of customers.
+    pub(crate) requests: OnceLock<Arc<dyn ReadsRequests>>,
+    /// Until when the registry's region is not asked for proofs, since it did not answer.
+    pub(crate) prover_away: Mutex<Option<std::time::Instant>>,
+    /// Their signatures, as regions sent them along.
+    pub(crate) replays: Mutex<Replays>,
 }
 
 impl Registry {
@@ -116,6 +124,7 @@ impl Registry {
         }
         let fresh = state.last.is_none();
         let map_key = MapKey(opening.master.derive("dhow audit map 1"));
+        let replays = Replays::new(opening.clock.now());
         let registry = Arc::new(Self {
             length: watch::Sender::new(state.length()),
             rows: opening.rows,
@@ -134,6 +143,9 @@ impl Registry {
             unreached: Mutex::default(),
             heard_at: AtomicU64::new(0),
             chains: Arc::new(Chains::new(map_key)),
+            requests: OnceLock::new(),
+            prover_away: Mutex::default(),
+            replays: Mutex::new(replays),
             changing: Arc::default(),
         });
         if registry.keeps() {
@@ -369,3 +381,5 @@ mod roles_tests;
 mod standing_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod warrant_tests;

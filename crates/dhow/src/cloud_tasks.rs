@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     config::Config,
-    link::{self, Link, PeerDoor},
+    link::{self, Link, PeerDoor, Requests},
     region::{Addresses, Region},
     residency,
 };
@@ -43,6 +43,8 @@ pub fn start(
     let mut tasks = JoinSet::new();
     let tls = Arc::clone(&region.link.tls);
     if let Some(listener) = peers {
+        let requests = Requests::of(gateway);
+        region.registry.reads_requests(Arc::new(requests));
         let door = Arc::new(PeerDoor {
             region: Arc::clone(region),
             link: Arc::clone(&region.link),

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use access::signature::{ChunkVerifier, SIGNATURE_HEX};
+use access::signature::{ChunkLink, ChunkVerifier, SIGNATURE_HEX};
 use bytes::{Buf, Bytes};
 use sha2::{Digest, Sha256};
 use types::{BodyError, ChecksumAlgorithm, ChecksumValue};
@@ -52,9 +52,17 @@ enum State {
     Done,
 }
 
+/// Who verifies the signatures of chunks.
+pub enum Chain {
+    /// This region, which has the key.
+    Here(ChunkVerifier),
+    /// Another one: they are gathered for it. See [`Decoder::take_links`].
+    Gathered(Vec<ChunkLink>),
+}
+
 /// Signatures on their way through a body.
 struct Signatures {
-    verifier: ChunkVerifier,
+    chain: Chain,
     hasher: Sha256,
     /// What the chunk's head says.
     given: [u8; SIGNATURE_HEX],
@@ -91,20 +99,16 @@ fn malformed<T>(what: &'static str) -> Result<T, BodyError> {
 }
 
 impl Decoder {
-    /// For a body of `expected` decoded bytes. `verifier` where chunks are signed; `declared`
+    /// For a body of `expected` decoded bytes. `chain` where chunks are signed; `declared`
     /// where trailers may come, with those that must.
-    pub fn new(
-        expected: u64,
-        verifier: Option<ChunkVerifier>,
-        declared: Option<Vec<String>>,
-    ) -> Self {
+    pub fn new(expected: u64, chain: Option<Chain>, declared: Option<Vec<String>>) -> Self {
         Self {
             state: State::Head,
             line: Vec::new(),
             expected,
             got: 0,
-            signatures: verifier.map(|verifier| Signatures {
-                verifier,
+            signatures: chain.map(|chain| Signatures {
+                chain,
                 hasher: Sha256::new(),
                 given: [0; SIGNATURE_HEX],
             }),
@@ -128,6 +132,14 @@ impl Decoder {
     pub(crate) fn any_chunks(mut self) -> Self {
         self.chunk_min = 0;
         self
+    }
+
+    /// The signatures that were gathered since this was asked last.
+    pub fn take_links(&mut self) -> Vec<ChunkLink> {
+        match self.signatures.as_mut().map(|s| &mut s.chain) {
+            Some(Chain::Gathered(links)) => std::mem::take(links),
+            _ => Vec::new(),
+        }
     }
 
     /// The checksum of the trailer; known at the end.
@@ -210,10 +222,20 @@ impl Decoder {
             return Ok(());
         };
         let sha256 = signatures.hasher.finalize_reset().into();
-        if signatures.verifier.verify_chunk(&sha256, &signatures.given) {
-            Ok(())
-        } else {
-            Err(BodyError::SignatureMismatch)
+        let good = match &mut signatures.chain {
+            Chain::Here(verifier) => verifier.verify_chunk(&sha256, &signatures.given),
+            Chain::Gathered(links) => {
+                links.push(ChunkLink {
+                    trailer: false,
+                    sha256,
+                    signature: signatures.given,
+                });
+                true
+            }
+        };
+        match good {
+            true => Ok(()),
+            false => Err(BodyError::SignatureMismatch),
         }
     }
 
@@ -357,8 +379,18 @@ impl Decoder {
         let Some(signatures) = &mut self.signatures else {
             return Err(BodyError::Trailer("an unsigned body has a signed trailer"));
         };
-        let verifier = &mut signatures.verifier;
-        if !verifier.verify_trailer(&self.trailer, signature.as_bytes()) {
+        let signature = signature.as_bytes();
+        let good = match &mut signatures.chain {
+            Chain::Here(verifier) => verifier.verify_trailer(&self.trailer, signature),
+            Chain::Gathered(links) => match ChunkLink::of_trailer(&self.trailer, signature) {
+                Some(link) => {
+                    links.push(link);
+                    true
+                }
+                None => false,
+            },
+        };
+        if !good {
             return Err(BodyError::SignatureMismatch);
         }
         self.trailer_verified = true;

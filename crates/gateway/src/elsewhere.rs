@@ -4,23 +4,21 @@
 use std::{fmt::Write, pin::pin, sync::Arc};
 
 use access::{Action, Identity, Permit, Refusal, Via};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
-use types::{Body, BucketDeed, Holding, Place, RegionId, Writes};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use types::{BucketDeed, Holding, Place, RegionId, Writes};
 
 use crate::{
     body::ResponseBody,
     operations::{Operation, Status},
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
-    payload::stored_content_encoding,
+    proof::{Cover, unproven},
     regions::{PassError, Regions},
-    request::Request as Canonical,
+    relayed,
+    request::{Received, Request as Canonical},
     s3::{ErrorCode, S3Error, S3Result, headers::names},
     server::Gateway,
-    target::is_of_signature,
 };
 
-/// The host that the client addressed, on its way to the region that acts.
-pub(crate) const CLIENT_HOST: HeaderName = HeaderName::from_static("x-dhow-client-host");
 /// In answers: the region that acted, and its own id of the request.
 const ACTED_IN: HeaderName = HeaderName::from_static("x-dhow-region");
 const ACTED_ID: HeaderName = HeaderName::from_static("x-dhow-region-request-id");
@@ -35,18 +33,14 @@ pub(crate) enum Way {
 
 /// A request that is about to be passed on.
 pub(crate) struct Outgoing {
+    pub(crate) deed: Arc<BucketDeed>,
     pub(crate) holders: Vec<RegionId>,
-    pub(crate) head: Head,
-    /// Only a write has one, and a write goes to one region only.
-    pub(crate) body: Option<Box<dyn Body>>,
-}
-
-/// All of it but the body, which only one region can be given.
-pub(crate) struct Head {
-    pub(crate) identity: Identity,
+    /// For the wire alone: an answer to HEAD has no bytes.
     pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
+    /// Headers that have the customer's head.
+    pub(crate) head: HeaderMap,
+    /// Only a write has one, and a write goes to one region only.
+    pub(crate) body: Option<PassedBody>,
 }
 
 impl Gateway {
@@ -59,7 +53,8 @@ impl Gateway {
         deed: Option<&Arc<BucketDeed>>,
         via: &Via,
     ) -> Result<Way, S3Error> {
-        let permitted = access::authorize(identity, action, deed, &self.place, via);
+        let here = self.place_for(via);
+        let permitted = access::authorize(identity, action, deed, &here, via);
         // Whether a condition holds is decided where writes are ordered.
         let permitted = permitted.and_then(|permit| match deed {
             Some(deed) if conditional && action.writes_objects() => {
@@ -87,7 +82,8 @@ impl Gateway {
                 | Refusal::Mismatch,
                 _,
             ) => Err(ErrorCode::AccessDenied.into()),
-            (_, Via::Region(from)) => Err(self.not_from(refusal, action, deed, from)),
+            (Refusal::Unproven, _) => Err(unproven(refusal.to_string())),
+            (_, Via::Region(from, _)) => Err(self.not_from(refusal, action, deed, from)),
             (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
             (Refusal::Sealed, Via::Door) => self.opened(operation, action, identity, deed),
             (Refusal::NotHome | Refusal::Elsewhere, Via::Door) => {
@@ -157,10 +153,11 @@ impl Gateway {
         let Some(regions) = &self.regions else {
             return Vec::new();
         };
+        let here = self.place_on_record();
         let may = |region: &RegionId| {
             let there = regions.place(region);
             *region != self.region
-                && there.is_some_and(|there| access::may_pass(deed, &self.place, &there).is_ok())
+                && there.is_some_and(|there| access::may_relay(deed, &here, &there, action))
         };
         if action.writes() {
             return Some(deed.home.clone()).into_iter().filter(may).collect();
@@ -196,6 +193,51 @@ impl Gateway {
             Some(endpoint) => error.detail("Endpoint", endpoint),
             None => error,
         }
+    }
+
+    /// The same for this request only, which cannot be passed on.
+    pub(crate) fn redirect_once(&self, deed: &BucketDeed, why: &str) -> S3Error {
+        S3Error {
+            code: ErrorCode::TemporaryRedirect,
+            message: Some(format!(
+                "Please send this request to the bucket's home, region {}: {why}.",
+                deed.home
+            )),
+            ..self.redirect(deed)
+        }
+    }
+
+    /// The head of a request for another region, unless that could not take it for want of proof.
+    pub(crate) fn relay(
+        &self,
+        request: &Canonical<'_>,
+        deed: &BucketDeed,
+        holders: &[RegionId],
+        (operation, action): (&Operation, Action),
+    ) -> Result<HeaderMap, S3Error> {
+        let head = request.relayed();
+        let Some(value) = relayed::to_header(&head) else {
+            return Err(self.redirect_once(deed, "its head is too long to be passed on"));
+        };
+        if action.writes() && operation.reads_body() && !is_bodiless(request.method()) {
+            let mut parts = relayed::read(&head).ok_or(ErrorCode::InternalError)?;
+            let received = Received::read(&mut parts, &self.config.domains)?;
+            let (again, claim) = received.claim(self.clock.now())?;
+            let here = self.place_on_record();
+            let place = |region| self.regions.as_ref().and_then(|r| r.place(region));
+            let trusted = |region| {
+                place(region).is_some_and(|there| access::is_trusted(deed, &there, &here, action))
+            };
+            if Cover::of(&claim, again.headers()) == Cover::Nothing && !holders.iter().all(trusted)
+            {
+                return Err(self.redirect_once(deed, UNCOVERED));
+            }
+        }
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(relayed::HEAD, value);
+        let bucket = HeaderValue::from_str(&deed.name).map_err(|_| ErrorCode::InternalError)?;
+        headers.insert(relayed::BUCKET, bucket);
+        Ok(headers)
     }
 
     /// The owner asks where the law that they chose does not allow the bucket to be.
@@ -245,25 +287,30 @@ impl Gateway {
     pub(crate) async fn pass_on(&self, outgoing: Outgoing, ended: &mut bool) -> S3Result {
         let regions = self.regions.clone().ok_or(ErrorCode::InternalError)?;
         let Outgoing {
+            deed,
             holders,
+            method,
             head,
             mut body,
         } = outgoing;
+        let head = (&method, &head);
         let mut tried = None;
+        let (mut unproven, mut sent) = (false, false);
         for (n, holder) in holders.iter().enumerate() {
-            let body = match body.take() {
-                Some(body) => PassedBody::new(body),
-                None => PassedBody::empty(),
-            };
+            let body = body.take().unwrap_or_else(PassedBody::empty);
             let progress = body.progress();
-            let answer = self
-                .pass_to(&*regions, holder, &head, body, &progress)
-                .await;
+            let answer = self.pass_to(&*regions, holder, head, body, &progress).await;
             *ended = progress.ended();
             if let Some(fault) = progress.fault() {
                 return Err(fault.clone().into());
             }
+            sent |= progress.polls() > 0;
             match answer {
+                // It was not acted on: the customer can be sent there, or asked to try again.
+                Ok(answer) if is_unproven(&answer) => {
+                    tracing::info!(%holder, "a region wants proof of a request that was passed on");
+                    unproven = true;
+                }
                 Ok(answer) => {
                     let busy = answer.status() == http::StatusCode::SERVICE_UNAVAILABLE;
                     if !busy || n + 1 == holders.len() {
@@ -279,22 +326,25 @@ impl Gateway {
             tried = Some(holder);
         }
         let region = tried.unwrap_or(&self.region);
-        Err(unavailable(region, "does not answer"))
+        Err(match (unproven, sent) {
+            (false, _) => unavailable(region, "does not answer"),
+            (true, false) => self.redirect_once(&deed, UNPROVEN),
+            (true, true) => unavailable(region, "cannot verify the signature now"),
+        })
     }
 
     async fn pass_to(
         &self,
         regions: &dyn Regions,
         holder: &RegionId,
-        head: &Head,
+        (method, head): (&Method, &HeaderMap),
         body: PassedBody,
         progress: &Progress,
     ) -> Result<Response<AnswerBody>, PassError> {
         let mut request = Request::new(body);
-        request.method_mut().clone_from(&head.method);
-        request.uri_mut().clone_from(&head.uri);
-        request.headers_mut().clone_from(&head.headers);
-        let mut passing = pin!(regions.pass(holder, request, &head.identity));
+        request.method_mut().clone_from(method);
+        request.headers_mut().clone_from(head);
+        let mut passing = pin!(regions.pass(holder, request));
         loop {
             let seen = progress.polls();
             match tokio::time::timeout(self.config.pass_idle, &mut passing).await {
@@ -330,6 +380,25 @@ impl Gateway {
     }
 }
 
+/// Why a request is not passed on.
+const UNCOVERED: &str = "its signature does not cover the body, and the bucket's placement does \
+    not trust this region with writes";
+const UNPROVEN: &str = "its signature cannot be verified there now, and the bucket's placement \
+    does not trust this region";
+
+/// Requests by these methods have no body.
+fn is_bodiless(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
+}
+
+/// Whether the other region did not act for want of proof: it says so, or it is of an older
+/// version, whose refusal does not come from its front door.
+fn is_unproven(answer: &Response<AnswerBody>) -> bool {
+    let headers = answer.headers();
+    let refused = answer.status().is_client_error() && !headers.contains_key(names::REQUEST_ID);
+    headers.contains_key(relayed::UNPROVEN) || refused
+}
+
 pub(crate) fn unavailable(region: &RegionId, what: &str) -> S3Error {
     let text = format!("Service is unable to handle request: region {region} {what}.");
     S3Error::with(ErrorCode::ServiceUnavailable, text)
@@ -350,156 +419,4 @@ fn of_the_connection(name: &HeaderName) -> bool {
     ]
     .contains(name)
         || matches!(name.as_str(), "keep-alive" | "proxy-connection")
-}
-
-/// Headers of a request that mean the same at the other end. The signature stays here, and so
-/// does the framing that was taken off the body; what is not known is dropped.
-fn passes(name: &HeaderName) -> bool {
-    const SIMPLE: [HeaderName; 13] = [
-        header::CACHE_CONTROL,
-        header::CONTENT_DISPOSITION,
-        header::CONTENT_LANGUAGE,
-        header::CONTENT_TYPE,
-        header::EXPIRES,
-        header::IF_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_NONE_MATCH,
-        header::IF_UNMODIFIED_SINCE,
-        header::RANGE,
-        header::IF_RANGE,
-        header::ORIGIN,
-        names::CONTENT_MD5,
-    ];
-    let text = name.as_str();
-    let ours = text.starts_with("x-amz-") && is_of_signature(text).is_none();
-    (ours && text != "x-amz-decoded-content-length") || SIMPLE.contains(name)
-}
-
-/// The head of a request as it is passed on.
-pub(crate) fn head(
-    request: &Canonical<'_>,
-    length: Option<u64>,
-) -> Result<(Uri, HeaderMap), S3Error> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in request.headers() {
-        if passes(name) {
-            headers.append(name, value.clone());
-        }
-    }
-    let coding = request.headers().get(header::CONTENT_ENCODING);
-    if let Some(coding) = coding.and_then(|v| std::str::from_utf8(v.as_bytes()).ok())
-        && let Some(kept) = stored_content_encoding(coding)
-        && let Ok(kept) = HeaderValue::from_bytes(kept.as_bytes())
-    {
-        headers.insert(header::CONTENT_ENCODING, kept);
-    }
-    if let Some(host) = request.headers().get(header::HOST) {
-        headers.insert(CLIENT_HOST, host.clone());
-    }
-    if let Some(length) = length {
-        headers.insert("x-amz-decoded-content-length", HeaderValue::from(length));
-    }
-    let uri = path_and_query(request).parse();
-    Ok((uri.map_err(|_| ErrorCode::InvalidURI)?, headers))
-}
-
-/// Path-style and written anew from what was read, so that the other region reads the same.
-fn path_and_query(request: &Canonical<'_>) -> String {
-    let mut text = String::with_capacity(160);
-    text.push('/');
-    if let Some(bucket) = request.target().bucket.as_deref() {
-        text.push_str(bucket);
-    }
-    if let Some(key) = request.target().key.as_deref() {
-        text.push('/');
-        text.push_str(&access::sign::encode_path(key));
-    }
-    for (n, (name, value)) in request.query().0.iter().enumerate() {
-        text.push(if n == 0 { '?' } else { '&' });
-        text.push_str(&access::sign::encode(name));
-        if !value.is_empty() {
-            text.push('=');
-            text.push_str(&access::sign::encode(value));
-        }
-    }
-    text
-}
-
-/// Puts back what [`head`] carried under other names, so that the request looks as it did at the
-/// door that it came through. A header that only regions may set ends here.
-pub(crate) fn arrive(headers: &mut HeaderMap) {
-    let host = headers.remove(CLIENT_HOST);
-    let length = headers.remove("x-amz-decoded-content-length");
-    for name in [
-        header::TRANSFER_ENCODING,
-        header::AUTHORIZATION,
-        header::EXPECT,
-    ] {
-        headers.remove(name);
-    }
-    for (name, value) in [(header::HOST, host), (header::CONTENT_LENGTH, length)] {
-        headers.remove(&name);
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::Received;
-
-    fn parts(uri: &str, headers: &[(&'static str, &str)]) -> http::request::Parts {
-        let mut request = Request::builder().uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(()).unwrap().into_parts().0
-    }
-
-    #[test]
-    fn signatures_and_framing_stay_here() {
-        let mut parts = parts(
-            "/a%2Fb+c%20d?versionId=1+2%26&tagging&x-amz-acl=p&x-amz-checksum-crc32=AAAAAA==",
-            &[
-                ("host", "papers.localhost:9000"),
-                ("authorization", "AWS4-HMAC-SHA256 …"),
-                ("content-encoding", "aws-chunked,gzip"),
-                ("content-length", "99"),
-                ("connection", "x-amz-meta-a"),
-                ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
-                ("x-amz-date", "20251021T072800Z"),
-                ("x-amz-decoded-content-length", "1"),
-                ("x-amz-meta-a", "1"),
-                ("x-amz-meta-a", "2"),
-                ("x-dhow-client-host", "forged"),
-                ("x-forwarded-for", "1.2.3.4"),
-                ("if-none-match", "*"),
-            ],
-        );
-        let domains = ["localhost".to_owned()];
-        let received = Received::read(&mut parts, &domains).unwrap();
-        let request = received.unverified().unwrap();
-        let (uri, mut headers) = head(&request, Some(7)).unwrap();
-        assert_eq!(uri, "/papers/a/b%2Bc%20d?versionId=1%202%26&tagging");
-        let mut all: Vec<_> = headers
-            .iter()
-            .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
-            .collect();
-        all.sort_unstable();
-        let expected = [
-            "content-encoding: gzip",
-            "if-none-match: *",
-            "x-amz-acl: p",
-            "x-amz-decoded-content-length: 7",
-            "x-amz-meta-a: 1,2",
-            "x-dhow-client-host: papers.localhost:9000",
-        ];
-        assert_eq!(all, expected);
-        arrive(&mut headers);
-        assert_eq!(headers[header::HOST], "papers.localhost:9000");
-        assert_eq!(headers[header::CONTENT_LENGTH], "7");
-        assert!(!headers.contains_key(CLIENT_HOST));
-    }
 }

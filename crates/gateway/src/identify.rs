@@ -10,7 +10,9 @@ use hyper::body::Incoming;
 use types::RegionId;
 
 use crate::{
-    payload::{Pace, passed, payload},
+    passing::{PassedBody, Tee},
+    payload::{Pace, payload},
+    proof::{Relayed, body_of},
     request::{Received, Request},
     s3::{ErrorCode, S3Error},
     server::Gateway,
@@ -26,8 +28,8 @@ pub struct Identified {
 enum Bytes {
     /// As the client's signature says.
     Signed(PayloadMode, Option<Box<ChunkVerifier>>),
-    /// Another region verifies them while it passes them on.
-    Passed,
+    /// As the head says that another region relays.
+    Relayed(Box<Relayed>),
 }
 
 impl Identified {
@@ -51,16 +53,49 @@ impl Identified {
     ) -> Result<Box<dyn types::Body>, S3Error> {
         match self.bytes {
             Bytes::Signed(mode, chunks) => payload(incoming, request.headers(), mode, chunks, pace),
-            Bytes::Passed => passed(incoming, request.headers(), pace),
+            Bytes::Relayed(relayed) => body_of(*relayed, request.headers(), incoming, pace),
         }
     }
 
-    /// A caller whom another region has verified.
-    pub(crate) fn passed(identity: Identity) -> Self {
+    /// Whether another region relays it.
+    pub(crate) fn is_relayed(&self) -> bool {
+        matches!(self.bytes, Bytes::Relayed(_))
+    }
+
+    /// Refuses a change that another region relays for the second time.
+    pub(crate) fn check_replay(
+        &self,
+        gateway: &Gateway,
+        request: &Request<'_>,
+    ) -> Result<(), S3Error> {
+        match &self.bytes {
+            Bytes::Signed(..) => Ok(()),
+            Bytes::Relayed(relayed) => gateway.check_replay(request, relayed),
+        }
+    }
+
+    /// The body for another region: verified here as it is read, and as it was sent.
+    pub(crate) fn into_passing(
+        self,
+        request: &Request<'_>,
+        incoming: Incoming,
+        pace: Pace,
+    ) -> Result<PassedBody, S3Error> {
+        let Bytes::Signed(mode, chunks) = self.bytes else {
+            // What was relayed is never passed on again.
+            return Err(ErrorCode::AccessDenied.into());
+        };
+        let (tee, sent) = Tee::of(incoming);
+        let body = payload(tee, request.headers(), mode, chunks, pace)?;
+        Ok(PassedBody::new(body, sent))
+    }
+
+    /// A caller of whom another region relays what they signed.
+    pub(crate) fn relayed(mut relayed: Relayed) -> Self {
         Self {
-            identity,
+            identity: relayed.take_caller(),
             auth: AuthType::HeaderV4,
-            bytes: Bytes::Passed,
+            bytes: Bytes::Relayed(Box::new(relayed)),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod body;
+mod change;
 pub mod chunked;
 mod elsewhere;
 #[doc(hidden)]
@@ -20,7 +21,9 @@ pub mod passing;
 pub mod payload;
 mod pipeline;
 mod post_form;
+mod proof;
 pub mod regions;
+mod relayed;
 mod request;
 pub mod request_id;
 pub mod route;
@@ -30,8 +33,9 @@ pub mod server;
 pub mod target;
 mod watchdog;
 
+pub use change::SignedChange;
 pub use limits::GatewayConfig;
 pub use passing::{AnswerBody, PassedBody};
-pub use regions::{PassError, Regions, RuleRefused};
+pub use regions::{PassError, Proven, Regions, RuleRefused};
 pub use serve::listen;
 pub use server::{Gateway, Parts};

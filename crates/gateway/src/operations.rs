@@ -78,6 +78,16 @@ pub struct Operation {
     pub status: Status,
 }
 
+impl Operation {
+    /// Whether a body says anything to it.
+    pub(crate) fn reads_body(&self) -> bool {
+        !matches!(
+            self.name,
+            "CreateMultipartUpload" | "CopyObject" | "UploadPartCopy"
+        )
+    }
+}
+
 macro_rules! actions {
     (-) => {
         None

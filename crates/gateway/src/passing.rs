@@ -2,6 +2,7 @@
 //! streams back.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     io,
     pin::Pin,
@@ -14,9 +15,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use types::{Body, BodyError};
 
@@ -60,12 +61,57 @@ impl Progress {
     }
 }
 
-/// The body of a request on its way to another region: the client's bytes, decoded, and verified
-/// while they pass; a checksum that the client sent behind them comes as an HTTP trailer. It is
-/// read only as fast as the other region takes it. Its end is told only once all of it has been
-/// verified; a body that fails verification ends in an error, whatever has been sent before.
+/// The bytes of a body as they came, for whoever verifies the same once more.
+pub(crate) type Sent = Arc<Mutex<VecDeque<Bytes>>>;
+
+/// A body that keeps what it brings in [`Sent`], for another region.
+pub(crate) struct Tee<B> {
+    body: B,
+    sent: Sent,
+}
+
+impl<B> Tee<B> {
+    pub(crate) fn of(body: B) -> (Self, Sent) {
+        let sent = Sent::default();
+        let tee = Self {
+            body,
+            sent: Arc::clone(&sent),
+        };
+        (tee, sent)
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Tee<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let data = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
+        if let Some(data) = data {
+            self.sent.lock().push_back(data.clone());
+        }
+        Poll::Ready(frame)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a request on its way to another region: the client's bytes as they were sent, and
+/// verified while they pass. It is read only as fast as the other region takes it. Its end is told
+/// only once all of it has been verified; a body that fails verification ends in an error, whatever
+/// has been sent before.
 pub struct PassedBody {
     state: State,
+    /// What was read and not yet passed on.
+    sent: Sent,
     /// Told by [`HttpBody::is_end_stream`] where there never were any bytes.
     empty: bool,
     progress: Arc<Progress>,
@@ -76,6 +122,7 @@ impl PassedBody {
     pub fn empty() -> Self {
         Self {
             state: State::Ended,
+            sent: Sent::default(),
             empty: true,
             progress: Arc::new(Progress {
                 ended: AtomicBool::new(true),
@@ -84,9 +131,11 @@ impl PassedBody {
         }
     }
 
-    pub(crate) fn new(body: Box<dyn Body>) -> Self {
+    /// `body` verifies, and `sent` has what it reads.
+    pub(crate) fn new(body: Box<dyn Body>, sent: Sent) -> Self {
         Self {
             state: State::Idle(body),
+            sent,
             empty: false,
             progress: Arc::default(),
         }
@@ -114,6 +163,12 @@ impl HttpBody for PassedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         loop {
+            // Not that of a body that failed: nothing would come of it.
+            if !matches!(this.state, State::Failed)
+                && let Some(piece) = this.sent.lock().pop_front()
+            {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
             match std::mem::replace(&mut this.state, State::Failed) {
                 State::Idle(mut body) => {
                     this.progress.polls.fetch_add(1, Ordering::Relaxed);
@@ -129,15 +184,11 @@ impl HttpBody for PassedBody {
                     };
                     this.progress.polls.fetch_add(1, Ordering::Relaxed);
                     match piece {
-                        Some(Ok(piece)) => {
-                            this.state = State::Idle(body);
-                            return Poll::Ready(Some(Ok(Frame::data(piece))));
-                        }
+                        Some(Ok(_)) => this.state = State::Idle(body),
                         Some(Err(error)) => return Poll::Ready(Some(Err(this.fail(error)))),
                         None => {
                             this.state = State::Ended;
                             this.progress.ended.store(true, Ordering::Release);
-                            return Poll::Ready(trailer(&*body).map(|t| Ok(Frame::trailers(t))));
                         }
                     }
                 }
@@ -158,20 +209,13 @@ impl HttpBody for PassedBody {
     }
 
     /// Without a length on purpose: a receiver that counts bytes would take the last one for the
-    /// end, before it was verified. The length goes as `x-amz-decoded-content-length`.
+    /// end, before it was verified.
     fn size_hint(&self) -> SizeHint {
         match self.empty {
             true => SizeHint::with_exact(0),
             false => SizeHint::default(),
         }
     }
-}
-
-fn trailer(body: &dyn Body) -> Option<HeaderMap> {
-    let checksum = body.trailing_checksum()?;
-    let value = HeaderValue::try_from(checksum.to_string()).ok()?;
-    let name = HeaderName::from_static(checksum.algorithm().header());
-    Some(HeaderMap::from_iter([(name, value)]))
 }
 
 /// An answer that streams back from another region, with a limit to how long it may say nothing.
@@ -249,7 +293,7 @@ impl PassedAnswer {
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, StreamBody};
-    use types::{ChecksumAlgorithm, ChecksumValue, body::NextChunk};
+    use types::body::NextChunk;
 
     use super::*;
     use crate::body::ResponseBody;
@@ -258,20 +302,20 @@ mod tests {
     struct Pieces {
         left: Vec<Result<Bytes, BodyError>>,
         asked: Arc<AtomicU64>,
-        checksum: Option<ChecksumValue>,
+        sent: Sent,
     }
 
     impl Body for Pieces {
         fn next(&mut self) -> NextChunk<'_> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let piece = (!self.left.is_empty()).then(|| self.left.remove(0));
+            if let Some(Ok(raw)) = &piece {
+                self.sent.lock().push_back(raw.clone());
+            }
             Box::pin(std::future::ready(piece))
         }
         fn len_hint(&self) -> Option<u64> {
             None
-        }
-        fn trailing_checksum(&self) -> Option<ChecksumValue> {
-            self.checksum
         }
     }
 
@@ -280,15 +324,22 @@ mod tests {
         let pieces = Pieces {
             left,
             asked: Arc::clone(&asked),
-            checksum: None,
+            sent: Sent::default(),
         };
         (pieces, asked)
     }
 
+    /// A body whose raw bytes are kept as they are read.
+    fn passing(left: Vec<Result<Bytes, BodyError>>) -> (PassedBody, Arc<AtomicU64>) {
+        let (mut source, asked) = pieces(left);
+        let sent = Sent::default();
+        source.sent = Arc::clone(&sent);
+        (PassedBody::new(Box::new(source), sent), asked)
+    }
+
     #[tokio::test]
     async fn the_client_is_read_only_as_the_other_region_takes() {
-        let (source, asked) = pieces(vec![Ok(Bytes::from("a")), Ok(Bytes::from("b"))]);
-        let mut body = PassedBody::new(Box::new(source));
+        let (mut body, asked) = passing(vec![Ok(Bytes::from("a")), Ok(Bytes::from("b"))]);
         let progress = body.progress();
         assert_eq!(asked.load(Ordering::Relaxed), 0);
         let first = body.frame().await.unwrap().unwrap();
@@ -302,34 +353,13 @@ mod tests {
     #[tokio::test]
     async fn a_fault_is_an_error_and_never_an_end() {
         let fault = BodyError::SignatureMismatch;
-        let (source, _) = pieces(vec![Ok(Bytes::from("all of it")), Err(fault.clone())]);
-        let mut body = PassedBody::new(Box::new(source));
+        let (mut body, _) = passing(vec![Ok(Bytes::from("all of it")), Err(fault.clone())]);
         let progress = body.progress();
         assert!(!body.is_end_stream() && body.size_hint().exact().is_none());
         assert!(body.frame().await.unwrap().is_ok());
         assert!(body.frame().await.unwrap().is_err());
         assert!(body.frame().await.unwrap().is_err());
         assert!(progress.fault() == Some(&fault) && !progress.ended());
-    }
-
-    #[tokio::test]
-    async fn a_checksum_comes_behind_the_bytes_or_the_body_is_refused() {
-        let text = "AAAAAA==";
-        let checksum = ChecksumValue::parse(ChecksumAlgorithm::Crc32, text);
-        let mut headers = HeaderMap::new();
-        let name = HeaderValue::from_static("x-amz-checksum-crc32");
-        headers.insert("x-amz-trailer", name);
-        for sent in [checksum, None] {
-            let (mut source, _) = pieces(vec![Ok(Bytes::from("a"))]);
-            source.checksum = sent;
-            let idle = Duration::from_secs(5);
-            let passed = PassedBody::new(Box::new(source));
-            let mut arrived = crate::payload::passed(passed, &headers, idle).unwrap();
-            assert_eq!(arrived.next().await, Some(Ok(Bytes::from("a"))));
-            let end = arrived.next().await;
-            assert_eq!(end.is_none(), sent.is_some(), "{end:?}");
-            assert_eq!(arrived.trailing_checksum(), sent);
-        }
     }
 
     #[tokio::test]

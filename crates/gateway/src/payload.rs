@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use access::PayloadMode;
+use access::{PayloadMode, signature::ChunkLink};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame};
@@ -21,7 +21,7 @@ use types::{Body, BodyError, ChecksumAlgorithm, ChecksumValue, body::NextChunk};
 
 use crate::{
     admission::{Turn, Wait},
-    chunked::{Decoder, Step},
+    chunked::{Chain, Decoder, Step},
     limits::{CLIENT_GRACE, GatewayConfig},
     s3::{ErrorCode, S3Error},
 };
@@ -85,8 +85,6 @@ struct Raw<B: HttpBody<Data = Bytes>> {
     entering: Option<(Polled<B>, Wait)>,
     /// When the client's rate was looked at last, and what had come by then.
     looked: Option<(Instant, u64)>,
-    /// HTTP trailers, which only another region may send.
-    trailers: Option<HeaderMap>,
 }
 
 impl<B> Raw<B>
@@ -105,7 +103,6 @@ where
             out: false,
             entering: None,
             looked: None,
-            trailers: None,
         }
     }
 
@@ -118,8 +115,7 @@ where
             match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if !data.is_empty() => return Poll::Ready(self.count(data)),
-                    Ok(_) => {}
-                    Err(other) => self.trailers = other.into_trailers().ok(),
+                    Ok(_) | Err(_) => {}
                 },
                 Some(Err(error)) => return Poll::Ready(Err(self.broken(error.into()))),
                 None => return Poll::Ready(self.end()),
@@ -240,23 +236,12 @@ pub(crate) fn bytes_in(rate: u64, time: Duration) -> u64 {
 /// What is checked while the bytes pass.
 enum Check {
     Nothing,
-    Sha256 {
-        hasher: Sha256,
-        expected: [u8; 32],
-    },
-    Chunked {
-        decoder: Box<Decoder>,
-        input: Bytes,
-    },
-    /// Another region has checked the bytes; it sends on what the client claims at their end.
-    Passed {
-        announced: Option<ChecksumAlgorithm>,
-        claim: Option<ChecksumValue>,
-    },
+    Sha256 { hasher: Sha256, expected: [u8; 32] },
+    Chunked { decoder: Box<Decoder>, input: Bytes },
 }
 
 /// A verified body.
-struct Payload<B: HttpBody<Data = Bytes>> {
+pub(crate) struct Payload<B: HttpBody<Data = Bytes>> {
     raw: Raw<B>,
     check: Check,
     len: Option<u64>,
@@ -295,15 +280,6 @@ where
                         })
                     }));
                 }
-                (Check::Passed { .. }, Some(piece)) => return Poll::Ready(Some(Ok(piece))),
-                (Check::Passed { announced, claim }, None) => {
-                    let Some(algorithm) = *announced else {
-                        return Poll::Ready(None);
-                    };
-                    *claim = trailing(self.raw.trailers.as_ref(), algorithm);
-                    let missing = BodyError::Trailer("a declared trailer did not come");
-                    return Poll::Ready(claim.is_none().then_some(Err(missing)));
-                }
                 (Check::Chunked { input, .. }, Some(piece)) => *input = piece,
                 (Check::Chunked { decoder, .. }, None) => {
                     return Poll::Ready(decoder.end().err().map(Err));
@@ -329,7 +305,6 @@ where
     fn trailing_checksum(&self) -> Option<ChecksumValue> {
         match &self.check {
             Check::Chunked { decoder, .. } => decoder.checksum(),
-            Check::Passed { claim, .. } => *claim,
             Check::Nothing | Check::Sha256 { .. } => None,
         }
     }
@@ -347,6 +322,16 @@ fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, S3Error> {
     }
 }
 
+impl<B: HttpBody<Data = Bytes>> Payload<B> {
+    /// Signatures of chunks that somebody else is to verify, since this was asked last.
+    pub(crate) fn take_links(&mut self) -> Vec<ChunkLink> {
+        match &mut self.check {
+            Check::Chunked { decoder, .. } => decoder.take_links(),
+            Check::Nothing | Check::Sha256 { .. } => Vec::new(),
+        }
+    }
+}
+
 /// Makes a verified body of what the connection brings. `chunks` goes on from the head's
 /// signature; it must be there where `mode` is streaming and signed. `pace` is how the client may
 /// be waited for: a time is how long it may send nothing.
@@ -357,6 +342,28 @@ pub fn payload<B>(
     chunks: Option<Box<access::signature::ChunkVerifier>>,
     pace: impl Into<Pace>,
 ) -> Result<Box<dyn Body>, S3Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
+{
+    let chain = chunks.map(|verifier| Chain::Here(*verifier));
+    Ok(Box::new(payload_of(
+        body,
+        headers,
+        mode,
+        chain,
+        pace.into(),
+    )?))
+}
+
+/// The same with a chain that may be verified elsewhere.
+pub(crate) fn payload_of<B>(
+    body: B,
+    headers: &HeaderMap,
+    mode: PayloadMode,
+    chain: Option<Chain>,
+    pace: Pace,
+) -> Result<Payload<B>, S3Error>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
@@ -378,44 +385,17 @@ where
         PayloadMode::StreamingSigned { .. } | PayloadMode::StreamingUnsigned => {
             let len = decoded.ok_or(ErrorCode::MissingContentLength)?;
             let signed = mode != PayloadMode::StreamingUnsigned;
-            if signed != chunks.is_some() {
+            if signed != chain.is_some() {
                 return Err(ErrorCode::AccessDenied.into());
             }
             let declared = mode.has_trailer().then(|| declared(headers)).transpose()?;
-            let decoder = Box::new(Decoder::new(len, chunks.map(|c| *c), declared));
+            let decoder = Box::new(Decoder::new(len, chain, declared));
             let input = Bytes::new();
             (Check::Chunked { decoder, input }, Some(len))
         }
     };
-    let raw = Raw::new(body, sent, pace.into());
-    Ok(Box::new(Payload { raw, check, len }))
-}
-
-/// Makes a body of what another region passes on, which it verifies meanwhile: it breaks off what
-/// fails. A checksum that `x-amz-trailer` announces comes as an HTTP trailer.
-pub(crate) fn passed<B>(
-    body: B,
-    headers: &HeaderMap,
-    pace: impl Into<Pace>,
-) -> Result<Box<dyn Body>, S3Error>
-where
-    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
-    B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
-{
-    let len = number(headers, header::CONTENT_LENGTH.as_str())?;
-    let announced = declared(headers)?;
-    let announced = announced.first().map(String::as_str);
-    let check = Check::Passed {
-        announced: announced.and_then(ChecksumAlgorithm::from_header),
-        claim: None,
-    };
-    let raw = Raw::new(body, len, pace.into());
-    Ok(Box::new(Payload { raw, check, len }))
-}
-
-fn trailing(trailers: Option<&HeaderMap>, algorithm: ChecksumAlgorithm) -> Option<ChecksumValue> {
-    let text = trailers?.get(algorithm.header())?.to_str().ok()?;
-    ChecksumValue::parse(algorithm, text).filter(|checksum| checksum.parts() == 0)
+    let raw = Raw::new(body, sent, pace);
+    Ok(Payload { raw, check, len })
 }
 
 /// The names of the trailers that `x-amz-trailer` declares.

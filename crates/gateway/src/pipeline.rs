@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use access::{Action, AuthType, Identity, PayloadMode, Permit, Via};
+use access::{Action, AuthType, Identity, PayloadMode, Permit, Proof, Via};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -22,12 +22,14 @@ use types::{BucketDeed, RegionId};
 use crate::{
     admission::Payer,
     body::{Places, ResponseBody},
-    elsewhere::{self, Head, Outgoing, Way, unavailable},
+    elsewhere::{Outgoing, Way, unavailable},
     identify::{self, Identified},
     limits::DRAIN_BYTES_MAX,
     operations::{Operation, Resource},
     payload::{Pace, payload},
     post_form::{self, Form},
+    proof::of_older_version,
+    relayed,
     request::{Received, Request},
     route::route,
     s3::{ErrorCode, S3Call, S3Error, S3Result, headers, ops, refuse},
@@ -93,11 +95,13 @@ impl Source {
 enum Arrival {
     /// From a client, whose signature is still to be verified.
     Door,
-    /// From another region, which verified the caller.
+    /// From another region, which relays what its customer signed, with the bucket that it read.
     Region {
         from: types::Place,
-        caller: Identity,
+        stated: Option<HeaderValue>,
     },
+    /// From another region that relays nothing which could be read.
+    Unreadable(types::Place),
 }
 
 /// Where a request goes from here.
@@ -139,17 +143,24 @@ impl Gateway {
         self.respond_to(request, Arrival::Door)
     }
 
-    /// Answers a request that the region `from` passed on for `caller`, whom it has verified. The
-    /// connection must have proved that it is `from`. Whether the request is acted on is decided
-    /// by the deed that this region knows, and what that does not grant is refused; it is never
-    /// passed on again.
+    /// Answers a request that the region `from` relays. The connection must have proved that it is
+    /// `from`. What counts is the head that the customer signed, which is read here as any other;
+    /// who signed it, and whether it is acted on, is decided here by what this region knows. It is
+    /// never passed on again.
     pub async fn respond_passed(
         &self,
         from: types::Place,
-        caller: Identity,
         request: http::Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let arrival = Arrival::Region { from, caller };
+        let (outer, incoming) = request.into_parts();
+        let (parts, arrival) = match relayed::of_headers(&outer.headers) {
+            Some(parts) => {
+                let stated = outer.headers.get(relayed::BUCKET).cloned();
+                (parts, Arrival::Region { from, stated })
+            }
+            None => (outer, Arrival::Unreadable(from)),
+        };
+        let request = http::Request::from_parts(parts, incoming);
         self.respond_to(request, arrival).await
     }
 
@@ -253,7 +264,18 @@ impl Gateway {
         let expects = parts.headers.contains_key(header::EXPECT);
         let (mut met, via) = match arrival {
             Arrival::Door => (self.meet(parts)?, Via::Door),
-            Arrival::Region { from, caller } => (meet_passed(parts, caller)?, Via::Region(from)),
+            Arrival::Region { from, stated } => {
+                let meeting = self.meet_relayed(parts, &from, stated.as_ref());
+                let (request, relayed) = Box::pin(meeting).await?;
+                let via = Via::Region(from, relayed.proof);
+                let identified = Identified::relayed(relayed);
+                let met = Met {
+                    request,
+                    identified,
+                };
+                (met, via)
+            }
+            Arrival::Unreadable(from) => return Err(of_older_version(&from.region)),
         };
         let source = match met.is_form() {
             true => Box::pin(self.read_form(&mut met, incoming)).await?,
@@ -334,12 +356,18 @@ impl Gateway {
         met: Met<'_>,
         identity: Identity,
         source: Source,
-        via: Via,
+        mut via: Via,
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, S3Error> {
         let request = &met.request;
         let operation = route(request)?;
         trail.operation = Some(operation);
+        // Nothing of a body that is not read needs a proof.
+        if let Via::Region(_, proof @ Proof::Head) = &mut via
+            && !operation.reads_body()
+        {
+            *proof = Proof::Whole;
+        }
         let deed = self.deed(operation, request, &identity, &via, trail)?;
         let action = action(operation, request.query().has("versionId"));
         let length = request.length();
@@ -351,11 +379,13 @@ impl Gateway {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
                 let pace = self.pace(request, &via, trail, false);
-                let outgoing = self.outgoing(met, source, identity, (holders, pace), operation)?;
+                let asked = (operation, action);
+                let outgoing = self.outgoing(met, source, (holders, pace), asked)?;
                 self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
             }
         };
+        met.identified.check_replay(self, request)?;
         let pace = self.pace(request, &via, trail, true);
         let who = Who {
             operation,
@@ -388,6 +418,8 @@ impl Gateway {
                 (body, None)
             }
         };
+        let changes_deeds = matches!(who.operation.name, "CreateBucket" | "DeleteBucket");
+        let head = changes_deeds.then(|| met.request.relayed().into_boxed_slice());
         let (target, query, headers) = met.request.into_parts();
         let (key, form) = match form {
             Some((key, reply)) => (Some(key), Some(reply)),
@@ -403,6 +435,7 @@ impl Gateway {
             query,
             headers,
             body,
+            head,
             form,
         })
     }
@@ -413,31 +446,28 @@ impl Gateway {
         &self,
         met: Met<'_>,
         source: Source,
-        identity: Identity,
         (holders, pace): (Vec<RegionId>, Pace),
-        operation: &Operation,
+        (operation, action): (&Operation, Action),
     ) -> Result<Outgoing, S3Error> {
         let request = met.request;
+        let bucket = request.target().bucket.as_ref();
+        let deed = bucket.and_then(|b| self.deeds.get(b));
+        let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
         let Source::Wire(incoming) = source else {
-            let deed = request
-                .target()
-                .bucket
-                .as_ref()
-                .and_then(|b| self.deeds.get(b));
-            let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
             return Err(self.redirect(&deed));
         };
-        let body = self.body(operation, met.identified, &request, incoming, pace)?;
-        let length = body.as_ref().and_then(|body| body.len_hint());
-        let (uri, headers) = elsewhere::head(&request, length)?;
-        let head = Head {
-            identity,
-            method: request.method().clone(),
-            uri,
-            headers,
+        let head = self.relay(&request, &deed, &holders, (operation, action))?;
+        let body = match has_body(request.method()) && operation.reads_body() {
+            true => {
+                check_length(operation, request.headers())?;
+                Some(met.identified.into_passing(&request, incoming, pace)?)
+            }
+            false => None,
         };
         Ok(Outgoing {
+            deed,
             holders,
+            method: request.method().clone(),
             head,
             body,
         })
@@ -452,7 +482,8 @@ impl Gateway {
         incoming: Incoming,
         pace: Pace,
     ) -> Result<Option<Box<dyn types::Body>>, S3Error> {
-        if !has_body(request.method()) {
+        let wanted = !identified.is_relayed() || operation.reads_body();
+        if !has_body(request.method()) || !wanted {
             return Ok(None);
         }
         check_length(operation, request.headers())?;
@@ -479,7 +510,7 @@ impl Gateway {
             return Err(match via {
                 Via::Door => S3Error::new(ErrorCode::NoSuchBucket).detail("BucketName", &**name),
                 // The region that passed it on knows the bucket; so will this one in a moment.
-                Via::Region(_) => unavailable(&self.region, "does not know the bucket yet"),
+                Via::Region(..) => unavailable(&self.region, "does not know the bucket yet"),
             });
         };
         if identity.account() != Some(&deed.owner) {
@@ -539,14 +570,6 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-/// Who asks, and for what, when another region has verified who.
-fn meet_passed(parts: &mut http::request::Parts, caller: Identity) -> Result<Met<'_>, S3Error> {
-    Ok(Met {
-        request: Received::passed(parts)?,
-        identified: Identified::passed(caller),
-    })
 }
 
 fn has_body(method: &Method) -> bool {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use types::{BucketDeed, Place, RegionId, deed::BoxFuture};
+use types::{BucketDeed, BucketName, Place, RegionId, deed::BoxFuture};
 
-use access::Identity;
+use access::{
+    Identity,
+    signature::{ChunkLink, Statement},
+};
 
 use crate::passing::{AnswerBody, PassedBody};
 
@@ -19,6 +22,24 @@ pub enum PassError {
     /// it acted is not known.
     #[error("the region broke off: {0}")]
     Broken(String),
+}
+
+/// Whose signature another region relays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proven {
+    /// Of this caller, whose key and account are live here now.
+    Caller(Identity),
+    /// Of a key that is not known, is disabled, or is of an account that may not act.
+    Nobody,
+    /// Of nobody: it does not fit the request, the region or the bucket's owner.
+    Forged,
+    /// Nobody answers who could verify it.
+    Unknown {
+        /// Whoever has the key that it names, if that is live here.
+        caller: Option<Identity>,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// Why another region would not take versions by a replication rule.
@@ -44,21 +65,41 @@ pub trait Regions: Send + Sync {
     fn endpoint(&self, region: &RegionId) -> Option<String>;
 
     /// Sends a request to `to`, over a connection on which both regions have proved who they are,
-    /// with the caller whom this region has verified, and answers as soon as the head of the
-    /// answer is there. The receiver hands it to [`Gateway::respond_passed`].
+    /// and answers as soon as the head of the answer is there. The receiver hands it to
+    /// [`Gateway::respond_passed`].
     ///
-    /// The request's URI has path and query only. Its body brings the decoded bytes and, where
-    /// `x-amz-trailer` announces one, a checksum as an HTTP trailer, which must be delivered. When
-    /// the body fails, the stream must be broken off such that the receiver sees a failure and
-    /// never an end.
+    /// All that it says is in its headers; its URI says nothing. Its body brings the bytes as the
+    /// customer framed them. When the body fails, the stream must be broken off such that the
+    /// receiver sees a failure and never an end.
     ///
     /// [`Gateway::respond_passed`]: crate::Gateway::respond_passed
     fn pass<'a>(
         &'a self,
         to: &'a RegionId,
         request: Request<PassedBody>,
-        caller: &'a Identity,
     ) -> BoxFuture<'a, Result<Response<AnswerBody>, PassError>>;
+
+    /// Whose signature over a request for `bucket` the region `from` relays. The key for it is
+    /// derived for that region, so only the registry's region has it.
+    fn prove<'a>(
+        &'a self,
+        from: &'a RegionId,
+        bucket: &'a BucketName,
+        statement: &'a Statement,
+    ) -> BoxFuture<'a, Proven>;
+
+    /// Whether these chunks follow the signature `previous` in the body of that request.
+    ///
+    /// # Errors
+    /// Nobody answers who could tell; says why.
+    fn prove_chunks<'a>(
+        &'a self,
+        from: &'a RegionId,
+        bucket: &'a BucketName,
+        statement: &'a Statement,
+        previous: &'a str,
+        links: &'a [ChunkLink],
+    ) -> BoxFuture<'a, Result<bool, String>>;
 
     /// Why this region's clock is not to be believed, when it is not: writes are refused with these
     /// words.

@@ -14,13 +14,14 @@
 
 use access::{
     AuthType,
-    signature::{self, Verified},
+    signature::{self, Claim, Verified},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use types::Timestamp;
 
 use crate::{
-    elsewhere,
     limits::HEAD_BYTES_MAX,
+    relayed,
     s3::{ErrorCode, Query, S3Error},
     target::{Target, decode, is_of_signature},
 };
@@ -99,6 +100,9 @@ pub(crate) struct Received<'a> {
 /// A request whose every part has one meaning.
 pub(crate) struct Request<'a> {
     method: &'a Method,
+    /// As it came, and the headers that it carries: only to relay the head.
+    uri: &'a Uri,
+    carried: Vec<HeaderName>,
     target: Target,
     query: Query,
     headers: HeaderMap,
@@ -125,16 +129,6 @@ impl<'a> Received<'a> {
         let host = authority(uri, &headers)?;
         let target = Target::parse(uri.path(), host, domains)?;
         Self::with_query(method, uri, headers, target)
-    }
-
-    /// The same of a request that another region has verified and passed on.
-    pub(crate) fn passed(parts: &'a mut http::request::Parts) -> Result<Request<'a>, S3Error> {
-        let mut headers = std::mem::take(&mut parts.headers);
-        elsewhere::arrive(&mut headers);
-        check_head(&headers, parts.uri.path().len())?;
-        settle_repeats(&mut headers)?;
-        let target = Target::parse(parts.uri.path(), "", &[])?;
-        Self::with_query(&parts.method, &parts.uri, headers, target)?.merge()
     }
 
     fn with_query(
@@ -213,8 +207,20 @@ impl<'a> Received<'a> {
         self,
         facts: &signature::Facts<'_>,
     ) -> Result<(Request<'a>, AuthType, Verified), S3Error> {
-        let query = self.uri.query();
-        let auth = AuthType::of(self.method, &self.headers, query)?;
+        let auth = self.auth()?;
+        let verified = signature::verify(auth, &self.signed(), facts)?;
+        Ok((self.merge()?, auth, verified))
+    }
+
+    /// What the signature claims, for whoever can verify it: of a head that another region relays.
+    pub(crate) fn claim(self, now: Timestamp) -> Result<(Request<'a>, Claim), S3Error> {
+        let auth = self.auth()?;
+        let claim = signature::claim(auth, &self.signed(), now)?;
+        Ok((self.merge()?, claim))
+    }
+
+    fn auth(&self) -> Result<AuthType, S3Error> {
+        let auth = AuthType::of(self.method, &self.headers, self.uri.query())?;
         if auth != AuthType::PresignedV4
             && let Some(name) = self.signs
         {
@@ -224,14 +230,16 @@ impl<'a> Received<'a> {
                 "A parameter of a signature without a signature in the query.",
             ));
         }
-        let signed = signature::Request {
+        Ok(auth)
+    }
+
+    fn signed(&self) -> signature::Request<'_> {
+        signature::Request {
             method: self.method.as_str(),
             path: self.uri.path(),
-            query,
+            query: self.uri.query(),
             headers: &self.headers,
-        };
-        let verified = signature::verify(auth, &signed, facts)?;
-        Ok((self.merge()?, auth, verified))
+        }
     }
 
     /// What a signature would have to cover.
@@ -242,11 +250,15 @@ impl<'a> Received<'a> {
 
     fn merge(self) -> Result<Request<'a>, S3Error> {
         let mut headers = self.headers;
+        let mut carried = Vec::new();
         for (name, value) in self.carried {
+            carried.push(name.clone());
             headers.insert(name, value);
         }
         Ok(Request {
             method: self.method,
+            uri: self.uri,
+            carried,
             target: self.target,
             query: self.query,
             length: content_length(&headers),
@@ -280,6 +292,12 @@ impl Request<'_> {
     /// The fields of a form take the place of the head, which nobody signed.
     pub(crate) fn become_form(&mut self, fields: HeaderMap) {
         self.headers = fields;
+    }
+    /// The head as its customer signed it, for a region that reads it anew.
+    pub(crate) fn relayed(&self) -> Vec<u8> {
+        let headers = self.headers.iter();
+        let own = headers.filter(|(name, _)| !self.carried.contains(name));
+        relayed::write(self.method, self.uri, own)
     }
     /// For the handler.
     pub(crate) fn into_parts(self) -> (Target, Query, HeaderMap) {

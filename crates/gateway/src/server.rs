@@ -1,10 +1,11 @@
 //! The front door itself: what it is wired to.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use access::{Action, Identity, Permit, Refusal, SigningKeys, Via};
+use access::{Action, Identity, Permit, Refusal, Replays, SigningKeys, Via};
 use http::HeaderValue;
 use objects::Objects;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use types::{BucketDeed, BucketName, Clock, Deeds, Place, Random, RegionId};
@@ -13,6 +14,7 @@ use crate::{
     admission::Admission,
     limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
+    proof::unproven,
     regions::Regions,
     request_id::RequestIds,
     s3::{ErrorCode, S3Error},
@@ -44,6 +46,8 @@ pub struct Gateway {
     pub(crate) admission: Admission,
     /// For requests that other regions pass on.
     pub(crate) passed_admission: Admission,
+    /// Signatures of changes that other regions relayed.
+    pub(crate) replays: Mutex<Replays>,
     /// Places for large documents.
     pub(crate) large_documents: Semaphore,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
@@ -83,6 +87,7 @@ impl Gateway {
             ids: RequestIds::new(&*parts.random),
             admission: Admission::new(&parts.config, &metrics.waiting),
             passed_admission: Admission::new(&parts.config, &metrics.waiting),
+            replays: Mutex::new(Replays::new(parts.clock.now())),
             large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
             metrics,
             host_id: HeaderValue::try_from(hex::encode(host))
@@ -97,6 +102,20 @@ impl Gateway {
             any_location: parts.any_location,
             config: parts.config,
         }
+    }
+
+    /// Where this region lies and who runs it, as the registry has it on record now: a region that
+    /// has just joined learns of it after its start. The front door's own requests need not know.
+    pub(crate) fn place_for(&self, via: &Via) -> Cow<'_, Place> {
+        match via {
+            Via::Door => Cow::Borrowed(&self.place),
+            Via::Region(..) => Cow::Owned(self.place_on_record()),
+        }
+    }
+
+    pub(crate) fn place_on_record(&self) -> Place {
+        let known = self.regions.as_ref().and_then(|r| r.place(&self.region));
+        known.unwrap_or_else(|| self.place.clone())
     }
 
     /// A region's own name: an alias stands for this region, which has it.
@@ -122,7 +141,7 @@ impl Gateway {
         via: &Via,
     ) -> Result<Permit, S3Error> {
         let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
-        let permit = access::authorize(identity, action, Some(&deed), &self.place, via);
+        let permit = access::authorize(identity, action, Some(&deed), &self.place_for(via), via);
         let permit = permit.map_err(|refusal| match refusal {
             Refusal::Anonymous
             | Refusal::NotOwner
@@ -130,6 +149,7 @@ impl Gateway {
             | Refusal::NotAccepted
             | Refusal::Mismatch => S3Error::new(ErrorCode::AccessDenied),
             Refusal::Residency => self.not_lawful(&deed),
+            Refusal::Unproven => unproven(refusal.to_string()),
             Refusal::NotHome | Refusal::Sealed | Refusal::Elsewhere => S3Error::with(
                 ErrorCode::InvalidRequest,
                 format!(

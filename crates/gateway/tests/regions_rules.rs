@@ -5,29 +5,18 @@
 
 mod common;
 
-use access::Identity;
 use bytes::Bytes;
 use common::{
     client::{Answer, exchange},
-    cloud::{ALICE, ALICE_ACCOUNT, Cloud, place_of},
+    cloud::{ALICE, Cloud, Customer, place_of, relaying},
 };
 use gateway::operations::{OPERATIONS, Operation, Resource, Status};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
-use types::{AccessKeyId, AccountId, BucketName, Deeds, Jurisdiction, Place, RegionId};
+use types::{BucketName, Deeds, Jurisdiction, Place, RegionId};
 
-fn alice() -> Identity {
-    Identity::Key {
-        access_key: AccessKeyId::new(ALICE),
-        account: AccountId::new(ALICE_ACCOUNT),
-        kind: access::CallerKind::Customer,
-    }
-}
-
-/// The request of an operation on `papers`, as another region would pass it on.
-fn passed(
-    operation: &Operation,
-) -> Request<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>> {
+/// The target of an operation on `papers`.
+fn target(operation: &Operation) -> String {
     let path = match operation.resource {
         Resource::Service => "/",
         Resource::Bucket if operation.name == "CreateBucket" => "/new-bucket",
@@ -41,24 +30,24 @@ fn passed(
         flag => flag.to_owned(),
     });
     let query = query.collect::<Vec<_>>().join("&");
-    let mut request = Request::builder()
-        .method(operation.method)
-        .uri(format!("{path}?{query}"))
-        .header("x-amz-decoded-content-length", "0");
-    for header in operation.headers {
-        request = request.header(*header, "/papers/source");
-    }
-    let body = Full::new(Bytes::new()).map_err(|e| match e {});
-    request.body(body.boxed_unsync()).unwrap()
+    format!("{path}?{query}")
 }
 
 async fn ask(cloud: &Cloud, from: &Place, to: &str, operation: &Operation) -> (u16, String) {
     let to = RegionId::new(to);
-    let caller = alice();
-    let answer = cloud
-        .network
-        .pass(from, &to, passed(operation), &caller)
-        .await;
+    let target = target(operation);
+    let headers = operation.headers.iter().map(|h| (*h, "/papers/source"));
+    let headers: Vec<_> = headers.chain([("content-length", "0")]).collect();
+    let head = Customer {
+        scope: &from.region,
+        host: &format!("s3.{}.example.com", from.region),
+        method: operation.method,
+        target: &target,
+        headers: &headers,
+        ..Customer::default()
+    };
+    let request = relaying(&head.head(), "");
+    let answer = cloud.network.pass(from, &to, request).await;
     let (head, body) = answer.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (
@@ -149,8 +138,7 @@ async fn every_operation_on_a_bucket_elsewhere_is_redirected() {
         if operation.resource == Resource::Service || operation.name == "CreateBucket" {
             continue;
         }
-        let request = passed(operation);
-        let target = request.uri().to_string();
+        let target = target(operation);
         let headers: Vec<_> = operation
             .headers
             .iter()

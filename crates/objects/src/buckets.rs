@@ -16,8 +16,8 @@ use access::{Action, Permit};
 use store::{Batch, ScanRange, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 use types::{
-    Actor, BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, VersionId,
-    Writes,
+    Actor, BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, SignedRequest,
+    VersionId, Writes,
 };
 
 use crate::{
@@ -34,6 +34,12 @@ use crate::{
 enum Try {
     First,
     Another,
+}
+
+/// Who asked for a bucket's end, and how.
+struct Asked {
+    actor: Actor,
+    request: Option<SignedRequest>,
 }
 
 /// Rows that are cleared from a bucket in one commit.
@@ -62,7 +68,8 @@ impl Objects {
             home,
             placement,
         };
-        let made = self.deeds.create(permit.identity().actor(), new).await;
+        let (actor, request) = (permit.identity().actor(), permit.request().cloned());
+        let made = self.deeds.create_for(actor, new, request).await;
         let deed = made.map_err(|error| match error {
             DeedError::Exists(_, deed) if deed.owner == *account => Error::BucketOwnedByYou,
             other => registry(other),
@@ -85,12 +92,15 @@ impl Objects {
         if deed.placement.writes == Writes::Any && deed.placement.replicas.iter().any(readable) {
             return Err(Error::TakenEverywhere);
         }
-        let actor = permit.identity().actor();
+        let asked = Asked {
+            actor: permit.identity().actor(),
+            request: permit.request().cloned(),
+        };
         let under_way = self.begin_change().await?;
         let (this, deed) = (self.handle(), Arc::clone(deed));
         owned(async move {
             let _permit = under_way;
-            this.delete_owned(&deed, actor).await
+            this.delete_owned(&deed, asked).await
         })
         .await
     }
@@ -102,12 +112,12 @@ impl Objects {
         changes.acquire_owned().await.map_err(|_| Error::Contention)
     }
 
-    async fn delete_owned(&self, deed: &BucketDeed, actor: Actor) -> Result<()> {
+    async fn delete_owned(&self, deed: &BucketDeed, asked: Asked) -> Result<()> {
         let turn = self.turns.take(deed.id).ok_or(Error::BucketBusy)?;
         let found = self.load_bucket(deed).await?;
         if found.record.state == BucketState::Removing {
             // An earlier try, of which nobody knows how it ended.
-            return self.remove_deed(deed, actor, turn, Try::Another).await;
+            return self.remove_deed(deed, asked, turn, Try::Another).await;
         }
         self.mark(deed, BucketState::Deleting).await?;
         let looked_through = {
@@ -123,7 +133,7 @@ impl Objects {
             self.put_back_or_later(deed).await;
             return Err(error);
         }
-        self.remove_deed(deed, actor, turn, Try::First).await
+        self.remove_deed(deed, asked, turn, Try::First).await
     }
 
     /// Removes what is left in a bucket that is empty and takes nothing any more, then its deed,
@@ -131,7 +141,7 @@ impl Objects {
     async fn remove_deed(
         &self,
         deed: &BucketDeed,
-        actor: Actor,
+        asked: Asked,
         _turn: Turn,
         which: Try,
     ) -> Result<()> {
@@ -139,7 +149,9 @@ impl Objects {
         let refused = {
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
             self.clear_empty(deed).await?;
-            match self.deeds.remove(actor, deed.name.clone(), deed.id).await {
+            let (actor, name) = (asked.actor, deed.name.clone());
+            let removing = self.deeds.remove_for(actor, name, deed.id, asked.request);
+            match removing.await {
                 removed @ (Ok(()) | Err(DeedError::NotFound(_))) => {
                     // A row that stays behind does no harm, as ids are never used twice.
                     let batch = Batch::new().delete(rows::BUCKET).frees();
@@ -176,12 +188,19 @@ impl Objects {
             match bucket.map(|bucket| bucket.record.state) {
                 Some(BucketState::Deleting) => this.put_back(&deed).await,
                 Some(BucketState::Removing) => {
-                    // The caller who asked for it is gone.
-                    let ended = this
-                        .remove_deed(&deed, Actor::System, turn, Try::Another)
-                        .await;
+                    // The caller who asked for it is gone. A registry elsewhere does not take this
+                    // region's word for it: then the bucket, which is empty, is put back.
+                    let nobody = Asked {
+                        actor: Actor::System,
+                        request: None,
+                    };
+                    let ended = this.remove_deed(&deed, nobody, turn, Try::Another).await;
                     match ended {
                         Ok(()) => Err(Error::NoSuchBucket),
+                        Err(Error::Unproven(why)) => {
+                            tracing::warn!(bucket = %deed.name, why, "a deletion is taken back");
+                            Ok(())
+                        }
                         error => error,
                     }
                 }
@@ -415,5 +434,6 @@ fn registry(error: DeedError) -> Error {
         DeedError::SlowDown(why) => Error::SlowDown(why),
         DeedError::Full(what) => Error::Store(StoreError::Full(what)),
         DeedError::Unavailable(cause) => Error::Registry(cause),
+        DeedError::Unproven(why) => Error::Unproven(why),
     }
 }

@@ -65,6 +65,9 @@ pub enum Error {
     /// the text is for the client.
     #[error("{0}")]
     Placement(String),
+    /// The registry wants proof of the customer's request; the text is for the client.
+    #[error("{0}")]
+    Unproven(String),
     /// There is no current version of the key, or it is a delete marker (its id is given).
     #[error("no such key")]
     NoSuchKey {

@@ -38,6 +38,8 @@ struct Names {
     count: AtomicU64,
     /// Removals get no answer.
     silent: AtomicBool,
+    /// Removals need a customer's request.
+    strict: AtomicBool,
 }
 
 impl Deeds for Names {
@@ -75,6 +77,9 @@ impl Deeds for Names {
     ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {
         if self.silent.load(Ordering::SeqCst) {
             return Box::pin(async { Err(DeedError::Unavailable("no answer".into())) });
+        }
+        if self.strict.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(DeedError::Unproven("nobody asked".into())) });
         }
         self.all.lock().remove(&name);
         Box::pin(async { Ok(()) })
@@ -406,6 +411,28 @@ async fn a_deletion_that_a_crash_interrupted_is_taken_back_or_gone_on_with() {
         let refused = bench.put("a", Bytes::from_static(b"x")).await;
         assert!(matches!(refused, Err(Error::NoSuchBucket)));
         assert_eq!(bench.rows().await, 0);
+    }
+}
+
+/// A registry elsewhere takes no region's word that a customer wanted a bucket gone. One whose
+/// removal a crash interrupted is empty, and takes objects again.
+#[tokio::test]
+async fn a_removal_that_nobody_can_prove_any_more_is_taken_back() {
+    for at_start in [true, false] {
+        let bench = Bench::new().await;
+        mark(&bench, BucketState::Removing).await;
+        bench.deeds.strict.store(true, Ordering::SeqCst);
+        if at_start {
+            bench.objects.recover_buckets().await.unwrap();
+        }
+        bench.put("a", Bytes::from_static(b"x")).await.unwrap();
+        assert_eq!(bench.get("a", &of(None)).await.unwrap(), "x");
+        let deleted = bench.delete_bucket().await;
+        assert!(matches!(deleted, Err(Error::BucketNotEmpty)), "{deleted:?}");
+        bench.delete("a", None).await;
+        let deleted = bench.delete_bucket().await;
+        assert!(matches!(deleted, Err(Error::Unproven(_))), "{deleted:?}");
+        bench.put("a", Bytes::from_static(b"x")).await.unwrap();
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use access::{
-    Action, Identity, Permit, Refusal, SystemReason, Via, authorize, authorize_system, may_decide,
+    Action, Identity, Permit, Proof, Refusal, SystemReason, Via, authorize, authorize_system,
+    may_decide,
 };
 use bytes::Bytes;
 use objects::{
@@ -130,7 +131,7 @@ fn admitted(
         Err(Refusal::NotHome) => {
             let home = world.nodes.iter().find(|node| node.id == deed.home)?;
             let known = home.view.deed_of(bucket)?;
-            let via = Via::Region(here);
+            let via = Via::Region(here, Proof::Whole);
             let permit = authorize(&identity(), action, Some(&known), &place(&home.id), &via);
             home.objects().zip(permit.ok())
         }

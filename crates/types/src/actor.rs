@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{AccessKeyId, AccountId, RegionId};
 
 /// Who makes a change. One that names a key is made of an authenticated caller only
-/// (`access::Identity::actor`, the admin API's sender), or of a region's word, which it says.
+/// (`access::Identity::actor`, the admin API's sender), or of the request that a region sent along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// The registry's region itself, or whoever works offline on its data folder.
@@ -19,7 +19,8 @@ pub enum Actor {
     },
     /// A region, known by its certificate.
     Region(RegionId),
-    /// A caller of whom a region says that it has verified them.
+    /// A caller whose signed request a region sent along, and whose signature was verified in the
+    /// registry's region.
     Through {
         /// The region, known by its certificate.
         region: RegionId,

@@ -35,6 +35,12 @@ pub enum BodyError {
         /// What came, in hex.
         computed: String,
     },
+    /// The bytes do not have the digest that this header names, which the signature covers.
+    #[error("the body does not match {0}")]
+    SignedDigest(&'static str),
+    /// Nobody could be asked who could verify the signatures of its chunks.
+    #[error("the signatures of the body cannot be verified now: {0}")]
+    Unproven(String),
     /// The aws-chunked framing is malformed.
     #[error("malformed aws-chunked body: {0}")]
     Malformed(&'static str),

@@ -56,6 +56,15 @@ pub struct NewDeed {
     pub placement: Placement,
 }
 
+/// A request as its customer signed it, for whoever can verify the signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRequest {
+    /// The head, as `gateway::Relayed` writes it.
+    pub head: Arc<[u8]>,
+    /// The body.
+    pub body: Arc<[u8]>,
+}
+
 /// Why a deed could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeedError {
@@ -74,6 +83,9 @@ pub enum DeedError {
     /// A region of the placement is unknown, not open, or lies where the law does not allow it.
     #[error("{0}")]
     Placement(String),
+    /// Nothing proves to the registry that a customer asked for it. It has changed nothing.
+    #[error("the registry wants proof of the customer's request: {0}")]
+    Unproven(String),
     /// The disk on which the registry lies is full.
     #[error("the registry's disk is full: {0}")]
     Full(String),
@@ -106,6 +118,15 @@ pub trait Deeds: Send + Sync + 'static {
         actor: Actor,
         new: NewDeed,
     ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>>;
+    /// The same for a customer whose signed request may have to be shown to the registry.
+    fn create_for(
+        &self,
+        actor: Actor,
+        new: NewDeed,
+        _request: Option<SignedRequest>,
+    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+        self.create(actor, new)
+    }
     /// Removes the deed durably, if it is still the bucket `id`.
     fn remove(
         &self,
@@ -113,4 +134,14 @@ pub trait Deeds: Send + Sync + 'static {
         name: BucketName,
         id: BucketId,
     ) -> BoxFuture<'_, Result<(), DeedError>>;
+    /// The same for a customer whose signed request may have to be shown to the registry.
+    fn remove_for(
+        &self,
+        actor: Actor,
+        name: BucketName,
+        id: BucketId,
+        _request: Option<SignedRequest>,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
+        self.remove(actor, name, id)
+    }
 }

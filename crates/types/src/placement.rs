@@ -140,6 +140,46 @@ pub enum Writes {
     Any,
 }
 
+/// Whose word counts for what a customer asked, where no signature proves it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Forwarder {
+    /// Every region of the operator who runs the region that acts.
+    Operator,
+    /// This region.
+    Region(RegionId),
+}
+
+impl Forwarder {
+    /// The word for [`Forwarder::Operator`]; no region can be called so.
+    pub const OPERATOR: &'static str = "@operator";
+
+    /// Reads a region's id, or [`Forwarder::OPERATOR`].
+    pub fn parse(text: &str) -> Self {
+        match text {
+            Self::OPERATOR => Self::Operator,
+            region => Self::Region(RegionId::new(region)),
+        }
+    }
+}
+
+impl fmt::Display for Forwarder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator => f.write_str(Self::OPERATOR),
+            Self::Region(region) => f.write_str(region),
+        }
+    }
+}
+
+/// Regions whose word a bucket's owner takes for requests that they pass on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// For reads, while nobody can be asked who could verify the signature.
+    pub reads: Vec<Forwarder>,
+    /// For writes, also where the signature does not cover the body.
+    pub writes: Vec<Forwarder>,
+}
+
 /// Where a bucket may lie beside its home, and what else its owner allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
@@ -151,6 +191,8 @@ pub struct Placement {
     pub writes: Writes,
     /// Whether regions that hold nothing of it may pass requests on, and so see what passes.
     pub proxy: bool,
+    /// Whose word counts where no signature proves a request; nobody's by default.
+    pub trust: Trust,
     /// Which copies the owner wants as home when the home is lost, the first one first. Copies
     /// that are not named come after them.
     pub successors: Vec<RegionId>,

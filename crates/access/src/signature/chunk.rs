@@ -3,10 +3,32 @@
 
 use subtle::ConstantTimeEq;
 
-use super::hash::{EMPTY_SHA256, HmacKey, hex64, sha256_hex, text};
+use super::hash::{EMPTY_SHA256, HmacKey, hex64, sha256, text};
 
 /// Length of a signature, in hex digits.
 pub const SIGNATURE_HEX: usize = 64;
+
+/// A chunk or a trailer as its body brings it, for whoever has the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkLink {
+    /// Whether it is the trailer.
+    pub trailer: bool,
+    /// The digest of the data, or of the trailer in its canonical form.
+    pub sha256: [u8; 32],
+    /// The signature that came with it, in hex digits.
+    pub signature: [u8; SIGNATURE_HEX],
+}
+
+impl ChunkLink {
+    /// Of a trailer in canonical form; `None` where the signature is none by its form.
+    pub fn of_trailer(trailer: &[u8], signature: &[u8]) -> Option<Self> {
+        Some(Self {
+            trailer: true,
+            sha256: sha256(trailer),
+            signature: signature.try_into().ok()?,
+        })
+    }
+}
 
 /// Verifies a body's chunks in their order: each signature covers the one before.
 #[derive(Clone)]
@@ -42,7 +64,11 @@ impl ChunkVerifier {
 
     /// The signature of the trailer in canonical form (`name:value` and a line feed each).
     pub fn sign_trailer(&mut self, trailer: &[u8]) -> &str {
-        let digest = sha256_hex(trailer);
+        self.sign_trailer_of(&sha256(trailer))
+    }
+
+    fn sign_trailer_of(&mut self, sha256: &[u8; 32]) -> &str {
+        let digest = hex64(sha256);
         let tail = ["\n", text(&digest)].concat();
         self.sign("AWS4-HMAC-SHA256-TRAILER\n", &tail)
     }
@@ -68,5 +94,17 @@ impl ChunkVerifier {
             .as_bytes()
             .ct_eq(signature)
             .into()
+    }
+
+    /// Whether these come next, in this order.
+    #[must_use]
+    pub fn verify_links(&mut self, links: &[ChunkLink]) -> bool {
+        links.iter().all(|link| {
+            let signed = match link.trailer {
+                true => self.sign_trailer_of(&link.sha256),
+                false => self.sign_chunk(&link.sha256),
+            };
+            signed.as_bytes().ct_eq(&link.signature[..]).into()
+        })
     }
 }

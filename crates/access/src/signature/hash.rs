@@ -43,9 +43,14 @@ impl fmt::Debug for HmacKey {
     }
 }
 
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// SHA-256 in lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> [u8; 64] {
-    hex64(&Sha256::digest(bytes).into())
+    hex64(&sha256(bytes))
 }
 
 /// Lower-case hex. Every request has two of these, and `hex` goes digit by digit.

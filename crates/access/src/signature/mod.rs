@@ -7,6 +7,7 @@
 mod auth_type;
 pub mod canonical;
 mod chunk;
+mod claim;
 mod error;
 mod hash;
 mod parse;
@@ -14,10 +15,11 @@ mod payload;
 mod verify;
 
 pub use auth_type::AuthType;
-pub use chunk::{ChunkVerifier, SIGNATURE_HEX};
+pub use chunk::{ChunkLink, ChunkVerifier, SIGNATURE_HEX};
+pub use claim::{Claim, Statement};
 pub use error::{Mismatch, SignatureError};
 pub use hash::{EMPTY_SHA256, HmacKey, hmac, sha256_hex, signing_key};
 pub use parse::{Credential, Presigned, Service, SignedHeader};
 pub use payload::PayloadMode;
 pub(crate) use verify::string_to_sign;
-pub use verify::{Facts, RegionNames, Request, Verified, verify, verify_admin, verify_text};
+pub use verify::{Facts, RegionNames, Request, Verified, claim, verify, verify_admin, verify_text};

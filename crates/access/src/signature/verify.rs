@@ -7,8 +7,9 @@ use subtle::ConstantTimeEq;
 use types::{AccessKeyId, RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 
 use super::{
-    AuthType, ChunkVerifier, Mismatch, PayloadMode, SignatureError as E, canonical,
-    hash::{HmacKey, hex64, sha256_hex},
+    AuthType, ChunkVerifier, Claim, Mismatch, PayloadMode, SignatureError as E, Statement,
+    canonical,
+    hash::{HmacKey, hex64, sha256},
     parse::{Credential, Presigned, Service, SignedHeader, split},
 };
 use crate::{Identity, SigningKeys};
@@ -180,11 +181,78 @@ impl<'a> Told<'a> {
     }
 }
 
+/// A signature as it stands in a request, whose date and covered headers were looked at, and that
+/// nobody with the key has seen yet.
+struct Read<'a> {
+    signed: Signed<'a>,
+    payload: PayloadMode,
+    at: Timestamp,
+    token: bool,
+}
+
 fn verify_header(
     request: &Request<'_>,
     facts: &Facts<'_>,
     service: Service,
 ) -> Result<Verified, E> {
+    read_header(request, facts.now, service, |read| {
+        prove(request, facts, &read)
+    })
+}
+
+fn prove(request: &Request<'_>, facts: &Facts<'_>, read: &Read<'_>) -> Result<Verified, E> {
+    let signed = &read.signed;
+    let (identity, key) = check(request, facts, signed)?;
+    refuse_token(read.token)?;
+    let scope = signed.credential.scope;
+    let chunks = matches!(read.payload, PayloadMode::StreamingSigned { .. })
+        .then(|| ChunkVerifier::new(key, signed.stamp, scope, signed.signature))
+        .map(Box::new);
+    Ok(Verified {
+        identity,
+        payload: read.payload,
+        chunks,
+    })
+}
+
+/// What the signature of a request claims, for whoever has the key. Everything that needs no key
+/// is checked here: the form, the date against `now`, that the host and all headers of S3 are
+/// covered. The region of the scope is not.
+pub fn claim(auth: AuthType, request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
+    let claimed = |read: Read<'_>| {
+        refuse_token(read.token)?;
+        let signed = &read.signed;
+        let canonical = canonical_request(request, signed);
+        Ok(Claim {
+            statement: Statement {
+                access_key: signed.credential.access_key.to_owned(),
+                day: signed.credential.day.to_owned(),
+                region: signed.credential.region.to_owned(),
+                stamp: signed.stamp.to_owned(),
+                canonical: sha256(&canonical),
+                signature: signed.signature.to_owned(),
+            },
+            signed_headers: signed.signed_headers.to_owned(),
+            payload: read.payload,
+            at: read.at,
+            presigned: signed.in_query,
+        })
+    };
+    match auth {
+        AuthType::HeaderV4 => read_header(request, now, Service::S3, claimed),
+        AuthType::PresignedV4 => read_presigned(request, now, claimed),
+        AuthType::Anonymous | AuthType::PostPolicy => {
+            Err(E::HeaderMalformed("the request carries no signature"))
+        }
+    }
+}
+
+fn read_header<T>(
+    request: &Request<'_>,
+    now: Timestamp,
+    service: Service,
+    then: impl FnOnce(Read<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let headers = request.headers;
     let told = Told::by(headers);
     let value = told.authorization.text().ok().flatten();
@@ -199,11 +267,11 @@ fn verify_header(
             "Invalid credential date. This date is not the same as X-Amz-Date.",
         ));
     }
-    let away = date.s().abs_diff(facts.now.s());
+    let away = date.s().abs_diff(now.s());
     if away > CLOCK_SKEW_S_MAX {
         return Err(E::Skewed {
             request: stamp.into_owned(),
-            server: facts.now.iso8601(),
+            server: now.iso8601(),
         });
     }
     check_signed_headers(headers, auth.signed_headers)?;
@@ -215,19 +283,23 @@ fn verify_header(
         payload_text,
         in_query: false,
     };
-    let (identity, key) = check(request, facts, &signed)?;
-    refuse_token(told.token)?;
-    let chunks = matches!(payload, PayloadMode::StreamingSigned { .. })
-        .then(|| ChunkVerifier::new(key, &stamp, auth.credential.scope, auth.signature))
-        .map(Box::new);
-    Ok(Verified {
-        identity,
+    then(Read {
+        signed,
         payload,
-        chunks,
+        at: date,
+        token: told.token,
     })
 }
 
 fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
+    read_presigned(request, facts.now, |read| prove(request, facts, &read))
+}
+
+fn read_presigned<T>(
+    request: &Request<'_>,
+    at: Timestamp,
+    then: impl FnOnce(Read<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let presigned = Presigned::parse(request.query.unwrap_or_default())?;
     let credential = Credential::parse(&presigned.credential).map_err(E::QueryMalformed)?;
     let date = Timestamp::parse_iso_basic(&presigned.date).ok_or(E::QueryMalformed(
@@ -238,7 +310,7 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
             "Invalid credential date. This date is not the same as X-Amz-Date.",
         ));
     }
-    let now = facts.now.s();
+    let now = at.s();
     if date.s() > now + CLOCK_SKEW_S_MAX {
         return Err(E::NotYetValid);
     }
@@ -247,7 +319,7 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
         return Err(E::Expired {
             at: Timestamp::from_s(ends).iso8601(),
             after_s: presigned.expires_s,
-            server: facts.now.iso8601(),
+            server: at.iso8601(),
         });
     }
     check_signed_headers(request.headers, &presigned.signed_headers)?;
@@ -269,15 +341,11 @@ fn verify_presigned(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
         payload_text,
         in_query: true,
     };
-    let (identity, key) = check(request, facts, &signed)?;
-    refuse_token(presigned.token || told.token)?;
-    let chunks = matches!(payload, PayloadMode::StreamingSigned { .. })
-        .then(|| ChunkVerifier::new(key, &presigned.date, credential.scope, &presigned.signature))
-        .map(Box::new);
-    Ok(Verified {
-        identity,
+    then(Read {
+        signed,
         payload,
-        chunks,
+        at: date,
+        token: presigned.token || told.token,
     })
 }
 
@@ -370,7 +438,7 @@ fn find_key(
     }
 }
 
-fn signature_matches(key: &HmacKey, to_sign: &[u8], given: &str) -> bool {
+pub(super) fn signature_matches(key: &HmacKey, to_sign: &[u8], given: &str) -> bool {
     let expected = hex64(&key.sign(to_sign));
     let Ok(given) = <&[u8; 64]>::try_from(given.as_bytes()) else {
         return false;
@@ -436,7 +504,12 @@ fn canonical_request(request: &Request<'_>, signed: &Signed<'_>) -> Vec<u8> {
 
 /// `AWS4-HMAC-SHA256`, time, scope and the digest of the canonical request.
 pub(crate) fn string_to_sign(stamp: &str, scope: &str, canonical: &[u8]) -> Vec<u8> {
-    let digest = sha256_hex(canonical);
+    string_to_sign_of(stamp, scope, &sha256(canonical))
+}
+
+/// The same of a digest.
+pub(super) fn string_to_sign_of(stamp: &str, scope: &str, canonical: &[u8; 32]) -> Vec<u8> {
+    let digest = hex64(canonical);
     let mut out = Vec::with_capacity(192);
     for piece in ["AWS4-HMAC-SHA256\n", stamp, "\n", scope, "\n"] {
         out.extend_from_slice(piece.as_bytes());

@@ -9,9 +9,12 @@ use types::{
     SeededRandom, SystemClock, deed::BoxFuture,
 };
 
-use super::*;
+use super::{
+    warrant_tests::{InJson, creates, deletes},
+    *,
+};
 use crate::{
-    AccountKind, Announcement, Ask, IndexRows, IssuedRecord, KeyStatus, PlacementChange,
+    AccountKind, Announcement, Ask, IndexRows, IssuedRecord, KeyStatus, NewKey, PlacementChange,
     RegionPlan, RegionStatus, Told, token_hash,
 };
 
@@ -125,6 +128,7 @@ impl Cloud {
             .open_own_region(&own, &announcement(1))
             .await
             .unwrap();
+        keeper.reads_requests(Arc::new(InJson));
         for (n, (id, country)) in [("second", "AE"), ("third", "FR")].into_iter().enumerate() {
             let valid = Duration::from_secs(60);
             let plan = plan(id, country);
@@ -312,13 +316,13 @@ async fn keys_and_accounts_that_are_stopped_stop_at_followers() {
 async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
     let cloud = Cloud::new().await;
     let (one, two) = (cloud.tenant("one").await, cloud.tenant("two").await);
+    let (key, other) = (cloud.key_of(&one).await, cloud.key_of(&two).await);
     cloud.catch_up().await;
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
-    let own = cloud
-        .second
-        .create(Actor::System, bucket("own", &one, "second"))
-        .await
-        .unwrap();
+    let new = bucket("own", &one, "second");
+    let request = Some(creates(&key, "second", "own"));
+    let own = cloud.second.create_for(Actor::System, new, request);
+    let own = own.await.unwrap();
     // What was acknowledged is known at once, here and at the keeper.
     assert_eq!(
         Deeds::get(&*cloud.second, &own.name),
@@ -328,10 +332,9 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
         Deeds::get(&*cloud.keeper, &own.name),
         Some(Arc::clone(&own))
     );
-    let taken = cloud
-        .second
-        .create(Actor::System, bucket("own", &two, "second"))
-        .await;
+    let new = bucket("own", &two, "second");
+    let request = Some(creates(&other, "second", "own"));
+    let taken = cloud.second.create_for(Actor::System, new, request).await;
     assert!(matches!(taken, Err(DeedError::Exists(..))), "{taken:?}");
     for elsewhere in ["first", "third", "nowhere"] {
         let made = cloud
@@ -357,9 +360,10 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
         .create_account(ROOT, "mine", AccountKind::Root, Vec::new())
         .await;
     assert!(matches!(tried, Err(CloudError::Elsewhere(_))));
+    let request = Some(deletes(&key, "second", "own"));
     cloud
         .second
-        .remove(Actor::System, own.name.clone(), own.id)
+        .remove_for(Actor::System, own.name.clone(), own.id, request)
         .await
         .unwrap();
     assert!(Deeds::get(&*cloud.keeper, &own.name).is_none());
@@ -398,15 +402,18 @@ async fn p5_a_region_makes_no_bucket_for_an_account_that_may_have_none() {
         .keeper
         .create_account(ROOT, "guarded", AccountKind::Tenant, eu);
     let guarded = guarded.await.unwrap().account_id();
-    let ask = Ask::CreateDeed(bucket("planted", &guarded, "second").into());
-    let told = cloud.keeper.answer(&second, ask).await;
+    let ask = async |owner: &AccountId, key: &NewKey| {
+        let mut record = crate::NewDeedRecord::from(bucket("planted", owner, "second"));
+        record.request = Some((&creates(key, "second", "planted")).into());
+        cloud.keeper.answer(&second, Ask::CreateDeed(record)).await
+    };
+    let told = ask(&guarded, &cloud.key_of(&guarded).await).await;
     assert!(matches!(told, Told::Placement(_)));
     assert!(Deeds::get(&*cloud.keeper, &name).is_none());
     // Once the account may have buckets again, the same question is answered.
     let resumed = cloud.keeper.suspend_account(ROOT, &id, false).await;
     resumed.unwrap();
-    let ask = Ask::CreateDeed(bucket("planted", &id, "second").into());
-    let told = cloud.keeper.answer(&second, ask).await;
+    let told = ask(&id, &cloud.key_of(&id).await).await;
     assert!(matches!(told, Told::Deed(_)));
 }
 

@@ -5,6 +5,7 @@ use access::Identity;
 use types::{AccessKeyId, AccountId, CertificateSerial, DeedError, Deeds, RegionId};
 
 use super::follow_tests::{Cloud, ROOT, announcement, bucket, issued};
+use super::warrant_tests::{creates, deletes};
 use super::*;
 use crate::{AccountKind, Ask, KeyStatus, Told};
 
@@ -159,12 +160,21 @@ async fn the_audit_log_names_the_key_that_changed_something() {
     let actor = || keeper.caller(&key).unwrap().actor();
     let made = cloud
         .second
-        .create(actor(), bucket("own", &tenant, "second"))
+        .create_for(
+            actor(),
+            bucket("own", &tenant, "second"),
+            Some(creates(&pair, "second", "own")),
+        )
         .await;
     let made = made.unwrap();
     cloud
         .second
-        .remove(actor(), made.name.clone(), made.id)
+        .remove_for(
+            actor(),
+            made.name.clone(),
+            made.id,
+            Some(deletes(&pair, "second", "own")),
+        )
         .await
         .unwrap();
     following.abort();
@@ -177,11 +187,19 @@ async fn the_audit_log_names_the_key_that_changed_something() {
     }
     // A region names a key of somebody else's, or one that is not there.
     let second = RegionId::new("second");
-    for (owner, named) in [(&other, &*key), (&tenant, "DHOWAAAAAAAAAAAAAAAA")] {
+    let nobody = crate::NewKey {
+        access_key: "DHOWAAAAAAAAAAAAAAAA".into(),
+        ..pair.clone()
+    };
+    for (owner, named) in [(&other, &pair), (&tenant, &nobody)] {
         let mut record = crate::NewDeedRecord::from(bucket("planted", owner, "second"));
-        record.access_key = Some(named.to_owned());
+        record.request = Some((&creates(named, "second", "planted")).into());
         let told = keeper.answer(&second, Ask::CreateDeed(record)).await;
-        assert!(matches!(told, Told::Refused(_)), "{owner} {named}");
+        assert!(
+            matches!(told, Told::Refused(_)),
+            "{owner} {}",
+            named.access_key
+        );
     }
 }
 

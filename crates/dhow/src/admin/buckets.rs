@@ -5,7 +5,9 @@ use std::sync::Arc;
 use cloud::{PlacementChange, RegionStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use types::{BucketDeed, BucketName, Deeds, NewDeed, Placement, RegionId, Replica, Writes};
+use types::{
+    BucketDeed, BucketName, Deeds, Forwarder, NewDeed, Placement, RegionId, Replica, Trust, Writes,
+};
 
 use super::{
     Admin, Answer, Call, Refused,
@@ -34,6 +36,10 @@ pub(super) struct NewBucket {
     successors: Vec<String>,
     #[serde(default)]
     accepts: Vec<String>,
+    #[serde(default)]
+    trust_reads: Vec<String>,
+    #[serde(default)]
+    trust_writes: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +56,8 @@ pub(super) struct Place {
     writes: Option<String>,
     successors: Option<Vec<String>>,
     accepts: Option<Vec<String>>,
+    trust_reads: Option<Vec<String>>,
+    trust_writes: Option<Vec<String>>,
     #[serde(default)]
     force: bool,
     #[serde(default)]
@@ -139,6 +147,10 @@ impl Admin {
             proxy: new.proxy,
             successors: regions(&new.successors),
             accepts: names(&new.accepts)?,
+            trust: Trust {
+                reads: forwarders(&new.trust_reads),
+                writes: forwarders(&new.trust_writes),
+            },
         };
         let made = registry
             .create(
@@ -180,6 +192,8 @@ impl Admin {
             writes: writes(place.writes.as_deref())?,
             successors: place.successors.as_deref().map(regions),
             accepts: place.accepts.as_deref().map(names).transpose()?,
+            trust_reads: place.trust_reads.as_deref().map(forwarders),
+            trust_writes: place.trust_writes.as_deref().map(forwarders),
         };
         let registry = &self.region.registry;
         if !place.force {
@@ -295,6 +309,14 @@ impl Admin {
     }
 }
 
+fn forwarders(texts: &[String]) -> Vec<Forwarder> {
+    texts.iter().map(|text| Forwarder::parse(text)).collect()
+}
+
+fn texts(forwarders: &[Forwarder]) -> Vec<String> {
+    forwarders.iter().map(ToString::to_string).collect()
+}
+
 /// A deed for people and scripts.
 pub(super) fn deed(deed: &BucketDeed) -> Value {
     let placement = &deed.placement;
@@ -315,6 +337,8 @@ pub(super) fn deed(deed: &BucketDeed) -> Value {
         "proxy": placement.proxy,
         "successors": placement.successors.iter().map(|r| &**r).collect::<Vec<_>>(),
         "accepts": placement.accepts.iter().map(|b| &**b).collect::<Vec<_>>(),
+        "trust_reads": texts(&placement.trust.reads),
+        "trust_writes": texts(&placement.trust.writes),
         "epoch": deed.epoch,
         "created": deed.created.iso8601(),
     })

@@ -151,6 +151,9 @@ pub const REVOKE: &[Field] = &[may(
     "The certificate's serial number, in hex; all of the region's unless given.",
 )];
 
+const TRUST_READS: &str = "Regions (or @operator, those of whoever runs the one that acts) whose \
+    word counts for reads that no signature proves.";
+const TRUST_WRITES: &str = "The same for writes, and for bodies that no signature covers.";
 const ACCEPTS: &str = "Buckets whose rules may send versions here from another operator's region.";
 const SUCCESSORS: &str = "Copies that are wanted as home when the home is lost, the first first.";
 
@@ -186,6 +189,8 @@ pub const NEW_BUCKET: &[Field] = &[
     ),
     may("successors", TEXTS, SUCCESSORS),
     may("accepts", TEXTS, ACCEPTS),
+    may("trust_reads", TEXTS, TRUST_READS),
+    may("trust_writes", TEXTS, TRUST_WRITES),
 ];
 
 /// The body of `POST buckets/{name}/place`.
@@ -210,6 +215,8 @@ pub const PLACE: &[Field] = &[
     may("writes", Word(&["home", "any"]), "Where writes are taken."),
     may("successors", TEXTS, SUCCESSORS),
     may("accepts", TEXTS, ACCEPTS),
+    may("trust_reads", TEXTS, TRUST_READS),
+    may("trust_writes", TEXTS, TRUST_WRITES),
     may(
         "force",
         Flag,
@@ -276,6 +283,8 @@ macro_rules! bucket_and {
         must("proxy", Flag, ""),
         must("successors", TEXTS, SUCCESSORS),
         must("accepts", TEXTS, ACCEPTS),
+        must("trust_reads", TEXTS, TRUST_READS),
+        must("trust_writes", TEXTS, TRUST_WRITES),
         must("epoch", Count, "Grows when the home moves."),
         must("created", Text, "ISO 8601."),
         $($more),*

@@ -108,6 +108,14 @@ pub struct Create {
     /// operator runs its home; may be given again.
     #[arg(long, value_name = "BUCKET")]
     accept_from: Vec<String>,
+    /// A region whose word counts for reads while nobody can be asked who could verify the
+    /// customer's signature, or @operator for all regions of whoever runs the one that acts; may be
+    /// given again.
+    #[arg(long, value_name = "REGION")]
+    trust_reads: Vec<String>,
+    /// The same for writes, also for bodies that no signature covers.
+    #[arg(long, value_name = "REGION")]
+    trust_writes: Vec<String>,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -150,6 +158,14 @@ pub struct Place {
     /// operator runs its home, in place of those before; may be given again. `none` ends it.
     #[arg(long, value_name = "BUCKET")]
     accept_from: Vec<String>,
+    /// A region whose word counts for reads while nobody can be asked who could verify the
+    /// customer's signature, or @operator for all regions of whoever runs the one that acts, in
+    /// place of those before; may be given again. `none` ends it.
+    #[arg(long, value_name = "REGION")]
+    trust_reads: Vec<String>,
+    /// The same for writes, also for bodies that no signature covers.
+    #[arg(long, value_name = "REGION")]
+    trust_writes: Vec<String>,
     /// With --home: also away from a home that still answers. With --remove-replica: also when the
     /// copy has not handed over yet what it alone may have.
     #[arg(long)]
@@ -309,6 +325,8 @@ impl Create {
             "proxy": self.proxy,
             "successors": self.successor,
             "accepts": self.accept_from,
+            "trust_reads": self.trust_reads,
+            "trust_writes": self.trust_writes,
         });
         let made = self.which.client()?.call("POST", "buckets", Some(&body))?;
         Ok(shown(&made, self.json))
@@ -335,6 +353,8 @@ impl Place {
         for (field, given) in [
             ("successors", &self.successor),
             ("accepts", &self.accept_from),
+            ("trust_reads", &self.trust_reads),
+            ("trust_writes", &self.trust_writes),
         ] {
             if let (Value::Object(fields), false) = (&mut body, given.is_empty()) {
                 let none = given[..] == ["none"];

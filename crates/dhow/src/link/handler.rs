@@ -3,30 +3,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use access::Identity;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloud::{Ask, RegionStatus};
 use gateway::Gateway;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use peer::{BoxBody, Caller, Handler, Shown, collect, full};
 use replication::Source;
 use serde_json::json;
-use types::{AccessKeyId, AccountId, Place, RegionId};
+use types::{Place, RegionId};
 
-use super::{
-    Joining, Link,
-    neighbours::{CALLER_ACCOUNT, CALLER_KEY},
-    paths,
-};
+use super::{Joining, Link, paths};
 use crate::region::Region;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_WAIT: Duration = Duration::from_secs(10);
-/// How long a caller whom another region knows is waited for.
-const NEW_CALLER_WAIT: Duration = Duration::from_secs(1);
 
 /// What other regions reach.
 pub struct PeerDoor {
@@ -142,44 +135,12 @@ impl PeerDoor {
         place.ok_or_else(|| (StatusCode::FORBIDDEN, format!("no region {region}")))
     }
 
-    /// A request of a customer whom the other region has verified. What it may do is decided here.
-    async fn passed(&self, from: &RegionId, mut request: Request<Incoming>) -> Answer {
+    /// A request of a customer that the other region relays. What proves it, and what it may do,
+    /// is decided here.
+    async fn passed(&self, from: &RegionId, request: Request<Incoming>) -> Answer {
         let place = self.place(from)?;
-        let mut caller = |name: &str| {
-            let value = request.headers_mut().remove(name);
-            let text = value.and_then(|v| v.to_str().map(str::to_owned).ok());
-            text.ok_or_else(|| bad("a passed request names its caller"))
-        };
-        let account = AccountId::new(&caller(CALLER_ACCOUNT)?);
-        let access_key = AccessKeyId::new(&caller(CALLER_KEY)?);
-        let Some(caller) = self.live(&access_key, &account).await else {
-            tracing::info!(%from, %account, %access_key, "a passed request of nobody who may act");
-            return Ok(not_live());
-        };
-        let target = request.uri().path_and_query().map_or("/", |p| p.as_str());
-        let target = target.strip_prefix(paths::PASS).unwrap_or("/");
-        *request.uri_mut() = Uri::try_from(target).map_err(bad)?;
-        let answer = self.gateway.respond_passed(place, caller, request).await;
+        let answer = self.gateway.respond_passed(place, request).await;
         Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
-    }
-
-    /// The caller whom another region names, as key and account are known here now. One who is not
-    /// known may be new: what made them is waited for a moment.
-    async fn live(&self, key: &AccessKeyId, account: &AccountId) -> Option<Identity> {
-        let registry = &self.region.registry;
-        let now = || {
-            registry
-                .caller(key)
-                .filter(|c| c.account() == Some(account))
-        };
-        if registry.knows_key(key) {
-            return now();
-        }
-        let mut watch = registry.watch();
-        let known = watch.wait_for(|_| registry.knows_key(key));
-        // That nobody comes is an answer too.
-        let _ = tokio::time::timeout(NEW_CALLER_WAIT, known).await;
-        now()
     }
 
     /// A certificate for the region that asks, never for another; its key must be the one that it
@@ -217,18 +178,6 @@ impl PeerDoor {
             .map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
         Ok(ok(issued.pem))
     }
-}
-
-/// As the front door answers a signature by an unknown key. Who was passed on is a client of S3.
-fn not_live() -> Response<BoxBody> {
-    const BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
-        <Code>InvalidAccessKeyId</Code><Message>The AWS Access Key Id you provided does not exist \
-        in our records.</Message></Error>";
-    let mut answer = Response::new(full(BODY));
-    *answer.status_mut() = StatusCode::FORBIDDEN;
-    let xml = http::HeaderValue::from_static("application/xml");
-    answer.headers_mut().insert(http::header::CONTENT_TYPE, xml);
-    answer
 }
 
 fn ok(bytes: impl Into<Bytes>) -> Response<BoxBody> {

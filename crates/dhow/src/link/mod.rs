@@ -6,6 +6,7 @@ mod files;
 mod handler;
 mod join;
 mod neighbours;
+mod requests;
 mod upstream;
 
 pub use clock_watch::watch_clock;
@@ -13,6 +14,7 @@ pub use files::Membership;
 pub use handler::PeerDoor;
 pub use join::{Joining, join, rekey};
 pub use neighbours::Neighbours;
+pub use requests::Requests;
 pub use upstream::{PeerUpstream, renew};
 
 use std::{sync::Arc, time::Duration};

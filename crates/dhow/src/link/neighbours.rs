@@ -6,25 +6,28 @@ use std::{
     time::Duration,
 };
 
-use access::Identity;
+use access::{
+    Identity,
+    signature::{ChunkLink, Statement},
+};
 use arc_swap::ArcSwapOption;
 use cloud::{Registry, Removal};
-use gateway::{AnswerBody, PassError, PassedBody, RuleRefused};
-use http::{HeaderValue, Request, Response, Uri};
+use gateway::{AnswerBody, PassError, PassedBody, Proven, RuleRefused};
+use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use peer::Peer;
 use replication::{Divergence, MayRemove, Status, Transport, ask_destination};
 use tokio::sync::watch;
-use types::{BucketDeed, BucketName, Clock, Deeds, Place, RegionId, deed::BoxFuture};
+use types::{
+    AccessKeyId, AccountId, BucketDeed, BucketName, Clock, Deeds, Place, RegionId, deed::BoxFuture,
+};
 
 use super::{Link, paths};
 
 /// How long the head of a passed request's answer may take: an upload is answered at its end.
 const PASSED_MAX: Duration = Duration::from_secs(6 * 3600);
-/// Who verified caller was, in a passed request.
-pub const CALLER_ACCOUNT: &str = "x-dhow-caller-account";
-/// With which key.
-pub const CALLER_KEY: &str = "x-dhow-caller-key";
+/// How long a caller whom another region knows is waited for.
+const NEW_CALLER_WAIT: Duration = Duration::from_secs(1);
 
 /// What a region knows of the others.
 pub struct Neighbours {
@@ -75,6 +78,25 @@ impl Neighbours {
             _ => {}
         }
         self.clock_doubt.store(why.map(Arc::new));
+    }
+
+    /// The holder of a key, as key and account are known here now. One who is not known may be new:
+    /// what made them is waited for a moment.
+    async fn live(&self, key: &AccessKeyId, account: &AccountId) -> Option<Identity> {
+        let registry = &self.registry;
+        let now = || {
+            registry
+                .caller(key)
+                .filter(|c| c.account() == Some(account))
+        };
+        if registry.knows_key(key) {
+            return now();
+        }
+        let mut watch = registry.watch();
+        let known = watch.wait_for(|_| registry.knows_key(key));
+        // That nobody comes is an answer too.
+        let _ = tokio::time::timeout(NEW_CALLER_WAIT, known).await;
+        now()
     }
 
     fn kilometres(&self, region: &RegionId) -> f64 {
@@ -202,7 +224,6 @@ impl gateway::Regions for Neighbours {
         &'a self,
         to: &'a RegionId,
         request: Request<PassedBody>,
-        caller: &'a Identity,
     ) -> BoxFuture<'a, Result<Response<AnswerBody>, PassError>> {
         Box::pin(async move {
             let address = replication::Regions::address(self, to);
@@ -212,21 +233,7 @@ impl gateway::Regions for Neighbours {
                 address: address.ok_or_else(|| unreachable("no address is on record"))?,
             };
             let (mut parts, body) = request.into_parts();
-            let target = parts.uri.path_and_query().map_or("/", |p| p.as_str());
-            parts.uri = Uri::try_from(format!("{}{target}", paths::PASS))
-                .map_err(|e| PassError::Unreachable(e.to_string()))?;
-            if let Identity::Key {
-                account,
-                access_key,
-                ..
-            } = caller
-            {
-                for (name, text) in [(CALLER_ACCOUNT, &**account), (CALLER_KEY, &**access_key)] {
-                    let value = HeaderValue::from_str(text)
-                        .map_err(|e| PassError::Unreachable(e.to_string()))?;
-                    parts.headers.insert(name, value);
-                }
-            }
+            parts.uri = Uri::from_static(paths::PASS);
             let body = body.map_err(Into::into).boxed_unsync();
             let request = Request::from_parts(parts, body);
             let client = &self.link.client;
@@ -236,6 +243,48 @@ impl gateway::Regions for Neighbours {
                 other => PassError::Broken(other.to_string()),
             })?;
             Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+        })
+    }
+    fn prove<'a>(
+        &'a self,
+        from: &'a RegionId,
+        bucket: &'a BucketName,
+        statement: &'a Statement,
+    ) -> BoxFuture<'a, Proven> {
+        Box::pin(async move {
+            let key = AccessKeyId::new(&statement.access_key);
+            match self.registry.prove(from, bucket, statement).await {
+                Ok(Some(account)) => {
+                    let live = self.live(&key, &account).await;
+                    live.map_or(Proven::Nobody, Proven::Caller)
+                }
+                Ok(None) => {
+                    tracing::warn!(%from, %bucket, %key, "a region relayed a signature of nobody's");
+                    match self.registry.caller(&key) {
+                        Some(_) => Proven::Forged,
+                        None => Proven::Nobody,
+                    }
+                }
+                Err(error) => Proven::Unknown {
+                    caller: self.registry.caller(&key),
+                    why: error.to_string(),
+                },
+            }
+        })
+    }
+    fn prove_chunks<'a>(
+        &'a self,
+        from: &'a RegionId,
+        bucket: &'a BucketName,
+        statement: &'a Statement,
+        previous: &'a str,
+        links: &'a [ChunkLink],
+    ) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move {
+            let proven = self
+                .registry
+                .prove_chunks(from, bucket, statement, previous, links);
+            proven.await.map_err(|error| error.to_string())
         })
     }
     fn clock_doubt(&self) -> Option<String> {

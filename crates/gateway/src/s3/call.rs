@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header::AsHeaderName};
 use tokio::sync::SemaphorePermit;
 use types::{
-    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, ObjectKey,
+    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, ObjectKey, SignedRequest,
     body::MemoryBody,
     limits::{LARGE_XML_BYTES_MAX, XML_BYTES_MAX},
 };
@@ -63,11 +63,25 @@ pub struct S3Call<'g> {
     pub headers: HeaderMap,
     /// The body, taken at most once; verified as it is read.
     pub body: Option<Box<dyn types::Body>>,
+    /// The head as the customer signed it, where the registry may have to be shown it.
+    pub head: Option<Box<[u8]>>,
     /// What a form upload says of its answer; `None` for every other request.
     pub form: Option<Box<crate::post_form::Reply>>,
 }
 
 impl<'g> S3Call<'g> {
+    /// The permit with what the customer signed, for the registry.
+    pub(crate) fn for_registry(&self, body: &[u8]) -> Permit {
+        let permit = self.permit.clone();
+        match &self.head {
+            Some(head) => permit.for_request(SignedRequest {
+                head: Arc::from(&head[..]),
+                body: Arc::from(body),
+            }),
+            None => permit,
+        }
+    }
+
     /// The key, which routing guarantees for operations on objects.
     pub fn object_key(&self) -> Result<&ObjectKey, S3Error> {
         self.key

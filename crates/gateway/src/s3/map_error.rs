@@ -68,6 +68,7 @@ impl From<Error> for S3Error {
             | Error::Placement(_)
             | Error::SlowDown(_)
             | Error::NoLease(_)
+            | Error::Unproven(_)
             | Error::InvalidTag(_)
             | Error::TooManyTags(_)
             | Error::Name(_)
@@ -141,6 +142,7 @@ fn with_details(error: Error) -> S3Error {
         Error::InvalidArgument(text) => S3Error::with(C::InvalidArgument, text),
         Error::InvalidRequest(text) => S3Error::with(C::InvalidRequest, text),
         Error::Placement(text) => S3Error::with(C::InvalidLocationConstraint, text),
+        Error::Unproven(text) => S3Error::with(C::AccessDenied, format!("Access Denied: {text}.")),
         Error::TooManyTags(max) => too_many_tags(max),
         Error::InvalidTag(text) => S3Error::with(C::InvalidTag, text),
         Error::Name(error) => error.into(),
@@ -230,6 +232,15 @@ impl From<BodyError> for S3Error {
                     .detail("ClientComputedContentSHA256", client)
                     .detail("S3ComputedContentSHA256", computed)
             }
+            BodyError::SignedDigest(name) => S3Error::new(C::BadDigest).detail("Header", name),
+            BodyError::Unproven(why) => S3Error::with(
+                C::ServiceUnavailable,
+                format!("The signatures of the body cannot be verified now: {why}"),
+            )
+            .header(
+                http::header::RETRY_AFTER,
+                http::HeaderValue::from_static("1"),
+            ),
             BodyError::Malformed(what) => S3Error::with(
                 C::InvalidRequest,
                 format!("The aws-chunked body is malformed: {what}"),

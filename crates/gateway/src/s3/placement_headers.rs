@@ -3,7 +3,7 @@
 //! owner believes cannot be taken back.
 
 use http::HeaderMap;
-use types::{BucketName, Jurisdiction, Placement, RegionId, Replica};
+use types::{BucketName, Forwarder, Jurisdiction, Placement, RegionId, Replica};
 
 use super::{ErrorCode, S3Error};
 
@@ -15,6 +15,8 @@ const WRITES: &str = "x-dhow-placement-writes";
 const PROXY: &str = "x-dhow-placement-proxy";
 const SUCCESSORS: &str = "x-dhow-placement-successors";
 const ACCEPT_FROM: &str = "x-dhow-placement-accept-from";
+const TRUST_READS: &str = "x-dhow-placement-trust-reads";
+const TRUST_WRITES: &str = "x-dhow-placement-trust-writes";
 
 /// Most entries of a list.
 const LIST_MAX: usize = 64;
@@ -58,6 +60,8 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
                 _ => return Err(bad(text, "The value must be true or false")),
             },
             ACCEPT_FROM => placement.accepts = list(name, text, bucket)?,
+            TRUST_READS => placement.trust.reads = list(name, text, forwarder)?,
+            TRUST_WRITES => placement.trust.writes = list(name, text, forwarder)?,
             SUCCESSORS => placement.successors = ordered(name, text, region)?,
             _ => return Err(bad(text, "There is no such header of placement")),
         }
@@ -119,6 +123,13 @@ fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
 
 fn jurisdiction(name: &str, entry: &str) -> Result<Jurisdiction, S3Error> {
     Jurisdiction::named(entry).map_err(|error| S3Error::argument(name, entry, error.to_string()))
+}
+
+fn forwarder(name: &str, text: &str) -> Result<Forwarder, S3Error> {
+    match Forwarder::parse(text) {
+        Forwarder::Operator => Ok(Forwarder::Operator),
+        Forwarder::Region(_) => region(name, text).map(Forwarder::Region),
+    }
 }
 
 /// A region's name by its form: lower-case letters, digits and hyphens.

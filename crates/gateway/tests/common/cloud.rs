@@ -14,9 +14,12 @@ use std::{
     time::Duration,
 };
 
-use access::{Action, Identity, SystemReason};
+use access::{
+    Action, Identity, SigningKeys, SystemReason,
+    signature::{ChunkLink, HmacKey, Statement},
+};
 use bytes::Bytes;
-use gateway::{AnswerBody, Gateway, GatewayConfig, Parts, PassError, PassedBody, Regions};
+use gateway::{AnswerBody, Gateway, GatewayConfig, Parts, PassError, PassedBody, Proven, Regions};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{Request, Response, server::conn::http2, service::service_fn};
@@ -24,8 +27,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, Clock, Jurisdiction, ObjectKey, Place, Placement,
-    RegionId, Replica, SystemClock, SystemRandom, body::MemoryBody, deed::BoxFuture,
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Jurisdiction, ObjectKey,
+    Place, Placement, RegionId, Replica, SystemClock, SystemRandom, body::MemoryBody,
+    deed::BoxFuture,
 };
 
 use super::{Door, TestDeeds, client::Client, keys::TestKeys};
@@ -53,6 +57,12 @@ pub struct Network {
     pub down: Mutex<BTreeSet<String>>,
     /// Regions that take a request and say nothing.
     pub silent: Mutex<BTreeSet<String>>,
+    /// The buckets about which a proof was asked and found.
+    pub asked: Mutex<Vec<String>>,
+    /// Keys that are disabled.
+    pub disabled: Mutex<BTreeSet<String>>,
+    /// Nobody answers who could verify what is relayed.
+    pub registry_away: Mutex<bool>,
     /// Answers break off after so many bytes.
     pub cut: Mutex<Option<usize>>,
     /// Every pass: from, to.
@@ -92,9 +102,39 @@ impl Regions for Wires {
         &'a self,
         to: &'a RegionId,
         request: Request<PassedBody>,
-        caller: &'a Identity,
     ) -> BoxFuture<'a, Result<Response<AnswerBody>, PassError>> {
-        Box::pin(self.network.pass(&self.here, to, request, caller))
+        Box::pin(self.network.pass(&self.here, to, request))
+    }
+    fn prove<'a>(
+        &'a self,
+        from: &'a RegionId,
+        bucket: &'a BucketName,
+        statement: &'a Statement,
+    ) -> BoxFuture<'a, Proven> {
+        let caller = self.network.caller(statement);
+        let proven = match (self.network.key(from, statement), caller) {
+            (Err(why), caller) => Proven::Unknown { caller, why },
+            (Ok(_), None) => Proven::Nobody,
+            (Ok(Some(key)), Some(caller)) if statement.is_proven_by(&key) => {
+                self.network.asked.lock().push(bucket.to_string());
+                Proven::Caller(caller)
+            }
+            (Ok(_), Some(_)) => Proven::Forged,
+        };
+        Box::pin(std::future::ready(proven))
+    }
+    fn prove_chunks<'a>(
+        &'a self,
+        from: &'a RegionId,
+        _: &'a BucketName,
+        statement: &'a Statement,
+        previous: &'a str,
+        links: &'a [ChunkLink],
+    ) -> BoxFuture<'a, Result<bool, String>> {
+        let key = self.network.key(from, statement);
+        let proven = key
+            .map(|key| key.is_some_and(|key| statement.chunks_are_proven_by(key, previous, links)));
+        Box::pin(std::future::ready(proven))
     }
     fn replicated(&self, _deed: &BucketDeed, position: u64) -> bool {
         position <= self.network.applied.load(Ordering::Relaxed)
@@ -102,13 +142,40 @@ impl Regions for Wires {
 }
 
 impl Network {
+    /// The key with which a statement that `from` relays must have been made: that of its region.
+    fn key(&self, from: &RegionId, statement: &Statement) -> Result<Option<HmacKey>, String> {
+        if *self.registry_away.lock() {
+            return Err("the registry is away".to_owned());
+        }
+        let alias = **from == *REGIONS[0].0 && statement.region == "us-east-1";
+        if *statement.region != **from && !alias {
+            return Ok(None);
+        }
+        let scope = RegionId::new(&statement.region);
+        let key = TestKeys.signing_key(&statement.access_key, &statement.day, &scope, "s3");
+        Ok(key.map(|key| key.key))
+    }
+
+    /// The holder of the key that a statement names, if that is live.
+    fn caller(&self, statement: &Statement) -> Option<Identity> {
+        if self.disabled.lock().contains(&statement.access_key) {
+            return None;
+        }
+        let scope = RegionId::new(&statement.region);
+        let key = TestKeys.signing_key(&statement.access_key, &statement.day, &scope, "s3")?;
+        Some(Identity::Key {
+            access_key: AccessKeyId::new(&statement.access_key),
+            account: key.account,
+            kind: key.kind,
+        })
+    }
+
     /// Sends a request from one region to another.
     pub async fn pass<B>(
         &self,
         from: &Place,
         to: &RegionId,
         request: Request<B>,
-        caller: &Identity,
     ) -> Result<Response<AnswerBody>, PassError>
     where
         B: http_body::Body<Data = Bytes, Error = io::Error> + Send + Unpin + 'static,
@@ -123,10 +190,10 @@ impl Network {
         }
         let gateway = Arc::clone(&self.gateways.lock()[to]);
         let (near, far) = tokio::io::duplex(64 << 10);
-        let (from, caller) = (from.clone(), caller.clone());
+        let from = from.clone();
         let service = service_fn(move |request| {
-            let (gateway, from, caller) = (gateway.clone(), from.clone(), caller.clone());
-            async move { Ok::<_, Infallible>(gateway.respond_passed(from, caller, request).await) }
+            let (gateway, from) = (gateway.clone(), from.clone());
+            async move { Ok::<_, Infallible>(gateway.respond_passed(from, request).await) }
         });
         let server = http2::Builder::new(TokioExecutor::new());
         tokio::spawn(server.serve_connection(TokioIo::new(far), service));
@@ -302,4 +369,75 @@ impl Cloud {
 /// A region's place.
 pub fn place_of(region: &str) -> Place {
     place(region).unwrap()
+}
+
+/// What a customer sends to the door of a region.
+pub struct Customer<'a> {
+    pub access_key: &'a str,
+    /// For which region the key is derived.
+    pub scope: &'a str,
+    pub host: &'a str,
+    pub method: &'a str,
+    pub target: &'a str,
+    pub headers: &'a [(&'a str, &'a str)],
+    pub payload: &'a str,
+    /// When, in seconds from now.
+    pub at: i64,
+}
+
+impl Default for Customer<'_> {
+    fn default() -> Self {
+        Self {
+            access_key: ALICE,
+            scope: "copy-1",
+            host: "s3.copy-1.example.com",
+            method: "GET",
+            target: "/papers/k",
+            headers: &[],
+            payload: access::signature::EMPTY_SHA256,
+            at: 0,
+        }
+    }
+}
+
+impl Customer<'_> {
+    pub fn signed(&self) -> (access::sign::Signer, access::sign::Headers) {
+        let secret: String = self.access_key.chars().rev().collect();
+        let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
+        let unsigned = access::sign::Unsigned {
+            method: self.method,
+            host: self.host,
+            path,
+            query,
+            headers: self.headers,
+            payload: self.payload,
+        };
+        let now = SystemClock.now().ms().saturating_add_signed(self.at * 1000);
+        let mut signer = access::sign::Signer::new(self.access_key, &secret, self.scope);
+        let signed = signer.sign(&unsigned, types::Timestamp::from_ms(now));
+        (signer, signed)
+    }
+
+    /// The head as a region relays it, written without any of the code that reads it.
+    pub fn head(&self) -> String {
+        let (_, signed) = self.signed();
+        let mut head = format!(
+            "{} {}\nhost:{}\nauthorization:{}\nx-amz-date:{}\nx-amz-content-sha256:{}",
+            self.method, self.target, self.host, signed.authorization, signed.date, self.payload
+        );
+        for (name, value) in self.headers {
+            head.push_str(&format!("\n{name}:{value}"));
+        }
+        head
+    }
+}
+
+/// A request between regions with this head.
+pub fn relaying(head: &str, body: impl Into<Bytes>) -> Request<AnswerBody> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let body = http_body_util::Full::new(body.into()).map_err(|e| match e {});
+    Request::post("/dhow/v1/pass")
+        .header("x-dhow-head", STANDARD.encode(head))
+        .body(body.boxed_unsync())
+        .unwrap()
 }

@@ -27,10 +27,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     }
     check_regions(gateway, &home, &asked)?;
     let path = format!("/{name}");
+    let permit = call.for_registry(&document);
     let plain = asked == Asked::default() && home == gateway.region;
     let made = gateway
         .objects
-        .create_bucket(&call.permit, name.clone(), Some(home), asked.placement)
+        .create_bucket(&permit, name.clone(), Some(home), asked.placement)
         .await;
     match made {
         Err(objects::Error::BucketOwnedByYou)
@@ -61,6 +62,11 @@ fn signed_for_oldest(headers: &http::HeaderMap) -> bool {
 fn is_home_of(gateway: &Gateway, bucket: &BucketName) -> bool {
     let deed = gateway.deeds.get(bucket);
     deed.is_some_and(|deed| deed.home == gateway.region)
+}
+
+/// The `LocationConstraint` of a document, unless it is empty.
+pub(crate) fn location(document: &[u8]) -> Result<Option<String>, S3Error> {
+    Configuration::read(document).map(|read| read.location)
 }
 
 /// What `CreateBucketConfiguration` says.

@@ -3,6 +3,7 @@
 use crate::s3::{S3Call, S3Result};
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
-    call.gateway.objects.delete_bucket(&call.permit).await?;
+    let permit = call.for_registry(&[]);
+    call.gateway.objects.delete_bucket(&permit).await?;
     Ok(call.empty(http::StatusCode::NO_CONTENT))
 }

@@ -6,8 +6,8 @@ use super::{S3Call, S3Result};
 /// box, so that their size does not burden every request.
 macro_rules! handlers {
     (hot { $($hot:ident => $hot_file:ident,)* } cold { $($cold:ident => $cold_file:ident,)* }) => {
-        $(mod $hot_file;)*
-        $(mod $cold_file;)*
+        $(pub(crate) mod $hot_file;)*
+        $(pub(crate) mod $cold_file;)*
 
         /// Hands the call to its operation's handler.
         pub(crate) async fn dispatch(call: &mut S3Call<'_>) -> S3Result {

@@ -1,0 +1,69 @@
+//! A signature that one region has and only another can verify.
+
+use types::Timestamp;
+
+use super::{
+    ChunkLink, ChunkVerifier, HmacKey, PayloadMode,
+    verify::{signature_matches, string_to_sign_of},
+};
+
+/// What was signed, and by whom it is said to be. It shows nothing of the request but a digest, so
+/// that it may go where names of objects may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Whose signature it is said to be.
+    pub access_key: String,
+    /// `YYYYMMDD`, as in the scope.
+    pub day: String,
+    /// The region for which it was made, as in the scope.
+    pub region: String,
+    /// The time that was signed.
+    pub stamp: String,
+    /// SHA-256 of the canonical request.
+    pub canonical: [u8; 32],
+    /// The signature, in hex digits.
+    pub signature: String,
+}
+
+/// What the signature of a request claims, with what it says of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// For whoever has the key.
+    pub statement: Statement,
+    /// The headers that it covers, `a;b;c`.
+    pub signed_headers: String,
+    /// What it says of the body.
+    pub payload: PayloadMode,
+    /// The time that was signed.
+    pub at: Timestamp,
+    /// Whether it is that of a presigned URL, which may be used again.
+    pub presigned: bool,
+}
+
+impl Statement {
+    /// The scope that was signed.
+    pub fn scope(&self) -> String {
+        [&self.day, "/", &self.region, "/s3/aws4_request"].concat()
+    }
+
+    /// Whether the signature was made with this key, which must be that of the scope.
+    #[must_use]
+    pub fn is_proven_by(&self, key: &HmacKey) -> bool {
+        let text = string_to_sign_of(&self.stamp, &self.scope(), &self.canonical);
+        signature_matches(key, &text, &self.signature)
+    }
+
+    /// Whether these chunks follow `previous`, a signature of the same body; the head's is the
+    /// first.
+    #[must_use]
+    pub fn chunks_are_proven_by(&self, key: HmacKey, previous: &str, links: &[ChunkLink]) -> bool {
+        ChunkVerifier::new(key, &self.stamp, &self.scope(), previous).verify_links(links)
+    }
+}
+
+impl Claim {
+    /// Whether the signature covers this header.
+    pub fn covers(&self, name: &str) -> bool {
+        self.signed_headers.split(';').any(|signed| signed == name)
+    }
+}
