@@ -207,21 +207,7 @@ impl Registry {
                 "a bucket accepts from {ACCEPTS_MAX} buckets at most"
             ));
         }
-        for trusted in [&placement.trust.reads, &placement.trust.writes] {
-            for (n, forwarder) in trusted.iter().enumerate() {
-                if n >= TRUSTED_MAX || trusted.iter().take(n).any(|f| f == forwarder) {
-                    return invalid(format!(
-                        "{TRUSTED_MAX} regions at most can be trusted, each once; {forwarder} is \
-                         one too many"
-                    ));
-                }
-                if let Forwarder::Region(region) = forwarder
-                    && !state.regions.contains_key(&**region)
-                {
-                    return Err(CloudError::NoRegion(region.to_string()));
-                }
-            }
-        }
+        check_trust(state, placement)?;
         let copies = placement.replicas.iter().map(|r| &r.region);
         for region in std::iter::once(home).chain(copies) {
             let Some(record) = state.regions.get(&**region) else {
@@ -438,6 +424,26 @@ impl Registry {
         };
         self.change(turn, draft).await.map_err(failed)
     }
+}
+
+/// Whose word counts: regions that there are, each once.
+fn check_trust(state: &State, placement: &Placement) -> Result<(), CloudError> {
+    for trusted in [&placement.trust.reads, &placement.trust.writes] {
+        for (n, forwarder) in trusted.iter().enumerate() {
+            if n >= TRUSTED_MAX || trusted.iter().take(n).any(|f| f == forwarder) {
+                return Err(CloudError::Invalid(format!(
+                    "{TRUSTED_MAX} regions at most can be trusted, each once; {forwarder} is \
+                     one too many"
+                )));
+            }
+            if let Forwarder::Region(region) = forwarder
+                && !state.regions.contains_key(&**region)
+            {
+                return Err(CloudError::NoRegion(region.to_string()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A bucket keeps to its account's guard: it takes it over when it names no jurisdictions itself,

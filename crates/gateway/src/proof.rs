@@ -122,31 +122,7 @@ impl Gateway {
         }
         self.check_sender(&bucket, from)?;
         let proven = regions.prove(&from.region, &bucket, &claim.statement).await;
-        let (caller, proof) = match proven {
-            Proven::Caller(caller) => (caller, Proof::Whole),
-            Proven::Unknown {
-                caller: Some(caller),
-                why,
-            } => {
-                tracing::info!(from = %from.region, why, "a relayed signature cannot be verified");
-                (caller, Proof::Word)
-            }
-            Proven::Nobody | Proven::Unknown { caller: None, .. } => {
-                let key = claim.statement.access_key;
-                return Err(
-                    S3Error::new(ErrorCode::InvalidAccessKeyId).detail("AWSAccessKeyId", key)
-                );
-            }
-            Proven::Forged => {
-                return Err(S3Error::with(
-                    ErrorCode::SignatureDoesNotMatch,
-                    format!(
-                        "The signature of a request that region {} relayed does not match.",
-                        from.region
-                    ),
-                ));
-            }
-        };
+        let (caller, proof) = judged(proven, &claim, from)?;
         if let Some(account) = caller.account() {
             self.check_host(&request, endpoint.as_deref(), account)?;
         }
@@ -242,6 +218,31 @@ impl Gateway {
             S3Error::with(ErrorCode::SlowDown, text)
                 .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
         })
+    }
+}
+
+/// Who asks, and how far that is proven.
+fn judged(proven: Proven, claim: &Claim, from: &Place) -> Result<(Identity, Proof), S3Error> {
+    match proven {
+        Proven::Caller(caller) => Ok((caller, Proof::Whole)),
+        Proven::Unknown {
+            caller: Some(caller),
+            why,
+        } => {
+            tracing::info!(from = %from.region, why, "a relayed signature cannot be verified");
+            Ok((caller, Proof::Word))
+        }
+        Proven::Nobody | Proven::Unknown { caller: None, .. } => {
+            let key = claim.statement.access_key.clone();
+            Err(S3Error::new(ErrorCode::InvalidAccessKeyId).detail("AWSAccessKeyId", key))
+        }
+        Proven::Forged => Err(S3Error::with(
+            ErrorCode::SignatureDoesNotMatch,
+            format!(
+                "The signature of a request that region {} relayed does not match.",
+                from.region
+            ),
+        )),
     }
 }
 
