@@ -21,6 +21,8 @@ bugs=(
   "wall-clock-order|regions|follow::the_last_write"
   "one-clock-for-all-buckets|objects|hlc::"
   "stamps-unbounded|regions|stamps::"
+  "removals-without-an-epoch|regions|forged::"
+  "removals-off-the-record|regions|forged::"
   "cursor-before-apply|regions|follow::what_could_not_be_fetched"
   "page-cache-trusted|store|faulty_disk"
   "index-written-after-fence|store|fenced_engine"

@@ -31,6 +31,7 @@ mod standing;
 mod state;
 mod verifiers;
 mod warrant;
+mod words;
 
 pub use accounts::AccountKind;
 pub use chains::{BucketChains, MapAfter};
@@ -48,3 +49,4 @@ pub use rows::{IndexRows, Rows};
 pub use seal::MasterKey;
 pub use verifiers::DerivedKeys;
 pub use warrant::{ReadsRequests, Wanted, WantedChange};
+pub use words::{OnWordRecord, RemovedOnWord};

@@ -16,6 +16,7 @@ use crate::{
     records::{DeedRecord, NewDeedRecord},
     standing::Receipt,
     warrant::{Doubt, RequestRecord, UNPROVEN, WantedChange, Warrant},
+    words::OnWordRecord,
 };
 
 /// Changes in one answer.
@@ -78,6 +79,9 @@ pub enum Ask {
         /// Rows that were removed.
         rows: u64,
     },
+    /// The asker, which holds a bucket, has removed versions since another region said that they
+    /// had been removed there.
+    RemovedOnWord(OnWordRecord),
     /// Where a bucket is placed now.
     Placed {
         /// Its name.
@@ -272,6 +276,7 @@ impl Registry {
             Ask::Verify(question) => Ok(Told::Verified {
                 account: self.proven(from, &question).map(|id| id.to_string()),
             }),
+            Ask::RemovedOnWord(said) => self.tell_on_word(from, said).await,
             Ask::Placed { name } => self.tell_placed(from, &name),
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;

@@ -389,6 +389,8 @@ impl Objects {
                     && !row_key.starts_with(rows::FAILED)
                     && !row_key.starts_with(rows::GONE)
                     && !row_key.starts_with(rows::ASIDE)
+                    && !row_key.starts_with(rows::WORDS)
+                    && !row_key.starts_with(rows::ON_WORD)
                 {
                     return Err(Error::BucketNotEmpty);
                 }

@@ -68,8 +68,8 @@ pub use records::{
 };
 pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
 pub use replicate::{
-    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, Removals,
-    RemovalsPage, Removed, SetAside, SnapshotPage, VersionName,
+    AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, OnWord, Removals,
+    RemovalsPage, Removed, SetAside, SnapshotPage, Telling, VersionName, Word, Words,
 };
 pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
@@ -112,6 +112,7 @@ pub struct Inner {
     pub(crate) rules_changed: tokio::sync::watch::Sender<u64>,
     pub(crate) rule_states: RuleStates,
     pub(crate) asides: replicate::Asides,
+    pub(crate) unreported: replicate::Unreported,
 }
 
 impl Deref for Objects {
@@ -150,6 +151,7 @@ impl Objects {
             rules_changed: tokio::sync::watch::Sender::new(0),
             rule_states: RuleStates::default(),
             asides: replicate::Asides::default(),
+            unreported: replicate::Unreported::default(),
             region,
         }))
     }

@@ -33,6 +33,11 @@ pub(crate) const FAILED: &[u8] = b"x";
 /// Versions of other regions that are set aside, since their time has not come.
 pub(crate) const ASIDE: &[u8] = b"h";
 
+/// What was removed on the word of one region: how many versions.
+pub(crate) const WORDS: &[u8] = b"v";
+/// And which.
+pub(crate) const ON_WORD: &[u8] = b"w";
+
 const KEY_END: [u8; 2] = [0, 1];
 
 /// The current version of a key.
@@ -159,6 +164,37 @@ pub(crate) fn aside(key: &[u8], version: VersionId) -> Bytes {
 pub(crate) fn aside_name(row_key: &[u8]) -> Result<(Bytes, VersionId)> {
     let (key, version) = split_escaped(row_key, ASIDE)?;
     Ok((key, VersionId::from_bytes(version)))
+}
+
+/// How many versions were removed on the word of `region`.
+pub(crate) fn words(region: &RegionId) -> Bytes {
+    [WORDS, region.as_bytes()].concat().into()
+}
+
+/// The region in such a row.
+pub(crate) fn words_region(row_key: &[u8]) -> Result<RegionId> {
+    let text = row_key.strip_prefix(WORDS).map(std::str::from_utf8);
+    match text {
+        Some(Ok(text)) => Ok(RegionId::new(text)),
+        _ => Err(damaged("a record of removals")),
+    }
+}
+
+/// The `n`th version that was removed on the word of `region`.
+pub(crate) fn on_word(region: &RegionId, n: u64) -> Bytes {
+    [ON_WORD, region.as_bytes(), &[0], &n.to_be_bytes()]
+        .concat()
+        .into()
+}
+
+/// The region in such a row.
+pub(crate) fn on_word_region(row_key: &[u8]) -> Result<RegionId> {
+    let rest = row_key.strip_prefix(ON_WORD);
+    let region = rest.and_then(|rest| rest.split_last_chunk::<9>());
+    match region.map(|(region, _)| std::str::from_utf8(region)) {
+        Some(Ok(text)) => Ok(RegionId::new(text)),
+        _ => Err(damaged("a removal on a region's word")),
+    }
 }
 
 /// An extent that awaits deletion.

@@ -71,8 +71,9 @@ impl Replication {
             if !looked.insert(deed.id) {
                 continue;
             }
-            if let Err(error) = self.objects.load_asides(&deed).await {
-                tracing::warn!(bucket = %deed.name, %error, "what is set aside cannot be read");
+            let asides = self.objects.load_asides(&deed).await;
+            if let Err(error) = asides.and(self.objects.load_words(&deed).await) {
+                tracing::warn!(bucket = %deed.name, %error, "what is left to be done cannot be read");
                 looked.remove(&deed.id);
             }
         }

@@ -9,7 +9,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving, authorize_sending};
 use http::Response;
-use objects::{Applied, FollowCursor, Objects, Own, ShippedChange, VersionName};
+use objects::{
+    Applied, FollowCursor, Objects, Own, Removed, ShippedChange, Telling, VersionName, Word,
+};
 use peer::{BoxBody, full};
 use store::Position;
 use tokio::time::Instant;
@@ -69,6 +71,7 @@ impl Follower {
                 self.leave_out_removed(&permit, &mut page).await?;
             }
             let changed = !page.changes.is_empty();
+            self.note_removed(&permit, &page).await?;
             self.apply_all(&permit, &page).await?;
             if first {
                 self.take_back_removed(&permit, &page).await?;
@@ -125,6 +128,31 @@ impl Follower {
         Ok(())
     }
 
+    /// Leaves out removals that can be none of an earlier epoch, and puts the others on record.
+    async fn weigh_removals(
+        &self,
+        permit: &Permit,
+        page: &mut Answer,
+    ) -> Result<(), ReplicationError> {
+        let mut changes = Vec::with_capacity(page.changes.len());
+        let mut hits = Vec::new();
+        for (at, change) in std::mem::take(&mut page.changes) {
+            let ShippedChange::Removed { key, version, null } = change else {
+                changes.push((at, change));
+                continue;
+            };
+            let name = (key, version);
+            let removed = vec![Removed { name, null }];
+            let (believed, some) = self.objects.believed(permit, removed).await?;
+            hits.extend(some);
+            changes.extend(believed.into_iter().map(|one| (at, one.into())));
+        }
+        page.changes = changes;
+        let (objects, region) = (&self.objects, &self.far.region);
+        let noted = objects.note_on_word(permit, region, Word::Clients, &hits);
+        Ok(noted.await?)
+    }
+
     /// The copy's log no longer reaches back to where this region stood: what clients removed
     /// there, and all versions that were made there, instead.
     async fn gather_all(
@@ -160,16 +188,20 @@ impl Follower {
                 None => break,
             }
         }
-        self.take_removals(permit).await?;
+        self.take_removals(permit, false).await?;
         cursor.position = Position(head.position);
         self.note_gathered(&self.permit()?, &cursor).await.map(drop)
     }
 
     /// What clients removed at a copy, as far as the copy keeps that.
-    async fn take_removals(&self, permit: &Permit) -> Result<(), ReplicationError> {
+    async fn take_removals(&self, permit: &Permit, former: bool) -> Result<(), ReplicationError> {
         let mut from = String::new();
         loop {
-            let page = self.far.ask(What::Gone { from }).await?;
+            let mut page = self.far.ask(What::Gone { from }).await?;
+            match former {
+                true => self.weigh_removals(permit, &mut page).await?,
+                false => self.note_removed(permit, &page).await?,
+            }
             self.apply_all(permit, &page).await?;
             match page.row {
                 Some(row) => from = hex::encode(&row),
@@ -415,13 +447,26 @@ impl Source {
                 deed.name, deed.home
             )));
         }
-        authorize_receiving(deed, &here, from)?;
+        let permit = authorize_receiving(deed, &here, from)?;
         let Some(_place) = self.handover.place() else {
             return Ok(Gathered {
                 position: after,
                 done: false,
             });
         };
+        let done = Gathered {
+            position: after,
+            done: true,
+        };
+        // What clients changed under earlier epochs is told once under each.
+        let since = deed.epoch;
+        let (objects, region) = (&self.objects, &from.region);
+        if !objects
+            .may_tell(&permit, region, since, Telling::Changes)
+            .await?
+        {
+            return Ok(done);
+        }
         let reader = Follower {
             far: Far {
                 client: Arc::clone(&self.handover.client),
@@ -436,6 +481,9 @@ impl Source {
             gathers: true,
         };
         let gathered = reader.gather_former(after).await;
+        if gathered.as_ref().is_ok_and(|gathered| gathered.done) {
+            objects.has_told(&permit, region, Telling::Changes).await?;
+        }
         if deed.placement.writes != Writes::Any {
             self.status.forget(deed.id, &from.region);
         }
@@ -469,6 +517,7 @@ impl Follower {
             let permit = self.permit()?;
             done = page.changes.is_empty() && page.position <= position;
             self.leave_out_removed(&permit, &mut page).await?;
+            self.weigh_removals(&permit, &mut page).await?;
             for (at, change) in &page.changes {
                 if self.apply_former(&permit, *at, change).await?
                     && let Some(key) = key_of(change)
@@ -479,7 +528,7 @@ impl Follower {
             self.take_back_removed(&permit, &page).await?;
             position = page.position.max(position);
             if done {
-                self.take_removals(&permit).await?;
+                self.take_removals(&permit, true).await?;
             }
         }
         self.report(keys).await;

@@ -27,6 +27,7 @@ mod source;
 mod status;
 mod transport;
 mod wire;
+mod words;
 
 pub use client::Far;
 pub use error::ReplicationError;
@@ -39,3 +40,4 @@ pub use source::Source;
 pub use status::{CopyState, CopyStatus, Following, Status};
 pub use transport::Transport;
 pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Usage, What};
+pub use words::OnWordOf;

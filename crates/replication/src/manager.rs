@@ -15,8 +15,8 @@ use types::{
 };
 
 use crate::{
-    Repairs, Source, Status, Transport, client::Far, follow::Follower, handover::HandOver,
-    removal::Removing, rules_far::Taking,
+    OnWordOf, Repairs, Source, Status, Transport, client::Far, follow::Follower,
+    handover::HandOver, removal::Removing, rules_far::Taking,
 };
 
 /// Keys that a region alone had when it came back under a new home.
@@ -54,6 +54,15 @@ pub trait Regions: Send + Sync + 'static {
     fn watch(&self) -> watch::Receiver<u64>;
     /// Makes it known that a region came back with keys that the home had not.
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()>;
+    /// The epoch with which the bucket's home became it, by the registry's log as this region has
+    /// it; says why that is not known.
+    fn home_since<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, Result<u64, String>> {
+        Box::pin(std::future::ready(Ok(deed.epoch)))
+    }
+    /// Puts on record what was removed on another region's word; answers whether it is on record.
+    fn removed_on_word<'a>(&'a self, _: &'a OnWordOf) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(true))
+    }
     /// Whether the rows that are stored here of a bucket, which is not placed here by the deeds
     /// that this region knows, are to be removed: on the registry's fresh word about this region
     /// and bucket only.
@@ -194,6 +203,7 @@ impl Replication {
         tokio::select! {
             () = self.follow_deeds() => {}
             () = self.take_asides() => {}
+            () = self.report_words() => {}
         }
     }
 

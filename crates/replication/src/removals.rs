@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
-use objects::{Removed, ShippedChange};
+use objects::{Removed, ShippedChange, Telling, Word};
 use store::Position;
 use tokio::time::Instant;
 use types::{BucketDeed, Holding, Place};
@@ -115,6 +115,17 @@ impl Source {
         let Some(_place) = self.handover.place() else {
             return Ok(heard);
         };
+        // Once for each time that this region became the home: what a copy knows of before.
+        let (objects, region) = (&self.objects, &from.region);
+        let since = self.regions.home_since(deed).await;
+        let since = since.map_err(ReplicationError::Refused)?;
+        if !objects
+            .may_tell(&permit, region, since, Telling::Removals)
+            .await?
+        {
+            heard.done = true;
+            return Ok(heard);
+        }
         let far = Far {
             client: Arc::clone(&self.handover.client),
             regions: Arc::clone(&self.regions),
@@ -125,9 +136,11 @@ impl Source {
         let until = Instant::now() + HEAR_WITHIN;
         while !heard.done && Instant::now() < until {
             let (removed, next) = page(&far, heard.position).await?;
-            let keys = self.objects.take_removals(&permit, removed).await?;
+            let (removed, hits) = objects.believed(&permit, removed).await?;
+            let noted = objects.note_on_word(&permit, region, Word::Former, &hits);
+            noted.await?;
+            let keys = objects.take_removals(&permit, removed).await?;
             if !keys.is_empty() {
-                // On record: it goes on that region's word.
                 let divergence = Divergence {
                     bucket: deed.name.clone(),
                     id: deed.id,
@@ -139,6 +152,9 @@ impl Source {
             }
             heard.done = next == heard.position;
             heard.position = next;
+        }
+        if heard.done {
+            objects.has_told(&permit, region, Telling::Removals).await?;
         }
         Ok(heard)
     }

@@ -1,6 +1,7 @@
 //! The other regions, as the front door and replication see them.
 
 use std::{
+    collections::HashMap,
     io,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -11,15 +12,17 @@ use access::{
     signature::{ChunkLink, Statement},
 };
 use arc_swap::ArcSwapOption;
-use cloud::{Registry, Removal};
+use cloud::{Registry, Removal, RemovedOnWord};
 use gateway::{AnswerBody, PassError, PassedBody, Proven, RuleRefused};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use peer::Peer;
-use replication::{Divergence, MayRemove, Status, Transport, ask_destination};
+use replication::{Divergence, MayRemove, OnWordOf, Status, Transport, ask_destination};
 use tokio::sync::watch;
 use types::{
-    AccessKeyId, AccountId, BucketDeed, BucketName, Clock, Deeds, Place, RegionId, deed::BoxFuture,
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Deeds, Place, RegionId,
+    deed::BoxFuture,
 };
 
 use super::{Link, paths};
@@ -28,6 +31,9 @@ use super::{Link, paths};
 const PASSED_MAX: Duration = Duration::from_secs(6 * 3600);
 /// How long a caller whom another region knows is waited for.
 const NEW_CALLER_WAIT: Duration = Duration::from_secs(1);
+
+/// Buckets whose homes are remembered.
+const HOMES_MAX: usize = 10_000;
 
 /// What a region knows of the others.
 pub struct Neighbours {
@@ -39,6 +45,8 @@ pub struct Neighbours {
     clock: Arc<dyn Clock>,
     /// How long rows that are to be removed can be brought back.
     removed_grace: Duration,
+    /// Since which epoch buckets have their homes, and in which that was read from the log.
+    home_since: Mutex<HashMap<BucketId, (u64, u64)>>,
     /// Itself, for questions that are asked on its behalf.
     this: Weak<Self>,
 }
@@ -61,6 +69,7 @@ impl Neighbours {
             clock_doubt: ArcSwapOption::empty(),
             clock,
             removed_grace,
+            home_since: Mutex::default(),
         })
     }
 
@@ -176,6 +185,45 @@ impl replication::Regions for Neighbours {
                 Err(error) => {
                     let bucket = &deed.name;
                     tracing::warn!(%bucket, rows, %error, "a removal is not on record yet");
+                    false
+                }
+            }
+        })
+    }
+    fn home_since<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, Result<u64, String>> {
+        Box::pin(async move {
+            let known = self.home_since.lock().get(&deed.id).copied();
+            if let Some((_, since)) = known.filter(|(epoch, _)| *epoch == deed.epoch) {
+                return Ok(since);
+            }
+            let since = self.registry.home_since(deed).await;
+            let since = since.map_err(|error| error.to_string())?;
+            let mut all = self.home_since.lock();
+            if all.len() >= HOMES_MAX {
+                all.clear();
+            }
+            all.insert(deed.id, (deed.epoch, since));
+            Ok(since)
+        })
+    }
+    fn removed_on_word<'a>(&'a self, removed: &'a OnWordOf) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let said = RemovedOnWord {
+                name: removed.bucket.clone(),
+                id: removed.id,
+                from: removed.from.clone(),
+                epoch: removed.epoch,
+                count: removed.count,
+                digest: hex::encode(removed.digest),
+            };
+            match self.registry.report_on_word(&said).await {
+                Ok(()) => true,
+                Err(error) => {
+                    let (bucket, region, count) = (&said.name, &said.from, said.count);
+                    tracing::warn!(
+                        %bucket, %region, count, %error,
+                        "what was removed on a region's word is not in the audit log yet"
+                    );
                     false
                 }
             }

@@ -16,16 +16,19 @@ mod present;
 mod removals;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub(crate) use apply::Resuming;
 pub(crate) use aside::Asides;
 pub(crate) use export::{key_of, ship};
+pub(crate) use words::Unreported;
 
 pub use apply::{Applied, BodySource};
 pub use aside::SetAside;
 pub use export::{Census, ChangePage, SnapshotPage, VersionName};
 pub use holdings::CountedTo;
 pub use removals::{Logged, Removals, RemovalsPage, Removed};
+pub use words::{OnWord, Telling, Word, Words};
 
 /// How far ahead of the local clock a version may be, in milliseconds, to be taken over by a home;
 /// by a copy from its home twice that. Honest clocks are two seconds off at most, or their regions

@@ -186,6 +186,45 @@ impl Objects {
         Ok(keys)
     }
 
+    /// Of what a copy says was removed under earlier epochs: what the home believes, and of that
+    /// what removes something here. What clients wrote here under this epoch nobody else can have
+    /// removed; and what was removed before has no stamp ahead of the clock here.
+    pub async fn believed(
+        &self,
+        permit: &Permit,
+        removed: Vec<Removed>,
+    ) -> Result<(Vec<Removed>, Vec<Removed>)> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let (partition, bucket) = (partition_of(deed), self.receiving(deed).await?);
+        let now = self.clock.now();
+        let mut present: Option<BTreeSet<VersionName>> = None;
+        let (mut all, mut hits) = (Vec::with_capacity(removed.len()), Vec::new());
+        for mut one in removed {
+            one.null &= one.name.1.at() <= now;
+            let (key, version) = &one.name;
+            let found = self.find_even_damaged(partition, key, *version).await?;
+            let found = match found {
+                None if one.null => self.null_version(&bucket, key).await?,
+                found => found.filter(|found| found.record.version == *version),
+            };
+            let Some(hit) = found.filter(|found| found.record.version <= *version) else {
+                all.push(one);
+                continue;
+            };
+            if present.is_none() {
+                let logged = self.logged_versions(permit, Position(0)).await?;
+                present = Some(logged.present.into_iter().collect());
+            }
+            let made_now = (key.clone(), hit.record.version);
+            if present.as_ref().is_some_and(|p| p.contains(&made_now)) {
+                continue;
+            }
+            hits.push(one.clone());
+            all.push(one);
+        }
+        Ok((all, hits))
+    }
+
     /// Removes a version that the home does not have, at a copy. Others do not hear of it: it may
     /// be on its way to the home from another region.
     pub async fn prune(&self, permit: &Permit, (key, version): &VersionName) -> Result<()> {

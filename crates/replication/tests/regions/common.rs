@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -24,8 +24,8 @@ use peer::{
     testing::{FaultProxy, Link},
 };
 use replication::{
-    ASK_BYTES_MAX, Ask, CopyState, Divergence, Far, FarLeases, MayRemove, Regions, Replication,
-    Source, What,
+    ASK_BYTES_MAX, Ask, CopyState, Divergence, Far, FarLeases, MayRemove, OnWordOf, Regions,
+    Replication, Source, What,
 };
 use seal::SealingKey;
 use store::{Engine, PartitionId, Position, memory::Memory};
@@ -125,6 +125,10 @@ pub struct View {
     /// What the registry says about rows that are not placed here.
     pub removal: Mutex<MayRemove>,
     removal_asked: AtomicUsize,
+    /// The registry does not answer.
+    pub away: AtomicBool,
+    /// What is on record as removed on another region's word.
+    pub on_word: Mutex<Vec<OnWordOf>>,
 }
 
 impl View {
@@ -165,6 +169,13 @@ impl Regions for View {
         self.removal_asked.fetch_add(1, Ordering::SeqCst);
         let answer = self.removal.lock().clone();
         Box::pin(std::future::ready(answer))
+    }
+    fn removed_on_word<'a>(&'a self, removed: &'a OnWordOf) -> BoxFuture<'a, bool> {
+        let here = !self.away.load(Ordering::SeqCst);
+        if here {
+            self.on_word.lock().push(removed.clone());
+        }
+        Box::pin(std::future::ready(here))
     }
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()> {
         self.reports.lock().push(divergence);
@@ -370,6 +381,8 @@ impl Region {
             reports: Mutex::default(),
             removal: Mutex::new(MayRemove::Yes),
             removal_asked: AtomicUsize::new(0),
+            away: AtomicBool::default(),
+            on_word: Mutex::default(),
         });
         let objects = objects(&engine, &view, clock, seed, &id);
         let client = Client::new(Arc::clone(&tls));

@@ -3,6 +3,7 @@
 
 mod common;
 mod follow;
+mod forged;
 mod hostile;
 mod links;
 mod placement;
