@@ -44,6 +44,8 @@ bugs=(
   "relayed-heads-count-twice|cloud|warrant_tests::"
   "regions-word-is-proof|cloud|warrant_tests::"
   "proofs-of-other-operators|access|placement::tests::p5_a_regions_word"
+  "answers-hold-no-room|room|p11_unread"
+  "reads-go-on-after-removal|regions|readers::"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"
@@ -56,8 +58,8 @@ trap 'rm -rf "$out"' EXIT
 unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
 features="store/planted-bugs,objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs,cloud/planted-bugs,proof/planted-bugs"
-cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud -p proof -p access --lib --test acknowledged \
-  --test regions --test seeds \
+cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud -p proof -p access \
+  -p peer --lib --test acknowledged --test regions --test seeds --test room \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 # Apart from these: it has a test program of the same name.
 cargo test --locked --no-run -p gateway --lib --features gateway/planted-bugs 2>>"$out/build" \

@@ -43,6 +43,8 @@ class Peer:
     """Speaks HTTP/2 over mutual TLS to the peer listener of `region`, with whatever certificate it
     is told to show. One request at a time; a connection that is cut is opened again."""
 
+    reads = True
+
     def __init__(self, address, region, authority, certificate=None, key=None, timeout=30):
         host, port = address.rsplit(":", 1)
         self.address, self.timeout = (host, int(port)), timeout
@@ -74,7 +76,8 @@ class Peer:
         self.socket = self.tls.wrap_socket(plain, server_hostname=self.name)
         self.http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.http.initiate_connection()
-        self.http.increment_flow_control_window(1 << 30)
+        if self.reads:
+            self.http.increment_flow_control_window(1 << 30)
         self.socket.sendall(self.http.data_to_send())
 
     def ask(self, method, path, body=b"", headers=()):
@@ -117,6 +120,33 @@ class Peer:
                     return status, answer
                 elif isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)):
                     raise EOFError("the request was cut")
+
+    def ask_and_leave(self, path, question, count, quiet=1):
+        """Sends a question so often and reads nothing of the answers but their heads; the statuses
+        that came until nothing came for `quiet` seconds."""
+        if self.socket is None:
+            self._open()
+        asked = json.dumps(question).encode()
+        for _ in range(count):
+            stream = self.http.get_next_available_stream_id()
+            self.http.send_headers(stream, [
+                (":method", "POST"), (":scheme", "https"), (":authority", self.name),
+                (":path", PATHS[path]), ("content-length", str(len(asked)))])
+            self.http.send_data(stream, asked, end_stream=True)
+        self.socket.sendall(self.http.data_to_send())
+        return self.statuses(quiet)
+
+    def statuses(self, quiet):
+        """The statuses of answers that come until nothing comes for so many seconds."""
+        found = []
+        self.socket.settimeout(quiet)
+        with contextlib.suppress(TimeoutError):
+            while received := self.socket.recv(1 << 16):
+                found += [int(dict(event.headers)[":status"])
+                          for event in self.http.receive_data(received)
+                          if isinstance(event, h2.events.ResponseReceived)]
+        self.socket.settimeout(self.timeout)
+        return found
 
     def tell(self, path, question):
         """(status, JSON or text) of a question in JSON."""
@@ -239,6 +269,12 @@ class Lessee(Peer):
         # GCM without its tag is counter mode, from 2 on.
         return status, openssl("enc", "-d", "-aes-256-ctr", "-K", cipher, "-iv",
                                "00" * 15 + "02", text=handed[32:64])
+
+
+class Unread(Peer):
+    """Never makes room for what is sent to it."""
+
+    reads = False
 
 
 class FakeKeeper:

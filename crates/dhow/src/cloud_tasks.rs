@@ -5,11 +5,17 @@ use std::{sync::Arc, time::Duration};
 
 use cloud::{Ask, RegionStatus, Told};
 use gateway::Gateway;
+use peer::Tls;
 use replication::Shipping;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     config::Config,
+    failure::Failure,
     link::{self, Link, PeerDoor, Requests},
     region::{Addresses, Region},
     residency,
@@ -39,7 +45,7 @@ pub fn start(
     at: Addresses,
     peers: Option<TcpListener>,
     stopping: impl Future<Output = ()> + Send + 'static,
-) -> CloudTasks {
+) -> Result<CloudTasks, Failure> {
     let mut tasks = JoinSet::new();
     let tls = Arc::clone(&region.link.tls);
     if let Some(listener) = peers {
@@ -51,7 +57,8 @@ pub fn start(
             source: region.replication.source(),
             gateway: Arc::clone(gateway),
         });
-        tasks.spawn(peer::serve(listener, Arc::clone(&tls), door, stopping));
+        let serving = PeerThreads::start(listener, Arc::clone(&tls), door, stopping)?;
+        tasks.spawn(serving.ended());
     }
     tasks.spawn(Link::follow_revocations(tls, Arc::clone(&region.registry)));
     tasks.spawn(link::renew(
@@ -79,7 +86,58 @@ pub fn start(
         tasks.spawn(announce(Arc::clone(region), at));
         tasks.spawn(note_heard(Arc::clone(region)));
     }
-    CloudTasks(tasks)
+    Ok(CloudTasks(tasks))
+}
+
+/// Answers other regions on threads of their own, half as many as there are cores: however much
+/// they ask, customers' requests have the others.
+struct PeerThreads {
+    runtime: Option<Runtime>,
+    serving: JoinHandle<()>,
+}
+
+impl PeerThreads {
+    fn start(
+        listener: TcpListener,
+        tls: Arc<Tls>,
+        door: Arc<PeerDoor>,
+        stopping: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let failed = |e: std::io::Error| Failure::new(format!("cannot answer other regions: {e}"));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(cores.div_ceil(2))
+            .thread_name("peers")
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        // Sockets belong to the runtime that made them.
+        let listener = listener.into_std().map_err(failed)?;
+        let entered = runtime.enter();
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        drop(entered);
+        let serving = runtime.spawn(peer::serve(listener, tls, door, stopping));
+        Ok(Self {
+            runtime: Some(runtime),
+            serving,
+        })
+    }
+
+    /// Waits until it has ended.
+    async fn ended(mut self) {
+        if let Err(error) = (&mut self.serving).await {
+            tracing::error!(%error, "answering other regions broke");
+        }
+    }
+}
+
+impl Drop for PeerThreads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // It is dropped in a task, where nobody may wait.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Notes when the registry was last heard, for a start without it and for the doctor.

@@ -120,7 +120,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let door = Arc::new(Gateway::new(parts(&config, &region), &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, &draining);
-    let cloud = cloud::start(&config, &region, &door, at, peers, stopping());
+    let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
     tokio::spawn(health::serve(health, probes, stopping()));
     let admin_api = Arc::new(Admin {
         region: Arc::clone(&region),

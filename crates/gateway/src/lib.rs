@@ -30,6 +30,7 @@ pub mod route;
 pub mod s3;
 pub mod serve;
 pub mod server;
+mod small_listener;
 pub mod target;
 mod watchdog;
 
@@ -39,3 +40,4 @@ pub use passing::{AnswerBody, PassedBody};
 pub use regions::{PassError, Proven, Regions, RuleRefused};
 pub use serve::listen;
 pub use server::{Gateway, Parts};
+pub use small_listener::{SmallLimits, serve_small};

@@ -69,3 +69,53 @@ async fn probes_and_metrics_are_answered_and_nothing_else() {
     drop(stop);
     serving.await.unwrap();
 }
+
+/// As `get`, for as long as it takes: whoever is closed before it is answered tries again.
+async fn answered(address: std::net::SocketAddr, path: &str) -> bool {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    let asked = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.read_to_string(&mut answer).await
+    };
+    asked.await.is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+#[tokio::test]
+async fn p13_idle_connections_do_not_close_the_listener() {
+    let health = Arc::new(Health {
+        registry: Mutex::new(Registry::default()),
+        ready: Box::new(|| Ok(())),
+    });
+    let listener = gateway::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(serve(health, listener, std::future::pending()));
+    let (mut idle, within) = (Vec::new(), std::time::Duration::from_secs(30));
+    for n in 0..300 {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        match n % 3 {
+            // Nothing; half a head; a request that was answered, on a connection that is kept.
+            0 => {}
+            1 => stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap(),
+            _ => {
+                let request = b"GET /-/health/live HTTP/1.1\r\nHost: h\r\n\r\n";
+                stream.write_all(request).await.unwrap();
+                let mut first = [0; 12];
+                let reading = stream.read_exact(&mut first);
+                tokio::time::timeout(within, reading)
+                    .await
+                    .unwrap()
+                    .unwrap();
+                assert_eq!(&first, b"HTTP/1.1 200");
+            }
+        }
+        idle.push(stream);
+    }
+    for _ in 0..20 {
+        let asked = answered(address, "/-/health/live");
+        assert!(tokio::time::timeout(within, asked).await.unwrap());
+    }
+    drop(idle);
+    serving.abort();
+}

@@ -9,7 +9,9 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 use types::{Clock, RegionId};
 
-use crate::{BoxBody, PeerError, Tls, pool::Pool, region_dns_name, tls, verify::Facts};
+use crate::{
+    BoxBody, PeerError, Room, RoomLimits, Tls, pool::Pool, region_dns_name, tls, verify::Facts,
+};
 
 /// Bytes of one body that may be under way unread. With 300 ms to the peer and back, a stream
 /// carries 16 MiB / 0.3 s = 53 MiB/s; two fill the connection's window, three a link of 1 Gbit/s.
@@ -20,6 +22,18 @@ pub(crate) const CONNECTION_WINDOW: u32 = 32 << 20;
 pub(crate) const FRAME_BYTES_MAX: u32 = 1 << 20;
 /// Largest head of a request or response.
 pub(crate) const HEADER_BYTES_MAX: u32 = 32 * 1024;
+/// What answers of one peer may hold that are collected before they are read. Only a moment is
+/// waited for it: what waits unread keeps the windows of a connection full, and those who have room
+/// need them.
+const ANSWERS_ROOM: RoomLimits = RoomLimits {
+    small: 16 << 20,
+    asked: 0,
+    answers: 256 << 20,
+    passed: 0,
+    wait: Duration::from_secs(1),
+    making: 1,
+    making_all: 1,
+};
 /// Peers that are remembered at once; a cloud has some tens of regions.
 const PEERS_MAX: usize = 1024;
 
@@ -65,6 +79,7 @@ struct Inner {
     source: Source,
     timing: Timing,
     pools: Mutex<HashMap<RegionId, Arc<Pool>>>,
+    rooms: Mutex<HashMap<RegionId, Room>>,
 }
 
 /// What a client shows and believes.
@@ -131,6 +146,7 @@ impl Client {
             source,
             timing,
             pools: Mutex::default(),
+            rooms: Mutex::default(),
         }))
     }
 
@@ -176,6 +192,19 @@ impl Client {
         timeout(deadline, pool.send(&self.0.source, request))
             .await
             .unwrap_or(Err(PeerError::Deadline("a response")))
+    }
+
+    /// Room for answers of `region` that are collected as a whole.
+    pub fn room(&self, region: &RegionId) -> Room {
+        let mut rooms = self.0.rooms.lock();
+        if rooms.len() >= PEERS_MAX && !rooms.contains_key(region) {
+            // Regions come and go; what is held counts for as long as it is held.
+            rooms.clear();
+        }
+        let room = rooms
+            .entry(region.clone())
+            .or_insert_with(|| Room::new(ANSWERS_ROOM));
+        room.clone()
     }
 
     /// How many connections to `region` are open, for metrics and tests.

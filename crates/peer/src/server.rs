@@ -1,6 +1,13 @@
 //! Answering peers: the accept loop, the handshake, and who it is that asks.
 
-use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use http::{Request, Response};
@@ -10,16 +17,17 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use types::RegionId;
+use types::{ConnectionPlace, Connections, RegionId};
 
 use crate::{
-    BoxBody, Tls,
-    client::{CONNECTION_WINDOW, FRAME_BYTES_MAX, HEADER_BYTES_MAX, STREAM_WINDOW},
+    BoxBody, Kind, NoRoom, Room, RoomLimits, Tls,
+    client::{FRAME_BYTES_MAX, HEADER_BYTES_MAX, STREAM_WINDOW},
+    room::Rooms,
     tls::ALPN,
     verify::{self, Facts},
 };
@@ -35,8 +43,11 @@ const STREAMS_MAX: u32 = 256;
 /// Streams, and bytes in flight, of one connection of a stranger.
 const STRANGER_STREAMS_MAX: u32 = 2;
 const STRANGER_WINDOW: u32 = 64 * 1024;
-/// Bytes of a response that one stream keeps ready to send.
-pub(crate) const SEND_BUFFER: usize = 1 << 20;
+/// Bytes of requests that one connection of a region may have sent and nobody has read: 53 MiB/s at
+/// 300 ms. What regions ask for in bulk comes the other way.
+const SERVER_WINDOW: u32 = 16 << 20;
+/// Bytes of a response that one stream keeps ready to send, beside one piece.
+pub(crate) const SEND_BUFFER: usize = 512 << 10;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +62,14 @@ pub enum Caller {
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request. The deadline is the handler's own affair; the future is dropped when
-    /// the caller goes away.
-    async fn handle(&self, from: Caller, request: Request<Incoming>) -> Response<BoxBody>;
+    /// the caller goes away. An answer for which no `room` was taken is given some by its length
+    /// once it is made: whoever makes much takes it before.
+    async fn handle(
+        &self,
+        from: Caller,
+        room: Room,
+        request: Request<Incoming>,
+    ) -> Response<BoxBody>;
 }
 
 /// The serial number of the certificate that the caller has shown: an extension of each request of
@@ -65,11 +82,15 @@ pub struct Shown(pub String);
 pub struct Limits {
     /// Connections of regions at once.
     pub connections: usize,
-    /// Connections of one region at once, so that none uses up the places of the others.
+    /// Connections of one region at once, so that none uses up the places of the others. With one
+    /// more the oldest is cut: its other end may have left it after a break of the network.
     pub region_connections: usize,
-    /// Connections of strangers at once.
+    /// What one region may have under way in bytes.
+    pub room: RoomLimits,
+    /// Connections of strangers at once. With one more, the one that has done nothing for longest
+    /// is closed: one of the address that has the most.
     pub strangers: usize,
-    /// Handshakes at once; more wait in the kernel's queue.
+    /// Handshakes at once; with one more, the oldest gives way in the same manner.
     pub handshakes: usize,
     /// Longest handshake.
     pub handshake: Duration,
@@ -87,9 +108,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            region_connections: 64,
+            region_connections: 8,
+            room: RoomLimits::default(),
             strangers: 16,
-            handshakes: 64,
+            handshakes: 256,
             handshake: Duration::from_secs(10),
             stranger: Duration::from_secs(60),
             ping: Duration::from_secs(10),
@@ -99,48 +121,67 @@ impl Default for Limits {
     }
 }
 
+/// What all strangers together may have under way.
+const STRANGERS_ROOM: RoomLimits = RoomLimits {
+    small: 1 << 20,
+    asked: 2 << 20,
+    answers: 1 << 20,
+    passed: 0,
+    wait: Duration::from_secs(1),
+    making: 1,
+    making_all: 1,
+};
+
+/// The connections of each region, the oldest first; each is cut when it is told.
+type OwnConnections = HashMap<RegionId, VecDeque<Arc<Notify>>>;
+
 struct Server {
     tls: Arc<Tls>,
     handler: Arc<dyn Handler>,
     limits: Limits,
     regions: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
-    held: Arc<Mutex<HashMap<RegionId, usize>>>,
+    strangers: Arc<Connections>,
+    held: Arc<Mutex<OwnConnections>>,
+    rooms: Rooms,
+    strangers_room: Room,
 }
 
 /// One of the connections that a region may have at once; counted until it is dropped.
 struct OwnConnection {
-    held: Arc<Mutex<HashMap<RegionId, usize>>>,
+    held: Arc<Mutex<OwnConnections>>,
     region: RegionId,
+    /// A newer connection takes the place.
+    cut: Arc<Notify>,
 }
 
 impl OwnConnection {
-    fn take(
-        held: &Arc<Mutex<HashMap<RegionId, usize>>>,
-        region: &RegionId,
-        most: usize,
-    ) -> Option<Self> {
-        let mut counts = held.lock();
-        let count = counts.get(region).copied().unwrap_or_default();
-        if count >= most {
-            return None;
+    fn take(held: &Arc<Mutex<OwnConnections>>, region: &RegionId, most: usize) -> Self {
+        let cut = Arc::new(Notify::new());
+        let mut all = held.lock();
+        let own = all.entry(region.clone()).or_default();
+        own.push_back(Arc::clone(&cut));
+        while own.len() > most {
+            tracing::warn!(%region, "too many connections of one region: the oldest is cut");
+            if let Some(oldest) = own.pop_front() {
+                oldest.notify_one();
+            }
         }
-        counts.insert(region.clone(), count + 1);
-        drop(counts);
-        Some(Self {
+        drop(all);
+        Self {
             held: Arc::clone(held),
             region: region.clone(),
-        })
+            cut,
+        }
     }
 }
 
 impl Drop for OwnConnection {
     fn drop(&mut self) {
-        let mut counts = self.held.lock();
-        if let Some(count) = counts.get_mut(&self.region) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.region);
+        let mut all = self.held.lock();
+        if let Some(own) = all.get_mut(&self.region) {
+            own.retain(|cut| !Arc::ptr_eq(cut, &self.cut));
+            if own.is_empty() {
+                all.remove(&self.region);
             }
         }
     }
@@ -170,11 +211,13 @@ pub async fn serve_within(
         tls,
         handler,
         regions: Arc::new(Semaphore::new(limits.connections)),
-        strangers: Arc::new(Semaphore::new(limits.strangers)),
+        strangers: Connections::new(limits.strangers, limits.stranger),
         held: Arc::default(),
+        rooms: Rooms::new(limits.room.clone()),
+        strangers_room: Room::new(STRANGERS_ROOM),
         limits,
     });
-    let handshakes = Arc::new(Semaphore::new(server.limits.handshakes));
+    let handshakes = Connections::new(server.limits.handshakes, server.limits.handshake);
     let stop = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     tokio::pin!(stopping);
@@ -182,15 +225,21 @@ pub async fn serve_within(
         let accepted = tokio::select! {
             () = &mut stopping => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &handshakes) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Some((socket, from, slot)) => {
-                let server = Arc::clone(&server);
-                let stop = stop.subscribe();
-                connections.spawn(async move { server.connection(socket, from, slot, stop).await });
+            Ok((socket, from)) => {
+                let Some(place) = Place::take(&handshakes, from) else {
+                    continue;
+                };
+                let (server, stop) = (Arc::clone(&server), stop.subscribe());
+                let answering = async move { server.connection(socket, from, place, stop).await };
+                connections.spawn(answering);
             }
-            None => sleep(ACCEPT_PAUSE).await,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a peer's connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
     drop(listener);
@@ -201,17 +250,18 @@ pub async fn serve_within(
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    handshakes: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(handshakes).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((socket, from)) => Some((socket, from, slot)),
-        Err(error) => {
-            tracing::warn!(%error, "cannot accept a peer's connection");
-            None
-        }
+/// A place among connections that others may need.
+struct Place {
+    place: ConnectionPlace,
+    needed: Arc<Notify>,
+}
+
+impl Place {
+    fn take(of: &Arc<Connections>, from: SocketAddr) -> Option<Self> {
+        let needed = Arc::new(Notify::new());
+        let tell = Arc::clone(&needed);
+        let place = of.enter(from.ip(), move || tell.notify_one())?;
+        Some(Self { place, needed })
     }
 }
 
@@ -220,7 +270,7 @@ impl Server {
         self: Arc<Self>,
         socket: TcpStream,
         from: SocketAddr,
-        slot: OwnedSemaphorePermit,
+        handshaking: Place,
         mut stop: watch::Receiver<bool>,
     ) {
         // Answers are small frames; waiting for more to send with them only adds delay.
@@ -228,6 +278,9 @@ impl Server {
         let handshake = self.handshake(socket);
         let stream = tokio::select! {
             () = stopped(&mut stop) => return,
+            () = handshaking.needed.notified() => {
+                return tracing::debug!(%from, "others needed the place of a handshake");
+            }
             done = timeout(self.limits.handshake, handshake) => match done {
                 Ok(Some(stream)) => stream,
                 Ok(None) => return,
@@ -242,29 +295,30 @@ impl Server {
                 Err(_) => return,
             },
         };
-        let places = match &facts {
-            Some(_) => &self.regions,
-            None => &self.strangers,
-        };
-        let Ok(_place) = Arc::clone(places).try_acquire_owned() else {
-            return tracing::warn!(%from, "too many connections of peers");
-        };
-        let own = facts.as_ref().map(|facts| {
-            let most = self.limits.region_connections;
-            OwnConnection::take(&self.held, &facts.region, most).ok_or(&facts.region)
-        });
-        let _own = match own.transpose() {
-            Ok(own) => own,
-            Err(region) => {
-                return tracing::warn!(%from, %region, "too many connections of one region");
-            }
-        };
-        drop(slot);
         match facts {
-            Some(facts) => self.answer(stream, Some(facts), stop).await,
+            Some(facts) => {
+                let Ok(_place) = Arc::clone(&self.regions).try_acquire_owned() else {
+                    return tracing::warn!(%from, "too many connections of peers");
+                };
+                let most = self.limits.region_connections;
+                let own = OwnConnection::take(&self.held, &facts.region, most);
+                drop(handshaking);
+                tokio::select! {
+                    () = self.answer(stream, Some(facts), None, stop) => {}
+                    () = own.cut.notified() => {}
+                }
+            }
             None => {
-                let answered = self.answer(stream, None, stop);
-                let _ = timeout(self.limits.stranger, answered).await;
+                let Some(place) = Place::take(&self.strangers, from) else {
+                    return tracing::warn!(%from, "too many strangers are at work");
+                };
+                drop(handshaking);
+                let place = Arc::new(place);
+                let answered = self.answer(stream, None, Some(Arc::clone(&place)), stop);
+                tokio::select! {
+                    _ = timeout(self.limits.stranger, answered) => {}
+                    () = place.needed.notified() => {}
+                }
             }
         }
     }
@@ -286,11 +340,16 @@ impl Server {
         &self,
         stream: TlsStream<TcpStream>,
         facts: Option<Facts>,
+        place: Option<Arc<Place>>,
         mut stop: watch::Receiver<bool>,
     ) {
         let mut changes = self.tls.changes();
         let facts = facts.map(Arc::new);
         let stale = Arc::new(Notify::new());
+        let room = match &facts {
+            Some(facts) => self.rooms.of(&facts.region),
+            None => self.strangers_room.clone(),
+        };
         let service = {
             let (tls, handler) = (Arc::clone(&self.tls), Arc::clone(&self.handler));
             let (facts, stale) = (facts.clone(), Arc::clone(&stale));
@@ -306,13 +365,18 @@ impl Server {
                 }
                 let handler = Arc::clone(&handler);
                 let stale = Arc::clone(&stale);
+                let (room, place) = (room.clone(), place.clone());
                 async move {
                     if admitted.is_err() {
                         stale.notify_one();
                         // The caller learns it from the code of the reset.
                         return Err(h2::Error::from(h2::Reason::INADEQUATE_SECURITY));
                     }
-                    Ok(handler.handle(from, request).await)
+                    place.as_ref().inspect(|place| place.place.busy());
+                    let answer = handler.handle(from, room.clone(), request).await;
+                    place.as_ref().inspect(|place| place.place.idle());
+                    let answer = room.admit(Kind::Answer, answer).await;
+                    Ok(answer.unwrap_or_else(NoRoom::answer))
                 }
             })
         };
@@ -362,7 +426,7 @@ impl Server {
         if region {
             builder
                 .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
+                .initial_connection_window_size(SERVER_WINDOW)
                 .max_frame_size(FRAME_BYTES_MAX)
                 .max_concurrent_streams(STREAMS_MAX);
         } else {

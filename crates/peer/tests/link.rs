@@ -166,6 +166,31 @@ async fn whoever_connects_and_says_nothing_is_sent_away() {
 }
 
 #[tokio::test]
+async fn p13_connections_that_say_nothing_do_not_close_the_listener() {
+    let cloud = Cloud::new();
+    let server = Running::start(cloud.tls("a")).await;
+    let connect = || tokio::net::TcpStream::connect(&server.peer.address);
+    let mut silent = Vec::new();
+    for n in 0..600 {
+        let mut socket = connect().await.unwrap();
+        if n % 2 == 0 {
+            // The beginning of a handshake.
+            let begin = b"\x16\x03\x01\x02\x00\x01";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut socket, begin).await;
+        }
+        silent.push(socket);
+    }
+    // All are open as far as their owner knows: none of them has had its ten seconds.
+    for id in ["b", "c", "d"] {
+        let client = cloud.client(id);
+        let asked = ask(&client, &server.peer, get("/who"));
+        let soon = tokio::time::timeout(Duration::from_secs(8), asked).await;
+        soon.unwrap().unwrap();
+    }
+    drop(silent);
+}
+
+#[tokio::test]
 async fn a_long_fat_link_is_filled() {
     let cloud = Cloud::new();
     let server = Running::start(cloud.tls("a")).await;

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use objects::ShippedChange;
-use peer::{BoxBody, Peer, collect, full};
+use peer::{BoxBody, Held, Kind, Peer, PeerError, collect, full};
 use types::{Body, BodyError, BucketDeed, RegionId, deed::BoxFuture};
 
 use crate::{
@@ -55,6 +56,9 @@ impl Far {
             return Ok(answer);
         }
         let status = answer.status();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(PeerError::Deadline("room for an answer at the other region").into());
+        }
         let why = collect(answer.into_body(), 4096, ANSWER_WAIT).await;
         let why = why.map(|b| String::from_utf8_lossy(&b).into_owned());
         Err(ReplicationError::Refused(format!(
@@ -63,14 +67,27 @@ impl Far {
         )))
     }
 
-    async fn bytes(&self, what: &What) -> Result<Bytes, ReplicationError> {
+    /// A whole answer, and the room that it and what is read from it take.
+    async fn bytes(&self, what: &What) -> Result<(Bytes, Option<Held>), ReplicationError> {
         let answer = self.send(what).await?;
-        Ok(collect(answer.into_body(), ANSWER_BYTES_MAX, ANSWER_WAIT).await?)
+        let held = match self.client.room(&self.region) {
+            Some(room) => {
+                let said = answer.body().size_hint().exact();
+                let said = said.and_then(|said| usize::try_from(said).ok());
+                let bytes = said.map_or(ANSWER_BYTES_MAX, |said| said.min(ANSWER_BYTES_MAX));
+                let held = room.take(Kind::Answer, 2 * bytes).await;
+                Some(held.map_err(|_| PeerError::Deadline("room for an answer here"))?)
+            }
+            None => None,
+        };
+        let bytes = collect(answer.into_body(), ANSWER_BYTES_MAX, ANSWER_WAIT).await?;
+        Ok((bytes, held))
     }
 
     /// A question that is answered with changes.
     pub async fn ask(&self, what: What) -> Result<Answer, ReplicationError> {
-        let answer = Answer::decode(self.bytes(&what).await?)?;
+        let (bytes, _held) = self.bytes(&what).await?;
+        let answer = Answer::decode(bytes)?;
         crate::bounds::check(&what, &answer)?;
         Ok(answer)
     }
@@ -112,7 +129,7 @@ impl Far {
         &self,
         what: What,
     ) -> Result<T, ReplicationError> {
-        let bytes = self.bytes(&what).await?;
+        let (bytes, _held) = self.bytes(&what).await?;
         serde_json::from_slice(&bytes).map_err(|e| ReplicationError::Malformed(e.to_string()))
     }
 

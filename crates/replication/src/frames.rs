@@ -9,8 +9,10 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use objects::ShippedChange;
 
-use crate::ReplicationError;
+use crate::{ReplicationError, wire::PAGE_MAX};
 
+/// Changes of one answer: a page, and what was committed together with its last.
+const CHANGES_MAX: usize = 64 * PAGE_MAX;
 const RESEED: u8 = 1;
 const ROW: u8 = 2;
 const AHEAD: u8 = 4;
@@ -85,6 +87,11 @@ impl Answer {
         while !bytes.is_empty() {
             if bytes.len() < 8 {
                 return Err(short());
+            }
+            if answer.changes.len() == CHANGES_MAX {
+                return Err(ReplicationError::Malformed(format!(
+                    "more than {CHANGES_MAX} changes"
+                )));
             }
             let position = bytes.get_u64();
             let change = ShippedChange::decode(&piece(&mut bytes)?)

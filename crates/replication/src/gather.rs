@@ -12,7 +12,7 @@ use http::Response;
 use objects::{
     Applied, FollowCursor, Objects, Own, Removed, ShippedChange, Telling, VersionName, Word,
 };
-use peer::{BoxBody, full};
+use peer::{BoxBody, Held, Room};
 use store::Position;
 use tokio::time::Instant;
 use types::{BodyError, BucketDeed, Holding, Place, Writes};
@@ -22,8 +22,8 @@ use crate::{
     client::Far,
     follow::{Follower, key_of, not_at_once, stands_still},
     frames::Answer,
-    source::{Refused, failed, json, refused},
-    wire::{Gathered, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What},
+    source::{Refused, failed, json, refused, take},
+    wire::{Gathered, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What},
 };
 
 /// How long an answer that reads earlier changes works on them before it says how far it came.
@@ -321,9 +321,10 @@ impl Source {
         &self,
         deed: &Arc<BucketDeed>,
         from: &Place,
+        room: &Room,
         what: What,
     ) -> Result<Response<BoxBody>, Refused> {
-        let answer = match what {
+        let (held, answer) = match what {
             What::Own {
                 after,
                 wait_ms,
@@ -333,21 +334,25 @@ impl Source {
             } => {
                 let which = if former { Own::Former } else { Own::Present };
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                let answer = self.own(deed, from, Position(after), wait, which);
+                let answer = self.own(deed, from, room, Position(after), wait, which);
                 if which == Own::Present && noted > 0 && deed.home == from.region {
                     let applied = applied.map_or(after, |applied| applied.min(after));
                     self.status.own_read(deed, after, applied, noted);
                 }
                 answer.await?
             }
-            What::Gone { from: row } => self.gone(deed, from, &row).await?,
+            What::Gone { from: row } => {
+                self.permit_for_home(deed, from)?;
+                let held = take(room, PAGE_ROOM).await?;
+                (held, self.gone(deed, from, &row).await?)
+            }
             What::Gather { after } => {
                 let gathered = self.gather(deed, from, after).await;
                 return json(&gathered.map_err(refused)?);
             }
             _ => return Err(refused("answered elsewhere")),
         };
-        Ok(Response::new(full(answer.encode())))
+        Ok(held.full(answer.encode()))
     }
 
     /// What clients changed here, at a copy, for the home.
@@ -355,10 +360,11 @@ impl Source {
         &self,
         deed: &Arc<BucketDeed>,
         home: &Place,
+        room: &Room,
         after: Position,
         wait: Duration,
         which: Own,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<(Held, Answer), Refused> {
         let until = Instant::now() + wait;
         let (mut at, mut seen) = (after, after);
         let mut wanted = self.status.wanted();
@@ -371,6 +377,7 @@ impl Source {
             let now = now.filter(|d| (d.id, d.epoch) == (deed.id, deed.epoch));
             let now = now.ok_or_else(|| refused("the deed has changed"))?;
             let permit = self.permit_for_home(&now, home)?;
+            let held = take(room, PAGE_ROOM).await?;
             let page = self
                 .objects
                 .own_changes(&permit, at, which, PAGE_MAX, PAGE_BYTES)
@@ -380,13 +387,15 @@ impl Source {
             let moved = page.next != at;
             let enough = wanted_to.is_some_and(|to| page.next >= to) || (left.is_zero() && !moved);
             if page.reseed || !page.changes.is_empty() || enough {
-                return Ok(Answer {
+                let answer = Answer {
                     reseed: page.reseed,
                     position: page.next.0,
                     changes: page.changes.into_iter().map(|(p, c)| (p.0, c)).collect(),
                     ..Answer::default()
-                });
+                };
+                return Ok((held, answer));
             }
+            drop(held);
             at = page.next;
             if !moved {
                 tokio::select! {

@@ -14,7 +14,7 @@ use objects::{
     BodySource, Error, Objects, Rules, Shipped, ShippedChange, VersionName, copy_by_rule,
 };
 use parking_lot::Mutex;
-use peer::{BoxBody, full};
+use peer::{BoxBody, Room, STREAM_BYTES};
 use tokio::{sync::Semaphore, task::JoinSet};
 use types::{
     Body, BodyError, BucketDeed, BucketId, BucketName, Holding, Place, RegionId, deed::BoxFuture,
@@ -26,8 +26,8 @@ use crate::{
     client::Far,
     frames::Answer,
     gate::outside,
-    source::{Refused, failed, json, names, refused},
-    wire::{PAGE_BYTES, TakenByRule, What, name, read_name},
+    source::{Refused, failed, json, names, refused, take},
+    wire::{PAGE_BYTES, PAGE_ROOM, TakenByRule, What, name, read_name},
 };
 
 /// How long an answer waits for versions that come; their coming goes on in any case.
@@ -115,6 +115,7 @@ impl Source {
         &self,
         deed: &Arc<BucketDeed>,
         from: &Place,
+        room: &Room,
         what: What,
     ) -> Result<Response<BoxBody>, Refused> {
         match what {
@@ -129,8 +130,10 @@ impl Source {
             }
             What::ByRule { to, versions } => {
                 let to = BucketName::new(&to).map_err(refused)?;
-                let answer = self.by_rule(deed, &to, from, &names(&versions)?).await?;
-                Ok(Response::new(full(answer.encode())))
+                let sending = self.sending_by_rule(deed, &to, from).await?;
+                let held = take(room, PAGE_ROOM).await?;
+                let answer = self.by_rule(&to, sending, &names(&versions)?).await?;
+                Ok(held.full(answer.encode()))
             }
             What::BodyByRule {
                 to,
@@ -141,13 +144,14 @@ impl Source {
                 let to = BucketName::new(&to).map_err(refused)?;
                 let (key, version) = read_name(&(key, version)).map_err(refused)?;
                 let (permit, rules) = self.sending_by_rule(deed, &to, from).await?;
+                let held = take(room, STREAM_BYTES).await?;
                 self.sent(&permit, &rules, &to, &(key.clone(), version))
                     .await?
                     .ok_or_else(|| failed(Error::NoSuchVersion))?;
                 let reader = self.objects.ship_body(&permit, &key, version, offset).await;
                 let still = self.still_by_rule(deed, to, from);
                 let body = ReaderBody::new(reader.map_err(failed)?, still);
-                Ok(Response::new(body.boxed_unsync()))
+                Ok(held.answer(Response::new(body.boxed_unsync())))
             }
             _ => Err(refused("answered elsewhere")),
         }
@@ -178,12 +182,10 @@ impl Source {
     /// says how many were looked at.
     async fn by_rule(
         &self,
-        deed: &Arc<BucketDeed>,
         to: &BucketName,
-        from: &Place,
+        (permit, rules): (Permit, Arc<Rules>),
         versions: &[VersionName],
     ) -> Result<Answer, Refused> {
-        let (permit, rules) = self.sending_by_rule(deed, to, from).await?;
         let mut answer = Answer::default();
         let mut bytes = 0;
         for version in versions {
@@ -191,7 +193,7 @@ impl Source {
                 break;
             }
             if let Some(copy) = self.sent(&permit, &rules, to, version).await? {
-                bytes += copy.inline.as_ref().map_or(0, |inline| inline.len());
+                bytes += copy.travels();
                 let change = ShippedChange::Version(Box::new(copy));
                 answer.changes.push((answer.position, change));
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::BodyExt;
 use objects::{DisplayVersion, Sealer};
-use peer::{BoxBody, full};
+use peer::{BoxBody, Held, Room, STREAM_BYTES};
 use seal::BucketSeal;
 use store::Position;
 use types::{BucketDeed, ObjectKey, Place, VersionId};
@@ -17,8 +17,10 @@ use crate::{
     Source,
     body::ReaderBody,
     frames::Answer,
-    source::{Refused, failed, json, refused},
-    wire::{LACKING_MAX, LEASE_MAX, LeaseAnswer, UnwrapAnswer, WAIT_MAX, What},
+    source::{Refused, failed, json, refused, take},
+    wire::{
+        COUNT_ROOM, LACKING_MAX, LEASE_MAX, LeaseAnswer, PAGE_ROOM, UnwrapAnswer, WAIT_MAX, What,
+    },
 };
 
 /// Where a snapshot begins.
@@ -43,6 +45,7 @@ impl Source {
         &self,
         deed: &Arc<BucketDeed>,
         to: &Place,
+        room: &Room,
         what: What,
     ) -> Result<Response<BoxBody>, Refused> {
         let permit = self.may_seal(deed, to)?;
@@ -55,21 +58,31 @@ impl Source {
             seal: key.of_bucket(deed.id.0, &to.region),
             permit,
         };
-        let answer = match what {
-            What::Head => sealing.head().await?,
+        let (held, answer) = match what {
+            What::Head => (take(room, COUNT_ROOM).await?, sealing.head().await?),
             What::Changes { after, wait_ms, .. } => {
                 self.status.acked(deed, &to.region, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                let changes = self.changes(deed, to, Position(after), wait, Self::may_seal);
-                changes.await?
+                let after = Position(after);
+                self.changes(deed, to, room, after, wait, Self::may_seal)
+                    .await?
             }
-            What::Snapshot { from } => sealing.snapshot(&from).await?,
+            What::Snapshot { from } => {
+                let held = take(room, PAGE_ROOM).await?;
+                (held, sealing.snapshot(&from).await?)
+            }
             What::Body {
                 key,
                 version,
                 offset,
-            } => return sealing.body(&key, &version, offset).await,
-            What::Version { key, version } => sealing.version(&key, &version).await?,
+            } => {
+                let held = take(room, STREAM_BYTES).await?;
+                return sealing.body(held, &key, &version, offset).await;
+            }
+            What::Version { key, version } => {
+                let held = take(room, COUNT_ROOM).await?;
+                (held, sealing.version(&key, &version).await?)
+            }
             What::Lacking { versions } => return sealing.lacking(versions).await,
             What::Lease { key, version } => return sealing.lease(&key, version).await,
             What::Unwrap {
@@ -93,7 +106,7 @@ impl Source {
                 return Err(refused("a sealed copy has no such question"));
             }
         };
-        sealing.sealed(answer)
+        sealing.sealed(held, answer)
     }
 }
 
@@ -111,7 +124,7 @@ impl Sealing<'_> {
     }
 
     /// The only way out for changes.
-    fn sealed(&self, mut answer: Answer) -> Result<Response<BoxBody>, Refused> {
+    fn sealed(&self, held: Held, mut answer: Answer) -> Result<Response<BoxBody>, Refused> {
         let sealer = self.sealer();
         for (_, change) in &mut answer.changes {
             *change = sealer.change(change.clone()).map_err(failed)?;
@@ -120,7 +133,7 @@ impl Sealing<'_> {
             let name = self.seal.seal_name(&hex::encode(&*row)).map_err(refused)?;
             *row = Bytes::from(name);
         }
-        Ok(Response::new(full(answer.encode())))
+        Ok(held.full(answer.encode()))
     }
 
     async fn head(&self) -> Result<Answer, Refused> {
@@ -154,6 +167,7 @@ impl Sealing<'_> {
 
     async fn body(
         &self,
+        held: Held,
         name: &str,
         version: &str,
         offset: u64,
@@ -164,7 +178,8 @@ impl Sealing<'_> {
         let reader = objects.ship_sealed_body(&self.permit, &sealer, &key, version, offset);
         let reader = reader.await.map_err(failed)?;
         let still = self.source.still(self.deed, self.to, Source::may_seal);
-        Ok(Response::new(ReaderBody::new(reader, still).boxed_unsync()))
+        let body = ReaderBody::new(reader, still).boxed_unsync();
+        Ok(held.answer(Response::new(body)))
     }
 
     async fn lacking(&self, versions: Vec<(String, String)>) -> Result<Response<BoxBody>, Refused> {

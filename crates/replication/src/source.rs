@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use objects::Objects;
-use peer::{BoxBody, full};
+use peer::{BoxBody, Held, Kind, NoRoom, Room, SMALL_BYTES, STREAM_BYTES, full};
 use seal::SealingKey;
 use store::Position;
 use types::{BucketDeed, Clock, Place};
@@ -19,7 +19,10 @@ use crate::{
     gate::Admitted,
     handover::HandOver,
     rules_far::Taking,
-    wire::{Ask, LACKING_MAX, PAGE_BYTES, PAGE_MAX, WAIT_MAX, What, name, read_name},
+    wire::{
+        Ask, COUNT_ROOM, LACKING_MAX, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What, name,
+        read_name,
+    },
 };
 
 /// Answers regions that hold a bucket too.
@@ -60,11 +63,35 @@ pub(crate) fn failed(error: objects::Error) -> Refused {
     (status, error.to_string())
 }
 
+/// Room for a page, before it is made.
+pub(crate) async fn take(room: &Room, bytes: usize) -> Result<Held, Refused> {
+    room.take(Kind::Answer, bytes).await.map_err(no_room)
+}
+
+pub(crate) fn no_room(error: NoRoom) -> Refused {
+    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+/// How much room the answer to a question of a copy takes while it is made.
+fn room_of(what: &What) -> usize {
+    match what {
+        What::Snapshot { .. } | What::Removals { .. } => PAGE_ROOM,
+        What::Head | What::Version { .. } => COUNT_ROOM,
+        What::Body { .. } => STREAM_BYTES,
+        // Those that wait take it when they have something to say; the others are short.
+        _ => SMALL_BYTES,
+    }
+}
+
 impl Source {
-    /// Answers a question of the region at `from`, whose identity was proven.
-    pub async fn answer(&self, from: &Place, ask: Ask) -> Response<BoxBody> {
-        match self.try_answer(from, ask).await {
+    /// Answers a question of the region at `from`, whose identity was proven, within its `room`.
+    pub async fn answer(&self, from: &Place, room: &Room, ask: Ask) -> Response<BoxBody> {
+        match self.try_answer(from, room, ask).await {
             Ok(answer) => answer,
+            Err((StatusCode::SERVICE_UNAVAILABLE, why)) => {
+                tracing::info!(region = %from.region, why, "a question was put off");
+                NoRoom.answer()
+            }
             Err((status, why)) => {
                 tracing::debug!(region = %from.region, %status, why, "a question was refused");
                 let mut answer = Response::new(full(why));
@@ -78,29 +105,53 @@ impl Source {
     async fn answer_counts(
         &self,
         counting: &Counting,
+        room: &Room,
         what: &What,
     ) -> Result<Response<BoxBody>, Refused> {
-        match what {
-            What::Copies => json(&self.copies(counting).await.map_err(failed)?),
-            What::Rules => json(&self.rules(counting).await.map_err(failed)?),
-            _ => json(&self.usage(counting).await.map_err(failed)?),
-        }
+        let held = take(room, COUNT_ROOM).await?;
+        let counted = match what {
+            What::Copies => json_bytes(&self.copies(counting).await.map_err(failed)?),
+            What::Rules => json_bytes(&self.rules(counting).await.map_err(failed)?),
+            _ => json_bytes(&self.usage(counting).await.map_err(failed)?),
+        };
+        Ok(held.full(counted?))
     }
 
-    async fn try_answer(&self, from: &Place, ask: Ask) -> Result<Response<BoxBody>, Refused> {
+    async fn try_answer(
+        &self,
+        from: &Place,
+        room: &Room,
+        ask: Ask,
+    ) -> Result<Response<BoxBody>, Refused> {
+        // Whoever may not ask is told so before it waits for anything.
         let (deed, admitted) = self.admit(from, &ask)?;
         let permit = match admitted {
-            Admitted::Counts(counting) => return self.answer_counts(&counting, &ask.what).await,
-            Admitted::Gathering => return self.answer_gathering(&deed, from, ask.what).await,
-            Admitted::Rule => return self.answer_by_rule(&deed, from, ask.what).await,
-            Admitted::Sealed => return self.answer_sealed(&deed, from, ask.what).await,
+            Admitted::Counts(counting) => {
+                return self.answer_counts(&counting, room, &ask.what).await;
+            }
+            Admitted::Gathering => return self.answer_gathering(&deed, from, room, ask.what).await,
+            Admitted::Rule => return self.answer_by_rule(&deed, from, room, ask.what).await,
+            Admitted::Sealed => return self.answer_sealed(&deed, from, room, ask.what).await,
             Admitted::Copy(permit) => permit,
         };
+        let asker = (from, room);
+        self.answer_copy(&deed, asker, &permit, ask.what).await
+    }
+
+    /// Answers a region that holds a readable copy, about what is in the bucket.
+    async fn answer_copy(
+        &self,
+        deed: &Arc<BucketDeed>,
+        (from, room): (&Place, &Room),
+        permit: &Permit,
+        what: What,
+    ) -> Result<Response<BoxBody>, Refused> {
         let objects = &self.objects;
-        let answer = match ask.what {
+        let held = take(room, room_of(&what)).await?;
+        let answer = match what {
             What::Head => {
-                self.status.begins(&deed, &from.region);
-                self.head(&permit).await?
+                self.status.begins(deed, &from.region);
+                self.head(permit).await?
             }
             What::Changes {
                 after,
@@ -108,47 +159,53 @@ impl Source {
                 applied,
             } => {
                 let applied = applied.map_or(after, |applied| applied.min(after));
-                self.status.acked(&deed, &from.region, applied);
+                self.status.acked(deed, &from.region, applied);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 let at = Position(after);
-                self.changes(&deed, from, at, wait, Self::permit).await?
+                drop(held);
+                let changes = self.changes(deed, from, room, at, wait, Self::permit);
+                let (held, answer) = changes.await?;
+                return Ok(held.full(answer.encode()));
             }
-            What::Removals { after } => self.removals(&permit, after).await?,
+            What::Removals { after } => self.removals(permit, after).await?,
             What::Hear { after } => {
-                return json(&self.hear(&deed, from, after).await.map_err(refused)?);
+                drop(held);
+                return json(&self.hear(deed, from, after).await.map_err(refused)?);
             }
             What::Snapshot { from: row } => {
-                let answer = self.snapshot(&permit, &row).await?;
+                let answer = self.snapshot(permit, &row).await?;
                 let versions = answer.changes.len();
-                self.status.seeds(&deed, &from.region, versions);
+                self.status.seeds(deed, &from.region, versions);
                 answer
             }
-            What::Version { key, version } => self.version(&permit, &(key, version)).await?,
+            What::Version { key, version } => self.version(permit, &(key, version)).await?,
             What::Body {
                 key,
                 version,
                 offset,
             } => {
                 let (key, version) = read_name(&(key, version)).map_err(refused)?;
-                let reader = objects.ship_body(&permit, &key, version, offset).await;
+                let reader = objects.ship_body(permit, &key, version, offset).await;
                 let reader = reader.map_err(failed)?;
-                let body = ReaderBody::new(reader, self.still(&deed, from, Self::permit));
-                return Ok(Response::new(body.boxed_unsync()));
+                let body = ReaderBody::new(reader, self.still(deed, from, Self::permit));
+                return Ok(held.answer(Response::new(body.boxed_unsync())));
             }
             What::Lacking { versions } => {
-                let lacking = objects.lacking(&permit, names(&versions)?).await;
+                drop(held);
+                let lacking = objects.lacking(permit, names(&versions)?).await;
                 let lacking = lacking.map_err(failed)?;
                 let named = |(key, version): &objects::VersionName| name(key, *version);
                 return json(&lacking.iter().map(named).collect::<Vec<_>>());
             }
             What::Offer { versions } => {
+                drop(held);
                 let versions = names(&versions)?;
-                let settled = self.handover.take(&deed, from, versions).await;
+                let settled = self.handover.take(deed, from, versions).await;
                 return json(&settled.map_err(refused)?);
             }
             _ => return Err(refused("not a question of a copy")),
         };
-        Ok(Response::new(full(answer.encode())))
+        Ok(held.full(answer.encode()))
     }
 }
 
@@ -202,17 +259,21 @@ impl Source {
         &self,
         deed: &Arc<BucketDeed>,
         to: &Place,
+        room: &Room,
         after: Position,
         wait: Duration,
         may: May,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<(Held, Answer), Refused> {
         let objects = &self.objects;
         let permit = may(self, deed, to)?;
+        let mut held = take(room, PAGE_ROOM).await?;
         let page = objects.changes(&permit, after, PAGE_MAX, PAGE_BYTES).await;
         let mut page = page.map_err(failed)?;
         if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
+            drop(held);
             let waiting = objects.changed(&permit, page.next, wait);
             waiting.await.map_err(failed)?;
+            held = take(room, PAGE_ROOM).await?;
             // The placement may have changed while we waited.
             let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
             let now = now.ok_or_else(|| refused("no such bucket"))?;
@@ -220,13 +281,14 @@ impl Source {
             let next = objects.changes(&permit, page.next, PAGE_MAX, PAGE_BYTES);
             page = next.await.map_err(failed)?;
         }
-        Ok(Answer {
+        let answer = Answer {
             reseed: page.reseed,
             ahead: page.ahead,
             position: page.next.0,
             changes: page.changes.into_iter().map(|(p, c)| (p.0, c)).collect(),
             ..Answer::default()
-        })
+        };
+        Ok((held, answer))
     }
 
     pub(crate) async fn snapshot(&self, permit: &Permit, row: &str) -> Result<Answer, Refused> {
@@ -280,10 +342,12 @@ impl Source {
     }
 }
 
+fn json_bytes(value: &impl serde::Serialize) -> Result<Bytes, Refused> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(refused)
+}
+
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<Response<BoxBody>, Refused> {
-    serde_json::to_vec(value)
-        .map(|bytes| Response::new(full(bytes)))
-        .map_err(refused)
+    json_bytes(value).map(|bytes| Response::new(full(bytes)))
 }
 
 pub(crate) fn names(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use peer::{BoxBody, Client, Peer, PeerError};
-use types::deed::BoxFuture;
+use peer::{BoxBody, Client, Peer, PeerError, Room};
+use types::{RegionId, deed::BoxFuture};
 
 /// Brings questions to other regions. Whoever implements it makes sure that the other end is the
 /// region that is named.
@@ -20,6 +20,11 @@ pub trait Transport: Send + Sync + 'static {
         to: &'a Peer,
         request: Request<BoxBody>,
     ) -> BoxFuture<'a, Result<Response<BoxBody>, PeerError>>;
+
+    /// Room for answers of a region that are collected as a whole, where that is counted.
+    fn room(&self, _region: &RegionId) -> Option<Room> {
+        None
+    }
 }
 
 impl Transport for Client {
@@ -33,5 +38,9 @@ impl Transport for Client {
             let answer = self.request_within(within, to, request).await?;
             Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
         })
+    }
+
+    fn room(&self, region: &RegionId) -> Option<Room> {
+        Some(Client::room(self, region))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use types::{BucketDeed, ObjectKey, VersionId};
 
 use crate::ReplicationError;
@@ -16,14 +16,45 @@ pub const WAIT_MAX: Duration = Duration::from_secs(20);
 pub const PAGE_MAX: usize = 512;
 /// Bytes of small objects in one answer, about.
 pub const PAGE_BYTES: usize = 4 << 20;
-/// The longest answer that is not a body.
-pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// What is taken of the asking region's room while a page is made: its versions in memory, the same
+/// sealed, and the bytes that travel. Entries of one commit stay together, and one version may have
+/// ten thousand parts.
+pub const PAGE_ROOM: usize = 16 << 20;
+/// The same for a single version, or what is counted.
+pub const COUNT_ROOM: usize = 4 << 20;
+/// The longest answer that is not a body: a page is a good deal shorter.
+pub const ANSWER_BYTES_MAX: usize = 24 << 20;
 /// The longest question.
 pub const ASK_BYTES_MAX: usize = 4 << 20;
 /// How long a region whose copy is sealed may use what a lease gave it.
 pub const LEASE_MAX: Duration = Duration::from_secs(60);
 /// Versions in one question for those that are lacking.
 pub const LACKING_MAX: usize = 500;
+
+/// Names of versions, as many as a question may have: an empty name takes twenty times as much
+/// memory as it takes in the question.
+fn few<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Few;
+    impl<'de> de::Visitor<'de> for Few {
+        type Value = Vec<(String, String)>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "at most {LACKING_MAX} versions")
+        }
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut names = Vec::new();
+            while let Some(name) = from.next_element()? {
+                if names.len() == LACKING_MAX {
+                    return Err(de::Error::custom(format!(
+                        "more than {LACKING_MAX} versions"
+                    )));
+                }
+                names.push(name);
+            }
+            Ok(names)
+        }
+    }
+    from.deserialize_seq(Few)
+}
 
 /// A question about a bucket.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,11 +138,13 @@ pub enum What {
     /// Which of these versions are not there.
     Lacking {
         /// Keys and versions in hex.
+        #[serde(deserialize_with = "few")]
         versions: Vec<(String, String)>,
     },
     /// The asker has versions that are not there: fetch them.
     Offer {
         /// Keys and versions in hex.
+        #[serde(deserialize_with = "few")]
         versions: Vec<(String, String)>,
     },
     /// How the copies are doing; keys that lag only for those who may see them.
@@ -148,6 +181,7 @@ pub enum What {
         /// The epoch of its deed.
         epoch: u64,
         /// Keys and versions in hex.
+        #[serde(deserialize_with = "few")]
         versions: Vec<(String, String)>,
     },
     /// Versions that a rule sends to another bucket, asked by the home of that.
@@ -155,6 +189,7 @@ pub enum What {
         /// The other bucket.
         to: String,
         /// Keys and versions in hex.
+        #[serde(deserialize_with = "few")]
         versions: Vec<(String, String)>,
     },
     /// The bytes of such a version.

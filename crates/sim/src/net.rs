@@ -15,7 +15,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use peer::{BoxBody, Peer, PeerError, collect};
+use peer::{BoxBody, Peer, PeerError, Room, RoomLimits, collect};
 use replication::{Ask, Source, Transport};
 use tokio::{task::JoinSet, time::Instant};
 use types::{BucketDeed, BucketName, Holding, Random, RegionId, SeededRandom, deed::BoxFuture};
@@ -170,9 +170,10 @@ impl Net {
         let what = format!("{:?}", ask.what).to_lowercase();
         let (answered, answer) = tokio::sync::oneshot::channel();
         let (net, asker) = (Arc::clone(&self), from.clone());
+        let room = Room::new(RoomLimits::default());
         // Whoever asked may go away; the work goes on.
         tasks.lock().spawn(async move {
-            let (head, body) = source.answer(&place(&asker), ask).await.into_parts();
+            let (head, body) = source.answer(&place(&asker), &room, ask).await.into_parts();
             let body = collect(body, ANSWER_MAX, Duration::from_secs(30)).await;
             if let (true, Ok(body)) = (head.status.is_success(), &body) {
                 net.watch(&bucket, &what, &asker, body.len());

@@ -18,7 +18,7 @@ mod residency;
 mod scrubbing;
 mod seen;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use access::{
     Identity,
@@ -29,12 +29,12 @@ use access::{
 };
 use bytes::Bytes;
 use cloud::{KeyStatus, RegionStatus};
+use gateway::{SmallLimits, serve_small};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use types::{Actor, RegionId};
 
 pub use self::seen::Seen;
@@ -49,7 +49,6 @@ use crate::{region::Region, scrub::ScrubJob};
 
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_WAIT: Duration = Duration::from_secs(10);
-const CONNECTIONS_MAX: usize = 64;
 const PREFIX: &str = "/-/admin/v1/";
 
 /// What the API reaches.
@@ -73,34 +72,17 @@ const AUDIT_MAX: usize = 1000;
 impl Admin {
     /// Serves until the process stops.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::error!(%error, "cannot accept on the admin listener");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
+        let answer = move |_, request| {
             let admin = Arc::clone(&self);
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let admin = Arc::clone(&admin);
-                    async move { Ok::<_, Infallible>(admin.answer(request).await) }
-                });
-                let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new())
-                    .header_read_timeout(Duration::from_secs(30));
-                if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
-                    tracing::debug!(%error, "an admin connection broke");
-                }
-                drop(place);
-            });
-        }
+            async move { admin.answer(request).await }
+        };
+        serve_small(
+            SmallLimits::default(),
+            listener,
+            answer,
+            std::future::pending(),
+        )
+        .await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {

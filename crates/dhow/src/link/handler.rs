@@ -9,8 +9,8 @@ use cloud::{Ask, RegionStatus};
 use gateway::Gateway;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use peer::{BoxBody, Caller, Handler, Shown, collect, full};
+use hyper::body::{Body as _, Incoming};
+use peer::{BoxBody, Caller, Handler, Held, Kind, NoRoom, Room, Shown, collect, full};
 use replication::Source;
 use serde_json::json;
 use types::{Place, RegionId};
@@ -20,6 +20,13 @@ use crate::region::Region;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_WAIT: Duration = Duration::from_secs(10);
+/// What a question to the registry holds of its region's room: it waits while it holds that, so
+/// that a region has few of them at once.
+const REGISTRY_ROOM: usize = 2 << 20;
+/// The same for the counting of what is held of a bucket.
+const RESIDENCY_ROOM: usize = 4 << 20;
+/// How long a region waits for the answer that it may not ask this.
+const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
 /// What other regions reach.
 pub struct PeerDoor {
@@ -37,11 +44,16 @@ type Answer = Result<Response<BoxBody>, (StatusCode, String)>;
 
 #[async_trait]
 impl Handler for PeerDoor {
-    async fn handle(&self, from: Caller, request: Request<Incoming>) -> Response<BoxBody> {
+    async fn handle(
+        &self,
+        from: Caller,
+        room: Room,
+        request: Request<Incoming>,
+    ) -> Response<BoxBody> {
         let path = request.uri().path().to_owned();
         let answered = match from {
-            Caller::Stranger => self.stranger(request).await,
-            Caller::Region(from) => self.member(&from, request).await,
+            Caller::Stranger => self.stranger(&room, request).await,
+            Caller::Region(from) => self.member(&from, &room, request).await,
         };
         answered.unwrap_or_else(|(status, why)| {
             tracing::info!(path, %status, why, "a peer's request was refused");
@@ -54,7 +66,7 @@ impl Handler for PeerDoor {
 
 impl PeerDoor {
     /// Somebody without a certificate may show a token, and nothing else.
-    async fn stranger(&self, request: Request<Incoming>) -> Answer {
+    async fn stranger(&self, room: &Room, request: Request<Incoming>) -> Answer {
         let (true, &Method::POST, Some(authority)) = (
             request.uri().path() == paths::JOIN,
             request.method(),
@@ -65,7 +77,8 @@ impl PeerDoor {
                 "a certificate of the cloud is needed".into(),
             ));
         };
-        let joining: Joining = serde_json::from_slice(&read(request).await?).map_err(bad)?;
+        let (asked, _held) = read(room, request).await?;
+        let joining: Joining = serde_json::from_slice(&asked).map_err(bad)?;
         let keeper = self.link.tls.region();
         let registry = &self.region.registry;
         let joined = joining
@@ -80,7 +93,7 @@ impl PeerDoor {
         joined.map(ok).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
 
-    async fn member(&self, from: &RegionId, request: Request<Incoming>) -> Answer {
+    async fn member(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
         // The registry is asked anew for each request: a region that was closed a moment ago gets
         // nothing, whatever its connection says.
         let known = self.region.registry.region(from);
@@ -97,16 +110,28 @@ impl PeerDoor {
             })
             .to_string())),
             (&Method::POST, paths::REGISTRY) => {
-                let ask: Ask = serde_json::from_slice(&read(request).await?).map_err(bad)?;
+                let (asked, _asking) = read(room, request).await?;
+                let ask: Ask = serde_json::from_slice(&asked).map_err(bad)?;
+                let held = room.take(Kind::Asked, REGISTRY_ROOM).await.map_err(busy)?;
                 let told = self.region.registry.answer(from, ask).await;
-                serde_json::to_vec(&told).map(ok).map_err(bad)
+                let told = serde_json::to_vec(&told).map_err(bad)?;
+                match told.len() <= held.bytes() {
+                    true => Ok(held.full(told.into())),
+                    // More than was thought: it takes its room by its length.
+                    false => Ok(ok(told)),
+                }
             }
-            (&Method::POST, paths::RENEW) => self.renew(from, request).await,
+            (&Method::POST, paths::RENEW) => self.renew(from, room, request).await,
             (&Method::POST, replication::PATH) => {
                 let place = self.place(from)?;
-                let ask = read_up_to(request, replication::ASK_BYTES_MAX).await?;
-                let ask = serde_json::from_slice(&ask).map_err(bad)?;
-                Ok(self.source.answer(&place, ask).await)
+                let (asked, _held) = read_up_to(room, request, replication::ASK_BYTES_MAX).await?;
+                let ask = serde_json::from_slice(&asked).map_err(bad)?;
+                let answer = self.source.answer(&place, room, ask).await;
+                if answer.status() == StatusCode::FORBIDDEN {
+                    // Who may not ask is refused before anything is read, and soon asks again.
+                    tokio::time::sleep(REFUSED_PAUSE).await;
+                }
+                Ok(answer)
             }
             (&Method::POST, paths::RESIDENCY) => {
                 // Statements are gathered in the registry's region; the others need not know what
@@ -117,12 +142,16 @@ impl PeerDoor {
                         "only the registry's region asks what is held".into(),
                     ));
                 }
-                let ask = serde_json::from_slice(&read(request).await?).map_err(bad)?;
+                let (asked, _asking) = read(room, request).await?;
+                let ask = serde_json::from_slice(&asked).map_err(bad)?;
+                let held = room.take(Kind::Answer, RESIDENCY_ROOM).await;
+                let held = held.map_err(busy)?;
                 let digest = self.region.holdings(&ask).await;
                 let digest = digest.map_err(|e| (StatusCode::CONFLICT, e.to_string()))?;
-                serde_json::to_vec(&digest).map(ok).map_err(bad)
+                let digest = serde_json::to_vec(&digest).map_err(bad)?;
+                Ok(held.full(digest.into()))
             }
-            (_, path) if path.starts_with(paths::PASS) => self.passed(from, request).await,
+            (_, path) if path.starts_with(paths::PASS) => self.passed(from, room, request).await,
             _ => Err((
                 StatusCode::NOT_FOUND,
                 "no such request between regions".into(),
@@ -137,15 +166,17 @@ impl PeerDoor {
 
     /// A request of a customer that the other region relays. What proves it, and what it may do,
     /// is decided here.
-    async fn passed(&self, from: &RegionId, request: Request<Incoming>) -> Answer {
+    async fn passed(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
         let place = self.place(from)?;
         let answer = self.gateway.respond_passed(place, request).await;
-        Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+        let answer = answer.map(|body| body.map_err(Into::into).boxed_unsync());
+        let answer = room.stream(Kind::Passed, answer).await;
+        Ok(answer.unwrap_or_else(|NoRoom| slow_down()))
     }
 
     /// A certificate for the region that asks, never for another; its key must be the one that it
     /// joined with.
-    async fn renew(&self, from: &RegionId, request: Request<Incoming>) -> Answer {
+    async fn renew(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
         let Some(authority) = &self.link.authority else {
             return Err((
                 StatusCode::MISDIRECTED_REQUEST,
@@ -154,7 +185,7 @@ impl PeerDoor {
         };
         let shown = request.extensions().get::<Shown>().cloned();
         let shown = shown.ok_or_else(|| bad("a renewal shows a certificate"))?;
-        let csr = read(request).await?;
+        let (csr, _held) = read(room, request).await?;
         let now = self.region.clock.now();
         let issued = authority
             .issue(&csr, from, now, self.link.certificate_life)
@@ -180,6 +211,21 @@ impl PeerDoor {
     }
 }
 
+/// The region that passed the request on has too much under way.
+fn slow_down() -> Response<BoxBody> {
+    const BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
+        <Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+    as_s3(StatusCode::SERVICE_UNAVAILABLE, BODY)
+}
+
+fn as_s3(status: StatusCode, body: &'static str) -> Response<BoxBody> {
+    let mut answer = Response::new(full(body));
+    *answer.status_mut() = status;
+    let xml = http::HeaderValue::from_static("application/xml");
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, xml);
+    answer
+}
+
 fn ok(bytes: impl Into<Bytes>) -> Response<BoxBody> {
     Response::new(full(bytes))
 }
@@ -188,15 +234,29 @@ fn bad(error: impl std::fmt::Display) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, error.to_string())
 }
 
-async fn read(request: Request<Incoming>) -> Result<Bytes, (StatusCode, String)> {
-    read_up_to(request, BODY_BYTES_MAX).await
+fn busy(error: NoRoom) -> (StatusCode, String) {
+    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+/// A question's bytes, and the room that they and what is made of them take.
+async fn read(
+    room: &Room,
+    request: Request<Incoming>,
+) -> Result<(Bytes, Held), (StatusCode, String)> {
+    read_up_to(room, request, BODY_BYTES_MAX).await
 }
 
 async fn read_up_to(
+    room: &Room,
     request: Request<Incoming>,
     limit: usize,
-) -> Result<Bytes, (StatusCode, String)> {
-    collect(request.into_body(), limit, BODY_WAIT)
-        .await
-        .map_err(bad)
+) -> Result<(Bytes, Held), (StatusCode, String)> {
+    let said = request.body().size_hint().exact();
+    let bytes = said.map_or(limit, |said| {
+        usize::try_from(said).unwrap_or(limit).min(limit)
+    });
+    let held = room.take(Kind::Asked, bytes.saturating_mul(2)).await;
+    let held = held.map_err(busy)?;
+    let asked = collect(request.into_body(), limit, BODY_WAIT).await;
+    Ok((asked.map_err(bad)?, held))
 }

@@ -195,6 +195,12 @@ fn key(r: &mut Reader<'_>) -> Result<ObjectKey> {
 }
 
 impl Shipped {
+    /// About how many bytes of a page it takes: one of many parts has a long list of them.
+    pub fn travels(&self) -> usize {
+        let inline = self.inline.as_ref().map_or(0, Bytes::len);
+        inline + self.parts.len() * size_of::<ShippedPart>()
+    }
+
     fn write(&self, out: &mut Writer) {
         let flags = [
             (self.null, FLAG_NULL),

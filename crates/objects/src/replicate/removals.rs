@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Entries of the log that are read at once.
-const BATCH: usize = 10_000;
+const BATCH: usize = 4_000;
 /// Entries that are looked through for one answer.
 const LOOK_THROUGH_MAX: usize = 100_000;
 

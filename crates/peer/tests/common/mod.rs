@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use peer::{
     Authority, BoxBody, Caller, Client, Credentials, Handler, Identity, Limits, Peer, PeerError,
-    Tls,
+    Room, Tls,
 };
 use tokio::{
     net::TcpListener,
@@ -82,7 +82,12 @@ pub struct Echo {
 
 #[async_trait]
 impl Handler for Echo {
-    async fn handle(&self, from: Caller, request: Request<Incoming>) -> Response<BoxBody> {
+    async fn handle(
+        &self,
+        from: Caller,
+        _room: Room,
+        request: Request<Incoming>,
+    ) -> Response<BoxBody> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let path = request.uri().path().to_owned();
         if from == Caller::Stranger && !(self.strangers && path == "/join") {

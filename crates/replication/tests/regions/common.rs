@@ -20,7 +20,7 @@ use objects::{
 };
 use parking_lot::{Mutex, RwLock};
 use peer::{
-    Authority, BoxBody, Caller, Client, Credentials, Handler, Identity, Tls, collect, full,
+    Authority, BoxBody, Caller, Client, Credentials, Handler, Identity, Room, Tls, collect, full,
     testing::{FaultProxy, Link},
 };
 use replication::{
@@ -40,7 +40,7 @@ use types::{
 pub const NOW: u64 = 1_800_000_000_000;
 pub const ID: BucketId = BucketId(7);
 /// The longest that a condition may take to come true.
-const WITHIN: Duration = Duration::from_secs(25);
+pub const WITHIN: Duration = Duration::from_secs(30);
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub fn key(at: &str) -> ObjectKey {
@@ -129,6 +129,8 @@ pub struct View {
     pub away: AtomicBool,
     /// What is on record as removed on another region's word.
     pub on_word: Mutex<Vec<OnWordOf>>,
+    /// Receipts: so many rows were removed.
+    pub removed: Mutex<Vec<u64>>,
 }
 
 impl View {
@@ -176,6 +178,10 @@ impl Regions for View {
             self.on_word.lock().push(removed.clone());
         }
         Box::pin(std::future::ready(here))
+    }
+    fn removed<'a>(&'a self, _: &'a BucketDeed, rows: u64) -> BoxFuture<'a, bool> {
+        self.removed.lock().push(rows);
+        Box::pin(std::future::ready(true))
     }
     fn report(&self, divergence: Divergence) -> BoxFuture<'_, ()> {
         self.reports.lock().push(divergence);
@@ -231,7 +237,12 @@ fn status(status: StatusCode) -> Response<BoxBody> {
 
 #[async_trait]
 impl Handler for Door {
-    async fn handle(&self, from: Caller, request: Request<Incoming>) -> Response<BoxBody> {
+    async fn handle(
+        &self,
+        from: Caller,
+        room: Room,
+        request: Request<Incoming>,
+    ) -> Response<BoxBody> {
         let Caller::Region(from) = from else {
             return status(StatusCode::FORBIDDEN);
         };
@@ -257,7 +268,7 @@ impl Handler for Door {
         }
         let source = self.source.read().clone();
         match source {
-            Some(source) => source.answer(&self.places[&from], ask).await,
+            Some(source) => source.answer(&self.places[&from], &room, ask).await,
             None => status(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
@@ -383,6 +394,7 @@ impl Region {
             removal_asked: AtomicUsize::new(0),
             away: AtomicBool::default(),
             on_word: Mutex::default(),
+            removed: Mutex::default(),
         });
         let objects = objects(&engine, &view, clock, seed, &id);
         let client = Client::new(Arc::clone(&tls));
