@@ -73,9 +73,7 @@ impl Registry {
                         format!("the keeper has {length} entries, this region has {from}"),
                     ));
                 }
-                for told in changes {
-                    self.take(told).await?;
-                }
+                self.take_all(changes).await?;
                 if self.state.read().length() < length {
                     return Ok(());
                 }
@@ -97,6 +95,34 @@ impl Registry {
             *keys_at = Some(now);
         }
         Ok(())
+    }
+
+    /// Takes changes over, in their order. Behind one that cannot be written (the disk is full)
+    /// only what takes rights away is taken from the others: it must not wait for the disk.
+    async fn take_all(&self, changes: Vec<ToldChange>) -> Result<(), CloudError> {
+        let (mut failure, mut last) = (None, None);
+        for told in changes {
+            let entry = told.change.entry.clone();
+            match &failure {
+                None => {
+                    let rows = told.change.rows.clone();
+                    if let Err(error) = self.take(told).await {
+                        // Of what does not follow what is here nothing is believed.
+                        if !matches!(error, CloudError::Store(_)) {
+                            return Err(error);
+                        }
+                        self.withdraw_first(&rows);
+                        failure = Some(error);
+                    }
+                }
+                Some(_) => {
+                    told.change.check(last.as_ref())?;
+                    self.withdraw_first(&told.change.rows);
+                }
+            }
+            last = Some(entry);
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     /// Takes one change over, if it follows what is here.

@@ -302,6 +302,28 @@ impl Registry {
         pace.take(&draft.actor, draft.action, &own, is_operator, now)
     }
 
+    /// What takes rights away holds from here on, whatever becomes of the disk: certificates that
+    /// are revoked, regions that are closed, and, where the registry is followed, buckets that lie
+    /// here no more. If it does not come to the disk now, the next try finds it in memory; a region
+    /// that starts anew hears of it again from the keeper.
+    pub(crate) fn withdraw_first(&self, kept: &[RowChange]) {
+        if types::planted("revoked-on-disk-first") {
+            return;
+        }
+        let follows = matches!(self.keeper, Keeper::There(_));
+        let own = RegionId::new(self.own());
+        let mut state = self.state.write();
+        let mut withdrawn = false;
+        for row in kept {
+            withdrawn |= state.withdraw(row, follows.then_some(&own));
+        }
+        let length = state.length();
+        drop(state);
+        if withdrawn {
+            self.length.send_replace(length);
+        }
+    }
+
     /// Commits a change that has its place in the chain, with rows as they are kept here, and those
     /// that continue its chain of the map.
     pub(crate) async fn land(
@@ -314,6 +336,7 @@ impl Registry {
         let (rows, state) = (Arc::clone(&self.rows), Arc::clone(&self.state));
         let (derived, length) = (Arc::clone(&self.derived), self.length.clone());
         let (master, chains) = (self.master.clone(), Arc::clone(&self.chains));
+        self.withdraw_first(&kept);
         let landed = tokio::spawn(async move {
             let once = entry_key(change.entry.number);
             let value = serde_json::to_vec(&change)
@@ -383,3 +406,4 @@ mod standing_tests;
 mod tests;
 #[cfg(test)]
 mod warrant_tests;
+mod withdrawn_tests;

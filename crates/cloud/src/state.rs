@@ -7,11 +7,11 @@ use std::{
 };
 
 use proof::chain::Entry;
-use types::{AccountId, BucketDeed};
+use types::{AccountId, BucketDeed, Holding, RegionId};
 
 use crate::{
-    Account, CloudError, MasterKey, Operator, RegionRecord, chains,
-    change::Change,
+    Account, CloudError, MasterKey, Operator, RegionRecord, RegionStatus, chains,
+    change::{Change, RowChange, RowNow},
     records::{DeedRecord, KeyRecord, read},
     region_records::TokenRecord,
     standing::{self, Receipt},
@@ -66,10 +66,7 @@ impl State {
             }
             "n/" => {
                 let deed = Arc::new(read::<DeedRecord>(value)?.into_deed()?);
-                self.remove_deed(&rest);
-                let owned = self.by_owner.entry(deed.owner.clone()).or_default();
-                owned.insert(rest.clone(), Arc::clone(&deed));
-                self.deeds.insert(rest, deed);
+                self.put_deed(rest, deed);
             }
             "r/" => drop(self.regions.insert(rest, Arc::new(read(value)?))),
             "o/" => drop(self.operators.insert(rest, read(value)?)),
@@ -102,6 +99,63 @@ impl State {
             _ => return Err(unknown(key)),
         }
         Ok(())
+    }
+
+    /// Takes over of a row that is about to be written what takes rights away, and only that:
+    /// revoked certificates, a region that is closed, and a bucket that does not lie in `here` any
+    /// more, or not readable. Answers whether there was anything.
+    pub(crate) fn withdraw(&mut self, row: &RowChange, here: Option<&RegionId>) -> bool {
+        let (Some((kind, rest)), now) = (row.key.split_at_checked(2), &row.now) else {
+            return false;
+        };
+        match (kind, now, here) {
+            ("r/", RowNow::Value(value), _) => {
+                let Ok(new) = read::<RegionRecord>(value.as_bytes()) else {
+                    return false;
+                };
+                let Some(known) = self.regions.get(rest) else {
+                    return false;
+                };
+                let mut record = (**known).clone();
+                if new.status == RegionStatus::Closed {
+                    record.status = new.status;
+                }
+                let more = new.revoked_serials.into_iter();
+                let more = more.filter(|serial| !known.revoked_serials.contains(serial));
+                record.revoked_serials.extend(more.collect::<Vec<_>>());
+                if record == **known {
+                    return false;
+                }
+                self.regions.insert(rest.to_owned(), Arc::new(record));
+                true
+            }
+            ("n/", RowNow::Value(value), Some(here)) => {
+                let deed = read::<DeedRecord>(value.as_bytes()).and_then(DeedRecord::into_deed);
+                let (Ok(deed), Some(known)) = (deed, self.deeds.get(rest)) else {
+                    return false;
+                };
+                let less = match (known.holding(here), deed.holding(here)) {
+                    (Holding::Nothing, _) => false,
+                    (_, Holding::Nothing) => true,
+                    (Holding::Home | Holding::Replica, Holding::Sealed) => true,
+                    _ => false,
+                };
+                if less && known.id == deed.id {
+                    // As it will be read from the disk.
+                    self.put_deed(rest.to_owned(), Arc::new(deed));
+                    return true;
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn put_deed(&mut self, name: String, deed: Arc<BucketDeed>) {
+        self.remove_deed(&name);
+        let owned = self.by_owner.entry(deed.owner.clone()).or_default();
+        owned.insert(name.clone(), Arc::clone(&deed));
+        self.deeds.insert(name, deed);
     }
 
     fn remove_deed(&mut self, name: &str) {

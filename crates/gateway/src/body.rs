@@ -23,7 +23,16 @@ pub trait ObjectStream: Send + 'static {
     /// Reads the next piece. Typically
     /// `Box::pin(async move { let piece = self.reader.next().await; (self as _, piece) })`.
     fn next(self: Box<Self>) -> NextPiece;
+
+    /// Is ready once the content must not be sent any more, not even what was read already: then
+    /// the connection is cut. `None` where that does not happen.
+    fn ended(&self) -> Option<WhenEnded> {
+        None
+    }
 }
+
+/// See [`ObjectStream::ended`].
+pub type WhenEnded = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The body of an answer: nothing, bytes in memory (sent with the head in one segment), or an
 /// object that is read as the client takes it.
@@ -53,6 +62,7 @@ impl ResponseBody {
             return Self::Empty;
         }
         Self::Stream(StreamBody {
+            ended: stream.ended(),
             remaining: len,
             state: StreamState::Idle(stream),
             held: None,
@@ -97,6 +107,7 @@ impl ResponseBody {
 /// A body that is read while it is sent, one piece ahead of the client.
 pub struct StreamBody {
     remaining: u64,
+    ended: Option<WhenEnded>,
     state: StreamState,
     held: Option<Held>,
 }
@@ -129,6 +140,11 @@ impl StreamBody {
     /// Keeps this until the stream is dropped.
     pub(crate) fn hold(&mut self, held: Held) {
         self.held = Some(held);
+    }
+
+    /// What the connection is to wait for beside.
+    pub(crate) fn take_ended(&mut self) -> Option<WhenEnded> {
+        self.ended.take()
     }
 
     /// Drives the reading of the next piece; afterwards the state is `Ready` unless pending.

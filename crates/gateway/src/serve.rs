@@ -174,6 +174,11 @@ impl Open {
         if let Some(Taking(turn)) = answer.extensions_mut().remove() {
             self.activity.taken_by(turn);
         }
+        if let ResponseBody::Stream(stream) = answer.body_mut()
+            && let Some(ended) = stream.take_ended()
+        {
+            self.activity.cut_when(ended);
+        }
         Ok(answer.map(|body| Watched::new(body, busy)))
     }
 

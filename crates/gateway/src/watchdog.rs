@@ -22,14 +22,17 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::{admission::Turn, body::ResponseBody, payload::bytes_in};
+use crate::{
+    admission::Turn,
+    body::{ResponseBody, WhenEnded},
+    payload::bytes_in,
+};
 
 /// How often the limit of a head is divided: it ends between one and one and a quarter of it.
 const LOOKS: u32 = 4;
 
 /// What a connection's task notes for its watchdog. All of it happens in one task, or is only a
 /// hint: no order between the marks is needed.
-#[derive(Debug)]
 pub(crate) struct Activity {
     /// A request is being answered.
     busy: AtomicBool,
@@ -44,6 +47,10 @@ pub(crate) struct Activity {
     /// An answer is taken piece by piece; then whose it is.
     taking: AtomicBool,
     taker: Mutex<Option<Turn>>,
+    /// Whether there is an `ending`.
+    may_end: AtomicBool,
+    /// Is ready once the answer under way must not be sent any more.
+    ending: Mutex<Option<WhenEnded>>,
 }
 
 impl Activity {
@@ -57,7 +64,26 @@ impl Activity {
             written: AtomicU64::new(0),
             taking: AtomicBool::new(false),
             taker: Mutex::new(None),
+            may_end: AtomicBool::new(false),
+            ending: Mutex::default(),
         })
+    }
+
+    /// Cuts the connection when `ended` is ready before the answer has been sent.
+    pub(crate) fn cut_when(&self, ended: WhenEnded) {
+        *self.ending.lock() = Some(ended);
+        self.may_end.store(true, Relaxed);
+    }
+
+    /// Whether the connection is to be cut now.
+    fn is_cut(&self, cx: &mut Context<'_>) -> bool {
+        if !self.may_end.load(Relaxed) {
+            return false;
+        }
+        let mut ending = self.ending.lock();
+        ending
+            .as_mut()
+            .is_some_and(|ended| ended.as_mut().poll(cx).is_ready())
     }
 
     pub(crate) fn found_bare_lf(&self) {
@@ -98,13 +124,16 @@ impl Activity {
 }
 
 /// A request is being answered.
-#[derive(Debug)]
 pub(crate) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
         if self.0.taking.swap(false, Relaxed) {
             *self.0.taker.lock() = None;
+        }
+        if self.0.may_end.load(Relaxed) {
+            self.0.may_end.store(false, Relaxed);
+            *self.0.ending.lock() = None;
         }
         // What came meanwhile was the body, or a request sent ahead.
         self.0.heading.store(false, Relaxed);
@@ -155,6 +184,8 @@ pub(crate) enum Ended {
     Idle,
     /// The client takes an answer too slowly while others wait.
     SlowAnswer,
+    /// What was being sent must not be sent any more.
+    Withdrawn,
 }
 
 /// Looks after one connection.
@@ -210,6 +241,9 @@ impl Watchdog {
 
     /// Ready when the connection is to be ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if self.activity.is_cut(cx) {
+            return Poll::Ready(Ended::Withdrawn);
+        }
         while self.look.as_mut().poll(cx).is_ready() {
             self.look.as_mut().reset(Instant::now() + self.period);
             if let Some(ended) = self.judge() {

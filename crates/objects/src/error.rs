@@ -46,6 +46,9 @@ pub enum Error {
     /// The bucket's home or way of taking writes changed after the request was permitted.
     #[error("where the bucket's writes are taken has changed meanwhile")]
     Fenced,
+    /// The bucket is not placed here any more, or not in the way in which it was read.
+    #[error("the bucket may not be read in this region any more")]
+    NotHere,
     /// Copies of the bucket take writes too, so that nobody can say that it is empty.
     #[error("the bucket takes writes in several regions")]
     TakenEverywhere,

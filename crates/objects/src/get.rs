@@ -13,6 +13,7 @@ use crate::{
     conditions::{ReadConditions, Verdict},
     error::Freshness,
     pins::Pinned,
+    readers::Reading,
     records::{ObjectAttributes, ObjectBody, ObjectRecord, Versioning, decode_manifest},
     repair::Suspects,
     rows,
@@ -186,7 +187,8 @@ impl Objects {
         };
         let deed = deed(permit, &[action])?;
         if self.sealed_here(deed) {
-            return Box::pin(self.read_sealed(deed, key, request, content)).await;
+            let sealed = Box::pin(self.read_sealed(deed, key, request, content)).await;
+            return sealed.map(|view| self.noted_view(deed, view));
         }
         // Only bytes and parts need more than the row's value.
         let want = match content || request.part.is_some() {
@@ -204,7 +206,7 @@ impl Objects {
             match self.view(&bucket, stored, request, content).await {
                 // Replaced and swept between the read of the row and the opening.
                 Err(Error::Store(StoreError::NoBlob(_))) => {}
-                other => return other,
+                other => return other.map(|view| self.noted_view(deed, view)),
             }
         }
         self.suspect(deed, key, request.version);
@@ -522,6 +524,8 @@ pub struct ObjectReader {
     /// In a box, so that answers from memory are not moved about with room for it.
     extents: Box<ExtentReader>,
     chunks: Option<Box<Chunks>>,
+    /// Asked before each piece is given.
+    reading: Option<Box<Reading>>,
 }
 
 impl From<ExtentReader> for ObjectReader {
@@ -529,6 +533,7 @@ impl From<ExtentReader> for ObjectReader {
         Self {
             extents: Box::new(extents),
             chunks: None,
+            reading: None,
         }
     }
 }
@@ -555,13 +560,37 @@ impl ObjectReader {
         }
     }
 
+    /// The same, as long as the bucket may be read here.
+    pub(crate) fn while_stands(self, reading: Reading) -> Self {
+        Self {
+            reading: Some(Box::new(reading)),
+            ..self
+        }
+    }
+
     /// The next piece; `None` at the end. After an error the read is over: it must not be taken
     /// for the end of the object.
+    ///
+    /// # Errors
+    /// `NotHere` once the bucket may not be read here any more; failures of the engine.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        match &mut self.chunks {
+        let next = match &mut self.chunks {
             None => self.extents.next().await,
             Some(chunks) => chunks.next(&mut self.extents).await,
+        };
+        // Asked last: reading may have taken its time.
+        match &self.reading {
+            Some(reading) if !reading.stands() => {
+                self.extents.give_up();
+                Err(Error::NotHere)
+            }
+            _ => next,
         }
+    }
+
+    /// Is ready once the read must not go on, whether or not anybody asks for more.
+    pub fn ended(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        self.reading.as_ref().map(|reading| reading.ended())
     }
 }
 
@@ -596,6 +625,13 @@ impl ExtentReader {
             self.open.push_back((reader, blob.id, from, to));
         }
         Ok(())
+    }
+
+    /// There is nothing more to read.
+    fn give_up(&mut self) {
+        self.open.clear();
+        self.waiting.clear();
+        self.memory = None;
     }
 
     fn met(&self, extent: BlobId, error: &StoreError) {

@@ -32,6 +32,7 @@ mod own;
 mod owned;
 mod pins;
 mod put;
+mod readers;
 mod records;
 #[cfg(test)]
 mod region_tests;
@@ -106,6 +107,7 @@ pub struct Inner {
     pub(crate) hlc: hlc::VersionClock,
     pub(crate) moves: orphans::Moves,
     pub(crate) pins: Arc<pins::Pins>,
+    pub(crate) readers: Arc<readers::Readers>,
     pub(crate) dirty: sweep::Dirty,
     pub(crate) suspects: Arc<repair::Suspects>,
     pub(crate) leases: OnceLock<Arc<dyn Leases>>,
@@ -145,6 +147,7 @@ impl Objects {
             hlc: hlc::VersionClock::new(&region),
             moves: orphans::Moves::default(),
             pins: Arc::default(),
+            readers: Arc::default(),
             dirty: sweep::Dirty::default(),
             suspects: Arc::default(),
             leases: OnceLock::new(),

@@ -346,10 +346,7 @@ impl Server {
         let mut changes = self.tls.changes();
         let facts = facts.map(Arc::new);
         let stale = Arc::new(Notify::new());
-        let room = match &facts {
-            Some(facts) => self.rooms.of(&facts.region),
-            None => self.strangers_room.clone(),
-        };
+        let room = self.room_of(facts.as_deref());
         let service = {
             let (tls, handler) = (Arc::clone(&self.tls), Arc::clone(&self.handler));
             let (facts, stale) = (facts.clone(), Arc::clone(&stale));
@@ -407,6 +404,13 @@ impl Server {
                 }
                 Ok(()) = changes.changed() => {}
             }
+        }
+    }
+
+    fn room_of(&self, facts: Option<&Facts>) -> Room {
+        match facts {
+            Some(facts) => self.rooms.of(&facts.region),
+            None => self.strangers_room.clone(),
         }
     }
 

@@ -132,9 +132,11 @@ impl FarLeases {
         }
         let (held, regions) = (Arc::clone(&self.held), Arc::clone(&self.regions));
         let every = self.longest.min(FORGET_EVERY);
+        let mut deeds = regions.watch();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(every).await;
+                // At once when a deed has changed: it may be the end of a lease.
+                let _ = tokio::time::timeout(every, deeds.changed()).await;
                 if held.forget(&*regions) {
                     continue;
                 }

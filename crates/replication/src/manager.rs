@@ -9,7 +9,7 @@ use std::{
 
 use objects::Objects;
 use seal::SealingKey;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use types::{
     BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, Writes, deed::BoxFuture,
 };
@@ -85,6 +85,10 @@ pub enum MayRemove {
     No(String),
 }
 
+/// How long a removal waits at once for those who still read the bucket here.
+const READERS_SOON: Duration = Duration::from_secs(1);
+/// And in all: who takes nothing of what it was given keeps no removal from being put on record.
+const READERS_WAIT: Duration = Duration::from_secs(300);
 /// After a failure to discard a bucket's rows.
 const DISCARD_AGAIN: Duration = Duration::from_secs(5);
 
@@ -129,6 +133,8 @@ struct Done {
     clean: HashSet<BucketId>,
     /// So many rows of these were removed, and that is not on record yet.
     receipts: BTreeMap<BucketId, u64>,
+    /// Since when these are read by somebody though their rows are gone.
+    read: BTreeMap<BucketId, Instant>,
     /// Whether rows of these are to go.
     removing: Removing,
     /// These were deleted while they were followed here.
@@ -214,6 +220,7 @@ impl Replication {
         let mut done = Done {
             clean: HashSet::new(),
             receipts: BTreeMap::new(),
+            read: BTreeMap::new(),
             removing: Removing::new(Arc::clone(&self.regions)),
             deleted: BTreeMap::new(),
         };
@@ -242,6 +249,7 @@ impl Replication {
         let known: HashSet<BucketId> = deeds.iter().map(|deed| deed.id).collect();
         done.clean.retain(|id| known.contains(id));
         done.receipts.retain(|id, _| known.contains(id));
+        done.read.retain(|id, _| known.contains(id));
         let deleted = done.deleted.keys().copied();
         done.removing
             .keep(&known.iter().copied().chain(deleted).collect());
@@ -269,6 +277,8 @@ impl Replication {
                     if done.clean.contains(&deed.id) {
                         continue;
                     }
+                    // Who reads it gets nothing more, also while the rows can be brought back.
+                    self.objects.end_reads(deed.id);
                     // Nothing may be under way that would bring more.
                     let lines = tasks.keys().filter(|(id, _)| *id == deed.id);
                     for line in lines.cloned().collect::<Vec<_>>() {
@@ -362,6 +372,10 @@ impl Replication {
             return false;
         };
         let rows = done.receipts.remove(&deed.id).unwrap_or_default() + count;
+        if !self.is_read_no_more(deed, done).await {
+            done.receipts.insert(deed.id, rows);
+            return false;
+        }
         // A bucket that is gone has its end on record already.
         let deleted = done.deleted.contains_key(&deed.id);
         if rows > 0 && !deleted && !self.regions.removed(deed, rows).await {
@@ -372,6 +386,29 @@ impl Replication {
         if done.deleted.remove(&deed.id).is_none() {
             done.clean.insert(deed.id);
         }
+        true
+    }
+
+    /// Whether the last reader of a bucket that is not placed here has ended.
+    async fn is_read_no_more(&self, deed: &BucketDeed, done: &mut Done) -> bool {
+        let (bucket, readers) = (&deed.name, self.objects.end_reads(deed.id));
+        let ended = self.objects.reads_ended(deed.id, READERS_SOON);
+        if readers == 0 || ended.await {
+            done.read.remove(&deed.id);
+            return true;
+        }
+        let since = *done.read.entry(deed.id).or_insert_with(Instant::now);
+        if since.elapsed() < READERS_WAIT {
+            tracing::warn!(%bucket, readers, "a bucket that was removed here is not let go of yet");
+            return false;
+        }
+        tracing::error!(
+            %bucket,
+            readers,
+            "whoever read a bucket that was removed here takes nothing more; what it was given \
+             before may still be on its way"
+        );
+        done.read.remove(&deed.id);
         true
     }
 

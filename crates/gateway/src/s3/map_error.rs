@@ -14,7 +14,7 @@ impl From<Error> for S3Error {
             Error::WrongPermit => C::AccessDenied,
             Error::NoSuchBucket => C::NoSuchBucket,
             Error::BucketBusy => C::OperationAborted,
-            Error::Fenced => C::ServiceUnavailable,
+            Error::Fenced | Error::NotHere => C::ServiceUnavailable,
             Error::BucketNotEmpty => C::BucketNotEmpty,
             Error::BucketOwnedByYou => C::BucketAlreadyOwnedByYou,
             Error::BucketExists => C::BucketAlreadyExists,

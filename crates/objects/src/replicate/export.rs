@@ -149,7 +149,7 @@ impl Objects {
                 ChangeKind::Config => Some(self.config(deed).await?),
             };
             if let Some(ShippedChange::Version(shipped)) = &shipped {
-                bytes += shipped.inline.as_ref().map_or(0, Bytes::len);
+                bytes += shipped.travels();
             }
             changes.extend(shipped.map(|shipped| (entry.position, shipped)));
         }
@@ -296,7 +296,7 @@ impl Objects {
             // It may be gone, or have moved to where the log will tell of it again.
             if let Some(stored) = self.find_version(partition, &key, version).await? {
                 let shipped = ship(key, stored)?;
-                bytes += shipped.inline.as_ref().map_or(0, Bytes::len);
+                bytes += shipped.travels();
                 versions.push(shipped);
             }
         }
@@ -419,7 +419,7 @@ impl Objects {
         }
         match self.read_stored(&bucket, stored, offset).await {
             Err(Error::Store(StoreError::NoBlob(_))) => Err(Error::NoSuchVersion),
-            other => other,
+            other => other.map(|reader| self.noted(deed, reader)),
         }
     }
 

@@ -184,7 +184,8 @@ impl Objects {
             Err(Error::Store(StoreError::NoBlob(_))) => return Err(Error::NoSuchVersion),
             other => other?,
         };
-        Ok(reader.through(Chunks::sealing(body, offset, sealed)))
+        let reader = reader.through(Chunks::sealing(body, offset, sealed));
+        Ok(self.noted(deed, reader))
     }
 
     /// The version of a key that counts at the home now, or the one that is named.

@@ -8,6 +8,7 @@ mod hostile;
 mod links;
 mod placement;
 mod promotion;
+mod readers;
 mod repair;
 mod sealed;
 mod stamps;

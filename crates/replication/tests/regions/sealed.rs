@@ -344,6 +344,21 @@ async fn p2_a_lease_ends_and_a_read_that_lasts_longer_needs_another() {
     no_lease(why);
 }
 
+#[tokio::test]
+async fn p5_a_read_of_a_sealed_copy_ends_before_its_lease_does() {
+    let [a, s] = home_and_sealed().await;
+    a.put("long", large(1, 4 << 20)).await;
+    settled(&a).await;
+    let mut reader = begun(&s, "long").await;
+    s.view.hears(&deed("a", &[], 1));
+    let next = reader.next().await;
+    assert!(matches!(next, Err(objects::Error::NotHere)), "{next:?}");
+    let ended = reader.ended().unwrap();
+    tokio::time::timeout(crate::common::WITHIN, ended)
+        .await
+        .unwrap();
+}
+
 /// A sealed version as it lies in the region: its row, with what the row carries.
 async fn rows_of(s: &Region) -> Vec<(Bytes, Bytes, Option<Bytes>)> {
     let index = &s.engine.index;

@@ -8,7 +8,7 @@ use objects::{
 use types::{Holding, ObjectKey, Writes};
 
 use crate::{
-    body::{NextPiece, ObjectStream, ResponseBody},
+    body::{NextPiece, ObjectStream, ResponseBody, WhenEnded},
     server::Gateway,
     s3::{
         ErrorCode, S3Call, S3Error, S3Result,
@@ -191,6 +191,10 @@ fn write_checksum(
 struct Content(ObjectReader);
 
 impl ObjectStream for Content {
+    fn ended(&self) -> Option<WhenEnded> {
+        self.0.ended().map(|ended| Box::pin(ended) as WhenEnded)
+    }
+
     fn next(mut self: Box<Self>) -> NextPiece {
         Box::pin(async move {
             let piece = match self.0.next().await {
