@@ -406,4 +406,5 @@ mod standing_tests;
 mod tests;
 #[cfg(test)]
 mod warrant_tests;
+#[cfg(test)]
 mod withdrawn_tests;
