@@ -8,7 +8,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{
+    sync::{
+        Notify,
+        oneshot::{self, error::TryRecvError},
+    },
+    task::JoinHandle,
+};
 use types::{BucketDeed, BucketId};
 
 use crate::{MayRemove, Regions};
@@ -20,7 +26,9 @@ const AGAIN_MAX: Duration = Duration::from_secs(300);
 /// What is asked about one bucket.
 struct Asked {
     deed: Arc<BucketDeed>,
-    answer: JoinHandle<MayRemove>,
+    asking: JoinHandle<()>,
+    /// Sent before anybody is told that there is one.
+    answer: oneshot::Receiver<MayRemove>,
     /// The last doubt, so that it is said once.
     said: Option<String>,
     pause: Duration,
@@ -28,7 +36,7 @@ struct Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.answer.abort();
+        self.asking.abort();
     }
 }
 
@@ -68,11 +76,13 @@ impl Removing {
             self.asked.insert(deed.id, asked);
             return false;
         };
-        if !asked.answer.is_finished() {
-            self.asked.insert(deed.id, asked);
-            return false;
-        }
-        let answer = (&mut asked.answer).await;
+        let answer = match asked.answer.try_recv() {
+            Err(TryRecvError::Empty) => {
+                self.asked.insert(deed.id, asked);
+                return false;
+            }
+            answer => answer,
+        };
         let (said, pause) = (asked.said.take(), asked.pause);
         let bucket = &deed.name;
         let again = match answer {
@@ -114,17 +124,19 @@ impl Removing {
     ) -> Asked {
         let (regions, about) = (Arc::clone(&self.regions), Arc::clone(deed));
         let answered = Arc::clone(&self.answered);
+        let (send, answer) = oneshot::channel();
         let asking = async move {
             if !after.is_zero() {
                 tokio::time::sleep(after).await;
             }
-            let answer = regions.may_remove(&about).await;
+            // Nobody waits for it where it is asked anew.
+            let _ = send.send(regions.may_remove(&about).await);
             answered.notify_one();
-            answer
         };
         Asked {
             deed: Arc::clone(deed),
-            answer: tokio::spawn(asking),
+            asking: tokio::spawn(asking),
+            answer,
             said,
             pause,
         }
