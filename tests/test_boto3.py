@@ -798,3 +798,13 @@ def test_text_outside_ascii_in_headers(s3, bucket, cloud):
         with pytest.raises(ClientError) as e:
             s3.get_object(Bucket=bucket, Key="k", ResponseContentDisposition=refused)
         assert code(e) == "InvalidArgument"
+
+
+def test_a_url_of_signature_version_2_is_told_so(s3, cloud, bucket):
+    """boto3 makes them where the region is us-east-1, and then with headers in the query."""
+    old = client_for(cloud, signature_version="s3")
+    params = {"Bucket": bucket, "Key": "k", "Metadata": {"a": "1"}}
+    url = old.generate_presigned_url("put_object", Params=params)
+    assert "AWSAccessKeyId=" in url
+    found, body = fetch(url, "PUT", b"x", {"x-amz-meta-a": "1"})
+    assert found == 400 and b"AWS4-HMAC-SHA256" in body, body

@@ -20,6 +20,18 @@ use crate::CloudError;
 /// Accounts and regions that are remembered one by one; beyond, all others have one share.
 const REMEMBERED_MAX: usize = 20_000;
 const MINUTE_MS: f64 = 60_000.0;
+/// What a region changes by itself, where the limit of regions is no lower: renewals, addresses,
+/// receipts and reports are few, and nobody but the region's operator answers for them.
+const OWN: Share = Share {
+    burst: 2000,
+    per_minute: 120,
+};
+/// What one region puts on record about one bucket: each entry is in the chain of somebody's
+/// bucket for good.
+const ABOUT: Share = Share {
+    burst: 20,
+    per_minute: 1,
+};
 
 /// What somebody may change: so much at once, and so much a minute in the long run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +70,8 @@ enum Whose {
     Account(String),
     /// What a region does itself.
     Region(RegionId),
+    /// What a region says about one bucket.
+    About(RegionId, String),
     /// All accounts that come through a region.
     Through(RegionId),
     Operator,
@@ -108,12 +122,12 @@ impl Pace {
         self.inner.lock().limits = limits;
     }
 
-    /// Takes what `action` by `actor` counts, or says how long to wait. `own` is the region that
-    /// keeps the registry; `is_operator` whether an account is the cloud operator's.
+    /// Takes what `action` on `subject` by `actor` counts, or says how long to wait. `own` is the
+    /// region that keeps the registry; `is_operator` whether an account is the cloud operator's.
     pub(crate) fn take(
         &self,
         actor: &Actor,
-        action: &str,
+        (action, subject): (&str, &str),
         own: &RegionId,
         is_operator: impl Fn(&str) -> bool,
         now: Timestamp,
@@ -127,7 +141,13 @@ impl Pace {
             Actor::System => vec![Whose::Operator],
             Actor::Key { account: id, .. } if is_operator(id) => vec![Whose::Operator],
             Actor::Key { account: id, .. } => vec![Whose::Through(own.clone()), account(id)],
-            Actor::Region(region) => vec![Whose::Region(region.clone())],
+            Actor::Region(region) => match action {
+                "bucket.removed" | "bucket.removed_on_word" => vec![
+                    Whose::Region(region.clone()),
+                    Whose::About(region.clone(), subject.to_owned()),
+                ],
+                _ => vec![Whose::Region(region.clone())],
+            },
             // A region's word is not the operator: it has the share of all who come through it.
             Actor::Through {
                 region,
@@ -148,7 +168,12 @@ impl Inner {
     fn share(&self, whose: &Whose) -> Share {
         match whose {
             Whose::Account(_) => self.limits.account,
-            Whose::Region(_) | Whose::Through(_) | Whose::Others => self.limits.region,
+            Whose::Region(_) => Share {
+                burst: self.limits.region.burst.min(OWN.burst),
+                per_minute: self.limits.region.per_minute.min(OWN.per_minute),
+            },
+            Whose::About(..) => ABOUT,
+            Whose::Through(_) | Whose::Others => self.limits.region,
             Whose::Operator => self.limits.operator,
         }
     }
@@ -210,6 +235,7 @@ impl Inner {
         let who = match whose {
             Whose::Account(id) => format!("account {id}"),
             Whose::Region(id) => format!("region {id}"),
+            Whose::About(id, bucket) => format!("region {id} about bucket {bucket}"),
             Whose::Through(id) => format!("all accounts through region {id}"),
             Whose::Operator => "the cloud's operator".to_owned(),
             Whose::Others => "all other accounts together".to_owned(),
@@ -263,7 +289,7 @@ mod tests {
         fn may(&self, actor: &Actor, action: &str) -> bool {
             let own = RegionId::new("own");
             let at = Timestamp::from_ms(self.1);
-            let taken = self.0.take(actor, action, &own, |id| id == ROOT, at);
+            let taken = self.0.take(actor, (action, "b"), &own, |id| id == ROOT, at);
             taken.is_ok()
         }
 
@@ -313,6 +339,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_region_says_itself_has_an_end_for_each_bucket_and_in_all() {
+        let desk = Desk::new();
+        let region = Actor::Region(RegionId::new("far"));
+        let own = RegionId::new("own");
+        let at = Timestamp::from_ms(desk.1);
+        desk.0.limit(ChangeLimits::default());
+        let says = |action, bucket: &str| {
+            let taken = desk.0.take(&region, (action, bucket), &own, |_| false, at);
+            taken.is_ok()
+        };
+        for action in ["bucket.removed_on_word", "bucket.removed"] {
+            let bucket = format!("bucket-{action}");
+            let said = (0..1000).take_while(|_| says(action, &bucket)).count();
+            assert_eq!(said, ABOUT.burst as usize, "{action}");
+        }
+        let renewed = (0..100_000).take_while(|_| says("region.renew", "far"));
+        let left = (OWN.burst - 2 * ABOUT.burst) as usize;
+        assert_eq!(renewed.count(), left);
+        assert!(desk.may(&Actor::Region(RegionId::new("other")), "region.renew"));
+    }
+
+    #[test]
     fn the_operator_has_a_share_that_nobody_else_uses_up() {
         let desk = Desk::new();
         for n in 0..100 {
@@ -329,7 +377,7 @@ mod tests {
         let (pace, own) = (&desk.0, RegionId::new("own"));
         desk.times(&by("2"), "bucket.place");
         let at = Timestamp::from_ms(desk.1);
-        let refused = pace.take(&by("2"), "bucket.create", &own, |_| false, at);
+        let refused = pace.take(&by("2"), ("bucket.create", "b"), &own, |_| false, at);
         let text = refused.unwrap_err().to_string();
         assert!(
             text.contains("account 2") && text.contains("in 2 s"),

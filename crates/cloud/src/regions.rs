@@ -41,6 +41,10 @@ impl Announcement {
     }
 }
 
+/// Certificates of a region that are good at one time. Each renewal writes all of them into the
+/// audit log; an honest region has two.
+const ISSUED_MAX: usize = 100;
+
 impl Registry {
     /// Records an operator.
     pub async fn add_operator(
@@ -353,6 +357,12 @@ impl Registry {
             )));
         }
         record.note_issued(issued, self.clock.now().ms());
+        if record.issued.len() > ISSUED_MAX {
+            return Err(CloudError::SlowDown(format!(
+                "region {region} has {ISSUED_MAX} certificates that are good: wait until one \
+                 expires, or take them back (dhow region revoke)"
+            )));
+        }
         let actor = Actor::Region(region.clone());
         self.put_region(turn, &actor, "region.renew", record, Vec::new())
             .await

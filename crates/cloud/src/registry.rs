@@ -299,7 +299,8 @@ impl Registry {
         };
         let (own, now) = (RegionId::new(self.own()), self.clock.now());
         let pace = &self.pace;
-        pace.take(&draft.actor, draft.action, &own, is_operator, now)
+        let act = (draft.action, &*draft.subject);
+        pace.take(&draft.actor, act, &own, is_operator, now)
     }
 
     /// What takes rights away holds from here on, whatever becomes of the disk: certificates that

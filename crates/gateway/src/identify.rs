@@ -14,7 +14,7 @@ use crate::{
     payload::{Pace, payload},
     proof::{Relayed, body_of},
     request::{Received, Request},
-    s3::{ErrorCode, S3Error},
+    s3::{ErrorCode, S3Error, headers::names},
     server::Gateway,
 };
 
@@ -245,7 +245,10 @@ fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> 
         )
     };
     let text = format!("{start}; the region '{got}' is wrong; expecting '{expected}'");
-    let error = S3Error::with(code, text).detail("Region", expected);
+    // An answer to HEAD has no body: SDKs read the right region from the header then.
+    let error = S3Error::with(code, text)
+        .text_header(names::BUCKET_REGION, &expected)
+        .detail("Region", expected);
     match known {
         true => error.detail(SIGNED_REGION, got),
         false => error,

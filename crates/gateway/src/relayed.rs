@@ -73,9 +73,13 @@ pub(crate) fn to_header(head: &[u8]) -> Option<HeaderValue> {
     HeaderValue::try_from(STANDARD.encode(head)).ok()
 }
 
-/// The head in a request between regions.
+/// The head in a request between regions; `None` where there is none, or more than one.
 pub(crate) fn of_headers(headers: &HeaderMap) -> Option<Parts> {
-    read(&STANDARD.decode(headers.get(HEAD)?).ok()?)
+    let mut heads = headers.get_all(HEAD).iter();
+    match (heads.next(), heads.next()) {
+        (Some(head), None) => read(&STANDARD.decode(head).ok()?),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +124,8 @@ mod tests {
         let mut wire = HeaderMap::new();
         wire.insert(HEAD, to_header(&request.relayed()).unwrap());
         assert_eq!(of_headers(&wire).unwrap().headers, copy);
+        wire.append(HEAD, to_header(&request.relayed()).unwrap());
+        assert!(of_headers(&wire).is_none(), "which of two would it be?");
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! - everything else: the header of that name, from before routing on.
 
 use access::{
-    AuthType,
+    AuthType, SignatureError,
     signature::{self, Claim, Verified},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -146,8 +146,12 @@ impl<'a> Received<'a> {
             carried: Vec::new(),
             signs: None,
         };
-        read.read_query()?;
-        Ok(read)
+        match read.read_query() {
+            // It puts headers into the query: what is wrong is the version, and no repeat.
+            Err(_) if is_version2(uri.query()) => Err(SignatureError::Version2.into()),
+            Err(error) => Err(error),
+            Ok(()) => Ok(read),
+        }
     }
 
     fn read_query(&mut self) -> Result<(), S3Error> {
@@ -373,6 +377,16 @@ fn authority<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, S3Error> 
     };
     // `example.com.` is the host `example.com`.
     Ok(name.strip_suffix('.').unwrap_or(name))
+}
+
+/// Whether a query carries a signature of version 2.
+fn is_version2(query: Option<&str>) -> bool {
+    let has = |name: &str| {
+        let pairs = query.unwrap_or_default().split('&');
+        let mut names = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+        names.any(|found| found == name)
+    };
+    has("AWSAccessKeyId") && has("Signature")
 }
 
 /// Joins what is a list, and refuses every other header that comes more than once and that
