@@ -52,6 +52,7 @@ MATRIX = {
     "ProveResidency": (NO, NO, NO, ALL, ALL),
     "ReadAudit": (NO, NO, NO, ALL, ALL),
     "SignCheckpoint": (NO, NO, NO, ALL, ALL),
+    "GetMapKey": (NO, NO, NO, ALL, ALL),
     "GetScrub": (NO, NO, OWN, ALL, NO),
     "StartScrub": (NO, NO, OWN, ALL, NO),
 }
@@ -61,6 +62,8 @@ NOT_DONE = {
     # The registry's region has no certificate to take back, and one that is planned none yet.
     ("RevokeCertificate", "own"): 409,
     ("RevokeCertificate", "other"): 409,
+    # That there is no bucket of a name can be proven too.
+    ("ProveResidency", "missing"): 200,
     # Neither has a key that could be replaced.
     ("RekeyRegion", "own"): 409,
     ("RekeyRegion", "other"): 409,
@@ -236,6 +239,7 @@ REQUESTS = {
     "ProveResidency": (EACH, bucket_call("POST", "/residency", lambda c: {})),
     "ReadAudit": (ONE, plain("GET", "audit")),
     "SignCheckpoint": (ONE, plain("GET", "audit/checkpoint")),
+    "GetMapKey": (ONE, plain("GET", "audit/map-key")),
     "GetScrub": (ONE, plain("GET", "scrub")),
     "StartScrub": (ONE, plain("POST", "scrub", lambda c: {"repair": False})),
 }
