@@ -39,6 +39,7 @@ bugs=(
   "admission-first-come|gateway|admission::"
   "addresses-unchecked|cloud|rekey_tests::a_region_is_reached"
   "rekey-leaves-certificates|cloud|rekey_tests::a_new_key"
+  "revoked-on-disk-first|cloud|withdrawn_tests::"
   "links-without-the-one-before|proof|of_bucket"
   "relayed-heads-count-twice|access|replays::"
   "relayed-heads-count-twice|cloud|warrant_tests::"
