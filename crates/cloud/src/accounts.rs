@@ -31,7 +31,7 @@ pub enum AccountKind {
 }
 
 impl Registry {
-    /// Creates an account. Names are for people and need not be unique. All buckets of the account
+    /// Creates an account. A name is given once. All buckets of the account
     /// keep to the jurisdictions of `guard`, if it names any.
     pub async fn create_account(
         &self,

@@ -107,6 +107,22 @@ impl HeadRow {
     }
 }
 
+/// A part that is being computed. It counts as changed again unless that came to its end, also
+/// where nobody waits for it any more.
+struct Computing<'c> {
+    chains: &'c Chains,
+    shard: usize,
+    done: bool,
+}
+
+impl Drop for Computing<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.chains.parts.lock().stale.insert(self.shard);
+        }
+    }
+}
+
 /// What is in memory of the map.
 pub(crate) struct Chains {
     key: MapKey,
@@ -380,6 +396,11 @@ impl Registry {
         for shard in stale {
             // A change that comes now marks it again.
             self.chains.parts.lock().stale.remove(&shard);
+            let mut computing = Computing {
+                chains: &self.chains,
+                shard,
+                done: false,
+            };
             let leaves = self.leaves(shard).await;
             let hashed = match leaves {
                 Ok(leaves) if leaves.is_empty() => Ok(None),
@@ -391,14 +412,9 @@ impl Registry {
                 }
                 Err(error) => Err(error),
             };
-            let mut parts = self.chains.parts.lock();
-            match hashed {
-                Ok(hash) => parts.shards.set(shard, hash),
-                Err(error) => {
-                    parts.stale.insert(shard);
-                    return Err(error);
-                }
-            }
+            let hash = hashed?;
+            self.chains.parts.lock().shards.set(shard, hash);
+            computing.done = true;
         }
         Ok(())
     }

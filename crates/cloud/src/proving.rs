@@ -106,9 +106,6 @@ impl Link {
     }
 }
 
-/// A bucket, by its name, about which a signature is asked.
-type Of<'a> = &'a BucketName;
-
 impl Registry {
     /// Whether the owner of `bucket` made this signature, with a key that is live, for the region
     /// `via`, which relays it. `None` for everything else.
@@ -118,7 +115,7 @@ impl Registry {
     pub async fn prove(
         &self,
         via: &RegionId,
-        bucket: Of<'_>,
+        bucket: &BucketName,
         statement: &Statement,
     ) -> Result<Option<AccountId>, CloudError> {
         self.ask_proof(Question::new(via, bucket, statement)).await
@@ -131,7 +128,7 @@ impl Registry {
     pub async fn prove_chunks(
         &self,
         via: &RegionId,
-        bucket: Of<'_>,
+        bucket: &BucketName,
         statement: &Statement,
         previous: &str,
         links: &[ChunkLink],

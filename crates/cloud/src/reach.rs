@@ -74,9 +74,17 @@ fn port(text: &str) -> Option<u16> {
 fn host(text: &str) -> Option<Host> {
     match text.parse::<IpAddr>() {
         Ok(address) => Some(Host::Address(address.to_canonical())),
-        // Digits and dots alone are some way to write an address.
-        Err(_) if text.bytes().all(|c| c.is_ascii_digit() || c == b'.') => None,
+        // Resolvers read an address where the last part is a number, also a hexadecimal one.
+        Err(_) if ends_in_number(text) => None,
         Err(_) => name(text).map(Host::Name),
+    }
+}
+
+fn ends_in_number(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x").or(last.strip_prefix("0X")) {
+        Some(hex) => hex.bytes().all(|c| c.is_ascii_hexdigit()),
+        None => last.bytes().all(|c| c.is_ascii_digit()),
     }
 }
 
@@ -324,6 +332,9 @@ mod tests {
             "2130706433:1",
             "127.1:1",
             "0x7f.1:x",
+            "0x7f.1:1",
+            "0X7f000001:1",
+            "a.example.:1",
             "[::1]",
             "[::1]x:1",
             "a..b:1",

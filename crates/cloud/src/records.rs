@@ -183,14 +183,6 @@ struct ReplicaRecord {
     sealed_by: Option<String>,
 }
 
-fn texts(forwarders: &[Forwarder]) -> Vec<String> {
-    forwarders.iter().map(ToString::to_string).collect()
-}
-
-fn forwarders(texts: &[String]) -> Vec<Forwarder> {
-    texts.iter().map(|text| Forwarder::parse(text)).collect()
-}
-
 impl From<&Placement> for PlacementRecord {
     fn from(placement: &Placement) -> Self {
         let replica = |r: &Replica| ReplicaRecord {
@@ -207,8 +199,8 @@ impl From<&Placement> for PlacementRecord {
             writes_any: placement.writes == Writes::Any,
             proxy: placement.proxy,
             accepts: placement.accepts.iter().map(|b| b.to_string()).collect(),
-            trust_reads: texts(&placement.trust.reads),
-            trust_writes: texts(&placement.trust.writes),
+            trust_reads: Forwarder::texts(&placement.trust.reads),
+            trust_writes: Forwarder::texts(&placement.trust.writes),
             successors: placement.successors.iter().map(|r| r.to_string()).collect(),
         }
     }
@@ -246,8 +238,8 @@ impl TryFrom<PlacementRecord> for Placement {
                 .collect::<Result<_, _>>()?,
             successors: record.successors.iter().map(|r| RegionId::new(r)).collect(),
             trust: Trust {
-                reads: forwarders(&record.trust_reads),
-                writes: forwarders(&record.trust_writes),
+                reads: Forwarder::list(&record.trust_reads),
+                writes: Forwarder::list(&record.trust_writes),
             },
         })
     }

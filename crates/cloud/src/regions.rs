@@ -271,7 +271,8 @@ impl Registry {
         let action = match (record.status, status) {
             (Joining | Draining, Open) => "region.open",
             (Open, Draining) => "region.drain",
-            (Draining | Planned | Joining, Closed) => "region.close",
+            // One that could not be written is closed in memory already, and is written now.
+            (Draining | Planned | Joining | Closed, Closed) => "region.close",
             (from, to) => {
                 return Err(CloudError::Refused(format!(
                     "region {region} is {}, it cannot become {}",
@@ -357,7 +358,8 @@ impl Registry {
             )));
         }
         record.note_issued(issued, self.clock.now().ms());
-        if record.issued.len() > ISSUED_MAX {
+        let good = |one: &&IssuedRecord| !record.revoked_serials.contains(&one.serial);
+        if record.issued.iter().filter(good).count() > ISSUED_MAX {
             return Err(CloudError::SlowDown(format!(
                 "region {region} has {ISSUED_MAX} certificates that are good: wait until one \
                  expires, or take them back (dhow region revoke)"

@@ -22,7 +22,7 @@ pub(crate) const UNPROVEN: &str = "no proof of the customer's request: ";
 
 /// Reads requests as the front door does, and verifies nothing that needs a key.
 pub trait ReadsRequests: Send + Sync + 'static {
-    /// What a request asks for that came to the door of `region`.
+    /// What a request asks for that was sent to `region`.
     ///
     /// # Errors
     /// It asks for nothing of the registry, cannot be read, is too old, or its signature does not

@@ -1,6 +1,10 @@
 //! The chains by bucket follow from the log alone, and a proof from them needs little of it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    future::{Future, poll_fn},
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll},
+};
 
 use async_trait::async_trait;
 use proof::{
@@ -91,7 +95,8 @@ impl Signer for Fixed {
         [0; 32]
     }
     fn sign(&self, _: &[u8]) -> [u8; 64] {
-        [0; 64]
+        // Never one: its second half is above the order of the group (RFC 8032, 5.1.7).
+        [0xff; 64]
     }
 }
 
@@ -260,4 +265,28 @@ async fn chains_follow_from_the_log_alone() {
     again.create(Actor::System, bucket("later")).await.unwrap();
     let root = again.map().await.unwrap().unwrap().root;
     assert_eq!(root, recomputed(&again).await);
+}
+
+#[tokio::test]
+async fn a_map_that_nobody_waits_for_any_more_is_computed_by_the_next() {
+    let registry = open(Arc::new(IndexRows(Memory::engine().index))).await;
+    for steps in 0..60 {
+        let new = bucket(&format!("bucket-{steps}"));
+        registry.create(Actor::System, new).await.unwrap();
+        let mut running = Box::pin(registry.map());
+        for _ in 0..steps {
+            let step = |cx: &mut Context<'_>| Poll::Ready(running.as_mut().poll(cx).is_ready());
+            if poll_fn(step).await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(running);
+        let root = registry.map().await.unwrap().unwrap().root;
+        assert_eq!(
+            root,
+            recomputed(&registry).await,
+            "left after {steps} steps"
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use types::RegionId;
+use types::{CertificateSerial, RegionId};
 
 use super::follow_tests::{Cloud, ROOT, announcement, issued};
 use super::*;
@@ -37,6 +37,27 @@ async fn a_certificate_that_was_taken_back_brings_no_other_whenever_it_was_asked
         assert!(renew(9, shown).await.is_err(), "{shown}");
     }
     assert_eq!(serials(keeper).0.len(), 3, "none was recorded since");
+}
+
+#[tokio::test]
+async fn what_was_taken_back_leaves_room_for_new_certificates() {
+    let cloud = Cloud::new().await;
+    let (keeper, second) = (&cloud.keeper, RegionId::new("second"));
+    let key = announcement(2).public_key;
+    let renew = async |n: u8| {
+        let issued = issued(n);
+        keeper.record_issued(&second, &issued, &key, "4a01").await
+    };
+    for n in 2..=100 {
+        renew(n).await.unwrap();
+    }
+    let more = renew(101).await;
+    assert!(matches!(more, Err(CloudError::SlowDown(_))), "{more:?}");
+    let one = CertificateSerial::parse("4a02").unwrap();
+    let revoking = keeper.revoke_certificates(ROOT, "second", Some(&one));
+    revoking.await.unwrap();
+    renew(101).await.unwrap();
+    assert!(renew(102).await.is_err());
 }
 
 #[tokio::test]

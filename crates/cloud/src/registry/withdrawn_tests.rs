@@ -116,6 +116,19 @@ async fn p5_the_keeper_revokes_before_it_writes_and_says_when_it_could_not() {
     let gone = keeper.revoke_certificates(ROOT, "second", None).await;
     assert_eq!(gone.unwrap().len(), 1);
     drop(keeper);
-    let again = open(engine.index, "first", 1, Keeper::Here).await;
+    let index = engine.index;
+    let again = open(Arc::clone(&index), "first", 1, Keeper::Here).await;
     assert_eq!(revoked(&again, "second"), 1);
+    // A region that is closed, too: asked again, it is closed on the disk.
+    let draining = again.set_region_status(ROOT, "second", RegionStatus::Draining);
+    draining.await.unwrap();
+    script.always(Call::Commit, full());
+    let close = || again.set_region_status(ROOT, "second", RegionStatus::Closed);
+    let refused = close().await;
+    assert!(matches!(refused, Err(CloudError::Store(_))), "{refused:?}");
+    script.clear();
+    close().await.unwrap();
+    drop(again);
+    let later = open(index, "first", 1, Keeper::Here).await;
+    assert_eq!(later.region("second").unwrap().status, RegionStatus::Closed);
 }
