@@ -15,7 +15,7 @@ use std::{
     future::Future,
     hash::{BuildHasher, RandomState},
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -200,7 +200,6 @@ struct Gate {
     room: Mutex<Room<Told>>,
     looking: Mutex<Looking>,
     waiting: Gauge,
-    this: Weak<Self>,
 }
 
 struct Looking {
@@ -216,16 +215,11 @@ impl std::fmt::Debug for Gate {
 
 impl Gate {
     fn new(limits: Limits, width: Option<Width>, waiting: &Gauge) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
+        Arc::new(Self {
             room: Mutex::new(Room::new(limits)),
             looking: Mutex::new(Looking { on: false, width }),
             waiting: waiting.clone(),
-            this: Weak::clone(this),
         })
-    }
-
-    fn me(&self) -> Option<Arc<Self>> {
-        self.this.upgrade()
     }
 
     async fn enter(self: &Arc<Self>, slot: u16) -> Result<Place, Crowded> {
@@ -264,12 +258,12 @@ impl Gate {
     }
 
     /// Sees to it that time passes for those that wait.
-    fn look(&self) {
+    fn look(self: &Arc<Self>) {
         let mut looking = self.looking.lock();
         if looking.on {
             return;
         }
-        let Some(gate) = self.me() else { return };
+        let gate = Arc::clone(self);
         looking.on = true;
         drop(looking);
         tokio::spawn(async move {

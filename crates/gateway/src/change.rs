@@ -1,5 +1,5 @@
-//! Requests that change the registry, read for it: by the code that reads them at the door, so that
-//! what the registry does is what the door would have understood.
+//! Requests that change the registry, read for it: by the code that reads them from customers, so
+//! that the registry does what that code understood.
 
 use access::{
     PayloadMode,
@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use types::{BucketName, Placement, RegionId, SignedRequest, Timestamp};
 
 use crate::{
-    proof::{Cover, without_port},
+    proof::Cover,
     relayed,
-    request::{Received, Request},
+    request::{Received, Request, without_port},
     route::route,
     s3::{S3Error, headers::names, ops, placement_headers, refuse},
     server::Gateway,
@@ -36,7 +36,7 @@ pub struct SignedChange {
 }
 
 impl Gateway {
-    /// Reads a request that came to the door of `region` and is to make or remove a bucket.
+    /// Reads a request that was sent to `region` and is to make or remove a bucket.
     ///
     /// # Errors
     /// Says why it is none, or why its signature does not cover it.
@@ -51,7 +51,7 @@ impl Gateway {
             text.unwrap_or_else(|| error.code.message()).to_owned()
         };
         let endpoint = self.regions.as_ref().and_then(|r| r.endpoint(region));
-        let endpoint = endpoint.map(|host| without_port(&host));
+        let endpoint = endpoint.map(|host| without_port(&host).to_owned());
         let mut domains = self.config.domains.clone();
         domains.extend(endpoint.clone());
         let received = Received::read(&mut parts, &domains).map_err(told)?;
@@ -75,7 +75,7 @@ impl Gateway {
             let value = read.headers().get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let host = text(&header::HOST).map(|host| without_port(&host));
+        let host = text(&header::HOST).map(|host| without_port(&host).to_owned());
         let host = host.filter(|host| {
             let known = endpoint.iter().chain(&self.config.domains);
             !read.target().by_host && !known.into_iter().any(|k| k.eq_ignore_ascii_case(host))

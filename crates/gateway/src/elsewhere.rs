@@ -11,6 +11,7 @@ use crate::{
     body::ResponseBody,
     operations::{Operation, Status},
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
+    pipeline::has_body,
     proof::{Cover, unproven},
     regions::{PassError, Regions},
     relayed,
@@ -219,7 +220,7 @@ impl Gateway {
         let Some(value) = relayed::to_header(&head) else {
             return Err(self.redirect_once(deed, "its head is too long to be passed on"));
         };
-        if action.writes() && operation.reads_body() && !is_bodiless(request.method()) {
+        if action.writes() && operation.reads_body() && has_body(request.method()) {
             let mut parts = relayed::read(&head).ok_or(ErrorCode::InternalError)?;
             let received = Received::read(&mut parts, &self.config.domains)?;
             let (again, claim) = received.claim(self.clock.now())?;
@@ -383,13 +384,8 @@ impl Gateway {
 /// Why a request is not passed on.
 const UNCOVERED: &str = "its signature does not cover the body, and the bucket's placement does \
     not trust this region with writes";
-const UNPROVEN: &str = "its signature cannot be verified there now, and the bucket's placement \
-    does not trust this region";
-
-/// Requests by these methods have no body.
-fn is_bodiless(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
-}
+const UNPROVEN: &str = "no region that holds the bucket takes it from this region, for want of \
+    proof";
 
 /// Whether the other region did not act for want of proof: it says so, or it is of an older
 /// version, whose refusal does not come from its front door.

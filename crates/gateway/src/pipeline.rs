@@ -197,7 +197,8 @@ impl Gateway {
             result.unwrap_or_else(|_| Err(panicked(&request_id)))
         };
         let result = match result {
-            Ok(answer) if answer.body().is_large() => {
+            // Only answers to GET: one that says that something was done must not become another.
+            Ok(answer) if parts.method == Method::GET && answer.body().is_large() => {
                 self.make_room(at_door, &mut trail).await.map(|()| answer)
             }
             other => other,
@@ -364,7 +365,7 @@ impl Gateway {
         trail.operation = Some(operation);
         // Nothing of a body that is not read needs a proof.
         if let Via::Region(_, proof @ Proof::Head) = &mut via
-            && !operation.reads_body()
+            && !(has_body(request.method()) && operation.reads_body())
         {
             *proof = Proof::Whole;
         }
@@ -572,7 +573,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-fn has_body(method: &Method) -> bool {
+/// Whether the body of a request by this method is read.
+pub(crate) fn has_body(method: &Method) -> bool {
     matches!(*method, Method::PUT | Method::POST)
 }
 

@@ -1,6 +1,7 @@
 //! What proves a request that another region relays. Its head is the one that the customer signed,
-//! and nothing else is acted on; whoever has the key verifies the signature; and what the signature
-//! does not cover needs the owner's trust in that region ([`access::is_trusted`]).
+//! and nothing else is acted on; whoever has the key verifies the signature; and a body that the
+//! signature does not cover needs the owner's trust in that region ([`access::is_trusted`]).
+//! Headers that S3 does not define may be unsigned, as from any client.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::{
     payload::{Pace, Payload, payload_of},
     regions::{Proven, Regions},
     relayed,
-    request::{Received, Request},
+    request::{Received, Request, without_port},
     route::route,
     s3::{ErrorCode, S3Error},
     server::Gateway,
@@ -103,7 +104,7 @@ impl Gateway {
         let regions = self.regions.as_ref().ok_or(ErrorCode::AccessDenied)?;
         let endpoint = regions
             .endpoint(&from.region)
-            .map(|host| without_port(&host));
+            .map(|host| without_port(&host).to_owned());
         let mut domains = self.config.domains.clone();
         domains.extend(endpoint.clone());
         let received = Received::read(parts, &domains)?;
@@ -177,7 +178,7 @@ impl Gateway {
     ) -> Result<(), S3Error> {
         let host = request.headers().get(header::HOST);
         let host = without_port(host.and_then(|h| h.to_str().ok()).unwrap_or_default());
-        let known = |name: &str| name.eq_ignore_ascii_case(&host);
+        let known = |name: &str| name.eq_ignore_ascii_case(host);
         let by_host = request.target().by_host;
         if by_host || endpoint.is_some_and(known) || self.config.domains.iter().any(|d| known(d)) {
             return Ok(());
@@ -259,15 +260,6 @@ pub(crate) fn of_older_version(from: &RegionId) -> S3Error {
          then it reads its own copies and replicates, and its other requests go to the bucket's \
          home directly"
     ))
-}
-
-/// A host without its port, and without the dot of a name that is complete.
-pub(crate) fn without_port(host: &str) -> String {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name.strip_suffix('.').unwrap_or(name).to_owned()
 }
 
 /// The body of a relayed request, with all that its head's signature covers verified here.

@@ -371,12 +371,17 @@ fn authority<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, S3Error> 
     if !uri.path().starts_with('/') {
         return Err(ErrorCode::InvalidURI.into());
     }
+    Ok(without_port(host))
+}
+
+/// A host without its port, and without the dot of a complete name: `example.com.` is the host
+/// `example.com`.
+pub(crate) fn without_port(host: &str) -> &str {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
-    // `example.com.` is the host `example.com`.
-    Ok(name.strip_suffix('.').unwrap_or(name))
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// Whether a query carries a signature of version 2.

@@ -233,13 +233,9 @@ impl From<BodyError> for S3Error {
                     .detail("S3ComputedContentSHA256", computed)
             }
             BodyError::SignedDigest(name) => S3Error::new(C::BadDigest).detail("Header", name),
-            BodyError::Unproven(why) => S3Error::with(
+            BodyError::Unproven(why) => later(
                 C::ServiceUnavailable,
-                format!("The signatures of the body cannot be verified now: {why}"),
-            )
-            .header(
-                http::header::RETRY_AFTER,
-                http::HeaderValue::from_static("1"),
+                &format!("The signatures of the body cannot be verified now: {why}"),
             ),
             BodyError::Malformed(what) => S3Error::with(
                 C::InvalidRequest,
@@ -257,7 +253,7 @@ impl From<BodyError> for S3Error {
                 format!("{} {what}", C::MalformedTrailerError.message()),
             ),
             BodyError::Timeout => C::RequestTimeout.into(),
-            BodyError::Crowded => C::SlowDown.into(),
+            BodyError::Crowded => later(C::SlowDown, "Please reduce your request rate"),
         }
     }
 }

@@ -28,7 +28,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     check_regions(gateway, &home, &asked)?;
     let path = format!("/{name}");
     let permit = call.for_registry(&document);
-    let plain = asked == Asked::default() && home == gateway.region;
+    // With tags there is more to it than that the bucket is there.
+    let plain = asked == Asked::default() && home == gateway.region && tags.is_empty();
     let made = gateway
         .objects
         .create_bucket(&permit, name.clone(), Some(home), asked.placement)
