@@ -133,8 +133,9 @@ impl VersionClock {
         version.region_tag() == self.region_tag
     }
 
-    /// Ids of the bucket from now on are above `version`, which came from another region, unless it
-    /// is further ahead than a clock may be.
+    /// Ids of the bucket from now on are above `version`, which came from another region and is
+    /// ahead of the clock, unless it is further ahead than a clock may be. What is not ahead needs
+    /// nothing: a key's next version is above those that it has anyway.
     pub(crate) fn observe(&self, bucket: BucketId, clock: &dyn Clock, version: VersionId) {
         let bucket = its_clock(bucket);
         let now = clock.now().ms();

@@ -153,16 +153,25 @@ pub(crate) fn gone_name(row_key: &[u8]) -> Result<(Bytes, VersionId)> {
     Ok((key, VersionId::from_bytes(inverted.map(|b| !b))))
 }
 
-/// A version that is set aside.
-pub(crate) fn aside(key: &[u8], version: VersionId) -> Bytes {
+/// A version of `region` that is set aside.
+pub(crate) fn aside(key: &[u8], version: VersionId, region: &RegionId) -> Bytes {
+    [&aside_prefix(key, version)[..], region.as_bytes()]
+        .concat()
+        .into()
+}
+
+/// What such rows of a version begin with, whichever region has it.
+pub(crate) fn aside_prefix(key: &[u8], version: VersionId) -> Bytes {
     [ASIDE, &escape(key), &KEY_END, version.bytes()]
         .concat()
         .into()
 }
 
-/// The customer's key and the version in such a row.
-pub(crate) fn aside_name(row_key: &[u8]) -> Result<(Bytes, VersionId)> {
-    let (key, version) = split_escaped(row_key, ASIDE)?;
+/// The customer's key and the version in such a row of `region`.
+pub(crate) fn aside_name(row_key: &[u8], region: &RegionId) -> Result<(Bytes, VersionId)> {
+    let named = row_key.strip_suffix(region.as_bytes());
+    let named = named.ok_or_else(|| damaged("a version that is set aside"))?;
+    let (key, version) = split_escaped(named, ASIDE)?;
     Ok((key, VersionId::from_bytes(version)))
 }
 

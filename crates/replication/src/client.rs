@@ -16,8 +16,9 @@ use crate::{
     wire::{ANSWER_BYTES_MAX, Ask, PATH, WAIT_MAX, What, name},
 };
 
-/// Longer than the longest wait at the source.
-const ANSWER_WAIT: Duration = Duration::from_secs(WAIT_MAX.as_secs() + 15);
+/// Longer than the longest wait at the source, which waits for room before and after it waits for
+/// something to say.
+const ANSWER_WAIT: Duration = Duration::from_secs(WAIT_MAX.as_secs() + 25);
 
 /// One bucket at one other region.
 #[derive(Clone)]
@@ -88,7 +89,7 @@ impl Far {
     pub async fn ask(&self, what: What) -> Result<Answer, ReplicationError> {
         let (bytes, _held) = self.bytes(&what).await?;
         let answer = Answer::decode(bytes)?;
-        crate::bounds::check(&what, &answer)?;
+        crate::bounds::check(&what, self.sealed, &answer)?;
         Ok(answer)
     }
 

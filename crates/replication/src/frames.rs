@@ -9,10 +9,10 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use objects::ShippedChange;
 
-use crate::{ReplicationError, wire::PAGE_MAX};
+use crate::ReplicationError;
 
-/// Changes of one answer: a page, and what was committed together with its last.
-const CHANGES_MAX: usize = 64 * PAGE_MAX;
+/// Changes of one answer. The longest honest one is a page of removals.
+const CHANGES_MAX: usize = 20_000;
 const RESEED: u8 = 1;
 const ROW: u8 = 2;
 const AHEAD: u8 = 4;

@@ -5,7 +5,11 @@
 //! rises (another home, another way of taking writes) a copy first has the home read what its
 //! clients changed under the earlier deed, and only then takes the home's word for what is there.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use access::{Permit, authorize_receiving, authorize_sending};
 use http::Response;
@@ -28,6 +32,8 @@ use crate::{
 
 /// How long an answer that reads earlier changes works on them before it says how far it came.
 const GATHER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a home reads what one copy says was removed there: other copies wait for that.
+const GONE_WITHIN: Duration = Duration::from_secs(600);
 /// Before a home that is busy is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// How long a copy waits until the home has read what its clients changed.
@@ -134,20 +140,27 @@ impl Follower {
         permit: &Permit,
         page: &mut Answer,
     ) -> Result<(), ReplicationError> {
-        let mut changes = Vec::with_capacity(page.changes.len());
-        let mut hits = Vec::new();
-        for (at, change) in std::mem::take(&mut page.changes) {
-            let ShippedChange::Removed { key, version, null } = change else {
-                changes.push((at, change));
-                continue;
-            };
-            let name = (key, version);
-            let removed = vec![Removed { name, null }];
-            let (believed, some) = self.objects.believed(permit, removed).await?;
-            hits.extend(some);
-            changes.extend(believed.into_iter().map(|one| (at, one.into())));
+        let removed = page.changes.iter().filter_map(|(_, change)| match change {
+            ShippedChange::Removed { key, version, null } => Some(Removed {
+                name: (key.clone(), *version),
+                null: *null,
+            }),
+            _ => None,
+        });
+        // All at once: the log is read for them.
+        let (believed, hits) = self.objects.believed(permit, removed.collect()).await?;
+        let mut known: BTreeMap<VersionName, bool> = BTreeMap::new();
+        for one in believed {
+            *known.entry(one.name).or_default() |= one.null;
         }
-        page.changes = changes;
+        page.changes.retain_mut(|(_, change)| match change {
+            ShippedChange::Removed { key, version, null } => {
+                let found = known.get(&(key.clone(), *version));
+                *null &= found.is_some_and(|null| *null);
+                found.is_some()
+            }
+            _ => true,
+        });
         let (objects, region) = (&self.objects, &self.far.region);
         let noted = objects.note_on_word(permit, region, Word::Clients, &hits);
         Ok(noted.await?)
@@ -537,7 +550,9 @@ impl Follower {
             self.take_back_removed(&permit, &page).await?;
             position = page.position.max(position);
             if done {
-                self.take_removals(&permit, true).await?;
+                let all = self.take_removals(&permit, true);
+                let in_time = tokio::time::timeout(GONE_WITHIN, all).await;
+                in_time.unwrap_or_else(|_| Err(stands_still("removals of a copy")))?;
             }
         }
         self.report(keys).await;

@@ -227,8 +227,8 @@ impl Replication {
         let answered = Arc::clone(&done.removing.answered);
         loop {
             watch.borrow_and_update();
-            self.load_asides(&mut looked).await;
-            let again = self.adjust(&mut tasks, &mut done).await;
+            let loaded = self.load_asides(&mut looked).await;
+            let again = self.adjust(&mut tasks, &mut done).await || !loaded;
             tokio::select! {
                 changed = watch.changed() => if changed.is_err() {
                     return;
@@ -399,7 +399,7 @@ impl Replication {
         }
         let since = *done.read.entry(deed.id).or_insert_with(Instant::now);
         if since.elapsed() < READERS_WAIT {
-            tracing::warn!(%bucket, readers, "a bucket that was removed here is not let go of yet");
+            tracing::warn!(%bucket, readers, "a bucket that was removed here is still being read");
             return false;
         }
         tracing::error!(

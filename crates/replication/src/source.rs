@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use objects::Objects;
-use peer::{BoxBody, Held, Kind, NoRoom, Room, SMALL_BYTES, STREAM_BYTES, full};
+use peer::{BoxBody, Held, Kind, NoRoom, Room, STREAM_BYTES, full};
 use seal::SealingKey;
 use store::Position;
 use types::{BucketDeed, Clock, Place};
@@ -70,17 +70,6 @@ pub(crate) async fn take(room: &Room, bytes: usize) -> Result<Held, Refused> {
 
 pub(crate) fn no_room(error: NoRoom) -> Refused {
     (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-}
-
-/// How much room the answer to a question of a copy takes while it is made.
-fn room_of(what: &What) -> usize {
-    match what {
-        What::Snapshot { .. } | What::Removals { .. } => PAGE_ROOM,
-        What::Head | What::Version { .. } => COUNT_ROOM,
-        What::Body { .. } => STREAM_BYTES,
-        // Those that wait take it when they have something to say; the others are short.
-        _ => SMALL_BYTES,
-    }
 }
 
 impl Source {
@@ -147,11 +136,11 @@ impl Source {
         what: What,
     ) -> Result<Response<BoxBody>, Refused> {
         let objects = &self.objects;
-        let held = take(room, room_of(&what)).await?;
-        let answer = match what {
+        let (held, answer) = match what {
             What::Head => {
+                let held = take(room, COUNT_ROOM).await?;
                 self.status.begins(deed, &from.region);
-                self.head(permit).await?
+                (held, self.head(permit).await?)
             }
             What::Changes {
                 after,
@@ -162,43 +151,45 @@ impl Source {
                 self.status.acked(deed, &from.region, applied);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 let at = Position(after);
-                drop(held);
                 let changes = self.changes(deed, from, room, at, wait, Self::permit);
-                let (held, answer) = changes.await?;
-                return Ok(held.full(answer.encode()));
+                changes.await?
             }
-            What::Removals { after } => self.removals(permit, after).await?,
+            What::Removals { after } => {
+                let held = take(room, PAGE_ROOM).await?;
+                (held, self.removals(permit, after).await?)
+            }
             What::Hear { after } => {
-                drop(held);
                 return json(&self.hear(deed, from, after).await.map_err(refused)?);
             }
             What::Snapshot { from: row } => {
+                let held = take(room, PAGE_ROOM).await?;
                 let answer = self.snapshot(permit, &row).await?;
-                let versions = answer.changes.len();
-                self.status.seeds(deed, &from.region, versions);
-                answer
+                self.status.seeds(deed, &from.region, answer.changes.len());
+                (held, answer)
             }
-            What::Version { key, version } => self.version(permit, &(key, version)).await?,
+            What::Version { key, version } => {
+                let held = take(room, COUNT_ROOM).await?;
+                (held, self.version(permit, &(key, version)).await?)
+            }
             What::Body {
                 key,
                 version,
                 offset,
             } => {
                 let (key, version) = read_name(&(key, version)).map_err(refused)?;
+                let held = take(room, STREAM_BYTES).await?;
                 let reader = objects.ship_body(permit, &key, version, offset).await;
                 let reader = reader.map_err(failed)?;
                 let body = ReaderBody::new(reader, self.still(deed, from, Self::permit));
                 return Ok(held.answer(Response::new(body.boxed_unsync())));
             }
             What::Lacking { versions } => {
-                drop(held);
                 let lacking = objects.lacking(permit, names(&versions)?).await;
                 let lacking = lacking.map_err(failed)?;
                 let named = |(key, version): &objects::VersionName| name(key, *version);
                 return json(&lacking.iter().map(named).collect::<Vec<_>>());
             }
             What::Offer { versions } => {
-                drop(held);
                 let versions = names(&versions)?;
                 let settled = self.handover.take(deed, from, versions).await;
                 return json(&settled.map_err(refused)?);

@@ -59,7 +59,7 @@ pub struct NewDeed {
 /// A request as its customer signed it, for whoever can verify the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedRequest {
-    /// The head, as `gateway::Relayed` writes it.
+    /// The head, in the form in which the gateway relays it (its module `relayed`).
     pub head: Arc<[u8]>,
     /// The body.
     pub body: Arc<[u8]>,
@@ -75,7 +75,7 @@ pub enum DeedError {
     #[error("no bucket named {0}")]
     NotFound(BucketName),
     /// The account has as many buckets as it may have.
-    #[error("the account has {0} buckets, the most it may have")]
+    #[error("the account has {0} buckets in the regions of this operator, the most it may have")]
     TooMany(usize),
     /// Too many changes lately; says when to try again.
     #[error("{0}")]

@@ -29,7 +29,7 @@ pub const XML_BYTES_MAX: usize = 1 << 20;
 /// keys of 1024 bytes that are all escaped as `&quot;` has 6.4 MB, a CompleteMultipartUpload of
 /// 10,000 parts with ten checksums each and indented 7.6 MB.
 pub const LARGE_XML_BYTES_MAX: usize = 8 << 20;
-/// Buckets of one account, S3's default quota.
+/// Buckets of one account in the regions of one operator; S3's default quota of an account.
 pub const BUCKETS_PER_ACCOUNT_MAX: usize = 10_000;
 /// How far a request's time may lie from ours, in seconds.
 pub const CLOCK_SKEW_S_MAX: u64 = 15 * 60;

@@ -160,6 +160,16 @@ impl Forwarder {
             region => Self::Region(RegionId::new(region)),
         }
     }
+
+    /// Reads each.
+    pub fn list(texts: &[String]) -> Vec<Self> {
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+
+    /// Writes each.
+    pub fn texts(list: &[Self]) -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    }
 }
 
 impl fmt::Display for Forwarder {

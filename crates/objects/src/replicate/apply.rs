@@ -383,8 +383,8 @@ impl Objects {
     ) -> Result<Applied> {
         // What cannot have come here has taken no place either.
         let null = null && self.check_stamp(deed, version, None).is_ok();
-        let aside = self.is_aside(deed, key, version);
         let name = (key.clone(), version);
+        let asides = self.regions_aside(deed, &name);
         for _ in 0..TRIES_MAX {
             let bucket = self.receiving(deed).await?;
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
@@ -404,13 +404,14 @@ impl Objects {
                     own: None,
                 };
                 let mut batch = Batch::new().guard(bucket.guard()).log(change.encode());
-                if aside {
-                    batch = batch.delete(rows::aside(key.as_bytes(), version));
+                for region in &asides {
+                    batch = batch.delete(rows::aside(key.as_bytes(), version, region));
                 }
-                match self.land(deed, &bucket, batch).await? {
-                    Landed::Yes if aside => self.forget_aside(deed, &name),
-                    Landed::Yes => {}
-                    Landed::Again => continue,
+                if let Landed::Again = self.land(deed, &bucket, batch).await? {
+                    continue;
+                }
+                for region in &asides {
+                    self.forget_aside(deed, &name, region);
                 }
                 return Ok(Applied::Known);
             };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use access::{Action, Permit};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use store::{Batch, Position, ScanRange};
+use store::{Batch, PartitionId, Position, ScanRange};
 use types::{BucketDeed, BucketId, BucketName, Holding, ObjectKey, RegionId, VersionId};
 
 use super::{AHEAD_MAX_MS, VersionName};
@@ -56,9 +56,12 @@ impl SetAside {
     }
 }
 
+/// By version and the region that has it: one region's entry takes no other's place.
+type Line = (VersionName, RegionId);
+
 struct Of {
     name: BucketName,
-    versions: BTreeMap<VersionName, SetAside>,
+    versions: BTreeMap<Line, SetAside>,
 }
 
 /// What is set aside in all buckets, as the rows have it.
@@ -128,17 +131,20 @@ impl Objects {
         {
             let all = self.asides.0.lock();
             let known = all.get(&deed.id).map(|of| &of.versions);
-            if known.and_then(|known| known.get(&name)) == Some(&aside) {
+            let line = (name.clone(), region.clone());
+            let before = known.and_then(|known| known.get(&line));
+            if before == Some(&aside) {
                 return Ok(());
             }
             let of_region = |known: &BTreeMap<_, SetAside>| {
                 known.values().filter(|a| a.region == *region).count()
             };
-            if known.map_or(0, of_region) >= ASIDE_MAX {
+            if before.is_none() && known.map_or(0, of_region) >= ASIDE_MAX {
                 return Err(Error::ClockAhead(stamp_ms));
             }
         }
-        let (row, value) = (rows::aside(name.0.as_bytes(), name.1), aside.encode());
+        let row = rows::aside(name.0.as_bytes(), name.1, region);
+        let value = aside.encode();
         let batch = |bucket: &Bucket| {
             let guarded = Batch::new().guard(bucket.guard());
             guarded.put(row.clone(), Bytes::from(value.clone()))
@@ -158,37 +164,56 @@ impl Objects {
             name: deed.name.clone(),
             versions: BTreeMap::new(),
         });
-        of.versions.insert(name, aside);
+        of.versions.insert((name, aside.region.clone()), aside);
     }
 
-    /// A version is not set aside any more: it was taken over, or is not to come.
-    pub async fn end_aside(&self, permit: &Permit, name: &VersionName) -> Result<()> {
+    /// A version of a region is not set aside any more: it was taken over, or is not to come.
+    pub async fn end_aside(
+        &self,
+        permit: &Permit,
+        name: &VersionName,
+        region: &RegionId,
+    ) -> Result<()> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
-        let row = rows::aside(name.0.as_bytes(), name.1);
+        let row = rows::aside(name.0.as_bytes(), name.1, region);
         let batch = |bucket: &Bucket| {
             let guarded = Batch::new().guard(bucket.guard());
             guarded.delete(row.clone()).frees()
         };
         self.in_bucket(deed, batch).await?;
-        self.forget_aside(deed, name);
+        self.forget_aside(deed, name, region);
         Ok(())
     }
 
-    pub(crate) fn forget_aside(&self, deed: &BucketDeed, name: &VersionName) {
+    pub(crate) fn forget_aside(&self, deed: &BucketDeed, name: &VersionName, region: &RegionId) {
         let mut all = self.asides.0.lock();
         if let Some(of) = all.get_mut(&deed.id) {
-            of.versions.remove(name);
+            of.versions.remove(&(name.clone(), region.clone()));
             if of.versions.is_empty() {
                 all.remove(&deed.id);
             }
         }
     }
 
-    pub(crate) fn is_aside(&self, deed: &BucketDeed, key: &ObjectKey, version: VersionId) -> bool {
+    /// The regions of which this version is set aside.
+    pub(crate) fn regions_aside(&self, deed: &BucketDeed, name: &VersionName) -> Vec<RegionId> {
         let all = self.asides.0.lock();
         // Most buckets have none.
-        let of = all.get(&deed.id);
-        of.is_some_and(|of| of.versions.contains_key(&(key.clone(), version)))
+        let of = all.get(&deed.id).into_iter().flat_map(|of| &of.versions);
+        of.filter(|((of, _), _)| of == name)
+            .map(|((_, region), _)| region.clone())
+            .collect()
+    }
+
+    /// Whether a version is set aside, as the rows say: memory may not be filled yet.
+    pub(crate) async fn has_aside(
+        &self,
+        partition: PartitionId,
+        (key, version): &VersionName,
+    ) -> Result<bool> {
+        let range = ScanRange::prefix(&rows::aside_prefix(key.as_bytes(), *version));
+        let found = self.engine.index.scan(partition, range, 1).await?;
+        Ok(!found.is_empty())
     }
 
     /// Reads what is set aside in a bucket, once after a start.
@@ -197,11 +222,12 @@ impl Objects {
         let range = ScanRange::prefix(rows::ASIDE);
         let found = index.scan(partition_of(deed), range, usize::MAX).await?;
         for (row_key, row) in found {
-            let (key, version) = rows::aside_name(&row_key)?;
+            let aside = SetAside::decode(&row.value)?;
+            let (key, version) = rows::aside_name(&row_key, &aside.region)?;
             let text = std::str::from_utf8(&key)
                 .map_err(|_| Error::Record("a key that is no text".to_owned()))?;
             let name = (ObjectKey::new(text)?, version);
-            self.note_aside(deed, name, SetAside::decode(&row.value)?);
+            self.note_aside(deed, name, aside);
         }
         Ok(())
     }
@@ -224,7 +250,7 @@ impl Objects {
         let all = self.asides.0.lock();
         let of = all.get(&deed.id).into_iter().flat_map(|of| &of.versions);
         of.filter(|(_, aside)| aside.stamp_ms <= max)
-            .map(|(name, aside)| (name.clone(), aside.clone()))
+            .map(|((name, _), aside)| (name.clone(), aside.clone()))
             .collect()
     }
 

@@ -359,10 +359,11 @@ impl Objects {
         let partition = partition_of(deed);
         let mut lacking = Vec::new();
         for (key, version) in versions {
-            let found = self.find_even_damaged(partition, &key, version);
+            let found = self.find_even_damaged(partition, &key, version).await?;
+            let named = (key, version);
             // One that is set aside comes yet.
-            if found.await?.is_none() && !self.is_aside(deed, &key, version) {
-                lacking.push((key, version));
+            if found.is_none() && !self.has_aside(partition, &named).await? {
+                lacking.push(named);
             }
         }
         Ok(lacking)

@@ -308,8 +308,8 @@ impl Objects {
         .await
     }
 
-    /// The removals that are kept by name, from the row `from` on, with their numbers, and where
-    /// to go on.
+    /// The removals that are kept by name, from the row `from` on, each with the region that said
+    /// so, and where to go on. No command shows them yet.
     pub async fn on_word(
         &self,
         deed: &BucketDeed,

@@ -137,7 +137,7 @@ async fn p5_what_goes_on_a_copys_word_goes_once_and_is_on_record() {
     assert_eq!(told[0].digest, words.digest);
 }
 
-/// Versions of a home that lies, each with one value at an extreme; whether any of it may be taken.
+/// Versions of a hostile home, each with one value at an extreme; whether any of it may be taken.
 fn extremes(honest: &Shipped) -> Vec<(ShippedChange, bool)> {
     let stamp = |ms| VersionId::new(types::Timestamp::from_ms(ms), u16::MAX, u32::MAX, u32::MAX);
     let now = honest.version.at().ms();
