@@ -302,7 +302,7 @@ operator = "own"
 city = ""
 latitude = 0.0
 longitude = 0.0
-# The token of `dhow region plan`, with which a new region joins a cloud at its first start.
+# The token of `dhow region open`, with which a new region joins a cloud at its first start.
 # join = "dhow-join-..."
 # The token of `dhow region rekey`, with which a region that has joined gets a new key, once.
 # rekey = "dhow-join-..."

@@ -148,8 +148,8 @@ impl Admin {
             successors: regions(&new.successors),
             accepts: names(&new.accepts)?,
             trust: Trust {
-                reads: forwarders(&new.trust_reads),
-                writes: forwarders(&new.trust_writes),
+                reads: Forwarder::list(&new.trust_reads),
+                writes: Forwarder::list(&new.trust_writes),
             },
         };
         let made = registry
@@ -192,8 +192,8 @@ impl Admin {
             writes: writes(place.writes.as_deref())?,
             successors: place.successors.as_deref().map(regions),
             accepts: place.accepts.as_deref().map(names).transpose()?,
-            trust_reads: place.trust_reads.as_deref().map(forwarders),
-            trust_writes: place.trust_writes.as_deref().map(forwarders),
+            trust_reads: place.trust_reads.as_deref().map(Forwarder::list),
+            trust_writes: place.trust_writes.as_deref().map(Forwarder::list),
         };
         let registry = &self.region.registry;
         if !place.force {
@@ -309,14 +309,6 @@ impl Admin {
     }
 }
 
-fn forwarders(texts: &[String]) -> Vec<Forwarder> {
-    texts.iter().map(|text| Forwarder::parse(text)).collect()
-}
-
-fn texts(forwarders: &[Forwarder]) -> Vec<String> {
-    forwarders.iter().map(ToString::to_string).collect()
-}
-
 /// A deed for people and scripts.
 pub(super) fn deed(deed: &BucketDeed) -> Value {
     let placement = &deed.placement;
@@ -337,8 +329,8 @@ pub(super) fn deed(deed: &BucketDeed) -> Value {
         "proxy": placement.proxy,
         "successors": placement.successors.iter().map(|r| &**r).collect::<Vec<_>>(),
         "accepts": placement.accepts.iter().map(|b| &**b).collect::<Vec<_>>(),
-        "trust_reads": texts(&placement.trust.reads),
-        "trust_writes": texts(&placement.trust.writes),
+        "trust_reads": Forwarder::texts(&placement.trust.reads),
+        "trust_writes": Forwarder::texts(&placement.trust.writes),
         "epoch": deed.epoch,
         "created": deed.created.iso8601(),
     })

@@ -48,7 +48,8 @@ pub enum Account {
 /// One account.
 #[derive(clap::Args)]
 pub struct One {
-    /// Its id: 12 digits.
+    /// Its id, or its name.
+    #[arg(value_name = "ACCOUNT")]
     id: String,
     /// JSON, for scripts.
     #[arg(long)]
@@ -57,9 +58,23 @@ pub struct One {
     which: Which,
 }
 
+/// The id or name of an account as a part of an address.
+///
+/// # Errors
+/// A name that an address cannot carry as it is; says to give the id.
+pub fn in_address(account: &str) -> Result<&str, Failure> {
+    match access::sign::encode(account) == account {
+        true => Ok(account),
+        false => Err(Failure::new(format!(
+            "the name `{account}` has characters that cannot be used here"
+        ))
+        .hint("give the account's id: `dhow account list` shows it")),
+    }
+}
+
 impl One {
     fn call(self, verb: &str, done: &str) -> Result<ExitCode, Failure> {
-        let path = format!("accounts/{}/{verb}", self.id);
+        let path = format!("accounts/{}/{verb}", in_address(&self.id)?);
         let changed = self.which.client()?.call("POST", &path, None)?;
         match self.json {
             true => print_json(&changed),

@@ -6,7 +6,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use types::Timestamp;
 
-use super::{Folder, Which, account::text, print_json, table};
+use super::{
+    Folder, Which,
+    account::{in_address, text},
+    print_json, table,
+};
 use crate::{config::Config, failure::Failure, region::recover_root_key};
 
 /// Create, list, disable and delete access keys. Changes take effect at once.
@@ -168,7 +172,10 @@ fn recover(json: bool, folder: &Folder) -> Result<(), Failure> {
 }
 
 fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failure> {
-    let path = account.map_or("keys".to_owned(), |id| format!("keys?account={id}"));
+    let path = match &account {
+        Some(account) => format!("keys?account={}", in_address(account)?),
+        None => "keys".to_owned(),
+    };
     let all = which.client()?.call("GET", &path, None)?;
     if json {
         print_json(&all);

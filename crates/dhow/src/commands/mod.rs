@@ -121,7 +121,7 @@ impl Which {
     /// The running cloud that the command is about.
     ///
     /// # Errors
-    /// No cloud runs there, or no key is at hand; says what to do.
+    /// No cloud runs there, or there is no key to sign with; says what to do.
     pub fn client(&self) -> Result<AdminClient, Failure> {
         match &self.admin_url {
             Some(url) => AdminClient::remote(url, self.admin_region.as_deref()),

@@ -80,7 +80,7 @@ pub struct Up {
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     #[arg(long, default_value_t = Config::default().cloud.removed_grace_s, value_name = "SECONDS")]
     removed_grace_s: u64,
-    /// Join a cloud with the token of `dhow region plan`; the token names the region.
+    /// Join a cloud with the token of `dhow region open`; the token names the region.
     #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
     join: Option<String>,
     /// Give this region, which has joined, a new key with the token of `dhow region rekey`. Once: a

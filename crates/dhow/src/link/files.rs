@@ -69,7 +69,7 @@ pub fn identity(dir: &DataDir) -> Result<Identity, Failure> {
 /// The key that takes the place of the region's, until it has.
 const NEXT: &str = "identity-next.pem";
 
-/// The key that is to be the region's, made on first use: written before anybody hears of it.
+/// The key that is to be the region's, made on first use: written before it is shown to anybody.
 pub fn next_identity(dir: &DataDir) -> Result<Identity, Failure> {
     identity_in(dir, NEXT)
 }
@@ -77,8 +77,13 @@ pub fn next_identity(dir: &DataDir) -> Result<Identity, Failure> {
 /// The next key is the region's now.
 pub fn forget_next_identity(dir: &DataDir) -> Result<(), Failure> {
     let path = dir.join(NEXT);
-    let removed = fs::remove_file(&path);
-    removed.map_err(|e| Failure::new(format!("cannot remove {}: {e}", path.display())))
+    match fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::new(format!(
+            "cannot remove {}: {e}",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn identity_in(dir: &DataDir, name: &str) -> Result<Identity, Failure> {

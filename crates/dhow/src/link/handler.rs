@@ -110,9 +110,11 @@ impl PeerDoor {
             })
             .to_string())),
             (&Method::POST, paths::REGISTRY) => {
-                let (asked, _asking) = read(room, request).await?;
-                let ask: Ask = serde_json::from_slice(&asked).map_err(bad)?;
+                // Once for question and answer: whoever held some and waited for more could wait
+                // for others that do the same.
                 let held = room.take(Kind::Asked, REGISTRY_ROOM).await.map_err(busy)?;
+                let asked = collect(request.into_body(), BODY_BYTES_MAX, BODY_WAIT).await;
+                let ask: Ask = serde_json::from_slice(&asked.map_err(bad)?).map_err(bad)?;
                 let told = self.region.registry.answer(from, ask).await;
                 let told = serde_json::to_vec(&told).map_err(bad)?;
                 match told.len() <= held.bytes() {
@@ -215,12 +217,8 @@ impl PeerDoor {
 fn slow_down() -> Response<BoxBody> {
     const BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
         <Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
-    as_s3(StatusCode::SERVICE_UNAVAILABLE, BODY)
-}
-
-fn as_s3(status: StatusCode, body: &'static str) -> Response<BoxBody> {
-    let mut answer = Response::new(full(body));
-    *answer.status_mut() = status;
+    let mut answer = Response::new(full(BODY));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let xml = http::HeaderValue::from_static("application/xml");
     answer.headers_mut().insert(http::header::CONTENT_TYPE, xml);
     answer

@@ -73,6 +73,8 @@ pub async fn rekey(
 ) -> Result<Membership, Failure> {
     let hash = cloud::token_hash(&token.secret);
     if membership.rekeyed.as_ref() == Some(&hash) {
+        // It may have been cut off before it removed this.
+        files::forget_next_identity(dir)?;
         return Ok(membership);
     }
     if *token.joins != *membership.region {
