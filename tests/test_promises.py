@@ -41,7 +41,8 @@ def sentences(page, heading):
 def names_of_tests():
     names = set()
     for path in (ROOT / "crates").rglob("*.rs"):
-        names.update(re.findall(r"\bfn (\w+)", path.read_text()))
+        tested = r"#\[(?:tokio::)?test[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn (\w+)"
+        names.update(re.findall(tested, path.read_text()))
     for path in (ROOT / "tests").glob("test_*.py"):
         names.update(re.findall(r"^def (test_\w+)", path.read_text(), re.M))
     return names

@@ -741,6 +741,11 @@ def test_making_ones_own_bucket_again_is_no_error_under_the_default_region(fleet
     default = defaults(fleet, registry, "us-east-1")
     for _ in range(2):
         default.create_bucket(Bucket="made-twice")
+    # With tags there is more to be done than that the bucket is there.
+    tags = {"Tags": [{"Key": "a", "Value": "1"}]}
+    with pytest.raises(ClientError) as e:
+        default.create_bucket(Bucket="made-twice", CreateBucketConfiguration=tags)
+    assert e.value.response["Error"]["Code"] == "BucketAlreadyOwnedByYou"
     with pytest.raises(ClientError) as e:
         defaults(fleet, registry, registry).create_bucket(Bucket="made-twice")
     assert e.value.response["Error"]["Code"] == "BucketAlreadyOwnedByYou"

@@ -29,6 +29,6 @@ pub use error::PeerError;
 pub use identity::{Credentials, Identity, verify as verify_signature};
 pub use join::{JoinToken, JoinTokenError, secret_matches};
 pub use names::{is_region_label, region_dns_name};
-pub use room::{Held, Kind, NoRoom, ROOM_WAIT, Room, RoomLimits, SMALL_BYTES, STREAM_BYTES};
+pub use room::{Held, Kind, NoRoom, Room, RoomLimits, SMALL_BYTES, STREAM_BYTES};
 pub use server::{Caller, Handler, Limits, Shown, serve, serve_within};
 pub use tls::{Revoked, Tls};

@@ -34,7 +34,7 @@ const LEAST_BYTES: usize = 4 << 10;
 /// been given and has not sent.
 pub const STREAM_BYTES: usize = 3 << 19;
 /// How long room is waited for.
-pub const ROOM_WAIT: Duration = Duration::from_secs(10);
+const ROOM_WAIT: Duration = Duration::from_secs(10);
 
 /// What room is for. What one kind holds takes nothing from the others, so that pages which nobody
 /// reads do not keep a region's customers waiting.
@@ -82,11 +82,6 @@ impl Default for RoomLimits {
 }
 
 impl RoomLimits {
-    /// All kinds together.
-    pub fn total(&self) -> usize {
-        self.small + self.asked + self.answers + self.passed
-    }
-
     fn halved(&self) -> Self {
         Self {
             small: self.small / 2,

@@ -35,7 +35,7 @@ use crate::{
 
 mod shards;
 
-pub use shards::{SHARD_HEX_DIGITS, Shards, shard_of};
+pub use shards::{Shards, shard_of};
 
 /// Levels below the root: bits of a place.
 pub const DEPTH: usize = 128;

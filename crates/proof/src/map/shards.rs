@@ -5,7 +5,7 @@ use super::{DEPTH, Ending, Leaf, MapKey, MapProof, Place, descend, empty_hash, e
 use crate::encoding::Hash;
 
 /// A part has the places that begin with the same so many hex digits.
-pub const SHARD_HEX_DIGITS: usize = 3;
+const SHARD_HEX_DIGITS: usize = 3;
 const SHARD_DEPTH: usize = SHARD_HEX_DIGITS * 4;
 const SHARDS: usize = 1 << SHARD_DEPTH;
 
