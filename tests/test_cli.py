@@ -210,3 +210,118 @@ def test_the_command_line_reaches_a_cloud_elsewhere(cloud):
                        ({"DHOW_ADMIN": "https://h"}, "http://host:port")):
         refused = run("account", "list", **more)
         assert refused.returncode != 0 and text in refused.stderr, refused.stderr
+
+
+def test_a_profile_names_a_cloud_elsewhere_and_a_key(cloud, tmp_path):
+    file = tmp_path / "profiles.toml"
+    file.write_text(f"""
+[root]
+endpoint = "{cloud.info['admin']}"
+region = "{cloud.region}"
+access_key = "{cloud.access_key}"
+secret_key = "{cloud.secret_key}"
+""")
+    file.chmod(0o600)
+    env = {**os.environ, "DHOW_PROFILES": str(file)}
+    for name in ("DHOW_DATA", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        env.pop(name, None)
+    run = lambda *args: subprocess.run([str(BIN), *args], capture_output=True, text=True,
+                                       timeout=60, env=env, cwd=tmp_path)
+    listed = run("account", "list", "--profile", "root", "--json")
+    assert listed.returncode == 0 and "root" in listed.stdout, listed.stderr
+    unknown = run("account", "list", "--profile", "other")
+    assert unknown.returncode != 0 and "it has: root" in unknown.stderr, unknown.stderr
+    file.chmod(0o644)
+    readable = run("account", "list", "--profile", "root")
+    assert readable.returncode != 0 and "chmod 600" in readable.stderr, readable.stderr
+
+
+def test_key_list_says_whose_keys_they_are_and_what_they_may(cloud):
+    cloud.cli("account", "create", "roles")
+    for more, role in (((), "customer"), (("--admin",), "tenant admin")):
+        made = cloud.cli_json("key", "create", "--account", "roles", *more, "--json")
+        listed = {k["access_key"]: k for k in cloud.cli_json("key", "list", "--json")}
+        found = listed[made["access_key"]]
+        assert (found["account_name"], found["role"]) == ("roles", role)
+        line = next(l for l in cloud.cli("key", "list").stdout.splitlines()
+                    if made["access_key"] in l)
+        assert "roles" in line and role in line
+    assert listed[cloud.access_key]["role"] == "cloud operator"
+
+
+def human(data, *args):
+    """What `dhow up` says to a person until it is ready, and how it ends."""
+    command = [str(BIN), "up", "--data", str(data), "--listen", "127.0.0.1:0", *args]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "Ctrl-C stops" in line:
+            break
+    env = subprocess.run([str(BIN), "env", "--data", str(data)], capture_output=True, text=True,
+                         timeout=60)
+    process.send_signal(2)
+    process.communicate(timeout=60)
+    return said, env.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--regions", "2")], ids=["one", "fleet"])
+def test_the_root_secret_is_shown_once_and_env_has_it(tmp_path, more):
+    data = tmp_path / "a folder"
+    first, env = human(data, *more)
+    file = data / ("cn-hangzhou" if more else "") / "credentials.json"
+    secret = json.loads(file.read_text())["secret_key"]
+    assert first.count(secret) == 1 and "shown this once" in first, first
+    again, _ = human(data, *more)
+    assert secret not in again and f"Secret key  in {file}" in again, again
+    # A shell takes what `dhow env` prints, and everything finds the cloud with it.
+    names = "DHOW_DATA AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION AWS_ENDPOINT_URL"
+    script = env + "".join(f'\necho "${name}"' for name in names.split()) + "\ncommand -v dhow\n"
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30,
+                           env={"PATH": "/usr/bin:/bin"})
+    told = shell.stdout.splitlines()
+    assert (told[0], told[2], told[5]) == (str(data), secret, str(BIN)), (env, shell)
+    assert told[4].startswith("http://127.0.0.1:")
+
+
+def test_admin_and_metrics_follow_the_s3_port(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    if port > 65_000:
+        port -= 2_000
+    server = Dhow(tmp_path / "d")
+    server.doors = lambda: ["--listen", f"127.0.0.1:{port}"]
+    try:
+        info = server.start().info
+        assert info["admin"] == f"http://127.0.0.1:{port + 1}"
+        assert info["metrics"] == f"http://127.0.0.1:{port + 2}"
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("flag", [("--admin", "127.0.0.1:0"), ("--metrics", "127.0.0.1:0"),
+                                  ("--jurisdiction", "AE"), ("--operator", "own")])
+def test_a_fleet_refuses_what_it_would_not_heed(tmp_path, flag):
+    refused = run("up", "--regions", "2", "--data", tmp_path / "f", *flag)
+    assert refused.returncode == 2 and flag[0] in refused.stderr, refused.stderr
+    everywhere = run("up", "--regions", "2", "--data", tmp_path / "f", "--listen", "0.0.0.0:0")
+    assert everywhere.returncode != 0 and "three-machines" in everywhere.stderr
+
+
+def test_a_region_that_cannot_start_says_why(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        failed = run("up", "--regions", "1", "--data", tmp_path / "f", "--listen",
+                     f"127.0.0.1:{port}")
+    assert failed.returncode != 0, failed
+    assert f"cannot listen on 127.0.0.1:{port} for S3" in failed.stderr, failed.stderr
+    assert "dhow.log" in failed.stderr
+
+
+def test_the_token_of_a_region_is_no_argument(own_cloud):
+    own_cloud.args += ["--peer", "127.0.0.1:0"]
+    own_cloud.start()
+    told = own_cloud.cli("region", "open", "me-east-1", "--operator", "own").stdout
+    token = next(w for w in told.split() if w.startswith("DHOW_JOIN="))
+    assert told.count(token.removeprefix("DHOW_JOIN=")) == 1
+    assert "--join" not in told and 'region = "me-east-1"' in told and "dhow serve" in told

@@ -73,12 +73,16 @@ impl AdminClient {
         })
     }
 
-    /// The cloud whose admin API is at `url` (`http://host:port`), which is that of `region`. The key
-    /// is that of the environment: somebody who is not on the machine has no other.
+    /// The cloud whose admin API is at `url` (`http://host:port`), which is that of `region`. Without
+    /// a key of a profile's it is that of the environment.
     ///
     /// # Errors
     /// `url` is not of this form, or the region or the key is not named.
-    pub fn remote(url: &str, region: Option<&str>) -> Result<Self, Failure> {
+    pub fn remote(
+        url: &str,
+        region: Option<&str>,
+        key: Option<Credentials>,
+    ) -> Result<Self, Failure> {
         let address = url.trim_end_matches('/');
         let host = address.strip_prefix("http://");
         if host.is_none_or(|host| host.is_empty() || host.contains('/') || !host.contains(':')) {
@@ -97,9 +101,11 @@ impl AdminClient {
             Failure::new("which region's admin API it is has to be said")
                 .hint("name it with --admin-region or AWS_REGION: it is part of the signature")
         })?;
-        let credentials = from_environment().ok_or_else(|| {
-            Failure::new("no key to sign with")
-                .hint("put an access key into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        let credentials = key.or_else(from_environment).ok_or_else(|| {
+            Failure::new("no key to sign with").hint(
+                "put an access key into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use \
+                 --profile",
+            )
         })?;
         Ok(Self {
             running: Running {

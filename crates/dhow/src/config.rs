@@ -199,6 +199,22 @@ pub struct Otel {
     pub endpoint: Option<String>,
 }
 
+/// The address of another listener unless it is given: on loopback, so many ports above that for
+/// S3.
+///
+/// # Errors
+/// There is no such port.
+pub fn beside(listen: SocketAddr, above: u16) -> Result<SocketAddr, Failure> {
+    match (listen.port(), listen.port().checked_add(above)) {
+        (0, _) => Ok(local(0)),
+        (_, Some(port)) => Ok(local(port)),
+        (port, None) => Err(Failure::new(format!(
+            "no port is {above} above {port}, where the admin API or the metrics would listen"
+        ))
+        .hint("name their addresses, `admin` and `metrics` (--admin, --metrics)")),
+    }
+}
+
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
@@ -277,6 +293,7 @@ region_aliases = ["us-east-1", "auto"]
 domains = ["localhost"]
 
 # Listeners: S3, the admin API (keep it on loopback), health and metrics. Port 0 takes a free one.
+# Without a line of their own the last two are on 127.0.0.1, one and two ports above `listen`.
 listen = "127.0.0.1:9000"
 admin = "127.0.0.1:9001"
 metrics = "127.0.0.1:9002"
@@ -378,11 +395,24 @@ impl Config {
             Failure::new(format!("cannot read {}: {e}", path.display()))
                 .hint("`dhow config print-default > dhow.toml` writes a file to start from")
         })?;
-        let config: Self = toml::from_str(&text).map_err(|e| {
+        let config = Self::parse(&text).map_err(|e| {
             Failure::new(format!("{}: {e}", path.display()))
                 .hint("`dhow config print-default` shows every key")
         })?;
         config.check()?;
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let wrong = |e: toml::de::Error| Failure::new(e.to_string());
+        let mut config: Self = toml::from_str(text).map_err(wrong)?;
+        let given: toml::Table = toml::from_str(text).map_err(wrong)?;
+        if !given.contains_key("admin") {
+            config.admin = beside(config.listen, 1)?;
+        }
+        if !given.contains_key("metrics") {
+            config.metrics = beside(config.listen, 2)?;
+        }
         Ok(config)
     }
 
@@ -420,12 +450,15 @@ impl Config {
                     .hint("set `peer` under [cloud], or --peer HOST:PORT"),
             );
         }
-        let country = types::Jurisdiction::parse(&self.cloud.jurisdiction);
-        if !country.is_some_and(|j| j.is_country()) {
-            return Err(Failure::new(format!(
-                "`{}` is no country: an ISO 3166-1 code such as AE",
-                self.cloud.jurisdiction
-            )));
+        match types::Jurisdiction::named(&self.cloud.jurisdiction) {
+            Ok(country) if country.is_country() => {}
+            Ok(group) => {
+                return Err(Failure::new(format!(
+                    "{group} is a group of countries, and a region is in one: an ISO 3166-1 code \
+                     such as AE"
+                )));
+            }
+            Err(error) => return Err(Failure::new(error.to_string())),
         }
         if self.cloud.certificate_life_s < 3 {
             return Err(Failure::new(
@@ -502,5 +535,40 @@ mod tests {
         assert!(error.to_string().contains("lissten"));
         let error = toml::from_str::<Config>("[limits]\nconections = 1").unwrap_err();
         assert!(error.to_string().contains("conections"));
+    }
+
+    #[test]
+    fn admin_and_metrics_are_beside_the_s3_listener_unless_they_are_named() {
+        let at = |text: &str| {
+            let config = Config::parse(text).unwrap();
+            (config.admin.to_string(), config.metrics.to_string())
+        };
+        let both = |admin: &str, metrics: &str| (admin.to_owned(), metrics.to_owned());
+        assert_eq!(at(""), both("127.0.0.1:9001", "127.0.0.1:9002"));
+        assert_eq!(
+            at("listen = \"0.0.0.0:9100\""),
+            both("127.0.0.1:9101", "127.0.0.1:9102")
+        );
+        assert_eq!(
+            at("listen = \"10.0.0.7:9100\"\nmetrics = \"10.0.0.7:9002\""),
+            both("127.0.0.1:9101", "10.0.0.7:9002")
+        );
+        assert_eq!(
+            at("listen = \"[::1]:0\""),
+            both("127.0.0.1:0", "127.0.0.1:0")
+        );
+        assert!(Config::parse("listen = \"127.0.0.1:65534\"").is_err());
+    }
+
+    #[test]
+    fn a_country_may_be_written_in_any_case_and_must_exist() {
+        let check = |country: &str| {
+            let mut config = Config::default();
+            config.cloud.jurisdiction = country.to_owned();
+            config.check().map_err(|e| e.to_string())
+        };
+        assert_eq!((check("ae"), check("ZZ")), (Ok(()), Ok(())));
+        assert!(check("uk").unwrap_err().contains("perhaps GB"));
+        assert!(check("QQ").is_err() && check("EU").unwrap_err().contains("group"));
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     data_dir::DataDir,
     failure::Failure,
+    node::{program, shown_secret},
     topology::{FleetRegion, OPERATORS, WORLD},
 };
 
@@ -96,6 +97,10 @@ impl Fleet {
     /// Starts all regions and keeps them running.
     async fn serve(&self, running: &mut Vec<Running>) -> Result<(), Failure> {
         let regions = WORLD.get(..self.count).unwrap_or(&WORLD);
+        let keys_at = regions
+            .first()
+            .map(|first| DataDir::new(&self.folder(first)));
+        let new = keys_at.is_some_and(|dir| !dir.has_credentials());
         self.write_file(regions)?;
         for (at, region) in regions.iter().enumerate() {
             let token = match at {
@@ -113,7 +118,7 @@ impl Fleet {
                 eprintln!("  {} of {}: {} is ready", at + 1, regions.len(), region.id);
             }
         }
-        self.announce(running)?;
+        self.announce(running, new)?;
         loop {
             tokio::time::sleep(RESTART_PAUSE).await;
             for (at, one) in running.iter_mut().enumerate() {
@@ -283,14 +288,20 @@ impl Fleet {
             .append(true)
             .open(&log_path)
             .map_err(|e| Failure::new(format!("cannot write {}: {e}", log_path.display())))?;
+        let before = log.metadata().map_or(0, |meta| meta.len());
         let mut command = self.command(at, region, token)?;
         command.stderr(log);
         let mut child = command
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start {}: {e}", region.id)))?;
         let failed = |why: &str| {
-            Failure::new(format!("{} did not start: {why}", region.id))
-                .hint(format!("{} says why", log_path.display()))
+            let said = said_last(&log_path, before);
+            Failure::new(format!(
+                "{} did not start: {}",
+                region.id,
+                said.as_deref().unwrap_or(why)
+            ))
+            .hint(format!("its log is {}", log_path.display()))
         };
         let out = child.stdout.take().ok_or_else(|| failed("no output"))?;
         let mut line = String::new();
@@ -309,7 +320,8 @@ impl Fleet {
         })
     }
 
-    fn announce(&self, running: &[Running]) -> Result<(), Failure> {
+    /// Says where everything is. The secret of the root key is shown to people at the first start.
+    fn announce(&self, running: &[Running], new: bool) -> Result<(), Failure> {
         let Some(first) = running.first() else {
             return Ok(());
         };
@@ -363,10 +375,12 @@ impl Fleet {
             );
         }
         let data = self.data.display();
+        let secret = shown_secret(secret, new, &self.folder(&first.region));
+        let program = program();
         eprintln!(
             "\n  Access key  {access}\n  Secret key  {secret}\n  Data        {data}\n\n\
              \x20 To try, in another terminal:\n\n\
-             \x20   export DHOW_DATA={data}\n\
+             \x20   eval \"$({program} env --data {data})\"\n\
              \x20   dhow region list\n\
              \x20   dhow bucket create hello --home {} --replica {}\n\
              \x20   dhow bucket show hello\n\n\
@@ -376,6 +390,17 @@ impl Fleet {
         );
         Ok(())
     }
+}
+
+/// What a region that ended said last, beyond what its log had before: its failure with the hint.
+fn said_last(log: &Path, before: u64) -> Option<String> {
+    let bytes = std::fs::read(log).ok()?;
+    let new = bytes.get(usize::try_from(before).ok()?..)?;
+    let text = String::from_utf8_lossy(new);
+    let (_, failure) = text.rsplit_once("dhow: ")?;
+    let lines: Vec<&str> = failure.lines().map(str::trim).collect();
+    let said = lines.join("; ");
+    (!said.is_empty()).then_some(said)
 }
 
 /// Asks a region to stop, and ends it when it does not.

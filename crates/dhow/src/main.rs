@@ -14,6 +14,7 @@ mod link;
 mod logging;
 mod metrics;
 mod node;
+mod profile;
 mod region;
 mod residency;
 mod scrub;

@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -20,7 +21,7 @@ use crate::{
     admin::{Admin, Seen},
     cloud_tasks as cloud,
     config::{Config, Durability},
-    data_dir::{Credentials, Running},
+    data_dir::{DataDir, Running},
     failure::Failure,
     metrics,
     region::{Addresses, Region},
@@ -82,6 +83,23 @@ fn addresses(
     })
 }
 
+/// What others on this machine are told of the process: its listeners for S3, administration and
+/// probes.
+fn running(
+    region: &Region,
+    [s3, admin, probes]: [&TcpListener; 3],
+    at: &Addresses,
+) -> Result<Running, Failure> {
+    Ok(Running {
+        pid: std::process::id(),
+        endpoint: url(s3)?,
+        admin: url(admin)?,
+        metrics: url(probes)?,
+        peer: at.peer.clone(),
+        region: region.id.to_string(),
+    })
+}
+
 /// Runs until Ctrl-C or SIGTERM. A second signal ends the process at once.
 pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -94,15 +112,9 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         None => None,
     };
     let at = addresses(&config, &s3, peers.as_ref())?;
+    let new = !DataDir::new(&config.data).has_credentials();
     let region = open(&config, &at).await?;
-    let running = Running {
-        pid: std::process::id(),
-        endpoint: url(&s3)?,
-        admin: url(&admin)?,
-        metrics: url(&probes)?,
-        peer: at.peer.clone(),
-        region: region.id.to_string(),
-    };
+    let running = running(&region, [&s3, &admin, &probes], &at)?;
     region
         .dir
         .write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;
@@ -134,7 +146,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     hear_first(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
 
-    announce(&region, &running, ready)?;
+    announce(&region, &running, ready, new)?;
     signals.next().await;
     tracing::info!("stopping: requests under way may finish");
     draining.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -263,7 +275,7 @@ impl Signals {
     }
 }
 
-fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Failure> {
+fn announce(region: &Region, running: &Running, ready: Ready, new: bool) -> Result<(), Failure> {
     tracing::info!(
         endpoint = running.endpoint,
         region = running.region,
@@ -291,48 +303,59 @@ fn announce(region: &Region, running: &Running, ready: Ready) -> Result<(), Fail
                 .and_then(|()| out.flush())
                 .map_err(|e| Failure::new(format!("cannot write to standard output: {e}")))?;
         }
-        Ready::Human => welcome(region, running),
+        Ready::Human => welcome(region, running, new),
     }
     Ok(())
 }
 
-/// What a person is told, with commands to try.
-fn welcome(region: &Region, running: &Running) {
-    let Some(Credentials {
-        access_key,
-        secret_key,
-        ..
-    }) = &region.credentials
-    else {
+/// How the program is called: as it was, unless that is found by its name.
+pub fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    match called.contains('/') {
+        true => called,
+        false => "dhow".to_owned(),
+    }
+}
+
+/// The root key's secret for people: itself at the first start, then where it is.
+pub fn shown_secret(secret: &str, new: bool, dir: &Path) -> String {
+    let file = dir.join("credentials.json");
+    match new {
+        true => format!("{secret}   (shown this once; it is in {})", file.display()),
+        false => format!("in {}", file.display()),
+    }
+}
+
+/// What a person is told, with commands to try. The secret is shown at the first start only.
+fn welcome(region: &Region, running: &Running, new: bool) {
+    let dir = region.dir.path();
+    let (data, metrics) = (dir.display(), &running.metrics);
+    let (e, r) = (&running.endpoint, &running.region);
+    let Some(keys) = &region.credentials else {
         eprintln!(
-            "\n  Dhow is ready: region {} of the cloud whose registry is in {}.\n\n\
-                 \x20 Endpoint    {}\n\
+            "\n  Dhow is ready: region {r} of the cloud whose registry is in {}.\n\n\
+                 \x20 Endpoint    {e}\n\
                  \x20 Peers       {}\n\
-                 \x20 Data        {}\n\
-                 \x20 Metrics     {}/metrics\n\n\
-                 \x20 Accounts and keys are made in the registry's region and open here too.\n\
+                 \x20 Data        {data}\n\
+                 \x20 Metrics     {metrics}/metrics\n\n\
+                 \x20 Accounts and keys are made in the registry's region and work here too.\n\
                  \x20 Ctrl-C stops it; the data stays.\n",
-            running.region,
-            region.link.membership.keeper,
-            running.endpoint,
-            running.peer,
-            region.dir.path().display(),
-            running.metrics,
+            region.link.membership.keeper, running.peer,
         );
         return;
     };
-    let (e, r) = (&running.endpoint, &running.region);
+    let secret = shown_secret(&keys.secret_key, new, dir);
     eprintln!(
         "\n  Dhow is ready.\n\n\
                  \x20 Endpoint    {e}\n\
                  \x20 Region      {r}\n\
                  \x20 Access key  {}\n\
-                 \x20 Secret key  {}\n\
-                 \x20 Data        {}\n\
-                 \x20 Metrics     {}/metrics\n\n\
-                 \x20 To try, in another terminal:\n\n\
-                 \x20   export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} \
-                 AWS_REGION={r} AWS_DEFAULT_REGION={r} AWS_ENDPOINT_URL={e}\n\
+                 \x20 Secret key  {secret}\n\
+                 \x20 Data        {data}\n\
+                 \x20 Metrics     {metrics}/metrics\n\n\
+                 \x20 To try, in another terminal (the first line sets DHOW_DATA, the keys,\n\
+                 \x20 AWS_REGION and AWS_ENDPOINT_URL, which `dhow` and other tools read):\n\n\
+                 \x20   eval \"$({} env --data {data})\"\n\
                  \x20   aws s3 mb s3://hello\n\
                  \x20   aws s3 sync . s3://hello/here\n\
                  \x20   aws s3 ls --recursive s3://hello\n\n\
@@ -342,11 +365,7 @@ fn welcome(region: &Region, running: &Running) {
                  \x20   rclone lsf ':s3,provider=Other,env_auth,region={r},endpoint=\"{e}\":hello'\n\
                  \x20   python3 -c 'import boto3; print(boto3.client(\"s3\").list_buckets())'\n\n\
                  \x20 Ctrl-C stops it; the data stays.\n",
-        access_key,
-        secret_key,
-        region.dir.path().display(),
-        running.metrics,
-        access_key,
-        secret_key,
+        keys.access_key,
+        program(),
     );
 }

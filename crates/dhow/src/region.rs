@@ -53,6 +53,8 @@ pub struct Region {
     pub replication: Arc<Replication>,
     /// Its id.
     pub id: RegionId,
+    /// When the other regions last answered.
+    pub others: link::Seen,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -134,9 +136,8 @@ impl Region {
             Arc::clone(&random),
             region.clone(),
         ));
-        let here = here(&link, &registry, &region);
         let neighbours = Neighbours::new(
-            here,
+            here(&link, &registry, &region),
             Arc::clone(&registry),
             Arc::clone(&link),
             Arc::clone(&clock),
@@ -154,6 +155,7 @@ impl Region {
             upstream,
             neighbours,
             replication,
+            others: link::Seen::default(),
             id: region,
             clock,
             random,
@@ -173,6 +175,17 @@ impl Region {
         // The first proof need not wait until the whole map is computed.
         if let Err(error) = self.registry.map().await {
             tracing::error!(%error, "the map of the audit log cannot be computed");
+        }
+    }
+
+    /// When a region last answered this one; this one always does.
+    pub fn seen(&self, region: &RegionId) -> Option<link::SeenAt> {
+        match *region == self.id {
+            true => Some(link::SeenAt {
+                answers: true,
+                last: Some(self.clock.now()),
+            }),
+            false => self.others.of(region),
         }
     }
 
@@ -418,7 +431,8 @@ async fn open_link(
     }
     let (Some(token), Some(at)) = (&config.cloud.join, at) else {
         let region = RegionId::new(&config.region);
-        return Link::keeper(dir, &region, &config.cloud.jurisdiction, life, clock);
+        let country = config.cloud.jurisdiction.to_ascii_uppercase();
+        return Link::keeper(dir, &region, &country, life, clock);
     };
     if dir.has_credentials() {
         return Err(Failure::new(format!(

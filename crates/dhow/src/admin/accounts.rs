@@ -1,6 +1,6 @@
 //! Accounts and keys.
 
-use cloud::{AccountKind, KeyStatus};
+use cloud::{AccountKind, KeyInfo, KeyStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, Jurisdiction};
@@ -8,6 +8,7 @@ use types::{AccessKeyId, AccountId, Jurisdiction};
 use super::{
     Admin, Answer, Call,
     answers::{bad, parse, refused, to_json},
+    grants::Role,
 };
 
 #[derive(Deserialize)]
@@ -73,7 +74,11 @@ impl Admin {
         let of = of.and_then(|q| q.strip_prefix("account="));
         let registry = &self.region.registry;
         let of = call.within_account(of.map(|text| registry.account_meant(text)))?;
-        to_json(registry.keys(of.as_ref()))
+        Ok(registry
+            .keys(of.as_ref())
+            .iter()
+            .map(|k| self.key(k))
+            .collect())
     }
 
     pub(super) async fn set_key(&self, call: &Call, id: &str, status: KeyStatus) -> Answer {
@@ -85,7 +90,23 @@ impl Admin {
         let changed = registry
             .set_key_status(&call.actor, &AccessKeyId::new(id), status)
             .await;
-        to_json(changed.map_err(refused)?)
+        Ok(self.key(&changed.map_err(refused)?))
+    }
+
+    /// A key for people and scripts: with the name of its account, and what it may administer.
+    fn key(&self, key: &KeyInfo) -> Value {
+        let account = self.region.registry.account(&AccountId::new(&key.account));
+        let role = account.as_ref().map(|account| Role::of(account, Some(key)));
+        json!({
+            "access_key": key.access_key,
+            "account": key.account,
+            "account_name": account.map(|account| account.name.clone()).unwrap_or_default(),
+            "role": role.map(|role| role.words()).unwrap_or_default(),
+            "status": key.status,
+            "created_ms": key.created_ms,
+            "description": key.description,
+            "admin": key.admin,
+        })
     }
 
     pub(super) async fn delete_key(&self, call: &Call, id: &str) -> Answer {

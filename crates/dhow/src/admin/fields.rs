@@ -364,7 +364,9 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
         "Key",
         &[
             must("access_key", Text, ""),
-            must("account", Text, ""),
+            must("account", Text, "The account's id."),
+            must("account_name", Text, ""),
+            must("role", Text, "What it may administer, in words."),
             must("status", Word(&["active", "disabled"]), ""),
             must("created_ms", Count, "Milliseconds since 1970."),
             must("description", Text, ""),
@@ -428,6 +430,16 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 "Why what it last announced was refused; empty otherwise.",
             ),
             must("buckets", Count, "How many it holds."),
+            must(
+                "reachable",
+                OrNull(&Flag),
+                "Whether it answered the region that is asked, last time; null if it was not tried.",
+            ),
+            must(
+                "last_seen",
+                OR_TEXT,
+                "When it last answered there. ISO 8601.",
+            ),
             must("keeps_registry", Flag, ""),
         ],
     ),
@@ -443,7 +455,11 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
         "PlannedRegion",
         &[
             must("region", Object, "The region, or with `dry_run` the plan."),
-            may("token", Text, "For `dhow join`; shown this once."),
+            may(
+                "token",
+                Text,
+                "For `dhow up --join` at the new region; shown this once.",
+            ),
             may("valid_s", Count, ""),
             may("dry_run", Flag, ""),
             may("regions_now", Count, ""),

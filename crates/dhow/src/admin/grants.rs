@@ -29,6 +29,17 @@ impl Role {
             _ => Self::Customer,
         }
     }
+
+    /// For people, as docs/guide.md names it.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Customer => "customer".to_owned(),
+            Self::TenantAdmin => "tenant admin".to_owned(),
+            Self::RegionalOperator(operator) => format!("operator of {operator}"),
+            Self::CloudOperator => "cloud operator".to_owned(),
+            Self::Auditor => "auditor".to_owned(),
+        }
+    }
 }
 
 /// What the admin API can do.

@@ -212,6 +212,7 @@ impl Admin {
     }
 
     fn shown(&self, region: &cloud::RegionRecord) -> Value {
+        let seen = self.region.seen(&RegionId::new(&region.id));
         json!({
             "id": region.id,
             "city": region.city,
@@ -230,6 +231,8 @@ impl Admin {
             })).collect::<Vec<_>>(),
             "addresses": region.addresses,
             "refused": self.unreached(region),
+            "reachable": seen.map(|seen| seen.answers),
+            "last_seen": seen.and_then(|seen| seen.last).map(|at| at.iso8601()),
             "buckets": self.region.registry.held_by(&region.id),
             "keeps_registry": region.id == *self.region.link.membership.keeper,
         })

@@ -166,7 +166,10 @@ fn compare_sealed(copy: &Digest, home: &Digest) -> (bool, String) {
             false,
             "holds more or fewer versions than the home".to_owned(),
         ),
-        _ => (true, "is not at the home's position yet".to_owned()),
+        _ => (
+            true,
+            "holds a copy; what was written last is on its way".to_owned(),
+        ),
     }
 }
 
@@ -175,6 +178,9 @@ fn compare(copy: &Digest, home: &Digest) -> (bool, String) {
     match (of(copy) == of(home), copy.position == home.position) {
         (true, _) => (true, "holds the same as the home".to_owned()),
         (false, true) if copy.position > 0 => (false, "differs from the home".to_owned()),
-        (false, _) => (true, "is not at the home's position yet".to_owned()),
+        (false, _) => (
+            true,
+            "holds a copy; what was written last is on its way".to_owned(),
+        ),
     }
 }

@@ -243,8 +243,10 @@ fn show(bucket: &Value) {
     ] {
         println!("{name:<10} {value}");
     }
-    let copies = bucket.get("copies").and_then(Value::as_array);
-    show_copies(copies.map_or(&[][..], Vec::as_slice));
+    match bucket.get("copies").and_then(Value::as_array) {
+        Some(copies) => show_copies(copies),
+        None => show_unknown_copies(bucket),
+    }
     let rules = bucket.get("rules").and_then(Value::as_array);
     show_rules(rules.map_or(&[][..], Vec::as_slice));
 }
@@ -275,6 +277,20 @@ fn show_rules(rules: &[Value]) {
     };
     let rows: Vec<_> = rules.iter().map(row).collect();
     table::print(["RULES TO", "STATE", "SENT", "FAILED"], &rows);
+}
+
+/// The copies that there are, where the home does not say how they are doing.
+fn show_unknown_copies(bucket: &Value) {
+    let why = text(bucket, "error");
+    if why.is_empty() {
+        return;
+    }
+    println!("\nHow the copies are doing is not known, since the home does not say: {why}\n");
+    let copies = bucket.get("replicas").and_then(Value::as_array);
+    let row = |copy: &Value| [text(copy, "region"), "not known".to_owned()];
+    let rows: Vec<_> = copies.into_iter().flatten().map(row).collect();
+    table::print(["COPY", "STATE"], &rows);
+    println!("\n`dhow region list` shows which regions answer.");
 }
 
 fn show_copies(copies: &[Value]) {

@@ -193,15 +193,23 @@ fn list(account: Option<String>, json: bool, which: &Which) -> Result<(), Failur
             [
                 text(k, "access_key"),
                 text(k, "account"),
+                text(k, "account_name"),
+                text(k, "role"),
                 text(k, "status"),
                 Timestamp::from_ms(created).iso8601(),
                 text(k, "description"),
             ]
         })
         .collect();
-    table::print(
-        ["ACCESS KEY", "ACCOUNT", "STATUS", "CREATED", "DESCRIPTION"],
-        &rows,
-    );
+    let head = [
+        "ACCESS KEY",
+        "ACCOUNT",
+        "NAME",
+        "ROLE",
+        "STATUS",
+        "CREATED",
+        "DESCRIPTION",
+    ];
+    table::print(head, &rows);
     Ok(())
 }

@@ -7,6 +7,7 @@ mod bucket;
 mod config_file;
 mod doctor;
 mod draining;
+mod env;
 mod key;
 mod operator;
 mod placing;
@@ -20,7 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{admin_client::AdminClient, data_dir::DataDir, failure::Failure};
+use crate::{admin_client::AdminClient, data_dir::DataDir, failure::Failure, profile::Profile};
 
 /// A storage cloud: S3 over one binary.
 #[derive(Parser)]
@@ -36,12 +37,14 @@ Examples:
   dhow up --data /srv/dhow --listen 0.0.0.0:9000
   dhow up --regions 3 --data ./fleet       a cloud of three regions, each a process
   dhow bucket create b --home eu-central-1 --replica me-east-1
+  eval \"$(dhow env)\"                       set the variables that tools need for it
   dhow account create acme                 a tenant of its own
-  dhow key create --account 123456789012   a key pair for that tenant
+  dhow key create --account acme           a key pair for that tenant
   dhow doctor                              what is wrong, and what to do about it
   dhow bench put --size 4KiB               how fast it is
 
-The other commands find the running cloud through --data or DHOW_DATA.")]
+The other commands find the running cloud through --data or DHOW_DATA, and one on another machine
+through --profile or --admin-url: docs/guide.md says who does what, and with which key.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,6 +54,7 @@ pub struct Cli {
 enum Command {
     Up(up::Up),
     Serve(up::Serve),
+    Env(env::Env),
     #[command(subcommand)]
     Account(account::Account),
     #[command(subcommand)]
@@ -110,11 +114,25 @@ pub struct Which {
     /// The admin API of a cloud that runs elsewhere, such as http://127.0.0.1:9001, instead of the
     /// one of --data. Signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --admin-region names
     /// the region.
-    #[arg(long, env = "DHOW_ADMIN", value_name = "URL")]
+    #[arg(
+        long,
+        visible_alias = "endpoint",
+        env = "DHOW_ADMIN",
+        value_name = "URL"
+    )]
     admin_url: Option<String>,
     /// With --admin-url: the region whose admin API it is. Without it AWS_REGION says so.
     #[arg(long, value_name = "REGION")]
     admin_region: Option<String>,
+    /// A cloud that runs elsewhere and a key for it, by their name in ~/.config/dhow/profiles.toml
+    /// (or the file that DHOW_PROFILES names).
+    #[arg(
+        long,
+        env = "DHOW_PROFILE",
+        value_name = "NAME",
+        conflicts_with = "admin_url"
+    )]
+    profile: Option<String>,
 }
 
 impl Which {
@@ -123,9 +141,14 @@ impl Which {
     /// # Errors
     /// No cloud runs there, or there is no key to sign with; says what to do.
     pub fn client(&self) -> Result<AdminClient, Failure> {
-        match &self.admin_url {
-            Some(url) => AdminClient::remote(url, self.admin_region.as_deref()),
-            None => AdminClient::find(&self.folder.dir()),
+        match (&self.admin_url, &self.profile) {
+            (Some(url), _) => AdminClient::remote(url, self.admin_region.as_deref(), None),
+            (None, Some(name)) => {
+                let profile = Profile::read(name)?;
+                let region = self.admin_region.as_deref().unwrap_or(&profile.region);
+                AdminClient::remote(&profile.endpoint, Some(region), Some(profile.credentials()))
+            }
+            (None, None) => AdminClient::find(&self.folder.dir()),
         }
     }
 }
@@ -136,6 +159,7 @@ impl Cli {
         match self.command {
             Command::Up(up) => up.run(),
             Command::Serve(serve) => serve.run(),
+            Command::Env(env) => env.run(),
             Command::Account(account) => account.run(),
             Command::Key(key) => key.run(),
             Command::Region(region) => region.run(),

@@ -21,9 +21,9 @@ pub enum Region {
     Plan(Plan),
     /// Plan a region and get the token with which it joins, once.
     ///
-    /// Start the new region with `dhow up --join TOKEN --peer HOST:PORT`; it makes its keys, gets
-    /// its certificate, follows the registry and passes the checks of admission. With --wait this
-    /// command watches it.
+    /// Start the new region with the token in DHOW_JOIN and a `--peer HOST:PORT`; it makes its
+    /// keys, gets its certificate, follows the registry and passes the checks of admission. With
+    /// --wait this command watches it.
     Open {
         #[command(flatten)]
         plan: Plan,
@@ -54,7 +54,7 @@ pub enum Region {
     /// Get the token with which a region gets a new key.
     ///
     /// For a region whose key somebody else may have. Its operator starts it once with
-    /// `dhow up --rekey TOKEN` (or `cloud.rekey`): it makes a new key, and at that moment every
+    /// the token in DHOW_REKEY (or `cloud.rekey`): it makes a new key, and at that moment every
     /// certificate that the region had is revoked, whoever renewed it.
     Rekey {
         /// Its id.
@@ -208,19 +208,7 @@ impl Plan {
         if self.json {
             print_json(&planned);
         } else {
-            println!(
-                "Region {} is planned. It joins once, within {valid_hours} hours:\n",
-                self.id
-            );
-            println!(
-                "  dhow up --data ./{} --peer HOST:PORT --listen HOST:PORT \\",
-                self.id
-            );
-            println!("    --join {token}\n");
-            println!(
-                "Whoever has the token can join as {}: keep it secret.",
-                self.id
-            );
+            print!("{}", how_to_join(&self.id, &token, valid_hours));
         }
         if !wait {
             return Ok(());
@@ -240,6 +228,31 @@ impl Plan {
             std::thread::sleep(LOOK_EVERY);
         }
     }
+}
+
+/// What the new region's operator does with a token, by command and as a service. The token goes
+/// through the environment: arguments are seen in the list of processes.
+fn how_to_join(id: &str, token: &str, valid_hours: u64) -> String {
+    format!(
+        r#"Region {id} is planned. It joins once, within {valid_hours} hours. On its machine:
+
+  export DHOW_JOIN={token}
+  dhow up --data ./{id} --listen HOST:9000 --peer HOST:9003
+
+or as a service, with DHOW_JOIN in its environment and this as dhow.toml
+(`dhow serve --config dhow.toml`; docs/three-machines.md has all of it):
+
+  data = "/var/lib/dhow"
+  region = "{id}"
+  listen = "0.0.0.0:9000"
+  [cloud]
+  peer = "0.0.0.0:9003"
+  peer_address = "HOST:9003"           # where other regions reach it
+  endpoint = "http://HOST:9000"        # where customers reach it
+
+Whoever has the token can join as {id}: keep it secret.
+"#
+    )
 }
 
 impl One {
@@ -282,8 +295,8 @@ fn rekey(id: &str, valid_hours: u64, json: bool, which: &Which) -> Result<(), Fa
         return Ok(());
     }
     println!("Region {id} gets a new key when it is started, within {valid_hours} hours, with\n");
-    println!("  --rekey {}\n", text(&told, "token"));
-    println!("(or `rekey` in its configuration). From then on all certificates that it has are");
+    println!("  export DHOW_REKEY={}\n", text(&told, "token"));
+    println!("in its environment. From then on all certificates that it has are");
     println!("revoked. Whoever has the token can become {id}: give it to its operator only.");
     Ok(())
 }
@@ -301,6 +314,8 @@ pub fn print_one(shown: &Value) {
         ("Jurisdiction", text(shown, "jurisdiction")),
         ("Operator", text(shown, "operator")),
         ("Status", text(shown, "status")),
+        ("Reachable", reachable(shown).to_owned()),
+        ("Last seen", or_dash(text(shown, "last_seen"))),
         ("Endpoint", text(shown, "endpoint")),
         ("Peers", text(shown, "peer")),
         ("Addresses", addresses(shown)),
@@ -318,6 +333,23 @@ pub fn print_one(shown: &Value) {
     }
 }
 
+/// Whether a region answers the one that was asked.
+fn reachable(region: &Value) -> &'static str {
+    match region.get("reachable").and_then(Value::as_bool) {
+        Some(true) => "yes",
+        Some(false) => "NO",
+        None => "-",
+    }
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
+}
+
 /// Regions for people.
 pub fn print_table(regions: &[Value]) {
     let row = |r: &Value| {
@@ -329,13 +361,23 @@ pub fn print_table(regions: &[Value]) {
             text(r, "jurisdiction"),
             text(r, "operator"),
             text(r, "status"),
+            reachable(r).to_owned(),
+            or_dash(text(r, "last_seen")),
             r.get("buckets").map(Value::to_string).unwrap_or_default(),
             text(r, "endpoint"),
         ]
     };
     let rows: Vec<_> = regions.iter().map(row).collect();
     let head = [
-        "REGION", "CITY", "LAW", "OPERATOR", "STATUS", "BUCKETS", "ENDPOINT",
+        "REGION",
+        "CITY",
+        "LAW",
+        "OPERATOR",
+        "STATUS",
+        "REACHABLE",
+        "LAST SEEN",
+        "BUCKETS",
+        "ENDPOINT",
     ];
     table::print(head, &rows);
 }

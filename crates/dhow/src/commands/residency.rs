@@ -291,6 +291,40 @@ fn time(ms: u64) -> String {
     Timestamp::from_ms(ms).iso8601()
 }
 
+/// What each region signed, in words.
+fn rows(report: &Report) -> Vec<[String; 7]> {
+    let placed = |region: &str| {
+        let deed = report.deed.as_ref();
+        deed.is_some_and(|deed| deed.regions().any(|r| r == region))
+    };
+    let is_home = |region: &str| report.deed.as_ref().is_some_and(|d| d.home == region);
+    let home_root = report.held.iter().find(|held| is_home(&held.region));
+    let home_root = home_root.map(|held| held.root.to_string());
+    let all = report.held.iter().map(|held| {
+        let home = is_home(&held.region);
+        let same = held.compared || home_root.as_ref() == Some(&held.root.to_string());
+        let verdict = match (placed(&held.region), home, same) {
+            (false, ..) => "holds nothing",
+            (true, true, _) => "home",
+            (true, false, true) => "same as the home",
+            (true, false, false) => MOMENT,
+        };
+        [
+            held.region.clone(),
+            held.jurisdiction.clone(),
+            held.operator.clone(),
+            held.count.to_string(),
+            held.bytes.to_string(),
+            held.root.to_string(),
+            verdict.to_owned(),
+        ]
+    });
+    all.collect()
+}
+
+/// Of a copy whose count reflects another position of the home's log than the home's own.
+const MOMENT: &str = "a copy, counted at another moment";
+
 fn show(report: &Report, anchored: bool) {
     println!("Bucket {} of cloud {}", report.bucket, report.cloud);
     match &report.deed {
@@ -312,32 +346,7 @@ fn show(report: &Report, anchored: bool) {
         report.head.number + 1,
         time(report.signed_at_ms)
     );
-    let placed = |region: &str| {
-        let deed = report.deed.as_ref();
-        deed.is_some_and(|deed| deed.regions().any(|r| r == region))
-    };
-    let rows: Vec<_> = report
-        .held
-        .iter()
-        .map(|held| {
-            let home = report.deed.as_ref().is_some_and(|d| d.home == held.region);
-            let verdict = match (placed(&held.region), home, held.compared) {
-                (false, ..) => "holds nothing",
-                (true, true, _) => "home",
-                (true, false, true) => "same as the home",
-                (true, false, false) => "not compared: at another position",
-            };
-            [
-                held.region.clone(),
-                held.jurisdiction.clone(),
-                held.operator.clone(),
-                held.count.to_string(),
-                held.bytes.to_string(),
-                held.root.to_string(),
-                verdict.to_owned(),
-            ]
-        })
-        .collect();
+    let rows = rows(report);
     let head = [
         "REGION", "LAW", "OPERATOR", "VERSIONS", "BYTES", "ROOT", "VERDICT",
     ];
@@ -353,6 +362,15 @@ fn show(report: &Report, anchored: bool) {
     table::print(head, &rows);
     for region in &report.silent {
         println!("{region}: has signed nothing about this bucket");
+    }
+    if rows
+        .iter()
+        .any(|row| row.last().is_some_and(|verdict| verdict == MOMENT))
+    {
+        println!(
+            "\nThe bucket was written meanwhile: a copy that signed a little earlier or later than \
+             the home\nhas other versions than the home had then. Both are in the placement."
+        );
     }
     println!("\nPROVEN{how}: every region above has signed this; none is outside the placement.");
 }

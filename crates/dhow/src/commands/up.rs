@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use crate::{
-    config::{Config, Durability, LogFormat},
+    config::{Config, Durability, LogFormat, beside},
     failure::Failure,
     fleet::Fleet,
     logging,
@@ -15,8 +15,8 @@ use crate::{
 /// Start a cloud on this machine, with embedded defaults.
 ///
 /// The first start makes the data folder, the root account and its key pair (a file that only you
-/// can read). Every start prints the endpoint, the keys and commands to try. Ctrl-C stops it; the
-/// next start has all data.
+/// can read), and shows the secret, once; `dhow env` prints all that tools need. Every start prints
+/// the endpoint and commands to try. Ctrl-C stops it; the next start has all data.
 #[derive(Args)]
 pub struct Up {
     /// Where everything is kept.
@@ -30,15 +30,16 @@ pub struct Up {
     /// The S3 endpoint; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
     listen: SocketAddr,
-    /// The admin API, for this command line only: keep it on loopback.
-    #[arg(long, default_value = "127.0.0.1:9001", value_name = "HOST:PORT")]
-    admin: SocketAddr,
+    /// The admin API, for this command line only: keep it on loopback. Unless given on 127.0.0.1,
+    /// one port above --listen.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
+    admin: Option<SocketAddr>,
     /// Let the admin API, which has no TLS, listen on an address that is not loopback.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["regions", "world"])]
     admin_plaintext: bool,
-    /// Health and metrics.
-    #[arg(long, default_value = "127.0.0.1:9002", value_name = "HOST:PORT")]
-    metrics: SocketAddr,
+    /// Health and metrics. Unless given on 127.0.0.1, two ports above --listen.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
+    metrics: Option<SocketAddr>,
     /// The listener for other regions; without it the region is the whole cloud.
     #[arg(long, value_name = "HOST:PORT")]
     peer: Option<SocketAddr>,
@@ -47,12 +48,15 @@ pub struct Up {
     region: String,
     /// A name that signatures may carry beside the region's id, in the region that keeps the
     /// registry; no region may be called so. May be repeated; `none` for no such name.
-    #[arg(long = "region-alias", value_name = "NAME", default_values_t = Config::default().region_aliases)]
+    #[arg(long = "region-alias", value_name = "NAME", conflicts_with_all = ["regions", "world"],
+          default_values_t = Config::default().region_aliases)]
     region_aliases: Vec<String>,
     /// The country in which the region lies, an ISO 3166-1 code such as AE.
-    #[arg(long, default_value = "ZZ", value_name = "COUNTRY")]
+    #[arg(long, default_value = "ZZ", value_name = "COUNTRY",
+          conflicts_with_all = ["regions", "world"])]
     jurisdiction: String,
-    /// Start this many regions of the reference fleet, each a process of its own (1 to 14).
+    /// Start this many regions of the reference fleet, each a process of its own (1 to 14). Each
+    /// has ten ports from that of --listen on: S3, admin API, metrics, other regions.
     #[arg(long, value_name = "N", conflicts_with_all = ["world", "join", "peer", "region"],
           value_parser = clap::value_parser!(u8).range(1..=14))]
     regions: Option<u8>,
@@ -60,16 +64,18 @@ pub struct Up {
     #[arg(long, conflicts_with_all = ["join", "peer", "region"])]
     world: bool,
     /// Who runs the region: an operator's id.
-    #[arg(long, default_value = "own", value_name = "ID")]
+    #[arg(long, default_value = "own", value_name = "ID", conflicts_with_all = ["regions", "world"])]
     operator: String,
     /// The city, for people.
-    #[arg(long, default_value = "", value_name = "NAME")]
+    #[arg(long, default_value = "", value_name = "NAME", conflicts_with_all = ["regions", "world"])]
     city: String,
     /// Degrees north.
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true,
+          conflicts_with_all = ["regions", "world"])]
     latitude: f64,
     /// Degrees east.
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true,
+          conflicts_with_all = ["regions", "world"])]
     longitude: f64,
     /// For drills: milliseconds that the region's clock is set ahead.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, hide = true)]
@@ -113,7 +119,8 @@ struct LogArgs {
 
 /// Run one node from a configuration file.
 ///
-/// `dhow config print-default` writes a file to start from, with every key and its default.
+/// `dhow config print-default` writes a file to start from, with every key and its default. The
+/// tokens of `dhow region open` and `rekey` may also come from DHOW_JOIN and DHOW_REKEY.
 #[derive(Args)]
 pub struct Serve {
     /// The configuration, a TOML file.
@@ -131,14 +138,18 @@ impl Up {
         if let Some(count) = count {
             return self.run_fleet(count.into());
         }
+        let beside = |port, given: Option<SocketAddr>| match given {
+            Some(address) => Ok(address),
+            None => beside(self.listen, port),
+        };
         let mut config = Config {
+            admin: beside(1, self.admin)?,
+            metrics: beside(2, self.metrics)?,
             data: self.data,
             region: self.region,
             region_aliases: aliases(self.region_aliases),
             listen: self.listen,
-            admin: self.admin,
             admin_plaintext: self.admin_plaintext,
-            metrics: self.metrics,
             durability: self.durability,
             ..Config::default()
         };
@@ -162,6 +173,16 @@ impl Up {
 
     /// Several regions: ports follow one another from that of --listen on, ten for each region.
     fn run_fleet(self, count: usize) -> Result<ExitCode, Failure> {
+        if !self.listen.ip().is_loopback() {
+            return Err(Failure::new(format!(
+                "a fleet on one machine listens on 127.0.0.1, and not on {}",
+                self.listen.ip()
+            ))
+            .hint(
+                "name its first port with --listen 127.0.0.1:PORT; docs/three-machines.md says \
+                   how regions run on machines of their own",
+            ));
+        }
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let durability = match self.durability {
             Durability::Strict => "strict",
@@ -169,6 +190,9 @@ impl Up {
         };
         let mut args = vec!["--durability".to_owned(), durability.to_owned()];
         args.extend(["--log-level".to_owned(), self.log.log_level]);
+        if self.log.log_format == LogFormat::Json {
+            args.extend(["--log-format", "json"].map(str::to_owned));
+        }
         let life = self.certificate_life_s.to_string();
         args.extend(["--certificate-life-s".to_owned(), life]);
         let grace = self.removed_grace_s.to_string();
@@ -200,9 +224,17 @@ fn aliases(given: Vec<String>) -> Vec<String> {
 impl Serve {
     /// Runs until it is stopped.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let config = Config::read(&self.config)?;
+        let mut config = Config::read(&self.config)?;
+        // So that a token need not be in a file, nor in the list of processes.
+        config.cloud.join = config.cloud.join.or_else(|| variable("DHOW_JOIN"));
+        config.cloud.rekey = config.cloud.rekey.or_else(|| variable("DHOW_REKEY"));
+        config.check()?;
         start(config, if self.json { Ready::Json } else { Ready::Log })
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn start(mut config: Config, ready: Ready) -> Result<ExitCode, Failure> {

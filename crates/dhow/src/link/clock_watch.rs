@@ -1,10 +1,11 @@
 //! Comparing clocks: versions are ordered by time, so a region whose clock is off must not write.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use cloud::RegionStatus;
 use peer::{Peer, collect};
 use serde::Deserialize;
+use tokio::task::JoinSet;
 use types::RegionId;
 
 use super::{HELLO_WAIT, paths};
@@ -20,19 +21,37 @@ struct Hello {
     now_ms: u64,
 }
 
-/// Compares this region's clock with the others' until the task is dropped.
+/// Compares this region's clock with the others' until the task is dropped, and notes which of them
+/// answer.
 pub async fn watch_clock(region: Arc<Region>) {
     loop {
         let keeper = RegionId::new(&region.link.membership.keeper);
-        let mut offsets = Vec::new();
+        let mut asking = JoinSet::new();
+        let mut asked = HashSet::new();
         for other in region.registry.all_regions() {
             let id = RegionId::new(&other.id);
-            if id == region.id || other.status != RegionStatus::Open || other.peer.is_empty() {
+            let known = matches!(other.status, RegionStatus::Open | RegionStatus::Draining);
+            if id == region.id || !known || other.peer.is_empty() {
                 continue;
             }
-            if let Some(offset) = offset(&region, &id, &other.peer).await {
-                offsets.push((id == keeper, offset));
-            }
+            asked.insert(id.clone());
+            let region = Arc::clone(&region);
+            asking.spawn(async move {
+                let offset = offset(&region, &id, &other.peer).await;
+                region
+                    .others
+                    .note(&id, offset.is_some(), region.clock.now());
+                // The clock of one that is being drained counts no more.
+                offset
+                    .filter(|_| other.status == RegionStatus::Open)
+                    .map(|offset| (id, offset))
+            });
+        }
+        region.others.keep(|id| asked.contains(id));
+        let mut offsets = Vec::new();
+        while let Some(answered) = asking.join_next().await {
+            let answered = answered.ok().flatten();
+            offsets.extend(answered.map(|(id, offset)| (id == keeper, offset)));
         }
         // Nobody to compare with changes nothing: what was known stays.
         if !offsets.is_empty() {

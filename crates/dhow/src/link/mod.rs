@@ -7,6 +7,7 @@ mod handler;
 mod join;
 mod neighbours;
 mod requests;
+mod seen;
 mod upstream;
 
 pub use clock_watch::watch_clock;
@@ -15,6 +16,7 @@ pub use handler::PeerDoor;
 pub use join::{Joining, join, rekey};
 pub use neighbours::Neighbours;
 pub use requests::Requests;
+pub use seen::{Seen, SeenAt};
 pub use upstream::{PeerUpstream, renew};
 
 use std::{sync::Arc, time::Duration};
