@@ -1,6 +1,6 @@
 //! Buckets: where they lie, and where they are to lie.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cloud::{PlacementChange, RegionStatus};
 use serde::Deserialize;
@@ -14,6 +14,9 @@ use super::{
     accounts::jurisdictions,
     answers::{bad, conflict, parse, refused},
 };
+
+/// How long whoever wants to see a bucket waits for what its home knows.
+const HOME_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -296,14 +299,27 @@ impl Admin {
 
     pub(super) async fn show(&self, found: &Arc<BucketDeed>) -> Value {
         let mut shown = deed(found);
-        if let Value::Object(fields) = &mut shown {
-            match self.region.copies(found).await {
-                Ok(copies) => fields.insert("copies".into(), json!(copies)),
-                Err(error) => fields.insert("error".into(), json!(error)),
-            };
-            if let Ok(rules) = self.region.rules(found).await {
-                fields.insert("rules".into(), json!(rules));
+        let Value::Object(fields) = &mut shown else {
+            return shown;
+        };
+        let copies = tokio::time::timeout(HOME_WAIT, self.region.copies(found)).await;
+        let copies = copies.unwrap_or_else(|_| {
+            Err(format!(
+                "{} does not answer within {} s",
+                found.home,
+                HOME_WAIT.as_secs()
+            ))
+        });
+        match copies {
+            Ok(copies) => fields.insert("copies".into(), json!(copies)),
+            Err(error) => {
+                fields.insert("error".into(), json!(error));
+                return shown;
             }
+        };
+        let rules = tokio::time::timeout(HOME_WAIT, self.region.rules(found)).await;
+        if let Ok(Ok(rules)) = rules {
+            fields.insert("rules".into(), json!(rules));
         }
         shown
     }
