@@ -35,11 +35,20 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         version,
         conditions: object_headers::source_conditions(call)?,
     };
-    let copied = call.gateway.objects.copy(&call.permit, &key, source, input).await?;
+    let copied = call
+        .gateway
+        .objects
+        .copy(&call.permit, &key, source, input)
+        .await?;
 
     let mut xml = XmlWriter::document("CopyObjectResult", 512);
-    xml.element("LastModified", &Timestamp::from_s(copied.modified.s()).iso8601());
-    xml.raw("<ETag>&quot;").plain(copied.put.etag).raw("&quot;</ETag>");
+    xml.element(
+        "LastModified",
+        &Timestamp::from_s(copied.modified.s()).iso8601(),
+    );
+    xml.raw("<ETag>&quot;")
+        .plain(copied.put.etag)
+        .raw("&quot;</ETag>");
     if let Some(checksum) = copied.put.checksum {
         xml.display(checksum.algorithm().element(), checksum);
         xml.element("ChecksumType", checksum.kind().name());
@@ -59,14 +68,23 @@ fn replaces(call: &S3Call<'_>, name: &str) -> Result<bool, S3Error> {
     match call.header(name)? {
         None | Some("COPY") => Ok(false),
         Some("REPLACE") => Ok(true),
-        Some(other) => Err(S3Error::argument(name, other, "Unknown metadata directive.")),
+        Some(other) => Err(S3Error::argument(
+            name,
+            other,
+            "Unknown metadata directive.",
+        )),
     }
 }
 
 fn algorithm(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
-    let Some(text) = call.header(names::CHECKSUM_ALGORITHM.as_str())? else { return Ok(None) };
+    let Some(text) = call.header(names::CHECKSUM_ALGORITHM.as_str())? else {
+        return Ok(None);
+    };
     ChecksumAlgorithm::parse(text).map(Some).ok_or_else(|| {
-        S3Error::with(ErrorCode::InvalidRequest, "Checksum algorithm provided is unsupported.")
+        S3Error::with(
+            ErrorCode::InvalidRequest,
+            "Checksum algorithm provided is unsupported.",
+        )
     })
 }
 

@@ -23,7 +23,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let home = home(gateway, &asked, location.as_deref())?;
     if home != gateway.region && !tags.is_empty() {
         // They are in the bucket's own row, which only its home writes.
-        return Err(S3Error::not_implemented("Tags of a bucket in another region"));
+        return Err(S3Error::not_implemented(
+            "Tags of a bucket in another region",
+        ));
     }
     check_regions(gateway, &home, &asked)?;
     let path = format!("/{name}");

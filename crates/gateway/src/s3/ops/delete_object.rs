@@ -9,7 +9,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let version = object_headers::version(call)?;
     let conditions = object_headers::write_conditions(call)?;
     let objects = &call.gateway.objects;
-    let deleted = objects.delete(&call.permit, &key, version, &conditions).await?;
+    let deleted = objects
+        .delete(&call.permit, &key, version, &conditions)
+        .await?;
     let mut answer = call.empty(StatusCode::NO_CONTENT);
     let out = answer.headers_mut();
     if deleted.delete_marker {

@@ -8,7 +8,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let version = object_headers::version(call)?;
     let objects = &call.gateway.objects;
-    let version = objects.set_object_tags(&call.permit, &key, version, Vec::new()).await?;
+    let version = objects
+        .set_object_tags(&call.permit, &key, version, Vec::new())
+        .await?;
     let mut answer = call.empty(StatusCode::NO_CONTENT);
     object_headers::write_version(answer.headers_mut(), version)?;
     Ok(answer)

@@ -19,7 +19,9 @@ struct Doomed<'a> {
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let checked = call.headers.contains_key("content-md5")
         || call.headers.contains_key("x-amz-trailer")
-        || ChecksumAlgorithm::ALL.iter().any(|a| call.headers.contains_key(a.header()));
+        || ChecksumAlgorithm::ALL
+            .iter()
+            .any(|a| call.headers.contains_key(a.header()));
     if !checked {
         return Err(S3Error::with(
             ErrorCode::InvalidRequest,
@@ -28,7 +30,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     }
     let (root, _place) = call.read_large_xml(&["Delete"]).await?;
     root.only(&["Object", "Quiet"])?;
-    let quiet = root.text_of("Quiet")?.is_some_and(|text| text.trim() == "true");
+    let quiet = root
+        .text_of("Quiet")?
+        .is_some_and(|text| text.trim() == "true");
     let listed: Vec<Doomed<'_>> = root.all("Object").map(doomed).collect::<Result<_, _>>()?;
     if listed.is_empty() || listed.len() > PAGE_KEYS_MAX {
         return Err(ErrorCode::MalformedXML.into());
@@ -76,8 +80,10 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
         None => None,
         Some(text) => Some(DisplayVersion::parse(text).ok_or(ErrorCode::NoSuchVersion)?),
     };
-    let conditions =
-        WriteConditions { if_match: one.etag.map(ETagMatch::parse_strong), if_none_match: None };
+    let conditions = WriteConditions {
+        if_match: one.etag.map(ETagMatch::parse_strong),
+        if_none_match: None,
+    };
     if one.etag.is_some() && version.is_some() {
         return Err(S3Error::with(
             ErrorCode::NotImplemented,
@@ -88,7 +94,10 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
     if one.etag.is_some() && access::may_decide(deed, &call.gateway.region).is_err() {
         return Err(S3Error::with(
             ErrorCode::NotImplemented,
-            format!("Conditions are decided in the bucket's home, region {}.", deed.home),
+            format!(
+                "Conditions are decided in the bucket's home, region {}.",
+                deed.home
+            ),
         ));
     }
     let action = match version {
@@ -114,6 +123,9 @@ fn write_error(xml: &mut XmlWriter, one: &Doomed<'_>, error: &S3Error) {
     xml.open("Error").element("Key", one.key);
     xml.optional("VersionId", one.version);
     xml.element("Code", error.code.name());
-    xml.element("Message", error.message.as_deref().unwrap_or(error.code.message()));
+    xml.element(
+        "Message",
+        error.message.as_deref().unwrap_or(error.code.message()),
+    );
     xml.close("Error");
 }

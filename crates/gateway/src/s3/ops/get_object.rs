@@ -9,12 +9,12 @@ use types::{Holding, ObjectKey, Writes};
 
 use crate::{
     body::{NextPiece, ObjectStream, ResponseBody, WhenEnded},
-    server::Gateway,
     s3::{
         ErrorCode, S3Call, S3Error, S3Result,
         headers::{self, names},
         object_headers,
     },
+    server::Gateway,
 };
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
@@ -144,13 +144,16 @@ pub(super) async fn replication(
     let deed = permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
     let copied = !deed.placement.replicas.is_empty();
     if copied && deed.holding(&gateway.region) != Holding::Home {
-        let made_here =
-            deed.placement.writes == Writes::Any && gateway.objects.made_here(info.id);
+        let made_here = deed.placement.writes == Writes::Any && gateway.objects.made_here(info.id);
         let read = match &gateway.regions {
             Some(regions) => regions.read_by_home(deed, info.position),
             None => false,
         };
-        return Ok(Some(if made_here && !read { "PENDING" } else { "REPLICA" }));
+        return Ok(Some(if made_here && !read {
+            "PENDING"
+        } else {
+            "REPLICA"
+        }));
     }
     let by_rules = match info.ruled || info.attributes.replica {
         false => RuleStatus::None,

@@ -6,7 +6,13 @@ use types::limits::PAGE_KEYS_MAX;
 use crate::s3::{S3Call, S3Error, S3Result, headers, object_headers, xml::XmlWriter};
 
 const WANTED: &str = "x-amz-object-attributes";
-const NAMES: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
+const NAMES: [&str; 5] = [
+    "ETag",
+    "Checksum",
+    "ObjectParts",
+    "StorageClass",
+    "ObjectSize",
+];
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
@@ -24,8 +30,10 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     if wants("Checksum")
         && let Some(checksum) = info.checksum
     {
-        xml.open("Checksum").display(checksum.algorithm().element(), checksum);
-        xml.element("ChecksumType", checksum.kind().name()).close("Checksum");
+        xml.open("Checksum")
+            .display(checksum.algorithm().element(), checksum);
+        xml.element("ChecksumType", checksum.kind().name())
+            .close("Checksum");
     }
     if wants("ObjectParts") && info.parts > 0 {
         write_parts(&mut xml, &info, &parts, page);
@@ -53,20 +61,27 @@ fn wanted(call: &S3Call<'_>) -> Result<Vec<String>, S3Error> {
     if known {
         return Ok(wanted);
     }
-    Err(S3Error::argument(WANTED, &wanted.join(","), "Invalid attribute name specified."))
+    Err(S3Error::argument(
+        WANTED,
+        &wanted.join(","),
+        "Invalid attribute name specified.",
+    ))
 }
 
 /// After which part, and how many at most.
 fn page(call: &S3Call<'_>) -> Result<(u16, usize), S3Error> {
     let number = |name: &str, default: usize| match call.header(name)? {
         None => Ok(default),
-        Some(text) => text.parse().map_err(|_| {
-            S3Error::argument(name, text, "The value must be a non-negative integer")
-        }),
+        Some(text) => text
+            .parse()
+            .map_err(|_| S3Error::argument(name, text, "The value must be a non-negative integer")),
     };
     let marker = number("x-amz-part-number-marker", 0)?;
     let max = number("x-amz-max-parts", PAGE_KEYS_MAX)?;
-    Ok((u16::try_from(marker).unwrap_or(u16::MAX), max.min(PAGE_KEYS_MAX)))
+    Ok((
+        u16::try_from(marker).unwrap_or(u16::MAX),
+        max.min(PAGE_KEYS_MAX),
+    ))
 }
 
 fn write_parts(
@@ -85,7 +100,9 @@ fn write_parts(
     xml.display("MaxParts", max);
     xml.display("IsTruncated", shown.len() < rest.len());
     for part in shown {
-        xml.open("Part").display("PartNumber", part.number).display("Size", part.size);
+        xml.open("Part")
+            .display("PartNumber", part.number)
+            .display("Size", part.size);
         if let Some(checksum) = part.checksum {
             xml.display(checksum.algorithm().element(), checksum);
         }

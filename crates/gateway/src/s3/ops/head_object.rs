@@ -10,7 +10,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let request = get_object::request(call)?;
     let overrides = get_object::overrides(call)?;
-    let view = call.gateway.objects.head(&call.permit, &key, &request).await?;
+    let view = call
+        .gateway
+        .objects
+        .head(&call.permit, &key, &request)
+        .await?;
     let body = ResponseBody::Head(view.len());
     let replication = get_object::replication(call.gateway, &call.permit, &key, &view.info).await?;
     get_object::answer(call, &request, &view, overrides, replication, body)

@@ -12,7 +12,11 @@ use crate::s3::{ErrorCode, S3Call, S3Error, S3Result, xml::XmlWriter};
 const PAGE_MAX: usize = 10_000;
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
-    let account = call.permit.identity().account().ok_or(ErrorCode::AccessDenied)?;
+    let account = call
+        .permit
+        .identity()
+        .account()
+        .ok_or(ErrorCode::AccessDenied)?;
     let prefix = call.query.get("prefix").unwrap_or_default();
     let limit = match call.query.get("max-buckets") {
         None => PAGE_MAX,

@@ -1,14 +1,46 @@
 //! One file per operation; each exposes `pub async fn handle(call: &mut S3Call<'_>) -> S3Result`.
 
+pub(crate) mod abort_multipart_upload;
+pub(crate) mod complete_multipart_upload;
+pub(crate) mod copy_object;
+pub(crate) mod create_bucket;
+pub(crate) mod create_multipart_upload;
+pub(crate) mod delete_bucket;
+pub(crate) mod delete_bucket_replication;
+pub(crate) mod delete_bucket_tagging;
+pub(crate) mod delete_object;
+pub(crate) mod delete_object_tagging;
+pub(crate) mod delete_objects;
+pub(crate) mod get_bucket_location;
+pub(crate) mod get_bucket_replication;
+pub(crate) mod get_bucket_tagging;
+pub(crate) mod get_bucket_versioning;
+pub(crate) mod get_object;
+pub(crate) mod get_object_attributes;
+pub(crate) mod get_object_tagging;
+pub(crate) mod head_bucket;
+pub(crate) mod head_object;
+pub(crate) mod list_buckets;
+pub(crate) mod list_multipart_uploads;
+pub(crate) mod list_object_versions;
+pub(crate) mod list_objects;
+pub(crate) mod list_objects_v2;
+pub(crate) mod list_parts;
+pub(crate) mod post_object;
+pub(crate) mod put_bucket_replication;
+pub(crate) mod put_bucket_tagging;
+pub(crate) mod put_bucket_versioning;
+pub(crate) mod put_object;
+pub(crate) mod put_object_tagging;
+pub(crate) mod upload_part;
+pub(crate) mod upload_part_copy;
+
 use super::{S3Call, S3Result};
 
-/// Wires operations to their files. What stands under `hot` is polled in place; the others in a
-/// box, so that their size does not burden every request.
+/// Wires operations to their files. Those under `hot` are polled in place; the others in a box,
+/// so that their size does not add to every request's.
 macro_rules! handlers {
     (hot { $($hot:ident => $hot_file:ident,)* } cold { $($cold:ident => $cold_file:ident,)* }) => {
-        $(pub(crate) mod $hot_file;)*
-        $(pub(crate) mod $cold_file;)*
-
         /// Hands the call to its operation's handler.
         pub(crate) async fn dispatch(call: &mut S3Call<'_>) -> S3Result {
             match call.operation.name {

@@ -40,7 +40,10 @@ mod tests {
             read(&root).map_err(|e| e.code.name())
         };
         assert_eq!(state("<Status>Enabled</Status>"), Ok(Versioning::Enabled));
-        assert_eq!(state("<Status>Suspended</Status>"), Ok(Versioning::Suspended));
+        assert_eq!(
+            state("<Status>Suspended</Status>"),
+            Ok(Versioning::Suspended)
+        );
         assert_eq!(state("<Status>enabled</Status>"), Err("MalformedXML"));
         assert_eq!(state(""), Err("IllegalVersioningConfigurationException"));
         let mfa = "<Status>Enabled</Status><MfaDelete>Enabled</MfaDelete>";

@@ -16,7 +16,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     if body.len_hint().is_none() {
         return Err(ErrorCode::MissingContentLength.into());
     }
-    let input = PutInput { body, attributes, md5, checksum, trailer, conditions };
+    let input = PutInput {
+        body,
+        attributes,
+        md5,
+        checksum,
+        trailer,
+        conditions,
+    };
     let put = call.gateway.objects.put(&call.permit, &key, input).await?;
     let mut answer = call.empty(StatusCode::OK);
     let out = answer.headers_mut();
@@ -33,7 +40,9 @@ pub(super) fn check_sdk_algorithm(
     sent: Option<types::ChecksumAlgorithm>,
 ) -> Result<(), S3Error> {
     const NAME: &str = "x-amz-sdk-checksum-algorithm";
-    let Some(text) = call.header(NAME)? else { return Ok(()) };
+    let Some(text) = call.header(NAME)? else {
+        return Ok(());
+    };
     let invalid = |message: &str| S3Error::with(ErrorCode::InvalidRequest, message);
     let named = types::ChecksumAlgorithm::parse(text)
         .ok_or_else(|| invalid("Value for x-amz-sdk-checksum-algorithm header is invalid."))?;

@@ -10,7 +10,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let root = call.read_xml(&["Tagging"]).await?;
     let tags = tagging::read(&root)?;
     let objects = &call.gateway.objects;
-    let version = objects.set_object_tags(&call.permit, &key, version, tags).await?;
+    let version = objects
+        .set_object_tags(&call.permit, &key, version, tags)
+        .await?;
     let mut answer = call.empty(StatusCode::OK);
     object_headers::write_version(answer.headers_mut(), version)?;
     Ok(answer)

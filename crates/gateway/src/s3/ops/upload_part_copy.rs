@@ -29,7 +29,10 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .await?;
 
     let mut xml = XmlWriter::document("CopyPartResult", 512);
-    xml.element("LastModified", &Timestamp::from_s(copied.part.modified.s()).iso8601());
+    xml.element(
+        "LastModified",
+        &Timestamp::from_s(copied.part.modified.s()).iso8601(),
+    );
     xml.raw("<ETag>&quot;")
         .plain(copied.part.etag)
         .raw("&quot;</ETag>");
