@@ -170,12 +170,12 @@ def proven(tmp_path_factory):
         out["alone"] = fleet.cli_json("residency", "prove", BUCKET, "--out", folder / "alone",
                                       "--json")
         # A region that does not answer is named, and what is proven is not more than it was.
-        os.kill(fleet.regions[COPY]["pid"], 19)
+        fleet.freeze(COPY)
         try:
             out["silent"] = fleet.cli("residency", "prove", BUCKET, "--out", folder / "silent",
                                       "--json", check=False)
         finally:
-            os.kill(fleet.regions[COPY]["pid"], 18)
+            fleet.thaw(COPY)
     finally:
         code = fleet.stop(60)
     assert code == 0
