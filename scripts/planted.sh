@@ -37,6 +37,7 @@ bugs=(
   "counts-for-anybody|regions|hostile::p8_every"
   "changes-unlimited|cloud|pace"
   "admission-first-come|gateway|admission::"
+  "acknowledged-forgotten|own_writes|what_was_written"
   "addresses-unchecked|cloud|rekey_tests::a_region_is_reached"
   "rekey-leaves-certificates|cloud|rekey_tests::a_new_key"
   "revoked-on-disk-first|cloud|withdrawn_tests::"
@@ -63,7 +64,7 @@ cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud 
   -p peer --lib --test acknowledged --test regions --test seeds --test room \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 # Apart from these: it has a test program of the same name.
-cargo test --locked --no-run -p gateway --lib --features gateway/planted-bugs 2>>"$out/build" \
+cargo test --locked --no-run -p gateway --lib --test own_writes --features gateway/planted-bugs 2>>"$out/build" \
   || { cat "$out/build" >&2; exit 1; }
 program() { # the path of a suite's program
   sed -nE "s|^ *Executable .*\((.*/deps/$1-[0-9a-f]+)\)$|\1|p" "$out/build" | head -n 1

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header
 use types::{BucketDeed, Holding, Place, RegionId, Writes};
 
 use crate::{
+    acknowledged::{AT_LEAST, Mark, POSITION, Touched},
     body::ResponseBody,
     operations::{Operation, Status},
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
@@ -42,6 +43,9 @@ pub(crate) struct Outgoing {
     pub(crate) head: HeaderMap,
     /// Only a write has one, and a write goes to one region only.
     pub(crate) body: Option<PassedBody>,
+    /// What it reads or writes.
+    pub(crate) touched: Touched,
+    pub(crate) writes: bool,
 }
 
 impl Gateway {
@@ -146,6 +150,28 @@ impl Gateway {
                     .header(header::RETRY_AFTER, HeaderValue::from_static("5")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Where a read goes: a copy that is behind what was acknowledged here does not answer it.
+    pub(crate) fn way_to_read(
+        &self,
+        way: Way,
+        action: Action,
+        deed: &Arc<BucketDeed>,
+        touched: &Touched,
+    ) -> Result<Way, S3Error> {
+        let Way::Here(_) = &way else {
+            return Ok(way);
+        };
+        if deed.holding(&self.region) != Holding::Replica || self.wanted(deed, touched).is_none() {
+            return Ok(way);
+        }
+        let mut holders = self.holders(action, deed);
+        holders.retain(|region| *region == deed.home);
+        match holders.is_empty() {
+            true => Err(self.redirect_once(deed, "the copy here is behind what was written")),
+            false => Ok(Way::Pass(holders)),
         }
     }
 
@@ -291,9 +317,18 @@ impl Gateway {
             deed,
             holders,
             method,
-            head,
+            mut head,
             mut body,
+            touched,
+            writes,
         } = outgoing;
+        let wanted = match writes {
+            true => None,
+            false => self.wanted(&deed, &touched),
+        };
+        if let Some(value) = wanted.and_then(Mark::to_value) {
+            head.insert(AT_LEAST, value);
+        }
         let head = (&method, &head);
         let mut tried = None;
         let (mut unproven, mut sent) = (false, false);
@@ -316,6 +351,16 @@ impl Gateway {
                     let busy = answer.status() == http::StatusCode::SERVICE_UNAVAILABLE;
                     if !busy || n + 1 == holders.len() {
                         self.metrics.passed.inc();
+                        let mark = Mark::of(answer.headers(), &POSITION);
+                        match (mark, wanted) {
+                            (Some(mark), _) if writes => {
+                                self.acknowledge(&deed, &touched, mark);
+                            }
+                            (_, Some(wanted)) if !busy && *holder != deed.home => {
+                                self.found_applied(&deed, wanted);
+                            }
+                            _ => {}
+                        }
                         return Ok(self.bring_back(answer, holder));
                     }
                 }
@@ -367,7 +412,7 @@ impl Gateway {
         let mut out = Response::new(ResponseBody::Passed(body));
         *out.status_mut() = head.status;
         for (name, value) in &head.headers {
-            if !of_the_connection(name) && *name != names::REQUEST_ID {
+            if !of_the_connection(name) && *name != names::REQUEST_ID && *name != POSITION {
                 out.headers_mut().append(name, value.clone());
             }
         }

@@ -4,6 +4,7 @@
 //! Invariants: the gateway never touches `store`, never decides a permission itself (that is
 //! `access`), and holds no rule about objects (that is `objects`).
 
+mod acknowledged;
 pub mod admission;
 pub mod body;
 mod change;

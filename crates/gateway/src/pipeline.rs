@@ -20,6 +20,7 @@ pub(crate) use turns::Taking;
 use types::{BucketDeed, RegionId};
 
 use crate::{
+    acknowledged::{AT_LEAST, Mark, Touched},
     admission::Payer,
     body::{Places, ResponseBody},
     elsewhere::{Outgoing, Way, unavailable},
@@ -32,7 +33,7 @@ use crate::{
     relayed,
     request::{Received, Request},
     route::route,
-    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, ops, refuse},
+    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, refuse},
     serve::Unread,
     server::Gateway,
 };
@@ -99,6 +100,8 @@ enum Arrival {
     Region {
         from: types::Place,
         stated: Option<HeaderValue>,
+        /// What a copy must have applied to answer a read.
+        at_least: Option<Mark>,
     },
     /// From another region that relays nothing which could be read.
     Unreadable(types::Place),
@@ -156,7 +159,13 @@ impl Gateway {
         let (parts, arrival) = match relayed::of_headers(&outer.headers) {
             Some(parts) => {
                 let stated = outer.headers.get(relayed::BUCKET).cloned();
-                (parts, Arrival::Region { from, stated })
+                let at_least = Mark::of(&outer.headers, &AT_LEAST);
+                let arrival = Arrival::Region {
+                    from,
+                    stated,
+                    at_least,
+                };
+                (parts, arrival)
             }
             None => (outer, Arrival::Unreadable(from)),
         };
@@ -263,9 +272,15 @@ impl Gateway {
         trail: &mut Trail,
     ) -> S3Result {
         let expects = parts.headers.contains_key(header::EXPECT);
+        let mut at_least = None;
         let (mut met, via) = match arrival {
             Arrival::Door => (self.meet(parts)?, Via::Door),
-            Arrival::Region { from, stated } => {
+            Arrival::Region {
+                from,
+                stated,
+                at_least: mark,
+            } => {
+                at_least = mark;
                 let meeting = self.meet_relayed(parts, &from, stated.as_ref());
                 let (request, relayed) = Box::pin(meeting).await?;
                 let via = Via::Region(from, relayed.proof);
@@ -311,7 +326,7 @@ impl Gateway {
                 return Box::pin(self.pass_on(*outgoing, &mut trail.body_ended)).await;
             }
         };
-        let result = ops::dispatch(&mut call).await;
+        let result = self.dispatch(&mut call, at_least).await;
         if let Some(body) = call.body.take()
             && !expects
         {
@@ -376,12 +391,21 @@ impl Gateway {
         let asks = (action, conditional);
         let way = self.way(operation, asks, &identity, deed.as_ref(), &via)?;
         refuse::check(operation, request)?;
+        let touches = || Touched::by(operation, request.target().key.as_ref());
+        let way = match deed.as_ref() {
+            Some(deed) if !operation.writes() && via == Via::Door && self.acknowledged.any() => {
+                self.way_to_read(way, action, deed, &touches())?
+            }
+            _ => way,
+        };
         let permit = match way {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
                 let pace = self.pace(request, &via, trail, false);
                 let asked = (operation, action);
-                let outgoing = self.outgoing(met, source, (holders, pace), asked)?;
+                let touched = touches();
+                let mut outgoing = self.outgoing(met, source, (holders, pace), asked)?;
+                outgoing.touched = touched;
                 self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
             }
@@ -471,6 +495,8 @@ impl Gateway {
             method: request.method().clone(),
             head,
             body,
+            touched: Touched::Nothing,
+            writes: operation.writes(),
         })
     }
 

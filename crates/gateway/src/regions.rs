@@ -111,6 +111,12 @@ pub trait Regions: Send + Sync {
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;
 
+    /// Up to where in its home's change log this region's copy of the bucket has applied; `None`
+    /// where there is no copy, or that is not known.
+    fn applied(&self, _: &BucketDeed) -> Option<u64> {
+        None
+    }
+
     /// Asks the home of `destination`, which is another region, whether it would take versions of
     /// `source` by a replication rule.
     fn takes_by_rule<'a>(

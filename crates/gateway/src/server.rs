@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use types::{BucketDeed, BucketName, Clock, Deeds, Place, Random, RegionId};
 
 use crate::{
+    acknowledged::Acknowledged,
     admission::Admission,
     limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
@@ -48,6 +49,8 @@ pub struct Gateway {
     pub(crate) passed_admission: Admission,
     /// Signatures of changes that other regions relayed.
     pub(crate) replays: Mutex<Replays>,
+    /// Writes that copies may not have yet.
+    pub(crate) acknowledged: Acknowledged,
     /// Places for large documents.
     pub(crate) large_documents: Semaphore,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
@@ -88,6 +91,7 @@ impl Gateway {
             admission: Admission::new(&parts.config, &metrics.waiting),
             passed_admission: Admission::new(&parts.config, &metrics.waiting),
             replays: Mutex::new(Replays::new(parts.clock.now())),
+            acknowledged: Acknowledged::default(),
             large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
             metrics,
             host_id: HeaderValue::try_from(hex::encode(host))

@@ -157,6 +157,13 @@ impl Dirty {
         sender.subscribe()
     }
 
+    /// The last commit of a partition, where somebody has waited for one and there was one since.
+    pub(crate) fn last(&self, partition: PartitionId) -> Option<u64> {
+        let watched = self.watched.lock();
+        let last = watched.get(&partition).map(|sender| *sender.borrow());
+        last.filter(|at| *at > 0)
+    }
+
     fn committed(&self, partition: PartitionId, at: u64) {
         if let Some(sender) = self.watched.lock().get(&partition) {
             sender.send_modify(|last| *last = at.max(*last));

@@ -319,6 +319,7 @@ impl Follower {
         self.say(CopyState::Seeding);
         // A snapshot holds changes that came after its position.
         self.settled(false);
+        self.stands_nowhere();
         while let Some(row) = cursor.snapshot.take() {
             let permit = self.permit()?;
             let from = hex::encode(&row);
@@ -399,6 +400,7 @@ impl Follower {
         mut cursor: FollowCursor,
     ) -> Result<(), ReplicationError> {
         self.say(CopyState::Following);
+        self.stands_at(cursor.position);
         // The first page is asked for without waiting: it may hold what was applied before a stop
         // and not noted.
         let mut wait_ms = 0;
@@ -417,6 +419,7 @@ impl Follower {
                 not_at_once(asked).await;
             }
             if page.ahead {
+                self.stands_nowhere();
                 self.hand_over_ahead(permit).await?;
             }
             if page.reseed {
@@ -446,9 +449,26 @@ impl Follower {
             if moved {
                 self.note(&permit, &cursor).await?;
             }
+            self.stands_at(cursor.position);
             self.settled(true);
             self.forget_removals(&permit, cursor.position).await?;
         }
+    }
+
+    /// All up to here is applied, but for what was set aside.
+    fn stands_at(&self, position: Position) {
+        let aside = self.applied_to().unwrap_or(u64::MAX);
+        let at = (self.far.deed.epoch, position.0.min(aside));
+        let region = &self.far.region;
+        self.status
+            .follow(self.far.deed.id, region, |f| f.position = Some(at));
+    }
+
+    /// What is here is not the source's state at any position.
+    fn stands_nowhere(&self) {
+        let region = &self.far.region;
+        self.status
+            .follow(self.far.deed.id, region, |f| f.position = None);
     }
 
     fn settled(&self, settled: bool) {

@@ -92,6 +92,9 @@ pub struct Following {
     pub lag_ms: u64,
     /// Whether all that was applied is noted: false in the midst of a page of changes.
     pub settled: bool,
+    /// The epoch, and up to where in the source's log all is applied here; `None` while a snapshot
+    /// is taken, and before that is known.
+    pub position: Option<(u64, u64)>,
 }
 
 /// Kept in memory: who asks anew after a start is known anew.
@@ -178,6 +181,15 @@ impl Status {
         following.get(&line).is_some_and(|f| f.settled)
     }
 
+    /// Up to where in the home's log the copy here has applied all, under the deed's epoch. Never
+    /// more than it has.
+    pub fn applied(&self, deed: &BucketDeed) -> Option<u64> {
+        let line = (deed.id, deed.home.clone());
+        let following = self.following.read();
+        let (epoch, position) = following.get(&line)?.position?;
+        (epoch == deed.epoch).then_some(position)
+    }
+
     /// The home has read what clients changed here up to `after`.
     pub(crate) fn own_read(&self, deed: &BucketDeed, after: u64, applied: u64, noted: u64) {
         let read = Read {
@@ -256,6 +268,7 @@ impl Status {
             applied: 0,
             lag_ms: 0,
             settled: false,
+            position: None,
         });
         change(one);
     }

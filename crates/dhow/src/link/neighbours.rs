@@ -342,6 +342,9 @@ impl gateway::Regions for Neighbours {
         let status = self.status.get();
         status.is_some_and(|status| status.replicated(deed, position))
     }
+    fn applied(&self, deed: &BucketDeed) -> Option<u64> {
+        self.status.get()?.applied(deed)
+    }
     fn takes_by_rule<'a>(
         &'a self,
         source: &'a Arc<BucketDeed>,

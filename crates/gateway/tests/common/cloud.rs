@@ -69,6 +69,8 @@ pub struct Network {
     pub passes: Mutex<Vec<(String, String)>>,
     /// The last position that all replicas have applied.
     pub applied: AtomicU64,
+    /// Up to where the copy at copy-1 says that it has applied its home's log.
+    pub copied: AtomicU64,
 }
 
 /// One region's view of the others.
@@ -135,6 +137,10 @@ impl Regions for Wires {
         let proven = key
             .map(|key| key.is_some_and(|key| statement.chunks_are_proven_by(key, previous, links)));
         Box::pin(std::future::ready(proven))
+    }
+    fn applied(&self, _deed: &BucketDeed) -> Option<u64> {
+        let copied = self.network.copied.load(Ordering::Relaxed);
+        (*self.here.region == *REGIONS[1].0).then_some(copied)
     }
     fn replicated(&self, _deed: &BucketDeed, position: u64) -> bool {
         position <= self.network.applied.load(Ordering::Relaxed)

@@ -258,6 +258,16 @@ impl Objects {
         Ok((at, self.config(deed).await?))
     }
 
+    /// A position of this region's log that covers all that was committed in the bucket before this
+    /// was asked, and little else: a copy that follows the bucket comes to it soon.
+    pub async fn written_up_to(&self, deed: &BucketDeed) -> Result<Position> {
+        let partition = partition_of(deed);
+        match self.dirty.last(partition) {
+            Some(last) => Ok(Position(last)),
+            None => self.log_end(partition).await,
+        }
+    }
+
     pub(crate) async fn log_end(&self, partition: PartitionId) -> Result<Position> {
         // From where it was found before: a log does not get shorter while the process runs.
         let known = self.dirty.log_end(partition);

@@ -15,6 +15,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
     let permit = call.permit_source(&bucket, object_headers::source_action(version))?;
+    if let Some(deed) = permit.deed() {
+        call.gateway.until_applied(deed, &source_key).await?;
+    }
     expect_source_owner(call, &permit)?;
     let input = CopyInput {
         attributes: match replaces(call, names::METADATA_DIRECTIVE.as_str())? {

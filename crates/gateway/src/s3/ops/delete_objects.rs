@@ -44,6 +44,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             Ok((permit, key, version, conditions)) => {
                 let objects = &call.gateway.objects;
                 let deleted = objects.delete(&permit, &key, version, &conditions).await;
+                if deleted.is_ok()
+                    && let Some(deed) = permit.deed()
+                {
+                    call.gateway.written_here(deed, &key);
+                }
                 deleted.map_err(S3Error::from)
             }
             Err(error) => Err(error),

@@ -1,0 +1,138 @@
+//! What a client wrote through a region is what it reads there next, also where the copy is behind.
+
+#![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
+
+mod common;
+
+use std::sync::atomic::Ordering;
+
+use common::cloud::{ALICE, Cloud};
+
+/// Each write through the copy, and what shows it.
+const SHOWN: [(&str, &str, Headers, &str, &str); 5] = [
+    ("PUT", "/papers/k", &[], "first", "/papers/k"),
+    (
+        "PUT",
+        "/papers/k?tagging=",
+        TAGS,
+        TAGGING,
+        "/papers/k?tagging=",
+    ),
+    (
+        "PUT",
+        "/papers/c",
+        &[("x-amz-copy-source", "/papers/k")],
+        "",
+        "/papers/c",
+    ),
+    ("DELETE", "/papers/k", &[], "", "/papers/k"),
+    ("PUT", "/papers?tagging=", TAGS, TAGGING, "/papers?tagging="),
+];
+type Headers = &'static [(&'static str, &'static str)];
+const TAGS: Headers = &[("content-type", "application/xml")];
+const TAGGING: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_through_a_copy_is_seen_there_at_once() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |_| {});
+    // What replication has brought: the bucket, and a key that nobody writes.
+    cloud.plant("copy-1", &deed, "other", "at the copy").await;
+    let (copy, home) = (cloud.at("copy-1", ALICE), cloud.at("home-1", ALICE));
+    for (method, target, headers, body, shown) in SHOWN {
+        let done = copy.send(method, target, headers, body).await;
+        assert!(done.status < 300, "{method} {target}: {done:?}");
+        assert_eq!(done.header("x-dhow-position"), None);
+        let expected = home.send("GET", shown, &[], "").await;
+        let got = copy.send("GET", shown, &[], "").await;
+        let bodies = (got.text(), expected.text());
+        assert_eq!(got.status, expected.status, "{method} {target}: {got:?}");
+        assert!(
+            got.status == 404 || bodies.0 == bodies.1,
+            "{method} {target}"
+        );
+        assert_eq!(got.header("x-dhow-region"), Some("home-1"));
+    }
+    cloud.passes();
+    let listed = copy.send("GET", "/papers?list-type=2", &[], "").await;
+    assert!(listed.text().contains("<Key>c</Key>"), "{listed:?}");
+    assert_eq!(cloud.passes(), ["copy-1>home-1"]);
+    // Not once the copy has applied it; until then nobody else's reads go there for it.
+    cloud.network.copied.store(u64::MAX, Ordering::Relaxed);
+    for (target, status) in [("/papers/other", 200), ("/papers/c", 404)] {
+        let got = copy.send("GET", target, &[], "").await;
+        assert_eq!(got.status, status, "{target}: {got:?}");
+    }
+    assert_eq!(cloud.passes(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_behind_reads_other_keys_itself_and_waits_for_no_home() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |_| {});
+    cloud.plant("copy-1", &deed, "other", "at the copy").await;
+    let copy = cloud.at("copy-1", ALICE);
+    assert_eq!(
+        copy.send("PUT", "/papers/k", &[], "first").await.status,
+        200
+    );
+    cloud.passes();
+    let got = copy.send("GET", "/papers/other", &[], "").await;
+    assert_eq!((got.status, &*got.text()), (200, "at the copy"));
+    let head = copy.send("HEAD", "/papers", &[], "").await;
+    assert_eq!((head.status, cloud.passes()), (200, vec![]));
+    // An older state is not shown for want of the newer one.
+    cloud.network.down.lock().insert("home-1".to_owned());
+    assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 503);
+    // A region that becomes the home, or follows another one, has its own log.
+    cloud.bucket("papers", |deed| deed.epoch = 2);
+    assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_through_a_region_without_a_copy_is_seen_there_at_once() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("open", |deed| deed.placement.proxy = true);
+    cloud.plant("copy-1", &deed, "k", "the state before").await;
+    let away = cloud.at("away-1", ALICE);
+    assert_eq!(away.send("PUT", "/open/k", &[], "new").await.status, 200);
+    cloud.passes();
+    // The copy is nearer, and behind.
+    let got = away.send("GET", "/open/k", &[], "").await;
+    assert_eq!((got.status, &*got.text()), (200, "new"), "{got:?}");
+    assert_eq!(cloud.passes(), ["away-1>copy-1", "away-1>home-1"]);
+    let got = away.send("GET", "/open/other", &[], "").await;
+    assert_eq!((got.status, cloud.passes().len()), (404, 1));
+    cloud.network.copied.store(u64::MAX, Ordering::Relaxed);
+    let got = away.send("GET", "/open/k", &[], "").await;
+    assert_eq!(got.text(), "the state before");
+    assert_eq!(cloud.passes(), ["away-1>copy-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_takes_writes_shows_what_is_newest_there() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |deed| {
+        deed.placement.writes = types::Writes::Any;
+    });
+    cloud.plant("copy-1", &deed, "k", "before").await;
+    let copy = cloud.at("copy-1", ALICE);
+    let only_new = [("if-none-match", "*")];
+    let put = copy
+        .send("PUT", "/papers/k", &only_new, "by the home")
+        .await;
+    assert_eq!(
+        (put.status, put.header("x-dhow-region")),
+        (200, Some("home-1"))
+    );
+    assert_eq!(
+        copy.send("GET", "/papers/k", &[], "").await.text(),
+        "by the home"
+    );
+    let put = copy.send("PUT", "/papers/k", &[], "by the copy").await;
+    assert_eq!((put.status, put.header("x-dhow-region")), (200, None));
+    assert_eq!(
+        copy.send("GET", "/papers/k", &[], "").await.text(),
+        "by the copy"
+    );
+}
