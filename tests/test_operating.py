@@ -1,8 +1,16 @@
 """What an operator of several regions is shown: which of them answer, and what is known of a bucket
-whose home does not."""
+whose home does not, and what the metrics say."""
+
+import json
+import os
+import re
+import time
+import urllib.parse
 
 import pytest
+from botocore.exceptions import ClientError
 
+from dhow import ROOT, Client
 from fleet import Fleet, eventually
 
 KEEPER, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
@@ -51,3 +59,81 @@ def test_a_bucket_whose_home_is_away_still_shows_its_copies(fleet, frozen):
     rows = [line.split() for line in told.splitlines()]
     assert [KEEPER, "not", "known"] in rows and [ME, "not", "known"] in rows, rows
     assert "is not known" in told and f"{EU} does not answer" in told
+
+
+def series(text):
+    """Each sample of an exposition: its name and labels, with its value."""
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            found[name] = float(value)
+    return found
+
+
+def test_the_page_of_metrics_and_the_regions_agree(fleet):
+    """After a request, an error, a stranger and a bucket with a copy every metric is there."""
+    fleet.bucket("measured", EU, ME)
+    s3 = fleet.s3(EU)
+    s3.put_object(Bucket="measured", Key="k", Body=b"12345")
+    with pytest.raises(ClientError):
+        s3.get_object(Bucket="measured", Key="no")
+    with pytest.raises(ClientError):
+        fleet.s3(EU, key=("DHOWNOBODY", "x" * 40)).list_buckets()
+    url = urllib.parse.urlsplit(fleet.regions[EU]["endpoint"])
+    signed = Client(url.netloc, EU, fleet.info["access_key"], fleet.info["secret_key"])
+    assert signed.request("PATCH", "/measured/k")[0] >= 400
+    texts = {region: fleet.metrics(region) for region in fleet.ids}
+    named = {m for text in texts.values()
+             for m in re.findall(r"^# TYPE (\w+) ", text, re.M)}
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    on_page = set(re.findall(r"^\| `(dhow_\w+)` \|", page, re.M))
+    assert named == on_page, (named - on_page, on_page - named)
+    alerts = set(re.findall(r"\bdhow_\w+", (ROOT / "docs" / "alerts.yml").read_text()))
+    assert {a.removesuffix("_total") for a in alerts} <= on_page
+    # Only what was asked for has series.
+    asked = fleet.metrics(EU)
+    assert "PutObject" in asked and "PutBucketVersioning" not in asked
+    assert 'dhow_s3_errors_total{operation="GetObject",code="NoSuchKey"}' in asked
+
+
+def test_metrics_tell_what_is_stored_and_how_much_room_is_left(fleet):
+    fleet.bucket("weighed", ME, EU)
+    s3 = fleet.s3(ME)
+    for n in range(3):
+        s3.put_object(Bucket="weighed", Key=f"k{n}", Body=b"x" * 1000)
+    s3.delete_object(Bucket="weighed", Key="k0")
+
+    def counted(region, holds):
+        found = series(fleet.metrics(region))
+        return [found.get(f'dhow_stored_{what}{{holds="{holds}"}}')
+                for what in ("objects", "versions", "bytes")]
+
+    # The next count comes ten seconds after the last.
+    for region, holds in ((ME, "home"), (EU, "copy")):
+        eventually(lambda: counted(region, holds) == [2.0, 2.0, 2000.0], timeout=60, pause=0.2)
+    found = series(fleet.metrics(ME))
+    disk = os.statvfs(fleet.regions[ME]["data"])
+    assert found["dhow_disk_size_bytes"] == disk.f_blocks * disk.f_frsize
+    assert 0 < found["dhow_disk_free_bytes"] < found["dhow_disk_size_bytes"]
+    assert found["dhow_disk_reserve_bytes"] == 64 << 20
+    reached = f'dhow_region_reachable{{region="{EU}"}}'
+    eventually(lambda: series(fleet.metrics(ME)).get(reached) == 1)
+    assert found["dhow_certificate_expires_timestamp_seconds"] > time.time() + 86400
+    assert abs(found["dhow_registry_heard_timestamp_seconds"] - time.time()) < 120
+
+
+def test_the_doctor_knows_the_other_regions(fleet, frozen):
+    def findings(region, ok=True):
+        done = fleet.cli("doctor", "--json", data=fleet.regions[region]["data"], check=False)
+        assert (done.returncode == 0) == ok, done.stdout
+        return {f["check"]: f for f in json.loads(done.stdout)["findings"]}
+
+    well = eventually(lambda: (f := findings(ME)) and "regions" in f and f)
+    assert EU in well["regions"]["found"] and well["certificate"]["level"] == "ok"
+    assert well["registry"]["level"] == "ok"
+    frozen(EU)
+    lost = eventually(lambda: findings(ME, ok=False)["regions"], timeout=60)
+    assert f"does not reach {EU}" in lost["found"] and "peer port" in lost["do"]
+    # One that does not answer at all is named too.
+    assert "does not answer" in findings(EU, ok=False)["health"]["found"]

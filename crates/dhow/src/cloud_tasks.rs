@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     link::{self, Link, PeerDoor, Requests},
     region::{Addresses, Region},
-    residency,
+    residency, stored,
 };
 
 /// How often a region looks whether the cloud has it on record as it is.
@@ -81,6 +81,7 @@ pub fn start(
     }
     tasks.spawn(link::watch_clock(Arc::clone(region)));
     tasks.spawn(residency::watch(Arc::clone(region)));
+    tasks.spawn(stored::watch(Arc::clone(region)));
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));

@@ -11,7 +11,12 @@ use std::{
 use rustix::process::{Resource, getrlimit};
 use types::{Clock, SystemClock, Timestamp};
 
-use crate::{config::Config, data_dir::DataDir, fleet::FleetFile};
+use crate::{
+    config::Config,
+    data_dir::DataDir,
+    doctor_cloud::{self, Samples},
+    fleet::FleetFile,
+};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +54,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+    /// Nothing is wrong.
+    pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self {
             check,
             level: Level::Ok,
@@ -57,7 +63,8 @@ impl Finding {
             advice: None,
         }
     }
-    fn bad(
+    /// Something is, and this is to be done about it.
+    pub fn bad(
         check: &'static str,
         level: Level,
         found: impl Into<String>,
@@ -110,12 +117,37 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         Some(fleet) => fleet.regions.iter().map(|r| dir.join(r)).collect(),
         None => vec![dir.path().to_path_buf()],
     };
+    // What runs may have been started with another than this configuration has.
+    let mut reserve_mib = config.engine.reserve_mib;
     for one in folders.iter().map(|path| DataDir::new(path)) {
         let running = one.is_locked();
         findings.push(folder(&one, running));
-        findings.extend(registry(&one, running, SystemClock.now()));
+        let now = SystemClock.now();
+        match (running, one.running()) {
+            (true, Some(at)) => match Samples::read(&at.metrics) {
+                Ok(samples) => {
+                    let bytes = samples.one("dhow_disk_reserve_bytes");
+                    reserve_mib = bytes.map_or(reserve_mib, |bytes| bytes >> 20);
+                    findings.extend(doctor_cloud::running(&samples, now));
+                }
+                Err(why) => {
+                    findings.push(Finding::bad(
+                        "health",
+                        Level::Fail,
+                        format!("{} does not answer: {why}", at.metrics),
+                        "see in its log what it does; `dhow up` and `dhow serve` write it to \
+                         standard error",
+                    ));
+                    findings.extend(registry(&one, running, now));
+                }
+            },
+            _ => {
+                findings.extend(registry(&one, running, now));
+                findings.extend(doctor_cloud::stopped(&one, now));
+            }
+        }
     }
-    findings.extend(disk(config));
+    findings.extend(disk(config, reserve_mib));
     findings.push(clock(&dir));
     findings.extend(ports(config, &dir, running));
     findings.push(files());
@@ -211,14 +243,13 @@ fn existing(path: &Path) -> PathBuf {
     at
 }
 
-fn disk(config: &Config) -> Vec<Finding> {
+fn disk(config: &Config, reserve: u64) -> Vec<Finding> {
     let at = existing(&config.data);
     let mut findings = Vec::new();
     match rustix::fs::statvfs(&at) {
         Ok(stat) => {
             let free_mib = (stat.f_bavail * stat.f_frsize) >> 20;
             let found = format!("{free_mib} MiB free at {}", at.display());
-            let reserve = config.engine.reserve_mib;
             let advice = || format!("free some: writes are refused below {reserve} MiB");
             findings.push(match free_mib {
                 free if free < reserve => Finding::bad("disk space", Level::Fail, found, advice()),

@@ -7,7 +7,9 @@ mod commands;
 mod config;
 mod data_dir;
 mod doctor;
+mod doctor_cloud;
 mod failure;
+mod figures;
 mod fleet;
 mod folder_owner;
 mod link;
@@ -18,6 +20,7 @@ mod profile;
 mod region;
 mod residency;
 mod scrub;
+mod stored;
 mod sweeps;
 mod topology;
 #[cfg(feature = "otel")]

@@ -23,7 +23,7 @@ use crate::{
     config::{Config, Durability},
     data_dir::{DataDir, Running},
     failure::Failure,
-    metrics,
+    figures, metrics,
     region::{Addresses, Region},
     scrub::ScrubJob,
     sweeps,
@@ -129,6 +129,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     };
     let mut registry = Metrics::default();
     metrics::register(&mut registry, &region);
+    figures::register(&mut registry, &region, config.engine.reserve_mib << 20);
     let door = Arc::new(Gateway::new(parts(&config, &region), &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, &draining);

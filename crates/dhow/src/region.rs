@@ -24,6 +24,7 @@ use crate::{
     failure::Failure,
     folder_owner::{self, FolderOwner},
     link::{self, Link, Membership, Neighbours, PeerUpstream},
+    stored::Stored,
 };
 
 /// How long changes of the registry wait after its start for regions that are away.
@@ -53,13 +54,22 @@ pub struct Region {
     pub replication: Arc<Replication>,
     /// Its id.
     pub id: RegionId,
-    /// When the other regions last answered.
-    pub others: link::Seen,
+    /// What it looks at now and then.
+    pub watched: Watched,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
     _lock: Lock,
+}
+
+/// What a region looks at now and then, for whoever asks.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// When the other regions last answered.
+    pub others: link::Seen,
+    /// How much the region held when that was last counted.
+    pub stored: Stored,
 }
 
 /// Both parts of the embedded engine.
@@ -155,7 +165,7 @@ impl Region {
             upstream,
             neighbours,
             replication,
-            others: link::Seen::default(),
+            watched: Watched::default(),
             id: region,
             clock,
             random,
@@ -185,7 +195,7 @@ impl Region {
                 answers: true,
                 last: Some(self.clock.now()),
             }),
-            false => self.others.of(region),
+            false => self.watched.others.of(region),
         }
     }
 

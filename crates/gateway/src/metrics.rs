@@ -1,7 +1,7 @@
-//! What the front door counts. Every series exists from the start and is reached by index, so
-//! that a request pays for a few atomic additions.
+//! What the front door counts. The series of an operation exist from its first request on and are
+//! then reached by index, so that a request pays for a few atomic additions.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -23,6 +23,12 @@ struct StatusLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabel {
+    operation: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
     code: &'static str,
 }
@@ -34,41 +40,68 @@ struct OutcomeLabel {
 
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
+/// Of one operation, each made when it is first counted.
+#[derive(Default)]
 struct PerOperation {
-    status: [Counter; 4],
-    received: Counter,
-    sent: Counter,
-    latency: Histogram,
+    status: [OnceLock<Counter>; 4],
+    received: OnceLock<Counter>,
+    sent: OnceLock<Counter>,
+    latency: OnceLock<Histogram>,
 }
 
-fn per_operation(
-    status: &Family<StatusLabel, Counter>,
-    received: &Family<OperationLabel, Counter>,
-    sent: &Family<OperationLabel, Counter>,
-    times: &Family<OperationLabel, Histogram>,
-) -> Vec<PerOperation> {
-    let series = |operation: &Operation| {
-        let operation = operation.name;
-        let label = OperationLabel { operation };
-        PerOperation {
-            status: CLASSES.map(|class| {
-                let label = StatusLabel {
-                    operation,
-                    status: class,
-                };
-                status.get_or_create(&label).clone()
-            }),
-            received: received.get_or_create(&label).clone(),
-            sent: sent.get_or_create(&label).clone(),
-            latency: times.get_or_create(&label).clone(),
-        }
-    };
-    OPERATIONS.iter().map(series).collect()
+struct Families {
+    status: Family<StatusLabel, Counter>,
+    errors: Family<ErrorLabel, Counter>,
+    received: Family<OperationLabel, Counter>,
+    sent: Family<OperationLabel, Counter>,
+    latency: Family<OperationLabel, Histogram>,
+}
+
+impl Families {
+    fn new(registry: &mut Registry) -> Self {
+        let families = Self {
+            status: Family::default(),
+            errors: Family::default(),
+            received: Family::default(),
+            sent: Family::default(),
+            latency: Family::new_with_constructor(latency as fn() -> Histogram),
+        };
+        registry.register(
+            "requests",
+            "Answered requests of known callers",
+            families.status.clone(),
+        );
+        registry.register(
+            "errors",
+            "Of these, those that were answered with an error, by its code",
+            families.errors.clone(),
+        );
+        registry.register_with_unit(
+            "received",
+            "Bytes of request bodies",
+            Unit::Bytes,
+            families.received.clone(),
+        );
+        registry.register_with_unit(
+            "sent",
+            "Bytes of answers' bodies",
+            Unit::Bytes,
+            families.sent.clone(),
+        );
+        registry.register_with_unit(
+            "latency",
+            "Time from the request's head to the answer's head",
+            Unit::Seconds,
+            families.latency.clone(),
+        );
+        families
+    }
 }
 
 /// The counters.
 pub struct Metrics {
     operations: Vec<PerOperation>,
+    families: Families,
     strangers: Family<CodeLabel, Counter>,
     unrouted: Family<CodeLabel, Counter>,
     /// Requests that another region answered.
@@ -95,38 +128,11 @@ impl Metrics {
     /// Registers everything under `dhow_s3_`.
     pub fn new(registry: &mut Registry) -> Self {
         let registry = registry.sub_registry_with_prefix("dhow_s3");
-        let status = Family::<StatusLabel, Counter>::default();
-        let received = Family::<OperationLabel, Counter>::default();
-        let sent = Family::<OperationLabel, Counter>::default();
-        let times =
-            Family::<OperationLabel, Histogram>::new_with_constructor(latency as fn() -> Histogram);
+        let families = Families::new(registry);
         let strangers = Family::<CodeLabel, Counter>::default();
         let unrouted = Family::<CodeLabel, Counter>::default();
         let (connections, in_flight) = (Gauge::default(), Gauge::default());
         let waiting = Gauge::default();
-        registry.register(
-            "requests",
-            "Answered requests of known callers",
-            status.clone(),
-        );
-        registry.register_with_unit(
-            "received",
-            "Bytes of request bodies",
-            Unit::Bytes,
-            received.clone(),
-        );
-        registry.register_with_unit(
-            "sent",
-            "Bytes of answers' bodies",
-            Unit::Bytes,
-            sent.clone(),
-        );
-        registry.register_with_unit(
-            "latency",
-            "Time from the request's head to the answer's head",
-            Unit::Seconds,
-            times.clone(),
-        );
         registry.register(
             "strangers",
             "Refused requests without a known caller's valid signature, or on a bucket of \
@@ -149,9 +155,9 @@ impl Metrics {
             "Requests that wait for their account's turn",
             waiting.clone(),
         );
-        let operations = per_operation(&status, &received, &sent, &times);
         Self {
-            operations,
+            operations: OPERATIONS.iter().map(|_| PerOperation::default()).collect(),
+            families,
             strangers,
             unrouted,
             passed: answered,
@@ -162,12 +168,32 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered request of a known caller.
-    pub fn answered(&self, operation: &Operation, status: http::StatusCode, took: Duration) {
-        let counters = &self.operations[operation.id];
+    /// Counts an answered request of a known caller; `code` is the error's, or empty.
+    pub fn answered(
+        &self,
+        operation: &Operation,
+        status: http::StatusCode,
+        code: &'static str,
+        took: Duration,
+    ) {
+        let (counters, families) = (&self.operations[operation.id], &self.families);
+        let operation = operation.name;
         let class = usize::from(status.as_u16() / 100).clamp(2, 5) - 2;
-        counters.status[class].inc();
-        counters.latency.observe(took.as_secs_f64());
+        let counted = counters.status[class].get_or_init(|| {
+            let status = CLASSES[class];
+            let label = StatusLabel { operation, status };
+            families.status.get_or_create(&label).clone()
+        });
+        counted.inc();
+        let latency = counters.latency.get_or_init(|| {
+            let label = OperationLabel { operation };
+            families.latency.get_or_create(&label).clone()
+        });
+        latency.observe(took.as_secs_f64());
+        if !code.is_empty() {
+            let label = ErrorLabel { operation, code };
+            families.errors.get_or_create(&label).inc();
+        }
     }
 
     /// Counts a refusal of somebody whom the bucket's owner does not answer for.
@@ -182,13 +208,20 @@ impl Metrics {
 
     /// The counter of bytes that came in bodies of an operation's requests.
     pub fn received(&self, operation: &Operation) -> &Counter {
-        &self.operations[operation.id].received
+        let counter = &self.operations[operation.id].received;
+        counter.get_or_init(|| by_operation(&self.families.received, operation))
     }
 
     /// The counter of bytes that went out in bodies of an operation's answers.
     pub fn sent(&self, operation: &Operation) -> &Counter {
-        &self.operations[operation.id].sent
+        let counter = &self.operations[operation.id].sent;
+        counter.get_or_init(|| by_operation(&self.families.sent, operation))
     }
+}
+
+fn by_operation(family: &Family<OperationLabel, Counter>, operation: &Operation) -> Counter {
+    let operation = operation.name;
+    family.get_or_create(&OperationLabel { operation }).clone()
 }
 
 #[cfg(test)]
@@ -203,8 +236,11 @@ mod tests {
         metrics.answered(
             get,
             http::StatusCode::PARTIAL_CONTENT,
+            "",
             Duration::from_millis(3),
         );
+        let (missing, took) = (http::StatusCode::NOT_FOUND, Duration::from_millis(1));
+        metrics.answered(get, missing, "NoSuchKey", took);
         metrics.sent(get).inc_by(5);
         metrics.stranger("AccessDenied");
         let mut text = String::new();
@@ -212,9 +248,16 @@ mod tests {
         for line in [
             "dhow_s3_requests_total{operation=\"GetObject\",status=\"2xx\"} 1",
             "dhow_s3_sent_bytes_total{operation=\"GetObject\"} 5",
+            "dhow_s3_errors_total{operation=\"GetObject\",code=\"NoSuchKey\"} 1",
+            "dhow_s3_latency_seconds_count{operation=\"GetObject\"} 2",
             "dhow_s3_strangers_total{code=\"AccessDenied\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
+        // What was never asked for has no series.
+        assert!(
+            !text.contains("PutObject") && !text.contains("5xx"),
+            "{text}"
+        );
     }
 }

@@ -563,7 +563,9 @@ impl Gateway {
         let code = code.map_or("", ErrorCode::name);
         let operation = trail.operation.map_or("", |o| o.name);
         match trail.operation {
-            Some(operation) if trail.known => self.metrics.answered(operation, status, took),
+            Some(operation) if trail.known => {
+                self.metrics.answered(operation, status, code, took);
+            }
             _ if trail.known => self.metrics.unrouted(code),
             _ => self.metrics.stranger(code),
         }

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::{Folder, print_json};
 use crate::{config::Config, doctor, failure::Failure};
 
-/// Check this machine and the data folder: configuration, disk, clock, ports, file limits.
+/// Check this machine, the data folder and the other regions: configuration, disk, clock, ports,
+/// file limits; of a region that runs also which regions it reaches, its certificate, whether it
+/// hears the registry, and its copies.
 ///
 /// Says for each what is wrong and what to do about it. Exits with 1 when something must be
 /// mended. Changes nothing, whether the cloud runs or not.

@@ -39,6 +39,7 @@ pub async fn watch_clock(region: Arc<Region>) {
             asking.spawn(async move {
                 let offset = offset(&region, &id, &other.peer).await;
                 region
+                    .watched
                     .others
                     .note(&id, offset.is_some(), region.clock.now());
                 // The clock of one that is being drained counts no more.
@@ -47,7 +48,7 @@ pub async fn watch_clock(region: Arc<Region>) {
                     .map(|offset| (id, offset))
             });
         }
-        region.others.keep(|id| asked.contains(id));
+        region.watched.others.keep(|id| asked.contains(id));
         let mut offsets = Vec::new();
         while let Some(answered) = asking.join_next().await {
             let answered = answered.ok().flatten();

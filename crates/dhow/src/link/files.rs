@@ -10,9 +10,9 @@
 
 use std::fs;
 
-use peer::{Authority, Credentials, Identity};
+use peer::{Authority, Credentials, Identity, Tls};
 use serde::{Deserialize, Serialize};
-use types::{Clock, RegionId};
+use types::{Clock, RegionId, Timestamp};
 
 use super::wrong;
 use crate::{data_dir::DataDir, failure::Failure, folder_owner::FolderOwner};
@@ -130,4 +130,15 @@ pub fn credentials(dir: &DataDir, region: &RegionId) -> Result<Credentials, Fail
         authority: must_read(dir, "authority.pem")?,
         region: region.clone(),
     })
+}
+
+/// When the certificate of a region that joined expires; changes nothing in the folder.
+pub fn certificate_expires(dir: &DataDir, of: &Membership) -> Result<Timestamp, Failure> {
+    let credentials = Credentials {
+        identity: Identity::from_pem(&must_read(dir, "identity.pem")?).map_err(wrong)?,
+        certificate: must_read(dir, "certificate.pem")?,
+        authority: must_read(dir, "authority.pem")?,
+        region: RegionId::new(&of.region),
+    };
+    Ok(Tls::new(credentials).map_err(wrong)?.not_after())
 }

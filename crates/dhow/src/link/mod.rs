@@ -11,7 +11,7 @@ mod seen;
 mod upstream;
 
 pub use clock_watch::watch_clock;
-pub use files::Membership;
+pub use files::{Membership, certificate_expires};
 pub use handler::PeerDoor;
 pub use join::{Joining, join, rekey};
 pub use neighbours::Neighbours;

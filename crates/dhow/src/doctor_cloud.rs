@@ -1,0 +1,291 @@
+//! What can be wrong between the regions of a cloud: asked of the running region's metrics, which
+//! need no key, or read from the folder of one that is stopped.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    time::Duration,
+};
+
+use types::Timestamp;
+
+use crate::{
+    data_dir::DataDir,
+    doctor::{Finding, Level},
+    link::{self, Membership},
+};
+
+/// How long a region, or the way to one, is waited for.
+const WAIT: Duration = Duration::from_secs(5);
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// A certificate that is renewed in time has more left.
+const EXPIRES_SOON_S: u64 = 5 * 86_400;
+/// A running region hears the registry about twice a minute.
+const HEARD_OLD_S: u64 = 600;
+/// A copy that is behind for longer is worth a warning.
+const LAG_LONG_MS: u64 = 60_000;
+
+/// What a region's metrics say.
+pub struct Samples(Vec<(String, String, f64)>);
+
+impl Samples {
+    fn parse(text: &str) -> Self {
+        let line = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let value = value.parse().ok()?;
+            Some((
+                name.to_owned(),
+                labels.trim_end_matches('}').to_owned(),
+                value,
+            ))
+        };
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Self(lines.filter_map(line).collect())
+    }
+
+    /// The metrics of the region that runs at `url`.
+    pub fn read(url: &str) -> Result<Self, String> {
+        let address = url.trim_start_matches("http://");
+        let text = get(address).map_err(|e| e.to_string())?;
+        match text.split_once("\r\n\r\n") {
+            Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(Self::parse(body)),
+            _ => Err("it does not answer with metrics".to_owned()),
+        }
+    }
+
+    /// One figure that has no labels.
+    pub fn one(&self, name: &str) -> Option<u64> {
+        let found = self.0.iter().find(|(of, ..)| of == name);
+        found.map(|(.., value)| *value as u64)
+    }
+
+    /// The values of a label for which a figure is as asked.
+    fn labels(&self, name: &str, label: &str, is: impl Fn(f64) -> bool) -> Vec<String> {
+        let found = self
+            .0
+            .iter()
+            .filter(|(of, _, value)| of == name && is(*value));
+        let start = format!("{label}=\"");
+        let value = |labels: &String| {
+            let (_, rest) = labels.split_once(&start)?;
+            Some(rest.split('"').next().unwrap_or_default().to_owned())
+        };
+        found.filter_map(|(_, labels, _)| value(labels)).collect()
+    }
+}
+
+fn get(address: &str) -> std::io::Result<String> {
+    let mut stream = connect(address)?;
+    stream.set_read_timeout(Some(WAIT))?;
+    stream.set_write_timeout(Some(WAIT))?;
+    let head = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    let mut text = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::other("the address names no host");
+    for one in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&one, WAIT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Of a region that runs.
+pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if samples.one("dhow_engine_fenced") == Some(1) {
+        findings.push(Finding::bad(
+            "engine",
+            Level::Fail,
+            "a sync failed, and no writes are taken",
+            "the kernel's log says what is wrong with the disk; mend it, and start the region again",
+        ));
+    }
+    if samples.one("dhow_clock_off") == Some(1) {
+        findings.push(Finding::bad(
+            "clock",
+            Level::Fail,
+            "it is off the other regions', and writes are refused",
+            "set the clock, and keep it set with NTP",
+        ));
+    }
+    findings.extend(peers(samples));
+    let expires = samples.one("dhow_certificate_expires_timestamp_seconds");
+    findings.extend(expires.map(|at| certificate(at, now, true)));
+    findings.extend(copies(samples));
+    if let Some(heard) = samples.one("dhow_registry_heard_timestamp_seconds") {
+        let ago = now.s().saturating_sub(heard);
+        let found = format!("last heard {ago} s ago");
+        findings.push(match ago >= HEARD_OLD_S {
+            false => Finding::ok("registry", found),
+            true => Finding::bad("registry", Level::Fail, found, REGISTRY_ADVICE),
+        });
+    }
+    findings
+}
+
+const REGISTRY_ADVICE: &str = "see that the registry's region runs and can be reached: keys that \
+    were disabled and buckets that were placed since are not known here, and in three days no \
+    request is verified";
+
+fn peers(samples: &Samples) -> Vec<Finding> {
+    let known = |is: fn(f64) -> bool| samples.labels("dhow_region_reachable", "region", is);
+    let lost = known(|value| value == 0.0);
+    let well = known(|value| value > 0.0);
+    let mut findings = Vec::new();
+    if !well.is_empty() {
+        findings.push(Finding::ok(
+            "regions",
+            format!("reaches {}", well.join(", ")),
+        ));
+    }
+    if !lost.is_empty() {
+        findings.push(Finding::bad(
+            "regions",
+            Level::Fail,
+            format!("does not reach {}", lost.join(", ")),
+            "see that it runs, and that its peer port is open to this machine and to no stranger; \
+             `dhow region show` has the address on record",
+        ));
+    }
+    findings
+}
+
+fn certificate(expires: u64, now: Timestamp, runs: bool) -> Finding {
+    let at = Timestamp::from_s(expires).iso8601();
+    let left = expires.saturating_sub(now.s());
+    if expires <= now.s() {
+        let advice = "other regions refuse it: start it with the token of `dhow region rekey`";
+        return Finding::bad(
+            "certificate",
+            Level::Fail,
+            format!("expired at {at}"),
+            advice,
+        );
+    }
+    let found = format!("good until {at} ({} days)", left / 86_400);
+    match left < EXPIRES_SOON_S {
+        false => Finding::ok("certificate", found),
+        true if runs => Finding::bad(
+            "certificate",
+            Level::Warn,
+            found,
+            "it is renewed at the registry's region, which does not seem to answer: see that it does",
+        ),
+        true => Finding::bad(
+            "certificate",
+            Level::Warn,
+            found,
+            "start the region before that: it renews the certificate by itself",
+        ),
+    }
+}
+
+fn copies(samples: &Samples) -> Option<Finding> {
+    let mut behind = samples.labels("dhow_replication_following", "bucket", |value| value == 0.0);
+    let late = |value: f64| value > LAG_LONG_MS as f64;
+    behind.extend(samples.labels("dhow_replication_lag_milliseconds", "bucket", late));
+    behind.sort();
+    behind.dedup();
+    const SHOWN: usize = 5;
+    let more = behind.len().saturating_sub(SHOWN);
+    behind.truncate(SHOWN);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    (!behind.is_empty()).then(|| {
+        Finding::bad(
+            "copies",
+            Level::Warn,
+            format!(
+                "the copies here of {}{more} are behind their home",
+                behind.join(", ")
+            ),
+            "`dhow bucket show NAME` says how far; see that the home can be reached",
+        )
+    })
+}
+
+/// Of a region that joined a cloud and is stopped.
+pub fn stopped(dir: &DataDir, now: Timestamp) -> Vec<Finding> {
+    let Ok(Some(membership)) = Membership::read(dir) else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    match link::certificate_expires(dir, &membership) {
+        Ok(expires) => findings.push(certificate(expires.s(), now, false)),
+        Err(error) => findings.push(Finding::bad(
+            "certificate",
+            Level::Fail,
+            error.to_string(),
+            "restore the file from a backup, or give the region a new key with `dhow region rekey`",
+        )),
+    }
+    let (keeper, peer) = (&membership.keeper, &membership.keeper_peer);
+    findings.push(match connect(peer) {
+        Ok(_) => Finding::ok("registry", format!("{keeper} takes connections at {peer}")),
+        Err(error) => Finding::bad(
+            "registry",
+            Level::Warn,
+            format!("{keeper} cannot be reached at {peer}, where it was at the joining: {error}"),
+            "see that it runs, and that its peer port is open to this machine",
+        ),
+    });
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<(&'static str, Level, String)> {
+        let now = Timestamp::from_s(1_000_000);
+        let all = running(&Samples::parse(text), now).into_iter();
+        all.map(|f| (f.check, f.level, f.found)).collect()
+    }
+
+    #[test]
+    fn each_trouble_that_the_metrics_tell_is_a_finding() {
+        let well = "# TYPE x gauge\ndhow_region_reachable{region=\"a\"} 1\n\
+                    dhow_certificate_expires_timestamp_seconds 9000000\ndhow_engine_fenced 0\n\
+                    dhow_registry_heard_timestamp_seconds 999990\ndhow_clock_off 0\n\
+                    dhow_replication_following{bucket=\"b\",source=\"a\"} 1\n";
+        let checks: Vec<_> = found(well);
+        assert!(
+            checks.iter().all(|(_, level, _)| *level == Level::Ok),
+            "{checks:?}"
+        );
+        for (from, to, check, text) in [
+            ("a\"} 1", "a\"} 0", "regions", "does not reach a"),
+            ("9000000", "999999", "certificate", "expired"),
+            ("9000000", "1000100", "certificate", "0 days"),
+            ("fenced 0", "fenced 1", "engine", "no writes"),
+            ("999990", "990000", "registry", "10000 s ago"),
+            ("off 0", "off 1", "clock", "refused"),
+            (
+                "source=\"a\"} 1",
+                "source=\"a\"} 0",
+                "copies",
+                "of b are behind",
+            ),
+        ] {
+            let checks = found(&well.replace(from, to));
+            let named = checks
+                .iter()
+                .find(|(of, level, _)| *of == check && *level != Level::Ok);
+            assert!(
+                named.is_some_and(|(.., said)| said.contains(text)),
+                "{check}: {checks:?}"
+            );
+        }
+    }
+}
