@@ -46,7 +46,8 @@ def run(*command, text=None):
 class Net:
     """Hosts on one bridge, each in a namespace of its own."""
 
-    def __init__(self, hosts):
+    def __init__(self, hosts, addresses=None, rules=RULES):
+        self.given, self.rules = addresses or {}, rules
         self.tag = f"dhow-{os.getpid()}-{next(_numbers)}"
         self.hub = f"{self.tag}-hub"
         self.made, self.addresses = [], {}
@@ -62,7 +63,8 @@ class Net:
             self.made.append(name)
         run("ip", "-n", self.hub, "-b", "-", text="link add br0 type bridge\nlink set br0 up\n")
         for number, host in enumerate(hosts, 1):
-            inside, address = self.namespace(host), f"10.77.0.{number}"
+            inside, address = self.namespace(host), self.given.get(
+                host, f"10.77.0.{number}")
             self.addresses[host] = address
             run("ip", "-n", inside, "-b", "-", text=f"""
                 link set lo up
@@ -74,7 +76,8 @@ class Net:
                 link set veth{number} master br0
                 link set veth{number} up
             """)
-            run("ip", "netns", "exec", inside, "nft", "-f", "-", text=RULES)
+            if self.rules:
+                run("ip", "netns", "exec", inside, "nft", "-f", "-", text=self.rules)
 
     def namespace(self, host):
         return f"{self.tag}-{host}"
