@@ -46,6 +46,8 @@ bugs=(
   "relayed-heads-count-twice|cloud|warrant_tests::"
   "regions-word-is-proof|cloud|warrant_tests::"
   "proofs-of-other-operators|access|placement::tests::p5_a_regions_word"
+  "receipts-for-anything|cloud|reports_tests::"
+  "reports-of-strangers|cloud|reports_tests::"
   "answers-hold-no-room|room|p11_unread"
   "reads-go-on-after-removal|regions|readers::"
   "ack-before-commit|seeds|seeds_"

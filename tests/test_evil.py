@@ -127,6 +127,10 @@ def registry_questions(victims, fleet):
         yield {"remove_deed": {"name": name, "id": deed["id"]}}
         yield {"remove_deed": {"name": name, "id": deed["id"] ^ 1}}
         yield {"divergence": {"name": name, "from": EU, "epoch": deed["epoch"], "keys": ["k"]}}
+        for epoch in (deed["epoch"], deed["epoch"] + 1):
+            about = {"name": name, "id": deed["id"], "epoch": epoch}
+            yield {"removed": {**about, "rows": 7}}
+            yield {"removed_on_word": {**about, "from": EU, "count": 1, "digest": "0" * 64}}
     keys = {r["id"]: r["public_key"] for r in fleet.json("region", "list")}
     for region in (FIRST, EU, AP):
         yield {"announce": {

@@ -233,6 +233,22 @@ impl Registry {
         }
     }
 
+    /// How many entries the chain of a bucket's name has, and how many of them are from before its
+    /// present life.
+    pub(crate) async fn chain_of(&self, name: &str) -> Result<(u64, u64), CloudError> {
+        let head = self.head_row(&Place::of_bucket(name)).await?;
+        Ok((head.count, head.born_after))
+    }
+
+    /// The numbers in the log of a page of that chain, behind its first `after` entries.
+    pub(crate) async fn chain_page(&self, name: &str, after: u64) -> Result<Vec<u64>, CloudError> {
+        let place = Place::of_bucket(name);
+        let from = link_key(&place, after);
+        let page = self.rows.page(&links(&place), &from, PAGE_ROWS).await?;
+        let number = |(_, value): &(String, Vec<u8>)| Ok(read::<LinkRow>(value)?.number);
+        page.iter().map(number).collect()
+    }
+
     /// Takes over entries that are not in the chains: all of a log that has none yet.
     pub(crate) async fn fold(&self) -> Result<(), CloudError> {
         loop {

@@ -50,20 +50,41 @@ impl Registry {
                 )),
             };
         }
-        self.record_divergence(name, from, epoch, &keys).await
+        let own = RegionId::new(self.own());
+        self.record_divergence(&own, name, from, epoch, &keys).await
     }
 
-    /// Puts on record what a bucket's home reports. Where names may not go to every region it must
-    /// have hashed them already.
+    /// Puts on record what a bucket's home reports: of a region that has, or had, a readable copy
+    /// of this bucket by the registry's own log. Who says so is in the entry; that it is true
+    /// nobody has shown. Where names may not go to every region the home must have hashed them.
     pub(crate) async fn record_divergence(
         &self,
+        home: &RegionId,
         name: &BucketName,
         from: &RegionId,
         epoch: u64,
         keys: &[String],
     ) -> Result<(), CloudError> {
-        let turn = self.turn().await;
         let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+        let past = self.past_of(name, deed.id, from).await?.past;
+        let turn = self.turn().await;
+        let known = Deeds::get(self, name).filter(|now| now.id == deed.id);
+        let deed = known.ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+        if deed.home != *home {
+            return Err(CloudError::Refused(format!(
+                "region {home} is not the home of {name}"
+            )));
+        }
+        let possible = past.was_readable && *from != deed.home && epoch <= deed.epoch;
+        if !possible && !types::planted("reports-of-strangers") {
+            return Err(CloudError::Refused(format!(
+                "region {from} had no readable copy of {name}, or the deed has another epoch"
+            )));
+        }
+        if let Some(key) = keys.iter().find(|key| types::ObjectKey::new(key).is_err()) {
+            let shown = types::text::shown(key, 64);
+            return Err(CloudError::Refused(format!("{shown} is no object's key")));
+        }
         if names_are_limited(&deed) && !keys.iter().all(|key| is_hashed(key)) {
             return Err(CloudError::Refused(format!(
                 "names of objects of {name} may not go to every region"
@@ -78,7 +99,7 @@ impl Registry {
         });
         let named: Vec<&String> = named.collect();
         let draft = Draft {
-            actor: Actor::Region(deed.home.clone()),
+            actor: Actor::Region(home.clone()),
             action: "bucket.divergence",
             subject: name.to_string(),
             detail: json!({
@@ -93,7 +114,7 @@ impl Registry {
     }
 
     /// A key's name as the log may show it: the same for the same key of one bucket in one epoch.
-    fn hashed(&self, deed: &BucketDeed, epoch: u64, key: &str) -> String {
+    pub(crate) fn hashed(&self, deed: &BucketDeed, epoch: u64, key: &str) -> String {
         let secret = self.master.derive("dhow names of divergent keys 1");
         let text = format!("{} {epoch} {key}", deed.id.0);
         format!("{HASHED}{}", hex::encode(mac(&secret, &text)))

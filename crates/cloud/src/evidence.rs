@@ -42,15 +42,20 @@ pub struct Order {
 
 /// What the log says of one bucket and one region.
 #[derive(Default)]
-struct Past {
+pub(crate) struct Past {
     /// What was placed there when the log last placed anything there.
-    placed: Option<Holding>,
-    left: Option<(u64, u64)>,
+    pub(crate) placed: Option<Holding>,
+    /// The entry that took it away, by number and time.
+    pub(crate) left: Option<(u64, u64)>,
     deleted: bool,
+    /// Whether it was ever the bucket's home.
+    pub(crate) was_home: bool,
+    /// Whether it ever had a copy that it can read, or was the home.
+    pub(crate) was_readable: bool,
 }
 
 impl Past {
-    fn take(&mut self, change: &Change, row: &RowNow, id: BucketId, region: &RegionId) {
+    pub(crate) fn take(&mut self, change: &Change, row: &RowNow, id: BucketId, region: &RegionId) {
         let at = (change.entry.number, change.entry.at_ms);
         match row {
             RowNow::Value(value) => {
@@ -63,7 +68,11 @@ impl Past {
                         self.left.get_or_insert(at);
                     }
                     Holding::Nothing => {}
-                    holding => (self.placed, self.left) = (Some(holding), None),
+                    holding => {
+                        (self.placed, self.left) = (Some(holding), None);
+                        self.was_home |= holding == Holding::Home;
+                        self.was_readable |= holding != Holding::Sealed;
+                    }
                 }
             }
             RowNow::Removed if self.placed.is_some() && !self.deleted => {

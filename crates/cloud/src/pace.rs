@@ -33,6 +33,13 @@ const ABOUT: Share = Share {
     per_minute: 1,
 };
 
+/// How often a bucket's home says that a region came back with versions of it: each names up to 500
+/// keys, and of a region that comes back after long there are many.
+const CAME_BACK: Share = Share {
+    burst: 500,
+    per_minute: 30,
+};
+
 /// What somebody may change: so much at once, and so much a minute in the long run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
@@ -72,6 +79,8 @@ enum Whose {
     Region(RegionId),
     /// What a region says about one bucket.
     About(RegionId, String),
+    /// What a bucket's home says of what others came back with.
+    CameBack(RegionId, String),
     /// All accounts that come through a region.
     Through(RegionId),
     Operator,
@@ -146,6 +155,10 @@ impl Pace {
                     Whose::Region(region.clone()),
                     Whose::About(region.clone(), subject.to_owned()),
                 ],
+                "bucket.divergence" => vec![
+                    Whose::Region(region.clone()),
+                    Whose::CameBack(region.clone(), subject.to_owned()),
+                ],
                 _ => vec![Whose::Region(region.clone())],
             },
             // A region's word is not the operator: it has the share of all who come through it.
@@ -173,6 +186,7 @@ impl Inner {
                 per_minute: self.limits.region.per_minute.min(OWN.per_minute),
             },
             Whose::About(..) => ABOUT,
+            Whose::CameBack(..) => CAME_BACK,
             Whose::Through(_) | Whose::Others => self.limits.region,
             Whose::Operator => self.limits.operator,
         }
@@ -235,7 +249,9 @@ impl Inner {
         let who = match whose {
             Whose::Account(id) => format!("account {id}"),
             Whose::Region(id) => format!("region {id}"),
-            Whose::About(id, bucket) => format!("region {id} about bucket {bucket}"),
+            Whose::About(id, bucket) | Whose::CameBack(id, bucket) => {
+                format!("region {id} about bucket {bucket}")
+            }
             Whose::Through(id) => format!("all accounts through region {id}"),
             Whose::Operator => "the cloud's operator".to_owned(),
             Whose::Others => "all other accounts together".to_owned(),
@@ -349,13 +365,17 @@ mod tests {
             let taken = desk.0.take(&region, (action, bucket), &own, |_| false, at);
             taken.is_ok()
         };
-        for action in ["bucket.removed_on_word", "bucket.removed"] {
+        for (action, share) in [
+            ("bucket.removed_on_word", ABOUT),
+            ("bucket.removed", ABOUT),
+            ("bucket.divergence", CAME_BACK),
+        ] {
             let bucket = format!("bucket-{action}");
             let said = (0..1000).take_while(|_| says(action, &bucket)).count();
-            assert_eq!(said, ABOUT.burst as usize, "{action}");
+            assert_eq!(said, share.burst as usize, "{action}");
         }
         let renewed = (0..100_000).take_while(|_| says("region.renew", "far"));
-        let left = (OWN.burst - 2 * ABOUT.burst) as usize;
+        let left = (OWN.burst - 2 * ABOUT.burst - CAME_BACK.burst) as usize;
         assert_eq!(renewed.count(), left);
         assert!(desk.may(&Actor::Region(RegionId::new("other")), "region.renew"));
     }

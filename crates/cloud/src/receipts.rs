@@ -1,21 +1,22 @@
 //! Receipts: a region where a bucket is not placed any more says that it has removed what lay
-//! there, and the audit log keeps that. The region's identity is proven by its certificate.
+//! there, and the audit log keeps that. The region's identity is proven by its certificate, and
+//! that there was anything to remove by the registry's own log: it has to have placed this bucket
+//! in that region and to have taken it away. Each such removal has one receipt.
 
 use serde_json::json;
 use types::{Actor, BucketId, BucketName, Deeds, Holding, RegionId};
 
 use crate::{
     CloudError, Registry,
-    change::Draft,
+    change::{Change, Draft},
+    evidence::Past,
     link::{Ask, Told},
     registry::Keeper,
 };
 
-/// A region has a receipt for a bucket recorded this often at most: one that says it again and
-/// again does not fill the log.
-const AGAIN_MS: u64 = 60_000;
-/// Receipts that are remembered for that.
-const REMEMBERED_MAX: usize = 10_000;
+const ACTION: &str = "bucket.removed";
+/// A bucket that somebody changes all the time does not hold a receipt up for ever.
+const ROUNDS_MAX: usize = 20;
 
 impl Registry {
     /// Puts on record that this region has removed what lay here of a bucket.
@@ -69,38 +70,96 @@ impl Registry {
         epoch: u64,
         rows: u64,
     ) -> Result<(), CloudError> {
-        let turn = self.turn().await;
-        let deed = Deeds::get(self, name).filter(|deed| deed.id == id);
-        let deed = deed.ok_or_else(|| CloudError::NoBucket(name.clone()))?;
-        if deed.epoch != epoch || deed.holding(region) != Holding::Nothing {
-            return Err(CloudError::Refused(format!(
-                "{name} is placed in region {region}, or its deed has changed"
-            )));
+        for _ in 0..ROUNDS_MAX {
+            let known = self.past_of(name, id, region).await?;
+            let turn = self.turn().await;
+            // What was read before the turn began has to be all that there is.
+            if self.chain_of(name).await?.0 != known.count {
+                continue;
+            }
+            let deed = Deeds::get(self, name).filter(|deed| deed.id == id);
+            let deed = deed.ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+            if deed.epoch != epoch || deed.holding(region) != Holding::Nothing {
+                return Err(CloudError::Refused(format!(
+                    "{name} is placed in region {region}, or its deed has changed"
+                )));
+            }
+            if known.past.left.is_none() && !types::planted("receipts-for-anything") {
+                return Err(CloudError::Refused(format!(
+                    "{name} was never placed in region {region}"
+                )));
+            }
+            if known.receipted && !types::planted("receipts-for-anything") {
+                // An answer that was lost is asked for again.
+                return Ok(());
+            }
+            let draft = Draft {
+                actor: Actor::Region(region.clone()),
+                action: ACTION,
+                subject: name.to_string(),
+                detail: json!({ "region": &**region, "epoch": epoch, "rows": rows }),
+                rows: Vec::new(),
+            };
+            return self.change(turn, draft).await;
         }
-        self.may_again(region, id)?;
-        let draft = Draft {
-            actor: Actor::Region(region.clone()),
-            action: "bucket.removed",
-            subject: name.to_string(),
-            detail: json!({ "region": &**region, "epoch": epoch, "rows": rows }),
-            rows: Vec::new(),
-        };
-        self.change(turn, draft).await?;
-        let now = self.clock.now().ms();
-        self.receipts.lock().insert((region.clone(), id), now);
-        Ok(())
+        Err(CloudError::SlowDown(format!(
+            "{name} changes too often; try again later"
+        )))
     }
 
-    fn may_again(&self, region: &RegionId, id: BucketId) -> Result<(), CloudError> {
-        let now = self.clock.now().ms();
-        let mut receipts = self.receipts.lock();
-        receipts.retain(|_, at| now.saturating_sub(*at) < AGAIN_MS);
-        let one = (region.clone(), id);
-        if receipts.contains_key(&one) || receipts.len() >= REMEMBERED_MAX {
-            return Err(CloudError::Refused(format!(
-                "a receipt of region {region} was recorded less than a minute ago"
-            )));
+    /// What the log says of one bucket, in its present life, and one region; only where the
+    /// registry is kept.
+    pub(crate) async fn past_of(
+        &self,
+        name: &BucketName,
+        id: BucketId,
+        region: &RegionId,
+    ) -> Result<PastOf, CloudError> {
+        let (count, born_after) = self.chain_of(name).await?;
+        let mut found = PastOf {
+            past: Past::default(),
+            receipted: false,
+            count: born_after,
+        };
+        let (row, actor) = (
+            format!("n/{name}"),
+            Actor::Region(region.clone()).to_string(),
+        );
+        while found.count < count {
+            let numbers = self.chain_page(name, found.count).await?;
+            let missing = || CloudError::Record(format!("an entry of the chain of {name}"));
+            if numbers.is_empty() {
+                return Err(missing());
+            }
+            for number in numbers {
+                let change = self.changes(number, 1).await?.pop();
+                let change = change.filter(|change| change.entry.number == number);
+                found.take(&change.ok_or_else(missing)?, &row, &actor, id, region);
+            }
         }
-        Ok(())
+        Ok(found)
+    }
+}
+
+/// What the registry's log says of one bucket and one region.
+pub(crate) struct PastOf {
+    pub(crate) past: Past,
+    /// Whether the region has said that it removed what it had when the bucket last left it.
+    receipted: bool,
+    /// The entries of the bucket's chain that were read.
+    count: u64,
+}
+
+impl PastOf {
+    fn take(&mut self, change: &Change, row: &str, actor: &str, id: BucketId, region: &RegionId) {
+        self.count += 1;
+        for found in change.rows.iter().filter(|r| r.key == row) {
+            self.past.take(change, &found.now, id, region);
+        }
+        let entry = &change.entry;
+        self.receipted |= entry.action == ACTION && entry.actor == actor;
+        if self.past.left.is_none() {
+            self.receipted = false;
+        }
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use proof::{chain::Entry, map::MapKey};
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
-use types::{AccountId, Actor, BucketId, Clock, Place, Random, RegionId, Timestamp};
+use types::{AccountId, Actor, Clock, Place, Random, RegionId, Timestamp};
 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
@@ -80,8 +80,6 @@ pub struct Registry {
     pub(crate) heard: watch::Sender<BTreeMap<RegionId, u64>>,
     /// Whether all that the keeper knew has been taken over since the start.
     pub(crate) followed: watch::Sender<bool>,
-    /// When regions last had a receipt recorded for a bucket, in milliseconds.
-    pub(crate) receipts: Mutex<BTreeMap<(RegionId, BucketId), u64>>,
     pub(crate) standing: Standing,
     pace: Pace,
     /// What regions announced last that was refused, in the registry's region.
@@ -137,7 +135,6 @@ impl Registry {
             derived: Arc::default(),
             heard: watch::Sender::default(),
             followed: watch::Sender::new(false),
-            receipts: Mutex::default(),
             standing: Standing::default(),
             pace: Pace::default(),
             unreached: Mutex::default(),
@@ -399,6 +396,8 @@ mod names_tests;
 mod pace_tests;
 #[cfg(test)]
 mod rekey_tests;
+#[cfg(test)]
+mod reports_tests;
 #[cfg(test)]
 mod roles_tests;
 #[cfg(test)]

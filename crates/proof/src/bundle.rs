@@ -31,7 +31,7 @@ mod finding;
 mod judge;
 mod of_bucket;
 
-pub use deeds::{DeedDetail, RegionDetail, Replica};
+pub use deeds::{DeedDetail, RegionDetail, Replica, Said};
 pub use finding::Finding;
 pub use judge::{HeldIn, Report, Stands};
 pub use of_bucket::{AnyBundle, BUCKET_VERSION, BucketBundle, ChainPart, Seen};

@@ -656,15 +656,22 @@ async fn p8_a_placement_is_changed_once_those_who_held_the_bucket_have_heard() {
 async fn p8_divergent_keys_are_on_record_by_their_hashes_where_the_law_is_limited() {
     let cloud = Cloud::new().await;
     let keeper = &cloud.keeper;
-    let third = RegionId::new("third");
-    let limited = NewDeed {
+    let other = RegionId::new("first");
+    let with = |name: &str, countries: &[&str]| NewDeed {
         placement: Placement {
-            jurisdictions: vec![Jurisdiction::parse("AE").unwrap()],
+            replicas: vec![Replica {
+                region: other.clone(),
+                sealed_by: None,
+            }],
+            jurisdictions: countries
+                .iter()
+                .map(|c| Jurisdiction::parse(c).unwrap())
+                .collect(),
             ..Placement::default()
         },
-        ..bucket("limited", "1", "second")
+        ..bucket(name, "1", "second")
     };
-    let (limited, open) = (limited, bucket("anywhere", "1", "second"));
+    let (limited, open) = (with("limited", &["AE", "DE"]), with("anywhere", &[]));
     let keys = ["canary", "hmac-sha256:canary"].map(String::from);
     for new in [limited, open] {
         let name = keeper
@@ -675,7 +682,7 @@ async fn p8_divergent_keys_are_on_record_by_their_hashes_where_the_law_is_limite
             .clone();
         cloud.catch_up().await;
         let from = *keeper.watch().borrow();
-        let reported = cloud.second.report_divergence(&name, &third, 2, &keys);
+        let reported = cloud.second.report_divergence(&name, &other, 1, &keys);
         reported.await.unwrap();
         let changes = keeper.changes(from, 10).await.unwrap();
         let text = format!("{:?}", changes.last().unwrap().entry);
@@ -688,8 +695,8 @@ async fn p8_divergent_keys_are_on_record_by_their_hashes_where_the_law_is_limite
         keys.push(format!("sha256:{}", crate::token_hash(b"canary")));
         let ask = Ask::Divergence {
             name: name.to_string(),
-            from: third.to_string(),
-            epoch: 2,
+            from: other.to_string(),
+            epoch: 1,
             keys,
         };
         let told = keeper.answer(&RegionId::new("second"), ask).await;
@@ -786,10 +793,21 @@ async fn p1_copies_are_sealed_by_the_home_and_follow_it() {
     assert_eq!((of("second"), of("first")), (Some(third), None));
     // Names of objects are no business of a region that may not read them.
     let keys = ["secret name".to_owned()];
-    keeper
-        .report_divergence(name, &second, 2, &keys)
-        .await
-        .unwrap();
+    let report = |from: &str| Ask::Divergence {
+        name: name.to_string(),
+        from: from.to_owned(),
+        epoch: 2,
+        keys: keys.to_vec(),
+    };
+    for (by, of) in [("first", "third"), ("third", "first"), ("third", "second")] {
+        let told = keeper.answer(&RegionId::new(by), report(of)).await;
+        assert!(matches!(told, Told::Refused(_)), "{by} of {of}");
+    }
+    let first = RegionId::new("first");
+    let keys = [keeper.hashed(&moved, 2, &keys[0])];
+    let third = RegionId::new("third");
+    let told = keeper.record_divergence(&third, name, &first, 2, &keys);
+    told.await.unwrap();
     let told = keeper.last_entry().unwrap();
     assert!(!format!("{told:?}").contains("secret name"), "{told:?}");
 }

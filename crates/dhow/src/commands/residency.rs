@@ -8,11 +8,13 @@ use proof::{
     bundle::{AnchorKey, FILE_BYTES_MAX, Finding, Seen, Stands, fingerprint},
 };
 use serde_json::{Value, json};
-use types::Timestamp;
+use types::{Timestamp, text::shown};
 
 use super::{Which, account::text, anchor, print_json, table};
 use crate::{admin_client::AdminClient, failure::Failure};
 
+/// Entries of regions that are shown.
+const SAID_MAX: usize = 20;
 /// Every region counts what it has, some of them twice; and a registry that has just started
 /// computes its map.
 const WAIT: Duration = Duration::from_secs(300);
@@ -372,7 +374,34 @@ fn show(report: &Report, anchored: bool) {
              the home\nhas other versions than the home had then. Both are in the placement."
         );
     }
+    show_said(report);
     println!("\nPROVEN{how}: every region above has signed this; none is outside the placement.");
+}
+
+/// What regions say, with who says it: nobody has shown that it is so.
+fn show_said(report: &Report) {
+    if report.said.is_empty() {
+        return;
+    }
+    println!("\nOn record as a region's word, which nothing here proves:");
+    let from = report.said.len().saturating_sub(SAID_MAX);
+    if from > 0 {
+        println!("  {from} earlier entries are in the file");
+    }
+    for said in report.said.iter().skip(from) {
+        let of = said
+            .of
+            .as_deref()
+            .map(|of| format!(", of region {}", shown(of, 64)));
+        println!(
+            "  {}  {} says {}: {}{}",
+            time(said.at_ms),
+            shown(&said.by, 80),
+            said.what,
+            said.count,
+            of.unwrap_or_default()
+        );
+    }
 }
 
 fn or<'t>(text: &'t str, empty: &'t str) -> &'t str {

@@ -14,6 +14,47 @@ const BUCKET_PLACE: &str = "bucket.place";
 const BUCKET_PROMOTE: &str = "bucket.promote";
 const BUCKET_PROMOTE_FORCED: &str = "bucket.promote-forced";
 pub(super) const BUCKET_DELETE: &str = "bucket.delete";
+const BUCKET_REMOVED: &str = "bucket.removed";
+const BUCKET_ON_WORD: &str = "bucket.removed_on_word";
+const BUCKET_DIVERGENCE: &str = "bucket.divergence";
+
+/// What a region said of the bucket, by an entry of its own. That it said so is proven, and nothing
+/// else: a region can say what is not so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// The entry's number.
+    pub number: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Who says so.
+    pub by: String,
+    /// What: the entry's action.
+    pub what: String,
+    /// The other region of which it speaks, if it speaks of another.
+    pub of: Option<String>,
+    /// How many rows, versions or keys, as it says.
+    pub count: u64,
+}
+
+impl Said {
+    fn of(entry: &Entry) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Detail {
+            from: Option<String>,
+            count: Option<u64>,
+            rows: Option<u64>,
+        }
+        let detail: Detail = serde_json::from_str(&entry.detail).ok()?;
+        Some(Self {
+            number: entry.number,
+            at_ms: entry.at_ms,
+            by: entry.actor.clone(),
+            what: entry.action.clone(),
+            of: detail.from,
+            count: detail.count.or(detail.rows).unwrap_or_default(),
+        })
+    }
+}
 
 /// The detail of `region.open`; the subject is the region's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +136,8 @@ pub(super) struct Ledger {
     pub(super) since_ms: u64,
     /// The numbers of the entries about the bucket.
     pub(super) history: Vec<u64>,
+    /// What regions say of the present bucket.
+    pub(super) said: Vec<Said>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -106,6 +149,7 @@ impl Ledger {
             standing: Standing::Unknown,
             since_ms: 0,
             history: Vec::new(),
+            said: Vec::new(),
             findings: Vec::new(),
         };
         for entry in chain {
@@ -113,9 +157,15 @@ impl Ledger {
             match entry.action.as_str() {
                 REGION_OPEN => ledger.open(entry),
                 BUCKET_CREATE | BUCKET_PLACE | BUCKET_PROMOTE | BUCKET_PROMOTE_FORCED if ours => {
+                    if entry.action == BUCKET_CREATE {
+                        ledger.said.clear();
+                    }
                     ledger.place(entry);
                 }
                 BUCKET_DELETE if ours => ledger.delete(entry),
+                BUCKET_REMOVED | BUCKET_ON_WORD | BUCKET_DIVERGENCE if ours => {
+                    ledger.said.extend(Said::of(entry));
+                }
                 _ => {}
             }
         }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    Bundle, DeedDetail, Finding, REGIONS_MAX, RegionDetail, RegionIdentity, TrustAnchor, VERSION,
+    Bundle, DeedDetail, Finding, REGIONS_MAX, RegionDetail, RegionIdentity, Said, TrustAnchor,
+    VERSION,
     deeds::{self, Ledger, Standing},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub struct Report {
     pub held: Vec<HeldIn>,
     /// Regions that are open, not of the placement, and have signed nothing about the bucket.
     pub silent: Vec<String>,
+    /// What regions have had put on record about the bucket, in order: their word, and no finding.
+    pub said: Vec<Said>,
 }
 
 /// Whether there is a bucket of a name.
@@ -159,6 +162,7 @@ fn report(case: &Case<'_>, ledger: Ledger, held: Vec<HeldIn>) -> Report {
         deed,
         since_ms: ledger.since_ms,
         history: ledger.history,
+        said: ledger.said,
         head: case.checkpoint.head,
         signed_at_ms: case.checkpoint.at_ms,
         held,

@@ -212,6 +212,7 @@ impl BucketBundle {
         }
         let deleted = self.history.entries.first();
         Ok(Report {
+            said: Vec::new(),
             cloud: self.cloud.clone(),
             bucket: self.bucket.clone(),
             stands,

@@ -464,6 +464,39 @@ fn a_promotion_moves_the_home() {
 }
 
 #[test]
+fn what_regions_say_is_shown_as_their_word_and_spoils_no_proof() {
+    let mut chain = chain_to(31);
+    let came_back = json!({"from": OUTSIDE, "epoch": 1, "count": 7, "keys": ["k"]});
+    add(&mut chain, "bucket.divergence", BUCKET, &came_back);
+    add(&mut chain, "bucket.divergence", "another", &came_back);
+    let receipt = json!({"region": OUTSIDE, "epoch": 1, "rows": 3});
+    add(&mut chain, "bucket.removed", BUCKET, &receipt);
+    let actors: Vec<String> = chain.iter().skip(31).map(|e| e.actor.clone()).collect();
+    let bundle = bundle_of(chain, digests());
+    let report = bundle.verify(&anchor()).unwrap();
+    let said: Vec<_> = report
+        .said
+        .iter()
+        .map(|said| {
+            (
+                said.number,
+                &*said.by,
+                &*said.what,
+                said.of.as_deref(),
+                said.count,
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (31, &*actors[0], "bucket.divergence", Some(OUTSIDE), 7),
+            (33, &*actors[2], "bucket.removed", None, 3),
+        ]
+    );
+}
+
+#[test]
 fn what_is_left_after_a_deletion_is_named() {
     let mut chain = chain_to(31);
     let id = json!({"id": crate::test_support::BUCKET_ID});
