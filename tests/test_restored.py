@@ -1,8 +1,10 @@
 """A region's folder is put back to an older state, as from a backup: nothing that was acknowledged
-and is in another region goes, and both come to hold the same."""
+and is in another region goes, both come to hold the same, and no status says more than is true."""
 
 import random
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -61,5 +63,47 @@ def test_a_home_from_a_backup_gets_back_what_its_copy_has(tmp_path, at_home, at_
         # itself, which changes nothing.
         if at_home != FIRST:
             assert any(entry["action"] == "bucket.divergence" for entry in fleet.audit())
+    finally:
+        fleet.stop()
+
+
+def copy_of(fleet, bucket, region):
+    shown = fleet.json("bucket", "show", bucket)
+    return next(c for c in shown["copies"] if c["region"] == region)
+
+
+def test_a_copy_that_is_added_again_is_up_to_date_only_once_it_has_all(tmp_path):
+    """What is said of a copy ends with its removal: whenever the home says that it has all, it has."""
+    fleet = Fleet(tmp_path / "data", 2, ["--removed-grace-s", 0]).start()
+    try:
+        fleet.bucket("papers", FIRST, EU)
+        home, copy = (eventually(lambda r=r: fleet.s3(r)) for r in (FIRST, EU))
+        eventually(lambda: home.put_bucket_versioning(
+            Bucket="papers", VersioningConfiguration={"Status": "Enabled"}))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: home.put_object(Bucket="papers", Key=f"k{n}", Body=b"x" * 200_000),
+                          range(100)))
+        eventually(lambda: copy_of(fleet, "papers", EU)["behind"] == 0)
+        for again in range(3):
+            fleet.cli("bucket", "place", "papers", "--remove-replica", EU)
+            if again < 2:
+                # All is gone there before it is added again.
+                eventually(lambda: (fleet.data / EU / "dhow.log").read_text().count(
+                    "rows of a bucket that is not placed here any more were removed") > again)
+            if again != 1:
+                home.put_object(Bucket="papers", Key=f"more{again}", Body=b"more")
+            want = {entry[1] for entry in listing(home, "papers")}
+            fleet.cli("bucket", "place", "papers", "--add-replica", EU)
+            deadline = time.monotonic() + 60
+            while True:
+                shown = copy_of(fleet, "papers", EU)
+                head = home.head_object(Bucket="papers", Key="k0")
+                if shown["behind"] == 0 or head["ReplicationStatus"] == "COMPLETED":
+                    here = {entry[1] for entry in listing(copy, "papers")}
+                    if shown["behind"] == 0:
+                        assert here == want, (again, len(here), len(want), shown)
+                        break
+                    assert here, "k0 is said to be there"
+                assert time.monotonic() < deadline, shown
     finally:
         fleet.stop()

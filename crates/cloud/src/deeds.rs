@@ -70,6 +70,8 @@ impl Registry {
                 .and_then(|()| self.check_placement(&state, &new.home, &new.placement, &[]))
                 .map_err(|e| DeedError::Placement(e.to_string()))?;
         }
+        // Numbers of changes come from the registry alone.
+        new.placement.since.clear();
         let name = new.name.clone();
         let deed = BucketDeed {
             id: self.new_bucket_id(),
@@ -312,8 +314,14 @@ impl Registry {
                 )));
             }
             copies.retain(|r| r.region != *region);
+            deed.placement.since.remove(region);
             deed.placement.successors.retain(|s| s != region);
         }
+        let added = change
+            .add
+            .iter()
+            .map(|r| (r.region.clone(), state.length()));
+        deed.placement.since.extend(added);
         deed.placement.replicas.extend(change.add.iter().cloned());
         deed.placement.replicas.sort();
         if let Some(jurisdictions) = &change.jurisdictions {
@@ -388,6 +396,9 @@ impl Registry {
             replica.sealed_by = Some(to.clone());
         }
         let old = std::mem::replace(&mut deed.home, to.clone());
+        deed.placement.since.remove(to);
+        let now = self.state.read().length();
+        deed.placement.since.insert(old.clone(), now);
         copies.push(Replica {
             region: old,
             sealed_by: None,

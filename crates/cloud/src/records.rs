@@ -181,6 +181,12 @@ struct ReplicaRecord {
     region: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sealed_by: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    since: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl From<&Placement> for PlacementRecord {
@@ -188,6 +194,7 @@ impl From<&Placement> for PlacementRecord {
         let replica = |r: &Replica| ReplicaRecord {
             region: r.region.to_string(),
             sealed_by: r.sealed_by.as_ref().map(ToString::to_string),
+            since: placement.copy_since(&r.region),
         };
         Self {
             replicas: placement.replicas.iter().map(replica).collect(),
@@ -218,7 +225,9 @@ impl TryFrom<PlacementRecord> for Placement {
             region: RegionId::new(&r.region),
             sealed_by: r.sealed_by.as_deref().map(RegionId::new),
         };
+        let added = record.replicas.iter().filter(|r| r.since > 0);
         Ok(Self {
+            since: added.map(|r| (RegionId::new(&r.region), r.since)).collect(),
             jurisdictions: record
                 .jurisdictions
                 .iter()

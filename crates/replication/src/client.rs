@@ -46,6 +46,8 @@ impl Far {
             address,
         };
         let ask = Ask::about(&self.deed, what.clone());
+        let here = self.regions.here().region;
+        let ask = ask.by(&self.deed, &here, self.regions.instance());
         let bytes = serde_json::to_vec(&ask).map_err(|e| malformed(&e))?;
         let request = Request::builder()
             .method(Method::POST)

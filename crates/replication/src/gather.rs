@@ -347,12 +347,13 @@ impl Source {
             } => {
                 let which = if former { Own::Former } else { Own::Present };
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                let answer = self.own(deed, from, room, Position(after), wait, which);
-                if which == Own::Present && noted > 0 && deed.home == from.region {
-                    let applied = applied.map_or(after, |applied| applied.min(after));
-                    self.status.own_read(deed, after, applied, noted);
-                }
-                answer.await?
+                let applied = applied.map_or(after, |applied| applied.min(after));
+                let noted = match which == Own::Present && deed.home == from.region {
+                    true => (applied, noted),
+                    false => (0, 0),
+                };
+                self.own((deed, from), room, Position(after), noted, wait, which)
+                    .await?
             }
             What::Gone { from: row } => {
                 self.permit_for_home(deed, from)?;
@@ -368,13 +369,14 @@ impl Source {
         Ok(held.full(answer.encode()))
     }
 
-    /// What clients changed here, at a copy, for the home.
-    pub(crate) async fn own(
+    /// What clients changed here, at a copy, for the home, which has noted at `noted` in its log
+    /// that it has read so far; 0 where it has not.
+    async fn own(
         &self,
-        deed: &Arc<BucketDeed>,
-        home: &Place,
+        (deed, home): (&Arc<BucketDeed>, &Place),
         room: &Room,
         after: Position,
+        (applied, noted): (u64, u64),
         wait: Duration,
         which: Own,
     ) -> Result<(Held, Answer), Refused> {
@@ -396,6 +398,10 @@ impl Source {
                 .own_changes(&permit, at, which, PAGE_MAX, PAGE_BYTES)
                 .await
                 .map_err(failed)?;
+            // A position that this log never gave says nothing about what is in it.
+            if at == after && noted > 0 && !page.ahead {
+                self.status.own_read(deed, after.0, applied, noted);
+            }
             let left = until.saturating_duration_since(Instant::now());
             let moved = page.next != at;
             let enough = wanted_to.is_some_and(|to| page.next >= to) || (left.is_zero() && !moved);

@@ -38,6 +38,11 @@ pub struct Divergence {
 pub trait Regions: Send + Sync + 'static {
     /// This region.
     fn here(&self) -> Place;
+    /// A random number that tells this start of the region from every other; 0 where nobody needs
+    /// to tell them apart.
+    fn instance(&self) -> u64 {
+        0
+    }
     /// Another region.
     fn place(&self, region: &RegionId) -> Option<Place>;
     /// Where another region can be reached (host:port).

@@ -10,16 +10,16 @@ use http_body_util::BodyExt;
 use objects::{DisplayVersion, Sealer};
 use peer::{BoxBody, Held, Room, STREAM_BYTES};
 use seal::BucketSeal;
-use store::Position;
 use types::{BucketDeed, ObjectKey, Place, VersionId};
 
 use crate::{
     Source,
     body::ReaderBody,
     frames::Answer,
-    source::{Refused, failed, json, refused, take},
+    source::{Refused, Stands, failed, json, refused, take},
     wire::{
-        COUNT_ROOM, LACKING_MAX, LEASE_MAX, LeaseAnswer, PAGE_ROOM, UnwrapAnswer, WAIT_MAX, What,
+        Ask, COUNT_ROOM, LACKING_MAX, LEASE_MAX, LeaseAnswer, PAGE_ROOM, UnwrapAnswer, WAIT_MAX,
+        What,
     },
 };
 
@@ -46,7 +46,7 @@ impl Source {
         deed: &Arc<BucketDeed>,
         to: &Place,
         room: &Room,
-        what: What,
+        ask: Ask,
     ) -> Result<Response<BoxBody>, Refused> {
         let permit = self.may_seal(deed, to)?;
         let key = self.sealing.as_ref();
@@ -58,18 +58,23 @@ impl Source {
             seal: key.of_bucket(deed.id.0, &to.region),
             permit,
         };
-        let (held, answer) = match what {
-            What::Head => (take(room, COUNT_ROOM).await?, sealing.head().await?),
+        let (held, answer) = match ask.what {
+            What::Head => {
+                self.status.begins(deed, &to.region);
+                (take(room, COUNT_ROOM).await?, sealing.head().await?)
+            }
             What::Changes { after, wait_ms, .. } => {
-                self.status.acked(deed, &to.region, after);
+                let stands = Stands::at(ask.since, after, None);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                let after = Position(after);
-                self.changes(deed, to, room, after, wait, Self::may_seal)
+                self.changes(deed, to, room, stands, wait, Self::may_seal)
                     .await?
             }
             What::Snapshot { from } => {
                 let held = take(room, PAGE_ROOM).await?;
-                (held, sealing.snapshot(&from).await?)
+                let answer = sealing.snapshot(&from).await?;
+                let versions = answer.changes.len();
+                self.status.seeds(deed, &to.region, versions);
+                (held, answer)
             }
             What::Body {
                 key,

@@ -44,6 +44,27 @@ const LAGGING_MAX: usize = 20;
 /// A refusal: its status, and words for the other region's log.
 pub(crate) type Refused = (StatusCode, String);
 
+/// Where a copy stands that asks for changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stands {
+    /// Which copy it means.
+    pub(crate) since: u64,
+    /// Read up to here in this region's log.
+    pub(crate) after: Position,
+    /// Applied up to here.
+    applied: u64,
+}
+
+impl Stands {
+    pub(crate) fn at(since: u64, after: u64, applied: Option<u64>) -> Self {
+        Self {
+            since,
+            after: Position(after),
+            applied: applied.map_or(after, |applied| applied.min(after)),
+        }
+    }
+}
+
 /// How a permit to send is asked for.
 type May = fn(&Source, &Arc<BucketDeed>, &Place) -> Result<Permit, Refused>;
 
@@ -114,17 +135,18 @@ impl Source {
     ) -> Result<Response<BoxBody>, Refused> {
         // Whoever may not ask is told so before it waits for anything.
         let (deed, admitted) = self.admit(from, &ask)?;
+        self.status.asks(&from.region, ask.instance);
         let permit = match admitted {
             Admitted::Counts(counting) => {
                 return self.answer_counts(&counting, room, &ask.what).await;
             }
             Admitted::Gathering => return self.answer_gathering(&deed, from, room, ask.what).await,
             Admitted::Rule => return self.answer_by_rule(&deed, from, room, ask.what).await,
-            Admitted::Sealed => return self.answer_sealed(&deed, from, room, ask.what).await,
+            Admitted::Sealed => return self.answer_sealed(&deed, from, room, ask).await,
             Admitted::Copy(permit) => permit,
         };
         let asker = (from, room);
-        self.answer_copy(&deed, asker, &permit, ask.what).await
+        self.answer_copy(&deed, asker, &permit, ask).await
     }
 
     /// Answers a region that holds a readable copy, about what is in the bucket.
@@ -133,7 +155,7 @@ impl Source {
         deed: &Arc<BucketDeed>,
         (from, room): (&Place, &Room),
         permit: &Permit,
-        what: What,
+        Ask { what, since, .. }: Ask,
     ) -> Result<Response<BoxBody>, Refused> {
         let objects = &self.objects;
         let (held, answer) = match what {
@@ -147,12 +169,10 @@ impl Source {
                 wait_ms,
                 applied,
             } => {
-                let applied = applied.map_or(after, |applied| applied.min(after));
-                self.status.acked(deed, &from.region, applied);
+                let stands = Stands::at(since, after, applied);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                let at = Position(after);
-                let changes = self.changes(deed, from, room, at, wait, Self::permit);
-                changes.await?
+                self.changes(deed, from, room, stands, wait, Self::permit)
+                    .await?
             }
             What::Removals { after } => {
                 let held = take(room, PAGE_ROOM).await?;
@@ -251,15 +271,24 @@ impl Source {
         deed: &Arc<BucketDeed>,
         to: &Place,
         room: &Room,
-        after: Position,
+        stands: Stands,
         wait: Duration,
         may: May,
     ) -> Result<(Held, Answer), Refused> {
         let objects = &self.objects;
         let permit = may(self, deed, to)?;
+        let Stands {
+            since,
+            after,
+            applied,
+        } = stands;
         let mut held = take(room, PAGE_ROOM).await?;
         let page = objects.changes(&permit, after, PAGE_MAX, PAGE_BYTES).await;
         let mut page = page.map_err(failed)?;
+        // A position that this log never gave says nothing about what is in it.
+        if !page.ahead || types::planted("acks-of-another-log") {
+            self.status.acked(deed, &to.region, since, applied);
+        }
         if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
             drop(held);
             let waiting = objects.changed(&permit, page.next, wait);

@@ -56,8 +56,21 @@ struct Seeding {
 #[derive(Debug, Clone, Copy)]
 struct Acked {
     epoch: u64,
+    /// Which of the copies that the region was to keep.
+    since: u64,
+    /// What the region's generation was when it said so.
+    generation: u64,
     position: u64,
     at: Instant,
+}
+
+/// Who asks in a region's name. Its generation rises whenever that is another start of it: what an
+/// earlier one has said of its copies may not hold any more, since its folder may have been put
+/// back to an older state.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asker {
+    instance: u64,
+    generation: u64,
 }
 
 /// What the home says that it has read of what clients changed here, at a copy.
@@ -100,6 +113,7 @@ pub struct Following {
 /// Kept in memory: who asks anew after a start is known anew.
 #[derive(Default)]
 pub struct Status {
+    askers: RwLock<HashMap<RegionId, Asker>>,
     acked: RwLock<HashMap<(BucketId, RegionId), Acked>>,
     seeding: RwLock<HashMap<Line, Seeding>>,
     following: RwLock<BTreeMap<Line, Following>>,
@@ -110,10 +124,34 @@ pub struct Status {
 }
 
 impl Status {
-    /// A region has applied all up to `position`.
-    pub(crate) fn acked(&self, deed: &BucketDeed, region: &RegionId, position: u64) {
+    /// A start of a region asks something. From now on nothing counts that another one has said.
+    pub(crate) fn asks(&self, region: &RegionId, instance: u64) {
+        let known = self.askers.read().get(region).map(|a| a.instance);
+        if known == Some(instance) || types::planted("acks-of-another-start") {
+            return;
+        }
+        let mut askers = self.askers.write();
+        let asker = askers.entry(region.clone()).or_default();
+        if known.is_some() {
+            tracing::info!(%region, "another start of a region asks: its copies are compared anew");
+        }
+        *asker = Asker {
+            instance,
+            generation: asker.generation + 1,
+        };
+    }
+
+    fn generation(&self, region: &RegionId) -> u64 {
+        let askers = self.askers.read();
+        askers.get(region).map_or(0, |asker| asker.generation)
+    }
+
+    /// A region has applied all up to `position` to the copy that it was to keep `since` then.
+    pub(crate) fn acked(&self, deed: &BucketDeed, region: &RegionId, since: u64, position: u64) {
         let at = Acked {
             epoch: deed.epoch,
+            since,
+            generation: self.generation(region),
             position,
             at: Instant::now(),
         };
@@ -130,6 +168,10 @@ impl Status {
             at: Instant::now(),
         };
         let line = (deed.id, region.clone());
+        // Whoever takes a snapshot has not what it said that it had, or begins anew.
+        if !types::planted("acks-outlive-copies") {
+            self.acked.write().remove(&line);
+        }
         self.seeding.write().insert(line, begun);
     }
 
@@ -147,8 +189,17 @@ impl Status {
         let acked = self.acked.read();
         deed.placement.replicas.iter().all(|replica| {
             let found = acked.get(&(deed.id, replica.region.clone()));
-            found.is_some_and(|a| a.epoch == deed.epoch && a.position >= position)
+            found.is_some_and(|a| self.holds(deed, &replica.region, a) && a.position >= position)
         })
+    }
+
+    /// Whether what was said is about the copy that the deed names, under its epoch, by the start
+    /// of the region that runs now.
+    fn holds(&self, deed: &BucketDeed, region: &RegionId, said: &Acked) -> bool {
+        said.epoch == deed.epoch
+            && (said.since == deed.placement.copy_since(region)
+                || types::planted("acks-outlive-copies"))
+            && said.generation == self.generation(region)
     }
 
     /// The copies of a bucket whose home is here.
@@ -157,7 +208,7 @@ impl Status {
         let copy = |region: &RegionId| {
             let line = (deed.id, region.clone());
             let found = acked.get(&line);
-            let found = found.filter(|a| a.epoch == deed.epoch);
+            let found = found.filter(|a| self.holds(deed, region, a));
             let seeds = seeding.get(&line).filter(|s| s.epoch == deed.epoch);
             let last = found.map(|a| a.at).max(seeds.map(|s| s.at));
             CopyStatus {
@@ -313,7 +364,7 @@ mod tests {
             },
         };
         let status = Status::default();
-        status.acked(&deed, &copy, 7);
+        status.acked(&deed, &copy, 0, 7);
         status.keep(&HashSet::from([deed.id]));
         assert!(status.replicated(&deed, 7) && !status.replicated(&deed, 8));
         status.keep(&HashSet::new());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
-use types::{BucketDeed, ObjectKey, VersionId};
+use types::{BucketDeed, ObjectKey, RegionId, VersionId};
 
 use crate::ReplicationError;
 
@@ -66,6 +66,13 @@ pub struct Ask {
     pub id: u64,
     /// The epoch of the deed that the asker knows: another one is refused.
     pub epoch: u64,
+    /// Which of the copies that the asker was to keep it means, as the deed that it knows says.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub since: u64,
+    /// Which start of the asker's region asks: random, and another one after each start. 0 where
+    /// it does not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub instance: u64,
     /// What about it.
     pub what: What,
 }
@@ -219,9 +226,25 @@ impl Ask {
             bucket: deed.name.to_string(),
             id: deed.id.0,
             epoch: deed.epoch,
+            since: 0,
+            instance: 0,
             what,
         }
     }
+
+    /// The same, asked by this start of region `here`.
+    #[must_use]
+    pub fn by(self, deed: &BucketDeed, here: &RegionId, instance: u64) -> Self {
+        Self {
+            since: deed.placement.copy_since(here),
+            instance,
+            ..self
+        }
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How far the home has read what a copy has to tell of earlier epochs.

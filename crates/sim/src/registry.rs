@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,6 +28,8 @@ pub struct View {
     pub divergent: Mutex<Vec<Divergence>>,
     /// A region that is down hears nothing.
     pub up: AtomicBool,
+    /// Which of its starts runs.
+    pub instance: AtomicU64,
 }
 
 /// Everybody's place: the country is the same, so that placements decide by region.
@@ -48,6 +50,7 @@ impl View {
             changed: watch::Sender::new(0),
             divergent: Mutex::default(),
             up: AtomicBool::new(true),
+            instance: AtomicU64::new(0),
         })
     }
 
@@ -91,6 +94,9 @@ impl Deeds for View {
 impl replication::Regions for View {
     fn here(&self) -> Place {
         place(&self.here)
+    }
+    fn instance(&self) -> u64 {
+        self.instance.load(Ordering::SeqCst)
     }
     fn place(&self, region: &RegionId) -> Option<Place> {
         Some(place(region))

@@ -212,6 +212,8 @@ impl World {
     /// A region's process begins, on the disk that it has.
     async fn start(&self, node: &Arc<Node>) {
         let process = Process::new(self.random.next_u64());
+        let instance = self.random.next_u64();
+        node.view.instance.store(instance, Ordering::SeqCst);
         let objects = Arc::new(Objects::new(
             used_by(&node.disk, &process),
             Arc::clone(&node.view) as Arc<dyn types::Deeds>,

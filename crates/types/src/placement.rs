@@ -1,6 +1,6 @@
 //! Where a bucket may lie: regions, the law that holds in each, and what a bucket's owner allows.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc};
 
 use crate::{BucketName, RegionId, countries};
 
@@ -209,9 +209,18 @@ pub struct Placement {
     /// Buckets of the same account whose rules may send versions here although another operator
     /// runs their home.
     pub accepts: Vec<BucketName>,
+    /// Of copies that were added after the bucket was made: the number of the registry's change
+    /// that added each. What was known about a copy ends with its removal; a region that keeps one
+    /// again keeps another one.
+    pub since: BTreeMap<RegionId, u64>,
 }
 
 impl Placement {
+    /// Which of all copies that a region was to keep is meant: it differs after a removal.
+    pub fn copy_since(&self, region: &RegionId) -> u64 {
+        self.since.get(region).copied().unwrap_or_default()
+    }
+
     /// Whether the bucket's bytes may be in `country`.
     pub fn admits(&self, country: &Jurisdiction) -> bool {
         self.jurisdictions.is_empty() || self.jurisdictions.iter().any(|j| j.contains(country))

@@ -154,6 +154,7 @@ impl Admin {
                 reads: Forwarder::list(&new.trust_reads),
                 writes: Forwarder::list(&new.trust_writes),
             },
+            ..Placement::default()
         };
         let made = registry
             .create(

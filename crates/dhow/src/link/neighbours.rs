@@ -21,8 +21,8 @@ use peer::Peer;
 use replication::{Divergence, MayRemove, OnWordOf, Status, Transport, ask_destination};
 use tokio::sync::watch;
 use types::{
-    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Deeds, Place, RegionId,
-    deed::BoxFuture,
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Deeds, Place, Random, RegionId,
+    SystemRandom, deed::BoxFuture,
 };
 
 use super::{Link, paths};
@@ -47,6 +47,8 @@ pub struct Neighbours {
     removed_grace: Duration,
     /// Since which epoch buckets have their homes, and in which that was read from the log.
     home_since: Mutex<HashMap<BucketId, (u64, u64)>>,
+    /// Which start of the region this is.
+    instance: u64,
     /// Itself, for questions that are asked on its behalf.
     this: Weak<Self>,
 }
@@ -70,6 +72,7 @@ impl Neighbours {
             clock,
             removed_grace,
             home_since: Mutex::default(),
+            instance: SystemRandom.next_u64(),
         })
     }
 
@@ -133,6 +136,9 @@ fn great_circle_km(a: (f64, f64), b: (f64, f64)) -> f64 {
 impl replication::Regions for Neighbours {
     fn here(&self) -> Place {
         self.here.clone()
+    }
+    fn instance(&self) -> u64 {
+        self.instance
     }
     fn place(&self, region: &RegionId) -> Option<Place> {
         self.registry.place(region)

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -131,6 +131,8 @@ pub struct View {
     pub on_word: Mutex<Vec<OnWordOf>>,
     /// Receipts: so many rows were removed.
     pub removed: Mutex<Vec<u64>>,
+    /// Which of the region's starts runs.
+    pub instance: AtomicU64,
 }
 
 impl View {
@@ -151,6 +153,9 @@ impl View {
 impl Regions for View {
     fn here(&self) -> Place {
         self.shared.places[&self.here].clone()
+    }
+    fn instance(&self) -> u64 {
+        self.instance.load(Ordering::SeqCst)
     }
     fn place(&self, region: &RegionId) -> Option<Place> {
         self.shared.places.get(region).cloned()
@@ -395,6 +400,7 @@ impl Region {
             away: AtomicBool::default(),
             on_word: Mutex::default(),
             removed: Mutex::default(),
+            instance: AtomicU64::new(1),
         });
         let objects = objects(&engine, &view, clock, seed, &id);
         let client = Client::new(Arc::clone(&tls));

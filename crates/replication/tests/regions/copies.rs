@@ -1,0 +1,119 @@
+//! What a home says about its copies ends with what it was said about.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::{Response, StatusCode};
+use peer::full;
+use replication::What;
+use types::{BucketDeed, RegionId};
+
+use crate::common::{Cloud, Hook, Region, deed, until};
+
+/// Whether the home says that its copy has all that it has itself.
+async fn completed(home: &Region) -> bool {
+    let now = home.view.now();
+    let end = home.end().await;
+    let status = home.replication.status();
+    let copies = status.copies(&now);
+    let said = status.replicated(&now, end.0);
+    assert!(!said || copies[0].applied == Some(end.0), "{copies:?}");
+    said
+}
+
+async fn caught_up(home: &Region, copy: &Region) {
+    copy.equals(home).await;
+    until("the copy has told that it has all", || completed(home)).await;
+}
+
+/// A deed whose copy was added by a later change of the registry.
+fn added_again(before: &BucketDeed, copy: &str, at: u64) -> Arc<BucketDeed> {
+    let mut deed = before.clone();
+    deed.placement.since.insert(RegionId::new(copy), at);
+    Arc::new(deed)
+}
+
+fn unavailable() -> Hook {
+    Arc::new(|_, ask| {
+        matches!(ask.what, What::Head | What::Snapshot { .. }).then(|| {
+            let mut answer = Response::new(full("not now"));
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            answer
+        })
+    })
+}
+
+#[tokio::test]
+async fn a_copy_that_was_removed_and_added_again_has_nothing_until_it_says_so() {
+    let [a, mut b] = Cloud::two().await;
+    b.run();
+    for n in 0..20 {
+        a.put(&format!("key{n}"), "bytes").await;
+    }
+    caught_up(&a, &b).await;
+    // The copy hears of the removal and removes its rows; the home hears of both changes at once.
+    let first = a.view.now();
+    b.view.hears(&deed("a", &[], 1));
+    until("the copy's rows are gone", || async { b.rows().await == 0 }).await;
+    *a.door.hook.write() = Some(unavailable());
+    let again = added_again(&first, "b", 7);
+    a.view.hears(&again);
+    assert!(!completed(&a).await, "before the new copy has asked");
+    b.view.hears(&again);
+    until("the new copy asks", || async { b.failure().is_some() }).await;
+    assert!(!completed(&a).await, "while it has nothing");
+    assert_eq!(
+        a.replication.status().copies(&again)[0].applied,
+        None,
+        "while it has nothing"
+    );
+    // A question about the copy before, which was long on its way, says nothing of this one.
+    let late = b.far(&a, &first);
+    let after = a.end().await.0;
+    let late = late.tell(What::Changes { after, wait_ms: 0 });
+    late.await.unwrap();
+    assert!(!completed(&a).await, "it was said of the copy before");
+    *a.door.hook.write() = None;
+    caught_up(&a, &b).await;
+    assert_eq!(b.keys().await.len(), 20);
+}
+
+#[tokio::test]
+async fn what_another_start_of_a_copys_region_said_does_not_count() {
+    let [a, mut b] = Cloud::two().await;
+    b.run();
+    a.put("key", "bytes").await;
+    caught_up(&a, &b).await;
+    b.stop().await;
+    assert!(completed(&a).await, "nobody has said otherwise yet");
+    // The region starts again, perhaps from an older state of its folder, and asks something.
+    b.view.instance.store(2, Ordering::SeqCst);
+    let far = b.far(&a, &a.view.now());
+    far.tell(What::Usage).await.unwrap();
+    assert!(!completed(&a).await);
+    // A question of the start before that comes late brings nothing back.
+    b.view.instance.store(1, Ordering::SeqCst);
+    far.tell(What::Usage).await.unwrap();
+    assert!(!completed(&a).await);
+    b.view.instance.store(3, Ordering::SeqCst);
+    b.run();
+    caught_up(&a, &b).await;
+}
+
+#[tokio::test]
+async fn a_position_that_the_homes_log_never_gave_says_nothing() {
+    let [a, b] = Cloud::two().await;
+    a.put("key", "bytes").await;
+    let far = b.far(&a, &a.view.now());
+    let after = a.end().await.0 + (1 << 40);
+    let asked = far.tell(What::Changes { after, wait_ms: 0 });
+    asked.await.unwrap();
+    assert!(!completed(&a).await);
+    a.put("later", "bytes").await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!completed(&a).await);
+    let copies = a.replication.status().copies(&a.view.now());
+    assert_eq!(copies[0].applied, None);
+}
