@@ -53,6 +53,8 @@ bugs=(
   "acks-outlive-copies|regions|copies::a_copy_that_was_removed"
   "acks-of-another-start|regions|copies::what_another_start"
   "acks-of-another-log|regions|copies::a_position_that"
+  "clones-go-on|proof|instance::starts::tests::of_two_processes"
+  "older-folders-pass|proof|instance::starts::tests::a_folder_that_was_put_back"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"
   "cursor-before-apply|seeds|seeds_"

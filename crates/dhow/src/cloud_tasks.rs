@@ -80,6 +80,8 @@ pub fn start(
         tasks.spawn(Arc::clone(region).compare(config.clone(), at.clone()));
     }
     tasks.spawn(link::watch_clock(Arc::clone(region)));
+    tasks.spawn(link::say_start(Arc::clone(region), at.peer.clone()));
+    tasks.spawn(link::watch_behind(Arc::clone(region)));
     tasks.spawn(residency::watch(Arc::clone(region)));
     tasks.spawn(stored::watch(Arc::clone(region)));
     if region.upstream.is_some() {

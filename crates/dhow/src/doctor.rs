@@ -16,6 +16,7 @@ use crate::{
     data_dir::DataDir,
     doctor_cloud::{self, Samples},
     fleet::FleetFile,
+    link::behind_in,
 };
 
 /// How bad a finding is.
@@ -146,6 +147,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
                 findings.extend(doctor_cloud::stopped(&one, now));
             }
         }
+        findings.extend(older_state(&one));
     }
     findings.extend(disk(config, reserve_mib));
     findings.push(clock(&dir));
@@ -230,6 +232,18 @@ fn registry(dir: &DataDir, running: bool, now: Timestamp) -> Option<Finding> {
              that were placed since are not known here, and in three days no request is verified",
         ),
     })
+}
+
+/// A folder that lacks what an earlier start of its region had.
+fn older_state(dir: &DataDir) -> Option<Finding> {
+    let since = behind_in(dir).into_iter().max()?;
+    Some(Finding::bad(
+        "folder state",
+        Level::Fail,
+        format!("put back to an older state: a start of {since} had written more"),
+        "let the region run until the copies of its buckets have handed over what they have; \
+         docs/damage.md says what to do when one cannot be reached",
+    ))
 }
 
 /// The nearest folder that exists already.

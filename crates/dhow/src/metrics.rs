@@ -72,6 +72,11 @@ impl Collector for Engine {
                 u64::from(fenced),
             ),
         ];
+        gauges.push((
+            "dhow_folder_behind",
+            "1 while this data folder lacks what an earlier start of the region had.",
+            u64::from(self.0.neighbours.is_behind()),
+        ));
         gauges.extend(self.repairs());
         if let Some(kib) = resident_kib() {
             gauges.push(("dhow_resident_bytes", "Memory of the process.", kib << 10));

@@ -32,6 +32,11 @@ use crate::{
 /// How long a region waits for the registry before it serves without.
 const HEAR_FIRST: Duration = Duration::from_secs(3);
 
+/// How long a region waits for the others to say what they remember of it before it serves.
+const ASK_FIRST: Duration = Duration::from_secs(3);
+/// How long requests under way may take when another process runs as this region.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
 /// How the ready message looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
@@ -148,15 +153,11 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let serving = tokio::spawn(door.serve(s3, stopping()));
 
     announce(&region, &running, ready, new)?;
-    signals.next().await;
+    let ends = until_end(&mut signals, &region).await;
     tracing::info!("stopping: requests under way may finish");
     draining.store(true, std::sync::atomic::Ordering::Relaxed);
     stop.send_replace(true);
-    tokio::spawn(async move {
-        signals.next().await;
-        tracing::warn!("stopped at once, at the second signal");
-        std::process::exit(130);
-    });
+    tokio::spawn(stop_at_once(signals, ends.is_some()));
     for (what, task) in sweeps.into_iter().chain([("the front door", serving)]) {
         if let Err(error) = task.await {
             tracing::error!(%error, "{what} broke");
@@ -164,12 +165,44 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     }
     admin_task.abort();
     cloud.abort();
-    close(&region).await
+    close(&region).await?;
+    ends.map_or(Ok(()), |why| Err(is_second(why)))
 }
 
-/// A region that was away asks the registry before it serves: its buckets may have got another home
-/// meanwhile. When nobody answers it goes on with what it knows.
+fn is_second(why: String) -> Failure {
+    Failure::new(why).hint(
+        "only one process may use a region's key: stop the other one, or give this one a folder \
+         and a region of its own",
+    )
+}
+
+/// Waits for a signal, or until another process runs as this region; says so then.
+async fn until_end(signals: &mut Signals, region: &Region) -> Option<String> {
+    tokio::select! {
+        () = signals.next() => None,
+        why = region.starts.must_end() => Some(why),
+    }
+}
+
+/// Ends the process at a second signal, or when it takes too long beside another one.
+async fn stop_at_once(mut signals: Signals, is_second: bool) {
+    tokio::select! {
+        () = signals.next() => {
+            tracing::warn!("stopped at once, at the second signal");
+            std::process::exit(130);
+        }
+        () = tokio::time::sleep(END_WITHIN), if is_second => {
+            tracing::error!("stopped at once: another process runs as this region");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Before it serves, a region asks the others what they remember of it, and the registry, since its
+/// buckets may have got another home while it was away. When nobody answers it goes on with what it
+/// knows.
 async fn hear_first(region: &Region) {
+    region.starts.asked_once(ASK_FIRST).await;
     if region.upstream.is_none() {
         return;
     }

@@ -23,7 +23,7 @@ use crate::{
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
     folder_owner::{self, FolderOwner},
-    link::{self, Link, Membership, Neighbours, PeerUpstream},
+    link::{self, Link, Membership, Neighbours, PeerUpstream, Starts},
     stored::Stored,
 };
 
@@ -50,6 +50,8 @@ pub struct Region {
     pub upstream: Option<Arc<PeerUpstream>>,
     /// The other regions.
     pub neighbours: Arc<Neighbours>,
+    /// This start of the region among others.
+    pub starts: Starts,
     /// Follows buckets elsewhere, and answers those that follow here.
     pub replication: Arc<Replication>,
     /// Its id.
@@ -146,13 +148,11 @@ impl Region {
             Arc::clone(&random),
             region.clone(),
         ));
-        let neighbours = Neighbours::new(
-            here(&link, &registry, &region),
-            Arc::clone(&registry),
-            Arc::clone(&link),
-            Arc::clone(&clock),
-            Duration::from_secs(config.cloud.removed_grace_s),
-        );
+        let grace = Duration::from_secs(config.cloud.removed_grace_s);
+        let here = here(&link, &registry, &region);
+        let others = (Arc::clone(&registry), Arc::clone(&link));
+        let neighbours = Neighbours::new(here, others, Arc::clone(&clock), grace);
+        let starts = Starts::open(&dir, &link.identity, &neighbours, clock.now())?;
         let replication = follow(&objects, &neighbours, &link, &clock, sealing);
         Ok(Self {
             dir,
@@ -164,6 +164,7 @@ impl Region {
             link,
             upstream,
             neighbours,
+            starts,
             replication,
             watched: Watched::default(),
             id: region,
@@ -229,6 +230,9 @@ impl Region {
     pub async fn copies(&self, deed: &Arc<BucketDeed>) -> Result<Vec<CopyStatus>, String> {
         match deed.home == self.id {
             true => {
+                if let Some(doubt) = replication::Regions::home_doubt(&*self.neighbours, deed) {
+                    return Err(doubt);
+                }
                 let copies = self
                     .replication
                     .source()

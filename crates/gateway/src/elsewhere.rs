@@ -70,6 +70,7 @@ impl Gateway {
         let refusal = match permitted {
             Ok(permit) if operation.status.answers() => {
                 self.check_clock(action)?;
+                self.check_home(deed)?;
                 return Ok(Way::Here(permit));
             }
             Ok(_) => return Err(S3Error::not_implemented(operation.name)),
@@ -172,6 +173,18 @@ impl Gateway {
         match holders.is_empty() {
             true => Err(self.redirect_once(deed, "the copy here is behind what was written")),
             false => Ok(Way::Pass(holders)),
+        }
+    }
+
+    /// A home that knows that it lacks what was written before answers nothing that is wrong.
+    fn check_home(&self, deed: Option<&Arc<BucketDeed>>) -> Result<(), S3Error> {
+        let (Some(regions), Some(deed)) = (&self.regions, deed) else {
+            return Ok(());
+        };
+        match regions.home_doubt(deed) {
+            None => Ok(()),
+            Some(why) => Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
+                .header(header::RETRY_AFTER, HeaderValue::from_static("5"))),
         }
     }
 

@@ -107,6 +107,12 @@ pub trait Regions: Send + Sync {
         None
     }
 
+    /// Why this region is not to act as the bucket's home now, when it is not: requests that the
+    /// home answers are refused with these words.
+    fn home_doubt(&self, _: &BucketDeed) -> Option<String> {
+        None
+    }
+
     /// Whether every replica of the bucket has applied all that its home, which is here, had
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;

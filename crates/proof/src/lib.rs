@@ -10,6 +10,7 @@
 pub mod bundle;
 pub mod chain;
 pub mod encoding;
+pub mod instance;
 pub mod jurisdictions;
 pub mod map;
 pub mod merkle;

@@ -339,6 +339,17 @@ impl Follower {
             }
             cursor.snapshot = page.row;
             if cursor.snapshot.is_none() {
+                // It may have been put back to an older state since the snapshot began: what it
+                // lacks then was not removed there.
+                let ask = What::Changes {
+                    after: cursor.position.0,
+                    wait_ms: 0,
+                    // Not before the snapshot is whole.
+                    applied: Some(0),
+                };
+                if self.far.ask(ask).await?.ahead {
+                    self.hand_over_ahead(&permit).await?;
+                }
                 // Before the cursor says that the snapshot is whole: what was removed at the
                 // source while its log was out of reach goes here too.
                 self.prune(&permit).await?;

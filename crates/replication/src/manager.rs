@@ -43,6 +43,10 @@ pub trait Regions: Send + Sync + 'static {
     fn instance(&self) -> u64 {
         0
     }
+    /// Why this region is not to act as the home of a bucket now; `None` when it is.
+    fn home_doubt(&self, _: &BucketDeed) -> Option<String> {
+        None
+    }
     /// Another region.
     fn place(&self, region: &RegionId) -> Option<Place>;
     /// Where another region can be reached (host:port).

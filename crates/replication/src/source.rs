@@ -120,7 +120,10 @@ impl Source {
     ) -> Result<Response<BoxBody>, Refused> {
         let held = take(room, COUNT_ROOM).await?;
         let counted = match what {
-            What::Copies => json_bytes(&self.copies(counting).await.map_err(failed)?),
+            What::Copies => match self.regions.home_doubt(counting.deed()) {
+                Some(doubt) => return Err((StatusCode::SERVICE_UNAVAILABLE, doubt)),
+                None => json_bytes(&self.copies(counting).await.map_err(failed)?),
+            },
             What::Rules => json_bytes(&self.rules(counting).await.map_err(failed)?),
             _ => json_bytes(&self.usage(counting).await.map_err(failed)?),
         };

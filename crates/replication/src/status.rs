@@ -202,6 +202,17 @@ impl Status {
             && said.generation == self.generation(region)
     }
 
+    /// Copies of which it is not known that all that they have of this region's log is here too.
+    pub fn not_compared(&self, deed: &BucketDeed) -> Vec<RegionId> {
+        let acked = self.acked.read();
+        let compared = |region: &RegionId| {
+            let found = acked.get(&(deed.id, region.clone()));
+            found.is_some_and(|a| self.holds(deed, region, a))
+        };
+        let copies = deed.placement.replicas.iter().map(|r| &r.region);
+        copies.filter(|r| !compared(r)).cloned().collect()
+    }
+
     /// The copies of a bucket whose home is here.
     pub fn copies(&self, deed: &BucketDeed) -> Vec<CopyStatus> {
         let (acked, seeding) = (self.acked.read(), self.seeding.read());

@@ -123,6 +123,13 @@ impl PeerDoor {
                     false => Ok(ok(told)),
                 }
             }
+            (&Method::POST, paths::START) => {
+                let (said, _asking) = read(room, request).await?;
+                let said = serde_json::from_slice(&said).map_err(bad)?;
+                let told = self.region.starts.hear(&self.region, from, said).await;
+                let told = told.ok_or_else(|| bad("not a statement of the region that asks"))?;
+                serde_json::to_vec(&told).map(ok).map_err(bad)
+            }
             (&Method::POST, paths::RENEW) => self.renew(from, room, request).await,
             (&Method::POST, replication::PATH) => {
                 let place = self.place(from)?;

@@ -8,6 +8,7 @@ mod join;
 mod neighbours;
 mod requests;
 mod seen;
+mod starts;
 mod upstream;
 
 pub use clock_watch::watch_clock;
@@ -17,6 +18,7 @@ pub use join::{Joining, join, rekey};
 pub use neighbours::Neighbours;
 pub use requests::Requests;
 pub use seen::{Seen, SeenAt};
+pub use starts::{Starts, behind_in, say_start, watch_behind};
 pub use upstream::{PeerUpstream, renew};
 
 use std::{sync::Arc, time::Duration};
@@ -37,6 +39,8 @@ pub mod paths {
     pub const RENEW: &str = "/dhow/v1/renew";
     /// The other side's clock and version.
     pub const HELLO: &str = "/dhow/v1/hello";
+    /// Which start of the asker's region runs; what is remembered of others.
+    pub const START: &str = "/dhow/v1/start";
     /// What the other side holds of a bucket, signed.
     pub const RESIDENCY: &str = "/dhow/v1/residency";
     /// Requests of customers that another region answers.

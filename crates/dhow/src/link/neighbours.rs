@@ -1,7 +1,7 @@
 //! The other regions, as the front door and replication see them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -48,7 +48,12 @@ pub struct Neighbours {
     /// Since which epoch buckets have their homes, and in which that was read from the log.
     home_since: Mutex<HashMap<BucketId, (u64, u64)>>,
     /// Which start of the region this is.
-    instance: u64,
+    pub instance: u64,
+    /// Why nothing is written here any more.
+    ends: ArcSwapOption<String>,
+    /// While this folder lacks what an earlier start had: the buckets whose copies have handed over
+    /// what they have.
+    behind: ArcSwapOption<Mutex<HashSet<BucketId>>>,
     /// Itself, for questions that are asked on its behalf.
     this: Weak<Self>,
 }
@@ -57,8 +62,7 @@ impl Neighbours {
     /// As the region at `here` sees them.
     pub fn new(
         here: Place,
-        registry: Arc<Registry>,
-        link: Arc<Link>,
+        (registry, link): (Arc<Registry>, Arc<Link>),
         clock: Arc<dyn Clock>,
         removed_grace: Duration,
     ) -> Arc<Self> {
@@ -73,6 +77,8 @@ impl Neighbours {
             removed_grace,
             home_since: Mutex::default(),
             instance: SystemRandom.next_u64(),
+            ends: ArcSwapOption::empty(),
+            behind: ArcSwapOption::empty(),
         })
     }
 
@@ -111,6 +117,62 @@ impl Neighbours {
         now()
     }
 
+    /// Nothing is written here any more.
+    pub fn refuse_writes(&self, why: &str) {
+        self.ends.store(Some(Arc::new(why.to_owned())));
+    }
+
+    /// This folder lacks what an earlier start had, or not any more.
+    pub fn falls_behind(&self, behind: bool) {
+        match (behind, self.behind.load().is_some()) {
+            (true, false) => self.behind.store(Some(Arc::default())),
+            (false, true) => self.behind.store(None),
+            _ => {}
+        }
+    }
+
+    /// Whether this folder lacks what an earlier start had.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load().is_some()
+    }
+
+    /// Whether every copy of every bucket whose home is here has handed over what it has.
+    pub fn has_caught_up(&self) -> bool {
+        let mut deeds = self.registry.all().into_iter();
+        deeds.all(|deed| replication::Regions::home_doubt(self, &deed).is_none())
+    }
+
+    fn doubt_of_home(&self, deed: &BucketDeed) -> Option<String> {
+        let behind = self.behind.load();
+        let settled = behind.as_ref()?;
+        if deed.home != self.here.region
+            || deed.placement.replicas.is_empty()
+            || settled.lock().contains(&deed.id)
+        {
+            return None;
+        }
+        let missing = match self.status.get() {
+            Some(status) => status.not_compared(deed),
+            None => deed
+                .placement
+                .replicas
+                .iter()
+                .map(|r| r.region.clone())
+                .collect(),
+        };
+        if missing.is_empty() {
+            settled.lock().insert(deed.id);
+            return None;
+        }
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "The data folder of region {} was put back to an older state: as the home of bucket {}              it waits until these copies have handed over what they have: {}.",
+            self.here.region,
+            deed.name,
+            missing.join(", ")
+        ))
+    }
+
     fn kilometres(&self, region: &RegionId) -> f64 {
         let (own, other) = (
             self.registry.region(&self.here.region),
@@ -139,6 +201,9 @@ impl replication::Regions for Neighbours {
     }
     fn instance(&self) -> u64 {
         self.instance
+    }
+    fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
+        self.doubt_of_home(deed)
     }
     fn place(&self, region: &RegionId) -> Option<Place> {
         self.registry.place(region)
@@ -342,7 +407,12 @@ impl gateway::Regions for Neighbours {
         })
     }
     fn clock_doubt(&self) -> Option<String> {
-        self.clock_doubt.load().as_deref().cloned()
+        let ends = self.ends.load();
+        let doubt = self.clock_doubt.load();
+        ends.as_deref().or(doubt.as_deref()).cloned()
+    }
+    fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
+        self.doubt_of_home(deed)
     }
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let status = self.status.get();

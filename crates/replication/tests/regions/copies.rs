@@ -72,7 +72,11 @@ async fn a_copy_that_was_removed_and_added_again_has_nothing_until_it_says_so() 
     // A question about the copy before, which was long on its way, says nothing of this one.
     let late = b.far(&a, &first);
     let after = a.end().await.0;
-    let late = late.tell(What::Changes { after, wait_ms: 0 });
+    let late = late.tell(What::Changes {
+        after,
+        wait_ms: 0,
+        applied: None,
+    });
     late.await.unwrap();
     assert!(!completed(&a).await, "it was said of the copy before");
     *a.door.hook.write() = None;
@@ -108,7 +112,11 @@ async fn a_position_that_the_homes_log_never_gave_says_nothing() {
     a.put("key", "bytes").await;
     let far = b.far(&a, &a.view.now());
     let after = a.end().await.0 + (1 << 40);
-    let asked = far.tell(What::Changes { after, wait_ms: 0 });
+    let asked = far.tell(What::Changes {
+        after,
+        wait_ms: 0,
+        applied: None,
+    });
     asked.await.unwrap();
     assert!(!completed(&a).await);
     a.put("later", "bytes").await;

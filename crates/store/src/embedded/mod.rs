@@ -252,6 +252,17 @@ impl Embedded {
         Err(StoreError::Busy)
     }
 
+    /// The position of the last commit of all; of a new opening that has none, one before which
+    /// no other opening comes.
+    pub fn log_end(&self) -> u64 {
+        self.shared.published.load(Ordering::Acquire)
+    }
+
+    /// Whether this log gave the position, and has all up to it.
+    pub fn gave(&self, position: u64) -> bool {
+        self.shared.gave(position)
+    }
+
     /// Figures for the metrics.
     pub fn stats(&self) -> EmbeddedStats {
         let shared = &self.shared;
