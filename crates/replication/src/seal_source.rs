@@ -66,14 +66,13 @@ impl Source {
             What::Changes { after, wait_ms, .. } => {
                 let stands = Stands::at(ask.since, after, None);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                self.changes(deed, to, room, stands, wait, Self::may_seal)
-                    .await?
+                let may = Self::may_seal;
+                self.changes(deed, to, room, stands, wait, may).await?
             }
             What::Snapshot { from } => {
                 let held = take(room, PAGE_ROOM).await?;
                 let answer = sealing.snapshot(&from).await?;
-                let versions = answer.changes.len();
-                self.status.seeds(deed, &to.region, versions);
+                self.status.seeds(deed, &to.region, answer.changes.len());
                 (held, answer)
             }
             What::Body {
@@ -107,9 +106,7 @@ impl Source {
             | What::Offer { .. }
             | What::Copies
             | What::Usage
-            | What::Rules => {
-                return Err(refused("a sealed copy has no such question"));
-            }
+            | What::Rules => return Err(refused("a sealed copy has no such question")),
         };
         sealing.sealed(held, answer)
     }

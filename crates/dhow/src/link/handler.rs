@@ -123,13 +123,7 @@ impl PeerDoor {
                     false => Ok(ok(told)),
                 }
             }
-            (&Method::POST, paths::START) => {
-                let (said, _asking) = read(room, request).await?;
-                let said = serde_json::from_slice(&said).map_err(bad)?;
-                let told = self.region.starts.hear(&self.region, from, said).await;
-                let told = told.ok_or_else(|| bad("not a statement of the region that asks"))?;
-                serde_json::to_vec(&told).map(ok).map_err(bad)
-            }
+            (&Method::POST, paths::START) => self.start(from, room, request).await,
             (&Method::POST, paths::RENEW) => self.renew(from, room, request).await,
             (&Method::POST, replication::PATH) => {
                 let place = self.place(from)?;
@@ -181,6 +175,15 @@ impl PeerDoor {
         let answer = answer.map(|body| body.map_err(Into::into).boxed_unsync());
         let answer = room.stream(Kind::Passed, answer).await;
         Ok(answer.unwrap_or_else(|NoRoom| slow_down()))
+    }
+
+    /// What a region says of its start, and what is known of its others.
+    async fn start(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
+        let (said, _asking) = read(room, request).await?;
+        let said = serde_json::from_slice(&said).map_err(bad)?;
+        let told = self.region.starts.hear(&self.region, from, said).await;
+        let told = told.ok_or_else(|| bad("not a statement of the region that asks"))?;
+        serde_json::to_vec(&told).map(ok).map_err(bad)
     }
 
     /// A certificate for the region that asks, never for another; its key must be the one that it

@@ -21,8 +21,8 @@ use peer::Peer;
 use replication::{Divergence, MayRemove, OnWordOf, Status, Transport, ask_destination};
 use tokio::sync::watch;
 use types::{
-    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Deeds, Place, Random, RegionId,
-    SystemRandom, deed::BoxFuture,
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Deeds, Place, Random,
+    RegionId, SystemRandom, deed::BoxFuture,
 };
 
 use super::{Link, paths};
