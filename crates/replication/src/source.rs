@@ -121,7 +121,7 @@ impl Source {
         let held = take(room, COUNT_ROOM).await?;
         let counted = match what {
             What::Copies => match self.regions.home_doubt(counting.deed()) {
-                Some(doubt) => return Err((StatusCode::SERVICE_UNAVAILABLE, doubt)),
+                Some(doubt) => return Err((StatusCode::CONFLICT, doubt)),
                 None => json_bytes(&self.copies(counting).await.map_err(failed)?),
             },
             What::Rules => json_bytes(&self.rules(counting).await.map_err(failed)?),
