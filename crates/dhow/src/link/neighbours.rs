@@ -166,7 +166,8 @@ impl Neighbours {
         }
         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         Some(format!(
-            "The data folder of region {} was put back to an older state: as the home of bucket {}              it waits until these copies have handed over what they have: {}.",
+            "The data folder of region {} was put back to an older state: as the home of bucket {} \
+             it waits until these copies have handed over what they have: {}.",
             self.here.region,
             deed.name,
             missing.join(", ")
