@@ -1,14 +1,16 @@
 """What an operator of several regions is shown: which of them answer, and what is known of a bucket
 whose home does not, and what the metrics say."""
 
+import contextlib
 import json
 import os
 import re
+import threading
 import time
 import urllib.parse
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from dhow import ROOT, Client
 from fleet import Fleet, eventually
@@ -83,9 +85,10 @@ def test_the_page_of_metrics_and_the_regions_agree(fleet):
     url = urllib.parse.urlsplit(fleet.regions[EU]["endpoint"])
     signed = Client(url.netloc, EU, fleet.info["access_key"], fleet.info["secret_key"])
     assert signed.request("PATCH", "/measured/k")[0] >= 400
-    texts = {region: fleet.metrics(region) for region in fleet.ids}
-    named = {m for text in texts.values()
-             for m in re.findall(r"^# TYPE (\w+) ", text, re.M)}
+    # The first count of what is stored comes two seconds after the start.
+    eventually(lambda: "dhow_stored_bytes" in fleet.metrics(EU))
+    named = {m for region in fleet.ids
+             for m in re.findall(r"^# TYPE (\w+) ", fleet.metrics(region), re.M)}
     page = (ROOT / "docs" / "metrics.md").read_text()
     on_page = set(re.findall(r"^\| `(dhow_\w+)` \|", page, re.M))
     assert named == on_page, (named - on_page, on_page - named)
@@ -110,7 +113,7 @@ def test_metrics_tell_what_is_stored_and_how_much_room_is_left(fleet):
                 for what in ("objects", "versions", "bytes")]
 
     # The next count comes ten seconds after the last.
-    for region, holds in ((ME, "home"), (EU, "copy")):
+    for region, holds in ((ME, "home"), (EU, "replica")):
         eventually(lambda: counted(region, holds) == [2.0, 2.0, 2000.0], timeout=60, pause=0.2)
     found = series(fleet.metrics(ME))
     disk = os.statvfs(fleet.regions[ME]["data"])
@@ -137,3 +140,36 @@ def test_the_doctor_knows_the_other_regions(fleet, frozen):
     assert f"does not reach {EU}" in lost["found"] and "peer port" in lost["do"]
     # One that does not answer at all is named too.
     assert "does not answer" in findings(EU, ok=False)["health"]["found"]
+
+
+def test_a_home_moves_and_comes_back_without_force_or_loss(fleet):
+    """A bucket of two regions under writes, then to a third one, which has nothing of it."""
+    fleet.bucket("travels", EU, ME)
+    home = lambda: fleet.json("bucket", "show", "travels")["home"]
+    would = fleet.cli("bucket", "move", "travels", "--to", ME, "--dry-run").stdout
+    assert "Nothing has changed" in would and home() == EU
+    stop, written, clients = threading.Event(), [], [fleet.s3(EU), fleet.s3(ME)]
+
+    def write():
+        while not stop.is_set():
+            key = f"k{len(written)}"
+            with contextlib.suppress(ClientError, BotoCoreError):
+                client = clients[len(written) % 2]
+                client.put_object(Bucket="travels", Key=key, Body=key.encode())
+                written.append(key)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for to in (ME, EU):
+            told = fleet.cli("bucket", "move", "travels", "--to", to, timeout=120).stdout
+            assert f"has its home in {to}" in told and home() == to
+    finally:
+        stop.set()
+        writer.join()
+    assert "already" in fleet.cli("bucket", "move", "travels", "--to", EU).stdout
+    fleet.cli("bucket", "move", "travels", "--to", KEEPER, timeout=120)
+    assert len(written) > 20
+    listed = {entry["Key"] for page in fleet.s3(KEEPER).get_paginator("list_objects_v2").paginate(
+        Bucket="travels") for entry in page["Contents"]}
+    assert set(written) <= listed

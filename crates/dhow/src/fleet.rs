@@ -360,13 +360,13 @@ impl Fleet {
                 .map_err(|e| Failure::new(format!("cannot write to standard output: {e}")));
         }
         eprintln!(
-            "\n  {:<16} {:<15} {:<3} {:<9} ENDPOINT",
-            "REGION", "CITY", "LAW", "OPERATOR"
+            "\n  {:<16} {:<15} {:<7} {:<9} ENDPOINT",
+            "REGION", "CITY", "COUNTRY", "OPERATOR"
         );
         for one in running {
             let region = &one.region;
             eprintln!(
-                "  {:<16} {:<15} {:<3} {:<9} {}",
+                "  {:<16} {:<15} {:<7} {:<9} {}",
                 region.id,
                 region.city,
                 region.jurisdiction,

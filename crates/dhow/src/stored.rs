@@ -61,7 +61,7 @@ pub struct Stored(Mutex<State>);
 fn word(holding: Holding) -> Option<&'static str> {
     match holding {
         Holding::Home => Some("home"),
-        Holding::Replica => Some("copy"),
+        Holding::Replica => Some("replica"),
         Holding::Sealed => Some("sealed"),
         Holding::Nothing => None,
     }
@@ -72,7 +72,7 @@ impl Stored {
     pub fn sums(&self) -> Option<([(&'static str, Amount); 3], Timestamp)> {
         let state = self.0.lock();
         let ended = state.ended?;
-        let mut sums = ["home", "copy", "sealed"].map(|word| (word, Amount::default()));
+        let mut sums = ["home", "replica", "sealed"].map(|word| (word, Amount::default()));
         for counted in state.buckets.values() {
             let sum = sums
                 .iter_mut()

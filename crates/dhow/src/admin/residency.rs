@@ -148,7 +148,7 @@ fn judge(deed: &BucketDeed, admitted: bool, region: &str, all: &Gathered) -> (bo
         (Holding::Nothing, _) => (false, "holds what is not placed there".to_owned()),
         (Holding::Home, _) => (true, "holds it".to_owned()),
         (Holding::Replica | Holding::Sealed, _) => match home {
-            None => (true, "holds a copy; the home does not say".to_owned()),
+            None => (true, "holds a replica; the home does not say".to_owned()),
             Some(home) if placed == Holding::Sealed => compare_sealed(digest, home),
             Some(home) => compare(digest, home),
         },
@@ -168,7 +168,7 @@ fn compare_sealed(copy: &Digest, home: &Digest) -> (bool, String) {
         ),
         _ => (
             true,
-            "holds a copy; what was written last is on its way".to_owned(),
+            "holds a replica; what was written last is on its way".to_owned(),
         ),
     }
 }
@@ -180,7 +180,7 @@ fn compare(copy: &Digest, home: &Digest) -> (bool, String) {
         (false, true) if copy.position > 0 => (false, "differs from the home".to_owned()),
         (false, _) => (
             true,
-            "holds a copy; what was written last is on its way".to_owned(),
+            "holds a replica; what was written last is on its way".to_owned(),
         ),
     }
 }

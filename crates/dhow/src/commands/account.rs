@@ -17,7 +17,7 @@ pub enum Account {
         name: String,
         /// A country or group (EU, EEA) that all buckets of the account keep to; may be given
         /// again.
-        #[arg(long, value_name = "LAW")]
+        #[arg(long, value_name = "COUNTRY")]
         guard: Vec<String>,
         /// For people who look after the regions of this operator, in place of a tenant.
         #[arg(long, value_name = "OPERATOR", conflicts_with = "auditor")]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Which, account::text, placing::Enough, print_json, table};
+use super::{Which, account::text, moving::Move, placing::Enough, print_json, table};
 use crate::failure::Failure;
 
 /// Say where buckets lie, and where they are to lie.
@@ -15,7 +15,7 @@ pub enum Bucket {
     Create(Create),
     /// Change where a bucket lies.
     Place(Place),
-    /// Give a bucket another home that keeps a copy of it.
+    /// Give a bucket another home that keeps a replica of it, when its home is lost.
     Promote {
         /// Its name.
         name: String,
@@ -35,6 +35,8 @@ pub enum Bucket {
         #[command(flatten)]
         which: Which,
     },
+    /// Move a bucket's home to another region while both work, without losing a write.
+    Move(Move),
     /// List the buckets and where they lie.
     List {
         /// JSON, for scripts.
@@ -43,7 +45,7 @@ pub enum Bucket {
         #[command(flatten)]
         which: Which,
     },
-    /// Show a bucket, its placement, and how its copies are doing.
+    /// Show a bucket, its placement, and how its replicas are doing.
     Show {
         /// Its name.
         name: String,
@@ -89,7 +91,7 @@ pub struct Create {
     replica: Vec<String>,
     /// A country or group (EU, EEA) where its bytes may lie and travel; may be given again. All
     /// are allowed when none is named.
-    #[arg(long, value_name = "LAW")]
+    #[arg(long, value_name = "COUNTRY")]
     jurisdiction: Vec<String>,
     /// Which regions accept writes.
     #[arg(long, value_enum, default_value_t = Writes::Home)]
@@ -141,8 +143,9 @@ pub struct Place {
     /// The new home; it must keep a copy already.
     #[arg(long, value_name = "REGION")]
     home: Option<String>,
-    /// The laws that are to be allowed, in place of those before; may be given again.
-    #[arg(long, value_name = "LAW")]
+    /// The countries or groups that are to be allowed, in place of those before; may be given
+    /// again.
+    #[arg(long, value_name = "COUNTRY")]
     jurisdiction: Vec<String>,
     /// Whether regions that hold nothing of it may pass requests on.
     #[arg(long, value_name = "BOOL")]
@@ -202,7 +205,7 @@ fn replicas(bucket: &Value) -> String {
     })
 }
 
-fn laws(bucket: &Value) -> String {
+fn jurisdictions(bucket: &Value) -> String {
     match list(bucket, "jurisdictions", |j| {
         j.as_str().unwrap_or_default().to_owned()
     }) {
@@ -220,10 +223,10 @@ fn show(bucket: &Value) {
         ("Bucket", text(bucket, "name")),
         ("Owner", text(bucket, "owner")),
         ("Home", text(bucket, "home")),
-        ("Copies", replicas(bucket)),
-        ("Laws", laws(bucket)),
+        ("Replicas", replicas(bucket)),
+        ("Jurisdictions", jurisdictions(bucket)),
         ("Successors", words(bucket, "successors")),
-        ("Accepts", words(bucket, "accepts")),
+        ("Accepts rules from", words(bucket, "accepts")),
         ("Writes", text(bucket, "writes")),
         (
             "Proxy",
@@ -241,7 +244,7 @@ fn show(bucket: &Value) {
         ),
         ("Created", text(bucket, "created")),
     ] {
-        println!("{name:<10} {value}");
+        println!("{name:<18} {value}");
     }
     match bucket.get("copies").and_then(Value::as_array) {
         Some(copies) => show_copies(copies),
@@ -285,11 +288,11 @@ fn show_unknown_copies(bucket: &Value) {
     if why.is_empty() {
         return;
     }
-    println!("\nHow the copies are doing is not known, since the home does not say: {why}\n");
+    println!("\nHow the replicas are doing is not known, since the home does not say: {why}\n");
     let copies = bucket.get("replicas").and_then(Value::as_array);
     let row = |copy: &Value| [text(copy, "region"), "not known".to_owned()];
     let rows: Vec<_> = copies.into_iter().flatten().map(row).collect();
-    table::print(["COPY", "STATE"], &rows);
+    table::print(["REPLICA", "STATE"], &rows);
     println!("\n`dhow region list` shows which regions answer.");
 }
 
@@ -317,7 +320,7 @@ fn show_copies(copies: &[Value]) {
         [text(copy, "region"), state, touch.to_owned(), lagging]
     };
     let rows: Vec<_> = copies.iter().map(row).collect();
-    table::print(["COPY", "STATE", "IN TOUCH", "KEYS THAT LAG"], &rows);
+    table::print(["REPLICA", "STATE", "CONNECTED", "KEYS THAT LAG"], &rows);
 }
 
 fn shown(value: &Value, json: bool) -> ExitCode {
@@ -416,6 +419,7 @@ impl Bucket {
         match self {
             Self::Create(create) => create.run(),
             Self::Place(place) => place.run(),
+            Self::Move(one) => one.run(),
             Self::Promote {
                 name,
                 to,
@@ -448,11 +452,14 @@ impl Bucket {
                         text(b, "owner"),
                         text(b, "home"),
                         replicas(b),
-                        laws(b),
+                        jurisdictions(b),
                     ]
                 };
                 let rows: Vec<_> = all.iter().map(row).collect();
-                table::print(["BUCKET", "OWNER", "HOME", "COPIES", "LAWS"], &rows);
+                table::print(
+                    ["BUCKET", "OWNER", "HOME", "REPLICAS", "JURISDICTIONS"],
+                    &rows,
+                );
                 Ok(ExitCode::SUCCESS)
             }
             Self::Show { name, json, which } => {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Which,
     account::text,
+    moving,
     placing::{self, Enough},
     print_json, region,
 };
@@ -20,7 +21,7 @@ use crate::{admin_client::AdminClient, failure::Failure};
 pub struct Drain {
     /// The region.
     id: String,
-    /// Also move away what lies there: each bucket's home goes to the copy that its deed chooses,
+    /// Also move away what lies there: each bucket's home goes to the replica that its owner chose,
     /// and the region's own copy is removed once another region has all of it. A bucket that has no
     /// other lawful copy stays, and the command fails. Ctrl-C ends it between two steps or in a
     /// wait; the same command goes on from there.
@@ -138,12 +139,7 @@ impl Resident {
             placing::wait(client, &self.name, Some(to), Enough::Nearly)?;
         }
         if let Some(home) = &plan.home {
-            // The home still answers, hence by force; what it takes until it hears of it, it hands
-            // over, and only then it follows.
-            placing::wait(client, &self.name, Some(home), Enough::Nearly)?;
-            let body = json!({ "to": home, "force": true });
-            client.call("POST", &self.path("promote"), Some(&body))?;
-            placing::wait(client, &self.name, Some(region), Enough::Follows)?;
+            moving::move_home(client, &self.name, region, home)?;
         }
         place(json!({ "remove": [region] }))?;
         Ok(())

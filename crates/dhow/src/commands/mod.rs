@@ -9,6 +9,7 @@ mod doctor;
 mod draining;
 mod env;
 mod key;
+mod moving;
 mod operator;
 mod placing;
 mod region;

@@ -97,8 +97,8 @@ pub enum Region {
     Promote {
         /// The region that is lost.
         region: String,
-        /// The new home. When absent each bucket's deed chooses: the first of its successors that
-        /// answers, or else the first of its other copies.
+        /// The new home. When absent the first of the successors that the bucket's owner chose that
+        /// answers, or else the first of its other replicas.
         #[arg(long, value_name = "REGION")]
         to: Option<String>,
         /// Also away from a home that still answers; its last writes may diverge.
@@ -311,7 +311,7 @@ pub fn print_one(shown: &Value) {
             "Place",
             format!("{:.2}, {:.2}", degrees("latitude"), degrees("longitude")),
         ),
-        ("Jurisdiction", text(shown, "jurisdiction")),
+        ("Country", text(shown, "jurisdiction")),
         ("Operator", text(shown, "operator")),
         ("Status", text(shown, "status")),
         ("Reachable", reachable(shown).to_owned()),

@@ -133,7 +133,7 @@ fn check(client: &AdminClient, bucket: &str, json: bool) -> Result<ExitCode, Fai
         })
         .collect();
     let head = [
-        "REGION", "LAW", "OPERATOR", "PLACED", "ALLOWED", "VERSIONS", "BYTES", "VERDICT",
+        "REGION", "COUNTRY", "OPERATOR", "PLACED", "ALLOWED", "VERSIONS", "BYTES", "VERDICT",
     ];
     table::print(head, &rows);
     Ok(exit(good))
@@ -325,7 +325,7 @@ fn rows(report: &Report) -> Vec<[String; 7]> {
 }
 
 /// Of a copy whose count reflects another position of the home's log than the home's own.
-const MOMENT: &str = "a copy, counted at another moment";
+const MOMENT: &str = "a replica, counted at another moment";
 
 fn show(report: &Report, anchored: bool) {
     println!("Bucket {} of cloud {}", report.bucket, report.cloud);
@@ -333,7 +333,7 @@ fn show(report: &Report, anchored: bool) {
         Some(deed) => {
             let copies: Vec<&str> = deed.replicas.iter().map(|r| r.region.as_str()).collect();
             println!("  Home           {}", deed.home);
-            println!("  Copies         {}", or(&copies.join(", "), "none"));
+            println!("  Replicas       {}", or(&copies.join(", "), "none"));
             println!(
                 "  Jurisdictions  {}",
                 or(&deed.jurisdictions.join(", "), "any")
@@ -350,7 +350,7 @@ fn show(report: &Report, anchored: bool) {
     );
     let rows = rows(report);
     let head = [
-        "REGION", "LAW", "OPERATOR", "VERSIONS", "BYTES", "ROOT", "VERDICT",
+        "REGION", "COUNTRY", "OPERATOR", "VERSIONS", "BYTES", "ROOT", "VERDICT",
     ];
     let how = if anchored {
         ""
@@ -370,7 +370,7 @@ fn show(report: &Report, anchored: bool) {
         .any(|row| row.last().is_some_and(|verdict| verdict == MOMENT))
     {
         println!(
-            "\nThe bucket was written meanwhile: a copy that signed a little earlier or later than \
+            "\nThe bucket was written meanwhile: a replica that signed a little earlier or later than \
              the home\nhas other versions than the home had then. Both are in the placement."
         );
     }

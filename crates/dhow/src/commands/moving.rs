@@ -1,0 +1,137 @@
+//! `dhow bucket move`: the home goes to another region while both work, and waits as a drain does.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    Which,
+    account::text,
+    placing::{self, Enough},
+    print_json,
+};
+use crate::{admin_client::AdminClient, failure::Failure};
+
+/// Move a bucket's home to another region while both work, without losing a write.
+///
+/// For going back after a promotion, and for moving closer to those who write. The region gets a
+/// replica first if it has none, and becomes the home once that follows closely; the home before
+/// then hands over what it took meanwhile, and keeps a replica. Ended in the middle, the same
+/// command goes on from there.
+#[derive(Args)]
+pub struct Move {
+    /// The bucket.
+    name: String,
+    /// The region that is to be its home.
+    #[arg(long, value_name = "REGION")]
+    to: String,
+    /// Say what would be; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// What `to` has of a bucket.
+enum Has {
+    Home,
+    Replica,
+    Nothing,
+}
+
+impl Move {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let client = self.which.client()?;
+        let path = format!("buckets/{}", self.name);
+        let bucket = client.call("GET", &path, None)?;
+        let (home, to) = (text(&bucket, "home"), self.to.as_str());
+        let has = self.has(&bucket, &home)?;
+        self.say(&match has {
+            Has::Home => format!("{} has its home in {to} already.", self.name),
+            Has::Replica => format!("{}: its home goes from {home} to {to}.", self.name),
+            Has::Nothing => format!(
+                "{}: {to} gets a replica, then its home goes there from {home}.",
+                self.name
+            ),
+        });
+        let place = |dry_run: bool| {
+            let body = json!({ "add": [to], "dry_run": dry_run });
+            client.call("POST", &format!("{path}/place"), Some(&body))
+        };
+        match has {
+            Has::Home => return self.done(&bucket),
+            Has::Replica => {}
+            Has::Nothing if self.dry_run => drop(place(true)?),
+            Has::Nothing => drop(place(false)?),
+        }
+        if self.dry_run {
+            self.say("Nothing has changed.");
+            return self.done(&bucket);
+        }
+        placing::wait(&client, &self.name, Some(to), Enough::Nearly)?;
+        let moved = move_home(&client, &self.name, &home, to)?;
+        self.say(&format!(
+            "{} has its home in {to}; {home} keeps a replica (`dhow bucket place {} \
+             --remove-replica {home}` takes it away).",
+            self.name, self.name
+        ));
+        self.done(&moved)
+    }
+
+    fn say(&self, words: &str) {
+        if !self.json {
+            println!("{words}");
+        }
+    }
+
+    fn done(&self, bucket: &Value) -> Result<ExitCode, Failure> {
+        if self.json {
+            print_json(bucket);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn has(&self, bucket: &Value, home: &str) -> Result<Has, Failure> {
+        if home == self.to {
+            return Ok(Has::Home);
+        }
+        if text(bucket, "writes") == "any" {
+            return Err(Failure::new(format!(
+                "{} takes writes in every region, so no region can hand over all of them",
+                self.name
+            ))
+            .hint(format!(
+                "let the home alone take them first: dhow bucket place {} --writes home",
+                self.name
+            )));
+        }
+        let replicas = bucket.get("replicas").and_then(Value::as_array);
+        let mut replicas = replicas.into_iter().flatten();
+        let Some(replica) = replicas.find(|r| text(r, "region") == self.to) else {
+            return Ok(Has::Nothing);
+        };
+        match replica.get("sealed_by").is_some_and(|by| !by.is_null()) {
+            false => Ok(Has::Replica),
+            true => Err(Failure::new(format!(
+                "{} keeps a sealed replica, which it cannot read, and so cannot be the home",
+                self.to
+            ))
+            .hint("remove that replica first, and name the region again")),
+        }
+    }
+}
+
+/// Moves a home that answers to a replica that follows closely, and waits until the home before has
+/// handed over what it took until it learned of that.
+pub fn move_home(client: &AdminClient, name: &str, from: &str, to: &str) -> Result<Value, Failure> {
+    placing::wait(client, name, Some(to), Enough::Nearly)?;
+    // The home still answers, hence by force.
+    let body = json!({ "to": to, "force": true });
+    client.call("POST", &format!("buckets/{name}/promote"), Some(&body))?;
+    placing::wait(client, name, Some(from), Enough::Follows)
+}
