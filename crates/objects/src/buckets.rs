@@ -17,7 +17,7 @@ use store::{Batch, ScanRange, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 use types::{
     Actor, BucketDeed, BucketName, DeedError, NewDeed, Placement, RegionId, Replica, SignedRequest,
-    VersionId, Writes,
+    Writes,
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     bucket::{Bucket, TRIES_MAX, deed, partition_of},
     locks::Turn,
     owned::owned,
-    records::{BucketRecord, BucketState, PartRecord, Versioning},
+    records::{BucketRecord, BucketState, Cause, Effect, PartRecord, Versioning},
     rows,
 };
 
@@ -311,14 +311,8 @@ impl Objects {
         let batch = Batch::new()
             .guard(bucket.guard())
             .put(rows::BUCKET, record.encode());
-        let config = Change {
-            kind: ChangeKind::Config,
-            version: VersionId::from_bytes([0; 16]),
-            null: false,
-            key: String::new(),
-            own: None,
-        };
-        let batch = batch.log(config.encode());
+        let effect = Effect::nothing(self.clock.now(), Cause::Client);
+        let batch = batch.log(Change::of_bucket(ChangeKind::Config, "", effect).encode());
         match self.commit(bucket.partition, batch).await {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. }) => {

@@ -5,7 +5,7 @@ use access::Permit;
 use types::{ChecksumAlgorithm, ChecksumKind, ObjectKey, Timestamp, limits::PUT_BYTES_MAX};
 
 use crate::{
-    DisplayVersion, Error, GetRequest, ObjectAttributes, Objects, PutInput, PutOutcome,
+    DisplayVersion, Error, Fields, GetRequest, ObjectAttributes, Objects, PutInput, PutOutcome,
     ReadConditions, Result, WriteConditions, multipart::SourceBody,
 };
 
@@ -99,6 +99,8 @@ impl Objects {
             .unwrap_or_else(|| view.info.attributes.tags.clone());
         let mut attributes = input.attributes.unwrap_or(view.info.attributes);
         attributes.tags = tags;
+        // They belong to the version that is copied.
+        attributes.fields = Fields::default();
         attributes.replica = false; // Whoever copies writes an object of their own.
         // A composite checksum is of parts that the copy does not have.
         let kept = view

@@ -64,6 +64,7 @@ impl Objects {
             }
         }
         let marker = NewVersion {
+            parts: 0,
             key,
             size: 0,
             etag: ETag::whole([0; 16]),

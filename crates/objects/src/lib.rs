@@ -64,8 +64,8 @@ pub use orphans::SweptOrphans;
 pub use own::Own;
 pub use put::{PutInput, PutOutcome};
 pub use records::{
-    Change, ChangeKind, ContentHeaders, FollowCursor, ObjectAttributes, Shipped, ShippedChange,
-    ShippedPart, Versioning,
+    Cause, Change, ChangeKind, ContentHeaders, Effect, Fields, FollowCursor, ObjectAttributes,
+    Shipped, ShippedChange, ShippedPart, Versioning,
 };
 pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
 pub use replicate::{

@@ -8,7 +8,7 @@ use crate::{
     DisplayVersion, Error, Objects, Result,
     bucket::{TRIES_MAX, deed},
     get::{check_marker, version_of},
-    records::ChangeKind,
+    records::{Cause, ChangeKind, Effect},
     tags,
     versions::{Landed, log},
 };
@@ -70,13 +70,9 @@ impl Objects {
                 Some(payload) => batch.put_with(row_key, value, payload),
                 None => batch.put(row_key, value),
             };
-            let batch = log(
-                batch,
-                ChangeKind::Tags,
-                &stored.record,
-                key,
-                Some(deed.epoch),
-            );
+            let effect = Effect::nothing(self.clock.now(), Cause::Client);
+            let named = (key, &stored.record);
+            let batch = log(batch, ChangeKind::Tags, named, Some(deed.epoch), effect);
             if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(version_of(&bucket, &stored.record));
             }

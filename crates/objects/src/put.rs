@@ -102,6 +102,7 @@ impl Objects {
         let etag = ETag::whole(taken.md5);
         let checksum = taken.checksums.first().copied();
         let new = NewVersion {
+            parts: 0,
             key,
             size: taken.len,
             etag,

@@ -19,7 +19,8 @@ use crate::{
     own::{ByClient, note_gone},
     pins::Fresh,
     records::{
-        Change, ChangeKind, ObjectAttributes, ObjectBody, ObjectRecord, RecordView, Versioning,
+        Cause, Change, ChangeKind, Effect, Fields, ObjectAttributes, ObjectBody, ObjectRecord,
+        RecordView, Versioning,
     },
     repair::is_damage,
     rows,
@@ -95,6 +96,8 @@ pub(crate) struct NewVersion<'a> {
     /// `ObjectBody::None` makes a delete marker.
     pub body: ObjectBody,
     pub payload: Option<Bytes>,
+    /// Bytes of the parts that it is made of, and that are no parts any more.
+    pub parts: u64,
     /// The extents of `body`, where this process has just created them.
     pub fresh: Option<Arc<Fresh>>,
     pub attributes: ObjectAttributes,
@@ -162,9 +165,9 @@ impl Objects {
             };
             let by = self.by_client(deed);
             let place = (new.key, by.at_copy);
-            batch = self
-                .make_way(&bucket, place, current, record.null, batch)
-                .await?;
+            let way = self.make_way(&bucket, place, current, record.null, batch);
+            let (made, removed) = way.await?;
+            batch = made;
             batch = match &new.payload {
                 Some(payload) => {
                     batch.put_with(current_key.clone(), record.encode(), payload.clone())
@@ -172,7 +175,9 @@ impl Objects {
                 None => batch.put(current_key.clone(), record.encode()),
             };
             batch.frees |= marker;
-            batch = log(batch, kind, &record, new.key, Some(by.epoch));
+            let removed = removed.saturating_add(new.parts);
+            let effect = Effect::written(record.modified, record.size, removed);
+            batch = log(batch, kind, (new.key, &record), Some(by.epoch), effect);
             let written = Written {
                 version: (bucket.versioning() != Versioning::Off).then(|| record.display()),
                 modified: record.modified,
@@ -300,22 +305,26 @@ impl Objects {
         current: Option<Stored>,
         null: bool,
         mut batch: Batch,
-    ) -> Result<Batch> {
+    ) -> Result<(Batch, u64)> {
         let Some(current) = current else {
-            return Ok(batch);
+            return Ok((batch, 0));
         };
         let noted = |batch, gone: &Stored| match own {
             true => note_gone(batch, key, &gone.record),
             false => batch,
         };
         if null && current.record.null {
-            return bury(noted(batch, &current), &current);
+            let batch = bury(noted(batch, &current), &current)?;
+            return Ok((batch, current.record.size));
         }
+        let mut removed = 0;
         if null && let Some(old) = self.find_older_null(bucket, key).await? {
+            removed = old.record.size;
             batch = noted(batch, &old);
             batch = bury(batch.guard(old.guard()).delete(old.row_key.clone()), &old)?;
         }
-        current.moved_to(batch, rows::older(key.as_bytes(), current.record.version))
+        let older = rows::older(key.as_bytes(), current.record.version);
+        Ok((current.moved_to(batch, older)?, removed))
     }
 
     /// The null version among the older ones, with its payload.
@@ -477,6 +486,7 @@ impl Objects {
             .guard(bucket.guard())
             .guard(found.guard())
             .frees();
+        let at = self.clock.now();
         let was_current = found.row_key == rows::current(key.as_bytes());
         let heir = match was_current {
             true => self.newest_older(bucket, key).await?,
@@ -488,22 +498,27 @@ impl Objects {
                     .moved_to(batch.guard(older.guard()), found.row_key.clone())?
                     .delete(older.row_key.clone());
                 // It moves to where a snapshot under way may have been already: the log tells.
-                log(batch, kind_of(&older.record), &older.record, key, None)
+                let (kind, moves) = (kind_of(&older.record), Effect::nothing(at, why.cause()));
+                log(batch, kind, (key, &older.record), None, moves)
             }
             None => batch.delete(found.row_key.clone()),
         };
         batch = bury(batch, found)?;
-        let epoch = match why {
+        let (kind, epoch) = match why {
             Going::ByClient(by) => {
                 if by.at_copy {
                     batch = note_gone(batch, key, &found.record);
                 }
-                Some(by.epoch)
+                (ChangeKind::Delete, Some(by.epoch))
             }
-            Going::Removed => None,
-            Going::Pruned => return Ok(batch),
+            Going::Removed => (ChangeKind::Delete, None),
+            Going::Pruned => (ChangeKind::Pruned, None),
         };
-        Ok(log(batch, ChangeKind::Delete, &found.record, key, epoch))
+        let effect = Effect {
+            removed: found.record.size,
+            ..Effect::nothing(at, why.cause())
+        };
+        Ok(log(batch, kind, (key, &found.record), epoch, effect))
     }
 }
 
@@ -514,9 +529,18 @@ pub(crate) enum Going {
     ByClient(ByClient),
     /// It was removed elsewhere.
     Removed,
-    /// The home does not have it now, which does not say that anybody removed it: the log, which
-    /// tells others what was removed, has nothing of that.
+    /// The home does not have it now, which does not say that anybody removed it: other regions
+    /// are not told.
     Pruned,
+}
+
+impl Going {
+    fn cause(self) -> Cause {
+        match self {
+            Self::ByClient(_) => Cause::Client,
+            Self::Removed | Self::Pruned => Cause::Replication,
+        }
+    }
 }
 
 fn kind_of(record: &ObjectRecord) -> ChangeKind {
@@ -538,9 +562,9 @@ pub(crate) fn bury(mut batch: Batch, stored: &Stored) -> Result<Batch> {
 pub(crate) fn log(
     batch: Batch,
     kind: ChangeKind,
-    record: &ObjectRecord,
-    key: &ObjectKey,
+    (key, record): (&ObjectKey, &ObjectRecord),
     own: Option<u64>,
+    effect: Effect,
 ) -> Batch {
     let change = Change {
         kind,
@@ -548,6 +572,8 @@ pub(crate) fn log(
         null: record.null,
         key: key.to_string(),
         own,
+        effect: Some(effect),
+        fields: Fields::default(),
     };
     batch.log(change.encode())
 }

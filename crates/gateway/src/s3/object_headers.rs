@@ -35,8 +35,7 @@ pub(crate) fn attributes(call: &S3Call<'_>) -> Result<ObjectAttributes, S3Error>
         },
         metadata: metadata(call)?,
         tags: tags(call)?,
-        replica: false,
-        tagged: None,
+        ..ObjectAttributes::default()
     })
 }
 

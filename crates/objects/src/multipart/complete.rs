@@ -224,6 +224,7 @@ impl Objects {
             let extra = self.end_of(key, upload, &row, &parts, whole.etag);
             let new = NewVersion {
                 key,
+                parts: whole.size,
                 size: whole.size,
                 etag: whole.etag,
                 checksum: whole.checksum,

@@ -31,7 +31,7 @@ use crate::{
     Error, Objects, Result,
     bucket::TRIES_MAX,
     listing::{self, Cursor},
-    records::{ObjectAttributes, PartRecord, UploadRecord},
+    records::{Cause, Change, ChangeKind, Effect, ObjectAttributes, PartRecord, UploadRecord},
     rows, tags,
 };
 
@@ -306,11 +306,17 @@ impl Objects {
             let found = index.scan(partition, range, SWEEP_BATCH).await?;
             let mut batch = Batch::new().frees();
             let last = found.len() < SWEEP_BATCH;
+            let mut effect = Effect::nothing(self.clock.now(), Cause::Upkeep);
             for (row_key, row) in found {
-                for blob in PartRecord::decode(&row.value)?.extents {
+                let part = PartRecord::decode(&row.value)?;
+                effect.removed = effect.removed.saturating_add(part.size);
+                for blob in part.extents {
                     batch = batch.put(rows::dead(blob.id), Vec::new());
                 }
                 batch = batch.delete(row_key);
+            }
+            if !batch.deletes.is_empty() {
+                batch = batch.log(Change::of_bucket(ChangeKind::PartsGone, "", effect).encode());
             }
             if last && !remembered {
                 batch = batch.delete(rows::finished_upload(upload));

@@ -17,7 +17,7 @@ use crate::{
     bucket::TRIES_MAX,
     listing,
     pins::Fresh,
-    records::{PartRecord, UploadRecord},
+    records::{Cause, Change, ChangeKind, Effect, PartRecord, UploadRecord},
     rows,
     sweep::Holds,
 };
@@ -230,15 +230,22 @@ impl Objects {
             let mut batch = Batch::new()
                 .guard(Guard::Version(upload_row.clone(), target.row_version))
                 .put(part_row.clone(), value.clone());
+            let mut effect = Effect {
+                added: record.size,
+                ..Effect::nothing(record.modified, Cause::Client)
+            };
             match old {
                 None => batch = batch.guard(Guard::Absent(part_row.clone())),
                 Some(old) => {
                     batch = batch.guard(Guard::Version(part_row.clone(), old.version));
-                    for blob in PartRecord::decode(&old.value)?.extents {
+                    let old = PartRecord::decode(&old.value)?;
+                    effect.removed = old.size;
+                    for blob in old.extents {
                         batch = batch.put(rows::dead(blob.id), Vec::new());
                     }
                 }
             }
+            batch = batch.log(Change::of_bucket(ChangeKind::Part, target.key, effect).encode());
             let holds = Holds {
                 fresh: Some(Arc::clone(&stored.fresh)),
                 moving: None,

@@ -29,7 +29,8 @@ pub(super) fn bucket_tags_are_within(tags: &[(String, String)]) -> bool {
 pub(super) fn attributes_are_within(attributes: &ObjectAttributes) -> bool {
     let headers = attributes.headers.all().into_iter().flatten();
     let named = attributes.metadata.iter().flat_map(|(n, v)| [n, v]);
-    let bytes: usize = headers.chain(named).map(String::len).sum();
+    let text: usize = headers.chain(named).map(String::len).sum();
+    let bytes = text + attributes.fields.size();
     bytes <= ATTRIBUTES_BYTES_MAX && tags_are_within(&attributes.tags, OBJECT_TAGS_MAX)
 }
 

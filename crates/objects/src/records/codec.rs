@@ -34,6 +34,13 @@ impl Writer {
     pub(crate) fn count(&mut self, n: usize) -> &mut Self {
         self.raw(&u32::try_from(n).unwrap_or(u32::MAX).to_be_bytes())
     }
+    /// A number that is often small: its length in bytes (0 to 8), then these, most significant
+    /// first.
+    pub(crate) fn number(&mut self, n: u64) -> &mut Self {
+        let bytes = n.to_be_bytes();
+        let zeros = (n.leading_zeros() / 8) as usize;
+        self.raw(&[8 - zeros as u8]).raw(&bytes[zeros..])
+    }
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.count(text.len()).raw(text.as_bytes())
     }
@@ -77,6 +84,16 @@ impl<'a> Reader<'a> {
             v => Err(Error::Record(format!("{what} has the unknown version {v}"))),
         }
     }
+    /// For what has several layouts: any version up to `newest`, which is answered too.
+    pub(crate) fn up_to(newest: u8, bytes: &'a [u8], what: &'static str) -> Result<(Self, u8)> {
+        let found = bytes.first().copied().unwrap_or_default();
+        let version = if (1..=newest).contains(&found) {
+            found
+        } else {
+            newest
+        };
+        Ok((Self::new(bytes, version, what)?, version))
+    }
     pub(crate) fn damaged(&self) -> Error {
         Error::Record(format!("{} cannot be read", self.what))
     }
@@ -115,6 +132,15 @@ impl<'a> Reader<'a> {
     }
     pub(crate) fn u64(&mut self) -> Result<u64> {
         self.array().map(u64::from_be_bytes)
+    }
+    /// As [`Writer::number`] writes one: leading zeros are refused.
+    pub(crate) fn number(&mut self) -> Result<u64> {
+        let len = usize::from(self.u8()?);
+        let bytes = self.raw(len)?;
+        if len > 8 || bytes.first() == Some(&0) {
+            return Err(self.damaged());
+        }
+        Ok(bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
     }
     pub(crate) fn time(&mut self) -> Result<Timestamp> {
         self.u64().map(Timestamp::from_ms)

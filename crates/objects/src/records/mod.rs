@@ -6,6 +6,7 @@
 mod bounds;
 mod bucket;
 pub(crate) mod codec;
+mod fields;
 mod follow;
 mod log;
 mod object;
@@ -14,8 +15,9 @@ mod upload;
 
 pub use bucket::Versioning;
 pub(crate) use bucket::{BucketRecord, BucketState};
+pub use fields::Fields;
 pub use follow::FollowCursor;
-pub use log::{Change, ChangeKind};
+pub use log::{Cause, Change, ChangeKind, Effect};
 pub use object::{ContentHeaders, ObjectAttributes};
 pub(crate) use object::{ManifestPart, ObjectBody, ObjectRecord, RecordView};
 pub(crate) use object::{decode_manifest, encode_manifest};

@@ -3,10 +3,15 @@
 use store::BlobRef;
 use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, Timestamp, VersionId};
 
-use super::codec::{Reader, Writer};
+use super::{
+    Fields,
+    codec::{Reader, Writer},
+};
 use crate::{DisplayVersion, Result};
 
-const OBJECT_VERSION: u8 = 1;
+/// With tagged fields after the attributes is layout 2; without any it is layout 1, which earlier
+/// releases read too.
+const OBJECT_VERSION: u8 = 2;
 const MANIFEST_VERSION: u8 = 1;
 
 const FLAG_NULL: u8 = 1;
@@ -79,9 +84,19 @@ pub struct ObjectAttributes {
     /// When the tags were last changed, if ever, by the clock that names versions: where several
     /// regions change them the last one counts.
     pub tagged: Option<VersionId>,
+    /// What later releases add.
+    pub fields: Fields,
 }
 
+/// Critical fields of objects that this release knows.
+const KNOWN_FIELDS: &[u8] = &[];
+
 impl ObjectAttributes {
+    /// The layout that these need: 2 with tagged fields, else 1.
+    pub(super) fn layout(&self) -> u8 {
+        if self.fields.is_empty() { 1 } else { 2 }
+    }
+    /// Writes them as the end of a record of their [`layout`](Self::layout).
     pub(super) fn write(&self, out: &mut Writer) {
         let replica = if self.replica { REPLICA } else { 0 };
         let tagged = if self.tagged.is_some() { TAGGED } else { 0 };
@@ -90,8 +105,11 @@ impl ObjectAttributes {
         if let Some(tagged) = self.tagged {
             out.raw(tagged.bytes());
         }
+        if !self.fields.is_empty() {
+            self.fields.write(out);
+        }
     }
-    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self> {
+    pub(super) fn read(r: &mut Reader<'_>, layout: u8) -> Result<Self> {
         let (headers, flags) = ContentHeaders::read(r)?;
         Ok(Self {
             headers,
@@ -101,6 +119,10 @@ impl ObjectAttributes {
             tagged: match flags & TAGGED != 0 {
                 true => Some(VersionId::from_bytes(r.sixteen()?)),
                 false => None,
+            },
+            fields: match layout {
+                1 => Fields::default(),
+                _ => Fields::read(r, KNOWN_FIELDS)?,
             },
         })
     }
@@ -145,7 +167,7 @@ impl ObjectRecord {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new(OBJECT_VERSION);
+        let mut out = Writer::new(self.attributes.layout());
         let null = if self.null { FLAG_NULL } else { 0 };
         let marker = if self.delete_marker {
             FLAG_DELETE_MARKER
@@ -168,7 +190,7 @@ impl ObjectRecord {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let (mut r, view, checksum) = head(bytes)?;
+        let (mut r, view, checksum, layout) = head(bytes)?;
         let body = match r.u8()? {
             0 => ObjectBody::None,
             1 => ObjectBody::Inline,
@@ -176,7 +198,7 @@ impl ObjectRecord {
             3 => ObjectBody::Parts(r.u16()?),
             _ => return Err(r.damaged()),
         };
-        let attributes = ObjectAttributes::read(&mut r)?;
+        let attributes = ObjectAttributes::read(&mut r, layout)?;
         r.end()?;
         Ok(Self {
             version: view.version,
@@ -210,8 +232,8 @@ impl RecordView {
     }
 }
 
-fn head(bytes: &[u8]) -> Result<(Reader<'_>, RecordView, Option<ChecksumValue>)> {
-    let mut r = Reader::new(bytes, OBJECT_VERSION, "an object")?;
+fn head(bytes: &[u8]) -> Result<(Reader<'_>, RecordView, Option<ChecksumValue>, u8)> {
+    let (mut r, layout) = Reader::up_to(OBJECT_VERSION, bytes, "an object")?;
     let flags = r.u8()?;
     if flags & !(FLAG_NULL | FLAG_DELETE_MARKER) != 0 {
         return Err(r.damaged());
@@ -230,7 +252,7 @@ fn head(bytes: &[u8]) -> Result<(Reader<'_>, RecordView, Option<ChecksumValue>)>
     };
     let checksum = r.checksum()?;
     view.checksum = checksum.map(|c| (c.algorithm(), c.kind()));
-    Ok((r, view, checksum))
+    Ok((r, view, checksum, layout))
 }
 
 /// A part of an object that was put together from parts.

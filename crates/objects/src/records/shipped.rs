@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{Result, Rules};
 
-const VERSION: u8 = 1;
+/// As that of objects: layout 2 is of what has tagged fields.
+const VERSION: u8 = 2;
 const WHAT: &str = "a shipped change";
 
 const KIND_VERSION: u8 = 0;
@@ -103,7 +104,7 @@ pub enum ShippedChange {
 impl ShippedChange {
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new(VERSION);
+        let mut out = Writer::new(self.layout());
         match self {
             Self::Version(shipped) => shipped.write(out.u8(KIND_VERSION)),
             Self::Attributes {
@@ -137,15 +138,23 @@ impl ShippedChange {
         out.finish()
     }
 
+    fn layout(&self) -> u8 {
+        match self {
+            Self::Version(shipped) => shipped.attributes.layout(),
+            Self::Attributes { attributes, .. } => attributes.layout(),
+            Self::Removed { .. } | Self::Config { .. } => 1,
+        }
+    }
+
     /// Reads them; `Error::Record` for anything else.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut r = Reader::new(bytes, VERSION, WHAT)?;
+        let (mut r, layout) = Reader::up_to(VERSION, bytes, WHAT)?;
         let change = match r.u8()? {
-            KIND_VERSION => Self::Version(Box::new(Shipped::read(&mut r)?)),
+            KIND_VERSION => Self::Version(Box::new(Shipped::read(&mut r, layout)?)),
             KIND_ATTRIBUTES => Self::Attributes {
                 key: key(&mut r)?,
                 version: VersionId::from_bytes(r.sixteen()?),
-                attributes: Box::new(ObjectAttributes::read(&mut r)?),
+                attributes: Box::new(ObjectAttributes::read(&mut r, layout)?),
             },
             KIND_REMOVED => Self::Removed {
                 key: key(&mut r)?,
@@ -223,7 +232,7 @@ impl Shipped {
         }
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self> {
+    fn read(r: &mut Reader<'_>, layout: u8) -> Result<Self> {
         let flags = r.u8()?;
         if flags & !(FLAG_NULL | FLAG_DELETE_MARKER | FLAG_INLINE) != 0 {
             return Err(r.damaged());
@@ -240,7 +249,7 @@ impl Shipped {
                 parts: r.u16()?,
             },
             checksum: r.checksum()?,
-            attributes: ObjectAttributes::read(r)?,
+            attributes: ObjectAttributes::read(r, layout)?,
             parts: Vec::new(),
             inline: None,
         };

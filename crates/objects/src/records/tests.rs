@@ -26,8 +26,59 @@ fn sample(body: ObjectBody) -> ObjectRecord {
             tags: vec![("k".to_owned(), String::new())],
             replica: true,
             tagged: Some(VersionId::from_bytes([6; 16])),
+            fields: Fields::default(),
         },
     }
+}
+
+/// With a field that this release does not know, and may ignore.
+fn with_field(tag: u8) -> ObjectRecord {
+    let mut record = sample(ObjectBody::Inline);
+    record.attributes.fields.set(tag, b"later".to_vec());
+    record
+}
+
+#[test]
+fn without_new_fields_records_have_the_layout_of_earlier_releases() {
+    let record = sample(ObjectBody::Inline);
+    let bytes = record.encode();
+    assert_eq!(bytes[0], 1);
+    // The whole record as the first release wrote it.
+    assert_eq!(hex::encode(&bytes), include_str!("object.v1.hex").trim());
+    assert_eq!(ObjectRecord::decode(&bytes).unwrap(), record);
+}
+
+#[test]
+fn fields_that_are_not_known_are_kept_and_critical_ones_are_refused() {
+    let mut record = with_field(7);
+    record.attributes.fields.set(3, Vec::new());
+    let bytes = record.encode();
+    assert_eq!(bytes[0], 2);
+    let read = ObjectRecord::decode(&bytes).unwrap();
+    assert_eq!(read, record);
+    assert_eq!(read.attributes.fields.get(7), Some(b"later".as_slice()));
+    assert_eq!(read.encode(), bytes);
+
+    let critical = with_field(130).encode();
+    let error = ObjectRecord::decode(&critical).unwrap_err().to_string();
+    assert!(error.contains("the field 130"), "{error}");
+    // A listing shows it all the same.
+    assert_eq!(RecordView::decode(&critical).unwrap().size, record.size);
+}
+
+#[test]
+fn what_travels_between_regions_has_the_fields_too() {
+    let shipped = |tag| {
+        let record = with_field(tag);
+        ShippedChange::Attributes {
+            key: types::ObjectKey::new("k").unwrap(),
+            version: record.version,
+            attributes: Box::new(record.attributes),
+        }
+    };
+    let change = shipped(7);
+    assert_eq!(ShippedChange::decode(&change.encode()).unwrap(), change);
+    assert!(ShippedChange::decode(&shipped(130).encode()).is_err());
 }
 
 fn blob() -> BlobRef {
@@ -98,13 +149,28 @@ fn small_records_read_back() {
         extents: vec![blob()],
     };
     assert_eq!(PartRecord::decode(&part.encode()).unwrap(), part);
-    for own in [None, Some(7)] {
+    let effect = |added, removed| {
+        Some(Effect {
+            at: Timestamp::from_ms(3),
+            added,
+            removed,
+            cause: Cause::Upkeep,
+        })
+    };
+    let effects = [None, effect(0, 255), effect(256, u64::MAX)];
+    for (own, effect) in [None, Some(7)]
+        .into_iter()
+        .zip(effects)
+        .chain([(None, effects[2])])
+    {
         let change = Change {
             kind: ChangeKind::Tags,
             version: VersionId::from_bytes([8; 16]),
             null: true,
             key: "k\0".to_owned(),
             own,
+            effect,
+            fields: Fields::default(),
         };
         assert_eq!(Change::decode(&change.encode()).unwrap(), change);
     }

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::Result;
 
-const UPLOAD_VERSION: u8 = 1;
+/// As that of objects.
+const UPLOAD_VERSION: u8 = 2;
 const PART_VERSION: u8 = 1;
 
 /// An upload under way.
@@ -25,7 +26,7 @@ pub(crate) struct UploadRecord {
 
 impl UploadRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new(UPLOAD_VERSION);
+        let mut out = Writer::new(self.attributes.layout());
         out.u64(self.initiated.ms())
             .u8(algorithm_number(self.algorithm));
         out.u8(u8::from(self.kind == ChecksumKind::Composite))
@@ -34,7 +35,7 @@ impl UploadRecord {
         out.finish()
     }
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut r = Reader::new(bytes, UPLOAD_VERSION, "an upload")?;
+        let (mut r, layout) = Reader::up_to(UPLOAD_VERSION, bytes, "an upload")?;
         let initiated = r.time()?;
         let algorithm = r.algorithm()?;
         let kind = match r.u8()? {
@@ -43,7 +44,7 @@ impl UploadRecord {
             _ => return Err(r.damaged()),
         };
         let chosen = r.u8()? != 0;
-        let attributes = ObjectAttributes::read(&mut r)?;
+        let attributes = ObjectAttributes::read(&mut r, layout)?;
         r.end()?;
         Ok(Self {
             initiated,

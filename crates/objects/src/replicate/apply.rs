@@ -16,7 +16,10 @@ use crate::{
     bucket::{Bucket, TRIES_MAX, deed},
     hlc::region_tag,
     pins::Fresh,
-    records::{ManifestPart, ObjectAttributes, ObjectBody, ObjectRecord, encode_manifest},
+    records::{
+        Cause, Effect, Fields, ManifestPart, ObjectAttributes, ObjectBody, ObjectRecord,
+        encode_manifest,
+    },
     rows,
     versions::{Going, Landed, Stored, bury, log},
 };
@@ -225,7 +228,9 @@ impl Objects {
                 Some(payload) => batch.put_with(row_key, value, payload),
                 None => batch.put(row_key, value),
             };
-            let batch = log(batch, ChangeKind::Tags, &stored.record, key, None);
+            let effect = Effect::nothing(self.clock.now(), Cause::Replication);
+            let named = (key, &stored.record);
+            let batch = log(batch, ChangeKind::Tags, named, None, effect);
             if let Landed::Yes = self.land(deed, &bucket, batch).await? {
                 return Ok(Applied::Done);
             }
@@ -308,12 +313,18 @@ impl Objects {
             if let Some(applied) = self.superseded(deed, &bucket, shipped).await? {
                 return Ok(applied);
             }
-            let (mut batch, place) = self.make_room(&bucket, shipped).await?;
+            let (mut batch, place, removed) = self.make_room(&bucket, shipped).await?;
             batch = match &landing.payload {
                 Some(payload) => batch.put_with(place, record.encode(), payload.clone()),
                 None => batch.put(place, record.encode()),
             };
-            batch = log(batch, kind, &record, &shipped.key, None);
+            let effect = Effect {
+                at: self.clock.now(),
+                added: record.size,
+                removed,
+                cause: Cause::Replication,
+            };
+            batch = log(batch, kind, (&shipped.key, &record), None, effect);
             let fresh = Some(Arc::clone(&landing.fresh));
             let extra = Batch::new();
             let landed = self.land_with(deed, &bucket, batch, &extra, fresh);
@@ -327,7 +338,7 @@ impl Objects {
     /// Makes room for a version that is not here, and answers the row where it belongs: a version
     /// that is newer than the current one takes its place, an older one lies among the older ones,
     /// and a null version replaces the null version that is here, which is older.
-    async fn make_room(&self, bucket: &Bucket, shipped: &Shipped) -> Result<(Batch, Bytes)> {
+    async fn make_room(&self, bucket: &Bucket, shipped: &Shipped) -> Result<(Batch, Bytes, u64)> {
         let key = shipped.key.as_bytes();
         let current_key = rows::current(key);
         let current = self.current_whole(bucket, &current_key).await?;
@@ -336,7 +347,7 @@ impl Objects {
             None => batch.guard(Guard::Absent(current_key.clone())),
             Some(current) => batch.guard(current.guard()),
         };
-        let mut buried = None;
+        let (mut buried, mut removed) = (None, 0);
         if shipped.null
             && let Some(null) = self.null_version(bucket, &shipped.key).await?
         {
@@ -344,6 +355,7 @@ impl Objects {
             if null.row_key != current_key {
                 batch = batch.guard(null.guard()).delete(null.row_key.clone());
             }
+            removed = null.record.size;
             buried = Some(null.row_key);
         }
         match current {
@@ -352,13 +364,14 @@ impl Objects {
                     && !types::planted("apply-without-version-check") =>
             {
                 let older_key = rows::older(key, shipped.version);
-                Ok((batch.guard(Guard::Absent(older_key.clone())), older_key))
+                let batch = batch.guard(Guard::Absent(older_key.clone()));
+                Ok((batch, older_key, removed))
             }
             Some(current) if buried.as_ref() != Some(&current_key) => {
                 let older = rows::older(key, current.record.version);
-                Ok((current.moved_to(batch, older)?, current_key))
+                Ok((current.moved_to(batch, older)?, current_key, removed))
             }
-            _ => Ok((batch, current_key)),
+            _ => Ok((batch, current_key, removed)),
         }
     }
 
@@ -402,6 +415,8 @@ impl Objects {
                     null,
                     key: key.to_string(),
                     own: None,
+                    effect: Some(Effect::nothing(self.clock.now(), Cause::Replication)),
+                    fields: Fields::default(),
                 };
                 let mut batch = Batch::new().guard(bucket.guard()).log(change.encode());
                 for region in &asides {

@@ -19,7 +19,7 @@ use crate::{
     bucket::{TRIES_MAX, partition_of},
     orphans::extents_of,
     owned::owned,
-    records::{BucketRecord, BucketState, PartRecord},
+    records::{BucketRecord, BucketState, Cause, Change, ChangeKind, Effect, PartRecord},
     rows,
 };
 
@@ -100,7 +100,9 @@ impl Objects {
                 state: BucketState::Discarding,
                 ..stored.map(|bucket| bucket.record).unwrap_or_default()
             };
+            let effect = Effect::nothing(self.clock.now(), Cause::Upkeep);
             batch = batch.put(rows::BUCKET, record.encode());
+            batch = batch.log(Change::of_bucket(ChangeKind::Discarded, "", effect).encode());
             match self.commit(partition, batch).await {
                 Ok(made) => {
                     let guard = Guard::Version(rows::BUCKET.into(), made.version);

@@ -147,6 +147,10 @@ impl Objects {
                 }
                 ChangeKind::Delete => Some(self.removal(deed, &change).await?),
                 ChangeKind::Config => Some(self.config(deed).await?),
+                ChangeKind::Pruned
+                | ChangeKind::Part
+                | ChangeKind::PartsGone
+                | ChangeKind::Discarded => None,
             };
             if let Some(ShippedChange::Version(shipped)) = &shipped {
                 bytes += shipped.travels();
@@ -219,9 +223,13 @@ impl Objects {
             }
             let page = page?;
             for entry in &page.entries {
+                let change = Change::decode(&entry.entry)?;
+                if !change.is_shipped() {
+                    continue;
+                }
                 count += 1;
                 if keys.len() < keys_max {
-                    let key = Change::decode(&entry.entry)?.key;
+                    let key = change.key;
                     if !key.is_empty() && !keys.contains(&key) {
                         keys.push(key);
                     }

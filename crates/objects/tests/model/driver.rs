@@ -112,6 +112,14 @@ impl<S: System> Run<S> {
         }
     }
 
+    /// Whether the change log says of each bucket how many bytes it has.
+    pub async fn check_held(&mut self) {
+        for bucket in self.model.keys() {
+            let (by_log, counted) = self.system.held(bucket).await;
+            same!(self, by_log, counted);
+        }
+    }
+
     fn bucket(&mut self, name: &str) -> &mut Bucket {
         self.model.get_mut(name).expect("the step looked")
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // tests may panic
 
 mod driver;
+mod held;
 mod reference;
 mod region;
 mod system;
@@ -35,6 +36,7 @@ fn run(seed: u64, on_disk: bool) {
         for _ in 0..STEPS {
             run.step().await;
         }
+        run.check_held().await;
     });
 }
 

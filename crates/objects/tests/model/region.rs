@@ -11,7 +11,7 @@ use objects::{
     PartInput, PutInput, RangeSpec, ReadConditions, Versioning, WriteConditions,
 };
 use store::{
-    Engine,
+    Engine, Log, PartitionId,
     embedded::{Embedded, EmbeddedConfig},
     extents::{Extents, ExtentsConfig},
     memory::Memory,
@@ -22,6 +22,7 @@ use types::{
 };
 
 use crate::{
+    held,
     reference::{Condition, Content, Id, Refusal},
     system::{
         ListedVersion, ObjectPage, System, UploadMarker, UploadPage, VersionMarker, VersionPage,
@@ -243,6 +244,19 @@ impl System for Region {
             }
         };
         (self.objects, self.deeds) = wire(&engine, &self.clock, &self.random).await;
+    }
+
+    async fn held(&self, bucket: &str) -> (i128, i128) {
+        let deed = self.deeds.get(&name(bucket)).unwrap();
+        let log: Arc<dyn Log> = match (&self.ground, &self.embedded) {
+            (Ground::Memory(engine), _) => engine.log.clone(),
+            (Ground::Disk(_), Some(embedded)) => embedded.clone(),
+            (Ground::Disk(_), None) => panic!("the engine is open"),
+        };
+        let by_log = held::by_log(&*log, PartitionId(deed.id.0)).await;
+        let (_, versions) = self.objects.usage(&deed).await.unwrap();
+        let counted = i128::from(versions) + held::parts(self, bucket).await;
+        (by_log, counted)
     }
 
     async fn create_bucket(&self, bucket: &str) {

@@ -51,6 +51,8 @@ pub type Written = (String, Option<Id>);
 #[allow(async_fn_in_trait)] // only called from one test, on one thread
 pub trait System {
     async fn reopen(&mut self);
+    /// Bytes of all versions and parts in a bucket: by the sum of its change log, and counted.
+    async fn held(&self, bucket: &str) -> (i128, i128);
     async fn create_bucket(&self, name: &str);
     async fn delete_bucket(&self, name: &str) -> Result<(), Refusal>;
     async fn set_versioning(&self, name: &str, on: bool);
