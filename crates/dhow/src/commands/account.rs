@@ -123,7 +123,9 @@ impl Account {
                 } else {
                     let id = text(&made, "id");
                     println!("Account {id} ({name}) created.");
-                    println!("Give it a key pair: dhow key create --account {id}");
+                    let plain = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+                    let called = if plain { &name } else { &id };
+                    println!("Give it a key pair: dhow key create --account {called}");
                 }
             }
             Self::List { json, which } => {

@@ -329,7 +329,7 @@ pub fn print_one(shown: &Value) {
                 .unwrap_or_default(),
         ),
     ] {
-        println!("{name:<13} {value}");
+        println!("{name:<13} {}", or_dash(value));
     }
 }
 
@@ -371,7 +371,7 @@ pub fn print_table(regions: &[Value]) {
     let head = [
         "REGION",
         "CITY",
-        "LAW",
+        "COUNTRY",
         "OPERATOR",
         "STATUS",
         "REACHABLE",
