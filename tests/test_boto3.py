@@ -747,6 +747,68 @@ def test_what_is_answered_where_nothing_is_set(s3, bucket):
     assert (code(e), status(e)) == ("NotImplemented", 501)
 
 
+def test_documents_that_say_what_holds_anyway_are_taken(s3, bucket):
+    """What Terraform, GitLab and console tools put whether or not it is there already."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block)
+    owned = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=owned)
+    for canned in ("private", "bucket-owner-full-control"):
+        s3.put_bucket_acl(Bucket=bucket, ACL=canned)
+        s3.put_object_acl(Bucket=bucket, Key="k", ACL=canned)
+    acl = s3.get_bucket_acl(Bucket=bucket)
+    policy = {"Owner": acl["Owner"], "Grants": acl["Grants"]}
+    s3.put_bucket_acl(Bucket=bucket, AccessControlPolicy=policy)
+    s3.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy=policy)
+    s3.put_bucket_request_payment(
+        Bucket=bucket, RequestPaymentConfiguration={"Payer": "BucketOwner"})
+    s3.put_bucket_accelerate_configuration(
+        Bucket=bucket, AccelerateConfiguration={"Status": "Suspended"})
+    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    with pytest.raises(ClientError) as e:
+        s3.put_object_acl(Bucket=bucket, Key="absent", ACL="private")
+    assert code(e) == "NoSuchKey"
+    with pytest.raises(ClientError) as e:
+        s3.delete_bucket_metrics_configuration(Bucket=bucket, Id="m")
+    assert code(e) == "NoSuchConfiguration"
+
+
+def test_a_document_that_would_change_something_is_refused_with_what_it_says(s3, bucket):
+    everybody = {"URI": "http://acs.amazonaws.com/groups/global/AllUsers", "Type": "Group"}
+    acl = s3.get_bucket_acl(Bucket=bucket)
+    grants = [*acl["Grants"], {"Grantee": everybody, "Permission": "READ"}]
+    block = dict.fromkeys(
+        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+    rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    for call, arguments, named in (
+        ("put_public_access_block",
+         {"PublicAccessBlockConfiguration": block | {"BlockPublicPolicy": False}},
+         "BlockPublicPolicy false"),
+        ("put_bucket_ownership_controls", {"OwnershipControls": rules}, "ObjectWriter"),
+        ("put_bucket_acl", {"ACL": "public-read"}, "x-amz-acl: public-read"),
+        ("put_bucket_acl", {"GrantRead": "id=1"}, "x-amz-grant-read"),
+        ("put_bucket_acl",
+         {"AccessControlPolicy": {"Owner": acl["Owner"], "Grants": grants}}, "Grant READ"),
+        ("put_bucket_request_payment",
+         {"RequestPaymentConfiguration": {"Payer": "Requester"}}, "Payer Requester"),
+        ("put_bucket_accelerate_configuration",
+         {"AccelerateConfiguration": {"Status": "Enabled"}}, "Status Enabled"),
+        ("put_bucket_notification_configuration",
+         {"NotificationConfiguration": {"EventBridgeConfiguration": {}}},
+         "EventBridgeConfiguration"),
+    ):
+        with pytest.raises(ClientError) as e:
+            getattr(s3, call)(Bucket=bucket, **arguments)
+        assert (code(e), status(e)) == ("NotImplemented", 501), call
+        assert named in e.value.response["Error"]["Message"], (call, e.value.response["Error"])
+    with pytest.raises(ClientError) as e:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="GLACIER")
+    assert code(e) == "InvalidStorageClass"
+    assert "GLACIER" in e.value.response["Error"]["Message"]
+
+
 def test_a_bucket_is_made_with_tags(s3):
     tags = [{"Key": "team", "Value": "a b"}]
     s3.create_bucket(Bucket="tagged", CreateBucketConfiguration={"Tags": tags})

@@ -116,11 +116,14 @@ pub enum Action {
     GetReplicationConfiguration,
     PutReplicationConfiguration,
     GetBucketAcl,
+    PutBucketAcl,
     GetBucketPolicy,
     DeleteBucketPolicy,
     GetBucketPolicyStatus,
     GetBucketPublicAccessBlock,
+    PutBucketPublicAccessBlock,
     GetBucketOwnershipControls,
+    PutBucketOwnershipControls,
     GetBucketCORS,
     PutBucketCORS,
     GetEncryptionConfiguration,
@@ -130,16 +133,28 @@ pub enum Action {
     GetBucketWebsite,
     DeleteBucketWebsite,
     GetBucketNotification,
+    PutBucketNotification,
     GetBucketLogging,
+    PutBucketLogging,
     GetBucketRequestPayment,
+    PutBucketRequestPayment,
     GetAccelerateConfiguration,
+    PutAccelerateConfiguration,
     GetBucketAbac,
+    PutBucketAbac,
     GetBucketObjectLockConfiguration,
     GetAnalyticsConfiguration,
+    PutAnalyticsConfiguration,
     GetIntelligentTieringConfiguration,
+    PutIntelligentTieringConfiguration,
     GetInventoryConfiguration,
+    PutInventoryConfiguration,
     GetMetricsConfiguration,
+    PutMetricsConfiguration,
     GetObjectAcl,
+    GetObjectVersionAcl,
+    PutObjectAcl,
+    PutObjectVersionAcl,
     GetObjectLegalHold,
     GetObjectRetention,
     /// Dhow's own: to hand a bucket's objects to another region.
@@ -196,6 +211,20 @@ impl Action {
                     | Self::PutEncryptionConfiguration
                     | Self::PutLifecycleConfiguration
                     | Self::DeleteBucketWebsite
+                    | Self::PutBucketAcl
+                    | Self::PutBucketPublicAccessBlock
+                    | Self::PutBucketOwnershipControls
+                    | Self::PutBucketNotification
+                    | Self::PutBucketLogging
+                    | Self::PutBucketRequestPayment
+                    | Self::PutAccelerateConfiguration
+                    | Self::PutBucketAbac
+                    | Self::PutAnalyticsConfiguration
+                    | Self::PutIntelligentTieringConfiguration
+                    | Self::PutInventoryConfiguration
+                    | Self::PutMetricsConfiguration
+                    | Self::PutObjectAcl
+                    | Self::PutObjectVersionAcl
                     | Self::ListBucketMultipartUploads
                     | Self::ListMultipartUploadParts
             )

@@ -30,7 +30,8 @@ impl Resource {
 pub enum Status {
     /// It works.
     Works,
-    /// Its document cannot be set yet: it answers what S3 answers where none is set.
+    /// Its document cannot be set yet: it answers what S3 answers where none is set, and takes a
+    /// document that says what holds anyway.
     Unset,
     /// It answers 501 NotImplemented with its name.
     NotYet,
@@ -95,6 +96,9 @@ macro_rules! actions {
     (($action:ident)) => {
         Some((Action::$action, Action::$action))
     };
+    (($action:ident | $versioned:ident)) => {
+        Some((Action::$action, Action::$versioned))
+    };
     ($action:ident) => {
         Some((Action::$action, Action::$action))
     };
@@ -107,7 +111,7 @@ macro_rules! status {
     (-) => {
         Status::NotYet
     };
-    (($action:ident)) => {
+    (($($action:ident)|+)) => {
         Status::Unset
     };
     ($($action:tt)|+) => {
@@ -118,6 +122,8 @@ macro_rules! status {
 /// `x-amz-*` headers that may come with every request, without that prefix. Those of a signature
 /// say nothing of the request.
 pub(crate) const EVERYWHERE: &[&str] = &[
+    // The C++ SDK, which pyarrow has inside, names the version of the API.
+    "api-version",
     "content-sha256",
     "date",
     "decoded-content-length",
@@ -147,6 +153,8 @@ const BODY: &[&str] = &[
 /// Conditions on what is there.
 const IF_MATCH: &[&str] = &["if-match"];
 const IF_NONE_MATCH: &[&str] = &["if-none-match"];
+/// Who has access.
+const ACL: &[&str] = &["x-amz-acl"];
 /// What becomes part of an object beside its bytes.
 const NEW: &[&str] = &["x-amz-acl", "x-amz-storage-class", "x-amz-tagging"];
 /// What an upload in parts is begun with.
@@ -260,16 +268,19 @@ operations! {
     AbortMultipartUpload DELETE Object ["uploadId"] [] AbortMultipartUpload;
     ListParts GET Object ["uploadId"] [] ListMultipartUploadParts;
     GetBucketAcl GET Bucket ["acl"] [] (GetBucketAcl);
-    PutBucketAcl PUT Bucket ["acl"] [] -;
+    PutBucketAcl PUT Bucket ["acl"] [] (PutBucketAcl),
+        heeds ACL BODY;
     GetBucketPolicy GET Bucket ["policy"] [] (GetBucketPolicy);
     PutBucketPolicy PUT Bucket ["policy"] [] -;
     DeleteBucketPolicy DELETE Bucket ["policy"] [] (DeleteBucketPolicy);
     GetBucketPolicyStatus GET Bucket ["policyStatus"] [] (GetBucketPolicyStatus);
     GetPublicAccessBlock GET Bucket ["publicAccessBlock"] [] (GetBucketPublicAccessBlock);
-    PutPublicAccessBlock PUT Bucket ["publicAccessBlock"] [] -;
+    PutPublicAccessBlock PUT Bucket ["publicAccessBlock"] [] (PutBucketPublicAccessBlock),
+        heeds BODY;
     DeletePublicAccessBlock DELETE Bucket ["publicAccessBlock"] [] -;
     GetBucketOwnershipControls GET Bucket ["ownershipControls"] [] (GetBucketOwnershipControls);
-    PutBucketOwnershipControls PUT Bucket ["ownershipControls"] [] -;
+    PutBucketOwnershipControls PUT Bucket ["ownershipControls"] [] (PutBucketOwnershipControls),
+        heeds BODY;
     DeleteBucketOwnershipControls DELETE Bucket ["ownershipControls"] [] -;
     GetBucketCors GET Bucket ["cors"] [] (GetBucketCORS);
     PutBucketCors PUT Bucket ["cors"] [] -;
@@ -288,33 +299,42 @@ operations! {
     PutBucketWebsite PUT Bucket ["website"] [] -;
     DeleteBucketWebsite DELETE Bucket ["website"] [] (DeleteBucketWebsite);
     GetBucketNotificationConfiguration GET Bucket ["notification"] [] (GetBucketNotification);
-    PutBucketNotificationConfiguration PUT Bucket ["notification"] [] -;
+    PutBucketNotificationConfiguration PUT Bucket ["notification"] [] (PutBucketNotification),
+        heeds BODY;
     GetBucketLogging GET Bucket ["logging"] [] (GetBucketLogging);
-    PutBucketLogging PUT Bucket ["logging"] [] -;
+    PutBucketLogging PUT Bucket ["logging"] [] (PutBucketLogging),
+        heeds BODY;
     GetBucketRequestPayment GET Bucket ["requestPayment"] [] (GetBucketRequestPayment);
-    PutBucketRequestPayment PUT Bucket ["requestPayment"] [] -;
+    PutBucketRequestPayment PUT Bucket ["requestPayment"] [] (PutBucketRequestPayment),
+        heeds BODY;
     GetBucketAccelerateConfiguration GET Bucket ["accelerate"] [] (GetAccelerateConfiguration);
-    PutBucketAccelerateConfiguration PUT Bucket ["accelerate"] [] -;
+    PutBucketAccelerateConfiguration PUT Bucket ["accelerate"] [] (PutAccelerateConfiguration),
+        heeds BODY;
     GetBucketAbac GET Bucket ["abac"] [] (GetBucketAbac);
-    PutBucketAbac PUT Bucket ["abac"] [] -;
+    PutBucketAbac PUT Bucket ["abac"] [] (PutBucketAbac),
+        heeds BODY;
     GetObjectLockConfiguration GET Bucket ["object-lock"] [] (GetBucketObjectLockConfiguration);
     PutObjectLockConfiguration PUT Bucket ["object-lock"] [] -;
     GetBucketAnalyticsConfiguration GET Bucket ["analytics", "id"] [] (GetAnalyticsConfiguration);
     ListBucketAnalyticsConfigurations GET Bucket ["analytics"] [] (GetAnalyticsConfiguration);
     PutBucketAnalyticsConfiguration PUT Bucket ["analytics"] [] -;
-    DeleteBucketAnalyticsConfiguration DELETE Bucket ["analytics"] [] -;
+    DeleteBucketAnalyticsConfiguration DELETE Bucket ["analytics"] [] (PutAnalyticsConfiguration),
+        takes "id";
     GetBucketIntelligentTieringConfiguration GET Bucket ["intelligent-tiering", "id"] [] (GetIntelligentTieringConfiguration);
     ListBucketIntelligentTieringConfigurations GET Bucket ["intelligent-tiering"] [] (GetIntelligentTieringConfiguration);
     PutBucketIntelligentTieringConfiguration PUT Bucket ["intelligent-tiering"] [] -;
-    DeleteBucketIntelligentTieringConfiguration DELETE Bucket ["intelligent-tiering"] [] -;
+    DeleteBucketIntelligentTieringConfiguration DELETE Bucket ["intelligent-tiering"] [] (PutIntelligentTieringConfiguration),
+        takes "id";
     GetBucketInventoryConfiguration GET Bucket ["inventory", "id"] [] (GetInventoryConfiguration);
     ListBucketInventoryConfigurations GET Bucket ["inventory"] [] (GetInventoryConfiguration);
     PutBucketInventoryConfiguration PUT Bucket ["inventory"] [] -;
-    DeleteBucketInventoryConfiguration DELETE Bucket ["inventory"] [] -;
+    DeleteBucketInventoryConfiguration DELETE Bucket ["inventory"] [] (PutInventoryConfiguration),
+        takes "id";
     GetBucketMetricsConfiguration GET Bucket ["metrics", "id"] [] (GetMetricsConfiguration);
     ListBucketMetricsConfigurations GET Bucket ["metrics"] [] (GetMetricsConfiguration);
     PutBucketMetricsConfiguration PUT Bucket ["metrics"] [] -;
-    DeleteBucketMetricsConfiguration DELETE Bucket ["metrics"] [] -;
+    DeleteBucketMetricsConfiguration DELETE Bucket ["metrics"] [] (PutMetricsConfiguration),
+        takes "id";
     CreateBucketMetadataTableConfiguration POST Bucket ["metadataTable"] [] -;
     GetBucketMetadataTableConfiguration GET Bucket ["metadataTable"] [] -;
     DeleteBucketMetadataTableConfiguration DELETE Bucket ["metadataTable"] [] -;
@@ -325,8 +345,9 @@ operations! {
     UpdateBucketMetadataInventoryTableConfiguration PUT Bucket ["metadataInventoryTable"] [] -;
     UpdateBucketMetadataJournalTableConfiguration PUT Bucket ["metadataJournalTable"] [] -;
     CreateSession GET Bucket ["session"] [] -;
-    GetObjectAcl GET Object ["acl"] [] (GetObjectAcl);
-    PutObjectAcl PUT Object ["acl"] [] -;
+    GetObjectAcl GET Object ["acl"] [] (GetObjectAcl | GetObjectVersionAcl);
+    PutObjectAcl PUT Object ["acl"] [] (PutObjectAcl | PutObjectVersionAcl),
+        takes "versionId", heeds ACL BODY;
     GetObjectAnnotation GET Object ["annotation", "annotationName"] [] -;
     ListObjectAnnotations GET Object ["annotation"] [] -;
     PutObjectAnnotation PUT Object ["annotation"] [] -;
@@ -373,7 +394,8 @@ pub fn document() -> String {
          edit. To write it anew: `UPDATE=1 cargo test -p gateway --lib operations`.\n\n\
          An operation that does not work yet answers `501 NotImplemented` with its name, never a \
          success. `as unset`: its document cannot be set yet, and it answers what S3 answers for a \
-         bucket where none is set.\n",
+         bucket where none is set. A Put of such a document succeeds where it says what holds \
+         anyway; all else it could say is 501 with its name.\n",
     );
     let works = OPERATIONS
         .iter()

@@ -37,6 +37,9 @@ impl Objects {
             Action::GetObjectAttributes,
             Action::GetObjectVersionAttributes,
             Action::GetObjectAcl,
+            Action::GetObjectVersionAcl,
+            Action::PutObjectAcl,
+            Action::PutObjectVersionAcl,
             Action::GetObjectLegalHold,
             Action::GetObjectRetention,
         ];

@@ -78,12 +78,7 @@ fn check_header(
     let fine = match rest {
         "acl" => value == "private" || value == "bucket-owner-full-control",
         "storage-class" if value == "STANDARD" => true,
-        "storage-class" => {
-            return Err(S3Error::new(ErrorCode::InvalidStorageClass).detail(
-                "StorageClassRequested",
-                String::from_utf8_lossy(value.as_bytes()),
-            ));
-        }
+        "storage-class" => return Err(other_class(value)),
         "object-ownership" => value == "BucketOwnerEnforced",
         "bucket-namespace" => value == "global",
         // There are no annotations that could be copied.
@@ -97,8 +92,20 @@ fn check_header(
     };
     match fine {
         true => Ok(()),
+        // Other headers may bring what is secret.
+        false if matches!(rest, "acl" | "object-ownership" | "bucket-namespace") => {
+            let text = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+            Err(S3Error::not_implemented(&text).detail("Header", name))
+        }
         false => refuse(),
     }
+}
+
+fn other_class(value: &HeaderValue) -> S3Error {
+    let class = String::from_utf8_lossy(value.as_bytes());
+    let text =
+        format!("The storage class you specified is not valid: {class}. This region has STANDARD.");
+    S3Error::with(ErrorCode::InvalidStorageClass, text).detail("StorageClassRequested", class)
 }
 
 fn check_parameter(
@@ -174,6 +181,7 @@ mod tests {
                 Some("InvalidStorageClass"),
             ),
             ("x-amz-request-payer", "requester", None),
+            ("x-amz-api-version", "2006-03-01", None),
             ("x-amz-meta-x-amz-acl", "public-read", None),
             ("x-amz-date", "20151021T072800Z", None),
             ("x-amz-checksum-crc32", "AAAAAA==", None),
