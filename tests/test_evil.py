@@ -5,6 +5,7 @@ which also says where the cases are tested that are not here."""
 import base64
 import datetime
 import hashlib
+import hmac
 import json
 import random
 import re
@@ -571,6 +572,45 @@ def test_stealing_a_region_opens_no_other(fleet):
     assert ask(AP, AP, chain(fleet.info["secret_key"], day, AP)[-1]) == 200
 
 
+def test_p5_a_region_is_given_no_key_of_who_never_came_there(fleet, evil):
+    """The registry tells ME the keys of who has a bucket there, or has signed a request to ME, and
+    of nobody else, however ME asks; ME's disk and memory have none. Who comes there is served."""
+    account = fleet.json("account", "create", "stranger")["id"]
+    pair = fleet.json("key", "create", "--account", account)
+    own = (pair["access_key"], pair["secret_key"])
+    fleet.json("bucket", "create", "strangers", "--home", EU, "--owner", account)
+    eventually(lambda: fleet.s3(EU, own).put_object(Bucket="strangers", Key="k", Body=b"canary"))
+    registry, day = evil(FIRST), today()
+    told = lambda question: json.dumps(registry.tell("registry", question)[1])
+    length, everything = len(fleet.audit()), ""
+    for start in range(0, length, 50):
+        everything += told({"changes": {"from": start, "wait_ms": 0}})
+    everything += told({"keys": {"after": ""}})
+    keys = [step.hex() for step in chain(own[1], day, ME)[2:]]
+    assert not [key for key in keys if key in everything]
+
+    def shown(**other):
+        """ME shows a signature for the key: its own make, or one for another region."""
+        signed = {"access_key": own[0], "day": day, "region": ME, "stamp": day + "T000000Z",
+                  "canonical": "00" * 32, "signature": "00" * 32}
+        return told({"introduce": {"signed": {**signed, **other}}})
+
+    text = f"AWS4-HMAC-SHA256\n{day}T000000Z\n{day}/EU/s3/aws4_request\n{'00' * 32}"
+    text = text.replace("EU", EU)
+    at_eu = hmac.new(chain(own[1], day, EU)[-1], text.encode(), hashlib.sha256).hexdigest()
+    for answer in (shown(), shown(signature="f" * 64), shown(signature=at_eu, region=EU),
+                   shown(signature=at_eu), shown(access_key="nobody"), shown(day="20200101")):
+        assert '"days"' not in answer and "introduced" in answer, answer
+    steps = [step for step in chain(own[1], day, ME)[1:]]
+    assert not any(in_memory(fleet.regions[ME]["pid"], steps).values())
+    # With the key that it has not it can sign nothing: neither for a bucket of its own.
+    assert Thief(f"{fleet.processes[ME].address}:9000", ME, own[0], b"\0" * 32).request(
+        "PUT", "/planted")[0] == 403
+    # The customer comes, and is served at once, also by a client that signs for ME alone.
+    assert [b["Name"] for b in fleet.s3(ME, own).list_buckets()["Buckets"]] == ["strangers"]
+    assert any(in_memory(fleet.regions[ME]["pid"], steps).values())
+
+
 def decoded(text):
     for read in (bytes.fromhex, lambda t: base64.b64decode(t + "=" * (-len(t) % 4))):
         try:
@@ -755,6 +795,8 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
     assert got == 200
     changes = told["changes"]["changes"]
     assert len(changes) == 2
+    for change in changes:  # which were told to ME, with keys for ME
+        change["keys"] = []
     fleet.kill(FIRST)
     folder = fleet.processes[FIRST].data
     authority_key = tmp_path / "authority-key.pem"

@@ -156,6 +156,26 @@ impl Registry {
         Ok(())
     }
 
+    /// Why a region may not make this bucket: another one accepts what rules of a bucket of that
+    /// name send, and its owner meant one that is gone, or that is still to come. Whoever runs the
+    /// region could make it in the owner's name, so it is made in the registry's region.
+    pub(crate) fn accepts_unseen(&self, new: &NewDeed) -> Option<String> {
+        let state = self.state.read();
+        let operator = |region: &RegionId| state.regions.get(&**region).map(|r| &r.operator);
+        let mut owned = state.by_owner.get(&new.owner)?.values();
+        let by = owned.find(|deed| {
+            deed.placement.accepts.contains(&new.name)
+                && operator(&deed.home) != operator(&new.home)
+        })?;
+        let (name, by) = (&new.name, &by.name);
+        (!types::planted("accepted-names-for-anybody")).then(|| {
+            format!(
+                "bucket {by} accepts what rules of a bucket {name} send: create {name} with \
+                 `dhow bucket create`, or first take it out of what {by} accepts"
+            )
+        })
+    }
+
     /// Random, so that a number is never used again, also after its deed is gone; 0 is the
     /// registry's own partition.
     fn new_bucket_id(&self) -> BucketId {

@@ -1,18 +1,19 @@
 //! Following the registry: a region that does not keep it has a durable copy of what it needs, and
 //! goes on with that when the keeper cannot be reached.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use types::Timestamp;
+use types::{RegionId, Timestamp};
 
 use crate::{
     Ask, CloudError, DerivedKeys, Registry, Told,
     change::{RowChange, is_secret},
+    introduce::Served,
     link::{ToldChange, Upstream},
     records::write,
     registry::Keeper,
     state::State,
-    verifiers::VerifierRecord,
+    verifiers::{VerifierRecord, days},
 };
 
 /// How long a question for changes may be held by the keeper.
@@ -141,20 +142,21 @@ impl Registry {
             }
         }
         for keys in &told.keys {
-            let row = self.sealed(keys)?;
+            let row = self.sealed(keys, false)?;
             kept.retain(|r| r.key != row.key);
             kept.push(row);
         }
         self.land(turn, change, kept, Vec::new()).await
     }
 
-    fn sealed(&self, keys: &DerivedKeys) -> Result<RowChange, CloudError> {
-        let record = VerifierRecord::seal(keys, &self.master, &*self.random)?;
+    fn sealed(&self, keys: &DerivedKeys, shown: bool) -> Result<RowChange, CloudError> {
+        let record = VerifierRecord::seal(keys, shown, &self.master, &*self.random)?;
         Ok(RowChange::put(format!("v/{}", keys.id), write(&record)?))
     }
 
     async fn fetch_keys(&self, upstream: &dyn Upstream) -> Result<(), CloudError> {
         let mut after = String::new();
+        let mut told = HashSet::new();
         loop {
             let ask = Ask::Keys {
                 after: after.clone(),
@@ -162,33 +164,80 @@ impl Registry {
             let Told::Keys { keys, more } = upstream.ask(ask).await? else {
                 return Err(CloudError::Unavailable("no signing keys were told".into()));
             };
-            let Some(last) = keys.last() else {
-                return Ok(());
-            };
-            after.clone_from(&last.id);
-            let _turn = self.turn().await;
-            let mut puts = Vec::new();
-            for keys in &keys {
-                let row = self.sealed(keys)?;
-                let crate::change::RowNow::Value(value) = row.now else {
-                    continue;
-                };
-                puts.push((row.key, value.into_bytes()));
+            if let Some(last) = keys.last() {
+                after.clone_from(&last.id);
+                let _turn = self.turn().await;
+                self.keep_keys(&keys, false).await?;
             }
-            self.rows.write(None, puts.clone(), Vec::new()).await?;
-            {
-                let mut state = self.state.write();
-                for (key, value) in &puts {
-                    state.put(&self.master, key, value)?;
-                }
-            }
-            for keys in &keys {
-                self.derived.forget(Some(&keys.id));
-            }
+            told.extend(keys.into_iter().map(|keys| keys.id));
             if !more {
-                return Ok(());
+                return self.forget_keys(upstream.keeper(), &told).await;
             }
         }
+    }
+
+    /// Keeps keys that the keeper told. To be called in a turn.
+    pub(crate) async fn keep_keys(
+        &self,
+        keys: &[DerivedKeys],
+        shown: bool,
+    ) -> Result<(), CloudError> {
+        let mut puts = Vec::new();
+        for keys in keys {
+            let row = self.sealed(keys, shown)?;
+            let crate::change::RowNow::Value(value) = row.now else {
+                continue;
+            };
+            puts.push((row.key, value.into_bytes()));
+        }
+        self.rows.write(None, puts.clone(), Vec::new()).await?;
+        {
+            let mut state = self.state.write();
+            for (key, value) in &puts {
+                state.put(&self.master, key, value)?;
+            }
+        }
+        for keys in keys {
+            self.derived.forget(Some(&keys.id));
+        }
+        Ok(())
+    }
+
+    /// Forgets keys that are not told here any more and, by all that is known here, need not be.
+    /// Those that came with a customer's request stay until their days are over.
+    async fn forget_keys(
+        &self,
+        keeper: &RegionId,
+        told: &HashSet<String>,
+    ) -> Result<(), CloudError> {
+        let _turn = self.turn().await;
+        let first = days(self.clock.now())
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        let gone: Vec<String> = {
+            let state = self.state.read();
+            let own = RegionId::new(self.own());
+            let mut served = Served::by(&state, &own, keeper);
+            let all = state.verifiers.iter();
+            all.filter(|(id, one)| !told.contains(*id) && (!one.shown || one.ended_before(&first)))
+                .filter(|(_, one)| !served.has(&one.account))
+                .map(|(id, _)| format!("v/{id}"))
+                .collect()
+        };
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.rows.write(None, Vec::new(), gone.clone()).await?;
+        let mut state = self.state.write();
+        for key in &gone {
+            state.remove(key)?;
+        }
+        drop(state);
+        for key in &gone {
+            self.derived.forget(key.strip_prefix("v/"));
+        }
+        Ok(())
     }
 
     /// Waits until what was changed through the keeper is known here too.

@@ -1,7 +1,7 @@
 //! What a region asks of the one that keeps the registry, and how that answers. The transport is
 //! somebody else's: it tells who asks, by a proof that this crate trusts.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use types::{
@@ -12,9 +12,11 @@ use types::{
 use crate::{
     Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
     change::Change,
+    introduce::{Introduction, Served},
     proving::Question,
     records::{DeedRecord, NewDeedRecord},
     standing::Receipt,
+    state::State,
     warrant::{Doubt, RequestRecord, UNPROVEN, WantedChange, Warrant},
     words::OnWordRecord,
 };
@@ -89,6 +91,8 @@ pub enum Ask {
     },
     /// Whether a signature that another region relayed to the asker is that of a bucket's owner.
     Verify(Box<Question>),
+    /// The key of whoever signed a request to the asker.
+    Introduce(Box<Introduction>),
     /// Where the asker can be reached, and how it is.
     Announce {
         /// Where.
@@ -146,6 +150,16 @@ pub enum Told {
     Verified {
         /// The account.
         account: Option<String>,
+    },
+    /// The key of a signature that was shown.
+    Introduced {
+        /// For the asker, if the signature is one of that key over a request to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<DerivedKeys>,
+        /// Whether there is such a key, which opens something.
+        is_key: bool,
+        /// How many entries the audit log had then.
+        length: u64,
     },
     /// The bucket as it was recorded.
     Deed(DeedRecord),
@@ -276,6 +290,7 @@ impl Registry {
             Ask::Verify(question) => Ok(Told::Verified {
                 account: self.proven(from, &question).map(|id| id.to_string()),
             }),
+            Ask::Introduce(shown) => Ok(self.tell_introduced(from, &shown)),
             Ask::RemovedOnWord(said) => self.tell_on_word(from, said).await,
             Ask::Placed { name } => self.tell_placed(from, &name),
             Ask::Announce { announced, ready } => {
@@ -345,29 +360,21 @@ impl Registry {
         let changes = self.changes(first, CHANGES_MAX).await?;
         let state = self.state.read();
         let receipt = self.receipt(&state);
-        let told = |change: Change| {
-            let touched = change
-                .rows
-                .iter()
-                .filter_map(|row| row.key.strip_prefix("k/"));
-            let mut ids: Vec<String> = touched.map(str::to_owned).collect();
-            // An account that is suspended takes its keys along.
-            for row in &change.rows {
-                if let Some(account) = row.key.strip_prefix("a/") {
-                    let of = state.keys.values().filter(|k| k.record.account == account);
-                    ids.extend(of.map(|k| k.record.id.clone()));
-                }
-            }
+        let mut served = Served::by(&state, to, self.own());
+        let mut told_owners = HashSet::new();
+        let mut told = |change: Change| {
+            let ids = concerned(&state, &mut served, &mut told_owners, &change);
             let keys = ids.iter().filter_map(|id| self.derive_for(&state, id, to));
             ToldChange {
                 keys: keys.collect(),
                 change,
             }
         };
+        let changes = changes.into_iter().map(&mut told).collect();
         Ok(Told::Changes {
             length: state.length(),
             receipt,
-            changes: changes.into_iter().map(told).collect(),
+            changes,
         })
     }
 
@@ -377,9 +384,11 @@ impl Registry {
             std::ops::Bound::Excluded(after.to_owned()),
             std::ops::Bound::Unbounded,
         );
+        let mut served = Served::by(&state, to, self.own());
         let ids: Vec<&String> = state
             .keys
             .range(later)
+            .filter(|(_, key)| served.has(&key.record.account))
             .map(|(id, _)| id)
             .take(KEYS_MAX)
             .collect();
@@ -410,6 +419,9 @@ impl Registry {
         if let Err(why) = self.is_wanted(&new, &warrant) {
             tracing::warn!(%from, bucket = %new.name, owner = %new.owner, why, "a bucket that nobody asked for");
             return doubted(why.into());
+        }
+        if let Some(why) = self.accepts_unseen(&new) {
+            return Told::Placement(why);
         }
         // The account's guard is applied with the placement.
         if let Err(doubt) = self.count_once(from, &warrant.wanted) {
@@ -504,6 +516,38 @@ impl Registry {
             Err(error) => Told::Refused(error.to_string()),
         }
     }
+}
+
+/// The access keys that a region is told anew with a change: those that it touched, those of
+/// accounts that it touched, and, once in an answer, those of whoever has a bucket there by it.
+fn concerned(
+    state: &State,
+    served: &mut Served<'_>,
+    told_owners: &mut HashSet<String>,
+    change: &Change,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    for row in &change.rows {
+        if let Some(id) = row.key.strip_prefix("k/") {
+            let found = state.keys.get(id);
+            ids.extend(
+                found
+                    .filter(|key| served.has(&key.record.account))
+                    .map(|_| id.to_owned()),
+            );
+        }
+        // An account that is suspended takes its keys along.
+        let touched = row.key.strip_prefix("a/").map(str::to_owned);
+        let owner = served.owner_of(&row.key, &row.now);
+        let owner = owner.filter(|owner| told_owners.insert(owner.clone()));
+        for account in touched.into_iter().chain(owner) {
+            if served.has(&account) {
+                let of = state.keys.values().filter(|k| k.record.account == account);
+                ids.extend(of.map(|k| k.record.id.clone()));
+            }
+        }
+    }
+    ids
 }
 
 fn doubted(doubt: Doubt) -> Told {

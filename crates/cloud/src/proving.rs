@@ -22,13 +22,9 @@ const AWAY: Duration = Duration::from_secs(1);
 /// Signatures of chunks in one question.
 const LINKS_MAX: usize = 4096;
 
-/// A signature that was relayed.
+/// What a signature was made over, and by whom it is said to be.
 #[derive(Serialize, Deserialize)]
-pub struct Question {
-    /// The region that relays it.
-    via: String,
-    /// The bucket that is addressed.
-    bucket: String,
+pub(crate) struct Signed {
     access_key: String,
     day: String,
     region: String,
@@ -36,6 +32,43 @@ pub struct Question {
     /// SHA-256 of the canonical request, in hex.
     canonical: String,
     signature: String,
+}
+
+impl Signed {
+    pub(crate) fn of(statement: &Statement) -> Self {
+        Self {
+            access_key: statement.access_key.clone(),
+            day: statement.day.clone(),
+            region: statement.region.clone(),
+            stamp: statement.stamp.clone(),
+            canonical: hex::encode(statement.canonical),
+            signature: statement.signature.clone(),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Option<Statement> {
+        let mut canonical = [0; 32];
+        hex::decode_to_slice(&self.canonical, &mut canonical).ok()?;
+        Some(Statement {
+            access_key: self.access_key.clone(),
+            day: self.day.clone(),
+            region: self.region.clone(),
+            stamp: self.stamp.clone(),
+            canonical,
+            signature: self.signature.clone(),
+        })
+    }
+}
+
+/// A signature that was relayed.
+#[derive(Serialize, Deserialize)]
+pub struct Question {
+    /// The region that relays it.
+    via: String,
+    /// The bucket that is addressed.
+    bucket: String,
+    #[serde(flatten)]
+    signed: Signed,
     /// Chunks of its body, where it is about these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chunks: Option<Chunks>,
@@ -61,27 +94,9 @@ impl Question {
         Self {
             via: via.to_string(),
             bucket: bucket.to_owned(),
-            access_key: statement.access_key.clone(),
-            day: statement.day.clone(),
-            region: statement.region.clone(),
-            stamp: statement.stamp.clone(),
-            canonical: hex::encode(statement.canonical),
-            signature: statement.signature.clone(),
+            signed: Signed::of(statement),
             chunks: None,
         }
-    }
-
-    fn statement(&self) -> Option<Statement> {
-        let mut canonical = [0; 32];
-        hex::decode_to_slice(&self.canonical, &mut canonical).ok()?;
-        Some(Statement {
-            access_key: self.access_key.clone(),
-            day: self.day.clone(),
-            region: self.region.clone(),
-            stamp: self.stamp.clone(),
-            canonical,
-            signature: self.signature.clone(),
-        })
     }
 }
 
@@ -177,7 +192,7 @@ impl Registry {
 
     /// Answers the region `asker`, which must hold the bucket.
     pub(crate) fn proven(&self, asker: &RegionId, question: &Question) -> Option<AccountId> {
-        let statement = question.statement()?;
+        let statement = question.signed.read()?;
         let bucket = BucketName::new(&question.bucket).ok()?;
         let deed = Deeds::get(self, &bucket)?;
         if !matches!(deed.holding(asker), Holding::Home | Holding::Replica) {

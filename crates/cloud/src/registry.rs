@@ -19,6 +19,7 @@ use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
     chains::{Chains, Linked},
     change::{Change, Draft, RowChange, RowNow},
+    introduce::Introductions,
     keys::info,
     link::Upstream,
     names,
@@ -91,6 +92,8 @@ pub struct Registry {
     pub(crate) requests: OnceLock<Arc<dyn ReadsRequests>>,
     /// Until when the registry's region is not asked for proofs, since it did not answer.
     pub(crate) prover_away: Mutex<Option<std::time::Instant>>,
+    /// What limits the questions for keys that are not known here.
+    pub(crate) introductions: Introductions,
     /// Their signatures, as regions sent them along.
     pub(crate) replays: Mutex<Replays>,
 }
@@ -142,6 +145,7 @@ impl Registry {
             chains: Arc::new(Chains::new(map_key)),
             requests: OnceLock::new(),
             prover_away: Mutex::default(),
+            introductions: Introductions::default(),
             replays: Mutex::new(replays),
             changing: Arc::default(),
         });
@@ -390,6 +394,8 @@ mod chains_tests;
 mod evidence_tests;
 #[cfg(test)]
 mod follow_tests;
+#[cfg(test)]
+mod introduce_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]

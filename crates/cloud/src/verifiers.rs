@@ -79,6 +79,9 @@ pub struct DerivedKeys {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct VerifierRecord {
     v: u32,
+    /// It was told when a customer's signature was shown, and not unasked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shown: bool,
     #[serde(flatten)]
     keys: DerivedKeys,
 }
@@ -87,12 +90,29 @@ pub(crate) struct VerifierRecord {
 pub(crate) struct Verifier {
     pub account: String,
     pub active: bool,
+    /// It was told when a customer's signature was shown, and not unasked.
+    pub shown: bool,
     days: BTreeMap<String, [u8; 32]>,
+}
+
+impl Verifier {
+    pub(crate) fn has_day(&self, day: &str) -> bool {
+        self.days.contains_key(day)
+    }
+
+    /// Whether it verifies nothing from `first` on, a day.
+    pub(crate) fn ended_before(&self, first: &str) -> bool {
+        self.days
+            .keys()
+            .next_back()
+            .is_none_or(|last| &**last < first)
+    }
 }
 
 impl VerifierRecord {
     pub(crate) fn seal(
         keys: &DerivedKeys,
+        shown: bool,
         master: &MasterKey,
         random: &dyn Random,
     ) -> Result<Self, CloudError> {
@@ -102,6 +122,7 @@ impl VerifierRecord {
         }
         Ok(Self {
             v: FORMAT,
+            shown,
             keys: sealed,
         })
     }
@@ -117,6 +138,7 @@ impl VerifierRecord {
         Ok(Verifier {
             account: self.keys.account,
             active: self.keys.active,
+            shown: self.shown,
             days,
         })
     }

@@ -6,6 +6,7 @@ use access::{
     AuthType, Identity, PayloadMode, SignatureError,
     signature::{ChunkVerifier, Facts, RegionNames, Verified},
 };
+use http::{HeaderValue, header};
 use hyper::body::Incoming;
 use types::RegionId;
 
@@ -13,6 +14,7 @@ use crate::{
     passing::{PassedBody, Tee},
     payload::{Pace, payload},
     proof::{Relayed, body_of},
+    regions::Introduced,
     request::{Received, Request},
     s3::{ErrorCode, S3Error, headers::names},
     server::Gateway,
@@ -101,12 +103,18 @@ impl Identified {
 }
 
 /// Verifies the signature.
-pub(crate) fn identify<'r>(
+pub(crate) async fn identify<'r>(
     gateway: &Gateway,
     received: Received<'r>,
 ) -> Result<(Request<'r>, Identified), S3Error> {
-    let verified = received.verify(&facts(gateway));
-    let (request, auth, verified) = verified.map_err(|error| name_endpoint(gateway, error))?;
+    let verified = match received.verify(&facts(gateway)) {
+        Err(error) if error.code == ErrorCode::InvalidAccessKeyId => {
+            Box::pin(newcomer(gateway, &received, error)).await
+        }
+        verified => verified,
+    };
+    let (auth, verified) = verified.map_err(|error| name_endpoint(gateway, error))?;
+    let request = received.verified()?;
     let Verified {
         identity,
         payload,
@@ -118,6 +126,31 @@ pub(crate) fn identify<'r>(
         bytes: Bytes::Signed(payload, chunks),
     };
     Ok((request, identified))
+}
+
+/// A caller whose key is not known here: the registry may know it, and tells it to the region to
+/// which its holder has signed a request.
+async fn newcomer(
+    gateway: &Gateway,
+    received: &Received<'_>,
+    unknown: S3Error,
+) -> Result<(AuthType, Verified), S3Error> {
+    let claim = received.claimed(gateway.clock.now()).ok();
+    let (Some(regions), Some(claim)) = (&gateway.regions, claim) else {
+        return Err(unknown);
+    };
+    match regions.introduce(&claim.statement).await {
+        Introduced::Known => received.verify(&facts(gateway)),
+        Introduced::Nobody => Err(unknown),
+        Introduced::Unknown(why) => Err(S3Error::with(
+            ErrorCode::SlowDown,
+            format!(
+                "Region {} cannot find out now whose key this is: {why}.",
+                gateway.region
+            ),
+        )
+        .header(header::RETRY_AFTER, HeaderValue::from_static("1"))),
+    }
 }
 
 /// What signatures are judged by, now.

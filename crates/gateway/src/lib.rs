@@ -38,7 +38,7 @@ mod watchdog;
 pub use change::SignedChange;
 pub use limits::GatewayConfig;
 pub use passing::{AnswerBody, PassedBody};
-pub use regions::{PassError, Proven, Regions, RuleRefused};
+pub use regions::{Introduced, PassError, Proven, Regions, RuleRefused};
 pub use serve::listen;
 pub use server::{Gateway, Parts};
 pub use small_listener::{SmallLimits, serve_small};

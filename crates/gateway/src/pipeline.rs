@@ -274,7 +274,7 @@ impl Gateway {
         let expects = parts.headers.contains_key(header::EXPECT);
         let mut at_least = None;
         let (mut met, via) = match arrival {
-            Arrival::Door => (self.meet(parts)?, Via::Door),
+            Arrival::Door => (self.meet(parts).await?, Via::Door),
             Arrival::Region {
                 from,
                 stated,
@@ -336,12 +336,12 @@ impl Gateway {
     }
 
     /// Who asks, and for what, by the head alone.
-    fn meet<'r>(&self, parts: &'r mut http::request::Parts) -> Result<Met<'r>, S3Error> {
+    async fn meet<'r>(&self, parts: &'r mut http::request::Parts) -> Result<Met<'r>, S3Error> {
         let received = Received::read(parts, &self.config.domains)?;
         if received.method() == Method::OPTIONS {
             return Err(ErrorCode::AccessForbidden.into());
         }
-        let (request, identified) = identify::identify(self, received)?;
+        let (request, identified) = identify::identify(self, received).await?;
         Ok(Met {
             request,
             identified,

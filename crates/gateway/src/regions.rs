@@ -42,6 +42,17 @@ pub enum Proven {
     },
 }
 
+/// Whose key a request was signed with that this region does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Introduced {
+    /// This region knows it now.
+    Known,
+    /// Nobody's, or not the key of that signature.
+    Nobody,
+    /// Nobody can say now; says why.
+    Unknown(String),
+}
+
 /// Why another region would not take versions by a replication rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleRefused {
@@ -87,6 +98,12 @@ pub trait Regions: Send + Sync {
         bucket: &'a BucketName,
         statement: &'a Statement,
     ) -> BoxFuture<'a, Proven>;
+
+    /// Learns the key of a signature over a request to this region, where it is not known here: a
+    /// region is given keys unasked of those only who have a bucket there.
+    fn introduce<'a>(&'a self, _: &'a Statement) -> BoxFuture<'a, Introduced> {
+        Box::pin(async { Introduced::Nobody })
+    }
 
     /// Whether these chunks follow the signature `previous` in the body of that request.
     ///

@@ -208,18 +208,27 @@ impl<'a> Received<'a> {
 
     /// Verifies the signature over what came.
     pub(crate) fn verify(
-        self,
+        &self,
         facts: &signature::Facts<'_>,
-    ) -> Result<(Request<'a>, AuthType, Verified), S3Error> {
+    ) -> Result<(AuthType, Verified), S3Error> {
         let auth = self.auth()?;
         let verified = signature::verify(auth, &self.signed(), facts)?;
-        Ok((self.merge()?, auth, verified))
+        Ok((auth, verified))
+    }
+
+    /// The request, once it is verified.
+    pub(crate) fn verified(self) -> Result<Request<'a>, S3Error> {
+        self.merge()
+    }
+
+    /// What the signature claims, for whoever knows the key that is not known here.
+    pub(crate) fn claimed(&self, now: Timestamp) -> Result<Claim, S3Error> {
+        Ok(signature::claim(self.auth()?, &self.signed(), now)?)
     }
 
     /// What the signature claims, for whoever can verify it: of a head that another region relays.
     pub(crate) fn claim(self, now: Timestamp) -> Result<(Request<'a>, Claim), S3Error> {
-        let auth = self.auth()?;
-        let claim = signature::claim(auth, &self.signed(), now)?;
+        let claim = self.claimed(now)?;
         Ok((self.merge()?, claim))
     }
 

@@ -3,7 +3,7 @@
 use types::Timestamp;
 
 use super::{
-    ChunkLink, ChunkVerifier, HmacKey, PayloadMode,
+    ChunkLink, ChunkVerifier, HmacKey, PayloadMode, Service,
     verify::{signature_matches, string_to_sign_of},
 };
 
@@ -43,13 +43,24 @@ pub struct Claim {
 impl Statement {
     /// The scope that was signed.
     pub fn scope(&self) -> String {
-        [&self.day, "/", &self.region, "/s3/aws4_request"].concat()
+        self.scope_for(Service::S3)
+    }
+
+    fn scope_for(&self, service: Service) -> String {
+        let (day, region) = (&self.day, &self.region);
+        [day, "/", region, "/", service.name(), "/aws4_request"].concat()
     }
 
     /// Whether the signature was made with this key, which must be that of the scope.
     #[must_use]
     pub fn is_proven_by(&self, key: &HmacKey) -> bool {
-        let text = string_to_sign_of(&self.stamp, &self.scope(), &self.canonical);
+        self.is_proven_for(Service::S3, key)
+    }
+
+    /// The same for a request to that service, which its scope names.
+    #[must_use]
+    pub fn is_proven_for(&self, service: Service, key: &HmacKey) -> bool {
+        let text = string_to_sign_of(&self.stamp, &self.scope_for(service), &self.canonical);
         signature_matches(key, &text, &self.signature)
     }
 

@@ -22,4 +22,6 @@ pub use hash::{EMPTY_SHA256, HmacKey, hmac, sha256_hex, signing_key};
 pub use parse::{Credential, Presigned, Service, SignedHeader};
 pub use payload::PayloadMode;
 pub(crate) use verify::string_to_sign;
-pub use verify::{Facts, RegionNames, Request, Verified, claim, verify, verify_admin, verify_text};
+pub use verify::{
+    Facts, RegionNames, Request, Verified, claim, claim_admin, verify, verify_admin, verify_text,
+};

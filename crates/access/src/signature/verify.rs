@@ -219,25 +219,7 @@ fn prove(request: &Request<'_>, facts: &Facts<'_>, read: &Read<'_>) -> Result<Ve
 /// is checked here: the form, the date against `now`, that the host and all headers of S3 are
 /// covered. The region of the scope is not.
 pub fn claim(auth: AuthType, request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
-    let claimed = |read: Read<'_>| {
-        refuse_token(read.token)?;
-        let signed = &read.signed;
-        let canonical = canonical_request(request, signed);
-        Ok(Claim {
-            statement: Statement {
-                access_key: signed.credential.access_key.to_owned(),
-                day: signed.credential.day.to_owned(),
-                region: signed.credential.region.to_owned(),
-                stamp: signed.stamp.to_owned(),
-                canonical: sha256(&canonical),
-                signature: signed.signature.to_owned(),
-            },
-            signed_headers: signed.signed_headers.to_owned(),
-            payload: read.payload,
-            at: read.at,
-            presigned: signed.in_query,
-        })
-    };
+    let claimed = |read: Read<'_>| claimed(request, &read);
     match auth {
         AuthType::HeaderV4 => read_header(request, now, Service::S3, claimed),
         AuthType::PresignedV4 => read_presigned(request, now, claimed),
@@ -245,6 +227,31 @@ pub fn claim(auth: AuthType, request: &Request<'_>, now: Timestamp) -> Result<Cl
             Err(E::HeaderMalformed("the request carries no signature"))
         }
     }
+}
+
+/// The same of a request to the admin API.
+pub fn claim_admin(request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
+    read_header(request, now, Service::Admin, |read| claimed(request, &read))
+}
+
+fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
+    refuse_token(read.token)?;
+    let signed = &read.signed;
+    let canonical = canonical_request(request, signed);
+    Ok(Claim {
+        statement: Statement {
+            access_key: signed.credential.access_key.to_owned(),
+            day: signed.credential.day.to_owned(),
+            region: signed.credential.region.to_owned(),
+            stamp: signed.stamp.to_owned(),
+            canonical: sha256(&canonical),
+            signature: signed.signature.to_owned(),
+        },
+        signed_headers: signed.signed_headers.to_owned(),
+        payload: read.payload,
+        at: read.at,
+        presigned: signed.in_query,
+    })
 }
 
 fn read_header<T>(

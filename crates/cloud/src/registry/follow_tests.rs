@@ -13,6 +13,7 @@ use super::{
     warrant_tests::{InJson, creates, deletes},
     *,
 };
+use crate::introduce::Served;
 use crate::{
     AccountKind, Announcement, Ask, IndexRows, IssuedRecord, KeyStatus, NewKey, PlacementChange,
     RegionPlan, RegionStatus, Told, token_hash,
@@ -167,13 +168,29 @@ impl Cloud {
         let following = tokio::spawn(Arc::clone(&self.second).follow());
         watch.wait_for(|l| *l >= length).await.unwrap();
         // The answer to the next question comes after the keys.
-        let id = self.keeper.keys(None).last().map(|k| k.access_key.clone());
+        let id = self.keys_of_second().pop();
         if let Some(id) = id {
             while !self.second.state.read().verifiers.contains_key(&id) {
                 tokio::task::yield_now().await;
             }
         }
         following.abort();
+    }
+
+    /// The keys that the second region is given unasked.
+    fn keys_of_second(&self) -> Vec<String> {
+        let (state, second) = (self.keeper.state.read(), RegionId::new("second"));
+        let mut served = Served::by(&state, &second, "first");
+        let keys = state.keys.iter();
+        keys.filter(|(_, key)| served.has(&key.record.account))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// A bucket of the account in the second region, which is given its keys then.
+    pub async fn held_by_second(&self, owner: &AccountId) -> Arc<types::BucketDeed> {
+        let new = bucket(&format!("held-{owner}"), owner, "second");
+        self.keeper.create(Actor::System, new).await.unwrap()
     }
 }
 
@@ -205,7 +222,7 @@ async fn a_follower_knows_all_but_secrets_and_goes_on_alone() {
         .unwrap();
     let deed = cloud
         .keeper
-        .create(Actor::System, bucket("photos", &id, "first"))
+        .create(Actor::System, bucket("photos", &id, "second"))
         .await
         .unwrap();
     cloud.catch_up().await;
@@ -265,6 +282,7 @@ async fn keys_and_accounts_that_are_stopped_stop_at_followers() {
         .create_key(ROOT, &id, None, "", false)
         .await
         .unwrap();
+    cloud.held_by_second(&id).await;
     let access = AccessKeyId::new(&pair.access_key);
     let opens = || {
         let region = RegionId::new("second");

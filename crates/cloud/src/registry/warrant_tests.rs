@@ -232,6 +232,46 @@ async fn p5_a_region_makes_buckets_only_as_their_owners_signed() {
 }
 
 #[tokio::test]
+async fn p5_a_region_makes_no_bucket_whose_rules_another_operators_bucket_accepts() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    let owner = cloud.tenant("acme").await;
+    let key = cloud.key_of(&owner).await;
+    keeper
+        .add_operator(ROOT, "partner", "Partner")
+        .await
+        .unwrap();
+    let plan = crate::RegionPlan {
+        operator: "partner".into(),
+        ..super::follow_tests::plan("fourth", "AE")
+    };
+    let valid = std::time::Duration::from_secs(60);
+    let hash = crate::token_hash(b"fourth");
+    keeper.plan_region(ROOT, &plan, &hash, valid).await.unwrap();
+    let announced = super::follow_tests::announcement(4);
+    let issued = super::follow_tests::issued(4);
+    let joined = keeper.join(b"fourth", "fourth", &announced, &issued).await;
+    joined.unwrap();
+    let opened = keeper.set_region_status(ROOT, "fourth", RegionStatus::Open);
+    opened.await.unwrap();
+    let mut taking = bucket("taking", &owner, "first");
+    taking.placement.accepts = vec![BucketName::new("sending").unwrap()];
+    keeper.create(Actor::System, taking).await.unwrap();
+    let create = async |region: &str, name: &str| {
+        let new = bucket(name, &owner, region);
+        let mut record = NewDeedRecord::from(new);
+        record.request = Some((&creates(&key, region, name)).into());
+        let ask = Ask::CreateDeed(record);
+        keeper.answer(&RegionId::new(region), ask).await
+    };
+    let refused = create("fourth", "sending").await;
+    assert!(matches!(refused, Told::Placement(why) if why.contains("taking accepts")));
+    assert!(matches!(create("fourth", "another").await, Told::Deed(_)));
+    // One operator's own regions need no word, and get none by this.
+    assert!(matches!(create("second", "sending").await, Told::Deed(_)));
+}
+
+#[tokio::test]
 async fn p5_a_region_removes_buckets_only_as_their_owners_signed() {
     let cloud = Cloud::new().await;
     let (one, two) = (cloud.tenant("one").await, cloud.tenant("two").await);

@@ -28,7 +28,7 @@ use access::{
     },
 };
 use bytes::Bytes;
-use cloud::{KeyStatus, RegionStatus};
+use cloud::{Introduced, KeyStatus, RegionStatus};
 use gateway::{SmallLimits, serve_small};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -101,7 +101,7 @@ impl Admin {
 
     async fn act(&self, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
-        let (payload, signature, sender) = self.authorize(&parts)?;
+        let (payload, signature, sender) = self.authorize(&parts).await?;
         let read = Limited::new(body, BODY_BYTES_MAX).collect();
         let body = tokio::time::timeout(BODY_WAIT, read)
             .await
@@ -204,9 +204,30 @@ impl Admin {
         entries.map(Value::Array).map_err(refused)
     }
 
+    /// Whether the registry told the key of a signature that this region did not know.
+    async fn learns(&self, request: &Signed<'_>) -> bool {
+        let Ok(claim) = signature::claim_admin(request, self.region.clock.now()) else {
+            return false;
+        };
+        let asked = self
+            .region
+            .registry
+            .introduce(&claim.statement, Service::Admin);
+        match asked.await {
+            Ok(introduced) => introduced == Introduced::Known,
+            Err(error) => {
+                tracing::warn!(%error, "the key of an admin request cannot be looked up");
+                false
+            }
+        }
+    }
+
     /// The sender must hold an active key. Returns the digest that the body must have, the
     /// signature, and whose key it is.
-    fn authorize(&self, parts: &http::request::Parts) -> Result<(String, String, Sender), Refused> {
+    async fn authorize(
+        &self,
+        parts: &http::request::Parts,
+    ) -> Result<(String, String, Sender), Refused> {
         let query = parts.uri.query();
         let auth = AuthType::of(&parts.method, &parts.headers, query)
             .map_err(|e| denied(e.to_string()))?;
@@ -229,7 +250,13 @@ impl Admin {
             },
             now: self.region.clock.now(),
         };
-        let verified = signature::verify_admin(&request, &facts).map_err(unverified)?;
+        let verified = match signature::verify_admin(&request, &facts) {
+            Err(SignatureError::UnknownKey(_)) if self.learns(&request).await => {
+                signature::verify_admin(&request, &facts)
+            }
+            verified => verified,
+        };
+        let verified = verified.map_err(unverified)?;
         let Identity::Key {
             account,
             access_key,

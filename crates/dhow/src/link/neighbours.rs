@@ -9,10 +9,10 @@ use std::{
 
 use access::{
     Identity,
-    signature::{ChunkLink, Statement},
+    signature::{ChunkLink, Service, Statement},
 };
 use arc_swap::ArcSwapOption;
-use cloud::{Registry, Removal, RemovedOnWord};
+use cloud::{Introduced, Registry, Removal, RemovedOnWord};
 use gateway::{AnswerBody, PassError, PassedBody, Proven, RuleRefused};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
@@ -389,6 +389,15 @@ impl gateway::Regions for Neighbours {
                     caller: self.registry.caller(&key),
                     why: error.to_string(),
                 },
+            }
+        })
+    }
+    fn introduce<'a>(&'a self, statement: &'a Statement) -> BoxFuture<'a, gateway::Introduced> {
+        Box::pin(async move {
+            match self.registry.introduce(statement, Service::S3).await {
+                Ok(Introduced::Known) => gateway::Introduced::Known,
+                Ok(Introduced::Nobody) => gateway::Introduced::Nobody,
+                Err(error) => gateway::Introduced::Unknown(error.to_string()),
             }
         })
     }

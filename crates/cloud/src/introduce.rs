@@ -1,0 +1,360 @@
+//! Which regions are given whose signing keys. A region is given those of the accounts that have a
+//! bucket there or trust it with one, and of the operators who look after it. Of all others it is
+//! given a key once the key's holder has signed a request to that region, and shows the registry
+//! the signature: which it could not make up, since it has not the key.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use access::signature::{HmacKey, Service, Statement};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use types::{BucketDeed, Forwarder, Holding, RegionId};
+
+use crate::{
+    Account, CloudError, DerivedKeys, Registry,
+    change::RowNow,
+    keys::service_key,
+    link::{Ask, Told},
+    proving::Signed,
+    registry::Keeper,
+    state::State,
+    verifiers::days,
+};
+
+/// The longest that a request waits for the key of its signature.
+const WITHIN: Duration = Duration::from_secs(4);
+/// How long the keeper is not asked again when it did not answer.
+const AWAY: Duration = Duration::from_secs(1);
+/// How long a key that is nobody's is not asked for again.
+const NOBODY: Duration = Duration::from_secs(1);
+/// Questions at once; all others wait, and find the answer to the first.
+const AT_ONCE: usize = 8;
+/// Questions a second, and at once after a pause.
+const PER_SECOND: f64 = 50.0;
+const BURST: f64 = 200.0;
+/// Signatures that are not the key's, before the key has to wait until the window ends.
+const WRONG_MAX: u32 = 10;
+const WRONG_WINDOW: Duration = Duration::from_secs(10);
+/// Keys that are remembered; with more all are forgotten.
+const REMEMBERED_MAX: usize = 10_000;
+/// A key that changes all the time is asked for so often.
+const ROUNDS_MAX: usize = 3;
+
+/// A signature over a request to the region that asks.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Introduction {
+    signed: Signed,
+    /// Whether it is one for the admin API.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    admin: bool,
+}
+
+impl Introduction {
+    fn new(statement: &Statement, service: Service) -> Self {
+        Self {
+            signed: Signed::of(statement),
+            admin: service == Service::Admin,
+        }
+    }
+
+    /// By a request for buckets or objects.
+    #[cfg(test)]
+    pub(crate) fn of(statement: &Statement) -> Self {
+        Self::new(statement, Service::S3)
+    }
+}
+
+/// Whose key it is that a request was signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Introduced {
+    /// The region knows it now.
+    Known,
+    /// Nobody's, or the signature is not the key's.
+    Nobody,
+}
+
+/// What is known of keys that were asked for.
+#[derive(Default)]
+struct Doubts {
+    /// Until when a key counts as nobody's.
+    nobody: HashMap<String, Instant>,
+    /// Wrong signatures, and when the first of them came.
+    wrong: HashMap<String, (u32, Instant)>,
+    room: Option<(f64, Instant)>,
+}
+
+/// What limits the questions.
+pub(crate) struct Introductions {
+    at_once: Semaphore,
+    doubts: Mutex<Doubts>,
+    away: Mutex<Option<Instant>>,
+}
+
+impl Default for Introductions {
+    fn default() -> Self {
+        Self {
+            at_once: Semaphore::new(AT_ONCE),
+            doubts: Mutex::default(),
+            away: Mutex::default(),
+        }
+    }
+}
+
+impl Introductions {
+    /// Whether a key was nobody's a moment ago; refuses those with too many wrong signatures.
+    fn is_nobodys(&self, key: &str, now: Instant) -> Result<bool, CloudError> {
+        let mut doubts = self.doubts.lock();
+        if doubts.nobody.get(key).is_some_and(|until| now < *until) {
+            return Ok(true);
+        }
+        match doubts.wrong.get(key) {
+            Some((_, since)) if now.duration_since(*since) >= WRONG_WINDOW => {
+                doubts.wrong.remove(key);
+                Ok(false)
+            }
+            Some((count, _)) if *count >= WRONG_MAX => Err(CloudError::SlowDown(
+                "too many wrong signatures of this key in the last seconds".into(),
+            )),
+            _ => Ok(false),
+        }
+    }
+
+    fn take_room(&self, now: Instant) -> Result<(), CloudError> {
+        let mut doubts = self.doubts.lock();
+        let (left, since) = doubts.room.unwrap_or((BURST, now));
+        let passed = now.saturating_duration_since(since).as_secs_f64();
+        let left = passed.mul_add(PER_SECOND, left).min(BURST);
+        if left < 1.0 {
+            doubts.room = Some((left, now));
+            return Err(CloudError::SlowDown(
+                "too many keys are asked for that this region does not know".into(),
+            ));
+        }
+        doubts.room = Some((left - 1.0, now));
+        Ok(())
+    }
+
+    fn doubt(&self, key: &str, is_key: bool, now: Instant) {
+        let mut doubts = self.doubts.lock();
+        if doubts.nobody.len() >= REMEMBERED_MAX || doubts.wrong.len() >= REMEMBERED_MAX {
+            (doubts.nobody, doubts.wrong) = Default::default();
+        }
+        match is_key {
+            true => doubts.wrong.entry(key.to_owned()).or_insert((0, now)).0 += 1,
+            false => drop(doubts.nobody.insert(key.to_owned(), now + NOBODY)),
+        }
+    }
+}
+
+/// Accounts whose keys a region is given unasked, found once each.
+pub(crate) struct Served<'s> {
+    state: &'s State,
+    region: &'s RegionId,
+    /// The operator of the registry's region.
+    keeper: Option<&'s str>,
+    found: HashMap<String, bool>,
+}
+
+impl<'s> Served<'s> {
+    pub(crate) fn by(state: &'s State, region: &'s RegionId, keeper: &str) -> Self {
+        let keeper = state.regions.get(keeper).map(|r| r.operator.as_str());
+        Self {
+            state,
+            region,
+            keeper,
+            found: HashMap::new(),
+        }
+    }
+
+    /// Whether the region is given the keys of this account.
+    pub(crate) fn has(&mut self, account: &str) -> bool {
+        if let Some(found) = self.found.get(account) {
+            return *found;
+        }
+        let found = self.state.accounts.get(account);
+        let serves = found.is_some_and(|account| self.looks_after(account) || self.holds(account));
+        let serves = serves || types::planted("keys-for-every-region");
+        self.found.insert(account.to_owned(), serves);
+        serves
+    }
+
+    /// Operators administer the regions that are theirs, the cloud's own those of the operator that
+    /// keeps the registry.
+    fn looks_after(&self, account: &Account) -> bool {
+        let operator = match (account.root, &account.operator) {
+            (true, _) => self.keeper,
+            (false, operator) => operator.as_deref(),
+        };
+        let region = self.state.regions.get(&**self.region);
+        region.is_some_and(|region| operator == Some(region.operator.as_str()))
+    }
+
+    fn holds(&self, account: &Account) -> bool {
+        let owned = self.state.by_owner.get(&account.account_id());
+        owned.is_some_and(|owned| owned.values().any(|deed| self.concerns(deed)))
+    }
+
+    /// Whether the bucket lies there, or its owner takes that region's word.
+    fn concerns(&self, deed: &BucketDeed) -> bool {
+        let operator = |id: &str| self.state.regions.get(id).map(|region| &region.operator);
+        let trust = &deed.placement.trust;
+        let mut trusted = trust.reads.iter().chain(&trust.writes);
+        deed.holding(self.region) != Holding::Nothing
+            || trusted.any(|forwarder| match forwarder {
+                Forwarder::Region(region) => region == self.region,
+                Forwarder::Operator => operator(self.region) == operator(&deed.home),
+            })
+    }
+
+    /// The owner of a bucket whose deed was written, if that concerns the region.
+    pub(crate) fn owner_of(&self, key: &str, now: &RowNow) -> Option<String> {
+        let (name, RowNow::Value(_)) = (key.strip_prefix("n/")?, now) else {
+            return None;
+        };
+        let deed = self.state.deeds.get(name)?;
+        self.concerns(deed).then(|| deed.owner.to_string())
+    }
+}
+
+impl Registry {
+    /// Learns the key with which a request to this region was signed, if the registry says that it
+    /// was. Nothing to learn where the registry is kept.
+    ///
+    /// # Errors
+    /// `Unavailable` and `SlowDown`: nobody can say now.
+    pub async fn introduce(
+        &self,
+        statement: &Statement,
+        service: Service,
+    ) -> Result<Introduced, CloudError> {
+        let (Keeper::There(upstream), key) = (&self.keeper, &statement.access_key) else {
+            return Ok(Introduced::Nobody);
+        };
+        let is_ours = statement.region == self.own();
+        if !is_ours || !days(self.clock.now()).contains(&statement.day) {
+            return Ok(Introduced::Nobody);
+        }
+        for _ in 0..ROUNDS_MAX {
+            let one = tokio::time::timeout(WITHIN, self.introductions.at_once.acquire());
+            let Ok(Ok(_one)) = one.await else {
+                return Err(away("the registry's region does not answer in time"));
+            };
+            // Somebody else's question may have brought it.
+            match self.knows_day(key, &statement.day) {
+                Some(true) => return Ok(Introduced::Known),
+                Some(false) => return Ok(Introduced::Nobody),
+                None => {}
+            }
+            let now = Instant::now();
+            if self.introductions.is_nobodys(key, now)? {
+                return Ok(Introduced::Nobody);
+            }
+            if self
+                .introductions
+                .away
+                .lock()
+                .is_some_and(|until| now < until)
+            {
+                return Err(away("the registry's region did not answer a moment ago"));
+            }
+            self.introductions.take_room(now)?;
+            let ask = Ask::Introduce(Box::new(Introduction::new(statement, service)));
+            let told = tokio::time::timeout(WITHIN, upstream.ask(ask)).await;
+            let Ok(Ok(told)) = told else {
+                *self.introductions.away.lock() = Some(Instant::now() + AWAY);
+                return Err(away("the registry's region does not answer"));
+            };
+            match told {
+                Told::Introduced {
+                    keys: Some(keys),
+                    length,
+                    ..
+                } => {
+                    if self.keep_introduced(&keys, length).await? {
+                        return Ok(Introduced::Known);
+                    }
+                }
+                Told::Introduced { is_key, .. } => {
+                    self.introductions.doubt(key, is_key, now);
+                    return Ok(Introduced::Nobody);
+                }
+                Told::Refused(why) => return Err(CloudError::Refused(why)),
+                _ => return Err(away("an answer to another question")),
+            }
+        }
+        Err(CloudError::SlowDown("the key changes too often".into()))
+    }
+
+    /// Whether this region has the key for that day: `Some(false)` where it knows that the key
+    /// opens nothing.
+    fn knows_day(&self, key: &str, day: &str) -> Option<bool> {
+        let state = self.state.read();
+        let known = state.verifiers.get(key)?;
+        match known.active {
+            false => Some(false),
+            true => known.has_day(day).then_some(true),
+        }
+    }
+
+    /// Keeps what the registry told when its log had `length` entries, unless this region has heard
+    /// of more: then the key may be disabled by now.
+    async fn keep_introduced(&self, keys: &DerivedKeys, length: u64) -> Result<bool, CloudError> {
+        // A new account may be on its way here.
+        let heard = self.heard(|state| state.accounts.contains_key(&keys.account));
+        heard.await?;
+        let turn = self.turn().await;
+        if self.state.read().length() > length {
+            return Ok(false);
+        }
+        self.keep_keys(std::slice::from_ref(keys), true).await?;
+        drop(turn);
+        tracing::info!(key = keys.id, "the key of a new caller was learned");
+        Ok(true)
+    }
+
+    /// Answers a region that shows a signature over a request to it.
+    pub(crate) fn tell_introduced(&self, to: &RegionId, introduction: &Introduction) -> Told {
+        let service = match introduction.admin {
+            true => Service::Admin,
+            false => Service::S3,
+        };
+        let state = self.state.read();
+        let length = state.length();
+        let nobody = |is_key| Told::Introduced {
+            keys: None,
+            is_key,
+            length,
+        };
+        let statement = introduction.signed.read();
+        let days = days(self.clock.now());
+        let asked = statement.filter(|s| s.region == **to && days.contains(&s.day));
+        let Some(statement) = asked else {
+            return nobody(true);
+        };
+        let Some(keys) = self.derive_for(&state, &statement.access_key, to) else {
+            return nobody(false);
+        };
+        let day = keys.days.get(&statement.day).filter(|_| keys.active);
+        let Some(day) = day.and_then(|day| hex::decode(day).ok()?.try_into().ok()) else {
+            return nobody(false);
+        };
+        let key: HmacKey = service_key(&day, service.name()).into();
+        match statement.is_proven_for(service, &key) || types::planted("keys-for-the-asking") {
+            true => Told::Introduced {
+                keys: Some(keys),
+                is_key: true,
+                length,
+            },
+            false => nobody(true),
+        }
+    }
+}
+
+fn away(why: &str) -> CloudError {
+    CloudError::Unavailable(why.to_owned())
+}
