@@ -37,7 +37,7 @@ bench-accounts: build
 
 clean:
 	cargo clean
-	rm -rf .venv
+	rm -rf .venv .venv-sdks .node-sdks
 
 # Runs every fuzz target for FUZZ_SECONDS each (60); needs a nightly toolchain.
 fuzz:

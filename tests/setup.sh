@@ -17,6 +17,15 @@ need ip iproute2
 need nft nftables
 need faketime faketime
 need openssl openssl
+# Clients of tests/test_sdks.py.
+need restic restic
+need node nodejs
+need npm npm
+need ruby ruby
+need go golang-go
+for name in ruby-aws-sdk-s3 golang-github-aws-aws-sdk-go-v2-dev golang-github-minio-minio-go-v7-dev; do
+  dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q "ok installed" || packages+=("$name")
+done
 need python3 python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then
@@ -31,6 +40,23 @@ if [ ! -e "$stamp" ]; then
   rm -rf .venv
   python3 -m venv .venv
   .venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
+  touch "$stamp"
+fi
+
+# Clients that want other packages than those above, and JavaScript's.
+stamp=.venv-sdks/.installed-$(cksum <tests/sdks/requirements.txt | cut -d' ' -f1)
+if [ ! -e "$stamp" ]; then
+  rm -rf .venv-sdks
+  python3 -m venv .venv-sdks
+  .venv-sdks/bin/pip install -q --disable-pip-version-check -r tests/sdks/requirements.txt
+  touch "$stamp"
+fi
+stamp=.node-sdks/.installed-$(cat tests/sdks/package*.json | cksum | cut -d' ' -f1)
+if [ ! -e "$stamp" ]; then
+  rm -rf .node-sdks
+  mkdir .node-sdks
+  cp tests/sdks/package*.json .node-sdks
+  (cd .node-sdks && npm ci --silent --no-audit --no-fund --ignore-scripts)
   touch "$stamp"
 fi
 
