@@ -106,7 +106,8 @@ def test_a_region_without_the_registry_serves_and_asks_for_patience(fleet, check
         made = fleet.json("key", "create", "--account", account)
         key = (made["access_key"], made["secret_key"])
         fleet.s3(FIRST, key).list_buckets()
-        assert refused_with(fleet.s3(EU, key).list_buckets) == 403
+        # Whose key this is the registry alone could say.
+        assert refused_with(fleet.s3(EU, key).list_buckets) == 503
         assert asking.result(60) == 503
         fleet.net.heal()
         eventually(create, timeout=60)
