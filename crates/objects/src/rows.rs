@@ -167,11 +167,15 @@ pub(crate) fn aside_prefix(key: &[u8], version: VersionId) -> Bytes {
         .into()
 }
 
-/// The customer's key and the version in such a row of `region`.
+/// The customer's key and the version in such a row of `region`. Earlier releases wrote it without
+/// the region.
 pub(crate) fn aside_name(row_key: &[u8], region: &RegionId) -> Result<(Bytes, VersionId)> {
     let named = row_key.strip_suffix(region.as_bytes());
-    let named = named.ok_or_else(|| damaged("a version that is set aside"))?;
-    let (key, version) = split_escaped(named, ASIDE)?;
+    let with_region = named.map(|named| split_escaped(named, ASIDE));
+    let (key, version) = match with_region {
+        Some(Ok(found)) => found,
+        _ => split_escaped(row_key, ASIDE)?,
+    };
     Ok((key, VersionId::from_bytes(version)))
 }
 

@@ -227,9 +227,27 @@ impl Objects {
             let text = std::str::from_utf8(&key)
                 .map_err(|_| Error::Record("a key that is no text".to_owned()))?;
             let name = (ObjectKey::new(text)?, version);
+            let now = rows::aside(&key, version, &aside.region);
+            if now != row_key {
+                self.rename_aside(deed, (row_key, now), row.value).await?;
+            }
             self.note_aside(deed, name, aside);
         }
         Ok(())
+    }
+
+    /// Moves a row that an earlier release wrote to where this one looks for it.
+    async fn rename_aside(
+        &self,
+        deed: &BucketDeed,
+        (from, to): (Bytes, Bytes),
+        value: Bytes,
+    ) -> Result<()> {
+        let batch = |bucket: &Bucket| {
+            let guarded = Batch::new().guard(bucket.guard());
+            guarded.put(to.clone(), value.clone()).delete(from.clone())
+        };
+        self.in_bucket(deed, batch).await.map(drop)
     }
 
     /// Forgets what was set aside in buckets that are not held here any more.

@@ -1,6 +1,9 @@
 //! What is on its way in, while the sweep of orphans passes.
 
-use store::faults::{Call, Fault, Gate, Late, Script, faulty};
+use store::{
+    Batch,
+    faults::{Call, Fault, Gate, Late, Script, faulty},
+};
 use tokio::task::yield_now;
 
 use super::*;
@@ -174,4 +177,35 @@ async fn an_extent_stays_while_the_outcome_of_its_commit_is_unknown() {
         assert_eq!(swept.removed, u64::from(!lands));
         assert_eq!(region.get("a", None).await.is_ok(), lands);
     }
+}
+
+#[tokio::test]
+async fn versions_that_an_earlier_release_set_aside_are_found_and_moved() {
+    let (home, copy) = (Region::new("home", 1), Region::new("copy", 2));
+    home.put("k", "bytes").await;
+    let change = home.log().await.pop().unwrap();
+    copy.follow(&home).await;
+    let far = RegionId::new("home");
+    let at = (Position(9), NOW + 500_000);
+    let permit = copy.receiving();
+    let objects = &copy.objects;
+    objects.set_aside(&permit, &far, at, &change).await.unwrap();
+    let partition = PartitionId(copy.deed.id.0);
+    let all = ScanRange::prefix(rows::ASIDE);
+    let found = copy.engine.index.scan(partition, all.clone(), 10);
+    let found = found.await.unwrap();
+    let (now, row) = found[0].clone();
+    // As the release before wrote it: without the region at its end.
+    let before = now.slice(..now.len() - far.len());
+    let batch = Batch::new()
+        .put(before.clone(), row.value)
+        .delete(now.clone());
+    copy.engine.index.commit(partition, batch).await.unwrap();
+
+    let again = Region::on(copy.engine.clone(), "copy", 3, Arc::clone(&copy.deed));
+    again.objects.load_asides(&again.deed).await.unwrap();
+    let counted = again.objects.asides_of(again.deed.id, &far);
+    assert_eq!(counted, Some((1, Position(8))));
+    let found = copy.engine.index.scan(partition, all, 10).await.unwrap();
+    assert_eq!(found.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&now]);
 }
