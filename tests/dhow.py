@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.parse
 from pathlib import Path
 
@@ -94,6 +95,27 @@ class Dhow:
 
     def client(self):
         return Client(self.host, self.region, self.access_key, self.secret_key)
+
+
+def freeze(*pids):
+    """Stops processes, and waits until each of their threads has stopped: a signal that was sent
+    has not arrived yet, and what a process does meanwhile is not what a test counts on."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 30
+    while not all(_stopped(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a process does not stop"
+        time.sleep(0.001)
+
+
+def _stopped(pid):
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(t.read_text().rpartition(")")[2].split()[0] == "T" for t in threads)
+
+
+def thaw(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _sign(key, text):

@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import dhow
 from dhow import BIN
 
 
@@ -63,20 +64,10 @@ class Fleet:
         os.kill(self.regions[region]["pid"], which)
 
     def freeze(self, *regions):
-        """Stops them, and waits until each of their threads has stopped: a signal that was sent
-        has not arrived yet, and what a region does meanwhile is not what a test counts on."""
-        for region in regions:
-            self.signal(region, signal.SIGSTOP)
-        for region in regions:
-            eventually(lambda: self._stopped(region), timeout=10, pause=0.001)
-
-    def _stopped(self, region):
-        threads = Path(f"/proc/{self.regions[region]['pid']}/task").glob("*/stat")
-        return all(t.read_text().rpartition(")")[2].split()[0] == "T" for t in threads)
+        dhow.freeze(*(self.regions[region]["pid"] for region in regions))
 
     def thaw(self, *regions):
-        for region in regions:
-            self.signal(region, signal.SIGCONT)
+        dhow.thaw(*(self.regions[region]["pid"] for region in regions))
 
     def s3(self, region, key=None, timeout=20):
         access, secret = key or (self.info["access_key"], self.info["secret_key"])

@@ -50,7 +50,7 @@ def test_every_write_through_a_copy_is_seen_there_at_once(fleet):
             assert missing(copy, "own-writes", to)
     # The copy answers itself again once it has caught up.
     eventually(lambda: "x-dhow-region" not in copy.head_object(
-        Bucket="own-writes", Key="k4")["ResponseMetadata"]["HTTPHeaders"])
+        Bucket="own-writes", Key="k6")["ResponseMetadata"]["HTTPHeaders"])
 
 
 def test_a_large_object_is_seen_before_the_copy_has_fetched_it(fleet):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dhow import BIN, Client, Dhow
+from dhow import BIN, Client, Dhow, freeze, thaw
 
 HOME, COPY, NEITHER = "eu-central-1", "me-east-1", "cn-hangzhou"
 BUCKET = "evidence"
@@ -170,12 +170,12 @@ def proven(tmp_path_factory):
         out["alone"] = fleet.cli_json("residency", "prove", BUCKET, "--out", folder / "alone",
                                       "--json")
         # A region that does not answer is named, and what is proven is not more than it was.
-        fleet.freeze(COPY)
+        freeze(fleet.regions[COPY]["pid"])
         try:
             out["silent"] = fleet.cli("residency", "prove", BUCKET, "--out", folder / "silent",
                                       "--json", check=False)
         finally:
-            fleet.thaw(COPY)
+            thaw(fleet.regions[COPY]["pid"])
     finally:
         code = fleet.stop(60)
     assert code == 0
