@@ -184,6 +184,7 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
         let head_only = parts.method == Method::HEAD;
         let has_body = !incoming.is_end_stream();
+        let unasked = !has_body && parts.headers.contains_key(header::EXPECT);
         // Costs a branch unless somebody listens at this level, such as an exporter of traces.
         let span = tracing::debug_span!(
             "request",
@@ -221,6 +222,12 @@ impl Gateway {
             empty_head(&mut answer);
         }
         let unread = (code.is_some() || trail.passed) && has_body && !trail.body_ended;
+        // Nor does a client look for the next answer as it should, if it has had one where it
+        // waited for `100 Continue`, as botocore with an empty file.
+        if unasked && at_door {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
         if unread && at_door {
             answer.extensions_mut().insert(Unread);
             // A client that is not told would send its next request into a closed connection.
