@@ -39,6 +39,17 @@ def up(data, region, where):
     return process
 
 
+def started(data, region, where):
+    """The same, once it serves. Somebody else may have had one of its ports for a moment."""
+    def start():
+        process = up(data, region, where)
+        if process.stdout.readline():
+            return process
+        process.wait()
+        raise AssertionError(open(f"{data}.log").read()[-2000:])
+    return eventually(start, timeout=60)
+
+
 def copied(fleet, region, to):
     shutil.copytree(fleet.data / region, to)
     (to / "running.json").unlink(missing_ok=True)
@@ -121,8 +132,7 @@ def test_a_home_from_a_backup_serves_nothing_until_its_copy_has_handed_over(tmp_
         # Only the registry's region is there to tell when the old folder comes back.
         fleet.freeze(ME)
         put_back(fleet, EU, backup)
-        process = up(fleet.data / EU, EU, ports(fleet, EU))
-        assert process.stdout.readline()
+        process = started(fleet.data / EU, EU, ports(fleet, EU))
         for ask in (lambda: home.put_object(Bucket="papers", Key="lost", Body=b"lost"),
                     lambda: home.get_object(Bucket="papers", Key="new0"),
                     lambda: home.list_objects_v2(Bucket="papers")):
@@ -142,8 +152,7 @@ def test_a_home_from_a_backup_serves_nothing_until_its_copy_has_handed_over(tmp_
         fleet.freeze(FIRST)
         process.kill()
         process.wait()
-        process = up(fleet.data / EU, EU, ports(fleet, EU))
-        assert process.stdout.readline()
+        process = started(fleet.data / EU, EU, ports(fleet, EU))
         with pytest.raises(ClientError) as refused:
             home.put_object(Bucket="papers", Key="lost", Body=b"lost")
         assert status(refused) == 503
@@ -182,8 +191,7 @@ def test_a_copy_from_a_backup_counts_for_what_it_has(tmp_path):
         eventually(lambda: home.head_object(Bucket="papers", Key="new19")
                    ["ReplicationStatus"] == "COMPLETED")
         put_back(fleet, EU, backup)
-        process = up(fleet.data / EU, EU, ports(fleet, EU))
-        assert process.stdout.readline()
+        process = started(fleet.data / EU, EU, ports(fleet, EU))
         deadline = time.monotonic() + 60
         while True:
             said = home.head_object(Bucket="papers", Key="new19")["ReplicationStatus"]

@@ -59,6 +59,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "objects",
             "peer",
             "replication",
+            "proof",
         ],
     ),
     ("xtask", &["check"]),

@@ -13,7 +13,7 @@ use crate::{
     Regions, ReplicationError, Transport,
     body::PeerBody,
     frames::Answer,
-    wire::{ANSWER_BYTES_MAX, Ask, PATH, WAIT_MAX, What, name},
+    wire::{ANSWER_BYTES_MAX, Ask, INSTANCE, PATH, WAIT_MAX, What, name},
 };
 
 /// Longer than the longest wait at the source, which waits for room before and after it waits for
@@ -72,7 +72,13 @@ impl Far {
 
     /// A whole answer, and the room that it and what is read from it take.
     async fn bytes(&self, what: &What) -> Result<(Bytes, Option<Held>), ReplicationError> {
-        let answer = self.send(what).await?;
+        self.read_whole(self.send(what).await?).await
+    }
+
+    async fn read_whole(
+        &self,
+        answer: Response<BoxBody>,
+    ) -> Result<(Bytes, Option<Held>), ReplicationError> {
         let held = match self.client.room(&self.region) {
             Some(room) => {
                 let said = answer.body().size_hint().exact();
@@ -125,6 +131,21 @@ impl Far {
     ) -> Result<Vec<(types::ObjectKey, types::VersionId)>, ReplicationError> {
         let names: Vec<(String, String)> = self.read(what).await?;
         names.iter().map(crate::wire::read_name).collect()
+    }
+
+    /// The same, and which start of the region answers; 0 where it does not say.
+    pub(crate) async fn names_by(
+        &self,
+        what: What,
+    ) -> Result<(Vec<(types::ObjectKey, types::VersionId)>, u64), ReplicationError> {
+        let answer = self.send(&what).await?;
+        let by = answer.headers().get(INSTANCE);
+        let by = by.and_then(|by| by.to_str().ok()?.parse().ok());
+        let (bytes, _held) = self.read_whole(answer).await?;
+        let names: Vec<(String, String)> = serde_json::from_slice(&bytes)
+            .map_err(|e| ReplicationError::Malformed(e.to_string()))?;
+        let names: Result<Vec<_>, _> = names.iter().map(crate::wire::read_name).collect();
+        Ok((names?, by.unwrap_or_default()))
     }
 
     /// A question that is answered with JSON.

@@ -334,7 +334,9 @@ impl Follower {
                 return Err(stands_still("a snapshot"));
             }
             cursor.seeded += self.apply_all(&permit, &page).await?;
-            if !self.far.sealed && self.far.deed.epoch > 1 {
+            // Under the first epoch too: the home may have been put back to an older state.
+            if !self.far.sealed && (self.far.deed.epoch > 1 || !types::planted("tags-stay-behind"))
+            {
                 self.offer_tags(&permit, &page).await?;
             }
             cursor.snapshot = page.row;

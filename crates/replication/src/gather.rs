@@ -27,7 +27,7 @@ use crate::{
     follow::{Follower, key_of, not_at_once, stands_still},
     frames::Answer,
     source::{Refused, failed, json, refused, take},
-    wire::{Gathered, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What},
+    wire::{Ask, Gathered, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What, name},
 };
 
 /// How long an answer that reads earlier changes works on them before it says how far it came.
@@ -280,7 +280,16 @@ impl Follower {
                 "the home has not read what was changed here".to_owned(),
             ));
         }
-        for (key, version) in self.lacking(permit, own).await? {
+        let versions = own.iter().map(|(k, v)| name(k, *v)).collect();
+        let (lacking, by) = self.far.names_by(What::Lacking { versions }).await?;
+        // Whoever read that need not be who answers: a process beside the home's, or one before it
+        // whose folder was put back since.
+        if !self.status.is_read_by(deed, by, end) {
+            return Err(ReplicationError::Refused(
+                "another start of the home has read what was changed here".to_owned(),
+            ));
+        }
+        for (key, version) in lacking.into_iter().filter(|name| own.contains(name)) {
             let found = self.objects.version_position(permit, &key, version);
             if found.await?.is_some_and(|at| at <= end) {
                 known.push((key, version));
@@ -335,7 +344,9 @@ impl Source {
         deed: &Arc<BucketDeed>,
         from: &Place,
         room: &Room,
-        what: What,
+        Ask {
+            what, instance: by, ..
+        }: Ask,
     ) -> Result<Response<BoxBody>, Refused> {
         let (held, answer) = match what {
             What::Own {
@@ -349,8 +360,8 @@ impl Source {
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 let applied = applied.map_or(after, |applied| applied.min(after));
                 let noted = match which == Own::Present && deed.home == from.region {
-                    true => (applied, noted),
-                    false => (0, 0),
+                    true => (by, applied, noted),
+                    false => (by, 0, 0),
                 };
                 self.own((deed, from), room, Position(after), noted, wait, which)
                     .await?
@@ -376,7 +387,7 @@ impl Source {
         (deed, home): (&Arc<BucketDeed>, &Place),
         room: &Room,
         after: Position,
-        (applied, noted): (u64, u64),
+        (by, applied, noted): (u64, u64, u64),
         wait: Duration,
         which: Own,
     ) -> Result<(Held, Answer), Refused> {
@@ -400,7 +411,7 @@ impl Source {
                 .map_err(failed)?;
             // A position that this log never gave says nothing about what is in it.
             if at == after && noted > 0 && !page.ahead {
-                self.status.own_read(deed, after.0, applied, noted);
+                self.status.own_read(deed, by, (after.0, applied, noted));
             }
             let left = until.saturating_duration_since(Instant::now());
             let moved = page.next != at;

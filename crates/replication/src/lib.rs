@@ -6,6 +6,7 @@
 //! peer sends is read strictly and never trusted with a place.
 
 mod aside;
+mod behind;
 mod body;
 mod bounds;
 mod client;
@@ -29,6 +30,7 @@ mod transport;
 mod wire;
 mod words;
 
+pub use behind::Behind;
 pub use client::Far;
 pub use error::ReplicationError;
 pub use leases::FarLeases;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use access::{Counting, Permit, authorize_sending};
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use objects::Objects;
 use peer::{BoxBody, Held, Kind, NoRoom, Room, STREAM_BYTES, full};
@@ -20,8 +20,8 @@ use crate::{
     handover::HandOver,
     rules_far::Taking,
     wire::{
-        Ask, COUNT_ROOM, LACKING_MAX, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What, name,
-        read_name,
+        Ask, COUNT_ROOM, INSTANCE, LACKING_MAX, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What,
+        name, read_name,
     },
 };
 
@@ -96,6 +96,13 @@ pub(crate) fn no_room(error: NoRoom) -> Refused {
 impl Source {
     /// Answers a question of the region at `from`, whose identity was proven, within its `room`.
     pub async fn answer(&self, from: &Place, room: &Room, ask: Ask) -> Response<BoxBody> {
+        let mut answer = self.answer_or_refuse(from, room, ask).await;
+        let instance = HeaderValue::from(self.regions.instance());
+        answer.headers_mut().insert(INSTANCE, instance);
+        answer
+    }
+
+    async fn answer_or_refuse(&self, from: &Place, room: &Room, ask: Ask) -> Response<BoxBody> {
         match self.try_answer(from, room, ask).await {
             Ok(answer) => answer,
             Err((StatusCode::SERVICE_UNAVAILABLE, why)) => {
@@ -136,14 +143,15 @@ impl Source {
         room: &Room,
         ask: Ask,
     ) -> Result<Response<BoxBody>, Refused> {
+        // Also when the question is refused: nothing counts then that an earlier start has said.
+        self.status.asks(&from.region, ask.instance);
         // Whoever may not ask is told so before it waits for anything.
         let (deed, admitted) = self.admit(from, &ask)?;
-        self.status.asks(&from.region, ask.instance);
         let permit = match admitted {
             Admitted::Counts(counting) => {
                 return self.answer_counts(&counting, room, &ask.what).await;
             }
-            Admitted::Gathering => return self.answer_gathering(&deed, from, room, ask.what).await,
+            Admitted::Gathering => return self.answer_gathering(&deed, from, room, ask).await,
             Admitted::Rule => return self.answer_by_rule(&deed, from, room, ask.what).await,
             Admitted::Sealed => return self.answer_sealed(&deed, from, room, ask).await,
             Admitted::Copy(permit) => permit,

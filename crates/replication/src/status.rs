@@ -77,6 +77,9 @@ struct Asker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Read {
     epoch: u64,
+    /// Which start of the home has read it, and what its region's generation was then.
+    by: u64,
+    generation: u64,
     /// All up to here in this region's log.
     pub(crate) after: Position,
     /// And applied it, but for what the home has set aside, up to here.
@@ -252,10 +255,17 @@ impl Status {
         (epoch == deed.epoch).then_some(position)
     }
 
-    /// The home has read what clients changed here up to `after`.
-    pub(crate) fn own_read(&self, deed: &BucketDeed, after: u64, applied: u64, noted: u64) {
+    /// A start of the home, `by`, has read what clients changed here up to `after`.
+    pub(crate) fn own_read(
+        &self,
+        deed: &BucketDeed,
+        by: u64,
+        (after, applied, noted): (u64, u64, u64),
+    ) {
         let read = Read {
             epoch: deed.epoch,
+            by,
+            generation: self.generation(&deed.home),
             after: Position(after),
             applied: Position(applied),
             noted: Position(noted),
@@ -268,7 +278,24 @@ impl Status {
     /// What the home has read of what clients changed here, under the deed's epoch.
     pub(crate) fn read(&self, deed: &BucketDeed) -> Option<Read> {
         let all = self.read.borrow();
-        all.get(&deed.id).filter(|r| r.epoch == deed.epoch).copied()
+        all.get(&deed.id).filter(|r| self.counts(deed, r)).copied()
+    }
+
+    /// Whether this was read under the deed's epoch, by the home's start that asked last.
+    fn counts(&self, deed: &BucketDeed, read: &Read) -> bool {
+        read.epoch == deed.epoch && read.generation == self.generation(&deed.home)
+    }
+
+    /// Whether the start of the home which answers as `instance` has read up to `position`: another
+    /// one, beside it or before it, may have read what this one has not. 0 is one that does not
+    /// say.
+    pub(crate) fn is_read_by(&self, deed: &BucketDeed, instance: u64, position: Position) -> bool {
+        let read = self.read(deed);
+        read.is_some_and(|r| {
+            let same =
+                r.by == instance || instance == 0 || types::planted("reads-of-another-start");
+            same && r.after >= position
+        })
     }
 
     /// Up to where in this region's log the home has read what clients changed here; 0 while that
@@ -296,7 +323,7 @@ impl Status {
     ) -> bool {
         let mut watch = self.read.subscribe();
         let done = |all: &HashMap<BucketId, Read>| {
-            let found = all.get(&deed.id).filter(|r| r.epoch == deed.epoch);
+            let found = all.get(&deed.id).filter(|r| self.counts(deed, r));
             found.is_some_and(|r| r.after >= position)
         };
         self.wanted.send_modify(|all| {

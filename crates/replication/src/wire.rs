@@ -7,6 +7,9 @@ use types::{BucketDeed, ObjectKey, RegionId, VersionId};
 
 use crate::ReplicationError;
 
+/// The header of an answer that tells which start of the region answers; 0 where nobody needs to
+/// tell them apart.
+pub(crate) const INSTANCE: &str = "dhow-instance";
 /// Where questions go.
 pub const PATH: &str = "/dhow/v1/replication";
 

@@ -7,13 +7,13 @@ use std::{
 };
 
 use access::{Action, Permit, SystemReason, authorize_system};
-use objects::{DisplayVersion, GetRequest, Shipped};
-use store::{PartitionId, ScanRange};
+use objects::{DisplayVersion, GetRequest, Objects, Shipped};
+use store::{PartitionId, ScanRange, memory::Memory};
 use tokio::time::Instant;
-use types::{BucketDeed, BucketName, Holding, ObjectKey};
+use types::{BucketDeed, BucketName, Holding, ObjectKey, SeededRandom, Writes};
 
 use crate::{
-    clients::{Did, History, Write, content},
+    clients::{Did, Write, content},
     world::{Node, World},
 };
 
@@ -29,7 +29,22 @@ fn system(deed: &Arc<BucketDeed>, action: Action) -> Permit {
 
 /// All versions that a region holds.
 async fn versions(node: &Node, deed: &Arc<BucketDeed>) -> Option<Versions> {
-    let objects = node.objects()?;
+    versions_of(&*node.objects()?, deed).await
+}
+
+/// All versions of a bucket in a region's folder, whether it is in use or not.
+async fn on_disk(node: &Node, disk: &Arc<Memory>, deed: &Arc<BucketDeed>) -> Versions {
+    let objects = Objects::new(
+        Arc::clone(disk).into_engine(),
+        Arc::clone(&node.view) as Arc<dyn types::Deeds>,
+        Arc::clone(&node.clock) as Arc<dyn types::Clock>,
+        Arc::new(SeededRandom::new(1)),
+        node.id.clone(),
+    );
+    versions_of(&objects, deed).await.unwrap_or_default()
+}
+
+async fn versions_of(objects: &Objects, deed: &Arc<BucketDeed>) -> Option<Versions> {
     let permit = system(deed, Action::ReplicateFrom);
     let (mut all, mut from) = (Versions::new(), None);
     loop {
@@ -53,8 +68,8 @@ async fn same(world: &World, name: &BucketName) -> Result<(), String> {
         let held = versions(node, &deed).await;
         let held = held.ok_or_else(|| format!("{name} cannot be read at {}", node.id))?;
         if deed.holding(&node.id) == Holding::Nothing {
-            let left = node
-                .disk
+            let engine = node.engine();
+            let left = engine
                 .index
                 .scan(PartitionId(deed.id.0), ScanRange::prefix(b"c"), 1);
             match left.await {
@@ -106,10 +121,12 @@ pub async fn settled(world: &World, until: Instant) -> Vec<String> {
 }
 
 /// The other checks.
-pub async fn all(world: &World, history: &History) -> Vec<String> {
+pub async fn all(world: &World) -> Vec<String> {
     let mut findings = world.net.leaks.lock().clone();
+    let history = &world.history;
     findings.extend(history.wrong.lock().iter().cloned());
     let writes = history.writes.lock().clone();
+    let went = history.went.lock().clone();
     for name in &world.buckets {
         let deed = world.registry.deed(name);
         let Some(home) = world.nodes.iter().find(|n| n.id == deed.home) else {
@@ -127,9 +144,10 @@ pub async fn all(world: &World, history: &History) -> Vec<String> {
             findings.extend(readable(node, &deed, &held).await);
         }
         let of: Vec<&Write> = writes.iter().filter(|w| w.bucket == *name).collect();
+        let gone: Vec<&Write> = went.iter().map(|n| &writes[*n]).collect();
         match **name == *"kept" {
-            true => findings.extend(kept(&of, &held)),
-            false => findings.extend(last(&of, home, &deed).await),
+            true => findings.extend(kept(&of, &gone, world, &held)),
+            false => findings.extend(last(&of, &gone, home, &deed).await),
         }
     }
     findings
@@ -168,14 +186,15 @@ fn digest_of(bytes: &[u8]) -> [u8; 16] {
 
 /// Where versions are kept, each that was acknowledged is there, unless somebody tried to remove
 /// it; and what was removed is not.
-fn kept(writes: &[&Write], held: &Versions) -> Vec<String> {
+fn kept(writes: &[&Write], gone: &[&Write], world: &World, held: &Versions) -> Vec<String> {
     let mut findings = Vec::new();
     let removed = |key: &str, version: DisplayVersion| {
         writes
             .iter()
             .find(|w| w.key == key && w.did == Did::DeleteVersion { version })
     };
-    for write in writes.iter().filter(|w| w.acknowledged) {
+    let went = |write: &Write| gone.iter().any(|one| std::ptr::eq(*one, write));
+    for write in writes.iter().filter(|w| w.acknowledged && !went(w)) {
         let (key, did) = (&write.key, &write.did);
         match (did, write.version) {
             (Did::Put { .. } | Did::Delete, Some(version @ DisplayVersion::Id(id))) => {
@@ -189,7 +208,9 @@ fn kept(writes: &[&Write], held: &Versions) -> Vec<String> {
                     version: DisplayVersion::Id(id),
                 },
                 _,
-            ) if held.contains_key(&(key.clone(), id.to_string())) => {
+            ) if held.contains_key(&(key.clone(), id.to_string()))
+                && !world.history.put_back_since(write.began) =>
+            {
                 findings.push(format!("back: kept/{key} {id}, which was removed"));
             }
             _ => {}
@@ -200,7 +221,12 @@ fn kept(writes: &[&Write], held: &Versions) -> Vec<String> {
 
 /// Without versions: a write that none was near is what is there in the end, and what is there was
 /// written by somebody.
-async fn last(writes: &[&Write], home: &Node, deed: &Arc<BucketDeed>) -> Vec<String> {
+async fn last(
+    writes: &[&Write],
+    gone: &[&Write],
+    home: &Node,
+    deed: &Arc<BucketDeed>,
+) -> Vec<String> {
     let mut findings = Vec::new();
     let keys: BTreeSet<&String> = writes.iter().map(|w| &w.key).collect();
     for key in keys {
@@ -229,7 +255,8 @@ async fn last(writes: &[&Write], home: &Node, deed: &Arc<BucketDeed>) -> Vec<Str
         let alone = of
             .iter()
             .all(|w| std::ptr::eq(**w, **latest) || w.ended + APART < latest.began);
-        if alone && latest.acknowledged {
+        let went = gone.iter().any(|one| std::ptr::eq(*one, **latest));
+        if alone && latest.acknowledged && !went {
             // A delete removes what its region sees: what that had not heard of stays.
             let right = match &latest.did {
                 Did::Put { content } => found.as_ref() == Some(content),
@@ -244,4 +271,107 @@ async fn last(writes: &[&Write], home: &Node, deed: &Arc<BucketDeed>) -> Vec<Str
         }
     }
     findings
+}
+
+/// How often it is looked whether a status is true.
+const LOOK_EVERY: Duration = Duration::from_millis(700);
+/// Of so many versions, the newest.
+const LOOKED_AT: usize = 6;
+
+/// Looks again and again until then whether what homes say of their copies is true.
+pub async fn watch_status(world: Arc<World>, until: Instant) {
+    while Instant::now() < until {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let deed = world.registry.deed(&world.buckets[1]);
+        for node in &world.nodes {
+            if let Some(wrong) = said_too_much(&world, node, &deed.name).await {
+                world.trace.note(&wrong);
+                world.history.wrong.lock().push(wrong);
+            }
+        }
+    }
+}
+
+/// A version of which the home says that every copy has it, and which one has not. What a region
+/// has told is true of the start that has told it. Where clients remove at a copy the home hears of
+/// that later.
+async fn said_too_much(world: &World, node: &Node, name: &BucketName) -> Option<String> {
+    let deed = node.view.deed_of(name)?;
+    let is_home = deed.home == node.id && deed.placement.writes == Writes::Home;
+    if !is_home || node.view.doubt(&deed).is_some() {
+        return None;
+    }
+    let (objects, status) = (node.objects()?, node.status()?);
+    let permit = system(&deed, Action::ReplicateFrom);
+    let newest: Vec<_> = {
+        let writes = world.history.writes.lock();
+        let made = writes.iter().rev().filter(|w| w.bucket == *name);
+        let named = made.filter_map(|w| match w.version {
+            Some(DisplayVersion::Id(id)) => Some((w.key.clone(), id)),
+            _ => None,
+        });
+        named.take(LOOKED_AT).collect()
+    };
+    for (key, id) in newest {
+        let key = ObjectKey::new(&key).ok()?;
+        let at = objects.version_position(&permit, &key, id).await;
+        let Ok(Some(at)) = at else { continue };
+        if !status.replicated(&deed, at.0) {
+            continue;
+        }
+        for copy in &deed.placement.replicas {
+            let other = world.nodes.iter().find(|n| n.id == copy.region)?;
+            let told = world.net.heard_last(&node.id, &copy.region)?;
+            let disk = world.disks.of(&copy.region, told)?;
+            let held = on_disk(other, &disk, &deed).await;
+            if !held.contains_key(&(key.to_string(), id.to_string())) {
+                let (home, copy) = (&node.id, &copy.region);
+                return Some(format!("{home} says that {copy} has {name}/{key} {id}"));
+            }
+        }
+    }
+    None
+}
+
+impl World {
+    /// A folder was put back: notes which acknowledged writes nobody has any more.
+    pub async fn went_with_a_folder(&self) {
+        self.history.put_back();
+        let mut there: BTreeMap<&BucketName, Vec<Versions>> = BTreeMap::new();
+        for name in &self.buckets {
+            let deed = self.registry.deed(name);
+            for node in &self.nodes {
+                let before = node.view.deed_of(name);
+                let holds = |deed: &BucketDeed| deed.holding(&node.id) != Holding::Nothing;
+                if holds(&deed) && before.is_some_and(|before| holds(&before)) {
+                    let held = on_disk(node, &node.folder().disk, &deed).await;
+                    there.entry(name).or_default().push(held);
+                }
+            }
+        }
+        let writes = self.history.writes.lock().clone();
+        let mut went = self.history.went.lock();
+        for (n, write) in writes.iter().enumerate().filter(|(_, w)| w.acknowledged) {
+            let disks = there.get(&write.bucket).into_iter().flatten();
+            if !disks.into_iter().any(|held| is_in(write, held)) {
+                went.insert(n);
+            }
+        }
+    }
+}
+
+/// Whether a folder has what a write made.
+fn is_in(write: &Write, held: &Versions) -> bool {
+    match (&write.did, write.version) {
+        (_, Some(DisplayVersion::Id(id))) => {
+            held.contains_key(&(write.key.clone(), id.to_string()))
+        }
+        (Did::Put { content }, _) => {
+            let md5 = digest_of(content);
+            let mut of = held.values().filter(|s| *s.key == *write.key);
+            of.any(|s| s.etag.md5 == md5 && s.etag.parts == 0)
+        }
+        // Nothing is made that could be lost.
+        _ => true,
+    }
 }

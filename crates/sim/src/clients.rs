@@ -1,6 +1,10 @@
 //! Clients: what they ask for, and what they were told.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use access::{
     Action, Identity, Permit, Proof, Refusal, SystemReason, Via, authorize, authorize_system,
@@ -14,7 +18,8 @@ use objects::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use types::{
-    AccessKeyId, Body, BodyError, BucketName, ObjectKey, Random, SeededRandom, body::NextChunk,
+    AccessKeyId, Body, BodyError, BucketDeed, BucketName, ObjectKey, Random, SeededRandom,
+    body::NextChunk,
 };
 
 use crate::{
@@ -54,9 +59,23 @@ pub struct Write {
 pub struct History {
     pub writes: Mutex<Vec<Write>>,
     pub wrong: Mutex<Vec<String>>,
+    /// Writes that went with a folder: nobody else had them.
+    pub went: Mutex<BTreeSet<usize>>,
+    /// When a folder was put back, or one that was copied was in use, for the last time.
+    put_back: Mutex<Option<Instant>>,
 }
 
 impl History {
+    /// A folder is put back now, or a copied one is in use.
+    pub fn put_back(&self) {
+        *self.put_back.lock() = Some(Instant::now());
+    }
+
+    /// Whether that was so after `began`: what was removed before may be back.
+    pub fn put_back_since(&self, began: Instant) -> bool {
+        self.put_back.lock().is_some_and(|at| at >= began)
+    }
+
     pub fn acknowledged(&self) -> usize {
         self.writes.lock().iter().filter(|w| w.acknowledged).count()
     }
@@ -110,6 +129,12 @@ pub async fn keep_versions(world: &World) {
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
 
+/// Whether clients are answered: a region asks the others first what they remember of it, and a
+/// home that lacks something answers nothing.
+fn serves(node: &Node, deed: &BucketDeed) -> bool {
+    node.view.serves.load(Ordering::SeqCst) && node.view.doubt(deed).is_none()
+}
+
 /// Where a request is acted on: at the region that is asked, or at the home, as the front door
 /// passes it on.
 fn admitted(
@@ -121,6 +146,9 @@ fn admitted(
 ) -> Option<(Arc<Objects>, Permit)> {
     let deed = asked.view.deed_of(bucket)?;
     let here = place(&asked.id);
+    if !serves(asked, &deed) {
+        return None;
+    }
     let permit = authorize(&identity(), action, Some(&deed), &here, &Via::Door);
     let permit = permit.and_then(|permit| match conditional {
         true => may_decide(&deed, &asked.id).map(|()| permit),
@@ -131,6 +159,9 @@ fn admitted(
         Err(Refusal::NotHome) => {
             let home = world.nodes.iter().find(|node| node.id == deed.home)?;
             let known = home.view.deed_of(bucket)?;
+            if !serves(home, &known) {
+                return None;
+            }
             let via = Via::Region(here, Proof::Whole);
             let permit = authorize(&identity(), action, Some(&known), &place(&home.id), &via);
             home.objects().zip(permit.ok())
@@ -140,13 +171,7 @@ fn admitted(
 }
 
 /// A client works until then.
-pub async fn work(
-    world: &Arc<World>,
-    history: &History,
-    number: usize,
-    random: &SeededRandom,
-    until: Instant,
-) {
+pub async fn work(world: &Arc<World>, number: usize, random: &SeededRandom, until: Instant) {
     let mut step = 0u64;
     while Instant::now() < until {
         step += 1;
@@ -158,7 +183,6 @@ pub async fn work(
         let key = format!("k{}", random.next_u64() % KEYS);
         let client = Client {
             world,
-            history,
             node,
             bucket,
             key,
@@ -181,14 +205,13 @@ pub async fn work(
         if tokio::time::timeout(ANSWER_WITHIN, acting).await.is_err() {
             let (node, key) = (&client.node.id, &client.key);
             let wrong = format!("{node} does not answer ({kind}, {key})");
-            client.history.wrong.lock().push(wrong);
+            world.history.wrong.lock().push(wrong);
         }
     }
 }
 
 struct Client<'a> {
     world: &'a Arc<World>,
-    history: &'a History,
     node: Arc<Node>,
     bucket: BucketName,
     key: String,
@@ -214,7 +237,7 @@ impl Client<'_> {
         };
         let trace = &self.world.trace;
         trace.note(format!("client at {node}: {what} {bucket}/{key}: {told:?}"));
-        self.history.writes.lock().push(Write {
+        self.world.history.writes.lock().push(Write {
             bucket: bucket.clone(),
             key: key.clone(),
             did,
@@ -263,7 +286,7 @@ impl Client<'_> {
     /// Removes a version that some client was told of.
     async fn delete_version(&self, random: &SeededRandom) {
         let known: Vec<DisplayVersion> = {
-            let writes = self.history.writes.lock();
+            let writes = self.world.history.writes.lock();
             let here = |w: &&Write| w.bucket == self.bucket && w.key == self.key;
             writes
                 .iter()
@@ -332,7 +355,7 @@ impl Client<'_> {
         let sound = found.iter().skip(known.len() + 1).all(|b| *b == b'x');
         if !sound || Some(found.len() as u64) != Some(view.info.size) {
             let wrong = format!("{node} answers wrong bytes for {bucket}/{key}");
-            self.history.wrong.lock().push(wrong);
+            self.world.history.wrong.lock().push(wrong);
         }
     }
 }

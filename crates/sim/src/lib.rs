@@ -7,7 +7,8 @@
 //! minute takes milliseconds, and the same seed is the same run to the last event.
 //!
 //! Clients put, replace, delete, tag and read; regions crash, are cut off, have wrong clocks,
-//! are given and taken away copies, and lose their homes. The checks know nothing of how any of it
+//! are given and taken away copies, and lose their homes; in a scenario of its own, folders are put
+//! back to an older state, emptied, or started twice. The checks know nothing of how any of it
 //! works: they compare what clients were told with what all regions hold in the end, and watch what
 //! leaves which region when.
 //!
@@ -18,7 +19,8 @@ mod clients;
 mod disk;
 mod net;
 mod registry;
+mod starts;
 mod trace;
 mod world;
 
-pub use world::{Outcome, run};
+pub use world::{Outcome, Scenario, run};

@@ -46,6 +46,8 @@ pub struct Net {
     placed: Mutex<BTreeMap<BucketName, Arc<BucketDeed>>>,
     /// What they are about to say.
     coming: Mutex<BTreeMap<BucketName, Arc<BucketDeed>>>,
+    /// At the first, which start of the second asked last.
+    heard: Mutex<BTreeMap<(RegionId, RegionId), u64>>,
     /// What should not have been.
     pub leaks: Mutex<Vec<String>>,
     /// Of a hundred questions and answers, so many are lost.
@@ -68,6 +70,7 @@ impl Net {
             cut: Mutex::default(),
             placed: Mutex::default(),
             coming: Mutex::default(),
+            heard: Mutex::default(),
             leaks: Mutex::default(),
             lossy: Mutex::new(2),
             noticed: Duration::from_secs(NOTICED[random.next_u64() as usize % NOTICED.len()]),
@@ -111,6 +114,17 @@ impl Net {
 
     fn passes(&self, from: &RegionId, to: &RegionId) -> bool {
         !self.cut.lock().contains(&(from.clone(), to.clone()))
+    }
+
+    /// Whether something gets from one region to another; takes its time.
+    pub async fn reaches(&self, from: &RegionId, to: &RegionId) -> bool {
+        self.travel(from, to).await.is_ok()
+    }
+
+    /// Which start of a region another one has heard last.
+    pub fn heard_last(&self, at: &RegionId, of: &RegionId) -> Option<u64> {
+        let heard = self.heard.lock();
+        heard.get(&(at.clone(), of.clone())).copied()
     }
 
     /// Goes from one region to another. What is lost is noticed after a while: peers ask each other
@@ -169,10 +183,12 @@ impl Net {
         let bucket = ask.bucket.clone();
         let what = format!("{:?}", ask.what).to_lowercase();
         let (answered, answer) = tokio::sync::oneshot::channel();
-        let (net, asker) = (Arc::clone(&self), from.clone());
+        let (net, asker, to_here) = (Arc::clone(&self), from.clone(), to.clone());
         let room = Room::new(RoomLimits::default());
         // Whoever asked may go away; the work goes on.
         tasks.lock().spawn(async move {
+            let line = (to_here, asker.clone());
+            net.heard.lock().insert(line, ask.instance);
             let (head, body) = source.answer(&place(&asker), &room, ask).await.into_parts();
             let body = collect(body, ANSWER_MAX, Duration::from_secs(30)).await;
             if let (true, Ok(body)) = (head.status.is_success(), &body) {

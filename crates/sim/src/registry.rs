@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use replication::{Divergence, MayRemove};
+use replication::{Behind, Divergence, MayRemove, Status};
 use tokio::sync::watch;
 use types::{
     AccountId, BucketDeed, BucketId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed, Place,
@@ -23,13 +23,19 @@ use crate::{net::Net, trace::Trace};
 /// What one region knows of the cloud.
 pub struct View {
     pub here: RegionId,
-    deeds: Mutex<BTreeMap<BucketName, Arc<BucketDeed>>>,
-    changed: watch::Sender<u64>,
+    deeds: Arc<Mutex<BTreeMap<BucketName, Arc<BucketDeed>>>>,
+    changed: Arc<watch::Sender<u64>>,
     pub divergent: Mutex<Vec<Divergence>>,
     /// A region that is down hears nothing.
     pub up: AtomicBool,
+    /// It has asked the others what they remember of it.
+    pub serves: AtomicBool,
     /// Which of its starts runs.
     pub instance: AtomicU64,
+    /// Whether its folder lacks what an earlier start had.
+    pub behind: Behind,
+    /// What the start that runs knows of copies.
+    pub status: Mutex<Option<Arc<Status>>>,
 }
 
 /// Everybody's place: the country is the same, so that placements decide by region.
@@ -46,12 +52,36 @@ impl View {
         let deeds = deeds.iter().map(|d| (d.name.clone(), Arc::clone(d)));
         Arc::new(Self {
             here,
-            deeds: Mutex::new(deeds.collect()),
-            changed: watch::Sender::new(0),
+            deeds: Arc::new(Mutex::new(deeds.collect())),
+            changed: Arc::new(watch::Sender::new(0)),
             divergent: Mutex::default(),
             up: AtomicBool::new(true),
+            serves: AtomicBool::new(true),
             instance: AtomicU64::new(0),
+            behind: Behind::default(),
+            status: Mutex::default(),
         })
+    }
+
+    /// That of a second process of the region.
+    pub fn second(&self, instance: u64) -> Arc<Self> {
+        Arc::new(Self {
+            here: self.here.clone(),
+            deeds: Arc::clone(&self.deeds),
+            changed: Arc::clone(&self.changed),
+            divergent: Mutex::default(),
+            up: AtomicBool::new(true),
+            serves: AtomicBool::new(false),
+            instance: AtomicU64::new(instance),
+            behind: Behind::default(),
+            status: Mutex::default(),
+        })
+    }
+
+    /// Why clients are refused what the home answers.
+    pub fn doubt(&self, deed: &BucketDeed) -> Option<String> {
+        let status = self.status.lock().clone();
+        self.behind.doubt(&self.here, deed, status.as_deref())
     }
 
     pub fn deed_of(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
@@ -97,6 +127,9 @@ impl replication::Regions for View {
     }
     fn instance(&self) -> u64 {
         self.instance.load(Ordering::SeqCst)
+    }
+    fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
+        self.doubt(deed)
     }
     fn place(&self, region: &RegionId) -> Option<Place> {
         Some(place(region))

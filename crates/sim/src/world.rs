@@ -10,8 +10,8 @@ use std::{
 
 use objects::Objects;
 use parking_lot::Mutex;
-use replication::{Regions, Replication};
-use store::{Engine, memory::Memory};
+use replication::{Regions, Replication, Status};
+use store::Engine;
 use tokio::{task::JoinHandle, time::Instant};
 use types::{
     AccountId, BucketDeed, BucketId, BucketName, Clock, Holding, Placement, Random, RegionId,
@@ -23,6 +23,7 @@ use crate::{
     disk::{Process, used_by},
     net::{Net, Way},
     registry::{Registry, View},
+    starts::{Disks, Folder, Started},
     trace::Trace,
 };
 
@@ -56,18 +57,40 @@ impl Clock for RegionClock {
 
 /// What runs in a region.
 pub struct Running {
-    pub objects: Arc<Objects>,
-    replication: Arc<Replication>,
+    objects: Arc<Objects>,
+    pub replication: Arc<Replication>,
     process: Arc<Process>,
-    task: JoinHandle<()>,
+    started: Option<Arc<Started>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// It ends, in the midst of whatever it does.
+    pub fn end(self) {
+        self.process.end();
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// What goes wrong in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// Processes end, ways are cut, clocks are off, homes are lost, copies come and go.
+    Ordinary,
+    /// Folders are put back to an older state, emptied, and started twice as well.
+    PutBack,
 }
 
 /// A region: what stays, and what runs unless it is down.
 pub struct Node {
     pub id: RegionId,
     pub view: Arc<View>,
-    pub disk: Engine,
-    clock: Arc<RegionClock>,
+    pub folder: Mutex<Folder>,
+    /// What it was at some time.
+    pub backup: Mutex<Option<Folder>>,
+    pub clock: Arc<RegionClock>,
     running: Mutex<Option<Running>>,
 }
 
@@ -76,6 +99,26 @@ impl Node {
     pub fn objects(&self) -> Option<Arc<Objects>> {
         let running = self.running.lock();
         running.as_ref().map(|r| Arc::clone(&r.objects))
+    }
+
+    /// What it knows of copies, unless it is down.
+    pub fn status(&self) -> Option<Arc<Status>> {
+        let running = self.running.lock();
+        running.as_ref().map(|r| Arc::clone(r.replication.status()))
+    }
+
+    /// Its start, as others are told of it.
+    pub fn started(&self) -> Option<Arc<Started>> {
+        let running = self.running.lock();
+        running.as_ref().and_then(|r| r.started.clone())
+    }
+
+    pub fn folder(&self) -> Folder {
+        self.folder.lock().clone()
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.folder().disk.into_engine()
     }
 }
 
@@ -86,7 +129,11 @@ pub struct World {
     pub net: Arc<Net>,
     pub trace: Arc<Trace>,
     pub buckets: Vec<BucketName>,
-    random: SeededRandom,
+    pub history: clients::History,
+    /// What each start had.
+    pub disks: Disks,
+    pub random: SeededRandom,
+    scenario: Scenario,
 }
 
 /// What came of a run.
@@ -102,14 +149,14 @@ pub struct Outcome {
 }
 
 /// One run of a seed, on a runtime of its own.
-pub fn run(seed: u64) -> Outcome {
+pub fn run(seed: u64, scenario: Scenario) -> Outcome {
     digest::hash_here();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime of one thread needs nothing that could be missing");
-    runtime.block_on(simulate(seed))
+    runtime.block_on(simulate(seed, scenario))
 }
 
 fn deeds(random: &SeededRandom) -> Vec<Arc<BucketDeed>> {
@@ -141,12 +188,11 @@ fn deeds(random: &SeededRandom) -> Vec<Arc<BucketDeed>> {
     vec![deed(11, "plain"), deed(12, "kept")]
 }
 
-async fn simulate(seed: u64) -> Outcome {
+async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
     let trace = Arc::new(Trace::new());
     let random = SeededRandom::new(seed);
     let deeds = deeds(&random);
-    let regions = REGIONS.map(RegionId::new);
-    let net = Net::new(&regions, &random, Arc::clone(&trace));
+    let net = Net::new(&REGIONS.map(RegionId::new), &random, Arc::clone(&trace));
     for deed in &deeds {
         net.acknowledged(deed);
     }
@@ -155,7 +201,8 @@ async fn simulate(seed: u64) -> Outcome {
         let id = RegionId::new(id);
         Arc::new(Node {
             view: View::new(id.clone(), &deeds),
-            disk: Memory::engine(),
+            folder: Mutex::new(Folder::new()),
+            backup: Mutex::default(),
             clock: Arc::new(RegionClock {
                 begin,
                 off_ms: AtomicI64::new(random.next_u64() as i64 % 400),
@@ -178,84 +225,118 @@ async fn simulate(seed: u64) -> Outcome {
         net,
         trace,
         buckets: deeds.iter().map(|d| d.name.clone()).collect(),
+        history: clients::History::default(),
+        disks: Disks::default(),
         random,
+        scenario,
     });
     for node in &world.nodes {
         world.start(node).await;
     }
     clients::keep_versions(&world).await;
-    let history = Arc::new(clients::History::default());
     let mut working = Vec::new();
     for n in 0..4 {
-        let (world, history) = (Arc::clone(&world), Arc::clone(&history));
+        let world = Arc::clone(&world);
         let random = SeededRandom::new(world.random.next_u64());
         working.push(tokio::spawn(async move {
-            clients::work(&world, &history, n, &random, Instant::now() + WORK).await;
+            clients::work(&world, n, &random, Instant::now() + WORK).await;
         }));
     }
-    world.go_wrong(Instant::now() + WORK).await;
-    for client in working {
-        client.await.expect("a client does not panic");
+    let until = Instant::now() + WORK;
+    working.push(tokio::spawn(checks::watch_status(
+        Arc::clone(&world),
+        until,
+    )));
+    world.go_wrong(until).await;
+    for one in working {
+        one.await.expect("neither a client nor the watch panics");
     }
     world.mend().await;
     let mut findings = checks::settled(&world, Instant::now() + SETTLE).await;
-    findings.extend(checks::all(&world, &history).await);
+    findings.extend(checks::all(&world).await);
     Outcome {
         hash: world.trace.hash(),
         tail: world.trace.tail(),
-        acknowledged: history.acknowledged(),
+        acknowledged: world.history.acknowledged(),
         findings,
     }
 }
 
 impl World {
     /// A region's process begins, on the disk that it has.
-    async fn start(&self, node: &Arc<Node>) {
-        let process = Process::new(self.random.next_u64());
+    pub async fn start(self: &Arc<Self>, node: &Arc<Node>) {
+        let folder = node.folder();
+        let process_seed = self.random.next_u64();
         let instance = self.random.next_u64();
         node.view.instance.store(instance, Ordering::SeqCst);
+        let mut running = self
+            .process((&node.id, &node.clock), &node.view, &folder, process_seed)
+            .await;
+        self.net.up(&node.id, running.replication.source());
+        node.view.up.store(true, Ordering::SeqCst);
+        if self.scenario != Scenario::Ordinary {
+            node.view.serves.store(false, Ordering::SeqCst);
+            let status = running.replication.status();
+            let at = node.clock.now();
+            let started = Started::new(&node.view, &folder, status, at.ms());
+            let telling = Arc::clone(&started).tell(Arc::clone(self));
+            running.started = Some(started);
+            running.tasks.push(tokio::spawn(telling));
+        }
+        *node.running.lock() = Some(running);
+        self.trace.note(format!("{} is up", node.id));
+    }
+
+    /// A process of a region.
+    pub async fn process(
+        &self,
+        (id, clock): (&RegionId, &Arc<RegionClock>),
+        view: &Arc<View>,
+        folder: &Folder,
+        seed: u64,
+    ) -> Running {
+        let process = Process::new(seed);
+        let instance = view.instance.load(Ordering::SeqCst);
+        self.disks.note(id, instance, &folder.disk);
         let objects = Arc::new(Objects::new(
-            used_by(&node.disk, &process),
-            Arc::clone(&node.view) as Arc<dyn types::Deeds>,
-            Arc::clone(&node.clock) as Arc<dyn Clock>,
+            used_by(&Arc::clone(&folder.disk).into_engine(), &process),
+            Arc::clone(view) as Arc<dyn types::Deeds>,
+            Arc::clone(clock) as Arc<dyn Clock>,
             Arc::new(SeededRandom::new(self.random.next_u64())),
-            node.id.clone(),
+            id.clone(),
         ));
         let recovered = objects.recover_buckets().await;
         recovered.expect("a disk that was not damaged");
         let replication = Arc::new(Replication::new(
             Arc::clone(&objects),
-            Arc::clone(&node.view) as Arc<dyn Regions>,
+            Arc::clone(view) as Arc<dyn Regions>,
             Way {
                 net: Arc::clone(&self.net),
-                here: node.id.clone(),
+                here: id.clone(),
             },
-            Arc::clone(&node.clock) as Arc<dyn Clock>,
+            Arc::clone(clock) as Arc<dyn Clock>,
         ));
-        self.net.up(&node.id, replication.source());
         let task = tokio::spawn(Arc::clone(&replication).run());
-        node.view.up.store(true, Ordering::SeqCst);
-        *node.running.lock() = Some(Running {
+        Running {
             objects,
             replication,
             process,
-            task,
-        });
-        self.trace.note(format!("{} is up", node.id));
+            started: None,
+            tasks: vec![task],
+        }
     }
 
     /// It ends, in the midst of whatever it does.
-    fn crash(&self, node: &Node) {
+    pub fn crash(&self, node: &Node) {
         if let Some(running) = node.running.lock().take() {
-            running.process.end();
             self.net.down(&node.id);
-            running.task.abort();
+            running.end();
             node.view.up.store(false, Ordering::SeqCst);
             self.trace.note(format!("{} crashes", node.id));
         }
     }
 
-    fn pick(&self, n: usize) -> usize {
+    pub fn pick(&self, n: usize) -> usize {
         self.random.next_u64() as usize % n
     }
 
@@ -266,6 +347,10 @@ impl World {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let (a, b) = (self.pick(3), self.pick(3));
             let (node, other) = (&self.nodes[a], &self.nodes[b]);
+            if self.scenario == Scenario::PutBack && self.pick(3) == 0 {
+                self.put_back(node).await;
+                continue;
+            }
             match self.pick(10) {
                 0 | 1 => {
                     self.crash(node);
@@ -346,6 +431,8 @@ impl World {
                 sealed_by: None,
             };
             let add = |deed: &mut BucketDeed| {
+                let added = self.random.next_u64();
+                deed.placement.since.insert(replica.region.clone(), added);
                 deed.placement.replicas.push(replica);
                 deed.placement.replicas.sort();
             };
@@ -353,6 +440,7 @@ impl World {
         }
         // Only one that has handed over what it alone may have.
         let home = self.nodes.iter().find(|node| node.id == deed.home);
+        let home = home.filter(|home| home.view.doubt(&deed).is_none());
         let copies = home.and_then(|home| {
             let running = home.running.lock();
             running

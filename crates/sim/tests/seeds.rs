@@ -4,10 +4,22 @@
 
 use std::env;
 
+use sim::Scenario;
+
 const SEEDS: u64 = 200;
+/// Of folders that are put back.
+const PUT_BACK: u64 = 16;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// The seeds of another scenario: `few`, or as many as are asked for.
+fn more(few: u64) -> Vec<u64> {
+    match number("DHOW_SIM_SEED") {
+        Some(one) => vec![one],
+        None => (0..number("DHOW_SIM_SEEDS").unwrap_or(few)).collect(),
+    }
 }
 
 /// The seeds of one of four tests, which run side by side.
@@ -20,15 +32,18 @@ fn seeds(quarter: u64) -> Vec<u64> {
 }
 
 fn check(quarter: u64) {
-    let seeds = seeds(quarter);
+    check_all(&seeds(quarter), Scenario::Ordinary);
+}
+
+fn check_all(seeds: &[u64], scenario: Scenario) {
     if env::var_os("DHOW_SIM_SHOW").is_some() {
         let log = tracing_subscriber::fmt().without_time().with_ansi(false);
         // Another of the four may have begun it.
         drop(log.with_env_filter("debug").try_init());
     }
     let mut acknowledged = 0;
-    for seed in &seeds {
-        let outcome = sim::run(*seed);
+    for seed in seeds {
+        let outcome = sim::run(*seed, scenario);
         acknowledged += outcome.acknowledged;
         if !outcome.findings.is_empty() {
             let (tail, findings) = (outcome.tail.join("\n"), outcome.findings.join("\n"));
@@ -64,9 +79,24 @@ fn seeds_3() {
 
 #[test]
 fn the_same_seed_is_the_same_run() {
+    for seed in 2000..2003 {
+        let (a, b) = (
+            sim::run(seed, Scenario::PutBack),
+            sim::run(seed, Scenario::PutBack),
+        );
+        assert_eq!(a.hash, b.hash, "seed {seed}");
+    }
     for seed in 1000..1025 {
-        let (a, b) = (sim::run(seed), sim::run(seed));
+        let (a, b) = (
+            sim::run(seed, Scenario::Ordinary),
+            sim::run(seed, Scenario::Ordinary),
+        );
         assert!(a.findings.is_empty(), "seed {seed}: {:?}", a.findings);
         assert_eq!(a.hash, b.hash, "seed {seed}");
     }
+}
+
+#[test]
+fn folders_put_back() {
+    check_all(&more(PUT_BACK), Scenario::PutBack);
 }

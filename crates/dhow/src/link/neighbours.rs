@@ -1,7 +1,7 @@
 //! The other regions, as the front door and replication see them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -18,7 +18,7 @@ use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use peer::Peer;
-use replication::{Divergence, MayRemove, OnWordOf, Status, Transport, ask_destination};
+use replication::{Behind, Divergence, MayRemove, OnWordOf, Status, Transport, ask_destination};
 use tokio::sync::watch;
 use types::{
     AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Deeds, Place, Random,
@@ -51,9 +51,8 @@ pub struct Neighbours {
     pub instance: u64,
     /// Why nothing is written here any more.
     ends: ArcSwapOption<String>,
-    /// While this folder lacks what an earlier start had: the buckets whose copies have handed over
-    /// what they have.
-    behind: ArcSwapOption<Mutex<HashSet<BucketId>>>,
+    /// Whether this folder lacks what an earlier start had.
+    behind: Behind,
     /// Itself, for questions that are asked on its behalf.
     this: Weak<Self>,
 }
@@ -78,7 +77,7 @@ impl Neighbours {
             home_since: Mutex::default(),
             instance: SystemRandom.next_u64(),
             ends: ArcSwapOption::empty(),
-            behind: ArcSwapOption::empty(),
+            behind: Behind::default(),
         })
     }
 
@@ -124,16 +123,12 @@ impl Neighbours {
 
     /// This folder lacks what an earlier start had, or not any more.
     pub fn falls_behind(&self, behind: bool) {
-        match (behind, self.behind.load().is_some()) {
-            (true, false) => self.behind.store(Some(Arc::default())),
-            (false, true) => self.behind.store(None),
-            _ => {}
-        }
+        self.behind.falls(behind);
     }
 
     /// Whether this folder lacks what an earlier start had.
     pub fn is_behind(&self) -> bool {
-        self.behind.load().is_some()
+        self.behind.is()
     }
 
     /// Whether every copy of every bucket whose home is here has handed over what it has.
@@ -143,35 +138,9 @@ impl Neighbours {
     }
 
     fn doubt_of_home(&self, deed: &BucketDeed) -> Option<String> {
-        let behind = self.behind.load();
-        let settled = behind.as_ref()?;
-        if deed.home != self.here.region
-            || deed.placement.replicas.is_empty()
-            || settled.lock().contains(&deed.id)
-        {
-            return None;
-        }
-        let missing = match self.status.get() {
-            Some(status) => status.not_compared(deed),
-            None => deed
-                .placement
-                .replicas
-                .iter()
-                .map(|r| r.region.clone())
-                .collect(),
-        };
-        if missing.is_empty() {
-            settled.lock().insert(deed.id);
-            return None;
-        }
-        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        Some(format!(
-            "The data folder of region {} was put back to an older state: as the home of bucket {} \
-             it waits until these copies have handed over what they have: {}.",
-            self.here.region,
-            deed.name,
-            missing.join(", ")
-        ))
+        let status = self.status.get();
+        self.behind
+            .doubt(&self.here.region, deed, status.map(|s| &**s))
     }
 
     fn kilometres(&self, region: &RegionId) -> f64 {

@@ -37,6 +37,8 @@ pub struct Memory {
     partitions: Mutex<BTreeMap<u64, Partition>>,
     extents: Arc<Mutex<BTreeMap<BlobId, Bytes>>>,
     sequence: AtomicU64,
+    /// Positions after the first and up to the second that other openings of the folder gave.
+    never_given: Vec<(u64, u64)>,
     ids: SeededRandom,
 }
 
@@ -47,6 +49,7 @@ impl Memory {
             partitions: Mutex::default(),
             extents: Arc::default(),
             sequence: AtomicU64::new(0),
+            never_given: Vec::new(),
             ids: SeededRandom::new(0x0D0E),
         })
     }
@@ -59,15 +62,41 @@ impl Memory {
     /// Another engine that holds the same, and goes its own way from here: the disk as a crash at
     /// this moment would leave it.
     pub fn copy(&self) -> Arc<Self> {
+        Arc::new(self.duplicate())
+    }
+
+    fn duplicate(&self) -> Self {
         let partitions = self.partitions.lock().clone();
         let extents = self.extents.lock().clone();
-        Arc::new(Self {
+        Self {
             partitions: Mutex::new(partitions),
             extents: Arc::new(Mutex::new(extents)),
-            sequence: AtomicU64::new(self.sequence.load(Ordering::Relaxed)),
+            sequence: AtomicU64::new(self.log_end()),
+            never_given: self.never_given.clone(),
             // Names are never used twice.
             ids: SeededRandom::new(self.ids.next_u64()),
-        })
+        }
+    }
+
+    /// The same as a folder that was brought back from a backup, or copied, is opened: it gives
+    /// positions above `above`, and none up to there that it has not given yet.
+    pub fn opened_above(&self, above: u64) -> Arc<Self> {
+        let mut other = self.duplicate();
+        let end = other.log_end();
+        other.never_given.push((end, above.max(end)));
+        other.sequence = AtomicU64::new(above.max(end));
+        Arc::new(other)
+    }
+
+    /// The position of the last commit.
+    pub fn log_end(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Whether this log gave the position, and has all up to it.
+    pub fn gave(&self, position: u64) -> bool {
+        let mut gaps = self.never_given.iter();
+        position <= self.log_end() && !gaps.any(|(from, to)| (from + 1..=*to).contains(&position))
     }
 
     /// This engine's three traits.
@@ -202,7 +231,7 @@ impl Log for Memory {
     async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach> {
         let floor = self.floor(partition).await?;
         Ok(match position {
-            _ if position.0 > self.sequence.load(Ordering::Relaxed) => Reach::NeverGiven,
+            _ if !self.gave(position.0) => Reach::NeverGiven,
             _ if position < floor => Reach::Trimmed,
             _ => Reach::Here,
         })

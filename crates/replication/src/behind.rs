@@ -1,0 +1,70 @@
+//! A region whose folder lacks what an earlier start had, and the buckets whose home it is: none
+//! with copies is served until these have handed over what they have.
+
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::Mutex;
+use types::{BucketDeed, BucketId, RegionId};
+
+use crate::Status;
+
+/// Whether this folder lacks what an earlier start had.
+#[derive(Debug, Default)]
+pub struct Behind {
+    is_behind: AtomicBool,
+    /// Buckets whose copies have handed over what they have.
+    settled: Mutex<HashSet<BucketId>>,
+}
+
+impl Behind {
+    /// It lacks something, or not any more.
+    pub fn falls(&self, behind: bool) {
+        let mut settled = self.settled.lock();
+        if self.is_behind.swap(behind, Ordering::SeqCst) != behind {
+            settled.clear();
+        }
+    }
+
+    /// Whether it does.
+    pub fn is(&self) -> bool {
+        self.is_behind.load(Ordering::SeqCst)
+    }
+
+    /// Why region `here` is not to act as the home of the bucket now. `status` is what is known of
+    /// copies, if that is known already.
+    pub fn doubt(
+        &self,
+        here: &RegionId,
+        deed: &BucketDeed,
+        status: Option<&Status>,
+    ) -> Option<String> {
+        if !self.is() || deed.home != *here || deed.placement.replicas.is_empty() {
+            return None;
+        }
+        let mut settled = self.settled.lock();
+        if settled.contains(&deed.id) {
+            return None;
+        }
+        let missing: Vec<RegionId> = match status {
+            Some(status) => status.not_compared(deed),
+            None => {
+                let copies = deed.placement.replicas.iter();
+                copies.map(|replica| replica.region.clone()).collect()
+            }
+        };
+        if missing.is_empty() {
+            settled.insert(deed.id);
+            return None;
+        }
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "The data folder of region {here} was put back to an older state: as the home of bucket \
+             {} it waits until these copies have handed over what they have: {}.",
+            deed.name,
+            missing.join(", ")
+        ))
+    }
+}
