@@ -56,7 +56,7 @@ bugs=(
   "acks-outlive-copies|regions|copies::a_copy_that_was_removed"
   "acks-of-another-start|regions|copies::what_another_start"
   "acks-of-another-log|regions|copies::a_position_that"
-  "reads-of-another-start|seeds|folders_put_back"
+  "reads-of-another-start|replication|status::"
   "tags-stay-behind|seeds|folders_put_back"
   "clones-go-on|proof|instance::starts::tests::of_two_processes"
   "older-folders-pass|proof|instance::starts::tests::a_folder_that_was_put_back"

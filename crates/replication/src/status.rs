@@ -383,10 +383,8 @@ mod tests {
     use super::*;
     use types::{AccountId, BucketName, Placement, Replica, Timestamp};
 
-    #[test]
-    fn what_copies_said_is_kept_while_their_bucket_is_there() {
-        let copy = RegionId::new("copy");
-        let deed = BucketDeed {
+    fn deed(copy: &RegionId) -> BucketDeed {
+        BucketDeed {
             id: BucketId(1),
             name: BucketName::new("papers").unwrap(),
             owner: AccountId::new("1"),
@@ -400,7 +398,32 @@ mod tests {
                 }],
                 ..Placement::default()
             },
-        };
+        }
+    }
+
+    #[test]
+    fn what_one_start_of_the_home_has_read_is_not_read_by_another() {
+        let deed = deed(&RegionId::new("copy"));
+        let status = Status::default();
+        status.asks(&deed.home, 7);
+        status.own_read(&deed, 7, (100, 100, 5));
+        let at = Position(100);
+        assert!(status.is_read_by(&deed, 7, at) && status.is_read(&deed, 100));
+        assert!(!status.is_read_by(&deed, 7, Position(101)));
+        // The process that answers is not the one that has read.
+        assert!(!status.is_read_by(&deed, 8, at));
+        // Another one asks: what the first has read counts for nothing.
+        status.asks(&deed.home, 8);
+        assert!(!status.is_read_by(&deed, 8, at) && !status.is_read(&deed, 100));
+        assert_eq!(status.read_up_to(&deed), Position(0));
+        status.own_read(&deed, 8, (40, 40, 6));
+        assert!(status.is_read_by(&deed, 8, Position(40)) && !status.is_read(&deed, 41));
+    }
+
+    #[test]
+    fn what_copies_said_is_kept_while_their_bucket_is_there() {
+        let copy = RegionId::new("copy");
+        let deed = deed(&copy);
         let status = Status::default();
         status.acked(&deed, &copy, 0, 7);
         status.keep(&HashSet::from([deed.id]));

@@ -27,6 +27,9 @@ const ANSWER_MAX: usize = 64 << 20;
 /// A piece of a body: small enough to be hashed where it is.
 const PIECE: usize = 16 << 10;
 
+/// How long a statement about a start takes.
+const STATEMENT: Duration = Duration::from_millis(7);
+
 /// How long it takes until a broken connection is noticed, in seconds: one of these for a run.
 const NOTICED: [u64; 4] = [2, 2, 10, 40];
 
@@ -116,9 +119,11 @@ impl Net {
         !self.cut.lock().contains(&(from.clone(), to.clone()))
     }
 
-    /// Whether something gets from one region to another; takes its time.
+    /// Whether what a region says of its starts gets to another; takes its time. Chance is left
+    /// out, for what else is under way at this moment.
     pub async fn reaches(&self, from: &RegionId, to: &RegionId) -> bool {
-        self.travel(from, to).await.is_ok()
+        tokio::time::sleep(STATEMENT).await;
+        self.passes(from, to)
     }
 
     /// Which start of a region another one has heard last.
@@ -129,8 +134,12 @@ impl Net {
 
     /// Goes from one region to another. What is lost is noticed after a while: peers ask each other
     /// whether they are there.
-    async fn travel(&self, from: &RegionId, to: &RegionId) -> Result<(), PeerError> {
-        let chance = &self.chance[&(from.clone(), to.clone())];
+    async fn travel(
+        &self,
+        from: &RegionId,
+        to: &RegionId,
+        chance: &SeededRandom,
+    ) -> Result<(), PeerError> {
         let micros = 500 + chance.next_u64() % 40_000;
         let lost = chance.next_u64() % 100 < *self.lossy.lock();
         tokio::time::sleep(Duration::from_micros(micros)).await;
@@ -167,7 +176,7 @@ impl Net {
 
     async fn exchange(
         self: Arc<Self>,
-        from: RegionId,
+        (from, second): (RegionId, Option<Arc<SeededRandom>>),
         to: RegionId,
         request: Request<BoxBody>,
     ) -> Result<Response<BoxBody>, PeerError> {
@@ -176,7 +185,11 @@ impl Net {
             reason: why.to_owned(),
         };
         let asked = collect(request.into_body(), ANSWER_MAX, Duration::from_secs(5)).await?;
-        self.travel(&from, &to).await?;
+        let chance = |from: &RegionId, to: &RegionId| match &second {
+            Some(chance) => &**chance,
+            None => &self.chance[&(from.clone(), to.clone())],
+        };
+        self.travel(&from, &to, chance(&from, &to)).await?;
         let found = self.sources.lock().get(&to).cloned();
         let (source, tasks) = found.ok_or_else(|| unreachable("it is down"))?;
         let ask: Ask = serde_json::from_slice(&asked).map_err(|e| unreachable(&e.to_string()))?;
@@ -197,8 +210,8 @@ impl Net {
             drop(answered.send((head, body)));
         });
         let (head, body) = answer.await.map_err(|_| unreachable("it went down"))?;
-        self.travel(&to, &from).await?;
-        let body = pieces(body, &self.chance[&(to, from)]);
+        self.travel(&to, &from, chance(&to, &from)).await?;
+        let body = pieces(body, chance(&to, &from));
         Ok(Response::from_parts(head, body))
     }
 }
@@ -244,6 +257,8 @@ impl http_body::Body for Pieces {
 pub struct Way {
     pub net: Arc<Net>,
     pub here: RegionId,
+    /// Chance of a second process of the region: it may ask in the same moment as the first.
+    pub second: Option<Arc<SeededRandom>>,
 }
 
 impl Transport for Way {
@@ -254,7 +269,8 @@ impl Transport for Way {
         request: Request<BoxBody>,
     ) -> BoxFuture<'a, Result<Response<BoxBody>, PeerError>> {
         Box::pin(async move {
-            let (net, from) = (Arc::clone(&self.net), self.here.clone());
+            let net = Arc::clone(&self.net);
+            let from = (self.here.clone(), self.second.clone());
             let until = Instant::now() + within;
             let exchange = net.exchange(from, to.region.clone(), request);
             match tokio::time::timeout_at(until, exchange).await {

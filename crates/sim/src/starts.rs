@@ -13,7 +13,7 @@ use proof::instance::{Finding, Found, Own, Remembered};
 use replication::Status;
 use store::memory::Memory;
 use tokio::time::Instant;
-use types::{Clock, Random, RegionId};
+use types::{Clock, Random, RegionId, SeededRandom};
 
 use crate::{
     registry::View,
@@ -279,6 +279,9 @@ impl World {
 
     /// A second process of a region, on a copy of its folder. No client and no region reaches it.
     async fn clone_of(self: &Arc<Self>, node: &Arc<Node>) {
+        if self.second.swap(true, Ordering::SeqCst) {
+            return;
+        }
         let folder = match self.pick(2) {
             0 => node.backup.lock().clone().unwrap_or_else(|| node.folder()),
             _ => node.folder(),
@@ -290,13 +293,14 @@ impl World {
         let view = node.view.second(self.random.next_u64());
         let world = Arc::clone(self);
         let (id, clock) = (node.id.clone(), Arc::clone(&node.clock));
-        let seed = self.random.next_u64();
-        let running = self.process((&id, &clock), &view, &folder, seed).await;
+        let chance = Some(Arc::new(SeededRandom::new(self.random.next_u64())));
+        let running = self.process((&id, &clock), &view, &folder, chance).await;
         let status = running.replication.status();
         let telling = Started::new(&view, &folder, status, clock.now().ms());
         tokio::spawn(async move {
             telling.tell(Arc::clone(&world)).await;
             running.end();
+            world.second.store(false, Ordering::SeqCst);
             world.history.put_back();
             world
                 .trace

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -132,6 +132,8 @@ pub struct World {
     pub history: clients::History,
     /// What each start had.
     pub disks: Disks,
+    /// A second process of some region runs.
+    pub second: AtomicBool,
     pub random: SeededRandom,
     scenario: Scenario,
 }
@@ -188,7 +190,8 @@ fn deeds(random: &SeededRandom) -> Vec<Arc<BucketDeed>> {
     vec![deed(11, "plain"), deed(12, "kept")]
 }
 
-async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
+/// All regions, none of which runs yet.
+fn world(seed: u64, scenario: Scenario) -> Arc<World> {
     let trace = Arc::new(Trace::new());
     let random = SeededRandom::new(seed);
     let deeds = deeds(&random);
@@ -213,7 +216,7 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
     };
     let nodes: Vec<_> = REGIONS.iter().map(node).collect();
     let views = nodes.iter().map(|n| Arc::clone(&n.view)).collect();
-    let world = Arc::new(World {
+    Arc::new(World {
         registry: Registry::new(
             views,
             &deeds,
@@ -227,9 +230,14 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
         buckets: deeds.iter().map(|d| d.name.clone()).collect(),
         history: clients::History::default(),
         disks: Disks::default(),
+        second: AtomicBool::new(false),
         random,
         scenario,
-    });
+    })
+}
+
+async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
+    let world = world(seed, scenario);
     for node in &world.nodes {
         world.start(node).await;
     }
@@ -243,10 +251,8 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
         }));
     }
     let until = Instant::now() + WORK;
-    working.push(tokio::spawn(checks::watch_status(
-        Arc::clone(&world),
-        until,
-    )));
+    let watching = checks::watch_status(Arc::clone(&world), until);
+    working.push(tokio::spawn(watching));
     world.go_wrong(until).await;
     for one in working {
         one.await.expect("neither a client nor the watch panics");
@@ -266,11 +272,10 @@ impl World {
     /// A region's process begins, on the disk that it has.
     pub async fn start(self: &Arc<Self>, node: &Arc<Node>) {
         let folder = node.folder();
-        let process_seed = self.random.next_u64();
         let instance = self.random.next_u64();
         node.view.instance.store(instance, Ordering::SeqCst);
         let mut running = self
-            .process((&node.id, &node.clock), &node.view, &folder, process_seed)
+            .process((&node.id, &node.clock), &node.view, &folder, None)
             .await;
         self.net.up(&node.id, running.replication.source());
         node.view.up.store(true, Ordering::SeqCst);
@@ -293,9 +298,9 @@ impl World {
         (id, clock): (&RegionId, &Arc<RegionClock>),
         view: &Arc<View>,
         folder: &Folder,
-        seed: u64,
+        second: Option<Arc<SeededRandom>>,
     ) -> Running {
-        let process = Process::new(seed);
+        let process = Process::new(self.random.next_u64());
         let instance = view.instance.load(Ordering::SeqCst);
         self.disks.note(id, instance, &folder.disk);
         let objects = Arc::new(Objects::new(
@@ -313,6 +318,7 @@ impl World {
             Way {
                 net: Arc::clone(&self.net),
                 here: id.clone(),
+                second,
             },
             Arc::clone(clock) as Arc<dyn Clock>,
         ));
