@@ -58,13 +58,14 @@ impl Source {
             seal: key.of_bucket(deed.id.0, &to.region),
             permit,
         };
+        let (since, applied) = (ask.since, ask.what.applied());
         let (held, answer) = match ask.what {
             What::Head => {
                 self.status.begins(deed, &to.region);
                 (take(room, COUNT_ROOM).await?, sealing.head().await?)
             }
             What::Changes { after, wait_ms, .. } => {
-                let stands = Stands::at(ask.since, after, None);
+                let stands = Stands::at(since, after, applied);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 let may = Self::may_seal;
                 self.changes(deed, to, room, stands, wait, may).await?

@@ -222,6 +222,16 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Up to where the asker has applied all, if that is not all that it has read.
+    pub(crate) fn applied(&self) -> Option<u64> {
+        match self {
+            Self::Changes { applied, .. } | Self::Own { applied, .. } => *applied,
+            _ => None,
+        }
+    }
+}
+
 impl Ask {
     /// About a bucket as this region knows it.
     pub fn about(deed: &BucketDeed, what: What) -> Self {
