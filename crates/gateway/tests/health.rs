@@ -59,7 +59,7 @@ async fn probes_and_metrics_are_answered_and_nothing_else() {
         "{answer}"
     );
     let answer = get(address, "/metrics").await;
-    assert!(answer.contains("dhow_s3_requests_total"), "{answer}");
+    assert!(answer.contains("dhow_s3_connections 0"), "{answer}");
     for path in ["/", "/debug/pprof", "/metrics/x", "/bucket/key"] {
         assert!(
             get(address, path).await.starts_with("HTTP/1.1 404"),
