@@ -6,21 +6,23 @@
 //! is behind it. A region that holds nothing of the bucket names the position to the regions that
 //! it asks (in [`AT_LEAST`]), until one of them has applied it.
 
+mod written;
+
 use std::{
-    collections::{HashMap, hash_map::Entry},
     hash::BuildHasher,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use access::Via;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
-use types::{BucketDeed, BucketId, Holding, ObjectKey};
+use types::{BucketDeed, Holding, ObjectKey, Writes};
 
+use self::written::{Buckets, Standing};
 use crate::{
     elsewhere::unavailable,
     operations::{Operation, Resource},
@@ -30,17 +32,13 @@ use crate::{
 
 /// In the answer to a write that was passed on: where the home's log of the bucket was after it.
 pub(crate) const POSITION: HeaderName = HeaderName::from_static("x-dhow-position");
-/// In a read that is passed on: a copy that has not applied so much must not answer it.
+/// In a read that is passed on: a copy that has not applied so much must not answer it. In the
+/// answer: the copy has compared, and has applied so much.
 pub(crate) const AT_LEAST: HeaderName = HeaderName::from_static("x-dhow-at-least");
 
-/// Keys of one bucket that are told from each other; beyond, all of the bucket is taken for
-/// written.
-const KEYS_MAX: usize = 1024;
-/// So many buckets are remembered before those are looked for that need not be any more.
-const BUCKETS_SWEPT: usize = 256;
-/// How long the source of a copy is waited for.
-const SOURCE_WAIT: Duration = Duration::from_secs(5);
-const SOURCE_PAUSE: Duration = Duration::from_millis(10);
+/// How long the copy here is waited for, where nobody else can answer.
+const APPLIED_WAIT: Duration = Duration::from_secs(5);
+const APPLIED_PAUSE: Duration = Duration::from_millis(10);
 
 /// A place in a bucket's log, under an epoch of its deed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,62 +107,10 @@ impl Touched {
     }
 }
 
-/// What was written of one bucket.
-struct Written {
-    deed: Arc<BucketDeed>,
-    /// Keys by their hash, and where they were written last. Two keys that share a hash cost a
-    /// read in the home.
-    keys: HashMap<u64, u64>,
-    /// Where keys were written that are told apart no more, or the configuration was.
-    whole: u64,
-}
-
-impl Written {
-    fn of(deed: &Arc<BucketDeed>) -> Self {
-        Self {
-            deed: Arc::clone(deed),
-            keys: HashMap::new(),
-            whole: 0,
-        }
-    }
-
-    fn add(&mut self, key: Option<u64>, position: u64) {
-        let known = match key {
-            Some(key) if self.keys.len() < KEYS_MAX || self.keys.contains_key(&key) => {
-                self.keys.entry(key).or_default()
-            }
-            _ => &mut self.whole,
-        };
-        *known = position.max(*known);
-    }
-
-    /// Up to where must be applied what `touched` reads.
-    fn wanted(&self, touched: &Touched, key: Option<u64>) -> u64 {
-        match (touched, key) {
-            (Touched::Nothing, _) => 0,
-            (Touched::Configuration, _) => self.whole,
-            (Touched::Key(_), Some(key)) => {
-                let of_key = self.keys.get(&key).copied().unwrap_or(0);
-                of_key.max(self.whole)
-            }
-            _ => self.keys.values().copied().fold(self.whole, u64::max),
-        }
-    }
-
-    /// Forgets what is applied; answers whether anything is left.
-    fn applied(&mut self, position: u64) -> bool {
-        self.keys.retain(|_, at| *at > position);
-        if self.whole <= position {
-            self.whole = 0;
-        }
-        !self.keys.is_empty() || self.whole > 0
-    }
-}
-
 /// The acknowledged writes that a copy may not have yet.
 #[derive(Default)]
 pub(crate) struct Acknowledged {
-    buckets: Mutex<HashMap<BucketId, Written>>,
+    buckets: Mutex<Buckets>,
     /// How many buckets there are: nearly always none, and then nothing is looked up.
     count: AtomicUsize,
     hasher: std::hash::RandomState,
@@ -199,25 +145,33 @@ impl Gateway {
             return;
         }
         let key = self.acknowledged.hash(touched);
+        let now = Instant::now();
         let mut all = self.acknowledged.buckets.lock();
-        if all.len() >= BUCKETS_SWEPT {
-            all.retain(|_, written| self.is_wanted(written));
-        }
-        let written = all.entry(deed.id).or_insert_with(|| Written::of(deed));
-        if written.deed.epoch != deed.epoch {
-            *written = Written::of(deed);
-        }
-        written.add(key, mark.position);
+        all.add(deed, (touched, key), mark.position, now);
+        self.look(&mut all, now);
+    }
+
+    /// Ends some of what need not be remembered.
+    fn look(&self, all: &mut Buckets, now: Instant) {
+        all.look(now, |deed| {
+            let known = self.deeds.get(&deed.name);
+            let same = known.is_some_and(|known| known.id == deed.id && known.epoch == deed.epoch);
+            Standing {
+                same,
+                ..self.standing(deed)
+            }
+        });
         self.acknowledged.count.store(all.len(), Ordering::Release);
     }
 
-    /// Whether something of it is still to be applied, and the bucket is there.
-    fn is_wanted(&self, written: &mut Written) -> bool {
-        let deed = &written.deed;
-        let now = self.deeds.get(&deed.name);
-        let same = now.is_some_and(|now| now.id == deed.id && now.epoch == deed.epoch);
-        let applied = self.applied(deed).unwrap_or(0);
-        same && written.applied(applied)
+    /// How it stands with a bucket that is there.
+    fn standing(&self, deed: &BucketDeed) -> Standing {
+        Standing {
+            same: true,
+            applied: self.applied(deed).unwrap_or(0),
+            endless: deed.placement.writes == Writes::Any
+                || deed.holding(&self.region) != Holding::Replica,
+        }
     }
 
     /// Up to where in its home's log the copy here has applied what was written.
@@ -232,20 +186,12 @@ impl Gateway {
             return None;
         }
         let key = self.acknowledged.hash(touched);
+        let (standing, now) = (self.standing(deed), Instant::now());
         let mut all = self.acknowledged.buckets.lock();
-        let Entry::Occupied(mut found) = all.entry(deed.id) else {
-            return None;
-        };
-        let old = found.get().deed.epoch != deed.epoch;
-        // Another home orders writes by another log.
-        let left = !old && found.get_mut().applied(self.applied(deed).unwrap_or(0));
-        let wanted = left.then(|| found.get().wanted(touched, key));
-        if !left {
-            found.remove();
-            self.acknowledged.count.store(all.len(), Ordering::Release);
-        }
-        let position = wanted.filter(|position| *position > 0)?;
-        Some(Mark {
+        let position = all.wanted(deed, (touched, key), &standing, now);
+        self.look(&mut all, now);
+        drop(all);
+        (position > 0).then_some(Mark {
             epoch: deed.epoch,
             position,
         })
@@ -254,12 +200,7 @@ impl Gateway {
     /// Another region's copy has applied all up to this mark.
     pub(crate) fn found_applied(&self, deed: &BucketDeed, mark: Mark) {
         let mut all = self.acknowledged.buckets.lock();
-        if let Entry::Occupied(mut found) = all.entry(deed.id)
-            && found.get().deed.epoch == mark.epoch
-            && !found.get_mut().applied(mark.position)
-        {
-            found.remove();
-        }
+        all.applied(deed.id, mark.epoch, mark.position);
         self.acknowledged.count.store(all.len(), Ordering::Release);
     }
 
@@ -270,13 +211,13 @@ impl Gateway {
         }
         let hash = self.acknowledged.hasher.hash_one(&**key);
         let mut all = self.acknowledged.buckets.lock();
-        if let Some(written) = all.get_mut(&deed.id) {
-            written.keys.remove(&hash);
-        }
+        all.forget(deed.id, hash);
+        self.acknowledged.count.store(all.len(), Ordering::Release);
     }
 
-    /// Refuses a read that another region passed on, and that the copy here is behind for.
-    fn check_applied(&self, deed: &BucketDeed, mark: Mark) -> Result<(), S3Error> {
+    /// Refuses a read that another region passed on, and that the copy here is behind for. Answers
+    /// whether it was compared.
+    fn check_applied(&self, deed: &BucketDeed, mark: Mark) -> Result<bool, S3Error> {
         let behind = || {
             Err(unavailable(
                 &self.region,
@@ -284,19 +225,33 @@ impl Gateway {
             ))
         };
         match deed.holding(&self.region) {
-            Holding::Home => Ok(()),
+            Holding::Home => Ok(false),
             _ if deed.epoch != mark.epoch => behind(),
-            _ if self.applied(deed).is_some_and(|at| at >= mark.position) => Ok(()),
+            _ if self.applied(deed).is_some_and(|at| at >= mark.position) => Ok(true),
             _ => behind(),
         }
     }
 
     /// Has the operation answer; a read only if the copy here has applied `at_least`.
     pub(crate) async fn dispatch(&self, call: &mut S3Call<'_>, at_least: Option<Mark>) -> S3Result {
-        if let Some(mark) = at_least
-            && !call.operation.writes()
-        {
-            self.check_applied(call.deed()?, mark)?;
+        let mut compared = None;
+        if !call.operation.writes() {
+            match at_least {
+                Some(mark) if self.check_applied(call.deed()?, mark)? => {
+                    compared = mark.to_value();
+                }
+                Some(_) => {}
+                None => {
+                    if self.acknowledged.any()
+                        && call.via == Via::Door
+                        && let Some(deed) = call.permit.deed()
+                        && deed.placement.writes == Writes::Any
+                    {
+                        let touched = Touched::by(call.operation, call.key.as_ref());
+                        Box::pin(self.until_shown(deed, &touched)).await?;
+                    }
+                }
+            }
         }
         let mut result = ops::dispatch(call).await;
         if call.operation.writes()
@@ -307,6 +262,9 @@ impl Gateway {
                 (Via::Door, Some(key)) if result.is_ok() => self.written_here(deed, key),
                 (Via::Door, _) => {}
             }
+        }
+        if let Some(value) = compared {
+            say(&mut result, AT_LEAST, value);
         }
         result
     }
@@ -327,29 +285,45 @@ impl Gateway {
         let Some(value) = mark.to_value() else {
             return;
         };
-        match result {
-            Ok(answer) => drop(answer.headers_mut().insert(POSITION, value)),
-            Err(error) => error.headers.push((POSITION, value)),
-        }
+        say(result, POSITION, value);
+    }
+
+    /// A copy that takes writes has what its home does not, so only it answers its clients' reads:
+    /// they wait for what was acknowledged of the home's.
+    async fn until_shown(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), S3Error> {
+        let wait = self.until_applied(deed, touched);
+        wait.await
+            .map_err(|()| unavailable(&self.region, "has not applied a write yet"))
     }
 
     /// Waits until the copy here has what was acknowledged of a copy's source.
-    pub(crate) async fn until_applied(
+    pub(crate) async fn until_source(
         &self,
         deed: &Arc<BucketDeed>,
         key: &ObjectKey,
     ) -> Result<(), S3Error> {
-        if !self.acknowledged.any() {
-            return Ok(());
-        }
         let touched = Touched::Key(key.clone());
+        let wait = self.until_applied(deed, &touched);
+        wait.await
+            .map_err(|()| unavailable(&self.region, "has not applied the copy's source yet"))
+    }
+
+    async fn until_applied(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), ()> {
         let waiting = async {
-            while self.wanted(deed, &touched).is_some() {
-                tokio::time::sleep(SOURCE_PAUSE).await;
+            while self.wanted(deed, touched).is_some() {
+                tokio::time::sleep(APPLIED_PAUSE).await;
             }
         };
-        let waited = tokio::time::timeout(SOURCE_WAIT, waiting).await;
-        waited.map_err(|_| unavailable(&self.region, "has not applied the copy's source yet"))
+        let waited = tokio::time::timeout(APPLIED_WAIT, waiting).await;
+        waited.map_err(drop)
+    }
+}
+
+/// Adds a header for the region that passed the request on, also to an error.
+fn say(result: &mut S3Result, name: HeaderName, value: HeaderValue) {
+    match result {
+        Ok(answer) => drop(answer.headers_mut().insert(name, value)),
+        Err(error) => error.headers.push((name, value)),
     }
 }
 
@@ -371,34 +345,5 @@ mod tests {
             headers.insert(POSITION, HeaderValue::from_static(bad));
             assert_eq!(Mark::of(&headers, &POSITION), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn what_is_remembered_of_a_bucket_is_bounded_and_never_too_little() {
-        let deed = Arc::new(BucketDeed {
-            id: BucketId(1),
-            name: types::BucketName::new("papers").unwrap(),
-            owner: types::AccountId::new("1"),
-            home: types::RegionId::new("home"),
-            created: types::Timestamp::default(),
-            epoch: 1,
-            placement: types::Placement::default(),
-        });
-        let mut written = Written::of(&deed);
-        let any = Touched::Key(ObjectKey::new("k").unwrap());
-        for n in 1..=3 * KEYS_MAX as u64 {
-            written.add(Some(n), n);
-            assert!(written.wanted(&any, Some(n)) >= n);
-        }
-        assert_eq!(written.keys.len(), KEYS_MAX);
-        let last = 3 * KEYS_MAX as u64;
-        assert_eq!(written.wanted(&Touched::Objects, None), last);
-        assert!(written.applied(last - 1));
-        assert_eq!(written.wanted(&any, Some(1)), last);
-        assert!(!written.applied(last));
-        written.add(Some(1), last + 1);
-        assert_eq!(written.wanted(&any, Some(2)), 0);
-        assert_eq!(written.wanted(&Touched::Configuration, None), 0);
-        assert_eq!(written.wanted(&any, Some(1)), last + 1);
     }
 }

@@ -154,7 +154,8 @@ impl Gateway {
         }
     }
 
-    /// Where a read goes: a copy that is behind what was acknowledged here does not answer it.
+    /// Where a read goes: a copy that is behind what was acknowledged here does not answer it. One
+    /// that takes writes waits instead (`until_shown`), except for what only the home writes.
     pub(crate) fn way_to_read(
         &self,
         way: Way,
@@ -166,6 +167,9 @@ impl Gateway {
             return Ok(way);
         };
         if deed.holding(&self.region) != Holding::Replica || self.wanted(deed, touched).is_none() {
+            return Ok(way);
+        }
+        if deed.placement.writes == Writes::Any && *touched != Touched::Configuration {
             return Ok(way);
         }
         let mut holders = self.holders(action, deed);
@@ -361,19 +365,16 @@ impl Gateway {
                     unproven = true;
                 }
                 Ok(answer) => {
+                    // Only a copy that says that it compared shows what was acknowledged here: an
+                    // older release does not, and neither does a refusal.
+                    let shows = wanted.is_none_or(|wanted| {
+                        *holder == deed.home
+                            || Mark::of(answer.headers(), &AT_LEAST) == Some(wanted)
+                    });
                     let busy = answer.status() == http::StatusCode::SERVICE_UNAVAILABLE;
-                    if !busy || n + 1 == holders.len() {
+                    if (shows && !busy) || n + 1 == holders.len() {
                         self.metrics.passed.inc();
-                        let mark = Mark::of(answer.headers(), &POSITION);
-                        match (mark, wanted) {
-                            (Some(mark), _) if writes => {
-                                self.acknowledge(&deed, &touched, mark);
-                            }
-                            (_, Some(wanted)) if !busy && *holder != deed.home => {
-                                self.found_applied(&deed, wanted);
-                            }
-                            _ => {}
-                        }
+                        self.learn_of_answer(&answer, (&deed, &touched), holder, wanted, writes);
                         return Ok(self.bring_back(answer, holder));
                     }
                 }
@@ -390,6 +391,27 @@ impl Gateway {
             (true, false) => self.redirect_once(&deed, UNPROVEN),
             (true, true) => unavailable(region, "cannot verify the signature now"),
         })
+    }
+
+    /// What an answer says of the state that whoever sent it has.
+    fn learn_of_answer(
+        &self,
+        answer: &Response<AnswerBody>,
+        (deed, touched): (&Arc<BucketDeed>, &Touched),
+        holder: &RegionId,
+        wanted: Option<Mark>,
+        writes: bool,
+    ) {
+        let said = |name| Mark::of(answer.headers(), &name);
+        if writes && let Some(mark) = said(POSITION) {
+            self.acknowledge(deed, touched, mark);
+        }
+        if let Some(wanted) = wanted
+            && *holder != deed.home
+            && said(AT_LEAST) == Some(wanted)
+        {
+            self.found_applied(deed, wanted);
+        }
     }
 
     async fn pass_to(
@@ -425,7 +447,8 @@ impl Gateway {
         let mut out = Response::new(ResponseBody::Passed(body));
         *out.status_mut() = head.status;
         for (name, value) in &head.headers {
-            if !of_the_connection(name) && *name != names::REQUEST_ID && *name != POSITION {
+            let between = [&names::REQUEST_ID, &POSITION, &AT_LEAST].contains(&name);
+            if !of_the_connection(name) && !between {
                 out.headers_mut().append(name, value.clone());
             }
         }

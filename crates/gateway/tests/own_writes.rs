@@ -100,13 +100,33 @@ async fn what_was_written_through_a_region_without_a_copy_is_seen_there_at_once(
     // The copy is nearer, and behind.
     let got = away.send("GET", "/open/k", &[], "").await;
     assert_eq!((got.status, &*got.text()), (200, "new"), "{got:?}");
+    assert_eq!(got.header("x-dhow-at-least"), None);
     assert_eq!(cloud.passes(), ["away-1>copy-1", "away-1>home-1"]);
     let got = away.send("GET", "/open/other", &[], "").await;
     assert_eq!((got.status, cloud.passes().len()), (404, 1));
     cloud.network.copied.store(u64::MAX, Ordering::Relaxed);
     let got = away.send("GET", "/open/k", &[], "").await;
     assert_eq!(got.text(), "the state before");
+    assert_eq!(got.header("x-dhow-at-least"), None);
     assert_eq!(cloud.passes(), ["away-1>copy-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_copy_that_says_that_it_compared_has_applied_a_write() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("open", |deed| deed.placement.proxy = true);
+    cloud.plant("copy-1", &deed, "k", "the state before").await;
+    cloud.network.older.lock().insert("copy-1".to_owned());
+    let away = cloud.at("away-1", ALICE);
+    assert_eq!(away.send("PUT", "/open/k", &[], "new").await.status, 200);
+    // Neither the first answer without a word about it nor any later one ends the mark.
+    for _ in 0..3 {
+        let got = away.send("GET", "/open/k", &[], "").await;
+        assert_eq!((got.status, &*got.text()), (200, "new"), "{got:?}");
+    }
+    cloud.network.older.lock().clear();
+    let got = away.send("GET", "/open/k", &[], "").await;
+    assert_eq!(got.text(), "new");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,14 +145,45 @@ async fn a_copy_that_takes_writes_shows_what_is_newest_there() {
         (put.status, put.header("x-dhow-region")),
         (200, Some("home-1"))
     );
-    assert_eq!(
-        copy.send("GET", "/papers/k", &[], "").await.text(),
-        "by the home"
-    );
+    // Before the copy has applied that, its own write is the newest.
     let put = copy.send("PUT", "/papers/k", &[], "by the copy").await;
     assert_eq!((put.status, put.header("x-dhow-region")), (200, None));
     assert_eq!(
         copy.send("GET", "/papers/k", &[], "").await.text(),
         "by the copy"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_takes_writes_shows_what_was_written_there_and_at_home() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |deed| {
+        deed.placement.writes = types::Writes::Any;
+    });
+    cloud.plant("copy-1", &deed, "a", "as replicated").await;
+    let copy = cloud.at("copy-1", ALICE);
+    let tagged = copy.send("PUT", "/papers?tagging=", TAGS, TAGGING).await;
+    assert_eq!(tagged.header("x-dhow-region"), Some("home-1"));
+    assert_eq!(copy.send("PUT", "/papers/b", &[], "b").await.status, 200);
+    // What only the home writes is read there, and keeps no object waiting.
+    let tags = copy.send("GET", "/papers?tagging=", &[], "").await;
+    assert!(tags.text().contains("<Key>a</Key>"), "{tags:?}");
+    cloud.passes();
+    let got = copy.send("GET", "/papers/b", &[], "").await;
+    assert_eq!((got.status, &*got.text()), (200, "b"), "{got:?}");
+    let listed = copy.send("GET", "/papers?list-type=2", &[], "").await;
+    assert!(listed.text().contains("<Key>b</Key>"), "{listed:?}");
+    assert_eq!(cloud.passes(), [""; 0]);
+    // A listing waits for what the home decided, and is the copy's own.
+    let only_this = [("if-none-match", "*")];
+    let put = copy.send("PUT", "/papers/c", &only_this, "c").await;
+    assert_eq!(put.header("x-dhow-region"), Some("home-1"));
+    cloud.passes();
+    let mut listing = std::pin::pin!(copy.send("GET", "/papers?list-type=2", &[], ""));
+    let soon = std::time::Duration::from_millis(200);
+    assert!(tokio::time::timeout(soon, &mut listing).await.is_err());
+    cloud.network.copied.store(u64::MAX, Ordering::Relaxed);
+    let listed = listing.await;
+    assert!(listed.text().contains("<Key>b</Key>"), "{listed:?}");
+    assert_eq!(cloud.passes(), [""; 0]);
 }

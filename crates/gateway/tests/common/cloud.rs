@@ -57,6 +57,8 @@ pub struct Network {
     pub down: Mutex<BTreeSet<String>>,
     /// Regions that take a request and say nothing.
     pub silent: Mutex<BTreeSet<String>>,
+    /// Regions of a release that compares nothing with what a read names.
+    pub older: Mutex<BTreeSet<String>>,
     /// The buckets about which a proof was asked and found.
     pub asked: Mutex<Vec<String>>,
     /// Keys that are disabled.
@@ -209,6 +211,9 @@ impl Network {
         let (mut sender, connection) = client.await.map_err(broken)?;
         tokio::spawn(connection);
         let (mut parts, body) = request.into_parts();
+        if self.older.lock().contains(&**to) {
+            parts.headers.remove("x-dhow-at-least");
+        }
         parts.uri = format!("http://{to}{}", parts.uri).parse().unwrap();
         let answer = sender.send_request(Request::from_parts(parts, body)).await;
         let answer = answer.map_err(broken)?;

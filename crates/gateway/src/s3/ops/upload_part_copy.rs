@@ -17,7 +17,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
     let permit = call.permit_source(&bucket, object_headers::source_action(version))?;
     if let Some(deed) = permit.deed() {
-        call.gateway.until_applied(deed, &source_key).await?;
+        call.gateway.until_source(deed, &source_key).await?;
     }
     let source = PartSource {
         permit: &permit,
