@@ -105,6 +105,14 @@ def eventually(check, what, timeout=60):
     return found
 
 
+def probe(cloud, path):
+    at = json.loads((cloud.data / "running.json").read_text())["metrics"]
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(at).netloc, timeout=30)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
 def test_a_registry_from_a_backup_changes_nothing_that_others_know_better(tmp_path):
     peer = ["--region", "first-1", "--peer", "127.0.0.1:24071"]
     keeper = Dhow(tmp_path / "keeper", peer).start()
@@ -126,10 +134,15 @@ def test_a_registry_from_a_backup_changes_nothing_that_others_know_better(tmp_pa
         there = member.client()
         there.access_key, there.secret_key = keeper.access_key, keeper.secret_key
         eventually(lambda: there.request("HEAD", "/known-there")[0] == 200, "the region has heard")
+        assert keeper.client().request("GET", "/")[0] == 200
         keeper.stop()
-        shutil.rmtree(keeper.data)
+        shutil.move(keeper.data, tmp_path / "newest")
         shutil.copytree(tmp_path / "backup", keeper.data)
         keeper.start()
+        # Whether a key that it knows was disabled since, it cannot know: it serves nothing, from
+        # its first answer on, and tells other regions nothing.
+        status, _, why = keeper.client().request("GET", "/")
+        assert status == 503 and b"older state" in why, why
         # It has heard nothing yet, and gives the name away to nobody.
         for args in (["bucket", "create", "given-once"], ["account", "create", "acme"]):
             refused = keeper.cli(*args, check=False)
@@ -138,6 +151,24 @@ def test_a_registry_from_a_backup_changes_nothing_that_others_know_better(tmp_pa
         assert status == 503, why
         assert "put back to an older state" in keeper.log_text()
         assert there.request("HEAD", "/known-there")[0] == 200 and made["id"]
+        for path in ("/", "/known-there"):
+            status, _, why = keeper.client().request("GET", path)
+            assert status == 503 and b"newest copy of its data folder" in why, why
+        eventually(lambda: "its region changes nothing" in member.log_text(), "it is refused, too")
+        status, metrics = probe(keeper, "/metrics")
+        assert status == 200 and "dhow_registry_behind 1" in metrics, metrics
+        status, why = probe(keeper, "/-/health/ready")
+        assert status == 503 and "older state" in why, why
+        doctor = keeper.cli("doctor", check=False).stdout
+        assert "put back to an older state than other regions have" in doctor, doctor
+        # The way out that it names.
+        keeper.stop()
+        shutil.rmtree(keeper.data)
+        shutil.move(tmp_path / "newest", keeper.data)
+        keeper.start()
+        eventually(lambda: keeper.client().request("HEAD", "/given-once")[0] == 200,
+                   "the newest folder is served once the other region was asked")
+        keeper.cli("account", "create", "acme")
     finally:
         member.kill()
         keeper.kill()

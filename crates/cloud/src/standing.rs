@@ -4,7 +4,11 @@
 //! more than is here, or for another history, ends all changes. After a start, changes wait until
 //! the regions on record have asked once, for a limited time.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -39,6 +43,8 @@ pub struct Receipt {
 /// What is known about the registry that is stored here.
 pub(crate) struct Standing {
     compared: watch::Sender<bool>,
+    /// Whether others have more; `behind` says why.
+    is_behind: AtomicBool,
     /// Why nothing is changed any more.
     behind: RwLock<Option<String>>,
     asked: Mutex<BTreeSet<RegionId>>,
@@ -49,6 +55,7 @@ impl Default for Standing {
     fn default() -> Self {
         Self {
             compared: watch::Sender::new(true),
+            is_behind: AtomicBool::new(false),
             behind: RwLock::default(),
             asked: Mutex::default(),
             news: watch::Sender::new(()),
@@ -82,13 +89,16 @@ impl Registry {
         Some(Receipt::of(&self.master, last.number + 1, hash))
     }
 
-    /// Why this registry changes nothing any more; `None` when it may.
+    /// Why this registry changes nothing any more; `None` when it may. Each request asks.
     pub fn behind(&self) -> Option<String> {
-        self.standing.behind.read().clone()
+        match self.standing.is_behind.load(Ordering::SeqCst) {
+            true => self.standing.behind.read().clone(),
+            false => None,
+        }
     }
 
     /// Whether the comparison with the followers is still under way.
-    pub(crate) fn comparing(&self) -> bool {
+    pub fn comparing(&self) -> bool {
         !*self.standing.compared.borrow()
     }
 
@@ -176,13 +186,16 @@ impl Registry {
         if behind.is_none() {
             tracing::error!(
                 why,
-                "this registry was put back to an older state: it changes nothing. Restore the \
-                 newest copy of its data folder"
+                "this registry was put back to an older state: its region changes nothing and \
+                 serves nothing. Stop it and restore the newest copy of its data folder"
             );
             *behind = Some(format!(
-                "this registry was put back to an older state ({why}) and changes nothing, since \
-                 names and keys could be given twice. Restore the newest copy of its data folder"
+                "this registry was put back to an older state ({why}): its region changes nothing, \
+                 since names and keys could be given twice, and serves nothing, since it does not \
+                 know which keys and placements hold. Stop it and restore the newest copy of its \
+                 data folder (docs/damage.md)"
             ));
+            self.standing.is_behind.store(true, Ordering::SeqCst);
         }
     }
 

@@ -116,6 +116,15 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
             "set the clock, and keep it set with NTP",
         ));
     }
+    if samples.one("dhow_registry_behind") == Some(1) {
+        findings.push(Finding::bad(
+            "registry",
+            Level::Fail,
+            "put back to an older state than other regions have: nothing is served here",
+            "in the registry's region, stop it and restore the newest copy of its data folder; \
+             elsewhere, see that the registry's region can be reached (docs/damage.md)",
+        ));
+    }
     findings.extend(peers(samples));
     let expires = samples.one("dhow_certificate_expires_timestamp_seconds");
     findings.extend(expires.map(|at| certificate(at, now, true)));

@@ -77,6 +77,11 @@ impl Collector for Engine {
             "1 while this data folder lacks what an earlier start of the region had.",
             u64::from(self.0.neighbours.is_behind()),
         ));
+        gauges.push((
+            "dhow_registry_behind",
+            "1 while other regions have more of the registry than this region, which serves nothing.",
+            u64::from(self.0.neighbours.doubt_of_registry().is_some()),
+        ));
         gauges.extend(self.repairs());
         if let Some(kib) = resident_kib() {
             gauges.push(("dhow_resident_bytes", "Memory of the process.", kib << 10));

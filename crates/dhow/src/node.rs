@@ -281,7 +281,7 @@ fn health(
             if region.embedded.stats().fenced.is_some() || region.extents.fenced().is_some() {
                 return Err("the engine is fenced after a failed sync".to_owned());
             }
-            Ok(())
+            region.neighbours.doubt_of_registry().map_or(Ok(()), Err)
         }),
     })
 }

@@ -180,6 +180,15 @@ impl Gateway {
         }
     }
 
+    /// A region that knows that its keys and deeds are not the newest acts on nothing.
+    pub(crate) fn check_region(&self) -> Result<(), S3Error> {
+        match self.regions.as_ref().and_then(|regions| regions.doubt()) {
+            None => Ok(()),
+            Some(why) => Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
+                .header(header::RETRY_AFTER, HeaderValue::from_static("5"))),
+        }
+    }
+
     /// A home that knows that it lacks what was written before answers nothing that is wrong.
     fn check_home(&self, deed: Option<&Arc<BucketDeed>>) -> Result<(), S3Error> {
         let (Some(regions), Some(deed)) = (&self.regions, deed) else {

@@ -344,6 +344,7 @@ impl Gateway {
 
     /// Who asks, and for what, by the head alone.
     async fn meet<'r>(&self, parts: &'r mut http::request::Parts) -> Result<Met<'r>, S3Error> {
+        self.check_region()?;
         let received = Received::read(parts, &self.config.domains)?;
         if received.method() == Method::OPTIONS {
             return Err(ErrorCode::AccessForbidden.into());

@@ -124,6 +124,11 @@ pub trait Regions: Send + Sync {
         None
     }
 
+    /// Why this region is not to act on any request now, when it is not. Each request asks.
+    fn doubt(&self) -> Option<String> {
+        None
+    }
+
     /// Why this region is not to act as the bucket's home now, when it is not: requests that the
     /// home answers are refused with these words.
     fn home_doubt(&self, _: &BucketDeed) -> Option<String> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloud::{Ask, RegionStatus};
+use cloud::{Ask, RegionStatus, Told};
 use gateway::Gateway;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -52,6 +52,7 @@ impl Handler for PeerDoor {
     ) -> Response<BoxBody> {
         let path = request.uri().path().to_owned();
         let answered = match from {
+            _ if let Err(why) = self.may_answer(&path) => Err(why),
             Caller::Stranger => self.stranger(&room, request).await,
             Caller::Region(from) => self.member(&from, &room, request).await,
         };
@@ -93,6 +94,32 @@ impl PeerDoor {
         joined.map(ok).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
 
+    /// A region that knows that its record is old tells nothing by it: neither keys nor deeds, nor
+    /// who is a region. It still takes statements of starts and questions to the registry, by which
+    /// it learns how it stands.
+    fn may_answer(&self, path: &str) -> Result<(), (StatusCode, String)> {
+        match self.region.neighbours.doubt_of_registry() {
+            Some(why) if path != paths::START && path != paths::REGISTRY => {
+                Err((StatusCode::SERVICE_UNAVAILABLE, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn registry(&self, from: &RegionId, ask: Ask) -> Result<Told, (StatusCode, String)> {
+        let doubt = || match self.region.neighbours.doubt_of_registry() {
+            Some(why) => Err((StatusCode::SERVICE_UNAVAILABLE, why)),
+            None => Ok(()),
+        };
+        // With this question a region shows what it has of the registry.
+        if !matches!(ask, Ask::Changes { .. }) {
+            doubt()?;
+        }
+        let told = self.region.registry.answer(from, ask).await;
+        doubt()?;
+        Ok(told)
+    }
+
     async fn member(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
         // The registry is asked anew for each request: a region that was closed a moment ago gets
         // nothing, whatever its connection says.
@@ -115,7 +142,7 @@ impl PeerDoor {
                 let held = room.take(Kind::Asked, REGISTRY_ROOM).await.map_err(busy)?;
                 let asked = collect(request.into_body(), BODY_BYTES_MAX, BODY_WAIT).await;
                 let ask: Ask = serde_json::from_slice(&asked.map_err(bad)?).map_err(bad)?;
-                let told = self.region.registry.answer(from, ask).await;
+                let told = self.registry(from, ask).await?;
                 let told = serde_json::to_vec(&told).map_err(bad)?;
                 match told.len() <= held.bytes() {
                     true => Ok(held.full(told.into())),

@@ -137,6 +137,32 @@ impl Neighbours {
         deeds.all(|deed| replication::Regions::home_doubt(self, &deed).is_none())
     }
 
+    /// Why this region is not to act on requests, and not to tell others what it has on record: it
+    /// knows that others have newer keys and deeds, or knows so of its folder and has not compared
+    /// the registry yet.
+    pub fn doubt_of_registry(&self) -> Option<String> {
+        if let Some(why) = self.registry.behind() {
+            return Some(why);
+        }
+        if !self.behind.is() {
+            return None;
+        }
+        let why = match self.registry.keeps() {
+            true => self
+                .registry
+                .comparing()
+                .then_some("is compared with what others have"),
+            false => (!*self.registry.followed().borrow()).then_some("has not been heard since"),
+        };
+        why.map(|why| {
+            format!(
+                "The data folder of region {} was put back to an older state, and the registry {why}: \
+                 keys and placements may have changed.",
+                self.here.region
+            )
+        })
+    }
+
     fn doubt_of_home(&self, deed: &BucketDeed) -> Option<String> {
         let status = self.status.get();
         self.behind
@@ -389,6 +415,9 @@ impl gateway::Regions for Neighbours {
         let ends = self.ends.load();
         let doubt = self.clock_doubt.load();
         ends.as_deref().or(doubt.as_deref()).cloned()
+    }
+    fn doubt(&self) -> Option<String> {
+        self.doubt_of_registry()
     }
     fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
         self.doubt_of_home(deed)
