@@ -4,6 +4,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Runs what needs a registry, and says which one when that fails.
+from() {
+  local registry=$1
+  shift
+  "$@" && return
+  echo "tests/setup.sh: failed: $*" >&2
+  echo "tests/setup.sh: the tests need packages from $registry. Make it reachable (a proxy, a mirror in" \
+    "its client's own settings) and run this again; what is installed already is kept." >&2
+  exit 1
+}
+
 packages=()
 need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
 need rclone rclone
@@ -31,15 +42,16 @@ python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then
   sudo=""
   [ "$(id -u)" = 0 ] || sudo=sudo
-  $sudo apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}"
+  from "Debian's archive (apt)" $sudo apt-get update -qq
+  from "Debian's archive (apt)" $sudo env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
 stamp=.venv/.installed-$(cksum <tests/requirements.txt | cut -d' ' -f1)
 if [ ! -e "$stamp" ]; then
   rm -rf .venv
   python3 -m venv .venv
-  .venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
+  from "Python's index (pip)" .venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
   touch "$stamp"
 fi
 
@@ -48,7 +60,7 @@ stamp=.venv-sdks/.installed-$(cksum <tests/sdks/requirements.txt | cut -d' ' -f1
 if [ ! -e "$stamp" ]; then
   rm -rf .venv-sdks
   python3 -m venv .venv-sdks
-  .venv-sdks/bin/pip install -q --disable-pip-version-check -r tests/sdks/requirements.txt
+  from "Python's index (pip)" .venv-sdks/bin/pip install -q --disable-pip-version-check -r tests/sdks/requirements.txt
   touch "$stamp"
 fi
 stamp=.node-sdks/.installed-$(cat tests/sdks/package*.json | cksum | cut -d' ' -f1)
@@ -56,7 +68,8 @@ if [ ! -e "$stamp" ]; then
   rm -rf .node-sdks
   mkdir .node-sdks
   cp tests/sdks/package*.json .node-sdks
-  (cd .node-sdks && npm ci --silent --no-audit --no-fund --ignore-scripts)
+  from "npm's registry" npm ci --prefix .node-sdks --loglevel=error --no-audit --no-fund --ignore-scripts \
+    --fetch-retries=1
   touch "$stamp"
 fi
 
