@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_sealing};
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use objects::{DisplayVersion, Sealer};
 use peer::{BoxBody, Held, Room, STREAM_BYTES};
@@ -89,6 +89,12 @@ impl Source {
                 (held, sealing.version(&key, &version).await?)
             }
             What::Lacking { versions } => return sealing.lacking(versions).await,
+            // What was written since its state, and overwritten, would be read by them.
+            What::Lease { .. } | What::Unwrap { .. }
+                if let Some(doubt) = self.regions.home_doubt(deed) =>
+            {
+                return Err((StatusCode::CONFLICT, doubt));
+            }
             What::Lease { key, version } => return sealing.lease(&key, version).await,
             What::Unwrap {
                 key,

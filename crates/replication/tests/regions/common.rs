@@ -129,6 +129,8 @@ pub struct View {
     pub away: AtomicBool,
     /// What is on record as removed on another region's word.
     pub on_word: Mutex<Vec<OnWordOf>>,
+    /// Why it is not to act as the home.
+    pub doubt: Mutex<Option<String>>,
     /// Receipts: so many rows were removed.
     pub removed: Mutex<Vec<u64>>,
     /// Which of the region's starts runs.
@@ -156,6 +158,9 @@ impl Regions for View {
     }
     fn instance(&self) -> u64 {
         self.instance.load(Ordering::SeqCst)
+    }
+    fn home_doubt(&self, _: &BucketDeed) -> Option<String> {
+        self.doubt.lock().clone()
     }
     fn place(&self, region: &RegionId) -> Option<Place> {
         self.shared.places.get(region).cloned()
@@ -399,6 +404,7 @@ impl Region {
             removal_asked: AtomicUsize::new(0),
             away: AtomicBool::default(),
             on_word: Mutex::default(),
+            doubt: Mutex::default(),
             removed: Mutex::default(),
             instance: AtomicU64::new(1),
         });

@@ -292,6 +292,22 @@ async fn p2_without_the_home_a_sealed_copy_cannot_be_read_and_says_so_soon() {
 }
 
 #[tokio::test]
+async fn a_home_that_was_put_back_gives_no_lease_by_its_older_state() {
+    let [a, s] = home_and_sealed().await;
+    a.put("one", "1").await;
+    a.put("two", "2").await;
+    settled(&a).await;
+    assert_eq!(s.get("one").await.unwrap(), "1");
+    *a.view.doubt.lock() = Some("this folder was put back".to_owned());
+    no_lease(s.read("two", &GetRequest::default()).await);
+    *a.view.doubt.lock() = None;
+    until("leases are given again", || async {
+        s.get("two").await.is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn p2_a_revoked_region_gets_no_lease_and_what_it_holds_is_removed() {
     let [a, s] = home_and_sealed().await;
     a.put("one", "1").await;
