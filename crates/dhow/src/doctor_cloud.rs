@@ -131,7 +131,8 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
     findings.extend(copies(samples));
     if let Some(heard) = samples.one("dhow_registry_heard_timestamp_seconds") {
         let ago = now.s().saturating_sub(heard);
-        let found = format!("last heard {ago} s ago");
+        let at = Timestamp::from_s(heard).iso8601();
+        let found = format!("last heard {at} ({ago} s ago)");
         findings.push(match ago >= HEARD_OLD_S {
             false => Finding::ok("registry", found),
             true => Finding::bad("registry", Level::Fail, found, REGISTRY_ADVICE),

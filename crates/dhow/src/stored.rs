@@ -7,8 +7,8 @@ use std::{
 };
 
 use access::{Action, SystemReason, authorize_system};
+use objects::LastChange;
 use parking_lot::Mutex;
-use store::Position;
 use types::{BucketDeed, BucketId, Deeds, Holding, ObjectKey, Timestamp};
 
 use crate::region::Region;
@@ -42,8 +42,8 @@ pub struct Amount {
 struct Counted {
     amount: Amount,
     holding: Holding,
-    /// What the rows reflected; unknown of a copy that is being made.
-    at: Option<(u64, Position)>,
+    /// The last change before the count began.
+    at: LastChange,
 }
 
 #[derive(Debug, Default)]
@@ -114,8 +114,7 @@ pub async fn watch(region: Arc<Region>) {
 
 async fn count_if_changed(region: &Region, deed: &Arc<BucketDeed>) -> Result<(), objects::Error> {
     let permit = authorize_system(SystemReason::Residency, Action::CountVersions, deed);
-    let position = region.objects.position_held(&permit).await?;
-    let at = position.map(|position| (deed.epoch, position));
+    let at = region.objects.last_change(deed);
     let holding = deed.holding(&region.id);
     let known = region
         .watched
@@ -125,7 +124,7 @@ async fn count_if_changed(region: &Region, deed: &Arc<BucketDeed>) -> Result<(),
         .buckets
         .get(&deed.id)
         .copied();
-    if let Some(known) = known.filter(|known| at.is_some() && known.at == at) {
+    if let Some(known) = known.filter(|known| known.at == at) {
         let again = Counted { holding, ..known };
         region
             .watched

@@ -258,7 +258,7 @@ impl Gateway {
             && let Some(deed) = call.permit.deed()
         {
             match (&call.via, &call.key) {
-                (Via::Region(..), _) => Box::pin(self.note_write(deed, &mut result)).await,
+                (Via::Region(..), _) => self.note_write(deed, &mut result),
                 (Via::Door, Some(key)) if result.is_ok() => self.written_here(deed, key),
                 (Via::Door, _) => {}
             }
@@ -271,16 +271,13 @@ impl Gateway {
 
     /// Whoever passed a write on is told what a copy must have applied to show it, also if it was
     /// refused for what is there.
-    async fn note_write(&self, deed: &BucketDeed, result: &mut S3Result) {
+    fn note_write(&self, deed: &BucketDeed, result: &mut S3Result) {
         if deed.home != self.region || deed.placement.replicas.is_empty() {
             return;
         }
-        let Ok(position) = self.objects.written_up_to(deed).await else {
-            return;
-        };
         let mark = Mark {
             epoch: deed.epoch,
-            position: position.0,
+            position: self.objects.written_up_to(deed).0,
         };
         let Some(value) = mark.to_value() else {
             return;

@@ -75,6 +75,7 @@ pub use replicate::{
 pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
 pub use store::StoreError;
+pub use sweep::LastChange;
 pub use tags::check_of_bucket as check_bucket_tags;
 
 use std::{

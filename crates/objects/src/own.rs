@@ -198,7 +198,7 @@ impl Objects {
     /// Where this region's log ends.
     pub async fn own_log_end(&self, permit: &Permit) -> Result<Position> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
-        self.log_end(partition_of(deed)).await
+        Ok(self.log_end(partition_of(deed)))
     }
 
     /// From now on nothing is committed here that was permitted under a deed of an earlier epoch.

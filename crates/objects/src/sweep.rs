@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use store::{Batch, Committed, PartitionId, Position, ScanRange, StoreError};
 use tokio::sync::watch;
-use types::{BucketId, Timestamp, UploadId};
+use types::{BucketDeed, BucketId, Timestamp, UploadId};
 
 use crate::{
     Objects, Result,
@@ -29,8 +29,44 @@ const FULL_EVERY_MS: u64 = 3_600_000;
 /// Ended uploads of one bucket that are remembered by name; more are found by reading.
 const UPLOADS_MAX: usize = 10_000;
 
-/// Partitions that are watched, or whose log's end is known, before some are forgotten.
+/// Partitions that are watched before those that nobody waits for are dropped.
 const WATCHED_MAX: usize = 10_000;
+/// Partitions whose last commits are kept before all are dropped.
+const LAST_MAX: usize = 1 << 18;
+
+/// The last commits of a partition.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    /// The last of all, or a position after it.
+    any: Position,
+    /// The last one that changed rows of versions.
+    versions: u64,
+}
+
+/// The last commits of all partitions that were written to since the start.
+#[derive(Default)]
+struct Lasts {
+    of: HashMap<PartitionId, Last>,
+    /// How often they were dropped, for there were too many.
+    dropped: u64,
+}
+
+impl Lasts {
+    fn entry(&mut self, partition: PartitionId) -> &mut Last {
+        if self.of.len() >= LAST_MAX && !self.of.contains_key(&partition) {
+            self.of.clear();
+            self.dropped += 1;
+        }
+        self.of.entry(partition).or_default()
+    }
+}
+
+/// The last change of a bucket's versions in this process; equal as long as there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastChange {
+    dropped: u64,
+    at: u64,
+}
 
 /// Which ended uploads of a partition are to be swept.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,8 +160,7 @@ pub(crate) struct Dirty {
     full: Mutex<Option<Timestamp>>,
     /// The last commit of each partition that somebody waits for.
     watched: Mutex<HashMap<PartitionId, watch::Sender<u64>>>,
-    /// Where logs were found to end.
-    ends: Mutex<HashMap<PartitionId, Position>>,
+    lasts: Mutex<Lasts>,
 }
 
 /// What one pass has taken on. What it does not get done, because it fails or is given up, is left
@@ -157,14 +192,37 @@ impl Dirty {
         sender.subscribe()
     }
 
-    /// The last commit of a partition, where somebody has waited for one and there was one since.
-    pub(crate) fn last(&self, partition: PartitionId) -> Option<u64> {
-        let watched = self.watched.lock();
-        let last = watched.get(&partition).map(|sender| *sender.borrow());
-        last.filter(|at| *at > 0)
+    /// A position that no answered commit of the partition is after; `end` says one where none is
+    /// known.
+    pub(crate) fn last(&self, partition: PartitionId, end: impl Fn() -> Position) -> Position {
+        let known = |lasts: &Lasts| lasts.of.get(&partition).map(|last| last.any);
+        if let Some(last) = known(&self.lasts.lock()) {
+            return last;
+        }
+        let end = end();
+        let mut lasts = self.lasts.lock();
+        let last = &mut lasts.entry(partition).any;
+        *last = end.max(*last);
+        *last
     }
 
-    fn committed(&self, partition: PartitionId, at: u64) {
+    fn last_change(&self, partition: PartitionId) -> LastChange {
+        let lasts = self.lasts.lock();
+        LastChange {
+            dropped: lasts.dropped,
+            at: lasts.of.get(&partition).map_or(0, |last| last.versions),
+        }
+    }
+
+    fn committed(&self, partition: PartitionId, at: u64, versions: bool) {
+        {
+            let mut lasts = self.lasts.lock();
+            let last = lasts.entry(partition);
+            last.any = Position(at).max(last.any);
+            if versions {
+                last.versions = at.max(last.versions);
+            }
+        }
         if let Some(sender) = self.watched.lock().get(&partition) {
             sender.send_modify(|last| *last = at.max(*last));
         }
@@ -175,24 +233,6 @@ impl Dirty {
             let mut all = self.partitions.lock();
             all.entry(partition).or_default().add(work);
         }
-    }
-
-    /// Where the log of a partition ended when somebody looked; its beginning if nobody did.
-    pub(crate) fn log_end(&self, partition: PartitionId) -> Position {
-        self.ends
-            .lock()
-            .get(&partition)
-            .copied()
-            .unwrap_or_default()
-    }
-
-    pub(crate) fn found_log_end(&self, partition: PartitionId, end: Position) {
-        let mut ends = self.ends.lock();
-        if ends.len() >= WATCHED_MAX {
-            ends.clear();
-        }
-        let known = ends.entry(partition).or_default();
-        *known = end.max(*known);
     }
 
     fn take(&self) -> Pass<'_> {
@@ -212,6 +252,12 @@ impl Dirty {
             }
         }
     }
+}
+
+fn changes_versions(batch: &Batch) -> bool {
+    let is_version = |key: &[u8]| key.starts_with(rows::CURRENT) || key.starts_with(rows::OLDER);
+    batch.puts.iter().any(|put| is_version(&put.key))
+        || batch.deletes.iter().any(|key| is_version(key))
 }
 
 /// What stays as it is until a commit has ended, though its caller goes away.
@@ -246,6 +292,7 @@ impl Objects {
         owned(async move {
             let work = Work::of(&batch);
             let configures = configures(&batch);
+            let versions = changes_versions(&batch);
             if let Some(fresh) = &holds.fresh {
                 fresh.begins();
             }
@@ -254,7 +301,8 @@ impl Objects {
                 fresh.ended(&committed);
             }
             if let Ok(committed) = &committed {
-                this.dirty.committed(partition, committed.version.0);
+                this.dirty
+                    .committed(partition, committed.version.0, versions);
             }
             if configures {
                 this.buckets.write().remove(&BucketId(partition.0));
@@ -264,6 +312,12 @@ impl Objects {
             drop(holds);
             committed
         })
+    }
+
+    /// The last change of the bucket's versions here; whoever has counted them need not count
+    /// again as long as it is equal.
+    pub fn last_change(&self, deed: &BucketDeed) -> LastChange {
+        self.dirty.last_change(partition_of(deed))
     }
 
     /// Deletes the extents of what was replaced or removed; answers how many. To be called again

@@ -107,6 +107,10 @@ impl Log for Used {
         self.0.log.floor(at).await
     }
 
+    fn end(&self, at: PartitionId) -> Position {
+        self.0.log.end(at)
+    }
+
     async fn reach(&self, at: PartitionId, position: Position) -> StoreResult<Reach> {
         self.1.runs()?;
         self.0.log.reach(at, position).await

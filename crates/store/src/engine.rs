@@ -289,6 +289,10 @@ pub trait Log: Send + Sync + 'static {
     /// anew. Never falls.
     async fn floor(&self, partition: PartitionId) -> StoreResult<Position>;
 
+    /// A position that no commit of the partition that was answered is after: reading up to it
+    /// misses none of them. Reads nothing.
+    fn end(&self, partition: PartitionId) -> Position;
+
     /// Whether a follower that has read up to `position` can go on from there.
     async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach>;
 

@@ -229,6 +229,52 @@ async fn work_at_rest_costs_the_same_whatever_was_done_before() {
     costs_the_same(10, times).await;
 }
 
+/// Whoever counts versions, or says up to where a write is, reads nothing to find out that nothing
+/// has changed, and how long the log is plays no part.
+#[tokio::test]
+async fn what_changed_last_is_known_without_reading() {
+    let counted = Counted::new().await;
+    let (bench, objects) = (&counted.bench, &counted.bench.objects);
+    let deed = bench.permit(Action::CountVersions);
+    let deed = deed.deed().unwrap();
+    let mut last = objects.last_change(deed);
+    let mut changes = async |what: &str, changed: bool| {
+        let before = counted.reads();
+        let now = objects.last_change(deed);
+        assert_eq!(now != last, changed, "{what}");
+        let end = bench.engine.log.end(bench.partition());
+        assert!(objects.written_up_to(deed) >= end, "{what}");
+        assert_eq!(counted.reads(), before, "{what}");
+        last = now;
+    };
+    changes("nothing", false).await;
+    bench.put("k", "one".into()).await.unwrap();
+    changes("an object", true).await;
+    bench.put("k", "two".into()).await.unwrap();
+    changes("a newer one", true).await;
+    changes("nothing", false).await;
+    let written = objects.written_up_to(deed);
+    let (receiving, other) = (bench.permit(Action::ReplicateInto), RegionId::new("other"));
+    let cursor = FollowCursor {
+        epoch: 1,
+        position: Position(7),
+        seeded: 0,
+        snapshot: None,
+    };
+    let noted = objects.set_follow_cursor(&receiving, &other, &cursor);
+    noted.await.unwrap();
+    changes("a cursor", false).await;
+    assert!(objects.written_up_to(deed) > written);
+    // What is written to another bucket.
+    let written = objects.written_up_to(deed);
+    let batch = Batch::new().put("row", "").log("entry");
+    objects.commit(PartitionId(99), batch).await.unwrap();
+    changes("another bucket", false).await;
+    assert_eq!(objects.written_up_to(deed), written);
+    bench.delete("k", None).await;
+    changes("a removal", true).await;
+}
+
 /// Completions that are no longer answered are forgotten, by the pass of an hour.
 #[tokio::test]
 async fn completions_are_forgotten_after_a_day() {

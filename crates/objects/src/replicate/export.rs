@@ -262,32 +262,20 @@ impl Objects {
     /// the snapshot has not.
     pub async fn head_position(&self, permit: &Permit) -> Result<(Position, ShippedChange)> {
         let deed = deed(permit, &[Action::ReplicateFrom])?;
-        let at = self.log_end(partition_of(deed)).await?;
+        let at = self.log_end(partition_of(deed));
         Ok((at, self.config(deed).await?))
     }
 
     /// A position of this region's log that covers all that was committed in the bucket before this
-    /// was asked, and little else: a copy that follows the bucket comes to it soon.
-    pub async fn written_up_to(&self, deed: &BucketDeed) -> Result<Position> {
+    /// was asked, and little else: a copy that follows the bucket comes to it soon. Reads nothing.
+    pub fn written_up_to(&self, deed: &BucketDeed) -> Position {
         let partition = partition_of(deed);
-        match self.dirty.last(partition) {
-            Some(last) => Ok(Position(last)),
-            None => self.log_end(partition).await,
-        }
+        self.dirty.last(partition, || self.log_end(partition))
     }
 
-    pub(crate) async fn log_end(&self, partition: PartitionId) -> Result<Position> {
-        // From where it was found before: a log does not get shorter while the process runs.
-        let known = self.dirty.log_end(partition);
-        let mut at = self.engine.log.floor(partition).await?.max(known);
-        loop {
-            let page = self.engine.log.read(partition, at, 10_000).await?;
-            if page.next == at {
-                self.dirty.found_log_end(partition, at);
-                return Ok(at);
-            }
-            at = page.next;
-        }
+    /// Where the partition's log ends, or a position after that. Reads nothing.
+    pub(crate) fn log_end(&self, partition: PartitionId) -> Position {
+        self.engine.log.end(partition)
     }
 
     /// Versions from the row `from` on: all current ones, then all older ones.

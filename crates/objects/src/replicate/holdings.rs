@@ -93,7 +93,7 @@ impl Objects {
     pub async fn position_held(&self, permit: &Permit) -> Result<Option<Position>> {
         let deed = deed(permit, &[Action::CountVersions])?;
         match deed.holding(&self.region) {
-            Holding::Home => self.log_end(partition_of(deed)).await.map(Some),
+            Holding::Home => Ok(Some(self.log_end(partition_of(deed)))),
             Holding::Nothing => Ok(None),
             Holding::Replica | Holding::Sealed => {
                 if self.asides_of(deed.id, &deed.home).is_some() {

@@ -146,8 +146,8 @@ impl Objects {
 
     /// Where the bucket's log ends now.
     pub async fn rules_end(&self, permit: &Permit) -> Result<Position> {
-        self.log_end(partition_of(deed(permit, &[Action::ReplicateFrom])?))
-            .await
+        let deed = deed(permit, &[Action::ReplicateFrom])?;
+        Ok(self.log_end(partition_of(deed)))
     }
 
     /// Takes a version of another bucket over, whose home is here too; `from` and `into` are

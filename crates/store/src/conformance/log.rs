@@ -21,6 +21,11 @@ async fn read_all(engine: &Engine, mut after: Position, limit: usize) -> Vec<Log
     loop {
         let page = engine.log.read(P, after, limit).await.expect("a page");
         if page.entries.is_empty() {
+            let last = all.last().map_or(after, |e: &LogEntry| e.position);
+            let end = engine.log.end(P);
+            assert!(end >= last, "the end is before the last entry");
+            let after = engine.log.read(P, end, limit).await.expect("a page");
+            assert_eq!(after.entries, [], "entries after the end");
             return all;
         }
         assert!(page.next > after, "a page moves on");

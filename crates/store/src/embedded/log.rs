@@ -136,6 +136,12 @@ impl Log for Embedded {
         Ok(Position(self.log_floor().0.max(trimmed.unwrap_or(0))))
     }
 
+    /// All partitions share one log, and so its end.
+    fn end(&self, partition: PartitionId) -> Position {
+        let trimmed = self.shared.trimmed.lock().get(&partition.0).copied();
+        Position(self.log_end().max(trimmed.unwrap_or(0)))
+    }
+
     async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach> {
         if !self.shared.gave(position.0) {
             return Ok(Reach::NeverGiven);

@@ -91,6 +91,10 @@ impl Log for Counted {
         self.engine.log.floor(at).await
     }
 
+    fn end(&self, at: PartitionId) -> Position {
+        self.engine.log.end(at)
+    }
+
     async fn reach(&self, at: PartitionId, position: Position) -> StoreResult<Reach> {
         self.engine.log.reach(at, position).await
     }

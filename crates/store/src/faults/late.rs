@@ -143,6 +143,10 @@ impl Log for Late {
         slowly(self.engine.log.floor(at)).await
     }
 
+    fn end(&self, at: PartitionId) -> Position {
+        self.engine.log.end(at)
+    }
+
     async fn reach(&self, at: PartitionId, position: Position) -> StoreResult<Reach> {
         slowly(self.engine.log.reach(at, position)).await
     }

@@ -92,6 +92,10 @@ impl Log for FaultyLog {
         self.1.run(Call::ReadLog, self.0.floor(partition)).await
     }
 
+    fn end(&self, partition: PartitionId) -> Position {
+        self.0.end(partition)
+    }
+
     async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach> {
         let call = self.0.reach(partition, position);
         self.1.run(Call::ReadLog, call).await

@@ -228,6 +228,15 @@ impl Log for Memory {
         Ok(Position(floor))
     }
 
+    fn end(&self, partition: PartitionId) -> Position {
+        let partitions = self.partitions.lock();
+        let end = partitions.get(&partition.0).map_or(0, |p| {
+            let last = p.log.last_key_value().map_or(0, |(position, _)| *position);
+            last.max(p.trimmed)
+        });
+        Position(end)
+    }
+
     async fn reach(&self, partition: PartitionId, position: Position) -> StoreResult<Reach> {
         let floor = self.floor(partition).await?;
         Ok(match position {

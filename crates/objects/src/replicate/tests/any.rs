@@ -127,7 +127,7 @@ impl Cloud {
         }
         let moved = page.next != ways.up;
         ways.up = page.next;
-        ways.noted = home.objects.log_end(PartitionId(7)).await.unwrap();
+        ways.noted = home.objects.log_end(PartitionId(7));
         moved
     }
 
