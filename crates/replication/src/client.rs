@@ -63,7 +63,7 @@ impl Far {
             return Err(PeerError::Deadline("room for an answer at the other region").into());
         }
         let why = collect(answer.into_body(), 4096, ANSWER_WAIT).await;
-        let why = why.map(|b| String::from_utf8_lossy(&b).into_owned());
+        let why = why.map(|b| types::text::of_peer(&b));
         Err(ReplicationError::Refused(format!(
             "{status}: {}",
             why.unwrap_or_default()

@@ -28,6 +28,14 @@ pub fn shown(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Characters of what another region says that are kept.
+const OF_PEER_MAX: usize = 400;
+
+/// What another region says, for a terminal or a log of this one: one short line.
+pub fn of_peer(said: &[u8]) -> String {
+    shown(&String::from_utf8_lossy(said), OF_PEER_MAX).into_owned()
+}
+
 /// No control characters, no separators of lines, and none of the marks that turn the direction of
 /// writing or take no room (Unicode 16, categories Cc, Zl, Zp and the format characters in use).
 fn is_plain(c: char) -> bool {
@@ -41,6 +49,17 @@ fn is_plain(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_peer_says_is_one_short_line_that_a_terminal_does_not_obey() {
+        let said = b"\x1b]0;title\x07\x1b[2J\xc2\x9b2J\xe2\x80\xaePROVEN\r\nWARN forged \xff";
+        let kept = of_peer(said);
+        assert!(kept.chars().all(is_plain), "{kept:?}");
+        assert!(kept.contains("PROVEN") && kept.contains("forged"), "{kept}");
+        let long = of_peer(&[b'x'; 100_000]);
+        assert_eq!(long.chars().count(), OF_PEER_MAX + 1);
+        assert_eq!(of_peer(b"the bucket is not here"), "the bucket is not here");
+    }
 
     #[test]
     fn what_a_terminal_obeys_is_not_plain_and_is_shown_spelled_out() {

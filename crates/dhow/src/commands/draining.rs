@@ -23,7 +23,8 @@ pub struct Drain {
     id: String,
     /// Also move away what lies there: each bucket's home goes to the replica that its owner chose,
     /// and the region's own copy is removed once another region has all of it. A bucket that has no
-    /// other lawful copy stays, and the command fails. Ctrl-C ends it between two steps or in a
+    /// other lawful copy stays, and the command fails. Multipart uploads under way do not move and
+    /// are lost: have them completed first. Ctrl-C ends it between two steps or in a
     /// wait; the same command goes on from there.
     #[arg(long = "move")]
     moves: bool,

@@ -17,8 +17,9 @@ use crate::{admin_client::AdminClient, failure::Failure};
 ///
 /// For going back after a promotion, and for moving closer to those who write. The region gets a
 /// replica first if it has none, and becomes the home once that follows closely; the home before
-/// then hands over what it took meanwhile, and keeps a replica. Ended in the middle, the same
-/// command goes on from there.
+/// then hands over what it took meanwhile, and keeps a replica. Multipart uploads under way do not
+/// move and are lost: have them completed first. Ended in the middle, the same command goes on
+/// from there.
 #[derive(Args)]
 pub struct Move {
     /// The bucket.

@@ -195,10 +195,11 @@ fn prove(
     );
     println!("Signed by {key}\nFingerprint {}", fingerprint(&key));
     for (region, why) in unanswered {
-        println!("No answer: {region}: {}", why.as_str().unwrap_or_default());
+        let why = why.as_str().unwrap_or_default();
+        println!("No answer: {}: {}", shown(region, 100), shown(why, 1000));
     }
     for finding in findings {
-        println!("Finding: {finding}");
+        println!("Finding: {}", shown(finding, 1000));
     }
     println!(
         "Check it: dhow residency verify {} --anchor FINGERPRINT",

@@ -141,7 +141,7 @@ async fn show(
     let body = collect(answer.into_body(), ANSWER_BYTES_MAX, PATIENCE).await;
     let body = body.map_err(|e| failed(e.to_string()))?;
     if !good {
-        let why = String::from_utf8_lossy(&body).into_owned();
+        let why = types::text::of_peer(&body);
         return Err(failed(why).hint(
             "`dhow region open` (or `rekey`, for a new key) at the first region makes a new token",
         ));

@@ -61,9 +61,7 @@ impl PeerUpstream {
         let body = body.map_err(|e| unavailable(&e))?;
         match status.is_success() {
             true => Ok(body),
-            false => Err(CloudError::Refused(
-                String::from_utf8_lossy(&body).into_owned(),
-            )),
+            false => Err(CloudError::Refused(types::text::of_peer(&body))),
         }
     }
 }

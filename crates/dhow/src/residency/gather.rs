@@ -180,8 +180,9 @@ impl Region {
         let body = collect(answer.into_body(), ANSWER_BYTES_MAX, ANSWER_WAIT).await;
         let body = body.map_err(|e| e.to_string())?;
         match good {
-            true => serde_json::from_slice(&body).map_err(|e| e.to_string()),
-            false => Err(String::from_utf8_lossy(&body).into_owned()),
+            true => serde_json::from_slice(&body)
+                .map_err(|e| types::text::of_peer(e.to_string().as_bytes())),
+            false => Err(types::text::of_peer(&body)),
         }
     }
 }
