@@ -36,6 +36,17 @@ struct Sealing<'a> {
 }
 
 impl Source {
+    /// By leases of a home that was put back to an older state, what was overwritten since could
+    /// be read.
+    pub(crate) fn may_lease(&self, deed: &BucketDeed, what: &What) -> Result<(), Refused> {
+        match (what, self.regions.home_doubt(deed)) {
+            (What::Lease { .. } | What::Unwrap { .. }, Some(doubt)) => {
+                Err((StatusCode::CONFLICT, doubt))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn may_seal(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {
         authorize_sealing(deed, &self.regions.here(), to).map_err(refused)
     }
@@ -89,12 +100,6 @@ impl Source {
                 (held, sealing.version(&key, &version).await?)
             }
             What::Lacking { versions } => return sealing.lacking(versions).await,
-            // What was written since its state, and overwritten, would be read by them.
-            What::Lease { .. } | What::Unwrap { .. }
-                if let Some(doubt) = self.regions.home_doubt(deed) =>
-            {
-                return Err((StatusCode::CONFLICT, doubt));
-            }
             What::Lease { key, version } => return sealing.lease(&key, version).await,
             What::Unwrap {
                 key,

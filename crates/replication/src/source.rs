@@ -153,7 +153,10 @@ impl Source {
             }
             Admitted::Gathering => return self.answer_gathering(&deed, from, room, ask).await,
             Admitted::Rule => return self.answer_by_rule(&deed, from, room, ask.what).await,
-            Admitted::Sealed => return self.answer_sealed(&deed, from, room, ask).await,
+            Admitted::Sealed => {
+                self.may_lease(&deed, &ask.what)?;
+                return self.answer_sealed(&deed, from, room, ask).await;
+            }
             Admitted::Copy(permit) => permit,
         };
         let asker = (from, room);
