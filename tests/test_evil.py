@@ -313,6 +313,52 @@ def test_p5_only_what_a_customer_signed_is_done_and_only_for_who_is_live(fleet, 
     assert door.delete_object(Bucket="passed-on", Key="by-boto")
 
 
+def test_p5_a_region_with_a_copy_of_one_bucket_writes_to_no_other(fleet, evil):
+    """It relays rules that the customer's key for that region has signed: from the bucket that it
+    has a copy of into one of which it has nothing."""
+    account = fleet.json("account", "create", "two-buckets")["id"]
+    pair = fleet.json("key", "create", "--account", account)
+    own = (pair["access_key"], pair["secret_key"])
+    fleet.json("bucket", "create", "with-a-copy", "--home", EU, "--replica", ME, "--owner", account)
+    fleet.json("bucket", "create", "without-one", "--home", EU, "--owner", account)
+    owner = fleet.s3(EU, own)
+    for name in ("with-a-copy", "without-one"):
+        eventually(lambda name=name: owner.put_bucket_versioning(
+            Bucket=name, VersioningConfiguration={"Status": "Enabled"}))
+    owner.put_object(Bucket="without-one", Key="ledger", Body=b"the customer's")
+    before = listing(owner, "without-one")
+    home = evil(EU)
+    me = Client(f"{fleet.processes[ME].address}:9000", ME, *own)
+
+    def relay(method, target, content=b""):
+        path, _, query = target.partition("?")
+        signed = me.headers(method, path, query, payload=sha256(content))
+        sent = {**signed, "content-length": len(content)}
+        return home.ask("POST", PATHS["pass"], content, head(sent, method, target))
+
+    rules = lambda to: ("<ReplicationConfiguration><Role>r</Role><Rule><ID>x</ID><Priority>1"
+                        "</Priority><Status>Enabled</Status><Filter><Prefix></Prefix></Filter>"
+                        "<DeleteMarkerReplication><Status>Enabled</Status>"
+                        "</DeleteMarkerReplication><Destination><Bucket>arn:aws:s3:::" + to +
+                        "</Bucket></Destination></Rule></ReplicationConfiguration>").encode()
+    assert relay("PUT", "/with-a-copy/ledger", b"its own to write")[0] == 200
+    assert relay("PUT", "/without-one/ledger", b"forged")[0] == 403
+    got, why = relay("PUT", "/with-a-copy?replication=", rules("without-one"))
+    assert got == 403 and b"without-one" in why, (got, why)
+    with pytest.raises(owner.exceptions.ClientError):
+        owner.get_bucket_replication(Bucket="with-a-copy")
+    assert listing(owner, "without-one") == before
+    # The owner's rules at the home are the owner's.
+    owner.put_bucket_replication(Bucket="with-a-copy", ReplicationConfiguration={
+        "Role": "r", "Rules": [{"ID": "x", "Priority": 1, "Status": "Enabled",
+                                "Filter": {"Prefix": "sent/"},
+                                "DeleteMarkerReplication": {"Status": "Disabled"},
+                                "Destination": {"Bucket": "arn:aws:s3:::without-one"}}]})
+    got, why = relay("PUT", "/with-a-copy?replication=",
+                     rules("without-one").replace(b">x<", b">y<"))
+    assert got == 403, (got, why)
+
+
 def test_p5_a_region_makes_no_deed_that_its_customer_did_not_sign(fleet, evil):
     """A region's word fills nobody's quota and frees nobody's name: it takes the request that the
     owner signed for that region, for this bucket so placed, within minutes, and once."""

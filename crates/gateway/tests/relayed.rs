@@ -462,3 +462,104 @@ async fn what_cannot_be_proven_is_redirected_before_anything_is_sent() {
     assert!(matches!(put.status, 307 | 503), "{put:?}");
     assert_eq!(put.header("x-amz-request-id").map(str::len), Some(16));
 }
+
+/// Rules that send all of a bucket to `private`, and other documents that could name that one.
+fn documents() -> [String; 2] {
+    let rule = "<Rule><ID>x</ID><Priority>1</Priority><Status>Enabled</Status>\
+                <Filter><Prefix></Prefix></Filter><DeleteMarkerReplication><Status>Enabled</Status>\
+                </DeleteMarkerReplication><Destination><Bucket>arn:aws:s3:::private</Bucket>\
+                </Destination></Rule>";
+    [
+        format!("<ReplicationConfiguration><Role>r</Role>{rule}</ReplicationConfiguration>"),
+        "<BucketLoggingStatus><LoggingEnabled><TargetBucket>private</TargetBucket>\
+         <TargetPrefix></TargetPrefix></LoggingEnabled></BucketLoggingStatus>"
+            .to_owned(),
+    ]
+}
+
+/// Whatever can name a second bucket: a region with a copy of the first alone relays none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn p5_a_region_acts_on_no_second_bucket_of_its_customer() {
+    use gateway::operations::{OPERATIONS, Resource};
+    let cloud = Cloud::open().await;
+    cloud.bucket("papers", |_| {});
+    let private = |deed: &mut types::BucketDeed| deed.placement.replicas.clear();
+    let deed = cloud.bucket("private", private);
+    cloud.plant("home-1", &deed, "k", "secret bytes").await;
+    let home = cloud.at("home-1", ALICE);
+    let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    for bucket in ["papers", "private"] {
+        let target = format!("/{bucket}?versioning=");
+        assert_eq!(home.send("PUT", &target, &[], on).await.status, 200);
+    }
+    let count = std::cell::Cell::new(0);
+    let relayed = async |operation: &gateway::operations::Operation, document: &str| {
+        let path = match operation.resource {
+            Resource::Object => "/papers/copied",
+            _ => "/papers",
+        };
+        let query = operation.query.iter().map(|q| match *q {
+            "partNumber" => "partNumber=1".to_owned(),
+            "uploadId" => format!("uploadId={}", "0".repeat(32)),
+            flag => format!("{flag}{}", if flag.contains('=') { "" } else { "=" }),
+        });
+        let target = format!("{path}?{}", query.collect::<Vec<_>>().join("&"));
+        let headers: Vec<_> = operation
+            .headers
+            .iter()
+            .map(|h| (*h, "/private/k"))
+            .collect();
+        let head = Customer {
+            method: operation.method,
+            target: &target,
+            headers: &headers,
+            payload: &payload_sha256(document.as_bytes()),
+            // No two are the same.
+            at: count.replace(count.get() + 1),
+            ..Customer::default()
+        };
+        relay(&cloud, "copy-1", &head.head(), document.to_owned()).await
+    };
+    let rules = async || {
+        home.send("GET", "/papers?replication=", &[], "")
+            .await
+            .status
+    };
+    let named = |name: &str| OPERATIONS.iter().find(|o| o.name == name).unwrap();
+    let mut met = 0;
+    for operation in OPERATIONS {
+        let writes = operation.action.is_some_and(|(action, _)| action.writes());
+        // Those that end the bucket, or what is under way in it, name no other one.
+        if !writes || operation.method == "DELETE" {
+            continue;
+        }
+        for document in documents() {
+            let got = relayed(operation, &document).await;
+            let second = !operation.headers.is_empty() || operation.name == "PutBucketReplication";
+            let refused = matches!(got.status, 400..500);
+            assert!(!second || refused, "{}: {got:?}", operation.name);
+            met += usize::from(second);
+        }
+        assert_eq!(rules().await, 404, "{}", operation.name);
+    }
+    assert_eq!(
+        met, 6,
+        "CopyObject, UploadPartCopy and PutBucketReplication"
+    );
+    let [rule, _] = &documents();
+    let refused = relayed(named("PutBucketReplication"), rule).await;
+    assert_eq!(code(&refused), (403, "AccessDenied".to_owned()));
+    let text = refused.element("Message").unwrap();
+    assert!(
+        text.contains("copy-1") && text.contains("private"),
+        "{text}"
+    );
+    // Signed at the home it works, and where that region could write to the second one itself.
+    let put = home
+        .send("PUT", "/papers?replication=", &[], rule.clone())
+        .await;
+    assert_eq!((put.status, rules().await), (200, 200), "{put:?}");
+    cloud.bucket("private", |_| {});
+    let put = relayed(named("PutBucketReplication"), rule).await;
+    assert_eq!(put.status, 200, "{put:?}");
+}

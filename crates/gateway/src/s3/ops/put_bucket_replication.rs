@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use access::{Refusal, authorize_rule_receiving, authorize_rule_sending};
-use types::{BucketDeed, BucketName};
+use access::{
+    Action, Permit, Refusal, Via, authorize, authorize_rule_receiving, authorize_rule_sending,
+};
+use types::{BucketDeed, BucketName, Place};
 
 use crate::{
     elsewhere::unavailable,
@@ -16,10 +18,10 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let (root, _place) = call.read_large_xml(&[replication::ROOT]).await?;
     let rules = replication::read(&root)?;
     let source = Arc::clone(call.deed()?);
-    for destination in rules.rules.iter().map(|rule| &rule.destination) {
-        check(call.gateway, &source, destination).await?;
-    }
     let gateway = call.gateway;
+    for destination in rules.rules.iter().map(|rule| &rule.destination) {
+        check(gateway, (&call.permit, &call.via), &source, destination).await?;
+    }
     gateway.objects.set_rules(&call.permit, Some(rules)).await?;
     Ok(call.empty(http::StatusCode::OK))
 }
@@ -27,6 +29,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 /// Whether versions may go to a bucket, as it is now; asked again for each page that goes.
 async fn check(
     gateway: &Gateway,
+    asked: (&Permit, &Via),
     source: &Arc<BucketDeed>,
     name: &BucketName,
 ) -> Result<(), S3Error> {
@@ -34,13 +37,14 @@ async fn check(
     // Whose bucket it is, is nobody else's business.
     let found = gateway.deeds.get(name).filter(|d| d.owner == source.owner);
     let found = found.ok_or_else(|| invalid("Destination bucket must exist.".to_owned()))?;
-    let here = &gateway.place;
+    let here = &*gateway.place_for(asked.1);
     let regions = gateway.regions.as_ref();
     let there = match found.home == here.region {
         true => Some(here.clone()),
         false => regions.and_then(|regions| regions.place(&found.home)),
     };
     let there = there.ok_or_else(|| unavailable(&found.home, "is not known yet"))?;
+    may_fill(asked, source, &found, &there)?;
     match authorize_rule_sending(source, &found, here, &there) {
         Ok(_) => {}
         Err(Refusal::Mismatch) => {
@@ -88,4 +92,32 @@ async fn check(
             "Destination bucket must have versioning enabled.".to_owned(),
         )),
     }
+}
+
+/// A rule writes into its destination: a region that relays it needs for that bucket, too, what it
+/// would need to relay a write there.
+fn may_fill(
+    (permit, via): (&Permit, &Via),
+    source: &BucketDeed,
+    destination: &Arc<BucketDeed>,
+    home: &Place,
+) -> Result<(), S3Error> {
+    let Via::Region(from, _) = via else {
+        return Ok(());
+    };
+    if types::planted("rules-into-any-bucket") {
+        return Ok(());
+    }
+    let write = Action::PutObject;
+    let permitted = authorize(permit.identity(), write, Some(destination), home, via);
+    permitted.map(drop).map_err(|refusal| {
+        S3Error::with(
+            ErrorCode::AccessDenied,
+            format!(
+                "Access Denied: region {} may not pass on what writes into destination bucket \
+                 {}: {refusal}. Put the rules at region {}.",
+                from.region, destination.name, source.home
+            ),
+        )
+    })
 }
