@@ -1,6 +1,8 @@
 //! Divergence: a region came back with versions that a bucket's home had not, and the audit log
 //! keeps which keys they were of.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use types::{Actor, BucketDeed, BucketName, Deeds, RegionId};
 
@@ -65,17 +67,13 @@ impl Registry {
         epoch: u64,
         keys: &[String],
     ) -> Result<(), CloudError> {
-        let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
-        let past = self.past_of(name, deed.id, from).await?.past;
+        // What is in memory is compared before anything is read.
+        let deed = self.diverges(home, name, from, epoch)?;
+        let past = self.past_of(&deed, from, home).await?.past;
         let turn = self.turn().await;
-        let known = Deeds::get(self, name).filter(|now| now.id == deed.id);
-        let deed = known.ok_or_else(|| CloudError::NoBucket(name.clone()))?;
-        if deed.home != *home {
-            return Err(CloudError::Refused(format!(
-                "region {home} is not the home of {name}"
-            )));
-        }
-        let possible = past.was_readable && *from != deed.home && epoch <= deed.epoch;
+        let id = deed.id;
+        let deed = self.diverges(home, name, from, epoch)?;
+        let possible = past.was_readable && deed.id == id;
         if !possible && !types::planted("reports-of-strangers") {
             return Err(CloudError::Refused(format!(
                 "region {from} had no readable copy of {name}, or the deed has another epoch"
@@ -111,6 +109,29 @@ impl Registry {
             rows: Vec::new(),
         };
         self.change(turn, draft).await
+    }
+
+    /// The deed of a bucket whose home says that `from` came back.
+    fn diverges(
+        &self,
+        home: &RegionId,
+        name: &BucketName,
+        from: &RegionId,
+        epoch: u64,
+    ) -> Result<Arc<BucketDeed>, CloudError> {
+        let deed = Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))?;
+        if deed.home != *home {
+            return Err(CloudError::Refused(format!(
+                "region {home} is not the home of {name}"
+            )));
+        }
+        let possible = *from != deed.home && epoch <= deed.epoch;
+        match possible || types::planted("reports-of-strangers") {
+            true => Ok(deed),
+            false => Err(CloudError::Refused(format!(
+                "region {from} is the home of {name}, or the deed has another epoch"
+            ))),
+        }
     }
 
     /// A key's name as the log may show it: the same for the same key of one bucket in one epoch.

@@ -41,7 +41,7 @@ pub struct Order {
 }
 
 /// What the log says of one bucket and one region.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Past {
     /// What was placed there when the log last placed anything there.
     pub(crate) placed: Option<Holding>,

@@ -40,6 +40,12 @@ const CAME_BACK: Share = Share {
     per_minute: 30,
 };
 
+/// Entries of buckets' chains that are read to answer one region.
+const READS: Share = Share {
+    burst: 20_000,
+    per_minute: 3000,
+};
+
 /// What somebody may change: so much at once, and so much a minute in the long run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
@@ -81,6 +87,8 @@ enum Whose {
     About(RegionId, String),
     /// What a bucket's home says of what others came back with.
     CameBack(RegionId, String),
+    /// What is read to answer a region.
+    Reads(RegionId),
     /// All accounts that come through a region.
     Through(RegionId),
     Operator,
@@ -175,6 +183,22 @@ impl Pace {
         };
         self.inner.lock().take(whose, cost, now.ms())
     }
+
+    /// Takes so many entries that are to be read to answer a region. A chain that is longer than
+    /// all that may be read at once takes all of it.
+    pub(crate) fn read(
+        &self,
+        region: &RegionId,
+        entries: u64,
+        now: Timestamp,
+    ) -> Result<(), CloudError> {
+        if entries == 0 {
+            return Ok(());
+        }
+        let entries = u32::try_from(entries).unwrap_or(u32::MAX).min(READS.burst);
+        let whose = vec![Whose::Reads(region.clone())];
+        self.inner.lock().take(whose, f64::from(entries), now.ms())
+    }
 }
 
 impl Inner {
@@ -187,6 +211,7 @@ impl Inner {
             },
             Whose::About(..) => ABOUT,
             Whose::CameBack(..) => CAME_BACK,
+            Whose::Reads(_) => READS,
             Whose::Through(_) | Whose::Others => self.limits.region,
             Whose::Operator => self.limits.operator,
         }
@@ -248,7 +273,7 @@ impl Inner {
         let share = self.share(whose);
         let who = match whose {
             Whose::Account(id) => format!("account {id}"),
-            Whose::Region(id) => format!("region {id}"),
+            Whose::Region(id) | Whose::Reads(id) => format!("region {id}"),
             Whose::About(id, bucket) | Whose::CameBack(id, bucket) => {
                 format!("region {id} about bucket {bucket}")
             }
@@ -257,6 +282,11 @@ impl Inner {
             Whose::Others => "all other accounts together".to_owned(),
         };
         let seconds = (missing * 60.0 / f64::from(share.per_minute.max(1))).ceil();
+        if let Whose::Reads(_) = whose {
+            return CloudError::SlowDown(format!(
+                "too much of the audit log is read for {who}; try again in {seconds} s"
+            ));
+        }
         CloudError::SlowDown(format!(
             "too many changes of buckets, keys and placements by {who}: {} at once and {} a \
              minute are allowed; try again in {seconds} s",
@@ -411,6 +441,21 @@ mod tests {
             .map(|n| desk.times(&by(&format!("c{n}")), "bucket.place"))
             .sum();
         assert_eq!(left, 30 - 10 - 1 + 2);
+    }
+
+    #[test]
+    fn what_is_read_to_answer_a_region_is_its_own_share() {
+        let desk = Desk::new();
+        let read = |region: &str, entries, at_ms| {
+            let now = Timestamp::from_ms(at_ms);
+            desk.0.read(&RegionId::new(region), entries, now).is_ok()
+        };
+        let half = u64::from(READS.burst / 2);
+        // A chain that is longer than all that may be read at once can be read.
+        assert!(read("long", u64::MAX, 0) && !read("long", 1, 0));
+        assert!(read("other", half, 0) && read("other", half, 0) && !read("other", 1, 0));
+        assert!(read("other", 0, 0), "nothing to read costs nothing");
+        assert!(read("other", u64::from(READS.per_minute), 60_000) && !read("other", 1, 60_000));
     }
 
     #[test]

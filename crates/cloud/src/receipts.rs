@@ -3,8 +3,11 @@
 //! that there was anything to remove by the registry's own log: it has to have placed this bucket
 //! in that region and to have taken it away. Each such removal has one receipt.
 
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
 use serde_json::json;
-use types::{Actor, BucketId, BucketName, Deeds, Holding, RegionId};
+use types::{Actor, BucketDeed, BucketId, BucketName, Deeds, Holding, RegionId};
 
 use crate::{
     CloudError, Registry,
@@ -17,6 +20,10 @@ use crate::{
 const ACTION: &str = "bucket.removed";
 /// A bucket that somebody changes all the time does not hold a receipt up for ever.
 const ROUNDS_MAX: usize = 20;
+/// Chains of which it is remembered what was read.
+const REMEMBERED_MAX: usize = 10_000;
+/// Shorter ones are soon read again, and are forgotten first.
+const SHORT: u64 = 100;
 
 impl Registry {
     /// Puts on record that this region has removed what lay here of a bucket.
@@ -71,19 +78,15 @@ impl Registry {
         rows: u64,
     ) -> Result<(), CloudError> {
         for _ in 0..ROUNDS_MAX {
-            let known = self.past_of(name, id, region).await?;
+            // What is in memory is compared before anything is read.
+            let deed = self.left_by(region, name, id, epoch)?;
+            let known = self.past_of(&deed, region, region).await?;
             let turn = self.turn().await;
             // What was read before the turn began has to be all that there is.
             if self.chain_of(name).await?.0 != known.count {
                 continue;
             }
-            let deed = Deeds::get(self, name).filter(|deed| deed.id == id);
-            let deed = deed.ok_or_else(|| CloudError::NoBucket(name.clone()))?;
-            if deed.epoch != epoch || deed.holding(region) != Holding::Nothing {
-                return Err(CloudError::Refused(format!(
-                    "{name} is placed in region {region}, or its deed has changed"
-                )));
-            }
+            self.left_by(region, name, id, epoch)?;
             if known.past.left.is_none() && !types::planted("receipts-for-anything") {
                 return Err(CloudError::Refused(format!(
                     "{name} was never placed in region {region}"
@@ -107,20 +110,57 @@ impl Registry {
         )))
     }
 
-    /// What the log says of one bucket, in its present life, and one region; only where the
-    /// registry is kept.
-    pub(crate) async fn past_of(
+    /// The deed of a bucket that is not placed in this region.
+    fn left_by(
+        &self,
+        region: &RegionId,
+        name: &BucketName,
+        id: BucketId,
+        epoch: u64,
+    ) -> Result<Arc<BucketDeed>, CloudError> {
+        let deed = self.deed_of(name, id)?;
+        if deed.epoch != epoch || deed.holding(region) != Holding::Nothing {
+            return Err(CloudError::Refused(format!(
+                "{name} is placed in region {region}, or its deed has changed"
+            )));
+        }
+        Ok(deed)
+    }
+
+    /// The deed of that bucket of this name.
+    pub(crate) fn deed_of(
         &self,
         name: &BucketName,
         id: BucketId,
+    ) -> Result<Arc<BucketDeed>, CloudError> {
+        let deed = Deeds::get(self, name).filter(|deed| deed.id == id);
+        deed.ok_or_else(|| CloudError::NoBucket(name.clone()))
+    }
+
+    /// What the log says of one bucket, in its present life, and one region; only where the
+    /// registry is kept. What was read once is not read again, and so much is read for `asker` as
+    /// it has left.
+    pub(crate) async fn past_of(
+        &self,
+        deed: &BucketDeed,
         region: &RegionId,
+        asker: &RegionId,
     ) -> Result<PastOf, CloudError> {
+        let (name, id) = (&deed.name, deed.id);
         let (count, born_after) = self.chain_of(name).await?;
-        let mut found = PastOf {
+        let known = self.pasts.of(name, region);
+        let known = known.filter(|known| {
+            known.id == id && known.born_after == born_after && !types::planted("chains-read-again")
+        });
+        let mut found = known.unwrap_or(PastOf {
+            id,
+            born_after,
+            count: born_after,
             past: Past::default(),
             receipted: false,
-            count: born_after,
-        };
+        });
+        let unread = count.saturating_sub(found.count);
+        self.pace.read(asker, unread, self.clock.now())?;
         let (row, actor) = (
             format!("n/{name}"),
             Actor::Region(region.clone()).to_string(),
@@ -136,13 +176,40 @@ impl Registry {
                 let change = change.filter(|change| change.entry.number == number);
                 found.take(&change.ok_or_else(missing)?, &row, &actor, id, region);
             }
+            // Whoever asked may be gone before the end.
+            self.pasts.keep(name, region, &found);
         }
         Ok(found)
     }
 }
 
+/// What was read of chains, by the bucket's name and the region.
+#[derive(Default)]
+pub(crate) struct Pasts(Mutex<HashMap<(BucketName, RegionId), PastOf>>);
+
+impl Pasts {
+    fn of(&self, name: &BucketName, region: &RegionId) -> Option<PastOf> {
+        self.0.lock().get(&(name.clone(), region.clone())).cloned()
+    }
+
+    fn keep(&self, name: &BucketName, region: &RegionId, found: &PastOf) {
+        let mut known = self.0.lock();
+        if known.len() >= REMEMBERED_MAX {
+            known.retain(|_, past| past.count - past.born_after >= SHORT);
+        }
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert((name.clone(), region.clone()), found.clone());
+    }
+}
+
 /// What the registry's log says of one bucket and one region.
+#[derive(Clone)]
 pub(crate) struct PastOf {
+    id: BucketId,
+    /// The entries of the chain that are from before the bucket's present life.
+    born_after: u64,
     pub(crate) past: Past,
     /// Whether the region has said that it removed what it had when the bucket last left it.
     receipted: bool,

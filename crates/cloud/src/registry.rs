@@ -24,6 +24,7 @@ use crate::{
     link::Upstream,
     names,
     pace::{ChangeLimits, Pace},
+    receipts::Pasts,
     standing::Standing,
     state::State,
     verifiers::Derived,
@@ -82,7 +83,9 @@ pub struct Registry {
     /// Whether all that the keeper knew has been taken over since the start.
     pub(crate) followed: watch::Sender<bool>,
     pub(crate) standing: Standing,
-    pace: Pace,
+    pub(crate) pace: Pace,
+    /// What was read of buckets' chains, where the registry is kept.
+    pub(crate) pasts: Pasts,
     /// What regions announced last that was refused, in the registry's region.
     pub(crate) unreached: Mutex<BTreeMap<String, (Announcement, String)>>,
     /// When the keeper last answered, in milliseconds; 0 before it has.
@@ -140,6 +143,7 @@ impl Registry {
             followed: watch::Sender::new(false),
             standing: Standing::default(),
             pace: Pace::default(),
+            pasts: Pasts::default(),
             unreached: Mutex::default(),
             heard_at: AtomicU64::new(0),
             chains: Arc::new(Chains::new(map_key)),

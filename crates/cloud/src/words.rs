@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use types::{Actor, BucketDeed, BucketId, BucketName, Deeds, Holding, RegionId};
+use types::{Actor, BucketDeed, BucketId, BucketName, Holding, RegionId};
 
 use crate::{
     CloudError, Registry,
@@ -127,22 +127,29 @@ impl Registry {
         removed: &RemovedOnWord,
     ) -> Result<(), CloudError> {
         let name = &removed.name;
-        let past = self.past_of(name, removed.id, region).await?.past;
-        let other = self.past_of(name, removed.id, &removed.from).await?.past;
-        let turn = self.turn().await;
-        let deed = Deeds::get(self, name).filter(|deed| deed.id == removed.id);
-        let deed = deed.ok_or_else(|| CloudError::NoBucket(name.clone()))?;
-        let hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        // Homes do so, on the word of who has a readable copy. What the log said it says still.
-        let heard = past.was_home && other.was_readable && removed.from != *region;
-        if !(heard || types::planted("reports-of-strangers"))
-            || deed.holding(region) == Holding::Nothing
-            || removed.epoch > deed.epoch
-            || !hex(&removed.digest)
-        {
-            return Err(CloudError::Refused(format!(
+        let refused = || {
+            Err(CloudError::Refused(format!(
                 "region {region} has removed nothing of {name} on such a word"
-            )));
+            )))
+        };
+        let hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let fits = |deed: &BucketDeed| {
+            deed.holding(region) != Holding::Nothing && removed.epoch <= deed.epoch
+        };
+        // What is in memory is compared before anything is read.
+        let deed = self.deed_of(name, removed.id)?;
+        let planted = types::planted("reports-of-strangers");
+        if !fits(&deed) || !hex(&removed.digest) || (removed.from == *region && !planted) {
+            return refused();
+        }
+        let past = self.past_of(&deed, region, region).await?.past;
+        let other = self.past_of(&deed, &removed.from, region).await?.past;
+        let turn = self.turn().await;
+        let deed = self.deed_of(name, removed.id)?;
+        // Homes do so, on the word of who has a readable copy. What the log said it says still.
+        let heard = past.was_home && other.was_readable;
+        if !(heard || planted) || !fits(&deed) {
+            return refused();
         }
         let draft = Draft {
             actor: Actor::Region(region.clone()),

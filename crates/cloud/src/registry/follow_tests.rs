@@ -48,8 +48,18 @@ pub(super) async fn open(
     seed: u8,
     keeper: Keeper,
 ) -> Arc<Registry> {
+    let rows = Arc::new(IndexRows(index));
+    opened(rows, region, seed, keeper).await
+}
+
+pub(super) async fn opened(
+    rows: Arc<dyn Rows>,
+    region: &str,
+    seed: u8,
+    keeper: Keeper,
+) -> Arc<Registry> {
     let opening = Opening {
-        rows: Arc::new(IndexRows(index)),
+        rows,
         master: MasterKey::generate(&SeededRandom::new(seed.into())),
         clock: Arc::new(SystemClock),
         random: Arc::new(SeededRandom::new(seed.into())),
@@ -123,7 +133,12 @@ pub(super) async fn misnamed(
 
 impl Cloud {
     pub async fn new() -> Self {
-        let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
+        Self::kept_in(Memory::new()).await
+    }
+
+    /// The registry is kept in these rows.
+    pub async fn kept_in(rows: Arc<dyn Index>) -> Self {
+        let keeper = open(rows, "first", 1, Keeper::Here).await;
         let own = plan("first", "DE");
         keeper
             .open_own_region(&own, &announcement(1))
@@ -175,6 +190,20 @@ impl Cloud {
             }
         }
         following.abort();
+    }
+
+    /// A change of a placement that nobody but the keeper need learn: those that held the bucket do
+    /// not follow here, and it is on record before they do.
+    pub async fn placed(&self, name: &BucketName, change: PlacementChange) {
+        let mut watch = self.keeper.watch();
+        let before = *watch.borrow_and_update();
+        let (keeper, name) = (Arc::clone(&self.keeper), name.clone());
+        let placing =
+            tokio::spawn(async move { keeper.place_bucket(ROOT, &name, &change).await.map(drop) });
+        let made = watch.wait_for(|length| *length > before);
+        let made = tokio::time::timeout(Duration::from_secs(30), made).await;
+        assert_eq!(*made.unwrap().unwrap(), before + 1);
+        placing.abort();
     }
 
     /// The keys that the second region is given unasked.

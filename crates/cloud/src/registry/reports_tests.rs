@@ -1,12 +1,14 @@
 //! What regions may have put on record about buckets.
 
-use types::{BucketDeed, BucketName, Deeds, RegionId, Replica};
+use std::sync::atomic::Ordering;
+
+use types::{BucketDeed, Deeds, RegionId, Replica};
 
 use super::{
-    follow_tests::{Cloud, ROOT, bucket},
+    follow_tests::{Cloud, bucket, opened},
     *,
 };
-use crate::{Ask, PlacementChange, Told};
+use crate::{Ask, IndexRows, PlacementChange, Told};
 
 const OTHERS: [&str; 2] = ["second", "third"];
 
@@ -26,15 +28,6 @@ fn without(region: &str) -> PlacementChange {
         remove: vec![RegionId::new(region)],
         ..PlacementChange::default()
     }
-}
-
-/// A change of a placement that nobody but the keeper need hear of.
-async fn place(cloud: &Cloud, name: &BucketName, change: PlacementChange) {
-    let before = *cloud.keeper.watch().borrow();
-    let placed = cloud.keeper.place_bucket(ROOT, name, &change);
-    // Those that held it do not listen: it is on record all the same.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(50), placed).await;
-    assert_eq!(*cloud.keeper.watch().borrow(), before + 1);
 }
 
 async fn made(cloud: &Cloud, name: &str) -> Arc<BucketDeed> {
@@ -75,14 +68,14 @@ async fn p5_a_receipt_counts_once_for_each_entry_that_took_the_region_out() {
     let never = (false, 0);
     // Never placed there, neither after changes that have nothing to do with that region.
     assert_eq!(cloud.removed("second", &deed).await, never);
-    place(&cloud, name, with("third")).await;
-    place(&cloud, name, without("third")).await;
+    cloud.placed(name, with("third")).await;
+    cloud.placed(name, without("third")).await;
     assert_eq!(cloud.removed("second", &deed).await, never);
     // Placed there, and taken away, twice; one receipt for each, and none while it is there.
     for _ in 0..2 {
-        place(&cloud, name, with("second")).await;
+        cloud.placed(name, with("second")).await;
         assert_eq!(cloud.removed("second", &deed).await, never);
-        place(&cloud, name, without("second")).await;
+        cloud.placed(name, without("second")).await;
         assert_eq!(cloud.removed("second", &deed).await, (true, 1));
         let last = cloud.keeper.last_entry().unwrap();
         assert_eq!(
@@ -91,8 +84,8 @@ async fn p5_a_receipt_counts_once_for_each_entry_that_took_the_region_out() {
         );
         // What is on record is not put there again, and no other change makes that another removal.
         assert_eq!(cloud.removed("second", &deed).await, (true, 0));
-        place(&cloud, name, with("third")).await;
-        place(&cloud, name, without("third")).await;
+        cloud.placed(name, with("third")).await;
+        cloud.placed(name, without("third")).await;
         assert_eq!(cloud.removed("second", &deed).await, (true, 0));
     }
     // It is that bucket's and that region's.
@@ -109,8 +102,8 @@ async fn p5_a_receipt_counts_once_for_each_entry_that_took_the_region_out() {
 async fn p5_a_bucket_that_is_gone_and_the_next_of_its_name_have_no_receipts() {
     let cloud = Cloud::new().await;
     let deed = made(&cloud, "photos").await;
-    place(&cloud, &deed.name, with("second")).await;
-    place(&cloud, &deed.name, without("second")).await;
+    cloud.placed(&deed.name, with("second")).await;
+    cloud.placed(&deed.name, without("second")).await;
     let gone = cloud
         .keeper
         .remove(Actor::System, deed.name.clone(), deed.id);
@@ -156,10 +149,10 @@ async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_wh
         }
     }
     // Of a copy that there was, also once it is gone; and who says so is on record.
-    place(&cloud, &deed.name, with("first")).await;
+    cloud.placed(&deed.name, with("first")).await;
     for gone in [false, true] {
         if gone {
-            place(&cloud, &deed.name, without("first")).await;
+            cloud.placed(&deed.name, without("first")).await;
         }
         for (ask, action) in [
             (came_back("first", 1), "bucket.divergence"),
@@ -185,11 +178,118 @@ async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_wh
 async fn receipts_that_come_at_once_make_one_entry() {
     let cloud = Cloud::new().await;
     let deed = made(&cloud, "photos").await;
-    place(&cloud, &deed.name, with("second")).await;
-    place(&cloud, &deed.name, without("second")).await;
+    cloud.placed(&deed.name, with("second")).await;
+    cloud.placed(&deed.name, without("second")).await;
     let before = *cloud.keeper.watch().borrow();
     let say = || cloud.removed("second", &deed);
     let all = tokio::join!(say(), say(), say(), say());
     assert!(all.0.0 && all.1.0 && all.2.0 && all.3.0, "{all:?}");
     assert_eq!(*cloud.keeper.watch().borrow(), before + 1);
+}
+
+/// The rows of a registry, which counts how many entries of the log were read.
+struct Counted {
+    rows: IndexRows,
+    read: AtomicU64,
+}
+
+#[async_trait::async_trait]
+impl Rows for Counted {
+    async fn page(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, store::StoreError> {
+        let found = self.rows.page(prefix, after, limit).await?;
+        if prefix == "e/" {
+            self.read.fetch_add(found.len() as u64, Ordering::Relaxed);
+        }
+        Ok(found)
+    }
+    async fn write(
+        &self,
+        once: Option<&str>,
+        puts: Vec<(String, Vec<u8>)>,
+        removes: Vec<String>,
+    ) -> Result<(), store::StoreError> {
+        self.rows.write(once, puts, removes).await
+    }
+}
+
+/// What a region asks about a bucket costs the keeper little, however long its chain is.
+#[tokio::test]
+async fn a_buckets_chain_is_read_once_and_for_nobody_who_could_know_better() {
+    let index = store::memory::Memory::new();
+    let cloud = Cloud::kept_in(index.clone()).await;
+    let deed = made(&cloud, "photos").await;
+    let other = made(&cloud, "films").await;
+    for _ in 0..8 {
+        cloud.placed(&deed.name, with("second")).await;
+        cloud.placed(&deed.name, without("second")).await;
+    }
+    let rows = Arc::new(Counted {
+        rows: IndexRows(index),
+        read: AtomicU64::new(0),
+    });
+    let keeper = opened(rows.clone(), "first", 1, Keeper::Here).await;
+    rows.read.store(0, Ordering::Relaxed);
+    let asked = async |region: &str, ask: Ask| {
+        keeper.answer(&RegionId::new(region), ask).await;
+        rows.read.swap(0, Ordering::Relaxed)
+    };
+    let epoch = Deeds::get(&*keeper, &deed.name).unwrap().epoch;
+    let removed = |of: &BucketDeed, epoch| Ask::Removed {
+        name: of.name.to_string(),
+        id: of.id.0,
+        epoch,
+        rows: 9,
+    };
+    let came_back = |from: &str| Ask::Divergence {
+        name: deed.name.to_string(),
+        from: from.to_owned(),
+        epoch,
+        keys: vec!["k".into()],
+    };
+    let on_word = |epoch, digest: &[u8]| {
+        let said = serde_json::json!({"name": &*deed.name, "id": deed.id.0, "from": "third",
+            "epoch": epoch, "count": 1, "digest": hex::encode(digest)});
+        Ask::RemovedOnWord(serde_json::from_value(said).unwrap())
+    };
+    // What memory answers: another epoch, another bucket, the home itself, who is not the home.
+    for (region, ask) in [
+        ("second", removed(&deed, epoch + 1)),
+        ("first", removed(&deed, epoch)),
+        (
+            "second",
+            removed(
+                &BucketDeed {
+                    id: other.id,
+                    ..(*deed).clone()
+                },
+                epoch,
+            ),
+        ),
+        ("second", came_back("third")),
+        ("first", came_back("first")),
+        ("second", on_word(epoch, &[0; 32])),
+        ("first", on_word(epoch + 1, &[0; 32])),
+        ("first", on_word(epoch, b"short")),
+    ] {
+        assert_eq!(asked(region, ask).await, 0, "{region}");
+    }
+    // The chain is read once for each region that it is about, and then on from there.
+    assert_eq!(asked("third", removed(&deed, epoch)).await, 17);
+    for _ in 0..3 {
+        assert_eq!(asked("third", removed(&deed, epoch)).await, 0);
+    }
+    assert_eq!(asked("second", removed(&deed, epoch)).await, 17);
+    // Its receipt is one more.
+    assert_eq!(asked("second", removed(&deed, epoch)).await, 1);
+    assert_eq!(asked("third", removed(&deed, epoch)).await, 1);
+    assert_eq!(
+        asked("first", came_back("second")).await,
+        0,
+        "it was read for its receipt"
+    );
 }
