@@ -51,6 +51,9 @@ bugs=(
   "accepted-names-for-anybody|cloud|warrant_tests::"
   "receipts-for-anything|cloud|reports_tests::"
   "reports-of-strangers|cloud|reports_tests::"
+  "chains-read-again|cloud|reports_tests::"
+  "newcomers-among-strangers|cloud|introduce_tests::"
+  "rules-into-any-bucket|relayed|p5_a_region_acts_on_no_second"
   "answers-hold-no-room|room|p11_unread"
   "reads-go-on-after-removal|regions|readers::"
   "acks-outlive-copies|regions|copies::a_copy_that_was_removed"
@@ -76,7 +79,8 @@ cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud 
   -p peer --lib --test acknowledged --test regions --test seeds --test room \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 # Apart from these: it has a test program of the same name.
-cargo test --locked --no-run -p gateway --lib --test own_writes --features gateway/planted-bugs 2>>"$out/build" \
+cargo test --locked --no-run -p gateway --lib --test own_writes --test relayed \
+  --features gateway/planted-bugs 2>>"$out/build" \
   || { cat "$out/build" >&2; exit 1; }
 program() { # the path of a suite's program
   sed -nE "s|^ *Executable .*\((.*/deps/$1-[0-9a-f]+)\)$|\1|p" "$out/build" | head -n 1

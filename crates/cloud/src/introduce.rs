@@ -31,11 +31,18 @@ const WITHIN: Duration = Duration::from_secs(4);
 const AWAY: Duration = Duration::from_secs(1);
 /// How long a key that is nobody's is not asked for again.
 const NOBODY: Duration = Duration::from_secs(1);
-/// Questions at once; all others wait, and find the answer to the first.
-const AT_ONCE: usize = 8;
-/// Questions a second, and at once after a pause.
-const PER_SECOND: f64 = 50.0;
-const BURST: f64 = 200.0;
+/// Questions for keys that are on record. Anybody can make up others, so those have a room of
+/// their own: they are made just now, or nobody's.
+const ON_RECORD: Room = Room {
+    at_once: 8,
+    per_second: 50.0,
+    burst: 200.0,
+};
+const NOT_ON_RECORD: Room = Room {
+    at_once: 2,
+    per_second: 10.0,
+    burst: 50.0,
+};
 /// Signatures that are not the key's, before the key has to wait until the window ends.
 const WRONG_MAX: u32 = 10;
 const WRONG_WINDOW: Duration = Duration::from_secs(10);
@@ -43,6 +50,14 @@ const WRONG_WINDOW: Duration = Duration::from_secs(10);
 const REMEMBERED_MAX: usize = 10_000;
 /// A key that changes all the time is asked for so often.
 const ROUNDS_MAX: usize = 3;
+
+/// So many questions at once, all others wait, and find the answer to the first; so many a second,
+/// and one after another after a pause.
+struct Room {
+    at_once: usize,
+    per_second: f64,
+    burst: f64,
+}
 
 /// A signature over a request to the region that asks.
 #[derive(Serialize, Deserialize)]
@@ -85,12 +100,14 @@ struct Doubts {
     nobody: HashMap<String, Instant>,
     /// Wrong signatures, and when the first of them came.
     wrong: HashMap<String, (u32, Instant)>,
-    room: Option<(f64, Instant)>,
+    /// What is left of the rooms for keys that are on record, and for others.
+    left: [Option<(f64, Instant)>; 2],
 }
 
 /// What limits the questions.
 pub(crate) struct Introductions {
-    at_once: Semaphore,
+    /// For keys that are on record, and for others.
+    at_once: [Semaphore; 2],
     doubts: Mutex<Doubts>,
     away: Mutex<Option<Instant>>,
 }
@@ -98,7 +115,7 @@ pub(crate) struct Introductions {
 impl Default for Introductions {
     fn default() -> Self {
         Self {
-            at_once: Semaphore::new(AT_ONCE),
+            at_once: [&ON_RECORD, &NOT_ON_RECORD].map(|room| Semaphore::new(room.at_once)),
             doubts: Mutex::default(),
             away: Mutex::default(),
         }
@@ -124,18 +141,23 @@ impl Introductions {
         }
     }
 
-    fn take_room(&self, now: Instant) -> Result<(), CloudError> {
+    fn take_room(&self, on_record: bool, now: Instant) -> Result<(), CloudError> {
         let mut doubts = self.doubts.lock();
-        let (left, since) = doubts.room.unwrap_or((BURST, now));
+        let [of_record, of_others] = &mut doubts.left;
+        let (room, known) = match on_record {
+            true => (ON_RECORD, of_record),
+            false => (NOT_ON_RECORD, of_others),
+        };
+        let (left, since) = known.unwrap_or((room.burst, now));
         let passed = now.saturating_duration_since(since).as_secs_f64();
-        let left = passed.mul_add(PER_SECOND, left).min(BURST);
+        let left = passed.mul_add(room.per_second, left).min(room.burst);
         if left < 1.0 {
-            doubts.room = Some((left, now));
+            *known = Some((left, now));
             return Err(CloudError::SlowDown(
                 "too many keys are asked for that this region does not know".into(),
             ));
         }
-        doubts.room = Some((left - 1.0, now));
+        *known = Some((left - 1.0, now));
         Ok(())
     }
 
@@ -240,7 +262,10 @@ impl Registry {
             return Ok(Introduced::Nobody);
         }
         for _ in 0..ROUNDS_MAX {
-            let one = tokio::time::timeout(WITHIN, self.introductions.at_once.acquire());
+            let on_record = self.has_on_record(key);
+            let [of_record, of_others] = &self.introductions.at_once;
+            let places = if on_record { of_record } else { of_others };
+            let one = tokio::time::timeout(WITHIN, places.acquire());
             let Ok(Ok(_one)) = one.await else {
                 return Err(away("the registry's region does not answer in time"));
             };
@@ -262,7 +287,7 @@ impl Registry {
             {
                 return Err(away("the registry's region did not answer a moment ago"));
             }
-            self.introductions.take_room(now)?;
+            self.introductions.take_room(on_record, now)?;
             let ask = Ask::Introduce(Box::new(Introduction::new(statement, service)));
             let told = tokio::time::timeout(WITHIN, upstream.ask(ask)).await;
             let Ok(Ok(told)) = told else {
@@ -288,6 +313,11 @@ impl Registry {
             }
         }
         Err(CloudError::SlowDown("the key changes too often".into()))
+    }
+
+    /// Whether the log that this region has names the key: that needs no secret.
+    fn has_on_record(&self, key: &str) -> bool {
+        self.state.read().named.contains(key) && !types::planted("newcomers-among-strangers")
     }
 
     /// Whether this region has the key for that day: `Some(false)` where it knows that the key

@@ -2,7 +2,7 @@
 //! those that follow it come to the same state by the same way.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub regions: BTreeMap<String, Arc<RegionRecord>>,
     pub operators: BTreeMap<String, Operator>,
     pub tokens: BTreeMap<String, TokenRecord>,
+    /// Access keys that the audit log has, live or not; not those that were deleted.
+    pub named: HashSet<String>,
     /// The last entry of the audit log.
     pub last: Option<Entry>,
     /// What the keeper said that it had told, where the registry is followed.
@@ -78,6 +80,13 @@ impl State {
             "e/" => {
                 let change: Change = serde_json::from_slice(value)
                     .map_err(|e| CloudError::Record(format!("{key}: {e}")))?;
+                for row in &change.rows {
+                    match (row.key.strip_prefix("k/"), &row.now) {
+                        (None, _) => {}
+                        (Some(id), RowNow::Removed) => drop(self.named.remove(id)),
+                        (Some(id), _) => drop(self.named.insert(id.to_owned())),
+                    }
+                }
                 self.last = Some(change.entry);
             }
             _ => return Err(unknown(key)),

@@ -134,8 +134,7 @@ async fn p5_a_region_is_given_the_keys_of_those_who_have_a_bucket_there() {
         remove: vec![second],
         ..PlacementChange::default()
     };
-    let placed = cloud.keeper.place_bucket(ROOT, &name, &remove);
-    let _ = tokio::time::timeout(Duration::from_millis(50), placed).await;
+    cloud.placed(&name, remove).await;
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
     let gone = async {
         while opens(&cloud.second, key, "second") {
@@ -249,4 +248,48 @@ async fn questions_for_keys_end_soon_where_nobody_has_them_or_nobody_answers() {
         matches!(refused, Err(CloudError::Refused(_))),
         "{refused:?}"
     );
+}
+
+/// Whoever makes up access keys keeps nobody out who has one.
+#[tokio::test]
+async fn keys_that_nobody_has_use_up_no_room_of_those_that_are_on_record() {
+    let cloud = Cloud::new().await;
+    let (_, key) = cloud.account_with_key("guest").await;
+    cloud.catch_up().await;
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    let good = statement(&key, "second");
+    let mut refused = 0;
+    for n in 0..600 {
+        let mut strange = good.clone();
+        strange.access_key = format!("DHOWNOBODY{n}");
+        match cloud.second.introduce(&strange, Service::S3).await {
+            Ok(introduced) => assert_eq!(introduced, Introduced::Nobody),
+            Err(CloudError::SlowDown(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 0, "strangers have an end");
+    let known = cloud.second.introduce(&good, Service::S3).await.unwrap();
+    assert_eq!(known, Introduced::Known);
+    // A key that was deleted is a stranger's; a start finds out the same.
+    assert!(cloud.second.state.read().named.contains(&key.access_key));
+    let id = AccessKeyId::new(&key.access_key);
+    cloud
+        .keeper
+        .set_key_status(ROOT, &id, KeyStatus::Disabled)
+        .await
+        .unwrap();
+    cloud.keeper.delete_key(ROOT, &id).await.unwrap();
+    let length = *cloud.keeper.watch().borrow();
+    cloud
+        .second
+        .watch()
+        .wait_for(|l| *l >= length)
+        .await
+        .unwrap();
+    following.abort();
+    let again = open(Arc::clone(&cloud.rows), "second", 2, Keeper::Here).await;
+    for registry in [&cloud.second, &again] {
+        assert!(!registry.state.read().named.contains(&key.access_key));
+    }
 }
