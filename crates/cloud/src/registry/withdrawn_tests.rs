@@ -128,6 +128,10 @@ async fn p5_the_keeper_revokes_before_it_writes_and_says_when_it_could_not() {
     assert!(matches!(refused, Err(CloudError::Store(_))), "{refused:?}");
     script.clear();
     close().await.unwrap();
+    // What is closed on the disk is closed: no entry says it again.
+    let length = *again.watch().borrow();
+    close().await.unwrap();
+    assert_eq!(*again.watch().borrow(), length);
     drop(again);
     let later = open(index, "first", 1, Keeper::Here).await;
     assert_eq!(later.region("second").unwrap().status, RegionStatus::Closed);
