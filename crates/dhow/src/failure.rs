@@ -10,7 +10,12 @@ const LINE_MAX: usize = 4096;
 pub struct Failure {
     message: String,
     hint: Option<String>,
+    /// The exit status of the process.
+    pub status: u8,
 }
+
+/// The exit status of a second process of one region: it must not be started again by itself.
+pub const SECOND: u8 = 3;
 
 impl Failure {
     /// What is wrong.
@@ -18,7 +23,13 @@ impl Failure {
         Self {
             message: message.into(),
             hint: None,
+            status: 1,
         }
+    }
+    /// Another exit status than 1.
+    pub fn exits_with(mut self, status: u8) -> Self {
+        self.status = status;
+        self
     }
     /// What to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -22,7 +22,7 @@ use crate::{
     cloud_tasks as cloud,
     config::{Config, Durability},
     data_dir::{DataDir, Running},
-    failure::Failure,
+    failure::{Failure, SECOND},
     figures, metrics,
     region::{Addresses, Region},
     scrub::ScrubJob,
@@ -170,7 +170,8 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
 }
 
 fn is_second(why: String) -> Failure {
-    Failure::new(why).hint(
+    let failure = Failure::new(why).exits_with(SECOND);
+    failure.hint(
         "only one process may use a region's key: stop the other one, or give this one a folder \
          and a region of its own",
     )
@@ -193,7 +194,7 @@ async fn stop_at_once(mut signals: Signals, is_second: bool) {
         }
         () = tokio::time::sleep(END_WITHIN), if is_second => {
             tracing::error!("stopped at once: another process runs as this region");
-            std::process::exit(1);
+            std::process::exit(SECOND.into());
         }
     }
 }

@@ -190,7 +190,7 @@ impl Gateway {
     }
 
     /// A home that knows that it lacks what was written before answers nothing that is wrong.
-    fn check_home(&self, deed: Option<&Arc<BucketDeed>>) -> Result<(), S3Error> {
+    pub(crate) fn check_home(&self, deed: Option<&Arc<BucketDeed>>) -> Result<(), S3Error> {
         let (Some(regions), Some(deed)) = (&self.regions, deed) else {
             return Ok(());
         };

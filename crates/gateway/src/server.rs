@@ -164,6 +164,7 @@ impl Gateway {
             )
             .detail("Region", &*deed.home),
         })?;
+        self.check_home(Some(&deed))?;
         access::may_copy(&deed, destination).map_err(|_| {
             S3Error::with(
                 ErrorCode::AccessDenied,

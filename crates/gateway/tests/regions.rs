@@ -479,3 +479,19 @@ async fn parameters_of_presigned_urls_act_at_home() {
         "bytes"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_copied_from_a_bucket_whose_home_may_lack_something() {
+    let cloud = Cloud::open().await;
+    cloud.bucket("papers", |_| {});
+    cloud.bucket("drafts", |_| {});
+    let home = cloud.at("home-1", ALICE);
+    assert_eq!(home.send("PUT", "/papers/k", &[], "old").await.status, 200);
+    let source = [("x-amz-copy-source", "/papers/k")];
+    let copied = home.send("PUT", "/drafts/k", &source, "").await;
+    assert_eq!(copied.status, 200, "{copied:?}");
+    let doubted = &cloud.network.doubted;
+    doubted.lock().insert("papers".to_owned());
+    let refused = home.send("PUT", "/drafts/k", &source, "").await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+}

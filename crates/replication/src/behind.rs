@@ -15,6 +15,8 @@ use crate::Status;
 #[derive(Debug, Default)]
 pub struct Behind {
     is_behind: AtomicBool,
+    /// Whether the other regions have been asked since the start.
+    asked: AtomicBool,
     /// Buckets whose copies have handed over what they have.
     settled: Mutex<HashSet<BucketId>>,
 }
@@ -31,6 +33,26 @@ impl Behind {
     /// Whether it does.
     pub fn is(&self) -> bool {
         self.is_behind.load(Ordering::SeqCst)
+    }
+
+    /// The other regions have been asked, each for a limited time.
+    pub fn others_asked(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
+    /// Why region `here` is not to act as the home of the bucket yet: what another region remembers
+    /// of its earlier starts may say that it lacks something.
+    pub fn doubt_at_start(&self, here: &RegionId, deed: &BucketDeed) -> Option<String> {
+        let waits = !self.asked.load(Ordering::SeqCst)
+            && deed.home == *here
+            && !deed.placement.replicas.is_empty();
+        waits.then(|| {
+            format!(
+                "Region {here} has just started, and asks the other regions whether it lacks \
+                 anything of bucket {}.",
+                deed.name
+            )
+        })
     }
 
     /// Why region `here` is not to act as the home of the bucket now. `status` is what is known of

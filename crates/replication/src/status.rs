@@ -402,6 +402,21 @@ mod tests {
     }
 
     #[test]
+    fn a_home_waits_at_its_start_until_the_others_were_asked() {
+        let deed = deed(&RegionId::new("copy"));
+        let behind = crate::Behind::default();
+        assert!(behind.doubt_at_start(&deed.home, &deed).is_some());
+        assert_eq!(behind.doubt_at_start(&RegionId::new("copy"), &deed), None);
+        let alone = BucketDeed {
+            placement: Placement::default(),
+            ..deed.clone()
+        };
+        assert_eq!(behind.doubt_at_start(&deed.home, &alone), None);
+        behind.others_asked();
+        assert_eq!(behind.doubt_at_start(&deed.home, &deed), None);
+    }
+
+    #[test]
     fn what_one_start_of_the_home_has_read_is_not_read_by_another() {
         let deed = deed(&RegionId::new("copy"));
         let status = Status::default();

@@ -59,9 +59,8 @@ fn few<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::E
     from.deserialize_seq(Few)
 }
 
-/// A question about a bucket.
+/// A question about a bucket. What a later release asks in addition is left out.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Ask {
     /// The bucket's name.
     pub bucket: String,
@@ -339,4 +338,16 @@ pub fn read_name(name: &(String, String)) -> Result<(ObjectKey, VersionId), Repl
     let key = ObjectKey::new(&name.0).map_err(|e| malformed(&e.to_string()))?;
     let version = VersionId::parse(&name.1).ok_or_else(|| malformed("a version's name"))?;
     Ok((key, version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_release_asks_in_addition_is_left_out() {
+        let asked = r#"{"bucket":"b","id":1,"epoch":2,"later":"more","what":"head"}"#;
+        let ask: Ask = serde_json::from_str(asked).unwrap();
+        assert_eq!((ask.bucket.as_str(), ask.id, ask.epoch), ("b", 1, 2));
+    }
 }

@@ -223,7 +223,12 @@ impl Admin {
         if found.epoch == 1 || remove.is_empty() {
             return Ok(());
         }
-        let copies = self.region.copies(found).await.map_err(|e| conflict(&e))?;
+        let copies = self.region.copies(found).await.map_err(|e| {
+            conflict(&format!(
+                "{e} What the replicas that are to go alone have is not known; with --force they \
+                 go, and that is lost"
+            ))
+        })?;
         for region in remove {
             let copy = copies.iter().find(|copy| *copy.region == **region);
             if copy.is_some_and(|copy| copy.applied.is_none()) {

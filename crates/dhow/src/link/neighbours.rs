@@ -126,6 +126,11 @@ impl Neighbours {
         self.behind.falls(behind);
     }
 
+    /// The other regions have been asked what they remember of earlier starts.
+    pub fn others_asked(&self) {
+        self.behind.others_asked();
+    }
+
     /// Whether this folder lacks what an earlier start had.
     pub fn is_behind(&self) -> bool {
         self.behind.is()
@@ -420,7 +425,8 @@ impl gateway::Regions for Neighbours {
         self.doubt_of_registry()
     }
     fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
-        self.doubt_of_home(deed)
+        let first = self.behind.doubt_at_start(&self.here.region, deed);
+        first.or_else(|| self.doubt_of_home(deed))
     }
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let status = self.status.get();

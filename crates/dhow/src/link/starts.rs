@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloud::RegionStatus;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Method;
 use parking_lot::Mutex;
 use peer::{Identity, Peer, collect, full};
@@ -236,12 +236,17 @@ impl Starts {
 pub async fn say_start(region: Arc<Region>, own_address: String) {
     loop {
         let said = region.starts.says(&region);
-        let asking = others(&region, &own_address)
+        let mut asking: FuturesUnordered<_> = others(&region, &own_address)
             .into_iter()
-            .map(|to| say_to(&region, to, &said));
-        for told in join_all(asking).await.into_iter().flatten() {
-            region.starts.judge(&region, told).await;
+            .map(|to| tokio::time::timeout(HELLO_WAIT, say_to(&region, to, &said)))
+            .collect();
+        // Each answer counts at once: a region that is silent holds up none.
+        while let Some(told) = asking.next().await {
+            if let Ok(Some(told)) = told {
+                region.starts.judge(&region, told).await;
+            }
         }
+        region.neighbours.others_asked();
         region.starts.asked.send_replace(true);
         tokio::time::sleep(SAY_EVERY).await;
     }

@@ -65,6 +65,8 @@ pub struct Network {
     pub disabled: Mutex<BTreeSet<String>>,
     /// Nobody answers who could verify what is relayed.
     pub registry_away: Mutex<bool>,
+    /// Buckets whose home may lack something.
+    pub doubted: Mutex<BTreeSet<String>>,
     /// Answers break off after so many bytes.
     pub cut: Mutex<Option<usize>>,
     /// Every pass: from, to.
@@ -139,6 +141,10 @@ impl Regions for Wires {
         let proven = key
             .map(|key| key.is_some_and(|key| statement.chunks_are_proven_by(key, previous, links)));
         Box::pin(std::future::ready(proven))
+    }
+    fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
+        let doubted = self.network.doubted.lock();
+        doubted.contains(&*deed.name).then(|| "put back".to_owned())
     }
     fn applied(&self, _deed: &BucketDeed) -> Option<u64> {
         let copied = self.network.copied.load(Ordering::Relaxed);

@@ -20,6 +20,9 @@ use crate::{Hex, Signer};
 /// Starts of one region whose statements are kept.
 const KEPT_MAX: usize = 4;
 
+/// Statements that are of no use any more, of which a folder remembers that.
+const COVERS_MAX: usize = 64;
+
 /// What this region remembers of what others have said.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered(BTreeMap<String, Vec<Statement>>);
@@ -129,7 +132,7 @@ impl Own {
             started_ms: self.started_ms,
             log_end,
             heard: self.heard.iter().copied().collect(),
-            covers: self.covers.iter().copied().collect(),
+            covers: self.covers.iter().rev().take(NAMED_MAX).copied().collect(),
             signature: Hex([0; 64]),
         }
         .signed(signer)
@@ -157,7 +160,7 @@ impl Own {
                 }
                 _ if covered => {}
                 (true, _) if gave(said.log_end) || types::planted("older-folders-pass") => {
-                    self.cover(said.instance, said.log_end);
+                    self.cover(said.instance, said.log_end, &gave);
                 }
                 (true, _) => {
                     let known = self.behind.insert(said.instance, said.clone());
@@ -167,7 +170,7 @@ impl Own {
                 }
                 (false, _) => {
                     // It ends; nothing that it has written counts for this folder.
-                    self.cover(said.instance, u64::MAX);
+                    self.cover(said.instance, u64::MAX, &gave);
                     findings.push(Finding::Clone(said));
                 }
             }
@@ -175,11 +178,14 @@ impl Own {
         findings
     }
 
-    fn cover(&mut self, instance: u64, log_end: u64) {
+    fn cover(&mut self, instance: u64, log_end: u64, gave: impl Fn(u64) -> bool) {
         self.covers.retain(|(id, _)| *id != instance);
         self.covers.push_back((instance, log_end));
-        let surplus = self.covers.len().saturating_sub(NAMED_MAX);
-        self.covers.drain(..surplus);
+        if self.covers.len() > COVERS_MAX {
+            // Of an end that this log gave it is found again that it is of no use.
+            let first = self.covers.iter().position(|(_, end)| gave(*end));
+            self.covers.remove(first.unwrap_or(0));
+        }
     }
 
     /// Whether a start had more than this folder has.
@@ -198,7 +204,7 @@ impl Own {
     /// What was missing has come, or cannot come any more.
     pub fn is_settled(&mut self) {
         for said in std::mem::take(&mut self.behind).into_values() {
-            self.cover(said.instance, said.log_end);
+            self.cover(said.instance, said.log_end, |_| false);
         }
     }
 }
@@ -328,6 +334,37 @@ mod tests {
             let said = second.own.says(99_999, &second.key);
             assert_eq!(again.own.judge(vec![said], |_| false), []);
         }
+    }
+
+    #[test]
+    fn what_was_settled_once_stays_so_whatever_others_kept() {
+        let lost: Vec<Statement> = (1..=12)
+            .map(|n| {
+                let process = Process::new(n, n * 10, &[]);
+                process.own.says(10_000 + n, &process.key)
+            })
+            .collect();
+        let gave = |end: u64| end <= 1_000;
+        let mut found = Found::default();
+        for start in 100..200_u64 {
+            let key = key(1);
+            let public = proof_key(&key);
+            let mut own = Own::new("eu-1", start, start * 10, public, found);
+            // The start before it had no more than this log gave.
+            let before = Own::new("eu-1", start - 1, start * 10 - 10, public, Found::default());
+            own.judge(vec![before.says(start, &key)], gave);
+            for said in &lost {
+                let findings = own.judge(vec![said.clone()], gave);
+                assert_eq!(findings.is_empty(), start > 100, "{start}");
+            }
+            assert!(own.says(start, &key).is_of(&region(), &public));
+            own.is_settled();
+            found = own.found();
+        }
+    }
+
+    fn proof_key(key: &Key) -> [u8; 32] {
+        key.public_key()
     }
 
     #[test]
