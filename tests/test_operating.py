@@ -53,12 +53,13 @@ def test_the_list_of_regions_says_which_answer(fleet, frozen):
 
 
 def test_a_bucket_whose_home_is_away_still_shows_its_copies(fleet, frozen):
-    fleet.bucket("orphaned", EU, KEEPER, ME)
+    fleet.bucket("orphaned", EU, KEEPER, ME, options=("--trust-writes", ME))
     table = lambda: fleet.cli("bucket", "show", "orphaned").stdout
     eventually(lambda: table().count("up to date") == 2)
     frozen(EU)
     told = table()
     rows = [line.split() for line in told.splitlines()]
+    assert ["Trusts", "for", "writes", ME] in rows, rows
     assert [KEEPER, "not", "known"] in rows and [ME, "not", "known"] in rows, rows
     assert "is not known" in told and f"{EU} does not answer" in told
 

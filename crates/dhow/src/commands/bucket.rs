@@ -99,7 +99,8 @@ pub struct Create {
     /// A region that keeps a copy sealed by the home, which its operator cannot read.
     #[arg(long, value_name = "REGION")]
     sealed: Vec<String>,
-    /// Let regions that hold nothing of it pass requests on, and so see what passes.
+    /// Let regions that hold nothing of it pass requests on, and so see what passes. Those of
+    /// another operator also need --trust-reads and --trust-writes.
     #[arg(long)]
     proxy: bool,
     /// A copy that is wanted as home when the home is lost; given again, the next one. Without it
@@ -227,6 +228,8 @@ fn show(bucket: &Value) {
         ("Jurisdictions", jurisdictions(bucket)),
         ("Successors", words(bucket, "successors")),
         ("Accepts rules from", words(bucket, "accepts")),
+        ("Trusts for reads", words(bucket, "trust_reads")),
+        ("Trusts for writes", words(bucket, "trust_writes")),
         ("Writes", text(bucket, "writes")),
         (
             "Proxy",
