@@ -130,6 +130,13 @@ pub fn examine(config: &Config) -> Vec<Finding> {
                     let bytes = samples.one("dhow_disk_reserve_bytes");
                     reserve_mib = bytes.map_or(reserve_mib, |bytes| bytes >> 20);
                     findings.extend(doctor_cloud::running(&samples, now));
+                    if samples
+                        .one("dhow_registry_heard_timestamp_seconds")
+                        .is_none()
+                    {
+                        // Not since its start; its folder knows of before.
+                        findings.extend(registry(&one, running, now));
+                    }
                 }
                 Err(why) => {
                     findings.push(Finding::bad(
