@@ -92,12 +92,17 @@ def test_a_signed_admin_request_changes_something_once(cloud):
     assert made.send(cloud)[0] == 403
 
 
-def eventually(check, what, timeout=60):
+def eventually(check, what, timeout=120):
+    """Asks again also where an answer does not come: a region is being started meanwhile."""
     deadline = time.monotonic() + timeout
-    while not (found := check()):
+    while True:
+        try:
+            if found := check():
+                return found
+        except OSError as error:
+            what = f"{what}: {error!r}"
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
-    return found
 
 
 @pytest.fixture
