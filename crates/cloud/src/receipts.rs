@@ -18,7 +18,7 @@ use crate::{
 };
 
 const ACTION: &str = "bucket.removed";
-/// A bucket that somebody changes all the time does not hold a receipt up for ever.
+/// A receipt does not wait without a limit for a bucket that changes all the time.
 const ROUNDS_MAX: usize = 20;
 /// Chains of which it is remembered what was read.
 const REMEMBERED_MAX: usize = 10_000;

@@ -1,4 +1,4 @@
-//! What the front door counts. The series of an operation exist from its first request on and are
+//! What the S3 listener counts. The series of an operation exist from its first request on and are
 //! then reached by index, so that a request pays for a few atomic additions.
 
 use std::{sync::OnceLock, time::Duration};

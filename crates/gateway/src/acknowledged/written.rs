@@ -112,7 +112,7 @@ pub(super) struct Standing {
     pub(super) same: bool,
     /// Up to where the copy here has applied.
     pub(super) applied: u64,
-    /// Its marks may be for ever, if time does not end them.
+    /// Nothing but time may end its marks.
     pub(super) endless: bool,
 }
 

@@ -1,9 +1,6 @@
 //! What a home says about its copies ends with what it was said about.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use http::{Response, StatusCode};
 use peer::full;
@@ -120,7 +117,6 @@ async fn a_position_that_the_homes_log_never_gave_says_nothing() {
     asked.await.unwrap();
     assert!(!completed(&a).await);
     a.put("later", "bytes").await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(!completed(&a).await);
     let copies = a.replication.status().copies(&a.view.now());
     assert_eq!(copies[0].applied, None);

@@ -114,7 +114,7 @@ fn may_fill(
         S3Error::with(
             ErrorCode::AccessDenied,
             format!(
-                "Access Denied: region {} may not pass on what writes into destination bucket \
+                "Access Denied: region {} may not forward what writes into destination bucket \
                  {}: {refusal}. Put the rules at region {}.",
                 from.region, destination.name, source.home
             ),
