@@ -360,9 +360,9 @@ impl Registry {
             rows.write(Some(&once), puts.clone(), removes.clone())
                 .await?;
             chains.touched(&change.entry);
-            // `signing_key` locks `derived` before `state`: here they are held one after the
-            // other.
-            {
+            // `signing_key` locks `derived` before `state`, and whoever waits for the length may
+            // look at the state: here they are held one after the other.
+            let entries = {
                 let mut state = state.write();
                 for (key, value) in &puts {
                     state.put(&master, key, value)?;
@@ -370,8 +370,9 @@ impl Registry {
                 for key in &removes {
                     state.remove(key)?;
                 }
-                length.send_replace(state.length());
-            }
+                state.length()
+            };
+            length.send_replace(entries);
             for key in kept.iter().map(|row| &row.key) {
                 match key.split_at_checked(2) {
                     Some(("k/" | "v/", id)) => derived.forget(Some(id)),

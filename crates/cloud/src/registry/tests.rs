@@ -340,6 +340,41 @@ async fn signing_keys_are_given_out_while_keys_change() {
     }
 }
 
+/// Whoever waits for the log to grow may look at the state meanwhile: a change must not hold the
+/// state while it tells them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_lands_while_somebody_who_waits_for_it_looks_at_the_state() {
+    let registry = open(Memory::new(), 1).await;
+    let before = registry.state.read().length();
+    let (looks, looking) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn({
+        let registry = Arc::clone(&registry);
+        move || {
+            let watch = registry.watch();
+            // As a condition that is waited for: none can be told anything meanwhile.
+            let held = watch.borrow();
+            looks.send(()).unwrap();
+            let end = std::time::Instant::now() + Duration::from_secs(30);
+            let has_landed = || {
+                let state = registry.state.try_read();
+                state.is_some_and(|state| state.length() > before)
+            };
+            while !has_landed() {
+                assert!(
+                    std::time::Instant::now() < end,
+                    "the locks wait for each other"
+                );
+                std::thread::yield_now();
+            }
+            drop(held);
+        }
+    });
+    looking.recv().unwrap();
+    let owner = AccountId::new("000000000001");
+    registry.create(Actor::System, bucket(owner)).await.unwrap();
+    waiting.join().unwrap();
+}
+
 fn bucket(owner: AccountId) -> NewDeed {
     NewDeed {
         name: name("photos"),
