@@ -277,7 +277,13 @@ fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> 
             "The authorization header is malformed",
         )
     };
-    let text = format!("{start}; the region '{got}' is wrong; expecting '{expected}'");
+    let text = match got.is_empty() {
+        // What some SDKs send where no region is set.
+        true => format!(
+            "{start}; a non-empty region must be provided in the credential; expecting '{expected}'"
+        ),
+        false => format!("{start}; the region '{got}' is wrong; expecting '{expected}'"),
+    };
     // An answer to HEAD has no body: SDKs read the right region from the header then.
     let error = S3Error::with(code, text)
         .text_header(names::BUCKET_REGION, &expected)

@@ -550,7 +550,13 @@ impl Gateway {
         };
         if identity.account() != Some(&deed.owner) {
             trail.known = false;
-            return Err(ErrorCode::AccessDenied.into());
+            let denied = S3Error::new(ErrorCode::AccessDenied);
+            return Err(match identity.account() {
+                Some(_) => denied,
+                // SDKs ask so for which region to sign. It is this endpoint's, for every bucket:
+                // so it says nothing of this one.
+                None => denied.text_header(headers::names::BUCKET_REGION, &self.region),
+            });
         }
         let expected = request.headers().get(headers::names::EXPECTED_OWNER);
         if expected.is_some_and(|owner| owner.as_bytes() != deed.owner.as_bytes()) {

@@ -12,19 +12,25 @@ use gateway::{
     operations::{OPERATIONS, Operation, Resource},
 };
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, client::conn::http1};
+use hyper::{HeaderMap, Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 
 /// Sends one request on a connection of its own; status and body.
 async fn send(door: &Door, request: Request<Full<Bytes>>) -> (u16, String) {
+    let (status, _, body) = send_whole(door, request).await;
+    (status, body)
+}
+
+/// The same with the headers of the answer.
+async fn send_whole(door: &Door, request: Request<Full<Bytes>>) -> (u16, HeaderMap, String) {
     let stream = tokio::net::TcpStream::connect(door.address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await.unwrap();
-    let status = answer.status().as_u16();
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     connection.abort();
-    (status, String::from_utf8_lossy(&body).into_owned())
+    (status, headers, String::from_utf8_lossy(&body).into_owned())
 }
 
 /// The request of an operation on Alice's bucket, unsigned.
@@ -97,6 +103,16 @@ fn signed(
     access_key: &str,
     secret: &str,
 ) -> Request<Full<Bytes>> {
+    signed_for(door, operation, access_key, secret, common::REGION)
+}
+
+fn signed_for(
+    door: &Door,
+    operation: &Operation,
+    access_key: &str,
+    secret: &str,
+    region: &str,
+) -> Request<Full<Bytes>> {
     let unsigned = request(door, operation).body(()).unwrap();
     let host = door.address.to_string();
     let headers: Vec<(&str, &str)> = operation
@@ -109,7 +125,7 @@ fn signed(
         "PUT" | "POST" => access::sign::payload_sha256(b"<Anything/>"),
         _ => access::sign::payload_sha256(b""),
     };
-    let mut signer = access::sign::Signer::new(access_key, secret, common::REGION);
+    let mut signer = access::sign::Signer::new(access_key, secret, region);
     let signed = signer.sign(
         &access::sign::Unsigned {
             method: operation.method,
@@ -198,5 +214,92 @@ async fn what_is_not_there_yet_says_so_by_name_to_the_owner() {
         assert_eq!(status, 501, "{}: {body}", operation.name);
         let message = format!("<Message>{} is not implemented", operation.name);
         assert!(body.contains(&message), "{}: {body}", operation.name);
+    }
+}
+
+/// A region whose keys do not verify what is signed for another: it says for which one to sign, as
+/// SDKs read it, on every operation.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_names_the_region_to_sign_for() {
+    let door = Door::open(GatewayConfig {
+        region_aliases: Vec::new(),
+        ..GatewayConfig::default()
+    })
+    .await;
+    door.grant_bucket("alice-bucket", "000000000001").await;
+    for operation in OPERATIONS {
+        for (region, said) in [
+            ("us-east-1", "the region 'us-east-1' is wrong; expecting"),
+            ("auto", "the region 'auto' is wrong; expecting"),
+            ("eu-west-9", "the region 'eu-west-9' is wrong; expecting"),
+            ("", "a non-empty region must be provided in the credential"),
+        ] {
+            let sent = signed_for(&door, operation, ALICE, &secret(ALICE), region);
+            let (status, headers, body) = send_whole(&door, sent).await;
+            let what = format!("{} for {region}: {body}", operation.name);
+            assert_eq!(status, 400, "{what}");
+            assert_eq!(headers["x-amz-bucket-region"], common::REGION, "{what}");
+            assert_names_region(operation, &body, "AuthorizationHeaderMalformed", said);
+
+            // Their headers would have to be signed.
+            if !operation.headers.is_empty() {
+                continue;
+            }
+            let target = presigned(&door, operation, region);
+            let sent = request(&door, operation).uri(target);
+            let sent = sent.body(body_of(operation)).unwrap();
+            let (status, headers, body) = send_whole(&door, sent).await;
+            let what = format!("{} presigned for {region}: {body}", operation.name);
+            assert_eq!(status, 400, "{what}");
+            assert_eq!(headers["x-amz-bucket-region"], common::REGION, "{what}");
+            assert_names_region(operation, &body, "AuthorizationQueryParametersError", said);
+        }
+    }
+}
+
+fn assert_names_region(operation: &Operation, body: &str, code: &str, said: &str) {
+    if operation.method == "HEAD" {
+        assert_eq!(body, "");
+        return;
+    }
+    let region = format!("<Region>{}</Region>", common::REGION);
+    let code = format!("<Code>{code}</Code>");
+    for part in [&*code, &*region, said] {
+        assert!(body.contains(part), "{}: {body}", operation.name);
+    }
+}
+
+fn presigned(door: &Door, operation: &Operation, region: &str) -> String {
+    let plain = request(door, operation).body(()).unwrap();
+    let host = door.address.to_string();
+    let path = plain.uri().path();
+    let mut signer = access::sign::Signer::new(ALICE, &secret(ALICE), region);
+    let unsigned = access::sign::Unsigned {
+        method: operation.method,
+        host: &host,
+        path,
+        query: plain.uri().query().unwrap_or_default(),
+        headers: &[],
+        payload: "UNSIGNED-PAYLOAD",
+    };
+    let now = types::Clock::now(&types::SystemClock);
+    format!("{path}?{}", signer.presign(&unsigned, now, 60))
+}
+
+/// Libraries find out so for which region to sign: without a signature. It is the endpoint's own,
+/// for every bucket, so it tells nobody where one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_without_a_signature_is_told_the_region_of_the_endpoint() {
+    let door = Door::open(GatewayConfig::default()).await;
+    door.grant_bucket("alice-bucket", "000000000001").await;
+    for method in ["HEAD", "GET"] {
+        for path in ["/alice-bucket", "/alice-bucket/key"] {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.header("host", door.address.to_string());
+            let request = request.body(Full::new(Bytes::new())).unwrap();
+            let (status, headers, _) = send_whole(&door, request).await;
+            let region = headers.get("x-amz-bucket-region").unwrap();
+            assert_eq!((status, region), (403, &common::REGION.parse().unwrap()));
+        }
     }
 }

@@ -237,6 +237,9 @@ pub fn claim_admin(request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
 fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
     refuse_token(read.token)?;
     let signed = &read.signed;
+    if signed.credential.region.is_empty() {
+        return Err(E::HeaderMalformed("the Credential names no region."));
+    }
     let canonical = canonical_request(request, signed);
     Ok(Claim {
         statement: Statement {
