@@ -33,6 +33,7 @@ bugs=(
   "changes-end-with-callers|objects|dropped_tests::"
   "arrivals-unpinned|objects|arriving::"
   "discard-unmarked|objects|discard::"
+  "parts-unfenced|objects|fence::a_part_that_ends"
   "sweep-reads-all-uploads|objects|rest::"
   "counts-for-anybody|regions|hostile::p8_every"
   "changes-unlimited|cloud|pace"

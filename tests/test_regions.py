@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from dhow import Client
 from fleet import Fleet, body, code, eventually, listing, status
 
 FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
@@ -363,8 +365,10 @@ def test_a_lost_home_is_replaced_and_hands_over_what_it_alone_had(own_fleet):
     fleet.freeze(EU)
     fleet.thaw(ME, FIRST)
     would = fleet.json("region", "promote", EU, "--to", ME, "--dry-run")
-    assert would["buckets"] == [{"bucket": "drill", "home": ME}]
-    fleet.cli("region", "promote", EU, "--to", ME)
+    assert would["buckets"] == [{"bucket": "drill", "home": ME, "uploads": None}]
+    # Nobody can say which uploads are in progress there.
+    promoted = fleet.cli("region", "promote", EU, "--to", ME).stdout
+    assert f"Multipart uploads in progress at {EU}, if there are any, are lost" in promoted
     eventually(lambda: heir.put_object(Bucket="drill", Key="k0", Body=b"the heir's"))
     heir.delete_object(Bucket="drill", Key="k1")
     assert fleet.json("bucket", "show", "drill")["epoch"] == 2
@@ -413,17 +417,17 @@ def test_the_deed_chooses_who_follows_a_lost_home(own_fleet):
     assert (forced["bucket"]["home"], forced["bucket"]["epoch"]) == (ME, 2)
     # Out of touch, as the region would be that is lost.
     fleet.freeze(EU)
-    assert would() == [{"bucket": "heirs", "home": ME}]
+    assert would() == [{"bucket": "heirs", "home": ME, "uploads": None}]
     # Who is lost as well does not follow.
     fleet.freeze(ME)
-    assert would() == [{"bucket": "heirs", "home": FIRST}]
+    assert would() == [{"bucket": "heirs", "home": FIRST, "uploads": None}]
     fleet.thaw(ME)
-    eventually(lambda: would() == [{"bucket": "heirs", "home": ME}])
+    eventually(lambda: would() == [{"bucket": "heirs", "home": ME, "uploads": None}])
     # Nor does one that is being drained: it would have to be left again.
     fleet.cli("region", "drain", ME)
-    assert would() == [{"bucket": "heirs", "home": FIRST}]
+    assert would() == [{"bucket": "heirs", "home": FIRST, "uploads": None}]
     fleet.cli("region", "reopen", ME)
-    assert would() == [{"bucket": "heirs", "home": ME}]
+    assert would() == [{"bucket": "heirs", "home": ME, "uploads": None}]
     assert fleet.json("bucket", "show", "heirs")["epoch"] == 1
     fleet.cli("region", "promote", EU)
     shown = fleet.json("bucket", "show", "heirs")
@@ -531,7 +535,9 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     assert (would["copied"]["home"], would["copied"]["copy"]) == (None, None)
     assert "no other copy" in would["single"]["error"]
     rc, would = drain("--to", EU, "--dry-run")
-    assert would["single"] == {"home": EU, "copy": EU, "versions": 30, "bytes": 30_000}
+    none = {"uploads": 0, "parts": 0, "bytes": 0, "more": False}
+    assert would["single"] == {"home": EU, "copy": EU, "versions": 30, "bytes": 30_000,
+                               "uploads": none}
     assert "jurisdictions do not allow" in would["lawful"]["error"]
     assert fleet.json("region", "show", ME)["status"] == "open"
     assert fleet.json("bucket", "show", "homed")["home"] == ME
@@ -575,6 +581,90 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     assert rc == 0 and list(done) == ["lawful"]
     assert body(there, "lawful", "k29") == bytes([29]) * 1000
     assert fleet.json("region", "close", ME)["status"] == "closed"
+
+
+class SlowPart:
+    """An UploadPart of which the region has begun to read the body, and which has not ended."""
+
+    def __init__(self, fleet, region, path, query):
+        host = fleet.regions[region]["endpoint"].split("//")[1]
+        client = Client(host, region, fleet.info["access_key"], fleet.info["secret_key"])
+        signed = client.headers("PUT", path, query)
+        lines = [f"PUT {path}?{query} HTTP/1.1", *(f"{k}: {v}" for k, v in signed.items()),
+                 "content-length: 2000", "expect: 100-continue", "connection: close"]
+        name, port = host.split(":")
+        self.socket = socket.create_connection((name, int(port)), timeout=60)
+        self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        assert b" 100 " in self.socket.recv(100)
+        self.socket.sendall(b"x" * 1000)
+
+    def end(self):
+        """The status that it is answered with."""
+        self.socket.sendall(b"x" * 1000)
+        with self.socket.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
+
+
+def test_a_bucket_with_uploads_in_progress_keeps_its_home(fleet):
+    fleet.bucket("parted", EU, ME)
+    home, heir, canary = fleet.s3(EU), fleet.s3(ME), os.urandom(24).hex().encode()
+    named = {"Bucket": "parted", "Key": "k"}
+    upload = home.create_multipart_upload(**named)["UploadId"]
+    part = home.upload_part(**named, UploadId=upload, PartNumber=1, Body=canary * 1000)["ETag"]
+    one = {"uploads": 1, "parts": 1, "bytes": 48_000, "more": False}
+    assert fleet.json("bucket", "show", "parted")["uploads"] == one
+    assert "1 in progress, with 48000 bytes in 1 parts" in fleet.cli("bucket", "show",
+                                                                     "parted").stdout
+    for command in (["bucket", "move", "parted", "--to", ME],
+                    ["bucket", "move", "parted", "--to", FIRST],
+                    ["bucket", "promote", "parted", "--to", ME, "--force"],
+                    ["bucket", "place", "parted", "--home", ME, "--force"]):
+        for more in ([], ["--dry-run"]):
+            refused = fleet.cli(*command, *more, check=False)
+            assert refused.returncode == 1, (command, refused.stdout)
+            for word in ("parted", EU, "list-multipart-uploads", "--abort-uploads", "48000 bytes"):
+                assert word in refused.stderr, (command, refused.stderr)
+    plan = fleet.json("region", "drain", EU, "--move", "--dry-run", check=False)["moves"]
+    stays = next(m for m in plan if m["bucket"] == "parted")
+    assert "parted" in stays["error"] and stays["uploads"] == one
+    shown = fleet.json("bucket", "show", "parted")
+    assert (shown["home"], shown["epoch"], len(shown["replicas"])) == (EU, 1, 1)
+    done = {"Parts": [{"PartNumber": 1, "ETag": part}]}
+    home.complete_multipart_upload(**named, UploadId=upload, MultipartUpload=done)
+    assert body(home, "parted", "k") == canary * 1000
+    # They are lost when that is asked for. What is on its way then is refused, as other writes are.
+    canary = os.urandom(24).hex().encode()
+    upload = home.create_multipart_upload(**named)["UploadId"]
+    home.upload_part(**named, UploadId=upload, PartNumber=1, Body=canary * 1000)
+    extents = [p for p in walk(f"{fleet.regions[EU]['data']}/extents")
+               if canary in p.read_bytes()]
+    assert extents
+    slow = SlowPart(fleet, EU, "/parted/k", f"partNumber=2&uploadId={upload}")
+    would = fleet.cli("bucket", "move", "parted", "--to", ME, "--abort-uploads", "--dry-run")
+    assert f"Multipart uploads at {EU} would be lost: 1 in progress" in would.stdout
+    moved = fleet.json("bucket", "move", "parted", "--to", ME, "--abort-uploads")
+    assert (moved["home"], moved["uploads"]) == (ME, one)
+    assert slow.end() == 503
+    for s3 in (home, heir):
+        late = {**named, "UploadId": upload, "PartNumber": 2, "Body": b"late"}
+        assert eventually(lambda: outcome(lambda: s3.upload_part(**late))) == "NoSuchUpload"
+    # Their parts do not stay where nobody can complete them.
+    eventually(lambda: not any(p.exists() for p in extents))
+    log = Path(fleet.regions[EU]["data"], "dhow.log").read_text()
+    assert "multipart uploads that were in progress here are aborted" in log
+    assert body(heir, "parted", "k") == body(home, "parted", "k")
+    # Without any the way back is free.
+    assert fleet.json("bucket", "move", "parted", "--to", EU)["uploads"]["uploads"] == 0
+
+
+def outcome(ask):
+    """"done", or what is refused for good; nothing while the region asks for patience."""
+    try:
+        ask()
+    except ClientError as error:
+        patience = error.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        return None if patience else error.response["Error"]["Code"]
+    return "done"
 
 
 def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use access::{Counting, authorize_counting};
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
-use replication::{CopyStatus, Far, FarLeases, Replication, RuleShown, Usage, What};
+use replication::{CopyStatus, Far, FarLeases, Replication, RuleShown, Uploads, Usage, What};
 use seal::SealingKey;
 use store::{
     Engine,
@@ -271,6 +271,24 @@ impl Region {
             false => {
                 let usage = self.home_of(deed).read(What::Usage).await;
                 usage.map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// How many uploads of a bucket are in progress at its home.
+    pub async fn uploads(&self, deed: &Arc<BucketDeed>) -> Result<Uploads, String> {
+        match deed.home == self.id {
+            true => {
+                if let Some(doubt) = replication::Regions::home_doubt(&*self.neighbours, deed) {
+                    return Err(doubt);
+                }
+                let counting = self.counting(deed)?;
+                let uploads = self.replication.source().uploads(&counting).await;
+                uploads.map_err(|e| e.to_string())
+            }
+            false => {
+                let uploads = self.home_of(deed).read(What::Uploads).await;
+                uploads.map_err(|e| e.to_string())
             }
         }
     }

@@ -231,6 +231,7 @@ async fn what_comes_from_other_regions_survives_that_the_task_ends() {
             w.objects.set_rule_cursor(&may, &BucketName::new("to-there").unwrap(), &last).await
         },
         "fence" => |w| w.objects.fence(&w.raised()).await,
+        "end uploads" => |w| w.objects.end_uploads(&w.raised()).await,
         "forget removals" => |w| {
             let may = w.may(Action::ReplicateInto);
             w.objects.forget_removals(&may, Position(u64::MAX)).await

@@ -57,7 +57,7 @@ pub use list_versions::{ListedContent, ListedVersion, VersionPage};
 pub use listing::{ListRequest, continuation_token, read_continuation_token};
 pub use multipart::{
     CompleteUpload, CompletedObject, CopiedPart, CreateUpload, CreatedUpload, ListedForCompletion,
-    ListedPart, PartInput, PartPage, PartSource, UploadedPart,
+    ListedPart, PartInput, PartPage, PartSource, UploadedPart, Uploads,
 };
 pub use object_tags::VersionTags;
 pub use orphans::SweptOrphans;

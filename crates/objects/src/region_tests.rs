@@ -27,6 +27,7 @@ use crate::{
     rows,
 };
 
+mod fence;
 mod rest;
 
 const LARGE: usize = 100_000;

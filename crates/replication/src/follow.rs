@@ -120,6 +120,7 @@ impl Follower {
         if !self.far.sealed && self.far.deed.epoch > 1 {
             // What is in the log now is all that earlier deeds permitted.
             self.objects.fence(permit).await?;
+            self.end_uploads(permit).await?;
         }
         let head = self.far.ask(What::Head).await?;
         self.apply_all(permit, &head).await?;
@@ -144,6 +145,20 @@ impl Follower {
             snapshot: Some(bytes::Bytes::from_static(b"c")),
         };
         self.note(permit, &cursor).await.map(drop)
+    }
+
+    /// Parts go to no other home, so nobody can complete the uploads that were in progress here.
+    async fn end_uploads(&self, permit: &Permit) -> Result<(), ReplicationError> {
+        let uploads = self.objects.end_uploads(permit).await?;
+        if uploads > 0 {
+            let (bucket, home) = (&self.far.deed.name, &self.far.deed.home);
+            tracing::warn!(
+                %bucket, %home, uploads,
+                "the bucket has another home: multipart uploads that were in progress here are \
+                 aborted, and their parts removed"
+            );
+        }
+        Ok(())
     }
 
     /// A snapshot does not tell what was removed. What the home's log tells of that is known here

@@ -41,5 +41,5 @@ pub use rules_far::ask_destination;
 pub use source::Source;
 pub use status::{CopyState, CopyStatus, Following, Status};
 pub use transport::Transport;
-pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Usage, What};
+pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Uploads, Usage, What};
 pub use words::OnWordOf;

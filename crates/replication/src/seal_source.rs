@@ -77,8 +77,7 @@ impl Source {
             }
             What::Changes { after, wait_ms, .. } => {
                 let stands = Stands::at(since, after, applied);
-                let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
-                let may = Self::may_seal;
+                let (may, wait) = (Self::may_seal, Duration::from_millis(wait_ms).min(WAIT_MAX));
                 self.changes(deed, to, room, stands, wait, may).await?
             }
             What::Snapshot { from } => {
@@ -118,6 +117,7 @@ impl Source {
             | What::Offer { .. }
             | What::Copies
             | What::Usage
+            | What::Uploads
             | What::Rules => return Err(refused("a sealed copy has no such question")),
         };
         sealing.sealed(held, answer)

@@ -13,7 +13,7 @@ use store::Position;
 use types::{BucketDeed, Clock, Place};
 
 use crate::{
-    CopyStatus, Regions, RuleShown, Shipping, Status, Usage,
+    CopyStatus, Regions, RuleShown, Shipping, Status, Uploads, Usage,
     body::ReaderBody,
     frames::Answer,
     gate::Admitted,
@@ -127,8 +127,11 @@ impl Source {
     ) -> Result<Response<BoxBody>, Refused> {
         let held = take(room, COUNT_ROOM).await?;
         let counted = match what {
-            What::Copies => match self.regions.home_doubt(counting.deed()) {
+            What::Copies | What::Uploads => match self.regions.home_doubt(counting.deed()) {
                 Some(doubt) => return Err((StatusCode::CONFLICT, doubt)),
+                None if matches!(what, What::Uploads) => {
+                    json_bytes(&self.uploads(counting).await.map_err(failed)?)
+                }
                 None => json_bytes(&self.copies(counting).await.map_err(failed)?),
             },
             What::Rules => json_bytes(&self.rules(counting).await.map_err(failed)?),
@@ -367,6 +370,17 @@ impl Source {
             true => Shipping::shown(&self.objects, deed).await,
             false => Ok(Vec::new()),
         }
+    }
+
+    /// How many uploads of a bucket are in progress here.
+    pub async fn uploads(&self, counting: &Counting) -> objects::Result<Uploads> {
+        let found = self.objects.uploads_in_progress(counting.deed()).await?;
+        Ok(Uploads {
+            uploads: found.uploads,
+            parts: found.parts,
+            bytes: found.bytes,
+            more: found.more,
+        })
     }
 
     /// How much a bucket holds here.

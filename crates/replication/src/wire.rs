@@ -160,6 +160,8 @@ pub enum What {
     Copies,
     /// How much there is.
     Usage,
+    /// How many uploads are in progress.
+    Uploads,
     /// How its replication rules are doing.
     Rules,
     /// A lease, of a region whose copy is sealed: which version of a key counts now.
@@ -325,6 +327,19 @@ pub struct Usage {
     pub versions: u64,
     /// Bytes of content.
     pub bytes: u64,
+}
+
+/// How many uploads of a bucket are in progress at its home.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uploads {
+    /// Neither completed nor aborted.
+    pub uploads: u64,
+    /// Their parts.
+    pub parts: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// There are more: no further ones were counted.
+    pub more: bool,
 }
 
 /// A version's name as it travels.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloud::{PlacementChange, RegionStatus};
+use replication::Uploads;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
@@ -83,6 +84,8 @@ pub(super) struct Promote {
     to: Option<String>,
     #[serde(default)]
     force: bool,
+    #[serde(default)]
+    abort_uploads: bool,
     #[serde(default)]
     dry_run: bool,
 }
@@ -242,7 +245,7 @@ impl Admin {
         Ok(())
     }
 
-    pub(super) async fn promote(&self, call: &Call, found: &BucketDeed) -> Answer {
+    pub(super) async fn promote(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
         let promote: Promote = parse(&call.body)?;
         let to = match &promote.to {
             Some(to) => RegionId::new(to),
@@ -251,15 +254,16 @@ impl Admin {
         if !promote.force {
             self.may_promote(found, &to).await?;
         }
-        if promote.dry_run {
-            let would = self.region.registry.moved(&found.name, &to);
-            return Ok(deed(&would.map_err(refused)?));
-        }
         let registry = &self.region.registry;
+        let would = registry.moved(&found.name, &to).map_err(refused)?;
+        let lost = self.lost_uploads(found, promote.abort_uploads).await?;
+        if promote.dry_run {
+            return Ok(with_uploads(deed(&would), lost));
+        }
         let moved = registry
             .move_home(&call.actor, &found.name, &to, promote.force)
             .await;
-        Ok(deed(&*moved.map_err(refused)?))
+        Ok(with_uploads(deed(&*moved.map_err(refused)?), lost))
     }
 
     /// The deed's own choice of a new home: the first in the succession that answers and is open.
@@ -327,8 +331,19 @@ impl Admin {
         if let Ok(Ok(rules)) = rules {
             fields.insert("rules".into(), json!(rules));
         }
+        if let Ok(uploads) = self.uploads(found).await {
+            fields.insert("uploads".into(), json!(uploads));
+        }
         shown
     }
+}
+
+/// A bucket that has got another home, with the uploads that are lost by that.
+fn with_uploads(mut shown: Value, lost: Option<Uploads>) -> Value {
+    if let Value::Object(fields) = &mut shown {
+        fields.insert("uploads".into(), json!(lost));
+    }
+    shown
 }
 
 /// A deed for people and scripts.

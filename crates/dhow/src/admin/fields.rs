@@ -238,6 +238,11 @@ pub const PROMOTE: &[Field] = &[
         Flag,
         "Also while the old home answers: its last writes may diverge.",
     ),
+    may(
+        "abort_uploads",
+        Flag,
+        "Also while multipart uploads are in progress at the old home: they are lost.",
+    ),
     may("dry_run", Flag, "Change nothing."),
 ];
 
@@ -291,6 +296,13 @@ macro_rules! bucket_and {
     ] };
 }
 const BUCKET: &[Field] = bucket_and![];
+
+const UPLOADS: &[Field] = &[
+    must("uploads", Count, "Neither completed nor aborted."),
+    must("parts", Count, "Their parts."),
+    must("bytes", Count, "Of these parts."),
+    must("more", Flag, "There are more than were counted."),
+];
 
 const COPY: &[Field] = &[
     must("region", Text, ""),
@@ -485,8 +497,21 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 List(&Fields(RULE)),
                 "How its replication rules are doing."
             ),
+            may(
+                "uploads",
+                Fields(UPLOADS),
+                "Multipart uploads in progress at its home."
+            ),
             may("error", Text, "Why nothing is known of the copies.")
         ],
+    ),
+    (
+        "PromotedBucket",
+        bucket_and![must(
+            "uploads",
+            OrNull(&Fields(UPLOADS)),
+            "Multipart uploads at the old home that are lost; null where it does not say."
+        )],
     ),
     (
         "PlacementDryRun",

@@ -11,6 +11,7 @@ mod buckets;
 mod call;
 mod fields;
 mod grants;
+mod leaving;
 mod openapi;
 mod operations;
 mod regions;
@@ -184,7 +185,7 @@ impl Admin {
             Op::GetBucket => Ok(self.show(&bucket()?).await),
             Op::CreateBucket => self.create_bucket(call).await,
             Op::PlaceBucket => self.place(call, &bucket()?).await,
-            Op::PromoteBucket => self.promote(call, &*bucket()?).await,
+            Op::PromoteBucket => self.promote(call, &bucket()?).await,
             Op::CheckResidency => self.check_residency(&*bucket()?).await,
             Op::ProveResidency => self.prove_residency(call, id).await,
             Op::ReadAudit => self.audit(call).await,

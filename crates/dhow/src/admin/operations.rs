@@ -156,7 +156,7 @@ operations! {
         None, Some(fields::PLACE), One("PlacedBucket");
     /// Give a bucket another home.
     PromoteBucket POST "buckets/{name}/promote" PromoteBuckets
-        None, Some(fields::PROMOTE), One("Bucket");
+        None, Some(fields::PROMOTE), One("PromotedBucket");
     /// Ask each region what it holds of a bucket, and say whether it may.
     CheckResidency GET "buckets/{name}/residency" CheckResidency None, None, One("Residency");
     /// Make a file from which an auditor can check where a bucket lies, or that there is none.

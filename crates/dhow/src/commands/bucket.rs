@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Which, account::text, moving::Move, placing::Enough, print_json, table};
-use crate::failure::Failure;
+use super::{Which, account::text, moving::Move, placing::Enough, print_json, table, uploads};
+use crate::{admin_client::AdminClient, failure::Failure};
 
 /// Say where buckets lie, and where they are to lie.
 #[derive(Subcommand)]
@@ -26,6 +26,9 @@ pub enum Bucket {
         /// Also away from a home that still answers; its last writes may diverge.
         #[arg(long)]
         force: bool,
+        /// Also while multipart uploads are in progress at the old home: they are lost.
+        #[arg(long)]
+        abort_uploads: bool,
         /// Say what would be; change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -174,6 +177,9 @@ pub struct Place {
     /// copy has not handed over yet what it alone may have.
     #[arg(long)]
     force: bool,
+    /// With --home: also while multipart uploads are in progress at the old home, which are lost.
+    #[arg(long, requires = "home")]
+    abort_uploads: bool,
     /// Wait until every copy has all that the home has, and show how far they are. Ending the wait
     /// ends nothing else; to take a new copy back, remove it again.
     #[arg(long)]
@@ -248,6 +254,10 @@ fn show(bucket: &Value) {
         ("Created", text(bucket, "created")),
     ] {
         println!("{name:<18} {value}");
+    }
+    let uploads = uploads::shown(bucket);
+    if !uploads.is_empty() {
+        println!("{:<18} {uploads}", "Multipart uploads");
     }
     match bucket.get("copies").and_then(Value::as_array) {
         Some(copies) => show_copies(copies),
@@ -358,6 +368,14 @@ impl Create {
 impl Place {
     fn run(self) -> Result<ExitCode, Failure> {
         let client = self.which.client()?;
+        let mut from = String::new();
+        if let Some(home) = &self.home {
+            let bucket = client.call("GET", &format!("buckets/{}", self.name), None)?;
+            from = text(&bucket, "home");
+            if from != *home {
+                uploads::check(&bucket, self.abort_uploads)?;
+            }
+        }
         let mut body = json!({
             "add": self.add_replica,
             "seal": self.add_sealed,
@@ -387,12 +405,10 @@ impl Place {
         let path = format!("buckets/{}/place", self.name);
         let mut placed = client.call("POST", &path, Some(&body))?;
         if let Some(home) = &self.home {
-            let body = json!({ "to": home, "force": self.force, "dry_run": self.dry_run });
-            let path = format!("buckets/{}/promote", self.name);
-            let moved = client.call("POST", &path, Some(&body))?;
+            let moved = self.promote(&client, &from, home)?;
             match (self.dry_run, placed.get_mut("bucket")) {
                 (true, Some(would)) => {
-                    for field in ["home", "epoch"] {
+                    for field in ["home", "epoch", "uploads"] {
                         would[field] = moved.get(field).cloned().unwrap_or_default();
                     }
                 }
@@ -414,6 +430,19 @@ impl Place {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    fn promote(&self, client: &AdminClient, from: &str, to: &str) -> Result<Value, Failure> {
+        let body = json!({
+            "to": to,
+            "force": self.force,
+            "abort_uploads": self.abort_uploads,
+            "dry_run": self.dry_run,
+        });
+        let path = format!("buckets/{}/promote", self.name);
+        let moved = client.call("POST", &path, Some(&body))?;
+        uploads::say_lost(&moved, from, self.dry_run, self.json);
+        Ok(moved)
+    }
 }
 
 impl Bucket {
@@ -427,16 +456,22 @@ impl Bucket {
                 name,
                 to,
                 force,
+                abort_uploads,
                 dry_run,
                 json,
                 which,
             } => {
-                let mut body = json!({ "force": force, "dry_run": dry_run });
+                let mut body = json!({
+                    "force": force, "abort_uploads": abort_uploads, "dry_run": dry_run,
+                });
                 if let (Value::Object(fields), Some(to)) = (&mut body, to) {
                     fields.insert("to".into(), json!(to));
                 }
+                let client = which.client()?;
+                let before = client.call("GET", &format!("buckets/{name}"), None)?;
                 let path = format!("buckets/{name}/promote");
-                let moved = which.client()?.call("POST", &path, Some(&body))?;
+                let moved = client.call("POST", &path, Some(&body))?;
+                uploads::say_lost(&moved, &text(&before, "home"), dry_run, json);
                 if dry_run && !json {
                     println!("Nothing has changed. It would be:\n");
                 }

@@ -12,7 +12,7 @@ use super::{
     account::text,
     moving,
     placing::{self, Enough},
-    print_json, region,
+    print_json, region, uploads,
 };
 use crate::{admin_client::AdminClient, failure::Failure};
 
@@ -23,15 +23,18 @@ pub struct Drain {
     id: String,
     /// Also move away what lies there: each bucket's home goes to the replica that its owner chose,
     /// and the region's own copy is removed once another region has all of it. A bucket that has no
-    /// other lawful copy stays, and the command fails. Multipart uploads under way do not move and
-    /// are lost: have them completed first. Ctrl-C ends it between two steps or in a
-    /// wait; the same command goes on from there.
+    /// other lawful copy stays, and the command fails; so does one whose home has multipart uploads
+    /// in progress, which do not move. Ctrl-C ends it between two steps or in a wait; the same
+    /// command goes on from there.
     #[arg(long = "move")]
     moves: bool,
     /// With --move: the region that gets a copy in place of the one that goes. Without it a bucket
     /// that has no other readable copy stays, and others are left with a copy less.
     #[arg(long, value_name = "REGION", requires = "moves")]
     to: Option<String>,
+    /// With --move: also while multipart uploads are in progress: they are lost.
+    #[arg(long, requires = "moves")]
+    abort_uploads: bool,
     /// Say what would move, how much, and what would stay and why; change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -61,6 +64,10 @@ struct Plan {
     copy: Option<(String, u64, u64)>,
     /// The next home, when it has its home here.
     home: Option<String>,
+    /// Uploads in progress at the home, where that is here.
+    uploads: Option<Value>,
+    /// They may be lost.
+    abort_uploads: bool,
 }
 
 impl Resident {
@@ -89,13 +96,17 @@ impl Resident {
     }
 
     /// What would be done, or why nothing can be.
-    fn plan(&self, client: &AdminClient, region: &str, to: Option<&str>) -> Result<Plan, Failure> {
+    fn plan(&self, client: &AdminClient, drain: &Drain, shown: &Value) -> Result<Plan, Failure> {
+        let (region, to) = (drain.id.as_str(), drain.to.as_deref());
         if self.is_home && self.writes_any {
             return Err(Failure::new(format!(
                 "it takes writes everywhere: let the home alone take them first (dhow bucket \
                  place {} --writes home)",
                 self.name
             )));
+        }
+        if self.is_home {
+            uploads::check(shown, drain.abort_uploads)?;
         }
         let place = |body: Value| client.call("POST", &self.path("place"), Some(&body));
         let copy = match to {
@@ -121,7 +132,8 @@ impl Resident {
                 ));
             }
             (true, false, _) => {
-                let body = json!({ "force": true, "dry_run": true });
+                let abort = drain.abort_uploads;
+                let body = json!({ "force": true, "abort_uploads": abort, "dry_run": true });
                 let would = client.call("POST", &self.path("promote"), Some(&body))?;
                 Some(text(&would, "home"))
             }
@@ -129,7 +141,12 @@ impl Resident {
         if !self.is_home {
             place(json!({ "remove": [region], "dry_run": true }))?;
         }
-        Ok(Plan { copy, home })
+        Ok(Plan {
+            copy,
+            home,
+            uploads: shown.get("uploads").cloned().filter(|_| self.is_home),
+            abort_uploads: drain.abort_uploads,
+        })
     }
 
     /// Does it. From one step to the next the bucket is whole in some other lawful region.
@@ -140,7 +157,7 @@ impl Resident {
             placing::wait(client, &self.name, Some(to), Enough::Nearly)?;
         }
         if let Some(home) = &plan.home {
-            moving::move_home(client, &self.name, region, home)?;
+            moving::move_home(client, &self.name, (region, home), plan.abort_uploads)?;
         }
         place(json!({ "remove": [region] }))?;
         Ok(())
@@ -156,7 +173,13 @@ impl Plan {
             ));
         }
         if let Some(home) = &self.home {
-            words.push(format!("its home to {home}"));
+            let uploads = json!({ "uploads": self.uploads });
+            words.push(match uploads::shown(&uploads) {
+                some if self.uploads_lost() => {
+                    format!("its home to {home} without the multipart uploads ({some})")
+                }
+                _ => format!("its home to {home}"),
+            });
         }
         let stay = resident.others.join(", ");
         words.push(match stay.is_empty() {
@@ -166,6 +189,12 @@ impl Plan {
         words.join(", then ")
     }
 
+    fn uploads_lost(&self) -> bool {
+        let uploads = self.uploads.as_ref();
+        let count = uploads.and_then(|found| found.get("uploads")?.as_u64());
+        count > Some(0)
+    }
+
     fn json(&self, name: &str) -> Value {
         json!({
             "bucket": name,
@@ -173,6 +202,7 @@ impl Plan {
             "copy": self.copy.as_ref().map(|(to, _, _)| to),
             "versions": self.copy.as_ref().map_or(0, |(_, versions, _)| *versions),
             "bytes": self.copy.as_ref().map_or(0, |(_, _, bytes)| *bytes),
+            "uploads": self.uploads,
         })
     }
 }
@@ -227,7 +257,9 @@ impl Drain {
         let mut told = Vec::new();
         for (n, resident) in residents.iter().enumerate() {
             let name = &resident.name;
-            let planned = resident.plan(client, &self.id, self.to.as_deref());
+            let shown = client.call("GET", &format!("buckets/{name}"), None);
+            let shown = shown.unwrap_or_default();
+            let planned = resident.plan(client, self, &shown);
             let done = planned.and_then(|plan| {
                 if !self.json {
                     println!(
@@ -247,7 +279,11 @@ impl Drain {
                     if !self.json {
                         println!("{}/{total}  {name}: stays ({why})", n + 1);
                     }
-                    json!({ "bucket": name, "error": why.to_string() })
+                    json!({
+                        "bucket": name,
+                        "error": why.to_string(),
+                        "uploads": shown.get("uploads").filter(|_| resident.is_home),
+                    })
                 }
             });
         }

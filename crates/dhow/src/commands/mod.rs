@@ -17,6 +17,7 @@ mod residency;
 mod scrub;
 mod table;
 mod up;
+mod uploads;
 
 use std::{path::PathBuf, process::ExitCode};
 

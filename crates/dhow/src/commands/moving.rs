@@ -9,7 +9,7 @@ use super::{
     Which,
     account::text,
     placing::{self, Enough},
-    print_json,
+    print_json, uploads,
 };
 use crate::{admin_client::AdminClient, failure::Failure};
 
@@ -17,9 +17,9 @@ use crate::{admin_client::AdminClient, failure::Failure};
 ///
 /// For going back after a promotion, and for moving closer to those who write. The region gets a
 /// replica first if it has none, and becomes the home once that follows closely; the home before
-/// then hands over what it took meanwhile, and keeps a replica. Multipart uploads under way do not
-/// move and are lost: have them completed first. Ended in the middle, the same command goes on
-/// from there.
+/// then hands over what it took meanwhile, and keeps a replica. Multipart uploads in progress do
+/// not move: while the home has some the command is refused. Ended in the middle, the same command
+/// goes on from there.
 #[derive(Args)]
 pub struct Move {
     /// The bucket.
@@ -27,6 +27,9 @@ pub struct Move {
     /// The region that is to be its home.
     #[arg(long, value_name = "REGION")]
     to: String,
+    /// Also while multipart uploads are in progress at the home before: they are lost.
+    #[arg(long)]
+    abort_uploads: bool,
     /// Say what would be; change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -66,16 +69,22 @@ impl Move {
         };
         match has {
             Has::Home => return self.done(&bucket),
-            Has::Replica => {}
+            _ => uploads::check(&bucket, self.abort_uploads)?,
+        }
+        match has {
+            Has::Home | Has::Replica => {}
             Has::Nothing if self.dry_run => drop(place(true)?),
             Has::Nothing => drop(place(false)?),
         }
         if self.dry_run {
+            uploads::say_lost(&bucket, &home, true, self.json);
             self.say("Nothing has changed.");
             return self.done(&bucket);
         }
         placing::wait(&client, &self.name, Some(to), Enough::Nearly)?;
-        let moved = move_home(&client, &self.name, &home, to)?;
+        let (mut moved, lost) = move_home(&client, &self.name, (&home, to), self.abort_uploads)?;
+        moved["uploads"] = lost.clone();
+        uploads::say_lost(&moved, &home, false, self.json);
         self.say(&format!(
             "{} has its home in {to}; {home} keeps a replica (`dhow bucket place {} \
              --remove-replica {home}` takes it away).",
@@ -128,11 +137,19 @@ impl Move {
 }
 
 /// Moves a home that answers to a replica that follows closely, and waits until the home before has
-/// handed over what it took until it learned of that.
-pub fn move_home(client: &AdminClient, name: &str, from: &str, to: &str) -> Result<Value, Failure> {
+/// handed over what it took until it learned of that. Answers the bucket, and which uploads were in
+/// progress at the home before; that is refused unless they may be aborted.
+pub fn move_home(
+    client: &AdminClient,
+    name: &str,
+    (from, to): (&str, &str),
+    abort_uploads: bool,
+) -> Result<(Value, Value), Failure> {
     placing::wait(client, name, Some(to), Enough::Nearly)?;
     // The home still answers, hence by force.
-    let body = json!({ "to": to, "force": true });
-    client.call("POST", &format!("buckets/{name}/promote"), Some(&body))?;
-    placing::wait(client, name, Some(from), Enough::Follows)
+    let body = json!({ "to": to, "force": true, "abort_uploads": abort_uploads });
+    let moved = client.call("POST", &format!("buckets/{name}/promote"), Some(&body))?;
+    let lost = moved.get("uploads").cloned().unwrap_or_default();
+    let bucket = placing::wait(client, name, Some(from), Enough::Follows)?;
+    Ok((bucket, lost))
 }

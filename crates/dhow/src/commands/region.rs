@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Which, account::text, draining::Drain, print_json, table};
+use super::{Which, account::text, draining::Drain, print_json, table, uploads};
 use crate::{admin_client::AdminClient, failure::Failure, topology::WORLD};
 
 /// How often a command that waits looks again.
@@ -104,6 +104,9 @@ pub enum Region {
         /// Also away from a home that still answers; its last writes may diverge.
         #[arg(long)]
         force: bool,
+        /// Also while multipart uploads are in progress at the old home: they are lost.
+        #[arg(long)]
+        abort_uploads: bool,
         /// Say what would move; change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -438,6 +441,7 @@ impl Region {
                 region,
                 to,
                 force,
+                abort_uploads,
                 dry_run,
                 json,
                 which,
@@ -445,7 +449,9 @@ impl Region {
                 let client = which.client()?;
                 must_be_known(&client, &region)?;
                 let all = client.call("GET", "buckets", None)?;
-                let mut body = json!({ "force": force, "dry_run": dry_run });
+                let mut body = json!({
+                    "force": force, "abort_uploads": abort_uploads, "dry_run": dry_run,
+                });
                 if let (Value::Object(fields), Some(to)) = (&mut body, to) {
                     fields.insert("to".into(), json!(to));
                 }
@@ -479,13 +485,15 @@ fn promote(
     let mut told = Vec::new();
     for (at, bucket) in buckets.into_iter().enumerate() {
         let moved = client.call("POST", &format!("buckets/{bucket}/promote"), Some(body));
-        let outcome = moved
-            .map(|moved| text(&moved, "home"))
-            .map_err(|e| e.to_string());
+        let outcome = moved.map_err(|e| e.to_string());
         if !json {
             let verb = if dry_run { "would get" } else { "has" };
             match &outcome {
-                Ok(to) => println!("{}/{total}  {bucket}: {verb} its home in {to}", at + 1),
+                Ok(moved) => {
+                    let to = text(moved, "home");
+                    println!("{}/{total}  {bucket}: {verb} its home in {to}", at + 1);
+                    uploads::say_lost(moved, region, dry_run, json);
+                }
                 Err(why) => println!("{}/{total}  {bucket}: stays ({why})", at + 1),
             }
         }
@@ -493,8 +501,12 @@ fn promote(
     }
     let failed = told.iter().filter(|(_, outcome)| outcome.is_err()).count();
     if json {
-        let one = |(bucket, outcome): &(String, Result<String, String>)| match outcome {
-            Ok(to) => json!({ "bucket": bucket, "home": to }),
+        let one = |(bucket, outcome): &(String, Result<Value, String>)| match outcome {
+            Ok(moved) => json!({
+                "bucket": bucket,
+                "home": text(moved, "home"),
+                "uploads": moved.get("uploads"),
+            }),
             Err(why) => json!({ "bucket": bucket, "error": why }),
         };
         let buckets: Vec<_> = told.iter().map(one).collect();

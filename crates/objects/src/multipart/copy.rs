@@ -8,8 +8,7 @@ use types::{Body, BodyError, ObjectKey, UploadId, body::NextChunk, limits::PUT_B
 use super::part::{PartInput, UploadedPart};
 use crate::{
     DisplayVersion, Error, GetRequest, ObjectContent, ObjectReader, Objects, RangeSpec,
-    ReadConditions, Result,
-    bucket::{deed, partition_of},
+    ReadConditions, Result, bucket::deed,
 };
 
 /// Where the bytes of a copied part come from.
@@ -49,8 +48,8 @@ impl Objects {
         number: u32,
         source: PartSource<'_>,
     ) -> Result<CopiedPart> {
-        let partition = partition_of(deed(permit, &[Action::PutObject])?);
-        let target = self.part_target(partition, key, upload, number).await?;
+        let deed = deed(permit, &[Action::PutObject])?;
+        let target = self.part_target(deed, key, upload, number).await?;
         let request = GetRequest {
             version: source.version,
             conditions: source.conditions,

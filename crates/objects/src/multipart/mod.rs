@@ -12,11 +12,13 @@
 
 mod complete;
 mod copy;
+mod left;
 mod part;
 
 pub use complete::{CompleteUpload, CompletedObject, ListedForCompletion};
 pub(crate) use copy::SourceBody;
 pub use copy::{CopiedPart, PartSource};
+pub use left::Uploads;
 pub use part::{PartInput, UploadedPart};
 
 use access::{Action, Permit};
@@ -29,7 +31,7 @@ use types::{
 
 use crate::{
     Error, Objects, Result,
-    bucket::TRIES_MAX,
+    bucket::{TRIES_MAX, deed, partition_of},
     listing::{self, Cursor},
     records::{Cause, Change, ChangeKind, Effect, ObjectAttributes, PartRecord, UploadRecord},
     rows, tags,
@@ -179,25 +181,32 @@ impl Objects {
     /// Ends an upload and frees its parts.
     ///
     /// # Errors
-    /// `NoSuchUpload` when it was completed or aborted before.
+    /// `NoSuchUpload` when it was completed or aborted before; `Fenced` when the bucket has got
+    /// another home since the permit was given.
     pub async fn abort_upload(
         &self,
         permit: &Permit,
         key: &ObjectKey,
         upload: UploadId,
     ) -> Result<()> {
-        let partition = listing::partition(permit, Action::AbortMultipartUpload)?;
+        let deed = deed(permit, &[Action::AbortMultipartUpload])?;
+        let partition = partition_of(deed);
+        // Of a bucket that has got another home there is nothing to say here.
+        self.bucket(deed).await?;
         let row_key = rows::upload(key.as_bytes(), upload);
         let (row, _) = self.read_upload(partition, key, upload).await?;
-        let batch = Batch::new()
-            .guard(Guard::Version(row_key.clone(), row.version))
-            .delete(row_key)
-            .put(rows::finished_upload(upload), Vec::new())
-            .frees();
-        match self.commit(partition, batch).await {
+        let aborted = self.in_bucket(deed, |bucket| {
+            Batch::new()
+                .guard(bucket.guard())
+                .guard(Guard::Version(row_key.clone(), row.version))
+                .delete(row_key.clone())
+                .put(rows::finished_upload(upload), Vec::new())
+                .frees()
+        });
+        match aborted.await {
             Ok(_) => {}
-            Err(StoreError::Conflict { .. }) => return Err(Error::NoSuchUpload),
-            Err(error) => return Err(error.into()),
+            Err(Error::Store(StoreError::Conflict { .. })) => return Err(Error::NoSuchUpload),
+            Err(error) => return Err(error),
         }
         self.sweep_upload_or_later(partition, upload).await;
         Ok(())

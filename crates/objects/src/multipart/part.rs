@@ -7,15 +7,15 @@ use bytes::BytesMut;
 use digest::Hasher;
 use store::{Batch, BlobRef, Guard, PartitionId, RowVersion, StoreError, Want};
 use types::{
-    Body, ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, Timestamp, UploadId,
+    Body, BucketDeed, ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, Timestamp,
+    UploadId,
     limits::{PART_NUMBER_MAX, PUT_BYTES_MAX},
 };
 
 use crate::{
     Error, Objects, Result,
     body_in::Claims,
-    bucket::TRIES_MAX,
-    listing,
+    bucket::{TRIES_MAX, deed, partition_of},
     pins::Fresh,
     records::{Cause, Change, ChangeKind, Effect, PartRecord, UploadRecord},
     rows,
@@ -50,6 +50,7 @@ pub struct UploadedPart {
 
 /// Where a part goes.
 pub(super) struct Target<'a> {
+    pub deed: &'a BucketDeed,
     pub partition: PartitionId,
     pub key: &'a ObjectKey,
     pub upload: UploadId,
@@ -73,7 +74,8 @@ impl Objects {
     ///
     /// # Errors
     /// `NoSuchUpload`; `InvalidArgument` for a number outside 1 to 10,000; `InvalidRequest` for a
-    /// checksum of another algorithm than the upload's; `BadDigest`; `TooLarge` above 5 GiB.
+    /// checksum of another algorithm than the upload's; `BadDigest`; `TooLarge` above 5 GiB;
+    /// `Fenced` when the bucket has got another home since the permit was given.
     pub async fn upload_part(
         &self,
         permit: &Permit,
@@ -82,8 +84,8 @@ impl Objects {
         number: u32,
         input: PartInput,
     ) -> Result<UploadedPart> {
-        let partition = listing::partition(permit, Action::PutObject)?;
-        let target = self.part_target(partition, key, upload, number).await?;
+        let deed = deed(permit, &[Action::PutObject])?;
+        let target = self.part_target(deed, key, upload, number).await?;
         let claimed = input.checksum.map(|c| c.algorithm()).or(input.trailer);
         check_algorithm(&target.record, claimed)?;
         if let Some(bytes) = input.body.len_hint().filter(|n| *n > PUT_BYTES_MAX) {
@@ -99,7 +101,7 @@ impl Objects {
     /// Checks the number and that the upload is under way.
     pub(super) async fn part_target<'a>(
         &self,
-        partition: PartitionId,
+        deed: &'a BucketDeed,
         key: &'a ObjectKey,
         upload: UploadId,
         number: u32,
@@ -112,8 +114,12 @@ impl Objects {
                     "Part number must be an integer between 1 and {PART_NUMBER_MAX}, inclusive"
                 ))
             })?;
+        // Of a bucket that has got another home there is nothing to say here.
+        self.bucket(deed).await?;
+        let partition = partition_of(deed);
         let (row, record) = self.read_upload(partition, key, upload).await?;
         Ok(Target {
+            deed,
             partition,
             key,
             upload,
@@ -195,7 +201,7 @@ impl Objects {
     }
 
     /// Makes a stored part visible in place of the one that had its number, if the upload is
-    /// still under way; otherwise the stored bytes go.
+    /// still under way and the bucket has its home where it had it; otherwise the stored bytes go.
     pub(super) async fn commit_part(
         &self,
         target: &Target<'_>,
@@ -226,8 +232,14 @@ impl Objects {
         };
         let value = record.encode();
         for _ in 0..TRIES_MAX {
+            // Parts are handed over to no other home.
+            let fence = match types::planted("parts-unfenced") {
+                true => Guard::Version(upload_row.clone(), target.row_version),
+                false => self.bucket(target.deed).await?.guard(),
+            };
             let old = index.get(target.partition, &part_row, Want::Value).await?;
             let mut batch = Batch::new()
+                .guard(fence)
                 .guard(Guard::Version(upload_row.clone(), target.row_version))
                 .put(part_row.clone(), value.clone());
             let mut effect = Effect {
@@ -259,7 +271,8 @@ impl Objects {
                         modified: record.modified,
                     });
                 }
-                Err(StoreError::Conflict { index: 0 }) => return Err(Error::NoSuchUpload),
+                Err(StoreError::Conflict { index: 0 }) => self.forget_bucket(target.deed),
+                Err(StoreError::Conflict { index: 1 }) => return Err(Error::NoSuchUpload),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -239,6 +239,7 @@ fn every_question((key, version): &(String, String)) -> Vec<What> {
         What::Offer { versions: one() },
         What::Copies,
         What::Usage,
+        What::Uploads,
         What::Rules,
         What::Lease {
             key: key.clone(),
