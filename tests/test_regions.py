@@ -397,6 +397,55 @@ def test_a_lost_home_is_replaced_and_hands_over_what_it_alone_had(own_fleet):
     assert "bucket.promote" in actions and "bucket.promote-forced" in actions
 
 
+ENABLED = {"Status": "Enabled"}
+
+
+def tags_of(s3, bucket):
+    return {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+
+
+def set_tag(s3, bucket, value):
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "set", "Value": value}]})
+
+
+def test_what_only_a_lost_home_had_set_comes_to_the_new_one(own_fleet):
+    """The configuration that the old home acknowledged while it was cut off counts once it is back,
+    but for what the new home has set since."""
+    fleet = own_fleet
+    fleet.bucket("plain", EU, ME)
+    fleet.bucket("archive", EU)
+    home, heir = fleet.s3(EU), fleet.s3(ME)
+    eventually(lambda: home.put_bucket_versioning(Bucket="archive", VersioningConfiguration=ENABLED))
+    eventually(lambda: home.put_object(Bucket="plain", Key="seed", Body=b"x"))
+    eventually(lambda: body(heir, "plain", "seed"))
+    fleet.freeze(ME)
+    # It answers a question for changes that the replica has asked already.
+    home.put_object(Bucket="plain", Key="filler", Body=b"x")
+    home.put_bucket_versioning(Bucket="plain", VersioningConfiguration=ENABLED)
+    set_tag(home, "plain", "by the old home")
+    home.put_bucket_replication(Bucket="plain", ReplicationConfiguration={
+        "Role": "arn:aws:iam::1:role/any", "Rules": [{
+            "ID": "all", "Priority": 1, "Filter": {"Prefix": ""}, "Status": "Enabled",
+            "DeleteMarkerReplication": {"Status": "Disabled"},
+            "Destination": {"Bucket": "arn:aws:s3:::archive"}}]})
+    alone = home.put_object(Bucket="plain", Key="doc", Body=b"alone")["VersionId"]
+    fleet.freeze(EU)
+    fleet.thaw(ME)
+    eventually(lambda: fleet.cli("bucket", "promote", "plain"), timeout=60)
+    eventually(lambda: set_tag(heir, "plain", "by the new home") is None, timeout=60)
+    assert "Status" not in heir.get_bucket_versioning(Bucket="plain")
+    fleet.thaw(EU)
+    for s3 in (heir, home):
+        eventually(lambda: s3.get_bucket_versioning(Bucket="plain").get("Status") == "Enabled",
+                   timeout=60)
+        assert tags_of(s3, "plain") == {"set": "by the new home"}
+        rules = s3.get_bucket_replication(Bucket="plain")["ReplicationConfiguration"]["Rules"]
+        assert [rule["ID"] for rule in rules] == ["all"]
+    made = [heir.put_object(Bucket="plain", Key="doc", Body=b"%d" % n)["VersionId"]
+            for n in range(2)]
+    eventually(lambda: {v for k, v, *_ in listing(heir, "plain") if k == "doc"} == {alone, *made})
+
+
 def test_the_deed_chooses_who_follows_a_lost_home(own_fleet):
     fleet = own_fleet
     fleet.bucket("heirs", EU, ME, FIRST)

@@ -67,6 +67,60 @@ def test_a_home_from_a_backup_gets_back_what_its_copy_has(tmp_path, at_home, at_
         fleet.stop()
 
 
+def test_a_home_from_a_backup_gets_back_what_was_set_since(tmp_path):
+    """Versioning, tags of the bucket and tags of objects: what was acknowledged after the backup
+    comes back from the replica, before the home serves again."""
+    fleet = Fleet(tmp_path / "data", 2, first_port=free_ports(random.Random())).start()
+
+    def clients():
+        return [eventually(lambda r=r: fleet.s3(r)) for r in (EU, FIRST)]
+
+    def state(s3):
+        tags = s3.get_bucket_tagging(Bucket="papers")["TagSet"]
+        of_object = s3.get_object_tagging(Bucket="papers", Key="old")["TagSet"]
+        return s3.get_bucket_versioning(Bucket="papers").get("Status"), tags, of_object
+
+    try:
+        fleet.bucket("papers", EU, FIRST)
+        home, copy = clients()
+        eventually(lambda: home.put_object(Bucket="papers", Key="old", Body=b"old"))
+        eventually(lambda: body(copy, "papers", "old"))
+    finally:
+        fleet.stop()
+    backup = tmp_path / "backup"
+    shutil.copytree(fleet.data / EU, backup)
+
+    fleet.start()
+    try:
+        home, copy = clients()
+        tags = {"TagSet": [{"Key": "set", "Value": "acknowledged"}]}
+        eventually(lambda: home.put_object_tagging(Bucket="papers", Key="old", Tagging=tags))
+        home.put_bucket_tagging(Bucket="papers", Tagging=tags)
+        home.put_bucket_versioning(Bucket="papers", VersioningConfiguration={"Status": "Enabled"})
+        home.put_object(Bucket="papers", Key="doc", Body=b"0")
+        want = state(home)
+        eventually(lambda: body(copy, "papers", "doc") == b"0" and state(copy) == want)
+    finally:
+        fleet.stop()
+    shutil.rmtree(fleet.data / EU)
+    shutil.copytree(backup, fleet.data / EU)
+
+    fleet.start()
+    try:
+        home, copy = clients()
+        # What it answers first is right already.
+        assert eventually(lambda: home.get_bucket_versioning(Bucket="papers"),
+                          timeout=60).get("Status") == "Enabled"
+        for s3 in (home, copy):
+            assert eventually(lambda: state(s3), timeout=60)[:2] == want[:2]
+            eventually(lambda: state(s3) == want, timeout=60)
+        for n in (b"1", b"2"):
+            home.put_object(Bucket="papers", Key="doc", Body=n)
+        assert len([key for key, *_ in listing(home, "papers") if key == "doc"]) == 3
+    finally:
+        fleet.stop()
+
+
 def copy_of(fleet, bucket, region):
     shown = fleet.json("bucket", "show", bucket)
     return next(c for c in shown["copies"] if c["region"] == region)

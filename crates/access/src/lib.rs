@@ -17,6 +17,8 @@ pub use permit::{
     authorize_rule_receiving, authorize_rule_sending, authorize_sealing, authorize_sending,
     authorize_system,
 };
-pub use placement::{Proof, Via, is_trusted, may_copy, may_decide, may_pass, may_relay};
+pub use placement::{
+    Proof, Via, is_trusted, may_copy, may_decide, may_hand_over_rules, may_pass, may_relay,
+};
 pub use replays::{Replayed, Replays};
 pub use signature::{AuthType, PayloadMode, SignatureError};

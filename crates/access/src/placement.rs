@@ -106,6 +106,14 @@ pub fn is_trusted(deed: &BucketDeed, here: &Place, from: &Place, action: Action)
     })
 }
 
+/// Whether rules that `from` hands over may write into `destination`, whose home is `home`: where
+/// that region could have a customer's write there relayed, or the same operator runs both.
+pub fn may_hand_over_rules(destination: &BucketDeed, home: &Place, from: &Place) -> bool {
+    let write = Action::PutObject;
+    is_proof_enough(destination, home, from, Proof::Whole, write)
+        || is_trusted(destination, home, from, write)
+}
+
 /// Whether a write here may depend on what is there: that is decided at the home, where writes are
 /// ordered, in any mode.
 pub fn may_decide(deed: &BucketDeed, here: &RegionId) -> Result<(), Refusal> {
@@ -503,6 +511,32 @@ mod tests {
         );
         assert_eq!(through(&deed, place("sealed", "DE")), Err(Refusal::Sealed));
         assert_eq!(may_pass(&deed, &place("other", "IE"), &home), Ok(()));
+    }
+
+    #[test]
+    fn p5_who_hands_over_rules_may_write_into_their_destinations() {
+        let mut target = deed();
+        let run_by = |region: &str, operator: &str| Place {
+            operator: operator.into(),
+            ..place(region, "DE")
+        };
+        let home = run_by("home", "own");
+        for (from, may) in [
+            (run_by("home", "own"), true),
+            (run_by("other", "own"), true),
+            (run_by("copy", "partner"), true),
+            (run_by("sealed", "partner"), false),
+            (run_by("other", "partner"), false),
+            (run_by("other", ""), false),
+        ] {
+            assert_eq!(may_hand_over_rules(&target, &home, &from), may, "{from:?}");
+        }
+        let other = run_by("other", "partner");
+        let trusted = Forwarder::Region(other.region.clone());
+        target.placement.trust.reads = vec![trusted.clone()];
+        assert!(!may_hand_over_rules(&target, &home, &other));
+        target.placement.trust.writes = vec![trusted];
+        assert!(may_hand_over_rules(&target, &home, &other));
     }
 
     #[test]

@@ -255,6 +255,7 @@ impl Objects {
                 return Err(Error::HasRules);
             }
             record.versioning = to;
+            record.set.versioning = self.set_now(deed, record.set)?;
             Ok(())
         })
         .await
@@ -279,6 +280,7 @@ impl Objects {
         crate::tags::check_of_bucket(&tags)?;
         self.change_bucket(deed, |record| {
             record.tags.clone_from(&tags);
+            record.set.tags = self.set_now(deed, record.set)?;
             Ok(())
         })
         .await

@@ -12,8 +12,9 @@ use types::{BucketName, Placement, Replica, Timestamp, deed::BoxFuture};
 
 use self::world::{Bodies, LARGE, World, body, conditions, input, key, part};
 use crate::{
-    CompleteUpload, CopyInput, CopySource, CreateUpload, FollowCursor, GetRequest, ListRequest,
-    ListedForCompletion, PartSource, ReadConditions, Rule, Rules, ShippedChange, Versioning,
+    CompleteUpload, Configuration, CopyInput, CopySource, CreateUpload, FollowCursor, GetRequest,
+    ListRequest, ListedForCompletion, PartSource, ReadConditions, Rule, Rules, ShippedChange,
+    Versioning,
 };
 
 type Operation = fn(World) -> BoxFuture<'static, ()>;
@@ -204,11 +205,10 @@ async fn what_comes_from_other_regions_survives_that_the_task_ends() {
         "take an object of parts" => |w| w.take("parts").await,
         "take what is known" => |w| w.take("known").await,
         "take the configuration" => |w| {
-            let change = ShippedChange::Config {
+            let change = ShippedChange::Config(Box::new(Configuration {
                 versioning: Versioning::Suspended,
-                tags: Vec::new(),
-                rules: None,
-            };
+                ..Configuration::default()
+            }));
             w.objects.apply(&w.may(Action::ReplicateInto), change, &Bodies::default()).await
         },
         "take a removal" => |w| {

@@ -64,8 +64,8 @@ pub use orphans::SweptOrphans;
 pub use own::Own;
 pub use put::{PutInput, PutOutcome};
 pub use records::{
-    Cause, Change, ChangeKind, ContentHeaders, Effect, Fields, FollowCursor, ObjectAttributes,
-    Shipped, ShippedChange, ShippedPart, Versioning,
+    Cause, Change, ChangeKind, Configuration, ContentHeaders, Effect, Fields, FollowCursor,
+    ObjectAttributes, SetAt, Shipped, ShippedChange, ShippedPart, Versioning,
 };
 pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
 pub use replicate::{

@@ -62,9 +62,9 @@ fn moves_on(from: &str, row: &[u8], sealed: bool) -> bool {
 /// Whether a change of this kind may be part of the answer.
 fn fits(what: &What, change: &ShippedChange) -> bool {
     match what {
-        What::Head => matches!(change, ShippedChange::Config { .. }),
+        What::Head => matches!(change, ShippedChange::Config(_)),
         What::Changes { .. } => !matches!(change, ShippedChange::Attributes { .. }),
-        What::Own { .. } => !matches!(change, ShippedChange::Config { .. }),
+        What::Own { .. } => !matches!(change, ShippedChange::Config(_)),
         What::Removals { .. } | What::Gone { .. } => {
             matches!(change, ShippedChange::Removed { .. })
         }

@@ -28,9 +28,9 @@ const EARLY_PAUSE: Duration = Duration::from_millis(100);
 /// Keys that are worked on at once. Changes of one key stay in order.
 const KEYS_AT_ONCE: usize = 32;
 /// While a copy offers what it alone has, it asks so often whether that has been fetched.
-const OFFER_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const OFFER_PAUSE: Duration = Duration::from_millis(500);
 /// How often it offers the same page, before it says that it cannot.
-const OFFERS_MAX: usize = 1200;
+pub(crate) const OFFERS_MAX: usize = 1200;
 
 /// Follows one bucket at its source.
 pub struct Follower {
@@ -124,6 +124,7 @@ impl Follower {
         }
         let head = self.far.ask(What::Head).await?;
         self.apply_all(permit, &head).await?;
+        self.offer_configuration(permit, &head).await?;
         // A sealed copy has nothing of its own; what another home sealed goes when the snapshot is
         // whole.
         if !self.far.sealed {
@@ -216,6 +217,9 @@ impl Follower {
             "the home has not what was read of it before: it was put back to an older state, or lost \
              its newest writes; what only this region has is handed over"
         );
+        // First: whether versions are kept must be known before the home serves again.
+        let head = self.far.ask(What::Head).await?;
+        self.offer_configuration(permit, &head).await?;
         self.catch_up(permit).await?;
         self.hand_over(permit).await
     }
@@ -610,7 +614,7 @@ pub(crate) fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {
     match change {
         ShippedChange::Version(shipped) => Some(&shipped.key),
         ShippedChange::Attributes { key, .. } | ShippedChange::Removed { key, .. } => Some(key),
-        ShippedChange::Config { .. } => None,
+        ShippedChange::Config(_) => None,
     }
 }
 
@@ -619,6 +623,6 @@ fn version_of(change: &ShippedChange) -> Option<VersionId> {
         ShippedChange::Version(shipped) => Some(shipped.version),
         ShippedChange::Attributes { .. }
         | ShippedChange::Removed { .. }
-        | ShippedChange::Config { .. } => None,
+        | ShippedChange::Config(_) => None,
     }
 }

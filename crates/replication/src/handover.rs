@@ -50,8 +50,18 @@ impl HandOver {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// Fetches `versions` from the region that offers them. Whoever offers asks again until
-    /// nothing is lacking, so work that fails is offered again.
+    pub(crate) fn far(&self, deed: &Arc<BucketDeed>, region: &Place) -> Far {
+        Far {
+            client: Arc::clone(&self.client),
+            regions: Arc::clone(&self.regions),
+            region: region.region.clone(),
+            deed: Arc::clone(deed),
+            sealed: false,
+        }
+    }
+
+    /// Fetches `versions` from the region that offers them; without any, its configuration. Whoever
+    /// offers asks again until nothing is lacking, so work that fails is offered again.
     pub async fn take(
         &self,
         deed: &Arc<BucketDeed>,
@@ -67,18 +77,27 @@ impl HandOver {
         }
         // Work under way is enough; the offer comes again.
         let Some(place) = self.place() else {
-            return Ok(Settled::default());
+            return Ok(Settled {
+                configuration: Some(false),
+                ..Settled::default()
+            });
         };
         let permit = authorize_receiving(deed, &here, from)?;
+        if versions.is_empty() {
+            let compared = self.compare_configuration(deed, from, &permit);
+            let compared = tokio::time::timeout(ANSWER_WITHIN, compared).await;
+            if let Ok(Err(error)) = &compared {
+                let (bucket, region) = (&deed.name, &from.region);
+                tracing::warn!(%bucket, %region, %error, "a configuration was not compared");
+            }
+            return Ok(Settled {
+                configuration: Some(matches!(compared, Ok(Ok(())))),
+                ..Settled::default()
+            });
+        }
         let removed = self.objects.removed_here(&permit, &versions).await?;
         let work = Work {
-            far: Far {
-                client: Arc::clone(&self.client),
-                regions: Arc::clone(&self.regions),
-                region: from.region.clone(),
-                deed: Arc::clone(deed),
-                sealed: false,
-            },
+            far: self.far(deed, from),
             objects: Arc::clone(&self.objects),
             permit,
         };
@@ -87,7 +106,7 @@ impl HandOver {
             .partition(|version| removed.named(version));
         let settled = Settled {
             removed: gone.iter().map(|(k, v)| name(k, *v)).collect(),
-            superseded: Vec::new(),
+            ..Settled::default()
         };
         let working = tokio::spawn(async move {
             let _place = place;

@@ -10,6 +10,7 @@ mod behind;
 mod body;
 mod bounds;
 mod client;
+mod configuration;
 mod error;
 mod follow;
 mod frames;

@@ -150,7 +150,8 @@ pub enum What {
         #[serde(deserialize_with = "few")]
         versions: Vec<(String, String)>,
     },
-    /// The asker has versions that are not there: fetch them.
+    /// The asker has versions that are not there: fetch them. Without any, it has a configuration
+    /// of which something was set later: fetch that.
     Offer {
         /// Keys and versions in hex.
         #[serde(deserialize_with = "few")]
@@ -288,6 +289,10 @@ pub struct Settled {
     pub removed: Vec<(String, String)>,
     /// A newer null version has their place.
     pub superseded: Vec<(String, String)>,
+    /// Whether the configuration was compared, where that was asked for; `None` of a release that
+    /// does not do so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<bool>,
 }
 
 /// The version of a key that counts at the home.

@@ -7,13 +7,15 @@ use std::{
 };
 
 use access::{Action, Permit, SystemReason, authorize_system};
-use objects::{DisplayVersion, GetRequest, Objects, Shipped};
+use objects::{
+    Configuration, DisplayVersion, GetRequest, Objects, Shipped, ShippedChange, Versioning,
+};
 use store::{PartitionId, ScanRange, memory::Memory};
 use tokio::time::Instant;
 use types::{BucketDeed, BucketName, Holding, ObjectKey, SeededRandom, Writes};
 
 use crate::{
-    clients::{Did, Write, content},
+    clients::{Did, Set, Write, content, tag_of},
     world::{Node, World},
 };
 
@@ -34,14 +36,27 @@ async fn versions(node: &Node, deed: &Arc<BucketDeed>) -> Option<Versions> {
 
 /// All versions of a bucket in a region's folder, whether it is in use or not.
 async fn on_disk(node: &Node, disk: &Arc<Memory>, deed: &Arc<BucketDeed>) -> Versions {
-    let objects = Objects::new(
+    let objects = opened(node, disk);
+    versions_of(&objects, deed).await.unwrap_or_default()
+}
+
+fn opened(node: &Node, disk: &Arc<Memory>) -> Objects {
+    Objects::new(
         Arc::clone(disk).into_engine(),
         Arc::clone(&node.view) as Arc<dyn types::Deeds>,
         Arc::clone(&node.clock) as Arc<dyn types::Clock>,
         Arc::new(SeededRandom::new(1)),
         node.id.clone(),
-    );
-    versions_of(&objects, deed).await.unwrap_or_default()
+    )
+}
+
+/// The configuration of a bucket that a region holds.
+async fn configuration(objects: &Objects, deed: &Arc<BucketDeed>) -> Option<Configuration> {
+    let permit = system(deed, Action::ReplicateFrom);
+    match objects.head_position(&permit).await.ok()?.1 {
+        ShippedChange::Config(config) => Some(*config),
+        _ => None,
+    }
 }
 
 async fn versions_of(objects: &Objects, deed: &Arc<BucketDeed>) -> Option<Versions> {
@@ -64,6 +79,7 @@ async fn versions_of(objects: &Objects, deed: &Arc<BucketDeed>) -> Option<Versio
 async fn same(world: &World, name: &BucketName) -> Result<(), String> {
     let deed = world.registry.deed(name);
     let mut first: Option<(&Node, Versions)> = None;
+    let mut set: Option<(&Node, Configuration)> = None;
     for node in &world.nodes {
         let held = versions(node, &deed).await;
         let held = held.ok_or_else(|| format!("{name} cannot be read at {}", node.id))?;
@@ -76,6 +92,17 @@ async fn same(world: &World, name: &BucketName) -> Result<(), String> {
                 Ok(rows) if rows.is_empty() => continue,
                 _ => return Err(format!("{} still holds objects of {name}", node.id)),
             }
+        }
+        let objects = node.objects();
+        let config = configuration(&*objects.ok_or("a region is down")?, &deed).await;
+        let config = config.ok_or_else(|| format!("{name}: no configuration at {}", node.id))?;
+        match &set {
+            None => set = Some((node, config)),
+            Some((other, want)) if *want != config => {
+                let (one, two) = (&other.id, &node.id);
+                return Err(format!("{name}: {one} has {want:?}, {two} {config:?}"));
+            }
+            Some(_) => {}
         }
         match &first {
             None => first = Some((node, held)),
@@ -136,6 +163,7 @@ pub async fn all(world: &World) -> Vec<String> {
             findings.push(format!("{name} cannot be read at its home"));
             continue;
         };
+        findings.extend(configured(world, home, &deed).await);
         for node in world
             .nodes
             .iter()
@@ -151,6 +179,22 @@ pub async fn all(world: &World) -> Vec<String> {
         }
     }
     findings
+}
+
+/// The configuration is not older than one that was acknowledged.
+async fn configured(world: &World, home: &Node, deed: &Arc<BucketDeed>) -> Option<String> {
+    let config = configuration(&*home.objects()?, deed).await?;
+    let name = &deed.name;
+    if **name == *"kept" && config.versioning != Versioning::Enabled {
+        return Some(format!("{name} does not keep versions any more"));
+    }
+    let all = world.history.set.lock();
+    let of = || all.iter().filter(|one| one.bucket == *name);
+    let found = of().find(|one| Some(one.value.as_str()) == tag_of(&config.tags));
+    let then = found.map(|found| found.ended + APART);
+    let mut lost = of().filter(|one| one.acknowledged && !one.went);
+    let lost = lost.find(|one| then.is_none_or(|then| then < one.began))?;
+    Some(format!("{name}: {lost:?} is lost, there is {found:?}"))
 }
 
 /// Every version's bytes are there, and are what its ETag says.
@@ -338,14 +382,18 @@ impl World {
     pub async fn went_with_a_folder(&self) {
         self.history.put_back();
         let mut there: BTreeMap<&BucketName, Vec<Versions>> = BTreeMap::new();
+        let mut tags: BTreeMap<&BucketName, Vec<Configuration>> = BTreeMap::new();
         for name in &self.buckets {
             let deed = self.registry.deed(name);
             for node in &self.nodes {
                 let before = node.view.deed_of(name);
                 let holds = |deed: &BucketDeed| deed.holding(&node.id) != Holding::Nothing;
                 if holds(&deed) && before.is_some_and(|before| holds(&before)) {
-                    let held = on_disk(node, &node.folder().disk, &deed).await;
+                    let disk = node.folder().disk;
+                    let held = on_disk(node, &disk, &deed).await;
                     there.entry(name).or_default().push(held);
+                    let config = configuration(&opened(node, &disk), &deed).await;
+                    tags.entry(name).or_default().extend(config);
                 }
             }
         }
@@ -355,6 +403,17 @@ impl World {
             let disks = there.get(&write.bucket).into_iter().flatten();
             if !disks.into_iter().any(|held| is_in(write, held)) {
                 went.insert(n);
+            }
+        }
+        drop(went);
+        let mut set = self.history.set.lock();
+        for (name, tags) in tags {
+            let has = |one: &Set| tags.iter().any(|t| tag_of(&t.tags) == Some(&one.value));
+            let of = set.iter().filter(|one| one.bucket == *name && has(one));
+            // Of what was set before the newest one that is left none is looked for.
+            let newest = of.map(|one| one.began).max();
+            for one in set.iter_mut().filter(|one| one.bucket == *name) {
+                one.went |= newest.is_none_or(|newest| one.began > newest);
             }
         }
     }

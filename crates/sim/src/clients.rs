@@ -54,6 +54,18 @@ pub struct Write {
     pub version: Option<DisplayVersion>,
 }
 
+/// The tag of a bucket that a client set.
+#[derive(Debug, Clone)]
+pub struct Set {
+    pub bucket: BucketName,
+    pub value: String,
+    pub began: Instant,
+    pub ended: Instant,
+    pub acknowledged: bool,
+    /// It went with a folder: nobody else had it.
+    pub went: bool,
+}
+
 /// All writes, and what reads found that should not be.
 #[derive(Default)]
 pub struct History {
@@ -61,6 +73,8 @@ pub struct History {
     pub wrong: Mutex<Vec<String>>,
     /// Writes that went with a folder: nobody else had them.
     pub went: Mutex<BTreeSet<usize>>,
+    /// What was set of configurations.
+    pub set: Mutex<Vec<Set>>,
     /// When a folder was put back, or one that was copied was in use, for the last time.
     put_back: Mutex<Option<Instant>>,
 }
@@ -127,6 +141,49 @@ pub async fn keep_versions(world: &World) {
         done.expect("a new bucket can be configured");
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
+}
+
+/// The key of the tag that clients give to buckets.
+const TAG: &str = "set";
+
+/// The tag among those of a bucket.
+pub fn tag_of(tags: &[(String, String)]) -> Option<&str> {
+    let found = tags.iter().find(|(key, _)| key == TAG);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// A client sets tags of buckets until then.
+pub async fn configure(world: &Arc<World>, random: &SeededRandom, until: Instant) {
+    let mut step = 0u64;
+    while Instant::now() < until {
+        step += 1;
+        let pause = random.next_u64() % 4_000_000;
+        tokio::time::sleep(Duration::from_micros(pause)).await;
+        let pick = |n: usize| random.next_u64() as usize % n;
+        let node = &world.nodes[pick(world.nodes.len())];
+        let bucket = &world.buckets[pick(world.buckets.len())];
+        let admitted = admitted(world, node, bucket, Action::PutBucketTagging, false);
+        let Some((objects, permit)) = admitted else {
+            continue;
+        };
+        let (value, began) = (step.to_string(), Instant::now());
+        let tags = vec![(TAG.to_owned(), value.clone())];
+        let setting = objects.set_bucket_tags(&permit, tags);
+        let done = tokio::time::timeout(ANSWER_WITHIN, setting).await;
+        let acknowledged = matches!(done, Ok(Ok(())));
+        let id = &node.id;
+        world.trace.note(format!(
+            "client at {id}: set {value} {bucket}: {acknowledged}"
+        ));
+        world.history.set.lock().push(Set {
+            bucket: bucket.clone(),
+            value,
+            began,
+            ended: Instant::now(),
+            acknowledged,
+            went: false,
+        });
+    }
 }
 
 /// Whether clients are answered: a region asks the others first what they remember of it, and a

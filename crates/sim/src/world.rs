@@ -251,6 +251,11 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
         }));
     }
     let until = Instant::now() + WORK;
+    let setting = Arc::clone(&world);
+    working.push(tokio::spawn(async move {
+        let random = SeededRandom::new(!seed);
+        clients::configure(&setting, &random, until).await;
+    }));
     let watching = checks::watch_status(Arc::clone(&world), until);
     working.push(tokio::spawn(watching));
     world.go_wrong(until).await;

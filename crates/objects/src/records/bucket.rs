@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::codec::{Reader, Writer};
+use super::{
+    Configuration, Fields, SetAt,
+    codec::{Reader, Writer},
+};
 use crate::{Result, Rules};
 
 const VERSION: u8 = 1;
@@ -10,6 +13,8 @@ const VERSION: u8 = 1;
 const VERSION_RULES: u8 = 2;
 /// With the epoch of its fence, and whether there are rules.
 const VERSION_EPOCH: u8 = 3;
+/// With tagged fields at its end: when each part was set.
+const VERSION_FIELDS: u8 = 4;
 
 /// Whether a bucket keeps older versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,11 +56,31 @@ pub(crate) struct BucketRecord {
     /// What was permitted under a deed of an earlier epoch is refused; 0 where that never changed
     /// while the bucket was held here.
     pub epoch: u64,
+    /// When each part was set.
+    pub set: SetAt,
+    /// What later releases add.
+    pub fields: Fields,
 }
 
+/// Critical fields of buckets that this release knows.
+const KNOWN_FIELDS: &[u8] = &[];
+
 impl BucketRecord {
+    /// What of it other regions get.
+    pub(crate) fn configuration(&self) -> Configuration {
+        Configuration {
+            versioning: self.versioning,
+            tags: self.tags.clone(),
+            rules: self.rules.clone(),
+            set: self.set,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut fields = self.fields.clone();
+        self.set.add_to(&mut fields);
         let version = match (&self.rules, self.epoch) {
+            _ if !fields.is_empty() => VERSION_FIELDS,
             (_, 1..) => VERSION_EPOCH,
             (Some(_), 0) => VERSION_RULES,
             (None, 0) => VERSION,
@@ -64,18 +89,21 @@ impl BucketRecord {
         out.u8(self.state as u8)
             .u8(self.versioning as u8)
             .pairs(&self.tags);
-        if version == VERSION_EPOCH {
+        if version >= VERSION_EPOCH {
             out.u64(self.epoch).u8(u8::from(self.rules.is_some()));
         }
         if let Some(rules) = &self.rules {
             let bytes = rules.encode();
             out.count(bytes.len()).raw(&bytes);
         }
+        if version == VERSION_FIELDS {
+            fields.write(&mut out);
+        }
         out.finish()
     }
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let version = match bytes.first() {
-            Some(&found @ (VERSION_RULES | VERSION_EPOCH)) => found,
+            Some(&found @ (VERSION_RULES | VERSION_EPOCH | VERSION_FIELDS)) => found,
             _ => VERSION,
         };
         let mut r = Reader::new(bytes, version, "a bucket's configuration")?;
@@ -95,7 +123,7 @@ impl BucketRecord {
         };
         let tags = r.pairs()?;
         let (epoch, with_rules) = match version {
-            VERSION_EPOCH => (r.u64()?, r.u8()? != 0),
+            VERSION_EPOCH | VERSION_FIELDS => (r.u64()?, r.u8()? != 0),
             other => (0, other == VERSION_RULES),
         };
         let rules = match with_rules {
@@ -105,6 +133,10 @@ impl BucketRecord {
                 Some(Arc::new(Rules::decode(r.raw(len)?)?))
             }
         };
+        let mut fields = match version {
+            VERSION_FIELDS => Fields::read(&mut r, KNOWN_FIELDS)?,
+            _ => Fields::default(),
+        };
         r.end()?;
         Ok(Self {
             state,
@@ -112,6 +144,8 @@ impl BucketRecord {
             tags,
             rules,
             epoch,
+            set: SetAt::take_from(&mut fields)?,
+            fields,
         })
     }
 }

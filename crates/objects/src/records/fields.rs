@@ -32,6 +32,12 @@ impl Fields {
         }
     }
 
+    /// Takes a field out.
+    pub(super) fn take(&mut self, tag: u8) -> Option<Vec<u8>> {
+        let at = self.0.binary_search_by_key(&tag, |(t, _)| *t).ok()?;
+        Some(self.0.remove(at).1)
+    }
+
     /// Bytes of all fields.
     pub(super) fn size(&self) -> usize {
         self.0.iter().map(|(_, bytes)| bytes.len()).sum()

@@ -6,6 +6,7 @@
 mod bounds;
 mod bucket;
 pub(crate) mod codec;
+mod configuration;
 mod fields;
 mod follow;
 mod log;
@@ -15,6 +16,7 @@ mod upload;
 
 pub use bucket::Versioning;
 pub(crate) use bucket::{BucketRecord, BucketState};
+pub use configuration::{Configuration, SetAt};
 pub use fields::Fields;
 pub use follow::FollowCursor;
 pub use log::{Cause, Change, ChangeKind, Effect};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use types::{ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use super::{
-    ObjectAttributes, Versioning,
+    Configuration, Fields, ObjectAttributes, SetAt, Versioning,
     bounds::{attributes_are_within, bucket_tags_are_within},
     codec::{Reader, Writer},
 };
@@ -22,6 +22,8 @@ const KIND_REMOVED: u8 = 1;
 const KIND_CONFIG: u8 = 2;
 const KIND_CONFIG_RULES: u8 = 3;
 const KIND_ATTRIBUTES: u8 = 4;
+/// A configuration that says when each of its parts was set.
+const KIND_CONFIG_SET: u8 = 5;
 
 const FLAG_NULL: u8 = 1;
 const FLAG_DELETE_MARKER: u8 = 2;
@@ -91,14 +93,7 @@ pub enum ShippedChange {
         null: bool,
     },
     /// The bucket's configuration.
-    Config {
-        /// Whether it keeps versions.
-        versioning: Versioning,
-        /// Its tags.
-        tags: Vec<(String, String)>,
-        /// Its replication rules.
-        rules: Option<Arc<Rules>>,
-    },
+    Config(Box<Configuration>),
 }
 
 impl ShippedChange {
@@ -119,21 +114,7 @@ impl ShippedChange {
                 out.u8(KIND_REMOVED).text(key).raw(version.bytes());
                 out.u8(u8::from(*null));
             }
-            Self::Config {
-                versioning,
-                tags,
-                rules,
-            } => {
-                let kind = match rules {
-                    None => KIND_CONFIG,
-                    Some(_) => KIND_CONFIG_RULES,
-                };
-                out.u8(kind).u8(*versioning as u8).pairs(tags);
-                if let Some(rules) = rules {
-                    let bytes = rules.encode();
-                    out.count(bytes.len()).raw(&bytes);
-                }
-            }
+            Self::Config(config) => config.write(&mut out),
         }
         out.finish()
     }
@@ -142,7 +123,7 @@ impl ShippedChange {
         match self {
             Self::Version(shipped) => shipped.attributes.layout(),
             Self::Attributes { attributes, .. } => attributes.layout(),
-            Self::Removed { .. } | Self::Config { .. } => 1,
+            Self::Removed { .. } | Self::Config(_) => 1,
         }
     }
 
@@ -165,22 +146,9 @@ impl ShippedChange {
                     _ => return Err(r.damaged()),
                 },
             },
-            kind @ (KIND_CONFIG | KIND_CONFIG_RULES) => Self::Config {
-                versioning: match r.u8()? {
-                    0 => Versioning::Off,
-                    1 => Versioning::Enabled,
-                    2 => Versioning::Suspended,
-                    _ => return Err(r.damaged()),
-                },
-                tags: r.pairs()?,
-                rules: match kind {
-                    KIND_CONFIG => None,
-                    _ => {
-                        let len = r.count(1)?;
-                        Some(Arc::new(Rules::decode(r.raw(len)?)?))
-                    }
-                },
-            },
+            kind @ (KIND_CONFIG | KIND_CONFIG_RULES | KIND_CONFIG_SET) => {
+                Self::Config(Box::new(Configuration::read(kind, &mut r)?))
+            }
             _ => return Err(r.damaged()),
         };
         r.end()?;
@@ -194,13 +162,74 @@ impl ShippedChange {
         match self {
             Self::Version(_) | Self::Removed { .. } => true,
             Self::Attributes { attributes, .. } => attributes_are_within(attributes),
-            Self::Config { tags, .. } => bucket_tags_are_within(tags),
+            Self::Config(config) => bucket_tags_are_within(&config.tags),
         }
     }
 }
 
 fn key(r: &mut Reader<'_>) -> Result<ObjectKey> {
     Ok(ObjectKey::new(&r.text()?)?)
+}
+
+impl Configuration {
+    /// Without times it is written as earlier releases read it.
+    fn write(&self, out: &mut Writer) {
+        let mut fields = Fields::default();
+        self.set.add_to(&mut fields);
+        let with_times = !fields.is_empty();
+        let kind = match (with_times, &self.rules) {
+            (true, _) => KIND_CONFIG_SET,
+            (false, None) => KIND_CONFIG,
+            (false, Some(_)) => KIND_CONFIG_RULES,
+        };
+        out.u8(kind).u8(self.versioning as u8).pairs(&self.tags);
+        if with_times {
+            out.u8(u8::from(self.rules.is_some()));
+        }
+        if let Some(rules) = &self.rules {
+            let bytes = rules.encode();
+            out.count(bytes.len()).raw(&bytes);
+        }
+        if with_times {
+            fields.write(out);
+        }
+    }
+
+    fn read(kind: u8, r: &mut Reader<'_>) -> Result<Self> {
+        let versioning = match r.u8()? {
+            0 => Versioning::Off,
+            1 => Versioning::Enabled,
+            2 => Versioning::Suspended,
+            _ => return Err(r.damaged()),
+        };
+        let tags = r.pairs()?;
+        let with_rules = match kind {
+            KIND_CONFIG => false,
+            KIND_CONFIG_RULES => true,
+            _ => match r.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(r.damaged()),
+            },
+        };
+        let rules = match with_rules {
+            false => None,
+            true => {
+                let len = r.count(1)?;
+                Some(Arc::new(Rules::decode(r.raw(len)?)?))
+            }
+        };
+        let set = match kind {
+            KIND_CONFIG_SET => SetAt::take_from(&mut Fields::read(r, &[])?)?,
+            _ => SetAt::default(),
+        };
+        Ok(Self {
+            versioning,
+            tags,
+            rules,
+            set,
+        })
+    }
 }
 
 impl Shipped {

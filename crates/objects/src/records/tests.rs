@@ -130,6 +130,7 @@ fn small_records_read_back() {
             tags: vec![("a".to_owned(), "b".to_owned())],
             rules: None,
             epoch,
+            ..BucketRecord::default()
         };
         assert_eq!(BucketRecord::decode(&bucket.encode()).unwrap(), bucket);
     }
@@ -174,6 +175,52 @@ fn small_records_read_back() {
         };
         assert_eq!(Change::decode(&change.encode()).unwrap(), change);
     }
+}
+
+#[test]
+fn a_bucket_has_the_layout_of_earlier_releases_until_a_part_has_a_time() {
+    let at = |n| Some(VersionId::from_bytes([n; 16]));
+    let mut bucket = BucketRecord::default();
+    let mut layouts = Vec::new();
+    for (epoch, set) in [
+        (0, SetAt::default()),
+        (3, SetAt::default()),
+        (
+            0,
+            SetAt {
+                versioning: at(1),
+                tags: None,
+                rules: at(3),
+            },
+        ),
+    ] {
+        (bucket.epoch, bucket.set) = (epoch, set);
+        let bytes = bucket.encode();
+        layouts.push(bytes[0]);
+        assert_eq!(BucketRecord::decode(&bytes).unwrap(), bucket);
+        for cut in 0..bytes.len() {
+            assert!(BucketRecord::decode(&bytes[..cut]).is_err());
+        }
+    }
+    assert_eq!(layouts, [1, 3, 4]);
+    // What a later release adds is kept; where it is critical the record is refused.
+    bucket.fields.set(9, b"later".to_vec());
+    assert_eq!(BucketRecord::decode(&bucket.encode()).unwrap(), bucket);
+    bucket.fields.set(200, Vec::new());
+    assert!(BucketRecord::decode(&bucket.encode()).is_err());
+    let config = |set| {
+        ShippedChange::Config(Box::new(Configuration {
+            tags: vec![("k".to_owned(), "v".to_owned())],
+            set,
+            ..Configuration::default()
+        }))
+    };
+    for set in [SetAt::default(), bucket.set] {
+        let change = config(set);
+        assert_eq!(ShippedChange::decode(&change.encode()).unwrap(), change);
+    }
+    // Without times it is what earlier releases read.
+    assert_eq!(config(SetAt::default()).encode()[..2], [1, 2]);
 }
 
 #[test]

@@ -100,25 +100,7 @@ impl Objects {
             ShippedChange::Removed { key, version, null } => {
                 self.apply_removal(deed, &key, version, null).await
             }
-            ShippedChange::Config {
-                versioning,
-                tags,
-                rules,
-            } => {
-                let bucket = self.receiving(deed).await?;
-                let here = &bucket.record;
-                if (here.versioning, &here.tags, &here.rules) == (versioning, &tags, &rules) {
-                    return Ok(Applied::Known);
-                }
-                self.change_bucket(deed, |record| {
-                    record.versioning = versioning;
-                    record.tags.clone_from(&tags);
-                    record.rules.clone_from(&rules);
-                    Ok(())
-                })
-                .await?;
-                Ok(Applied::Done)
-            }
+            ShippedChange::Config(config) => self.apply_configuration(deed, &config).await,
         }
     }
 
@@ -143,7 +125,7 @@ impl Objects {
         bodies: &dyn BodySource,
     ) -> Result<Applied> {
         match &change {
-            ShippedChange::Config { .. } => Err(Error::WrongPermit),
+            ShippedChange::Config(_) => Err(Error::WrongPermit),
             ShippedChange::Version(shipped)
                 if shipped.version.region_tag() != region_tag(source) =>
             {

@@ -119,7 +119,7 @@ impl Objects {
         let name = match change {
             ShippedChange::Version(shipped) => (shipped.key.clone(), shipped.version),
             ShippedChange::Attributes { key, version, .. } => (key.clone(), *version),
-            ShippedChange::Removed { .. } | ShippedChange::Config { .. } => {
+            ShippedChange::Removed { .. } | ShippedChange::Config(_) => {
                 return Err(Error::ClockAhead(stamp_ms));
             }
         };

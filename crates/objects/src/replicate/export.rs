@@ -183,11 +183,8 @@ impl Objects {
     /// The bucket's configuration as it travels.
     async fn config(&self, deed: &BucketDeed) -> Result<ShippedChange> {
         let bucket = self.load_bucket(deed).await?;
-        Ok(ShippedChange::Config {
-            versioning: bucket.versioning(),
-            tags: bucket.record.tags.clone(),
-            rules: bucket.record.rules.clone(),
-        })
+        let config = bucket.record.configuration();
+        Ok(ShippedChange::Config(Box::new(config)))
     }
 
     /// Waits until something was committed in the bucket after `after`, at most `wait`; answers the

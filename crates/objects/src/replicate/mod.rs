@@ -8,6 +8,7 @@
 
 mod apply;
 mod aside;
+mod configuration;
 mod cursor;
 mod discard;
 mod export;

@@ -26,6 +26,7 @@ use crate::{
 
 mod any;
 mod arriving;
+mod configuration;
 mod discard;
 mod holdings;
 mod repair;

@@ -66,6 +66,7 @@ impl Objects {
                 .clone()
                 .map(|r| r.following_on(before.as_deref(), now));
             record.rules = after.map(Arc::new);
+            record.set.rules = self.set_now(deed, record.set)?;
             Ok(())
         })
         .await?;

@@ -8,8 +8,8 @@ use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, RegionId, VersionId};
 
 use super::{Chunks, HEAD, KEY, NAME, broken, place};
 use crate::{
-    DisplayVersion, Error, ObjectAttributes, ObjectReader, Objects, Result, Shipped, ShippedChange,
-    bucket::deed, replicate::ship,
+    Configuration, DisplayVersion, Error, ObjectAttributes, ObjectReader, Objects, Result, Shipped,
+    ShippedChange, bucket::deed, replicate::ship,
 };
 
 /// Seals a bucket for one region.
@@ -63,11 +63,10 @@ impl Sealer<'_> {
                 null,
             },
             // It must know whether versions are kept; tags and rules are the customer's.
-            ShippedChange::Config { versioning, .. } => ShippedChange::Config {
-                versioning,
-                tags: Vec::new(),
-                rules: None,
-            },
+            ShippedChange::Config(config) => ShippedChange::Config(Box::new(Configuration {
+                versioning: config.versioning,
+                ..Configuration::default()
+            })),
         })
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod configuration;
 mod copies;
 mod follow;
 mod forged;

@@ -1,0 +1,220 @@
+//! The configuration of a bucket in two regions: of each part the value counts that was set last.
+//!
+//! A copy takes what its home says, unless a later value is here: then the home has been replaced,
+//! or its folder put back, and is given that value ([`Objects::configured_later`]). A home takes
+//! from a copy only what is later than its own. A time that is ahead of the clock is not believed:
+//! a home does not take the value, and a copy takes it from its home as one without a time.
+
+use std::sync::Arc;
+
+use access::{Action, Permit};
+use types::{BucketDeed, Holding, VersionId};
+
+use super::{AHEAD_MAX_MS, Applied};
+use crate::{
+    Configuration, Objects, Result, Rules, Versioning,
+    bucket::deed,
+    records::{BucketRecord, SetAt},
+};
+
+/// What this region is to the bucket when it takes a configuration over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum As {
+    Home,
+    Copy,
+    /// It knows only what its home tells it.
+    Sealed,
+}
+
+/// The value of one part and when it was set.
+#[derive(Clone, Copy)]
+struct Set<T> {
+    /// Of two that were set at the same time the higher one counts.
+    rank: T,
+    at: Option<VersionId>,
+}
+
+/// Which times count.
+#[derive(Clone, Copy)]
+struct Times {
+    /// The latest that is believed of a value that is here, and of one that comes, in milliseconds.
+    here_ms: u64,
+    there_ms: u64,
+}
+
+impl Times {
+    fn here<T>(self, of: &Set<T>) -> Option<VersionId> {
+        of.at.filter(|at| at.at().ms() <= self.here_ms)
+    }
+    fn there<T>(self, of: &Set<T>) -> Option<VersionId> {
+        let planted = types::planted("stamps-unbounded");
+        of.at.filter(|at| at.at().ms() <= self.there_ms || planted)
+    }
+
+    /// Whether the value that comes takes the place of the one that is here, and with which time.
+    fn takes<T: Ord>(self, as_: As, here: &Set<T>, there: &Set<T>) -> Option<Option<VersionId>> {
+        if types::planted("configuration-of-the-home") {
+            return (as_ != As::Home).then_some(there.at);
+        }
+        let (old, new) = (self.here(here), self.there(there));
+        let later = new.is_some() && (new, &there.rank) > (old, &here.rank);
+        let takes = match as_ {
+            As::Sealed => true,
+            As::Home => later,
+            As::Copy => later || (new.is_none() && (old.is_none() || there.at.is_some())),
+        };
+        takes.then_some(new)
+    }
+}
+
+/// Of two times that are the same, what keeps more.
+fn rank(versioning: Versioning) -> u8 {
+    match versioning {
+        Versioning::Off => 0,
+        Versioning::Suspended => 1,
+        Versioning::Enabled => 2,
+    }
+}
+
+fn bytes_of(rules: Option<&Arc<Rules>>) -> Option<Vec<u8>> {
+    rules.map(|rules| rules.encode())
+}
+
+impl Configuration {
+    fn versioning_set(&self) -> Set<u8> {
+        // It cannot be turned off again: nobody has set that.
+        let at = self.set.versioning;
+        Set {
+            rank: rank(self.versioning),
+            at: at.filter(|_| self.versioning != Versioning::Off),
+        }
+    }
+    fn tags_set(&self) -> Set<&[(String, String)]> {
+        Set {
+            rank: &self.tags,
+            at: self.set.tags,
+        }
+    }
+    fn rules_set(&self) -> Set<Option<Vec<u8>>> {
+        Set {
+            rank: bytes_of(self.rules.as_ref()),
+            at: self.set.rules,
+        }
+    }
+
+    /// This one, with what of `there` takes its place; and the names of these parts.
+    fn with(&self, there: &Self, as_: As, times: Times) -> (Self, Vec<&'static str>) {
+        let (mut new, mut taken) = (self.clone(), Vec::new());
+        let takes = times.takes(as_, &self.versioning_set(), &there.versioning_set());
+        if let Some(at) = takes {
+            (new.versioning, new.set.versioning) = (there.versioning, at);
+            taken.push("versioning");
+        }
+        let takes = times.takes(as_, &self.tags_set(), &there.tags_set());
+        if let Some(at) = takes {
+            (new.tags, new.set.tags) = (there.tags.clone(), at);
+            taken.push("tags");
+        }
+        let takes = times.takes(as_, &self.rules_set(), &there.rules_set());
+        if let Some(at) = takes {
+            (new.rules, new.set.rules) = (there.rules.clone(), at);
+            taken.push("rules");
+        }
+        new.fit();
+        (new, taken)
+    }
+
+    /// Rules need versions. Where one region set rules and another suspended the keeping of
+    /// versions, the later of the two counts.
+    fn fit(&mut self) {
+        if self.rules.is_none() || self.versioning == Versioning::Enabled {
+            return;
+        }
+        let SetAt {
+            versioning, rules, ..
+        } = self.set;
+        if versioning > rules {
+            (self.rules, self.set.rules) = (None, versioning);
+        } else if rules > versioning {
+            (self.versioning, self.set.versioning) = (Versioning::Enabled, rules);
+        }
+    }
+}
+
+impl Objects {
+    /// The time of a part of the configuration that is set now: above those of all parts, but for
+    /// such as were ahead of the clock.
+    pub(crate) fn set_now(&self, deed: &BucketDeed, before: SetAt) -> Result<Option<VersionId>> {
+        let latest = self.times(0).here_ms;
+        let before = [before.versioning, before.tags, before.rules];
+        let believed = before.into_iter().flatten();
+        let floor = believed.filter(|at| at.at().ms() <= latest).max();
+        self.next_version(deed, floor).map(Some)
+    }
+
+    /// What is set here may be as far ahead as a bucket's clock.
+    fn times(&self, ahead_ms: u64) -> Times {
+        let now = self.clock.now().ms();
+        Times {
+            here_ms: now.saturating_add(2 * AHEAD_MAX_MS),
+            there_ms: now.saturating_add(ahead_ms),
+        }
+    }
+
+    /// Takes over what counts of a configuration that another region has.
+    pub(super) async fn apply_configuration(
+        &self,
+        deed: &BucketDeed,
+        there: &Configuration,
+    ) -> Result<Applied> {
+        let as_ = match deed.holding(&self.region) {
+            Holding::Home => As::Home,
+            Holding::Sealed => As::Sealed,
+            // The permit says that it may be taken over.
+            Holding::Replica | Holding::Nothing => As::Copy,
+        };
+        let times = self.times(match as_ {
+            As::Home => AHEAD_MAX_MS,
+            As::Copy | As::Sealed => 2 * AHEAD_MAX_MS,
+        });
+        let bucket = self.receiving(deed).await?;
+        let here = bucket.record.configuration();
+        let (new, taken) = here.with(there, as_, times);
+        if new == here {
+            return Ok(Applied::Known);
+        }
+        let change = |record: &mut BucketRecord| {
+            let (new, _) = record.configuration().with(there, as_, times);
+            record.versioning = new.versioning;
+            record.tags = new.tags;
+            record.rules = new.rules;
+            record.set = new.set;
+            Ok(())
+        };
+        self.change_bucket(deed, change).await?;
+        let set = [there.set.versioning, there.set.tags, there.set.rules];
+        for at in set.into_iter().flatten() {
+            self.hlc.observe(deed.id, &*self.clock, at);
+        }
+        if as_ == As::Home {
+            tracing::warn!(
+                bucket = %deed.name,
+                ?taken,
+                "parts of the configuration that another region has from later than this home were \
+                 taken over from it"
+            );
+        }
+        self.rules_changed.send_modify(|n| *n += 1);
+        Ok(Applied::Done)
+    }
+
+    /// Whether a part of the configuration was set later here than in the bucket's home, which has
+    /// `there`.
+    pub async fn configured_later(&self, permit: &Permit, there: &Configuration) -> Result<bool> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let here = self.receiving(deed).await?.record.configuration();
+        // As the home will look at it.
+        let times = self.times(AHEAD_MAX_MS);
+        Ok(!there.with(&here, As::Home, times).1.is_empty())
+    }
+}

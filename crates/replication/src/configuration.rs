@@ -1,0 +1,98 @@
+//! The configuration that another region has: a copy offers what was set later than at the home,
+//! and the home compares the two.
+
+use std::sync::Arc;
+
+use access::{Permit, may_hand_over_rules};
+use objects::{Configuration, ShippedChange};
+use types::{BucketDeed, Place};
+
+use crate::{
+    ReplicationError,
+    follow::{Follower, OFFER_PAUSE, OFFERS_MAX},
+    frames::Answer,
+    handover::HandOver,
+    wire::{Settled, What},
+};
+
+impl Follower {
+    /// A part of the configuration that was set later here than what the home has, which is in
+    /// `head`: another home took it, or this one before its folder was put back. The home is told
+    /// of it until it has compared its own.
+    pub(crate) async fn offer_configuration(
+        &self,
+        permit: &Permit,
+        head: &Answer,
+    ) -> Result<(), ReplicationError> {
+        let config = head.changes.iter().find_map(|(_, change)| match change {
+            ShippedChange::Config(config) => Some(config),
+            _ => None,
+        });
+        let Some(config) = config.filter(|_| !self.far.sealed) else {
+            return Ok(());
+        };
+        if !self.objects.configured_later(permit, config).await? {
+            return Ok(());
+        }
+        for _ in 0..OFFERS_MAX {
+            let versions = Vec::new();
+            let settled: Settled = self.far.read(What::Offer { versions }).await?;
+            // A release that compares nothing does not say that it does not.
+            if settled.configuration != Some(false) {
+                return Ok(());
+            }
+            tokio::time::sleep(OFFER_PAUSE).await;
+        }
+        Err(ReplicationError::Refused(
+            "the home does not compare its configuration with the one here".to_owned(),
+        ))
+    }
+}
+
+impl HandOver {
+    /// Takes over what of the bucket's configuration was set later in the region `from`.
+    pub(crate) async fn compare_configuration(
+        &self,
+        deed: &Arc<BucketDeed>,
+        from: &Place,
+        permit: &Permit,
+    ) -> Result<(), ReplicationError> {
+        let far = self.far(deed, from);
+        for (_, change) in far.ask(What::Head).await?.changes {
+            if let ShippedChange::Config(mut config) = change {
+                if !self.may_hand_over_rules(deed, from, &config) {
+                    let (bucket, region) = (&deed.name, &from.region);
+                    tracing::warn!(
+                        %bucket,
+                        %region,
+                        "replication rules were not taken over from a region that may not write \
+                         into their destinations"
+                    );
+                    config.set.rules = None;
+                }
+                let change = ShippedChange::Config(config);
+                self.objects.apply(permit, change, &far).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rules write into their destinations: whoever hands them over needs for these what a relayed
+    /// write there would need.
+    fn may_hand_over_rules(&self, deed: &BucketDeed, from: &Place, config: &Configuration) -> bool {
+        let Some(rules) = config.rules.as_ref().filter(|_| config.set.rules.is_some()) else {
+            return true;
+        };
+        if types::planted("rules-of-any-copy") {
+            return true;
+        }
+        rules.rules.iter().all(|rule| {
+            let found = self.regions.deed(&rule.destination);
+            let found = found.filter(|to| to.owner == deed.owner);
+            found.is_some_and(|to| {
+                let home = self.regions.place(&to.home);
+                home.is_some_and(|home| may_hand_over_rules(&to, &home, from))
+            })
+        })
+    }
+}
