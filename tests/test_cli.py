@@ -207,7 +207,7 @@ def test_the_command_line_reaches_a_cloud_elsewhere(cloud):
     assert run("account", "create", "x", **tenant).returncode != 0
     for more, text in (({"AWS_REGION": "elsewhere-1"}, cloud.region),
                        ({"AWS_ACCESS_KEY_ID": ""}, "AWS_ACCESS_KEY_ID"),
-                       ({"DHOW_ADMIN": "https://h"}, "http://host:port")):
+                       ({"DHOW_ADMIN": "https://h"}, "https://host:port")):
         refused = run("account", "list", **more)
         assert refused.returncode != 0 and text in refused.stderr, refused.stderr
 

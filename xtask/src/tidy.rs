@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("proof", &["types"]),
     ("seal", &[]),
     ("peer", &["types"]),
+    ("listener", &["types"]),
     ("store", &["types"]),
     ("access", &["types"]),
     ("objects", &["types", "digest", "access", "store", "seal"]),
@@ -30,7 +31,10 @@ const EDGES: &[(&str, &[&str])] = &[
         "replication",
         &["types", "access", "store", "objects", "peer", "seal"],
     ),
-    ("gateway", &["types", "digest", "access", "objects"]),
+    (
+        "gateway",
+        &["types", "digest", "access", "objects", "listener"],
+    ),
     ("bench", &["types", "access"]),
     (
         "dhow",
@@ -43,6 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "gateway",
             "bench",
             "peer",
+            "listener",
             "replication",
             "proof",
             "seal",

@@ -8,6 +8,7 @@ use std::{
 };
 
 use access::sign::{Signer, Unsigned, payload_sha256};
+use listener::Trust;
 use serde_json::Value;
 use types::{Clock, Random, SystemClock, SystemRandom};
 
@@ -25,6 +26,9 @@ pub struct AdminClient {
     running: Running,
     credentials: Credentials,
 }
+
+/// Authorities that the system trusts, where AWS_CA_BUNDLE and SSL_CERT_FILE name no others.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The key of whoever runs a region that has no root key: where others put theirs too.
 fn from_environment() -> Option<Credentials> {
@@ -73,8 +77,8 @@ impl AdminClient {
         })
     }
 
-    /// The cloud whose admin API is at `url` (`http://host:port`), which is that of `region`. Without
-    /// a key of a profile's it is that of the environment.
+    /// The cloud whose admin API is at `url` (`https://host:port`, or `http://…` through a tunnel),
+    /// which is that of `region`. Without a key of a profile's it is that of the environment.
     ///
     /// # Errors
     /// `url` is not of this form, or the region or the key is not named.
@@ -84,12 +88,15 @@ impl AdminClient {
         key: Option<Credentials>,
     ) -> Result<Self, Failure> {
         let address = url.trim_end_matches('/');
-        let host = address.strip_prefix("http://");
+        let host = address
+            .strip_prefix("https://")
+            .or_else(|| address.strip_prefix("http://"));
         if host.is_none_or(|host| host.is_empty() || host.contains('/') || !host.contains(':')) {
             return Err(
                 Failure::new(format!("`{url}` is no address of an admin API")).hint(
-                    "it has the form http://host:port; reach one on another machine through an SSH \
-                 tunnel (ssh -L 9001:127.0.0.1:9001 HOST), since it is not encrypted",
+                    "it has the form https://host:port; reach one without TLS on another machine \
+                     through an SSH tunnel (ssh -L 9001:127.0.0.1:9001 HOST), as \
+                     http://127.0.0.1:9001",
                 ),
             );
         }
@@ -117,6 +124,26 @@ impl AdminClient {
         })
     }
 
+    /// Where the admin API is, and whom to believe that it is that, where it has TLS. Of a process
+    /// on this machine the certificate is known, whatever names it has.
+    fn server(&self) -> (&str, Option<Trust>) {
+        let Some(address) = self.running.admin.strip_prefix("https://") else {
+            return (self.running.admin.trim_start_matches("http://"), None);
+        };
+        let named = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"].map(std::env::var_os);
+        let trust = match &self.running.certificate {
+            Some(certificate) => Trust::Certificate(certificate.clone()),
+            None => Trust::Authorities(
+                named
+                    .into_iter()
+                    .flatten()
+                    .next()
+                    .map_or_else(|| SYSTEM_AUTHORITIES.into(), Into::into),
+            ),
+        };
+        (address, Some(trust))
+    }
+
     /// Sends one request; the answer's JSON, or what the cloud says is wrong.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         self.call_within(TIMEOUT, method, path, body)
@@ -130,7 +157,7 @@ impl AdminClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let address = self.running.admin.trim_start_matches("http://");
+        let (address, trust) = self.server();
         let body = body.map(Value::to_string).unwrap_or_default();
         let sha = payload_sha256(body.as_bytes());
         let path = format!("/-/admin/v1/{path}");
@@ -167,26 +194,50 @@ impl AdminClient {
             signed.date,
             signed.authorization
         );
-        let answer = exchange(wait, address, head.as_bytes(), body.as_bytes()).map_err(|e| {
-            Failure::new(format!("the admin API at {address} does not answer: {e}"))
-                .hint("`dhow doctor` may say why")
+        let request = [head.as_bytes(), body.as_bytes()].concat();
+        let answer = exchange(wait, address, trust.as_ref(), &request).map_err(|e| {
+            let text = format!("the admin API at {address} does not answer: {e}");
+            Failure::new(text).hint(match trust {
+                Some(Trust::Authorities(_)) if e.to_string().contains("certificate") => {
+                    "name the authority to trust in AWS_CA_BUNDLE (of a cloud that made its own, \
+                     tls/authority.pem in its data folder)"
+                }
+                _ => "`dhow doctor` may say why",
+            })
         })?;
         read_answer(&answer)
     }
 }
 
-fn exchange(wait: Duration, address: &str, head: &[u8], body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let address = address
+fn exchange(
+    wait: Duration,
+    address: &str,
+    trust: Option<&Trust>,
+    request: &[u8],
+) -> std::io::Result<Vec<u8>> {
+    let at = address
         .to_socket_addrs()?
         .next()
         .ok_or_else(|| std::io::Error::other("the address names no host"))?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    let stream = TcpStream::connect_timeout(&at, TIMEOUT)?;
     stream.set_read_timeout(Some(wait))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    stream.write_all(head)?;
-    stream.write_all(body)?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    match trust {
+        None => {
+            let mut stream = stream;
+            stream.write_all(request)?;
+            stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        }
+        Some(trust) => {
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            let host = host.trim_matches(['[', ']']);
+            let mut stream =
+                listener::connect(stream, host, trust).map_err(std::io::Error::other)?;
+            stream.write_all(request)?;
+            stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        }
+    }
     Ok(answer)
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, tls::TlsConfig};
 
 /// Everything a node can be told. `dhow config print-default` shows it with comments.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The admin listener.
     pub admin: SocketAddr,
-    /// Whether the admin API, which has no TLS, may listen where others can read along.
+    /// Whether the admin API may listen without TLS where others can read along.
     pub admin_plaintext: bool,
     /// The listener for health and metrics.
     pub metrics: SocketAddr,
@@ -35,6 +35,8 @@ pub struct Config {
     pub cloud: Cloud,
     /// `strict` or `relaxed`.
     pub durability: Durability,
+    /// TLS for customers.
+    pub tls: TlsConfig,
     /// Logs.
     pub log: Log,
     /// Limits of the front door.
@@ -232,6 +234,7 @@ impl Default for Config {
             metrics: local(9002),
             cloud: Cloud::default(),
             durability: Durability::Strict,
+            tls: TlsConfig::default(),
             log: Log::default(),
             limits: Limits::default(),
             engine: Engine::default(),
@@ -297,13 +300,29 @@ domains = ["localhost"]
 listen = "127.0.0.1:9000"
 admin = "127.0.0.1:9001"
 metrics = "127.0.0.1:9002"
-# The admin API has no TLS. On another address than loopback it listens with this word only; put a
-# TLS proxy in front of it.
+# On another address than loopback the admin API has TLS, if [tls] names or makes a certificate.
+# Without one it listens there with this word only; put a TLS proxy in front of it.
 admin_plaintext = false
 
 # strict: an answer means that data and row are on disk.
 # relaxed: synced about once a second; a power cut can lose what was acknowledged since.
 durability = "strict"
+
+[tls]
+# Certificates of the S3 listener, with those between them and the root (PEM), and their keys. The
+# name that a client asks for chooses among them; the first is for all other names. Files that
+# change are read again within seconds. Without a certificate the listener speaks clear text.
+# certificates = [
+#     { certificate = "/etc/dhow/fullchain.pem", key = "/etc/dhow/privkey.pem" },
+# ]
+# Make a certificate instead, for localhost, the listener's address, `endpoint`, `domains` and these
+# names, and an authority that clients can trust: tls/authority.pem in the data folder, or in this
+# one.
+make = false
+names = []
+# authority = "/srv/dhow-authority"
+# TLS for the admin API on loopback as well.
+admin = false
 
 [cloud]
 # The listener for other regions (mutual TLS). Without it the region is the whole cloud.
@@ -434,14 +453,17 @@ impl Config {
                 )));
             }
         }
-        if !self.admin.ip().is_loopback() && !self.admin_plaintext {
+        self.tls.check()?;
+        let encrypted = self.admin_plaintext || self.tls.is_on();
+        if !self.admin.ip().is_loopback() && !encrypted {
             return Err(Failure::new(format!(
                 "the admin API has no TLS, and {} is no loopback address",
                 self.admin
             ))
             .hint(
-                "listen on 127.0.0.1 and put a TLS proxy or a tunnel in front of it, or say \
-                 `admin_plaintext = true` (--admin-plaintext) if nobody else is on that network",
+                "give it a certificate (--tls, or [tls]), listen on 127.0.0.1 and put a tunnel in \
+                 front of it, or say `admin_plaintext = true` (--admin-plaintext) if nobody else \
+                 is on that network",
             ));
         }
         if self.cloud.join.is_some() && self.cloud.peer.is_none() {
@@ -465,6 +487,10 @@ impl Config {
                 "`cloud.certificate_life_s` must be at least 3",
             ));
         }
+        self.check_counts()
+    }
+
+    fn check_counts(&self) -> Result<(), Failure> {
         let of = &self.cloud;
         // A creation counts twice: with less than two nothing could be created.
         for (key, value) in [
@@ -486,6 +512,13 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Whether the admin listener has TLS: always where others could read along, unless that is
+    /// asked for.
+    pub fn admin_has_tls(&self) -> bool {
+        let open = !self.admin.ip().is_loopback() && !self.admin_plaintext;
+        self.tls.is_on() && (self.tls.admin || open)
     }
 
     /// How fast the registry may be changed.

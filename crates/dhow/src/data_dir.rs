@@ -59,6 +59,12 @@ pub struct Running {
     pub peer: String,
     /// The region's id.
     pub region: String,
+    /// The file of the certificate that the listeners show; absent without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The file of the authority that clients are to trust, if the cloud made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<PathBuf>,
 }
 
 /// Held as long as the folder is in use.

@@ -18,6 +18,8 @@ use crate::{
 /// How long a region, or the way to one, is waited for.
 const WAIT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// A certificate of customers with less time left is to be renewed.
+const TLS_SOON_S: u64 = 14 * 86_400;
 /// A certificate that is renewed in time has more left.
 const EXPIRES_SOON_S: u64 = 5 * 86_400;
 /// A running region hears the registry about twice a minute.
@@ -128,6 +130,8 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
     findings.extend(peers(samples));
     let expires = samples.one("dhow_certificate_expires_timestamp_seconds");
     findings.extend(expires.map(|at| certificate(at, now, true)));
+    let expires = samples.one(crate::tls::EXPIRES);
+    findings.extend(expires.map(|at| tls_certificate(at, now)));
     findings.extend(copies(samples));
     if let Some(heard) = samples.one("dhow_registry_heard_timestamp_seconds") {
         let ago = now.s().saturating_sub(heard);
@@ -166,6 +170,23 @@ fn peers(samples: &Samples) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// The certificate that customers are shown.
+fn tls_certificate(expires: u64, now: Timestamp) -> Finding {
+    let at = Timestamp::from_s(expires).iso8601();
+    let left = expires.saturating_sub(now.s());
+    let advice = "write a newer one, and its key, into the files that are configured: they are \
+                  read again within seconds";
+    if left == 0 {
+        let found = format!("expired at {at}: clients refuse it");
+        return Finding::bad("TLS certificate", Level::Fail, found, advice);
+    }
+    let found = format!("good until {at} ({} days)", left / 86_400);
+    match left < TLS_SOON_S {
+        false => Finding::ok("TLS certificate", found),
+        true => Finding::bad("TLS certificate", Level::Warn, found, advice),
+    }
 }
 
 fn certificate(expires: u64, now: Timestamp, runs: bool) -> Finding {

@@ -20,8 +20,10 @@ mod profile;
 mod region;
 mod residency;
 mod scrub;
+mod sockets;
 mod stored;
 mod sweeps;
+mod tls;
 mod topology;
 #[cfg(feature = "otel")]
 mod traces;

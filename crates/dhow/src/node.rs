@@ -2,7 +2,6 @@
 
 use std::{
     io::Write,
-    net::SocketAddr,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -12,7 +11,6 @@ use gateway::{Gateway, Parts, health};
 use prometheus_client::registry::Registry as Metrics;
 use serde_json::json;
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
@@ -26,7 +24,9 @@ use crate::{
     figures, metrics,
     region::{Addresses, Region},
     scrub::ScrubJob,
+    sockets::Sockets,
     sweeps,
+    tls::{Tls, listener},
 };
 
 /// How long a region waits for the registry before it serves without.
@@ -48,78 +48,25 @@ pub enum Ready {
     Log,
 }
 
-fn listen(what: &str, flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    gateway::listen(address).map_err(|e| {
-        let failure = Failure::new(format!("cannot listen on {address} for {what}: {e}"));
-        match e.kind() {
-            std::io::ErrorKind::AddrInUse => failure.hint(format!(
-                "something listens there already; choose another with {flag} HOST:PORT \
-                 (port 0 takes a free one)"
-            )),
-            _ => failure.hint(format!("choose another with {flag} HOST:PORT")),
-        }
-    })
-}
-
-fn url(listener: &TcpListener) -> Result<String, Failure> {
-    let address = listener.local_addr();
-    address
-        .map(|a| format!("http://{a}"))
-        .map_err(|e| Failure::new(e.to_string()))
-}
-
-/// Where others reach the node: as configured, or at its listeners' own addresses.
-fn addresses(
-    config: &Config,
-    s3: &TcpListener,
-    peers: Option<&TcpListener>,
-) -> Result<Addresses, Failure> {
-    let own = match peers {
-        Some(listener) => url(listener)?.trim_start_matches("http://").to_owned(),
-        None => String::new(),
-    };
-    let named = config.cloud.peer_address.clone();
-    Ok(Addresses {
-        endpoint: match &config.cloud.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => url(s3)?,
-        },
-        peer: named.unwrap_or(own),
-    })
-}
-
-/// What others on this machine are told of the process: its listeners for S3, administration and
-/// probes.
-fn running(
-    region: &Region,
-    [s3, admin, probes]: [&TcpListener; 3],
-    at: &Addresses,
-) -> Result<Running, Failure> {
-    Ok(Running {
-        pid: std::process::id(),
-        endpoint: url(s3)?,
-        admin: url(admin)?,
-        metrics: url(probes)?,
-        peer: at.peer.clone(),
-        region: region.id.to_string(),
-    })
-}
-
 /// Runs until Ctrl-C or SIGTERM. A second signal ends the process at once.
 pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     // Listeners first: a port that is taken is said before the data folder is touched.
-    let s3 = listen("S3", "--listen", config.listen)?;
-    let admin = listen("the admin API", "--admin", config.admin)?;
-    let probes = listen("health and metrics", "--metrics", config.metrics)?;
-    let peers = match config.cloud.peer {
-        Some(address) => Some(listen("other regions", "--peer", address)?),
-        None => None,
-    };
-    let at = addresses(&config, &s3, peers.as_ref())?;
+    let sockets = Sockets::bind(&config)?;
+    let given = Tls::given(&config)?;
+    let at = sockets.addresses(&config)?;
     let new = !DataDir::new(&config.data).has_credentials();
     let region = open(&config, &at).await?;
-    let running = running(&region, [&s3, &admin, &probes], &at)?;
+    let tls = Tls::given_or_made(given, &config, &region.dir, sockets.s3()?)?;
+    let running = sockets.running((&region, &config), &at, tls.as_ref())?;
+    let Sockets {
+        s3,
+        admin,
+        probes,
+        peers,
+    } = sockets;
+    let s3 = listener(s3, tls.as_ref());
+    let admin = listener(admin, tls.as_ref().filter(|_| config.admin_has_tls()));
     region
         .dir
         .write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;
@@ -135,6 +82,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let mut registry = Metrics::default();
     metrics::register(&mut registry, &region);
     figures::register(&mut registry, &region, config.engine.reserve_mib << 20);
+    tls.as_ref().inspect(|tls| tls.register(&mut registry));
     let door = Arc::new(Gateway::new(parts(&config, &region), &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, &draining);
@@ -147,6 +95,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         seen: Arc::new(Seen::open(&region.dir, region.clock.now().s())?),
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
+    let certificates = tls.map(|tls| tokio::spawn(tls.keep_up()));
     let every = Duration::from_secs(config.engine.orphans_every_s);
     let sweeps = sweeps::start(&region.objects, every, &stopping);
     hear_first(&region).await;
@@ -164,6 +113,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         }
     }
     admin_task.abort();
+    certificates.inspect(|task| task.abort());
     cloud.abort();
     close(&region).await?;
     ends.map_or(Ok(()), |why| Err(is_second(why)))
@@ -332,6 +282,7 @@ fn announce(region: &Region, running: &Running, ready: Ready, new: bool) -> Resu
                 "admin": running.admin,
                 "metrics": running.metrics,
                 "peer": running.peer,
+                "authority": running.authority,
             });
             let mut out = std::io::stdout().lock();
             writeln!(out, "{line}")
@@ -380,6 +331,16 @@ fn welcome(region: &Region, running: &Running, new: bool) {
         return;
     };
     let secret = shown_secret(&keys.secret_key, new, dir);
+    let trust = running
+        .authority
+        .as_ref()
+        .map_or(String::new(), |authority| {
+            format!(
+                "  Authority   {}   (`dhow env` sets AWS_CA_BUNDLE; curl --cacert, \
+             SSL_CERT_FILE)\n",
+                authority.display()
+            )
+        });
     eprintln!(
         "\n  Dhow is ready.\n\n\
                  \x20 Endpoint    {e}\n\
@@ -387,7 +348,7 @@ fn welcome(region: &Region, running: &Running, new: bool) {
                  \x20 Access key  {}\n\
                  \x20 Secret key  {secret}\n\
                  \x20 Data        {data}\n\
-                 \x20 Metrics     {metrics}/metrics\n\n\
+                 \x20 Metrics     {metrics}/metrics\n{trust}\n\
                  \x20 To try, in another terminal (the first line sets DHOW_DATA, the keys,\n\
                  \x20 AWS_REGION and AWS_ENDPOINT_URL, which `dhow` and other tools read):\n\n\
                  \x20   eval \"$({} env --data {data})\"\n\

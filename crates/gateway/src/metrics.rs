@@ -110,6 +110,8 @@ pub struct Metrics {
     pub unanswered: Counter,
     /// Connections open now.
     pub connections: Gauge,
+    /// Connections that did not come to TLS.
+    pub handshakes_failed: Counter,
     /// Requests being worked on now, and those that wait.
     pub in_flight: Gauge,
     /// Requests that wait for their account's turn now.
@@ -132,6 +134,7 @@ impl Metrics {
         let strangers = Family::<CodeLabel, Counter>::default();
         let unrouted = Family::<CodeLabel, Counter>::default();
         let (connections, in_flight) = (Gauge::default(), Gauge::default());
+        let handshakes_failed = Counter::default();
         let waiting = Gauge::default();
         registry.register(
             "strangers",
@@ -149,6 +152,11 @@ impl Metrics {
         let (answered, unanswered) = (outcome("answered"), outcome("unanswered"));
         registry.register("passed", "Requests passed on to other regions", passed);
         registry.register("connections", "Open connections", connections.clone());
+        registry.register(
+            "handshakes_failed",
+            "Connections that ended before a TLS handshake did",
+            handshakes_failed.clone(),
+        );
         registry.register("in_flight", "Requests being worked on", in_flight.clone());
         registry.register(
             "waiting",
@@ -163,6 +171,7 @@ impl Metrics {
             passed: answered,
             unanswered,
             connections,
+            handshakes_failed,
             in_flight,
             waiting,
         }

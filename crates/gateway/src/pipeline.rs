@@ -453,6 +453,7 @@ impl Gateway {
         };
         let changes_deeds = matches!(who.operation.name, "CreateBucket" | "DeleteBucket");
         let head = changes_deeds.then(|| met.request.relayed().into_boxed_slice());
+        let encrypted = met.request.is_encrypted();
         let (target, query, headers) = met.request.into_parts();
         let (key, form) = match form {
             Some((key, reply)) => (Some(key), Some(reply)),
@@ -462,6 +463,7 @@ impl Gateway {
             gateway: self,
             operation: who.operation,
             via: who.via,
+            encrypted,
             permit: who.permit,
             bucket: target.bucket,
             key,

@@ -15,12 +15,16 @@ use std::{
 
 use http::{Method, Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use hyper_util::{
+    rt::TokioIo,
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use listener::{Certificates, Listener, Stream};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, JoinHandle},
     time::{Instant, Sleep},
 };
@@ -30,12 +34,15 @@ use crate::{
     head_lines::HeadLines,
     limits::CONNECTION_BUFFER_BYTES,
     pipeline::Taking,
+    request::Encrypted,
     server::Gateway,
     watchdog::{Activity, Watchdog, Watched},
 };
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 4096;
+/// How long a TLS handshake may take while few connections are left.
+const HANDSHAKE_SHORT: Duration = Duration::from_secs(1);
 
 /// Binds a listener to `address`; port 0 chooses a free one.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -57,15 +64,18 @@ impl Gateway {
     /// requests under way finish within the configured time, and breaks off the rest.
     pub async fn serve(
         self: Arc<Self>,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()> + Send,
     ) {
+        let Listener { tcp, tls } = listener.into();
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.config.connections_max));
         let mut http = http1::Builder::new();
         // The watchdog of each connection limits the time of a head, for less than hyper's timer.
         http.header_read_timeout(None);
         http.max_buf_size(CONNECTION_BUFFER_BYTES);
+        // Handshakes end with their receiver.
+        let (serving, _) = watch::channel(());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -74,7 +84,7 @@ impl Gateway {
             let stream = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                accepted = listener.accept() => match accepted {
+                accepted = tcp.accept() => match accepted {
                     Ok((stream, _)) => stream,
                     Err(error) => {
                         accept_failed(&error).await;
@@ -87,42 +97,22 @@ impl Gateway {
                 tracing::debug!(%error, "a connection broke before its first request");
                 continue;
             }
-            let unread = Arc::new(AtomicBool::new(false));
-            let activity = Activity::new();
-            let (head, idle) = (self.config.head_timeout, self.config.keep_alive_idle);
-            let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle)
-                .with_rate(self.config.body_rate, self.config.rate_window)
-                .with_places(Arc::clone(&places), self.config.connections_max / 8);
-            let marks = (Arc::clone(&unread), Arc::clone(&activity));
-            let io = TokioIo::new(Stalling::new(stream, self.config.write_idle, marks));
-            let place = Arc::new(place);
-            let open = Arc::new(Open {
+            let connection = Connection {
                 gateway: Arc::clone(&self),
-                place: Arc::clone(&place),
-                unread,
-                activity,
-            });
-            // The future is handed on as it is: it is large, and each wrapper would copy it.
-            let service = service_fn(move |request| Arc::clone(&open).answer(request));
-            let connection = graceful.watch(http.serve_connection(io, service));
-            let gateway = Arc::clone(&self);
-            tokio::spawn(async move {
-                gateway.metrics.connections.inc();
-                let mut connection = std::pin::pin!(connection);
-                let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
-                    Poll::Ready(ended) => Poll::Ready(Ok(ended)),
-                    Poll::Pending => watchdog.poll(cx).map(Err),
-                });
-                match ended.await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
-                    Err(why) => tracing::debug!(?why, "a connection was ended"),
+                http: http.clone(),
+                places: Arc::clone(&places),
+                place: Arc::new(place),
+                watcher: graceful.watcher(),
+            };
+            match &tls {
+                None => drop(tokio::spawn(connection.serve(stream.into()))),
+                Some(tls) => {
+                    let (tls, stopped) = (Arc::clone(tls), serving.subscribe());
+                    tokio::spawn(connection.serve_tls(tls, stream, stopped));
                 }
-                gateway.metrics.connections.dec();
-                drop(place);
-            });
+            }
         }
-        drop(listener);
+        drop((tcp, serving));
         self.drain(graceful, &places).await;
     }
 
@@ -144,6 +134,80 @@ impl Gateway {
     }
 }
 
+/// A connection that was accepted.
+struct Connection {
+    gateway: Arc<Gateway>,
+    http: http1::Builder,
+    places: Arc<Semaphore>,
+    place: Arc<OwnedSemaphorePermit>,
+    watcher: Watcher,
+}
+
+impl Connection {
+    /// Does the handshake, then serves.
+    async fn serve_tls(
+        self,
+        tls: Arc<Certificates>,
+        stream: TcpStream,
+        mut stopped: watch::Receiver<()>,
+    ) {
+        let config = &self.gateway.config;
+        // Where connections are short nobody holds one without a request for long.
+        let within = match self.places.available_permits() < config.connections_max / 8 {
+            true => config.head_timeout.min(HANDSHAKE_SHORT),
+            false => config.head_timeout,
+        };
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream, within) => accepted,
+            _ = stopped.changed() => return,
+        };
+        match accepted {
+            Ok(stream) => self.serve(stream).await,
+            Err(error) => {
+                self.gateway.metrics.handshakes_failed.inc();
+                tracing::debug!(%error, "a connection did not come to TLS");
+            }
+        }
+    }
+
+    /// Answers the requests of the connection until it ends.
+    async fn serve(self, stream: Stream) {
+        let (gateway, place) = (self.gateway, self.place);
+        let config = &gateway.config;
+        let unread = Arc::new(AtomicBool::new(false));
+        let activity = Activity::new();
+        let (head, idle) = (config.head_timeout, config.keep_alive_idle);
+        let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle)
+            .with_rate(config.body_rate, config.rate_window)
+            .with_places(self.places, config.connections_max / 8);
+        let encrypted = matches!(stream, Stream::Tls(_));
+        let marks = (Arc::clone(&unread), Arc::clone(&activity));
+        let io = TokioIo::new(Stalling::new(stream, config.write_idle, marks));
+        let open = Arc::new(Open {
+            gateway: Arc::clone(&gateway),
+            place: Arc::clone(&place),
+            unread,
+            activity,
+            encrypted,
+        });
+        let service = service_fn(move |request| Arc::clone(&open).answer(request));
+        let connection = self.watcher.watch(self.http.serve_connection(io, service));
+        gateway.metrics.connections.inc();
+        let mut connection = std::pin::pin!(connection);
+        let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Ok(ended)),
+            Poll::Pending => watchdog.poll(cx).map(Err),
+        });
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
+            Err(why) => tracing::debug!(?why, "a connection was ended"),
+        }
+        gateway.metrics.connections.dec();
+        drop(place);
+    }
+}
+
 /// What the requests of one connection share. A request counts references to this alone, which no
 /// other thread does at the same time.
 struct Open {
@@ -152,6 +216,7 @@ struct Open {
     place: Arc<OwnedSemaphorePermit>,
     unread: Arc<AtomicBool>,
     activity: Arc<Activity>,
+    encrypted: bool,
 }
 
 impl Open {
@@ -160,9 +225,12 @@ impl Open {
     /// is an error that it cleans up after.
     async fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Watched>, JoinError> {
         let busy = self.activity.begin();
+        if self.encrypted {
+            request.extensions_mut().insert(Encrypted);
+        }
         let mut answer = match *request.method() {
             _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
             Method::GET | Method::HEAD => self.gateway.respond(request).await,
@@ -216,7 +284,7 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 /// A connection that breaks off when the peer takes nothing for too long, and that lets the peer
 /// read a refusal of what it is still sending.
 struct Stalling {
-    stream: TcpStream,
+    stream: Stream,
     idle: Duration,
     /// Runs only while a write waits, so that a fast peer costs nothing.
     waiting: Option<Pin<Box<Sleep>>>,
@@ -234,7 +302,7 @@ struct Lingering {
 
 impl Stalling {
     fn new(
-        stream: TcpStream,
+        stream: Stream,
         idle: Duration,
         (unread, activity): (Arc<AtomicBool>, Arc<Activity>),
     ) -> Self {
@@ -269,13 +337,15 @@ impl Stalling {
         Poll::Ready(())
     }
 
-    fn watch(
+    fn watch<T>(
         &mut self,
         cx: &mut Context<'_>,
-        wrote: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+        wrote: Poll<io::Result<T>>,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
         if let Poll::Ready(done) = &wrote {
-            self.activity.wrote(done.as_ref().map_or(0, |n| *n as u64));
+            let bytes = done.as_ref().map_or(0, bytes);
+            self.activity.wrote(bytes as u64);
             self.waiting = None;
             return wrote;
         }
@@ -316,7 +386,7 @@ impl AsyncWrite for Stalling {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, wrote)
+        self.watch(cx, wrote, |bytes| *bytes)
     }
 
     fn poll_write_vectored(
@@ -325,7 +395,7 @@ impl AsyncWrite for Stalling {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(cx, wrote)
+        self.watch(cx, wrote, |bytes| *bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -333,12 +403,18 @@ impl AsyncWrite for Stalling {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        match self.stream {
+            // There is nothing to flush, and that says nothing about the peer.
+            Stream::Clear(_) => flushed,
+            Stream::Tls(_) => self.watch(cx, flushed, |()| 0),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            std::task::ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let ended = Pin::new(&mut self.stream).poll_shutdown(cx);
+            std::task::ready!(self.watch(cx, ended, |()| 0))?;
         }
         if self.unread.load(Ordering::Relaxed) {
             std::task::ready!(self.linger(cx));

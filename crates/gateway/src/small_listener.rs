@@ -10,8 +10,9 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use listener::{Certificates, Listener, Stream};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::Notify,
     time::{sleep, timeout},
 };
@@ -47,7 +48,7 @@ impl Default for SmallLimits {
 /// Answers requests on `listener` by `answer` until `shutdown` resolves.
 pub async fn serve_small<B, F, A>(
     limits: SmallLimits,
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     answer: F,
     shutdown: impl Future<Output = ()> + Send,
 ) where
@@ -55,6 +56,7 @@ pub async fn serve_small<B, F, A>(
     F: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
 {
+    let Listener { tcp, tls } = listener.into();
     let graceful = GracefulShutdown::new();
     let all = Connections::new(limits.connections, limits.busy);
     let mut http = http1::Builder::new();
@@ -66,7 +68,7 @@ pub async fn serve_small<B, F, A>(
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = tcp.accept() => accepted,
         };
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
@@ -90,23 +92,44 @@ pub async fn serve_small<B, F, A>(
                 Ok::<_, Infallible>(answer)
             }
         });
-        let connection = graceful.watch(http.serve_connection(io(stream), service));
+        let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.clone());
+        let connection = async move {
+            if let Some(stream) = encrypted(stream, tls, limits.head).await {
+                // Whoever hangs up early is no news.
+                let _ = watcher
+                    .watch(http.serve_connection(TokioIo::new(stream), service))
+                    .await;
+            }
+        };
         tokio::spawn(async move {
             tokio::select! {
-                // Whoever hangs up early is no news.
-                _ = connection => {}
+                () = connection => {}
                 () = ended.notified() => {}
             }
         });
     }
-    drop(listener);
+    drop(tcp);
     let _ = timeout(limits.drain, graceful.shutdown()).await;
 }
 
-fn io(stream: TcpStream) -> TokioIo<TcpStream> {
+/// The connection after its handshake, where there is to be one.
+async fn encrypted(
+    stream: TcpStream,
+    tls: Option<Arc<Certificates>>,
+    within: Duration,
+) -> Option<Stream> {
     // A small answer must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    TokioIo::new(stream)
+    let Some(tls) = tls else {
+        return Some(stream.into());
+    };
+    match tls.accept(stream, within).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::debug!(%error, "a connection did not come to TLS");
+            None
+        }
+    }
 }
 
 fn enter(all: &Arc<Connections>, from: SocketAddr) -> Option<(ConnectionPlace, Arc<Notify>)> {

@@ -34,8 +34,8 @@ use gateway::{SmallLimits, serve_small};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use listener::Listener;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use types::{Actor, RegionId};
 
 pub use self::seen::Seen;
@@ -72,7 +72,7 @@ const AUDIT_MAX: usize = 1000;
 
 impl Admin {
     /// Serves until the process stops.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub async fn serve(self: Arc<Self>, listener: Listener) {
         let answer = move |_, request| {
             let admin = Arc::clone(&self);
             async move { admin.answer(request).await }

@@ -11,7 +11,8 @@ use crate::{data_dir::DataDir, failure::Failure, fleet::FleetFile};
 ///
 /// DHOW_DATA for this command line; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
 /// AWS_DEFAULT_REGION and AWS_ENDPOINT_URL for the aws CLI, boto3, rclone and others; PATH with the
-/// folder of this program where it is not in it. The keys are the root account's: whoever sees them
+/// folder of this program where it is not in it; AWS_CA_BUNDLE where the cloud made an authority of
+/// its own for TLS. The keys are the root account's: whoever sees them
 /// has the whole cloud.
 #[derive(Args)]
 pub struct Env {
@@ -70,6 +71,9 @@ impl Env {
         export("AWS_REGION", &running.region);
         export("AWS_DEFAULT_REGION", &running.region);
         export("AWS_ENDPOINT_URL", &running.endpoint);
+        if let Some(authority) = &running.authority {
+            export("AWS_CA_BUNDLE", &authority.to_string_lossy());
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

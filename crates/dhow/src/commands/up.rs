@@ -10,6 +10,7 @@ use crate::{
     fleet::Fleet,
     logging,
     node::{self, Ready},
+    tls::{Certificate, folder_of},
 };
 
 /// Start a cloud on this machine, with embedded defaults.
@@ -34,12 +35,30 @@ pub struct Up {
     /// one port above --listen.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
     admin: Option<SocketAddr>,
-    /// Let the admin API, which has no TLS, listen on an address that is not loopback.
+    /// Let the admin API listen without TLS on an address that is not loopback.
     #[arg(long, conflicts_with_all = ["regions", "world"])]
     admin_plaintext: bool,
     /// Health and metrics. Unless given on 127.0.0.1, two ports above --listen.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
     metrics: Option<SocketAddr>,
+    /// Serve S3 over TLS, with a certificate of an authority that is made in the data folder; `dhow
+    /// env` prints how tools trust it.
+    #[arg(long)]
+    tls: bool,
+    /// A name or address for which the certificate of --tls is good as well. May be repeated.
+    #[arg(long = "tls-name", value_name = "NAME", requires = "tls")]
+    tls_names: Vec<String>,
+    /// Serve S3 over TLS with this certificate (PEM, with those between it and the root), which is
+    /// read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key",
+          conflicts_with_all = ["tls", "regions", "world"])]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of --tls-certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// The folder of the authority of --tls.
+    #[arg(long, value_name = "DIR", requires = "tls", hide = true)]
+    tls_authority: Option<PathBuf>,
     /// The listener for other regions; without it the region is the whole cloud.
     #[arg(long, value_name = "HOST:PORT")]
     peer: Option<SocketAddr>,
@@ -153,6 +172,12 @@ impl Up {
             durability: self.durability,
             ..Config::default()
         };
+        config.tls.make = self.tls;
+        config.tls.names = self.tls_names;
+        config.tls.authority = self.tls_authority;
+        if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
+            config.tls.certificates = vec![Certificate { certificate, key }];
+        }
         config.log.level = self.log.log_level;
         config.log.format = self.log.log_format;
         config.otel.endpoint = self.otel_endpoint;
@@ -197,6 +222,13 @@ impl Up {
         args.extend(["--certificate-life-s".to_owned(), life]);
         let grace = self.removed_grace_s.to_string();
         args.extend(["--removed-grace-s".to_owned(), grace]);
+        if self.tls {
+            // One authority for all regions.
+            let authority = folder_of(&self.data).to_string_lossy().into_owned();
+            args.extend(["--tls".to_owned(), "--tls-authority".to_owned(), authority]);
+            let named = |name| ["--tls-name".to_owned(), name];
+            args.extend(self.tls_names.into_iter().flat_map(named));
+        }
         if let Some(endpoint) = self.otel_endpoint {
             args.extend(["--otel-endpoint".to_owned(), endpoint]);
         }

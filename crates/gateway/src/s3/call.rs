@@ -50,6 +50,8 @@ pub struct S3Call<'g> {
     pub operation: &'static Operation,
     /// How the request came here.
     pub via: Via,
+    /// Whether its client sent it over TLS to this region.
+    pub encrypted: bool,
     /// For this operation on this bucket, with the bucket's deed (none on the service and for
     /// CreateBucket), and who asks.
     pub permit: Permit,

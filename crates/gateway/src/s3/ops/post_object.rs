@@ -53,9 +53,10 @@ fn location(call: &S3Call<'_>, key: &str) -> Result<String, S3Error> {
         && host[..bucket.len()].eq_ignore_ascii_case(bucket)
         && host.as_bytes()[bucket.len()] == b'.';
     let path = access::sign::encode_path(key);
+    let scheme = if call.encrypted { "https" } else { "http" };
     Ok(match by_host {
-        true => format!("http://{host}/{path}"),
-        false => format!("http://{host}/{bucket}/{path}"),
+        true => format!("{scheme}://{host}/{path}"),
+        false => format!("{scheme}://{host}/{bucket}/{path}"),
     })
 }
 

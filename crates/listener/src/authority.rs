@@ -1,0 +1,194 @@
+//! An authority for clouds that have no certificates of their own yet: whoever trusts its one
+//! certificate trusts all listeners of the cloud.
+
+use std::{
+    fs,
+    io::Write,
+    net::IpAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
+};
+use types::Timestamp;
+
+use crate::{
+    Files, TlsError,
+    certificates::{names, read},
+};
+
+/// How long the authority is good: ten years.
+const AUTHORITY_VALID: Duration = Duration::from_secs(3650 * 86_400);
+/// How long a certificate is good, at most 398 days: browsers refuse longer ones.
+const VALID: Duration = Duration::from_secs(397 * 86_400);
+/// A certificate with less time left is made again.
+const RENEW_BEFORE: Duration = Duration::from_secs(60 * 86_400);
+/// How far a client's clock may be behind.
+const SKEW: Duration = Duration::from_secs(86_400);
+
+/// An ECDSA P-256 authority in a folder: `authority.pem` and its key, `authority.key`. All clients
+/// know the algorithm; browsers do not take Ed25519.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: PathBuf,
+}
+
+impl Authority {
+    /// The authority in `folder`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// The files cannot be read or written, or are no authority.
+    pub fn open(folder: &Path, now: Timestamp) -> Result<Self, TlsError> {
+        let at = Self::certificate_in(folder);
+        let key_at = folder.join("authority.key");
+        if !at.exists() {
+            make(folder, &at, &key_at, now)?;
+        }
+        let text = |path: &Path| {
+            let bytes = read(path)?;
+            String::from_utf8(bytes).map_err(|e| TlsError::Content(path.into(), e.to_string()))
+        };
+        let content = |path: &Path, error: rcgen::Error| {
+            TlsError::Content(path.into(), format!("it cannot be used: {error}"))
+        };
+        let key = KeyPair::from_pem(&text(&key_at)?).map_err(|e| content(&key_at, e))?;
+        let issuer = Issuer::from_ca_cert_pem(&text(&at)?, key).map_err(|e| content(&at, e))?;
+        Ok(Self {
+            issuer,
+            certificate: at,
+        })
+    }
+
+    /// Where an authority in `folder` has its certificate, which clients are to trust.
+    pub fn certificate_in(folder: &Path) -> PathBuf {
+        folder.join("authority.pem")
+    }
+
+    /// The certificate that clients are to trust.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// A certificate for these names (DNS names and IP addresses) in `folder`: the one that is
+    /// there, if it is for the same names and long enough, or a new one.
+    ///
+    /// # Errors
+    /// It cannot be made or written.
+    pub fn keep(
+        &self,
+        folder: &Path,
+        wanted: &[String],
+        now: Timestamp,
+    ) -> Result<Files, TlsError> {
+        let files = Files {
+            certificate: folder.join("server.pem"),
+            key: folder.join("server.key"),
+        };
+        let recorded = folder.join("server.names");
+        let text = wanted.join("\n");
+        let same = fs::read_to_string(&recorded).is_ok_and(|found| found == text);
+        let holds = || {
+            let found = crate::certificates::leaf(&files.certificate).ok()?;
+            let (_, not_after) = names(&found)?;
+            let left = not_after.ms().saturating_sub(now.ms());
+            (u128::from(left) >= RENEW_BEFORE.as_millis() && files.key.exists()).then_some(())
+        };
+        if !same || holds().is_none() {
+            self.certify(&files, wanted, now)?;
+            write(&recorded, &text)?;
+        }
+        Ok(files)
+    }
+
+    /// Makes a certificate with a new key.
+    fn certify(&self, files: &Files, wanted: &[String], now: Timestamp) -> Result<(), TlsError> {
+        let mut params = blank("Dhow", now, VALID);
+        for name in wanted {
+            let name = match name.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(name.as_str().try_into()?),
+            };
+            params.subject_alt_names.push(name);
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let made = params.signed_by(&key, &self.issuer)?;
+        write(&files.key, &key.serialize_pem())?;
+        write(&files.certificate, &made.pem())
+    }
+}
+
+fn make(folder: &Path, at: &Path, key_at: &Path, now: Timestamp) -> Result<(), TlsError> {
+    fs::create_dir_all(folder).map_err(|e| TlsError::File(folder.into(), e))?;
+    let mut params = blank("Dhow authority of this cloud", now, AUTHORITY_VALID);
+    // Nothing that it signs may sign in turn.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let made = params.self_signed(&key)?;
+    write(key_at, &key.serialize_pem())?;
+    write(at, &made.pem())
+}
+
+fn blank(name: &str, now: Timestamp, valid: Duration) -> CertificateParams {
+    let epoch = date_time_ymd(1970, 1, 1);
+    let now = Duration::from_secs(now.s());
+    let mut params = CertificateParams::default();
+    params.not_before = epoch + now.saturating_sub(SKEW);
+    params.not_after = epoch + now + valid;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+/// Writes a file whole, for its owner only: beside its place first, then moved there.
+fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+    let beside = path.with_extension("new");
+    let written = || {
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    written().map_err(|e| TlsError::File(path.into(), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_s(1_700_000_000);
+    const DAY_S: u64 = 86_400;
+
+    #[test]
+    fn a_certificate_stays_until_its_names_or_its_time_call_for_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open(dir.path(), NOW).unwrap();
+        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        let read = |files: &Files| fs::read(&files.certificate).unwrap();
+        let files = authority.keep(dir.path(), &names, NOW).unwrap();
+        let first = read(&files);
+        let later = Timestamp::from_s(NOW.s() + 300 * DAY_S);
+        authority.keep(dir.path(), &names, later).unwrap();
+        assert_eq!(read(&files), first);
+        authority.keep(dir.path(), &names[..1], later).unwrap();
+        let second = read(&files);
+        assert_ne!(second, first);
+        let last = Timestamp::from_s(NOW.s() + 650 * DAY_S);
+        // Another process's authority is the same one.
+        let again = Authority::open(dir.path(), last).unwrap();
+        again.keep(dir.path(), &names[..1], last).unwrap();
+        assert_ne!(read(&files), second);
+    }
+}

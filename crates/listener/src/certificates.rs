@@ -1,0 +1,337 @@
+//! The certificates that a listener shows.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use thiserror::Error;
+use types::Timestamp;
+use x509_parser::{
+    extensions::GeneralName,
+    prelude::{FromDer, X509Certificate},
+};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The longest file that is read, in bytes: a chain of certificates has a few thousand.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The protocols inside, by ALPN (RFC 7301).
+const ALPN: &[&[u8]] = &[b"http/1.1"];
+
+/// Why a certificate cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read or written.
+    #[error("cannot read {path}: {why}", path = .0.display(), why = .1)]
+    File(PathBuf, #[source] io::Error),
+    /// A file does not have what it is to have.
+    #[error("{path}: {why}", path = .0.display(), why = .1)]
+    Content(PathBuf, String),
+    /// The TLS library refuses it.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Made(#[from] rcgen::Error),
+}
+
+/// Where a certificate and its key are, each a PEM file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate, followed by those between it and the root.
+    pub certificate: PathBuf,
+    /// Its private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// What tells that a file changed.
+type Mark = Option<(SystemTime, u64)>;
+
+/// One certificate with its key, and the names it is for.
+#[derive(Debug)]
+struct Named {
+    key: Arc<CertifiedKey>,
+    /// Lower-case DNS names; one that begins with `*.` is for one label in that place.
+    names: Vec<String>,
+    not_after: Timestamp,
+}
+
+/// All certificates of a listener.
+#[derive(Debug)]
+struct Set(Vec<Named>);
+
+/// The certificates of a listener, and its TLS configuration.
+#[derive(Debug)]
+pub struct Certificates {
+    files: Vec<Files>,
+    set: Arc<ArcSwap<Set>>,
+    pub(crate) config: Arc<ServerConfig>,
+}
+
+impl Certificates {
+    /// Reads the files. The first certificate is for clients that ask for a name which no
+    /// certificate has, or for none.
+    ///
+    /// # Errors
+    /// A file is missing or is no PEM; a key is not that of its certificate; no file is named.
+    pub fn read(files: Vec<Files>) -> Result<Arc<Self>, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let set = Set::read(&files, &provider)?;
+        let set = Arc::new(ArcSwap::from_pointee(set));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Chosen(Arc::clone(&set))));
+        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        // Clients that come again need no second full handshake.
+        config.ticketer = ring::Ticketer::new()?;
+        Ok(Arc::new(Self {
+            files,
+            set,
+            config: Arc::new(config),
+        }))
+    }
+
+    /// When the first of the certificates stops being valid.
+    pub fn not_after(&self) -> Timestamp {
+        let set = self.set.load();
+        let ends = set.0.iter().map(|one| one.not_after);
+        ends.min().unwrap_or(Timestamp::from_ms(0))
+    }
+
+    /// The files that are read.
+    pub fn files(&self) -> &[Files] {
+        &self.files
+    }
+
+    /// Reads the files again. Handshakes from here on show what they have; connections that are
+    /// open go on.
+    ///
+    /// # Errors
+    /// As [`Certificates::read`]; what was read before stays.
+    pub fn read_again(&self) -> Result<(), TlsError> {
+        let set = Set::read(&self.files, self.config.crypto_provider())?;
+        self.set.store(Arc::new(set));
+        Ok(())
+    }
+
+    /// Reads the files again whenever they change, until the task is dropped. A certificate and
+    /// a key that do not belong together are tried again: whoever writes them writes one after the
+    /// other.
+    pub async fn follow(self: Arc<Self>) {
+        let mut seen = self.marks();
+        let mut failing = false;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.marks();
+            if now == seen && !failing {
+                continue;
+            }
+            let this = Arc::clone(&self);
+            let read = tokio::task::spawn_blocking(move || this.read_again()).await;
+            match read {
+                Ok(Ok(())) => {
+                    let not_after = self.not_after().iso8601();
+                    tracing::info!(not_after, "the TLS certificates were read again");
+                    failing = false;
+                }
+                Ok(Err(error)) => {
+                    if !failing || now != seen {
+                        tracing::error!(%error, "the TLS certificates that were read before stay");
+                    }
+                    failing = true;
+                }
+                Err(error) => tracing::error!(%error, "reading the TLS certificates broke"),
+            }
+            seen = now;
+        }
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        let both = self.files.iter().flat_map(|f| [&f.certificate, &f.key]);
+        both.map(|path| mark(path)).collect()
+    }
+}
+
+fn mark(path: &Path) -> Mark {
+    let found = fs::metadata(path).ok()?;
+    Some((found.modified().ok()?, found.len()))
+}
+
+impl Set {
+    fn read(files: &[Files], provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let all: Result<Vec<Named>, TlsError> =
+            files.iter().map(|f| Named::read(f, provider)).collect();
+        let all = all?;
+        match all.is_empty() {
+            true => Err(rustls::Error::NoCertificatesPresented.into()),
+            false => Ok(Self(all)),
+        }
+    }
+
+    /// The certificate for a name: one that has it, then one that has it by a wildcard, then the
+    /// first.
+    fn choose(&self, name: Option<&str>) -> Option<&Named> {
+        let name = name.map(str::to_ascii_lowercase).unwrap_or_default();
+        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        let has = |wanted: &str| self.0.iter().find(|n| n.names.iter().any(|n| n == wanted));
+        has(&name)
+            .or_else(|| wildcard.as_deref().and_then(has))
+            .or_else(|| self.0.first())
+    }
+}
+
+impl Named {
+    fn read(files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let wrong = |path: &Path, why: &str| TlsError::Content(path.into(), why.to_owned());
+        let text = read(&files.certificate)?;
+        let chain: Result<Vec<CertificateDer<'static>>, _> =
+            CertificateDer::pem_slice_iter(&text).collect();
+        let chain = chain.map_err(|_| wrong(&files.certificate, "it is not PEM"))?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| wrong(&files.certificate, "it has no certificate"))?;
+        let (names, not_after) =
+            names(leaf).ok_or_else(|| wrong(&files.certificate, "it is no X.509 certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
+            .map_err(|_| wrong(&files.key, "it has no private key in PEM"))?;
+        let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => wrong(
+                &files.key,
+                &format!("it is not the key of {}", files.certificate.display()),
+            ),
+            other => wrong(&files.key, &other.to_string()),
+        })?;
+        Ok(Self {
+            key: Arc::new(key),
+            names,
+            not_after,
+        })
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let failed = |e| TlsError::File(path.to_owned(), e);
+    let length = fs::metadata(path).map_err(failed)?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(TlsError::Content(path.into(), "it is too long".to_owned()));
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// The first certificate of a file.
+pub(crate) fn leaf(path: &Path) -> Result<CertificateDer<'static>, TlsError> {
+    let text = read(path)?;
+    CertificateDer::from_pem_slice(&text)
+        .map_err(|_| TlsError::Content(path.into(), "it has no certificate in PEM".to_owned()))
+}
+
+/// The DNS names of a certificate, and when it ends.
+pub(crate) fn names(der: &[u8]) -> Option<(Vec<String>, Timestamp)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let found = certificate.subject_alternative_name().ok()?;
+    let all = found.map(|found| found.value.general_names.as_slice());
+    let dns = all.into_iter().flatten().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    let end = certificate.validity().not_after.timestamp();
+    let end = u64::try_from(end).ok()?.saturating_mul(1000);
+    Some((dns.collect(), Timestamp::from_ms(end)))
+}
+
+/// Chooses by the name that the client asks for (SNI, RFC 6066 section 3).
+#[derive(Debug)]
+struct Chosen(Arc<ArcSwap<Set>>);
+
+impl ResolvesServerCert for Chosen {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let set = self.0.load();
+        set.choose(hello.server_name())
+            .map(|named| Arc::clone(&named.key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Authority;
+
+    const NOW: Timestamp = Timestamp::from_s(1_700_000_000);
+
+    fn made(dir: &Path, name: &str, names: &[&str]) -> Files {
+        let authority = Authority::open(&dir.join("authority"), NOW).unwrap();
+        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        let folder = dir.join(name);
+        fs::create_dir(&folder).unwrap();
+        authority.keep(&folder, &names, NOW).unwrap()
+    }
+
+    #[test]
+    fn the_name_that_a_client_asks_for_chooses_the_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = vec![
+            made(dir.path(), "first", &["a.example"]),
+            made(dir.path(), "second", &["*.b.example", "b.example"]),
+            made(dir.path(), "third", &["c.b.example"]),
+        ];
+        let provider = ring::default_provider();
+        let set = Set::read(&files, &provider).unwrap();
+        let at = |name: Option<&str>| {
+            let found = set.choose(name).unwrap();
+            set.0.iter().position(|n| std::ptr::eq(n, found)).unwrap()
+        };
+        for (name, expected) in [
+            (None, 0),
+            (Some("a.example"), 0),
+            (Some("elsewhere.example"), 0),
+            (Some("B.Example"), 1),
+            (Some("bucket.b.example"), 1),
+            (Some("two.labels.b.example"), 0),
+            (Some("c.b.example"), 2),
+        ] {
+            assert_eq!(at(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named_and_what_was_read_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (
+            made(dir.path(), "one", &["a.example"]),
+            made(dir.path(), "other", &["b.example"]),
+        );
+        let mixed = Files {
+            key: other.key.clone(),
+            ..one.clone()
+        };
+        let refused = Certificates::read(vec![mixed]).unwrap_err().to_string();
+        assert!(refused.contains("is not the key of"), "{refused}");
+        let missing = Files {
+            key: dir.path().join("nothing"),
+            ..one.clone()
+        };
+        let refused = Certificates::read(vec![missing]).unwrap_err().to_string();
+        assert!(refused.starts_with("cannot read"), "{refused}");
+        assert!(Certificates::read(Vec::new()).is_err());
+
+        let all = Certificates::read(vec![one.clone()]).unwrap();
+        fs::copy(&other.certificate, &one.certificate).unwrap();
+        all.read_again().unwrap_err();
+        assert_eq!(all.set.load().0[0].names, ["a.example"]);
+        fs::copy(&other.key, &one.key).unwrap();
+        all.read_again().unwrap();
+        assert_eq!(all.set.load().0[0].names, ["b.example"]);
+    }
+}
