@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -285,14 +286,20 @@ def test_the_root_secret_is_shown_once_and_env_has_it(tmp_path, more):
 
 
 def test_admin_and_metrics_follow_the_s3_port(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    if port > 65_000:
-        port -= 2_000
-    server = Dhow(tmp_path / "d")
-    server.doors = lambda: ["--listen", f"127.0.0.1:{port}"]
+    # Somebody else may take a port meanwhile: then others are tried.
+    end = time.monotonic() + 60
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        port -= 2_000 if port > 65_000 else 0
+        server = Dhow(tmp_path / f"d{port}")
+        server.doors = lambda: ["--listen", f"127.0.0.1:{port}"]
+        try:
+            info = server.start().info
+            break
+        except RuntimeError as error:
+            assert "cannot listen on" in str(error) and time.monotonic() < end, error
     try:
-        info = server.start().info
         assert info["admin"] == f"http://127.0.0.1:{port + 1}"
         assert info["metrics"] == f"http://127.0.0.1:{port + 2}"
     finally:
