@@ -542,8 +542,8 @@ fn concerned(
         let owner = owner.filter(|owner| told_owners.insert(owner.clone()));
         for account in touched.into_iter().chain(owner) {
             if served.has(&account) {
-                let of = state.keys.values().filter(|k| k.record.account == account);
-                ids.extend(of.map(|k| k.record.id.clone()));
+                let of = state.keys_of.get(&account);
+                ids.extend(of.into_iter().flatten().cloned());
             }
         }
     }

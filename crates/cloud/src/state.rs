@@ -2,7 +2,7 @@
 //! those that follow it come to the same state by the same way.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Key {
 pub(crate) struct State {
     pub accounts: BTreeMap<String, Account>,
     pub keys: BTreeMap<String, Key>,
+    /// The ids of each account's keys.
+    pub keys_of: HashMap<String, BTreeSet<String>>,
     /// What a region that follows has in place of keys.
     pub verifiers: BTreeMap<String, Verifier>,
     pub deeds: BTreeMap<String, Arc<BucketDeed>>,
@@ -60,6 +62,8 @@ impl State {
             "k/" => {
                 let record: KeyRecord = read(value)?;
                 let secret = master.open(&record.id, &record.sealed)?;
+                let of = self.keys_of.entry(record.account.clone()).or_default();
+                of.insert(rest.clone());
                 self.keys.insert(rest, Key { record, secret });
             }
             "v/" => {
@@ -99,7 +103,7 @@ impl State {
         let (kind, rest) = key.split_at_checked(2).ok_or_else(|| unknown(key))?;
         match kind {
             "a/" => drop(self.accounts.remove(rest)),
-            "k/" => drop(self.keys.remove(rest)),
+            "k/" => self.remove_key(rest),
             "v/" => drop(self.verifiers.remove(rest)),
             "n/" => self.remove_deed(rest),
             "r/" => drop(self.regions.remove(rest)),
@@ -108,6 +112,18 @@ impl State {
             _ => return Err(unknown(key)),
         }
         Ok(())
+    }
+
+    fn remove_key(&mut self, id: &str) {
+        let Some(key) = self.keys.remove(id) else {
+            return;
+        };
+        if let Some(of) = self.keys_of.get_mut(&key.record.account) {
+            of.remove(id);
+            if of.is_empty() {
+                self.keys_of.remove(&key.record.account);
+            }
+        }
     }
 
     /// Takes over of a row that is about to be written what takes rights away, and only that:

@@ -194,7 +194,7 @@ impl Standing {
                 heard.s(),
             )?;
         }
-        let doubt = gateway::Regions::clock_doubt(&*region.neighbours).is_some();
+        let doubt = region.neighbours.is_clock_off();
         let help = "1 while writes are refused since the clock is off the other regions'.";
         one(encoder, "dhow_clock_off", help, u64::from(doubt))
     }

@@ -237,7 +237,7 @@ impl Replication {
         loop {
             watch.borrow_and_update();
             let loaded = self.load_asides(&mut looked).await;
-            let again = self.adjust(&mut tasks, &mut done).await || !loaded;
+            let again = self.adjust(&mut tasks, &mut done, &looked).await || !loaded;
             tokio::select! {
                 changed = watch.changed() => if changed.is_err() {
                     return;
@@ -250,7 +250,14 @@ impl Replication {
     }
 
     /// Begins and ends tasks as the deeds say. Answers whether something is to be tried again.
-    async fn adjust(&self, tasks: &mut BTreeMap<Line, Task>, done: &mut Done) -> bool {
+    /// Nothing is followed of a bucket that is not among the `loaded`: of what is set aside there
+    /// it would be said that it is applied.
+    async fn adjust(
+        &self,
+        tasks: &mut BTreeMap<Line, Task>,
+        done: &mut Done,
+        loaded: &HashSet<BucketId>,
+    ) -> bool {
         let here = self.regions.here().region;
         let mut again = false;
         let mut held: BTreeMap<Line, (Way, Arc<BucketDeed>)> = BTreeMap::new();
@@ -304,6 +311,7 @@ impl Replication {
         for deed in done.deleted.values().cloned().collect::<Vec<_>>() {
             again |= !self.remove(&deed, done).await;
         }
+        held.retain(|(id, _), _| loaded.contains(id));
         self.begin(tasks, held);
         again
     }

@@ -97,6 +97,11 @@ impl Neighbours {
         self.clock_doubt.store(why.map(Arc::new));
     }
 
+    /// Whether writes are refused because of the clock.
+    pub fn is_clock_off(&self) -> bool {
+        self.clock_doubt.load().is_some()
+    }
+
     /// The holder of a key, as key and account are known here now. One who is not known may be new:
     /// what made them is waited for a moment.
     async fn live(&self, key: &AccessKeyId, account: &AccountId) -> Option<Identity> {

@@ -5,7 +5,13 @@
 //!
 //! `starts.json` in the data folder keeps what others have said and what is not settled here.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use cloud::RegionStatus;
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -28,6 +34,8 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Ends of logs that were heard of are kept this often; other starts at once.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
+/// The file is not written more often than this for what others say.
+const NEWS_PAUSE: Duration = Duration::from_millis(500);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// What is kept in the folder.
@@ -86,6 +94,10 @@ pub struct Starts {
     remembered: Mutex<(Remembered, Instant)>,
     /// One writes the file at a time.
     writing: tokio::sync::Mutex<()>,
+    /// How many news there were.
+    news: AtomicU64,
+    /// When news were written last, and how many of them are.
+    paced: tokio::sync::Mutex<(Option<Instant>, u64)>,
     /// Why this process has to end.
     ends: watch::Sender<Option<String>>,
     /// The others have been asked once.
@@ -111,6 +123,8 @@ impl Starts {
             own: Mutex::new(Own::new(&region, instance, now.ms(), key, kept.found)),
             remembered: Mutex::new((kept.remembered, Instant::now())),
             writing: tokio::sync::Mutex::new(()),
+            news: AtomicU64::new(0),
+            paced: tokio::sync::Mutex::new((None, 0)),
             ends: watch::Sender::new(None),
             asked: watch::Sender::new(false),
         })
@@ -155,6 +169,23 @@ impl Starts {
         }
     }
 
+    /// The same for what others say, at most once in a while: a region that says something new with
+    /// each question waits for its own answers then. What several say meanwhile is written at once.
+    async fn keep_news(&self) {
+        let mine = self.news.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut paced = self.paced.lock().await;
+        let (last, written) = *paced;
+        if written >= mine {
+            return;
+        }
+        if let Some(last) = last {
+            tokio::time::sleep(NEWS_PAUSE.saturating_sub(last.elapsed())).await;
+        }
+        let written = self.news.load(Ordering::SeqCst);
+        self.keep().await;
+        *paced = (Some(Instant::now()), written);
+    }
+
     fn says(&self, region: &Region) -> Statement {
         let end = region.embedded.log_end();
         self.own.lock().says(end, &Key(&self.identity))
@@ -182,7 +213,7 @@ impl Starts {
             (heard, remembered.1.elapsed() > KEEP_EVERY)
         };
         if heard.is_news || is_due {
-            self.keep().await;
+            self.keep_news().await;
         }
         Some(heard.others)
     }
@@ -294,6 +325,10 @@ pub async fn watch_behind(region: Arc<Region>) {
         {
             region.starts.own.lock().is_settled();
             region.starts.keep().await;
+            // Another region may have said meanwhile that there was still more.
+            if region.starts.own.lock().is_behind() {
+                continue;
+            }
             region.neighbours.falls_behind(false);
             tracing::warn!(
                 "what this folder lacked has come from the copies: the buckets whose home is here \

@@ -199,9 +199,13 @@ impl Objects {
     pub(crate) fn regions_aside(&self, deed: &BucketDeed, name: &VersionName) -> Vec<RegionId> {
         let all = self.asides.0.lock();
         // Most buckets have none.
-        let of = all.get(&deed.id).into_iter().flat_map(|of| &of.versions);
-        of.filter(|((of, _), _)| of == name)
-            .map(|((_, region), _)| region.clone())
+        let Some(of) = all.get(&deed.id) else {
+            return Vec::new();
+        };
+        let first = (name.clone(), RegionId::new(""));
+        let of = of.versions.range(first..).map(|(line, _)| line);
+        of.take_while(|(of, _)| of == name)
+            .map(|(_, region)| region.clone())
             .collect()
     }
 
