@@ -54,6 +54,7 @@ bugs=(
   "reports-of-strangers|cloud|reports_tests::"
   "chains-read-again|cloud|reports_tests::"
   "newcomers-among-strangers|cloud|introduce_tests::"
+  "part-checksums-unverified|checksums|what_completes"
   "rules-into-any-bucket|relayed|p5_a_region_acts_on_no_second"
   "answers-hold-no-room|room|p11_unread"
   "reads-go-on-after-removal|regions|readers::"
@@ -84,7 +85,7 @@ cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud 
   -p peer --lib --test acknowledged --test regions --test seeds --test room \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 # Apart from these: it has a test program of the same name.
-cargo test --locked --no-run -p gateway --lib --test own_writes --test relayed \
+cargo test --locked --no-run -p gateway --lib --test own_writes --test relayed --test checksums \
   --features gateway/planted-bugs 2>>"$out/build" \
   || { cat "$out/build" >&2; exit 1; }
 program() { # the path of a suite's program

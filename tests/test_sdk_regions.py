@@ -41,10 +41,20 @@ def small_cli(env, at, program, name):
     run([aws, "s3api", "head-object", "--bucket", env["BUCKET"], "--key", "one"], env, at)
 
 
+def list_of_buckets(env, at, program, name):
+    """There is no bucket whose region could be asked for."""
+    run([MAIN / "aws", "s3", "ls"], env, at)
+
+
+LISTS, URLS = "list of buckets (aws CLI, boto3)", "presigned URLs of boto3"
+
+
 def use_of(client):
+    if client == LISTS:
+        return list_of_buckets, ""
     if client == "boto3":
         return python(MAIN), "boto3_requests"
-    if client == "presigned URLs of boto3":
+    if client == URLS:
         return python(MAIN), "boto3_presigned"
     use, name, _ = CLIENTS[client]
     return (small_cli if use is awscli else use), name
@@ -84,7 +94,7 @@ def found(fleet, go, tmp_path_factory):  # noqa: F811
 
 
 def test_the_table_has_every_client():
-    assert set(ROWS) == {*CLIENTS, "presigned URLs of boto3"} and set(COLUMNS) == set(CASES)
+    assert set(ROWS) == {*CLIENTS, LISTS, URLS} and set(COLUMNS) == set(CASES)
 
 
 @pytest.mark.parametrize("client", ROWS)

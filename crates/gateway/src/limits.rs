@@ -74,6 +74,9 @@ pub(crate) const SMALL_BYTES_MAX: u64 = CONNECTION_BUFFER_BYTES as u64;
 pub(crate) const CLIENT_GRACE: Duration = Duration::from_millis(10);
 /// Longest request head: sum of the bytes of names and values.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Most lines of a request's head. User metadata has a limit of 2 KiB and no number of its own, and
+/// S3 takes heads of 8 KiB: so many lines of `x-amz-meta-ab:1` fit in.
+pub(crate) const HEADERS_MAX: usize = 600;
 /// Documents above [`types::limits::XML_BYTES_MAX`] that are in memory at once; more wait.
 pub(crate) const LARGE_DOCUMENTS_MAX: usize = 8;
 /// How long a client may take over what such a document has beyond that size, so that those who

@@ -32,7 +32,7 @@ use tokio::{
 use crate::{
     body::ResponseBody,
     head_lines::HeadLines,
-    limits::CONNECTION_BUFFER_BYTES,
+    limits::{CONNECTION_BUFFER_BYTES, HEADERS_MAX},
     pipeline::Taking,
     request::Encrypted,
     server::Gateway,
@@ -59,6 +59,16 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// How requests are read from a connection.
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // The watchdog of each connection limits the time of a head, for less than hyper's timer.
+    http.header_read_timeout(None);
+    http.max_buf_size(CONNECTION_BUFFER_BYTES);
+    http.max_headers(HEADERS_MAX);
+    http
+}
+
 impl Gateway {
     /// Serves `listener` until `shutdown` resolves; then takes no more connections, lets the
     /// requests under way finish within the configured time, and breaks off the rest.
@@ -70,10 +80,7 @@ impl Gateway {
         let Listener { tcp, tls } = listener.into();
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.config.connections_max));
-        let mut http = http1::Builder::new();
-        // The watchdog of each connection limits the time of a head, for less than hyper's timer.
-        http.header_read_timeout(None);
-        http.max_buf_size(CONNECTION_BUFFER_BYTES);
+        let http = http();
         // Handshakes end with their receiver.
         let (serving, _) = watch::channel(());
         let mut shutdown = std::pin::pin!(shutdown);

@@ -441,6 +441,31 @@ async fn the_largest_legal_documents_are_read() {
     assert_eq!(code(&answer), expected(400, "MaxMessageLengthExceeded"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_kilobytes_of_metadata_may_have_many_names() {
+    let (_door, alice) = open().await;
+    let names: Vec<String> = (0..450).map(|n| format!("x-amz-meta-{n:03}")).collect();
+    let headers: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "1")).collect();
+    let put = alice.send("PUT", "/bkt/k", &headers, "x").await;
+    assert_eq!(put.status, 200, "{}", put.text());
+    let copy = [("x-amz-copy-source", "/bkt/k")];
+    let copied = alice.send("PUT", "/bkt/copy", &copy, "").await;
+    assert_eq!(copied.status, 200, "{}", copied.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_token_is_none() {
+    let (_door, alice) = open().await;
+    let put = alice.send("PUT", "/bkt/k", &[("x-amz-security-token", "")], "x");
+    assert_eq!(put.await.status, 200);
+    let query = "X-Amz-Security-Token=";
+    let got = alice.send_presigned("GET", "/bkt/k", query, "").await;
+    assert_eq!(got.status, 200, "{}", got.text());
+    let some = [("x-amz-security-token", "t")];
+    let refused = alice.send("GET", "/bkt/k", &some, "").await;
+    assert_eq!(code(&refused), expected(400, "InvalidToken"));
+}
+
 /// The answer to a body that is too long. It comes before the body is read, and the connection is
 /// closed: where this client is still writing then, it reads no answer, and asks again.
 async fn refused_early(alice: &Client, method: &str, target: &str, len: usize) -> Answer {

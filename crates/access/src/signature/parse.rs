@@ -253,7 +253,7 @@ impl<'a> Presigned<'a> {
             signed_headers,
             signature,
             payload,
-            token: token.is_some(),
+            token: token.is_some_and(|token| !token.is_empty()),
         })
     }
 }

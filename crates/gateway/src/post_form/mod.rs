@@ -153,7 +153,10 @@ fn identify(fields: &Fields, facts: &Facts<'_>) -> Result<(Identity, Option<(u64
     if !signs("policy") && !signs("x-amz-signature") && !signs("x-amz-credential") {
         return Ok((Identity::Anonymous, None));
     }
-    if signs("x-amz-security-token") {
+    if fields
+        .get("x-amz-security-token")
+        .is_some_and(|token| !token.is_empty())
+    {
         return Err(SignatureError::Token.into());
     }
     let text = need("policy")?;

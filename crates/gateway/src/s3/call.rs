@@ -14,7 +14,7 @@ use types::{
 };
 
 use super::{
-    ErrorCode, S3Error, headers,
+    ErrorCode, S3Error, headers, multipart,
     xml::{self, Element},
 };
 use crate::{
@@ -216,6 +216,7 @@ impl<'g> S3Call<'g> {
                 claims.push(claim);
             }
         }
+        multipart::check_sdk_algorithm(self, claims.first().map(ChecksumValue::algorithm))?;
         for claim in claims {
             if digest::checksum(claim.algorithm(), bytes) != claim {
                 return Err(S3Error::with(

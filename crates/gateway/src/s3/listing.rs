@@ -16,7 +16,9 @@ pub(crate) fn page_size(query: &Query, name: &str) -> Result<usize, S3Error> {
         Ok(_) => refused(format!(
             "Argument {name} must be an integer between 0 and 2147483647"
         )),
-        Err(_) => refused("Provided max-keys not an integer or within integer range".to_owned()),
+        Err(_) => refused(format!(
+            "Provided {name} not an integer or within integer range"
+        )),
     }
 }
 

@@ -90,6 +90,39 @@ pub(crate) fn trailer(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3
     })
 }
 
+/// The SDK says which checksum it sends; another one, or none, is a mistake that must not pass for
+/// an upload that was checked.
+pub(crate) fn check_sdk_algorithm(
+    call: &S3Call<'_>,
+    sent: Option<ChecksumAlgorithm>,
+) -> Result<(), S3Error> {
+    const NAME: &str = "x-amz-sdk-checksum-algorithm";
+    let Some(text) = call.header(NAME)? else {
+        return Ok(());
+    };
+    let invalid = |message: &str| S3Error::with(ErrorCode::InvalidRequest, message);
+    let named = ChecksumAlgorithm::parse(text)
+        .ok_or_else(|| invalid("Value for x-amz-sdk-checksum-algorithm header is invalid."))?;
+    let Some(sent) = sent else {
+        return Err(invalid(
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
+             x-amz-trailer headers were found.",
+        ));
+    };
+    // The pages of these two name this code for it; those of all others say that it is ignored.
+    if sent != named && matches!(call.operation.name, "PutObject" | "DeleteObjects") {
+        return Err(S3Error::with(
+            ErrorCode::BadDigest,
+            format!(
+                "{NAME} says {}, but the request carries a checksum of {}.",
+                named.name(),
+                sent.name()
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// Reads `Content-MD5`.
 pub(crate) fn content_md5(call: &S3Call<'_>) -> Result<Option<[u8; 16]>, S3Error> {
     let Some(text) = call.header(names::CONTENT_MD5.as_str())? else {

@@ -83,6 +83,7 @@ impl Client {
         tamper: impl FnOnce(&mut Vec<u8>),
     ) -> Answer {
         let host = self.address.to_string();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let payload = match trailer {
             None => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
             Some(_) => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
@@ -98,8 +99,8 @@ impl Client {
         let unsigned = Unsigned {
             method: "PUT",
             host: &host,
-            path: target,
-            query: "",
+            path,
+            query,
             headers: &headers,
             payload,
         };
@@ -133,6 +134,33 @@ impl Client {
         }
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         exchange(self.address, request).await
+    }
+
+    /// The same with chunks that are not signed, and this trailer, whose line ends in `end`.
+    pub async fn put_unsigned_chunks(
+        &self,
+        target: &str,
+        chunks: &[&[u8]],
+        (name, value): (&str, &str),
+        end: &str,
+    ) -> Answer {
+        let length: usize = chunks.iter().map(|c| c.len()).sum();
+        let length = length.to_string();
+        let headers = [
+            ("content-encoding", "aws-chunked"),
+            ("x-amz-decoded-content-length", &*length),
+            ("x-amz-trailer", name),
+        ];
+        let mut body = Vec::new();
+        for chunk in chunks {
+            body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            body.extend_from_slice(chunk);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(format!("0\r\n{name}:{value}{end}\r\n").as_bytes());
+        let payload = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+        self.send_claiming("PUT", target, &headers, body, payload)
+            .await
     }
 
     /// A presigned URL's path and query.

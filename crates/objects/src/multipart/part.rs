@@ -42,7 +42,7 @@ pub struct PartInput {
 pub struct UploadedPart {
     /// The MD5 of its bytes.
     pub etag: ETag,
-    /// By the upload's algorithm.
+    /// The one that came with it and was verified, or else by the upload's algorithm.
     pub checksum: Option<ChecksumValue>,
     /// When it was stored.
     pub modified: Timestamp,
@@ -65,6 +65,8 @@ pub(super) struct StoredPart {
     pub size: u64,
     pub md5: [u8; 16],
     pub checksum: Option<ChecksumValue>,
+    /// What the client sent and is true.
+    pub sent: Option<ChecksumValue>,
     /// Keeps the extents until they are the part's.
     pub fresh: Arc<Fresh>,
 }
@@ -196,6 +198,7 @@ impl Objects {
             size,
             md5,
             checksum: digests.checksum(upload.algorithm),
+            sent: claims.checksum.or(claims.trailing),
             fresh,
         })
     }
@@ -267,7 +270,7 @@ impl Objects {
                 Ok(_) => {
                     return Ok(UploadedPart {
                         etag: ETag::whole(record.md5),
-                        checksum: record.checksum,
+                        checksum: stored.sent.or(record.checksum),
                         modified: record.modified,
                     });
                 }
@@ -284,7 +287,6 @@ impl Objects {
 /// The algorithm of a part must be the upload's, where the client chose one; over parts it must
 /// be given with each.
 fn check_algorithm(record: &UploadRecord, claimed: Option<ChecksumAlgorithm>) -> Result<()> {
-    let name = |algorithm: ChecksumAlgorithm| algorithm.name().to_ascii_lowercase();
     let fits = match claimed {
         _ if !record.chosen => true,
         Some(claimed) => claimed == record.algorithm,
@@ -293,9 +295,15 @@ fn check_algorithm(record: &UploadRecord, claimed: Option<ChecksumAlgorithm>) ->
     if fits {
         return Ok(());
     }
-    Err(Error::InvalidRequest(format!(
+    Err(mismatch(record.algorithm, claimed))
+}
+
+/// A checksum of a part by another algorithm than the upload's, or none.
+pub(super) fn mismatch(of: ChecksumAlgorithm, claimed: Option<ChecksumAlgorithm>) -> Error {
+    let name = |algorithm: ChecksumAlgorithm| algorithm.name().to_ascii_lowercase();
+    Error::InvalidRequest(format!(
         "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
-        name(record.algorithm),
+        name(of),
         claimed.map_or_else(|| "null".to_owned(), name)
-    )))
+    ))
 }

@@ -22,6 +22,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     for algorithm in ChecksumAlgorithm::ALL {
         call.headers.remove(algorithm.header());
     }
+    call.headers.remove(headers::names::SDK_CHECKSUM_ALGORITHM);
     let read = call.read_large_xml(&["CompleteMultipartUpload"]).await;
     let (document, _place) = read.map_err(|error| match error.code {
         // As S3 has it for this document, and for no other.
@@ -87,11 +88,26 @@ fn part(element: &Element) -> Result<ListedForCompletion, S3Error> {
             "PartNumber must be >= 1",
         ));
     }
+    let known = |name: &str| {
+        let mut all = ChecksumAlgorithm::ALL.iter();
+        all.any(|algorithm| algorithm.element() == name)
+    };
+    let mut names = element.children.iter().map(|child| &*child.name);
+    if let Some(unknown) = names.find(|name| name.starts_with("Checksum") && !known(name)) {
+        return Err(S3Error::not_implemented(unknown));
+    }
     let mut checksum = None;
     for algorithm in ChecksumAlgorithm::ALL {
         if let Some(text) = element.text_of(algorithm.element())? {
             let value = ChecksumValue::parse(algorithm, text.trim());
-            checksum = Some(value.ok_or(ErrorCode::InvalidPart)?);
+            let value = value.ok_or(ErrorCode::InvalidPart)?;
+            if checksum.replace(value).is_some() {
+                return Err(S3Error::with(
+                    ErrorCode::InvalidRequest,
+                    "Expecting a single checksum of each part. Multiple checksum Types are not \
+                     allowed.",
+                ));
+            }
         }
     }
     Ok(ListedForCompletion {

@@ -11,6 +11,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let number = multipart::part_number(call)?;
     let (md5, checksum) = (multipart::content_md5(call)?, multipart::checksum(call)?);
     let trailer = multipart::trailer(call)?;
+    multipart::check_sdk_algorithm(call, checksum.map(|c| c.algorithm()).or(trailer))?;
     let body = call.take_body();
     if body.len_hint().is_none() {
         return Err(ErrorCode::MissingContentLength.into());
