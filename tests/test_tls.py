@@ -82,6 +82,7 @@ def test_tools_at_their_defaults_work_with_what_env_prints(cloud, ca, tmp_path):
     curl -sS --fail --cacert "$AWS_CA_BUNDLE" "$(aws s3 presign s3://tools/body)" -o {tmp_path}/url
     cmp {body} {tmp_path}/url
     dhow bucket list
+    dhow bench put --bucket tools --requests 20 --size 4KiB --json
     """
     env = {**os.environ, "PATH": f"{Path(BIN).parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120,

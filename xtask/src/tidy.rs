@@ -35,7 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "gateway",
         &["types", "digest", "access", "objects", "listener"],
     ),
-    ("bench", &["types", "access"]),
+    ("bench", &["types", "access", "listener"]),
     (
         "dhow",
         &[

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
+use listener::Connector;
 use serde::Serialize;
 
 /// What to do again and again.
@@ -63,7 +64,8 @@ pub struct BenchArgs {
     /// Leave the objects where they are; otherwise they are deleted at the end
     #[arg(long)]
     pub keep: bool,
-    /// The endpoint, such as http://127.0.0.1:9000
+    /// The endpoint, such as http://127.0.0.1:9000 or https://localhost:9000. Authorities are trusted
+    /// as AWS_CA_BUNDLE or SSL_CERT_FILE say, or the system's
     #[arg(long)]
     pub endpoint: Option<String>,
     /// The access key
@@ -104,6 +106,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// The `Host` header.
     pub host: String,
+    /// Where the endpoint speaks TLS.
+    pub tls: Option<Connector>,
     /// Access key, secret key and region; `None` does not sign.
     pub keys: Option<(String, String, String)>,
 }

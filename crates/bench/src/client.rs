@@ -4,6 +4,7 @@
 
 use std::{io, net::SocketAddr};
 
+use listener::{Connector, Stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -45,7 +46,9 @@ pub enum Want<'a> {
 /// One connection, opened at the first request and again after a failure.
 pub struct Connection {
     to: SocketAddr,
-    stream: Option<TcpStream>,
+    /// Where TLS is spoken.
+    tls: Option<Connector>,
+    stream: Option<Stream>,
     buffer: Vec<u8>,
     /// The bytes in `buffer` that were read and not used.
     from: usize,
@@ -72,6 +75,7 @@ impl Connection {
     fn new_without_buffer(to: SocketAddr) -> Self {
         Self {
             to,
+            tls: None,
             stream: None,
             buffer: Vec::new(),
             from: 0,
@@ -86,6 +90,12 @@ impl Connection {
             buffer: vec![0; READ_SMALL],
             ..Self::new_without_buffer(to)
         }
+    }
+
+    /// The same with TLS, where that is spoken.
+    pub fn over(mut self, tls: Option<&Connector>) -> Self {
+        self.tls = tls.cloned();
+        self
     }
 
     /// What [`Want::Keep`] and refusals kept.
@@ -108,7 +118,10 @@ impl Connection {
                 let stream = TcpStream::connect(self.to).await?;
                 stream.set_nodelay(true)?;
                 (self.from, self.end) = (0, 0);
-                stream
+                match &self.tls {
+                    None => stream.into(),
+                    Some(tls) => tls.handshake(stream).await?,
+                }
             }
         };
         stream.write_all(head).await?;
@@ -118,6 +131,8 @@ impl Connection {
         } else {
             stream.write_all(rest).await
         };
+        // With TLS the last bytes may still be here.
+        let sent = sent.and(stream.flush().await);
         let head = loop {
             let head = self.head(&mut stream).await?;
             if head.status >= 200 {
@@ -159,7 +174,7 @@ impl Connection {
         Ok(answer)
     }
 
-    async fn head(&mut self, stream: &mut TcpStream) -> io::Result<Head> {
+    async fn head(&mut self, stream: &mut Stream) -> io::Result<Head> {
         let mut seen = self.from;
         loop {
             if let Some(at) = find(&self.buffer[seen..self.end], b"\r\n\r\n") {
@@ -222,7 +237,7 @@ impl Taken<'_> {
 }
 
 struct Reader<'a> {
-    stream: &'a mut TcpStream,
+    stream: &'a mut Stream,
     buffer: &'a mut [u8],
     from: &'a mut usize,
     end: &'a mut usize,

@@ -107,10 +107,11 @@ impl Plan<'_> {
 }
 
 fn connection(plan: &Plan<'_>) -> Connection {
-    match plan.op {
+    let connection = match plan.op {
         Op::Put | Op::Head | Op::Delete => Connection::for_short_answers(plan.target.address),
         Op::Get | Op::List | Op::Mixed => Connection::new(plan.target.address),
-    }
+    };
+    connection.over(plan.target.tls.as_ref())
 }
 
 /// One connection's state.

@@ -2,6 +2,7 @@
 
 use std::{net::ToSocketAddrs, path::Path};
 
+use listener::{Connector, Trust};
 use serde_json::Value;
 
 use crate::{BenchArgs, BenchError, Target};
@@ -22,15 +23,33 @@ pub(crate) fn find(args: &BenchArgs) -> Result<Target, BenchError> {
     };
     let endpoint = field(&args.endpoint, "endpoint")
         .ok_or_else(|| wrong("say where to: --endpoint URL, or --data DIR of a Dhow".into()))?;
-    let host = endpoint
-        .strip_prefix("http://")
-        .ok_or_else(|| wrong(format!("{endpoint:?} does not start with http://")))?
-        .trim_end_matches('/')
-        .to_owned();
-    let with_port = if host.contains(':') {
-        host.clone()
-    } else {
-        format!("{host}:80")
+    let (scheme, host) = endpoint
+        .split_once("://")
+        .filter(|(scheme, _)| ["http", "https"].contains(scheme))
+        .ok_or_else(|| {
+            wrong(format!(
+                "{endpoint:?} does not start with http:// or https://"
+            ))
+        })?;
+    let host = host.trim_end_matches('/').to_owned();
+    let has_port = host.rfind(':') > host.rfind(']');
+    let port = if scheme == "https" { 443 } else { 80 };
+    let with_port = match has_port {
+        true => host.clone(),
+        false => format!("{host}:{port}"),
+    };
+    let tls = match scheme == "https" {
+        true => {
+            let (name, _) = with_port.rsplit_once(':').unwrap_or((&host, ""));
+            let known = found.iter().find_map(|v| v.get("certificate")?.as_str());
+            // Only of the endpoint that the same file names.
+            let known = known.filter(|_| args.endpoint.is_none());
+            let trust = known.map(|path| Trust::Certificate(path.into()));
+            let trust = trust.unwrap_or_else(Trust::configured);
+            let tls = Connector::new(name.trim_matches(['[', ']']), &trust);
+            Some(tls.map_err(|error| wrong(error.to_string()))?)
+        }
+        false => None,
     };
     let address = with_port
         .to_socket_addrs()
@@ -50,6 +69,7 @@ pub(crate) fn find(args: &BenchArgs) -> Result<Target, BenchError> {
     Ok(Target {
         address,
         host,
+        tls,
         keys,
     })
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use access::sign::{Signer, Unsigned, payload_sha256};
-use listener::Trust;
+use listener::{Connector, Trust};
 use serde_json::Value;
 use types::{Clock, Random, SystemClock, SystemRandom};
 
@@ -26,9 +26,6 @@ pub struct AdminClient {
     running: Running,
     credentials: Credentials,
 }
-
-/// Authorities that the system trusts, where AWS_CA_BUNDLE and SSL_CERT_FILE name no others.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The key of whoever runs a region that has no root key: where others put theirs too.
 fn from_environment() -> Option<Credentials> {
@@ -130,18 +127,8 @@ impl AdminClient {
         let Some(address) = self.running.admin.strip_prefix("https://") else {
             return (self.running.admin.trim_start_matches("http://"), None);
         };
-        let named = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"].map(std::env::var_os);
-        let trust = match &self.running.certificate {
-            Some(certificate) => Trust::Certificate(certificate.clone()),
-            None => Trust::Authorities(
-                named
-                    .into_iter()
-                    .flatten()
-                    .next()
-                    .map_or_else(|| SYSTEM_AUTHORITIES.into(), Into::into),
-            ),
-        };
-        (address, Some(trust))
+        let known = self.running.certificate.clone().map(Trust::Certificate);
+        (address, Some(known.unwrap_or_else(Trust::configured)))
     }
 
     /// Sends one request; the answer's JSON, or what the cloud says is wrong.
@@ -232,8 +219,8 @@ fn exchange(
         Some(trust) => {
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
             let host = host.trim_matches(['[', ']']);
-            let mut stream =
-                listener::connect(stream, host, trust).map_err(std::io::Error::other)?;
+            let connector = Connector::new(host, trust).map_err(std::io::Error::other)?;
+            let mut stream = connector.connect(stream).map_err(std::io::Error::other)?;
             stream.write_all(request)?;
             stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         }

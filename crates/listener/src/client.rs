@@ -1,4 +1,4 @@
-//! The other end: blocking connections with TLS, for commands.
+//! The other end: connections with TLS to listeners like these, for commands.
 
 use std::{
     io::{self, Read, Write},
@@ -20,7 +20,12 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use crate::{TlsError, certificates::read};
+use tokio_rustls::TlsConnector;
+
+use crate::{Stream, TlsError, certificates::read};
+
+/// Authorities that the system trusts (Debian).
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Whom a client believes.
 #[derive(Debug, Clone)]
@@ -33,16 +38,66 @@ pub enum Trust {
     Authorities(PathBuf),
 }
 
+impl Trust {
+    /// The authorities that AWS_CA_BUNDLE or SSL_CERT_FILE names, or else the system's.
+    pub fn configured() -> Self {
+        let named = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"].map(std::env::var_os);
+        let mut named = named.into_iter().flatten().filter(|path| !path.is_empty());
+        Self::Authorities(
+            named
+                .next()
+                .map_or_else(|| SYSTEM_AUTHORITIES.into(), Into::into),
+        )
+    }
+}
+
+/// Opens TLS connections to one server.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Connector {
+    /// To `host`, a DNS name or an IP address.
+    ///
+    /// # Errors
+    /// The file cannot be read or has no certificate; `host` is no name.
+    pub fn new(host: &str, trust: &Trust) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| rustls::Error::General(format!("`{host}` is no name of a host")))?;
+        Ok(Self {
+            config: config(trust)?,
+            name,
+        })
+    }
+
+    /// Begins TLS on a blocking connection. The handshake happens with the first bytes that are
+    /// written, and its failure is theirs.
+    ///
+    /// # Errors
+    /// TLS cannot begin.
+    pub fn connect(&self, stream: TcpStream) -> Result<Box<dyn Duplex>, TlsError> {
+        let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone())?;
+        Ok(Box::new(Closing(StreamOwned::new(connection, stream))))
+    }
+
+    /// The handshake on a connection.
+    ///
+    /// # Errors
+    /// The server is not believed, or the connection breaks.
+    pub async fn handshake(&self, stream: tokio::net::TcpStream) -> io::Result<Stream> {
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let stream = connector.connect(self.name.clone(), stream).await?;
+        Ok(Stream::Tls(Box::new(stream.into())))
+    }
+}
+
 /// Both ways of a connection.
 pub trait Duplex: Read + Write {}
 impl<S: Read + Write> Duplex for S {}
 
-/// Begins TLS on a connection to `host`, a DNS name or an IP address. The handshake happens with
-/// the first bytes that are written, and its failure is theirs.
-///
-/// # Errors
-/// The file cannot be read or has no certificate; `host` is no name.
-pub fn connect(stream: TcpStream, host: &str, trust: &Trust) -> Result<Box<dyn Duplex>, TlsError> {
+fn config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
@@ -72,10 +127,7 @@ pub fn connect(stream: TcpStream, host: &str, trust: &Trust) -> Result<Box<dyn D
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| rustls::Error::General(format!("`{host}` is no name of a host")))?;
-    let connection = ClientConnection::new(Arc::new(config), name)?;
-    Ok(Box::new(Closing(StreamOwned::new(connection, stream))))
+    Ok(Arc::new(config))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

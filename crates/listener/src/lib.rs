@@ -11,6 +11,6 @@ mod stream;
 pub use self::{
     authority::Authority,
     certificates::{Certificates, Files, TlsError},
-    client::{Trust, connect},
+    client::{Connector, Duplex, Trust},
     stream::{Handshake, Listener, Stream},
 };

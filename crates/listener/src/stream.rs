@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::Certificates;
 
@@ -88,7 +88,7 @@ impl Certificates {
             }
             let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
             let accepted = acceptor.accept(stream).await?;
-            Ok(Stream::Tls(Box::new(accepted)))
+            Ok(Stream::Tls(Box::new(accepted.into())))
         };
         tokio::time::timeout(within, accepting)
             .await
