@@ -322,7 +322,10 @@ def promoted(fleet, name):
         fleet.freeze(EU)
     fleet.cli("region", "promote", EU, "--to", ME)
     heir = fleet.s3(ME)
-    eventually(lambda: heir.put_object(Bucket=name, Key="ready", Body=b"2"), timeout=60)
+    # It decides on conditions once the old home has surely stopped to.
+    eventually(lambda: heir.put_object(
+        Bucket=name, Key="ready", Body=b"2",
+        IfMatch=heir.head_object(Bucket=name, Key="ready")["ETag"]), timeout=60)
     after = Recorder(fleet, name, seed=6)
     # What the old home was asked and had not answered may be done when it returns.
     after.operations += [{**o, "client": 200 + o["client"]} for o in before.operations
@@ -343,7 +346,7 @@ def promoted(fleet, name):
 @pytest.fixture
 def own_fleet(tmp_path):
     """For tests that lose regions."""
-    fleet = Fleet(tmp_path / "data", 3).start()
+    fleet = Fleet(tmp_path / "data", 3, args=["--promise-ms", "3000"]).start()
     yield fleet
     fleet.stop()
 

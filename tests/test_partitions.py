@@ -4,7 +4,9 @@ way between them cut in both directions or in one, kills meanwhile, and clocks t
 Clients reach every region throughout: a partition between regions is what they must not notice
 more of than the promises say."""
 
+import collections
 import contextlib
+import json
 import threading
 import time
 
@@ -178,6 +180,144 @@ def test_a_home_that_is_cut_off_is_replaced_and_hands_over(fleet):
     fleet.cli("bucket", "promote", name, "--to", EU, "--force")
     eventually(lambda: home.put_object(Bucket=name, Key="back", Body=b"home"), timeout=60)
     eventually(lambda: listing(heir, name) == listing(home, name), timeout=60)
+
+
+class Claims:
+    """Clients that make keys on the condition that they are not there: who was told what."""
+
+    def __init__(self, fleet, name, regions, keys):
+        self.made, self.refused, self.stopping = [], [], threading.Event()
+        self.threads = [threading.Thread(target=self._work, args=(fleet, name, region, keys))
+                        for region in regions for _ in range(2)]
+
+    def _work(self, fleet, name, region, keys):
+        client = fleet.s3(region, timeout=10)
+        for key in keys:
+            if self.stopping.wait(0.02):
+                return
+            content = f"{threading.get_ident()}".encode()
+            try:
+                client.put_object(Bucket=name, Key=key, Body=content, IfNoneMatch="*")
+                self.made.append((key, region, content))
+            except ClientError as error:
+                self.refused.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            except BotoCoreError:
+                pass  # unknown: it may be there or not
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a client does not end"
+
+    def progress(self, region, count):
+        done = lambda: sum(r == region for _, r, _ in list(self.made))
+        goal = done() + count
+        eventually(lambda: done() >= goal, timeout=60)
+
+
+def renewal(fleet, name):
+    return fleet.json("bucket", "show", name)["renewal"]
+
+
+@pytest.mark.parametrize("lost", ["both", "from-home", "to-home"])
+def test_a_home_without_the_registry_is_promoted_away_from_and_one_region_decides(fleet, lost):
+    """The home loses its link to the registry alone. It goes on deciding, since its successor
+    renews it, until the successor is promoted: then that alone decides, with all that was decided."""
+    name = bucket(fleet, f"judge-{lost}", EU, ME)
+    home, heir = fleet.s3(EU), fleet.s3(ME)
+    assert renewal(fleet, name)["renewed"]
+    keys = [f"once{n}" for n in range(100_000)]
+    with healed(fleet), Claims(fleet, name, [EU, ME], keys) as claims:
+        claims.progress(EU, 20)
+        if lost != "to-home":
+            fleet.net.lose(EU, FIRST)
+        if lost != "from-home":
+            fleet.net.lose(FIRST, EU)
+        claims.progress(EU, 20)
+        refused = fleet.cli("bucket", "promote", name, "--to", ME, check=False)
+        assert refused.returncode != 0 and f"reached from {ME}" in refused.stderr
+        fleet.json("bucket", "promote", name, "--to", ME, "--force")
+        claims.progress(ME, 20)
+        # It has not heard of the promotion from the registry, but from its successor. Where only its
+        # own words are lost it may have heard of it all the same, and passes on.
+        if lost == "from-home":
+            with contextlib.suppress(ClientError):
+                home.put_object(Bucket=name, Key="p", Body=b"x")
+                assert body(heir, name, "p") == b"x"
+        else:
+            assert refused_with(lambda: home.put_object(Bucket=name, Key="p", Body=b"x")) == 503
+        claims.progress(ME, 20)
+    made = collections.Counter(key for key, *_ in claims.made)
+    assert not [key for key, count in made.items() if count > 1], "made twice"
+    want = {key: content for key, _, content in claims.made}
+    eventually(lambda: listing(home, name) == listing(heir, name), timeout=60)
+    for region in (home, heir):
+        assert set(want) <= {key for key, *_ in listing(region, name)}
+    for key in [*want][::20]:
+        assert body(heir, name, key) == want[key]
+
+
+def test_a_home_that_nobody_renews_leaves_conditions_undecided(fleet):
+    name = bucket(fleet, "alone", EU, ME)
+    home = fleet.s3(EU, timeout=20)
+    claim = lambda key: home.put_object(Bucket=name, Key=key, Body=b"x", IfNoneMatch="*")
+    with healed(fleet):
+        fleet.net.cut(EU, FIRST)
+        # Longer than any promise of the registry's region lasts.
+        until = time.monotonic() + 13
+        while time.monotonic() < until:
+            claim(f"with-its-successor-{time.monotonic()}")
+            time.sleep(0.2)
+        warned = homes_at(fleet, EU)
+        assert warned["level"] == "warn" and FIRST in warned["found"]
+        fleet.net.cut(EU, ME)
+        eventually(lambda: undecided(lambda: claim(f"{time.monotonic()}")), timeout=60)
+        failed = eventually(lambda: (homes := homes_at(fleet, EU))["level"] == "fail" and homes)
+        assert f"no promise of {', '.join(sorted([FIRST, ME]))}" in failed["found"]
+        assert not [line for line in promises_at(fleet, EU) if not line.endswith(" 0")]
+        home.put_object(Bucket=name, Key="plain", Body=b"goes on")
+        home.delete_object(Bucket=name, Key="plain")
+        with pytest.raises(ClientError) as refused:
+            claim("told-why")
+        assert ME in refused.value.response["Error"]["Message"]
+        assert undecided(lambda: home.put_bucket_versioning(
+            Bucket=name, VersioningConfiguration={"Status": "Enabled"}))
+        # Nobody reaches it: promoted without force, and its promise is waited out.
+        fleet.cli("bucket", "promote", name, "--to", ME)
+        heir = fleet.s3(ME)
+        eventually(lambda: heir.put_object(
+            Bucket=name, Key=f"heir{time.monotonic()}", Body=b"y", IfNoneMatch="*"), timeout=60)
+        assert undecided(lambda: claim("still"))
+    eventually(lambda: claim("again"), timeout=60)
+    shown = renewal(fleet, name)
+    assert shown["renewed"] and shown["by"] and 0 < shown["left_ms"] <= 10_000
+    eventually(lambda: homes_at(fleet, EU)["level"] == "ok", timeout=60)
+
+
+def homes_at(fleet, region):
+    """What `dhow doctor` says of the homes in a region."""
+    told = json.loads(fleet.cli("doctor", "--json", check=False, region=region).stdout)
+    return [finding for finding in told["findings"] if finding["check"] == "homes"][0]
+
+
+def promises_at(fleet, region):
+    return [line for line in fleet.metrics(region).splitlines()
+            if line.startswith("dhow_promise_milliseconds{")]
+
+
+def undecided(ask):
+    """Whether `ask` is refused since nobody knows who decides."""
+    try:
+        ask()
+        return False
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] == 503
 
 
 @pytest.mark.parametrize("killed", [EU, ME])

@@ -47,6 +47,8 @@ pub struct PlacementChange {
     pub trust_reads: Option<Vec<Forwarder>>,
     /// The same for writes.
     pub trust_writes: Option<Vec<Forwarder>>,
+    /// What the home is to take while no other region renews it.
+    pub unrenewed: Option<types::Unrenewed>,
 }
 
 impl Registry {
@@ -359,6 +361,9 @@ impl Registry {
         if let Some(writes) = &change.trust_writes {
             deed.placement.trust.writes.clone_from(writes);
         }
+        if let Some(unrenewed) = change.unrenewed {
+            deed.placement.unrenewed = unrenewed;
+        }
         if let Some(accepts) = &change.accepts {
             deed.placement.accepts.clone_from(accepts);
         }
@@ -376,16 +381,23 @@ impl Registry {
     }
 
     /// Makes the copy in `to` the bucket's home, and the home a copy. The epoch rises: what the
-    /// old home still accepts under the old one is fenced everywhere.
+    /// old home still accepts under the old one is fenced everywhere. Whoever asks has waited until
+    /// the old home decides nothing more under `epoch`, the bucket's present one.
     pub async fn move_home(
         &self,
         actor: &Actor,
-        name: &BucketName,
+        (name, epoch): (&BucketName, u64),
         to: &RegionId,
         forced: bool,
     ) -> Result<Arc<BucketDeed>, CloudError> {
         let turn = self.turn().await;
         let deed = self.moved(name, to)?;
+        if deed.epoch != epoch + 1 {
+            return Err(CloudError::Refused(format!(
+                "the deed of {name} has changed meanwhile: its epoch is {}, not {epoch}",
+                deed.epoch.saturating_sub(1)
+            )));
+        }
         let action = if forced {
             "bucket.promote-forced"
         } else {
@@ -531,6 +543,9 @@ fn detail(deed: &BucketDeed) -> Value {
             let named: Vec<_> = trusted.iter().map(ToString::to_string).collect();
             detail[field] = json!(named);
         }
+    }
+    if placement.unrenewed != types::Unrenewed::default() {
+        detail["unrenewed"] = json!(placement.unrenewed.name());
     }
     if !placement.accepts.is_empty() {
         let named: Vec<_> = placement.accepts.iter().map(|b| &**b).collect();

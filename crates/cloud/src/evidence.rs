@@ -159,6 +159,17 @@ impl Registry {
         }
     }
 
+    /// The bucket's epoch as the registry has it now; `None` when its region does not answer, does
+    /// not know the bucket, or has less in its log than this region.
+    pub async fn epoch_now(&self, deed: &BucketDeed) -> Option<u64> {
+        let length = *self.length.borrow();
+        let placed = self.placed_now(&deed.name).await.ok()?;
+        let known = placed.deed.filter(|d| d.id == deed.id);
+        known
+            .filter(|_| placed.length >= length)
+            .map(|known| known.epoch)
+    }
+
     async fn placed_now(&self, name: &BucketName) -> Result<Placed, CloudError> {
         let Keeper::There(upstream) = &self.keeper else {
             return Ok(Placed {

@@ -16,7 +16,7 @@ use access::CallerKind;
 use serde::{Deserialize, Serialize};
 use types::{
     AccountId, BucketDeed, BucketId, BucketName, Forwarder, Jurisdiction, NewDeed, Placement,
-    RegionId, Replica, Timestamp, Trust, Writes,
+    RegionId, Replica, Timestamp, Trust, Unrenewed, Writes,
 };
 
 use crate::{CloudError, warrant::RequestRecord};
@@ -174,6 +174,9 @@ pub(crate) struct PlacementRecord {
     trust_reads: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trust_writes: Vec<String>,
+    /// Absent for `plain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unrenewed: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -209,6 +212,8 @@ impl From<&Placement> for PlacementRecord {
             trust_reads: Forwarder::texts(&placement.trust.reads),
             trust_writes: Forwarder::texts(&placement.trust.writes),
             successors: placement.successors.iter().map(|r| r.to_string()).collect(),
+            unrenewed: (placement.unrenewed != Unrenewed::default())
+                .then(|| placement.unrenewed.name().to_owned()),
         }
     }
 }
@@ -249,6 +254,11 @@ impl TryFrom<PlacementRecord> for Placement {
             trust: Trust {
                 reads: Forwarder::list(&record.trust_reads),
                 writes: Forwarder::list(&record.trust_writes),
+            },
+            // What is not known to this version must not be taken for less than it asks.
+            unrenewed: match record.unrenewed.as_deref() {
+                None => Unrenewed::default(),
+                Some(text) => Unrenewed::parse(text).unwrap_or(Unrenewed::None),
             },
         })
     }

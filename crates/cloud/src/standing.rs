@@ -199,6 +199,17 @@ impl Registry {
         }
     }
 
+    /// Whether changes are made here now: in the registry's region, unless others have more.
+    ///
+    /// # Errors
+    /// Another region keeps the registry; this one was put back to an older state.
+    pub fn takes_changes(&self) -> Result<(), CloudError> {
+        if let crate::Keeper::There(upstream) = &self.keeper {
+            return Err(CloudError::Elsewhere(upstream.keeper().to_string()));
+        }
+        self.may_change()
+    }
+
     /// Refuses changes where others have more.
     pub(crate) fn may_change(&self) -> Result<(), CloudError> {
         match self.behind() {

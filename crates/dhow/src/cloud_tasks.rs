@@ -69,6 +69,8 @@ pub fn start(
     ));
     tasks.spawn(Arc::clone(&region.replication).run());
     tasks.spawn(Arc::clone(&region.replication).repair_as_met());
+    tasks.spawn(Arc::clone(&region.replication).renew());
+    tasks.spawn(Arc::clone(&region.replication).take_over());
     let shipping = Shipping::new(
         Arc::clone(&region.objects),
         region.neighbours.clone(),

@@ -132,6 +132,9 @@ pub struct Cloud {
     pub clock_ahead_ms: i64,
     /// Seconds for which certificates of regions are good; renewed when a third is left.
     pub certificate_life_s: u64,
+    /// Milliseconds for which a region promises others that it neither takes nor gives their
+    /// buckets another home.
+    pub promise_ms: u64,
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     pub removed_grace_s: u64,
     /// Changes of the registry by one account at once, and a minute; in the registry's region.
@@ -164,6 +167,7 @@ impl Default for Cloud {
             rekey: None,
             clock_ahead_ms: 0,
             certificate_life_s: 30 * 86_400,
+            promise_ms: 10_000,
             removed_grace_s: 10,
             account_changes: changes.account.burst,
             account_changes_per_minute: changes.account.per_minute,
@@ -347,6 +351,10 @@ clock_ahead_ms = 0
 # Seconds for which the certificates of regions are good. A region renews its own when a third of
 # that is left, so this is the same in all regions of a cloud.
 certificate_life_s = 2592000
+# Milliseconds, 500 to 60000, for which this region promises the others that none of their buckets
+# gets another home (see docs/regions.md). A promotion away from a home that does not answer waits
+# so long. Before a smaller value, let the old one pass after the region has stopped.
+promise_ms = 10000
 # Seconds for which rows of a bucket stay here, unreadable, after its placement has taken this
 # region out: placing it here again within that time brings them back. At once all the same: sealed
 # copies, deleted buckets, and what the law of this region does not allow.
@@ -406,6 +414,21 @@ orphans_every_s = 86400
 # Export traces over OTLP/HTTP to this collector. Off when absent.
 # endpoint = "http://127.0.0.1:4318"
 "#;
+
+impl Cloud {
+    /// What the types cannot say of its times.
+    fn check(&self) -> Result<(), Failure> {
+        if self.certificate_life_s < 3 {
+            return Err(Failure::new(
+                "`cloud.certificate_life_s` must be at least 3",
+            ));
+        }
+        if !(500..=60_000).contains(&self.promise_ms) {
+            return Err(Failure::new("`cloud.promise_ms` must be from 500 to 60000"));
+        }
+        Ok(())
+    }
+}
 
 impl Config {
     /// Reads a file.
@@ -482,11 +505,7 @@ impl Config {
             }
             Err(error) => return Err(Failure::new(error.to_string())),
         }
-        if self.cloud.certificate_life_s < 3 {
-            return Err(Failure::new(
-                "`cloud.certificate_life_s` must be at least 3",
-            ));
-        }
+        self.cloud.check()?;
         self.check_counts()
     }
 

@@ -13,6 +13,7 @@ use crate::{
     data_dir::DataDir,
     doctor::{Finding, Level},
     link::{self, Membership},
+    metrics::{NOT_RENEWED, PROMISES},
 };
 
 /// How long a region, or the way to one, is waited for.
@@ -128,6 +129,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
         ));
     }
     findings.extend(peers(samples));
+    findings.extend(homes(samples));
     let expires = samples.one("dhow_certificate_expires_timestamp_seconds");
     findings.extend(expires.map(|at| certificate(at, now, true)));
     let expires = samples.one(crate::tls::EXPIRES);
@@ -186,6 +188,39 @@ fn tls_certificate(expires: u64, now: Timestamp) -> Finding {
     match left < TLS_SOON_S {
         false => Finding::ok("TLS certificate", found),
         true => Finding::bad("TLS certificate", Level::Warn, found, advice),
+    }
+}
+
+/// Whether the buckets whose home is the region are renewed; nothing where no other region has to
+/// do with it.
+fn homes(samples: &Samples) -> Option<Finding> {
+    let of = |is: fn(f64) -> bool| samples.labels(PROMISES, "region", is).join(", ");
+    let (fresh, silent) = (of(|left| left > 0.0), of(|left| left <= 0.0));
+    match samples.one(NOT_RENEWED)? {
+        0 if silent.is_empty() && fresh.is_empty() => None,
+        0 if silent.is_empty() => Some(Finding::ok("homes", format!("renewed by {fresh}"))),
+        0 => Some(Finding::bad(
+            "homes",
+            Level::Warn,
+            format!("all homes here are renewed, but there is no promise of {silent}"),
+            "see that these regions can be reached: conditions are refused once no other promise \
+             is left",
+        )),
+        count => Some(Finding::bad(
+            "homes",
+            Level::Fail,
+            match silent.is_empty() {
+                true => {
+                    format!("{count} buckets wait until their former home decides nothing more")
+                }
+                false => format!(
+                    "{count} buckets whose home is here are not renewed and refuse conditions (no \
+                     promise of {silent})"
+                ),
+            },
+            "see that these regions can be reached; where one is lost, promote another or take its \
+             replicas away (docs/regions.md). `dhow bucket show` says what a bucket waits for",
+        )),
     }
 }
 
@@ -289,6 +324,7 @@ mod tests {
         let well = "# TYPE x gauge\ndhow_region_reachable{region=\"a\"} 1\n\
                     dhow_certificate_expires_timestamp_seconds 9000000\ndhow_engine_fenced 0\n\
                     dhow_registry_heard_timestamp_seconds 999990\ndhow_clock_off 0\n\
+                    dhow_promise_milliseconds{region=\"a\"} 900\ndhow_homes_not_renewed 0\n\
                     dhow_replication_following{bucket=\"b\",source=\"a\"} 1\n";
         let checks: Vec<_> = found(well);
         assert!(
@@ -302,6 +338,8 @@ mod tests {
             ("fenced 0", "fenced 1", "engine", "no writes"),
             ("999990", "990000", "registry", "10000 s ago"),
             ("off 0", "off 1", "clock", "refused"),
+            ("} 900", "} 0", "homes", "no promise of a"),
+            ("renewed 0", "renewed 2", "homes", "2 buckets wait"),
             (
                 "source=\"a\"} 1",
                 "source=\"a\"} 0",

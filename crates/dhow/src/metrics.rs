@@ -14,9 +14,14 @@ use prometheus_client::{
 };
 
 use replication::CopyState;
-use types::Deeds;
+use types::{Deeds, Judge};
 
 use crate::region::Region;
+
+/// Read by `dhow doctor` too.
+pub const NOT_RENEWED: &str = "dhow_homes_not_renewed";
+/// The same.
+pub const PROMISES: &str = "dhow_promise_milliseconds";
 
 struct Engine(Arc<Region>);
 
@@ -83,6 +88,7 @@ impl Collector for Engine {
             u64::from(self.0.neighbours.doubt_of_registry().is_some()),
         ));
         gauges.extend(self.repairs());
+        gauges.extend(self.renewals());
         if let Some(kib) = resident_kib() {
             gauges.push(("dhow_resident_bytes", "Memory of the process.", kib << 10));
         }
@@ -91,6 +97,7 @@ impl Collector for Engine {
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
+        self.promises(&mut encoder)?;
         self.copies(&mut encoder)?;
         self.asides(&mut encoder)?;
         self.rules(&mut encoder)
@@ -118,6 +125,43 @@ impl Engine {
                 repairs.failed.load(Ordering::Relaxed),
             ),
         ]
+    }
+
+    /// How buckets are renewed whose home is here.
+    fn renewals(&self) -> [(&'static str, &'static str, u64); 2] {
+        let promises = self.0.replication.promises();
+        let mut deeds = self.0.registry.all();
+        deeds.retain(|deed| deed.home == self.0.id && promises.may_decide(deed).is_err());
+        [
+            (
+                NOT_RENEWED,
+                "Buckets with their home here that nobody renews: conditions are not decided.",
+                deeds.len() as u64,
+            ),
+            (
+                "dhow_promises_held",
+                "Regions whose promise to this one has not ended.",
+                promises.held_now() as u64,
+            ),
+        ]
+    }
+
+    /// How long each promise lasts that counts for buckets whose home is here.
+    fn promises(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let all = self.0.replication.promises().left();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let kind = ConstGauge::new(0i64).metric_type();
+        let help = "For how long a region has promised that no home here is replaced; 0 for not.";
+        let mut family = encoder.encode_descriptor(PROMISES, help, None, kind)?;
+        for (region, left) in all {
+            let labels = [("region", &*region)];
+            let metric = family.encode_family(&labels)?;
+            let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+            ConstGauge::new(left).encode(metric)?;
+        }
+        Ok(())
     }
 
     /// How the copies here follow their homes, and homes read what copies take. Buckets are named:

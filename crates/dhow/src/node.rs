@@ -158,7 +158,12 @@ async fn hear_first(region: &Region) {
         return;
     }
     let mut followed = region.registry.followed();
-    let waiting = followed.wait_for(|followed| *followed);
+    let waiting = async {
+        let followed = followed.wait_for(|followed| *followed).await.map(drop);
+        // So that it is renewed, where it can be, before the first request.
+        region.replication.promises().asked_once().await;
+        followed
+    };
     if tokio::time::timeout(HEAR_FIRST, waiting).await.is_err() {
         let heard = region.dir.registry_heard().map(|at| at.iso8601());
         tracing::warn!(

@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 use access::{Counting, authorize_counting};
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
-use replication::{CopyStatus, Far, FarLeases, Replication, RuleShown, Uploads, Usage, What};
+use replication::{
+    CopyStatus, Far, FarLeases, RenewalShown, Replication, RuleShown, Uploads, Usage, What,
+};
 use seal::SealingKey;
 use store::{
     Engine,
@@ -153,7 +155,7 @@ impl Region {
         let others = (Arc::clone(&registry), Arc::clone(&link));
         let neighbours = Neighbours::new(here, others, Arc::clone(&clock), grace);
         let starts = Starts::open(&dir, &link.identity, &neighbours, clock.now())?;
-        let replication = follow(&objects, &neighbours, &link, &clock, sealing);
+        let replication = follow(&objects, &neighbours, &link, &clock, sealing, &config.cloud);
         Ok(Self {
             dir,
             embedded,
@@ -211,10 +213,15 @@ impl Region {
 
     /// The home of a bucket, to be asked about it.
     fn home_of(&self, deed: &Arc<BucketDeed>) -> Far {
+        self.ask_at(&deed.home, deed)
+    }
+
+    /// A region, to be asked about a bucket.
+    pub fn ask_at(&self, region: &RegionId, deed: &Arc<BucketDeed>) -> Far {
         Far {
             client: Arc::new(self.link.client.clone()),
             regions: self.neighbours.clone(),
-            region: deed.home.clone(),
+            region: region.clone(),
             deed: Arc::clone(deed),
             sealed: false,
         }
@@ -257,6 +264,17 @@ impl Region {
             false => {
                 let rules = self.home_of(deed).read(What::Rules).await;
                 rules.map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// How a bucket's home is renewed, as the home knows it.
+    pub async fn renewal(&self, deed: &Arc<BucketDeed>) -> Result<RenewalShown, String> {
+        match deed.home == self.id {
+            true => Ok(self.replication.promises().shown(deed)),
+            false => {
+                let shown = self.home_of(deed).read(What::Renewal).await;
+                shown.map_err(|e| e.to_string())
             }
         }
     }
@@ -402,6 +420,7 @@ fn follow(
     link: &Link,
     clock: &Arc<dyn Clock>,
     sealing: SealingKey,
+    cloud: &crate::config::Cloud,
 ) -> Arc<Replication> {
     let leases = FarLeases::new(link.client.clone(), neighbours.clone());
     objects.lease_from(Arc::new(leases));
@@ -411,7 +430,11 @@ fn follow(
         link.client.clone(),
         Arc::clone(clock),
     );
+    let keeper = RegionId::new(&link.membership.keeper);
+    let promise = Duration::from_millis(cloud.promise_ms);
+    let replication = replication.promising(Some(keeper), promise);
     let replication = Arc::new(replication.sealing(sealing));
+    objects.judged_by(replication.promises().clone());
     neighbours.knows(replication.status());
     replication
 }

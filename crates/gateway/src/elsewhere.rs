@@ -71,6 +71,9 @@ impl Gateway {
             Ok(permit) if operation.status.answers() => {
                 self.check_clock(action)?;
                 self.check_home(deed)?;
+                if let Some(deed) = deed {
+                    self.check_decides(action, conditional, deed)?;
+                }
                 return Ok(Way::Here(permit));
             }
             Ok(_) => return Err(S3Error::not_implemented(operation.name)),
@@ -105,6 +108,28 @@ impl Gateway {
                     false => Ok(Way::Pass(holders)),
                 }
             }
+        }
+    }
+
+    /// Whether this region, where it is the bucket's home, may act as that now: refused before the
+    /// body is read. Where the object's conditions are asked, `objects` asks once more.
+    fn check_decides(
+        &self,
+        action: Action,
+        conditional: bool,
+        deed: &BucketDeed,
+    ) -> Result<(), S3Error> {
+        let configures = matches!(
+            action,
+            Action::DeleteBucket
+                | Action::PutBucketVersioning
+                | Action::PutBucketTagging
+                | Action::PutReplicationConfiguration
+        );
+        match configures || conditional && action.writes_objects() {
+            true => Ok(self.objects.may_decide(deed)?),
+            false if action.writes_objects() => Ok(self.objects.may_write(deed)?),
+            false => Ok(()),
         }
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn partition_of(deed: &BucketDeed) -> PartitionId {
 impl Objects {
     /// The configuration of a bucket that takes writes; perhaps not the newest one.
     pub(crate) async fn bucket(&self, deed: &BucketDeed) -> Result<Arc<Bucket>> {
+        self.may_commit(deed)?;
         for _ in 0..TRIES_MAX {
             let bucket = self.known_bucket(deed).await?;
             if bucket.record.epoch > deed.epoch {

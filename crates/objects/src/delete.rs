@@ -2,7 +2,7 @@
 
 use access::{Action, Permit};
 use store::Batch;
-use types::{ETag, ObjectKey};
+use types::{BucketDeed, ETag, ObjectKey};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
@@ -40,6 +40,22 @@ impl Objects {
             Some(_) => Action::DeleteObjectVersion,
         };
         let deed = deed(permit, &[action])?;
+        if conditions.is_empty() {
+            return self.delete_if(deed, key, version, conditions).await;
+        }
+        self.may_decide(deed)?;
+        let deleted = self.delete_if(deed, key, version, conditions).await;
+        self.may_acknowledge(deed)?;
+        deleted
+    }
+
+    async fn delete_if(
+        &self,
+        deed: &BucketDeed,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+        conditions: &WriteConditions,
+    ) -> Result<Deleted> {
         if let Some(version) = version {
             let removed = self
                 .remove_version(deed, key, version, conditions, false)

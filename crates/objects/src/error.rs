@@ -49,6 +49,10 @@ pub enum Error {
     /// The bucket is not placed here any more, or not in the way in which it was read.
     #[error("the bucket may not be read in this region any more")]
     NotHere,
+    /// This region may not act as the bucket's home now; the text is for the client. A write with a
+    /// condition may have landed all the same: it is not acknowledged.
+    #[error("{0}")]
+    NotNow(#[from] types::NotNow),
     /// Copies of the bucket take writes too, so that nobody can say that it is empty.
     #[error("the bucket takes writes in several regions")]
     TakenEverywhere,

@@ -18,6 +18,7 @@ mod error;
 pub mod fuzzing;
 mod get;
 mod hlc;
+mod judged;
 mod list;
 mod list_uploads;
 mod list_versions;
@@ -83,7 +84,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use types::{Clock, Deeds, Random, RegionId};
+use types::{Clock, Deeds, Judge, Random, RegionId};
 
 /// Changes of several steps, and of several commits, that may be under way at once.
 const CHANGES_MAX: usize = 256;
@@ -112,6 +113,7 @@ pub struct Inner {
     pub(crate) dirty: sweep::Dirty,
     pub(crate) suspects: Arc<repair::Suspects>,
     pub(crate) leases: OnceLock<Arc<dyn Leases>>,
+    pub(crate) judge: OnceLock<Arc<dyn Judge>>,
     pub(crate) rules_changed: tokio::sync::watch::Sender<u64>,
     pub(crate) rule_states: RuleStates,
     pub(crate) asides: replicate::Asides,
@@ -152,6 +154,7 @@ impl Objects {
             dirty: sweep::Dirty::default(),
             suspects: Arc::default(),
             leases: OnceLock::new(),
+            judge: OnceLock::new(),
             rules_changed: tokio::sync::watch::Sender::new(0),
             rule_states: RuleStates::default(),
             asides: replicate::Asides::default(),

@@ -72,6 +72,22 @@ impl Objects {
     ) -> Result<(PutOutcome, Timestamp)> {
         let deed = deed(permit, &[Action::PutObject])?;
         tags::check(&input.attributes.tags, OBJECT_TAGS_MAX)?;
+        if input.conditions.is_empty() {
+            return self.put_if(deed, key, input, algorithm).await;
+        }
+        self.may_decide(deed)?;
+        let written = self.put_if(deed, key, input, algorithm).await;
+        self.may_acknowledge(deed)?;
+        written
+    }
+
+    async fn put_if(
+        &self,
+        deed: &BucketDeed,
+        key: &ObjectKey,
+        input: PutInput,
+        algorithm: Option<ChecksumAlgorithm>,
+    ) -> Result<(PutOutcome, Timestamp)> {
         let PutInput {
             body,
             attributes,

@@ -63,7 +63,7 @@ impl Source {
     fn gate(&self, deed: &Arc<BucketDeed>, from: &Place, what: &What) -> Result<Admitted, Refused> {
         let here = self.regions.here();
         match what {
-            What::Copies | What::Usage | What::Uploads | What::Rules => {
+            What::Copies | What::Usage | What::Uploads | What::Rules | What::Renewal => {
                 let keeps = self.regions.keeps_registry(&from.region);
                 let counting = authorize_counting(deed, &here, from, keeps);
                 counting.map(Admitted::Counts).map_err(refused)
@@ -107,6 +107,8 @@ impl Source {
                 Holding::Sealed => self.sealed(deed, from),
                 _ => Err(refused("the copy is not sealed")),
             },
+            // Answered whatever the epoch is, by `answer_standing`.
+            What::Yield | What::Followed => Err(outside()),
             What::Removals { .. } | What::Hear { .. } | What::Offer { .. } => self.copy(deed, from),
         }
     }

@@ -102,7 +102,7 @@ impl Follower {
     }
 
     /// Takes versions away again that clients removed here while they came once more.
-    async fn take_back_removed(
+    pub(crate) async fn take_back_removed(
         &self,
         permit: &Permit,
         page: &Answer,
@@ -113,7 +113,7 @@ impl Follower {
     }
 
     /// Leaves versions out that were removed here: they came before.
-    async fn leave_out_removed(
+    pub(crate) async fn leave_out_removed(
         &self,
         permit: &Permit,
         page: &mut Answer,
@@ -135,10 +135,11 @@ impl Follower {
     }
 
     /// Leaves out removals that can be none of an earlier epoch, and puts the others on record.
-    async fn weigh_removals(
+    pub(crate) async fn weigh_removals(
         &self,
         permit: &Permit,
         page: &mut Answer,
+        word: Word,
     ) -> Result<(), ReplicationError> {
         let removed = page.changes.iter().filter_map(|(_, change)| match change {
             ShippedChange::Removed { key, version, null } => Some(Removed {
@@ -162,7 +163,7 @@ impl Follower {
             _ => true,
         });
         let (objects, region) = (&self.objects, &self.far.region);
-        let noted = objects.note_on_word(permit, region, Word::Clients, &hits);
+        let noted = objects.note_on_word(permit, region, word, &hits);
         Ok(noted.await?)
     }
 
@@ -212,7 +213,10 @@ impl Follower {
         loop {
             let mut page = self.far.ask(What::Gone { from }).await?;
             match former {
-                true => self.weigh_removals(permit, &mut page).await?,
+                true => {
+                    self.weigh_removals(permit, &mut page, Word::Clients)
+                        .await?;
+                }
                 false => self.note_removed(permit, &page).await?,
             }
             self.apply_all(permit, &page).await?;
@@ -556,7 +560,8 @@ impl Follower {
             let permit = self.permit()?;
             done = page.changes.is_empty() && page.position <= position;
             self.leave_out_removed(&permit, &mut page).await?;
-            self.weigh_removals(&permit, &mut page).await?;
+            self.weigh_removals(&permit, &mut page, Word::Clients)
+                .await?;
             for (at, change) in &page.changes {
                 if self.apply_former(&permit, *at, change).await?
                     && let Some(key) = key_of(change)

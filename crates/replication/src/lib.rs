@@ -19,28 +19,36 @@ mod gather;
 mod handover;
 mod leases;
 mod manager;
+mod promises;
 mod removal;
 mod removals;
+mod renewal;
 mod repair;
 mod rules;
 mod rules_far;
 mod seal_source;
+mod seats;
 mod source;
 mod status;
+mod takeover;
 mod transport;
 mod wire;
 mod words;
+mod yielding;
 
 pub use behind::Behind;
 pub use client::Far;
 pub use error::ReplicationError;
 pub use leases::FarLeases;
 pub use manager::{Divergence, MayRemove, Regions, Replication};
+pub use promises::{
+    PROMISE_ASK_BYTES_MAX, PROMISE_PATH, Pause, PromiseAsk, Promised, Promises, RenewalShown,
+};
 pub use repair::{Repair, Repairs};
 pub use rules::{RuleShown, Shipping};
 pub use rules_far::ask_destination;
 pub use source::Source;
 pub use status::{CopyState, CopyStatus, Following, Status};
 pub use transport::Transport;
-pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Uploads, Usage, What};
+pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Uploads, Usage, What, Yielded};
 pub use words::OnWordOf;

@@ -15,7 +15,7 @@ use types::{
 };
 
 use crate::{
-    OnWordOf, Repairs, Source, Status, Transport, client::Far, follow::Follower,
+    OnWordOf, Promises, Repairs, Source, Status, Transport, client::Far, follow::Follower,
     handover::HandOver, removal::Removing, rules_far::Taking,
 };
 
@@ -59,6 +59,21 @@ pub trait Regions: Send + Sync + 'static {
     fn keeps_registry(&self, _: &RegionId) -> bool {
         false
     }
+    /// Names what this region knows of the registry: two regions that know the same have the same
+    /// name for it, and no others. Empty where there is no such name.
+    fn known(&self) -> String {
+        String::new()
+    }
+    /// Whether this region may promise others anything: not where it keeps a registry of which
+    /// others have more.
+    fn may_promise(&self) -> bool {
+        true
+    }
+    /// The bucket's epoch, asked of the registry now; `None` when it does not answer, or does not
+    /// know the bucket.
+    fn fresh_epoch<'a>(&'a self, _: &'a BucketDeed) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(std::future::ready(None))
+    }
     /// Changes whenever a deed or a region may have changed.
     fn watch(&self) -> watch::Receiver<u64>;
     /// Makes it known that a region came back with keys that the home had not.
@@ -98,6 +113,8 @@ pub enum MayRemove {
 const READERS_SOON: Duration = Duration::from_secs(1);
 /// And in all: who takes nothing of what it was given keeps no removal from being put on record.
 const READERS_WAIT: Duration = Duration::from_secs(300);
+/// For how long a region promises, unless it is told otherwise.
+const PROMISE: Duration = Duration::from_secs(10);
 /// After a failure to discard a bucket's rows.
 const DISCARD_AGAIN: Duration = Duration::from_secs(5);
 
@@ -156,8 +173,10 @@ pub struct Replication {
     pub(crate) regions: Arc<dyn Regions>,
     pub(crate) client: Arc<dyn Transport>,
     pub(crate) repairs: Repairs,
-    clock: Arc<dyn Clock>,
-    status: Arc<Status>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) promises: Arc<Promises>,
+    pub(crate) handover: HandOver,
     sealing: Option<Arc<SealingKey>>,
     taking: Taking,
 }
@@ -170,10 +189,14 @@ impl Replication {
         client: impl Transport,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let client: Arc<dyn Transport> = Arc::new(client);
+        let (for_handover, from) = (Arc::clone(&client), Arc::clone(&objects));
         Self {
+            promises: Promises::new(Arc::clone(&regions), None, PROMISE),
+            handover: HandOver::new(for_handover, from, Arc::clone(&regions)),
             objects,
             regions,
-            client: Arc::new(client),
+            client,
             repairs: Repairs::default(),
             clock,
             status: Arc::default(),
@@ -191,6 +214,26 @@ impl Replication {
         }
     }
 
+    /// With promises for so long, in a cloud whose registry is kept by `keeper`.
+    #[must_use]
+    pub fn promising(self, keeper: Option<RegionId>, length: Duration) -> Self {
+        Self {
+            promises: Promises::new(Arc::clone(&self.regions), keeper, length),
+            ..self
+        }
+    }
+
+    /// What regions promise each other.
+    pub fn promises(&self) -> &Arc<Promises> {
+        &self.promises
+    }
+
+    /// Asks other regions for promises, until the task is dropped.
+    pub async fn renew(self: Arc<Self>) {
+        let client = Arc::clone(&self.client);
+        Arc::clone(&self.promises).renew(client).await;
+    }
+
     /// How copies are doing.
     pub fn status(&self) -> &Arc<Status> {
         &self.status
@@ -204,11 +247,8 @@ impl Replication {
             status: Arc::clone(&self.status),
             clock: Arc::clone(&self.clock),
             taking: self.taking.clone(),
-            handover: HandOver::new(
-                Arc::clone(&self.client),
-                Arc::clone(&self.objects),
-                Arc::clone(&self.regions),
-            ),
+            promises: Arc::clone(&self.promises),
+            handover: self.handover.clone(),
             sealing: self.sealing.clone(),
         }
     }

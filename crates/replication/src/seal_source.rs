@@ -118,7 +118,12 @@ impl Source {
             | What::Copies
             | What::Usage
             | What::Uploads
-            | What::Rules => return Err(refused("a sealed copy has no such question")),
+            | What::Rules
+            | What::Yield
+            | What::Renewal
+            | What::Followed => {
+                return Err(refused("a sealed copy has no such question"));
+            }
         };
         sealing.sealed(held, answer)
     }

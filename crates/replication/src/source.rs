@@ -13,7 +13,7 @@ use store::Position;
 use types::{BucketDeed, Clock, Place};
 
 use crate::{
-    CopyStatus, Regions, RuleShown, Shipping, Status, Uploads, Usage,
+    CopyStatus, Promises, Regions, RuleShown, Shipping, Status, Uploads, Usage,
     body::ReaderBody,
     frames::Answer,
     gate::Admitted,
@@ -36,6 +36,7 @@ pub struct Source {
     pub(crate) sealing: Option<Arc<SealingKey>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) taking: Taking,
+    pub(crate) promises: Arc<Promises>,
 }
 
 /// Keys that lag which are named.
@@ -118,6 +119,11 @@ impl Source {
         }
     }
 
+    /// What regions promise each other.
+    pub fn promises(&self) -> &Arc<Promises> {
+        &self.promises
+    }
+
     /// Answers what is asked about a bucket as a whole.
     async fn answer_counts(
         &self,
@@ -135,6 +141,7 @@ impl Source {
                 None => json_bytes(&self.copies(counting).await.map_err(failed)?),
             },
             What::Rules => json_bytes(&self.rules(counting).await.map_err(failed)?),
+            What::Renewal => json_bytes(&self.promises.shown(counting.deed())),
             _ => json_bytes(&self.usage(counting).await.map_err(failed)?),
         };
         Ok(held.full(counted?))
@@ -148,8 +155,12 @@ impl Source {
     ) -> Result<Response<BoxBody>, Refused> {
         // Also when the question is refused: nothing counts then that an earlier start has said.
         self.status.asks(&from.region, ask.instance);
+        if matches!(ask.what, What::Yield | What::Followed) {
+            return self.answer_standing(from, &ask).await;
+        }
         // Whoever may not ask is told so before it waits for anything.
-        let (deed, admitted) = self.admit(from, &ask)?;
+        let admitted = self.admit(from, &ask);
+        let (deed, admitted) = admitted.inspect_err(|_| self.hear_epoch(from, &ask))?;
         let permit = match admitted {
             Admitted::Counts(counting) => {
                 return self.answer_counts(&counting, room, &ask.what).await;
@@ -238,7 +249,7 @@ impl Source {
 }
 
 impl Source {
-    fn permit(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {
+    pub(crate) fn permit(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {
         authorize_sending(deed, &self.regions.here(), to).map_err(refused)
     }
 

@@ -215,6 +215,13 @@ pub enum What {
         /// From here on.
         offset: u64,
     },
+    /// Asked under a newer epoch by the home that it names, or by the registry's region, which is
+    /// about to put it on record: take no writes any more under an earlier one.
+    Yield,
+    /// How the home is renewed.
+    Renewal,
+    /// Whether the copy that is asked has taken all of the home's snapshot.
+    Followed,
     /// One version without its bytes.
     Version {
         /// Of which key.
@@ -260,6 +267,17 @@ impl Ask {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// A region takes no writes any more under an epoch before that of the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Yielded {
+    /// The epoch of the deed that it knows.
+    pub epoch: u64,
+    /// Whether it was the home by that deed.
+    pub was_home: bool,
+    /// Where its log ended after that; 0 for whom the log is not meant for.
+    pub position: u64,
 }
 
 /// How far the home has read what a copy has to tell of earlier epochs.

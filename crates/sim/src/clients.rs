@@ -52,6 +52,8 @@ pub struct Write {
     pub acknowledged: bool,
     /// What the client was told that it made.
     pub version: Option<DisplayVersion>,
+    /// That it made a key that was not there, decided under this epoch.
+    pub claim: Option<u64>,
 }
 
 /// The tag of a bucket that a client set.
@@ -244,7 +246,7 @@ pub async fn work(world: &Arc<World>, number: usize, random: &SeededRandom, unti
             bucket,
             key,
         };
-        let (kind, len) = (pick(10), [0, 10, 70_000, 200_000][pick(4)]);
+        let (kind, len) = (pick(13), [0, 10, 70_000, 200_000][pick(4)]);
         let conditional = pick(5) == 0;
         let acting = async {
             match kind {
@@ -255,6 +257,7 @@ pub async fn work(world: &Arc<World>, number: usize, random: &SeededRandom, unti
                 }
                 5 => client.delete().await,
                 6 | 7 => client.delete_version(random).await,
+                10.. => client.claim(format!("{number}-{step} ").into()).await,
                 8 => client.tag(&format!("{number}-{step}")).await,
                 _ => client.read().await,
             }
@@ -284,6 +287,16 @@ impl Client<'_> {
     }
 
     fn wrote(&self, did: Did, began: Instant, told: Result<Option<DisplayVersion>, String>) {
+        self.wrote_as(did, began, told, None);
+    }
+
+    fn wrote_as(
+        &self,
+        did: Did,
+        began: Instant,
+        told: Result<Option<DisplayVersion>, String>,
+        claim: Option<u64>,
+    ) {
         let (node, bucket, key) = (&self.node.id, &self.bucket, &self.key);
         let what = match &did {
             Did::Put { content } => {
@@ -302,7 +315,20 @@ impl Client<'_> {
             ended: Instant::now(),
             acknowledged: told.is_ok(),
             version: told.ok().flatten(),
+            claim,
         });
+    }
+
+    /// Makes a key that all clients try to make at about this time.
+    async fn claim(&self, content: Bytes) {
+        let seconds = self.world.since_begin().as_secs();
+        let client = Client {
+            node: Arc::clone(&self.node),
+            bucket: self.bucket.clone(),
+            key: format!("once{}", seconds / 3),
+            ..*self
+        };
+        client.put(content, true).await;
     }
 
     async fn put(&self, content: Bytes, conditional: bool) {
@@ -326,7 +352,9 @@ impl Client<'_> {
             return;
         }
         let told = told.map(|done| done.version).map_err(|e| e.to_string());
-        self.wrote(Did::Put { content }, began, told);
+        let epoch = permit.deed().map(|deed| deed.epoch);
+        let claim = epoch.filter(|_| conditional && self.key.starts_with("once"));
+        self.wrote_as(Did::Put { content }, began, told, claim);
     }
 
     async fn delete(&self) {

@@ -17,6 +17,7 @@
 mod checks;
 mod clients;
 mod disk;
+mod leases;
 mod net;
 mod registry;
 mod starts;

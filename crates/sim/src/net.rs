@@ -16,7 +16,7 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use peer::{BoxBody, Peer, PeerError, Room, RoomLimits, collect};
-use replication::{Ask, Source, Transport};
+use replication::{Ask, PROMISE_PATH, Promises, Source, Transport};
 use tokio::{task::JoinSet, time::Instant};
 use types::{BucketDeed, BucketName, Holding, Random, RegionId, SeededRandom, deed::BoxFuture};
 
@@ -43,6 +43,7 @@ pub struct Net {
     chance: BTreeMap<(RegionId, RegionId), SeededRandom>,
     trace: Arc<Trace>,
     sources: Mutex<BTreeMap<RegionId, Answering>>,
+    promises: Mutex<BTreeMap<RegionId, Arc<Promises>>>,
     /// Nothing gets from the first to the second.
     cut: Mutex<BTreeSet<(RegionId, RegionId)>>,
     /// What placements say, once that was acknowledged.
@@ -70,6 +71,7 @@ impl Net {
                 .collect(),
             trace,
             sources: Mutex::default(),
+            promises: Mutex::default(),
             cut: Mutex::default(),
             placed: Mutex::default(),
             coming: Mutex::default(),
@@ -82,12 +84,20 @@ impl Net {
 
     /// A region answers from now on.
     pub fn up(&self, region: &RegionId, source: Source) {
+        self.promises(region, source.promises());
         let tasks = Arc::new(Mutex::new(JoinSet::new()));
         self.sources.lock().insert(region.clone(), (source, tasks));
     }
 
+    /// Promises are given for it from now on.
+    pub fn promises(&self, region: &RegionId, promises: &Arc<Promises>) {
+        let promises = Arc::clone(promises);
+        self.promises.lock().insert(region.clone(), promises);
+    }
+
     /// It does not any more; what it was at ends.
     pub fn down(&self, region: &RegionId) {
+        self.promises.lock().remove(region);
         if let Some((_, tasks)) = self.sources.lock().remove(region) {
             tasks.lock().abort_all();
         }
@@ -113,6 +123,11 @@ impl Net {
     pub fn acknowledged(&self, deed: &Arc<BucketDeed>) {
         let mut placed = self.placed.lock();
         placed.insert(deed.name.clone(), Arc::clone(deed));
+    }
+
+    /// Whether the way is open in both directions.
+    pub fn is_open(&self, one: &RegionId, other: &RegionId) -> bool {
+        self.passes(one, other) && self.passes(other, one)
     }
 
     fn passes(&self, from: &RegionId, to: &RegionId) -> bool {
@@ -156,7 +171,7 @@ impl Net {
     /// Whether an answer of so many bytes may leave.
     fn watch(&self, bucket: &str, what: &str, to: &RegionId, bytes: usize) {
         // Numbers and refusals are no data.
-        let numbers = ["copies", "usage", "offer", "gather"];
+        let numbers = ["copies", "usage", "offer", "gather", "yield"];
         if bytes <= 9 || numbers.iter().any(|number| what.starts_with(number)) {
             return;
         }
@@ -184,12 +199,23 @@ impl Net {
             peer: to.to_string(),
             reason: why.to_owned(),
         };
+        let path = request.uri().path().to_owned();
         let asked = collect(request.into_body(), ANSWER_MAX, Duration::from_secs(5)).await?;
         let chance = |from: &RegionId, to: &RegionId| match &second {
             Some(chance) => &**chance,
             None => &self.chance[&(from.clone(), to.clone())],
         };
         self.travel(&from, &to, chance(&from, &to)).await?;
+        if path == PROMISE_PATH {
+            let found = self.promises.lock().get(&to).cloned();
+            let promises = found.ok_or_else(|| unreachable("it is down"))?;
+            let ask = serde_json::from_slice(&asked).map_err(|e| unreachable(&e.to_string()))?;
+            let promised = promises.answer(&from, &ask);
+            let promised = serde_json::to_vec(&promised);
+            self.travel(&to, &from, chance(&to, &from)).await?;
+            let promised = promised.map_err(|e| unreachable(&e.to_string()))?;
+            return Ok(Response::new(peer::full(promised)));
+        }
         let found = self.sources.lock().get(&to).cloned();
         let (source, tasks) = found.ok_or_else(|| unreachable("it is down"))?;
         let ask: Ask = serde_json::from_slice(&asked).map_err(|e| unreachable(&e.to_string()))?;

@@ -11,14 +11,20 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use replication::{Behind, Divergence, MayRemove, Status};
-use tokio::sync::watch;
+use replication::{Behind, Divergence, Far, MayRemove, Promises, Status, What, Yielded};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use types::{
     AccountId, BucketDeed, BucketId, BucketName, DeedError, Deeds, Jurisdiction, NewDeed, Place,
-    Random, RegionId, SeededRandom, deed::BoxFuture,
+    Random, RegionId, Replica, SeededRandom, deed::BoxFuture,
 };
 
-use crate::{net::Net, trace::Trace};
+use crate::{
+    net::{Net, Way},
+    trace::Trace,
+};
 
 /// What one region knows of the cloud.
 pub struct View {
@@ -146,6 +152,9 @@ impl replication::Regions for View {
     fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
+    fn keeps_registry(&self, region: &RegionId) -> bool {
+        **region == *KEEPER
+    }
     /// Deeds change in one place only here, so what a region has heard is certain.
     fn may_remove<'a>(&'a self, _: &'a BucketDeed) -> BoxFuture<'a, MayRemove> {
         Box::pin(std::future::ready(MayRemove::Yes))
@@ -156,12 +165,26 @@ impl replication::Regions for View {
     }
 }
 
+/// Whoever keeps the registry: a region that holds no buckets.
+pub const KEEPER: &str = "registry";
+/// For how long regions promise.
+pub const PROMISE: Duration = Duration::from_secs(4);
+/// How long the old home may take to say that it decides nothing more.
+const YIELD_WITHIN: Duration = Duration::from_secs(2);
+
+/// A change on its way to one region, with its number.
+type Telling = mpsc::UnboundedSender<(u64, Arc<BucketDeed>)>;
+
 /// The one place where deeds change.
 pub struct Registry {
-    views: Vec<Arc<View>>,
-    deeds: Mutex<BTreeMap<BucketName, Arc<BucketDeed>>>,
+    /// What the keeper knows: all, at once.
+    view: Arc<View>,
+    promises: Arc<Promises>,
+    telling: Vec<Telling>,
+    /// The last change that each region has heard of.
+    heard: watch::Sender<BTreeMap<RegionId, u64>>,
+    changes: Mutex<u64>,
     net: Arc<Net>,
-    random: SeededRandom,
     trace: Arc<Trace>,
 }
 
@@ -170,53 +193,140 @@ impl Registry {
         views: Vec<Arc<View>>,
         deeds: &[Arc<BucketDeed>],
         net: Arc<Net>,
-        random: SeededRandom,
+        random: &SeededRandom,
         trace: Arc<Trace>,
     ) -> Self {
-        let deeds = deeds.iter().map(|d| (d.name.clone(), Arc::clone(d)));
+        let keeper = RegionId::new(KEEPER);
+        let view = View::new(keeper.clone(), deeds);
+        let promises = Promises::new(Arc::clone(&view) as _, Some(keeper.clone()), PROMISE);
+        net.promises(&keeper, &promises);
+        let heard = watch::Sender::new(BTreeMap::new());
+        let tell = |view: &Arc<View>| {
+            let (telling, told) = mpsc::unbounded_channel();
+            let random = SeededRandom::new(random.next_u64());
+            let (view, net, heard) = (Arc::clone(view), Arc::clone(&net), heard.clone());
+            tokio::spawn(tell(view, net, heard, random, told));
+            telling
+        };
         Self {
-            views,
-            deeds: Mutex::new(deeds.collect()),
+            telling: views.iter().map(tell).collect(),
+            view,
+            promises,
+            heard,
+            changes: Mutex::new(0),
             net,
-            random,
             trace,
         }
     }
 
     pub fn deed(&self, name: &BucketName) -> Arc<BucketDeed> {
-        Arc::clone(&self.deeds.lock()[name])
+        self.view.deed_of(name).expect("buckets stay")
     }
 
     /// Changes a deed; returns once all regions that held the bucket have heard of it.
     pub async fn change(&self, name: &BucketName, change: impl FnOnce(&mut BucketDeed)) {
         let before = self.deed(name);
-        let mut deed = (*before).clone();
+        let number = self.record(name, change);
+        self.acknowledged(&before, number).await;
+    }
+
+    /// Puts a change on record; regions hear of it later.
+    pub fn record(&self, name: &BucketName, change: impl FnOnce(&mut BucketDeed)) -> u64 {
+        let mut deed = (*self.deed(name)).clone();
         change(&mut deed);
         let deed = Arc::new(deed);
         self.trace.note(format!(
             "registry: {name} epoch {} home {} copies {:?} writes {:?}",
             deed.epoch, deed.home, deed.placement.replicas, deed.placement.writes
         ));
-        self.deeds.lock().insert(name.clone(), Arc::clone(&deed));
+        self.view.hear(Arc::clone(&deed));
         self.net.changing(&deed);
-        let mut told = Vec::new();
-        for view in &self.views {
-            let wait = Duration::from_millis(5 + self.random.next_u64() % 300);
-            told.push((tokio::time::Instant::now() + wait, Arc::clone(view)));
+        let mut changes = self.changes.lock();
+        *changes += 1;
+        for telling in &self.telling {
+            // A region's task ends with the run.
+            let _ = telling.send((*changes, Arc::clone(&deed)));
         }
-        told.sort_by_key(|(at, view)| (*at, view.here.clone()));
-        for (at, view) in told {
-            tokio::time::sleep_until(at).await;
-            // One that is down hears of it when it is up again.
-            while !view.up.load(Ordering::SeqCst) {
-                if !before.holders().any(|holder| *holder == view.here) {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            view.hear(Arc::clone(&deed));
-        }
+        *changes
+    }
+
+    /// Waits until all regions that held the bucket have heard of a change.
+    pub async fn acknowledged(&self, before: &BucketDeed, number: u64) {
+        let mut heard = self.heard.subscribe();
+        let all = |heard: &BTreeMap<RegionId, u64>| {
+            let mut holders = before.holders();
+            holders.all(|h| heard.get(h).is_some_and(|known| *known >= number))
+        };
+        // It is never closed.
+        let _ = heard.wait_for(all).await;
+        let (name, deed) = (&before.name, self.deed(&before.name));
         self.net.acknowledged(&deed);
         self.trace.note(format!("registry: {name} acknowledged"));
+    }
+
+    /// Gives a bucket another home, once the one that it has decides nothing more; returns as
+    /// [`Self::record`] does, with the deed before.
+    pub async fn promote(&self, name: &BucketName, at: usize) -> Option<(Arc<BucketDeed>, u64)> {
+        let before = self.deed(name);
+        let moves = |deed: &mut BucketDeed| {
+            let copies = &mut deed.placement.replicas;
+            if copies.is_empty() {
+                return;
+            }
+            let heir = copies.remove(at % copies.len()).region;
+            let old = std::mem::replace(&mut deed.home, heir);
+            copies.push(Replica {
+                region: old,
+                sealed_by: None,
+            });
+            copies.sort();
+            deed.epoch += 1;
+        };
+        let mut would = (*before).clone();
+        moves(&mut would);
+        if would == *before {
+            return None;
+        }
+        let pause = self.promises.pause(&before.home);
+        let far = Far {
+            client: Arc::new(Way {
+                net: Arc::clone(&self.net),
+                here: RegionId::new(KEEPER),
+                second: None,
+            }),
+            regions: Arc::clone(&self.view) as _,
+            region: before.home.clone(),
+            deed: Arc::new(would),
+            sealed: false,
+        };
+        let asked = timeout(YIELD_WITHIN, far.read::<Yielded>(What::Yield)).await;
+        if !matches!(asked, Ok(Ok(_))) && !types::planted("promise-not-waited-out") {
+            tokio::time::sleep_until(self.promises.given_until(&before.home)).await;
+        }
+        let number = self.record(name, moves);
+        pause.end();
+        Some((before, number))
+    }
+}
+
+/// Tells one region of changes, in order. One that is down, or cut off, hears of them later.
+async fn tell(
+    view: Arc<View>,
+    net: Arc<Net>,
+    heard: watch::Sender<BTreeMap<RegionId, u64>>,
+    random: SeededRandom,
+    mut told: mpsc::UnboundedReceiver<(u64, Arc<BucketDeed>)>,
+) {
+    let keeper = RegionId::new(KEEPER);
+    while let Some((number, deed)) = told.recv().await {
+        let wait = Duration::from_millis(5 + random.next_u64() % 300);
+        tokio::time::sleep(wait).await;
+        while !view.up.load(Ordering::SeqCst) || !net.is_open(&keeper, &view.here) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        view.hear(deed);
+        heard.send_modify(|heard| {
+            heard.insert(view.here.clone(), number);
+        });
     }
 }

@@ -21,8 +21,9 @@ use types::{
 use crate::{
     checks, clients,
     disk::{Process, used_by},
+    leases,
     net::{Net, Way},
-    registry::{Registry, View},
+    registry::{KEEPER, PROMISE, Registry, View},
     starts::{Disks, Folder, Started},
     trace::Trace,
 };
@@ -57,7 +58,7 @@ impl Clock for RegionClock {
 
 /// What runs in a region.
 pub struct Running {
-    objects: Arc<Objects>,
+    pub objects: Arc<Objects>,
     pub replication: Arc<Replication>,
     process: Arc<Process>,
     started: Option<Arc<Started>>,
@@ -91,7 +92,7 @@ pub struct Node {
     /// What it was at some time.
     pub backup: Mutex<Option<Folder>>,
     pub clock: Arc<RegionClock>,
-    running: Mutex<Option<Running>>,
+    pub running: Mutex<Option<Running>>,
 }
 
 impl Node {
@@ -129,6 +130,7 @@ pub struct World {
     pub net: Arc<Net>,
     pub trace: Arc<Trace>,
     pub buckets: Vec<BucketName>,
+    pub seats: leases::Seats,
     pub history: clients::History,
     /// What each start had.
     pub disks: Disks,
@@ -195,7 +197,9 @@ fn world(seed: u64, scenario: Scenario) -> Arc<World> {
     let trace = Arc::new(Trace::new());
     let random = SeededRandom::new(seed);
     let deeds = deeds(&random);
-    let net = Net::new(&REGIONS.map(RegionId::new), &random, Arc::clone(&trace));
+    let mut regions = REGIONS.map(RegionId::new).to_vec();
+    regions.push(RegionId::new(KEEPER));
+    let net = Net::new(&regions, &random, Arc::clone(&trace));
     for deed in &deeds {
         net.acknowledged(deed);
     }
@@ -217,17 +221,12 @@ fn world(seed: u64, scenario: Scenario) -> Arc<World> {
     let nodes: Vec<_> = REGIONS.iter().map(node).collect();
     let views = nodes.iter().map(|n| Arc::clone(&n.view)).collect();
     Arc::new(World {
-        registry: Registry::new(
-            views,
-            &deeds,
-            Arc::clone(&net),
-            SeededRandom::new(random.next_u64()),
-            Arc::clone(&trace),
-        ),
+        registry: Registry::new(views, &deeds, Arc::clone(&net), &random, Arc::clone(&trace)),
         nodes,
         net,
         trace,
         buckets: deeds.iter().map(|d| d.name.clone()).collect(),
+        seats: leases::Seats::default(),
         history: clients::History::default(),
         disks: Disks::default(),
         second: AtomicBool::new(false),
@@ -242,6 +241,7 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
         world.start(node).await;
     }
     clients::keep_versions(&world).await;
+    let seats = tokio::spawn(leases::watch(Arc::clone(&world)));
     let mut working = Vec::new();
     for n in 0..4 {
         let world = Arc::clone(&world);
@@ -262,9 +262,11 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
     for one in working {
         one.await.expect("neither a client nor the watch panics");
     }
+    seats.abort();
     world.mend().await;
     let mut findings = checks::settled(&world, Instant::now() + SETTLE).await;
     findings.extend(checks::all(&world).await);
+    findings.extend(leases::one_decides(&world));
     Outcome {
         hash: world.trace.hash(),
         tail: world.trace.tail(),
@@ -274,6 +276,13 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
 }
 
 impl World {
+    /// How long it runs.
+    pub fn since_begin(&self) -> Duration {
+        self.nodes
+            .first()
+            .map_or(Duration::ZERO, |node| node.clock.begin.elapsed())
+    }
+
     /// A region's process begins, on the disk that it has.
     pub async fn start(self: &Arc<Self>, node: &Arc<Node>) {
         let folder = node.folder();
@@ -317,7 +326,7 @@ impl World {
         ));
         let recovered = objects.recover_buckets().await;
         recovered.expect("a disk that was not damaged");
-        let replication = Arc::new(Replication::new(
+        let replication = Replication::new(
             Arc::clone(&objects),
             Arc::clone(view) as Arc<dyn Regions>,
             Way {
@@ -326,14 +335,21 @@ impl World {
                 second,
             },
             Arc::clone(clock) as Arc<dyn Clock>,
-        ));
-        let task = tokio::spawn(Arc::clone(&replication).run());
+        );
+        let keeper = RegionId::new(KEEPER);
+        let replication = Arc::new(replication.promising(Some(keeper), PROMISE));
+        objects.judged_by(replication.promises().clone());
+        let tasks = vec![
+            tokio::spawn(Arc::clone(&replication).run()),
+            tokio::spawn(Arc::clone(&replication).renew()),
+            tokio::spawn(Arc::clone(&replication).take_over()),
+        ];
         Running {
             objects,
             replication,
             process,
             started: None,
-            tasks: vec![task],
+            tasks,
         }
     }
 
@@ -362,7 +378,7 @@ impl World {
                 self.put_back(node).await;
                 continue;
             }
-            match self.pick(10) {
+            match self.pick(12) {
                 0 | 1 => {
                     self.crash(node);
                     let down = 100 + self.random.next_u64() % 4000;
@@ -387,6 +403,7 @@ impl World {
                 }
                 7 => self.lose_home().await,
                 8 => self.replace_copy().await,
+                9 | 10 => self.cut_home_off().await,
                 _ => self.other_writes().await,
             }
         }
@@ -402,20 +419,11 @@ impl World {
         self.crash(node);
         tokio::time::sleep(Duration::from_millis(200)).await;
         let at = self.pick(8);
-        let moving = self.registry.change(name, |deed| {
-            let copies = &mut deed.placement.replicas;
-            if copies.is_empty() {
-                return;
+        let moving = async {
+            if let Some((before, number)) = self.registry.promote(name, at).await {
+                self.registry.acknowledged(&before, number).await;
             }
-            let heir = copies.remove(at % copies.len()).region;
-            let old = std::mem::replace(&mut deed.home, heir);
-            copies.push(Replica {
-                region: old,
-                sealed_by: None,
-            });
-            copies.sort();
-            deed.epoch += 1;
-        });
+        };
         let back = async {
             let down = 500 + self.random.next_u64() % 5000;
             tokio::time::sleep(Duration::from_millis(down)).await;

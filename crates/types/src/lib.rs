@@ -13,6 +13,7 @@ mod countries;
 pub mod deed;
 pub mod etag;
 pub mod ids;
+pub mod judge;
 pub mod limits;
 pub mod names;
 pub mod placement;
@@ -31,8 +32,11 @@ pub use connections::{ConnectionPlace, Connections};
 pub use deed::{BucketDeed, DeedError, Deeds, NewDeed, SignedRequest};
 pub use etag::ETag;
 pub use ids::{AccessKeyId, AccountId, BucketId, RegionId, UploadId, VersionId};
+pub use judge::{Judge, NotNow};
 pub use names::{BucketName, NameError, ObjectKey};
-pub use placement::{Forwarder, Holding, Jurisdiction, Place, Placement, Replica, Trust, Writes};
+pub use placement::{
+    Forwarder, Holding, Jurisdiction, Place, Placement, Replica, Trust, Unrenewed, Writes,
+};
 pub use planted::planted;
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use region_name::{RegionNameError, is_region_name, look_alike};

@@ -190,6 +190,36 @@ pub struct Trust {
     pub writes: Vec<Forwarder>,
 }
 
+/// What a home takes that no other region renews (docs/regions.md).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unrenewed {
+    /// Writes without conditions.
+    #[default]
+    Plain,
+    /// No writes.
+    None,
+    /// All writes: after a promotion two regions may decide for a while.
+    All,
+}
+
+impl Unrenewed {
+    /// Its name in deeds, commands and headers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::None => "none",
+            Self::All => "all",
+        }
+    }
+
+    /// Reads such a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Plain, Self::None, Self::All]
+            .into_iter()
+            .find(|one| one.name() == text)
+    }
+}
+
 /// Where a bucket may lie beside its home, and what else its owner allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
@@ -213,6 +243,8 @@ pub struct Placement {
     /// that added each. What was known about a copy ends with its removal; a region that keeps one
     /// again keeps another one.
     pub since: BTreeMap<RegionId, u64>,
+    /// What the home takes while no other region renews it.
+    pub unrenewed: Unrenewed,
 }
 
 impl Placement {

@@ -643,8 +643,12 @@ async fn placements_keep_to_regions_laws_and_guards() {
         assert!(error.to_string().contains(why), "{named:?} {error}");
     }
     let third = RegionId::new("third");
+    // Whoever waited for the end of another epoch waited for nothing.
+    let stale = keeper.move_home(ROOT, (&deed.name, 2), &third, false);
+    let stale = stale.await.unwrap_err().to_string();
+    assert!(stale.contains("changed meanwhile"), "{stale}");
     let moved = keeper
-        .move_home(ROOT, &deed.name, &third, false)
+        .move_home(ROOT, (&deed.name, 1), &third, false)
         .await
         .unwrap();
     assert_eq!((moved.epoch, &*moved.home), (2, "third"));
@@ -653,7 +657,7 @@ async fn placements_keep_to_regions_laws_and_guards() {
     let second = RegionId::new("second");
     assert!(
         keeper
-            .move_home(ROOT, &deed.name, &second, true)
+            .move_home(ROOT, (&deed.name, 2), &second, true)
             .await
             .is_err()
     );
@@ -828,10 +832,13 @@ async fn p1_copies_are_sealed_by_the_home_and_follow_it() {
     both.add.extend(add("third", None).add);
     keeper.place_bucket(ROOT, name, &both).await.unwrap();
     let (second, third) = (RegionId::new("second"), RegionId::new("third"));
-    let refused = keeper.move_home(ROOT, name, &second, true).await;
+    let refused = keeper.move_home(ROOT, (name, 1), &second, true).await;
     let error = refused.unwrap_err().to_string();
     assert!(error.contains("sealed copy"), "{error}");
-    let moved = keeper.move_home(ROOT, name, &third, false).await.unwrap();
+    let moved = keeper
+        .move_home(ROOT, (name, 1), &third, false)
+        .await
+        .unwrap();
     let of = |region: &str| {
         let replicas = &moved.placement.replicas;
         let found = replicas.iter().find(|r| *r.region == *region);

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloud::{PlacementChange, RegionStatus};
+use cloud::PlacementChange;
 use replication::Uploads;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
-    BucketDeed, BucketName, Deeds, Forwarder, NewDeed, Placement, RegionId, Replica, Trust, Writes,
+    BucketDeed, BucketName, Deeds, Forwarder, NewDeed, Placement, RegionId, Replica, Trust,
+    Unrenewed, Writes,
 };
 
 use super::{
@@ -44,6 +45,8 @@ pub(super) struct NewBucket {
     trust_reads: Vec<String>,
     #[serde(default)]
     trust_writes: Vec<String>,
+    #[serde(default)]
+    unrenewed: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +65,7 @@ pub(super) struct Place {
     accepts: Option<Vec<String>>,
     trust_reads: Option<Vec<String>>,
     trust_writes: Option<Vec<String>>,
+    unrenewed: Option<String>,
     #[serde(default)]
     force: bool,
     #[serde(default)]
@@ -77,18 +81,12 @@ fn writes(text: Option<&str>) -> Result<Option<Writes>, Refused> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Promote {
-    /// The deed's own choice when absent.
-    to: Option<String>,
-    #[serde(default)]
-    force: bool,
-    #[serde(default)]
-    abort_uploads: bool,
-    #[serde(default)]
-    dry_run: bool,
+fn unrenewed(text: Option<&str>) -> Result<Option<Unrenewed>, Refused> {
+    let known = |text| Unrenewed::parse(text).ok_or_else(|| bad(UNRENEWED_ARE));
+    text.map(known).transpose()
 }
+
+const UNRENEWED_ARE: &str = "unrenewed is `plain`, `none` or `all`";
 
 fn regions(names: &[String]) -> Vec<RegionId> {
     names.iter().map(|name| RegionId::new(name)).collect()
@@ -157,6 +155,7 @@ impl Admin {
                 reads: Forwarder::list(&new.trust_reads),
                 writes: Forwarder::list(&new.trust_writes),
             },
+            unrenewed: unrenewed(new.unrenewed.as_deref())?.unwrap_or_default(),
             ..Placement::default()
         };
         let made = registry
@@ -201,6 +200,7 @@ impl Admin {
             accepts: place.accepts.as_deref().map(names).transpose()?,
             trust_reads: place.trust_reads.as_deref().map(Forwarder::list),
             trust_writes: place.trust_writes.as_deref().map(Forwarder::list),
+            unrenewed: unrenewed(place.unrenewed.as_deref())?,
         };
         let registry = &self.region.registry;
         if !place.force {
@@ -245,68 +245,6 @@ impl Admin {
         Ok(())
     }
 
-    pub(super) async fn promote(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
-        let promote: Promote = parse(&call.body)?;
-        let to = match &promote.to {
-            Some(to) => RegionId::new(to),
-            None => self.successor(found).await?,
-        };
-        if !promote.force {
-            self.may_promote(found, &to).await?;
-        }
-        let registry = &self.region.registry;
-        let would = registry.moved(&found.name, &to).map_err(refused)?;
-        let lost = self.lost_uploads(found, promote.abort_uploads).await?;
-        if promote.dry_run {
-            return Ok(with_uploads(deed(&would), lost));
-        }
-        let moved = registry
-            .move_home(&call.actor, &found.name, &to, promote.force)
-            .await;
-        Ok(with_uploads(deed(&*moved.map_err(refused)?), lost))
-    }
-
-    /// The deed's own choice of a new home: the first in the succession that answers and is open.
-    /// One that is being drained would have to be left again.
-    async fn successor(&self, found: &BucketDeed) -> Result<RegionId, Refused> {
-        let mut passed_over = Vec::new();
-        for region in found.placement.succession() {
-            let known = self.region.registry.region(region);
-            if known.is_some_and(|known| known.status != RegionStatus::Open) {
-                passed_over.push(format!("{region} is not open"));
-                continue;
-            }
-            if *region == self.region.id || self.region.answers(region).await {
-                return Ok(region.clone());
-            }
-            passed_over.push(format!("{region} does not answer"));
-        }
-        let name = &found.name;
-        Err(conflict(&match passed_over.is_empty() {
-            true => format!("no other region keeps a copy of {name} that it can read"),
-            false => format!(
-                "none of the regions that could be the home of {name} can be chosen ({}): name \
-                 the one that is to be, with --to",
-                passed_over.join(", ")
-            ),
-        }))
-    }
-
-    /// Away from a home that answers only by force: what it has and the copy has not would
-    /// diverge.
-    async fn may_promote(&self, found: &BucketDeed, to: &RegionId) -> Result<(), Refused> {
-        let answers = found.home == self.region.id || self.region.answers(&found.home).await;
-        match answers {
-            false => Ok(()),
-            true => Err(conflict(&format!(
-                "the home of {}, region {}, still answers; writes that {to} does not have yet \
-                 would diverge. `dhow region drain {} --move` waits for the copy first; --force \
-                 does not",
-                found.name, found.home, found.home
-            ))),
-        }
-    }
-
     pub(super) async fn show(&self, found: &Arc<BucketDeed>) -> Value {
         let mut shown = deed(found);
         let Value::Object(fields) = &mut shown else {
@@ -327,6 +265,10 @@ impl Admin {
                 return shown;
             }
         };
+        let renewal = tokio::time::timeout(HOME_WAIT, self.region.renewal(found)).await;
+        if let Ok(Ok(renewal)) = renewal {
+            fields.insert("renewal".into(), json!(renewal));
+        }
         let rules = tokio::time::timeout(HOME_WAIT, self.region.rules(found)).await;
         if let Ok(Ok(rules)) = rules {
             fields.insert("rules".into(), json!(rules));
@@ -339,7 +281,7 @@ impl Admin {
 }
 
 /// A bucket that has got another home, with the uploads that are lost by that.
-fn with_uploads(mut shown: Value, lost: Option<Uploads>) -> Value {
+pub(super) fn with_uploads(mut shown: Value, lost: Option<Uploads>) -> Value {
     if let Value::Object(fields) = &mut shown {
         fields.insert("uploads".into(), json!(lost));
     }
@@ -368,6 +310,7 @@ pub(super) fn deed(deed: &BucketDeed) -> Value {
         "accepts": placement.accepts.iter().map(|b| &**b).collect::<Vec<_>>(),
         "trust_reads": Forwarder::texts(&placement.trust.reads),
         "trust_writes": Forwarder::texts(&placement.trust.writes),
+        "unrenewed": placement.unrenewed.name(),
         "epoch": deed.epoch,
         "created": deed.created.iso8601(),
     })

@@ -191,6 +191,7 @@ pub const NEW_BUCKET: &[Field] = &[
     may("accepts", TEXTS, ACCEPTS),
     may("trust_reads", TEXTS, TRUST_READS),
     may("trust_writes", TEXTS, TRUST_WRITES),
+    may("unrenewed", UNRENEWED, UNRENEWED_IS),
 ];
 
 /// The body of `POST buckets/{name}/place`.
@@ -217,6 +218,7 @@ pub const PLACE: &[Field] = &[
     may("accepts", TEXTS, ACCEPTS),
     may("trust_reads", TEXTS, TRUST_READS),
     may("trust_writes", TEXTS, TRUST_WRITES),
+    may("unrenewed", UNRENEWED, UNRENEWED_IS),
     may(
         "force",
         Flag,
@@ -244,6 +246,12 @@ pub const PROMOTE: &[Field] = &[
         "Also while multipart uploads are in progress at the old home: they are lost.",
     ),
     may("dry_run", Flag, "Change nothing."),
+    may(
+        "wait_ms",
+        Count,
+        "How long the answer may wait for the old home to decide nothing more; until it is done \
+         unless given. An answer with `waits` says that nothing has changed yet: ask again.",
+    ),
 ];
 
 /// The body of `POST scrub`.
@@ -271,6 +279,29 @@ const DAMAGED_VERSION: &[Field] = &[
     ),
 ];
 
+/// What `unrenewed` may be.
+const UNRENEWED: Kind = Word(&["plain", "none", "all"]);
+const UNRENEWED_IS: &str = "What the home takes while no other region renews it: writes without \
+                            conditions, none, or all.";
+
+const RENEWAL: &[Field] = &[
+    must("renewed", Flag, "Whether the home decides on conditions."),
+    must("by", TEXTS, "Regions whose promises it has."),
+    must("since_s", OR_COUNT, "For how many seconds without a break."),
+    must(
+        "left_ms",
+        OR_COUNT,
+        "For how many milliseconds more, if no promise is made again.",
+    ),
+    may("why", Text, "Why it is not renewed."),
+];
+
+const WAITS: &[Field] = &[
+    must("for", Text, "The old home."),
+    must("to", Text, "The new one."),
+    must("left_ms", Count, "How long at most."),
+];
+
 const REPLICA: &[Field] = &[
     must("region", Text, ""),
     must("sealed_by", OR_TEXT, "The region whose key seals it."),
@@ -290,6 +321,7 @@ macro_rules! bucket_and {
         must("accepts", TEXTS, ACCEPTS),
         must("trust_reads", TEXTS, TRUST_READS),
         must("trust_writes", TEXTS, TRUST_WRITES),
+        must("unrenewed", UNRENEWED, UNRENEWED_IS),
         must("epoch", Count, "Grows when the home moves."),
         must("created", Text, "ISO 8601."),
         $($more),*
@@ -492,6 +524,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
         "BucketStatus",
         bucket_and![
             may("copies", List(&Fields(COPY)), ""),
+            may("renewal", Fields(RENEWAL), "How the home is renewed."),
             may(
                 "rules",
                 List(&Fields(RULE)),
@@ -507,11 +540,18 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
     ),
     (
         "PromotedBucket",
-        bucket_and![must(
-            "uploads",
-            OrNull(&Fields(UPLOADS)),
-            "Multipart uploads at the old home that are lost; null where it does not say."
-        )],
+        bucket_and![
+            must(
+                "uploads",
+                OrNull(&Fields(UPLOADS)),
+                "Multipart uploads at the old home that are lost; null where it does not say."
+            ),
+            may(
+                "waits",
+                Fields(WAITS),
+                "It has not moved yet: what it waits for."
+            )
+        ],
     ),
     (
         "PlacementDryRun",
@@ -591,8 +631,9 @@ mod tests {
     use super::super::{
         accounts::{NewAccount, NewKey},
         answers::parse,
-        buckets::{NewBucket, Place, Promote},
+        buckets::{NewBucket, Place},
         operations::{OPERATIONS, Op},
+        promoting::Promote,
         regions::{Allow, NewOperator, NewRegion, Rekey, Revoke},
         residency::Empty,
         scrubbing::StartScrub,

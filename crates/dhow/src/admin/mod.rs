@@ -14,6 +14,7 @@ mod grants;
 mod leaving;
 mod openapi;
 mod operations;
+mod promoting;
 mod regions;
 mod residency;
 mod scrubbing;

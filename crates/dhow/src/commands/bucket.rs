@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Which, account::text, moving::Move, placing::Enough, print_json, table, uploads};
+use super::{
+    Which, account::text, moving::Move, placing::Enough, print_json, promoting, table, uploads,
+};
 use crate::{admin_client::AdminClient, failure::Failure};
 
 /// Say where buckets lie, and where they are to lie.
@@ -78,6 +80,27 @@ impl Writes {
     }
 }
 
+/// What a home takes that no other region renews.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Unrenewed {
+    /// Writes without conditions.
+    Plain,
+    /// No writes.
+    None,
+    /// All writes: after a promotion two regions may decide on conditions for a while.
+    All,
+}
+
+impl Unrenewed {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::None => "none",
+            Self::All => "all",
+        }
+    }
+}
+
 /// A bucket to be created.
 #[derive(Args)]
 pub struct Create {
@@ -122,6 +145,9 @@ pub struct Create {
     /// The same for writes, also for bodies that no signature covers.
     #[arg(long, value_name = "REGION")]
     trust_writes: Vec<String>,
+    /// What the home takes while it cannot tell whether it still is the home.
+    #[arg(long, value_enum, default_value_t = Unrenewed::Plain)]
+    unrenewed: Unrenewed,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -173,6 +199,9 @@ pub struct Place {
     /// The same for writes, also for bodies that no signature covers.
     #[arg(long, value_name = "REGION")]
     trust_writes: Vec<String>,
+    /// What the home is to take while it cannot tell whether it still is the home.
+    #[arg(long, value_enum)]
+    unrenewed: Option<Unrenewed>,
     /// With --home: also away from a home that still answers. With --remove-replica: also when the
     /// copy has not handed over yet what it alone may have.
     #[arg(long)]
@@ -252,6 +281,8 @@ fn show(bucket: &Value) {
                 .unwrap_or_default(),
         ),
         ("Created", text(bucket, "created")),
+        ("Unrenewed", text(bucket, "unrenewed")),
+        ("Renewed", renewal(bucket.get("renewal"))),
     ] {
         println!("{name:<18} {value}");
     }
@@ -265,6 +296,24 @@ fn show(bucket: &Value) {
     }
     let rules = bucket.get("rules").and_then(Value::as_array);
     show_rules(rules.map_or(&[][..], Vec::as_slice));
+}
+
+fn renewal(shown: Option<&Value>) -> String {
+    let Some(shown) = shown else {
+        return "-".to_owned();
+    };
+    let by = words(shown, "by");
+    let number = |field: &str| shown.get(field).and_then(Value::as_u64);
+    let renewed = shown.get("renewed") == Some(&Value::Bool(true));
+    match (renewed, number("since_s"), number("left_ms")) {
+        (true, Some(since), Some(left)) => {
+            let left = left as f64 / 1000.0;
+            format!("by {by}, for {since} s; lasts {left:.1} s more without them")
+        }
+        (true, Some(since), None) => format!("by {by}, for {since} s"),
+        (true, None, _) => "yes: no other region could decide".to_owned(),
+        (false, ..) => format!("no: {}", text(shown, "why")),
+    }
 }
 
 fn show_rules(rules: &[Value]) {
@@ -359,6 +408,7 @@ impl Create {
             "accepts": self.accept_from,
             "trust_reads": self.trust_reads,
             "trust_writes": self.trust_writes,
+            "unrenewed": self.unrenewed.word(),
         });
         let made = self.which.client()?.call("POST", "buckets", Some(&body))?;
         Ok(shown(&made, self.json))
@@ -389,6 +439,9 @@ impl Place {
         }
         if let (Value::Object(fields), Some(writes)) = (&mut body, self.writes) {
             fields.insert("writes".into(), json!(writes.word()));
+        }
+        if let (Value::Object(fields), Some(unrenewed)) = (&mut body, self.unrenewed) {
+            fields.insert("unrenewed".into(), json!(unrenewed.word()));
         }
         for (field, given) in [
             ("successors", &self.successor),
@@ -439,7 +492,10 @@ impl Place {
             "dry_run": self.dry_run,
         });
         let path = format!("buckets/{}/promote", self.name);
-        let moved = client.call("POST", &path, Some(&body))?;
+        let moved = match self.dry_run {
+            true => client.call("POST", &path, Some(&body))?,
+            false => promoting::promote(client, &self.name, &body)?,
+        };
         uploads::say_lost(&moved, from, self.dry_run, self.json);
         Ok(moved)
     }
@@ -470,7 +526,10 @@ impl Bucket {
                 let client = which.client()?;
                 let before = client.call("GET", &format!("buckets/{name}"), None)?;
                 let path = format!("buckets/{name}/promote");
-                let moved = client.call("POST", &path, Some(&body))?;
+                let moved = match dry_run {
+                    true => client.call("POST", &path, Some(&body))?,
+                    false => promoting::promote(&client, &name, &body)?,
+                };
                 uploads::say_lost(&moved, &text(&before, "home"), dry_run, json);
                 if dry_run && !json {
                     println!("Nothing has changed. It would be:\n");

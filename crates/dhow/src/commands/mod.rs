@@ -12,6 +12,7 @@ mod key;
 mod moving;
 mod operator;
 mod placing;
+mod promoting;
 mod region;
 mod residency;
 mod scrub;

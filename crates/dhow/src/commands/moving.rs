@@ -9,7 +9,7 @@ use super::{
     Which,
     account::text,
     placing::{self, Enough},
-    print_json, uploads,
+    print_json, promoting, uploads,
 };
 use crate::{admin_client::AdminClient, failure::Failure};
 
@@ -148,7 +148,7 @@ pub fn move_home(
     placing::wait(client, name, Some(to), Enough::Nearly)?;
     // The home still answers, hence by force.
     let body = json!({ "to": to, "force": true, "abort_uploads": abort_uploads });
-    let moved = client.call("POST", &format!("buckets/{name}/promote"), Some(&body))?;
+    let moved = promoting::promote(client, name, &body)?;
     let lost = moved.get("uploads").cloned().unwrap_or_default();
     let bucket = placing::wait(client, name, Some(from), Enough::Follows)?;
     Ok((bucket, lost))

@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Which, account::text, draining::Drain, print_json, table, uploads};
+use super::{Which, account::text, draining::Drain, print_json, promoting, table, uploads};
 use crate::{admin_client::AdminClient, failure::Failure, topology::WORLD};
 
 /// How often a command that waits looks again.
@@ -484,7 +484,10 @@ fn promote(
     let total = buckets.len();
     let mut told = Vec::new();
     for (at, bucket) in buckets.into_iter().enumerate() {
-        let moved = client.call("POST", &format!("buckets/{bucket}/promote"), Some(body));
+        let moved = match dry_run {
+            true => client.call("POST", &format!("buckets/{bucket}/promote"), Some(body)),
+            false => promoting::promote(client, &bucket, body),
+        };
         let outcome = moved.map_err(|e| e.to_string());
         if !json {
             let verb = if dry_run { "would get" } else { "has" };
@@ -502,11 +505,17 @@ fn promote(
     let failed = told.iter().filter(|(_, outcome)| outcome.is_err()).count();
     if json {
         let one = |(bucket, outcome): &(String, Result<Value, String>)| match outcome {
-            Ok(moved) => json!({
-                "bucket": bucket,
-                "home": text(moved, "home"),
-                "uploads": moved.get("uploads"),
-            }),
+            Ok(moved) => {
+                let mut one = json!({
+                    "bucket": bucket,
+                    "home": text(moved, "home"),
+                    "uploads": moved.get("uploads"),
+                });
+                if let Some(waited) = moved.get("waited_ms") {
+                    one["waited_ms"] = waited.clone();
+                }
+                one
+            }
             Err(why) => json!({ "bucket": bucket, "error": why }),
         };
         let buckets: Vec<_> = told.iter().map(one).collect();

@@ -105,6 +105,9 @@ pub struct Up {
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     #[arg(long, default_value_t = Config::default().cloud.removed_grace_s, value_name = "SECONDS")]
     removed_grace_s: u64,
+    /// Milliseconds for which this region promises others that their buckets get no other home.
+    #[arg(long, default_value_t = Config::default().cloud.promise_ms, value_name = "MS")]
+    promise_ms: u64,
     /// Join a cloud with the token of `dhow region open`; the token names the region.
     #[arg(long, env = "DHOW_JOIN", hide_env_values = true, value_name = "TOKEN")]
     join: Option<String>,
@@ -190,6 +193,7 @@ impl Up {
         config.cloud.clock_ahead_ms = self.clock_ahead_ms;
         config.cloud.certificate_life_s = self.certificate_life_s;
         config.cloud.removed_grace_s = self.removed_grace_s;
+        config.cloud.promise_ms = self.promise_ms;
         config.cloud.latitude = self.latitude;
         config.cloud.longitude = self.longitude;
         config.check()?;
@@ -222,6 +226,7 @@ impl Up {
         args.extend(["--certificate-life-s".to_owned(), life]);
         let grace = self.removed_grace_s.to_string();
         args.extend(["--removed-grace-s".to_owned(), grace]);
+        args.extend(["--promise-ms".to_owned(), self.promise_ms.to_string()]);
         if self.tls {
             // One authority for all regions.
             let authority = folder_of(&self.data).to_string_lossy().into_owned();

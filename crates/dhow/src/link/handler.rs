@@ -25,6 +25,8 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 const REGISTRY_ROOM: usize = 2 << 20;
 /// The same for the counting of what is held of a bucket.
 const RESIDENCY_ROOM: usize = 4 << 20;
+/// The same for asking a third region whether it answers.
+const REACH_ROOM: usize = 16 << 10;
 /// How long a region waits for the answer that it may not ask this.
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
@@ -152,6 +154,8 @@ impl PeerDoor {
             }
             (&Method::POST, paths::START) => self.start(from, room, request).await,
             (&Method::POST, paths::RENEW) => self.renew(from, room, request).await,
+            (&Method::POST, replication::PROMISE_PATH) => self.promise(from, room, request).await,
+            (&Method::GET, paths::REACH) => self.reach(from, room, &request).await,
             (&Method::POST, replication::PATH) => {
                 let place = self.place(from)?;
                 let (asked, _held) = read_up_to(room, request, replication::ASK_BYTES_MAX).await?;
@@ -211,6 +215,33 @@ impl PeerDoor {
         let told = self.region.starts.hear(&self.region, from, said).await;
         let told = told.ok_or_else(|| bad("not a statement of the region that asks"))?;
         serde_json::to_vec(&told).map(ok).map_err(bad)
+    }
+
+    /// A promise that the region's buckets get no other home for a while.
+    async fn promise(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
+        let limit = replication::PROMISE_ASK_BYTES_MAX;
+        let (asked, _asking) = read_up_to(room, request, limit).await?;
+        let ask = serde_json::from_slice(&asked).map_err(bad)?;
+        let promised = self.source.promises().answer(from, &ask);
+        serde_json::to_vec(&promised).map(ok).map_err(bad)
+    }
+
+    /// Whether a third region answers here. It makes this region ask, so only the one that promotes
+    /// is answered.
+    async fn reach(&self, from: &RegionId, room: &Room, request: &Request<Incoming>) -> Answer {
+        if **from != *self.link.membership.keeper {
+            return Err((
+                StatusCode::FORBIDDEN,
+                "only the registry's region asks who is reached".into(),
+            ));
+        }
+        let held = room.take(Kind::Answer, REACH_ROOM).await.map_err(busy)?;
+        let region = RegionId::new(request.uri().query().unwrap_or_default());
+        let reached = super::Reached {
+            reached: self.region.answers(&region).await,
+        };
+        let reached = serde_json::to_vec(&reached).map_err(bad)?;
+        Ok(held.full(reached.into()))
     }
 
     /// A certificate for the region that asks, never for another; its key must be the one that it

@@ -6,6 +6,7 @@ mod files;
 mod handler;
 mod join;
 mod neighbours;
+mod reach;
 mod requests;
 mod seen;
 mod starts;
@@ -16,6 +17,7 @@ pub use files::{Membership, certificate_expires};
 pub use handler::PeerDoor;
 pub use join::{Joining, join, rekey};
 pub use neighbours::Neighbours;
+pub use reach::Reached;
 pub use requests::Requests;
 pub use seen::{Seen, SeenAt};
 pub use starts::{Starts, behind_in, say_start, watch_behind};
@@ -43,6 +45,8 @@ pub mod paths {
     pub const START: &str = "/dhow/v1/start";
     /// What the other side holds of a bucket, signed.
     pub const RESIDENCY: &str = "/dhow/v1/residency";
+    /// Whether the other side reaches a third region.
+    pub const REACH: &str = "/dhow/v1/reach";
     /// Requests of customers that another region answers.
     pub const PASS: &str = "/dhow/v1/pass";
 }

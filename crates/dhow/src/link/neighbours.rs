@@ -230,6 +230,18 @@ impl replication::Regions for Neighbours {
     fn watch(&self) -> watch::Receiver<u64> {
         self.registry.watch()
     }
+    fn known(&self) -> String {
+        let last = self.registry.last_entry();
+        last.map_or_else(String::new, |entry| {
+            format!("{} {}", entry.number, entry.hash)
+        })
+    }
+    fn may_promise(&self) -> bool {
+        self.registry.behind().is_none()
+    }
+    fn fresh_epoch<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(self.registry.epoch_now(deed))
+    }
     fn may_remove<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, MayRemove> {
         Box::pin(async move {
             let order = match self.registry.removal(deed).await {

@@ -68,6 +68,7 @@ impl From<Error> for S3Error {
             | Error::Placement(_)
             | Error::SlowDown(_)
             | Error::NoLease(_)
+            | Error::NotNow(_)
             | Error::Unproven(_)
             | Error::InvalidTag(_)
             | Error::TooManyTags(_)
@@ -105,6 +106,7 @@ fn with_details(error: Error) -> S3Error {
             .detail("MaxSizeAllowed", max.to_string()),
         Error::SlowDown(why) => later(C::SlowDown, &why),
         Error::NoLease(why) => later(C::ServiceUnavailable, &why),
+        Error::NotNow(why) => later(C::ServiceUnavailable, why.0.trim_end_matches('.')),
         Error::PreconditionFailed(condition) => {
             S3Error::new(C::PreconditionFailed).detail("Condition", condition)
         }

@@ -14,6 +14,7 @@ const JURISDICTIONS: &str = "x-dhow-placement-jurisdictions";
 const WRITES: &str = "x-dhow-placement-writes";
 const PROXY: &str = "x-dhow-placement-proxy";
 const SUCCESSORS: &str = "x-dhow-placement-successors";
+const UNRENEWED: &str = "x-dhow-placement-unrenewed";
 const ACCEPT_FROM: &str = "x-dhow-placement-accept-from";
 const TRUST_READS: &str = "x-dhow-placement-trust-reads";
 const TRUST_WRITES: &str = "x-dhow-placement-trust-writes";
@@ -59,6 +60,11 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
                 "false" => {}
                 _ => return Err(bad(text, "The value must be true or false")),
             },
+            UNRENEWED => {
+                let known = types::Unrenewed::parse(text);
+                placement.unrenewed =
+                    known.ok_or_else(|| bad(text, "The value must be plain, none or all"))?;
+            }
             ACCEPT_FROM => placement.accepts = list(name, text, bucket)?,
             TRUST_READS => placement.trust.reads = list(name, text, forwarder)?,
             TRUST_WRITES => placement.trust.writes = list(name, text, forwarder)?,

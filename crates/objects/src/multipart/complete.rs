@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use access::{Action, Permit};
 use store::{Batch, Guard, PartitionId, Row, RowVersion, ScanRange, StoreError, Want};
 use types::{
-    ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, UploadId,
+    BucketDeed, ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectKey, UploadId,
     limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX},
 };
 
@@ -210,6 +210,23 @@ impl Objects {
         request: CompleteUpload,
     ) -> Result<CompletedObject> {
         let deed = deed(permit, &[Action::PutObject])?;
+        if request.conditions.is_empty() {
+            return self.complete_if(permit, deed, key, upload, request).await;
+        }
+        self.may_decide(deed)?;
+        let completed = self.complete_if(permit, deed, key, upload, request).await;
+        self.may_acknowledge(deed)?;
+        completed
+    }
+
+    async fn complete_if(
+        &self,
+        permit: &Permit,
+        deed: &BucketDeed,
+        key: &ObjectKey,
+        upload: UploadId,
+        request: CompleteUpload,
+    ) -> Result<CompletedObject> {
         let partition = partition_of(deed);
         check_order(&request.parts)?;
         for _ in 0..TRIES_MAX {

@@ -256,9 +256,21 @@ impl Handler for Door {
         let Caller::Region(from) = from else {
             return status(StatusCode::FORBIDDEN);
         };
+        let promise = request.uri().path() == replication::PROMISE_PATH;
         let Ok(bytes) = collect(request.into_body(), ASK_BYTES_MAX, WITHIN).await else {
             return status(StatusCode::BAD_REQUEST);
         };
+        if promise {
+            let source = self.source.read().clone();
+            let ask = serde_json::from_slice(&bytes).ok();
+            return match source.zip(ask) {
+                Some((source, ask)) => {
+                    let promised = source.promises().answer(&from, &ask);
+                    Response::new(full(serde_json::to_vec(&promised).unwrap()))
+                }
+                None => status(StatusCode::SERVICE_UNAVAILABLE),
+            };
+        }
         let Ok(ask) = serde_json::from_slice::<Ask>(&bytes) else {
             return status(StatusCode::BAD_REQUEST);
         };
@@ -440,6 +452,14 @@ impl Region {
     /// Begins to follow.
     pub fn run(&mut self) {
         self.running = Some(tokio::spawn(Arc::clone(&self.replication).run()));
+    }
+
+    /// Promises other regions for so long from now on, without any region that keeps a registry.
+    pub fn promise_for(&mut self, length: Duration) {
+        let anew = replication(&self.objects, &self.view, &self.client, &self.clock);
+        let anew = Arc::into_inner(anew).unwrap().promising(None, length);
+        self.replication = Arc::new(anew);
+        *self.door.source.write() = Some(Arc::new(self.replication.source()));
     }
 
     /// Ends, and begins anew on the same engine: nothing is left in memory.

@@ -9,6 +9,7 @@ mod forged;
 mod hostile;
 mod links;
 mod placement;
+mod promises;
 mod promotion;
 mod readers;
 mod repair;

@@ -1,0 +1,190 @@
+//! Promotions: a bucket gets another home, once the one that it has decides nothing more.
+
+use std::{sync::Arc, time::Duration};
+
+use cloud::RegionStatus;
+use replication::{What, Yielded};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+use types::{BucketDeed, RegionId};
+
+use super::{
+    Admin, Answer, Call, Refused,
+    answers::{conflict, parse, refused},
+    buckets::{deed, with_uploads},
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Promote {
+    /// The deed's own choice when absent.
+    to: Option<String>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    abort_uploads: bool,
+    #[serde(default)]
+    dry_run: bool,
+    /// How long the answer may wait; until it is done when absent.
+    wait_ms: Option<u64>,
+}
+
+/// How long the old home may take to say that it decides nothing more.
+const YIELD_WITHIN: Duration = Duration::from_secs(2);
+
+impl Admin {
+    pub(super) async fn promote(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
+        let promote: Promote = parse(&call.body)?;
+        // Before the old home is asked to yield: where the registry cannot be changed, nothing is.
+        let registry = &self.region.registry;
+        registry.takes_changes().map_err(refused)?;
+        let to = match &promote.to {
+            Some(to) => RegionId::new(to),
+            None => self.successor(found).await?,
+        };
+        let would = registry.moved(&found.name, &to).map_err(refused)?;
+        if !promote.force {
+            self.may_promote(found, &to).await?;
+            self.is_whole(found, &to).await?;
+        }
+        // Before the old home is asked to yield, too: this may be refused.
+        let lost = self.lost_uploads(found, promote.abort_uploads).await?;
+        if promote.dry_run {
+            return Ok(with_uploads(deed(&would), lost));
+        }
+        let promises = self.region.replication.promises();
+        // The region itself hears of the new deed as it is made.
+        let pause = (found.home != self.region.id).then(|| promises.pause(&found.home));
+        let wait = promote.wait_ms.map_or(Duration::MAX, Duration::from_millis);
+        if pause.is_some()
+            && let Some(left) = self.old_home_decides(found, &would, wait).await
+        {
+            let mut waiting = deed(found);
+            waiting["waits"] = json!({
+                "for": &*found.home,
+                "to": &*to,
+                "left_ms": left.as_millis() as u64,
+            });
+            return Ok(with_uploads(waiting, lost));
+        }
+        let from = (&found.name, found.epoch);
+        let moved = registry.move_home(&call.actor, from, &to, promote.force);
+        let moved = moved.await.map_err(refused)?;
+        if let Some(pause) = pause {
+            pause.end();
+        }
+        Ok(with_uploads(deed(&moved), lost))
+    }
+
+    /// Waits until the old home decides nothing more: it says so itself, or the promise of this
+    /// region has ended. Answers how long that still takes when it takes longer than `wait`.
+    async fn old_home_decides(
+        &self,
+        found: &Arc<BucketDeed>,
+        would: &BucketDeed,
+        wait: Duration,
+    ) -> Option<Duration> {
+        if self.yields(found, would).await {
+            return None;
+        }
+        if types::planted("promise-not-waited-out") {
+            return None;
+        }
+        let promises = self.region.replication.promises();
+        let left = || {
+            let until = promises.given_until(&found.home);
+            until.saturating_duration_since(Instant::now())
+        };
+        let now = left();
+        if now > Duration::ZERO {
+            let (bucket, home, left_ms) = (&found.name, &found.home, now.as_millis() as u64);
+            tracing::info!(%bucket, %home, left_ms, "a promotion waits for the promise to the old home to end");
+        }
+        sleep(now.min(wait)).await;
+        Some(left()).filter(|left| !left.is_zero())
+    }
+
+    /// Whether the old home takes no writes any more under the epoch before the new one.
+    async fn yields(&self, found: &Arc<BucketDeed>, would: &BucketDeed) -> bool {
+        let would = Arc::new(would.clone());
+        let far = self.region.ask_at(&found.home, &would);
+        let asked = timeout(YIELD_WITHIN, far.read::<Yielded>(What::Yield)).await;
+        matches!(asked, Ok(Ok(_)))
+    }
+
+    /// The deed's own choice of a new home: the first in the succession that answers and is open.
+    /// One that is being drained would have to be left again.
+    async fn successor(&self, found: &BucketDeed) -> Result<RegionId, Refused> {
+        let mut passed_over = Vec::new();
+        for region in found.placement.succession() {
+            let known = self.region.registry.region(region);
+            if known.is_some_and(|known| known.status != RegionStatus::Open) {
+                passed_over.push(format!("{region} is not open"));
+                continue;
+            }
+            if *region == self.region.id || self.region.answers(region).await {
+                return Ok(region.clone());
+            }
+            passed_over.push(format!("{region} does not answer"));
+        }
+        let name = &found.name;
+        Err(conflict(&match passed_over.is_empty() {
+            true => format!("no other region keeps a copy of {name} that it can read"),
+            false => format!(
+                "none of the regions that could be the home of {name} can be chosen ({}): name \
+                 the one that is to be, with --to",
+                passed_over.join(", ")
+            ),
+        }))
+    }
+
+    /// Away from a home that answers, here or to any other region, only by force: what it has and
+    /// the copy has not would diverge.
+    async fn may_promote(&self, found: &BucketDeed, to: &RegionId) -> Result<(), Refused> {
+        if found.home == self.region.id {
+            return Err(self.still_answers(found, to, "it keeps the registry"));
+        }
+        match &*self.region.reached_from(&found.home).await {
+            [] => Ok(()),
+            by => {
+                let by: Vec<&str> = by.iter().map(|region| &**region).collect();
+                let by = format!("it is reached from {}", by.join(", "));
+                Err(self.still_answers(found, to, &by))
+            }
+        }
+    }
+
+    /// To a copy that is not whole only by force: the rest would be lost with the home, which may
+    /// not even know that it could be succeeded.
+    async fn is_whole(&self, found: &Arc<BucketDeed>, to: &RegionId) -> Result<(), Refused> {
+        let followed = match *to == self.region.id {
+            true => {
+                let followed = self.region.replication.source().followed(found).await;
+                followed.map_err(|e| conflict(&e.to_string()))?
+            }
+            // Who does not answer, or does not know the question, is not asked for more.
+            false => {
+                let copy = self.region.ask_at(to, found);
+                let asked = timeout(YIELD_WITHIN, copy.read(What::Followed)).await;
+                !matches!(asked, Ok(Ok(false)))
+            }
+        };
+        match followed {
+            true => Ok(()),
+            false => Err(conflict(&format!(
+                "region {to} has not got all of {} yet, and what it lacks would be lost with the home; \
+                 --force promotes it all the same",
+                found.name
+            ))),
+        }
+    }
+
+    fn still_answers(&self, found: &BucketDeed, to: &RegionId, how: &str) -> Refused {
+        conflict(&format!(
+            "the home of {}, region {}, still answers ({how}); writes that {to} does not have yet \
+             would diverge. `dhow region drain {} --move` waits for the copy first; --force does not",
+            found.name, found.home, found.home
+        ))
+    }
+}

@@ -1,0 +1,415 @@
+//! What regions promise each other, so that one region at a time decides for a bucket.
+//!
+//! A home is *renewed* while it has a fresh promise of the registry's region ("I give none of your
+//! buckets another home before then"), or of every region that could succeed it ("I do not decide in
+//! your place before then"). Promises are between two regions, for all buckets. The holder counts
+//! from before it asked, the giver from when it answers, both on their steady clocks; so a promise
+//! ends at its holder first. A giver that was started anew behaves as if it had just promised
+//! everything to everybody.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, time::Instant};
+use types::{BucketDeed, BucketId, Holding, RegionId};
+
+use crate::{Regions, seats::Seats};
+
+/// Where promises are asked for.
+pub const PROMISE_PATH: &str = "/dhow/v1/promise";
+/// The longest question for one.
+pub const PROMISE_ASK_BYTES_MAX: usize = 4096;
+/// The longest answer.
+pub const PROMISED_BYTES_MAX: usize = 4 << 20;
+/// The longest promise that a holder believes.
+pub const PROMISE_MAX: Duration = Duration::from_secs(60);
+/// Buckets with another home that one answer names; beyond it there is no promise.
+const MOVED_MAX: usize = 100_000;
+/// One part in so many of a promise is left unused by its holder: steady clocks do not run equally
+/// fast.
+const MARGIN: u32 = 100;
+/// Between two answers that name all buckets which have moved, to one region; who asks sooner gets
+/// no promise.
+const TOLD_PAUSE: Duration = Duration::from_millis(50);
+/// How long no promise is given after a promotion that could not be made yet: whoever asked for it
+/// asks again.
+const LINGER: Duration = Duration::from_secs(3);
+/// How long a region is not believed whose word about an epoch the registry did not confirm.
+const DISBELIEF: Duration = Duration::from_secs(600);
+
+/// A question for a promise.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PromiseAsk {
+    /// What the asker knows of the registry ([`Regions::known`]).
+    #[serde(default)]
+    pub known: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Promised {
+    /// For how long, from the answer on; 0 for no promise.
+    pub lasts_ms: u64,
+    /// Buckets, each with its epoch, that have another home than the asker, as far as this region
+    /// knows. Left out when both know the same of the registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<(u64, u64)>,
+}
+
+/// A promise that this region has.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    until: Instant,
+    /// Since when without a break.
+    since: Instant,
+}
+
+/// That another region knows a bucket's next epoch.
+#[derive(Debug, Clone)]
+pub(crate) struct Fence {
+    pub(crate) deed: Arc<BucketDeed>,
+    pub(crate) epoch: u64,
+    pub(crate) from: RegionId,
+    pub(crate) at: Instant,
+}
+
+#[derive(Default)]
+struct Given {
+    until: BTreeMap<RegionId, Instant>,
+    /// When they were told last which buckets have moved.
+    told: BTreeMap<RegionId, Instant>,
+    /// Those who get none now: how many promotions wait, and until when in any case.
+    paused: BTreeMap<RegionId, (usize, Option<Instant>)>,
+}
+
+/// How a home is renewed, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewalShown {
+    /// Whether the home decides now what depends on a condition.
+    pub renewed: bool,
+    /// By whom: regions whose promises it has. Empty where nobody could succeed it.
+    pub by: Vec<String>,
+    /// For how many seconds without a break.
+    pub since_s: Option<u64>,
+    /// For how many milliseconds more, if no promise is made again.
+    #[serde(default)]
+    pub left_ms: Option<u64>,
+    /// Why it is not renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Promises given and held by one region.
+pub struct Promises {
+    pub(crate) here: RegionId,
+    /// The registry's region, where there is one.
+    pub(crate) keeper: Option<RegionId>,
+    pub(crate) regions: Arc<dyn Regions>,
+    length: Duration,
+    started: Instant,
+    given: Mutex<Given>,
+    held: RwLock<BTreeMap<RegionId, Held>>,
+    fences: RwLock<BTreeMap<BucketId, Fence>>,
+    fence_count: AtomicUsize,
+    disbelieved: Mutex<BTreeMap<RegionId, Instant>>,
+    pub(crate) seats: Seats,
+    pub(crate) rounds: watch::Sender<u64>,
+}
+
+impl Promises {
+    /// Of a region that gives promises for `length`.
+    pub fn new(regions: Arc<dyn Regions>, keeper: Option<RegionId>, length: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            here: regions.here().region,
+            keeper,
+            regions,
+            length: length.min(PROMISE_MAX),
+            started: Instant::now(),
+            given: Mutex::default(),
+            held: RwLock::default(),
+            fences: RwLock::default(),
+            fence_count: AtomicUsize::new(0),
+            disbelieved: Mutex::default(),
+            seats: Seats::default(),
+            rounds: watch::Sender::new(0),
+        })
+    }
+
+    /// For how long promises are given.
+    pub fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// Answers a region whose identity was proven.
+    pub fn answer(&self, from: &RegionId, ask: &PromiseAsk) -> Promised {
+        let now = Instant::now();
+        if !self.regions.may_promise() {
+            return Promised::default();
+        }
+        let known = self.regions.known();
+        let all = known.is_empty() || known != ask.known;
+        {
+            let mut given = self.given.lock();
+            if let Some((waiting, until)) = given.paused.get(from) {
+                if *waiting > 0 || until.is_some_and(|until| now < until) {
+                    return Promised::default();
+                }
+                given.paused.remove(from);
+            }
+            // To go through all buckets takes time, which is not spent as often as one asks.
+            if all {
+                let before = given.told.get(from);
+                if before.is_some_and(|before| now < *before + TOLD_PAUSE) {
+                    return Promised::default();
+                }
+                given.told.insert(from.clone(), now);
+            }
+            given.until.insert(from.clone(), now + self.length);
+        }
+        // What is heard from here on waits for the promise, which is noted; what was heard before
+        // is in the answer.
+        let mut moved = Vec::new();
+        if all || self.regions.known() != known {
+            let elsewhere = |deed: &Arc<BucketDeed>| deed.epoch > 1 && deed.home != *from;
+            let all = self.regions.deeds();
+            let of = all.iter().filter(|deed| elsewhere(deed));
+            moved.extend(of.map(|deed| (deed.id.0, deed.epoch)));
+        }
+        if moved.len() > MOVED_MAX {
+            return Promised::default();
+        }
+        Promised {
+            lasts_ms: self.length.as_millis() as u64,
+            moved,
+        }
+    }
+
+    /// When all promises have ended that this region gave to `to`, the last process included.
+    pub fn given_until(&self, to: &RegionId) -> Instant {
+        let given = self.given.lock();
+        let known = given.until.get(to).copied();
+        known.unwrap_or(self.started + self.length)
+    }
+
+    /// When all promises have ended that this region gave to anybody.
+    pub(crate) fn outstanding(&self) -> Instant {
+        let given = self.given.lock();
+        let last = given.until.values().max().copied();
+        let began = self.started + self.length;
+        last.map_or(began, |last| last.max(began))
+    }
+
+    /// From now on, until what is returned is dropped and some seconds more, `to` gets no promise.
+    pub fn pause(self: &Arc<Self>, to: &RegionId) -> Pause {
+        let mut given = self.given.lock();
+        given.paused.entry(to.clone()).or_default().0 += 1;
+        Pause {
+            promises: Arc::clone(self),
+            to: to.clone(),
+            over: false,
+        }
+    }
+
+    /// Notes what `from` has promised; `asked` is when the question was sent.
+    pub(crate) fn hold(&self, from: &RegionId, asked: Instant, promised: &Promised) {
+        if !promised.moved.is_empty() {
+            let moved: HashMap<u64, u64> = promised.moved.iter().copied().collect();
+            for deed in self.regions.deeds() {
+                if let Some(epoch) = moved.get(&deed.id.0) {
+                    self.learned(&deed, *epoch, from);
+                }
+            }
+        }
+        let lasts = Duration::from_millis(promised.lasts_ms).min(PROMISE_MAX);
+        if lasts.is_zero() {
+            return;
+        }
+        let until = asked + (lasts - lasts / MARGIN);
+        let mut held = self.held.write();
+        let entry = held.entry(from.clone()).or_insert(Held {
+            until,
+            since: asked,
+        });
+        if entry.until < Instant::now() {
+            entry.since = asked;
+        }
+        entry.until = entry.until.max(until);
+    }
+
+    pub(crate) fn holds(&self, of: &RegionId) -> bool {
+        let held = self.held.read();
+        held.get(of).is_some_and(|held| Instant::now() < held.until)
+    }
+
+    /// Those whose promises count for this region's buckets: the registry's region, and who could
+    /// succeed it.
+    pub(crate) fn wanted(&self) -> BTreeSet<RegionId> {
+        let mut wanted: BTreeSet<RegionId> = self.keeper.iter().cloned().collect();
+        for deed in self.regions.deeds() {
+            if deed.home == self.here {
+                wanted.extend(deed.placement.succession().cloned());
+            }
+        }
+        wanted.remove(&self.here);
+        wanted
+    }
+
+    /// Another region says that the bucket's epoch is `epoch`. Where this region is the home under
+    /// an earlier one it takes nothing more, at once. Answers whether it takes nothing.
+    ///
+    /// Believed are the registry's region and regions that could be the home; the registry is asked
+    /// then, and where it does not confirm it the fence goes and the region is not believed for a
+    /// while.
+    pub fn learned(&self, deed: &Arc<BucketDeed>, epoch: u64, from: &RegionId) -> bool {
+        if deed.home != self.here || epoch <= deed.epoch {
+            return false;
+        }
+        if self.fenced_at(deed, epoch) {
+            return true;
+        }
+        let keeper = self.keeper.as_ref() == Some(from);
+        if !keeper {
+            let until = self.disbelieved.lock().get(from).copied();
+            let believed = until.is_none_or(|until| Instant::now() >= until);
+            if deed.holding(from) != Holding::Replica || !believed {
+                return false;
+            }
+        }
+        if types::planted("peer-epoch-ignored") {
+            return false;
+        }
+        let (bucket, own) = (&deed.name, deed.epoch);
+        tracing::warn!(%bucket, region = %from, epoch, own, "another region knows a newer epoch: this home takes no writes");
+        let fence = Fence {
+            deed: Arc::clone(deed),
+            epoch,
+            from: from.clone(),
+            at: Instant::now(),
+        };
+        let mut fences = self.fences.write();
+        fences.insert(deed.id, fence);
+        self.fence_count.store(fences.len(), Ordering::SeqCst);
+        true
+    }
+
+    /// Whether another region was heard to know a newer epoch than the deed's.
+    pub(crate) fn fenced(&self, deed: &BucketDeed) -> bool {
+        // On the path of every write: usually there are none.
+        self.fence_count.load(Ordering::SeqCst) > 0
+            && (self.fences.read().get(&deed.id)).is_some_and(|fence| fence.epoch > deed.epoch)
+    }
+
+    /// Whether it is fenced by `epoch` or a newer one.
+    pub(crate) fn fenced_at(&self, deed: &BucketDeed, epoch: u64) -> bool {
+        let fences = self.fences.read();
+        fences.get(&deed.id).is_some_and(|f| f.epoch >= epoch)
+    }
+
+    pub(crate) fn fences(&self) -> Vec<Fence> {
+        self.fences.read().values().cloned().collect()
+    }
+
+    pub(crate) fn lift(&self, fence: &Fence, disbelieve: bool) {
+        let mut fences = self.fences.write();
+        if fences.get(&fence.deed.id).is_some_and(|f| f.at == fence.at) {
+            fences.remove(&fence.deed.id);
+            self.fence_count.store(fences.len(), Ordering::SeqCst);
+        }
+        if disbelieve && self.keeper.as_ref() != Some(&fence.from) {
+            let until = Instant::now() + DISBELIEF;
+            self.disbelieved.lock().insert(fence.from.clone(), until);
+        }
+    }
+
+    /// How many promises this region has now.
+    pub fn held_now(&self) -> usize {
+        let now = Instant::now();
+        let held = self.held.read();
+        held.values().filter(|held| now < held.until).count()
+    }
+
+    /// Regions whose promises count for buckets of this one, and how long each still lasts.
+    pub fn left(&self) -> Vec<(RegionId, Duration)> {
+        let (wanted, now) = (self.wanted(), Instant::now());
+        let held = self.held.read();
+        let left = |region: &RegionId| {
+            let held = held.get(region);
+            held.map_or(Duration::ZERO, |h| h.until.saturating_duration_since(now))
+        };
+        let all = wanted.into_iter();
+        all.map(|region| (region.clone(), left(&region))).collect()
+    }
+
+    /// How the bucket's home, which is here, is renewed.
+    pub fn shown(&self, deed: &BucketDeed) -> RenewalShown {
+        use types::Judge;
+        let now = Instant::now();
+        let wanted = self.keeper.iter().chain(deed.placement.succession());
+        let held = self.held.read();
+        let of = |region: &RegionId| held.get(region).filter(|held| now < held.until);
+        let fresh: Vec<(&RegionId, Held)> = wanted
+            .filter_map(|region| of(region).map(|held| (region, *held)))
+            .collect();
+        let by: BTreeSet<String> = fresh.iter().map(|(region, _)| region.to_string()).collect();
+        // The promise that renews it for the longest time.
+        let since = fresh.iter().map(|(_, held)| held.since).min();
+        let since = since.map(|since| (now - since).as_secs());
+        let left = |region: &RegionId| of(region).map(|held| held.until - now);
+        let keeper = self.keeper.as_ref().and_then(left);
+        let successors = deed.placement.succession().filter(|r| **r != self.here);
+        let all: Option<Vec<Duration>> = successors.map(left).collect();
+        let left = keeper.max(all.and_then(|all| all.into_iter().min()));
+        drop(held);
+        let judged = self.may_decide(deed);
+        RenewalShown {
+            renewed: judged.is_ok(),
+            by: by.into_iter().collect(),
+            since_s: since.filter(|_| judged.is_ok()),
+            left_ms: left.map(|left| left.as_millis() as u64),
+            why: judged.err().map(|why| why.0),
+        }
+    }
+
+    /// Waits until somebody has promised something, or nobody did who was asked from now on.
+    pub async fn asked_once(&self) {
+        let mut rounds = self.rounds.subscribe();
+        // The one that is under way may have begun before there was an address to ask at.
+        let enough = *rounds.borrow() + 2;
+        // It is never closed.
+        let _ = rounds
+            .wait_for(|now| *now >= enough || self.held_now() > 0)
+            .await;
+    }
+}
+
+/// While a promotion waits, the old home gets no promise.
+pub struct Pause {
+    promises: Arc<Promises>,
+    to: RegionId,
+    over: bool,
+}
+
+impl Pause {
+    /// What was waited for is done: promises are given again.
+    pub fn end(mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let mut given = self.promises.given.lock();
+        if let Some((waiting, until)) = given.paused.get_mut(&self.to) {
+            *waiting = waiting.saturating_sub(1);
+            *until = (!self.over).then(|| Instant::now() + LINGER);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! A region has become a bucket's home. Before it decides anything that depends on a condition, the
+//! home before it must decide nothing more, and what that decided should be here: it is asked to
+//! yield, and its log is read to its end. Where it does not answer, the promise that it may have of
+//! this region is waited out.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use access::{Action, SystemReason, authorize_receiving, authorize_system};
+use futures_util::future::join_all;
+use objects::{FollowCursor, Word};
+use tokio::{
+    sync::Semaphore,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use types::{BucketDeed, BucketId, RegionId};
+
+use crate::{
+    Replication, ReplicationError,
+    client::Far,
+    follow::Follower,
+    seats::Seat,
+    wire::{What, Yielded},
+};
+
+/// Buckets that are taken over at once; the others wait.
+const AT_ONCE: usize = 32;
+/// How long the former home may take to answer.
+const YIELD_WITHIN: Duration = Duration::from_secs(2);
+/// After news that others act on too: who of them is woken first is decided by chance, and what
+/// they do at once is done by then.
+const AFTER_OTHERS: Duration = Duration::from_millis(50);
+/// When it is noted that a home goes on under another epoch.
+const NOTED_AFTER: Duration = Duration::from_secs(1);
+/// Between two questions.
+const AGAIN_MIN: Duration = Duration::from_millis(50);
+const AGAIN_MAX: Duration = Duration::from_secs(1);
+/// How long a former home that answers is read, after its promise has ended, before this region
+/// decides without what it lacks: that becomes versions at the hand-over.
+const READ_MAX: Duration = Duration::from_secs(30);
+
+/// What one region that held the bucket before has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Former {
+    /// It decides nothing, and what it decided is here.
+    Yielded,
+    /// It decides nothing, but its log is not read yet.
+    Answers,
+    /// It does not answer.
+    Silent,
+}
+
+/// What all of them say.
+struct Answers {
+    unread: bool,
+    silent: bool,
+    /// The home under the epoch before decides nothing, and what it decided is here.
+    home_before: bool,
+}
+
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Replication {
+    /// Takes the place of the home for buckets that this region gets, until the task is dropped.
+    pub async fn take_over(self: Arc<Self>) {
+        let mut watch = self.regions.watch();
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut tasks: BTreeMap<BucketId, Task> = BTreeMap::new();
+        let here = self.regions.here().region;
+        loop {
+            watch.borrow_and_update();
+            let mut homes = HashSet::new();
+            for deed in self.regions.deeds() {
+                if deed.home != here {
+                    continue;
+                }
+                homes.insert(deed.id);
+                let seats = &self.promises.seats;
+                let before = seats.get(deed.id);
+                if before.is_some_and(|seat| seat.epoch == deed.epoch) {
+                    continue;
+                }
+                // Every move of the home raises the epoch: this one changed something else.
+                let stays = before.is_some_and(|s| s.waits.is_none() && s.epoch + 1 == deed.epoch);
+                let taken = stays || deed.epoch == 1;
+                let until = self.promises.outstanding();
+                seats.set(
+                    deed.id,
+                    Seat {
+                        epoch: deed.epoch,
+                        waits: (!taken).then_some(until),
+                        complete: taken,
+                    },
+                );
+                if deed.epoch == 1 {
+                    continue;
+                }
+                let (id, this, places) = (deed.id, Arc::clone(&self), Arc::clone(&places));
+                let handle = tokio::spawn(async move {
+                    // The follower of the home before ends with the same news.
+                    sleep(if stays { NOTED_AFTER } else { AFTER_OTHERS }).await;
+                    // It is never closed.
+                    let _place = places.acquire().await;
+                    this.take_seat(&deed, stays, until).await;
+                });
+                tasks.insert(id, Task(handle));
+            }
+            tasks.retain(|id, task| homes.contains(id) && !task.0.is_finished());
+            self.promises.seats.keep(|id| homes.contains(&id));
+            if watch.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until this region may decide for the bucket, and notes that it does.
+    async fn take_seat(&self, deed: &Arc<BucketDeed>, stays: bool, until: Instant) {
+        let until = match types::planted("promise-not-waited-out") {
+            true => Instant::now(),
+            false => until,
+        };
+        let known = self.objects.epoch_here(deed).await;
+        let mut taken = stays || known.is_ok_and(|known| known >= deed.epoch);
+        let (begun, mut pause, mut complete) = (Instant::now(), AGAIN_MIN, stays);
+        while !taken {
+            if !self.is_current(deed) {
+                return;
+            }
+            let answers = self.ask_former(deed).await;
+            let now = Instant::now();
+            let overdue = now >= until && (!answers.unread || now >= until + READ_MAX);
+            // Early only when the home before is known to be among those who answered.
+            let all = answers.home_before && !answers.unread && !answers.silent;
+            taken = overdue || all;
+            complete = all;
+            if !taken {
+                let left = until.max(now) - now;
+                sleep(pause.min(left.max(AGAIN_MIN))).await;
+                pause = (pause * 2).min(AGAIN_MAX);
+            }
+        }
+        let waited_ms = begun.elapsed().as_millis() as u64;
+        let seat = Seat {
+            epoch: deed.epoch,
+            waits: None,
+            complete,
+        };
+        if !self.is_current(deed) {
+            return;
+        }
+        self.promises.seats.set(deed.id, seat);
+        let bucket = &deed.name;
+        tracing::info!(%bucket, epoch = deed.epoch, waited_ms, complete, "this region decides for the bucket");
+        // So that it need not wait again after a restart.
+        let permit = authorize_system(SystemReason::Recovery, Action::ReplicateInto, deed);
+        if let Err(error) = self.objects.fence(&permit).await {
+            tracing::warn!(%bucket, %error, "that this region is the home is not noted");
+        }
+    }
+
+    fn is_current(&self, deed: &BucketDeed) -> bool {
+        let now = self.regions.deed(&deed.name);
+        now.is_some_and(|now| now.id == deed.id && now.epoch == deed.epoch && now.home == deed.home)
+    }
+
+    /// What the regions say that could have decided before.
+    async fn ask_former(&self, deed: &Arc<BucketDeed>) -> Answers {
+        let copies = self.status.copies(deed);
+        // Who follows under this epoch knows it, and has handed over.
+        let follows = |region: &RegionId| {
+            let mut known = copies.iter().filter(|copy| copy.applied.is_some());
+            known.any(|copy| *copy.region == **region)
+        };
+        let readable = deed.placement.replicas.iter();
+        let mut cursors = BTreeMap::new();
+        for replica in readable.filter(|replica| replica.sealed_by.is_none()) {
+            let cursor = self.cursor_at(deed, &replica.region).await;
+            cursors.insert(replica.region.clone(), cursor);
+        }
+        // The home before this one is the one that was followed last.
+        let last = cursors.values().flatten().map(|cursor| cursor.epoch).max();
+        let asking = cursors.iter().map(|(region, cursor)| async move {
+            let cursor = cursor.as_ref().filter(|c| Some(c.epoch) == last);
+            let former = match follows(region) {
+                true => Former::Yielded,
+                false => self.ask_one(deed, region, cursor).await,
+            };
+            let before = cursor.is_some_and(|c| c.epoch + 1 == deed.epoch);
+            (former, before)
+        });
+        let answers = join_all(asking).await;
+        let any = |what: Former| answers.iter().any(|(former, _)| *former == what);
+        Answers {
+            unread: any(Former::Answers),
+            silent: any(Former::Silent),
+            home_before: answers.contains(&(Former::Yielded, true)),
+        }
+    }
+
+    async fn ask_one(
+        &self,
+        deed: &Arc<BucketDeed>,
+        region: &RegionId,
+        cursor: Option<&FollowCursor>,
+    ) -> Former {
+        let (bucket, far) = (&deed.name, self.far(deed, region));
+        let yielded = match timeout(YIELD_WITHIN, far.read(What::Yield)).await {
+            Ok(Ok(yielded)) => yielded,
+            Ok(Err(error)) => {
+                tracing::debug!(%bucket, %region, %error, "no answer to who decides");
+                return Former::Silent;
+            }
+            Err(_) => return Former::Silent,
+        };
+        match self.read_rest(deed, region, yielded, cursor).await {
+            Ok(()) => Former::Yielded,
+            Err(error) => {
+                tracing::info!(%bucket, %region, %error, "the former home's log is not read yet");
+                Former::Answers
+            }
+        }
+    }
+
+    fn far(&self, deed: &Arc<BucketDeed>, region: &RegionId) -> Far {
+        Far {
+            client: Arc::clone(&self.client),
+            regions: Arc::clone(&self.regions),
+            region: region.clone(),
+            deed: Arc::clone(deed),
+            sealed: false,
+        }
+    }
+
+    async fn cursor_at(&self, deed: &Arc<BucketDeed>, region: &RegionId) -> Option<FollowCursor> {
+        let place = self.regions.place(region)?;
+        let permit = authorize_receiving(deed, &self.regions.here(), &place).ok()?;
+        let found = self.objects.follow_cursor(&permit, region).await;
+        found.ok().flatten()
+    }
+
+    /// Applies what the former home's log has behind what was followed.
+    async fn read_rest(
+        &self,
+        deed: &Arc<BucketDeed>,
+        region: &RegionId,
+        yielded: Yielded,
+        cursor: Option<&FollowCursor>,
+    ) -> Result<(), ReplicationError> {
+        let unread = |why: &str| ReplicationError::Refused(why.to_owned());
+        let Some(cursor) = cursor else {
+            return match yielded.was_home {
+                true => Err(unread("this region never followed it")),
+                false => Ok(()),
+            };
+        };
+        if cursor.snapshot.is_some() {
+            return Err(unread("this region has not got all of its snapshot"));
+        }
+        let place = self.regions.place(region);
+        let place = place.ok_or_else(|| unread("the region is not known"))?;
+        // Asked under the epoch that the other region knows.
+        let known = Arc::new(BucketDeed {
+            epoch: yielded.epoch,
+            ..BucketDeed::clone(deed)
+        });
+        let follower = Follower {
+            far: self.far(&known, region),
+            objects: Arc::clone(&self.objects),
+            status: Arc::default(),
+            clock: Arc::clone(&self.clock),
+            gathers: false,
+        };
+        if cursor.position.0 >= yielded.position {
+            return Ok(());
+        }
+        // Nothing else that a removal here would have to be compared with comes meanwhile.
+        let Some(_one) = self.handover.place() else {
+            return Err(unread("another region is read"));
+        };
+        let mut after = cursor.position.0;
+        while after < yielded.position {
+            let ask = What::Changes {
+                after,
+                wait_ms: 0,
+                applied: None,
+            };
+            let mut page = follower.far.ask(ask).await?;
+            if page.reseed || page.ahead {
+                return Err(unread("its log no longer reaches back"));
+            }
+            if !self.is_current(deed) {
+                return Err(unread("the bucket has another epoch by now"));
+            }
+            let permit = authorize_receiving(deed, &self.regions.here(), &place)?;
+            // Clients write here meanwhile, and this may have been read before: what they removed
+            // does not come again, and its removals hold for what was there before this epoch.
+            follower.leave_out_removed(&permit, &mut page).await?;
+            let former = follower.weigh_removals(&permit, &mut page, Word::Former);
+            former.await?;
+            follower.apply_all(&permit, &page).await?;
+            follower.take_back_removed(&permit, &page).await?;
+            if page.position <= after {
+                break;
+            }
+            after = page.position;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,315 @@
+//! One region at a time decides: promises that a home holds, and a copy that becomes the home.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use objects::{ETagMatch, Error, ObjectAttributes, PutInput, WriteConditions};
+use replication::{Far, PromiseAsk, Promises, Regions, What, Yielded};
+use types::{BucketDeed, Judge, NotNow, RegionId, Unrenewed, body::MemoryBody};
+
+use crate::common::{Cloud, Region, deed, key, until};
+
+/// Long enough for slow machines, short enough to be waited out.
+const PROMISE: Duration = Duration::from_secs(2);
+
+impl Region {
+    /// Begins to give and ask for promises, with the registry's region called `keeper`, which is
+    /// nowhere.
+    fn promises(&mut self) -> Arc<Promises> {
+        self.promise_for(PROMISE);
+        self.objects.judged_by(self.replication.promises().clone());
+        tokio::spawn(Arc::clone(&self.replication).renew());
+        tokio::spawn(Arc::clone(&self.replication).take_over());
+        self.run();
+        Arc::clone(self.replication.promises())
+    }
+
+    fn decides(&self) -> bool {
+        let promises = self.replication.promises();
+        promises.may_decide(&self.view.now()).is_ok()
+    }
+
+    /// Makes a key that is not there.
+    async fn claim(&self, at: &str, by: &str) -> Result<(), Error> {
+        self.clock.advance_ms(1);
+        let permit = self.permit(access::Action::PutObject);
+        let input = PutInput {
+            body: Box::new(MemoryBody::new(by.to_owned())),
+            attributes: ObjectAttributes::default(),
+            md5: None,
+            checksum: None,
+            trailer: None,
+            conditions: WriteConditions {
+                if_match: None,
+                if_none_match: Some(ETagMatch::Any),
+            },
+        };
+        self.objects.put(&permit, &key(at), input).await.map(drop)
+    }
+}
+
+/// A home and its copy, which promise each other.
+async fn two() -> [Region; 2] {
+    let [mut a, mut b] = Cloud::two().await;
+    a.promises();
+    b.promises();
+    until("the home is renewed", || async { a.decides() }).await;
+    until("the copy follows", || async {
+        let copies = a.replication.status().copies(&a.view.now());
+        copies.iter().all(|copy| copy.applied.is_some())
+    })
+    .await;
+    [a, b]
+}
+
+#[tokio::test]
+async fn a_home_whose_successors_are_silent_takes_plain_writes_only() {
+    let [a, b] = two().await;
+    a.claim("one", "a").await.unwrap();
+    b.proxy.down();
+    until("no promise is left", || async { !a.decides() }).await;
+    let refused = a.claim("two", "a").await.unwrap_err();
+    let words = refused.to_string();
+    assert!(matches!(refused, Error::NotNow(_)), "{words}");
+    assert!(words.contains("no answer of b"), "{words}");
+    a.put("two", "without a condition").await;
+    let shown = a.replication.promises().shown(&a.view.now());
+    assert!(!shown.renewed && shown.by.is_empty(), "{shown:?}");
+    // As its deed has it.
+    let with = |unrenewed| {
+        let mut deed = BucketDeed::clone(&a.view.now());
+        deed.placement.unrenewed = unrenewed;
+        Arc::new(deed)
+    };
+    a.view.hears(&with(Unrenewed::All));
+    a.claim("three", "a").await.unwrap();
+    a.view.hears(&with(Unrenewed::None));
+    assert!(a.claim("four", "a").await.is_err());
+    let promises = a.replication.promises();
+    assert!(promises.may_write(&a.view.now()).is_err());
+    b.proxy.up();
+    until("it is renewed again", || async { a.decides() }).await;
+    let shown = promises.shown(&a.view.now());
+    assert_eq!(
+        (shown.renewed, &shown.by[..]),
+        (true, &["b".to_owned()][..])
+    );
+    // Whom nobody could succeed needs no promise.
+    b.proxy.down();
+    a.view.hears(&deed("a", &[], 1));
+    assert!(a.decides());
+}
+
+#[tokio::test]
+async fn a_copy_that_becomes_the_home_first_reads_what_the_old_home_decided() {
+    let [a, b] = two().await;
+    let second = deed("b", &["a"], 2);
+    // The copy is behind when it becomes the home.
+    let behind = Arc::new(AtomicBool::new(true));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (hides, counts) = (Arc::clone(&behind), Arc::clone(&asked));
+    *a.door.hook.write() = Some(Arc::new(move |_, ask| {
+        let hidden = matches!(ask.what, What::Changes { .. }) && hides.load(Ordering::SeqCst);
+        hidden.then(|| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            let mut answer = http::Response::new(peer::full("later"));
+            *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            answer
+        })
+    }));
+    // A question that waits already brings one change, and no more.
+    a.put("plain", "a").await;
+    until("it is behind", || async {
+        asked.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    a.claim("once", "a").await.unwrap();
+    assert_eq!(b.get("once").await, None);
+    b.view.hears(&second);
+    behind.store(false, Ordering::SeqCst);
+    // The old home has not heard: what it is told by the new one is enough.
+    until("the new home decides", || async { b.decides() }).await;
+    assert!(!a.decides());
+    let both = (b.claim("once", "b").await, a.claim("other", "a").await);
+    assert!(
+        matches!(both.0, Err(Error::PreconditionFailed(_))),
+        "{both:?}"
+    );
+    assert!(matches!(both.1, Err(Error::NotNow(_))), "{both:?}");
+    let promises = a.replication.promises();
+    assert!(promises.may_write(&a.view.now()).is_err(), "nor plain ones");
+    assert_eq!(b.replication.promises().taken_over(&second), Some(true));
+    a.view.hears(&second);
+    a.equals(&b).await;
+}
+
+#[tokio::test]
+async fn a_copy_that_becomes_the_home_waits_its_promise_out_where_the_old_home_is_silent() {
+    let [a, b] = two().await;
+    a.claim("one", "a").await.unwrap();
+    b.equals(&a).await;
+    let promises = Arc::clone(b.replication.promises());
+    a.proxy.down();
+    b.view.hears(&deed("b", &["a"], 2));
+    let ends = promises.given_until(&a.id);
+    // Never both, however long it takes.
+    until("the new home decides", || async {
+        let new = promises.taken_over(&b.view.now());
+        assert!(new.is_none() || !a.decides(), "both decide");
+        new == Some(false)
+    })
+    .await;
+    assert!(tokio::time::Instant::now() >= ends);
+}
+
+#[tokio::test]
+async fn a_giver_that_was_started_anew_waits_as_if_it_had_promised_all() {
+    let [_, mut b] = two().await;
+    b.stop().await;
+    let before = tokio::time::Instant::now();
+    let promises = b.promises();
+    let nobody = RegionId::new("nobody-asked");
+    assert!(promises.given_until(&nobody) >= before + PROMISE);
+    // And one that took its place before it was stopped need not wait again.
+    b.view.hears(&deed("b", &["a"], 2));
+    until("it decides", || async {
+        b.replication.promises().taken_over(&b.view.now()).is_some()
+    })
+    .await;
+    until("that is noted", || async {
+        b.objects.epoch_here(&b.view.now()).await.unwrap() == 2
+    })
+    .await;
+    b.stop().await;
+    let begun = tokio::time::Instant::now();
+    b.promise_for(Duration::from_secs(60));
+    tokio::spawn(Arc::clone(&b.replication).take_over());
+    until("it decides at once", || async {
+        let taken = b.replication.promises().taken_over(&b.view.now());
+        taken.is_some()
+    })
+    .await;
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn while_a_promotion_waits_the_old_home_gets_no_promise() {
+    let [a, b] = two().await;
+    let promises = Arc::clone(b.replication.promises());
+    let ask = PromiseAsk {
+        known: String::new(),
+    };
+    let gives = |to: RegionId| {
+        let (promises, ask) = (&promises, &ask);
+        until("a promise is given", move || {
+            let given = promises.answer(&to, ask).lasts_ms > 0;
+            async move { given }
+        })
+    };
+    gives(a.id.clone()).await;
+    let pause = promises.pause(&a.id);
+    // Longer than it takes until all is said again.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(promises.answer(&a.id, &ask).lasts_ms, 0);
+    gives(RegionId::new("c")).await;
+    pause.end();
+    gives(a.id.clone()).await;
+    // One that is given up lingers: it may be asked for again.
+    drop(promises.pause(&a.id));
+    assert_eq!(promises.answer(&a.id, &ask).lasts_ms, 0);
+}
+
+#[tokio::test]
+async fn only_those_who_could_be_the_home_are_believed_about_an_epoch() {
+    let all = Cloud::start(&[("a", "DE"), ("b", "FR"), ("x", "IE")]).await;
+    let [mut a, b, x] = <[Region; 3]>::try_from(all).ok().unwrap();
+    let first = deed("a", &["b"], 1);
+    for region in [&a, &b, &x] {
+        region.view.hears(&first);
+    }
+    let promises = a.promises();
+    let asks = |from: &Region, epoch| Far {
+        deed: deed("b", &["a"], epoch),
+        ..from.far(&a, &first)
+    };
+    let refused = asks(&x, 2).read::<Yielded>(What::Yield).await.unwrap_err();
+    assert!(refused.to_string().contains("403"), "{refused}");
+    promises.may_write(&first).unwrap();
+    // Any question under a newer epoch will do.
+    let refused = asks(&b, 2).tell(What::Head).await.unwrap_err();
+    assert!(refused.to_string().contains("409"), "{refused}");
+    let words = promises.may_write(&first).unwrap_err().to_string();
+    assert!(words.contains("newer deed"), "{words}");
+    let yielded = asks(&b, 2).read::<Yielded>(What::Yield).await.unwrap();
+    assert_eq!((yielded.epoch, yielded.was_home), (1, true));
+    // Once it hears of that epoch itself, and is the home again later, nothing is left of it.
+    a.view.hears(&deed("a", &["b"], 3));
+    assert!(promises.may_write(&a.view.now()).is_ok());
+    assert!(Regions::deed(&*a.view, &first.name).is_some());
+}
+
+#[tokio::test]
+async fn what_takes_time_to_say_is_said_to_a_region_once_in_a_while() {
+    let [a, b] = two().await;
+    let promises = Arc::clone(b.replication.promises());
+    let ask = PromiseAsk {
+        known: String::new(),
+    };
+    let from = RegionId::new("asks-often");
+    let begun = tokio::time::Instant::now();
+    let given = (0..1000).filter(|_| promises.answer(&from, &ask).lasts_ms > 0);
+    let given = given.count();
+    let at_most = 1 + begun.elapsed().as_millis() / 50;
+    assert!((1..=at_most as usize).contains(&given), "{given}");
+    until("it is promised something again", || async {
+        promises.answer(&from, &ask).lasts_ms > 0
+    })
+    .await;
+    assert!(a.decides(), "and the others notice nothing of it");
+}
+
+/// Lets one decision begin, and none end.
+#[derive(Default)]
+struct Overtaken(AtomicBool);
+
+impl Judge for Overtaken {
+    fn may_commit(&self, _: &BucketDeed) -> Result<(), NotNow> {
+        Ok(())
+    }
+    fn may_write(&self, _: &BucketDeed) -> Result<(), NotNow> {
+        Ok(())
+    }
+    fn may_decide(&self, _: &BucketDeed) -> Result<(), NotNow> {
+        match self.0.swap(true, Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(NotNow("overtaken".to_owned())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_decision_that_was_overtaken_is_not_acknowledged() {
+    let [a, _b] = Cloud::two().await;
+    let judge = Arc::new(Overtaken::default());
+    a.objects.judged_by(judge.clone());
+    let claimed = a.claim("k", "a").await;
+    assert!(matches!(claimed, Err(Error::NotNow(_))), "{claimed:?}");
+    // It may have landed: nobody was told so.
+    assert!(a.get("k").await.is_some());
+    judge.0.store(false, Ordering::SeqCst);
+    let refused = a.claim("k", "again").await;
+    assert!(matches!(refused, Err(Error::NotNow(_))), "{refused:?}");
+    judge.0.store(false, Ordering::SeqCst);
+    let any = WriteConditions {
+        if_match: Some(ETagMatch::Any),
+        if_none_match: None,
+    };
+    let permit = a.permit(access::Action::DeleteObject);
+    let deleted = a.objects.delete(&permit, &key("k"), None, &any).await;
+    assert!(matches!(deleted, Err(Error::NotNow(_))), "{deleted:?}");
+}
