@@ -51,6 +51,23 @@ impl Source {
         authorize_sealing(deed, &self.regions.here(), to).map_err(refused)
     }
 
+    fn sealing_for<'a>(
+        &'a self,
+        deed: &'a Arc<BucketDeed>,
+        to: &'a Place,
+    ) -> Result<Sealing<'a>, Refused> {
+        let permit = self.may_seal(deed, to)?;
+        let key = self.sealing.as_ref();
+        let key = key.ok_or_else(|| refused("this region has no key to seal with"))?;
+        Ok(Sealing {
+            source: self,
+            deed,
+            to,
+            seal: key.of_bucket(deed.id.0, &to.region),
+            permit,
+        })
+    }
+
     /// Answers a region whose copy is sealed.
     pub(crate) async fn answer_sealed(
         &self,
@@ -59,16 +76,7 @@ impl Source {
         room: &Room,
         ask: Ask,
     ) -> Result<Response<BoxBody>, Refused> {
-        let permit = self.may_seal(deed, to)?;
-        let key = self.sealing.as_ref();
-        let key = key.ok_or_else(|| refused("this region has no key to seal with"))?;
-        let sealing = Sealing {
-            source: self,
-            deed,
-            to,
-            seal: key.of_bucket(deed.id.0, &to.region),
-            permit,
-        };
+        let sealing = self.sealing_for(deed, to)?;
         let (since, applied) = (ask.since, ask.what.applied());
         let (held, answer) = match ask.what {
             What::Head => {
