@@ -283,6 +283,33 @@ impl Registry {
         }
     }
 
+    /// Whether a bucket's home is known to have heard that `replica` keeps a replica, if it has
+    /// heard that it is the home. Before that it may decide without that region's promise. What
+    /// regions have heard is known since this process began only.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn home_knows(
+        &self,
+        deed: &BucketDeed,
+        replica: &RegionId,
+    ) -> Result<bool, CloudError> {
+        let since = deed.placement.since.get(replica).copied();
+        let Some(since) = since.filter(|_| *deed.home != *self.own()) else {
+            return Ok(true);
+        };
+        let heard = self.heard.borrow().get(&deed.home).copied();
+        if heard.is_some_and(|heard| heard > since) {
+            return Ok(true);
+        }
+        // By that entry they changed places, so that whoever heard of one heard of both.
+        let page = self.changes(since, 1).await?;
+        let entry = page.first().map(|change| &change.entry);
+        Ok(entry.is_some_and(|entry| {
+            entry.number == since && entry.action.starts_with("bucket.promote")
+        }))
+    }
+
     /// Changes a bucket's placement. From the answer on no region gives anything to one that is
     /// not in it: all that held the bucket have heard of the change.
     ///

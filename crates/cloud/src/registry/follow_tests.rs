@@ -703,6 +703,38 @@ async fn p8_a_placement_is_changed_once_those_who_held_the_bucket_have_heard() {
     following.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn p8_it_is_known_whether_a_home_has_heard_of_a_replica() {
+    let cloud = Cloud::new().await;
+    let (keeper, replica) = (&cloud.keeper, RegionId::new("third"));
+    let deed = keeper
+        .create(Actor::System, bucket("papers", "1", "second"))
+        .await
+        .unwrap();
+    cloud.catch_up().await;
+    let change = PlacementChange {
+        add: vec![Replica {
+            region: replica.clone(),
+            sealed_by: None,
+        }],
+        ..PlacementChange::default()
+    };
+    let deaf = keeper.place_bucket(ROOT, &deed.name, &change).await;
+    assert!(matches!(deaf, Err(CloudError::NotHeard(_))), "{deaf:?}");
+    let placed = Deeds::get(&**keeper, &deed.name).unwrap();
+    assert!(!keeper.home_knows(&placed, &replica).await.unwrap());
+    // A home by the same entry that made the other one a replica has heard of both or of neither.
+    let from = (&placed.name, placed.epoch);
+    let moved = keeper.move_home(ROOT, from, &replica, true).await.unwrap();
+    let before = RegionId::new("second");
+    assert!(keeper.home_knows(&moved, &before).await.unwrap());
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    let second = [before.clone()];
+    keeper.wait_until_heard(&second).await.unwrap();
+    assert!(keeper.home_knows(&placed, &replica).await.unwrap());
+    following.abort();
+}
+
 #[tokio::test]
 async fn p8_divergent_keys_are_on_record_by_their_hashes_where_the_law_is_limited() {
     let cloud = Cloud::new().await;

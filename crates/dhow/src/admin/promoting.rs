@@ -58,7 +58,7 @@ impl Admin {
         let pause = (found.home != self.region.id).then(|| promises.pause(&found.home));
         let wait = promote.wait_ms.map_or(Duration::MAX, Duration::from_millis);
         if pause.is_some()
-            && let Some(left) = self.old_home_decides(found, &would, wait).await
+            && let Some(left) = self.old_home_decides(found, &would, wait).await?
         {
             let mut waiting = deed(found);
             waiting["waits"] = json!({
@@ -84,12 +84,13 @@ impl Admin {
         found: &Arc<BucketDeed>,
         would: &BucketDeed,
         wait: Duration,
-    ) -> Option<Duration> {
+    ) -> Result<Option<Duration>, Refused> {
         if self.yields(found, would).await {
-            return None;
+            return Ok(None);
         }
+        self.home_counts_on(found, &would.home).await?;
         if types::planted("promise-not-waited-out") {
-            return None;
+            return Ok(None);
         }
         let promises = self.region.replication.promises();
         let left = || {
@@ -102,7 +103,23 @@ impl Admin {
             tracing::info!(%bucket, %home, left_ms, "a promotion waits for the promise to the old home to end");
         }
         sleep(now.min(wait)).await;
-        Some(left()).filter(|left| !left.is_zero())
+        Ok(Some(left()).filter(|left| !left.is_zero()))
+    }
+
+    /// A silent home may decide by the promises of all successors that it knows. The new home's own
+    /// promise, which that one waits out, is among them only if the old home has heard of it.
+    async fn home_counts_on(&self, found: &Arc<BucketDeed>, to: &RegionId) -> Result<(), Refused> {
+        let knows = self.region.registry.home_knows(found, to).await;
+        if knows.map_err(refused)? || matches!(self.has_followed(found, to).await?, Some(true)) {
+            return Ok(());
+        }
+        let (name, home) = (&found.name, &found.home);
+        Err(conflict(&format!(
+            "the home of {name}, region {home}, does not answer, and may not have heard yet that \
+             {to} keeps a replica: it could go on deciding beside {to}, also where --force is given. \
+             Promote a region that has kept a replica for longer, or try again once {to} has got all \
+             of {name} or {home} answers"
+        )))
     }
 
     /// Whether the old home takes no writes any more under the epoch before the new one.
@@ -158,19 +175,8 @@ impl Admin {
     /// To a copy that is not whole only by force: the rest would be lost with the home, which may
     /// not even know that it could be succeeded.
     async fn is_whole(&self, found: &Arc<BucketDeed>, to: &RegionId) -> Result<(), Refused> {
-        let followed = match *to == self.region.id {
-            true => {
-                let followed = self.region.replication.source().followed(found).await;
-                followed.map_err(|e| conflict(&e.to_string()))?
-            }
-            // Who does not answer, or does not know the question, is not asked for more.
-            false => {
-                let copy = self.region.ask_at(to, found);
-                let asked = timeout(YIELD_WITHIN, copy.read(What::Followed)).await;
-                !matches!(asked, Ok(Ok(false)))
-            }
-        };
-        match followed {
+        // Who does not answer, or does not know the question, is not asked for more.
+        match self.has_followed(found, to).await?.unwrap_or(true) {
             true => Ok(()),
             false => Err(conflict(&format!(
                 "region {to} has not got all of {} yet, and what it lacks would be lost with the home; \
@@ -178,6 +184,21 @@ impl Admin {
                 found.name
             ))),
         }
+    }
+
+    /// Whether a replica has got all of the bucket once; `None` where it does not say.
+    async fn has_followed(
+        &self,
+        found: &Arc<BucketDeed>,
+        to: &RegionId,
+    ) -> Result<Option<bool>, Refused> {
+        if *to == self.region.id {
+            let followed = self.region.replication.source().followed(found).await;
+            return followed.map(Some).map_err(|e| conflict(&e.to_string()));
+        }
+        let copy = self.region.ask_at(to, found);
+        let asked = timeout(YIELD_WITHIN, copy.read(What::Followed)).await;
+        Ok(asked.ok().and_then(Result::ok))
     }
 
     fn still_answers(&self, found: &BucketDeed, to: &RegionId, how: &str) -> Refused {
