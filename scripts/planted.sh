@@ -73,6 +73,7 @@ bugs=(
   "peer-epoch-ignored|regions|promises::"
   "acknowledged-unasked|regions|promises::"
   "unrenewed-decides|regions|promises::"
+  "lifted-keeps-promise|replication|renewal::"
   "promise-not-waited-out|seeds|seeds_"
   "unrenewed-decides|seeds|seeds_"
   "ack-before-commit|seeds|seeds_"

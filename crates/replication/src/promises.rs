@@ -33,6 +33,9 @@ pub const PROMISED_BYTES_MAX: usize = 4 << 20;
 pub const PROMISE_MAX: Duration = Duration::from_secs(60);
 /// Buckets with another home that one answer names; beyond it there is no promise.
 const MOVED_MAX: usize = 100_000;
+/// An answer that names no bucket, and what each takes: two numbers.
+const ANSWER_BYTES: usize = 1024;
+const MOVED_BYTES: usize = 48;
 /// One part in so many of a promise is left unused by its holder: steady clocks do not run equally
 /// fast.
 const MARGIN: u32 = 100;
@@ -117,6 +120,9 @@ pub struct Promises {
     started: Instant,
     given: Mutex<Given>,
     held: RwLock<BTreeMap<RegionId, Held>>,
+    /// Since when promises of a region count that were asked for: not what it gave before it named
+    /// an epoch that did not come.
+    anew: Mutex<BTreeMap<RegionId, Instant>>,
     fences: RwLock<BTreeMap<BucketId, Fence>>,
     fence_count: AtomicUsize,
     disbelieved: Mutex<BTreeMap<RegionId, Instant>>,
@@ -135,6 +141,7 @@ impl Promises {
             started: Instant::now(),
             given: Mutex::default(),
             held: RwLock::default(),
+            anew: Mutex::default(),
             fences: RwLock::default(),
             fence_count: AtomicUsize::new(0),
             disbelieved: Mutex::default(),
@@ -192,6 +199,16 @@ impl Promises {
         }
     }
 
+    /// How many bytes the answer takes at most.
+    pub fn answer_bytes(&self, ask: &PromiseAsk) -> usize {
+        let known = self.regions.known();
+        let named = match !known.is_empty() && known == ask.known {
+            true => 0,
+            false => self.regions.deeds().len().min(MOVED_MAX),
+        };
+        ANSWER_BYTES + named * MOVED_BYTES
+    }
+
     /// When all promises have ended that this region gave to `to`, the last process included.
     pub fn given_until(&self, to: &RegionId) -> Instant {
         let given = self.given.lock();
@@ -229,11 +246,16 @@ impl Promises {
             }
         }
         let lasts = Duration::from_millis(promised.lasts_ms).min(PROMISE_MAX);
-        if lasts.is_zero() {
+        // It counts only together with what it names, which is not believed then.
+        if lasts.is_zero() || self.is_disbelieved(from) {
             return;
         }
         let until = asked + (lasts - lasts / MARGIN);
         let mut held = self.held.write();
+        let anew = self.anew.lock().get(from).copied();
+        if anew.is_some_and(|anew| asked <= anew) {
+            return;
+        }
         let entry = held.entry(from.clone()).or_insert(Held {
             until,
             since: asked,
@@ -272,16 +294,15 @@ impl Promises {
         if deed.home != self.here || epoch <= deed.epoch {
             return false;
         }
-        if self.fenced_at(deed, epoch) {
+        let keeper = self.keeper.as_ref() == Some(from);
+        // The registry's region relies on its own word only: another one's may be found wrong.
+        let before = self.fences.read().get(&deed.id).cloned();
+        let before = before.filter(|fence| fence.epoch >= epoch);
+        if before.is_some_and(|fence| !keeper || fence.from == *from) {
             return true;
         }
-        let keeper = self.keeper.as_ref() == Some(from);
-        if !keeper {
-            let until = self.disbelieved.lock().get(from).copied();
-            let believed = until.is_none_or(|until| Instant::now() >= until);
-            if deed.holding(from) != Holding::Replica || !believed {
-                return false;
-            }
+        if !keeper && (deed.holding(from) != Holding::Replica || self.is_disbelieved(from)) {
+            return false;
         }
         if types::planted("peer-epoch-ignored") {
             return false;
@@ -317,16 +338,53 @@ impl Promises {
         self.fences.read().values().cloned().collect()
     }
 
-    pub(crate) fn lift(&self, fence: &Fence, disbelieve: bool) {
+    /// As if all had been heard earlier by this.
+    #[cfg(test)]
+    pub(crate) fn age_fences(&self, by: Duration) {
+        for fence in self.fences.write().values_mut() {
+            fence.at -= by;
+        }
+    }
+
+    /// Whether it still holds.
+    pub(crate) fn has(&self, fence: &Fence) -> bool {
+        let fences = self.fences.read();
+        fences.get(&fence.deed.id).is_some_and(|f| f.at == fence.at)
+    }
+
+    fn is_disbelieved(&self, region: &RegionId) -> bool {
+        let until = self.disbelieved.lock().get(region).copied();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// What was named has come.
+    pub(crate) fn lift(&self, fence: &Fence) {
+        self.lift_all(|of| of.deed.id == fence.deed.id && of.at == fence.at);
+    }
+
+    /// The registry does not know what was named. Whoever named it may still act as if this home
+    /// had yielded, so its promise ends with the fence. Another region than the registry's is not
+    /// believed for a while, whatever it named.
+    pub(crate) fn lift_wrong(&self, fence: &Fence) {
+        if !types::planted("lifted-keeps-promise") {
+            // New ones count from here on, also where the answer is under way.
+            let mut held = self.held.write();
+            held.remove(&fence.from);
+            let now = Instant::now();
+            self.anew.lock().insert(fence.from.clone(), now);
+        }
+        if self.keeper.as_ref() == Some(&fence.from) {
+            return self.lift(fence);
+        }
+        let until = Instant::now() + DISBELIEF;
+        self.disbelieved.lock().insert(fence.from.clone(), until);
+        self.lift_all(|of| of.from == fence.from);
+    }
+
+    fn lift_all(&self, which: impl Fn(&Fence) -> bool) {
         let mut fences = self.fences.write();
-        if fences.get(&fence.deed.id).is_some_and(|f| f.at == fence.at) {
-            fences.remove(&fence.deed.id);
-            self.fence_count.store(fences.len(), Ordering::SeqCst);
-        }
-        if disbelieve && self.keeper.as_ref() != Some(&fence.from) {
-            let until = Instant::now() + DISBELIEF;
-            self.disbelieved.lock().insert(fence.from.clone(), until);
-        }
+        fences.retain(|_, fence| !which(fence));
+        self.fence_count.store(fences.len(), Ordering::SeqCst);
     }
 
     /// How many promises this region has now.

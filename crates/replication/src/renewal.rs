@@ -20,7 +20,8 @@ const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// After news that others act on too.
 const AFTER_OTHERS: Duration = Duration::from_millis(60);
-/// The registry's region that says that a bucket has a newer epoch is about to put it on record.
+/// The registry's region that says that a bucket has a newer epoch is about to put it on record: it
+/// is believed for so long, or for half of a promise where that is shorter.
 const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Promises {
@@ -121,34 +122,195 @@ impl Promises {
 
     /// Asks the registry about buckets of which another region said that they have a newer epoch.
     async fn check_fences(&self, within: Duration) {
-        let fences = self.fences();
-        let mut asking: Vec<BoxFuture<'_, ()>> = Vec::new();
-        for fence in fences.iter().take(AT_ONCE) {
-            asking.push(Box::pin(async move {
-                // What is not known in time is asked again.
-                let _ = timeout(within, self.check_fence(fence)).await;
-            }));
-        }
-        join_all(asking).await;
+        let all = async {
+            for fences in self.fences().chunks(AT_ONCE) {
+                let mut asking: Vec<BoxFuture<'_, ()>> = Vec::new();
+                // Those that are found wrong take others with them.
+                for fence in fences.iter().filter(|fence| self.has(fence)) {
+                    asking.push(Box::pin(self.check_fence(fence)));
+                }
+                join_all(asking).await;
+            }
+        };
+        // What is not known in time is asked again.
+        let _ = timeout(within, all).await;
     }
 
     async fn check_fence(&self, fence: &Fence) {
         let name = &fence.deed.name;
         let known = self.regions.deed(name).filter(|d| d.id == fence.deed.id);
         if known.is_none_or(|known| known.epoch >= fence.epoch) {
-            return self.lift(fence, false);
+            return self.lift(fence);
         }
         let keeper = self.keeper.as_ref() == Some(&fence.from);
-        if keeper && fence.at.elapsed() < RECORDED_WITHIN {
+        if keeper && fence.at.elapsed() < RECORDED_WITHIN.min(self.length() / 2) {
             return;
         }
         match self.regions.fresh_epoch(&fence.deed).await {
             Some(epoch) if epoch < fence.epoch => {
                 let (bucket, region) = (name, &fence.from);
-                tracing::error!(%bucket, %region, claimed = fence.epoch, epoch, "a region named an epoch that the registry does not know: it is not believed for a while");
-                self.lift(fence, true);
+                tracing::error!(%bucket, %region, claimed = fence.epoch, epoch, "a region named an epoch that the registry does not know: that word does not hold");
+                self.lift_wrong(fence);
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::watch;
+    use types::{
+        AccountId, BucketDeed, BucketId, BucketName, Judge, Jurisdiction, Place, Placement,
+        Replica, Timestamp,
+    };
+
+    use super::*;
+    use crate::{Divergence, MayRemove, Regions};
+
+    /// A registry that keeps all buckets under their first epoch.
+    struct Cloud {
+        deeds: Vec<Arc<BucketDeed>>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Regions for Cloud {
+        fn here(&self) -> Place {
+            Place {
+                region: RegionId::new("home"),
+                jurisdiction: Jurisdiction::parse("DE").unwrap(),
+                operator: "own".into(),
+            }
+        }
+        fn place(&self, _: &RegionId) -> Option<Place> {
+            None
+        }
+        fn address(&self, _: &RegionId) -> Option<String> {
+            None
+        }
+        fn deed(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
+            self.deeds.iter().find(|deed| deed.name == *name).cloned()
+        }
+        fn deeds(&self) -> Vec<Arc<BucketDeed>> {
+            self.deeds.clone()
+        }
+        fn fresh_epoch<'a>(&'a self, _: &'a BucketDeed) -> BoxFuture<'a, Option<u64>> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            Box::pin(std::future::ready(Some(1)))
+        }
+        fn watch(&self) -> watch::Receiver<u64> {
+            watch::Sender::new(0).subscribe()
+        }
+        fn report(&self, _: Divergence) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::ready(()))
+        }
+        fn may_remove<'a>(&'a self, _: &'a BucketDeed) -> BoxFuture<'a, MayRemove> {
+            Box::pin(std::future::ready(MayRemove::No("not asked".to_owned())))
+        }
+    }
+
+    fn deed(n: u64) -> Arc<BucketDeed> {
+        let replica = Replica {
+            region: RegionId::new("other"),
+            sealed_by: None,
+        };
+        Arc::new(BucketDeed {
+            id: BucketId(n),
+            name: BucketName::new(&format!("bucket-{n}")).unwrap(),
+            owner: AccountId::new("1"),
+            home: RegionId::new("home"),
+            created: Timestamp::default(),
+            epoch: 1,
+            placement: Placement {
+                replicas: vec![replica],
+                ..Placement::default()
+            },
+        })
+    }
+
+    /// The promises of a home of so many buckets, and how often the registry was asked.
+    fn home(buckets: u64) -> (Arc<Promises>, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let cloud = Cloud {
+            deeds: (1..=buckets).map(deed).collect(),
+            asked: Arc::clone(&asked),
+        };
+        let keeper = Some(RegionId::new("registry"));
+        let length = Duration::from_secs(60);
+        (Promises::new(Arc::new(cloud), keeper, length), asked)
+    }
+
+    fn lasting(moved: Vec<(u64, u64)>) -> Promised {
+        Promised {
+            lasts_ms: 60_000,
+            moved,
+        }
+    }
+
+    const WITHIN: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_home_that_yielded_in_vain_decides_by_a_new_promise_only() {
+        let (promises, _) = home(1);
+        let (keeper, other) = (RegionId::new("registry"), RegionId::new("other"));
+        let deed = deed(1);
+        let asked = Instant::now();
+        promises.hold(&keeper, asked, &lasting(Vec::new()));
+        promises.may_decide(&deed).unwrap();
+        // Another region's word is there already, and is found wrong sooner.
+        for by in [&other, &keeper] {
+            assert!(promises.learned(&deed, 2, by));
+        }
+        promises.check_fences(WITHIN).await;
+        assert!(
+            promises.may_write(&deed).is_err(),
+            "it is about to be on record"
+        );
+        let fence = promises.fences().pop().unwrap();
+        assert_eq!(fence.from, keeper);
+        promises.lift_wrong(&fence);
+        promises.may_write(&deed).unwrap();
+        // The promotion may still come, spared the wait for what was promised before.
+        assert!(promises.may_decide(&deed).is_err());
+        promises.hold(&keeper, asked, &lasting(Vec::new()));
+        assert!(
+            promises.may_decide(&deed).is_err(),
+            "an answer that was under way"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        promises.hold(&keeper, Instant::now(), &lasting(Vec::new()));
+        promises.may_decide(&deed).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_region_that_names_wrong_epochs_stops_no_bucket_for_longer_than_a_question() {
+        let (promises, asked) = home(1000);
+        let other = RegionId::new("other");
+        let all: Vec<(u64, u64)> = (1..=1000).map(|n| (n, 2)).collect();
+        promises.hold(&other, Instant::now(), &lasting(all.clone()));
+        assert_eq!(promises.fences().len(), 1000);
+        promises.check_fences(WITHIN).await;
+        assert_eq!(promises.fences().len(), 0);
+        let first = asked.load(Ordering::SeqCst);
+        assert!(first <= AT_ONCE, "{first} questions");
+        // For a while neither its word nor its promise counts.
+        promises.hold(&other, Instant::now(), &lasting(all));
+        assert_eq!(promises.fences().len(), 0);
+        promises.may_write(&deed(1)).unwrap();
+        assert!(promises.may_decide(&deed(1)).is_err());
+    }
+
+    #[tokio::test]
+    async fn all_that_the_registry_region_named_in_vain_is_checked_in_one_round() {
+        let (promises, asked) = home(200);
+        let keeper = RegionId::new("registry");
+        let all = (1..=200).map(|n| (n, 2)).collect();
+        promises.hold(&keeper, Instant::now(), &lasting(all));
+        promises.age_fences(RECORDED_WITHIN);
+        promises.check_fences(WITHIN).await;
+        assert_eq!(promises.fences().len(), 0);
+        assert_eq!(asked.load(Ordering::SeqCst), 200);
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -42,6 +42,8 @@ pub struct View {
     pub behind: Behind,
     /// What the start that runs knows of copies.
     pub status: Mutex<Option<Arc<Status>>>,
+    /// What the registry's region knows, and the way there.
+    upstream: OnceLock<(Arc<View>, Arc<Net>)>,
 }
 
 /// Everybody's place: the country is the same, so that placements decide by region.
@@ -66,6 +68,7 @@ impl View {
             instance: AtomicU64::new(0),
             behind: Behind::default(),
             status: Mutex::default(),
+            upstream: OnceLock::new(),
         })
     }
 
@@ -81,6 +84,7 @@ impl View {
             instance: AtomicU64::new(instance),
             behind: Behind::default(),
             status: Mutex::default(),
+            upstream: self.upstream.clone(),
         })
     }
 
@@ -152,6 +156,15 @@ impl replication::Regions for View {
     fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
+    fn fresh_epoch<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(async move {
+            let (keeper, net) = self.upstream.get()?;
+            tokio::time::sleep(ASKED).await;
+            let open = net.is_open(&self.here, &keeper.here);
+            let known = keeper.deed_of(&deed.name).filter(|_| open);
+            known.map(|known| known.epoch)
+        })
+    }
     fn keeps_registry(&self, region: &RegionId) -> bool {
         **region == *KEEPER
     }
@@ -169,6 +182,10 @@ impl replication::Regions for View {
 pub const KEEPER: &str = "registry";
 /// For how long regions promise.
 pub const PROMISE: Duration = Duration::from_secs(4);
+/// How long a question to the registry takes.
+const ASKED: Duration = Duration::from_millis(20);
+/// How long the registry's disk may take to put a promotion on record.
+const RECORD_MS: u64 = 6000;
 /// How long the old home may take to say that it decides nothing more.
 const YIELD_WITHIN: Duration = Duration::from_secs(2);
 
@@ -186,6 +203,7 @@ pub struct Registry {
     changes: Mutex<u64>,
     net: Arc<Net>,
     trace: Arc<Trace>,
+    random: SeededRandom,
 }
 
 impl Registry {
@@ -200,7 +218,11 @@ impl Registry {
         let view = View::new(keeper.clone(), deeds);
         let promises = Promises::new(Arc::clone(&view) as _, Some(keeper.clone()), PROMISE);
         net.promises(&keeper, &promises);
+        for one in &views {
+            let _ = one.upstream.set((Arc::clone(&view), Arc::clone(&net)));
+        }
         let heard = watch::Sender::new(BTreeMap::new());
+        let chance = SeededRandom::new(random.next_u64());
         let tell = |view: &Arc<View>| {
             let (telling, told) = mpsc::unbounded_channel();
             let random = SeededRandom::new(random.next_u64());
@@ -216,6 +238,7 @@ impl Registry {
             changes: Mutex::new(0),
             net,
             trace,
+            random: chance,
         }
     }
 
@@ -302,6 +325,11 @@ impl Registry {
         let asked = timeout(YIELD_WITHIN, far.read::<Yielded>(What::Yield)).await;
         if !matches!(asked, Ok(Ok(_))) && !types::planted("promise-not-waited-out") {
             tokio::time::sleep_until(self.promises.given_until(&before.home)).await;
+        }
+        // Usually at once; now and then after the old home has given up to wait for it.
+        if at.is_multiple_of(4) {
+            let record = Duration::from_millis(self.random.next_u64() % RECORD_MS);
+            tokio::time::sleep(record).await;
         }
         let number = self.record(name, moves);
         pause.end();

@@ -222,8 +222,12 @@ impl PeerDoor {
         let limit = replication::PROMISE_ASK_BYTES_MAX;
         let (asked, _asking) = read_up_to(room, request, limit).await?;
         let ask = serde_json::from_slice(&asked).map_err(bad)?;
-        let promised = self.source.promises().answer(from, &ask);
-        serde_json::to_vec(&promised).map(ok).map_err(bad)
+        let promises = self.source.promises();
+        // Before the promise, whose time runs from the answer on.
+        let held = room.take(Kind::Answer, promises.answer_bytes(&ask)).await;
+        let held = held.map_err(busy)?;
+        let promised = serde_json::to_vec(&promises.answer(from, &ask)).map_err(bad)?;
+        Ok(held.full(promised.into()))
     }
 
     /// Whether a third region answers here. It makes this region ask, so only the one that promotes
