@@ -237,7 +237,7 @@ impl replication::Regions for Neighbours {
         })
     }
     fn may_promise(&self) -> bool {
-        self.registry.behind().is_none()
+        self.doubt_of_registry().is_none()
     }
     fn fresh_epoch<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, Option<u64>> {
         Box::pin(self.registry.epoch_now(deed))
