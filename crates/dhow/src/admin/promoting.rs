@@ -147,7 +147,7 @@ impl Admin {
         }
         let name = &found.name;
         Err(conflict(&match passed_over.is_empty() {
-            true => format!("no other region keeps a copy of {name} that it can read"),
+            true => format!("no other region keeps a replica of {name} that it can read"),
             false => format!(
                 "none of the regions that could be the home of {name} can be chosen ({}): name \
                  the one that is to be, with --to",
