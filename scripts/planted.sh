@@ -74,7 +74,6 @@ bugs=(
   "acknowledged-unasked|regions|promises::"
   "unrenewed-decides|regions|promises::"
   "lifted-keeps-promise|replication|renewal::"
-  "promise-not-waited-out|seeds|seeds_"
   "unrenewed-decides|seeds|seeds_"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"

@@ -1,7 +1,7 @@
 //! Following one bucket: a snapshot first, then the source's log, for as long as the task lives.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -9,6 +9,7 @@ use std::{
 use access::{Permit, authorize_receiving, authorize_receiving_sealed};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use objects::{Applied, FollowCursor, Objects, ShippedChange, VersionName, sealed_name};
+use parking_lot::Mutex;
 use store::Position;
 use types::{Clock, ObjectKey, VersionId, deed::BoxFuture};
 
@@ -526,17 +527,27 @@ impl Follower {
         permit: &Permit,
         page: &Answer,
     ) -> Result<u64, ReplicationError> {
+        self.apply_noting(permit, page, None).await
+    }
+
+    /// As [`Self::apply_all`]; notes the keys of what was not known here.
+    pub(crate) async fn apply_noting(
+        &self,
+        permit: &Permit,
+        page: &Answer,
+        news: Option<&Mutex<BTreeSet<String>>>,
+    ) -> Result<u64, ReplicationError> {
         let mut by_key: BTreeMap<Option<&ObjectKey>, Vec<&(u64, ShippedChange)>> = BTreeMap::new();
         for change in &page.changes {
             by_key.entry(key_of(&change.1)).or_default().push(change);
         }
         // The configuration first: whether versions are kept is the same for all keys.
         if let Some(config) = by_key.remove(&None) {
-            self.apply_in_order(permit, config).await?;
+            self.apply_in_order(permit, config, None).await?;
         }
         let mut work: Vec<BoxFuture<'_, Result<u64, ReplicationError>>> = Vec::new();
         for changes in by_key.into_values() {
-            work.push(Box::pin(self.apply_in_order(permit, changes)));
+            work.push(Box::pin(self.apply_in_order(permit, changes, news)));
         }
         let counts: Vec<u64> = stream::iter(work)
             .buffer_unordered(KEYS_AT_ONCE)
@@ -549,6 +560,7 @@ impl Follower {
         &self,
         permit: &Permit,
         changes: Vec<&(u64, ShippedChange)>,
+        news: Option<&Mutex<BTreeSet<String>>>,
     ) -> Result<u64, ReplicationError> {
         let mut count = 0;
         for (at, change) in changes {
@@ -559,6 +571,11 @@ impl Follower {
                 true => self.apply_own(permit, change_here).await,
                 false => objects.apply(permit, change_here, &self.far).await,
             };
+            if let (Some(news), Ok(applied), Some(key)) = (news, &applied, key_of(change))
+                && is_news(applied, change)
+            {
+                news.lock().insert(key.to_string());
+            }
             match applied {
                 Ok(Applied::Done) => {
                     count += 1;
@@ -608,6 +625,16 @@ pub(crate) async fn not_at_once(asked: tokio::time::Instant) {
 
 pub(crate) fn stands_still(what: &str) -> ReplicationError {
     ReplicationError::Malformed(format!("{what} that does not move on"))
+}
+
+/// Whether a region had something that was not known here: also an older null version, whose place
+/// a newer one has.
+pub(crate) fn is_news(applied: &Applied, change: &ShippedChange) -> bool {
+    match applied {
+        Applied::Done => true,
+        Applied::Known => false,
+        Applied::Superseded => matches!(change, ShippedChange::Version(_)),
+    }
 }
 
 pub(crate) fn key_of(change: &ShippedChange) -> Option<&ObjectKey> {

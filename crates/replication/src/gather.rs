@@ -24,7 +24,7 @@ use types::{BodyError, BucketDeed, Holding, Place, Writes};
 use crate::{
     CopyState, Divergence, ReplicationError, Source,
     client::Far,
-    follow::{Follower, key_of, not_at_once, stands_still},
+    follow::{Follower, is_news, key_of, not_at_once, stands_still},
     frames::Answer,
     source::{Refused, failed, json, refused, take},
     wire::{Ask, Gathered, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What, name},
@@ -642,10 +642,7 @@ impl Follower {
                 self.set_aside(permit, at, stamp, change).await?;
                 Ok(false)
             }
-            Ok(Applied::Known) => Ok(false),
-            Ok(Applied::Done) => Ok(true),
-            // An older null version, whose place a newer one has: reported as well.
-            Ok(Applied::Superseded) => Ok(matches!(change, ShippedChange::Version(_))),
+            Ok(applied) => Ok(is_news(&applied, change)),
             Err(objects::Error::Body(_)) if self.is_gone(change).await? => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -4,7 +4,7 @@
 //! this region is waited out.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -12,6 +12,7 @@ use std::{
 use access::{Action, SystemReason, authorize_receiving, authorize_system};
 use futures_util::future::join_all;
 use objects::{FollowCursor, Word};
+use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
     task::JoinHandle,
@@ -20,7 +21,7 @@ use tokio::{
 use types::{BucketDeed, BucketId, RegionId};
 
 use crate::{
-    Replication, ReplicationError,
+    Divergence, Replication, ReplicationError,
     client::Far,
     follow::Follower,
     seats::Seat,
@@ -266,8 +267,6 @@ impl Replication {
         if cursor.snapshot.is_some() {
             return Err(unread("this region has not got all of its snapshot"));
         }
-        let place = self.regions.place(region);
-        let place = place.ok_or_else(|| unread("the region is not known"))?;
         // Asked under the epoch that the other region knows.
         let known = Arc::new(BucketDeed {
             epoch: yielded.epoch,
@@ -287,8 +286,25 @@ impl Replication {
         let Some(_one) = self.handover.place() else {
             return Err(unread("another region is read"));
         };
-        let mut after = cursor.position.0;
-        while after < yielded.position {
+        let (from, news) = (cursor.position.0, Mutex::default());
+        let read = self.read_pages(deed, &follower, (from, yielded.position), &news);
+        let read = read.await;
+        self.report(deed, region, news.into_inner());
+        read
+    }
+
+    /// Applies all between the two positions; notes the keys of what was not known here.
+    async fn read_pages(
+        &self,
+        deed: &Arc<BucketDeed>,
+        follower: &Follower,
+        (mut after, end): (u64, u64),
+        news: &Mutex<BTreeSet<String>>,
+    ) -> Result<(), ReplicationError> {
+        let unread = |why: &str| ReplicationError::Refused(why.to_owned());
+        let place = self.regions.place(&follower.far.region);
+        let place = place.ok_or_else(|| unread("the region is not known"))?;
+        while after < end {
             let ask = What::Changes {
                 after,
                 wait_ms: 0,
@@ -307,7 +323,7 @@ impl Replication {
             follower.leave_out_removed(&permit, &mut page).await?;
             let former = follower.weigh_removals(&permit, &mut page, Word::Former);
             former.await?;
-            follower.apply_all(&permit, &page).await?;
+            follower.apply_noting(&permit, &page, Some(news)).await?;
             follower.take_back_removed(&permit, &page).await?;
             if page.position <= after {
                 break;
@@ -315,5 +331,22 @@ impl Replication {
             after = page.position;
         }
         Ok(())
+    }
+
+    /// What the old home had not handed on is on record, as what it hands over later is: clients
+    /// may write the same keys here already. Nothing waits for the registry.
+    fn report(&self, deed: &BucketDeed, from: &RegionId, keys: BTreeSet<String>) {
+        if keys.is_empty() {
+            return;
+        }
+        let divergence = Divergence {
+            bucket: deed.name.clone(),
+            id: deed.id,
+            from: from.clone(),
+            epoch: deed.epoch,
+            keys: keys.into_iter().collect(),
+        };
+        let regions = Arc::clone(&self.regions);
+        tokio::spawn(async move { regions.report(divergence).await });
     }
 }

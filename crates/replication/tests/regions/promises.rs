@@ -144,6 +144,13 @@ async fn a_copy_that_becomes_the_home_first_reads_what_the_old_home_decided() {
     let promises = a.replication.promises();
     assert!(promises.may_write(&a.view.now()).is_err(), "nor plain ones");
     assert_eq!(b.replication.promises().taken_over(&second), Some(true));
+    // Clients could write the same keys at the new home before: it is on record what came.
+    until("what was read is on record", || async {
+        let reports = b.view.reports.lock();
+        let mut of = reports.iter().filter(|r| (&r.from, r.epoch) == (&a.id, 2));
+        of.any(|one| one.keys.contains(&"once".to_owned()))
+    })
+    .await;
     a.view.hears(&second);
     a.equals(&b).await;
 }
