@@ -388,4 +388,22 @@ mod tests {
         let ask: Ask = serde_json::from_str(asked).unwrap();
         assert_eq!((ask.bucket.as_str(), ask.id, ask.epoch), ("b", 1, 2));
     }
+
+    #[test]
+    fn a_release_that_compares_no_configuration_is_told_from_one_that_has_not_yet() {
+        let answers = [
+            (r#"{"removed":[],"superseded":[]}"#, None),
+            (
+                r#"{"removed":[],"superseded":[],"configuration":false}"#,
+                Some(false),
+            ),
+        ];
+        for (answer, configuration) in answers {
+            let settled: Settled = serde_json::from_str(answer).unwrap();
+            assert_eq!(settled.configuration, configuration);
+        }
+        // Of versions the answer is what that release reads.
+        let settled = serde_json::to_string(&Settled::default()).unwrap();
+        assert_eq!(settled, r#"{"removed":[],"superseded":[]}"#);
+    }
 }
