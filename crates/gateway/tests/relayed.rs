@@ -344,7 +344,8 @@ async fn p5_signed_chunks_are_verified_by_whoever_has_the_key() {
             wire.extend(b"\r\n");
         }
         tamper(&mut wire);
-        (customer.head(), wire)
+        // The chunks are signed with this head: another second has another one.
+        (customer.head_of(&signed), wire)
     };
     // More chunks than one question has, one of them changed, or with another's signature.
     let middle = |wire: &mut Vec<u8>| wire[4_000_000] ^= 1;

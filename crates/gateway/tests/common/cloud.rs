@@ -437,7 +437,11 @@ impl Customer<'_> {
 
     /// The head as a region relays it, written without any of the code that reads it.
     pub fn head(&self) -> String {
-        let (_, signed) = self.signed();
+        self.head_of(&self.signed().1)
+    }
+
+    /// The same for a signature that was made before.
+    pub fn head_of(&self, signed: &access::sign::Headers) -> String {
         let mut head = format!(
             "{} {}\nhost:{}\nauthorization:{}\nx-amz-date:{}\nx-amz-content-sha256:{}",
             self.method, self.target, self.host, signed.authorization, signed.date, self.payload
