@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use types::{
     AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, Forwarder, Jurisdiction,
-    NewDeed, Placement, RegionId, Replica, SignedRequest, Writes, deed::BoxFuture,
+    NewDeed, Placement, RegionId, Replica, SignedRequest, Timestamp, Writes, deed::BoxFuture,
     limits::BUCKETS_PER_ACCOUNT_MAX,
 };
 
@@ -24,6 +24,13 @@ const HEARD_WITHIN: Duration = Duration::from_secs(10);
 const ACCEPTS_MAX: usize = 100;
 /// Regions whose word one bucket's owner takes.
 const TRUSTED_MAX: usize = 64;
+
+/// A bucket gets another home.
+pub(crate) const PROMOTE: &str = "bucket.promote";
+/// The same by force.
+pub(crate) const PROMOTE_FORCED: &str = "bucket.promote-forced";
+/// A bucket goes.
+pub(crate) const DELETE: &str = "bucket.delete";
 
 /// What is to become of a placement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -425,13 +432,15 @@ impl Registry {
                 deed.epoch.saturating_sub(1)
             )));
         }
-        let action = if forced {
-            "bucket.promote-forced"
-        } else {
-            "bucket.promote"
-        };
+        let action = if forced { PROMOTE_FORCED } else { PROMOTE };
         self.record(turn, actor, action, &deed).await?;
         Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
+    }
+
+    /// When the bucket last got another home, as the audit log has it.
+    pub fn moved_at(&self, name: &BucketName) -> Option<Timestamp> {
+        let state = self.state.read();
+        state.moved.get(&**name).copied().map(Timestamp::from_ms)
     }
 
     /// The deed as it would be with its home in `to`, if that can be.
@@ -487,7 +496,7 @@ impl Registry {
         let deed = deed.ok_or_else(|| DeedError::NotFound(name.clone()))?;
         let draft = Draft {
             actor: actor.clone(),
-            action: "bucket.delete",
+            action: DELETE,
             subject: name.to_string(),
             detail: detail(&deed),
             rows: vec![RowChange::remove(format!("n/{name}"))],
