@@ -4,7 +4,9 @@ whose home does not, and what the metrics say."""
 import contextlib
 import json
 import os
+import pty
 import re
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -12,8 +14,8 @@ import urllib.parse
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dhow import ROOT, Client
-from fleet import Fleet, eventually
+from dhow import BIN, ROOT, Client
+from fleet import Fleet, body, eventually
 
 KEEPER, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
 
@@ -176,3 +178,45 @@ def test_a_home_moves_and_comes_back_without_force_or_loss(fleet):
     listed = {entry["Key"] for page in fleet.s3(KEEPER).get_paginator("list_objects_v2").paginate(
         Bucket="travels") for entry in page["Contents"]}
     assert set(written) <= listed
+
+
+def at_a_terminal(fleet, answer, *args):
+    """What the command says to a person who gives that answer, and how it ends."""
+    person, terminal = pty.openpty()
+    os.write(person, answer.encode())
+    done = subprocess.run([str(BIN), *args, "--data", str(fleet.data)], stdin=terminal,
+                          capture_output=True, text=True, timeout=60)
+    os.close(person)
+    os.close(terminal)
+    return done
+
+
+def test_the_most_complete_replica_is_chosen_shown_and_asked_for(fleet, frozen):
+    """The nearest replica lacks what was written while it was away, and the home had said so."""
+    fleet.bucket("chosen", ME, EU, KEEPER)
+    s3 = fleet.s3(ME)
+    promote = ("bucket", "promote", "chosen")
+    s3.put_object(Bucket="chosen", Key="before", Body=b"1")
+    for region in (EU, KEEPER):
+        eventually(lambda: body(fleet.s3(region), "chosen", "before"))
+    lacks = lambda: {copy["region"]: copy["behind"]
+                     for copy in fleet.json("bucket", "show", "chosen")["copies"]}
+    eventually(lambda: lacks() == {EU: 0, KEEPER: 0}, timeout=60)
+    would = fleet.json(*promote, "--dry-run", "--force")
+    assert would["home"] == EU and "0 s ago that it lacks nothing" in would["why"], would
+    frozen(EU)
+    for n in range(5):
+        s3.put_object(Bucket="chosen", Key=f"after{n}", Body=b"2")
+    eventually(lambda: lacks() == {EU: 5, KEEPER: 0}, timeout=60)
+    frozen(ME)
+    fleet.thaw(EU)
+    would = eventually(lambda: fleet.json(*promote, "--dry-run"), timeout=60)
+    assert would["home"] == KEEPER and "ago that it lacks nothing" in would["why"], would
+    home = lambda: {b["name"]: b["home"] for b in fleet.json("bucket", "list")}["chosen"]
+    for command in (promote, ("region", "promote", ME)):
+        no = at_a_terminal(fleet, "n\n", *command)
+        assert no.returncode != 0 and f"chosen: would get its home in {KEEPER}" in no.stderr, no
+        assert home() == ME
+    yes = at_a_terminal(fleet, "y\n", *promote)
+    assert yes.returncode == 0 and home() == KEEPER, yes
+    fleet.thaw(ME)

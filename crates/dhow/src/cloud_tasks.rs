@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    completeness,
     config::Config,
     failure::Failure,
     link::{self, Link, PeerDoor, Requests},
@@ -80,6 +81,7 @@ pub fn start(
     tasks.spawn(Arc::new(shipping).run());
     if region.upstream.is_none() {
         tasks.spawn(Arc::clone(region).compare(config.clone(), at.clone()));
+        tasks.spawn(completeness::watch(Arc::clone(region)));
     }
     tasks.spawn(link::watch_clock(Arc::clone(region)));
     tasks.spawn(link::say_start(Arc::clone(region), at.peer.clone()));

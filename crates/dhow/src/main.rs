@@ -4,6 +4,7 @@ mod admin;
 mod admin_client;
 mod cloud_tasks;
 mod commands;
+mod completeness;
 mod config;
 mod data_dir;
 mod doctor;

@@ -21,6 +21,7 @@ use types::{
 };
 
 use crate::{
+    completeness::Completeness,
     config::{Config, Durability},
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
@@ -74,6 +75,8 @@ pub struct Watched {
     pub others: link::Seen,
     /// How much the region held when that was last counted.
     pub stored: Stored,
+    /// What homes told last of their replicas.
+    pub completeness: Completeness,
 }
 
 /// Both parts of the embedded engine.
@@ -249,7 +252,9 @@ impl Region {
             }
             false => {
                 let copies = self.home_of(deed).read(What::Copies).await;
-                copies.map_err(|e| e.to_string())
+                let copies: Vec<CopyStatus> = copies.map_err(|e| e.to_string())?;
+                self.watched.completeness.note(deed, &copies);
+                Ok(copies)
             }
         }
     }

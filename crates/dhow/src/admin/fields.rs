@@ -233,7 +233,7 @@ pub const PROMOTE: &[Field] = &[
         "to",
         Text,
         "The region that is to be its home; unless given the first successor that answers and \
-         is open.",
+         is open, or else the most complete replica.",
     ),
     may(
         "force",
@@ -550,6 +550,11 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 "waits",
                 Fields(WAITS),
                 "It has not moved yet: what it waits for."
+            ),
+            may(
+                "why",
+                Text,
+                "With `dry_run` and without `to`: why this home would be chosen."
             )
         ],
     ),

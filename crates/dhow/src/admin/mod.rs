@@ -9,6 +9,7 @@ mod accounts;
 mod answers;
 mod buckets;
 mod call;
+mod choosing;
 mod fields;
 mod grants;
 mod leaving;

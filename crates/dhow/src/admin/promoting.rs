@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloud::RegionStatus;
 use replication::{What, Yielded};
 use serde::Deserialize;
 use serde_json::json;
@@ -18,7 +17,7 @@ use super::{
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Promote {
-    /// The deed's own choice when absent.
+    /// Chosen when absent: `choosing`.
     to: Option<String>,
     #[serde(default)]
     force: bool,
@@ -39,9 +38,12 @@ impl Admin {
         // Before the old home is asked to yield: where the registry cannot be changed, nothing is.
         let registry = &self.region.registry;
         registry.takes_changes().map_err(refused)?;
-        let to = match &promote.to {
-            Some(to) => RegionId::new(to),
-            None => self.successor(found).await?,
+        let (to, why) = match &promote.to {
+            Some(to) => (RegionId::new(to), None),
+            None => {
+                let (to, why) = self.chosen(found).await?;
+                (to, Some(why))
+            }
         };
         let would = registry.moved(&found.name, &to).map_err(refused)?;
         if !promote.force {
@@ -51,7 +53,11 @@ impl Admin {
         // Before the old home is asked to yield, too: this may be refused.
         let lost = self.lost_uploads(found, promote.abort_uploads).await?;
         if promote.dry_run {
-            return Ok(with_uploads(deed(&would), lost));
+            let mut would = with_uploads(deed(&would), lost);
+            if let Some(why) = why {
+                would["why"] = json!(why);
+            }
+            return Ok(would);
         }
         let promises = self.region.replication.promises();
         // The region itself hears of the new deed as it is made.
@@ -128,32 +134,6 @@ impl Admin {
         let far = self.region.ask_at(&found.home, &would);
         let asked = timeout(YIELD_WITHIN, far.read::<Yielded>(What::Yield)).await;
         matches!(asked, Ok(Ok(_)))
-    }
-
-    /// The deed's own choice of a new home: the first in the succession that answers and is open.
-    /// One that is being drained would have to be left again.
-    async fn successor(&self, found: &BucketDeed) -> Result<RegionId, Refused> {
-        let mut passed_over = Vec::new();
-        for region in found.placement.succession() {
-            let known = self.region.registry.region(region);
-            if known.is_some_and(|known| known.status != RegionStatus::Open) {
-                passed_over.push(format!("{region} is not open"));
-                continue;
-            }
-            if *region == self.region.id || self.region.answers(region).await {
-                return Ok(region.clone());
-            }
-            passed_over.push(format!("{region} does not answer"));
-        }
-        let name = &found.name;
-        Err(conflict(&match passed_over.is_empty() {
-            true => format!("no other region keeps a replica of {name} that it can read"),
-            false => format!(
-                "none of the regions that could be the home of {name} can be chosen ({}): name \
-                 the one that is to be, with --to",
-                passed_over.join(", ")
-            ),
-        }))
     }
 
     /// Away from a home that answers, here or to any other region, only by force: what it has and

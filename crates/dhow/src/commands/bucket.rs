@@ -21,8 +21,8 @@ pub enum Bucket {
     Promote {
         /// Its name.
         name: String,
-        /// The new home; unless given the first of its successors that answers and is open, or else
-        /// the first of its other copies.
+        /// The new home; unless given the first of the successors that its owner chose that answers
+        /// and is open, or else the most complete of its other replicas.
         #[arg(long, value_name = "REGION")]
         to: Option<String>,
         /// Also away from a home that still answers; its last writes may diverge.
@@ -31,6 +31,9 @@ pub enum Bucket {
         /// Also while multipart uploads are in progress at the old home: they are lost.
         #[arg(long)]
         abort_uploads: bool,
+        /// Do it without asking. Only a terminal is asked.
+        #[arg(long)]
+        yes: bool,
         /// Say what would be; change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -513,6 +516,7 @@ impl Bucket {
                 to,
                 force,
                 abort_uploads,
+                yes,
                 dry_run,
                 json,
                 which,
@@ -526,13 +530,24 @@ impl Bucket {
                 let client = which.client()?;
                 let before = client.call("GET", &format!("buckets/{name}"), None)?;
                 let path = format!("buckets/{name}/promote");
+                if !dry_run && !yes && promoting::asks() {
+                    let mut dry = body.clone();
+                    dry["dry_run"] = json!(true);
+                    let would = client.call("POST", &path, Some(&dry))?;
+                    eprintln!("{name}: {}", promoting::choice(&would));
+                    // What was shown is what is done.
+                    body["to"] = json!(text(&would, "home"));
+                    if !promoting::agreed("Do it?") {
+                        return Ok(ExitCode::FAILURE);
+                    }
+                }
                 let moved = match dry_run {
                     true => client.call("POST", &path, Some(&body))?,
                     false => promoting::promote(&client, &name, &body)?,
                 };
                 uploads::say_lost(&moved, &text(&before, "home"), dry_run, json);
                 if dry_run && !json {
-                    println!("Nothing has changed. It would be:\n");
+                    println!("Nothing has changed. It {}:\n", promoting::choice(&moved));
                 }
                 Ok(shown(&moved, json))
             }

@@ -41,6 +41,29 @@ pub fn promote(client: &AdminClient, bucket: &str, body: &Value) -> Result<Value
     }
 }
 
+/// Whether there is somebody to be asked.
+pub fn asks() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// Where the home would go, and why there.
+pub fn choice(would: &Value) -> String {
+    let (home, why) = (text(would, "home"), text(would, "why"));
+    match why.is_empty() {
+        true => format!("would get its home in {home}"),
+        false => format!("would get its home in {home} ({why})"),
+    }
+}
+
+/// Whether whoever is at the terminal agrees.
+pub fn agreed(question: &str) -> bool {
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    // Without an answer nothing is done.
+    let _ = std::io::stdin().read_line(&mut answer);
+    matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
 #[derive(Default)]
 struct Shown {
     total_ms: u64,

@@ -93,12 +93,14 @@ pub enum Region {
     ///
     /// For a region that is lost. Refused while the region still answers, unless forced. The
     /// region that comes back finds itself fenced, hands over what it alone had, and every
-    /// divergent key is in the audit log. Going back is the same command the other way round.
+    /// divergent key is in the audit log. `dhow bucket move` brings a bucket back. On a terminal
+    /// the choice is shown first, and you are asked.
     Promote {
         /// The region that is lost.
         region: String,
         /// The new home. When absent the first of the successors that the bucket's owner chose that
-        /// answers, or else the first of its other replicas.
+        /// answers, or else the most complete of its other replicas; of equal ones that in the same
+        /// country, then that of the same operator.
         #[arg(long, value_name = "REGION")]
         to: Option<String>,
         /// Also away from a home that still answers; its last writes may diverge.
@@ -107,6 +109,9 @@ pub enum Region {
         /// Also while multipart uploads are in progress at the old home: they are lost.
         #[arg(long)]
         abort_uploads: bool,
+        /// Do it without asking. Only a terminal is asked.
+        #[arg(long)]
+        yes: bool,
         /// Say what would move; change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -304,6 +309,18 @@ fn rekey(id: &str, valid_hours: u64, json: bool, which: &Which) -> Result<(), Fa
     Ok(())
 }
 
+/// Says where a region may be reached.
+fn allow(id: &str, addresses: &[String], json: bool, which: &Which) -> Result<(), Failure> {
+    let body = json!({ "addresses": addresses });
+    let path = format!("regions/{id}/allow");
+    let shown = which.client()?.call("POST", &path, Some(&body))?;
+    match json {
+        true => print_json(&shown),
+        false => print_one(&shown),
+    }
+    Ok(())
+}
+
 /// A region for people.
 pub fn print_one(shown: &Value) {
     let degrees = |field: &str| shown.get(field).and_then(Value::as_f64).unwrap_or_default();
@@ -428,20 +445,13 @@ impl Region {
                 addresses,
                 json,
                 which,
-            } => {
-                let client = which.client()?;
-                let body = json!({ "addresses": addresses });
-                let shown = client.call("POST", &format!("regions/{id}/allow"), Some(&body))?;
-                match json {
-                    true => print_json(&shown),
-                    false => print_one(&shown),
-                }
-            }
+            } => allow(&id, &addresses, json, &which)?,
             Self::Promote {
                 region,
                 to,
                 force,
                 abort_uploads,
+                yes,
                 dry_run,
                 json,
                 which,
@@ -455,7 +465,22 @@ impl Region {
                 if let (Value::Object(fields), Some(to)) = (&mut body, to) {
                     fields.insert("to".into(), json!(to));
                 }
-                return promote(&client, &region, homed(&all, &region), &body, json);
+                let buckets: Vec<_> = homed(&all, &region)
+                    .into_iter()
+                    .map(|b| (b, None))
+                    .collect();
+                let all = buckets.len();
+                let buckets = match !dry_run && !yes && promoting::asks() {
+                    false => buckets,
+                    true => match shown_first(&client, buckets, &body) {
+                        Some(agreed) => agreed,
+                        None => return Ok(ExitCode::FAILURE),
+                    },
+                };
+                // Those that stay are not asked for again.
+                let stay = buckets.len() < all;
+                let code = promote(&client, &region, buckets, &body, json)?;
+                return Ok(if stay { ExitCode::FAILURE } else { code });
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -473,28 +498,55 @@ fn must_be_known(client: &AdminClient, region: &str) -> Result<(), Failure> {
     }
 }
 
+/// A bucket, and the home that was shown for it.
+type Chosen = (String, Option<String>);
+
+/// Shows what would become of each bucket, and asks; what was shown is what is done then.
+fn shown_first(client: &AdminClient, buckets: Vec<Chosen>, body: &Value) -> Option<Vec<Chosen>> {
+    let mut dry = body.clone();
+    dry["dry_run"] = json!(true);
+    let mut agreed = Vec::new();
+    for (bucket, _) in buckets {
+        match client.call("POST", &format!("buckets/{bucket}/promote"), Some(&dry)) {
+            Ok(would) => {
+                eprintln!("{bucket}: {}", promoting::choice(&would));
+                agreed.push((bucket, Some(text(&would, "home"))));
+            }
+            Err(why) => eprintln!("{bucket}: stays ({why})"),
+        }
+    }
+    let question = format!("Give {} buckets their new homes?", agreed.len());
+    (agreed.is_empty() || promoting::agreed(&question)).then_some(agreed)
+}
+
 fn promote(
     client: &AdminClient,
     region: &str,
-    buckets: Vec<String>,
+    buckets: Vec<Chosen>,
     body: &Value,
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let dry_run = body.get("dry_run") == Some(&Value::Bool(true));
     let total = buckets.len();
     let mut told = Vec::new();
-    for (at, bucket) in buckets.into_iter().enumerate() {
+    for (at, (bucket, to)) in buckets.into_iter().enumerate() {
+        let mut body = body.clone();
+        if let Some(to) = to {
+            body["to"] = json!(to);
+        }
         let moved = match dry_run {
-            true => client.call("POST", &format!("buckets/{bucket}/promote"), Some(body)),
-            false => promoting::promote(client, &bucket, body),
+            true => client.call("POST", &format!("buckets/{bucket}/promote"), Some(&body)),
+            false => promoting::promote(client, &bucket, &body),
         };
         let outcome = moved.map_err(|e| e.to_string());
         if !json {
-            let verb = if dry_run { "would get" } else { "has" };
             match &outcome {
                 Ok(moved) => {
-                    let to = text(moved, "home");
-                    println!("{}/{total}  {bucket}: {verb} its home in {to}", at + 1);
+                    let done = match dry_run {
+                        true => promoting::choice(moved),
+                        false => format!("has its home in {}", text(moved, "home")),
+                    };
+                    println!("{}/{total}  {bucket}: {done}", at + 1);
                     uploads::say_lost(moved, region, dry_run, json);
                 }
                 Err(why) => println!("{}/{total}  {bucket}: stays ({why})", at + 1),

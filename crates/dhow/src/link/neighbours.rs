@@ -180,11 +180,12 @@ impl Neighbours {
     }
 
     fn kilometres(&self, region: &RegionId) -> f64 {
-        let (own, other) = (
-            self.registry.region(&self.here.region),
-            self.registry.region(region),
-        );
-        match (own, other) {
+        self.kilometres_between(&self.here.region, region)
+    }
+
+    /// The distance of two regions; infinite where one of them is not known.
+    pub fn kilometres_between(&self, one: &RegionId, other: &RegionId) -> f64 {
+        match (self.registry.region(one), self.registry.region(other)) {
             (Some(a), Some(b)) => {
                 great_circle_km((a.latitude, a.longitude), (b.latitude, b.longitude))
             }

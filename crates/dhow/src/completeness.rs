@@ -1,0 +1,196 @@
+//! How complete the replicas of a bucket are, as its home told last. The registry's region keeps
+//! that: once a home is lost, nobody else can say it whose word counts. A replica's own word does
+//! not, since it could claim more than it has.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use replication::CopyStatus;
+use tokio::time::{Instant, sleep, timeout};
+use types::{BucketDeed, BucketId, Deeds, RegionId};
+
+use crate::region::Region;
+
+/// Buckets of which it is kept; what more there is counts as not known.
+const BUCKETS_MAX: usize = 50_000;
+/// Between two rounds.
+const ROUND: Duration = Duration::from_secs(5);
+/// How long a home may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Between two questions: at least this, and so many times what the last answer took. A home reads
+/// its log for it.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_TIMES: u32 = 10;
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What a home told of one replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacking {
+    /// How many of the bucket's changes it lacks.
+    pub changes: u64,
+    /// When the home said so.
+    pub at: Instant,
+}
+
+#[derive(Debug)]
+struct Entry {
+    epoch: u64,
+    /// Which of the replicas that each region was to keep: another one has another number.
+    replicas: HashMap<RegionId, (u64, Lacking)>,
+}
+
+/// What homes told last.
+#[derive(Debug, Default)]
+pub struct Completeness(Mutex<HashMap<BucketId, Entry>>);
+
+impl Completeness {
+    /// Notes the answer of the bucket's home. A replica that takes a snapshot, or whose place in the
+    /// log the home does not have any more, counts as not known.
+    pub fn note(&self, deed: &BucketDeed, copies: &[CopyStatus]) {
+        let at = Instant::now();
+        let mut replicas = HashMap::new();
+        for replica in &deed.placement.replicas {
+            let told = copies.iter().find(|copy| *copy.region == *replica.region);
+            if let Some(changes) = told.and_then(|copy| copy.behind) {
+                let since = deed.placement.copy_since(&replica.region);
+                replicas.insert(replica.region.clone(), (since, Lacking { changes, at }));
+            }
+        }
+        let mut all = self.0.lock();
+        if all.len() < BUCKETS_MAX || all.contains_key(&deed.id) {
+            let epoch = deed.epoch;
+            all.insert(deed.id, Entry { epoch, replicas });
+        }
+    }
+
+    /// What the home under this epoch told last of a replica.
+    pub fn of(&self, deed: &BucketDeed, region: &RegionId) -> Option<Lacking> {
+        let all = self.0.lock();
+        let entry = all.get(&deed.id).filter(|one| one.epoch == deed.epoch)?;
+        let (told, lacking) = entry.replicas.get(region)?;
+        (*told == deed.placement.copy_since(region)).then_some(*lacking)
+    }
+
+    fn keep(&self, wanted: &HashSet<BucketId>) {
+        self.0.lock().retain(|id, _| wanted.contains(id));
+    }
+}
+
+/// Asks the homes again and again, until the task is dropped: of buckets with more than one replica
+/// that could succeed the home.
+pub async fn watch(region: Arc<Region>) {
+    for round in 0usize.. {
+        let mut deeds = region.registry.all();
+        deeds.retain(|deed| deed.home != region.id && deed.placement.succession().nth(1).is_some());
+        deeds.truncate(BUCKETS_MAX);
+        let wanted = deeds.iter().map(|deed| deed.id).collect();
+        region.watched.completeness.keep(&wanted);
+        // So that no bucket whose home does not answer stands before the same others each time.
+        let first = round % deeds.len().max(1);
+        deeds.rotate_left(first);
+        let mut silent = HashSet::new();
+        for deed in deeds {
+            if silent.contains(&deed.home) {
+                continue;
+            }
+            let begun = Instant::now();
+            let told = timeout(ANSWER_WITHIN, region.copies(&deed)).await;
+            let took = match told {
+                Ok(Ok(_)) => begun.elapsed(),
+                _ => {
+                    silent.insert(deed.home.clone());
+                    Duration::ZERO
+                }
+            };
+            sleep((took * PAUSE_TIMES).clamp(PAUSE_MIN, PAUSE_MAX)).await;
+        }
+        sleep(ROUND).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{AccountId, BucketName, Placement, Replica, Timestamp};
+
+    use super::*;
+
+    fn deed(id: u64, epoch: u64, since: u64) -> BucketDeed {
+        let replica = |region: &str| Replica {
+            region: RegionId::new(region),
+            sealed_by: None,
+        };
+        BucketDeed {
+            id: BucketId(id),
+            name: BucketName::new("papers").unwrap(),
+            owner: AccountId::new("1"),
+            home: RegionId::new("home"),
+            created: Timestamp::default(),
+            epoch,
+            placement: Placement {
+                replicas: vec![replica("a"), replica("b")],
+                since: [(RegionId::new("a"), since)].into(),
+                ..Placement::default()
+            },
+        }
+    }
+
+    fn copy(region: &str, behind: Option<u64>) -> CopyStatus {
+        CopyStatus {
+            region: region.to_owned(),
+            applied: behind.map(|_| 7),
+            seeded: None,
+            in_touch: true,
+            behind,
+            lagging: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_home_told_holds_for_that_epoch_and_that_replica_only() {
+        let (told, a, b) = (
+            Completeness::default(),
+            RegionId::new("a"),
+            RegionId::new("b"),
+        );
+        let of = |deed: &BucketDeed, region: &RegionId| {
+            let told = told.of(deed, region);
+            told.map(|told| told.changes)
+        };
+        let now = deed(1, 1, 4);
+        assert_eq!(of(&now, &a), None);
+        told.note(
+            &now,
+            &[copy("a", Some(3)), copy("b", None), copy("x", Some(0))],
+        );
+        assert_eq!(of(&now, &a), Some(3));
+        assert_eq!(of(&now, &b), None, "it takes a snapshot");
+        assert_eq!(of(&now, &RegionId::new("x")), None, "it keeps no replica");
+        assert_eq!(of(&deed(1, 2, 4), &a), None, "under another home");
+        assert_eq!(
+            of(&deed(1, 1, 9), &a),
+            None,
+            "it was removed and added again"
+        );
+        assert_eq!(of(&deed(2, 1, 4), &a), None, "another bucket");
+        told.note(&now, &[copy("a", Some(0))]);
+        assert_eq!(of(&now, &a), Some(0));
+    }
+
+    #[test]
+    fn it_is_kept_of_so_many_buckets_at_most() {
+        let told = Completeness::default();
+        let last = BUCKETS_MAX as u64;
+        for id in 0..=last {
+            told.note(&deed(id, 1, 4), &[copy("a", Some(1))]);
+        }
+        let a = RegionId::new("a");
+        assert!(told.of(&deed(last, 1, 4), &a).is_none());
+        assert!(told.of(&deed(0, 1, 4), &a).is_some());
+        told.keep(&HashSet::from([BucketId(7)]));
+        assert_eq!(told.0.lock().len(), 1);
+    }
+}
