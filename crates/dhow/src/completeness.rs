@@ -48,8 +48,8 @@ struct Entry {
 pub struct Completeness(Mutex<HashMap<BucketId, Entry>>);
 
 impl Completeness {
-    /// Notes the answer of the bucket's home. A replica that takes a snapshot, or whose place in the
-    /// log the home does not have any more, counts as not known.
+    /// Notes the answer of the bucket's home. A replica that takes a snapshot, or whose place in
+    /// the log the home does not have any more, counts as not known.
     pub fn note(&self, deed: &BucketDeed, copies: &[CopyStatus]) {
         let at = Instant::now();
         let mut replicas = HashMap::new();

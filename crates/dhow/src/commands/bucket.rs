@@ -521,25 +521,16 @@ impl Bucket {
                 json,
                 which,
             } => {
-                let mut body = json!({
-                    "force": force, "abort_uploads": abort_uploads, "dry_run": dry_run,
-                });
-                if let (Value::Object(fields), Some(to)) = (&mut body, to) {
-                    fields.insert("to".into(), json!(to));
-                }
+                let mut body = promoting::body(to, [force, abort_uploads, dry_run]);
                 let client = which.client()?;
                 let before = client.call("GET", &format!("buckets/{name}"), None)?;
                 let path = format!("buckets/{name}/promote");
                 if !dry_run && !yes && promoting::asks() {
-                    let mut dry = body.clone();
-                    dry["dry_run"] = json!(true);
-                    let would = client.call("POST", &path, Some(&dry))?;
-                    eprintln!("{name}: {}", promoting::choice(&would));
-                    // What was shown is what is done.
-                    body["to"] = json!(text(&would, "home"));
+                    let home = promoting::shown(&client, &name, &body)?;
                     if !promoting::agreed("Do it?") {
                         return Ok(ExitCode::FAILURE);
                     }
+                    body["to"] = json!(home);
                 }
                 let moved = match dry_run {
                     true => client.call("POST", &path, Some(&body))?,

@@ -41,6 +41,26 @@ pub fn promote(client: &AdminClient, bucket: &str, body: &Value) -> Result<Value
     }
 }
 
+/// What a promotion is asked for with; the flags in this order.
+pub fn body(to: Option<String>, [force, abort_uploads, dry_run]: [bool; 3]) -> Value {
+    let mut body = json!({
+        "force": force, "abort_uploads": abort_uploads, "dry_run": dry_run,
+    });
+    if let Some(to) = to {
+        body["to"] = json!(to);
+    }
+    body
+}
+
+/// Shows where the bucket's home would go, and answers where: what is shown is what is done then.
+pub fn shown(client: &AdminClient, bucket: &str, body: &Value) -> Result<String, Failure> {
+    let mut dry = body.clone();
+    dry["dry_run"] = json!(true);
+    let would = client.call("POST", &format!("buckets/{bucket}/promote"), Some(&dry))?;
+    eprintln!("{bucket}: {}", choice(&would));
+    Ok(text(&would, "home"))
+}
+
 /// Whether there is somebody to be asked.
 pub fn asks() -> bool {
     std::io::stdin().is_terminal()

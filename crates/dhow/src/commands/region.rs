@@ -459,12 +459,7 @@ impl Region {
                 let client = which.client()?;
                 must_be_known(&client, &region)?;
                 let all = client.call("GET", "buckets", None)?;
-                let mut body = json!({
-                    "force": force, "abort_uploads": abort_uploads, "dry_run": dry_run,
-                });
-                if let (Value::Object(fields), Some(to)) = (&mut body, to) {
-                    fields.insert("to".into(), json!(to));
-                }
+                let body = promoting::body(to, [force, abort_uploads, dry_run]);
                 let buckets: Vec<_> = homed(&all, &region)
                     .into_iter()
                     .map(|b| (b, None))
@@ -503,15 +498,10 @@ type Chosen = (String, Option<String>);
 
 /// Shows what would become of each bucket, and asks; what was shown is what is done then.
 fn shown_first(client: &AdminClient, buckets: Vec<Chosen>, body: &Value) -> Option<Vec<Chosen>> {
-    let mut dry = body.clone();
-    dry["dry_run"] = json!(true);
     let mut agreed = Vec::new();
     for (bucket, _) in buckets {
-        match client.call("POST", &format!("buckets/{bucket}/promote"), Some(&dry)) {
-            Ok(would) => {
-                eprintln!("{bucket}: {}", promoting::choice(&would));
-                agreed.push((bucket, Some(text(&would, "home"))));
-            }
+        match promoting::shown(client, &bucket, body) {
+            Ok(home) => agreed.push((bucket, Some(home))),
             Err(why) => eprintln!("{bucket}: stays ({why})"),
         }
     }
