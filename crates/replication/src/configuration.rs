@@ -60,21 +60,32 @@ impl HandOver {
         let far = self.far(deed, from);
         for (_, change) in far.ask(What::Head).await?.changes {
             if let ShippedChange::Config(mut config) = change {
-                if !self.may_hand_over_rules(deed, from, &config) {
-                    let (bucket, region) = (&deed.name, &from.region);
-                    tracing::warn!(
-                        %bucket,
-                        %region,
-                        "replication rules were not taken over from a region that may not write \
-                         into their destinations"
-                    );
-                    config.set.rules = None;
-                }
+                self.without_rules_of_others(deed, from, &mut config);
                 let change = ShippedChange::Config(config);
                 self.objects.apply(permit, change, &far).await?;
             }
         }
         Ok(())
+    }
+
+    /// Takes rules out of a configuration that comes from a region which may not hand them over.
+    pub(crate) fn without_rules_of_others(
+        &self,
+        deed: &BucketDeed,
+        from: &Place,
+        config: &mut Configuration,
+    ) {
+        if self.may_hand_over_rules(deed, from, config) {
+            return;
+        }
+        let (bucket, region) = (&deed.name, &from.region);
+        tracing::warn!(
+            %bucket,
+            %region,
+            "replication rules were not taken over from a region that may not write into their \
+             destinations"
+        );
+        config.set.rules = None;
     }
 
     /// Rules write into their destinations: whoever hands them over needs for these what a relayed

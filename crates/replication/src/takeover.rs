@@ -11,7 +11,7 @@ use std::{
 
 use access::{Action, SystemReason, authorize_receiving, authorize_system};
 use futures_util::future::join_all;
-use objects::{FollowCursor, Word};
+use objects::{FollowCursor, ShippedChange, Word};
 use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
@@ -288,7 +288,9 @@ impl Replication {
         };
         let (from, news) = (cursor.position.0, Mutex::default());
         let read = self.read_pages(deed, &follower, (from, yielded.position), &news);
-        let read = read.await;
+        // How much there is, the other region says: it must not hold this up without an end.
+        let read = timeout(READ_MAX, read).await;
+        let read = read.unwrap_or_else(|_| Err(unread("there is more than fits into one try")));
         self.report(deed, region, news.into_inner());
         read
     }
@@ -320,6 +322,12 @@ impl Replication {
             let permit = authorize_receiving(deed, &self.regions.here(), &place)?;
             // Clients write here meanwhile, and this may have been read before: what they removed
             // does not come again, and its removals hold for what was there before this epoch.
+            for (_, change) in &mut page.changes {
+                if let ShippedChange::Config(config) = change {
+                    let handover = &self.handover;
+                    handover.without_rules_of_others(deed, &place, config);
+                }
+            }
             follower.leave_out_removed(&permit, &mut page).await?;
             let former = follower.weigh_removals(&permit, &mut page, Word::Former);
             former.await?;

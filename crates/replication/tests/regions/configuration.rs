@@ -1,7 +1,10 @@
 //! The configuration of a bucket whose home is lost, or put back to an older state: what was set
 //! last counts, wherever it was set.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use access::Action;
 use objects::{Configuration, Rule, Rules, ShippedChange, Versioning};
@@ -9,7 +12,10 @@ use replication::What;
 use store::memory::Memory;
 use types::{BucketName, Timestamp};
 
-use crate::common::{Cloud, Region, deed, until};
+use crate::{
+    common::{Cloud, Region, deed, until},
+    promises::two,
+};
 
 fn tags(value: &str) -> Vec<(String, String)> {
     vec![("team".to_owned(), value.to_owned())]
@@ -143,13 +149,8 @@ async fn a_home_that_was_put_back_gets_what_its_copy_has_before_it_serves() {
     );
 }
 
-#[tokio::test]
-async fn p5_a_copy_hands_over_no_rules_into_buckets_that_it_may_not_write() {
-    let [a, b] = Cloud::two().await;
-    a.versioning().await;
-    // What a copy has that makes up what it likes.
-    b.versioning().await;
-    set_tags(&b, "set there").await;
+/// Rules that write into a bucket where no other region may.
+async fn set_rules(region: &Region) {
     let rule = Rule {
         id: "all".to_owned(),
         priority: 1,
@@ -166,8 +167,19 @@ async fn p5_a_copy_hands_over_no_rules_into_buckets_that_it_may_not_write() {
         role: String::new(),
         rules: vec![rule],
     };
-    let permit = b.permit(Action::PutReplicationConfiguration);
-    b.objects.set_rules(&permit, Some(rules)).await.unwrap();
+    let permit = region.permit(Action::PutReplicationConfiguration);
+    let set = region.objects.set_rules(&permit, Some(rules));
+    set.await.unwrap();
+}
+
+#[tokio::test]
+async fn p5_a_copy_hands_over_no_rules_into_buckets_that_it_may_not_write() {
+    let [a, b] = Cloud::two().await;
+    a.versioning().await;
+    // What a copy has that makes up what it likes.
+    b.versioning().await;
+    set_tags(&b, "set there").await;
+    set_rules(&b).await;
     let far = b.far(&a, &a.view.now());
     let offer = What::Offer {
         versions: Vec::new(),
@@ -176,4 +188,40 @@ async fn p5_a_copy_hands_over_no_rules_into_buckets_that_it_may_not_write() {
     assert_eq!(told["configuration"], true);
     let taken = config(&a).await;
     assert_eq!((taken.tags, taken.rules), (tags("set there"), None));
+}
+
+#[tokio::test]
+async fn p5_what_is_read_of_an_old_home_brings_no_rules_into_buckets_that_it_may_not_write() {
+    let [a, b] = two().await;
+    // The copy is behind when it becomes the home.
+    let behind = Arc::new(AtomicBool::new(true));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (hides, counts) = (Arc::clone(&behind), Arc::clone(&asked));
+    *a.door.hook.write() = Some(Arc::new(move |_, ask| {
+        let hidden = matches!(ask.what, What::Changes { .. }) && hides.load(Ordering::SeqCst);
+        hidden.then(|| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            let mut answer = http::Response::new(peer::full("later"));
+            *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            answer
+        })
+    }));
+    // A question that waits already brings one change, and no more.
+    a.put("plain", "a").await;
+    until("it is behind", || async {
+        asked.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    a.versioning().await;
+    set_tags(&a, "set there").await;
+    set_rules(&a).await;
+    b.view.hears(&deed("b", &["a"], 2));
+    behind.store(false, Ordering::SeqCst);
+    until("the new home has what was set", || async {
+        config(&b).await.tags == tags("set there")
+    })
+    .await;
+    until("the new home decides", || async { b.decides() }).await;
+    let taken = config(&b).await;
+    assert_eq!((taken.versioning, taken.rules), (Versioning::Enabled, None));
 }

@@ -15,7 +15,7 @@ use types::{BucketDeed, Judge, NotNow, RegionId, Unrenewed, body::MemoryBody};
 use crate::common::{Cloud, Region, deed, key, until};
 
 /// Long enough for slow machines, short enough to be waited out.
-const PROMISE: Duration = Duration::from_secs(2);
+const PROMISE: Duration = Duration::from_secs(5);
 
 impl Region {
     /// Begins to give and ask for promises, with the registry's region called `keeper`, which is
@@ -29,7 +29,7 @@ impl Region {
         Arc::clone(self.replication.promises())
     }
 
-    fn decides(&self) -> bool {
+    pub(crate) fn decides(&self) -> bool {
         let promises = self.replication.promises();
         promises.may_decide(&self.view.now()).is_ok()
     }
@@ -54,7 +54,7 @@ impl Region {
 }
 
 /// A home and its copy, which promise each other.
-async fn two() -> [Region; 2] {
+pub(crate) async fn two() -> [Region; 2] {
     let [mut a, mut b] = Cloud::two().await;
     a.promises();
     b.promises();
