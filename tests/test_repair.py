@@ -113,7 +113,7 @@ def test_flipped_bits_come_back_from_the_other_region(fleet):
     assert (done["repaired"], done["damaged_versions"]) == (2, 1), done
     versions = {v["key"]: v for v in done["versions"]}
     assert versions["small"]["from"] == versions["large"]["from"] == FIRST
-    assert "no other copy" in versions["k"]["why"]
+    assert "no other replica" in versions["k"]["why"]
     assert done["damaged"] == []
     shown = fleet.cli("scrub", check=False, data=fleet.data / EU)
     assert shown.returncode == 1 and "alone" in shown.stdout

@@ -133,7 +133,7 @@ def test_a_sealed_copy_takes_no_writes_and_lists_nothing(fleet):
         assert code(refused) in MOVED, refused.value.response
     assert body(home, "stiff", "k") == b"1"
     refused = fleet.cli("bucket", "promote", "stiff", "--to", ME, "--force", check=False)
-    assert refused.returncode == 1 and "sealed copy" in refused.stdout + refused.stderr
+    assert refused.returncode == 1 and "sealed replica" in refused.stdout + refused.stderr
     shown = fleet.json("bucket", "show", "stiff")
     assert shown["replicas"] == [{"region": ME, "sealed_by": EU}]
     fleet.bucket("open", FIRST, ME)

@@ -2,9 +2,10 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -55,8 +56,9 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// What tells that a file changed.
-type Mark = Option<(SystemTime, u64)>;
+/// What tells that a file changed or another one took its place: number, time of the last change of
+/// either, length.
+type Mark = Option<(u64, (i64, i64), u64)>;
 
 /// One certificate with its key, and the names it is for.
 #[derive(Debug)]
@@ -166,7 +168,8 @@ impl Certificates {
 
 fn mark(path: &Path) -> Mark {
     let found = fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len()))
+    let changed = (found.ctime(), found.ctime_nsec());
+    Some((found.ino(), changed, found.len()))
 }
 
 impl Set {

@@ -181,7 +181,7 @@ pub enum Error {
     #[error("{0}")]
     NoLease(String),
     /// What lies here sealed is not what the home sealed for this place.
-    #[error("a sealed copy is damaged, or was tampered with")]
+    #[error("a sealed replica is damaged, or was tampered with")]
     SealBroken,
     /// A stored record cannot be read.
     #[error("a stored record is damaged: {0}")]

@@ -210,7 +210,7 @@ impl Follower {
         if self.far.sealed {
             return Err(ReplicationError::Refused(format!(
                 "the home of {bucket}, region {region}, has not what was read of it before: this \
-                 sealed copy stays as it is; promote a region that has the newest state"
+                 sealed replica stays as it is; promote a region that has the newest state"
             )));
         }
         tracing::warn!(

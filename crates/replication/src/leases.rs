@@ -165,13 +165,13 @@ impl FarLeases {
         match tokio::time::timeout(ANSWER_WITHIN, far.read(what)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(ReplicationError::Refused(why))) => Err(Error::NoLease(format!(
-                "region {home}, which holds the key of this sealed copy, gives no lease: {why}"
+                "region {home}, which holds the key of this sealed replica, gives no lease: {why}"
             ))),
             Ok(Err(error)) => Err(Error::NoLease(format!(
-                "region {home}, which holds the key of this sealed copy, does not answer: {error}"
+                "region {home}, which holds the key of this sealed replica, does not answer: {error}"
             ))),
             Err(_) => Err(Error::NoLease(format!(
-                "region {home}, which holds the key of this sealed copy, does not answer in time"
+                "region {home}, which holds the key of this sealed replica, does not answer in time"
             ))),
         }
     }

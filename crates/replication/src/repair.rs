@@ -79,7 +79,7 @@ fn in_words(region: &RegionId, error: &ReplicationError) -> String {
             format!("region {region} does not have it")
         }
         ReplicationError::Refused(why) if why.starts_with("500") => {
-            format!("region {region} cannot read its own copy of it")
+            format!("region {region} cannot read its own replica of it")
         }
         ReplicationError::Objects(objects::Error::BadDigest(what)) => {
             format!("what region {region} has of it is not the same: {what} does not match")
@@ -135,7 +135,7 @@ impl Replication {
         }
         let sources = sources(&damaged.deed, &here);
         if sources.is_empty() {
-            return Repair::Not("the bucket has no other copy that could be read".to_owned());
+            return Repair::Not("the bucket has no other replica that could be read".to_owned());
         }
         let mut whys = Vec::new();
         for region in sources {

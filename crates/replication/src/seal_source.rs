@@ -130,7 +130,7 @@ impl Source {
             | What::Yield
             | What::Renewal
             | What::Followed => {
-                return Err(refused("a sealed copy has no such question"));
+                return Err(refused("a sealed replica has no such question"));
             }
         };
         sealing.sealed(held, answer)

@@ -136,7 +136,7 @@ impl Status {
         let mut askers = self.askers.write();
         let asker = askers.entry(region.clone()).or_default();
         if known.is_some() {
-            tracing::info!(%region, "another start of a region asks: its copies are compared anew");
+            tracing::info!(%region, "another start of a region asks: its replicas are compared again");
         }
         *asker = Asker {
             instance,

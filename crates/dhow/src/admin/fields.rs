@@ -170,22 +170,18 @@ pub const NEW_BUCKET: &[Field] = &[
         Text,
         "The region that takes writes; the one that is asked unless given.",
     ),
-    may("replicas", TEXTS, "Regions that hold a copy."),
+    may("replicas", TEXTS, "Regions that keep a replica."),
     may(
         "jurisdictions",
         TEXTS,
         "Countries or groups that may hold it.",
     ),
     may("writes", Word(&["home", "any"]), "Where writes are taken."),
-    may(
-        "sealed",
-        TEXTS,
-        "Regions that hold a copy sealed by the home.",
-    ),
+    may("sealed", TEXTS, "Regions that keep a sealed replica."),
     may(
         "proxy",
         Flag,
-        "Whether regions without a copy may pass requests on.",
+        "Whether regions without a replica may forward requests.",
     ),
     may("successors", TEXTS, SUCCESSORS),
     may("accepts", TEXTS, ACCEPTS),
@@ -196,12 +192,8 @@ pub const NEW_BUCKET: &[Field] = &[
 
 /// The body of `POST buckets/{name}/place`.
 pub const PLACE: &[Field] = &[
-    may("add", TEXTS, "Regions that are to hold a copy."),
-    may(
-        "seal",
-        TEXTS,
-        "Regions that are to hold a copy sealed by the home.",
-    ),
+    may("add", TEXTS, "Regions that are to keep a replica."),
+    may("seal", TEXTS, "Regions that are to keep a sealed replica."),
     may("remove", TEXTS, "Regions that are not to hold one."),
     may(
         "jurisdictions",
@@ -211,7 +203,7 @@ pub const PLACE: &[Field] = &[
     may(
         "proxy",
         Flag,
-        "Whether regions without a copy may pass requests on.",
+        "Whether regions without a replica may forward requests.",
     ),
     may("writes", Word(&["home", "any"]), "Where writes are taken."),
     may("successors", TEXTS, SUCCESSORS),
@@ -222,7 +214,7 @@ pub const PLACE: &[Field] = &[
     may(
         "force",
         Flag,
-        "Also remove a copy that has not handed over what it alone may have.",
+        "Also remove a replica that has not handed over what it alone may have.",
     ),
     may("dry_run", Flag, "Change nothing."),
 ];
@@ -267,7 +259,7 @@ pub const NOTHING: &[Field] = &[];
 
 const DAMAGED_VERSION: &[Field] = &[
     must("bucket", Text, ""),
-    must("key", Text, "In a sealed copy, its sealed name."),
+    must("key", Text, "In a sealed replica, its sealed name."),
     must("version", Text, "Its id, or null."),
     must("what", Text, "What is damaged."),
     must("repaired", Flag, ""),
@@ -535,7 +527,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 Fields(UPLOADS),
                 "Multipart uploads in progress at its home."
             ),
-            may("error", Text, "Why nothing is known of the copies.")
+            may("error", Text, "Why nothing is known of the replicas.")
         ],
     ),
     (
@@ -566,7 +558,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must(
                 "moves",
                 Object,
-                "What the home holds, which a new copy receives.",
+                "What the home has, which a new replica receives.",
             ),
         ],
     ),

@@ -15,7 +15,7 @@ use crate::{admin_client::AdminClient, failure::Failure};
 pub enum Bucket {
     /// Create a bucket with its placement.
     Create(Create),
-    /// Change where a bucket lies.
+    /// Change the placement of a bucket.
     Place(Place),
     /// Give a bucket another home that keeps a replica of it, when its home is lost.
     Promote {
@@ -68,7 +68,7 @@ pub enum Bucket {
 /// Which regions accept writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Writes {
-    /// The home; copies pass writes on to it.
+    /// The home; replicas forward writes to it.
     Home,
     /// Every region that holds the bucket and can read it; all come to the same.
     Any,
@@ -115,34 +115,34 @@ pub struct Create {
     /// The region where its writes are ordered; the registry's region when absent.
     #[arg(long, value_name = "REGION")]
     home: Option<String>,
-    /// A region that keeps a copy; may be given again.
+    /// A region that keeps a replica. May be given again.
     #[arg(long, value_name = "REGION")]
     replica: Vec<String>,
-    /// A country or group (EU, EEA) where its bytes may lie and travel; may be given again. All
+    /// A country or group (EU, EEA) where its bytes may be stored and sent. May be given again. All
     /// are allowed when none is named.
     #[arg(long, value_name = "COUNTRY")]
     jurisdiction: Vec<String>,
     /// Which regions accept writes.
     #[arg(long, value_enum, default_value_t = Writes::Home)]
     writes: Writes,
-    /// A region that keeps a copy sealed by the home, which its operator cannot read.
+    /// A region that keeps a sealed replica, which its operator cannot read.
     #[arg(long, value_name = "REGION")]
     sealed: Vec<String>,
-    /// Let regions that hold nothing of it pass requests on, and so see what passes. Those of
+    /// Let regions that hold nothing of it forward requests; they see what they forward. Those of
     /// another operator also need --trust-reads and --trust-writes.
     #[arg(long)]
     proxy: bool,
-    /// A copy that is wanted as home when the home is lost; given again, the next one. Without it
-    /// the first copy that answers, in order of region.
+    /// A replica that is to become the home when the home is lost; given again, the next one.
+    /// Without it the most complete replica.
     #[arg(long, value_name = "REGION")]
     successor: Vec<String>,
     /// A bucket of the same account whose replication rules may send versions here although another
     /// operator runs its home; may be given again.
     #[arg(long, value_name = "BUCKET")]
     accept_from: Vec<String>,
-    /// A region whose word counts for reads while nobody can be asked who could verify the
-    /// customer's signature, or @operator for all regions of whoever runs the one that acts; may be
-    /// given again.
+    /// A region that is trusted for reads while no region can be asked that can verify the
+    /// customer's signature; @operator for all regions of the operator of the region that acts. May
+    /// be given again.
     #[arg(long, value_name = "REGION")]
     trust_reads: Vec<String>,
     /// The same for writes, also for bodies that no signature covers.
@@ -163,40 +163,40 @@ pub struct Create {
 pub struct Place {
     /// The bucket.
     name: String,
-    /// A region that is to keep a copy; may be given again.
+    /// A region that is to keep a replica. May be given again.
     #[arg(long, value_name = "REGION")]
     add_replica: Vec<String>,
-    /// A region that is to keep a copy sealed by the home, which its operator cannot read; may be
-    /// given again.
+    /// A region that is to keep a sealed replica, which its operator cannot read. May be given
+    /// again.
     #[arg(long, value_name = "REGION")]
     add_sealed: Vec<String>,
-    /// A region that is to keep none any more: what lies there is removed. May be given again.
+    /// A region that is to keep no replica any more: what it has is removed. May be given again.
     #[arg(long, value_name = "REGION")]
     remove_replica: Vec<String>,
-    /// The new home; it must keep a copy already.
+    /// The new home; it must keep a replica already.
     #[arg(long, value_name = "REGION")]
     home: Option<String>,
     /// The countries or groups that are to be allowed, in place of those before; may be given
     /// again.
     #[arg(long, value_name = "COUNTRY")]
     jurisdiction: Vec<String>,
-    /// Whether regions that hold nothing of it may pass requests on.
+    /// Whether regions that hold nothing of it may forward requests.
     #[arg(long, value_name = "BOOL")]
     proxy: Option<bool>,
     /// Which regions are to accept writes.
     #[arg(long, value_enum)]
     writes: Option<Writes>,
-    /// A copy that is wanted as home when the home is lost, in place of those before; given again,
-    /// the next one. `none` takes the choice back.
+    /// A replica that is to become the home when the home is lost, in place of those before; given
+    /// again, the next one. `none` takes the choice back.
     #[arg(long, value_name = "REGION")]
     successor: Vec<String>,
     /// A bucket of the same account whose replication rules may send versions here although another
     /// operator runs its home, in place of those before; may be given again. `none` ends it.
     #[arg(long, value_name = "BUCKET")]
     accept_from: Vec<String>,
-    /// A region whose word counts for reads while nobody can be asked who could verify the
-    /// customer's signature, or @operator for all regions of whoever runs the one that acts, in
-    /// place of those before; may be given again. `none` ends it.
+    /// A region that is trusted for reads while no region can be asked that can verify the
+    /// customer's signature, in place of those before; @operator for all regions of the operator of
+    /// the region that acts. May be given again. `none` ends it.
     #[arg(long, value_name = "REGION")]
     trust_reads: Vec<String>,
     /// The same for writes, also for bodies that no signature covers.
@@ -206,14 +206,14 @@ pub struct Place {
     #[arg(long, value_enum)]
     unrenewed: Option<Unrenewed>,
     /// With --home: also away from a home that still answers. With --remove-replica: also when the
-    /// copy has not handed over yet what it alone may have.
+    /// replica has not handed over yet what it alone may have.
     #[arg(long)]
     force: bool,
     /// With --home: also while multipart uploads are in progress at the old home, which are lost.
     #[arg(long, requires = "home")]
     abort_uploads: bool,
-    /// Wait until every copy has all that the home has, and show how far they are. Ending the wait
-    /// ends nothing else; to take a new copy back, remove it again.
+    /// Wait until every replica has all that the home has, and show how far they are. Ending the
+    /// wait ends nothing else; to take a new replica back, remove it again.
     #[arg(long)]
     wait: bool,
     /// Say what would be; change nothing.
@@ -482,7 +482,7 @@ impl Place {
         let moves = placed.get("moves").cloned().unwrap_or_default();
         let number = |field: &str| moves.get(field).and_then(Value::as_u64);
         if let (Some(versions), Some(bytes)) = (number("versions"), number("bytes")) {
-            println!("\nTo each new copy: {versions} versions, {bytes} bytes.");
+            println!("\nTo each new replica: {versions} versions, {bytes} bytes.");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -10,7 +10,7 @@ use crate::{config::Config, doctor, failure::Failure};
 
 /// Check this machine, the data folder and the other regions: configuration, disk, clock, ports,
 /// file limits; of a region that runs also which regions it reaches, its certificate, whether it
-/// hears the registry, and its copies.
+/// reaches the registry, and its replicas.
 ///
 /// Says for each what is wrong and what to do about it. Exits with 1 when something must be
 /// mended. Changes nothing, whether the cloud runs or not.

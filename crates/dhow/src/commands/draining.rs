@@ -21,15 +21,15 @@ use crate::{admin_client::AdminClient, failure::Failure};
 pub struct Drain {
     /// The region.
     id: String,
-    /// Also move away what lies there: each bucket's home goes to the replica that its owner chose,
-    /// and the region's own copy is removed once another region has all of it. A bucket that has no
-    /// other lawful copy stays, and the command fails; so does one whose home has multipart uploads
-    /// in progress, which do not move. Ctrl-C ends it between two steps or in a wait; the same
-    /// command goes on from there.
+    /// Also move away what the region has: each bucket's home goes to the replica that its owner
+    /// chose, and the region's own replica is removed once another region has all of it. A bucket
+    /// for which no other replica is allowed stays, and the command fails; so does one whose home
+    /// has multipart uploads in progress, which do not move. Ctrl-C ends it between two steps or in
+    /// a wait; the same command goes on from there.
     #[arg(long = "move")]
     moves: bool,
-    /// With --move: the region that gets a copy in place of the one that goes. Without it a bucket
-    /// that has no other readable copy stays, and others are left with a copy less.
+    /// With --move: the region that gets a replica in place of the one that goes. Without it a
+    /// bucket that has no other readable replica stays, and others are left with a replica less.
     #[arg(long, value_name = "REGION", requires = "moves")]
     to: Option<String>,
     /// With --move: also while multipart uploads are in progress: they are lost.
@@ -127,7 +127,7 @@ impl Resident {
             (true, true, Some((to, _, _))) => Some(to.clone()),
             (true, true, None) => {
                 return Err(Failure::new(
-                    "it has no other copy that a region can read: name a region that is to have \
+                    "it has no other replica that a region can read: name a region that is to have \
                      it, with --to",
                 ));
             }
@@ -169,7 +169,7 @@ impl Plan {
         let mut words = Vec::new();
         if let Some((to, versions, bytes)) = &self.copy {
             words.push(format!(
-                "a copy to {to} ({versions} versions, {bytes} bytes)"
+                "a replica to {to} ({versions} versions, {bytes} bytes)"
             ));
         }
         if let Some(home) = &self.home {

@@ -181,8 +181,8 @@ pub fn wait(
         } else if silent.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX {
             // The home is away; before that it may not have heard of the change yet.
             let why = text(&bucket, "error");
-            let what = format!("the home of {name} does not tell how its copies do");
-            let hint = format!("{why}; the copies go on by themselves: ask again later");
+            let what = format!("the home of {name} does not say how its replicas are");
+            let hint = format!("{why}; the replicas continue by themselves: ask again later");
             return Err(Failure::new(what).hint(hint));
         }
         sleep(POLL);

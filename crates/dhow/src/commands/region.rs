@@ -47,9 +47,9 @@ pub enum Region {
     },
     /// Show a region.
     Show(One),
-    /// Stop new buckets and copies in a region, and move away what it has.
+    /// Stop new buckets and replicas in a region, and move away what it has.
     Drain(Drain),
-    /// Let a drained region take new buckets and copies again.
+    /// Let a drained region take new buckets and replicas again.
     Reopen(One),
     /// Get the token with which a region gets a new key.
     ///
@@ -86,10 +86,10 @@ pub enum Region {
         #[command(flatten)]
         which: Which,
     },
-    /// Close a region for good: it may not speak to others any more. Refused while it is in the
+    /// Close a region for good: no other region accepts it any more. Refused while it is in the
     /// placement of any bucket.
     Close(One),
-    /// Give every bucket whose home is REGION another home that keeps a copy of it.
+    /// Give every bucket whose home is REGION another home that keeps a replica of it.
     ///
     /// For a region that is lost. Refused while the region still answers, unless forced. The
     /// region that comes back finds itself fenced, hands over what it alone had, and every

@@ -70,7 +70,7 @@ pub struct Up {
     #[arg(long = "region-alias", value_name = "NAME", conflicts_with_all = ["regions", "world"],
           default_values_t = Config::default().region_aliases)]
     region_aliases: Vec<String>,
-    /// The country in which the region lies, an ISO 3166-1 code such as AE.
+    /// The country in which the region is, an ISO 3166-1 code such as AE.
     #[arg(long, default_value = "ZZ", value_name = "COUNTRY",
           conflicts_with_all = ["regions", "world"])]
     jurisdiction: String,

@@ -38,7 +38,7 @@ impl Objects {
             bucket = %deed.name,
             count,
             sealed = self.sealed_here(deed),
-            "rows were removed before the copy is made anew"
+            "rows were removed before the replica is made again"
         );
         Ok(())
     }

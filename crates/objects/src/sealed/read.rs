@@ -181,7 +181,7 @@ impl Objects {
             .await?;
         let Some(stored) = found else {
             return Ok(Err(
-                "the sealed copy does not have the version that counts yet",
+                "the sealed replica does not have the version that counts yet",
             ));
         };
         let attributes = &stored.record.attributes;
@@ -192,7 +192,7 @@ impl Objects {
         let head = head.map_err(broken)?;
         if seal::digest(&head) != named.head {
             return Ok(Err(
-                "the sealed copy has an older head of the version that counts",
+                "the sealed replica has an older head of the version that counts",
             ));
         }
         let ShippedChange::Version(shipped) = ShippedChange::decode(&head)? else {

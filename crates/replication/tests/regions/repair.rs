@@ -228,7 +228,7 @@ async fn a_sealed_copy_is_repaired_by_its_home_and_helps_nobody() {
     files["a"].damage_extents().await;
     let damaged = files["a"].damaged(&a).await;
     let refused = why(a.replication.repair(&damaged[0]).await);
-    assert!(refused.contains("no other copy"), "{refused}");
+    assert!(refused.contains("no other replica"), "{refused}");
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn it_is_said_why_a_version_stays_damaged() {
     a.view.hears(&deed("a", &[], 1));
     let alone = files["a"].damaged(&a).await;
     let alone = why(a.replication.repair(&alone[0]).await);
-    assert!(alone.contains("no other copy"), "{alone}");
+    assert!(alone.contains("no other replica"), "{alone}");
     assert_eq!(
         a.replication
             .repairs()
