@@ -45,8 +45,6 @@ bugs=(
   "links-without-the-one-before|proof|of_bucket"
   "relayed-heads-count-twice|access|replays::"
   "relayed-heads-count-twice|cloud|warrant_tests::"
-  "relayed-heads-dated-ahead|access|replays::"
-  "relayed-heads-count-after-moves|relayed|p5_what_the_home_before"
   "regions-word-is-proof|cloud|warrant_tests::"
   "proofs-of-other-operators|access|placement::tests::p5_a_regions_word"
   "keys-for-every-region|cloud|introduce_tests::"

@@ -129,15 +129,6 @@ def eventually(check, timeout=30, pause=0.05):
         time.sleep(pause)
 
 
-def begun(fleet, *regions):
-    """Returns once each region takes what another one forwards: no change that was signed before
-    the start counts."""
-    for home in regions:
-        name, other = f"begun-{home}", next(r for r in regions if r != home)
-        fleet.bucket(name, home, other)
-        eventually(lambda n=name, o=other: fleet.s3(o).put_object(Bucket=n, Key="k", Body=b"k"))
-
-
 def meanwhile(ask):
     """The answer of `ask`, which is under way in a thread of its own."""
     pool = ThreadPoolExecutor(1)

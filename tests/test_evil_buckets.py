@@ -2,8 +2,6 @@
 home. See test_evil.py."""
 
 import base64
-import datetime
-import hashlib
 import json
 import os
 import random
@@ -14,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dhow import Client
-from evil import PATHS, Lessee, files, head, in_memory
+from evil import Lessee, files, in_memory
 from fleet import body, eventually, listing, meanwhile
 from test_evil import AP, EU, FIRST, ME, evil, fleet, whole  # noqa: F401 (fixtures)
 
@@ -177,62 +175,6 @@ def test_p8_what_the_law_keeps_in_one_place_is_nowhere_else(fleet):
         assert found[needles[0]] == 0 and found[needles[1]] > 0, (region, found)
     assert canary not in told
     assert any(canary.encode() in p.read_bytes() for p in files(fleet.regions[EU]["data"]))
-
-
-def test_p5_a_change_counts_once_over_a_restart_and_a_change_of_the_home(fleet, evil):
-    """ME keeps what its customer signed, with a clock that is ahead, and relays it again when the
-    home has forgotten it: after a restart, and to the region that is the home later."""
-    fleet.bucket("counted", EU, ME, AP)
-    customer = Client(f"{fleet.processes[ME].address}:9000", ME, fleet.info["access_key"],
-                      fleet.info["secret_key"])
-
-    def signed(content, ahead=0):
-        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=ahead)
-        payload = hashlib.sha256(content).hexdigest()
-        made = customer.headers("PUT", "/counted/k", payload=payload, now=now)
-        return content, {**made, "content-length": len(content)}
-
-    def relay(to, content, made):
-        return evil(to).ask("POST", PATHS["pass"], content, head(made, "PUT", "/counted/k"))
-
-    def counts(content):
-        """Signed again, as SDKs do, until it is taken."""
-        made = []
-
-        def tried():
-            made.append(signed(content))
-            return relay(EU, *made[-1])[0] == 200
-
-        eventually(tried)
-        return made[-1]
-
-    taken = counts(b"taken")
-    for ahead in (60, 800):
-        got, why = relay(EU, *signed(b"far ahead", ahead))
-        assert got == 403 and b"RequestTimeTooSkewed" in why and b"ServerTime" in why, (got, why)
-    first = signed(b"first", 5)
-    assert relay(EU, *first)[0] == 200
-    assert relay(EU, *first)[0] == 503
-    home = fleet.s3(EU)
-    home.put_object(Bucket="counted", Key="k", Body=b"second")
-    fleet.kill(EU)
-    fleet.begin(EU)
-    eventually(lambda: body(home, "counted", "k") == b"second", timeout=60)
-    for made in (taken, first):
-        got, why = relay(EU, *made)
-        assert got == 503 and b"before this region started" in why, (got, why)
-    third = counts(b"third")
-    home.put_object(Bucket="counted", Key="k", Body=b"fourth")
-    fleet.cli("bucket", "move", "counted", "--to", AP)
-    heir = fleet.s3(AP)
-    eventually(lambda: body(heir, "counted", "k") == b"fourth", timeout=60)
-    got, why = relay(AP, *third)
-    assert got == 503 and b"became the bucket's home" in why, (got, why)
-    assert body(heir, "counted", "k") == b"fourth"
-    # Whose customers sign again are served, after a moment.
-    door = fleet.s3(ME)
-    eventually(lambda: door.put_object(Bucket="counted", Key="k", Body=b"fifth"))
-    assert body(heir, "counted", "k") == b"fifth"
 
 
 def test_p11_a_region_that_drops_out_keeps_nobodys_bucket(fleet):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet import Fleet, begun, body, eventually, status
+from fleet import Fleet, body, eventually, status
 
 FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
 
@@ -15,7 +15,6 @@ FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 3).start()
-    begun(fleet, EU, ME)
     yield fleet
     fleet.stop()
 

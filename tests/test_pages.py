@@ -210,8 +210,14 @@ def test_replication_rules_are_set_as_the_page_says(walk):
 
 
 def test_a_lost_region_is_promoted_as_the_page_says(walk):
-    compare(walk.block("regions.md", "1/1  papers: stays"),
-            walk.run("dhow region promote eu-central-1", fails=True), "promote")
+    page = walk.block("regions.md", "1/1  papers: stays")
+
+    def refused():
+        compare(page, walk.run("dhow region promote eu-central-1", fails=True), "promote")
+        return True
+
+    # What the tests before configured must have come everywhere.
+    eventually(refused, timeout=60)
     pid = walk.fleet.regions["eu-central-1"]["pid"]
     dhow.freeze(pid)
     try:

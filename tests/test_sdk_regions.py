@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import test_sdks
-from fleet import Fleet, begun, eventually
+from fleet import Fleet, eventually
 from test_sdks import CLIENTS, MAIN, ROOT, awscli, go, python, run, with_go  # noqa: F401
 
 REGISTRY, OTHER = "cn-hangzhou", "eu-central-1"
@@ -29,7 +29,6 @@ CASES = {
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 2).start()
-    begun(fleet, REGISTRY, OTHER)
     yield fleet
     fleet.stop()
 

@@ -20,5 +20,5 @@ pub use permit::{
 pub use placement::{
     Proof, Via, is_trusted, may_copy, may_decide, may_hand_over_rules, may_pass, may_relay,
 };
-pub use replays::{Replayed, Replays, wait_for_date};
+pub use replays::{Replayed, Replays};
 pub use signature::{AuthType, PayloadMode, SignatureError};

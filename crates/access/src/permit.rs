@@ -297,7 +297,7 @@ pub enum Refusal {
     #[error("changes are decided in the bucket's home region")]
     NotHome,
     /// The region keeps a copy that it cannot read.
-    #[error("the copy of the bucket in this region is sealed")]
+    #[error("the replica of the bucket in this region is sealed")]
     Sealed,
     /// The region holds nothing of the bucket.
     #[error("the bucket is not placed in this region")]

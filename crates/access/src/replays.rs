@@ -1,18 +1,8 @@
 //! Signatures that were used, so that none counts twice for a change that another region relays.
-//!
-//! They are in memory only. What keeps a signature from counting again after a start is its date:
-//! none counts before its date comes ([`RELAYED_AHEAD_S`]), and after a start none that is dated
-//! before it. So a region that waits for a date that is ahead needs nothing on disk.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
 
-use types::{
-    RegionId, Timestamp,
-    limits::{CLOCK_SKEW_S_MAX, RELAYED_AHEAD_S, RELAYED_WAIT_S_MAX},
-};
+use types::{RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 
 /// Signatures that are remembered of one region, some 30 MB. Past that the next is refused: one
 /// that was forgotten could be used again.
@@ -27,26 +17,9 @@ pub enum Replayed {
     /// It was made before this process remembered anything.
     #[error("the request was signed before this region started")]
     Earlier,
-    /// Its date has not come: it could count again after a restart.
-    #[error("the request's date is ahead of this region's clock")]
-    Ahead,
-    /// It was made before the bucket's home was here: the home before may have acted on it.
-    #[error("the request was signed before this region became the bucket's home")]
-    OfAnotherHome,
     /// There is no room to remember it.
     #[error("too many requests came from that region in the last minutes")]
     Full,
-}
-
-/// How long a request that is dated `at` has to wait until it counts; `None` where it is dated too
-/// far ahead to be waited for.
-pub fn wait_for_date(at: Timestamp, now: Timestamp) -> Option<Duration> {
-    if at.s() > now.s().saturating_add(RELAYED_WAIT_S_MAX) {
-        return None;
-    }
-    let counts = at.s().saturating_sub(RELAYED_AHEAD_S);
-    let counts = Timestamp::from_s(counts).ms();
-    Some(Duration::from_millis(counts.saturating_sub(now.ms())))
 }
 
 /// Remembers signatures for as long as they are fresh.
@@ -80,11 +53,7 @@ impl Replays {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<(), Replayed> {
-        let planted = types::planted("relayed-heads-dated-ahead");
-        if at.s() > now.s().saturating_add(RELAYED_AHEAD_S) && !planted {
-            return Err(Replayed::Ahead);
-        }
-        if at.s() <= self.since.s().saturating_add(RELAYED_AHEAD_S) {
+        if at.s() < self.since.s() {
             return Err(Replayed::Earlier);
         }
         let mut digest = [0; 16];
@@ -120,7 +89,7 @@ mod tests {
     fn a_signature_counts_once_and_a_full_memory_forgets_nothing() {
         let (a, b) = (RegionId::new("a"), RegionId::new("b"));
         let at = Timestamp::from_s(10_000);
-        let mut replays = Replays::new(Timestamp::from_s(9_990));
+        let mut replays = Replays::new(at);
         replays.max = 3;
         assert_eq!(replays.admit(&a, &signature(1), at, at), Ok(()));
         let last = Timestamp::from_s(10_000 + CLOCK_SKEW_S_MAX);
@@ -128,7 +97,7 @@ mod tests {
             let again = replays.admit(&a, &signature(1), at, now);
             assert_eq!(again, Err(Replayed::Again));
         }
-        let before = Timestamp::from_s(9_991);
+        let before = Timestamp::from_s(9_999);
         let earlier = replays.admit(&a, &signature(2), before, at);
         assert_eq!(earlier, Err(Replayed::Earlier));
         for n in 2..4 {
@@ -147,36 +116,5 @@ mod tests {
         let later = Timestamp::from_s(last.s() + 1);
         assert_eq!(replays.admit(&a, &signature(4), later, later), Ok(()));
         assert_eq!(replays.admit(&a, "not hex", at, at), Err(Replayed::Again));
-    }
-
-    #[test]
-    fn what_counted_before_a_start_does_not_count_after_it() {
-        let a = RegionId::new("a");
-        let start = Timestamp::from_s(10_000);
-        for ahead in [0, 1, 2, 3, 14, 15, 16, 600, CLOCK_SKEW_S_MAX] {
-            let mut replays = Replays::new(start);
-            let at = Timestamp::from_s(10_010 + ahead);
-            let now = Timestamp::from_s(10_010);
-            let counts = replays.admit(&a, &signature(1), at, now) == Ok(());
-            assert_eq!(counts, ahead <= RELAYED_AHEAD_S, "{ahead}");
-            // However soon it starts again.
-            let mut started = Replays::new(now);
-            for later in 0..=2 * CLOCK_SKEW_S_MAX {
-                let now = Timestamp::from_s(now.s() + later);
-                let again = started.admit(&a, &signature(1), at, now);
-                assert!(!(counts && again == Ok(())), "{ahead} {later}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_date_is_waited_for_until_it_counts() {
-        let now = Timestamp::from_ms(10_000_300);
-        let wait = |at| wait_for_date(Timestamp::from_s(at), now);
-        assert_eq!(wait(9_000), Some(Duration::ZERO));
-        assert_eq!(wait(10_001), Some(Duration::ZERO));
-        assert_eq!(wait(10_003), Some(Duration::from_millis(1_700)));
-        assert_eq!(wait(10_015), Some(Duration::from_millis(13_700)));
-        assert_eq!(wait(10_016), None);
     }
 }

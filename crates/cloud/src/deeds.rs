@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use types::{
     AccountId, Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, Forwarder, Jurisdiction,
-    NewDeed, Placement, RegionId, Replica, SignedRequest, Timestamp, Writes, deed::BoxFuture,
+    NewDeed, Placement, RegionId, Replica, SignedRequest, Writes, deed::BoxFuture,
     limits::BUCKETS_PER_ACCOUNT_MAX,
 };
 
@@ -24,13 +24,6 @@ const HEARD_WITHIN: Duration = Duration::from_secs(10);
 const ACCEPTS_MAX: usize = 100;
 /// Regions whose word one bucket's owner takes.
 const TRUSTED_MAX: usize = 64;
-
-/// A bucket gets another home.
-pub(crate) const PROMOTE: &str = "bucket.promote";
-/// The same by force.
-pub(crate) const PROMOTE_FORCED: &str = "bucket.promote-forced";
-/// A bucket goes.
-pub(crate) const DELETE: &str = "bucket.delete";
 
 /// What is to become of a placement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -210,7 +203,7 @@ impl Registry {
         for replica in &placement.replicas {
             if replica.sealed_by.as_ref().is_some_and(|by| by != home) {
                 return invalid(format!(
-                    "the copy in region {} can be sealed by the bucket's home only, {home}",
+                    "the replica in region {} can be sealed by the bucket's home only, {home}",
                     replica.region
                 ));
             }
@@ -226,7 +219,7 @@ impl Registry {
             let mut copies = placement.replicas.iter();
             if !copies.any(|r| r.region == *successor && r.sealed_by.is_none()) {
                 return invalid(format!(
-                    "region {successor} keeps no copy that it can read, so it cannot be a successor"
+                    "region {successor} keeps no replica that it can read, so it cannot be a successor"
                 ));
             }
             if placement.successors.iter().take(n).any(|s| s == successor) {
@@ -358,7 +351,7 @@ impl Registry {
             let copies = &mut deed.placement.replicas;
             if !copies.iter().any(|r| r.region == *region) {
                 return Err(CloudError::Refused(format!(
-                    "region {region} keeps no copy of {name}"
+                    "region {region} keeps no replica of {name}"
                 )));
             }
             // It may have acknowledged what the home has not read yet.
@@ -432,15 +425,13 @@ impl Registry {
                 deed.epoch.saturating_sub(1)
             )));
         }
-        let action = if forced { PROMOTE_FORCED } else { PROMOTE };
+        let action = if forced {
+            "bucket.promote-forced"
+        } else {
+            "bucket.promote"
+        };
         self.record(turn, actor, action, &deed).await?;
         Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
-    }
-
-    /// When the bucket last got another home, as the audit log has it.
-    pub fn moved_at(&self, name: &BucketName) -> Option<Timestamp> {
-        let state = self.state.read();
-        state.moved.get(&**name).copied().map(Timestamp::from_ms)
     }
 
     /// The deed as it would be with its home in `to`, if that can be.
@@ -450,12 +441,12 @@ impl Registry {
         let copies = &mut deed.placement.replicas;
         let Some(at) = copies.iter().position(|r| r.region == *to) else {
             return Err(CloudError::Refused(format!(
-                "region {to} keeps no copy of {name}, so it cannot become its home"
+                "region {to} keeps no replica of {name}, so it cannot become its home"
             )));
         };
         if copies.remove(at).sealed_by.is_some() {
             return Err(CloudError::Refused(format!(
-                "region {to} keeps a sealed copy of {name}, which it cannot read, so it cannot \
+                "region {to} keeps a sealed replica of {name}, which it cannot read, so it cannot \
                  become its home"
             )));
         }
@@ -496,7 +487,7 @@ impl Registry {
         let deed = deed.ok_or_else(|| DeedError::NotFound(name.clone()))?;
         let draft = Draft {
             actor: actor.clone(),
-            action: DELETE,
+            action: "bucket.delete",
             subject: name.to_string(),
             detail: detail(&deed),
             rows: vec![RowChange::remove(format!("n/{name}"))],

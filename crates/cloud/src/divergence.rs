@@ -76,7 +76,7 @@ impl Registry {
         let possible = past.was_readable && deed.id == id;
         if !possible && !types::planted("reports-of-strangers") {
             return Err(CloudError::Refused(format!(
-                "region {from} had no readable copy of {name}, or the deed has another epoch"
+                "region {from} had no readable replica of {name}, or the deed has another epoch"
             )));
         }
         if let Some(key) = keys.iter().find(|key| types::ObjectKey::new(key).is_err()) {

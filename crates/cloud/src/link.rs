@@ -412,7 +412,7 @@ impl Registry {
             }
             Err(error) => return Told::Refused(error.to_string()),
         };
-        let warrant = match self.warrant_in_time(from, request.as_ref(), false).await {
+        let warrant = match self.warrant(from, request.as_ref(), false) {
             Ok(warrant) => warrant,
             Err(doubt) => return doubted(doubt),
         };
@@ -474,25 +474,6 @@ impl Registry {
         reported.await.map(|()| Told::Done)
     }
 
-    /// The bucket, of which `from` must be the home; otherwise what that region is told.
-    fn deed_of_home(
-        &self,
-        name: &BucketName,
-        id: u64,
-        from: &RegionId,
-    ) -> Result<Arc<BucketDeed>, Box<Told>> {
-        let deed: Option<Arc<BucketDeed>> = Deeds::get(self, name);
-        let deed = deed.filter(|deed| deed.id.0 == id);
-        let deed = deed.ok_or_else(|| Box::new(Told::NoBucket))?;
-        match deed.home == *from {
-            true => Ok(deed),
-            false => {
-                let why = format!("the home of {name} is region {}", deed.home);
-                Err(Box::new(Told::Refused(why)))
-            }
-        }
-    }
-
     async fn tell_remove(
         &self,
         from: &RegionId,
@@ -505,17 +486,16 @@ impl Registry {
         };
         // Behind the changes that are under way, one of which may be an earlier try of this.
         drop(self.turn().await);
-        if let Err(told) = self.deed_of_home(&name, id, from) {
-            return *told;
+        let deed: Option<Arc<BucketDeed>> = Deeds::get(self, &name);
+        let Some(deed) = deed.filter(|deed| deed.id.0 == id) else {
+            return Told::NoBucket;
+        };
+        if deed.home != *from {
+            return Told::Refused(format!("the home of {name} is region {}", deed.home));
         }
-        let warrant = match self.warrant_in_time(from, request.as_ref(), true).await {
+        let warrant = match self.warrant(from, request.as_ref(), true) {
             Ok(warrant) => warrant,
             Err(doubt) => return doubted(doubt),
-        };
-        // As it is now: there may have been a wait.
-        let deed = match self.deed_of_home(&name, id, from) {
-            Ok(deed) => deed,
-            Err(told) => return *told,
         };
         let wanted = &warrant.wanted;
         if wanted.change != WantedChange::Delete || wanted.bucket != name {

@@ -12,7 +12,6 @@ use types::{AccountId, BucketDeed, Holding, RegionId};
 use crate::{
     Account, CloudError, MasterKey, Operator, RegionRecord, RegionStatus, chains,
     change::{Change, RowChange, RowNow},
-    deeds,
     records::{DeedRecord, KeyRecord, read},
     region_records::TokenRecord,
     standing::{self, Receipt},
@@ -44,8 +43,6 @@ pub(crate) struct State {
     pub last: Option<Entry>,
     /// What the keeper said that it had told, where the registry is followed.
     pub receipt: Option<Receipt>,
-    /// When buckets last got another home, in milliseconds since 1970.
-    pub moved: BTreeMap<String, u64>,
     /// How many entries of the log are in the chains, where the registry is kept.
     pub chained: u64,
 }
@@ -94,17 +91,7 @@ impl State {
                         (Some(id), _) => drop(self.named.insert(id.to_owned())),
                     }
                 }
-                let entry = change.entry;
-                match entry.action.as_str() {
-                    deeds::PROMOTE | deeds::PROMOTE_FORCED => {
-                        self.moved.insert(entry.subject.clone(), entry.at_ms);
-                    }
-                    deeds::DELETE => {
-                        self.moved.remove(&entry.subject);
-                    }
-                    _ => {}
-                }
-                self.last = Some(entry);
+                self.last = Some(change.entry);
             }
             _ => return Err(unknown(key)),
         }

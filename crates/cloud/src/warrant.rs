@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use access::{Replayed, signature::Statement, wait_for_date};
+use access::{Replayed, signature::Statement};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use types::{
@@ -180,23 +180,6 @@ impl Registry {
             account,
             actor,
         })
-    }
-
-    /// The same once the request's date has come, if that is a little ahead: then it may count.
-    pub(crate) async fn warrant_in_time(
-        &self,
-        from: &RegionId,
-        request: Option<&RequestRecord>,
-        relayed: bool,
-    ) -> Result<Warrant, Doubt> {
-        loop {
-            // Also after a wait: the key may have been disabled meanwhile.
-            let warrant = self.warrant(from, request, relayed)?;
-            match wait_for_date(warrant.wanted.at, self.clock.now()) {
-                Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
-                _ => return Ok(warrant),
-            }
-        }
     }
 
     /// Takes the signature of a request that is acted on: it counts once.

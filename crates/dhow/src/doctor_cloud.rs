@@ -273,7 +273,7 @@ fn copies(samples: &Samples) -> Option<Finding> {
             "copies",
             Level::Warn,
             format!(
-                "the copies here of {}{more} are behind their home",
+                "the replicas here of {}{more} are behind their home",
                 behind.join(", ")
             ),
             "`dhow bucket show NAME` says how far; see that the home can be reached",

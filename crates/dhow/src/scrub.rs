@@ -327,7 +327,7 @@ impl ScrubJob {
                         damage.partition, damage.what, damage.key
                     )),
                     RowDamage::Log => state.is_damaged(format!(
-                        "the change log: {}; copies that still need it begin anew",
+                        "the change log: {}; replicas that still need it begin again",
                         damage.what
                     )),
                     RowDamage::Payload => {

@@ -143,7 +143,7 @@ impl Gateway {
             true => Err(S3Error::with(
                 ErrorCode::NotImplemented,
                 format!(
-                    "An upload that was begun at a copy cannot be completed on a condition: begin \
+                    "An upload that was begun at a replica cannot be completed on a condition: begin \
                      it in the bucket's home, region {}.",
                     deed.home
                 ),
@@ -200,7 +200,7 @@ impl Gateway {
         let mut holders = self.holders(action, deed);
         holders.retain(|region| *region == deed.home);
         match holders.is_empty() {
-            true => Err(self.redirect_once(deed, "the copy here is behind what was written")),
+            true => Err(self.redirect_once(deed, "the replica here is behind what was written")),
             false => Ok(Way::Pass(holders)),
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     operations::{Operation, Resource},
     payload::{Pace, payload},
     post_form::{self, Form},
-    proof::{check_ahead, of_older_version},
+    proof::of_older_version,
     relayed,
     request::{Received, Request},
     route::route,
@@ -452,9 +452,6 @@ impl Gateway {
             }
         };
         let changes_deeds = matches!(who.operation.name, "CreateBucket" | "DeleteBucket");
-        if changes_deeds && !self.any_location && who.via == Via::Door {
-            check_ahead(met.request.headers(), self.clock.now())?;
-        }
         let head = changes_deeds.then(|| met.request.relayed().into_boxed_slice());
         let encrypted = met.request.is_encrypted();
         let (target, query, headers) = met.request.into_parts();
@@ -494,9 +491,6 @@ impl Gateway {
         let Source::Wire(incoming) = source else {
             return Err(self.redirect(&deed));
         };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            check_ahead(request.headers(), self.clock.now())?;
-        }
         let head = self.relay(&request, &deed, &holders, (operation, action))?;
         let body = match has_body(request.method()) && operation.reads_body() {
             true => {

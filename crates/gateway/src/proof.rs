@@ -3,7 +3,7 @@
 //! signature does not cover needs the owner's trust in that region ([`access::is_trusted`]).
 //! Headers that S3 does not define may be unsigned, as from any client.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use access::{
     Identity, PayloadMode, Proof, Replayed,
@@ -15,9 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use hyper::body::Incoming;
 use types::{
     AccountId, Body, BodyError, BucketName, ChecksumAlgorithm, ChecksumValue, Holding, Place,
-    RegionId, Timestamp,
-    body::NextChunk,
-    limits::{RELAYED_AFTER_MOVE_S, RELAYED_WAIT_S_MAX},
+    RegionId, body::NextChunk,
 };
 
 use crate::{
@@ -124,10 +122,6 @@ impl Gateway {
             )));
         }
         self.check_sender(&bucket, from)?;
-        if may_count_once(&request, &claim) {
-            // Whoever asks is looked at after that, as they are then.
-            self.wait_for_date(&claim).await?;
-        }
         let proven = regions.prove(&from.region, &bucket, &claim.statement).await;
         let (caller, proof) = judged(proven, &claim, from)?;
         if let Some(account) = caller.account() {
@@ -212,72 +206,20 @@ impl Gateway {
         relayed: &Relayed,
     ) -> Result<(), S3Error> {
         let claim = &relayed.claim;
+        let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
         // A signature that nobody verified is no use to remember: any region can make one up.
-        if !may_count_once(request, claim) || relayed.proof == Proof::Word {
+        if !changes || claim.presigned || relayed.proof == Proof::Word {
             return Ok(());
         }
         let now = self.clock.now();
-        if let Some(moved) = relayed.regions.moved_at(&relayed.bucket)
-            && moved.s() <= now.s().saturating_add(RELAYED_AFTER_MOVE_S)
-            && !types::planted("relayed-heads-count-after-moves")
-        {
-            let from = moved.s().saturating_add(RELAYED_AFTER_MOVE_S + 1);
-            if claim.at.s() < from {
-                let wait = from.saturating_sub(now.s());
-                return Err(sign_again(Replayed::OfAnotherHome, wait.max(1)));
-            }
-        }
         let mut replays = self.replays.lock();
         let taken = replays.admit(&relayed.from, &claim.statement.signature, claim.at, now);
-        taken.map_err(|why| sign_again(why, 1))
+        taken.map_err(|why: Replayed| {
+            let text = format!("Please sign the request again: {why}.");
+            S3Error::with(ErrorCode::SlowDown, text)
+                .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        })
     }
-
-    /// Waits until a request counts whose date is a little ahead: one that counted before its date
-    /// could count again after a restart. It holds no place while it waits.
-    async fn wait_for_date(&self, claim: &Claim) -> Result<(), S3Error> {
-        loop {
-            let now = self.clock.now();
-            match access::wait_for_date(claim.at, now) {
-                None => return Err(skewed(&claim.statement.stamp, now)),
-                Some(Duration::ZERO) => return Ok(()),
-                Some(wait) => tokio::time::sleep(wait).await,
-            }
-        }
-    }
-}
-
-/// Whether a request, once it is verified, counts once only: it changes something, and is not made
-/// to be used again until it ends, as a presigned URL is.
-fn may_count_once(request: &Request<'_>, claim: &Claim) -> bool {
-    !matches!(*request.method(), Method::GET | Method::HEAD) && !claim.presigned
-}
-
-/// Refuses here, before anything is sent, what another region would not wait for: a change that is
-/// signed with a date too far ahead.
-pub(crate) fn check_ahead(headers: &HeaderMap, now: Timestamp) -> Result<(), S3Error> {
-    let stamp = headers.get("x-amz-date").and_then(|v| v.to_str().ok());
-    let Some(stamp) = stamp.filter(|_| headers.contains_key(header::AUTHORIZATION)) else {
-        return Ok(());
-    };
-    match Timestamp::parse_iso_basic(stamp).map(|at| access::wait_for_date(at, now)) {
-        Some(None) => Err(skewed(stamp, now)),
-        _ => Ok(()),
-    }
-}
-
-/// The date of a request is ahead of the clock by more than is waited for. The time here comes
-/// along, by which clients mend their clock.
-pub(crate) fn skewed(stamp: &str, now: Timestamp) -> S3Error {
-    let most_ms = RELAYED_WAIT_S_MAX * 1000;
-    S3Error::new(ErrorCode::RequestTimeTooSkewed)
-        .detail("RequestTime", stamp.to_owned())
-        .detail("ServerTime", now.iso8601())
-        .detail("MaxAllowedSkewMilliseconds", most_ms.to_string())
-}
-
-fn sign_again(why: Replayed, after_s: u64) -> S3Error {
-    let text = format!("Please sign the request again: {why}.");
-    S3Error::with(ErrorCode::SlowDown, text).header(header::RETRY_AFTER, HeaderValue::from(after_s))
 }
 
 /// Who asks, and how far that is proven.
@@ -315,7 +257,7 @@ pub(crate) fn unproven(why: String) -> S3Error {
 pub(crate) fn of_older_version(from: &RegionId) -> S3Error {
     unproven(format!(
         "region {from} does not relay what the customer signed; upgrade Dhow in that region, until \
-         then it reads its own copies and replicates, and its other requests go to the bucket's \
+         then it reads its own replicas and replicates, and its other requests go to the bucket's \
          home directly"
     ))
 }

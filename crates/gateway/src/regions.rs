@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use types::{BucketDeed, BucketName, Place, RegionId, Timestamp, deed::BoxFuture};
+use types::{BucketDeed, BucketName, Place, RegionId, deed::BoxFuture};
 
 use access::{
     Identity,
@@ -132,11 +132,6 @@ pub trait Regions: Send + Sync {
     /// Why this region is not to act as the bucket's home now, when it is not: requests that the
     /// home answers are refused with these words.
     fn home_doubt(&self, _: &BucketDeed) -> Option<String> {
-        None
-    }
-
-    /// When the bucket last got another home, as the registry has it on record.
-    fn moved_at(&self, _: &BucketName) -> Option<Timestamp> {
         None
     }
 

@@ -13,7 +13,7 @@ use common::{
 };
 use http_body_util::BodyExt;
 use hyper::Request;
-use types::{Clock, Forwarder, RegionId, SystemClock, Timestamp};
+use types::{Forwarder, RegionId};
 
 /// What `from` gets of home-1 for this head and body.
 async fn relay(cloud: &Cloud, from: &str, head: &str, body: impl Into<Bytes>) -> Answer {
@@ -206,7 +206,7 @@ async fn p5_a_change_counts_once() {
         customer.head()
     };
     // Signed before this region started: it cannot know whether it came before.
-    let got = relay(&cloud, "copy-1", &put("/papers/k", "v1", -700), "v1").await;
+    let got = relay(&cloud, "copy-1", &put("/papers/k", "v1", -30), "v1").await;
     assert_eq!(code(&got), (503, "SlowDown".to_owned()), "{got:?}");
     let first = put("/papers/k", "v1", 1);
     assert_eq!(relay(&cloud, "copy-1", &first, "v1").await.status, 200);
@@ -239,103 +239,6 @@ async fn p5_a_change_counts_once() {
     for _ in 0..2 {
         assert_eq!(relay(&cloud, "copy-1", &get, "").await.status, 200);
     }
-}
-
-/// A PUT of `/papers/k`, signed so many seconds from now.
-async fn put_at(cloud: &Cloud, at: i64, body: &'static str) -> Answer {
-    let customer = Customer {
-        method: "PUT",
-        payload: &payload_sha256(body.as_bytes()),
-        at,
-        ..Customer::default()
-    };
-    relay(cloud, "copy-1", &customer.head(), body).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn p5_a_change_does_not_count_before_its_date() {
-    let cloud = Cloud::open().await;
-    cloud.bucket("papers", |_| {});
-    let date_ms = SystemClock.now().ms() + 3000;
-    let got = put_at(&cloud, 3, "a little ahead").await;
-    assert_eq!(got.status, 200, "{got:?}");
-    // It would count again after a start that comes before its date; a second may be ahead.
-    assert!(date_ms.saturating_sub(SystemClock.now().ms()) < 2000);
-    assert_eq!(object(&cloud, "k").await.as_deref(), Some("a little ahead"));
-    for at in [20, 800] {
-        let got = put_at(&cloud, at, "far ahead").await;
-        let told = (403, "RequestTimeTooSkewed".to_owned());
-        assert_eq!(code(&got), told, "{at} {got:?}");
-        assert!(got.element("ServerTime").is_some(), "{got:?}");
-    }
-    assert_eq!(object(&cloud, "k").await.as_deref(), Some("a little ahead"));
-    // Reads change nothing.
-    let read = Customer {
-        at: 800,
-        ..Customer::default()
-    };
-    assert_eq!(relay(&cloud, "copy-1", &read.head(), "").await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn p5_what_the_home_before_may_have_done_does_not_count_at_the_new_one() {
-    let cloud = Cloud::open().await;
-    cloud.bucket("papers", |_| {});
-    let moved = |ago_s: u64| {
-        let now = SystemClock.now().s();
-        *cloud.network.moved.lock() = Some(Timestamp::from_s(now - ago_s));
-    };
-    moved(30);
-    for at in [-31, -30, -25] {
-        let got = put_at(&cloud, at, "of the home before").await;
-        assert_eq!(code(&got), (503, "SlowDown".to_owned()), "{at} {got:?}");
-        assert!(got.text().contains("became the bucket"), "{got:?}");
-        assert_eq!(got.header("retry-after"), Some("1"));
-    }
-    assert_eq!(object(&cloud, "k").await, None);
-    assert_eq!(put_at(&cloud, -15, "of this home").await.status, 200);
-    // So soon after the change it has to be signed again a little later.
-    moved(1);
-    let got = put_at(&cloud, 0, "soon").await;
-    assert_eq!(code(&got), (503, "SlowDown".to_owned()), "{got:?}");
-    let after: u64 = got.header("retry-after").unwrap().parse().unwrap();
-    assert!((5..=11).contains(&after), "{after}");
-    assert_eq!(object(&cloud, "k").await.as_deref(), Some("of this home"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_is_dated_far_ahead_is_told_the_time_and_not_sent_on() {
-    let cloud = Cloud::open().await;
-    cloud.bucket("papers", |_| {});
-    let send = async |method: &str, at: i64| {
-        let customer = Customer {
-            method,
-            at,
-            ..Customer::default()
-        };
-        let (_, signed) = customer.signed();
-        let request = Request::builder()
-            .method(method)
-            .uri(customer.target)
-            .header("host", customer.host)
-            .header("authorization", signed.authorization)
-            .header("x-amz-date", signed.date)
-            .header("x-amz-content-sha256", customer.payload)
-            .body(http_body_util::Full::default())
-            .unwrap();
-        let door = cloud.door("copy-1").address;
-        common::client::exchange(door, request).await
-    };
-    let got = send("DELETE", 60).await;
-    assert_eq!(
-        code(&got),
-        (403, "RequestTimeTooSkewed".to_owned()),
-        "{got:?}"
-    );
-    assert!(got.element("ServerTime").is_some(), "{got:?}");
-    assert_eq!(cloud.passes(), [] as [&str; 0]);
-    assert_eq!(send("DELETE", 0).await.status, 204);
-    assert_eq!(cloud.passes().len(), 1);
 }
 
 /// A PUT whose signature covers its body by these means, with one body or another.
@@ -613,7 +516,7 @@ async fn p5_a_region_acts_on_no_second_bucket_of_its_customer() {
             headers: &headers,
             payload: &payload_sha256(document.as_bytes()),
             // No two are the same.
-            at: count.replace(count.get() - 1),
+            at: count.replace(count.get() + 1),
             ..Customer::default()
         };
         relay(&cloud, "copy-1", &head.head(), document.to_owned()).await

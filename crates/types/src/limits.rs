@@ -33,14 +33,5 @@ pub const LARGE_XML_BYTES_MAX: usize = 8 << 20;
 pub const BUCKETS_PER_ACCOUNT_MAX: usize = 10_000;
 /// How far a request's time may lie from ours, in seconds.
 pub const CLOCK_SKEW_S_MAX: u64 = 15 * 60;
-/// How far the date of a relayed request that changes something may be ahead when it counts, in
-/// seconds: none that counted is dated later than this after the moment.
-pub const RELAYED_AHEAD_S: u64 = 1;
-/// How far it may be ahead when it comes, in seconds: the region waits until it counts.
-pub const RELAYED_WAIT_S_MAX: u64 = 15;
-/// A relayed request that is dated up to so many seconds after its bucket got another home may have
-/// counted at the old one. That covers [`RELAYED_AHEAD_S`], clocks that are two seconds off each,
-/// and the time until the old home knows.
-pub const RELAYED_AFTER_MOVE_S: u64 = 10;
 /// Longest life of a presigned URL, in seconds (7 days).
 pub const PRESIGN_S_MAX: u64 = 604_800;

@@ -232,64 +232,6 @@ async fn p5_a_region_makes_buckets_only_as_their_owners_signed() {
 }
 
 #[tokio::test]
-async fn p5_a_request_that_is_dated_ahead_makes_no_second_bucket_after_a_start() {
-    let cloud = Cloud::new().await;
-    let one = cloud.tenant("one").await;
-    let key = cloud.key_of(&one).await;
-    let dated = |later_s: i64| {
-        let request = json!({ "bucket": "once", "homes": [], "later_s": later_s });
-        signed(&key, "second", request)
-    };
-    let told = cloud.asks("once", &one, Some(&dated(60))).await;
-    assert!(matches!(told, Told::SlowDown(why) if why.contains("ahead of this region's clock")));
-    assert!(!cloud.has("once"));
-    // One that is a little ahead counts when its date has come.
-    let request = dated(3);
-    let Told::Deed(deed) = cloud.asks("once", &one, Some(&request)).await else {
-        panic!("refused");
-    };
-    let deed = deed.into_deed().unwrap();
-    let removed = cloud.keeper.remove(Actor::System, deed.name, deed.id);
-    removed.await.unwrap();
-    // A start forgets what was there. The date has come by then.
-    *cloud.keeper.replays.lock() = access::Replays::new(SystemClock.now());
-    let told = cloud.asks("once", &one, Some(&request)).await;
-    assert!(is_refused(&told) && !cloud.has("once"));
-}
-
-#[tokio::test]
-async fn every_region_knows_when_a_bucket_got_another_home() {
-    let cloud = Cloud::new().await;
-    let one = cloud.tenant("one").await;
-    let mut new = bucket("moving", &one, "first");
-    new.placement.replicas = vec![types::Replica {
-        region: RegionId::new("second"),
-        sealed_by: None,
-    }];
-    let deed = cloud.keeper.create(Actor::System, new).await.unwrap();
-    let (name, to) = (deed.name.clone(), RegionId::new("second"));
-    cloud.catch_up().await;
-    assert_eq!(cloud.second.moved_at(&name), None);
-    let before = SystemClock.now();
-    let moved = cloud
-        .keeper
-        .move_home(ROOT, (&name, deed.epoch), &to, true)
-        .await;
-    moved.unwrap();
-    cloud.catch_up().await;
-    for region in [&cloud.keeper, &cloud.second] {
-        let at = region.moved_at(&name).unwrap();
-        assert!(before <= at && at <= SystemClock.now(), "{at:?}");
-    }
-    // Another bucket of the same name has not been anywhere else.
-    let removed = cloud.keeper.remove(Actor::System, name.clone(), deed.id);
-    removed.await.unwrap();
-    cloud.catch_up().await;
-    assert_eq!(cloud.keeper.moved_at(&name), None);
-    assert_eq!(cloud.second.moved_at(&name), None);
-}
-
-#[tokio::test]
 async fn p5_a_region_makes_no_bucket_whose_rules_another_operators_bucket_accepts() {
     let cloud = Cloud::new().await;
     let keeper = &cloud.keeper;

@@ -346,9 +346,6 @@ impl replication::Regions for Neighbours {
 }
 
 impl gateway::Regions for Neighbours {
-    fn moved_at(&self, bucket: &BucketName) -> Option<types::Timestamp> {
-        self.registry.moved_at(bucket)
-    }
     fn place(&self, region: &RegionId) -> Option<Place> {
         self.registry.place(region)
     }

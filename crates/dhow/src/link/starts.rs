@@ -238,8 +238,8 @@ impl Starts {
                     tracing::error!(
                         since = %Timestamp::from_ms(other.started_ms),
                         "this data folder was put back to an older state, or lost its newest \
-                         writes: buckets whose home is here are not served until their copies have \
-                         handed over what they have"
+                         writes: buckets whose home is here are not served until their replicas \
+                         have handed over what they have"
                     );
                     region.neighbours.falls_behind(true);
                     self.keep().await;
@@ -331,7 +331,7 @@ pub async fn watch_behind(region: Arc<Region>) {
             }
             region.neighbours.falls_behind(false);
             tracing::warn!(
-                "what this folder lacked has come from the copies: the buckets whose home is here \
+                "what this folder lacked has come from the replicas: the buckets whose home is here \
                  are served again"
             );
         }

@@ -41,7 +41,7 @@ impl From<Error> for S3Error {
             }
             Error::Contention => C::SlowDown,
             Error::SealBroken => {
-                tracing::error!("a sealed copy is damaged, or was tampered with");
+                tracing::error!("a sealed replica is damaged, or was tampered with");
                 C::InternalError
             }
             Error::Record(what) => {

@@ -71,8 +71,6 @@ pub struct Network {
     pub cut: Mutex<Option<usize>>,
     /// Every pass: from, to.
     pub passes: Mutex<Vec<(String, String)>>,
-    /// When every bucket got another home.
-    pub moved: Mutex<Option<types::Timestamp>>,
     /// The last position that all replicas have applied.
     pub applied: AtomicU64,
     /// Up to where the copy at copy-1 says that it has applied its home's log.
@@ -94,26 +92,7 @@ fn place(region: &str) -> Option<Place> {
     })
 }
 
-/// How long ago regions began: what was signed before that does not count.
-const BEGUN_MS: u64 = 600_000;
-
-/// The time, except while a region begins.
-#[derive(Default)]
-struct Begun {
-    behind_ms: AtomicU64,
-}
-
-impl Clock for Begun {
-    fn now(&self) -> types::Timestamp {
-        let behind_ms = self.behind_ms.load(Ordering::Relaxed);
-        types::Timestamp::from_ms(SystemClock.now().ms().saturating_sub(behind_ms))
-    }
-}
-
 impl Regions for Wires {
-    fn moved_at(&self, _: &BucketName) -> Option<types::Timestamp> {
-        *self.network.moved.lock()
-    }
     fn place(&self, region: &RegionId) -> Option<Place> {
         place(region)
     }
@@ -297,8 +276,7 @@ impl Cloud {
         for (name, _) in REGIONS {
             let here = place(name).unwrap();
             let deeds = Arc::new(TestDeeds::default());
-            let begun = Arc::new(Begun::default());
-            let clock: Arc<dyn Clock> = begun.clone();
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let objects = objects::Objects::new(
                 store::memory::Memory::engine(),
                 deeds.clone(),
@@ -329,9 +307,7 @@ impl Cloud {
                     ..GatewayConfig::default()
                 },
             };
-            begun.behind_ms.store(BEGUN_MS, Ordering::Relaxed);
             let gateway = Arc::new(Gateway::new(parts, &mut registry));
-            begun.behind_ms.store(0, Ordering::Relaxed);
             let listed = Arc::clone(&gateway);
             network.gateways.lock().insert(here.region, listed);
             doors.insert(name, (Door::serve(gateway, registry), deeds));
