@@ -635,8 +635,8 @@ async fn placements_keep_to_regions_laws_and_guards() {
         ..PlacementChange::default()
     };
     for (named, why) in [
-        (&["first"][..], "no copy"),
-        (&["second"], "no copy"),
+        (&["first"][..], "no replica"),
+        (&["second"], "no replica"),
         (&["third", "third"], "twice"),
     ] {
         let error = keeper.placed(&deed.name, &follow(named)).unwrap_err();
