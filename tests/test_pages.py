@@ -1,7 +1,7 @@
 """The commands on the pages in docs, run as they stand there: README and docs/three-machines.md have
 tests of their own (test_walkthrough.py). Each block of commands is run here, or stands in `NOT_RUN`
 with the reason. A page's output is compared line by line: numbers may differ, and
-`…` stands for anything."""
+`…` matches anything."""
 
 import json
 import os
@@ -126,7 +126,7 @@ def compare(page, said, command):
 def as_pattern(line):
     words = [re.escape(word) for word in line.split()]
     words = [re.sub(r"(?=[a-f]*[0-9])[0-9a-f]{6,}", "[0-9a-f]+", word) for word in words]
-    # Not in what stands for hexadecimal digits.
+    # Not in what matches hexadecimal digits.
     words = [word if "[0-9a-f]" in word else re.sub(r"[0-9]+", "[0-9]+", word) for word in words]
     words = [word.replace("…", ".*?") for word in words]
     words = [re.sub(r"dhow\\-join\\-\S*", r"dhow-join-\\S+", word) for word in words]

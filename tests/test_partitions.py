@@ -246,7 +246,7 @@ def test_a_home_without_the_registry_is_promoted_away_from_and_one_region_decide
         fleet.json("bucket", "promote", name, "--to", ME, "--force")
         claims.progress(ME, 20)
         # It has not heard of the promotion from the registry, but from its successor. Where only its
-        # own words are lost it may have heard of it all the same, and passes on.
+        # own words are lost it may know of it all the same, and forwards.
         if lost == "from-home":
             with contextlib.suppress(ClientError):
                 home.put_object(Bucket=name, Key="p", Body=b"x")

@@ -20,18 +20,9 @@ from botocore.config import Config
 from botocore.exceptions import SSLError
 
 from dhow import BIN, Client, Dhow
+from fleet import eventually
 
 MIB = 1 << 20
-
-
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 class TlsClient(Client):
@@ -254,13 +245,13 @@ def test_the_name_chooses_and_files_that_change_are_read_again_under_load(served
         # A certificate without its key: what was read before stays.
         next_one = certificate(tmp_path / "next", "one", "one.example", "localhost")
         shutil.copy(next_one[0], one[0])
-        wait_for(lambda: "is not the key of" in dhow.log_text())
+        eventually(lambda: "is not the key of" in dhow.log_text(), timeout=60)
         old = shown(dhow, "one.example")
         assert old != der(one[0])
         shutil.copy(next_one[1], one[1])
-        wait_for(lambda: shown(dhow, "one.example") == der(one[0]))
+        eventually(lambda: shown(dhow, "one.example") == der(one[0]), timeout=60)
         before = counts[0]
-        wait_for(lambda: counts[0] > before or failures)
+        eventually(lambda: counts[0] > before or failures, timeout=60)
     finally:
         stop.set()
         worker.join()
@@ -316,13 +307,10 @@ connections = 32
         def served():
             client = TlsClient(f"localhost:{port}", dhow.region, dhow.access_key,
                                dhow.secret_key, one[0])
-            try:
-                return client.request("PUT", "/room")[0] == 200
-            except OSError:
-                # While connections are short a handshake has one second: then once more.
-                return False
+            return client.request("PUT", "/room")[0] == 200
 
-        wait_for(served)
+        # While connections are short a handshake has one second: then once more.
+        eventually(served, timeout=60)
     finally:
         for one in idle:
             one.close()
@@ -346,9 +334,9 @@ def test_regions_of_a_fleet_have_one_authority(tmp_path):
         copied = {"x-dhow-placement-replicas": second["region"]}
         assert at[0].request("PUT", "/first", headers=copied)[0] == 200
         assert at[0].put("first", "key", b"bytes")[0] == 200
-        status, _, body = wait_for(lambda: [a for a in [at[1].get("first", "key")]
-                                            if a[0] == 200])[0]
-        assert (status, body) == (200, b"bytes")
+        # Its replica may not have it yet.
+        eventually(lambda: at[1].get("first", "key")[0] == 200, timeout=60)
+        assert at[1].get("first", "key")[2] == b"bytes"
     finally:
         process.terminate()
         process.wait(60)

@@ -555,8 +555,8 @@ impl Gateway {
             let denied = S3Error::new(ErrorCode::AccessDenied);
             return Err(match identity.account() {
                 Some(_) => denied,
-                // SDKs ask so for which region to sign. It is this endpoint's, for every bucket:
-                // so it says nothing of this one.
+                // SDKs send this to find out for which region to sign. The answer is the same for
+                // all buckets, so it says nothing of this one.
                 None => denied.text_header(headers::names::BUCKET_REGION, &self.region),
             });
         }

@@ -306,7 +306,7 @@ macro_rules! bucket_and {
         must("owner", Text, "The account's id."),
         must("home", Text, "The region that takes writes."),
         must("replicas", List(&Fields(REPLICA)), ""),
-        must("jurisdictions", TEXTS, "Where it may lie; empty for everywhere."),
+        must("jurisdictions", TEXTS, "Where its data may be stored; empty for everywhere."),
         must("writes", Word(&["home", "any"]), ""),
         must("proxy", Flag, ""),
         must("successors", TEXTS, SUCCESSORS),

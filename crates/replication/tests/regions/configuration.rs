@@ -1,10 +1,7 @@
 //! The configuration of a bucket whose home is lost, or put back to an older state: what was set
 //! last counts, wherever it was set.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use access::Action;
 use objects::{Configuration, Rule, Rules, ShippedChange, Versioning};
@@ -14,7 +11,7 @@ use types::{BucketName, Timestamp};
 
 use crate::{
     common::{Cloud, Region, deed, until},
-    promises::two,
+    promises::{hide_changes, two},
 };
 
 fn tags(value: &str) -> Vec<(String, String)> {
@@ -194,24 +191,7 @@ async fn p5_a_copy_hands_over_no_rules_into_buckets_that_it_may_not_write() {
 async fn p5_what_is_read_of_an_old_home_brings_no_rules_into_buckets_that_it_may_not_write() {
     let [a, b] = two().await;
     // The copy is behind when it becomes the home.
-    let behind = Arc::new(AtomicBool::new(true));
-    let asked = Arc::new(AtomicUsize::new(0));
-    let (hides, counts) = (Arc::clone(&behind), Arc::clone(&asked));
-    *a.door.hook.write() = Some(Arc::new(move |_, ask| {
-        let hidden = matches!(ask.what, What::Changes { .. }) && hides.load(Ordering::SeqCst);
-        hidden.then(|| {
-            counts.fetch_add(1, Ordering::SeqCst);
-            let mut answer = http::Response::new(peer::full("later"));
-            *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
-            answer
-        })
-    }));
-    // A question that waits already brings one change, and no more.
-    a.put("plain", "a").await;
-    until("it is behind", || async {
-        asked.load(Ordering::SeqCst) > 0
-    })
-    .await;
+    let behind = hide_changes(&a).await;
     a.versioning().await;
     set_tags(&a, "set there").await;
     set_rules(&a).await;

@@ -53,6 +53,29 @@ impl Region {
     }
 }
 
+/// Lets the region tell others nothing more of what changed, for as long as the answer is true.
+pub(crate) async fn hide_changes(a: &Region) -> Arc<AtomicBool> {
+    let behind = Arc::new(AtomicBool::new(true));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (hides, counts) = (Arc::clone(&behind), Arc::clone(&asked));
+    *a.door.hook.write() = Some(Arc::new(move |_, ask| {
+        let hidden = matches!(ask.what, What::Changes { .. }) && hides.load(Ordering::SeqCst);
+        hidden.then(|| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            let mut answer = http::Response::new(peer::full("later"));
+            *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            answer
+        })
+    }));
+    // A question that waits already brings one change, and no more.
+    a.put("plain", "a").await;
+    until("it is behind", || async {
+        asked.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    behind
+}
+
 /// A home and its copy, which promise each other.
 pub(crate) async fn two() -> [Region; 2] {
     let [mut a, mut b] = Cloud::two().await;
@@ -110,24 +133,7 @@ async fn a_copy_that_becomes_the_home_first_reads_what_the_old_home_decided() {
     let [a, b] = two().await;
     let second = deed("b", &["a"], 2);
     // The copy is behind when it becomes the home.
-    let behind = Arc::new(AtomicBool::new(true));
-    let asked = Arc::new(AtomicUsize::new(0));
-    let (hides, counts) = (Arc::clone(&behind), Arc::clone(&asked));
-    *a.door.hook.write() = Some(Arc::new(move |_, ask| {
-        let hidden = matches!(ask.what, What::Changes { .. }) && hides.load(Ordering::SeqCst);
-        hidden.then(|| {
-            counts.fetch_add(1, Ordering::SeqCst);
-            let mut answer = http::Response::new(peer::full("later"));
-            *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
-            answer
-        })
-    }));
-    // A question that waits already brings one change, and no more.
-    a.put("plain", "a").await;
-    until("it is behind", || async {
-        asked.load(Ordering::SeqCst) > 0
-    })
-    .await;
+    let behind = hide_changes(&a).await;
     a.claim("once", "a").await.unwrap();
     assert_eq!(b.get("once").await, None);
     b.view.hears(&second);
