@@ -184,7 +184,7 @@ impl Admin {
     fn still_answers(&self, found: &BucketDeed, to: &RegionId, how: &str) -> Refused {
         conflict(&format!(
             "the home of {}, region {}, still answers ({how}); writes that {to} does not have yet \
-             would diverge. `dhow region drain {} --move` waits for the copy first; --force does not",
+             would diverge. `dhow region drain {} --move` waits for the replica first; --force does not",
             found.name, found.home, found.home
         ))
     }
