@@ -8,7 +8,10 @@ use crate::{
     Account, CloudError, KeyInfo, KeyStatus, NewKey, Registry,
     change::{Draft, RowChange},
     keys::{check_imported, generate, info},
-    records::{FORMAT, KeyRecord, write},
+    kinds::{
+        FORMAT,
+        key::{Key, KeyRecord},
+    },
 };
 
 /// Bytes of an account's name.
@@ -87,7 +90,7 @@ impl Registry {
                 "auditor": account.auditor,
                 "guard": account.guard,
             }),
-            rows: vec![RowChange::put(format!("a/{id}"), write(&account)?)],
+            rows: vec![RowChange::put(&id, &account)?],
             subject: id,
         };
         self.change(turn, draft).await?;
@@ -139,7 +142,7 @@ impl Registry {
             },
             subject: id.to_string(),
             detail: json!({}),
-            rows: vec![RowChange::put(format!("a/{id}"), write(&account)?)],
+            rows: vec![RowChange::put(id, &account)?],
         };
         self.change(turn, draft).await?;
         Ok(account)
@@ -193,7 +196,7 @@ impl Registry {
                 "imported": pair.is_some(),
                 "admin": admin,
             }),
-            rows: vec![RowChange::put(format!("k/{id}"), write(&record)?)],
+            rows: vec![RowChange::put(&id, &record)?],
         };
         self.change(turn, draft).await?;
         Ok(NewKey {
@@ -206,7 +209,7 @@ impl Registry {
     /// Whether a key may be disabled or deleted: somebody must be left who can administer.
     fn may_stop(&self, id: &AccessKeyId) -> Result<(), CloudError> {
         let state = self.state.read();
-        let administers = |key: &&crate::state::Key| {
+        let administers = |key: &&Key| {
             let account = state.accounts.get(&key.record.account);
             key.record.status == KeyStatus::Active && account.is_some_and(|a| a.root)
         };
@@ -293,7 +296,7 @@ impl Registry {
             },
             subject: id.to_string(),
             detail: json!({ "account": record.account }),
-            rows: vec![RowChange::put(format!("k/{id}"), write(&record)?)],
+            rows: vec![RowChange::put(id, &record)?],
         };
         self.change(turn, draft).await?;
         Ok(info(&record))
@@ -311,7 +314,7 @@ impl Registry {
             action: "key.delete",
             subject: id.to_string(),
             detail: json!({}),
-            rows: vec![RowChange::remove(format!("k/{id}"))],
+            rows: vec![RowChange::remove::<KeyRecord>(id)],
         };
         self.change(turn, draft).await
     }

@@ -23,13 +23,12 @@ use proof::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CloudError, Registry,
-    records::{FORMAT, read, write},
+    CloudError, MasterKey, Registry,
+    kinds::{FORMAT, Record},
     registry::Turn,
+    state::State,
 };
 
-/// How many entries of the log are in the chains.
-pub(crate) const ROW: &str = "c/chains";
 const PAGE_ROWS: usize = 1000;
 /// Entries that are taken over at once at a start.
 const FOLD_PAGE: usize = 500;
@@ -44,6 +43,7 @@ const SHOWN_MAX: u64 = 50_000;
 /// Rows to be written with a change.
 pub(crate) type Linked = Vec<(String, Vec<u8>)>;
 
+/// How many entries of the log are in the chains.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Folded {
     #[serde(rename = "v")]
@@ -53,7 +53,7 @@ pub(crate) struct Folded {
 
 /// The head of a chain at rest.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct HeadRow {
+pub(crate) struct HeadRow {
     #[serde(rename = "v")]
     format: u32,
     count: u64,
@@ -66,11 +66,60 @@ struct HeadRow {
     born_link: Hash,
 }
 
+/// An entry of a chain at rest.
 #[derive(Serialize, Deserialize)]
-struct LinkRow {
+pub(crate) struct LinkRow {
     #[serde(rename = "v")]
     format: u32,
     number: u64,
+}
+
+impl Record for Folded {
+    const PREFIX: &'static str = "c/chains";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] =
+        &[("c/chains", r#"{"v":1,"length":5}"#)];
+    type Table = u64;
+
+    fn put(state: &mut State, _: &MasterKey, _: &str, value: &[u8]) -> Result<(), CloudError> {
+        state.chained = Self::read(value)?.length;
+        Ok(())
+    }
+}
+
+// The chains themselves stay on disk.
+impl Record for HeadRow {
+    const PREFIX: &'static str = "m/";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[(
+        "m/00112233445566778899aabbccddeeff",
+        concat!(
+            r#"{"v":1,"count":3,"#,
+            r#""link":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","#,
+            r#""before":"ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100","#,
+            r#""born_after":1,"#,
+            r#""born_link":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}"#,
+        ),
+    )];
+    type Table = ();
+
+    fn put(_: &mut State, _: &MasterKey, _: &str, _: &[u8]) -> Result<(), CloudError> {
+        Ok(())
+    }
+}
+
+impl Record for LinkRow {
+    const PREFIX: &'static str = "l/";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[(
+        "l/00112233445566778899aabbccddeeff/00000000000000000003",
+        r#"{"v":1,"number":4}"#,
+    )];
+    type Table = ();
+
+    fn put(_: &mut State, _: &MasterKey, _: &str, _: &[u8]) -> Result<(), CloudError> {
+        Ok(())
+    }
 }
 
 impl HeadRow {
@@ -209,17 +258,17 @@ impl Registry {
                 format: FORMAT,
                 number: told.number,
             };
-            rows.push((link_key(&place, head.count), write(&link)?.into_bytes()));
+            rows.push((link_key(&place, head.count), link.write()?.into_bytes()));
         }
         for (place, head) in &heads {
-            rows.push((head_key(place), write(head)?.into_bytes()));
+            rows.push((head_key(place), head.write()?.into_bytes()));
         }
         if let Some(last) = entries.last() {
             let folded = Folded {
                 format: FORMAT,
                 length: last.number + 1,
             };
-            rows.push((ROW.to_owned(), write(&folded)?.into_bytes()));
+            rows.push((Folded::key(""), folded.write()?.into_bytes()));
         }
         Ok(rows)
     }
@@ -228,7 +277,7 @@ impl Registry {
         let key = head_key(place);
         let found = self.rows.page(&key, "", 1).await?;
         match found.first() {
-            Some((_, value)) => read(value),
+            Some((_, value)) => HeadRow::read(value),
             None => Ok(HeadRow::first(&self.chains.key, place)),
         }
     }
@@ -245,7 +294,7 @@ impl Registry {
         let place = Place::of_bucket(name);
         let from = link_key(&place, after);
         let page = self.rows.page(&links(&place), &from, PAGE_ROWS).await?;
-        let number = |(_, value): &(String, Vec<u8>)| Ok(read::<LinkRow>(value)?.number);
+        let number = |(_, value): &(String, Vec<u8>)| Ok(LinkRow::read(value)?.number);
         page.iter().map(number).collect()
     }
 
@@ -369,7 +418,7 @@ impl Registry {
             }
             let left = (count as usize).saturating_sub(entries.len());
             for (_, value) in page.iter().take(left) {
-                let number = read::<LinkRow>(value)?.number;
+                let number = LinkRow::read(value)?.number;
                 let found = self.entries(number, 1).await?.pop();
                 let entry = found.filter(|entry| entry.number == number);
                 entries.push(entry.ok_or_else(missing)?.into());
@@ -437,14 +486,14 @@ impl Registry {
 
     /// The heads of all chains in a part of the map, in order of place.
     async fn leaves(&self, shard: usize) -> Result<Vec<Leaf>, CloudError> {
-        let prefix = format!("m/{}", Shards::prefix(shard));
+        let prefix = HeadRow::key(Shards::prefix(shard));
         let (mut leaves, mut after) = (Vec::new(), String::new());
         loop {
             let page = self.rows.page(&prefix, &after, PAGE_ROWS).await?;
             for (key, value) in &page {
-                let place = key.strip_prefix("m/").and_then(Place::parse);
+                let place = key.strip_prefix(HeadRow::PREFIX).and_then(Place::parse);
                 let place = place.ok_or_else(|| CloudError::Record(format!("row {key}")))?;
-                leaves.push((place, read::<HeadRow>(value)?.head()));
+                leaves.push((place, HeadRow::read(value)?.head()));
             }
             match page.last().filter(|_| page.len() == PAGE_ROWS) {
                 Some((last, _)) => after.clone_from(last),
@@ -455,11 +504,11 @@ impl Registry {
 }
 
 fn head_key(place: &Place) -> String {
-    format!("m/{}", place.hex())
+    HeadRow::key(place.hex())
 }
 
 fn links(place: &Place) -> String {
-    format!("l/{}/", place.hex())
+    LinkRow::key(format_args!("{}/", place.hex()))
 }
 
 fn link_key(place: &Place, count: u64) -> String {

@@ -2,13 +2,19 @@
 //! that tells of it. The entry holds a digest of the rows, so that whoever trusts the chain can
 //! trust the rows, also where a secret's row is only named and not shown.
 
+use std::fmt::Display;
+
 use proof::chain::{Entry, Verifier};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use types::Actor;
 
-use crate::CloudError;
+use crate::{
+    CloudError, MasterKey,
+    kinds::{Kind, Record},
+    state::State,
+};
 
 /// What has become of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +36,16 @@ pub(crate) struct RowChange {
 }
 
 impl RowChange {
-    pub(crate) fn put(key: String, value: String) -> Self {
-        Self {
-            key,
-            now: RowNow::Value(value),
-        }
+    /// `id` is the key without its kind's prefix.
+    pub(crate) fn put<R: Record>(id: impl Display, record: &R) -> Result<Self, CloudError> {
+        Ok(Self {
+            key: R::key(id),
+            now: RowNow::Value(record.write()?),
+        })
     }
-    pub(crate) fn remove(key: String) -> Self {
+    pub(crate) fn remove<R: Record>(id: impl Display) -> Self {
         Self {
-            key,
+            key: R::key(id),
             now: RowNow::Removed,
         }
     }
@@ -54,12 +61,12 @@ impl RowChange {
     }
 }
 
-/// Access keys and join tokens: their rows stay in the registry's region.
-pub(crate) fn is_secret(key: &str) -> bool {
-    key.starts_with("k/") || key.starts_with("t/")
+/// Whether rows with such a key stay in the registry's region.
+fn is_secret(key: &str) -> bool {
+    Kind::of_key(key).map_or(true, |(kind, _)| kind.secret)
 }
 
-/// A change, as it is kept and as other regions get it.
+/// A change, as it is kept (`e/<20 digits>`) and as other regions get it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Change {
     pub entry: Entry,
@@ -116,6 +123,50 @@ impl Change {
             Some(told) if told == digest(&self.rows) => Ok(()),
             _ => Err(wrong("its rows are not those that it speaks of".into())),
         }
+    }
+}
+
+impl Change {
+    /// The key without its prefix of the entry of this number.
+    pub(crate) fn id(number: u64) -> String {
+        format!("{number:020}")
+    }
+}
+
+impl Record for Change {
+    const PREFIX: &'static str = "e/";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[(
+        "e/00000000000000000000",
+        concat!(
+            r#"{"entry":{"v":1,"number":0,"at_ms":1,"actor":"system","action":"key."#,
+            r#"create","subject":"DHOWONE","detail":"{\"account\":\"000000000001\","#,
+            r#"\"rows_sha256\":\"b100c9a9bcfe32e658189993d00d6b068ea4cfb3a88560a659"#,
+            r#"371d00cfe3d167\"}","previous":"0000000000000000000000000000000000000"#,
+            r#"000000000000000000000000000","hash":"2fa7d48944ca08fab1d1de57279856d"#,
+            r#"4507e4f608db06866272520f812ad9cf1"},"rows":[{"key":"k/DHOWONE","now""#,
+            r#":{"hidden":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f6"#,
+            r#"1caaff8a"}},{"key":"o/op","now":{"value":"{}"}},{"key":"t/00ff","now"#,
+            r#"":"removed"}]}"#,
+        ),
+    )];
+    type Table = Option<Entry>;
+
+    /// An entry has no format version: it never changes.
+    fn read(value: &[u8]) -> Result<Self, CloudError> {
+        serde_json::from_slice(value).map_err(|e| CloudError::Record(e.to_string()))
+    }
+
+    fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
+        let change = Self::read(value)
+            .map_err(|e| CloudError::Record(format!("entry {id} of the audit log: {e}")))?;
+        for row in &change.rows {
+            if let Ok((kind, id)) = Kind::of_key(&row.key) {
+                (kind.logged)(state, id, &row.now);
+            }
+        }
+        state.last = Some(change.entry);
+        Ok(())
     }
 }
 

@@ -12,8 +12,8 @@ use types::{
 use crate::{
     CloudError, RegionStatus, Registry,
     change::{Draft, RowChange},
+    kinds::deed::DeedRecord,
     link::Upstream,
-    records::{DeedRecord, write},
     registry::Keeper,
     state::State,
 };
@@ -121,10 +121,7 @@ impl Registry {
             action,
             subject: deed.name.to_string(),
             detail: detail(deed),
-            rows: vec![RowChange::put(
-                format!("n/{}", deed.name),
-                write(&DeedRecord::from(deed))?,
-            )],
+            rows: vec![RowChange::put(&deed.name, &DeedRecord::from(deed))?],
         };
         self.change(turn, draft).await
     }
@@ -144,7 +141,7 @@ impl Registry {
         // Each operator's regions have room of their own, so that none takes what is for others.
         let operator = |home: &RegionId| state.regions.get(&**home).map(|r| &r.operator);
         let of_operator = operator(&new.home);
-        let owned = match state.by_owner.get(owner) {
+        let owned = match state.deeds.by_owner.get(owner) {
             // Most are far from it, and need not be counted.
             Some(owned) if owned.len() >= BUCKETS_PER_ACCOUNT_MAX => {
                 let beside = owned.values().filter(|d| operator(&d.home) == of_operator);
@@ -164,7 +161,7 @@ impl Registry {
     pub(crate) fn accepts_unseen(&self, new: &NewDeed) -> Option<String> {
         let state = self.state.read();
         let operator = |region: &RegionId| state.regions.get(&**region).map(|r| &r.operator);
-        let mut owned = state.by_owner.get(&new.owner)?.values();
+        let mut owned = state.deeds.by_owner.get(&new.owner)?.values();
         let by = owned.find(|deed| {
             deed.placement.accepts.contains(&new.name)
                 && operator(&deed.home) != operator(&new.home)
@@ -490,7 +487,7 @@ impl Registry {
             action: "bucket.delete",
             subject: name.to_string(),
             detail: detail(&deed),
-            rows: vec![RowChange::remove(format!("n/{name}"))],
+            rows: vec![RowChange::remove::<DeedRecord>(&name)],
         };
         self.change(turn, draft).await.map_err(failed)
     }
@@ -602,7 +599,7 @@ impl Deeds for Registry {
         limit: usize,
     ) -> Vec<Arc<BucketDeed>> {
         let state = self.state.read();
-        let Some(owned) = state.by_owner.get(owner) else {
+        let Some(owned) = state.deeds.by_owner.get(owner) else {
             return Vec::new();
         };
         let from = match after {

@@ -10,8 +10,8 @@ use types::{BucketDeed, BucketId, BucketName, Deeds, Holding, RegionId};
 use crate::{
     CloudError, Registry,
     change::{Change, RowNow},
+    kinds::{Record, deed::DeedRecord},
     link::{Ask, Told},
-    records::{DeedRecord, read},
     registry::Keeper,
 };
 
@@ -59,7 +59,7 @@ impl Past {
         let at = (change.entry.number, change.entry.at_ms);
         match row {
             RowNow::Value(value) => {
-                let deed = read::<DeedRecord>(value.as_bytes()).and_then(DeedRecord::into_deed);
+                let deed = DeedRecord::read(value.as_bytes()).and_then(DeedRecord::into_deed);
                 let Some(deed) = deed.ok().filter(|deed| deed.id == id) else {
                     return;
                 };
@@ -143,7 +143,7 @@ impl Registry {
         id: BucketId,
         region: &RegionId,
     ) -> Result<Past, CloudError> {
-        let row = format!("n/{name}");
+        let row = DeedRecord::key(name);
         let (mut past, mut from) = (Past::default(), 0);
         loop {
             let page = self.changes(from, PAGE).await?;

@@ -7,10 +7,10 @@ use types::{RegionId, Timestamp};
 
 use crate::{
     Ask, CloudError, DerivedKeys, Registry, Told,
-    change::{RowChange, is_secret},
+    change::{RowChange, RowNow},
     introduce::Served,
+    kinds::{Kind, Record},
     link::{ToldChange, Upstream},
-    records::write,
     registry::Keeper,
     state::State,
     verifiers::{VerifierRecord, days},
@@ -133,13 +133,10 @@ impl Registry {
         change.check(self.state.read().last.as_ref())?;
         let mut kept: Vec<RowChange> = Vec::new();
         for row in &change.rows {
-            if !is_secret(&row.key) {
-                kept.push(row.clone());
-            }
-            // What is not told anew below is gone.
-            if let Some(id) = row.key.strip_prefix("k/") {
-                kept.push(RowChange::remove(format!("v/{id}")));
-            }
+            // A newer registry may have other kinds. What could not be read at the next start is
+            // not written.
+            let (kind, id) = Kind::of_key(&row.key)?;
+            kept.extend((kind.followed)(id, row));
         }
         for keys in &told.keys {
             let row = self.sealed(keys, false)?;
@@ -151,7 +148,7 @@ impl Registry {
 
     fn sealed(&self, keys: &DerivedKeys, shown: bool) -> Result<RowChange, CloudError> {
         let record = VerifierRecord::seal(keys, shown, &self.master, &*self.random)?;
-        Ok(RowChange::put(format!("v/{}", keys.id), write(&record)?))
+        RowChange::put(&keys.id, &record)
     }
 
     async fn fetch_keys(&self, upstream: &dyn Upstream) -> Result<(), CloudError> {
@@ -185,7 +182,7 @@ impl Registry {
         let mut puts = Vec::new();
         for keys in keys {
             let row = self.sealed(keys, shown)?;
-            let crate::change::RowNow::Value(value) = row.now else {
+            let RowNow::Value(value) = row.now else {
                 continue;
             };
             puts.push((row.key, value.into_bytes()));
@@ -222,20 +219,21 @@ impl Registry {
             let all = state.verifiers.iter();
             all.filter(|(id, one)| !told.contains(*id) && (!one.shown || one.ended_before(&first)))
                 .filter(|(_, one)| !served.has(&one.account))
-                .map(|(id, _)| format!("v/{id}"))
+                .map(|(id, _)| id.clone())
                 .collect()
         };
         if gone.is_empty() {
             return Ok(());
         }
-        self.rows.write(None, Vec::new(), gone.clone()).await?;
+        let rows: Vec<String> = gone.iter().map(VerifierRecord::key).collect();
+        self.rows.write(None, Vec::new(), rows.clone()).await?;
         let mut state = self.state.write();
-        for key in &gone {
-            state.remove(key)?;
+        for row in &rows {
+            state.remove(row)?;
         }
         drop(state);
-        for key in &gone {
-            self.derived.forget(key.strip_prefix("v/"));
+        for id in &gone {
+            self.derived.forget(Some(id));
         }
         Ok(())
     }

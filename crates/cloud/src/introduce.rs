@@ -16,7 +16,6 @@ use types::{BucketDeed, Forwarder, Holding, RegionId};
 
 use crate::{
     Account, CloudError, DerivedKeys, Registry,
-    change::RowNow,
     keys::service_key,
     link::{Ask, Told},
     proving::Signed,
@@ -217,7 +216,7 @@ impl<'s> Served<'s> {
     }
 
     fn holds(&self, account: &Account) -> bool {
-        let owned = self.state.by_owner.get(&account.account_id());
+        let owned = self.state.deeds.by_owner.get(&account.account_id());
         owned.is_some_and(|owned| owned.values().any(|deed| self.concerns(deed)))
     }
 
@@ -233,11 +232,8 @@ impl<'s> Served<'s> {
             })
     }
 
-    /// The owner of a bucket whose deed was written, if that concerns the region.
-    pub(crate) fn owner_of(&self, key: &str, now: &RowNow) -> Option<String> {
-        let (name, RowNow::Value(_)) = (key.strip_prefix("n/")?, now) else {
-            return None;
-        };
+    /// The owner of a bucket, if that concerns the region.
+    pub(crate) fn owner_of(&self, name: &str) -> Option<String> {
         let deed = self.state.deeds.get(name)?;
         self.concerns(deed).then(|| deed.owner.to_string())
     }
@@ -317,7 +313,7 @@ impl Registry {
 
     /// Whether the log that this region has names the key: that needs no secret.
     fn has_on_record(&self, key: &str) -> bool {
-        self.state.read().named.contains(key) && !types::planted("newcomers-among-strangers")
+        self.state.read().keys.named.contains(key) && !types::planted("newcomers-among-strangers")
     }
 
     /// Whether this region has the key for that day: `Some(false)` where it knows that the key

@@ -6,7 +6,7 @@ use types::Random;
 
 use crate::{
     CloudError,
-    records::{KeyRecord, KeyStatus},
+    kinds::key::{KeyRecord, KeyStatus},
 };
 
 /// A key as listings show it: never the secret.

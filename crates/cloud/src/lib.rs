@@ -15,14 +15,13 @@ mod evidence;
 mod follow;
 mod introduce;
 mod keys;
+mod kinds;
 mod link;
 mod names;
 mod pace;
 mod proving;
 mod reach;
 mod receipts;
-mod records;
-mod region_records;
 mod regions;
 mod registry;
 mod rekey;
@@ -41,10 +40,15 @@ pub use error::CloudError;
 pub use evidence::{Order, Removal};
 pub use introduce::{Introduced, Introduction};
 pub use keys::{KeyInfo, NewKey};
+pub use kinds::{
+    account::Account,
+    deed::{DeedRecord, NewDeedRecord},
+    key::KeyStatus,
+    operator::Operator,
+    region::{IssuedRecord, RegionPlan, RegionRecord, RegionStatus},
+};
 pub use link::{Ask, Readiness, SKEW_MAX_MS, Told, ToldChange, Upstream};
 pub use pace::{ChangeLimits, Share};
-pub use records::{Account, DeedRecord, KeyStatus, NewDeedRecord};
-pub use region_records::{IssuedRecord, Operator, RegionPlan, RegionRecord, RegionStatus};
 pub use regions::{Announcement, token_hash};
 pub use registry::{Keeper, Opening, Registry};
 pub use rows::{IndexRows, Rows};

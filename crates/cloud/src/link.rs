@@ -13,8 +13,11 @@ use crate::{
     Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
     change::Change,
     introduce::{Introduction, Served},
+    kinds::{
+        Concern, Kind,
+        deed::{DeedRecord, NewDeedRecord},
+    },
     proving::Question,
-    records::{DeedRecord, NewDeedRecord},
     standing::Receipt,
     state::State,
     warrant::{Doubt, RequestRecord, UNPROVEN, WantedChange, Warrant},
@@ -528,23 +531,25 @@ fn concerned(
 ) -> Vec<String> {
     let mut ids = Vec::new();
     for row in &change.rows {
-        if let Some(id) = row.key.strip_prefix("k/") {
-            let found = state.keys.get(id);
-            ids.extend(
-                found
-                    .filter(|key| served.has(&key.record.account))
-                    .map(|_| id.to_owned()),
-            );
-        }
-        // An account that is suspended takes its keys along.
-        let touched = row.key.strip_prefix("a/").map(str::to_owned);
-        let owner = served.owner_of(&row.key, &row.now);
-        let owner = owner.filter(|owner| told_owners.insert(owner.clone()));
-        for account in touched.into_iter().chain(owner) {
-            if served.has(&account) {
-                let of = state.keys_of.get(&account);
-                ids.extend(of.into_iter().flatten().cloned());
+        let Ok((kind, id)) = Kind::of_key(&row.key) else {
+            continue;
+        };
+        let account = match (kind.concerns)(served, id, &row.now) {
+            Concern::Nobody => continue,
+            Concern::Key(id) => {
+                let found = state.keys.get(&id);
+                if found.is_some_and(|key| served.has(&key.record.account)) {
+                    ids.push(id);
+                }
+                continue;
             }
+            Concern::Account(account) => account,
+            Concern::Owner(owner) if told_owners.insert(owner.clone()) => owner,
+            Concern::Owner(_) => continue,
+        };
+        if served.has(&account) {
+            let of = state.keys.of_account.get(&account);
+            ids.extend(of.into_iter().flatten().cloned());
         }
     }
     ids

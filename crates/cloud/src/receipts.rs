@@ -13,6 +13,7 @@ use crate::{
     CloudError, Registry,
     change::{Change, Draft},
     evidence::Past,
+    kinds::{Record, deed::DeedRecord},
     link::{Ask, Told},
     registry::Keeper,
 };
@@ -162,7 +163,7 @@ impl Registry {
         let unread = count.saturating_sub(found.count);
         self.pace.read(asker, unread, self.clock.now())?;
         let (row, actor) = (
-            format!("n/{name}"),
+            DeedRecord::key(name),
             Actor::Region(region.clone()).to_string(),
         );
         while found.count < count {

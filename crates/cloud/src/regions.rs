@@ -10,8 +10,7 @@ use types::{Actor, CertificateSerial, Deeds, RegionId, is_plain_text};
 use crate::{
     CloudError, IssuedRecord, Operator, RegionPlan, RegionRecord, RegionStatus, Registry,
     change::{Draft, RowChange},
-    records::{FORMAT, read, write},
-    region_records::{TokenRecord, is_id},
+    kinds::{FORMAT, Record, operator::is_id, token::TokenRecord},
 };
 
 /// What a region says of itself when it joins or comes back.
@@ -74,7 +73,7 @@ impl Registry {
             action: "operator.add",
             subject: id.to_owned(),
             detail: json!({ "name": name }),
-            rows: vec![RowChange::put(format!("o/{id}"), write(&operator)?)],
+            rows: vec![RowChange::put(id, &operator)?],
         };
         self.change(turn, draft).await?;
         Ok(operator)
@@ -148,7 +147,7 @@ impl Registry {
             key: None,
         };
         let mut rows = self.drop_tokens(&plan.id);
-        rows.push(RowChange::put(format!("t/{token_hash}"), write(&token)?));
+        rows.push(RowChange::put(token_hash, &token)?);
         let joined = self.region(&plan.id);
         let record = match joined.filter(|known| known.status == RegionStatus::Joining) {
             Some(known) => (*known).clone(),
@@ -177,7 +176,7 @@ impl Registry {
         let state = self.state.read();
         let of_region = state.tokens.iter().filter(|(_, t)| t.region == region);
         of_region
-            .map(|(hash, _)| RowChange::remove(format!("t/{hash}")))
+            .map(|(hash, _)| RowChange::remove::<TokenRecord>(hash))
             .collect()
     }
 
@@ -301,10 +300,10 @@ impl Registry {
 
     /// Whether a region's row is on the disk as this.
     async fn is_on_disk(&self, region: &str, record: &RegionRecord) -> Result<bool, CloudError> {
-        let key = format!("r/{region}");
+        let key = RegionRecord::key(region);
         let found = self.rows.page(&key, "", 1).await?;
         match found.first().filter(|(found, _)| *found == key) {
-            Some((_, value)) => Ok(read::<RegionRecord>(value)? == *record),
+            Some((_, value)) => Ok(RegionRecord::read(value)? == *record),
             None => Ok(false),
         }
     }
@@ -449,7 +448,7 @@ impl Registry {
         record: RegionRecord,
         mut rows: Vec<RowChange>,
     ) -> Result<(), CloudError> {
-        let row = RowChange::put(format!("r/{}", record.id), write(&record)?);
+        let row = RowChange::put(&record.id, &record)?;
         rows.insert(0, row);
         let draft = Draft {
             actor: actor.clone(),

@@ -21,6 +21,7 @@ use crate::{
     change::{Change, Draft, RowChange, RowNow},
     introduce::Introductions,
     keys::info,
+    kinds::{Kind, Outdated, Record},
     link::Upstream,
     names,
     pace::{ChangeLimits, Pace},
@@ -113,8 +114,10 @@ impl Registry {
             for (key, value) in &page {
                 state.put(&opening.master, key, value)?;
                 if state.last.is_none() {
-                    let value = String::from_utf8_lossy(value).into_owned();
-                    adopted.push(RowChange::put(key.clone(), value));
+                    adopted.push(RowChange {
+                        key: key.clone(),
+                        now: RowNow::Value(String::from_utf8_lossy(value).into_owned()),
+                    });
                 }
             }
             match page.last().filter(|_| page.len() == PAGE_ROWS) {
@@ -263,12 +266,12 @@ impl Registry {
 
     pub(crate) async fn changes(&self, from: u64, limit: usize) -> Result<Vec<Change>, CloudError> {
         let after = match from.checked_sub(1) {
-            Some(before) => entry_key(before),
+            Some(before) => Change::key(Change::id(before)),
             None => String::new(),
         };
-        let found = self.rows.page("e/", &after, limit).await?;
+        let found = self.rows.page(Change::PREFIX, &after, limit).await?;
         let change = |(key, value): (String, Vec<u8>)| {
-            serde_json::from_slice(&value).map_err(|e| CloudError::Record(format!("{key}: {e}")))
+            Change::read(&value).map_err(|e| CloudError::Record(format!("{key}: {e}")))
         };
         found.into_iter().map(change).collect()
     }
@@ -344,10 +347,8 @@ impl Registry {
         let (master, chains) = (self.master.clone(), Arc::clone(&self.chains));
         self.withdraw_first(&kept);
         let landed = tokio::spawn(async move {
-            let once = entry_key(change.entry.number);
-            let value = serde_json::to_vec(&change)
-                .map_err(|e| CloudError::Record(format!("{once}: {e}")))?;
-            let mut puts = vec![(once.clone(), value)];
+            let once = Change::key(Change::id(change.entry.number));
+            let mut puts = vec![(once.clone(), change.write()?.into_bytes())];
             let mut removes = Vec::new();
             for row in &kept {
                 match &row.now {
@@ -373,11 +374,12 @@ impl Registry {
                 state.length()
             };
             length.send_replace(entries);
-            for key in kept.iter().map(|row| &row.key) {
-                match key.split_at_checked(2) {
-                    Some(("k/" | "v/", id)) => derived.forget(Some(id)),
-                    Some(("a/", _)) => derived.forget(None),
-                    _ => {}
+            for row in &kept {
+                let (kind, id) = Kind::of_key(&row.key)?;
+                match (kind.outdates)(id) {
+                    Outdated::Nothing => {}
+                    Outdated::Key(id) => derived.forget(Some(id)),
+                    Outdated::All => derived.forget(None),
                 }
             }
             drop(turn);
@@ -389,10 +391,8 @@ impl Registry {
     }
 }
 
-pub(crate) fn entry_key(number: u64) -> String {
-    format!("e/{number:020}")
-}
-
+#[cfg(test)]
+mod actors_tests;
 #[cfg(test)]
 mod chains_tests;
 #[cfg(test)]

@@ -12,8 +12,7 @@ use types::{Actor, RegionId};
 use crate::{
     Announcement, CloudError, IssuedRecord, RegionRecord, RegionStatus, Registry,
     change::RowChange,
-    records::{FORMAT, write},
-    region_records::TokenRecord,
+    kinds::{FORMAT, token::TokenRecord},
 };
 
 impl Registry {
@@ -44,7 +43,7 @@ impl Registry {
             key: None,
         };
         let mut rows = self.drop_tokens(region);
-        rows.push(RowChange::put(format!("t/{token_hash}"), write(&token)?));
+        rows.push(RowChange::put(token_hash, &token)?);
         self.put_region(turn, actor, "region.rekey", record, rows)
             .await?;
         self.known(region)
@@ -97,7 +96,7 @@ impl Registry {
             key: Some(key.clone()),
             ..token
         };
-        let rows = vec![RowChange::put(format!("t/{hash}"), write(&token)?)];
+        let rows = vec![RowChange::put(hash, &token)?];
         let actor = Actor::Region(RegionId::new(&known.id));
         // Whoever checks the audit log has a region's key from the entry that opens it.
         let action = match record.status {

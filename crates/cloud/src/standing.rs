@@ -19,12 +19,10 @@ use types::RegionId;
 use crate::{
     CloudError, MasterKey, RegionStatus, Registry,
     keys::mac,
-    records::{FORMAT, write},
+    kinds::{FORMAT, Record},
     state::State,
 };
 
-/// Where a follower keeps the keeper's last receipt.
-pub(crate) const ROW: &str = "c/receipt";
 /// Changes wait no longer than this for the comparison to end.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -38,6 +36,21 @@ pub struct Receipt {
     pub(crate) hash: String,
     /// Made with a key that only the keeper has, in hex.
     pub(crate) mac: String,
+}
+
+impl Record for Receipt {
+    const PREFIX: &'static str = "c/receipt";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[(
+        "c/receipt",
+        r#"{"v":1,"length":3,"hash":"00ff","mac":"11ff"}"#,
+    )];
+    type Table = Option<Self>;
+
+    fn put(state: &mut State, _: &MasterKey, _: &str, value: &[u8]) -> Result<(), CloudError> {
+        state.receipt = Some(Self::read(value)?);
+        Ok(())
+    }
 }
 
 /// What is known about the registry that is stored here.
@@ -231,7 +244,7 @@ impl Registry {
         if !mine {
             return Ok(());
         }
-        let row = (ROW.to_owned(), write(&receipt)?.into_bytes());
+        let row = (Receipt::key(""), receipt.write()?.into_bytes());
         self.rows.write(None, vec![row], Vec::new()).await?;
         self.state.write().receipt = Some(receipt);
         Ok(())

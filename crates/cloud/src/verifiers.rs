@@ -14,7 +14,7 @@ use types::{Random, RegionId, Timestamp};
 use crate::{
     CloudError, KeyStatus, MasterKey, Registry,
     keys::{region_key, service_key},
-    records::FORMAT,
+    kinds::{FORMAT, Outdated, Record},
     state::State,
 };
 
@@ -141,6 +141,47 @@ impl VerifierRecord {
             shown: self.shown,
             days,
         })
+    }
+}
+
+impl Record for VerifierRecord {
+    const PREFIX: &'static str = "v/";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[
+        (
+            "v/DHOWONE",
+            concat!(
+                r#"{"v":1,"shown":true,"id":"DHOWONE","account":"000000000001","active""#,
+                r#":true,"days":{"20261129":"xFkEdRoPSioOWLB6Vj5TVKH8gu9GJO6unYlym1f2jw"#,
+                r#"sXwgaPXcX+M9UL0VysyRNY7KyxthNvchnbC8Y9Bw6V0hPcLOwzRk3Bc7fceBNyNzXCoJ"#,
+                r#"CgnJL0gKrDIVk="}}"#,
+            ),
+        ),
+        (
+            "v/DHOWTWO",
+            r#"{"v":1,"id":"DHOWTWO","account":"000000000001","active":false,"days":{}}"#,
+        ),
+    ];
+    type Table = BTreeMap<String, Verifier>;
+
+    fn put(
+        state: &mut State,
+        master: &MasterKey,
+        id: &str,
+        value: &[u8],
+    ) -> Result<(), CloudError> {
+        let verifier = Self::read(value)?.open(master)?;
+        state.verifiers.insert(id.to_owned(), verifier);
+        Ok(())
+    }
+
+    fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
+        state.verifiers.remove(id);
+        Ok(())
+    }
+
+    fn outdates(id: &str) -> Outdated<'_> {
+        Outdated::Key(id)
     }
 }
 

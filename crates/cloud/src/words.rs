@@ -9,8 +9,8 @@ use types::{Actor, BucketDeed, BucketId, BucketName, Holding, RegionId};
 use crate::{
     CloudError, Registry,
     change::{Draft, RowNow},
+    kinds::{Record, deed::DeedRecord},
     link::{Ask, Told},
-    records::{DeedRecord, read},
     registry::Keeper,
 };
 
@@ -52,7 +52,7 @@ impl Registry {
     /// # Errors
     /// The log cannot be read.
     pub async fn home_since(&self, deed: &BucketDeed) -> Result<u64, CloudError> {
-        let row = format!("n/{}", deed.name);
+        let row = DeedRecord::key(&deed.name);
         let (mut since, mut from): (Option<(RegionId, u64)>, u64) = (None, 0);
         loop {
             let page = self.changes(from, PAGE).await?;
@@ -61,7 +61,7 @@ impl Registry {
                     let RowNow::Value(value) = &found.now else {
                         continue;
                     };
-                    let then = read::<DeedRecord>(value.as_bytes())?.into_deed()?;
+                    let then = DeedRecord::read(value.as_bytes())?.into_deed()?;
                     if then.id == deed.id && since.as_ref().is_none_or(|(h, _)| *h != then.home) {
                         since = Some((then.home, then.epoch));
                     }

@@ -154,7 +154,10 @@ async fn long_log(rows: &IndexRows, entries: u64) {
             entry: entry.clone(),
             rows: Vec::new(),
         };
-        page.push((entry_key(n), serde_json::to_vec(&change).unwrap()));
+        page.push((
+            Change::key(Change::id(n)),
+            serde_json::to_vec(&change).unwrap(),
+        ));
         last = Some(entry);
         if page.len() == 1000 || n + 1 == entries {
             rows.write(None, std::mem::take(&mut page), Vec::new())

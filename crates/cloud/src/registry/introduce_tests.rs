@@ -272,7 +272,15 @@ async fn keys_that_nobody_has_use_up_no_room_of_those_that_are_on_record() {
     let known = cloud.second.introduce(&good, Service::S3).await.unwrap();
     assert_eq!(known, Introduced::Known);
     // A key that was deleted is a stranger's; a start finds out the same.
-    assert!(cloud.second.state.read().named.contains(&key.access_key));
+    assert!(
+        cloud
+            .second
+            .state
+            .read()
+            .keys
+            .named
+            .contains(&key.access_key)
+    );
     let id = AccessKeyId::new(&key.access_key);
     cloud
         .keeper
@@ -290,6 +298,6 @@ async fn keys_that_nobody_has_use_up_no_room_of_those_that_are_on_record() {
     following.abort();
     let again = open(Arc::clone(&cloud.rows), "second", 2, Keeper::Here).await;
     for registry in [&cloud.second, &again] {
-        assert!(!registry.state.read().named.contains(&key.access_key));
+        assert!(!registry.state.read().keys.named.contains(&key.access_key));
     }
 }

@@ -470,7 +470,7 @@ async fn p5_no_operator_takes_the_room_that_an_account_has_for_others() {
             name: BucketName::new(&name).unwrap(),
             ..(*theirs).clone()
         };
-        let row = crate::records::write(&crate::DeedRecord::from(&deed)).unwrap();
+        let row = crate::kinds::Record::write(&crate::DeedRecord::from(&deed)).unwrap();
         let mut state = keeper.state.write();
         state
             .put(&keeper.master, &format!("n/{name}"), row.as_bytes())

@@ -1,108 +1,21 @@
-//! The registry's rows in partition 0, as JSON with a format version: they are few, and an
-//! operator may have to read them.
-//!
-//! | key | value |
-//! |---|---|
-//! | `a/<account id>` | [`Account`] |
-//! | `k/<access key id>` | [`KeyRecord`] |
-//! | `n/<bucket name>` | [`DeedRecord`] |
-//! | `r/`, `o/`, `t/` | regions, operators, join tokens: `region_records` |
-//! | `v/<access key id>` | signing keys, where the registry is followed: `verifiers` |
-//! | `c/receipt` | what the keeper said last, where the registry is followed: `standing` |
-//! | `m/`, `l/`, `c/chains` | the log by bucket, where the registry is kept: `chains` |
-//! | `e/<20 digits>` | entries of the audit log, each with the rows that it changed: `change` |
+//! Deeds: `n/<bucket name>`.
 
-use access::CallerKind;
-use serde::{Deserialize, Serialize};
-use types::{
-    AccountId, BucketDeed, BucketId, BucketName, Forwarder, Jurisdiction, NewDeed, Placement,
-    RegionId, Replica, Timestamp, Trust, Unrenewed, Writes,
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Deref,
+    sync::Arc,
 };
 
-use crate::{CloudError, warrant::RequestRecord};
+use serde::{Deserialize, Serialize};
+use types::{
+    AccountId, BucketDeed, BucketId, BucketName, Forwarder, Holding, Jurisdiction, NewDeed,
+    Placement, RegionId, Replica, Timestamp, Trust, Unrenewed, Writes,
+};
 
-/// The format written today. Older ones stay readable.
-pub(crate) const FORMAT: u32 = 1;
-
-/// A tenant account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// Format version.
-    #[serde(rename = "v")]
-    pub format: u32,
-    /// 12 decimal digits.
-    pub id: String,
-    /// For people.
-    pub name: String,
-    /// Milliseconds since the epoch.
-    pub created_ms: u64,
-    /// The operator of the cloud itself, who may use the admin API.
-    pub root: bool,
-    /// The operator whose regions its keys may look after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<String>,
-    /// Its keys may read what is on record of all accounts, and change nothing.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub auditor: bool,
-    /// Its keys open nothing while this holds.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub suspended: bool,
-    /// Jurisdictions that all its buckets keep to; empty for no guard.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub guard: Vec<String>,
-}
-
-impl Account {
-    /// The guard as a placement that allows just that.
-    pub(crate) fn guard_placement(&self) -> Result<Placement, CloudError> {
-        Placement::try_from(PlacementRecord {
-            jurisdictions: self.guard.clone(),
-            ..PlacementRecord::default()
-        })
-    }
-
-    /// What it is for, as a caller.
-    pub fn caller_kind(&self) -> CallerKind {
-        match (self.root, &self.operator, self.auditor) {
-            (true, ..) => CallerKind::CloudOperator,
-            (_, Some(_), _) => CallerKind::RegionalOperator,
-            (_, _, true) => CallerKind::Auditor,
-            _ => CallerKind::Customer,
-        }
-    }
-
-    /// The id as a type.
-    pub fn account_id(&self) -> AccountId {
-        AccountId::new(&self.id)
-    }
-}
-
-/// Whether a key opens anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyStatus {
-    /// Requests signed with it are verified.
-    Active,
-    /// It is unknown to requests until it is enabled again.
-    Disabled,
-}
-
-/// An access key at rest.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct KeyRecord {
-    #[serde(rename = "v")]
-    pub(crate) format: u32,
-    pub(crate) id: String,
-    pub(crate) account: String,
-    /// The secret, sealed under the master key and bound to `id`; base64.
-    pub(crate) sealed: String,
-    pub(crate) status: KeyStatus,
-    pub(crate) created_ms: u64,
-    pub(crate) description: String,
-    /// Whether it may administer its account.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) admin: bool,
-}
+use super::{Concern, FORMAT, Record};
+use crate::{
+    CloudError, MasterKey, change::RowNow, introduce::Served, state::State, warrant::RequestRecord,
+};
 
 /// A bucket to be recorded, as one region asks another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -177,6 +90,16 @@ pub(crate) struct PlacementRecord {
     /// Absent for `plain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unrenewed: Option<String>,
+}
+
+impl PlacementRecord {
+    /// One that allows just these jurisdictions.
+    pub(super) fn within(jurisdictions: Vec<String>) -> Self {
+        Self {
+            jurisdictions,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -293,24 +216,101 @@ impl DeedRecord {
     }
 }
 
-/// Reads a row; a format newer than ours is refused rather than guessed at.
-pub(crate) fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, CloudError> {
-    #[derive(Deserialize)]
-    struct Version {
-        v: u32,
-    }
-    let version: Version =
-        serde_json::from_slice(bytes).map_err(|e| CloudError::Record(e.to_string()))?;
-    if version.v > FORMAT {
-        return Err(CloudError::Record(format!(
-            "written by a newer Dhow (format {})",
-            version.v
-        )));
-    }
-    serde_json::from_slice(bytes).map_err(|e| CloudError::Record(e.to_string()))
+/// The deeds in memory, by name.
+#[derive(Default)]
+pub(crate) struct DeedTable {
+    by_name: BTreeMap<String, Arc<BucketDeed>>,
+    /// Those of each owner.
+    pub by_owner: HashMap<AccountId, BTreeMap<String, Arc<BucketDeed>>>,
 }
 
-/// Writes a row.
-pub(crate) fn write<T: Serialize>(record: &T) -> Result<String, CloudError> {
-    serde_json::to_string(record).map_err(|e| CloudError::Record(e.to_string()))
+impl Deref for DeedTable {
+    type Target = BTreeMap<String, Arc<BucketDeed>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_name
+    }
+}
+
+impl DeedTable {
+    fn put(&mut self, name: &str, deed: BucketDeed) {
+        self.remove(name);
+        let deed = Arc::new(deed);
+        let owned = self.by_owner.entry(deed.owner.clone()).or_default();
+        owned.insert(name.to_owned(), Arc::clone(&deed));
+        self.by_name.insert(name.to_owned(), deed);
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(deed) = self.by_name.remove(name)
+            && let Some(owned) = self.by_owner.get_mut(&deed.owner)
+        {
+            owned.remove(name);
+        }
+    }
+}
+
+impl Record for DeedRecord {
+    const PREFIX: &'static str = "n/";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[
+        (
+            "n/photos",
+            concat!(
+                r#"{"v":1,"id":7,"name":"photos","owner":"000000000001","home":"first","#,
+                r#""created_ms":1,"epoch":1,"placement":{}}"#,
+            ),
+        ),
+        (
+            "n/papers",
+            concat!(
+                r#"{"v":1,"id":8,"name":"papers","owner":"000000000001","home":"first","#,
+                r#""created_ms":2,"epoch":3,"placement":{"replicas":[{"region":"second","#,
+                r#""sealed_by":"first","since":4},{"region":"third"}],"#,
+                r#""jurisdictions":["AE","EU"],"writes_any":true,"proxy":true,"#,
+                r#""successors":["third"],"accepts":["photos"],"trust_reads":["@operator"],"#,
+                r#""trust_writes":["third"],"unrenewed":"none"}}"#,
+            ),
+        ),
+    ];
+    type Table = DeedTable;
+
+    fn put(state: &mut State, _: &MasterKey, name: &str, value: &[u8]) -> Result<(), CloudError> {
+        state.deeds.put(name, Self::read(value)?.into_deed()?);
+        Ok(())
+    }
+
+    fn remove(state: &mut State, name: &str) -> Result<(), CloudError> {
+        state.deeds.remove(name);
+        Ok(())
+    }
+
+    /// A bucket that is not placed here any more, or not readable.
+    fn withdraw(state: &mut State, name: &str, value: &str, here: Option<&RegionId>) -> bool {
+        let deed = Self::read(value.as_bytes()).and_then(Self::into_deed);
+        let (Ok(deed), Some(known), Some(here)) = (deed, state.deeds.get(name), here) else {
+            return false;
+        };
+        let less = match (known.holding(here), deed.holding(here)) {
+            (Holding::Nothing, _) => false,
+            (_, Holding::Nothing) => true,
+            (Holding::Home | Holding::Replica, Holding::Sealed) => true,
+            _ => false,
+        };
+        let withdrawn = less && known.id == deed.id;
+        if withdrawn {
+            // As it will be read from the disk.
+            state.deeds.put(name, deed);
+        }
+        withdrawn
+    }
+
+    fn concerns(served: &Served<'_>, name: &str, now: &RowNow) -> Concern {
+        match now {
+            RowNow::Value(_) => served
+                .owner_of(name)
+                .map_or(Concern::Nobody, Concern::Owner),
+            RowNow::Hidden(_) | RowNow::Removed => Concern::Nobody,
+        }
+    }
 }

@@ -1,29 +1,12 @@
-//! Rows about regions, operators and join tokens.
-//!
-//! | key | value |
-//! |---|---|
-//! | `r/<region id>` | [`RegionRecord`] |
-//! | `o/<operator id>` | [`Operator`] |
-//! | `t/<SHA-256 of the token's secret>` | [`TokenRecord`] |
+//! Regions: `r/<region id>`.
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use types::{Jurisdiction, Place, RegionId, is_plain_text};
 
-use crate::CloudError;
-
-/// The legal party that runs a region's machines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operator {
-    /// Format version.
-    #[serde(rename = "v")]
-    pub format: u32,
-    /// Lower-case letters, digits and hyphens.
-    pub id: String,
-    /// For people.
-    pub name: String,
-    /// Milliseconds since the epoch.
-    pub created_ms: u64,
-}
+use super::Record;
+use crate::{CloudError, MasterKey, state::State};
 
 /// How far a region is from its plan to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,23 +107,6 @@ impl RegionRecord {
     }
 }
 
-/// The right of one region to join, once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TokenRecord {
-    #[serde(rename = "v")]
-    pub format: u32,
-    /// Who may join with it.
-    pub region: String,
-    /// Milliseconds since the epoch.
-    pub expires_ms: u64,
-    /// Whether it gives a new key to a region that has joined.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rekeys: bool,
-    /// The new key, once it was shown with the token: the token is good for that one only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-}
-
 /// A region as somebody plans it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,8 +156,58 @@ impl RegionPlan {
     }
 }
 
-/// Whether `text` can name an operator.
-pub(crate) fn is_id(text: &str) -> bool {
-    let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(letter)
+impl Record for RegionRecord {
+    const PREFIX: &'static str = "r/";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[
+        (
+            "r/first",
+            concat!(
+                r#"{"v":1,"id":"first","city":"Dubai","latitude":25.2,"longitude":-55.3,"#,
+                r#""jurisdiction":"AE","operator":"op","status":"open","#,
+                r#""endpoint":"http://127.0.0.1:9000","peer":"127.0.0.1:9001","#,
+                r#""public_key":"00","created_ms":1}"#,
+            ),
+        ),
+        (
+            "r/second",
+            concat!(
+                r#"{"v":1,"id":"second","city":"","latitude":0.0,"longitude":0.0,"#,
+                r#""jurisdiction":"DE","operator":"op","status":"draining","endpoint":"","#,
+                r#""peer":"","public_key":"","issued":[{"serial":"4a01","not_after_ms":9}],"#,
+                r#""revoked_serials":["4a00"],"addresses":["127.0.0.0/8"],"created_ms":2}"#,
+            ),
+        ),
+    ];
+    type Table = BTreeMap<String, Arc<Self>>;
+
+    fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
+        let record = Arc::new(Self::read(value)?);
+        state.regions.insert(id.to_owned(), record);
+        Ok(())
+    }
+
+    fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
+        state.regions.remove(id);
+        Ok(())
+    }
+
+    /// Revoked certificates, and a region that is closed.
+    fn withdraw(state: &mut State, id: &str, value: &str, _: Option<&RegionId>) -> bool {
+        let (Ok(new), Some(known)) = (Self::read(value.as_bytes()), state.regions.get(id)) else {
+            return false;
+        };
+        let mut record = (**known).clone();
+        if new.status == RegionStatus::Closed {
+            record.status = new.status;
+        }
+        let more = new.revoked_serials.into_iter();
+        let more = more.filter(|serial| !known.revoked_serials.contains(serial));
+        record.revoked_serials.extend(more.collect::<Vec<_>>());
+        if record == **known {
+            return false;
+        }
+        state.regions.insert(id.to_owned(), Arc::new(record));
+        true
+    }
 }

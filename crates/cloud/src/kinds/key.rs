@@ -1,0 +1,145 @@
+//! Access keys: `k/<access key id>`, in the registry's region only.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::Deref,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Concern, Outdated, Record};
+use crate::{
+    CloudError, MasterKey,
+    change::{RowChange, RowNow},
+    introduce::Served,
+    state::State,
+    verifiers::VerifierRecord,
+};
+
+/// Whether a key opens anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyStatus {
+    /// Requests signed with it are verified.
+    Active,
+    /// It is unknown to requests until it is enabled again.
+    Disabled,
+}
+
+/// An access key at rest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeyRecord {
+    #[serde(rename = "v")]
+    pub(crate) format: u32,
+    pub(crate) id: String,
+    pub(crate) account: String,
+    /// The secret, sealed under the master key and bound to `id`; base64.
+    pub(crate) sealed: String,
+    pub(crate) status: KeyStatus,
+    pub(crate) created_ms: u64,
+    pub(crate) description: String,
+    /// Whether it may administer its account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) admin: bool,
+}
+
+/// An access key with its secret.
+pub(crate) struct Key {
+    pub record: KeyRecord,
+    pub secret: String,
+}
+
+/// The keys in memory, by id.
+#[derive(Default)]
+pub(crate) struct Keys {
+    by_id: BTreeMap<String, Key>,
+    /// The ids of each account's keys.
+    pub of_account: HashMap<String, BTreeSet<String>>,
+    /// Access keys that the audit log has, live or not, in every region; not those that were
+    /// deleted.
+    pub named: HashSet<String>,
+}
+
+impl Deref for Keys {
+    type Target = BTreeMap<String, Key>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_id
+    }
+}
+
+impl Record for KeyRecord {
+    const PREFIX: &'static str = "k/";
+    const SECRET: bool = true;
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[
+        (
+            "k/DHOWONE",
+            concat!(
+                r#"{"v":1,"id":"DHOWONE","account":"000000000001","sealed":"nTCAI31k9VC"#,
+                r#"hE2t68EVVimJMCOC4Kl3+icrRWlLTkCt4bCsg1ENTQjmPWZuE","status":"active""#,
+                r#","created_ms":1,"description":"one"}"#,
+            ),
+        ),
+        (
+            "k/DHOWTWO",
+            concat!(
+                r#"{"v":1,"id":"DHOWTWO","account":"000000000001","sealed":"bRKbbjC+VqP"#,
+                r#"wbS4n0+1+7oDmJqTKZkHB8fkrQE37R9HhvKe99KctxRj0a9Ar","status":"disable"#,
+                r#"d","created_ms":2,"description":"","admin":true}"#,
+            ),
+        ),
+    ];
+    type Table = Keys;
+
+    fn put(
+        state: &mut State,
+        master: &MasterKey,
+        id: &str,
+        value: &[u8],
+    ) -> Result<(), CloudError> {
+        let record = Self::read(value)?;
+        let secret = master.open(&record.id, &record.sealed)?;
+        let of = state.keys.of_account.entry(record.account.clone());
+        of.or_default().insert(id.to_owned());
+        state
+            .keys
+            .by_id
+            .insert(id.to_owned(), Key { record, secret });
+        Ok(())
+    }
+
+    fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
+        let Some(key) = state.keys.by_id.remove(id) else {
+            return Ok(());
+        };
+        let of_account = &mut state.keys.of_account;
+        if let Some(of) = of_account.get_mut(&key.record.account) {
+            of.remove(id);
+            if of.is_empty() {
+                of_account.remove(&key.record.account);
+            }
+        }
+        Ok(())
+    }
+
+    fn logged(state: &mut State, id: &str, now: &RowNow) {
+        match now {
+            RowNow::Removed => state.keys.named.remove(id),
+            RowNow::Value(_) | RowNow::Hidden(_) => state.keys.named.insert(id.to_owned()),
+        };
+    }
+
+    fn concerns(_: &Served<'_>, id: &str, _: &RowNow) -> Concern {
+        Concern::Key(id.to_owned())
+    }
+
+    fn outdates(id: &str) -> Outdated<'_> {
+        Outdated::Key(id)
+    }
+
+    /// Signing keys that are not sent anew with the change are gone.
+    fn followed(id: &str, _: &RowChange) -> Vec<RowChange> {
+        vec![RowChange::remove::<VerifierRecord>(id)]
+    }
+}
