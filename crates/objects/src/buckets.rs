@@ -124,7 +124,11 @@ impl Objects {
             let partition = partition_of(deed);
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
             match self.is_empty(deed).await {
-                Ok(true) => self.mark(deed, BucketState::Removing).await,
+                // The deed goes then, and with it what another home may have taken meanwhile.
+                Ok(true) => match self.may_acknowledge(deed) {
+                    Ok(()) => self.mark(deed, BucketState::Removing).await,
+                    refused => refused,
+                },
                 Ok(false) => Err(Error::BucketNotEmpty),
                 Err(error) => Err(error),
             }
@@ -250,7 +254,7 @@ impl Objects {
                 "Versioning can only be suspended".to_owned(),
             ));
         }
-        self.change_bucket(deed, |record| {
+        self.configure(deed, |record| {
             if record.rules.is_some() && to != Versioning::Enabled {
                 return Err(Error::HasRules);
             }
@@ -278,7 +282,7 @@ impl Objects {
     ) -> Result<()> {
         let deed = deed(permit, &[Action::PutBucketTagging])?;
         crate::tags::check_of_bucket(&tags)?;
-        self.change_bucket(deed, |record| {
+        self.configure(deed, |record| {
             record.tags.clone_from(&tags);
             record.set.tags = self.set_now(deed, record.set)?;
             Ok(())

@@ -40,13 +40,8 @@ impl Objects {
             Some(_) => Action::DeleteObjectVersion,
         };
         let deed = deed(permit, &[action])?;
-        if conditions.is_empty() {
-            return self.delete_if(deed, key, version, conditions).await;
-        }
-        self.may_decide(deed)?;
-        let deleted = self.delete_if(deed, key, version, conditions).await;
-        self.may_acknowledge(deed)?;
-        deleted
+        let deleting = self.delete_if(deed, key, version, conditions);
+        self.taken(deed, conditions, deleting).await
     }
 
     async fn delete_if(

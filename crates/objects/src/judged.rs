@@ -4,9 +4,17 @@
 
 use std::sync::Arc;
 
-use types::{BucketDeed, Judge};
+use types::{BucketDeed, Judge, Unrenewed};
 
-use crate::{Error, Objects, Result, bucket::partition_of};
+use crate::{
+    Error, Objects, Result, bucket::partition_of, conditions::WriteConditions,
+    records::BucketRecord,
+};
+
+/// Whether a client's write needs that this region alone acts as the home when it is committed.
+pub(crate) fn judged(deed: &BucketDeed, conditions: &WriteConditions) -> bool {
+    !conditions.is_empty() || deed.placement.unrenewed == Unrenewed::None
+}
 
 impl Objects {
     /// Has `judge` say whether this region acts as the home. Without one it always does.
@@ -51,6 +59,56 @@ impl Objects {
             true => Ok(()),
             false => self.may_decide(deed),
         }
+    }
+
+    /// Whether a client's write may be committed now: it was permitted a while ago, and may have
+    /// waited since for its body.
+    pub(crate) fn may_take(&self, deed: &BucketDeed, conditions: &WriteConditions) -> Result<()> {
+        if !judged(deed, conditions) || types::planted("commits-unasked") {
+            return Ok(());
+        }
+        match conditions.is_empty() {
+            true => self.may_write(deed),
+            false => self.may_decide(deed),
+        }
+    }
+
+    /// Does a client's write, which asks [`Self::may_take`] where it commits, and acknowledges it
+    /// only if that is still so afterwards.
+    pub(crate) async fn taken<T>(
+        &self,
+        deed: &BucketDeed,
+        conditions: &WriteConditions,
+        write: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        if conditions.is_empty() {
+            let written = write.await?;
+            self.may_take(deed, conditions)?;
+            return Ok(written);
+        }
+        self.may_decide(deed)?;
+        let written = write.await;
+        // That a condition does not hold is a decision too.
+        self.may_acknowledge(deed)?;
+        written
+    }
+
+    /// Changes a bucket's configuration as a client asks for it: what is made of the one that is
+    /// there is a decision.
+    pub(crate) async fn configure(
+        &self,
+        deed: &BucketDeed,
+        change: impl Fn(&mut BucketRecord) -> Result<()>,
+    ) -> Result<()> {
+        let judged = |record: &mut BucketRecord| {
+            if !types::planted("commits-unasked") {
+                self.may_decide(deed)?;
+            }
+            change(record)
+        };
+        let changed = self.change_bucket(deed, judged).await;
+        self.may_acknowledge(deed)?;
+        changed
     }
 
     /// The newest epoch under which this region is known to act on the bucket, as it is stored.

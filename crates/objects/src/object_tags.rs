@@ -2,11 +2,12 @@
 
 use access::{Action, Permit};
 use store::Batch;
-use types::{ObjectKey, limits::OBJECT_TAGS_MAX};
+use types::{BucketDeed, ObjectKey, limits::OBJECT_TAGS_MAX};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
     bucket::{TRIES_MAX, deed},
+    conditions::WriteConditions,
     get::{check_marker, version_of},
     records::{Cause, ChangeKind, Effect},
     tags,
@@ -55,14 +56,27 @@ impl Objects {
         ];
         let deed = deed(permit, &actions)?;
         tags::check(&new, OBJECT_TAGS_MAX)?;
+        let none = WriteConditions::default();
+        let tagging = self.tag(deed, key, version, &new);
+        self.taken(deed, &none, tagging).await
+    }
+
+    async fn tag(
+        &self,
+        deed: &BucketDeed,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+        new: &[(String, String)],
+    ) -> Result<Option<DisplayVersion>> {
         for _ in 0..TRIES_MAX {
             let bucket = self.bucket(deed).await?;
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
+            self.may_take(deed, &WriteConditions::default())?;
             let mut stored = self.read_version(&bucket, key, version).await?;
             check_marker(&bucket, &stored.record, version)?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
             let attributes = &mut stored.record.attributes;
-            attributes.tags.clone_from(&new);
+            new.clone_into(&mut attributes.tags);
             let floor = attributes.tagged.or(Some(stored.record.version));
             attributes.tagged = Some(self.next_version(deed, floor)?);
             let (row_key, value) = (stored.row_key, stored.record.encode());

@@ -12,6 +12,7 @@ use crate::{
     body_in::{INLINE_BYTES_MAX, Intake, TakenBytes},
     bucket::deed,
     conditions::WriteConditions,
+    judged::judged,
     records::{ObjectAttributes, ObjectBody, RecordView},
     rows, tags,
     versions::NewVersion,
@@ -72,13 +73,12 @@ impl Objects {
     ) -> Result<(PutOutcome, Timestamp)> {
         let deed = deed(permit, &[Action::PutObject])?;
         tags::check(&input.attributes.tags, OBJECT_TAGS_MAX)?;
-        if input.conditions.is_empty() {
+        let conditions = input.conditions.clone();
+        if !judged(deed, &conditions) {
             return self.put_if(deed, key, input, algorithm).await;
         }
-        self.may_decide(deed)?;
-        let written = self.put_if(deed, key, input, algorithm).await;
-        self.may_acknowledge(deed)?;
-        written
+        let put = Box::pin(self.put_if(deed, key, input, algorithm));
+        self.taken(deed, &conditions, put).await
     }
 
     async fn put_if(

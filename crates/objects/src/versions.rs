@@ -148,6 +148,7 @@ impl Objects {
         for _ in 0..TRIES_MAX {
             let bucket = self.bucket(deed).await?;
             let _lock = self.locks.lock(bucket.partition, new.key.as_bytes()).await;
+            self.may_take(deed, new.conditions)?;
             let current = self.read_current(&bucket, &current_key).await?;
             let view = current
                 .as_ref()
@@ -456,6 +457,7 @@ impl Objects {
                 return Err(Error::BucketBusy);
             }
             let _lock = self.locks.lock(bucket.partition, key.as_bytes()).await;
+            self.may_take(deed, conditions)?;
             let found = self.read_even_damaged(&bucket, key, Some(version), Want::Payload);
             let found = match found.await {
                 Err(Error::NoSuchVersion) => return Ok(None),

@@ -58,6 +58,10 @@ impl Seats {
     }
 }
 
+fn elsewhere() -> NotNow {
+    NotNow("Where the bucket's writes are taken has changed meanwhile. Try again.".to_owned())
+}
+
 impl Judge for Promises {
     fn may_commit(&self, deed: &BucketDeed) -> Result<(), NotNow> {
         match self.fenced(deed) && deed.home == self.here {
@@ -73,7 +77,14 @@ impl Judge for Promises {
         self.may_commit(deed)?;
         match deed.placement.unrenewed {
             Unrenewed::Plain | Unrenewed::All => Ok(()),
-            Unrenewed::None => self.is_renewed(deed),
+            Unrenewed::None => {
+                // Promises are for what is known now: who could succeed it may have changed, and
+                // the home too.
+                let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
+                let now = now.filter(|now| now.home == self.here);
+                let now = now.ok_or_else(elsewhere)?;
+                self.is_renewed(&now)
+            }
         }
     }
 
@@ -88,9 +99,7 @@ impl Judge for Promises {
         // A deed that was read a while ago says nothing.
         let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
         if now.is_none_or(|now| now.epoch != deed.epoch || now.home != self.here) {
-            return Err(NotNow(
-                "Where the bucket's writes are taken has changed meanwhile. Try again.".to_owned(),
-            ));
+            return Err(elsewhere());
         }
         if let Some(left) = self.seats.waits(deed) {
             return Err(NotNow(format!(

@@ -126,6 +126,9 @@ fn identity() -> Identity {
     }
 }
 
+/// Between two tries to configure a bucket.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// The bucket `kept` keeps versions.
 pub async fn keep_versions(world: &World) {
     let home = &world.nodes[0];
@@ -139,8 +142,16 @@ pub async fn keep_versions(world: &World) {
             &Via::Door,
         );
         let permit = permit.expect("the home configures its bucket");
-        let done = objects.set_versioning(&permit, Versioning::Enabled).await;
-        done.expect("a new bucket can be configured");
+        // Not before the others have promised the home something.
+        for _ in 0..100 {
+            match objects.set_versioning(&permit, Versioning::Enabled).await {
+                Err(objects::Error::NotNow(_)) => tokio::time::sleep(PAUSE).await,
+                done => {
+                    done.expect("a new bucket can be configured");
+                    break;
+                }
+            }
+        }
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
 }

@@ -210,13 +210,9 @@ impl Objects {
         request: CompleteUpload,
     ) -> Result<CompletedObject> {
         let deed = deed(permit, &[Action::PutObject])?;
-        if request.conditions.is_empty() {
-            return self.complete_if(permit, deed, key, upload, request).await;
-        }
-        self.may_decide(deed)?;
-        let completed = self.complete_if(permit, deed, key, upload, request).await;
-        self.may_acknowledge(deed)?;
-        completed
+        let conditions = request.conditions.clone();
+        let completing = self.complete_if(permit, deed, key, upload, request);
+        self.taken(deed, &conditions, completing).await
     }
 
     async fn complete_if(

@@ -53,7 +53,7 @@ impl Objects {
 
     async fn set_rules_owned(&self, deed: &BucketDeed, rules: Option<Rules>) -> Result<()> {
         let now = self.clock.now();
-        self.change_bucket(deed, |record| {
+        let configured = self.configure(deed, |record| {
             if rules.is_some() && record.versioning != Versioning::Enabled {
                 return Err(Error::InvalidRequest(
                     "Versioning must be 'Enabled' on the bucket to apply a replication \
@@ -68,10 +68,11 @@ impl Objects {
             record.rules = after.map(Arc::new);
             record.set.rules = self.set_now(deed, record.set)?;
             Ok(())
-        })
-        .await?;
+        });
+        let configured = configured.await;
+        // Also after a failure: they may have been set, and the answer only says that nobody knows.
         self.rules_changed.send_modify(|n| *n += 1);
-        Ok(())
+        configured
     }
 
     /// Changes when the rules of some bucket may have changed.
