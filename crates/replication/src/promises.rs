@@ -32,10 +32,16 @@ pub const PROMISED_BYTES_MAX: usize = 4 << 20;
 /// The longest promise that a holder believes.
 pub const PROMISE_MAX: Duration = Duration::from_secs(60);
 /// Buckets with another home that one answer names; beyond it there is no promise.
-const MOVED_MAX: usize = 100_000;
-/// An answer that names no bucket, and what each takes: two numbers.
+const MOVED_MAX: usize = 95_000;
+/// An answer that names no bucket.
 const ANSWER_BYTES: usize = 1024;
-const MOVED_BYTES: usize = 48;
+/// What each bucket that it names takes in it: two numbers of up to twenty digits, and signs.
+const MOVED_BYTES: usize = 44;
+/// The same before it is written out.
+const PAIR_BYTES: usize = size_of::<(u64, u64)>();
+/// To go through all buckets: one reference to each.
+const DEED_BYTES: usize = size_of::<usize>();
+const _: () = assert!(ANSWER_BYTES + MOVED_MAX * MOVED_BYTES <= PROMISED_BYTES_MAX);
 /// One part in so many of a promise is left unused by its holder: steady clocks do not run equally
 /// fast.
 const MARGIN: u32 = 100;
@@ -123,11 +129,31 @@ pub struct Promises {
     /// Since when promises of a region count that were asked for: not what it gave before it named
     /// an epoch that did not come.
     anew: Mutex<BTreeMap<RegionId, Instant>>,
-    fences: RwLock<BTreeMap<BucketId, Fence>>,
+    /// Of each bucket at most one by each region: who was told that this home takes nothing more
+    /// acts on that, whatever becomes of another region's word.
+    fences: RwLock<BTreeMap<BucketId, Vec<Fence>>>,
     fence_count: AtomicUsize,
     disbelieved: Mutex<BTreeMap<RegionId, Instant>>,
     pub(crate) seats: Seats,
     pub(crate) rounds: watch::Sender<u64>,
+}
+
+impl Promised {
+    /// The answer's bytes.
+    ///
+    /// # Errors
+    /// None that an answer can have.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        // At its full size from the start: a vector that grows takes up to twice as much.
+        let mut bytes = Vec::with_capacity(ANSWER_BYTES + self.moved.len() * MOVED_BYTES);
+        serde_json::to_writer(&mut bytes, self)?;
+        Ok(bytes)
+    }
+}
+
+/// What an answer takes at most that names some of so many buckets.
+fn naming(buckets: usize) -> usize {
+    ANSWER_BYTES + buckets.min(MOVED_MAX) * (MOVED_BYTES + PAIR_BYTES)
 }
 
 impl Promises {
@@ -157,6 +183,11 @@ impl Promises {
 
     /// Answers a region whose identity was proven.
     pub fn answer(&self, from: &RegionId, ask: &PromiseAsk) -> Promised {
+        self.answer_within(from, ask, usize::MAX)
+    }
+
+    /// The same with room for so many bytes: where more could be needed there is no promise.
+    pub fn answer_within(&self, from: &RegionId, ask: &PromiseAsk, room: usize) -> Promised {
         let now = Instant::now();
         if !self.regions.may_promise() {
             return Promised::default();
@@ -185,13 +216,21 @@ impl Promises {
         // is in the answer.
         let mut moved = Vec::new();
         if all || self.regions.known() != known {
-            let elsewhere = |deed: &Arc<BucketDeed>| deed.epoch > 1 && deed.home != *from;
-            let all = self.regions.deeds();
-            let of = all.iter().filter(|deed| elsewhere(deed));
-            moved.extend(of.map(|deed| (deed.id.0, deed.epoch)));
-        }
-        if moved.len() > MOVED_MAX {
-            return Promised::default();
+            let deeds = self.regions.deeds();
+            if room < naming(deeds.len()) {
+                return Promised::default();
+            }
+            // So that it takes no more than was counted.
+            moved.reserve_exact(deeds.len().min(MOVED_MAX));
+            for deed in deeds {
+                if deed.epoch <= 1 || deed.home == *from {
+                    continue;
+                }
+                if moved.len() == MOVED_MAX {
+                    return Promised::default();
+                }
+                moved.push((deed.id.0, deed.epoch));
+            }
         }
         Promised {
             lasts_ms: self.length.as_millis() as u64,
@@ -199,14 +238,16 @@ impl Promises {
         }
     }
 
-    /// How many bytes the answer takes at most.
+    /// How many bytes the answer takes at most, with what is made of it on the way.
     pub fn answer_bytes(&self, ask: &PromiseAsk) -> usize {
         let known = self.regions.known();
-        let named = match !known.is_empty() && known == ask.known {
-            true => 0,
-            false => self.regions.deeds().len().min(MOVED_MAX),
-        };
-        ANSWER_BYTES + named * MOVED_BYTES
+        match !known.is_empty() && known == ask.known {
+            true => ANSWER_BYTES,
+            false => {
+                let buckets = self.regions.deeds().len();
+                naming(buckets) + buckets * DEED_BYTES
+            }
+        }
     }
 
     /// When all promises have ended that this region gave to `to`, the last process included.
@@ -295,10 +336,8 @@ impl Promises {
             return false;
         }
         let keeper = self.keeper.as_ref() == Some(from);
-        // The registry's region relies on its own word only: another one's may be found wrong.
-        let before = self.fences.read().get(&deed.id).cloned();
-        let before = before.filter(|fence| fence.epoch >= epoch);
-        if before.is_some_and(|fence| !keeper || fence.from == *from) {
+        // Each region relies on its own word only: another one's may be found wrong.
+        if self.fence_by(deed.id, from) >= Some(epoch) {
             return true;
         }
         if !keeper && (deed.holding(from) != Holding::Replica || self.is_disbelieved(from)) {
@@ -316,32 +355,42 @@ impl Promises {
             at: Instant::now(),
         };
         let mut fences = self.fences.write();
-        fences.insert(deed.id, fence);
+        let of = fences.entry(deed.id).or_default();
+        match types::planted("fences-replaced") {
+            true => of.clear(),
+            false => of.retain(|fence| fence.from != *from),
+        }
+        of.push(fence);
         self.fence_count.store(fences.len(), Ordering::SeqCst);
         true
+    }
+
+    /// The epoch that a region is believed to know of a bucket whose home is here.
+    fn fence_by(&self, id: BucketId, from: &RegionId) -> Option<u64> {
+        let fences = self.fences.read();
+        let by = fences.get(&id)?.iter().find(|fence| fence.from == *from);
+        by.map(|fence| fence.epoch)
     }
 
     /// Whether another region was heard to know a newer epoch than the deed's.
     pub(crate) fn fenced(&self, deed: &BucketDeed) -> bool {
         // On the path of every write: usually there are none.
-        self.fence_count.load(Ordering::SeqCst) > 0
-            && (self.fences.read().get(&deed.id)).is_some_and(|fence| fence.epoch > deed.epoch)
-    }
-
-    /// Whether it is fenced by `epoch` or a newer one.
-    pub(crate) fn fenced_at(&self, deed: &BucketDeed, epoch: u64) -> bool {
+        if self.fence_count.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
         let fences = self.fences.read();
-        fences.get(&deed.id).is_some_and(|f| f.epoch >= epoch)
+        let mut of = fences.get(&deed.id).into_iter().flatten();
+        of.any(|fence| fence.epoch > deed.epoch)
     }
 
     pub(crate) fn fences(&self) -> Vec<Fence> {
-        self.fences.read().values().cloned().collect()
+        self.fences.read().values().flatten().cloned().collect()
     }
 
     /// As if all had been heard earlier by this.
     #[cfg(test)]
     pub(crate) fn age_fences(&self, by: Duration) {
-        for fence in self.fences.write().values_mut() {
+        for fence in self.fences.write().values_mut().flatten() {
             fence.at -= by;
         }
     }
@@ -349,7 +398,8 @@ impl Promises {
     /// Whether it still holds.
     pub(crate) fn has(&self, fence: &Fence) -> bool {
         let fences = self.fences.read();
-        fences.get(&fence.deed.id).is_some_and(|f| f.at == fence.at)
+        let mut of = fences.get(&fence.deed.id).into_iter().flatten();
+        of.any(|one| one.from == fence.from && one.at == fence.at)
     }
 
     fn is_disbelieved(&self, region: &RegionId) -> bool {
@@ -359,7 +409,8 @@ impl Promises {
 
     /// What was named has come.
     pub(crate) fn lift(&self, fence: &Fence) {
-        self.lift_all(|of| of.deed.id == fence.deed.id && of.at == fence.at);
+        let id = fence.deed.id;
+        self.lift_all(|of| of.deed.id == id && of.from == fence.from && of.at == fence.at);
     }
 
     /// The registry does not know what was named. Whoever named it may still act as if this home
@@ -383,7 +434,10 @@ impl Promises {
 
     fn lift_all(&self, which: impl Fn(&Fence) -> bool) {
         let mut fences = self.fences.write();
-        fences.retain(|_, fence| !which(fence));
+        fences.retain(|_, of| {
+            of.retain(|fence| !which(fence));
+            !of.is_empty()
+        });
         self.fence_count.store(fences.len(), Ordering::SeqCst);
     }
 
@@ -467,7 +521,10 @@ impl Drop for Pause {
         let mut given = self.promises.given.lock();
         if let Some((waiting, until)) = given.paused.get_mut(&self.to) {
             *waiting = waiting.saturating_sub(1);
-            *until = (!self.over).then(|| Instant::now() + LINGER);
+            // Another promotion that was given up may be asked for again all the same.
+            if !self.over {
+                *until = Some(Instant::now() + LINGER);
+            }
         }
     }
 }

@@ -285,6 +285,65 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_regions_wrong_word_takes_no_other_ones_with_it() {
+        let (promises, _) = home(1);
+        let (keeper, other) = (RegionId::new("registry"), RegionId::new("other"));
+        let deed = deed(1);
+        let fence_of = |from: &RegionId| {
+            let mut all = promises.fences().into_iter();
+            all.find(|fence| fence.from == *from).unwrap()
+        };
+        // A replica's newer epoch does not take the place of the registry's, nor the other way.
+        for (first, second, epoch) in [(&keeper, &other, 3), (&other, &keeper, 2)] {
+            assert!(promises.learned(&deed, 2, first));
+            assert!(promises.learned(&deed, epoch, second));
+            promises.lift(&fence_of(second));
+            assert!(promises.may_write(&deed).is_err());
+            assert!(promises.learned(&deed, 2, first), "it was told so");
+            promises.lift(&fence_of(first));
+            promises.may_write(&deed).unwrap();
+        }
+        assert!(promises.learned(&deed, 2, &keeper));
+        assert!(promises.learned(&deed, 3, &other));
+        promises.lift_wrong(&fence_of(&other));
+        assert!(promises.may_write(&deed).is_err());
+        assert_eq!(fence_of(&keeper).epoch, 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_takes_no_more_room_than_was_counted() {
+        let moved = |n: u64| {
+            Arc::new(BucketDeed {
+                id: BucketId(u64::MAX - n),
+                epoch: u64::MAX - n,
+                ..BucketDeed::clone(&deed(1))
+            })
+        };
+        let cloud = Cloud {
+            deeds: (0..100).map(moved).collect(),
+            asked: Arc::default(),
+        };
+        let promises = Promises::new(Arc::new(cloud), None, Duration::from_secs(60));
+        let (from, ask) = (
+            RegionId::new("other"),
+            PromiseAsk {
+                known: String::new(),
+            },
+        );
+        let room = promises.answer_bytes(&ask);
+        let promised = promises.answer_within(&from, &ask, room);
+        assert_eq!(promised.moved.len(), 100);
+        let pairs = size_of_val(&*promised.moved);
+        let text = promised.to_bytes().unwrap();
+        assert!(room >= text.capacity() + pairs, "{room}, {}", text.len());
+        assert!(text.capacity() >= text.len() && text.len() > 100 * 40);
+        // With less room there is no promise, and nothing is named.
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let none = promises.answer_within(&from, &ask, 4 << 10);
+        assert_eq!((none.lasts_ms, none.moved.len()), (0, 0));
+    }
+
+    #[tokio::test]
     async fn a_region_that_names_wrong_epochs_stops_no_bucket_for_longer_than_a_question() {
         let (promises, asked) = home(1000);
         let other = RegionId::new("other");

@@ -31,7 +31,12 @@ impl Source {
             return Err(outside());
         }
         match ask.what {
-            What::Followed => json(&self.followed(&deed).await.map_err(refused)?),
+            What::Followed => {
+                // A deed of before the question's may mean a replica that was removed since.
+                let followed =
+                    deed.epoch >= ask.epoch && self.followed(&deed).await.map_err(refused)?;
+                json(&followed)
+            }
             _ => self.answer_yield(&deed, from, ask).await,
         }
     }
@@ -43,9 +48,9 @@ impl Source {
         from: &Place,
         ask: &Ask,
     ) -> Result<Response<BoxBody>, Refused> {
-        self.promises.learned(deed, ask.epoch, &from.region);
+        let fenced = self.promises.learned(deed, ask.epoch, &from.region);
         let is_home = deed.home == self.regions.here().region;
-        if deed.epoch > ask.epoch || (is_home && !self.promises.fenced_at(deed, ask.epoch)) {
+        if deed.epoch > ask.epoch || (is_home && !fenced) {
             let why = format!("the bucket's epoch is {}, not {}", deed.epoch, ask.epoch);
             return Err((StatusCode::CONFLICT, why));
         }
@@ -79,7 +84,6 @@ impl Source {
         let unknown = || ReplicationError::Refused("the home is not known".to_owned());
         let home = self.regions.place(&deed.home).ok_or_else(unknown)?;
         let permit = authorize_receiving(deed, &self.regions.here(), &home)?;
-        let cursor = self.objects.follow_cursor(&permit, &deed.home).await?;
-        Ok(cursor.is_some_and(|cursor| cursor.snapshot.is_none()))
+        Ok(self.objects.has_followed(&permit, &deed.home).await?)
     }
 }

@@ -226,7 +226,8 @@ impl PeerDoor {
         // Before the promise, whose time runs from the answer on.
         let held = room.take(Kind::Answer, promises.answer_bytes(&ask)).await;
         let held = held.map_err(busy)?;
-        let promised = serde_json::to_vec(&promises.answer(from, &ask)).map_err(bad)?;
+        let promised = promises.answer_within(from, &ask, held.bytes());
+        let promised = promised.to_bytes().map_err(bad)?;
         Ok(held.full(promised.into()))
     }
 

@@ -7,6 +7,8 @@ use super::codec::{Reader, Writer};
 use crate::Result;
 
 const VERSION: u8 = 1;
+/// With which of the replicas that the region was to keep it is about.
+const OF_REPLICA: u8 = 2;
 
 /// Where a follower stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,7 +26,24 @@ pub struct FollowCursor {
 
 impl FollowCursor {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new(VERSION);
+        self.encode_as(VERSION, None)
+    }
+
+    /// The same of the replica that was added by the registry's change `since`
+    /// (`Placement::copy_since`).
+    pub(crate) fn encode_of(&self, since: u64) -> Vec<u8> {
+        match since {
+            // It is there since the bucket was made; earlier releases can read this.
+            0 => self.encode(),
+            since => self.encode_as(OF_REPLICA, Some(since)),
+        }
+    }
+
+    fn encode_as(&self, version: u8, since: Option<u64>) -> Vec<u8> {
+        let mut out = Writer::new(version);
+        if let Some(since) = since {
+            out.u64(since);
+        }
         out.u64(self.epoch).u64(self.position.0).u64(self.seeded);
         match &self.snapshot {
             None => out.u8(0),
@@ -34,7 +53,16 @@ impl FollowCursor {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut r = Reader::new(bytes, VERSION, "a follower's cursor")?;
+        Ok(Self::decode_of(bytes)?.0)
+    }
+
+    /// The same, with the replica that it is of, if that is noted.
+    pub(crate) fn decode_of(bytes: &[u8]) -> Result<(Self, Option<u64>)> {
+        let (mut r, version) = Reader::up_to(OF_REPLICA, bytes, "a follower's cursor")?;
+        let since = match version {
+            OF_REPLICA => Some(r.u64()?),
+            _ => None,
+        };
         let mut cursor = Self {
             epoch: r.u64()?,
             position: Position(r.u64()?),
@@ -50,6 +78,6 @@ impl FollowCursor {
             _ => return Err(r.damaged()),
         }
         r.end()?;
-        Ok(cursor)
+        Ok((cursor, since))
     }
 }

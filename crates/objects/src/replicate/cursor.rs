@@ -31,6 +31,27 @@ impl Objects {
         row.map(|row| FollowCursor::decode(&row.value)).transpose()
     }
 
+    /// Whether this region has once got all that `source` has, for the replica that the deed means.
+    /// What was followed for one that was removed since says nothing of the one that was added
+    /// after it.
+    pub async fn has_followed(&self, permit: &Permit, source: &RegionId) -> Result<bool> {
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let (index, row) = (&self.engine.index, rows::follow(source));
+        let row = index.get(partition_of(deed), &row, Want::Value).await?;
+        let Some(row) = row else {
+            return Ok(false);
+        };
+        let (cursor, of) = FollowCursor::decode_of(&row.value)?;
+        let now = deed.placement.copy_since(&self.region);
+        let same = match of {
+            _ if types::planted("cursors-of-replicas-before") => true,
+            Some(since) => since == now,
+            // One that is there since the bucket was made was never removed.
+            None => now == 0 || cursor.epoch == deed.epoch,
+        };
+        Ok(same && cursor.snapshot.is_none())
+    }
+
     /// Notes where this region stands; answers where in its own log that note is.
     pub async fn set_follow_cursor(
         &self,
@@ -39,18 +60,22 @@ impl Objects {
         cursor: &FollowCursor,
     ) -> Result<Position> {
         let deed = deed(permit, &[Action::ReplicateInto, Action::ReplicateFrom])?;
-        self.note_cursor(deed, rows::follow(source), cursor).await
+        let value = cursor.encode_of(deed.placement.copy_since(&self.region));
+        self.note(deed, rows::follow(source), value.into()).await
     }
 
-    /// Notes a cursor, unless the bucket is being discarded here: a cursor says that what it covers
-    /// lies here, and what goes must take it along.
     pub(crate) async fn note_cursor(
         &self,
         deed: &BucketDeed,
         row: Bytes,
         cursor: &FollowCursor,
     ) -> Result<Position> {
-        let value = Bytes::from(cursor.encode());
+        self.note(deed, row, cursor.encode().into()).await
+    }
+
+    /// Notes a cursor, unless the bucket is being discarded here: a cursor says that what it covers
+    /// lies here, and what goes must take it along.
+    async fn note(&self, deed: &BucketDeed, row: Bytes, value: Bytes) -> Result<Position> {
         let batch = |bucket: &Bucket| {
             let guarded = Batch::new().guard(bucket.guard());
             guarded.put(row.clone(), value.clone())

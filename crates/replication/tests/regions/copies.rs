@@ -82,6 +82,43 @@ async fn a_copy_that_was_removed_and_added_again_has_nothing_until_it_says_so() 
 }
 
 #[tokio::test]
+async fn what_was_followed_for_a_replica_that_was_removed_says_nothing_of_another_one() {
+    let [a, mut b] = Cloud::two().await;
+    b.run();
+    a.put("key", "bytes").await;
+    caught_up(&a, &b).await;
+    let source = b.replication.source();
+    assert!(source.followed(&b.view.now()).await.unwrap());
+    // It is removed and added again, and the copy's region hears of neither.
+    let again = BucketDeed {
+        epoch: 3,
+        ..BucketDeed::clone(&added_again(&a.view.now(), "b", 7))
+    };
+    let again = Arc::new(again);
+    a.view.hears(&again);
+    let asked = a.far(&b, &again);
+    let followed = || async { asked.read::<bool>(What::Followed).await.unwrap() };
+    assert!(!followed().await, "it knows of another replica only");
+    // It hears of both at once, and still has the rows of before.
+    *a.door.hook.write() = Some(unavailable());
+    b.view.hears(&again);
+    until("it asks as the new replica", || async {
+        b.failure().is_some()
+    })
+    .await;
+    assert!(b.get("key").await.is_some());
+    assert!(!followed().await, "it has got nothing as the new replica");
+    *a.door.hook.write() = None;
+    until("it has got all", followed).await;
+    // What else changes of the placement later changes nothing of that.
+    let later = BucketDeed {
+        epoch: 4,
+        ..BucketDeed::clone(&again)
+    };
+    assert!(source.followed(&Arc::new(later)).await.unwrap());
+}
+
+#[tokio::test]
 async fn what_another_start_of_a_copys_region_said_does_not_count() {
     let [a, mut b] = Cloud::two().await;
     b.run();
