@@ -28,6 +28,7 @@ mod rules;
 mod rules_far;
 mod seal_source;
 mod seats;
+mod silence;
 mod source;
 mod status;
 mod takeover;

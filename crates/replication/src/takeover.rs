@@ -25,13 +25,17 @@ use crate::{
     client::Far,
     follow::Follower,
     seats::Seat,
+    silence::Silences,
     wire::{What, Yielded},
 };
 
-/// Buckets that are taken over at once; the others wait.
+/// Buckets of which other regions are asked at once, or of which it is noted that they are taken;
+/// the others wait.
 const AT_ONCE: usize = 32;
 /// How long the former home may take to answer.
 const YIELD_WITHIN: Duration = Duration::from_secs(2);
+/// How long a region that did not answer is not asked again, whatever the number of buckets.
+const SILENT_FOR: Duration = Duration::from_secs(1);
 /// After news that others act on too: who of them is woken first is decided by chance, and what
 /// they do at once is done by then.
 const AFTER_OTHERS: Duration = Duration::from_millis(50);
@@ -63,6 +67,12 @@ struct Answers {
     home_before: bool,
 }
 
+/// What the buckets that are taken over share.
+struct Shared {
+    places: Semaphore,
+    silences: Silences,
+}
+
 struct Task(JoinHandle<()>);
 
 impl Drop for Task {
@@ -75,7 +85,10 @@ impl Replication {
     /// Takes the place of the home for buckets that this region gets, until the task is dropped.
     pub async fn take_over(self: Arc<Self>) {
         let mut watch = self.regions.watch();
-        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let shared = Arc::new(Shared {
+            places: Semaphore::new(AT_ONCE),
+            silences: Silences::default(),
+        });
         let mut tasks: BTreeMap<BucketId, Task> = BTreeMap::new();
         let here = self.regions.here().region;
         loop {
@@ -106,13 +119,11 @@ impl Replication {
                 if deed.epoch == 1 {
                     continue;
                 }
-                let (id, this, places) = (deed.id, Arc::clone(&self), Arc::clone(&places));
+                let (id, this, shared) = (deed.id, Arc::clone(&self), Arc::clone(&shared));
                 let handle = tokio::spawn(async move {
                     // The follower of the home before ends with the same news.
                     sleep(if stays { NOTED_AFTER } else { AFTER_OTHERS }).await;
-                    // It is never closed.
-                    let _place = places.acquire().await;
-                    this.take_seat(&deed, stays, until).await;
+                    this.take_seat(&deed, stays, until, &shared).await;
                 });
                 tasks.insert(id, Task(handle));
             }
@@ -125,11 +136,20 @@ impl Replication {
     }
 
     /// Waits until this region may decide for the bucket, and notes that it does.
-    async fn take_seat(&self, deed: &Arc<BucketDeed>, stays: bool, until: Instant) {
+    async fn take_seat(
+        &self,
+        deed: &Arc<BucketDeed>,
+        stays: bool,
+        until: Instant,
+        shared: &Shared,
+    ) {
         let until = match types::planted("promise-not-waited-out") {
             true => Instant::now(),
             false => until,
         };
+        // It is never closed. It is not held while this waits for a promise to end: other buckets
+        // may not have to.
+        let mut place = shared.places.acquire().await;
         let known = self.objects.epoch_here(deed).await;
         let mut taken = stays || known.is_ok_and(|known| known >= deed.epoch);
         let (begun, mut pause, mut complete) = (Instant::now(), AGAIN_MIN, stays);
@@ -137,7 +157,7 @@ impl Replication {
             if !self.is_current(deed) {
                 return;
             }
-            let answers = self.ask_former(deed).await;
+            let answers = self.ask_former(deed, &shared.silences).await;
             let now = Instant::now();
             let overdue = now >= until && (!answers.unread || now >= until + READ_MAX);
             // Early only when the home before is known to be among those who answered.
@@ -145,9 +165,11 @@ impl Replication {
             taken = overdue || all;
             complete = all;
             if !taken {
+                drop(place);
                 let left = until.max(now) - now;
                 sleep(pause.min(left.max(AGAIN_MIN))).await;
                 pause = (pause * 2).min(AGAIN_MAX);
+                place = shared.places.acquire().await;
             }
         }
         let waited_ms = begun.elapsed().as_millis() as u64;
@@ -175,7 +197,7 @@ impl Replication {
     }
 
     /// What the regions say that could have decided before.
-    async fn ask_former(&self, deed: &Arc<BucketDeed>) -> Answers {
+    async fn ask_former(&self, deed: &Arc<BucketDeed>, silences: &Silences) -> Answers {
         let copies = self.status.copies(deed);
         // Who follows under this epoch knows it, and has handed over.
         let follows = |region: &RegionId| {
@@ -194,7 +216,8 @@ impl Replication {
             let cursor = cursor.as_ref().filter(|c| Some(c.epoch) == last);
             let former = match follows(region) {
                 true => Former::Yielded,
-                false => self.ask_one(deed, region, cursor).await,
+                false if !silences.is_asked(region, SILENT_FOR) => Former::Silent,
+                false => self.ask_one(deed, region, cursor, silences).await,
             };
             let before = cursor.is_some_and(|c| c.epoch + 1 == deed.epoch);
             (former, before)
@@ -213,16 +236,27 @@ impl Replication {
         deed: &Arc<BucketDeed>,
         region: &RegionId,
         cursor: Option<&FollowCursor>,
+        silences: &Silences,
     ) -> Former {
         let (bucket, far) = (&deed.name, self.far(deed, region));
+        let asked = Instant::now();
         let yielded = match timeout(YIELD_WITHIN, far.read(What::Yield)).await {
             Ok(Ok(yielded)) => yielded,
             Ok(Err(error)) => {
                 tracing::debug!(%bucket, %region, %error, "no answer to who decides");
+                match error {
+                    ReplicationError::Peer(_) => silences.is_silent(region, asked, SILENT_FOR),
+                    // About this bucket it says no more.
+                    _ => silences.answers(region),
+                }
                 return Former::Silent;
             }
-            Err(_) => return Former::Silent,
+            Err(_) => {
+                silences.is_silent(region, asked, SILENT_FOR);
+                return Former::Silent;
+            }
         };
+        silences.answers(region);
         match self.read_rest(deed, region, yielded, cursor).await {
             Ok(()) => Former::Yielded,
             Err(error) => {

@@ -120,6 +120,8 @@ pub struct View {
     here: RegionId,
     shared: Arc<Shared>,
     deed: RwLock<Option<Arc<BucketDeed>>>,
+    /// Other buckets than the one that tests are about.
+    pub others: RwLock<Vec<Arc<BucketDeed>>>,
     changed: watch::Sender<u64>,
     pub reports: Mutex<Vec<Divergence>>,
     /// What the registry says about rows that are not placed here.
@@ -169,10 +171,13 @@ impl Regions for View {
         self.shared.addresses.read().get(region).cloned()
     }
     fn deed(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
-        self.deed.read().clone().filter(|d| d.name == *name)
+        let found = self.deed.read().clone().filter(|d| d.name == *name);
+        let others = self.others.read();
+        found.or_else(|| others.iter().find(|d| d.name == *name).cloned())
     }
     fn deeds(&self) -> Vec<Arc<BucketDeed>> {
-        self.deed.read().iter().cloned().collect()
+        let (one, others) = (self.deed.read(), self.others.read());
+        one.iter().chain(others.iter()).cloned().collect()
     }
     fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -410,6 +415,7 @@ impl Region {
             here: id.clone(),
             shared: Arc::clone(shared),
             deed: RwLock::default(),
+            others: RwLock::default(),
             changed: watch::Sender::new(0),
             reports: Mutex::default(),
             removal: Mutex::new(MayRemove::Yes),

@@ -8,9 +8,13 @@ use std::{
     time::Duration,
 };
 
-use objects::{ETagMatch, Error, ObjectAttributes, PutInput, WriteConditions};
+use access::Action;
+use objects::{ETagMatch, Error, ObjectAttributes, PutInput, Versioning, WriteConditions};
 use replication::{Far, PromiseAsk, Promises, Regions, What, Yielded};
-use types::{BucketDeed, Judge, NotNow, RegionId, Unrenewed, body::MemoryBody};
+use types::{
+    Body, BucketDeed, BucketId, BucketName, Judge, NotNow, RegionId, Unrenewed,
+    body::{MemoryBody, NextChunk},
+};
 
 use crate::common::{Cloud, Region, deed, key, until};
 
@@ -181,6 +185,31 @@ async fn a_copy_that_becomes_the_home_waits_its_promise_out_where_the_old_home_i
 }
 
 #[tokio::test]
+async fn many_buckets_of_a_silent_home_are_taken_over_without_a_question_for_each() {
+    let [a, mut b] = Cloud::two().await;
+    // No answer, and no failure: each question takes as long as it may.
+    a.proxy.stall();
+    b.promise_for(Duration::from_secs(1));
+    let many = (1000..2000).map(|id| {
+        Arc::new(BucketDeed {
+            id: BucketId(id),
+            name: BucketName::new(&format!("bucket-{id}")).unwrap(),
+            ..BucketDeed::clone(&deed("b", &["a"], 2))
+        })
+    });
+    let many: Vec<_> = many.collect();
+    *b.view.others.write() = many.clone();
+    b.view.hears(&deed("b", &["a"], 2));
+    tokio::spawn(Arc::clone(&b.replication).take_over());
+    let promises = b.replication.promises();
+    until("the new home decides for all", || async {
+        let mut seats = many.iter().map(|deed| promises.taken_over(deed));
+        seats.all(|taken| taken == Some(false))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_giver_that_was_started_anew_waits_as_if_it_had_promised_all() {
     let [_, mut b] = two().await;
     b.stop().await;
@@ -232,8 +261,11 @@ async fn while_a_promotion_waits_the_old_home_gets_no_promise() {
     gives(RegionId::new("c")).await;
     pause.end();
     gives(a.id.clone()).await;
-    // One that is given up lingers: it may be asked for again.
+    // One that is given up lingers: it may be asked for again. Another one that ends does not
+    // change that.
+    let other = promises.pause(&a.id);
     drop(promises.pause(&a.id));
+    other.end();
     assert_eq!(promises.answer(&a.id, &ask).lasts_ms, 0);
 }
 
@@ -286,38 +318,51 @@ async fn what_takes_time_to_say_is_said_to_a_region_once_in_a_while() {
     assert!(a.decides(), "and the others notice nothing of it");
 }
 
-/// Lets one decision begin, and none end.
+/// Renews a home for so many questions.
 #[derive(Default)]
-struct Overtaken(AtomicBool);
+struct Ends(AtomicUsize);
 
-impl Judge for Overtaken {
+impl Ends {
+    fn ask(&self) -> Result<(), NotNow> {
+        let left = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        left.map(drop)
+            .map_err(|_| NotNow("no longer renewed".to_owned()))
+    }
+    fn after(&self, questions: usize) {
+        self.0.store(questions, Ordering::SeqCst);
+    }
+}
+
+impl Judge for Ends {
     fn may_commit(&self, _: &BucketDeed) -> Result<(), NotNow> {
         Ok(())
     }
     fn may_write(&self, _: &BucketDeed) -> Result<(), NotNow> {
-        Ok(())
+        self.ask()
     }
     fn may_decide(&self, _: &BucketDeed) -> Result<(), NotNow> {
-        match self.0.swap(true, Ordering::SeqCst) {
-            false => Ok(()),
-            true => Err(NotNow("overtaken".to_owned())),
-        }
+        self.ask()
     }
 }
 
 #[tokio::test]
 async fn a_decision_that_was_overtaken_is_not_acknowledged() {
     let [a, _b] = Cloud::two().await;
-    let judge = Arc::new(Overtaken::default());
+    let judge = Arc::new(Ends::default());
     a.objects.judged_by(judge.clone());
+    // It is asked before the body is read, before the commit and after it.
+    judge.after(2);
     let claimed = a.claim("k", "a").await;
     assert!(matches!(claimed, Err(Error::NotNow(_))), "{claimed:?}");
     // It may have landed: nobody was told so.
     assert!(a.get("k").await.is_some());
-    judge.0.store(false, Ordering::SeqCst);
+    // That the key is there is found out before the commit.
+    judge.after(1);
     let refused = a.claim("k", "again").await;
     assert!(matches!(refused, Err(Error::NotNow(_))), "{refused:?}");
-    judge.0.store(false, Ordering::SeqCst);
+    judge.after(2);
     let any = WriteConditions {
         if_match: Some(ETagMatch::Any),
         if_none_match: None,
@@ -325,4 +370,119 @@ async fn a_decision_that_was_overtaken_is_not_acknowledged() {
     let permit = a.permit(access::Action::DeleteObject);
     let deleted = a.objects.delete(&permit, &key("k"), None, &any).await;
     assert!(matches!(deleted, Err(Error::NotNow(_))), "{deleted:?}");
+}
+
+#[tokio::test]
+async fn a_configuration_is_changed_only_while_the_home_is_renewed() {
+    let [a, _b] = Cloud::two().await;
+    let judge = Arc::new(Ends::default());
+    a.objects.judged_by(judge.clone());
+    let versioning = || async {
+        let permit = a.permit(Action::PutBucketVersioning);
+        a.objects.set_versioning(&permit, Versioning::Enabled).await
+    };
+    let is_on = || async {
+        let permit = a.permit(Action::GetBucketVersioning);
+        a.objects.versioning(&permit).await.unwrap() == Versioning::Enabled
+    };
+    let tags = || async {
+        let permit = a.permit(Action::PutBucketTagging);
+        let tags = vec![("name".to_owned(), "value".to_owned())];
+        a.objects.set_bucket_tags(&permit, tags).await
+    };
+    let rules = || async {
+        let permit = a.permit(Action::PutReplicationConfiguration);
+        a.objects.set_rules(&permit, None).await
+    };
+    // It was permitted, and the promise has ended since.
+    for refused in [versioning().await, tags().await, rules().await] {
+        assert!(matches!(refused, Err(Error::NotNow(_))), "{refused:?}");
+    }
+    assert!(!is_on().await);
+    let permit = a.permit(Action::GetBucketTagging);
+    assert!(a.objects.bucket_tags(&permit).await.unwrap().is_empty());
+    // It ends while it is committed: nobody is told that it was.
+    judge.after(1);
+    let overtaken = versioning().await;
+    assert!(matches!(overtaken, Err(Error::NotNow(_))), "{overtaken:?}");
+    assert!(is_on().await);
+    let permit = a.permit(Action::DeleteBucket);
+    let deleted = a.objects.delete_bucket(&permit).await;
+    assert!(matches!(deleted, Err(Error::NotNow(_))), "{deleted:?}");
+    judge.after(100);
+    assert!(is_on().await, "it is still there");
+    tags().await.unwrap();
+    rules().await.unwrap();
+}
+
+/// A body that comes once the promise has ended.
+struct Late(Arc<Ends>, MemoryBody);
+
+impl Body for Late {
+    fn next(&mut self) -> NextChunk<'_> {
+        self.0.after(0);
+        self.1.next()
+    }
+    fn len_hint(&self) -> Option<u64> {
+        self.1.len_hint()
+    }
+}
+
+#[tokio::test]
+async fn what_a_home_may_not_take_unrenewed_it_does_not_take_late_either() {
+    let [a, _b] = Cloud::two().await;
+    let judge = Arc::new(Ends::default());
+    a.objects.judged_by(judge.clone());
+    // By default writes without conditions need nobody.
+    a.put("there", "before").await;
+    let mut deed = BucketDeed::clone(&a.view.now());
+    deed.placement.unrenewed = Unrenewed::None;
+    a.view.hears(&Arc::new(deed));
+    let put = |at: &str, conditions: WriteConditions| {
+        let (permit, at) = (a.permit(Action::PutObject), key(at));
+        let input = PutInput {
+            body: Box::new(Late(judge.clone(), MemoryBody::new("late"))),
+            attributes: ObjectAttributes::default(),
+            md5: None,
+            checksum: None,
+            trailer: None,
+            conditions,
+        };
+        let objects = Arc::clone(&a.objects);
+        async move { objects.put(&permit, &at, input).await.map(drop) }
+    };
+    let absent = WriteConditions {
+        if_match: None,
+        if_none_match: Some(ETagMatch::Any),
+    };
+    for conditions in [WriteConditions::default(), absent] {
+        judge.after(1);
+        let late = put("late", conditions).await;
+        assert!(matches!(late, Err(Error::NotNow(_))), "{late:?}");
+        assert_eq!(a.get("late").await, None);
+    }
+    let none = WriteConditions::default();
+    let delete = || async {
+        let permit = a.permit(Action::DeleteObject);
+        let deleted = a.objects.delete(&permit, &key("there"), None, &none).await;
+        deleted.map(drop)
+    };
+    let there = key("there");
+    let tag = || async {
+        let permit = a.permit(Action::PutObjectTagging);
+        let tags = vec![("t".to_owned(), "1".to_owned())];
+        let tagged = a.objects.set_object_tags(&permit, &there, None, tags);
+        tagged.await.map(drop)
+    };
+    for late in [delete().await, tag().await] {
+        assert!(matches!(late, Err(Error::NotNow(_))), "{late:?}");
+    }
+    assert!(a.get("there").await.is_some());
+    // It may have landed where the promise ended meanwhile: nobody is told so.
+    judge.after(1);
+    let tagged = tag().await;
+    assert!(matches!(tagged, Err(Error::NotNow(_))), "{tagged:?}");
+    judge.after(100);
+    tag().await.unwrap();
+    delete().await.unwrap();
 }
