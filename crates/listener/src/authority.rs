@@ -2,12 +2,14 @@
 //! certificate trusts all listeners of the cloud.
 
 use std::{
-    fs,
-    io::Write,
+    fs::{self, TryLockError},
+    io::{self, Write},
     net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::Duration,
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use rcgen::{
@@ -18,7 +20,7 @@ use types::Timestamp;
 
 use crate::{
     Files, TlsError,
-    certificates::{names, read},
+    certificates::{fits, names, read},
 };
 
 /// How long the authority is good: ten years.
@@ -27,6 +29,10 @@ const AUTHORITY_VALID: Duration = Duration::from_secs(3650 * 86_400);
 const VALID: Duration = Duration::from_secs(397 * 86_400);
 /// A certificate with less time left is made again.
 const RENEW_BEFORE: Duration = Duration::from_secs(60 * 86_400);
+/// How long another process may take to make the same.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks whether it is done.
+const TURN_PAUSE: Duration = Duration::from_millis(10);
 /// How far a client's clock may be behind.
 const SKEW: Duration = Duration::from_secs(86_400);
 
@@ -46,7 +52,12 @@ impl Authority {
         let at = Self::certificate_in(folder);
         let key_at = folder.join("authority.key");
         if !at.exists() {
-            make(folder, &at, &key_at, now)?;
+            fs::create_dir_all(folder).map_err(|e| TlsError::File(folder.into(), e))?;
+            let _turn = turn(&folder.join("authority.lock"))?;
+            // Another process may have made it meanwhile.
+            if !at.exists() {
+                make(&at, &key_at, now)?;
+            }
         }
         let text = |path: &Path| {
             let bytes = read(path)?;
@@ -89,13 +100,16 @@ impl Authority {
             key: folder.join("server.key"),
         };
         let recorded = folder.join("server.names");
+        // The key, the certificate and their names are three files: one process at a time looks at
+        // them and writes them.
+        let _turn = turn(&folder.join("server.lock"))?;
         let text = wanted.join("\n");
         let same = fs::read_to_string(&recorded).is_ok_and(|found| found == text);
         let holds = || {
             let found = crate::certificates::leaf(&files.certificate).ok()?;
             let (_, not_after) = names(&found)?;
             let left = not_after.ms().saturating_sub(now.ms());
-            (u128::from(left) >= RENEW_BEFORE.as_millis() && files.key.exists()).then_some(())
+            (u128::from(left) >= RENEW_BEFORE.as_millis() && fits(&files)).then_some(())
         };
         if !same || holds().is_none() {
             self.certify(&files, wanted, now)?;
@@ -124,8 +138,7 @@ impl Authority {
     }
 }
 
-fn make(folder: &Path, at: &Path, key_at: &Path, now: Timestamp) -> Result<(), TlsError> {
-    fs::create_dir_all(folder).map_err(|e| TlsError::File(folder.into(), e))?;
+fn make(at: &Path, key_at: &Path, now: Timestamp) -> Result<(), TlsError> {
     let mut params = blank("Dhow authority of this cloud", now, AUTHORITY_VALID);
     // Nothing that it signs may sign in turn.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -147,9 +160,38 @@ fn blank(name: &str, now: Timestamp, valid: Duration) -> CertificateParams {
     params
 }
 
+/// Waits until no other process makes what this lock is for; the turn ends when it is dropped.
+fn turn(path: &Path) -> Result<fs::File, TlsError> {
+    let failed = |e| TlsError::File(path.into(), e);
+    let mut options = fs::OpenOptions::new();
+    options.create(true).write(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(failed)?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() > TURN_WITHIN => {
+                let why = "another process holds it";
+                return Err(failed(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(TURN_PAUSE),
+        }
+    }
+}
+
+/// A name beside a file that no other file, thread or process has.
+fn beside(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}-{next}.new", process::id()));
+    path.with_file_name(name)
+}
+
 /// Writes a file whole, for its owner only: beside its place first, then moved there.
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let beside = path.with_extension("new");
+    let beside = beside(path);
     let written = || {
         let mut file = fs::OpenOptions::new()
             .create(true)
@@ -161,7 +203,11 @@ fn write(path: &Path, text: &str) -> Result<(), TlsError> {
         file.sync_all()?;
         fs::rename(&beside, path)
     };
-    written().map_err(|e| TlsError::File(path.into(), e))
+    written().map_err(|e| {
+        // It may be a key; that it cannot be removed either says nothing new.
+        let _ = fs::remove_file(&beside);
+        TlsError::File(path.into(), e)
+    })
 }
 
 #[cfg(test)]
@@ -190,5 +236,41 @@ mod tests {
         let again = Authority::open(dir.path(), last).unwrap();
         again.keep(dir.path(), &names[..1], last).unwrap();
         assert_ne!(read(&files), second);
+        assert!(fits(&files));
+        // A key that a crash left beside another certificate.
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+        again.keep(dir.path(), &names[..1], last).unwrap();
+        assert!(fits(&files));
+    }
+
+    #[test]
+    fn those_who_start_at_once_end_with_a_key_that_fits() {
+        for _ in 0..10 {
+            let dir = tempfile::tempdir().unwrap();
+            let begin = std::sync::Barrier::new(4);
+            let made = || {
+                begin.wait();
+                let authority = Authority::open(dir.path(), NOW)?;
+                authority.keep(dir.path(), &["localhost".to_owned()], NOW)
+            };
+            let all: Vec<Files> = std::thread::scope(|scope| {
+                let started: Vec<_> = (0..4).map(|_| scope.spawn(made)).collect();
+                let ended = started.into_iter().map(|one| one.join().unwrap());
+                ended.map(Result::unwrap).collect()
+            });
+            assert!(fits(&all[0]));
+            let of_authority = Files {
+                certificate: Authority::certificate_in(dir.path()),
+                key: dir.path().join("authority.key"),
+            };
+            assert!(fits(&of_authority));
+            let mut names: Vec<_> = fs::read_dir(dir.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.retain(|name| name.ends_with(".new"));
+            assert_eq!(names, [""; 0]);
+        }
     }
 }

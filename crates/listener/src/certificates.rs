@@ -224,6 +224,11 @@ impl Named {
     }
 }
 
+/// Whether the key is that of the certificate.
+pub(crate) fn fits(files: &Files) -> bool {
+    Named::read(files, &ring::default_provider()).is_ok()
+}
+
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let failed = |e| TlsError::File(path.to_owned(), e);
     let length = fs::metadata(path).map_err(failed)?.len();

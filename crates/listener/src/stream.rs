@@ -10,7 +10,7 @@ use std::{
 
 use thiserror::Error;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{TlsAcceptor, TlsStream};
@@ -24,6 +24,11 @@ const HANDSHAKE: u8 = 0x16;
 const CLEAR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
     content-type: text/plain\r\ncontent-length: 63\r\n\r\n\
     This endpoint speaks HTTPS: use an address that begins https://";
+
+/// How long, and for how many bytes, such a client is read: a connection that is closed with bytes
+/// unread is reset, and the client may lose the answer.
+const REST_WITHIN: Duration = Duration::from_secs(2);
+const REST_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a connection did not come to TLS.
 #[derive(Debug, Error)]
@@ -77,13 +82,10 @@ impl Certificates {
     /// It does not come about; see [`Handshake`].
     pub async fn accept(&self, stream: TcpStream, within: Duration) -> Result<Stream, Handshake> {
         let accepting = async {
-            let mut stream = stream;
             let mut first = [0];
             let read = stream.peek(&mut first).await?;
             if read > 0 && first != [HANDSHAKE] {
-                // Whether it reads the answer is its own affair.
-                let _ = stream.write_all(CLEAR).await;
-                let _ = stream.shutdown().await;
+                refuse_clear(stream, REST_WITHIN.min(within / 2)).await;
                 return Err(Handshake::Clear);
             }
             let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
@@ -94,6 +96,18 @@ impl Certificates {
             .await
             .unwrap_or(Err(Handshake::Late))
     }
+}
+
+/// Says to a client what to do, and lets it end what it is sending.
+async fn refuse_clear(mut stream: TcpStream, within: Duration) {
+    let said = async {
+        stream.write_all(CLEAR).await?;
+        stream.shutdown().await?;
+        let rest = &mut (&mut stream).take(REST_BYTES_MAX);
+        tokio::io::copy(rest, &mut tokio::io::sink()).await
+    };
+    // Whether it reads the answer is its own affair.
+    let _ = tokio::time::timeout(within, said).await;
 }
 
 impl AsyncRead for Stream {
@@ -151,5 +165,51 @@ impl AsyncWrite for Stream {
             Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Authority, Files};
+    use types::Timestamp;
+
+    #[tokio::test]
+    async fn a_client_without_tls_reads_what_to_do_after_it_has_sent_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_s(1_700_000_000);
+        let authority = Authority::open(dir.path(), now).unwrap();
+        let names = ["localhost".to_owned()];
+        let files: Files = authority.keep(dir.path(), &names, now).unwrap();
+        let certificates = Certificates::read(vec![files]).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, answered) = tokio::sync::oneshot::channel();
+        let client = tokio::spawn(async move {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(b"PUT /bucket/key HTTP/1.1\r\n").await?;
+            // The rest comes once the answer is on its way.
+            answered.await.unwrap();
+            for _ in 0..20 {
+                stream.write_all(&[b'x'; 10_000]).await?;
+            }
+            stream.shutdown().await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            io::Result::Ok(answer)
+        });
+        let (stream, _) = listener.accept().await.unwrap();
+        let accepting = certificates.accept(stream, Duration::from_secs(60));
+        let (accepted, ()) = tokio::join!(accepting, async {
+            // It is polled after the other, which has answered by then or does so at once.
+            tokio::task::yield_now().await;
+            tell.send(()).unwrap();
+        });
+        assert!(matches!(accepted, Err(Handshake::Clear)), "{accepted:?}");
+        let answer = client.await.unwrap().unwrap();
+        assert!(
+            answer.ends_with("an address that begins https://"),
+            "{answer}"
+        );
     }
 }
