@@ -3,11 +3,12 @@
 //! not, since it could claim more than it has.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use replication::CopyStatus;
 use tokio::time::{Instant, sleep, timeout};
@@ -19,6 +20,10 @@ use crate::region::Region;
 const BUCKETS_MAX: usize = 50_000;
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(5);
+/// How long one home is asked in a round: the others do not wait for one that has many buckets.
+const ROUND_MAX: Duration = Duration::from_secs(60);
+/// Homes that are asked at once.
+const HOMES_AT_ONCE: usize = 16;
 /// How long a home may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Between two questions: at least this, and so many times what the last answer took. A home reads
@@ -83,33 +88,69 @@ impl Completeness {
 /// Asks the homes again and again, until the task is dropped: of buckets with more than one replica
 /// that could succeed the home.
 pub async fn watch(region: Arc<Region>) {
-    for round in 0usize.. {
+    let mut next = HashMap::new();
+    loop {
         let mut deeds = region.registry.all();
         deeds.retain(|deed| deed.home != region.id && deed.placement.succession().nth(1).is_some());
         deeds.truncate(BUCKETS_MAX);
         let wanted = deeds.iter().map(|deed| deed.id).collect();
         region.watched.completeness.keep(&wanted);
-        // So that no bucket whose home does not answer stands before the same others each time.
-        let first = round % deeds.len().max(1);
-        deeds.rotate_left(first);
-        let mut silent = HashSet::new();
-        for deed in deeds {
-            if silent.contains(&deed.home) {
-                continue;
-            }
-            let begun = Instant::now();
-            let told = timeout(ANSWER_WITHIN, region.copies(&deed)).await;
-            let took = match told {
-                Ok(Ok(_)) => begun.elapsed(),
-                _ => {
-                    silent.insert(deed.home.clone());
-                    Duration::ZERO
-                }
-            };
-            sleep((took * PAUSE_TIMES).clamp(PAUSE_MIN, PAUSE_MAX)).await;
-        }
+        let ask = |deed: Arc<BucketDeed>| {
+            let region = &region;
+            async move { region.copies(&deed).await.is_ok() }
+        };
+        round(deeds, &mut next, ask).await;
         sleep(ROUND).await;
     }
+}
+
+/// Asks several homes at once, and each of them about one bucket after another, for a while at most.
+/// `next` keeps where each is gone on with: behind the bucket that was asked about last, so that
+/// none whose home does not answer stands before the same others each time.
+async fn round<F: Future<Output = bool>>(
+    deeds: Vec<Arc<BucketDeed>>,
+    next: &mut HashMap<RegionId, BucketId>,
+    ask: impl Fn(Arc<BucketDeed>) -> F,
+) {
+    let mut homes: BTreeMap<RegionId, Vec<Arc<BucketDeed>>> = BTreeMap::new();
+    for deed in deeds {
+        homes.entry(deed.home.clone()).or_default().push(deed);
+    }
+    next.retain(|home, _| homes.contains_key(home));
+    let ask = &ask;
+    let asking = homes.into_iter().map(|(home, mut deeds)| {
+        deeds.sort_unstable_by_key(|deed| deed.id);
+        let last = next.get(&home).copied();
+        let first = deeds.partition_point(|deed| Some(deed.id) <= last);
+        deeds.rotate_left(first);
+        async move { (home, ask_about(deeds, ask).await) }
+    });
+    let asking: Vec<_> = asking.collect();
+    let mut asking = stream::iter(asking).buffer_unordered(HOMES_AT_ONCE);
+    while let Some((home, last)) = asking.next().await {
+        next.extend(last.map(|last| (home, last)));
+    }
+}
+
+/// Asks one home, until it does not answer; tells which bucket was the last one.
+async fn ask_about<F: Future<Output = bool>>(
+    deeds: Vec<Arc<BucketDeed>>,
+    ask: &impl Fn(Arc<BucketDeed>) -> F,
+) -> Option<BucketId> {
+    let (begun, mut last) = (Instant::now(), None);
+    for deed in deeds {
+        if begun.elapsed() >= ROUND_MAX {
+            break;
+        }
+        last = Some(deed.id);
+        let asked = Instant::now();
+        if !matches!(timeout(ANSWER_WITHIN, ask(deed)).await, Ok(true)) {
+            break;
+        }
+        let pause = asked.elapsed() * PAUSE_TIMES;
+        sleep(pause.clamp(PAUSE_MIN, PAUSE_MAX)).await;
+    }
+    last
 }
 
 #[cfg(test)]
@@ -178,6 +219,49 @@ mod tests {
         assert_eq!(of(&deed(2, 1, 4), &a), None, "another bucket");
         told.note(&now, &[copy("a", Some(0))]);
         assert_eq!(of(&now, &a), Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_home_that_is_silent_or_has_many_buckets_holds_up_no_other() {
+        let of = |home: &str, id: u64| {
+            Arc::new(BucketDeed {
+                home: RegionId::new(home),
+                ..deed(id, 1, 4)
+            })
+        };
+        let mut deeds: Vec<_> = (0..100_000).map(|id| of("many", id)).collect();
+        for home in 0..10 {
+            deeds.extend((0..2).map(|n| of(&format!("silent-{home}"), 200_000 + 2 * home + n)));
+        }
+        deeds.extend((0..3).map(|n| of("few", 300_000 + n)));
+        let asked: Mutex<Vec<(BucketId, Duration)>> = Mutex::default();
+        let (mut next, mut begun) = (HashMap::new(), Instant::now());
+        for turn in 0..2 {
+            let ask = |deed: Arc<BucketDeed>| {
+                asked.lock().push((deed.id, begun.elapsed()));
+                async move {
+                    match deed.home.starts_with("silent") {
+                        true => std::future::pending().await,
+                        false => true,
+                    }
+                }
+            };
+            round(deeds.clone(), &mut next, ask).await;
+            assert!(begun.elapsed() < ROUND_MAX + ANSWER_WITHIN, "{turn}");
+            let mut few: Vec<_> = asked.lock().drain(..).collect();
+            let silent = few
+                .iter()
+                .filter(|(id, _)| (200_000..300_000).contains(&id.0));
+            let expected: Vec<u64> = (0..10).map(|home| 200_000 + 2 * home + turn).collect();
+            assert_eq!(silent.map(|(id, _)| id.0).collect::<Vec<_>>(), expected);
+            let many = few.iter().filter(|(id, _)| id.0 < 100_000);
+            assert_eq!(many.clone().count(), 1200);
+            assert_eq!(many.map(|(id, _)| id.0).min(), Some(1200 * turn));
+            few.retain(|(id, _)| id.0 >= 300_000);
+            assert_eq!(few.len(), 3);
+            assert!(few.iter().all(|(_, at)| *at < Duration::from_secs(1)));
+            begun = Instant::now();
+        }
     }
 
     #[test]
