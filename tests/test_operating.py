@@ -180,6 +180,19 @@ def test_a_home_moves_and_comes_back_without_force_or_loss(fleet):
     assert set(written) <= listed
 
 
+def test_a_move_that_was_ended_is_waited_for_by_the_same_command(fleet, frozen):
+    """The region is the home already, and another one does not follow it yet."""
+    frozen(EU)
+    fleet.bucket("goes-on", ME, EU)
+    again = subprocess.Popen([BIN, "bucket", "move", "goes-on", "--to", ME, "--data", fleet.data],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert f"{EU}: waits" in again.stderr.readline()
+    assert again.poll() is None
+    fleet.thaw(EU)
+    said, _ = again.communicate(timeout=60)
+    assert again.returncode == 0 and "follow it" in said, said
+
+
 def at_a_terminal(fleet, answer, *args):
     """What the command says to a person who gives that answer, and how it ends."""
     person, terminal = pty.openpty()

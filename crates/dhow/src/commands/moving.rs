@@ -19,7 +19,7 @@ use crate::{admin_client::AdminClient, failure::Failure};
 /// replica first if it has none, and becomes the home once that follows closely; the home before
 /// then hands over what it took meanwhile, and keeps a replica. Multipart uploads in progress do
 /// not move: while the home has some the command is refused. Ended in the middle, the same command
-/// goes on from there.
+/// goes on from there: where the region is the home already it waits until all replicas follow it.
 #[derive(Args)]
 pub struct Move {
     /// The bucket.
@@ -68,7 +68,14 @@ impl Move {
             client.call("POST", &format!("{path}/place"), Some(&body))
         };
         match has {
-            Has::Home => return self.done(&bucket),
+            Has::Home if self.dry_run => return self.done(&bucket),
+            // An earlier try may have ended before the home of then had handed over. Which region
+            // that was, the deed does not say: all replicas follow once it has.
+            Has::Home => {
+                let bucket = placing::wait(&client, &self.name, None, Enough::Follows)?;
+                self.say("All replicas follow it.");
+                return self.done(&bucket);
+            }
             _ => uploads::check(&bucket, self.abort_uploads)?,
         }
         match has {
