@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -34,14 +35,25 @@ const NOBODY: Duration = Duration::from_secs(1);
 /// their own: they are made just now, or nobody's.
 const ON_RECORD: Room = Room {
     at_once: 8,
-    per_second: 50.0,
-    burst: 200.0,
+    pace: Pace {
+        per_second: 50.0,
+        burst: 200.0,
+    },
 };
 const NOT_ON_RECORD: Room = Room {
     at_once: 2,
-    per_second: 10.0,
-    burst: 50.0,
+    pace: Pace {
+        per_second: 10.0,
+        burst: 50.0,
+    },
 };
+/// What one client has of the latter, so that none takes it all.
+const OF_ONE_CLIENT: Pace = Pace {
+    per_second: 2.0,
+    burst: 10.0,
+};
+/// Clients of whom it is counted; with more all are forgotten.
+const CLIENTS_MAX: usize = 10_000;
 /// Signatures that are not the key's, before the key has to wait until the window ends.
 const WRONG_MAX: u32 = 10;
 const WRONG_WINDOW: Duration = Duration::from_secs(10);
@@ -50,12 +62,42 @@ const REMEMBERED_MAX: usize = 10_000;
 /// A key that changes all the time is asked for so often.
 const ROUNDS_MAX: usize = 3;
 
-/// So many questions at once, all others wait, and find the answer to the first; so many a second,
-/// and one after another after a pause.
+/// So many questions at once; all others wait, and find the answer to the first.
 struct Room {
     at_once: usize,
+    pace: Pace,
+}
+
+/// So many a second, and so many at once after a pause.
+struct Pace {
     per_second: f64,
     burst: f64,
+}
+
+/// What is left of a pace, and since when.
+type Left = Option<(f64, Instant)>;
+
+impl Pace {
+    /// Takes one, if there is one.
+    fn take(&self, left: &mut Left, now: Instant) -> bool {
+        let (before, since) = left.unwrap_or((self.burst, now));
+        let passed = now.saturating_duration_since(since).as_secs_f64();
+        let have = passed.mul_add(self.per_second, before).min(self.burst);
+        let takes = have >= 1.0;
+        *left = Some((if takes { have - 1.0 } else { have }, now));
+        takes
+    }
+}
+
+/// One client's addresses: with IPv6 a client has a network of them.
+fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
 }
 
 /// A signature over a request to the region that asks.
@@ -100,7 +142,9 @@ struct Doubts {
     /// Wrong signatures, and when the first of them came.
     wrong: HashMap<String, (u32, Instant)>,
     /// What is left of the rooms for keys that are on record, and for others.
-    left: [Option<(f64, Instant)>; 2],
+    left: [Left; 2],
+    /// What is left of the latter for each client.
+    clients: HashMap<IpAddr, Left>,
 }
 
 /// What limits the questions.
@@ -140,24 +184,29 @@ impl Introductions {
         }
     }
 
-    fn take_room(&self, on_record: bool, now: Instant) -> Result<(), CloudError> {
+    fn take_room(
+        &self,
+        on_record: bool,
+        from: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<(), CloudError> {
         let mut doubts = self.doubts.lock();
-        let [of_record, of_others] = &mut doubts.left;
-        let (room, known) = match on_record {
-            true => (ON_RECORD, of_record),
-            false => (NOT_ON_RECORD, of_others),
+        let Doubts { left, clients, .. } = &mut *doubts;
+        let [of_record, of_others] = left;
+        let takes = match on_record {
+            true => ON_RECORD.pace.take(of_record, now),
+            // The client's own first: one that has none left takes none of the others'.
+            false => {
+                from.is_none_or(|from| takes_of_its_own(clients, client(from), now))
+                    && NOT_ON_RECORD.pace.take(of_others, now)
+            }
         };
-        let (left, since) = known.unwrap_or((room.burst, now));
-        let passed = now.saturating_duration_since(since).as_secs_f64();
-        let left = passed.mul_add(room.per_second, left).min(room.burst);
-        if left < 1.0 {
-            *known = Some((left, now));
-            return Err(CloudError::SlowDown(
+        match takes {
+            true => Ok(()),
+            false => Err(CloudError::SlowDown(
                 "too many keys are asked for that this region does not know".into(),
-            ));
+            )),
         }
-        *known = Some((left - 1.0, now));
-        Ok(())
     }
 
     fn doubt(&self, key: &str, is_key: bool, now: Instant) {
@@ -170,6 +219,16 @@ impl Introductions {
             false => drop(doubts.nobody.insert(key.to_owned(), now + NOBODY)),
         }
     }
+}
+
+fn takes_of_its_own(clients: &mut HashMap<IpAddr, Left>, from: IpAddr, now: Instant) -> bool {
+    if types::planted("strangers-share-all") {
+        return true;
+    }
+    if clients.len() >= CLIENTS_MAX && !clients.contains_key(&from) {
+        clients.clear();
+    }
+    OF_ONE_CLIENT.take(clients.entry(from).or_default(), now)
 }
 
 /// Accounts whose keys a region is given unasked, found once each.
@@ -241,7 +300,8 @@ impl<'s> Served<'s> {
 
 impl Registry {
     /// Learns the key with which a request to this region was signed, if the registry says that it
-    /// was. Nothing to learn where the registry is kept.
+    /// was. Nothing to learn where the registry is kept. `from` is the client's address, where it
+    /// is to be counted what the client asks for.
     ///
     /// # Errors
     /// `Unavailable` and `SlowDown`: nobody can say now.
@@ -249,6 +309,7 @@ impl Registry {
         &self,
         statement: &Statement,
         service: Service,
+        from: Option<IpAddr>,
     ) -> Result<Introduced, CloudError> {
         let (Keeper::There(upstream), key) = (&self.keeper, &statement.access_key) else {
             return Ok(Introduced::Nobody);
@@ -283,7 +344,7 @@ impl Registry {
             {
                 return Err(away("the registry's region did not answer a moment ago"));
             }
-            self.introductions.take_room(on_record, now)?;
+            self.introductions.take_room(on_record, from, now)?;
             let ask = Ask::Introduce(Box::new(Introduction::new(statement, service)));
             let told = tokio::time::timeout(WITHIN, upstream.ask(ask)).await;
             let Ok(Ok(told)) = told else {

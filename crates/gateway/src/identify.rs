@@ -1,6 +1,6 @@
 //! Who sends a request: the signature is verified here, before anything is looked up or routed.
 
-use std::fmt::Write;
+use std::{fmt::Write, net::IpAddr};
 
 use access::{
     AuthType, Identity, PayloadMode, SignatureError,
@@ -106,10 +106,11 @@ impl Identified {
 pub(crate) async fn identify<'r>(
     gateway: &Gateway,
     received: Received<'r>,
+    from: Option<IpAddr>,
 ) -> Result<(Request<'r>, Identified), S3Error> {
     let verified = match received.verify(&facts(gateway)) {
         Err(error) if error.code == ErrorCode::InvalidAccessKeyId => {
-            Box::pin(newcomer(gateway, &received, error)).await
+            Box::pin(newcomer(gateway, &received, from, error)).await
         }
         verified => verified,
     };
@@ -133,13 +134,14 @@ pub(crate) async fn identify<'r>(
 async fn newcomer(
     gateway: &Gateway,
     received: &Received<'_>,
+    from: Option<IpAddr>,
     unknown: S3Error,
 ) -> Result<(AuthType, Verified), S3Error> {
     let claim = received.claimed(gateway.clock.now()).ok();
     let (Some(regions), Some(claim)) = (&gateway.regions, claim) else {
         return Err(unknown);
     };
-    match regions.introduce(&claim.statement).await {
+    match regions.introduce(&claim.statement, from).await {
         Introduced::Known => received.verify(&facts(gateway)),
         Introduced::Nobody => Err(unknown),
         Introduced::Unknown(why) => Err(S3Error::with(

@@ -4,6 +4,7 @@
 mod turns;
 
 use std::{
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -94,8 +95,8 @@ impl Source {
 
 /// How a request came.
 enum Arrival {
-    /// From a client, whose signature is still to be verified.
-    Door,
+    /// From a client, whose signature is still to be verified, with its address.
+    Door(Option<IpAddr>),
     /// From another region, which relays what its customer signed, with the bucket that it read.
     Region {
         from: types::Place,
@@ -142,8 +143,9 @@ impl Gateway {
     pub fn respond(
         &self,
         request: http::Request<Incoming>,
+        from: Option<IpAddr>,
     ) -> impl Future<Output = Response<ResponseBody>> + Send {
-        self.respond_to(request, Arrival::Door)
+        self.respond_to(request, Arrival::Door(from))
     }
 
     /// Answers a request that the region `from` relays. The connection must have proved that it is
@@ -194,7 +196,7 @@ impl Gateway {
             operation = tracing::field::Empty,
             status = tracing::field::Empty,
         );
-        let at_door = matches!(arrival, Arrival::Door);
+        let at_door = matches!(arrival, Arrival::Door(_));
         let mut trail = Trail::default();
         let _counted = InFlight::enter(&self.metrics.in_flight);
 
@@ -281,7 +283,7 @@ impl Gateway {
         let expects = parts.headers.contains_key(header::EXPECT);
         let mut at_least = None;
         let (mut met, via) = match arrival {
-            Arrival::Door => (self.meet(parts).await?, Via::Door),
+            Arrival::Door(from) => (self.meet(parts, from).await?, Via::Door),
             Arrival::Region {
                 from,
                 stated,
@@ -343,13 +345,17 @@ impl Gateway {
     }
 
     /// Who asks, and for what, by the head alone.
-    async fn meet<'r>(&self, parts: &'r mut http::request::Parts) -> Result<Met<'r>, S3Error> {
+    async fn meet<'r>(
+        &self,
+        parts: &'r mut http::request::Parts,
+        from: Option<IpAddr>,
+    ) -> Result<Met<'r>, S3Error> {
         self.check_region()?;
         let received = Received::read(parts, &self.config.domains)?;
         if received.method() == Method::OPTIONS {
             return Err(ErrorCode::AccessForbidden.into());
         }
-        let (request, identified) = identify::identify(self, received).await?;
+        let (request, identified) = identify::identify(self, received, from).await?;
         Ok(Met {
             request,
             identified,

@@ -1,6 +1,6 @@
 //! The seam to the other regions of the cloud: where they are, and how a request goes to one.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{Request, Response};
 use types::{BucketDeed, BucketName, Place, RegionId, deed::BoxFuture};
@@ -100,8 +100,13 @@ pub trait Regions: Send + Sync {
     ) -> BoxFuture<'a, Proven>;
 
     /// Learns the key of a signature over a request to this region, where it is not known here: a
-    /// region is given keys unasked of those only who have a bucket there.
-    fn introduce<'a>(&'a self, _: &'a Statement) -> BoxFuture<'a, Introduced> {
+    /// region is given keys unasked of those only who have a bucket there. Where a client's address
+    /// is named, it is limited how often that client is asked for.
+    fn introduce<'a>(
+        &'a self,
+        _: &'a Statement,
+        _from: Option<IpAddr>,
+    ) -> BoxFuture<'a, Introduced> {
         Box::pin(async { Introduced::Nobody })
     }
 

@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
@@ -88,11 +88,11 @@ impl Gateway {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
             };
-            let stream = tokio::select! {
+            let (stream, from) = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 accepted = tcp.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok((stream, from)) => (stream, from.ip()),
                     Err(error) => {
                         accept_failed(&error).await;
                         continue;
@@ -110,6 +110,7 @@ impl Gateway {
                 places: Arc::clone(&places),
                 place: Arc::new(place),
                 watcher: graceful.watcher(),
+                from: Some(from),
             };
             match &tls {
                 None => drop(tokio::spawn(connection.serve(stream.into()))),
@@ -148,6 +149,8 @@ struct Connection {
     places: Arc<Semaphore>,
     place: Arc<OwnedSemaphorePermit>,
     watcher: Watcher,
+    /// The client's address.
+    from: Option<IpAddr>,
 }
 
 impl Connection {
@@ -196,6 +199,7 @@ impl Connection {
             unread,
             activity,
             encrypted,
+            from: self.from,
         });
         let service = service_fn(move |request| Arc::clone(&open).answer(request));
         let connection = self.watcher.watch(self.http.serve_connection(io, service));
@@ -224,6 +228,8 @@ struct Open {
     unread: Arc<AtomicBool>,
     activity: Arc<Activity>,
     encrypted: bool,
+    /// The client's address.
+    from: Option<IpAddr>,
 }
 
 impl Open {
@@ -240,7 +246,7 @@ impl Open {
         }
         let mut answer = match *request.method() {
             _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
-            Method::GET | Method::HEAD => self.gateway.respond(request).await,
+            Method::GET | Method::HEAD => self.gateway.respond(request, self.from).await,
             _ => self.change(request).await?,
         };
         if answer.extensions().get::<Unread>().is_some() {
@@ -259,8 +265,9 @@ impl Open {
 
     fn change(&self, request: Request<Incoming>) -> JoinHandle<Response<ResponseBody>> {
         let (gateway, place) = (Arc::clone(&self.gateway), Arc::clone(&self.place));
+        let from = self.from;
         tokio::spawn(async move {
-            let answer = gateway.respond(request).await;
+            let answer = gateway.respond(request, from).await;
             drop(place);
             answer
         })

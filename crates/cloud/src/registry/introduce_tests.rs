@@ -154,7 +154,7 @@ async fn p5_a_region_is_told_a_key_once_its_holder_has_signed_a_request_to_it() 
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
     let second = &cloud.second;
     let introduce = async |statement: &Statement| {
-        let introduced = second.introduce(statement, Service::S3).await;
+        let introduced = second.introduce(statement, Service::S3, None).await;
         introduced.unwrap() == Introduced::Known
     };
     // What was signed for another region, by another key, or for another service, shows nothing.
@@ -165,7 +165,7 @@ async fn p5_a_region_is_told_a_key_once_its_holder_has_signed_a_request_to_it() 
     "second".clone_into(&mut elsewhere.region);
     assert!(!introduce(&elsewhere).await);
     let good = statement(&key, "second");
-    let admin = second.introduce(&good, Service::Admin).await.unwrap();
+    let admin = second.introduce(&good, Service::Admin, None).await.unwrap();
     assert_eq!(admin, Introduced::Nobody);
     assert!(!opens(second, &key, "second"));
     // Nor does it in another region's hand.
@@ -220,7 +220,7 @@ async fn questions_for_keys_end_soon_where_nobody_has_them_or_nobody_answers() {
     // Wrong signatures of one key have an end, for that key.
     let mut asked = 0;
     loop {
-        match second.introduce(&wrong, Service::S3).await {
+        match second.introduce(&wrong, Service::S3, None).await {
             Ok(introduced) => assert_eq!(introduced, Introduced::Nobody),
             Err(CloudError::SlowDown(_)) => break,
             Err(error) => panic!("{error}"),
@@ -230,20 +230,20 @@ async fn questions_for_keys_end_soon_where_nobody_has_them_or_nobody_answers() {
     }
     let mut strange = good.clone();
     "DHOWNOBODY".clone_into(&mut strange.access_key);
-    let nobody = second.introduce(&strange, Service::S3).await.unwrap();
+    let nobody = second.introduce(&strange, Service::S3, None).await.unwrap();
     assert_eq!(nobody, Introduced::Nobody);
     // A day for which no region has keys is not asked for.
     let mut old = good.clone();
     "20200101".clone_into(&mut old.day);
     old.access_key.push('x');
     assert_eq!(
-        second.introduce(&old, Service::S3).await.unwrap(),
+        second.introduce(&old, Service::S3, None).await.unwrap(),
         Introduced::Nobody
     );
     let nobody = open(store::memory::Memory::new(), "first", 1, Keeper::Here).await;
     let rows = store::memory::Memory::new();
     let strange = super::follow_tests::follower(&nobody, rows, "second").await;
-    let refused = strange.introduce(&good, Service::S3).await;
+    let refused = strange.introduce(&good, Service::S3, None).await;
     assert!(
         matches!(refused, Err(CloudError::Refused(_))),
         "{refused:?}"
@@ -253,7 +253,7 @@ async fn questions_for_keys_end_soon_where_nobody_has_them_or_nobody_answers() {
 /// Whoever makes up access keys keeps nobody out who has one.
 #[tokio::test]
 async fn keys_that_nobody_has_use_up_no_room_of_those_that_are_on_record() {
-    let cloud = Cloud::new().await;
+    let (cloud, other) = (Cloud::new().await, Cloud::new().await);
     let (_, key) = cloud.account_with_key("guest").await;
     cloud.catch_up().await;
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
@@ -262,14 +262,36 @@ async fn keys_that_nobody_has_use_up_no_room_of_those_that_are_on_record() {
     for n in 0..600 {
         let mut strange = good.clone();
         strange.access_key = format!("DHOWNOBODY{n}");
-        match cloud.second.introduce(&strange, Service::S3).await {
+        match cloud.second.introduce(&strange, Service::S3, None).await {
             Ok(introduced) => assert_eq!(introduced, Introduced::Nobody),
             Err(CloudError::SlowDown(_)) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }
     assert!(refused > 0, "strangers have an end");
-    let known = cloud.second.introduce(&good, Service::S3).await.unwrap();
+    // One client uses up its own, and leaves some for the others.
+    let ask = |n: u32, from: &str| {
+        let mut strange = good.clone();
+        strange.access_key = format!("DHOWSTRANGER{n}");
+        let from = Some(from.parse().unwrap());
+        let second = Arc::clone(&other.second);
+        async move { second.introduce(&strange, Service::S3, from).await }
+    };
+    let one = ["2001:db8::1", "2001:db8::2"];
+    let (mut answered, begun) = (0, std::time::Instant::now());
+    for n in 0..200 {
+        answered += u32::from(ask(n, one[n as usize % 2]).await.is_ok());
+    }
+    let at_most = 11 + 2 * begun.elapsed().as_secs() as u32 + 2;
+    assert!((10..=at_most).contains(&answered), "{answered}");
+    for (n, from) in ["2001:db8:0:1::1", "192.0.2.1"].into_iter().enumerate() {
+        ask(500 + n as u32, from).await.unwrap();
+    }
+    let known = cloud
+        .second
+        .introduce(&good, Service::S3, None)
+        .await
+        .unwrap();
     assert_eq!(known, Introduced::Known);
     // A key that was deleted is a stranger's; a start finds out the same.
     assert!(

@@ -215,7 +215,7 @@ impl Admin {
         let asked = self
             .region
             .registry
-            .introduce(&claim.statement, Service::Admin);
+            .introduce(&claim.statement, Service::Admin, None);
         match asked.await {
             Ok(introduced) => introduced == Introduced::Known,
             Err(error) => {

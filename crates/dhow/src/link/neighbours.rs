@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io,
+    net::IpAddr,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -410,9 +411,14 @@ impl gateway::Regions for Neighbours {
             }
         })
     }
-    fn introduce<'a>(&'a self, statement: &'a Statement) -> BoxFuture<'a, gateway::Introduced> {
+    fn introduce<'a>(
+        &'a self,
+        statement: &'a Statement,
+        from: Option<IpAddr>,
+    ) -> BoxFuture<'a, gateway::Introduced> {
         Box::pin(async move {
-            match self.registry.introduce(statement, Service::S3).await {
+            let introduced = self.registry.introduce(statement, Service::S3, from);
+            match introduced.await {
                 Ok(Introduced::Known) => gateway::Introduced::Known,
                 Ok(Introduced::Nobody) => gateway::Introduced::Nobody,
                 Err(error) => gateway::Introduced::Unknown(error.to_string()),
