@@ -1,12 +1,14 @@
 """A cloud of several regions on this machine, each a process of its own."""
 
 import contextlib
+import fcntl
 import json
 import os
 import select
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -100,15 +102,30 @@ class Fleet:
         return self.json("audit", "show")
 
 
+# Locks on the ports that this process was given.
+HELD = []
+
+
 def free_ports(rng):
     """The first of twenty ports that are free: a fleet that starts again is where it was, so that a
-    region that joined finds the one that it joined."""
-    for _ in range(100):
-        first = rng.randrange(22_000, 22_980)
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for port in range(first, first + 20):
-                held.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
+    region that joined finds the one that it joined. Nobody else is given them while this process
+    runs, though the fleet does not hold all of them all the time."""
+    folder = Path(tempfile.gettempdir()) / f"dhow-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    blocks = list(range(22_000, 22_980, 20))
+    rng.shuffle(blocks)
+    for first in blocks:
+        lock = open(folder / str(first), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.ExitStack() as held:
+                for port in range(first, first + 20):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            lock.close()
+            continue
+        HELD.append(lock)
+        return first
     raise AssertionError("no twenty free ports in a row")
 
 

@@ -5,14 +5,14 @@ import http.client
 import json
 
 from dhow import Client, Dhow
-from test_serve import free_port, serve, stop, write_config
+from test_serve import ports_of_its_own, serve, stop, write_config
 
 BURST = 20
 
 
 def test_a_loop_of_buckets_is_told_to_slow_down(tmp_path):
     data, config = tmp_path / "data", tmp_path / "dhow.toml"
-    ports = {name: free_port() for name in ("listen", "admin", "metrics")}
+    ports = ports_of_its_own()
     write_config(config, data, ports)
     text = config.read_text()
     assert "account_changes = 1000\naccount_changes_per_minute = 240\n" in text

@@ -2,9 +2,9 @@
 is there at the next start."""
 
 import json
+import random
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -12,12 +12,12 @@ import urllib.request
 
 from conftest import client_for
 from dhow import BIN, Dhow
+from fleet import free_ports
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def ports_of_its_own():
+    first = free_ports(random.Random())
+    return {name: first + n for n, name in enumerate(("listen", "admin", "metrics"))}
 
 
 def write_config(path, data, ports):
@@ -54,7 +54,7 @@ def stop(process):
 
 def test_serves_from_a_file_and_keeps_the_data_over_a_restart(tmp_path):
     data, config = tmp_path / "data", tmp_path / "dhow.toml"
-    ports = {name: free_port() for name in ("listen", "admin", "metrics")}
+    ports = ports_of_its_own()
     write_config(config, data, ports)
     server = Dhow(data)
     server.endpoint, server.region = f"http://127.0.0.1:{ports['listen']}", "local-1"
