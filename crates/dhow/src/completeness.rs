@@ -104,7 +104,7 @@ pub async fn watch(region: Arc<Region>) {
     }
 }
 
-/// Asks several homes at once, and each of them about one bucket after another, for a while at most.
+/// Asks several homes at once, each about one bucket after another, for so long at most.
 /// `next` keeps where each is gone on with: behind the bucket that was asked about last, so that
 /// none whose home does not answer stands before the same others each time.
 async fn round<F: Future<Output = bool>>(
