@@ -13,6 +13,8 @@ fi
 # Each bug, the suite that finds it, and its tests there.
 bugs=(
   "ack-before-commit|acknowledged|no_put_is_acknowledged"
+  "keys-uncompared|permits|a_permit_for_one"
+  "owners-uncompared|decision|the_decision_is"
   "apply-without-version-check|objects|replicate::"
   "residency-unchecked-at-source|regions|placement::p8"
   "residency-unchecked-at-destination|regions|placement::p8"
@@ -92,7 +94,7 @@ unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
 features="store/planted-bugs,objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs,cloud/planted-bugs,proof/planted-bugs"
 cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud -p proof -p access \
-  -p peer --lib --test acknowledged --test regions --test seeds --test room \
+  -p peer --lib --test acknowledged --test permits --test decision --test regions --test seeds --test room \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 # Apart from these: it has a test program of the same name.
 cargo test --locked --no-run -p gateway --lib --test own_writes --test relayed --test checksums \

@@ -3,22 +3,31 @@
 //! Invariants: pure functions on fetched facts; no store, no body bytes beyond chunk signatures,
 //! and the default is to refuse.
 
+pub mod actions;
+mod ask;
+mod identity;
 mod keys;
 mod permit;
 mod placement;
+mod refusal;
 mod replays;
+mod request_facts;
 pub mod sign;
 pub mod signature;
 
+pub use actions::Action;
+pub use ask::{Ask, Context, Facts, Resource};
+pub use identity::{CallerKind, Identity};
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
-    Action, CallerKind, Counting, Identity, Permit, Refusal, SystemReason, authorize,
-    authorize_counting, authorize_opening, authorize_receiving, authorize_receiving_sealed,
-    authorize_rule_receiving, authorize_rule_sending, authorize_sealing, authorize_sending,
-    authorize_system,
+    Counting, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
+    authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
+    authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
 };
 pub use placement::{
-    Proof, Via, is_trusted, may_copy, may_decide, may_hand_over_rules, may_pass, may_relay,
+    Proof, Via, is_owner, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,
 };
+pub use refusal::Refusal;
 pub use replays::{Replayed, Replays};
+pub use request_facts::{FACTS_BYTES_MAX, RequestFacts, Transport, UnreadableFacts};
 pub use signature::{AuthType, PayloadMode, SignatureError};

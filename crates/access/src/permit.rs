@@ -1,235 +1,17 @@
-//! The decision: one caller, one action, one bucket, here and now.
+//! The decision: one caller, one action, on one bucket or key, here and now.
 //!
 //! A [`Permit`] can only be made here. `objects` takes `&Permit`, so a handler that forgets to
-//! ask does not compile.
+//! ask does not compile, and compares the key, so that one for another key does nothing.
 
 use std::sync::Arc;
 
-use types::{AccessKeyId, AccountId, Actor, BucketDeed, Place, SignedRequest};
+use types::{BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place, SignedRequest};
 
-use crate::placement::{self, Via};
-
-/// Who sends a request, once its signature has been verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// Nobody that we know: no signature at all.
-    Anonymous,
-    /// The holder of an access key.
-    Key {
-        /// Which key.
-        access_key: AccessKeyId,
-        /// The account that the key belongs to.
-        account: AccountId,
-        /// What the account is for.
-        kind: CallerKind,
-    },
-}
-
-/// What the account of a caller is for, which bounds what its keys may do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum CallerKind {
-    /// Keeps data in buckets.
-    #[default]
-    Customer,
-    /// Runs the cloud, and may keep data of its own.
-    CloudOperator,
-    /// Looks after the regions of an operator: keeps no data.
-    RegionalOperator,
-    /// Reads what is on record: keeps no data.
-    Auditor,
-}
-
-impl CallerKind {
-    /// Whether accounts of this kind have buckets and objects.
-    pub const fn keeps_data(self) -> bool {
-        matches!(self, Self::Customer | Self::CloudOperator)
-    }
-}
-
-impl Identity {
-    /// The account, unless anonymous.
-    pub fn account(&self) -> Option<&AccountId> {
-        match self {
-            Self::Anonymous => None,
-            Self::Key { account, .. } => Some(account),
-        }
-    }
-
-    /// Who makes a change of the registry; without a caller it is the region itself.
-    pub fn actor(&self) -> Actor {
-        match self {
-            Self::Anonymous => Actor::System,
-            Self::Key {
-                access_key,
-                account,
-                ..
-            } => Actor::Key {
-                account: account.clone(),
-                access_key: access_key.clone(),
-            },
-        }
-    }
-
-    /// Whether the account of the caller may do this at all. What keeps no data makes no bucket
-    /// and changes nothing in one.
-    fn may_by_kind(&self, action: Action) -> bool {
-        match self {
-            Self::Key { kind, .. } if !kind.keeps_data() => {
-                action != Action::CreateBucket && !action.writes() && !action.writes_objects()
-            }
-            _ => true,
-        }
-    }
-}
-
-/// What is asked for, by IAM's names of actions ("Actions, resources, and condition keys for
-/// Amazon S3").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // each is the IAM action of the same name
-pub enum Action {
-    ListAllMyBuckets,
-    CreateBucket,
-    DeleteBucket,
-    ListBucket,
-    ListBucketVersions,
-    ListBucketMultipartUploads,
-    GetBucketLocation,
-    GetBucketVersioning,
-    PutBucketVersioning,
-    GetBucketTagging,
-    PutBucketTagging,
-    GetObject,
-    GetObjectVersion,
-    GetObjectAttributes,
-    GetObjectVersionAttributes,
-    PutObject,
-    DeleteObject,
-    DeleteObjectVersion,
-    GetObjectTagging,
-    GetObjectVersionTagging,
-    PutObjectTagging,
-    PutObjectVersionTagging,
-    DeleteObjectTagging,
-    DeleteObjectVersionTagging,
-    AbortMultipartUpload,
-    ListMultipartUploadParts,
-    GetReplicationConfiguration,
-    PutReplicationConfiguration,
-    GetBucketAcl,
-    PutBucketAcl,
-    GetBucketPolicy,
-    DeleteBucketPolicy,
-    GetBucketPolicyStatus,
-    GetBucketPublicAccessBlock,
-    PutBucketPublicAccessBlock,
-    GetBucketOwnershipControls,
-    PutBucketOwnershipControls,
-    GetBucketCORS,
-    PutBucketCORS,
-    GetEncryptionConfiguration,
-    PutEncryptionConfiguration,
-    GetLifecycleConfiguration,
-    PutLifecycleConfiguration,
-    GetBucketWebsite,
-    DeleteBucketWebsite,
-    GetBucketNotification,
-    PutBucketNotification,
-    GetBucketLogging,
-    PutBucketLogging,
-    GetBucketRequestPayment,
-    PutBucketRequestPayment,
-    GetAccelerateConfiguration,
-    PutAccelerateConfiguration,
-    GetBucketAbac,
-    PutBucketAbac,
-    GetBucketObjectLockConfiguration,
-    GetAnalyticsConfiguration,
-    PutAnalyticsConfiguration,
-    GetIntelligentTieringConfiguration,
-    PutIntelligentTieringConfiguration,
-    GetInventoryConfiguration,
-    PutInventoryConfiguration,
-    GetMetricsConfiguration,
-    PutMetricsConfiguration,
-    GetObjectAcl,
-    GetObjectVersionAcl,
-    PutObjectAcl,
-    PutObjectVersionAcl,
-    GetObjectLegalHold,
-    GetObjectRetention,
-    /// Dhow's own: to hand a bucket's objects to another region.
-    ReplicateFrom,
-    /// Dhow's own: to take a bucket's objects over from another region.
-    ReplicateInto,
-    /// Dhow's own: to count a bucket's versions, for what the region says that it holds.
-    CountVersions,
-}
-
-impl Action {
-    /// Whether the action is on the service as a whole, not on one bucket.
-    pub const fn is_service_wide(self) -> bool {
-        matches!(self, Self::ListAllMyBuckets | Self::CreateBucket)
-    }
-
-    /// Whether the action changes objects or what belongs to them.
-    pub const fn writes_objects(self) -> bool {
-        matches!(
-            self,
-            Self::PutObject
-                | Self::DeleteObject
-                | Self::DeleteObjectVersion
-                | Self::PutObjectTagging
-                | Self::PutObjectVersionTagging
-                | Self::DeleteObjectTagging
-                | Self::DeleteObjectVersionTagging
-                | Self::AbortMultipartUpload
-        )
-    }
-
-    /// Whether a copy of a bucket that takes writes in every region acts on it: writes of objects,
-    /// and what is asked about the uploads that were begun there.
-    pub const fn is_taken_everywhere(self) -> bool {
-        self.writes_objects()
-            || matches!(
-                self,
-                Self::ListBucketMultipartUploads | Self::ListMultipartUploadParts
-            )
-    }
-
-    /// Whether the action changes anything of a bucket, or asks about what only its home knows:
-    /// uploads under way.
-    pub const fn writes(self) -> bool {
-        self.writes_objects()
-            || matches!(
-                self,
-                Self::DeleteBucket
-                    | Self::PutBucketVersioning
-                    | Self::PutBucketTagging
-                    | Self::PutReplicationConfiguration
-                    | Self::DeleteBucketPolicy
-                    | Self::PutBucketCORS
-                    | Self::PutEncryptionConfiguration
-                    | Self::PutLifecycleConfiguration
-                    | Self::DeleteBucketWebsite
-                    | Self::PutBucketAcl
-                    | Self::PutBucketPublicAccessBlock
-                    | Self::PutBucketOwnershipControls
-                    | Self::PutBucketNotification
-                    | Self::PutBucketLogging
-                    | Self::PutBucketRequestPayment
-                    | Self::PutAccelerateConfiguration
-                    | Self::PutBucketAbac
-                    | Self::PutAnalyticsConfiguration
-                    | Self::PutIntelligentTieringConfiguration
-                    | Self::PutInventoryConfiguration
-                    | Self::PutMetricsConfiguration
-                    | Self::PutObjectAcl
-                    | Self::PutObjectVersionAcl
-                    | Self::ListBucketMultipartUploads
-                    | Self::ListMultipartUploadParts
-            )
-    }
-}
+use crate::{
+    Action, Ask, Facts, Identity, Refusal, Resource,
+    actions::{By, Keys, Kind},
+    placement::{self, Via},
+};
 
 /// Why the region itself acts, without a caller. The list is closed on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,12 +26,28 @@ pub enum SystemReason {
     Rules,
 }
 
-/// Proof that one caller may do one action on one bucket.
+/// The keys that a permit covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Scope {
+    /// None.
+    Nothing,
+    /// None: the bucket of this name does not exist yet.
+    NewBucket(BucketName),
+    /// One, and the version of it that is named.
+    Key(ObjectKey, Option<DisplayVersion>),
+    /// Those that begin with it.
+    Under(Arc<str>),
+    /// All.
+    All,
+}
+
+/// Proof that one caller may do one action on one bucket, or on a key of it.
 #[derive(Debug, Clone)]
 pub struct Permit {
     identity: Identity,
     action: Action,
     deed: Option<Arc<BucketDeed>>,
+    scope: Scope,
     request: Option<SignedRequest>,
 }
 
@@ -272,80 +70,151 @@ impl Permit {
     pub fn action(&self) -> Action {
         self.action
     }
-    /// On which bucket; `None` for service-wide actions.
+    /// On which bucket; `None` for the service and for a bucket that does not exist yet.
     pub fn deed(&self) -> Option<&Arc<BucketDeed>> {
         self.deed.as_ref()
     }
-}
 
-/// Why there is no permit. The caller learns no more than `AccessDenied`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Anonymous callers have no access until policies grant it.
-    #[error("anonymous access is not granted")]
-    Anonymous,
-    /// The bucket belongs to another account.
-    #[error("the bucket belongs to another account")]
-    NotOwner,
-    /// Accounts of auditors and regional operators keep no data.
-    #[error("an account of this kind keeps no data")]
-    Kind,
-    /// The law of the region, or of the one that passes the request on, is not allowed.
-    #[error("the bucket's placement does not allow this jurisdiction")]
-    Residency,
-    /// The region keeps a copy; the home region decides on changes.
-    #[error("changes are decided in the bucket's home region")]
-    NotHome,
-    /// The region keeps a copy that it cannot read.
-    #[error("the replica of the bucket in this region is sealed")]
-    Sealed,
-    /// The region holds nothing of the bucket.
-    #[error("the bucket is not placed in this region")]
-    Elsewhere,
-    /// Another operator runs the home of the bucket whose rule it is, and the destination's owner
-    /// has not said that its rules are welcome.
-    #[error(
-        "another operator runs the source's home, and the destination's placement does not accept \
-         what rules of that bucket send (dhow bucket place DESTINATION --accept-from SOURCE)"
-    )]
-    NotAccepted,
-    /// No signature proves what another region relays, and its word does not count.
-    #[error(
-        "nothing but that region's word proves that the customer asked for it, and the bucket's \
-         placement does not trust that region for it (dhow bucket place BUCKET --trust-reads, \
-         --trust-writes)"
-    )]
-    Unproven,
-    /// The action needs a bucket (or must not have one).
-    #[error("the action does not fit the resource")]
-    Mismatch,
+    /// Whether it is for this key, and for this version of it or, with `None`, for the key without
+    /// a version named.
+    #[must_use]
+    pub fn covers(&self, key: &ObjectKey, version: Option<DisplayVersion>) -> bool {
+        match &self.scope {
+            Scope::Key(own, named) => own == key && *named == version,
+            _ => self.covers_key(key),
+        }
+    }
+
+    /// Whether it is for this key, whatever version it names.
+    #[must_use]
+    pub fn covers_key(&self, key: &ObjectKey) -> bool {
+        match &self.scope {
+            Scope::Nothing | Scope::NewBucket(_) => false,
+            Scope::Key(own, _) => own == key,
+            Scope::Under(prefix) => key.starts_with(&**prefix),
+            Scope::All => true,
+        }
+    }
+
+    /// Whether it is for all keys that begin with `prefix`.
+    #[must_use]
+    pub fn covers_under(&self, prefix: &str) -> bool {
+        match &self.scope {
+            Scope::Nothing | Scope::NewBucket(_) | Scope::Key(..) => false,
+            Scope::Under(own) => prefix.starts_with(&**own),
+            Scope::All => true,
+        }
+    }
+
+    /// Whether it is for a new bucket of this name.
+    #[must_use]
+    pub fn covers_new(&self, name: &BucketName) -> bool {
+        matches!(&self.scope, Scope::NewBucket(own) if own == name)
+    }
 }
 
 /// Decides. Buckets are private to their owner until policies exist, and nothing happens to a
 /// bucket in a region where its placement does not have it.
-pub fn authorize(
-    identity: &Identity,
-    action: Action,
-    deed: Option<&Arc<BucketDeed>>,
-    here: &Place,
-    via: &Via,
-) -> Result<Permit, Refusal> {
-    let account = identity.account().ok_or(Refusal::Anonymous)?;
-    if !identity.may_by_kind(action) {
+///
+/// # Errors
+/// Why not. Who does not own the bucket learns nothing of the rest: that is asked first.
+pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
+    let (action, via) = (ask.action, facts.via);
+    match (action.has_deed(), facts.deed) {
+        (false, None) => {
+            owned_bucket(ask, None)?;
+            if *via != Via::Door {
+                return Err(Refusal::Mismatch);
+            }
+        }
+        (true, Some(deed)) => {
+            owned_bucket(ask, Some(deed))?;
+            placement::admit(deed, action, facts.here, via)?;
+            if ask.context.conditional && action.writes_objects() {
+                decided_here(deed, facts.here)?;
+            }
+        }
+        (false, Some(_)) | (true, None) => {
+            return Err(match ask.principal.account() {
+                None => Refusal::Anonymous,
+                Some(_) => Refusal::Mismatch,
+            });
+        }
+    }
+    permit(ask, facts.deed)
+}
+
+/// A permit for a caller to read an object of a sealed copy here, as far as this region decides:
+/// the home decides too, by giving a lease or not.
+///
+/// # Errors
+/// Why not.
+pub fn authorize_opening(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
+    let deed = facts.deed.ok_or(Refusal::Mismatch)?;
+    owned_bucket(ask, Some(deed))?;
+    placement::open(deed, ask.action, facts.here)?;
+    permit(ask, Some(deed))
+}
+
+/// Who asks, whose the bucket is, and what the caller's account is for.
+fn owned_bucket(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
+    let account = ask.principal.account().ok_or(Refusal::Anonymous)?;
+    if let Some(deed) = deed {
+        if !placement::is_owner(account, deed) && !types::planted("owners-uncompared") {
+            return Err(Refusal::NotOwner);
+        }
+        let expected = ask.context.expected_owner;
+        if expected.is_some_and(|owner| owner != deed.owner.as_bytes()) {
+            return Err(Refusal::ExpectedOwner);
+        }
+    }
+    if !ask.principal.may_by_kind(ask.action) {
         return Err(Refusal::Kind);
     }
-    match (action.is_service_wide(), deed) {
-        (true, None) if *via == Via::Door => {}
-        (false, Some(deed)) if deed.owner == *account => {
-            placement::admit(deed, action, here, via)?;
-        }
-        (false, Some(_)) => return Err(Refusal::NotOwner),
-        (true, _) | (false, None) => return Err(Refusal::Mismatch),
+    match ask.action.row().by {
+        By::Callers => Ok(()),
+        By::Regions => Err(Refusal::ForRegions),
     }
+}
+
+/// Whether a write here may depend on the state of the object: that is decided at the home, where
+/// writes are ordered, in any mode.
+fn decided_here(deed: &BucketDeed, here: &Place) -> Result<(), Refusal> {
+    match deed.holding(&here.region) {
+        Holding::Home => Ok(()),
+        Holding::Replica | Holding::Sealed | Holding::Nothing => Err(Refusal::Conditional),
+    }
+}
+
+/// The permit for what was asked, if that fits the action and the deed.
+fn permit(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<Permit, Refusal> {
+    let row = ask.action.row();
+    if deed.is_some_and(|deed| ask.resource.bucket() != Some(&deed.name)) {
+        return Err(Refusal::Mismatch);
+    }
+    let scope = match (row.kind, row.keys, ask.resource) {
+        (Kind::Service, _, Resource::Service) => Scope::Nothing,
+        (Kind::NewBucket, _, Resource::Bucket(name)) => Scope::NewBucket(name.clone()),
+        (Kind::Bucket | Kind::Object, _, Resource::Bucket(_)) => Scope::Nothing,
+        (_, Keys::Under, Resource::Keys { prefix: "", .. }) => Scope::All,
+        (_, Keys::Under, Resource::Keys { prefix, .. }) => Scope::Under(prefix.into()),
+        (
+            _,
+            Keys::One,
+            Resource::Object {
+                key, version: None, ..
+            },
+        ) => Scope::Key(key.clone(), None),
+        (_, Keys::Version, Resource::Object { key, version, .. }) => {
+            Scope::Key(key.clone(), version)
+        }
+        _ => return Err(Refusal::Mismatch),
+    };
     Ok(Permit {
-        identity: identity.clone(),
-        action,
+        identity: ask.principal.clone(),
+        action: ask.action,
         deed: deed.cloned(),
+        scope,
         request: None,
     })
 }
@@ -395,27 +264,6 @@ pub fn authorize_receiving_sealed(
 ) -> Result<Permit, Refusal> {
     placement::seal(deed, home, here)?;
     Ok(system(Action::ReplicateInto, deed))
-}
-
-/// A permit for a caller to read an object of a sealed copy here, as far as this region decides:
-/// the home decides too, by giving a lease or not.
-pub fn authorize_opening(
-    identity: &Identity,
-    action: Action,
-    deed: &Arc<BucketDeed>,
-    here: &Place,
-) -> Result<Permit, Refusal> {
-    let account = identity.account().ok_or(Refusal::Anonymous)?;
-    if deed.owner != *account {
-        return Err(Refusal::NotOwner);
-    }
-    placement::open(deed, action, here)?;
-    Ok(Permit {
-        identity: identity.clone(),
-        action,
-        deed: Some(Arc::clone(deed)),
-        request: None,
-    })
 }
 
 /// A permit for the source of a replication rule, whose home is `here`: to hand versions of
@@ -480,7 +328,7 @@ pub fn authorize_counting(
     })
 }
 
-/// A permit for the region's own background work on one bucket.
+/// A permit for the region's own background work on one bucket, on all its keys.
 pub fn authorize_system(_reason: SystemReason, action: Action, deed: &Arc<BucketDeed>) -> Permit {
     system(action, deed)
 }
@@ -490,6 +338,7 @@ fn system(action: Action, deed: &Arc<BucketDeed>) -> Permit {
         identity: Identity::Anonymous,
         action,
         deed: Some(Arc::clone(deed)),
+        scope: Scope::All,
         request: None,
     }
 }

@@ -2,9 +2,12 @@
 //! bucket's bytes may go from one region to another. Both ends of every transfer ask it, each with
 //! the deed that it knows itself, and what is not granted is refused.
 
-use types::{BucketDeed, Forwarder, Holding, Place, RegionId, Writes};
+use types::{AccountId, BucketDeed, Forwarder, Holding, Place, RegionId, Writes};
 
-use crate::{Action, Refusal};
+use crate::{
+    Action, Refusal,
+    actions::{Sealed, Where},
+};
 
 /// How a request reached the region that decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub(crate) fn admit(
     via: &Via,
 ) -> Result<(), Refusal> {
     // The deed answers it, which every region has: a client that came to the wrong region asks.
-    if action == Action::GetBucketLocation && *via == Via::Door {
+    if action.row().place == Where::Anywhere && *via == Via::Door {
         return Ok(());
     }
     let placement = &deed.placement;
@@ -43,7 +46,7 @@ pub(crate) fn admit(
     }
     match deed.holding(&here.region) {
         Holding::Home => {}
-        Holding::Replica if !action.writes() => {}
+        Holding::Replica if !action.is_for_writers() => {}
         // Conditional writes and the configuration are decided at home in any mode.
         Holding::Replica if placement.writes == Writes::Any && action.is_taken_everywhere() => {}
         Holding::Replica => return Err(Refusal::NotHome),
@@ -77,7 +80,7 @@ fn is_proof_enough(
 ) -> bool {
     let covers = match proof {
         Proof::Whole => true,
-        Proof::Head => !action.writes(),
+        Proof::Head => !action.is_for_writers(),
         Proof::Word => false,
     };
     let chosen = readable(deed, &from.region).is_ok() || from.is_of_operator_of(here);
@@ -96,7 +99,7 @@ pub fn may_relay(deed: &BucketDeed, here: &Place, holder: &Place, action: Action
 /// `here`, where no signature proves it.
 pub fn is_trusted(deed: &BucketDeed, here: &Place, from: &Place, action: Action) -> bool {
     let trust = &deed.placement.trust;
-    let named = match action.writes() {
+    let named = match action.is_for_writers() {
         true => &trust.writes,
         false => &trust.reads,
     };
@@ -114,27 +117,18 @@ pub fn may_hand_over_rules(destination: &BucketDeed, home: &Place, from: &Place)
         || is_trusted(destination, home, from, write)
 }
 
-/// Whether a write here may depend on what is there: that is decided at the home, where writes are
-/// ordered, in any mode.
-pub fn may_decide(deed: &BucketDeed, here: &RegionId) -> Result<(), Refusal> {
-    match deed.holding(here) {
-        Holding::Home => Ok(()),
-        Holding::Replica | Holding::Sealed | Holding::Nothing => Err(Refusal::NotHome),
-    }
-}
-
 /// Whether `from` may pass requests for the bucket on, with proof of who asks: a region
 /// that holds a readable copy may, since it sees the bytes anyway; others only where the owner
 /// said so. A sealed copy's region never: it must not be able to ask for what it cannot read.
 fn pass(deed: &BucketDeed, from: &Place) -> Result<(), Refusal> {
     if !deed.placement.admits(&from.jurisdiction) {
-        return Err(Refusal::Residency);
+        return Err(Refusal::SenderResidency);
     }
     match deed.holding(&from.region) {
         Holding::Home | Holding::Replica => Ok(()),
         Holding::Nothing if deed.placement.proxy => Ok(()),
-        Holding::Nothing => Err(Refusal::Elsewhere),
-        Holding::Sealed => Err(Refusal::Sealed),
+        Holding::Nothing => Err(Refusal::SenderElsewhere),
+        Holding::Sealed => Err(Refusal::SenderSealed),
     }
 }
 
@@ -197,9 +191,9 @@ pub(crate) fn open(deed: &BucketDeed, action: Action, here: &Place) -> Result<()
     if !deed.placement.admits(&here.jurisdiction) {
         return Err(Refusal::Residency);
     }
-    match (deed.holding(&here.region), action) {
-        (Holding::Sealed, Action::GetObject | Action::GetObjectVersion) => Ok(()),
-        (Holding::Sealed, _) => Err(Refusal::Sealed),
+    match (deed.holding(&here.region), action.row().sealed) {
+        (Holding::Sealed, Sealed::Opened) => Ok(()),
+        (Holding::Sealed, Sealed::Closed) => Err(Refusal::Sealed),
         _ => Err(Refusal::Mismatch),
     }
 }
@@ -235,6 +229,20 @@ pub fn may_copy(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Ref
     }
 }
 
+/// Whether a rule of the bucket `source` may name `destination`: both are of one account. Who owns
+/// a bucket of another account is told to nobody else.
+pub fn may_name(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Refusal> {
+    match is_owner(&source.owner, destination) {
+        true => Ok(()),
+        false => Err(Refusal::NotOwner),
+    }
+}
+
+/// Whether the bucket belongs to this account.
+pub fn is_owner(account: &AccountId, deed: &BucketDeed) -> bool {
+    deed.owner == *account
+}
+
 /// Whether versions of the bucket `source`, whose home is `from`, may go to the bucket
 /// `destination`, whose home is `to`, by a rule. Both are of one account; the law of both homes is
 /// allowed by both buckets; and where another operator runs the source's home, the destination's
@@ -245,9 +253,7 @@ pub(crate) fn rule(
     from: &Place,
     to: &Place,
 ) -> Result<(), Refusal> {
-    if source.owner != destination.owner {
-        return Err(Refusal::NotOwner);
-    }
+    may_name(source, destination)?;
     if source.id == destination.id {
         return Err(Refusal::Mismatch);
     }
@@ -281,7 +287,7 @@ fn readable(deed: &BucketDeed, region: &RegionId) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::{AccountId, BucketId, BucketName, Jurisdiction, Placement, Replica, Timestamp};
+    use types::{BucketId, BucketName, Jurisdiction, Placement, Replica, Timestamp};
 
     fn place(region: &str, country: &str) -> Place {
         Place {
@@ -497,19 +503,28 @@ mod tests {
             admit(deed, Action::PutObject, &home, &via)
         };
         assert_eq!(through(&deed, place("copy", "FR")), Ok(()));
-        assert_eq!(through(&deed, place("copy", "US")), Err(Refusal::Residency));
-        assert_eq!(through(&deed, place("sealed", "DE")), Err(Refusal::Sealed));
+        assert_eq!(
+            through(&deed, place("copy", "US")),
+            Err(Refusal::SenderResidency)
+        );
+        assert_eq!(
+            through(&deed, place("sealed", "DE")),
+            Err(Refusal::SenderSealed)
+        );
         assert_eq!(
             through(&deed, place("other", "IE")),
-            Err(Refusal::Elsewhere)
+            Err(Refusal::SenderElsewhere)
         );
         deed.placement.proxy = true;
         assert_eq!(through(&deed, place("other", "IE")), Ok(()));
         assert_eq!(
             through(&deed, place("other", "US")),
-            Err(Refusal::Residency)
+            Err(Refusal::SenderResidency)
         );
-        assert_eq!(through(&deed, place("sealed", "DE")), Err(Refusal::Sealed));
+        assert_eq!(
+            through(&deed, place("sealed", "DE")),
+            Err(Refusal::SenderSealed)
+        );
         assert_eq!(may_pass(&deed, &place("other", "IE"), &home), Ok(()));
     }
 
@@ -602,6 +617,9 @@ mod tests {
         // Trust opens nothing that the placement does not.
         deed.placement.trust.writes = vec![Forwarder::Region(RegionId::new("other"))];
         let via = Via::Region(place("other", "IE"), Proof::Word);
-        assert_eq!(admit(&deed, put, &home, &via), Err(Refusal::Elsewhere));
+        assert_eq!(
+            admit(&deed, put, &home, &via),
+            Err(Refusal::SenderElsewhere)
+        );
     }
 }

@@ -213,7 +213,7 @@ impl Registry {
             }
         };
         let good = good || types::planted("regions-word-is-proof");
-        account.filter(|account| good && *account == deed.owner)
+        account.filter(|account| good && access::is_owner(account, &deed))
     }
 
     /// The key of a statement that `via` relays, derived for that region, and whose it is.

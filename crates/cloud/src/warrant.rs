@@ -195,7 +195,7 @@ impl Registry {
         fronts.any(|front| {
             let name = BucketName::new(&front.to_ascii_lowercase()).ok();
             let deed = name.and_then(|name| Deeds::get(self, &name));
-            deed.is_some_and(|deed| deed.owner == *account)
+            deed.is_some_and(|deed| access::is_owner(account, &deed))
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, pin::pin, sync::Arc};
 
-use access::{Action, Identity, Permit, Refusal, Via};
+use access::{Action, Ask, Facts, Permit, Refusal, RequestFacts, Via};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use types::{BucketDeed, Holding, Place, RegionId, Writes};
 
@@ -49,29 +49,20 @@ pub(crate) struct Outgoing {
 }
 
 impl Gateway {
-    /// Decides where a request is acted on. Whoever does not own the bucket learns nothing.
+    /// Where a request is acted on, by what `access` decided of it here.
     pub(crate) fn way(
         &self,
         operation: &Operation,
-        (action, conditional): (Action, bool),
-        identity: &Identity,
-        deed: Option<&Arc<BucketDeed>>,
-        via: &Via,
+        ask: &Ask<'_>,
+        facts: &Facts<'_>,
+        decided: Result<Permit, Refusal>,
     ) -> Result<Way, S3Error> {
-        let here = self.place_for(via);
-        let permitted = access::authorize(identity, action, deed, &here, via);
-        // Whether a condition holds is decided where writes are ordered.
-        let permitted = permitted.and_then(|permit| match deed {
-            Some(deed) if conditional && action.writes_objects() => {
-                access::may_decide(deed, &self.region).map(|()| permit)
-            }
-            _ => Ok(permit),
-        });
-        let refusal = match permitted {
+        let (action, conditional) = (ask.action, ask.context.conditional);
+        let refusal = match decided {
             Ok(permit) if operation.status.answers() => {
                 self.check_clock(action)?;
-                self.check_home(deed)?;
-                if let Some(deed) = deed {
+                self.check_home(facts.deed)?;
+                if let Some(deed) = facts.deed {
                     self.check_decides(action, conditional, deed)?;
                 }
                 return Ok(Way::Here(permit));
@@ -79,23 +70,28 @@ impl Gateway {
             Ok(_) => return Err(S3Error::not_implemented(operation.name)),
             Err(refusal) => refusal,
         };
-        let Some(deed) = deed else {
+        let Some(deed) = facts.deed else {
             return Err(ErrorCode::AccessDenied.into());
         };
-        match (refusal, via) {
+        match (refusal, facts.via) {
+            // SDKs send this to find out for which region to sign. The answer is the same for all
+            // buckets, so it says nothing of this one.
+            (Refusal::Anonymous, _) => Err(S3Error::new(ErrorCode::AccessDenied)
+                .text_header(names::BUCKET_REGION, &self.region)),
             (
-                Refusal::Anonymous
-                | Refusal::NotOwner
+                Refusal::NotOwner
+                | Refusal::ExpectedOwner
                 | Refusal::Kind
+                | Refusal::ForRegions
                 | Refusal::NotAccepted
                 | Refusal::Mismatch,
                 _,
             ) => Err(ErrorCode::AccessDenied.into()),
             (Refusal::Unproven, _) => Err(unproven(refusal.to_string())),
-            (_, Via::Region(from, _)) => Err(self.not_from(refusal, action, deed, from)),
+            (_, Via::Region(from, _)) => Err(self.not_from(refusal, from)),
             (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
-            (Refusal::Sealed, Via::Door) => self.opened(operation, action, identity, deed),
-            (Refusal::NotHome | Refusal::Elsewhere, Via::Door) => {
+            (Refusal::Sealed, Via::Door) => self.opened(ask, facts, deed),
+            (Refusal::NotHome | Refusal::Conditional | Refusal::Elsewhere, Via::Door) => {
                 if operation.status == Status::NotYet {
                     return Err(S3Error::not_implemented(operation.name));
                 }
@@ -108,6 +104,10 @@ impl Gateway {
                     false => Ok(Way::Pass(holders)),
                 }
             }
+            (
+                Refusal::SenderResidency | Refusal::SenderSealed | Refusal::SenderElsewhere,
+                Via::Door,
+            ) => Err(ErrorCode::AccessDenied.into()),
         }
     }
 
@@ -153,17 +153,10 @@ impl Gateway {
 
     /// Where the copy is sealed objects are read, with leases from the home; all else is done
     /// there.
-    fn opened(
-        &self,
-        operation: &Operation,
-        action: Action,
-        identity: &Identity,
-        deed: &Arc<BucketDeed>,
-    ) -> Result<Way, S3Error> {
-        let reads = matches!(operation.name, "GetObject" | "HeadObject");
-        match access::authorize_opening(identity, action, deed, &self.place) {
-            Ok(permit) if reads => Ok(Way::Here(permit)),
-            _ => Err(self.redirect(deed)),
+    fn opened(&self, ask: &Ask<'_>, facts: &Facts<'_>, deed: &BucketDeed) -> Result<Way, S3Error> {
+        match access::authorize_opening(ask, facts) {
+            Ok(permit) => Ok(Way::Here(permit)),
+            Err(_) => Err(self.redirect(deed)),
         }
     }
 
@@ -171,7 +164,7 @@ impl Gateway {
     fn check_clock(&self, action: Action) -> Result<(), S3Error> {
         let doubt = self.regions.as_ref().and_then(|r| r.clock_doubt());
         match doubt {
-            Some(why) if action.writes() || action == Action::CreateBucket => {
+            Some(why) if action.is_for_writers() => {
                 Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
                     .header(header::RETRY_AFTER, HeaderValue::from_static("5")))
             }
@@ -237,7 +230,7 @@ impl Gateway {
             *region != self.region
                 && there.is_some_and(|there| access::may_relay(deed, &here, &there, action))
         };
-        if action.writes() {
+        if action.is_for_writers() {
             return Some(deed.home.clone()).into_iter().filter(may).collect();
         }
         let among: Vec<RegionId> = deed.holders().filter(|r| may(r)).cloned().collect();
@@ -292,12 +285,13 @@ impl Gateway {
         deed: &BucketDeed,
         holders: &[RegionId],
         (operation, action): (&Operation, Action),
+        facts: RequestFacts,
     ) -> Result<HeaderMap, S3Error> {
         let head = request.relayed();
         let Some(value) = relayed::to_header(&head) else {
             return Err(self.redirect_once(deed, "its head is too long to be passed on"));
         };
-        if action.writes() && operation.reads_body() && has_body(request.method()) {
+        if action.is_for_writers() && operation.reads_body() && has_body(request.method()) {
             let mut parts = relayed::read(&head).ok_or(ErrorCode::InternalError)?;
             let received = Received::read(&mut parts, &self.config.domains)?;
             let (again, claim) = received.claim(self.clock.now())?;
@@ -311,8 +305,10 @@ impl Gateway {
                 return Err(self.redirect_once(deed, UNCOVERED));
             }
         }
-        let mut headers = HeaderMap::with_capacity(2);
+        let mut headers = HeaderMap::with_capacity(3);
         headers.insert(relayed::HEAD, value);
+        let facts = HeaderValue::try_from(facts.to_text());
+        headers.insert(relayed::FACTS, facts.map_err(|_| ErrorCode::InternalError)?);
         let bucket = HeaderValue::from_str(&deed.name).map_err(|_| ErrorCode::InternalError)?;
         headers.insert(relayed::BUCKET, bucket);
         Ok(headers)
@@ -334,22 +330,11 @@ impl Gateway {
     }
 
     /// A request that another region passed on is refused here.
-    fn not_from(
-        &self,
-        refusal: Refusal,
-        action: Action,
-        deed: &BucketDeed,
-        from: &Place,
-    ) -> S3Error {
-        let held = match deed.holding(&self.region) {
-            Holding::Home => true,
-            Holding::Replica if deed.placement.writes == Writes::Any => {
-                !action.writes() || action.is_taken_everywhere()
-            }
-            Holding::Replica => !action.writes(),
-            Holding::Sealed | Holding::Nothing => false,
-        };
-        if refusal != Refusal::Residency && !held {
+    fn not_from(&self, refusal: Refusal, from: &Place) -> S3Error {
+        if matches!(
+            refusal,
+            Refusal::NotHome | Refusal::Sealed | Refusal::Elsewhere
+        ) {
             // Regions learn of a new deed one after the other: soon both know the same.
             return unavailable(&self.region, "does not hold the bucket for this request");
         }

@@ -3,7 +3,7 @@
 use std::{fmt::Write, net::IpAddr};
 
 use access::{
-    AuthType, Identity, PayloadMode, SignatureError,
+    AuthType, Identity, PayloadMode, RequestFacts, SignatureError,
     signature::{ChunkVerifier, Facts, RegionNames, Verified},
 };
 use http::{HeaderValue, header};
@@ -24,6 +24,8 @@ use crate::{
 pub struct Identified {
     identity: Identity,
     auth: AuthType,
+    /// How the request came.
+    facts: RequestFacts,
     bytes: Bytes,
 }
 
@@ -44,6 +46,11 @@ impl Identified {
     /// been read.
     pub fn auth(&self) -> AuthType {
         self.auth
+    }
+
+    /// How the request came.
+    pub(crate) fn facts(&self) -> RequestFacts {
+        self.facts
     }
 
     /// The body, verified as it is read.
@@ -92,11 +99,13 @@ impl Identified {
         Ok(PassedBody::new(body, sent))
     }
 
-    /// A caller of whom another region relays what they signed.
-    pub(crate) fn relayed(mut relayed: Relayed) -> Self {
+    /// A caller of whom another region relays what they signed; `facts` is what that region says
+    /// beside it.
+    pub(crate) fn relayed(mut relayed: Relayed, facts: RequestFacts) -> Self {
         Self {
             identity: relayed.take_caller(),
             auth: AuthType::HeaderV4,
+            facts: relayed.signed(facts),
             bytes: Bytes::Relayed(Box::new(relayed)),
         }
     }
@@ -106,11 +115,11 @@ impl Identified {
 pub(crate) async fn identify<'r>(
     gateway: &Gateway,
     received: Received<'r>,
-    from: Option<IpAddr>,
+    facts: RequestFacts,
 ) -> Result<(Request<'r>, Identified), S3Error> {
-    let verified = match received.verify(&facts(gateway)) {
+    let verified = match received.verify(&judged_by(gateway)) {
         Err(error) if error.code == ErrorCode::InvalidAccessKeyId => {
-            Box::pin(newcomer(gateway, &received, from, error)).await
+            Box::pin(newcomer(gateway, &received, facts.source, error)).await
         }
         verified => verified,
     };
@@ -119,11 +128,13 @@ pub(crate) async fn identify<'r>(
     let Verified {
         identity,
         payload,
+        at,
         chunks,
     } = verified;
     let identified = Identified {
         identity,
         auth,
+        facts: facts.signed(auth, at),
         bytes: Bytes::Signed(payload, chunks),
     };
     Ok((request, identified))
@@ -142,7 +153,7 @@ async fn newcomer(
         return Err(unknown);
     };
     match regions.introduce(&claim.statement, from).await {
-        Introduced::Known => received.verify(&facts(gateway)),
+        Introduced::Known => received.verify(&judged_by(gateway)),
         Introduced::Nobody => Err(unknown),
         Introduced::Unknown(why) => Err(S3Error::with(
             ErrorCode::SlowDown,
@@ -156,7 +167,7 @@ async fn newcomer(
 }
 
 /// What signatures are judged by, now.
-pub(crate) fn facts(gateway: &Gateway) -> Facts<'_> {
+pub(crate) fn judged_by(gateway: &Gateway) -> Facts<'_> {
     Facts {
         keys: &*gateway.keys,
         regions: RegionNames {

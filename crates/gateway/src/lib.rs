@@ -6,6 +6,7 @@
 
 mod acknowledged;
 pub mod admission;
+mod ask;
 pub mod body;
 mod change;
 pub mod chunked;

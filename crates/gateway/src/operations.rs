@@ -73,8 +73,8 @@ pub struct Operation {
     /// Groups of headers that it honours, of those that change what a write means (`x-amz-*` and
     /// conditions); beside [`EVERYWHERE`]. A write refuses all others by name.
     pub heeds: &'static [&'static [&'static str]],
-    /// The permission without and with a `versionId` in the query; `None` while not there yet.
-    pub action: Option<(Action, Action)>,
+    /// The permission that it needs where no version is named; `None` while not there yet.
+    pub action: Option<Action>,
     /// Whether it works.
     pub status: Status,
 }
@@ -89,21 +89,15 @@ impl Operation {
     }
 }
 
-macro_rules! actions {
+macro_rules! action {
     (-) => {
         None
     };
     (($action:ident)) => {
-        Some((Action::$action, Action::$action))
-    };
-    (($action:ident | $versioned:ident)) => {
-        Some((Action::$action, Action::$versioned))
+        Some(Action::$action)
     };
     ($action:ident) => {
-        Some((Action::$action, Action::$action))
-    };
-    ($action:ident | $versioned:ident) => {
-        Some((Action::$action, Action::$versioned))
+        Some(Action::$action)
     };
 }
 
@@ -111,10 +105,10 @@ macro_rules! status {
     (-) => {
         Status::NotYet
     };
-    (($($action:ident)|+)) => {
+    (($action:ident)) => {
         Status::Unset
     };
-    ($($action:tt)|+) => {
+    ($action:ident) => {
         Status::Works
     };
 }
@@ -188,7 +182,7 @@ const BUCKET: &[&str] = &[
 
 macro_rules! operations {
     ($($name:ident $method:ident $resource:ident [$($query:literal),*] [$($header:literal),*]
-        $($action:tt)|+
+        $action:tt
         $(, takes $($takes:literal)+)?
         $(, heeds $($heeds:ident)+)?
     ;)*) => {
@@ -202,8 +196,8 @@ macro_rules! operations {
             headers: &[$($header),*],
             takes: &[$($($takes),*)?],
             heeds: &[$($($heeds),*)?],
-            action: actions!($($action)|+),
-            status: status!($($action)|+),
+            action: action!($action),
+            status: status!($action),
         },)*]);
     };
 }
@@ -217,7 +211,8 @@ const fn number<const N: usize>(mut operations: [Operation; N]) -> [Operation; N
     operations
 }
 
-// Name, method, resource, query, headers, permission without and (after `|`) with `versionId`;
+// Name, method, resource, query, headers, permission (access/src/actions.rs says which one is
+// needed with a `versionId`);
 // `-` is not there yet, and a permission in parentheses is of a document that cannot be set yet.
 // Writes that work also name the query parameters that they take beside the
 // first ones, and the headers that they heed.
@@ -245,17 +240,17 @@ operations! {
         heeds NEW BODY;
     PutObject PUT Object [] [] PutObject,
         heeds BODY NEW IF_NONE_MATCH IF_MATCH;
-    GetObject GET Object [] [] GetObject | GetObjectVersion;
-    HeadObject HEAD Object [] [] GetObject | GetObjectVersion;
-    DeleteObject DELETE Object [] [] DeleteObject | DeleteObjectVersion,
+    GetObject GET Object [] [] GetObject;
+    HeadObject HEAD Object [] [] GetObject;
+    DeleteObject DELETE Object [] [] DeleteObject,
         takes "versionId", heeds IF_MATCH;
     CopyObject PUT Object [] ["x-amz-copy-source"] PutObject,
         heeds SOURCE COPY NEW IF_NONE_MATCH IF_MATCH;
-    GetObjectAttributes GET Object ["attributes"] [] GetObjectAttributes | GetObjectVersionAttributes;
-    GetObjectTagging GET Object ["tagging"] [] GetObjectTagging | GetObjectVersionTagging;
-    PutObjectTagging PUT Object ["tagging"] [] PutObjectTagging | PutObjectVersionTagging,
+    GetObjectAttributes GET Object ["attributes"] [] GetObjectAttributes;
+    GetObjectTagging GET Object ["tagging"] [] GetObjectTagging;
+    PutObjectTagging PUT Object ["tagging"] [] PutObjectTagging,
         takes "versionId", heeds BODY;
-    DeleteObjectTagging DELETE Object ["tagging"] [] DeleteObjectTagging | DeleteObjectVersionTagging,
+    DeleteObjectTagging DELETE Object ["tagging"] [] DeleteObjectTagging,
         takes "versionId";
     CreateMultipartUpload POST Object ["uploads"] [] PutObject,
         heeds NEW UPLOAD;
@@ -345,8 +340,8 @@ operations! {
     UpdateBucketMetadataInventoryTableConfiguration PUT Bucket ["metadataInventoryTable"] [] -;
     UpdateBucketMetadataJournalTableConfiguration PUT Bucket ["metadataJournalTable"] [] -;
     CreateSession GET Bucket ["session"] [] -;
-    GetObjectAcl GET Object ["acl"] [] (GetObjectAcl | GetObjectVersionAcl);
-    PutObjectAcl PUT Object ["acl"] [] (PutObjectAcl | PutObjectVersionAcl),
+    GetObjectAcl GET Object ["acl"] [] (GetObjectAcl);
+    PutObjectAcl PUT Object ["acl"] [] (PutObjectAcl),
         takes "versionId", heeds ACL BODY;
     GetObjectAnnotation GET Object ["annotation", "annotationName"] [] -;
     ListObjectAnnotations GET Object ["annotation"] [] -;
@@ -382,8 +377,8 @@ impl Operation {
 
     /// The permission that the operation needs.
     pub fn action_for(&self, with_version: bool) -> Option<Action> {
-        self.action
-            .map(|(plain, versioned)| if with_version { versioned } else { plain })
+        let named = with_version && self.resource == Resource::Object;
+        self.action.map(|action| action.for_version(named))
     }
 }
 
@@ -430,10 +425,12 @@ pub fn document() -> String {
             names => format!("?{}", names.join("&")),
         };
         let headers: String = o.headers.iter().map(|h| format!(" with `{h}`")).collect();
-        let permission = match o.action {
-            None => String::new(),
-            Some((plain, versioned)) if plain == versioned => format!("`s3:{plain:?}`"),
-            Some((plain, versioned)) => format!("`s3:{plain:?}` or `s3:{versioned:?}`"),
+        let permission = match (o.action_for(false), o.action_for(true)) {
+            (Some(plain), Some(versioned)) if plain != versioned => {
+                format!("`{}` or `{}`", plain.name(), versioned.name())
+            }
+            (Some(plain), _) => format!("`{}`", plain.name()),
+            (None, _) => String::new(),
         };
         let works = o.status.name();
         let honours = o.takes.iter().map(|t| format!("`?{t}`"));

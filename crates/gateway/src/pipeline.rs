@@ -4,13 +4,14 @@
 mod turns;
 
 use std::{
-    net::IpAddr,
     panic::AssertUnwindSafe,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use access::{Action, AuthType, Identity, PayloadMode, Permit, Proof, Via};
+use access::{
+    Action, AuthType, Facts, Identity, PayloadMode, Permit, Proof, Refusal, RequestFacts,
+    UnreadableFacts, Via,
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -18,19 +19,20 @@ use hyper::body::{Body as _, Incoming};
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument;
 pub(crate) use turns::Taking;
-use types::{BucketDeed, RegionId};
+use types::{ObjectKey, RegionId};
 
 use crate::{
     acknowledged::{AT_LEAST, Mark, Touched},
     admission::Payer,
+    ask,
     body::{Places, ResponseBody},
-    elsewhere::{Outgoing, Way, unavailable},
+    elsewhere::{Outgoing, Way},
     identify::{self, Identified},
     limits::DRAIN_BYTES_MAX,
     operations::{Operation, Resource},
     payload::{Pace, payload},
     post_form::{self, Form},
-    proof::of_older_version,
+    proof::{of_older_version, unproven},
     relayed,
     request::{Received, Request},
     route::route,
@@ -64,6 +66,14 @@ enum Source {
 }
 
 impl Source {
+    /// The key that a form names.
+    fn key(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Form(form) => Some(&form.key),
+            Self::Wire(_) => None,
+        }
+    }
+
     /// How many bytes it brings, where that was said. Only forms do not say it.
     fn size(&self) -> Option<u64> {
         match self {
@@ -95,12 +105,14 @@ impl Source {
 
 /// How a request came.
 enum Arrival {
-    /// From a client, whose signature is still to be verified, with its address.
-    Door(Option<IpAddr>),
+    /// From a client, whose signature is still to be verified.
+    Door(RequestFacts),
     /// From another region, which relays what its customer signed, with the bucket that it read.
     Region {
         from: types::Place,
         stated: Option<HeaderValue>,
+        /// How it came there, as that region says.
+        facts: Result<RequestFacts, UnreadableFacts>,
         /// What a copy must have applied to answer a read.
         at_least: Option<Mark>,
     },
@@ -119,6 +131,7 @@ enum Admitted<'g> {
 struct Who {
     operation: &'static Operation,
     via: Via,
+    facts: RequestFacts,
     permit: Permit,
     pace: Pace,
 }
@@ -143,9 +156,9 @@ impl Gateway {
     pub fn respond(
         &self,
         request: http::Request<Incoming>,
-        from: Option<IpAddr>,
+        facts: RequestFacts,
     ) -> impl Future<Output = Response<ResponseBody>> + Send {
-        self.respond_to(request, Arrival::Door(from))
+        self.respond_to(request, Arrival::Door(facts))
     }
 
     /// Answers a request that the region `from` relays. The connection must have proved that it is
@@ -161,10 +174,12 @@ impl Gateway {
         let (parts, arrival) = match relayed::of_headers(&outer.headers) {
             Some(parts) => {
                 let stated = outer.headers.get(relayed::BUCKET).cloned();
+                let facts = relayed::facts(&outer.headers);
                 let at_least = Mark::of(&outer.headers, &AT_LEAST);
                 let arrival = Arrival::Region {
                     from,
                     stated,
+                    facts,
                     at_least,
                 };
                 (parts, arrival)
@@ -283,22 +298,16 @@ impl Gateway {
         let expects = parts.headers.contains_key(header::EXPECT);
         let mut at_least = None;
         let (mut met, via) = match arrival {
-            Arrival::Door(from) => (self.meet(parts, from).await?, Via::Door),
+            Arrival::Door(facts) => (self.meet(parts, facts).await?, Via::Door),
             Arrival::Region {
                 from,
                 stated,
+                facts,
                 at_least: mark,
             } => {
                 at_least = mark;
-                let meeting = self.meet_relayed(parts, &from, stated.as_ref());
-                let (request, relayed) = Box::pin(meeting).await?;
-                let via = Via::Region(from, relayed.proof);
-                let identified = Identified::relayed(relayed);
-                let met = Met {
-                    request,
-                    identified,
-                };
-                (met, via)
+                let meeting = self.meet_from(parts, from, stated, facts);
+                Box::pin(meeting).await?
             }
             Arrival::Unreadable(from) => return Err(of_older_version(&from.region)),
         };
@@ -348,18 +357,38 @@ impl Gateway {
     async fn meet<'r>(
         &self,
         parts: &'r mut http::request::Parts,
-        from: Option<IpAddr>,
+        facts: RequestFacts,
     ) -> Result<Met<'r>, S3Error> {
         self.check_region()?;
         let received = Received::read(parts, &self.config.domains)?;
         if received.method() == Method::OPTIONS {
             return Err(ErrorCode::AccessForbidden.into());
         }
-        let (request, identified) = identify::identify(self, received, from).await?;
+        let (request, identified) = identify::identify(self, received, facts).await?;
         Ok(Met {
             request,
             identified,
         })
+    }
+
+    /// The same of a head that another region relays, and how far it is proven.
+    async fn meet_from<'r>(
+        &self,
+        parts: &'r mut http::request::Parts,
+        from: types::Place,
+        stated: Option<HeaderValue>,
+        facts: Result<RequestFacts, UnreadableFacts>,
+    ) -> Result<(Met<'r>, Via), S3Error> {
+        let facts = facts.map_err(|error| unproven(error.to_string()))?;
+        let meeting = self.meet_relayed(parts, &from, stated.as_ref());
+        let (request, relayed) = meeting.await?;
+        let via = Via::Region(from, relayed.proof);
+        let identified = Identified::relayed(relayed, facts);
+        let met = Met {
+            request,
+            identified,
+        };
+        Ok((met, via))
     }
 
     /// Reads a form's fields, which say who sends it. A client that takes too long over them
@@ -372,7 +401,7 @@ impl Gateway {
         let idle = self.config.body_idle;
         let mode = PayloadMode::Unsigned;
         let body = payload(incoming, headers, mode, None, idle)?;
-        let facts = identify::facts(self);
+        let facts = identify::judged_by(self);
         let reading = post_form::read(body, headers, &bucket, &facts);
         let form = tokio::time::timeout(idle, reading).await;
         let mut form = form.map_err(|_| ErrorCode::RequestTimeout)??;
@@ -398,12 +427,21 @@ impl Gateway {
         {
             *proof = Proof::Whole;
         }
-        let deed = self.deed(operation, request, &identity, &via, trail)?;
-        let action = action(operation, request.query().has("versionId"));
+        let deed = self.deed(operation, request, &via)?;
         let length = request.length();
-        let conditional = action.writes_objects() && is_conditional(request.headers());
-        let asks = (action, conditional);
-        let way = self.way(operation, asks, &identity, deed.as_ref(), &via)?;
+        let came = met.identified.facts();
+        let ask = ask::of(operation, request, &identity, source.key(), came);
+        let action = ask.action;
+        let facts = Facts {
+            deed: deed.as_ref(),
+            here: &self.place_for(&via),
+            via: &via,
+        };
+        let decided = access::authorize(&ask, &facts);
+        if let (Some(_), Err(Refusal::Anonymous | Refusal::NotOwner)) = (&deed, &decided) {
+            trail.known = false;
+        }
+        let way = self.way(operation, &ask, &facts, decided)?;
         refuse::check(operation, request)?;
         let touches = || Touched::by(operation, request.target().key.as_ref());
         let way = match deed.as_ref() {
@@ -428,6 +466,7 @@ impl Gateway {
         let pace = self.pace(request, &via, trail, true);
         let who = Who {
             operation,
+            facts: met.identified.facts(),
             via,
             permit,
             pace,
@@ -459,7 +498,6 @@ impl Gateway {
         };
         let changes_deeds = matches!(who.operation.name, "CreateBucket" | "DeleteBucket");
         let head = changes_deeds.then(|| met.request.relayed().into_boxed_slice());
-        let encrypted = met.request.is_encrypted();
         let (target, query, headers) = met.request.into_parts();
         let (key, form) = match form {
             Some((key, reply)) => (Some(key), Some(reply)),
@@ -469,7 +507,7 @@ impl Gateway {
             gateway: self,
             operation: who.operation,
             via: who.via,
-            encrypted,
+            facts: who.facts,
             permit: who.permit,
             bucket: target.bucket,
             key,
@@ -497,7 +535,8 @@ impl Gateway {
         let Source::Wire(incoming) = source else {
             return Err(self.redirect(&deed));
         };
-        let head = self.relay(&request, &deed, &holders, (operation, action))?;
+        let facts = met.identified.facts();
+        let head = self.relay(&request, &deed, &holders, (operation, action), facts)?;
         let body = match has_body(request.method()) && operation.reads_body() {
             true => {
                 check_length(operation, request.headers())?;
@@ -531,46 +570,6 @@ impl Gateway {
         }
         check_length(operation, request.headers())?;
         identified.into_body(request, incoming, pace).map(Some)
-    }
-
-    /// The deed of the bucket that is addressed, when it is the caller's and is who the client
-    /// believes it to be.
-    fn deed(
-        &self,
-        operation: &Operation,
-        request: &Request<'_>,
-        identity: &Identity,
-        via: &Via,
-        trail: &mut Trail,
-    ) -> Result<Option<Arc<BucketDeed>>, S3Error> {
-        let Some(name) = &request.target().bucket else {
-            return Ok(None);
-        };
-        if operation.name == "CreateBucket" {
-            return Ok(None);
-        }
-        let Some(deed) = self.deeds.get(name) else {
-            return Err(match via {
-                Via::Door => S3Error::new(ErrorCode::NoSuchBucket).detail("BucketName", &**name),
-                // The region that passed it on knows the bucket; so will this one in a moment.
-                Via::Region(..) => unavailable(&self.region, "does not know the bucket yet"),
-            });
-        };
-        if identity.account() != Some(&deed.owner) {
-            trail.known = false;
-            let denied = S3Error::new(ErrorCode::AccessDenied);
-            return Err(match identity.account() {
-                Some(_) => denied,
-                // SDKs send this to find out for which region to sign. The answer is the same for
-                // all buckets, so it says nothing of this one.
-                None => denied.text_header(headers::names::BUCKET_REGION, &self.region),
-            });
-        }
-        let expected = request.headers().get(headers::names::EXPECTED_OWNER);
-        if expected.is_some_and(|owner| owner.as_bytes() != deed.owner.as_bytes()) {
-            return Err(ErrorCode::AccessDenied.into());
-        }
-        Ok(Some(deed))
     }
 
     fn record(
@@ -626,21 +625,6 @@ impl Drop for InFlight<'_> {
 /// Whether the body of a request by this method is read.
 pub(crate) fn has_body(method: &Method) -> bool {
     matches!(*method, Method::PUT | Method::POST)
-}
-
-/// Whether a request depends on what is there.
-fn is_conditional(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
-}
-
-/// The permission that a request needs.
-fn action(operation: &Operation, with_version: bool) -> Action {
-    // Strangers do not learn which operations are there: they are refused first.
-    match (operation.action_for(with_version), operation.resource) {
-        (Some(action), _) => action,
-        (None, Resource::Service) => Action::ListAllMyBuckets,
-        (None, Resource::Bucket | Resource::Object) => Action::ListBucket,
-    }
 }
 
 fn slow_down() -> S3Error {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use access::{
-    Identity, PayloadMode, Proof, Replayed,
+    AuthType, Identity, PayloadMode, Proof, Refusal, Replayed, RequestFacts,
     signature::{ChunkLink, Claim},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -14,8 +14,8 @@ use digest::Hasher;
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use hyper::body::Incoming;
 use types::{
-    AccountId, Body, BodyError, BucketName, ChecksumAlgorithm, ChecksumValue, Holding, Place,
-    RegionId, body::NextChunk,
+    AccountId, Body, BodyError, BucketName, ChecksumAlgorithm, ChecksumValue, Place, RegionId,
+    body::NextChunk,
 };
 
 use crate::{
@@ -90,6 +90,15 @@ impl Relayed {
     pub(crate) fn take_caller(&mut self) -> Identity {
         self.caller.take().unwrap_or(Identity::Anonymous)
     }
+
+    /// What the region that relays says, and what the head says of its signature.
+    pub(crate) fn signed(&self, facts: RequestFacts) -> RequestFacts {
+        let auth = match self.claim.presigned {
+            true => AuthType::PresignedV4,
+            false => AuthType::HeaderV4,
+        };
+        facts.signed(auth, Some(self.claim.at))
+    }
 }
 
 impl Gateway {
@@ -152,8 +161,7 @@ impl Gateway {
         let Err(refusal) = access::may_pass(&deed, from, &self.place) else {
             return Ok(());
         };
-        let held = matches!(deed.holding(&self.region), Holding::Home | Holding::Replica);
-        if !held && refusal != access::Refusal::Residency {
+        if matches!(refusal, Refusal::Sealed | Refusal::Elsewhere) {
             return Err(unavailable(
                 &self.region,
                 "does not hold the bucket for this request",
@@ -186,7 +194,7 @@ impl Gateway {
         let owned = |name: &str| {
             let name = BucketName::new(&name.to_ascii_lowercase()).ok();
             let deed = name.and_then(|name| self.deeds.get(&name));
-            deed.is_some_and(|deed| deed.owner == *account)
+            deed.is_some_and(|deed| access::is_owner(account, &deed))
         };
         let mut fronts = host.match_indices('.').map(|(at, _)| host.get(..at));
         match fronts.any(|front| front.is_some_and(owned)) {

@@ -4,11 +4,14 @@
 //! The method, a space, the target, and for each header its name, a colon and its value, with a
 //! line feed between; no part can have a line feed. In a header between regions it is base64.
 
+use access::{RequestFacts, UnreadableFacts};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 
 /// The head, in a request between regions.
 pub(crate) const HEAD: HeaderName = HeaderName::from_static("x-dhow-head");
+/// What the relaying region knows of the request that no head says ([`RequestFacts`]).
+pub(crate) const FACTS: HeaderName = HeaderName::from_static("x-dhow-facts");
 /// The bucket that the relaying region read, to find where the two read differently.
 pub(crate) const BUCKET: HeaderName = HeaderName::from_static("x-dhow-bucket");
 /// In an answer: the request was not acted on, for want of proof.
@@ -71,6 +74,20 @@ pub(crate) fn to_header(head: &[u8]) -> Option<HeaderValue> {
         return None;
     }
     HeaderValue::try_from(STANDARD.encode(head)).ok()
+}
+
+/// How the customer's request came, as the relaying region says; nothing is known where it says
+/// nothing, as older releases.
+///
+/// # Errors
+/// It says it twice, or in a way that cannot be read.
+pub(crate) fn facts(headers: &HeaderMap) -> Result<RequestFacts, UnreadableFacts> {
+    let mut facts = headers.get_all(FACTS).iter();
+    match (facts.next(), facts.next()) {
+        (None, _) => Ok(RequestFacts::default()),
+        (Some(facts), None) => RequestFacts::parse(facts.as_bytes()),
+        (Some(_), Some(_)) => Err(UnreadableFacts),
+    }
 }
 
 /// The head in a request between regions; `None` where there is none, or more than one.

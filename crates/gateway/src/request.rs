@@ -82,10 +82,6 @@ const LISTS: [&str; 5] = [
 
 const META: &str = "x-amz-meta-";
 
-/// Marks, among a request's extensions, one that came over TLS.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Encrypted;
-
 /// A head that has been taken apart, and whose sender is not known yet.
 pub(crate) struct Received<'a> {
     method: &'a Method,
@@ -99,7 +95,6 @@ pub(crate) struct Received<'a> {
     carried: Vec<(HeaderName, HeaderValue)>,
     /// A parameter of a signature that the query has.
     signs: Option<&'static str>,
-    encrypted: bool,
 }
 
 /// A request whose every part has one meaning.
@@ -114,7 +109,6 @@ pub(crate) struct Request<'a> {
     /// There is nothing behind a question mark, not even a signature.
     bare: bool,
     length: u64,
-    encrypted: bool,
 }
 
 impl<'a> Received<'a> {
@@ -134,9 +128,7 @@ impl<'a> Received<'a> {
         settle_repeats(&mut headers)?;
         let host = authority(uri, &headers)?;
         let target = Target::parse(uri.path(), host, domains)?;
-        let mut read = Self::with_query(method, uri, headers, target)?;
-        read.encrypted = parts.extensions.get::<Encrypted>().is_some();
-        Ok(read)
+        Self::with_query(method, uri, headers, target)
     }
 
     fn with_query(
@@ -153,7 +145,6 @@ impl<'a> Received<'a> {
             query: Query::default(),
             carried: Vec::new(),
             signs: None,
-            encrypted: false,
         };
         match read.read_query() {
             // It puts headers into the query: what is wrong is the version, and no repeat.
@@ -286,7 +277,6 @@ impl<'a> Received<'a> {
             length: content_length(&headers),
             headers,
             bare: self.uri.query().is_none_or(str::is_empty),
-            encrypted: self.encrypted,
         })
     }
 }
@@ -311,10 +301,6 @@ impl Request<'_> {
     /// What `Content-Length` said; 0 where it said nothing.
     pub(crate) fn length(&self) -> u64 {
         self.length
-    }
-    /// Whether it came over TLS.
-    pub(crate) fn is_encrypted(&self) -> bool {
-        self.encrypted
     }
     /// The fields of a form take the place of the head, which nobody signed.
     pub(crate) fn become_form(&mut self, fields: HeaderMap) {

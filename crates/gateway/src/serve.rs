@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use access::{RequestFacts, Transport};
 use http::{Method, Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -34,7 +35,6 @@ use crate::{
     head_lines::HeadLines,
     limits::{CONNECTION_BUFFER_BYTES, HEADERS_MAX},
     pipeline::Taking,
-    request::Encrypted,
     server::Gateway,
     watchdog::{Activity, Watchdog, Watched},
 };
@@ -88,11 +88,11 @@ impl Gateway {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
             };
-            let (stream, from) = tokio::select! {
+            let (stream, source) = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 accepted = tcp.accept() => match accepted {
-                    Ok((stream, from)) => (stream, from.ip()),
+                    Ok((stream, address)) => (stream, address.ip()),
                     Err(error) => {
                         accept_failed(&error).await;
                         continue;
@@ -109,8 +109,8 @@ impl Gateway {
                 http: http.clone(),
                 places: Arc::clone(&places),
                 place: Arc::new(place),
+                source,
                 watcher: graceful.watcher(),
-                from: Some(from),
             };
             match &tls {
                 None => drop(tokio::spawn(connection.serve(stream.into()))),
@@ -148,9 +148,9 @@ struct Connection {
     http: http1::Builder,
     places: Arc<Semaphore>,
     place: Arc<OwnedSemaphorePermit>,
+    /// The address of its other end.
+    source: IpAddr,
     watcher: Watcher,
-    /// The client's address.
-    from: Option<IpAddr>,
 }
 
 impl Connection {
@@ -190,7 +190,11 @@ impl Connection {
         let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle)
             .with_rate(config.body_rate, config.rate_window)
             .with_places(self.places, config.connections_max / 8);
-        let encrypted = matches!(stream, Stream::Tls(_));
+        let transport = match stream {
+            Stream::Clear(_) => Transport::Clear,
+            Stream::Tls(_) => Transport::Tls,
+        };
+        let facts = RequestFacts::of_connection(self.source, transport);
         let marks = (Arc::clone(&unread), Arc::clone(&activity));
         let io = TokioIo::new(Stalling::new(stream, config.write_idle, marks));
         let open = Arc::new(Open {
@@ -198,8 +202,7 @@ impl Connection {
             place: Arc::clone(&place),
             unread,
             activity,
-            encrypted,
-            from: self.from,
+            facts,
         });
         let service = service_fn(move |request| Arc::clone(&open).answer(request));
         let connection = self.watcher.watch(self.http.serve_connection(io, service));
@@ -227,9 +230,8 @@ struct Open {
     place: Arc<OwnedSemaphorePermit>,
     unread: Arc<AtomicBool>,
     activity: Arc<Activity>,
-    encrypted: bool,
-    /// The client's address.
-    from: Option<IpAddr>,
+    /// What is known of its requests before they are read.
+    facts: RequestFacts,
 }
 
 impl Open {
@@ -238,15 +240,12 @@ impl Open {
     /// is an error that it cleans up after.
     async fn answer(
         self: Arc<Self>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
     ) -> Result<Response<Watched>, JoinError> {
         let busy = self.activity.begin();
-        if self.encrypted {
-            request.extensions_mut().insert(Encrypted);
-        }
         let mut answer = match *request.method() {
             _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
-            Method::GET | Method::HEAD => self.gateway.respond(request, self.from).await,
+            Method::GET | Method::HEAD => self.gateway.respond(request, self.facts).await,
             _ => self.change(request).await?,
         };
         if answer.extensions().get::<Unread>().is_some() {
@@ -265,9 +264,9 @@ impl Open {
 
     fn change(&self, request: Request<Incoming>) -> JoinHandle<Response<ResponseBody>> {
         let (gateway, place) = (Arc::clone(&self.gateway), Arc::clone(&self.place));
-        let from = self.from;
+        let facts = self.facts;
         tokio::spawn(async move {
-            let answer = gateway.respond(request, from).await;
+            let answer = gateway.respond(request, facts).await;
             drop(place);
             answer
         })

@@ -2,13 +2,13 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use access::{Action, Identity, Permit, Refusal, Replays, SigningKeys, Via};
+use access::{Ask, Facts, Permit, Refusal, Replays, SigningKeys, Via};
 use http::HeaderValue;
 use objects::Objects;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
-use types::{BucketDeed, BucketName, Clock, Deeds, Place, Random, RegionId};
+use types::{BucketDeed, Clock, Deeds, Place, Random, RegionId};
 
 use crate::{
     acknowledged::Acknowledged,
@@ -130,39 +130,49 @@ impl Gateway {
         }
     }
 
-    /// A permit to read `bucket` as the source of a copy into the bucket `destination`, which may
-    /// not lead anywhere that the source's placement forbids.
+    /// A permit to read what `ask` names as the source of a copy into the bucket `destination`,
+    /// which may not lead anywhere that the source's placement forbids.
     ///
     /// # Errors
     /// `NoSuchBucket`; `AccessDenied`, which names the reason to the source's owner; and
     /// `InvalidRequest` with the region's name where the source cannot be read here.
     pub fn permit_copy(
         &self,
-        identity: &Identity,
-        action: Action,
-        bucket: &BucketName,
+        ask: &Ask<'_>,
         destination: &BucketDeed,
         via: &Via,
     ) -> Result<Permit, S3Error> {
-        let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
-        let permit = access::authorize(identity, action, Some(&deed), &self.place_for(via), via);
-        let permit = permit.map_err(|refusal| match refusal {
+        let deed = ask.resource.bucket().and_then(|name| self.deeds.get(name));
+        let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
+        let facts = Facts {
+            deed: Some(&deed),
+            here: &self.place_for(via),
+            via,
+        };
+        let permit = access::authorize(ask, &facts).map_err(|refusal| match refusal {
             Refusal::Anonymous
             | Refusal::NotOwner
+            | Refusal::ExpectedOwner
             | Refusal::Kind
+            | Refusal::ForRegions
             | Refusal::NotAccepted
-            | Refusal::Mismatch => S3Error::new(ErrorCode::AccessDenied),
+            | Refusal::Mismatch
+            | Refusal::SenderResidency
+            | Refusal::SenderSealed
+            | Refusal::SenderElsewhere => S3Error::new(ErrorCode::AccessDenied),
             Refusal::Residency => self.not_lawful(&deed),
             Refusal::Unproven => unproven(refusal.to_string()),
-            Refusal::NotHome | Refusal::Sealed | Refusal::Elsewhere => S3Error::with(
-                ErrorCode::InvalidRequest,
-                format!(
-                    "The copy source cannot be read in region {}; its home is region {}. \
+            Refusal::NotHome | Refusal::Conditional | Refusal::Sealed | Refusal::Elsewhere => {
+                S3Error::with(
+                    ErrorCode::InvalidRequest,
+                    format!(
+                        "The copy source cannot be read in region {}; its home is region {}. \
                      Read it there and upload it here.",
-                    self.region, deed.home
-                ),
-            )
-            .detail("Region", &*deed.home),
+                        self.region, deed.home
+                    ),
+                )
+                .detail("Region", &*deed.home)
+            }
         })?;
         self.check_home(Some(&deed))?;
         access::may_copy(&deed, destination).map_err(|_| {

@@ -5,10 +5,11 @@
 
 mod common;
 
+use access::Action;
 use bytes::Bytes;
 use common::{
     client::{Answer, exchange},
-    cloud::{ALICE, Cloud, Customer, place_of, relaying},
+    cloud::{ALICE, ALICE_ACCOUNT, Cloud, Customer, place_of, relaying},
 };
 use gateway::operations::{OPERATIONS, Operation, Resource, Status};
 use http_body_util::{BodyExt, Full};
@@ -107,7 +108,7 @@ async fn p5_what_is_not_held_is_not_acted_on_for_others() {
             );
             assert!(!body.contains("secret"), "{body}");
         }
-        let writes = operation.action.is_some_and(|(action, _)| action.writes());
+        let writes = operation.action.is_some_and(Action::is_for_writers);
         let service =
             matches!(operation.name, "CreateBucket") || operation.resource == Resource::Service;
         if writes || service {
@@ -337,6 +338,39 @@ async fn p8_copies_keep_to_the_placement_of_their_source() {
     }
     let head = home.send("HEAD", "/wide/k", &[], "").await;
     assert_eq!(head.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_of_another_owner_than_expected_is_not_acted_on() {
+    const EXPECTED: &str = "x-amz-expected-bucket-owner";
+    const SOURCE_EXPECTED: &str = "x-amz-source-expected-bucket-owner";
+    let cloud = Cloud::open().await;
+    let source = cloud.bucket("source", |_| {});
+    cloud.bucket("target", |_| {});
+    cloud.plant("home-1", &source, "k", "bytes").await;
+    let home = cloud.at("home-1", ALICE);
+    let begun = home.send("POST", "/target/m?uploads=", &[], "").await;
+    let upload = begun.element("UploadId").unwrap();
+    let part = format!("/target/m?partNumber=1&uploadId={upload}");
+    for (owner, status) in [(ALICE_ACCOUNT, 200), ("000000000099", 403), ("", 403)] {
+        let got = home
+            .send("GET", "/source/k", &[(EXPECTED, owner)], "")
+            .await;
+        assert_eq!(got.status, status, "{got:?}");
+        // At a copy, and through one.
+        let copy = cloud.at("copy-1", ALICE);
+        let put = copy
+            .send("PUT", "/target/n", &[(EXPECTED, owner)], "x")
+            .await;
+        assert_eq!(put.status, status, "{put:?}");
+        for target in ["/target/k", &*part] {
+            for expected in [EXPECTED, SOURCE_EXPECTED] {
+                let from = [("x-amz-copy-source", "/source/k"), (expected, owner)];
+                let copied = home.send("PUT", target, &from, "").await;
+                assert_eq!(copied.status, status, "{target} {expected}: {copied:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

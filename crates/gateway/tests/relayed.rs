@@ -4,7 +4,7 @@
 
 mod common;
 
-use access::sign::payload_sha256;
+use access::{Action, sign::payload_sha256};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use common::{
@@ -161,6 +161,50 @@ async fn p5_a_regions_own_words_count_for_nothing() {
     request.headers_mut().insert("x-dhow-bucket", other);
     let got = send(&cloud, "copy-1", request).await;
     assert_eq!(got.header("x-dhow-unproven"), Some("true"), "{got:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_request_came_is_said_once_and_plainly() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |deed| deed.placement.proxy = true);
+    cloud.plant("home-1", &deed, "k", "secret bytes").await;
+    let copy = cloud.at("copy-1", ALICE);
+    let got = copy.send("PUT", "/papers/new", &[], "x").await;
+    assert_eq!(got.status, 200);
+    let said = cloud.network.facts.lock().take();
+    assert_eq!(said.as_deref(), Some("1;source=127.0.0.1;transport=clear"));
+    // A client's own header says nothing between regions.
+    let forged = [("x-dhow-facts", "1;source=203.0.113.7")];
+    copy.send("PUT", "/papers/new", &forged, "x").await;
+    let said = cloud.network.facts.lock().take();
+    assert!(said.is_none_or(|said| said == "1;source=127.0.0.1;transport=clear"));
+    let facts = async |all: &[&'static str]| {
+        let mut request = relaying(&Customer::default().head(), "");
+        for facts in all {
+            let facts = hyper::header::HeaderValue::from_static(facts);
+            request.headers_mut().append("x-dhow-facts", facts);
+        }
+        send(&cloud, "copy-1", request).await
+    };
+    // Of an older release, of this one, and of a later one.
+    for good in [
+        &[][..],
+        &["1"],
+        &["1;source=2001:db8::1;transport=tls"],
+        &["2;x"],
+    ] {
+        let got = facts(good).await;
+        assert_eq!(
+            (got.status, got.text().as_str()),
+            (200, "secret bytes"),
+            "{good:?}"
+        );
+    }
+    for bad in [&["1;source=nowhere"][..], &["1", "1"], &[""]] {
+        let got = facts(bad).await;
+        assert_eq!(code(&got), (403, "AccessDenied".to_owned()), "{bad:?}");
+        assert_eq!(got.header("x-dhow-unproven"), Some("true"), "{bad:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -525,7 +569,7 @@ async fn p5_a_region_acts_on_no_second_bucket_of_its_customer() {
     let named = |name: &str| OPERATIONS.iter().find(|o| o.name == name).unwrap();
     let mut met = 0;
     for operation in OPERATIONS {
-        let writes = operation.action.is_some_and(|(action, _)| action.writes());
+        let writes = operation.action.is_some_and(Action::is_for_writers);
         // Those that end the bucket, or what is under way in it, name no other one.
         if !writes || operation.method == "DELETE" {
             continue;

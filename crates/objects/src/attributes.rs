@@ -5,7 +5,7 @@ use types::{ChecksumValue, ObjectKey};
 
 use crate::{
     DisplayVersion, GetRequest, ObjectInfo, Objects, Result,
-    bucket::deed,
+    bucket::deed_for,
     get::check_marker,
     records::{ObjectBody, decode_manifest},
     versions::missing_payload,
@@ -43,7 +43,8 @@ impl Objects {
             Action::GetObjectLegalHold,
             Action::GetObjectRetention,
         ];
-        let bucket = self.readable_bucket(deed(permit, &actions)?).await?;
+        let deed = deed_for(permit, &actions, (key, version))?;
+        let bucket = self.readable_bucket(deed).await?;
         let stored = self.read_version(&bucket, key, version).await?;
         check_marker(&bucket, &stored.record, version)?;
         let parts = match &stored.record.body {

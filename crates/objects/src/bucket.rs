@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use access::{Action, Permit};
 use parking_lot::RwLock;
 use store::{Batch, Committed, Guard, PartitionId, RowVersion, StoreError, Want};
-use types::{BucketDeed, BucketId};
+use types::{BucketDeed, BucketId, DisplayVersion, ObjectKey};
 
 use crate::{
     Error, Objects, Result,
@@ -45,6 +45,31 @@ pub(crate) fn deed<'p>(permit: &'p Permit, actions: &[Action]) -> Result<&'p Arc
         Some(deed) if actions.contains(&permit.action()) => Ok(deed),
         _ => Err(Error::WrongPermit),
     }
+}
+
+/// The same, for one of `actions` on this key, and on the version where one is named. A permit for
+/// another key does nothing.
+pub(crate) fn deed_for<'p>(
+    permit: &'p Permit,
+    actions: &[Action],
+    (key, version): (&ObjectKey, Option<DisplayVersion>),
+) -> Result<&'p Arc<BucketDeed>> {
+    let deed = deed(permit, actions)?;
+    check_key(permit, permit.covers(key, version))?;
+    Ok(deed)
+}
+
+/// Refuses a permit that does not cover the key. Whoever asked has a bug, so the log says so.
+pub(crate) fn check_key(permit: &Permit, covered: bool) -> Result<()> {
+    if covered || types::planted("keys-uncompared") {
+        return Ok(());
+    }
+    let action = permit.action();
+    tracing::error!(
+        ?action,
+        "a permit was shown for a key that it does not cover"
+    );
+    Err(Error::WrongKey)
 }
 
 /// Where a bucket's rows lie.

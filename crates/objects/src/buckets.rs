@@ -22,7 +22,7 @@ use types::{
 
 use crate::{
     Change, ChangeKind, Error, Objects, Result,
-    bucket::{Bucket, TRIES_MAX, deed, partition_of},
+    bucket::{Bucket, TRIES_MAX, check_key, deed, partition_of},
     locks::Turn,
     owned::owned,
     records::{BucketRecord, BucketState, Cause, Effect, PartRecord, Versioning},
@@ -61,6 +61,7 @@ impl Objects {
         if permit.action() != Action::CreateBucket {
             return Err(Error::WrongPermit);
         }
+        check_key(permit, permit.covers_new(&name))?;
         let home = home.unwrap_or_else(|| self.region.clone());
         let new = NewDeed {
             name,
@@ -71,7 +72,9 @@ impl Objects {
         let (actor, request) = (permit.identity().actor(), permit.request().cloned());
         let made = self.deeds.create_for(actor, new, request).await;
         let deed = made.map_err(|error| match error {
-            DeedError::Exists(_, deed) if deed.owner == *account => Error::BucketOwnedByYou,
+            DeedError::Exists(_, deed) if access::is_owner(account, &deed) => {
+                Error::BucketOwnedByYou
+            }
             other => registry(other),
         })?;
         // Elsewhere its home makes the configuration at the first request.

@@ -1,12 +1,12 @@
 //! CopyObject: a new version made of another version's bytes. The bytes are read, verified and
 //! written anew: nothing is shared with the source.
 
-use access::Permit;
+use access::{Action, Permit};
 use types::{ChecksumAlgorithm, ChecksumKind, ObjectKey, Timestamp, limits::PUT_BYTES_MAX};
 
 use crate::{
     DisplayVersion, Error, Fields, GetRequest, ObjectAttributes, Objects, PutInput, PutOutcome,
-    ReadConditions, Result, WriteConditions, multipart::SourceBody,
+    ReadConditions, Result, WriteConditions, bucket::deed_for, multipart::SourceBody,
 };
 
 /// Where the bytes come from.
@@ -75,6 +75,7 @@ impl Objects {
         source: CopySource<'_>,
         input: CopyInput,
     ) -> Result<Copied> {
+        deed_for(permit, &[Action::PutObject], (key, None))?;
         let same = source.key == key
             && source.version.is_none()
             && source.permit.deed().map(|d| d.id) == permit.deed().map(|d| d.id);

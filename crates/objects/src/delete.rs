@@ -6,7 +6,7 @@ use types::{BucketDeed, ETag, ObjectKey};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
-    bucket::deed,
+    bucket::deed_for,
     conditions::WriteConditions,
     records::{ObjectAttributes, ObjectBody, Versioning},
     versions::NewVersion,
@@ -27,7 +27,8 @@ impl Objects {
     ///
     /// # Errors
     /// `PreconditionFailed`, `NoSuchKey` (a condition on nothing), `Contention`; `WrongPermit`
-    /// unless the permit is for `DeleteObject`, or `DeleteObjectVersion` when a version is named.
+    /// unless the permit is for `DeleteObject`, or `DeleteObjectVersion` when a version is named;
+    /// `WrongKey`.
     pub async fn delete(
         &self,
         permit: &Permit,
@@ -39,7 +40,7 @@ impl Objects {
             None => Action::DeleteObject,
             Some(_) => Action::DeleteObjectVersion,
         };
-        let deed = deed(permit, &[action])?;
+        let deed = deed_for(permit, &[action], (key, version))?;
         let deleting = self.delete_if(deed, key, version, conditions);
         self.taken(deed, conditions, deleting).await
     }

@@ -1,7 +1,7 @@
 //! What an operation can refuse or fail with; the gateway maps each to exactly one S3 code.
 
 use store::StoreError;
-use types::{BodyError, ETag, NameError, Timestamp, VersionId};
+use types::{BodyError, DisplayVersion, ETag, NameError, Timestamp};
 
 use crate::records::ContentHeaders;
 
@@ -37,6 +37,10 @@ pub enum Error {
     /// The permit is for something else. A bug of the caller; answered as access denied.
     #[error("the permit does not cover this action")]
     WrongPermit,
+    /// The permit is for another key, version or prefix. A bug of the caller; answered as access
+    /// denied.
+    #[error("the permit does not cover this key")]
+    WrongKey,
     /// The bucket was deleted in the meantime.
     #[error("no such bucket")]
     NoSuchBucket,
@@ -195,33 +199,4 @@ pub enum Error {
     /// The registry failed.
     #[error("the registry is not available: {0}")]
     Registry(String),
-}
-
-/// A version as clients name it: an id, or `null`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DisplayVersion {
-    /// Written while versioning was off or suspended.
-    Null,
-    /// Written while versioning was on.
-    Id(VersionId),
-}
-
-impl DisplayVersion {
-    /// Reads `null` or 32 hex digits; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text == "null" {
-            Some(Self::Null)
-        } else {
-            VersionId::parse(text).map(Self::Id)
-        }
-    }
-}
-
-impl std::fmt::Display for DisplayVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Null => f.write_str("null"),
-            Self::Id(id) => id.fmt(f),
-        }
-    }
 }

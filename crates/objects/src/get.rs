@@ -9,7 +9,7 @@ use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
-    bucket::{Bucket, deed, partition_of},
+    bucket::{Bucket, deed_for, partition_of},
     conditions::{ReadConditions, Verdict},
     error::Freshness,
     pins::Pinned,
@@ -185,7 +185,7 @@ impl Objects {
             None => Action::GetObject,
             Some(_) => Action::GetObjectVersion,
         };
-        let deed = deed(permit, &[action])?;
+        let deed = deed_for(permit, &[action], (key, request.version))?;
         if self.sealed_here(deed) {
             let sealed = Box::pin(self.read_sealed(deed, key, request, content)).await;
             return sealed.map(|view| self.noted_view(deed, view));

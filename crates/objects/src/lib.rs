@@ -39,6 +39,7 @@ mod records;
 mod region_tests;
 mod repair;
 mod replicate;
+mod replication_status;
 mod rows;
 mod rules;
 mod sealed;
@@ -50,7 +51,7 @@ pub use attributes::ObjectPart;
 pub use conditions::{ETagMatch, IfRange, ReadConditions, WriteConditions};
 pub use copy::{Copied, CopyInput, CopySource};
 pub use delete::Deleted;
-pub use error::{DisplayVersion, Error, Freshness, Result};
+pub use error::{Error, Freshness, Result};
 pub use get::{GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec};
 pub use list::{ListedObject, ObjectPage};
 pub use list_uploads::{ListedUpload, UploadPage};
@@ -73,11 +74,13 @@ pub use replicate::{
     AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, OnWord, Removals,
     RemovalsPage, Removed, SetAside, SnapshotPage, Telling, VersionName, Word, Words,
 };
+pub use replication_status::{Copies, ReplicationStatus};
 pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
 pub use store::StoreError;
 pub use sweep::LastChange;
 pub use tags::check_of_bucket as check_bucket_tags;
+pub use types::DisplayVersion;
 
 use std::{
     ops::Deref,

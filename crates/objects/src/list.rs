@@ -48,7 +48,7 @@ impl Objects {
         permit: &Permit,
         request: &ListRequest<'_>,
     ) -> Result<ObjectPage> {
-        let partition = crate::listing::partition(permit, Action::ListBucket)?;
+        let partition = crate::listing::partition(permit, Action::ListBucket, request.prefix)?;
         let mut out = ObjectPage::default();
         let grouping = request.grouping();
         let start = grouping.start(request.after.map(str::as_bytes));

@@ -51,7 +51,8 @@ impl Objects {
         request: &ListRequest<'_>,
         after_upload: Option<UploadId>,
     ) -> Result<UploadPage> {
-        let partition = listing::partition(permit, Action::ListBucketMultipartUploads)?;
+        let action = Action::ListBucketMultipartUploads;
+        let partition = listing::partition(permit, action, request.prefix)?;
         let mut out = UploadPage::default();
         let grouping = request.grouping();
         let after = request.after.map(str::as_bytes);

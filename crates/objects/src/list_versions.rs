@@ -117,7 +117,7 @@ impl Objects {
         request: &ListRequest<'_>,
         after_version: Option<DisplayVersion>,
     ) -> Result<VersionPage> {
-        let partition = partition(permit, Action::ListBucketVersions)?;
+        let partition = partition(permit, Action::ListBucketVersions, request.prefix)?;
         let mut out = VersionPage::default();
         let Some(mut versions) = self.begin(partition, request, after_version).await? else {
             return Ok(out);

@@ -11,18 +11,21 @@ use store::{Index, PartitionId, Row, ScanRange, StoreResult, prefix_end};
 use types::{BucketId, limits::PAGE_KEYS_MAX};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    bucket::{check_key, deed, partition_of},
+};
 
 /// Rows that are read at first after a seek; it grows while they are used up.
 const ROWS_AFTER_SEEK: usize = 8;
 /// Most rows of one read: a full page and the row that tells whether there are more.
 const ROWS_MAX: usize = PAGE_KEYS_MAX + 1;
 
-/// The partition of the permit's bucket, if the permit is for `action`.
-pub(crate) fn partition(permit: &Permit, action: Action) -> Result<PartitionId> {
-    let deed = permit.deed().filter(|_| permit.action() == action);
-    deed.map(|deed| PartitionId(deed.id.0))
-        .ok_or(Error::WrongPermit)
+/// The partition of the permit's bucket, if the permit is for `action` on the keys under `prefix`.
+pub(crate) fn partition(permit: &Permit, action: Action, prefix: &str) -> Result<PartitionId> {
+    let deed = deed(permit, &[action])?;
+    check_key(permit, permit.covers_under(prefix))?;
+    Ok(partition_of(deed))
 }
 
 /// Which keys a listing shows, and where it begins.

@@ -6,7 +6,7 @@ use types::{BucketDeed, ObjectKey, limits::OBJECT_TAGS_MAX};
 
 use crate::{
     DisplayVersion, Error, Objects, Result,
-    bucket::{TRIES_MAX, deed},
+    bucket::{TRIES_MAX, deed_for},
     conditions::WriteConditions,
     get::{check_marker, version_of},
     records::{Cause, ChangeKind, Effect},
@@ -29,7 +29,8 @@ impl Objects {
         version: Option<DisplayVersion>,
     ) -> Result<VersionTags> {
         let actions = [Action::GetObjectTagging, Action::GetObjectVersionTagging];
-        let bucket = self.readable_bucket(deed(permit, &actions)?).await?;
+        let deed = deed_for(permit, &actions, (key, version))?;
+        let bucket = self.readable_bucket(deed).await?;
         let record = self.read_version(&bucket, key, version).await?.record;
         check_marker(&bucket, &record, version)?;
         let version = version_of(&bucket, &record);
@@ -54,7 +55,7 @@ impl Objects {
             Action::DeleteObjectTagging,
             Action::DeleteObjectVersionTagging,
         ];
-        let deed = deed(permit, &actions)?;
+        let deed = deed_for(permit, &actions, (key, version))?;
         tags::check(&new, OBJECT_TAGS_MAX)?;
         let none = WriteConditions::default();
         let tagging = self.tag(deed, key, version, &new);

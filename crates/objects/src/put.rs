@@ -10,7 +10,7 @@ use types::{
 use crate::{
     DisplayVersion, Objects, Result,
     body_in::{INLINE_BYTES_MAX, Intake, TakenBytes},
-    bucket::deed,
+    bucket::deed_for,
     conditions::WriteConditions,
     judged::judged,
     records::{ObjectAttributes, ObjectBody, RecordView},
@@ -71,7 +71,7 @@ impl Objects {
         input: PutInput,
         algorithm: Option<ChecksumAlgorithm>,
     ) -> Result<(PutOutcome, Timestamp)> {
-        let deed = deed(permit, &[Action::PutObject])?;
+        let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
         tags::check(&input.attributes.tags, OBJECT_TAGS_MAX)?;
         let conditions = input.conditions.clone();
         if !judged(deed, &conditions) {

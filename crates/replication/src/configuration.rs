@@ -99,7 +99,7 @@ impl HandOver {
         }
         rules.rules.iter().all(|rule| {
             let found = self.regions.deed(&rule.destination);
-            let found = found.filter(|to| to.owner == deed.owner);
+            let found = found.filter(|to| access::may_name(deed, to).is_ok());
             found.is_some_and(|to| {
                 let home = self.regions.place(&to.home);
                 home.is_some_and(|home| may_hand_over_rules(&to, &home, from))

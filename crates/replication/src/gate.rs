@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use access::{
     Counting, Permit, authorize_counting, authorize_receiving, authorize_rule_receiving,
-    authorize_rule_sending, authorize_sealing, authorize_sending,
+    authorize_rule_sending, authorize_sealing, authorize_sending, may_name,
 };
 use http::StatusCode;
 use types::{BucketDeed, BucketName, Holding, Place};
@@ -82,7 +82,7 @@ impl Source {
                 match authorize_rule_receiving(&source, deed, &here, from) {
                     Ok(_) => Ok(Admitted::Rule),
                     // The source's home is told why, for the owner of both.
-                    Err(_) if source.home == from.region && source.owner == deed.owner => {
+                    Err(_) if source.home == from.region && may_name(&source, deed).is_ok() => {
                         Ok(Admitted::Rule)
                     }
                     Err(why) => Err(refused(why)),

@@ -7,8 +7,8 @@ use std::{
 };
 
 use access::{
-    Action, Identity, Permit, Proof, Refusal, SystemReason, Via, authorize, authorize_system,
-    may_decide,
+    Action, Ask, Context, Facts, Identity, Permit, Proof, Refusal, Resource, SystemReason, Via,
+    authorize, authorize_system,
 };
 use bytes::Bytes;
 use objects::{
@@ -18,7 +18,7 @@ use objects::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use types::{
-    AccessKeyId, Body, BodyError, BucketDeed, BucketName, ObjectKey, Random, SeededRandom,
+    AccessKeyId, Body, BodyError, BucketDeed, BucketName, ObjectKey, Place, Random, SeededRandom,
     body::NextChunk,
 };
 
@@ -129,18 +129,53 @@ fn identity() -> Identity {
 /// Between two tries to configure a bucket.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// What a client asks for.
+struct Asked<'a> {
+    action: Action,
+    key: Option<(&'a ObjectKey, Option<DisplayVersion>)>,
+    conditional: bool,
+}
+
+impl Asked<'_> {
+    /// Of a bucket.
+    fn bucket(action: Action) -> Self {
+        Self {
+            action,
+            key: None,
+            conditional: false,
+        }
+    }
+
+    /// What a region says to it.
+    fn of(&self, deed: &Arc<BucketDeed>, here: &Place, via: &Via) -> Result<Permit, Refusal> {
+        let bucket = &deed.name;
+        let ask = Ask {
+            principal: &identity(),
+            action: self.action,
+            resource: match self.key {
+                None => Resource::Bucket(bucket),
+                Some((key, version)) => Resource::Object {
+                    bucket,
+                    key,
+                    version,
+                },
+            },
+            context: Context {
+                conditional: self.conditional,
+                ..Context::default()
+            },
+        };
+        let deed = Some(deed);
+        authorize(&ask, &Facts { deed, here, via })
+    }
+}
+
 /// The bucket `kept` keeps versions.
 pub async fn keep_versions(world: &World) {
     let home = &world.nodes[0];
     if let (Some(objects), Some(deed)) = (home.objects(), home.view.deed_of(&world.buckets[1])) {
-        let action = Action::PutBucketVersioning;
-        let permit = authorize(
-            &identity(),
-            action,
-            Some(&deed),
-            &place(&home.id),
-            &Via::Door,
-        );
+        let asked = Asked::bucket(Action::PutBucketVersioning);
+        let permit = asked.of(&deed, &place(&home.id), &Via::Door);
         let permit = permit.expect("the home configures its bucket");
         // Not before the others have promised the home something.
         for _ in 0..100 {
@@ -175,7 +210,8 @@ pub async fn configure(world: &Arc<World>, random: &SeededRandom, until: Instant
         let pick = |n: usize| random.next_u64() as usize % n;
         let node = &world.nodes[pick(world.nodes.len())];
         let bucket = &world.buckets[pick(world.buckets.len())];
-        let admitted = admitted(world, node, bucket, Action::PutBucketTagging, false);
+        let asked = Asked::bucket(Action::PutBucketTagging);
+        let admitted = admitted(world, node, bucket, &asked);
         let Some((objects, permit)) = admitted else {
             continue;
         };
@@ -211,29 +247,23 @@ fn admitted(
     world: &World,
     asked: &Arc<Node>,
     bucket: &BucketName,
-    action: Action,
-    conditional: bool,
+    what: &Asked<'_>,
 ) -> Option<(Arc<Objects>, Permit)> {
     let deed = asked.view.deed_of(bucket)?;
     let here = place(&asked.id);
     if !serves(asked, &deed) {
         return None;
     }
-    let permit = authorize(&identity(), action, Some(&deed), &here, &Via::Door);
-    let permit = permit.and_then(|permit| match conditional {
-        true => may_decide(&deed, &asked.id).map(|()| permit),
-        false => Ok(permit),
-    });
-    match permit {
+    match what.of(&deed, &here, &Via::Door) {
         Ok(permit) => asked.objects().map(|objects| (objects, permit)),
-        Err(Refusal::NotHome) => {
+        Err(Refusal::NotHome | Refusal::Conditional) => {
             let home = world.nodes.iter().find(|node| node.id == deed.home)?;
             let known = home.view.deed_of(bucket)?;
             if !serves(home, &known) {
                 return None;
             }
             let via = Via::Region(here, Proof::Whole);
-            let permit = authorize(&identity(), action, Some(&known), &place(&home.id), &via);
+            let permit = what.of(&known, &place(&home.id), &via);
             home.objects().zip(permit.ok())
         }
         Err(_) => None,
@@ -293,8 +323,19 @@ impl Client<'_> {
         ObjectKey::new(&self.key).expect("a key by the rules")
     }
 
-    fn admitted(&self, action: Action, conditional: bool) -> Option<(Arc<Objects>, Permit)> {
-        admitted(self.world, &self.node, &self.bucket, action, conditional)
+    /// A permit for the key, or a version of it.
+    fn admitted(
+        &self,
+        action: Action,
+        version: Option<DisplayVersion>,
+        conditional: bool,
+    ) -> Option<(Arc<Objects>, Permit)> {
+        let asked = Asked {
+            action,
+            key: Some((&self.name(), version)),
+            conditional,
+        };
+        admitted(self.world, &self.node, &self.bucket, &asked)
     }
 
     fn wrote(&self, did: Did, began: Instant, told: Result<Option<DisplayVersion>, String>) {
@@ -343,7 +384,7 @@ impl Client<'_> {
     }
 
     async fn put(&self, content: Bytes, conditional: bool) {
-        let Some((objects, permit)) = self.admitted(Action::PutObject, conditional) else {
+        let Some((objects, permit)) = self.admitted(Action::PutObject, None, conditional) else {
             return;
         };
         let began = Instant::now();
@@ -369,7 +410,7 @@ impl Client<'_> {
     }
 
     async fn delete(&self) {
-        let Some((objects, permit)) = self.admitted(Action::DeleteObject, false) else {
+        let Some((objects, permit)) = self.admitted(Action::DeleteObject, None, false) else {
             return;
         };
         let began = Instant::now();
@@ -394,7 +435,8 @@ impl Client<'_> {
             return;
         }
         let version = known[random.next_u64() as usize % known.len()];
-        let Some((objects, permit)) = self.admitted(Action::DeleteObjectVersion, false) else {
+        let action = Action::DeleteObjectVersion;
+        let Some((objects, permit)) = self.admitted(action, Some(version), false) else {
             return;
         };
         // What is not there cannot be removed, and may come later from a region that was away.
@@ -418,7 +460,7 @@ impl Client<'_> {
     }
 
     async fn tag(&self, value: &str) {
-        if let Some((objects, permit)) = self.admitted(Action::PutObjectTagging, false) {
+        if let Some((objects, permit)) = self.admitted(Action::PutObjectTagging, None, false) {
             let tags = vec![("t".to_owned(), value.to_owned())];
             let done = objects
                 .set_object_tags(&permit, &self.name(), None, tags)
@@ -432,7 +474,7 @@ impl Client<'_> {
 
     /// What is read must be what somebody wrote there.
     async fn read(&self) {
-        let Some((objects, permit)) = self.admitted(Action::GetObject, false) else {
+        let Some((objects, permit)) = self.admitted(Action::GetObject, None, false) else {
             return;
         };
         let request = GetRequest::default();

@@ -116,6 +116,35 @@ impl fmt::Debug for VersionId {
     }
 }
 
+/// A version as clients name it: an id, or `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DisplayVersion {
+    /// Written while versioning was off or suspended.
+    Null,
+    /// Written while versioning was on.
+    Id(VersionId),
+}
+
+impl DisplayVersion {
+    /// Reads `null` or 32 hex digits; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "null" {
+            Some(Self::Null)
+        } else {
+            VersionId::parse(text).map(Self::Id)
+        }
+    }
+}
+
+impl fmt::Display for DisplayVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
 /// A multipart upload: its time in milliseconds (64 bits) and randomness (64 bits), so that
 /// uploads of one key sort by when they began. The text form is 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -31,7 +31,7 @@ pub use clock::{Clock, ShiftedClock, SystemClock, TestClock};
 pub use connections::{ConnectionPlace, Connections};
 pub use deed::{BucketDeed, DeedError, Deeds, NewDeed, SignedRequest};
 pub use etag::ETag;
-pub use ids::{AccessKeyId, AccountId, BucketId, RegionId, UploadId, VersionId};
+pub use ids::{AccessKeyId, AccountId, BucketId, DisplayVersion, RegionId, UploadId, VersionId};
 pub use judge::{Judge, NotNow};
 pub use names::{BucketName, NameError, ObjectKey};
 pub use placement::{

@@ -68,6 +68,8 @@ pub struct Verified {
     pub identity: Identity,
     /// How their body is to be verified.
     pub payload: PayloadMode,
+    /// The time that was signed.
+    pub at: Option<Timestamp>,
     /// Verifies the chunks of a body whose mode is [`PayloadMode::StreamingSigned`].
     pub chunks: Option<Box<ChunkVerifier>>,
 }
@@ -79,11 +81,13 @@ pub fn verify(auth: AuthType, request: &Request<'_>, facts: &Facts<'_>) -> Resul
         AuthType::Anonymous => Ok(Verified {
             identity: Identity::Anonymous,
             payload: anonymous_payload(request.headers)?,
+            at: None,
             chunks: None,
         }),
         AuthType::PostPolicy => Ok(Verified {
             identity: Identity::Anonymous,
             payload: PayloadMode::Unsigned,
+            at: None,
             chunks: None,
         }),
         AuthType::HeaderV4 => verify_header(request, facts, Service::S3),
@@ -212,6 +216,7 @@ fn prove(request: &Request<'_>, facts: &Facts<'_>, read: &Read<'_>) -> Result<Ve
     Ok(Verified {
         identity,
         payload: read.payload,
+        at: Some(read.at),
         chunks,
     })
 }

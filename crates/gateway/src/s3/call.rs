@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use access::{Action, Permit, Via};
+use access::{Action, Ask, Context, Facts, Permit, Refusal, RequestFacts, Resource, Via};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header::AsHeaderName};
+use http::{HeaderMap, HeaderValue, header::AsHeaderName};
 use tokio::sync::SemaphorePermit;
 use types::{
-    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, ObjectKey, SignedRequest,
+    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, DisplayVersion, ObjectKey,
+    SignedRequest,
     body::MemoryBody,
     limits::{LARGE_XML_BYTES_MAX, XML_BYTES_MAX},
 };
@@ -50,8 +51,8 @@ pub struct S3Call<'g> {
     pub operation: &'static Operation,
     /// How the request came here.
     pub via: Via,
-    /// Whether its client sent it over TLS to this region.
-    pub encrypted: bool,
+    /// How its client sent it.
+    pub facts: RequestFacts,
     /// For this operation on this bucket, with the bucket's deed (none on the service and for
     /// CreateBucket), and who asks.
     pub permit: Permit,
@@ -245,19 +246,67 @@ impl<'g> S3Call<'g> {
         answer
     }
 
-    /// Asks for a permit for another action on the same bucket; a refusal is `AccessDenied`.
-    pub fn permit_also(&self, action: Action) -> Result<Permit, S3Error> {
-        let (place, deed) = (&self.gateway.place, self.permit.deed());
-        access::authorize(self.permit.identity(), action, deed, place, &self.via)
-            .map_err(|_| ErrorCode::AccessDenied.into())
+    /// What the request says beside who asks for what.
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            facts: self.facts,
+            // The fields of a form are no headers.
+            headers: self.form.is_none().then_some(&self.headers),
+            ..Context::default()
+        }
     }
 
-    /// Asks for a permit on the source of a copy into the bucket that the request addresses;
+    /// Asks for a permit for a key (and version) of the same bucket that the body names.
+    pub fn permit_key(
+        &self,
+        action: Action,
+        (key, version): (&ObjectKey, Option<DisplayVersion>),
+        conditional: bool,
+    ) -> Result<Permit, Refusal> {
+        let deed = self.permit.deed().ok_or(Refusal::Mismatch)?;
+        let ask = Ask {
+            principal: self.permit.identity(),
+            action,
+            resource: Resource::Object {
+                bucket: &deed.name,
+                key,
+                version,
+            },
+            context: Context {
+                conditional,
+                ..self.context()
+            },
+        };
+        let facts = Facts {
+            deed: Some(deed),
+            here: &self.gateway.place_for(&self.via),
+            via: &self.via,
+        };
+        access::authorize(&ask, &facts)
+    }
+
+    /// Asks for a permit to read the source of a copy into the bucket that the request addresses;
     /// errors as of [`Gateway::permit_copy`].
-    pub fn permit_source(&self, bucket: &BucketName, action: Action) -> Result<Permit, S3Error> {
-        let deed = self.deed()?;
-        self.gateway
-            .permit_copy(self.permit.identity(), action, bucket, deed, &self.via)
+    pub fn permit_source(
+        &self,
+        bucket: &BucketName,
+        (key, version): (&ObjectKey, Option<DisplayVersion>),
+    ) -> Result<Permit, S3Error> {
+        let expected = self.headers.get(headers::names::SOURCE_EXPECTED_OWNER);
+        let ask = Ask {
+            principal: self.permit.identity(),
+            action: Action::GetObject.for_version(version.is_some()),
+            resource: Resource::Object {
+                bucket,
+                key,
+                version,
+            },
+            context: Context {
+                expected_owner: expected.map(HeaderValue::as_bytes),
+                ..self.context()
+            },
+        };
+        self.gateway.permit_copy(&ask, self.deed()?, &self.via)
     }
 }
 

@@ -11,7 +11,7 @@ impl From<Error> for S3Error {
     fn from(error: Error) -> Self {
         use ErrorCode as C;
         let simple = match error {
-            Error::WrongPermit => C::AccessDenied,
+            Error::WrongPermit | Error::WrongKey => C::AccessDenied,
             Error::NoSuchBucket => C::NoSuchBucket,
             Error::BucketBusy => C::OperationAborted,
             Error::Fenced | Error::NotHere => C::ServiceUnavailable,

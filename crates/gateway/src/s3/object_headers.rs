@@ -1,7 +1,6 @@
 //! What the handlers of objects read from a request's head and write into an answer's: metadata,
 //! conditions, versions, sources of copies.
 
-use access::Action;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use objects::{
     ContentHeaders, DisplayVersion, ETagMatch, IfRange, ObjectAttributes, ObjectInfo,
@@ -159,14 +158,6 @@ pub(crate) fn copy_source(call: &S3Call<'_>) -> Result<Source, S3Error> {
         call.header(names::COPY_SOURCE.as_str())?
             .unwrap_or_default(),
     )
-}
-
-/// The permission that reading a source takes.
-pub(crate) fn source_action(version: Option<DisplayVersion>) -> Action {
-    match version {
-        None => Action::GetObject,
-        Some(_) => Action::GetObjectVersion,
-    }
 }
 
 /// Reads `[/]bucket/key[?versionId=id]`, encoded as in a query: `+` is a space, `%2B` a plus.

@@ -71,6 +71,8 @@ pub struct Network {
     pub cut: Mutex<Option<usize>>,
     /// Every pass: from, to.
     pub passes: Mutex<Vec<(String, String)>>,
+    /// How the last request came that was passed, as its region said.
+    pub facts: Mutex<Option<String>>,
     /// The last position that all replicas have applied.
     pub applied: AtomicU64,
     /// Up to where the copy at copy-1 says that it has applied its home's log.
@@ -196,6 +198,8 @@ impl Network {
     {
         let names = (from.region.to_string(), to.to_string());
         self.passes.lock().push(names);
+        let facts = request.headers().get("x-dhow-facts");
+        *self.facts.lock() = facts.map(|facts| facts.to_str().unwrap().to_owned());
         if self.down.lock().contains(&**to) {
             return Err(PassError::Unreachable("down".to_owned()));
         }

@@ -6,7 +6,9 @@ use std::{
     task::Poll,
 };
 
-use access::{Identity, Permit, SystemReason, Via, authorize, authorize_system};
+use access::{
+    Ask, Context, Facts, Identity, Permit, Resource, SystemReason, Via, authorize, authorize_system,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use store::{BlobId, PartitionId, ScanRange, Want, faults::Late, memory::Memory};
@@ -384,9 +386,19 @@ impl World {
             kind: access::CallerKind::Customer,
         };
         let here = Place::unknown(RegionId::new("home"));
-        let permit = authorize(&who, Action::CreateBucket, None, &here, &Via::Door);
         let (name, placement) = (BucketName::new("another").unwrap(), Placement::default());
-        let permit = permit.unwrap();
+        let ask = Ask {
+            principal: &who,
+            action: Action::CreateBucket,
+            resource: Resource::Bucket(&name),
+            context: Context::default(),
+        };
+        let facts = Facts {
+            deed: None,
+            here: &here,
+            via: &Via::Door,
+        };
+        let permit = authorize(&ask, &facts).unwrap();
         let made = self.objects.create_bucket(&permit, name, None, placement);
         made.await.map(drop)
     }

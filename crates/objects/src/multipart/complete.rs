@@ -12,7 +12,7 @@ use types::{
 use super::{Ended, TRIES_MAX, part::mismatch};
 use crate::{
     DisplayVersion, Error, Objects, Result, WriteConditions,
-    bucket::{deed, partition_of},
+    bucket::{deed_for, partition_of},
     listing::Cursor,
     records::{
         ManifestPart, ObjectBody, ObjectRecord, PartRecord, UploadRecord, Versioning,
@@ -209,7 +209,7 @@ impl Objects {
         upload: UploadId,
         request: CompleteUpload,
     ) -> Result<CompletedObject> {
-        let deed = deed(permit, &[Action::PutObject])?;
+        let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
         let conditions = request.conditions.clone();
         let completing = self.complete_if(permit, deed, key, upload, request);
         self.taken(deed, &conditions, completing).await
@@ -323,7 +323,7 @@ impl Objects {
         upload: UploadId,
         request: &CompleteUpload,
     ) -> Result<CompletedObject> {
-        let deed = deed(permit, &[Action::PutObject])?;
+        let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
         let bucket = self.bucket(deed).await?;
         let index = &self.engine.index;
         let row = index

@@ -8,7 +8,7 @@ use types::{Body, BodyError, ObjectKey, UploadId, body::NextChunk, limits::PUT_B
 use super::part::{PartInput, UploadedPart};
 use crate::{
     DisplayVersion, Error, GetRequest, ObjectContent, ObjectReader, Objects, RangeSpec,
-    ReadConditions, Result, bucket::deed,
+    ReadConditions, Result, bucket::deed_for,
 };
 
 /// Where the bytes of a copied part come from.
@@ -48,7 +48,7 @@ impl Objects {
         number: u32,
         source: PartSource<'_>,
     ) -> Result<CopiedPart> {
-        let deed = deed(permit, &[Action::PutObject])?;
+        let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
         let target = self.part_target(deed, key, upload, number).await?;
         let request = GetRequest {
             version: source.version,

@@ -31,7 +31,7 @@ use types::{
 
 use crate::{
     Error, Objects, Result,
-    bucket::{TRIES_MAX, deed, partition_of},
+    bucket::{TRIES_MAX, deed_for, partition_of},
     listing::{self, Cursor},
     records::{Cause, Change, ChangeKind, Effect, ObjectAttributes, PartRecord, UploadRecord},
     rows, tags,
@@ -154,7 +154,7 @@ impl Objects {
         key: &ObjectKey,
         request: CreateUpload,
     ) -> Result<CreatedUpload> {
-        listing::partition(permit, Action::PutObject)?;
+        deed_for(permit, &[Action::PutObject], (key, None))?;
         let checksum = checksum_of(request.checksum)?;
         tags::check(&request.attributes.tags, OBJECT_TAGS_MAX)?;
         let initiated = self.clock.now();
@@ -189,7 +189,7 @@ impl Objects {
         key: &ObjectKey,
         upload: UploadId,
     ) -> Result<()> {
-        let deed = deed(permit, &[Action::AbortMultipartUpload])?;
+        let deed = deed_for(permit, &[Action::AbortMultipartUpload], (key, None))?;
         let partition = partition_of(deed);
         // Of a bucket that has got another home there is nothing to say here.
         self.bucket(deed).await?;
@@ -224,7 +224,8 @@ impl Objects {
         after: u16,
         limit: usize,
     ) -> Result<PartPage> {
-        let partition = listing::partition(permit, Action::ListMultipartUploadParts)?;
+        let action = Action::ListMultipartUploadParts;
+        let partition = partition_of(deed_for(permit, &[action], (key, None))?);
         let (_, record) = self.read_upload(partition, key, upload).await?;
         let limit = limit.min(PAGE_KEYS_MAX);
         let mut page = PartPage {

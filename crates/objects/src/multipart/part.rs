@@ -15,7 +15,7 @@ use types::{
 use crate::{
     Error, Objects, Result,
     body_in::Claims,
-    bucket::{TRIES_MAX, deed, partition_of},
+    bucket::{TRIES_MAX, deed_for, partition_of},
     pins::Fresh,
     records::{Cause, Change, ChangeKind, Effect, PartRecord, UploadRecord},
     rows,
@@ -86,7 +86,7 @@ impl Objects {
         number: u32,
         input: PartInput,
     ) -> Result<UploadedPart> {
-        let deed = deed(permit, &[Action::PutObject])?;
+        let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
         let target = self.part_target(deed, key, upload, number).await?;
         let claimed = input.checksum.map(|c| c.algorithm()).or(input.trailer);
         check_algorithm(&target.record, claimed)?;

@@ -179,15 +179,13 @@ impl Objects {
     }
 
     /// What came of a version by the rules of its bucket, whose home is here.
-    pub async fn rule_status(
+    pub(crate) async fn rule_status(
         &self,
         permit: &Permit,
         key: &types::ObjectKey,
         info: &ObjectInfo,
     ) -> Result<RuleStatus> {
-        let Some(deed) = permit.deed() else {
-            return Ok(RuleStatus::None);
-        };
+        let deed = permit.deed().ok_or(Error::WrongPermit)?;
         if info.attributes.replica {
             return Ok(RuleStatus::Replica);
         }

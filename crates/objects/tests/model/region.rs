@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Action, Identity, Permit, Via, authorize};
+use access::{Action, Ask, Context, Facts, Identity, Permit, Resource, Via, authorize};
 use bytes::Bytes;
 use cloud::{IndexRows, Keeper, MasterKey, Opening, Registry};
 use objects::{
@@ -113,6 +113,29 @@ impl Region {
     }
 
     fn permit(&self, bucket: &str, action: Action) -> Permit {
+        let bucket = name(bucket);
+        self.asked(action, Resource::Bucket(&bucket))
+    }
+
+    fn permit_key(&self, bucket: &str, at: &str, action: Action) -> Permit {
+        self.by_id(bucket, at, None, action)
+    }
+
+    fn by_id(&self, bucket: &str, at: &str, id: Option<&Id>, plain: Action) -> Permit {
+        let object = Resource::Object {
+            bucket: &name(bucket),
+            key: &key(at),
+            version: version(id),
+        };
+        self.asked(plain.for_version(id.is_some()), object)
+    }
+
+    fn permit_under(&self, bucket: &str, prefix: &str, action: Action) -> Permit {
+        let bucket = &name(bucket);
+        self.asked(action, Resource::Keys { bucket, prefix })
+    }
+
+    fn asked(&self, action: Action, resource: Resource<'_>) -> Permit {
         self.clock.advance_ms(1);
         let account = AccountId::new("000000000001");
         let who = Identity::Key {
@@ -120,16 +143,20 @@ impl Region {
             account,
             kind: access::CallerKind::Customer,
         };
-        let deed = match action {
-            Action::CreateBucket => None,
-            _ => Some(self.deeds.get(&name(bucket)).unwrap()),
+        let named = resource.bucket().filter(|_| action.has_deed());
+        let deed = named.map(|bucket| self.deeds.get(bucket).unwrap());
+        let ask = Ask {
+            principal: &who,
+            action,
+            resource,
+            context: Context::default(),
         };
-        let here = Place::unknown(RegionId::new("model-1"));
-        authorize(&who, action, deed.as_ref(), &here, &Via::Door).unwrap()
-    }
-
-    fn by_id(&self, bucket: &str, id: Option<&Id>, plain: Action, versioned: Action) -> Permit {
-        self.permit(bucket, if id.is_some() { versioned } else { plain })
+        let facts = Facts {
+            deed: deed.as_ref(),
+            here: &Place::unknown(RegionId::new("model-1")),
+            via: &Via::Door,
+        };
+        authorize(&ask, &facts).unwrap()
     }
 }
 
@@ -289,7 +316,7 @@ impl System for Region {
         content: &Content,
         condition: &Condition,
     ) -> Result<Written, Refusal> {
-        let permit = self.permit(bucket, Action::PutObject);
+        let permit = self.permit_key(bucket, at, Action::PutObject);
         let input = PutInput {
             body: Box::new(MemoryBody::new(content.bytes.clone())),
             attributes: attributes(content.content_type.as_deref(), &content.tags),
@@ -313,7 +340,7 @@ impl System for Region {
         of: Option<&Id>,
         range: Option<(u64, u64)>,
     ) -> Result<(String, Bytes, Option<String>), Refusal> {
-        let permit = self.by_id(bucket, of, Action::GetObject, Action::GetObjectVersion);
+        let permit = self.by_id(bucket, at, of, Action::GetObject);
         let request = GetRequest {
             version: version(of),
             range: range.map(|(from, to)| RangeSpec::Between(from, to)),
@@ -334,7 +361,7 @@ impl System for Region {
         at: &str,
         of: Option<&Id>,
     ) -> Result<(String, u64), Refusal> {
-        let permit = self.by_id(bucket, of, Action::GetObject, Action::GetObjectVersion);
+        let permit = self.by_id(bucket, at, of, Action::GetObject);
         let request = GetRequest {
             version: version(of),
             ..Default::default()
@@ -348,12 +375,7 @@ impl System for Region {
     }
 
     async fn delete(&self, bucket: &str, at: &str, of: Option<&Id>) -> (bool, Option<Id>) {
-        let permit = self.by_id(
-            bucket,
-            of,
-            Action::DeleteObject,
-            Action::DeleteObjectVersion,
-        );
+        let permit = self.by_id(bucket, at, of, Action::DeleteObject);
         let none = WriteConditions::default();
         let done = self
             .objects
@@ -381,8 +403,8 @@ impl System for Region {
         (to_bucket, to): (&str, &str),
         tags: Option<&[(String, String)]>,
     ) -> Result<Written, Refusal> {
-        let from = self.by_id(bucket, of, Action::GetObject, Action::GetObjectVersion);
-        let permit = self.permit(to_bucket, Action::PutObject);
+        let from = self.by_id(bucket, at, of, Action::GetObject);
+        let permit = self.permit_key(to_bucket, to, Action::PutObject);
         let source = CopySource {
             permit: &from,
             key: &key(at),
@@ -408,8 +430,7 @@ impl System for Region {
         of: Option<&Id>,
         tags: &[(String, String)],
     ) -> Result<(), Refusal> {
-        let (plain, versioned) = (Action::PutObjectTagging, Action::PutObjectVersionTagging);
-        let permit = self.by_id(bucket, of, plain, versioned);
+        let permit = self.by_id(bucket, at, of, Action::PutObjectTagging);
         let (at, of) = (key(at), version(of));
         let set = self
             .objects
@@ -424,8 +445,7 @@ impl System for Region {
         at: &str,
         of: Option<&Id>,
     ) -> Result<Vec<(String, String)>, Refusal> {
-        let (plain, versioned) = (Action::GetObjectTagging, Action::GetObjectVersionTagging);
-        let permit = self.by_id(bucket, of, plain, versioned);
+        let permit = self.by_id(bucket, at, of, Action::GetObjectTagging);
         let tags = self
             .objects
             .object_tags(&permit, &key(at), version(of))
@@ -434,7 +454,7 @@ impl System for Region {
     }
 
     async fn create_upload(&self, bucket: &str, at: &str, content_type: Option<&str>) -> String {
-        let permit = self.permit(bucket, Action::PutObject);
+        let permit = self.permit_key(bucket, at, Action::PutObject);
         let request = CreateUpload {
             attributes: attributes(content_type, &[]),
             checksum: None,
@@ -455,7 +475,7 @@ impl System for Region {
         number: u16,
         bytes: Bytes,
     ) -> Result<String, Refusal> {
-        let permit = self.permit(bucket, Action::PutObject);
+        let permit = self.permit_key(bucket, at, Action::PutObject);
         let input = PartInput {
             body: Box::new(MemoryBody::new(bytes)),
             md5: None,
@@ -477,7 +497,7 @@ impl System for Region {
         upload: &str,
         parts: &[(u16, String)],
     ) -> Result<Written, Refusal> {
-        let permit = self.permit(bucket, Action::PutObject);
+        let permit = self.permit_key(bucket, at, Action::PutObject);
         let listed = |(number, etag): &(u16, String)| ListedForCompletion {
             number: (*number).into(),
             etag: ETag::parse(etag),
@@ -500,7 +520,7 @@ impl System for Region {
     }
 
     async fn abort(&self, bucket: &str, at: &str, upload: &str) -> Result<(), Refusal> {
-        let permit = self.permit(bucket, Action::AbortMultipartUpload);
+        let permit = self.permit_key(bucket, at, Action::AbortMultipartUpload);
         let ended = self
             .objects
             .abort_upload(&permit, &key(at), upload_id(upload))
@@ -516,7 +536,7 @@ impl System for Region {
         after: u16,
         limit: usize,
     ) -> (Vec<(u16, u64)>, bool) {
-        let permit = self.permit(bucket, Action::ListMultipartUploadParts);
+        let permit = self.permit_key(bucket, at, Action::ListMultipartUploadParts);
         let (at, upload) = (key(at), upload_id(upload));
         let page = self
             .objects
@@ -537,7 +557,7 @@ impl System for Region {
         after: &str,
         limit: usize,
     ) -> ObjectPage {
-        let permit = self.permit(bucket, Action::ListBucket);
+        let permit = self.permit_under(bucket, prefix, Action::ListBucket);
         let after = (!after.is_empty()).then_some(after);
         let asked = request(prefix, delimiter, after, limit);
         let page = self.objects.list_objects(&permit, &asked).await.unwrap();
@@ -557,7 +577,7 @@ impl System for Region {
         marker: Option<&VersionMarker>,
         limit: usize,
     ) -> VersionPage {
-        let permit = self.permit(bucket, Action::ListBucketVersions);
+        let permit = self.permit_under(bucket, prefix, Action::ListBucketVersions);
         let after = marker.map(|(at, _)| at.as_str());
         let after_version = marker.and_then(|(_, of)| version(of.as_ref()));
         let asked = request(prefix, delimiter, after, limit);
@@ -587,7 +607,7 @@ impl System for Region {
         marker: Option<&UploadMarker>,
         limit: usize,
     ) -> UploadPage {
-        let permit = self.permit(bucket, Action::ListBucketMultipartUploads);
+        let permit = self.permit_under(bucket, prefix, Action::ListBucketMultipartUploads);
         let after = marker.map(|(at, _)| at.as_str());
         let after_upload = marker.and_then(|(_, of)| of.as_deref().map(upload_id));
         let asked = request(prefix, delimiter, after, limit);

@@ -14,11 +14,10 @@ use crate::s3::{
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
-    let permit = call.permit_source(&bucket, object_headers::source_action(version))?;
+    let permit = call.permit_source(&bucket, (&source_key, version))?;
     if let Some(deed) = permit.deed() {
         call.gateway.until_source(deed, &source_key).await?;
     }
-    expect_source_owner(call, &permit)?;
     let input = CopyInput {
         attributes: match replaces(call, names::METADATA_DIRECTIVE.as_str())? {
             true => Some(object_headers::attributes(call)?),
@@ -89,14 +88,4 @@ fn algorithm(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
             "Checksum algorithm provided is unsupported.",
         )
     })
-}
-
-fn expect_source_owner(call: &S3Call<'_>, permit: &access::Permit) -> Result<(), S3Error> {
-    let Some(expected) = call.header(names::SOURCE_EXPECTED_OWNER.as_str())? else {
-        return Ok(());
-    };
-    match permit.deed() {
-        Some(deed) if *deed.owner == *expected => Ok(()),
-        _ => Err(ErrorCode::AccessDenied.into()),
-    }
 }

@@ -1,6 +1,6 @@
 //! CreateBucket: a new bucket, with its home in this region or, where that is allowed, in another.
 
-use access::{Action, Via, authorize};
+use access::{Action, Ask, Facts, Resource, Via, authorize};
 use http::header;
 use types::{BucketName, RegionId};
 
@@ -41,9 +41,18 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             if plain && signed_for_oldest(&call.headers) && is_home_of(gateway, &name) => {}
         Err(error) => return Err(error.into()),
         Ok(deed) if !tags.is_empty() => {
-            let (caller, action) = (call.permit.identity(), Action::PutBucketTagging);
-            let permit = authorize(caller, action, Some(&deed), &gateway.place, &Via::Door);
-            let permit = permit.map_err(|_| ErrorCode::AccessDenied)?;
+            let ask = Ask {
+                principal: call.permit.identity(),
+                action: Action::PutBucketTagging,
+                resource: Resource::Bucket(&deed.name),
+                context: call.context(),
+            };
+            let facts = Facts {
+                deed: Some(&deed),
+                here: &gateway.place,
+                via: &Via::Door,
+            };
+            let permit = authorize(&ask, &facts).map_err(|_| ErrorCode::AccessDenied)?;
             gateway.objects.set_bucket_tags(&permit, tags).await?;
         }
         Ok(_) => {}

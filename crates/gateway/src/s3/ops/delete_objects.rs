@@ -1,6 +1,6 @@
 //! DeleteObjects: up to 1,000 keys or versions in one request, each with its own outcome.
 
-use access::{Action, Permit};
+use access::{Action, Permit, Refusal};
 use objects::{Deleted, DisplayVersion, ETagMatch, WriteConditions};
 use types::{ChecksumAlgorithm, ObjectKey, limits::PAGE_KEYS_MAX};
 
@@ -95,21 +95,20 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
             "A condition is on the current version: ETag and VersionId exclude each other.",
         ));
     }
-    let deed = call.permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
-    if one.etag.is_some() && access::may_decide(deed, &call.gateway.region).is_err() {
-        return Err(S3Error::with(
+    let deed = call.deed()?;
+    let action = Action::DeleteObject.for_version(version.is_some());
+    let permit = call.permit_key(action, (&key, version), one.etag.is_some());
+    let permit = permit.map_err(|refusal| match refusal {
+        Refusal::Conditional => S3Error::with(
             ErrorCode::NotImplemented,
             format!(
                 "Conditions are decided in the bucket's home, region {}.",
                 deed.home
             ),
-        ));
-    }
-    let action = match version {
-        None => Action::DeleteObject,
-        Some(_) => Action::DeleteObjectVersion,
-    };
-    Ok((call.permit_also(action)?, key, version, conditions))
+        ),
+        _ => ErrorCode::AccessDenied.into(),
+    })?;
+    Ok((permit, key, version, conditions))
 }
 
 fn write_deleted(xml: &mut XmlWriter, one: &Doomed<'_>, deleted: Deleted) {

@@ -3,9 +3,10 @@
 use access::Permit;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use objects::{
-    GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec, RuleStatus,
+    Copies, GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec,
+    ReplicationStatus,
 };
-use types::{Holding, ObjectKey, Writes};
+use types::{BucketDeed, ObjectKey};
 
 use crate::{
     body::{NextPiece, ObjectStream, ResponseBody, WhenEnded},
@@ -141,37 +142,28 @@ pub(super) async fn replication(
     key: &ObjectKey,
     info: &ObjectInfo,
 ) -> Result<Option<&'static str>, S3Error> {
-    let deed = permit.deed().ok_or(ErrorCode::NoSuchBucket)?;
-    let copied = !deed.placement.replicas.is_empty();
-    if copied && deed.holding(&gateway.region) != Holding::Home {
-        let made_here = deed.placement.writes == Writes::Any && gateway.objects.made_here(info.id);
-        let read = match &gateway.regions {
-            Some(regions) => regions.read_by_home(deed, info.position),
-            None => false,
-        };
-        return Ok(Some(if made_here && !read {
-            "PENDING"
-        } else {
-            "REPLICA"
-        }));
+    let status = gateway
+        .objects
+        .replication_status(permit, key, info, gateway);
+    Ok(status.await?.map(|status| match status {
+        ReplicationStatus::Replica => "REPLICA",
+        ReplicationStatus::Pending => "PENDING",
+        ReplicationStatus::Completed => "COMPLETED",
+        ReplicationStatus::Failed => "FAILED",
+    }))
+}
+
+/// A region without others knows of no copy.
+impl Copies for Gateway {
+    fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
+        let regions = self.regions.as_ref();
+        regions.is_some_and(|regions| regions.replicated(deed, position))
     }
-    let by_rules = match info.ruled || info.attributes.replica {
-        false => RuleStatus::None,
-        true => {
-            let status = gateway.objects.rule_status(permit, key, info);
-            Box::pin(status).await?
-        }
-    };
-    let pending = copied
-        && !matches!(&gateway.regions, Some(regions) if regions.replicated(deed, info.position));
-    Ok(match by_rules {
-        RuleStatus::Failed => Some("FAILED"),
-        RuleStatus::Pending => Some("PENDING"),
-        _ if pending => Some("PENDING"),
-        RuleStatus::Replica => Some("REPLICA"),
-        RuleStatus::Completed => Some("COMPLETED"),
-        RuleStatus::None => copied.then_some("COMPLETED"),
-    })
+
+    fn read_by_home(&self, deed: &BucketDeed, position: u64) -> bool {
+        let regions = self.regions.as_ref();
+        regions.is_some_and(|regions| regions.read_by_home(deed, position))
+    }
 }
 
 fn write_checksum(

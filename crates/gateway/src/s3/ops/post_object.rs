@@ -1,6 +1,7 @@
 //! PostObject: an upload by an HTML form. A request that is no form ends here; a form's fields
 //! decide what the answer to a stored object is.
 
+use access::Transport;
 use http::{Response, StatusCode, header};
 use objects::{PutInput, WriteConditions};
 
@@ -53,7 +54,10 @@ fn location(call: &S3Call<'_>, key: &str) -> Result<String, S3Error> {
         && host[..bucket.len()].eq_ignore_ascii_case(bucket)
         && host.as_bytes()[bucket.len()] == b'.';
     let path = access::sign::encode_path(key);
-    let scheme = if call.encrypted { "https" } else { "http" };
+    let scheme = match call.facts.transport {
+        Some(Transport::Tls) => "https",
+        Some(Transport::Clear) | None => "http",
+    };
     Ok(match by_host {
         true => format!("{scheme}://{host}/{path}"),
         false => format!("{scheme}://{host}/{bucket}/{path}"),

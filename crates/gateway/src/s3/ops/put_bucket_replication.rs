@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use access::{
-    Action, Permit, Refusal, Via, authorize, authorize_rule_receiving, authorize_rule_sending,
+    Action, Ask, Context, Facts, Permit, Refusal, Resource, Via, authorize,
+    authorize_rule_receiving, authorize_rule_sending, may_name,
 };
 use types::{BucketDeed, BucketName, Place};
 
@@ -19,8 +20,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let rules = replication::read(&root)?;
     let source = Arc::clone(call.deed()?);
     let gateway = call.gateway;
+    let asked = (&call.permit, &call.via, call.context());
     for destination in rules.rules.iter().map(|rule| &rule.destination) {
-        check(gateway, (&call.permit, &call.via), &source, destination).await?;
+        check(gateway, asked, &source, destination).await?;
     }
     gateway.objects.set_rules(&call.permit, Some(rules)).await?;
     Ok(call.empty(http::StatusCode::OK))
@@ -29,13 +31,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 /// Whether versions may go to a bucket, as it is now; asked again for each page that goes.
 async fn check(
     gateway: &Gateway,
-    asked: (&Permit, &Via),
+    asked: (&Permit, &Via, Context<'_>),
     source: &Arc<BucketDeed>,
     name: &BucketName,
 ) -> Result<(), S3Error> {
     let invalid = |text: String| S3Error::with(ErrorCode::InvalidRequest, text);
     // Whose bucket it is, is nobody else's business.
-    let found = gateway.deeds.get(name).filter(|d| d.owner == source.owner);
+    let found = gateway.deeds.get(name);
+    let found = found.filter(|found| may_name(source, found).is_ok());
     let found = found.ok_or_else(|| invalid("Destination bucket must exist.".to_owned()))?;
     let here = &*gateway.place_for(asked.1);
     let regions = gateway.regions.as_ref();
@@ -97,7 +100,7 @@ async fn check(
 /// A rule writes into its destination: a region that relays it needs for that bucket, too, what it
 /// would need to relay a write there.
 fn may_fill(
-    (permit, via): (&Permit, &Via),
+    (permit, via, context): (&Permit, &Via, Context<'_>),
     source: &BucketDeed,
     destination: &Arc<BucketDeed>,
     home: &Place,
@@ -108,9 +111,18 @@ fn may_fill(
     if types::planted("rules-into-any-bucket") {
         return Ok(());
     }
-    let write = Action::PutObject;
-    let permitted = authorize(permit.identity(), write, Some(destination), home, via);
-    permitted.map(drop).map_err(|refusal| {
+    let ask = Ask {
+        principal: permit.identity(),
+        action: Action::PutObject,
+        resource: Resource::Bucket(&destination.name),
+        context,
+    };
+    let facts = Facts {
+        deed: Some(destination),
+        here: home,
+        via,
+    };
+    authorize(&ask, &facts).map(drop).map_err(|refusal| {
         S3Error::with(
             ErrorCode::AccessDenied,
             format!(

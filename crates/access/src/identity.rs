@@ -1,0 +1,76 @@
+//! Who asks.
+
+use types::{AccessKeyId, AccountId, Actor};
+
+use crate::Action;
+
+/// Who sends a request, once its signature has been verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Nobody that we know: no signature at all.
+    Anonymous,
+    /// The holder of an access key.
+    Key {
+        /// Which key.
+        access_key: AccessKeyId,
+        /// The account that the key belongs to.
+        account: AccountId,
+        /// What the account is for.
+        kind: CallerKind,
+    },
+}
+
+/// What the account of a caller is for, which bounds what its keys may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum CallerKind {
+    /// Keeps data in buckets.
+    #[default]
+    Customer,
+    /// Runs the cloud, and may keep data of its own.
+    CloudOperator,
+    /// Looks after the regions of an operator: keeps no data.
+    RegionalOperator,
+    /// Reads what is on record: keeps no data.
+    Auditor,
+}
+
+impl CallerKind {
+    /// Whether accounts of this kind have buckets and objects.
+    pub const fn keeps_data(self) -> bool {
+        matches!(self, Self::Customer | Self::CloudOperator)
+    }
+}
+
+impl Identity {
+    /// The account, unless anonymous.
+    pub fn account(&self) -> Option<&AccountId> {
+        match self {
+            Self::Anonymous => None,
+            Self::Key { account, .. } => Some(account),
+        }
+    }
+
+    /// Who makes a change of the registry; without a caller it is the region itself.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Anonymous => Actor::System,
+            Self::Key {
+                access_key,
+                account,
+                ..
+            } => Actor::Key {
+                account: account.clone(),
+                access_key: access_key.clone(),
+            },
+        }
+    }
+
+    /// Whether the account of the caller may do this at all. What keeps no data makes no bucket
+    /// and changes nothing in one.
+    pub(crate) fn may_by_kind(&self, action: Action) -> bool {
+        match self {
+            Self::Key { kind, .. } if !kind.keeps_data() => !action.is_for_writers(),
+            _ => true,
+        }
+    }
+}
