@@ -56,6 +56,7 @@ bugs=(
   "reports-of-strangers|cloud|reports_tests::"
   "chains-read-again|cloud|reports_tests::"
   "newcomers-among-strangers|cloud|introduce_tests::"
+  "strangers-share-all|cloud|introduce_tests::"
   "part-checksums-unverified|checksums|what_completes"
   "rules-into-any-bucket|relayed|p5_a_region_acts_on_no_second"
   "answers-hold-no-room|room|p11_unread"
