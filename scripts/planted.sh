@@ -41,6 +41,7 @@ bugs=(
   "changes-unlimited|cloud|pace"
   "admission-first-come|gateway|admission::"
   "acknowledged-forgotten|own_writes|what_was_written"
+  "features-unchecked|cloud|features_tests::a_placement"
   "addresses-unchecked|cloud|rekey_tests::a_region_is_reached"
   "rekey-leaves-certificates|cloud|rekey_tests::a_new_key"
   "revoked-on-disk-first|cloud|withdrawn_tests::"

@@ -84,6 +84,8 @@ impl Registry {
             epoch: 1,
             placement: new.placement,
         };
+        self.check_features(&self.state.read(), None, &deed)
+            .map_err(|e| DeedError::Placement(e.to_string()))?;
         self.record(turn, actor, "bucket.create", &deed)
             .await
             .map_err(failed)?;
@@ -342,7 +344,8 @@ impl Registry {
     ) -> Result<BucketDeed, CloudError> {
         let state = self.state.read();
         let found = state.deeds.get(&**name);
-        let mut deed = (**found.ok_or_else(|| CloudError::NoBucket(name.clone()))?).clone();
+        let found = Arc::clone(found.ok_or_else(|| CloudError::NoBucket(name.clone()))?);
+        let mut deed = (*found).clone();
         let before: Vec<RegionId> = deed.holders().cloned().collect();
         for region in &change.remove {
             let copies = &mut deed.placement.replicas;
@@ -401,6 +404,7 @@ impl Registry {
         }
         inherit_guard(&state, &deed.owner, &mut deed.placement)?;
         self.check_placement(&state, &deed.home, &deed.placement, &before)?;
+        self.check_features(&state, Some(&found), &deed)?;
         Ok(deed)
     }
 
@@ -463,6 +467,7 @@ impl Registry {
         // The rest of the list still says who follows next.
         deed.placement.successors.retain(|s| s != to);
         deed.epoch += 1;
+        self.check_features(&self.state.read(), Some(&found), &deed)?;
         Ok(deed)
     }
 

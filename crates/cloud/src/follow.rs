@@ -61,6 +61,7 @@ impl Registry {
             from,
             wait_ms,
             receipt,
+            features: Some(self.features.read().names()),
         };
         match upstream.ask(ask).await? {
             Told::Changes {

@@ -12,6 +12,7 @@ mod deeds;
 mod divergence;
 mod error;
 mod evidence;
+mod features;
 mod follow;
 mod introduce;
 mod keys;
@@ -38,6 +39,7 @@ pub use chains::{BucketChains, MapAfter};
 pub use deeds::PlacementChange;
 pub use error::CloudError;
 pub use evidence::{Order, Removal};
+pub use features::Lacking;
 pub use introduce::{Introduced, Introduction};
 pub use keys::{KeyInfo, NewKey};
 pub use kinds::{

@@ -44,6 +44,9 @@ pub enum Ask {
         /// What the keeper said last that it had told.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Receipt>,
+        /// The features that the asker knows; builds that announce none know those that all know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        features: Option<Vec<String>>,
     },
     /// Signing keys, in order of access key.
     Keys {
@@ -266,8 +269,10 @@ impl Registry {
                 from: first,
                 wait_ms,
                 receipt,
+                features,
             } => {
                 self.asked_by(from, first, receipt.as_ref()).await;
+                self.announced(from, features.as_deref()).await;
                 self.tell_changes(from, first, wait_ms).await
             }
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),

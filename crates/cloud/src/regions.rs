@@ -98,6 +98,7 @@ impl Registry {
             let mut record = self.planned(plan);
             record.status = RegionStatus::Open;
             announce(&mut record, announced);
+            record.know(&self.features.read());
             return self
                 .put_region(turn, &Actor::System, "region.open", record, Vec::new())
                 .await;
@@ -122,6 +123,7 @@ impl Registry {
             revoked_serials: Vec::new(),
             addresses: plan.addresses.clone(),
             created_ms: self.clock.now().ms(),
+            features: None,
         }
     }
 
@@ -242,6 +244,9 @@ impl Registry {
         }
         let mut record = (*known).clone();
         announce(&mut record, announced);
+        if region == self.own() {
+            record.know(&self.features.read());
+        }
         if record == *known {
             self.unreached.lock().remove(region);
             return Ok(());
@@ -474,7 +479,7 @@ fn announce(record: &mut RegionRecord, announced: &Announcement) {
 
 /// A region as the audit log tells it.
 fn detail(record: &RegionRecord) -> Value {
-    json!({
+    let mut detail = json!({
         "jurisdiction": record.jurisdiction,
         "operator": record.operator,
         "public_key": record.public_key,
@@ -483,5 +488,9 @@ fn detail(record: &RegionRecord) -> Value {
         "peer": record.peer,
         "revoked_serials": record.revoked_serials,
         "addresses": record.addresses,
-    })
+    });
+    if let Some(features) = &record.features {
+        detail["features"] = json!(features);
+    }
+    detail
 }

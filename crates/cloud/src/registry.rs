@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use proof::{chain::Entry, map::MapKey};
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
-use types::{AccountId, Actor, Clock, Place, Random, RegionId, Timestamp};
+use types::{AccountId, Actor, Clock, Features, Place, Random, RegionId, Timestamp};
 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
@@ -92,6 +92,8 @@ pub struct Registry {
     /// When the keeper last answered, in milliseconds; 0 before it has.
     pub(crate) heard_at: AtomicU64,
     pub(crate) chains: Arc<Chains>,
+    /// What this region's build knows.
+    pub(crate) features: RwLock<Features>,
     /// Who reads requests of customers.
     pub(crate) requests: OnceLock<Arc<dyn ReadsRequests>>,
     /// Until when the registry's region is not asked for proofs, since it did not answer.
@@ -150,6 +152,7 @@ impl Registry {
             unreached: Mutex::default(),
             heard_at: AtomicU64::new(0),
             chains: Arc::new(Chains::new(map_key)),
+            features: RwLock::new(Features::own()),
             requests: OnceLock::new(),
             prover_away: Mutex::default(),
             introductions: Introductions::default(),
@@ -397,6 +400,8 @@ mod actors_tests;
 mod chains_tests;
 #[cfg(test)]
 mod evidence_tests;
+#[cfg(test)]
+mod features_tests;
 #[cfg(test)]
 mod follow_tests;
 #[cfg(test)]

@@ -130,6 +130,9 @@ pub struct Cloud {
     pub rekey: Option<String>,
     /// For drills: milliseconds that the region's clock is set ahead.
     pub clock_ahead_ms: i64,
+    /// For drills: features that the region does not announce, as if its release did not know
+    /// them.
+    pub withheld_features: Vec<String>,
     /// Seconds for which certificates of regions are good; renewed when a third is left.
     pub certificate_life_s: u64,
     /// Milliseconds for which a region promises others that it neither takes nor gives their
@@ -166,6 +169,7 @@ impl Default for Cloud {
             join: None,
             rekey: None,
             clock_ahead_ms: 0,
+            withheld_features: Vec::new(),
             certificate_life_s: 30 * 86_400,
             promise_ms: 10_000,
             removed_grace_s: 10,
@@ -348,6 +352,9 @@ longitude = 0.0
 # rekey = "dhow-join-..."
 # For drills: milliseconds that the region's clock is set ahead (negative: behind).
 clock_ahead_ms = 0
+# For drills: features that this region does not announce (`dhow region show --json` lists them), as
+# if its release did not know them.
+withheld_features = []
 # Seconds for which the certificates of regions are good. A region renews its own when a third of
 # that is left, so this is the same in all regions of a cloud.
 certificate_life_s = 2592000

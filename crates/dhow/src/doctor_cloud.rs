@@ -12,6 +12,7 @@ use types::Timestamp;
 use crate::{
     data_dir::DataDir,
     doctor::{Finding, Level},
+    figures::LACKING,
     link::{self, Membership},
     metrics::{NOT_RENEWED, PROMISES},
 };
@@ -129,6 +130,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
         ));
     }
     findings.extend(peers(samples));
+    findings.extend(features(samples));
     findings.extend(homes(samples));
     let expires = samples.one("dhow_certificate_expires_timestamp_seconds");
     findings.extend(expires.map(|at| certificate(at, now, true)));
@@ -172,6 +174,23 @@ fn peers(samples: &Samples) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Whether every region knows what the buckets need that it holds.
+fn features(samples: &Samples) -> Option<Finding> {
+    let behind = samples.labels(LACKING, "region", |buckets| buckets > 0.0);
+    (!behind.is_empty()).then(|| {
+        Finding::bad(
+            "features",
+            Level::Warn,
+            format!(
+                "buckets are placed in {} that need what the release there does not know",
+                behind.join(", ")
+            ),
+            "upgrade Dhow in that region, or change where these buckets are placed; `dhow region \
+             show NAME --json` lists what it knows",
+        )
+    })
 }
 
 /// The certificate that customers are shown.
@@ -324,6 +343,7 @@ mod tests {
         let well = "# TYPE x gauge\ndhow_region_reachable{region=\"a\"} 1\n\
                     dhow_certificate_expires_timestamp_seconds 9000000\ndhow_engine_fenced 0\n\
                     dhow_registry_heard_timestamp_seconds 999990\ndhow_clock_off 0\n\
+                    dhow_region_lacks_features{region=\"a\"} 0\n\
                     dhow_promise_milliseconds{region=\"a\"} 900\ndhow_homes_not_renewed 0\n\
                     dhow_replication_following{bucket=\"b\",source=\"a\"} 1\n";
         let checks: Vec<_> = found(well);
@@ -338,6 +358,12 @@ mod tests {
             ("fenced 0", "fenced 1", "engine", "no writes"),
             ("999990", "990000", "registry", "10000 s ago"),
             ("off 0", "off 1", "clock", "refused"),
+            (
+                "lacks_features{region=\"a\"} 0",
+                "lacks_features{region=\"a\"} 2",
+                "features",
+                "in a",
+            ),
             ("} 900", "} 0", "homes", "no promise of a"),
             ("renewed 0", "renewed 2", "homes", "2 buckets wait"),
             (

@@ -13,6 +13,9 @@ use types::{RegionId, Timestamp};
 
 use crate::{region::Region, stored::Amount};
 
+/// Read by `dhow doctor` too.
+pub const LACKING: &str = "dhow_region_lacks_features";
+
 struct Standing {
     region: Arc<Region>,
     reserve_bytes: u64,
@@ -170,6 +173,12 @@ impl Standing {
             "region",
             &reachable,
         )?;
+        let help = "Buckets in the region whose placement needs what its release does not know.";
+        let lacking = region.registry.lacking().into_iter();
+        let lacking: Vec<_> = lacking
+            .map(|one| (one.region.to_string(), one.buckets))
+            .collect();
+        each(encoder, (LACKING, help), "region", &lacking)?;
         let help = "When the other region last answered.";
         let name = "dhow_region_last_seen_timestamp_seconds";
         each(encoder, (name, help), "region", &last)?;

@@ -16,8 +16,8 @@ use store::{
     extents::{Extents, ExtentsConfig},
 };
 use types::{
-    AccountId, Actor, BucketDeed, Clock, Jurisdiction, Place, Random, RegionId, ShiftedClock,
-    SystemClock, SystemRandom,
+    AccountId, Actor, BucketDeed, Clock, Features, Jurisdiction, Place, Random, RegionId,
+    ShiftedClock, SystemClock, SystemRandom,
 };
 
 use crate::{
@@ -135,6 +135,8 @@ impl Region {
             },
         })
         .await?;
+        let withheld = &config.cloud.withheld_features;
+        registry.announce_features(Features::own().without(withheld));
         know_owner(config, &dir, owner, &link, &registry, at)?;
         let credentials = match &upstream {
             None => Some(root_credentials(&dir, &registry).await?),

@@ -75,6 +75,10 @@ pub struct RegionRecord {
     pub addresses: Vec<String>,
     /// Milliseconds since the epoch.
     pub created_ms: u64,
+    /// The features that it announced, where they are others than those of builds that announce
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<String>>,
 }
 
 /// A certificate that was issued to a region.
@@ -175,7 +179,7 @@ impl Record for RegionRecord {
                 r#"{"v":1,"id":"second","city":"","latitude":0.0,"longitude":0.0,"#,
                 r#""jurisdiction":"DE","operator":"op","status":"draining","endpoint":"","#,
                 r#""peer":"","public_key":"","issued":[{"serial":"4a01","not_after_ms":9}],"#,
-                r#""revoked_serials":["4a00"],"addresses":["127.0.0.0/8"],"created_ms":2}"#,
+                r#""revoked_serials":["4a00"],"addresses":["127.0.0.0/8"],"created_ms":2,"features":["x"]}"#,
             ),
         ),
     ];

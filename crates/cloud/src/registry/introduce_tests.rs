@@ -42,6 +42,7 @@ impl Cloud {
     async fn told_to(&self, region: &str) -> Vec<String> {
         let region = RegionId::new(region);
         let ask = |from| Ask::Changes {
+            features: None,
             from,
             wait_ms: 0,
             receipt: None,

@@ -26,6 +26,7 @@ async fn tenant(registry: &Registry, name: &str) -> Result<(), CloudError> {
 
 async fn asks(keeper: &Registry, region: &str, from: u64, receipt: Option<Receipt>) {
     let ask = Ask::Changes {
+        features: None,
         from,
         wait_ms: 0,
         receipt,

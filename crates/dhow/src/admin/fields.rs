@@ -461,6 +461,11 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 "Where it may be reached; where it was when it joined if there are none.",
             ),
             must(
+                "features",
+                TEXTS,
+                "What its release knows that placements can need, as it announced last.",
+            ),
+            must(
                 "refused",
                 Text,
                 "Why what it last announced was refused; empty otherwise.",

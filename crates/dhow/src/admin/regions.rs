@@ -230,6 +230,7 @@ impl Admin {
                 "revoked": region.revoked_serials.contains(&one.serial),
             })).collect::<Vec<_>>(),
             "addresses": region.addresses,
+            "features": region.features().names(),
             "refused": self.unreached(region),
             "reachable": seen.map(|seen| seen.answers),
             "last_seen": seen.and_then(|seen| seen.last).map(|at| at.iso8601()),

@@ -99,6 +99,9 @@ pub struct Up {
     /// For drills: milliseconds that the region's clock is set ahead.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, hide = true)]
     clock_ahead_ms: i64,
+    /// For drills: a feature that the region does not announce; more than once for more.
+    #[arg(long = "withhold-feature", value_name = "FEATURE", hide = true)]
+    withheld_features: Vec<String>,
     /// For drills: seconds for which the certificates of regions are good.
     #[arg(long, default_value_t = Config::default().cloud.certificate_life_s, hide = true)]
     certificate_life_s: u64,
@@ -191,6 +194,10 @@ impl Up {
         config.cloud.operator = self.operator;
         config.cloud.city = self.city;
         config.cloud.clock_ahead_ms = self.clock_ahead_ms;
+        config
+            .cloud
+            .withheld_features
+            .clone_from(&self.withheld_features);
         config.cloud.certificate_life_s = self.certificate_life_s;
         config.cloud.removed_grace_s = self.removed_grace_s;
         config.cloud.promise_ms = self.promise_ms;
