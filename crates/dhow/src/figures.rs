@@ -101,11 +101,11 @@ impl Standing {
     }
 
     fn disk(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        if let Ok(stats) = self.region.extents.stats() {
+        if let Ok(Some(room)) = self.region.upkeep.room() {
             let free = "Bytes that are free on the data folder's disk, the reserve among them.";
-            one(encoder, "dhow_disk_free_bytes", free, stats.free_bytes)?;
+            one(encoder, "dhow_disk_free_bytes", free, room.free_bytes)?;
             let size = "Bytes of that disk.";
-            one(encoder, "dhow_disk_size_bytes", size, stats.total_bytes)?;
+            one(encoder, "dhow_disk_size_bytes", size, room.total_bytes)?;
         }
         let reserve = "Free bytes below which writes answer 507 (engine.reserve_mib).";
         one(

@@ -33,50 +33,12 @@ impl std::fmt::Debug for Engine {
 
 impl Collector for Engine {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let stats = self.0.embedded.stats();
-        let fenced = stats.fenced.is_some() || self.0.extents.fenced().is_some();
-        let mut gauges = vec![
-            (
-                "dhow_engine_commits",
-                "Batches committed since start.",
-                stats.commits,
-            ),
-            (
-                "dhow_engine_syncs",
-                "Syncs of the journal since start.",
-                stats.syncs,
-            ),
-            (
-                "dhow_journal_segments",
-                "Segments of the journal.",
-                stats.segments,
-            ),
-            (
-                "dhow_journal_bytes",
-                "Bytes of the journal's segments.",
-                stats.segment_bytes,
-            ),
-            (
-                "dhow_journal_live_bytes",
-                "Bytes of small objects in them.",
-                stats.live_bytes,
-            ),
-            (
-                "dhow_memtable_bytes",
-                "Bytes of rows not yet in the index.",
-                stats.memtable_bytes,
-            ),
-            (
-                "dhow_engine_damaged_parts",
-                "Parts of the journal that cannot be read, as far as they were met.",
-                stats.damaged,
-            ),
-            (
-                "dhow_engine_fenced",
-                "1 after a failed sync.",
-                u64::from(fenced),
-            ),
-        ];
+        let fenced = self.0.upkeep.health().fenced.is_some();
+        let mut gauges = vec![(
+            "dhow_engine_fenced",
+            "1 after a failed sync.",
+            u64::from(fenced),
+        )];
         gauges.push((
             "dhow_folder_behind",
             "1 while this data folder lacks what an earlier start of the region had.",
@@ -92,16 +54,29 @@ impl Collector for Engine {
         if let Some(kib) = resident_kib() {
             gauges.push(("dhow_resident_bytes", "Memory of the process.", kib << 10));
         }
+        for figure in self.0.upkeep.figures() {
+            let name = format!("dhow_{}", figure.name);
+            encode(&mut encoder, &name, figure.help, figure.value)?;
+        }
         for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
+            encode(&mut encoder, name, help, value)?;
         }
         self.promises(&mut encoder)?;
         self.copies(&mut encoder)?;
         self.asides(&mut encoder)?;
         self.rules(&mut encoder)
     }
+}
+
+fn encode(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), Error> {
+    let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+    gauge.encode(metric)
 }
 
 impl Engine {

@@ -189,8 +189,8 @@ async fn open(config: &Config, at: &Addresses) -> Result<Arc<Region>, Failure> {
 }
 
 async fn close(region: &Arc<Region>) -> Result<(), Failure> {
-    let embedded = Arc::clone(&region.embedded);
-    let closed = tokio::task::spawn_blocking(move || embedded.close()).await;
+    let upkeep = Arc::clone(&region.upkeep);
+    let closed = tokio::task::spawn_blocking(move || upkeep.close()).await;
     closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
     // Best effort: the lock already says whether a process runs.
     let _ = std::fs::remove_file(region.dir.join("running.json"));
@@ -234,7 +234,7 @@ fn health(
             if draining.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err("stopping".to_owned());
             }
-            if region.embedded.stats().fenced.is_some() || region.extents.fenced().is_some() {
+            if region.upkeep.health().fenced.is_some() {
                 return Err("the engine is fenced after a failed sync".to_owned());
             }
             region.neighbours.doubt_of_registry().map_or(Ok(()), Err)

@@ -10,11 +10,7 @@ use replication::{
     CopyStatus, Far, FarLeases, RenewalShown, Replication, RuleShown, Uploads, Usage, What,
 };
 use seal::SealingKey;
-use store::{
-    Engine,
-    embedded::{Embedded, EmbeddedConfig},
-    extents::{Extents, ExtentsConfig},
-};
+use store::{Engine, Local, Upkeep, embedded::EmbeddedConfig, extents::ExtentsConfig};
 use types::{
     AccountId, Actor, BucketDeed, Clock, Features, Jurisdiction, Place, Random, RegionId,
     ShiftedClock, SystemClock, SystemRandom,
@@ -37,10 +33,8 @@ const COMPARE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Region {
     /// Its folder.
     pub dir: DataDir,
-    /// Rows and changes.
-    pub embedded: Arc<Embedded>,
-    /// Large objects' bytes.
-    pub extents: Arc<Extents>,
+    /// Looks after the engine.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Accounts, keys, deeds.
     pub registry: Arc<Registry>,
     /// Buckets and objects.
@@ -79,17 +73,14 @@ pub struct Watched {
     pub completeness: Completeness,
 }
 
-/// Both parts of the embedded engine.
-pub fn open_engine(
-    config: &Config,
-    dir: &DataDir,
-) -> Result<(Arc<Embedded>, Arc<Extents>), Failure> {
+/// The engine, and whoever looks after it.
+pub fn open_engine(config: &Config, dir: &DataDir) -> Result<(Engine, Arc<dyn Upkeep>), Failure> {
     let durability = match config.durability {
         Durability::Strict => store::Durability::Strict,
         Durability::Relaxed => store::Durability::Relaxed,
     };
     let reserve_bytes = config.engine.reserve_mib << 20;
-    let embedded = Embedded::open(EmbeddedConfig {
+    let rows = EmbeddedConfig {
         durability,
         reserve_bytes,
         cache_bytes: config.engine.index_cache_mib << 20,
@@ -98,12 +89,13 @@ pub fn open_engine(
         // It is written once an engine is open.
         must_exist: FolderOwner::read(dir)?.is_some(),
         ..EmbeddedConfig::new(dir.join("journal"))
-    })?;
-    let extents = Extents::open(ExtentsConfig {
+    };
+    let extents = ExtentsConfig {
         reserve_bytes,
         ..ExtentsConfig::new(dir.join("extents"))
-    })?;
-    Ok((embedded, extents))
+    };
+    let local = Local::open(rows, extents)?;
+    Ok((local.engine(), local))
 }
 
 impl Region {
@@ -121,10 +113,10 @@ impl Region {
         let joined = link.authority.is_none();
         let upstream = joined.then(|| PeerUpstream::new(Arc::clone(&link)));
         let sealing = SealingKey::new(master.derive("dhow sealing key 1"));
-        let (embedded, extents) = open_engine(config, &dir)?;
+        let (engine, upkeep) = open_engine(config, &dir)?;
         let region = link.tls.region();
         let registry = Registry::open(Opening {
-            rows: Arc::new(IndexRows(embedded.clone())),
+            rows: Arc::new(IndexRows(Arc::clone(&engine.index))),
             master,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
@@ -149,7 +141,7 @@ impl Region {
             announce_own(config, &registry, &link, at).await?;
         }
         let objects = Arc::new(Objects::new(
-            engine(&embedded, &extents),
+            engine,
             registry.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -163,8 +155,7 @@ impl Region {
         let replication = follow(&objects, &neighbours, &link, &clock, sealing, &config.cloud);
         Ok(Self {
             dir,
-            embedded,
-            extents,
+            upkeep,
             registry,
             objects,
             credentials,
@@ -320,7 +311,7 @@ impl Region {
 
     /// What the admission of a new region looks at.
     pub fn readiness(&self) -> cloud::Readiness {
-        let fenced = self.embedded.stats().fenced.is_some() || self.extents.fenced().is_some();
+        let fenced = self.upkeep.health().fenced.is_some();
         cloud::Readiness {
             now_ms: self.clock.now().ms(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -404,14 +395,6 @@ fn names(config: &Config, region: &RegionId, joined: bool) -> Vec<RegionId> {
     std::iter::once(region.clone())
         .chain(aliases.map(|alias| RegionId::new(alias)))
         .collect()
-}
-
-fn engine(embedded: &Arc<Embedded>, extents: &Arc<Extents>) -> Engine {
-    Engine {
-        index: embedded.clone(),
-        log: embedded.clone(),
-        blobs: extents.clone(),
-    }
 }
 
 fn clock(config: &Config) -> Arc<dyn Clock> {
@@ -650,9 +633,9 @@ pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
     let owner = FolderOwner::read(&dir)?;
     let region = owner.map_or_else(|| config.region.clone(), |owner| owner.region);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let (embedded, _extents) = open_engine(config, &dir)?;
+    let (engine, upkeep) = open_engine(config, &dir)?;
     let registry = Registry::open(Opening {
-        rows: Arc::new(IndexRows(embedded.clone())),
+        rows: Arc::new(IndexRows(Arc::clone(&engine.index))),
         master: dir.master_key(&*random)?,
         clock: clock(config),
         random,
@@ -665,7 +648,7 @@ pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
     })?;
     let made = new_root_key(&dir, &registry, &root.id, "made by dhow key recover").await;
     drop(registry);
-    let closed = tokio::task::spawn_blocking(move || embedded.close()).await;
+    let closed = tokio::task::spawn_blocking(move || upkeep.close()).await;
     closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
     drop(lock);
     made

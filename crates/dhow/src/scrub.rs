@@ -16,8 +16,7 @@ use objects::{DamagedVersion, Known};
 use parking_lot::Mutex;
 use replication::Repair;
 use serde::Serialize;
-use store::embedded::DamageKind as RowDamage;
-use store::{BlobId, extents::DamageKind};
+use store::{BlobId, Damage, Damaged};
 use types::{BucketDeed, Clock, Deeds, Holding};
 
 use crate::{failure::Failure, region::Region};
@@ -302,55 +301,35 @@ impl ScrubJob {
     /// Reads all payloads and extents; answers which are damaged.
     fn verify(&self, region: &Region) -> Result<Known, Failure> {
         let mut known = Known::default();
-        // What is read is what the index refers to: also rows that were written a moment ago.
-        region.embedded.checkpoint();
-        let total = region.embedded.stats().live_bytes + region.extents.bytes()?;
-        {
+        let damage = region.upkeep.verify(&mut |seen| {
             let mut state = self.state.lock();
-            (state.phase, state.bytes_total) = ("journal", total);
-        }
-        let report = region.embedded.verify(|progress| {
-            let mut state = self.state.lock();
-            state.bytes = progress.bytes;
-            state.items = progress.rows;
+            (state.phase, state.bytes_total) = (seen.part, seen.bytes_total);
+            (state.bytes, state.items) = (seen.bytes, seen.items);
             drop(state);
             self.tick(&*region.clock);
             ControlFlow::Continue(())
         })?;
-        let (bytes, items) = {
-            let mut state = self.state.lock();
-            (state.bytes, state.items) = (report.bytes, report.rows);
-            for damage in report.damage {
-                match damage.kind {
-                    RowDamage::Index => state.is_damaged(format!(
-                        "rows of partition {}, {}: {:?}; what they hold cannot be named",
-                        damage.partition, damage.what, damage.key
-                    )),
-                    RowDamage::Log => state.is_damaged(format!(
-                        "the change log: {}; replicas that still need it begin again",
-                        damage.what
-                    )),
-                    RowDamage::Payload => {
-                        known.payloads.insert((damage.partition, damage.key));
-                    }
+        let mut state = self.state.lock();
+        for Damage { of, what } in damage {
+            match of {
+                Damaged::Rows(partition, key) => state.is_damaged(format!(
+                    "rows of partition {}, {what}: {key:?}; what they hold cannot be named",
+                    partition.0
+                )),
+                Damaged::Log => state.is_damaged(format!(
+                    "the change log: {what}; replicas that still need it begin again"
+                )),
+                Damaged::Payload(partition, key) => {
+                    known.payloads.insert((partition.0, key));
                 }
+                Damaged::Extent(id) => {
+                    known.extents.insert(id);
+                }
+                // What a crash left of an upload, unless a row refers to it: whoever reads the
+                // rows finds that out.
+                Damaged::Unfinished(_) => {}
             }
-            state.phase = "extents";
-            (state.bytes, state.items)
-        };
-        let report = region.extents.verify(&mut |progress| {
-            let mut state = self.state.lock();
-            state.bytes = bytes + progress.bytes;
-            state.items = items + progress.extents;
-            drop(state);
-            self.tick(&*region.clock);
-            true
-        })?;
-        // An unfinished extent is what a crash left of an upload, unless a row refers to it:
-        // whoever reads the rows finds that out.
-        let finished = report.damaged.iter();
-        let finished = finished.filter(|damage| damage.kind != DamageKind::Unfinished);
-        known.extents = finished.map(|damage| damage.id).collect();
+        }
         Ok(known)
     }
 }

@@ -4,6 +4,7 @@
 //! - [`Index`]: partitioned, ordered rows with atomic, guarded batches.
 //! - [`Log`]: what was committed, in order, for followers.
 //! - [`Blobs`]: write-once extents.
+//! - [`Upkeep`]: health, figures, verification and closing, for whoever owns an engine.
 //!
 //! Invariant: nothing here knows what a bucket or an object is.
 
@@ -13,7 +14,9 @@ mod engine;
 mod error;
 pub mod extents;
 pub mod faults;
+mod local;
 pub mod memory;
+mod upkeep;
 
 pub use engine::{
     Batch, BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, Committed, Durability, Engine,
@@ -21,3 +24,5 @@ pub use engine::{
     Put, Reach, Row, RowVersion, ScanRange, VALUE_BYTES_MAX, Want, prefix_end,
 };
 pub use error::{StoreError, StoreResult};
+pub use local::Local;
+pub use upkeep::{Damage, Damaged, Figure, Health, Room, Upkeep, Verified};

@@ -122,7 +122,7 @@ impl Scrub {
             let ended = pass
                 .await
                 .map_err(|e| Failure::new(format!("the scrub broke: {e}")))?;
-            region.embedded.close()?;
+            region.upkeep.close()?;
             ended
         });
         let mut state = job.state();

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use peer::{Identity, Peer, collect, full};
 use proof::instance::{Finding, Found, Own, Remembered, Statement};
 use serde::{Deserialize, Serialize};
+use store::Position;
 use tokio::{sync::watch, time::Instant};
 use types::{RegionId, Timestamp};
 
@@ -187,7 +188,7 @@ impl Starts {
     }
 
     fn says(&self, region: &Region) -> Statement {
-        let end = region.embedded.log_end();
+        let end = region.upkeep.last_commit().0;
         self.own.lock().says(end, &Key(&self.identity))
     }
 
@@ -220,7 +221,7 @@ impl Starts {
 
     async fn judge(&self, region: &Region, told: Vec<Statement>) {
         let findings = {
-            let gave = |at| region.embedded.gave(at);
+            let gave = |at| region.upkeep.gave(Position(at));
             self.own.lock().judge(told, gave)
         };
         for finding in findings {

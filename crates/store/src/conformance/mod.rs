@@ -11,6 +11,7 @@ pub mod blobs;
 pub mod histories;
 pub mod log;
 pub mod rows;
+pub mod upkeep;
 
 use async_trait::async_trait;
 

@@ -263,6 +263,15 @@ impl Embedded {
         self.shared.gave(position)
     }
 
+    /// Why no more writes are taken, if so, and whether the disk is full up to its reserve.
+    pub fn standing(&self) -> (Option<String>, bool) {
+        let shared = &self.shared;
+        (
+            shared.fence.get().cloned(),
+            shared.full.load(Ordering::Relaxed),
+        )
+    }
+
     /// Figures for the metrics.
     pub fn stats(&self) -> EmbeddedStats {
         let shared = &self.shared;
