@@ -71,6 +71,7 @@ bugs=(
   "acks-of-another-log|regions|copies::a_position_that"
   "reads-of-another-start|replication|status::"
   "tags-stay-behind|seeds|folders_put_back"
+  "half-a-page-is-forgotten|regions|put_back::"
   "clones-go-on|proof|instance::starts::tests::of_two_processes"
   "older-folders-pass|proof|instance::starts::tests::a_folder_that_was_put_back"
   "promise-not-waited-out|regions|promises::"

@@ -220,6 +220,7 @@ impl Region {
             region: region.clone(),
             deed: Arc::clone(deed),
             sealed: false,
+            said: Arc::default(),
         }
     }
 

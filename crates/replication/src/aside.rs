@@ -154,6 +154,7 @@ impl Replication {
             region: aside.region.clone(),
             deed: Arc::clone(deed),
             sealed: false,
+            said: Arc::default(),
         };
         let objects = &self.objects;
         let removed = objects.removed_here(&permit, std::slice::from_ref(named));

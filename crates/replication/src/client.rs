@@ -1,6 +1,12 @@
 //! The receiver's questions.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -33,6 +39,51 @@ pub struct Far {
     pub deed: Arc<BucketDeed>,
     /// Whether the copy here is sealed: then versions are asked for by their sealed names.
     pub sealed: bool,
+    /// What is said with each question besides.
+    pub said: Arc<Said>,
+}
+
+/// What a region says of itself with each question about a bucket.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Whether it says to which start of the other region it has handed over all that it has.
+    follows: bool,
+    handed: AtomicU64,
+    reach: AtomicU64,
+}
+
+impl Said {
+    /// Of a readable replica that follows the bucket.
+    pub(crate) fn following() -> Self {
+        Self {
+            follows: true,
+            ..Self::default()
+        }
+    }
+
+    /// All that is here has been handed over to that start of the other region.
+    pub(crate) fn has_handed_over(&self, to: u64) {
+        self.handed.store(to, Ordering::SeqCst);
+    }
+
+    /// Changes up to `position` in the other region's log may be applied from now on.
+    pub(crate) fn reaches(&self, position: u64) {
+        self.reach.fetch_max(position, Ordering::SeqCst);
+    }
+
+    /// The other region's log begins anew: nothing counts that was read of it before.
+    pub(crate) fn begins_anew(&self) {
+        self.reach.store(0, Ordering::SeqCst);
+    }
+
+    fn with(&self, ask: Ask) -> Ask {
+        let handed = self.handed.load(Ordering::SeqCst);
+        Ask {
+            handed: self.follows.then_some(handed),
+            reach: self.reach.load(Ordering::SeqCst),
+            ..ask
+        }
+    }
 }
 
 impl Far {
@@ -48,6 +99,7 @@ impl Far {
         let ask = Ask::about(&self.deed, what.clone());
         let here = self.regions.here().region;
         let ask = ask.by(&self.deed, &here, self.regions.instance());
+        let ask = self.said.with(ask);
         let bytes = serde_json::to_vec(&ask).map_err(|e| malformed(&e))?;
         let request = Request::builder()
             .method(Method::POST)

@@ -218,11 +218,21 @@ impl Follower {
             "the home has not what was read of it before: it was put back to an older state, or lost \
              its newest writes; what only this region has is handed over"
         );
+        let (_, to) = self
+            .far
+            .names_by(What::Lacking {
+                versions: Vec::new(),
+            })
+            .await?;
         // First: whether versions are kept must be known before the home serves again.
         let head = self.far.ask(What::Head).await?;
         self.offer_configuration(permit, &head).await?;
         self.catch_up(permit).await?;
-        self.hand_over(permit).await
+        self.hand_over(permit).await?;
+        // Nothing that was read of the state before is only here any more.
+        self.far.said.begins_anew();
+        self.far.said.has_handed_over(to);
+        Ok(())
     }
 
     async fn offer(
@@ -476,6 +486,8 @@ impl Follower {
                 cursor.position = Position(page.position);
                 self.note(&permit, &cursor).await?;
             }
+            // Before any of it is applied: if not all is, the cursor does not say so.
+            self.far.said.reaches(page.position);
             self.apply_all(&permit, &page).await?;
             let moved = page.position != cursor.position.0;
             cursor.position = Position(page.position);

@@ -517,6 +517,7 @@ impl Source {
                 region: from.region.clone(),
                 deed: Arc::clone(deed),
                 sealed: false,
+                said: Arc::default(),
             },
             objects: Arc::clone(&self.objects),
             status: Arc::clone(&self.status),

@@ -57,6 +57,7 @@ impl HandOver {
             region: region.region.clone(),
             deed: Arc::clone(deed),
             sealed: false,
+            said: Arc::default(),
         }
     }
 

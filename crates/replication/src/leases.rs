@@ -160,6 +160,7 @@ impl FarLeases {
             region: deed.home.clone(),
             deed: Arc::clone(deed),
             sealed: true,
+            said: Arc::default(),
         };
         let home = &deed.home;
         match tokio::time::timeout(ANSWER_WITHIN, far.read(what)).await {

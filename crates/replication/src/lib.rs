@@ -38,7 +38,7 @@ mod words;
 mod yielding;
 
 pub use behind::Behind;
-pub use client::Far;
+pub use client::{Far, Said};
 pub use error::ReplicationError;
 pub use leases::FarLeases;
 pub use manager::{Divergence, MayRemove, Regions, Replication};

@@ -15,8 +15,12 @@ use types::{
 };
 
 use crate::{
-    OnWordOf, Promises, Repairs, Source, Status, Transport, client::Far, follow::Follower,
-    handover::HandOver, removal::Removing, rules_far::Taking,
+    OnWordOf, Promises, Repairs, Source, Status, Transport,
+    client::{Far, Said},
+    follow::Follower,
+    handover::HandOver,
+    removal::Removing,
+    rules_far::Taking,
 };
 
 /// Keys that a region alone had when it came back under a new home.
@@ -46,6 +50,11 @@ pub trait Regions: Send + Sync + 'static {
     /// Why this region is not to act as the home of a bucket now; `None` when it is.
     fn home_doubt(&self, _: &BucketDeed) -> Option<String> {
         None
+    }
+    /// Whether this region's folder was put back to an older state, and not all replicas of the
+    /// bucket, whose home is here, have handed over what they have.
+    fn lacks(&self, _: &BucketDeed) -> bool {
+        false
     }
     /// Another region.
     fn place(&self, region: &RegionId) -> Option<Place>;
@@ -373,6 +382,10 @@ impl Replication {
                     regions: Arc::clone(&self.regions),
                     region: line.1.clone(),
                     deed: Arc::clone(&deed),
+                    said: Arc::new(match way {
+                        Way::Copy => Said::following(),
+                        Way::Sealed | Way::Gather => Said::default(),
+                    }),
                 },
                 objects: Arc::clone(&self.objects),
                 status: Arc::clone(&self.status),

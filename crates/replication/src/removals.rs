@@ -132,6 +132,7 @@ impl Source {
             region: from.region.clone(),
             deed: Arc::clone(deed),
             sealed: false,
+            said: Arc::default(),
         };
         let until = Instant::now() + HEAR_WITHIN;
         while !heard.done && Instant::now() < until {

@@ -173,6 +173,7 @@ impl Replication {
             region: region.clone(),
             deed: Arc::clone(&damaged.deed),
             sealed: damaged.deed.holding(&self.regions.here().region) == Holding::Sealed,
+            said: Arc::default(),
         };
         let source = version_at(&far, damaged).await?;
         let still = || {

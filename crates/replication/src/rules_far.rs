@@ -74,6 +74,7 @@ pub async fn ask_destination(
         region: destination.home.clone(),
         deed: Arc::clone(destination),
         sealed: false,
+        said: Arc::default(),
     };
     far.read(What::TakeByRule {
         source: source.name.to_string(),
@@ -278,6 +279,7 @@ impl Source {
                 region: from.region.clone(),
                 deed: Arc::clone(source),
                 sealed: false,
+                said: Arc::default(),
             },
             to: destination.name.clone(),
         };

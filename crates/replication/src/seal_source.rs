@@ -77,14 +77,13 @@ impl Source {
         ask: Ask,
     ) -> Result<Response<BoxBody>, Refused> {
         let sealing = self.sealing_for(deed, to)?;
-        let (since, applied) = (ask.since, ask.what.applied());
         let (held, answer) = match ask.what {
             What::Head => {
                 self.status.begins(deed, &to.region);
                 (take(room, COUNT_ROOM).await?, sealing.head().await?)
             }
             What::Changes { after, wait_ms, .. } => {
-                let stands = Stands::at(since, after, applied);
+                let stands = Stands::at(&ask, after);
                 let (may, wait) = (Self::may_seal, Duration::from_millis(wait_ms).min(WAIT_MAX));
                 self.changes(deed, to, room, stands, wait, may).await?
             }

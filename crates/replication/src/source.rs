@@ -6,7 +6,7 @@ use access::{Counting, Permit, authorize_sending};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
-use objects::Objects;
+use objects::{ChangePage, Objects};
 use peer::{BoxBody, Held, Kind, NoRoom, Room, STREAM_BYTES, full};
 use seal::SealingKey;
 use store::Position;
@@ -54,15 +54,33 @@ pub(crate) struct Stands {
     pub(crate) after: Position,
     /// Applied up to here.
     applied: u64,
+    /// Some may be applied up to here.
+    reach: Position,
+    /// To which start of this region it has handed over all that it has. Sealed replicas and
+    /// releases before this one do not say it.
+    handed: Option<u64>,
 }
 
 impl Stands {
-    pub(crate) fn at(since: u64, after: u64, applied: Option<u64>) -> Self {
+    pub(crate) fn at(ask: &Ask, after: u64) -> Self {
+        let applied = ask.what.applied();
         Self {
-            since,
+            since: ask.since,
             after: Position(after),
             applied: applied.map_or(after, |applied| applied.min(after)),
+            reach: Position(ask.reach.max(after)),
+            handed: ask.handed,
         }
+    }
+}
+
+/// The answer to a replica that may have what this region does not have.
+fn ahead_of(after: Position) -> ChangePage {
+    ChangePage {
+        changes: Vec::new(),
+        next: after,
+        reseed: true,
+        ahead: true,
     }
 }
 
@@ -183,21 +201,17 @@ impl Source {
         deed: &Arc<BucketDeed>,
         (from, room): (&Place, &Room),
         permit: &Permit,
-        Ask { what, since, .. }: Ask,
+        ask: Ask,
     ) -> Result<Response<BoxBody>, Refused> {
         let objects = &self.objects;
-        let (held, answer) = match what {
+        let (held, answer) = match ask.what {
             What::Head => {
                 let held = take(room, COUNT_ROOM).await?;
                 self.status.begins(deed, &from.region);
                 (held, self.head(permit).await?)
             }
-            What::Changes {
-                after,
-                wait_ms,
-                applied,
-            } => {
-                let stands = Stands::at(since, after, applied);
+            What::Changes { after, wait_ms, .. } => {
+                let stands = Stands::at(&ask, after);
                 let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
                 self.changes(deed, from, room, stands, wait, Self::permit)
                     .await?
@@ -305,17 +319,22 @@ impl Source {
     ) -> Result<(Held, Answer), Refused> {
         let objects = &self.objects;
         let permit = may(self, deed, to)?;
-        let Stands {
-            since,
-            after,
-            applied,
-        } = stands;
         let mut held = take(room, PAGE_ROOM).await?;
-        let page = objects.changes(&permit, after, PAGE_MAX, PAGE_BYTES).await;
-        let mut page = page.map_err(failed)?;
+        let page = objects.changes(&permit, stands.after, PAGE_MAX, PAGE_BYTES);
+        let mut page = page.await.map_err(failed)?;
+        let mut is_ahead = self.lacks(deed, &stands);
+        if stands.reach > stands.after && !types::planted("half-a-page-is-forgotten") {
+            let has_given = objects.has_given(&permit, stands.reach).await;
+            is_ahead |= !has_given.map_err(failed)?;
+        }
+        if is_ahead {
+            page = ahead_of(stands.after);
+        }
         // A position that this log never gave says nothing about what is in it.
         if !page.ahead || types::planted("acks-of-another-log") {
-            self.status.acked(deed, &to.region, since, applied);
+            let handed = self.has_handed_over(&stands);
+            let said = (stands.since, stands.applied, handed);
+            self.status.acked(deed, &to.region, said);
         }
         if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
             drop(held);
@@ -328,6 +347,10 @@ impl Source {
             let permit = may(self, &now, to)?;
             let next = objects.changes(&permit, page.next, PAGE_MAX, PAGE_BYTES);
             page = next.await.map_err(failed)?;
+            // It may have found out meanwhile.
+            if self.lacks(&now, &stands) {
+                page = ahead_of(stands.after);
+            }
         }
         let answer = Answer {
             reseed: page.reseed,
@@ -337,6 +360,20 @@ impl Source {
             ..Answer::default()
         };
         Ok((held, answer))
+    }
+
+    /// Whether this region's folder was put back, and the replica has not handed over to this start
+    /// what it has. Its position says too little: it may have applied a part of a page whose end it
+    /// has not noted, or a part of a snapshot, from what this region had then.
+    fn lacks(&self, deed: &BucketDeed, stands: &Stands) -> bool {
+        !self.has_handed_over(stands)
+            && self.regions.lacks(deed)
+            && !types::planted("half-a-page-is-forgotten")
+    }
+
+    fn has_handed_over(&self, stands: &Stands) -> bool {
+        let instance = self.regions.instance();
+        stands.handed.is_none_or(|to| to == instance)
     }
 
     pub(crate) async fn snapshot(&self, permit: &Permit, row: &str) -> Result<Answer, Refused> {

@@ -61,6 +61,8 @@ struct Acked {
     /// What the region's generation was when it said so.
     generation: u64,
     position: u64,
+    /// Whether it had handed over all that it had.
+    handed: bool,
     at: Instant,
 }
 
@@ -150,12 +152,19 @@ impl Status {
     }
 
     /// A region has applied all up to `position` to the copy that it was to keep `since` then.
-    pub(crate) fn acked(&self, deed: &BucketDeed, region: &RegionId, since: u64, position: u64) {
+    /// `handed` says whether it has handed over all that it has to this start.
+    pub(crate) fn acked(
+        &self,
+        deed: &BucketDeed,
+        region: &RegionId,
+        (since, position, handed): (u64, u64, bool),
+    ) {
         let at = Acked {
             epoch: deed.epoch,
             since,
             generation: self.generation(region),
             position,
+            handed,
             at: Instant::now(),
         };
         let line = (deed.id, region.clone());
@@ -205,12 +214,14 @@ impl Status {
             && said.generation == self.generation(region)
     }
 
-    /// Copies of which it is not known that all that they have of this region's log is here too.
+    /// Copies of which it is not known that all that they have is here too: they have not handed it
+    /// over since this start. What they say of their position is not enough. They may have applied
+    /// a part of what came behind it.
     pub fn not_compared(&self, deed: &BucketDeed) -> Vec<RegionId> {
         let acked = self.acked.read();
         let compared = |region: &RegionId| {
             let found = acked.get(&(deed.id, region.clone()));
-            found.is_some_and(|a| self.holds(deed, region, a))
+            found.is_some_and(|a| a.handed && self.holds(deed, region, a))
         };
         let copies = deed.placement.replicas.iter().map(|r| &r.region);
         copies.filter(|r| !compared(r)).cloned().collect()
@@ -440,7 +451,7 @@ mod tests {
         let copy = RegionId::new("copy");
         let deed = deed(&copy);
         let status = Status::default();
-        status.acked(&deed, &copy, 0, 7);
+        status.acked(&deed, &copy, (0, 7, false));
         status.keep(&HashSet::from([deed.id]));
         assert!(status.replicated(&deed, 7) && !status.replicated(&deed, 8));
         status.keep(&HashSet::new());

@@ -273,6 +273,7 @@ impl Replication {
             region: region.clone(),
             deed: Arc::clone(deed),
             sealed: false,
+            said: Arc::default(),
         }
     }
 

@@ -75,6 +75,14 @@ pub struct Ask {
     /// it does not say.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub instance: u64,
+    /// The start of the region that is asked to which the asker has handed over all that it has; 0
+    /// for none. Whoever does not follow the bucket does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<u64>,
+    /// The asker has read up to here in the log of the region that is asked, and may have applied
+    /// some of it; 0 where that is no more than it has applied.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reach: u64,
     /// What about it.
     pub what: What,
 }
@@ -250,6 +258,8 @@ impl Ask {
             epoch: deed.epoch,
             since: 0,
             instance: 0,
+            handed: None,
+            reach: 0,
             what,
         }
     }

@@ -141,6 +141,9 @@ impl replication::Regions for View {
     fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
         self.doubt(deed)
     }
+    fn lacks(&self, deed: &BucketDeed) -> bool {
+        self.doubt(deed).is_some()
+    }
     fn place(&self, region: &RegionId) -> Option<Place> {
         Some(place(region))
     }
@@ -321,6 +324,7 @@ impl Registry {
             region: before.home.clone(),
             deed: Arc::new(would),
             sealed: false,
+            said: Arc::default(),
         };
         let asked = timeout(YIELD_WITHIN, far.read::<Yielded>(What::Yield)).await;
         if !matches!(asked, Ok(Ok(_))) && !types::planted("promise-not-waited-out") {

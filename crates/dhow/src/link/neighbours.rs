@@ -210,6 +210,9 @@ impl replication::Regions for Neighbours {
     fn instance(&self) -> u64 {
         self.instance
     }
+    fn lacks(&self, deed: &BucketDeed) -> bool {
+        self.doubt_of_home(deed).is_some()
+    }
     fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
         self.doubt_of_home(deed)
     }

@@ -73,6 +73,14 @@ impl Objects {
         self.log_page(deed, from, limit, bytes_max, None).await
     }
 
+    /// Whether the bucket's log gave that position, and has all up to there, as far as it reaches
+    /// back.
+    pub async fn has_given(&self, permit: &Permit, position: Position) -> Result<bool> {
+        let deed = deed(permit, &[Action::ReplicateFrom])?;
+        let reach = self.engine.log.reach(partition_of(deed), position).await?;
+        Ok(reach != Reach::NeverGiven)
+    }
+
     /// A page of the log: all of it, or only what clients changed here at a copy.
     pub(crate) async fn log_page(
         &self,

@@ -137,6 +137,8 @@ pub struct View {
     pub removed: Mutex<Vec<u64>>,
     /// Which of the region's starts runs.
     pub instance: AtomicU64,
+    /// Its folder was put back to an older state, and it knows that.
+    pub lacks: AtomicBool,
 }
 
 impl View {
@@ -163,6 +165,9 @@ impl Regions for View {
     }
     fn home_doubt(&self, _: &BucketDeed) -> Option<String> {
         self.doubt.lock().clone()
+    }
+    fn lacks(&self, _: &BucketDeed) -> bool {
+        self.lacks.load(Ordering::SeqCst)
     }
     fn place(&self, region: &RegionId) -> Option<Place> {
         self.shared.places.get(region).cloned()
@@ -425,6 +430,7 @@ impl Region {
             doubt: Mutex::default(),
             removed: Mutex::default(),
             instance: AtomicU64::new(1),
+            lacks: AtomicBool::default(),
         });
         let objects = objects(&engine, &view, clock, seed, &id);
         let client = Client::new(Arc::clone(&tls));
@@ -627,6 +633,7 @@ impl Region {
             region: of.id.clone(),
             deed: Arc::clone(deed),
             sealed: false,
+            said: Arc::default(),
         }
     }
 

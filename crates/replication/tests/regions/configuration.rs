@@ -1,17 +1,17 @@
 //! The configuration of a bucket whose home is lost, or put back to an older state: what was set
 //! last counts, wherever it was set.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use access::Action;
 use objects::{Configuration, Rule, Rules, ShippedChange, Versioning};
 use replication::What;
-use store::memory::Memory;
 use types::{BucketName, Timestamp};
 
 use crate::{
     common::{Cloud, Region, deed, until},
     promises::{hide_changes, two},
+    put_back::on_disks,
 };
 
 fn tags(value: &str) -> Vec<(String, String)> {
@@ -91,21 +91,6 @@ async fn what_only_another_copy_has_of_the_lost_home_comes_to_the_new_one() {
         config(&b).await.versioning == Versioning::Enabled
     })
     .await;
-}
-
-/// A home and a copy, and the home's disk.
-async fn on_disks() -> ([Region; 2], Arc<Memory>) {
-    let mut disks = Vec::new();
-    let mut engine = |_: &str| {
-        let disk = Memory::new();
-        disks.push(Arc::clone(&disk));
-        disk.into_engine()
-    };
-    let all = Cloud::start_on(&[("a", "DE"), ("b", "FR")], &mut engine).await;
-    for region in &all {
-        region.view.hears(&deed("a", &["b"], 1));
-    }
-    (all.try_into().ok().unwrap(), disks.swap_remove(0))
 }
 
 #[tokio::test]

@@ -347,6 +347,8 @@ async fn p8_every_question_of_an_outsider_is_refused_as_if_there_were_no_bucket(
         epoch,
         since: 0,
         instance: 0,
+        handed: None,
+        reach: 0,
         what,
     };
     let (no_bucket, no_text) = answer_to(&x, &a, &about("none", 1, 1, What::Head)).await;

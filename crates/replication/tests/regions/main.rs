@@ -11,6 +11,7 @@ mod links;
 mod placement;
 mod promises;
 mod promotion;
+mod put_back;
 mod readers;
 mod repair;
 mod sealed;

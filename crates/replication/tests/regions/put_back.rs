@@ -1,0 +1,122 @@
+//! A home whose folder is put back to an older state while a replica has applied only a part of what
+//! it was told.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use http::{Response, StatusCode};
+use peer::full;
+use replication::{Ask, CopyState, What};
+use store::memory::Memory;
+use types::RegionId;
+
+use crate::common::{Cloud, Region, deed, until};
+
+/// A home and a copy, and the home's disk.
+pub async fn on_disks() -> ([Region; 2], Arc<Memory>) {
+    let mut disks = Vec::new();
+    let mut engine = |_: &str| {
+        let disk = Memory::new();
+        disks.push(Arc::clone(&disk));
+        disk.into_engine()
+    };
+    let all = Cloud::start_on(&[("a", "DE"), ("b", "FR")], &mut engine).await;
+    for region in &all {
+        region.view.hears(&deed("a", &["b"], 1));
+    }
+    (all.try_into().ok().unwrap(), disks.swap_remove(0))
+}
+
+/// The state of a home at some time.
+struct Backup {
+    then: Arc<Memory>,
+    disk: Arc<Memory>,
+}
+
+impl Backup {
+    /// The home starts again in this state, as start `instance`.
+    async fn put_back(&self, home: &mut Region, instance: u64) {
+        let end = self.disk.log_end() + 1000;
+        home.engine = self.then.copy().opened_above(end).into_engine();
+        home.view.instance.store(instance, Ordering::SeqCst);
+        home.stop().await;
+        home.run();
+    }
+}
+
+/// A home and a replica that has applied one change of a page, and cannot apply the other: it does
+/// not get the bytes. Both were made after the backup. The home answers nothing any more until the
+/// last is set.
+async fn half_a_page() -> ([Region; 2], Backup, Arc<AtomicBool>) {
+    let ([a, mut b], disk) = on_disks().await;
+    b.run();
+    a.put("shared", "s").await;
+    b.equals(&a).await;
+    b.stop().await;
+    let then = disk.copy();
+    a.put("small", "acknowledged").await;
+    a.put("large", "l".repeat(200_000)).await;
+    let (answers, silent) = (
+        Arc::new(AtomicBool::default()),
+        Arc::new(AtomicBool::default()),
+    );
+    let (open, all) = (Arc::clone(&answers), Arc::clone(&silent));
+    *a.door.hook.write() = Some(Arc::new(move |_: &RegionId, ask: &Ask| {
+        let body = matches!(ask.what, What::Body { .. });
+        let refused = body || all.load(Ordering::SeqCst);
+        (refused && !open.load(Ordering::SeqCst)).then(|| {
+            let mut answer = Response::new(full(""));
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            answer
+        })
+    }));
+    b.run();
+    until("a part of the page is applied", || async {
+        b.keys().await.contains(&"small".to_owned())
+    })
+    .await;
+    silent.store(true, Ordering::SeqCst);
+    until("the replica has given up the page", || async {
+        let all = b.replication.status().following();
+        all.iter().all(|(_, f)| f.state == CopyState::Stopped)
+    })
+    .await;
+    ([a, b], Backup { then, disk }, answers)
+}
+
+async fn is_handed_over(a: &Region, b: &Region) {
+    until("the home has what only the replica had", || async {
+        a.keys().await == ["shared", "small"] && a.versions().await == b.versions().await
+    })
+    .await;
+    assert_eq!(a.get("small").await.unwrap(), "acknowledged");
+    assert_eq!(b.get("small").await.unwrap(), "acknowledged");
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_again_hands_over_half_a_page_to_a_home_that_was_put_back() {
+    let ([mut a, mut b], backup, answers) = half_a_page().await;
+    b.stop().await;
+    // What the others remember of it says so.
+    a.view.lacks.store(true, Ordering::SeqCst);
+    backup.put_back(&mut a, 2).await;
+    answers.store(true, Ordering::SeqCst);
+    let now = a.view.now();
+    assert_eq!(a.replication.status().not_compared(&now).len(), 1);
+    b.run();
+    is_handed_over(&a, &b).await;
+    until("all is compared", || async {
+        a.replication.status().not_compared(&now).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_hands_over_half_a_page_where_the_home_does_not_know_that_it_was_put_back() {
+    let ([mut a, b], backup, answers) = half_a_page().await;
+    backup.put_back(&mut a, 2).await;
+    answers.store(true, Ordering::SeqCst);
+    is_handed_over(&a, &b).await;
+}
