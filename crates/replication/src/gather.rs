@@ -491,7 +491,7 @@ impl Source {
             )));
         }
         let permit = authorize_receiving(deed, &here, from)?;
-        let Some(_place) = self.handover.place() else {
+        let Some(_place) = self.handover.place(deed.id, &from.region) else {
             return Ok(Gathered {
                 position: after,
                 done: false,

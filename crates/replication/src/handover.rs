@@ -6,19 +6,16 @@ use std::{sync::Arc, time::Duration};
 use access::{Permit, authorize_receiving};
 use objects::{Applied, Objects, Removals, ShippedChange, VersionName};
 use store::Position;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use types::{BucketDeed, Holding, Place};
+use types::{BucketDeed, BucketId, Holding, Place, RegionId};
 
 use crate::{
     Divergence, Regions, ReplicationError, Transport,
     client::Far,
     gather::take_back,
+    places::{Places, Taken},
     wire::{Settled, name},
 };
 
-/// Offers that are worked on at once. One: what an offer names is compared with what was removed
-/// here before, and nothing else may bring it meanwhile.
-const AT_ONCE: usize = 1;
 /// How long an offer's answer waits for the work; that goes on in any case.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -28,7 +25,7 @@ pub struct HandOver {
     pub(crate) client: Arc<dyn Transport>,
     pub(crate) objects: Arc<Objects>,
     pub(crate) regions: Arc<dyn Regions>,
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 impl HandOver {
@@ -41,13 +38,13 @@ impl HandOver {
             client,
             objects,
             regions,
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Places::default(),
         }
     }
 
-    /// The place for one who fetches, unless it is taken.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    /// The bucket's place for one who reads it from `region`, unless that is taken.
+    pub(crate) fn place(&self, bucket: BucketId, region: &RegionId) -> Option<Taken> {
+        self.places.take(bucket, region)
     }
 
     pub(crate) fn far(&self, deed: &Arc<BucketDeed>, region: &Place) -> Far {
@@ -77,7 +74,7 @@ impl HandOver {
             )));
         }
         // Work under way is enough; the offer comes again.
-        let Some(place) = self.place() else {
+        let Some(place) = self.place(deed.id, &from.region) else {
             return Ok(Settled {
                 configuration: Some(false),
                 ..Settled::default()

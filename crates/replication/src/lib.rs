@@ -19,6 +19,7 @@ mod gather;
 mod handover;
 mod leases;
 mod manager;
+mod places;
 mod promises;
 mod removal;
 mod removals;

@@ -112,7 +112,7 @@ impl Source {
             position: after,
             done: false,
         };
-        let Some(_place) = self.handover.place() else {
+        let Some(_place) = self.handover.place(deed.id, &from.region) else {
             return Ok(heard);
         };
         // Once for each time that this region became the home: what a copy knows of before.

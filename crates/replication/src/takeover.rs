@@ -318,7 +318,7 @@ impl Replication {
             return Ok(());
         }
         // Nothing else that a removal here would have to be compared with comes meanwhile.
-        let Some(_one) = self.handover.place() else {
+        let Some(_one) = self.handover.place(deed.id, region) else {
             return Err(unread("another region is read"));
         };
         let (from, news) = (cursor.position.0, Mutex::default());
