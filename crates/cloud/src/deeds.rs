@@ -475,18 +475,27 @@ impl Registry {
     pub(crate) async fn remove_deed(
         &self,
         actor: &Actor,
-        name: BucketName,
-        id: BucketId,
+        leaving: Leaving,
         request: Option<&SignedRequest>,
     ) -> Result<(), DeedError> {
+        let Leaving { name, id, by } = leaving;
         if let Keeper::There(upstream) = &self.keeper {
-            upstream.remove_deed(name.clone(), id, request).await?;
+            let epoch = by.map_or(0, |(_, epoch)| epoch);
+            let removing = upstream.remove_deed((name.clone(), id, epoch), request);
+            removing.await?;
             let gone = |state: &State| state.deeds.get(&*name).is_none_or(|deed| deed.id != id);
             return self.heard(gone).await.map_err(failed);
         }
         let turn = self.turn().await;
         let deed = Deeds::get(self, &name).filter(|deed| deed.id == id);
         let deed = deed.ok_or_else(|| DeedError::NotFound(name.clone()))?;
+        // Now that nothing else changes: the bucket may have got another home while its home looked
+        // whether it is empty.
+        let stays =
+            by.is_some_and(|(home, epoch)| deed.home != home || (epoch > 0 && deed.epoch != epoch));
+        if stays && !types::planted("deleted-by-a-former-home") {
+            return Err(DeedError::Moved);
+        }
         let draft = Draft {
             actor: actor.clone(),
             action: "bucket.delete",
@@ -496,6 +505,15 @@ impl Registry {
         };
         self.change(turn, draft).await.map_err(failed)
     }
+}
+
+/// A bucket that is to be removed.
+pub(crate) struct Leaving {
+    pub(crate) name: BucketName,
+    pub(crate) id: BucketId,
+    /// Which region asks for it as the home, and under which epoch it does; 0 where a release
+    /// before this one does not say.
+    pub(crate) by: Option<(RegionId, u64)>,
 }
 
 /// Whose word counts: regions that there are, each once.
@@ -646,16 +664,21 @@ impl Deeds for Registry {
         name: BucketName,
         id: BucketId,
     ) -> BoxFuture<'_, Result<(), DeedError>> {
-        self.remove_for(actor, name, id, None)
+        let leaving = Leaving { name, id, by: None };
+        Box::pin(async move { self.remove_deed(&actor, leaving, None).await })
     }
 
     fn remove_for(
         &self,
         actor: Actor,
-        name: BucketName,
-        id: BucketId,
+        deed: &BucketDeed,
         request: Option<SignedRequest>,
     ) -> BoxFuture<'_, Result<(), DeedError>> {
-        Box::pin(async move { self.remove_deed(&actor, name, id, request.as_ref()).await })
+        let leaving = Leaving {
+            name: deed.name.clone(),
+            id: deed.id,
+            by: Some((deed.home.clone(), deed.epoch)),
+        };
+        Box::pin(async move { self.remove_deed(&actor, leaving, request.as_ref()).await })
     }
 }

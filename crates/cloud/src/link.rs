@@ -12,10 +12,11 @@ use types::{
 use crate::{
     Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
     change::Change,
+    deeds::Leaving,
     introduce::{Introduction, Served},
     kinds::{
         Concern, Kind,
-        deed::{DeedRecord, NewDeedRecord},
+        deed::{DeedRecord, NewDeedRecord, is_zero},
     },
     proving::Question,
     standing::Receipt,
@@ -61,6 +62,9 @@ pub enum Ask {
         name: String,
         /// Its number.
         id: u64,
+        /// The epoch under which the asker, its home, found it empty; 0 where it does not say.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        epoch: u64,
         /// What the customer signed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestRecord>,
@@ -224,14 +228,14 @@ impl dyn Upstream {
 
     pub(crate) async fn remove_deed(
         &self,
-        name: BucketName,
-        id: BucketId,
+        (name, id, epoch): (BucketName, BucketId, u64),
         request: Option<&SignedRequest>,
     ) -> Result<(), DeedError> {
         let ask = Ask::RemoveDeed {
             request: request.map(Into::into),
             name: name.to_string(),
             id: id.0,
+            epoch,
         };
         match self.ask(ask).await.map_err(unavailable)? {
             Told::Done => Ok(()),
@@ -277,8 +281,14 @@ impl Registry {
             }
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
-            Ask::RemoveDeed { name, id, request } => {
-                Ok(self.tell_remove(from, &name, id, request).await)
+            Ask::RemoveDeed {
+                name,
+                id,
+                epoch,
+                request,
+            } => {
+                let told = self.tell_remove(from, (&name, id, epoch), request);
+                Ok(told.await)
             }
             Ask::Divergence {
                 name,
@@ -485,8 +495,7 @@ impl Registry {
     async fn tell_remove(
         &self,
         from: &RegionId,
-        name: &str,
-        id: u64,
+        (name, id, epoch): (&str, u64, u64),
         request: Option<RequestRecord>,
     ) -> Told {
         let Ok(name) = BucketName::new(name) else {
@@ -515,10 +524,12 @@ impl Registry {
         if let Err(doubt) = self.count_once(from, wanted) {
             return doubted(doubt);
         }
-        match self
-            .remove_deed(&warrant.actor, name, BucketId(id), None)
-            .await
-        {
+        let leaving = Leaving {
+            name,
+            id: BucketId(id),
+            by: Some((from.clone(), epoch)),
+        };
+        match self.remove_deed(&warrant.actor, leaving, None).await {
             Ok(()) => Told::Done,
             Err(DeedError::NotFound(_)) => Told::NoBucket,
             Err(error) => Told::Refused(error.to_string()),

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use access::{Action, Permit};
 use parking_lot::RwLock;
 use store::{Batch, Committed, Guard, PartitionId, RowVersion, StoreError, Want};
-use types::{BucketDeed, BucketId, DisplayVersion, ObjectKey};
+use types::{BucketDeed, BucketId, DisplayVersion, Holding, ObjectKey};
 
 use crate::{
     Error, Objects, Result,
@@ -165,12 +165,17 @@ impl Objects {
         // The row goes after the deed, and both while this is held: without a deed the bucket is
         // gone, not fresh.
         let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
-        if self.deeds.get(&deed.name).is_none_or(|d| d.id != deed.id) {
-            return Err(Error::NoSuchBucket);
+        let now = self.deeds.get(&deed.name).filter(|now| now.id == deed.id);
+        let now = now.ok_or(Error::NoSuchBucket)?;
+        // Who began under an earlier deed may come when all that was here is gone, and with it the
+        // fence: nothing is made anew for that.
+        let is_former = now.epoch > deed.epoch || now.holding(&self.region) == Holding::Nothing;
+        if is_former && !types::planted("made-anew-for-a-former-deed") {
+            return Err(Error::Fenced);
         }
         let batch = Batch::new()
             .guard(Guard::Absent(rows::BUCKET.into()))
-            .put(rows::BUCKET, self.first_record(deed).encode());
+            .put(rows::BUCKET, self.first_record(&now).encode());
         match self.commit(partition, batch).await {
             Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -180,6 +185,12 @@ impl Objects {
     fn first_record(&self, deed: &BucketDeed) -> BucketRecord {
         BucketRecord {
             state: self.state_in_service(deed),
+            // At a replica nothing is taken that was begun under an earlier deed. The home notes
+            // its epoch once it has taken its place.
+            epoch: match deed.holding(&self.region) {
+                Holding::Replica => deed.epoch,
+                Holding::Home | Holding::Sealed | Holding::Nothing => 0,
+            },
             ..BucketRecord::default()
         }
     }

@@ -118,6 +118,8 @@ impl Objects {
     async fn delete_owned(&self, deed: &BucketDeed, asked: Asked) -> Result<()> {
         let turn = self.turns.take(deed.id).ok_or(Error::BucketBusy)?;
         let found = self.load_bucket(deed).await?;
+        // What another region has not handed over yet would go with the bucket.
+        self.has_all(deed)?;
         if found.record.state == BucketState::Removing {
             // An earlier try, of which nobody knows how it ended.
             return self.remove_deed(deed, asked, turn, Try::Another).await;
@@ -156,8 +158,7 @@ impl Objects {
         let refused = {
             let _lock = self.bucket_locks.lock(partition, rows::BUCKET).await;
             self.clear_empty(deed).await?;
-            let (actor, name) = (asked.actor, deed.name.clone());
-            let removing = self.deeds.remove_for(actor, name, deed.id, asked.request);
+            let removing = self.deeds.remove_for(asked.actor, deed, asked.request);
             match removing.await {
                 removed @ (Ok(()) | Err(DeedError::NotFound(_))) => {
                     // A row that stays behind does no harm, as ids are never used twice.
@@ -194,6 +195,10 @@ impl Objects {
             let bucket = this.stored_bucket(partition_of(&deed)).await?;
             match bucket.map(|bucket| bucket.record.state) {
                 Some(BucketState::Deleting) => this.put_back(&deed).await,
+                // It got another home before it was gone: it is only a replica here.
+                Some(BucketState::Removing) if this.is_home_elsewhere(&deed) => {
+                    this.put_back(&deed).await
+                }
                 Some(BucketState::Removing) => {
                     // The caller who asked for it is gone. A registry elsewhere does not take this
                     // region's word for it: then the bucket, which is empty, is put back.
@@ -355,6 +360,11 @@ impl Objects {
         Err(Error::Contention)
     }
 
+    fn is_home_elsewhere(&self, deed: &BucketDeed) -> bool {
+        let now = self.deeds.get(&deed.name).filter(|now| now.id == deed.id);
+        now.is_some_and(|now| now.home != self.region)
+    }
+
     async fn put_back(&self, deed: &BucketDeed) -> Result<()> {
         self.mark(deed, self.state_in_service(deed)).await
     }
@@ -436,6 +446,7 @@ fn registry(error: DeedError) -> Error {
         DeedError::NotFound(_) => Error::NoSuchBucket,
         DeedError::TooMany(_) => Error::TooManyBuckets,
         DeedError::Placement(why) => Error::Placement(why),
+        DeedError::Moved => Error::Fenced,
         DeedError::SlowDown(why) => Error::SlowDown(why),
         DeedError::Full(what) => Error::Store(StoreError::Full(what)),
         DeedError::Unavailable(cause) => Error::Registry(cause),

@@ -53,6 +53,17 @@ impl Objects {
         }
     }
 
+    /// Whether this region, the bucket's home, has all that clients wrote in other regions.
+    ///
+    /// # Errors
+    /// `NotNow`.
+    pub(crate) fn has_all(&self, deed: &BucketDeed) -> Result<()> {
+        match self.judge.get() {
+            Some(judge) => judge.has_all(deed).map_err(Error::NotNow),
+            None => Ok(()),
+        }
+    }
+
     /// [`Self::may_decide`] once it is done: a decision that was overtaken is not acknowledged.
     pub(crate) fn may_acknowledge(&self, deed: &BucketDeed) -> Result<()> {
         match types::planted("acknowledged-unasked") {

@@ -200,15 +200,17 @@ impl Replication {
     ) -> Self {
         let client: Arc<dyn Transport> = Arc::new(client);
         let (for_handover, from) = (Arc::clone(&client), Arc::clone(&objects));
+        let status = Arc::<Status>::default();
+        let promises = Promises::new(Arc::clone(&regions), None, PROMISE);
         Self {
-            promises: Promises::new(Arc::clone(&regions), None, PROMISE),
+            promises: promises.knowing(&status),
             handover: HandOver::new(for_handover, from, Arc::clone(&regions)),
             objects,
             regions,
             client,
             repairs: Repairs::default(),
             clock,
-            status: Arc::default(),
+            status,
             sealing: None,
             taking: Taking::default(),
         }
@@ -226,8 +228,9 @@ impl Replication {
     /// With promises for so long, in a cloud whose registry is kept by `keeper`.
     #[must_use]
     pub fn promising(self, keeper: Option<RegionId>, length: Duration) -> Self {
+        let promises = Promises::new(Arc::clone(&self.regions), keeper, length);
         Self {
-            promises: Promises::new(Arc::clone(&self.regions), keeper, length),
+            promises: promises.knowing(&self.status),
             ..self
         }
     }

@@ -10,7 +10,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 use types::{BucketDeed, BucketId, Holding, RegionId};
 
-use crate::{Regions, seats::Seats};
+use crate::{Regions, Status, seats::Seats};
 
 /// Where promises are asked for.
 pub const PROMISE_PATH: &str = "/dhow/v1/promise";
@@ -135,6 +135,8 @@ pub struct Promises {
     fence_count: AtomicUsize,
     disbelieved: Mutex<BTreeMap<RegionId, Instant>>,
     pub(crate) seats: Seats,
+    /// What is known of replicas, where buckets are followed.
+    pub(crate) status: OnceLock<Arc<Status>>,
     pub(crate) rounds: watch::Sender<u64>,
 }
 
@@ -172,8 +174,16 @@ impl Promises {
             fence_count: AtomicUsize::new(0),
             disbelieved: Mutex::default(),
             seats: Seats::default(),
+            status: OnceLock::new(),
             rounds: watch::Sender::new(0),
         })
+    }
+
+    /// The same, with what is known of replicas.
+    pub(crate) fn knowing(self: Arc<Self>, status: &Arc<Status>) -> Arc<Self> {
+        // A second call would name the same.
+        let _ = self.status.set(Arc::clone(status));
+        self
     }
 
     /// For how long promises are given.
@@ -338,6 +348,10 @@ impl Promises {
         let keeper = self.keeper.as_ref() == Some(from);
         // Each region relies on its own word only: another one's may be found wrong.
         if self.fence_by(deed.id, from) >= Some(epoch) {
+            if keeper {
+                // It is still about to put that on record.
+                self.renew_fence(deed.id, from);
+            }
             return true;
         }
         if !keeper && (deed.holding(from) != Holding::Replica || self.is_disbelieved(from)) {
@@ -370,6 +384,14 @@ impl Promises {
         let fences = self.fences.read();
         let by = fences.get(&id)?.iter().find(|fence| fence.from == *from);
         by.map(|fence| fence.epoch)
+    }
+
+    fn renew_fence(&self, id: BucketId, from: &RegionId) {
+        let mut fences = self.fences.write();
+        let of = fences.get_mut(&id).into_iter().flatten();
+        for fence in of.filter(|fence| fence.from == *from) {
+            fence.at = Instant::now();
+        }
     }
 
     /// Whether another region was heard to know a newer epoch than the deed's.

@@ -96,11 +96,10 @@ impl Judge for Promises {
             )));
         }
         self.may_commit(deed)?;
-        // A deed that was read a while ago says nothing.
+        // A deed that was read a while ago says nothing, nor who could succeed this home by it.
         let now = self.regions.deed(&deed.name).filter(|d| d.id == deed.id);
-        if now.is_none_or(|now| now.epoch != deed.epoch || now.home != self.here) {
-            return Err(elsewhere());
-        }
+        let now = now.filter(|now| now.epoch == deed.epoch && now.home == self.here);
+        let now = now.ok_or_else(elsewhere)?;
         if let Some(left) = self.seats.waits(deed) {
             return Err(NotNow(format!(
                 "Region {} has become the bucket's home, and waits until the former home decides \
@@ -108,14 +107,41 @@ impl Judge for Promises {
                 self.here
             )));
         }
-        match deed.placement.unrenewed {
+        let now = match types::planted("succession-of-before") {
+            true => deed,
+            false => &now,
+        };
+        match now.placement.unrenewed {
             Unrenewed::All => Ok(()),
-            Unrenewed::Plain | Unrenewed::None => self.is_renewed(deed),
+            Unrenewed::Plain | Unrenewed::None => self.is_renewed(now),
         }
+    }
+
+    fn has_all(&self, deed: &BucketDeed) -> Result<(), NotNow> {
+        self.all_handed_over(deed)
     }
 }
 
 impl Promises {
+    fn all_handed_over(&self, deed: &BucketDeed) -> Result<(), NotNow> {
+        // Under the first epoch nobody but the home has taken anything.
+        let Some(status) = self.status.get().filter(|_| deed.epoch > 1) else {
+            return Ok(());
+        };
+        let missing = status.not_heard_of(deed);
+        if missing.is_empty() || types::planted("deleted-with-what-others-have") {
+            return Ok(());
+        }
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        Err(NotNow(format!(
+            "The bucket had another home before, or took writes in every region, and these replicas \
+             have not handed over yet what they alone may have: {}. Try again once they follow \
+             (dhow bucket show {}), or take them away first.",
+            missing.join(", "),
+            deed.name
+        )))
+    }
+
     /// Whether this region decides under the deed's epoch: then, whether all that the home before
     /// decided is known to be here.
     pub fn taken_over(&self, deed: &BucketDeed) -> Option<bool> {

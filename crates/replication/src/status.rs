@@ -227,6 +227,20 @@ impl Status {
         copies.filter(|r| !compared(r)).cloned().collect()
     }
 
+    /// Readable replicas that do not follow under the deed's epoch yet: each hands over what it
+    /// alone has before it does.
+    pub(crate) fn not_heard_of(&self, deed: &BucketDeed) -> Vec<RegionId> {
+        let acked = self.acked.read();
+        let follows = |region: &RegionId| {
+            let found = acked.get(&(deed.id, region.clone()));
+            found.is_some_and(|a| self.holds(deed, region, a))
+        };
+        let readable = deed.placement.replicas.iter();
+        let readable = readable.filter(|replica| replica.sealed_by.is_none());
+        let regions = readable.map(|replica| &replica.region);
+        regions.filter(|r| !follows(r)).cloned().collect()
+    }
+
     /// The copies of a bucket whose home is here.
     pub fn copies(&self, deed: &BucketDeed) -> Vec<CopyStatus> {
         let (acked, seeding) = (self.acked.read(), self.seeding.read());

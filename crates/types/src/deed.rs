@@ -80,6 +80,9 @@ pub enum DeedError {
     /// Too many changes lately; says when to try again.
     #[error("{0}")]
     SlowDown(String),
+    /// The bucket has another home, or another epoch, by now. Nothing has changed.
+    #[error("where the bucket's writes are taken has changed meanwhile")]
+    Moved,
     /// A region of the placement is unknown, not open, or lies where the law does not allow it.
     #[error("{0}")]
     Placement(String),
@@ -134,14 +137,15 @@ pub trait Deeds: Send + Sync + 'static {
         name: BucketName,
         id: BucketId,
     ) -> BoxFuture<'_, Result<(), DeedError>>;
-    /// The same for a customer whose signed request may have to be shown to the registry.
+    /// The same, asked by the bucket's home by `deed`, for a customer whose signed request may have
+    /// to be shown to the registry. Where the bucket has another home or epoch by now it stays: what
+    /// was found empty here need not be empty there.
     fn remove_for(
         &self,
         actor: Actor,
-        name: BucketName,
-        id: BucketId,
+        deed: &BucketDeed,
         _request: Option<SignedRequest>,
     ) -> BoxFuture<'_, Result<(), DeedError>> {
-        self.remove(actor, name, id)
+        self.remove(actor, deed.name.clone(), deed.id)
     }
 }

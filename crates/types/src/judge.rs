@@ -28,4 +28,11 @@ pub trait Judge: Send + Sync + 'static {
     /// # Errors
     /// Another region may decide by now, or may still.
     fn may_decide(&self, deed: &BucketDeed) -> Result<(), NotNow>;
+
+    /// Whether this region, the bucket's home, has all that clients wrote in other regions under
+    /// earlier epochs.
+    ///
+    /// # Errors
+    /// A replica has not handed over yet what it alone may have.
+    fn has_all(&self, deed: &BucketDeed) -> Result<(), NotNow>;
 }

@@ -111,7 +111,7 @@ struct ReplicaRecord {
     since: u64,
 }
 
-fn is_zero(number: &u64) -> bool {
+pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

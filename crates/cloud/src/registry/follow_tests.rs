@@ -410,7 +410,7 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
     let request = Some(deletes(&key, "second", "own"));
     cloud
         .second
-        .remove_for(Actor::System, own.name.clone(), own.id, request)
+        .remove_for(Actor::System, &own, request)
         .await
         .unwrap();
     assert!(Deeds::get(&*cloud.keeper, &own.name).is_none());

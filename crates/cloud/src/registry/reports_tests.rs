@@ -117,6 +117,24 @@ async fn p5_a_bucket_that_is_gone_and_the_next_of_its_name_have_no_receipts() {
     }
 }
 
+#[tokio::test]
+async fn a_bucket_that_got_another_home_is_not_deleted_by_the_one_before() {
+    let cloud = Cloud::new().await;
+    let deed = made(&cloud, "photos").await;
+    let mut by_another = BucketDeed::clone(&deed);
+    by_another.home = RegionId::new("second");
+    let mut before = BucketDeed::clone(&deed);
+    before.epoch += 1;
+    for stale in [&by_another, &before] {
+        let refused = cloud.keeper.remove_for(Actor::System, stale, None).await;
+        assert!(matches!(refused, Err(types::DeedError::Moved)));
+        assert!(cloud.keeper.get(&deed.name).is_some());
+    }
+    let removed = cloud.keeper.remove_for(Actor::System, &deed, None);
+    removed.await.unwrap();
+    assert!(cloud.keeper.get(&deed.name).is_none());
+}
+
 /// What the home says of the others' versions and removals counts for who had a readable copy.
 #[tokio::test]
 async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_who_said_it() {

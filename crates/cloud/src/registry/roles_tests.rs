@@ -172,12 +172,7 @@ async fn the_audit_log_names_the_key_that_changed_something() {
     let made = made.unwrap();
     cloud
         .second
-        .remove_for(
-            actor(),
-            made.name.clone(),
-            made.id,
-            Some(deletes(&pair, "second", "own")),
-        )
+        .remove_for(actor(), &made, Some(deletes(&pair, "second", "own")))
         .await
         .unwrap();
     following.abort();

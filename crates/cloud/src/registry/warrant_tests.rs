@@ -287,6 +287,7 @@ async fn p5_a_region_removes_buckets_only_as_their_owners_signed() {
         .unwrap();
     let ask = async |request: Option<&SignedRequest>| {
         let ask = Ask::RemoveDeed {
+            epoch: 0,
             name: "own".into(),
             id: made.id.0,
             request: request.map(Into::into),
@@ -325,6 +326,7 @@ async fn p5_a_region_removes_buckets_only_as_their_owners_signed() {
             .create(Actor::System, bucket("own", &one, "second"));
         let again = again.await.unwrap();
         let ask = Ask::RemoveDeed {
+            epoch: 0,
             name: "own".into(),
             id: again.id.0,
             request: Some((&request).into()),

@@ -183,3 +183,81 @@ async fn uploads_are_counted_up_to_a_bound() {
     let counted = counted.unwrap();
     assert_eq!((counted.uploads, counted.more), (1000, true));
 }
+
+/// A body that ends only once its bucket is placed elsewhere and all that was here is removed.
+struct Left {
+    bytes: Option<Bytes>,
+    bench: Bench,
+    /// The bucket is placed here again then.
+    returns: bool,
+}
+
+impl Body for Left {
+    fn next(&mut self) -> NextChunk<'_> {
+        Box::pin(async move {
+            if let Some(bytes) = self.bytes.take() {
+                return Some(Ok(bytes));
+            }
+            let (bench, permit) = (&self.bench, moved(&self.bench));
+            let again = Arc::clone(permit.deed().unwrap());
+            let gone = Arc::new(BucketDeed {
+                placement: Placement::default(),
+                ..(*again).clone()
+            });
+            let name = &bench.deed.name;
+            bench.objects.fence(&permit).await.unwrap();
+            bench
+                .deeds
+                .all
+                .lock()
+                .insert(name.clone(), Arc::clone(&gone));
+            bench.objects.discard_bucket(&gone).await.unwrap();
+            if self.returns {
+                bench.deeds.all.lock().insert(name.clone(), again);
+                bench
+                    .objects
+                    .load_bucket(permit.deed().unwrap())
+                    .await
+                    .unwrap();
+            }
+            None
+        })
+    }
+    fn len_hint(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn p5_a_write_that_ends_after_its_bucket_left_is_refused_and_leaves_nothing() {
+    for (returns, len) in [(false, 4), (false, LARGE), (true, 4), (true, LARGE)] {
+        for as_part in [false, true] {
+            let bench = Bench::new().await;
+            bench.put("before", Bytes::from_static(b"b")).await.unwrap();
+            let upload = bench.upload("k").await;
+            let body = Left {
+                bytes: Some(vec![7; len].into()),
+                bench: bench.clone(),
+                returns,
+            };
+            let (permit, at) = (bench.permit(Action::PutObject), key("k"));
+            let objects = &bench.objects;
+            let refused = match as_part {
+                true => {
+                    let stored = objects.upload_part(&permit, &at, upload, 1, part(body));
+                    stored.await.map(drop)
+                }
+                false => objects.put(&permit, &at, input(body)).await.map(drop),
+            };
+            assert!(matches!(refused, Err(Error::Fenced)), "{refused:?}");
+            let rows = usize::from(returns);
+            assert_eq!(
+                bench.rows().await,
+                rows,
+                "but for the row of its configuration"
+            );
+            bench.objects.sweep().await.unwrap();
+            assert_eq!(bench.blobs().await, 0);
+        }
+    }
+}

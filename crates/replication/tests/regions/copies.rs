@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use access::Action;
 use http::{Response, StatusCode};
 use peer::full;
 use replication::What;
-use types::{BucketDeed, RegionId};
+use types::{BucketDeed, Judge, RegionId};
 
 use crate::common::{Cloud, Hook, Region, deed, until};
 
@@ -157,4 +158,34 @@ async fn a_position_that_the_homes_log_never_gave_says_nothing() {
     assert!(!completed(&a).await);
     let copies = a.replication.status().copies(&a.view.now());
     assert_eq!(copies[0].applied, None);
+}
+
+#[tokio::test]
+async fn a_bucket_is_not_deleted_before_its_replicas_have_handed_over_what_they_alone_have() {
+    let [mut a, mut b] = Cloud::two().await;
+    a.objects.judged_by(a.replication.promises().clone());
+    b.run();
+    b.follows().await;
+    b.stop().await;
+    // Another way of taking writes, or another home: what b took before that may be there alone.
+    let next = deed("a", &["b"], 2);
+    for region in [&a, &b] {
+        region.view.hears(&next);
+    }
+    a.run();
+    let permit = a.permit(Action::DeleteBucket);
+    let refused = a.objects.delete_bucket(&permit).await;
+    let Err(objects::Error::NotNow(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        why.0.contains("not handed over yet") && why.0.contains(": b."),
+        "{why}"
+    );
+    b.run();
+    let promises = a.replication.promises();
+    until("b has handed over", || async {
+        promises.has_all(&next).is_ok()
+    })
+    .await;
 }

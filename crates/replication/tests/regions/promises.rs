@@ -10,7 +10,7 @@ use std::{
 
 use access::Action;
 use objects::{ETagMatch, Error, ObjectAttributes, PutInput, Versioning, WriteConditions};
-use replication::{Far, PromiseAsk, Promises, Regions, What, Yielded};
+use replication::{Ask, Far, PromiseAsk, Promises, Regions, What, Yielded};
 use types::{
     Body, BucketDeed, BucketId, BucketName, Judge, NotNow, RegionId, Unrenewed,
     body::{MemoryBody, NextChunk},
@@ -185,6 +185,48 @@ async fn a_copy_that_becomes_the_home_waits_its_promise_out_where_the_old_home_i
 }
 
 #[tokio::test]
+async fn a_region_that_has_not_heard_that_it_was_the_home_has_not_yielded() {
+    let [mut a, b] = Cloud::two().await;
+    // It was made the home and lost that again, and has heard of neither.
+    let yields = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&yields);
+    *b.door.hook.write() = Some(Arc::new(move |_: &RegionId, ask: &Ask| {
+        if matches!(ask.what, What::Yield) {
+            asked.fetch_add(1, Ordering::SeqCst);
+        }
+        None
+    }));
+    let promises = a.promises();
+    let third = deed("a", &["b"], 3);
+    // The first process of a region counts as having promised until then.
+    let ends = promises.given_until(&b.id);
+    a.view.hears(&third);
+    until("the region has taken its place", || async {
+        promises.taken_over(&third).is_some()
+    })
+    .await;
+    assert!(
+        tokio::time::Instant::now() >= ends,
+        "the other may decide yet"
+    );
+    assert!(yields.load(Ordering::SeqCst) > 0, "it was not asked");
+}
+
+#[tokio::test]
+async fn who_could_succeed_a_home_is_asked_of_the_deed_of_now() {
+    let [mut a, b] = Cloud::two().await;
+    let alone = deed("a", &[], 1);
+    a.view.hears(&alone);
+    let promises = a.promises();
+    promises.may_decide(&alone).unwrap();
+    b.proxy.down();
+    // A request that began before goes on with the deed that it was permitted by.
+    a.view.hears(&deed("a", &["b"], 1));
+    let refused = promises.may_decide(&alone);
+    assert!(refused.is_err(), "decided by who could succeed it before");
+}
+
+#[tokio::test]
 async fn many_buckets_of_a_silent_home_are_taken_over_without_a_question_for_each() {
     let [a, mut b] = Cloud::two().await;
     // No answer, and no failure: each question takes as long as it may.
@@ -344,6 +386,9 @@ impl Judge for Ends {
     }
     fn may_decide(&self, _: &BucketDeed) -> Result<(), NotNow> {
         self.ask()
+    }
+    fn has_all(&self, _: &BucketDeed) -> Result<(), NotNow> {
+        Ok(())
     }
 }
 

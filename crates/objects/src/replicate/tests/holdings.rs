@@ -92,6 +92,13 @@ async fn what_lies_outside_the_placement_is_counted_all_the_same() {
     let elsewhere = filled(3).await;
     let outside = Region::new("outside", 4);
     assert!(outside.count(10).await.is_empty());
+    // It was placed there before.
+    let row = store::Batch::new().put(
+        rows::BUCKET,
+        crate::records::BucketRecord::default().encode(),
+    );
+    let committed = outside.engine.index.commit(PartitionId(7), row);
+    committed.await.unwrap();
     outside.follow(&elsewhere).await;
     assert_eq!(outside.count(10).await, elsewhere.count(10).await);
     let position = outside.objects.position_held(&outside.counting()).await;
