@@ -237,6 +237,12 @@ pub const PROMOTE: &[Field] = &[
         Flag,
         "Also while multipart uploads are in progress at the old home: they are lost.",
     ),
+    may(
+        "planned",
+        Flag,
+        "Both regions work: the old home takes no writes until the new one has all of them, for \
+         20 seconds at most, and only then the home moves.",
+    ),
     may("dry_run", Flag, "Change nothing."),
     may(
         "wait_ms",

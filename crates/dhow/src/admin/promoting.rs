@@ -23,6 +23,10 @@ pub(super) struct Promote {
     force: bool,
     #[serde(default)]
     abort_uploads: bool,
+    /// Both regions work: nothing is moved before the new home has all that the old one
+    /// acknowledged, for which this one takes no writes for a while.
+    #[serde(default)]
+    planned: bool,
     #[serde(default)]
     dry_run: bool,
     /// How long the answer may wait; until it is done when absent.
@@ -31,6 +35,13 @@ pub(super) struct Promote {
 
 /// How long the old home may take to say that it decides nothing more.
 const YIELD_WITHIN: Duration = Duration::from_secs(2);
+/// How long the old home takes no writes at most while a planned move waits for the new one to get
+/// the last changes.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(20);
+/// The old home is told again that the move is under way, well before it stops believing it.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at how far the new home is.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Admin {
     pub(super) async fn promote(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
@@ -63,7 +74,9 @@ impl Admin {
         // The region itself hears of the new deed as it is made.
         let pause = (found.home != self.region.id).then(|| promises.pause(&found.home));
         let wait = promote.wait_ms.map_or(Duration::MAX, Duration::from_millis);
-        if pause.is_some()
+        if promote.planned {
+            self.catches_up(found, &would).await?;
+        } else if pause.is_some()
             && let Some(left) = self.old_home_decides(found, &would, wait).await?
         {
             let mut waiting = deed(found);
@@ -112,6 +125,42 @@ impl Admin {
         Ok(Some(left()).filter(|left| !left.is_zero()))
     }
 
+    /// Has the old home take no more writes, and waits until the new one has all that it
+    /// acknowledged. A failure changes nothing: the old home goes on by itself.
+    async fn catches_up(&self, found: &Arc<BucketDeed>, would: &BucketDeed) -> Result<(), Refused> {
+        let (name, home, to) = (&found.name, &found.home, &would.home);
+        let until = Instant::now() + CATCH_UP_WITHIN;
+        let mut said: Option<Instant> = None;
+        while Instant::now() < until {
+            if said.is_none_or(|at| at.elapsed() > SAY_AGAIN) {
+                let asked = Instant::now();
+                if !self.yields(found, would).await {
+                    if said.is_some() {
+                        sleep(LOOK_EVERY).await;
+                        continue;
+                    }
+                    return Err(conflict(&format!(
+                        "the home of {name}, region {home}, does not answer, and only with its help \
+                         is nothing lost: try again, or promote {to} (`dhow bucket promote`)"
+                    )));
+                }
+                said = Some(asked);
+            }
+            // Asked after it takes none: what is not behind then has all.
+            let copies = self.region.copies(found).await.unwrap_or_default();
+            let copy = copies.iter().find(|copy| *copy.region == **to);
+            if copy.is_some_and(|copy| copy.behind == Some(0)) {
+                return Ok(());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Err(conflict(&format!(
+            "{to} did not get the last changes of {name} within {} s, in which region {home} took no \
+             writes; its home is still {home}. Try again when less is written, or over a faster link",
+            CATCH_UP_WITHIN.as_secs()
+        )))
+    }
+
     /// A silent home may decide by the promises of all successors that it knows. The new home's own
     /// promise, which that one waits out, is among them only if the old home has heard of it.
     async fn home_counts_on(&self, found: &Arc<BucketDeed>, to: &RegionId) -> Result<(), Refused> {
@@ -128,12 +177,17 @@ impl Admin {
         )))
     }
 
-    /// Whether the old home takes no writes any more under the epoch before the new one.
+    /// Whether the old home takes no writes any more under the epoch before the new one. One that has
+    /// not heard yet that it is the home says nothing: it could hear that later, and decide.
     async fn yields(&self, found: &Arc<BucketDeed>, would: &BucketDeed) -> bool {
+        if found.home == self.region.id {
+            let promises = self.region.replication.promises();
+            return promises.learned(found, would.epoch, &self.region.id);
+        }
         let would = Arc::new(would.clone());
         let far = self.region.ask_at(&found.home, &would);
         let asked = timeout(YIELD_WITHIN, far.read::<Yielded>(What::Yield)).await;
-        matches!(asked, Ok(Ok(_)))
+        matches!(asked, Ok(Ok(yielded)) if yielded.was_home)
     }
 
     /// Away from a home that answers, here or to any other region, only by force: what it has and

@@ -154,7 +154,9 @@ pub fn move_home(
 ) -> Result<(Value, Value), Failure> {
     placing::wait(client, name, Some(to), Enough::Nearly)?;
     // The home still answers, hence by force.
-    let body = json!({ "to": to, "force": true, "abort_uploads": abort_uploads });
+    let body = json!({
+        "to": to, "force": true, "planned": true, "abort_uploads": abort_uploads,
+    });
     let moved = promoting::promote(client, name, &body)?;
     let lost = moved.get("uploads").cloned().unwrap_or_default();
     let bucket = placing::wait(client, name, Some(from), Enough::Follows)?;
