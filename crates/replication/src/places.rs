@@ -1,5 +1,5 @@
-//! Who reads a bucket from another region: one at a time for each bucket. What comes is compared with
-//! what was removed here before, and nothing else may bring it meanwhile.
+//! Who reads a bucket from another region: one at a time for each bucket. What comes is compared
+//! with what was removed here before, and nothing else may bring it meanwhile.
 
 use std::{collections::HashMap, sync::Arc};
 

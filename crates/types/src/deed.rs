@@ -138,8 +138,8 @@ pub trait Deeds: Send + Sync + 'static {
         id: BucketId,
     ) -> BoxFuture<'_, Result<(), DeedError>>;
     /// The same, asked by the bucket's home by `deed`, for a customer whose signed request may have
-    /// to be shown to the registry. Where the bucket has another home or epoch by now it stays: what
-    /// was found empty here need not be empty there.
+    /// to be shown to the registry. Where the bucket has another home or epoch by now it stays:
+    /// what was found empty here need not be empty there.
     fn remove_for(
         &self,
         actor: Actor,

@@ -177,8 +177,8 @@ impl Admin {
         )))
     }
 
-    /// Whether the old home takes no writes any more under the epoch before the new one. One that has
-    /// not heard yet that it is the home says nothing: it could hear that later, and decide.
+    /// Whether the old home takes no writes any more under the epoch before the new one. One that
+    /// has not heard yet that it is the home says nothing: it could hear that later, and decide.
     async fn yields(&self, found: &Arc<BucketDeed>, would: &BucketDeed) -> bool {
         if found.home == self.region.id {
             let promises = self.region.replication.promises();

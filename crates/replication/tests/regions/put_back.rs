@@ -1,5 +1,5 @@
-//! A home whose folder is put back to an older state while a replica has applied only a part of what
-//! it was told.
+//! A home whose folder is put back to an older state while a replica has applied only a part of
+//! what it was told.
 
 use std::sync::{
     Arc,
