@@ -98,7 +98,11 @@ impl Far {
         };
         let ask = Ask::about(&self.deed, what.clone());
         let here = self.regions.here().region;
-        let ask = ask.by(&self.deed, &here, self.regions.instance());
+        let mut ask = ask.by(&self.deed, &here, self.regions.instance());
+        if matches!(what, What::Followed) {
+            // About the replica there.
+            ask.since = self.deed.placement.copy_since(&self.region);
+        }
         let ask = self.said.with(ask);
         let bytes = serde_json::to_vec(&ask).map_err(|e| malformed(&e))?;
         let request = Request::builder()

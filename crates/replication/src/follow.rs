@@ -491,7 +491,9 @@ impl Follower {
             self.apply_all(&permit, &page).await?;
             let moved = page.position != cursor.position.0;
             cursor.position = Position(page.position);
-            if moved {
+            // One of a replica that was removed since says nothing of this one, which has all that
+            // it covers now.
+            if moved || (!waits && !self.objects.has_followed(&permit, &self.far.region).await?) {
                 self.note(&permit, &cursor).await?;
             }
             self.stands_at(cursor.position);

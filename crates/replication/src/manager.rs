@@ -407,9 +407,12 @@ impl Replication {
         held: &BTreeMap<Line, (Way, Arc<BucketDeed>)>,
         done: &mut Done,
     ) {
+        let here = self.regions.here().region;
+        // A replica that was removed and added again is another one.
+        let which = |deed: &BucketDeed| (deed.epoch, deed.placement.copy_since(&here));
         let other = |(line, task): &(&Line, &Task)| {
             let wanted = held.get(*line);
-            wanted.is_none_or(|(way, d)| (*way, d.epoch) != (task.way, task.deed.epoch))
+            wanted.is_none_or(|(way, d)| *way != task.way || which(d) != which(&task.deed))
         };
         let gone: Vec<Line> = tasks.iter().filter(other).map(|(l, _)| l.clone()).collect();
         for line in gone {

@@ -68,7 +68,8 @@ pub struct Ask {
     pub id: u64,
     /// The epoch of the deed that the asker knows: another one is refused.
     pub epoch: u64,
-    /// Which of the copies that the asker was to keep it means, as the deed that it knows says.
+    /// Which of the copies that the asker was to keep it means, as the deed that it knows says; in
+    /// [`What::Followed`], which of those that the region that is asked was to keep.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub since: u64,
     /// Which start of the asker's region asks: random, and another one after each start. 0 where

@@ -33,8 +33,10 @@ impl Source {
         match ask.what {
             What::Followed => {
                 // A deed of before the question's may mean a replica that was removed since.
-                let followed =
-                    deed.epoch >= ask.epoch && self.followed(&deed).await.map_err(refused)?;
+                let here = self.regions.here().region;
+                let same = deed.placement.copy_since(&here) == ask.since;
+                let known = deed.epoch >= ask.epoch && same;
+                let followed = known && self.followed(&deed).await.map_err(refused)?;
                 json(&followed)
             }
             _ => self.answer_yield(&deed, from, ask).await,

@@ -34,8 +34,13 @@ fn added_again(before: &BucketDeed, copy: &str, at: u64) -> Arc<BucketDeed> {
 }
 
 fn unavailable() -> Hook {
-    Arc::new(|_, ask| {
-        matches!(ask.what, What::Head | What::Snapshot { .. }).then(|| {
+    answers_no(|what| matches!(what, What::Head | What::Snapshot { .. }))
+}
+
+/// Questions of that kind get no answer.
+fn answers_no(which: fn(&What) -> bool) -> Hook {
+    Arc::new(move |_, ask| {
+        which(&ask.what).then(|| {
             let mut answer = Response::new(full("not now"));
             *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             answer
@@ -84,6 +89,13 @@ async fn a_copy_that_was_removed_and_added_again_has_nothing_until_it_says_so() 
 
 #[tokio::test]
 async fn what_was_followed_for_a_replica_that_was_removed_says_nothing_of_another_one() {
+    // Also where nothing else has changed, which raises no epoch.
+    for epoch in [1, 3] {
+        removed_and_added_again(epoch).await;
+    }
+}
+
+async fn removed_and_added_again(epoch: u64) {
     let [a, mut b] = Cloud::two().await;
     b.run();
     a.put("key", "bytes").await;
@@ -92,7 +104,7 @@ async fn what_was_followed_for_a_replica_that_was_removed_says_nothing_of_anothe
     assert!(source.followed(&b.view.now()).await.unwrap());
     // It is removed and added again, and the copy's region hears of neither.
     let again = BucketDeed {
-        epoch: 3,
+        epoch,
         ..BucketDeed::clone(&added_again(&a.view.now(), "b", 7))
     };
     let again = Arc::new(again);
@@ -101,7 +113,9 @@ async fn what_was_followed_for_a_replica_that_was_removed_says_nothing_of_anothe
     let followed = || async { asked.read::<bool>(What::Followed).await.unwrap() };
     assert!(!followed().await, "it knows of another replica only");
     // It hears of both at once, and still has the rows of before.
-    *a.door.hook.write() = Some(unavailable());
+    *a.door.hook.write() = Some(answers_no(|what| {
+        matches!(what, What::Head | What::Changes { .. })
+    }));
     b.view.hears(&again);
     until("it asks as the new replica", || async {
         b.failure().is_some()
@@ -113,7 +127,7 @@ async fn what_was_followed_for_a_replica_that_was_removed_says_nothing_of_anothe
     until("it has got all", followed).await;
     // What else changes of the placement later changes nothing of that.
     let later = BucketDeed {
-        epoch: 4,
+        epoch: epoch + 1,
         ..BucketDeed::clone(&again)
     };
     assert!(source.followed(&Arc::new(later)).await.unwrap());
