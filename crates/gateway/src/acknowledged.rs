@@ -155,9 +155,10 @@ impl Gateway {
     fn look(&self, all: &mut Buckets, now: Instant) {
         all.look(now, |deed| {
             let known = self.deeds.get(&deed.name);
-            let same = known.is_some_and(|known| known.id == deed.id && known.epoch == deed.epoch);
+            let known = known.filter(|known| known.id == deed.id);
             Standing {
-                same,
+                same: known.is_some(),
+                moved: known.is_some_and(|known| known.epoch != deed.epoch),
                 ..self.standing(deed)
             }
         });
@@ -168,6 +169,7 @@ impl Gateway {
     fn standing(&self, deed: &BucketDeed) -> Standing {
         Standing {
             same: true,
+            moved: false,
             applied: self.applied(deed).unwrap_or(0),
             endless: deed.placement.writes == Writes::Any
                 || deed.holding(&self.region) != Holding::Replica,

@@ -59,6 +59,18 @@ impl Written {
         &self.deed
     }
 
+    /// The bucket has another epoch, and its writes are ordered by another log: whoever has applied
+    /// any of that has what was handed over to it, and so what was acknowledged before.
+    fn under(&mut self, deed: &Arc<BucketDeed>) {
+        let first = |at: &mut u64| *at = u64::from(*at > 0);
+        self.keys.values_mut().for_each(first);
+        for at in [&mut self.objects, &mut self.configuration, &mut self.newest] {
+            first(at);
+        }
+        self.applied = 0;
+        self.deed = Arc::clone(deed);
+    }
+
     fn add(&mut self, touched: &Touched, key: Option<u64>, position: u64, room: bool) {
         let room = room && self.keys.len() < KEYS_MAX;
         let known = match (touched, key) {
@@ -108,8 +120,10 @@ impl Written {
 
 /// How it stands with a bucket.
 pub(super) struct Standing {
-    /// It is there, with the same home.
+    /// It is there.
     pub(super) same: bool,
+    /// It has another epoch by now.
+    pub(super) moved: bool,
     /// Up to where the copy here has applied.
     pub(super) applied: u64,
     /// Nothing but time may end its marks.
@@ -143,8 +157,7 @@ impl Buckets {
         let written = (self.all.entry(deed.id)).or_insert_with(|| Written::of(deed, now));
         let before = written.keys.len();
         if written.deed.epoch < deed.epoch {
-            // Another home orders writes by another log.
-            *written = Written::of(deed, now);
+            written.under(deed);
         }
         if written.deed.epoch == deed.epoch {
             written.last = now;
@@ -176,7 +189,7 @@ impl Buckets {
     /// What a copy must have applied to show what is read; 0 where that is nothing.
     pub(super) fn wanted(
         &mut self,
-        deed: &BucketDeed,
+        deed: &Arc<BucketDeed>,
         (touched, key): (&Touched, Option<u64>),
         standing: &Standing,
         now: Instant,
@@ -185,16 +198,13 @@ impl Buckets {
             if written.deed.epoch > deed.epoch {
                 return (true, 0);
             }
-            let same = written.deed.epoch == deed.epoch && standing.same;
-            let stays = same && still_wanted(written, standing, now);
-            (
-                stays,
-                if stays {
-                    written.wanted(touched, key)
-                } else {
-                    0
-                },
-            )
+            if written.deed.epoch < deed.epoch {
+                written.under(deed);
+            }
+            match standing.same && still_wanted(written, standing, now) {
+                true => (true, written.wanted(touched, key)),
+                false => (false, 0),
+            }
         });
         wanted.unwrap_or(0)
     }
@@ -229,7 +239,12 @@ impl Buckets {
         for id in ids {
             self.change(id, |written| {
                 let standing = standing(written.deed());
-                (standing.same && still_wanted(written, &standing, now), ())
+                let stays = match standing.moved {
+                    // Until it is read under the new epoch.
+                    true => now.saturating_duration_since(written.last) < FORGOTTEN_AFTER,
+                    false => still_wanted(written, &standing, now),
+                };
+                (standing.same && stays, ())
             });
         }
     }
@@ -263,6 +278,7 @@ mod tests {
     fn standing(applied: u64, endless: bool) -> Standing {
         Standing {
             same: true,
+            moved: false,
             applied,
             endless,
         }
@@ -320,6 +336,31 @@ mod tests {
         assert_eq!(buckets.keys, ALL_KEYS_MAX - KEYS_MAX + 1);
         buckets.forget(last.id, 1);
         assert_eq!(buckets.keys, ALL_KEYS_MAX - KEYS_MAX);
+    }
+
+    #[test]
+    fn what_was_written_is_wanted_under_the_next_epoch_too() {
+        let (mut buckets, now, any) = (Buckets::default(), Instant::now(), any_key());
+        let before = deed(1);
+        buckets.add(&before, (&any, Some(1)), 700, now);
+        let next = Arc::new(BucketDeed {
+            epoch: 2,
+            ..(*before).clone()
+        });
+        // The replica here has not begun to follow the new home.
+        let read = (&any, Some(1));
+        assert_eq!(buckets.wanted(&next, read, &standing(0, false), now), 1);
+        assert_eq!(
+            buckets.wanted(&next, (&any, Some(2)), &standing(0, false), now),
+            0
+        );
+        // It follows: that begins with all that the new home has.
+        assert_eq!(buckets.wanted(&next, read, &standing(40, false), now), 0);
+        assert_eq!(buckets.len(), 0);
+        // A write of before that is added late, and one of after.
+        buckets.add(&before, read, 700, now);
+        buckets.add(&next, read, 50, now);
+        assert_eq!(buckets.wanted(&next, read, &standing(40, false), now), 50);
     }
 
     #[test]

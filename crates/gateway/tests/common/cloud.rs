@@ -27,8 +27,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use types::{
-    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Jurisdiction, ObjectKey,
-    Place, Placement, RegionId, Replica, SystemClock, SystemRandom, body::MemoryBody,
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Holding, Jurisdiction,
+    ObjectKey, Place, Placement, RegionId, Replica, SystemClock, SystemRandom, body::MemoryBody,
     deed::BoxFuture,
 };
 
@@ -360,9 +360,24 @@ impl Cloud {
         deed
     }
 
-    /// Puts an object into a region as replication would.
+    /// Puts an object into a region as replication would; where the bucket is not placed, as if it
+    /// had been placed there before.
     pub async fn plant(&self, region: &str, deed: &BucketDeed, key: &str, bytes: &str) {
-        let deed = Arc::new(deed.clone());
+        let mut held = deed.clone();
+        let id = RegionId::new(region);
+        if deed.holding(&id) == Holding::Nothing {
+            held.placement.replicas.push(Replica {
+                region: id,
+                sealed_by: None,
+            });
+        }
+        self.deeds(region).learn(&held);
+        self.put_at(region, held, key, bytes).await;
+        self.deeds(region).learn(deed);
+    }
+
+    async fn put_at(&self, region: &str, deed: BucketDeed, key: &str, bytes: &str) {
+        let deed = Arc::new(deed);
         let permit = access::authorize_system(SystemReason::Recovery, Action::PutObject, &deed);
         let input = objects::PutInput {
             body: Box::new(MemoryBody::new(Bytes::from(bytes.to_owned()))),
