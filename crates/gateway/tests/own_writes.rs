@@ -84,8 +84,10 @@ async fn a_copy_that_is_behind_reads_other_keys_itself_and_waits_for_no_home() {
     // An older state is not shown for want of the newer one.
     cloud.network.down.lock().insert("home-1".to_owned());
     assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 503);
-    // A region that becomes the home, or follows another one, has its own log.
+    // Nor while the replica does not follow the next home yet; from then on it has what that has.
     cloud.bucket("papers", |deed| deed.epoch = 2);
+    assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 503);
+    cloud.network.copied.store(1, Ordering::Relaxed);
     assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 404);
 }
 
