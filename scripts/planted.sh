@@ -72,7 +72,6 @@ bugs=(
   "reads-of-another-start|replication|status::"
   "tags-stay-behind|seeds|folders_put_back"
   "succession-of-before|regions|promises::who_could"
-  "yields-unknowing|regions|promises::a_region_that_has_not"
   "half-a-page-is-forgotten|regions|put_back::"
   "made-anew-for-a-former-deed|objects|region_tests::fence::p5_a_write_that_ends"
   "deleted-with-what-others-have|regions|copies::a_bucket_is_not_deleted"
