@@ -23,8 +23,8 @@ pub(super) struct Promote {
     force: bool,
     #[serde(default)]
     abort_uploads: bool,
-    /// Both regions work: nothing is moved before the new home has all that the old one
-    /// acknowledged, for which this one takes no writes for a while.
+    /// Both regions work: the old home takes no writes until the new one has all of them, and only
+    /// then the home moves.
     #[serde(default)]
     planned: bool,
     #[serde(default)]
@@ -70,13 +70,15 @@ impl Admin {
             }
             return Ok(would);
         }
+        // Before other buckets of that home are affected, which need promises, too.
+        if promote.planned {
+            self.catches_up(found, &would).await?;
+        }
         let promises = self.region.replication.promises();
         // The region itself hears of the new deed as it is made.
         let pause = (found.home != self.region.id).then(|| promises.pause(&found.home));
         let wait = promote.wait_ms.map_or(Duration::MAX, Duration::from_millis);
-        if promote.planned {
-            self.catches_up(found, &would).await?;
-        } else if pause.is_some()
+        if pause.is_some()
             && let Some(left) = self.old_home_decides(found, &would, wait).await?
         {
             let mut waiting = deed(found);

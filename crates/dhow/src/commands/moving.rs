@@ -16,10 +16,11 @@ use crate::{admin_client::AdminClient, failure::Failure};
 /// Move a bucket's home to another region while both work, without losing a write.
 ///
 /// For going back after a promotion, and for moving closer to those who write. The region gets a
-/// replica first if it has none, and becomes the home once that follows closely; the home before
-/// then hands over what it took meanwhile, and keeps a replica. Multipart uploads in progress do
-/// not move: while the home has some the command is refused. Ended in the middle, the same command
-/// goes on from there: where the region is the home already it waits until all replicas follow it.
+/// replica first if it has none. Once that follows closely, the home takes no writes until the
+/// region has all of them, for 20 s at most. Then the home moves, and the home before keeps a
+/// replica. Multipart uploads in progress do not move: while the home has some the command is
+/// refused. If you end the command, the same command goes on from there: where the region is the
+/// home already it waits until all replicas follow it.
 #[derive(Args)]
 pub struct Move {
     /// The bucket.
@@ -143,9 +144,9 @@ impl Move {
     }
 }
 
-/// Moves a home that answers to a replica that follows closely, and waits until the home before has
-/// handed over what it took until it learned of that. Answers the bucket, and which uploads were in
-/// progress at the home before; that is refused unless they may be aborted.
+/// Moves a home that answers to a replica that follows closely, once that has all that the home
+/// acknowledged, and waits until the home before follows. Answers the bucket, and which uploads
+/// were in progress at the home before; that is refused unless they may be aborted.
 pub fn move_home(
     client: &AdminClient,
     name: &str,
