@@ -5,10 +5,8 @@ use std::sync::Arc;
 use access::{Action, Permit, SystemReason, authorize_system};
 use store::{Batch, Engine, PartitionId, memory::Memory};
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, ETag, NewDeed, Placement, RegionId, SeededRandom,
-    TestClock, Timestamp, VersionId,
-    body::MemoryBody,
-    deed::{BoxFuture, DeedError, Deeds},
+    AccountId, BucketDeed, BucketId, BucketName, ETag, OneDeed, Placement, RegionId, SeededRandom,
+    TestClock, Timestamp, VersionId, body::MemoryBody,
 };
 
 use crate::{
@@ -19,35 +17,6 @@ use crate::{
 };
 
 const PARTITION: PartitionId = PartitionId(5);
-
-struct OneDeed(Arc<BucketDeed>);
-
-impl Deeds for OneDeed {
-    fn get(&self, _: &BucketName) -> Option<Arc<BucketDeed>> {
-        Some(self.0.clone())
-    }
-    fn list(&self, _: &AccountId, _: &str, _: Option<&str>, _: usize) -> Vec<Arc<BucketDeed>> {
-        vec![self.0.clone()]
-    }
-    fn all(&self) -> Vec<Arc<BucketDeed>> {
-        vec![self.0.clone()]
-    }
-    fn create(
-        &self,
-        _: types::Actor,
-        new: NewDeed,
-    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(new.name)) })
-    }
-    fn remove(
-        &self,
-        _: types::Actor,
-        name: BucketName,
-        _: BucketId,
-    ) -> BoxFuture<'_, Result<(), DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(name)) })
-    }
-}
 
 struct Bench {
     objects: Objects,

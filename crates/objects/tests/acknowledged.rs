@@ -12,40 +12,9 @@ use store::{
 };
 use tokio::sync::Notify;
 use types::{
-    AccountId, BucketDeed, BucketId, BucketName, Deeds, NewDeed, ObjectKey, Placement, RegionId,
-    SeededRandom, TestClock, Timestamp,
-    body::MemoryBody,
-    deed::{BoxFuture, DeedError},
+    AccountId, BucketDeed, BucketId, BucketName, ObjectKey, OneDeed, Placement, RegionId,
+    SeededRandom, TestClock, Timestamp, body::MemoryBody,
 };
-
-struct One(Arc<BucketDeed>);
-
-impl Deeds for One {
-    fn get(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
-        (self.0.name == *name).then(|| Arc::clone(&self.0))
-    }
-    fn list(&self, _: &AccountId, _: &str, _: Option<&str>, _: usize) -> Vec<Arc<BucketDeed>> {
-        self.all()
-    }
-    fn all(&self) -> Vec<Arc<BucketDeed>> {
-        vec![Arc::clone(&self.0)]
-    }
-    fn create(
-        &self,
-        _: types::Actor,
-        new: NewDeed,
-    ) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(new.name)) })
-    }
-    fn remove(
-        &self,
-        _: types::Actor,
-        name: BucketName,
-        _: BucketId,
-    ) -> BoxFuture<'_, Result<(), DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(name)) })
-    }
-}
 
 /// An index whose commits with a log entry wait for the test.
 struct Held {
@@ -100,7 +69,7 @@ async fn no_put_is_acknowledged_before_its_commit() {
     });
     let objects = Objects::new(
         engine,
-        Arc::new(One(Arc::clone(&deed))),
+        Arc::new(OneDeed(Arc::clone(&deed))),
         Arc::new(TestClock::at_ms(1_800_000_000_000)),
         Arc::new(SeededRandom::new(1)),
         RegionId::new("home"),

@@ -16,40 +16,9 @@ use objects::{
 };
 use store::{Engine, Index, PartitionId, ScanRange, memory::Memory};
 use types::{
-    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Deeds, NewDeed, ObjectKey, Place,
-    Placement, RegionId, SeededRandom, TestClock, Timestamp, UploadId,
-    body::MemoryBody,
-    deed::{BoxFuture, DeedError},
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, ObjectKey, OneDeed, Place, Placement,
+    RegionId, SeededRandom, TestClock, Timestamp, UploadId, body::MemoryBody,
 };
-
-struct One(Arc<BucketDeed>);
-
-impl Deeds for One {
-    fn get(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
-        (self.0.name == *name).then(|| Arc::clone(&self.0))
-    }
-    fn list(&self, _: &AccountId, _: &str, _: Option<&str>, _: usize) -> Vec<Arc<BucketDeed>> {
-        self.all()
-    }
-    fn all(&self) -> Vec<Arc<BucketDeed>> {
-        vec![Arc::clone(&self.0)]
-    }
-    fn create(
-        &self,
-        _: types::Actor,
-        new: NewDeed,
-    ) -> BoxFuture<'_, std::result::Result<Arc<BucketDeed>, DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(new.name)) })
-    }
-    fn remove(
-        &self,
-        _: types::Actor,
-        name: BucketName,
-        _: BucketId,
-    ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(name)) })
-    }
-}
 
 struct NoCopies;
 
@@ -108,7 +77,7 @@ impl Bench {
         let engine = Memory::engine();
         let objects = Objects::new(
             engine.clone(),
-            Arc::new(One(Arc::clone(&deed))),
+            Arc::new(OneDeed(Arc::clone(&deed))),
             Arc::new(TestClock::at_ms(1_800_000_000_000)),
             Arc::new(SeededRandom::new(1)),
             RegionId::new("home"),

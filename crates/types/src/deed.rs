@@ -149,3 +149,29 @@ pub trait Deeds: Send + Sync + 'static {
         self.remove(actor, deed.name.clone(), deed.id)
     }
 }
+
+/// One bucket that no request makes or removes, for tests.
+pub struct OneDeed(pub Arc<BucketDeed>);
+
+impl Deeds for OneDeed {
+    fn get(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
+        (self.0.name == *name).then(|| Arc::clone(&self.0))
+    }
+    fn list(&self, _: &AccountId, _: &str, _: Option<&str>, _: usize) -> Vec<Arc<BucketDeed>> {
+        self.all()
+    }
+    fn all(&self) -> Vec<Arc<BucketDeed>> {
+        vec![Arc::clone(&self.0)]
+    }
+    fn create(&self, _: Actor, new: NewDeed) -> BoxFuture<'_, Result<Arc<BucketDeed>, DeedError>> {
+        Box::pin(std::future::ready(Err(DeedError::NotFound(new.name))))
+    }
+    fn remove(
+        &self,
+        _: Actor,
+        name: BucketName,
+        _: BucketId,
+    ) -> BoxFuture<'_, Result<(), DeedError>> {
+        Box::pin(std::future::ready(Err(DeedError::NotFound(name))))
+    }
+}

@@ -30,7 +30,7 @@ pub use body::{Body, BodyError};
 pub use checksum::{ChecksumAlgorithm, ChecksumKind, ChecksumValue};
 pub use clock::{Clock, ShiftedClock, SystemClock, TestClock};
 pub use connections::{ConnectionPlace, Connections};
-pub use deed::{BucketDeed, DeedError, Deeds, NewDeed, SignedRequest};
+pub use deed::{BucketDeed, DeedError, Deeds, NewDeed, OneDeed, SignedRequest};
 pub use etag::ETag;
 pub use features::Features;
 pub use ids::{AccessKeyId, AccountId, BucketId, DisplayVersion, RegionId, UploadId, VersionId};

@@ -9,10 +9,9 @@ use access::{
 use bytes::Bytes;
 use store::{Engine, PartitionId, Position, ScanRange, memory::Memory};
 use types::{
-    AccountId, Body, BodyError, BucketDeed, BucketId, BucketName, NewDeed, ObjectKey, Place,
-    Placement, Random, RegionId, Replica, SeededRandom, TestClock, Timestamp,
-    body::MemoryBody,
-    deed::{BoxFuture, DeedError, Deeds},
+    AccountId, Body, BodyError, BucketDeed, BucketId, BucketName, ObjectKey, OneDeed, Place,
+    Placement, Random, RegionId, Replica, SeededRandom, TestClock, Timestamp, body::MemoryBody,
+    deed::BoxFuture,
 };
 
 use super::{Applied, BodySource};
@@ -32,35 +31,6 @@ mod holdings;
 mod repair;
 
 const LARGE: usize = 100_000;
-
-struct One(Arc<BucketDeed>);
-
-impl Deeds for One {
-    fn get(&self, name: &BucketName) -> Option<Arc<BucketDeed>> {
-        (self.0.name == *name).then(|| Arc::clone(&self.0))
-    }
-    fn list(&self, _: &AccountId, _: &str, _: Option<&str>, _: usize) -> Vec<Arc<BucketDeed>> {
-        self.all()
-    }
-    fn all(&self) -> Vec<Arc<BucketDeed>> {
-        vec![Arc::clone(&self.0)]
-    }
-    fn create(
-        &self,
-        _: types::Actor,
-        new: NewDeed,
-    ) -> BoxFuture<'_, std::result::Result<Arc<BucketDeed>, DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(new.name)) })
-    }
-    fn remove(
-        &self,
-        _: types::Actor,
-        name: BucketName,
-        _: BucketId,
-    ) -> BoxFuture<'_, std::result::Result<(), DeedError>> {
-        Box::pin(async { Err(DeedError::NotFound(name)) })
-    }
-}
 
 /// A region that holds the bucket.
 struct Region {
@@ -108,7 +78,7 @@ impl Region {
         let clock = Arc::new(TestClock::at_ms(NOW));
         let objects = Arc::new(Objects::new(
             engine.clone(),
-            Arc::new(One(Arc::clone(&deed))),
+            Arc::new(OneDeed(Arc::clone(&deed))),
             clock.clone(),
             Arc::new(SeededRandom::new(seed)),
             RegionId::new(id),

@@ -116,7 +116,7 @@ async fn an_extent_whose_commit_is_queued_is_no_orphan() {
     let late = Late::new(region.engine.clone());
     let objects = Arc::new(Objects::new(
         late.engine(),
-        Arc::new(One(Arc::clone(&region.deed))),
+        Arc::new(OneDeed(Arc::clone(&region.deed))),
         region.clock.clone(),
         Arc::new(SeededRandom::new(5)),
         RegionId::new("home"),
@@ -149,7 +149,7 @@ async fn an_extent_stays_while_the_outcome_of_its_commit_is_unknown() {
         let script = Script::new();
         let failing = Objects::new(
             faulty(region.engine.clone(), &script),
-            Arc::new(One(Arc::clone(&region.deed))),
+            Arc::new(OneDeed(Arc::clone(&region.deed))),
             region.clock.clone(),
             Arc::new(SeededRandom::new(5)),
             RegionId::new("home"),

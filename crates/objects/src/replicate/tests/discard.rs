@@ -21,7 +21,7 @@ impl Region {
     fn reopened_on(&self, engine: Engine) -> Self {
         let objects = Arc::new(Objects::new(
             engine,
-            Arc::new(One(Arc::clone(&self.deed))),
+            Arc::new(OneDeed(Arc::clone(&self.deed))),
             self.clock.clone(),
             Arc::new(SeededRandom::new(99)),
             RegionId::new("copy"),
