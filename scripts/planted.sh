@@ -87,6 +87,7 @@ bugs=(
   "silent-regions-asked|replication|silence::"
   "commits-unasked|regions|promises::"
   "cursors-of-replicas-before|regions|copies::what_was_followed"
+  "cursors-of-the-first-replica|regions|copies::what_was_followed"
   "unrenewed-decides|seeds|seeds_"
   "ack-before-commit|seeds|seeds_"
   "residency-unchecked-at-source|seeds|seeds_"

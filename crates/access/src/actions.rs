@@ -41,9 +41,9 @@ pub enum Keys {
 pub enum Where {
     /// Any region, for its own clients: the answer is in the bucket's deed.
     Anywhere,
-    /// Any region that has a readable copy.
+    /// The home, or a region that has a readable replica.
     Readable,
-    /// The home; in an active-active bucket any region that has a readable copy.
+    /// The home; in a bucket with `writes = any` each region that has a readable replica.
     Writers,
     /// The home only.
     Home,
@@ -250,7 +250,7 @@ impl Action {
         matches!(self.row().place, Where::Writers | Where::Home)
     }
 
-    /// Whether a replica of an active-active bucket acts on it: writes of objects, and what is
+    /// Whether a replica of a bucket with `writes = any` acts on it: writes of objects, and what is
     /// asked about the uploads that were begun there.
     pub fn is_taken_everywhere(self) -> bool {
         self.row().place == Where::Writers
@@ -271,9 +271,10 @@ pub fn document() -> String {
          request that acts on a second bucket or key asks for more. A permit covers exactly what \
          the table says: no keys, one key, one version of one key, or the keys under one \
          prefix.\n\n\
-         - *Acted on in*: `any region` answers from the bucket's deed. `readable` is any region \
-         that has a readable copy of the bucket. `writers` is the home, and for an active-active \
-         bucket each region with a readable copy. `home` is the home only.\n\
+         - *Acted on in*: `any region` answers from the bucket's deed. `readable` is the home, or \
+         a region that has a readable replica of the bucket. `writers` is the home, and in a \
+         bucket with `writes = any` each region with a readable replica. `home` is the home \
+         only.\n\
          - *Sealed*: whether a region with a sealed replica opens it for this action.\n\
          - *By*: `regions` only for what regions do by themselves; no caller is permitted it.\n\
          - *With a version*: what a request that names a version needs instead.\n\n\

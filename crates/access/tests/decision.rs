@@ -14,7 +14,7 @@ use types::{
     Jurisdiction, ObjectKey, Place, Placement, RegionId, Replica, Timestamp, VersionId, Writes,
 };
 
-/// Writes of objects, which a replica of an active-active bucket takes.
+/// Writes of objects, which a replica of a bucket with `writes = any` takes.
 const OBJECT_WRITES: [&str; 8] = [
     "PutObject",
     "DeleteObject",

@@ -118,17 +118,11 @@ impl Judge for Promises {
     }
 
     fn has_all(&self, deed: &BucketDeed) -> Result<(), NotNow> {
-        self.all_handed_over(deed)
-    }
-}
-
-impl Promises {
-    fn all_handed_over(&self, deed: &BucketDeed) -> Result<(), NotNow> {
         // Under the first epoch nobody but the home has taken anything.
         let Some(status) = self.status.get().filter(|_| deed.epoch > 1) else {
             return Ok(());
         };
-        let missing = status.not_heard_of(deed);
+        let missing = status.not_following(deed);
         if missing.is_empty() || types::planted("deleted-with-what-others-have") {
             return Ok(());
         }
@@ -141,7 +135,9 @@ impl Promises {
             deed.name
         )))
     }
+}
 
+impl Promises {
     /// Whether this region decides under the deed's epoch: then, whether all that the home before
     /// decided is known to be here.
     pub fn taken_over(&self, deed: &BucketDeed) -> Option<bool> {

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use store::Position;
 use tokio::sync::watch;
-use types::{BucketDeed, BucketId, RegionId};
+use types::{BucketDeed, BucketId, RegionId, Replica};
 
 /// A copy that has not asked for so long counts as out of touch.
 const SILENT: Duration = Duration::from_secs(60);
@@ -218,27 +218,31 @@ impl Status {
     /// over since this start. What they say of their position is not enough. They may have applied
     /// a part of what came behind it.
     pub fn not_compared(&self, deed: &BucketDeed) -> Vec<RegionId> {
-        let acked = self.acked.read();
-        let compared = |region: &RegionId| {
-            let found = acked.get(&(deed.id, region.clone()));
-            found.is_some_and(|a| a.handed && self.holds(deed, region, a))
-        };
-        let copies = deed.placement.replicas.iter().map(|r| &r.region);
-        copies.filter(|r| !compared(r)).cloned().collect()
+        self.without(deed, |_, said| said.is_some_and(|said| said.handed))
     }
 
     /// Readable replicas that do not follow under the deed's epoch yet: each hands over what it
     /// alone has before it does.
-    pub(crate) fn not_heard_of(&self, deed: &BucketDeed) -> Vec<RegionId> {
+    pub(crate) fn not_following(&self, deed: &BucketDeed) -> Vec<RegionId> {
+        self.without(deed, |replica, said| {
+            replica.sealed_by.is_some() || said.is_some()
+        })
+    }
+
+    /// The replicas but for those that are enough, with what each has said that counts.
+    fn without(
+        &self,
+        deed: &BucketDeed,
+        enough: impl Fn(&Replica, Option<&Acked>) -> bool,
+    ) -> Vec<RegionId> {
         let acked = self.acked.read();
-        let follows = |region: &RegionId| {
-            let found = acked.get(&(deed.id, region.clone()));
-            found.is_some_and(|a| self.holds(deed, region, a))
+        let lacks = |replica: &&Replica| {
+            let found = acked.get(&(deed.id, replica.region.clone()));
+            let found = found.filter(|said| self.holds(deed, &replica.region, said));
+            !enough(replica, found)
         };
-        let readable = deed.placement.replicas.iter();
-        let readable = readable.filter(|replica| replica.sealed_by.is_none());
-        let regions = readable.map(|replica| &replica.region);
-        regions.filter(|r| !follows(r)).cloned().collect()
+        let replicas = deed.placement.replicas.iter().filter(lacks);
+        replicas.map(|replica| replica.region.clone()).collect()
     }
 
     /// The copies of a bucket whose home is here.
@@ -406,7 +410,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::{AccountId, BucketName, Placement, Replica, Timestamp};
+    use types::{AccountId, BucketName, Placement, Timestamp};
 
     fn deed(copy: &RegionId) -> BucketDeed {
         BucketDeed {
