@@ -73,10 +73,10 @@ impl Objects {
     ) -> Result<(PutOutcome, Timestamp)> {
         let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
         tags::check(&input.attributes.tags, OBJECT_TAGS_MAX)?;
-        let conditions = input.conditions.clone();
-        if !judged(deed, &conditions) {
+        if !judged(deed, &input.conditions) {
             return self.put_if(deed, key, input, algorithm).await;
         }
+        let conditions = input.conditions.clone();
         let put = Box::pin(self.put_if(deed, key, input, algorithm));
         self.taken(deed, &conditions, put).await
     }
