@@ -9,6 +9,7 @@ mod identity;
 mod keys;
 mod permit;
 mod placement;
+pub mod policy;
 mod refusal;
 mod replays;
 mod request_facts;
