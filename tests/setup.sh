@@ -28,6 +28,7 @@ need ip iproute2
 need nft nftables
 need faketime faketime
 need openssl openssl
+need haproxy haproxy
 # Clients of tests/test_sdks.py.
 need restic restic
 need node nodejs

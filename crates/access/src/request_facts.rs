@@ -21,7 +21,8 @@ const VERSION: &str = "1";
 /// one with an older release, or not yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestFacts {
-    /// The address of the client's end of the connection, an IPv4 address always as such.
+    /// The address of the client's end of the connection, or of its connection to a proxy that is
+    /// trusted to say so; an IPv4 address always as such.
     pub source: Option<IpAddr>,
     /// How that connection was protected.
     pub transport: Option<Transport>,
@@ -46,10 +47,11 @@ pub enum Transport {
 pub struct UnreadableFacts;
 
 impl RequestFacts {
-    /// Of a request that came here over a connection of a client.
-    pub fn of_connection(source: IpAddr, transport: Transport) -> Self {
+    /// Of a request that came here over a connection of a client, whose address a proxy may not
+    /// know.
+    pub fn of_connection(source: Option<IpAddr>, transport: Transport) -> Self {
         Self {
-            source: Some(source.to_canonical()),
+            source: source.map(|source| source.to_canonical()),
             transport: Some(transport),
             ..Self::default()
         }
@@ -141,7 +143,7 @@ mod tests {
             .into_iter()
             .flat_map(|a| [Transport::Clear, Transport::Tls].map(|t| (a, t)))
         {
-            let facts = RequestFacts::of_connection(address.parse().unwrap(), transport);
+            let facts = RequestFacts::of_connection(address.parse().ok(), transport);
             assert_eq!(read(&facts.to_text()), Ok(facts));
             // What the head says is read there.
             let signed = facts.signed(AuthType::HeaderV4, Some(Timestamp::from_s(1)));

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{failure::Failure, tls::TlsConfig};
+use crate::{failure::Failure, proxies::ProxiesConfig, tls::TlsConfig};
 
 /// Everything a node can be told. `dhow config print-default` shows it with comments.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +37,8 @@ pub struct Config {
     pub durability: Durability,
     /// TLS for customers.
     pub tls: TlsConfig,
+    /// Proxies in front of the S3 listener.
+    pub proxies: ProxiesConfig,
     /// Logs.
     pub log: Log,
     /// Limits of the front door.
@@ -243,6 +245,7 @@ impl Default for Config {
             cloud: Cloud::default(),
             durability: Durability::Strict,
             tls: TlsConfig::default(),
+            proxies: ProxiesConfig::default(),
             log: Log::default(),
             limits: Limits::default(),
             engine: Engine::default(),
@@ -331,6 +334,14 @@ names = []
 # authority = "/srv/dhow-authority"
 # TLS for the admin API on loopback as well.
 admin = false
+
+[proxies]
+# Proxies in front of the S3 listener, by address or range ("10.0.0.0/8"). Only what comes from them
+# may say in X-Forwarded-For and X-Forwarded-Proto for whom it is. A listener in clear text on
+# another address than loopback then refuses all other connections (docs/tls.md).
+trusted = []
+# Each connection of them begins with a preamble of the PROXY protocol, version 2.
+protocol = false
 
 [cloud]
 # The listener for other regions (mutual TLS). Without it the region is the whole cloud.
@@ -484,6 +495,7 @@ impl Config {
             }
         }
         self.tls.check()?;
+        self.proxies.check()?;
         let encrypted = self.admin_plaintext || self.tls.is_on();
         if !self.admin.ip().is_loopback() && !encrypted {
             return Err(Failure::new(format!(

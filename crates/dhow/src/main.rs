@@ -18,6 +18,7 @@ mod logging;
 mod metrics;
 mod node;
 mod profile;
+mod proxies;
 mod region;
 mod residency;
 mod scrub;

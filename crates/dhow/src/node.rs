@@ -22,6 +22,7 @@ use crate::{
     data_dir::{DataDir, Running},
     failure::{Failure, SECOND},
     figures, metrics,
+    proxies::warn_of_clear_text,
     region::{Addresses, Region},
     scrub::ScrubJob,
     sockets::Sockets,
@@ -65,8 +66,9 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         probes,
         peers,
     } = sockets;
-    let s3 = listener(s3, tls.as_ref());
-    let admin = listener(admin, tls.as_ref().filter(|_| config.admin_has_tls()));
+    let s3 = listener(s3, tls.as_ref(), config.proxies.proxies());
+    let admin_tls = tls.as_ref().filter(|_| config.admin_has_tls());
+    let admin = listener(admin, admin_tls, Arc::default());
     region
         .dir
         .write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;
@@ -178,6 +180,7 @@ async fn hear_first(region: &Region) {
 async fn open(config: &Config, at: &Addresses) -> Result<Arc<Region>, Failure> {
     let region = Arc::new(Region::open(config, Some(at)).await?);
     region.registry.limit_changes(config.change_limits());
+    warn_of_clear_text(config);
     if config.durability == Durability::Relaxed {
         tracing::warn!(
             "durability is relaxed: a power cut can lose what was acknowledged in the last second"

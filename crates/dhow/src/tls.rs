@@ -249,11 +249,16 @@ fn host(url: &str) -> Option<String> {
     Some(host.trim_matches(['[', ']']).to_owned())
 }
 
-/// A listener, with TLS or without.
-pub fn listener(tcp: TcpListener, tls: Option<&Tls>) -> listener::Listener {
+/// A listener, with TLS or without, and with the proxies in front of it.
+pub fn listener(
+    tcp: TcpListener,
+    tls: Option<&Tls>,
+    proxies: Arc<listener::Proxies>,
+) -> listener::Listener {
     listener::Listener {
         tcp,
         tls: tls.map(|tls| Arc::clone(&tls.certificates)),
+        proxies,
     }
 }
 

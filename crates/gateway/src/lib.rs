@@ -11,6 +11,7 @@ pub mod body;
 mod change;
 pub mod chunked;
 mod elsewhere;
+mod forwarded;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head_lines;

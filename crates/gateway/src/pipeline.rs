@@ -1,9 +1,11 @@
 //! The one path that every request takes: limits -> parse -> identify -> permit -> act ->
 //! answer -> record.
 
+mod arrival;
 mod turns;
 
 use std::{
+    net::IpAddr,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
@@ -12,6 +14,7 @@ use access::{
     Action, AuthType, Facts, Identity, PayloadMode, Permit, Proof, Refusal, RequestFacts,
     UnreadableFacts, Via,
 };
+use arrival::Arrival;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -103,23 +106,6 @@ impl Source {
     }
 }
 
-/// How a request came.
-enum Arrival {
-    /// From a client, whose signature is still to be verified.
-    Door(RequestFacts),
-    /// From another region, which relays what its customer signed, with the bucket that it read.
-    Region {
-        from: types::Place,
-        stated: Option<HeaderValue>,
-        /// How it came there, as that region says.
-        facts: Result<RequestFacts, UnreadableFacts>,
-        /// What a copy must have applied to answer a read.
-        at_least: Option<Mark>,
-    },
-    /// From another region that relays nothing which could be read.
-    Unreadable(types::Place),
-}
-
 /// Where a request goes from here.
 #[allow(clippy::large_enum_variant)] // the usual one must not cost an allocation
 enum Admitted<'g> {
@@ -149,6 +135,8 @@ struct Trail {
     passed: bool,
     /// Nothing of the request's body is left on the connection.
     body_ended: bool,
+    /// The client's address.
+    source: Option<IpAddr>,
 }
 
 impl Gateway {
@@ -212,7 +200,7 @@ impl Gateway {
             status = tracing::field::Empty,
         );
         let at_door = matches!(arrival, Arrival::Door(_));
-        let mut trail = Trail::default();
+        let mut trail = Trail::of(&arrival);
         let _counted = InFlight::enter(&self.metrics.in_flight);
 
         let result = {
@@ -601,7 +589,10 @@ impl Gateway {
                 "request failed"
             );
         } else {
-            tracing::debug!(request_id, operation, status, code, took_us, "request");
+            let source = trail.source.map(tracing::field::display);
+            tracing::debug!(
+                request_id, operation, source, status, code, took_us, "request"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -20,7 +20,7 @@ use hyper_util::{
     rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
-use listener::{Certificates, Listener, Stream};
+use listener::{Certificates, Listener, Origin, Proxies, Refused, Stream};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -32,6 +32,7 @@ use tokio::{
 
 use crate::{
     body::ResponseBody,
+    forwarded,
     head_lines::HeadLines,
     limits::{CONNECTION_BUFFER_BYTES, HEADERS_MAX},
     pipeline::Taking,
@@ -77,7 +78,7 @@ impl Gateway {
         listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        let Listener { tcp, tls } = listener.into();
+        let Listener { tcp, tls, proxies } = listener.into();
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.config.connections_max));
         let http = http();
@@ -88,7 +89,7 @@ impl Gateway {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
             };
-            let (stream, source) = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 accepted = tcp.accept() => match accepted {
@@ -109,15 +110,16 @@ impl Gateway {
                 http: http.clone(),
                 places: Arc::clone(&places),
                 place: Arc::new(place),
-                source,
+                origin: proxies.by_address(peer),
+                proxies: Arc::clone(&proxies),
                 watcher: graceful.watcher(),
             };
-            match &tls {
-                None => drop(tokio::spawn(connection.serve(stream.into()))),
-                Some(tls) => {
-                    let (tls, stopped) = (Arc::clone(tls), serving.subscribe());
-                    tokio::spawn(connection.serve_tls(tls, stream, stopped));
-                }
+            let preamble = proxies.expects_preamble(&connection.origin);
+            if tls.is_some() || preamble || !proxies.admit_clear(peer) {
+                let (tls, stopped) = (tls.clone(), serving.subscribe());
+                tokio::spawn(connection.begin(tls, stream, stopped));
+            } else {
+                tokio::spawn(connection.serve(stream.into()));
             }
         }
         drop((tcp, serving));
@@ -148,34 +150,79 @@ struct Connection {
     http: http1::Builder,
     places: Arc<Semaphore>,
     place: Arc<OwnedSemaphorePermit>,
-    /// The address of its other end.
-    source: IpAddr,
+    /// Where it comes from.
+    origin: Origin,
+    proxies: Arc<Proxies>,
     watcher: Watcher,
 }
 
 impl Connection {
-    /// Does the handshake, then serves.
-    async fn serve_tls(
-        self,
-        tls: Arc<Certificates>,
+    /// Does what comes before the first request, then serves.
+    async fn begin(
+        mut self,
+        tls: Option<Arc<Certificates>>,
         stream: TcpStream,
         mut stopped: watch::Receiver<()>,
     ) {
+        let begun = tokio::select! {
+            begun = self.open(tls, stream) => begun,
+            _ = stopped.changed() => return,
+        };
+        if let Some(stream) = begun {
+            self.serve(stream).await;
+        }
+    }
+
+    /// What the proxy says, then the handshake. Both have as long as a head.
+    async fn open(
+        &mut self,
+        tls: Option<Arc<Certificates>>,
+        mut stream: TcpStream,
+    ) -> Option<Stream> {
         let config = &self.gateway.config;
         // Where connections are short nobody holds one without a request for long.
         let within = match self.places.available_permits() < config.connections_max / 8 {
             true => config.head_timeout.min(HANDSHAKE_SHORT),
             false => config.head_timeout,
         };
-        let accepted = tokio::select! {
-            accepted = tls.accept(stream, within) => accepted,
-            _ = stopped.changed() => return,
+        let until = Instant::now() + within;
+        if tls.is_none() && (self.origin.source).is_none_or(|ip| !self.proxies.admit_clear(ip)) {
+            tracing::debug!("a connection in clear did not come by a trusted proxy");
+            listener::refuse_direct(stream).await;
+            return None;
+        }
+        if self.proxies.expects_preamble(&self.origin) {
+            let reading = self.proxies.read_preamble(&mut stream, self.origin, within);
+            match reading.await {
+                Ok(origin) => self.origin = origin,
+                Err(error) => {
+                    self.refused(&error);
+                    return None;
+                }
+            }
+        }
+        let Some(tls) = tls else {
+            return Some(stream.into());
         };
-        match accepted {
-            Ok(stream) => self.serve(stream).await,
+        let left = until.saturating_duration_since(Instant::now());
+        match tls.accept(stream, left).await {
+            Ok(stream) => Some(stream),
             Err(error) => {
                 self.gateway.metrics.handshakes_failed.inc();
                 tracing::debug!(%error, "a connection did not come to TLS");
+                None
+            }
+        }
+    }
+
+    /// A proxy that does not do as it is configured serves nobody: somebody should know. One that
+    /// only looks whether the port is open says nothing.
+    fn refused(&self, error: &Refused) {
+        let proxy = self.origin.source.map(tracing::field::display);
+        match error {
+            Refused::Preamble(_) => tracing::warn!(%error, proxy, "a connection was refused"),
+            Refused::Late | Refused::Broken(_) => {
+                tracing::debug!(%error, proxy, "a connection was refused");
             }
         }
     }
@@ -191,10 +238,10 @@ impl Connection {
             .with_rate(config.body_rate, config.rate_window)
             .with_places(self.places, config.connections_max / 8);
         let transport = match stream {
-            Stream::Clear(_) => Transport::Clear,
-            Stream::Tls(_) => Transport::Tls,
+            Stream::Clear(_) if !self.origin.encrypted => Transport::Clear,
+            Stream::Clear(_) | Stream::Tls(_) => Transport::Tls,
         };
-        let facts = RequestFacts::of_connection(self.source, transport);
+        let facts = RequestFacts::of_connection(self.origin.source, transport);
         let marks = (Arc::clone(&unread), Arc::clone(&activity));
         let io = TokioIo::new(Stalling::new(stream, config.write_idle, marks));
         let open = Arc::new(Open {
@@ -203,6 +250,8 @@ impl Connection {
             unread,
             activity,
             facts,
+            proxies: (self.origin.is_proxy || types::planted("everybody-is-a-proxy"))
+                .then_some(self.proxies),
         });
         let service = service_fn(move |request| Arc::clone(&open).answer(request));
         let connection = self.watcher.watch(self.http.serve_connection(io, service));
@@ -232,6 +281,8 @@ struct Open {
     activity: Arc<Activity>,
     /// What is known of its requests before they are read.
     facts: RequestFacts,
+    /// It is of one of these, which says of each request for whom it is.
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl Open {
@@ -245,7 +296,10 @@ impl Open {
         let busy = self.activity.begin();
         let mut answer = match *request.method() {
             _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
-            Method::GET | Method::HEAD => self.gateway.respond(request, self.facts).await,
+            Method::GET | Method::HEAD => {
+                let facts = self.facts(&request);
+                self.gateway.respond(request, facts).await
+            }
             _ => self.change(request).await?,
         };
         if answer.extensions().get::<Unread>().is_some() {
@@ -262,9 +316,17 @@ impl Open {
         Ok(answer.map(|body| Watched::new(body, busy)))
     }
 
+    /// How a request came.
+    fn facts(&self, request: &Request<Incoming>) -> RequestFacts {
+        match &self.proxies {
+            None => self.facts,
+            Some(proxies) => forwarded::facts(request.headers(), self.facts, proxies),
+        }
+    }
+
     fn change(&self, request: Request<Incoming>) -> JoinHandle<Response<ResponseBody>> {
         let (gateway, place) = (Arc::clone(&self.gateway), Arc::clone(&self.place));
-        let facts = self.facts;
+        let facts = self.facts(&request);
         tokio::spawn(async move {
             let answer = gateway.respond(request, facts).await;
             drop(place);

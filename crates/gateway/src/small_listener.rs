@@ -56,7 +56,7 @@ pub async fn serve_small<B, F, A>(
     F: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
 {
-    let Listener { tcp, tls } = listener.into();
+    let Listener { tcp, tls, .. } = listener.into();
     let graceful = GracefulShutdown::new();
     let all = Connections::new(limits.connections, limits.busy);
     let mut http = http1::Builder::new();

@@ -8,11 +8,12 @@ use access::{Action, sign::payload_sha256};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use common::{
-    client::Answer,
+    client::{Answer, Client},
     cloud::{ALICE, BOB, Cloud, Customer, place_of, relaying},
 };
 use http_body_util::BodyExt;
 use hyper::Request;
+use listener::{Listener, Proxies};
 use types::{Forwarder, RegionId};
 
 /// What `from` gets of home-1 for this head and body.
@@ -204,6 +205,39 @@ async fn how_a_request_came_is_said_once_and_plainly() {
         let got = facts(bad).await;
         assert_eq!(code(&got), (403, "AccessDenied".to_owned()), "{bad:?}");
         assert_eq!(got.header("x-dhow-unproven"), Some("true"), "{bad:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_whom_a_proxy_speaks_is_said_by_trusted_ones_alone() {
+    let cloud = Cloud::open().await;
+    cloud.bucket("papers", |deed| deed.placement.proxy = true);
+    let said = [
+        ("x-forwarded-for", "198.51.100.1, 203.0.113.9, 127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+    ];
+    for (trusted, expected) in [
+        ("127.0.0.1", "1;source=203.0.113.9;transport=tls"),
+        ("127.0.0.2", "1;source=127.0.0.1;transport=clear"),
+    ] {
+        let tcp = gateway::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = tcp.local_addr().unwrap();
+        let proxies = Proxies {
+            trusted: vec![trusted.parse().unwrap()],
+            protocol: false,
+        };
+        let listener = Listener {
+            proxies: proxies.into(),
+            ..tcp.into()
+        };
+        let gateway = cloud.door("copy-1").gateway.clone();
+        let serving = tokio::spawn(gateway.serve(listener, std::future::pending()));
+        let copy = Client::in_region(address, ALICE, "copy-1");
+        let got = copy.send("PUT", "/papers/new", &said, "x").await;
+        assert_eq!(got.status, 200, "{got:?}");
+        let facts = cloud.network.facts.lock().take();
+        assert_eq!(facts.as_deref(), Some(expected), "trusted: {trusted}");
+        serving.abort();
     }
 }
 

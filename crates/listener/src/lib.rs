@@ -1,16 +1,21 @@
 //! TLS for customers: certificates that are read again when their files change, chosen by the name
-//! that a client asks for, and connections with TLS or without.
+//! that a client asks for, connections with TLS or without, and the
+//! proxies that are trusted to say for whom they speak.
 //!
 //! Connections between regions are not here: crate `peer` has them, with certificates of the cloud.
 
 mod authority;
 mod certificates;
 mod client;
+mod preamble;
+mod proxies;
 mod stream;
 
 pub use self::{
     authority::Authority,
     certificates::{Certificates, Files, TlsError},
     client::{Connector, Duplex, Trust},
-    stream::{Handshake, Listener, Stream},
+    preamble::PreambleError,
+    proxies::{Network, NoNetwork, Origin, Proxies, Refused},
+    stream::{Handshake, Listener, Stream, refuse_direct},
 };

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::Certificates;
+use crate::{Certificates, Proxies};
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 0x16;
@@ -24,6 +24,11 @@ const HANDSHAKE: u8 = 0x16;
 const CLEAR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
     content-type: text/plain\r\ncontent-length: 63\r\n\r\n\
     This endpoint speaks HTTPS: use an address that begins https://";
+
+/// What is said to a client that is to come by way of a proxy.
+const DIRECT: &[u8] = b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\
+    content-type: text/plain\r\ncontent-length: 68\r\n\r\n\
+    This endpoint speaks to its proxies alone: use the address of theirs";
 
 /// How long, and for how many bytes, such a client is read: a connection that is closed with bytes
 /// unread is reset, and the client may lose the answer.
@@ -51,12 +56,18 @@ pub struct Listener {
     pub tcp: TcpListener,
     /// What is shown; `None` where nothing is encrypted.
     pub tls: Option<Arc<Certificates>>,
+    /// Who may say for whom they speak.
+    pub proxies: Arc<Proxies>,
 }
 
 impl From<TcpListener> for Listener {
     /// In clear.
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None }
+        Self {
+            tcp,
+            tls: None,
+            proxies: Arc::default(),
+        }
     }
 }
 
@@ -85,7 +96,7 @@ impl Certificates {
             let mut first = [0];
             let read = stream.peek(&mut first).await?;
             if read > 0 && first != [HANDSHAKE] {
-                refuse_clear(stream, REST_WITHIN.min(within / 2)).await;
+                refuse(stream, CLEAR, REST_WITHIN.min(within / 2)).await;
                 return Err(Handshake::Clear);
             }
             let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
@@ -98,10 +109,15 @@ impl Certificates {
     }
 }
 
+/// Refuses a connection in clear that came by no trusted proxy.
+pub async fn refuse_direct(stream: TcpStream) {
+    refuse(stream, DIRECT, REST_WITHIN).await;
+}
+
 /// Says to a client what to do, and lets it end what it is sending.
-async fn refuse_clear(mut stream: TcpStream, within: Duration) {
+async fn refuse(mut stream: TcpStream, answer: &[u8], within: Duration) {
     let said = async {
-        stream.write_all(CLEAR).await?;
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         let rest = &mut (&mut stream).take(REST_BYTES_MAX);
         tokio::io::copy(rest, &mut tokio::io::sink()).await

@@ -55,7 +55,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Up(up::Up),
+    Up(Box<up::Up>),
     Serve(up::Serve),
     Env(env::Env),
     #[command(subcommand)]

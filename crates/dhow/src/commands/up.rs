@@ -10,6 +10,7 @@ use crate::{
     fleet::Fleet,
     logging,
     node::{self, Ready},
+    proxies::Range,
     tls::{Certificate, folder_of},
 };
 
@@ -59,6 +60,13 @@ pub struct Up {
     /// The folder of the authority of --tls.
     #[arg(long, value_name = "DIR", requires = "tls", hide = true)]
     tls_authority: Option<PathBuf>,
+    /// A proxy in front of the S3 endpoint, or a range of them (10.0.0.0/8), whose X-Forwarded-For
+    /// and X-Forwarded-Proto count. May be repeated.
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
+    trusted_proxies: Vec<Range>,
+    /// Each connection of these proxies begins with a preamble of the PROXY protocol, version 2.
+    #[arg(long, requires = "trusted_proxies")]
+    proxy_protocol: bool,
     /// The listener for other regions; without it the region is the whole cloud.
     #[arg(long, value_name = "HOST:PORT")]
     peer: Option<SocketAddr>,
@@ -184,6 +192,8 @@ impl Up {
         if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
             config.tls.certificates = vec![Certificate { certificate, key }];
         }
+        config.proxies.trusted = self.trusted_proxies;
+        config.proxies.protocol = self.proxy_protocol;
         config.log.level = self.log.log_level;
         config.log.format = self.log.log_format;
         config.otel.endpoint = self.otel_endpoint;
@@ -240,6 +250,12 @@ impl Up {
             args.extend(["--tls".to_owned(), "--tls-authority".to_owned(), authority]);
             let named = |name| ["--tls-name".to_owned(), name];
             args.extend(self.tls_names.into_iter().flat_map(named));
+        }
+        for proxy in &self.trusted_proxies {
+            args.extend(["--trusted-proxy".to_owned(), proxy.to_string()]);
+        }
+        if self.proxy_protocol {
+            args.push("--proxy-protocol".to_owned());
         }
         if let Some(endpoint) = self.otel_endpoint {
             args.extend(["--otel-endpoint".to_owned(), endpoint]);
