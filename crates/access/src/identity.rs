@@ -1,8 +1,10 @@
 //! Who asks.
 
+use std::{fmt, sync::Arc};
+
 use types::{AccessKeyId, AccountId, Actor};
 
-use crate::Action;
+use crate::{Action, User};
 
 /// Who sends a request, once its signature has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +19,40 @@ pub enum Identity {
         account: AccountId,
         /// What the account is for.
         kind: CallerKind,
+        /// Who of the account holds it.
+        who: Who,
     },
+}
+
+/// Who of an account holds a key.
+#[derive(Clone)]
+pub enum Who {
+    /// The account itself, which may do what accounts may.
+    Root,
+    /// A user, who may do what their policies allow.
+    User(Arc<User>),
+}
+
+/// Users are told apart by their ids: a name can be given again.
+impl PartialEq for Who {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Root, Self::Root) => true,
+            (Self::User(one), Self::User(other)) => one.id == other.id,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Who {}
+
+impl fmt::Debug for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("Root"),
+            Self::User(user) => write!(f, "User({})", user.id),
+        }
+    }
 }
 
 /// What the account of a caller is for, which bounds what its keys may do.
@@ -47,6 +82,17 @@ impl Identity {
         match self {
             Self::Anonymous => None,
             Self::Key { account, .. } => Some(account),
+        }
+    }
+
+    /// The user who asks; `None` for the account itself and for anonymous callers.
+    pub fn user(&self) -> Option<&Arc<User>> {
+        match self {
+            Self::Key {
+                who: Who::User(user),
+                ..
+            } => Some(user),
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use types::{AccountId, RegionId};
 
-use crate::{CallerKind, signature::HmacKey};
+use crate::{CallerKind, Who, signature::HmacKey};
 
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
 /// `aws4_request` ("Create a signed AWS API request", step 3).
@@ -15,6 +15,8 @@ pub struct SigningKey {
     pub account: AccountId,
     /// What that account is for.
     pub kind: CallerKind,
+    /// Who of the account holds it.
+    pub who: Who,
     /// The derived key.
     pub key: HmacKey,
 }

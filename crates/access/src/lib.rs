@@ -15,10 +15,11 @@ mod replays;
 mod request_facts;
 pub mod sign;
 pub mod signature;
+mod user;
 
 pub use actions::Action;
 pub use ask::{Ask, Context, Facts, Resource};
-pub use identity::{CallerKind, Identity};
+pub use identity::{CallerKind, Identity, Who};
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
     Counting, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
@@ -32,3 +33,4 @@ pub use refusal::Refusal;
 pub use replays::{Replayed, Replays};
 pub use request_facts::{FACTS_BYTES_MAX, RequestFacts, Transport, UnreadableFacts};
 pub use signature::{AuthType, PayloadMode, SignatureError};
+pub use user::User;

@@ -171,6 +171,9 @@ fn owned_bucket(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Ref
     if !ask.principal.may_by_kind(ask.action) {
         return Err(Refusal::Kind);
     }
+    if ask.principal.user().is_some() {
+        return Err(Refusal::NoIdentityPolicy);
+    }
     match ask.action.row().by {
         By::Callers => Ok(()),
         By::Regions => Err(Refusal::ForRegions),

@@ -12,6 +12,9 @@ pub enum Refusal {
     /// The bucket belongs to another account than the request expects.
     #[error("the bucket does not belong to the account that the request expects")]
     ExpectedOwner,
+    /// No policy of the user allows it.
+    #[error("no identity-based policy of the user allows it")]
+    NoIdentityPolicy,
     /// Accounts of auditors and regional operators keep no data.
     #[error("an account of this kind keeps no data")]
     Kind,

@@ -151,6 +151,7 @@ fn word(refusal: Refusal) -> &'static str {
         Refusal::NotOwner => "not owner",
         Refusal::ExpectedOwner => "expected owner",
         Refusal::Kind => "kind",
+        Refusal::NoIdentityPolicy => "no identity policy",
         Refusal::Residency => "residency",
         Refusal::NotHome => "not home",
         Refusal::Sealed => "sealed",
@@ -216,6 +217,7 @@ fn identity(caller: Option<(&str, CallerKind)>) -> Identity {
             access_key: AccessKeyId::new("KEY"),
             account: AccountId::new(account),
             kind,
+            who: access::Who::Root,
         },
     }
 }

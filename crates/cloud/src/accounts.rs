@@ -186,6 +186,7 @@ impl Registry {
             created_ms: self.clock.now().ms(),
             description: description.to_owned(),
             admin,
+            user: None,
         };
         let draft = Draft {
             actor: actor.clone(),
@@ -211,7 +212,9 @@ impl Registry {
         let state = self.state.read();
         let administers = |key: &&Key| {
             let account = state.accounts.get(&key.record.account);
-            key.record.status == KeyStatus::Active && account.is_some_and(|a| a.root)
+            key.record.status == KeyStatus::Active
+                && key.record.user.is_none()
+                && account.is_some_and(|a| a.root)
         };
         let mut others = state.keys.values().filter(administers);
         let is_one = state.keys.get(&**id).filter(administers).is_some();
@@ -238,9 +241,11 @@ impl Registry {
     /// are known and neither is disabled or suspended.
     pub fn caller(&self, key: &AccessKeyId) -> Option<Identity> {
         let state = self.state.read();
-        let account = match (state.keys.get(&**key), state.verifiers.get(&**key)) {
-            (Some(found), _) if found.record.status == KeyStatus::Active => &found.record.account,
-            (None, Some(found)) if found.active => &found.account,
+        let (account, who) = match (state.keys.get(&**key), state.verifiers.get(&**key)) {
+            (Some(found), _) if found.record.status == KeyStatus::Active => {
+                (&found.record.account, state.holder(&found.record)?)
+            }
+            (None, Some(found)) if found.active => (&found.account, found.who.clone()),
             _ => return None,
         };
         let account = state.accounts.get(account).filter(|a| !a.suspended)?;
@@ -248,6 +253,7 @@ impl Registry {
             access_key: key.clone(),
             account: account.account_id(),
             kind: account.caller_kind(),
+            who,
         })
     }
 

@@ -23,6 +23,15 @@ pub enum CloudError {
     /// There is no such operator.
     #[error("no operator {0}; `dhow operator list` shows those there are")]
     NoOperator(String),
+    /// There is no such user.
+    #[error("no user {0}; `dhow user list` shows those there are")]
+    NoUser(String),
+    /// Something else has to go first.
+    #[error("{0}")]
+    Conflict(String),
+    /// There are as many as there can be.
+    #[error("{0}")]
+    Limit(String),
     /// A region, operator or token of this name is there already.
     #[error("{0} exists already")]
     Exists(String),

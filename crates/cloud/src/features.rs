@@ -7,7 +7,7 @@ use types::{
     features::{NEEDS, Need, lacking},
 };
 
-use crate::{CloudError, RegionRecord, Registry, state::State};
+use crate::{CloudError, RegionRecord, RegionStatus, Registry, state::State};
 
 /// Buckets whose placement needs what a region that holds them does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,32 @@ impl Registry {
             }
         });
         counted.filter(|one| one.buckets > 0).collect()
+    }
+}
+
+impl State {
+    /// Whether a region's build knows a feature. A cloud that has no regions on record is this
+    /// region alone.
+    pub(crate) fn knows(&self, region: &str, feature: &str) -> bool {
+        let record = self.regions.get(region);
+        record.is_some_and(|record| record.features().has(feature))
+    }
+
+    /// Whether all regions that follow the registry know what is new in it: one that does not
+    /// would stop following.
+    pub(crate) fn check_all_know(&self, own: &str, feature: &str) -> Result<(), CloudError> {
+        let follows = |region: &&std::sync::Arc<RegionRecord>| {
+            use RegionStatus::{Draining, Joining, Open};
+            region.id != own && matches!(region.status, Joining | Open | Draining)
+        };
+        let mut others = self.regions.values().filter(follows);
+        match others.find(|region| !region.features().has(feature)) {
+            None => Ok(()),
+            Some(region) => Err(CloudError::Refused(format!(
+                "region {} does not know `{feature}`: upgrade Dhow in that region first",
+                region.id
+            ))),
+        }
     }
 }
 

@@ -137,7 +137,7 @@ impl Registry {
             // A newer registry may have other kinds. What could not be read at the next start is
             // not written.
             let (kind, id) = Kind::of_key(&row.key)?;
-            kept.extend((kind.followed)(id, row));
+            kept.extend((kind.followed)(&self.state.read(), id, row));
         }
         for keys in &told.keys {
             let row = self.sealed(keys, false)?;

@@ -24,6 +24,9 @@ pub struct KeyInfo {
     pub description: String,
     /// Whether it may administer its account.
     pub admin: bool,
+    /// The unique id of the user who holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// A key as its creator sees it, once.
@@ -46,6 +49,7 @@ pub(crate) fn info(record: &KeyRecord) -> KeyInfo {
         created_ms: record.created_ms,
         description: record.description.clone(),
         admin: record.admin,
+        user: record.user.clone(),
     }
 }
 
@@ -62,17 +66,19 @@ const KNOWN: [&str; 9] = [
     "test",
 ];
 
+/// What ids are made of.
+pub(crate) const FEW: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
 /// Makes a pair: 20 characters `DHOW…` and 40 characters. A secret begins with a letter or a
 /// digit: what begins with `-` is taken for an option by many programs.
 pub(crate) fn generate(random: &dyn Random) -> (String, String) {
-    const FEW: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     const MANY: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let access_key = "DHOW".to_owned() + &text(random, 16, FEW);
     let secret_key = text(random, 1, FEW) + &text(random, 39, MANY);
     (access_key, secret_key)
 }
 
-fn text(random: &dyn Random, len: usize, alphabet: &[u8]) -> String {
+pub(crate) fn text(random: &dyn Random, len: usize, alphabet: &[u8]) -> String {
     // Both alphabets have a power of two of letters, so the mask keeps them equally likely.
     let mut bytes = vec![0; len];
     random.fill(&mut bytes);

@@ -18,6 +18,7 @@ use crate::{
         Concern, Kind,
         deed::{DeedRecord, NewDeedRecord, is_zero},
     },
+    principals::UserTold,
     proving::Question,
     standing::Receipt,
     state::State,
@@ -29,6 +30,8 @@ use crate::{
 const CHANGES_MAX: usize = 200;
 /// Access keys in one answer.
 const KEYS_MAX: usize = 500;
+/// Bytes of users' policies in one answer. A region asks for what is left out when it needs it.
+const USERS_BYTES_MAX: usize = 8 << 20;
 /// The longest that a question for changes is held.
 const WAIT_MAX: Duration = Duration::from_secs(25);
 
@@ -380,9 +383,12 @@ impl Registry {
         let receipt = self.receipt(&state);
         let mut served = Served::by(&state, to, self.own());
         let mut told_owners = HashSet::new();
+        let mut room = Room(USERS_BYTES_MAX);
         let mut told = |change: Change| {
             let ids = concerned(&state, &mut served, &mut told_owners, &change);
             let keys = ids.iter().filter_map(|id| self.derive_for(&state, id, to));
+            // Keys that a change touched and that do not come with it are forgotten there.
+            let keys = keys.filter(|keys| room.takes(keys));
             ToldChange {
                 keys: keys.collect(),
                 change,
@@ -403,20 +409,20 @@ impl Registry {
             std::ops::Bound::Unbounded,
         );
         let mut served = Served::by(&state, to, self.own());
-        let ids: Vec<&String> = state
-            .keys
-            .range(later)
-            .filter(|(_, key)| served.has(&key.record.account))
-            .map(|(id, _)| id)
-            .take(KEYS_MAX)
-            .collect();
-        Told::Keys {
-            more: ids.len() == KEYS_MAX,
-            keys: ids
-                .into_iter()
-                .filter_map(|id| self.derive_for(&state, id, to))
-                .collect(),
+        let all = state.keys.range(later);
+        let all = all.filter(|(_, key)| served.has(&key.record.account));
+        let mut all = all.filter_map(|(id, _)| self.derive_for(&state, id, to));
+        let (mut keys, mut room) = (Vec::new(), Room(USERS_BYTES_MAX));
+        let mut more = false;
+        for one in all.by_ref() {
+            room.takes(&one);
+            keys.push(one);
+            if keys.len() == KEYS_MAX || room.0 == 0 {
+                more = true;
+                break;
+            }
         }
+        Told::Keys { keys, more }
     }
 
     async fn tell_create(&self, from: &RegionId, new: NewDeedRecord) -> Told {
@@ -537,6 +543,18 @@ impl Registry {
     }
 }
 
+/// What is left for users' policies in one answer.
+struct Room(usize);
+
+impl Room {
+    fn takes(&mut self, keys: &DerivedKeys) -> bool {
+        let bytes = keys.user.as_ref().map_or(0, UserTold::bytes);
+        let fits = bytes <= self.0;
+        self.0 = self.0.saturating_sub(bytes);
+        fits
+    }
+}
+
 /// The access keys that a region is told anew with a change: those that it touched, those of
 /// accounts that it touched, and, once in an answer, those of whoever has a bucket there by it.
 fn concerned(
@@ -556,6 +574,14 @@ fn concerned(
                 let found = state.keys.get(&id);
                 if found.is_some_and(|key| served.has(&key.record.account)) {
                     ids.push(id);
+                }
+                continue;
+            }
+            Concern::User(user) => {
+                let found = state.users.get(&user);
+                if found.is_some_and(|held| served.has(&held.record.account)) {
+                    let of = state.keys.of_user.get(&user);
+                    ids.extend(of.into_iter().flatten().cloned());
                 }
                 continue;
             }

@@ -127,8 +127,9 @@ impl Default for Pace {
 /// How much an action counts.
 fn cost(action: &str) -> f64 {
     match action {
-        "bucket.delete" | "key.delete" | "key.disable" | "account.suspend" | "region.revoke" => 0.0,
-        "bucket.create" | "key.create" | "key.enable" | "account.resume" => 2.0,
+        "bucket.delete" | "key.delete" | "key.disable" | "account.suspend" | "region.revoke"
+        | "user.delete" => 0.0,
+        "bucket.create" | "user.create" | "key.create" | "key.enable" | "account.resume" => 2.0,
         _ => 1.0,
     }
 }

@@ -421,6 +421,8 @@ mod standing_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod users_tests;
+#[cfg(test)]
 mod warrant_tests;
 #[cfg(test)]
 mod withdrawn_tests;

@@ -5,8 +5,10 @@ pub(crate) use crate::kinds::State;
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
-    kinds::Kind,
+    kinds::{Kind, key::KeyRecord},
 };
+use access::Who;
+use std::sync::Arc;
 use types::RegionId;
 
 impl State {
@@ -34,6 +36,22 @@ impl State {
             return false;
         };
         (kind.withdraw)(self, id, value, here)
+    }
+
+    /// Keys that verify requests of this user, where the registry is followed.
+    pub(crate) fn verifiers_of(&self, user: &str) -> impl Iterator<Item = &String> {
+        let of_user = move |who: &Who| matches!(who, Who::User(held) if held.id == user);
+        let all = self.verifiers.iter();
+        all.filter(move |(_, one)| of_user(&one.who))
+            .map(|(id, _)| id)
+    }
+
+    /// Who holds a key of the registry. One whose user is not there opens nothing.
+    pub(crate) fn holder(&self, key: &KeyRecord) -> Option<Who> {
+        match &key.user {
+            None => Some(Who::Root),
+            Some(user) => Some(Who::User(Arc::clone(&self.users.get(user)?.user))),
+        }
     }
 
     /// How many entries the audit log has.

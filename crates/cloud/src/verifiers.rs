@@ -6,15 +6,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use access::{SigningKey, SigningKeys};
+use access::{SigningKey, SigningKeys, Who};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use types::{Random, RegionId, Timestamp};
+use types::{Random, RegionId, Timestamp, features::IDENTITIES};
 
 use crate::{
     CloudError, KeyStatus, MasterKey, Registry,
     keys::{region_key, service_key},
-    kinds::{FORMAT, Outdated, Record},
+    kinds::{FORMAT, FORMAT_OF_USERS, Outdated, Record},
+    principals::{UserTold, holder},
     state::State,
 };
 
@@ -73,6 +74,9 @@ pub struct DerivedKeys {
     pub active: bool,
     /// By day, the key bound to day and region, in hex. Empty unless active.
     pub days: BTreeMap<String, String>,
+    /// The user who holds it; the account itself does without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserTold>,
 }
 
 /// The same at rest: each day's key sealed under the region's master key.
@@ -92,6 +96,8 @@ pub(crate) struct Verifier {
     pub active: bool,
     /// It was told when a customer's signature was shown, and not unasked.
     pub shown: bool,
+    /// Who of the account holds it.
+    pub who: Who,
     days: BTreeMap<String, [u8; 32]>,
 }
 
@@ -120,8 +126,12 @@ impl VerifierRecord {
         for (day, key) in &mut sealed.days {
             *key = master.seal(&format!("{}/{day}", keys.id), key, random)?;
         }
+        let v = match sealed.user {
+            None => FORMAT,
+            Some(_) => FORMAT_OF_USERS,
+        };
         Ok(Self {
-            v: FORMAT,
+            v,
             shown,
             keys: sealed,
         })
@@ -135,7 +145,9 @@ impl VerifierRecord {
             let bytes = bytes.ok_or_else(|| CloudError::Record("a derived key".into()))?;
             days.insert(day, bytes);
         }
+        let who = holder(self.keys.user.as_ref(), &self.keys.account);
         Ok(Verifier {
+            who,
             account: self.keys.account,
             active: self.keys.active,
             shown: self.shown,
@@ -146,6 +158,7 @@ impl VerifierRecord {
 
 impl Record for VerifierRecord {
     const PREFIX: &'static str = "v/";
+    const NEWEST: u32 = FORMAT_OF_USERS;
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         (
@@ -160,6 +173,14 @@ impl Record for VerifierRecord {
         (
             "v/DHOWTWO",
             r#"{"v":1,"id":"DHOWTWO","account":"000000000001","active":false,"days":{}}"#,
+        ),
+        (
+            "v/DHOWTHREE",
+            concat!(
+                r#"{"v":2,"id":"DHOWTHREE","account":"000000000001","active":true,"days":{},"#,
+                r#""user":{"id":"AIDAONE","name":"Alice","path":"/","policies":[{"name":"read","#,
+                r#""text":"{}"}]}}"#,
+            ),
         ),
     ];
     type Table = BTreeMap<String, Verifier>;
@@ -189,6 +210,12 @@ impl Registry {
     /// An access key as `region` may have it.
     pub(crate) fn derive_for(&self, state: &State, id: &str, region: &str) -> Option<DerivedKeys> {
         let key = state.keys.get(id)?;
+        let user = match &key.record.user {
+            None => None,
+            // A build that does not know users would take the key for one of the account.
+            Some(_) if !state.knows(region, IDENTITIES) => return None,
+            Some(user) => Some(UserTold::of(&state.users.get(user)?.record)),
+        };
         let account = state.accounts.get(&key.record.account);
         let suspended = account.is_none_or(|a| a.suspended);
         // A region that is called like a name of this one would get the keys of this one.
@@ -207,6 +234,7 @@ impl Registry {
             account: key.record.account.clone(),
             active,
             days,
+            user,
         })
     }
 
@@ -239,17 +267,17 @@ impl SigningKeys for Registry {
         }
         // Under the lock on purpose: a key that is disabled meanwhile cannot be put back.
         let state = self.state.read();
-        let (account, key) = match state.keys.get(access_key) {
+        let (account, who, key) = match state.keys.get(access_key) {
             Some(found) if found.record.status == KeyStatus::Active => {
                 let key = region_key(&found.secret, day, region);
-                (&found.record.account, key)
+                (&found.record.account, state.holder(&found.record)?, key)
             }
             Some(_) => return None,
             // Keys were derived for the region's own name; an alias would need others.
             None if self.regions.first() != Some(region) => return None,
             None => {
                 let found = state.verifiers.get(access_key).filter(|v| v.active)?;
-                (&found.account, *found.days.get(day)?)
+                (&found.account, found.who.clone(), *found.days.get(day)?)
             }
         };
         let account = state.accounts.get(account).filter(|a| !a.suspended)?;
@@ -261,6 +289,7 @@ impl SigningKeys for Registry {
         let key = SigningKey {
             account: account.account_id(),
             kind: account.caller_kind(),
+            who,
             key: service_key(&key, service).into(),
         };
         if derived.len() >= DERIVED_MAX && !derived.contains_key(access_key) {

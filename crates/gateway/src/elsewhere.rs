@@ -82,6 +82,7 @@ impl Gateway {
                 Refusal::NotOwner
                 | Refusal::ExpectedOwner
                 | Refusal::Kind
+                | Refusal::NoIdentityPolicy
                 | Refusal::ForRegions
                 | Refusal::NotAccepted
                 | Refusal::Mismatch,

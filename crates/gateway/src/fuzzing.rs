@@ -28,6 +28,7 @@ impl SigningKeys for OneKey {
         (id == "AKIAFUZZ").then(|| SigningKey {
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
+            who: access::Who::Root,
             key: KEY.into(),
         })
     }

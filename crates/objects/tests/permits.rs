@@ -110,6 +110,7 @@ impl Bench {
             access_key: AccessKeyId::new("KEY"),
             account: AccountId::new("1"),
             kind: CallerKind::Customer,
+            who: access::Who::Root,
         };
         let ask = Ask {
             principal: &who,

@@ -27,6 +27,8 @@ pub const ACCEPTED_RULES: &str = "accepted-rules";
 pub const OBJECT_LAYOUT_2: &str = "object-layout-2";
 /// Bucket configurations with tagged fields.
 pub const BUCKET_LAYOUT_4: &str = "bucket-layout-4";
+/// Users of accounts, whose keys may do what the users' policies allow.
+pub const IDENTITIES: &str = "identities";
 
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
@@ -39,7 +41,7 @@ const BASE: &[&str] = &[
     WRITES_ANY,
 ];
 /// What this build knows beyond that.
-const SINCE: &[&str] = &[];
+const SINCE: &[&str] = &[IDENTITIES];
 
 /// Features that a region knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

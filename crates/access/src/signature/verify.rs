@@ -425,6 +425,7 @@ fn check(
         access_key: AccessKeyId::new(credential.access_key),
         account: found.account,
         kind: found.kind,
+        who: found.who,
     };
     Ok((identity, found.key))
 }
@@ -485,6 +486,7 @@ pub fn verify_text(
             access_key: AccessKeyId::new(credential.access_key),
             account: found.account,
             kind: found.kind,
+            who: found.who,
         }),
         Some(_) => Err(E::Mismatch(Box::new(Mismatch {
             access_key: credential.access_key.to_owned(),

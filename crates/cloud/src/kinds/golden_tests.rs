@@ -1,5 +1,6 @@
 //! The bytes of every kind of row, as they have always been.
 
+use access::Who;
 use types::{Actor, RegionId, SeededRandom, Timestamp};
 
 use super::*;
@@ -24,7 +25,16 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     // What the rows say is what is in memory.
     assert!(state.accounts["000000000002"].suspended);
     assert_eq!(state.keys["DHOWONE"].secret, "the secret of one");
-    assert_eq!(state.keys.of_account["000000000001"].len(), 2);
+    assert_eq!(state.keys["DHOWTHREE"].secret, "the secret of three");
+    assert_eq!(state.keys.of_account["000000000001"].len(), 3);
+    assert_eq!(state.keys.of_user["AIDAONE"].len(), 1);
+    let holder = state.holder(&state.keys["DHOWTHREE"].record).unwrap();
+    assert!(matches!(holder, Who::User(user) if user.name == "Alice"));
+    let told = &state.verifiers["DHOWTHREE"].who;
+    assert!(matches!(told, Who::User(user) if user.id == "AIDAONE"));
+    let alice = state.users.named("000000000001", "aLICE").unwrap();
+    assert_eq!(alice.record.id, "AIDAONE");
+    assert_eq!(state.users.of("000000000001").count(), 2);
     assert!(state.keys.named.contains("DHOWONE"));
     assert!(state.verifiers["DHOWONE"].has_day("20261129"));
     let deed = &state.deeds["papers"];
@@ -49,6 +59,8 @@ fn rows_that_are_removed_leave_nothing_in_memory() {
         assert_eq!(state.remove(key).is_err(), kept, "{key}");
     }
     assert!(state.accounts.is_empty() && state.keys.is_empty() && state.deeds.is_empty());
+    assert!(state.keys.of_user.is_empty() && state.users.is_empty());
+    assert_eq!(state.users.of("000000000001").count(), 0);
     assert!(state.keys.of_account.is_empty() && state.verifiers.is_empty());
     assert!(state.regions.is_empty() && state.operators.is_empty() && state.tokens.is_empty());
     assert!(state.deeds.by_owner.values().all(|owned| owned.is_empty()));

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Concern, Outdated, Record};
+use super::{Concern, FORMAT_OF_USERS, Outdated, Record};
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
@@ -41,6 +41,9 @@ pub(crate) struct KeyRecord {
     /// Whether it may administer its account.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) admin: bool,
+    /// The unique id of the user who holds it; the account itself does without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
 }
 
 /// An access key with its secret.
@@ -55,6 +58,8 @@ pub(crate) struct Keys {
     by_id: BTreeMap<String, Key>,
     /// The ids of each account's keys.
     pub of_account: HashMap<String, BTreeSet<String>>,
+    /// The ids of each user's keys.
+    pub of_user: HashMap<String, BTreeSet<String>>,
     /// Access keys that the audit log has, live or not, in every region; not those that were
     /// deleted.
     pub named: HashSet<String>,
@@ -68,9 +73,19 @@ impl Deref for Keys {
     }
 }
 
+fn forget(lists: &mut HashMap<String, BTreeSet<String>>, whose: &str, id: &str) {
+    if let Some(of) = lists.get_mut(whose) {
+        of.remove(id);
+        if of.is_empty() {
+            lists.remove(whose);
+        }
+    }
+}
+
 impl Record for KeyRecord {
     const PREFIX: &'static str = "k/";
     const SECRET: bool = true;
+    const NEWEST: u32 = FORMAT_OF_USERS;
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         (
@@ -89,6 +104,14 @@ impl Record for KeyRecord {
                 r#"d","created_ms":2,"description":"","admin":true}"#,
             ),
         ),
+        (
+            "k/DHOWTHREE",
+            concat!(
+                r#"{"v":2,"id":"DHOWTHREE","account":"000000000001","sealed":"ZGBwvv5Sr65"#,
+                r#"i6q+H3dSQo/ZO3eDyWIYxRcuQYpvvODlpBI83TweLSihyR+xpsO8=","status":"activ"#,
+                r#"e","created_ms":3,"description":"","user":"AIDAONE"}"#,
+            ),
+        ),
     ];
     type Table = Keys;
 
@@ -102,6 +125,10 @@ impl Record for KeyRecord {
         let secret = master.open(&record.id, &record.sealed)?;
         let of = state.keys.of_account.entry(record.account.clone());
         of.or_default().insert(id.to_owned());
+        if let Some(user) = &record.user {
+            let of = state.keys.of_user.entry(user.clone());
+            of.or_default().insert(id.to_owned());
+        }
         state
             .keys
             .by_id
@@ -113,12 +140,14 @@ impl Record for KeyRecord {
         let Some(key) = state.keys.by_id.remove(id) else {
             return Ok(());
         };
-        let of_account = &mut state.keys.of_account;
-        if let Some(of) = of_account.get_mut(&key.record.account) {
-            of.remove(id);
-            if of.is_empty() {
-                of_account.remove(&key.record.account);
-            }
+        let Keys {
+            of_account,
+            of_user,
+            ..
+        } = &mut state.keys;
+        forget(of_account, &key.record.account, id);
+        if let Some(user) = &key.record.user {
+            forget(of_user, user, id);
         }
         Ok(())
     }
@@ -139,7 +168,7 @@ impl Record for KeyRecord {
     }
 
     /// Signing keys that are not sent anew with the change are gone.
-    fn followed(id: &str, _: &RowChange) -> Vec<RowChange> {
+    fn followed(_: &State, id: &str, _: &RowChange) -> Vec<RowChange> {
         vec![RowChange::remove::<VerifierRecord>(id)]
     }
 }

@@ -12,13 +12,14 @@ pub(crate) mod key;
 pub(crate) mod operator;
 pub(crate) mod region;
 pub(crate) mod token;
+pub(crate) mod user;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::RegionId;
 
 use self::{
     account::Account, deed::DeedRecord, key::KeyRecord, operator::Operator, region::RegionRecord,
-    token::TokenRecord,
+    token::TokenRecord, user::UserRecord,
 };
 use crate::{
     CloudError, MasterKey,
@@ -31,6 +32,9 @@ use crate::{
 
 /// The format written today. Older ones stay readable.
 pub(crate) const FORMAT: u32 = 1;
+/// The format of a row of a user's key: a build that does not know users would take the key for
+/// one of the account.
+pub(crate) const FORMAT_OF_USERS: u32 = 2;
 
 /// Lists the kinds, and makes of them what the registry has in memory: one table for each.
 macro_rules! kinds {
@@ -66,6 +70,8 @@ kinds! {
         regions: RegionRecord,
         operators: Operator,
         tokens: TokenRecord,
+        /// Where the registry is kept.
+        users: UserRecord,
         /// What the keeper said that it had told, where the registry is followed.
         receipt: Receipt,
         /// How many entries of the log are in the chains, where the registry is kept.
@@ -88,6 +94,8 @@ pub(crate) trait Record: Listed + Serialize + DeserializeOwned + 'static {
     const PREFIX: &'static str;
     /// Whether its rows stay in the registry's region. Others see digests of them.
     const SECRET: bool = false;
+    /// The newest format of its rows.
+    const NEWEST: u32 = FORMAT;
     /// Keys and values as they have always been.
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)];
@@ -107,7 +115,7 @@ pub(crate) trait Record: Listed + Serialize + DeserializeOwned + 'static {
         }
         let wrong = |e: serde_json::Error| CloudError::Record(e.to_string());
         let version: Version = serde_json::from_slice(value).map_err(wrong)?;
-        if version.v > FORMAT {
+        if version.v > Self::NEWEST {
             return Err(CloudError::Record(format!(
                 "written by a newer Dhow (format {})",
                 version.v
@@ -153,7 +161,7 @@ pub(crate) trait Record: Listed + Serialize + DeserializeOwned + 'static {
     }
 
     /// What a region that follows keeps of a changed row: nothing of a secret one.
-    fn followed(_id: &str, row: &RowChange) -> Vec<RowChange> {
+    fn followed(_: &State, _id: &str, row: &RowChange) -> Vec<RowChange> {
         match Self::SECRET {
             true => Vec::new(),
             false => vec![row.clone()],
@@ -167,6 +175,8 @@ pub(crate) enum Concern {
     Nobody,
     /// This access key.
     Key(String),
+    /// The keys of this user.
+    User(String),
     /// All keys of this account.
     Account(String),
     /// All keys of this account, once in an answer.
@@ -192,7 +202,7 @@ pub(crate) struct Kind {
     pub logged: fn(&mut State, &str, &RowNow),
     pub concerns: fn(&Served<'_>, &str, &RowNow) -> Concern,
     pub outdates: fn(&str) -> Outdated<'_>,
-    pub followed: fn(&str, &RowChange) -> Vec<RowChange>,
+    pub followed: fn(&State, &str, &RowChange) -> Vec<RowChange>,
     #[cfg(test)]
     golden: &'static [(&'static str, &'static str)],
     #[cfg(test)]

@@ -113,7 +113,10 @@ pub(super) async fn follower(
         id: RegionId::new("first"),
         from: RegionId::new(id),
     };
-    open(rows, id, 2, Keeper::There(Arc::new(upstream))).await
+    let opened = open(rows, id, 2, Keeper::There(Arc::new(upstream))).await;
+    // Which is on record already, so that what it asks first changes nothing.
+    opened.announce_features(types::Features::base());
+    opened
 }
 
 /// A follower that opens its rows as `id`, and whom the keeper knows as `from`.

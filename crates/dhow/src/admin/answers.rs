@@ -38,10 +38,13 @@ pub fn refused(error: CloudError) -> Refused {
         | CloudError::NoKey(_)
         | CloudError::NoBucket(_)
         | CloudError::NoRegion(_)
+        | CloudError::NoUser(_)
         | CloudError::NoOperator(_) => StatusCode::NOT_FOUND,
-        CloudError::KeyExists(_) | CloudError::Exists(_) | CloudError::Refused(_) => {
-            StatusCode::CONFLICT
-        }
+        CloudError::KeyExists(_)
+        | CloudError::Exists(_)
+        | CloudError::Conflict(_)
+        | CloudError::Limit(_)
+        | CloudError::Refused(_) => StatusCode::CONFLICT,
         CloudError::Invalid(_) => StatusCode::BAD_REQUEST,
         CloudError::Elsewhere(_) => StatusCode::MISDIRECTED_REQUEST,
         CloudError::SlowDown(_) | CloudError::Unavailable(_) | CloudError::NotHeard(_) => {

@@ -165,6 +165,7 @@ mod tests {
             serde_json::from_str(&text).unwrap()
         };
         let key = |admin| KeyInfo {
+            user: None,
             access_key: "K".into(),
             account: "1".into(),
             status: cloud::KeyStatus::Active,

@@ -24,7 +24,7 @@ mod seen;
 use std::{sync::Arc, time::Duration};
 
 use access::{
-    Identity,
+    Identity, Who,
     signature::{
         self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed, Service,
         SignatureError, SignedHeader,
@@ -263,11 +263,21 @@ impl Admin {
         let Identity::Key {
             account,
             access_key,
+            who,
             ..
         } = verified.identity
         else {
             return Err(denied("nobody signed it".into()));
         };
+        if let Who::User(user) = who {
+            tracing::info!(user = user.id, "an admin request of a user was refused");
+            return Err((
+                StatusCode::FORBIDDEN,
+                "access denied: this key is a user's, and the admin API takes keys of accounts \
+                 only"
+                    .to_owned(),
+            ));
+        }
         let registry = &self.region.registry;
         let Some(found) = registry.account(&account) else {
             return Err(denied("the account is not known".into()));

@@ -384,6 +384,7 @@ impl World {
             access_key: AccessKeyId::new("KEY"),
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
+            who: access::Who::Root,
         };
         let here = Place::unknown(RegionId::new("home"));
         let (name, placement) = (BucketName::new("another").unwrap(), Placement::default());

@@ -142,6 +142,7 @@ impl Region {
             access_key: AccessKeyId::new("MODEL"),
             account,
             kind: access::CallerKind::Customer,
+            who: access::Who::Root,
         };
         let named = resource.bucket().filter(|_| action.has_deed());
         let deed = named.map(|bucket| self.deeds.get(bucket).unwrap());

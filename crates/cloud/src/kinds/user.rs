@@ -1,0 +1,151 @@
+//! Users: `u/<unique id>`, in the registry's region only. Others get what verifies a user's key,
+//! and with it what the user may do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Deref,
+    sync::Arc,
+};
+
+use access::User;
+use serde::{Deserialize, Serialize};
+
+use super::{Concern, Outdated, Record};
+use crate::{
+    CloudError, MasterKey,
+    change::{RowChange, RowNow},
+    introduce::Served,
+    principals::UserTold,
+    state::State,
+    verifiers::VerifierRecord,
+};
+
+/// A user at rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserRecord {
+    pub(crate) v: u32,
+    /// `AIDA…`, never given again.
+    pub(crate) id: String,
+    pub(crate) account: String,
+    /// Unique in the account, whatever the case of its letters.
+    pub(crate) name: String,
+    /// `/`, or words between slashes.
+    pub(crate) path: String,
+    pub(crate) created_ms: u64,
+    /// Makes the digest of the row, which every region has, say nothing of the name.
+    pub(crate) salt: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The policies that are part of the user: name and text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) inline: BTreeMap<String, String>,
+}
+
+/// A user in memory.
+pub(crate) struct Held {
+    pub record: UserRecord,
+    /// As requests are decided by it.
+    pub user: Arc<User>,
+}
+
+/// The users in memory, by id.
+#[derive(Default)]
+pub(crate) struct Users {
+    by_id: BTreeMap<String, Held>,
+    /// Ids by account, and by the name in lower case.
+    of_account: HashMap<String, BTreeMap<String, String>>,
+}
+
+impl Deref for Users {
+    type Target = BTreeMap<String, Held>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_id
+    }
+}
+
+impl Users {
+    /// The user of an account by their name, in whatever case.
+    pub(crate) fn named(&self, account: &str, name: &str) -> Option<&Held> {
+        let of = self.of_account.get(account)?;
+        self.by_id.get(of.get(&name.to_ascii_lowercase())?)
+    }
+
+    /// The users of an account, in order of name.
+    pub(crate) fn of(&self, account: &str) -> impl Iterator<Item = &Held> {
+        let of = self.of_account.get(account).into_iter().flatten();
+        of.filter_map(|(_, id)| self.by_id.get(id))
+    }
+
+    fn forget(&mut self, id: &str) {
+        let Some(Held { record, .. }) = self.by_id.remove(id) else {
+            return;
+        };
+        if let Some(of) = self.of_account.get_mut(&record.account) {
+            of.remove(&record.name.to_ascii_lowercase());
+            if of.is_empty() {
+                self.of_account.remove(&record.account);
+            }
+        }
+    }
+}
+
+impl Record for UserRecord {
+    const PREFIX: &'static str = "u/";
+    const SECRET: bool = true;
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[
+        (
+            "u/AIDAONE",
+            concat!(
+                r#"{"v":1,"id":"AIDAONE","account":"000000000001","name":"Alice","path":"/","#,
+                r#""created_ms":1,"salt":"00"}"#,
+            ),
+        ),
+        (
+            "u/AIDATWO",
+            concat!(
+                r#"{"v":1,"id":"AIDATWO","account":"000000000001","name":"bob","#,
+                r#""path":"/team/","created_ms":2,"salt":"01","tags":{"Team":"red"},"#,
+                r#""inline":{"read":"{\"Version\":\"2012-10-17\",\"Statement\":[]}"}}"#,
+            ),
+        ),
+    ];
+    type Table = Users;
+
+    fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
+        let record = Self::read(value)?;
+        state.users.forget(id);
+        let user = Arc::new(UserTold::of(&record).compiled(&record.account));
+        let users = &mut state.users;
+        let of = users.of_account.entry(record.account.clone());
+        of.or_default()
+            .insert(record.name.to_ascii_lowercase(), id.to_owned());
+        users.by_id.insert(id.to_owned(), Held { record, user });
+        Ok(())
+    }
+
+    fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
+        state.users.forget(id);
+        Ok(())
+    }
+
+    /// What a user may do goes with their keys.
+    fn concerns(_: &Served<'_>, id: &str, _: &RowNow) -> Concern {
+        Concern::User(id.to_owned())
+    }
+
+    fn outdates(_: &str) -> Outdated<'_> {
+        Outdated::All
+    }
+
+    /// Keys of the user that are not sent anew with the change are gone.
+    fn followed(state: &State, id: &str, _: &RowChange) -> Vec<RowChange> {
+        let of_user: BTreeSet<&String> = state.verifiers_of(id).collect();
+        of_user
+            .into_iter()
+            .map(RowChange::remove::<VerifierRecord>)
+            .collect()
+    }
+}

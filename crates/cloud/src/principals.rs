@@ -1,0 +1,81 @@
+//! Users as regions get them that decide about them: with all that they may do. A region gets a
+//! user with each of the user's keys, and with nothing else: so what it knows of users reaches as
+//! far as keys do, and a key whose user is not known is not known either.
+
+use std::collections::BTreeMap;
+
+use access::{User, Who};
+use serde::{Deserialize, Serialize};
+use types::AccountId;
+
+use crate::kinds::user::UserRecord;
+
+/// A policy, and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTold {
+    /// For whoever asks which document decided.
+    pub name: String,
+    /// JSON, as it was written.
+    pub text: String,
+}
+
+/// A user, as a region gets it with a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserTold {
+    /// Its unique id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// All policies that allow or deny something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyTold>,
+}
+
+impl UserTold {
+    pub(crate) fn of(record: &UserRecord) -> Self {
+        let policy = |(name, text): (&String, &String)| PolicyTold {
+            name: name.clone(),
+            text: text.clone(),
+        };
+        Self {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            path: record.path.clone(),
+            tags: record.tags.clone(),
+            policies: record.inline.iter().map(policy).collect(),
+        }
+    }
+
+    /// As requests are decided by it.
+    pub(crate) fn compiled(&self, account: &str) -> User {
+        User {
+            id: self.id.clone(),
+            account: AccountId::new(account),
+            name: self.name.clone(),
+            path: self.path.clone(),
+            tags: self.tags.clone().into_iter().collect(),
+        }
+    }
+
+    /// Roughly how much there is to send.
+    pub(crate) fn bytes(&self) -> usize {
+        let policies = self.policies.iter().map(|p| p.name.len() + p.text.len());
+        let tags = self.tags.iter().map(|(key, value)| key.len() + value.len());
+        policies.sum::<usize>() + tags.sum::<usize>()
+    }
+}
+
+/// Who holds a key by what a region was told with it.
+pub(crate) fn holder(user: Option<&UserTold>, account: &str) -> Who {
+    match user {
+        None => Who::Root,
+        Some(user) => Who::User(user.compiled(account).into()),
+    }
+}

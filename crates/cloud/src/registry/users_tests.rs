@@ -1,0 +1,288 @@
+//! Users, their keys, and which regions are told of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use access::{Identity, SigningKeys, Who};
+use store::memory::Memory;
+use types::{AccessKeyId, Deeds, Features, features::IDENTITIES};
+
+use super::{
+    follow_tests::{Cloud, ROOT, bucket, follower, open, today},
+    *,
+};
+use crate::{Ask, KeyStatus, NewKey, NewUser, Told, UserChange, UserInfo};
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+fn named(name: &str) -> NewUser {
+    NewUser {
+        name: name.into(),
+        path: "/".into(),
+        tags: BTreeMap::new(),
+    }
+}
+
+impl Cloud {
+    /// All regions say that they know users.
+    pub(super) async fn knows_users(&self) {
+        let own = Features::own().names();
+        for region in ["second", "third"] {
+            let region = RegionId::new(region);
+            self.keeper.announced(&region, Some(&own)).await;
+        }
+        self.second.announce_features(Features::own());
+    }
+
+    pub(super) async fn user(&self, account: &AccountId, name: &str) -> (UserInfo, NewKey) {
+        let made = self.keeper.create_user(ROOT, account, named(name)).await;
+        let user = made.unwrap();
+        let (key, _) = self.keeper.create_user_key(ROOT, &user.id).await.unwrap();
+        (user, key)
+    }
+
+    /// Whether the second region is told the key of anything by now.
+    async fn second_has(&self, key: &NewKey, has: bool) {
+        let mut watch = self.second.watch();
+        let there = watch.wait_for(|_| self.second.knows_key(&id(key)) == has);
+        tokio::time::timeout(WITHIN, there).await.unwrap().unwrap();
+    }
+}
+
+fn id(key: &NewKey) -> AccessKeyId {
+    AccessKeyId::new(&key.access_key)
+}
+
+/// Who holds a key, as the region says.
+fn holder(registry: &Registry, key: &NewKey) -> Option<Who> {
+    match registry.caller(&id(key))? {
+        Identity::Key { who, .. } => Some(who),
+        Identity::Anonymous => None,
+    }
+}
+
+fn signs(registry: &Registry, key: &NewKey, region: &str) -> Option<Who> {
+    let region = RegionId::new(region);
+    let found = registry.signing_key(&key.access_key, &today(), &region, "s3");
+    found.map(|key| key.who)
+}
+
+/// Everything that a region is told, as it goes over the wire.
+async fn told(cloud: &Cloud, region: &str) -> String {
+    let region = RegionId::new(region);
+    let changes = Ask::Changes {
+        features: Some(Features::own().names()),
+        from: 0,
+        wait_ms: 0,
+        receipt: None,
+    };
+    let keys = Ask::Keys {
+        after: String::new(),
+    };
+    let mut all = String::new();
+    for ask in [changes, keys] {
+        all += &serde_json::to_string(&cloud.keeper.answer(&region, ask).await).unwrap();
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_users_key_is_the_users_wherever_it_is_known() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    let there = bucket("there", &account, "second");
+    cloud.keeper.create(Actor::System, there).await.unwrap();
+    let (alice, key) = cloud.user(&account, "alice").await;
+    cloud.catch_up().await;
+    for (registry, region) in [(&cloud.keeper, "first"), (&cloud.second, "second")] {
+        for who in [holder(registry, &key), signs(registry, &key, region)] {
+            let Some(Who::User(user)) = who else {
+                panic!("{region}: {who:?}");
+            };
+            assert_eq!((&user.id, &user.name), (&alice.id, &alice.name), "{region}");
+            assert_eq!(user.account, account);
+        }
+    }
+    // It stays the user's when the region starts anew.
+    let again = follower(&cloud.keeper, Arc::clone(&cloud.rows), "second").await;
+    again.announce_features(Features::own());
+    assert!(matches!(holder(&again, &key), Some(Who::User(user)) if user.id == alice.id));
+    // A new name is known there too, and the id stays.
+    let change = UserChange::Rename {
+        name: Some("Alicia".into()),
+        path: Some("/team/".into()),
+    };
+    let renamed = cloud.keeper.change_user(ROOT, &alice.id, change).await;
+    assert_eq!(
+        renamed.unwrap().arn,
+        format!("arn:aws:iam::{account}:user/team/Alicia")
+    );
+    cloud.catch_up().await;
+    let who = signs(&cloud.second, &key, "second");
+    assert!(matches!(who, Some(Who::User(user)) if user.name == "Alicia" && user.id == alice.id));
+}
+
+#[tokio::test]
+async fn a_region_is_told_of_users_where_it_is_told_their_accounts_keys() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let (here, elsewhere) = (cloud.tenant("here").await, cloud.tenant("elsewhere").await);
+    let there = bucket("there", &here, "second");
+    cloud.keeper.create(Actor::System, there).await.unwrap();
+    let (_, key) = cloud.user(&here, "canary-here").await;
+    let (_, other) = cloud.user(&elsewhere, "canary-elsewhere").await;
+    let tags = [("Team".to_owned(), "canary-tag".to_owned())].into();
+    let user = cloud
+        .keeper
+        .user_named(&elsewhere, "CANARY-elsewhere")
+        .unwrap();
+    let change = UserChange::Tag(tags);
+    cloud
+        .keeper
+        .change_user(ROOT, &user.id, change)
+        .await
+        .unwrap();
+
+    let second = told(&cloud, "second").await;
+    assert!(second.contains("canary-here") && second.contains(&key.access_key));
+    assert!(!second.contains("canary-elsewhere") && !second.contains("canary-tag"));
+    // Not even that it is there, beyond its id and a digest, is told where the account has nothing.
+    let third = told(&cloud, "third").await;
+    assert!(!third.contains("canary"), "{third}");
+    // Nor does the log say what users are called, which is the same everywhere.
+    let log = cloud.keeper.audit(0, 1000).await.unwrap();
+    let log = serde_json::to_string(&log).unwrap();
+    assert!(log.contains(&user.id) && !log.contains("canary"), "{log}");
+    cloud.catch_up().await;
+    assert!(cloud.second.knows_key(&id(&key)) && !cloud.second.knows_key(&id(&other)));
+}
+
+#[tokio::test]
+async fn what_is_taken_from_a_user_holds_in_every_region() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    let there = bucket("there", &account, "second");
+    cloud.keeper.create(Actor::System, there).await.unwrap();
+    let (alice, key) = cloud.user(&account, "alice").await;
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    cloud.second_has(&key, true).await;
+    let own = id(&key);
+    let disabled = cloud.keeper.set_key_status(ROOT, &own, KeyStatus::Disabled);
+    disabled.await.unwrap();
+    assert!(holder(&cloud.keeper, &key).is_none());
+    let length = *cloud.keeper.watch().borrow();
+    let mut watch = cloud.second.watch();
+    let heard = watch.wait_for(|known| *known >= length);
+    tokio::time::timeout(WITHIN, heard).await.unwrap().unwrap();
+    assert!(
+        holder(&cloud.second, &key).is_none() && signs(&cloud.second, &key, "second").is_none()
+    );
+    // A user with keys stays; then key and user are gone.
+    let refused = cloud.keeper.delete_user(ROOT, &alice.id).await;
+    assert!(
+        matches!(refused, Err(CloudError::Conflict(_))),
+        "{refused:?}"
+    );
+    cloud.keeper.delete_key(ROOT, &id(&key)).await.unwrap();
+    cloud.keeper.delete_user(ROOT, &alice.id).await.unwrap();
+    cloud.second_has(&key, false).await;
+    assert!(cloud.keeper.user(&alice.id).is_none() && cloud.keeper.users(&account).is_empty());
+    // The name is free, and its next holder is somebody else.
+    let (next, _) = cloud.user(&account, "alice").await;
+    assert_ne!(next.id, alice.id);
+    following.abort();
+}
+
+#[tokio::test]
+async fn no_region_that_does_not_know_users_is_told_of_one() {
+    let cloud = Cloud::new().await;
+    let account = cloud.tenant("acme").await;
+    let there = bucket("there", &account, "second");
+    cloud.keeper.create(Actor::System, there).await.unwrap();
+    // The others have announced nothing.
+    let refused = cloud
+        .keeper
+        .create_user(ROOT, &account, named("alice"))
+        .await;
+    let why = refused.unwrap_err().to_string();
+    assert!(
+        why.contains("second does not know `identities`: upgrade"),
+        "{why}"
+    );
+    cloud.knows_users().await;
+    let (_, key) = cloud.user(&account, "alice").await;
+    let region = RegionId::new("second");
+    let keys = async || {
+        let after = String::new();
+        match cloud.keeper.answer(&region, Ask::Keys { after }).await {
+            Told::Keys { keys, .. } => keys.into_iter().map(|keys| keys.id).collect::<Vec<_>>(),
+            _ => panic!("no keys"),
+        }
+    };
+    assert_eq!(keys().await, [key.access_key.clone()]);
+    // It steps back to a build that would take the key for the account's.
+    let older = Features::own().without(&[IDENTITIES.to_owned()]).names();
+    cloud.keeper.announced(&region, Some(&older)).await;
+    assert_eq!(keys().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn names_are_unique_in_an_account_and_have_a_form() {
+    let keeper = open(Memory::new(), "first", 1, Keeper::Here).await;
+    let account = |name: &'static str| {
+        let keeper = Arc::clone(&keeper);
+        async move {
+            let made = keeper.create_account(ROOT, name, crate::AccountKind::Tenant, Vec::new());
+            made.await.unwrap().account_id()
+        }
+    };
+    let (acme, other) = (account("acme").await, account("other").await);
+    let create = async |account: &AccountId, name: &str, path: &str| {
+        let mut new = named(name);
+        new.path = path.into();
+        keeper.create_user(ROOT, account, new).await
+    };
+    let alice = create(&acme, "alice", "/a/b/").await.unwrap();
+    assert!(
+        alice.id.starts_with("AIDA") && alice.id.len() == 21,
+        "{}",
+        alice.id
+    );
+    assert_eq!(alice.arn, format!("arn:aws:iam::{acme}:user/a/b/alice"));
+    for name in ["alice", "ALICE"] {
+        let taken = create(&acme, name, "/").await;
+        assert!(matches!(taken, Err(CloudError::Exists(_))), "{name}");
+    }
+    create(&other, "alice", "/").await.unwrap();
+    let long = "a".repeat(65);
+    for name in ["", "a b", "a/b", "a:b", "a*", "\u{e9}", &long] {
+        let refused = create(&acme, name, "/").await;
+        assert!(matches!(refused, Err(CloudError::Invalid(_))), "{name}");
+    }
+    let long = format!("/{}/", "a".repeat(511));
+    for path in ["", "a", "/a", "a/", "//", "/a b/", &long] {
+        let refused = create(&acme, "bob", path).await;
+        assert!(matches!(refused, Err(CloudError::Invalid(_))), "{path}");
+    }
+    let bob = create(&acme, "bob", "/").await.unwrap();
+    let rename = |name: &str| UserChange::Rename {
+        name: Some(name.into()),
+        path: None,
+    };
+    let taken = keeper.change_user(ROOT, &bob.id, rename("Alice")).await;
+    assert!(matches!(taken, Err(CloudError::Exists(_))));
+    // The case of one's own name may change.
+    let renamed = keeper
+        .change_user(ROOT, &bob.id, rename("Bob"))
+        .await
+        .unwrap();
+    assert_eq!((renamed.id, &*renamed.name), (bob.id.clone(), "Bob"));
+    assert_eq!(keeper.users(&acme).len(), 2);
+    // Two keys, and no third.
+    for _ in 0..2 {
+        keeper.create_user_key(ROOT, &bob.id).await.unwrap();
+    }
+    let third = keeper.create_user_key(ROOT, &bob.id).await;
+    assert!(matches!(third, Err(CloudError::Limit(_))));
+}
