@@ -220,7 +220,7 @@ async fn no_region_that_does_not_know_users_is_told_of_one() {
             _ => panic!("no keys"),
         }
     };
-    assert_eq!(keys().await, [key.access_key.clone()]);
+    assert_eq!(keys().await, std::slice::from_ref(&key.access_key));
     // It steps back to a build that would take the key for the account's.
     let older = Features::own().without(&[IDENTITIES.to_owned()]).names();
     cloud.keeper.announced(&region, Some(&older)).await;

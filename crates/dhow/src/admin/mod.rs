@@ -269,15 +269,7 @@ impl Admin {
         else {
             return Err(denied("nobody signed it".into()));
         };
-        if let Who::User(user) = who {
-            tracing::info!(user = user.id, "an admin request of a user was refused");
-            return Err((
-                StatusCode::FORBIDDEN,
-                "access denied: this key is a user's, and the admin API takes keys of accounts \
-                 only"
-                    .to_owned(),
-            ));
-        }
+        may_administer(&who)?;
         let registry = &self.region.registry;
         let Some(found) = registry.account(&account) else {
             return Err(denied("the account is not known".into()));
@@ -301,6 +293,16 @@ impl Admin {
         let signature = signature.signature.to_owned();
         Ok((claimed.to_ascii_lowercase(), signature, sender))
     }
+}
+
+/// Users do what their policies allow, and no policy is about the admin API.
+fn may_administer(who: &Who) -> Result<(), Refused> {
+    let Who::User(user) = who else {
+        return Ok(());
+    };
+    tracing::info!(user = user.id, "an admin request of a user was refused");
+    let why = "access denied: this key is a user's, and the admin API takes keys of accounts only";
+    Err((StatusCode::FORBIDDEN, why.to_owned()))
 }
 
 fn denied(why: String) -> Refused {
