@@ -1,7 +1,9 @@
 //! The names of actions in documents. A document may name each action that S3 has, also one that
 //! Dhow has no operation for, and actions of other services.
 
-use super::text::glob_name;
+use std::sync::LazyLock;
+
+use super::text::{Chars, NoVariables, STAR, glob, wild};
 use crate::{
     Action,
     actions::{By, Kind},
@@ -214,11 +216,24 @@ impl ActionSet {
     }
 }
 
-/// The actions of S3 whose names a pattern matches, such as `Get*`.
-pub(super) fn matching(pattern: &str) -> impl Iterator<Item = (usize, Kind)> {
+/// The names in lower case.
+static LOWER: LazyLock<Vec<(usize, String, Kind)>> = LazyLock::new(|| {
     names()
-        .filter(move |(_, name, _)| glob_name(pattern, name))
-        .map(|(n, _, kind)| (n, kind))
+        .map(|(n, name, kind)| (n, name.to_ascii_lowercase(), kind))
+        .collect()
+});
+
+/// The actions of S3 whose names a pattern matches, such as `Get*`, ignoring case.
+pub(super) fn matching(pattern: &str) -> impl Iterator<Item = (usize, Kind)> {
+    let pattern = pattern.to_ascii_lowercase();
+    let literal = pattern.find(['*', '?']).unwrap_or(pattern.len());
+    let (head, rest) = pattern.split_at(literal);
+    let (head, rest) = (head.to_owned(), wild(rest.as_bytes()));
+    LOWER.iter().filter_map(move |(n, name, kind)| {
+        let own = name.strip_prefix(&*head)?;
+        let fits = rest == [STAR] || glob(&rest, &NoVariables, &Chars::of(own), 0);
+        fits.then_some((*n, *kind))
+    })
 }
 
 #[cfg(test)]

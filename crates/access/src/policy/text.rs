@@ -257,13 +257,6 @@ pub(super) fn header(text: &Chars<'_>) -> Option<usize> {
     colons.nth(4).map(|(at, _)| at + 1)
 }
 
-/// Whether the pattern of `*` and `?` matches a name, ignoring the case of ASCII letters.
-pub(super) fn glob_name(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<u8> = pattern.bytes().map(|b| b.to_ascii_lowercase()).collect();
-    let name = name.to_ascii_lowercase();
-    glob(&wild(&pattern), &NoVariables, &Chars::of(&name), 0)
-}
-
 /// The pattern in which `*` and `?` are wildcards.
 pub(super) fn wild(text: &[u8]) -> Vec<u8> {
     let unit = |b: &u8| match b {

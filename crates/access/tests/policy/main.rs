@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod generate;
 mod malformed;
+mod model;
+mod random;
 mod truth;
