@@ -313,8 +313,12 @@ fn of_principal(
         Principal::RoleSession { .. } | Principal::Federated { .. } => Strength::Role,
         _ => Strength::Direct,
     };
+    let account = match types::planted("accounts-let-all-in") {
+        true => Strength::Direct,
+        false => Strength::Account,
+    };
     let worth = [
-        (ACCOUNT, Strength::Account),
+        (ACCOUNT, account),
         (ENTITY, entity),
         (SESSION, Strength::Direct),
         (PROVIDER, Strength::Role),
@@ -356,7 +360,10 @@ fn condition<'a>(
         let fits = operators::fits(inner, compare, kept, &value, variables);
         fits.is_some_and(|fits| fits != operator.negated())
     };
-    let every = operator.every || (!operator.any && operator.negated());
+    let every = match types::planted("negated-sets-swapped") && operator.negated() {
+        true => operator.any,
+        false => operator.every || (!operator.any && operator.negated()),
+    };
     Ok(match found {
         Found::One(value) => holds(value),
         Found::Texts(texts) => over(texts.iter().copied(), every, holds),

@@ -75,8 +75,8 @@ fn binds(inner: &Inner, words: &[u32]) -> bool {
             values.all(|words| {
                 let part = Part::of(words.first().copied().unwrap_or(0));
                 let value = inner.bytes(part);
-                // Also what only looks like a wildcard or a variable: a policy counts as public unless
-                // it plainly is not.
+                // Also what only looks like a wildcard or a variable: a policy counts as public
+                // unless it plainly is not.
                 let special = |byte: &u8| matches!(*byte, STAR | ONE | VAR | b'*' | b'?');
                 !value.iter().any(special) && !value.windows(2).any(|two| two == b"${")
             })

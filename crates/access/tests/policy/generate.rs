@@ -64,8 +64,9 @@ const ACTIONS: [&str; 7] = [
     "s3:GetBucketPolicy",
     "iam:GetUser",
 ];
-const TEXTS: [&str; 12] = [
-    "a", "a/", "a/b", "alpha", "Alpha", "ALPHA", "al*", "", "é", "É", "ann", "true",
+const TEXTS: [&str; 15] = [
+    "*", "a*", "a?pha", "a", "a/", "a/b", "alpha", "Alpha", "ALPHA", "al*", "", "é", "É", "ann",
+    "true",
 ];
 const TAGS: [&str; 3] = ["team", "Team", "level"];
 const TIMES: [&str; 5] = [
@@ -401,7 +402,9 @@ fn pattern_of(random: &mut Random, key: &str) -> String {
             "*",
             "${aws:username}",
             "${s3:prefix}",
+            "${s3:prefix}",
             "${aws:PrincipalTag/team, 'alpha'}",
+            "${aws:PrincipalTag/team, 'a*'}",
             "${*}",
             "al${*}",
             "ALPH?",

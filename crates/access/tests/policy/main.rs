@@ -4,7 +4,9 @@
 
 mod common;
 mod generate;
+mod holes;
 mod malformed;
 mod model;
+mod operators;
 mod random;
 mod truth;
