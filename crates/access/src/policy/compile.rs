@@ -96,7 +96,7 @@ fn read(text: &str, kind: DocumentKind<'_>) -> Result<(Node, u32), Fault> {
 }
 
 /// One value or a list of them.
-fn list(node: &Node) -> &[Node] {
+pub(super) fn list(node: &Node) -> &[Node] {
     match &node.value {
         Value::List(nodes) => nodes,
         _ => std::slice::from_ref(node),

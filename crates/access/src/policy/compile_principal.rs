@@ -2,10 +2,10 @@
 
 use super::{
     build::Builder,
-    compile::texts,
+    compile::{list, texts},
     document::{Document, DocumentKind, Inner, Part, Slot, Statement, WORDS_PRINCIPAL},
     error::Fault,
-    json::{Member, Value},
+    json::{self, Member, Node, Value},
 };
 
 const WRONG: &str = "Invalid principal in policy";
@@ -92,7 +92,10 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn head(kind: Kind, state: State) -> u32 {
+/// The entry that names everybody.
+pub(super) const ANYBODY: [u32; WORDS_PRINCIPAL] = [head(Kind::Anybody, State::Known), 0, 0];
+
+const fn head(kind: Kind, state: State) -> u32 {
     kind as u32 | (state as u32) << 8
 }
 
@@ -106,7 +109,7 @@ pub(super) fn compile(
     let kinds = match &member.node.value {
         Value::Text(text) if text == "*" => {
             builder.count(at)?;
-            return Ok(vec![[head(Kind::Anybody, State::Known), 0, 0]]);
+            return Ok(vec![ANYBODY]);
         }
         Value::Object(kinds) if !kinds.is_empty() => kinds,
         _ => return Err(Fault::new(at, WRONG)),
@@ -267,6 +270,49 @@ impl Document {
             text: text.into(),
         }))
     }
+}
+
+/// The text of a resource policy with other names for users and roles, as it is shown: `name`
+/// answers for each ARN what to show, such as its ARN of today, or the unique id of whom is gone.
+/// What is no policy, and what has no answer, stays as it is.
+pub fn shown(text: &str, name: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut places = Vec::new();
+    if let Ok(read) = json::read(text) {
+        for statement in members(&read.node, &["Statement"]).flat_map(list) {
+            let principals = members(statement, &["Principal", "NotPrincipal"]);
+            let named = principals.flat_map(|node| members(node, &["AWS"]));
+            for node in named.flat_map(list) {
+                let Value::Text(own) = &node.value else {
+                    continue;
+                };
+                if !matches!(of_aws(own), Some((Kind::User | Kind::Role, _))) {
+                    continue;
+                }
+                // Names have no character that JSON would write in another way.
+                let plain = |name: &String| name.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
+                if let Some(name) = name(own).filter(plain) {
+                    places.push((node.at, node.end, name));
+                }
+            }
+        }
+    }
+    let mut out = text.to_owned();
+    places.sort();
+    for (at, end, name) in places.into_iter().rev() {
+        out.replace_range(at..end, &format!("\"{name}\""));
+    }
+    out
+}
+
+fn members<'n>(node: &'n Node, names: &'n [&str]) -> impl Iterator<Item = &'n Node> {
+    let members = match &node.value {
+        Value::Object(members) => &members[..],
+        _ => &[],
+    };
+    let mut named = members
+        .iter()
+        .filter(|own| names.contains(&own.name.as_str()));
+    std::iter::from_fn(move || named.next().map(|own| &own.node))
 }
 
 fn append(text: &mut Vec<u8>, id: &str) -> Option<Part> {

@@ -120,7 +120,8 @@ pub enum Lacks {
 pub enum Decision {
     /// Yes.
     Allow(Basis),
-    /// A statement denies it. Nothing else counts.
+    /// A statement denies it, or compares so much that it cannot be told whether it does. Nothing
+    /// else counts.
     ExplicitDeny(Found),
     /// Nothing denies it, but not all that must allow it do. To be refused as well.
     ImplicitDeny(Lacks),
@@ -229,6 +230,8 @@ fn needs_trust(action: &ActionName<'_>) -> bool {
 struct Side {
     allows: Option<(Found, Strength)>,
     unknown: Option<Need>,
+    /// The statement that cannot be told.
+    costly: Option<Found>,
 }
 
 impl Side {
@@ -239,12 +242,16 @@ impl Side {
         };
         let inner = &*document.0;
         for own in inner.statements.iter().filter(|own| !own.is(DENY)) {
+            let found = Found {
+                document: source,
+                statement: own.number.into(),
+            };
             match statement(inner, own, asked) {
+                Outcome::TooCostly => {
+                    side.costly = Some(found);
+                    break;
+                }
                 Outcome::Matches(strength) => {
-                    let found = Found {
-                        document: source,
-                        statement: own.number.into(),
-                    };
                     if side.allows.is_none_or(|(_, best)| strength > best) {
                         side.allows = Some((found, strength));
                     }
@@ -265,6 +272,7 @@ impl Side {
         for document in documents {
             let side = Self::of(Some(document), asked);
             all.unknown = all.unknown.or(side.unknown);
+            all.costly = all.costly.or(side.costly);
             if side.allows.is_some() {
                 all.allows = side.allows;
                 break;
@@ -335,7 +343,8 @@ pub fn decide(request: &Request<'_>, documents: &Documents<'_>) -> Decision {
         let inner = &*document.0;
         for own in inner.statements.iter().take_while(|own| own.is(DENY)) {
             match statement(inner, own, &asked) {
-                Outcome::Matches(_) => {
+                // What cannot be told is a refusal.
+                Outcome::Matches(_) | Outcome::TooCostly => {
                     return Decision::ExplicitDeny(Found {
                         document: source,
                         statement: own.number.into(),
@@ -354,10 +363,11 @@ pub fn decide(request: &Request<'_>, documents: &Documents<'_>) -> Decision {
         .filter(|_| request.principal.account().is_some())
     {
         let side = Side::of(Some((guard, Source::Guard)), &asked);
-        match (side.allows, side.unknown) {
-            (Some(_), _) => {}
-            (None, Some(need)) => return Decision::Needs(need),
-            (None, None) => return Decision::ImplicitDeny(Lacks::Guard),
+        match (side.allows, side.costly, side.unknown) {
+            (_, Some(found), _) => return Decision::ExplicitDeny(found),
+            (Some(_), None, _) => {}
+            (None, None, Some(need)) => return Decision::Needs(need),
+            (None, None, None) => return Decision::ImplicitDeny(Lacks::Guard),
         }
     }
     Sides::new(documents, &asked).decide()
@@ -392,6 +402,10 @@ impl<'s, 'a> Sides<'s, 'a> {
     }
 
     fn decide(&self) -> Decision {
+        let sides = [self.resource, self.identity, self.boundary, self.session];
+        if let Some(found) = sides.iter().find_map(|side| side.costly) {
+            return Decision::ExplicitDeny(found);
+        }
         let decision = match self.documents.acl {
             Acl::Off => self.with(AclGrants::default(), None),
             Acl::Loaded {
@@ -413,7 +427,6 @@ impl<'s, 'a> Sides<'s, 'a> {
                 }
             }
         };
-        let sides = [self.resource, self.identity, self.boundary, self.session];
         let unknown = sides.iter().find_map(|side| side.unknown);
         match (decision, unknown) {
             (Decision::ImplicitDeny(_), Some(need)) => Decision::Needs(need),

@@ -170,6 +170,30 @@ impl Inner {
 }
 
 impl Document {
+    /// What stands for a document that cannot be read, such as one of a later release: it denies
+    /// everything to everybody.
+    #[must_use]
+    pub fn unreadable(kind: DocumentKind<'_>) -> Self {
+        let slot = kind.slot();
+        let principals = Part {
+            start: 0,
+            len: u16::from(slot != Slot::Principal),
+        };
+        let all = Statement {
+            flags: DENY | ANY_ACTION,
+            principals,
+            ..Statement::default()
+        };
+        Self(Arc::new(Inner {
+            slot,
+            public: false,
+            bytes: 0,
+            statements: Box::new([all]),
+            words: Box::new(super::compile_principal::ANYBODY),
+            text: Box::default(),
+        }))
+    }
+
     /// How many statements it has.
     pub fn statements(&self) -> usize {
         self.0.statements.len()

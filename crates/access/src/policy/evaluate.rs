@@ -1,5 +1,7 @@
 //! Whether a statement is about a request.
 
+use std::cell::Cell;
+
 use super::{
     compile_principal::{Entry, Kind, State},
     document::{
@@ -27,8 +29,12 @@ pub struct Request<'a> {
     pub conditions: &'a Conditions<'a>,
 }
 
+/// Most steps of comparing patterns with texts for one request: more than any request needs but
+/// one that was made to cost time, a few milliseconds.
+const STEPS_MAX: u32 = 1_000_000;
+
 /// A request, and what is asked about it with each statement.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked<'a> {
     pub request: Request<'a>,
     /// The account that owns the bucket.
@@ -37,6 +43,8 @@ pub(super) struct Asked<'a> {
     number: Option<usize>,
     /// Whether the action is one that documents are about.
     of_callers: bool,
+    /// What is left of the steps.
+    steps: Cell<u32>,
 }
 
 impl<'a> Asked<'a> {
@@ -47,11 +55,12 @@ impl<'a> Asked<'a> {
             owner,
             number,
             of_callers: number.is_some() || matches!(request.action, ActionName::Named(_)),
+            steps: Cell::new(STEPS_MAX),
         }
     }
 
     /// The values of a key.
-    fn find(&self, key: Key, name: &str) -> Found<'a> {
+    pub fn find(&self, key: Key, name: &str) -> Found<'a> {
         let conditions = self.request.conditions;
         let text = |text: &'a str| Found::One(Value::text(text));
         match key {
@@ -98,6 +107,8 @@ pub(super) enum Outcome {
     Matches(Strength),
     Differs(Element),
     Unknown(Need),
+    /// It cannot be told within the steps that a request has.
+    TooCostly,
 }
 
 struct Values<'s, 'a> {
@@ -141,10 +152,22 @@ impl<'a> Variables<'a> for Values<'_, 'a> {
             _ => Chars::Whole(b""),
         }
     }
+
+    fn steps(&self) -> &Cell<u32> {
+        &self.asked.steps
+    }
 }
 
 /// What a statement says about a request.
 pub(super) fn statement<'a>(inner: &'a Inner, statement: &Statement, asked: &Asked<'a>) -> Outcome {
+    let outcome = within_steps(inner, statement, asked);
+    match asked.steps.get() {
+        0 => Outcome::TooCostly,
+        _ => outcome,
+    }
+}
+
+fn within_steps<'a>(inner: &'a Inner, statement: &Statement, asked: &Asked<'a>) -> Outcome {
     if !asked.of_callers || !has_action(inner, statement, asked) {
         return Outcome::Differs(Element::Action);
     }
@@ -213,7 +236,7 @@ fn of_other(inner: &Inner, statement: &Statement, name: &str) -> bool {
     let mut patterns = inner.entries(statement.others, WORDS_OTHER);
     patterns.any(|words| {
         let part = Part::of(words.first().copied().unwrap_or(0));
-        glob(inner.bytes(part), &NoVariables, &name, 0)
+        glob(inner.bytes(part), &NoVariables::new(), &name, 0)
     })
 }
 

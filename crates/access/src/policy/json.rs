@@ -10,6 +10,8 @@ pub(super) const DEPTH_MAX: usize = 8;
 pub(super) struct Node {
     /// Offset in the text, in bytes.
     pub at: usize,
+    /// Where it ends.
+    pub end: usize,
     pub value: Value,
 }
 
@@ -112,7 +114,8 @@ impl Reader<'_> {
             Some(b'n') => self.word("null", Value::Null)?,
             _ => return Err(self.wrong("a value is missing")),
         };
-        Ok(Node { at, value })
+        let end = self.at;
+        Ok(Node { at, end, value })
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, Wrong> {

@@ -320,6 +320,11 @@ impl Key {
         (Self::Claim, name)
     }
 
+    /// Its name as the user guide writes it, without that of a tag.
+    pub fn name(self) -> &'static str {
+        NAMES.get(self as usize).map_or("", |(_, name, _)| name)
+    }
+
     /// The key of that number.
     pub fn of(number: u8) -> Self {
         let row = NAMES.get(usize::from(number));

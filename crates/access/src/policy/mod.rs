@@ -31,6 +31,7 @@ mod decide;
 mod document;
 mod error;
 mod evaluate;
+mod explain;
 mod json;
 mod keys;
 mod names;
@@ -41,6 +42,7 @@ mod resource;
 mod text;
 mod values;
 
+pub use compile_principal::shown;
 pub use decide::{
     Acl, AclGrants, Basis, Decision, Documents, Found, Lacks, Source, decide, is_for_owner_only,
     sentence,
@@ -48,6 +50,9 @@ pub use decide::{
 pub use document::{Document, DocumentKind};
 pub use error::{PolicyError, PolicyFault};
 pub use evaluate::Request;
+pub use explain::{
+    DocumentReport, Explanation, Mismatch, StatementReport, Verdict, Worth, explain,
+};
 pub use keys::{Conditions, Need, Tags};
 pub use names::ActionName;
 pub use principal::{Principal, UserRef};

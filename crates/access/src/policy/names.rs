@@ -231,7 +231,7 @@ pub(super) fn matching(pattern: &str) -> impl Iterator<Item = (usize, Kind)> {
     let (head, rest) = (head.to_owned(), wild(rest.as_bytes()));
     LOWER.iter().filter_map(move |(n, name, kind)| {
         let own = name.strip_prefix(&*head)?;
-        let fits = rest == [STAR] || glob(&rest, &NoVariables, &Chars::of(own), 0);
+        let fits = rest == [STAR] || glob(&rest, &NoVariables::new(), &Chars::of(own), 0);
         fits.then_some((*n, *kind))
     })
 }

@@ -155,7 +155,6 @@ impl Operator {
     }
 
     /// Its name, as the user guide writes it.
-    #[cfg(test)]
     pub fn name(self) -> String {
         let set = match (self.every, self.any) {
             (true, _) => "ForAllValues:",

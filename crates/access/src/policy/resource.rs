@@ -129,7 +129,12 @@ pub(super) fn compile(builder: &mut Builder<'_>, at: usize, text: &str) -> Resul
 
 /// Whether a segment's pattern matches a text.
 fn is(pattern: &str, text: &str) -> bool {
-    glob(&wild(pattern.as_bytes()), &NoVariables, &Chars::of(text), 0)
+    glob(
+        &wild(pattern.as_bytes()),
+        &NoVariables::new(),
+        &Chars::of(text),
+        0,
+    )
 }
 
 fn of_s3(builder: &mut Builder<'_>, pattern: &[u8]) -> Result<[u32; 2], Fault> {

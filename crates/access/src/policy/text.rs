@@ -2,7 +2,7 @@
 //! that are in no UTF-8 for what is not literal. So `*` that was meant literally, or that a
 //! variable brings, is never a wildcard.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{cell::Cell, fmt::Write as _, net::IpAddr};
 
 /// Any run of characters.
 pub(super) const STAR: u8 = 0xff;
@@ -109,14 +109,27 @@ impl std::fmt::Write for Short {
 pub(super) trait Variables<'a> {
     /// The value of the variable of this number.
     fn value(&self, number: u16) -> Chars<'a>;
+
+    /// How many steps may still be made; what has none left matches nothing.
+    fn steps(&self) -> &Cell<u32>;
 }
 
-/// No variables at all.
-pub(super) struct NoVariables;
+/// No variables at all, for short patterns and texts.
+pub(super) struct NoVariables(Cell<u32>);
+
+impl NoVariables {
+    pub fn new() -> Self {
+        Self(Cell::new(u32::MAX))
+    }
+}
 
 impl<'a> Variables<'a> for NoVariables {
     fn value(&self, _: u16) -> Chars<'a> {
         Chars::Whole(b"")
+    }
+
+    fn steps(&self) -> &Cell<u32> {
+        &self.0
     }
 }
 
@@ -191,7 +204,8 @@ impl<'a, V: Variables<'a>> Pattern<'_, 'a, V> {
 /// Whether the pattern matches the whole text. `stays` is how many of the text's first bytes no
 /// wildcard passes a colon in: zero but for ARNs.
 ///
-/// Only the last star is ever taken back, so the time is bounded by the product of the lengths.
+/// Only the last star is ever taken back, so the time is bounded by the product of the lengths, and
+/// by the steps that are left.
 pub(super) fn glob<'a, V: Variables<'a>>(
     pattern: &[u8],
     variables: &V,
@@ -203,11 +217,27 @@ pub(super) fn glob<'a, V: Variables<'a>>(
         variables,
         known: None,
     };
+    let mut steps = variables.steps().get();
+    let matches = walk(&mut pattern, text, stays, &mut steps);
+    variables.steps().set(steps);
+    matches
+}
+
+fn walk<'a, V: Variables<'a>>(
+    pattern: &mut Pattern<'_, 'a, V>,
+    text: &Chars<'_>,
+    stays: usize,
+    steps: &mut u32,
+) -> bool {
     let mut cursor = Cursor { at: 0, inside: 0 };
     let mut at = 0;
     // After the last star, and where in the text it ends.
     let mut star: Option<(Cursor, usize)> = None;
     loop {
+        *steps = steps.saturating_sub(1);
+        if *steps == 0 {
+            return false;
+        }
         let (unit, after) = pattern.next(cursor);
         let byte = text.get(at);
         let fits = match (unit, byte) {
@@ -325,7 +355,12 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
-        glob(&wild(pattern.as_bytes()), &NoVariables, &Chars::of(text), 0)
+        glob(
+            &wild(pattern.as_bytes()),
+            &NoVariables::new(),
+            &Chars::of(text),
+            0,
+        )
     }
 
     #[test]
@@ -376,15 +411,16 @@ mod tests {
             ("arn:aws:iam::*:*:*:*", false),
         ] {
             let pattern = wild(pattern.as_bytes());
-            assert_eq!(glob(&pattern, &NoVariables, &text, stays), expected);
+            assert_eq!(glob(&pattern, &NoVariables::new(), &text, stays), expected);
         }
         assert_eq!(header(&Chars::of("arn:aws:iam:")), None);
     }
 
     #[test]
     fn case_is_folded_by_characters() {
-        let same =
-            |a: &str, b: &str| equal_ignoring_case(a.as_bytes(), &NoVariables, &Chars::of(b));
+        let same = |a: &str, b: &str| {
+            equal_ignoring_case(a.as_bytes(), &NoVariables::new(), &Chars::of(b))
+        };
         assert!(same("aÉ", "Aé") && same("", "") && same("日本", "日本"));
         assert!(!same("a", "ab") && !same("ab", "a") && !same("ß", "ss"));
     }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod explain;
 mod generate;
 mod holes;
 mod malformed;
 mod model;
 mod operators;
+mod page;
 mod random;
 mod truth;

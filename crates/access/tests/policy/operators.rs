@@ -479,3 +479,37 @@ fn tags_that_were_not_loaded_are_asked_for() {
     ];
     assert!(matches!(decide(&certain, None), Decision::ExplicitDeny(_)));
 }
+
+/// Patterns and texts that were made to cost time are refused, and soon.
+#[test]
+fn what_cannot_be_told_in_time_is_refused() {
+    let values = ["*${aws:UserAgent}x"; 60];
+    let document = |effect: &str| {
+        identity(&format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "{effect}",
+                "Action": "s3:GetObject", "Resource": "*", "Condition":
+                {{"StringNotLike": {{"aws:Referer": {values:?}}}}}}}}}"#
+        ))
+    };
+    let long = vec![b'a'; 8000];
+    let conditions = |agent: usize, referer: usize| Conditions {
+        user_agent: Some(&long[..agent]),
+        referer: Some(&long[..referer]),
+        ..Conditions::default()
+    };
+    for (documents, open) in [
+        (vec![document("Allow")], true),
+        (vec![reads(), document("Deny")], false),
+    ] {
+        let documents = Documents {
+            owner: OWN,
+            identity: &documents,
+            ..Documents::default()
+        };
+        let decide =
+            |agent, referer| read_with(&user(OWN), &documents, &conditions(agent, referer));
+        assert!(matches!(decide(4000, 8000), Decision::ExplicitDeny(_)));
+        // Short ones are told.
+        assert_eq!(decide(10, 200).is_allowed(), open);
+    }
+}

@@ -4,7 +4,7 @@ use access::{
     Action,
     policy::{
         Acl, AclGrants, ActionName, Basis, Conditions, Decision, Document, DocumentKind, Documents,
-        Lacks, Principal, Request, Source, Target, decide, is_for_owner_only, sentence,
+        Lacks, Principal, Request, Source, Target, decide, is_for_owner_only, sentence, shown,
     },
 };
 
@@ -761,4 +761,88 @@ fn a_session_of_the_account_itself_does_what_its_policies_say() {
         tags: &[],
     };
     assert!(!read(&ann, &documents).is_allowed());
+}
+
+#[test]
+fn a_document_that_cannot_be_read_denies_all() {
+    let identity = [reads()];
+    let conditions = Conditions::default();
+    for principal in [
+        root(OWN),
+        user(OWN),
+        role(OWN),
+        user(OTHER),
+        Principal::Anonymous,
+    ] {
+        let bucket = Document::unreadable(DocumentKind::Bucket(BUCKET));
+        let other = Document::unreadable(DocumentKind::Identity);
+        let documents = Documents {
+            owner: OWN,
+            identity: &identity,
+            ..Documents::default()
+        };
+        let broken = [
+            Documents {
+                resource: Some(&bucket),
+                ..documents
+            },
+            Documents {
+                identity: std::slice::from_ref(&other),
+                ..documents
+            },
+            Documents {
+                boundary: Some(&other),
+                ..documents
+            },
+        ];
+        for (action, target) in [
+            (
+                Action::GetObject,
+                Target::Object {
+                    bucket: BUCKET,
+                    key: "a",
+                },
+            ),
+            (Action::ListBucket, Target::Bucket(BUCKET)),
+            (Action::ListAllMyBuckets, Target::Service),
+        ] {
+            for documents in broken {
+                let request = Request {
+                    principal: &principal,
+                    action: action.into(),
+                    target,
+                    conditions: &conditions,
+                };
+                let decision = decide(&request, &documents);
+                assert!(
+                    matches!(decision, Decision::ExplicitDeny(_)),
+                    "{principal:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_policy_is_shown_with_the_names_of_today() {
+    let text = r#"{ "Statement" : [ {"Effect": "Allow",
+        "Principal": {"AWS": ["111122223333", "arn:aws:iam::111122223333:user/staff/ann" ],
+            "Service": "arn:aws:iam::111122223333:user/staff/ann"},
+        "NotPrincipal": {"AWS": "arn:aws:iam::111122223333:role\u002fjobs/reader"},
+        "Resource": "arn:aws:iam::111122223333:user/staff/ann"} ] }"#;
+    let name = |arn: &str| match arn {
+        "111122223333" => panic!("an account is no user"),
+        arn if arn.ends_with("ann") => Some("arn:aws:iam::111122223333:user/ann2".to_owned()),
+        _ => Some(ROLE_ID.to_owned()),
+    };
+    let expected = r#"{ "Statement" : [ {"Effect": "Allow",
+        "Principal": {"AWS": ["111122223333", "arn:aws:iam::111122223333:user/ann2" ],
+            "Service": "arn:aws:iam::111122223333:user/staff/ann"},
+        "NotPrincipal": {"AWS": "AROAAAAAAAAAAAAAAAAAA"},
+        "Resource": "arn:aws:iam::111122223333:user/staff/ann"} ] }"#;
+    assert_eq!(shown(text, &name), expected);
+    assert_eq!(shown(text, &|_| None), text);
+    assert_eq!(shown("no policy", &name), "no policy");
+    let one = r#"{"Statement": {"Principal": "*", "Action": ["*"]}}"#;
+    assert_eq!(shown(one, &name), one);
 }
