@@ -65,9 +65,9 @@ pub(super) struct Entry<'a> {
     pub kind: Kind,
     pub state: State,
     /// The ARN, account, provider, service or canonical id.
-    pub text: &'a str,
+    pub text: &'a [u8],
     /// The unique id, or the account of a canonical user.
-    pub id: &'a str,
+    pub id: &'a [u8],
 }
 
 impl<'a> Entry<'a> {
@@ -82,8 +82,8 @@ impl<'a> Entry<'a> {
         Self {
             kind: kind.copied().unwrap_or(Kind::Gone),
             state,
-            text: inner.str(Part::of(word(1))),
-            id: inner.str(Part::of(word(2))),
+            text: inner.bytes(Part::of(word(1))),
+            id: inner.bytes(Part::of(word(2))),
         }
     }
 
@@ -219,7 +219,7 @@ impl Document {
     /// resolved. One may come more than once.
     pub fn principals(&self) -> impl Iterator<Item = &str> {
         let named = self.entries().filter(Entry::is_resolved_by_id);
-        named.map(|entry| entry.text)
+        named.map(|entry| str::from_utf8(entry.text).unwrap_or_default())
     }
 
     /// What each of [`Self::principals`] that is known was resolved to: to be kept with the text,
@@ -229,7 +229,8 @@ impl Document {
         let mut all: Vec<_> = self
             .entries()
             .filter(known)
-            .map(|entry| (entry.text.to_owned(), entry.id.to_owned()))
+            .map(|entry| [entry.text, entry.id].map(|text| String::from_utf8_lossy(text).into()))
+            .map(|[text, id]| (text, id))
             .collect();
         all.sort();
         all.dedup();
@@ -255,7 +256,10 @@ impl Document {
                 if !own.is_resolved_by_id() {
                     continue;
                 }
-                let id = resolve(own.text).and_then(|id| append(&mut text, &id));
+                let id = str::from_utf8(own.text)
+                    .ok()
+                    .and_then(resolve)
+                    .and_then(|id| append(&mut text, &id));
                 let state = id.map_or(State::Gone, |_| State::Known);
                 entry[0] = head(own.kind, state);
                 entry[2] = id.unwrap_or_default().word();

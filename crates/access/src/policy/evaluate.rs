@@ -267,7 +267,7 @@ fn chain(principal: &Principal<'_>) -> u8 {
 /// known.
 fn names(entry: &Entry<'_>, principal: &Principal<'_>, by_name: bool) -> u8 {
     let part = |is: bool, part: u8| if is { part } else { 0 };
-    let has_account = |id: &str| principal.account() == Some(id);
+    let has_account = |id: &[u8]| principal.account().map(str::as_bytes) == Some(id);
     match (entry.kind, entry.state) {
         (Kind::Anybody, _) => EVERYBODY,
         (Kind::Account, _) => part(has_account(entry.text), ACCOUNT),
@@ -279,8 +279,8 @@ fn names(entry: &Entry<'_>, principal: &Principal<'_>, by_name: bool) -> u8 {
                 return 0;
             };
             let is = match state {
-                State::Known => !entry.id.is_empty() && entry.id == id,
-                State::Unresolved => by_name && entry.text.bytes().eq(arn.bytes()),
+                State::Known => !entry.id.is_empty() && entry.id == id.as_bytes(),
+                State::Unresolved => by_name && entry.text.iter().copied().eq(arn.bytes()),
                 State::Gone => false,
             };
             part(is, ENTITY)
@@ -288,19 +288,19 @@ fn names(entry: &Entry<'_>, principal: &Principal<'_>, by_name: bool) -> u8 {
         (Kind::Session, _) => {
             let arn = principal.chars();
             part(
-                arn.is_some_and(|arn| entry.text.bytes().eq(arn.bytes())),
+                arn.is_some_and(|arn| entry.text.iter().copied().eq(arn.bytes())),
                 SESSION,
             )
         }
         (Kind::Provider, _) => match principal {
-            Principal::WebIdentity { provider } => part(*provider == entry.text, ENTITY),
+            Principal::WebIdentity { provider } => part(provider.as_bytes() == entry.text, ENTITY),
             Principal::RoleSession { provider, .. } => {
-                part(*provider == Some(entry.text), PROVIDER)
+                part(provider.map(str::as_bytes) == Some(entry.text), PROVIDER)
             }
             _ => 0,
         },
         (Kind::Service, _) => match principal {
-            Principal::Service { name } => part(*name == entry.text, ENTITY),
+            Principal::Service { name } => part(name.as_bytes() == entry.text, ENTITY),
             _ => 0,
         },
         (Kind::Gone, _) => 0,

@@ -732,6 +732,11 @@ impl Sample {
 
     /// What the evaluator decides.
     pub fn decide(&self, compiled: &Compiled) -> Decision {
+        self.decide_with(compiled, true, true)
+    }
+
+    /// What it decides if tags or the access control list are not loaded.
+    pub fn decide_with(&self, compiled: &Compiled, tags_loaded: bool, acl: bool) -> Decision {
         let (case, who, parts) = (&self.case, &self.case.who, &self.parts);
         fn pairs(tags: &[(String, String)]) -> Vec<(&str, &str)> {
             tags.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect()
@@ -786,8 +791,8 @@ impl Sample {
             prefix: facts.prefix.as_deref(),
             delimiter: facts.delimiter.as_deref(),
             max_keys: facts.max_keys,
-            existing_object_tags: Some(&existing),
-            request_object_tags: Some(&asked),
+            existing_object_tags: tags_loaded.then_some(&existing),
+            request_object_tags: tags_loaded.then_some(&asked),
             resource_tags: Some(&[]),
             request_tags: Some(&[]),
             ..Conditions::default()
@@ -798,7 +803,11 @@ impl Sample {
             target: Target::of_arn(&case.resource),
             conditions: &conditions,
         };
-        decide(&request, &compiled.documents(case))
+        let mut documents = compiled.documents(case);
+        if !acl {
+            documents.acl = Acl::NotLoaded;
+        }
+        decide(&request, &documents)
     }
 }
 

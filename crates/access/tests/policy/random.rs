@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use access::policy::Decision;
 use serde_json::Value;
 
 use crate::{
@@ -238,4 +239,38 @@ fn a_session_never_gets_more_than_who_it_is_of() {
         }
     }
     assert!(both > cases / 50, "{both}");
+}
+
+/// What is not loaded is asked for if it matters, and never guessed.
+#[test]
+fn what_is_decided_without_tags_or_list_stays_decided() {
+    let (cases, mut random) = (cases(10_000), Random(20_261_130));
+    let (mut done, mut decided) = (0, [0, 0]);
+    while done < cases {
+        let mut sample = Sample::random(&mut random);
+        let Some(compiled) = sample.compile() else {
+            continue;
+        };
+        for _ in 0..ASKED {
+            done += 1;
+            let whole = sample.decide(&compiled);
+            for (n, (tags, acl)) in [(false, true), (true, false)].into_iter().enumerate() {
+                let part = sample.decide_with(&compiled, tags, acl);
+                if matches!(part, Decision::Needs(_)) {
+                    continue;
+                }
+                decided[n] += 1;
+                let kind = std::mem::discriminant;
+                assert_eq!(
+                    kind(&part),
+                    kind(&whole),
+                    "{part:?} {whole:?} {:#?}",
+                    sample.case
+                );
+            }
+            sample.ask_anew(&mut random);
+        }
+    }
+    assert!(decided[0] > cases / 2 && decided[0] < cases, "{decided:?}");
+    assert!(decided[1] > cases / 4 && decided[1] < cases, "{decided:?}");
 }
