@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v cargo-fuzz >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-for target in signature chunked signed_chunks post_form xml list_token records frames; do
+for target in signature chunked signed_chunks post_form xml list_token records frames policy; do
   echo "== $target"
   mkdir -p "fuzz/corpus/$target"
   seeds=()

@@ -98,6 +98,8 @@ bugs=(
   "negated-sets-swapped|policy|operators::sets_are"
   "negated-sets-swapped|policy|random::the_evaluator"
   "inserted-wildcards|policy|operators::variables_bring"
+  "unloaded-tags-are-none|policy|operators::tags_that"
+  "unloaded-tags-are-none|policy|random::what_is_decided"
 )
 # The simulator finds these within so many seeds.
 export DHOW_SIM_SEEDS=60

@@ -370,6 +370,11 @@ fn nothing_but_its_own_field_fills_a_key() {
         ("aws:SourceIp", &["10.0.0.1"]),
         ("s3:prefix", &["a"]),
     ];
+    // Also one that is not known: a token says nothing of the cloud.
+    let unknown = identity(
+        r#"{"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*",
+            "Condition": {"StringEquals": {"AWS:Unknown": "a", "localhost:sub": "a"}}}}"#,
+    );
     let tags = names.map(|(name, values)| (name, values[0]));
     let conditions = Conditions {
         claims: &names,
@@ -379,6 +384,17 @@ fn nothing_but_its_own_field_fills_a_key() {
         request_tags: Some(&tags),
         user_agent: Some(b"aws:username=root"),
         ..Conditions::default()
+    };
+    let decision = crate::common::read_with(&user(OWN), &documents, &conditions);
+    assert!(!decision.is_allowed());
+    let documents = Documents {
+        identity: std::slice::from_ref(&unknown),
+        ..documents
+    };
+    let claims: [(&str, &[&str]); 2] = [("AWS:Unknown", &["a"]), ("localhost:sub", &["a"])];
+    let conditions = Conditions {
+        claims: &claims,
+        ..conditions
     };
     let decision = crate::common::read_with(&user(OWN), &documents, &conditions);
     assert!(!decision.is_allowed());
