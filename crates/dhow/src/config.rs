@@ -334,6 +334,8 @@ names = []
 # authority = "/srv/dhow-authority"
 # TLS for the admin API on loopback as well.
 admin = false
+# Offer HTTP/2 beside HTTP/1.1 to customers, by ALPN.
+http2 = true
 
 [proxies]
 # Proxies in front of the S3 listener, by address or range ("10.0.0.0/8"). Only what comes from them

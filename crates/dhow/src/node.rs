@@ -66,9 +66,9 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         probes,
         peers,
     } = sockets;
-    let s3 = listener(s3, tls.as_ref(), config.proxies.proxies());
+    let s3 = listener(s3, tls.as_ref(), Some(&config));
     let admin_tls = tls.as_ref().filter(|_| config.admin_has_tls());
-    let admin = listener(admin, admin_tls, Arc::default());
+    let admin = listener(admin, admin_tls, None);
     region
         .dir
         .write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;

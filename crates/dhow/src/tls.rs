@@ -28,7 +28,7 @@ pub const EXPIRES: &str = "dhow_tls_certificate_expires_timestamp_seconds";
 const RENEW_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// TLS for customers and administrators.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
     /// Certificates with their keys; clients that ask for no name of them are shown the first.
@@ -41,6 +41,21 @@ pub struct TlsConfig {
     pub authority: Option<PathBuf>,
     /// Whether the admin listener has TLS on loopback as well.
     pub admin: bool,
+    /// Whether customers are offered HTTP/2 beside HTTP/1.1.
+    pub http2: bool,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            certificates: Vec::new(),
+            make: false,
+            names: Vec::new(),
+            authority: None,
+            admin: false,
+            http2: true,
+        }
+    }
 }
 
 impl TlsConfig {
@@ -249,16 +264,15 @@ fn host(url: &str) -> Option<String> {
     Some(host.trim_matches(['[', ']']).to_owned())
 }
 
-/// A listener, with TLS or without, and with the proxies in front of it.
-pub fn listener(
-    tcp: TcpListener,
-    tls: Option<&Tls>,
-    proxies: Arc<listener::Proxies>,
-) -> listener::Listener {
+/// A listener, with TLS or without, and for S3 what the configuration says beside.
+pub fn listener(tcp: TcpListener, tls: Option<&Tls>, s3: Option<&Config>) -> listener::Listener {
     listener::Listener {
         tcp,
         tls: tls.map(|tls| Arc::clone(&tls.certificates)),
-        proxies,
+        proxies: s3
+            .map(|config| config.proxies.proxies())
+            .unwrap_or_default(),
+        http2: s3.is_some_and(|config| config.tls.http2),
     }
 }
 

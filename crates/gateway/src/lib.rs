@@ -16,6 +16,7 @@ mod forwarded;
 pub mod fuzzing;
 mod head_lines;
 pub mod health;
+mod http2;
 pub mod identify;
 pub mod limits;
 pub mod metrics;

@@ -265,6 +265,15 @@ impl Gateway {
             "The lines of a request's head end in CR LF.",
         );
         let error = error.header(header::CONNECTION, HeaderValue::from_static("close"));
+        self.refuse_head(request, error)
+    }
+
+    /// Refuses a request by its head, before anybody is known.
+    pub(crate) fn refuse_head(
+        &self,
+        request: &http::Request<Incoming>,
+        error: S3Error,
+    ) -> Response<ResponseBody> {
         self.metrics.stranger(error.code.name());
         let (id, host) = (self.ids.next(), self.host_id.to_str().unwrap_or_default());
         let mut answer = error.into_response(request.uri().path(), &id, host);

@@ -1,4 +1,4 @@
-//! The listener: accepts connections, speaks HTTP/1.1 on them, and drains them when it stops.
+//! The listener: accepts connections, speaks HTTP on them, and drains them when it stops.
 
 use std::{
     future::{Future, poll_fn},
@@ -34,7 +34,8 @@ use crate::{
     body::ResponseBody,
     forwarded,
     head_lines::HeadLines,
-    limits::{CONNECTION_BUFFER_BYTES, HEADERS_MAX},
+    http2::{self, Marks, Streams, StreamsWatchdog},
+    limits::{CONNECTION_BUFFER_BYTES, GatewayConfig, HEADERS_MAX},
     pipeline::Taking,
     server::Gateway,
     watchdog::{Activity, Watchdog, Watched},
@@ -78,7 +79,14 @@ impl Gateway {
         listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        let Listener { tcp, tls, proxies } = listener.into();
+        let Listener {
+            tcp,
+            tls,
+            proxies,
+            http2,
+        } = listener.into();
+        let http2 = if http2 { http2_most(&self.config) } else { 0 };
+        let http2 = Arc::new(Semaphore::new(http2));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.config.connections_max));
         let http = http();
@@ -112,6 +120,7 @@ impl Gateway {
                 place: Arc::new(place),
                 origin: proxies.by_address(peer),
                 proxies: Arc::clone(&proxies),
+                http2: Arc::clone(&http2),
                 watcher: graceful.watcher(),
             };
             let preamble = proxies.expects_preamble(&connection.origin);
@@ -153,6 +162,8 @@ struct Connection {
     /// Where it comes from.
     origin: Origin,
     proxies: Arc<Proxies>,
+    /// How many connections may still speak HTTP/2.
+    http2: Arc<Semaphore>,
     watcher: Watcher,
 }
 
@@ -168,17 +179,22 @@ impl Connection {
             begun = self.open(tls, stream) => begun,
             _ = stopped.changed() => return,
         };
-        if let Some(stream) = begun {
-            self.serve(stream).await;
+        let Some((stream, http2)) = begun else {
+            return;
+        };
+        match http2 {
+            Some(_counted) if stream.is_http2() => self.serve_http2(stream).await,
+            _ => self.serve(stream).await,
         }
     }
 
-    /// What the proxy says, then the handshake. Both have as long as a head.
+    /// What the proxy says, then the handshake. Both have as long as a head. With the connection
+    /// comes what counts it among those of HTTP/2, if that was offered.
     async fn open(
         &mut self,
         tls: Option<Arc<Certificates>>,
         mut stream: TcpStream,
-    ) -> Option<Stream> {
+    ) -> Option<(Stream, Option<OwnedSemaphorePermit>)> {
         let config = &self.gateway.config;
         // Where connections are short nobody holds one without a request for long.
         let within = match self.places.available_permits() < config.connections_max / 8 {
@@ -202,11 +218,13 @@ impl Connection {
             }
         }
         let Some(tls) = tls else {
-            return Some(stream.into());
+            return Some((stream.into(), None));
         };
         let left = until.saturating_duration_since(Instant::now());
-        match tls.accept(stream, left).await {
-            Ok(stream) => Some(stream),
+        // One of them may keep more than one of HTTP/1.1: beyond so many it is not offered.
+        let http2 = Arc::clone(&self.http2).try_acquire_owned().ok();
+        match tls.accept(stream, left, http2.is_some()).await {
+            Ok(stream) => Some((stream, http2)),
             Err(error) => {
                 self.gateway.metrics.handshakes_failed.inc();
                 tracing::debug!(%error, "a connection did not come to TLS");
@@ -229,6 +247,7 @@ impl Connection {
 
     /// Answers the requests of the connection until it ends.
     async fn serve(self, stream: Stream) {
+        let facts = self.facts(&stream);
         let (gateway, place) = (self.gateway, self.place);
         let config = &gateway.config;
         let unread = Arc::new(AtomicBool::new(false));
@@ -237,21 +256,15 @@ impl Connection {
         let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle)
             .with_rate(config.body_rate, config.rate_window)
             .with_places(self.places, config.connections_max / 8);
-        let transport = match stream {
-            Stream::Clear(_) if !self.origin.encrypted => Transport::Clear,
-            Stream::Clear(_) | Stream::Tls(_) => Transport::Tls,
-        };
-        let facts = RequestFacts::of_connection(self.origin.source, transport);
         let marks = (Arc::clone(&unread), Arc::clone(&activity));
-        let io = TokioIo::new(Stalling::new(stream, config.write_idle, marks));
+        let io = TokioIo::new(Stalling::<true>::new(stream, config.write_idle, marks));
         let open = Arc::new(Open {
             gateway: Arc::clone(&gateway),
             place: Arc::clone(&place),
             unread,
             activity,
             facts,
-            proxies: (self.origin.is_proxy || types::planted("everybody-is-a-proxy"))
-                .then_some(self.proxies),
+            proxies: said_by(&self.origin, self.proxies),
         });
         let service = service_fn(move |request| Arc::clone(&open).answer(request));
         let connection = self.watcher.watch(self.http.serve_connection(io, service));
@@ -269,6 +282,57 @@ impl Connection {
         gateway.metrics.connections.dec();
         drop(place);
     }
+
+    /// What is known of the connection's requests before they are read.
+    fn facts(&self, stream: &Stream) -> RequestFacts {
+        let transport = match stream {
+            Stream::Clear(_) if !self.origin.encrypted => Transport::Clear,
+            Stream::Clear(_) | Stream::Tls(_) => Transport::Tls,
+        };
+        RequestFacts::of_connection(self.origin.source, transport)
+    }
+
+    /// The same over HTTP/2, with several requests at once.
+    async fn serve_http2(self, stream: Stream) {
+        let facts = self.facts(&stream);
+        let (gateway, config) = (Arc::clone(&self.gateway), &self.gateway.config);
+        let marks = Marks::new();
+        let mut watchdog = StreamsWatchdog::new(Arc::clone(&marks), config, self.places);
+        let unwatched = (Arc::default(), Activity::new());
+        let io = Stalling::<false>::new(stream, config.write_idle, unwatched);
+        let streams = Arc::new(Streams::new(
+            Arc::clone(&gateway),
+            Arc::clone(&self.place),
+            (facts, said_by(&self.origin, self.proxies)),
+            marks,
+        ));
+        let service = service_fn(move |request| Arc::clone(&streams).answer(request));
+        let connection = http2::builder().serve_connection(TokioIo::new(io), service);
+        let connection = self.watcher.watch(connection);
+        gateway.metrics.connections.inc();
+        let mut connection = std::pin::pin!(connection);
+        let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Ok(ended)),
+            Poll::Pending => watchdog.poll(cx).map(Err),
+        });
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
+            Err(why) => tracing::debug!(?why, "a connection was ended"),
+        }
+        gateway.metrics.connections.dec();
+    }
+}
+
+/// Who says for whom the requests of a connection are, where the client is not who is connected.
+fn said_by(origin: &Origin, proxies: Arc<Proxies>) -> Option<Arc<Proxies>> {
+    let is_proxy = origin.is_proxy || types::planted("everybody-is-a-proxy");
+    is_proxy.then_some(proxies)
+}
+
+/// How many connections may speak HTTP/2 at once.
+fn http2_most(config: &GatewayConfig) -> usize {
+    (config.connections_max / 8).max(1)
 }
 
 /// What the requests of one connection share. A request counts references to this alone, which no
@@ -357,8 +421,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// A connection that breaks off when the peer takes nothing for too long, and that lets the peer
-/// read a refusal of what it is still sending.
-struct Stalling {
+/// read a refusal of what it is still sending. With `HEADS` there are heads in lines on it.
+struct Stalling<const HEADS: bool> {
     stream: Stream,
     idle: Duration,
     /// Runs only while a write waits, so that a fast peer costs nothing.
@@ -375,7 +439,7 @@ struct Lingering {
     scratch: Vec<u8>,
 }
 
-impl Stalling {
+impl<const HEADS: bool> Stalling<HEADS> {
     fn new(
         stream: Stream,
         idle: Duration,
@@ -435,7 +499,7 @@ impl Stalling {
     }
 }
 
-impl AsyncRead for Stalling {
+impl<const HEADS: bool> AsyncRead for Stalling<HEADS> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -446,7 +510,7 @@ impl AsyncRead for Stalling {
         if read.is_ready() {
             self.activity.read();
             let new = buf.filled().get(before..).unwrap_or_default();
-            if self.lines.bare_lf(new) {
+            if HEADS && self.lines.bare_lf(new) {
                 self.activity.found_bare_lf();
             }
         }
@@ -454,7 +518,7 @@ impl AsyncRead for Stalling {
     }
 }
 
-impl AsyncWrite for Stalling {
+impl<const HEADS: bool> AsyncWrite for Stalling<HEADS> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

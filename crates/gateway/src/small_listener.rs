@@ -123,7 +123,7 @@ async fn encrypted(
     let Some(tls) = tls else {
         return Some(stream.into());
     };
-    match tls.accept(stream, within).await {
+    match tls.accept(stream, within, false).await {
         Ok(stream) => Some(stream),
         Err(error) => {
             tracing::debug!(%error, "a connection did not come to TLS");

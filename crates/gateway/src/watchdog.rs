@@ -186,6 +186,8 @@ pub(crate) enum Ended {
     SlowAnswer,
     /// What was being sent must not be sent any more.
     Withdrawn,
+    /// The client takes back what it asks for.
+    Flood,
 }
 
 /// Looks after one connection.

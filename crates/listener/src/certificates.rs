@@ -28,7 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The longest file that is read, in bytes: a chain of certificates has a few thousand.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The protocols inside, by ALPN (RFC 7301).
-const ALPN: &[&[u8]] = &[b"http/1.1"];
+pub(crate) const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Why a certificate cannot be used.
 #[derive(Debug, Error)]
@@ -79,6 +80,8 @@ pub struct Certificates {
     files: Vec<Files>,
     set: Arc<ArcSwap<Set>>,
     pub(crate) config: Arc<ServerConfig>,
+    /// The same, with HTTP/2 offered first.
+    pub(crate) with_http2: Arc<ServerConfig>,
 }
 
 impl Certificates {
@@ -95,12 +98,15 @@ impl Certificates {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Chosen(Arc::clone(&set))));
-        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        config.alpn_protocols = vec![HTTP1.to_vec()];
         // Clients that come again need no second full handshake.
         config.ticketer = ring::Ticketer::new()?;
+        let mut with_http2 = config.clone();
+        with_http2.alpn_protocols.insert(0, HTTP2.to_vec());
         Ok(Arc::new(Self {
             files,
             set,
+            with_http2: Arc::new(with_http2),
             config: Arc::new(config),
         }))
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::{Certificates, Proxies};
+use crate::{Certificates, Proxies, certificates::HTTP2};
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 0x16;
@@ -58,6 +58,8 @@ pub struct Listener {
     pub tls: Option<Arc<Certificates>>,
     /// Who may say for whom they speak.
     pub proxies: Arc<Proxies>,
+    /// Whether HTTP/2 is offered beside HTTP/1.1, with TLS.
+    pub http2: bool,
 }
 
 impl From<TcpListener> for Listener {
@@ -67,6 +69,7 @@ impl From<TcpListener> for Listener {
             tcp,
             tls: None,
             proxies: Arc::default(),
+            http2: true,
         }
     }
 }
@@ -80,6 +83,16 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// Whether client and server agreed on HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        match self {
+            Self::Clear(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
+}
+
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Self::Clear(stream)
@@ -87,11 +100,17 @@ impl From<TcpStream> for Stream {
 }
 
 impl Certificates {
-    /// The handshake of a connection that a client has just opened, `within` some time.
+    /// The handshake of a connection that a client has just opened, `within` some time; a client
+    /// that speaks HTTP/2 gets it where that is offered.
     ///
     /// # Errors
     /// It does not come about; see [`Handshake`].
-    pub async fn accept(&self, stream: TcpStream, within: Duration) -> Result<Stream, Handshake> {
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+        within: Duration,
+        http2: bool,
+    ) -> Result<Stream, Handshake> {
         let accepting = async {
             let mut first = [0];
             let read = stream.peek(&mut first).await?;
@@ -99,7 +118,12 @@ impl Certificates {
                 refuse(stream, CLEAR, REST_WITHIN.min(within / 2)).await;
                 return Err(Handshake::Clear);
             }
-            let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
+            let config = if http2 {
+                &self.with_http2
+            } else {
+                &self.config
+            };
+            let acceptor = TlsAcceptor::from(Arc::clone(config));
             let accepted = acceptor.accept(stream).await?;
             Ok(Stream::Tls(Box::new(accepted.into())))
         };
@@ -215,7 +239,7 @@ mod tests {
             io::Result::Ok(answer)
         });
         let (stream, _) = listener.accept().await.unwrap();
-        let accepting = certificates.accept(stream, Duration::from_secs(60));
+        let accepting = certificates.accept(stream, Duration::from_secs(60), true);
         let (accepted, ()) = tokio::join!(accepting, async {
             // It is polled after the other, which has answered by then or does so at once.
             tokio::task::yield_now().await;
