@@ -1,6 +1,6 @@
 # Dhow: `make run` starts a cloud, `make test` runs every test.
 
-.PHONY: run build test soak lint bench-peers bench-accounts fuzz clean
+.PHONY: run build test soak lint bench-peers bench-accounts bench-tls fuzz clean
 
 # Builds the release binary and starts one region in ./dhow-data.
 run: build
@@ -34,6 +34,11 @@ bench-peers:
 bench-accounts: build
 	bash tests/setup.sh
 	.venv/bin/python scripts/bench_accounts.py
+
+# Measures TLS: large GETs beside nginx with the same cipher, small ones beside clear text.
+bench-tls: build
+	bash tests/setup.sh
+	.venv/bin/python scripts/bench_tls.py
 
 clean:
 	cargo clean
