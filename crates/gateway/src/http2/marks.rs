@@ -265,7 +265,11 @@ mod tests {
         loop {
             tokio::select! {
                 biased;
-                _ = ticks.tick() => step(begun.elapsed().as_secs()),
+                _ = ticks.tick() => {
+                    let at = begun.elapsed().as_secs();
+                    assert!(at < 3600, "the connection is not ended");
+                    step(at);
+                }
                 ended = std::future::poll_fn(|cx| dog.poll(cx)) => {
                     return (ended, begun.elapsed().as_secs());
                 }
