@@ -59,6 +59,7 @@ bugs=(
   "newcomers-among-strangers|cloud|introduce_tests::"
   "strangers-share-all|cloud|introduce_tests::"
   "resets-uncounted|gateway|http2::marks::"
+  "policies-unasked|users|a_user_may"
   "everybody-is-a-proxy|relayed|for_whom_a_proxy"
   "part-checksums-unverified|checksums|what_completes"
   "rules-into-any-bucket|relayed|p5_a_region_acts_on_no_second"

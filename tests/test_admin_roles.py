@@ -31,6 +31,7 @@ MATRIX = {
     "EnableKey": (NO, OWN, NO, ALL, NO),
     "DisableKey": (NO, OWN, NO, ALL, NO),
     "DeleteKey": (NO, OWN, NO, ALL, NO),
+    "CallIam": (NO, OWN, NO, ALL, NO),
     "ListOperators": (ALL, ALL, ALL, ALL, ALL),
     "GetOperator": (ALL, ALL, ALL, ALL, ALL),
     "AddOperator": (NO, NO, NO, ALL, NO),
@@ -216,6 +217,9 @@ REQUESTS = {
     "ResumeAccount": (EACH, account_call("resume")),
     "ListKeys": (EACH, lambda c, whose: ("GET", f"keys?account={c.accounts[whose]}", None)),
     "CreateKey": (EACH, lambda c, whose: ("POST", "keys", {"account": c.accounts[whose]})),
+    "CallIam": (EACH, lambda c, whose: (
+        "POST", f"accounts/{c.accounts[whose]}/iam",
+        {"form": {"Action": "CreateUser", "UserName": c.fresh("user")}})),
     "EnableKey": (EACH, key_call("POST", "/enable")),
     "DisableKey": (EACH, key_call("POST", "/disable")),
     "DeleteKey": (EACH, key_call("DELETE", "")),

@@ -35,6 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "gateway",
         &["types", "digest", "access", "objects", "listener"],
     ),
+    ("iam", &["types", "access", "cloud"]),
     ("bench", &["types", "access", "listener"]),
     (
         "dhow",
@@ -44,6 +45,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "store",
             "objects",
             "cloud",
+            "iam",
             "gateway",
             "bench",
             "peer",

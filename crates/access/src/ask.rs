@@ -68,6 +68,12 @@ pub struct Context<'a> {
     pub headers: Option<&'a HeaderMap>,
     /// Whether what it does depends on the state of the object.
     pub conditional: bool,
+    /// The prefix of a listing, where it names one.
+    pub prefix: Option<&'a str>,
+    /// The delimiter of a listing, where it names one.
+    pub delimiter: Option<&'a str>,
+    /// How many keys a listing may name.
+    pub max_keys: Option<i64>,
     /// The account to which the bucket has to belong, as the request says.
     pub expected_owner: Option<&'a [u8]>,
 }

@@ -5,6 +5,7 @@
 
 pub mod actions;
 mod ask;
+mod by_policy;
 mod identity;
 mod keys;
 mod permit;
@@ -25,6 +26,7 @@ pub use permit::{
     Counting, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
     authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
     authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
+    refusal_sentence,
 };
 pub use placement::{
     Proof, Via, is_owner, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,
@@ -33,4 +35,4 @@ pub use refusal::Refusal;
 pub use replays::{Replayed, Replays};
 pub use request_facts::{FACTS_BYTES_MAX, RequestFacts, Transport, UnreadableFacts};
 pub use signature::{AuthType, PayloadMode, SignatureError};
-pub use user::User;
+pub use user::{Policies, User};

@@ -10,6 +10,7 @@ use types::{BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place, S
 use crate::{
     Action, Ask, Facts, Identity, Refusal, Resource,
     actions::{By, Keys, Kind},
+    by_policy,
     placement::{self, Via},
 };
 
@@ -122,13 +123,13 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     let (action, via) = (ask.action, facts.via);
     match (action.has_deed(), facts.deed) {
         (false, None) => {
-            owned_bucket(ask, None)?;
+            owned_bucket(ask, facts)?;
             if *via != Via::Door {
                 return Err(Refusal::Mismatch);
             }
         }
         (true, Some(deed)) => {
-            owned_bucket(ask, Some(deed))?;
+            owned_bucket(ask, facts)?;
             placement::admit(deed, action, facts.here, via)?;
             if ask.context.conditional && action.writes_objects() {
                 decided_here(deed, facts.here)?;
@@ -144,6 +145,15 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     permit(ask, facts.deed)
 }
 
+/// Why a user was refused, in words for a caller of the account that owns the bucket. `None` where
+/// there is nothing to say.
+pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
+    match (refusal, ask.principal.user()) {
+        (Refusal::Policy(decision), Some(user)) => by_policy::sentence(user, ask, &decision),
+        _ => None,
+    }
+}
+
 /// A permit for a caller to read an object of a sealed copy here, as far as this region decides:
 /// the home decides too, by giving a lease or not.
 ///
@@ -151,13 +161,15 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
 /// Why not.
 pub fn authorize_opening(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     let deed = facts.deed.ok_or(Refusal::Mismatch)?;
-    owned_bucket(ask, Some(deed))?;
+    owned_bucket(ask, facts)?;
     placement::open(deed, ask.action, facts.here)?;
     permit(ask, Some(deed))
 }
 
-/// Who asks, whose the bucket is, and what the caller's account is for.
-fn owned_bucket(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
+/// Who asks, whose the bucket is, what the caller's account is for, and what the policies of a user
+/// say.
+fn owned_bucket(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
+    let deed = facts.deed;
     let account = ask.principal.account().ok_or(Refusal::Anonymous)?;
     if let Some(deed) = deed {
         if !placement::is_owner(account, deed) && !types::planted("owners-uncompared") {
@@ -171,11 +183,8 @@ fn owned_bucket(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Ref
     if !ask.principal.may_by_kind(ask.action) {
         return Err(Refusal::Kind);
     }
-    if ask.principal.user().is_some() {
-        return Err(Refusal::NoIdentityPolicy);
-    }
     match ask.action.row().by {
-        By::Callers => Ok(()),
+        By::Callers => by_policy::check(ask, facts),
         By::Regions => Err(Refusal::ForRegions),
     }
 }

@@ -1,5 +1,7 @@
 //! The reasons of the decision.
 
+use crate::policy::Decision;
+
 /// Why there is no permit. The caller learns no more than `AccessDenied`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -12,9 +14,9 @@ pub enum Refusal {
     /// The bucket belongs to another account than the request expects.
     #[error("the bucket does not belong to the account that the request expects")]
     ExpectedOwner,
-    /// No policy of the user allows it.
-    #[error("no identity-based policy of the user allows it")]
-    NoIdentityPolicy,
+    /// The policies of the user do not allow it.
+    #[error("the policies of the user do not allow it")]
+    Policy(Decision),
     /// Accounts of auditors and regional operators keep no data.
     #[error("an account of this kind keeps no data")]
     Kind,

@@ -30,6 +30,8 @@ pub struct RequestFacts {
     pub auth: Option<AuthType>,
     /// The time that was signed.
     pub signed_at: Option<Timestamp>,
+    /// When its head was there, by the clock of the region that decides.
+    pub read_at: Option<Timestamp>,
 }
 
 /// How a connection is protected.
@@ -67,6 +69,15 @@ impl RequestFacts {
         }
     }
 
+    /// The same with the time by the clock here.
+    #[must_use]
+    pub fn read_at(self, now: Timestamp) -> Self {
+        Self {
+            read_at: Some(now),
+            ..self
+        }
+    }
+
     /// What no head says, for another region.
     pub fn to_text(&self) -> String {
         let mut text = String::from(VERSION);
@@ -98,12 +109,12 @@ impl RequestFacts {
         }
         let mut facts = Self::default();
         for field in fields {
-            facts.read(field)?;
+            facts.read_field(field)?;
         }
         Ok(facts)
     }
 
-    fn read(&mut self, field: &str) -> Result<(), UnreadableFacts> {
+    fn read_field(&mut self, field: &str) -> Result<(), UnreadableFacts> {
         let (name, value) = field.split_once('=').ok_or(UnreadableFacts)?;
         let repeated = match name {
             "source" => {

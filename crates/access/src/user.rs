@@ -2,6 +2,11 @@
 
 use types::AccountId;
 
+use crate::policy::{
+    self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Lacks, Principal,
+    Target, UserRef,
+};
+
 /// A user, made anew whenever something of it changes.
 #[derive(Debug)]
 pub struct User {
@@ -15,6 +20,47 @@ pub struct User {
     pub path: String,
     /// Its tags.
     pub tags: Vec<(String, String)>,
+    /// What it may do.
+    pub policies: Policies,
+}
+
+/// The policies of a user, compiled.
+#[derive(Debug, Default)]
+pub struct Policies {
+    /// Of the user, and of its groups.
+    pub identity: Vec<Document>,
+    /// What bounds it.
+    pub boundary: Option<Document>,
+    /// Some document cannot be read: then nothing is allowed.
+    unreadable: bool,
+}
+
+impl Policies {
+    /// Compiles the texts of policies, and of the boundary. One that cannot be compiled, such as
+    /// one of a later release, takes all rights away.
+    pub fn compile<'t>(texts: impl Iterator<Item = &'t str>, boundary: Option<&str>) -> Self {
+        let mut unreadable = false;
+        let mut read = |text: &str, kind| match Document::parse(text, kind) {
+            Ok(document) => Some(document),
+            Err(_) => {
+                unreadable = true;
+                None
+            }
+        };
+        let identity = texts.filter_map(|text| read(text, DocumentKind::Identity));
+        let identity = identity.collect();
+        let boundary = boundary.and_then(|text| read(text, DocumentKind::Boundary));
+        Self {
+            identity,
+            boundary,
+            unreadable,
+        }
+    }
+
+    /// Whether some document could not be compiled.
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable
+    }
 }
 
 impl User {
@@ -28,5 +74,78 @@ impl User {
             &self.name,
         ]
         .concat()
+    }
+
+    /// Calls `then` with the user as policies name it.
+    pub fn as_principal<T>(&self, then: impl FnOnce(&Principal<'_>) -> T) -> T {
+        let tags = self.tags.iter().map(|(key, value)| (&**key, &**value));
+        // Without tags nothing is allocated.
+        let tags: Vec<(&str, &str)> = tags.collect();
+        then(&Principal::User {
+            account: &self.account,
+            user: UserRef {
+                path: &self.path,
+                name: &self.name,
+                id: &self.id,
+            },
+            tags: &tags,
+        })
+    }
+
+    /// What the user's policies say, where nothing but them counts: on what belongs to `owner`,
+    /// which is the user's account.
+    pub fn decide(
+        &self,
+        owner: &str,
+        action: ActionName<'_>,
+        target: Target<'_>,
+        conditions: &Conditions<'_>,
+    ) -> Result<(), Decision> {
+        if self.policies.unreadable {
+            return Err(Decision::ImplicitDeny(Lacks::Identity));
+        }
+        let documents = Documents {
+            owner,
+            identity: &self.policies.identity,
+            boundary: self.policies.boundary.as_ref(),
+            ..Documents::default()
+        };
+        let decision = self.as_principal(|principal| {
+            let request = policy::Request {
+                principal,
+                action,
+                target,
+                conditions,
+            };
+            policy::decide(&request, &documents)
+        });
+        match decision.is_allowed() {
+            true => Ok(()),
+            false => Err(decision),
+        }
+    }
+
+    /// Why, in the words of IAM.
+    pub fn sentence(
+        &self,
+        action: ActionName<'_>,
+        target: Target<'_>,
+        decision: &Decision,
+    ) -> String {
+        let conditions = Conditions::default();
+        let sentence = self.as_principal(|principal| {
+            let request = policy::Request {
+                principal,
+                action,
+                target,
+                conditions: &conditions,
+            };
+            policy::sentence(&request, decision)
+        });
+        let general = || {
+            let arn = self.arn();
+            format!("User: {arn} is not authorized to perform: {action} on resource: {target}")
+        };
+        sentence.unwrap_or_else(general)
     }
 }

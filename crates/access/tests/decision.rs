@@ -151,7 +151,7 @@ fn word(refusal: Refusal) -> &'static str {
         Refusal::NotOwner => "not owner",
         Refusal::ExpectedOwner => "expected owner",
         Refusal::Kind => "kind",
-        Refusal::NoIdentityPolicy => "no identity policy",
+        Refusal::Policy(_) => "policy",
         Refusal::Residency => "residency",
         Refusal::NotHome => "not home",
         Refusal::Sealed => "sealed",

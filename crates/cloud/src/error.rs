@@ -26,6 +26,12 @@ pub enum CloudError {
     /// There is no such user.
     #[error("no user {0}; `dhow user list` shows those there are")]
     NoUser(String),
+    /// There is no such group, policy, or policy of a user.
+    #[error("{0}")]
+    NoEntity(String),
+    /// A policy that cannot be read; says where.
+    #[error("{0}")]
+    Policy(String),
     /// Something else has to go first.
     #[error("{0}")]
     Conflict(String),

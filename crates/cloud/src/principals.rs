@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use access::{User, Who};
+use access::{Policies, User, Who};
 use serde::{Deserialize, Serialize};
 use types::AccountId;
 
@@ -36,6 +36,13 @@ pub struct UserTold {
     /// All policies that allow or deny something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyTold>,
+    /// What bounds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<PolicyTold>,
+    /// The groups and managed policies that this was made of: once one of them changes, it holds no
+    /// more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of: Vec<String>,
 }
 
 impl UserTold {
@@ -50,6 +57,8 @@ impl UserTold {
             path: record.path.clone(),
             tags: record.tags.clone(),
             policies: record.inline.iter().map(policy).collect(),
+            boundary: None,
+            of: Vec::new(),
         }
     }
 
@@ -61,7 +70,22 @@ impl UserTold {
             name: self.name.clone(),
             path: self.path.clone(),
             tags: self.tags.clone().into_iter().collect(),
+            policies: self.compiled_policies(),
         }
+    }
+
+    fn compiled_policies(&self) -> Policies {
+        let texts = self.policies.iter().map(|policy| &*policy.text);
+        let boundary = self.boundary.as_ref().map(|policy| &*policy.text);
+        let compiled = Policies::compile(texts, boundary);
+        if compiled.is_unreadable() {
+            let user = &self.id;
+            tracing::error!(
+                user,
+                "a policy of a user cannot be read: nothing is allowed to them"
+            );
+        }
+        compiled
     }
 
     /// Roughly how much there is to send.

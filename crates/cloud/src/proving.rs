@@ -4,7 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use access::signature::{ChunkLink, HmacKey, SIGNATURE_HEX, Statement};
+use access::{
+    Who,
+    signature::{ChunkLink, HmacKey, SIGNATURE_HEX, Statement},
+};
 use serde::{Deserialize, Serialize};
 use types::{AccountId, BucketName, Deeds, Holding, RegionId};
 
@@ -200,7 +203,7 @@ impl Registry {
         }
         let found = self.key_of(&RegionId::new(&question.via), &statement);
         // An unknown key costs what a wrong signature costs.
-        let (account, key) = found.unzip();
+        let (account, key) = found.map(|(account, _, key)| (account, key)).unzip();
         let key = key.unwrap_or_else(|| HmacKey::from([0; 32]));
         let good = match &question.chunks {
             None => statement.is_proven_by(&key),
@@ -221,7 +224,7 @@ impl Registry {
         &self,
         via: &RegionId,
         statement: &Statement,
-    ) -> Option<(AccountId, HmacKey)> {
+    ) -> Option<(AccountId, Who, HmacKey)> {
         let state = self.state.read();
         let scope = RegionId::new(&statement.region);
         let own = self.regions.first() == Some(via);
@@ -241,6 +244,7 @@ impl Registry {
             return None;
         }
         let key = region_key(&found.secret, &statement.day, &scope);
-        Some((account.account_id(), service_key(&key, "s3").into()))
+        let who = state.holder(&found.record)?;
+        Some((account.account_id(), who, service_key(&key, "s3").into()))
     }
 }

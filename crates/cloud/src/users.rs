@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use access::policy::{Document, DocumentKind};
 use serde_json::json;
 use types::{AccountId, Actor, features::IDENTITIES};
 
@@ -25,10 +26,16 @@ use crate::{
 const USERS_MAX: usize = 5000;
 /// Keys of one user.
 const KEYS_MAX: usize = 2;
+/// Keys of an account itself that are made through IAM.
+const ROOT_KEYS_MAX: usize = 20;
 /// Tags of one user, and characters of each.
 const TAGS_MAX: usize = 50;
 const TAG_KEY_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
+/// Characters of a policy's name.
+const POLICY_NAME_MAX: usize = 128;
+/// Bytes of all policies that are part of a user, white space not counted.
+const INLINE_BYTES_MAX: usize = 2048;
 /// Characters of a user's name, and of a path.
 const NAME_MAX: usize = 64;
 const PATH_MAX: usize = 512;
@@ -139,6 +146,29 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), CloudErr
         }
     }
     Ok(())
+}
+
+/// Whether these can be the policies of a user or group, all together.
+pub(crate) fn check_inline(
+    inline: &BTreeMap<String, String>,
+    bytes_max: usize,
+) -> Result<(), CloudError> {
+    let mut bytes = 0;
+    for text in inline.values() {
+        bytes += parsed(text, DocumentKind::Identity)?.bytes();
+    }
+    match bytes <= bytes_max {
+        true => Ok(()),
+        false => Err(CloudError::Limit(format!(
+            "the policies have {bytes} bytes together, white space not counted, and {bytes_max} are \
+             allowed"
+        ))),
+    }
+}
+
+/// A document that is to be kept.
+pub(crate) fn parsed(text: &str, kind: DocumentKind<'_>) -> Result<Document, CloudError> {
+    Document::parse(text, kind).map_err(|error| CloudError::Policy(error.to_string()))
 }
 
 fn shown(held: &Held) -> UserInfo {
@@ -338,6 +368,61 @@ impl Registry {
             rows: vec![RowChange::remove::<UserRecord>(id)],
         };
         self.change(turn, draft).await
+    }
+
+    /// The policies that are part of a user: names and texts.
+    pub fn policies_of_user(&self, id: &str) -> BTreeMap<String, String> {
+        let state = self.state.read();
+        let found = state.users.get(id);
+        found.map_or_else(BTreeMap::new, |held| held.record.inline.clone())
+    }
+
+    /// Makes a policy part of a user, in place of one of that name; with `None` there is none of
+    /// that name then. Takes effect here with the answer.
+    pub async fn put_user_policy(
+        &self,
+        actor: &Actor,
+        id: &str,
+        name: &str,
+        text: Option<&str>,
+    ) -> Result<(), CloudError> {
+        let turn = self.turn().await;
+        let before = self.user_record(id)?;
+        let mut record = before.clone();
+        let action = match text {
+            Some(text) => {
+                check_name(name, POLICY_NAME_MAX)?;
+                record.inline.insert(name.to_owned(), text.to_owned());
+                check_inline(&record.inline, INLINE_BYTES_MAX)?;
+                "user.policy.put"
+            }
+            None => {
+                record.inline.remove(name);
+                "user.policy.delete"
+            }
+        };
+        match record == before {
+            true => Ok(()),
+            false => self.put_user(turn, actor, action, record).await,
+        }
+    }
+
+    /// Creates a key for the account itself.
+    pub async fn create_root_key(
+        &self,
+        actor: &Actor,
+        account: &AccountId,
+    ) -> Result<(NewKey, KeyInfo), CloudError> {
+        let own = self.keys(Some(account));
+        if own.iter().filter(|key| key.user.is_none()).count() >= ROOT_KEYS_MAX {
+            return Err(CloudError::Limit(format!(
+                "an account has at most {ROOT_KEYS_MAX} access keys of its own"
+            )));
+        }
+        let made = self.create_key(actor, account, None, "", false).await?;
+        let info = self.key(&types::AccessKeyId::new(&made.access_key));
+        let info = info.ok_or_else(|| CloudError::NoKey(types::AccessKeyId::new(&made.access_key)));
+        Ok((made, info?))
     }
 
     /// Creates a key for a user.

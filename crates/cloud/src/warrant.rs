@@ -7,7 +7,11 @@
 
 use std::sync::Arc;
 
-use access::{Replayed, signature::Statement};
+use access::{
+    Action, Replayed, User, Who,
+    policy::{Conditions, Decision, Target},
+    signature::Statement,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use types::{
@@ -109,6 +113,28 @@ pub(crate) struct Warrant {
     pub(crate) actor: Actor,
 }
 
+/// Whether a user may do what a request is for, as far as it is known here: of the client's
+/// address and connection the region that it asked has told nothing.
+fn may_change(
+    user: &User,
+    wanted: &Wanted,
+    region: &RegionId,
+    now: Timestamp,
+) -> Result<(), Decision> {
+    let (action, home) = match &wanted.change {
+        WantedChange::Create { homes, .. } => (Action::CreateBucket, homes.first()),
+        WantedChange::Delete => (Action::DeleteBucket, None),
+    };
+    let conditions = Conditions {
+        current_time: Some(now),
+        requested_region: Some(region),
+        location_constraint: home.map(|home| &**home),
+        ..Conditions::default()
+    };
+    let target = Target::Bucket(&wanted.bucket);
+    user.decide(&user.account, action.into(), target, &conditions)
+}
+
 impl Registry {
     /// Tells the registry who reads requests for it. Until then no region's customer can make or
     /// remove a bucket.
@@ -145,10 +171,10 @@ impl Registry {
             true => scope,
         };
         let found = self.key_of(&via, statement);
-        let proven = found.filter(|(_, key)| {
+        let proven = found.filter(|(_, _, key)| {
             statement.is_proven_by(key) || types::planted("regions-word-is-proof")
         });
-        let Some((account, _)) = proven else {
+        let Some((account, who, _)) = proven else {
             tracing::warn!(%from, key = statement.access_key, "a region sent a request of nobody's");
             return Err("the signature is that of no live key for that region"
                 .to_owned()
@@ -169,6 +195,17 @@ impl Registry {
             return Err("its host may name another bucket of the account"
                 .to_owned()
                 .into());
+        }
+        // The region asked the user's policies as well, and its word is no proof of it.
+        if let Who::User(user) = &who
+            && let Err(decision) = may_change(user, &wanted, from, now)
+        {
+            tracing::info!(
+                user = user.id,
+                ?decision,
+                "a bucket that a user may not change"
+            );
+            return Err("the policies of the user do not allow it".to_owned().into());
         }
         let actor = Actor::Through {
             region: from.clone(),

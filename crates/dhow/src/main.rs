@@ -13,6 +13,7 @@ mod failure;
 mod figures;
 mod fleet;
 mod folder_owner;
+mod iam_forms;
 mod link;
 mod logging;
 mod metrics;

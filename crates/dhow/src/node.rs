@@ -21,7 +21,9 @@ use crate::{
     config::{Config, Durability},
     data_dir::{DataDir, Running},
     failure::{Failure, SECOND},
-    figures, metrics,
+    figures,
+    iam_forms::IamForms,
+    metrics,
     proxies::warn_of_clear_text,
     region::{Addresses, Region},
     scrub::ScrubJob,
@@ -90,11 +92,16 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let health = health(registry, &region, &draining);
     let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
     tokio::spawn(health::serve(health, probes, stopping()));
+    let seen = Arc::new(Seen::open(&region.dir, region.clock.now().s())?);
+    let aliases = gateway_config(&config, region.upstream.is_some()).region_aliases;
+    let forms = Arc::new(IamForms::new(&region, aliases, Arc::clone(&seen)));
+    door.answers_beside(forms.clone());
     let admin_api = Arc::new(Admin {
         region: Arc::clone(&region),
         region_id: region.id.clone(),
         scrub: Arc::new(ScrubJob::default()),
-        seen: Arc::new(Seen::open(&region.dir, region.clock.now().s())?),
+        forms,
+        seen,
     });
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let certificates = tls.map(|tls| tokio::spawn(tls.keep_up()));

@@ -53,7 +53,10 @@ pub(crate) fn of<'a>(
         Some(key) => (Some(key), None),
         None => (request.target().key.as_ref(), Some(request.headers())),
     };
-    let expected = request.headers().get(names::EXPECTED_OWNER);
+    let (expected, query) = (
+        request.headers().get(names::EXPECTED_OWNER),
+        request.query(),
+    );
     Ask {
         principal,
         action,
@@ -61,10 +64,23 @@ pub(crate) fn of<'a>(
         context: Context {
             facts,
             headers,
+            prefix: listing(action).and_then(|()| query.get("prefix")),
+            delimiter: listing(action).and_then(|()| query.get("delimiter")),
+            max_keys: listing(action).map(|()| max_keys(query.get("max-keys"))),
             conditional: action.writes_objects() && is_conditional(request.headers()),
             expected_owner: expected.map(HeaderValue::as_bytes),
         },
     }
+}
+
+/// Whether an action lists keys.
+fn listing(action: Action) -> Option<()> {
+    (action.row().keys == Keys::Under).then_some(())
+}
+
+/// How many keys are asked for: one that cannot be is refused by the handler.
+fn max_keys(asked: Option<&str>) -> i64 {
+    asked.and_then(|text| text.parse().ok()).unwrap_or(1000)
 }
 
 /// On what an action of a request is. One that names its keys in the body asks for each by itself.

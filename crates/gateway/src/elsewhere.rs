@@ -48,6 +48,14 @@ pub(crate) struct Outgoing {
     pub(crate) writes: bool,
 }
 
+/// A user's policies do not allow it.
+pub(crate) fn not_allowed(ask: &Ask<'_>, refusal: Refusal) -> S3Error {
+    match access::refusal_sentence(ask, refusal) {
+        Some(why) => S3Error::with(ErrorCode::AccessDenied, why),
+        None => ErrorCode::AccessDenied.into(),
+    }
+}
+
 impl Gateway {
     /// Where a request is acted on, by what `access` decided of it here.
     pub(crate) fn way(
@@ -71,7 +79,7 @@ impl Gateway {
             Err(refusal) => refusal,
         };
         let Some(deed) = facts.deed else {
-            return Err(ErrorCode::AccessDenied.into());
+            return Err(not_allowed(ask, refusal));
         };
         match (refusal, facts.via) {
             // SDKs send this to find out for which region to sign. The answer is the same for all
@@ -82,12 +90,12 @@ impl Gateway {
                 Refusal::NotOwner
                 | Refusal::ExpectedOwner
                 | Refusal::Kind
-                | Refusal::NoIdentityPolicy
                 | Refusal::ForRegions
                 | Refusal::NotAccepted
                 | Refusal::Mismatch,
                 _,
             ) => Err(ErrorCode::AccessDenied.into()),
+            (Refusal::Policy(_), _) => Err(not_allowed(ask, refusal)),
             (Refusal::Unproven, _) => Err(unproven(refusal.to_string())),
             (_, Via::Region(from, _)) => Err(self.not_from(refusal, from)),
             (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),

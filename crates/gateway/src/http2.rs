@@ -142,6 +142,9 @@ impl Streams {
             None => self.facts,
             Some(proxies) => forwarded::facts(request.headers(), self.facts, proxies),
         };
+        if self.gateway.is_beside(&request) {
+            return Ok(Box::pin(self.gateway.respond_beside(request, facts)).await);
+        }
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(self.gateway.respond(request, facts).await);
         }

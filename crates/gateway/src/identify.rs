@@ -134,7 +134,7 @@ pub(crate) async fn identify<'r>(
     let identified = Identified {
         identity,
         auth,
-        facts: facts.signed(auth, at),
+        facts: facts.signed(auth, at).read_at(gateway.clock.now()),
         bytes: Bytes::Signed(payload, chunks),
     };
     Ok((request, identified))

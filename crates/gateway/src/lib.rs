@@ -7,6 +7,7 @@
 mod acknowledged;
 pub mod admission;
 mod ask;
+mod beside;
 pub mod body;
 mod change;
 pub mod chunked;
@@ -38,6 +39,7 @@ mod small_listener;
 pub mod target;
 mod watchdog;
 
+pub use beside::Beside;
 pub use change::SignedChange;
 pub use limits::GatewayConfig;
 pub use passing::{AnswerBody, PassedBody};

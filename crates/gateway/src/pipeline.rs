@@ -342,6 +342,7 @@ impl Gateway {
             }
         };
         let result = self.dispatch(&mut call, at_least).await;
+        let result = result.map_err(|error| call.hidden(error));
         if let Some(body) = call.body.take()
             && !expects
         {
@@ -380,7 +381,7 @@ impl Gateway {
         let meeting = self.meet_relayed(parts, &from, stated.as_ref());
         let (request, relayed) = meeting.await?;
         let via = Via::Region(from, relayed.proof);
-        let identified = Identified::relayed(relayed, facts);
+        let identified = Identified::relayed(relayed, facts.read_at(self.clock.now()));
         let met = Met {
             request,
             identified,

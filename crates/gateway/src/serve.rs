@@ -360,6 +360,10 @@ impl Open {
         let busy = self.activity.begin();
         let mut answer = match *request.method() {
             _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
+            _ if self.gateway.is_beside(&request) => {
+                let facts = self.facts(&request);
+                Box::pin(self.gateway.respond_beside(request, facts)).await
+            }
             Method::GET | Method::HEAD => {
                 let facts = self.facts(&request);
                 self.gateway.respond(request, facts).await

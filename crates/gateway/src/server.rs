@@ -1,6 +1,9 @@
 //! The front door itself: what it is wired to.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use access::{Ask, Facts, Permit, Refusal, Replays, SigningKeys, Via};
 use http::HeaderValue;
@@ -13,6 +16,8 @@ use types::{BucketDeed, Clock, Deeds, Place, Random, RegionId};
 use crate::{
     acknowledged::Acknowledged,
     admission::Admission,
+    beside::{self, Beside},
+    elsewhere::not_allowed,
     limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
     proof::unproven,
@@ -53,6 +58,10 @@ pub struct Gateway {
     pub(crate) acknowledged: Acknowledged,
     /// Places for large documents.
     pub(crate) large_documents: Semaphore,
+    /// Answers what is none of S3.
+    pub(crate) beside: OnceLock<Arc<dyn Beside>>,
+    /// Places for that.
+    pub(crate) forms: Semaphore,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
     pub(crate) host_id: HeaderValue,
 }
@@ -93,6 +102,8 @@ impl Gateway {
             replays: Mutex::new(Replays::new(parts.clock.now())),
             acknowledged: Acknowledged::default(),
             large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
+            beside: OnceLock::new(),
+            forms: Semaphore::new(beside::AT_ONCE),
             metrics,
             host_id: HeaderValue::try_from(hex::encode(host))
                 .expect("hex digits are a header's value"),
@@ -154,13 +165,13 @@ impl Gateway {
             | Refusal::NotOwner
             | Refusal::ExpectedOwner
             | Refusal::Kind
-            | Refusal::NoIdentityPolicy
             | Refusal::ForRegions
             | Refusal::NotAccepted
             | Refusal::Mismatch
             | Refusal::SenderResidency
             | Refusal::SenderSealed
             | Refusal::SenderElsewhere => S3Error::new(ErrorCode::AccessDenied),
+            Refusal::Policy(_) => not_allowed(ask, refusal),
             Refusal::Residency => self.not_lawful(&deed),
             Refusal::Unproven => unproven(refusal.to_string()),
             Refusal::NotHome | Refusal::Conditional | Refusal::Sealed | Refusal::Elsewhere => {

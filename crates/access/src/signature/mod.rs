@@ -10,7 +10,7 @@ mod chunk;
 mod claim;
 mod error;
 mod hash;
-mod parse;
+pub(crate) mod parse;
 mod payload;
 mod verify;
 
@@ -23,5 +23,6 @@ pub use parse::{Credential, Presigned, Service, SignedHeader};
 pub use payload::PayloadMode;
 pub(crate) use verify::string_to_sign;
 pub use verify::{
-    Facts, RegionNames, Request, Verified, claim, claim_admin, verify, verify_admin, verify_text,
+    Facts, RegionNames, Request, Verified, claim, claim_admin, verify, verify_admin, verify_form,
+    verify_text,
 };

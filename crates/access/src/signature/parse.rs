@@ -97,6 +97,8 @@ pub enum Service {
     S3,
     /// The admin API.
     Admin,
+    /// Users and their policies.
+    Iam,
 }
 
 impl Service {
@@ -105,6 +107,7 @@ impl Service {
         match self {
             Self::S3 => "s3",
             Self::Admin => "dhow-admin",
+            Self::Iam => "iam",
         }
     }
 
@@ -112,6 +115,7 @@ impl Service {
         match self {
             Self::S3 => "incorrect service. This endpoint belongs to \"s3\".",
             Self::Admin => "incorrect service. The admin API belongs to \"dhow-admin\".",
+            Self::Iam => "incorrect service. This endpoint belongs to \"iam\".",
         }
     }
 }
@@ -277,7 +281,7 @@ fn expires_s(text: &str) -> Result<u64, E> {
 }
 
 /// Percent-decodes, `+` as a space.
-pub(super) fn decode(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn decode(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
     let mut at = 0;

@@ -100,6 +100,27 @@ pub fn verify_admin(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified
     verify_header(request, facts, Service::Admin)
 }
 
+/// Verifies a form that is sent to `service`, whose clients do not say the body's digest in a
+/// header: `sha256` is that of the body as it came, in hex.
+pub fn verify_form(
+    service: Service,
+    request: &Request<'_>,
+    sha256: &str,
+    facts: &Facts<'_>,
+) -> Result<Verified, E> {
+    let told = Told::by(request.headers);
+    let said = told.payload()?;
+    if said.is_some_and(|said| said != sha256) {
+        return Err(E::PayloadMode(said.unwrap_or_default().to_owned()));
+    }
+    read_told(
+        (request.headers, &told),
+        sha256,
+        (facts.now, service),
+        |read| prove(request, facts, &read),
+    )
+}
+
 fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
     match Told::by(headers).payload()? {
         None => Ok(PayloadMode::Unsigned),
@@ -269,13 +290,22 @@ fn read_header<T>(
     service: Service,
     then: impl FnOnce(Read<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let headers = request.headers;
-    let told = Told::by(headers);
+    let told = Told::by(request.headers);
+    let payload_text = told.payload()?;
+    let payload_text = payload_text.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
+    read_told((request.headers, &told), payload_text, (now, service), then)
+}
+
+/// The same with what is signed of the body.
+fn read_told<T>(
+    (headers, told): (&HeaderMap, &Told<'_>),
+    payload_text: &str,
+    (now, service): (Timestamp, Service),
+    then: impl FnOnce(Read<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let value = told.authorization.text().ok().flatten();
     let value = value.ok_or(E::HeaderMalformed("the header is not ASCII"))?;
     let auth = SignedHeader::parse_for(value, service)?;
-    let payload_text = told.payload()?;
-    let payload_text = payload_text.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
     let payload = PayloadMode::parse(payload_text)?;
     let (date, stamp) = told.request_date()?;
     if !stamp.starts_with(auth.credential.day) {

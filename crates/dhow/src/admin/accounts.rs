@@ -101,7 +101,10 @@ impl Admin {
             "access_key": key.access_key,
             "account": key.account,
             "account_name": account.map(|account| account.name.clone()).unwrap_or_default(),
-            "role": role.map(|role| role.words()).unwrap_or_default(),
+            "role": match &key.user {
+                Some(_) => "user".to_owned(),
+                None => role.map(|role| role.words()).unwrap_or_default(),
+            },
             "status": key.status,
             "created_ms": key.created_ms,
             "description": key.description,

@@ -39,13 +39,14 @@ pub fn refused(error: CloudError) -> Refused {
         | CloudError::NoBucket(_)
         | CloudError::NoRegion(_)
         | CloudError::NoUser(_)
+        | CloudError::NoEntity(_)
         | CloudError::NoOperator(_) => StatusCode::NOT_FOUND,
         CloudError::KeyExists(_)
         | CloudError::Exists(_)
         | CloudError::Conflict(_)
         | CloudError::Limit(_)
         | CloudError::Refused(_) => StatusCode::CONFLICT,
-        CloudError::Invalid(_) => StatusCode::BAD_REQUEST,
+        CloudError::Invalid(_) | CloudError::Policy(_) => StatusCode::BAD_REQUEST,
         CloudError::Elsewhere(_) => StatusCode::MISDIRECTED_REQUEST,
         CloudError::SlowDown(_) | CloudError::Unavailable(_) | CloudError::NotHeard(_) => {
             StatusCode::SERVICE_UNAVAILABLE

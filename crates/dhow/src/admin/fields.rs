@@ -100,6 +100,13 @@ pub const NEW_KEY: &[Field] = &[
     may("admin", Flag, "Whether it administers its account."),
 ];
 
+/// The body of `POST accounts/{id}/iam`.
+pub const IAM_FORM: &[Field] = &[must(
+    "form",
+    Object,
+    "The fields of a form of IAM's query API, `Action` among them; all values are text.",
+)];
+
 /// The body of `POST operators`.
 pub const NEW_OPERATOR: &[Field] = &[
     must("id", Text, "Lower-case letters, digits and hyphens."),
@@ -640,6 +647,7 @@ mod tests {
         accounts::{NewAccount, NewKey},
         answers::parse,
         buckets::{NewBucket, Place},
+        identities::IamForm,
         operations::{OPERATIONS, Op},
         promoting::Promote,
         regions::{Allow, NewOperator, NewRegion, Rekey, Revoke},
@@ -661,6 +669,7 @@ mod tests {
         Some(match op {
             Op::CreateAccount => read::<NewAccount>,
             Op::CreateKey => read::<NewKey>,
+            Op::CallIam => read::<IamForm>,
             Op::AddOperator => read::<NewOperator>,
             Op::PlanRegion => read::<NewRegion>,
             Op::RevokeCertificate => read::<Revoke>,

@@ -56,6 +56,8 @@ pub enum Action {
     ListKeys,
     /// Create, enable, disable and delete keys.
     ChangeKeys,
+    /// Users and their policies: see and change them.
+    ChangeIdentities,
     /// Regions and operators: see them.
     ListRegions,
     /// Plan, open and close regions, add operators, take certificates back.
@@ -100,7 +102,12 @@ pub fn grant(role: &Role, action: Action) -> Grant {
         (Role::Customer, A::ListBuckets) => Grant::OwnAccount,
         (
             Role::TenantAdmin,
-            A::ListKeys | A::ChangeKeys | A::ListBuckets | A::PlaceBuckets | A::CheckResidency,
+            A::ListKeys
+            | A::ChangeKeys
+            | A::ChangeIdentities
+            | A::ListBuckets
+            | A::PlaceBuckets
+            | A::CheckResidency,
         ) => Grant::OwnAccount,
         (Role::RegionalOperator(_), A::DrainRegion | A::Scrub) => Grant::OwnRegions,
         (
@@ -140,6 +147,7 @@ mod tests {
             (A::ChangeAccounts, [No, No, No, All, No]),
             (A::ListKeys, [No, OwnAccount, No, All, All]),
             (A::ChangeKeys, [No, OwnAccount, No, All, No]),
+            (A::ChangeIdentities, [No, OwnAccount, No, All, No]),
             (A::ListRegions, [All, All, All, All, All]),
             (A::ChangeRegions, [No, No, No, All, No]),
             (A::DrainRegion, [No, No, OwnRegions, All, No]),

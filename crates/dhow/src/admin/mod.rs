@@ -12,6 +12,7 @@ mod call;
 mod choosing;
 mod fields;
 mod grants;
+mod identities;
 mod leaving;
 mod openapi;
 mod operations;
@@ -40,7 +41,7 @@ use listener::Listener;
 use serde_json::{Value, json};
 use types::{Actor, RegionId};
 
-pub use self::seen::Seen;
+pub use self::seen::{Seen, Signed as SignedChange};
 use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
@@ -48,7 +49,7 @@ use self::{
     operations::{Op, route},
     seen::Signed as SignedOnce,
 };
-use crate::{region::Region, scrub::ScrubJob};
+use crate::{iam_forms::IamForms, region::Region, scrub::ScrubJob};
 
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_WAIT: Duration = Duration::from_secs(10);
@@ -62,6 +63,8 @@ pub struct Admin {
     pub region_id: RegionId,
     /// The pass under way, or the last one.
     pub scrub: Arc<ScrubJob>,
+    /// Users and their policies.
+    pub forms: Arc<IamForms>,
     /// Signatures that changed something.
     pub seen: Arc<Seen>,
 }
@@ -171,6 +174,7 @@ impl Admin {
             Op::EnableKey => self.set_key(call, id, KeyStatus::Active).await,
             Op::DisableKey => self.set_key(call, id, KeyStatus::Disabled).await,
             Op::DeleteKey => self.delete_key(call, id).await,
+            Op::CallIam => self.call_iam(call, id).await,
             Op::ListOperators => self.list_operators(call),
             Op::GetOperator => self.get_operator(call, id),
             Op::AddOperator => self.add_operator(call).await,

@@ -116,6 +116,9 @@ operations! {
     DisableKey POST "keys/{id}/disable" ChangeKeys None, None, One("Key");
     /// Delete a key. The root key stays.
     DeleteKey DELETE "keys/{id}" ChangeKeys None, None, Empty;
+    /// Do one action of IAM in an account, as the account itself.
+    CallIam POST "accounts/{id}/iam" ChangeIdentities
+        None, Some(fields::IAM_FORM), Object;
     /// List the operators of regions.
     ListOperators GET "operators" ListRegions None, None, Many("Operator");
     /// Show an operator with its regions.

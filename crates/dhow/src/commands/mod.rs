@@ -19,6 +19,7 @@ mod scrub;
 mod table;
 mod up;
 mod uploads;
+mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -62,6 +63,8 @@ enum Command {
     Account(account::Account),
     #[command(subcommand)]
     Key(key::Key),
+    #[command(subcommand)]
+    User(user::User),
     #[command(subcommand)]
     Region(region::Region),
     #[command(subcommand)]
@@ -165,6 +168,7 @@ impl Cli {
             Command::Env(env) => env.run(),
             Command::Account(account) => account.run(),
             Command::Key(key) => key.run(),
+            Command::User(user) => user.run(),
             Command::Region(region) => region.run(),
             Command::Operator(operator) => operator.run(),
             Command::Bucket(bucket) => bucket.run(),

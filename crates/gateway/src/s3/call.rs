@@ -285,6 +285,37 @@ impl<'g> S3Call<'g> {
         access::authorize(&ask, &facts)
     }
 
+    /// That a key is not there is told to users who may list the bucket, and to the account.
+    pub fn hidden(&self, error: S3Error) -> S3Error {
+        let missing = matches!(error.code, ErrorCode::NoSuchKey | ErrorCode::NoSuchVersion);
+        let (Some(_), Some(deed)) = (self.permit.identity().user(), self.permit.deed()) else {
+            return error;
+        };
+        if !missing || self.operation.writes() {
+            return error;
+        }
+        let action = match error.code {
+            ErrorCode::NoSuchVersion => Action::ListBucketVersions,
+            _ => Action::ListBucket,
+        };
+        let ask = Ask {
+            principal: self.permit.identity(),
+            action,
+            resource: Resource::Bucket(&deed.name),
+            context: self.context(),
+        };
+        let facts = Facts {
+            deed: Some(deed),
+            here: &self.gateway.place_for(&self.via),
+            via: &self.via,
+        };
+        // What the bucket's list would say, and not whether it can be read here.
+        match access::authorize(&ask, &facts) {
+            Err(Refusal::Policy(_)) => ErrorCode::AccessDenied.into(),
+            _ => error,
+        }
+    }
+
     /// Asks for a permit to read the source of a copy into the bucket that the request addresses;
     /// errors as of [`Gateway::permit_copy`].
     pub fn permit_source(

@@ -1,0 +1,332 @@
+//! What users may do: what their policies allow, and nothing else.
+
+use std::sync::Arc;
+
+use access::{
+    Action, Ask, AuthType, CallerKind, Context, Facts, Identity, Policies, Refusal, RequestFacts,
+    Resource, Transport, User, Via, Who, actions::Kind, authorize, authorize_opening,
+    refusal_sentence,
+};
+use http::HeaderMap;
+use types::{
+    AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Jurisdiction, ObjectKey, Place,
+    Placement, RegionId, Timestamp,
+};
+
+const OWNER: &str = "111122223333";
+
+fn user(policies: &[&str], boundary: Option<&str>) -> Identity {
+    let account = AccountId::new(OWNER);
+    let user = User {
+        id: "AIDAEXAMPLE".into(),
+        account: account.clone(),
+        name: "anna".into(),
+        path: "/team/".into(),
+        tags: vec![("Team".into(), "red".into())],
+        policies: Policies::compile(policies.iter().copied(), boundary),
+    };
+    Identity::Key {
+        access_key: AccessKeyId::new("DHOWEXAMPLE"),
+        account,
+        kind: CallerKind::Customer,
+        who: Who::User(Arc::new(user)),
+    }
+}
+
+struct World {
+    deed: Arc<BucketDeed>,
+    here: Place,
+    bucket: BucketName,
+    key: ObjectKey,
+}
+
+impl World {
+    fn new(owner: &str) -> Self {
+        let bucket = BucketName::new("papers").unwrap();
+        Self {
+            deed: Arc::new(BucketDeed {
+                id: BucketId(1),
+                name: bucket.clone(),
+                owner: AccountId::new(owner),
+                home: RegionId::new("home"),
+                created: Timestamp::from_ms(1),
+                epoch: 1,
+                placement: Placement::default(),
+            }),
+            here: Place {
+                region: RegionId::new("home"),
+                jurisdiction: Jurisdiction::parse("DE").unwrap(),
+                operator: "own".into(),
+            },
+            bucket,
+            key: ObjectKey::new("team/key").unwrap(),
+        }
+    }
+
+    fn resource(&self, action: Action) -> Resource<'_> {
+        use access::actions::Keys;
+        let bucket = &self.bucket;
+        match (action.row().kind, action.row().keys) {
+            (Kind::Service, _) => Resource::Service,
+            (_, Keys::None) => Resource::Bucket(bucket),
+            (_, Keys::Under) => Resource::Keys { bucket, prefix: "" },
+            (_, Keys::One | Keys::Version) => Resource::Object {
+                bucket,
+                key: &self.key,
+                version: None,
+            },
+        }
+    }
+
+    fn decide(
+        &self,
+        principal: &Identity,
+        action: Action,
+        context: Context<'_>,
+    ) -> Result<(), Refusal> {
+        let ask = Ask {
+            principal,
+            action,
+            resource: self.resource(action),
+            context,
+        };
+        let facts = Facts {
+            deed: action.has_deed().then_some(&self.deed),
+            here: &self.here,
+            via: &Via::Door,
+        };
+        authorize(&ask, &facts).map(drop)
+    }
+}
+
+fn all() -> String {
+    statement(r#""Effect": "Allow", "Action": "*", "Resource": "*""#)
+}
+
+fn statement(text: &str) -> String {
+    [r#"{"Version": "2012-10-17", "Statement": {"#, text, "}}"].concat()
+}
+
+#[test]
+fn a_user_may_do_nothing_without_a_policy() {
+    let world = World::new(OWNER);
+    let deny = statement(r#""Effect": "Deny", "Action": "*", "Resource": "*""#);
+    let unreadable = statement(r#""Effect": "Allow", "Action": "*", "Resource": "*", "New": 1"#);
+    let everything = all();
+    for row in Action::rows() {
+        for policies in [
+            &[][..],
+            &[&*everything, &*deny],
+            // What a later release wrote takes all rights away.
+            &[&*everything, &*unreadable],
+        ] {
+            let refused = world.decide(&user(policies, None), row.action, Context::default());
+            assert!(refused.is_err(), "{} with {policies:?}", row.name);
+        }
+        // With a policy, the user may do what the account may.
+        let mut root = user(&[], None);
+        if let Identity::Key { who, .. } = &mut root {
+            *who = Who::Root;
+        }
+        let by_root = world.decide(&root, row.action, Context::default());
+        let by_user = world.decide(&user(&[&everything], None), row.action, Context::default());
+        let tags = matches!(row.name, "CreateBucket" | "PutBucketTagging");
+        assert!(
+            by_root == by_user || tags,
+            "{}: {by_root:?} {by_user:?}",
+            row.name
+        );
+    }
+}
+
+#[test]
+fn a_user_may_do_what_the_policy_says_and_the_boundary_allows() {
+    let world = World::new(OWNER);
+    let reads = statement(
+        r#""Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::papers/team/*""#,
+    );
+    let everything = all();
+    let may = |policies: &[&str], boundary: Option<&str>, action| {
+        let decided = world.decide(&user(policies, boundary), action, Context::default());
+        decided.is_ok()
+    };
+    assert!(may(&[&reads], None, Action::GetObject));
+    assert!(!may(&[&reads], None, Action::PutObject));
+    assert!(!may(&[&reads], None, Action::GetObjectTagging));
+    assert!(may(&[&everything], Some(&reads), Action::GetObject));
+    assert!(!may(&[&everything], Some(&reads), Action::PutObject));
+    assert!(!may(&[], Some(&everything), Action::GetObject));
+    // Another account's bucket stays another account's.
+    let other = World::new("999999999999");
+    let refused = other.decide(
+        &user(&[&everything], None),
+        Action::GetObject,
+        Context::default(),
+    );
+    assert_eq!(refused, Err(Refusal::NotOwner));
+}
+
+#[test]
+fn a_request_that_does_more_needs_more() {
+    let world = World::new(OWNER);
+    let writes = statement(r#""Effect": "Allow", "Action": "s3:PutObject", "Resource": "*""#);
+    let attributes =
+        statement(r#""Effect": "Allow", "Action": "s3:GetObjectAttributes", "Resource": "*""#);
+    let with = |name: &'static str, value: &'static str| {
+        HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
+    };
+    let put = |headers: &HeaderMap| {
+        let context = Context {
+            headers: Some(headers),
+            ..Context::default()
+        };
+        world.decide(&user(&[&writes], None), Action::PutObject, context)
+    };
+    assert!(put(&HeaderMap::new()).is_ok());
+    for (name, value) in [
+        ("x-amz-tagging", "a=b"),
+        ("x-amz-acl", "private"),
+        ("x-amz-grant-read", "id=1"),
+    ] {
+        assert!(
+            matches!(put(&with(name, value)), Err(Refusal::Policy(_))),
+            "{name}"
+        );
+    }
+    let refused = world.decide(
+        &user(&[&attributes], None),
+        Action::GetObjectAttributes,
+        Context::default(),
+    );
+    assert!(refused.is_err());
+}
+
+#[test]
+fn conditions_ask_about_the_request() {
+    let world = World::new(OWNER);
+    let came = RequestFacts {
+        source: Some("192.0.2.7".parse().unwrap()),
+        transport: Some(Transport::Tls),
+        auth: Some(AuthType::PresignedV4),
+        signed_at: Timestamp::parse_iso_basic("20261129T100000Z"),
+        read_at: Timestamp::parse_iso_basic("20261129T101000Z"),
+    };
+    let headers = HeaderMap::from_iter([
+        (http::header::USER_AGENT, "tool/1".parse().unwrap()),
+        (
+            http::header::REFERER,
+            "https://example.com/".parse().unwrap(),
+        ),
+    ]);
+    let context = || Context {
+        facts: came,
+        headers: Some(&headers),
+        prefix: Some("team/"),
+        delimiter: Some("/"),
+        max_keys: Some(10),
+        ..Context::default()
+    };
+    for (condition, holds) in [
+        (r#""IpAddress": {"aws:SourceIp": "192.0.2.0/24"}"#, true),
+        (r#""IpAddress": {"aws:SourceIp": "198.51.100.0/24"}"#, false),
+        (r#""Bool": {"aws:SecureTransport": "true"}"#, true),
+        (r#""Bool": {"aws:SecureTransport": "false"}"#, false),
+        (r#""StringLike": {"aws:UserAgent": "tool/*"}"#, true),
+        (
+            r#""StringEquals": {"aws:Referer": "https://example.com/"}"#,
+            true,
+        ),
+        (r#""StringEquals": {"s3:prefix": "team/"}"#, true),
+        (r#""StringEquals": {"s3:prefix": ""}"#, false),
+        (r#""StringEquals": {"s3:delimiter": "/"}"#, true),
+        (r#""NumericLessThanEquals": {"s3:max-keys": "10"}"#, true),
+        (r#""NumericLessThanEquals": {"s3:max-keys": "9"}"#, false),
+        (
+            r#""StringEquals": {"s3:authType": "REST-QUERY-STRING"}"#,
+            true,
+        ),
+        (r#""NumericLessThan": {"s3:signatureAge": "600001"}"#, true),
+        (r#""NumericLessThan": {"s3:signatureAge": "600000"}"#, false),
+        (
+            r#""DateLessThan": {"aws:CurrentTime": "2026-11-29T10:11:00Z"}"#,
+            true,
+        ),
+        (
+            r#""DateLessThan": {"aws:CurrentTime": "2026-11-29T10:09:00Z"}"#,
+            false,
+        ),
+        (r#""StringEquals": {"aws:username": "anna"}"#, true),
+        (r#""StringEquals": {"aws:PrincipalTag/Team": "red"}"#, true),
+        (
+            r#""StringEquals": {"aws:PrincipalTag/Team": "blue"}"#,
+            false,
+        ),
+        (r#""StringEquals": {"aws:RequestedRegion": "home"}"#, true),
+        (
+            r#""StringEquals": {"aws:ResourceAccount": "111122223333"}"#,
+            true,
+        ),
+    ] {
+        let text = [
+            r#""Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*", "Condition": {"#,
+            condition,
+            "}",
+        ];
+        let policy = statement(&text.concat());
+        let decided = world.decide(&user(&[&policy], None), Action::ListBucket, context());
+        assert_eq!(decided.is_ok(), holds, "{condition}");
+    }
+}
+
+#[test]
+fn what_depends_on_tags_that_are_not_loaded_is_refused() {
+    let world = World::new(OWNER);
+    for effect in ["Allow", "Deny"] {
+        let text = [
+            r#""Effect": ""#,
+            effect,
+            r#"", "Action": "s3:GetObject", "Resource": "*", "#,
+            r#""Condition": {"StringEquals": {"s3:ExistingObjectTag/a": "b"}}"#,
+        ];
+        let policy = statement(&text.concat());
+        let everything = all();
+        let policies: &[&str] = match effect {
+            "Allow" => &[&policy],
+            _ => &[&everything, &policy],
+        };
+        let decided = world.decide(&user(policies, None), Action::GetObject, Context::default());
+        assert!(
+            matches!(decided, Err(Refusal::Policy(_))),
+            "{effect}: {decided:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_names_user_action_and_object() {
+    let world = World::new(OWNER);
+    let principal = user(&[], None);
+    let refusal = world
+        .decide(&principal, Action::GetObject, Context::default())
+        .unwrap_err();
+    let ask = Ask {
+        principal: &principal,
+        action: Action::GetObject,
+        resource: world.resource(Action::GetObject),
+        context: Context::default(),
+    };
+    assert_eq!(
+        refusal_sentence(&ask, refusal).unwrap(),
+        "User: arn:aws:iam::111122223333:user/team/anna is not authorized to perform: s3:GetObject \
+         on resource: \"arn:aws:s3:::papers/team/key\" because no identity-based policy allows the \
+         s3:GetObject action"
+    );
+    // Nor is a sealed copy opened for a user without a policy.
+    let facts = Facts {
+        deed: Some(&world.deed),
+        here: &world.here,
+        via: &Via::Door,
+    };
+    let refused = authorize_opening(&ask, &facts);
+    assert!(matches!(refused, Err(Refusal::Policy(_))));
+}

@@ -1,0 +1,43 @@
+//! Users and policies of an account, for whoever administers it.
+
+use std::collections::BTreeMap;
+
+use cloud::CloudError;
+use http::StatusCode;
+use iam::Form;
+use serde::Deserialize;
+
+use super::{
+    Admin, Answer, Call,
+    answers::{parse, refused},
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IamForm {
+    form: BTreeMap<String, String>,
+}
+
+impl Admin {
+    /// Does one action of IAM, as the account itself.
+    pub(super) async fn call_iam(&self, call: &Call, id: &str) -> Answer {
+        let registry = &self.region.registry;
+        let account = registry.account_meant(id);
+        call.of_account(&account)?;
+        let IamForm { form } = parse(&call.body)?;
+        if !registry.keeps() {
+            let keeper = self.region.link.membership.keeper.clone();
+            return Err(refused(CloudError::Elsewhere(keeper)));
+        }
+        if registry.account(&account).is_none() {
+            return Err(refused(CloudError::NoAccount(account)));
+        }
+        let form = Form::of(form);
+        let acted = self.forms.act_as_root(&account, &call.actor, &form).await;
+        acted.map(|answer| answer.json()).map_err(|error| {
+            let status = StatusCode::from_u16(error.status);
+            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, format!("{}: {}", error.code, error.message))
+        })
+    }
+}

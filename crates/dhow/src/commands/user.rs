@@ -1,0 +1,340 @@
+//! `dhow user`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Which,
+    account::{in_address, text},
+    print_json, table,
+};
+use crate::failure::Failure;
+
+/// Create users of an account, give them keys, and say what they may do.
+///
+/// A user may do only what policies allow. `aws iam` and boto3 do the same and more, with the keys
+/// of the account, at the endpoint followed by `/-/iam` (docs/access.md).
+#[derive(Subcommand)]
+pub enum User {
+    /// Create a user, who may do nothing yet.
+    #[command(after_help = "\
+Examples:
+  dhow user create anna --account acme
+  dhow user key create anna --account acme
+  dhow user policy put anna read policy.json --account acme")]
+    Create {
+        /// 1 to 64 letters, digits, or one of _ + = , . @ -
+        name: String,
+        /// Groups users, as in ARNs: begins and ends with a slash.
+        #[arg(long, default_value = "/", value_name = "PATH")]
+        path: String,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// List the users of an account.
+    List {
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Delete a user, who has no keys and no policies any more.
+    Delete {
+        /// Whom.
+        name: String,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Keys of a user: at most two.
+    #[command(subcommand)]
+    Key(Key),
+    /// Policies that are part of a user.
+    #[command(subcommand)]
+    Policy(Policy),
+}
+
+/// Of which account.
+#[derive(Args)]
+pub struct Of {
+    /// The account: its id, or its name (`dhow account list`).
+    #[arg(long, value_name = "ACCOUNT")]
+    account: String,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Keys of a user.
+#[derive(Subcommand)]
+pub enum Key {
+    /// Create a key pair; the secret is shown once.
+    Create(One),
+    /// List keys, never secrets.
+    List(One),
+    /// Disable a key: requests signed with it are refused from now on.
+    Disable(OneKey),
+    /// Enable a disabled key again.
+    Enable(OneKey),
+    /// Delete a key for good.
+    Delete(OneKey),
+}
+
+/// A user.
+#[derive(Args)]
+pub struct One {
+    /// The user's name.
+    name: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+/// A key of a user.
+#[derive(Args)]
+pub struct OneKey {
+    /// The user's name.
+    name: String,
+    /// The access key.
+    access_key: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+/// Policies of a user.
+#[derive(Subcommand)]
+pub enum Policy {
+    /// Put a policy, in place of one of that name.
+    Put {
+        /// The user's name.
+        name: String,
+        /// What the policy is called.
+        policy: String,
+        /// A file with the policy in the language of IAM, or `-` for standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// List the names of a user's policies.
+    List(One),
+    /// Show a policy.
+    Show(OnePolicy),
+    /// Delete a policy.
+    Delete(OnePolicy),
+}
+
+/// A policy of a user.
+#[derive(Args)]
+pub struct OnePolicy {
+    /// The user's name.
+    name: String,
+    /// What the policy is called.
+    policy: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+impl Of {
+    /// Does one action of IAM.
+    fn call(&self, action: &str, fields: &[(&str, &str)]) -> Result<Value, Failure> {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)));
+        let mut form: Map<String, Value> = fields.collect();
+        form.insert("Action".to_owned(), json!(action));
+        let path = format!("accounts/{}/iam", in_address(&self.account)?);
+        let body = json!({ "form": form });
+        self.which.client()?.call("POST", &path, Some(&body))
+    }
+
+    /// The same for what needs no answer but that it was done.
+    fn done(&self, action: &str, fields: &[(&str, &str)], done: &str) -> Result<(), Failure> {
+        let answer = self.call(action, fields)?;
+        match self.json {
+            true => print_json(&answer),
+            false => println!("{done}"),
+        }
+        Ok(())
+    }
+
+    /// All pages of a list.
+    fn list(
+        &self,
+        action: &str,
+        fields: &[(&str, &str)],
+        member: &str,
+    ) -> Result<Vec<Value>, Failure> {
+        let (mut all, mut marker): (Vec<Value>, Option<String>) = (Vec::new(), None);
+        loop {
+            let mut fields = fields.to_vec();
+            fields.push(("MaxItems", "1000"));
+            if let Some(marker) = &marker {
+                fields.push(("Marker", marker));
+            }
+            let mut answer = self.call(action, &fields)?;
+            if let Some(Value::Array(page)) = answer.get_mut(member) {
+                all.append(page);
+            }
+            match answer.get("Marker").and_then(Value::as_str) {
+                Some(next) => marker = Some(next.to_owned()),
+                None => return Ok(all),
+            }
+        }
+    }
+}
+
+impl User {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Create { name, path, of } => {
+                let fields = [("UserName", &*name), ("Path", &*path)];
+                let answer = of.call("CreateUser", &fields)?;
+                match of.json {
+                    true => print_json(&answer),
+                    false => {
+                        let arn = answer.pointer("/User/Arn").and_then(Value::as_str);
+                        println!("User {} created.", arn.unwrap_or(&name));
+                        println!(
+                            "It may do nothing yet: dhow user policy put {name} POLICY FILE \
+                             --account {}",
+                            of.account
+                        );
+                    }
+                }
+            }
+            Self::List { of } => list(&of)?,
+            Self::Delete { name, of } => {
+                of.done("DeleteUser", &[("UserName", &name)], "Deleted.")?;
+            }
+            Self::Key(key) => key.run()?,
+            Self::Policy(policy) => policy.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list(of: &Of) -> Result<(), Failure> {
+    let users = of.list("ListUsers", &[], "Users")?;
+    if of.json {
+        print_json(&Value::Array(users));
+        return Ok(());
+    }
+    let fields = ["UserName", "Path", "UserId", "CreateDate"];
+    let rows: Vec<_> = users
+        .iter()
+        .map(|u| fields.map(|field| text(u, field)))
+        .collect();
+    table::print(["USER", "PATH", "ID", "CREATED"], &rows);
+    Ok(())
+}
+
+impl Key {
+    fn run(self) -> Result<(), Failure> {
+        let status = |key: &OneKey, status: &str, done: &str| {
+            let fields = [
+                ("UserName", &*key.name),
+                ("AccessKeyId", &*key.access_key),
+                ("Status", status),
+            ];
+            key.of.done("UpdateAccessKey", &fields, done)
+        };
+        match self {
+            Self::Create(one) => {
+                let answer = one.of.call("CreateAccessKey", &[("UserName", &one.name)])?;
+                let key = answer.get("AccessKey").cloned().unwrap_or_default();
+                if one.of.json {
+                    print_json(&key);
+                } else {
+                    println!("Access key  {}", text(&key, "AccessKeyId"));
+                    println!("Secret key  {}", text(&key, "SecretAccessKey"));
+                    println!("The secret is not shown again.");
+                }
+                Ok(())
+            }
+            Self::List(one) => {
+                let fields = [("UserName", &*one.name)];
+                let keys = one
+                    .of
+                    .list("ListAccessKeys", &fields, "AccessKeyMetadata")?;
+                if one.of.json {
+                    print_json(&Value::Array(keys));
+                    return Ok(());
+                }
+                let fields = ["AccessKeyId", "Status", "CreateDate"];
+                let rows: Vec<_> = keys.iter().map(|k| fields.map(|f| text(k, f))).collect();
+                table::print(["ACCESS KEY", "STATUS", "CREATED"], &rows);
+                Ok(())
+            }
+            Self::Disable(key) => status(&key, "Inactive", "Disabled."),
+            Self::Enable(key) => status(&key, "Active", "Enabled."),
+            Self::Delete(key) => {
+                let fields = [("UserName", &*key.name), ("AccessKeyId", &*key.access_key)];
+                key.of.done("DeleteAccessKey", &fields, "Deleted.")
+            }
+        }
+    }
+}
+
+impl Policy {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Put {
+                name,
+                policy,
+                file,
+                of,
+            } => {
+                let document = read(&file)?;
+                let fields = [
+                    ("UserName", &*name),
+                    ("PolicyName", &*policy),
+                    ("PolicyDocument", &*document),
+                ];
+                of.done("PutUserPolicy", &fields, "It holds from now on.")
+            }
+            Self::List(one) => {
+                let fields = [("UserName", &*one.name)];
+                let names = one.of.list("ListUserPolicies", &fields, "PolicyNames")?;
+                match one.of.json {
+                    true => print_json(&Value::Array(names)),
+                    false => names
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .for_each(|name| println!("{name}")),
+                }
+                Ok(())
+            }
+            Self::Show(one) => {
+                let fields = [("UserName", &*one.name), ("PolicyName", &*one.policy)];
+                let answer = one.of.call("GetUserPolicy", &fields)?;
+                let encoded = answer.get("PolicyDocument").and_then(Value::as_str);
+                let document = decoded(encoded.unwrap_or_default());
+                match one.of.json {
+                    true => print_json(&json!({ "PolicyDocument": document })),
+                    false => println!("{document}"),
+                }
+                Ok(())
+            }
+            Self::Delete(one) => {
+                let fields = [("UserName", &*one.name), ("PolicyName", &*one.policy)];
+                one.of.done("DeleteUserPolicy", &fields, "Deleted.")
+            }
+        }
+    }
+}
+
+/// A document as it was written: IAM's answers have it percent-encoded.
+fn decoded(text: &str) -> String {
+    let form = iam::Form::parse(format!("d={text}").as_bytes()).ok();
+    let document = form.and_then(|form| form.get("d").map(str::to_owned));
+    document.unwrap_or_else(|| text.to_owned())
+}
+
+fn read(file: &PathBuf) -> Result<String, Failure> {
+    let read = match file.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    read.map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))
+}

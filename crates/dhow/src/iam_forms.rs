@@ -1,0 +1,283 @@
+//! IAM's query API on the listener of S3: forms, signed for the service `iam`.
+//!
+//! Users and their policies are changed in the region that keeps the registry, and each request is
+//! verified there, from what the client sent and with keys that no other region has. The others
+//! name its endpoint.
+
+use std::sync::Arc;
+
+use access::{
+    Identity, RequestFacts, Transport, Who,
+    sign::payload_sha256,
+    signature::{
+        AuthType, Facts, RegionNames, Request as Signed, Service, SignatureError, SignedHeader,
+        verify_form,
+    },
+};
+use bytes::Bytes;
+use gateway::Beside;
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use iam::{Answer, Caller, Conditions, Form, Iam, IamError};
+use types::{AccessKeyId, AccountId, Actor, RegionId, Timestamp, deed::BoxFuture};
+
+use crate::{
+    admin::{Seen, SignedChange},
+    region::Region,
+};
+
+/// Answers forms.
+pub struct IamForms {
+    region: Arc<Region>,
+    aliases: Vec<String>,
+    seen: Arc<Seen>,
+    iam: Iam,
+}
+
+/// A form whose sender is known.
+struct Met {
+    identity: Identity,
+    form: Form,
+    signature: String,
+    signed_at: Option<Timestamp>,
+}
+
+/// Clients that ask for the same twice in a second make the same signature. So one counts again
+/// for so long.
+const AGAIN_S: u64 = 2;
+
+impl IamForms {
+    /// Of this region, which signatures may name by these aliases too.
+    pub fn new(region: &Arc<Region>, aliases: Vec<String>, seen: Arc<Seen>) -> Self {
+        let kept = region.credentials.as_ref();
+        let kept = kept.map(|root| AccessKeyId::new(&root.access_key));
+        Self {
+            iam: Iam::new(Arc::clone(&region.registry), kept),
+            region: Arc::clone(region),
+            aliases,
+            seen,
+        }
+    }
+
+    /// Does what a form asks for, as the account itself: for whoever administers it.
+    pub async fn act_as_root(
+        &self,
+        account: &AccountId,
+        actor: &Actor,
+        form: &Form,
+    ) -> Result<Answer, IamError> {
+        let caller = Caller {
+            account,
+            user: None,
+            actor,
+            conditions: Conditions {
+                now: self.region.clock.now(),
+                source: None,
+                tls: false,
+                user_agent: None,
+                region: &self.region.id,
+            },
+        };
+        self.iam.act(&caller, form).await
+    }
+
+    async fn act(
+        &self,
+        head: &Parts,
+        body: &Bytes,
+        came: RequestFacts,
+    ) -> Result<Answer, IamError> {
+        let Met {
+            identity,
+            form,
+            signature,
+            signed_at,
+        } = self.meet(head, body)?;
+        self.is_kept_here()?;
+        let Identity::Key { account, who, .. } = &identity else {
+            return Err(unauthenticated());
+        };
+        if !Iam::only_reads(&form) {
+            self.take_once((signature, signed_at), account).await?;
+        }
+        let agent = head.headers.get(header::USER_AGENT);
+        let caller = Caller {
+            account,
+            user: match who {
+                Who::Root => None,
+                Who::User(user) => Some(user),
+            },
+            actor: &identity.actor(),
+            conditions: Conditions {
+                now: self.region.clock.now(),
+                source: came.source,
+                tls: came.transport == Some(Transport::Tls),
+                user_agent: agent.map(HeaderValue::as_bytes),
+                region: &self.region.id,
+            },
+        };
+        self.iam.act(&caller, &form).await
+    }
+
+    /// Who sends a form. Nothing of it is acted on before.
+    fn meet(&self, head: &Parts, body: &Bytes) -> Result<Met, IamError> {
+        if head.method != Method::POST {
+            return Err(IamError::new(
+                "InvalidAction",
+                400,
+                "requests are forms that are sent by POST",
+            ));
+        }
+        let query = head.uri.query();
+        let auth = AuthType::of(&head.method, &head.headers, query);
+        if !matches!(auth, Ok(AuthType::HeaderV4)) {
+            return Err(unauthenticated());
+        }
+        let request = Signed {
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            query,
+            headers: &head.headers,
+        };
+        let facts = Facts {
+            keys: &*self.region.registry,
+            regions: RegionNames {
+                own: &self.region.id,
+                aliases: &self.aliases,
+            },
+            now: self.region.clock.now(),
+        };
+        let verified = verify_form(Service::Iam, &request, &payload_sha256(body), &facts);
+        let verified = verified.map_err(|error| self.unverified(error))?;
+        let signed = head.headers.get(header::AUTHORIZATION);
+        let signed = signed.and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let signed = SignedHeader::parse_for(signed, Service::Iam);
+        let signature = signed.map_err(|error| self.unverified(error))?;
+        if query.is_some_and(|query| !query.is_empty()) {
+            return Err(IamError::new(
+                "ValidationError",
+                400,
+                "what is asked for is in the form, and not in the query",
+            ));
+        }
+        Ok(Met {
+            identity: verified.identity,
+            signed_at: verified.at,
+            form: Form::parse(body)?,
+            signature: signature.signature.to_owned(),
+        })
+    }
+
+    /// Where the registry is followed: who may know is told where it is kept.
+    fn is_kept_here(&self) -> Result<(), IamError> {
+        match self.elsewhere() {
+            None => Ok(()),
+            Some(why) => Err(IamError::new("InvalidAction", 421, why)),
+        }
+    }
+
+    fn elsewhere(&self) -> Option<String> {
+        if self.region.registry.keeps() {
+            return None;
+        }
+        let keeper = RegionId::new(&self.region.link.membership.keeper);
+        let known = self.region.registry.region(&keeper);
+        let endpoint = known
+            .map(|region| region.endpoint.clone())
+            .unwrap_or_default();
+        Some(format!(
+            "users and policies are kept in region {keeper}: sign for that region, and send the \
+             request to {}/-/iam",
+            endpoint.trim_end_matches('/')
+        ))
+    }
+
+    /// What is wrong with a signature, in the codes of IAM.
+    fn unverified(&self, error: SignatureError) -> IamError {
+        use SignatureError as E;
+        tracing::info!(%error, "an IAM request was refused");
+        let denied = |code, message: &str| IamError::new(code, 403, message);
+        match error {
+            E::UnknownKey(_) | E::Token => denied(
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            ),
+            E::WrongRegion { known, .. } => {
+                let scoped = "Credential should be scoped to a valid region.";
+                let elsewhere = self.elsewhere().filter(|_| known);
+                let why = elsewhere.map_or(scoped.to_owned(), |why| format!("{scoped} {why}."));
+                denied("SignatureDoesNotMatch", &why)
+            }
+            E::Mismatch(_) => denied(
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided. \
+                 Check your access key and signing method.",
+            ),
+            E::Skewed { request, server } => denied(
+                "SignatureDoesNotMatch",
+                &format!(
+                    "Signature expired or not yet current: {request} is too far from {server}"
+                ),
+            ),
+            E::PayloadMode(_) => denied(
+                "SignatureDoesNotMatch",
+                "x-amz-content-sha256 is not the digest of the form.",
+            ),
+            other => denied("IncompleteSignature", &other.to_string()),
+        }
+    }
+
+    /// A signed request changes something once: whoever saw it must not have it done again.
+    async fn take_once(
+        &self,
+        (signature, signed_at): (String, Option<Timestamp>),
+        account: &AccountId,
+    ) -> Result<(), IamError> {
+        let found = self.region.registry.account(account);
+        let signed = SignedChange {
+            signature,
+            account: account.to_string(),
+            root: found.is_some_and(|account| account.root),
+        };
+        let (seen, now) = (Arc::clone(&self.seen), self.region.clock.now().s());
+        let taken = tokio::task::spawn_blocking(move || seen.take(&signed, now)).await;
+        let taken = taken.map_err(|e| IamError::new("ServiceFailure", 500, e.to_string()))?;
+        if taken.is_err() && signed_at.is_some_and(|at| at.s().abs_diff(now) < AGAIN_S) {
+            return Ok(());
+        }
+        // Clients sign anew when they try again.
+        taken.map_err(|(_, why)| IamError::new("Throttling", 400, why))
+    }
+}
+
+fn unauthenticated() -> IamError {
+    IamError::new(
+        "MissingAuthenticationToken",
+        403,
+        "The request is missing a valid AWS4-HMAC-SHA256 Authorization header.",
+    )
+}
+
+impl Beside for IamForms {
+    fn answer<'a>(
+        &'a self,
+        head: &'a Parts,
+        body: Bytes,
+        facts: RequestFacts,
+        request_id: &'a str,
+    ) -> BoxFuture<'a, Response<String>> {
+        Box::pin(async move {
+            let (status, text) = match self.act(head, &body, facts).await {
+                Ok(answer) => (StatusCode::OK, answer.xml(request_id)),
+                Err(error) => (
+                    StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                    error.xml(request_id),
+                ),
+            };
+            let mut answer = Response::new(text);
+            *answer.status_mut() = status;
+            let kind = HeaderValue::from_static("text/xml");
+            answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+            answer
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! One request: who sends it, what it says, and whether it is allowed.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use access::{User, policy};
+use cloud::{Registry, UserInfo};
+use types::{AccessKeyId, AccountId, Actor, Timestamp};
+
+use crate::{
+    Form, IamError,
+    answer::{Node, missing},
+};
+
+/// Who sends a request, once its signature has been verified.
+pub struct Caller<'a> {
+    /// The account.
+    pub account: &'a AccountId,
+    /// The user; `None` for the account itself.
+    pub user: Option<&'a Arc<User>>,
+    /// For the audit log.
+    pub actor: &'a Actor,
+    /// What policies may ask about.
+    pub conditions: Conditions<'a>,
+}
+
+/// What is known of how a request came.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions<'a> {
+    /// When its head was there.
+    pub now: Timestamp,
+    /// The client's address.
+    pub source: Option<IpAddr>,
+    /// Whether the connection has TLS.
+    pub tls: bool,
+    /// The client's name for itself.
+    pub user_agent: Option<&'a [u8]>,
+    /// The region that was called.
+    pub region: &'a str,
+}
+
+/// What a request says about what it is on, for conditions.
+#[derive(Default)]
+pub(crate) struct About<'a> {
+    /// The tags that it gives.
+    pub given: Option<&'a BTreeMap<String, String>>,
+    /// The tags that the target has.
+    pub has: Option<&'a BTreeMap<String, String>>,
+    /// The managed policy that it attaches or detaches.
+    pub policy: Option<&'a str>,
+    /// The boundary that it sets.
+    pub boundary: Option<&'a str>,
+}
+
+pub(crate) type Done = Result<Option<Node>, IamError>;
+
+pub(crate) struct Call<'a> {
+    pub registry: &'a Registry,
+    pub kept: Option<&'a AccessKeyId>,
+    pub caller: &'a Caller<'a>,
+    pub form: &'a Form,
+    pub action: &'static str,
+}
+
+impl Call<'_> {
+    /// Whether the caller may do the action on what has this ARN.
+    pub fn may(&self, arn: &str, about: &About<'_>) -> Result<(), IamError> {
+        let Some(user) = self.caller.user else {
+            return Ok(());
+        };
+        let name = ["iam:", self.action].concat();
+        let given = about.given.map(pairs).unwrap_or_default();
+        let has = about.has.map(pairs).unwrap_or_default();
+        let how = &self.caller.conditions;
+        let conditions = policy::Conditions {
+            current_time: Some(how.now),
+            source_ip: how.source,
+            secure_transport: Some(how.tls),
+            user_agent: how.user_agent,
+            requested_region: Some(how.region),
+            request_tags: Some(&given),
+            resource_tags: Some(&has),
+            policy_arn: about.policy,
+            permissions_boundary: about.boundary,
+            ..policy::Conditions::default()
+        };
+        let action = policy::ActionName::parse(&name);
+        let target = policy::Target::Arn(arn);
+        match user.decide(self.caller.account, action, target, &conditions) {
+            Ok(()) => Ok(()),
+            Err(decision) => {
+                tracing::info!(user = user.id, action = name, "an IAM request was refused");
+                let why = user.sentence(action, target, &decision);
+                Err(IamError::new("AccessDenied", 403, why))
+            }
+        }
+    }
+
+    /// The ARN of a user who may not be there.
+    pub fn user_arn(&self, path: &str, name: &str) -> String {
+        let account = self.caller.account;
+        format!("arn:aws:iam::{account}:user{path}{name}")
+    }
+
+    /// The user that the form names, or the caller if it names none, once the caller may do the
+    /// action on them. Who may not does not learn whether there is such a user.
+    pub fn user(&self, about: &About<'_>) -> Result<UserInfo, IamError> {
+        let found = match (self.form.get("UserName"), self.caller.user) {
+            (Some(name), _) => {
+                let found = self.registry.user_named(self.caller.account, name);
+                // As IAM: what is asked for by a name has just that name.
+                found.filter(|found| found.name == name).ok_or(name)
+            }
+            (None, Some(user)) => self.registry.user(&user.id).ok_or(&*user.name),
+            (None, None) => {
+                return Err(crate::answer::invalid(
+                    "the field UserName is missing: the account itself is no user",
+                ));
+            }
+        };
+        match found {
+            Ok(user) => {
+                let about = About {
+                    has: Some(&user.tags),
+                    ..*about
+                };
+                self.may(&user.arn, &about)?;
+                Ok(user)
+            }
+            Err(name) => {
+                self.may(&self.user_arn("/", name), about)?;
+                let name = types::text::shown(name, 64);
+                Err(missing(format!(
+                    "The user with name {name} cannot be found."
+                )))
+            }
+        }
+    }
+}
+
+fn pairs(tags: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    tags.iter().map(|(key, value)| (&**key, &**value)).collect()
+}

@@ -1,0 +1,121 @@
+//! Access keys of users, and of the account itself where it asks for its own.
+
+use cloud::{KeyInfo, KeyStatus, UserInfo};
+use types::AccessKeyId;
+
+use crate::{
+    IamError,
+    answer::{Node, missing, time},
+    call::{About, Call, Done},
+    users::one_of,
+};
+
+const fn status(status: KeyStatus) -> &'static str {
+    match status {
+        KeyStatus::Active => "Active",
+        KeyStatus::Disabled => "Inactive",
+    }
+}
+
+impl Call<'_> {
+    /// Whose keys a request is about: a user's, or with `None` those of the account itself, which
+    /// only the account's own keys may ask for.
+    fn holder(&self) -> Result<Option<UserInfo>, IamError> {
+        match (self.form.get("UserName"), self.caller.user) {
+            (None, None) => Ok(None),
+            _ => self.user(&About::default()).map(Some),
+        }
+    }
+
+    fn named(holder: Option<&UserInfo>) -> Node {
+        holder.map_or("root", |user| &user.name).into()
+    }
+
+    pub async fn create_access_key(&self) -> Done {
+        let holder = self.holder()?;
+        let Self {
+            registry, caller, ..
+        } = self;
+        let (made, info) = match &holder {
+            Some(user) => registry.create_user_key(caller.actor, &user.id).await?,
+            None => {
+                registry
+                    .create_root_key(caller.actor, caller.account)
+                    .await?
+            }
+        };
+        let key = Node::Fields(vec![
+            ("UserName", Self::named(holder.as_ref())),
+            ("AccessKeyId", made.access_key.into()),
+            ("Status", status(info.status).into()),
+            ("SecretAccessKey", made.secret_key.into()),
+            ("CreateDate", time(info.created_ms)),
+        ]);
+        Ok(Some(Node::Fields(vec![("AccessKey", key)])))
+    }
+
+    fn keys_of(&self, holder: Option<&UserInfo>) -> Vec<KeyInfo> {
+        match holder {
+            Some(user) => self.registry.keys_of_user(&user.id),
+            None => {
+                let mut keys = self.registry.keys(Some(self.caller.account));
+                keys.retain(|key| key.user.is_none());
+                keys
+            }
+        }
+    }
+
+    pub fn list_access_keys(&self) -> Done {
+        let holder = self.holder()?;
+        let shown = |key: KeyInfo| {
+            let fields = vec![
+                ("UserName", Self::named(holder.as_ref())),
+                ("AccessKeyId", key.access_key.clone().into()),
+                ("Status", status(key.status).into()),
+                ("CreateDate", time(key.created_ms)),
+            ];
+            (key.access_key, Node::Fields(fields))
+        };
+        let keys = self.keys_of(holder.as_ref()).into_iter();
+        let page = self.page("AccessKeyMetadata", keys.map(shown).collect())?;
+        Ok(Some(Node::Fields(page)))
+    }
+
+    /// The key that the form names, if it is one of that holder: a key of somebody else's is
+    /// answered as one that is not there.
+    fn key(&self) -> Result<AccessKeyId, IamError> {
+        let id = self.form.need("AccessKeyId")?;
+        let holder = self.holder()?;
+        let mut keys = self.keys_of(holder.as_ref()).into_iter();
+        match keys.any(|key| key.access_key == id) {
+            true if self.kept.is_some_and(|kept| **kept == *id) => Err(IamError::new(
+                "UnmodifiableEntity",
+                400,
+                "`dhow` signs with this key, which is in credentials.json",
+            )),
+            true => Ok(AccessKeyId::new(id)),
+            false => Err(missing(format!(
+                "The Access Key with id {} cannot be found.",
+                types::text::shown(id, 128)
+            ))),
+        }
+    }
+
+    pub async fn update_access_key(&self) -> Done {
+        let text = one_of(self.form.need("Status")?, ["Active", "Inactive"], "Status")?;
+        let key = self.key()?;
+        let status = match text {
+            "Active" => KeyStatus::Active,
+            _ => KeyStatus::Disabled,
+        };
+        let actor = self.caller.actor;
+        self.registry.set_key_status(actor, &key, status).await?;
+        Ok(None)
+    }
+
+    pub async fn delete_access_key(&self) -> Done {
+        let key = self.key()?;
+        self.registry.delete_key(self.caller.actor, &key).await?;
+        Ok(None)
+    }
+}
