@@ -171,6 +171,21 @@ def test_buckets_are_placed_as_the_page_says(walk):
     walk.fleet.s3("eu-central-1").delete_bucket(Bucket="vault")
 
 
+def test_users_are_managed_as_the_page_says(walk):
+    walk.run("dhow account create acme")
+    key = json.loads(walk.run("dhow key create --account acme --json"))
+    region = walk.fleet.regions["cn-hangzhou"]
+    more = {"AWS_ACCESS_KEY_ID": key["access_key"], "AWS_SECRET_ACCESS_KEY": key["secret_key"],
+            "AWS_DEFAULT_REGION": "cn-hangzhou", "AWS_DEFAULT_OUTPUT": "json",
+            "AWS_ENDPOINT_URL_IAM": region["endpoint"] + "/-/iam"}
+    before = walk.env
+    # `dhow` goes on with the key of the cloud's operator.
+    walk.env = {**before, **more}
+    walk.console("access.md", "$ aws iam create-user")
+    walk.env = before
+    walk.console("access.md", "$ dhow user create bob")
+
+
 def test_residency_is_checked_as_the_page_says(walk):
     walk.run("dhow bucket create patients --home eu-central-1 --replica me-east-1 "
              "--jurisdiction AE --jurisdiction EU")

@@ -1,5 +1,7 @@
 //! What users may do: what their policies allow, and nothing else.
 
+#![allow(clippy::unwrap_used)] // tests
+
 use std::sync::Arc;
 
 use access::{

@@ -135,6 +135,21 @@ fn may_change(
     user.decide(&user.account, action.into(), target, &conditions)
 }
 
+/// The region asked the user's policies as well, and its word is no proof of it.
+fn check_user(who: &Who, wanted: &Wanted, region: &RegionId, now: Timestamp) -> Result<(), Doubt> {
+    let Who::User(user) = who else {
+        return Ok(());
+    };
+    may_change(user, wanted, region, now).map_err(|decision| {
+        tracing::info!(
+            user = user.id,
+            ?decision,
+            "a bucket that a user may not change"
+        );
+        "the policies of the user do not allow it".to_owned().into()
+    })
+}
+
 impl Registry {
     /// Tells the registry who reads requests for it. Until then no region's customer can make or
     /// remove a bucket.
@@ -196,17 +211,7 @@ impl Registry {
                 .to_owned()
                 .into());
         }
-        // The region asked the user's policies as well, and its word is no proof of it.
-        if let Who::User(user) = &who
-            && let Err(decision) = may_change(user, &wanted, from, now)
-        {
-            tracing::info!(
-                user = user.id,
-                ?decision,
-                "a bucket that a user may not change"
-            );
-            return Err("the policies of the user do not allow it".to_owned().into());
-        }
+        check_user(&who, &wanted, from, now)?;
         let actor = Actor::Through {
             region: from.clone(),
             account: account.clone(),

@@ -96,13 +96,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let aliases = gateway_config(&config, region.upstream.is_some()).region_aliases;
     let forms = Arc::new(IamForms::new(&region, aliases, Arc::clone(&seen)));
     door.answers_beside(forms.clone());
-    let admin_api = Arc::new(Admin {
-        region: Arc::clone(&region),
-        region_id: region.id.clone(),
-        scrub: Arc::new(ScrubJob::default()),
-        forms,
-        seen,
-    });
+    let admin_api = admin_of(&region, forms, seen);
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let certificates = tls.map(|tls| tokio::spawn(tls.keep_up()));
     let every = Duration::from_secs(config.engine.orphans_every_s);
@@ -156,6 +150,16 @@ async fn stop_at_once(mut signals: Signals, is_second: bool) {
             std::process::exit(SECOND.into());
         }
     }
+}
+
+fn admin_of(region: &Arc<Region>, forms: Arc<IamForms>, seen: Arc<Seen>) -> Arc<Admin> {
+    Arc::new(Admin {
+        region: Arc::clone(region),
+        region_id: region.id.clone(),
+        scrub: Arc::new(ScrubJob::default()),
+        forms,
+        seen,
+    })
 }
 
 /// Before it serves, a region asks the others what they remember of it, and the registry, since its
