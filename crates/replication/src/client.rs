@@ -1,15 +1,9 @@
 //! The receiver's questions.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use objects::ShippedChange;
 use peer::{BoxBody, Held, Kind, Peer, PeerError, collect, full};
@@ -19,7 +13,8 @@ use crate::{
     Regions, ReplicationError, Transport,
     body::PeerBody,
     frames::Answer,
-    wire::{ANSWER_BYTES_MAX, Ask, INSTANCE, PATH, WAIT_MAX, What, name},
+    said::{By, Said},
+    wire::{ANSWER_BYTES_MAX, Ask, END, INSTANCE, PATH, WAIT_MAX, What, name},
 };
 
 /// Longer than the longest wait at the source, which waits for room before and after it waits for
@@ -43,46 +38,17 @@ pub struct Far {
     pub said: Arc<Said>,
 }
 
-/// What a region says of itself with each question about a bucket.
-#[derive(Debug, Default)]
-pub struct Said {
-    /// Whether it says to which start of the other region it has handed over all that it has.
-    follows: bool,
-    handed: AtomicU64,
-    reach: AtomicU64,
-}
-
-impl Said {
-    /// Of a readable replica that follows the bucket.
-    pub(crate) fn following() -> Self {
-        Self {
-            follows: true,
-            ..Self::default()
-        }
-    }
-
-    /// All that is here has been handed over to that start of the other region.
-    pub(crate) fn has_handed_over(&self, to: u64) {
-        self.handed.store(to, Ordering::SeqCst);
-    }
-
-    /// Changes up to `position` in the other region's log may be applied from now on.
-    pub(crate) fn reaches(&self, position: u64) {
-        self.reach.fetch_max(position, Ordering::SeqCst);
-    }
-
-    /// The other region's log begins anew: nothing counts that was read of it before.
-    pub(crate) fn begins_anew(&self) {
-        self.reach.store(0, Ordering::SeqCst);
-    }
-
-    fn with(&self, ask: Ask) -> Ask {
-        let handed = self.handed.load(Ordering::SeqCst);
-        Ask {
-            handed: self.follows.then_some(handed),
-            reach: self.reach.load(Ordering::SeqCst),
-            ..ask
-        }
+/// Who answers, as far as it says so.
+fn by(headers: &HeaderMap) -> By {
+    let number = |name: &str| {
+        let found = headers.get(name);
+        found.and_then(|found| found.to_str().ok()?.parse().ok())
+    };
+    By {
+        start: number(INSTANCE).unwrap_or_default(),
+        end: number(END)
+            .filter(|_| !types::planted("ends-of-logs-unheard"))
+            .unwrap_or_default(),
     }
 }
 
@@ -112,7 +78,10 @@ impl Far {
             .map_err(|e| malformed(&e))?;
         let answer = self.client.ask(ANSWER_WAIT, &to, request).await?;
         if answer.status().is_success() {
-            return Ok(answer);
+            return match self.said.hears(what, by(answer.headers())) {
+                true => Ok(answer),
+                false => Err(ReplicationError::AnotherStart(self.region.clone())),
+            };
         }
         let status = answer.status();
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -151,10 +120,20 @@ impl Far {
 
     /// A question that is answered with changes.
     pub async fn ask(&self, what: What) -> Result<Answer, ReplicationError> {
-        let (bytes, _held) = self.bytes(&what).await?;
+        self.ask_by(what).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, and which start of the region answers.
+    pub(crate) async fn ask_by(&self, what: What) -> Result<(Answer, By), ReplicationError> {
+        let answer = self.send(&what).await?;
+        let by = by(answer.headers());
+        let (bytes, _held) = self.read_whole(answer).await?;
         let answer = Answer::decode(bytes)?;
         crate::bounds::check(&what, self.sealed, &answer)?;
-        Ok(answer)
+        if matches!(what, What::Changes { .. }) && !answer.ahead {
+            self.said.has_all(by);
+        }
+        Ok((answer, by))
     }
 
     /// A version without its bytes; `None` when the other region has nothing to say of it.
@@ -195,13 +174,12 @@ impl Far {
         what: What,
     ) -> Result<(Vec<(types::ObjectKey, types::VersionId)>, u64), ReplicationError> {
         let answer = self.send(&what).await?;
-        let by = answer.headers().get(INSTANCE);
-        let by = by.and_then(|by| by.to_str().ok()?.parse().ok());
+        let by = by(answer.headers());
         let (bytes, _held) = self.read_whole(answer).await?;
         let names: Vec<(String, String)> = serde_json::from_slice(&bytes)
             .map_err(|e| ReplicationError::Malformed(e.to_string()))?;
         let names: Result<Vec<_>, _> = names.iter().map(crate::wire::read_name).collect();
-        Ok((names?, by.unwrap_or_default()))
+        Ok((names?, by.start))
     }
 
     /// A question that is answered with JSON.

@@ -12,6 +12,9 @@ pub enum ReplicationError {
     /// The placement does not allow it, as this region knows it.
     #[error("not allowed here: {0}")]
     Placement(#[from] access::Refusal),
+    /// Another start of a region answers than before: it may lack what that one told.
+    #[error("another start of region {0} answers: what was read of it is compared first")]
+    AnotherStart(types::RegionId),
     /// What came cannot be read.
     #[error("the other region's answer cannot be read: {}", types::text::of_peer(.0.as_bytes()))]
     Malformed(String),

@@ -17,6 +17,7 @@ use crate::{
     CopyState, Regions, ReplicationError, Status,
     client::Far,
     frames::Answer,
+    said::By,
     wire::{LACKING_MAX, Settled, WAIT_MAX, What, name, read_name},
 };
 
@@ -100,12 +101,36 @@ impl Follower {
         let epoch = self.far.deed.epoch;
         self.objects.hold_as_placed(&permit).await?;
         let found = self.objects.follow_cursor(&permit, region).await?;
-        match found {
-            Some(cursor) if cursor.epoch == epoch && cursor.snapshot.is_none() => {
-                self.follow_log(&permit, cursor).await
+        let cursor = match found {
+            Some(cursor) if cursor.epoch == epoch => cursor,
+            before => {
+                self.far.said.begins();
+                return self.begin(&permit, before).await;
             }
-            Some(cursor) if cursor.epoch == epoch => self.seed(cursor).await,
-            before => self.begin(&permit, before).await,
+        };
+        self.far.said.resumes(cursor.reach.0);
+        if self.far.said.is_in_doubt() {
+            self.compare(&permit).await?;
+        }
+        match cursor.snapshot {
+            None => self.follow_log(&permit, cursor).await,
+            Some(_) => self.seed(cursor).await,
+        }
+    }
+
+    /// Another start of the home answers than before: hands over what it lacks, if it does not have
+    /// all that was read of the one before it.
+    async fn compare(&self, permit: &Permit) -> Result<(), ReplicationError> {
+        let ask = What::Changes {
+            after: self.far.said.reach(),
+            wait_ms: 0,
+            // Nothing is noted yet.
+            applied: Some(0),
+        };
+        let (answer, by) = self.far.ask_by(ask).await?;
+        match answer.ahead {
+            true => self.hand_over_ahead(permit, by).await,
+            false => Ok(()),
         }
     }
 
@@ -145,6 +170,7 @@ impl Follower {
             position: Position(head.position),
             seeded: 0,
             snapshot: Some(bytes::Bytes::from_static(b"c")),
+            reach: Position(self.far.said.reach()),
         };
         self.note(permit, &cursor).await.map(drop)
     }
@@ -205,7 +231,7 @@ impl Follower {
     /// or a loss of power took its newest writes. Those are handed over before this copy takes on
     /// the home's state, so nothing that was acknowledged goes. Removals are not: the home takes
     /// them on a copy's word only under a new epoch.
-    async fn hand_over_ahead(&self, permit: &Permit) -> Result<(), ReplicationError> {
+    async fn hand_over_ahead(&self, permit: &Permit, to: By) -> Result<(), ReplicationError> {
         let (bucket, region) = (&self.far.deed.name, &self.far.region);
         if self.far.sealed {
             return Err(ReplicationError::Refused(format!(
@@ -218,21 +244,17 @@ impl Follower {
             "the home has not what was read of it before: it was put back to an older state, or lost \
              its newest writes; what only this region has is handed over"
         );
-        let (_, to) = self
-            .far
-            .names_by(What::Lacking {
-                versions: Vec::new(),
-            })
-            .await?;
-        // First: whether versions are kept must be known before the home serves again.
-        let head = self.far.ask(What::Head).await?;
-        self.offer_configuration(permit, &head).await?;
-        self.catch_up(permit).await?;
-        self.hand_over(permit).await?;
-        // Nothing that was read of the state before is only here any more.
-        self.far.said.begins_anew();
-        self.far.said.has_handed_over(to);
-        Ok(())
+        self.far.said.hands_over(to);
+        let handed = async {
+            // First: whether versions are kept must be known before the home serves again.
+            let head = self.far.ask(What::Head).await?;
+            self.offer_configuration(permit, &head).await?;
+            self.catch_up(permit).await?;
+            self.hand_over(permit).await
+        };
+        let handed = handed.await;
+        self.far.said.has_handed_over(handed.is_ok());
+        handed
     }
 
     async fn offer(
@@ -364,6 +386,7 @@ impl Follower {
                 return Err(stands_still("a snapshot"));
             }
             cursor.seeded += self.apply_all(&permit, &page).await?;
+            cursor.reach = Position(self.far.said.reach());
             // Under the first epoch too: the home may have been put back to an older state.
             if !self.far.sealed && (self.far.deed.epoch > 1 || !types::planted("tags-stay-behind"))
             {
@@ -379,8 +402,9 @@ impl Follower {
                     // Not before the snapshot is whole.
                     applied: Some(0),
                 };
-                if self.far.ask(ask).await?.ahead {
-                    self.hand_over_ahead(&permit).await?;
+                let (answer, by) = self.far.ask_by(ask).await?;
+                if answer.ahead {
+                    self.hand_over_ahead(&permit, by).await?;
                 }
                 // Before the cursor says that the snapshot is whole: what was removed at the
                 // source while its log was out of reach goes here too.
@@ -456,14 +480,14 @@ impl Follower {
             let waits = wait_ms > 0;
             wait_ms = WAIT_MAX.as_millis() as u64;
             let asked = tokio::time::Instant::now();
-            let page = self.far.ask(ask).await?;
+            let (page, by) = self.far.ask_by(ask).await?;
             let idle = page.changes.is_empty() && page.position == cursor.position.0;
             if waits && idle {
                 not_at_once(asked).await;
             }
             if page.ahead {
                 self.stands_nowhere();
-                self.hand_over_ahead(permit).await?;
+                self.hand_over_ahead(permit, by).await?;
             }
             if page.reseed {
                 let (bucket, region) = (&self.far.deed.name, &self.far.region);
@@ -475,6 +499,7 @@ impl Follower {
                 }
                 cursor.position = Position(head.position);
                 cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
+                cursor.reach = Position(self.far.said.reach());
                 return self.note(&self.permit()?, &cursor).await.map(drop);
             }
             if page.position < cursor.position.0 {

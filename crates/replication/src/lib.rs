@@ -27,6 +27,7 @@ mod renewal;
 mod repair;
 mod rules;
 mod rules_far;
+mod said;
 mod seal_source;
 mod seats;
 mod silence;
@@ -39,7 +40,7 @@ mod words;
 mod yielding;
 
 pub use behind::Behind;
-pub use client::{Far, Said};
+pub use client::Far;
 pub use error::ReplicationError;
 pub use leases::FarLeases;
 pub use manager::{Divergence, MayRemove, Regions, Replication};
@@ -49,6 +50,7 @@ pub use promises::{
 pub use repair::{Repair, Repairs};
 pub use rules::{RuleShown, Shipping};
 pub use rules_far::ask_destination;
+pub use said::Said;
 pub use source::Source;
 pub use status::{CopyState, CopyStatus, Following, Status};
 pub use transport::Transport;

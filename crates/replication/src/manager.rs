@@ -15,12 +15,8 @@ use types::{
 };
 
 use crate::{
-    OnWordOf, Promises, Repairs, Source, Status, Transport,
-    client::{Far, Said},
-    follow::Follower,
-    handover::HandOver,
-    removal::Removing,
-    rules_far::Taking,
+    OnWordOf, Promises, Repairs, Source, Status, Transport, client::Far, follow::Follower,
+    handover::HandOver, removal::Removing, rules_far::Taking, said::Said,
 };
 
 /// Keys that a region alone had when it came back under a new home.
@@ -387,7 +383,8 @@ impl Replication {
                     deed: Arc::clone(&deed),
                     said: Arc::new(match way {
                         Way::Copy => Said::following(),
-                        Way::Sealed | Way::Gather => Said::default(),
+                        Way::Sealed => Said::sealed(),
+                        Way::Gather => Said::default(),
                     }),
                 },
                 objects: Arc::clone(&self.objects),

@@ -385,6 +385,7 @@ impl Line {
             position: self.objects.rules_end(permit).await?,
             seeded: 0,
             snapshot: Some(bytes::Bytes::from_static(b"c")),
+            reach: store::Position(0),
         })
     }
 

@@ -20,8 +20,8 @@ use crate::{
     handover::HandOver,
     rules_far::Taking,
     wire::{
-        Ask, COUNT_ROOM, INSTANCE, LACKING_MAX, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What,
-        name, read_name,
+        Ask, COUNT_ROOM, END, INSTANCE, LACKING_MAX, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX,
+        What, name, read_name,
     },
 };
 
@@ -54,7 +54,7 @@ pub(crate) struct Stands {
     pub(crate) after: Position,
     /// Applied up to here.
     applied: u64,
-    /// Some may be applied up to here.
+    /// What it has read is from before this.
     reach: Position,
     /// To which start of this region it has handed over all that it has. Sealed replicas and
     /// releases before this one do not say it.
@@ -179,7 +179,7 @@ impl Source {
         // Whoever may not ask is told so before it waits for anything.
         let admitted = self.admit(from, &ask);
         let (deed, admitted) = admitted.inspect_err(|_| self.hear_epoch(from, &ask))?;
-        let permit = match admitted {
+        let mut answer = match admitted {
             Admitted::Counts(counting) => {
                 return self.answer_counts(&counting, room, &ask.what).await;
             }
@@ -187,12 +187,17 @@ impl Source {
             Admitted::Rule => return self.answer_by_rule(&deed, from, room, ask.what).await,
             Admitted::Sealed => {
                 self.may_lease(&deed, &ask.what)?;
-                return self.answer_sealed(&deed, from, room, ask).await;
+                self.answer_sealed(&deed, from, room, ask).await?
             }
-            Admitted::Copy(permit) => permit,
+            Admitted::Copy(permit) => {
+                let asker = (from, room);
+                self.answer_copy(&deed, asker, &permit, ask).await?
+            }
         };
-        let asker = (from, room);
-        self.answer_copy(&deed, asker, &permit, ask).await
+        // Read after the answer: all that it tells is from before that.
+        let end = HeaderValue::from(self.objects.log_end_of(&deed).0);
+        answer.headers_mut().insert(END, end);
+        Ok(answer)
     }
 
     /// Answers a region that holds a readable copy, about what is in the bucket.

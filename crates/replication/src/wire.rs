@@ -10,6 +10,9 @@ use crate::ReplicationError;
 /// The header of an answer that tells which start of the region answers; 0 where nobody needs to
 /// tell them apart.
 pub(crate) const INSTANCE: &str = "dhow-instance";
+/// The header of an answer to a replica that tells where the log of the region that answers ended
+/// then, or a position after that.
+pub(crate) const END: &str = "dhow-log-end";
 /// Where questions go.
 pub const PATH: &str = "/dhow/v1/replication";
 
@@ -80,8 +83,8 @@ pub struct Ask {
     /// for none. Whoever does not follow the bucket does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed: Option<u64>,
-    /// The asker has read up to here in the log of the region that is asked, and may have applied
-    /// some of it; 0 where that is no more than it has applied.
+    /// What the asker has read of the region that is asked is from before this position of its
+    /// log; 0 where that is no more than it has applied.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reach: u64,
     /// What about it.

@@ -260,6 +260,7 @@ async fn what_changed_last_is_known_without_reading() {
         position: Position(7),
         seeded: 0,
         snapshot: None,
+        reach: Position(0),
     };
     let noted = objects.set_follow_cursor(&receiving, &other, &cursor);
     noted.await.unwrap();

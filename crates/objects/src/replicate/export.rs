@@ -278,6 +278,12 @@ impl Objects {
         self.dirty.last(partition, || self.log_end(partition))
     }
 
+    /// Where this region's log of the bucket ends, or a position after that: all that is in the
+    /// bucket now came before. Reads nothing.
+    pub fn log_end_of(&self, deed: &BucketDeed) -> Position {
+        self.log_end(partition_of(deed))
+    }
+
     /// Where the partition's log ends, or a position after that. Reads nothing.
     pub(crate) fn log_end(&self, partition: PartitionId) -> Position {
         self.engine.log.end(partition)

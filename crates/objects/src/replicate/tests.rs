@@ -659,6 +659,7 @@ async fn a_cursor_is_kept_and_is_no_object() {
         position: Position(77),
         seeded: 5,
         snapshot: Some(Bytes::from_static(b"c\0\xff")),
+        reach: Position(77),
     };
     let objects = &copy.objects;
     objects

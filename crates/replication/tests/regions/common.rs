@@ -652,6 +652,14 @@ impl Region {
         .await;
     }
 
+    /// Whether this region, a copy, has noted that half of its snapshot is here.
+    pub async fn noted_half(&self, home: &Region) -> bool {
+        let permit = self.permit(Action::ReplicateInto);
+        let cursor = self.objects.follow_cursor(&permit, &home.id).await.unwrap();
+        let row = cursor.and_then(|cursor| cursor.snapshot);
+        row.is_some_and(|row| row.starts_with(b"o"))
+    }
+
     /// The last failure of following.
     pub fn failure(&self) -> Option<String> {
         let following = self.replication.status().following();

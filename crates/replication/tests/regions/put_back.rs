@@ -1,12 +1,12 @@
 //! A home whose folder is put back to an older state while a replica has applied only a part of
-//! what it was told.
+//! what it was told, or has not compared all of it.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use peer::full;
 use replication::{Ask, CopyState, What};
 use store::memory::Memory;
@@ -119,4 +119,122 @@ async fn a_replica_hands_over_half_a_page_where_the_home_does_not_know_that_it_w
     backup.put_back(&mut a, 2).await;
     answers.store(true, Ordering::SeqCst);
     is_handed_over(&a, &b).await;
+}
+
+/// Refuses some questions at a region from now on, until they are open.
+fn refuse(at: &Region, which: fn(&What) -> bool) -> Arc<AtomicBool> {
+    let is_open = Arc::new(AtomicBool::default());
+    let open = Arc::clone(&is_open);
+    *at.door.hook.write() = Some(Arc::new(move |_: &RegionId, ask: &Ask| {
+        (which(&ask.what) && !open.load(Ordering::SeqCst)).then(|| {
+            let mut answer = Response::new(full(""));
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            answer
+        })
+    }));
+    is_open
+}
+
+fn of_snapshot(what: &What, row: &str) -> bool {
+    matches!(what, What::Snapshot { from } if from == row)
+}
+
+/// The rows where a snapshot begins, and where its second half does.
+const FIRST: &str = "63";
+const SECOND: &str = "6f";
+
+/// A replica that has taken half of a snapshot, with a version that was made after it began. The
+/// state of the home from before that is put back, and nobody knows: the log of that state gave
+/// where the snapshot began.
+async fn half_a_snapshot(replica_restarts: bool) {
+    let ([mut a, mut b], disk) = on_disks().await;
+    a.put("shared", "s").await;
+    let first = refuse(&a, |what| of_snapshot(what, FIRST));
+    b.run();
+    until("the snapshot has begun", || async {
+        b.failure().is_some_and(|why| why.contains("500"))
+    })
+    .await;
+    let then = disk.copy();
+    a.put("later", "acknowledged").await;
+    let second = refuse(&a, |what| of_snapshot(what, SECOND));
+    first.store(true, Ordering::SeqCst);
+    until("half of the snapshot is here", || async {
+        b.keys().await.contains(&"later".to_owned()) && b.failure().is_some()
+    })
+    .await;
+    if replica_restarts {
+        until("it is noted", || async { b.noted_half(&a).await }).await;
+        b.stop().await;
+    }
+    Backup { then, disk }.put_back(&mut a, 2).await;
+    second.store(true, Ordering::SeqCst);
+    if replica_restarts {
+        b.run();
+    }
+    b.follows().await;
+    until("the home has what only the replica had", || async {
+        a.keys().await == ["later", "shared"] && a.versions().await == b.versions().await
+    })
+    .await;
+    assert_eq!(a.get("later").await.unwrap(), "acknowledged");
+    assert_eq!(b.get("later").await.unwrap(), "acknowledged");
+}
+
+#[tokio::test]
+async fn a_replica_hands_over_half_a_snapshot_of_a_home_that_was_put_back() {
+    half_a_snapshot(false).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_again_hands_over_half_a_snapshot_of_a_home_that_was_put_back() {
+    half_a_snapshot(true).await;
+}
+
+/// All of a snapshot is here, and the home has said that it has all that the replica has. It is put
+/// back before the replica asks which of it was removed there, so another start answers that.
+#[tokio::test]
+async fn a_replica_drops_nothing_on_the_word_of_another_start_of_its_home() {
+    let ([mut a, mut b], disk) = on_disks().await;
+    a.put("shared", "s").await;
+    let then = disk.copy();
+    a.put("later", "acknowledged").await;
+    let is_back = Arc::new(AtomicBool::default());
+    let (asked, back) = (Arc::new(AtomicBool::default()), Arc::clone(&is_back));
+    let seen = Arc::clone(&asked);
+    *a.door.hook.write() = Some(Arc::new(move |_: &RegionId, ask: &Ask| {
+        if back.load(Ordering::SeqCst) {
+            return None;
+        }
+        let mut answer = match &ask.what {
+            What::Lacking { versions } => {
+                seen.store(true, Ordering::SeqCst);
+                let lacking: Vec<_> = versions.iter().filter(|(k, _)| k == "later").collect();
+                Response::new(full(serde_json::to_vec(&lacking).unwrap()))
+            }
+            // Until all of it is put back.
+            _ if seen.load(Ordering::SeqCst) => {
+                let mut answer = Response::new(full(""));
+                *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                answer
+            }
+            _ => return None,
+        };
+        let headers = answer.headers_mut();
+        headers.insert("dhow-instance", HeaderValue::from_static("2"));
+        Some(answer)
+    }));
+    b.run();
+    until("it is asked what was removed", || async {
+        asked.load(Ordering::SeqCst) && b.failure().is_some()
+    })
+    .await;
+    Backup { then, disk }.put_back(&mut a, 2).await;
+    is_back.store(true, Ordering::SeqCst);
+    b.follows().await;
+    until("the home has what only the replica had", || async {
+        a.keys().await == ["later", "shared"] && a.versions().await == b.versions().await
+    })
+    .await;
+    assert_eq!(b.get("later").await.unwrap(), "acknowledged");
 }

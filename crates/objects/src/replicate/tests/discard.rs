@@ -70,6 +70,7 @@ impl Region {
             position: at,
             seeded: 0,
             snapshot: None,
+            reach: Position(0),
         };
         let noted = self.objects.set_follow_cursor(&permit, &source, &cursor);
         noted.await.unwrap();

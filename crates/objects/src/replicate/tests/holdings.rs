@@ -80,6 +80,7 @@ async fn a_copy_counts_the_same_and_says_of_which_position() {
             position: Position(42),
             seeded: 0,
             snapshot,
+            reach: Position(0),
         };
         let noted = copy.objects.set_follow_cursor(&receiving, &source, &cursor);
         noted.await.unwrap();
