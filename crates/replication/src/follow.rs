@@ -109,8 +109,10 @@ impl Follower {
             }
         };
         self.far.said.resumes(cursor.reach.0);
-        if self.far.said.is_in_doubt() {
-            self.compare(&permit).await?;
+        if self.far.said.is_in_doubt()
+            && let Some(by) = self.lacks_some().await?
+        {
+            return self.hand_over_ahead(&permit, by, cursor).await;
         }
         match cursor.snapshot {
             None => self.follow_log(&permit, cursor).await,
@@ -118,9 +120,9 @@ impl Follower {
         }
     }
 
-    /// Another start of the home answers than before: hands over what it lacks, if it does not have
-    /// all that was read of the one before it.
-    async fn compare(&self, permit: &Permit) -> Result<(), ReplicationError> {
+    /// Another start of the home answers than before: that one, if it does not have all that was
+    /// read of the one before it.
+    async fn lacks_some(&self) -> Result<Option<By>, ReplicationError> {
         let ask = What::Changes {
             after: self.far.said.reach(),
             wait_ms: 0,
@@ -128,10 +130,25 @@ impl Follower {
             applied: Some(0),
         };
         let (answer, by) = self.far.ask_by(ask).await?;
-        match answer.ahead {
-            true => self.hand_over_ahead(permit, by).await,
-            false => Ok(()),
+        Ok(answer.ahead.then_some(by))
+    }
+
+    /// Begins a snapshot once more. What was removed at the home behind `known` is heard of.
+    async fn begin_anew(
+        &self,
+        permit: &Permit,
+        known: Position,
+        mut cursor: FollowCursor,
+    ) -> Result<(), ReplicationError> {
+        let head = self.far.ask(What::Head).await?;
+        self.apply_all(permit, &head).await?;
+        if !self.far.sealed {
+            self.hear_removals(permit, known).await?;
         }
+        cursor.position = Position(head.position);
+        cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
+        cursor.reach = Position(self.far.said.reach());
+        self.note(&self.permit()?, &cursor).await.map(drop)
     }
 
     /// The first contact under this epoch. First both sides hear what the other knows to be
@@ -231,7 +248,13 @@ impl Follower {
     /// or a loss of power took its newest writes. Those are handed over before this copy takes on
     /// the home's state, so nothing that was acknowledged goes. Removals are not: the home takes
     /// them on a copy's word only under a new epoch.
-    async fn hand_over_ahead(&self, permit: &Permit, to: By) -> Result<(), ReplicationError> {
+    async fn hand_over_ahead(
+        &self,
+        permit: &Permit,
+        to: By,
+        mut cursor: FollowCursor,
+    ) -> Result<(), ReplicationError> {
+        self.stands_nowhere();
         let (bucket, region) = (&self.far.deed.name, &self.far.region);
         if self.far.sealed {
             return Err(ReplicationError::Refused(format!(
@@ -244,6 +267,11 @@ impl Follower {
             "the home has not what was read of it before: it was put back to an older state, or lost \
              its newest writes; what only this region has is handed over"
         );
+        // A start of this region in between goes on here: what the home has again of what was
+        // removed comes with the snapshot.
+        cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
+        cursor.reach = Position(self.far.said.reach());
+        self.note(permit, &cursor).await?;
         self.far.said.hands_over(to);
         let handed = async {
             // First: whether versions are kept must be known before the home serves again.
@@ -254,7 +282,8 @@ impl Follower {
         };
         let handed = handed.await;
         self.far.said.has_handed_over(handed.is_ok());
-        handed
+        handed?;
+        self.begin_anew(permit, Position(0), cursor).await
     }
 
     async fn offer(
@@ -404,7 +433,7 @@ impl Follower {
                 };
                 let (answer, by) = self.far.ask_by(ask).await?;
                 if answer.ahead {
-                    self.hand_over_ahead(&permit, by).await?;
+                    return self.hand_over_ahead(&permit, by, cursor).await;
                 }
                 // Before the cursor says that the snapshot is whole: what was removed at the
                 // source while its log was out of reach goes here too.
@@ -486,21 +515,13 @@ impl Follower {
                 not_at_once(asked).await;
             }
             if page.ahead {
-                self.stands_nowhere();
-                self.hand_over_ahead(permit, by).await?;
+                return self.hand_over_ahead(permit, by, cursor).await;
             }
             if page.reseed {
                 let (bucket, region) = (&self.far.deed.name, &self.far.region);
                 tracing::info!(%bucket, %region, "the log no longer reaches back: seeding anew");
-                let head = self.far.ask(What::Head).await?;
-                self.apply_all(permit, &head).await?;
-                if !self.far.sealed {
-                    self.hear_anew(permit, Some(&cursor)).await?;
-                }
-                cursor.position = Position(head.position);
-                cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
-                cursor.reach = Position(self.far.said.reach());
-                return self.note(&self.permit()?, &cursor).await.map(drop);
+                let known = cursor.position;
+                return self.begin_anew(permit, known, cursor).await;
             }
             if page.position < cursor.position.0 {
                 return Err(stands_still("a log"));

@@ -149,6 +149,7 @@ const SECOND: &str = "6f";
 async fn half_a_snapshot(replica_restarts: bool) {
     let ([mut a, mut b], disk) = on_disks().await;
     a.put("shared", "s").await;
+    a.put("removed", "r").await;
     let first = refuse(&a, |what| of_snapshot(what, FIRST));
     b.run();
     until("the snapshot has begun", || async {
@@ -157,6 +158,7 @@ async fn half_a_snapshot(replica_restarts: bool) {
     .await;
     let then = disk.copy();
     a.put("later", "acknowledged").await;
+    a.delete("removed", None).await;
     let second = refuse(&a, |what| of_snapshot(what, SECOND));
     first.store(true, Ordering::SeqCst);
     until("half of the snapshot is here", || async {
@@ -173,8 +175,10 @@ async fn half_a_snapshot(replica_restarts: bool) {
         b.run();
     }
     b.follows().await;
-    until("the home has what only the replica had", || async {
-        a.keys().await == ["later", "shared"] && a.versions().await == b.versions().await
+    // What was removed is back at the home, and comes to the replica too.
+    until("both have all", || async {
+        let all = ["later", "removed", "shared"];
+        a.keys().await == all && a.versions().await == b.versions().await
     })
     .await;
     assert_eq!(a.get("later").await.unwrap(), "acknowledged");
