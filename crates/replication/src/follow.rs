@@ -17,7 +17,6 @@ use crate::{
     CopyState, Regions, ReplicationError, Status,
     client::Far,
     frames::Answer,
-    said::By,
     wire::{LACKING_MAX, Settled, WAIT_MAX, What, name, read_name},
 };
 
@@ -120,37 +119,6 @@ impl Follower {
         }
     }
 
-    /// Another start of the home answers than before: that one, if it does not have all that was
-    /// read of the one before it.
-    async fn lacks_some(&self) -> Result<Option<By>, ReplicationError> {
-        let ask = What::Changes {
-            after: self.far.said.reach(),
-            wait_ms: 0,
-            // Nothing is noted yet.
-            applied: Some(0),
-        };
-        let (answer, by) = self.far.ask_by(ask).await?;
-        Ok(answer.ahead.then_some(by))
-    }
-
-    /// Begins a snapshot once more. What was removed at the home behind `known` is heard of.
-    async fn begin_anew(
-        &self,
-        permit: &Permit,
-        known: Position,
-        mut cursor: FollowCursor,
-    ) -> Result<(), ReplicationError> {
-        let head = self.far.ask(What::Head).await?;
-        self.apply_all(permit, &head).await?;
-        if !self.far.sealed {
-            self.hear_removals(permit, known).await?;
-        }
-        cursor.position = Position(head.position);
-        cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
-        cursor.reach = Position(self.far.said.reach());
-        self.note(&self.permit()?, &cursor).await.map(drop)
-    }
-
     /// The first contact under this epoch. First both sides hear what the other knows to be
     /// removed, so that neither brings that back, now or as a later home; then a region that held
     /// the bucket under an earlier epoch hands over what it alone has.
@@ -221,7 +189,7 @@ impl Follower {
     /// Versions that are here and not at the home: it is told of them until it has fetched them.
     /// What clients make here under this epoch comes to the home by the log alone: by two ways it
     /// might come again after it was removed.
-    async fn hand_over(&self, permit: &Permit) -> Result<(), ReplicationError> {
+    pub(crate) async fn hand_over(&self, permit: &Permit) -> Result<(), ReplicationError> {
         let mut logged = self.objects.logged_versions(permit, Position(0)).await?;
         let mut present: HashSet<VersionName> = logged.present.into_iter().collect();
         let mut from = None;
@@ -242,48 +210,6 @@ impl Follower {
                 None => return Ok(()),
             }
         }
-    }
-
-    /// The home does not have what this region has read of it: it was brought back from a backup,
-    /// or a loss of power took its newest writes. Those are handed over before this copy takes on
-    /// the home's state, so nothing that was acknowledged goes. Removals are not: the home takes
-    /// them on a copy's word only under a new epoch.
-    async fn hand_over_ahead(
-        &self,
-        permit: &Permit,
-        to: By,
-        mut cursor: FollowCursor,
-    ) -> Result<(), ReplicationError> {
-        self.stands_nowhere();
-        let (bucket, region) = (&self.far.deed.name, &self.far.region);
-        if self.far.sealed {
-            return Err(ReplicationError::Refused(format!(
-                "the home of {bucket}, region {region}, has not what was read of it before: this \
-                 sealed replica stays as it is; promote a region that has the newest state"
-            )));
-        }
-        tracing::warn!(
-            %bucket, %region,
-            "the home has not what was read of it before: it was put back to an older state, or lost \
-             its newest writes; what only this region has is handed over"
-        );
-        // A start of this region in between goes on here: what the home has again of what was
-        // removed comes with the snapshot.
-        cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));
-        cursor.reach = Position(self.far.said.reach());
-        self.note(permit, &cursor).await?;
-        self.far.said.hands_over(to);
-        let handed = async {
-            // First: whether versions are kept must be known before the home serves again.
-            let head = self.far.ask(What::Head).await?;
-            self.offer_configuration(permit, &head).await?;
-            self.catch_up(permit).await?;
-            self.hand_over(permit).await
-        };
-        let handed = handed.await;
-        self.far.said.has_handed_over(handed.is_ok());
-        handed?;
-        self.begin_anew(permit, Position(0), cursor).await
     }
 
     async fn offer(
@@ -558,7 +484,7 @@ impl Follower {
     }
 
     /// What is here is not the source's state at any position.
-    fn stands_nowhere(&self) {
+    pub(crate) fn stands_nowhere(&self) {
         let region = &self.far.region;
         self.status
             .follow(self.far.deed.id, region, |f| f.position = None);

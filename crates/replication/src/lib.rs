@@ -5,6 +5,7 @@
 //! the deed that each knows itself; a cursor moves only once what it covers is applied; what a
 //! peer sends is read strictly and never trusted with a place.
 
+mod ahead;
 mod aside;
 mod behind;
 mod body;
