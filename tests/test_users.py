@@ -346,7 +346,170 @@ def forms(iam, name):
         "GetUserPolicy": lambda: iam.get_user_policy(UserName=name, PolicyName="p"),
         "ListUserPolicies": lambda: iam.list_user_policies(UserName=name),
         "DeleteUserPolicy": lambda: iam.delete_user_policy(UserName=name, PolicyName="p"),
+        "AttachUserPolicy": lambda: iam.attach_user_policy(UserName=name, PolicyArn=ANY_POLICY),
+        "DetachUserPolicy": lambda: iam.detach_user_policy(UserName=name, PolicyArn=ANY_POLICY),
+        "ListAttachedUserPolicies": lambda: iam.list_attached_user_policies(UserName=name),
+        "ListGroupsForUser": lambda: iam.list_groups_for_user(UserName=name),
+        "PutUserPermissionsBoundary": lambda: iam.put_user_permissions_boundary(
+            UserName=name, PermissionsBoundary=ANY_POLICY),
+        "DeleteUserPermissionsBoundary": lambda: iam.delete_user_permissions_boundary(
+            UserName=name),
     }
+
+
+ANY_POLICY = "arn:aws:iam::000000000000:policy/any"
+
+
+def shared_forms(iam, arn, group, name):
+    """Each action on managed policies and groups."""
+    policy = document(allow("*"))
+    return {
+        "CreateGroup": lambda: iam.create_group(GroupName="new-" + group),
+        "GetGroup": lambda: iam.get_group(GroupName=group),
+        "ListGroups": lambda: iam.list_groups(),
+        "UpdateGroup": lambda: iam.update_group(GroupName=group, NewGroupName="x-" + group),
+        "DeleteGroup": lambda: iam.delete_group(GroupName=group),
+        "AddUserToGroup": lambda: iam.add_user_to_group(GroupName=group, UserName=name),
+        "RemoveUserFromGroup": lambda: iam.remove_user_from_group(GroupName=group, UserName=name),
+        "PutGroupPolicy": lambda: iam.put_group_policy(
+            GroupName=group, PolicyName="p", PolicyDocument=policy),
+        "GetGroupPolicy": lambda: iam.get_group_policy(GroupName=group, PolicyName="p"),
+        "ListGroupPolicies": lambda: iam.list_group_policies(GroupName=group),
+        "DeleteGroupPolicy": lambda: iam.delete_group_policy(GroupName=group, PolicyName="p"),
+        "AttachGroupPolicy": lambda: iam.attach_group_policy(GroupName=group, PolicyArn=arn),
+        "DetachGroupPolicy": lambda: iam.detach_group_policy(GroupName=group, PolicyArn=arn),
+        "ListAttachedGroupPolicies": lambda: iam.list_attached_group_policies(GroupName=group),
+        "CreatePolicy": lambda: iam.create_policy(PolicyName="new", PolicyDocument=policy),
+        "GetPolicy": lambda: iam.get_policy(PolicyArn=arn),
+        "ListPolicies": lambda: iam.list_policies(),
+        "DeletePolicy": lambda: iam.delete_policy(PolicyArn=arn),
+        "CreatePolicyVersion": lambda: iam.create_policy_version(
+            PolicyArn=arn, PolicyDocument=policy, SetAsDefault=True),
+        "GetPolicyVersion": lambda: iam.get_policy_version(PolicyArn=arn, VersionId="v1"),
+        "ListPolicyVersions": lambda: iam.list_policy_versions(PolicyArn=arn),
+        "SetDefaultPolicyVersion": lambda: iam.set_default_policy_version(
+            PolicyArn=arn, VersionId="v1"),
+        "DeletePolicyVersion": lambda: iam.delete_policy_version(PolicyArn=arn, VersionId="v1"),
+        "ListEntitiesForPolicy": lambda: iam.list_entities_for_policy(PolicyArn=arn),
+    }
+
+
+def test_a_narrow_user_reaches_no_policy_and_no_group(cloud, account, filled):
+    _, iam, _ = account
+    person = Person(cloud, iam, document(allow("s3:GetObject", f"arn:aws:s3:::{filled}/team/*")))
+    arn = iam.create_policy(
+        PolicyName="wide", PolicyDocument=document(allow("*")))["Policy"]["Arn"]
+    iam.create_group(GroupName="wide")
+    for name, call in shared_forms(person.iam, arn, "wide", person.name).items():
+        assert code(call) == "AccessDenied", name
+    attach = lambda: person.iam.attach_user_policy(UserName=person.name, PolicyArn=arn)
+    assert code(attach) == "AccessDenied"
+    # A right to attach one policy is no right to attach another.
+    mine = iam.create_policy(
+        PolicyName="mine", PolicyDocument=document(allow("s3:ListAllMyBuckets")))["Policy"]["Arn"]
+    person.put(document(allow("iam:AttachUserPolicy", Condition={
+        "ArnEquals": {"iam:PolicyARN": mine}})), "attach")
+    assert code(attach) == "AccessDenied"
+    assert is_denied(person.s3.list_buckets)
+    person.iam.attach_user_policy(UserName=person.name, PolicyArn=mine)
+    person.s3.list_buckets()
+    # Users are made only with the boundary that the policy names.
+    person.put(document(allow("iam:CreateUser", Condition={
+        "ArnEquals": {"iam:PermissionsBoundary": mine}})), "make")
+    make = person.iam.create_user
+    assert code(make, UserName="unbound") == "AccessDenied"
+    assert code(make, UserName="unbound", PermissionsBoundary=arn) == "AccessDenied"
+    made = make(UserName="bound", PermissionsBoundary=mine)["User"]
+    assert made["PermissionsBoundary"]["PermissionsBoundaryArn"] == mine
+
+
+def test_managed_policies_have_versions_and_count_where_they_are_attached(cloud, account, filled):
+    owner, iam, _ = account
+    person = Person(cloud, iam)
+    read = lambda: person.s3.get_object(Bucket=filled, Key="team/a")
+    text = document(allow("s3:GetObject", f"arn:aws:s3:::{filled}/*"))
+    made = iam.create_policy(PolicyName="Read", Path="/team/", PolicyDocument=text,
+                             Description="who read")["Policy"]
+    arn = made["Arn"]
+    assert arn == f"arn:aws:iam::{owner}:policy/team/Read" and made["DefaultVersionId"] == "v1"
+    assert code(iam.create_policy, PolicyName="READ", PolicyDocument=text) == "EntityAlreadyExists"
+    assert code(iam.create_policy, PolicyName="bad", PolicyDocument="{}") == "MalformedPolicyDocument"
+    assert is_denied(read)
+    iam.attach_user_policy(UserName=person.name, PolicyArn=arn)
+    read()
+    attached = iam.list_attached_user_policies(UserName=person.name)["AttachedPolicies"]
+    assert attached == [{"PolicyName": "Read", "PolicyArn": arn}]
+    assert iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"] == 1
+    users = iam.list_entities_for_policy(PolicyArn=arn)["PolicyUsers"]
+    assert [user["UserName"] for user in users] == [person.name]
+    two = iam.create_policy_version(
+        PolicyArn=arn, PolicyDocument=document(deny("*")), SetAsDefault=True)["PolicyVersion"]
+    assert two["VersionId"] == "v2" and two["IsDefaultVersion"]
+    assert is_denied(read)
+    iam.set_default_policy_version(PolicyArn=arn, VersionId="v1")
+    read()
+    got = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    assert got["Document"] == json.loads(text)
+    versions = iam.list_policy_versions(PolicyArn=arn)["Versions"]
+    assert [version["VersionId"] for version in versions] == ["v1", "v2"]
+    assert code(iam.delete_policy_version, PolicyArn=arn, VersionId="v1") == "DeleteConflict"
+    for _ in range(3):
+        iam.create_policy_version(PolicyArn=arn, PolicyDocument=text)
+    assert code(iam.create_policy_version, PolicyArn=arn, PolicyDocument=text) == "LimitExceeded"
+    assert code(iam.delete_policy, PolicyArn=arn) == "DeleteConflict"
+    iam.detach_user_policy(UserName=person.name, PolicyArn=arn)
+    assert is_denied(read)
+    assert code(iam.detach_user_policy, UserName=person.name, PolicyArn=arn) == "NoSuchEntity"
+    for version in ("v2", "v3", "v4", "v5"):
+        iam.delete_policy_version(PolicyArn=arn, VersionId=version)
+    listed = iam.list_policies(Scope="Local", PathPrefix="/team/")["Policies"]
+    assert [policy["Arn"] for policy in listed] == [arn]
+    assert iam.list_policies(Scope="AWS")["Policies"] == []
+    iam.delete_policy(PolicyArn=arn)
+    assert code(iam.get_policy, PolicyArn=arn) == "NoSuchEntity"
+
+
+def test_groups_give_their_users_what_they_have(cloud, account, filled):
+    owner, iam, _ = account
+    person = Person(cloud, iam)
+    read = lambda: person.s3.get_object(Bucket=filled, Key="team/a")
+    group = iam.create_group(GroupName="Staff")["Group"]
+    assert group["Arn"] == f"arn:aws:iam::{owner}:group/Staff"
+    assert code(iam.create_group, GroupName="STAFF") == "EntityAlreadyExists"
+    text = document(allow("s3:GetObject", f"arn:aws:s3:::{filled}/*"))
+    iam.put_group_policy(GroupName="Staff", PolicyName="read", PolicyDocument=text)
+    assert is_denied(read)
+    iam.add_user_to_group(GroupName="Staff", UserName=person.name)
+    read()
+    assert [u["UserName"] for u in iam.get_group(GroupName="Staff")["Users"]] == [person.name]
+    groups = iam.list_groups_for_user(UserName=person.name)["Groups"]
+    assert [g["GroupName"] for g in groups] == ["Staff"]
+    assert iam.get_group_policy(
+        GroupName="Staff", PolicyName="read")["PolicyDocument"] == json.loads(text)
+    person.put(document(deny("s3:GetObject")))
+    assert is_denied(read)
+    iam.delete_user_policy(UserName=person.name, PolicyName="own")
+    iam.update_group(GroupName="Staff", NewGroupName="Crew")
+    read()
+    iam.delete_group_policy(GroupName="Crew", PolicyName="read")
+    assert is_denied(read)
+    arn = iam.create_policy(PolicyName="crew-reads", PolicyDocument=text)["Policy"]["Arn"]
+    iam.attach_group_policy(GroupName="Crew", PolicyArn=arn)
+    read()
+    iam.put_user_permissions_boundary(
+        UserName=person.name, PermissionsBoundary=iam.create_policy(
+            PolicyName="bound", PolicyDocument=document(allow("s3:List*")))["Policy"]["Arn"])
+    assert is_denied(read)
+    iam.delete_user_permissions_boundary(UserName=person.name)
+    read()
+    assert code(iam.delete_group, GroupName="Crew") == "DeleteConflict"
+    iam.remove_user_from_group(GroupName="Crew", UserName=person.name)
+    assert is_denied(read)
+    assert code(iam.remove_user_from_group, GroupName="Crew",
+                UserName=person.name) == "NoSuchEntity"
+    iam.detach_group_policy(GroupName="Crew", PolicyArn=arn)
+    iam.delete_group(GroupName="Crew")
+    assert iam.list_groups(PathPrefix="/none/")["Groups"] == []
 
 
 def test_a_narrow_user_cannot_widen_itself(cloud, account, filled):

@@ -291,6 +291,13 @@ impl<'s> Served<'s> {
             })
     }
 
+    /// The users whose rights depend on a group or managed policy.
+    pub(crate) fn users_with(&self, id: &str) -> Vec<String> {
+        let all = self.state.users.iter();
+        let with = all.filter(|(_, held)| self.state.depends(&held.record, id));
+        with.map(|(id, _)| id.clone()).collect()
+    }
+
     /// The owner of a bucket, if that concerns the region.
     pub(crate) fn owner_of(&self, name: &str) -> Option<String> {
         let deed = self.state.deeds.get(name)?;

@@ -20,6 +20,7 @@ mod kinds;
 mod link;
 mod names;
 mod pace;
+mod policies;
 mod principals;
 mod proving;
 mod reach;
@@ -53,6 +54,7 @@ pub use kinds::{
 };
 pub use link::{Ask, Readiness, SKEW_MAX_MS, Told, ToldChange, Upstream};
 pub use pace::{ChangeLimits, Share};
+pub use policies::{GroupInfo, Holder, NewEntity, PolicyInfo, VersionInfo};
 pub use principals::{PolicyTold, UserTold};
 pub use regions::{Announcement, token_hash};
 pub use registry::{Keeper, Opening, Registry};

@@ -577,11 +577,13 @@ fn concerned(
                 }
                 continue;
             }
-            Concern::User(user) => {
-                let found = state.users.get(&user);
-                if found.is_some_and(|held| served.has(&held.record.account)) {
-                    let of = state.keys.of_user.get(&user);
-                    ids.extend(of.into_iter().flatten().cloned());
+            Concern::Users(users) => {
+                for user in users {
+                    let found = state.users.get(&user);
+                    if found.is_some_and(|held| served.has(&held.record.account)) {
+                        let of = state.keys.of_user.get(&user);
+                        ids.extend(of.into_iter().flatten().cloned());
+                    }
                 }
                 continue;
             }

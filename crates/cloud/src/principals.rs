@@ -8,7 +8,10 @@ use access::{Policies, User, Who};
 use serde::{Deserialize, Serialize};
 use types::AccountId;
 
-use crate::kinds::user::UserRecord;
+use crate::{
+    kinds::{managed::ManagedRecord, user::UserRecord},
+    state::State,
+};
 
 /// A policy, and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,19 +49,52 @@ pub struct UserTold {
 }
 
 impl UserTold {
-    pub(crate) fn of(record: &UserRecord) -> Self {
-        let policy = |(name, text): (&String, &String)| PolicyTold {
+    pub(crate) fn of(state: &State, record: &UserRecord) -> Self {
+        // One that is not there cannot be read, and denies all.
+        let managed = |id: &String| {
+            let found = state.policies.get(id);
+            PolicyTold {
+                name: found.map_or_else(|| id.clone(), ManagedRecord::arn),
+                text: found.map_or_else(String::new, |policy| policy.text().to_owned()),
+            }
+        };
+        let inline = |(name, text): (&String, &String)| PolicyTold {
             name: name.clone(),
             text: text.clone(),
         };
+        let mut policies: Vec<PolicyTold> = record.inline.iter().map(inline).collect();
+        policies.extend(record.attached.iter().map(managed));
+        let mut of: Vec<String> = record
+            .attached
+            .iter()
+            .chain(&record.boundary)
+            .cloned()
+            .collect();
+        for id in &record.groups {
+            of.push(id.clone());
+            let Some(group) = state.groups.get(id) else {
+                policies.push(PolicyTold {
+                    name: id.clone(),
+                    text: String::new(),
+                });
+                continue;
+            };
+            let named = |(name, text): (&String, &String)| PolicyTold {
+                name: format!("{}/{name}", group.arn()),
+                text: text.clone(),
+            };
+            policies.extend(group.inline.iter().map(named));
+            policies.extend(group.attached.iter().map(managed));
+            of.extend(group.attached.iter().cloned());
+        }
         Self {
             id: record.id.clone(),
             name: record.name.clone(),
             path: record.path.clone(),
             tags: record.tags.clone(),
-            policies: record.inline.iter().map(policy).collect(),
-            boundary: None,
-            of: Vec::new(),
+            policies,
+            boundary: record.boundary.as_ref().map(managed),
+            of,
         }
     }
 
@@ -90,7 +126,8 @@ impl UserTold {
 
     /// Roughly how much there is to send.
     pub(crate) fn bytes(&self) -> usize {
-        let policies = self.policies.iter().map(|p| p.name.len() + p.text.len());
+        let all = self.policies.iter().chain(&self.boundary);
+        let policies = all.map(|p| p.name.len() + p.text.len());
         let tags = self.tags.iter().map(|(key, value)| key.len() + value.len());
         policies.sum::<usize>() + tags.sum::<usize>()
     }

@@ -5,7 +5,9 @@ pub(crate) use crate::kinds::State;
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
-    kinds::{Kind, key::KeyRecord},
+    kinds::{Kind, key::KeyRecord, user::UserRecord},
+    principals::UserTold,
+    verifiers::{Verifier, VerifierRecord},
 };
 use access::Who;
 use std::sync::Arc;
@@ -38,12 +40,41 @@ impl State {
         (kind.withdraw)(self, id, value, here)
     }
 
-    /// Keys that verify requests of this user, where the registry is followed.
-    pub(crate) fn verifiers_of(&self, user: &str) -> impl Iterator<Item = &String> {
-        let of_user = move |who: &Who| matches!(who, Who::User(held) if held.id == user);
-        let all = self.verifiers.iter();
-        all.filter(move |(_, one)| of_user(&one.who))
-            .map(|(id, _)| id)
+    /// Where the registry is followed: what takes away the keys that depend on this user or
+    /// managed policy.
+    pub(crate) fn forget_verifiers_of(&self, id: &str) -> Vec<RowChange> {
+        let of = |one: &Verifier| {
+            let is_user = matches!(&one.who, Who::User(user) if user.id == id);
+            is_user || one.of.iter().any(|of| of == id)
+        };
+        let all = self.verifiers.iter().filter(|(_, one)| of(one));
+        all.map(|(id, _)| RowChange::remove::<VerifierRecord>(id))
+            .collect()
+    }
+
+    /// Whether what a user may do depends on this group or managed policy.
+    pub(crate) fn depends(&self, user: &UserRecord, id: &str) -> bool {
+        let own = user.attached.contains(id) || user.boundary.as_deref() == Some(id);
+        let by_group = |group: &String| {
+            let attached = self.groups.get(group).map(|group| &group.attached);
+            group == id || attached.is_some_and(|attached| attached.contains(id))
+        };
+        own || user.groups.iter().any(by_group)
+    }
+
+    /// What users may do is made anew, after a group or managed policy has changed.
+    pub(crate) fn compile_users_with(&mut self, id: &str) {
+        let all = self.users.iter();
+        let all = all.filter(|(_, held)| self.depends(&held.record, id));
+        let compiled = all.map(|(id, held)| {
+            let record = &held.record;
+            let user = UserTold::of(self, record).compiled(&record.account);
+            (id.clone(), Arc::new(user))
+        });
+        let compiled: Vec<_> = compiled.collect();
+        for (id, user) in compiled {
+            self.users.set(&id, user);
+        }
     }
 
     /// Who holds a key of the registry. One whose user is not there opens nothing.

@@ -3,7 +3,7 @@
 //! The audit log, which every region has, names users by their ids alone: what they are called is
 //! told to those regions only that have buckets of their account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use access::policy::{Document, DocumentKind};
 use serde_json::json;
@@ -16,6 +16,7 @@ use crate::{
     kinds::{
         FORMAT, FORMAT_OF_USERS,
         key::KeyRecord,
+        managed::ManagedRecord,
         user::{Held, UserRecord},
     },
     registry::Turn,
@@ -57,6 +58,8 @@ pub struct UserInfo {
     pub created_ms: u64,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// The ARN of what bounds it.
+    pub boundary: Option<String>,
 }
 
 /// A user that is to be made.
@@ -69,6 +72,8 @@ pub struct NewUser {
     pub path: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// The unique id of the managed policy of the account that bounds it.
+    pub boundary: Option<String>,
 }
 
 /// What is to become of a user.
@@ -171,7 +176,7 @@ pub(crate) fn parsed(text: &str, kind: DocumentKind<'_>) -> Result<Document, Clo
     Document::parse(text, kind).map_err(|error| CloudError::Policy(error.to_string()))
 }
 
-fn shown(held: &Held) -> UserInfo {
+fn shown(state: &State, held: &Held) -> UserInfo {
     let record = &held.record;
     UserInfo {
         id: record.id.clone(),
@@ -181,23 +186,33 @@ fn shown(held: &Held) -> UserInfo {
         arn: held.user.arn(),
         created_ms: record.created_ms,
         tags: record.tags.clone(),
+        boundary: record
+            .boundary
+            .as_ref()
+            .and_then(|id| state.policies.get(id))
+            .map(ManagedRecord::arn),
     }
 }
 
 impl Registry {
     /// The users of an account, in order of name; none where the registry is not kept.
     pub fn users(&self, account: &AccountId) -> Vec<UserInfo> {
-        self.state.read().users.of(account).map(shown).collect()
+        let state = self.state.read();
+        let all = state.users.of(account);
+        all.map(|held| shown(&state, held)).collect()
     }
 
     /// A user by its unique id.
     pub fn user(&self, id: &str) -> Option<UserInfo> {
-        self.state.read().users.get(id).map(shown)
+        let state = self.state.read();
+        state.users.get(id).map(|held| shown(&state, held))
     }
 
     /// A user of an account by its name, in whatever case.
     pub fn user_named(&self, account: &AccountId, name: &str) -> Option<UserInfo> {
-        self.state.read().users.named(account, name).map(shown)
+        let state = self.state.read();
+        let found = state.users.named(account, name);
+        found.map(|held| shown(&state, held))
     }
 
     /// The keys of a user.
@@ -230,6 +245,9 @@ impl Registry {
                 salt: text(&*self.random, 16, FEW),
                 tags: new.tags,
                 inline: BTreeMap::new(),
+                attached: BTreeSet::new(),
+                groups: BTreeSet::new(),
+                boundary: new.boundary,
             }
         };
         let id = record.id.clone();
@@ -253,6 +271,14 @@ impl Registry {
             return Err(CloudError::Refused(
                 "accounts of operators and auditors have no users".into(),
             ));
+        }
+        let bounds = |id: &String| state.policies.get(id).map(|policy| &*policy.account);
+        if new
+            .boundary
+            .as_ref()
+            .is_some_and(|id| bounds(id) != Some(&**account))
+        {
+            return Err(CloudError::NoEntity("there is no such policy".into()));
         }
         if state.users.named(account, &new.name).is_some() {
             return Err(CloudError::Exists(format!("a user named {}", new.name)));
@@ -357,8 +383,11 @@ impl Registry {
         if !self.keys_of_user(id).is_empty() {
             return conflict("access keys: delete them first");
         }
-        if !record.inline.is_empty() {
+        if !record.inline.is_empty() || !record.attached.is_empty() {
             return conflict("policies: delete them first");
+        }
+        if !record.groups.is_empty() {
+            return conflict("groups: take the user out of them first");
         }
         let draft = Draft {
             actor: actor.clone(),

@@ -98,6 +98,8 @@ pub(crate) struct Verifier {
     pub shown: bool,
     /// Who of the account holds it.
     pub who: Who,
+    /// What else the user's rights depend on.
+    pub of: Vec<String>,
     days: BTreeMap<String, [u8; 32]>,
 }
 
@@ -146,8 +148,10 @@ impl VerifierRecord {
             days.insert(day, bytes);
         }
         let who = holder(self.keys.user.as_ref(), &self.keys.account);
+        let of = self.keys.user.map(|user| user.of).unwrap_or_default();
         Ok(Verifier {
             who,
+            of,
             account: self.keys.account,
             active: self.keys.active,
             shown: self.shown,
@@ -214,7 +218,7 @@ impl Registry {
             None => None,
             // A build that does not know users would take the key for one of the account.
             Some(_) if !state.knows(region, IDENTITIES) => return None,
-            Some(user) => Some(UserTold::of(&state.users.get(user)?.record)),
+            Some(user) => Some(UserTold::of(state, &state.users.get(user)?.record)),
         };
         let account = state.accounts.get(&key.record.account);
         let suspended = account.is_none_or(|a| a.suspended);

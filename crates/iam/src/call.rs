@@ -121,6 +121,8 @@ impl Call<'_> {
             Ok(user) => {
                 let about = About {
                     has: Some(&user.tags),
+                    // What is set counts, else what there is.
+                    boundary: about.boundary.or(user.boundary.as_deref()),
                     ..*about
                 };
                 self.may(&user.arn, &about)?;

@@ -8,8 +8,10 @@
 mod answer;
 mod call;
 mod form;
+mod groups;
 mod keys;
 mod listing;
+mod managed;
 mod policies;
 mod users;
 
@@ -21,7 +23,7 @@ use cloud::Registry;
 pub use form::Form;
 use types::AccessKeyId;
 
-use self::call::Call;
+use self::call::{Call, Done};
 
 /// The version of IAM's API.
 const VERSION: &str = "2010-05-08";
@@ -51,7 +53,7 @@ macro_rules! rows {
 }
 
 rows! {
-    CreateUser [UserName Path] [Tags];
+    CreateUser [UserName Path PermissionsBoundary] [Tags];
     GetUser [UserName];
     ListUsers [PathPrefix Marker MaxItems];
     UpdateUser [UserName NewUserName NewPath];
@@ -67,6 +69,36 @@ rows! {
     GetUserPolicy [UserName PolicyName];
     ListUserPolicies [UserName Marker MaxItems];
     DeleteUserPolicy [UserName PolicyName];
+    PutUserPermissionsBoundary [UserName PermissionsBoundary];
+    DeleteUserPermissionsBoundary [UserName];
+    AttachUserPolicy [UserName PolicyArn];
+    DetachUserPolicy [UserName PolicyArn];
+    ListAttachedUserPolicies [UserName PathPrefix Marker MaxItems];
+    CreateGroup [GroupName Path];
+    GetGroup [GroupName Marker MaxItems];
+    ListGroups [PathPrefix Marker MaxItems];
+    UpdateGroup [GroupName NewGroupName NewPath];
+    DeleteGroup [GroupName];
+    AddUserToGroup [GroupName UserName];
+    RemoveUserFromGroup [GroupName UserName];
+    ListGroupsForUser [UserName Marker MaxItems];
+    PutGroupPolicy [GroupName PolicyName PolicyDocument];
+    GetGroupPolicy [GroupName PolicyName];
+    ListGroupPolicies [GroupName Marker MaxItems];
+    DeleteGroupPolicy [GroupName PolicyName];
+    AttachGroupPolicy [GroupName PolicyArn];
+    DetachGroupPolicy [GroupName PolicyArn];
+    ListAttachedGroupPolicies [GroupName PathPrefix Marker MaxItems];
+    CreatePolicy [PolicyName Path Description PolicyDocument];
+    GetPolicy [PolicyArn];
+    ListPolicies [Scope OnlyAttached PathPrefix PolicyUsageFilter Marker MaxItems];
+    DeletePolicy [PolicyArn];
+    CreatePolicyVersion [PolicyArn PolicyDocument SetAsDefault];
+    GetPolicyVersion [PolicyArn VersionId];
+    ListPolicyVersions [PolicyArn Marker MaxItems];
+    SetDefaultPolicyVersion [PolicyArn VersionId];
+    DeletePolicyVersion [PolicyArn VersionId];
+    ListEntitiesForPolicy [PolicyArn EntityFilter];
 }
 
 /// The actions on the registry that is kept here.
@@ -113,24 +145,60 @@ impl Iam {
             form,
             action: row.name,
         };
-        let result = match op {
-            Op::CreateUser => call.create_user().await,
-            Op::GetUser => call.get_user(),
-            Op::ListUsers => call.list_users(),
-            Op::UpdateUser => call.update_user().await,
-            Op::DeleteUser => call.delete_user().await,
-            Op::TagUser => call.tag_user().await,
-            Op::UntagUser => call.untag_user().await,
-            Op::ListUserTags => call.list_user_tags(),
-            Op::CreateAccessKey => call.create_access_key().await,
-            Op::ListAccessKeys => call.list_access_keys(),
-            Op::UpdateAccessKey => call.update_access_key().await,
-            Op::DeleteAccessKey => call.delete_access_key().await,
-            Op::PutUserPolicy => call.put_user_policy().await,
-            Op::GetUserPolicy => call.get_user_policy(),
-            Op::ListUserPolicies => call.list_user_policies(),
-            Op::DeleteUserPolicy => call.delete_user_policy().await,
-        };
+        let result = call.perform(*op).await;
         result.map(|result| Answer::new(row.name, result))
+    }
+}
+
+impl Call<'_> {
+    async fn perform(&self, op: Op) -> Done {
+        match op {
+            Op::CreateUser => self.create_user().await,
+            Op::GetUser => self.get_user(),
+            Op::ListUsers => self.list_users(),
+            Op::UpdateUser => self.update_user().await,
+            Op::DeleteUser => self.delete_user().await,
+            Op::TagUser => self.tag_user().await,
+            Op::UntagUser => self.untag_user().await,
+            Op::ListUserTags => self.list_user_tags(),
+            Op::CreateAccessKey => self.create_access_key().await,
+            Op::ListAccessKeys => self.list_access_keys(),
+            Op::UpdateAccessKey => self.update_access_key().await,
+            Op::DeleteAccessKey => self.delete_access_key().await,
+            Op::PutUserPolicy => self.put_user_policy().await,
+            Op::GetUserPolicy => self.get_user_policy(),
+            Op::ListUserPolicies => self.list_user_policies(),
+            Op::DeleteUserPolicy => self.delete_user_policy().await,
+            Op::PutUserPermissionsBoundary => self.put_user_permissions_boundary().await,
+            Op::DeleteUserPermissionsBoundary => self.delete_user_permissions_boundary().await,
+            Op::AttachUserPolicy => self.attach_user_policy(true).await,
+            Op::DetachUserPolicy => self.attach_user_policy(false).await,
+            Op::ListAttachedUserPolicies => self.list_attached_user_policies(),
+            Op::CreateGroup => self.create_group().await,
+            Op::GetGroup => self.get_group(),
+            Op::ListGroups => self.list_groups(),
+            Op::UpdateGroup => self.update_group().await,
+            Op::DeleteGroup => self.delete_group().await,
+            Op::AddUserToGroup => self.set_group_user(true).await,
+            Op::RemoveUserFromGroup => self.set_group_user(false).await,
+            Op::ListGroupsForUser => self.list_groups_for_user(),
+            Op::PutGroupPolicy => self.put_group_policy().await,
+            Op::GetGroupPolicy => self.get_group_policy(),
+            Op::ListGroupPolicies => self.list_group_policies(),
+            Op::DeleteGroupPolicy => self.delete_group_policy().await,
+            Op::AttachGroupPolicy => self.attach_group_policy(true).await,
+            Op::DetachGroupPolicy => self.attach_group_policy(false).await,
+            Op::ListAttachedGroupPolicies => self.list_attached_group_policies(),
+            Op::CreatePolicy => self.create_policy().await,
+            Op::GetPolicy => self.get_policy(),
+            Op::ListPolicies => self.list_policies(),
+            Op::DeletePolicy => self.delete_policy().await,
+            Op::CreatePolicyVersion => self.create_policy_version().await,
+            Op::GetPolicyVersion => self.get_policy_version(),
+            Op::ListPolicyVersions => self.list_policy_versions(),
+            Op::SetDefaultPolicyVersion => self.set_default_policy_version().await,
+            Op::DeletePolicyVersion => self.delete_policy_version().await,
+            Op::ListEntitiesForPolicy => self.list_entities_for_policy(),
+        }
     }
 }

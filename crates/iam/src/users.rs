@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A user; listings leave the tags out.
-fn shown(user: &UserInfo, whole: bool) -> Node {
+pub(crate) fn shown(user: &UserInfo, whole: bool) -> Node {
     let mut fields = vec![
         ("Path", user.path.clone().into()),
         ("UserName", user.name.clone().into()),
@@ -19,6 +19,13 @@ fn shown(user: &UserInfo, whole: bool) -> Node {
         ("Arn", user.arn.clone().into()),
         ("CreateDate", time(user.created_ms)),
     ];
+    if let (true, Some(arn)) = (whole, &user.boundary) {
+        let boundary = Node::Fields(vec![
+            ("PermissionsBoundaryType", "Policy".into()),
+            ("PermissionsBoundaryArn", arn.clone().into()),
+        ]);
+        fields.push(("PermissionsBoundary", boundary));
+    }
     if whole && !user.tags.is_empty() {
         let all = tags(&user.tags).into_iter();
         fields.push(("Tags", Node::List(all.map(|(_, tag)| tag).collect())));
@@ -41,12 +48,20 @@ impl Call<'_> {
             name: self.form.need("UserName")?.to_owned(),
             path: self.form.get("Path").unwrap_or("/").to_owned(),
             tags: self.form.pairs("Tags")?,
+            boundary: None,
         };
+        let boundary = self.form.get("PermissionsBoundary");
         let about = About {
             given: Some(&new.tags),
+            boundary,
             ..About::default()
         };
         self.may(&self.user_arn(&new.path, &new.name), &about)?;
+        let boundary = boundary.map(|arn| self.policy_of(arn)).transpose()?;
+        let new = NewUser {
+            boundary: boundary.map(|policy| policy.id),
+            ..new
+        };
         let Self {
             registry, caller, ..
         } = self;

@@ -34,7 +34,13 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     assert!(matches!(told, Who::User(user) if user.id == "AIDAONE"));
     let alice = state.users.named("000000000001", "aLICE").unwrap();
     assert_eq!(alice.record.id, "AIDAONE");
-    assert_eq!(state.users.of("000000000001").count(), 2);
+    assert_eq!(state.users.of("000000000001").count(), 3);
+    let readers = state.policies.named("000000000001", "READERS").unwrap();
+    assert_eq!(readers.text(), r#"{"Version":"2012-10-17"}"#);
+    assert_eq!(state.policies.of("000000000001").count(), 1);
+    let staff = state.groups.named("000000000001", "staff").unwrap();
+    assert!(state.depends(&state.users["AIDATHREE"].record, &staff.id));
+    assert_eq!(state.groups.of("000000000001").count(), 1);
     assert!(state.keys.named.contains("DHOWONE"));
     assert!(state.verifiers["DHOWONE"].has_day("20261129"));
     let deed = &state.deeds["papers"];
@@ -59,6 +65,9 @@ fn rows_that_are_removed_leave_nothing_in_memory() {
         assert_eq!(state.remove(key).is_err(), kept, "{key}");
     }
     assert!(state.accounts.is_empty() && state.keys.is_empty() && state.deeds.is_empty());
+    assert!(state.policies.is_empty() && state.groups.is_empty());
+    assert_eq!(state.policies.of("000000000001").count(), 0);
+    assert_eq!(state.groups.of("000000000001").count(), 0);
     assert!(state.keys.of_user.is_empty() && state.users.is_empty());
     assert_eq!(state.users.of("000000000001").count(), 0);
     assert!(state.keys.of_account.is_empty() && state.verifiers.is_empty());

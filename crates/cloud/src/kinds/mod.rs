@@ -8,7 +8,9 @@ pub(crate) mod account;
 pub(crate) mod deed;
 #[cfg(test)]
 mod golden_tests;
+pub(crate) mod group;
 pub(crate) mod key;
+pub(crate) mod managed;
 pub(crate) mod operator;
 pub(crate) mod region;
 pub(crate) mod token;
@@ -18,8 +20,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::RegionId;
 
 use self::{
-    account::Account, deed::DeedRecord, key::KeyRecord, operator::Operator, region::RegionRecord,
-    token::TokenRecord, user::UserRecord,
+    account::Account, deed::DeedRecord, group::GroupRecord, key::KeyRecord, managed::ManagedRecord,
+    operator::Operator, region::RegionRecord, token::TokenRecord, user::UserRecord,
 };
 use crate::{
     CloudError, MasterKey,
@@ -72,6 +74,10 @@ kinds! {
         tokens: TokenRecord,
         /// Where the registry is kept.
         users: UserRecord,
+        /// The same.
+        policies: ManagedRecord,
+        /// The same.
+        groups: GroupRecord,
         /// What the keeper said that it had told, where the registry is followed.
         receipt: Receipt,
         /// How many entries of the log are in the chains, where the registry is kept.
@@ -175,8 +181,8 @@ pub(crate) enum Concern {
     Nobody,
     /// This access key.
     Key(String),
-    /// The keys of this user.
-    User(String),
+    /// The keys of these users.
+    Users(Vec<String>),
     /// All keys of this account.
     Account(String),
     /// All keys of this account, once in an answer.

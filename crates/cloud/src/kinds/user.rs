@@ -17,7 +17,6 @@ use crate::{
     introduce::Served,
     principals::UserTold,
     state::State,
-    verifiers::VerifierRecord,
 };
 
 /// A user at rest.
@@ -40,6 +39,15 @@ pub(crate) struct UserRecord {
     /// The policies that are part of the user: name and text.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) inline: BTreeMap<String, String>,
+    /// The ids of managed policies that are attached.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) attached: BTreeSet<String>,
+    /// The ids of the groups that the user is in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) groups: BTreeSet<String>,
+    /// The id of the managed policy that bounds the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) boundary: Option<String>,
 }
 
 /// A user in memory.
@@ -78,6 +86,13 @@ impl Users {
         of.filter_map(|(_, id)| self.by_id.get(id))
     }
 
+    /// Takes what a user may do now.
+    pub(crate) fn set(&mut self, id: &str, user: Arc<User>) {
+        if let Some(held) = self.by_id.get_mut(id) {
+            held.user = user;
+        }
+    }
+
     fn forget(&mut self, id: &str) {
         let Some(Held { record, .. }) = self.by_id.remove(id) else {
             return;
@@ -111,13 +126,21 @@ impl Record for UserRecord {
                 r#""inline":{"read":"{\"Version\":\"2012-10-17\",\"Statement\":[]}"}}"#,
             ),
         ),
+        (
+            "u/AIDATHREE",
+            concat!(
+                r#"{"v":1,"id":"AIDATHREE","account":"000000000001","name":"carol","path":"/","#,
+                r#""created_ms":3,"salt":"02","attached":["ANPAONE"],"#,
+                r#""groups":["AGPAONE"],"boundary":"ANPAONE"}"#,
+            ),
+        ),
     ];
     type Table = Users;
 
     fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
         let record = Self::read(value)?;
         state.users.forget(id);
-        let user = Arc::new(UserTold::of(&record).compiled(&record.account));
+        let user = Arc::new(UserTold::of(state, &record).compiled(&record.account));
         let users = &mut state.users;
         let of = users.of_account.entry(record.account.clone());
         of.or_default()
@@ -133,7 +156,7 @@ impl Record for UserRecord {
 
     /// What a user may do goes with their keys.
     fn concerns(_: &Served<'_>, id: &str, _: &RowNow) -> Concern {
-        Concern::User(id.to_owned())
+        Concern::Users(vec![id.to_owned()])
     }
 
     fn outdates(_: &str) -> Outdated<'_> {
@@ -142,10 +165,6 @@ impl Record for UserRecord {
 
     /// Keys of the user that are not sent anew with the change are gone.
     fn followed(state: &State, id: &str, _: &RowChange) -> Vec<RowChange> {
-        let of_user: BTreeSet<&String> = state.verifiers_of(id).collect();
-        of_user
-            .into_iter()
-            .map(RowChange::remove::<VerifierRecord>)
-            .collect()
+        state.forget_verifiers_of(id)
     }
 }

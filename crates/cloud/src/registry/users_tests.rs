@@ -10,7 +10,7 @@ use super::{
     follow_tests::{Cloud, ROOT, bucket, follower, open, today},
     *,
 };
-use crate::{Ask, KeyStatus, NewKey, NewUser, Told, UserChange, UserInfo};
+use crate::{Ask, Holder, KeyStatus, NewEntity, NewKey, NewUser, Told, UserChange, UserInfo};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -19,6 +19,7 @@ fn named(name: &str) -> NewUser {
         name: name.into(),
         path: "/".into(),
         tags: BTreeMap::new(),
+        boundary: None,
     }
 }
 
@@ -285,4 +286,143 @@ async fn names_are_unique_in_an_account_and_have_a_form() {
     }
     let third = keeper.create_user_key(ROOT, &bob.id).await;
     assert!(matches!(third, Err(CloudError::Limit(_))));
+}
+
+fn allowing(action: &str) -> String {
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"{action}","Resource":"*"}}}}"#
+    )
+}
+
+/// Whether a region lets the holder of a key read objects.
+fn reads(registry: &Registry, key: &NewKey) -> Option<bool> {
+    let Some(Who::User(user)) = holder(registry, key) else {
+        return None;
+    };
+    let target = access::policy::Target::Bucket("any");
+    let action = access::Action::GetBucketLocation.into();
+    let decided = user.decide(&user.account, action, target, &Default::default());
+    Some(decided.is_ok())
+}
+
+#[tokio::test]
+async fn what_is_attached_to_a_user_or_a_group_counts_wherever_the_key_is_known() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    let there = bucket("there", &account, "second");
+    cloud.keeper.create(Actor::System, there).await.unwrap();
+    let (anna, key) = cloud.user(&account, "anna").await;
+    let named = |name: &str| NewEntity {
+        name: name.into(),
+        path: "/".into(),
+        description: String::new(),
+    };
+    let keeper = &cloud.keeper;
+    let get = allowing("s3:GetBucketLocation");
+    let made = keeper
+        .create_policy(ROOT, &account, named("get"), &get)
+        .await;
+    let policy = made.unwrap().id;
+    let group = keeper.create_group(ROOT, &account, named("staff")).await;
+    let group = group.unwrap().id;
+    let both = async |may: bool| {
+        cloud.catch_up().await;
+        assert_eq!(reads(keeper, &key), Some(may));
+        assert_eq!(reads(&cloud.second, &key), Some(may));
+    };
+    both(false).await;
+    let user = Holder::User(&anna.id);
+    keeper.attach(ROOT, user, &policy, true).await.unwrap();
+    both(true).await;
+    // Another version counts for everybody to whom the policy is attached.
+    let put = allowing("s3:PutObject");
+    let two = keeper
+        .create_policy_version(ROOT, &policy, &put, true)
+        .await;
+    assert_eq!(two.unwrap(), 2);
+    both(false).await;
+    keeper.set_default_version(ROOT, &policy, 1).await.unwrap();
+    both(true).await;
+    keeper.attach(ROOT, user, &policy, false).await.unwrap();
+    both(false).await;
+    // By a group, with a policy of its own, and with one that is attached to it.
+    keeper
+        .set_member(ROOT, &group, &anna.id, true)
+        .await
+        .unwrap();
+    both(false).await;
+    keeper
+        .put_group_policy(ROOT, &group, "own", Some(&get))
+        .await
+        .unwrap();
+    both(true).await;
+    keeper
+        .put_group_policy(ROOT, &group, "own", None)
+        .await
+        .unwrap();
+    both(false).await;
+    keeper
+        .attach(ROOT, Holder::Group(&group), &policy, true)
+        .await
+        .unwrap();
+    both(true).await;
+    keeper.set_default_version(ROOT, &policy, 2).await.unwrap();
+    both(false).await;
+    keeper.set_default_version(ROOT, &policy, 1).await.unwrap();
+    // A boundary takes away, and gives nothing.
+    let bound = keeper
+        .create_policy(ROOT, &account, named("bound"), &put)
+        .await;
+    let bound = bound.unwrap().id;
+    keeper
+        .set_boundary(ROOT, &anna.id, Some(&bound))
+        .await
+        .unwrap();
+    both(false).await;
+    keeper.set_boundary(ROOT, &anna.id, None).await.unwrap();
+    both(true).await;
+    // What is in use stays.
+    for refused in [
+        keeper.delete_policy(ROOT, &policy).await,
+        keeper.delete_group(ROOT, &group).await,
+        keeper.delete_policy_version(ROOT, &policy, 1).await,
+    ] {
+        assert!(
+            matches!(refused, Err(CloudError::Conflict(_))),
+            "{refused:?}"
+        );
+    }
+    keeper
+        .set_member(ROOT, &group, &anna.id, false)
+        .await
+        .unwrap();
+    both(false).await;
+    // The same is there after opening again, in the region that follows too.
+    let again = follower(keeper, Arc::clone(&cloud.rows), "second").await;
+    assert_eq!(reads(&again, &key), Some(false));
+    // Nothing of another account is attached.
+    let other = cloud.tenant("other").await;
+    let theirs = keeper
+        .create_policy(ROOT, &other, named("theirs"), &get)
+        .await;
+    let theirs = theirs.unwrap().id;
+    assert!(keeper.attach(ROOT, user, &theirs, true).await.is_err());
+    assert!(
+        keeper
+            .set_boundary(ROOT, &anna.id, Some(&theirs))
+            .await
+            .is_err()
+    );
+    let theirs = keeper
+        .create_group(ROOT, &other, named("staff"))
+        .await
+        .unwrap()
+        .id;
+    assert!(
+        keeper
+            .set_member(ROOT, &theirs, &anna.id, true)
+            .await
+            .is_err()
+    );
 }
