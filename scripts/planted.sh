@@ -70,6 +70,7 @@ bugs=(
   "configuration-of-the-home|regions|configuration::"
   "configuration-of-the-home|seeds|seeds_"
   "rules-of-any-copy|regions|configuration::p5"
+  "grants-of-others|regions|configuration::p5_documents"
   "acks-of-another-start|regions|copies::what_another_start"
   "acks-of-another-log|regions|copies::a_position_that"
   "reads-of-another-start|replication|status::"

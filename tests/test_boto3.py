@@ -661,8 +661,7 @@ def test_keys_that_do_not_fit(cloud, bucket):
 
 @pytest.mark.parametrize(
     "call,arguments",
-    [("put_bucket_policy", {"Policy": "{}"}),
-     ("put_bucket_website", {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}}}),
+    [("put_bucket_website", {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}}}),
      ("put_bucket_acl", {"ACL": "public-read"}),
      ("get_bucket_metadata_configuration", {})],
 )
@@ -741,10 +740,6 @@ def test_what_is_answered_where_nothing_is_set(s3, bucket):
         with pytest.raises(ClientError) as e:
             attempt(Bucket=bucket, Key="absent")
         assert code(e) == "NoSuchKey"
-    # Nothing can be set: that is said, and not passed over.
-    with pytest.raises(ClientError) as e:
-        s3.put_bucket_policy(Bucket=bucket, Policy="{}")
-    assert (code(e), status(e)) == ("NotImplemented", 501)
 
 
 def test_documents_that_say_what_holds_anyway_are_taken(s3, bucket):
@@ -779,22 +774,13 @@ def test_a_document_that_would_change_something_is_refused_with_what_it_says(s3,
     everybody = {"URI": "http://acs.amazonaws.com/groups/global/AllUsers", "Type": "Group"}
     acl = s3.get_bucket_acl(Bucket=bucket)
     grants = [*acl["Grants"], {"Grantee": everybody, "Permission": "READ"}]
-    block = dict.fromkeys(
-        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
     rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
     for call, arguments, named in (
-        ("put_public_access_block",
-         {"PublicAccessBlockConfiguration": block | {"BlockPublicPolicy": False}},
-         "BlockPublicPolicy false"),
         ("put_bucket_ownership_controls", {"OwnershipControls": rules}, "ObjectWriter"),
         ("put_bucket_acl", {"ACL": "public-read"}, "x-amz-acl: public-read"),
         ("put_bucket_acl", {"GrantRead": "id=1"}, "x-amz-grant-read"),
         ("put_bucket_acl",
          {"AccessControlPolicy": {"Owner": acl["Owner"], "Grants": grants}}, "Grant READ"),
-        ("put_bucket_request_payment",
-         {"RequestPaymentConfiguration": {"Payer": "Requester"}}, "Payer Requester"),
-        ("put_bucket_accelerate_configuration",
-         {"AccelerateConfiguration": {"Status": "Enabled"}}, "Status Enabled"),
         ("put_bucket_notification_configuration",
          {"NotificationConfiguration": {"EventBridgeConfiguration": {}}},
          "EventBridgeConfiguration"),

@@ -162,6 +162,7 @@ actions! {
     GetBucketAcl Bucket Reads None Readable Closed Callers;
     PutBucketAcl Bucket Writes None Home Closed Callers;
     GetBucketPolicy Bucket Reads None Readable Closed Callers;
+    PutBucketPolicy Bucket Writes None Home Closed Callers;
     DeleteBucketPolicy Bucket Writes None Home Closed Callers;
     GetBucketPolicyStatus Bucket Reads None Readable Closed Callers;
     GetBucketPublicAccessBlock Bucket Reads None Readable Closed Callers;
@@ -254,6 +255,21 @@ impl Action {
     /// asked about the uploads that were begun there.
     pub fn is_taken_everywhere(self) -> bool {
         self.row().place == Where::Writers
+    }
+
+    /// Whether it changes the bucket's configuration, or ends the bucket.
+    pub fn configures(self) -> bool {
+        let row = self.row();
+        (row.kind, row.effect, row.by) == (Kind::Bucket, Effect::Writes, By::Callers)
+    }
+
+    /// Whether it is on the bucket as a whole, and not on keys: what a replica answers from the
+    /// configuration.
+    pub fn is_of_configuration(self) -> bool {
+        let row = self.row();
+        (row.kind, row.keys, row.by) == (Kind::Bucket, Keys::None, By::Callers)
+            && row.place != Where::Anywhere
+            && self != Self::DeleteBucket
     }
 
     /// Whether it changes objects or what belongs to them, so that a condition may be on it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 use types::{BucketDeed, BucketName, DisplayVersion, ObjectKey, Place};
 
-use crate::{Action, Identity, RequestFacts, Via};
+use crate::{Action, BucketAccess, Identity, RequestFacts, Via};
 
 /// A question: may this caller do this, on this?
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +66,12 @@ pub struct Context<'a> {
     pub facts: RequestFacts,
     /// Its headers, as the customer sent them: also those of a head that another region relays.
     pub headers: Option<&'a HeaderMap>,
+    /// Whether it makes an object: not a part of an upload, and not an upload that begins.
+    pub creates: bool,
+    /// What it copies: `bucket/key`, decoded.
+    pub copy_source: Option<&'a str>,
+    /// The tags that it gives an object; `None` where that is not known yet.
+    pub given_tags: Option<&'a [(String, String)]>,
     /// Whether what it does depends on the state of the object.
     pub conditional: bool,
     /// The prefix of a listing, where it names one.
@@ -74,6 +80,8 @@ pub struct Context<'a> {
     pub delimiter: Option<&'a str>,
     /// How many keys a listing may name.
     pub max_keys: Option<i64>,
+    /// The tags of the object as it is; `None` where nobody asked for them.
+    pub existing_tags: Option<&'a [(String, String)]>,
     /// The account to which the bucket has to belong, as the request says.
     pub expected_owner: Option<&'a [u8]>,
 }
@@ -95,6 +103,9 @@ impl<'a> Context<'a> {
 pub struct Facts<'a> {
     /// The bucket's deed; `None` for the service and for a bucket that does not exist yet.
     pub deed: Option<&'a Arc<BucketDeed>>,
+    /// What the bucket's documents say of access; `None` in a region that does not have them, or
+    /// has not received them yet.
+    pub access: Option<&'a BucketAccess>,
     /// The region that decides.
     pub here: &'a Place,
     /// How the request reached it.

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use types::{AccessKeyId, AccountId, Actor};
 
-use crate::{Action, User};
+use crate::{
+    Action, User,
+    policy::{Document, Principal, UserRef},
+};
 
 /// Who sends a request, once its signature has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +97,48 @@ impl Identity {
             } => Some(user),
             _ => None,
         }
+    }
+
+    /// As policies name it. `tags` are those of [`Self::tags`].
+    pub fn principal<'a>(&'a self, tags: &'a [(&'a str, &'a str)]) -> Principal<'a> {
+        match self {
+            Self::Anonymous => Principal::Anonymous,
+            Self::Key {
+                account,
+                who: Who::Root,
+                ..
+            } => Principal::Root { account },
+            Self::Key {
+                account,
+                who: Who::User(user),
+                ..
+            } => Principal::User {
+                account,
+                user: UserRef {
+                    path: &user.path,
+                    name: &user.name,
+                    id: &user.id,
+                },
+                tags,
+            },
+        }
+    }
+
+    /// The tags of a user.
+    pub fn tags(&self) -> Vec<(&str, &str)> {
+        let tags = self.user().map(|user| &user.tags);
+        let pairs = tags.into_iter().flatten();
+        pairs.map(|(name, value)| (&**name, &**value)).collect()
+    }
+
+    /// The policies of a user, of itself and of its groups.
+    pub fn policies(&self) -> &[Document] {
+        self.user().map_or(&[], |user| &user.policies.identity)
+    }
+
+    /// What bounds a user.
+    pub fn boundary(&self) -> Option<&Document> {
+        self.user()?.policies.boundary.as_ref()
     }
 
     /// Who makes a change of the registry; without a caller it is the region itself.

@@ -38,4 +38,10 @@ pub trait SigningKeys: Send + Sync + 'static {
         region: &RegionId,
         service: &str,
     ) -> Option<SigningKey>;
+
+    /// The unique id of the user or role that a policy names, by its ARN; `None` for whom this
+    /// region does not know.
+    fn principal_id(&self, _: &str) -> Option<String> {
+        None
+    }
 }

@@ -5,7 +5,8 @@
 
 pub mod actions;
 mod ask;
-mod by_policy;
+mod bucket_access;
+mod conditions;
 mod identity;
 mod keys;
 mod permit;
@@ -20,13 +21,14 @@ mod user;
 
 pub use actions::Action;
 pub use ask::{Ask, Context, Facts, Resource};
+pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_sentence};
 pub use identity::{CallerKind, Identity, Who};
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
     Counting, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
     authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
     authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
-    refusal_sentence,
+    may_by_documents,
 };
 pub use placement::{
     Proof, Via, is_owner, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,

@@ -10,7 +10,7 @@ use types::{BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place, S
 use crate::{
     Action, Ask, Facts, Identity, Refusal, Resource,
     actions::{By, Keys, Kind},
-    by_policy,
+    bucket_access,
     placement::{self, Via},
 };
 
@@ -25,6 +25,8 @@ pub enum SystemReason {
     Residency,
     /// Looking after a bucket's replication rules, at its home.
     Rules,
+    /// Finding out what a policy asks for.
+    Policy,
 }
 
 /// The keys that a permit covers.
@@ -123,13 +125,15 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     let (action, via) = (ask.action, facts.via);
     match (action.has_deed(), facts.deed) {
         (false, None) => {
-            owned_bucket(ask, facts)?;
+            bucket_access::decide_by_caller(ask, facts)?;
+            asked(ask, None)?;
             if *via != Via::Door {
                 return Err(Refusal::Mismatch);
             }
         }
         (true, Some(deed)) => {
-            owned_bucket(ask, facts)?;
+            bucket_access::decide(ask, deed, facts)?;
+            asked(ask, Some(deed))?;
             placement::admit(deed, action, facts.here, via)?;
             if ask.context.conditional && action.writes_objects() {
                 decided_here(deed, facts.here)?;
@@ -145,13 +149,13 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     permit(ask, facts.deed)
 }
 
-/// Why a user was refused, in words for a caller of the account that owns the bucket. `None` where
-/// there is nothing to say.
-pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
-    match (refusal, ask.principal.user()) {
-        (Refusal::Policy(decision), Some(user)) => by_policy::sentence(user, ask, &decision),
-        _ => None,
-    }
+/// Whether the bucket's documents allow what is asked, wherever that is: for what an answer says
+/// beside what was asked for.
+pub fn may_by_documents(ask: &Ask<'_>, facts: &Facts<'_>) -> bool {
+    let decided = facts
+        .deed
+        .map(|deed| bucket_access::decide(ask, deed, facts));
+    decided.is_some_and(|decided| decided.is_ok())
 }
 
 /// A permit for a caller to read an object of a sealed copy here, as far as this region decides:
@@ -161,30 +165,31 @@ pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
 /// Why not.
 pub fn authorize_opening(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     let deed = facts.deed.ok_or(Refusal::Mismatch)?;
-    owned_bucket(ask, facts)?;
+    // The bucket's documents are not where its replica is sealed.
+    let unknown = Facts {
+        access: None,
+        ..*facts
+    };
+    bucket_access::decide(ask, deed, &unknown)?;
+    asked(ask, Some(deed))?;
     placement::open(deed, ask.action, facts.here)?;
     permit(ask, Some(deed))
 }
 
-/// Who asks, whose the bucket is, what the caller's account is for, and what the policies of a user
-/// say.
-fn owned_bucket(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
-    let deed = facts.deed;
-    let account = ask.principal.account().ok_or(Refusal::Anonymous)?;
-    if let Some(deed) = deed {
-        if !placement::is_owner(account, deed) && !types::planted("owners-uncompared") {
-            return Err(Refusal::NotOwner);
-        }
-        let expected = ask.context.expected_owner;
-        if expected.is_some_and(|owner| owner != deed.owner.as_bytes()) {
-            return Err(Refusal::ExpectedOwner);
-        }
+/// What no document can grant: who the bucket's owner has to be, what the caller's account is for,
+/// and what only regions do.
+fn asked(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
+    let expected = ask.context.expected_owner;
+    if let (Some(deed), Some(owner)) = (deed, expected)
+        && owner != deed.owner.as_bytes()
+    {
+        return Err(Refusal::ExpectedOwner);
     }
     if !ask.principal.may_by_kind(ask.action) {
         return Err(Refusal::Kind);
     }
     match ask.action.row().by {
-        By::Callers => by_policy::check(ask, facts),
+        By::Callers => Ok(()),
         By::Regions => Err(Refusal::ForRegions),
     }
 }

@@ -14,9 +14,18 @@ pub enum Refusal {
     /// The bucket belongs to another account than the request expects.
     #[error("the bucket does not belong to the account that the request expects")]
     ExpectedOwner,
-    /// The policies of the user do not allow it.
-    #[error("the policies of the user do not allow it")]
+    /// The bucket's documents do not allow it.
+    #[error("the bucket's policy does not allow it")]
     Policy(Decision),
+    /// The bucket has a policy that this release cannot read.
+    #[error("the bucket's policy cannot be read by this release of Dhow: set it again")]
+    UnreadablePolicy,
+    /// Whoever asks pays, and has not agreed to.
+    #[error("whoever asks pays for requests to the bucket, and the caller has not agreed to that")]
+    RequesterPays,
+    /// Only the bucket's own account gets, sets or deletes its policy.
+    #[error("only the account of a bucket may get, set or delete its policy")]
+    PolicyOfOthers,
     /// Accounts of auditors and regional operators keep no data.
     #[error("an account of this kind keeps no data")]
     Kind,

@@ -33,18 +33,23 @@ pub struct Policies {
     pub boundary: Option<Document>,
     /// Some document cannot be read: then nothing is allowed.
     unreadable: bool,
+    /// Some document may ask for the tags of the object that is addressed.
+    wants_existing_tags: bool,
 }
 
 impl Policies {
     /// Compiles the texts of policies, and of the boundary. One that cannot be compiled, such as
     /// one of a later release, takes all rights away.
     pub fn compile<'t>(texts: impl Iterator<Item = &'t str>, boundary: Option<&str>) -> Self {
-        let mut unreadable = false;
-        let mut read = |text: &str, kind| match Document::parse(text, kind) {
-            Ok(document) => Some(document),
-            Err(_) => {
-                unreadable = true;
-                None
+        let (mut unreadable, mut wants_existing_tags) = (false, false);
+        let mut read = |text: &str, kind| {
+            wants_existing_tags |= policy::may_want_existing_tags(text);
+            match Document::parse(text, kind) {
+                Ok(document) => Some(document),
+                Err(_) => {
+                    unreadable = true;
+                    None
+                }
             }
         };
         let identity = texts.filter_map(|text| read(text, DocumentKind::Identity));
@@ -54,7 +59,13 @@ impl Policies {
             identity,
             boundary,
             unreadable,
+            wants_existing_tags,
         }
+    }
+
+    /// Whether a decision may need the tags of the object that is addressed.
+    pub fn wants_existing_tags(&self) -> bool {
+        self.wants_existing_tags
     }
 
     /// Whether some document could not be compiled.

@@ -28,12 +28,13 @@ const OBJECT_WRITES: [&str; 8] = [
 /// Questions about uploads, which only a region knows where they were begun.
 const OF_UPLOADS: [&str; 2] = ["ListBucketMultipartUploads", "ListMultipartUploadParts"];
 /// What changes a bucket, or an object, at its home only.
-const HOME_WRITES: [&str; 24] = [
+const HOME_WRITES: [&str; 25] = [
     "DeleteBucket",
     "PutBucketVersioning",
     "PutBucketTagging",
     "PutReplicationConfiguration",
     "DeleteBucketPolicy",
+    "PutBucketPolicy",
     "PutBucketCORS",
     "PutEncryptionConfiguration",
     "PutLifecycleConfiguration",
@@ -151,7 +152,6 @@ fn word(refusal: Refusal) -> &'static str {
         Refusal::NotOwner => "not owner",
         Refusal::ExpectedOwner => "expected owner",
         Refusal::Kind => "kind",
-        Refusal::Policy(_) => "policy",
         Refusal::Residency => "residency",
         Refusal::NotHome => "not home",
         Refusal::Sealed => "sealed",
@@ -164,6 +164,10 @@ fn word(refusal: Refusal) -> &'static str {
         Refusal::Unproven => "unproven",
         Refusal::ForRegions => "for regions",
         Refusal::Mismatch => "mismatch",
+        Refusal::Policy(_)
+        | Refusal::UnreadablePolicy
+        | Refusal::RequesterPays
+        | Refusal::PolicyOfOthers => "documents",
     }
 }
 
@@ -359,6 +363,7 @@ fn the_decision_is_that_of_the_model() {
                 },
             };
             let facts = Facts {
+                access: Some(&access::BucketAccess::default()),
                 deed: Some(&deed).filter(|_| row.action.has_deed()),
                 here: &here,
                 via: &via,
@@ -403,6 +408,7 @@ fn a_permit_covers_what_was_asked_for_and_no_more() {
             context: Context::default(),
         };
         let facts = Facts {
+            access: Some(&access::BucketAccess::default()),
             deed: Some(&deed).filter(|_| action.has_deed()),
             here: &here,
             via: &via,
@@ -511,6 +517,7 @@ fn a_sealed_copy_is_opened_for_its_owners_reads_of_objects_only() {
                     context: Context::default(),
                 };
                 let facts = Facts {
+                    access: Some(&access::BucketAccess::default()),
                     deed: Some(&deed),
                     here,
                     via: &Via::Door,

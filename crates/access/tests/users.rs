@@ -93,6 +93,7 @@ impl World {
             context,
         };
         let facts = Facts {
+            access: Some(&access::BucketAccess::default()),
             deed: action.has_deed().then_some(&self.deed),
             here: &self.here,
             via: &Via::Door,
@@ -325,6 +326,7 @@ fn a_refusal_names_user_action_and_object() {
     );
     // Nor is a sealed copy opened for a user without a policy.
     let facts = Facts {
+        access: Some(&access::BucketAccess::default()),
         deed: Some(&world.deed),
         here: &world.here,
         via: &Via::Door,

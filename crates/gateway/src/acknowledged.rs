@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use access::Via;
+use access::{Action, Via};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use types::{BucketDeed, Holding, ObjectKey, Writes};
@@ -94,10 +94,7 @@ impl Touched {
             _ => match (operation.resource, key) {
                 (Resource::Object, Some(key)) => Self::Key(key.clone()),
                 (Resource::Bucket, _)
-                    if operation
-                        .query
-                        .iter()
-                        .any(|q| matches!(*q, "versioning" | "tagging" | "replication")) =>
+                    if operation.action.is_some_and(Action::is_of_configuration) =>
                 {
                     Self::Configuration
                 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use access::{Action, Ask, Context, Identity, RequestFacts, Via, actions::Keys};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use types::{BucketDeed, DisplayVersion, ObjectKey};
 
 use crate::{
     elsewhere::unavailable,
     operations::{Operation, Resource},
     request::Request,
-    s3::{ErrorCode, S3Error, headers::names},
+    s3::{ErrorCode, S3Error, headers::names, object_headers},
     server::Gateway,
 };
 
@@ -36,6 +36,50 @@ impl Gateway {
                 Via::Region(..) => unavailable(&self.region, "does not know the bucket yet"),
             }),
         }
+    }
+}
+
+/// What conditions of policies ask for, beyond the words of the head.
+#[derive(Default)]
+pub(crate) struct Details {
+    /// The tags of the object as it is.
+    pub(crate) existing_tags: Option<Vec<(String, String)>>,
+    /// The tags that the request gives an object.
+    given_tags: Option<Vec<(String, String)>>,
+    /// What it copies.
+    copy_source: Option<String>,
+}
+
+impl Details {
+    /// What the head says. What cannot be read here its handler refuses; a condition on it is not
+    /// met until then.
+    pub(crate) fn of(operation: &Operation, request: &Request<'_>) -> Self {
+        let headers = request.headers();
+        let given = || object_headers::tags_of(text(headers, &names::TAGGING)).ok();
+        let replaces = || text(headers, &names::TAGGING_DIRECTIVE) == Some("REPLACE");
+        let source = text(headers, &names::COPY_SOURCE).map(object_headers::source);
+        let copy_source = match source {
+            Some(Ok((bucket, key, _))) => Some(format!("{bucket}/{key}")),
+            _ => None,
+        };
+        Self {
+            existing_tags: None,
+            given_tags: match operation.name {
+                "PutObject" | "CreateMultipartUpload" => given(),
+                "CopyObject" if replaces() => given(),
+                // The body says it.
+                "PutObjectTagging" | "PostObject" => None,
+                _ => Some(Vec::new()),
+            },
+            copy_source,
+        }
+    }
+
+    /// Adds them to a question.
+    pub(crate) fn add_to<'a>(&'a self, ask: &mut Ask<'a>) {
+        ask.context.existing_tags = self.existing_tags.as_deref();
+        ask.context.given_tags = self.given_tags.as_deref();
+        ask.context.copy_source = self.copy_source.as_deref();
     }
 }
 
@@ -68,7 +112,12 @@ pub(crate) fn of<'a>(
             delimiter: listing(action).and_then(|()| query.get("delimiter")),
             max_keys: listing(action).map(|()| max_keys(query.get("max-keys"))),
             conditional: action.writes_objects() && is_conditional(request.headers()),
+            creates: matches!(
+                operation.name,
+                "PutObject" | "CopyObject" | "CompleteMultipartUpload" | "PostObject"
+            ),
             expected_owner: expected.map(HeaderValue::as_bytes),
+            ..Context::default()
         },
     }
 }
@@ -81,6 +130,10 @@ fn listing(action: Action) -> Option<()> {
 /// How many keys are asked for: one that cannot be is refused by the handler.
 fn max_keys(asked: Option<&str>) -> i64 {
     asked.and_then(|text| text.parse().ok()).unwrap_or(1000)
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 
 /// On what an action of a request is. One that names its keys in the body asks for each by itself.

@@ -10,6 +10,7 @@ use types::{BucketDeed, Holding, Place, RegionId, Writes};
 use crate::{
     acknowledged::{AT_LEAST, Mark, POSITION, Touched},
     body::ResponseBody,
+    documents::refused,
     operations::{Operation, Status},
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
     pipeline::has_body,
@@ -48,14 +49,6 @@ pub(crate) struct Outgoing {
     pub(crate) writes: bool,
 }
 
-/// A user's policies do not allow it.
-pub(crate) fn not_allowed(ask: &Ask<'_>, refusal: Refusal) -> S3Error {
-    match access::refusal_sentence(ask, refusal) {
-        Some(why) => S3Error::with(ErrorCode::AccessDenied, why),
-        None => ErrorCode::AccessDenied.into(),
-    }
-}
-
 impl Gateway {
     /// Where a request is acted on, by what `access` decided of it here.
     pub(crate) fn way(
@@ -79,7 +72,7 @@ impl Gateway {
             Err(refusal) => refusal,
         };
         let Some(deed) = facts.deed else {
-            return Err(not_allowed(ask, refusal));
+            return Err(refused(ask, None, refusal));
         };
         match (refusal, facts.via) {
             // SDKs send this to find out for which region to sign. The answer is the same for all
@@ -92,10 +85,19 @@ impl Gateway {
                 | Refusal::Kind
                 | Refusal::ForRegions
                 | Refusal::NotAccepted
-                | Refusal::Mismatch,
+                | Refusal::Mismatch
+                | Refusal::Policy(_)
+                | Refusal::UnreadablePolicy
+                | Refusal::RequesterPays
+                | Refusal::PolicyOfOthers,
                 _,
-            ) => Err(ErrorCode::AccessDenied.into()),
-            (Refusal::Policy(_), _) => Err(not_allowed(ask, refusal)),
+            ) => Err(refused(ask, facts.deed, refusal)),
+            // Only signatures of the bucket's own account are proven to another region.
+            (Refusal::NotHome | Refusal::Conditional, Via::Door)
+                if ask.principal.account() != Some(&deed.owner) =>
+            {
+                Err(self.redirect_once(deed, "it is forwarded for the bucket's own account only"))
+            }
             (Refusal::Unproven, _) => Err(unproven(refusal.to_string())),
             (_, Via::Region(from, _)) => Err(self.not_from(refusal, from)),
             (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
@@ -128,14 +130,7 @@ impl Gateway {
         conditional: bool,
         deed: &BucketDeed,
     ) -> Result<(), S3Error> {
-        let configures = matches!(
-            action,
-            Action::DeleteBucket
-                | Action::PutBucketVersioning
-                | Action::PutBucketTagging
-                | Action::PutReplicationConfiguration
-        );
-        match configures || conditional && action.writes_objects() {
+        match action.configures() || conditional && action.writes_objects() {
             true => Ok(self.objects.may_decide(deed)?),
             false if action.writes_objects() => Ok(self.objects.may_write(deed)?),
             false => Ok(()),

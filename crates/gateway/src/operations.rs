@@ -149,6 +149,8 @@ const IF_MATCH: &[&str] = &["if-match"];
 const IF_NONE_MATCH: &[&str] = &["if-none-match"];
 /// Who has access.
 const ACL: &[&str] = &["x-amz-acl"];
+/// That who sets a policy may lose the right to change it. The root of the account never does.
+const POLICY: &[&str] = &["x-amz-confirm-remove-self-bucket-access"];
 /// What becomes part of an object beside its bytes.
 const NEW: &[&str] = &["x-amz-acl", "x-amz-storage-class", "x-amz-tagging"];
 /// What an upload in parts is begun with.
@@ -265,21 +267,23 @@ operations! {
     GetBucketAcl GET Bucket ["acl"] [] (GetBucketAcl);
     PutBucketAcl PUT Bucket ["acl"] [] (PutBucketAcl),
         heeds ACL BODY;
-    GetBucketPolicy GET Bucket ["policy"] [] (GetBucketPolicy);
-    PutBucketPolicy PUT Bucket ["policy"] [] -;
-    DeleteBucketPolicy DELETE Bucket ["policy"] [] (DeleteBucketPolicy);
-    GetBucketPolicyStatus GET Bucket ["policyStatus"] [] (GetBucketPolicyStatus);
-    GetPublicAccessBlock GET Bucket ["publicAccessBlock"] [] (GetBucketPublicAccessBlock);
-    PutPublicAccessBlock PUT Bucket ["publicAccessBlock"] [] (PutBucketPublicAccessBlock),
+    GetBucketPolicy GET Bucket ["policy"] [] GetBucketPolicy;
+    PutBucketPolicy PUT Bucket ["policy"] [] PutBucketPolicy,
+        heeds POLICY BODY;
+    DeleteBucketPolicy DELETE Bucket ["policy"] [] DeleteBucketPolicy;
+    GetBucketPolicyStatus GET Bucket ["policyStatus"] [] GetBucketPolicyStatus;
+    GetPublicAccessBlock GET Bucket ["publicAccessBlock"] [] GetBucketPublicAccessBlock;
+    PutPublicAccessBlock PUT Bucket ["publicAccessBlock"] [] PutBucketPublicAccessBlock,
         heeds BODY;
-    DeletePublicAccessBlock DELETE Bucket ["publicAccessBlock"] [] -;
+    DeletePublicAccessBlock DELETE Bucket ["publicAccessBlock"] [] PutBucketPublicAccessBlock;
     GetBucketOwnershipControls GET Bucket ["ownershipControls"] [] (GetBucketOwnershipControls);
     PutBucketOwnershipControls PUT Bucket ["ownershipControls"] [] (PutBucketOwnershipControls),
         heeds BODY;
     DeleteBucketOwnershipControls DELETE Bucket ["ownershipControls"] [] -;
-    GetBucketCors GET Bucket ["cors"] [] (GetBucketCORS);
-    PutBucketCors PUT Bucket ["cors"] [] -;
-    DeleteBucketCors DELETE Bucket ["cors"] [] (PutBucketCORS);
+    GetBucketCors GET Bucket ["cors"] [] GetBucketCORS;
+    PutBucketCors PUT Bucket ["cors"] [] PutBucketCORS,
+        heeds BODY;
+    DeleteBucketCors DELETE Bucket ["cors"] [] PutBucketCORS;
     GetBucketEncryption GET Bucket ["encryption"] [] (GetEncryptionConfiguration);
     PutBucketEncryption PUT Bucket ["encryption"] [] -;
     DeleteBucketEncryption DELETE Bucket ["encryption"] [] (PutEncryptionConfiguration);
@@ -299,11 +303,11 @@ operations! {
     GetBucketLogging GET Bucket ["logging"] [] (GetBucketLogging);
     PutBucketLogging PUT Bucket ["logging"] [] (PutBucketLogging),
         heeds BODY;
-    GetBucketRequestPayment GET Bucket ["requestPayment"] [] (GetBucketRequestPayment);
-    PutBucketRequestPayment PUT Bucket ["requestPayment"] [] (PutBucketRequestPayment),
+    GetBucketRequestPayment GET Bucket ["requestPayment"] [] GetBucketRequestPayment;
+    PutBucketRequestPayment PUT Bucket ["requestPayment"] [] PutBucketRequestPayment,
         heeds BODY;
-    GetBucketAccelerateConfiguration GET Bucket ["accelerate"] [] (GetAccelerateConfiguration);
-    PutBucketAccelerateConfiguration PUT Bucket ["accelerate"] [] (PutAccelerateConfiguration),
+    GetBucketAccelerateConfiguration GET Bucket ["accelerate"] [] GetAccelerateConfiguration;
+    PutBucketAccelerateConfiguration PUT Bucket ["accelerate"] [] PutAccelerateConfiguration,
         heeds BODY;
     GetBucketAbac GET Bucket ["abac"] [] (GetBucketAbac);
     PutBucketAbac PUT Bucket ["abac"] [] (PutBucketAbac),

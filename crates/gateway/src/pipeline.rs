@@ -1,14 +1,12 @@
 //! The one path that every request takes: limits -> parse -> identify -> permit -> act ->
 //! answer -> record.
 
+mod about;
 mod arrival;
+mod source;
 mod turns;
 
-use std::{
-    net::IpAddr,
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use access::{
     Action, AuthType, Facts, Identity, PayloadMode, Permit, Proof, Refusal, RequestFacts,
@@ -19,11 +17,16 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
+use objects::BucketDocuments;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument;
 pub(crate) use turns::Taking;
-use types::{ObjectKey, RegionId};
+use types::RegionId;
 
+use self::{
+    about::About,
+    source::{Source, drain},
+};
 use crate::{
     acknowledged::{AT_LEAST, Mark, Touched},
     admission::Payer,
@@ -31,21 +34,16 @@ use crate::{
     body::{Places, ResponseBody},
     elsewhere::{Outgoing, Way},
     identify::{self, Identified},
-    limits::DRAIN_BYTES_MAX,
     operations::{Operation, Resource},
     payload::{Pace, payload},
-    post_form::{self, Form},
+    post_form,
     proof::{of_older_version, unproven},
     relayed,
     request::{Received, Request},
-    route::route,
-    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, refuse},
+    s3::{ErrorCode, S3Call, S3Error, S3Result, documents, headers, refuse},
     serve::Unread,
     server::Gateway,
 };
-
-/// How long it may take to read what nobody wants.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// A request whose head has been read and verified.
 struct Met<'r> {
@@ -59,50 +57,6 @@ impl Met<'_> {
         self.identified.auth() == AuthType::PostPolicy
             && self.request.target().resource() == Resource::Bucket
             && self.request.is_bare()
-    }
-}
-
-/// Where the bytes of an object come from.
-enum Source {
-    Wire(Incoming),
-    Form(Box<Form>),
-}
-
-impl Source {
-    /// The key that a form names.
-    fn key(&self) -> Option<&ObjectKey> {
-        match self {
-            Self::Form(form) => Some(&form.key),
-            Self::Wire(_) => None,
-        }
-    }
-
-    /// How many bytes it brings, where that was said. Only forms do not say it.
-    fn size(&self) -> Option<u64> {
-        match self {
-            Self::Wire(incoming) => incoming.size_hint().exact(),
-            Self::Form(form) => form.body.len_hint(),
-        }
-    }
-
-    /// As [`drain`].
-    async fn drain(self) -> bool {
-        match self {
-            Self::Wire(incoming) if incoming.is_end_stream() => true,
-            Self::Wire(incoming) => {
-                let Some(length) = incoming.size_hint().exact() else {
-                    return false;
-                };
-                let length = HeaderValue::from(length);
-                let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, length)]);
-                let mode = PayloadMode::Unsigned;
-                match payload(incoming, &headers, mode, None, DRAIN_TIME) {
-                    Ok(body) => drain(body).await,
-                    Err(_) => false,
-                }
-            }
-            Self::Form(form) => drain(form.body).await,
-        }
     }
 }
 
@@ -120,6 +74,7 @@ struct Who {
     facts: RequestFacts,
     permit: Permit,
     pace: Pace,
+    documents: Option<Arc<BucketDocuments>>,
 }
 
 /// What is known of a request for its record, also when it fails half way.
@@ -131,6 +86,8 @@ struct Trail {
     /// What it occupies.
     places: Places,
     payer: Option<Payer>,
+    /// The origin of the page that asks, and the bucket's documents.
+    page: Option<(HeaderValue, Arc<BucketDocuments>)>,
     /// Another region answered it.
     passed: bool,
     /// Nothing of the request's body is left on the connection.
@@ -223,6 +180,7 @@ impl Gateway {
             let host = self.host_id.to_str().unwrap_or_default();
             error.into_response(parts.uri.path(), &request_id, host)
         });
+        documents::add_cors(trail.page.as_ref(), &parts.method, answer.headers_mut());
         if head_only {
             empty_head(&mut answer);
         }
@@ -292,6 +250,9 @@ impl Gateway {
         arrival: Arrival,
         trail: &mut Trail,
     ) -> S3Result {
+        if parts.method == Method::OPTIONS && matches!(arrival, Arrival::Door(_)) {
+            return Box::pin(self.preflight(parts)).await;
+        }
         let expects = parts.headers.contains_key(header::EXPECT);
         let mut at_least = None;
         let (mut met, via) = match arrival {
@@ -316,21 +277,21 @@ impl Gateway {
             Source::Wire(_) => met.identified.take_identity(),
             Source::Form(form) => form.identity.clone(),
         };
-        if let Some(account) = identity.account() {
-            trail.known = true;
-            let size = source.size();
-            if self
-                .enter(account, size, via == Via::Door, trail)
-                .await
-                .is_err()
-            {
+        trail.known = identity.account().is_some();
+        let about = self.about(&met.request, &via, (&identity, source.key()), trail);
+        let about = about.await?;
+        // Who has no key is refused without a place, where nothing lets the public in.
+        let public = || about.has_policy().then_some(&self.anybody);
+        if let Some(payer) = identity.account().or_else(public) {
+            let entered = self.enter(payer, source.size(), via == Via::Door, trail);
+            if entered.await.is_err() {
                 if !expects {
                     trail.body_ended = source.drain().await;
                 }
                 return Err(slow_down());
             }
         }
-        let mut call = match self.admit(met, identity, source, via, trail)? {
+        let mut call = match self.admit(met, identity, source, (via, about), trail)? {
             Admitted::Here(call) => call,
             Admitted::Pass(outgoing) => {
                 trail.passed = true;
@@ -342,7 +303,7 @@ impl Gateway {
             }
         };
         let result = self.dispatch(&mut call, at_least).await;
-        let result = result.map_err(|error| call.hidden(error));
+        let result = about::told(&call, result);
         if let Some(body) = call.body.take()
             && !expects
         {
@@ -359,9 +320,6 @@ impl Gateway {
     ) -> Result<Met<'r>, S3Error> {
         self.check_region()?;
         let received = Received::read(parts, &self.config.domains)?;
-        if received.method() == Method::OPTIONS {
-            return Err(ErrorCode::AccessForbidden.into());
-        }
         let (request, identified) = identify::identify(self, received, facts).await?;
         Ok(Met {
             request,
@@ -413,31 +371,33 @@ impl Gateway {
         met: Met<'_>,
         identity: Identity,
         source: Source,
-        mut via: Via,
+        (mut via, about): (Via, About),
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, S3Error> {
         let request = &met.request;
-        let operation = route(request)?;
-        trail.operation = Some(operation);
+        let (operation, deed) = (about.operation, &about.deed);
         // Nothing of a body that is not read needs a proof.
         if let Via::Region(_, proof @ Proof::Head) = &mut via
             && !(has_body(request.method()) && operation.reads_body())
         {
             *proof = Proof::Whole;
         }
-        let deed = self.deed(operation, request, &via)?;
         let length = request.length();
         let came = met.identified.facts();
-        let ask = ask::of(operation, request, &identity, source.key(), came);
+        let mut ask = ask::of(operation, request, &identity, source.key(), came);
+        about.details.add_to(&mut ask);
         let action = ask.action;
         let facts = Facts {
             deed: deed.as_ref(),
+            access: about.access(),
             here: &self.place_for(&via),
             via: &via,
         };
         let decided = access::authorize(&ask, &facts);
-        if let (Some(_), Err(Refusal::Anonymous | Refusal::NotOwner)) = (&deed, &decided) {
-            trail.known = false;
+        match (deed, &decided) {
+            (Some(_), Err(Refusal::Anonymous | Refusal::NotOwner)) => trail.known = false,
+            (Some(_), Ok(_)) => trail.known = true,
+            _ => {}
         }
         let way = self.way(operation, &ask, &facts, decided)?;
         refuse::check(operation, request)?;
@@ -468,6 +428,7 @@ impl Gateway {
             via,
             permit,
             pace,
+            documents: about.documents,
         };
         let call = self.call(met, source, who)?;
         if length > 0 {
@@ -507,6 +468,7 @@ impl Gateway {
             via: who.via,
             facts: who.facts,
             permit: who.permit,
+            documents: who.documents,
             bucket: target.bucket,
             key,
             query,
@@ -654,25 +616,4 @@ fn empty_head(answer: &mut Response<ResponseBody>) {
         let length = HeaderValue::from(body.len());
         answer.headers_mut().insert(header::CONTENT_LENGTH, length);
     }
-}
-
-/// Reads what is left of a small body that nobody wanted, so that the connection can go on and
-/// the client sees the answer instead of a broken pipe. Answers whether the end was reached.
-async fn drain(mut body: Box<dyn types::Body>) -> bool {
-    if body.len_hint().is_none_or(|len| len > DRAIN_BYTES_MAX) {
-        return false;
-    }
-    let reading = async {
-        let mut read = 0;
-        while let Some(piece) = body.next().await {
-            let Ok(piece) = piece else { return false };
-            read += piece.len() as u64;
-            if read > DRAIN_BYTES_MAX {
-                return false;
-            }
-        }
-        true
-    };
-    let ended = tokio::time::timeout(DRAIN_TIME, reading).await;
-    ended.unwrap_or(false)
 }

@@ -202,8 +202,8 @@ impl<'a> Received<'a> {
     }
 
     /// The method.
-    pub(crate) fn method(&self) -> &Method {
-        self.method
+    pub(crate) fn bucket(&self) -> Option<&types::BucketName> {
+        self.target.bucket.as_ref()
     }
 
     /// Verifies the signature over what came.

@@ -11,13 +11,13 @@ use objects::Objects;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
-use types::{BucketDeed, Clock, Deeds, Place, Random, RegionId};
+use types::{AccountId, BucketDeed, Clock, Deeds, Place, Random, RegionId};
 
 use crate::{
     acknowledged::Acknowledged,
     admission::Admission,
     beside::{self, Beside},
-    elsewhere::not_allowed,
+    documents::refused,
     limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
     proof::unproven,
@@ -56,6 +56,8 @@ pub struct Gateway {
     pub(crate) replays: Mutex<Replays>,
     /// Writes that copies may not have yet.
     pub(crate) acknowledged: Acknowledged,
+    /// Whoever sends requests without a signature: they share what one account has.
+    pub(crate) anybody: AccountId,
     /// Places for large documents.
     pub(crate) large_documents: Semaphore,
     /// Answers what is none of S3.
@@ -101,6 +103,7 @@ impl Gateway {
             passed_admission: Admission::new(&parts.config, &metrics.waiting),
             replays: Mutex::new(Replays::new(parts.clock.now())),
             acknowledged: Acknowledged::default(),
+            anybody: AccountId::new("anonymous"),
             large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
             beside: OnceLock::new(),
             forms: Semaphore::new(beside::AT_ONCE),
@@ -147,20 +150,39 @@ impl Gateway {
     /// # Errors
     /// `NoSuchBucket`; `AccessDenied`, which names the reason to the source's owner; and
     /// `InvalidRequest` with the region's name where the source cannot be read here.
-    pub fn permit_copy(
+    pub async fn permit_copy(
         &self,
-        ask: &Ask<'_>,
+        mut ask: Ask<'_>,
         destination: &BucketDeed,
         via: &Via,
     ) -> Result<Permit, S3Error> {
         let deed = ask.resource.bucket().and_then(|name| self.deeds.get(name));
         let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
+        let documents = self.objects.documents(&deed).await?;
+        let mut tags = None;
+        let user = ask.principal.user();
+        let wanted = user.is_some_and(|user| user.policies.wants_existing_tags())
+            || documents
+                .as_ref()
+                .is_some_and(|d| d.access.wants_existing_tags());
+        if wanted
+            && documents.is_some()
+            && let access::Resource::Object { key, version, .. } = ask.resource
+        {
+            tags = Some(self.existing_tags(&deed, key, version).await?);
+        }
+        ask.context.existing_tags = tags.as_deref();
         let facts = Facts {
             deed: Some(&deed),
+            access: documents.as_ref().map(|documents| &documents.access),
             here: &self.place_for(via),
             via,
         };
-        let permit = access::authorize(ask, &facts).map_err(|refusal| match refusal {
+        let permit = access::authorize(&ask, &facts).map_err(|refusal| match refusal {
+            Refusal::Policy(_)
+            | Refusal::UnreadablePolicy
+            | Refusal::RequesterPays
+            | Refusal::PolicyOfOthers => refused(&ask, Some(&deed), refusal),
             Refusal::Anonymous
             | Refusal::NotOwner
             | Refusal::ExpectedOwner
@@ -170,8 +192,7 @@ impl Gateway {
             | Refusal::Mismatch
             | Refusal::SenderResidency
             | Refusal::SenderSealed
-            | Refusal::SenderElsewhere => S3Error::new(ErrorCode::AccessDenied),
-            Refusal::Policy(_) => not_allowed(ask, refusal),
+            | Refusal::SenderElsewhere => refused(&ask, Some(&deed), refusal),
             Refusal::Residency => self.not_lawful(&deed),
             Refusal::Unproven => unproven(refusal.to_string()),
             Refusal::NotHome | Refusal::Conditional | Refusal::Sealed | Refusal::Elsewhere => {

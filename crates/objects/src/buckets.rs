@@ -167,6 +167,7 @@ impl Objects {
                         tracing::warn!(%error, "the configuration row of a deleted bucket stays");
                     }
                     self.forget_bucket(deed);
+                    self.forget_documents(deed).await;
                     return match which {
                         Try::First => removed.map_err(registry),
                         // An earlier one removed it, and its answer was lost.
@@ -404,6 +405,7 @@ impl Objects {
                     && !row_key.starts_with(rows::ASIDE)
                     && !row_key.starts_with(rows::WORDS)
                     && !row_key.starts_with(rows::ON_WORD)
+                    && !row_key.starts_with(rows::DOCUMENT)
                 {
                     return Err(Error::BucketNotEmpty);
                 }

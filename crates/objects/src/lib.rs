@@ -10,7 +10,9 @@ mod bucket;
 mod buckets;
 mod conditions;
 mod copy;
+mod cors;
 mod delete;
+mod documents;
 #[cfg(test)]
 mod dropped_tests;
 mod error;
@@ -50,7 +52,9 @@ mod versions;
 pub use attributes::ObjectPart;
 pub use conditions::{ETagMatch, IfRange, ReadConditions, WriteConditions};
 pub use copy::{Copied, CopyInput, CopySource};
+pub use cors::{Allowed, Cors, CorsRule};
 pub use delete::Deleted;
+pub use documents::{BucketDocuments, REQUESTER};
 pub use error::{Error, Freshness, Result};
 pub use get::{GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec};
 pub use list::{ListedObject, ObjectPage};
@@ -66,8 +70,9 @@ pub use orphans::SweptOrphans;
 pub use own::Own;
 pub use put::{PutInput, PutOutcome};
 pub use records::{
-    Cause, Change, ChangeKind, Configuration, ContentHeaders, Effect, Fields, FollowCursor,
-    ObjectAttributes, SetAt, Shipped, ShippedChange, ShippedPart, Versioning,
+    Cause, Change, ChangeKind, Configuration, ContentHeaders, Document, DocumentKind, Documents,
+    Effect, Fields, FollowCursor, KindRow, ObjectAttributes, SetAt, Shipped, ShippedChange,
+    ShippedPart, StoredPolicy, Versioning,
 };
 pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
 pub use replicate::{
@@ -104,8 +109,10 @@ pub struct Inner {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) region: RegionId,
     pub(crate) buckets: bucket::BucketCache,
+    pub(crate) documents: documents::DocumentsCache,
     pub(crate) locks: locks::KeyLocks,
-    /// Held while a bucket's configuration row is made where there is none, and while it goes.
+    /// Held while a bucket's configuration row is made where there is none, and while it goes; and
+    /// while its documents are read from their rows or changed.
     pub(crate) bucket_locks: locks::KeyLocks,
     pub(crate) turns: Arc<locks::Turns>,
     pub(crate) changes: Arc<tokio::sync::Semaphore>,
@@ -146,6 +153,7 @@ impl Objects {
             clock,
             random,
             buckets: bucket::BucketCache::default(),
+            documents: documents::DocumentsCache::default(),
             locks: locks::KeyLocks::new(),
             bucket_locks: locks::KeyLocks::new(),
             turns: Arc::default(),

@@ -30,6 +30,9 @@ pub(crate) const GONE: &[u8] = b"g";
 /// Versions that cannot be shipped by a rule.
 pub(crate) const FAILED: &[u8] = b"x";
 
+/// Documents of the bucket: the kind follows.
+pub(crate) const DOCUMENT: &[u8] = b"q";
+
 /// Versions of other regions that are set aside, since their time has not come.
 pub(crate) const ASIDE: &[u8] = b"h";
 
@@ -39,6 +42,11 @@ pub(crate) const WORDS: &[u8] = b"v";
 pub(crate) const ON_WORD: &[u8] = b"w";
 
 const KEY_END: [u8; 2] = [0, 1];
+
+/// A document of the bucket.
+pub(crate) fn document(kind: u8) -> Bytes {
+    [DOCUMENT, &[kind]].concat().into()
+}
 
 /// The current version of a key.
 pub(crate) fn current(key: &[u8]) -> Bytes {

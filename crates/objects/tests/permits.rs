@@ -119,6 +119,7 @@ impl Bench {
             context: Context::default(),
         };
         let facts = Facts {
+            access: Some(&access::BucketAccess::default()),
             deed: Some(&self.deed),
             here: &Place::unknown(RegionId::new("home")),
             via: &Via::Door,

@@ -60,7 +60,7 @@ impl HandOver {
         let far = self.far(deed, from);
         for (_, change) in far.ask(What::Head).await?.changes {
             if let ShippedChange::Config(mut config) = change {
-                self.without_rules_of_others(deed, from, &mut config);
+                self.without_what_others_may_not_set(deed, from, &mut config);
                 let change = ShippedChange::Config(config);
                 self.objects.apply(permit, change, &far).await?;
             }
@@ -68,13 +68,28 @@ impl HandOver {
         Ok(())
     }
 
-    /// Takes rules out of a configuration that comes from a region which may not hand them over.
-    pub(crate) fn without_rules_of_others(
+    /// Takes out of a configuration what the region that it comes from may not hand over to the
+    /// home, which is here: rules that write where it may not, and, where another operator runs it,
+    /// documents that say who has access, since it could grant itself what it likes.
+    pub(crate) fn without_what_others_may_not_set(
         &self,
         deed: &BucketDeed,
         from: &Place,
         config: &mut Configuration,
     ) {
+        if !from.is_of_operator_of(&self.regions.here()) && !types::planted("grants-of-others") {
+            let left_out = config.documents.without_grants();
+            if !left_out.is_empty() {
+                let (bucket, region) = (&deed.name, &from.region);
+                tracing::warn!(
+                    %bucket,
+                    %region,
+                    ?left_out,
+                    "documents that say who has access were not taken over from a region of another \
+                     operator; if the home has older ones, set them again"
+                );
+            }
+        }
         if self.may_hand_over_rules(deed, from, config) {
             return;
         }

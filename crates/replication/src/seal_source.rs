@@ -37,14 +37,21 @@ struct Sealing<'a> {
 
 impl Source {
     /// By leases of a home that was put back to an older state, what was overwritten since could
-    /// be read.
-    pub(crate) fn may_lease(&self, deed: &BucketDeed, what: &What) -> Result<(), Refused> {
-        match (what, self.regions.home_doubt(deed)) {
-            (What::Lease { .. } | What::Unwrap { .. }, Some(doubt)) => {
-                Err((StatusCode::CONFLICT, doubt))
-            }
-            _ => Ok(()),
+    /// be read; and the region of a sealed replica does not have the bucket's policy.
+    pub(crate) async fn may_lease(&self, deed: &BucketDeed, what: &What) -> Result<(), Refused> {
+        if !matches!(what, What::Lease { .. } | What::Unwrap { .. }) {
+            return Ok(());
         }
+        if let Some(doubt) = self.regions.home_doubt(deed) {
+            return Err((StatusCode::CONFLICT, doubt));
+        }
+        let documents = self.objects.documents(deed).await.map_err(refused)?;
+        if documents.is_none_or(|documents| documents.access.has_policy()) {
+            return Err(refused(
+                "the bucket has a policy, which only regions with a readable replica can decide by",
+            ));
+        }
+        Ok(())
     }
 
     fn may_seal(&self, deed: &Arc<BucketDeed>, to: &Place) -> Result<Permit, Refused> {

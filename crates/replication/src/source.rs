@@ -186,7 +186,7 @@ impl Source {
             Admitted::Gathering => return self.answer_gathering(&deed, from, room, ask).await,
             Admitted::Rule => return self.answer_by_rule(&deed, from, room, ask.what).await,
             Admitted::Sealed => {
-                self.may_lease(&deed, &ask.what)?;
+                self.may_lease(&deed, &ask.what).await?;
                 self.answer_sealed(&deed, from, room, ask).await?
             }
             Admitted::Copy(permit) => {

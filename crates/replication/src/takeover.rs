@@ -366,7 +366,7 @@ impl Replication {
             for (_, change) in &mut page.changes {
                 if let ShippedChange::Config(config) = change {
                     let handover = &self.handover;
-                    handover.without_rules_of_others(deed, &place, config);
+                    handover.without_what_others_may_not_set(deed, &place, config);
                 }
             }
             follower.leave_out_removed(&permit, &mut page).await?;

@@ -167,7 +167,15 @@ impl Asked<'_> {
             },
         };
         let deed = Some(deed);
-        authorize(&ask, &Facts { deed, here, via })
+        authorize(
+            &ask,
+            &Facts {
+                deed,
+                access: Some(&access::BucketAccess::default()),
+                here,
+                via,
+            },
+        )
     }
 }
 

@@ -57,3 +57,9 @@ pub use keys::{Conditions, Need, Tags};
 pub use names::ActionName;
 pub use principal::{Principal, UserRef};
 pub use resource::Target;
+
+/// Whether a document may ask for the tags of the object that is addressed, by its text: what is
+/// written with escapes may be anything.
+pub(crate) fn may_want_existing_tags(text: &str) -> bool {
+    text.contains("\\u") || text.to_ascii_lowercase().contains("existingobjecttag")
+}

@@ -6,6 +6,7 @@ use access::{Action, Ask, Context, Facts, Permit, Refusal, RequestFacts, Resourc
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::AsHeaderName};
+use objects::BucketDocuments;
 use tokio::sync::SemaphorePermit;
 use types::{
     BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, DisplayVersion, ObjectKey,
@@ -56,6 +57,8 @@ pub struct S3Call<'g> {
     /// For this operation on this bucket, with the bucket's deed (none on the service and for
     /// CreateBucket), and who asks.
     pub permit: Permit,
+    /// The bucket's documents, in a region that can read them.
+    pub documents: Option<Arc<BucketDocuments>>,
     /// The bucket that the request addresses.
     pub bucket: Option<BucketName>,
     /// The object that the request addresses.
@@ -250,6 +253,7 @@ impl<'g> S3Call<'g> {
     pub fn context(&self) -> Context<'_> {
         Context {
             facts: self.facts,
+            given_tags: Some(&[]),
             // The fields of a form are no headers.
             headers: self.form.is_none().then_some(&self.headers),
             ..Context::default()
@@ -279,50 +283,55 @@ impl<'g> S3Call<'g> {
         };
         let facts = Facts {
             deed: Some(deed),
+            access: self.documents.as_ref().map(|documents| &documents.access),
             here: &self.gateway.place_for(&self.via),
             via: &self.via,
         };
         access::authorize(&ask, &facts)
     }
 
-    /// That a key is not there is told to users who may list the bucket, and to the account.
-    pub fn hidden(&self, error: S3Error) -> S3Error {
-        let missing = matches!(error.code, ErrorCode::NoSuchKey | ErrorCode::NoSuchVersion);
-        let (Some(_), Some(deed)) = (self.permit.identity().user(), self.permit.deed()) else {
-            return error;
-        };
-        if !missing || self.operation.writes() {
-            return error;
-        }
-        let action = match error.code {
-            ErrorCode::NoSuchVersion => Action::ListBucketVersions,
-            _ => Action::ListBucket,
+    /// Whether the caller pays for the request, and has agreed to that.
+    pub fn is_charged(&self) -> bool {
+        let pays = |documents: &Arc<BucketDocuments>| documents.access.requester_pays();
+        let owner = self.permit.deed().map(|deed| &deed.owner);
+        self.documents.as_ref().is_some_and(pays) && self.permit.identity().account() != owner
+    }
+
+    /// Whether the caller may learn that there is no such key, or no such version: who may list the
+    /// bucket ("GetObject" in the S3 API reference, Permissions). Asked as for a listing without a
+    /// prefix.
+    pub fn may_know_what_is_missing(&self, versions: bool) -> bool {
+        let Some(deed) = self.permit.deed() else {
+            return false;
         };
         let ask = Ask {
             principal: self.permit.identity(),
-            action,
-            resource: Resource::Bucket(&deed.name),
+            action: match versions {
+                true => Action::ListBucketVersions,
+                false => Action::ListBucket,
+            },
+            resource: Resource::Keys {
+                bucket: &deed.name,
+                prefix: "",
+            },
             context: self.context(),
         };
         let facts = Facts {
             deed: Some(deed),
-            here: &self.gateway.place_for(&self.via),
+            access: self.documents.as_ref().map(|documents| &documents.access),
+            here: &self.gateway.place,
             via: &self.via,
         };
-        // What the bucket's list would say, and not whether it can be read here.
-        match access::authorize(&ask, &facts) {
-            Err(Refusal::Policy(_)) => ErrorCode::AccessDenied.into(),
-            _ => error,
-        }
+        access::may_by_documents(&ask, &facts)
     }
 
     /// Asks for a permit to read the source of a copy into the bucket that the request addresses;
     /// errors as of [`Gateway::permit_copy`].
-    pub fn permit_source(
-        &self,
-        bucket: &BucketName,
-        (key, version): (&ObjectKey, Option<DisplayVersion>),
-    ) -> Result<Permit, S3Error> {
+    pub fn permit_source<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        (key, version): (&'a ObjectKey, Option<DisplayVersion>),
+    ) -> Result<impl Future<Output = Result<Permit, S3Error>> + Send + 'a, S3Error> {
         let expected = self.headers.get(headers::names::SOURCE_EXPECTED_OWNER);
         let ask = Ask {
             principal: self.permit.identity(),
@@ -337,7 +346,9 @@ impl<'g> S3Call<'g> {
                 ..self.context()
             },
         };
-        self.gateway.permit_copy(&ask, self.deed()?, &self.via)
+        let gateway = self.gateway;
+        // The body, which only one may read, stays out of what is awaited.
+        Ok(gateway.permit_copy(ask, self.deed()?, &self.via))
     }
 }
 

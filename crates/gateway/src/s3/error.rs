@@ -68,6 +68,7 @@ codes! {
     InvalidToken 400 "The provided token is malformed or otherwise not valid.";
     InvalidURI 400 "Couldn't parse the specified URI.";
     KeyTooLongError 400 "Your key is too long";
+    MalformedPolicy 400 "Policies must be valid JSON and the first byte must be '{'";
     MalformedPOSTRequest 400 "The body of your POST request is not well-formed multipart/form-data.";
     MalformedXML 400 "The XML you provided was not well-formed or did not validate against our published schema";
     MalformedTrailerError 400 "The request contained trailing data that was not well-formed or did not conform to our published schema.";
@@ -85,6 +86,7 @@ codes! {
     NoSuchKey 404 "The specified key does not exist.";
     NoSuchLifecycleConfiguration 404 "The lifecycle configuration does not exist";
     NoSuchObjectLockConfiguration 404 "The specified object does not have a ObjectLock configuration";
+    NoSuchPublicAccessBlockConfiguration 404 "The public access block configuration was not found";
     NoSuchTagSet 404 "The TagSet does not exist";
     NoSuchUpload 404 "The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might have been aborted or completed.";
     NoSuchVersion 404 "The specified version does not exist.";
@@ -94,6 +96,7 @@ codes! {
     ObjectLockConfigurationNotFoundError 404 "Object Lock configuration does not exist for this bucket";
     OperationAborted 409 "A conflicting conditional operation is currently in progress against this resource. Please try again.";
     PermanentRedirect 301 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
+    PolicyTooLarge 400 "Normalized policy document exceeds the maximum allowed size of 20480 bytes";
     PreconditionFailed 412 "At least one of the pre-conditions you specified did not hold";
     ReplicationConfigurationNotFoundError 404 "The replication configuration was not found";
     RequestHeaderSectionTooLarge 400 "Your request header section exceeds the maximum allowed size.";

@@ -18,6 +18,7 @@ pub mod names {
     }
     names! {
         REQUEST_ID "x-amz-request-id";
+        REQUEST_CHARGED "x-amz-request-charged";
         ID_2 "x-amz-id-2";
         BUCKET_REGION "x-amz-bucket-region";
         VERSION_ID "x-amz-version-id";

@@ -1,6 +1,7 @@
 //! The S3 dialect: routing, headers, XML, error codes, and one file per operation in `ops`.
 
 mod call;
+pub(crate) mod documents;
 mod error;
 pub mod headers;
 mod listing;

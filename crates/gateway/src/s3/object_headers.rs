@@ -68,7 +68,12 @@ fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
 
 /// `x-amz-tagging`: tags as a query string.
 pub(crate) fn tags(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
-    match call.header(names::TAGGING.as_str())? {
+    tags_of(call.header(names::TAGGING.as_str())?)
+}
+
+/// The tags that such a header says.
+pub(crate) fn tags_of(header: Option<&str>) -> Result<Vec<(String, String)>, S3Error> {
+    match header {
         Some(text) if !text.is_empty() => crate::target::parse_pairs(text).map_err(|_| {
             S3Error::argument(
                 "x-amz-tagging",
@@ -161,7 +166,7 @@ pub(crate) fn copy_source(call: &S3Call<'_>) -> Result<Source, S3Error> {
 }
 
 /// Reads `[/]bucket/key[?versionId=id]`, encoded as in a query: `+` is a space, `%2B` a plus.
-fn source(text: &str) -> Result<Source, S3Error> {
+pub(crate) fn source(text: &str) -> Result<Source, S3Error> {
     let invalid = || S3Error::argument("x-amz-copy-source", text, "Invalid copy source object key");
     // One space is signed for any number of them.
     if text.contains("  ") || text.contains('\t') {

@@ -26,9 +26,6 @@ enum Answer {
     HoldsAcl,
 }
 
-const BLOCKED: &str = "<BlockPublicAcls>true</BlockPublicAcls>\
-    <IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>\
-    <RestrictPublicBuckets>true</RestrictPublicBuckets>";
 const OWNED: &str = "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>";
 const LAST_PAGE: &str = "<IsTruncated>false</IsTruncated>";
 
@@ -37,20 +34,13 @@ fn answer(operation: &str) -> Option<Answer> {
     use ErrorCode as C;
     Some(match operation {
         "GetBucketAcl" | "GetObjectAcl" => A::Acl,
-        "GetBucketPolicy" | "GetBucketPolicyStatus" => A::None(C::NoSuchBucketPolicy),
-        "GetPublicAccessBlock" => A::Document("PublicAccessBlockConfiguration", BLOCKED),
         "GetBucketOwnershipControls" => A::Document("OwnershipControls", OWNED),
-        "GetBucketCors" => A::None(C::NoSuchCORSConfiguration),
         // Objects are not encrypted at rest. S3 says this of a bucket made before 2023.
         "GetBucketEncryption" => A::None(C::ServerSideEncryptionConfigurationNotFoundError),
         "GetBucketLifecycleConfiguration" => A::None(C::NoSuchLifecycleConfiguration),
         "GetBucketWebsite" => A::None(C::NoSuchWebsiteConfiguration),
         "GetBucketNotificationConfiguration" => A::Document("NotificationConfiguration", ""),
         "GetBucketLogging" => A::Document("BucketLoggingStatus", ""),
-        "GetBucketRequestPayment" => {
-            A::Document("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>")
-        }
-        "GetBucketAccelerateConfiguration" => A::Document("AccelerateConfiguration", ""),
         "GetBucketAbac" => A::Document("AbacStatus", "<Status>Disabled</Status>"),
         "GetObjectLockConfiguration" => A::None(C::ObjectLockConfigurationNotFoundError),
         "GetObjectRetention" | "GetObjectLegalHold" => A::None(C::NoSuchObjectLockConfiguration),
@@ -71,26 +61,15 @@ fn answer(operation: &str) -> Option<Answer> {
         | "GetBucketIntelligentTieringConfiguration"
         | "GetBucketInventoryConfiguration"
         | "GetBucketMetricsConfiguration" => A::None(C::NoSuchConfiguration),
-        "DeleteBucketPolicy"
-        | "DeleteBucketCors"
-        | "DeleteBucketEncryption"
-        | "DeleteBucketLifecycle"
-        | "DeleteBucketWebsite" => A::Gone,
+        "DeleteBucketEncryption" | "DeleteBucketLifecycle" | "DeleteBucketWebsite" => A::Gone,
         "DeleteBucketAnalyticsConfiguration"
         | "DeleteBucketIntelligentTieringConfiguration"
         | "DeleteBucketInventoryConfiguration"
         | "DeleteBucketMetricsConfiguration" => A::None(C::NoSuchConfiguration),
         "PutBucketAcl" | "PutObjectAcl" => A::HoldsAcl,
-        "PutPublicAccessBlock" => A::Holds("PublicAccessBlockConfiguration", all_blocked),
         "PutBucketOwnershipControls" => A::Holds("OwnershipControls", enforced),
         "PutBucketNotificationConfiguration" => A::Holds("NotificationConfiguration", nothing),
         "PutBucketLogging" => A::Holds("BucketLoggingStatus", nothing),
-        "PutBucketRequestPayment" => A::Holds("RequestPaymentConfiguration", |root| {
-            says(root, "Payer", "BucketOwner", &["Requester"])
-        }),
-        "PutBucketAccelerateConfiguration" => A::Holds("AccelerateConfiguration", |root| {
-            says(root, "Status", "Suspended", &["Enabled"])
-        }),
         "PutBucketAbac" => A::Holds("AbacStatus", |root| {
             says(root, "Status", "Disabled", &["Enabled"])
         }),
@@ -177,26 +156,6 @@ fn says(root: &Element, name: &str, holds: &str, others: &[&str]) -> Result<(), 
         word if others.contains(&word) => Err(refused(name, word)),
         _ => Err(malformed()),
     }
-}
-
-fn all_blocked(root: &Element) -> Result<(), S3Error> {
-    const NAMES: [&str; 4] = [
-        "BlockPublicAcls",
-        "IgnorePublicAcls",
-        "BlockPublicPolicy",
-        "RestrictPublicBuckets",
-    ];
-    root.only(&NAMES)?;
-    for name in NAMES {
-        // What is not named is false.
-        let text = root.text_of(name)?.unwrap_or("false").trim();
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "1" => {}
-            "false" | "0" => return Err(refused(name, "false")),
-            _ => return Err(malformed()),
-        }
-    }
-    Ok(())
 }
 
 fn enforced(root: &Element) -> Result<(), S3Error> {
@@ -291,21 +250,8 @@ mod tests {
 
     #[test]
     fn a_document_that_says_what_holds_is_taken_and_no_other() {
-        let loose = BLOCKED.replacen("true", "false", 1);
         let preferred = OWNED.replace("BucketOwnerEnforced", "BucketOwnerPreferred");
         for (operation, inner, refused) in [
-            ("PutPublicAccessBlock", BLOCKED, None),
-            (
-                "PutPublicAccessBlock",
-                &loose,
-                Some("NotImplemented BlockPublicAcls false"),
-            ),
-            (
-                "PutPublicAccessBlock",
-                "<BlockPublicAcls>true</BlockPublicAcls>",
-                Some("NotImplemented IgnorePublicAcls false"),
-            ),
-            ("PutPublicAccessBlock", "<BlockAll/>", Some("MalformedXML")),
             ("PutBucketOwnershipControls", OWNED, None),
             (
                 "PutBucketOwnershipControls",
@@ -313,31 +259,6 @@ mod tests {
                 Some("NotImplemented ObjectOwnership BucketOwnerPreferred"),
             ),
             ("PutBucketOwnershipControls", "", Some("MalformedXML")),
-            (
-                "PutBucketRequestPayment",
-                "<Payer>BucketOwner</Payer>",
-                None,
-            ),
-            (
-                "PutBucketRequestPayment",
-                "<Payer>Requester</Payer>",
-                Some("NotImplemented Payer Requester"),
-            ),
-            (
-                "PutBucketRequestPayment",
-                "<Payer>Me</Payer>",
-                Some("MalformedXML"),
-            ),
-            (
-                "PutBucketAccelerateConfiguration",
-                "<Status>Suspended</Status>",
-                None,
-            ),
-            (
-                "PutBucketAccelerateConfiguration",
-                "<Status>Enabled</Status>",
-                Some("NotImplemented Status Enabled"),
-            ),
             ("PutBucketAbac", "<Status>Disabled</Status>", None),
             ("PutBucketLogging", "", None),
             (

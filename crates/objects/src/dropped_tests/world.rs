@@ -395,6 +395,7 @@ impl World {
             context: Context::default(),
         };
         let facts = Facts {
+            access: Some(&access::BucketAccess::default()),
             deed: None,
             here: &here,
             via: &Via::Door,

@@ -66,13 +66,14 @@ pub(crate) struct BucketRecord {
 const KNOWN_FIELDS: &[u8] = &[];
 
 impl BucketRecord {
-    /// What of it other regions get.
+    /// What of it other regions get, beside the documents, which have rows of their own.
     pub(crate) fn configuration(&self) -> Configuration {
         Configuration {
             versioning: self.versioning,
             tags: self.tags.clone(),
             rules: self.rules.clone(),
             set: self.set,
+            documents: super::Documents::default(),
         }
     }
 

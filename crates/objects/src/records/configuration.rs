@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use types::VersionId;
 
-use super::{Fields, Versioning};
+use super::{Documents, Fields, Versioning};
 use crate::{Error, Result, Rules};
 
 const VERSIONING: u8 = 1;
@@ -68,4 +68,6 @@ pub struct Configuration {
     pub rules: Option<Arc<Rules>>,
     /// When each of these was set.
     pub set: SetAt,
+    /// Its documents, each with its own time.
+    pub documents: Documents,
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use types::{ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 
 use super::{
-    Configuration, Fields, ObjectAttributes, SetAt, Versioning,
+    Configuration, Documents, Fields, ObjectAttributes, SetAt, Versioning,
     bounds::{attributes_are_within, bucket_tags_are_within},
     codec::{Reader, Writer},
 };
@@ -176,6 +176,7 @@ impl Configuration {
     fn write(&self, out: &mut Writer) {
         let mut fields = Fields::default();
         self.set.add_to(&mut fields);
+        self.documents.add_to(&mut fields);
         let with_times = !fields.is_empty();
         let kind = match (with_times, &self.rules) {
             (true, _) => KIND_CONFIG_SET,
@@ -219,15 +220,18 @@ impl Configuration {
                 Some(Arc::new(Rules::decode(r.raw(len)?)?))
             }
         };
-        let set = match kind {
-            KIND_CONFIG_SET => SetAt::take_from(&mut Fields::read(r, &[])?)?,
-            _ => SetAt::default(),
+        let mut fields = match kind {
+            KIND_CONFIG_SET => Fields::read(r, &Documents::fields())?,
+            _ => Fields::default(),
         };
+        let set = SetAt::take_from(&mut fields)?;
+        let documents = Documents::take_from(&mut fields)?;
         Ok(Self {
             versioning,
             tags,
             rules,
             set,
+            documents,
         })
     }
 }

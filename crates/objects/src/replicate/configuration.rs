@@ -13,8 +13,9 @@ use types::{BucketDeed, Holding, VersionId};
 use super::{AHEAD_MAX_MS, Applied};
 use crate::{
     Configuration, Objects, Result, Rules, Versioning,
-    bucket::deed,
-    records::{BucketRecord, SetAt},
+    bucket::{Bucket, deed},
+    documents::Stored,
+    records::{BucketRecord, Document, DocumentKind, Documents, SetAt},
 };
 
 /// What this region is to the bucket when it takes a configuration over.
@@ -33,6 +34,9 @@ struct Set<T> {
     rank: T,
     at: Option<VersionId>,
 }
+
+/// The time of a document whose time is not believed.
+const NEVER: VersionId = VersionId::from_bytes([0; 16]);
 
 /// Which times count.
 #[derive(Clone, Copy)]
@@ -102,6 +106,39 @@ impl Configuration {
         }
     }
 
+    fn document_set(&self, kind: DocumentKind) -> Set<Option<&[u8]>> {
+        let document = self.documents.get(kind);
+        let at = document.map(|d| d.set);
+        Set {
+            rank: document.and_then(|d| d.bytes.as_deref()),
+            at: at.filter(|at| *at != NEVER),
+        }
+    }
+
+    /// The documents of `there` that take the place of these.
+    fn newer_documents(
+        &self,
+        there: &Self,
+        as_: As,
+        times: Times,
+    ) -> Vec<(DocumentKind, Document)> {
+        let mut newer = Vec::new();
+        for row in DocumentKind::rows() {
+            let kind = row.kind;
+            let takes = times.takes(as_, &self.document_set(kind), &there.document_set(kind));
+            if let (Some(at), Some(document)) = (takes, there.documents.get(kind)) {
+                let document = Document {
+                    bytes: document.bytes.clone(),
+                    set: at.unwrap_or(NEVER),
+                };
+                if self.documents.get(kind) != Some(&document) {
+                    newer.push((kind, document));
+                }
+            }
+        }
+        newer
+    }
+
     /// This one, with what of `there` takes its place; and the names of these parts.
     fn with(&self, there: &Self, as_: As, times: Times) -> (Self, Vec<&'static str>) {
         let (mut new, mut taken) = (self.clone(), Vec::new());
@@ -120,8 +157,19 @@ impl Configuration {
             (new.rules, new.set.rules) = (there.rules.clone(), at);
             taken.push("rules");
         }
+        for (kind, document) in self.newer_documents(there, as_, times) {
+            new.documents.0.insert(kind, document);
+            taken.push(kind.row().name);
+        }
         new.fit();
         (new, taken)
+    }
+
+    fn without_documents(&self) -> Self {
+        Self {
+            documents: Documents::default(),
+            ..self.clone()
+        }
     }
 
     /// Rules need versions. Where one region set rules and another suspended the keeping of
@@ -152,6 +200,18 @@ impl Objects {
         self.next_version(deed, floor).map(Some)
     }
 
+    /// The latest time that is believed of what was set here, in milliseconds.
+    pub(crate) fn latest_believed_ms(&self) -> u64 {
+        self.times(0).here_ms
+    }
+
+    /// The bucket's configuration as it is here.
+    async fn configuration_here(&self, bucket: &Bucket) -> Result<Configuration> {
+        let mut config = bucket.record.configuration();
+        config.documents = self.shipped_documents(bucket.partition).await?;
+        Ok(config)
+    }
+
     /// What is set here may be as far ahead as a bucket's clock.
     fn times(&self, ahead_ms: u64) -> Times {
         let now = self.clock.now().ms();
@@ -178,7 +238,7 @@ impl Objects {
             As::Copy | As::Sealed => 2 * AHEAD_MAX_MS,
         });
         let bucket = self.receiving(deed).await?;
-        let here = bucket.record.configuration();
+        let here = self.configuration_here(&bucket).await?;
         let (new, taken) = here.with(there, as_, times);
         if new == here {
             return Ok(Applied::Known);
@@ -191,9 +251,23 @@ impl Objects {
             record.set = new.set;
             Ok(())
         };
-        self.change_bucket(deed, change).await?;
+        if new.documents != here.documents {
+            let newer = |stored: &Stored| {
+                let documents = stored.iter().map(|(kind, (_, d))| (*kind, d.clone()));
+                let here = Configuration {
+                    documents: Documents(documents.collect()),
+                    ..Configuration::default()
+                };
+                Ok(here.newer_documents(there, as_, times))
+            };
+            self.change_documents(deed, newer).await?;
+        }
+        if bucket.record.configuration() != new.without_documents() {
+            self.change_bucket(deed, change).await?;
+        }
         let set = [there.set.versioning, there.set.tags, there.set.rules];
-        for at in set.into_iter().flatten() {
+        let documents = there.documents.0.values().map(|document| document.set);
+        for at in set.into_iter().flatten().chain(documents) {
             self.hlc.observe(deed.id, &*self.clock, at);
         }
         if as_ == As::Home {
@@ -212,7 +286,8 @@ impl Objects {
     /// `there`.
     pub async fn configured_later(&self, permit: &Permit, there: &Configuration) -> Result<bool> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
-        let here = self.receiving(deed).await?.record.configuration();
+        let bucket = self.receiving(deed).await?;
+        let here = self.configuration_here(&bucket).await?;
         // As the home will look at it.
         let times = self.times(AHEAD_MAX_MS);
         Ok(!there.with(&here, As::Home, times).1.is_empty())

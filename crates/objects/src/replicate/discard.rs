@@ -53,6 +53,7 @@ impl Objects {
         for _ in 0..TRIES_MAX {
             let Some((mark, cursors)) = self.mark_discarded(partition).await? else {
                 self.forget_bucket(deed);
+                self.forget_documents(deed).await;
                 return Ok(count);
             };
             count += cursors;

@@ -191,7 +191,8 @@ impl Objects {
     /// The bucket's configuration as it travels.
     async fn config(&self, deed: &BucketDeed) -> Result<ShippedChange> {
         let bucket = self.load_bucket(deed).await?;
-        let config = bucket.record.configuration();
+        let mut config = bucket.record.configuration();
+        config.documents = self.shipped_documents(bucket.partition).await?;
         Ok(ShippedChange::Config(Box::new(config)))
     }
 

@@ -27,6 +27,7 @@ mod any;
 mod arriving;
 mod configuration;
 mod discard;
+mod documents;
 mod holdings;
 mod repair;
 

@@ -153,6 +153,7 @@ impl Region {
             context: Context::default(),
         };
         let facts = Facts {
+            access: Some(&access::BucketAccess::default()),
             deed: deed.as_ref(),
             here: &Place::unknown(RegionId::new("model-1")),
             via: &Via::Door,

@@ -352,7 +352,11 @@ impl Cloud {
             let place = Place {
                 region: region.clone(),
                 jurisdiction,
-                operator: "own".into(),
+                // One of this name is run by somebody else.
+                operator: match *id {
+                    "partner" => "partner".into(),
+                    _ => "own".into(),
+                },
             };
             (region, place)
         };

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use access::Action;
-use objects::{Configuration, Rule, Rules, ShippedChange, Versioning};
+use objects::{Configuration, DocumentKind, Rule, Rules, ShippedChange, Versioning};
 use replication::What;
 use types::{BucketName, Timestamp};
 
@@ -189,4 +189,39 @@ async fn p5_what_is_read_of_an_old_home_brings_no_rules_into_buckets_that_it_may
     until("the new home decides", || async { b.decides() }).await;
     let taken = config(&b).await;
     assert_eq!((taken.versioning, taken.rules), (Versioning::Enabled, None));
+}
+
+#[tokio::test]
+async fn p5_documents_that_say_who_has_access_come_from_the_own_operator() {
+    for (replica, believed) in [("b", true), ("partner", false)] {
+        let all = Cloud::start(&[("a", "DE"), (replica, "FR")]).await;
+        let [a, b]: [Region; 2] = all.try_into().ok().unwrap();
+        for region in [&a, &b] {
+            region.view.hears(&deed("a", &[replica], 1));
+        }
+        // What a replica has that makes up what it likes.
+        b.clock.advance_ms(1);
+        for (action, kind) in [
+            (
+                Action::PutBucketPublicAccessBlock,
+                DocumentKind::PublicAccessBlock,
+            ),
+            (Action::PutAccelerateConfiguration, DocumentKind::Accelerate),
+        ] {
+            let permit = b.permit(action);
+            let document = (kind, Some([0].as_slice().into()));
+            let set = b.objects.set_document(&permit, action, document);
+            set.await.unwrap();
+        }
+        let far = b.far(&a, &a.view.now());
+        let offer = What::Offer {
+            versions: Vec::new(),
+        };
+        let told: serde_json::Value = far.read(offer).await.unwrap();
+        assert_eq!(told["configuration"], true);
+        let taken = config(&a).await.documents;
+        let block = taken.get(DocumentKind::PublicAccessBlock);
+        assert_eq!(block.is_some(), believed, "{replica}");
+        assert!(taken.get(DocumentKind::Accelerate).is_some());
+    }
 }

@@ -292,6 +292,38 @@ async fn p2_without_the_home_a_sealed_copy_cannot_be_read_and_says_so_soon() {
 }
 
 #[tokio::test]
+async fn a_bucket_with_a_policy_gives_no_lease() {
+    let [a, s] = home_and_sealed().await;
+    a.put("one", "1").await;
+    settled(&a).await;
+    assert!(s.read("one", &GetRequest::default()).await.is_ok());
+    let text = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*",
+        "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bench/*"}}"#;
+    let policy = objects::StoredPolicy {
+        text: text.to_owned(),
+        resolved: Vec::new(),
+    };
+    let kind = objects::DocumentKind::Policy;
+    let set = |action, bytes: Option<Vec<u8>>| {
+        let (permit, objects) = (a.permit(action), &a.objects);
+        let document = (kind, bytes.map(Arc::from));
+        async move { objects.set_document(&permit, action, document).await }
+    };
+    set(Action::PutBucketPolicy, Some(policy.encode()))
+        .await
+        .unwrap();
+    a.put("two", "2").await;
+    settled(&a).await;
+    let why = no_lease(s.read("two", &GetRequest::default()).await);
+    assert!(why.contains("has a policy"), "{why}");
+    set(Action::DeleteBucketPolicy, None).await.unwrap();
+    until("leases are given again", || async {
+        s.read("two", &GetRequest::default()).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_home_that_was_put_back_gives_no_lease_by_its_older_state() {
     let [a, s] = home_and_sealed().await;
     a.put("one", "1").await;

@@ -14,7 +14,7 @@ use crate::s3::{
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
-    let permit = call.permit_source(&bucket, (&source_key, version))?;
+    let permit = call.permit_source(&bucket, (&source_key, version))?.await?;
     if let Some(deed) = permit.deed() {
         call.gateway.until_source(deed, &source_key).await?;
     }

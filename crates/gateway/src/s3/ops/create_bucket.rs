@@ -49,6 +49,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             };
             let facts = Facts {
                 deed: Some(&deed),
+                access: None,
                 here: &gateway.place,
                 via: &Via::Door,
             };

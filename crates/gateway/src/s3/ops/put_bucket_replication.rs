@@ -119,6 +119,7 @@ fn may_fill(
     };
     let facts = Facts {
         deed: Some(destination),
+        access: None,
         here: home,
         via,
     };

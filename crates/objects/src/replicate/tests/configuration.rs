@@ -169,6 +169,7 @@ async fn of_the_same_time_both_regions_choose_the_same() {
             tags: at(NOW),
             rules: None,
         },
+        ..Configuration::default()
     };
     let other = Configuration {
         versioning: Versioning::Enabled,

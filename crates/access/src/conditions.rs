@@ -1,0 +1,168 @@
+//! What a request says to the conditions of policies: each value from what was understood of the
+//! request, never by copying headers ("Actions, resources, and condition keys for Amazon S3").
+
+use http::HeaderMap;
+
+use crate::{
+    Action, Ask, AuthType, Facts, Resource, Transport, Via,
+    actions::{Effect, Kind},
+    policy::Conditions,
+};
+
+/// Headers that say who else has access.
+pub(crate) const ACL: [&str; 6] = [
+    "x-amz-acl",
+    "x-amz-grant-read",
+    "x-amz-grant-write",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write-acp",
+    "x-amz-grant-full-control",
+];
+
+/// What the values of a request borrow.
+#[derive(Default)]
+pub(crate) struct Texts<'a> {
+    version: String,
+    existing: Vec<(&'a str, &'a str)>,
+    given: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Texts<'a> {
+    /// Of a request.
+    pub(crate) fn of(ask: &Ask<'a>) -> Self {
+        let version = match ask.resource {
+            Resource::Object {
+                version: Some(version),
+                ..
+            } => version.to_string(),
+            _ => String::new(),
+        };
+        Self {
+            version,
+            existing: pairs(ask.context.existing_tags),
+            given: pairs(ask.context.given_tags),
+        }
+    }
+}
+
+fn pairs(tags: Option<&[(String, String)]>) -> Vec<(&str, &str)> {
+    let tags = tags.unwrap_or_default();
+    tags.iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect()
+}
+
+/// The conditions of a request.
+pub(crate) fn of<'a>(ask: &Ask<'a>, facts: &Facts<'a>, texts: &'a Texts<'a>) -> Conditions<'a> {
+    let context = &ask.context;
+    let row = ask.action.row();
+    let mut conditions = Conditions {
+        current_time: context.facts.read_at,
+        requested_region: Some(called(facts)),
+        source_ip: context.facts.source,
+        secure_transport: Some(context.facts.transport == Some(Transport::Tls)),
+        user_agent: context.user_agent(),
+        referer: context.referer(),
+        existing_object_tags: match reads_existing(ask.action) {
+            true => context.existing_tags.map(|_| &texts.existing[..]),
+            false => Some(&[]),
+        },
+        request_object_tags: context.given_tags.map(|_| &texts.given[..]),
+        // Tags of a bucket count only with attribute-based access control, which is not there.
+        resource_tags: Some(&[]),
+        request_tags: match ask.action {
+            Action::CreateBucket | Action::PutBucketTagging => None,
+            _ => Some(&[]),
+        },
+        ..Conditions::default()
+    };
+    signature(&mut conditions, ask);
+    conditions.prefix = context.prefix;
+    conditions.delimiter = context.delimiter;
+    conditions.max_keys = context.max_keys;
+    if !texts.version.is_empty() && row.versioned.is_none() {
+        conditions.version_id = Some(&texts.version);
+    }
+    if row.effect == Effect::Writes
+        && let Some(headers) = context.headers
+    {
+        written(&mut conditions, headers);
+    }
+    if ask.action == Action::PutObject {
+        conditions.object_creation_operation = Some(context.creates);
+        conditions.copy_source = context.copy_source;
+    }
+    conditions
+}
+
+/// The region that the client called.
+fn called<'a>(facts: &Facts<'a>) -> &'a str {
+    match facts.via {
+        Via::Door => &facts.here.region,
+        Via::Region(from, _) => &from.region,
+    }
+}
+
+/// Whether the tags of an object that is there are about the action.
+fn reads_existing(action: Action) -> bool {
+    let row = action.row();
+    let plain = matches!(
+        action,
+        Action::PutObject
+            | Action::DeleteObject
+            | Action::DeleteObjectVersion
+            | Action::AbortMultipartUpload
+            | Action::ListMultipartUploadParts
+    );
+    row.kind == Kind::Object && !plain
+}
+
+fn signature<'a>(conditions: &mut Conditions<'a>, ask: &Ask<'a>) {
+    let facts = &ask.context.facts;
+    let kind = match facts.auth {
+        Some(AuthType::HeaderV4) => "REST-HEADER",
+        Some(AuthType::PresignedV4) => "REST-QUERY-STRING",
+        Some(AuthType::PostPolicy) => "POST",
+        Some(AuthType::Anonymous) | None => return,
+    };
+    conditions.auth_type = Some(kind);
+    conditions.signature_version = Some("AWS4-HMAC-SHA256");
+    let dated = facts.auth != Some(AuthType::HeaderV4);
+    if let (true, Some(at), Some(now)) = (dated, facts.signed_at, facts.read_at) {
+        let age = now.ms().saturating_sub(at.ms());
+        conditions.signature_age = i64::try_from(age).ok();
+    }
+    if facts.auth == Some(AuthType::HeaderV4) {
+        let headers = ask.context.headers;
+        conditions.content_sha256 = headers.and_then(|h| text(h, "x-amz-content-sha256"));
+    }
+}
+
+/// What comes with a write in headers.
+fn written<'a>(conditions: &mut Conditions<'a>, headers: &'a HeaderMap) {
+    let get = |name| text(headers, name);
+    let acl = [
+        &mut conditions.acl,
+        &mut conditions.grant_read,
+        &mut conditions.grant_write,
+        &mut conditions.grant_read_acp,
+        &mut conditions.grant_write_acp,
+        &mut conditions.grant_full_control,
+    ];
+    for (field, name) in acl.into_iter().zip(ACL) {
+        *field = get(name);
+    }
+    conditions.server_side_encryption = get("x-amz-server-side-encryption");
+    conditions.kms_key_id = get("x-amz-server-side-encryption-aws-kms-key-id");
+    conditions.customer_algorithm = get("x-amz-server-side-encryption-customer-algorithm");
+    conditions.storage_class = get("x-amz-storage-class");
+    conditions.website_redirect_location = get("x-amz-website-redirect-location");
+    conditions.metadata_directive = get("x-amz-metadata-directive");
+    conditions.object_ownership = get("x-amz-object-ownership");
+    conditions.if_match = get("if-match");
+    conditions.if_none_match = get("if-none-match");
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}

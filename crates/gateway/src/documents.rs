@@ -1,0 +1,75 @@
+//! The bucket's documents on the way of a request: fetched before it is decided, and what a client
+//! is told where they refuse it.
+
+use std::sync::Arc;
+
+use access::{Action, Ask, Identity, Refusal, SystemReason};
+use http::request::Parts;
+use types::{BucketDeed, DisplayVersion, ObjectKey};
+
+use crate::{
+    request::Received,
+    s3::{ErrorCode, S3Error, S3Result, documents},
+    server::Gateway,
+};
+
+impl Gateway {
+    /// The tags of an object as it is, for a policy that asks for them; none where there is no
+    /// such object.
+    pub(crate) async fn existing_tags(
+        &self,
+        deed: &Arc<BucketDeed>,
+        key: &ObjectKey,
+        version: Option<DisplayVersion>,
+    ) -> Result<Vec<(String, String)>, S3Error> {
+        use objects::Error as E;
+        let action = Action::GetObjectTagging;
+        let permit = access::authorize_system(SystemReason::Policy, action, deed);
+        match self.objects.object_tags(&permit, key, version).await {
+            Ok((tags, _)) => Ok(tags),
+            Err(E::NoSuchKey { .. } | E::NoSuchVersion | E::DeleteMarker { .. } | E::NoTags) => {
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Answers the preflight of a browser.
+    pub(crate) async fn preflight(&self, parts: &mut Parts) -> S3Result {
+        self.check_region()?;
+        let headers = parts.headers.clone();
+        let received = Received::read(parts, &self.config.domains)?;
+        let Some(bucket) = received.bucket() else {
+            return documents::preflight(None, &headers);
+        };
+        let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
+        let found = self.objects.documents(&deed).await?;
+        let cors = found.as_ref().and_then(|found| found.cors.as_ref());
+        documents::preflight(cors, &headers)
+    }
+}
+
+/// What a client is told where documents refuse the request. Only callers of the bucket's own
+/// account learn which kind of document it was.
+pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Refusal) -> S3Error {
+    let account = ask.principal.account();
+    // What is on no bucket is a matter of the caller's own account.
+    let own = account.is_some() && deed.is_none_or(|deed| account == Some(&deed.owner));
+    match refusal {
+        Refusal::PolicyOfOthers => ErrorCode::MethodNotAllowed.into(),
+        Refusal::RequesterPays if *ask.principal != Identity::Anonymous => S3Error::with(
+            ErrorCode::AccessDenied,
+            "Access Denied: whoever asks pays for requests to this bucket. Send the header \
+             x-amz-request-payer: requester.",
+        ),
+        Refusal::Policy(_) if own => match access::refusal_sentence(ask, refusal) {
+            Some(text) => S3Error::with(ErrorCode::AccessDenied, text),
+            None => ErrorCode::AccessDenied.into(),
+        },
+        Refusal::UnreadablePolicy if own => S3Error::with(
+            ErrorCode::AccessDenied,
+            format!("Access Denied: {refusal} (PutBucketPolicy, DeleteBucketPolicy)."),
+        ),
+        _ => ErrorCode::AccessDenied.into(),
+    }
+}

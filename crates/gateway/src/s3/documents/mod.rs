@@ -1,0 +1,233 @@
+//! The documents of a bucket at the S3 API: one table, one handler. A kind is read from what the
+//! client sends into the form in which it is stored, which no dialect has, and written from that.
+
+mod cors;
+mod policy;
+mod words;
+
+use std::sync::Arc;
+
+use access::Action;
+use http::{HeaderValue, Response, StatusCode, header};
+use objects::{DocumentKind, StoredPolicy};
+
+use super::{ErrorCode, S3Call, S3Error, S3Result, xml};
+use crate::body::ResponseBody;
+
+/// One kind of document, as S3 has it (the pages of its operations in the S3 API reference).
+struct Row {
+    kind: DocumentKind,
+    /// The operations that get, set and delete it, each with its action.
+    get: (&'static str, Action),
+    put: (&'static str, Action),
+    delete: Option<(&'static str, Action)>,
+    /// The document where none was ever set, and where it was deleted.
+    unset: Unset,
+    deleted: Unset,
+    /// The answer to a change.
+    done: StatusCode,
+    form: Form,
+}
+
+/// What is answered where there is no document.
+enum Unset {
+    /// This error.
+    Error(ErrorCode),
+    /// A document that is stored so.
+    As(&'static [u8]),
+}
+
+/// What a document looks like.
+enum Form {
+    /// XML with one of these roots; the first one is written.
+    Xml {
+        root: &'static str,
+        read: fn(&xml::Element) -> Result<Vec<u8>, S3Error>,
+        write: fn(&[u8], &mut xml::XmlWriter) -> Result<(), S3Error>,
+    },
+    /// The text of a policy.
+    Policy,
+}
+
+/// Each kind that clients can set.
+static ROWS: &[Row] = &[
+    Row {
+        kind: DocumentKind::Policy,
+        get: ("GetBucketPolicy", Action::GetBucketPolicy),
+        put: ("PutBucketPolicy", Action::PutBucketPolicy),
+        delete: Some(("DeleteBucketPolicy", Action::DeleteBucketPolicy)),
+        unset: Unset::Error(ErrorCode::NoSuchBucketPolicy),
+        deleted: Unset::Error(ErrorCode::NoSuchBucketPolicy),
+        done: StatusCode::NO_CONTENT,
+        form: Form::Policy,
+    },
+    Row {
+        kind: DocumentKind::PublicAccessBlock,
+        get: ("GetPublicAccessBlock", Action::GetBucketPublicAccessBlock),
+        put: ("PutPublicAccessBlock", Action::PutBucketPublicAccessBlock),
+        delete: Some((
+            "DeletePublicAccessBlock",
+            Action::PutBucketPublicAccessBlock,
+        )),
+        unset: Unset::As(&[0b1111]),
+        deleted: Unset::Error(ErrorCode::NoSuchPublicAccessBlockConfiguration),
+        done: StatusCode::OK,
+        form: Form::Xml {
+            root: "PublicAccessBlockConfiguration",
+            read: words::read_block,
+            write: words::write_block,
+        },
+    },
+    Row {
+        kind: DocumentKind::Cors,
+        get: ("GetBucketCors", Action::GetBucketCORS),
+        put: ("PutBucketCors", Action::PutBucketCORS),
+        delete: Some(("DeleteBucketCors", Action::PutBucketCORS)),
+        unset: Unset::Error(ErrorCode::NoSuchCORSConfiguration),
+        deleted: Unset::Error(ErrorCode::NoSuchCORSConfiguration),
+        done: StatusCode::OK,
+        form: Form::Xml {
+            root: "CORSConfiguration",
+            read: cors::read,
+            write: cors::write,
+        },
+    },
+    Row {
+        kind: DocumentKind::RequestPayment,
+        get: ("GetBucketRequestPayment", Action::GetBucketRequestPayment),
+        put: ("PutBucketRequestPayment", Action::PutBucketRequestPayment),
+        delete: None,
+        unset: Unset::As(&[0]),
+        deleted: Unset::As(&[0]),
+        done: StatusCode::OK,
+        form: Form::Xml {
+            root: "RequestPaymentConfiguration",
+            read: words::read_payer,
+            write: words::write_payer,
+        },
+    },
+    Row {
+        kind: DocumentKind::Accelerate,
+        get: (
+            "GetBucketAccelerateConfiguration",
+            Action::GetAccelerateConfiguration,
+        ),
+        put: (
+            "PutBucketAccelerateConfiguration",
+            Action::PutAccelerateConfiguration,
+        ),
+        delete: None,
+        unset: Unset::As(&[]),
+        deleted: Unset::As(&[]),
+        done: StatusCode::OK,
+        form: Form::Xml {
+            root: "AccelerateConfiguration",
+            read: words::read_accelerate,
+            write: words::write_accelerate,
+        },
+    },
+];
+
+/// What an operation does with its document.
+enum Verb {
+    Get,
+    Put,
+    Delete,
+}
+
+fn find(operation: &str) -> Option<(&'static Row, Action, Verb)> {
+    ROWS.iter().find_map(|row| {
+        let delete = row.delete.filter(|(name, _)| *name == operation);
+        match operation {
+            name if name == row.get.0 => Some((row, row.get.1, Verb::Get)),
+            name if name == row.put.0 => Some((row, row.put.1, Verb::Put)),
+            _ => delete.map(|(_, action)| (row, action, Verb::Delete)),
+        }
+    })
+}
+
+/// Whether the operation gets, sets or deletes one of these documents.
+pub(super) fn has(operation: &str) -> bool {
+    operation == policy::STATUS || find(operation).is_some()
+}
+
+/// Answers such an operation.
+pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    if call.operation.name == policy::STATUS {
+        return policy::status(call).await;
+    }
+    let Some((row, action, verb)) = find(call.operation.name) else {
+        return Err(S3Error::not_implemented(call.operation.name));
+    };
+    let bytes = match verb {
+        Verb::Get => return get(call, row, action).await,
+        Verb::Delete => None,
+        Verb::Put => Some(Arc::from(match &row.form {
+            Form::Xml { root, read, .. } => read(&call.read_xml(&[root]).await?)?,
+            Form::Policy => policy::read(call).await?,
+        })),
+    };
+    let objects = &call.gateway.objects;
+    let deleted = bytes.is_none();
+    let set = objects.set_document(&call.permit, action, (row.kind, bytes));
+    set.await?;
+    Ok(call.empty(match deleted {
+        true => StatusCode::NO_CONTENT,
+        false => row.done,
+    }))
+}
+
+async fn get(call: &mut S3Call<'_>, row: &Row, action: Action) -> S3Result {
+    let objects = &call.gateway.objects;
+    let found = objects.document(&call.permit, action, row.kind).await?;
+    let unset = match &found {
+        None => &row.unset,
+        Some(_) => &row.deleted,
+    };
+    let bytes = match (found.and_then(|document| document.bytes), unset) {
+        (Some(bytes), _) => bytes,
+        (None, Unset::As(bytes)) => Arc::from(*bytes),
+        (None, Unset::Error(code)) => return Err((*code).into()),
+    };
+    match &row.form {
+        Form::Xml { root, write, .. } => {
+            let mut xml = xml::XmlWriter::document(root, 320 + 2 * bytes.len());
+            write(&bytes, &mut xml)?;
+            Ok(call.xml(xml.finish(root)))
+        }
+        Form::Policy => {
+            let text = StoredPolicy::decode(&bytes)?.text;
+            let mut answer = Response::new(ResponseBody::full(text));
+            let json = HeaderValue::from_static("application/json");
+            answer.headers_mut().insert(header::CONTENT_TYPE, json);
+            Ok(answer)
+        }
+    }
+}
+
+fn malformed() -> S3Error {
+    ErrorCode::MalformedXML.into()
+}
+
+pub(crate) use cors::{add_cors, preflight};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::{OPERATIONS, Status};
+
+    #[test]
+    fn every_row_is_of_operations_in_the_table_with_the_same_action() {
+        for row in ROWS {
+            let all = [Some(row.get), Some(row.put), row.delete];
+            for (name, action) in all.into_iter().flatten() {
+                let operation = OPERATIONS.iter().find(|o| o.name == name).unwrap();
+                assert_eq!(operation.action, Some(action), "{name}");
+                assert_eq!(operation.status, Status::Works, "{name}");
+            }
+        }
+        for row in DocumentKind::rows() {
+            assert!(ROWS.iter().any(|r| r.kind == row.kind), "{}", row.name);
+        }
+    }
+}

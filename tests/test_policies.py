@@ -1,0 +1,441 @@
+"""Bucket policies, the public access block, CORS and request payment, as clients meet them."""
+
+import base64
+import hashlib
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import client_for
+
+ALL = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+def code(call, *args, **kwargs):
+    """The error's code and status; `None` where the call succeeds."""
+    try:
+        call(*args, **kwargs)
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return error.response["Error"]["Code"], status
+    return None
+
+
+DENIED = ("AccessDenied", 403)
+# An answer to HEAD has no body.
+HEAD_DENIED = ("403", 403)
+
+
+def statement(bucket, principal, actions, resource="/*", effect="Allow", **more):
+    return {"Effect": effect, "Principal": principal, "Action": actions,
+            "Resource": f"arn:aws:s3:::{bucket}{resource}"} | more
+
+
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def open_to_public(s3, bucket):
+    s3.delete_public_access_block(Bucket=bucket)
+
+
+@pytest.fixture(scope="session")
+def other(cloud):
+    """Another account: its number, and a client with its root's key."""
+    account = cloud.cli_json("account", "create", "neighbour", "--json")
+    key = cloud.cli_json("key", "create", "--account", account["id"], "--json")
+    return account["id"], client_for(cloud, key["access_key"], key["secret_key"])
+
+
+def lower(headers):
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def get(url, headers=None, method="GET"):
+    """Status, headers (by lower-case name) and body of a request without a signature."""
+    request = urllib.request.Request(url, headers=headers or {}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, lower(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, lower(error.headers), error.read()
+
+
+def test_a_policy_is_kept_as_it_was_sent(s3, bucket, other):
+    account, _ = other
+    assert code(s3.get_bucket_policy, Bucket=bucket) == ("NoSuchBucketPolicy", 404)
+    text = policy(statement(bucket, {"AWS": account}, "s3:GetObject"))
+    s3.put_bucket_policy(Bucket=bucket, Policy=text)
+    assert s3.get_bucket_policy(Bucket=bucket)["Policy"] == text
+    status = s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]
+    assert status == {"IsPublic": False}
+    s3.delete_bucket_policy(Bucket=bucket)
+    assert code(s3.get_bucket_policy, Bucket=bucket) == ("NoSuchBucketPolicy", 404)
+    assert code(s3.get_bucket_policy_status, Bucket=bucket) == ("NoSuchBucketPolicy", 404)
+    s3.delete_bucket_policy(Bucket=bucket)
+
+
+@pytest.mark.parametrize("text,words", [
+    ("{}", "Missing required field"),
+    ("[]", "first byte"),
+    ("{", "valid JSON"),
+    (policy(), ""),
+    (policy(statement("BUCKET", "*", "s3:Nothing")), "invalid action"),
+    (policy(statement("another", "*", "s3:GetObject")), "invalid resource"),
+    (policy(statement("BUCKET", {"AWS": "nobody"}, "s3:GetObject")), "nvalid principal"),
+    (policy(statement("BUCKET", "*", "s3:GetObject", Condition={"Like": {"s3:prefix": "a"}})),
+     "ondition"),
+    (policy(statement("BUCKET", "*", "s3:GetObject", Extra=1)), "Unknown field"),
+    (policy(statement("BUCKET", "*", "s3:GetObject", "")), "Action does not apply"),
+])
+def test_a_policy_that_is_none_is_refused_and_changes_nothing(s3, bucket, text, words):
+    with pytest.raises(ClientError) as refused:
+        s3.put_bucket_policy(Bucket=bucket, Policy=text.replace("BUCKET", bucket))
+    error = refused.value.response["Error"]
+    assert error["Code"] == "MalformedPolicy", error
+    assert words in error["Message"], error
+    assert code(s3.get_bucket_policy, Bucket=bucket) == ("NoSuchBucketPolicy", 404)
+
+
+def test_another_account_may_do_what_the_policy_grants_and_nothing_else(s3, bucket, other):
+    account, them = other
+    s3.put_object(Bucket=bucket, Key="shared/a", Body=b"a")
+    s3.put_object(Bucket=bucket, Key="own/b", Body=b"b")
+    reading = {"Bucket": bucket, "Key": "shared/a"}
+    assert code(them.get_object, **reading) == DENIED
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, ["s3:GetObject", "s3:PutObject"], "/shared/*")))
+    assert them.get_object(**reading)["Body"].read() == b"a"
+    them.put_object(Bucket=bucket, Key="shared/c", Body=b"c")
+    assert s3.get_object(Bucket=bucket, Key="shared/c")["Body"].read() == b"c"
+    # The bucket's owner owns it.
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix="shared/c", FetchOwner=True)
+    assert listed["Contents"][0]["Owner"]["ID"] != account
+    for call, arguments in [
+        (them.get_object, {"Key": "own/b"}),
+        (them.get_object, {"Key": "shared"}),
+        (them.put_object, {"Key": "own/b", "Body": b"x"}),
+        (them.delete_object, {"Key": "shared/a"}),
+        (them.get_object_tagging, {"Key": "shared/a"}),
+        (them.list_objects_v2, {}),
+        (them.list_object_versions, {}),
+        (them.list_multipart_uploads, {}),
+        (them.get_bucket_policy, {}),
+        (them.delete_bucket_policy, {}),
+        (them.put_bucket_policy, {"Policy": policy(statement(bucket, "*", "s3:*"))}),
+        (them.put_public_access_block,
+         {"PublicAccessBlockConfiguration": dict.fromkeys(ALL, False)}),
+        (them.put_bucket_versioning, {"VersioningConfiguration": {"Status": "Enabled"}}),
+        (them.delete_bucket, {}),
+        (them.copy_object, {"Key": "shared/x", "CopySource": f"{bucket}/own/b"}),
+    ]:
+        assert code(call, Bucket=bucket, **arguments) == DENIED, (call, arguments)
+    assert code(them.head_object, Bucket=bucket, Key="own/b") == HEAD_DENIED
+    assert code(them.head_bucket, Bucket=bucket) == HEAD_DENIED
+    deleted = them.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "shared/a"}]})
+    assert [e["Code"] for e in deleted["Errors"]] == ["AccessDenied"]
+    s3.delete_bucket_policy(Bucket=bucket)
+    assert code(them.get_object, **reading) == DENIED
+
+
+def test_a_key_that_is_missing_is_told_to_those_who_may_list(s3, bucket, other):
+    account, them = other
+    read = statement(bucket, {"AWS": account}, ["s3:GetObject", "s3:GetObjectVersion"])
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(read))
+    missing = {"Bucket": bucket, "Key": "missing"}
+    assert code(them.get_object, **missing) == DENIED
+    assert code(them.head_object, **missing) == HEAD_DENIED
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        read, statement(bucket, {"AWS": account}, "s3:ListBucket", "")))
+    assert code(them.get_object, **missing) == ("NoSuchKey", 404)
+    assert code(them.head_object, **missing) == ("404", 404)
+    assert code(s3.get_object, **missing) == ("NoSuchKey", 404)
+
+
+def test_a_deny_holds_for_the_owner_too_but_for_the_policy_itself(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="kept", Body=b"kept")
+    s3.put_object(Bucket=bucket, Key="other", Body=b"other")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, "*", "s3:DeleteObject*", "/kept", effect="Deny")))
+    with pytest.raises(ClientError) as refused:
+        s3.delete_object(Bucket=bucket, Key="kept")
+    message = refused.value.response["Error"]["Message"]
+    assert "with an explicit deny in a resource-based policy" in message, message
+    assert "s3:DeleteObject" in message and f"arn:aws:s3:::{bucket}/kept" in message
+    deleted = s3.delete_objects(
+        Bucket=bucket, Delete={"Objects": [{"Key": "kept"}, {"Key": "other"}]})
+    assert [e["Key"] for e in deleted["Errors"]] == ["kept"]
+    assert [d["Key"] for d in deleted["Deleted"]] == ["other"]
+    # Whoever locks himself out of everything can still set the policy anew.
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, "*", "s3:*", "", effect="Deny"),
+        statement(bucket, "*", "s3:*", effect="Deny")))
+    assert code(s3.get_object, Bucket=bucket, Key="kept") == DENIED
+    assert code(s3.list_objects_v2, Bucket=bucket) == DENIED
+    s3.get_bucket_policy(Bucket=bucket)
+    s3.delete_bucket_policy(Bucket=bucket)
+    assert s3.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"kept"
+
+
+def test_the_public_needs_a_policy_and_a_block_that_lets_it(cloud, s3, bucket, other):
+    _, them = other
+    s3.put_object(Bucket=bucket, Key="page.html", Body=b"<p>", ContentType="text/html")
+    url = f"{cloud.endpoint}/{bucket}/page.html"
+    public = policy(statement(bucket, "*", "s3:GetObject"))
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert block == dict.fromkeys(ALL, True)
+    assert get(url)[0] == 403
+    assert code(s3.put_bucket_policy, Bucket=bucket, Policy=public) == DENIED
+    s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration=dict.fromkeys(ALL, True) | {"BlockPublicPolicy": False})
+    s3.put_bucket_policy(Bucket=bucket, Policy=public)
+    assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is True
+    # It is public, and RestrictPublicBuckets takes that from it, for other accounts too.
+    assert get(url)[0] == 403
+    assert code(them.get_object, Bucket=bucket, Key="page.html") == DENIED
+    open_to_public(s3, bucket)
+    status, headers, body = get(url)
+    assert (status, body, headers["content-type"]) == (200, b"<p>", "text/html")
+    assert get(url, method="HEAD")[0] == 200
+    assert get(url, {"Range": "bytes=0-0"})[2] == b"<"
+    assert them.get_object(Bucket=bucket, Key="page.html")["Body"].read() == b"<p>"
+    assert code(s3.get_public_access_block, Bucket=bucket) == (
+        "NoSuchPublicAccessBlockConfiguration", 404)
+    # Nothing else is public.
+    for method, path in [("GET", ""), ("GET", "?list-type=2"), ("GET", "/missing"),
+                         ("PUT", "/new"), ("DELETE", "/page.html"), ("GET", "?policy"),
+                         ("GET", "/page.html?tagging"), ("GET", "?versions"),
+                         ("GET", "/page.html?versionId=null"), ("HEAD", "")]:
+        answer = get(f"{cloud.endpoint}/{bucket}{path}", method=method)
+        assert answer[0] == 403, (method, path, answer)
+    doomed = b"<Delete><Object><Key>page.html</Key></Object></Delete>"
+    digest = base64.b64encode(hashlib.md5(doomed).digest()).decode()
+    request = urllib.request.Request(f"{cloud.endpoint}/{bucket}?delete", data=doomed,
+                                     headers={"Content-MD5": digest}, method="POST")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        text = answer.read().decode()
+    assert "<Code>AccessDenied</Code>" in text and "<Deleted>" not in text, text
+    assert get(url)[0] == 200
+    s3.put_public_access_block(
+        Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(ALL, True))
+    assert get(url)[0] == 403
+
+
+def test_the_public_writes_where_a_policy_lets_it(cloud, s3, bucket):
+    open_to_public(s3, bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, "*", ["s3:PutObject", "s3:DeleteObject"], "/drop/*")))
+    url = f"{cloud.endpoint}/{bucket}"
+    request = urllib.request.Request(f"{url}/drop/x", data=b"x", method="PUT")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+    assert s3.get_object(Bucket=bucket, Key="drop/x")["Body"].read() == b"x"
+    assert get(f"{url}/drop/x")[0] == 403
+    request = urllib.request.Request(f"{url}/elsewhere", data=b"x", method="PUT")
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(request, timeout=30)
+    assert get(f"{url}/drop/x", method="DELETE")[0] == 204
+
+
+@pytest.mark.parametrize("condition,allowed", [
+    ({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, True),
+    ({"NotIpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, False),
+    ({"Bool": {"aws:SecureTransport": "false"}}, True),
+    ({"Bool": {"aws:SecureTransport": "true"}}, False),
+    ({"StringLike": {"aws:UserAgent": "*Botocore*"}}, True),
+    ({"StringEquals": {"s3:authType": "REST-HEADER"}}, True),
+    ({"StringEquals": {"s3:authType": "REST-QUERY-STRING"}}, False),
+    ({"Null": {"s3:signatureAge": "true"}}, True),
+    ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, True),
+    ({"DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False),
+    ({"StringEquals": {"aws:PrincipalAccount": "ACCOUNT"}}, True),
+    ({"ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::ACCOUNT:root"}}, True),
+    ({"StringEquals": {"s3:ExistingObjectTag/team": "red"}}, True),
+    ({"StringEquals": {"s3:ExistingObjectTag/team": "blue"}}, False),
+    ({"StringEquals": {"aws:RequestedRegion": "nowhere-1"}}, False),
+    ({"Null": {"aws:Referer": "true"}}, True),
+])
+def test_a_condition_is_on_the_real_request(s3, bucket, other, condition, allowed):
+    account, them = other
+    s3.put_object(Bucket=bucket, Key="k", Body=b"k", Tagging="team=red")
+    condition = json.loads(json.dumps(condition).replace("ACCOUNT", account))
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, "s3:GetObject", Condition=condition)))
+    expected = None if allowed else DENIED
+    assert code(them.get_object, Bucket=bucket, Key="k") == expected
+
+
+def test_headers_do_not_fill_conditions(cloud, s3, bucket):
+    """The names of keys as headers and parameters change nothing (s3 keys, aws keys)."""
+    open_to_public(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"k")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(
+        bucket, "*", "s3:GetObject", Condition={
+            "IpAddress": {"aws:SourceIp": "203.0.113.7"}})))
+    url = f"{cloud.endpoint}/{bucket}/k"
+    for name in ["X-Forwarded-For", "Forwarded", "X-Real-Ip", "aws-SourceIp", "SourceIp"]:
+        assert get(url, {name: "203.0.113.7"})[0] == 403, name
+    assert get(f"{url}?x-aws:SourceIp=203.0.113.7")[0] == 403
+
+
+def test_a_prefix_bounds_a_listing(s3, bucket, other):
+    account, them = other
+    for key in ["a/1", "a/2", "b/1"]:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(
+        bucket, {"AWS": account}, "s3:ListBucket", "", Condition={
+            "StringLike": {"s3:prefix": ["a/*"]},
+            "NumericLessThanEquals": {"s3:max-keys": "10"}})))
+    listing = them.list_objects_v2(Bucket=bucket, Prefix="a/", MaxKeys=10)
+    assert [o["Key"] for o in listing["Contents"]] == ["a/1", "a/2"]
+    for arguments in [{"MaxKeys": 10}, {"Prefix": "", "MaxKeys": 10}, {"Prefix": "b/", "MaxKeys": 10},
+                      {"Prefix": "a", "MaxKeys": 10}, {"Prefix": "a/"}]:
+        assert code(them.list_objects_v2, Bucket=bucket, **arguments) == DENIED, arguments
+    assert code(them.list_objects, Bucket=bucket, Prefix="a/", MaxKeys=10) is None
+    assert code(them.list_object_versions, Bucket=bucket, Prefix="a/", MaxKeys=10) == DENIED
+
+
+def test_copies_ask_for_both_ends(s3, bucket, other):
+    account, them = other
+    s3.put_object(Bucket=bucket, Key="source/a", Body=b"a")
+    s3.put_object(Bucket=bucket, Key="secret/a", Body=b"s")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, "s3:PutObject", "/target/*", Condition={
+            "StringLike": {"s3:x-amz-copy-source": f"{bucket}/source/*"}}),
+        statement(bucket, {"AWS": account}, "s3:GetObject", "/source/*")))
+    copy = {"Bucket": bucket, "Key": "target/a"}
+    them.copy_object(CopySource=f"{bucket}/source/a", **copy)
+    assert s3.get_object(**copy)["Body"].read() == b"a"
+    assert code(them.copy_object, CopySource=f"{bucket}/secret/a", **copy) == DENIED
+    # Without a source there is nothing that the condition could be met by.
+    assert code(them.put_object, Body=b"x", **copy) == DENIED
+    upload = {"Bucket": bucket, "Key": "target/parts"}
+    assert code(them.create_multipart_upload, **upload) == DENIED
+
+
+def test_versions_need_their_own_action(s3, bucket, other):
+    account, them = other
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="k", Body=b"2")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, ["s3:GetObject", "s3:DeleteObject"])))
+    old = {"Bucket": bucket, "Key": "k", "VersionId": version}
+    assert them.get_object(Bucket=bucket, Key="k")["Body"].read() == b"2"
+    assert code(them.get_object, **old) == DENIED
+    assert code(them.head_object, **old) == HEAD_DENIED
+    assert code(them.delete_object, **old) == DENIED
+    assert code(them.copy_object, Bucket=bucket, Key="c",
+                CopySource={"Bucket": bucket, "Key": "k", "VersionId": version}) == DENIED
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, "s3:GetObjectVersion", Condition={
+            "StringEquals": {"s3:VersionId": version}})))
+    assert them.get_object(**old)["Body"].read() == b"1"
+    assert code(them.get_object, Bucket=bucket, Key="k") == DENIED
+
+
+def test_requests_of_others_to_a_bucket_that_lets_them_pay(s3, bucket, other, cloud):
+    account, them = other
+    s3.put_object(Bucket=bucket, Key="k", Body=b"k")
+    s3.put_bucket_policy(
+        Bucket=bucket, Policy=policy(statement(bucket, {"AWS": account}, "s3:GetObject")))
+    s3.put_bucket_request_payment(
+        Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+    assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "Requester"
+    assert code(them.get_object, Bucket=bucket, Key="k") == DENIED
+    answer = them.get_object(Bucket=bucket, Key="k", RequestPayer="requester")
+    assert answer["RequestCharged"] == "requester"
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"k"
+    open_to_public(s3, bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(bucket, "*", "s3:GetObject")))
+    url = f"{cloud.endpoint}/{bucket}/k"
+    assert get(url)[0] == 403
+    assert get(url, {"x-amz-request-payer": "requester"})[0] == 403
+
+
+CORS = {"CORSRules": [
+    {"ID": "app", "AllowedOrigins": ["https://*.example.com"], "AllowedMethods": ["GET", "PUT"],
+     "AllowedHeaders": ["x-amz-*", "content-type", "authorization"],
+     "ExposeHeaders": ["ETag", "x-amz-version-id"], "MaxAgeSeconds": 600},
+    {"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]},
+]}
+
+
+def test_a_browser_is_told_what_a_page_of_another_origin_may_do(cloud, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"k")
+    url = f"{cloud.endpoint}/{bucket}/k"
+    page = "https://app.example.com"
+
+    def ask(origin, method, headers=None):
+        asked = {"Origin": origin, "Access-Control-Request-Method": method}
+        if headers:
+            asked["Access-Control-Request-Headers"] = headers
+        return get(url, asked, method="OPTIONS")
+
+    assert code(s3.get_bucket_cors, Bucket=bucket) == ("NoSuchCORSConfiguration", 404)
+    assert ask(page, "GET")[0] == 403
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration=CORS)
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == CORS["CORSRules"]
+    status, headers, _ = ask(page, "PUT", "X-Amz-Date, Content-Type")
+    assert status == 200
+    assert headers["access-control-allow-origin"] == page
+    assert headers["access-control-allow-methods"] == "GET, PUT"
+    assert headers["access-control-allow-headers"] == "X-Amz-Date, Content-Type"
+    assert headers["access-control-max-age"] == "600"
+    assert headers["access-control-expose-headers"] == "ETag, x-amz-version-id"
+    assert "Origin" in headers["vary"]
+    assert ask(page, "DELETE")[0] == 403
+    assert ask(page, "PUT", "cookie")[0] == 403
+    assert ask("https://other.org", "PUT")[0] == 403
+    assert ask("https://other.org", "GET")[1]["access-control-allow-origin"] == "*"
+    # The answer itself says it too, a refusal as well; nobody else is told.
+    presigned = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
+    status, headers, body = get(presigned, {"Origin": page})
+    assert (status, body) == (200, b"k")
+    assert headers["access-control-allow-origin"] == page
+    assert headers["access-control-expose-headers"] == "ETag, x-amz-version-id"
+    status, headers, _ = get(url, {"Origin": page})
+    assert (status, headers["access-control-allow-origin"]) == (403, page)
+    assert "access-control-allow-origin" not in get(presigned)[1]
+    s3.delete_bucket_cors(Bucket=bucket)
+    assert ask(page, "GET")[0] == 403
+    assert "access-control-allow-origin" not in get(presigned, {"Origin": page})[1]
+
+
+@pytest.mark.parametrize("rule", [
+    {"AllowedOrigins": ["*"], "AllowedMethods": ["PATCH"]},
+    {"AllowedOrigins": ["https://*.*"], "AllowedMethods": ["GET"]},
+    {"AllowedOrigins": ["*"], "AllowedMethods": ["GET"], "ExposeHeaders": ["x-*"]},
+])
+def test_a_cors_rule_that_s3_does_not_take_is_refused(s3, bucket, rule):
+    refused = code(s3.put_bucket_cors, Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    assert refused == ("InvalidRequest", 400)
+    assert code(s3.get_bucket_cors, Bucket=bucket) == ("NoSuchCORSConfiguration", 404)
+
+
+def test_documents_survive_a_start_and_go_with_their_bucket(own_cloud):
+    own_cloud.start()
+    s3 = client_for(own_cloud)
+    s3.create_bucket(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="k", Body=b"k")
+    s3.put_bucket_cors(Bucket="kept", CORSConfiguration=CORS)
+    text = policy(statement("kept", "*", "s3:GetObject", effect="Deny"))
+    s3.put_bucket_policy(Bucket="kept", Policy=text)
+    s3.put_bucket_accelerate_configuration(
+        Bucket="kept", AccelerateConfiguration={"Status": "Suspended"})
+    own_cloud.kill()
+    own_cloud.start()
+    s3 = client_for(own_cloud)
+    assert s3.get_bucket_policy(Bucket="kept")["Policy"] == text
+    assert code(s3.get_object, Bucket="kept", Key="k") == DENIED
+    assert s3.get_bucket_cors(Bucket="kept")["CORSRules"] == CORS["CORSRules"]
+    assert s3.get_bucket_accelerate_configuration(Bucket="kept")["Status"] == "Suspended"
+    s3.delete_object(Bucket="kept", Key="k")
+    s3.delete_bucket(Bucket="kept")
+    s3.create_bucket(Bucket="kept")
+    assert code(s3.get_bucket_policy, Bucket="kept") == ("NoSuchBucketPolicy", 404)
+    assert code(s3.get_bucket_cors, Bucket="kept") == ("NoSuchCORSConfiguration", 404)

@@ -1,0 +1,120 @@
+"""Bucket policies over regions: where a bucket is held its documents decide, elsewhere nobody but
+its owner gets anything, and they stay with the bucket when its home moves."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+from botocore.exceptions import ClientError
+
+from fleet import Fleet, body, eventually
+
+FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 3).start()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture(scope="module")
+def other(fleet):
+    """The key of another account, and its number."""
+    account = fleet.json("account", "create", "neighbour")
+    key = fleet.json("key", "create", "--account", account["id"])
+    return (key["access_key"], key["secret_key"]), account["id"]
+
+
+def code(call, *args, **kwargs):
+    try:
+        call(*args, **kwargs)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return None
+
+
+def grant(s3, bucket, principal, *actions):
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": principal, "Action": list(actions),
+                       "Resource": f"arn:aws:s3:::{bucket}/*"}]}))
+
+
+def anonymous(fleet, region, path, headers=None, method="GET"):
+    url = f"{fleet.regions[region]['endpoint']}/{path}"
+    request = urllib.request.Request(url, headers=headers or {}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_a_policy_decides_where_the_bucket_is_held(fleet, other):
+    key, account = other
+    fleet.bucket("granted", EU, ME)
+    home, copy = fleet.s3(EU), fleet.s3(ME)
+    eventually(lambda: home.put_object(Bucket="granted", Key="k", Body=b"k"))
+    them = {region: fleet.s3(region, key) for region in fleet.ids}
+    for region in fleet.ids:
+        refused = eventually(lambda r=region: code(them[r].get_object, Bucket="granted", Key="k"))
+        assert refused == "AccessDenied", region
+    # Set through the replica's region, which forwards it, it holds there at once.
+    grant(copy, "granted", {"AWS": account}, "s3:GetObject", "s3:PutObject")
+    text = copy.get_bucket_policy(Bucket="granted")["Policy"]
+    assert home.get_bucket_policy(Bucket="granted")["Policy"] == text
+    assert body(them[EU], "granted", "k") == b"k"
+    eventually(lambda: body(them[ME], "granted", "k") == b"k")
+    # Nothing of the bucket is here, so nothing can be decided.
+    assert code(them[FIRST].get_object, Bucket="granted", Key="k") == "AccessDenied"
+    assert code(them[FIRST].put_object, Bucket="granted", Key="n", Body=b"n") == "AccessDenied"
+    them[EU].put_object(Bucket="granted", Key="theirs", Body=b"theirs")
+    # A replica takes no writes, and its region has no proof of another account for the home.
+    # It names the home, where boto3 goes with the signature for the wrong region.
+    assert code(them[ME].put_object, Bucket="granted", Key="moved", Body=b"moved")
+    assert code(home.head_object, Bucket="granted", Key="moved") == "404"
+    home.delete_bucket_policy(Bucket="granted")
+    assert code(them[EU].get_object, Bucket="granted", Key="k") == "AccessDenied"
+    eventually(lambda: code(them[ME].get_object, Bucket="granted", Key="k") == "AccessDenied")
+
+
+def test_the_public_reads_at_a_replica_and_browsers_are_told(fleet):
+    fleet.bucket("public", EU, ME)
+    home = fleet.s3(EU)
+    eventually(lambda: home.put_object(Bucket="public", Key="k", Body=b"k"))
+    home.delete_public_access_block(Bucket="public")
+    grant(home, "public", "*", "s3:GetObject")
+    home.put_bucket_cors(Bucket="public", CORSConfiguration={"CORSRules": [
+        {"AllowedOrigins": ["https://a.example"], "AllowedMethods": ["GET"]}]})
+    assert anonymous(fleet, EU, "public/k") == (200, b"k")
+    eventually(lambda: anonymous(fleet, ME, "public/k") == (200, b"k"))
+    assert anonymous(fleet, FIRST, "public/k")[0] == 403
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    eventually(lambda: anonymous(fleet, ME, "public/k", asked, "OPTIONS")[0] == 200)
+    assert anonymous(fleet, FIRST, "public/k", asked, "OPTIONS")[0] == 403
+    # The block is one of the documents.
+    home.put_public_access_block(Bucket="public", PublicAccessBlockConfiguration={
+        "RestrictPublicBuckets": True})
+    assert anonymous(fleet, EU, "public/k")[0] == 403
+    eventually(lambda: anonymous(fleet, ME, "public/k")[0] == 403)
+
+
+def test_documents_stay_with_the_bucket_when_its_home_moves(fleet, other):
+    key, account = other
+    fleet.bucket("moving", EU, ME)
+    home = fleet.s3(EU)
+    eventually(lambda: home.put_object(Bucket="moving", Key="k", Body=b"k"))
+    grant(home, "moving", {"AWS": account}, "s3:GetObject")
+    text = home.get_bucket_policy(Bucket="moving")["Policy"]
+    fleet.cli("bucket", "move", "moving", "--to", ME, timeout=120)
+    new = fleet.s3(ME)
+    assert eventually(lambda: new.get_bucket_policy(Bucket="moving")["Policy"]) == text
+    them = fleet.s3(ME, key)
+    eventually(lambda: body(them, "moving", "k") == b"k")
+    eventually(lambda: new.delete_bucket_policy(Bucket="moving"))
+    assert code(them.get_object, Bucket="moving", Key="k") == "AccessDenied"
+    old = fleet.s3(EU, key)
+    eventually(lambda: code(old.get_object, Bucket="moving", Key="k") == "AccessDenied")
