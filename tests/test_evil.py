@@ -841,7 +841,8 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
     got, told = evil(FIRST).tell("registry", {"changes": {"from": length, "wait_ms": 0}})
     assert got == 200
     changes = told["changes"]["changes"]
-    assert len(changes) == 2
+    # A region may have announced something beside them.
+    assert len(changes) >= 2
     for change in changes:  # which were told to ME, with keys for ME
         change["keys"] = []
     fleet.kill(FIRST)
@@ -853,7 +854,7 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
     certificate, key = forged(tmp_path, FIRST, folder / "authority.pem", authority_key, own)
     page = lambda length, changes: json.dumps(
         {"changes": {"length": length, "changes": changes}}).encode()
-    doctored = [(what, page(length + 2, some)) for what, some in tampered(changes)]
+    doctored = [(what, page(length + len(changes), some)) for what, some in tampered(changes)]
     doctored += [("a shorter log", page(length - 1, [])), ("no JSON", b"{"), ("nothing", b"")]
     waiting, asked, honest = list(doctored), [], threading.Event()
 
@@ -869,7 +870,7 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
             return page(ask["from"], [])
         asked.append(len(waiting))
         if honest.is_set():
-            return page(length + 2, changes)
+            return page(length + len(changes), changes)
         # After each wrong answer an empty one: else it would ask less and less often.
         if not waiting or len(asked) % 2 == 0:
             time.sleep(0 if waiting else 0.05)

@@ -233,6 +233,8 @@ def test_a_lost_region_is_promoted_as_the_page_says(walk):
 
     # What the tests before configured must have come everywhere.
     eventually(refused, timeout=60)
+    # With this the home says how complete its replica is.
+    follows(walk, "papers", 1)
     pid = walk.fleet.regions["eu-central-1"]["pid"]
     dhow.freeze(pid)
     try:

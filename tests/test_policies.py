@@ -439,3 +439,79 @@ def test_documents_survive_a_start_and_go_with_their_bucket(own_cloud):
     s3.create_bucket(Bucket="kept")
     assert code(s3.get_bucket_policy, Bucket="kept") == ("NoSuchBucketPolicy", 404)
     assert code(s3.get_bucket_cors, Bucket="kept") == ("NoSuchCORSConfiguration", 404)
+
+
+def post(url, form, body=b"form"):
+    """Sends a form as a browser does; answers the status."""
+    edge, lines = "----edge", []
+    for name, value in form["fields"].items():
+        lines += [f"--{edge}", f'Content-Disposition: form-data; name="{name}"', "", value]
+    lines += [f"--{edge}", 'Content-Disposition: form-data; name="file"; filename="f"', "", ""]
+    data = "\r\n".join(lines).encode() + body + f"\r\n--{edge}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={edge}"}
+    request = urllib.request.Request(url, data=data, headers=headers, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_form_with_tags_needs_the_right_to_tag(cloud, s3, bucket, other):
+    account, them = other
+    tagging = ("<Tagging><TagSet><Tag><Key>public</Key><Value>yes</Value></Tag></TagSet>"
+               "</Tagging>")
+    form = them.generate_presigned_post(
+        bucket, "k", Fields={"tagging": tagging}, Conditions=[{"tagging": tagging}])
+    url = f"{cloud.endpoint}/{bucket}"
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, "s3:PutObject")))
+    assert post(url, form) == 403
+    assert code(them.put_object, Bucket=bucket, Key="k", Body=b"k", Tagging="public=yes") == DENIED
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, ["s3:PutObject", "s3:PutObjectTagging"], Condition={
+            "StringEqualsIfExists": {"s3:RequestObjectTag/public": "yes"}})))
+    assert post(url, form) == 204
+    tags = s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
+    assert tags == [{"Key": "public", "Value": "yes"}]
+    assert code(them.put_object, Bucket=bucket, Key="k", Body=b"k", Tagging="public=no") == DENIED
+
+
+def test_only_the_account_itself_sets_rules_that_write_with_its_rights(s3, other):
+    account, them = other
+    for name in ("rules-from", "rules-to"):
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_policy(Bucket="rules-from", Policy=policy(
+        statement("rules-from", {"AWS": account}, "s3:*"),
+        statement("rules-from", {"AWS": account}, "s3:*", "")))
+    rules = {"Role": "arn:aws:iam::1:role/r", "Rules": [
+        {"ID": "all", "Status": "Enabled", "Priority": 1, "Filter": {},
+         "DeleteMarkerReplication": {"Status": "Disabled"},
+         "Destination": {"Bucket": "arn:aws:s3:::rules-to"}}]}
+    asked = {"Bucket": "rules-from", "ReplicationConfiguration": rules}
+    them.put_object(Bucket="rules-from", Key="k", Body=b"k")
+    assert code(them.put_bucket_replication, **asked) == DENIED
+    s3.put_bucket_replication(**asked)
+    assert code(them.delete_bucket_replication, Bucket="rules-from") == DENIED
+
+
+def test_a_block_that_comes_while_a_policy_is_sent_counts(s3, bucket):
+    """The block is asked when the policy is stored, and not before its body was read."""
+    open_to_public(s3, bucket)
+    public = policy(statement(bucket, "*", "s3:GetObject"))
+    s3.put_bucket_policy(Bucket=bucket, Policy=public)
+    s3.put_public_access_block(
+        Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(ALL, True))
+    with pytest.raises(ClientError) as refused:
+        s3.put_bucket_policy(Bucket=bucket, Policy=public)
+    assert "BlockPublicPolicy" in refused.value.response["Error"]["Message"]
+    closed = policy(statement(bucket, "*", "s3:GetObject", effect="Deny"))
+    s3.put_bucket_policy(Bucket=bucket, Policy=closed)
+
+
+def test_preflights_are_bounded(cloud, s3, bucket):
+    many = [f"x-{n}" for n in range(2500)]
+    rule = {"AllowedOrigins": ["*"], "AllowedMethods": ["GET"], "AllowedHeaders": many}
+    assert code(s3.put_bucket_cors, Bucket=bucket, CORSConfiguration={
+        "CORSRules": [rule]}) == ("InvalidRequest", 400)

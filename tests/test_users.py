@@ -716,3 +716,30 @@ def test_aws_cli_manages_users(cloud, account, tmp_path):
     assert shown["PolicyDocument"] == json.loads(policy.read_text())
     aws("delete-user-policy", "--user-name", "cli", "--policy-name", "p")
     aws("delete-user", "--user-name", "cli")
+
+
+def test_keys_of_auditors_manage_no_keys_and_no_users(cloud):
+    """They keep no data, and the cloud's operator looks after their keys."""
+    auditor = cloud.cli_json("account", "create", "looks-only", "--auditor", "--json")["id"]
+    keys = [cloud.cli_json("key", "create", "--account", auditor, "--json") for _ in range(2)]
+    iam = iam_for(cloud, keys[0]["access_key"], keys[0]["secret_key"])
+    other = keys[1]["access_key"]
+    assert code(iam.create_access_key) == "AccessDenied"
+    assert code(iam.list_access_keys) == "AccessDenied"
+    assert code(iam.delete_access_key, AccessKeyId=other) == "AccessDenied"
+    assert code(iam.create_user, UserName="x") == "AccessDenied"
+    assert code(iam.list_users) == "AccessDenied"
+
+
+def test_a_plain_key_leaves_the_key_that_administers_the_account_alone(cloud):
+    account = cloud.cli_json("account", "create", "two-kinds-of-keys", "--json")["id"]
+    admin = cloud.cli_json("key", "create", "--account", account, "--admin", "--json")
+    plain = cloud.cli_json("key", "create", "--account", account, "--json")
+    iam = iam_for(cloud, plain["access_key"], plain["secret_key"])
+    of_admin = {"AccessKeyId": admin["access_key"]}
+    assert code(iam.update_access_key, Status="Inactive", **of_admin) == "AccessDenied"
+    assert code(iam.delete_access_key, **of_admin) == "AccessDenied"
+    by_admin = iam_for(cloud, admin["access_key"], admin["secret_key"])
+    of_plain = {"AccessKeyId": plain["access_key"]}
+    by_admin.update_access_key(Status="Inactive", **of_plain)
+    by_admin.delete_access_key(**of_plain)

@@ -188,6 +188,14 @@ fn asked(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
     if !ask.principal.may_by_kind(ask.action) {
         return Err(Refusal::Kind);
     }
+    // A rule writes into its destination with the rights of the account: what it could grant itself
+    // there is for the account alone, until rules have roles.
+    if let (Action::PutReplicationConfiguration, Some(deed)) = (ask.action, deed) {
+        let root = ask.principal.user().is_none() && ask.principal.account() == Some(&deed.owner);
+        if !root {
+            return Err(Refusal::RootOnly);
+        }
+    }
     match ask.action.row().by {
         By::Callers => Ok(()),
         By::Regions => Err(Refusal::ForRegions),

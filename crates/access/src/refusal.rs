@@ -20,6 +20,12 @@ pub enum Refusal {
     /// The bucket has a policy that this release cannot read.
     #[error("the bucket's policy cannot be read by this release of Dhow: set it again")]
     UnreadablePolicy,
+    /// Replication rules are set with a key of the bucket's account itself.
+    #[error(
+        "replication rules write with the rights of the bucket's account: set them with a key of \
+         the account itself"
+    )]
+    RootOnly,
     /// Whoever asks pays, and has not agreed to.
     #[error("whoever asks pays for requests to the bucket, and the caller has not agreed to that")]
     RequesterPays,

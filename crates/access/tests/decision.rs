@@ -166,6 +166,7 @@ fn word(refusal: Refusal) -> &'static str {
         Refusal::Mismatch => "mismatch",
         Refusal::Policy(_)
         | Refusal::UnreadablePolicy
+        | Refusal::RootOnly
         | Refusal::RequesterPays
         | Refusal::PolicyOfOthers => "documents",
     }

@@ -91,10 +91,12 @@ pub async fn watch(region: Arc<Region>) {
     let mut next = HashMap::new();
     loop {
         let mut deeds = region.registry.all();
-        deeds.retain(|deed| deed.home != region.id && deed.placement.succession().nth(1).is_some());
+        deeds.retain(|deed| deed.home != region.id);
+        // What a home told when somebody asked is kept as well.
+        let known = deeds.iter().map(|deed| deed.id).collect();
+        region.watched.completeness.keep(&known);
+        deeds.retain(|deed| deed.placement.succession().nth(1).is_some());
         deeds.truncate(BUCKETS_MAX);
-        let wanted = deeds.iter().map(|deed| deed.id).collect();
-        region.watched.completeness.keep(&wanted);
         let ask = |deed: Arc<BucketDeed>| {
             let region = &region;
             async move { region.copies(&deed).await.is_ok() }

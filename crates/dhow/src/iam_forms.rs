@@ -93,9 +93,20 @@ impl IamForms {
             signed_at,
         } = self.meet(head, body)?;
         self.is_kept_here()?;
-        let Identity::Key { account, who, .. } = &identity else {
+        let Identity::Key {
+            account, who, kind, ..
+        } = &identity
+        else {
             return Err(unauthenticated());
         };
+        if !kind.keeps_data() {
+            return Err(IamError::new(
+                "AccessDenied",
+                403,
+                "accounts of auditors and regional operators have no users; the cloud's operator \
+                 makes and disables their keys (dhow key)",
+            ));
+        }
         if !Iam::only_reads(&form) {
             self.take_once((signature, signed_at), account).await?;
         }

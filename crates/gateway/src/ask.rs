@@ -65,10 +65,10 @@ impl Details {
         Self {
             existing_tags: None,
             given_tags: match operation.name {
-                "PutObject" | "CreateMultipartUpload" => given(),
+                "PutObject" | "CreateMultipartUpload" | "PostObject" => given(),
                 "CopyObject" if replaces() => given(),
                 // The body says it.
-                "PutObjectTagging" | "PostObject" => None,
+                "PutObjectTagging" => None,
                 _ => Some(Vec::new()),
             },
             copy_source,
@@ -92,11 +92,7 @@ pub(crate) fn of<'a>(
     facts: RequestFacts,
 ) -> Ask<'a> {
     let action = action(operation, request.query().has("versionId"));
-    let (key, headers) = match form {
-        // The fields of a form are no headers.
-        Some(key) => (Some(key), None),
-        None => (request.target().key.as_ref(), Some(request.headers())),
-    };
+    let key = form.or(request.target().key.as_ref());
     let (expected, query) = (
         request.headers().get(names::EXPECTED_OWNER),
         request.query(),
@@ -107,7 +103,8 @@ pub(crate) fn of<'a>(
         resource: resource(action, request, key),
         context: Context {
             facts,
-            headers,
+            // Of a form they are its fields.
+            headers: Some(request.headers()),
             prefix: listing(action).and_then(|()| query.get("prefix")),
             delimiter: listing(action).and_then(|()| query.get("delimiter")),
             max_keys: listing(action).map(|()| max_keys(query.get("max-keys"))),

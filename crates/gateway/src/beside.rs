@@ -108,8 +108,6 @@ impl Gateway {
     ) -> Result<Response<String>, (StatusCode, &'static str)> {
         let beside = self.beside.get();
         let beside = beside.ok_or((StatusCode::NOT_FOUND, "there is nothing here\n"))?;
-        let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many forms at once\n");
-        let _place = self.forms.try_acquire().map_err(|_| busy)?;
         let read = Limited::new(body, FORM_BYTES_MAX).collect();
         let read = tokio::time::timeout(FORM_WAIT, read).await;
         let late = (
@@ -118,6 +116,9 @@ impl Gateway {
         );
         let large = (StatusCode::PAYLOAD_TOO_LARGE, "the form is too large\n");
         let body = read.map_err(|_| late)?.map_err(|_| large)?.to_bytes();
+        // Not before the form is there: who sends nothing takes no place from others.
+        let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many forms at once\n");
+        let _place = self.forms.try_acquire().map_err(|_| busy)?;
         Ok(beside.answer(head, body, facts, id).await)
     }
 }

@@ -4,12 +4,10 @@
 use std::sync::Arc;
 
 use access::{Action, Ask, Identity, Refusal, SystemReason};
-use http::request::Parts;
 use types::{BucketDeed, DisplayVersion, ObjectKey};
 
 use crate::{
-    request::Received,
-    s3::{ErrorCode, S3Error, S3Result, documents},
+    s3::{ErrorCode, S3Error},
     server::Gateway,
 };
 
@@ -33,20 +31,6 @@ impl Gateway {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// Answers the preflight of a browser.
-    pub(crate) async fn preflight(&self, parts: &mut Parts) -> S3Result {
-        self.check_region()?;
-        let headers = parts.headers.clone();
-        let received = Received::read(parts, &self.config.domains)?;
-        let Some(bucket) = received.bucket() else {
-            return documents::preflight(None, &headers);
-        };
-        let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
-        let found = self.objects.documents(&deed).await?;
-        let cors = found.as_ref().and_then(|found| found.cors.as_ref());
-        documents::preflight(cors, &headers)
-    }
 }
 
 /// What a client is told where documents refuse the request. Only callers of the bucket's own
@@ -66,6 +50,10 @@ pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Re
             Some(text) => S3Error::with(ErrorCode::AccessDenied, text),
             None => ErrorCode::AccessDenied.into(),
         },
+        Refusal::RootOnly if own => S3Error::with(
+            ErrorCode::AccessDenied,
+            format!("Access Denied: {refusal}."),
+        ),
         Refusal::UnreadablePolicy if own => S3Error::with(
             ErrorCode::AccessDenied,
             format!("Access Denied: {refusal} (PutBucketPolicy, DeleteBucketPolicy)."),

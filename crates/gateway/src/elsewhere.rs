@@ -88,6 +88,7 @@ impl Gateway {
                 | Refusal::Mismatch
                 | Refusal::Policy(_)
                 | Refusal::UnreadablePolicy
+                | Refusal::RootOnly
                 | Refusal::RequesterPays
                 | Refusal::PolicyOfOthers,
                 _,
@@ -103,22 +104,32 @@ impl Gateway {
             (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
             (Refusal::Sealed, Via::Door) => self.opened(ask, facts, deed),
             (Refusal::NotHome | Refusal::Conditional | Refusal::Elsewhere, Via::Door) => {
-                if operation.status == Status::NotYet {
-                    return Err(S3Error::not_implemented(operation.name));
-                }
-                if conditional && operation.name == "CompleteMultipartUpload" {
-                    self.began_here(deed)?;
-                }
-                let holders = self.holders(action, deed);
-                match holders.is_empty() {
-                    true => Err(self.redirect(deed)),
-                    false => Ok(Way::Pass(holders)),
-                }
+                self.forwarded(operation, (action, conditional), deed)
             }
             (
                 Refusal::SenderResidency | Refusal::SenderSealed | Refusal::SenderElsewhere,
                 Via::Door,
             ) => Err(ErrorCode::AccessDenied.into()),
+        }
+    }
+
+    /// Where a request goes that this region does not act on.
+    fn forwarded(
+        &self,
+        operation: &Operation,
+        (action, conditional): (Action, bool),
+        deed: &BucketDeed,
+    ) -> Result<Way, S3Error> {
+        if operation.status == Status::NotYet {
+            return Err(S3Error::not_implemented(operation.name));
+        }
+        if conditional && operation.name == "CompleteMultipartUpload" {
+            self.began_here(deed)?;
+        }
+        let holders = self.holders(action, deed);
+        match holders.is_empty() {
+            true => Err(self.redirect(deed)),
+            false => Ok(Way::Pass(holders)),
         }
     }
 

@@ -251,7 +251,7 @@ impl Gateway {
         trail: &mut Trail,
     ) -> S3Result {
         if parts.method == Method::OPTIONS && matches!(arrival, Arrival::Door(_)) {
-            return Box::pin(self.preflight(parts)).await;
+            return Box::pin(self.preflight(parts, trail)).await;
         }
         let expects = parts.headers.contains_key(header::EXPECT);
         let mut at_least = None;
@@ -278,8 +278,7 @@ impl Gateway {
             Source::Form(form) => form.identity.clone(),
         };
         trail.known = identity.account().is_some();
-        let about = self.about(&met.request, &via, (&identity, source.key()), trail);
-        let about = about.await?;
+        let mut about = self.about(&met.request, &via, &identity, trail).await?;
         // Who has no key is refused without a place, where nothing lets the public in.
         let public = || about.has_policy().then_some(&self.anybody);
         if let Some(payer) = identity.account().or_else(public) {
@@ -291,6 +290,8 @@ impl Gateway {
                 return Err(slow_down());
             }
         }
+        let whose = (&identity, source.key());
+        self.add_tags(&mut about, &met.request, whose).await?;
         let mut call = match self.admit(met, identity, source, (via, about), trail)? {
             Admitted::Here(call) => call,
             Admitted::Pass(outgoing) => {

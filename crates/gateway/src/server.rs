@@ -181,6 +181,7 @@ impl Gateway {
         let permit = access::authorize(&ask, &facts).map_err(|refusal| match refusal {
             Refusal::Policy(_)
             | Refusal::UnreadablePolicy
+            | Refusal::RootOnly
             | Refusal::RequesterPays
             | Refusal::PolicyOfOthers => refused(&ask, Some(&deed), refusal),
             Refusal::Anonymous

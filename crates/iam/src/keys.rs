@@ -86,8 +86,17 @@ impl Call<'_> {
     fn key(&self) -> Result<AccessKeyId, IamError> {
         let id = self.form.need("AccessKeyId")?;
         let holder = self.holder()?;
-        let mut keys = self.keys_of(holder.as_ref()).into_iter();
-        match keys.any(|key| key.access_key == id) {
+        let keys = self.keys_of(holder.as_ref());
+        let found = keys.iter().find(|key| key.access_key == id);
+        if found.is_some_and(|key| key.admin && self.is_plain(&keys)) {
+            return Err(IamError::new(
+                "AccessDenied",
+                403,
+                "this key administers the account: only such a key, or the cloud's operator, \
+                 changes it",
+            ));
+        }
+        match found.is_some() {
             true if self.kept.is_some_and(|kept| **kept == *id) => Err(IamError::new(
                 "UnmodifiableEntity",
                 400,
@@ -99,6 +108,15 @@ impl Call<'_> {
                 types::text::shown(id, 128)
             ))),
         }
+    }
+
+    /// Whether the caller signs with one of these keys that does not administer the account.
+    fn is_plain(&self, keys: &[KeyInfo]) -> bool {
+        let types::Actor::Key { access_key, .. } = self.caller.actor else {
+            return false;
+        };
+        let own = keys.iter().find(|key| *key.access_key == **access_key);
+        own.is_some_and(|key| !key.admin)
     }
 
     pub async fn update_access_key(&self) -> Done {

@@ -10,6 +10,9 @@ const VERSION: u8 = 1;
 const WHAT: &str = "a CORS configuration";
 /// Rules of one bucket, at most ("CORS configuration").
 pub const RULES_MAX: usize = 100;
+/// Origins, methods and headers of all rules together, at most: each preflight is compared with
+/// them.
+const PATTERNS_MAX: usize = 2000;
 /// Methods that a rule may name.
 const METHODS: [&str; 5] = ["GET", "PUT", "HEAD", "POST", "DELETE"];
 
@@ -81,6 +84,13 @@ impl Cors {
         let wrong = |text: String| Err(Error::InvalidRequest(text));
         if self.rules.is_empty() || self.rules.len() > RULES_MAX {
             return wrong(format!("A CORS configuration has 1 to {RULES_MAX} rules"));
+        }
+        let lists = |rule: &CorsRule| rule.origins.len() + rule.headers.len() + rule.methods.len();
+        if self.rules.iter().map(lists).sum::<usize>() > PATTERNS_MAX {
+            return wrong(format!(
+                "The rules of a CORS configuration have at most {PATTERNS_MAX} origins, methods \
+                 and headers together"
+            ));
         }
         for rule in &self.rules {
             if rule.origins.is_empty() || rule.methods.is_empty() {

@@ -12,6 +12,7 @@ use crate::{
     Change, ChangeKind, Error, Objects, Result,
     bucket::{TRIES_MAX, deed, partition_of},
     cors::Cors,
+    owned::owned,
     records::{Cause, Document, DocumentKind, Documents, Effect, StoredPolicy, kind_of},
     rows,
 };
@@ -34,12 +35,7 @@ impl BucketDocuments {
     /// What cannot be read grants nothing, and refuses everybody but the owner's root.
     fn compiled(deed: &BucketDeed, documents: Documents) -> Self {
         let policy = documents.bytes(DocumentKind::Policy);
-        let block = documents.get(DocumentKind::PublicAccessBlock);
-        let block = match block.map(|document| &document.bytes) {
-            None => PublicAccessBlock::ALL,
-            Some(None) => PublicAccessBlock::NONE,
-            Some(Some(bytes)) => PublicAccessBlock::of_byte(bytes.first().copied()),
-        };
+        let block = block(documents.get(DocumentKind::PublicAccessBlock));
         let payer = documents.bytes(DocumentKind::RequestPayment);
         let requester_pays = payer.is_some_and(|bytes| bytes[..] == *REQUESTER);
         let policy = policy.map(|bytes| StoredPolicy::decode(bytes).unwrap_or_default());
@@ -87,7 +83,8 @@ impl Objects {
         }
         let partition = partition_of(deed);
         let _lock = self.bucket_locks.lock(partition, rows::DOCUMENT).await;
-        if holding == Holding::Replica {
+        // One that is there since the bucket was made lacks nothing but what is on its way.
+        if holding == Holding::Replica && deed.placement.copy_since(&self.region) != 0 {
             let index = &self.engine.index;
             let mut received = false;
             // Its place in the home's log is noted after the configuration has come.
@@ -181,8 +178,12 @@ impl Objects {
                 row.name, row.limit
             )));
         }
+        let public = kind == DocumentKind::Policy && self.is_public(deed, bytes.as_ref());
         let changed = self.change_documents(deed, |before| {
             self.may_decide(deed)?;
+            if public && block_of(before).block_policy {
+                return Err(Error::PublicPolicy);
+            }
             let floor = before.values().map(|(_, document)| document.set).max();
             let set = self.set_after(deed, floor)?;
             Ok(vec![(
@@ -198,6 +199,16 @@ impl Objects {
         changed.map(drop)
     }
 
+    /// Whether a policy as it is to be stored lets the public in.
+    fn is_public(&self, deed: &BucketDeed, bytes: Option<&Arc<[u8]>>) -> bool {
+        let stored = bytes.and_then(|bytes| StoredPolicy::decode(bytes).ok());
+        stored.is_some_and(|stored| {
+            let text = Some((&*stored.text, &stored.resolved[..]));
+            let access = BucketAccess::compiled(deed, text, PublicAccessBlock::ALL, false);
+            access.is_public() == Some(true)
+        })
+    }
+
     /// Writes what `change` makes of the documents that are there, anew when they, or whether the
     /// bucket takes writes, have changed meanwhile. Answers whether anything was written.
     pub(crate) async fn change_documents(
@@ -208,36 +219,50 @@ impl Objects {
         let partition = partition_of(deed);
         for _ in 0..TRIES_MAX {
             let bucket = self.bucket(deed).await?;
-            let _lock = self.bucket_locks.lock(partition, rows::DOCUMENT).await;
             let before = self.stored_documents(partition).await?;
             let changes = change(&before)?;
             if changes.is_empty() {
                 return Ok(false);
             }
             let mut batch = Batch::new().guard(bucket.guard());
-            for (kind, document) in changes {
-                let key = rows::document(kind as u8);
-                batch = batch.guard(match before.get(&kind) {
-                    Some((version, _)) => Guard::Version(key.clone(), *version),
-                    None => Guard::Absent(key.clone()),
+            // What is changed may depend on any of them.
+            for row in DocumentKind::rows() {
+                let key = rows::document(row.kind as u8);
+                batch = batch.guard(match before.get(&row.kind) {
+                    Some((version, _)) => Guard::Version(key, *version),
+                    None => Guard::Absent(key),
                 });
-                batch = batch.put(key, document.encode());
+            }
+            for (kind, document) in changes {
+                batch = batch.put(rows::document(kind as u8), document.encode());
             }
             let effect = Effect::nothing(self.clock.now(), Cause::Client);
             let batch = batch.log(Change::of_bucket(ChangeKind::Config, "", effect).encode());
-            match self.commit(partition, batch).await {
-                Ok(_) => {
-                    // What fails here is read anew by the next request.
-                    if self.load_documents(deed).await.is_err() {
-                        self.documents.write().remove(&deed.id);
-                    }
-                    return Ok(true);
-                }
+            // The commit lands also when the caller goes away, and what is in memory with it.
+            let (this, of) = (self.handle(), deed.clone());
+            let landed = owned(async move { this.land_documents(&of, batch).await });
+            match landed.await {
+                Ok(()) => return Ok(true),
                 Err(StoreError::Conflict { .. }) => self.forget_bucket(deed),
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)
+    }
+
+    async fn land_documents(
+        &self,
+        deed: &BucketDeed,
+        batch: Batch,
+    ) -> std::result::Result<(), StoreError> {
+        let partition = partition_of(deed);
+        let _lock = self.bucket_locks.lock(partition, rows::DOCUMENT).await;
+        let committed = self.commit(partition, batch).await;
+        // What fails here the next request reads. A commit that failed may have landed.
+        if self.load_documents(deed).await.is_err() {
+            self.documents.write().remove(&deed.id);
+        }
+        committed.map(drop)
     }
 
     /// The documents as they travel to another region.
@@ -252,6 +277,19 @@ impl Objects {
         let believed = floor.filter(|at| at.at().ms() <= self.latest_believed_ms());
         self.next_version(deed, believed)
     }
+}
+
+/// The public access block: all of it where it was never set, none where it was deleted.
+fn block(document: Option<&Document>) -> PublicAccessBlock {
+    match document.map(|document| &document.bytes) {
+        None => PublicAccessBlock::ALL,
+        Some(None) => PublicAccessBlock::NONE,
+        Some(Some(bytes)) => PublicAccessBlock::of_byte(bytes.first().copied()),
+    }
+}
+
+fn block_of(stored: &Stored) -> PublicAccessBlock {
+    block(stored.get(&DocumentKind::PublicAccessBlock).map(|(_, d)| d))
 }
 
 /// Documents with the versions of their rows.

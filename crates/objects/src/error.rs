@@ -53,6 +53,9 @@ pub enum Error {
     /// The bucket is not placed here any more, or not in the way in which it was read.
     #[error("the bucket may not be read in this region any more")]
     NotHere,
+    /// The public access block refuses public policies.
+    #[error("the public access block refuses public policies")]
+    PublicPolicy,
     /// This region may not act as the bucket's home now; the text is for the client. A write with a
     /// condition may have landed all the same: it is not acknowledged.
     #[error("{0}")]

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use access::{BucketAccess, Identity, Via};
-use http::{HeaderValue, header};
+use http::{HeaderValue, header, request::Parts};
 use objects::{BucketDocuments, DisplayVersion};
 use types::{BucketDeed, ObjectKey};
 
-use super::Trail;
+use super::{Trail, slow_down};
 use crate::{
     ask::Details,
     operations::Operation,
-    request::Request,
+    request::{Received, Request},
     route::route,
-    s3::{ErrorCode, S3Call, S3Error, S3Result, headers::names},
+    s3::{ErrorCode, S3Call, S3Error, S3Result, documents, headers::names},
     server::Gateway,
 };
 
@@ -45,7 +45,7 @@ impl Gateway {
         &self,
         request: &Request<'_>,
         via: &Via,
-        (identity, form): (&Identity, Option<&ObjectKey>),
+        identity: &Identity,
         trail: &mut Trail,
     ) -> Result<About, S3Error> {
         let operation = route(request)?;
@@ -77,6 +77,37 @@ impl Gateway {
         if about.has_policy() && !by_policies {
             about.details = Details::of(operation, request);
         }
+        Ok(about)
+    }
+
+    /// Answers the preflight of a browser.
+    pub(super) async fn preflight(&self, parts: &mut Parts, trail: &mut Trail) -> S3Result {
+        let entered = self.enter(&self.anybody, Some(0), true, trail);
+        entered.await.map_err(|_| slow_down())?;
+        self.check_region()?;
+        let headers = parts.headers.clone();
+        let received = Received::read(parts, &self.config.domains)?;
+        let Some(bucket) = received.bucket() else {
+            return documents::preflight(None, &headers);
+        };
+        let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
+        let found = self.objects.documents(&deed).await?;
+        let cors = found.as_ref().and_then(|found| found.cors.as_ref());
+        documents::preflight(cors, &headers)
+    }
+
+    /// The tags of the object, where policies ask for them: not before the request has its turn,
+    /// since they may change while it waits.
+    pub(super) async fn add_tags(
+        &self,
+        about: &mut About,
+        request: &Request<'_>,
+        (identity, form): (&Identity, Option<&ObjectKey>),
+    ) -> Result<(), S3Error> {
+        let user = identity.user();
+        let Some(deed) = &about.deed else {
+            return Ok(());
+        };
         let wants_tags = user.is_some_and(|user| user.policies.wants_existing_tags())
             || about
                 .access()
@@ -90,7 +121,7 @@ impl Gateway {
             let tags = Box::pin(self.existing_tags(deed, key, version)).await;
             about.details.existing_tags = Some(tags?);
         }
-        Ok(about)
+        Ok(())
     }
 }
 

@@ -173,9 +173,12 @@ impl<'g> S3Call<'g> {
                 }
             }
         }
-        if body
-            .len_hint()
-            .is_some_and(|len| len > LARGE_XML_BYTES_MAX as u64)
+        let owner = self.permit.deed().map(|deed| &deed.owner);
+        // The places for these are for the bucket's own account.
+        if self.permit.identity().account() != owner
+            || body
+                .len_hint()
+                .is_some_and(|len| len > LARGE_XML_BYTES_MAX as u64)
         {
             return Err(ErrorCode::MaxMessageLengthExceeded.into());
         }
@@ -254,8 +257,8 @@ impl<'g> S3Call<'g> {
         Context {
             facts: self.facts,
             given_tags: Some(&[]),
-            // The fields of a form are no headers.
-            headers: self.form.is_none().then_some(&self.headers),
+            // Of a form they are its fields.
+            headers: Some(&self.headers),
             ..Context::default()
         }
     }

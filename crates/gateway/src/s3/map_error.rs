@@ -7,6 +7,12 @@ use types::{BodyError, NameError};
 
 use super::{ErrorCode, S3Error, headers};
 
+const PUBLIC_POLICY: &str = "Access Denied: the policy is public, and BlockPublicPolicy of the \
+    bucket's public access block refuses public policies. Name the principals in it, or change the \
+    block first (PutPublicAccessBlock).";
+const HAS_RULES: &str = "A replication configuration is present on this bucket, so the versioning \
+    state cannot be changed.";
+
 impl From<Error> for S3Error {
     fn from(error: Error) -> Self {
         use ErrorCode as C;
@@ -25,6 +31,7 @@ impl From<Error> for S3Error {
             Error::InvalidPartOrder => C::InvalidPartOrder,
             Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
+            Error::PublicPolicy => return S3Error::with(C::AccessDenied, PUBLIC_POLICY),
             Error::TakenEverywhere => {
                 return S3Error::with(
                     C::InvalidBucketState,
@@ -32,13 +39,7 @@ impl From<Error> for S3Error {
                      before it is deleted (dhow bucket place NAME --writes home).",
                 );
             }
-            Error::HasRules => {
-                return S3Error::with(
-                    C::InvalidBucketState,
-                    "A replication configuration is present on this bucket, so the versioning \
-                     state cannot be changed.",
-                );
-            }
+            Error::HasRules => return S3Error::with(C::InvalidBucketState, HAS_RULES),
             Error::Contention => C::SlowDown,
             Error::SealBroken => {
                 tracing::error!("a sealed replica is damaged, or was tampered with");

@@ -17,7 +17,7 @@ const VARY: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Headers, Access-Control-Request-Method",
 );
 /// Names of request headers in one preflight, at most.
-const NAMES_MAX: usize = 256;
+const NAMES_MAX: usize = 64;
 
 pub(super) fn read(root: &Element) -> Result<Vec<u8>, S3Error> {
     root.only(&["CORSRule"])?;

@@ -21,18 +21,6 @@ pub(super) async fn read(call: &mut S3Call<'_>) -> Result<Vec<u8>, S3Error> {
     let text = String::from_utf8(body.to_vec()).map_err(|_| ErrorCode::MalformedPolicy)?;
     let resolve = |arn: &str| call.gateway.keys.principal_id(arn);
     let policy = BucketAccess::read_policy(deed, &text, &resolve).map_err(refused)?;
-    let here = call
-        .documents
-        .as_ref()
-        .ok_or(ErrorCode::ServiceUnavailable)?;
-    if here.access.block.block_policy && policy.is_public() {
-        return Err(S3Error::with(
-            ErrorCode::AccessDenied,
-            "Access Denied: the policy is public, and BlockPublicPolicy of the bucket's public \
-             access block refuses public policies. Name the principals in it, or change the block \
-             first (PutPublicAccessBlock).",
-        ));
-    }
     let resolved = policy.resolutions();
     Ok(StoredPolicy { text, resolved }.encode())
 }

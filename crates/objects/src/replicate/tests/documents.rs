@@ -81,7 +81,10 @@ async fn what_was_set_is_found_at_once_after_a_start_and_at_a_replica() {
 
 #[tokio::test]
 async fn a_replica_that_has_not_received_them_does_not_act_as_if_there_were_none() {
-    let (home, copy) = (Region::new("home", 1), Region::new("copy", 2));
+    let home = Region::new("home", 1);
+    let mut added = (*deed()).clone();
+    added.placement.since.insert(RegionId::new("copy"), 3);
+    let copy = Region::under("copy", 2, Arc::new(added));
     let documents = || async { copy.objects.documents(&copy.deed).await.unwrap() };
     assert!(home.objects.documents(&home.deed).await.unwrap().is_some());
     assert!(documents().await.is_none());
@@ -207,4 +210,42 @@ async fn a_document_is_as_long_as_its_kind_may_be_and_of_a_kind_that_is_known() 
         .unwrap();
     let again = home.started_again("home");
     assert!(again.objects.documents(&again.deed).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_in_memory_is_what_landed_when_the_caller_goes_away() {
+    let home = Region::new("home", 1);
+    home.set_document(PAYER, Some(0)).await;
+    assert_eq!(home.document(PAYER).await, Some(Some(0)));
+    let action = put_of(PAYER);
+    let permit = home.permit(action);
+    let document = (PAYER, Some(Arc::from([1])));
+    let set = home.objects.set_document(&permit, action, document);
+    // It is polled until it has handed its commit over, and no further.
+    let mut set = std::pin::pin!(set);
+    let waker = std::task::Waker::noop();
+    let mut context = std::task::Context::from_waker(waker);
+    for _ in 0..3 {
+        if set.as_mut().poll(&mut context).is_ready() {
+            break;
+        }
+    }
+    let stored = || async {
+        let row = rows::document(PAYER as u8);
+        let index = &home.engine.index;
+        let row = index.get(PartitionId(7), &row, store::Want::Value).await;
+        let row = row.unwrap().unwrap();
+        Document::decode(PAYER, &row.value).unwrap().bytes.unwrap()[0]
+    };
+    let both = async {
+        loop {
+            let landed = stored().await;
+            if home.document(PAYER).await == Some(Some(landed)) && landed == 1 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let seen = tokio::time::timeout(std::time::Duration::from_secs(30), both);
+    seen.await.expect("what landed is in memory");
 }
