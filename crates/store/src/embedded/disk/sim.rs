@@ -217,6 +217,11 @@ impl SimDisk {
         self.0.lock().syncs_left = Some(syncs);
     }
 
+    /// No sync fails any more that was to fail.
+    pub(in super::super) fn fail_no_sync(&self) {
+        self.0.lock().syncs_left = None;
+    }
+
     /// The process ends after so many more calls.
     pub(in super::super) fn end_after_calls(&self, calls: u64) {
         self.0.lock().calls_left = Some(calls);
