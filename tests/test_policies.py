@@ -515,3 +515,33 @@ def test_preflights_are_bounded(cloud, s3, bucket):
     rule = {"AllowedOrigins": ["*"], "AllowedMethods": ["GET"], "AllowedHeaders": many}
     assert code(s3.put_bucket_cors, Bucket=bucket, CORSConfiguration={
         "CORSRules": [rule]}) == ("InvalidRequest", 400)
+
+
+def test_a_copy_carries_no_tags_that_its_caller_may_not_read_or_set(s3, bucket, other):
+    account, them = other
+    them.create_bucket(Bucket="carrying")
+    them.put_object(Bucket="carrying", Key="tagged", Body=b"t", Tagging="public=yes")
+    them.put_object(Bucket="carrying", Key="plain", Body=b"p")
+    putting = statement(bucket, {"AWS": account}, "s3:PutObject")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(putting))
+    copy = {"Bucket": bucket, "CopySource": "carrying/tagged"}
+    them.copy_object(Bucket=bucket, Key="plain", CopySource="carrying/plain")
+    assert code(them.copy_object, Key="k", **copy) == DENIED
+    them.copy_object(Key="k", TaggingDirective="REPLACE", **copy)
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == []
+    tagging = statement(bucket, {"AWS": account}, "s3:PutObjectTagging")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(putting, tagging))
+    them.copy_object(Key="k", **copy)
+    tags = [{"Key": "public", "Value": "yes"}]
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == tags
+    denied = statement(bucket, "*", "s3:PutObject", effect="Deny", Condition={
+        "StringEquals": {"s3:RequestObjectTag/public": "yes"}})
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(putting, tagging, denied))
+    assert code(them.copy_object, Key="k", **copy) == DENIED
+    # Nor are they read by a copy.
+    s3.put_object(Bucket=bucket, Key="secret", Body=b"s", Tagging="level=secret")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, {"AWS": account}, "s3:GetObject")))
+    leak = {"Bucket": "carrying", "Key": "leak", "CopySource": f"{bucket}/secret"}
+    assert code(them.copy_object, **leak) == DENIED
+    them.copy_object(TaggingDirective="REPLACE", **leak)

@@ -20,7 +20,8 @@ use super::{
     xml::{self, Element},
 };
 use crate::{
-    body::ResponseBody, limits::LARGE_DOCUMENT_TIME, operations::Operation, server::Gateway,
+    body::ResponseBody, documents::refused, limits::LARGE_DOCUMENT_TIME, operations::Operation,
+    server::Gateway,
 };
 
 /// What a handler returns.
@@ -328,17 +329,55 @@ impl<'g> S3Call<'g> {
         access::may_by_documents(&ask, &facts)
     }
 
-    /// Asks for a permit to read the source of a copy into the bucket that the request addresses;
+    /// Whether documents say what the caller may do with the bucket that the request addresses:
+    /// the account's own keys are asked by none where there is no policy.
+    pub fn is_by_documents(&self) -> bool {
+        let policy = |documents: &Arc<BucketDocuments>| documents.access.has_policy();
+        self.permit.identity().user().is_some() || self.documents.as_ref().is_some_and(policy)
+    }
+
+    /// Asks for what it takes to give the new object, a copy of `source`, these tags.
+    pub fn permit_tags(&self, source: &str, tags: &[(String, String)]) -> Result<(), S3Error> {
+        let (deed, key) = (self.deed()?, self.object_key()?);
+        let facts = Facts {
+            deed: Some(deed),
+            access: self.documents.as_ref().map(|documents| &documents.access),
+            here: &self.gateway.place_for(&self.via),
+            via: &self.via,
+        };
+        for action in [Action::PutObject, Action::PutObjectTagging] {
+            let ask = Ask {
+                principal: self.permit.identity(),
+                action,
+                resource: Resource::Object {
+                    bucket: &deed.name,
+                    key,
+                    version: None,
+                },
+                context: Context {
+                    creates: true,
+                    copy_source: Some(source),
+                    given_tags: Some(tags),
+                    ..self.context()
+                },
+            };
+            access::authorize(&ask, &facts).map_err(|why| refused(&ask, Some(deed), why))?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a permit for the source of a copy into the bucket that the request addresses;
     /// errors as of [`Gateway::permit_copy`].
     pub fn permit_source<'a>(
         &'a self,
+        action: Action,
         bucket: &'a BucketName,
         (key, version): (&'a ObjectKey, Option<DisplayVersion>),
     ) -> Result<impl Future<Output = Result<Permit, S3Error>> + Send + 'a, S3Error> {
         let expected = self.headers.get(headers::names::SOURCE_EXPECTED_OWNER);
         let ask = Ask {
             principal: self.permit.identity(),
-            action: Action::GetObject.for_version(version.is_some()),
+            action: action.for_version(version.is_some()),
             resource: Resource::Object {
                 bucket,
                 key,

@@ -1,8 +1,9 @@
 //! CopyObject: a new version made of another object's bytes.
 
+use access::{Action, Permit};
 use http::header;
 use objects::{CopyInput, CopySource};
-use types::{ChecksumAlgorithm, Timestamp};
+use types::{BucketName, ChecksumAlgorithm, DisplayVersion, ObjectKey, Timestamp};
 
 use crate::s3::{
     ErrorCode, S3Call, S3Error, S3Result,
@@ -14,7 +15,9 @@ use crate::s3::{
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
-    let permit = call.permit_source(&bucket, (&source_key, version))?.await?;
+    let permit = call
+        .permit_source(Action::GetObject, &bucket, (&source_key, version))?
+        .await?;
     if let Some(deed) = permit.deed() {
         call.gateway.until_source(deed, &source_key).await?;
     }
@@ -25,7 +28,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         },
         tags: match replaces(call, names::TAGGING_DIRECTIVE.as_str())? {
             true => Some(object_headers::tags(call)?),
-            false => None,
+            false => carried(call, &permit, (&bucket, &source_key, version)).await?,
         },
         class: call.header(names::STORAGE_CLASS.as_str())?.is_some(),
         algorithm: algorithm(call)?,
@@ -76,6 +79,28 @@ fn replaces(call: &S3Call<'_>, name: &str) -> Result<bool, S3Error> {
             "Unknown metadata directive.",
         )),
     }
+}
+
+/// The tags that a copy carries along, where documents say who may: whoever reads them here needs
+/// the right to, and so does whoever sets them there. `None` where nobody is asked.
+async fn carried(
+    call: &mut S3Call<'_>,
+    permit: &Permit,
+    (bucket, key, version): (&BucketName, &ObjectKey, Option<DisplayVersion>),
+) -> Result<Option<Vec<(String, String)>>, S3Error> {
+    let (gateway, source) = (call.gateway, permit.deed().ok_or(ErrorCode::NoSuchBucket)?);
+    let documents = gateway.objects.documents(source).await?;
+    let of_source = documents.is_none_or(|documents| documents.access.has_policy());
+    if !of_source && !call.is_by_documents() {
+        return Ok(None);
+    }
+    let tags = gateway.existing_tags(source, key, version).await?;
+    if !tags.is_empty() {
+        let reading = call.permit_source(Action::GetObjectTagging, bucket, (key, version))?;
+        reading.await?;
+        call.permit_tags(&format!("{bucket}/{key}"), &tags)?;
+    }
+    Ok(Some(tags))
 }
 
 fn algorithm(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {

@@ -1,5 +1,6 @@
 //! UploadPartCopy: a part made of an object's bytes.
 
+use access::Action;
 use objects::PartSource;
 use types::Timestamp;
 
@@ -15,7 +16,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let upload = multipart::upload_id(call)?;
     let number = multipart::part_number(call)?;
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
-    let permit = call.permit_source(&bucket, (&source_key, version))?.await?;
+    let permit = call
+        .permit_source(Action::GetObject, &bucket, (&source_key, version))?
+        .await?;
     if let Some(deed) = permit.deed() {
         call.gateway.until_source(deed, &source_key).await?;
     }
