@@ -479,21 +479,21 @@ def test_a_form_with_tags_needs_the_right_to_tag(cloud, s3, bucket, other):
 
 def test_only_the_account_itself_sets_rules_that_write_with_its_rights(s3, other):
     account, them = other
-    for name in ("rules-from", "rules-to"):
+    for name in ("by-root-from", "by-root-to"):
         s3.create_bucket(Bucket=name)
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    s3.put_bucket_policy(Bucket="rules-from", Policy=policy(
-        statement("rules-from", {"AWS": account}, "s3:*"),
-        statement("rules-from", {"AWS": account}, "s3:*", "")))
+    s3.put_bucket_policy(Bucket="by-root-from", Policy=policy(
+        statement("by-root-from", {"AWS": account}, "s3:*"),
+        statement("by-root-from", {"AWS": account}, "s3:*", "")))
     rules = {"Role": "arn:aws:iam::1:role/r", "Rules": [
         {"ID": "all", "Status": "Enabled", "Priority": 1, "Filter": {},
          "DeleteMarkerReplication": {"Status": "Disabled"},
-         "Destination": {"Bucket": "arn:aws:s3:::rules-to"}}]}
-    asked = {"Bucket": "rules-from", "ReplicationConfiguration": rules}
-    them.put_object(Bucket="rules-from", Key="k", Body=b"k")
+         "Destination": {"Bucket": "arn:aws:s3:::by-root-to"}}]}
+    asked = {"Bucket": "by-root-from", "ReplicationConfiguration": rules}
+    them.put_object(Bucket="by-root-from", Key="k", Body=b"k")
     assert code(them.put_bucket_replication, **asked) == DENIED
     s3.put_bucket_replication(**asked)
-    assert code(them.delete_bucket_replication, Bucket="rules-from") == DENIED
+    assert code(them.delete_bucket_replication, Bucket="by-root-from") == DENIED
 
 
 def test_a_block_that_comes_while_a_policy_is_sent_counts(s3, bucket):
