@@ -188,7 +188,7 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize("send, bind, args, scheme", [
-    # The proxy passes on what it does not read; it ends TLS and says so; Dhow ends TLS.
+    # The proxy forwards what it does not read; it ends TLS and says so; Dhow ends TLS.
     ("send-proxy-v2", "", (), "http"),
     ("send-proxy-v2-ssl", "ssl crt {pem}", (), "https"),
     ("send-proxy-v2", "", ("--tls",), "https"),
@@ -229,7 +229,7 @@ def test_the_region_that_acts_learns_the_address_of_the_client(tmp_path):
     fleet = Fleet(tmp_path / "fleet", 2, [*LOGS, "--trusted-proxy", "127.0.0.1"])
     try:
         first, second = fleet.start().ids
-        # Alone in the first; the second passes on what is asked of it.
+        # Alone in the first; the second forwards what is asked of it.
         fleet.bucket("facts", first, options=("--proxy", "--trust-reads", second))
         at = [int(fleet.regions[region]["endpoint"].rpartition(":")[2]) for region in (first, second)]
         home, passing = [

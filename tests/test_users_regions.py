@@ -58,7 +58,7 @@ def refused_with(want, call):
 def test_a_change_of_a_user_holds_in_the_other_region(fleet):
     owner, root = account(fleet, "users-there")
     iam = iam_for(fleet, root)
-    # A replica in the other region: reads are decided there, and writes are passed on.
+    # A replica in the other region: reads are decided there, and writes are forwarded.
     fleet.bucket("users-there", EU, FIRST, options=("--owner", owner))
     eventually(lambda: fleet.s3(EU, root).put_object(Bucket="users-there", Key="k", Body=b"here"))
     key = user(iam, "anna")

@@ -6,7 +6,7 @@ use types::{AccessKeyId, AccountId, Actor};
 
 use crate::{
     Action, User,
-    policy::{Document, Principal, UserRef},
+    policy::{Document, Principal},
 };
 
 /// Who sends a request, once its signature has been verified.
@@ -109,26 +109,15 @@ impl Identity {
                 ..
             } => Principal::Root { account },
             Self::Key {
-                account,
                 who: Who::User(user),
                 ..
-            } => Principal::User {
-                account,
-                user: UserRef {
-                    path: &user.path,
-                    name: &user.name,
-                    id: &user.id,
-                },
-                tags,
-            },
+            } => user.principal(tags),
         }
     }
 
     /// The tags of a user.
     pub fn tags(&self) -> Vec<(&str, &str)> {
-        let tags = self.user().map(|user| &user.tags);
-        let pairs = tags.into_iter().flatten();
-        pairs.map(|(name, value)| (&**name, &**value)).collect()
+        self.user().map(|user| user.tags()).unwrap_or_default()
     }
 
     /// The policies of a user, of itself and of its groups.

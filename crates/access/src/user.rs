@@ -3,8 +3,8 @@
 use types::AccountId;
 
 use crate::policy::{
-    self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Lacks, Principal,
-    Target, UserRef,
+    self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Principal, Target,
+    UserRef,
 };
 
 /// A user, made anew whenever something of it changes.
@@ -31,7 +31,7 @@ pub struct Policies {
     pub identity: Vec<Document>,
     /// What bounds it.
     pub boundary: Option<Document>,
-    /// Some document cannot be read: then nothing is allowed.
+    /// Some document cannot be read: one that denies everything is in its place.
     unreadable: bool,
     /// Some document may ask for the tags of the object that is addressed.
     wants_existing_tags: bool,
@@ -44,17 +44,14 @@ impl Policies {
         let (mut unreadable, mut wants_existing_tags) = (false, false);
         let mut read = |text: &str, kind| {
             wants_existing_tags |= policy::may_want_existing_tags(text);
-            match Document::parse(text, kind) {
-                Ok(document) => Some(document),
-                Err(_) => {
-                    unreadable = true;
-                    None
-                }
-            }
+            Document::parse(text, kind).unwrap_or_else(|_| {
+                unreadable = true;
+                Document::unreadable(kind)
+            })
         };
-        let identity = texts.filter_map(|text| read(text, DocumentKind::Identity));
+        let identity = texts.map(|text| read(text, DocumentKind::Identity));
         let identity = identity.collect();
-        let boundary = boundary.and_then(|text| read(text, DocumentKind::Boundary));
+        let boundary = boundary.map(|text| read(text, DocumentKind::Boundary));
         Self {
             identity,
             boundary,
@@ -87,20 +84,23 @@ impl User {
         .concat()
     }
 
-    /// Calls `then` with the user as policies name it.
-    pub fn as_principal<T>(&self, then: impl FnOnce(&Principal<'_>) -> T) -> T {
-        let tags = self.tags.iter().map(|(key, value)| (&**key, &**value));
-        // Without tags nothing is allocated.
-        let tags: Vec<(&str, &str)> = tags.collect();
-        then(&Principal::User {
+    /// As policies name it. `tags` are [`Self::tags`].
+    pub fn principal<'a>(&'a self, tags: &'a [(&'a str, &'a str)]) -> Principal<'a> {
+        Principal::User {
             account: &self.account,
             user: UserRef {
                 path: &self.path,
                 name: &self.name,
                 id: &self.id,
             },
-            tags: &tags,
-        })
+            tags,
+        }
+    }
+
+    /// Its tags. Without any nothing is allocated.
+    pub fn tags(&self) -> Vec<(&str, &str)> {
+        let tags = self.tags.iter().map(|(key, value)| (&**key, &**value));
+        tags.collect()
     }
 
     /// What the user's policies say, where nothing but them counts: on what belongs to `owner`,
@@ -112,24 +112,20 @@ impl User {
         target: Target<'_>,
         conditions: &Conditions<'_>,
     ) -> Result<(), Decision> {
-        if self.policies.unreadable {
-            return Err(Decision::ImplicitDeny(Lacks::Identity));
-        }
         let documents = Documents {
             owner,
             identity: &self.policies.identity,
             boundary: self.policies.boundary.as_ref(),
             ..Documents::default()
         };
-        let decision = self.as_principal(|principal| {
-            let request = policy::Request {
-                principal,
-                action,
-                target,
-                conditions,
-            };
-            policy::decide(&request, &documents)
-        });
+        let tags = self.tags();
+        let request = policy::Request {
+            principal: &self.principal(&tags),
+            action,
+            target,
+            conditions,
+        };
+        let decision = policy::decide(&request, &documents);
         match decision.is_allowed() {
             true => Ok(()),
             false => Err(decision),
@@ -143,16 +139,14 @@ impl User {
         target: Target<'_>,
         decision: &Decision,
     ) -> String {
-        let conditions = Conditions::default();
-        let sentence = self.as_principal(|principal| {
-            let request = policy::Request {
-                principal,
-                action,
-                target,
-                conditions: &conditions,
-            };
-            policy::sentence(&request, decision)
-        });
+        let tags = self.tags();
+        let request = policy::Request {
+            principal: &self.principal(&tags),
+            action,
+            target,
+            conditions: &Conditions::default(),
+        };
+        let sentence = policy::sentence(&request, decision);
         let general = || {
             let arn = self.arn();
             format!("User: {arn} is not authorized to perform: {action} on resource: {target}")

@@ -40,7 +40,7 @@ pub trait Beside: Send + Sync + 'static {
 }
 
 impl Gateway {
-    /// Tells the front door who answers what is not S3. A second call changes nothing.
+    /// Sets who answers what is not S3. A second call changes nothing.
     pub fn answers_beside(&self, beside: Arc<dyn Beside>) {
         let _ = self.beside.set(beside);
     }

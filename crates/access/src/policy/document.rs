@@ -170,8 +170,8 @@ impl Inner {
 }
 
 impl Document {
-    /// What stands for a document that cannot be read, such as one of a later release: it denies
-    /// everything to everybody.
+    /// What is used in place of a document that cannot be read, such as one of a later release: it
+    /// denies everything to everybody.
     #[must_use]
     pub fn unreadable(kind: DocumentKind<'_>) -> Self {
         let slot = kind.slot();

@@ -253,7 +253,7 @@ fn prefixes_end_where_they_are_written_to_end() {
     };
     assert!(of("photos", "a") && of("b1", "x"));
     assert!(!of("photos2", "a") && !of("photo", "s/a") && !of("b12", "x"));
-    // The rest of an ARN is one text, in which a wildcard also stands for a slash.
+    // The rest of an ARN is one text, in which a wildcard also matches a slash.
     assert!(of("b", "/x"));
     assert!(!may(
         &user(OWN),

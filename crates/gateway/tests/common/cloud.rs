@@ -391,19 +391,6 @@ impl Cloud {
         let objects = &self.door(region).gateway.objects;
         let key = ObjectKey::new(key).unwrap();
         objects.put(&permit, &key, input).await.unwrap();
-        if deed.holding(&RegionId::new(region)) == Holding::Replica {
-            self.received(region, &deed).await;
-        }
-    }
-
-    /// The home's configuration has come to a replica, as replication would bring it.
-    pub async fn received(&self, region: &str, deed: &BucketDeed) {
-        let (action, deed) = (Action::ReplicateFrom, Arc::new(deed.clone()));
-        let permit = access::authorize_system(SystemReason::Recovery, action, &deed);
-        let objects = &self.door(region).gateway.objects;
-        let cursor = objects::FollowCursor::default();
-        let noted = objects.set_follow_cursor(&permit, &deed.home, &cursor);
-        noted.await.unwrap();
     }
 
     /// The passes since the last time this was asked, as `from>to`.

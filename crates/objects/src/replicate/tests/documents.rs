@@ -221,8 +221,8 @@ async fn what_is_in_memory_is_what_landed_when_the_caller_goes_away() {
     let permit = home.permit(action);
     let document = (PAYER, Some(Arc::from([1])));
     let set = home.objects.set_document(&permit, action, document);
-    // It is polled until it has handed its commit over, and no further.
-    let mut set = std::pin::pin!(set);
+    // It goes away once it has handed its commit over.
+    let mut set = Box::pin(set);
     let waker = std::task::Waker::noop();
     let mut context = std::task::Context::from_waker(waker);
     for _ in 0..3 {
@@ -230,6 +230,7 @@ async fn what_is_in_memory_is_what_landed_when_the_caller_goes_away() {
             break;
         }
     }
+    drop(set);
     let stored = || async {
         let row = rows::document(PAYER as u8);
         let index = &home.engine.index;
