@@ -38,7 +38,7 @@ use crate::{
     limits::{CONNECTION_BUFFER_BYTES, GatewayConfig, HEADERS_MAX},
     pipeline::Taking,
     server::Gateway,
-    watchdog::{Activity, Watchdog, Watched},
+    watchdog::{Activity, Ended, Watchdog, Watched},
 };
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -268,18 +268,7 @@ impl Connection {
         });
         let service = service_fn(move |request| Arc::clone(&open).answer(request));
         let connection = self.watcher.watch(self.http.serve_connection(io, service));
-        gateway.metrics.connections.inc();
-        let mut connection = std::pin::pin!(connection);
-        let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(Ok(ended)),
-            Poll::Pending => watchdog.poll(cx).map(Err),
-        });
-        match ended.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
-            Err(why) => tracing::debug!(?why, "a connection was ended"),
-        }
-        gateway.metrics.connections.dec();
+        drive(&gateway, connection, |cx| watchdog.poll(cx)).await;
         drop(place);
     }
 
@@ -309,19 +298,28 @@ impl Connection {
         let service = service_fn(move |request| Arc::clone(&streams).answer(request));
         let connection = http2::builder().serve_connection(TokioIo::new(io), service);
         let connection = self.watcher.watch(connection);
-        gateway.metrics.connections.inc();
-        let mut connection = std::pin::pin!(connection);
-        let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(Ok(ended)),
-            Poll::Pending => watchdog.poll(cx).map(Err),
-        });
-        match ended.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
-            Err(why) => tracing::debug!(?why, "a connection was ended"),
-        }
-        gateway.metrics.connections.dec();
+        drive(&gateway, connection, |cx| watchdog.poll(cx)).await;
     }
+}
+
+/// Serves a connection until it ends, or `watch` says why it is to be ended.
+async fn drive<E: std::fmt::Display>(
+    gateway: &Gateway,
+    connection: impl Future<Output = Result<(), E>>,
+    mut watch: impl FnMut(&mut Context<'_>) -> Poll<Ended>,
+) {
+    gateway.metrics.connections.inc();
+    let mut connection = std::pin::pin!(connection);
+    let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Ok(ended)),
+        Poll::Pending => watch(cx).map(Err),
+    });
+    match ended.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
+        Err(why) => tracing::debug!(?why, "a connection was ended"),
+    }
+    gateway.metrics.connections.dec();
 }
 
 /// Who says for whom the requests of a connection are, where the client is not who is connected.

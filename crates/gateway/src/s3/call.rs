@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, header::AsHeaderName};
 use objects::BucketDocuments;
 use tokio::sync::SemaphorePermit;
 use types::{
-    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, DisplayVersion, ObjectKey,
+    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, DisplayVersion, ObjectKey, Place,
     SignedRequest,
     body::MemoryBody,
     limits::{LARGE_XML_BYTES_MAX, XML_BYTES_MAX},
@@ -264,6 +264,16 @@ impl<'g> S3Call<'g> {
         }
     }
 
+    /// What this region, which is `here`, knows of the bucket that the request addresses.
+    fn known<'a>(&'a self, deed: &'a Arc<BucketDeed>, here: &'a Place) -> Facts<'a> {
+        Facts {
+            deed: Some(deed),
+            access: self.documents.as_ref().map(|documents| &documents.access),
+            here,
+            via: &self.via,
+        }
+    }
+
     /// Asks for a permit for a key (and version) of the same bucket that the body names.
     pub fn permit_key(
         &self,
@@ -285,12 +295,8 @@ impl<'g> S3Call<'g> {
                 ..self.context()
             },
         };
-        let facts = Facts {
-            deed: Some(deed),
-            access: self.documents.as_ref().map(|documents| &documents.access),
-            here: &self.gateway.place_for(&self.via),
-            via: &self.via,
-        };
+        let here = self.gateway.place_for(&self.via);
+        let facts = self.known(deed, &here);
         access::authorize(&ask, &facts)
     }
 
@@ -320,12 +326,8 @@ impl<'g> S3Call<'g> {
             },
             context: self.context(),
         };
-        let facts = Facts {
-            deed: Some(deed),
-            access: self.documents.as_ref().map(|documents| &documents.access),
-            here: &self.gateway.place,
-            via: &self.via,
-        };
+        let here = self.gateway.place_for(&self.via);
+        let facts = self.known(deed, &here);
         access::may_by_documents(&ask, &facts)
     }
 
@@ -339,12 +341,8 @@ impl<'g> S3Call<'g> {
     /// Asks for what it takes to give the new object, a copy of `source`, these tags.
     pub fn permit_tags(&self, source: &str, tags: &[(String, String)]) -> Result<(), S3Error> {
         let (deed, key) = (self.deed()?, self.object_key()?);
-        let facts = Facts {
-            deed: Some(deed),
-            access: self.documents.as_ref().map(|documents| &documents.access),
-            here: &self.gateway.place_for(&self.via),
-            via: &self.via,
-        };
+        let here = self.gateway.place_for(&self.via);
+        let facts = self.known(deed, &here);
         for action in [Action::PutObject, Action::PutObjectTagging] {
             let ask = Ask {
                 principal: self.permit.identity(),
