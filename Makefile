@@ -1,6 +1,6 @@
 # Dhow: `make run` starts a cloud, `make test` runs every test.
 
-.PHONY: run build test soak lint bench-peers bench-accounts bench-tls fuzz clean
+.PHONY: run build test soak lint bench-peers bench-accounts bench-tls bench-policies fuzz clean
 
 # Builds the release binary and starts one region in ./dhow-data.
 run: build
@@ -39,6 +39,11 @@ bench-accounts: build
 bench-tls: build
 	bash tests/setup.sh
 	.venv/bin/python scripts/bench_tls.py
+
+# Measures what policies cost: small GETs and PUTs with and without them.
+bench-policies: build
+	bash tests/setup.sh
+	.venv/bin/python scripts/bench_policies.py
 
 clean:
 	cargo clean
