@@ -15,7 +15,8 @@ FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 3).start()
+    fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 3,
+                  args=["--stale-after-s", "30"]).start()
     yield fleet
     fleet.stop()
 
@@ -118,3 +119,29 @@ def test_documents_stay_with_the_bucket_when_its_home_moves(fleet, other):
     assert code(them.get_object, Bucket="moving", Key="k") == "AccessDenied"
     old = fleet.s3(EU, key)
     eventually(lambda: code(old.get_object, Bucket="moving", Key="k") == "AccessDenied")
+
+
+def test_a_region_that_is_cut_off_answers_only_the_buckets_own_account_after_a_while(fleet):
+    fleet.bucket("cut-off", EU, ME)
+    fleet.bucket("cut-own", ME)
+    for bucket, region in (("cut-off", EU), ("cut-own", ME)):
+        home = fleet.s3(region)
+        eventually(lambda: home.put_object(Bucket=bucket, Key="k", Body=b"k"))
+        home.delete_public_access_block(Bucket=bucket)
+        grant(home, bucket, "*", "s3:GetObject")
+        eventually(lambda: anonymous(fleet, ME, f"{bucket}/k") == (200, b"k"))
+    fleet.freeze(EU, FIRST)
+    try:
+        for bucket in ("cut-off", "cut-own"):
+            eventually(lambda: anonymous(fleet, ME, f"{bucket}/k")[0] == 503, timeout=120)
+        text = lambda bucket: anonymous(fleet, ME, f"{bucket}/k")[1].decode()
+        eventually(lambda: f"home (region {EU})" in text("cut-off"))
+        assert "the registry for " in text("cut-own") and "home (" not in text("cut-own")
+        # Its own account goes on with what is here.
+        assert body(fleet.s3(ME), "cut-off", "k") == b"k"
+        assert "dhow_access_stale_buckets 0" not in fleet.metrics(ME)
+    finally:
+        fleet.thaw(EU, FIRST)
+    for bucket in ("cut-off", "cut-own"):
+        eventually(lambda: anonymous(fleet, ME, f"{bucket}/k") == (200, b"k"))
+    eventually(lambda: "dhow_access_stale_buckets 0" in fleet.metrics(ME))

@@ -142,6 +142,9 @@ pub struct Cloud {
     pub promise_ms: u64,
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     pub removed_grace_s: u64,
+    /// Seconds for which this region decides about others than a bucket's own account by what it
+    /// heard last from the registry, or a replica from its home.
+    pub stale_after_s: u64,
     /// Changes of the registry by one account at once, and a minute; in the registry's region.
     pub account_changes: u32,
     /// A minute.
@@ -175,6 +178,7 @@ impl Default for Cloud {
             certificate_life_s: 30 * 86_400,
             promise_ms: 10_000,
             removed_grace_s: 10,
+            stale_after_s: 3600,
             account_changes: changes.account.burst,
             account_changes_per_minute: changes.account.per_minute,
             region_changes: changes.region.burst,
@@ -379,6 +383,10 @@ promise_ms = 10000
 # region out: placing it here again within that time brings them back. At once all the same: sealed
 # copies, deleted buckets, and what the law of this region does not allow.
 removed_grace_s = 10
+# Seconds without an answer from the registry, or of a replica from its home, after which this
+# region refuses requests of others than the bucket's own account (503): policies that let them in
+# may have changed meanwhile.
+stale_after_s = 3600
 # How many changes of the registry (buckets, keys, placements) each account may make at once and in
 # a minute, each region (as many all accounts through it together), and the cloud's operator; beyond
 # it 503 SlowDown. Creating counts twice, deleting nothing. Only the registry's region asks.
@@ -436,12 +444,25 @@ orphans_every_s = 86400
 "#;
 
 impl Cloud {
+    /// How long rows of a bucket that was taken away stay, and for how long what was heard last
+    /// counts.
+    pub fn patience(&self) -> (Duration, Duration) {
+        (
+            Duration::from_secs(self.removed_grace_s),
+            Duration::from_secs(self.stale_after_s),
+        )
+    }
+
     /// What the types cannot say of its times.
     fn check(&self) -> Result<(), Failure> {
         if self.certificate_life_s < 3 {
             return Err(Failure::new(
                 "`cloud.certificate_life_s` must be at least 3",
             ));
+        }
+        // Regions that have nothing to say answer every 20 s.
+        if self.stale_after_s < 30 {
+            return Err(Failure::new("`cloud.stale_after_s` must be at least 30"));
         }
         if !(500..=60_000).contains(&self.promise_ms) {
             return Err(Failure::new("`cloud.promise_ms` must be from 500 to 60000"));

@@ -203,6 +203,10 @@ impl Standing {
                 heard.s(),
             )?;
         }
+        let help = "Buckets that answer only their own accounts, since the registry or their homes \
+                    have not been heard for too long.";
+        let stale = region.neighbours.stale_buckets();
+        one(encoder, "dhow_access_stale_buckets", help, stale as u64)?;
         let doubt = region.neighbours.is_clock_off();
         let help = "1 while writes are refused since the clock is off the other regions'.";
         one(encoder, "dhow_clock_off", help, u64::from(doubt))

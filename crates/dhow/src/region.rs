@@ -147,10 +147,9 @@ impl Region {
             Arc::clone(&random),
             region.clone(),
         ));
-        let grace = Duration::from_secs(config.cloud.removed_grace_s);
         let here = here(&link, &registry, &region);
         let others = (Arc::clone(&registry), Arc::clone(&link));
-        let neighbours = Neighbours::new(here, others, Arc::clone(&clock), grace);
+        let neighbours = Neighbours::new(here, others, Arc::clone(&clock), config.cloud.patience());
         let starts = Starts::open(&dir, &link.identity, &neighbours, clock.now())?;
         let replication = follow(&objects, &neighbours, &link, &clock, sealing, &config.cloud);
         Ok(Self {

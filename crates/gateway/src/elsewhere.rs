@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, pin::pin, sync::Arc};
 
-use access::{Action, Ask, Facts, Permit, Refusal, RequestFacts, Via};
+use access::{Action, Ask, Facts, Identity, Permit, Refusal, RequestFacts, Via};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use types::{BucketDeed, Holding, Place, RegionId, Writes};
 
@@ -63,6 +63,7 @@ impl Gateway {
             Ok(permit) if operation.status.answers() => {
                 self.check_clock(action)?;
                 self.check_home(facts.deed)?;
+                self.check_touch(ask.principal, facts.deed)?;
                 if let Some(deed) = facts.deed {
                     self.check_decides(action, conditional, deed)?;
                 }
@@ -231,6 +232,26 @@ impl Gateway {
             None => Ok(()),
             Some(why) => Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
                 .header(header::RETRY_AFTER, HeaderValue::from_static("5"))),
+        }
+    }
+
+    /// What lets others than the bucket's own account in may have been taken back long ago, where
+    /// this region cannot know of it.
+    pub(crate) fn check_touch(
+        &self,
+        caller: &Identity,
+        deed: Option<&Arc<BucketDeed>>,
+    ) -> Result<(), S3Error> {
+        let (Some(regions), Some(deed)) = (&self.regions, deed) else {
+            return Ok(());
+        };
+        if caller.account() == Some(&deed.owner) {
+            return Ok(());
+        }
+        match regions.out_of_touch(deed) {
+            None => Ok(()),
+            Some(why) => Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
+                .header(header::RETRY_AFTER, HeaderValue::from_static("60"))),
         }
     }
 

@@ -140,6 +140,13 @@ pub trait Regions: Send + Sync {
         None
     }
 
+    /// Why this region may not know any more who else than the bucket's own account has access:
+    /// it has not heard from the registry, or a replica from its home, for too long. Others are
+    /// refused with these words.
+    fn out_of_touch(&self, _: &BucketDeed) -> Option<String> {
+        None
+    }
+
     /// Whether every replica of the bucket has applied all that its home, which is here, had
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;

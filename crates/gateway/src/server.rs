@@ -209,6 +209,7 @@ impl Gateway {
             }
         })?;
         self.check_home(Some(&deed))?;
+        self.check_touch(ask.principal, Some(&deed))?;
         access::may_copy(&deed, destination).map_err(|_| {
             S3Error::with(
                 ErrorCode::AccessDenied,

@@ -436,6 +436,8 @@ impl Follower {
             wait_ms = WAIT_MAX.as_millis() as u64;
             let asked = tokio::time::Instant::now();
             let (page, by) = self.far.ask_by(ask).await?;
+            // A source that does not say where its log ends has no more when it sends nothing.
+            let is_all = by.end > 0 && page.position >= by.end;
             let idle = page.changes.is_empty() && page.position == cursor.position.0;
             if waits && idle {
                 not_at_once(asked).await;
@@ -470,6 +472,11 @@ impl Follower {
             }
             self.stands_at(cursor.position);
             self.settled(true);
+            match (idle, is_all) {
+                (true, _) => self.caught_up(tokio::time::Instant::now()),
+                (false, true) => self.caught_up(asked),
+                (false, false) => {}
+            }
             self.forget_removals(&permit, cursor.position).await?;
         }
     }
@@ -481,6 +488,14 @@ impl Follower {
         let region = &self.far.region;
         self.status
             .follow(self.far.deed.id, region, |f| f.position = Some(at));
+    }
+
+    /// What the source had `at` that time is applied here.
+    fn caught_up(&self, at: tokio::time::Instant) {
+        let region = &self.far.region;
+        let at = Some(at.into_std());
+        self.status
+            .follow(self.far.deed.id, region, |f| f.caught_up = at);
     }
 
     /// What is here is not the source's state at any position.

@@ -110,6 +110,8 @@ pub struct Following {
     pub lag_ms: u64,
     /// Whether all that was applied is noted: false in the midst of a page of changes.
     pub settled: bool,
+    /// The last time at which all that the source had is known to be applied here.
+    pub caught_up: Option<Instant>,
     /// The epoch, and up to where in the source's log all is applied here; `None` while a snapshot
     /// is taken, and before that is known.
     pub position: Option<(u64, u64)>,
@@ -275,6 +277,13 @@ impl Status {
         following.get(&line).is_some_and(|f| f.settled)
     }
 
+    /// The last time at which the replica here is known to have had all that its home had; `None`
+    /// if that was not since the start.
+    pub fn caught_up(&self, deed: &BucketDeed) -> Option<Instant> {
+        let line = (deed.id, deed.home.clone());
+        self.following.read().get(&line)?.caught_up
+    }
+
     /// Up to where in the home's log the copy here has applied all, under the deed's epoch. Never
     /// more than it has.
     pub fn applied(&self, deed: &BucketDeed) -> Option<u64> {
@@ -386,6 +395,7 @@ impl Status {
             applied: 0,
             lag_ms: 0,
             settled: false,
+            caught_up: None,
             position: None,
         });
         change(one);

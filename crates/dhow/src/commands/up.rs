@@ -116,6 +116,10 @@ pub struct Up {
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     #[arg(long, default_value_t = Config::default().cloud.removed_grace_s, value_name = "SECONDS")]
     removed_grace_s: u64,
+    /// Seconds without an answer from the registry, or of a replica from its home, after which
+    /// others than a bucket's own account are refused.
+    #[arg(long, default_value_t = Config::default().cloud.stale_after_s, value_name = "SECONDS")]
+    stale_after_s: u64,
     /// Milliseconds for which this region promises others that their buckets get no other home.
     #[arg(long, default_value_t = Config::default().cloud.promise_ms, value_name = "MS")]
     promise_ms: u64,
@@ -210,6 +214,7 @@ impl Up {
             .clone_from(&self.withheld_features);
         config.cloud.certificate_life_s = self.certificate_life_s;
         config.cloud.removed_grace_s = self.removed_grace_s;
+        config.cloud.stale_after_s = self.stale_after_s;
         config.cloud.promise_ms = self.promise_ms;
         config.cloud.latitude = self.latitude;
         config.cloud.longitude = self.longitude;
@@ -243,6 +248,8 @@ impl Up {
         args.extend(["--certificate-life-s".to_owned(), life]);
         let grace = self.removed_grace_s.to_string();
         args.extend(["--removed-grace-s".to_owned(), grace]);
+        let stale = self.stale_after_s.to_string();
+        args.extend(["--stale-after-s".to_owned(), stale]);
         args.extend(["--promise-ms".to_owned(), self.promise_ms.to_string()]);
         if self.tls {
             // One authority for all regions.

@@ -46,6 +46,8 @@ pub struct Neighbours {
     clock: Arc<dyn Clock>,
     /// How long rows that are to be removed can be brought back.
     removed_grace: Duration,
+    /// How long this region decides about others than a bucket's own account by what it heard last.
+    stale_after: Duration,
     /// Since which epoch buckets have their homes, and in which that was read from the log.
     home_since: Mutex<HashMap<BucketId, (u64, u64)>>,
     /// Which start of the region this is.
@@ -64,7 +66,7 @@ impl Neighbours {
         here: Place,
         (registry, link): (Arc<Registry>, Arc<Link>),
         clock: Arc<dyn Clock>,
-        removed_grace: Duration,
+        (removed_grace, stale_after): (Duration, Duration),
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -75,6 +77,7 @@ impl Neighbours {
             clock_doubt: ArcSwapOption::empty(),
             clock,
             removed_grace,
+            stale_after,
             home_since: Mutex::default(),
             instance: SystemRandom.next_u64(),
             ends: ArcSwapOption::empty(),
@@ -178,6 +181,58 @@ impl Neighbours {
         let status = self.status.get();
         self.behind
             .doubt(&self.here.region, deed, status.map(|s| &**s))
+    }
+
+    /// How long ago the registry was heard; `None` where it is kept here.
+    pub fn registry_age(&self) -> Option<Duration> {
+        if self.registry.keeps() {
+            return None;
+        }
+        let heard = self.registry.heard_at();
+        let age = heard.map(|at| self.clock.now().ms().saturating_sub(at.ms()));
+        Some(age.map_or(Duration::MAX, Duration::from_millis))
+    }
+
+    /// Why what this region knows of the access of others to the bucket is too old.
+    fn stale_access(&self, deed: &BucketDeed) -> Option<String> {
+        let registry = self
+            .registry_age()
+            .map(|age| ("the registry".to_owned(), age));
+        let home = (deed.holding(&self.here.region) == types::Holding::Replica).then(|| {
+            let caught_up = self.status.get().and_then(|status| status.caught_up(deed));
+            let age = caught_up.map_or(Duration::MAX, |at| at.elapsed());
+            (format!("the bucket's home (region {})", deed.home), age)
+        });
+        let stale = [registry, home].into_iter().flatten();
+        let stale = stale.filter(|(_, age)| *age > self.stale_after);
+        let stale: Vec<String> = stale
+            .map(|(whom, age)| match age {
+                Duration::MAX => format!("{whom} since it started"),
+                age => format!("{whom} for {} s", age.as_secs()),
+            })
+            .collect();
+        (!stale.is_empty()).then(|| {
+            format!(
+                "Region {} has had no answer from {}: until it has, it answers only the bucket's \
+                 own account.",
+                self.here.region,
+                stale.join(", and from ")
+            )
+        })
+    }
+
+    /// How many buckets here answer only their own accounts, since what this region knows of
+    /// others' access is too old.
+    pub fn stale_buckets(&self) -> usize {
+        let here = &self.here.region;
+        let held = |deed: &Arc<BucketDeed>| {
+            let holding = deed.holding(here);
+            matches!(holding, types::Holding::Home | types::Holding::Replica)
+        };
+        let deeds = self.registry.all();
+        let held = deeds.iter().filter(|deed| held(deed));
+        held.filter(|deed| self.stale_access(deed).is_some())
+            .count()
     }
 
     fn kilometres(&self, region: &RegionId) -> f64 {
@@ -454,6 +509,9 @@ impl gateway::Regions for Neighbours {
     fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
         let first = self.behind.doubt_at_start(&self.here.region, deed);
         first.or_else(|| self.doubt_of_home(deed))
+    }
+    fn out_of_touch(&self, deed: &BucketDeed) -> Option<String> {
+        self.stale_access(deed)
     }
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let status = self.status.get();
