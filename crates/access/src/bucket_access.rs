@@ -99,6 +99,19 @@ impl BucketAccess {
         policy::Document::parse_resolved(text, DocumentKind::Bucket(&deed.name), resolve)
     }
 
+    /// Whom a policy that is to be saved names by what has to be resolved: ARNs of users and roles,
+    /// and canonical ids, each once.
+    ///
+    /// # Errors
+    /// It is no policy, or may not be this bucket's.
+    pub fn named_in_policy(deed: &BucketDeed, text: &str) -> Result<Vec<String>, PolicyError> {
+        let document = policy::Document::parse(text, DocumentKind::Bucket(&deed.name))?;
+        let mut named: Vec<String> = document.principals().map(str::to_owned).collect();
+        named.sort();
+        named.dedup();
+        Ok(named)
+    }
+
     /// Of documents as they are stored: the policy's text, with the ids of those whom it names as
     /// they were when it was saved. A policy that cannot be read, such as by a release that has
     /// fewer actions, refuses everything but to set it again.
@@ -171,7 +184,7 @@ pub(crate) fn decide(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>) -> Res
     let owns = account.is_some_and(|account| {
         placement::is_owner(account, deed) || types::planted("owners-uncompared")
     });
-    let root = owns && ask.principal.user().is_none();
+    let root = owns && ask.principal.is_root();
     let stranger = match account {
         None => Refusal::Anonymous,
         Some(_) => Refusal::NotOwner,
@@ -226,7 +239,7 @@ pub(crate) fn decide(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>) -> Res
 /// The same of what is on no bucket that is there.
 pub(crate) fn decide_by_caller(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
     let account = ask.principal.account().ok_or(Refusal::Anonymous)?;
-    if ask.principal.user().is_none() {
+    if ask.principal.is_root() {
         return Ok(());
     }
     let documents = policy::Documents {
@@ -243,19 +256,27 @@ fn by_documents<'a>(
     facts: &Facts<'a>,
     mut documents: policy::Documents<'a>,
 ) -> Result<(), Decision> {
-    if ask.principal.user().is_some() && types::planted("policies-unasked") {
+    if ask.principal.has_policies() && types::planted("policies-unasked") {
         return Ok(());
     }
     let texts = conditions::Texts::of(ask);
     let tags = ask.principal.tags();
+    let mut conditions = conditions::of(ask, facts, &texts);
+    if let Some(who) = ask.principal.who() {
+        who.fill(&mut conditions);
+        documents.identity = who.policies();
+        documents.boundary = who.boundary();
+        documents.sessions = match types::planted("session-policies-unasked") {
+            true => &[],
+            false => who.sessions(),
+        };
+    }
     let mut request = policy::Request {
         principal: &ask.principal.principal(&tags),
         action: ask.action.into(),
         target: target(ask.resource),
-        conditions: &conditions::of(ask, facts, &texts),
+        conditions: &conditions,
     };
-    documents.identity = ask.principal.policies();
-    documents.boundary = ask.principal.boundary();
     for action in [Some(ask.action)].into_iter().chain(also(ask)).flatten() {
         request.action = action.into();
         let decision = policy::decide(&request, &documents);

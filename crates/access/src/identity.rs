@@ -1,13 +1,8 @@
 //! Who asks.
 
-use std::{fmt, sync::Arc};
-
 use types::{AccessKeyId, AccountId, Actor};
 
-use crate::{
-    Action, User,
-    policy::{Document, Principal},
-};
+use crate::{Action, Who, policy::Principal};
 
 /// Who sends a request, once its signature has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,37 +20,6 @@ pub enum Identity {
         /// Who of the account holds it.
         who: Who,
     },
-}
-
-/// Who of an account holds a key.
-#[derive(Clone)]
-pub enum Who {
-    /// The account itself, which may do what accounts may.
-    Root,
-    /// A user, who may do what their policies allow.
-    User(Arc<User>),
-}
-
-/// Users are told apart by their ids: a name can be given again.
-impl PartialEq for Who {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Root, Self::Root) => true,
-            (Self::User(one), Self::User(other)) => one.id == other.id,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Who {}
-
-impl fmt::Debug for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root => f.write_str("Root"),
-            Self::User(user) => write!(f, "User({})", user.id),
-        }
-    }
 }
 
 /// What the account of a caller is for, which bounds what its keys may do.
@@ -88,46 +52,40 @@ impl Identity {
         }
     }
 
-    /// The user who asks; `None` for the account itself and for anonymous callers.
-    pub fn user(&self) -> Option<&Arc<User>> {
+    /// Who of the account asks; `None` for anonymous callers.
+    pub fn who(&self) -> Option<&Who> {
         match self {
-            Self::Key {
-                who: Who::User(user),
-                ..
-            } => Some(user),
-            _ => None,
+            Self::Anonymous => None,
+            Self::Key { who, .. } => Some(who),
         }
+    }
+
+    /// Whether it is an account itself, by a key of its own. Sessions of it are not.
+    pub fn is_root(&self) -> bool {
+        self.who().is_some_and(Who::is_root)
+    }
+
+    /// Whether policies of its own say what it may do.
+    pub fn has_policies(&self) -> bool {
+        self.who().is_some_and(|who| !who.is_root())
     }
 
     /// As policies name it. `tags` are those of [`Self::tags`].
     pub fn principal<'a>(&'a self, tags: &'a [(&'a str, &'a str)]) -> Principal<'a> {
         match self {
             Self::Anonymous => Principal::Anonymous,
-            Self::Key {
-                account,
-                who: Who::Root,
-                ..
-            } => Principal::Root { account },
-            Self::Key {
-                who: Who::User(user),
-                ..
-            } => user.principal(tags),
+            Self::Key { account, who, .. } => who.principal(account, tags),
         }
     }
 
-    /// The tags of a user.
+    /// The tags of a user or session.
     pub fn tags(&self) -> Vec<(&str, &str)> {
-        self.user().map(|user| user.tags()).unwrap_or_default()
+        self.who().map(Who::tags).unwrap_or_default()
     }
 
-    /// The policies of a user, of itself and of its groups.
-    pub fn policies(&self) -> &[Document] {
-        self.user().map_or(&[], |user| &user.policies.identity)
-    }
-
-    /// What bounds a user.
-    pub fn boundary(&self) -> Option<&Document> {
-        self.user()?.policies.boundary.as_ref()
+    /// Whether a decision may need the tags of the object that is addressed.
+    pub fn wants_existing_tags(&self) -> bool {
+        self.who().is_some_and(Who::wants_existing_tags)
     }
 
     /// Who makes a change of the registry; without a caller it is the region itself.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use types::{AccountId, RegionId};
 
-use crate::{CallerKind, Who, signature::HmacKey};
+use crate::{CallerKind, SessionToken, TokenFault, Who, signature::HmacKey};
 
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
 /// `aws4_request` ("Create a signed AWS API request", step 3).
@@ -39,9 +39,19 @@ pub trait SigningKeys: Send + Sync + 'static {
         service: &str,
     ) -> Option<SigningKey>;
 
-    /// The unique id of the user or role that a policy names, by its ARN; `None` for whom this
-    /// region does not know.
-    fn principal_id(&self, _: &str) -> Option<String> {
-        None
+    /// The same of a session's key, by the token that the client shows with it; `Ok(None)` when
+    /// whom it is of is unknown here, gone or suspended.
+    ///
+    /// # Errors
+    /// The token is no good.
+    fn session_key(
+        &self,
+        _token: &SessionToken,
+        _access_key: &str,
+        _day: &str,
+        _region: &RegionId,
+        _service: &str,
+    ) -> Result<Option<SigningKey>, TokenFault> {
+        Err(TokenFault::Invalid)
     }
 }

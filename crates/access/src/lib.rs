@@ -15,14 +15,16 @@ pub mod policy;
 mod refusal;
 mod replays;
 mod request_facts;
+mod session;
 pub mod sign;
 pub mod signature;
 mod user;
+mod who;
 
 pub use actions::Action;
 pub use ask::{Ask, Context, Facts, Resource};
 pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_sentence};
-pub use identity::{CallerKind, Identity, Who};
+pub use identity::{CallerKind, Identity};
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
     Counting, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
@@ -36,5 +38,7 @@ pub use placement::{
 pub use refusal::Refusal;
 pub use replays::{Replayed, Replays};
 pub use request_facts::{FACTS_BYTES_MAX, RequestFacts, Transport, UnreadableFacts};
+pub use session::{Role, Session, SessionOf, SessionPolicies, SessionToken, TokenFault};
 pub use signature::{AuthType, PayloadMode, SignatureError};
 pub use user::{Policies, User};
+pub use who::Who;

@@ -191,7 +191,7 @@ fn asked(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
     // A rule writes into its destination with the rights of the account: what it could grant itself
     // there is for the account alone, until rules have roles.
     if let (Action::PutReplicationConfiguration, Some(deed)) = (ask.action, deed) {
-        let root = ask.principal.user().is_none() && ask.principal.account() == Some(&deed.owner);
+        let root = ask.principal.is_root() && ask.principal.account() == Some(&deed.owner);
         if !root {
             return Err(Refusal::RootOnly);
         }

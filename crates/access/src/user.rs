@@ -2,10 +2,7 @@
 
 use types::AccountId;
 
-use crate::policy::{
-    self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Principal, Target,
-    UserRef,
-};
+use crate::policy::{self, Document, DocumentKind, Principal, UserRef};
 
 /// A user, made anew whenever something of it changes.
 #[derive(Debug)]
@@ -95,62 +92,5 @@ impl User {
             },
             tags,
         }
-    }
-
-    /// Its tags. Without any nothing is allocated.
-    pub fn tags(&self) -> Vec<(&str, &str)> {
-        let tags = self.tags.iter().map(|(key, value)| (&**key, &**value));
-        tags.collect()
-    }
-
-    /// What the user's policies say, where nothing but them counts: on what belongs to `owner`,
-    /// which is the user's account.
-    pub fn decide(
-        &self,
-        owner: &str,
-        action: ActionName<'_>,
-        target: Target<'_>,
-        conditions: &Conditions<'_>,
-    ) -> Result<(), Decision> {
-        let documents = Documents {
-            owner,
-            identity: &self.policies.identity,
-            boundary: self.policies.boundary.as_ref(),
-            ..Documents::default()
-        };
-        let tags = self.tags();
-        let request = policy::Request {
-            principal: &self.principal(&tags),
-            action,
-            target,
-            conditions,
-        };
-        let decision = policy::decide(&request, &documents);
-        match decision.is_allowed() {
-            true => Ok(()),
-            false => Err(decision),
-        }
-    }
-
-    /// Why, in the words of IAM.
-    pub fn sentence(
-        &self,
-        action: ActionName<'_>,
-        target: Target<'_>,
-        decision: &Decision,
-    ) -> String {
-        let tags = self.tags();
-        let request = policy::Request {
-            principal: &self.principal(&tags),
-            action,
-            target,
-            conditions: &Conditions::default(),
-        };
-        let sentence = policy::sentence(&request, decision);
-        let general = || {
-            let arn = self.arn();
-            format!("User: {arn} is not authorized to perform: {action} on resource: {target}")
-        };
-        sentence.unwrap_or_else(general)
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use access::{
     Action, Ask, AuthType, CallerKind, Context, Facts, Identity, Policies, Refusal, RequestFacts,
-    Resource, Transport, User, Via, Who, actions::Kind, authorize, authorize_opening,
-    refusal_sentence,
+    Resource, Role, Session, SessionOf, SessionPolicies, Transport, User, Via, Who, actions::Kind,
+    authorize, authorize_opening, refusal_sentence,
 };
 use http::HeaderMap;
 use types::{
@@ -338,4 +338,235 @@ fn a_refusal_names_user_action_and_object() {
     };
     let refused = authorize_opening(&ask, &facts);
     assert!(matches!(refused, Err(Refusal::Policy(_))));
+}
+
+/// What somebody is given sessions of.
+fn of(kind: &str, policies: &[&str], boundary: Option<&str>) -> SessionOf {
+    let account = AccountId::new(OWNER);
+    let compiled = || Policies::compile(policies.iter().copied(), boundary);
+    let user = || {
+        Arc::new(User {
+            id: "AIDAEXAMPLE".into(),
+            account: account.clone(),
+            name: "anna".into(),
+            path: "/team/".into(),
+            tags: Vec::new(),
+            policies: compiled(),
+        })
+    };
+    match kind {
+        "root" => SessionOf::Root,
+        "user" => SessionOf::User(user()),
+        "federated" => SessionOf::Federated(Some(user())),
+        "federated by root" => SessionOf::Federated(None),
+        _ => SessionOf::Role(Arc::new(Role {
+            id: "AROAEXAMPLE".into(),
+            account: account.clone(),
+            name: "worker".into(),
+            path: "/".into(),
+            tags: Vec::new(),
+            policies: compiled(),
+        })),
+    }
+}
+
+fn session(of: SessionOf, policies: &[&str]) -> Identity {
+    let account = AccountId::new(OWNER);
+    let session = Session {
+        id: "DHSTEXAMPLE".into(),
+        of,
+        name: "work".into(),
+        tags: Vec::new(),
+        given: Vec::new(),
+        transitive: Vec::new(),
+        source_identity: Some("anna".into()),
+        issued: Timestamp::from_s(1_000_000_000),
+        parent: "DHOWEXAMPLE".into(),
+        parent_account: account.clone(),
+        chained: false,
+        policies: SessionPolicies::compile(policies.iter().copied()),
+    };
+    Identity::Key {
+        access_key: AccessKeyId::new("DHSTEXAMPLE"),
+        account,
+        kind: CallerKind::Customer,
+        who: Who::Session(Arc::new(session)),
+    }
+}
+
+const KINDS: [&str; 5] = ["role", "user", "root", "federated", "federated by root"];
+
+#[test]
+fn a_session_policy_bounds_every_action() {
+    let world = World::new(OWNER);
+    let everything = all();
+    let one = statement(
+        r#""Effect": "Allow", "Action": "s3:GetBucketLocation", "Resource": "arn:aws:s3:::papers""#,
+    );
+    let unreadable = statement(r#""Effect": "Allow", "Action": "*", "Resource": "*", "New": 1"#);
+    for row in Action::rows() {
+        let root = world.decide(
+            &Identity::Key {
+                access_key: AccessKeyId::new("DHOWEXAMPLE"),
+                account: AccountId::new(OWNER),
+                kind: CallerKind::Customer,
+                who: Who::Root,
+            },
+            row.action,
+            Context::default(),
+        );
+        for kind in KINDS {
+            // Those of the account itself get no policies, and are not asked for any.
+            let whole = session(of(kind, &[&everything], None), &[&everything]);
+            let allowed = world.decide(&whole, row.action, Context::default());
+            let only_root = allowed == Err(Refusal::RootOnly);
+            assert!(
+                allowed == root || only_root,
+                "{} by {kind}: {allowed:?}",
+                row.name
+            );
+            if kind == "root" {
+                continue;
+            }
+            for (policies, may) in [
+                (&[&*one][..], row.action == Action::GetBucketLocation),
+                (&[&*unreadable], false),
+                (&[&*everything, &*unreadable], false),
+            ] {
+                let narrow = session(of(kind, &[&everything], None), policies);
+                let decided = world.decide(&narrow, row.action, Context::default());
+                // What only regions do is refused as that to anybody of the account.
+                let region = decided == Err(Refusal::ForRegions);
+                assert!(
+                    decided.is_ok() == may || region,
+                    "{} by {kind}: {decided:?}",
+                    row.name
+                );
+            }
+            let bare = session(of(kind, &[&everything], None), &[]);
+            let decided = world.decide(&bare, row.action, Context::default());
+            if kind.starts_with("federated") && decided != Err(Refusal::ForRegions) {
+                assert!(decided.is_err(), "{} by {kind}", row.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn conditions_are_asked_of_the_session() {
+    let world = World::new(OWNER);
+    let condition = |text: &str| {
+        let head = r#""Effect": "Allow", "Action": "*", "Resource": "*", "Condition": "#;
+        statement(&[head, text].concat())
+    };
+    for (text, may) in [
+        (
+            r#"{"DateLessThan": {"aws:TokenIssueTime": "2001-09-09T01:46:41Z"}}"#,
+            true,
+        ),
+        (
+            r#"{"DateLessThan": {"aws:TokenIssueTime": "2001-09-09T01:46:40Z"}}"#,
+            false,
+        ),
+        (r#"{"StringEquals": {"aws:SourceIdentity": "anna"}}"#, true),
+        (
+            r#"{"StringEquals": {"aws:SourceIdentity": "berta"}}"#,
+            false,
+        ),
+        (r#"{"Bool": {"aws:MultiFactorAuthPresent": "false"}}"#, true),
+        (r#"{"Bool": {"aws:MultiFactorAuthPresent": "true"}}"#, false),
+        (
+            r#"{"StringEquals": {"aws:userid": "AROAEXAMPLE:work"}}"#,
+            true,
+        ),
+        (r#"{"StringLike": {"aws:userid": "AROAOTHER:*"}}"#, false),
+    ] {
+        let policy = condition(text);
+        let asked = session(of("role", &[&policy], None), &[]);
+        let decided = world.decide(&asked, Action::GetObject, Context::default());
+        assert_eq!(decided.is_ok(), may, "{text}: {decided:?}");
+    }
+    // A user who signs with a key of their own has no such keys.
+    let issued = condition(r#"{"Null": {"aws:TokenIssueTime": "false"}}"#);
+    assert!(
+        world
+            .decide(
+                &user(&[&issued], None),
+                Action::GetObject,
+                Context::default()
+            )
+            .is_err()
+    );
+}
+
+/// A policy that allows and denies a few actions at random.
+fn random_policy(random: &mut u64) -> String {
+    let mut next = |below: usize| {
+        *random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        ((*random >> 33) as usize) % below
+    };
+    let names = [
+        "s3:*",
+        "s3:Get*",
+        "s3:Put*",
+        "s3:*Object*",
+        "s3:List*",
+        "*",
+        "s3:DeleteBucket",
+    ];
+    let resources = [
+        "*",
+        "arn:aws:s3:::papers",
+        "arn:aws:s3:::papers/*",
+        "arn:aws:s3:::pa*",
+    ];
+    let statements: Vec<String> = (0..=next(3))
+        .map(|_| {
+            let effect = if next(4) == 0 { "Deny" } else { "Allow" };
+            let element = if next(5) == 0 { "NotAction" } else { "Action" };
+            let (name, resource) = (names[next(names.len())], resources[next(resources.len())]);
+            format!(r#"{{"Effect": "{effect}", "{element}": "{name}", "Resource": "{resource}"}}"#)
+        })
+        .collect();
+    let statements = statements.join(", ");
+    [
+        r#"{"Version": "2012-10-17", "Statement": ["#,
+        &statements,
+        "]}",
+    ]
+    .concat()
+}
+
+/// Not the evaluator alone, but with all that decides around it.
+#[test]
+fn no_session_may_what_whom_it_is_of_may_not() {
+    let world = World::new(OWNER);
+    let actions: Vec<Action> = Action::rows().iter().map(|row| row.action).collect();
+    let mut random = 20_261_129;
+    let (mut both, mut narrower) = (0, 0);
+    for case in 0..10_000 {
+        let own = [(); 2].map(|()| random_policy(&mut random));
+        let own: Vec<&str> = own.iter().map(String::as_str).take(1 + case % 2).collect();
+        let bound = (case % 3 == 0).then(|| random_policy(&mut random));
+        let policies = random_policy(&mut random);
+        let action = actions[(random >> 40) as usize % actions.len()];
+        let decide = |who: &Identity| world.decide(who, action, Context::default());
+        let parent = user(&own, bound.as_deref());
+        let may = decide(&parent).is_ok();
+        for kind in ["role", "user", "federated"] {
+            for policies in [&[][..], &[&*policies]] {
+                let child = session(of(kind, &own, bound.as_deref()), policies);
+                let decided = decide(&child);
+                assert!(
+                    may || decided.is_err(),
+                    "{action:?} by {kind}: {own:?} {policies:?}"
+                );
+                both += usize::from(decided.is_ok());
+                narrower += usize::from(may && decided.is_err());
+            }
+        }
+    }
+    assert!(both > 5_000 && narrower > 5_000, "{both} {narrower}");
 }

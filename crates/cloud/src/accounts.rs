@@ -1,6 +1,6 @@
 //! Accounts and their access keys.
 
-use access::Identity;
+use access::{Identity, signature::Statement};
 use serde_json::json;
 use types::{AccessKeyId, AccountId, Actor, Jurisdiction, is_plain_text};
 
@@ -255,6 +255,14 @@ impl Registry {
             kind: account.caller_kind(),
             who,
         })
+    }
+
+    /// The same of whoever made a signature, as it says: by its token where it is a session's.
+    pub fn caller_of(&self, statement: &Statement) -> Option<Identity> {
+        match &statement.token {
+            None => self.caller(&AccessKeyId::new(&statement.access_key)),
+            Some(token) => self.session_caller(token, &statement.access_key),
+        }
     }
 
     /// Whether this region has heard of a key, whatever it opens.

@@ -165,6 +165,8 @@ impl Record for Change {
                 (kind.logged)(state, id, &row.now);
             }
         }
+        let entry = &change.entry;
+        state.keys.logged(&entry.action, &entry.subject);
         state.last = Some(change.entry);
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use types::{RegionId, Timestamp};
+use types::{RegionId, Timestamp, features::ROLES};
 
 use crate::{
     Ask, CloudError, DerivedKeys, Registry, Told,
@@ -11,6 +11,7 @@ use crate::{
     introduce::Served,
     kinds::{Kind, Record},
     link::{ToldChange, Upstream},
+    principals::{RoleTold, ToldRoleRecord},
     registry::Keeper,
     state::State,
     verifiers::{VerifierRecord, days},
@@ -68,7 +69,11 @@ impl Registry {
                 length,
                 changes,
                 receipt,
+                sessions,
             } => {
+                if sessions {
+                    self.sessions.use_them();
+                }
                 if length < from {
                     return Err(CloudError::History(
                         length,
@@ -92,6 +97,9 @@ impl Registry {
         self.heard_at
             .store(heard, std::sync::atomic::Ordering::Relaxed);
         self.followed.send_replace(true);
+        if self.wants_token_keys(upstream.keeper(), stale) {
+            self.fetch_token_keys(upstream).await?;
+        }
         if stale {
             self.fetch_keys(upstream).await?;
             *keys_at = Some(now);
@@ -144,6 +152,11 @@ impl Registry {
             kept.retain(|r| r.key != row.key);
             kept.push(row);
         }
+        for told in &told.roles {
+            let row = RowChange::put(&told.role.id, &ToldRoleRecord::new(told, false))?;
+            kept.retain(|r| r.key != row.key);
+            kept.push(row);
+        }
         self.land(turn, change, kept, Vec::new()).await
     }
 
@@ -169,9 +182,86 @@ impl Registry {
             }
             told.extend(keys.into_iter().map(|keys| keys.id));
             if !more {
-                return self.forget_keys(upstream.keeper(), &told).await;
+                self.forget_keys(upstream.keeper(), &told).await?;
+                return self.fetch_roles(upstream).await;
             }
         }
+    }
+
+    async fn fetch_roles(&self, upstream: &dyn Upstream) -> Result<(), CloudError> {
+        let keeper = upstream.keeper();
+        if !self.state.read().knows(keeper, ROLES) {
+            return Ok(());
+        }
+        let mut after = String::new();
+        let mut told = HashSet::new();
+        loop {
+            let ask = Ask::Roles {
+                after: after.clone(),
+            };
+            let Told::Roles { roles, more } = upstream.ask(ask).await? else {
+                return Err(CloudError::Unavailable("no roles were told".into()));
+            };
+            if let Some(last) = roles.last() {
+                after.clone_from(&last.role.id);
+                let _turn = self.turn().await;
+                self.keep_roles(&roles, false).await?;
+            }
+            told.extend(roles.into_iter().map(|told| told.role.id));
+            if !more {
+                return self.forget_roles(keeper, &told).await;
+            }
+        }
+    }
+
+    /// Keeps roles that the keeper told. To be called in a turn.
+    pub(crate) async fn keep_roles(
+        &self,
+        roles: &[RoleTold],
+        shown: bool,
+    ) -> Result<(), CloudError> {
+        let mut puts = Vec::new();
+        for told in roles {
+            let record = ToldRoleRecord::new(told, shown);
+            let key = ToldRoleRecord::key(&told.role.id);
+            puts.push((key, record.write()?.into_bytes()));
+        }
+        self.rows.write(None, puts.clone(), Vec::new()).await?;
+        let mut state = self.state.write();
+        for (key, value) in &puts {
+            state.put(&self.master, key, value)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets roles that are not told here any more. Those that came with a session stay while
+    /// there are such, at most until the next time.
+    async fn forget_roles(
+        &self,
+        keeper: &RegionId,
+        told: &HashSet<String>,
+    ) -> Result<(), CloudError> {
+        let _turn = self.turn().await;
+        let gone: Vec<String> = {
+            let state = self.state.read();
+            let own = RegionId::new(self.own());
+            let mut served = Served::by(&state, &own, keeper);
+            let all = state.told_roles.iter();
+            all.filter(|(id, one)| {
+                !told.contains(*id) && (one.shown || !served.has(&one.told.account))
+            })
+            .map(|(id, _)| ToldRoleRecord::key(id))
+            .collect()
+        };
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.rows.write(None, Vec::new(), gone.clone()).await?;
+        let mut state = self.state.write();
+        for row in &gone {
+            state.remove(row)?;
+        }
+        Ok(())
     }
 
     /// Keeps keys that the keeper told. To be called in a turn.

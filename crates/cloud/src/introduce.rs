@@ -4,12 +4,15 @@
 //! the signature: which it could not make up, since it has not the key.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
-use access::signature::{HmacKey, Service, Statement};
+use access::{
+    SessionOf, SessionToken,
+    signature::{HmacKey, Service, Statement},
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -19,6 +22,7 @@ use crate::{
     Account, CloudError, DerivedKeys, Registry,
     keys::service_key,
     link::{Ask, Told},
+    principals::RoleTold,
     proving::Signed,
     registry::Keeper,
     state::State,
@@ -69,22 +73,27 @@ struct Room {
 }
 
 /// So many a second, and so many at once after a pause.
-struct Pace {
-    per_second: f64,
-    burst: f64,
+pub(crate) struct Pace {
+    pub(crate) per_second: f64,
+    pub(crate) burst: f64,
 }
 
 /// What is left of a pace, and since when.
-type Left = Option<(f64, Instant)>;
+pub(crate) type Left = Option<(f64, Instant)>;
 
 impl Pace {
     /// Takes one, if there is one.
     fn take(&self, left: &mut Left, now: Instant) -> bool {
+        self.take_many(left, 1.0, now)
+    }
+
+    /// Takes so many, if there are as many.
+    pub(crate) fn take_many(&self, left: &mut Left, many: f64, now: Instant) -> bool {
         let (before, since) = left.unwrap_or((self.burst, now));
         let passed = now.saturating_duration_since(since).as_secs_f64();
         let have = passed.mul_add(self.per_second, before).min(self.burst);
-        let takes = have >= 1.0;
-        *left = Some((if takes { have - 1.0 } else { have }, now));
+        let takes = have >= many;
+        *left = Some((if takes { have - many } else { have }, now));
         takes
     }
 }
@@ -181,6 +190,16 @@ impl Introductions {
                 "too many wrong signatures of this key in the last seconds".into(),
             )),
             _ => Ok(false),
+        }
+    }
+
+    /// Refuses while the keeper is not asked again.
+    fn is_away(&self, now: Instant) -> Result<(), CloudError> {
+        match *self.away.lock() {
+            Some(until) if now < until => {
+                Err(away("the registry's region did not answer a moment ago"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -298,6 +317,13 @@ impl<'s> Served<'s> {
         with.map(|(id, _)| id.clone()).collect()
     }
 
+    /// The roles whose rights depend on a managed policy.
+    pub(crate) fn roles_with(&self, id: &str) -> Vec<String> {
+        let all = self.state.roles.iter();
+        let with = all.filter(|(_, held)| held.record.depends(id));
+        with.map(|(id, _)| id.clone()).collect()
+    }
+
     /// The owner of a bucket, if that concerns the region.
     pub(crate) fn owner_of(&self, name: &str) -> Option<String> {
         let deed = self.state.deeds.get(name)?;
@@ -325,8 +351,13 @@ impl Registry {
         if !is_ours || !days(self.clock.now()).contains(&statement.day) {
             return Ok(Introduced::Nobody);
         }
+        // What cannot be opened here is nothing to ask about.
+        let Some(origin) = self.origin(statement).await? else {
+            return Ok(Introduced::Nobody);
+        };
+        let parent = origin.as_deref();
         for _ in 0..ROUNDS_MAX {
-            let on_record = self.has_on_record(key);
+            let on_record = self.has_on_record(parent.unwrap_or(key));
             let [of_record, of_others] = &self.introductions.at_once;
             let places = if on_record { of_record } else { of_others };
             let one = tokio::time::timeout(WITHIN, places.acquire());
@@ -334,7 +365,7 @@ impl Registry {
                 return Err(away("the registry's region does not answer in time"));
             };
             // Somebody else's question may have brought it.
-            match self.knows_day(key, &statement.day) {
+            match self.knows_signer(statement) {
                 Some(true) => return Ok(Introduced::Known),
                 Some(false) => return Ok(Introduced::Nobody),
                 None => {}
@@ -343,14 +374,7 @@ impl Registry {
             if self.introductions.is_nobodys(key, now)? {
                 return Ok(Introduced::Nobody);
             }
-            if self
-                .introductions
-                .away
-                .lock()
-                .is_some_and(|until| now < until)
-            {
-                return Err(away("the registry's region did not answer a moment ago"));
-            }
+            self.introductions.is_away(now)?;
             self.introductions.take_room(on_record, from, now)?;
             let ask = Ask::Introduce(Box::new(Introduction::new(statement, service)));
             let told = tokio::time::timeout(WITHIN, upstream.ask(ask)).await;
@@ -360,11 +384,10 @@ impl Registry {
             };
             match told {
                 Told::Introduced {
-                    keys: Some(keys),
-                    length,
-                    ..
-                } => {
-                    if self.keep_introduced(&keys, length).await? {
+                    keys, role, length, ..
+                } if keys.is_some() || role.is_some() => {
+                    let told = (keys.as_ref(), role.as_ref());
+                    if self.keep_introduced(told, parent, length).await? {
                         return Ok(Introduced::Known);
                     }
                 }
@@ -377,6 +400,54 @@ impl Registry {
             }
         }
         Err(CloudError::SlowDown("the key changes too often".into()))
+    }
+
+    /// The long-term key with which the session of a signature began; `Some(None)` for a signature
+    /// that is none of a session, `None` for a token that is no good here.
+    async fn origin(&self, statement: &Statement) -> Result<Option<Option<String>>, CloudError> {
+        let Some(token) = &statement.token else {
+            return Ok(Some(None));
+        };
+        self.meet_first_session().await?;
+        let origin = self.origin_of_session(token, &statement.access_key);
+        Ok(origin.map(Some))
+    }
+
+    /// Whether this region has what it needs for a signature: `Some(false)` where it knows that the
+    /// key opens nothing.
+    fn knows_signer(&self, statement: &Statement) -> Option<bool> {
+        let key = &statement.access_key;
+        match &statement.token {
+            None => self.knows_day(key, &statement.day),
+            Some(token) => self.session_caller(token, key).map(|_| true),
+        }
+    }
+
+    /// Gets what opens tokens, if this region has none yet.
+    async fn meet_first_session(&self) -> Result<(), CloudError> {
+        if !self.lacks_token_keys() {
+            return Ok(());
+        }
+        let [_, of_others] = &self.introductions.at_once;
+        let got = async {
+            let Ok(_one) = of_others.acquire().await else {
+                return Ok(());
+            };
+            match self.lacks_token_keys() {
+                false => Ok(()),
+                true => {
+                    self.introductions.is_away(Instant::now())?;
+                    self.meet_sessions().await
+                }
+            }
+        };
+        let got = tokio::time::timeout(WITHIN, got).await;
+        let got =
+            got.unwrap_or_else(|_| Err(away("the registry's region does not answer in time")));
+        if got.is_err() {
+            *self.introductions.away.lock() = Some(Instant::now() + AWAY);
+        }
+        got
     }
 
     /// Whether the log that this region has names the key: that needs no secret.
@@ -397,17 +468,33 @@ impl Registry {
 
     /// Keeps what the registry told when its log had `length` entries, unless this region has heard
     /// of more: then the key may be disabled by now.
-    async fn keep_introduced(&self, keys: &DerivedKeys, length: u64) -> Result<bool, CloudError> {
-        // A new account may be on its way here.
-        let heard = self.heard(|state| state.accounts.contains_key(&keys.account));
+    async fn keep_introduced(
+        &self,
+        (keys, role): (Option<&DerivedKeys>, Option<&RoleTold>),
+        parent: Option<&str>,
+        length: u64,
+    ) -> Result<bool, CloudError> {
+        let account = keys.map(|keys| &keys.account);
+        let account = account.or_else(|| role.map(|role| &role.account));
+        // A new account, or the key with which a session began, may be on its way here.
+        let heard = self.heard(|state| {
+            account.is_some_and(|id| state.accounts.contains_key(id))
+                && parent.is_none_or(|key| state.keys.named.contains(key))
+        });
         heard.await?;
         let turn = self.turn().await;
         if self.state.read().length() > length {
             return Ok(false);
         }
-        self.keep_keys(std::slice::from_ref(keys), true).await?;
+        if let Some(keys) = keys {
+            self.keep_keys(std::slice::from_ref(keys), true).await?;
+            tracing::info!(key = keys.id, "the key of a new caller was learned");
+        }
+        if let Some(role) = role {
+            self.keep_roles(std::slice::from_ref(role), true).await?;
+            tracing::info!(role = role.role.id, "the role of a new session was learned");
+        }
         drop(turn);
-        tracing::info!(key = keys.id, "the key of a new caller was learned");
         Ok(true)
     }
 
@@ -421,6 +508,7 @@ impl Registry {
         let length = state.length();
         let nobody = |is_key| Told::Introduced {
             keys: None,
+            role: None,
             is_key,
             length,
         };
@@ -430,6 +518,18 @@ impl Registry {
         let Some(statement) = asked else {
             return nobody(true);
         };
+        if let Some(token) = &statement.token {
+            let found = self.session_shown(&state, to, (token, &statement), service);
+            return match found {
+                Ok((keys, role)) => Told::Introduced {
+                    keys,
+                    role,
+                    is_key: true,
+                    length,
+                },
+                Err(is_key) => nobody(is_key),
+            };
+        }
         let Some(keys) = self.derive_for(&state, &statement.access_key, to) else {
             return nobody(false);
         };
@@ -441,11 +541,43 @@ impl Registry {
         match statement.is_proven_for(service, &key) || types::planted("keys-for-the-asking") {
             true => Told::Introduced {
                 keys: Some(keys),
+                role: None,
                 is_key: true,
                 length,
             },
             false => nobody(true),
         }
+    }
+}
+
+impl Registry {
+    /// What a region is to know of a session with whose key a request to it was signed: the role,
+    /// or who holds the long-term key, without what verifies that key's signatures. `Err`: nothing,
+    /// and whether there is such a session.
+    fn session_shown(
+        &self,
+        state: &State,
+        to: &RegionId,
+        (token, statement): (&SessionToken, &Statement),
+        service: Service,
+    ) -> Result<(Option<DerivedKeys>, Option<RoleTold>), bool> {
+        let key = (token, &*statement.access_key);
+        let bound = self.session_bound_to(state, key, (&statement.day, to));
+        let (_, who, bound) = bound.ok_or(false)?;
+        let key: HmacKey = service_key(&bound, service.name()).into();
+        if !statement.is_proven_for(service, &key) {
+            return Err(true);
+        }
+        let session = who.session().ok_or(false)?;
+        if let SessionOf::Role(role) = &session.of {
+            return Ok((None, state.role_for(&role.id, to)));
+        }
+        let keys = self.derive_for(state, &session.parent, to);
+        let without = |keys| DerivedKeys {
+            days: BTreeMap::new(),
+            ..keys
+        };
+        Ok((keys.map(without), None))
     }
 }
 

@@ -66,6 +66,9 @@ const KNOWN: [&str; 9] = [
     "test",
 ];
 
+/// What access keys of sessions begin with, here and elsewhere: no other key may.
+const SESSIONS: [&str; 2] = [crate::sessions::token::PREFIX, "ASIA"];
+
 /// What ids are made of.
 pub(crate) const FEW: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
@@ -99,6 +102,10 @@ pub(crate) fn check_imported(access_key: &str, secret_key: &str) -> Result<(), C
     if !(16..=128).contains(&secret_key.len()) || !secret_key.bytes().all(|c| c.is_ascii_graphic())
     {
         return invalid("a secret key has 16 to 128 visible ASCII characters");
+    }
+    let upper = access_key.to_ascii_uppercase();
+    if SESSIONS.iter().any(|prefix| upper.starts_with(prefix)) {
+        return invalid("access keys that begin with DHST or ASIA are those of sessions");
     }
     let lower = secret_key.to_ascii_lowercase();
     let known = |text: &str| KNOWN.iter().any(|k| text == *k || text == k.repeat(2));

@@ -18,8 +18,9 @@ use crate::{
         Concern, Kind,
         deed::{DeedRecord, NewDeedRecord, is_zero},
     },
-    principals::UserTold,
+    principals::{RoleTold, UserTold},
     proving::Question,
+    sessions::keys::TokenKeyTold,
     standing::Receipt,
     state::State,
     warrant::{Doubt, RequestRecord, UNPROVEN, WantedChange, Warrant},
@@ -56,6 +57,20 @@ pub enum Ask {
     Keys {
         /// The last access key that the asker has.
         after: String,
+    },
+    /// Roles, in order of unique id.
+    Roles {
+        /// The last role that the asker has.
+        after: String,
+    },
+    /// The asker's keys that open tokens of sessions.
+    TokenKeys,
+    /// The other names of whom a bucket's policy names.
+    Names {
+        /// The bucket, which the asker holds.
+        bucket: String,
+        /// ARNs and unique ids of users and roles.
+        names: Vec<String>,
     },
     /// Record a bucket.
     CreateDeed(NewDeedRecord),
@@ -142,6 +157,9 @@ pub enum Told {
         /// For all that the keeper has.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Receipt>,
+        /// Whether there are sessions: only then a region needs what opens their tokens.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sessions: bool,
     },
     /// Signing keys.
     Keys {
@@ -149,6 +167,24 @@ pub enum Told {
         keys: Vec<DerivedKeys>,
         /// Whether there are more.
         more: bool,
+    },
+    /// Roles.
+    Roles {
+        /// In order.
+        roles: Vec<RoleTold>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// Keys that open tokens of sessions.
+    TokenKeys {
+        /// One a week.
+        keys: Vec<TokenKeyTold>,
+    },
+    /// The other name of each that was named, in their order: the unique id for an ARN, today's
+    /// ARN for a unique id, and none for whom there is not.
+    Names {
+        /// In order.
+        names: Vec<Option<String>>,
     },
     /// Where a bucket is placed.
     Placed {
@@ -171,6 +207,9 @@ pub enum Told {
         keys: Option<DerivedKeys>,
         /// Whether there is such a key, which opens something.
         is_key: bool,
+        /// The role, where it is the signature of a session of one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<RoleTold>,
         /// How many entries the audit log had then.
         length: u64,
     },
@@ -197,6 +236,8 @@ pub enum Told {
 pub struct ToldChange {
     pub(crate) change: Change,
     pub(crate) keys: Vec<DerivedKeys>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) roles: Vec<RoleTold>,
 }
 
 /// How a region reaches the one that keeps the registry.
@@ -283,6 +324,9 @@ impl Registry {
                 self.tell_changes(from, first, wait_ms).await
             }
             Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
+            Ask::Roles { after } => Ok(self.tell_roles(from, &after)),
+            Ask::TokenKeys => Ok(self.tell_token_keys(from)),
+            Ask::Names { bucket, names } => self.tell_names(from, &bucket, &names),
             Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
             Ask::RemoveDeed {
                 name,
@@ -385,12 +429,18 @@ impl Registry {
         let mut told_owners = HashSet::new();
         let mut room = Room(USERS_BYTES_MAX);
         let mut told = |change: Change| {
-            let ids = concerned(&state, &mut served, &mut told_owners, &change);
-            let keys = ids.iter().filter_map(|id| self.derive_for(&state, id, to));
-            // Keys that a change touched and that do not come with it are forgotten there.
-            let keys = keys.filter(|keys| room.takes(keys));
+            let found = concerned(&state, &mut served, &mut told_owners, &change);
+            let keys = found.keys.iter();
+            let keys = keys.filter_map(|id| self.derive_for(&state, id, to));
+            // Keys and roles that a change touched and that do not come with it are forgotten
+            // there.
+            let keys = keys.filter(|keys| room.takes(keys)).collect();
+            let roles = found.roles.iter();
+            let roles = roles.filter_map(|id| state.role_for(id, to));
+            let roles = roles.filter(|role| room.has(role.role.bytes()));
             ToldChange {
-                keys: keys.collect(),
+                keys,
+                roles: roles.collect(),
                 change,
             }
         };
@@ -399,6 +449,7 @@ impl Registry {
             length: state.length(),
             receipt,
             changes,
+            sessions: self.sessions.are_used() || !state.roles.is_empty(),
         })
     }
 
@@ -423,6 +474,29 @@ impl Registry {
             }
         }
         Told::Keys { keys, more }
+    }
+
+    fn tell_roles(&self, to: &RegionId, after: &str) -> Told {
+        let state = self.state.read();
+        let later = (
+            std::ops::Bound::Excluded(after.to_owned()),
+            std::ops::Bound::Unbounded,
+        );
+        let mut served = Served::by(&state, to, self.own());
+        let all = state.roles.range(later);
+        let all = all.filter(|(_, held)| served.has(&held.record.account));
+        let mut all = all.filter_map(|(id, _)| state.role_for(id, to));
+        let (mut roles, mut room) = (Vec::new(), Room(USERS_BYTES_MAX));
+        let mut more = false;
+        for one in all.by_ref() {
+            room.has(one.role.bytes());
+            roles.push(one);
+            if roles.len() == KEYS_MAX || room.0 == 0 {
+                more = true;
+                break;
+            }
+        }
+        Told::Roles { roles, more }
     }
 
     async fn tell_create(&self, from: &RegionId, new: NewDeedRecord) -> Told {
@@ -548,22 +622,32 @@ struct Room(usize);
 
 impl Room {
     fn takes(&mut self, keys: &DerivedKeys) -> bool {
-        let bytes = keys.user.as_ref().map_or(0, UserTold::bytes);
+        self.has(keys.user.as_ref().map_or(0, UserTold::bytes))
+    }
+
+    fn has(&mut self, bytes: usize) -> bool {
         let fits = bytes <= self.0;
         self.0 = self.0.saturating_sub(bytes);
         fits
     }
 }
 
-/// The access keys that a region is told anew with a change: those that it touched, those of
-/// accounts that it touched, and, once in an answer, those of whoever has a bucket there by it.
+/// What a region is told anew with a change.
+#[derive(Default)]
+struct Concerned {
+    keys: Vec<String>,
+    roles: Vec<String>,
+}
+
+/// The access keys and roles that a region is told anew with a change: those that it touched, those
+/// of accounts that it touched, and, once in an answer, those of whoever has a bucket there by it.
 fn concerned(
     state: &State,
     served: &mut Served<'_>,
     told_owners: &mut HashSet<String>,
     change: &Change,
-) -> Vec<String> {
-    let mut ids = Vec::new();
+) -> Concerned {
+    let mut found = Concerned::default();
     for row in &change.rows {
         let Ok((kind, id)) = Kind::of_key(&row.key) else {
             continue;
@@ -571,20 +655,22 @@ fn concerned(
         let account = match (kind.concerns)(served, id, &row.now) {
             Concern::Nobody => continue,
             Concern::Key(id) => {
-                let found = state.keys.get(&id);
-                if found.is_some_and(|key| served.has(&key.record.account)) {
-                    ids.push(id);
+                let key = state.keys.get(&id);
+                if key.is_some_and(|key| served.has(&key.record.account)) {
+                    found.keys.push(id);
                 }
                 continue;
             }
             Concern::Users(users) => {
-                for user in users {
-                    let found = state.users.get(&user);
-                    if found.is_some_and(|held| served.has(&held.record.account)) {
-                        let of = state.keys.of_user.get(&user);
-                        ids.extend(of.into_iter().flatten().cloned());
-                    }
-                }
+                found.add(state, served, users, Vec::new());
+                continue;
+            }
+            Concern::Role(role) => {
+                found.add(state, served, Vec::new(), vec![role]);
+                continue;
+            }
+            Concern::Holders(users, roles) => {
+                found.add(state, served, users, roles);
                 continue;
             }
             Concern::Account(account) => account,
@@ -593,10 +679,36 @@ fn concerned(
         };
         if served.has(&account) {
             let of = state.keys.of_account.get(&account);
-            ids.extend(of.into_iter().flatten().cloned());
+            found.keys.extend(of.into_iter().flatten().cloned());
+            let roles = state.roles.of(&account);
+            found.roles.extend(roles.map(|held| held.record.id.clone()));
         }
     }
-    ids
+    found
+}
+
+impl Concerned {
+    fn add(
+        &mut self,
+        state: &State,
+        served: &mut Served<'_>,
+        users: Vec<String>,
+        roles: Vec<String>,
+    ) {
+        for user in users {
+            let held = state.users.get(&user);
+            if held.is_some_and(|held| served.has(&held.record.account)) {
+                let of = state.keys.of_user.get(&user);
+                self.keys.extend(of.into_iter().flatten().cloned());
+            }
+        }
+        for role in roles {
+            let held = state.roles.get(&role);
+            if held.is_some_and(|held| served.has(&held.record.account)) {
+                self.roles.push(role);
+            }
+        }
+    }
 }
 
 fn doubted(doubt: Doubt) -> Told {

@@ -128,10 +128,10 @@ impl Default for Pace {
 fn cost(action: &str) -> f64 {
     match action {
         "bucket.delete" | "key.delete" | "key.disable" | "account.suspend" | "region.revoke"
-        | "user.delete" | "group.delete" | "group.remove" | "policy.delete" | "policy.detach" => {
-            0.0
-        }
-        "bucket.create" | "user.create" | "key.create" | "key.enable" | "account.resume" => 2.0,
+        | "user.delete" | "group.delete" | "group.remove" | "policy.delete" | "policy.detach"
+        | "role.delete" => 0.0,
+        "bucket.create" | "user.create" | "role.create" | "key.create" | "key.enable"
+        | "account.resume" => 2.0,
         _ => 1.0,
     }
 }

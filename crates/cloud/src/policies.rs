@@ -53,9 +53,9 @@ pub struct PolicyInfo {
     pub updated_ms: u64,
     /// The version that counts.
     pub default: u32,
-    /// Users and groups to which it is attached.
+    /// Users, groups and roles to which it is attached.
     pub attached: usize,
-    /// Users whom it bounds.
+    /// Users and roles that it bounds.
     pub bounds: usize,
 }
 
@@ -105,6 +105,8 @@ pub enum Holder<'a> {
     User(&'a str),
     /// A group.
     Group(&'a str),
+    /// A role.
+    Role(&'a str),
 }
 
 fn no_policy() -> CloudError {
@@ -133,6 +135,9 @@ impl Registry {
         let groups = state.groups.of(&record.account);
         let by_group = groups.filter(|group| group.attached.contains(&record.id));
         let bound = users().filter(|held| held.record.boundary.as_ref() == Some(&record.id));
+        let roles = || state.roles.of(&record.account).map(|held| &held.record);
+        let by_role = roles().filter(|role| role.attached.contains(&record.id));
+        let bound_roles = roles().filter(|role| role.boundary.as_ref() == Some(&record.id));
         PolicyInfo {
             id: record.id.clone(),
             name: record.name.clone(),
@@ -142,8 +147,8 @@ impl Registry {
             created_ms: record.created_ms,
             updated_ms: record.updated_ms,
             default: record.default,
-            attached: by_user.count() + by_group.count(),
-            bounds: bound.count(),
+            attached: by_user.count() + by_group.count() + by_role.count(),
+            bounds: bound.count() + bound_roles.count(),
         }
     }
 
@@ -433,6 +438,15 @@ impl Registry {
                 }
                 Ok(changed)
             }
+            Holder::Role(id) => {
+                let mut record = self.role_record(id)?;
+                let account = record.account.clone();
+                let changed = change(&mut record.attached, &account)?;
+                if changed {
+                    self.put_role(turn, actor, action, record).await?;
+                }
+                Ok(changed)
+            }
         }
     }
 
@@ -443,6 +457,7 @@ impl Registry {
             let found = match to {
                 Holder::User(id) => state.users.get(id).map(|held| &held.record.attached),
                 Holder::Group(id) => state.groups.get(id).map(|group| &group.attached),
+                Holder::Role(id) => state.roles.get(id).map(|held| &held.record.attached),
             };
             found.cloned().unwrap_or_default()
         };

@@ -2,14 +2,18 @@
 //! user with each of the user's keys, and with nothing else: so what it knows of users reaches as
 //! far as keys do, and a key whose user is not known is not known either.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use access::{Policies, User, Who};
+use access::{Policies, Role, User, Who};
 use serde::{Deserialize, Serialize};
 use types::AccountId;
 
 use crate::{
-    kinds::{managed::ManagedRecord, user::UserRecord},
+    CloudError, MasterKey,
+    kinds::{FORMAT, Record, managed::ManagedRecord, role::RoleRecord, user::UserRecord},
     state::State,
 };
 
@@ -48,8 +52,23 @@ pub struct UserTold {
     pub of: Vec<String>,
 }
 
-impl UserTold {
-    pub(crate) fn of(state: &State, record: &UserRecord) -> Self {
+/// What a user or role has, of what it may do.
+struct Has<'r> {
+    inline: &'r BTreeMap<String, String>,
+    attached: &'r BTreeSet<String>,
+    groups: &'r BTreeSet<String>,
+    boundary: Option<&'r String>,
+}
+
+/// All documents that say what a user or role may do, and what they are made of.
+struct Documents {
+    policies: Vec<PolicyTold>,
+    boundary: Option<PolicyTold>,
+    of: Vec<String>,
+}
+
+impl Documents {
+    fn of(state: &State, has: &Has<'_>) -> Self {
         // One that is not there cannot be read, and denies all.
         let managed = |id: &String| {
             let found = state.policies.get(id);
@@ -62,15 +81,11 @@ impl UserTold {
             name: name.clone(),
             text: text.clone(),
         };
-        let mut policies: Vec<PolicyTold> = record.inline.iter().map(inline).collect();
-        policies.extend(record.attached.iter().map(managed));
-        let mut of: Vec<String> = record
-            .attached
-            .iter()
-            .chain(&record.boundary)
-            .cloned()
-            .collect();
-        for id in &record.groups {
+        let mut policies: Vec<PolicyTold> = has.inline.iter().map(inline).collect();
+        policies.extend(has.attached.iter().map(managed));
+        let own = has.attached.iter().chain(has.boundary);
+        let mut of: Vec<String> = own.cloned().collect();
+        for id in has.groups {
             of.push(id.clone());
             let Some(group) = state.groups.get(id) else {
                 policies.push(PolicyTold {
@@ -88,12 +103,33 @@ impl UserTold {
             of.extend(group.attached.iter().cloned());
         }
         Self {
+            policies,
+            boundary: has.boundary.map(managed),
+            of,
+        }
+    }
+}
+
+impl UserTold {
+    pub(crate) fn of(state: &State, record: &UserRecord) -> Self {
+        let has = Has {
+            inline: &record.inline,
+            attached: &record.attached,
+            groups: &record.groups,
+            boundary: record.boundary.as_ref(),
+        };
+        let Documents {
+            policies,
+            boundary,
+            of,
+        } = Documents::of(state, &has);
+        Self {
             id: record.id.clone(),
             name: record.name.clone(),
             path: record.path.clone(),
             tags: record.tags.clone(),
             policies,
-            boundary: record.boundary.as_ref().map(managed),
+            boundary,
             of,
         }
     }
@@ -118,7 +154,7 @@ impl UserTold {
             let user = &self.id;
             tracing::error!(
                 user,
-                "a policy of a user cannot be read: nothing is allowed to them"
+                "a policy of a user or role cannot be read: nothing is allowed to them"
             );
         }
         compiled
@@ -130,6 +166,121 @@ impl UserTold {
         let policies = all.map(|p| p.name.len() + p.text.len());
         let tags = self.tags.iter().map(|(key, value)| key.len() + value.len());
         policies.sum::<usize>() + tags.sum::<usize>()
+    }
+}
+
+/// A role, as a region gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleTold {
+    /// The account's id.
+    pub account: String,
+    /// What there is to know of it, as of a user: not who may have it.
+    pub role: UserTold,
+}
+
+impl RoleTold {
+    pub(crate) fn of(state: &State, record: &RoleRecord) -> Self {
+        let has = Has {
+            inline: &record.inline,
+            attached: &record.attached,
+            groups: &BTreeSet::new(),
+            boundary: record.boundary.as_ref(),
+        };
+        let Documents {
+            policies,
+            boundary,
+            of,
+        } = Documents::of(state, &has);
+        Self {
+            account: record.account.clone(),
+            role: UserTold {
+                id: record.id.clone(),
+                name: record.name.clone(),
+                path: record.path.clone(),
+                tags: record.tags.clone(),
+                policies,
+                boundary,
+                of,
+            },
+        }
+    }
+
+    /// As requests of its sessions are decided by it.
+    pub(crate) fn compiled(&self) -> Role {
+        let role = &self.role;
+        Role {
+            id: role.id.clone(),
+            account: AccountId::new(&self.account),
+            name: role.name.clone(),
+            path: role.path.clone(),
+            tags: role.tags.clone().into_iter().collect(),
+            policies: role.compiled_policies(),
+        }
+    }
+
+    /// Whether it was made of this managed policy.
+    pub(crate) fn depends(&self, id: &str) -> bool {
+        self.role.of.iter().any(|of| of == id)
+    }
+}
+
+/// A role at rest where the registry is followed: `w/<unique id>`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ToldRoleRecord {
+    v: u32,
+    /// It was told when a session of it was shown, and not unasked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shown: bool,
+    told: RoleTold,
+}
+
+impl ToldRoleRecord {
+    pub(crate) fn new(told: &RoleTold, shown: bool) -> Self {
+        Self {
+            v: FORMAT,
+            shown,
+            told: told.clone(),
+        }
+    }
+}
+
+/// The same in memory.
+pub(crate) struct ToldRole {
+    pub told: RoleTold,
+    /// It was told when a session of it was shown, and not unasked.
+    pub shown: bool,
+    pub role: Arc<Role>,
+}
+
+impl Record for ToldRoleRecord {
+    const PREFIX: &'static str = "w/";
+    #[cfg(test)]
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[(
+        "w/AROATHREE",
+        concat!(
+            r#"{"v":1,"shown":true,"told":{"account":"000000000001","role":{"id":"AROATHREE","#,
+            r#""name":"Reader","path":"/","policies":[{"name":"read","text":"{}"}],"#,
+            r#""of":["ANPAONE"]}}}"#,
+        ),
+    )];
+    type Table = BTreeMap<String, ToldRole>;
+
+    fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
+        let record = Self::read(value)?;
+        let role = Arc::new(record.told.compiled());
+        let held = ToldRole {
+            told: record.told,
+            shown: record.shown,
+            role,
+        };
+        state.told_roles.insert(id.to_owned(), held);
+        Ok(())
+    }
+
+    fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
+        state.told_roles.remove(id);
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use access::{
-    Who,
+    SessionToken, Who,
     signature::{ChunkLink, HmacKey, SIGNATURE_HEX, Statement},
 };
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub(crate) struct Signed {
     /// SHA-256 of the canonical request, in hex.
     canonical: String,
     signature: String,
+    /// The token that came with a session's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 impl Signed {
@@ -46,6 +49,10 @@ impl Signed {
             stamp: statement.stamp.clone(),
             canonical: hex::encode(statement.canonical),
             signature: statement.signature.clone(),
+            token: statement
+                .token
+                .as_ref()
+                .map(|token| token.as_str().to_owned()),
         }
     }
 
@@ -59,6 +66,7 @@ impl Signed {
             stamp: self.stamp.clone(),
             canonical,
             signature: self.signature.clone(),
+            token: self.token.as_deref().map(SessionToken::new),
         })
     }
 }
@@ -237,6 +245,12 @@ impl Registry {
         let open = state.regions.get(&**via);
         if !own && open.is_none_or(|region| region.status == RegionStatus::Closed) {
             return None;
+        }
+        if let Some(token) = &statement.token {
+            let key = (token, &*statement.access_key);
+            let bound = self.session_bound_to(&state, key, (&statement.day, &scope));
+            let (account, who, key) = bound?;
+            return Some((account, who, service_key(&key, "s3").into()));
         }
         let found = state.keys.get(&statement.access_key)?;
         let account = state.accounts.get(&found.record.account)?;

@@ -1,7 +1,7 @@
 //! The registry: rows with everything in memory as well, changed one change at a time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -19,13 +19,14 @@ use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
     chains::{Chains, Linked},
     change::{Change, Draft, RowChange, RowNow},
-    introduce::Introductions,
+    introduce::{Introductions, Left},
     keys::info,
     kinds::{Kind, Outdated, Record},
     link::Upstream,
     names,
     pace::{ChangeLimits, Pace},
     receipts::Pasts,
+    sessions::Sessions,
     standing::Standing,
     state::State,
     verifiers::Derived,
@@ -98,6 +99,10 @@ pub struct Registry {
     pub(crate) requests: OnceLock<Arc<dyn ReadsRequests>>,
     /// Until when the registry's region is not asked for proofs, since it did not answer.
     pub(crate) prover_away: Mutex<Option<std::time::Instant>>,
+    /// Tokens of sessions that were opened.
+    pub(crate) sessions: Sessions,
+    /// What is left to each region of names of users and roles that it asks for.
+    pub(crate) names_left: Mutex<HashMap<RegionId, Left>>,
     /// What limits the questions for keys that are not known here.
     pub(crate) introductions: Introductions,
     /// Their signatures, as regions sent them along.
@@ -132,9 +137,30 @@ impl Registry {
             names::check_aliases(&opening.regions, others)?;
         }
         let fresh = state.last.is_none();
+        let registry = Arc::new(Self::of(opening, state));
+        if registry.keeps() {
+            registry.fold().await?;
+        }
+        if fresh && registry.keeps() {
+            for rows in adopted.chunks(ADOPT_ROWS) {
+                let turn = registry.turn().await;
+                let draft = Draft {
+                    actor: Actor::System,
+                    action: "registry.adopt",
+                    subject: "registry".into(),
+                    detail: serde_json::json!({ "rows": rows.len() }),
+                    rows: rows.to_vec(),
+                };
+                registry.change(turn, draft).await?;
+            }
+        }
+        Ok(registry)
+    }
+
+    fn of(opening: Opening, state: State) -> Self {
         let map_key = MapKey(opening.master.derive("dhow audit map 1"));
         let replays = Replays::new(opening.clock.now());
-        let registry = Arc::new(Self {
+        Self {
             length: watch::Sender::new(state.length()),
             rows: opening.rows,
             master: opening.master,
@@ -155,27 +181,12 @@ impl Registry {
             features: RwLock::new(Features::own()),
             requests: OnceLock::new(),
             prover_away: Mutex::default(),
+            sessions: Sessions::default(),
+            names_left: Mutex::default(),
             introductions: Introductions::default(),
             replays: Mutex::new(replays),
             changing: Arc::default(),
-        });
-        if registry.keeps() {
-            registry.fold().await?;
         }
-        if fresh && registry.keeps() {
-            for rows in adopted.chunks(ADOPT_ROWS) {
-                let turn = registry.turn().await;
-                let draft = Draft {
-                    actor: Actor::System,
-                    action: "registry.adopt",
-                    subject: "registry".into(),
-                    detail: serde_json::json!({ "rows": rows.len() }),
-                    rows: rows.to_vec(),
-                };
-                registry.change(turn, draft).await?;
-            }
-        }
-        Ok(registry)
     }
 
     /// Whether this region keeps the registry.
@@ -416,6 +427,8 @@ mod rekey_tests;
 mod reports_tests;
 #[cfg(test)]
 mod roles_tests;
+#[cfg(test)]
+mod sessions_tests;
 #[cfg(test)]
 mod standing_tests;
 #[cfg(test)]

@@ -6,12 +6,12 @@ use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
     kinds::{Kind, key::KeyRecord, user::UserRecord},
-    principals::UserTold,
+    principals::{RoleTold, ToldRoleRecord, UserTold},
     verifiers::{Verifier, VerifierRecord},
 };
-use access::Who;
+use access::{Role, Who};
 use std::sync::Arc;
-use types::RegionId;
+use types::{RegionId, features::ROLES};
 
 impl State {
     /// Takes a row as it was written or read.
@@ -75,6 +75,68 @@ impl State {
         for (id, user) in compiled {
             self.users.set(&id, user);
         }
+    }
+
+    /// The same of roles, after a managed policy has changed.
+    pub(crate) fn compile_roles_with(&mut self, id: &str) {
+        let all = self.roles.iter();
+        let all = all.filter(|(_, held)| held.record.depends(id));
+        let compiled = all.map(|(id, held)| {
+            let role = RoleTold::of(self, &held.record).compiled();
+            (id.clone(), Arc::new(role))
+        });
+        let compiled: Vec<_> = compiled.collect();
+        for (id, role) in compiled {
+            self.roles.set(&id, role);
+        }
+    }
+
+    /// Where the registry is followed: what takes away the roles that depend on this managed
+    /// policy.
+    pub(crate) fn forget_roles_with(&self, id: &str) -> Vec<RowChange> {
+        let all = self.told_roles.iter();
+        let with = all.filter(|(_, held)| held.told.depends(id));
+        with.map(|(id, _)| RowChange::remove::<ToldRoleRecord>(id))
+            .collect()
+    }
+
+    /// A role as requests of its sessions are decided by it, where the registry is kept and where
+    /// it is followed.
+    pub(crate) fn role(&self, id: &str) -> Option<&Arc<Role>> {
+        let kept = self.roles.get(id).map(|held| &held.role);
+        kept.or_else(|| self.told_roles.get(id).map(|held| &held.role))
+    }
+
+    /// A role as `region` may have it. A build that does not know roles gets none.
+    pub(crate) fn role_for(&self, id: &str, region: &str) -> Option<RoleTold> {
+        let held = self.roles.get(id)?;
+        let knows = self.knows(region, ROLES);
+        knows.then(|| RoleTold::of(self, &held.record))
+    }
+
+    /// The unique id of a user or role, by its ARN of today.
+    pub(crate) fn id_of_arn(&self, arn: &str) -> Option<&str> {
+        let rest = arn.strip_prefix("arn:aws:iam::")?;
+        let (account, rest) = rest.split_once(':')?;
+        let (kind, _) = rest.split_once('/')?;
+        let name = arn.rsplit('/').next()?;
+        match kind {
+            "user" => {
+                let held = self.users.named(account, name)?;
+                (held.user.arn() == arn).then_some(&held.record.id)
+            }
+            "role" => {
+                let held = self.roles.named(account, name)?;
+                (held.record.arn() == arn).then_some(&held.record.id)
+            }
+            _ => None,
+        }
+    }
+
+    /// The ARN of today of a user or role, by its unique id.
+    pub(crate) fn arn_of_id(&self, id: &str) -> Option<String> {
+        let user = self.users.get(id).map(|held| held.user.arn());
+        user.or_else(|| self.roles.get(id).map(|held| held.record.arn()))
     }
 
     /// Who holds a key of the registry. One whose user is not there opens nothing.

@@ -34,11 +34,11 @@ const TAGS_MAX: usize = 50;
 const TAG_KEY_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
 /// Characters of a policy's name.
-const POLICY_NAME_MAX: usize = 128;
+pub(crate) const POLICY_NAME_MAX: usize = 128;
 /// Bytes of all policies that are part of a user, white space not counted.
 const INLINE_BYTES_MAX: usize = 2048;
 /// Characters of a user's name, and of a path.
-const NAME_MAX: usize = 64;
+pub(crate) const NAME_MAX: usize = 64;
 const PATH_MAX: usize = 512;
 
 /// A user as listings show it.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use access::{SigningKey, SigningKeys, Who};
+use access::{SessionToken, SigningKey, SigningKeys, TokenFault, Who};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use types::{Random, RegionId, Timestamp, features::IDENTITIES};
@@ -251,6 +251,17 @@ impl Registry {
 }
 
 impl SigningKeys for Registry {
+    fn session_key(
+        &self,
+        token: &SessionToken,
+        access_key: &str,
+        day: &str,
+        region: &RegionId,
+        service: &str,
+    ) -> Result<Option<SigningKey>, TokenFault> {
+        self.signing_key_of_session(token, access_key, day, region, service)
+    }
+
     fn signing_key(
         &self,
         access_key: &str,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use access::{
-    Action, Replayed, User, Who,
+    Action, Replayed, Who,
     policy::{Conditions, Decision, Target},
     signature::Statement,
 };
@@ -113,10 +113,10 @@ pub(crate) struct Warrant {
     pub(crate) actor: Actor,
 }
 
-/// Whether a user may do what a request is for, as far as it is known here: of the client's
-/// address and connection the region that it asked has told nothing.
+/// Whether a user or session may do what a request is for, as far as it is known here: of the
+/// client's address and connection the region that it asked has told nothing.
 fn may_change(
-    user: &User,
+    (account, who): (&AccountId, &Who),
     wanted: &Wanted,
     region: &RegionId,
     now: Timestamp,
@@ -132,20 +132,21 @@ fn may_change(
         ..Conditions::default()
     };
     let target = Target::Bucket(&wanted.bucket);
-    user.decide(&user.account, action.into(), target, &conditions)
+    who.decide(account, action.into(), target, &conditions)
 }
 
 /// The region asked the user's policies as well, and its word is no proof of it.
-fn check_user(who: &Who, wanted: &Wanted, region: &RegionId, now: Timestamp) -> Result<(), Doubt> {
-    let Who::User(user) = who else {
+fn check_holder(
+    (account, who): (&AccountId, &Who),
+    wanted: &Wanted,
+    region: &RegionId,
+    now: Timestamp,
+) -> Result<(), Doubt> {
+    if who.is_root() {
         return Ok(());
-    };
-    may_change(user, wanted, region, now).map_err(|decision| {
-        tracing::info!(
-            user = user.id,
-            ?decision,
-            "a bucket that a user may not change"
-        );
+    }
+    may_change((account, who), wanted, region, now).map_err(|decision| {
+        tracing::info!(?who, ?decision, "a bucket that a user may not change");
         "the policies of the user do not allow it".to_owned().into()
     })
 }
@@ -211,7 +212,7 @@ impl Registry {
                 .to_owned()
                 .into());
         }
-        check_user(&who, &wanted, from, now)?;
+        check_holder((&account, &who), &wanted, from, now)?;
         let actor = Actor::Through {
             region: from.clone(),
             account: account.clone(),

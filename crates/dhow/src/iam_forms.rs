@@ -1,4 +1,5 @@
-//! IAM's query API on the listener of S3: forms, signed for the service `iam`.
+//! The query APIs of IAM and STS on the listener of S3: forms, signed for the services `iam` and
+//! `sts`.
 //!
 //! Users and their policies are changed in the region that keeps the registry, and each request is
 //! verified there, from what the client sent and with keys that no other region has. The others
@@ -15,9 +16,9 @@ use access::{
     },
 };
 use bytes::Bytes;
-use gateway::Beside;
+use gateway::{Beside, BesideApi};
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use iam::{Answer, Caller, Conditions, Form, Iam, IamError};
+use iam::{Answer, Api, Caller, Conditions, Form, Iam, IamError, Sts};
 use types::{AccessKeyId, AccountId, Actor, RegionId, Timestamp, deed::BoxFuture};
 
 use crate::{
@@ -31,6 +32,7 @@ pub struct IamForms {
     aliases: Vec<String>,
     seen: Arc<Seen>,
     iam: Iam,
+    sts: Sts,
 }
 
 /// A form whose sender is known.
@@ -52,6 +54,7 @@ impl IamForms {
         let kept = kept.map(|root| AccessKeyId::new(&root.access_key));
         Self {
             iam: Iam::new(Arc::clone(&region.registry), kept),
+            sts: Sts::new(Arc::clone(&region.registry)),
             region: Arc::clone(region),
             aliases,
             seen,
@@ -67,7 +70,7 @@ impl IamForms {
     ) -> Result<Answer, IamError> {
         let caller = Caller {
             account,
-            user: None,
+            who: &Who::Root,
             actor,
             conditions: Conditions {
                 now: self.region.clock.now(),
@@ -82,6 +85,7 @@ impl IamForms {
 
     async fn act(
         &self,
+        api: Api,
         head: &Parts,
         body: &Bytes,
         came: RequestFacts,
@@ -91,15 +95,21 @@ impl IamForms {
             form,
             signature,
             signed_at,
-        } = self.meet(head, body)?;
-        self.is_kept_here()?;
+        } = self.meet(api, head, body)?;
+        let asks_who = api == Api::Sts && Sts::only_asks(&form);
+        if !asks_who {
+            self.is_kept_here(api)?;
+        }
         let Identity::Key {
-            account, who, kind, ..
+            account,
+            who,
+            kind,
+            access_key,
         } = &identity
         else {
             return Err(unauthenticated());
         };
-        if !kind.keeps_data() {
+        if !kind.keeps_data() && !asks_who {
             return Err(IamError::new(
                 "AccessDenied",
                 403,
@@ -107,16 +117,23 @@ impl IamForms {
                  makes and disables their keys (dhow key)",
             ));
         }
-        if !Iam::only_reads(&form) {
-            self.take_once((signature, signed_at), account).await?;
+        // What STS answers is a secret: whoever saw the request must not get one of their own.
+        let again = match api {
+            Api::Iam => AGAIN_S,
+            Api::Sts => 0,
+        };
+        let only_asks = match api {
+            Api::Iam => Iam::only_reads(&form),
+            Api::Sts => asks_who,
+        };
+        if !only_asks {
+            let signed = (signature, signed_at);
+            self.take_once(signed, account, again).await?;
         }
         let agent = head.headers.get(header::USER_AGENT);
         let caller = Caller {
             account,
-            user: match who {
-                Who::Root => None,
-                Who::User(user) => Some(user),
-            },
+            who,
             actor: &identity.actor(),
             conditions: Conditions {
                 now: self.region.clock.now(),
@@ -126,11 +143,18 @@ impl IamForms {
                 region: &self.region.id,
             },
         };
-        self.iam.act(&caller, &form).await
+        match api {
+            Api::Iam => self.iam.act(&caller, &form).await,
+            Api::Sts => self.sts.act(&caller, access_key, &form),
+        }
     }
 
     /// Who sends a form. Nothing of it is acted on before.
-    fn meet(&self, head: &Parts, body: &Bytes) -> Result<Met, IamError> {
+    fn meet(&self, api: Api, head: &Parts, body: &Bytes) -> Result<Met, IamError> {
+        let service = match api {
+            Api::Iam => Service::Iam,
+            Api::Sts => Service::Sts,
+        };
         if head.method != Method::POST {
             return Err(IamError::new(
                 "InvalidAction",
@@ -157,12 +181,12 @@ impl IamForms {
             },
             now: self.region.clock.now(),
         };
-        let verified = verify_form(Service::Iam, &request, &payload_sha256(body), &facts);
-        let verified = verified.map_err(|error| self.unverified(error))?;
+        let verified = verify_form(service, &request, &payload_sha256(body), &facts);
+        let verified = verified.map_err(|error| self.unverified(api, error))?;
         let signed = head.headers.get(header::AUTHORIZATION);
         let signed = signed.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let signed = SignedHeader::parse_for(signed, Service::Iam);
-        let signature = signed.map_err(|error| self.unverified(error))?;
+        let signed = SignedHeader::parse_for(signed, service);
+        let signature = signed.map_err(|error| self.unverified(api, error))?;
         if query.is_some_and(|query| !query.is_empty()) {
             return Err(IamError::new(
                 "ValidationError",
@@ -179,14 +203,14 @@ impl IamForms {
     }
 
     /// Where the registry is followed: who may know is told where it is kept.
-    fn is_kept_here(&self) -> Result<(), IamError> {
-        match self.elsewhere() {
+    fn is_kept_here(&self, api: Api) -> Result<(), IamError> {
+        match self.elsewhere(api) {
             None => Ok(()),
             Some(why) => Err(IamError::new("InvalidAction", 421, why)),
         }
     }
 
-    fn elsewhere(&self) -> Option<String> {
+    fn elsewhere(&self, api: Api) -> Option<String> {
         if self.region.registry.keeps() {
             return None;
         }
@@ -195,26 +219,33 @@ impl IamForms {
         let endpoint = known
             .map(|region| region.endpoint.clone())
             .unwrap_or_default();
+        let (what, path) = match api {
+            Api::Iam => ("users and policies are kept", "iam"),
+            Api::Sts => ("sessions begin", "sts"),
+        };
         Some(format!(
-            "users and policies are kept in region {keeper}: sign for that region, and send the \
-             request to {}/-/iam",
+            "{what} in region {keeper}: sign for that region, and send the request to {}/-/{path}",
             endpoint.trim_end_matches('/')
         ))
     }
 
     /// What is wrong with a signature, in the codes of IAM.
-    fn unverified(&self, error: SignatureError) -> IamError {
+    fn unverified(&self, api: Api, error: SignatureError) -> IamError {
         use SignatureError as E;
         tracing::info!(%error, "an IAM request was refused");
         let denied = |code, message: &str| IamError::new(code, 403, message);
         match error {
-            E::UnknownKey(_) | E::Token => denied(
+            E::UnknownKey(_) | E::Token | E::OutdatedToken => denied(
                 "InvalidClientTokenId",
                 "The security token included in the request is invalid.",
             ),
+            E::ExpiredToken => denied(
+                "ExpiredToken",
+                "The security token included in the request is expired",
+            ),
             E::WrongRegion { known, .. } => {
                 let scoped = "Credential should be scoped to a valid region.";
-                let elsewhere = self.elsewhere().filter(|_| known);
+                let elsewhere = self.elsewhere(api).filter(|_| known);
                 let why = elsewhere.map_or(scoped.to_owned(), |why| format!("{scoped} {why}."));
                 denied("SignatureDoesNotMatch", &why)
             }
@@ -242,6 +273,7 @@ impl IamForms {
         &self,
         (signature, signed_at): (String, Option<Timestamp>),
         account: &AccountId,
+        again_s: u64,
     ) -> Result<(), IamError> {
         let found = self.region.registry.account(account);
         let signed = SignedChange {
@@ -252,7 +284,7 @@ impl IamForms {
         let (seen, now) = (Arc::clone(&self.seen), self.region.clock.now().s());
         let taken = tokio::task::spawn_blocking(move || seen.take(&signed, now)).await;
         let taken = taken.map_err(|e| IamError::new("ServiceFailure", 500, e.to_string()))?;
-        if taken.is_err() && signed_at.is_some_and(|at| at.s().abs_diff(now) < AGAIN_S) {
+        if taken.is_err() && signed_at.is_some_and(|at| at.s().abs_diff(now) < again_s) {
             return Ok(());
         }
         // Clients sign anew when they try again.
@@ -271,17 +303,22 @@ fn unauthenticated() -> IamError {
 impl Beside for IamForms {
     fn answer<'a>(
         &'a self,
+        api: BesideApi,
         head: &'a Parts,
         body: Bytes,
         facts: RequestFacts,
         request_id: &'a str,
     ) -> BoxFuture<'a, Response<String>> {
         Box::pin(async move {
-            let (status, text) = match self.act(head, &body, facts).await {
+            let api = match api {
+                BesideApi::Iam => Api::Iam,
+                BesideApi::Sts => Api::Sts,
+            };
+            let (status, text) = match self.act(api, head, &body, facts).await {
                 Ok(answer) => (StatusCode::OK, answer.xml(request_id)),
                 Err(error) => (
                     StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                    error.xml(request_id),
+                    error.xml(api, request_id),
                 ),
             };
             let mut answer = Response::new(text);

@@ -14,12 +14,23 @@ use types::deed::BoxFuture;
 
 use crate::{body::ResponseBody, request::without_port, serve::Unread, server::Gateway};
 
-/// Paths that are no bucket's.
-const PATHS: [&str; 2] = ["/-/iam", "/-/iam/"];
+/// Which of the other APIs a form is for: each has a path that is no bucket's, and a host below a
+/// domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BesideApi {
+    /// `/-/iam`: users and policies.
+    Iam,
+    /// `/-/sts`: sessions.
+    Sts,
+}
+
+/// Paths, and what stands before the domain in the host.
+const APIS: [(BesideApi, [&str; 2], &str); 2] = [
+    (BesideApi::Iam, ["/-/iam", "/-/iam/"], "iam."),
+    (BesideApi::Sts, ["/-/sts", "/-/sts/"], "sts."),
+];
 /// In answers: the id of the request, as clients of such APIs look for it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-/// What stands before the domain in the host.
-const HOST: &str = "iam.";
 /// The largest form, percent-encoded.
 const FORM_BYTES_MAX: usize = 128 << 10;
 /// How long it may take to come.
@@ -32,6 +43,7 @@ pub trait Beside: Send + Sync + 'static {
     /// Answers one, whose head says nothing that was verified.
     fn answer<'a>(
         &'a self,
+        api: BesideApi,
         head: &'a Parts,
         body: Bytes,
         facts: RequestFacts,
@@ -45,30 +57,38 @@ impl Gateway {
         let _ = self.beside.set(beside);
     }
 
-    /// Whether a request is none of S3.
-    pub(crate) fn is_beside(&self, request: &Request<Incoming>) -> bool {
+    /// What a request is for that is none of S3.
+    pub(crate) fn is_beside(&self, request: &Request<Incoming>) -> Option<BesideApi> {
         let path = request.uri().path();
         // Most paths differ in their second byte.
-        if PATHS.contains(&path) {
-            return true;
+        if path.starts_with("/-/") {
+            let mut apis = APIS.iter();
+            return apis
+                .find(|(_, paths, _)| paths.contains(&path))
+                .map(|(api, ..)| *api);
         }
         if path != "/" || request.method() != Method::POST {
-            return false;
+            return None;
         }
         let host = request.headers().get(header::HOST);
         let host = without_port(host.and_then(|host| host.to_str().ok()).unwrap_or_default());
-        let domain = host.strip_prefix(HOST).unwrap_or_default();
-        self.config.domains.iter().any(|own| own == domain)
+        let mut apis = APIS.iter();
+        let found = apis.find(|(_, _, front)| {
+            let domain = host.strip_prefix(front).unwrap_or_default();
+            self.config.domains.iter().any(|own| own == domain)
+        });
+        found.map(|(api, ..)| *api)
     }
 
     pub(crate) async fn respond_beside(
         &self,
         request: Request<Incoming>,
+        api: BesideApi,
         facts: RequestFacts,
     ) -> Response<ResponseBody> {
         let id = self.ids.next();
         let (head, body) = request.into_parts();
-        let answer = self.answer_beside(&head, body, facts, &id).await;
+        let answer = self.answer_beside(api, &head, body, facts, &id).await;
         let (mut parts, body, unread) = match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
@@ -101,6 +121,7 @@ impl Gateway {
 
     async fn answer_beside(
         &self,
+        api: BesideApi,
         head: &Parts,
         body: Incoming,
         facts: RequestFacts,
@@ -119,6 +140,6 @@ impl Gateway {
         // Not before the form is there: who sends nothing takes no place from others.
         let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many forms at once\n");
         let _place = self.forms.try_acquire().map_err(|_| busy)?;
-        Ok(beside.answer(head, body, facts, id).await)
+        Ok(beside.answer(api, head, body, facts, id).await)
     }
 }

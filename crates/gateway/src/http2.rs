@@ -142,8 +142,8 @@ impl Streams {
             None => self.facts,
             Some(proxies) => forwarded::facts(request.headers(), self.facts, proxies),
         };
-        if self.gateway.is_beside(&request) {
-            return Ok(Box::pin(self.gateway.respond_beside(request, facts)).await);
+        if let Some(api) = self.gateway.is_beside(&request) {
+            return Ok(Box::pin(self.gateway.respond_beside(request, api, facts)).await);
         }
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(self.gateway.respond(request, facts).await);

@@ -4,7 +4,7 @@ use std::{fmt::Write, net::IpAddr};
 
 use access::{
     AuthType, Identity, PayloadMode, RequestFacts, SignatureError,
-    signature::{ChunkVerifier, Facts, RegionNames, Verified},
+    signature::{ChunkVerifier, Facts, Mismatch, RegionNames, Verified},
 };
 use http::{HeaderValue, header};
 use hyper::body::Incoming;
@@ -118,7 +118,7 @@ pub(crate) async fn identify<'r>(
     facts: RequestFacts,
 ) -> Result<(Request<'r>, Identified), S3Error> {
     let verified = match received.verify(&judged_by(gateway)) {
-        Err(error) if error.code == ErrorCode::InvalidAccessKeyId => {
+        Err(error) if may_be_new(error.code) => {
             Box::pin(newcomer(gateway, &received, facts.source, error)).await
         }
         verified => verified,
@@ -138,6 +138,14 @@ pub(crate) async fn identify<'r>(
         bytes: Bytes::Signed(payload, chunks),
     };
     Ok((request, identified))
+}
+
+/// Whether a signature was refused since its key, or what opens its token, is not known here.
+fn may_be_new(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::InvalidAccessKeyId | ErrorCode::TokenRefreshRequired
+    )
 }
 
 /// A caller whose key is not known here: the registry may know it, and tells it to the region to
@@ -241,14 +249,20 @@ impl From<SignatureError> for S3Error {
             )
             .detail("HeadersNotSigned", names),
             E::Token => C::InvalidToken.into(),
+            E::ExpiredToken => C::ExpiredToken.into(),
+            E::OutdatedToken => C::TokenRefreshRequired.into(),
             E::UnknownKey(key) => S3Error::new(C::InvalidAccessKeyId).detail("AWSAccessKeyId", key),
-            E::Mismatch(m) => S3Error::new(C::SignatureDoesNotMatch)
-                .detail("AWSAccessKeyId", m.access_key)
-                .detail("StringToSign", m.string_to_sign)
-                .detail("SignatureProvided", m.signature)
-                .detail("CanonicalRequest", m.canonical_request),
+            E::Mismatch(mismatch) => mismatched(*mismatch),
         }
     }
+}
+
+fn mismatched(m: Mismatch) -> S3Error {
+    S3Error::new(ErrorCode::SignatureDoesNotMatch)
+        .detail("AWSAccessKeyId", m.access_key)
+        .detail("StringToSign", m.string_to_sign)
+        .detail("SignatureProvided", m.signature)
+        .detail("CanonicalRequest", m.canonical_request)
 }
 
 /// The region that the signature names, in the error for a wrong one, for holders of a key.

@@ -40,7 +40,7 @@ mod small_listener;
 pub mod target;
 mod watchdog;
 
-pub use beside::Beside;
+pub use beside::{Beside, BesideApi};
 pub use change::SignedChange;
 pub use limits::GatewayConfig;
 pub use passing::{AnswerBody, PassedBody};

@@ -356,13 +356,13 @@ impl Open {
         request: Request<Incoming>,
     ) -> Result<Response<Watched>, JoinError> {
         let busy = self.activity.begin();
-        let mut answer = match *request.method() {
+        let mut answer = match self.gateway.is_beside(&request) {
             _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
-            _ if self.gateway.is_beside(&request) => {
+            Some(api) => {
                 let facts = self.facts(&request);
-                Box::pin(self.gateway.respond_beside(request, facts)).await
+                Box::pin(self.gateway.respond_beside(request, api, facts)).await
             }
-            Method::GET | Method::HEAD => {
+            None if matches!(*request.method(), Method::GET | Method::HEAD) => {
                 let facts = self.facts(&request);
                 self.gateway.respond(request, facts).await
             }

@@ -160,8 +160,7 @@ impl Gateway {
         let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
         let documents = self.objects.documents(&deed).await?;
         let mut tags = None;
-        let user = ask.principal.user();
-        let wanted = user.is_some_and(|user| user.policies.wants_existing_tags())
+        let wanted = ask.principal.wants_existing_tags()
             || documents
                 .as_ref()
                 .is_some_and(|d| d.access.wants_existing_tags());

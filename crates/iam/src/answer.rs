@@ -4,8 +4,23 @@ use cloud::CloudError;
 use serde_json::Value;
 use types::Timestamp;
 
-/// The namespace of IAM's documents.
-const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
+/// Whose documents answers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// IAM's.
+    Iam,
+    /// STS's.
+    Sts,
+}
+
+impl Api {
+    const fn namespace(self) -> &'static str {
+        match self {
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+        }
+    }
+}
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +44,8 @@ impl IamError {
     }
 
     /// As a document.
-    pub fn xml(&self, request_id: &str) -> String {
-        let mut out = format!("<ErrorResponse xmlns=\"{NAMESPACE}\"><Error>");
+    pub fn xml(&self, api: Api, request_id: &str) -> String {
+        let mut out = format!("<ErrorResponse xmlns=\"{}\"><Error>", api.namespace());
         let fault = if self.status >= 500 {
             "Receiver"
         } else {
@@ -120,6 +135,7 @@ pub(crate) fn time(ms: u64) -> Node {
 /// The answer to an action that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    api: Api,
     action: &'static str,
     /// `None` for actions whose answers say nothing.
     result: Option<Node>,
@@ -127,13 +143,21 @@ pub struct Answer {
 
 impl Answer {
     pub(crate) fn new(action: &'static str, result: Option<Node>) -> Self {
-        Self { action, result }
+        Self::of(Api::Iam, action, result)
+    }
+
+    pub(crate) fn of(api: Api, action: &'static str, result: Option<Node>) -> Self {
+        Self {
+            api,
+            action,
+            result,
+        }
     }
 
     /// As IAM's clients read it.
     pub fn xml(&self, request_id: &str) -> String {
         let action = self.action;
-        let mut out = format!("<{action}Response xmlns=\"{NAMESPACE}\">");
+        let mut out = format!("<{action}Response xmlns=\"{}\">", self.api.namespace());
         if let Some(result) = &self.result {
             write(&mut out, &format!("{action}Result"), result);
         }
@@ -235,7 +259,7 @@ mod tests {
     fn an_error_names_its_code() {
         let error = IamError::new("NoSuchEntity", 404, "no \"x\"");
         assert_eq!(
-            error.xml("R"),
+            error.xml(Api::Iam, "R"),
             "<ErrorResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><Error>\
              <Type>Sender</Type><Code>NoSuchEntity</Code><Message>no &quot;x&quot;</Message>\
              </Error><RequestId>R</RequestId></ErrorResponse>\n"

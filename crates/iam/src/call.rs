@@ -1,8 +1,8 @@
 //! One request: who sends it, what it says, and whether it is allowed.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use access::{User, policy};
+use access::{SessionOf, Who, policy};
 use cloud::{Registry, UserInfo};
 use types::{AccessKeyId, AccountId, Actor, Timestamp};
 
@@ -15,12 +15,32 @@ use crate::{
 pub struct Caller<'a> {
     /// The account.
     pub account: &'a AccountId,
-    /// The user; `None` for the account itself.
-    pub user: Option<&'a Arc<User>>,
+    /// Who of the account.
+    pub who: &'a Who,
     /// For the audit log.
     pub actor: &'a Actor,
     /// What policies may ask about.
     pub conditions: Conditions<'a>,
+}
+
+impl Caller<'_> {
+    /// Refuses the sessions that may not change identities at all, whatever policies say: what
+    /// `GetSessionToken` and `GetFederationToken` give would outlive what it was given for.
+    pub(crate) fn check_session(&self) -> Result<(), IamError> {
+        let of = match self.who {
+            Who::Root | Who::User(_) => return Ok(()),
+            Who::Session(session) => &session.of,
+        };
+        match of {
+            SessionOf::Role(_) => Ok(()),
+            SessionOf::Root | SessionOf::User(_) | SessionOf::Federated(_) => Err(IamError::new(
+                "AccessDenied",
+                403,
+                "sessions by GetSessionToken and GetFederationToken do not use IAM: sign with a \
+                 long-term key, or with a session of a role",
+            )),
+        }
+    }
 }
 
 /// What is known of how a request came.
@@ -64,9 +84,10 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Whether the caller may do the action on what has this ARN.
     pub fn may(&self, arn: &str, about: &About<'_>) -> Result<(), IamError> {
-        let Some(user) = self.caller.user else {
+        let who = self.caller.who;
+        if who.is_root() {
             return Ok(());
-        };
+        }
         let name = ["iam:", self.action].concat();
         let given = about.given.map(pairs).unwrap_or_default();
         let has = about.has.map(pairs).unwrap_or_default();
@@ -85,11 +106,12 @@ impl Call<'_> {
         };
         let action = policy::ActionName::parse(&name);
         let target = policy::Target::Arn(arn);
-        match user.decide(self.caller.account, action, target, &conditions) {
+        let account = self.caller.account;
+        match who.decide(account, action, target, &conditions) {
             Ok(()) => Ok(()),
             Err(decision) => {
-                tracing::info!(user = user.id, action = name, "an IAM request was refused");
-                let why = user.sentence(action, target, &decision);
+                tracing::info!(?who, action = name, "an IAM request was refused");
+                let why = who.sentence(account, action, target, &decision);
                 Err(IamError::new("AccessDenied", 403, why))
             }
         }
@@ -104,16 +126,16 @@ impl Call<'_> {
     /// The user that the form names, or the caller if it names none, once the caller may do the
     /// action on them. Who may not does not learn whether there is such a user.
     pub fn user(&self, about: &About<'_>) -> Result<UserInfo, IamError> {
-        let found = match (self.form.get("UserName"), self.caller.user) {
+        let found = match (self.form.get("UserName"), self.caller.who) {
             (Some(name), _) => {
                 let found = self.registry.user_named(self.caller.account, name);
                 // As IAM: what is asked for by a name has just that name.
                 found.filter(|found| found.name == name).ok_or(name)
             }
-            (None, Some(user)) => self.registry.user(&user.id).ok_or(&*user.name),
-            (None, None) => {
+            (None, Who::User(user)) => self.registry.user(&user.id).ok_or(&*user.name),
+            (None, Who::Root | Who::Session(_)) => {
                 return Err(crate::answer::invalid(
-                    "the field UserName is missing: the account itself is no user",
+                    "the field UserName is missing: who asks is no user",
                 ));
             }
         };

@@ -204,7 +204,7 @@ impl Call<'_> {
             .await
     }
 
-    async fn attach(&self, to: Holder<'_>, policy: &PolicyInfo, attached: bool) -> Done {
+    pub async fn attach(&self, to: Holder<'_>, policy: &PolicyInfo, attached: bool) -> Done {
         let actor = self.caller.actor;
         let changed = self
             .registry
@@ -227,7 +227,7 @@ impl Call<'_> {
         self.list_attached(Holder::Group(&group.id))
     }
 
-    fn list_attached(&self, of: Holder<'_>) -> Done {
+    pub fn list_attached(&self, of: Holder<'_>) -> Done {
         let prefix = self.path_prefix();
         let attached = self.registry.attached(of);
         let attached = attached
@@ -251,8 +251,8 @@ impl Call<'_> {
         let policy = self.policy_of(arn)?;
         let wants = |kind| match self.form.get("EntityFilter") {
             None => Ok(true),
-            Some(text @ ("User" | "Group")) => Ok(text == kind),
-            Some("Role" | "LocalManagedPolicy" | "AWSManagedPolicy") => Ok(false),
+            Some(text @ ("User" | "Group" | "Role")) => Ok(text == kind),
+            Some("LocalManagedPolicy" | "AWSManagedPolicy") => Ok(false),
             Some(_) => Err(invalid("EntityFilter is User, Group or Role")),
         };
         let account = self.caller.account;
@@ -277,10 +277,19 @@ impl Call<'_> {
                 ]));
             }
         }
+        let mut roles = Vec::new();
+        for role in self.registry.roles(account) {
+            if wants("Role")? && has(Holder::Role(&role.id)) {
+                roles.push(Node::Fields(vec![
+                    ("RoleName", role.name.into()),
+                    ("RoleId", role.id.into()),
+                ]));
+            }
+        }
         Ok(Some(Node::Fields(vec![
             ("PolicyGroups", Node::List(groups)),
             ("PolicyUsers", Node::List(users)),
-            ("PolicyRoles", Node::List(Vec::new())),
+            ("PolicyRoles", Node::List(roles)),
             ("IsTruncated", false.into()),
         ])))
     }

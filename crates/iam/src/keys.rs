@@ -1,5 +1,6 @@
 //! Access keys of users, and of the account itself where it asks for its own.
 
+use access::Who;
 use cloud::{KeyInfo, KeyStatus, UserInfo};
 use types::AccessKeyId;
 
@@ -21,8 +22,8 @@ impl Call<'_> {
     /// Whose keys a request is about: a user's, or with `None` those of the account itself, which
     /// only the account's own keys may ask for.
     fn holder(&self) -> Result<Option<UserInfo>, IamError> {
-        match (self.form.get("UserName"), self.caller.user) {
-            (None, None) => Ok(None),
+        match (self.form.get("UserName"), self.caller.who) {
+            (None, Who::Root) => Ok(None),
             _ => self.user(&About::default()).map(Some),
         }
     }

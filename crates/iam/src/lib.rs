@@ -13,14 +13,17 @@ mod keys;
 mod listing;
 mod managed;
 mod policies;
+mod roles;
+mod sts;
 mod users;
 
 use std::sync::Arc;
 
-pub use answer::{Answer, IamError};
+pub use answer::{Answer, Api, IamError};
 pub use call::{Caller, Conditions};
 use cloud::Registry;
 pub use form::Form;
+pub use sts::Sts;
 use types::AccessKeyId;
 
 use self::call::{Call, Done};
@@ -37,20 +40,21 @@ struct Row {
 }
 
 macro_rules! rows {
-    ($($name:ident [$($field:ident)*] $([$list:ident])?;)*) => {
+    ($($name:ident [$($field:ident)*] $([$($list:ident)*])?;)*) => {
         /// Every action.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        enum Op {
+        pub(crate) enum Op {
             $($name,)*
         }
 
-        static ROWS: &[(Op, Row)] = &[$((Op::$name, Row {
+        pub(crate) static ROWS: &[(Op, crate::Row)] = &[$((Op::$name, crate::Row {
             name: stringify!($name),
             fields: &[$(stringify!($field)),*],
-            lists: &[$(stringify!($list))?],
+            lists: &[$($(stringify!($list)),*)?],
         }),)*];
     };
 }
+pub(crate) use rows;
 
 rows! {
     CreateUser [UserName Path PermissionsBoundary] [Tags];
@@ -127,7 +131,9 @@ impl Iam {
     pub async fn act(&self, caller: &Caller<'_>, form: &Form) -> Result<Answer, IamError> {
         let name = form.need("Action")?;
         let found = ROWS.iter().find(|(_, row)| row.name == name);
-        let (op, row) = found.ok_or_else(|| {
+        let of_role = roles::ROWS.iter().find(|(_, row)| row.name == name);
+        let row = found.map(|(_, row)| row);
+        let row = row.or(of_role.map(|(_, row)| row)).ok_or_else(|| {
             let name = types::text::shown(name, 64);
             IamError::new("InvalidAction", 400, format!("there is no action {name}"))
         })?;
@@ -138,6 +144,7 @@ impl Iam {
             return Err(answer::invalid(&format!("the version is {VERSION}")));
         }
         form.check(row.fields, row.lists)?;
+        caller.check_session()?;
         let call = Call {
             registry: &self.registry,
             kept: self.kept.as_ref(),
@@ -145,7 +152,11 @@ impl Iam {
             form,
             action: row.name,
         };
-        let result = call.perform(*op).await;
+        let result = match (found, of_role) {
+            (Some((op, _)), _) => call.perform(*op).await,
+            (None, Some((op, _))) => call.perform_on_role(*op).await,
+            (None, None) => return Err(answer::invalid("there is no such action")),
+        };
         result.map(|result| Answer::new(row.name, result))
     }
 }

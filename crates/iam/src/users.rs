@@ -71,7 +71,7 @@ impl Call<'_> {
     }
 
     pub fn get_user(&self) -> Done {
-        if self.form.get("UserName").is_none() && self.caller.user.is_none() {
+        if self.form.get("UserName").is_none() && self.caller.who.is_root() {
             return self.get_root();
         }
         let user = self.user(&About::default())?;

@@ -29,6 +29,10 @@ pub const OBJECT_LAYOUT_2: &str = "object-layout-2";
 pub const BUCKET_LAYOUT_4: &str = "bucket-layout-4";
 /// Users of accounts, whose keys may do what the users' policies allow.
 pub const IDENTITIES: &str = "identities";
+/// Roles of accounts, of which sessions can be.
+pub const ROLES: &str = "roles";
+/// Tokens of sessions, and the keys that open them.
+pub const SESSIONS: &str = "sessions";
 
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
@@ -41,7 +45,7 @@ const BASE: &[&str] = &[
     WRITES_ANY,
 ];
 /// What this build knows beyond that.
-const SINCE: &[&str] = &[IDENTITIES];
+const SINCE: &[&str] = &[IDENTITIES, ROLES, SESSIONS];
 
 /// Features that a region knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

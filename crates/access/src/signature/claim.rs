@@ -2,6 +2,8 @@
 
 use types::Timestamp;
 
+use crate::SessionToken;
+
 use super::{
     ChunkLink, ChunkVerifier, HmacKey, PayloadMode, Service,
     verify::{signature_matches, string_to_sign_of},
@@ -23,6 +25,8 @@ pub struct Statement {
     pub canonical: [u8; 32],
     /// The signature, in hex digits.
     pub signature: String,
+    /// The token that came with a session's key. The signature covers it.
+    pub token: Option<SessionToken>,
 }
 
 /// What the signature of a request claims, with what it says of the request.

@@ -1,5 +1,7 @@
 //! Why a signature is refused; each variant is one error code of S3.
 
+use crate::TokenFault;
+
 /// What a client needs to find its own mistake; nothing of it is secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mismatch {
@@ -79,13 +81,29 @@ pub enum SignatureError {
     /// `AccessDenied` with `HeadersNotSigned`.
     #[error("there were headers present in the request which were not signed: {0}")]
     HeadersNotSigned(String),
-    /// `InvalidToken`: there are no session tokens yet.
-    #[error("session tokens are not known")]
+    /// `InvalidToken`: a token that is none, that is another key's, or that is not taken here.
+    #[error("the session token is malformed or otherwise invalid")]
     Token,
+    /// `ExpiredToken`: the session is over.
+    #[error("the session token has expired")]
+    ExpiredToken,
+    /// `TokenRefreshRequired`: the key under which the token was sealed is not here any more.
+    #[error("the session token must be refreshed")]
+    OutdatedToken,
     /// `InvalidAccessKeyId`.
     #[error("unknown access key")]
     UnknownKey(String),
     /// `SignatureDoesNotMatch`.
     #[error("the signature does not match")]
     Mismatch(Box<Mismatch>),
+}
+
+impl From<TokenFault> for SignatureError {
+    fn from(fault: TokenFault) -> Self {
+        match fault {
+            TokenFault::Invalid => Self::Token,
+            TokenFault::Expired => Self::ExpiredToken,
+            TokenFault::Outdated => Self::OutdatedToken,
+        }
+    }
 }

@@ -99,6 +99,8 @@ pub enum Service {
     Admin,
     /// Users and their policies.
     Iam,
+    /// Sessions.
+    Sts,
 }
 
 impl Service {
@@ -108,6 +110,7 @@ impl Service {
             Self::S3 => "s3",
             Self::Admin => "dhow-admin",
             Self::Iam => "iam",
+            Self::Sts => "sts",
         }
     }
 
@@ -116,6 +119,7 @@ impl Service {
             Self::S3 => "incorrect service. This endpoint belongs to \"s3\".",
             Self::Admin => "incorrect service. The admin API belongs to \"dhow-admin\".",
             Self::Iam => "incorrect service. This endpoint belongs to \"iam\".",
+            Self::Sts => "incorrect service. This endpoint belongs to \"sts\".",
         }
     }
 }
@@ -187,8 +191,8 @@ pub struct Presigned<'a> {
     pub signature: Cow<'a, str>,
     /// `X-Amz-Content-Sha256`.
     pub payload: Option<Cow<'a, str>>,
-    /// Whether there is an `X-Amz-Security-Token`.
-    pub token: bool,
+    /// `X-Amz-Security-Token`, unless it is empty.
+    pub token: Option<Cow<'a, str>>,
 }
 
 impl<'a> Presigned<'a> {
@@ -257,7 +261,7 @@ impl<'a> Presigned<'a> {
             signed_headers,
             signature,
             payload,
-            token: token.is_some_and(|token| !token.is_empty()),
+            token: token.filter(|token| !token.is_empty()),
         })
     }
 }

@@ -12,7 +12,7 @@ use super::{
     hash::{HmacKey, hex64, sha256},
     parse::{Credential, Presigned, Service, SignedHeader, split},
 };
-use crate::{Identity, SigningKeys};
+use crate::{Identity, SessionToken, SigningKeys};
 
 /// Verifies for an access key that is not known.
 static NO_KEY: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::from([0; 32]));
@@ -90,14 +90,17 @@ pub fn verify(auth: AuthType, request: &Request<'_>, facts: &Facts<'_>) -> Resul
             at: None,
             chunks: None,
         }),
-        AuthType::HeaderV4 => verify_header(request, facts, Service::S3),
+        AuthType::HeaderV4 => verify_header(request, facts),
         AuthType::PresignedV4 => verify_presigned(request, facts),
     }
 }
 
 /// Verifies a request to the admin API, which takes headers only, and signatures for itself only.
 pub fn verify_admin(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
-    verify_header(request, facts, Service::Admin)
+    read_header(request, facts.now, Service::Admin, |read| {
+        refuse_token(read.token)?;
+        prove(request, facts, &read)
+    })
 }
 
 /// Verifies a form that is sent to `service`, whose clients do not say the body's digest in a
@@ -167,7 +170,7 @@ struct Told<'a> {
     content_sha256: Single<'a>,
     amz_date: Single<'a>,
     date: Single<'a>,
-    token: bool,
+    token: Single<'a>,
 }
 
 impl<'a> Told<'a> {
@@ -180,7 +183,7 @@ impl<'a> Told<'a> {
                 "x-amz-date" => told.amz_date.add(value),
                 "date" => told.date.add(value),
                 // Some tools send an empty one with every request that has none.
-                "x-amz-security-token" => told.token |= !value.is_empty(),
+                "x-amz-security-token" if !value.is_empty() => told.token.add(value),
                 _ => {}
             }
         }
@@ -213,23 +216,19 @@ struct Read<'a> {
     signed: Signed<'a>,
     payload: PayloadMode,
     at: Timestamp,
-    token: bool,
+    /// Of a session. The signature covers it: it is a header of S3, or in the query.
+    token: Option<&'a str>,
 }
 
-fn verify_header(
-    request: &Request<'_>,
-    facts: &Facts<'_>,
-    service: Service,
-) -> Result<Verified, E> {
-    read_header(request, facts.now, service, |read| {
+fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
+    read_header(request, facts.now, Service::S3, |read| {
         prove(request, facts, &read)
     })
 }
 
 fn prove(request: &Request<'_>, facts: &Facts<'_>, read: &Read<'_>) -> Result<Verified, E> {
     let signed = &read.signed;
-    let (identity, key) = check(request, facts, signed)?;
-    refuse_token(read.token)?;
+    let (identity, key) = check(request, facts, signed, read.token)?;
     let scope = signed.credential.scope;
     let chunks = matches!(read.payload, PayloadMode::StreamingSigned { .. })
         .then(|| ChunkVerifier::new(key, signed.stamp, scope, signed.signature))
@@ -256,13 +255,15 @@ pub fn claim(auth: AuthType, request: &Request<'_>, now: Timestamp) -> Result<Cl
     }
 }
 
-/// The same of a request to the admin API.
+/// The same of a request to the admin API, which takes no sessions.
 pub fn claim_admin(request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
-    read_header(request, now, Service::Admin, |read| claimed(request, &read))
+    read_header(request, now, Service::Admin, |read| {
+        refuse_token(read.token)?;
+        claimed(request, &read)
+    })
 }
 
 fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
-    refuse_token(read.token)?;
     let signed = &read.signed;
     if signed.credential.region.is_empty() {
         return Err(E::HeaderMalformed("the Credential names no region."));
@@ -276,6 +277,7 @@ fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
             stamp: signed.stamp.to_owned(),
             canonical: sha256(&canonical),
             signature: signed.signature.to_owned(),
+            token: read.token.map(SessionToken::new),
         },
         signed_headers: signed.signed_headers.to_owned(),
         payload: read.payload,
@@ -333,7 +335,7 @@ fn read_told<T>(
         signed,
         payload,
         at: date,
-        token: told.token,
+        token: told.token.text().map_err(|()| E::Token)?,
     })
 }
 
@@ -387,16 +389,22 @@ fn read_presigned<T>(
         payload_text,
         in_query: true,
     };
+    let token = match (told.token.text(), presigned.token.as_deref()) {
+        (Ok(header), None) => header,
+        (Ok(None), query) => query,
+        // Which of two counts is nobody's guess.
+        (Ok(Some(_)), Some(_)) | (Err(()), _) => return Err(E::Token),
+    };
     then(Read {
         signed,
         payload,
         at: date,
-        token: presigned.token || told.token,
+        token,
     })
 }
 
-fn refuse_token(there: bool) -> Result<(), E> {
-    if there { Err(E::Token) } else { Ok(()) }
+fn refuse_token(token: Option<&str>) -> Result<(), E> {
+    token.map_or(Ok(()), |_| Err(E::Token))
 }
 
 /// The host and every `x-amz-*` or `x-dhow-*` header must be signed: otherwise whoever sees a
@@ -432,9 +440,10 @@ fn check(
     request: &Request<'_>,
     facts: &Facts<'_>,
     signed: &Signed<'_>,
+    token: Option<&str>,
 ) -> Result<(Identity, HmacKey), E> {
     let credential = &signed.credential;
-    let found = find_key(credential, facts, signed.in_query)?;
+    let found = find_key(credential, facts, signed.in_query, token)?;
     let canonical = canonical_request(request, signed);
     let to_sign = string_to_sign(signed.stamp, credential.scope, &canonical);
     // An unknown key costs what a wrong signature costs.
@@ -464,6 +473,7 @@ fn find_key(
     credential: &Credential<'_>,
     facts: &Facts<'_>,
     query: bool,
+    token: Option<&str>,
 ) -> Result<Option<crate::SigningKey>, E> {
     let key = |region: &RegionId| {
         let Credential {
@@ -472,15 +482,22 @@ fn find_key(
             service,
             ..
         } = credential;
-        facts.keys.signing_key(access_key, day, region, service)
+        match token {
+            None => Ok(facts.keys.signing_key(access_key, day, region, service)),
+            Some(token) => {
+                let token = SessionToken::new(token);
+                let keys = facts.keys;
+                keys.session_key(&token, access_key, day, region, service)
+            }
+        }
     };
     match facts.regions.find(credential.region) {
-        Some(region) => Ok(key(&region)),
+        Some(region) => Ok(key(&region)?),
         None => Err(E::WrongRegion {
             got: credential.region.to_owned(),
             expected: facts.regions.own.to_string(),
             query,
-            known: key(facts.regions.own).is_some(),
+            known: matches!(key(facts.regions.own), Ok(Some(_))),
         }),
     }
 }
@@ -500,14 +517,16 @@ pub(super) fn signature_matches(key: &HmacKey, to_sign: &[u8], given: &str) -> b
     words(&expected).ct_eq(&words(given)).into()
 }
 
-/// Verifies a signature over a text that is signed as it is: the policy of a POST form.
+/// Verifies a signature over a text that is signed as it is: the policy of a POST form. `token` is
+/// that of a session, which the text has to name.
 pub fn verify_text(
     text_to_sign: &str,
     credential: &Credential<'_>,
     signature: &str,
+    token: Option<&str>,
     facts: &Facts<'_>,
 ) -> Result<Identity, E> {
-    let found = find_key(credential, facts, false)?;
+    let found = find_key(credential, facts, false, token)?;
     let key = found.as_ref().map_or(&*NO_KEY, |found| &found.key);
     let good = signature_matches(key, text_to_sign.as_bytes(), signature);
     match found {

@@ -51,6 +51,11 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     assert!(state.tokens["01ff"].rekeys);
     assert_eq!((state.chained, state.length()), (5, 1));
     assert!(state.receipt.is_some());
+    let writer = state.roles.named("000000000001", "WRITER").unwrap();
+    assert!(writer.record.depends(&readers.id) && writer.role.id == "AROATWO");
+    assert_eq!(state.roles.of("000000000001").count(), 2);
+    assert_eq!(state.role("AROATHREE").unwrap().name, "Reader");
+    assert_eq!(state.token_keys[&2969], [7; 32]);
 }
 
 #[test]
@@ -66,6 +71,8 @@ fn rows_that_are_removed_leave_nothing_in_memory() {
     }
     assert!(state.accounts.is_empty() && state.keys.is_empty() && state.deeds.is_empty());
     assert!(state.policies.is_empty() && state.groups.is_empty());
+    assert!(state.roles.is_empty() && state.told_roles.is_empty());
+    assert!(state.roles.of("000000000001").count() == 0 && state.token_keys.is_empty());
     assert_eq!(state.policies.of("000000000001").count(), 0);
     assert_eq!(state.groups.of("000000000001").count(), 0);
     assert!(state.keys.of_user.is_empty() && state.users.is_empty());

@@ -12,6 +12,7 @@ use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
     introduce::Served,
+    sessions::Disabled,
     state::State,
     verifiers::VerifierRecord,
 };
@@ -63,6 +64,20 @@ pub(crate) struct Keys {
     /// Access keys that the audit log has, live or not, in every region; not those that were
     /// deleted.
     pub named: HashSet<String>,
+    /// Those of them that the audit log says are disabled.
+    pub disabled: Disabled,
+}
+
+impl Keys {
+    /// Takes over of an entry of the audit log whether a key opens anything: the row of a key does
+    /// not tell that where the registry is followed.
+    pub(crate) fn logged(&mut self, action: &str, subject: &str) {
+        match action {
+            "key.disable" => self.disabled.insert(subject.to_owned()),
+            "key.enable" => self.disabled.remove(subject),
+            _ => false,
+        };
+    }
 }
 
 impl Deref for Keys {
@@ -154,7 +169,10 @@ impl Record for KeyRecord {
 
     fn logged(state: &mut State, id: &str, now: &RowNow) {
         match now {
-            RowNow::Removed => state.keys.named.remove(id),
+            RowNow::Removed => {
+                state.keys.disabled.remove(id);
+                state.keys.named.remove(id)
+            }
             RowNow::Value(_) | RowNow::Hidden(_) => state.keys.named.insert(id.to_owned()),
         };
     }

@@ -124,6 +124,7 @@ impl Record for ManagedRecord {
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
         policies.by_id.insert(id.to_owned(), record);
         state.compile_users_with(id);
+        state.compile_roles_with(id);
         Ok(())
     }
 
@@ -137,19 +138,23 @@ impl Record for ManagedRecord {
             }
         }
         state.compile_users_with(id);
+        state.compile_roles_with(id);
         Ok(())
     }
 
     fn concerns(served: &Served<'_>, id: &str, _: &RowNow) -> Concern {
-        Concern::Users(served.users_with(id))
+        Concern::Holders(served.users_with(id), served.roles_with(id))
     }
 
     fn outdates(_: &str) -> Outdated<'_> {
         Outdated::All
     }
 
-    /// Keys of users to whom it is attached that are not sent anew with the change are gone.
+    /// Keys of users, and roles, to whom it is attached that are not sent anew with the change are
+    /// gone.
     fn followed(state: &State, id: &str, _: &RowChange) -> Vec<RowChange> {
-        state.forget_verifiers_of(id)
+        let mut gone = state.forget_verifiers_of(id);
+        gone.extend(state.forget_roles_with(id));
+        gone
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod managed;
 pub(crate) mod operator;
 pub(crate) mod region;
+pub(crate) mod role;
 pub(crate) mod token;
 pub(crate) mod user;
 
@@ -21,13 +22,16 @@ use types::RegionId;
 
 use self::{
     account::Account, deed::DeedRecord, group::GroupRecord, key::KeyRecord, managed::ManagedRecord,
-    operator::Operator, region::RegionRecord, token::TokenRecord, user::UserRecord,
+    operator::Operator, region::RegionRecord, role::RoleRecord, token::TokenRecord,
+    user::UserRecord,
 };
 use crate::{
     CloudError, MasterKey,
     chains::{Folded, HeadRow, LinkRow},
     change::{Change, RowChange, RowNow},
     introduce::Served,
+    principals::ToldRoleRecord,
+    sessions::keys::TokenKeyRecord,
     standing::Receipt,
     verifiers::VerifierRecord,
 };
@@ -78,6 +82,12 @@ kinds! {
         policies: ManagedRecord,
         /// The same.
         groups: GroupRecord,
+        /// The same.
+        roles: RoleRecord,
+        /// What a region that follows has in place of roles.
+        told_roles: ToldRoleRecord,
+        /// Keys that open tokens of sessions, where the registry is followed.
+        token_keys: TokenKeyRecord,
         /// What the keeper said that it had told, where the registry is followed.
         receipt: Receipt,
         /// How many entries of the log are in the chains, where the registry is kept.
@@ -183,6 +193,10 @@ pub(crate) enum Concern {
     Key(String),
     /// The keys of these users.
     Users(Vec<String>),
+    /// This role.
+    Role(String),
+    /// The keys of these users, and these roles.
+    Holders(Vec<String>, Vec<String>),
     /// All keys of this account.
     Account(String),
     /// All keys of this account, once in an answer.

@@ -301,7 +301,8 @@ fn reads(registry: &Registry, key: &NewKey) -> Option<bool> {
     };
     let target = access::policy::Target::Bucket("any");
     let action = access::Action::GetBucketLocation.into();
-    let decided = user.decide(&user.account, action, target, &Default::default());
+    let decided =
+        Who::User(Arc::clone(&user)).decide(&user.account, action, target, &Default::default());
     Some(decided.is_ok())
 }
 

@@ -31,6 +31,7 @@ impl ReadsRequests for InJson {
         Ok(Wanted {
             at: Timestamp::parse_iso_basic(&stamp).ok_or("no date")?,
             statement: Statement {
+                token: None,
                 access_key: text("access_key"),
                 day: stamp[..8].to_owned(),
                 region: text("region"),

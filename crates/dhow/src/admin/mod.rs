@@ -301,11 +301,14 @@ impl Admin {
 
 /// Users do what their policies allow, and no policy is about the admin API.
 fn may_administer(who: &Who) -> Result<(), Refused> {
-    let Who::User(user) = who else {
-        return Ok(());
+    let why = match who {
+        Who::Root => return Ok(()),
+        Who::User(_) => {
+            "access denied: this key is a user's, and the admin API takes keys of accounts only"
+        }
+        Who::Session(_) => "access denied: the admin API takes no sessions",
     };
-    tracing::info!(user = user.id, "an admin request of a user was refused");
-    let why = "access denied: this key is a user's, and the admin API takes keys of accounts only";
+    tracing::info!(?who, "an admin request of a user was refused");
     Err((StatusCode::FORBIDDEN, why.to_owned()))
 }
 

@@ -15,6 +15,7 @@ mod placing;
 mod promoting;
 mod region;
 mod residency;
+mod role;
 mod scrub;
 mod table;
 mod up;
@@ -65,6 +66,8 @@ enum Command {
     Key(key::Key),
     #[command(subcommand)]
     User(user::User),
+    #[command(subcommand)]
+    Role(role::Role),
     #[command(subcommand)]
     Region(region::Region),
     #[command(subcommand)]
@@ -169,6 +172,7 @@ impl Cli {
             Command::Account(account) => account.run(),
             Command::Key(key) => key.run(),
             Command::User(user) => user.run(),
+            Command::Role(role) => role.run(),
             Command::Region(region) => region.run(),
             Command::Operator(operator) => operator.run(),
             Command::Bucket(bucket) => bucket.run(),

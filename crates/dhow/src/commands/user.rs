@@ -58,10 +58,10 @@ Examples:
 pub struct Of {
     /// The account: its id, or its name (`dhow account list`).
     #[arg(long, value_name = "ACCOUNT")]
-    account: String,
+    pub(super) account: String,
     /// JSON, for scripts.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
     which: Which,
 }
@@ -136,7 +136,7 @@ pub struct OnePolicy {
 
 impl Of {
     /// Does one action of IAM.
-    fn call(&self, action: &str, fields: &[(&str, &str)]) -> Result<Value, Failure> {
+    pub(super) fn call(&self, action: &str, fields: &[(&str, &str)]) -> Result<Value, Failure> {
         let fields = fields
             .iter()
             .map(|(name, value)| ((*name).to_owned(), json!(value)));
@@ -148,7 +148,12 @@ impl Of {
     }
 
     /// The same for what needs no answer but that it was done.
-    fn done(&self, action: &str, fields: &[(&str, &str)], done: &str) -> Result<(), Failure> {
+    pub(super) fn done(
+        &self,
+        action: &str,
+        fields: &[(&str, &str)],
+        done: &str,
+    ) -> Result<(), Failure> {
         let answer = self.call(action, fields)?;
         match self.json {
             true => print_json(&answer),
@@ -158,7 +163,7 @@ impl Of {
     }
 
     /// All pages of a list.
-    fn list(
+    pub(super) fn list(
         &self,
         action: &str,
         fields: &[(&str, &str)],
@@ -325,13 +330,13 @@ impl Policy {
 }
 
 /// A document as it was written: IAM's answers have it percent-encoded.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let form = iam::Form::parse(format!("d={text}").as_bytes()).ok();
     let document = form.and_then(|form| form.get("d").map(str::to_owned));
     document.unwrap_or_else(|| text.to_owned())
 }
 
-fn read(file: &PathBuf) -> Result<String, Failure> {
+pub(super) fn read(file: &PathBuf) -> Result<String, Failure> {
     let read = match file.as_os_str() == "-" {
         true => std::io::read_to_string(std::io::stdin()),
         false => std::fs::read_to_string(file),

@@ -452,18 +452,24 @@ impl gateway::Regions for Neighbours {
             let key = AccessKeyId::new(&statement.access_key);
             match self.registry.prove(from, bucket, statement).await {
                 Ok(Some(account)) => {
-                    let live = self.live(&key, &account).await;
+                    let live = match &statement.token {
+                        None => self.live(&key, &account).await,
+                        Some(_) => {
+                            let caller = self.registry.caller_of(statement);
+                            caller.filter(|caller| caller.account() == Some(&account))
+                        }
+                    };
                     live.map_or(Proven::Nobody, Proven::Caller)
                 }
                 Ok(None) => {
                     tracing::warn!(%from, %bucket, %key, "a region relayed a signature of nobody's");
-                    match self.registry.caller(&key) {
+                    match self.registry.caller_of(statement) {
                         Some(_) => Proven::Forged,
                         None => Proven::Nobody,
                     }
                 }
                 Err(error) => Proven::Unknown {
-                    caller: self.registry.caller(&key),
+                    caller: self.registry.caller_of(statement),
                     why: error.to_string(),
                 },
             }
@@ -481,6 +487,16 @@ impl gateway::Regions for Neighbours {
                 Ok(Introduced::Nobody) => gateway::Introduced::Nobody,
                 Err(error) => gateway::Introduced::Unknown(error.to_string()),
             }
+        })
+    }
+    fn other_names<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        names: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<Option<String>>, String>> {
+        Box::pin(async move {
+            let told = self.registry.other_names(bucket, names).await;
+            told.map_err(|error| error.to_string())
         })
     }
     fn prove_chunks<'a>(

@@ -57,8 +57,7 @@ impl Gateway {
             documents: None,
             details: Details::default(),
         };
-        let user = identity.user();
-        let by_policies = user.is_some();
+        let by_policies = identity.has_policies();
         if by_policies {
             about.details = Details::of(operation, request);
         }
@@ -104,11 +103,10 @@ impl Gateway {
         request: &Request<'_>,
         (identity, form): (&Identity, Option<&ObjectKey>),
     ) -> Result<(), S3Error> {
-        let user = identity.user();
         let Some(deed) = &about.deed else {
             return Ok(());
         };
-        let wants_tags = user.is_some_and(|user| user.policies.wants_existing_tags())
+        let wants_tags = identity.wants_existing_tags()
             || about
                 .access()
                 .is_some_and(BucketAccess::wants_existing_tags);

@@ -32,6 +32,9 @@ use crate::s3::{ErrorCode, S3Error, headers::names, tagging, xml};
 /// Most bytes that all fields together have once file names have been put in.
 const EXPANDED_BYTES_MAX: usize = 2 * fields::FIELDS_BYTES_MAX;
 
+/// The field with the token of a session. The policy has to name it, as every field.
+const TOKEN: &str = "x-amz-security-token";
+
 /// What a form says of the answer to it.
 #[derive(Debug)]
 pub struct Reply {
@@ -153,12 +156,6 @@ fn identify(fields: &Fields, facts: &Facts<'_>) -> Result<(Identity, Option<(u64
     if !signs("policy") && !signs("x-amz-signature") && !signs("x-amz-credential") {
         return Ok((Identity::Anonymous, None));
     }
-    if fields
-        .get("x-amz-security-token")
-        .is_some_and(|token| !token.is_empty())
-    {
-        return Err(SignatureError::Token.into());
-    }
     let text = need("policy")?;
     let algorithm = need("x-amz-algorithm")?;
     if algorithm != "AWS4-HMAC-SHA256" {
@@ -181,7 +178,9 @@ fn identify(fields: &Fields, facts: &Facts<'_>) -> Result<(Identity, Option<(u64
             "X-Amz-Date must be formatted via ISO8601 Long format, on the day of the credential",
         ));
     }
-    let identity = verify_text(text, &credential, need("x-amz-signature")?, facts)?;
+    let token = fields.get(TOKEN).filter(|token| !token.is_empty());
+    let signature = need("x-amz-signature")?;
+    let identity = verify_text(text, &credential, signature, token, facts)?;
     let json = STANDARD.decode(text).map_err(|_| {
         let message = "Invalid Policy: it is not base64.";
         S3Error::with(ErrorCode::InvalidPolicyDocument, message)
@@ -214,6 +213,7 @@ fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, S3Error> {
             | "x-amz-signature"
             | "x-amz-content-sha256"
             | "x-amz-decoded-content-length"
+            | "x-amz-security-token"
             | "x-amz-trailer" => continue,
             name if name.starts_with("x-amz-copy-source") => {
                 return Err(S3Error::not_implemented(name));

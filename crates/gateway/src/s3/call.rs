@@ -335,7 +335,7 @@ impl<'g> S3Call<'g> {
     /// the account's own keys are asked by none where there is no policy.
     pub fn is_by_documents(&self) -> bool {
         let policy = |documents: &Arc<BucketDocuments>| documents.access.has_policy();
-        self.permit.identity().user().is_some() || self.documents.as_ref().is_some_and(policy)
+        self.permit.identity().has_policies() || self.documents.as_ref().is_some_and(policy)
     }
 
     /// Asks for what it takes to give the new object, a copy of `source`, these tags.

@@ -105,6 +105,7 @@ codes! {
     ServerSideEncryptionConfigurationNotFoundError 404 "The server side encryption configuration was not found";
     ServiceUnavailable 503 "Service is unable to handle request.";
     SignatureDoesNotMatch 403 "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+    TokenRefreshRequired 400 "The provided token must be refreshed.";
     SlowDown 503 "Please reduce your request rate.";
     TemporaryRedirect 307 "Please re-send this request to the specified temporary endpoint. Continue to use the original request endpoint for future requests.";
     TooManyBuckets 400 "You have attempted to create more buckets than allowed";

@@ -196,7 +196,8 @@ async fn get(call: &mut S3Call<'_>, row: &Row, action: Action) -> S3Result {
             Ok(call.xml(xml.finish(root)))
         }
         Form::Policy => {
-            let text = StoredPolicy::decode(&bytes)?.text;
+            let stored = StoredPolicy::decode(&bytes)?;
+            let text = policy::shown(call.gateway, call.deed()?, stored).await;
             let mut answer = Response::new(ResponseBody::full(text));
             let json = HeaderValue::from_static("application/json");
             answer.headers_mut().insert(header::CONTENT_TYPE, json);

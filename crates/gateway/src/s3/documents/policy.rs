@@ -1,14 +1,19 @@
 //! Bucket policies: read, checked when they are set, and whether one is public.
 
+use std::collections::HashMap;
+
 use access::{
     Action, BucketAccess,
     policy::{PolicyError, PolicyFault},
 };
-
 use objects::StoredPolicy;
+use types::BucketDeed;
 
 use super::{ErrorCode, S3Error, S3Result};
-use crate::s3::{S3Call, xml::XmlWriter};
+use crate::{
+    s3::{S3Call, xml::XmlWriter},
+    server::Gateway,
+};
 
 /// The operation that says whether a policy is public.
 pub(super) const STATUS: &str = "GetBucketPolicyStatus";
@@ -19,10 +24,59 @@ pub(super) async fn read(call: &mut S3Call<'_>) -> Result<Vec<u8>, S3Error> {
     let body = call.read_body().await?;
     let deed = call.deed()?;
     let text = String::from_utf8(body.to_vec()).map_err(|_| ErrorCode::MalformedPolicy)?;
-    let resolve = |arn: &str| call.gateway.keys.principal_id(arn);
+    let named = BucketAccess::named_in_policy(deed, &text).map_err(refused)?;
+    let known = known(call.gateway, deed, &named).await?;
+    let resolve = |arn: &str| known.get(arn).cloned();
     let policy = BucketAccess::read_policy(deed, &text, &resolve).map_err(refused)?;
     let resolved = policy.resolutions();
     Ok(StoredPolicy { text, resolved }.encode())
+}
+
+/// The unique ids of users and roles, by their ARNs. Only the registry's region knows them all.
+async fn known(
+    gateway: &Gateway,
+    deed: &BucketDeed,
+    named: &[String],
+) -> Result<HashMap<String, String>, S3Error> {
+    let Some(regions) = gateway.regions.as_ref().filter(|_| !named.is_empty()) else {
+        return Ok(HashMap::new());
+    };
+    let ids = regions.other_names(&deed.name, named.to_vec()).await;
+    let ids = ids.map_err(|why| {
+        S3Error::with(
+            ErrorCode::ServiceUnavailable,
+            format!(
+                "The policy names users or roles, and region {} cannot find out now who they are: \
+                 {why}. Nothing was changed.",
+                gateway.region
+            ),
+        )
+    })?;
+    let pairs = named.iter().cloned().zip(ids);
+    Ok(pairs.filter_map(|(arn, id)| Some((arn, id?))).collect())
+}
+
+/// The text of a policy as it is shown: users and roles by their ARNs of today, and those that are
+/// gone by their unique ids. While nobody answers who knows them, it is the text as it was saved.
+pub(super) async fn shown(gateway: &Gateway, deed: &BucketDeed, stored: StoredPolicy) -> String {
+    let StoredPolicy { text, resolved } = stored;
+    let Some(regions) = gateway.regions.as_ref().filter(|_| !resolved.is_empty()) else {
+        return text;
+    };
+    let ids = resolved.iter().map(|(_, id)| id.clone()).collect();
+    let now = match regions.other_names(&deed.name, ids).await {
+        Ok(now) => now,
+        Err(why) => {
+            tracing::info!(bucket = %deed.name, why, "a policy is shown as it was saved");
+            return text;
+        }
+    };
+    let now: HashMap<&str, String> = resolved
+        .iter()
+        .zip(now)
+        .map(|((arn, id), now)| (&**arn, now.unwrap_or_else(|| id.clone())))
+        .collect();
+    access::policy::shown(&text, &|arn| now.get(arn).cloned())
 }
 
 /// Says what is wrong with a policy, and where.
