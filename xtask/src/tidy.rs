@@ -36,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["types", "digest", "access", "objects", "listener"],
     ),
     ("iam", &["types", "access", "cloud"]),
+    ("console", &["types", "access", "cloud"]),
     ("bench", &["types", "access", "listener"]),
     (
         "dhow",
@@ -46,6 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "objects",
             "cloud",
             "iam",
+            "console",
             "gateway",
             "bench",
             "peer",

@@ -3,7 +3,10 @@
 
 use types::Timestamp;
 
-use crate::signature::{ChunkVerifier, Service, canonical, hmac, sha256_hex, signing_key};
+use crate::{
+    SigningKey,
+    signature::{ChunkVerifier, HmacKey, Service, canonical, sha256_hex, signing_key},
+};
 
 /// Signs for one key pair and one region. Keeps the key of the day, so a signature costs one
 /// digest and one HMAC.
@@ -14,7 +17,7 @@ pub struct Signer {
     region: String,
     service: Service,
     day: String,
-    key: [u8; 32],
+    key: HmacKey,
 }
 
 impl std::fmt::Debug for Signer {
@@ -61,7 +64,24 @@ impl Signer {
             region: region.to_owned(),
             service: Service::S3,
             day: String::new(),
-            key: [0; 32],
+            key: HmacKey::from([0; 32]),
+        }
+    }
+
+    /// For whoever has the key of one day, region and service, and not the secret. What it signs on
+    /// another day is refused.
+    pub fn of_key(
+        access_key: &str,
+        key: &SigningKey,
+        (day, region, service): (&str, &str, Service),
+    ) -> Self {
+        Self {
+            access_key: access_key.to_owned(),
+            secret: String::new(),
+            region: region.to_owned(),
+            service,
+            day: day.to_owned(),
+            key: key.key.clone(),
         }
     }
 
@@ -77,9 +97,9 @@ impl Signer {
 
     fn scope(&mut self, stamp: &str) -> String {
         let day = stamp.get(..8).unwrap_or_default();
-        if self.day != day {
+        if self.day != day && !self.secret.is_empty() {
             self.day = day.to_owned();
-            self.key = signing_key(&self.secret, day, &self.region, self.service.name());
+            self.key = signing_key(&self.secret, day, &self.region, self.service.name()).into();
         }
         let service = self.service.name();
         [day, "/", &self.region, "/", service, "/aws4_request"].concat()
@@ -120,7 +140,7 @@ impl Signer {
 
     fn signature(&self, date: &str, scope: &str, canonical: &[u8]) -> String {
         let to_sign = crate::signature::string_to_sign(date, scope, canonical);
-        hex::encode(hmac(&self.key, &to_sign))
+        hex::encode(self.key.sign(&to_sign))
     }
 
     /// The query of a presigned URL; `request.query` is part of it.
@@ -156,13 +176,13 @@ impl Signer {
     /// Signs the chunks of a body that follows the head with this signature.
     pub fn chunks(&mut self, head: &Headers) -> ChunkVerifier {
         let scope = self.scope(&head.date);
-        ChunkVerifier::new(self.key.into(), &head.date, &scope, &head.signature)
+        ChunkVerifier::new(self.key.clone(), &head.date, &scope, &head.signature)
     }
 
     /// Signs a text as it is: the policy of a POST form of this day.
     pub fn sign_text(&mut self, text: &str, now: Timestamp) -> String {
         self.scope(&now.iso_basic());
-        hex::encode(hmac(&self.key, text.as_bytes()))
+        hex::encode(self.key.sign(text.as_bytes()))
     }
 }
 

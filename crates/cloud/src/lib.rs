@@ -14,6 +14,7 @@ mod error;
 mod evidence;
 mod features;
 mod follow;
+pub mod grants;
 mod introduce;
 mod keys;
 mod kinds;

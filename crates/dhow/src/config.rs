@@ -39,6 +39,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Proxies in front of the S3 listener.
     pub proxies: ProxiesConfig,
+    /// The web console.
+    pub console: ConsoleConfig,
     /// Logs.
     pub log: Log,
     /// Limits of the front door.
@@ -189,6 +191,92 @@ impl Default for Cloud {
     }
 }
 
+/// The web console.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsoleConfig {
+    /// Its listener; off when absent.
+    pub listen: Option<SocketAddr>,
+    /// Take a free port if that of `listen` is taken: what `dhow up` does with its own choice.
+    #[serde(skip)]
+    pub or_free: bool,
+    /// Where browsers reach it, such as `https://console.example.net`; the listener's own address
+    /// when absent.
+    pub origin: Option<String>,
+    /// Where browsers reach the S3 listener; `cloud.endpoint` when absent.
+    pub data_origin: Option<String>,
+    /// Seconds without a request after which a session ends.
+    pub idle_s: u64,
+    /// Seconds after which a session ends in any case.
+    pub absolute_s: u64,
+}
+
+impl Default for ConsoleConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            or_free: false,
+            origin: None,
+            data_origin: None,
+            idle_s: 1800,
+            absolute_s: 43_200,
+        }
+    }
+}
+
+impl ConsoleConfig {
+    /// What the types cannot say. `tls` says whether its listener has TLS.
+    fn check(&self, tls: bool) -> Result<(), Failure> {
+        for (key, origin) in [("origin", &self.origin), ("data_origin", &self.data_origin)] {
+            if origin.as_ref().is_some_and(|origin| !is_origin(origin)) {
+                return Err(Failure::new(format!(
+                    "`console.{key}` must be like https://console.example.net: a scheme, a host in \
+                     lower case, and nothing after it but a port"
+                )));
+            }
+        }
+        if self.idle_s == 0 || self.absolute_s < self.idle_s {
+            return Err(Failure::new(
+                "`console.idle_s` must be at least 1, and `console.absolute_s` no less than that",
+            ));
+        }
+        let Some(listen) = self.listen else {
+            return Ok(());
+        };
+        let loopback = listen.ip().is_loopback();
+        if listen.ip().is_unspecified() && self.origin.is_none() {
+            return Err(Failure::new(format!(
+                "the console listens on {listen}, which is no address that a browser can open"
+            ))
+            .hint("say with `console.origin` where browsers reach it"));
+        }
+        let secure = tls
+            || self
+                .origin
+                .as_ref()
+                .is_some_and(|o| o.starts_with("https://"));
+        if !loopback && !secure {
+            return Err(Failure::new(format!(
+                "the console has no TLS, and {listen} is no loopback address"
+            ))
+            .hint(
+                "browsers sign in by https only: give the region a certificate ([tls]), or put a \
+                 proxy with TLS in front of the console and name it in `console.origin`",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text is an origin as browsers write it.
+fn is_origin(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or(text.strip_prefix("http://"));
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
+    host.is_some_and(|host| !host.is_empty() && host.chars().all(fine))
+}
+
 /// The embedded engine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -250,6 +338,7 @@ impl Default for Config {
             durability: Durability::Strict,
             tls: TlsConfig::default(),
             proxies: ProxiesConfig::default(),
+            console: ConsoleConfig::default(),
             log: Log::default(),
             limits: Limits::default(),
             engine: Engine::default(),
@@ -348,6 +437,18 @@ http2 = true
 trusted = []
 # Each connection of them begins with a preamble of the PROXY protocol, version 2.
 protocol = false
+
+[console]
+# The web console: a listener of its own, off unless it is named. It has TLS where S3 has it. On
+# another address than loopback browsers sign in by https only.
+# listen = "127.0.0.1:9004"
+# Where browsers reach the console, and where they reach the S3 listener, when those are not the
+# listeners' own addresses. A request for another host than that of `origin` is refused.
+# origin = "https://console.example.net"
+# data_origin = "https://dubai.example.net"
+# Seconds without a request after which a session ends, and after which it ends in any case.
+idle_s = 1800
+absolute_s = 43200
 
 [cloud]
 # The listener for other regions (mutual TLS). Without it the region is the whole cloud.
@@ -519,6 +620,7 @@ impl Config {
         }
         self.tls.check()?;
         self.proxies.check()?;
+        self.console.check(self.tls.is_on())?;
         let encrypted = self.admin_plaintext || self.tls.is_on();
         if !self.admin.ip().is_loopback() && !encrypted {
             return Err(Failure::new(format!(

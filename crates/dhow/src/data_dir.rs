@@ -57,6 +57,9 @@ pub struct Running {
     /// Where other regions reach it (host:port); empty without a listener for them.
     #[serde(default)]
     pub peer: String,
+    /// Where browsers reach the console; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
     /// The region's id.
     pub region: String,
     /// The file of the certificate that the listeners show; absent without TLS.

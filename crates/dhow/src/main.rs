@@ -6,6 +6,7 @@ mod cloud_tasks;
 mod commands;
 mod completeness;
 mod config;
+mod console_listener;
 mod data_dir;
 mod doctor;
 mod doctor_cloud;

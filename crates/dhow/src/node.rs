@@ -13,12 +13,14 @@ use serde_json::json;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    task::JoinHandle,
 };
 
 use crate::{
     admin::{Admin, Seen},
     cloud_tasks as cloud,
     config::{Config, Durability},
+    console_listener::{self, Within},
     data_dir::{DataDir, Running},
     failure::{Failure, SECOND},
     figures,
@@ -66,14 +68,13 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
         s3,
         admin,
         probes,
+        console,
         peers,
     } = sockets;
     let s3 = listener(s3, tls.as_ref(), Some(&config));
     let admin_tls = tls.as_ref().filter(|_| config.admin_has_tls());
     let admin = listener(admin, admin_tls, None);
-    region
-        .dir
-        .write_private("running.json", &serde_json::to_vec_pretty(&running)?)?;
+    write_running(&region, &running)?;
 
     let (stop, stopped) = watch::channel(false);
     let stopping = move || {
@@ -87,7 +88,8 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     metrics::register(&mut registry, &region);
     figures::register(&mut registry, &region, config.engine.reserve_mib << 20);
     tls.as_ref().inspect(|tls| tls.register(&mut registry));
-    let door = Arc::new(Gateway::new(parts(&config, &region), &mut registry));
+    let parts = parts(&config, (&region, &running));
+    let door = Arc::new(Gateway::new(parts, &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, &draining);
     let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
@@ -97,6 +99,9 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let forms = Arc::new(IamForms::new(&region, aliases, Arc::clone(&seen)));
     door.answers_beside(forms.clone());
     let admin_api = admin_of(&region, forms, seen);
+    let socket = console.map(|socket| listener(socket, tls.as_ref(), None));
+    let within = Within::new(&region, &door, &admin_api);
+    let console = console_listener::start((&config, &running), within, socket, stopping());
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let certificates = tls.map(|tls| tokio::spawn(tls.keep_up()));
     let every = Duration::from_secs(config.engine.orphans_every_s);
@@ -110,16 +115,27 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     draining.store(true, std::sync::atomic::Ordering::Relaxed);
     stop.send_replace(true);
     tokio::spawn(stop_at_once(signals, ends.is_some()));
-    for (what, task) in sweeps.into_iter().chain([("the front door", serving)]) {
+    ended(sweeps.into_iter().chain([("the front door", serving)])).await;
+    admin_task.abort();
+    for task in [console, certificates].into_iter().flatten() {
+        task.abort();
+    }
+    cloud.abort();
+    close(&region).await?;
+    ends.map_or(Ok(()), |why| Err(is_second(why)))
+}
+
+fn write_running(region: &Region, running: &Running) -> Result<(), Failure> {
+    let text = serde_json::to_vec_pretty(running)?;
+    region.dir.write_private("running.json", &text)
+}
+
+async fn ended(tasks: impl Iterator<Item = (&'static str, JoinHandle<()>)>) {
+    for (what, task) in tasks {
         if let Err(error) = task.await {
             tracing::error!(%error, "{what} broke");
         }
     }
-    admin_task.abort();
-    certificates.inspect(|task| task.abort());
-    cloud.abort();
-    close(&region).await?;
-    ends.map_or(Ok(()), |why| Err(is_second(why)))
 }
 
 fn is_second(why: String) -> Failure {
@@ -212,7 +228,7 @@ async fn close(region: &Arc<Region>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn parts(config: &Config, region: &Region) -> Parts {
+fn parts(config: &Config, (region, running): (&Region, &Running)) -> Parts {
     Parts {
         objects: Arc::clone(&region.objects),
         deeds: region.registry.clone(),
@@ -222,7 +238,10 @@ fn parts(config: &Config, region: &Region) -> Parts {
         place: region.place(),
         regions: Some(region.neighbours.clone()),
         any_location: region.upstream.is_none(),
-        config: gateway_config(config, region.upstream.is_some()),
+        config: gateway::GatewayConfig {
+            console: running.console.clone(),
+            ..gateway_config(config, region.upstream.is_some())
+        },
     }
 }
 
@@ -300,6 +319,7 @@ fn announce(region: &Region, running: &Running, ready: Ready, new: bool) -> Resu
                 "secret_key": secret_key,
                 "admin": running.admin,
                 "metrics": running.metrics,
+                "console": running.console,
                 "peer": running.peer,
                 "authority": running.authority,
             });
@@ -331,6 +351,12 @@ pub fn shown_secret(secret: &str, new: bool, dir: &Path) -> String {
     }
 }
 
+/// Where a person finds the console.
+fn console_line(running: &Running) -> String {
+    let origin = running.console.as_ref();
+    origin.map_or(String::new(), |origin| format!("  Console     {origin}\n"))
+}
+
 /// What a person is told, with commands to try. The secret is shown at the first start only.
 fn welcome(region: &Region, running: &Running, new: bool) {
     let dir = region.dir.path();
@@ -342,14 +368,17 @@ fn welcome(region: &Region, running: &Running, new: bool) {
                  \x20 Endpoint    {e}\n\
                  \x20 Peers       {}\n\
                  \x20 Data        {data}\n\
-                 \x20 Metrics     {metrics}/metrics\n\n\
+                 \x20 Metrics     {metrics}/metrics\n{}\n\
                  \x20 Accounts and keys are made in the registry's region and work here too.\n\
                  \x20 Ctrl-C stops it; the data stays.\n",
-            region.link.membership.keeper, running.peer,
+            region.link.membership.keeper,
+            running.peer,
+            console_line(running),
         );
         return;
     };
     let secret = shown_secret(&keys.secret_key, new, dir);
+    let console = console_line(running);
     let trust = running
         .authority
         .as_ref()
@@ -367,7 +396,7 @@ fn welcome(region: &Region, running: &Running, new: bool) {
                  \x20 Access key  {}\n\
                  \x20 Secret key  {secret}\n\
                  \x20 Data        {data}\n\
-                 \x20 Metrics     {metrics}/metrics\n{trust}\n\
+                 \x20 Metrics     {metrics}/metrics\n{console}{trust}\n\
                  \x20 To try, in another terminal (the first line sets DHOW_DATA, the keys,\n\
                  \x20 AWS_REGION and AWS_ENDPOINT_URL, which `dhow` and other tools read):\n\n\
                  \x20   eval \"$({} env --data {data})\"\n\

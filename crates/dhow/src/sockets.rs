@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use crate::{
-    config::Config,
+    config::{Config, ConsoleConfig},
     data_dir::Running,
     failure::Failure,
     region::{Addresses, Region},
@@ -23,6 +23,18 @@ fn listen(what: &str, flag: &str, address: SocketAddr) -> Result<TcpListener, Fa
             _ => failure.hint(format!("choose another with {flag} HOST:PORT")),
         }
     })
+}
+
+fn console(config: &ConsoleConfig) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = config.listen else {
+        return Ok(None);
+    };
+    let bound = listen("the console", "--console", address);
+    let free = SocketAddr::new(address.ip(), 0);
+    match bound {
+        Err(_) if config.or_free => listen("the console", "--console", free).map(Some),
+        bound => bound.map(Some),
+    }
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
@@ -43,6 +55,8 @@ pub struct Sockets {
     pub admin: TcpListener,
     /// For health and metrics.
     pub probes: TcpListener,
+    /// For browsers, if there is a console.
+    pub console: Option<TcpListener>,
     /// For other regions, if there may be some.
     pub peers: Option<TcpListener>,
 }
@@ -58,6 +72,7 @@ impl Sockets {
         Ok(Self {
             s3: listen("S3", "--listen", config.listen)?,
             admin: listen("the admin API", "--admin", config.admin)?,
+            console: console(&config.console)?,
             probes: listen("health and metrics", "--metrics", config.metrics)?,
             peers: peers.transpose()?,
         })
@@ -69,6 +84,15 @@ impl Sockets {
     /// The system does not say.
     pub fn s3(&self) -> Result<SocketAddr, Failure> {
         local(&self.s3)
+    }
+
+    /// Where browsers reach the console.
+    fn console_origin(&self, config: &Config) -> Result<Option<String>, Failure> {
+        match (&self.console, &config.console.origin) {
+            (None, _) => Ok(None),
+            (Some(_), Some(origin)) => Ok(Some(origin.clone())),
+            (Some(listener), None) => url(listener, config.tls.is_on()).map(Some),
+        }
     }
 
     /// Where others reach the node: as configured, or at its listeners' own addresses.
@@ -107,6 +131,7 @@ impl Sockets {
             admin: url(&self.admin, config.admin_has_tls())?,
             metrics: url(&self.probes, false)?,
             peer: at.peer.clone(),
+            console: self.console_origin(config)?,
             region: region.id.to_string(),
             certificate: tls.and_then(Tls::shown),
             authority: tls.and_then(Tls::authority),

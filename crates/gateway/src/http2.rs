@@ -142,6 +142,10 @@ impl Streams {
             None => self.facts,
             Some(proxies) => forwarded::facts(request.headers(), self.facts, proxies),
         };
+        let console = self.gateway.console.as_ref();
+        if let Some(led) = console.and_then(|console| console.lead(&request)) {
+            return Ok(led);
+        }
         if let Some(api) = self.gateway.is_beside(&request) {
             return Ok(Box::pin(self.gateway.respond_beside(request, api, facts)).await);
         }

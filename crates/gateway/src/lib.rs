@@ -11,6 +11,7 @@ mod beside;
 pub mod body;
 mod change;
 pub mod chunked;
+mod console;
 mod documents;
 mod elsewhere;
 mod forwarded;

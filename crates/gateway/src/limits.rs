@@ -40,6 +40,9 @@ pub struct GatewayConfig {
     pub pass_idle: Duration,
     /// How long requests under way may go on when the server stops. Default 10 s.
     pub drain: Duration,
+    /// The origin of the region's own console, whose pages may send requests here, and to which
+    /// browsers are led. Default: none.
+    pub console: Option<String>,
 }
 
 impl Default for GatewayConfig {
@@ -60,6 +63,7 @@ impl Default for GatewayConfig {
             write_idle: Duration::from_secs(60),
             pass_idle: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            console: None,
         }
     }
 }

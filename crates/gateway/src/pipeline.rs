@@ -32,6 +32,7 @@ use crate::{
     admission::Payer,
     ask,
     body::{Places, ResponseBody},
+    console,
     elsewhere::{Outgoing, Way},
     identify::{self, Identified},
     operations::{Operation, Resource},
@@ -40,7 +41,7 @@ use crate::{
     proof::{of_older_version, unproven},
     relayed,
     request::{Received, Request},
-    s3::{ErrorCode, S3Call, S3Error, S3Result, documents, headers, refuse},
+    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, refuse},
     serve::Unread,
     server::Gateway,
 };
@@ -158,6 +159,7 @@ impl Gateway {
         );
         let at_door = matches!(arrival, Arrival::Door(_));
         let mut trail = Trail::of(&arrival);
+        let console = self.asked_by_console(&parts.headers);
         let _counted = InFlight::enter(&self.metrics.in_flight);
 
         let result = {
@@ -180,20 +182,19 @@ impl Gateway {
             let host = self.host_id.to_str().unwrap_or_default();
             error.into_response(parts.uri.path(), &request_id, host)
         });
-        documents::add_cors(trail.page.as_ref(), &parts.method, answer.headers_mut());
+        let page = trail.page.as_ref();
+        console::add_cors(console, page, &parts.method, answer.headers_mut());
         if head_only {
             empty_head(&mut answer);
         }
         let unread = (code.is_some() || trail.passed) && has_body && !trail.body_ended;
-        // Nor does a client look for the next answer as it should, if it has had one where it
-        // waited for `100 Continue`, as botocore with an empty file.
-        if unasked && at_door {
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(header::CONNECTION, close);
-        }
         if unread && at_door {
             answer.extensions_mut().insert(Unread);
-            // A client that is not told would send its next request into a closed connection.
+        }
+        // A client that is not told would send its next request into a closed connection. Nor does
+        // a client look for the next answer as it should, if it has had one where it waited for
+        // `100 Continue`, as botocore with an empty file.
+        if (unread || unasked) && at_door {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
         }

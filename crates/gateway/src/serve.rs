@@ -135,6 +135,18 @@ impl Gateway {
         self.drain(graceful, &places).await;
     }
 
+    /// Answers a request that this process makes itself for a caller, signed like any other.
+    pub async fn respond_within(
+        &self,
+        request: Request<Incoming>,
+        facts: RequestFacts,
+    ) -> Response<ResponseBody> {
+        match self.is_beside(&request) {
+            Some(api) => Box::pin(self.respond_beside(request, api, facts)).await,
+            None => self.respond(request, facts).await,
+        }
+    }
+
     /// Waits until all connections and changes have ended, for the configured time at most.
     async fn drain(&self, graceful: GracefulShutdown, places: &Semaphore) {
         let drain = self.config.drain;
@@ -363,8 +375,13 @@ impl Open {
                 Box::pin(self.gateway.respond_beside(request, api, facts)).await
             }
             None if matches!(*request.method(), Method::GET | Method::HEAD) => {
-                let facts = self.facts(&request);
-                self.gateway.respond(request, facts).await
+                match self.lead(&request) {
+                    Some(led) => led,
+                    None => {
+                        let facts = self.facts(&request);
+                        self.gateway.respond(request, facts).await
+                    }
+                }
             }
             _ => self.change(request).await?,
         };
@@ -380,6 +397,11 @@ impl Open {
             self.activity.cut_when(ended);
         }
         Ok(answer.map(|body| Watched::new(body, busy)))
+    }
+
+    /// Where a browser that opens the endpoint is led.
+    fn lead(&self, request: &Request<Incoming>) -> Option<Response<ResponseBody>> {
+        self.gateway.console.as_ref()?.lead(request)
     }
 
     /// How a request came.

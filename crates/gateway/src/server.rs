@@ -17,6 +17,7 @@ use crate::{
     acknowledged::Acknowledged,
     admission::Admission,
     beside::{self, Beside},
+    console::ConsolePages,
     documents::refused,
     limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
@@ -64,6 +65,8 @@ pub struct Gateway {
     pub(crate) beside: OnceLock<Arc<dyn Beside>>,
     /// Places for that.
     pub(crate) forms: Semaphore,
+    /// The region's own console.
+    pub(crate) console: Option<ConsolePages>,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
     pub(crate) host_id: HeaderValue,
 }
@@ -118,6 +121,7 @@ impl Gateway {
             place: parts.place,
             regions: parts.regions,
             any_location: parts.any_location,
+            console: ConsolePages::of(&parts.config),
             config: parts.config,
         }
     }

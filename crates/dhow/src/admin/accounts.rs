@@ -5,10 +5,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, Jurisdiction};
 
+use cloud::grants::Role;
+
 use super::{
     Admin, Answer, Call,
     answers::{bad, parse, refused, to_json},
-    grants::Role,
 };
 
 #[derive(Deserialize)]

@@ -5,10 +5,9 @@ use cloud::RegionRecord;
 use http::StatusCode;
 use types::{AccountId, Actor};
 
-use super::{
-    Refused,
-    grants::{Action, Grant, Role, grant},
-};
+use cloud::grants::{Action, Grant, Role, grant};
+
+use super::Refused;
 
 /// Whose key signed a request.
 pub struct Sender {

@@ -1,5 +1,5 @@
 //! The admin API: a small listener of its own. Each request is signed like one for S3, and allowed
-//! by the role of its key ([`grants`]); whatever else comes is 403.
+//! by the role of its key ([`cloud::grants`]); whatever else comes is 403.
 //!
 //! All is below `/-/admin/v1/`; [`operations`] has the table of requests, and docs/admin-api.json
 //! (served as `GET openapi.json`) describes them. Accounts, keys, regions and buckets are changed
@@ -11,7 +11,6 @@ mod buckets;
 mod call;
 mod choosing;
 mod fields;
-mod grants;
 mod identities;
 mod leaving;
 mod openapi;
@@ -32,7 +31,7 @@ use access::{
     },
 };
 use bytes::Bytes;
-use cloud::{Introduced, KeyStatus, RegionStatus};
+use cloud::{Introduced, KeyStatus, RegionStatus, grants::Role};
 use gateway::{SmallLimits, serve_small};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -45,7 +44,6 @@ pub use self::seen::{Seen, Signed as SignedChange};
 use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
-    grants::Role,
     operations::{Op, route},
     seen::Signed as SignedOnce,
 };
@@ -91,7 +89,8 @@ impl Admin {
         .await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match self.act(request).await {
             Ok(value) => (StatusCode::OK, value),
             Err((status, message)) => (status, json!({ "error": message })),

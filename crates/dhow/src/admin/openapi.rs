@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
+use cloud::grants::{Grant, Role, grant};
+
 use super::{
     PREFIX,
     fields::{ANSWERS, Field, Kind},
-    grants::{Grant, Role, grant},
     operations::{OPERATIONS, Operation, Output},
 };
 

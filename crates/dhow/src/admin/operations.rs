@@ -4,10 +4,9 @@
 //! To add one: a row here, its `match` arm in [`super::Admin::perform`] (the compiler asks for
 //! it), then `UPDATE=1 cargo test -p dhow admin` writes the document anew.
 
-use super::{
-    fields::{self, Field},
-    grants::Action,
-};
+use cloud::grants::Action;
+
+use super::fields::{self, Field};
 
 /// What an operation answers with 200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,6 +42,14 @@ pub struct Up {
     /// Health and metrics. Unless given on 127.0.0.1, two ports above --listen.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
     metrics: Option<SocketAddr>,
+    /// The web console. Unless given on 127.0.0.1, four ports above --listen, or another port if
+    /// that one is taken.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
+    console: Option<SocketAddr>,
+    /// Where browsers reach the console, such as https://console.example.net, if that is not its
+    /// own address.
+    #[arg(long, value_name = "ORIGIN", conflicts_with_all = ["regions", "world"])]
+    console_origin: Option<String>,
     /// Serve S3 over TLS, with a certificate of an authority that is made in the data folder; `dhow
     /// env` prints how tools trust it.
     #[arg(long)]
@@ -190,6 +198,11 @@ impl Up {
             durability: self.durability,
             ..Config::default()
         };
+        config.console.or_free = self.console.is_none();
+        let console = self.console.map_or_else(|| beside(4, None), Ok);
+        // Its port may be any other: that it does not exist is no failure.
+        config.console.listen = Some(console.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))));
+        config.console.origin = self.console_origin;
         config.tls.make = self.tls;
         config.tls.names = self.tls_names;
         config.tls.authority = self.tls_authority;

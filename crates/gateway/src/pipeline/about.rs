@@ -85,6 +85,10 @@ impl Gateway {
         entered.await.map_err(|_| slow_down())?;
         self.check_region()?;
         let headers = parts.headers.clone();
+        let console = self.console.as_ref();
+        if let Some(rules) = console.and_then(|pages| pages.rules_for(&headers)) {
+            return documents::preflight(Some(rules), &headers);
+        }
         let received = Received::read(parts, &self.config.domains)?;
         let Some(bucket) = received.bucket() else {
             return documents::preflight(None, &headers);

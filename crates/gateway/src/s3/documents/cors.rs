@@ -140,7 +140,14 @@ pub(crate) fn add_cors(
     let Some((origin, documents)) = page else {
         return;
     };
-    let (Some(cors), Ok(origin)) = (&documents.cors, origin.to_str()) else {
+    if let Some(cors) = &documents.cors {
+        add_rules(cors, origin, method, out);
+    }
+}
+
+/// The same by rules that are no bucket's.
+pub(crate) fn add_rules(cors: &Cors, origin: &HeaderValue, method: &Method, out: &mut HeaderMap) {
+    let Ok(origin) = origin.to_str() else {
         return;
     };
     if let Some(allowed) = cors.allowed(origin, method.as_str(), &[]) {

@@ -210,7 +210,7 @@ fn malformed() -> S3Error {
     ErrorCode::MalformedXML.into()
 }
 
-pub(crate) use cors::{add_cors, preflight};
+pub(crate) use cors::{add_cors, add_rules, preflight};
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
-//! Who may do what through the admin API.
+//! Who may do what through the admin API, and which pages of the console they have.
 
-use cloud::{Account, KeyInfo};
+use crate::{Account, KeyInfo};
 
 /// Whose hand a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +176,7 @@ mod tests {
             user: None,
             access_key: "K".into(),
             account: "1".into(),
-            status: cloud::KeyStatus::Active,
+            status: crate::KeyStatus::Active,
             created_ms: 0,
             description: String::new(),
             admin,

@@ -1,0 +1,83 @@
+// @ts-check
+// What every page has: keys, copying, and a menu that closes. Pages work without it.
+
+const field = (/** @type {EventTarget | null} */ target) =>
+  target instanceof HTMLElement &&
+  (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
+
+const goes = new Map([["h", "/"], ["s", "/sessions"]]);
+let going = false;
+
+/** The links of the rows that a page lists. */
+const rows = () => Array.from(document.querySelectorAll("[data-rows] tbody th a"));
+
+/** @param {number} by */
+function step(by) {
+  const all = rows();
+  const at = all.findIndex((row) => row === document.activeElement);
+  const next = /** @type {HTMLElement | undefined} */ (all[Math.max(0, Math.min(all.length - 1, at + by))]);
+  next?.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const open = document.querySelector("details.who[open]");
+  if (event.key === "Escape" && open) {
+    open.removeAttribute("open");
+    /** @type {HTMLElement | null} */ (open.querySelector("summary"))?.focus();
+    return;
+  }
+  if (field(event.target)) return;
+  if (going) {
+    going = false;
+    const to = goes.get(event.key);
+    if (to) location.assign(to);
+    return;
+  }
+  switch (event.key) {
+    case "/": {
+      const filter = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-filter]"));
+      if (filter) {
+        event.preventDefault();
+        filter.focus();
+        filter.select();
+      }
+      break;
+    }
+    case "g": going = true; break;
+    case "j": step(1); break;
+    case "k": step(-1); break;
+  }
+});
+
+document.addEventListener("click", async (event) => {
+  const target = event.target instanceof Element ? event.target : null;
+  const open = document.querySelector("details.who[open]");
+  if (open && target && !open.contains(target)) open.removeAttribute("open");
+  const copy = /** @type {HTMLElement | null} */ (target?.closest("[data-copy]"));
+  if (copy) {
+    await navigator.clipboard?.writeText(copy.dataset.copy ?? "");
+    copy.textContent = copy.dataset.done ?? "";
+  }
+});
+
+// Rows that can be chosen: a count in the button, which does nothing without one.
+for (const form of document.querySelectorAll("form[data-chosen]")) {
+  const button = /** @type {HTMLButtonElement | null} */ (form.querySelector("button[data-count]"));
+  const every = /** @type {HTMLInputElement | null} */ (form.querySelector("[data-all]"));
+  if (!button || !every) continue;
+  const ticks = /** @type {HTMLInputElement[]} */ (Array.from(form.querySelectorAll("tbody input[type=checkbox]")));
+  const idle = button.textContent ?? "";
+  const count = () => {
+    const chosen = ticks.filter((tick) => tick.checked).length;
+    button.textContent = chosen ? (button.dataset.count ?? "").replace("{count}", String(chosen)) : idle;
+    button.disabled = chosen === 0;
+    every.checked = chosen > 0 && chosen === ticks.length;
+    every.indeterminate = chosen > 0 && chosen < ticks.length;
+  };
+  every.hidden = false;
+  every.addEventListener("change", () => { for (const tick of ticks) tick.checked = every.checked; count(); });
+  form.addEventListener("change", count);
+  addEventListener("pageshow", count);
+  count();
+}

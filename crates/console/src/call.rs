@@ -1,0 +1,331 @@
+//! One request to a page, and what the page can ask for.
+
+use std::borrow::Cow;
+
+use access::{
+    Identity, RequestFacts, SigningKeys,
+    sign::{Signer, Unsigned, encode, encode_path, payload_sha256},
+    signature::Service,
+};
+use bytes::Bytes;
+use cloud::{
+    Account,
+    grants::{Action, Grant, Role, grant},
+};
+use http::{Method, Request, StatusCode};
+use maud::{Markup, html};
+use serde_json::Value;
+use types::{AccessKeyId, BucketDeed, BucketName, Deeds, Holding, RegionId};
+
+use crate::{
+    Api, Console,
+    fault::Fault,
+    fields::Fields,
+    routes::Route,
+    s3::{self, S3Answer, S3Ask},
+    session::Session,
+    words::Words,
+};
+
+/// The longest answer of an API that is read.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// The host that requests within the process name.
+const WITHIN: &str = "127.0.0.1";
+
+/// Who is signed in, as the registry knows it now.
+pub struct Caller {
+    /// The key and whose it is.
+    pub identity: Identity,
+    /// The key.
+    pub key: AccessKeyId,
+    /// Its account.
+    pub account: Account,
+    /// What it may administer.
+    pub role: Role,
+    /// The session.
+    pub session: Session,
+}
+
+impl Caller {
+    /// How far the admin API lets the caller do `action`. Users and sessions
+    /// of roles have no part in it.
+    pub fn grant(&self, action: Action) -> Grant {
+        match self.identity.is_root() {
+            true => grant(&self.role, action),
+            false => Grant::No,
+        }
+    }
+
+    /// Whether the account has buckets.
+    pub fn keeps_data(&self) -> bool {
+        self.account.caller_kind().keeps_data()
+    }
+}
+
+/// One request to a page.
+pub struct Call<'a> {
+    /// The console.
+    pub console: &'a Console,
+    /// Which page.
+    pub route: &'static Route,
+    /// The bucket in the path, where the page has one.
+    pub bucket: Option<BucketName>,
+    /// What follows the question mark.
+    pub query: Fields,
+    /// The form that was sent.
+    pub form: Fields,
+    /// Who is signed in; there is nobody on pages for everybody.
+    pub caller: Option<&'a Caller>,
+    /// How the request came.
+    pub facts: RequestFacts,
+    /// The language.
+    pub words: Words,
+    /// The request's id.
+    pub id: &'a str,
+}
+
+/// A bucket that this region may show.
+pub struct Shown {
+    /// Its record.
+    pub deed: std::sync::Arc<BucketDeed>,
+    /// Whether its writes are taken here.
+    pub is_home: bool,
+}
+
+impl Call<'_> {
+    /// A text of ours.
+    pub fn t(&self, english: &'static str) -> Cow<'static, str> {
+        self.words.t(english)
+    }
+
+    /// A text of ours with values.
+    pub fn with(&self, english: &'static str, values: &[(&str, &str)]) -> String {
+        self.words.with(english, values)
+    }
+
+    /// Who is signed in.
+    pub fn who(&self) -> Result<&Caller, Fault> {
+        self.caller.ok_or(Fault::SignedOut)
+    }
+
+    /// The hidden fields of a form that is sent to `route`.
+    pub fn token(&self, route: &str) -> Markup {
+        let token = self.token_text(route);
+        html! { input type="hidden" name="csrf" value=(token); }
+    }
+
+    /// The token itself, for a script.
+    pub fn token_text(&self, route: &str) -> String {
+        let nonce = self.console.random_hex::<8>();
+        let token = self
+            .caller
+            .map(|caller| caller.session.token(route, &nonce));
+        token.unwrap_or_default()
+    }
+
+    /// The endpoint of a region.
+    pub fn endpoint_of(&self, region: &str) -> String {
+        let found = self.console.backend.registry().region(region);
+        found.map_or_else(String::new, |region| region.endpoint.clone())
+    }
+
+    /// The bucket of the page, if this region may show what is in it: its home and its readable
+    /// replicas may. Nobody but the owner learns where else it may be seen.
+    pub fn shown(&self) -> Result<Shown, Fault> {
+        let missing = || Fault::Missing(self.t("There is no bucket of this name."));
+        let name = self.bucket.as_ref().ok_or_else(missing)?;
+        let deed = self
+            .console
+            .backend
+            .registry()
+            .get(name)
+            .ok_or_else(missing)?;
+        let who = self.who()?;
+        let owns = *deed.owner == *who.account.id;
+        match deed.holding(&self.console.settings.region) {
+            Holding::Home => Ok(Shown {
+                deed,
+                is_home: true,
+            }),
+            Holding::Replica => Ok(Shown {
+                deed,
+                is_home: false,
+            }),
+            Holding::Sealed | Holding::Nothing if types::planted("console-shows-anywhere") => {
+                Ok(Shown {
+                    deed,
+                    is_home: false,
+                })
+            }
+            Holding::Sealed | Holding::Nothing if owns => Err(Fault::Law {
+                home: deed.home.to_string(),
+                endpoint: self.endpoint_of(&deed.home),
+            }),
+            Holding::Sealed | Holding::Nothing => Err(Fault::Refused(
+                self.t("The bucket is another account's, and it is not stored in this region."),
+            )),
+        }
+    }
+
+    fn signer(&self, service: Service) -> Result<Signer, Fault> {
+        let who = self.who()?;
+        let region: &RegionId = &self.console.settings.region;
+        let day = self.console.clock.now().iso_basic();
+        let day = day.get(..8).unwrap_or_default();
+        let registry = self.console.backend.registry();
+        let key = registry.signing_key(&who.key, day, region, service.name());
+        let key = key.ok_or_else(|| {
+            Fault::Busy(self.with(
+                "Region {region} has no signing key of yours for today yet.",
+                &[("region", region)],
+            ))
+        })?;
+        Ok(Signer::of_key(&who.key, &key, (day, region, service)))
+    }
+
+    /// Asks S3, as whoever is signed in.
+    ///
+    /// # Errors
+    /// What S3 refuses, in the page's words.
+    pub async fn s3(&self, ask: S3Ask<'_>) -> Result<S3Answer, Fault> {
+        let (path, query) = ask.target();
+        let request = self.signed(Service::S3, (ask.method, &path, &query), &ask)?;
+        let answer = self.send(Api::S3, request).await?;
+        if answer.status().is_success() || ask.takes(answer.status()) {
+            return Ok(S3Answer(answer));
+        }
+        Err(s3::fault(self, &answer))
+    }
+
+    fn signed(
+        &self,
+        service: Service,
+        (method, path, query): (&Method, &str, &str),
+        ask: &S3Ask<'_>,
+    ) -> Result<Request<Bytes>, Fault> {
+        let mut signer = self.signer(service)?;
+        let payload = payload_sha256(&ask.body);
+        let headers: Vec<(&str, &str)> = ask.headers.iter().map(|(n, v)| (*n, &**v)).collect();
+        let unsigned = Unsigned {
+            method: method.as_str(),
+            host: WITHIN,
+            path,
+            query,
+            headers: &headers,
+            payload: &payload,
+        };
+        let signed = signer.sign(&unsigned, self.console.clock.now());
+        let uri = match query.is_empty() {
+            true => path.to_owned(),
+            false => [path, "?", query].concat(),
+        };
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in [
+            ("host", WITHIN),
+            ("authorization", &signed.authorization),
+            ("x-amz-date", &signed.date),
+            ("x-amz-content-sha256", &payload),
+        ]
+        .into_iter()
+        .chain(headers)
+        {
+            request = request.header(name, value);
+        }
+        let failed = |error: http::Error| Fault::Bad(error.to_string().into());
+        request.body(ask.body.clone()).map_err(failed)
+    }
+
+    async fn send(
+        &self,
+        api: Api,
+        request: Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, Fault> {
+        let asked = self
+            .console
+            .backend
+            .ask(api, request, self.facts, ANSWER_BYTES_MAX);
+        asked.await.map_err(|error| Fault::Failed(error.0))
+    }
+
+    /// Asks the admin API, as whoever is signed in. `path` is below `/-/admin/v1/`; what comes from
+    /// a user in it must be encoded.
+    ///
+    /// # Errors
+    /// What the admin API refuses.
+    pub async fn admin(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Fault> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = ["/-/admin/v1/", path].concat();
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let ask = S3Ask::new(method)
+            .body(body.into())
+            .header("x-dhow-nonce", self.console.random_hex::<16>());
+        let request = self.signed(Service::Admin, (method, &path, query), &ask)?;
+        let answer = self.send(Api::Admin, request).await?;
+        let value: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+        if answer.status().is_success() {
+            return Ok(value);
+        }
+        let why = value.get("error").and_then(Value::as_str);
+        Err(self.admin_fault(answer.status(), why.unwrap_or_default()))
+    }
+
+    fn admin_fault(&self, status: StatusCode, why: &str) -> Fault {
+        let text = Cow::Owned(why.to_owned());
+        match status {
+            StatusCode::FORBIDDEN => Fault::Refused(text),
+            StatusCode::NOT_FOUND => Fault::Missing(text),
+            StatusCode::BAD_REQUEST | StatusCode::CONFLICT => Fault::Bad(text),
+            StatusCode::MISDIRECTED_REQUEST => self.elsewhere(),
+            StatusCode::SERVICE_UNAVAILABLE => Fault::Busy(why.to_owned()),
+            _ => Fault::Failed(why.to_owned()),
+        }
+    }
+
+    /// Only the registry's region can do it.
+    pub fn elsewhere(&self) -> Fault {
+        let keeper = self.console.backend.keeper();
+        Fault::Elsewhere {
+            endpoint: self.endpoint_of(&keeper),
+            keeper,
+        }
+    }
+
+    /// A URL by which the browser itself sends a request to the data endpoint. S3 decides when it
+    /// comes, by what is allowed then.
+    pub fn presigned(
+        &self,
+        method: &Method,
+        (bucket, key): (&str, &str),
+        query: &[(&str, &str)],
+        expires_s: u64,
+    ) -> Result<String, Fault> {
+        let data = &self.console.settings.data_origin;
+        let host = data.split_once("://").map_or("", |(_, host)| host);
+        // Browsers take `..` out of a path, unless the slash beside it is encoded.
+        let key = match key.split('/').any(|part| matches!(part, "." | "..")) {
+            true => encode(key),
+            false => encode_path(key),
+        };
+        let path = ["/", bucket, "/", &key].concat();
+        let mut pairs = Vec::with_capacity(query.len());
+        for (name, value) in query {
+            pairs.push([&encode(name), "=", &encode(value)].concat());
+        }
+        let unsigned = Unsigned {
+            method: method.as_str(),
+            host,
+            path: &path,
+            query: &pairs.join("&"),
+            headers: &[],
+            payload: "UNSIGNED-PAYLOAD",
+        };
+        let mut signer = self.signer(Service::S3)?;
+        let query = signer.presign(&unsigned, self.console.clock.now(), expires_s);
+        Ok([data, &*path, "?", &query].concat())
+    }
+}

@@ -1,0 +1,98 @@
+//! The web console of a region: pages for people, made here and sent as HTML.
+//!
+//! It has no right of its own. A session holds an access key's id and nothing else; each page asks
+//! the S3 and admin APIs of its own region, in this process, with requests that are signed with the
+//! region's signing key of that access key. So whatever these APIs refuse, a page refuses, and a
+//! key that was disabled or an account that was suspended ends the session with the next request.
+//!
+//! **To add a page:** write `pages/NAME.rs` with `async fn show(call: &Call<'_>) -> Answer`, name
+//! it in `pages/mod.rs`, and add one row to the table in `routes.rs` (path, who may, a name in the
+//! menu). Menu, refusals and the tests of every route and role follow from the row. A page asks for
+//! data with [`call::Call::s3`] and [`call::Call::admin`], writes every text of ours with `call.t`,
+//! every text of a user with `ui::text::name`, and every link with [`ui::href::Href`].
+//!
+//! Invariants: knows no secret; depends on nothing of the gateway; each text of a user is escaped
+//! and shown with its control characters visible; no page refers to another host than the console
+//! and the data endpoint of its region.
+
+mod assets;
+mod backend;
+mod brakes;
+mod call;
+mod fault;
+mod fields;
+mod pages;
+mod reply;
+mod routes;
+mod s3;
+mod serve;
+mod session;
+mod signin;
+mod ui;
+mod words;
+
+use std::sync::Arc;
+
+use types::{Clock, Random, RegionId};
+
+pub use self::backend::{Api, Backend, Unanswered};
+use self::{assets::Assets, brakes::Brakes, session::Sessions, signin::Challenges};
+
+/// How a console is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where browsers reach it: `https://console.example.net`, without a slash at the end.
+    pub origin: String,
+    /// Where browsers reach the S3 endpoint of this region, in the same form.
+    pub data_origin: String,
+    /// The region.
+    pub region: RegionId,
+    /// Seconds without a request after which a session ends.
+    pub idle_s: u64,
+    /// Seconds after which a session ends in any case.
+    pub absolute_s: u64,
+}
+
+/// The console of one region.
+pub struct Console {
+    pub(crate) settings: Settings,
+    /// `origin` without its scheme: what `Host` must say.
+    pub(crate) host: String,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) sessions: Sessions,
+    pub(crate) challenges: Challenges,
+    pub(crate) brakes: Brakes,
+    pub(crate) assets: Assets,
+}
+
+impl Console {
+    /// Puts it together.
+    pub fn new(
+        settings: Settings,
+        backend: Arc<dyn Backend>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let host = settings.origin.split_once("://");
+        Self {
+            host: host.map_or("", |(_, host)| host).to_owned(),
+            sessions: Sessions::new(settings.idle_s, settings.absolute_s),
+            challenges: Challenges::default(),
+            brakes: Brakes::default(),
+            assets: Assets::new(),
+            settings,
+            backend,
+            clock,
+            random,
+        }
+    }
+
+    /// So many random bytes, in hex digits.
+    pub(crate) fn random_hex<const N: usize>(&self) -> String {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        hex::encode(bytes)
+    }
+}

@@ -1,0 +1,136 @@
+//! What is shown instead of a page that cannot be: what is wrong, who can change it, and the id
+//! under which it can be looked up.
+
+use http::Method;
+use maud::{Markup, html};
+
+use crate::{
+    call::Call,
+    fault::Fault,
+    reply::{Answer, Page},
+    routes::{May, Menu, Route},
+    ui::{
+        href::Href,
+        parts::{Tone, note},
+        text,
+    },
+};
+
+/// A route that is not in the table, so that the page stands nowhere in the menu.
+pub fn route() -> &'static Route {
+    static ROUTE: Route = Route {
+        method: Method::GET,
+        path: "",
+        may: May::Everybody,
+        menu: Menu::None,
+        data: false,
+        handler: |_| Box::pin(async { Answer::Err(Fault::SignedOut) }),
+    };
+    &ROUTE
+}
+
+/// The page of a fault.
+pub fn page(call: &Call<'_>, fault: &Fault) -> Page {
+    let (title, body) = match fault {
+        Fault::Missing(what) => (call.t("Not found"), said(what, &call.t(MISSING))),
+        Fault::Refused(why) => (call.t("Access denied"), said(why, &call.t(REFUSED))),
+        Fault::Law { home, endpoint } => (
+            call.t("Not shown in this region"),
+            law(call, home, endpoint),
+        ),
+        Fault::Elsewhere { keeper, endpoint } => (
+            call.t("Done in another region"),
+            elsewhere(call, keeper, endpoint),
+        ),
+        Fault::Bad(why) => (call.t("That cannot be done"), said(why, &call.t(BAD))),
+        Fault::Changed => (call.t("Something has changed"), said(&call.t(CHANGED), "")),
+        Fault::NotImplemented(what) => {
+            (call.t("Not in this version"), said(what, &call.t(NOT_YET)))
+        }
+        Fault::Busy(why) => (call.t("Not now"), said(why, &call.t(BUSY))),
+        Fault::Failed(why) => (call.t("This did not work"), said(why, &call.t(FAILED))),
+        Fault::SignedOut => (
+            call.t("Signed out"),
+            said(&call.t("Sign in to see this page."), ""),
+        ),
+        Fault::Misdirected => (call.t("Another address"), misdirected(call)),
+        Fault::Method(_) => (call.t("Not a page"), said(&call.t(METHOD), "")),
+        Fault::TooLarge => (call.t("Too large"), said(&call.t(TOO_LARGE), "")),
+    };
+    let mut page = Page::new(title, body);
+    page.status = match fault {
+        Fault::SignedOut => http::StatusCode::FORBIDDEN,
+        fault => fault.status(),
+    };
+    page
+}
+
+const MISSING: &str = "It may have been deleted, or the link may be wrong.";
+const REFUSED: &str = "Whoever administers your account can change what your key may do.";
+const BAD: &str = "Nothing was changed. Go back, and change what was sent.";
+const CHANGED: &str = "What this page was about has changed since you looked at it. Nothing was \
+                       done. Look at it again.";
+const NOT_YET: &str = "The API of this version cannot do it.";
+const BUSY: &str = "Nothing was changed. Try again in a moment.";
+const FAILED: &str = "Whoever runs the region finds the reason in its log, by the request's id \
+                      below.";
+const METHOD: &str = "There is no page at this address. It is where a form is sent.";
+const TOO_LARGE: &str = "A form may have 64 KiB. Nothing was done.";
+
+fn said(why: &str, what: &str) -> Markup {
+    html! {
+        (note(Tone::Bad, &html! { p { (text::name(why)) } }))
+        @if !what.is_empty() { p { (what) } }
+        p { a.button href="/" { "\u{2190} Dhow" } }
+    }
+}
+
+fn way(call: &Call<'_>, region: &str, endpoint: &str) -> Markup {
+    html! {
+        @match Href::region(endpoint) {
+            Some(to) => {
+                p {
+                    a.button.primary href=(to) rel="noopener noreferrer" {
+                        (call.t("Open the console of")) " " (region)
+                    }
+                }
+                p.hint { (call.t("You sign in there with the same access key.")) }
+            }
+            None => {
+                p.hint { (call.t("Its endpoint is not on record.")) }
+            }
+        }
+    }
+}
+
+fn law(call: &Call<'_>, home: &str, endpoint: &str) -> Markup {
+    html! {
+        (note(Tone::Warn, &html! {
+            p { (call.with(LAW, &[("here", &call.console.settings.region), ("home", home)])) }
+        }))
+        (way(call, home, endpoint))
+    }
+}
+
+const LAW: &str = "Region {here} does not store this bucket, so it may not show the names of its \
+                   objects. Its home is region {home}.";
+
+fn elsewhere(call: &Call<'_>, keeper: &str, endpoint: &str) -> Markup {
+    html! {
+        (note(Tone::Warn, &html! {
+            p { (call.with(ELSEWHERE, &[("keeper", keeper)])) }
+        }))
+        (way(call, keeper, endpoint))
+    }
+}
+
+const ELSEWHERE: &str = "Accounts, keys and placements are changed in region {keeper}, which keeps \
+                         the registry.";
+
+fn misdirected(call: &Call<'_>) -> Markup {
+    let origin = &call.console.settings.origin;
+    html! {
+        p { (call.t("This console answers at one address only:")) }
+        p { a.button.primary href=(origin) { (origin) } }
+    }
+}

@@ -1,0 +1,114 @@
+//! The sessions of the key that is signed in: look at them, end them.
+
+use maud::html;
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    call::Call,
+    fault::Fault,
+    reply::{Answer, Page, Reply},
+    session::Look,
+    ui::{
+        href::Href,
+        parts::{self, Tone, badge},
+        text, time,
+    },
+};
+
+/// The list.
+pub async fn show(call: &Call<'_>) -> Answer {
+    let who = call.who()?;
+    let now = call.console.clock.now().ms();
+    let sessions = call.console.sessions_of(who);
+    let idle = call.console.settings.idle_s / 60;
+    let absolute = call.console.settings.absolute_s / 3600;
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { (call.t("Browser")) }
+                    th scope="col" { (call.t("Address")) }
+                    th scope="col" { (call.t("Began")) }
+                    th scope="col" { (call.t("Last used")) }
+                    th scope="col" { (call.t("Action")) }
+                }
+            }
+            tbody {
+                @for session in &sessions {
+                    tr {
+                        td.name {
+                            (text::short(&session.agent)) " "
+                            @if session.id == who.session.id {
+                                (badge(Tone::Good, &call.t("this one")))
+                            }
+                        }
+                        td { (text::code(&session.from.to_string())) }
+                        td { (time::ms(session.begun_ms)) }
+                        td { (call.with("{time} ago", &[("time", &time::ago(session.seen_ms, now))])) }
+                        td {
+                            (parts::button(call, "/sessions/end", &[("id", &session.id)], "small",
+                                &call.t("End")))
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let (idle, absolute) = (idle.to_string(), absolute.to_string());
+    let body = html! {
+        p { (call.with(LIFE, &[("idle", &idle), ("absolute", &absolute)])) }
+        (parts::table(&call.t("Sessions"), &table))
+    };
+    Page::new(call.t("Sessions"), body).into()
+}
+
+const LIFE: &str = "These browsers are signed in with your access key at this region. A session \
+                    ends after {idle} minutes without use, after {absolute} hours, when its key is \
+                    disabled, and when the region restarts.";
+
+/// Ends one of the own sessions.
+pub async fn end(call: &Call<'_>) -> Answer {
+    let who = call.who()?;
+    let id = call.form.get("id").unwrap_or_default();
+    let own = call.console.sessions_of(who);
+    if !own.iter().any(|session| session.id == id) {
+        return Err(Fault::Missing(call.t("There is no such session.")));
+    }
+    call.console.sessions.end(id);
+    match id == who.session.id {
+        true => Ok(Reply::Whole(signed_out(call)?)),
+        false => Ok(Reply::See(Href::to("/sessions"))),
+    }
+}
+
+/// Ends this session, here and in the browser.
+pub async fn sign_out(call: &Call<'_>) -> Answer {
+    call.console.sessions.end(&call.who()?.session.id);
+    Ok(Reply::Whole(signed_out(call)?))
+}
+
+fn signed_out(call: &Call<'_>) -> Result<Response<bytes::Bytes>, Fault> {
+    let name = call.console.cookie_name();
+    let gone = format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+    let failed = |error: http::header::InvalidHeaderValue| Fault::Failed(error.to_string());
+    let gone = HeaderValue::try_from(gone).map_err(failed)?;
+    let mut answer = Response::new(bytes::Bytes::new());
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    let headers = answer.headers_mut();
+    headers.insert(header::LOCATION, HeaderValue::from_static("/signin"));
+    headers.insert(header::SET_COOKIE, gone);
+    let clear = HeaderName::from_static("clear-site-data");
+    headers.insert(clear, HeaderValue::from_static("\"cache\", \"storage\""));
+    Ok(answer)
+}
+
+/// Sets how pages look, for this session.
+pub async fn look(call: &Call<'_>) -> Answer {
+    let look = call.form.get("look").and_then(Look::named);
+    let look = look.ok_or_else(|| Fault::Bad(call.t("There are no such colours.")))?;
+    call.console
+        .sessions
+        .set_look(&call.who()?.session.id, look);
+    Ok(Reply::See(Href::to("/")))
+}

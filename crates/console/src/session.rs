@@ -1,0 +1,254 @@
+//! Sessions: which access key a browser has signed in with. They are in memory, so a restart of the
+//! region ends all of them.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use access::signature::{HmacKey, sha256_hex};
+use parking_lot::Mutex;
+use types::AccessKeyId;
+
+/// Sessions of one key.
+const OF_KEY_MAX: usize = 10;
+/// Sessions of a region.
+const SESSIONS_MAX: usize = 10_000;
+/// Characters of a browser's name that are kept.
+const AGENT_MAX: usize = 200;
+
+/// How the pages of a session look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Look {
+    /// As the system is set.
+    #[default]
+    System,
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
+}
+
+impl Look {
+    /// As in `data-theme`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::System, Self::Light, Self::Dark];
+        all.into_iter().find(|look| look.name() == name)
+    }
+}
+
+/// One session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The SHA-256 of its cookie, in hex.
+    pub id: String,
+    /// Whose it is.
+    pub key: AccessKeyId,
+    /// When it began, and when it was used last.
+    pub begun_ms: u64,
+    /// When it was used last.
+    pub seen_ms: u64,
+    /// The address that it was begun from.
+    pub from: IpAddr,
+    /// What the browser called itself.
+    pub agent: String,
+    /// How its pages look.
+    pub look: Look,
+    /// For tokens of forms.
+    secret: [u8; 32],
+}
+
+impl Session {
+    /// The token of a form that is sent to `route`. `nonce` makes each one different, so that a
+    /// compressed page says nothing of it.
+    pub fn token(&self, route: &str, nonce: &str) -> String {
+        let text = [nonce, " ", route].concat();
+        let code = HmacKey::from(self.secret).sign(text.as_bytes());
+        [nonce, "-", &hex::encode(code)].concat()
+    }
+
+    /// Whether a token is for `route`.
+    pub fn is_token(&self, route: &str, token: &str) -> bool {
+        let Some((nonce, _)) = token.split_once('-') else {
+            return false;
+        };
+        // Compared by their codes, so that time says nothing.
+        let key = HmacKey::from(self.secret);
+        let expected = self.token(route, nonce);
+        key.sign(expected.as_bytes()) == key.sign(token.as_bytes())
+    }
+}
+
+/// All sessions of a region.
+pub struct Sessions {
+    idle_ms: u64,
+    absolute_ms: u64,
+    all: Mutex<HashMap<String, Session>>,
+}
+
+fn id_of(cookie: &str) -> String {
+    String::from_utf8_lossy(&sha256_hex(cookie.as_bytes())).into_owned()
+}
+
+/// A session that is to begin.
+pub struct NewSession<'a> {
+    /// The value of its cookie.
+    pub cookie: &'a str,
+    /// For tokens of forms.
+    pub secret: [u8; 32],
+    /// Whose it is.
+    pub key: AccessKeyId,
+    /// From where.
+    pub from: IpAddr,
+    /// What the browser calls itself.
+    pub agent: &'a str,
+}
+
+impl Sessions {
+    /// None yet.
+    pub fn new(idle_s: u64, absolute_s: u64) -> Self {
+        Self {
+            idle_ms: idle_s * 1000,
+            absolute_ms: absolute_s * 1000,
+            all: Mutex::default(),
+        }
+    }
+
+    fn is_over(&self, session: &Session, now_ms: u64) -> bool {
+        now_ms.saturating_sub(session.seen_ms) > self.idle_ms
+            || now_ms.saturating_sub(session.begun_ms) > self.absolute_ms
+    }
+
+    /// Begins one. The one of its key, or of all, that was not used for longest makes room.
+    pub fn begin(&self, new: NewSession<'_>, now_ms: u64) {
+        let mut all = self.all.lock();
+        all.retain(|_, session| !self.is_over(session, now_ms));
+        let session = Session {
+            id: id_of(new.cookie),
+            key: new.key,
+            begun_ms: now_ms,
+            seen_ms: now_ms,
+            from: new.from,
+            agent: new.agent.chars().take(AGENT_MAX).collect(),
+            look: Look::default(),
+            secret: new.secret,
+        };
+        let own = all.values().filter(|one| one.key == session.key);
+        let crowded = own.clone().count() >= OF_KEY_MAX;
+        let oldest = match crowded {
+            true => own.min_by_key(|one| one.seen_ms),
+            false if all.len() >= SESSIONS_MAX => all.values().min_by_key(|one| one.seen_ms),
+            false => None,
+        };
+        if let Some(id) = oldest.map(|one| one.id.clone()) {
+            all.remove(&id);
+        }
+        all.insert(session.id.clone(), session);
+    }
+
+    /// The session of a cookie, if it goes on; notes that it was used.
+    pub fn of_cookie(&self, cookie: &str, now_ms: u64) -> Option<Session> {
+        let id = id_of(cookie);
+        let mut all = self.all.lock();
+        let session = all.get_mut(&id)?;
+        if self.is_over(session, now_ms) {
+            all.remove(&id);
+            return None;
+        }
+        session.seen_ms = now_ms;
+        Some(session.clone())
+    }
+
+    /// Ends one.
+    pub fn end(&self, id: &str) {
+        self.all.lock().remove(id);
+    }
+
+    /// Ends the session of a cookie.
+    pub fn end_of_cookie(&self, cookie: &str) {
+        self.end(&id_of(cookie));
+    }
+
+    /// Those of a key, the one that was used last first.
+    pub fn of_key(&self, key: &AccessKeyId, now_ms: u64) -> Vec<Session> {
+        let all = self.all.lock();
+        let own = all.values().filter(|one| one.key == *key);
+        let mut own: Vec<Session> = own.filter(|s| !self.is_over(s, now_ms)).cloned().collect();
+        own.sort_by_key(|one| std::cmp::Reverse(one.seen_ms));
+        own
+    }
+
+    /// Sets how the pages of one look.
+    pub fn set_look(&self, id: &str, look: Look) {
+        if let Some(session) = self.all.lock().get_mut(id) {
+            session.look = look;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(sessions: &Sessions, cookie: &str, key: &str, now_ms: u64) {
+        let new = NewSession {
+            cookie,
+            secret: [7; 32],
+            key: AccessKeyId::new(key),
+            from: IpAddr::from([127, 0, 0, 1]),
+            agent: "a browser",
+        };
+        sessions.begin(new, now_ms);
+    }
+
+    #[test]
+    fn a_session_ends_when_it_rests_and_when_it_is_old() {
+        let sessions = Sessions::new(10, 25);
+        begin(&sessions, "c", "K", 0);
+        assert!(sessions.of_cookie("c", 10_000).is_some());
+        assert!(sessions.of_cookie("d", 10_000).is_none());
+        assert!(sessions.of_cookie("c", 20_000).is_some());
+        assert!(sessions.of_cookie("c", 25_001).is_none());
+        begin(&sessions, "e", "K", 0);
+        assert!(sessions.of_cookie("e", 10_001).is_none());
+    }
+
+    #[test]
+    fn a_key_has_so_many_sessions_and_the_one_that_rests_longest_goes() {
+        let sessions = Sessions::new(1000, 1000);
+        for n in 0..=OF_KEY_MAX {
+            begin(&sessions, &n.to_string(), "K", n as u64);
+        }
+        begin(&sessions, "other", "L", 100);
+        assert!(sessions.of_cookie("0", 100).is_none());
+        assert!(sessions.of_cookie("1", 100).is_some());
+        assert_eq!(
+            sessions.of_key(&AccessKeyId::new("K"), 100).len(),
+            OF_KEY_MAX
+        );
+    }
+
+    #[test]
+    fn a_token_is_for_one_session_and_one_route() {
+        let sessions = Sessions::new(10, 10);
+        begin(&sessions, "c", "K", 0);
+        let session = sessions.of_cookie("c", 0).unwrap();
+        let token = session.token("/signout", "0011");
+        assert!(session.is_token("/signout", &token));
+        assert!(!session.is_token("/sessions/end", &token));
+        for bad in ["", "-", "0011-", &token.replace("0011", "0012")] {
+            assert!(!session.is_token("/signout", bad), "{bad}");
+        }
+        let other = Session {
+            secret: [8; 32],
+            ..session.clone()
+        };
+        assert!(!other.is_token("/signout", &token));
+    }
+}

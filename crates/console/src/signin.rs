@@ -1,0 +1,196 @@
+//! Signing in by an access key. The browser signs a challenge as it would sign a request to S3; the
+//! secret is never sent.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use access::{
+    Identity,
+    signature::{
+        self, AuthType, Facts, PayloadMode, RegionNames, Request, Service, SignatureError,
+    },
+};
+use cloud::Introduced;
+use http::{HeaderMap, request::Parts};
+use parking_lot::Mutex;
+use types::AccessKeyId;
+
+use crate::{Console, session::NewSession};
+
+/// The header with the challenge, which must be signed.
+pub const CHALLENGE: &str = "x-dhow-challenge";
+/// Challenges that can be answered, at most.
+const CHALLENGES_MAX: usize = 10_000;
+/// How long one can be answered.
+const CHALLENGE_LIFE_MS: u64 = 120_000;
+/// The longest access key that is looked at.
+const KEY_CHARS_MAX: usize = 128;
+
+/// Challenges that were given and not answered yet.
+#[derive(Default)]
+pub struct Challenges(Mutex<HashMap<String, u64>>);
+
+impl Challenges {
+    /// Keeps one until it is answered or too old. The oldest makes room.
+    fn add(&self, challenge: String, now_ms: u64) {
+        let mut all = self.0.lock();
+        if all.len() >= CHALLENGES_MAX {
+            all.retain(|_, given| now_ms.saturating_sub(*given) <= CHALLENGE_LIFE_MS);
+        }
+        if all.len() >= CHALLENGES_MAX {
+            let oldest = all.iter().min_by_key(|(_, given)| **given);
+            if let Some(oldest) = oldest.map(|(challenge, _)| challenge.clone()) {
+                all.remove(&oldest);
+            }
+        }
+        all.insert(challenge, now_ms);
+    }
+
+    /// Takes one; each can be taken once.
+    fn take(&self, challenge: &str, now_ms: u64) -> bool {
+        let given = self.0.lock().remove(challenge);
+        given.is_some_and(|given| now_ms.saturating_sub(given) <= CHALLENGE_LIFE_MS)
+    }
+}
+
+/// Why somebody was not signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotSignedIn {
+    /// Key, signature or challenge are not good. Which of them it was is not said.
+    Wrong,
+    /// Too many attempts; seconds to wait.
+    Wait(u64),
+    /// The registry must be asked whose key it is, and does not answer.
+    Unknown,
+}
+
+impl Console {
+    /// A challenge to be signed.
+    pub(crate) fn challenge(&self) -> String {
+        let challenge = self.random_hex::<32>();
+        self.challenges
+            .add(challenge.clone(), self.clock.now().ms());
+        challenge
+    }
+
+    /// Begins a session for whoever signed a challenge; answers its cookie.
+    pub(crate) async fn sign_in(&self, parts: &Parts, from: IpAddr) -> Result<String, NotSignedIn> {
+        let now = self.clock.now().ms();
+        let claimed = claimed_key(&parts.headers).ok_or(NotSignedIn::Wrong)?;
+        let waiting = self.brakes.attempt(&claimed, from, now);
+        waiting.map_err(NotSignedIn::Wait)?;
+        let signer = self.signer(parts, from).await;
+        let wrong = signer.as_ref().err() == Some(&NotSignedIn::Wrong);
+        if signer.is_ok() || wrong {
+            self.brakes.ended(&claimed, from, signer.is_ok(), now);
+        }
+        if wrong {
+            tracing::info!(%from, key = %types::text::shown(&claimed, 64), "a sign-in was refused");
+        }
+        let key = signer?;
+        tracing::info!(%from, %key, "somebody signed in to the console");
+        let cookie = self.random_hex::<32>();
+        let mut secret = [0; 32];
+        self.random.fill(&mut secret);
+        let agent = parts.headers.get(http::header::USER_AGENT);
+        let new = NewSession {
+            cookie: &cookie,
+            secret,
+            key,
+            from,
+            agent: agent
+                .and_then(|agent| agent.to_str().ok())
+                .unwrap_or_default(),
+        };
+        self.sessions.begin(new, now);
+        Ok(cookie)
+    }
+
+    async fn signer(&self, parts: &Parts, from: IpAddr) -> Result<AccessKeyId, NotSignedIn> {
+        let challenge = parts.headers.get(CHALLENGE).and_then(|c| c.to_str().ok());
+        let now = self.clock.now();
+        if !self
+            .challenges
+            .take(challenge.unwrap_or_default(), now.ms())
+            && !types::planted("console-challenge-unasked")
+        {
+            return Err(NotSignedIn::Wrong);
+        }
+        let request = Request {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: &parts.headers,
+        };
+        let registry = self.backend.registry();
+        let facts = Facts {
+            keys: registry,
+            regions: RegionNames {
+                own: &self.settings.region,
+                aliases: &[],
+            },
+            now,
+        };
+        let verified = match signature::verify(AuthType::HeaderV4, &request, &facts) {
+            Err(SignatureError::UnknownKey(_)) => {
+                self.learn(&request, from).await?;
+                signature::verify(AuthType::HeaderV4, &request, &facts)
+            }
+            verified => verified,
+        };
+        let verified = verified.map_err(|_| NotSignedIn::Wrong)?;
+        match (verified.identity, verified.payload) {
+            (Identity::Key { access_key, .. }, PayloadMode::Sha256(_)) => Ok(access_key),
+            _ => Err(NotSignedIn::Wrong),
+        }
+    }
+
+    /// Asks the registry for a key that this region does not know.
+    async fn learn(&self, request: &Request<'_>, from: IpAddr) -> Result<(), NotSignedIn> {
+        let claim = signature::claim(AuthType::HeaderV4, request, self.clock.now());
+        let claim = claim.map_err(|_| NotSignedIn::Wrong)?;
+        let registry = self.backend.registry();
+        let asked = registry.introduce(&claim.statement, Service::S3, Some(from));
+        match asked.await {
+            Ok(Introduced::Known) => Ok(()),
+            Ok(Introduced::Nobody) => Err(NotSignedIn::Wrong),
+            Err(error) => {
+                tracing::warn!(%error, "whose key it is cannot be looked up");
+                Err(NotSignedIn::Unknown)
+            }
+        }
+    }
+}
+
+/// The access key that a request says it is signed with.
+fn claimed_key(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, rest) = value.split_once("Credential=")?;
+    let (key, _) = rest.split_once('/')?;
+    Some(key.chars().take(KEY_CHARS_MAX).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_taken_once_and_in_time() {
+        let challenges = Challenges::default();
+        challenges.add("a".into(), 0);
+        assert!(challenges.take("a", CHALLENGE_LIFE_MS));
+        assert!(!challenges.take("a", 1));
+        assert!(!challenges.take("", 1));
+        challenges.add("b".into(), 0);
+        assert!(!challenges.take("b", CHALLENGE_LIFE_MS + 1));
+    }
+
+    #[test]
+    fn no_more_challenges_are_kept_than_there_is_room_for() {
+        let challenges = Challenges::default();
+        for n in 0..=CHALLENGES_MAX as u64 {
+            challenges.add(n.to_string(), n);
+        }
+        assert_eq!(challenges.0.lock().len(), CHALLENGES_MAX);
+        assert!(!challenges.take("0", 10_000) && challenges.take("1", 10_000));
+    }
+}

@@ -1,0 +1,178 @@
+//! What is around every page.
+
+use maud::{DOCTYPE, Markup, html};
+
+use crate::{
+    call::{Call, Caller},
+    reply::Page,
+    routes::{Menu, ROUTES, Route},
+    session::Look,
+    ui::{parts, text},
+};
+
+/// The whole document.
+pub fn page(call: &Call<'_>, page: Page) -> Markup {
+    let asset = |name: &str| call.console.assets.path(name).to_owned();
+    let look = call
+        .caller
+        .map_or(Look::System, |caller| caller.session.look);
+    let region = &*call.console.settings.region;
+    html! {
+        (DOCTYPE)
+        html lang=(call.words.lang) dir=(call.words.dir) data-theme=(look.name()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (text::visible(&page.title)) " \u{b7} Dhow " (region) }
+                link rel="icon" href=(asset("icon.svg")) type="image/svg+xml";
+                link rel="stylesheet" href=(asset("console.css"));
+                script type="module" src=(asset("app.js")) {}
+            }
+            @match call.caller {
+                Some(caller) => { (signed_in(call, caller, page)) }
+                None => { (signed_out(call, page)) }
+            }
+        }
+    }
+}
+
+fn signed_out(call: &Call<'_>, page: Page) -> Markup {
+    html! {
+        body.outside {
+            main #main {
+                p.brand { (mark()) "Dhow" }
+                h1 { (text::name(&page.title)) }
+                (page.body)
+                (foot(call))
+            }
+        }
+    }
+}
+
+fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false" {
+            path d="M3 17h18l-2.5 4h-12z" {}
+            path d="M11 2c5 3 7.500 7.500 8 13H11z" {}
+            path d="M9.500 6C6.500 8.500 5 11.500 4.500 15h5z" {}
+        }
+    }
+}
+
+fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
+    let region = &*call.console.settings.region;
+    html! {
+        body {
+            a.skip href="#main" { (call.t("Skip to the content")) }
+            header.top {
+                a.brand href="/" { (mark()) span { "Dhow" } }
+                span.region title=(call.t("The region that answers")) { (text::code(region)) }
+                details.who {
+                    summary {
+                        span { (text::short(&caller.account.name)) }
+                        small { (caller.role.words()) " \u{25be}" }
+                    }
+                    div.menu {
+                        p { (text::code(&caller.key)) }
+                        (looks(call, caller))
+                        (parts::button(call, "/signout", &[], "plain", &call.t("Sign out")))
+                    }
+                }
+            }
+            div.frame {
+                (menu(call, caller))
+                main #main tabindex="-1" {
+                    @if let Some(path) = &page.path { nav.path aria-label=(call.t("Path")) { (path) } }
+                    div.head {
+                        h1 { (text::name(&page.title)) }
+                        @if let Some(actions) = &page.actions { div.actions { (actions) } }
+                    }
+                    (page.body)
+                    (foot(call))
+                }
+            }
+        }
+    }
+}
+
+fn looks(call: &Call<'_>, caller: &Caller) -> Markup {
+    let looks = [
+        (Look::System, call.t("System")),
+        (Look::Light, call.t("Light")),
+        (Look::Dark, call.t("Dark")),
+    ];
+    html! {
+        form.looks method="post" action="/look" {
+            (call.token("/look"))
+            span.label { (call.t("Colours")) }
+            div {
+                @for (look, name) in looks {
+                    button name="look" value=(look.name())
+                        aria-pressed=(caller.session.look == look) { (name) }
+                }
+            }
+        }
+    }
+}
+
+/// The pages that the caller may open.
+fn menu(call: &Call<'_>, caller: &Caller) -> Markup {
+    let may = |route: &&Route| route.may.allows(caller);
+    let shown: Vec<(&str, &str, &Route)> = ROUTES
+        .iter()
+        .filter(may)
+        .filter_map(|route| match route.menu {
+            Menu::Under(heading, name) => Some((heading, name, route)),
+            Menu::None => None,
+        })
+        .collect();
+    let mut headings: Vec<&'static str> = Vec::new();
+    for route in ROUTES {
+        if let Menu::Under(heading, _) = route.menu
+            && shown.iter().any(|(one, ..)| *one == heading)
+            && !headings.contains(&heading)
+        {
+            headings.push(heading);
+        }
+    }
+    html! {
+        nav.side aria-label=(call.t("Menu")) {
+            @for heading in headings {
+                div {
+                    p { (call.words.t(heading)) }
+                    ul {
+                        @for (_, name, route) in shown.iter().filter(|(one, ..)| *one == heading) {
+                            li {
+                                a href=(route.path) aria-current=[is_here(call, route)] {
+                                    (name)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_here(call: &Call<'_>, route: &Route) -> Option<&'static str> {
+    if route.path == call.route.path {
+        return Some("page");
+    }
+    // The pages of a bucket belong to the list of them.
+    let below = route.path == "/" && call.route.path.starts_with("/b/");
+    let below = below || route.path != "/" && call.route.path.starts_with(route.path);
+    below.then_some("true")
+}
+
+fn foot(call: &Call<'_>) -> Markup {
+    let now = call.console.clock.now();
+    html! {
+        footer {
+            span { (call.t("Region")) " " (text::code(&call.console.settings.region)) }
+            span { (call.t("as of")) " " (super::time::iso(&now.iso8601())) }
+            span { (call.t("request")) " " (text::code(call.id)) }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Texts of users: names, metadata, tags. All of it may be hostile.
+
+use maud::{Markup, html};
+
+/// Characters in a table before the middle is left out.
+const SHOWN_MAX: usize = 96;
+
+/// Whether a character cannot be seen, or changes how its neighbours are seen. U+200C and U+200D
+/// stay: Persian and emoji need them.
+fn is_hidden(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+        | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
+        | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// A text with what cannot be seen as visible escapes.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (front, back) = (text.trim_start().len(), text.trim_end().len());
+    for (at, c) in text.char_indices() {
+        let edge = at < text.len() - front || at >= back;
+        match c {
+            c if edge && c.is_whitespace() && !is_hidden(c) => out.push('\u{2423}'),
+            c if is_hidden(c) => out.push_str(&format!("\u{27e8}U+{:04X}\u{27e9}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A user's text, whole.
+pub fn name(text: &str) -> Markup {
+    html! { bdi { (visible(text)) } }
+}
+
+/// The same, short: a long one without its middle, and whole in its title.
+pub fn short(text: &str) -> Markup {
+    let whole = visible(text);
+    let count = whole.chars().count();
+    if count <= SHOWN_MAX {
+        return html! { bdi { (whole) } };
+    }
+    let side = SHOWN_MAX / 2;
+    let first: String = whole.chars().take(side).collect();
+    let last: String = whole.chars().skip(count - side).collect();
+    html! { bdi title=(whole) { (first) "\u{2026}" (last) } }
+}
+
+/// A text of ours that is always left to right: keys, ids, endpoints, code.
+pub fn code(text: &str) -> Markup {
+    html! { code { bdi dir="ltr" { (visible(text)) } } }
+}
+
+/// The name of a file to be saved: the last part of a key, without what a file system or a header
+/// would take for something else.
+pub fn file_name(key: &str) -> String {
+    let last = key
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let fine = last
+        .chars()
+        .filter(|c| !is_hidden(*c) && !matches!(c, '/' | '\\'));
+    let name: String = fine.take(200).collect();
+    match name.trim_matches(['.', ' ']).is_empty() {
+        true => "object".to_owned(),
+        false => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hides_is_shown() {
+        assert_eq!(visible("a\u{202e}b"), "a⟨U+202E⟩b");
+        assert_eq!(visible("\0\r"), "⟨U+0000⟩⟨U+000D⟩");
+        assert_eq!(visible(" a b "), "␣a b␣");
+        assert_eq!(visible("   "), "␣␣␣");
+        let persian = "می\u{200c}خواهم";
+        assert_eq!(visible(persian), persian);
+    }
+
+    #[test]
+    fn markup_of_users_is_text() {
+        for text in [
+            "<script>alert(1)</script>",
+            "\"><img src=x onerror=alert(1)>",
+            "</title>",
+        ] {
+            for shown in [name(text), short(&text.repeat(20)), code(text)] {
+                let shown = shown.into_string();
+                assert!(
+                    !shown.contains("<script") && !shown.contains("<img"),
+                    "{shown}"
+                );
+                assert!(!shown.contains("</title"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_never_named_as_a_path() {
+        assert_eq!(file_name("a/b/c.txt"), "c.txt");
+        assert_eq!(file_name("a/b/"), "b");
+        assert_eq!(file_name("a\\..\\c\u{202e}txt"), "a..ctxt");
+        for nothing in ["..", "/", "", "\0"] {
+            assert_eq!(file_name(nothing), "object");
+        }
+    }
+}

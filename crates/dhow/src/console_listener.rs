@@ -1,0 +1,172 @@
+//! The console's listener, and what the console asks of this process: its own S3 and admin APIs, by
+//! signed requests over a connection in memory.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use access::RequestFacts;
+use bytes::Bytes;
+use cloud::Registry;
+use console::{Api, Backend, Console, Settings, Unanswered};
+use gateway::{Gateway, SmallLimits, serve_small};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, client, server, service::service_fn};
+use hyper_util::rt::TokioIo;
+use listener::Listener;
+use tokio::task::JoinHandle;
+use types::deed::BoxFuture;
+
+use crate::{admin::Admin, config::Config, data_dir::Running, region::Region};
+
+/// What a connection in memory holds.
+const PIPE_BYTES: usize = 64 << 10;
+/// How long an API may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(40);
+/// Connections of browsers at once; each opens up to six.
+const CONNECTIONS: usize = 512;
+
+/// The APIs of this process.
+pub struct Within {
+    region: Arc<Region>,
+    gateway: Arc<Gateway>,
+    admin: Arc<Admin>,
+}
+
+impl Within {
+    /// Of this region.
+    pub fn new(region: &Arc<Region>, gateway: &Arc<Gateway>, admin: &Arc<Admin>) -> Self {
+        Self {
+            region: Arc::clone(region),
+            gateway: Arc::clone(gateway),
+            admin: Arc::clone(admin),
+        }
+    }
+}
+
+/// Makes the console and serves it until `shutdown` resolves, if there is to be one.
+pub fn start(
+    (config, running): (&Config, &Running),
+    within: Within,
+    listener: Option<Listener>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Option<JoinHandle<()>> {
+    let (listener, origin) = listener.zip(running.console.clone())?;
+    let endpoint = config.cloud.endpoint.as_ref().unwrap_or(&running.endpoint);
+    let endpoint = endpoint.trim_end_matches('/');
+    let data = config.console.data_origin.as_deref();
+    let settings = Settings {
+        origin,
+        data_origin: data.unwrap_or(endpoint).to_owned(),
+        region: within.region.id.clone(),
+        idle_s: config.console.idle_s,
+        absolute_s: config.console.absolute_s,
+    };
+    let tls = listener.tls.is_some();
+    let region = &within.region;
+    let (clock, random) = (Arc::clone(&region.clock), Arc::clone(&region.random));
+    let console = Arc::new(Console::new(settings, Arc::new(within), clock, random));
+    let limits = SmallLimits {
+        connections: CONNECTIONS,
+        ..SmallLimits::default()
+    };
+    let answer = move |from: SocketAddr, request| {
+        let console = Arc::clone(&console);
+        async move { console.answer(from, request, tls).await }
+    };
+    Some(tokio::spawn(serve_small(
+        limits, listener, answer, shutdown,
+    )))
+}
+
+impl Backend for Within {
+    fn registry(&self) -> &Registry {
+        &self.region.registry
+    }
+
+    fn keeper(&self) -> String {
+        match self.region.registry.keeps() {
+            true => self.region.id.to_string(),
+            false => self.region.link.membership.keeper.clone(),
+        }
+    }
+
+    fn ask<'a>(
+        &'a self,
+        api: Api,
+        request: Request<Bytes>,
+        facts: RequestFacts,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Response<Bytes>, Unanswered>> {
+        let (gateway, admin) = (Arc::clone(&self.gateway), Arc::clone(&self.admin));
+        Box::pin(async move {
+            let asking = async move {
+                match api {
+                    Api::S3 => {
+                        let answer = move |request| {
+                            let gateway = Arc::clone(&gateway);
+                            async move {
+                                Ok::<_, Infallible>(gateway.respond_within(request, facts).await)
+                            }
+                        };
+                        exchange(request, answer, most).await
+                    }
+                    Api::Admin => {
+                        let answer = move |request| {
+                            let admin = Arc::clone(&admin);
+                            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+                        };
+                        exchange(request, answer, most).await
+                    }
+                }
+            };
+            // A browser that leaves does not end a change half way.
+            let asked = tokio::spawn(tokio::time::timeout(ANSWER_WAIT, asking));
+            match asked.await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(Unanswered("the API does not answer in time".into())),
+                Err(error) => Err(Unanswered(error.to_string())),
+            }
+        })
+    }
+}
+
+/// One request and its answer, over a connection of its own: the APIs read bodies as they come from
+/// a connection, and nothing else.
+async fn exchange<F, A, B>(
+    request: Request<Bytes>,
+    answer: F,
+    most: usize,
+) -> Result<Response<Bytes>, Unanswered>
+where
+    F: Fn(Request<Incoming>) -> A + Send + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let broken = |error: hyper::Error| Unanswered(error.to_string());
+    let (near, far) = tokio::io::duplex(PIPE_BYTES);
+    let serving = server::conn::http1::Builder::new()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(far), service_fn(answer));
+    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(near))
+        .await
+        .map_err(broken)?;
+    let reading = async {
+        let (parts, body) = sender
+            .send_request(request.map(Full::new))
+            .await
+            .map_err(broken)?
+            .into_parts();
+        let body = Limited::new(body, most).collect().await;
+        let body = body.map_err(|error| Unanswered(error.to_string()))?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    };
+    let ends = async {
+        let _ = tokio::join!(serving, connection);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = reading => answer,
+        () = ends => Err(Unanswered("the connection ended".into())),
+    }
+}

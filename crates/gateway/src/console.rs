@@ -1,0 +1,144 @@
+//! What the listener does for the region's own console: a browser that opens the endpoint is led
+//! there, and pages of that origin may send requests here, in whatever bucket.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use objects::{BucketDocuments, Cors, CorsRule};
+
+use crate::{body::ResponseBody, limits::GatewayConfig, s3::documents, server::Gateway};
+
+/// Answer headers that the console's pages read.
+const EXPOSED: [&str; 9] = [
+    "etag",
+    "x-amz-version-id",
+    "x-amz-delete-marker",
+    "x-amz-request-id",
+    "x-amz-bucket-region",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha256",
+    "content-range",
+    "last-modified",
+];
+
+/// The region's console, as the listener knows it.
+pub(crate) struct ConsolePages {
+    origin: HeaderValue,
+    address: HeaderValue,
+    rules: Cors,
+}
+
+impl ConsolePages {
+    /// As configured. An origin that no header can carry is none.
+    pub(crate) fn of(config: &GatewayConfig) -> Option<Self> {
+        let origin = config.console.as_ref()?;
+        let texts = |all: &[&str]| all.iter().map(|&text| text.to_owned()).collect();
+        Some(Self {
+            origin: HeaderValue::try_from(origin).ok()?,
+            address: HeaderValue::try_from(format!("{origin}/")).ok()?,
+            rules: Cors {
+                rules: vec![CorsRule {
+                    id: "console".to_owned(),
+                    origins: vec![origin.clone()],
+                    methods: texts(&["GET", "HEAD", "PUT", "POST", "DELETE"]),
+                    headers: texts(&["*"]),
+                    expose: texts(&EXPOSED),
+                    max_age: Some(600),
+                }],
+            },
+        })
+    }
+
+    /// The rule for a page of the console, if one of these asks.
+    pub(crate) fn rules_for(&self, headers: &HeaderMap) -> Option<&Cors> {
+        (headers.get(header::ORIGIN) == Some(&self.origin)).then_some(&self.rules)
+    }
+
+    /// Leads a browser to the console that opens the endpoint itself. No client of S3 asks for a
+    /// page without a signature.
+    pub(crate) fn lead<B>(&self, request: &Request<B>) -> Option<Response<ResponseBody>> {
+        let (uri, headers) = (request.uri(), request.headers());
+        if uri.path() != "/" || *request.method() != Method::GET || uri.query().is_some() {
+            return None;
+        }
+        let accept = headers.get(header::ACCEPT)?.as_bytes();
+        let is_page = accept.windows(9).any(|text| text == b"text/html");
+        if !is_page || headers.contains_key(header::AUTHORIZATION) {
+            return None;
+        }
+        let mut answer = Response::new(ResponseBody::Empty);
+        *answer.status_mut() = StatusCode::SEE_OTHER;
+        let out = answer.headers_mut();
+        out.insert(header::LOCATION, self.address.clone());
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        out.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        out.insert(header::SERVER, HeaderValue::from_static("Dhow"));
+        Some(answer)
+    }
+}
+
+impl Gateway {
+    /// The console, if one of its pages asks.
+    pub(crate) fn asked_by_console(&self, headers: &HeaderMap) -> Option<&ConsolePages> {
+        let console = self.console.as_ref()?;
+        console.rules_for(headers).map(|_| console)
+    }
+}
+
+/// Says in an answer what the page may read that asks: the console's, or another that the bucket's
+/// rules allow.
+pub(crate) fn add_cors(
+    console: Option<&ConsolePages>,
+    page: Option<&(HeaderValue, Arc<BucketDocuments>)>,
+    method: &Method,
+    out: &mut HeaderMap,
+) {
+    match console {
+        Some(console) => documents::add_rules(&console.rules, &console.origin, method, out),
+        None => documents::add_cors(page, method, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages() -> ConsolePages {
+        let config = GatewayConfig {
+            console: Some("http://127.0.0.1:9004".to_owned()),
+            ..GatewayConfig::default()
+        };
+        ConsolePages::of(&config).unwrap()
+    }
+
+    fn led(uri: &str, headers: &[(&str, &str)]) -> bool {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        pages().lead(&request.body(()).unwrap()).is_some()
+    }
+
+    #[test]
+    fn only_an_unsigned_page_of_the_endpoint_itself_leads_to_the_console() {
+        let page = ("accept", "text/html,application/xhtml+xml;q=0.9");
+        assert!(led("/", &[page]));
+        assert!(!led("/", &[]) && !led("/", &[("accept", "*/*")]));
+        assert!(!led("/", &[page, ("authorization", "AWS4-HMAC-SHA256 x")]));
+        assert!(!led("/bucket", &[page]) && !led("/?list-type=2", &[page]));
+    }
+
+    #[test]
+    fn only_the_console_itself_has_the_rule() {
+        let mut headers = HeaderMap::new();
+        for (origin, may) in [
+            ("http://127.0.0.1:9004", true),
+            ("http://127.0.0.1:9005", false),
+            ("https://127.0.0.1:9004", false),
+            ("null", false),
+        ] {
+            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            assert_eq!(pages().rules_for(&headers).is_some(), may, "{origin}");
+        }
+    }
+}

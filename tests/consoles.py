@@ -1,0 +1,89 @@
+"""A browser on the console. After each step of a test the page is looked at: no console error, no
+violation of its policy, no request to another host, nothing wider than the window, axe clean."""
+
+import shutil
+import urllib.parse
+from contextlib import contextmanager
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+CHROMIUM = shutil.which("chromium")
+# Only a hang reaches it.
+WAIT_MS = 30_000
+AXE = Axe()
+OPTIONS = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "rules": {"target-size": {"enabled": True}},
+}
+WATCH = """
+window.__violations = [];
+document.addEventListener("securitypolicyviolation", (event) =>
+  window.__violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+"""
+
+
+class Tab:
+    """One page of a browser, signed in or not."""
+
+    def __init__(self, context, cloud):
+        self.cloud, self.origin = cloud, cloud.info["console"]
+        self.context = context
+        self.page = context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.said, self.asked = [], []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.add_init_script(WATCH)
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.said.append(f"{message.type}: {message.text}")
+
+    def open(self, path="/", status=200):
+        answer = self.page.goto(self.origin + path)
+        assert answer.status == status, f"{path}: {answer.status}"
+        # The browser says of itself that a page was not answered with 200.
+        if status >= 400:
+            self.said = [said for said in self.said if "Failed to load resource" not in said]
+        return self
+
+    def sign_in(self, access_key=None, secret_key=None, path="/"):
+        self.page.goto(self.origin + path)
+        self.page.fill("#access", access_key or self.cloud.access_key)
+        self.page.fill("#secret", secret_key or self.cloud.secret_key)
+        self.page.click("#signin button")
+        self.page.wait_for_selector("header.top")
+        return self
+
+    def look(self, axe=True):
+        """What holds of every page after every step."""
+        assert self.said == [], self.said
+        assert self.page.evaluate("window.__violations") == []
+        hosts = {urllib.parse.urlsplit(url).netloc for url in self.asked if url.startswith("http")}
+        known = {urllib.parse.urlsplit(url).netloc for url in (self.origin, self.cloud.endpoint)}
+        assert hosts <= known, hosts
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert self.page.evaluate(wide) <= 0, self.page.url
+        if axe:
+            found = AXE.run(self.page, options=OPTIONS)
+            assert found.violations_count == 0, found.generate_report()
+        return self
+
+    def see(self, text):
+        expect(self.page.get_by_text(text).first).to_be_visible(timeout=WAIT_MS)
+        return self
+
+    def cookie(self):
+        name = f"__Host-dhow-{self.cloud.region}"
+        return next(c for c in self.context.cookies(self.origin) if c["name"] == name)
+
+
+@contextmanager
+def tab(browser, cloud, **options):
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+    try:
+        yield Tab(context, cloud)
+    finally:
+        context.close()

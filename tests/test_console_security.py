@@ -1,0 +1,367 @@
+"""What must not work against the console: requests as an attacker sends them, without a browser, and
+pages of other origins in one."""
+
+import http.client
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from consoles import CHROMIUM, WAIT_MS, tab
+from dhow import ROOT, Client
+
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+class Raw:
+    """A session over plain requests."""
+
+    def __init__(self, cloud):
+        self.cloud = cloud
+        self.origin = cloud.info["console"]
+        self.host = urllib.parse.urlsplit(self.origin).netloc
+        self.cookie = None
+
+    def ask(self, method, path, body=b"", headers=None, host=None):
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            if host != "":
+                connection.putheader("Host", host or self.host)
+            if self.cookie:
+                connection.putheader("Cookie", self.cookie)
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
+            if body or method == "POST":
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read().decode()
+        finally:
+            connection.close()
+
+    def post(self, path, fields=None, headers=None):
+        body = urllib.parse.urlencode(fields or {}).encode()
+        return self.ask("POST", path, body, {"Origin": self.origin, **(headers or {})})
+
+    def challenge(self):
+        status, _, body = self.post("/-/challenge")
+        assert status == 200
+        return json.loads(body)["challenge"]
+
+    def signed(self, challenge, access_key=None, secret_key=None, region=None, path="/-/session"):
+        client = Client(self.host, region or self.cloud.region,
+                        access_key or self.cloud.access_key, secret_key or self.cloud.secret_key)
+        extra = {"x-dhow-challenge": challenge} if challenge is not None else {}
+        headers = client.headers("POST", path, headers=extra, payload=EMPTY)
+        headers.pop("host")
+        return headers
+
+    def sign_in(self, access_key=None, secret_key=None):
+        status, headers, body = self.post(
+            "/-/session", headers=self.signed(self.challenge(), access_key, secret_key))
+        assert status == 200, body
+        self.cookie = headers["set-cookie"].split(";")[0]
+        return self
+
+    def token(self, page, action):
+        _, _, body = self.ask("GET", page)
+        form = re.search(rf'action="{re.escape(action)}".*?name="csrf" value="([^"]+)"', body, re.S)
+        assert form, f"{page} has no form for {action}"
+        return form[1]
+
+
+@pytest.fixture
+def raw(cloud):
+    return Raw(cloud)
+
+
+def routes():
+    """The table of routes, from its source."""
+    text = (ROOT / "crates/console/src/routes.rs").read_text()
+    table = text[text.index("routes! {"):]
+    table = table[:table.index("\n}")]
+    found = re.findall(r'^\s+(GET|POST) "([^"]+)" (May::Do\(Action::\w+\)|\w+),', table, re.M)
+    assert len(found) > 20
+    return found
+
+
+def test_a_challenge_is_good_once_and_only_a_signed_one(raw):
+    challenge = raw.challenge()
+    headers = raw.signed(challenge)
+    assert raw.post("/-/session", headers=headers)[0] == 200
+    assert raw.post("/-/session", headers=headers)[0] == 403, "replayed"
+    assert raw.post("/-/session", headers=raw.signed("0" * 64))[0] == 403, "never given"
+    assert raw.post("/-/session", headers=raw.signed(None))[0] == 403, "none"
+    # Swapped after it was signed.
+    headers = raw.signed(raw.challenge())
+    headers["x-dhow-challenge"] = raw.challenge()
+    assert raw.post("/-/session", headers=headers)[0] == 403
+    # Or the key would have to wait for its failures.
+    assert raw.post("/-/session", headers=raw.signed(raw.challenge()))[0] == 200
+    # Of another region, for another path, or by nobody.
+    for bad in (raw.signed(raw.challenge(), region="elsewhere-1"),
+                raw.signed(raw.challenge(), path="/-/other"),
+                raw.signed(raw.challenge(), access_key="NOBODYSKEY0000000000"),
+                {"x-dhow-challenge": raw.challenge()}):
+        status, headers, _ = raw.post("/-/session", headers=bad)
+        assert status == 403 and "set-cookie" not in headers
+
+
+def test_a_request_to_s3_is_no_sign_in(raw, cloud):
+    client = Client(raw.host, cloud.region, cloud.access_key, cloud.secret_key)
+    headers = client.headers("GET", "/", payload=EMPTY)
+    headers.pop("host")
+    assert raw.post("/-/session", headers=headers)[0] == 403
+
+
+def test_a_session_id_that_was_planted_is_not_taken(raw):
+    name = f"__Host-dhow-{raw.cloud.region}"
+    raw.cookie = f"{name}={'ab' * 32}"
+    assert raw.ask("GET", "/sessions")[0] == 303
+    _, headers, _ = raw.post("/-/session", headers=raw.signed(raw.challenge()))
+    given = headers["set-cookie"]
+    assert "ab" * 32 not in given
+    for flag in ("HttpOnly", "Secure", "SameSite=Strict", "Path=/"):
+        assert flag in given
+    assert "Domain" not in given
+
+
+def test_another_host_is_refused(raw):
+    raw.sign_in()
+    port = raw.host.split(":")[1]
+    for host in ("evil.example", f"localhost:{port}", f"evil.example:{port}", "127.0.0.1", ""):
+        status, _, body = raw.ask("GET", "/", host=host)
+        assert status in (400, 421), (host, status)
+        assert "Sign out" not in body
+
+
+def test_forms_of_other_origins_are_refused(raw):
+    raw.sign_in()
+    token = raw.token("/", "/look")
+    fields = {"csrf": token, "look": "dark"}
+    body = urllib.parse.urlencode(fields).encode()
+    port = int(raw.host.split(":")[1])
+    for origin in (None, "null", "http://evil.example", f"http://127.0.0.1:{port + 1}",
+                   raw.origin.replace("http:", "https:"), raw.origin + "/"):
+        headers = {} if origin is None else {"Origin": origin}
+        assert raw.ask("POST", "/look", body, headers)[0] == 403, origin
+    for site in ("same-site", "cross-site", "none"):
+        assert raw.post("/look", fields, {"Sec-Fetch-Site": site})[0] == 403, site
+    assert raw.post("/look", fields)[0] == 303
+
+
+def test_a_token_is_for_one_session_and_one_form(raw, cloud):
+    raw.sign_in()
+    other = Raw(cloud).sign_in()
+    token = raw.token("/", "/look")
+    assert raw.post("/signout", {"csrf": token})[0] == 403, "of another form"
+    assert other.post("/look", {"csrf": token, "look": "dark"})[0] == 403, "of another session"
+    for bad in ("", "x", token + "0", token[:-1]):
+        assert raw.post("/look", {"csrf": bad, "look": "dark"})[0] == 403
+    assert raw.post("/look", {"look": "dark"})[0] == 403
+    assert raw.post("/look", {"csrf": token, "look": "dark"})[0] == 303
+
+
+def test_no_form_does_anything_without_its_token(raw):
+    raw.sign_in()
+    for method, path, may in routes():
+        if method != "POST" or may == "Everybody":
+            continue
+        status, _, body = raw.post(path.replace("{bucket}", "some-bucket"), {"key": "x"})
+        assert status == 403 and "not one of this session" in body, path
+
+
+def test_what_changes_something_is_not_done_by_get(raw):
+    raw.sign_in()
+    gets = {path for method, path, _ in routes() if method == "GET"}
+    for method, path, _ in routes():
+        if method == "POST" and path not in gets:
+            status, headers, _ = raw.ask("GET", path.replace("{bucket}", "some-bucket"))
+            assert status == 405 and headers["allow"] == "POST", path
+    assert raw.ask("GET", "/sessions")[0] == 200
+
+
+def test_a_form_that_is_too_large_is_refused(raw):
+    raw.sign_in()
+    status, _, _ = raw.ask("POST", "/look", b"x=" + b"a" * (64 << 10), {"Origin": raw.origin})
+    assert status == 413
+    many = "&".join(f"a{n}=1" for n in range(1300)).encode()
+    assert raw.ask("POST", "/look", many, {"Origin": raw.origin})[0] == 400
+
+
+def test_nobody_is_led_away_after_signing_in(raw):
+    for bad in ("//evil.example", "/\\evil.example", "https:evil.example", "https://evil.example",
+                "javascript:alert(1)", "/signout", "/no-page", "/%0d%0aSet-Cookie:a=b",
+                "\t//evil.example"):
+        _, _, body = raw.ask("GET", "/signin?next=" + urllib.parse.quote(bad, safe=""))
+        assert 'data-next="/"' in body, bad
+    _, _, body = raw.ask("GET", "/signin?next=%2Fsessions")
+    assert 'data-next="/sessions"' in body
+
+
+def test_every_page_has_the_headers_that_protect_it(raw):
+    raw.sign_in()
+    for path in ("/", "/signin", "/sessions", "/no-page", "/b/none-here", "/-/a/0/app.js"):
+        _, headers, _ = raw.ask("GET", path)
+        policy = headers["content-security-policy"]
+        for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'",
+                     "require-trusted-types-for 'script'", "form-action 'self'"):
+            assert part in policy, (path, part)
+        assert "unsafe" not in policy and "*" not in policy
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cache-control"] == "no-store"
+        assert not [name for name in headers if name.lower().startswith("access-control-")]
+
+
+# What opens each kind of page: at most these, and whoever is not named gets 403.
+ROLES = ["customer", "tenant-admin", "regional-operator", "cloud-operator", "auditor"]
+DATA = {"customer", "tenant-admin", "cloud-operator"}
+GRANTS = {
+    "SignedIn": set(ROLES),
+    "KeepsData": DATA,
+    "May::Do(Action::ListKeys)": {"tenant-admin", "cloud-operator", "auditor"},
+    "May::Do(Action::ChangeKeys)": {"tenant-admin", "cloud-operator"},
+    "May::Do(Action::ListRegions)": set(ROLES),
+    "May::Do(Action::ListBuckets)": {"customer", "tenant-admin", "cloud-operator", "auditor"},
+    "May::Do(Action::ListAccounts)": {"cloud-operator", "auditor"},
+    "May::Do(Action::ReadAudit)": {"cloud-operator", "auditor"},
+    "May::Do(Action::CheckResidency)": {"tenant-admin", "cloud-operator", "auditor"},
+}
+
+
+@pytest.fixture(scope="module")
+def roles(cloud):
+    cloud.cli("operator", "add", "con-op", "--name", "of the console's tests")
+
+    def key(name, *admin, **flags):
+        of = [f"--{flag}" if value is True else f"--{flag}={value}" for flag, value in flags.items()]
+        account = cloud.cli_json("account", "create", f"console-{name}", *of, "--json")
+        return cloud.cli_json("key", "create", "--account", account["id"], *admin, "--json")
+
+    keys = {
+        "customer": key("customer"),
+        "tenant-admin": key("tenant", "--admin"),
+        "regional-operator": key("operator", operator="con-op"),
+        "auditor": key("auditor", auditor=True),
+        "cloud-operator": {"access_key": cloud.access_key, "secret_key": cloud.secret_key},
+    }
+    return {role: Raw(cloud).sign_in(k["access_key"], k["secret_key"]) for role, k in keys.items()}
+
+
+def test_every_route_is_for_the_roles_that_its_grant_names(roles):
+    refused = "has no grant for this page", "keeps no data"
+    for method, path, may in routes():
+        if may == "Everybody":
+            continue
+        for role, raw in roles.items():
+            at = path.replace("{bucket}", "no-such-bucket")
+            ask = raw.post(at) if method == "POST" else raw.ask("GET", at)
+            told = any(text in ask[2] for text in refused)
+            assert told == (role not in GRANTS[may]), (role, method, path, ask[0])
+            if told:
+                assert ask[0] == 403
+
+
+def test_the_menu_names_no_page_that_is_refused(roles):
+    for role, raw in roles.items():
+        _, _, body = raw.ask("GET", "/sessions")
+        menu = re.search(r'<nav class="side".*?</nav>', body, re.S)[0]
+        for path in re.findall(r'href="([^"]+)"', menu):
+            assert raw.ask("GET", path)[0] == 200, (role, path)
+
+
+def test_a_suspended_account_is_signed_out(cloud):
+    account = cloud.cli_json("account", "create", "console-suspended", "--json")
+    key = cloud.cli_json("key", "create", "--account", account["id"], "--json")
+    raw = Raw(cloud).sign_in(key["access_key"], key["secret_key"])
+    assert raw.ask("GET", "/sessions")[0] == 200
+    cloud.cli("account", "suspend", account["id"])
+    assert raw.ask("GET", "/sessions")[0] == 303
+    cloud.cli("account", "resume", account["id"])
+    assert raw.ask("GET", "/sessions")[0] == 303, "a session that has ended does not come back"
+
+
+def test_a_session_is_ended_by_its_own_key_only(cloud, roles):
+    one, other = Raw(cloud).sign_in(), roles["customer"]
+    _, _, body = one.ask("GET", "/sessions")
+    session = re.search(r'name="id" value="([0-9a-f]{64})"', body)[1]
+    token = other.token("/sessions", "/sessions/end")
+    assert other.post("/sessions/end", {"csrf": token, "id": session})[0] == 404
+    assert one.ask("GET", "/sessions")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def attacker():
+    """A page of another port of the same machine, which is the same site."""
+    pages = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = pages.get(self.path, "").encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", pages
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: run tests/setup.sh")
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def test_a_page_of_another_port_posts_in_vain(browser, cloud, attacker):
+    address, pages = attacker
+    with tab(browser, cloud) as one:
+        one.sign_in()
+        pages["/post"] = (f'<form method="post" action="{one.origin}/signout"></form>'
+                          "<script>document.forms[0].submit()</script>")
+        with one.page.expect_response(f"{one.origin}/signout") as posted:
+            one.page.goto(f"{address}/post", wait_until="commit")
+        assert posted.value.status == 403
+        one.page.goto(one.origin + "/sessions")
+        assert one.page.locator("header.top").count() == 1, "still signed in"
+
+
+def test_no_page_is_framed(browser, cloud, attacker):
+    address, pages = attacker
+    with tab(browser, cloud) as one:
+        one.sign_in()
+        pages["/frame"] = f'<iframe src="{one.origin}/sessions"></iframe><p id="ready">x</p>'
+        with one.page.expect_event("console", lambda m: "frame" in m.text.lower(), timeout=WAIT_MS):
+            one.page.goto(f"{address}/frame")
+        for frame in one.page.frames[1:]:
+            assert "Sessions" not in frame.content()
+
+
+def test_a_page_of_another_port_reads_nothing(browser, cloud, attacker):
+    address, pages = attacker
+    with tab(browser, cloud) as one:
+        one.sign_in()
+        pages["/read"] = "<p>x</p>"
+        one.page.goto(f"{address}/read")
+        read = """async (url) => {
+          try { return await (await fetch(url, {credentials: "include"})).text(); }
+          catch (error) { return "refused"; }
+        }"""
+        assert one.page.evaluate(read, one.origin + "/sessions") == "refused"
