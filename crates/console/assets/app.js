@@ -5,7 +5,7 @@ const field = (/** @type {EventTarget | null} */ target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
 
-const goes = new Map([["h", "/"], ["s", "/sessions"]]);
+const goes = new Map([["h", "/"], ["s", "/sessions"], ["m", "/regions"], ["a", "/audit"]]);
 let going = false;
 
 /** The links of the rows that a page lists. */

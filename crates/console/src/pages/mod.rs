@@ -1,5 +1,7 @@
 //! The pages: one file each, and one row in `routes.rs`.
 
+pub mod accounts;
+pub mod audit;
 pub mod connect;
 pub mod create;
 pub mod delete;
@@ -8,9 +10,12 @@ pub mod home;
 pub mod keys;
 pub mod object;
 pub mod objects;
+pub mod placement;
 pub mod preview;
+pub mod regions;
 pub mod rules;
 pub mod sessions;
 pub mod share;
 pub mod signin;
 pub mod upload;
+pub mod value;

@@ -173,14 +173,17 @@ pub enum Tab {
     Objects,
     /// What holds for it.
     Rules,
+    /// Where it is.
+    Where,
 }
 
 /// The tabs of a bucket's pages.
 pub fn tabs(call: &Call<'_>, bucket: &str, here: Tab) -> Markup {
-    let (objects, rules) = (call.t("Objects"), call.t("Rules"));
+    let (objects, rules, place) = (call.t("Objects"), call.t("Rules"), call.t("Where"));
     let all = [
         (&*objects, Href::bucket(bucket, ""), here == Tab::Objects),
         (&*rules, Href::bucket(bucket, "/rules"), here == Tab::Rules),
+        (&*place, Href::bucket(bucket, "/where"), here == Tab::Where),
     ];
     parts::tabs(call, &call.t("Bucket"), &all)
 }

@@ -1,6 +1,7 @@
 //! What pages are made of. Raw HTML is written here and nowhere else.
 
 pub mod href;
+pub mod map;
 pub mod number;
 pub mod parts;
 pub mod shell;

@@ -1,0 +1,373 @@
+//! The regions of the cloud: on the map, as a table, and one by itself.
+
+use cloud::grants::{Action, Grant};
+use http::Method;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use crate::{
+    call::Call,
+    fault::Fault,
+    pages::value,
+    reply::{Answer, Page, Reply},
+    ui::{
+        href::Href,
+        map::{self, Mark, Shape},
+        number,
+        parts::{self, Tone, badge},
+        text, time,
+    },
+};
+
+/// What a region is like, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Planned,
+    Joining,
+    Open,
+    Draining,
+    Silent,
+    Closed,
+}
+
+impl State {
+    fn of(region: &Value) -> Self {
+        let silent = region.get("reachable").and_then(Value::as_bool) == Some(false);
+        match value::text(region, "status") {
+            "planned" => Self::Planned,
+            "joining" => Self::Joining,
+            "closed" => Self::Closed,
+            _ if silent => Self::Silent,
+            "draining" => Self::Draining,
+            _ => Self::Open,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Joining => "joining",
+            Self::Open => "open",
+            Self::Draining => "draining",
+            Self::Silent => "does not answer",
+            Self::Closed => "closed",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Self::Open => Tone::Good,
+            Self::Draining | Self::Joining => Tone::Warn,
+            Self::Silent => Tone::Bad,
+            Self::Planned | Self::Closed => Tone::Plain,
+        }
+    }
+
+    fn shape(self) -> (Shape, &'static str) {
+        match self {
+            Self::Open => (Shape::Disc, "good"),
+            Self::Planned => (Shape::Ring, ""),
+            Self::Joining => (Shape::Dashed, "warn"),
+            Self::Draining => (Shape::Triangle, "warn"),
+            Self::Silent => (Shape::Diamond, "bad"),
+            Self::Closed => (Shape::Cross, ""),
+        }
+    }
+}
+
+fn shown(region: &Value) -> Href {
+    Href::to("/regions/show").with(&[("id", value::text(region, "id"))])
+}
+
+/// The mark of a region on the map.
+pub fn mark(call: &Call<'_>, region: &Value) -> Mark {
+    let (id, state) = (value::text(region, "id"), State::of(region));
+    let (shape, tone) = state.shape();
+    let country = map::country(value::text(region, "jurisdiction"));
+    let mut title = format!("{id}: {}", call.t(state.word()));
+    for part in [value::text(region, "city"), country] {
+        if !part.is_empty() {
+            title = format!("{title}, {part}");
+        }
+    }
+    let keeps = value::yes(region, "keeps_registry");
+    if keeps {
+        title = format!("{title}, {}", call.t("keeps the registry"));
+    }
+    Mark {
+        label: text::visible(id),
+        title: text::visible(&title),
+        latitude: value::decimal(region, "latitude"),
+        longitude: value::decimal(region, "longitude"),
+        shape,
+        tone,
+        ringed: keeps,
+        href: Some(shown(region)),
+    }
+}
+
+/// All regions, as the admin API knows them.
+pub async fn all(call: &Call<'_>) -> Result<Vec<Value>, Fault> {
+    let regions = call.admin(&Method::GET, "regions", None).await?;
+    Ok(regions.as_array().cloned().unwrap_or_default())
+}
+
+/// The map and the table.
+pub async fn show(call: &Call<'_>) -> Answer {
+    let regions = all(call).await?;
+    let open = regions.iter().filter(|r| State::of(r) != State::Closed);
+    let mut countries: Vec<&str> = open.map(|r| value::text(r, "jurisdiction")).collect();
+    countries.sort_unstable();
+    countries.dedup();
+    let marks: Vec<Mark> = regions.iter().map(|region| mark(call, region)).collect();
+    let caption = call.with(
+        "{regions} regions in {countries} countries: {states}.",
+        &[
+            ("regions", &regions.len().to_string()),
+            ("countries", &countries.len().to_string()),
+            ("states", &states(call, &regions)),
+        ],
+    );
+    let body = html! {
+        (map::world(&caption, &countries, &marks))
+        (parts::table(&call.t("Regions"), &table(call, &regions)))
+        @if regions.len() == 1 && may_plan(call) {
+            (parts::note(Tone::Plain, &html! {
+                p { (call.t("Open a second region:")) " " code { "dhow region plan --help" } }
+            }))
+        }
+    };
+    Page::new(call.t("Regions"), body).into()
+}
+
+fn may_plan(call: &Call<'_>) -> bool {
+    let grant = call
+        .caller
+        .map(|caller| caller.grant(Action::ChangeRegions));
+    grant.is_some_and(|grant| grant != Grant::No)
+}
+
+/// How many there are of each state.
+fn states(call: &Call<'_>, regions: &[Value]) -> String {
+    let all = [
+        State::Open,
+        State::Joining,
+        State::Planned,
+        State::Draining,
+        State::Silent,
+        State::Closed,
+    ];
+    let counted = all.into_iter().filter_map(|state| {
+        let count = regions.iter().filter(|r| State::of(r) == state).count();
+        (count > 0).then(|| format!("{count} {}", call.t(state.word())))
+    });
+    counted.collect::<Vec<_>>().join(", ")
+}
+
+fn table(call: &Call<'_>, regions: &[Value]) -> Markup {
+    html! {
+        table.many data-rows {
+            thead {
+                tr {
+                    th scope="col" { (call.t("Region")) }
+                    th scope="col" { (call.t("State")) }
+                    th scope="col" { (call.t("City")) }
+                    th scope="col" { (call.t("Country")) }
+                    th scope="col" { (call.t("Operator")) }
+                    th.right scope="col" { (call.t("Buckets")) }
+                    th scope="col" { (call.t("Last answered")) }
+                }
+            }
+            tbody { @for region in regions { (row(call, region)) } }
+        }
+    }
+}
+
+fn row(call: &Call<'_>, region: &Value) -> Markup {
+    let state = State::of(region);
+    html! {
+        tr {
+            th scope="row" {
+                a href=(shown(region)) { (text::code(value::text(region, "id"))) }
+                @if value::yes(region, "keeps_registry") {
+                    " " (badge(Tone::Plain, &call.t("registry")))
+                }
+            }
+            td { (badge(state.tone(), &call.t(state.word()))) }
+            td { (text::short(value::text(region, "city"))) }
+            td { (map::country(value::text(region, "jurisdiction"))) }
+            td { (text::short(value::text(region, "operator"))) }
+            td.right { (number::grouped(value::number(region, "buckets"))) }
+            td { (answered(call, region)) }
+        }
+    }
+}
+
+fn answered(call: &Call<'_>, region: &Value) -> Markup {
+    let id = value::text(region, "id");
+    if id == &*call.console.settings.region {
+        return html! { (call.t("this region")) };
+    }
+    match value::text(region, "last_seen") {
+        "" => html! { (call.t("not since this region started")) },
+        at => time::iso(at),
+    }
+}
+
+/// One region.
+pub async fn one(call: &Call<'_>) -> Answer {
+    let id = call.query.get("id").unwrap_or_default();
+    let path = format!("regions/{}", access::sign::encode(id));
+    let region = call.admin(&Method::GET, &path, None).await?;
+    let body = html! {
+        div.cards {
+            section.card { h2 { (call.t("Region")) } (facts(call, &region)) }
+            section.card { h2 { (call.t("Certificates")) } (certificates(call, &region)) }
+        }
+        (placed(call, id).await)
+    };
+    let path = html! {
+        ol { li { a href="/regions" { (call.t("Regions")) } } li { (text::code(id)) } }
+    };
+    let mut page = Page::new(id, body).at(path);
+    if may_drain(call, &region) {
+        page = page.with(drain(call, &region));
+    }
+    page.into()
+}
+
+fn facts(call: &Call<'_>, region: &Value) -> Markup {
+    let state = State::of(region);
+    let code = |name| match value::text(region, name) {
+        "" => html! { (call.t("none")) },
+        given => text::code(given),
+    };
+    let refused = value::text(region, "refused");
+    html! {
+        (parts::facts(&[
+            (&call.t("State"), badge(state.tone(), &call.t(state.word()))),
+            (&call.t("City"), text::name(value::text(region, "city"))),
+            (&call.t("Country"), html! {
+                (map::country(value::text(region, "jurisdiction")))
+                " (" (value::text(region, "jurisdiction")) ")"
+            }),
+            (&call.t("Operator"), text::name(value::text(region, "operator"))),
+            (&call.t("Registry"), html! {
+                @if value::yes(region, "keeps_registry") { (call.t("kept here")) }
+                @else { (call.t("followed")) }
+            }),
+            (&call.t("Endpoint"), code("endpoint")),
+            (&call.t("For other regions"), code("peer")),
+            (&call.t("Buckets"), html! { (number::grouped(value::number(region, "buckets"))) }),
+            (&call.t("Last answered"), answered(call, region)),
+            (&call.t("Public key"), code("public_key")),
+        ]))
+        @if !refused.is_empty() {
+            (parts::note(Tone::Bad, &html! { p { (text::name(refused)) } }))
+        }
+    }
+}
+
+fn certificates(call: &Call<'_>, region: &Value) -> Markup {
+    let all = value::list(region, "certificates");
+    html! {
+        @if all.is_empty() { p { (call.t("None is issued: it has not joined.")) } }
+        @else {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { (call.t("Serial")) }
+                        th scope="col" { (call.t("Expires")) }
+                        th scope="col" { (call.t("State")) }
+                    }
+                }
+                tbody {
+                    @for one in all {
+                        tr {
+                            th scope="row" { (text::code(value::text(one, "serial"))) }
+                            td { (time::iso(value::text(one, "expires"))) }
+                            td {
+                                @if value::yes(one, "revoked") {
+                                    (badge(Tone::Bad, &call.t("revoked")))
+                                } @else { (badge(Tone::Good, &call.t("valid"))) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Buckets of a region that are listed on its page.
+const PLACED_MAX: usize = 200;
+
+/// What is placed in the region, of the buckets that the caller may see.
+async fn placed(call: &Call<'_>, id: &str) -> Markup {
+    let buckets = match call.admin(&Method::GET, "buckets", None).await {
+        Ok(buckets) => buckets,
+        Err(fault) => return parts::or_why(call, Err(fault)),
+    };
+    let all = buckets.as_array().map_or(&[][..], Vec::as_slice);
+    let here = |bucket: &&Value| super::placement::holding(bucket, id).is_some();
+    let held: Vec<&Value> = all.iter().filter(here).collect();
+    html! {
+        section {
+            h2 { (call.t("Buckets placed here")) }
+            @if held.is_empty() { p { (call.t("None that you may see.")) } }
+            @else {
+                (parts::table(&call.t("Buckets placed here"),
+                    &super::placement::table(call, &held[..held.len().min(PLACED_MAX)], Some(id))))
+                @if held.len() > PLACED_MAX {
+                    p.hint {
+                        (call.with("The first {shown} of {all}.", &[
+                            ("shown", &PLACED_MAX.to_string()),
+                            ("all", &number::grouped(held.len() as u64)),
+                        ]))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn may_drain(call: &Call<'_>, region: &Value) -> bool {
+    let able = matches!(value::text(region, "status"), "open" | "draining");
+    let grants = call.caller.is_some_and(|caller| {
+        let own = caller.account.operator.as_deref() == Some(value::text(region, "operator"));
+        match caller.grant(Action::DrainRegion) {
+            Grant::All => true,
+            Grant::OwnRegions => own,
+            Grant::No | Grant::OwnAccount => false,
+        }
+    });
+    able && grants
+}
+
+/// Draining places nothing new there, and can be undone.
+fn drain(call: &Call<'_>, region: &Value) -> Markup {
+    let id = value::text(region, "id");
+    let (route, label) = match value::text(region, "status") {
+        "draining" => ("/regions/open", call.t("Place buckets here again")),
+        _ => ("/regions/drain", call.t("Place no more buckets here")),
+    };
+    parts::button(call, route, &[("id", id)], "", &label)
+}
+
+async fn change(call: &Call<'_>, what: &str) -> Answer {
+    let id = call.form.some("id");
+    let id = id.ok_or_else(|| Fault::Bad(call.t("The form names no region.")))?;
+    let path = format!("regions/{}/{what}", access::sign::encode(id));
+    call.admin(&Method::POST, &path, None).await?;
+    Ok(Reply::See(Href::to("/regions/show").with(&[("id", id)])))
+}
+
+/// Places nothing more in a region.
+pub async fn start_drain(call: &Call<'_>) -> Answer {
+    change(call, "drain").await
+}
+
+/// Places buckets in a region again.
+pub async fn end_drain(call: &Call<'_>) -> Answer {
+    change(call, "open").await
+}

@@ -1,0 +1,191 @@
+"""The console's pages of the cloud: regions on the map, where a bucket is, accounts and the audit
+log, by role, and what a region must not show of a bucket that may not be there."""
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from consoles import CHROMIUM, WAIT_MS, tab
+from fleet import Fleet, eventually
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed: run tests/setup.sh"
+)
+
+FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
+CANARY = "canary-7f3a91"
+
+
+class At:
+    """A region of the fleet, as a tab of a browser wants it."""
+
+    def __init__(self, fleet, region, key=None):
+        found = fleet.regions[region]
+        self.info, self.endpoint, self.region = found, found["endpoint"], region
+        both = (fleet.info["access_key"], fleet.info["secret_key"])
+        self.access_key, self.secret_key = key or both
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 3).start()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def row(one, text):
+    return one.page.get_by_role("row").filter(has_text=text).first
+
+
+def until(one, path, check):
+    """Opens the page anew until it shows it: it says what was so when it was asked."""
+    def seen():
+        one.open(path)
+        return check()
+    return eventually(seen)
+
+
+def test_regions_are_on_the_map_and_in_a_table_and_one_that_does_not_answer_says_so(fleet, browser):
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/regions").look()
+        for region in fleet.ids:
+            expect(row(one, region)).to_contain_text("open", timeout=WAIT_MS)
+            # The mark is a link with the state in words.
+            mark = one.page.get_by_role("link", name=f"{region}: open")
+            assert mark.count() == 1, region
+        one.page.get_by_role("link", name=f"{EU}: open").click()
+        one.see("Germany (DE)").look()
+        fleet.freeze(ME)
+        try:
+            says = lambda: "does not answer" in row(one, ME).inner_text()
+            until(one, "/regions", says)
+            assert one.page.get_by_role("link", name=f"{ME}: does not answer").count() == 1
+            one.look()
+        finally:
+            fleet.thaw(ME)
+        until(one, "/regions", lambda: "does not answer" not in row(one, ME).inner_text())
+
+
+def test_a_region_is_drained_and_opened_again(fleet, browser):
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path=f"/regions/show?id={ME}")
+        one.page.get_by_role("button", name="Place no more buckets here").click()
+        one.see("draining").look()
+        assert fleet.json("region", "show", ME)["status"] == "draining"
+        one.page.get_by_role("button", name="Place buckets here again").click()
+        expect(one.page.get_by_role("button", name="Place no more buckets here")).to_be_visible()
+        assert fleet.json("region", "show", ME)["status"] == "open"
+    # Only the registry's region changes that, and says which that is.
+    with tab(browser, At(fleet, EU)) as one:
+        one.sign_in(path=f"/regions/show?id={ME}")
+        one.page.get_by_role("button", name="Place no more buckets here").click()
+        one.see(FIRST)
+        assert fleet.json("region", "show", ME)["status"] == "open"
+
+
+def test_where_a_bucket_is_and_may_be_and_no_name_of_an_object_elsewhere(fleet, browser):
+    fleet.bucket("ministry", EU, options=["--jurisdiction", "EU"])
+    s3 = fleet.s3(EU)
+    eventually(lambda: s3.put_object(Bucket="ministry", Key=f"{CANARY}.txt", Body=CANARY.encode(),
+                                     Metadata={"canary": CANARY}))
+    with tab(browser, At(fleet, EU)) as one:
+        one.sign_in(path="/b/ministry").see(CANARY).look()
+    with tab(browser, At(fleet, FIRST)) as one:
+        said = []
+        one.sign_in(path="/b/ministry/where").look()
+        said.append(one.page.content())
+        expect(row(one, EU)).to_contain_text("home")
+        for region in (FIRST, ME):
+            expect(row(one, region)).to_contain_text("not allowed")
+        one.see("It may be stored in EU (shaded) and nowhere else.")
+        one.page.get_by_role("link", name="Check now").click()
+        one.see("Every region that answered holds what the placement says").look()
+        expect(row(one, EU)).to_contain_text("holds it")
+        expect(row(one, ME)).to_contain_text("holds nothing, as it should")
+        said.append(one.page.content())
+        one.open("/b/ministry", status=403)
+        one.see(EU)
+        said.append(one.page.content())
+        one.open("/b/ministry/o?key=" + f"{CANARY}-guessed", status=403)
+        for path in ("/placements", "/audit", "/accounts", f"/regions/show?id={EU}"):
+            one.open(path).look(axe=path == "/placements")
+            said.append(one.page.content())
+        assert not [text for text in said if CANARY in text.replace(f"{CANARY}-guessed", "")]
+    # Nor does it have, or write into its log, anything of it.
+    found = [path for path in (fleet.data / FIRST).rglob("*")
+             if path.is_file() and CANARY.encode() + b".txt" in path.read_bytes()]
+    assert found == []
+
+
+def test_an_account_is_suspended_by_its_number_and_resumed(fleet, browser):
+    account = fleet.json("account", "create", "tenant <b>x</b>")
+    key = fleet.json("key", "create", "--account", account["id"])
+    s3 = fleet.s3(FIRST, (key["access_key"], key["secret_key"]))
+    eventually(s3.list_buckets)
+    suspended = lambda: next(a for a in fleet.json("account", "list")
+                             if a["id"] == account["id"])["suspended"]
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/accounts").look()
+        row(one, account["id"]).get_by_role("button", name="Suspend").click()
+        one.page.fill("#typed", "another")
+        one.page.get_by_role("button", name="Suspend account").click()
+        one.see("Nothing was changed").look()
+        assert not suspended()
+        one.page.fill("#typed", account["id"])
+        one.page.get_by_role("button", name="Suspend account").click()
+        expect(row(one, account["id"])).to_contain_text("suspended", timeout=WAIT_MS)
+        assert suspended()
+        row(one, account["id"]).get_by_role("button", name="Resume").click()
+        expect(row(one, account["id"])).to_contain_text("active", timeout=WAIT_MS)
+        assert not suspended()
+        # Both are on record, with who did it.
+        one.open("/audit").look()
+        for action in ("account.suspend", "account.resume"):
+            entry = one.page.get_by_role("row").filter(has_text=action)
+            expect(entry.filter(has_text=account["id"]).first).to_contain_text(
+                fleet.info["access_key"])
+
+
+def test_a_customer_and_a_partner_see_what_is_theirs(fleet, browser):
+    account = fleet.json("account", "create", "customer")
+    key = fleet.json("key", "create", "--account", account["id"])
+    fleet.bucket("not-theirs", EU)
+    with tab(browser, At(fleet, FIRST, (key["access_key"], key["secret_key"]))) as one:
+        one.sign_in(path="/regions").look()
+        assert one.page.get_by_role("button", name="Place").count() == 0
+        one.open("/placements").look(axe=False)
+        assert "not-theirs" not in one.page.content()
+        for path in ("/accounts", "/audit"):
+            one.open(path, status=403)
+        one.open("/b/not-theirs/where", status=403)
+    operator = fleet.json("region", "show", EU)["operator"]
+    partner = fleet.json("account", "create", "partner", "--operator", operator)
+    key = fleet.json("key", "create", "--account", partner["id"], "--admin")
+    with tab(browser, At(fleet, FIRST, (key["access_key"], key["secret_key"]))) as one:
+        one.sign_in(path=f"/regions/show?id={EU}").look()
+        one.page.get_by_role("button", name="Place no more buckets here").click()
+        one.see("draining")
+        one.page.get_by_role("button", name="Place buckets here again").click()
+        expect(one.page.get_by_role("button", name="Place no more buckets here")).to_be_visible()
+        # Another operator's region stays as it is.
+        one.open(f"/regions/show?id={ME}")
+        assert one.page.get_by_role("button", name="Place").count() == 0
+        for path in ("/accounts", "/audit"):
+            one.open(path, status=403)
+
+
+def test_hostile_texts_of_operators_are_text(fleet, browser):
+    text = "<img src=x onerror=window.hit=1>"
+    fleet.cli("region", "open", "xx-evil-1", "--city", text, "--jurisdiction", "FR",
+              "--operator", "own", "--latitude", "48.8", "--longitude", "2.3")
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/regions").look(axe=False)
+        assert one.page.evaluate("window.hit") is None
+        expect(row(one, "xx-evil-1")).to_contain_text(text)
