@@ -61,7 +61,6 @@ bugs=(
   "resets-uncounted|gateway|http2::marks::"
   "policies-unasked|users|a_user_may"
   "session-policies-unasked|users|a_session_policy"
-  "session-policies-unasked|users|no_session_may"
   "sessions-outlive-their-key|cloud|sessions_tests::a_session_ends"
   "sessions-never-end|cloud|sessions_tests::no_region_makes"
   "everybody-is-a-proxy|relayed|for_whom_a_proxy"

@@ -184,6 +184,18 @@ def test_users_are_managed_as_the_page_says(walk):
     walk.console("access.md", "$ aws iam create-user")
     walk.env = before
     walk.console("access.md", "$ dhow user create bob")
+    number = json.loads(walk.run("dhow account list --json"))
+    number = next(account["id"] for account in number if account["name"] == "acme")
+    walk.console("access.md", "$ echo", [("999999999999", number)])
+    walk.run("aws iam put-user-policy --user-name anna --policy-name sessions --policy-document "
+             """'{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+             "Action": "sts:AssumeRole", "Resource": "*"}}'""", **more)
+    anna = json.loads(walk.run("dhow user key create anna --account acme --json"))
+    walk.env = {**before, **more, "AWS_ACCESS_KEY_ID": anna["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": anna["SecretAccessKey"],
+                "AWS_ENDPOINT_URL_STS": region["endpoint"] + "/-/sts"}
+    walk.console("access.md", "$ aws sts assume-role", [("999999999999", number)])
+    walk.env = before
 
 
 def test_residency_is_checked_as_the_page_says(walk):

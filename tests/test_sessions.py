@@ -657,6 +657,17 @@ def test_every_way_to_sts_needs_a_signature_that_is_good(cloud, acme):
     assert sent(request)[0] == 403
 
 
+@pytest.mark.parametrize("value", [
+    "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.", "Bearer x", "JWT x", "Basic YTpi",
+])
+def test_a_token_of_another_kind_is_no_signature(cloud, value):
+    for path in ("/acme-sessions/a/1", "/-/sts", "/-/iam"):
+        for method in ("GET", "POST"):
+            request = AWSRequest(method, cloud.endpoint + path, data=b"Action=GetCallerIdentity",
+                                 headers={"Authorization": value})
+            assert sent(request)[0] in (400, 403), (path, method)
+
+
 def test_who_saw_a_request_gets_no_session_of_it(cloud, acme):
     request = AWSRequest(
         "POST", f"{cloud.endpoint}/-/sts", data=b"Action=GetSessionToken&Version=2011-06-15",

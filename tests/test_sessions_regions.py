@@ -6,7 +6,7 @@ import urllib.request
 
 import boto3
 import pytest
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -152,6 +152,15 @@ def test_sessions_begin_where_the_registry_is_kept(fleet):
         there.get_session_token()
     said = str(refused.value)
     assert FIRST in said and fleet.regions[FIRST]["endpoint"] in said, said
+    # What is signed for another region is no request to the keeper, whatever service it names:
+    # the other region has the same key.
+    request = AWSRequest(
+        "POST", fleet.regions[FIRST]["endpoint"] + "/-/sts",
+        data=b"Action=GetSessionToken&Version=2011-06-15",
+        headers={"Content-Type": "application/x-www-form-urlencoded"})
+    SigV4Auth(Credentials(*owner.user), "sts", EU).add_auth(request)
+    status, said = sent(request)
+    assert status == 403 and "SignatureDoesNotMatch" in said and "Secret" not in said
     session = owner.session()
     told = eventually(lambda: sts_for(fleet, session.key, EU, session.token).get_caller_identity())
     assert told["Arn"] == f"arn:aws:sts::{owner.id}:assumed-role/worker/work"

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used)] // tests and examples may panic
 
 use access::{
-    AuthType, Identity, PayloadMode, SignatureError as E, SigningKey, SigningKeys,
+    AuthType, Identity, PayloadMode, SessionToken, SignatureError as E, SigningKey, SigningKeys,
+    TokenFault,
     sign::{Signer, Unsigned, payload_sha256},
-    signature::{EMPTY_SHA256, Facts, RegionNames, Request, Verified, signing_key, verify},
+    signature::{
+        EMPTY_SHA256, Facts, RegionNames, Request, Verified, claim, signing_key, verify,
+        verify_admin, verify_form,
+    },
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use types::{AccountId, RegionId, Timestamp};
@@ -25,6 +29,23 @@ impl SigningKeys for Keys {
             who: access::Who::Root,
             key: signing_key(SECRET, day, region, s).into(),
         })
+    }
+
+    fn session_key(
+        &self,
+        token: &SessionToken,
+        key: &str,
+        day: &str,
+        region: &RegionId,
+        service: &str,
+    ) -> Result<Option<SigningKey>, TokenFault> {
+        match token.as_str() {
+            "good" => Ok(self.signing_key(key, day, region, service)),
+            "gone" => Ok(None),
+            "expired" => Err(TokenFault::Expired),
+            "outdated" => Err(TokenFault::Outdated),
+            _ => Err(TokenFault::Invalid),
+        }
     }
 }
 
@@ -471,3 +492,105 @@ fn s04_ten_thousand_mutations_are_refused() {
         assert_eq!(accepted, same, "{method} {target} {headers:?}");
     }
 }
+
+#[test]
+fn a_token_is_asked_for_its_key_and_signed() {
+    let with = |token: &str| {
+        let token = [("x-amz-security-token", token)];
+        signed("PUT", "/b/k", "tagging", &token, "auto")
+    };
+    assert_eq!(ask(&with("good")), Ok(()));
+    assert_eq!(ask(&with("expired")), Err(E::ExpiredToken));
+    assert_eq!(ask(&with("outdated")), Err(E::OutdatedToken));
+    assert_eq!(ask(&with("anything")), Err(E::Token));
+    assert!(matches!(ask(&with("gone")), Err(E::UnknownKey(key)) if key == KEY));
+    // Another token than the one that was signed, one beside it, and one that nobody signed.
+    let mut other = with("expired");
+    other.insert("x-amz-security-token", HeaderValue::from_static("good"));
+    assert!(matches!(ask(&other), Err(E::Mismatch(_))));
+    let mut two = with("good");
+    two.append("x-amz-security-token", HeaderValue::from_static("good"));
+    assert_eq!(ask(&two), Err(E::Token));
+    let mut unsigned = good();
+    unsigned.insert("x-amz-security-token", HeaderValue::from_static("good"));
+    assert!(matches!(ask(&unsigned), Err(E::HeadersNotSigned(_))));
+    // Whoever passes it on says it in a field of its own, and logs nothing of it.
+    let headers = with("good");
+    let request = Request {
+        method: "PUT",
+        path: "/b/k",
+        query: Some("tagging"),
+        headers: &headers,
+    };
+    let claimed = claim(AuthType::HeaderV4, &request, now()).unwrap();
+    let token = claimed.statement.token.clone().unwrap();
+    assert_eq!(token.as_str(), "good");
+    assert!(!format!("{claimed:?}").contains("good"));
+    assert!(!format!("{:?}", ask(&with("a-secret-token"))).contains("a-secret-token"));
+}
+
+/// One service's signature opens no other, and the admin API takes no session at all.
+#[test]
+fn services_take_their_own_signatures_and_the_admin_api_no_token() {
+    use access::signature::Service;
+    let services = [Service::S3, Service::Iam, Service::Sts, Service::Admin];
+    let sign = |service: Service, token: &str| {
+        let digest = payload_sha256(b"form");
+        let scope = format!("20260101/eu-central-1/{}/aws4_request", service.name());
+        let names = "host;x-amz-content-sha256;x-amz-date;x-amz-security-token";
+        let canonical = format!(
+            "POST\n/\n\nhost:h\nx-amz-content-sha256:{digest}\nx-amz-date:{STAMP_2026}\n\
+             x-amz-security-token:{token}\n\n{names}\n{digest}"
+        );
+        let hash = payload_sha256(canonical.as_bytes());
+        let text = format!("AWS4-HMAC-SHA256\n{STAMP_2026}\n{scope}\n{hash}");
+        let key = signing_key(SECRET, "20260101", "eu-central-1", service.name());
+        let signature = hex::encode(access::signature::hmac(&key, text.as_bytes()));
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, \
+             Signature={signature}"
+        );
+        map(&[
+            ("host", "h"),
+            ("x-amz-content-sha256", &digest),
+            ("x-amz-date", STAMP_2026),
+            ("x-amz-security-token", token),
+            ("authorization", &authorization),
+        ])
+    };
+    let own = RegionId::new("eu-central-1");
+    let facts = Facts {
+        keys: &Keys,
+        regions: RegionNames {
+            own: &own,
+            aliases: &[],
+        },
+        now: at(STAMP_2026),
+    };
+    for signed_for in services {
+        for (token, live) in [("good", true), ("expired", false), ("", true)] {
+            let headers = sign(signed_for, token);
+            let request = Request {
+                method: "POST",
+                path: "/",
+                query: None,
+                headers: &headers,
+            };
+            for asked in [Service::Iam, Service::Sts] {
+                let digest = payload_sha256(b"form");
+                let met = verify_form(asked, &request, &digest, &facts);
+                let may = asked == signed_for && live;
+                assert_eq!(met.is_ok(), may, "{signed_for:?} at {asked:?} with {token}");
+            }
+            let may = signed_for == Service::Admin && token.is_empty();
+            let met = verify_admin(&request, &facts);
+            assert_eq!(
+                met.is_ok(),
+                may,
+                "{signed_for:?} at the admin API with {token}"
+            );
+        }
+    }
+}
+
+const STAMP_2026: &str = "20260101T120000Z";

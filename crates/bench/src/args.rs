@@ -79,6 +79,9 @@ pub struct BenchArgs {
         allow_hyphen_values = true
     )]
     pub secret_key: Option<String>,
+    /// The token of a session, which goes with its keys
+    #[arg(long, env = "AWS_SESSION_TOKEN", hide_env_values = true)]
+    pub session_token: Option<String>,
     /// The region to sign for
     #[arg(long, env = "AWS_REGION")]
     pub region: Option<String>,

@@ -274,15 +274,20 @@ impl<'a> Worker<'a> {
         );
         if let Some(signer) = &mut self.signer {
             let payload = "UNSIGNED-PAYLOAD";
+            let token = self.plan.args.session_token.as_deref();
+            let token = token.map(|token| ("x-amz-security-token", token));
             let request = Unsigned {
                 method,
                 host,
                 path,
                 query,
-                headers: &[],
+                headers: token.as_slice(),
                 payload,
             };
             let signed = signer.sign(&request, SystemClock.now());
+            if let Some((name, token)) = token {
+                let _ = write!(head, "{name}: {token}\r\n");
+            }
             let _ = write!(
                 head,
                 "x-amz-content-sha256: {payload}\r\nx-amz-date: {}\r\nauthorization: {}\r\n",

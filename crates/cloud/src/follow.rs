@@ -190,7 +190,13 @@ impl Registry {
 
     async fn fetch_roles(&self, upstream: &dyn Upstream) -> Result<(), CloudError> {
         let keeper = upstream.keeper();
-        if !self.state.read().knows(keeper, ROLES) {
+        let wanted = {
+            let state = self.state.read();
+            // Where there are none, nothing is asked that an older registry could not answer.
+            let are_there = self.sessions.are_used() || !state.told_roles.is_empty();
+            are_there && state.knows(keeper, ROLES)
+        };
+        if !wanted {
             return Ok(());
         }
         let mut after = String::new();

@@ -320,3 +320,26 @@ fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> 
         false => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_token_is_told_apart() {
+        for (error, code, status) in [
+            (SignatureError::Token, "InvalidToken", 400),
+            (SignatureError::ExpiredToken, "ExpiredToken", 400),
+            (SignatureError::OutdatedToken, "TokenRefreshRequired", 400),
+        ] {
+            let told = S3Error::from(error);
+            assert_eq!(
+                (told.code.name(), told.code.status().as_u16()),
+                (code, status)
+            );
+        }
+        // Another key may be learned, and a key of tokens; nothing makes a token another one.
+        assert!(may_be_new(ErrorCode::TokenRefreshRequired));
+        assert!(!may_be_new(ErrorCode::InvalidToken) && !may_be_new(ErrorCode::ExpiredToken));
+    }
+}
