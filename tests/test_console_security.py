@@ -8,11 +8,13 @@ import re
 import threading
 import urllib.parse
 
+import boto3
 import pytest
 from playwright.sync_api import sync_playwright
 
 from consoles import CHROMIUM, WAIT_MS, tab
-from dhow import ROOT, Client
+from dhow import ROOT, Client, Dhow
+from fleet import Fleet
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -297,6 +299,89 @@ def test_a_session_is_ended_by_its_own_key_only(cloud, roles):
     token = other.token("/sessions", "/sessions/end")
     assert other.post("/sessions/end", {"csrf": token, "id": session})[0] == 404
     assert one.ask("GET", "/sessions")[0] == 200
+
+
+def test_failures_make_a_key_wait_from_there(tmp_path):
+    server = Dhow(tmp_path / "data").start()
+    try:
+        raw = Raw(server)
+        wrong = [raw.post("/-/session", headers=raw.signed(raw.challenge(), secret_key="wrong"))[0]
+                 for _ in range(6)]
+        assert wrong == [403] * 5 + [429]
+        # Its holder waits too; another key does not.
+        assert raw.post("/-/session", headers=raw.signed(raw.challenge()))[0] == 429
+        key = server.cli_json("key", "create", "--account", "root", "--json")
+        raw.sign_in(key["access_key"], key["secret_key"])
+    finally:
+        server.kill()
+
+
+class At:
+    """A region of a fleet, for a session there."""
+
+    def __init__(self, fleet, region):
+        self.info, self.region = fleet.regions[region], region
+        self.access_key, self.secret_key = fleet.info["access_key"], fleet.info["secret_key"]
+
+
+def test_a_region_shows_nothing_of_a_bucket_that_it_does_not_store(tmp_path):
+    """The canary: the key's name is in no byte that the other region sent or logged."""
+    canary = "canary-of-the-home"
+    fleet = Fleet(tmp_path / "data", 2, args=["--log-level", "debug"]).start()
+    try:
+        home, other = fleet.ids
+        fleet.bucket("at-home", home)
+        fleet.s3(home).put_object(Bucket="at-home", Key=canary, Body=canary.encode())
+        listing = Raw(At(fleet, home)).sign_in().ask("GET", "/b/at-home")
+        assert listing[0] == 200 and canary in listing[2]
+        raw = Raw(At(fleet, other)).sign_in()
+        for page in ("", "?versions=1", "?flat=1", "/rules", "/o?key=guess", "/share?key=guess",
+                     "/download?key=guess"):
+            status, headers, body = raw.ask("GET", "/b/at-home" + page)
+            assert status == 403 and canary not in body + str(headers), page
+            # It names the region that may show it.
+            assert fleet.regions[home]["endpoint"] in body
+        _, _, body = raw.ask("GET", "/")
+        assert "at-home" in body and canary not in body
+        assert canary not in (tmp_path / "data" / other / "dhow.log").read_text(errors="replace")
+    finally:
+        fleet.stop()
+
+
+def test_a_user_sees_what_its_policies_allow(cloud, s3, bucket):
+    root = cloud.client()
+    for key in ("mine/a", "mine/b", "theirs/secret-name"):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    policy = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}",
+         "Condition": {"StringLike": {"s3:prefix": "mine/*"}}},
+        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": f"arn:aws:s3:::{bucket}/mine/*"},
+    ]}
+    iam = boto3.client("iam", endpoint_url=cloud.endpoint + "/-/iam", region_name=cloud.region,
+                       aws_access_key_id=root.access_key, aws_secret_access_key=root.secret_key)
+    name = f"console-{bucket}"
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    raw = Raw(cloud).sign_in(key["AccessKeyId"], key["SecretAccessKey"])
+    status, _, body = raw.ask("GET", f"/b/{bucket}?prefix=mine%2F")
+    assert status == 200 and "mine%2Fa" in body
+    for page in ("", "?prefix=theirs%2F", "?versions=1", "/o?key=theirs%2Fsecret-name",
+                 "/share?key=theirs%2Fsecret-name", "/rules"):
+        status, _, body = raw.ask("GET", f"/b/{bucket}{page}")
+        assert status == 403 and "secret-name</" not in body, page
+    # A Deny of the bucket's policy binds the account's own key as well.
+    deny = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+         "Resource": f"arn:aws:s3:::{bucket}/mine/a"}]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(deny))
+    own = Raw(cloud).sign_in()
+    assert own.ask("GET", f"/b/{bucket}/o?key=mine%2Fa")[0] == 403
+    assert own.ask("GET", f"/b/{bucket}/o?key=mine%2Fb")[0] == 200
+    assert raw.ask("GET", f"/b/{bucket}/o?key=mine%2Fa")[0] == 403
+    # What is taken away is gone with the next request.
+    iam.delete_user_policy(UserName=name, PolicyName="own")
+    assert raw.ask("GET", f"/b/{bucket}?prefix=mine%2F")[0] == 403
 
 
 @pytest.fixture(scope="module")

@@ -269,6 +269,7 @@ function show(u) {
     const word = t("t" + u.state.charAt(0).toUpperCase() + u.state.slice(1));
     state.textContent = u.state === "running" ? `${bytes(u.sent)} / ${bytes(u.file.size)}` : u.why ? `${word}: ${u.why}` : word;
     u.row.dataset.state = u.state;
+    u.row.dataset.parts = String(u.parts.size);
     if (u.state === "failed" && u.row.childElementCount === 3) {
       const again = document.createElement("button");
       again.type = "button";

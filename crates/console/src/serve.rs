@@ -409,3 +409,113 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Bytes>
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cloud::Registry;
+    use types::{SeededRandom, TestClock, deed::BoxFuture};
+
+    use super::*;
+    use crate::{Api, Backend, Settings, Unanswered};
+
+    /// A node that nothing is asked of.
+    struct Nobody;
+
+    impl Backend for Nobody {
+        fn registry(&self) -> &Registry {
+            unreachable!("nothing here asks the registry")
+        }
+        fn keeper(&self) -> String {
+            String::new()
+        }
+        fn ask<'a>(
+            &'a self,
+            _: Api,
+            _: Request<Bytes>,
+            _: RequestFacts,
+            _: usize,
+        ) -> BoxFuture<'a, Result<Response<Bytes>, Unanswered>> {
+            Box::pin(async { Err(Unanswered("nobody answers".into())) })
+        }
+    }
+
+    fn console() -> Console {
+        let settings = Settings {
+            origin: "https://console.example.net".into(),
+            data_origin: "https://s3.example.net".into(),
+            region: types::RegionId::new("local-1"),
+            idle_s: 10,
+            absolute_s: 10,
+        };
+        let clock = Arc::new(TestClock::at_ms(0));
+        Console::new(
+            settings,
+            Arc::new(Nobody),
+            clock,
+            Arc::new(SeededRandom::new(1)),
+        )
+    }
+
+    fn parts(headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().uri("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn only_the_name_of_the_console_is_answered() {
+        let console = console();
+        assert!(console.is_host(&parts(&[("host", "console.example.net")])));
+        for bad in [
+            &[("host", "evil.example")] as &[(&str, &str)],
+            &[("host", "console.example.net:80")],
+            &[("host", "console.example.net"), ("host", "evil.example")],
+            &[],
+        ] {
+            assert!(!console.is_host(&parts(bad)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_form_of_the_consoles_own_pages_counts() {
+        let console = console();
+        let own = ("origin", "https://console.example.net");
+        assert!(console.is_same_origin(&parts(&[own])));
+        assert!(console.is_same_origin(&parts(&[own, ("sec-fetch-site", "same-origin")])));
+        for bad in [
+            &[("origin", "https://console.example.net:8443")] as &[(&str, &str)],
+            &[("origin", "http://console.example.net")],
+            &[("origin", "null")],
+            &[own, ("origin", "https://evil.example")],
+            &[own, ("sec-fetch-site", "same-site")],
+            &[own, ("sec-fetch-site", "cross-site")],
+            &[],
+        ] {
+            assert!(!console.is_same_origin(&parts(bad)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn another_regions_cookie_is_none() {
+        let console = console();
+        let of = |text: &str| {
+            console
+                .cookie(&parts(&[("cookie", text)]))
+                .map(str::to_owned)
+        };
+        let both = "__Host-dhow-local-2=a; __Host-dhow-local-1=b";
+        assert_eq!(of(both).as_deref(), Some("b"));
+        for none in [
+            "",
+            "dhow-local-1=b",
+            "x__Host-dhow-local-1=b",
+            "__Host-dhow-local-2=a",
+        ] {
+            assert_eq!(of(none), None, "{none}");
+        }
+    }
+}
