@@ -63,6 +63,8 @@ bugs=(
   "session-policies-unasked|users|a_session_policy"
   "sessions-outlive-their-key|cloud|sessions_tests::a_session_ends"
   "sessions-never-end|cloud|sessions_tests::no_region_makes"
+  "writes-by-list-unbounded|lists|a_write_by_a_list"
+  "owners-of-objects-unasked|lists|lists_and_owners"
   "everybody-is-a-proxy|relayed|for_whom_a_proxy"
   "part-checksums-unverified|checksums|what_completes"
   "rules-into-any-bucket|relayed|p5_a_region_acts_on_no_second"

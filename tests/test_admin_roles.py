@@ -31,6 +31,7 @@ MATRIX = {
     "EnableKey": (NO, OWN, NO, ALL, NO),
     "DisableKey": (NO, OWN, NO, ALL, NO),
     "DeleteKey": (NO, OWN, NO, ALL, NO),
+    "ChangeAccess": (NO, OWN, NO, ALL, NO),
     "CallIam": (NO, OWN, NO, ALL, NO),
     "ListOperators": (ALL, ALL, ALL, ALL, ALL),
     "GetOperator": (ALL, ALL, ALL, ALL, ALL),
@@ -220,6 +221,8 @@ REQUESTS = {
     "CallIam": (EACH, lambda c, whose: (
         "POST", f"accounts/{c.accounts[whose]}/iam",
         {"form": {"Action": "CreateUser", "UserName": c.fresh("user")}})),
+    "ChangeAccess": (EACH, lambda c, whose: (
+        "POST", f"accounts/{c.accounts[whose]}/access", {})),
     "EnableKey": (EACH, key_call("POST", "/enable")),
     "DisableKey": (EACH, key_call("POST", "/disable")),
     "DeleteKey": (EACH, key_call("DELETE", "")),

@@ -68,7 +68,7 @@ def test_bucket_refusals(s3, stranger, bucket):
     assert code(e) in ("InvalidLocationConstraint", "IllegalLocationConstraintException")
     with pytest.raises(ClientError) as e:
         s3.create_bucket(Bucket="public-1", ACL="public-read")
-    assert (code(e), status(e)) == ("NotImplemented", 501)
+    assert (code(e), status(e)) == ("InvalidBucketAclWithObjectOwnership", 400)
 
 
 def test_buckets_are_listed_in_pages(s3):
@@ -662,7 +662,6 @@ def test_keys_that_do_not_fit(cloud, bucket):
 @pytest.mark.parametrize(
     "call,arguments",
     [("put_bucket_website", {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "i"}}}),
-     ("put_bucket_acl", {"ACL": "public-read"}),
      ("get_bucket_metadata_configuration", {})],
 )
 def test_what_is_not_there_says_so(s3, bucket, call, arguments):
@@ -749,9 +748,8 @@ def test_documents_that_say_what_holds_anyway_are_taken(s3, bucket):
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block)
     owned = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
     s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=owned)
-    for canned in ("private", "bucket-owner-full-control"):
-        s3.put_bucket_acl(Bucket=bucket, ACL=canned)
-        s3.put_object_acl(Bucket=bucket, Key="k", ACL=canned)
+    s3.put_bucket_acl(Bucket=bucket, ACL="bucket-owner-full-control")
+    s3.put_object_acl(Bucket=bucket, Key="k", ACL="bucket-owner-full-control")
     acl = s3.get_bucket_acl(Bucket=bucket)
     policy = {"Owner": acl["Owner"], "Grants": acl["Grants"]}
     s3.put_bucket_acl(Bucket=bucket, AccessControlPolicy=policy)
@@ -763,7 +761,7 @@ def test_documents_that_say_what_holds_anyway_are_taken(s3, bucket):
     s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     with pytest.raises(ClientError) as e:
-        s3.put_object_acl(Bucket=bucket, Key="absent", ACL="private")
+        s3.put_object_acl(Bucket=bucket, Key="absent", ACL="bucket-owner-full-control")
     assert code(e) == "NoSuchKey"
     with pytest.raises(ClientError) as e:
         s3.delete_bucket_metrics_configuration(Bucket=bucket, Id="m")
@@ -771,16 +769,7 @@ def test_documents_that_say_what_holds_anyway_are_taken(s3, bucket):
 
 
 def test_a_document_that_would_change_something_is_refused_with_what_it_says(s3, bucket):
-    everybody = {"URI": "http://acs.amazonaws.com/groups/global/AllUsers", "Type": "Group"}
-    acl = s3.get_bucket_acl(Bucket=bucket)
-    grants = [*acl["Grants"], {"Grantee": everybody, "Permission": "READ"}]
-    rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
     for call, arguments, named in (
-        ("put_bucket_ownership_controls", {"OwnershipControls": rules}, "ObjectWriter"),
-        ("put_bucket_acl", {"ACL": "public-read"}, "x-amz-acl: public-read"),
-        ("put_bucket_acl", {"GrantRead": "id=1"}, "x-amz-grant-read"),
-        ("put_bucket_acl",
-         {"AccessControlPolicy": {"Owner": acl["Owner"], "Grants": grants}}, "Grant READ"),
         ("put_bucket_notification_configuration",
          {"NotificationConfiguration": {"EventBridgeConfiguration": {}}},
          "EventBridgeConfiguration"),

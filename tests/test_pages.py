@@ -198,6 +198,23 @@ def test_users_are_managed_as_the_page_says(walk):
     walk.env = before
 
 
+def test_lists_are_set_as_the_page_says(walk):
+    account = json.loads(walk.run("dhow account create tools --json"))["id"]
+    key = json.loads(walk.run(f"dhow key create --account {account} --json"))
+    region = walk.fleet.regions["cn-hangzhou"]
+    more = {"AWS_ACCESS_KEY_ID": key["access_key"], "AWS_SECRET_ACCESS_KEY": key["secret_key"],
+            "AWS_DEFAULT_REGION": "cn-hangzhou", "AWS_DEFAULT_OUTPUT": "json",
+            "AWS_ENDPOINT_URL": region["endpoint"]}
+    before = walk.env
+    walk.env = {**before, **more}
+    walk.console("acls.md", "$ aws s3api create-bucket", fails={3})
+    walk.run("aws s3 rm s3://inbox/a.txt && aws s3 rb s3://inbox")
+    walk.env = before
+    named = [("acme", "tools")]
+    walk.console("acls.md", "$ dhow account access acme --block", named)
+    walk.console("acls.md", "$ dhow account access acme --new-ownership", named)
+
+
 def test_residency_is_checked_as_the_page_says(walk):
     walk.run("dhow bucket create patients --home eu-central-1 --replica me-east-1 "
              "--jurisdiction AE --jurisdiction EU")

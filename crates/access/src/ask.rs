@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 use types::{BucketDeed, BucketName, DisplayVersion, ObjectKey, Place};
 
-use crate::{Action, BucketAccess, Identity, RequestFacts, Via};
+use crate::{AccessList, Action, BucketAccess, Identity, PublicAccessBlock, RequestFacts, Via};
 
 /// A question: may this caller do this, on this?
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +82,10 @@ pub struct Context<'a> {
     pub max_keys: Option<i64>,
     /// The tags of the object as it is; `None` where nobody asked for them.
     pub existing_tags: Option<&'a [(String, String)]>,
+    /// The access control list of the object as it is, and with it who owns it: `Some(None)` where
+    /// that is the bucket's owner alone, or there is no such object; `None` where nobody asked for
+    /// it.
+    pub list: Option<Option<&'a AccessList>>,
     /// The account to which the bucket has to belong, as the request says.
     pub expected_owner: Option<&'a [u8]>,
 }
@@ -106,6 +110,8 @@ pub struct Facts<'a> {
     /// What the bucket's documents say of access; `None` in a region that does not have them, or
     /// has not received them yet.
     pub access: Option<&'a BucketAccess>,
+    /// Which public access the account refuses that owns the bucket.
+    pub account_block: PublicAccessBlock,
     /// The region that decides.
     pub here: &'a Place,
     /// How the request reached it.

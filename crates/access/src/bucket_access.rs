@@ -1,12 +1,13 @@
 //! What a bucket's documents say of who has access, compiled when they change.
 
-use types::{BucketDeed, Holding};
+use types::{BucketDeed, BucketName, Holding, ObjectKey};
 
 use crate::{
-    Action, Ask, Facts, Refusal, Resource,
+    AccessList, Action, Ask, Facts, Identity, Ownership, Refusal, Resource,
+    acl::{Says, says},
     actions::{By, Kind},
     conditions, placement,
-    policy::{self, Decision, DocumentKind, PolicyError},
+    policy::{self, Acl, Basis, Decision, DocumentKind, Need, PolicyError},
 };
 
 /// The four switches of "Blocking public access to your Amazon S3 storage".
@@ -45,6 +46,39 @@ impl PublicAccessBlock {
             | u8::from(self.restrict_buckets) << 3
     }
 
+    /// The switches by S3's names, with whether each is on.
+    pub fn switches(self) -> [(&'static str, bool); 4] {
+        [
+            ("BlockPublicAcls", self.block_acls),
+            ("IgnorePublicAcls", self.ignore_acls),
+            ("BlockPublicPolicy", self.block_policy),
+            ("RestrictPublicBuckets", self.restrict_buckets),
+        ]
+    }
+
+    /// The names of those that are on.
+    pub fn names(self) -> Vec<&'static str> {
+        let on = self.switches().into_iter().filter(|(_, on)| *on);
+        on.map(|(name, _)| name).collect()
+    }
+
+    /// With these on; `None` where one is no switch.
+    pub fn of_names<N: AsRef<str>>(names: &[N]) -> Option<Self> {
+        let all = Self::ALL.names();
+        let known = |name: &N| all.iter().any(|own| *own == name.as_ref());
+        let bit = |(at, own): (usize, &&str)| {
+            u8::from(names.iter().any(|name| name.as_ref() == *own)) << at
+        };
+        let bits = all.iter().enumerate().map(bit).sum();
+        names.iter().all(known).then_some(Self::of_bits(bits))
+    }
+
+    /// What either of the two refuses.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self::of_bits(self.byte() | other.byte())
+    }
+
     /// Reads the byte; all four for one that cannot be.
     pub fn of_byte(byte: Option<u8>) -> Self {
         match byte {
@@ -64,6 +98,10 @@ pub struct BucketAccess {
     pub block: PublicAccessBlock,
     /// Whether callers of other accounts have to say that they pay.
     requester_pays: bool,
+    /// Who owns what is written, and whether lists count.
+    pub ownership: Ownership,
+    /// The bucket's access control list; `None` for that of the owner alone.
+    pub list: Option<AccessList>,
 }
 
 #[derive(Debug)]
@@ -81,6 +119,8 @@ impl Default for BucketAccess {
             wants_existing_tags: false,
             block: PublicAccessBlock::ALL,
             requester_pays: false,
+            ownership: Ownership::default(),
+            list: None,
         }
     }
 }
@@ -140,6 +180,61 @@ impl BucketAccess {
             wants_existing_tags,
             block,
             requester_pays,
+            ..Self::default()
+        }
+    }
+
+    /// The same with access control lists.
+    #[must_use]
+    pub fn with_lists(mut self, ownership: Ownership, list: Option<AccessList>) -> Self {
+        (self.ownership, self.list) = (ownership, list);
+        self
+    }
+
+    /// Whether documents may let others in than the owner, or refuse the owner.
+    pub fn decides(&self) -> bool {
+        self.has_policy() || self.ownership.heeds_lists()
+    }
+
+    /// Whether anybody may do something with the bucket by its policy, or by its list; `None` where
+    /// neither says anything of that. `block` is what is refused on bucket and account.
+    pub fn is_open(&self, block: PublicAccessBlock) -> Option<bool> {
+        let counts = self.ownership.heeds_lists() && !block.ignore_acls;
+        let list = self.list.as_ref().filter(|_| counts);
+        match (self.is_public(), list.is_some_and(AccessList::is_public)) {
+            (None, false) => None,
+            (by_policy, by_list) => Some(by_policy == Some(true) || by_list),
+        }
+    }
+
+    /// What the lists say of an action of the request.
+    fn lists<'a>(&'a self, ask: &Ask<'a>, action: Action) -> Acl<'a> {
+        if !self.ownership.heeds_lists() {
+            return Acl::Off;
+        }
+        let account = ask.principal.account();
+        let grants = |list: Option<&AccessList>, permission| {
+            list.map(|list| list.grants(account, permission))
+                .unwrap_or_default()
+        };
+        match says(action, ask.action) {
+            Says::Nothing => Acl::Loaded {
+                grants: policy::AclGrants::default(),
+                object_owner: None,
+            },
+            Says::Bucket(permission) => Acl::Loaded {
+                grants: grants(self.list.as_ref(), permission),
+                object_owner: None,
+            },
+            Says::Object(permission) => match ask.context.list {
+                None => Acl::NotLoaded,
+                Some(list) => Acl::Loaded {
+                    grants: permission.map(|p| grants(list, p)).unwrap_or_default(),
+                    object_owner: list
+                        .filter(|_| !types::planted("owners-of-objects-unasked"))
+                        .map(|list| &*list.owner),
+                },
+            },
         }
     }
 
@@ -176,10 +271,21 @@ impl BucketAccess {
     }
 }
 
+/// What a permission rests on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Granted {
+    /// An access control list, without which it would be refused.
+    pub by_list: bool,
+}
+
 /// Whether the documents of the bucket, and the caller's own, allow what is asked. A region that
 /// does not have them refuses who does not own the bucket; one whose replica has not received them
 /// yet sends the owner elsewhere, since a document may refuse him too.
-pub(crate) fn decide(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>) -> Result<(), Refusal> {
+pub(crate) fn decide(
+    ask: &Ask<'_>,
+    deed: &BucketDeed,
+    facts: &Facts<'_>,
+) -> Result<Granted, Refusal> {
     let account = ask.principal.account();
     let owns = account.is_some_and(|account| {
         placement::is_owner(account, deed) || types::planted("owners-uncompared")
@@ -189,6 +295,7 @@ pub(crate) fn decide(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>) -> Res
         None => Refusal::Anonymous,
         Some(_) => Refusal::NotOwner,
     };
+    let lists = facts.access.filter(|access| access.ownership.heeds_lists());
     let policy = match facts.access {
         None if !owns => return Err(stranger),
         None if deed.holding(&facts.here.region) == Holding::Replica => {
@@ -196,17 +303,19 @@ pub(crate) fn decide(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>) -> Res
         }
         None => None,
         Some(access) => match &access.policy {
-            Policy::None if !owns => return Err(stranger),
+            Policy::None if !owns && lists.is_none() => return Err(stranger),
             Policy::None => None,
             Policy::Compiled(document) => Some(document),
-            Policy::Unreadable(_) if root && replaces_policy(ask.action) => return Ok(()),
+            Policy::Unreadable(_) if root && replaces_policy(ask.action) => {
+                return Ok(Granted::default());
+            }
             Policy::Unreadable(_) if owns => return Err(Refusal::UnreadablePolicy),
             Policy::Unreadable(_) => return Err(stranger),
         },
     };
     // What only regions do no caller may, whatever documents say: that is refused after this.
-    if owns && ask.action.row().by == By::Regions || root && policy.is_none() {
-        return Ok(());
+    if owns && ask.action.row().by == By::Regions || root && policy.is_none() && lists.is_none() {
+        return Ok(Granted::default());
     }
     let requester_pays = facts.access.is_some_and(BucketAccess::requester_pays);
     if !owns && requester_pays && (account.is_none() || !agrees_to_pay(ask)) {
@@ -214,11 +323,12 @@ pub(crate) fn decide(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>) -> Res
     }
     // Its keys are in its body, and each of them is asked for.
     if ask.action.row().kind == Kind::Object && matches!(ask.resource, Resource::Bucket(_)) {
-        return Ok(());
+        return Ok(Granted::default());
     }
     let block = facts
         .access
         .map_or(PublicAccessBlock::ALL, |access| access.block);
+    let block = block.or(facts.account_block);
     let documents = policy::Documents {
         owner: &deed.owner,
         resource: policy,
@@ -227,10 +337,11 @@ pub(crate) fn decide(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>) -> Res
         ..policy::Documents::default()
     };
     match by_documents(ask, facts, documents) {
-        Ok(()) if !owns && policy::is_for_owner_only(&ask.action.into()) => {
+        Ok(_) if !owns && policy::is_for_owner_only(&ask.action.into()) => {
             Err(Refusal::PolicyOfOthers)
         }
-        Ok(()) => Ok(()),
+        Ok(granted) => Ok(granted),
+        Err(Decision::Needs(Need::Acl)) => Err(Refusal::NeedsList),
         Err(decision) if owns => Err(Refusal::Policy(decision)),
         Err(_) => Err(stranger),
     }
@@ -246,7 +357,8 @@ pub(crate) fn decide_by_caller(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<(), R
         owner: account,
         ..policy::Documents::default()
     };
-    by_documents(ask, facts, documents).map_err(Refusal::Policy)
+    let decided = by_documents(ask, facts, documents);
+    decided.map(drop).map_err(Refusal::Policy)
 }
 
 /// Whether the bucket's documents, which are in `documents`, and the caller's own allow all that a
@@ -255,9 +367,10 @@ fn by_documents<'a>(
     ask: &Ask<'a>,
     facts: &Facts<'a>,
     mut documents: policy::Documents<'a>,
-) -> Result<(), Decision> {
+) -> Result<Granted, Decision> {
+    let mut granted = Granted::default();
     if ask.principal.has_policies() && types::planted("policies-unasked") {
-        return Ok(());
+        return Ok(granted);
     }
     let texts = conditions::Texts::of(ask);
     let tags = ask.principal.tags();
@@ -279,12 +392,16 @@ fn by_documents<'a>(
     };
     for action in [Some(ask.action)].into_iter().chain(also(ask)).flatten() {
         request.action = action.into();
-        let decision = policy::decide(&request, &documents);
-        if !decision.is_allowed() {
-            return Err(decision);
+        documents.acl = match facts.access {
+            Some(access) => access.lists(ask, action),
+            None => Acl::Off,
+        };
+        match policy::decide(&request, &documents) {
+            Decision::Allow(basis) => granted.by_list |= basis == Basis::Acl,
+            decision => return Err(decision),
         }
     }
-    Ok(())
+    Ok(granted)
 }
 
 /// What else a request needs (the permissions on the pages of these operations).
@@ -296,6 +413,10 @@ fn also(ask: &Ask<'_>) -> [Option<Action>; 2] {
     match ask.action {
         Action::GetObjectAttributes => [Some(Action::GetObject), None],
         Action::GetObjectVersionAttributes => [Some(Action::GetObjectVersion), None],
+        Action::CreateBucket => [
+            is_list_of_new_bucket(ask).then_some(Action::PutBucketAcl),
+            has("x-amz-object-ownership").then_some(Action::PutBucketOwnershipControls),
+        ],
         Action::PutObject => [
             has("x-amz-tagging").then_some(Action::PutObjectTagging),
             conditions::ACL
@@ -305,6 +426,15 @@ fn also(ask: &Ask<'_>) -> [Option<Action>; 2] {
         ],
         _ => [None, None],
     }
+}
+
+/// Whether a new bucket is to have another list than that of the owner alone.
+fn is_list_of_new_bucket(ask: &Ask<'_>) -> bool {
+    let named = |name: &&str| {
+        let value = ask.context.headers.and_then(|headers| headers.get(*name));
+        value.is_some_and(|value| !value.is_empty() && value != "private")
+    };
+    conditions::ACL.iter().any(named)
 }
 
 fn target<'a>(resource: Resource<'a>) -> policy::Target<'a> {
@@ -344,4 +474,28 @@ pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
         conditions: &policy::Conditions::default(),
     };
     policy::sentence(&request, &decision)
+}
+
+/// What a caller of the bucket's own account is told whose list grants public access, where that is
+/// refused. `None` for who signs nothing.
+pub fn refusal_by_block(
+    identity: &Identity,
+    action: Action,
+    (bucket, key): (&BucketName, Option<&ObjectKey>),
+) -> Option<String> {
+    let tags = identity.tags();
+    let arn = identity.principal(&tags).arn()?;
+    let action = match action {
+        Action::PutObject => Action::PutObjectAcl,
+        other => other,
+    };
+    let target = match key {
+        Some(key) => policy::Target::Object { bucket, key },
+        None => policy::Target::Bucket(bucket),
+    };
+    Some(format!(
+        "User: {arn} is not authorized to perform: {} on resource: \"{target}\" because public ACLs \
+         are prevented by the BlockPublicAcls setting in S3 Block Public Access",
+        action.name()
+    ))
 }

@@ -5,7 +5,9 @@ use std::fmt;
 
 use types::{AccountId, RegionId};
 
-use crate::{CallerKind, SessionToken, TokenFault, Who, signature::HmacKey};
+use crate::{
+    CallerKind, NewBuckets, PublicAccessBlock, SessionToken, TokenFault, Who, signature::HmacKey,
+};
 
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
 /// `aws4_request` ("Create a signed AWS API request", step 3).
@@ -53,5 +55,26 @@ pub trait SigningKeys: Send + Sync + 'static {
         _service: &str,
     ) -> Result<Option<SigningKey>, TokenFault> {
         Err(TokenFault::Invalid)
+    }
+
+    /// Which public access the account refuses, in all of its buckets.
+    fn account_block(&self, _: &AccountId) -> PublicAccessBlock {
+        PublicAccessBlock::NONE
+    }
+
+    /// What new buckets of the account begin with; `None` where it is for the region to say.
+    fn new_buckets(&self, _: &AccountId) -> Option<NewBuckets> {
+        None
+    }
+
+    /// The canonical id of an account, as access control lists name it; `None` where this region
+    /// does not know it.
+    fn canonical_id(&self, _: &AccountId) -> Option<String> {
+        None
+    }
+
+    /// The account that has this canonical id.
+    fn account_of(&self, _: &str) -> Option<AccountId> {
+        None
     }
 }

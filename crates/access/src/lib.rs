@@ -3,6 +3,7 @@
 //! Invariants: pure functions on fetched facts; no store, no body bytes beyond chunk signatures,
 //! and the default is to refuse.
 
+pub mod acl;
 pub mod actions;
 mod ask;
 mod bucket_access;
@@ -21,16 +22,17 @@ pub mod signature;
 mod user;
 mod who;
 
+pub use acl::{AccessList, Grant, Grantee, NewBuckets, Ownership, Permission};
 pub use actions::Action;
 pub use ask::{Ask, Context, Facts, Resource};
-pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_sentence};
+pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_by_block, refusal_sentence};
 pub use identity::{CallerKind, Identity};
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
     Counting, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
     authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
     authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
-    may_by_documents,
+    may_by_documents, needs_list,
 };
 pub use placement::{
     Proof, Via, is_owner, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,

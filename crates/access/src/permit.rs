@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use types::{BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place, SignedRequest};
+use types::{
+    AccountId, BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place, SignedRequest,
+};
 
 use crate::{
     Action, Ask, Facts, Identity, Refusal, Resource,
@@ -27,6 +29,8 @@ pub enum SystemReason {
     Rules,
     /// Finding out what a policy asks for.
     Policy,
+    /// Giving a new bucket what it begins with.
+    NewBucket,
 }
 
 /// The keys that a permit covers.
@@ -52,6 +56,7 @@ pub struct Permit {
     deed: Option<Arc<BucketDeed>>,
     scope: Scope,
     request: Option<SignedRequest>,
+    by_list: bool,
 }
 
 impl Permit {
@@ -76,6 +81,13 @@ impl Permit {
     /// On which bucket; `None` for the service and for a bucket that does not exist yet.
     pub fn deed(&self) -> Option<&Arc<BucketDeed>> {
         self.deed.as_ref()
+    }
+
+    /// Where only the bucket's access control list permits a write: the account whose objects alone
+    /// may be overwritten or deleted; the inner `None` stands for nobody's.
+    pub fn only_over(&self) -> Option<Option<&AccountId>> {
+        let bounded = self.by_list && !types::planted("writes-by-list-unbounded");
+        bounded.then(|| self.identity.account())
     }
 
     /// Whether it is for this key, and for this version of it or, with `None`, for the key without
@@ -123,6 +135,7 @@ impl Permit {
 /// Why not. Who does not own the bucket learns nothing of the rest: that is asked first.
 pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     let (action, via) = (ask.action, facts.via);
+    let mut by_list = false;
     match (action.has_deed(), facts.deed) {
         (false, None) => {
             bucket_access::decide_by_caller(ask, facts)?;
@@ -132,7 +145,7 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
             }
         }
         (true, Some(deed)) => {
-            bucket_access::decide(ask, deed, facts)?;
+            by_list = bucket_access::decide(ask, deed, facts)?.by_list;
             asked(ask, Some(deed))?;
             placement::admit(deed, action, facts.here, via)?;
             if ask.context.conditional && action.writes_objects() {
@@ -146,7 +159,20 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
             });
         }
     }
-    permit(ask, facts.deed)
+    let permit = permit(ask, facts.deed)?;
+    Ok(Permit { by_list, ..permit })
+}
+
+/// Whether the decision depends on the access control list of the object: to be fetched then, and
+/// only then, and given in [`crate::Context::list`].
+pub fn needs_list(ask: &Ask<'_>, facts: &Facts<'_>) -> bool {
+    let lists = facts
+        .access
+        .is_some_and(|access| access.ownership.heeds_lists());
+    let Some(deed) = facts.deed.filter(|_| lists) else {
+        return false;
+    };
+    bucket_access::decide(ask, deed, facts) == Err(Refusal::NeedsList)
 }
 
 /// Whether the bucket's documents allow what is asked, wherever that is: for what an answer says
@@ -241,6 +267,7 @@ fn permit(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<Permit, Refus
         deed: deed.cloned(),
         scope,
         request: None,
+        by_list: false,
     })
 }
 
@@ -365,5 +392,6 @@ fn system(action: Action, deed: &Arc<BucketDeed>) -> Permit {
         deed: Some(Arc::clone(deed)),
         scope: Scope::All,
         request: None,
+        by_list: false,
     }
 }

@@ -20,6 +20,9 @@ pub enum Refusal {
     /// The bucket has a policy that this release cannot read.
     #[error("the bucket's policy cannot be read by this release of Dhow: set it again")]
     UnreadablePolicy,
+    /// It depends on the access control list of the object, which was not fetched.
+    #[error("the access control list of the object has not been read")]
+    NeedsList,
     /// Replication rules are set with a key of the bucket's account itself.
     #[error(
         "replication rules write with the rights of the bucket's account: set them with a key of \

@@ -166,6 +166,7 @@ fn word(refusal: Refusal) -> &'static str {
         Refusal::Mismatch => "mismatch",
         Refusal::Policy(_)
         | Refusal::UnreadablePolicy
+        | Refusal::NeedsList
         | Refusal::RootOnly
         | Refusal::RequesterPays
         | Refusal::PolicyOfOthers => "documents",
@@ -365,6 +366,7 @@ fn the_decision_is_that_of_the_model() {
             };
             let facts = Facts {
                 access: Some(&access::BucketAccess::default()),
+                account_block: access::PublicAccessBlock::NONE,
                 deed: Some(&deed).filter(|_| row.action.has_deed()),
                 here: &here,
                 via: &via,
@@ -410,6 +412,7 @@ fn a_permit_covers_what_was_asked_for_and_no_more() {
         };
         let facts = Facts {
             access: Some(&access::BucketAccess::default()),
+            account_block: access::PublicAccessBlock::NONE,
             deed: Some(&deed).filter(|_| action.has_deed()),
             here: &here,
             via: &via,
@@ -519,6 +522,7 @@ fn a_sealed_copy_is_opened_for_its_owners_reads_of_objects_only() {
                 };
                 let facts = Facts {
                     access: Some(&access::BucketAccess::default()),
+                    account_block: access::PublicAccessBlock::NONE,
                     deed: Some(&deed),
                     here,
                     via: &Via::Door,

@@ -94,6 +94,7 @@ impl World {
         };
         let facts = Facts {
             access: Some(&access::BucketAccess::default()),
+            account_block: access::PublicAccessBlock::NONE,
             deed: action.has_deed().then_some(&self.deed),
             here: &self.here,
             via: &Via::Door,
@@ -332,6 +333,7 @@ fn a_refusal_names_user_action_and_object() {
     // Nor is a sealed copy opened for a user without a policy.
     let facts = Facts {
         access: Some(&access::BucketAccess::default()),
+        account_block: access::PublicAccessBlock::NONE,
         deed: Some(&world.deed),
         here: &world.here,
         via: &Via::Door,

@@ -1,8 +1,10 @@
 //! Accounts and their access keys.
 
-use access::{Identity, signature::Statement};
+use access::{Identity, NewBuckets, PublicAccessBlock, signature::Statement};
 use serde_json::json;
-use types::{AccessKeyId, AccountId, Actor, Jurisdiction, is_plain_text};
+use types::{
+    AccessKeyId, AccountId, Actor, Jurisdiction, Random, features::ACCESS_LISTS, is_plain_text,
+};
 
 use crate::{
     Account, CloudError, KeyInfo, KeyStatus, NewKey, Registry,
@@ -10,6 +12,7 @@ use crate::{
     keys::{check_imported, generate, info},
     kinds::{
         FORMAT,
+        account::NewBucketsRecord,
         key::{Key, KeyRecord},
     },
 };
@@ -31,6 +34,23 @@ pub enum AccountKind {
     Operator(String),
     /// Reads what is on record.
     Auditor,
+}
+
+/// What is to become of an account's say over access; `None` leaves it, `Some(None)` takes it away.
+#[derive(Debug, Clone, Default)]
+pub struct AccessChange {
+    /// Which public access all its buckets refuse.
+    pub block: Option<Option<PublicAccessBlock>>,
+    /// What its new buckets begin with.
+    pub new_buckets: Option<Option<NewBuckets>>,
+}
+
+/// A new canonical id.
+fn canonical_id(random: &dyn Random) -> String {
+    let bytes: Vec<u8> = (0..4)
+        .flat_map(|_| random.next_u64().to_be_bytes())
+        .collect();
+    hex::encode(bytes)
 }
 
 impl Registry {
@@ -79,6 +99,9 @@ impl Registry {
             auditor: kind == AccountKind::Auditor,
             suspended: false,
             guard: guard.iter().map(|j| j.to_string()).collect(),
+            canonical: canonical_id(&*self.random),
+            public_access_block: None,
+            new_buckets: None,
         };
         let draft = Draft {
             actor: actor.clone(),
@@ -142,6 +165,68 @@ impl Registry {
             },
             subject: id.to_string(),
             detail: json!({}),
+            rows: vec![RowChange::put(id, &account)?],
+        };
+        self.change(turn, draft).await?;
+        Ok(account)
+    }
+
+    /// Gives canonical ids to accounts that have none, such as those of an earlier release.
+    pub async fn give_canonical_ids(&self) -> Result<(), CloudError> {
+        let turn = self.turn().await;
+        let mut rows = Vec::new();
+        for mut account in self.accounts() {
+            if account.canonical.is_empty() {
+                account.canonical = canonical_id(&*self.random);
+                rows.push(RowChange::put(&account.id, &account)?);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let draft = Draft {
+            actor: Actor::System,
+            action: "account.canonical",
+            subject: format!("{} accounts", rows.len()),
+            detail: json!({}),
+            rows,
+        };
+        self.change(turn, draft).await
+    }
+
+    /// Changes what all buckets of an account refuse, and what its new ones begin with.
+    ///
+    /// # Errors
+    /// `Refused` while a region would not act by it.
+    pub async fn set_account_access(
+        &self,
+        actor: &Actor,
+        id: &AccountId,
+        change: AccessChange,
+    ) -> Result<Account, CloudError> {
+        let turn = self.turn().await;
+        let mut account = self
+            .account(id)
+            .ok_or_else(|| CloudError::NoAccount(id.clone()))?;
+        let before = account.clone();
+        if let Some(block) = change.block {
+            account.set_block(block);
+        }
+        if let Some(new) = change.new_buckets {
+            account.new_buckets = new.map(NewBucketsRecord::of);
+        }
+        if account == before {
+            return Ok(account);
+        }
+        self.state.read().check_all_know(self.own(), ACCESS_LISTS)?;
+        let draft = Draft {
+            actor: actor.clone(),
+            action: "account.access",
+            subject: id.to_string(),
+            detail: json!({
+                "public_access_block": account.public_access_block,
+                "new_buckets": account.new_buckets,
+            }),
             rows: vec![RowChange::put(id, &account)?],
         };
         self.change(turn, draft).await?;

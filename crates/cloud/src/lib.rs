@@ -41,7 +41,7 @@ mod verifiers;
 mod warrant;
 mod words;
 
-pub use accounts::AccountKind;
+pub use accounts::{AccessChange, AccountKind};
 pub use chains::{BucketChains, MapAfter};
 pub use deeds::PlacementChange;
 pub use error::CloudError;
@@ -50,7 +50,7 @@ pub use features::Lacking;
 pub use introduce::{Introduced, Introduction};
 pub use keys::{KeyInfo, NewKey};
 pub use kinds::{
-    account::Account,
+    account::{Account, NewBucketsRecord},
     deed::{DeedRecord, NewDeedRecord},
     key::KeyStatus,
     operator::Operator,

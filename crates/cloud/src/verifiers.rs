@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use access::{SessionToken, SigningKey, SigningKeys, TokenFault, Who};
+use access::{
+    NewBuckets, PublicAccessBlock, SessionToken, SigningKey, SigningKeys, TokenFault, Who,
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use types::{Random, RegionId, Timestamp, features::IDENTITIES};
+use types::{AccountId, Random, RegionId, Timestamp, features::IDENTITIES};
 
 use crate::{
-    CloudError, KeyStatus, MasterKey, Registry,
+    Account, CloudError, KeyStatus, MasterKey, Registry,
     keys::{region_key, service_key},
     kinds::{FORMAT, FORMAT_OF_USERS, Outdated, Record},
     principals::{UserTold, holder},
@@ -321,5 +323,31 @@ impl SigningKeys for Registry {
             key: key.clone(),
         });
         Some(key)
+    }
+
+    fn account_block(&self, account: &AccountId) -> PublicAccessBlock {
+        let state = self.state.read();
+        let found = state.accounts.get(&**account).and_then(Account::block);
+        found.unwrap_or(PublicAccessBlock::NONE)
+    }
+
+    fn new_buckets(&self, account: &AccountId) -> Option<NewBuckets> {
+        self.state.read().accounts.get(&**account)?.begins_with()
+    }
+
+    fn canonical_id(&self, account: &AccountId) -> Option<String> {
+        let state = self.state.read();
+        let found = state.accounts.get(&**account)?;
+        (!found.canonical.is_empty()).then(|| found.canonical.clone())
+    }
+
+    fn account_of(&self, canonical: &str) -> Option<AccountId> {
+        let state = self.state.read();
+        let is_it = |account: &&Account| match account.canonical.is_empty() {
+            true => account.id == canonical,
+            false => account.canonical == canonical,
+        };
+        let found = state.accounts.values().find(is_it)?;
+        Some(found.account_id())
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{failure::Failure, proxies::ProxiesConfig, tls::TlsConfig};
+use crate::{failure::Failure, new_buckets::Buckets, proxies::ProxiesConfig, tls::TlsConfig};
 
 /// Everything a node can be told. `dhow config print-default` shows it with comments.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub log: Log,
     /// Limits of the front door.
     pub limits: Limits,
+    /// New buckets.
+    pub buckets: Buckets,
     /// The engine.
     pub engine: Engine,
     /// Traces.
@@ -341,6 +343,7 @@ impl Default for Config {
             console: ConsoleConfig::default(),
             log: Log::default(),
             limits: Limits::default(),
+            buckets: Buckets::default(),
             engine: Engine::default(),
             otel: Otel::default(),
         }
@@ -504,6 +507,15 @@ level = "info"
 # human, or json for one object a line.
 format = "human"
 
+[buckets]
+# What new buckets begin with whose account says nothing of that (`dhow account access`): who owns
+# what is written into them (BucketOwnerEnforced, with which access control lists play no part,
+# BucketOwnerPreferred or ObjectWriter), and the switches of the public access block that are on.
+new_ownership = "BucketOwnerEnforced"
+new_public_access_block = [
+    "BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets",
+]
+
 [limits]
 # Connections open at once; fewer if the limit of open files is lower.
 connections = 8192
@@ -618,6 +630,7 @@ impl Config {
                 )));
             }
         }
+        self.buckets.read()?;
         self.tls.check()?;
         self.proxies.check()?;
         self.console.check(self.tls.is_on())?;
@@ -700,6 +713,8 @@ impl Config {
         gateway::GatewayConfig {
             domains: self.domains.clone(),
             region_aliases: self.region_aliases.clone(),
+            // Checked when it was read.
+            new_buckets: self.buckets.read().unwrap_or_default(),
             connections_max: self.limits.connections,
             work: self.limits.work,
             requests_max: self.limits.requests,

@@ -18,6 +18,7 @@ mod iam_forms;
 mod link;
 mod logging;
 mod metrics;
+mod new_buckets;
 mod node;
 mod profile;
 mod proxies;

@@ -537,6 +537,7 @@ fn own_plan(config: &Config) -> RegionPlan {
 /// registry and the file leaves a root account without a file; then a new key is made for it. So it
 /// is where the file came to the disk and the rows did not, as a relaxed engine permits.
 async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credentials, Failure> {
+    registry.give_canonical_ids().await?;
     let root = registry.accounts().into_iter().find(|a| a.root);
     if let Some(found) = dir.read_credentials()? {
         let keys = registry.keys(None);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Action, Ask, Context, Identity, RequestFacts, Via, actions::Keys};
+use access::{AccessList, Action, Ask, Context, Identity, RequestFacts, Via, actions::Keys};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use types::{BucketDeed, DisplayVersion, ObjectKey};
 
@@ -44,6 +44,8 @@ impl Gateway {
 pub(crate) struct Details {
     /// The tags of the object as it is.
     pub(crate) existing_tags: Option<Vec<(String, String)>>,
+    /// The access control list of the object as it is.
+    pub(crate) list: Option<Option<AccessList>>,
     /// The tags that the request gives an object.
     given_tags: Option<Vec<(String, String)>>,
     /// What it copies.
@@ -64,6 +66,7 @@ impl Details {
         };
         Self {
             existing_tags: None,
+            list: None,
             given_tags: match operation.name {
                 "PutObject" | "CreateMultipartUpload" | "PostObject" => given(),
                 "CopyObject" if replaces() => given(),
@@ -78,6 +81,7 @@ impl Details {
     /// Adds them to a question.
     pub(crate) fn add_to<'a>(&'a self, ask: &mut Ask<'a>) {
         ask.context.existing_tags = self.existing_tags.as_deref();
+        ask.context.list = self.list.as_ref().map(Option::as_ref);
         ask.context.given_tags = self.given_tags.as_deref();
         ask.context.copy_source = self.copy_source.as_deref();
     }

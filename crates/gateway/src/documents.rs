@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use access::{Action, Ask, Identity, Refusal, SystemReason};
+use access::{
+    AccessList, Action, Ask, BucketAccess, Facts, Identity, PublicAccessBlock, Refusal, Resource,
+    SystemReason,
+};
 use types::{BucketDeed, DisplayVersion, ObjectKey};
 
 use crate::{
@@ -28,6 +31,40 @@ impl Gateway {
             Err(E::NoSuchKey { .. } | E::NoSuchVersion | E::DeleteMarker { .. } | E::NoTags) => {
                 Ok(Vec::new())
             }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the account refuses that owns a bucket, where that can matter: nobody else pays for the
+    /// look-up.
+    pub(crate) fn account_block(
+        &self,
+        deed: Option<&Arc<BucketDeed>>,
+        access: Option<&BucketAccess>,
+    ) -> PublicAccessBlock {
+        match (deed, access) {
+            (Some(deed), Some(access)) if access.decides() => self.keys.account_block(&deed.owner),
+            _ => PublicAccessBlock::NONE,
+        }
+    }
+
+    /// The access control list of the object that is asked for, if the decision depends on it.
+    pub(crate) async fn list_of(
+        &self,
+        ask: &Ask<'_>,
+        facts: &Facts<'_>,
+    ) -> Result<Option<Option<AccessList>>, S3Error> {
+        use objects::Error as E;
+        let (Some(deed), Resource::Object { key, version, .. }) = (facts.deed, ask.resource) else {
+            return Ok(None);
+        };
+        if !access::needs_list(ask, facts) {
+            return Ok(None);
+        }
+        let permit = access::authorize_system(SystemReason::Policy, Action::GetObjectAcl, deed);
+        match self.objects.object_list(&permit, key, version).await {
+            Ok(list) => Ok(Some(list)),
+            Err(E::NoSuchKey { .. } | E::NoSuchVersion | E::DeleteMarker { .. }) => Ok(Some(None)),
             Err(error) => Err(error.into()),
         }
     }

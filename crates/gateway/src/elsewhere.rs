@@ -83,6 +83,7 @@ impl Gateway {
             (
                 Refusal::NotOwner
                 | Refusal::ExpectedOwner
+                | Refusal::NeedsList
                 | Refusal::Kind
                 | Refusal::ForRegions
                 | Refusal::NotAccepted

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use access::NewBuckets;
+
 /// Limits and names of the front door.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -9,6 +11,9 @@ pub struct GatewayConfig {
     pub domains: Vec<String>,
     /// Region names accepted in signatures beside the own one. Default: `us-east-1`, `auto`.
     pub region_aliases: Vec<String>,
+    /// What new buckets begin with whose account says nothing of that. Default: lists are off, and
+    /// all public access is refused.
+    pub new_buckets: NewBuckets,
     /// Connections open at once; more wait in the kernel's queue. Default 8192.
     pub connections_max: usize,
     /// Requests being worked on at once, at least; more where that does not make each slower, up
@@ -50,6 +55,7 @@ impl Default for GatewayConfig {
         Self {
             domains: vec!["localhost".to_owned()],
             region_aliases: vec!["us-east-1".to_owned(), "auto".to_owned()],
+            new_buckets: NewBuckets::default(),
             connections_max: 8192,
             work: 0,
             requests_max: 1024,

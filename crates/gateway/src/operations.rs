@@ -148,11 +148,18 @@ const BODY: &[&str] = &[
 const IF_MATCH: &[&str] = &["if-match"];
 const IF_NONE_MATCH: &[&str] = &["if-none-match"];
 /// Who has access.
-const ACL: &[&str] = &["x-amz-acl"];
+const ACL: &[&str] = &[
+    "x-amz-acl",
+    "x-amz-grant-full-control",
+    "x-amz-grant-read",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write",
+    "x-amz-grant-write-acp",
+];
 /// That who sets a policy may lose the right to change it. The root of the account never does.
 const POLICY: &[&str] = &["x-amz-confirm-remove-self-bucket-access"];
 /// What becomes part of an object beside its bytes.
-const NEW: &[&str] = &["x-amz-acl", "x-amz-storage-class", "x-amz-tagging"];
+const NEW: &[&str] = &["x-amz-storage-class", "x-amz-tagging"];
 /// What an upload in parts is begun with.
 const UPLOAD: &[&str] = &["x-amz-checksum-algorithm", "x-amz-checksum-type"];
 /// The end of an upload in parts.
@@ -176,11 +183,7 @@ const COPY: &[&str] = &[
 /// A piece of the source.
 const RANGE: &[&str] = &["x-amz-copy-source-range"];
 /// A new bucket.
-const BUCKET: &[&str] = &[
-    "x-amz-acl",
-    "x-amz-bucket-namespace",
-    "x-amz-object-ownership",
-];
+const BUCKET: &[&str] = &["x-amz-bucket-namespace", "x-amz-object-ownership"];
 
 macro_rules! operations {
     ($($name:ident $method:ident $resource:ident [$($query:literal),*] [$($header:literal),*]
@@ -221,7 +224,7 @@ const fn number<const N: usize>(mut operations: [Operation; N]) -> [Operation; N
 operations! {
     ListBuckets GET Service [] [] ListAllMyBuckets;
     CreateBucket PUT Bucket [] [] CreateBucket,
-        heeds BUCKET BODY;
+        heeds ACL BUCKET BODY;
     HeadBucket HEAD Bucket [] [] ListBucket;
     DeleteBucket DELETE Bucket [] [] DeleteBucket;
     GetBucketLocation GET Bucket ["location"] [] GetBucketLocation;
@@ -239,15 +242,15 @@ operations! {
     DeleteObjects POST Bucket ["delete"] [] DeleteObject,
         heeds BODY;
     PostObject POST Bucket [] [] PutObject,
-        heeds NEW BODY;
+        heeds ACL NEW BODY;
     PutObject PUT Object [] [] PutObject,
-        heeds BODY NEW IF_NONE_MATCH IF_MATCH;
+        heeds ACL BODY NEW IF_NONE_MATCH IF_MATCH;
     GetObject GET Object [] [] GetObject;
     HeadObject HEAD Object [] [] GetObject;
     DeleteObject DELETE Object [] [] DeleteObject,
         takes "versionId", heeds IF_MATCH;
     CopyObject PUT Object [] ["x-amz-copy-source"] PutObject,
-        heeds SOURCE COPY NEW IF_NONE_MATCH IF_MATCH;
+        heeds ACL SOURCE COPY NEW IF_NONE_MATCH IF_MATCH;
     GetObjectAttributes GET Object ["attributes"] [] GetObjectAttributes;
     GetObjectTagging GET Object ["tagging"] [] GetObjectTagging;
     PutObjectTagging PUT Object ["tagging"] [] PutObjectTagging,
@@ -255,7 +258,7 @@ operations! {
     DeleteObjectTagging DELETE Object ["tagging"] [] DeleteObjectTagging,
         takes "versionId";
     CreateMultipartUpload POST Object ["uploads"] [] PutObject,
-        heeds NEW UPLOAD;
+        heeds ACL NEW UPLOAD;
     UploadPart PUT Object ["partNumber", "uploadId"] [] PutObject,
         heeds BODY;
     UploadPartCopy PUT Object ["partNumber", "uploadId"] ["x-amz-copy-source"] PutObject,
@@ -264,8 +267,8 @@ operations! {
         heeds BODY COMPLETE IF_NONE_MATCH IF_MATCH;
     AbortMultipartUpload DELETE Object ["uploadId"] [] AbortMultipartUpload;
     ListParts GET Object ["uploadId"] [] ListMultipartUploadParts;
-    GetBucketAcl GET Bucket ["acl"] [] (GetBucketAcl);
-    PutBucketAcl PUT Bucket ["acl"] [] (PutBucketAcl),
+    GetBucketAcl GET Bucket ["acl"] [] GetBucketAcl;
+    PutBucketAcl PUT Bucket ["acl"] [] PutBucketAcl,
         heeds ACL BODY;
     GetBucketPolicy GET Bucket ["policy"] [] GetBucketPolicy;
     PutBucketPolicy PUT Bucket ["policy"] [] PutBucketPolicy,
@@ -276,10 +279,10 @@ operations! {
     PutPublicAccessBlock PUT Bucket ["publicAccessBlock"] [] PutBucketPublicAccessBlock,
         heeds BODY;
     DeletePublicAccessBlock DELETE Bucket ["publicAccessBlock"] [] PutBucketPublicAccessBlock;
-    GetBucketOwnershipControls GET Bucket ["ownershipControls"] [] (GetBucketOwnershipControls);
-    PutBucketOwnershipControls PUT Bucket ["ownershipControls"] [] (PutBucketOwnershipControls),
+    GetBucketOwnershipControls GET Bucket ["ownershipControls"] [] GetBucketOwnershipControls;
+    PutBucketOwnershipControls PUT Bucket ["ownershipControls"] [] PutBucketOwnershipControls,
         heeds BODY;
-    DeleteBucketOwnershipControls DELETE Bucket ["ownershipControls"] [] -;
+    DeleteBucketOwnershipControls DELETE Bucket ["ownershipControls"] [] PutBucketOwnershipControls;
     GetBucketCors GET Bucket ["cors"] [] GetBucketCORS;
     PutBucketCors PUT Bucket ["cors"] [] PutBucketCORS,
         heeds BODY;
@@ -344,8 +347,8 @@ operations! {
     UpdateBucketMetadataInventoryTableConfiguration PUT Bucket ["metadataInventoryTable"] [] -;
     UpdateBucketMetadataJournalTableConfiguration PUT Bucket ["metadataJournalTable"] [] -;
     CreateSession GET Bucket ["session"] [] -;
-    GetObjectAcl GET Object ["acl"] [] (GetObjectAcl);
-    PutObjectAcl PUT Object ["acl"] [] (PutObjectAcl),
+    GetObjectAcl GET Object ["acl"] [] GetObjectAcl;
+    PutObjectAcl PUT Object ["acl"] [] PutObjectAcl,
         takes "versionId", heeds ACL BODY;
     GetObjectAnnotation GET Object ["annotation", "annotationName"] [] -;
     ListObjectAnnotations GET Object ["annotation"] [] -;

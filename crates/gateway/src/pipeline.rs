@@ -281,7 +281,7 @@ impl Gateway {
         trail.known = identity.account().is_some();
         let mut about = self.about(&met.request, &via, &identity, trail).await?;
         // Who has no key is refused without a place, where nothing lets the public in.
-        let public = || about.has_policy().then_some(&self.anybody);
+        let public = || about.is_decided().then_some(&self.anybody);
         if let Some(payer) = identity.account().or_else(public) {
             let entered = self.enter(payer, source.size(), via == Via::Door, trail);
             if entered.await.is_err() {
@@ -291,8 +291,8 @@ impl Gateway {
                 return Err(slow_down());
             }
         }
-        let whose = (&identity, source.key());
-        self.add_tags(&mut about, &met.request, whose).await?;
+        let whose = (&identity, &via, source.key());
+        self.add_details(&mut about, &met, whose).await?;
         let mut call = match self.admit(met, identity, source, (via, about), trail)? {
             Admitted::Here(call) => call,
             Admitted::Pass(outgoing) => {
@@ -384,14 +384,14 @@ impl Gateway {
         {
             *proof = Proof::Whole;
         }
-        let length = request.length();
-        let came = met.identified.facts();
+        let (length, came) = (request.length(), met.identified.facts());
         let mut ask = ask::of(operation, request, &identity, source.key(), came);
         about.details.add_to(&mut ask);
         let action = ask.action;
         let facts = Facts {
             deed: deed.as_ref(),
             access: about.access(),
+            account_block: self.account_block(deed.as_ref(), about.access()),
             here: &self.place_for(&via),
             via: &via,
         };

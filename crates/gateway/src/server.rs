@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use access::{Ask, Facts, Permit, Refusal, Replays, SigningKeys, Via};
+use access::{Ask, BucketAccess, Facts, Permit, Refusal, Replays, SigningKeys, Via};
 use http::HeaderValue;
 use objects::Objects;
 use parking_lot::Mutex;
@@ -160,16 +160,14 @@ impl Gateway {
         destination: &BucketDeed,
         via: &Via,
     ) -> Result<Permit, S3Error> {
-        let deed = ask.resource.bucket().and_then(|name| self.deeds.get(name));
-        let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
+        let named = ask.resource.bucket().ok_or(ErrorCode::NoSuchBucket)?;
+        let deed = self.deeds.get(named).ok_or(ErrorCode::NoSuchBucket)?;
         let documents = self.objects.documents(&deed).await?;
-        let mut tags = None;
+        let (mut tags, access) = (None, documents.as_ref().map(|found| &found.access));
         let wanted = ask.principal.wants_existing_tags()
-            || documents
-                .as_ref()
-                .is_some_and(|d| d.access.wants_existing_tags());
+            || access.is_some_and(BucketAccess::wants_existing_tags);
         if wanted
-            && documents.is_some()
+            && access.is_some()
             && let access::Resource::Object { key, version, .. } = ask.resource
         {
             tags = Some(self.existing_tags(&deed, key, version).await?);
@@ -177,10 +175,13 @@ impl Gateway {
         ask.context.existing_tags = tags.as_deref();
         let facts = Facts {
             deed: Some(&deed),
-            access: documents.as_ref().map(|documents| &documents.access),
+            access,
+            account_block: self.account_block(Some(&deed), access),
             here: &self.place_for(via),
             via,
         };
+        let list = self.list_of(&ask, &facts).await?;
+        ask.context.list = list.as_ref().map(Option::as_ref);
         let permit = access::authorize(&ask, &facts).map_err(|refusal| match refusal {
             Refusal::Policy(_)
             | Refusal::UnreadablePolicy
@@ -189,6 +190,7 @@ impl Gateway {
             | Refusal::PolicyOfOthers => refused(&ask, Some(&deed), refusal),
             Refusal::Anonymous
             | Refusal::NotOwner
+            | Refusal::NeedsList
             | Refusal::ExpectedOwner
             | Refusal::Kind
             | Refusal::ForRegions

@@ -228,7 +228,8 @@ async fn presigned_uploads_ignore_checksums_of_their_query() {
         &host,
         "/mine/js",
         "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32\
-         &X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&x-amz-meta-colour=blue&x-amz-acl=private\
+         &X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&x-amz-meta-colour=blue\
+         &x-amz-acl=bucket-owner-full-control\
          &x-amz-storage-class=STANDARD&x-amz-tagging=a%3Db&x-id=PutObject",
     );
     let answer = send(&door, "PUT", &format!("/mine/js?{query}"), &head, "bytes").await;
@@ -306,7 +307,7 @@ async fn what_stands_in_a_query_acts_as_the_header_does() {
         ("PUT", "/placed", "X-Dhow-Placement-Jurisdiction=DE", 400),
         ("PUT", "/placed", "x-dhow-placement-replicas=nowhere-1", 400),
         ("PUT", "/mine/k", "x-dhow-placement-proxy=true", 400),
-        ("PUT", "/mine/k", "x-amz-acl=public-read", 501),
+        ("PUT", "/mine/k", "x-amz-acl=public-read", 400),
         ("PUT", "/mine/k", "x-amz-server-side-encryption=AES256", 501),
         ("PUT", "/mine/k", "x-id=CopyObject", 400),
         ("PUT", "/mine/k", "annotation&annotationName=a", 501),

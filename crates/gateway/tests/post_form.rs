@@ -141,7 +141,13 @@ async fn s14_a_form_stores_an_object_or_nothing() {
         ("/alice-bucket", &plain, 1_000_001, "EntityTooLarge", ""),
         ("/alice-bucket", &nobody, 9, "AccessDenied", ""),
         ("/alice-bucket", &bobs, 9, "AccessDenied", ""),
-        ("/alice-bucket", &acl, 9, "NotImplemented", "x-amz-acl"),
+        (
+            "/alice-bucket",
+            &acl,
+            9,
+            "AccessControlListNotSupported",
+            "",
+        ),
         ("/no-such-bucket", &nobody, 9, "NoSuchBucket", ""),
         (
             "/alice-bucket",

@@ -439,7 +439,7 @@ async fn parameters_of_presigned_urls_act_at_home() {
     let cloud = Cloud::open().await;
     cloud.bucket("papers", trusting);
     let (copy, home) = (cloud.at("copy-1", ALICE), cloud.at("home-1", ALICE));
-    let hoisted = "x-amz-meta-colour=dark%20blue&x-amz-tagging=a%3Db&x-amz-acl=private\
+    let hoisted = "x-amz-meta-colour=dark%20blue&x-amz-tagging=a%3Db&x-amz-acl=bucket-owner-full-control\
                    &x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32\
                    &x-id=PutObject";
     let put = copy

@@ -3,7 +3,8 @@
 //! Reads follow RFC 9110 section 13.2.2: If-Match before If-Unmodified-Since, If-None-Match
 //! before If-Modified-Since, each date only where its ETag condition is absent.
 
-use types::{ETag, Timestamp};
+use access::Permit;
+use types::{AccountId, ETag, Timestamp};
 
 use crate::{Error, Result, records::RecordView};
 
@@ -130,9 +131,18 @@ pub struct WriteConditions {
     pub if_match: Option<ETagMatch>,
     /// If-None-Match: there must be no current version (`*`), or not of this tag.
     pub if_none_match: Option<ETagMatch>,
+    /// The account whose objects alone may go, where only the bucket's access control list permits
+    /// the write ([`access::Permit::only_over`]).
+    pub only_over: Option<Option<AccountId>>,
 }
 
 impl WriteConditions {
+    /// The same for what a permit permits.
+    pub(crate) fn within(mut self, permit: &Permit) -> Self {
+        self.only_over = permit.only_over().map(Option::<&AccountId>::cloned);
+        self
+    }
+
     /// Whether there are any.
     pub fn is_empty(&self) -> bool {
         self.if_match.is_none() && self.if_none_match.is_none()

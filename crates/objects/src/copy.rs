@@ -5,8 +5,8 @@ use access::{Action, Permit};
 use types::{ChecksumAlgorithm, ChecksumKind, ObjectKey, Timestamp, limits::PUT_BYTES_MAX};
 
 use crate::{
-    DisplayVersion, Error, Fields, GetRequest, ObjectAttributes, Objects, PutInput, PutOutcome,
-    ReadConditions, Result, WriteConditions, bucket::deed_for, multipart::SourceBody,
+    DisplayVersion, Error, Fields, GetRequest, ObjectAttributes, ObjectList, Objects, PutInput,
+    PutOutcome, ReadConditions, Result, WriteConditions, bucket::deed_for, multipart::SourceBody,
 };
 
 /// Where the bytes come from.
@@ -29,6 +29,9 @@ pub struct CopyInput {
     pub attributes: Option<ObjectAttributes>,
     /// Replaces the source's tags (`x-amz-tagging-directive: REPLACE`).
     pub tags: Option<Vec<(String, String)>>,
+    /// The access control list of the copy, where it is not that of the bucket's owner alone: that
+    /// of the source is not copied.
+    pub list: Option<ObjectList>,
     /// Whether a storage class is named: with one S3 rewrites an object in its place.
     pub class: bool,
     /// Computes this checksum instead of the source's.
@@ -100,8 +103,8 @@ impl Objects {
             .unwrap_or_else(|| view.info.attributes.tags.clone());
         let mut attributes = input.attributes.unwrap_or(view.info.attributes);
         attributes.tags = tags;
-        // They belong to the version that is copied.
         attributes.fields = Fields::default();
+        attributes.set_list(input.list.as_ref());
         attributes.replica = false; // Whoever copies writes an object of their own.
         // A composite checksum is of parts that the copy does not have.
         let kept = view

@@ -41,8 +41,9 @@ impl Objects {
             Some(_) => Action::DeleteObjectVersion,
         };
         let deed = deed_for(permit, &[action], (key, version))?;
-        let deleting = self.delete_if(deed, key, version, conditions);
-        self.taken(deed, conditions, deleting).await
+        let conditions = conditions.clone().within(permit);
+        let deleting = self.delete_if(deed, key, version, &conditions);
+        self.taken(deed, &conditions, deleting).await
     }
 
     async fn delete_if(

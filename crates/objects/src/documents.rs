@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use access::{Action, BucketAccess, Permit, PublicAccessBlock};
+use access::{Action, BucketAccess, Ownership, Permit, PublicAccessBlock};
 use parking_lot::RwLock;
 use store::{Batch, Guard, PartitionId, RowVersion, ScanRange, StoreError};
 use types::{BucketDeed, BucketId, Holding, VersionId};
@@ -13,7 +13,9 @@ use crate::{
     bucket::{TRIES_MAX, deed, partition_of},
     cors::Cors,
     owned::owned,
-    records::{Cause, Document, DocumentKind, Documents, Effect, StoredPolicy, kind_of},
+    records::{
+        Cause, Document, DocumentKind, Documents, Effect, StoredPolicy, decode_bucket_list, kind_of,
+    },
     rows,
 };
 
@@ -40,7 +42,12 @@ impl BucketDocuments {
         let requester_pays = payer.is_some_and(|bytes| bytes[..] == *REQUESTER);
         let policy = policy.map(|bytes| StoredPolicy::decode(bytes).unwrap_or_default());
         let text = policy.as_ref().map(|p| (&*p.text, &p.resolved[..]));
+        let ownership = ownership(documents.get(DocumentKind::Ownership));
+        let list = documents.bytes(DocumentKind::List);
+        // One that cannot be read grants nothing.
+        let list = list.and_then(|bytes| decode_bucket_list(&deed.owner, bytes).ok());
         let access = BucketAccess::compiled(deed, text, block, requester_pays);
+        let access = access.with_lists(ownership, list);
         if let Some(error) = access.unreadable() {
             tracing::error!(
                 bucket = %deed.name,
@@ -169,6 +176,7 @@ impl Objects {
         permit: &Permit,
         action: Action,
         (kind, bytes): (DocumentKind, Option<Arc<[u8]>>),
+        account_block: PublicAccessBlock,
     ) -> Result<()> {
         let deed = deed(permit, &[action])?;
         let row = kind.row();
@@ -178,12 +186,11 @@ impl Objects {
                 row.name, row.limit
             )));
         }
-        let public = kind == DocumentKind::Policy && self.is_public(deed, bytes.as_ref());
+        let new = (kind, bytes.as_ref());
+        let public = is_public(deed, new);
         let changed = self.change_documents(deed, |before| {
             self.may_decide(deed)?;
-            if public && block_of(before).block_policy {
-                return Err(Error::PublicPolicy);
-            }
+            may_set(deed, before, new, (public, account_block))?;
             let floor = before.values().map(|(_, document)| document.set).max();
             let set = self.set_after(deed, floor)?;
             Ok(vec![(
@@ -199,14 +206,30 @@ impl Objects {
         changed.map(drop)
     }
 
-    /// Whether a policy as it is to be stored lets the public in.
-    fn is_public(&self, deed: &BucketDeed, bytes: Option<&Arc<[u8]>>) -> bool {
-        let stored = bytes.and_then(|bytes| StoredPolicy::decode(bytes).ok());
-        stored.is_some_and(|stored| {
-            let text = Some((&*stored.text, &stored.resolved[..]));
-            let access = BucketAccess::compiled(deed, text, PublicAccessBlock::ALL, false);
-            access.is_public() == Some(true)
-        })
+    /// Sets what a bucket that was made just now begins with.
+    ///
+    /// # Errors
+    /// As of [`Self::set_document`].
+    pub async fn begin_with(
+        &self,
+        permit: &Permit,
+        action: Action,
+        begin: &[(DocumentKind, Arc<[u8]>)],
+    ) -> Result<()> {
+        let deed = deed(permit, &[action])?;
+        let changed = self.change_documents(deed, |before| {
+            self.may_decide(deed)?;
+            let floor = before.values().map(|(_, document)| document.set).max();
+            let set = self.set_after(deed, floor)?;
+            let document = |(kind, bytes): &(DocumentKind, Arc<[u8]>)| {
+                let bytes = Some(Arc::clone(bytes));
+                (*kind, Document { bytes, set })
+            };
+            Ok(begin.iter().map(document).collect())
+        });
+        let changed = changed.await;
+        self.may_acknowledge(deed)?;
+        changed.map(drop)
     }
 
     /// Writes what `change` makes of the documents that are there, anew when they, or whether the
@@ -285,6 +308,65 @@ fn block(document: Option<&Document>) -> PublicAccessBlock {
         None => PublicAccessBlock::ALL,
         Some(None) => PublicAccessBlock::NONE,
         Some(Some(bytes)) => PublicAccessBlock::of_byte(bytes.first().copied()),
+    }
+}
+
+/// Whether a document as it is to be stored lets the public in.
+fn is_public(deed: &BucketDeed, (kind, bytes): (DocumentKind, Option<&Arc<[u8]>>)) -> bool {
+    let Some(bytes) = bytes else {
+        return false;
+    };
+    match kind {
+        DocumentKind::Policy => StoredPolicy::decode(bytes).is_ok_and(|stored| {
+            let text = Some((&*stored.text, &stored.resolved[..]));
+            let access = BucketAccess::compiled(deed, text, PublicAccessBlock::ALL, false);
+            access.is_public() == Some(true)
+        }),
+        DocumentKind::List => {
+            decode_bucket_list(&deed.owner, bytes).is_ok_and(|list| list.is_public())
+        }
+        _ => false,
+    }
+}
+
+/// Whether a document may be set beside those that are there. `public` says that it lets the public
+/// in, `account_block` what the bucket's account refuses.
+fn may_set(
+    deed: &BucketDeed,
+    before: &Stored,
+    (kind, bytes): (DocumentKind, Option<&Arc<[u8]>>),
+    (public, account_block): (bool, PublicAccessBlock),
+) -> Result<()> {
+    let stored = |kind| before.get(&kind).map(|(_, document)| document);
+    let block = block_of(before).or(account_block);
+    match kind {
+        DocumentKind::Policy if public && block.block_policy => Err(Error::PublicPolicy),
+        DocumentKind::List if !ownership(stored(DocumentKind::Ownership)).heeds_lists() => {
+            Err(Error::NoLists)
+        }
+        DocumentKind::List if public && block.block_acls => Err(Error::PublicList),
+        DocumentKind::Ownership => {
+            let on = bytes.is_none_or(|b| Ownership::of_byte(b.first().copied()).heeds_lists());
+            let list = stored(DocumentKind::List).and_then(|document| document.bytes.as_ref());
+            let of_owner = list.is_none_or(|bytes| {
+                decode_bucket_list(&deed.owner, bytes).is_ok_and(|list| list.is_of_owner_alone())
+            });
+            match on || of_owner {
+                true => Ok(()),
+                false => Err(Error::HasList),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who owns what is written: the bucket's owner where it was never set, whoever writes where it was
+/// deleted.
+fn ownership(document: Option<&Document>) -> Ownership {
+    match document.map(|document| &document.bytes) {
+        None => Ownership::BucketOwnerEnforced,
+        Some(None) => Ownership::ObjectWriter,
+        Some(Some(bytes)) => Ownership::of_byte(bytes.first().copied()),
     }
 }
 

@@ -56,6 +56,18 @@ pub enum Error {
     /// The public access block refuses public policies.
     #[error("the public access block refuses public policies")]
     PublicPolicy,
+    /// The public access block refuses lists that grant public access.
+    #[error("the public access block refuses public access control lists")]
+    PublicList,
+    /// Access control lists play no part in the bucket.
+    #[error("the bucket does not allow access control lists")]
+    NoLists,
+    /// Lists cannot be switched off while the bucket's grants anything to others.
+    #[error("the bucket has an access control list that grants access to others")]
+    HasList,
+    /// Only the bucket's list permits the write, and the object belongs to another account.
+    #[error("the object belongs to another account")]
+    NotOwned,
     /// This region may not act as the bucket's home now; the text is for the client. A write with a
     /// condition may have landed all the same: it is not acknowledged.
     #[error("{0}")]

@@ -29,6 +29,7 @@ mod listing;
 mod listing_tests;
 mod locks;
 mod multipart;
+mod object_lists;
 mod object_tags;
 mod orphans;
 mod own;
@@ -71,8 +72,8 @@ pub use own::Own;
 pub use put::{PutInput, PutOutcome};
 pub use records::{
     Cause, Change, ChangeKind, Configuration, ContentHeaders, Document, DocumentKind, Documents,
-    Effect, Fields, FollowCursor, KindRow, ObjectAttributes, SetAt, Shipped, ShippedChange,
-    ShippedPart, StoredPolicy, Versioning,
+    Effect, Fields, FollowCursor, KindRow, ObjectAttributes, ObjectList, SetAt, Shipped,
+    ShippedChange, ShippedPart, StoredPolicy, Versioning, decode_bucket_list, encode_bucket_list,
 };
 pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
 pub use replicate::{

@@ -68,10 +68,11 @@ impl Objects {
         &self,
         permit: &Permit,
         key: &ObjectKey,
-        input: PutInput,
+        mut input: PutInput,
         algorithm: Option<ChecksumAlgorithm>,
     ) -> Result<(PutOutcome, Timestamp)> {
         let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
+        input.conditions = input.conditions.within(permit);
         tags::check(&input.attributes.tags, OBJECT_TAGS_MAX)?;
         if !judged(deed, &input.conditions) {
             return self.put_if(deed, key, input, algorithm).await;

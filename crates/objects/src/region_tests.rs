@@ -240,8 +240,8 @@ fn part(body: impl Body + 'static) -> PartInput {
 
 fn if_absent() -> WriteConditions {
     WriteConditions {
-        if_match: None,
         if_none_match: Some(ETagMatch::Any),
+        ..WriteConditions::default()
     }
 }
 

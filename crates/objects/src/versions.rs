@@ -15,6 +15,7 @@ use crate::{
     bucket::{Bucket, TRIES_MAX},
     conditions::WriteConditions,
     listing::Cursor,
+    object_lists::check_owner,
     orphans::extents_of,
     own::{ByClient, note_gone},
     pins::Fresh,
@@ -140,21 +141,19 @@ impl Objects {
             attributes: new.attributes,
         };
         let current_key = rows::current(new.key.as_bytes());
-        let kind = if marker {
-            ChangeKind::Marker
-        } else {
-            ChangeKind::Put
+        let kind = match marker {
+            true => ChangeKind::Marker,
+            false => ChangeKind::Put,
         };
         for _ in 0..TRIES_MAX {
             let bucket = self.bucket(deed).await?;
             let _lock = self.locks.lock(bucket.partition, new.key.as_bytes()).await;
             self.may_take(deed, new.conditions)?;
             let current = self.read_current(&bucket, &current_key).await?;
-            let view = current
-                .as_ref()
-                .map(|c| RecordView::decode(&c.row.value))
-                .transpose()?;
-            new.conditions.check(view.as_ref())?;
+            let view = current.as_ref().map(|c| RecordView::decode(&c.row.value));
+            new.conditions.check(view.transpose()?.as_ref())?;
+            self.check_owners(&bucket, deed, (new.key, new.conditions), &current)
+                .await?;
             let floor = current.as_ref().map(|c| c.record.version);
             record.version = self.next_version(deed, floor)?;
             record.modified = record.version.at();
@@ -190,6 +189,27 @@ impl Objects {
             }
         }
         Err(Error::Contention)
+    }
+
+    /// Where only the bucket's list permits the write: whether the writer owns what goes by it.
+    async fn check_owners(
+        &self,
+        bucket: &Bucket,
+        deed: &BucketDeed,
+        (key, conditions): (&ObjectKey, &WriteConditions),
+        current: &Option<Stored>,
+    ) -> Result<()> {
+        let (Some(_), Some(current)) = (&conditions.only_over, current) else {
+            return Ok(());
+        };
+        check_owner(conditions, deed, &current.record)?;
+        if bucket.versioning() != Versioning::Enabled
+            && !current.record.null
+            && let Some(old) = self.find_older_null(bucket, key).await?
+        {
+            check_owner(conditions, deed, &old.record)?;
+        }
+        Ok(())
     }
 
     /// The id of a version that is made here now, above `floor`.
@@ -464,6 +484,7 @@ impl Objects {
                 other => other?,
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
+            check_owner(conditions, deed, &found.record)?;
             let by = self.by_client(deed);
             let batch = self
                 .take_out(&bucket, key, &found, Going::ByClient(by))

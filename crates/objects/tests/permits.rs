@@ -120,6 +120,7 @@ impl Bench {
         };
         let facts = Facts {
             access: Some(&access::BucketAccess::default()),
+            account_block: access::PublicAccessBlock::NONE,
             deed: Some(&self.deed),
             here: &Place::unknown(RegionId::new("home")),
             via: &Via::Door,
@@ -165,6 +166,16 @@ impl Bench {
             "get" => objects.get(permit, &at, &request).await.map(drop),
             "head" => objects.head(permit, &at, &request).await.map(drop),
             "delete" => objects.delete(permit, &at, version, &none).await.map(drop),
+            "object_list" => objects.object_list(permit, &at, version).await.map(drop),
+            "object_list_of" => {
+                let list = objects.object_list_of(permit, &at, version).await;
+                list.map(drop)
+            }
+            "set_object_list" => {
+                let same = |list: &access::AccessList| Ok(list.grants.clone());
+                let set = objects.set_object_list(permit, &at, version, same).await;
+                set.map(drop)
+            }
             "object_tags" => objects.object_tags(permit, &at, version).await.map(drop),
             "set_object_tags" => {
                 let tags = vec![("k".to_owned(), "v".to_owned())];
@@ -265,11 +276,14 @@ impl Bench {
 }
 
 /// Each operation on a key, and what it needs without a version.
-const OPERATIONS: [(&str, Action); 17] = [
+const OPERATIONS: [(&str, Action); 20] = [
     ("put", Action::PutObject),
     ("get", Action::GetObject),
     ("head", Action::GetObject),
     ("delete", Action::DeleteObject),
+    ("object_list", Action::GetObjectAcl),
+    ("object_list_of", Action::GetObjectAcl),
+    ("set_object_list", Action::PutObjectAcl),
     ("object_tags", Action::GetObjectTagging),
     ("set_object_tags", Action::PutObjectTagging),
     ("attributes", Action::GetObjectAttributes),

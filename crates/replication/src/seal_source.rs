@@ -46,7 +46,7 @@ impl Source {
             return Err((StatusCode::CONFLICT, doubt));
         }
         let documents = self.objects.documents(deed).await.map_err(refused)?;
-        if documents.is_none_or(|documents| documents.access.has_policy()) {
+        if documents.is_none_or(|documents| documents.access.decides()) {
             return Err(refused(
                 "the bucket has a policy, which only regions with a readable replica can decide by",
             ));

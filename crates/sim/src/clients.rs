@@ -172,6 +172,7 @@ impl Asked<'_> {
             &Facts {
                 deed,
                 access: Some(&access::BucketAccess::default()),
+                account_block: access::PublicAccessBlock::NONE,
                 here,
                 via,
             },
@@ -404,8 +405,8 @@ impl Client<'_> {
             checksum: None,
             trailer: None,
             conditions: WriteConditions {
-                if_match: None,
                 if_none_match: conditional.then(|| ETagMatch::parse("*")),
+                ..WriteConditions::default()
             },
         };
         let told = objects.put(&permit, &self.name(), input).await;

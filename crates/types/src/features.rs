@@ -33,6 +33,8 @@ pub const IDENTITIES: &str = "identities";
 pub const ROLES: &str = "roles";
 /// Tokens of sessions, and the keys that open them.
 pub const SESSIONS: &str = "sessions";
+/// Access control lists, and what an account says of public access to its buckets.
+pub const ACCESS_LISTS: &str = "access-lists";
 
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
@@ -45,7 +47,7 @@ const BASE: &[&str] = &[
     WRITES_ANY,
 ];
 /// What this build knows beyond that.
-const SINCE: &[&str] = &[IDENTITIES, ROLES, SESSIONS];
+const SINCE: &[&str] = &[ACCESS_LISTS, IDENTITIES, ROLES, SESSIONS];
 
 /// Features that a region knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access::CallerKind;
+use access::{CallerKind, NewBuckets, Ownership, PublicAccessBlock};
 use serde::{Deserialize, Serialize};
 use types::{AccountId, Placement};
 
@@ -35,12 +35,71 @@ pub struct Account {
     /// Jurisdictions that all its buckets keep to; empty for no guard.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guard: Vec<String>,
+    /// Names the account in access control lists: 64 hex digits that say nothing of its number.
+    /// Empty where the registry has not given one yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub canonical: String,
+    /// Which public access all its buckets refuse, by the names of the switches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_access_block: Option<Vec<String>>,
+    /// What its new buckets begin with, where the account says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_buckets: Option<NewBucketsRecord>,
+}
+
+/// What new buckets of an account begin with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewBucketsRecord {
+    /// Who owns what is written into them.
+    pub ownership: String,
+    /// Which public access they refuse, by the names of the switches.
+    pub public_access_block: Vec<String>,
+}
+
+impl NewBucketsRecord {
+    /// The record of it.
+    pub fn of(new: NewBuckets) -> Self {
+        Self {
+            ownership: new.ownership.name().to_owned(),
+            public_access_block: owned(new.block),
+        }
+    }
+
+    /// What cannot be read is as strict as can be.
+    fn read(&self) -> NewBuckets {
+        let strict = NewBuckets::default();
+        NewBuckets {
+            ownership: Ownership::of_name(&self.ownership).unwrap_or(strict.ownership),
+            block: PublicAccessBlock::of_names(&self.public_access_block).unwrap_or(strict.block),
+        }
+    }
+}
+
+fn owned(block: PublicAccessBlock) -> Vec<String> {
+    let names = block.names().into_iter();
+    names.map(str::to_owned).collect()
 }
 
 impl Account {
     /// The guard as a placement that allows just that.
     pub(crate) fn guard_placement(&self) -> Result<Placement, CloudError> {
         PlacementRecord::within(self.guard.clone()).try_into()
+    }
+
+    /// Which public access all its buckets refuse; `None` where that was never set.
+    pub fn block(&self) -> Option<PublicAccessBlock> {
+        let names = self.public_access_block.as_ref()?;
+        Some(PublicAccessBlock::of_names(names).unwrap_or(PublicAccessBlock::ALL))
+    }
+
+    /// Sets it, or takes it away.
+    pub(crate) fn set_block(&mut self, block: Option<PublicAccessBlock>) {
+        self.public_access_block = block.map(owned);
+    }
+
+    /// What its new buckets begin with, where the account says it.
+    pub fn begins_with(&self) -> Option<NewBuckets> {
+        self.new_buckets.as_ref().map(NewBucketsRecord::read)
     }
 
     /// What it is for, as a caller.
@@ -72,6 +131,14 @@ impl Record for Account {
             concat!(
                 r#"{"v":1,"id":"000000000002","name":"eu","created_ms":2,"root":true,"#,
                 r#""operator":"op","auditor":true,"suspended":true,"guard":["AE","EU"]}"#,
+            ),
+        ),
+        (
+            "a/000000000003",
+            concat!(
+                r#"{"v":1,"id":"000000000003","name":"old","created_ms":3,"root":false,"#,
+                r#""canonical":"00ff","public_access_block":["BlockPublicAcls"],"#,
+                r#""new_buckets":{"ownership":"ObjectWriter","public_access_block":[]}}"#,
             ),
         ),
     ];

@@ -1,6 +1,7 @@
 //! Accounts and keys.
 
-use cloud::{AccountKind, KeyInfo, KeyStatus};
+use access::{NewBuckets, Ownership, PublicAccessBlock};
+use cloud::{AccessChange, AccountKind, KeyInfo, KeyStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, Jurisdiction};
@@ -22,6 +23,64 @@ pub(super) struct NewAccount {
     auditor: bool,
     #[serde(default)]
     guard: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountAccess {
+    public_access_block: Option<Vec<String>>,
+    #[serde(default)]
+    unset_block: bool,
+    new_ownership: Option<String>,
+    new_public_access_block: Option<Vec<String>>,
+    #[serde(default)]
+    unset_new_buckets: bool,
+}
+
+impl AccountAccess {
+    fn change(self, before: Option<NewBuckets>) -> Result<AccessChange, super::Refused> {
+        let block = |names: Vec<String>| {
+            PublicAccessBlock::of_names(&names).ok_or_else(|| {
+                let known = PublicAccessBlock::ALL.names().join(", ");
+                bad(&format!(
+                    "the switches of a public access block are {known}"
+                ))
+            })
+        };
+        let mode = |name: String| {
+            Ownership::of_name(&name).ok_or_else(|| {
+                let known = Ownership::ALL.map(Ownership::name).join(", ");
+                bad(&format!("the modes of object ownership are {known}"))
+            })
+        };
+        let own = match (self.public_access_block, self.unset_block) {
+            (Some(_), true) => return Err(bad("a block is set or unset, not both")),
+            (Some(names), false) => Some(Some(block(names)?)),
+            (None, true) => Some(None),
+            (None, false) => None,
+        };
+        let ownership = self.new_ownership.map(mode).transpose()?;
+        let new_block = self.new_public_access_block.map(block).transpose()?;
+        let new_buckets = match (
+            ownership.is_some() || new_block.is_some(),
+            self.unset_new_buckets,
+        ) {
+            (true, true) => return Err(bad("it is set or unset, not both")),
+            (false, true) => Some(None),
+            (false, false) => None,
+            (true, false) => {
+                let before = before.unwrap_or_default();
+                Some(Some(NewBuckets {
+                    ownership: ownership.unwrap_or(before.ownership),
+                    block: new_block.unwrap_or(before.block),
+                }))
+            }
+        };
+        Ok(AccessChange {
+            block: own,
+            new_buckets,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -68,6 +127,27 @@ impl Admin {
         let id = registry.account_meant(id);
         let changed = registry.suspend_account(&call.actor, &id, suspend).await;
         changed.map(|a| account(&a)).map_err(refused)
+    }
+
+    /// A body without fields changes nothing, and answers what there is.
+    pub(super) async fn change_access(&self, call: &Call, id: &str) -> Answer {
+        let registry = &self.region.registry;
+        let id = registry.account_meant(id);
+        call.of_account(&id)?;
+        let asked: AccountAccess = parse(&call.body)?;
+        let found = registry.account(&id);
+        let found = found.ok_or_else(|| refused(cloud::CloudError::NoAccount(id.clone())))?;
+        let change = asked.change(found.begins_with())?;
+        let changed = registry.set_account_access(&call.actor, &id, change).await;
+        let changed = changed.map_err(refused)?;
+        let new = changed.new_buckets.as_ref();
+        Ok(json!({
+            "id": changed.id,
+            "canonical": changed.canonical,
+            "public_access_block": changed.public_access_block,
+            "new_ownership": new.map(|new| &new.ownership),
+            "new_public_access_block": new.map(|new| &new.public_access_block),
+        }))
     }
 
     pub(super) fn list_keys(&self, call: &Call) -> Answer {

@@ -83,6 +83,15 @@ pub const NEW_ACCOUNT: &[Field] = &[
     ),
 ];
 
+/// The body of `POST accounts/{id}/access`.
+pub const ACCOUNT_ACCESS: &[Field] = &[
+    may("public_access_block", TEXTS, "Switches that are on."),
+    may("unset_block", Flag, "To have no such block."),
+    may("new_ownership", Text, "Of new buckets."),
+    may("new_public_access_block", TEXTS, "Of new buckets."),
+    may("unset_new_buckets", Flag, "To leave both to the region."),
+];
+
 /// The body of `POST keys`.
 pub const NEW_KEY: &[Field] = &[
     must("account", Text, "The id of its account."),
@@ -410,6 +419,16 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
         ],
     ),
     (
+        "AccountAccess",
+        &[
+            must("id", Text, ""),
+            must("canonical", Text, "Names it in access control lists."),
+            must("public_access_block", OrNull(&TEXTS), ""),
+            must("new_ownership", OR_TEXT, ""),
+            must("new_public_access_block", OrNull(&TEXTS), ""),
+        ],
+    ),
+    (
         "Key",
         &[
             must("access_key", Text, ""),
@@ -644,7 +663,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::super::{
-        accounts::{NewAccount, NewKey},
+        accounts::{AccountAccess, NewAccount, NewKey},
         answers::parse,
         buckets::{NewBucket, Place},
         identities::IamForm,
@@ -668,6 +687,7 @@ mod tests {
     fn reader(op: Op) -> Option<Read> {
         Some(match op {
             Op::CreateAccount => read::<NewAccount>,
+            Op::ChangeAccess => read::<AccountAccess>,
             Op::CreateKey => read::<NewKey>,
             Op::CallIam => read::<IamForm>,
             Op::AddOperator => read::<NewOperator>,

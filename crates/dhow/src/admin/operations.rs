@@ -105,6 +105,9 @@ operations! {
     SuspendAccount POST "accounts/{id}/suspend" ChangeAccounts None, None, One("Account");
     /// Accept requests of an account's keys again.
     ResumeAccount POST "accounts/{id}/resume" ChangeAccounts None, None, One("Account");
+    /// Show or change what public access an account refuses, and what its new buckets begin with.
+    ChangeAccess POST "accounts/{id}/access" ChangeIdentities
+        None, Some(fields::ACCOUNT_ACCESS), One("AccountAccess");
     /// List keys, without their secrets.
     ListKeys GET "keys" ListKeys ACCOUNT, None, Many("Key");
     /// Create a key; its secret is shown this once.

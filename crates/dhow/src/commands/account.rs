@@ -35,6 +35,9 @@ pub enum Account {
     Suspend(One),
     /// Let the keys of a suspended account open again.
     Resume(One),
+    /// Show or change which public access the buckets of an account refuse, and what its new
+    /// buckets begin with.
+    Access(Access),
     /// List the accounts: id, name and when each was created, the operator's own marked as root.
     List {
         /// JSON, for scripts.
@@ -84,6 +87,83 @@ impl One {
     }
 }
 
+/// An account's say over access to its buckets.
+#[derive(clap::Args)]
+pub struct Access {
+    /// Its id, or its name.
+    #[arg(value_name = "ACCOUNT")]
+    id: String,
+    /// Which public access all its buckets refuse, beside what each refuses itself: `all`, `none`,
+    /// or switches of S3's public access block with commas between them.
+    #[arg(long, value_name = "SWITCHES")]
+    block: Option<String>,
+    /// Who owns what is written into new buckets: BucketOwnerEnforced, BucketOwnerPreferred or
+    /// ObjectWriter. `region` leaves to the region what new buckets begin with.
+    #[arg(long, value_name = "MODE")]
+    new_ownership: Option<String>,
+    /// Which public access new buckets refuse: as `--block`.
+    #[arg(long, value_name = "SWITCHES")]
+    new_block: Option<String>,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Access {
+    fn call(self) -> Result<ExitCode, Failure> {
+        let switches = |text: &str| -> Vec<String> {
+            let all = access::PublicAccessBlock::ALL.names();
+            match text {
+                "all" => all.iter().map(|name| (*name).to_owned()).collect(),
+                "none" => Vec::new(),
+                text => text.split(',').map(|name| name.trim().to_owned()).collect(),
+            }
+        };
+        let mut body = json!({});
+        match self.new_ownership.as_deref() {
+            None => {}
+            Some("region") => body["unset_new_buckets"] = json!(true),
+            Some(mode) => body["new_ownership"] = json!(mode),
+        }
+        if let Some(text) = &self.block {
+            body["public_access_block"] = json!(switches(text));
+        }
+        if let Some(text) = &self.new_block {
+            body["new_public_access_block"] = json!(switches(text));
+        }
+        let path = format!("accounts/{}/access", in_address(&self.id)?);
+        let shown = self.which.client()?.call("POST", &path, Some(&body))?;
+        if self.json {
+            print_json(&shown);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let named = |field: &str, unset: &str| match shown.get(field).and_then(Value::as_array) {
+            None => unset.to_owned(),
+            Some(names) if names.is_empty() => "none".to_owned(),
+            Some(names) => {
+                let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+                names.join(", ")
+            }
+        };
+        let mode = match text(&shown, "new_ownership") {
+            mode if mode.is_empty() => "as the region says".to_owned(),
+            mode => mode,
+        };
+        println!("Account                      {}", text(&shown, "id"));
+        println!("Canonical id                 {}", text(&shown, "canonical"));
+        println!(
+            "All buckets refuse           {}",
+            named("public_access_block", "none")
+        );
+        println!("New buckets: ownership       {mode}");
+        let refuse = named("new_public_access_block", "as the region says");
+        println!("New buckets: refuse          {refuse}");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 /// The longest text that is shown; a join token has 711 characters.
 const TEXT_MAX: usize = 4096;
 
@@ -101,6 +181,7 @@ impl Account {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Suspend(one) => return one.call("suspend", "suspended"),
+            Self::Access(access) => return access.call(),
             Self::Resume(one) => return one.call("resume", "active again"),
             Self::Create {
                 name,

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use access::{BucketAccess, Identity, Via};
+use access::{BucketAccess, Facts, Identity, Via};
 use http::{HeaderValue, header, request::Parts};
 use objects::{BucketDocuments, DisplayVersion};
 use types::{BucketDeed, ObjectKey};
 
-use super::{Trail, slow_down};
+use super::{Met, Trail, slow_down};
 use crate::{
-    ask::Details,
+    ask::{self, Details},
     operations::Operation,
     request::{Received, Request},
     route::route,
@@ -33,9 +33,15 @@ impl About {
         self.documents.as_ref().map(|documents| &documents.access)
     }
 
-    /// Whether the bucket has a policy, which may let anybody in.
-    pub(super) fn has_policy(&self) -> bool {
-        self.access().is_some_and(BucketAccess::has_policy)
+    /// Whether access control lists count in the bucket.
+    fn heeds_lists(&self) -> bool {
+        let access = self.access();
+        access.is_some_and(|access| access.ownership.heeds_lists())
+    }
+
+    /// Whether the bucket has documents that may let anybody in.
+    pub(super) fn is_decided(&self) -> bool {
+        self.access().is_some_and(BucketAccess::decides)
     }
 }
 
@@ -73,7 +79,7 @@ impl Gateway {
         {
             trail.page = Some((origin.clone(), Arc::clone(documents)));
         }
-        if about.has_policy() && !by_policies {
+        if about.is_decided() && !by_policies {
             about.details = Details::of(operation, request);
         }
         Ok(about)
@@ -99,9 +105,23 @@ impl Gateway {
         documents::preflight(cors, &headers)
     }
 
-    /// The tags of the object, where policies ask for them: not before the request has its turn,
-    /// since they may change while it waits.
-    pub(super) async fn add_tags(
+    /// What the decision depends on of the object: not before the request has its turn, since that
+    /// may change while it waits.
+    pub(super) async fn add_details(
+        &self,
+        about: &mut About,
+        met: &Met<'_>,
+        (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
+    ) -> Result<(), S3Error> {
+        self.add_tags(about, &met.request, (identity, form)).await?;
+        match about.heeds_lists() {
+            true => Box::pin(self.add_list(about, met, (identity, via, form))).await,
+            false => Ok(()),
+        }
+    }
+
+    /// The tags of the object, where policies ask for them.
+    async fn add_tags(
         &self,
         about: &mut About,
         request: &Request<'_>,
@@ -123,6 +143,31 @@ impl Gateway {
             let tags = Box::pin(self.existing_tags(deed, key, version)).await;
             about.details.existing_tags = Some(tags?);
         }
+        Ok(())
+    }
+
+    /// The access control list of the object, where the decision depends on it.
+    async fn add_list(
+        &self,
+        about: &mut About,
+        met: &Met<'_>,
+        (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
+    ) -> Result<(), S3Error> {
+        let Some(deed) = &about.deed else {
+            return Ok(());
+        };
+        let came = met.identified.facts();
+        let mut ask = ask::of(about.operation, &met.request, identity, form, came);
+        about.details.add_to(&mut ask);
+        let facts = Facts {
+            deed: Some(deed),
+            access: about.access(),
+            account_block: self.account_block(Some(deed), about.access()),
+            here: &self.place_for(via),
+            via,
+        };
+        let list = self.list_of(&ask, &facts).await?;
+        about.details.list = list;
         Ok(())
     }
 }

@@ -266,9 +266,11 @@ impl<'g> S3Call<'g> {
 
     /// What this region, which is `here`, knows of the bucket that the request addresses.
     fn known<'a>(&'a self, deed: &'a Arc<BucketDeed>, here: &'a Place) -> Facts<'a> {
+        let access = self.documents.as_ref().map(|documents| &documents.access);
         Facts {
             deed: Some(deed),
-            access: self.documents.as_ref().map(|documents| &documents.access),
+            access,
+            account_block: self.gateway.account_block(Some(deed), access),
             here,
             via: &self.via,
         }
@@ -334,8 +336,8 @@ impl<'g> S3Call<'g> {
     /// Whether documents say what the caller may do with the bucket that the request addresses:
     /// the account's own keys are asked by none where there is no policy.
     pub fn is_by_documents(&self) -> bool {
-        let policy = |documents: &Arc<BucketDocuments>| documents.access.has_policy();
-        self.permit.identity().has_policies() || self.documents.as_ref().is_some_and(policy)
+        let decides = |documents: &Arc<BucketDocuments>| documents.access.decides();
+        self.permit.identity().has_policies() || self.documents.as_ref().is_some_and(decides)
     }
 
     /// Asks for what it takes to give the new object, a copy of `source`, these tags.
@@ -355,6 +357,8 @@ impl<'g> S3Call<'g> {
                 context: Context {
                     creates: true,
                     copy_source: Some(source),
+                    // There is no object yet.
+                    list: Some(None),
                     given_tags: Some(tags),
                     ..self.context()
                 },

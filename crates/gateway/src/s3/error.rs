@@ -34,6 +34,7 @@ macro_rules! codes {
 codes! {
     AccessDenied 403 "Access Denied";
     AccessForbidden 403 "CORSResponse: CORS is not enabled for this bucket.";
+    AccessControlListNotSupported 400 "The bucket does not allow ACLs";
     AuthorizationHeaderMalformed 400 "The authorization header that you provided is not valid.";
     AuthorizationQueryParametersError 400 "Query-string authentication parameters are not valid.";
     BadDigest 400 "The Content-MD5 or checksum value that you specified did not match what the server received.";
@@ -52,6 +53,7 @@ codes! {
     InternalError 500 "We encountered an internal error. Please try again.";
     InvalidAccessKeyId 403 "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument 400 "Invalid Argument";
+    InvalidBucketAclWithObjectOwnership 400 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketState 409 "The request is not valid with the current state of the bucket.";
     InvalidBucketName 400 "The specified bucket is not valid.";
     InvalidChunkSizeError 403 "Only the last chunk is allowed to have a size less than 8192 bytes";
@@ -68,6 +70,7 @@ codes! {
     InvalidToken 400 "The provided token is malformed or otherwise not valid.";
     InvalidURI 400 "Couldn't parse the specified URI.";
     KeyTooLongError 400 "Your key is too long";
+    MalformedACLError 400 "The XML you provided was not well-formed or did not validate against our published schema";
     MalformedPolicy 400 "Policies must be valid JSON and the first byte must be '{'";
     MalformedPOSTRequest 400 "The body of your POST request is not well-formed multipart/form-data.";
     MalformedXML 400 "The XML you provided was not well-formed or did not validate against our published schema";
@@ -95,6 +98,7 @@ codes! {
     NotModified 304 "Not Modified";
     ObjectLockConfigurationNotFoundError 404 "Object Lock configuration does not exist for this bucket";
     OperationAborted 409 "A conflicting conditional operation is currently in progress against this resource. Please try again.";
+    OwnershipControlsNotFoundError 404 "The bucket ownership controls were not found";
     PermanentRedirect 301 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
     PolicyTooLarge 400 "Normalized policy document exceeds the maximum allowed size of 20480 bytes";
     PreconditionFailed 412 "At least one of the pre-conditions you specified did not hold";
@@ -109,6 +113,7 @@ codes! {
     SlowDown 503 "Please reduce your request rate.";
     TemporaryRedirect 307 "Please re-send this request to the specified temporary endpoint. Continue to use the original request endpoint for future requests.";
     TooManyBuckets 400 "You have attempted to create more buckets than allowed";
+    UnexpectedContent 400 "This request does not support content";
     UnresolvableGrantByEmailAddress 400 "The email address you provided does not match any account on record.";
     XAmzContentSHA256Mismatch 400 "The provided 'x-amz-content-sha256' header does not match what was computed.";
 }

@@ -1,6 +1,6 @@
 //! What the handlers of all listings share: page sizes, `encoding-type`, names in XML.
 
-use types::{AccountId, Timestamp, limits::PAGE_KEYS_MAX};
+use types::{Timestamp, limits::PAGE_KEYS_MAX};
 
 use super::{Query, S3Error, xml::XmlWriter};
 
@@ -125,12 +125,9 @@ impl Times {
     }
 }
 
-/// The owner of what is listed.
-pub(crate) fn owner(xml: &mut XmlWriter, element: &str, account: &AccountId) {
-    xml.open(element)
-        .element("ID", account)
-        .element("DisplayName", account)
-        .close(element);
+/// The owner of what is listed, by its canonical id.
+pub(crate) fn owner(xml: &mut XmlWriter, element: &str, id: &str) {
+    xml.open(element).element("ID", id).close(element);
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use super::{ErrorCode, S3Error, headers};
 const PUBLIC_POLICY: &str = "Access Denied: the policy is public, and BlockPublicPolicy of the \
     bucket's public access block refuses public policies. Name the principals in it, or change the \
     block first (PutPublicAccessBlock).";
+const PUBLIC_LIST: &str = "Access Denied: the list grants public access, and BlockPublicAcls of the \
+    public access block of the bucket or its account refuses that.";
 const HAS_RULES: &str = "A replication configuration is present on this bucket, so the versioning \
     state cannot be changed.";
 
@@ -31,6 +33,10 @@ impl From<Error> for S3Error {
             Error::InvalidPartOrder => C::InvalidPartOrder,
             Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
+            Error::PublicList => return S3Error::with(C::AccessDenied, PUBLIC_LIST),
+            Error::NoLists => C::AccessControlListNotSupported,
+            Error::HasList => C::InvalidBucketAclWithObjectOwnership,
+            Error::NotOwned => C::AccessDenied,
             Error::PublicPolicy => return S3Error::with(C::AccessDenied, PUBLIC_POLICY),
             Error::TakenEverywhere => {
                 return S3Error::with(

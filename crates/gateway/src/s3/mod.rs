@@ -5,6 +5,7 @@ pub(crate) mod documents;
 mod error;
 pub mod headers;
 mod listing;
+pub(crate) mod lists;
 mod map_error;
 mod multipart;
 pub(crate) mod object_headers;

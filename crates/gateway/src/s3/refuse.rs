@@ -76,10 +76,11 @@ fn check_header(
         return Ok(());
     }
     let fine = match rest {
-        "acl" => value == "private" || value == "bucket-owner-full-control",
+        "acl" if !operation.heeds(name) => {
+            value == "private" || value == "bucket-owner-full-control"
+        }
         "storage-class" if value == "STANDARD" => true,
         "storage-class" => return Err(other_class(value)),
-        "object-ownership" => value == "BucketOwnerEnforced",
         "bucket-namespace" => value == "global",
         // There are no annotations that could be copied.
         "object-annotation-directive" => value == "COPY" || value == "EXCLUDE",
@@ -93,7 +94,7 @@ fn check_header(
     match fine {
         true => Ok(()),
         // Other headers may bring what is secret.
-        false if matches!(rest, "acl" | "object-ownership" | "bucket-namespace") => {
+        false if matches!(rest, "acl" | "bucket-namespace") => {
             let text = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
             Err(S3Error::not_implemented(&text).detail("Header", name))
         }
@@ -162,8 +163,8 @@ mod tests {
         for (name, value, code) in [
             ("x-amz-acl", "private", None),
             ("x-amz-acl", "bucket-owner-full-control", None),
-            ("x-amz-acl", "public-read", Some("NotImplemented")),
-            ("x-amz-grant-read", "id=1", Some("NotImplemented")),
+            ("x-amz-acl", "public-read", None),
+            ("x-amz-grant-read", "id=1", None),
             (
                 "x-amz-server-side-encryption",
                 "AES256",

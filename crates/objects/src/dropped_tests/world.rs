@@ -396,6 +396,7 @@ impl World {
         };
         let facts = Facts {
             access: Some(&access::BucketAccess::default()),
+            account_block: access::PublicAccessBlock::NONE,
             deed: None,
             here: &here,
             via: &Via::Door,

@@ -207,9 +207,10 @@ impl Objects {
         permit: &Permit,
         key: &ObjectKey,
         upload: UploadId,
-        request: CompleteUpload,
+        mut request: CompleteUpload,
     ) -> Result<CompletedObject> {
         let deed = deed_for(permit, &[Action::PutObject], (key, None))?;
+        request.conditions = request.conditions.within(permit);
         let conditions = request.conditions.clone();
         let completing = self.complete_if(permit, deed, key, upload, request);
         self.taken(deed, &conditions, completing).await

@@ -31,7 +31,8 @@ pub(super) fn attributes_are_within(attributes: &ObjectAttributes) -> bool {
     let named = attributes.metadata.iter().flat_map(|(n, v)| [n, v]);
     let text: usize = headers.chain(named).map(String::len).sum();
     let bytes = text + attributes.fields.size();
-    bytes <= ATTRIBUTES_BYTES_MAX && tags_are_within(&attributes.tags, OBJECT_TAGS_MAX)
+    let listed = attributes.list().is_ok();
+    listed && bytes <= ATTRIBUTES_BYTES_MAX && tags_are_within(&attributes.tags, OBJECT_TAGS_MAX)
 }
 
 pub(super) fn is_within(shipped: &Shipped) -> bool {

@@ -9,6 +9,7 @@ use types::VersionId;
 use super::{
     Fields,
     codec::{Reader, Writer},
+    list::LIST_BYTES_MAX,
 };
 use crate::Result;
 
@@ -66,6 +67,10 @@ kinds! {
     RequestPayment = 4 "request payment" 1, grants true;
     /// Whether transfer acceleration was asked for: one byte.
     Accelerate = 5 "transfer acceleration" 1, grants false;
+    /// Who owns what is written, and whether access control lists count: one byte.
+    Ownership = 6 "ownership controls" 1, grants true;
+    /// The access control list of the bucket itself.
+    List = 7 "access control list" LIST_BYTES_MAX, grants true;
 }
 
 impl DocumentKind {

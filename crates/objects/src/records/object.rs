@@ -4,7 +4,7 @@ use store::BlobRef;
 use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, Timestamp, VersionId};
 
 use super::{
-    Fields,
+    Fields, ObjectList,
     codec::{Reader, Writer},
 };
 use crate::{DisplayVersion, Result};
@@ -88,10 +88,51 @@ pub struct ObjectAttributes {
     pub fields: Fields,
 }
 
+/// The access control list, where it is not that of the bucket's owner alone.
+const FIELD_LIST: u8 = 128;
+
 /// Critical fields of objects that this release knows.
-const KNOWN_FIELDS: &[u8] = &[];
+const KNOWN_FIELDS: &[u8] = &[FIELD_LIST];
 
 impl ObjectAttributes {
+    /// The access control list; `None` where the bucket's owner owns the object and nobody else has
+    /// access.
+    ///
+    /// # Errors
+    /// `Record` where it cannot be read.
+    pub fn list(&self) -> Result<Option<ObjectList>> {
+        let bytes = self.fields.get(FIELD_LIST);
+        bytes.map(ObjectList::decode).transpose()
+    }
+
+    /// Sets the list, or takes it away.
+    pub fn set_list(&mut self, list: Option<&ObjectList>) {
+        match list {
+            Some(list) => self.fields.set(FIELD_LIST, list.encode()),
+            None => drop(self.fields.take(FIELD_LIST)),
+        }
+    }
+
+    /// What counts of the attributes that a version has `here` and of those that it has elsewhere:
+    /// the tags that were set last, and, unless this is the home, where alone lists are replaced,
+    /// the list that was set last.
+    pub(crate) fn newest(here: &Self, there: &Self, at_home: bool) -> Result<Self> {
+        let (own, other) = (here.list()?, there.list()?);
+        let set = |list: &Option<ObjectList>| list.as_ref().map(|list| list.set);
+        let list = match at_home || set(&own) > set(&other) {
+            true => own,
+            false => other,
+        };
+        let tags = if here.tagged > there.tagged {
+            here
+        } else {
+            there
+        };
+        let mut newest = tags.clone();
+        newest.set_list(list.as_ref());
+        Ok(newest)
+    }
+
     /// The layout that these need: 2 with tagged fields, else 1.
     pub(super) fn layout(&self) -> u8 {
         if self.fields.is_empty() { 1 } else { 2 }

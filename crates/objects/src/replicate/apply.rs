@@ -7,8 +7,8 @@ use bytes::Bytes;
 use digest::Hasher;
 use store::{Batch, BlobRef, Guard};
 use types::{
-    Body, BodyError, BucketDeed, ChecksumAlgorithm, ChecksumKind, ObjectKey, RegionId, VersionId,
-    deed::BoxFuture,
+    Body, BodyError, BucketDeed, ChecksumAlgorithm, ChecksumKind, Holding, ObjectKey, RegionId,
+    VersionId, deed::BoxFuture,
 };
 
 use crate::{
@@ -177,8 +177,8 @@ impl Objects {
     }
 
     /// A version that is here already: its tags may have changed, which in a sealed copy are part
-    /// of its head. The last change counts: an older state may come after it, by way of another
-    /// region.
+    /// of its head, or its access control list. The last change of each counts: an older state may
+    /// come after it, by way of another region.
     async fn apply_attributes(
         &self,
         deed: &BucketDeed,
@@ -192,7 +192,9 @@ impl Objects {
             if here == new {
                 return Ok(Applied::Known);
             }
-            if here.tagged > new.tagged {
+            let at_home = deed.holding(&self.region) == Holding::Home;
+            let newest = ObjectAttributes::newest(here, new, at_home)?;
+            if newest == *here {
                 return Ok(Applied::Superseded);
             }
             if let Some(damage) = stored.damage {
@@ -204,7 +206,7 @@ impl Objects {
             }
             let bucket = self.receiving(deed).await?;
             let batch = Batch::new().guard(bucket.guard()).guard(stored.guard());
-            stored.record.attributes.clone_from(new);
+            stored.record.attributes = newest;
             let (row_key, value) = (stored.row_key, stored.record.encode());
             let batch = match stored.row.payload {
                 Some(payload) => batch.put_with(row_key, value, payload),

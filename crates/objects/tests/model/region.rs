@@ -154,6 +154,7 @@ impl Region {
         };
         let facts = Facts {
             access: Some(&access::BucketAccess::default()),
+            account_block: access::PublicAccessBlock::NONE,
             deed: deed.as_ref(),
             here: &Place::unknown(RegionId::new("model-1")),
             via: &Via::Door,
@@ -192,12 +193,12 @@ fn conditions(condition: &Condition) -> WriteConditions {
     match condition {
         Condition::None => WriteConditions::default(),
         Condition::IfAbsent => WriteConditions {
-            if_match: None,
             if_none_match: Some(ETagMatch::Any),
+            ..WriteConditions::default()
         },
         Condition::IfMatch(etag) => WriteConditions {
             if_match: Some(ETagMatch::parse(etag)),
-            if_none_match: None,
+            ..WriteConditions::default()
         },
     }
 }

@@ -210,7 +210,9 @@ async fn p5_documents_that_say_who_has_access_come_from_the_own_operator() {
         ] {
             let permit = b.permit(action);
             let document = (kind, Some([0].as_slice().into()));
-            let set = b.objects.set_document(&permit, action, document);
+            let set =
+                b.objects
+                    .set_document(&permit, action, document, access::PublicAccessBlock::NONE);
             set.await.unwrap();
         }
         let far = b.far(&a, &a.view.now());

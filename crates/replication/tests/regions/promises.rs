@@ -49,8 +49,8 @@ impl Region {
             checksum: None,
             trailer: None,
             conditions: WriteConditions {
-                if_match: None,
                 if_none_match: Some(ETagMatch::Any),
+                ..WriteConditions::default()
             },
         };
         self.objects.put(&permit, &key(at), input).await.map(drop)
@@ -410,7 +410,7 @@ async fn a_decision_that_was_overtaken_is_not_acknowledged() {
     judge.after(2);
     let any = WriteConditions {
         if_match: Some(ETagMatch::Any),
-        if_none_match: None,
+        ..WriteConditions::default()
     };
     let permit = a.permit(access::Action::DeleteObject);
     let deleted = a.objects.delete(&permit, &key("k"), None, &any).await;
@@ -497,8 +497,8 @@ async fn what_a_home_may_not_take_unrenewed_it_does_not_take_late_either() {
         async move { objects.put(&permit, &at, input).await.map(drop) }
     };
     let absent = WriteConditions {
-        if_match: None,
         if_none_match: Some(ETagMatch::Any),
+        ..WriteConditions::default()
     };
     for conditions in [WriteConditions::default(), absent] {
         judge.after(1);

@@ -307,7 +307,10 @@ async fn a_bucket_with_a_policy_gives_no_lease() {
     let set = |action, bytes: Option<Vec<u8>>| {
         let (permit, objects) = (a.permit(action), &a.objects);
         let document = (kind, bytes.map(Arc::from));
-        async move { objects.set_document(&permit, action, document).await }
+        async move {
+            let none = access::PublicAccessBlock::NONE;
+            objects.set_document(&permit, action, document, none).await
+        }
     };
     set(Action::PutBucketPolicy, Some(policy.encode()))
         .await

@@ -79,6 +79,29 @@ static ROWS: &[Row] = &[
         },
     },
     Row {
+        kind: DocumentKind::Ownership,
+        get: (
+            "GetBucketOwnershipControls",
+            Action::GetBucketOwnershipControls,
+        ),
+        put: (
+            "PutBucketOwnershipControls",
+            Action::PutBucketOwnershipControls,
+        ),
+        delete: Some((
+            "DeleteBucketOwnershipControls",
+            Action::PutBucketOwnershipControls,
+        )),
+        unset: Unset::As(&[0]),
+        deleted: Unset::Error(ErrorCode::OwnershipControlsNotFoundError),
+        done: StatusCode::OK,
+        form: Form::Xml {
+            root: "OwnershipControls",
+            read: words::read_ownership,
+            write: words::write_ownership,
+        },
+    },
+    Row {
         kind: DocumentKind::Cors,
         get: ("GetBucketCors", Action::GetBucketCORS),
         put: ("PutBucketCors", Action::PutBucketCORS),
@@ -169,7 +192,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     };
     let objects = &call.gateway.objects;
     let deleted = bytes.is_none();
-    let set = objects.set_document(&call.permit, action, (row.kind, bytes));
+    let block = call.gateway.keys.account_block(&call.deed()?.owner);
+    let set = objects.set_document(&call.permit, action, (row.kind, bytes), block);
     set.await?;
     Ok(call.empty(match deleted {
         true => StatusCode::NO_CONTENT,
@@ -228,7 +252,9 @@ mod tests {
             }
         }
         for row in DocumentKind::rows() {
-            assert!(ROWS.iter().any(|r| r.kind == row.kind), "{}", row.name);
+            // Lists also come in headers.
+            let has = row.kind == DocumentKind::List || ROWS.iter().any(|r| r.kind == row.kind);
+            assert!(has, "{}", row.name);
         }
     }
 }

@@ -97,7 +97,8 @@ pub(super) async fn status(call: &mut S3Call<'_>) -> S3Result {
         .documents
         .as_ref()
         .ok_or(ErrorCode::ServiceUnavailable)?;
-    let Some(public) = here.access.is_public() else {
+    let account = call.gateway.keys.account_block(&call.deed()?.owner);
+    let Some(public) = here.access.is_open(here.access.block.or(account)) else {
         return Err(ErrorCode::NoSuchBucketPolicy.into());
     };
     let mut xml = XmlWriter::document("PolicyStatus", 160);

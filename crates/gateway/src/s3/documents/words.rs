@@ -1,6 +1,6 @@
 //! Documents of one byte.
 
-use access::PublicAccessBlock;
+use access::{Ownership, PublicAccessBlock};
 
 use super::{S3Error, malformed};
 use crate::s3::xml::{Element, XmlWriter};
@@ -54,6 +54,23 @@ fn read_word(root: &Element, name: &str, words: &[(&str, u8)]) -> Result<Vec<u8>
 fn write_word(bytes: &[u8], xml: &mut XmlWriter, name: &str, words: &[(&str, u8)]) {
     let found = words.iter().find(|(_, byte)| bytes == [*byte]);
     xml.optional(name, found.map(|(word, _)| *word));
+}
+
+/// Exactly one rule, of one word.
+pub(super) fn read_ownership(root: &Element) -> Result<Vec<u8>, S3Error> {
+    root.only(&["Rule"])?;
+    let rule = root.one("Rule")?.ok_or_else(malformed)?;
+    rule.only(&["ObjectOwnership"])?;
+    let mode = Ownership::of_name(rule.required("ObjectOwnership")?.trim());
+    Ok(vec![mode.ok_or_else(malformed)?.byte()])
+}
+
+pub(super) fn write_ownership(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {
+    let mode = Ownership::of_byte(bytes.first().copied());
+    xml.open("Rule")
+        .element("ObjectOwnership", mode.name())
+        .close("Rule");
+    Ok(())
 }
 
 const PAYERS: [(&str, u8); 2] = [("BucketOwner", 0), ("Requester", 1)];

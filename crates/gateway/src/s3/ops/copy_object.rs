@@ -8,7 +8,7 @@ use types::{BucketName, ChecksumAlgorithm, DisplayVersion, ObjectKey, Timestamp}
 use crate::s3::{
     ErrorCode, S3Call, S3Error, S3Result,
     headers::{self, names},
-    object_headers,
+    lists, object_headers,
     xml::XmlWriter,
 };
 
@@ -30,6 +30,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             true => Some(object_headers::tags(call)?),
             false => carried(call, &permit, (&bucket, &source_key, version)).await?,
         },
+        list: lists::of_new(call)?,
         class: call.header(names::STORAGE_CLASS.as_str())?.is_some(),
         algorithm: algorithm(call)?,
         conditions: object_headers::write_conditions(call)?,
@@ -90,7 +91,7 @@ async fn carried(
 ) -> Result<Option<Vec<(String, String)>>, S3Error> {
     let (gateway, source) = (call.gateway, permit.deed().ok_or(ErrorCode::NoSuchBucket)?);
     let documents = gateway.objects.documents(source).await?;
-    let of_source = documents.is_none_or(|documents| documents.access.has_policy());
+    let of_source = documents.is_none_or(|documents| documents.access.decides());
     if !of_source && !call.is_by_documents() {
         return Ok(None);
     }

@@ -1,12 +1,18 @@
 //! CreateBucket: a new bucket, with its home in this region or, where that is allowed, in another.
 
-use access::{Action, Ask, Facts, Resource, Via, authorize};
+use std::sync::Arc;
+
+use access::{
+    AccessList, Action, Ask, Facts, NewBuckets, Ownership, PublicAccessBlock, Resource,
+    SystemReason, Via, authorize, authorize_system,
+};
 use http::header;
-use types::{BucketName, RegionId};
+use objects::{DocumentKind, encode_bucket_list};
+use types::{BucketDeed, BucketName, RegionId};
 
 use crate::{
     s3::{
-        ErrorCode, S3Call, S3Error, S3Result, headers,
+        ErrorCode, S3Call, S3Error, S3Result, headers, lists,
         placement_headers::{self, Asked},
         tagging::{self, Tags},
         xml,
@@ -28,10 +34,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         ));
     }
     check_regions(gateway, &home, &asked)?;
+    let begin = Begin::of(call, home == gateway.region)?;
     let path = format!("/{name}");
     let permit = call.for_registry(&document);
     // With tags there is more to it than that the bucket is there.
-    let plain = asked == Asked::default() && home == gateway.region && tags.is_empty();
+    let plain = asked == Asked::default()
+        && home == gateway.region
+        && tags.is_empty()
+        && !begin.is_asked_for;
     let made = gateway
         .objects
         .create_bucket(&permit, name.clone(), Some(home), asked.placement)
@@ -40,7 +50,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         Err(objects::Error::BucketOwnedByYou)
             if plain && signed_for_oldest(&call.headers) && is_home_of(gateway, &name) => {}
         Err(error) => return Err(error.into()),
-        Ok(deed) if !tags.is_empty() => {
+        Ok(deed) => {
+            begin.set(gateway, &deed).await?;
+            if tags.is_empty() {
+                return made_at(call, &path);
+            }
             let ask = Ask {
                 principal: call.permit.identity(),
                 action: Action::PutBucketTagging,
@@ -50,17 +64,99 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
             let facts = Facts {
                 deed: Some(&deed),
                 access: None,
+                account_block: access::PublicAccessBlock::NONE,
                 here: &gateway.place,
                 via: &Via::Door,
             };
             let permit = authorize(&ask, &facts).map_err(|_| ErrorCode::AccessDenied)?;
             gateway.objects.set_bucket_tags(&permit, tags).await?;
         }
-        Ok(_) => {}
     }
+    made_at(call, &path)
+}
+
+fn made_at(call: &S3Call<'_>, path: &str) -> S3Result {
     let mut answer = call.empty(http::StatusCode::OK);
-    headers::set(answer.headers_mut(), header::LOCATION, &path)?;
+    headers::set(answer.headers_mut(), header::LOCATION, path)?;
     Ok(answer)
+}
+
+/// The documents that a new bucket begins with, beyond what holds without any.
+#[derive(Default)]
+struct Begin {
+    documents: Vec<(DocumentKind, Arc<[u8]>)>,
+    /// Whether the request names any of it.
+    is_asked_for: bool,
+}
+
+impl Begin {
+    /// What the request asks for, or else what the account says, or else the region. A bucket with
+    /// its home elsewhere begins with what holds without documents, which only its home writes.
+    fn of(call: &S3Call<'_>, here: bool) -> Result<Self, S3Error> {
+        let account = call.permit.identity().account();
+        let account = account.ok_or(ErrorCode::AccessDenied)?;
+        let gateway = call.gateway;
+        let begins = gateway.keys.new_buckets(account);
+        let begins = match here {
+            true => begins.unwrap_or(gateway.config.new_buckets),
+            false => NewBuckets::default(),
+        };
+        let asked = match call.header("x-amz-object-ownership")? {
+            None => None,
+            Some(name) => Some(Ownership::of_name(name).ok_or_else(|| {
+                S3Error::argument(
+                    "x-amz-object-ownership",
+                    name,
+                    "Invalid Object Ownership value",
+                )
+            })?),
+        };
+        let ownership = asked.unwrap_or(begins.ownership);
+        let list = lists::of_new_bucket(call, account)?;
+        if list.is_some() && !ownership.heeds_lists() {
+            return Err(ErrorCode::InvalidBucketAclWithObjectOwnership.into());
+        }
+        let mut documents: Vec<(DocumentKind, Arc<[u8]>)> = Vec::new();
+        if ownership != Ownership::default() {
+            documents.push((DocumentKind::Ownership, Arc::new([ownership.byte()])));
+        }
+        if let Some(grants) = list {
+            let grants_list = AccessList {
+                owner: account.clone(),
+                grants,
+            };
+            let block = begins.block.or(gateway.keys.account_block(account));
+            if grants_list.is_public() && block.block_acls {
+                return Err(lists::public(call));
+            }
+            let bytes = encode_bucket_list(&grants_list.grants);
+            documents.push((DocumentKind::List, bytes.into()));
+        }
+        if !here && !documents.is_empty() {
+            return Err(S3Error::not_implemented(
+                "An access control list, or its ownership, of a bucket in another region",
+            ));
+        }
+        if begins.block != PublicAccessBlock::ALL {
+            let byte = begins.block.byte();
+            documents.push((DocumentKind::PublicAccessBlock, Arc::new([byte])));
+        }
+        Ok(Self {
+            documents,
+            is_asked_for: asked.is_some() || lists::is_named(&call.headers),
+        })
+    }
+
+    /// Until this is done the bucket is stricter than it will be.
+    async fn set(&self, gateway: &Gateway, deed: &Arc<BucketDeed>) -> Result<(), S3Error> {
+        if self.documents.is_empty() {
+            return Ok(());
+        }
+        let action = Action::PutBucketOwnershipControls;
+        let permit = authorize_system(SystemReason::NewBucket, action, deed);
+        let objects = &gateway.objects;
+        Ok(objects.begin_with(&permit, action, &self.documents).await?)
+    }
 }
 
 /// Whether the signature names `us-east-1`. There, and nowhere else, S3 answers 200 to the owner

@@ -6,15 +6,17 @@ use types::{ChecksumAlgorithm, ChecksumKind};
 use crate::s3::{
     ErrorCode, S3Call, S3Error, S3Result,
     headers::{self, names},
-    multipart, object_headers,
+    lists, multipart, object_headers,
     xml::XmlWriter,
 };
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let chosen = chosen_checksum(call)?;
+    let mut attributes = object_headers::attributes(call)?;
+    attributes.set_list(lists::of_new(call)?.as_ref());
     let request = CreateUpload {
-        attributes: object_headers::attributes(call)?,
+        attributes,
         checksum: chosen,
     };
     let objects = &call.gateway.objects;

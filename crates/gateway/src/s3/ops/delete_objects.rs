@@ -87,7 +87,7 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
     };
     let conditions = WriteConditions {
         if_match: one.etag.map(ETagMatch::parse_strong),
-        if_none_match: None,
+        ..WriteConditions::default()
     };
     if one.etag.is_some() && version.is_some() {
         return Err(S3Error::with(

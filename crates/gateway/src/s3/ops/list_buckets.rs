@@ -51,7 +51,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 
     let mut xml = XmlWriter::document("ListAllMyBucketsResult", 256 + deeds.len() * 192);
     xml.open("Owner")
-        .element("ID", account)
+        .element("ID", &call.gateway.canonical_id(account))
         .close("Owner")
         .open("Buckets");
     for deed in &deeds {

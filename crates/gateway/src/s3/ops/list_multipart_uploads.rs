@@ -30,6 +30,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .list_uploads(&call.permit, &request, after_upload)
         .await?;
     let deed = call.deed()?;
+    let owned_by = call.gateway.canonical_id(&deed.owner);
 
     let mut xml = XmlWriter::document(
         "ListMultipartUploadsResult",
@@ -54,8 +55,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         xml.open("Upload");
         encoding.element(&mut xml, "Key", &upload.key);
         xml.display("UploadId", upload.upload);
-        owner(&mut xml, "Initiator", &deed.owner);
-        owner(&mut xml, "Owner", &deed.owner);
+        owner(&mut xml, "Initiator", &owned_by);
+        owner(&mut xml, "Owner", &owned_by);
         xml.raw("<StorageClass>STANDARD</StorageClass>");
         times.element(&mut xml, "Initiated", upload.initiated);
         xml.element("ChecksumAlgorithm", upload.checksum.0.name());

@@ -28,6 +28,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .list_versions(&call.permit, &request, after_version)
         .await?;
     let deed = call.deed()?;
+    let owned_by = call.gateway.canonical_id(&deed.owner);
 
     let mut xml = XmlWriter::document("ListVersionsResult", 1024 + page.versions.len() * 600);
     xml.element("Name", &deed.name);
@@ -52,7 +53,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         };
         xml.open(element);
         entry(&mut xml, encoding, &mut times, version);
-        owner(&mut xml, "Owner", &deed.owner);
+        owner(&mut xml, "Owner", &owned_by);
         xml.close(element);
     }
     encoding.prefixes(&mut xml, &page.prefixes);

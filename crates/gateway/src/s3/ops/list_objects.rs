@@ -19,6 +19,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let objects = &call.gateway.objects;
     let page = objects.list_objects(&call.permit, &request).await?;
     let deed = call.deed()?;
+    let owned_by = call.gateway.canonical_id(&deed.owner);
 
     let mut xml = XmlWriter::document("ListBucketResult", capacity(&page.objects));
     xml.element("Name", &deed.name);
@@ -38,7 +39,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     for object in &page.objects {
         xml.open("Contents");
         contents(&mut xml, encoding, &mut times, object);
-        owner(&mut xml, "Owner", &deed.owner);
+        owner(&mut xml, "Owner", &owned_by);
         xml.close("Contents");
     }
     encoding.prefixes(&mut xml, &page.prefixes);

@@ -13,6 +13,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let encoding = Encoding::of(&call.query)?;
     let deed = call.deed()?;
     let fetch_owner = call.query.get("fetch-owner") == Some("true");
+    let owned_by = fetch_owner.then(|| call.gateway.canonical_id(&deed.owner));
     let start_after = non_empty(&call.query, "start-after");
     let mut request = ListRequest {
         prefix: call.query.get("prefix").unwrap_or_default(),
@@ -52,8 +53,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     for object in &page.objects {
         xml.open("Contents");
         contents(&mut xml, encoding, &mut times, object);
-        if fetch_owner {
-            owner(&mut xml, "Owner", &deed.owner);
+        if let Some(id) = &owned_by {
+            owner(&mut xml, "Owner", id);
         }
         xml.close("Contents");
     }

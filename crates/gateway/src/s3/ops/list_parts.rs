@@ -33,13 +33,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .list_parts(&call.permit, &key, upload, after, limit)
         .await?;
     let deed = call.deed()?;
+    let owned_by = call.gateway.canonical_id(&deed.owner);
 
     let mut xml = XmlWriter::document("ListPartsResult", 1024 + page.parts.len() * 260);
     xml.element("Bucket", &deed.name);
     encoding.element(&mut xml, "Key", &key);
     xml.display("UploadId", upload);
-    owner(&mut xml, "Initiator", &deed.owner);
-    owner(&mut xml, "Owner", &deed.owner);
+    owner(&mut xml, "Initiator", &owned_by);
+    owner(&mut xml, "Owner", &owned_by);
     xml.raw("<StorageClass>STANDARD</StorageClass>");
     xml.display("PartNumberMarker", after);
     let last = page.parts.last().map_or(0, |part| part.number);

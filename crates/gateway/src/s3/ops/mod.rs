@@ -46,6 +46,7 @@ macro_rules! handlers {
             match call.operation.name {
                 $(stringify!($hot) => $hot_file::handle(call).await,)*
                 $(stringify!($cold) => Box::pin($cold_file::handle(call)).await,)*
+                name if super::lists::has(name) => Box::pin(super::lists::handle(call)).await,
                 name if super::documents::has(name) => {
                     Box::pin(super::documents::handle(call)).await
                 }

@@ -8,7 +8,8 @@ use objects::{PutInput, WriteConditions};
 use crate::{
     body::ResponseBody,
     s3::{
-        ErrorCode, S3Call, S3Error, S3Result, headers, multipart, object_headers, xml::XmlWriter,
+        ErrorCode, S3Call, S3Error, S3Result, headers, lists, multipart, object_headers,
+        xml::XmlWriter,
     },
 };
 
@@ -20,8 +21,10 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         ));
     };
     let key = call.object_key()?.clone();
+    let mut attributes = object_headers::attributes(call)?;
+    attributes.set_list(lists::of_new(call)?.as_ref());
     let input = PutInput {
-        attributes: object_headers::attributes(call)?,
+        attributes,
         md5: multipart::content_md5(call)?,
         checksum: multipart::checksum(call)?,
         trailer: None,

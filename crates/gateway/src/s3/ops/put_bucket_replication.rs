@@ -120,6 +120,7 @@ fn may_fill(
     let facts = Facts {
         deed: Some(destination),
         access: None,
+        account_block: access::PublicAccessBlock::NONE,
         here: home,
         via,
     };

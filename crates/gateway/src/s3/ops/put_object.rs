@@ -3,13 +3,14 @@
 use http::{StatusCode, header};
 use objects::PutInput;
 
-use crate::s3::{ErrorCode, S3Call, S3Result, headers, multipart, object_headers};
+use crate::s3::{ErrorCode, S3Call, S3Result, headers, lists, multipart, object_headers};
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let key = call.object_key()?.clone();
     let (checksum, trailer) = (multipart::checksum(call)?, multipart::trailer(call)?);
     multipart::check_sdk_algorithm(call, checksum.map(|c| c.algorithm()).or(trailer))?;
-    let attributes = object_headers::attributes(call)?;
+    let mut attributes = object_headers::attributes(call)?;
+    attributes.set_list(lists::of_new(call)?.as_ref());
     let conditions = object_headers::write_conditions(call)?;
     let md5 = multipart::content_md5(call)?;
     let body = call.take_body();

@@ -22,7 +22,12 @@ impl Region {
         let action = put_of(kind);
         let bytes = byte.map(|byte| Arc::from([byte]));
         let permit = self.permit(action);
-        let set = self.objects.set_document(&permit, action, (kind, bytes));
+        let set = self.objects.set_document(
+            &permit,
+            action,
+            (kind, bytes),
+            access::PublicAccessBlock::NONE,
+        );
         set.await.unwrap();
     }
 
@@ -192,7 +197,10 @@ async fn a_document_is_as_long_as_its_kind_may_be_and_of_a_kind_that_is_known() 
     let action = Action::PutBucketRequestPayment;
     let permit = home.permit(action);
     let long = (PAYER, Some(Arc::from([1, 2])));
-    let refused = home.objects.set_document(&permit, action, long).await;
+    let refused = home
+        .objects
+        .set_document(&permit, action, long, access::PublicAccessBlock::NONE)
+        .await;
     assert!(matches!(refused, Err(Error::InvalidRequest(_))));
     home.set_document(PAYER, Some(1)).await;
     let mut config = home.shipped().await;
@@ -220,7 +228,9 @@ async fn what_is_in_memory_is_what_landed_when_the_caller_goes_away() {
     let action = put_of(PAYER);
     let permit = home.permit(action);
     let document = (PAYER, Some(Arc::from([1])));
-    let set = home.objects.set_document(&permit, action, document);
+    let set = home
+        .objects
+        .set_document(&permit, action, document, access::PublicAccessBlock::NONE);
     // It goes away once it has handed its commit over.
     let mut set = Box::pin(set);
     let waker = std::task::Waker::noop();
