@@ -563,12 +563,16 @@ impl Registry {
     ) -> Result<(Option<DerivedKeys>, Option<RoleTold>), bool> {
         let key = (token, &*statement.access_key);
         let bound = self.session_bound_to(state, key, (&statement.day, to));
-        let (_, who, bound) = bound.ok_or(false)?;
+        let (account, who, bound) = bound.ok_or(false)?;
         let key: HmacKey = service_key(&bound, service.name()).into();
         if !statement.is_proven_for(service, &key) {
             return Err(true);
         }
         let session = who.session().ok_or(false)?;
+        // A region outside the guard has no envelope of the token, and gets nothing else either.
+        if !state.is_within_guard(&account, to) {
+            return Err(true);
+        }
         if let SessionOf::Role(role) = &session.of {
             return Ok((None, state.role_for(&role.id, to)));
         }

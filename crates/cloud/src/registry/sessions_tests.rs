@@ -472,6 +472,13 @@ async fn a_guard_gives_no_envelope_to_regions_outside() {
             .is_some()
     };
     assert_eq!(["first", "second", "third"].map(opens), [true, false, true]);
+    // Nor is anything of the account told to such a region for a request that was signed for it.
+    let told = |region: &str| {
+        let shown = crate::Introduction::of(&signed(&made, &made.secret_key, region));
+        let told = cloud.keeper.tell_introduced(&RegionId::new(region), &shown);
+        matches!(told, Told::Introduced { keys: Some(_), .. })
+    };
+    assert_eq!(["second", "third"].map(told), [false, true]);
 }
 
 #[tokio::test]
@@ -529,34 +536,14 @@ async fn a_region_learns_of_a_role_by_a_session_that_comes_to_it() {
     cloud
         .second_is(|| !second.state.read().token_keys.is_empty())
         .await;
-    let signed = |made: &NewSession, secret: &str| {
-        let mut statement = Statement {
-            access_key: made.access_key.clone(),
-            day: today(),
-            region: "second".into(),
-            stamp: format!("{}T000000Z", today()),
-            canonical: [7; 32],
-            signature: String::new(),
-            token: Some(SessionToken::new(&made.token)),
-        };
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{}\n{}/second/s3/aws4_request\n{}",
-            statement.stamp,
-            statement.day,
-            hex::encode(statement.canonical)
-        );
-        let key = derive(secret, &today(), "second", "s3");
-        statement.signature = hex::encode(access::signature::hmac(&key, text.as_bytes()));
-        statement
-    };
     for made in [&made, &plain] {
         assert!(matches!(verifies(second, made, "second"), Ok(None)));
         // A signature that is not the session's shows nothing.
-        let forged = signed(made, &"x".repeat(40));
+        let forged = signed(made, &"x".repeat(40), "second");
         let told = second.introduce(&forged, Service::S3, None).await.unwrap();
         assert_eq!(told, Introduced::Nobody);
         assert!(matches!(verifies(second, made, "second"), Ok(None)));
-        let good = signed(made, &made.secret_key);
+        let good = signed(made, &made.secret_key, "second");
         let told = second.introduce(&good, Service::S3, None).await.unwrap();
         assert_eq!(told, Introduced::Known);
         assert!(matches!(verifies(second, made, "second"), Ok(Some(_))));
@@ -571,6 +558,28 @@ async fn a_region_learns_of_a_role_by_a_session_that_comes_to_it() {
     let state = second.state.read();
     let told = &state.verifiers[&key.access_key];
     assert!(!told.has_day(&today()));
+}
+
+/// What a region can show of a request to it.
+fn signed(made: &NewSession, secret: &str, region: &str) -> Statement {
+    let mut statement = Statement {
+        access_key: made.access_key.clone(),
+        day: today(),
+        region: region.into(),
+        stamp: format!("{}T000000Z", today()),
+        canonical: [7; 32],
+        signature: String::new(),
+        token: Some(SessionToken::new(&made.token)),
+    };
+    let text = format!(
+        "AWS4-HMAC-SHA256\n{}\n{}/{region}/s3/aws4_request\n{}",
+        statement.stamp,
+        statement.day,
+        hex::encode(statement.canonical)
+    );
+    let key = derive(secret, &today(), region, "s3");
+    statement.signature = hex::encode(access::signature::hmac(&key, text.as_bytes()));
+    statement
 }
 
 fn grant_of_user(cloud: &Cloud, key: &NewKey) -> Grant {

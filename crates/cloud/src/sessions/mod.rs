@@ -142,6 +142,17 @@ enum Parent {
 }
 
 impl State {
+    /// Whether a region lies where the account's guard allows it to have anything of the account.
+    pub(crate) fn is_within_guard(&self, account: &str, region: &str) -> bool {
+        let guard = self.accounts.get(account);
+        let Some(Ok(guard)) = guard.map(crate::Account::guard_placement) else {
+            return false;
+        };
+        let place = self.regions.get(region).map(|region| region.place());
+        matches!(place, Some(Ok(place))
+            if guard.jurisdictions.is_empty() || guard.admits(&place.jurisdiction))
+    }
+
     fn parent(&self, key: &str, keeps: bool) -> Parent {
         if let Some(found) = self.keys.get(key) {
             let active = found.record.status == KeyStatus::Active;
@@ -332,15 +343,9 @@ impl Registry {
             self.derived_key(&state, self.own(), head.week),
             Held::Secret(secret.to_owned()),
         )];
-        let guard = state.accounts.get(account);
-        let Some(Ok(guard)) = guard.map(crate::Account::guard_placement) else {
-            return all;
-        };
         let open = state.regions.values().filter(|region| {
             let is_open = matches!(region.status, RegionStatus::Open | RegionStatus::Draining);
-            let within = region.place().is_ok_and(|place| {
-                guard.jurisdictions.is_empty() || guard.admits(&place.jurisdiction)
-            });
+            let within = state.is_within_guard(account, &region.id);
             is_open && within && region.id != self.own() && region.features().has(SESSIONS)
         });
         let mut regions: Vec<RegionId> = open.map(|region| RegionId::new(&region.id)).collect();
