@@ -334,3 +334,45 @@ pub(crate) fn decode_manifest(bytes: &[u8]) -> Result<Vec<ManifestPart>> {
     r.end()?;
     Ok(parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use access::AccessList;
+    use types::AccountId;
+
+    use super::*;
+
+    fn attributes(tag: Option<u8>, set: u8) -> ObjectAttributes {
+        let stamp = |n: u8| VersionId::from_bytes([n; 16]);
+        let mut attributes = ObjectAttributes {
+            tags: tag
+                .map(|n| ("n".into(), n.to_string()))
+                .into_iter()
+                .collect(),
+            tagged: tag.map(stamp),
+            ..ObjectAttributes::default()
+        };
+        attributes.set_list(Some(&ObjectList {
+            list: AccessList::of_owner(&AccountId::new(&set.to_string())),
+            set: stamp(set),
+        }));
+        attributes
+    }
+
+    /// A region that changes tags has perhaps not received the list that the home has set since.
+    #[test]
+    fn tags_and_lists_are_taken_over_each_by_itself() {
+        let set = |of: &ObjectAttributes| of.list().unwrap().unwrap().set;
+        let (here, there) = (attributes(None, 5), attributes(Some(9), 3));
+        for at_home in [true, false] {
+            let newest = ObjectAttributes::newest(&here, &there, at_home).unwrap();
+            assert_eq!(newest.tags, there.tags);
+            assert_eq!(set(&newest), set(&here));
+        }
+        // Only the home replaces lists: it takes none from elsewhere, not even a later one.
+        let later = attributes(None, 7);
+        let newest = |at_home| ObjectAttributes::newest(&here, &later, at_home).unwrap();
+        assert_eq!(set(&newest(true)), set(&here));
+        assert_eq!(set(&newest(false)), set(&later));
+    }
+}
