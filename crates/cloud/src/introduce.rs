@@ -312,16 +312,12 @@ impl<'s> Served<'s> {
 
     /// The users whose rights depend on a group or managed policy.
     pub(crate) fn users_with(&self, id: &str) -> Vec<String> {
-        let all = self.state.users.iter();
-        let with = all.filter(|(_, held)| self.state.depends(&held.record, id));
-        with.map(|(id, _)| id.clone()).collect()
+        self.state.users_with(id).into_iter().collect()
     }
 
     /// The roles whose rights depend on a managed policy.
     pub(crate) fn roles_with(&self, id: &str) -> Vec<String> {
-        let all = self.state.roles.iter();
-        let with = all.filter(|(_, held)| held.record.depends(id));
-        with.map(|(id, _)| id.clone()).collect()
+        self.state.roles_with(id).into_iter().collect()
     }
 
     /// The owner of a bucket, if that concerns the region.

@@ -8,7 +8,7 @@ use serde_json::json;
 use types::{AccountId, Actor, features::IDENTITIES};
 
 use crate::{
-    CloudError, Registry, UserInfo,
+    CloudError, Registry, RoleInfo, UserInfo,
     change::{Draft, RowChange},
     keys::{FEW, text},
     kinds::{
@@ -17,7 +17,9 @@ use crate::{
         managed::{ManagedRecord, VersionRecord},
     },
     registry::Turn,
-    users::{check_inline, check_name, check_path, parsed},
+    roles,
+    state::State,
+    users::{self, check_inline, check_name, check_path, parsed},
 };
 
 /// Managed policies and groups of one account.
@@ -127,17 +129,18 @@ fn shown(group: &GroupRecord) -> GroupInfo {
     }
 }
 
+/// These users, in order of name.
+fn by_name<'i>(state: &State, ids: impl Iterator<Item = &'i String>) -> Vec<UserInfo> {
+    let users = ids.filter_map(|id| state.users.get(id));
+    let mut users: Vec<UserInfo> = users.map(|held| users::shown(state, held)).collect();
+    users.sort_by_cached_key(|user| user.name.to_ascii_lowercase());
+    users
+}
+
 impl Registry {
     fn policy_info(&self, record: &ManagedRecord) -> PolicyInfo {
         let state = self.state.read();
-        let users = || state.users.of(&record.account);
-        let by_user = users().filter(|held| held.record.attached.contains(&record.id));
-        let groups = state.groups.of(&record.account);
-        let by_group = groups.filter(|group| group.attached.contains(&record.id));
-        let bound = users().filter(|held| held.record.boundary.as_ref() == Some(&record.id));
-        let roles = || state.roles.of(&record.account).map(|held| &held.record);
-        let by_role = roles().filter(|role| role.attached.contains(&record.id));
-        let bound_roles = roles().filter(|role| role.boundary.as_ref() == Some(&record.id));
+        let (users, groups, roles) = (&state.users, &state.groups, &state.roles);
         PolicyInfo {
             id: record.id.clone(),
             name: record.name.clone(),
@@ -147,8 +150,10 @@ impl Registry {
             created_ms: record.created_ms,
             updated_ms: record.updated_ms,
             default: record.default,
-            attached: by_user.count() + by_group.count() + by_role.count(),
-            bounds: bound.count() + bound_roles.count(),
+            attached: users.attached.count(&record.id)
+                + groups.attached.count(&record.id)
+                + roles.attached.count(&record.id),
+            bounds: users.bounded.count(&record.id) + roles.bounded.count(&record.id),
         }
     }
 
@@ -503,15 +508,24 @@ impl Registry {
     }
 
     /// The users in a group, in order of name.
-    pub fn users_of_group(&self, account: &AccountId, id: &str) -> Vec<UserInfo> {
-        let mut users = self.users(account);
+    pub fn users_of_group(&self, id: &str) -> Vec<UserInfo> {
         let state = self.state.read();
-        let has = |user: &UserInfo| {
-            let found = state.users.get(&user.id);
-            found.is_some_and(|held| held.record.groups.contains(id))
-        };
-        users.retain(has);
-        users
+        by_name(&state, state.users.members.of(id))
+    }
+
+    /// The users, groups and roles to which a managed policy is attached, each in order of name.
+    pub fn holders_of_policy(&self, id: &str) -> (Vec<UserInfo>, Vec<GroupInfo>, Vec<RoleInfo>) {
+        let state = self.state.read();
+        let users = by_name(&state, state.users.attached.of(id));
+        let groups = state.groups.attached.of(id);
+        let groups = groups.filter_map(|id| state.groups.get(id)).map(shown);
+        let mut groups: Vec<GroupInfo> = groups.collect();
+        groups.sort_by_cached_key(|group| group.name.to_ascii_lowercase());
+        let roles = state.roles.attached.of(id);
+        let roles = roles.filter_map(|id| state.roles.get(id));
+        let mut roles: Vec<RoleInfo> = roles.map(|held| roles::shown(&state, held)).collect();
+        roles.sort_by_cached_key(|role| role.name.to_ascii_lowercase());
+        (users, groups, roles)
     }
 
     /// The groups that a user is in, in order of name.
@@ -601,8 +615,7 @@ impl Registry {
         let record = self.group_record(id)?;
         let conflict =
             |what: &str| Err(CloudError::Conflict(format!("the group still has {what}")));
-        let account = AccountId::new(&record.account);
-        if !self.users_of_group(&account, id).is_empty() {
+        if !self.users_of_group(id).is_empty() {
             return conflict("users: remove them first");
         }
         if !record.inline.is_empty() || !record.attached.is_empty() {

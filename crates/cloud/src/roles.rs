@@ -125,7 +125,7 @@ fn no_role() -> CloudError {
     CloudError::NoEntity("there is no such role".into())
 }
 
-fn shown(state: &State, held: &HeldRole) -> RoleInfo {
+pub(crate) fn shown(state: &State, held: &HeldRole) -> RoleInfo {
     let record = &held.record;
     let now = |arn: &str| {
         let id = record.trusted.get(arn)?;

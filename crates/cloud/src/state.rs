@@ -5,12 +5,12 @@ pub(crate) use crate::kinds::State;
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
-    kinds::{Kind, key::KeyRecord, user::UserRecord},
+    kinds::{Kind, key::KeyRecord},
     principals::{RoleTold, ToldRoleRecord, UserTold},
     verifiers::{Verifier, VerifierRecord},
 };
 use access::{Role, Who};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use types::{RegionId, features::ROLES};
 
 impl State {
@@ -52,24 +52,29 @@ impl State {
             .collect()
     }
 
-    /// Whether what a user may do depends on this group or managed policy.
-    pub(crate) fn depends(&self, user: &UserRecord, id: &str) -> bool {
-        let own = user.attached.contains(id) || user.boundary.as_deref() == Some(id);
-        let by_group = |group: &String| {
-            let attached = self.groups.get(group).map(|group| &group.attached);
-            group == id || attached.is_some_and(|attached| attached.contains(id))
-        };
-        own || user.groups.iter().any(by_group)
+    /// The users whose rights depend on this group or managed policy.
+    pub(crate) fn users_with(&self, id: &str) -> BTreeSet<String> {
+        let users = &self.users;
+        let own = users.attached.of(id).chain(users.bounded.of(id));
+        let by_group = self.groups.attached.of(id);
+        let by_group = by_group.flat_map(|group| users.members.of(group));
+        let all = own.chain(users.members.of(id)).chain(by_group);
+        all.cloned().collect()
+    }
+
+    /// The roles whose rights depend on this managed policy.
+    pub(crate) fn roles_with(&self, id: &str) -> BTreeSet<String> {
+        let roles = &self.roles;
+        let all = roles.attached.of(id).chain(roles.bounded.of(id));
+        all.cloned().collect()
     }
 
     /// What users may do is made anew, after a group or managed policy has changed.
     pub(crate) fn compile_users_with(&mut self, id: &str) {
-        let all = self.users.iter();
-        let all = all.filter(|(_, held)| self.depends(&held.record, id));
-        let compiled = all.map(|(id, held)| {
-            let record = &held.record;
+        let compiled = self.users_with(id).into_iter().filter_map(|id| {
+            let record = &self.users.get(&id)?.record;
             let user = UserTold::of(self, record).compiled(&record.account);
-            (id.clone(), Arc::new(user))
+            Some((id, Arc::new(user)))
         });
         let compiled: Vec<_> = compiled.collect();
         for (id, user) in compiled {
@@ -79,11 +84,9 @@ impl State {
 
     /// The same of roles, after a managed policy has changed.
     pub(crate) fn compile_roles_with(&mut self, id: &str) {
-        let all = self.roles.iter();
-        let all = all.filter(|(_, held)| held.record.depends(id));
-        let compiled = all.map(|(id, held)| {
-            let role = RoleTold::of(self, &held.record).compiled();
-            (id.clone(), Arc::new(role))
+        let compiled = self.roles_with(id).into_iter().filter_map(|id| {
+            let role = RoleTold::of(self, &self.roles.get(&id)?.record).compiled();
+            Some((id, Arc::new(role)))
         });
         let compiled: Vec<_> = compiled.collect();
         for (id, role) in compiled {

@@ -176,7 +176,7 @@ pub(crate) fn parsed(text: &str, kind: DocumentKind<'_>) -> Result<Document, Clo
     Document::parse(text, kind).map_err(|error| CloudError::Policy(error.to_string()))
 }
 
-fn shown(state: &State, held: &Held) -> UserInfo {
+pub(crate) fn shown(state: &State, held: &Held) -> UserInfo {
     let record = &held.record;
     UserInfo {
         id: record.id.clone(),
@@ -283,7 +283,7 @@ impl Registry {
         if state.users.named(account, &new.name).is_some() {
             return Err(CloudError::Exists(format!("a user named {}", new.name)));
         }
-        match state.users.of(account).count() < USERS_MAX {
+        match state.users.count_of(account) < USERS_MAX {
             true => Ok(()),
             false => Err(CloudError::Limit(format!(
                 "an account has at most {USERS_MAX} users"

@@ -1,6 +1,6 @@
 //! Groups, and what is attached to users and groups.
 
-use cloud::{GroupInfo, Holder, NewEntity, PolicyInfo};
+use cloud::{GroupInfo, Holder, NewEntity, PolicyInfo, RoleInfo, UserInfo};
 
 use crate::{
     IamError,
@@ -35,13 +35,16 @@ impl Call<'_> {
     fn group(&self, about: &About<'_>) -> Result<GroupInfo, IamError> {
         let name = self.form.need("GroupName")?;
         let found = self.registry.group_named(self.caller.account, name);
+        let plain = self.group_arn("/", name);
+        let named = format!("group {}", types::text::shown(name, 128));
+        let of_plain = (&*plain, &*named, about);
         match found.filter(|group| group.name == name) {
             Some(group) => {
-                self.may(&group.arn, about)?;
+                self.may_to((&group.arn, about), of_plain)?;
                 Ok(group)
             }
             None => {
-                self.may(&self.group_arn("/", name), about)?;
+                self.may_to((&plain, about), of_plain)?;
                 let name = types::text::shown(name, 128);
                 Err(missing(format!(
                     "The group with name {name} cannot be found."
@@ -64,7 +67,7 @@ impl Call<'_> {
 
     pub fn get_group(&self) -> Done {
         let group = self.group(&About::default())?;
-        let users = self.registry.users_of_group(self.caller.account, &group.id);
+        let users = self.registry.users_of_group(&group.id);
         let all = users
             .iter()
             .map(|user| (user.name.to_lowercase(), users::shown(user, false)));
@@ -255,37 +258,24 @@ impl Call<'_> {
             Some("LocalManagedPolicy" | "AWSManagedPolicy") => Ok(false),
             Some(_) => Err(invalid("EntityFilter is User, Group or Role")),
         };
-        let account = self.caller.account;
-        let has = |holder: Holder<'_>| {
-            let attached = self.registry.attached(holder);
-            attached.iter().any(|one| one.id == policy.id)
+        let (of_users, of_groups) = (wants("User")?, wants("Group")?);
+        let (users, groups, roles) = self.registry.holders_of_policy(&policy.id);
+        let user = |user: UserInfo| {
+            let fields = [("UserName", user.name), ("UserId", user.id)];
+            Node::Fields(fields.map(|(name, text)| (name, text.into())).into())
         };
-        let (mut users, mut groups) = (Vec::new(), Vec::new());
-        for user in self.registry.users(account) {
-            if wants("User")? && has(Holder::User(&user.id)) {
-                users.push(Node::Fields(vec![
-                    ("UserName", user.name.into()),
-                    ("UserId", user.id.into()),
-                ]));
-            }
-        }
-        for group in self.registry.groups(account) {
-            if wants("Group")? && has(Holder::Group(&group.id)) {
-                groups.push(Node::Fields(vec![
-                    ("GroupName", group.name.into()),
-                    ("GroupId", group.id.into()),
-                ]));
-            }
-        }
-        let mut roles = Vec::new();
-        for role in self.registry.roles(account) {
-            if wants("Role")? && has(Holder::Role(&role.id)) {
-                roles.push(Node::Fields(vec![
-                    ("RoleName", role.name.into()),
-                    ("RoleId", role.id.into()),
-                ]));
-            }
-        }
+        let group = |group: GroupInfo| {
+            let fields = [("GroupName", group.name), ("GroupId", group.id)];
+            Node::Fields(fields.map(|(name, text)| (name, text.into())).into())
+        };
+        let role = |role: RoleInfo| {
+            let fields = [("RoleName", role.name), ("RoleId", role.id)];
+            Node::Fields(fields.map(|(name, text)| (name, text.into())).into())
+        };
+        let of_roles = wants("Role")?;
+        let users = users.into_iter().filter(|_| of_users).map(user).collect();
+        let groups = groups.into_iter().filter(|_| of_groups).map(group).collect();
+        let roles = roles.into_iter().filter(|_| of_roles).map(role).collect();
         Ok(Some(Node::Fields(vec![
             ("PolicyGroups", Node::List(groups)),
             ("PolicyUsers", Node::List(users)),

@@ -39,7 +39,7 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     assert_eq!(readers.text(), r#"{"Version":"2012-10-17"}"#);
     assert_eq!(state.policies.of("000000000001").count(), 1);
     let staff = state.groups.named("000000000001", "staff").unwrap();
-    assert!(state.depends(&state.users["AIDATHREE"].record, &staff.id));
+    assert!(state.users_with(&staff.id).contains("AIDATHREE"));
     assert_eq!(state.groups.of("000000000001").count(), 1);
     assert!(state.keys.named.contains("DHOWONE"));
     assert!(state.verifiers["DHOWONE"].has_day("20261129"));
@@ -52,7 +52,8 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     assert_eq!((state.chained, state.length()), (5, 1));
     assert!(state.receipt.is_some());
     let writer = state.roles.named("000000000001", "WRITER").unwrap();
-    assert!(writer.record.depends(&readers.id) && writer.role.id == "AROATWO");
+    assert!(state.roles_with(&readers.id).contains("AROATWO"));
+    assert_eq!(writer.role.id, "AROATWO");
     assert_eq!(state.roles.of("000000000001").count(), 2);
     assert_eq!(state.role("AROATHREE").unwrap().name, "Reader");
     assert_eq!(state.token_keys[&2969], [7; 32]);

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Concern, Outdated, Record};
+use super::{Concern, Outdated, Record, holders::Holders};
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
@@ -59,6 +59,8 @@ pub(crate) struct Groups {
     by_id: BTreeMap<String, GroupRecord>,
     /// Ids by account, and by the name in lower case.
     of_account: HashMap<String, BTreeMap<String, String>>,
+    /// To which managed policies are attached.
+    pub(crate) attached: Holders,
 }
 
 impl Deref for Groups {
@@ -86,6 +88,7 @@ impl Groups {
         let Some(record) = self.by_id.remove(id) else {
             return;
         };
+        self.attached.take(&record.attached, id);
         if let Some(of) = self.of_account.get_mut(&record.account) {
             of.remove(&record.name.to_ascii_lowercase());
             if of.is_empty() {
@@ -115,6 +118,7 @@ impl Record for GroupRecord {
         let of = groups.of_account.entry(record.account.clone());
         of.or_default()
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
+        groups.attached.add(&record.attached, id);
         groups.by_id.insert(id.to_owned(), record);
         state.compile_users_with(id);
         Ok(())

@@ -10,7 +10,7 @@ use std::{
 use access::Role;
 use serde::{Deserialize, Serialize};
 
-use super::{Concern, Outdated, Record};
+use super::{Concern, Outdated, Record, holders::Holders};
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
@@ -70,10 +70,6 @@ impl RoleRecord {
         .concat()
     }
 
-    /// Whether what it may do depends on this managed policy.
-    pub(crate) fn depends(&self, id: &str) -> bool {
-        self.attached.contains(id) || self.boundary.as_deref() == Some(id)
-    }
 }
 
 /// A role in memory.
@@ -89,6 +85,10 @@ pub(crate) struct Roles {
     by_id: BTreeMap<String, HeldRole>,
     /// Ids by account, and by the name in lower case.
     of_account: HashMap<String, BTreeMap<String, String>>,
+    /// To which managed policies are attached.
+    pub(crate) attached: Holders,
+    /// Which managed policies bound.
+    pub(crate) bounded: Holders,
 }
 
 impl Deref for Roles {
@@ -123,6 +123,8 @@ impl Roles {
         let Some(HeldRole { record, .. }) = self.by_id.remove(id) else {
             return;
         };
+        self.attached.take(&record.attached, id);
+        self.bounded.take(&record.boundary, id);
         if let Some(of) = self.of_account.get_mut(&record.account) {
             of.remove(&record.name.to_ascii_lowercase());
             if of.is_empty() {
@@ -166,6 +168,8 @@ impl Record for RoleRecord {
         let of = roles.of_account.entry(record.account.clone());
         of.or_default()
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
+        roles.attached.add(&record.attached, id);
+        roles.bounded.add(&record.boundary, id);
         roles.by_id.insert(id.to_owned(), HeldRole { record, role });
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{
 use access::User;
 use serde::{Deserialize, Serialize};
 
-use super::{Concern, Outdated, Record};
+use super::{Concern, Outdated, Record, holders::Holders};
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
@@ -63,6 +63,12 @@ pub(crate) struct Users {
     by_id: BTreeMap<String, Held>,
     /// Ids by account, and by the name in lower case.
     of_account: HashMap<String, BTreeMap<String, String>>,
+    /// To whom managed policies are attached.
+    pub(crate) attached: Holders,
+    /// Whom managed policies bound.
+    pub(crate) bounded: Holders,
+    /// Who is in groups.
+    pub(crate) members: Holders,
 }
 
 impl Deref for Users {
@@ -86,6 +92,11 @@ impl Users {
         of.filter_map(|(_, id)| self.by_id.get(id))
     }
 
+    /// How many users an account has.
+    pub(crate) fn count_of(&self, account: &str) -> usize {
+        self.of_account.get(account).map_or(0, BTreeMap::len)
+    }
+
     /// Takes what a user may do now.
     pub(crate) fn set(&mut self, id: &str, user: Arc<User>) {
         if let Some(held) = self.by_id.get_mut(id) {
@@ -97,6 +108,9 @@ impl Users {
         let Some(Held { record, .. }) = self.by_id.remove(id) else {
             return;
         };
+        self.attached.take(&record.attached, id);
+        self.bounded.take(&record.boundary, id);
+        self.members.take(&record.groups, id);
         if let Some(of) = self.of_account.get_mut(&record.account) {
             of.remove(&record.name.to_ascii_lowercase());
             if of.is_empty() {
@@ -145,6 +159,9 @@ impl Record for UserRecord {
         let of = users.of_account.entry(record.account.clone());
         of.or_default()
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
+        users.attached.add(&record.attached, id);
+        users.bounded.add(&record.boundary, id);
+        users.members.add(&record.groups, id);
         users.by_id.insert(id.to_owned(), Held { record, user });
         Ok(())
     }

@@ -427,3 +427,75 @@ async fn what_is_attached_to_a_user_or_a_group_counts_wherever_the_key_is_known(
             .is_err()
     );
 }
+
+/// Who has a policy is known without a look at every user of the account.
+#[tokio::test]
+async fn who_has_a_policy_follows_each_change() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    let keeper = &cloud.keeper;
+    let text =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let new = |name: &str| NewEntity {
+        name: name.into(),
+        path: "/".into(),
+        ..NewEntity::default()
+    };
+    let policy = keeper
+        .create_policy(ROOT, &account, new("p"), text)
+        .await
+        .unwrap();
+    let group = keeper.create_group(ROOT, &account, new("g")).await.unwrap();
+    let (user, _) = cloud.user(&account, "Bob").await;
+    let (other, _) = cloud.user(&account, "anna").await;
+    let names =
+        |users: Vec<UserInfo>| -> Vec<String> { users.into_iter().map(|user| user.name).collect() };
+    let counts = || {
+        let found = keeper.policy_of_arn(&account, &policy.arn).unwrap();
+        let (users, groups) = keeper.holders_of_policy(&policy.id);
+        (found.attached, found.bounds, names(users), groups.len())
+    };
+    assert_eq!(counts(), (0, 0, vec![], 0));
+    for id in [&user.id, &other.id] {
+        keeper
+            .attach(ROOT, Holder::User(id), &policy.id, true)
+            .await
+            .unwrap();
+        keeper.set_member(ROOT, &group.id, id, true).await.unwrap();
+    }
+    keeper
+        .attach(ROOT, Holder::Group(&group.id), &policy.id, true)
+        .await
+        .unwrap();
+    keeper
+        .set_boundary(ROOT, &user.id, Some(&policy.id))
+        .await
+        .unwrap();
+    let both = vec!["anna".to_owned(), "Bob".to_owned()];
+    assert_eq!(counts(), (3, 1, both.clone(), 1));
+    assert_eq!(names(keeper.users_of_group(&group.id)), both);
+    // What is written anew for another reason is counted once.
+    let rename = UserChange::Rename {
+        name: Some("Zed".into()),
+        path: None,
+    };
+    keeper.change_user(ROOT, &user.id, rename).await.unwrap();
+    let both = vec!["anna".to_owned(), "Zed".to_owned()];
+    assert_eq!(counts(), (3, 1, both, 1));
+    keeper
+        .attach(ROOT, Holder::User(&user.id), &policy.id, false)
+        .await
+        .unwrap();
+    keeper
+        .attach(ROOT, Holder::Group(&group.id), &policy.id, false)
+        .await
+        .unwrap();
+    keeper.set_boundary(ROOT, &user.id, None).await.unwrap();
+    keeper
+        .set_member(ROOT, &group.id, &user.id, false)
+        .await
+        .unwrap();
+    assert_eq!(counts(), (1, 0, vec!["anna".to_owned()], 0));
+    assert_eq!(names(keeper.users_of_group(&group.id)), ["anna"]);
+}
