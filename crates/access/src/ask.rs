@@ -6,7 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 use types::{BucketDeed, BucketName, DisplayVersion, ObjectKey, Place};
 
-use crate::{AccessList, Action, BucketAccess, Identity, PublicAccessBlock, RequestFacts, Via};
+use crate::{
+    AccessList, Action, BucketAccess, Identity, PublicAccessBlock, RequestFacts, Via, policy::Given,
+};
 
 /// A question: may this caller do this, on this?
 #[derive(Debug, Clone, Copy)]
@@ -70,10 +72,14 @@ pub struct Context<'a> {
     pub creates: bool,
     /// What it copies: `bucket/key`, decoded.
     pub copy_source: Option<&'a str>,
-    /// The tags that it gives an object; `None` where that is not known yet.
+    /// The home of the bucket that it makes; `None` where that is not known yet.
+    pub location: Option<&'a str>,
+    /// The tags that it gives an object or a bucket; `None` where that is not known yet.
     pub given_tags: Option<&'a [(String, String)]>,
     /// Whether what it does depends on the state of the object.
     pub conditional: bool,
+    /// Whether its body names an ETag that the object is compared with.
+    pub compares: bool,
     /// The prefix of a listing, where it names one.
     pub prefix: Option<&'a str>,
     /// The delimiter of a listing, where it names one.
@@ -88,6 +94,9 @@ pub struct Context<'a> {
     pub list: Option<Option<&'a AccessList>>,
     /// The account to which the bucket has to belong, as the request says.
     pub expected_owner: Option<&'a [u8]>,
+    /// What somebody states in place of what a request would say: where it is only asked what
+    /// would be decided. No request sets it.
+    pub given: Option<&'a Given>,
 }
 
 impl<'a> Context<'a> {

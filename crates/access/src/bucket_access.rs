@@ -1,5 +1,7 @@
 //! What a bucket's documents say of who has access, compiled when they change.
 
+use std::convert::Infallible;
+
 use types::{BucketDeed, BucketName, Holding, ObjectKey};
 
 use crate::{
@@ -325,18 +327,7 @@ pub(crate) fn decide(
     if ask.action.row().kind == Kind::Object && matches!(ask.resource, Resource::Bucket(_)) {
         return Ok(Granted::default());
     }
-    let block = facts
-        .access
-        .map_or(PublicAccessBlock::ALL, |access| access.block);
-    let block = block.or(facts.account_block);
-    let documents = policy::Documents {
-        owner: &deed.owner,
-        resource: policy,
-        restrict_public_buckets: block.restrict_buckets,
-        ignore_public_acls: block.ignore_acls,
-        ..policy::Documents::default()
-    };
-    match by_documents(ask, facts, documents) {
+    match by_documents(ask, facts, of_bucket(deed, facts, policy)) {
         Ok(_) if !owns && policy::is_for_owner_only(&ask.action.into()) => {
             Err(Refusal::PolicyOfOthers)
         }
@@ -344,6 +335,51 @@ pub(crate) fn decide(
         Err(Decision::Needs(Need::Acl)) => Err(Refusal::NeedsList),
         Err(decision) if owns => Err(Refusal::Policy(decision)),
         Err(_) => Err(stranger),
+    }
+}
+
+/// The documents of the bucket, with its `policy`.
+fn of_bucket<'a>(
+    deed: &'a BucketDeed,
+    facts: &Facts<'a>,
+    policy: Option<&'a policy::Document>,
+) -> policy::Documents<'a> {
+    let block = facts
+        .access
+        .map_or(PublicAccessBlock::ALL, |access| access.block);
+    let block = block.or(facts.account_block);
+    policy::Documents {
+        owner: &deed.owner,
+        resource: policy,
+        restrict_public_buckets: block.restrict_buckets,
+        ignore_public_acls: block.ignore_acls,
+        ..policy::Documents::default()
+    }
+}
+
+/// What documents say of each action that a request needs, the one that is asked for first.
+pub(crate) fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Vec<policy::Explanation> {
+    let documents = match (facts.deed, ask.principal.account()) {
+        (Some(deed), _) => {
+            let policy = facts.access.and_then(|access| match &access.policy {
+                Policy::Compiled(document) => Some(document),
+                Policy::None | Policy::Unreadable(_) => None,
+            });
+            of_bucket(deed, facts, policy)
+        }
+        (None, Some(account)) => policy::Documents {
+            owner: account,
+            ..policy::Documents::default()
+        },
+        (None, None) => policy::Documents::default(),
+    };
+    let mut explained = Vec::new();
+    let all = each(ask, facts, documents, |request, documents| {
+        explained.push(policy::explain(request, documents));
+        Ok::<(), Infallible>(())
+    });
+    match all {
+        Ok(()) => explained,
     }
 }
 
@@ -366,14 +402,32 @@ pub(crate) fn decide_by_caller(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<(), R
 fn by_documents<'a>(
     ask: &Ask<'a>,
     facts: &Facts<'a>,
-    mut documents: policy::Documents<'a>,
+    documents: policy::Documents<'a>,
 ) -> Result<Granted, Decision> {
     let mut granted = Granted::default();
     if ask.principal.has_policies() && types::planted("policies-unasked") {
         return Ok(granted);
     }
+    each(ask, facts, documents, |request, documents| {
+        match policy::decide(request, documents) {
+            Decision::Allow(basis) => granted.by_list |= basis == Basis::Acl,
+            decision => return Err(decision),
+        }
+        Ok(())
+    })?;
+    Ok(granted)
+}
+
+/// Asks `judge` about each action that a request needs, until one is not judged well.
+fn each<'a, E>(
+    ask: &Ask<'a>,
+    facts: &Facts<'a>,
+    mut documents: policy::Documents<'a>,
+    mut judge: impl FnMut(&policy::Request<'_>, &policy::Documents<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let texts = conditions::Texts::of(ask);
     let tags = ask.principal.tags();
+    let lent = ask.context.given.map(policy::Given::lend);
     let mut conditions = conditions::of(ask, facts, &texts);
     if let Some(who) = ask.principal.who() {
         who.fill(&mut conditions);
@@ -384,36 +438,49 @@ fn by_documents<'a>(
             false => who.sessions(),
         };
     }
+    if let Some(lent) = &lent {
+        lent.state(&mut conditions);
+    }
     let mut request = policy::Request {
         principal: &ask.principal.principal(&tags),
         action: ask.action.into(),
         target: target(ask.resource),
         conditions: &conditions,
     };
+    let lists = |action| match facts.access {
+        Some(access) => access.lists(ask, action),
+        None => Acl::Off,
+    };
     for action in [Some(ask.action)].into_iter().chain(also(ask)).flatten() {
         request.action = action.into();
-        documents.acl = match facts.access {
-            Some(access) => access.lists(ask, action),
-            None => Acl::Off,
-        };
-        match policy::decide(&request, &documents) {
-            Decision::Allow(basis) => granted.by_list |= basis == Basis::Acl,
-            decision => return Err(decision),
-        }
+        documents.acl = lists(action);
+        judge(&request, &documents)?;
     }
-    Ok(granted)
+    if compares(ask) {
+        let mut reading = conditions::of_reading(&conditions, ask, &texts);
+        if let Some(lent) = &lent {
+            lent.state(&mut reading);
+        }
+        request.action = Action::GetObject.into();
+        documents.acl = lists(Action::GetObject);
+        request.conditions = &reading;
+        judge(&request, &documents)?;
+    }
+    Ok(())
 }
 
 /// What else a request needs (the permissions on the pages of these operations).
-fn also(ask: &Ask<'_>) -> [Option<Action>; 2] {
+fn also(ask: &Ask<'_>) -> [Option<Action>; 3] {
     let has = |name: &str| {
         let value = ask.context.headers.and_then(|headers| headers.get(name));
         value.is_some_and(|value| !value.is_empty())
     };
+    let tags = || ask.context.given_tags.is_some_and(|tags| !tags.is_empty());
     match ask.action {
-        Action::GetObjectAttributes => [Some(Action::GetObject), None],
-        Action::GetObjectVersionAttributes => [Some(Action::GetObjectVersion), None],
+        Action::GetObjectAttributes => [Some(Action::GetObject), None, None],
+        Action::GetObjectVersionAttributes => [Some(Action::GetObjectVersion), None, None],
         Action::CreateBucket => [
+            tags().then_some(Action::PutBucketTagging),
             is_list_of_new_bucket(ask).then_some(Action::PutBucketAcl),
             has("x-amz-object-ownership").then_some(Action::PutBucketOwnershipControls),
         ],
@@ -423,8 +490,9 @@ fn also(ask: &Ask<'_>) -> [Option<Action>; 2] {
                 .iter()
                 .any(|name| has(name))
                 .then_some(Action::PutObjectAcl),
+            None,
         ],
-        _ => [None, None],
+        _ => [None, None, None],
     }
 }
 
@@ -435,6 +503,17 @@ fn is_list_of_new_bucket(ask: &Ask<'_>) -> bool {
         value.is_some_and(|value| !value.is_empty() && value != "private")
     };
     conditions::ACL.iter().any(named)
+}
+
+/// Whether a write compares the object that is there with an ETag: its answer says something of
+/// that object, so the right to read it is needed too ("Enforce conditional deletes on Amazon S3
+/// buckets"). That there is one, `*`, is told to those who may write.
+fn compares(ask: &Ask<'_>) -> bool {
+    let writes = matches!(ask.action, Action::PutObject | Action::DeleteObject);
+    let header = || ask.context.headers?.get("if-match");
+    writes
+        && !types::planted("etags-for-writers")
+        && (ask.context.compares || header().is_some_and(|value| value != "*"))
 }
 
 fn target<'a>(resource: Resource<'a>) -> policy::Target<'a> {

@@ -56,6 +56,7 @@ fn pairs(tags: Option<&[(String, String)]>) -> Vec<(&str, &str)> {
 pub(crate) fn of<'a>(ask: &Ask<'a>, facts: &Facts<'a>, texts: &'a Texts<'a>) -> Conditions<'a> {
     let context = &ask.context;
     let row = ask.action.row();
+    let given = || context.given_tags.map(|_| &texts.given[..]);
     let mut conditions = Conditions {
         current_time: context.facts.read_at,
         requested_region: Some(called(facts)),
@@ -67,11 +68,14 @@ pub(crate) fn of<'a>(ask: &Ask<'a>, facts: &Facts<'a>, texts: &'a Texts<'a>) -> 
             true => context.existing_tags.map(|_| &texts.existing[..]),
             false => Some(&[]),
         },
-        request_object_tags: context.given_tags.map(|_| &texts.given[..]),
+        request_object_tags: match row.kind {
+            Kind::NewBucket | Kind::Bucket => Some(&[]),
+            Kind::Service | Kind::Object => given(),
+        },
         // Tags of a bucket count only with attribute-based access control, which is not there.
         resource_tags: Some(&[]),
         request_tags: match ask.action {
-            Action::CreateBucket | Action::PutBucketTagging => None,
+            Action::CreateBucket | Action::PutBucketTagging => given(),
             _ => Some(&[]),
         },
         ..Conditions::default()
@@ -88,11 +92,29 @@ pub(crate) fn of<'a>(ask: &Ask<'a>, facts: &Facts<'a>, texts: &'a Texts<'a>) -> 
     {
         written(&mut conditions, headers);
     }
+    if ask.action == Action::CreateBucket {
+        conditions.location_constraint = context.location;
+        conditions.location_unread =
+            context.location.is_none() && !types::planted("locations-not-waited-for");
+    }
     if ask.action == Action::PutObject {
         conditions.object_creation_operation = Some(context.creates);
         conditions.copy_source = context.copy_source;
     }
     conditions
+}
+
+/// The same for reading the object that a write replaces or removes.
+pub(crate) fn of_reading<'a>(
+    of_write: &Conditions<'a>,
+    ask: &Ask<'a>,
+    texts: &'a Texts<'a>,
+) -> Conditions<'a> {
+    Conditions {
+        existing_object_tags: ask.context.existing_tags.map(|_| &texts.existing[..]),
+        object_creation_operation: None,
+        ..*of_write
+    }
 }
 
 /// The region that the client called.

@@ -2,7 +2,10 @@
 
 use types::{AccessKeyId, AccountId, Actor};
 
-use crate::{Action, Who, policy::Principal};
+use crate::{
+    Action, Who,
+    policy::{self, ActionName, Conditions, Documents, Explanation, Principal, Target},
+};
 
 /// Who sends a request, once its signature has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,26 @@ impl Identity {
     /// Whether a decision may need the tags of the object that is addressed.
     pub fn wants_existing_tags(&self) -> bool {
         self.who().is_some_and(Who::wants_existing_tags)
+    }
+
+    /// What the caller's own policies say, where nothing but them counts: on what belongs to the
+    /// caller's account.
+    pub fn explain(
+        &self,
+        action: ActionName<'_>,
+        target: Target<'_>,
+        conditions: &Conditions<'_>,
+    ) -> Explanation {
+        let tags = self.tags();
+        let request = policy::Request {
+            principal: &self.principal(&tags),
+            action,
+            target,
+            conditions,
+        };
+        let own = self.who().zip(self.account());
+        let documents = own.map(|(who, account)| who.documents(account));
+        policy::explain(&request, &documents.unwrap_or_else(Documents::default))
     }
 
     /// Who makes a change of the registry; without a caller it is the region itself.

@@ -29,9 +29,9 @@ pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_by_block, refus
 pub use identity::{CallerKind, Identity};
 pub use keys::{SigningKey, SigningKeys};
 pub use permit::{
-    Counting, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
+    Counting, Explained, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
     authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
-    authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system,
+    authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system, explain,
     may_by_documents, needs_list,
 };
 pub use placement::{

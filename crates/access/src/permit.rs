@@ -14,6 +14,7 @@ use crate::{
     actions::{By, Keys, Kind},
     bucket_access,
     placement::{self, Via},
+    policy::{Decision, Explanation, Need},
 };
 
 /// Why the region itself acts, without a caller. The list is closed on purpose.
@@ -129,7 +130,8 @@ impl Permit {
 }
 
 /// Decides. Buckets are private to their owner until policies exist, and nothing happens to a
-/// bucket in a region where its placement does not have it.
+/// bucket in a region where its placement does not have it. A request for a new bucket of which
+/// policies ask what only its body says gets a permit that covers nothing, and is asked again.
 ///
 /// # Errors
 /// Why not. Who does not own the bucket learns nothing of the rest: that is asked first.
@@ -138,10 +140,16 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     let mut by_list = false;
     match (action.has_deed(), facts.deed) {
         (false, None) => {
-            bucket_access::decide_by_caller(ask, facts)?;
+            let unread = match bucket_access::decide_by_caller(ask, facts) {
+                Err(Refusal::Policy(Decision::Needs(need))) if of_new_bucket(action, need) => true,
+                decided => decided.map(|()| false)?,
+            };
             asked(ask, None)?;
             if *via != Via::Door {
                 return Err(Refusal::Mismatch);
+            }
+            if unread {
+                return Ok(for_nothing(ask));
             }
         }
         (true, Some(deed)) => {
@@ -173,6 +181,41 @@ pub fn needs_list(ask: &Ask<'_>, facts: &Facts<'_>) -> bool {
         return false;
     };
     bucket_access::decide(ask, deed, facts) == Err(Refusal::NeedsList)
+}
+
+/// Whether the body of a request for a new bucket says what a decision needs.
+fn of_new_bucket(action: Action, need: Need) -> bool {
+    action == Action::CreateBucket && matches!(need, Need::Location | Need::RequestTags)
+}
+
+/// A permit that covers nothing: for a request that is decided once its body was read.
+fn for_nothing(ask: &Ask<'_>) -> Permit {
+    Permit {
+        identity: ask.principal.clone(),
+        action: ask.action,
+        deed: None,
+        scope: Scope::Nothing,
+        request: None,
+        by_list: false,
+    }
+}
+
+/// What [`authorize`] decides, and what documents say of it.
+#[derive(Debug)]
+pub struct Explained {
+    /// Why not, if not.
+    pub refusal: Option<Refusal>,
+    /// What documents say of each action that the request needs, the one that is asked for first.
+    /// Where the refusal has nothing to do with documents, they may all allow it.
+    pub documents: Vec<Explanation>,
+}
+
+/// Decides as [`authorize`] does, and says why: for people.
+pub fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Explained {
+    Explained {
+        refusal: authorize(ask, facts).err(),
+        documents: bucket_access::explain(ask, facts),
+    }
 }
 
 /// Whether the bucket's documents allow what is asked, wherever that is: for what an answer says

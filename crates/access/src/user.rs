@@ -41,7 +41,7 @@ impl Policies {
         let (mut unreadable, mut wants_existing_tags) = (false, false);
         let mut read = |text: &str, kind| {
             wants_existing_tags |= policy::may_want_existing_tags(text);
-            Document::parse(text, kind).unwrap_or_else(|_| {
+            Document::interned(text, kind).unwrap_or_else(|_| {
                 unreadable = true;
                 Document::unreadable(kind)
             })

@@ -199,10 +199,17 @@ impl Who {
             conditions: &Conditions::default(),
         };
         let sentence = policy::sentence(&request, decision);
-        let general = || {
-            let arn = self.arn(account);
-            format!("User: {arn} is not authorized to perform: {action} on resource: {target}")
-        };
-        sentence.unwrap_or_else(general)
+        sentence.unwrap_or_else(|| self.sentence_without_reason(account, action, target))
+    }
+
+    /// The same for whom the reason would tell something.
+    pub fn sentence_without_reason(
+        &self,
+        account: &AccountId,
+        action: ActionName<'_>,
+        target: Target<'_>,
+    ) -> String {
+        let arn = self.arn(account);
+        format!("User: {arn} is not authorized to perform: {action} on resource: {target}")
     }
 }

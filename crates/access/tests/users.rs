@@ -587,3 +587,90 @@ fn no_session_may_what_whom_it_is_of_may_not() {
     }
     assert!(both > 5_000 && narrower > 5_000, "{both} {narrower}");
 }
+
+/// Only the body of a request says where a bucket will be, and with which tags.
+#[test]
+fn a_new_bucket_is_permitted_once_it_is_known_where_it_will_be() {
+    let world = World::new(OWNER);
+    let with = |effect: &str, home: &str| {
+        statement(&format!(
+            r#""Effect": "{effect}", "Action": "s3:CreateBucket", "Resource": "*",
+            "Condition": {{"StringEquals": {{"s3:LocationConstraint": "{home}"}}}}"#
+        ))
+    };
+    let (everything, deny, allow) = (all(), with("Deny", "home"), with("Allow", "home"));
+    let cases = [
+        (vec![&*everything, &*deny], "home", false),
+        (vec![&*everything, &*deny], "elsewhere", true),
+        (vec![&*allow], "home", true),
+        (vec![&*allow], "elsewhere", false),
+        (vec![&*everything], "home", true),
+    ];
+    for (policies, home, may) in cases {
+        let user = user(&policies, None);
+        let covers = |location: Option<&'static str>| {
+            let ask = Ask {
+                principal: &user,
+                action: Action::CreateBucket,
+                resource: Resource::Bucket(&world.bucket),
+                context: Context {
+                    location,
+                    ..Context::default()
+                },
+            };
+            let facts = Facts {
+                access: None,
+                account_block: access::PublicAccessBlock::NONE,
+                deed: None,
+                here: &world.here,
+                via: &Via::Door,
+            };
+            authorize(&ask, &facts).map(|permit| permit.covers_new(&world.bucket))
+        };
+        let home: &'static str = if home == "home" { "home" } else { "elsewhere" };
+        assert_eq!(
+            covers(Some(home)).unwrap_or(false),
+            may,
+            "{policies:?} {home}"
+        );
+        // Before the body is read nothing is permitted that it may forbid, nor refused for good.
+        let unconditional = policies == [&*everything];
+        assert_eq!(covers(None), Ok(unconditional), "{policies:?}");
+    }
+}
+
+#[test]
+fn who_may_only_write_compares_no_etags() {
+    let world = World::new(OWNER);
+    let text = statement(
+        r#""Effect": "Allow", "Action": ["s3:PutObject", "s3:DeleteObject"], "Resource": "*""#,
+    );
+    let (writer, everything) = (user(&[&text], None), all());
+    let both = user(&[&everything], None);
+    for action in [Action::PutObject, Action::DeleteObject] {
+        for (etag, may) in [(None, true), (Some("*"), true), (Some("\"e\""), false)] {
+            let mut headers = HeaderMap::new();
+            if let Some(etag) = etag {
+                headers.insert("if-match", etag.parse().unwrap());
+            }
+            let context = Context {
+                headers: Some(&headers),
+                given_tags: Some(&[]),
+                ..Context::default()
+            };
+            let decided = world.decide(&writer, action, context);
+            assert_eq!(decided.is_ok(), may, "{action:?} {etag:?}");
+            assert_eq!(
+                world.decide(&both, action, context),
+                Ok(()),
+                "{action:?} {etag:?}"
+            );
+        }
+        let named = Context {
+            compares: true,
+            given_tags: Some(&[]),
+            ..Context::default()
+        };
+        assert!(world.decide(&writer, action, named).is_err());
+    }
+}

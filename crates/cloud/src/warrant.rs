@@ -121,14 +121,18 @@ fn may_change(
     region: &RegionId,
     now: Timestamp,
 ) -> Result<(), Decision> {
+    // A region makes buckets with their home there only, whatever the client calls that region.
     let (action, home) = match &wanted.change {
-        WantedChange::Create { homes, .. } => (Action::CreateBucket, homes.first()),
+        WantedChange::Create { homes, .. } if types::planted("homes-as-named") => {
+            (Action::CreateBucket, homes.first().map(String::as_str))
+        }
+        WantedChange::Create { .. } => (Action::CreateBucket, Some(&**region)),
         WantedChange::Delete => (Action::DeleteBucket, None),
     };
     let conditions = Conditions {
         current_time: Some(now),
         requested_region: Some(region),
-        location_constraint: home.map(|home| &**home),
+        location_constraint: home,
         ..Conditions::default()
     };
     let target = Target::Bucket(&wanted.bucket);

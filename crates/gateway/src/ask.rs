@@ -71,7 +71,7 @@ impl Details {
                 "PutObject" | "CreateMultipartUpload" | "PostObject" => given(),
                 "CopyObject" if replaces() => given(),
                 // The body says it.
-                "PutObjectTagging" => None,
+                "PutObjectTagging" | "PutBucketTagging" | "CreateBucket" => None,
                 _ => Some(Vec::new()),
             },
             copy_source,

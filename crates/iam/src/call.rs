@@ -82,13 +82,38 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Whether the caller may do the action on what has this ARN.
+    /// Whether the caller may do the action on what has this ARN, which the caller has named.
     pub fn may(&self, arn: &str, about: &About<'_>) -> Result<(), IamError> {
-        let who = self.caller.who;
+        self.may_to((arn, about), (arn, arn, about))
+    }
+
+    /// Whether the caller may do the action on what has this ARN. Of what the caller has named by
+    /// less than the ARN, a refusal says no more than of the same `named` at the path `/`, which
+    /// need not be there: neither whether it is, nor where.
+    pub fn may_to(
+        &self,
+        (arn, about): (&str, &About<'_>),
+        (plain, named, of_plain): (&str, &str, &About<'_>),
+    ) -> Result<(), IamError> {
+        let (who, account) = (self.caller.who, self.caller.account);
         if who.is_root() {
             return Ok(());
         }
         let name = ["iam:", self.action].concat();
+        if self.decides(&name, arn, about).is_ok() {
+            return Ok(());
+        }
+        tracing::info!(?who, action = name, "an IAM request was refused");
+        let action = policy::ActionName::parse(&name);
+        let told = policy::Target::Arn(named);
+        let why = match self.decides(&name, plain, of_plain) {
+            Err(decision) => who.sentence(account, action, told, &decision),
+            Ok(()) => who.sentence_without_reason(account, action, told),
+        };
+        Err(IamError::new("AccessDenied", 403, why))
+    }
+
+    fn decides(&self, name: &str, arn: &str, about: &About<'_>) -> Result<(), policy::Decision> {
         let given = about.given.map(pairs).unwrap_or_default();
         let has = about.has.map(pairs).unwrap_or_default();
         let how = &self.caller.conditions;
@@ -104,17 +129,11 @@ impl Call<'_> {
             permissions_boundary: about.boundary,
             ..policy::Conditions::default()
         };
-        let action = policy::ActionName::parse(&name);
+        let action = policy::ActionName::parse(name);
         let target = policy::Target::Arn(arn);
-        let account = self.caller.account;
-        match who.decide(account, action, target, &conditions) {
-            Ok(()) => Ok(()),
-            Err(decision) => {
-                tracing::info!(?who, action = name, "an IAM request was refused");
-                let why = who.sentence(account, action, target, &decision);
-                Err(IamError::new("AccessDenied", 403, why))
-            }
-        }
+        self.caller
+            .who
+            .decide(self.caller.account, action, target, &conditions)
     }
 
     /// The ARN of a user who may not be there.
@@ -139,6 +158,13 @@ impl Call<'_> {
                 ));
             }
         };
+        let name = match &found {
+            Ok(user) => user.name.as_str(),
+            Err(name) => name,
+        };
+        let plain = self.user_arn("/", name);
+        let named = format!("user {}", types::text::shown(name, 64));
+        let of_plain = (&*plain, &*named, about);
         match found {
             Ok(user) => {
                 let about = About {
@@ -147,11 +173,11 @@ impl Call<'_> {
                     boundary: about.boundary.or(user.boundary.as_deref()),
                     ..*about
                 };
-                self.may(&user.arn, &about)?;
+                self.may_to((&user.arn, &about), of_plain)?;
                 Ok(user)
             }
             Err(name) => {
-                self.may(&self.user_arn("/", name), about)?;
+                self.may_to((&plain, about), of_plain)?;
                 let name = types::text::shown(name, 64);
                 Err(missing(format!(
                     "The user with name {name} cannot be found."

@@ -274,7 +274,11 @@ impl Call<'_> {
         };
         let of_roles = wants("Role")?;
         let users = users.into_iter().filter(|_| of_users).map(user).collect();
-        let groups = groups.into_iter().filter(|_| of_groups).map(group).collect();
+        let groups = groups
+            .into_iter()
+            .filter(|_| of_groups)
+            .map(group)
+            .collect();
         let roles = roles.into_iter().filter(|_| of_roles).map(role).collect();
         Ok(Some(Node::Fields(vec![
             ("PolicyGroups", Node::List(groups)),

@@ -69,6 +69,9 @@ impl<'a> Asked<'a> {
                 None => Found::Absent,
             },
             Key::ResourceAccount | Key::S3ResourceAccount => text(self.owner),
+            Key::LocationConstraint if conditions.location_unread => {
+                Found::NotLoaded(Need::Location)
+            }
             _ => conditions
                 .field(key)
                 .or_else(|| self.request.principal.key(key, name))

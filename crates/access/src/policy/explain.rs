@@ -1,7 +1,7 @@
 //! Why a decision is what it is: each document, each statement, and for each that does not match
 //! the first element that does not. For people, not for requests: it allocates.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
     decide::{Basis, Decision, Documents, Lacks, Source, decide},
@@ -52,6 +52,9 @@ pub struct StatementReport {
     pub verdict: Verdict,
     /// What may surprise in it.
     pub warnings: Vec<String>,
+    /// Keys that it asks about and of which the request has no value, if the rest of it is about
+    /// the request.
+    pub missing: Vec<String>,
 }
 
 /// Whether a statement is about a request.
@@ -103,6 +106,8 @@ pub enum Mismatch {
 
 /// Decides as [`decide`] does, and says why.
 pub fn explain(request: &Request<'_>, documents: &Documents<'_>) -> Explanation {
+    // One for all, so that it costs no more than a decision may.
+    let asked = Asked::new(request, documents.owner);
     let reports = documents.all().map(|(document, source)| {
         let mut statements: Vec<_> = document.0.statements.iter().collect();
         statements.sort_by_key(|own| own.number);
@@ -111,7 +116,7 @@ pub fn explain(request: &Request<'_>, documents: &Documents<'_>) -> Explanation 
             counts: documents.counts(source, request),
             statements: statements
                 .into_iter()
-                .map(|own| report(document, own, &Asked::new(request, documents.owner)))
+                .map(|own| report(document, own, &asked))
                 .collect(),
         }
     });
@@ -142,12 +147,45 @@ fn report(document: &Document, own: &Statement, asked: &Asked<'_>) -> StatementR
         Verdict::Matches(_) if !own.is(DENY) => warnings(inner, own, asked),
         _ => Vec::new(),
     };
+    let missing = match verdict {
+        Verdict::Differs(Mismatch::Action | Mismatch::Principal | Mismatch::Resource) => Vec::new(),
+        _ => missing(inner, own, asked),
+    };
     StatementReport {
         statement: own.number.into(),
         sid: document.sid(own.number.into()).map(str::to_owned),
         denies: own.is(DENY),
         verdict,
         warnings,
+        missing,
+    }
+}
+
+/// The keys of a statement's conditions and variables, with the names of tags.
+fn keys<'i>(inner: &'i Inner, own: &Statement) -> impl Iterator<Item = (Key, &'i str)> {
+    let conditions = inner.entries(own.conditions, WORDS_CONDITION);
+    let all = conditions.chain(inner.entries(own.variables, WORDS_VARIABLE));
+    all.map(|words| key_of(inner, words))
+}
+
+fn missing(inner: &Inner, own: &Statement, asked: &Asked<'_>) -> Vec<String> {
+    let absent = |(key, name): &(Key, &str)| match asked.find(*key, name) {
+        Found::Absent | Found::NotLoaded(_) => true,
+        Found::One(_) => false,
+        Found::Texts(texts) => texts.is_empty(),
+        Found::TagKeys(tags) => tags.is_empty(),
+    };
+    let all = keys(inner, own).filter(absent);
+    let all: BTreeSet<String> = all.map(|(key, name)| [key.name(), name].concat()).collect();
+    all.into_iter().collect()
+}
+
+impl Document {
+    /// The keys that its conditions and variables ask about.
+    pub fn keys(&self) -> BTreeSet<String> {
+        let inner = &*self.0;
+        let all = inner.statements.iter().flat_map(|own| keys(inner, own));
+        all.map(|(key, name)| [key.name(), name].concat()).collect()
     }
 }
 
@@ -270,6 +308,22 @@ impl fmt::Display for DocumentReport {
     }
 }
 
+impl StatementReport {
+    /// What it does, in words.
+    pub fn words(&self) -> String {
+        match (&self.verdict, self.denies) {
+            (Verdict::TooCostly, _) => "compares too much: the request is refused".to_owned(),
+            (Verdict::Matches(_), true) => "denies it".to_owned(),
+            (Verdict::Matches(Worth::Account), false) => {
+                "allows it to the account: its users need a policy of their own as well".to_owned()
+            }
+            (Verdict::Matches(_), false) => "allows it".to_owned(),
+            (Verdict::Differs(mismatch), _) => mismatch.to_string(),
+            (Verdict::Unknown(need), _) => format!("depends on {need}"),
+        }
+    }
+}
+
 impl fmt::Display for StatementReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  statement {}", self.statement + 1)?;
@@ -348,6 +402,7 @@ impl fmt::Display for Need {
             Self::ResourceTags => "the tags of the resource",
             Self::RequestTags => "the tags in the request",
             Self::Acl => "the access control list and the owner of the object",
+            Self::Location => "the region where the bucket will be",
         })
     }
 }

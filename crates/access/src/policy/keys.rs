@@ -24,6 +24,8 @@ pub enum Need {
     RequestTags,
     /// The access control list and the owner of the object ([`super::Acl`]).
     Acl,
+    /// The region where the bucket will be ([`Conditions::location_unread`]).
+    Location,
 }
 
 /// The value of a key.
@@ -68,28 +70,56 @@ pub(super) enum Found<'a> {
     TagKeys(Tags<'a>),
 }
 
-trait Field<'a> {
+trait Field<'a>: Sized {
     fn found(&self) -> Found<'a>;
+    /// What somebody states in place of a request's value; `None` if it can be none.
+    fn stated(values: &'a [&'a str]) -> Option<Self>;
+}
+
+/// The only one of several.
+fn one<'a>(values: &[&'a str]) -> Option<&'a str> {
+    match values {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+fn instant(text: &str) -> Option<Timestamp> {
+    let ms = super::values::time(text.as_bytes())?;
+    u64::try_from(ms).ok().map(Timestamp::from_ms)
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
 }
 
 macro_rules! fields {
-    ($($type:ty => $make:expr;)*) => {
+    ($($type:ty => $make:expr, $read:expr;)*) => {
         $(impl<'a> Field<'a> for Option<$type> {
             fn found(&self) -> Found<'a> {
                 self.map_or(Found::Absent, $make)
+            }
+            fn stated(values: &'a [&'a str]) -> Option<Self> {
+                let read: fn(&'a [&'a str]) -> Self = $read;
+                read(values).map(Some)
             }
         })*
     };
 }
 
 fields! {
-    &'a str => |text| Found::One(Value::text(text));
-    &'a [u8] => |bytes| Found::One(Value::Text(Chars::Whole(bytes)));
-    i64 => |number| Found::One(Value::Number(number));
-    bool => |flag| Found::One(Value::Flag(flag));
-    Timestamp => |at| Found::One(Value::Time(at));
-    IpAddr => |address| Found::One(Value::Address(address));
-    &'a [&'a str] => Found::Texts;
+    &'a str => |text| Found::One(Value::text(text)), one;
+    &'a [u8] => |bytes| Found::One(Value::Text(Chars::Whole(bytes))),
+        |values| one(values).map(str::as_bytes);
+    i64 => |number| Found::One(Value::Number(number)), |values| one(values)?.parse().ok();
+    bool => |flag| Found::One(Value::Flag(flag)), |values| flag(one(values)?);
+    Timestamp => |at| Found::One(Value::Time(at)), |values| instant(one(values)?);
+    IpAddr => |address| Found::One(Value::Address(address)), |values| one(values)?.parse().ok();
+    &'a [&'a str] => Found::Texts, Some;
 }
 
 macro_rules! keys {
@@ -115,6 +145,9 @@ macro_rules! keys {
             /// `aws:RequestTag/…` and `aws:TagKeys`: the tags that the request gives a bucket, user
             /// or role, or a session.
             pub request_tags: Option<Tags<'a>>,
+            /// `s3:LocationConstraint` is not known yet: the request's body, which was not read,
+            /// says it.
+            pub location_unread: bool,
             /// What an identity provider says in its token: keys such as
             /// `accounts.example.com:aud` and their values. Only for
             /// `sts:AssumeRoleWithWebIdentity`.
@@ -140,6 +173,23 @@ macro_rules! keys {
                     $(Key::$own => Some(Field::found(&self.$field)),)*
                     _ => None,
                 }
+            }
+
+            /// Takes what somebody states for a key that has a field; `None` if that can be no
+            /// value of it.
+            pub(super) fn state(&mut self, key: Key, values: &'a [&'a str]) -> Option<()> {
+                match key {
+                    $(Key::$own => self.$field = Field::stated(values)?,)*
+                    Key::EpochTime => self.current_time = Field::stated(values)?,
+                    _ => return None,
+                }
+                Some(())
+            }
+
+            /// Whether requests have values of a key that are theirs, and not those of the caller
+            /// or the resource.
+            pub(super) fn has_field(key: Key) -> bool {
+                matches!(key, Key::EpochTime $(| Key::$own)*)
             }
         }
     };

@@ -32,6 +32,8 @@ mod document;
 mod error;
 mod evaluate;
 mod explain;
+mod given;
+mod interned;
 mod json;
 mod keys;
 mod names;
@@ -39,6 +41,7 @@ mod operators;
 mod principal;
 mod public;
 mod resource;
+mod span;
 mod text;
 mod values;
 
@@ -53,10 +56,12 @@ pub use evaluate::Request;
 pub use explain::{
     DocumentReport, Explanation, Mismatch, StatementReport, Verdict, Worth, explain,
 };
+pub use given::{Given, Lent, NoValue};
 pub use keys::{Conditions, Need, Tags};
 pub use names::ActionName;
 pub use principal::{Principal, UserRef};
 pub use resource::Target;
+pub use span::{Place as TextPlace, span};
 
 /// Whether a document may ask for the tags of the object that is addressed, by its text: what is
 /// written with escapes may be anything.

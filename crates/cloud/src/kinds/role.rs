@@ -69,7 +69,6 @@ impl RoleRecord {
         ]
         .concat()
     }
-
 }
 
 /// A role in memory.

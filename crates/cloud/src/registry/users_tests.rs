@@ -453,7 +453,7 @@ async fn who_has_a_policy_follows_each_change() {
         |users: Vec<UserInfo>| -> Vec<String> { users.into_iter().map(|user| user.name).collect() };
     let counts = || {
         let found = keeper.policy_of_arn(&account, &policy.arn).unwrap();
-        let (users, groups) = keeper.holders_of_policy(&policy.id);
+        let (users, groups, _) = keeper.holders_of_policy(&policy.id);
         (found.attached, found.bounds, names(users), groups.len())
     };
     assert_eq!(counts(), (0, 0, vec![], 0));

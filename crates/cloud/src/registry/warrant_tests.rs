@@ -484,3 +484,36 @@ async fn p5_no_operator_takes_the_room_that_an_account_has_for_others() {
     let own = keeper.create(Actor::System, bucket("own", &one, "second"));
     assert!(own.await.is_ok());
 }
+
+/// Whatever a request calls the region: the bucket's home is the region that asks for it.
+#[tokio::test]
+async fn p5_a_users_policies_hold_for_the_home_whether_it_is_named_or_not() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("one").await;
+    let (user, key) = cloud.user(&account, "anna").await;
+    let text = |region: &str| {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": [
+            {{"Effect": "Allow", "Action": "s3:CreateBucket", "Resource": "*"}},
+            {{"Effect": "Deny", "Action": "s3:CreateBucket", "Resource": "*", "Condition":
+                {{"StringEquals": {{"s3:LocationConstraint": "{region}"}}}}}}]}}"#
+        )
+    };
+    let put = |region: &str| {
+        let text = text(region);
+        let (keeper, id) = (Arc::clone(&cloud.keeper), user.id.clone());
+        async move { keeper.put_user_policy(ROOT, &id, "p", Some(&text)).await }
+    };
+    put("second").await.unwrap();
+    for homes in [json!([]), json!(["second"]), json!(["us-east-1"])] {
+        let request = signed(&key, "second", json!({ "bucket": "annas", "homes": homes }));
+        let told = cloud.asks("annas", &account, Some(&request)).await;
+        assert!(is_refused(&told), "{homes}");
+        assert!(!cloud.has("annas"), "{homes}");
+    }
+    put("third").await.unwrap();
+    let request = creates(&key, "second", "annas");
+    let told = cloud.asks("annas", &account, Some(&request)).await;
+    assert!(matches!(told, Told::Deed(_)));
+}

@@ -10,7 +10,7 @@ use objects::BucketDocuments;
 use tokio::sync::SemaphorePermit;
 use types::{
     BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, DisplayVersion, ObjectKey, Place,
-    SignedRequest,
+    RegionId, SignedRequest,
     body::MemoryBody,
     limits::{LARGE_XML_BYTES_MAX, XML_BYTES_MAX},
 };
@@ -281,7 +281,7 @@ impl<'g> S3Call<'g> {
         &self,
         action: Action,
         (key, version): (&ObjectKey, Option<DisplayVersion>),
-        conditional: bool,
+        (conditional, compares): (bool, bool),
     ) -> Result<Permit, Refusal> {
         let deed = self.permit.deed().ok_or(Refusal::Mismatch)?;
         let ask = Ask {
@@ -294,6 +294,7 @@ impl<'g> S3Call<'g> {
             },
             context: Context {
                 conditional,
+                compares,
                 ..self.context()
             },
         };
@@ -338,6 +339,33 @@ impl<'g> S3Call<'g> {
     pub fn is_by_documents(&self) -> bool {
         let decides = |documents: &Arc<BucketDocuments>| documents.access.decides();
         self.permit.identity().has_policies() || self.documents.as_ref().is_some_and(decides)
+    }
+
+    /// Asks for the permit to make a bucket with this home and these tags, which the body names.
+    pub fn permit_new(
+        &self,
+        name: &BucketName,
+        home: &RegionId,
+        tags: &[(String, String)],
+    ) -> Result<Permit, S3Error> {
+        let ask = Ask {
+            principal: self.permit.identity(),
+            action: Action::CreateBucket,
+            resource: Resource::Bucket(name),
+            context: Context {
+                location: Some(home),
+                given_tags: Some(tags),
+                ..self.context()
+            },
+        };
+        let facts = Facts {
+            deed: None,
+            access: None,
+            account_block: access::PublicAccessBlock::NONE,
+            here: &self.gateway.place_for(&self.via),
+            via: &self.via,
+        };
+        access::authorize(&ask, &facts).map_err(|why| refused(&ask, None, why))
     }
 
     /// Asks for what it takes to give the new object, a copy of `source`, these tags.

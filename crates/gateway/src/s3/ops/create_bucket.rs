@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access::{
-    AccessList, Action, Ask, Facts, NewBuckets, Ownership, PublicAccessBlock, Resource,
+    AccessList, Action, Ask, Context, Facts, NewBuckets, Ownership, PublicAccessBlock, Resource,
     SystemReason, Via, authorize, authorize_system,
 };
 use http::header;
@@ -34,6 +34,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         ));
     }
     check_regions(gateway, &home, &asked)?;
+    // All rights before anything is made.
+    call.permit = call.permit_new(&name, &home, &tags)?;
     let begin = Begin::of(call, home == gateway.region)?;
     let path = format!("/{name}");
     let permit = call.for_registry(&document);
@@ -59,7 +61,10 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
                 principal: call.permit.identity(),
                 action: Action::PutBucketTagging,
                 resource: Resource::Bucket(&deed.name),
-                context: call.context(),
+                context: Context {
+                    given_tags: Some(&tags),
+                    ..call.context()
+                },
             };
             let facts = Facts {
                 deed: Some(&deed),

@@ -97,7 +97,8 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
     }
     let deed = call.deed()?;
     let action = Action::DeleteObject.for_version(version.is_some());
-    let permit = call.permit_key(action, (&key, version), one.etag.is_some());
+    let compares = one.etag.is_some_and(|etag| etag != "*");
+    let permit = call.permit_key(action, (&key, version), (one.etag.is_some(), compares));
     let permit = permit.map_err(|refusal| match refusal {
         Refusal::Conditional => S3Error::with(
             ErrorCode::NotImplemented,
