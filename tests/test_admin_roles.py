@@ -33,6 +33,7 @@ MATRIX = {
     "DeleteKey": (NO, OWN, NO, ALL, NO),
     "ChangeAccess": (NO, OWN, NO, ALL, NO),
     "CallIam": (NO, OWN, NO, ALL, NO),
+    "ExplainAccess": (NO, OWN, NO, ALL, NO),
     "ListOperators": (ALL, ALL, ALL, ALL, ALL),
     "GetOperator": (ALL, ALL, ALL, ALL, ALL),
     "AddOperator": (NO, NO, NO, ALL, NO),
@@ -223,6 +224,9 @@ REQUESTS = {
         {"form": {"Action": "CreateUser", "UserName": c.fresh("user")}})),
     "ChangeAccess": (EACH, lambda c, whose: (
         "POST", f"accounts/{c.accounts[whose]}/access", {})),
+    "ExplainAccess": (EACH, lambda c, whose: (
+        "POST", f"accounts/{c.accounts[whose]}/explain",
+        {"action": "s3:GetObject", "resource": f"arn:aws:s3:::bucket-{whose}/k"})),
     "EnableKey": (EACH, key_call("POST", "/enable")),
     "DisableKey": (EACH, key_call("POST", "/disable")),
     "DeleteKey": (EACH, key_call("DELETE", "")),

@@ -196,6 +196,13 @@ def test_users_are_managed_as_the_page_says(walk):
                 "AWS_ENDPOINT_URL_STS": region["endpoint"] + "/-/sts"}
     walk.console("access.md", "$ aws sts assume-role", [("999999999999", number)])
     walk.env = before
+    walk.console("access.md", "$ dhow group create readers")
+    walk.run("dhow bucket create photos --home eu-central-1 --owner acme")
+    walk.console("access.md", "$ dhow access explain", fails={0})
+    walk.run("dhow access explain --account acme --user bob --action s3:GetObject "
+             "--resource arn:aws:s3:::photos/anna/1.jpg")
+    client = walk.fleet.s3("eu-central-1", (key["access_key"], key["secret_key"]))
+    eventually(lambda: client.delete_bucket(Bucket="photos") is not None)
 
 
 def test_lists_are_set_as_the_page_says(walk):

@@ -4,7 +4,7 @@ use types::{AccessKeyId, AccountId, Actor};
 
 use crate::{
     Action, Who,
-    policy::{self, ActionName, Conditions, Documents, Explanation, Principal, Target},
+    policy::{self, ActionName, Conditions, Explanation, Principal, Target},
 };
 
 /// Who sends a request, once its signature has been verified.
@@ -108,7 +108,7 @@ impl Identity {
         };
         let own = self.who().zip(self.account());
         let documents = own.map(|(who, account)| who.documents(account));
-        policy::explain(&request, &documents.unwrap_or_else(Documents::default))
+        policy::explain(&request, &documents.unwrap_or_default())
     }
 
     /// Who makes a change of the registry; without a caller it is the region itself.

@@ -58,6 +58,8 @@ pub enum Action {
     ChangeKeys,
     /// Users and their policies: see and change them.
     ChangeIdentities,
+    /// Why requests of an account are allowed or refused: its policies and its buckets' are shown.
+    ExplainAccess,
     /// Regions and operators: see them.
     ListRegions,
     /// Plan, open and close regions, add operators, take certificates back.
@@ -105,6 +107,7 @@ pub fn grant(role: &Role, action: Action) -> Grant {
             A::ListKeys
             | A::ChangeKeys
             | A::ChangeIdentities
+            | A::ExplainAccess
             | A::ListBuckets
             | A::PlaceBuckets
             | A::CheckResidency,
@@ -148,6 +151,7 @@ mod tests {
             (A::ListKeys, [No, OwnAccount, No, All, All]),
             (A::ChangeKeys, [No, OwnAccount, No, All, No]),
             (A::ChangeIdentities, [No, OwnAccount, No, All, No]),
+            (A::ExplainAccess, [No, OwnAccount, No, All, No]),
             (A::ListRegions, [All, All, All, All, All]),
             (A::ChangeRegions, [No, No, No, All, No]),
             (A::DrainRegion, [No, No, OwnRegions, All, No]),

@@ -7,12 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use access::{Policies, Role, User, Who};
+use access::{Identity, Policies, Role, User, Who};
 use serde::{Deserialize, Serialize};
-use types::AccountId;
+use types::{AccessKeyId, AccountId};
 
 use crate::{
-    CloudError, MasterKey,
+    CloudError, MasterKey, Registry,
     kinds::{FORMAT, Record, managed::ManagedRecord, role::RoleRecord, user::UserRecord},
     state::State,
 };
@@ -289,5 +289,48 @@ pub(crate) fn holder(user: Option<&UserTold>, account: &str) -> Who {
     match user {
         None => Who::Root,
         Some(user) => Who::User(user.compiled(account).into()),
+    }
+}
+
+impl Registry {
+    /// A user with all that decides what it may do; `None` where the registry is not kept.
+    pub fn told_of_user(&self, id: &str) -> Option<UserTold> {
+        let state = self.state.read();
+        let held = state.users.get(id)?;
+        Some(UserTold::of(&state, &held.record))
+    }
+
+    /// The policies of a group, with those that are attached to it; none where the registry is not
+    /// kept.
+    pub fn told_of_group(&self, id: &str) -> Vec<PolicyTold> {
+        let state = self.state.read();
+        let Some(group) = state.groups.get(id) else {
+            return Vec::new();
+        };
+        let own = group.inline.iter().map(|(name, text)| PolicyTold {
+            name: name.clone(),
+            text: text.clone(),
+        });
+        let attached = group
+            .attached
+            .iter()
+            .filter_map(|id| state.policies.get(id));
+        let attached = attached.map(|policy| PolicyTold {
+            name: policy.arn(),
+            text: policy.text().to_owned(),
+        });
+        own.chain(attached).collect()
+    }
+
+    /// Who would send a request that the account, or with `user` that user of it, signs: to find
+    /// out what would be decided. Whether they have a key that opens anything is not asked.
+    pub fn would_ask(&self, account: &AccountId, user: Option<&UserTold>) -> Option<Identity> {
+        let found = self.account(account)?;
+        Some(Identity::Key {
+            access_key: AccessKeyId::new(""),
+            account: account.clone(),
+            kind: found.caller_kind(),
+            who: holder(user, account),
+        })
     }
 }

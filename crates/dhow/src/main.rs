@@ -32,6 +32,7 @@ mod tls;
 mod topology;
 #[cfg(feature = "otel")]
 mod traces;
+mod why;
 
 use std::process::ExitCode;
 

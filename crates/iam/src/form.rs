@@ -9,6 +9,9 @@ const FIELDS_MAX: usize = 400;
 /// Members of one list.
 const MEMBERS_MAX: usize = 100;
 
+/// The only list whose members have more than a key and a value.
+const CONTEXT: &str = "ContextEntries";
+
 /// What a request says.
 #[derive(Debug, Default)]
 pub struct Form(BTreeMap<String, String>);
@@ -58,15 +61,17 @@ impl Form {
     /// Whether all fields are among those that the action has: plain ones by their names, lists as
     /// `Name.member.N`, and lists of pairs as `Name.member.N.Key` and `.Value`.
     pub(crate) fn check(&self, fields: &[&str], lists: &[&str]) -> Result<(), IamError> {
-        let known = |name: &String| {
-            let name = &**name;
+        let known = |(name, value): &(&String, &String)| {
+            let name = name.as_str();
+            // A list without members is sent as its name alone.
             matches!(name, "Action" | "Version")
                 || fields.contains(&name)
+                || lists.contains(&name) && value.is_empty()
                 || lists.iter().any(|list| is_member(list, name))
         };
-        match self.0.keys().find(|name| !known(name)) {
+        match self.0.iter().find(|field| !known(field)) {
             None => Ok(()),
-            Some(name) => Err(invalid(&format!("the action has no field {}", shown(name)))),
+            Some((name, _)) => Err(invalid(&format!("the action has no field {}", shown(name)))),
         }
     }
 
@@ -100,6 +105,30 @@ impl Form {
         Ok(pairs)
     }
 
+    /// The entries of a context: names of condition keys, and their values.
+    pub(crate) fn context(&self) -> Result<Vec<(&str, Vec<&str>)>, IamError> {
+        let mut entries = Vec::new();
+        let mut fields = 0;
+        loop {
+            let member = format!("{CONTEXT}.member.{}", entries.len() + 1);
+            let Some(name) = self.get(&format!("{member}.ContextKeyName")) else {
+                break;
+            };
+            fields += 1 + usize::from(self.get(&format!("{member}.ContextKeyType")).is_some());
+            let mut values = Vec::new();
+            while let Some(value) = self.get(&format!(
+                "{member}.ContextKeyValues.member.{}",
+                values.len() + 1
+            )) {
+                values.push(value);
+            }
+            fields += values.len();
+            entries.push((name, values));
+        }
+        self.check_whole(CONTEXT, fields, 1)?;
+        Ok(entries)
+    }
+
     /// Whether a list has no members beside those that were found.
     fn check_whole(&self, name: &str, found: usize, each: usize) -> Result<(), IamError> {
         let all = self.0.keys().filter(|field| is_member(name, field)).count();
@@ -117,14 +146,20 @@ fn is_member(list: &str, name: &str) -> bool {
         .strip_prefix(list)
         .and_then(|r| r.strip_prefix(".member."));
     let Some(rest) = rest else { return false };
-    let number = rest.split_once('.').map_or(rest, |(number, part)| {
-        if matches!(part, "Key" | "Value") {
-            number
-        } else {
-            ""
-        }
-    });
-    !number.is_empty() && number.len() <= 4 && number.bytes().all(|c| c.is_ascii_digit())
+    let (number, part) = rest.split_once('.').unwrap_or((rest, ""));
+    let known = match (list, part) {
+        (CONTEXT, "ContextKeyName" | "ContextKeyType") => true,
+        (CONTEXT, part) => part
+            .strip_prefix("ContextKeyValues.member.")
+            .is_some_and(is_number),
+        (_, "" | "Key" | "Value") => true,
+        _ => false,
+    };
+    known && is_number(number)
+}
+
+fn is_number(text: &str) -> bool {
+    (1..=4).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit())
 }
 
 fn shown(name: &str) -> String {
@@ -175,6 +210,15 @@ mod tests {
         let form = |text: &str| Form::parse(text.as_bytes()).unwrap();
         let check = |text: &str| form(text).check(&["UserName"], &["Tags"]);
         assert!(check("Action=X&Version=Y&UserName=a&Tags.member.1.Key=k").is_ok());
+        assert!(check("Tags=").is_ok());
+        let context = |text: &str| form(text).check(&[], &["ContextEntries"]).is_ok();
+        assert!(context(
+            "ContextEntries.member.1.ContextKeyValues.member.2=v"
+        ));
+        assert!(!context(
+            "ContextEntries.member.1.ContextKeyValues.member.x=v"
+        ));
+        assert!(!context("ContextEntries.member.1.Key=v"));
         for bad in [
             "username=a",
             "PolicyDocument=x",

@@ -14,6 +14,7 @@ mod listing;
 mod managed;
 mod policies;
 mod roles;
+mod simulate;
 mod sts;
 mod users;
 
@@ -103,6 +104,15 @@ rows! {
     SetDefaultPolicyVersion [PolicyArn VersionId];
     DeletePolicyVersion [PolicyArn VersionId];
     ListEntitiesForPolicy [PolicyArn EntityFilter];
+    SimulatePrincipalPolicy
+        [PolicySourceArn CallerArn ResourceOwner ResourcePolicy Marker MaxItems]
+        [ActionNames ResourceArns PolicyInputList PermissionsBoundaryPolicyInputList
+         ContextEntries];
+    SimulateCustomPolicy [CallerArn ResourceOwner ResourcePolicy Marker MaxItems]
+        [ActionNames ResourceArns PolicyInputList PermissionsBoundaryPolicyInputList
+         ContextEntries];
+    GetContextKeysForPrincipalPolicy [PolicySourceArn] [PolicyInputList];
+    GetContextKeysForCustomPolicy [] [PolicyInputList];
 }
 
 /// The actions on the registry that is kept here.
@@ -121,7 +131,9 @@ impl Iam {
     /// Whether a form asks for something that changes nothing.
     pub fn only_reads(form: &Form) -> bool {
         let action = form.get("Action").unwrap_or_default();
-        action.starts_with("Get") || action.starts_with("List")
+        ["Get", "List", "Simulate"]
+            .iter()
+            .any(|verb| action.starts_with(verb))
     }
 
     /// Does what a form asks for.
@@ -210,6 +222,10 @@ impl Call<'_> {
             Op::SetDefaultPolicyVersion => self.set_default_policy_version().await,
             Op::DeletePolicyVersion => self.delete_policy_version().await,
             Op::ListEntitiesForPolicy => self.list_entities_for_policy(),
+            Op::SimulatePrincipalPolicy => self.simulate_principal_policy(),
+            Op::SimulateCustomPolicy => self.simulate_custom_policy(),
+            Op::GetContextKeysForPrincipalPolicy => self.context_keys_of_principal(),
+            Op::GetContextKeysForCustomPolicy => self.context_keys_of_policies(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the bodies and answers of the admin API hold, for its description. The bodies are compared
 //! with the code that reads them in this module's tests, the answers in tests/test_admin_roles.py.
 
+use super::of_access;
+
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
@@ -39,7 +41,7 @@ pub struct Field {
     pub about: &'static str,
 }
 
-const fn must(name: &'static str, kind: Kind, about: &'static str) -> Field {
+pub(super) const fn must(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field {
         name,
         kind,
@@ -48,7 +50,7 @@ const fn must(name: &'static str, kind: Kind, about: &'static str) -> Field {
     }
 }
 
-const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
+pub(super) const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field {
         name,
         kind,
@@ -615,6 +617,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("findings", TEXTS, "What an auditor will find with it."),
         ],
     ),
+    ("Explained", of_access::EXPLAINED),
     ("MapKey", &[must("key", Text, "64 hex digits.")]),
     (
         "Checkpoint",
@@ -666,6 +669,7 @@ mod tests {
         accounts::{AccountAccess, NewAccount, NewKey},
         answers::parse,
         buckets::{NewBucket, Place},
+        explaining::Explain,
         identities::IamForm,
         operations::{OPERATIONS, Op},
         promoting::Promote,
@@ -690,6 +694,7 @@ mod tests {
             Op::ChangeAccess => read::<AccountAccess>,
             Op::CreateKey => read::<NewKey>,
             Op::CallIam => read::<IamForm>,
+            Op::ExplainAccess => read::<Explain>,
             Op::AddOperator => read::<NewOperator>,
             Op::PlanRegion => read::<NewRegion>,
             Op::RevokeCertificate => read::<Revoke>,

@@ -10,9 +10,11 @@ mod answers;
 mod buckets;
 mod call;
 mod choosing;
+mod explaining;
 mod fields;
 mod identities;
 mod leaving;
+mod of_access;
 mod openapi;
 mod operations;
 mod promoting;
@@ -175,6 +177,7 @@ impl Admin {
             Op::DisableKey => self.set_key(call, id, KeyStatus::Disabled).await,
             Op::DeleteKey => self.delete_key(call, id).await,
             Op::CallIam => self.call_iam(call, id).await,
+            Op::ExplainAccess => self.explain(call, id).await,
             Op::ListOperators => self.list_operators(call),
             Op::GetOperator => self.get_operator(call, id),
             Op::AddOperator => self.add_operator(call).await,

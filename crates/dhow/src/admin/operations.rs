@@ -121,6 +121,9 @@ operations! {
     /// Do one action of IAM in an account, as the account itself.
     CallIam POST "accounts/{id}/iam" ChangeIdentities
         None, Some(fields::IAM_FORM), Object;
+    /// Say why a request of an account, or of a user of it, would be allowed or refused.
+    ExplainAccess POST "accounts/{id}/explain" ExplainAccess
+        None, Some(super::of_access::EXPLAIN), One("Explained");
     /// List the operators of regions.
     ListOperators GET "operators" ListRegions None, None, Many("Operator");
     /// Show an operator with its regions.

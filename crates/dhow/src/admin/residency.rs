@@ -15,7 +15,7 @@ use crate::residency::{AGAIN_PAUSE, AGAIN_WITHIN, Gathered};
 
 impl Admin {
     /// Statements are gathered where the chain of all changes is kept.
-    fn keeps(&self) -> Result<(), Refused> {
+    pub(super) fn keeps(&self) -> Result<(), Refused> {
         let region = &self.region;
         match region.registry.keeps() {
             true => Ok(()),

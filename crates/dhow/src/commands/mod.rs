@@ -1,5 +1,6 @@
 //! The command line: what there is, with help that teaches. One file per command.
 
+mod access;
 mod account;
 mod anchor;
 mod audit;
@@ -8,10 +9,13 @@ mod config_file;
 mod doctor;
 mod draining;
 mod env;
+mod group;
 mod key;
 mod moving;
+mod of_account;
 mod operator;
 mod placing;
+mod policy;
 mod promoting;
 mod region;
 mod residency;
@@ -68,6 +72,12 @@ enum Command {
     User(user::User),
     #[command(subcommand)]
     Role(role::Role),
+    #[command(subcommand)]
+    Group(group::Group),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
+    Access(access::Access),
     #[command(subcommand)]
     Region(region::Region),
     #[command(subcommand)]
@@ -173,6 +183,9 @@ impl Cli {
             Command::Key(key) => key.run(),
             Command::User(user) => user.run(),
             Command::Role(role) => role.run(),
+            Command::Group(group) => group.run(),
+            Command::Policy(policy) => policy.run(),
+            Command::Access(access) => access.run(),
             Command::Region(region) => region.run(),
             Command::Operator(operator) => operator.run(),
             Command::Bucket(bucket) => bucket.run(),
@@ -197,4 +210,15 @@ impl Cli {
 /// Prints JSON for scripts.
 pub fn print_json(value: &serde_json::Value) {
     println!("{value:#}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// What clap checks only when a command is called.
+    #[test]
+    fn every_command_can_be_called() {
+        super::Cli::command().debug_assert();
+    }
 }

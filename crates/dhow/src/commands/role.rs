@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     account::text,
+    of_account::{Of, decoded, read},
     print_json, table,
-    user::{Of, decoded, read},
 };
 use crate::failure::Failure;
 

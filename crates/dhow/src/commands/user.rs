@@ -3,11 +3,11 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    Which,
-    account::{in_address, text},
+    account::text,
+    of_account::{Of, decoded, read},
     print_json, table,
 };
 use crate::failure::Failure;
@@ -51,19 +51,6 @@ Examples:
     /// Policies that are part of a user.
     #[command(subcommand)]
     Policy(Policy),
-}
-
-/// Of which account.
-#[derive(Args)]
-pub struct Of {
-    /// The account: its id, or its name (`dhow account list`).
-    #[arg(long, value_name = "ACCOUNT")]
-    pub(super) account: String,
-    /// JSON, for scripts.
-    #[arg(long)]
-    pub(super) json: bool,
-    #[command(flatten)]
-    which: Which,
 }
 
 /// Keys of a user.
@@ -132,60 +119,6 @@ pub struct OnePolicy {
     policy: String,
     #[command(flatten)]
     of: Of,
-}
-
-impl Of {
-    /// Does one action of IAM.
-    pub(super) fn call(&self, action: &str, fields: &[(&str, &str)]) -> Result<Value, Failure> {
-        let fields = fields
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), json!(value)));
-        let mut form: Map<String, Value> = fields.collect();
-        form.insert("Action".to_owned(), json!(action));
-        let path = format!("accounts/{}/iam", in_address(&self.account)?);
-        let body = json!({ "form": form });
-        self.which.client()?.call("POST", &path, Some(&body))
-    }
-
-    /// The same for what needs no answer but that it was done.
-    pub(super) fn done(
-        &self,
-        action: &str,
-        fields: &[(&str, &str)],
-        done: &str,
-    ) -> Result<(), Failure> {
-        let answer = self.call(action, fields)?;
-        match self.json {
-            true => print_json(&answer),
-            false => println!("{done}"),
-        }
-        Ok(())
-    }
-
-    /// All pages of a list.
-    pub(super) fn list(
-        &self,
-        action: &str,
-        fields: &[(&str, &str)],
-        member: &str,
-    ) -> Result<Vec<Value>, Failure> {
-        let (mut all, mut marker): (Vec<Value>, Option<String>) = (Vec::new(), None);
-        loop {
-            let mut fields = fields.to_vec();
-            fields.push(("MaxItems", "1000"));
-            if let Some(marker) = &marker {
-                fields.push(("Marker", marker));
-            }
-            let mut answer = self.call(action, &fields)?;
-            if let Some(Value::Array(page)) = answer.get_mut(member) {
-                all.append(page);
-            }
-            match answer.get("Marker").and_then(Value::as_str) {
-                Some(next) => marker = Some(next.to_owned()),
-                None => return Ok(all),
-            }
-        }
-    }
 }
 
 impl User {
@@ -327,19 +260,4 @@ impl Policy {
             }
         }
     }
-}
-
-/// A document as it was written: IAM's answers have it percent-encoded.
-pub(super) fn decoded(text: &str) -> String {
-    let form = iam::Form::parse(format!("d={text}").as_bytes()).ok();
-    let document = form.and_then(|form| form.get("d").map(str::to_owned));
-    document.unwrap_or_else(|| text.to_owned())
-}
-
-pub(super) fn read(file: &PathBuf) -> Result<String, Failure> {
-    let read = match file.as_os_str() == "-" {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(file),
-    };
-    read.map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))
 }

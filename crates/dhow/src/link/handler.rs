@@ -27,6 +27,8 @@ const REGISTRY_ROOM: usize = 2 << 20;
 const RESIDENCY_ROOM: usize = 4 << 20;
 /// The same for asking a third region whether it answers.
 const REACH_ROOM: usize = 16 << 10;
+/// The same for saying why a request is allowed or refused.
+const WHY_ROOM: usize = 256 << 10;
 /// How long a region waits for the answer that it may not ask this.
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
@@ -126,11 +128,9 @@ impl PeerDoor {
         // The registry is asked anew for each request: a region that was closed a moment ago gets
         // nothing, whatever its connection says.
         let known = self.region.registry.region(from);
-        if !known.is_some_and(|r| r.status != RegionStatus::Closed) {
-            return Err((
-                StatusCode::FORBIDDEN,
-                format!("region {from} is not part of the cloud"),
-            ));
+        if known.is_none_or(|r| r.status == RegionStatus::Closed) {
+            let why = format!("region {from} is not part of the cloud");
+            return Err((StatusCode::FORBIDDEN, why));
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, paths::HELLO) => Ok(ok(json!({
@@ -185,6 +185,7 @@ impl PeerDoor {
                 let digest = serde_json::to_vec(&digest).map_err(bad)?;
                 Ok(held.full(digest.into()))
             }
+            (&Method::POST, paths::WHY) => self.why(from, room, request).await,
             (_, path) if path.starts_with(paths::PASS) => self.passed(from, room, request).await,
             _ => Err((
                 StatusCode::NOT_FOUND,
@@ -247,6 +248,27 @@ impl PeerDoor {
         };
         let reached = serde_json::to_vec(&reached).map_err(bad)?;
         Ok(held.full(reached.into()))
+    }
+
+    /// Why a request about a bucket whose home is here is allowed or refused. What the documents
+    /// say is for whoever administers the bucket's account: the registry's region knows who does.
+    async fn why(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
+        if **from != *self.link.membership.keeper {
+            return Err((
+                StatusCode::FORBIDDEN,
+                "only the registry's region asks why".into(),
+            ));
+        }
+        let (asked, _asking) = read(room, request).await?;
+        let question = serde_json::from_slice(&asked).map_err(bad)?;
+        let held = room.take(Kind::Answer, WHY_ROOM).await.map_err(busy)?;
+        let judged = self.region.judge_own(&question).await;
+        let judged = judged.map_err(|why| (StatusCode::CONFLICT, why))?;
+        let judged = serde_json::to_vec(&judged).map_err(bad)?;
+        match judged.len() <= held.bytes() {
+            true => Ok(held.full(judged.into())),
+            false => Ok(ok(judged)),
+        }
     }
 
     /// A certificate for the region that asks, never for another; its key must be the one that it

@@ -47,6 +47,8 @@ pub mod paths {
     pub const RESIDENCY: &str = "/dhow/v1/residency";
     /// Whether the other side reaches a third region.
     pub const REACH: &str = "/dhow/v1/reach";
+    /// Why the other side, a bucket's home, allows or refuses a request.
+    pub const WHY: &str = "/dhow/v1/why";
     /// Requests of customers that another region answers.
     pub const PASS: &str = "/dhow/v1/pass";
 }

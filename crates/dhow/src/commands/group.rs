@@ -1,0 +1,190 @@
+//! `dhow group`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    of_account::{Of, decoded, print_names, read},
+    print_json,
+};
+use crate::failure::Failure;
+
+/// Groups of users: what a group may do, its users may do.
+#[derive(Subcommand)]
+pub enum Group {
+    /// Create a group, which has no users yet.
+    #[command(after_help = "\
+Examples:
+  dhow group create readers --account acme
+  dhow group add readers anna --account acme
+  dhow group policy put readers read policy.json --account acme")]
+    Create {
+        /// 1 to 128 letters, digits, or one of _ + = , . @ -
+        name: String,
+        /// Sorts groups, as in ARNs: begins and ends with a slash.
+        #[arg(long, default_value = "/", value_name = "PATH")]
+        path: String,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// List the groups of an account.
+    List {
+        #[command(flatten)]
+        of: Of,
+    },
+    /// List the users of a group.
+    Members(One),
+    /// Take a user into a group.
+    Add(Member),
+    /// Take a user out of a group.
+    Remove(Member),
+    /// Delete a group, which has no users and no policies any more.
+    Delete(One),
+    /// Policies that are part of a group.
+    #[command(subcommand)]
+    Policy(Policy),
+}
+
+/// A group.
+#[derive(Args)]
+pub struct One {
+    /// The group's name.
+    name: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+/// A user of a group.
+#[derive(Args)]
+pub struct Member {
+    /// The group's name.
+    name: String,
+    /// The user's name.
+    user: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+/// Policies of a group.
+#[derive(Subcommand)]
+pub enum Policy {
+    /// Put a policy, in place of one of that name.
+    Put {
+        /// The group's name.
+        name: String,
+        /// What the policy is called.
+        policy: String,
+        /// A file with the policy in the language of IAM, or `-` for standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// List the names of a group's policies.
+    List(One),
+    /// Show a policy.
+    Show(OnePolicy),
+    /// Delete a policy.
+    Delete(OnePolicy),
+}
+
+/// A policy of a group.
+#[derive(Args)]
+pub struct OnePolicy {
+    /// The group's name.
+    name: String,
+    /// What the policy is called.
+    policy: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+impl Group {
+    /// Does it.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Create { name, path, of } => {
+                let fields = [("GroupName", &*name), ("Path", &*path)];
+                let answer = of.call("CreateGroup", &fields)?;
+                match of.json {
+                    true => print_json(&answer),
+                    false => {
+                        let arn = answer.pointer("/Group/Arn").and_then(Value::as_str);
+                        println!("Group {} created.", arn.unwrap_or(&name));
+                    }
+                }
+            }
+            Self::List { of } => {
+                let groups = of.list("ListGroups", &[], "Groups")?;
+                let fields = ["GroupName", "Path", "GroupId", "CreateDate"];
+                of.print(groups, ["GROUP", "PATH", "ID", "CREATED"], fields);
+            }
+            Self::Members(One { name, of }) => {
+                let users = of.list("GetGroup", &[("GroupName", &name)], "Users")?;
+                let fields = ["UserName", "Path", "UserId", "CreateDate"];
+                of.print(users, ["USER", "PATH", "ID", "CREATED"], fields);
+            }
+            Self::Add(member) => member.call("AddUserToGroup", "Added.")?,
+            Self::Remove(member) => member.call("RemoveUserFromGroup", "Removed.")?,
+            Self::Delete(One { name, of }) => {
+                of.done("DeleteGroup", &[("GroupName", &name)], "Deleted.")?;
+            }
+            Self::Policy(policy) => policy.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Member {
+    fn call(&self, action: &str, done: &str) -> Result<(), Failure> {
+        let fields = [("GroupName", &*self.name), ("UserName", &*self.user)];
+        self.of.done(action, &fields, done)
+    }
+}
+
+impl Policy {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Put {
+                name,
+                policy,
+                file,
+                of,
+            } => {
+                let document = read(&file)?;
+                let fields = [
+                    ("GroupName", &*name),
+                    ("PolicyName", &*policy),
+                    ("PolicyDocument", &*document),
+                ];
+                of.done("PutGroupPolicy", &fields, "It holds from now on.")
+            }
+            Self::List(One { name, of }) => {
+                let names = of.list("ListGroupPolicies", &[("GroupName", &name)], "PolicyNames")?;
+                print_names(&of, names);
+                Ok(())
+            }
+            Self::Show(one) => {
+                let fields = [("GroupName", &*one.name), ("PolicyName", &*one.policy)];
+                let answer = one.of.call("GetGroupPolicy", &fields)?;
+                let document = decoded(&text_of(&answer, "PolicyDocument"));
+                match one.of.json {
+                    true => print_json(&json!({ "PolicyDocument": document })),
+                    false => println!("{document}"),
+                }
+                Ok(())
+            }
+            Self::Delete(one) => {
+                let fields = [("GroupName", &*one.name), ("PolicyName", &*one.policy)];
+                one.of.done("DeleteGroupPolicy", &fields, "Deleted.")
+            }
+        }
+    }
+}
+
+/// A text of any length.
+fn text_of(value: &Value, field: &str) -> String {
+    let text = value.get(field).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}

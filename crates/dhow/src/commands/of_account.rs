@@ -1,0 +1,112 @@
+//! Commands about users, groups and policies of an account: each does an action of IAM.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Which,
+    account::{in_address, text},
+    print_json, table,
+};
+use crate::failure::Failure;
+
+/// Of which account.
+#[derive(Args)]
+pub struct Of {
+    /// The account: its id, or its name (`dhow account list`).
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: String,
+    /// JSON, for scripts.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub which: Which,
+}
+
+impl Of {
+    /// Does one action of IAM.
+    pub fn call(&self, action: &str, fields: &[(&str, &str)]) -> Result<Value, Failure> {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)));
+        let mut form: Map<String, Value> = fields.collect();
+        form.insert("Action".to_owned(), json!(action));
+        let path = format!("accounts/{}/iam", in_address(&self.account)?);
+        let body = json!({ "form": form });
+        self.which.client()?.call("POST", &path, Some(&body))
+    }
+
+    /// The same for what needs no answer but that it was done.
+    pub fn done(&self, action: &str, fields: &[(&str, &str)], done: &str) -> Result<(), Failure> {
+        let answer = self.call(action, fields)?;
+        match self.json {
+            true => print_json(&answer),
+            false => println!("{done}"),
+        }
+        Ok(())
+    }
+
+    /// All pages of a list.
+    pub fn list(
+        &self,
+        action: &str,
+        fields: &[(&str, &str)],
+        member: &str,
+    ) -> Result<Vec<Value>, Failure> {
+        let (mut all, mut marker): (Vec<Value>, Option<String>) = (Vec::new(), None);
+        loop {
+            let mut fields = fields.to_vec();
+            fields.push(("MaxItems", "1000"));
+            if let Some(marker) = &marker {
+                fields.push(("Marker", marker));
+            }
+            let mut answer = self.call(action, &fields)?;
+            if let Some(Value::Array(page)) = answer.get_mut(member) {
+                all.append(page);
+            }
+            match answer.get("Marker").and_then(Value::as_str) {
+                Some(next) => marker = Some(next.to_owned()),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// A list as JSON, or as a table of these fields.
+    pub fn print<const N: usize>(&self, found: Vec<Value>, head: [&str; N], fields: [&str; N]) {
+        if self.json {
+            print_json(&Value::Array(found));
+            return;
+        }
+        let rows: Vec<_> = found.iter().map(|v| fields.map(|f| text(v, f))).collect();
+        table::print(head, &rows);
+    }
+}
+
+/// A list of names, each on a line.
+pub fn print_names(of: &Of, names: Vec<Value>) {
+    match of.json {
+        true => print_json(&Value::Array(names)),
+        false => names
+            .iter()
+            .filter_map(Value::as_str)
+            .for_each(|name| println!("{name}")),
+    }
+}
+
+/// A document as it was written: IAM's answers have it percent-encoded.
+pub fn decoded(text: &str) -> String {
+    let form = iam::Form::parse(format!("d={text}").as_bytes()).ok();
+    let document = form.and_then(|form| form.get("d").map(str::to_owned));
+    document.unwrap_or_else(|| text.to_owned())
+}
+
+/// The text of a file, or of standard input.
+pub fn read(file: &PathBuf) -> Result<String, Failure> {
+    let read = match file.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    read.map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))
+}

@@ -1,0 +1,390 @@
+//! What policies would decide: of a user or group as they are, or of texts that are sent. By the
+//! code that decides requests, with what the form says of the request.
+
+use std::collections::BTreeSet;
+
+use access::policy::{
+    self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Explanation, Given,
+    NoValue, Principal, Source, Target, UserRef, Verdict,
+};
+use cloud::{PolicyTold, UserTold};
+
+use crate::{
+    IamError,
+    answer::{Node, invalid, missing},
+    call::{About, Call, Done},
+};
+
+/// Pairs of an action and a resource in one request.
+const PAIRS_MAX: usize = 256;
+/// Documents in one request.
+const DOCUMENTS_MAX: usize = 50;
+
+/// A document, and what it is called.
+struct Named {
+    name: String,
+    kind: &'static str,
+    text: String,
+    document: Document,
+}
+
+impl Named {
+    fn of_text(name: String, text: &str, kind: DocumentKind<'_>) -> Result<Self, IamError> {
+        let document = Document::parse(text, kind);
+        let document = document.map_err(|e| invalid(&format!("{name}: {e}")))?;
+        Ok(Self {
+            name,
+            kind: "IAM Policy",
+            text: text.to_owned(),
+            document,
+        })
+    }
+
+    /// One that is there. What cannot be read denies all, as it does for requests.
+    fn of_policy(policy: PolicyTold, kind: &'static str, of: DocumentKind<'_>) -> Self {
+        let document = Document::parse(&policy.text, of);
+        Self {
+            kind: match policy.name.contains(":policy/") {
+                true => "user-managed",
+                false => kind,
+            },
+            document: document.unwrap_or_else(|_| Document::unreadable(of)),
+            name: policy.name,
+            text: policy.text,
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Default)]
+struct Who {
+    /// Of the caller's account; the account itself without one.
+    user: Option<UserTold>,
+}
+
+/// What is simulated.
+struct Simulated<'a> {
+    who: Who,
+    identity: Vec<Named>,
+    boundary: Option<Named>,
+    /// The account that owns what is asked for.
+    owner: &'a str,
+    resource_policy: Option<&'a str>,
+    given: Given,
+}
+
+impl Call<'_> {
+    pub fn simulate_principal_policy(&self) -> Done {
+        let arn = self.form.need("PolicySourceArn")?;
+        self.may(arn, &About::default())?;
+        let (user, mut identity, boundary) = self.source(arn)?;
+        identity.extend(self.input("PolicyInputList", DocumentKind::Identity)?);
+        let caller = match self.form.get("CallerArn") {
+            None => user,
+            Some(arn) => self.user_of_arn(arn)?,
+        };
+        self.simulate(Who { user: caller }, identity, boundary)
+    }
+
+    pub fn simulate_custom_policy(&self) -> Done {
+        self.may("*", &About::default())?;
+        let identity = self.input("PolicyInputList", DocumentKind::Identity)?;
+        if identity.is_empty() {
+            return Err(invalid("the field PolicyInputList is missing"));
+        }
+        let user = match self.form.get("CallerArn") {
+            None => None,
+            Some(arn) => self.user_of_arn(arn)?,
+        };
+        self.simulate(Who { user }, identity, None)
+    }
+
+    pub fn context_keys_of_principal(&self) -> Done {
+        let arn = self.form.need("PolicySourceArn")?;
+        self.may(arn, &About::default())?;
+        let (_, mut all, _) = self.source(arn)?;
+        all.extend(self.input("PolicyInputList", DocumentKind::Identity)?);
+        Ok(Some(keys_of(&all)))
+    }
+
+    pub fn context_keys_of_policies(&self) -> Done {
+        self.may("*", &About::default())?;
+        let all = self.input("PolicyInputList", DocumentKind::Identity)?;
+        if all.is_empty() {
+            return Err(invalid("the field PolicyInputList is missing"));
+        }
+        Ok(Some(keys_of(&all)))
+    }
+
+    /// The documents of a list of texts.
+    fn input(&self, list: &str, kind: DocumentKind<'_>) -> Result<Vec<Named>, IamError> {
+        let texts = self.form.list(list)?.into_iter().enumerate();
+        let all: Result<Vec<Named>, IamError> = texts
+            .map(|(n, text)| Named::of_text(format!("{list}.{}", n + 1), text, kind))
+            .collect();
+        let all = all?;
+        match all.len() <= DOCUMENTS_MAX {
+            true => Ok(all),
+            false => Err(invalid(&format!(
+                "{list} has at most {DOCUMENTS_MAX} members"
+            ))),
+        }
+    }
+
+    fn user_of_arn(&self, arn: &str) -> Result<Option<UserTold>, IamError> {
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        let found = self.registry.user_named(self.caller.account, name);
+        let found = found.filter(|user| user.arn == arn);
+        let told = found.and_then(|user| self.registry.told_of_user(&user.id));
+        told.map(Some).ok_or_else(|| no_entity(arn))
+    }
+
+    /// The documents of a user or group.
+    #[allow(clippy::type_complexity)] // named by those who call it
+    fn source(&self, arn: &str) -> Result<(Option<UserTold>, Vec<Named>, Option<Named>), IamError> {
+        let kind = DocumentKind::Identity;
+        let head = format!("arn:aws:iam::{}:group/", self.caller.account);
+        if arn.starts_with(&head) {
+            let name = arn.rsplit('/').next().unwrap_or_default();
+            let found = self.registry.group_named(self.caller.account, name);
+            let group = found.filter(|group| group.arn == arn);
+            let group = group.ok_or_else(|| no_entity(arn))?;
+            let all = self.registry.told_of_group(&group.id).into_iter();
+            let all = all.map(|policy| Named::of_policy(policy, "group", kind));
+            return Ok((None, all.collect(), None));
+        }
+        let user = self.user_of_arn(arn)?.ok_or_else(|| no_entity(arn))?;
+        let all = user.policies.iter().cloned();
+        let all = all.map(|policy| Named::of_policy(policy, "user", kind));
+        let boundary = user.boundary.clone();
+        let boundary =
+            boundary.map(|policy| Named::of_policy(policy, "user", DocumentKind::Boundary));
+        Ok((Some(user.clone()), all.collect(), boundary))
+    }
+
+    fn simulate(&self, who: Who, identity: Vec<Named>, boundary: Option<Named>) -> Done {
+        let input = self.input("PermissionsBoundaryPolicyInputList", DocumentKind::Boundary)?;
+        if input.len() > 1 {
+            return Err(invalid("a user has one permissions boundary at most"));
+        }
+        let owner = match self.form.get("ResourceOwner") {
+            None => &**self.caller.account,
+            Some(owner) => owner
+                .strip_prefix("arn:aws:iam::")
+                .and_then(|rest| rest.strip_suffix(":root"))
+                .unwrap_or(owner),
+        };
+        let simulated = Simulated {
+            who,
+            identity,
+            boundary: input.into_iter().next().or(boundary),
+            owner,
+            resource_policy: self.form.get("ResourcePolicy"),
+            given: self.given()?,
+        };
+        let actions = self.form.list("ActionNames")?;
+        let mut resources = self.form.list("ResourceArns")?;
+        if resources.is_empty() {
+            resources.push("*");
+        }
+        let few = actions.len() * resources.len() <= PAIRS_MAX;
+        if actions.is_empty() || !few {
+            return Err(invalid(&format!(
+                "ActionNames has at least one member, and all actions on all resources are at most \
+                 {PAIRS_MAX}"
+            )));
+        }
+        if let Some(wrong) = actions.iter().find(|name| !name.contains(':')) {
+            let wrong = types::text::shown(wrong, 64);
+            return Err(invalid(&format!("{wrong} is no action: SERVICE:NAME")));
+        }
+        let mut results = Vec::new();
+        for action in &actions {
+            for resource in &resources {
+                let key = format!("{:06}", results.len());
+                results.push((key, self.result(&simulated, action, resource)?));
+            }
+        }
+        Ok(Some(Node::Fields(self.page("EvaluationResults", results)?)))
+    }
+
+    /// What the form says of the request. Keys of the caller are what the caller is; of keys that
+    /// no request has here, none is taken.
+    fn given(&self) -> Result<Given, IamError> {
+        let mut given = Given::default();
+        for (name, values) in self.form.context()? {
+            for value in values {
+                match given.add(name, value) {
+                    Ok(()) | Err(NoValue::OfCaller(_) | NoValue::Unknown(_)) => {}
+                    Err(wrong @ NoValue::Type(..)) => return Err(invalid(&wrong.to_string())),
+                }
+            }
+        }
+        Ok(given)
+    }
+
+    fn result(
+        &self,
+        simulated: &Simulated<'_>,
+        action: &str,
+        resource: &str,
+    ) -> Result<Node, IamError> {
+        let policy = simulated.resource_policy.map(|text| {
+            let kind = match Target::of_arn(resource) {
+                Target::Bucket(bucket) | Target::Object { bucket, .. } => {
+                    DocumentKind::Bucket(bucket)
+                }
+                _ => {
+                    return Err(invalid(
+                        "ResourcePolicy is a bucket's, and goes with its ARN",
+                    ));
+                }
+            };
+            Named::of_text("ResourcePolicy".to_owned(), text, kind)
+        });
+        let policy = policy.transpose()?;
+        let identity: Vec<Document> = simulated
+            .identity
+            .iter()
+            .map(|own| own.document.clone())
+            .collect();
+        let documents = Documents {
+            owner: simulated.owner,
+            resource: policy.as_ref().map(|own| &own.document),
+            identity: &identity,
+            boundary: simulated.boundary.as_ref().map(|own| &own.document),
+            ..Documents::default()
+        };
+        let explained = self.explained(simulated, (action, resource), &documents);
+        Ok(shown(&explained, simulated, policy.as_ref()))
+    }
+
+    fn explained(
+        &self,
+        simulated: &Simulated<'_>,
+        (action, resource): (&str, &str),
+        documents: &Documents<'_>,
+    ) -> Explanation {
+        let account = &**self.caller.account;
+        let user = simulated.who.user.as_ref();
+        let tags: Vec<(&str, &str)> = user
+            .iter()
+            .flat_map(|user| user.tags.iter().map(|(key, value)| (&**key, &**value)))
+            .collect();
+        let lent = simulated.given.lend();
+        let none: policy::Tags<'_> = &[];
+        let mut conditions = Conditions {
+            current_time: Some(self.caller.conditions.now),
+            requested_region: Some(self.caller.conditions.region),
+            existing_object_tags: Some(none),
+            request_object_tags: Some(none),
+            resource_tags: Some(none),
+            request_tags: Some(none),
+            ..Conditions::default()
+        };
+        lent.state(&mut conditions);
+        let request = policy::Request {
+            // Texts that nobody has are asked as those of a user.
+            principal: &Principal::User {
+                account,
+                user: user.map_or(
+                    UserRef {
+                        path: "/",
+                        name: "",
+                        id: "",
+                    },
+                    |user| UserRef {
+                        path: &user.path,
+                        name: &user.name,
+                        id: &user.id,
+                    },
+                ),
+                tags: &tags,
+            },
+            action: ActionName::parse(action),
+            target: Target::of_arn(resource),
+            conditions: &conditions,
+        };
+        policy::explain(&request, documents)
+    }
+}
+
+fn no_entity(arn: &str) -> IamError {
+    let arn = types::text::shown(arn, 256);
+    missing(format!("There is no user and no group {arn}."))
+}
+
+fn keys_of(all: &[Named]) -> Node {
+    let keys = all.iter().flat_map(|own| own.document.keys());
+    let keys: BTreeSet<String> = keys.collect();
+    let keys = keys.into_iter().map(Node::from).collect();
+    Node::Fields(vec![("ContextKeyNames", Node::List(keys))])
+}
+
+fn shown(explained: &Explanation, simulated: &Simulated<'_>, policy: Option<&Named>) -> Node {
+    let (word, denies) = match explained.decision {
+        Decision::Allow(_) => ("allowed", Some(false)),
+        Decision::ExplicitDeny(_) => ("explicitDeny", Some(true)),
+        // What nobody has said of the request is not there.
+        Decision::ImplicitDeny(_) | Decision::Needs(_) => ("implicitDeny", None),
+    };
+    let counting = explained.documents.iter().filter(|report| report.counts);
+    let (mut matched, mut missing) = (Vec::new(), BTreeSet::new());
+    for report in counting {
+        let named = match report.source {
+            Source::Identity(n) => simulated.identity.get(n),
+            Source::Boundary => simulated.boundary.as_ref(),
+            _ => policy,
+        };
+        for own in &report.statements {
+            missing.extend(own.missing.iter().cloned());
+            let matches = matches!(own.verdict, Verdict::Matches(_) | Verdict::TooCostly);
+            if let (true, Some(named)) = (matches && denies == Some(own.denies), named) {
+                matched.push(statement(named, own.statement));
+            }
+        }
+    }
+    let mut fields = vec![
+        ("EvalActionName", Node::from(&*explained.action)),
+        ("EvalResourceName", explained.target.clone().into()),
+        ("EvalDecision", word.into()),
+        ("MatchedStatements", Node::List(matched)),
+        (
+            "MissingContextValues",
+            Node::List(missing.into_iter().map(Node::from).collect()),
+        ),
+    ];
+    if simulated.boundary.is_some() {
+        let allows = |report: &policy::DocumentReport| {
+            let is = |verdict: &Verdict| matches!(verdict, Verdict::Matches(_));
+            report.source == Source::Boundary
+                && report
+                    .statements
+                    .iter()
+                    .any(|own| !own.denies && is(&own.verdict))
+        };
+        let allowed = explained.documents.iter().any(allows);
+        let detail = vec![("AllowedByPermissionsBoundary", allowed.into())];
+        fields.push(("PermissionsBoundaryDecisionDetail", Node::Fields(detail)));
+    }
+    Node::Fields(fields)
+}
+
+/// A statement that decided, and where it stands.
+fn statement(named: &Named, number: usize) -> Node {
+    let mut fields = vec![
+        ("SourcePolicyId", Node::from(&*named.name)),
+        ("SourcePolicyType", named.kind.into()),
+    ];
+    if let Some((start, end)) = policy::span(&named.text, number) {
+        let place = |(line, column): (usize, usize)| {
+            Node::Fields(vec![
+                ("Line", line.to_string().into()),
+                ("Column", column.to_string().into()),
+            ])
+        };
+        fields.push(("StartPosition", place(start)));
+        fields.push(("EndPosition", place(end)));
+    }
+    Node::Fields(fields)
+}
