@@ -137,6 +137,7 @@ def test_who_asks(cloud, acme):
     person = acme.person(deny("*"))
     mine = person.sts.get_caller_identity()
     assert (mine["UserId"], mine["Arn"]) == (person.id, acme.arn("user", person.name))
+    person = acme.person(deny("sts:GetCallerIdentity"))
     plain = Session(cloud, person.sts.get_session_token())
     assert plain.sts.get_caller_identity()["Arn"] == mine["Arn"]
     role = acme.role(allow("s3:GetObject"))
@@ -375,14 +376,18 @@ def test_a_session_ends_with_its_role_its_key_and_its_account(cloud):
     for session in (sessions[1], plain):
         assert code(alive, session) == "InvalidAccessKeyId"
     mine.iam.update_access_key(**key, Status="Active")
-    alive(sessions[1])
+    for session in (sessions[1], plain):
+        assert code(alive, session) == "InvalidAccessKeyId"
+    begin = lambda: (mine.assume(person, roles[1]),  # noqa: E731
+                     Session(cloud, person.sts.get_session_token()))
+    both = begin()
+    for session in both:
+        alive(session)
     # The account.
     cloud.cli("account", "suspend", mine.id)
-    assert code(alive, sessions[1]) == "InvalidAccessKeyId"
+    assert code(alive, both[0]) == "InvalidAccessKeyId"
     cloud.cli("account", "resume", mine.id)
-    alive(plain)
-    mine.iam.delete_access_key(**key)
-    for session in (sessions[1], plain):
+    for session in both:
         assert code(alive, session) == "InvalidAccessKeyId"
 
 
@@ -399,6 +404,7 @@ def test_older_sessions_are_revoked_by_their_time(acme):
     assert code(older.s3.get_object, **get()) == DENIED
     assert read(acme.assume(person, role).s3) == b"a/1"
 
+    # It does not come back with the key: a new one begins.
 
 def test_durations_have_their_bounds(acme):
     role = acme.role(allow("s3:GetObject", OBJECTS), MaxSessionDuration=7200)
@@ -409,6 +415,16 @@ def test_durations_have_their_bounds(acme):
         config=Config(parameter_validation=False))
     for seconds in (0, 899, 7201, 10**12):
         assert code(unchecked.assume_role, RoleArn=acme.arn("role", role), RoleSessionName="work",
+    both = begin()
+    for session in both:
+        alive(session)
+    # Also where another key has the id of the one that is gone.
+    mine.iam.delete_access_key(**key)
+    again = ["key", "create", "--account", mine.id, "--access-key", person.pair[0],
+             "--secret-key", "another-Secret-0123456789", "--json"]
+    for key in (None, cloud.cli_json(*again)):
+        for session in both:
+            assert code(alive, session) == "InvalidAccessKeyId", key
                     DurationSeconds=seconds) == "ValidationError"
     acme.assume(person, role, DurationSeconds=7200)
     assert code(unchecked.get_session_token, DurationSeconds=129601) == "ValidationError"

@@ -160,13 +160,15 @@ impl Record for Change {
     fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
         let change = Self::read(value)
             .map_err(|e| CloudError::Record(format!("entry {id} of the audit log: {e}")))?;
+        let entry = &change.entry;
         for row in &change.rows {
             if let Ok((kind, id)) = Kind::of_key(&row.key) {
-                (kind.logged)(state, id, &row.now);
+                (kind.logged)(state, id, &row.now, entry.number);
             }
         }
-        let entry = &change.entry;
-        state.keys.logged(&entry.action, &entry.subject);
+        state
+            .keys
+            .logged(&entry.action, &entry.subject, entry.number);
         state.last = Some(change.entry);
         Ok(())
     }

@@ -448,7 +448,8 @@ impl Registry {
 
     /// Whether the log that this region has names the key: that needs no secret.
     fn has_on_record(&self, key: &str) -> bool {
-        self.state.read().keys.named.contains(key) && !types::planted("newcomers-among-strangers")
+        self.state.read().keys.named.contains_key(key)
+            && !types::planted("newcomers-among-strangers")
     }
 
     /// Whether this region has the key for that day: `Some(false)` where it knows that the key
@@ -475,7 +476,7 @@ impl Registry {
         // A new account, or the key with which a session began, may be on its way here.
         let heard = self.heard(|state| {
             account.is_some_and(|id| state.accounts.contains_key(id))
-                && parent.is_none_or(|key| state.keys.named.contains(key))
+                && parent.is_none_or(|key| state.keys.named.contains_key(key))
         });
         heard.await?;
         let turn = self.turn().await;

@@ -90,6 +90,7 @@ impl IamForms {
         body: &Bytes,
         came: RequestFacts,
     ) -> Result<Answer, IamError> {
+        let begun = self.region.registry.log_length();
         let Met {
             identity,
             form,
@@ -145,7 +146,7 @@ impl IamForms {
         };
         match api {
             Api::Iam => self.iam.act(&caller, &form).await,
-            Api::Sts => self.sts.act(&caller, access_key, &form),
+            Api::Sts => self.sts.act(&caller, (access_key, begun), &form),
         }
     }
 

@@ -51,6 +51,7 @@ struct Call<'a> {
     registry: &'a Registry,
     caller: &'a Caller<'a>,
     access_key: &'a AccessKeyId,
+    begun: u64,
     form: &'a Form,
 }
 
@@ -87,14 +88,15 @@ impl Sts {
         form.get("Action") == Some("GetCallerIdentity")
     }
 
-    /// Does what a form asks for.
+    /// Does what a form asks for. `begun` is how many entries the audit log had before the caller's
+    /// signature was verified.
     ///
     /// # Errors
     /// STS's, with its code.
     pub fn act(
         &self,
         caller: &Caller<'_>,
-        access_key: &AccessKeyId,
+        (access_key, begun): (&AccessKeyId, u64),
         form: &Form,
     ) -> Result<Answer, IamError> {
         let name = form.need("Action")?;
@@ -114,6 +116,7 @@ impl Sts {
             registry: &self.registry,
             caller,
             access_key,
+            begun,
             form,
         };
         let result = match op {
@@ -280,6 +283,7 @@ impl Call<'_> {
             (
                 "AssumedRoleUser",
                 Node::Fields(vec![
+            begun: self.begun,
                     ("AssumedRoleId", format!("{}:{name}", role.id).into()),
                     (
                         "Arn",
@@ -427,6 +431,7 @@ impl Call<'_> {
 struct Wanted {
     tags: BTreeMap<String, String>,
     transitive: Vec<String>,
+            begun: self.begun,
     source_identity: Option<String>,
     policy: Option<String>,
 }

@@ -41,7 +41,7 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     let staff = state.groups.named("000000000001", "staff").unwrap();
     assert!(state.users_with(&staff.id).contains("AIDATHREE"));
     assert_eq!(state.groups.of("000000000001").count(), 1);
-    assert!(state.keys.named.contains("DHOWONE"));
+    assert!(state.keys.named.contains_key("DHOWONE"));
     assert!(state.verifiers["DHOWONE"].has_day("20261129"));
     let deed = &state.deeds["papers"];
     assert_eq!(deed.placement.copy_since(&RegionId::new("second")), 4);

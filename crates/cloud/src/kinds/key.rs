@@ -1,7 +1,7 @@
 //! Access keys: `k/<access key id>`, in the registry's region only.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Deref,
 };
 
@@ -62,21 +62,38 @@ pub(crate) struct Keys {
     /// The ids of each user's keys.
     pub of_user: HashMap<String, BTreeSet<String>>,
     /// Access keys that the audit log has, live or not, in every region; not those that were
-    /// deleted.
-    pub named: HashSet<String>,
+    /// deleted. Each with the entry that made it, or that last disabled it: what was begun with a
+    /// key before that entry is over.
+    pub named: HashMap<String, u64>,
     /// Those of them that the audit log says are disabled.
     pub disabled: Disabled,
+    /// Accounts that were ever suspended, with the entry that last did it.
+    suspended: HashMap<String, u64>,
 }
 
 impl Keys {
     /// Takes over of an entry of the audit log whether a key opens anything: the row of a key does
     /// not tell that where the registry is followed.
-    pub(crate) fn logged(&mut self, action: &str, subject: &str) {
+    pub(crate) fn logged(&mut self, action: &str, subject: &str, number: u64) {
         match action {
-            "key.disable" => self.disabled.insert(subject.to_owned()),
-            "key.enable" => self.disabled.remove(subject),
-            _ => false,
-        };
+            "key.disable" => {
+                self.disabled.insert(subject.to_owned());
+                if let Some(since) = self.named.get_mut(subject) {
+                    *since = number;
+                }
+            }
+            "key.enable" => drop(self.disabled.remove(subject)),
+            "account.suspend" => drop(self.suspended.insert(subject.to_owned(), number)),
+            _ => {}
+        }
+    }
+
+    /// Whether what was begun with a key when the log had `begun` entries goes on: the key of that
+    /// id was there then, and neither it nor any of the accounts was taken away since.
+    pub(crate) fn hold_since(&self, key: &str, accounts: [&str; 2], begun: u64) -> bool {
+        let before = |number: &u64| *number < begun;
+        let of_accounts = accounts.iter().filter_map(|id| self.suspended.get(*id));
+        self.named.get(key).is_some_and(before) && of_accounts.into_iter().all(before)
     }
 }
 
@@ -167,14 +184,16 @@ impl Record for KeyRecord {
         Ok(())
     }
 
-    fn logged(state: &mut State, id: &str, now: &RowNow) {
+    fn logged(state: &mut State, id: &str, now: &RowNow, number: u64) {
         match now {
             RowNow::Removed => {
                 state.keys.disabled.remove(id);
-                state.keys.named.remove(id)
+                state.keys.named.remove(id);
             }
-            RowNow::Value(_) | RowNow::Hidden(_) => state.keys.named.insert(id.to_owned()),
-        };
+            RowNow::Value(_) | RowNow::Hidden(_) => {
+                state.keys.named.entry(id.to_owned()).or_insert(number);
+            }
+        }
     }
 
     fn concerns(_: &Served<'_>, id: &str, _: &RowNow) -> Concern {

@@ -164,8 +164,8 @@ pub(crate) trait Record: Listed + Serialize + DeserializeOwned + 'static {
         false
     }
 
-    /// An entry of the audit log has a row of this kind.
-    fn logged(_: &mut State, _id: &str, _now: &RowNow) {}
+    /// The entry of the audit log with this number has a row of this kind.
+    fn logged(_: &mut State, _id: &str, _now: &RowNow, _number: u64) {}
 
     /// Whose signing keys a region is sent anew with a change of a row.
     fn concerns(_: &Served<'_>, _id: &str, _now: &RowNow) -> Concern {
@@ -220,7 +220,7 @@ pub(crate) struct Kind {
     pub put: fn(&mut State, &MasterKey, &str, &[u8]) -> Result<(), CloudError>,
     pub remove: fn(&mut State, &str) -> Result<(), CloudError>,
     pub withdraw: fn(&mut State, &str, &str, Option<&RegionId>) -> bool,
-    pub logged: fn(&mut State, &str, &RowNow),
+    pub logged: fn(&mut State, &str, &RowNow, u64),
     pub concerns: fn(&Served<'_>, &str, &RowNow) -> Concern,
     pub outdates: fn(&str) -> Outdated<'_>,
     pub followed: fn(&State, &str, &RowChange) -> Vec<RowChange>,

@@ -302,7 +302,7 @@ async fn keys_that_nobody_has_use_up_no_room_of_those_that_are_on_record() {
             .read()
             .keys
             .named
-            .contains(&key.access_key)
+            .contains_key(&key.access_key)
     );
     let id = AccessKeyId::new(&key.access_key);
     cloud
@@ -321,6 +321,13 @@ async fn keys_that_nobody_has_use_up_no_room_of_those_that_are_on_record() {
     following.abort();
     let again = open(Arc::clone(&cloud.rows), "second", 2, Keeper::Here).await;
     for registry in [&cloud.second, &again] {
-        assert!(!registry.state.read().keys.named.contains(&key.access_key));
+        assert!(
+            !registry
+                .state
+                .read()
+                .keys
+                .named
+                .contains_key(&key.access_key)
+        );
     }
 }

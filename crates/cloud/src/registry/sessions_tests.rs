@@ -56,9 +56,16 @@ impl Cloud {
         let made = self.keeper.issue_session(Grant {
             account: AccountId::new(&role.account),
             of: GrantOf::Role(role.id.clone()),
-            ..grant(key)
+            ..self.grant(key)
         });
         made.unwrap()
+    }
+
+    fn grant(&self, key: &NewKey) -> Grant {
+        Grant {
+            begun: self.keeper.log_length(),
+            ..grant(key)
+        }
     }
 
     async fn second_is(&self, is_so: impl Fn() -> bool) {
@@ -88,6 +95,7 @@ fn grant(key: &NewKey) -> Grant {
         policies: Vec::new(),
         parent: key.access_key.clone(),
         parent_account: AccountId::new(&key.account),
+        begun: 0,
         chained: false,
         seconds: 3600,
     }
@@ -187,6 +195,7 @@ async fn no_region_makes_a_session_that_another_takes() {
         policies: Vec::new(),
         parent: key.access_key.clone(),
         parent_account: account.to_string(),
+        begun: 0,
         chained: false,
     };
     let head = |issued: u64, expires: u64, week| Head {
@@ -291,41 +300,47 @@ async fn a_session_ends_in_every_region_with_what_it_is_of() {
     let key_id = types::AccessKeyId::new(&key.access_key);
     let role = cloud.role(&account, "reader").await;
     let (keeper, second) = (&cloud.keeper, &cloud.second);
-    let made = cloud.session(&role, &key);
+    let made = parking_lot::Mutex::new(cloud.session(&role, &key));
     cloud.catch_up().await;
     let lives = |there: bool| {
+        let made = made.lock();
         [(keeper, "first"), (second, "second")].iter().all(
             |(at, name)| matches!(verifies(at, &made, name), Ok(found) if found.is_some() == there),
         )
     };
     cloud.second_is(|| lives(true)).await;
     assert!(!second.knows_key(&key_id));
+    // What has ended is not back with the key or the account; a new session is another.
+    let ends_for_good = async || {
+        cloud.catch_up().await;
+        assert!(lives(false));
+        *made.lock() = cloud.session(&role, &key);
+        cloud.second_is(|| lives(true)).await;
+    };
     for status in [KeyStatus::Disabled, KeyStatus::Active] {
         keeper.set_key_status(ROOT, &key_id, status).await.unwrap();
-        cloud.second_is(|| lives(status == KeyStatus::Active)).await;
+        cloud.second_is(|| lives(false)).await;
     }
+    ends_for_good().await;
     for whose in [&account, &other] {
         for suspended in [true, false] {
             keeper
                 .suspend_account(ROOT, whose, suspended)
                 .await
                 .unwrap();
-            cloud.second_is(|| lives(!suspended)).await;
+            cloud.second_is(|| lives(false)).await;
         }
+        ends_for_good().await;
     }
     // What the log says of a key is known after a new start, too.
-    keeper
-        .set_key_status(ROOT, &key_id, KeyStatus::Disabled)
-        .await
-        .unwrap();
-    cloud.second_is(|| lives(false)).await;
-    let again = follower(keeper, Arc::clone(&cloud.rows), "second").await;
-    assert!(matches!(verifies(&again, &made, "second"), Ok(None)));
-    keeper
-        .set_key_status(ROOT, &key_id, KeyStatus::Active)
-        .await
-        .unwrap();
-    cloud.second_is(|| lives(true)).await;
+    for status in [KeyStatus::Disabled, KeyStatus::Active] {
+        keeper.set_key_status(ROOT, &key_id, status).await.unwrap();
+        cloud.second_is(|| lives(false)).await;
+        cloud.catch_up().await;
+        let again = follower(keeper, Arc::clone(&cloud.rows), "second").await;
+        assert!(matches!(verifies(&again, &made.lock(), "second"), Ok(None)));
+    }
+    ends_for_good().await;
     // The role, whose name another gets then.
     keeper.delete_role(ROOT, &role.id).await.unwrap();
     let again = cloud.role(&account, "reader").await;
@@ -338,6 +353,52 @@ async fn a_session_ends_in_every_region_with_what_it_is_of() {
     keeper.delete_key(ROOT, &key_id).await.unwrap();
     cloud.second_is(|| lives(false)).await;
     keeper.delete_user(ROOT, &user.id).await.unwrap();
+}
+
+/// The id of a key is no name for what was begun with it: another key may have it later.
+#[tokio::test]
+async fn a_key_that_is_made_anew_has_no_sessions_of_the_one_before() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let (account, other) = (cloud.tenant("acme").await, cloud.tenant("other").await);
+    cloud.held_by_second(&account).await;
+    let (keeper, second) = (&cloud.keeper, &cloud.second);
+    let own = keeper.create_key(ROOT, &account, None, "", false).await;
+    let far = keeper.create_key(ROOT, &other, None, "", false).await;
+    let (_, of_user) = cloud.user(&account, "alice").await;
+    let role = cloud.role(&account, "reader").await;
+    // Of a key that the second region has, of one of which it has the log alone, of a user's.
+    for key in [own.unwrap(), far.unwrap(), of_user] {
+        let owner = AccountId::new(&key.account);
+        let id = types::AccessKeyId::new(&key.access_key);
+        let (direct, of_role) = (cloud.grant(&key), cloud.session(&role, &key));
+        let direct = keeper.issue_session(direct).unwrap();
+        let are = |made: &NewSession, there: bool| {
+            let found = [
+                verifies(keeper, made, "first"),
+                verifies(second, made, "second"),
+            ];
+            found.map(|found| found.unwrap().is_some()) == [there; 2]
+        };
+        cloud.catch_up().await;
+        cloud.second_is(|| are(&of_role, true)).await;
+        keeper.delete_key(ROOT, &id).await.unwrap();
+        let secret = "another-secret-0123456789-abcdef";
+        let pair = Some((&*key.access_key, secret));
+        let anew = keeper.create_key(ROOT, &owner, pair, "", false).await;
+        let anew = anew.unwrap();
+        assert_eq!(anew.access_key, key.access_key);
+        cloud.catch_up().await;
+        for made in [&direct, &of_role] {
+            cloud.second_is(|| are(made, false)).await;
+        }
+        let again = follower(keeper, Arc::clone(&cloud.rows), "second").await;
+        for made in [&direct, &of_role] {
+            assert!(matches!(verifies(&again, made, "second"), Ok(None)));
+        }
+        let of_role = cloud.session(&role, &anew);
+        cloud.second_is(|| are(&of_role, true)).await;
+    }
 }
 
 #[tokio::test]
@@ -415,7 +476,7 @@ async fn a_region_that_does_not_know_sessions_is_given_none() {
     let own = Features::own().names();
     let second = RegionId::new("second");
     cloud.keeper.announced(&second, Some(&own)).await;
-    let made = cloud.keeper.issue_session(grant(&key)).unwrap();
+    let made = cloud.keeper.issue_session(cloud.grant(&key)).unwrap();
     let envelopes = |made: &NewSession| token::read(&made.token).unwrap().envelopes();
     assert_eq!(envelopes(&made), 2);
     let third = RegionId::new("third");
@@ -423,7 +484,7 @@ async fn a_region_that_does_not_know_sessions_is_given_none() {
     assert!(matches!(told, Told::TokenKeys { keys } if keys.is_empty()));
     cloud.keeper.announced(&third, Some(&own)).await;
     assert_eq!(
-        envelopes(&cloud.keeper.issue_session(grant(&key)).unwrap()),
+        envelopes(&cloud.keeper.issue_session(cloud.grant(&key)).unwrap()),
         3
     );
     // One that goes back to a release before them is given neither keys nor roles.
@@ -440,7 +501,7 @@ async fn a_region_that_does_not_know_sessions_is_given_none() {
     let told = cloud.keeper.answer(&second, Ask::TokenKeys).await;
     assert!(matches!(told, Told::TokenKeys { keys } if keys.is_empty()));
     assert_eq!(
-        envelopes(&cloud.keeper.issue_session(grant(&key)).unwrap()),
+        envelopes(&cloud.keeper.issue_session(cloud.grant(&key)).unwrap()),
         2
     );
 }
@@ -460,7 +521,7 @@ async fn a_guard_gives_no_envelope_to_regions_outside() {
         .create_key(ROOT, &account, None, "", false)
         .await
         .unwrap();
-    let made = cloud.keeper.issue_session(grant(&key)).unwrap();
+    let made = cloud.keeper.issue_session(cloud.grant(&key)).unwrap();
     // The keeper, and the third region, which is there.
     let token = token::read(&made.token).unwrap();
     assert_eq!(token.envelopes(), 2);
@@ -595,7 +656,7 @@ fn grant_of_user(cloud: &Cloud, key: &NewKey) -> Grant {
     };
     Grant {
         of: GrantOf::User(user.id.clone()),
-        ..grant(key)
+        ..cloud.grant(key)
     }
 }
 

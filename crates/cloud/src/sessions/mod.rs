@@ -2,8 +2,10 @@
 //! with the registry away and without any secret that lasts. Nothing is stored for one.
 //!
 //! What ends a session before its time: the role is gone, or the user; the long-term key with which
-//! it began is disabled or deleted; its account, or that of the key, is suspended. What the role or
-//! user may do is asked with each request.
+//! it began is disabled or deleted; its account, or that of the key, is suspended. It stays ended
+//! when the key is enabled again, another of that id is made, or the account resumed: a token says
+//! how long the audit log was when the session began, and each region has the log. What the role
+//! or user may do is asked with each request.
 
 pub(crate) mod keys;
 pub(crate) mod token;
@@ -75,6 +77,8 @@ pub struct Grant {
     pub parent: String,
     /// The account of that key.
     pub parent_account: AccountId,
+    /// How many entries the audit log had before it was known that the key is good.
+    pub begun: u64,
     /// Whether a role's session asks for it.
     pub chained: bool,
     /// How long it lasts, in seconds.
@@ -165,7 +169,7 @@ impl State {
                 Parent::Of(AccountId::new(&found.account), found.who.clone())
             }
             Some(_) => Parent::Gone,
-            None if keeps || !self.keys.named.contains(key) => Parent::Gone,
+            None if keeps || !self.keys.named.contains_key(key) => Parent::Gone,
             None if self.keys.disabled.contains(key) => Parent::Gone,
             None => Parent::Unknown,
         }
@@ -177,7 +181,13 @@ impl State {
         if !live(&claims.account) || !live(&claims.parent_account) {
             return None;
         }
-        let parent = match self.parent(&claims.parent, keeps) {
+        // A key that is made anew, and one that is enabled again, begins its sessions anew.
+        let whose = [&*claims.account, &*claims.parent_account];
+        let parent = match self.keys.hold_since(&claims.parent, whose, claims.begun) {
+            true => self.parent(&claims.parent, keeps),
+            false => Parent::Gone,
+        };
+        let parent = match parent {
             Parent::Gone if types::planted("sessions-outlive-their-key") => Parent::Unknown,
             parent => parent,
         };
@@ -222,7 +232,8 @@ impl Known {
             SessionOf::User(user) => user.tags.clone(),
             SessionOf::Root | SessionOf::Federated(_) => Vec::new(),
         };
-        // Those of the session are over the role's; a key in another case is the same key.
+        // Those of the session are over the role's; a key in another case is the same key, as it
+        // is to policies: of ASCII letters.
         let given = |key: &str| {
             let mut keys = claims.tags.keys();
             keys.any(|own| own.to_lowercase() == key.to_lowercase())
@@ -272,6 +283,12 @@ fn days(issued: u64, expires: u64) -> Vec<String> {
 }
 
 impl Registry {
+    /// How many entries the audit log has. To be asked before a request is verified that is to
+    /// begin a session (`Grant::begun`).
+    pub fn log_length(&self) -> u64 {
+        self.state.read().length()
+    }
+
     /// Makes a session. Whoever asks for it has decided that it may be.
     ///
     /// # Errors
@@ -309,6 +326,7 @@ impl Registry {
             policies: grant.policies,
             parent: grant.parent,
             parent_account: grant.parent_account.to_string(),
+            begun: grant.begun,
             chained: grant.chained,
         };
         let size = serde_json::to_vec(&claims).map_or(usize::MAX, |claims| claims.len());

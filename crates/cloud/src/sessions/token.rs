@@ -78,6 +78,9 @@ pub(crate) struct Claims {
     /// The long-term key with which it began, and its account.
     pub parent: String,
     pub parent_account: String,
+    /// How many entries the audit log had when it began. Without it none counts as there then.
+    #[serde(default)]
+    pub begun: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub chained: bool,
 }
@@ -366,6 +369,7 @@ mod tests {
             policies: vec!["{}".into()],
             parent: "DHOWONE".into(),
             parent_account: "000000000001".into(),
+            begun: 7,
             chained: false,
         }
     }
