@@ -139,7 +139,7 @@ def test_who_asks(cloud, acme):
     assert (mine["UserId"], mine["Arn"]) == (person.id, acme.arn("user", person.name))
     person = acme.person(deny("sts:GetCallerIdentity"))
     plain = Session(cloud, person.sts.get_session_token())
-    assert plain.sts.get_caller_identity()["Arn"] == mine["Arn"]
+    assert plain.sts.get_caller_identity()["Arn"] == acme.arn("user", person.name)
     role = acme.role(allow("s3:GetObject"))
     worker = acme.person(allow("sts:AssumeRole"))
     session = acme.assume(worker, role, RoleSessionName="work-1")
@@ -218,6 +218,15 @@ def test_a_session_token_is_the_users_or_the_accounts_own(cloud, acme):
     root.s3.delete_object(**get("by-root"))
 
 
+@pytest.mark.parametrize("action", ["sts:GetSessionToken", "sts:*", "*"])
+def test_who_is_denied_a_session_token_gets_none(acme, action):
+    person = acme.person(deny(action))
+    assert code(person.sts.get_session_token) == DENIED
+    # It needs no permission, and no other denial counts.
+    acme.person().sts.get_session_token()
+    acme.person(deny("sts:GetFederationToken")).sts.get_session_token()
+
+
 def test_a_federated_user_may_do_what_both_say(cloud, acme):
     person = acme.person(
         allow("sts:GetFederationToken"), allow("s3:GetObject", "arn:aws:s3:::acme-sessions/a/*"))
@@ -251,6 +260,22 @@ def test_conditions_see_the_session(acme):
     named = acme.assume(person, role, SourceIdentity="anna")
     assert read(named.s3, "b/1") == b"b/1"
     assert named.answer["SourceIdentity"] == "anna"
+
+
+def test_a_session_tag_takes_the_place_of_the_tag_of_that_key_and_of_no_other(acme):
+    person = acme.person(allow(["sts:AssumeRole", "sts:TagSession"]))
+    role = acme.role(
+        allow("s3:GetObject", OBJECTS),
+        deny("s3:GetObject", OBJECTS,
+             Condition={"StringEquals": {"aws:PrincipalTag/Kind": "closed"}}),
+        trusts=trust(acme.id, action=["sts:AssumeRole", "sts:TagSession"]),
+        Tags=[{"Key": "Kind", "Value": "closed"}])
+    assume = lambda key: acme.assume(  # noqa: E731
+        person, role, Tags=[{"Key": key, "Value": "open"}])
+    # The sign of Kelvin is no K, as it is none in a policy.
+    for key in ("\u212aind", "Kind2"):
+        assert code(assume(key).s3.get_object, **get()) == DENIED, key
+    assert read(assume("kIND").s3) == b"a/1"
 
 
 def test_userid_and_second_factor_are_what_conditions_see(cloud, acme):
@@ -375,6 +400,7 @@ def test_a_session_ends_with_its_role_its_key_and_its_account(cloud):
     mine.iam.update_access_key(**key, Status="Inactive")
     for session in (sessions[1], plain):
         assert code(alive, session) == "InvalidAccessKeyId"
+    # It does not come back with the key: a new one begins.
     mine.iam.update_access_key(**key, Status="Active")
     for session in (sessions[1], plain):
         assert code(alive, session) == "InvalidAccessKeyId"
@@ -389,6 +415,16 @@ def test_a_session_ends_with_its_role_its_key_and_its_account(cloud):
     cloud.cli("account", "resume", mine.id)
     for session in both:
         assert code(alive, session) == "InvalidAccessKeyId"
+    both = begin()
+    for session in both:
+        alive(session)
+    # Also where another key has the id of the one that is gone.
+    mine.iam.delete_access_key(**key)
+    again = ["key", "create", "--account", mine.id, "--access-key", person.pair[0],
+             "--secret-key", "another-Secret-0123456789", "--json"]
+    for key in (None, cloud.cli_json(*again)):
+        for session in both:
+            assert code(alive, session) == "InvalidAccessKeyId", key
 
 
 def test_older_sessions_are_revoked_by_their_time(acme):
@@ -404,7 +440,6 @@ def test_older_sessions_are_revoked_by_their_time(acme):
     assert code(older.s3.get_object, **get()) == DENIED
     assert read(acme.assume(person, role).s3) == b"a/1"
 
-    # It does not come back with the key: a new one begins.
 
 def test_durations_have_their_bounds(acme):
     role = acme.role(allow("s3:GetObject", OBJECTS), MaxSessionDuration=7200)
@@ -415,16 +450,6 @@ def test_durations_have_their_bounds(acme):
         config=Config(parameter_validation=False))
     for seconds in (0, 899, 7201, 10**12):
         assert code(unchecked.assume_role, RoleArn=acme.arn("role", role), RoleSessionName="work",
-    both = begin()
-    for session in both:
-        alive(session)
-    # Also where another key has the id of the one that is gone.
-    mine.iam.delete_access_key(**key)
-    again = ["key", "create", "--account", mine.id, "--access-key", person.pair[0],
-             "--secret-key", "another-Secret-0123456789", "--json"]
-    for key in (None, cloud.cli_json(*again)):
-        for session in both:
-            assert code(alive, session) == "InvalidAccessKeyId", key
                     DurationSeconds=seconds) == "ValidationError"
     acme.assume(person, role, DurationSeconds=7200)
     assert code(unchecked.get_session_token, DurationSeconds=129601) == "ValidationError"

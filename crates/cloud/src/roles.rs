@@ -247,16 +247,15 @@ impl RoleRecord {
             RoleChange::Tag(tags) => {
                 for (key, value) in tags {
                     // A key in another case is the same key.
-                    self.tags
-                        .retain(|own, _| own.to_lowercase() != key.to_lowercase());
+                    self.tags.retain(|own, _| !own.eq_ignore_ascii_case(&key));
                     self.tags.insert(key, value);
                 }
                 check_tags(&self.tags)?;
             }
             RoleChange::Untag(keys) => {
-                let gone: Vec<String> = keys.iter().map(|key| key.to_lowercase()).collect();
+                let gone: Vec<String> = keys.iter().map(|key| key.to_ascii_lowercase()).collect();
                 self.tags
-                    .retain(|key, _| !gone.contains(&key.to_lowercase()));
+                    .retain(|key, _| !gone.contains(&key.to_ascii_lowercase()));
             }
             RoleChange::Boundary(boundary) => {
                 check_boundary(state, &self.account, boundary.as_ref())?;

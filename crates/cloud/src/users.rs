@@ -144,7 +144,7 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), CloudErr
                  letters, digits, spaces, or one of _ . : / = + - @"
             )));
         }
-        if !lower.insert(key.to_lowercase()) {
+        if !lower.insert(key.to_ascii_lowercase()) {
             return Err(CloudError::Invalid(format!(
                 "two tags have the key {key} in different case"
             )));
@@ -354,18 +354,16 @@ impl Registry {
             UserChange::Tag(tags) => {
                 for (key, value) in tags {
                     // A key in another case is the same key.
-                    record
-                        .tags
-                        .retain(|k, _| k.to_lowercase() != key.to_lowercase());
+                    record.tags.retain(|own, _| !own.eq_ignore_ascii_case(&key));
                     record.tags.insert(key, value);
                 }
                 check_tags(&record.tags)?;
             }
             UserChange::Untag(keys) => {
-                let gone: Vec<String> = keys.iter().map(|key| key.to_lowercase()).collect();
+                let gone: Vec<String> = keys.iter().map(|key| key.to_ascii_lowercase()).collect();
                 record
                     .tags
-                    .retain(|key, _| !gone.contains(&key.to_lowercase()));
+                    .retain(|key, _| !gone.contains(&key.to_ascii_lowercase()));
             }
         }
         if record != before {

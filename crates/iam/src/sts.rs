@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use access::{
     SessionOf, Who,
-    policy::{ActionName, Conditions, Document, DocumentKind, Documents, Target},
+    policy::{ActionName, Conditions, Decision, Document, DocumentKind, Documents, Target},
 };
 use cloud::{Assumable, Grant, GrantOf, NewSession, Registry, SESSION_S_MAX};
 use types::{AccessKeyId, AccountId, Timestamp};
@@ -207,6 +207,16 @@ impl Call<'_> {
         })
     }
 
+    /// Refuses what is denied by name. Whatever is not denied needs no permission.
+    fn is_denied(&self, action: &str) -> Result<(), IamError> {
+        let Caller { account, who, .. } = self.caller;
+        let (name, target) = (ActionName::parse(action), Target::Arn("*"));
+        match who.decide(account, name, target, &self.conditions()) {
+            Err(Decision::ExplicitDeny(_)) if !who.is_root() => Err(self.refused(action, "*")),
+            _ => Ok(()),
+        }
+    }
+
     /// Not why: who asks may be of another account, and does not learn whether the role is there.
     fn refused(&self, action: &str, arn: &str) -> IamError {
         let caller = self.caller.who.arn(self.caller.account);
@@ -273,6 +283,7 @@ impl Call<'_> {
             policies: wanted.policy.into_iter().collect(),
             parent,
             parent_account,
+            begun: self.begun,
             chained,
             seconds: self.seconds(ROLE_S, most)?,
         });
@@ -283,7 +294,6 @@ impl Call<'_> {
             (
                 "AssumedRoleUser",
                 Node::Fields(vec![
-            begun: self.begun,
                     ("AssumedRoleId", format!("{}:{name}", role.id).into()),
                     (
                         "Arn",
@@ -349,6 +359,7 @@ impl Call<'_> {
                 ));
             }
         };
+        self.is_denied("sts:GetSessionToken")?;
         let made = self.plain(of, "", USER_S, most, (BTreeMap::new(), None))?;
         Ok(Some(Node::Fields(vec![(
             "Credentials",
@@ -420,6 +431,7 @@ impl Call<'_> {
             policies: policy.into_iter().collect(),
             parent: self.access_key.to_string(),
             parent_account: account.clone(),
+            begun: self.begun,
             chained: false,
             seconds: self.seconds(default, most)?,
         });
@@ -431,7 +443,6 @@ impl Call<'_> {
 struct Wanted {
     tags: BTreeMap<String, String>,
     transitive: Vec<String>,
-            begun: self.begun,
     source_identity: Option<String>,
     policy: Option<String>,
 }

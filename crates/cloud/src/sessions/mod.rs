@@ -236,7 +236,7 @@ impl Known {
         // is to policies: of ASCII letters.
         let given = |key: &str| {
             let mut keys = claims.tags.keys();
-            keys.any(|own| own.to_lowercase() == key.to_lowercase())
+            keys.any(|own| own.eq_ignore_ascii_case(key))
         };
         tags.retain(|(key, _)| !given(key));
         tags.extend(claims.tags.clone());
