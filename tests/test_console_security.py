@@ -4,6 +4,7 @@ pages of other origins in one."""
 import http.client
 import http.server
 import json
+import os
 import re
 import threading
 import urllib.parse
@@ -112,6 +113,72 @@ def test_a_challenge_is_good_once_and_only_a_signed_one(raw):
                 {"x-dhow-challenge": raw.challenge()}):
         status, headers, _ = raw.post("/-/session", headers=bad)
         assert status == 403 and "set-cookie" not in headers
+
+
+def test_a_temporary_key_is_no_sign_in(raw, cloud):
+    sts = boto3.client("sts", endpoint_url=cloud.endpoint + "/-/sts", region_name=cloud.region,
+                       aws_access_key_id=cloud.access_key,
+                       aws_secret_access_key=cloud.secret_key)
+    made = sts.get_session_token()["Credentials"]
+    for token in ({}, {"x-amz-security-token": made["SessionToken"]}):
+        headers = raw.signed(raw.challenge(), made["AccessKeyId"], made["SecretAccessKey"])
+        status, answered, body = raw.post("/-/session", headers={**headers, **token})
+        assert status == 403 and "set-cookie" not in answered, body
+    assert "temporary" in body
+
+
+def test_another_key_of_the_same_id_does_not_take_a_session_over(cloud):
+    def account(name):
+        return cloud.cli_json("account", "create", name, "--json")["id"]
+
+    def bring(owner, secret):
+        # One's own key pair, as when moving in.
+        before = cloud.env
+        cloud.env = {**(before or os.environ), "DHOW_SECRET_KEY": secret}
+        try:
+            cloud.cli("key", "create", "--account", owner, "--access-key", "AKIACONSOLEREUSED001")
+        finally:
+            cloud.env = before
+
+    first, second = account("console-first"), account("console-second")
+    bring(first, "secret-of-the-first-0001")
+    raw = Raw(cloud).sign_in("AKIACONSOLEREUSED001", "secret-of-the-first-0001")
+    cloud.cli("key", "delete", "AKIACONSOLEREUSED001")
+    for owner, secret in ((first, "another-of-the-first-0002"),
+                          (second, "secret-of-the-second-0003")):
+        bring(owner, secret)
+        old, cookie = raw.ask("GET", "/sessions")[0], raw.cookie
+        assert old == 303, "the old cookie opens the new key's pages"
+        raw = Raw(cloud).sign_in("AKIACONSOLEREUSED001", secret)
+        assert raw.cookie != cookie and raw.ask("GET", "/sessions")[0] == 200
+        cloud.cli("key", "delete", "AKIACONSOLEREUSED001")
+
+
+def test_a_form_that_names_no_key_is_not_about_the_bucket(raw, s3, bucket):
+    raw.sign_in()
+    s3.put_object(Bucket=bucket, Key="k", Body=b"")
+    token = raw.token(f"/b/{bucket}", f"/b/{bucket}/delete")
+    s3.delete_object(Bucket=bucket, Key="k")
+    status, _, body = raw.post(f"/b/{bucket}/delete", {"key": "", "csrf": token})
+    assert status == 400 and "Nothing is chosen" in body
+    s3.head_bucket(Bucket=bucket)
+
+
+def test_a_trusted_proxy_says_whose_browser_it_is_and_nobody_else(tmp_path):
+    for trusted, shown in (([], "127.0.0.1"), (["--trusted-proxy", "127.0.0.1"], "203.0.113.9")):
+        cloud = Dhow(tmp_path / f"data-{len(trusted)}", args=trusted).start()
+        try:
+            raw = Raw(cloud)
+            # What the client itself put before the proxy's word is not believed.
+            said = {"X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
+            headers = {**raw.signed(raw.challenge()), **said}
+            status, answered, body = raw.post("/-/session", headers=headers)
+            assert status == 200, body
+            raw.cookie = answered["set-cookie"].split(";")[0]
+            page = raw.ask("GET", "/sessions", headers=said)[2]
+            assert shown in page and "198.51.100.7" not in page
+        finally:
+            cloud.stop()
 
 
 def test_a_request_to_s3_is_no_sign_in(raw, cloud):

@@ -11,8 +11,9 @@ const KEY_FAILURES: u32 = 5;
 /// The longest wait.
 const WAIT_MAX_MS: u64 = 15 * 60_000;
 const MINUTE_MS: u64 = 60_000;
-/// Attempts of everybody in a second.
+/// Attempts of everybody in a second, and of one network.
 const ATTEMPTS_PER_S: u32 = 100;
+const NETWORK_ATTEMPTS_PER_S: u32 = 25;
 /// Networks and keys that are kept.
 const KEPT_MAX: usize = 20_000;
 
@@ -25,6 +26,8 @@ struct State {
     failures: HashMap<(Option<String>, [u8; 8]), Failures>,
     second: u64,
     attempts: u32,
+    /// Of this second, by network.
+    by_network: HashMap<[u8; 8], u32>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -53,11 +56,9 @@ impl Brakes {
         let mut state = self.0.lock();
         if state.second != now_ms / 1000 {
             (state.second, state.attempts) = (now_ms / 1000, 0);
+            state.by_network.clear();
         }
-        state.attempts += 1;
-        if state.attempts > ATTEMPTS_PER_S {
-            return Err(1);
-        }
+        // Who is refused takes nothing from others.
         for who in [None, Some(key.to_owned())] {
             let failures = state.failures.get(&(who, network(from)));
             let until = failures.map_or(0, |failures| failures.until_ms);
@@ -65,6 +66,13 @@ impl Brakes {
                 return Err((until - now_ms).div_ceil(1000));
             }
         }
+        let own = state.by_network.get(&network(from)).copied();
+        let own = own.unwrap_or_default();
+        if own >= NETWORK_ATTEMPTS_PER_S || state.attempts >= ATTEMPTS_PER_S {
+            return Err(1);
+        }
+        state.by_network.insert(network(from), own + 1);
+        state.attempts += 1;
         Ok(())
     }
 
@@ -137,10 +145,21 @@ mod tests {
     #[test]
     fn all_together_have_so_many_attempts_a_second() {
         let brakes = Brakes::default();
-        for n in 0..ATTEMPTS_PER_S {
-            assert_eq!(brakes.attempt(&n.to_string(), HERE, 1000), Ok(()));
+        for n in 0..ATTEMPTS_PER_S as u8 {
+            let from = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, n, 1));
+            assert_eq!(brakes.attempt(&n.to_string(), from, 1000), Ok(()));
         }
         assert_eq!(brakes.attempt("K", THERE, 1000), Err(1));
         assert_eq!(brakes.attempt("K", THERE, 2000), Ok(()));
+    }
+
+    #[test]
+    fn one_network_takes_no_attempts_from_others() {
+        let brakes = Brakes::default();
+        for n in 0..1000 {
+            let first = brakes.attempt(&n.to_string(), HERE, 1000);
+            assert_eq!(first.is_ok(), n < NETWORK_ATTEMPTS_PER_S, "{n}");
+        }
+        assert_eq!(brakes.attempt("K", THERE, 1000), Ok(()));
     }
 }

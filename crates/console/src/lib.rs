@@ -28,6 +28,7 @@ mod s3;
 mod serve;
 mod session;
 mod signin;
+mod turns;
 mod ui;
 mod words;
 
@@ -64,6 +65,7 @@ pub struct Console {
     pub(crate) sessions: Sessions,
     pub(crate) challenges: Challenges,
     pub(crate) brakes: Brakes,
+    pub(crate) turns: turns::Turns,
     pub(crate) assets: Assets,
 }
 
@@ -81,6 +83,7 @@ impl Console {
             sessions: Sessions::new(settings.idle_s, settings.absolute_s),
             challenges: Challenges::default(),
             brakes: Brakes::default(),
+            turns: turns::Turns::new(),
             assets: Assets::new(),
             settings,
             backend,

@@ -21,7 +21,7 @@ use crate::{
     reply::{Answer, Reply, finish, policy, reads_gzip},
     routes::{Found, May, Route, find, is_own},
     session::Session,
-    signin::NotSignedIn,
+    signin::{NotSignedIn, day_of},
     ui::shell,
     words::Words,
 };
@@ -45,33 +45,48 @@ struct Came {
     words: Words,
 }
 
+/// Answers that are longer are compressed elsewhere.
+const LARGE: usize = 256 << 10;
+
 impl Console {
-    /// Answers one request of a browser. `tls` says whether its connection is encrypted.
+    /// Answers one request of a browser, which came from `from` over a connection, or through a
+    /// proxy that is trusted to say how it came to it, as `facts` say.
     pub async fn answer(
         &self,
         from: SocketAddr,
         request: Request<Incoming>,
-        tls: bool,
+        facts: RequestFacts,
     ) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let transport = if tls {
-            Transport::Tls
-        } else {
-            Transport::Clear
-        };
+        let tls = facts
+            .transport
+            .is_some_and(|transport| transport != Transport::Clear);
+        // Whose client it is does not know: all of a proxy's clients are one network then.
+        let from = facts
+            .source
+            .map_or(from, |source| SocketAddr::new(source, from.port()));
         let gzips = reads_gzip(&parts.headers);
         let accepted = parts.headers.get(header::ACCEPT_LANGUAGE);
         let accepted = accepted.and_then(|value| value.to_str().ok());
         let came = Came {
             from,
-            facts: RequestFacts::of_connection(Some(from.ip()), transport),
+            facts,
             tls,
             id: self.random_hex::<8>(),
             words: Words::accepted(accepted.unwrap_or_default()),
             parts,
         };
-        let answer = self.act(&came, body, gzips).await;
-        finish(answer, (gzips, came.tls))
+        let (tls, answer) = (came.tls, self.act(&came, body, gzips).await);
+        if answer.body().len() < LARGE {
+            return finish(answer, (gzips, tls));
+        }
+        // Compressing it would keep a worker from the requests of S3.
+        let finished = tokio::task::spawn_blocking(move || finish(answer, (gzips, tls)));
+        finished.await.unwrap_or_else(|_| {
+            let mut failed = Response::new(Full::default());
+            *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            failed
+        })
     }
 
     async fn act(&self, came: &Came, body: Incoming, gzips: bool) -> Response<Bytes> {
@@ -165,6 +180,12 @@ impl Console {
                     &[("seconds", &seconds.to_string())],
                 ),
             ),
+            Err(NotSignedIn::Temporary) => (
+                StatusCode::FORBIDDEN,
+                came.words
+                    .t("A temporary key cannot sign in. Use a long-term access key.")
+                    .into_owned(),
+            ),
             Err(NotSignedIn::Unknown) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 came.words
@@ -196,7 +217,11 @@ impl Console {
         let cookie = self.cookie(parts)?;
         let session = self.sessions.of_cookie(cookie, self.clock.now().ms())?;
         let registry = self.backend.registry();
-        let found = registry.caller(&session.key);
+        let day = day_of(self.clock.now());
+        let proof = self.key_proof(&session.key, &day);
+        let same = proof.is_some_and(|proof| session.is_of(&day, &proof))
+            || types::planted("console-sessions-of-any-key");
+        let found = registry.caller(&session.key).filter(|_| same);
         let account = found.as_ref().and_then(|identity| identity.account());
         let account = account.and_then(|account| registry.account(account));
         let (Some(identity), Some(account)) = (found, account) else {
@@ -237,6 +262,18 @@ impl Console {
                 Err(fault) => return self.refuse(came, &fault, caller),
             },
             _ => Fields::default(),
+        };
+        let _turn = match caller {
+            Some(caller) => match self.turns.take(&caller.session.account).await {
+                Some(turn) => Some(turn),
+                None => {
+                    let why = came
+                        .words
+                        .t("Too many pages of your account are made just now.");
+                    return self.refuse(came, &Fault::Busy(why.into_owned()), Some(caller));
+                }
+            },
+            None => None,
         };
         let query = Fields::parse(came.parts.uri.query().unwrap_or_default());
         let Some(query) = query else {

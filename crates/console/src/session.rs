@@ -5,10 +5,12 @@ use std::{collections::HashMap, net::IpAddr};
 
 use access::signature::{HmacKey, sha256_hex};
 use parking_lot::Mutex;
-use types::AccessKeyId;
+use types::{AccessKeyId, AccountId};
 
 /// Sessions of one key.
 const OF_KEY_MAX: usize = 10;
+/// Sessions of one account: those of others are not pushed out by it.
+const OF_ACCOUNT_MAX: usize = 200;
 /// Sessions of a region.
 const SESSIONS_MAX: usize = 10_000;
 /// Characters of a browser's name that are kept.
@@ -50,6 +52,8 @@ pub struct Session {
     pub id: String,
     /// Whose it is.
     pub key: AccessKeyId,
+    /// The account of the key.
+    pub account: AccountId,
     /// When it began, and when it was used last.
     pub begun_ms: u64,
     /// When it was used last.
@@ -62,9 +66,21 @@ pub struct Session {
     pub look: Look,
     /// For tokens of forms.
     secret: [u8; 32],
+    /// What the key signs, by day: another key of the same id is none that began it.
+    proofs: KeyProofs,
 }
 
+/// For some days, what an access key signs on them. Keys of the same id that differ sign
+/// differently.
+pub type KeyProofs = Vec<(String, [u8; 32])>;
+
 impl Session {
+    /// Whether the key that signs `proof` on `day` began the session.
+    pub fn is_of(&self, day: &str, proof: &[u8; 32]) -> bool {
+        let mut proofs = self.proofs.iter();
+        proofs.any(|(known, own)| known == day && own == proof)
+    }
+
     /// The token of a form that is sent to `route`. `nonce` makes each one different, so that a
     /// compressed page says nothing of it.
     pub fn token(&self, route: &str, nonce: &str) -> String {
@@ -104,10 +120,14 @@ pub struct NewSession<'a> {
     pub secret: [u8; 32],
     /// Whose it is.
     pub key: AccessKeyId,
+    /// The account of the key.
+    pub account: AccountId,
     /// From where.
     pub from: IpAddr,
     /// What the browser calls itself.
     pub agent: &'a str,
+    /// What the key signs.
+    pub proofs: KeyProofs,
 }
 
 impl Sessions {
@@ -125,26 +145,33 @@ impl Sessions {
             || now_ms.saturating_sub(session.begun_ms) > self.absolute_ms
     }
 
-    /// Begins one. The one of its key, or of all, that was not used for longest makes room.
+    /// Begins one. The one of its key, of its account, or of all that was not used for longest
+    /// makes room.
     pub fn begin(&self, new: NewSession<'_>, now_ms: u64) {
         let mut all = self.all.lock();
         all.retain(|_, session| !self.is_over(session, now_ms));
         let session = Session {
             id: id_of(new.cookie),
             key: new.key,
+            account: new.account,
             begun_ms: now_ms,
             seen_ms: now_ms,
             from: new.from,
             agent: new.agent.chars().take(AGENT_MAX).collect(),
             look: Look::default(),
             secret: new.secret,
+            proofs: new.proofs,
         };
-        let own = all.values().filter(|one| one.key == session.key);
-        let crowded = own.clone().count() >= OF_KEY_MAX;
-        let oldest = match crowded {
-            true => own.min_by_key(|one| one.seen_ms),
-            false if all.len() >= SESSIONS_MAX => all.values().min_by_key(|one| one.seen_ms),
-            false => None,
+        let of_key = all.values().filter(|one| one.key == session.key);
+        let of_account = all.values().filter(|one| one.account == session.account);
+        let oldest = if of_key.clone().count() >= OF_KEY_MAX {
+            of_key.min_by_key(|one| one.seen_ms)
+        } else if of_account.clone().count() >= OF_ACCOUNT_MAX {
+            of_account.min_by_key(|one| one.seen_ms)
+        } else if all.len() >= SESSIONS_MAX {
+            all.values().min_by_key(|one| one.seen_ms)
+        } else {
+            None
         };
         if let Some(id) = oldest.map(|one| one.id.clone()) {
             all.remove(&id);
@@ -201,8 +228,10 @@ mod tests {
             cookie,
             secret: [7; 32],
             key: AccessKeyId::new(key),
+            account: AccountId::new(&key[..1]),
             from: IpAddr::from([127, 0, 0, 1]),
             agent: "a browser",
+            proofs: vec![("20261129".to_owned(), [1; 32])],
         };
         sessions.begin(new, now_ms);
     }
@@ -232,6 +261,19 @@ mod tests {
             sessions.of_key(&AccessKeyId::new("K"), 100).len(),
             OF_KEY_MAX
         );
+    }
+
+    #[test]
+    fn an_account_pushes_out_no_session_of_another() {
+        let sessions = Sessions::new(1000, 1000);
+        begin(&sessions, "other", "L", 0);
+        for n in 0..2 * OF_ACCOUNT_MAX {
+            begin(&sessions, &n.to_string(), &format!("K{n}"), 1 + n as u64);
+        }
+        let all = sessions.all.lock().len();
+        assert_eq!(all, OF_ACCOUNT_MAX + 1);
+        assert!(sessions.of_cookie("other", 500).is_some());
+        assert!(sessions.of_cookie("0", 500).is_none());
     }
 
     #[test]

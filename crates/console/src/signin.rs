@@ -4,7 +4,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use access::{
-    Identity,
+    Identity, SigningKeys as _, Who,
     signature::{
         self, AuthType, Facts, PayloadMode, RegionNames, Request, Service, SignatureError,
     },
@@ -12,9 +12,12 @@ use access::{
 use cloud::Introduced;
 use http::{HeaderMap, request::Parts};
 use parking_lot::Mutex;
-use types::AccessKeyId;
+use types::{AccessKeyId, AccountId, Timestamp};
 
-use crate::{Console, session::NewSession};
+use crate::{
+    Console,
+    session::{KeyProofs, NewSession},
+};
 
 /// The header with the challenge, which must be signed.
 pub const CHALLENGE: &str = "x-dhow-challenge";
@@ -59,6 +62,8 @@ pub enum NotSignedIn {
     Wrong,
     /// Too many attempts; seconds to wait.
     Wait(u64),
+    /// A key of STS, which is for programs.
+    Temporary,
     /// The registry must be asked whose key it is, and does not answer.
     Unknown,
 }
@@ -86,16 +91,19 @@ impl Console {
         if wrong {
             tracing::info!(%from, key = %types::text::shown(&claimed, 64), "a sign-in was refused");
         }
-        let key = signer?;
+        let (key, account) = signer?;
         tracing::info!(%from, %key, "somebody signed in to the console");
         let cookie = self.random_hex::<32>();
         let mut secret = [0; 32];
         self.random.fill(&mut secret);
         let agent = parts.headers.get(http::header::USER_AGENT);
+        let proofs = self.key_proofs(&key);
         let new = NewSession {
+            proofs,
             cookie: &cookie,
             secret,
             key,
+            account,
             from,
             agent: agent
                 .and_then(|agent| agent.to_str().ok())
@@ -105,7 +113,31 @@ impl Console {
         Ok(cookie)
     }
 
-    async fn signer(&self, parts: &Parts, from: IpAddr) -> Result<AccessKeyId, NotSignedIn> {
+    /// What a key signs today and tomorrow, as far as its signing keys are known.
+    fn key_proofs(&self, key: &AccessKeyId) -> KeyProofs {
+        let now = self.clock.now();
+        let days = [now, Timestamp::from_s(now.s() + 86_400)];
+        let proof = |at: Timestamp| {
+            let day = day_of(at);
+            let proof = self.key_proof(key, &day)?;
+            Some((day, proof))
+        };
+        days.into_iter().filter_map(proof).collect()
+    }
+
+    /// What a key signs on a day; `None` if it opens nothing here.
+    pub(crate) fn key_proof(&self, key: &AccessKeyId, day: &str) -> Option<[u8; 32]> {
+        let region = &self.settings.region;
+        let registry = self.backend.registry();
+        let found = registry.signing_key(key, day, region, Service::S3.name())?;
+        Some(found.key.sign(b"dhow console session"))
+    }
+
+    async fn signer(
+        &self,
+        parts: &Parts,
+        from: IpAddr,
+    ) -> Result<(AccessKeyId, AccountId), NotSignedIn> {
         let challenge = parts.headers.get(CHALLENGE).and_then(|c| c.to_str().ok());
         let now = self.clock.now();
         if !self
@@ -114,6 +146,10 @@ impl Console {
             && !types::planted("console-challenge-unasked")
         {
             return Err(NotSignedIn::Wrong);
+        }
+        // A session of the console would outlast that of STS.
+        if parts.headers.contains_key("x-amz-security-token") {
+            return Err(NotSignedIn::Temporary);
         }
         let request = Request {
             method: parts.method.as_str(),
@@ -139,7 +175,15 @@ impl Console {
         };
         let verified = verified.map_err(|_| NotSignedIn::Wrong)?;
         match (verified.identity, verified.payload) {
-            (Identity::Key { access_key, .. }, PayloadMode::Sha256(_)) => Ok(access_key),
+            (
+                Identity::Key {
+                    access_key,
+                    account,
+                    who: Who::Root | Who::User(_),
+                    ..
+                },
+                PayloadMode::Sha256(_),
+            ) => Ok((access_key, account)),
             _ => Err(NotSignedIn::Wrong),
         }
     }
@@ -159,6 +203,11 @@ impl Console {
             }
         }
     }
+}
+
+/// The day of a time, as signatures write it.
+pub fn day_of(at: Timestamp) -> String {
+    at.iso_basic().get(..8).unwrap_or_default().to_owned()
 }
 
 /// The access key that a request says it is signed with.

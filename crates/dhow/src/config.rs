@@ -227,8 +227,9 @@ impl Default for ConsoleConfig {
 }
 
 impl ConsoleConfig {
-    /// What the types cannot say. `tls` says whether its listener has TLS.
-    fn check(&self, tls: bool) -> Result<(), Failure> {
+    /// What the types cannot say. `tls` says whether its listener has TLS, and `proxies` whether
+    /// proxies are named that say for whom they speak.
+    fn check(&self, tls: bool, proxies: bool) -> Result<(), Failure> {
         for (key, origin) in [("origin", &self.origin), ("data_origin", &self.data_origin)] {
             if origin.as_ref().is_some_and(|origin| !is_origin(origin)) {
                 return Err(Failure::new(format!(
@@ -252,11 +253,20 @@ impl ConsoleConfig {
             ))
             .hint("say with `console.origin` where browsers reach it"));
         }
-        let secure = tls
-            || self
-                .origin
-                .as_ref()
-                .is_some_and(|o| o.starts_with("https://"));
+        let https = self
+            .origin
+            .as_ref()
+            .is_some_and(|o| o.starts_with("https://"));
+        // Else all that the proxy forwards would be from the proxy's own address, for conditions
+        // of policies and for the limits on sign-ins.
+        if https && !tls && !proxies {
+            return Err(Failure::new(
+                "a proxy with TLS is in front of the console, and none is trusted to say for whom \
+                 it speaks",
+            )
+            .hint("name its address in `trusted` under [proxies] (--trusted-proxy)"));
+        }
+        let secure = tls || https;
         if !loopback && !secure {
             return Err(Failure::new(format!(
                 "the console has no TLS, and {listen} is no loopback address"
@@ -633,7 +643,8 @@ impl Config {
         self.buckets.read()?;
         self.tls.check()?;
         self.proxies.check()?;
-        self.console.check(self.tls.is_on())?;
+        let proxies = !self.proxies.trusted.is_empty();
+        self.console.check(self.tls.is_on(), proxies)?;
         let encrypted = self.admin_plaintext || self.tls.is_on();
         if !self.admin.ip().is_loopback() && !encrypted {
             return Err(Failure::new(format!(

@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use access::RequestFacts;
+use access::{RequestFacts, Transport};
 use bytes::Bytes;
 use cloud::Registry;
 use console::{Api, Backend, Console, Settings, Unanswered};
@@ -61,7 +61,11 @@ pub fn start(
         idle_s: config.console.idle_s,
         absolute_s: config.console.absolute_s,
     };
-    let tls = listener.tls.is_some();
+    let transport = match listener.tls.is_some() {
+        true => Transport::Tls,
+        false => Transport::Clear,
+    };
+    let proxies = config.proxies.proxies();
     let region = &within.region;
     let (clock, random) = (Arc::clone(&region.clock), Arc::clone(&region.random));
     let console = Arc::new(Console::new(settings, Arc::new(within), clock, random));
@@ -69,9 +73,15 @@ pub fn start(
         connections: CONNECTIONS,
         ..SmallLimits::default()
     };
-    let answer = move |from: SocketAddr, request| {
+    let answer = move |from: SocketAddr, request: Request<Incoming>| {
         let console = Arc::clone(&console);
-        async move { console.answer(from, request, tls).await }
+        let direct = RequestFacts::of_connection(Some(from.ip()), transport);
+        // As at the S3 listener: only a proxy that is named says for whom it speaks.
+        let facts = match proxies.trusts(from.ip()) {
+            true => gateway::forwarded_facts(request.headers(), direct, &proxies),
+            false => direct,
+        };
+        async move { console.answer(from, request, facts).await }
     };
     Some(tokio::spawn(serve_small(
         limits, listener, answer, shutdown,

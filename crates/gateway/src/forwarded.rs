@@ -11,11 +11,7 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// How a request came that has these headers, over a connection of a trusted proxy.
-pub(crate) fn facts(
-    headers: &HeaderMap,
-    of_connection: RequestFacts,
-    proxies: &Proxies,
-) -> RequestFacts {
+pub fn facts(headers: &HeaderMap, of_connection: RequestFacts, proxies: &Proxies) -> RequestFacts {
     let source = match headers.contains_key(FOR) {
         true => source(headers, proxies),
         false => of_connection.source,

@@ -43,6 +43,7 @@ mod watchdog;
 
 pub use beside::{Beside, BesideApi};
 pub use change::SignedChange;
+pub use forwarded::facts as forwarded_facts;
 pub use limits::GatewayConfig;
 pub use passing::{AnswerBody, PassedBody};
 pub use regions::{Introduced, PassError, Proven, Regions, RuleRefused};

@@ -114,7 +114,8 @@ async fn plan(call: &Call<'_>, shown: &Shown) -> Result<Plan, Fault> {
     let kept = versioned(call, bucket).await?;
     let mut all = Vec::new();
     let version = call.form.some("version");
-    for key in call.form.all("key") {
+    // Without a key it would be the bucket.
+    for key in call.form.all("key").filter(|key| !key.is_empty()) {
         all.extend(one(call, bucket, key, version).await?);
         too_many(call, &all)?;
     }
@@ -325,11 +326,17 @@ fn failures(call: &Call<'_>, bucket: &str, of: usize, failed: &[(String, Fault)]
     page
 }
 
+/// The key that a form names. None is none: without a key it would be the bucket.
+pub fn key_of<'c>(call: &'c Call<'_>) -> Result<&'c str, Fault> {
+    let key = call.form.some("key");
+    key.ok_or_else(|| Fault::Bad(call.t("The form names no object.")))
+}
+
 /// Brings an object back: takes its delete marker away.
 pub async fn undelete(call: &Call<'_>) -> Answer {
     let shown = call.shown()?;
     let bucket = &*shown.deed.name;
-    let key = call.form.get("key").unwrap_or_default();
+    let key = key_of(call)?;
     let versions = super::object::versions(call, bucket, key).await?;
     let marker = versions
         .iter()
@@ -346,7 +353,7 @@ pub async fn undelete(call: &Call<'_>) -> Answer {
 pub async fn restore(call: &Call<'_>) -> Answer {
     let shown = call.shown()?;
     let bucket = &*shown.deed.name;
-    let key = call.form.get("key").unwrap_or_default();
+    let key = key_of(call)?;
     let version = call.form.get("version").unwrap_or_default();
     let source = format!(
         "/{bucket}/{}?versionId={}",

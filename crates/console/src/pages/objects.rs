@@ -339,7 +339,7 @@ fn rows(call: &Call<'_>, view: &View<'_>, listed: &Listed) -> Markup {
 }
 
 fn tick(call: &Call<'_>, view: &View<'_>, name: &str, value: &str) -> Markup {
-    let label = call.with("Choose {name}", &[("name", &text::visible(value))]);
+    let label = call.with("Choose {name}", &[("name", &text::label(value))]);
     html! {
         @if !view.versions {
             td.tick { input type="checkbox" name=(name) value=(value) aria-label=(label); }

@@ -33,7 +33,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
 /// Makes a link.
 pub async fn make(call: &Call<'_>) -> Answer {
     let shown = call.shown()?;
-    let key = call.form.get("key").unwrap_or_default();
+    let key = super::delete::key_of(call)?;
     let term = call.form.get("seconds").unwrap_or_default();
     let known = TERMS.iter().any(|(seconds, _)| *seconds == term);
     let seconds: u64 = term.parse().ok().filter(|_| known).ok_or_else(|| {

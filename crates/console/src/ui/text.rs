@@ -44,7 +44,19 @@ pub fn short(text: &str) -> Markup {
     let side = SHOWN_MAX / 2;
     let first: String = whole.chars().take(side).collect();
     let last: String = whole.chars().skip(count - side).collect();
-    html! { bdi title=(whole) { (first) "\u{2026}" (last) } }
+    html! { bdi title=(label(text)) { (first) "\u{2026}" (last) } }
+}
+
+/// Characters of a user's text in what only some see: titles and labels of fields.
+const LABEL_MAX: usize = 200;
+
+/// A user's text for a title or a label: its beginning, if it is long.
+pub fn label(text: &str) -> String {
+    let whole = visible(text);
+    match whole.char_indices().nth(LABEL_MAX) {
+        Some((end, _)) => [whole.get(..end).unwrap_or_default(), "\u{2026}"].concat(),
+        None => whole,
+    }
 }
 
 /// A text of ours that is always left to right: keys, ids, endpoints, code.
@@ -82,6 +94,13 @@ mod tests {
         assert_eq!(visible("   "), "␣␣␣");
         let persian = "می\u{200c}خواهم";
         assert_eq!(visible(persian), persian);
+    }
+
+    #[test]
+    fn a_row_of_a_long_hidden_name_is_short() {
+        let name = "\u{1}".repeat(1024);
+        assert!(label(&name).chars().count() <= LABEL_MAX + 1);
+        assert!(short(&name).into_string().len() < 2_000);
     }
 
     #[test]
