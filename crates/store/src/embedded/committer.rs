@@ -141,7 +141,9 @@ impl Committer {
             return refuse(jobs, error);
         }
         if !self.wait_for_index() {
-            return refuse(jobs, StoreError::Busy);
+            // What it waited for may have failed, and fenced the engine.
+            let why = self.shared.fenced().err().unwrap_or(StoreError::Busy);
+            return refuse(jobs, why);
         }
         let mut jobs = jobs;
         if !self.has_room() {
@@ -173,7 +175,8 @@ impl Committer {
         self.group.clear();
     }
 
-    /// Waits while both memory tables are full. Answers whether there is room.
+    /// Waits while both memory tables are full. Answers whether there is room; a fenced engine
+    /// makes none.
     fn wait_for_index(&self) -> bool {
         let limit = self.shared.config.memtable_bytes * 2;
         let until = Instant::now() + CATCH_UP_MAX;
@@ -184,6 +187,9 @@ impl Committer {
             };
             if !full {
                 return true;
+            }
+            if self.shared.fenced().is_err() {
+                return false;
             }
             let mut orders = self.shared.orders.lock();
             let step = (Instant::now() + Duration::from_millis(50)).min(until);
