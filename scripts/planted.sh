@@ -128,7 +128,7 @@ unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
 features="store/planted-bugs,objects/planted-bugs,replication/planted-bugs,access/planted-bugs,sim/planted-bugs,cloud/planted-bugs,proof/planted-bugs,console/planted-bugs"
 cargo test --locked --no-run -p store -p objects -p replication -p sim -p cloud -p proof -p access \
-  -p peer -p console@0.1.0 --lib --test acknowledged --test permits --test decision --test policy --test users --test regions --test seeds --test room \
+  -p peer -p console@0.1.0 --lib --test acknowledged --test permits --test decision --test policy --test users --test lists --test regions --test seeds --test room \
   --features "$features" 2>"$out/build" || { cat "$out/build" >&2; exit 1; }
 # Apart from these: it has a test program of the same name.
 cargo test --locked --no-run -p gateway --lib --test own_writes --test relayed --test checksums \
