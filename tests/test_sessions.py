@@ -4,13 +4,16 @@ other server once missed."""
 import base64
 import datetime
 import hashlib
+import http.client
 import json
 import os
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -719,6 +722,57 @@ def test_who_saw_a_request_gets_no_session_of_it(cloud, acme):
     for _ in range(3):
         status, body = sent(request)
         assert status == 400 and "Throttling" in body and "SecretAccessKey" not in body
+
+
+def asks_for_sessions(cloud, pair, seconds):
+    """Asks for a session of so many seconds each, until one is refused for how many there were.
+    Answers how many were made."""
+    where = urllib.parse.urlsplit(cloud.endpoint)
+    link = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
+    made = 0
+    for length in seconds:
+        body = f"Action=GetSessionToken&Version=2011-06-15&DurationSeconds={length}"
+        request = AWSRequest(
+            "POST", f"{cloud.endpoint}/-/sts", data=body.encode(),
+            headers={"Content-Type": "application/x-www-form-urlencoded"})
+        SigV4Auth(Credentials(*pair), "sts", cloud.region).add_auth(request)
+        link.request("POST", "/-/sts", body, dict(request.headers.items()))
+        answer = link.getresponse()
+        text = answer.read().decode()
+        if answer.status == 400 and "Throttling" in text:
+            break
+        assert answer.status == 200, text
+        made += 1
+    link.close()
+    return made
+
+
+def test_who_asks_for_sessions_without_end_stops_nobody_else(own_cloud):
+    own_cloud.start()
+    mine, other = Account(own_cloud, "asks-too-much"), Account(own_cloud, "asks-little")
+    person, another = mine.person(), mine.person(allow("sts:AssumeRole"))
+    role = mine.role(allow("*"))
+    session = Session(own_cloud, person.sts.get_session_token())
+    # One key asks for more than there is room for; it needs no permission for that.
+    def ask(n):
+        return asks_for_sessions(own_cloud, person.pair, range(900 + n, 120_000, 4))
+    with ThreadPoolExecutor(4) as workers:
+        made = sum(workers.map(ask, range(4)))
+    assert made < 8192
+    assert code(person.sts.get_session_token) == "Throttling"
+    # The account takes the key away, and does all else that is to be done then.
+    key = {"UserName": person.name, "AccessKeyId": person.pair[0]}
+    mine.iam.put_user_policy(UserName=person.name, PolicyName="own",
+                             PolicyDocument=document(deny("*")))
+    mine.iam.update_access_key(**key, Status="Inactive")
+    assert code(session.sts.get_caller_identity) == "InvalidClientTokenId"
+    mine.assume(another, role)
+    mine.iam.delete_role_policy(RoleName=role, PolicyName="own")
+    mine.iam.delete_role(RoleName=role)
+    own_cloud.cli("key", "disable", another.pair[0])
+    # Sessions begin as before, for the account itself and for others.
+    mine.sts.get_session_token()
+    other.person().sts.get_session_token()
 
 
 @pytest.mark.parametrize("fields", [

@@ -5,7 +5,8 @@
 //! | `lock` | an advisory lock, held while a process uses the folder |
 //! | `master.key` | 64 hex digits, under which secrets are sealed |
 //! | `credentials.json` | the root key pair |
-//! | `admin-seen` | signatures of admin requests: `admin::Seen` |
+//! | `admin-seen` | signatures of admin requests, and of IAM's: `admin::Seen` |
+//! | `sts-seen` | signatures of STS's requests: `admin::Seen` |
 //! | `registry-heard` | when the registry's region last answered, in milliseconds |
 //! | `running.json` | the addresses of the running process |
 //! | `identity.pem`, `authority.pem`, … | who the region is among others: `link::files` |

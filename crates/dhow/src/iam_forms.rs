@@ -30,7 +30,8 @@ use crate::{
 pub struct IamForms {
     region: Arc<Region>,
     aliases: Vec<String>,
-    seen: Arc<Seen>,
+    /// Signatures of changes, and of requests to STS.
+    seen: [Arc<Seen>; 2],
     iam: Iam,
     sts: Sts,
 }
@@ -48,8 +49,9 @@ struct Met {
 const AGAIN_S: u64 = 2;
 
 impl IamForms {
-    /// Of this region, which signatures may name by these aliases too.
-    pub fn new(region: &Arc<Region>, aliases: Vec<String>, seen: Arc<Seen>) -> Self {
+    /// Of this region, which signatures may name by these aliases too. `seen` is where signatures
+    /// of changes are remembered, and those of requests to STS.
+    pub fn new(region: &Arc<Region>, aliases: Vec<String>, seen: [Arc<Seen>; 2]) -> Self {
         let kept = region.credentials.as_ref();
         let kept = kept.map(|root| AccessKeyId::new(&root.access_key));
         Self {
@@ -118,18 +120,19 @@ impl IamForms {
                  makes and disables their keys (dhow key)",
             ));
         }
-        // What STS answers is a secret: whoever saw the request must not get one of their own.
-        let again = match api {
-            Api::Iam => AGAIN_S,
-            Api::Sts => 0,
-        };
         let only_asks = match api {
             Api::Iam => Iam::only_reads(&form),
             Api::Sts => asks_who,
         };
         if !only_asks {
-            let signed = (signature, signed_at);
-            self.take_once(signed, account, again).await?;
+            let signed = SignedChange {
+                signature,
+                account: account.to_string(),
+                of_user: key_of_user(who, access_key),
+                root: self.is_root(account),
+                tightens: api == Api::Iam && Iam::only_tightens(&form),
+            };
+            self.take_once(api, signed, signed_at).await?;
         }
         let agent = head.headers.get(header::USER_AGENT);
         let caller = Caller {
@@ -269,20 +272,25 @@ impl IamForms {
         }
     }
 
+    fn is_root(&self, account: &AccountId) -> bool {
+        let found = self.region.registry.account(account);
+        found.is_some_and(|account| account.root)
+    }
+
     /// A signed request changes something once: whoever saw it must not have it done again.
     async fn take_once(
         &self,
-        (signature, signed_at): (String, Option<Timestamp>),
-        account: &AccountId,
-        again_s: u64,
+        api: Api,
+        signed: SignedChange,
+        signed_at: Option<Timestamp>,
     ) -> Result<(), IamError> {
-        let found = self.region.registry.account(account);
-        let signed = SignedChange {
-            signature,
-            account: account.to_string(),
-            root: found.is_some_and(|account| account.root),
+        // What STS answers is a secret: whoever saw the request must not get one of their own.
+        let [changes, sessions] = &self.seen;
+        let (seen, again_s) = match api {
+            Api::Iam => (Arc::clone(changes), AGAIN_S),
+            Api::Sts => (Arc::clone(sessions), 0),
         };
-        let (seen, now) = (Arc::clone(&self.seen), self.region.clock.now().s());
+        let now = self.region.clock.now().s();
         let taken = tokio::task::spawn_blocking(move || seen.take(&signed, now)).await;
         let taken = taken.map_err(|e| IamError::new("ServiceFailure", 500, e.to_string()))?;
         if taken.is_err() && signed_at.is_some_and(|at| at.s().abs_diff(now) < again_s) {
@@ -290,6 +298,15 @@ impl IamForms {
         }
         // Clients sign anew when they try again.
         taken.map_err(|(_, why)| IamError::new("Throttling", 400, why))
+    }
+}
+
+/// The long-term key of a user that counts for what is remembered of a caller.
+fn key_of_user(who: &Who, access_key: &AccessKeyId) -> Option<String> {
+    match who {
+        Who::Root => None,
+        Who::User(_) => Some(access_key.to_string()),
+        Who::Session(session) => Some(session.parent.clone()),
     }
 }
 

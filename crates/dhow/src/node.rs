@@ -94,9 +94,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let health = health(registry, &region, &draining);
     let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
     tokio::spawn(health::serve(health, probes, stopping()));
-    let seen = Arc::new(Seen::open(&region.dir, region.clock.now().s())?);
-    let aliases = gateway_config(&config, region.upstream.is_some()).region_aliases;
-    let forms = Arc::new(IamForms::new(&region, aliases, Arc::clone(&seen)));
+    let (forms, seen) = forms_of(&config, &region)?;
     door.answers_beside(forms.clone());
     let admin_api = admin_of(&region, forms, seen);
     let socket = console.map(|socket| listener(socket, tls.as_ref(), None));
@@ -166,6 +164,16 @@ async fn stop_at_once(mut signals: Signals, is_second: bool) {
             std::process::exit(SECOND.into());
         }
     }
+}
+
+/// What answers IAM's and STS's forms, and the signatures of changes.
+fn forms_of(config: &Config, region: &Arc<Region>) -> Result<(Arc<IamForms>, Arc<Seen>), Failure> {
+    let now = region.clock.now().s();
+    let seen = Arc::new(Seen::of_changes(&region.dir, now)?);
+    let of_sts = Arc::new(Seen::of_sessions(&region.dir, now)?);
+    let aliases = gateway_config(config, region.upstream.is_some()).region_aliases;
+    let forms = IamForms::new(region, aliases, [Arc::clone(&seen), of_sts]);
+    Ok((Arc::new(forms), seen))
 }
 
 fn admin_of(region: &Arc<Region>, forms: Arc<IamForms>, seen: Arc<Seen>) -> Arc<Admin> {

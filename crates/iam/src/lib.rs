@@ -136,6 +136,15 @@ impl Iam {
             .any(|verb| action.starts_with(verb))
     }
 
+    /// Whether a form asks for something that takes rights away and gives none, however often it
+    /// is done. A policy that is set or removed may do either.
+    pub fn only_tightens(form: &Form) -> bool {
+        match form.get("Action").unwrap_or_default() {
+            "UpdateAccessKey" => form.get("Status") == Some("Inactive"),
+            action => matches!(action, "DeleteAccessKey" | "DeleteUser" | "DeleteRole"),
+        }
+    }
+
     /// Does what a form asks for.
     ///
     /// # Errors

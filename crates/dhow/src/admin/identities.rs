@@ -4,18 +4,31 @@ use std::collections::BTreeMap;
 
 use cloud::CloudError;
 use http::StatusCode;
-use iam::Form;
+use iam::{Form, Iam};
 use serde::Deserialize;
 
 use super::{
     Admin, Answer, Call,
     answers::{parse, refused},
+    operations::Op,
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IamForm {
     form: BTreeMap<String, String>,
+}
+
+/// Whether a call takes rights away and gives none, however often it is done.
+pub(super) fn tightens(op: Op, call: &Call) -> bool {
+    match op {
+        Op::SuspendAccount | Op::DisableKey | Op::DeleteKey | Op::RevokeCertificate => true,
+        Op::CallIam => {
+            let form = parse(&call.body);
+            form.is_ok_and(|IamForm { form }| Iam::only_tightens(&Form::of(form)))
+        }
+        _ => false,
+    }
 }
 
 impl Admin {

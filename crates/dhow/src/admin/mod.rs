@@ -46,6 +46,7 @@ pub use self::seen::{Seen, Signed as SignedChange};
 use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
+    identities::tightens,
     operations::{Op, route},
     seen::Signed as SignedOnce,
 };
@@ -144,17 +145,25 @@ impl Admin {
         // Before anything else is looked at; how far the right reaches is for each operation.
         call.may_at_all()?;
         if operation.method != "GET" {
-            self.take_once(signature, &call).await?;
+            let tightens = tightens(operation.op, &call);
+            self.take_once(signature, &call, tightens).await?;
         }
         self.perform(operation.op, &call, id).await
     }
 
     /// A signed request changes something once: whoever saw it must not have it done again.
-    async fn take_once(&self, signature: String, call: &Call) -> Result<(), Refused> {
+    async fn take_once(
+        &self,
+        signature: String,
+        call: &Call,
+        tightens: bool,
+    ) -> Result<(), Refused> {
         let signed = SignedOnce {
             signature,
             account: call.account.to_string(),
+            of_user: None,
             root: call.role == Role::CloudOperator,
+            tightens,
         };
         let (seen, now) = (Arc::clone(&self.seen), self.region.clock.now().s());
         let taken = tokio::task::spawn_blocking(move || seen.take(&signed, now)).await;
