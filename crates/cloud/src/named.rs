@@ -2,13 +2,20 @@
 //! had that name when it was written: so it is kept with their unique ids, which are never given
 //! again. Only the registry's region knows the users of all accounts, and it is asked once, when a
 //! policy is written, and when one is shown. What a region learns of others' users is bounded: it
-//! has to hold the bucket, gets one name for another that it has, and not many of them.
+//! has to hold the bucket, gets one name for another that it has, and not many of them; the name
+//! for an id only of accounts that it knows anyway.
 
 use std::time::{Duration, Instant};
 
-use types::{BucketName, Deeds, Holding, RegionId};
+use types::{BucketDeed, BucketName, Deeds, Holding, RegionId};
 
-use crate::{CloudError, Registry, Told, introduce::Pace, link::Ask, registry::Keeper};
+use crate::{
+    CloudError, Registry, Told,
+    introduce::{Pace, Served},
+    link::Ask,
+    registry::Keeper,
+    state::State,
+};
 
 /// Names in one question.
 const NAMES_MAX: usize = 512;
@@ -22,7 +29,8 @@ const WITHIN: Duration = Duration::from_secs(4);
 
 impl Registry {
     /// For each ARN of a user or role its unique id, and for each unique id today's ARN; none for
-    /// whom there is not. `bucket` is the one whose policy names them, and is held here.
+    /// whom there is not, and for ids of accounts of which this region knows nothing. `bucket` is
+    /// the one whose policy names them, and is held here.
     ///
     /// # Errors
     /// The registry's region does not answer, or does not tell now.
@@ -50,11 +58,21 @@ impl Registry {
 
     fn known_names(&self, names: &[String]) -> Vec<Option<String>> {
         let state = self.state.read();
-        let other = |name: &String| match name.starts_with("arn:") {
-            true => state.id_of_arn(name).map(str::to_owned),
-            false => state.arn_of_id(name),
+        names.iter().map(|name| other(&state, name)).collect()
+    }
+
+    /// The same for another region. It gets the name for an id only of whom it has the account's
+    /// keys, or where the account has the bucket: the audit log has the ids of all tenants. For
+    /// others it can ask whether the ARN that was written is still theirs.
+    fn names_for(&self, from: &RegionId, owner: &str, names: &[String]) -> Vec<Option<String>> {
+        let state = self.state.read();
+        let mut served = Served::by(&state, from, self.own());
+        let mut may_have = |name: &str| {
+            let account = state.account_of_id(name);
+            name.starts_with("arn:") || account.is_some_and(|id| id == owner || served.has(id))
         };
-        names.iter().map(other).collect()
+        let told = |name: &String| may_have(name).then(|| other(&state, name)).flatten();
+        names.iter().map(told).collect()
     }
 
     /// Answers the region `from`.
@@ -67,12 +85,13 @@ impl Registry {
         let deed = BucketName::new(bucket).ok();
         let deed = deed.and_then(|name| Deeds::get(self, &name));
         let holds =
-            deed.is_some_and(|deed| matches!(deed.holding(from), Holding::Home | Holding::Replica));
-        if !holds || names.len() > NAMES_MAX {
-            return Err(CloudError::Refused(format!(
+            |deed: &BucketDeed| matches!(deed.holding(from), Holding::Home | Holding::Replica);
+        let deed = deed.filter(|deed| holds(deed) && names.len() <= NAMES_MAX);
+        let deed = deed.ok_or_else(|| {
+            CloudError::Refused(format!(
                 "region {from} does not hold a bucket whose policy could name so many users"
-            )));
-        }
+            ))
+        })?;
         let mut left = self.names_left.lock();
         let left = left.entry(from.clone()).or_default();
         if !PACE.take_many(left, names.len() as f64, Instant::now()) {
@@ -81,7 +100,14 @@ impl Registry {
             )));
         }
         Ok(Told::Names {
-            names: self.known_names(names),
+            names: self.names_for(from, &deed.owner, names),
         })
+    }
+}
+
+fn other(state: &State, name: &str) -> Option<String> {
+    match name.starts_with("arn:") {
+        true => state.id_of_arn(name).map(str::to_owned),
+        false => state.arn_of_id(name),
     }
 }

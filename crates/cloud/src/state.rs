@@ -142,6 +142,12 @@ impl State {
         user.or_else(|| self.roles.get(id).map(|held| held.record.arn()))
     }
 
+    /// The account of a user or role, by their unique id.
+    pub(crate) fn account_of_id(&self, id: &str) -> Option<&str> {
+        let user = self.users.get(id).map(|held| &*held.record.account);
+        user.or_else(|| self.roles.get(id).map(|held| &*held.record.account))
+    }
+
     /// Who holds a key of the registry. One whose user is not there opens nothing.
     pub(crate) fn holder(&self, key: &KeyRecord) -> Option<Who> {
         match &key.user {

@@ -681,6 +681,23 @@ async fn names_are_told_to_who_holds_a_bucket_and_not_many() {
     };
     let both = |names: &[String]| names[..2].iter().cloned().map(Some).chain([None]).collect();
     assert_eq!(ask(&arns).await, Ok(both(&ids)));
+    // Names for ids only of accounts that it knows anyway: the log has the ids of all.
+    assert_eq!(ask(&ids).await, Ok(vec![None; 3]));
+    let (own, own_role) = (
+        cloud.user(&account, "alice").await.0,
+        cloud.role(&account, "own").await,
+    );
+    let of_owner = [own.id, own_role.id, "AROANOBODY".into()];
+    assert_eq!(
+        ask(&of_owner).await,
+        Ok(both(&[own.arn, own_role.arn, String::new()]))
+    );
+    assert_eq!(
+        cloud.keeper.other_names(&deed.name, ids.clone()).await.ok(),
+        Some(both(&arns))
+    );
+    let second_deed = cloud.held_by_second(&other).await;
+    assert_ne!(second_deed.name, deed.name);
     assert_eq!(ask(&ids).await, Ok(both(&arns)));
     // Who holds no bucket, and who asks for more than a policy could name.
     let asked = async |region: &str, bucket: &BucketName, count: usize| {

@@ -64,7 +64,23 @@ pub(super) async fn shown(gateway: &Gateway, deed: &BucketDeed, stored: StoredPo
         return text;
     };
     let ids = resolved.iter().map(|(_, id)| id.clone()).collect();
-    let now = match regions.other_names(&deed.name, ids).await {
+    let asked = async {
+        let mut now = regions.other_names(&deed.name, ids).await?;
+        // Of some accounts this region gets no names. It can ask whether an ARN that it has is
+        // still that of the same user or role.
+        let left: Vec<usize> = (0..now.len()).filter(|at| now[*at].is_none()).collect();
+        if left.is_empty() {
+            return Ok(now);
+        }
+        let arns = left.iter().map(|at| resolved[*at].0.clone()).collect();
+        let ids = regions.other_names(&deed.name, arns).await?;
+        for (at, id) in left.into_iter().zip(ids) {
+            let (arn, meant) = &resolved[at];
+            now[at] = id.filter(|id| id == meant).map(|_| arn.clone());
+        }
+        Ok::<_, String>(now)
+    };
+    let now = match asked.await {
         Ok(now) => now,
         Err(why) => {
             tracing::info!(bucket = %deed.name, why, "a policy is shown as it was saved");
