@@ -63,6 +63,7 @@ bugs=(
   "session-policies-unasked|users|a_session_policy"
   "sessions-outlive-their-key|cloud|sessions_tests::a_session_ends"
   "sessions-outlive-their-key|cloud|sessions_tests::a_key_that_is_made_anew"
+  "names-for-any-id|cloud|sessions_tests::names_are_told"
   "sessions-never-end|cloud|sessions_tests::no_region_makes"
   "writes-by-list-unbounded|lists|a_write_by_a_list"
   "owners-of-objects-unasked|lists|lists_and_owners"
