@@ -128,7 +128,7 @@ def writes(s3, bucket, **acl):
 
 
 @pytest.mark.parametrize("acl,error", [
-    ({"ACL": "private"}, OFF), ({"ACL": "public-read"}, OFF),
+    ({"ACL": "private"}, None), ({"ACL": "public-read"}, OFF),
     ({"ACL": "authenticated-read"}, OFF), ({"ACL": "bucket-owner-read"}, OFF),
     ({"GrantRead": f'uri="{ALL_USERS}"'}, OFF), ({"GrantFullControl": 'id="THEM"'}, OFF),
     ({"ACL": "bucket-owner-full-control"}, None), ({"GrantFullControl": 'id="US"'}, None),

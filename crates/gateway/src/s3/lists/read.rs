@@ -56,10 +56,13 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// Whether it asks for no more than holds where lists play no part.
+    /// Whether it asks for no more than holds where lists play no part. S3 refuses `private`
+    /// there; but it says what holds, and rclone, s3fs and other tools send it with each write.
     pub(super) fn holds_anyway(&self, owner: &AccountId) -> Result<(), S3Error> {
         match self {
-            Self::Nothing | Self::Canned(Canned::BucketOwnerFullControl) => Ok(()),
+            Self::Nothing | Self::Canned(Canned::BucketOwnerFullControl | Canned::Private) => {
+                Ok(())
+            }
             Self::Grants(grants) if *grants == AccessList::of_owner(owner).grants => Ok(()),
             Self::Canned(_) | Self::Grants(_) => {
                 Err(ErrorCode::AccessControlListNotSupported.into())
