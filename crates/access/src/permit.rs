@@ -85,7 +85,7 @@ impl Permit {
     }
 
     /// Where only the bucket's access control list permits a write: the account whose objects alone
-    /// may be overwritten or deleted; the inner `None` stands for nobody's.
+    /// may be overwritten or deleted; the inner `None` means nobody's.
     pub fn only_over(&self) -> Option<Option<&AccountId>> {
         let bounded = self.by_list && !types::planted("writes-by-list-unbounded");
         bounded.then(|| self.identity.account())

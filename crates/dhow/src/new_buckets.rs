@@ -26,7 +26,7 @@ impl Default for Buckets {
 }
 
 impl Buckets {
-    /// As the front door takes it.
+    /// As the gateway takes it.
     ///
     /// # Errors
     /// Names what is no mode, or no switch.
