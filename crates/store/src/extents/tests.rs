@@ -177,7 +177,14 @@ async fn a_cut_or_lengthened_file_is_found() {
                 .unwrap()
                 .set_len(whole.len() as u64)
                 .unwrap();
-            assert_damaged(&extents, &blob, &content, &format!("zeros from {cut}")).await;
+            // Its last bytes are a checksum, which differs from run to run: where they are zeros,
+            // the file is whole again.
+            match whole[cut..].iter().all(|byte| *byte == 0) {
+                true => assert_eq!(read_all(&extents, &blob).await.unwrap(), content),
+                false => {
+                    assert_damaged(&extents, &blob, &content, &format!("zeros from {cut}")).await;
+                }
+            }
         }
         std::fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
         assert_damaged(&extents, &blob, &content, "a byte more").await;
