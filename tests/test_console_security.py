@@ -7,6 +7,7 @@ import json
 import os
 import re
 import threading
+import time
 import urllib.parse
 
 import boto3
@@ -17,6 +18,7 @@ from consoles import CHROMIUM, WAIT_MS, tab
 from dhow import ROOT, Client, Dhow
 from fleet import Fleet
 
+SHORT_WAIT_S = 2
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -48,8 +50,15 @@ class Raw:
             connection.close()
 
     def post(self, path, fields=None, headers=None):
+        """Keeps the short waits that a network is asked for when it signs in often, as the page
+        does: the tests of a fast machine are such a network. An attempt that is told to wait was
+        not looked at, so its challenge is still good."""
         body = urllib.parse.urlencode(fields or {}).encode()
-        return self.ask("POST", path, body, {"Origin": self.origin, **(headers or {})})
+        while True:
+            answer = self.ask("POST", path, body, {"Origin": self.origin, **(headers or {})})
+            if answer[0] != 429 or int(answer[1]["retry-after"]) > SHORT_WAIT_S:
+                return answer
+            time.sleep(int(answer[1]["retry-after"]))
 
     def challenge(self):
         status, _, body = self.post("/-/challenge")
@@ -375,8 +384,10 @@ def test_failures_make_a_key_wait_from_there(tmp_path):
         wrong = [raw.post("/-/session", headers=raw.signed(raw.challenge(), secret_key="wrong"))[0]
                  for _ in range(6)]
         assert wrong == [403] * 5 + [429]
-        # Its holder waits too; another key does not.
-        assert raw.post("/-/session", headers=raw.signed(raw.challenge()))[0] == 429
+        # Its holder waits too, and is told how long; another key does not.
+        status, answered, body = raw.post("/-/session", headers=raw.signed(raw.challenge()))
+        assert status == 429 and 2 < int(answered["retry-after"]) <= 60
+        assert f"Try again in {answered['retry-after']} s" in body
         key = server.cli_json("key", "create", "--account", "root", "--json")
         raw.sign_in(key["access_key"], key["secret_key"])
     finally:

@@ -6,6 +6,9 @@ const access = /** @type {HTMLInputElement} */ (document.getElementById("access"
 const secret = /** @type {HTMLInputElement} */ (document.getElementById("secret"));
 const problem = /** @type {HTMLElement} */ (document.getElementById("problem"));
 const bytes = new TextEncoder();
+/** Waits of up to so many seconds are kept without a word, so many times. */
+const SHORT_WAIT_S = 2;
+const SHORT_WAITS = 5;
 
 /** @param {ArrayBuffer} buffer */
 const hex = (buffer) => Array.from(new Uint8Array(buffer), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -52,6 +55,21 @@ function say(text) {
   secret.focus();
 }
 
+/**
+ * Sends a signed challenge. When many people of one network sign in within a second, the server
+ * asks for a short wait: it is kept here, and nobody has to press the button again.
+ * @param {string} challenge @param {string} session
+ */
+async function attempt(challenge, session) {
+  for (let left = SHORT_WAITS; ; left--) {
+    const given = await (await fetch(challenge, { method: "POST" })).json();
+    const answer = await fetch(session, { method: "POST", headers: await signed(session, given) });
+    const seconds = Number(answer.headers.get("retry-after"));
+    if (answer.status !== 429 || !(seconds <= SHORT_WAIT_S) || left === 0) return answer;
+    await new Promise((done) => setTimeout(done, seconds * 1000));
+  }
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { challenge = "", session = "", next = "/", insecure = "", broken = "" } = form.dataset;
@@ -60,8 +78,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   problem.hidden = true;
   try {
-    const given = await (await fetch(challenge, { method: "POST" })).json();
-    const answer = await fetch(session, { method: "POST", headers: await signed(session, given) });
+    const answer = await attempt(challenge, session);
     if (answer.ok) {
       form.reset();
       location.assign(next);

@@ -151,6 +151,7 @@ impl Console {
 
     async fn begin_session(&self, came: &Came) -> Response<Bytes> {
         let signed = self.sign_in(&came.parts, came.from.ip()).await;
+        let mut wait = None;
         let (status, why) = match signed {
             Ok(cookie) => {
                 // Whoever had this browser before is signed out.
@@ -173,13 +174,14 @@ impl Console {
                     .t("The access key or the secret key is wrong, or the key is disabled.")
                     .into_owned(),
             ),
-            Err(NotSignedIn::Wait(seconds)) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                came.words.with(
+            Err(NotSignedIn::Wait(seconds)) => {
+                wait = Some(HeaderValue::from(seconds));
+                let why = came.words.with(
                     "Too many attempts. Try again in {seconds} s.",
                     &[("seconds", &seconds.to_string())],
-                ),
-            ),
+                );
+                (StatusCode::TOO_MANY_REQUESTS, why)
+            }
             Err(NotSignedIn::Temporary) => (
                 StatusCode::FORBIDDEN,
                 came.words
@@ -193,7 +195,11 @@ impl Console {
                     .into_owned(),
             ),
         };
-        json_answer(status, &json!({ "error": why }))
+        let mut answer = json_answer(status, &json!({ "error": why }));
+        if let Some(wait) = wait {
+            answer.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
+        answer
     }
 
     /// Its name has the region, since cookies of all ports of a machine are sent to each.
