@@ -119,6 +119,7 @@ bugs=(
   "console-any-host|console|serve::tests::only_the_name"
   "console-any-origin|console|serve::tests::only_a_form"
   "console-next-anywhere|console|routes::tests::no_way_on"
+  "console-links-again|console|links::tests::a_link_is"
 )
 # The simulator finds these within so many seeds.
 export DHOW_SIM_SEEDS=60

@@ -29,6 +29,7 @@ NOT_RUN = {
     ("benchmarks-regions.md", "DHOW_LONG_LINK"): "measures for minutes",
     ("testing.md", "DHOW_SIM_SEEDS"): "thousands of seeds",
     ("damage.md", "$ dhow scrub"): "needs damage (test_repair.py)",
+    ("console.md", "dhow console login"): "needs consoles elsewhere (test_console_login.py)",
     ("tls.md", "dhow up --tls"): "test_tls.py starts it so",
     ("tls.md", "dhow bucket list --admin-url https"): "needs a certificate (test_tls.py)",
 }

@@ -78,6 +78,10 @@ pub struct Call<'a> {
     pub caller: Option<&'a Caller>,
     /// How the request came.
     pub facts: RequestFacts,
+    /// The browser's address, as far as it is known.
+    pub from: std::net::IpAddr,
+    /// What the browser calls itself.
+    pub agent: &'a str,
     /// The language.
     pub words: Words,
     /// The request's id.

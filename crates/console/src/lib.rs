@@ -21,6 +21,7 @@ mod brakes;
 mod call;
 mod fault;
 mod fields;
+mod links;
 mod pages;
 mod reply;
 mod routes;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 use types::{Clock, Random, RegionId};
 
 pub use self::backend::{Api, Backend, Unanswered};
-use self::{assets::Assets, brakes::Brakes, session::Sessions, signin::Challenges};
+use self::{assets::Assets, brakes::Brakes, links::Links, session::Sessions, signin::Challenges};
 
 /// How a console is set up.
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ pub struct Console {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) sessions: Sessions,
     pub(crate) challenges: Challenges,
+    pub(crate) links: Links,
     pub(crate) brakes: Brakes,
     pub(crate) turns: turns::Turns,
     pub(crate) assets: Assets,
@@ -82,6 +84,7 @@ impl Console {
             host: host.map_or("", |(_, host)| host).to_owned(),
             sessions: Sessions::new(settings.idle_s, settings.absolute_s),
             challenges: Challenges::default(),
+            links: Links::default(),
             brakes: Brakes::default(),
             turns: turns::Turns::new(),
             assets: Assets::new(),

@@ -106,6 +106,8 @@ routes! {
     GET "/" SignedIn, Under("Storage", "Buckets"), false, pages::home::show;
     GET "/signin" Everybody, Nowhere, false, pages::signin::show;
     POST "/signin" Everybody, Nowhere, false, pages::signin::without_script;
+    GET "/enter" Everybody, Nowhere, false, pages::enter::show;
+    POST "/enter" Everybody, Nowhere, false, pages::enter::enter;
     GET "/sessions" SignedIn, Under("You", "Sessions"), false, pages::sessions::show;
     POST "/sessions/end" SignedIn, Nowhere, false, pages::sessions::end;
     POST "/signout" SignedIn, Nowhere, false, pages::sessions::sign_out;

@@ -17,7 +17,7 @@ use crate::{
     call::{Call, Caller},
     fault::Fault,
     fields::Fields,
-    pages,
+    links, pages,
     reply::{Answer, Reply, finish, policy, reads_gzip},
     routes::{Found, May, Route, find, is_own},
     session::Session,
@@ -34,6 +34,10 @@ const FORM_WAIT: Duration = Duration::from_secs(10);
 pub const CHALLENGE_PATH: &str = "/-/challenge";
 /// Where it sends what it signed.
 pub const SESSION_PATH: &str = "/-/session";
+/// Where the command line sends what it signed, to get a link.
+const LINK_PATH: &str = "/-/link";
+/// The page of a link.
+pub const ENTER_PATH: &str = "/enter";
 
 /// One request as it came.
 struct Came {
@@ -43,6 +47,15 @@ struct Came {
     tls: bool,
     id: String,
     words: Words,
+}
+
+impl Came {
+    /// What the browser calls itself.
+    fn agent(&self) -> &str {
+        let agent = self.parts.headers.get(header::USER_AGENT);
+        let agent = agent.and_then(|agent| agent.to_str().ok());
+        agent.unwrap_or_default()
+    }
 }
 
 /// Answers that are longer are compressed elsewhere.
@@ -107,6 +120,7 @@ impl Console {
         match (came.parts.method.as_str(), path) {
             ("POST", CHALLENGE_PATH) => self.give_challenge(),
             ("POST", SESSION_PATH) => self.begin_session(came).await,
+            ("POST", LINK_PATH) => self.give_link(came).await,
             _ => self.page(came, body).await,
         }
     }
@@ -150,56 +164,42 @@ impl Console {
     }
 
     async fn begin_session(&self, came: &Came) -> Response<Bytes> {
-        let signed = self.sign_in(&came.parts, came.from.ip()).await;
-        let mut wait = None;
-        let (status, why) = match signed {
+        match self
+            .sign_in(&came.parts, came.from.ip(), came.agent())
+            .await
+        {
             Ok(cookie) => {
                 // Whoever had this browser before is signed out.
                 if let Some(old) = self.cookie(&came.parts) {
                     self.sessions.end_of_cookie(old);
                 }
                 let mut answer = json_answer(StatusCode::OK, &json!({}));
-                let set = format!(
-                    "{}={cookie}; Path=/; Secure; HttpOnly; SameSite=Strict",
-                    self.cookie_name()
-                );
-                if let Ok(set) = HeaderValue::try_from(set) {
+                if let Some(set) = self.set_cookie(&cookie) {
                     answer.headers_mut().insert(header::SET_COOKIE, set);
                 }
-                return answer;
+                answer
             }
-            Err(NotSignedIn::Wrong) => (
-                StatusCode::FORBIDDEN,
-                came.words
-                    .t("The access key or the secret key is wrong, or the key is disabled.")
-                    .into_owned(),
-            ),
-            Err(NotSignedIn::Wait(seconds)) => {
-                wait = Some(HeaderValue::from(seconds));
-                let why = came.words.with(
-                    "Too many attempts. Try again in {seconds} s.",
-                    &[("seconds", &seconds.to_string())],
-                );
-                (StatusCode::TOO_MANY_REQUESTS, why)
-            }
-            Err(NotSignedIn::Temporary) => (
-                StatusCode::FORBIDDEN,
-                came.words
-                    .t("A temporary key cannot sign in. Use a long-term access key.")
-                    .into_owned(),
-            ),
-            Err(NotSignedIn::Unknown) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                came.words
-                    .t("The registry does not answer, so nobody can say now whose key this is.")
-                    .into_owned(),
-            ),
-        };
-        let mut answer = json_answer(status, &json!({ "error": why }));
-        if let Some(wait) = wait {
-            answer.headers_mut().insert(header::RETRY_AFTER, wait);
+            Err(why) => not_signed_in(came.words, &why),
         }
-        answer
+    }
+
+    /// Asked for by the command line, which signs the challenge as a browser does.
+    async fn give_link(&self, came: &Came) -> Response<Bytes> {
+        match self.make_link(&came.parts, came.from.ip()).await {
+            Ok(code) => {
+                let link = [&self.settings.origin, ENTER_PATH, "?code=", &code].concat();
+                let life_s = links::LIFE_MS / 1000;
+                json_answer(StatusCode::OK, &json!({ "link": link, "seconds": life_s }))
+            }
+            Err(why) => not_signed_in(came.words, &why),
+        }
+    }
+
+    /// The header that gives a browser its cookie.
+    pub(crate) fn set_cookie(&self, cookie: &str) -> Option<HeaderValue> {
+        let name = self.cookie_name();
+        let set = format!("{name}={cookie}; Path=/; Secure; HttpOnly; SameSite=Strict");
+        HeaderValue::try_from(set).ok()
     }
 
     /// Its name has the region, since cookies of all ports of a machine are sent to each.
@@ -294,6 +294,8 @@ impl Console {
             form,
             caller,
             facts: came.facts,
+            from: came.from.ip(),
+            agent: came.agent(),
             words: came.words,
             id: &came.id,
         };
@@ -385,6 +387,8 @@ impl Console {
             form: Fields::default(),
             caller,
             facts: came.facts,
+            from: came.from.ip(),
+            agent: came.agent(),
             words: came.words,
             id: &came.id,
         };
@@ -441,6 +445,38 @@ fn html_answer(status: StatusCode, html: String, data: Option<&str>) -> Response
     headers.insert(header::CONTENT_TYPE, kind);
     if let Ok(policy) = HeaderValue::try_from(policy(data)) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    answer
+}
+
+/// Why nobody is signed in, for a script.
+fn not_signed_in(words: Words, why: &NotSignedIn) -> Response<Bytes> {
+    let (status, text) = match why {
+        NotSignedIn::Wrong => (
+            StatusCode::FORBIDDEN,
+            words.t("The access key or the secret key is wrong, or the key is disabled."),
+        ),
+        NotSignedIn::Wait(seconds) => {
+            let seconds = seconds.to_string();
+            let text = words.with(
+                "Too many attempts. Try again in {seconds} s.",
+                &[("seconds", &seconds)],
+            );
+            (StatusCode::TOO_MANY_REQUESTS, text.into())
+        }
+        NotSignedIn::Temporary => (
+            StatusCode::FORBIDDEN,
+            words.t("A temporary key cannot sign in. Use a long-term access key."),
+        ),
+        NotSignedIn::Unknown => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            words.t("The registry does not answer, so nobody can say now whose key this is."),
+        ),
+    };
+    let mut answer = json_answer(status, &json!({ "error": text }));
+    if let NotSignedIn::Wait(seconds) = why {
+        let wait = HeaderValue::from(*seconds);
+        answer.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     answer
 }

@@ -16,6 +16,7 @@ use types::{AccessKeyId, AccountId, Timestamp};
 
 use crate::{
     Console,
+    links::Link,
     session::{KeyProofs, NewSession},
 };
 
@@ -78,7 +79,74 @@ impl Console {
     }
 
     /// Begins a session for whoever signed a challenge; answers its cookie.
-    pub(crate) async fn sign_in(&self, parts: &Parts, from: IpAddr) -> Result<String, NotSignedIn> {
+    pub(crate) async fn sign_in(
+        &self,
+        parts: &Parts,
+        from: IpAddr,
+        agent: &str,
+    ) -> Result<String, NotSignedIn> {
+        let (key, account) = self.who_signed(parts, from).await?;
+        tracing::info!(%from, %key, "somebody signed in to the console");
+        let proofs = self.key_proofs(&key);
+        Ok(self.begin((key, account, proofs), from, agent))
+    }
+
+    /// Makes a link that signs in whoever signed a challenge; answers its code.
+    pub(crate) async fn make_link(
+        &self,
+        parts: &Parts,
+        from: IpAddr,
+    ) -> Result<String, NotSignedIn> {
+        let (key, account) = self.who_signed(parts, from).await?;
+        tracing::info!(%from, %key, "a link to the console was made");
+        let code = self.random_hex::<32>();
+        let link = Link {
+            proofs: self.key_proofs(&key),
+            key,
+            account,
+        };
+        self.links.add(&code, link, self.clock.now().ms());
+        Ok(code)
+    }
+
+    /// Whether the key of a link is the one that asked for it, and opens anything now.
+    pub(crate) fn is_still(&self, link: &Link) -> bool {
+        let day = day_of(self.clock.now());
+        let signs = self.key_proof(&link.key, &day);
+        let known = link.proofs.iter().find(|(of, _)| *of == day);
+        signs.is_some_and(|signs| known.is_some_and(|(_, proof)| *proof == signs))
+            && self.backend.registry().caller(&link.key).is_some()
+    }
+
+    /// Begins a session; answers its cookie.
+    pub(crate) fn begin(
+        &self,
+        (key, account, proofs): (AccessKeyId, AccountId, KeyProofs),
+        from: IpAddr,
+        agent: &str,
+    ) -> String {
+        let cookie = self.random_hex::<32>();
+        let mut secret = [0; 32];
+        self.random.fill(&mut secret);
+        let new = NewSession {
+            cookie: &cookie,
+            secret,
+            key,
+            account,
+            from,
+            agent,
+            proofs,
+        };
+        self.sessions.begin(new, self.clock.now().ms());
+        cookie
+    }
+
+    /// Who signed a challenge; counts the attempt.
+    async fn who_signed(
+        &self,
+        parts: &Parts,
+        from: IpAddr,
+    ) -> Result<(AccessKeyId, AccountId), NotSignedIn> {
         let now = self.clock.now().ms();
         let claimed = claimed_key(&parts.headers).ok_or(NotSignedIn::Wrong)?;
         let waiting = self.brakes.attempt(&claimed, from, now);
@@ -91,26 +159,7 @@ impl Console {
         if wrong {
             tracing::info!(%from, key = %types::text::shown(&claimed, 64), "a sign-in was refused");
         }
-        let (key, account) = signer?;
-        tracing::info!(%from, %key, "somebody signed in to the console");
-        let cookie = self.random_hex::<32>();
-        let mut secret = [0; 32];
-        self.random.fill(&mut secret);
-        let agent = parts.headers.get(http::header::USER_AGENT);
-        let proofs = self.key_proofs(&key);
-        let new = NewSession {
-            proofs,
-            cookie: &cookie,
-            secret,
-            key,
-            account,
-            from,
-            agent: agent
-                .and_then(|agent| agent.to_str().ok())
-                .unwrap_or_default(),
-        };
-        self.sessions.begin(new, now);
-        Ok(cookie)
+        signer
     }
 
     /// What a key signs today and tomorrow, as far as its signing keys are known.

@@ -28,7 +28,7 @@ pub struct AdminClient {
 }
 
 /// The key of whoever runs a region that has no root key: where others put theirs too.
-fn from_environment() -> Option<Credentials> {
+pub fn from_environment() -> Option<Credentials> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     Some(Credentials {
         access_key: set("AWS_ACCESS_KEY_ID")?,
@@ -37,22 +37,30 @@ fn from_environment() -> Option<Credentials> {
     })
 }
 
+/// The process that runs on `dir`, and its own folder.
+///
+/// # Errors
+/// None runs there; says what to do.
+pub fn find_running(dir: &DataDir) -> Result<(DataDir, Running), Failure> {
+    // The folder of a fleet means the region that keeps its registry.
+    let keeper = FleetFile::read(dir.path()).map(|fleet| dir.join(&fleet.keeper));
+    let dir = DataDir::new(keeper.as_deref().unwrap_or(dir.path()));
+    let at = dir.path().display();
+    match (dir.running(), dir.is_locked()) {
+        (Some(running), true) => Ok((dir, running)),
+        _ => Err(
+            Failure::new(format!("no Dhow is running on {at}")).hint(format!(
+                "start it with `dhow up --data {at}`, or name the data folder of the one that \
+                 runs with --data or DHOW_DATA"
+            )),
+        ),
+    }
+}
+
 impl AdminClient {
     /// Finds the cloud that runs on `dir`.
     pub fn find(dir: &DataDir) -> Result<Self, Failure> {
-        // A fleet's folder stands for the region that keeps its registry.
-        let keeper =
-            FleetFile::read(dir.path()).map(|fleet| DataDir::new(&dir.join(&fleet.keeper)));
-        let dir = keeper.as_ref().unwrap_or(dir);
-        let at = dir.path().display();
-        let (Some(running), true) = (dir.running(), dir.is_locked()) else {
-            return Err(
-                Failure::new(format!("no Dhow is running on {at}")).hint(format!(
-                    "start it with `dhow up --data {at}`, or name the data folder of the one that \
-                 runs with --data or DHOW_DATA"
-                )),
-            );
-        };
+        let (dir, running) = find_running(dir)?;
         let credentials = dir.credentials().or_else(from_environment);
         let credentials = credentials.ok_or_else(|| {
             let joined = dir.join("membership.json").exists();
@@ -196,7 +204,11 @@ impl AdminClient {
     }
 }
 
-fn exchange(
+/// Sends one request to `address` (host:port) and reads the answer until the connection ends.
+///
+/// # Errors
+/// Nobody answers there in time, or not as `trust` demands.
+pub fn exchange(
     wait: Duration,
     address: &str,
     trust: Option<&Trust>,
@@ -228,8 +240,12 @@ fn exchange(
     Ok(answer)
 }
 
-fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
-    let broken = || Failure::new("the admin API's answer cannot be read");
+/// The JSON of an answer, or what it says is wrong.
+///
+/// # Errors
+/// It is not 200, or cannot be read.
+pub fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
+    let broken = || Failure::new("the answer cannot be read");
     let text = std::str::from_utf8(answer).map_err(|_| broken())?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
     let status = head.split(' ').nth(1).ok_or_else(broken)?;

@@ -362,7 +362,9 @@ pub fn shown_secret(secret: &str, new: bool, dir: &Path) -> String {
 /// Where a person finds the console.
 fn console_line(running: &Running) -> String {
     let origin = running.console.as_ref();
-    origin.map_or(String::new(), |origin| format!("  Console     {origin}\n"))
+    origin.map_or(String::new(), |origin| {
+        format!("  Console     {origin}   (`dhow console login` prints a link that signs in)\n")
+    })
 }
 
 /// What a person is told, with commands to try. The secret is shown at the first start only.

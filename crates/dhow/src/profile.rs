@@ -22,6 +22,9 @@ pub struct Profile {
     pub access_key: String,
     /// The secret half.
     pub secret_key: String,
+    /// The console, `https://host` or `https://host:port`, for `dhow console login`.
+    #[serde(default)]
+    pub console: Option<String>,
 }
 
 /// Where profiles are: DHOW_PROFILES, or else `dhow/profiles.toml` in the user's configuration.

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod connect;
 pub mod create;
 pub mod delete;
+pub mod enter;
 pub mod fault;
 pub mod home;
 pub mod keys;

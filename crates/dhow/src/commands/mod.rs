@@ -6,6 +6,7 @@ mod anchor;
 mod audit;
 mod bucket;
 mod config_file;
+mod console;
 mod doctor;
 mod draining;
 mod env;
@@ -49,6 +50,7 @@ Examples:
   eval \"$(dhow env)\"                       set the variables that tools need for it
   dhow account create acme                 a tenant of its own
   dhow key create --account acme           a key pair for that tenant
+  dhow console login                       a link that opens the web console, signed in
   dhow doctor                              what is wrong, and what to do about it
   dhow bench put --size 4KiB               how fast it is
 
@@ -80,6 +82,8 @@ enum Command {
     Access(access::Access),
     #[command(subcommand)]
     Region(region::Region),
+    #[command(subcommand)]
+    Console(console::ConsoleCommand),
     #[command(subcommand)]
     Operator(operator::Operator),
     #[command(subcommand)]
@@ -186,6 +190,7 @@ impl Cli {
             Command::Group(group) => group.run(),
             Command::Policy(policy) => policy.run(),
             Command::Access(access) => access.run(),
+            Command::Console(console) => console.run(),
             Command::Region(region) => region.run(),
             Command::Operator(operator) => operator.run(),
             Command::Bucket(bucket) => bucket.run(),
