@@ -22,7 +22,7 @@ use crate::{
     fault::Fault,
     fields::Fields,
     routes::Route,
-    s3::{self, S3Answer, S3Ask},
+    s3::{self, Node, S3Answer, S3Ask},
     session::Session,
     words::Words,
 };
@@ -276,6 +276,28 @@ impl Call<'_> {
         }
         let why = value.get("error").and_then(Value::as_str);
         Err(self.admin_fault(answer.status(), why.unwrap_or_default()))
+    }
+
+    /// Asks the IAM API, as whoever is signed in, and gives what the action answers. Fields without
+    /// a value are left out.
+    ///
+    /// # Errors
+    /// What IAM refuses, or the region that keeps the registry.
+    pub async fn iam(&self, action: &str, fields: &[(&str, &str)]) -> Result<Node, Fault> {
+        let mut form = vec![("Action", action), ("Version", "2010-05-08")];
+        form.extend(fields.iter().filter(|(_, value)| !value.is_empty()));
+        let ask = S3Ask::new(&Method::POST).body(crate::fields::query(&form).into());
+        let request = self.signed(Service::Iam, (&Method::POST, "/-/iam", ""), &ask)?;
+        let answer = self.send(Api::S3, request).await?;
+        if answer.status() == StatusCode::MISDIRECTED_REQUEST {
+            return Err(self.elsewhere());
+        }
+        if !answer.status().is_success() {
+            return Err(s3::fault(self, &answer));
+        }
+        let root = S3Answer(answer).xml()?;
+        let result = root.take(&[action, "Result"].concat());
+        Ok(result.unwrap_or_default())
     }
 
     fn admin_fault(&self, status: StatusCode, why: &str) -> Fault {

@@ -121,6 +121,10 @@ routes! {
     POST "/keys/disable" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::disable;
     POST "/keys/enable" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::enable;
     POST "/keys/delete" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::delete;
+    GET "/document" KeepsData, Nowhere, false, pages::editor::show;
+    POST "/document/preview" KeepsData, Nowhere, false, pages::editor::preview;
+    POST "/document/save" KeepsData, Nowhere, false, pages::editor::save;
+    POST "/document/delete" KeepsData, Nowhere, false, pages::editor::delete;
     GET "/regions" May::Do(Action::ListRegions), Under("Cloud", "Regions"), false, pages::regions::show;
     GET "/regions/show" May::Do(Action::ListRegions), Nowhere, false, pages::regions::one;
     POST "/regions/drain" May::Do(Action::DrainRegion), Nowhere, false, pages::regions::start_drain;
@@ -136,7 +140,10 @@ routes! {
     GET "/b/{bucket}/where" May::Do(Action::ListBuckets), Nowhere, false, pages::placement::show;
     POST "/b/{bucket}/rules/versioning" KeepsData, Nowhere, false, pages::rules::set_versioning;
     POST "/b/{bucket}/rules/public" KeepsData, Nowhere, false, pages::rules::set_block;
-    POST "/b/{bucket}/rules/policy" KeepsData, Nowhere, false, pages::rules::set_policy;
+    GET "/b/{bucket}/policy" KeepsData, Nowhere, false, pages::editor::show;
+    POST "/b/{bucket}/policy/preview" KeepsData, Nowhere, false, pages::editor::preview;
+    POST "/b/{bucket}/policy/save" KeepsData, Nowhere, false, pages::editor::save;
+    POST "/b/{bucket}/policy/delete" KeepsData, Nowhere, false, pages::editor::delete;
     POST "/b/{bucket}/rules/cors" KeepsData, Nowhere, false, pages::rules::set_cors;
     POST "/b/{bucket}/sign" KeepsData, Nowhere, false, pages::upload::sign;
     POST "/b/{bucket}/delete" KeepsData, Nowhere, false, pages::delete::preview;

@@ -175,6 +175,11 @@ impl Node {
         self.children.iter().find(|child| child.name == name)
     }
 
+    /// The first child of a name, without the rest.
+    pub fn take(self, name: &str) -> Option<Self> {
+        self.children.into_iter().find(|child| child.name == name)
+    }
+
     /// The children of a name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children.iter().filter(move |child| child.name == name)

@@ -173,6 +173,8 @@ pub enum Tab {
     Objects,
     /// What holds for it.
     Rules,
+    /// Who may do what with it.
+    Policy,
     /// Where it is.
     Where,
 }
@@ -180,9 +182,15 @@ pub enum Tab {
 /// The tabs of a bucket's pages.
 pub fn tabs(call: &Call<'_>, bucket: &str, here: Tab) -> Markup {
     let (objects, rules, place) = (call.t("Objects"), call.t("Rules"), call.t("Where"));
+    let policy = call.t("Policy");
     let all = [
         (&*objects, Href::bucket(bucket, ""), here == Tab::Objects),
         (&*rules, Href::bucket(bucket, "/rules"), here == Tab::Rules),
+        (
+            &*policy,
+            Href::bucket(bucket, "/policy"),
+            here == Tab::Policy,
+        ),
         (&*place, Href::bucket(bucket, "/where"), here == Tab::Where),
     ];
     parts::tabs(call, &call.t("Bucket"), &all)

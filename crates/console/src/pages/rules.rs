@@ -1,34 +1,29 @@
 //! What holds for a bucket: versions, public access, its policy, pages of other origins. What this
 //! version cannot set is named as such.
 
-use access::policy::{Document, DocumentKind, PolicyError};
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 
 use crate::{
     call::Call,
     fault::Fault,
-    pages::objects::{self, Tab},
+    pages::{
+        editor,
+        objects::{self, Tab},
+    },
     reply::{Answer, Page, Reply},
     s3::{Node, S3Ask},
     ui::{
         href::Href,
         parts::{self, Tone, badge, note},
-        text,
     },
 };
 
 /// What a page shows in place of what is stored, after something in it was refused.
 #[derive(Default)]
 struct Draft {
-    policy: Option<String>,
-    /// What is wrong with it.
-    problem: Option<Markup>,
-    /// It is fine, and this is what it does.
-    fine: Option<Markup>,
-    /// The bucket's name has to be typed.
-    confirm: bool,
     cors: Option<String>,
+    /// What is wrong with it.
     cors_problem: Option<Markup>,
 }
 
@@ -43,7 +38,7 @@ async fn page(call: &Call<'_>, draft: Draft) -> Result<Page, Fault> {
     let saved = call.query.some("saved").is_some();
     let versions = versioning(call, bucket).await;
     let public = block(call, bucket).await;
-    let policy = policy(call, bucket, &draft).await;
+    let policy = policy(call, bucket).await;
     let cors = cors(call, bucket, &draft).await;
     // Whoever may see nothing of it is told so once.
     if let (Err(why @ Fault::Refused(_)), Err(_), Err(_), Err(_)) =
@@ -57,8 +52,8 @@ async fn page(call: &Call<'_>, draft: Draft) -> Result<Page, Fault> {
         div.cards {
             (section(call, "Versions", "versions", versions))
             (section(call, "Public access", "public", public))
+            (section(call, "Policy", "policy", policy))
         }
-        (section(call, "Policy", "policy", policy))
         (section(call, "Pages of other origins (CORS)", "cors", cors))
         (section(call, "Not in this version", "later", Ok(later(call))))
     };
@@ -183,165 +178,17 @@ pub async fn set_block(call: &Call<'_>) -> Answer {
     saved(&shown.deed.name)
 }
 
-/// Documents to start from.
-fn templates(bucket: &str) -> [(&'static str, String); 3] {
-    let document = |statement: &str| {
-        format!("{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n{statement}\n  ]\n}}")
-    };
-    [
-        (
-            "Another account may read",
-            document(&format!(
-                "    {{\n      \"Effect\": \"Allow\",\n      \"Principal\": {{ \"AWS\": \
-                 \"arn:aws:iam::123456789012:root\" }},\n      \"Action\": [\"s3:GetObject\", \
-                 \"s3:ListBucket\"],\n      \"Resource\": [\n        \
-                 \"arn:aws:s3:::{bucket}\",\n        \"arn:aws:s3:::{bucket}/*\"\n      ]\n    }}"
-            )),
-        ),
-        (
-            "Only encrypted connections",
-            document(&format!(
-                "    {{\n      \"Effect\": \"Deny\",\n      \"Principal\": \"*\",\n      \
-                 \"Action\": \"s3:*\",\n      \"Resource\": [\n        \
-                 \"arn:aws:s3:::{bucket}\",\n        \"arn:aws:s3:::{bucket}/*\"\n      ],\n      \
-                 \"Condition\": {{ \"Bool\": {{ \"aws:SecureTransport\": \"false\" }} }}\n    }}"
-            )),
-        ),
-        (
-            "Everybody may read what is below public/",
-            document(&format!(
-                "    {{\n      \"Effect\": \"Allow\",\n      \"Principal\": \"*\",\n      \
-                 \"Action\": \"s3:GetObject\",\n      \"Resource\": \
-                 \"arn:aws:s3:::{bucket}/public/*\"\n    }}"
-            )),
-        ),
-    ]
-}
-
-async fn policy(call: &Call<'_>, bucket: &str, draft: &Draft) -> Result<Markup, Fault> {
-    let ask = S3Ask::bucket(&Method::GET, bucket)
-        .query("policy", "")
-        .or(StatusCode::NOT_FOUND);
-    let answer = call.s3(ask).await?;
-    let there = answer.0.status().is_success();
-    let stored = match there {
-        true => pretty(answer.0.body()),
-        false => String::new(),
-    };
-    let to = route(bucket, "policy");
-    let shown = draft.policy.as_ref().unwrap_or(&stored);
+async fn policy(call: &Call<'_>, bucket: &str) -> Result<Markup, Fault> {
+    let there = editor::of_bucket(call, bucket).await?.is_some();
     Ok(html! {
-        p.hint { (call.t("Who may do what with the bucket, in the language of IAM. Without one only its account has access.")) }
-        @if let Some(problem) = &draft.problem { (note(Tone::Bad, problem)) }
-        @if let Some(fine) = &draft.fine { (note(Tone::Good, fine)) }
-        form.stack.wide method="post" action=(to) {
-            (call.token(to.as_str()))
-            div {
-                label for="document" { (call.t("Document")) }
-                textarea #document name="policy" spellcheck="false" rows="16" dir="ltr"
-                    aria-describedby="policy-hint" { (shown) }
-                p.hint #policy-hint { (call.t("Empty: no policy.")) }
-            }
-            @if draft.confirm { (confirm(call, bucket)) }
-            div.actions {
-                button.primary name="do" value="save" { (call.t("Save the policy")) }
-                button name="do" value="check" { (call.t("Check it")) }
-            }
+        p {
+            @if there { (badge(Tone::Plain, &call.t("set"))) " "
+                (call.t("It says who may do what with the bucket.")) }
+            @else { (badge(Tone::Plain, &call.t("none"))) " "
+                (call.t("Only the account of the bucket has access, and whom its lists name.")) }
         }
-        details {
-            summary { (call.t("Examples to start from")) }
-            @for (name, text) in templates(bucket) {
-                h3 { (call.words.t(name)) }
-                pre tabindex="0" { code dir="ltr" { (text) } }
-            }
-        }
+        p { a.button href=(Href::bucket(bucket, "/policy")) { (call.t("Open the policy editor")) } }
     })
-}
-
-fn confirm(call: &Call<'_>, bucket: &str) -> Markup {
-    html! {
-        (note(Tone::Bad, &html! {
-            p role="alert" { (call.t("This policy is public: everybody on the network may do what it allows.")) }
-        }))
-        div {
-            label for="name" {
-                (call.t("To confirm, type the name of the bucket:")) " " (text::code(bucket))
-            }
-            input #name name="name" autocomplete="off" autocapitalize="none" spellcheck="false";
-        }
-    }
-}
-
-/// The text of a document with line breaks; as it is stored if it has some.
-fn pretty(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    if text.contains('\n') {
-        return text.into_owned();
-    }
-    let value: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
-    let lines = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
-    lines.unwrap_or_else(|| text.into_owned())
-}
-
-/// What is wrong with a document, with the line itself.
-fn wrong(call: &Call<'_>, document: &str, error: &PolicyError) -> Markup {
-    let line = error
-        .line()
-        .and_then(|line| document.lines().nth(line.saturating_sub(1)));
-    html! {
-        p role="alert" { (text::name(&error.to_string())) }
-        @if let (Some(line), Some(number)) = (line, error.line()) {
-            pre.wrap { code dir="ltr" { (call.t("line")) " " (number) ": " (text::visible(line.trim())) } }
-        }
-    }
-}
-
-/// Checks a policy, or saves it.
-pub async fn set_policy(call: &Call<'_>) -> Answer {
-    let shown = call.shown()?;
-    let bucket = &*shown.deed.name;
-    // A browser sends other line ends than it was given.
-    let document = call
-        .form
-        .get("policy")
-        .unwrap_or_default()
-        .replace("\r\n", "\n");
-    let saves = call.form.get("do") == Some("save");
-    if document.trim().is_empty() {
-        if saves {
-            let ask = S3Ask::bucket(&Method::DELETE, bucket).query("policy", "");
-            call.s3(ask).await?;
-        }
-        return saved(bucket);
-    }
-    let mut draft = Draft::default();
-    match Document::parse(&document, DocumentKind::Bucket(bucket)) {
-        Err(error) => draft.problem = Some(wrong(call, &document, &error)),
-        Ok(read) => {
-            let public = read.is_public();
-            if saves && (!public || call.form.get("name") == Some(bucket)) {
-                match put(call, bucket, "policy", document.clone().into()).await {
-                    Ok(()) => return saved(bucket),
-                    Err(fault) => {
-                        draft.problem =
-                            Some(html! { p role="alert" { (parts::reason(call, &fault)) } });
-                    }
-                }
-            } else if !saves {
-                draft.fine = Some(html! { p role="status" { (call.t("It can be saved.")) } });
-            }
-            draft.confirm = public;
-        }
-    }
-    draft.policy = Some(document);
-    let status = if draft.fine.is_some() {
-        StatusCode::OK
-    } else {
-        StatusCode::BAD_REQUEST
-    };
-    let mut page = page(call, draft).await?;
-    page.status = status;
-    page.into()
 }
 
 async fn cors(call: &Call<'_>, bucket: &str, draft: &Draft) -> Result<Markup, Fault> {
@@ -429,7 +276,6 @@ pub async fn set_cors(call: &Call<'_>) -> Answer {
     let draft = Draft {
         cors: Some(document),
         cors_problem: Some(html! { p role="alert" { (parts::reason(call, &fault)) } }),
-        ..Draft::default()
     };
     let mut page = page(call, draft).await?;
     page.status = StatusCode::BAD_REQUEST;

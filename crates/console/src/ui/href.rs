@@ -30,6 +30,22 @@ impl Href {
         }
     }
 
+    /// The same with more of a query.
+    pub fn and(&self, pairs: &[(&str, &str)]) -> Self {
+        let mut pairs = pairs.to_vec();
+        pairs.retain(|(_, value)| !value.is_empty());
+        match self.0.contains('?') {
+            true if !pairs.is_empty() => Self([&self.0, "&", &query(&pairs)].concat()),
+            true => self.clone(),
+            false => self.with(&pairs),
+        }
+    }
+
+    /// The same, at the part of the page that has this id.
+    pub fn and_part(&self, id: &str) -> Self {
+        Self([&self.0, "#", id].concat())
+    }
+
     /// The start page of another region's endpoint, as the registry has it; `None` for what is no
     /// address of the web.
     pub fn region(endpoint: &str) -> Option<Self> {

@@ -29,6 +29,19 @@ pub fn visible(text: &str) -> String {
     out
 }
 
+/// A line of code of a user: its spaces stay as they are.
+pub fn visible_code(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        match c {
+            '\t' => out.push(c),
+            c if is_hidden(c) => out.push_str(&format!("\u{27e8}U+{:04X}\u{27e9}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// A user's text, whole.
 pub fn name(text: &str) -> Markup {
     html! { bdi { (visible(text)) } }
