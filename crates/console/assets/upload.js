@@ -35,8 +35,15 @@ function bytes(n) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let at = 0;
   while (n >= 1023.5 && at < units.length - 1) { n /= 1024; at += 1; }
-  return `${at === 0 ? n : n.toPrecision(3)} ${units[at]}`;
+  const digits = at === 0 ? String(n) : n.toPrecision(3);
+  return value(`${digits.replace(".", data.point ?? ".")} ${units[at]}`);
 }
+
+/** What is put into a text from right to left keeps its own direction. @param {string} text */
+const value = (text) => (document.dir === "rtl" ? `\u2068${text}\u2069` : text);
+
+/** A text with values. @param {string} text @param {Record<string, string>} values */
+const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 
 /** @param {string} name */
 const t = (name) => data[name] ?? "";
@@ -70,7 +77,7 @@ class Refused extends Error {}
 async function sign(fields) {
   const form = new URLSearchParams({ csrf: data.csrf ?? "", ...fields });
   const answer = await fetch(data.sign ?? "", { method: "POST", body: form, redirect: "manual" });
-  if (answer.type === "opaqueredirect" || answer.status === 403) throw new Refused("session");
+  if (answer.type === "opaqueredirect" || answer.status === 403) throw new Refused(t("tSession"));
   if (!answer.ok) throw new Error(`console ${answer.status}`);
   return /** @type {string[]} */ ((await answer.json()).urls);
 }
@@ -95,7 +102,7 @@ function send(u, method, url, body, headers = {}, progress = () => {}) {
       const why = `${text(request.responseText, "Message")} (${code})`;
       reject(request.status >= 500 || request.status === 408 ? new Error(why) : new Refused(why));
     });
-    request.addEventListener("error", () => { ended(); reject(new Error("network")); });
+    request.addEventListener("error", () => { ended(); reject(new Error(t("tNetwork"))); });
     request.addEventListener("abort", () => { ended(); reject(new Refused("stopped")); });
     u.running.add(request);
     request.send(body);
@@ -296,10 +303,11 @@ function summary() {
   const count = all.filter((u) => u.state !== "aborted").length;
   const seconds = (performance.now() - began) / 1000;
   const rate = seconds > 1 ? (sent - sentBefore) / seconds : 0;
-  let line = t("tTotal").replace("{done}", String(done)).replace("{all}", String(count)).replace("{bytes}", bytes(sent)).replace("{size}", bytes(size));
+  let line = filled(t("tTotal"), { done: value(String(done)), all: value(String(count)), bytes: bytes(sent), size: bytes(size) });
   if (busy > 0 && rate > 0) {
     const left = Math.ceil((size - sent) / rate);
-    line += ` · ${bytes(Math.round(rate))}/s · ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} ${t("tLeft")}`;
+    const time = value(`${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`);
+    line += ` · ${bytes(Math.round(rate))}/s · ${filled(t("tLeft"), { time })}`;
   }
   total.textContent = line;
   bar.max = Math.max(1, size);
@@ -414,7 +422,7 @@ try {
     box.hidden = false;
     const row = document.createElement("li");
     row.dataset.state = "unfinished";
-    row.textContent = t("tUnfinished").replace("{name}", visible(name.slice(begin.length)));
+    row.textContent = filled(t("tUnfinished"), { name: value(visible(name.slice(begin.length))) });
     list.append(row);
     pauseButton.hidden = abortButton.hidden = true;
   }

@@ -86,6 +86,8 @@ pub struct Call<'a> {
     pub words: Words,
     /// The request's id.
     pub id: &'a str,
+    /// The path and query that were asked for.
+    pub here: &'a str,
 }
 
 /// A bucket that this region may show.
@@ -105,6 +107,16 @@ impl Call<'_> {
     /// A text of ours with values.
     pub fn with(&self, english: &'static str, values: &[(&str, &str)]) -> String {
         self.words.with(english, values)
+    }
+
+    /// A text of ours with a number in it, `{count}`: for 1, and for others.
+    pub fn count(
+        &self,
+        english: (&'static str, &'static str),
+        count: u64,
+        values: &[(&str, &str)],
+    ) -> String {
+        self.words.count(english, count, values)
     }
 
     /// Who is signed in.

@@ -145,7 +145,7 @@ pub fn finish(mut answer: Response<Bytes>, (gzips, tls): (bool, bool)) -> Respon
     }
     headers.insert(
         header::VARY,
-        HeaderValue::from_static("Accept-Encoding, Cookie"),
+        HeaderValue::from_static("Accept-Encoding, Accept-Language, Cookie"),
     );
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

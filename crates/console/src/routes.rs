@@ -111,6 +111,7 @@ routes! {
     GET "/sessions" SignedIn, Under("You", "Sessions"), false, pages::sessions::show;
     POST "/sessions/end" SignedIn, Nowhere, false, pages::sessions::end;
     POST "/signout" SignedIn, Nowhere, false, pages::sessions::sign_out;
+    POST "/language" Everybody, Nowhere, false, pages::language::choose;
     POST "/look" SignedIn, Nowhere, false, pages::sessions::look;
     GET "/open" KeepsData, Nowhere, false, pages::home::open;
     GET "/connect" KeepsData, Under("Storage", "Connect"), false, pages::connect::show;

@@ -56,6 +56,12 @@ impl Came {
         let agent = agent.and_then(|agent| agent.to_str().ok());
         agent.unwrap_or_default()
     }
+
+    /// Path and query.
+    fn asked_for(&self) -> &str {
+        let uri = &self.parts.uri;
+        uri.path_and_query().map_or("/", |whole| whole.as_str())
+    }
 }
 
 /// Answers that are longer are compressed elsewhere.
@@ -79,17 +85,16 @@ impl Console {
             .source
             .map_or(from, |source| SocketAddr::new(source, from.port()));
         let gzips = reads_gzip(&parts.headers);
-        let accepted = parts.headers.get(header::ACCEPT_LANGUAGE);
-        let accepted = accepted.and_then(|value| value.to_str().ok());
         let came = Came {
             from,
             facts,
             tls,
             id: self.random_hex::<8>(),
-            words: Words::accepted(accepted.unwrap_or_default()),
+            words: words_of(&parts),
             parts,
         };
-        let (tls, answer) = (came.tls, self.act(&came, body, gzips).await);
+        let answer = came.words.answering(self.act(&came, body, gzips)).await;
+        let tls = came.tls;
         if answer.body().len() < LARGE {
             return finish(answer, (gzips, tls));
         }
@@ -208,14 +213,7 @@ impl Console {
     }
 
     fn cookie<'p>(&self, parts: &'p Parts) -> Option<&'p str> {
-        let name = self.cookie_name();
-        let cookies = parts.headers.get_all(header::COOKIE).iter();
-        let cookies = cookies.filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|value| value.split(';'));
-        pairs.find_map(|pair| {
-            let (found, value) = pair.trim().split_once('=')?;
-            (found == name).then_some(value)
-        })
+        cookie(parts, &self.cookie_name())
     }
 
     /// Who is signed in, if key and account still open anything.
@@ -263,7 +261,7 @@ impl Console {
             return self.to_sign_in(came, route);
         }
         let form = match route.method {
-            Method::POST => match read_form(body).await {
+            Method::POST => match read_form(body, came.words).await {
                 Ok(form) => form,
                 Err(fault) => return self.refuse(came, &fault, caller),
             },
@@ -298,6 +296,7 @@ impl Console {
             agent: came.agent(),
             words: came.words,
             id: &came.id,
+            here: came.asked_for(),
         };
         self.handle(came, &call).await
     }
@@ -363,8 +362,7 @@ impl Console {
 
     /// Sends whoever is not signed in to the page where that is done, and back afterwards.
     fn to_sign_in(&self, came: &Came, route: &Route) -> Response<Bytes> {
-        let uri = &came.parts.uri;
-        let whole = uri.path_and_query().map_or("/", |whole| whole.as_str());
+        let whole = came.asked_for();
         match route.method == Method::GET && whole != "/" && is_own(whole) {
             true => see(&format!(
                 "/signin?{}",
@@ -391,6 +389,7 @@ impl Console {
             agent: came.agent(),
             words: came.words,
             id: &came.id,
+            here: came.asked_for(),
         };
         let page = pages::fault::page(&call, fault);
         let status = page.status;
@@ -417,16 +416,37 @@ impl Console {
     }
 }
 
-async fn read_form(body: Incoming) -> Result<Fields, Fault> {
+/// The cookie of this name.
+fn cookie<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
+    let cookies = parts.headers.get_all(header::COOKIE).iter();
+    let cookies = cookies.filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| {
+        let (found, value) = pair.trim().split_once('=')?;
+        (found == name).then_some(value)
+    })
+}
+
+/// The language that was chosen in this browser, or else the one that it prefers.
+fn words_of(parts: &Parts) -> Words {
+    let chosen = cookie(parts, pages::language::COOKIE).and_then(Words::named);
+    chosen.unwrap_or_else(|| {
+        let accepted = parts.headers.get(header::ACCEPT_LANGUAGE);
+        let accepted = accepted.and_then(|value| value.to_str().ok());
+        Words::accepted(accepted.unwrap_or_default())
+    })
+}
+
+async fn read_form(body: Incoming, words: Words) -> Result<Fields, Fault> {
     let read = Limited::new(body, FORM_BYTES_MAX).collect();
     let bytes = match tokio::time::timeout(FORM_WAIT, read).await {
-        Err(_) => return Err(Fault::Bad("The form did not come in time.".into())),
+        Err(_) => return Err(Fault::Bad(words.t("The form did not come in time."))),
         Ok(Err(_)) => return Err(Fault::TooLarge),
         Ok(Ok(body)) => body.to_bytes(),
     };
     let text = std::str::from_utf8(&bytes).ok();
     let form = text.and_then(Fields::parse);
-    form.ok_or_else(|| Fault::Bad("The form cannot be read.".into()))
+    form.ok_or_else(|| Fault::Bad(words.t("The form cannot be read.")))
 }
 
 fn see(to: &str) -> Response<Bytes> {

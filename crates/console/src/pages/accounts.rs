@@ -95,7 +95,10 @@ fn kind(call: &Call<'_>, account: &Value) -> Markup {
     }
     match value::text(account, "operator") {
         "" => html! { (call.t("customer")) },
-        operator => html! { (call.t("regions of")) " " (text::short(operator)) },
+        operator => {
+            let operator = text::label(operator);
+            html! { (call.with("regions of {operator}", &[("operator", &operator)])) }
+        }
     }
 }
 

@@ -33,9 +33,9 @@ pub async fn show(call: &Call<'_>) -> Answer {
     entries.reverse();
     let body = html! {
         p {
-            (call.with("The log has {count} entries. Each has the hash of the one before it: who \
-                        has the last hash can show that nothing was changed or left out.",
-                &[("count", &number::grouped(length))]))
+            (call.count(("The log has 1 entry.", "The log has {count} entries."), length, &[])) " "
+            (call.t("Each has the hash of the one before it: who has the last hash can show that \
+                     nothing was changed or left out."))
         }
         @if before == length && let Some(last) = entries.first() {
             (parts::facts(&[

@@ -210,12 +210,11 @@ async fn below(call: &Call<'_>, bucket: &str, folder: &str) -> Result<Vec<Doomed
 
 /// "Delete 3 objects".
 fn named(call: &Call<'_>, plan: &Plan) -> String {
-    let count = number::grouped(plan.all.len() as u64);
+    let count = plan.all.len() as u64;
     let version = plan.all.iter().any(|one| one.version.is_some());
-    match (plan.all.len(), version) {
+    match (count, version) {
         (1, true) => call.t("Delete 1 version for good").into_owned(),
-        (1, false) => call.t("Delete 1 object").into_owned(),
-        _ => call.with("Delete {count} objects", &[("count", &count)]),
+        _ => call.count(("Delete 1 object", "Delete {count} objects"), count, &[]),
     }
 }
 

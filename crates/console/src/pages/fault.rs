@@ -79,7 +79,7 @@ const TOO_LARGE: &str = "A form may have 64 KiB. Nothing was done.";
 
 fn said(why: &str, what: &str) -> Markup {
     html! {
-        (note(Tone::Bad, &html! { p { (text::name(why)) } }))
+        (note(Tone::Bad, &html! { p { bdi { (text::ours(why)) } } }))
         @if !what.is_empty() { p { (what) } }
         p { a.button href="/" { "\u{2190} Dhow" } }
     }
@@ -91,7 +91,7 @@ fn way(call: &Call<'_>, region: &str, endpoint: &str) -> Markup {
             Some(to) => {
                 p {
                     a.button.primary href=(to) rel="noopener noreferrer" {
-                        (call.t("Open the console of")) " " (region)
+                        (call.with("Open the console of {region}", &[("region", region)]))
                     }
                 }
                 p.hint { (call.t("You sign in there with the same access key.")) }

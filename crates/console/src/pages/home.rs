@@ -12,7 +12,7 @@ use crate::{
     ui::{
         href::Href,
         parts::{self, Tone, badge},
-        text, time,
+        shell, text, time,
     },
 };
 
@@ -34,7 +34,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
         Ok(listed) => listed.xml()?,
         Err(Fault::Refused(why)) => {
             let body = html! {
-                (parts::note(Tone::Warn, &html! { p { (text::name(&why)) } }))
+                (parts::note(Tone::Warn, &html! { p { bdi { (text::ours(&why)) } } }))
                 (open_by_name(call))
             };
             return Page::new(call.t("Buckets"), body).into();
@@ -84,7 +84,7 @@ fn no_data(call: &Call<'_>) -> Markup {
 
 fn role(call: &Call<'_>) -> String {
     call.caller
-        .map_or_else(String::new, |caller| caller.role.words())
+        .map_or_else(String::new, |caller| shell::role(call, &caller.role))
 }
 
 fn search(call: &Call<'_>, filter: &str) -> Markup {

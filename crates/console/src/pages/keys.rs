@@ -13,7 +13,7 @@ use crate::{
     ui::{
         href::Href,
         parts::{self, Tone, badge, note},
-        text, time,
+        shell, text, time,
     },
 };
 
@@ -69,7 +69,7 @@ fn row(call: &Call<'_>, key: &Value, changes: bool) -> Markup {
                 @else { (badge(Tone::Warn, &call.t("disabled"))) }
             }
             td.name { (text::short(field(key, "description"))) }
-            td { (text::name(field(key, "role"))) }
+            td { (shell::role_named(call, field(key, "role"))) }
             td { (time::ms(created)) }
             @if changes {
                 td {

@@ -10,6 +10,7 @@ pub mod enter;
 pub mod fault;
 pub mod home;
 pub mod keys;
+pub mod language;
 pub mod object;
 pub mod objects;
 pub mod people;

@@ -228,7 +228,7 @@ fn bar(call: &Call<'_>, view: &View<'_>) -> Markup {
             select #limit name="limit" {
                 @for limit in LIMITS {
                     option value=(limit) selected[limit == view.limit] {
-                        (call.with("{count} rows", &[("count", limit)]))
+                        (call.count(("1 row", "{count} rows"), limit.parse().unwrap_or(0), &[]))
                     }
                 }
             }
@@ -244,14 +244,17 @@ fn drop_zone(call: &Call<'_>, view: &View<'_>) -> Markup {
         section #uploads .card hidden data-sign=(route) data-csrf=(call.token_text(route.as_str()))
             data-bucket=(view.bucket) data-prefix=(view.prefix)
             data-who=(call.caller.map_or("", |caller| &*caller.key))
+            data-point=(call.words.language().separators.1)
             data-t-waiting=(call.t("waiting")) data-t-done=(call.t("done"))
             data-t-paused=(call.t("paused")) data-t-failed=(call.t("failed"))
             data-t-aborted=(call.t("aborted")) data-t-pause=(call.t("Pause"))
             data-t-go=(call.t("Go on")) data-t-abort=(call.t("Abort"))
-            data-t-again=(call.t("Try again")) data-t-left=(call.t("left"))
+            data-t-again=(call.t("Try again")) data-t-left=(call.t("{time} left"))
             data-t-total=(call.t("{done} of {all} files, {bytes} of {size}"))
             data-t-unfinished=(call.t("Unfinished: {name}. Choose the same file again to go on."))
-            data-t-name=(call.t("A key has at most 1024 bytes.")) {
+            data-t-name=(call.t("A key has at most 1024 bytes."))
+            data-t-session=(call.t("The session has ended, or it may not write here."))
+            data-t-network=(call.t("The endpoint cannot be reached.")) {
             div.head {
                 h2 { (call.t("Uploads")) }
                 div.actions {

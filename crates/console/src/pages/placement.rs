@@ -226,13 +226,15 @@ fn sentence(call: &Call<'_>, bucket: &Value) -> String {
     let home = value::text(bucket, "home");
     let laws = value::texts(bucket, "jurisdictions");
     let names: Vec<&str> = laws.iter().map(|law| map::country(law)).collect();
-    let count = value::list(bucket, "replicas").len().to_string();
-    let values = [("home", home), ("replicas", &*count)];
-    let first = match &*count {
-        "0" => call.with("The home is {home}; there is no replica.", &values),
-        "1" => call.with("The home is {home}; there is one replica.", &values),
-        _ => call.with(
-            "The home is {home}; there are {replicas} replicas.",
+    let values = [("home", home)];
+    let first = match value::list(bucket, "replicas").len() {
+        0 => call.with("The home is {home}; there is no replica.", &values),
+        count => call.count(
+            (
+                "The home is {home}; there is one replica.",
+                "The home is {home}; there are {count} replicas.",
+            ),
+            count as u64,
             &values,
         ),
     };
@@ -288,7 +290,7 @@ fn marks(call: &Call<'_>, bucket: &Value, regions: &[Value]) -> Vec<Mark> {
         };
         let title = format!("{id}: {}", call.t(word));
         Mark {
-            title: text::visible(&title),
+            title: text::ours(&title),
             shape,
             tone,
             ringed: false,
@@ -386,18 +388,16 @@ fn copy(call: &Call<'_>, bucket: &Value, id: &str, held: Option<Held>) -> Markup
         (false, ..) => badge(Tone::Bad, &call.t("has not asked the home for a minute")),
         (true, Some(0), _) => badge(Tone::Good, &call.t("same as the home")),
         (true, Some(behind), _) => {
-            let count = number::grouped(behind);
-            badge(
-                Tone::Warn,
-                &call.with("{count} changes behind", &[("count", &count)]),
-            )
+            let how = call.count(("1 change behind", "{count} changes behind"), behind, &[]);
+            badge(Tone::Warn, &how)
         }
         (true, None, Some(seeded)) => {
-            let count = number::grouped(seeded);
-            badge(
-                Tone::Warn,
-                &call.with("is filled: {count} versions", &[("count", &count)]),
-            )
+            let how = call.count(
+                ("is filled: 1 version", "is filled: {count} versions"),
+                seeded,
+                &[],
+            );
+            badge(Tone::Warn, &how)
         }
         (true, None, None) => badge(Tone::Warn, &call.t("is filled")),
     }

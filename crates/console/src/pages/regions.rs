@@ -120,11 +120,22 @@ pub async fn show(call: &Call<'_>) -> Answer {
     countries.sort_unstable();
     countries.dedup();
     let marks: Vec<Mark> = regions.iter().map(|region| mark(call, region)).collect();
+    let number = |all: usize| all as u64;
     let caption = call.with(
-        "{regions} regions in {countries} countries: {states}.",
+        "{regions} {where}: {states}.",
         &[
-            ("regions", &regions.len().to_string()),
-            ("countries", &countries.len().to_string()),
+            (
+                "regions",
+                &call.count(("1 region", "{count} regions"), number(regions.len()), &[]),
+            ),
+            (
+                "where",
+                &call.count(
+                    ("in 1 country", "in {count} countries"),
+                    number(countries.len()),
+                    &[],
+                ),
+            ),
             ("states", &states(call, &regions)),
         ],
     );
@@ -159,9 +170,15 @@ fn states(call: &Call<'_>, regions: &[Value]) -> String {
     ];
     let counted = all.into_iter().filter_map(|state| {
         let count = regions.iter().filter(|r| State::of(r) == state).count();
-        (count > 0).then(|| format!("{count} {}", call.t(state.word())))
+        (count > 0).then(|| {
+            let values = [
+                ("count", &*count.to_string()),
+                ("state", &call.t(state.word())),
+            ];
+            call.with("{count} {state}", &values)
+        })
     });
-    counted.collect::<Vec<_>>().join(", ")
+    counted.collect::<Vec<_>>().join(&call.t(", "))
 }
 
 fn table(call: &Call<'_>, regions: &[Value]) -> Markup {

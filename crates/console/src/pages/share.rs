@@ -74,7 +74,7 @@ async fn page(call: &Call<'_>, made: Option<(String, Timestamp)>) -> Answer {
     let body = html! {
         @if let Some((url, until)) = &made {
             (note(Tone::Good, &html! {
-                p { (call.t("The link works until")) " " (time::iso(&until.iso8601())) "." }
+                p { (call.with("The link works until {time}.", &[("time", &time::text(&until.iso8601()))])) }
             }))
             div.stack {
                 div {

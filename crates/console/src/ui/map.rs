@@ -9,7 +9,7 @@ use std::{collections::HashMap, f64::consts::PI, sync::OnceLock};
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
-use crate::ui::href::Href;
+use crate::{ui::href::Href, words::Words};
 
 /// What a mark looks like: never colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,9 +128,38 @@ fn outline(id: &str) -> &'static str {
     found.map_or("", |(outline, _)| outline)
 }
 
-/// The English name of a country by its code; the code itself where that is not known.
+/// The name of a country by its code, in the language of the request; the code itself where that
+/// is not known.
 pub fn country(code: &str) -> &str {
-    countries().get(code).map_or(code, |country| &country.name)
+    let lang = Words::here().language().lang;
+    let own = names().get(lang).and_then(|names| names.get(code));
+    match own {
+        Some(name) => name,
+        None => countries().get(code).map_or(code, |country| &country.name),
+    }
+}
+
+/// For each language but English, the names of countries by their codes.
+fn names() -> &'static HashMap<&'static str, HashMap<&'static str, &'static str>> {
+    static ALL: OnceLock<HashMap<&str, HashMap<&str, &str>>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut lines = include_str!("../../data/country-names.tsv").lines();
+        let languages: Vec<&str> = lines
+            .next()
+            .unwrap_or_default()
+            .split('\t')
+            .skip(1)
+            .collect();
+        let mut all: HashMap<&str, HashMap<&str, &str>> = HashMap::new();
+        for line in lines {
+            let mut fields = line.split('\t');
+            let code = fields.next().unwrap_or_default();
+            for (lang, name) in languages.iter().zip(fields) {
+                all.entry(lang).or_default().insert(code, name);
+            }
+        }
+        all
+    })
 }
 
 /// All codes of countries, for groups of them.

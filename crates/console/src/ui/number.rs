@@ -1,10 +1,12 @@
-//! Numbers for people.
+//! Numbers for people: digits of Latin script, with the separators of the reader's language.
 
 use maud::{Markup, html};
 
+use crate::words::Words;
+
 /// Bytes with a binary unit and three significant digits; exact in the title.
 pub fn bytes(bytes: u64) -> Markup {
-    let exact = format!("{} bytes", grouped(bytes));
+    let exact = Words::here().count(("1 byte", "{count} bytes"), bytes, &[]);
     html! { span.num title=(exact) { (bytes_text(bytes)) } }
 }
 
@@ -24,16 +26,19 @@ pub fn bytes_text(bytes: u64) -> String {
         value if value < 99.95 => 1,
         _ => 0,
     };
-    format!("{value:.digits$} {}", UNITS[unit])
+    let (_, point) = Words::here().language().separators;
+    let value = format!("{value:.digits$}").replace('.', point.encode_utf8(&mut [0; 4]));
+    format!("{value} {}", UNITS[unit])
 }
 
 /// A count, with separators.
 pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
+    let (separator, _) = Words::here().language().separators;
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
+            out.push(separator);
         }
         out.push(digit);
     }
@@ -43,6 +48,14 @@ pub fn grouped(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn separators_are_those_of_the_language() {
+        let german = Words::named("de").unwrap();
+        let inside = async { (bytes_text(1536), grouped(1_234_567)) };
+        let (size, count) = german.answering(inside).await;
+        assert_eq!((size.as_str(), count.as_str()), ("1,50 KiB", "1.234.567"));
+    }
 
     #[test]
     fn three_digits_and_a_unit() {

@@ -76,7 +76,7 @@ pub fn reason(call: &Call<'_>, fault: &Fault) -> Markup {
         Fault::Changed => call.t("It has changed meanwhile."),
         _ => call.t("It may not be shown here."),
     };
-    html! { (text::name(&why)) }
+    html! { bdi { (text::ours(&why)) } }
 }
 
 /// A part of a page, or in its place why it cannot be shown.

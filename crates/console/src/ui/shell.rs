@@ -1,13 +1,15 @@
 //! What is around every page.
 
+use cloud::grants::Role;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{
     call::{Call, Caller},
     reply::Page,
-    routes::{Menu, ROUTES, Route},
+    routes::{Menu, ROUTES, Route, is_own},
     session::Look,
     ui::{parts, text},
+    words::LANGUAGES,
 };
 
 /// The whole document.
@@ -17,14 +19,15 @@ pub fn page(call: &Call<'_>, page: Page) -> Markup {
         .caller
         .map_or(Look::System, |caller| caller.session.look);
     let region = &*call.console.settings.region;
+    let words = call.words.language();
     html! {
         (DOCTYPE)
-        html lang=(call.words.lang) dir=(call.words.dir) data-theme=(look.name()) {
+        html lang=(words.lang) dir=(words.dir) data-theme=(look.name()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (text::visible(&page.title)) " \u{b7} Dhow " (region) }
+                title { (text::ours(&page.title)) " \u{b7} Dhow " (region) }
                 link rel="icon" href=(asset("icon.svg")) type="image/svg+xml";
                 link rel="stylesheet" href=(asset("console.css"));
                 script type="module" src=(asset("app.js")) {}
@@ -42,8 +45,9 @@ fn signed_out(call: &Call<'_>, page: Page) -> Markup {
         body.outside {
             main #main {
                 p.brand { (mark()) "Dhow" }
-                h1 { (text::name(&page.title)) }
+                h1 { bdi { (text::ours(&page.title)) } }
                 (page.body)
+                (languages(call))
                 (foot(call))
             }
         }
@@ -71,11 +75,12 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                 details.who {
                     summary {
                         span { (text::short(&caller.account.name)) }
-                        small { (caller.role.words()) " \u{25be}" }
+                        small { (role(call, &caller.role)) " \u{25be}" }
                     }
                     div.menu {
                         p { (text::code(&caller.key)) }
                         (looks(call, caller))
+                        (languages(call))
                         (parts::button(call, "/signout", &[], "plain", &call.t("Sign out")))
                     }
                 }
@@ -85,7 +90,7 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                 main #main tabindex="-1" {
                     @if let Some(path) = &page.path { nav.path aria-label=(call.t("Path")) { (path) } }
                     div.head {
-                        h1 { (text::name(&page.title)) }
+                        h1 { bdi { (text::ours(&page.title)) } }
                         @if let Some(actions) = &page.actions { div.actions { (actions) } }
                     }
                     (page.body)
@@ -116,10 +121,57 @@ fn looks(call: &Call<'_>, caller: &Caller) -> Markup {
     }
 }
 
+/// What a role is called.
+pub fn role(call: &Call<'_>, role: &Role) -> String {
+    match role {
+        Role::Customer => call.t("customer").into_owned(),
+        Role::TenantAdmin => call.t("tenant admin").into_owned(),
+        Role::CloudOperator => call.t("cloud operator").into_owned(),
+        Role::Auditor => call.t("auditor").into_owned(),
+        Role::RegionalOperator(operator) => {
+            call.with("operator of {operator}", &[("operator", operator)])
+        }
+    }
+}
+
+/// The same for a role that the admin API names.
+pub fn role_named(call: &Call<'_>, name: &str) -> String {
+    let known = [
+        Role::Customer,
+        Role::TenantAdmin,
+        Role::CloudOperator,
+        Role::Auditor,
+    ];
+    let operator = name.strip_prefix("operator of ");
+    let operator = operator.map(|id| Role::RegionalOperator(id.to_owned()));
+    let found = known.into_iter().find(|one| one.words() == name);
+    found
+        .or(operator)
+        .map_or_else(|| text::visible(name), |found| role(call, &found))
+}
+
+/// The other languages, each by its own name. Whoever chose one stays on the page.
+fn languages(call: &Call<'_>) -> Markup {
+    let next = if is_own(call.here) { call.here } else { "/" };
+    let here = call.words.language().lang;
+    html! {
+        form.languages method="post" action="/language" {
+            input type="hidden" name="next" value=(next);
+            span.label { (call.t("Language")) }
+            div {
+                @for one in &LANGUAGES {
+                    button.small name="language" value=(one.lang) lang=(one.lang) dir=(one.dir)
+                        aria-pressed=(one.lang == here) { (one.name) }
+                }
+            }
+        }
+    }
+}
+
 /// The pages that the caller may open.
 fn menu(call: &Call<'_>, caller: &Caller) -> Markup {
     let may = |route: &&Route| route.may.allows(caller);
-    let shown: Vec<(&str, &str, &Route)> = ROUTES
+    let shown: Vec<(&str, &'static str, &Route)> = ROUTES
         .iter()
         .filter(may)
         .filter_map(|route| match route.menu {
@@ -145,7 +197,7 @@ fn menu(call: &Call<'_>, caller: &Caller) -> Markup {
                         @for (_, name, route) in shown.iter().filter(|(one, ..)| *one == heading) {
                             li {
                                 a href=(route.path) aria-current=[is_here(call, route)] {
-                                    (name)
+                                    (call.words.t(name))
                                 }
                             }
                         }

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use crate::words::{END_ISOLATE, ISOLATE};
+
 /// Characters in a table before the middle is left out.
 const SHOWN_MAX: usize = 96;
 
@@ -40,6 +42,33 @@ pub fn visible_code(line: &str) -> String {
         }
     }
     out
+}
+
+/// A text of ours that may have texts of users as values. What [`crate::words`] puts around a value
+/// to keep its direction stays; all else is as in [`visible`].
+pub fn ours(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(ISOLATE) {
+        let Some((value, after)) = after.split_once(END_ISOLATE) else {
+            break;
+        };
+        out.push_str(&inside(before));
+        out.push(ISOLATE);
+        out.push_str(&visible(value));
+        out.push(END_ISOLATE);
+        rest = after;
+    }
+    out.push_str(&inside(rest));
+    out
+}
+
+/// [`visible`], but for blanks at the edges: something comes before or after them.
+fn inside(text: &str) -> String {
+    let begin = text.len() - text.trim_start_matches(' ').len();
+    let end = text.trim_end_matches(' ').len().max(begin);
+    let (before, after) = (&text[..begin], &text[end..]);
+    [before, &visible(&text[begin..end]), after].concat()
 }
 
 /// A user's text, whole.
@@ -107,6 +136,15 @@ mod tests {
         assert_eq!(visible("   "), "␣␣␣");
         let persian = "می\u{200c}خواهم";
         assert_eq!(visible(persian), persian);
+    }
+
+    #[test]
+    fn only_what_is_put_around_a_value_is_not_shown() {
+        let text = "a \u{2068}b\u{202e}\u{2068}c\u{2069} d\u{2069}";
+        let shown = ours(text);
+        assert_eq!(shown, "a \u{2068}b⟨U+202E⟩⟨U+2068⟩c\u{2069} d⟨U+2069⟩");
+        assert_eq!(ours("a\u{2068}b"), "a⟨U+2068⟩b");
+        assert_eq!(ours("a\u{2069}b "), "a⟨U+2069⟩b ");
     }
 
     #[test]

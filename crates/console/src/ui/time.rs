@@ -3,10 +3,17 @@
 use maud::{Markup, html};
 use types::Timestamp;
 
+use crate::words::Words;
+
 /// A time of S3 (ISO 8601).
 pub fn iso(text: &str) -> Markup {
-    let shown = text.get(..19).unwrap_or(text).replace('T', " ");
-    html! { time datetime=(text) { bdi dir="ltr" { (shown) " UTC" } } }
+    html! { time datetime=(text) { bdi dir="ltr" { (self::text(text)) } } }
+}
+
+/// The same as text.
+pub fn text(iso: &str) -> String {
+    let shown = iso.get(..19).unwrap_or(iso).replace('T', " ");
+    format!("{shown} UTC")
 }
 
 /// Milliseconds since 1970.
@@ -17,10 +24,18 @@ pub fn ms(ms: u64) -> Markup {
 /// How long ago, roughly.
 pub fn ago(ms: u64, now_ms: u64) -> String {
     let seconds = now_ms.saturating_sub(ms) / 1000;
+    let words = Words::here();
+    let amount = |count: u64| count.to_string();
     match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} d", seconds / 86_400),
+        0..60 => words.with("{seconds} s", &[("seconds", &amount(seconds))]),
+        60..3600 => words.with("{minutes} min", &[("minutes", &amount(seconds / 60))]),
+        3600..86_400 => words.with(
+            "{hours} h {minutes} min",
+            &[
+                ("hours", &amount(seconds / 3600)),
+                ("minutes", &format!("{:02}", seconds / 60 % 60)),
+            ],
+        ),
+        _ => words.with("{days} d", &[("days", &amount(seconds / 86_400))]),
     }
 }
