@@ -93,10 +93,12 @@ pub struct Session {
     pub source_identity: Option<String>,
     /// When it was given.
     pub issued: Timestamp,
-    /// The long-term key with which it began.
+    /// The long-term key with which it began, or the unique id of the identity provider.
     pub parent: String,
     /// The account of that key.
     pub parent_account: AccountId,
+    /// The ARN of the identity provider whose token was shown for it.
+    pub provider: Option<String>,
     /// Whether a role's session asked for it.
     pub chained: bool,
     /// What bounds it.
@@ -143,7 +145,7 @@ impl Session {
                 role: &role.name,
                 id: &role.id,
                 session: &self.name,
-                provider: None,
+                provider: self.provider.as_deref(),
                 tags,
             },
             SessionOf::Federated(user) => Principal::Federated {

@@ -389,6 +389,7 @@ fn bounded(of: SessionOf, policies: &SessionPolicies) -> Identity {
         issued: Timestamp::from_s(1_000_000_000),
         parent: "DHOWEXAMPLE".into(),
         parent_account: account.clone(),
+        provider: None,
         chained: false,
         policies: policies.clone(),
     };

@@ -448,7 +448,7 @@ impl Registry {
 
     /// Whether the log that this region has names the key: that needs no secret.
     fn has_on_record(&self, key: &str) -> bool {
-        self.state.read().keys.named.contains_key(key)
+        self.state.read().origin_since(key).is_some()
             && !types::planted("newcomers-among-strangers")
     }
 
@@ -476,7 +476,7 @@ impl Registry {
         // A new account, or the key with which a session began, may be on its way here.
         let heard = self.heard(|state| {
             account.is_some_and(|id| state.accounts.contains_key(id))
-                && parent.is_none_or(|key| state.keys.named.contains_key(key))
+                && parent.is_none_or(|parent| state.origin_since(parent).is_some())
         });
         heard.await?;
         let turn = self.turn().await;

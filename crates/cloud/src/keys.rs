@@ -107,6 +107,9 @@ pub(crate) fn check_imported(access_key: &str, secret_key: &str) -> Result<(), C
     if SESSIONS.iter().any(|prefix| upper.starts_with(prefix)) {
         return invalid("access keys that begin with DHST or ASIA are those of sessions");
     }
+    if upper.starts_with(crate::kinds::provider::ID_PREFIX) {
+        return invalid("access keys that begin with OIDP are called like identity providers");
+    }
     let lower = secret_key.to_ascii_lowercase();
     let known = |text: &str| KNOWN.iter().any(|k| text == *k || text == k.repeat(2));
     let distinct = secret_key

@@ -9,7 +9,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{failure::Failure, new_buckets::Buckets, proxies::ProxiesConfig, tls::TlsConfig};
+use crate::{
+    failure::Failure, issuers::StsConfig, new_buckets::Buckets, proxies::ProxiesConfig,
+    tls::TlsConfig,
+};
 
 /// Everything a node can be told. `dhow config print-default` shows it with comments.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// New buckets.
     pub buckets: Buckets,
+    /// Sessions.
+    pub sts: StsConfig,
     /// The engine.
     pub engine: Engine,
     /// Traces.
@@ -354,6 +359,7 @@ impl Default for Config {
             log: Log::default(),
             limits: Limits::default(),
             buckets: Buckets::default(),
+            sts: StsConfig::default(),
             engine: Engine::default(),
             otel: Otel::default(),
         }
@@ -526,6 +532,13 @@ new_public_access_block = [
     "BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets",
 ]
 
+[sts]
+# Origins of identity providers (OpenID Connect), such as "https://accounts.example.com", whose tokens
+# accounts may let begin sessions; and of their keys (`jwks_uri`). Only the registry's region asks.
+oidc_allow = []
+# The authorities that their certificates are of, in PEM; the system's when absent.
+# oidc_ca = "/etc/dhow/authorities.pem"
+
 [limits]
 # Connections open at once; fewer if the limit of open files is lower.
 connections = 8192
@@ -641,6 +654,7 @@ impl Config {
             }
         }
         self.buckets.read()?;
+        self.sts.check()?;
         self.tls.check()?;
         self.proxies.check()?;
         let proxies = !self.proxies.trusted.is_empty();

@@ -18,7 +18,7 @@ use access::{
 use bytes::Bytes;
 use gateway::{Beside, BesideApi};
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use iam::{Answer, Api, Caller, Conditions, Form, Iam, IamError, Sts};
+use iam::{Answer, Api, Caller, Conditions, Form, Iam, IamError, Issuers, Sts};
 use types::{AccessKeyId, AccountId, Actor, RegionId, Timestamp, deed::BoxFuture};
 
 use crate::{
@@ -51,12 +51,17 @@ const AGAIN_S: u64 = 2;
 impl IamForms {
     /// Of this region, which signatures may name by these aliases too. `seen` is where signatures
     /// of changes are remembered, and those of requests to STS.
-    pub fn new(region: &Arc<Region>, aliases: Vec<String>, seen: [Arc<Seen>; 2]) -> Self {
+    pub fn new(
+        region: &Arc<Region>,
+        aliases: Vec<String>,
+        issuers: Arc<dyn Issuers>,
+        seen: [Arc<Seen>; 2],
+    ) -> Self {
         let kept = region.credentials.as_ref();
         let kept = kept.map(|root| AccessKeyId::new(&root.access_key));
         Self {
-            iam: Iam::new(Arc::clone(&region.registry), kept),
-            sts: Sts::new(Arc::clone(&region.registry)),
+            iam: Iam::new(Arc::clone(&region.registry), Arc::clone(&issuers), kept),
+            sts: Sts::new(Arc::clone(&region.registry), issuers),
             region: Arc::clone(region),
             aliases,
             seen,
@@ -93,6 +98,11 @@ impl IamForms {
         came: RequestFacts,
     ) -> Result<Answer, IamError> {
         let begun = self.region.registry.log_length();
+        let how = self.conditions(head, came);
+        if let Some(form) = unsigned(api, head, body) {
+            self.is_kept_here(api)?;
+            return self.sts.act_unsigned(how, begun, &form).await;
+        }
         let Met {
             identity,
             form,
@@ -134,22 +144,26 @@ impl IamForms {
             };
             self.take_once(api, signed, signed_at).await?;
         }
-        let agent = head.headers.get(header::USER_AGENT);
         let caller = Caller {
             account,
             who,
             actor: &identity.actor(),
-            conditions: Conditions {
-                now: self.region.clock.now(),
-                source: came.source,
-                tls: came.transport == Some(Transport::Tls),
-                user_agent: agent.map(HeaderValue::as_bytes),
-                region: &self.region.id,
-            },
+            conditions: how,
         };
         match api {
             Api::Iam => self.iam.act(&caller, &form).await,
             Api::Sts => self.sts.act(&caller, (access_key, begun), &form),
+        }
+    }
+
+    fn conditions<'a>(&'a self, head: &'a Parts, came: RequestFacts) -> Conditions<'a> {
+        let agent = head.headers.get(header::USER_AGENT);
+        Conditions {
+            now: self.region.clock.now(),
+            source: came.source,
+            tls: came.transport == Some(Transport::Tls),
+            user_agent: agent.map(HeaderValue::as_bytes),
+            region: &self.region.id,
         }
     }
 
@@ -308,6 +322,17 @@ fn key_of_user(who: &Who, access_key: &AccessKeyId) -> Option<String> {
         Who::User(_) => Some(access_key.to_string()),
         Who::Session(session) => Some(session.parent.clone()),
     }
+}
+
+/// A form for the one action that nobody signs, which says so by having no signature at all.
+fn unsigned(api: Api, head: &Parts, body: &Bytes) -> Option<Form> {
+    let query = head.uri.query();
+    let plain = head.method == Method::POST && query.is_none_or(str::is_empty);
+    let auth = AuthType::of(&head.method, &head.headers, query);
+    if api != Api::Sts || !plain || !matches!(auth, Ok(AuthType::Anonymous)) {
+        return None;
+    }
+    Form::parse(body).ok().filter(Sts::is_unsigned)
 }
 
 fn unauthenticated() -> IamError {

@@ -15,6 +15,7 @@ mod figures;
 mod fleet;
 mod folder_owner;
 mod iam_forms;
+mod issuers;
 mod link;
 mod logging;
 mod metrics;

@@ -25,6 +25,7 @@ use crate::{
     failure::{Failure, SECOND},
     figures,
     iam_forms::IamForms,
+    issuers::Fetched,
     metrics,
     proxies::warn_of_clear_text,
     region::{Addresses, Region},
@@ -172,7 +173,8 @@ fn forms_of(config: &Config, region: &Arc<Region>) -> Result<(Arc<IamForms>, Arc
     let seen = Arc::new(Seen::of_changes(&region.dir, now)?);
     let of_sts = Arc::new(Seen::of_sessions(&region.dir, now)?);
     let aliases = gateway_config(config, region.upstream.is_some()).region_aliases;
-    let forms = IamForms::new(region, aliases, [Arc::clone(&seen), of_sts]);
+    let issuers = Arc::new(Fetched::new(&config.sts));
+    let forms = IamForms::new(region, aliases, issuers, [Arc::clone(&seen), of_sts]);
     Ok((Arc::new(forms), seen))
 }
 

@@ -12,6 +12,9 @@ const MEMBERS_MAX: usize = 100;
 /// The only list whose members have more than a key and a value.
 const CONTEXT: &str = "ContextEntries";
 
+/// The only list whose members are ARNs, in a field of that name.
+const ARNS: &str = "PolicyArns";
+
 /// What a request says.
 #[derive(Debug, Default)]
 pub struct Form(BTreeMap<String, String>);
@@ -85,6 +88,16 @@ impl Form {
         Ok(members)
     }
 
+    /// The ARNs of a list of managed policies.
+    pub(crate) fn arns(&self, name: &str) -> Result<Vec<&str>, IamError> {
+        let mut members = Vec::new();
+        while let Some(value) = self.get(&format!("{name}.member.{}.arn", members.len() + 1)) {
+            members.push(value);
+        }
+        self.check_whole(name, members.len(), 1)?;
+        Ok(members)
+    }
+
     /// The pairs of a list.
     pub(crate) fn pairs(&self, name: &str) -> Result<BTreeMap<String, String>, IamError> {
         let mut pairs = BTreeMap::new();
@@ -152,6 +165,7 @@ fn is_member(list: &str, name: &str) -> bool {
         (CONTEXT, part) => part
             .strip_prefix("ContextKeyValues.member.")
             .is_some_and(is_number),
+        (ARNS, part) => part == "arn",
         (_, "" | "Key" | "Value") => true,
         _ => false,
     };

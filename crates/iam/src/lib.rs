@@ -13,10 +13,12 @@ mod keys;
 mod listing;
 mod managed;
 mod policies;
+mod providers;
 mod roles;
 mod simulate;
 mod sts;
 mod users;
+mod web;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use cloud::Registry;
 pub use form::Form;
 pub use sts::Sts;
 use types::AccessKeyId;
+pub use web::{Issuers, KeySet, NoKeys};
 
 use self::call::{Call, Done};
 
@@ -115,17 +118,45 @@ rows! {
     GetContextKeysForCustomPolicy [] [PolicyInputList];
 }
 
+/// An action of one of the tables.
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    Plain(Op),
+    OnRole(roles::Op),
+    OnProvider(providers::Op),
+}
+
+impl Action {
+    fn named(name: &str) -> Option<(Self, &'static Row)> {
+        let plain = ROWS.iter().map(|(op, row)| (Self::Plain(*op), row));
+        let roles = roles::ROWS.iter().map(|(op, row)| (Self::OnRole(*op), row));
+        let providers = providers::ROWS.iter();
+        let providers = providers.map(|(op, row)| (Self::OnProvider(*op), row));
+        let mut all = plain.chain(roles).chain(providers);
+        all.find(|(_, row)| row.name == name)
+    }
+}
+
 /// The actions on the registry that is kept here.
 pub struct Iam {
     registry: Arc<Registry>,
+    issuers: Arc<dyn Issuers>,
     /// The key with which the data folder's commands are signed: it stays as it is.
     kept: Option<AccessKeyId>,
 }
 
 impl Iam {
     /// Of this registry. `kept` is a key that is neither disabled nor deleted.
-    pub fn new(registry: Arc<Registry>, kept: Option<AccessKeyId>) -> Self {
-        Self { registry, kept }
+    pub fn new(
+        registry: Arc<Registry>,
+        issuers: Arc<dyn Issuers>,
+        kept: Option<AccessKeyId>,
+    ) -> Self {
+        Self {
+            registry,
+            issuers,
+            kept,
+        }
     }
 
     /// Whether a form asks for something that changes nothing.
@@ -141,7 +172,10 @@ impl Iam {
     pub fn only_tightens(form: &Form) -> bool {
         match form.get("Action").unwrap_or_default() {
             "UpdateAccessKey" => form.get("Status") == Some("Inactive"),
-            action => matches!(action, "DeleteAccessKey" | "DeleteUser" | "DeleteRole"),
+            action => matches!(
+                action,
+                "DeleteAccessKey" | "DeleteUser" | "DeleteRole" | "DeleteOpenIDConnectProvider"
+            ),
         }
     }
 
@@ -151,10 +185,7 @@ impl Iam {
     /// IAM's, with its code.
     pub async fn act(&self, caller: &Caller<'_>, form: &Form) -> Result<Answer, IamError> {
         let name = form.need("Action")?;
-        let found = ROWS.iter().find(|(_, row)| row.name == name);
-        let of_role = roles::ROWS.iter().find(|(_, row)| row.name == name);
-        let row = found.map(|(_, row)| row);
-        let row = row.or(of_role.map(|(_, row)| row)).ok_or_else(|| {
+        let (action, row) = Action::named(name).ok_or_else(|| {
             let name = types::text::shown(name, 64);
             IamError::new("InvalidAction", 400, format!("there is no action {name}"))
         })?;
@@ -173,10 +204,10 @@ impl Iam {
             form,
             action: row.name,
         };
-        let result = match (found, of_role) {
-            (Some((op, _)), _) => call.perform(*op).await,
-            (None, Some((op, _))) => call.perform_on_role(*op).await,
-            (None, None) => return Err(answer::invalid("there is no such action")),
+        let result = match action {
+            Action::Plain(op) => call.perform(op).await,
+            Action::OnRole(op) => call.perform_on_role(op).await,
+            Action::OnProvider(op) => call.perform_on_provider(op, &*self.issuers).await,
         };
         result.map(|result| Answer::new(row.name, result))
     }

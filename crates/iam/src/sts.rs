@@ -14,37 +14,41 @@ use cloud::{Assumable, Grant, GrantOf, NewSession, Registry, SESSION_S_MAX};
 use types::{AccessKeyId, AccountId, Timestamp};
 
 use crate::{
-    Caller, Form, IamError,
+    Caller, Conditions as How, Form, IamError,
     answer::{Answer, Api, Node, invalid, time},
     call::Done,
     rows,
+    web::{self, Issuers, Web},
 };
 
 /// The version of STS's API.
-const VERSION: &str = "2011-06-15";
+pub(crate) const VERSION: &str = "2011-06-15";
 /// Shortest session, in seconds, and the longest one that another session of a role asks for.
 const SESSION_S_MIN: u64 = 900;
 const CHAINED_S_MAX: u64 = 3_600;
 /// What sessions last that do not say.
-const ROLE_S: u64 = 3_600;
+pub(crate) const ROLE_S: u64 = 3_600;
 const USER_S: u64 = 43_200;
 const ROOT_S_MAX: u64 = 3_600;
 /// Characters of a session policy.
 const POLICY_MAX: usize = 2_048;
+/// Managed policies that bound a session.
+const POLICY_ARNS_MAX: usize = 10;
 /// Tags of a session.
 const TAGS_MAX: usize = 50;
 
 rows! {
     AssumeRole [RoleArn RoleSessionName DurationSeconds ExternalId Policy SourceIdentity]
-        [Tags TransitiveTagKeys];
+        [Tags TransitiveTagKeys PolicyArns];
     GetSessionToken [DurationSeconds];
-    GetFederationToken [Name DurationSeconds Policy] [Tags];
+    GetFederationToken [Name DurationSeconds Policy] [Tags PolicyArns];
     GetCallerIdentity [];
 }
 
 /// The actions on the registry that is kept here.
 pub struct Sts {
     registry: Arc<Registry>,
+    issuers: Arc<dyn Issuers>,
 }
 
 struct Call<'a> {
@@ -56,12 +60,12 @@ struct Call<'a> {
 }
 
 /// A request that STS refuses for what it says.
-fn denied(message: impl Into<String>) -> IamError {
+pub(crate) fn denied(message: impl Into<String>) -> IamError {
     IamError::new("AccessDenied", 403, message)
 }
 
 /// Letters, digits, or one of `_+=,.@-`.
-fn named<'f>(
+pub(crate) fn named<'f>(
     text: &'f str,
     field: &str,
     lengths: std::ops::RangeInclusive<usize>,
@@ -77,10 +81,112 @@ fn named<'f>(
     }
 }
 
+/// How long a session lasts, of which the form may say something.
+pub(crate) fn seconds(form: &Form, default: u64, most: u64) -> Result<u64, IamError> {
+    let seconds = match form.get("DurationSeconds") {
+        None => default.min(most),
+        Some(text) => text
+            .parse()
+            .map_err(|_| invalid("DurationSeconds is a number"))?,
+    };
+    match (SESSION_S_MIN..=most).contains(&seconds) {
+        true => Ok(seconds),
+        false => Err(invalid(&format!(
+            "DurationSeconds is {SESSION_S_MIN} to {most} here"
+        ))),
+    }
+}
+
+/// The policies that are to bound a session of this account: the text in the form, and managed
+/// policies as they are now.
+pub(crate) fn session_policies(
+    registry: &Registry,
+    account: &AccountId,
+    form: &Form,
+) -> Result<Vec<String>, IamError> {
+    let own = form.get("Policy");
+    let arns = form.arns("PolicyArns")?;
+    let length = own.into_iter().chain(arns.iter().copied());
+    if length.map(|text| text.chars().count()).sum::<usize>() > POLICY_MAX {
+        return Err(IamError::new(
+            "PackedPolicyTooLarge",
+            400,
+            format!("session policies and ARNs of them have at most {POLICY_MAX} characters"),
+        ));
+    }
+    if arns.len() > POLICY_ARNS_MAX {
+        return Err(invalid(&format!(
+            "at most {POLICY_ARNS_MAX} managed policies bound a session"
+        )));
+    }
+    let mut texts = Vec::new();
+    if let Some(text) = own {
+        Document::parse(text, DocumentKind::Session)
+            .map_err(|error| IamError::new("MalformedPolicyDocument", 400, error.to_string()))?;
+        texts.push(text.to_owned());
+    }
+    for arn in arns {
+        let found = registry.policy_of_arn(account, arn);
+        let found = found.and_then(|policy| {
+            let mut versions = registry.versions_of_policy(&policy.id).into_iter();
+            versions.find(|version| version.is_default)
+        });
+        let found = found.ok_or_else(|| {
+            let arn = types::text::shown(arn, 256);
+            invalid(&format!("the session's account has no policy {arn}"))
+        })?;
+        texts.push(compact(&found.text));
+    }
+    Ok(texts)
+}
+
+/// A document without white space: the room in a token is small.
+fn compact(text: &str) -> String {
+    let read = serde_json::from_str::<serde_json::Value>(text);
+    read.map_or_else(|_| text.to_owned(), |document| document.to_string())
+}
+
+/// A session of a role, as answers name it.
+pub(crate) fn assumed(role: &Assumable, name: &str) -> Node {
+    let arn = format!(
+        "arn:aws:sts::{}:assumed-role/{}/{name}",
+        role.account, role.name
+    );
+    Node::Fields(vec![
+        ("AssumedRoleId", format!("{}:{name}", role.id).into()),
+        ("Arn", arn.into()),
+    ])
+}
+
 impl Sts {
     /// Of this registry.
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry }
+    pub fn new(registry: Arc<Registry>, issuers: Arc<dyn Issuers>) -> Self {
+        Self { registry, issuers }
+    }
+
+    /// Whether a form asks for what nobody signs.
+    pub fn is_unsigned(form: &Form) -> bool {
+        form.get("Action") == Some(web::ACTION)
+    }
+
+    /// Does what a form asks for that nobody has signed. `begun` is as in [`Self::act`].
+    ///
+    /// # Errors
+    /// STS's, with its code.
+    pub async fn act_unsigned(
+        &self,
+        conditions: How<'_>,
+        begun: u64,
+        form: &Form,
+    ) -> Result<Answer, IamError> {
+        let web = Web {
+            registry: &self.registry,
+            issuers: &*self.issuers,
+            conditions,
+            form,
+            begun,
+        };
+        web.act().await
     }
 
     /// Whether a form asks only who sends it.
@@ -147,38 +253,6 @@ impl Call<'_> {
             ("Account", account.to_string().into()),
             ("Arn", who.arn(account).into()),
         ]))
-    }
-
-    fn seconds(&self, default: u64, most: u64) -> Result<u64, IamError> {
-        let seconds = match self.form.get("DurationSeconds") {
-            None => default.min(most),
-            Some(text) => text
-                .parse()
-                .map_err(|_| invalid("DurationSeconds is a number"))?,
-        };
-        match (SESSION_S_MIN..=most).contains(&seconds) {
-            true => Ok(seconds),
-            false => Err(invalid(&format!(
-                "DurationSeconds is {SESSION_S_MIN} to {most} here"
-            ))),
-        }
-    }
-
-    /// The session policy that the form has.
-    fn policy(&self) -> Result<Option<String>, IamError> {
-        let Some(text) = self.form.get("Policy") else {
-            return Ok(None);
-        };
-        if text.chars().count() > POLICY_MAX {
-            return Err(IamError::new(
-                "PackedPolicyTooLarge",
-                400,
-                format!("a session policy has at most {POLICY_MAX} characters"),
-            ));
-        }
-        Document::parse(text, DocumentKind::Session)
-            .map_err(|error| IamError::new("MalformedPolicyDocument", 400, error.to_string()))?;
-        Ok(Some(text.to_owned()))
     }
 
     fn tags(&self) -> Result<BTreeMap<String, String>, IamError> {
@@ -280,27 +354,18 @@ impl Call<'_> {
             tags: wanted.tags,
             transitive: wanted.transitive,
             source_identity: wanted.source_identity.clone(),
-            policies: wanted.policy.into_iter().collect(),
+            policies: session_policies(self.registry, &role.account, self.form)?,
             parent,
             parent_account,
+            provider: None,
             begun: self.begun,
             chained,
-            seconds: self.seconds(ROLE_S, most)?,
+            seconds: seconds(self.form, ROLE_S, most)?,
         });
         let made = made.map_err(too_large)?;
-        let account = &role.account;
         let mut fields = vec![
             ("Credentials", credentials(&made)),
-            (
-                "AssumedRoleUser",
-                Node::Fields(vec![
-                    ("AssumedRoleId", format!("{}:{name}", role.id).into()),
-                    (
-                        "Arn",
-                        format!("arn:aws:sts::{account}:assumed-role/{}/{name}", role.name).into(),
-                    ),
-                ]),
-            ),
+            ("AssumedRoleUser", assumed(&role, name)),
             ("PackedPolicySize", made.packed.to_string().into()),
         ];
         if let Some(identity) = wanted.source_identity {
@@ -360,7 +425,7 @@ impl Call<'_> {
             }
         };
         self.is_denied("sts:GetSessionToken")?;
-        let made = self.plain(of, "", USER_S, most, (BTreeMap::new(), None))?;
+        let made = self.plain(of, "", USER_S, most, (BTreeMap::new(), Vec::new()))?;
         Ok(Some(Node::Fields(vec![(
             "Credentials",
             credentials(&made),
@@ -378,8 +443,8 @@ impl Call<'_> {
                 ));
             }
         };
-        let (tags, policy) = (self.tags()?, self.policy()?);
         let account = self.caller.account;
+        let tags = self.tags()?;
         let arn = format!("arn:aws:sts::{account}:federated-user/{name}");
         if !self.caller.who.is_root() {
             let given: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (&**k, &**v)).collect();
@@ -397,7 +462,8 @@ impl Call<'_> {
                 self.may(action, &arn, (&conditions, documents))?;
             }
         }
-        let made = self.plain(of, name, USER_S, most, (tags, policy))?;
+        let policies = session_policies(self.registry, account, self.form)?;
+        let made = self.plain(of, name, USER_S, most, (tags, policies))?;
         Ok(Some(Node::Fields(vec![
             ("Credentials", credentials(&made)),
             (
@@ -418,7 +484,7 @@ impl Call<'_> {
         name: &str,
         default: u64,
         most: u64,
-        (tags, policy): (BTreeMap<String, String>, Option<String>),
+        (tags, policies): (BTreeMap<String, String>, Vec<String>),
     ) -> Result<NewSession, IamError> {
         let account = self.caller.account;
         let made = self.registry.issue_session(Grant {
@@ -428,12 +494,13 @@ impl Call<'_> {
             tags,
             transitive: Vec::new(),
             source_identity: None,
-            policies: policy.into_iter().collect(),
+            policies,
             parent: self.access_key.to_string(),
             parent_account: account.clone(),
+            provider: None,
             begun: self.begun,
             chained: false,
-            seconds: self.seconds(default, most)?,
+            seconds: seconds(self.form, default, most)?,
         });
         made.map_err(too_large)
     }
@@ -444,7 +511,6 @@ struct Wanted {
     tags: BTreeMap<String, String>,
     transitive: Vec<String>,
     source_identity: Option<String>,
-    policy: Option<String>,
 }
 
 impl Wanted {
@@ -486,19 +552,18 @@ impl Wanted {
             tags,
             transitive,
             source_identity,
-            policy: call.policy()?,
         })
     }
 }
 
-fn too_large(error: cloud::CloudError) -> IamError {
+pub(crate) fn too_large(error: cloud::CloudError) -> IamError {
     match error {
         cloud::CloudError::Limit(why) => IamError::new("PackedPolicyTooLarge", 400, why),
         error => error.into(),
     }
 }
 
-fn credentials(made: &NewSession) -> Node {
+pub(crate) fn credentials(made: &NewSession) -> Node {
     let expires: Timestamp = made.expires;
     Node::Fields(vec![
         ("AccessKeyId", made.access_key.clone().into()),

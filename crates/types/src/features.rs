@@ -35,6 +35,8 @@ pub const ROLES: &str = "roles";
 pub const SESSIONS: &str = "sessions";
 /// Access control lists, and what an account says of public access to its buckets.
 pub const ACCESS_LISTS: &str = "access-lists";
+/// Identity providers of accounts, and sessions of roles that begin with their tokens.
+pub const WEB_IDENTITY: &str = "web-identity";
 
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
@@ -47,7 +49,7 @@ const BASE: &[&str] = &[
     WRITES_ANY,
 ];
 /// What this build knows beyond that.
-const SINCE: &[&str] = &[ACCESS_LISTS, IDENTITIES, ROLES, SESSIONS];
+const SINCE: &[&str] = &[ACCESS_LISTS, IDENTITIES, ROLES, SESSIONS, WEB_IDENTITY];
 
 /// Features that a region knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -57,6 +57,9 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     assert_eq!(state.roles.of("000000000001").count(), 2);
     assert_eq!(state.role("AROATHREE").unwrap().name, "Reader");
     assert_eq!(state.token_keys[&2969], [7; 32]);
+    let issuer = "https://id.example.com/team";
+    let provider = state.providers.of_issuer("000000000001", issuer).unwrap();
+    assert_eq!((&*provider.id, provider.clients.len()), ("OIDP-ONE", 1));
 }
 
 #[test]
@@ -74,6 +77,7 @@ fn rows_that_are_removed_leave_nothing_in_memory() {
     assert!(state.policies.is_empty() && state.groups.is_empty());
     assert!(state.roles.is_empty() && state.told_roles.is_empty());
     assert!(state.roles.of("000000000001").count() == 0 && state.token_keys.is_empty());
+    assert!(state.providers.is_empty());
     assert_eq!(state.policies.of("000000000001").count(), 0);
     assert_eq!(state.groups.of("000000000001").count(), 0);
     assert!(state.keys.of_user.is_empty() && state.users.is_empty());

@@ -88,12 +88,13 @@ impl Keys {
         }
     }
 
-    /// Whether what was begun with a key when the log had `begun` entries goes on: the key of that
-    /// id was there then, and neither it nor any of the accounts was taken away since.
-    pub(crate) fn hold_since(&self, key: &str, accounts: [&str; 2], begun: u64) -> bool {
+    /// Whether what was begun when the log had `begun` entries goes on, with what has been there
+    /// since the entry `since`: it was there then, and neither it nor any of the accounts was taken
+    /// away since.
+    pub(crate) fn hold_since(&self, since: Option<u64>, accounts: [&str; 2], begun: u64) -> bool {
         let before = |number: &u64| *number < begun;
         let of_accounts = accounts.iter().filter_map(|id| self.suspended.get(*id));
-        self.named.get(key).is_some_and(before) && of_accounts.into_iter().all(before)
+        since.as_ref().is_some_and(before) && of_accounts.into_iter().all(before)
     }
 }
 

@@ -13,6 +13,7 @@ mod holders;
 pub(crate) mod key;
 pub(crate) mod managed;
 pub(crate) mod operator;
+pub(crate) mod provider;
 pub(crate) mod region;
 pub(crate) mod role;
 pub(crate) mod token;
@@ -23,8 +24,8 @@ use types::RegionId;
 
 use self::{
     account::Account, deed::DeedRecord, group::GroupRecord, key::KeyRecord, managed::ManagedRecord,
-    operator::Operator, region::RegionRecord, role::RoleRecord, token::TokenRecord,
-    user::UserRecord,
+    operator::Operator, provider::ProviderRecord, region::RegionRecord, role::RoleRecord,
+    token::TokenRecord, user::UserRecord,
 };
 use crate::{
     CloudError, MasterKey,
@@ -87,6 +88,8 @@ kinds! {
         roles: RoleRecord,
         /// What a region that follows has in place of roles.
         told_roles: ToldRoleRecord,
+        /// Identity providers, where the registry is kept; which there are, everywhere.
+        providers: ProviderRecord,
         /// Keys that open tokens of sessions, where the registry is followed.
         token_keys: TokenKeyRecord,
         /// What the keeper said that it had told, where the registry is followed.

@@ -9,7 +9,7 @@ use access::{
 use store::memory::Memory;
 use types::{
     BucketName, Features, SeededRandom,
-    features::{ROLES, SESSIONS},
+    features::{ROLES, SESSIONS, WEB_IDENTITY},
 };
 
 use super::{
@@ -17,8 +17,8 @@ use super::{
     *,
 };
 use crate::{
-    Ask, Grant, GrantOf, Introduced, KeyStatus, NewEntity, NewKey, NewRole, NewSession, RoleInfo,
-    Told,
+    Ask, Grant, GrantOf, Introduced, KeyStatus, NewEntity, NewKey, NewProvider, NewRole,
+    NewSession, RoleInfo, Told,
     keys::{derive, region_key},
     sessions::{
         keys::week,
@@ -95,6 +95,7 @@ fn grant(key: &NewKey) -> Grant {
         policies: Vec::new(),
         parent: key.access_key.clone(),
         parent_account: AccountId::new(&key.account),
+        provider: None,
         begun: 0,
         chained: false,
         seconds: 3600,
@@ -195,6 +196,7 @@ async fn no_region_makes_a_session_that_another_takes() {
         policies: Vec::new(),
         parent: key.access_key.clone(),
         parent_account: account.to_string(),
+        provider: None,
         begun: 0,
         chained: false,
     };
@@ -740,4 +742,85 @@ impl crate::Upstream for Away {
     fn ask(&self, _: Ask) -> types::deed::BoxFuture<'_, Result<Told, CloudError>> {
         Box::pin(async { Err(CloudError::Unavailable("cut off".into())) })
     }
+}
+
+fn provider(url: &str) -> NewProvider {
+    NewProvider {
+        url: url.into(),
+        clients: vec!["dhow".into()],
+        ..NewProvider::default()
+    }
+}
+
+#[tokio::test]
+async fn a_session_by_a_provider_ends_with_it_in_every_region() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    cloud.held_by_second(&account).await;
+    let (_, key) = cloud.user(&account, "alice").await;
+    let role = cloud.role(&account, "reader").await;
+    let keeper = &cloud.keeper;
+    let url = "https://id.example.com/team";
+    let made = keeper.create_provider(ROOT, &account, provider(url)).await;
+    let made = made.unwrap();
+    let begin = |chained: bool| {
+        let made = keeper.issue_session(Grant {
+            account: account.clone(),
+            of: GrantOf::Role(role.id.clone()),
+            parent: made.id.clone(),
+            provider: (!chained).then(|| made.arn.clone()),
+            chained,
+            ..cloud.grant(&key)
+        });
+        made.unwrap()
+    };
+    let (first, child) = (begin(false), begin(true));
+    cloud.catch_up().await;
+    for one in [&first, &child] {
+        cloud
+            .second_is(|| matches!(verifies(&cloud.second, one, "second"), Ok(Some(_))))
+            .await;
+        let who = verifies(&cloud.second, one, "second").unwrap().unwrap();
+        assert!(is_role(&who, &role));
+    }
+    let Some(Who::Session(told)) = verifies(&cloud.second, &first, "second").unwrap() else {
+        panic!("no session");
+    };
+    assert_eq!(told.provider.as_deref(), Some(&*made.arn));
+    keeper.delete_provider(ROOT, &made.id).await.unwrap();
+    let ended = |registry: &Registry, region: &str| {
+        [&first, &child].map(|one| matches!(verifies(registry, one, region), Ok(None)))
+    };
+    assert_eq!(ended(keeper, "first"), [true; 2]);
+    cloud
+        .second_is(|| ended(&cloud.second, "second") == [true; 2])
+        .await;
+    // Another one at the same place begins anew; and so it is after a start.
+    let again = keeper.create_provider(ROOT, &account, provider(url)).await;
+    assert_ne!(again.unwrap().id, made.id);
+    cloud.catch_up().await;
+    assert_eq!(ended(keeper, "first"), [true; 2]);
+    let alone = follower(keeper, Arc::clone(&cloud.rows), "second").await;
+    assert_eq!(ended(&alone, "second"), [true; 2]);
+}
+
+#[tokio::test]
+async fn a_provider_is_made_once_all_regions_know_what_it_is() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    let second = RegionId::new("second");
+    let old = Features::own().without(&[WEB_IDENTITY.to_owned()]);
+    cloud.keeper.announced(&second, Some(&old.names())).await;
+    let make = || {
+        let new = provider("https://id.example.com");
+        cloud.keeper.create_provider(ROOT, &account, new)
+    };
+    let refused = make().await.unwrap_err().to_string();
+    assert!(refused.contains("web-identity"), "{refused}");
+    let own = Features::own().names();
+    cloud.keeper.announced(&second, Some(&own)).await;
+    assert!(make().await.is_ok());
+    assert!(matches!(make().await, Err(CloudError::Exists(_))));
 }

@@ -1,11 +1,11 @@
 //! Sessions: made where the registry is kept, and verified in every region from the token alone,
 //! with the registry away and without any secret that lasts. Nothing is stored for one.
 //!
-//! What ends a session before its time: the role is gone, or the user; the long-term key with which
-//! it began is disabled or deleted; its account, or that of the key, is suspended. It stays ended
-//! when the key is enabled again, another of that id is made, or the account resumed: a token says
-//! how long the audit log was when the session began, and each region has the log. What the role
-//! or user may do is asked with each request.
+//! What ends a session before its time: the role is gone, or the user; the long-term key with
+//! which it began is disabled or deleted, or the identity provider is deleted; its account, or that
+//! of the key, is suspended. It stays ended when the key is enabled again, another of that id is
+//! made, or the account resumed: a token says how long the audit log was when the session began,
+//! and each region has the log. What the role or user may do is asked with each request.
 
 pub(crate) mod keys;
 pub(crate) mod token;
@@ -25,7 +25,9 @@ use access::{
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use types::{
-    AccessKeyId, AccountId, RegionId, Timestamp, features::SESSIONS, limits::CLOCK_SKEW_S_MAX,
+    AccessKeyId, AccountId, RegionId, Timestamp,
+    features::{SESSIONS, WEB_IDENTITY},
+    limits::CLOCK_SKEW_S_MAX,
 };
 
 use self::token::{Claims, Head, Held, Kind, Opened};
@@ -73,10 +75,12 @@ pub struct Grant {
     pub source_identity: Option<String>,
     /// What bounds it: JSON.
     pub policies: Vec<String>,
-    /// The long-term key with which it begins.
+    /// The long-term key with which it begins, or the unique id of the identity provider.
     pub parent: String,
-    /// The account of that key.
+    /// The account of that key or provider.
     pub parent_account: AccountId,
+    /// The ARN of the identity provider whose token was shown for it.
+    pub provider: Option<String>,
     /// How many entries the audit log had before it was known that the key is good.
     pub begun: u64,
     /// Whether a role's session asks for it.
@@ -157,6 +161,13 @@ impl State {
             if guard.jurisdictions.is_empty() || guard.admits(&place.jurisdiction))
     }
 
+    /// Since which entry of the audit log that is there with which a session began: a long-term
+    /// key, or an identity provider.
+    pub(crate) fn origin_since(&self, parent: &str) -> Option<u64> {
+        let provider = self.providers.since(parent);
+        provider.or_else(|| self.keys.named.get(parent).copied())
+    }
+
     fn parent(&self, key: &str, keeps: bool) -> Parent {
         if let Some(found) = self.keys.get(key) {
             let active = found.record.status == KeyStatus::Active;
@@ -183,7 +194,9 @@ impl State {
         }
         // A key that is made anew, and one that is enabled again, begins its sessions anew.
         let whose = [&*claims.account, &*claims.parent_account];
-        let parent = match self.keys.hold_since(&claims.parent, whose, claims.begun) {
+        let since = self.origin_since(&claims.parent);
+        let parent = match self.keys.hold_since(since, whose, claims.begun) {
+            true if self.providers.since(&claims.parent).is_some() => Parent::Unknown,
             true => self.parent(&claims.parent, keeps),
             false => Parent::Gone,
         };
@@ -250,6 +263,7 @@ impl Known {
             issued: Timestamp::from_s(head.issued),
             parent: claims.parent.clone(),
             parent_account: AccountId::new(&claims.parent_account),
+            provider: claims.provider.clone(),
             chained: claims.chained,
             given: claims.tags.clone().into_iter().collect(),
             policies: self.policies.clone(),
@@ -326,11 +340,12 @@ impl Registry {
             policies: grant.policies,
             parent: grant.parent,
             parent_account: grant.parent_account.to_string(),
+            provider: grant.provider,
             begun: grant.begun,
             chained: grant.chained,
         };
         let size = serde_json::to_vec(&claims).map_or(usize::MAX, |claims| claims.len());
-        let envelopes = self.envelopes(&claims.account, &head, &secret);
+        let envelopes = self.envelopes(&claims, &head, &secret);
         let token = token::seal(&head, &claims, &envelopes, &*self.random);
         let token = token.ok_or_else(|| {
             CloudError::Limit("the policies and tags of the session are too large".into())
@@ -355,8 +370,19 @@ impl Registry {
     /// For each region that may take the session: its key, and what it is given. This region's own
     /// is the only one with the secret. First come those that hold something of the account; the
     /// account's guard allows no others than it allows buckets.
-    fn envelopes(&self, account: &str, head: &Head, secret: &str) -> Vec<(token::TokenKey, Held)> {
+    fn envelopes(
+        &self,
+        claims: &Claims,
+        head: &Head,
+        secret: &str,
+    ) -> Vec<(token::TokenKey, Held)> {
+        let account = &*claims.account;
         let state = self.state.read();
+        // Others would not read the claims.
+        let needs = match state.providers.since(&claims.parent) {
+            Some(_) => WEB_IDENTITY,
+            None => SESSIONS,
+        };
         let mut all = vec![(
             self.derived_key(&state, self.own(), head.week),
             Held::Secret(secret.to_owned()),
@@ -364,7 +390,7 @@ impl Registry {
         let open = state.regions.values().filter(|region| {
             let is_open = matches!(region.status, RegionStatus::Open | RegionStatus::Draining);
             let within = state.is_within_guard(account, &region.id);
-            is_open && within && region.id != self.own() && region.features().has(SESSIONS)
+            is_open && within && region.id != self.own() && region.features().has(needs)
         });
         let mut regions: Vec<RegionId> = open.map(|region| RegionId::new(&region.id)).collect();
         let serves = |region: &RegionId| Served::by(&state, region, self.own()).has(account);

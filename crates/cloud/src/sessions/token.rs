@@ -75,9 +75,12 @@ pub(crate) struct Claims {
     /// Session policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
-    /// The long-term key with which it began, and its account.
+    /// The long-term key with which it began, or the identity provider, and its account.
     pub parent: String,
     pub parent_account: String,
+    /// The ARN of the identity provider whose token was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// How many entries the audit log had when it began. Without it none counts as there then.
     #[serde(default)]
     pub begun: u64,
@@ -369,6 +372,7 @@ mod tests {
             policies: vec!["{}".into()],
             parent: "DHOWONE".into(),
             parent_account: "000000000001".into(),
+            provider: None,
             begun: 7,
             chained: false,
         }

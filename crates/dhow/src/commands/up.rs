@@ -75,6 +75,14 @@ pub struct Up {
     /// Each connection of these proxies begins with a preamble of the PROXY protocol, version 2.
     #[arg(long, requires = "trusted_proxies")]
     proxy_protocol: bool,
+    /// The origin of an identity provider (OpenID Connect), such as https://accounts.example.com,
+    /// whose tokens accounts may let begin sessions. May be repeated.
+    #[arg(long = "oidc-allow", value_name = "ORIGIN")]
+    oidc_allow: Vec<String>,
+    /// The authorities that the certificates of identity providers are of (PEM), instead of the
+    /// system's.
+    #[arg(long, value_name = "FILE", requires = "oidc_allow")]
+    oidc_ca: Option<PathBuf>,
     /// The listener for other regions; without it the region is the whole cloud.
     #[arg(long, value_name = "HOST:PORT")]
     peer: Option<SocketAddr>,
@@ -211,6 +219,8 @@ impl Up {
         }
         config.proxies.trusted = self.trusted_proxies;
         config.proxies.protocol = self.proxy_protocol;
+        config.sts.oidc_allow = self.oidc_allow;
+        config.sts.oidc_ca = self.oidc_ca;
         config.log.level = self.log.log_level;
         config.log.format = self.log.log_format;
         config.otel.endpoint = self.otel_endpoint;
@@ -276,6 +286,12 @@ impl Up {
         }
         if self.proxy_protocol {
             args.push("--proxy-protocol".to_owned());
+        }
+        for origin in &self.oidc_allow {
+            args.extend(["--oidc-allow", origin].map(str::to_owned));
+        }
+        if let Some(file) = &self.oidc_ca {
+            args.extend(["--oidc-ca".to_owned(), file.to_string_lossy().into_owned()]);
         }
         if let Some(endpoint) = self.otel_endpoint {
             args.extend(["--otel-endpoint".to_owned(), endpoint]);

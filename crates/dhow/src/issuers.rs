@@ -1,0 +1,380 @@
+//! Gets the keys of identity providers (OpenID Connect Discovery): the only requests that a region
+//! sends to hosts that an account has named.
+//!
+//! So it sends them to hosts alone that the region's operator lists, by https, and in clear text
+//! only to a loopback address that is listed as such. The certificate must be of the host that is
+//! listed: a name that leads to another machine leads to none. No redirect is followed, the keys
+//! are asked for at a listed host too, and answers are small and come in time. Only the region
+//! that keeps the registry asks, since sessions begin there.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use iam::{Issuers, KeySet, NoKeys};
+use listener::{Connector, Trust};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+};
+use types::deed::BoxFuture;
+
+use crate::failure::Failure;
+
+/// Bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// How long one answer may take.
+const WITHIN: Duration = Duration::from_secs(5);
+/// How old keys may be before they are asked for again, and before they count no more although the
+/// provider does not answer.
+const FRESH: Duration = Duration::from_secs(600);
+const GOOD: Duration = Duration::from_secs(86_400);
+/// How long newer keys are not asked for again, and how long a provider is not that did not answer.
+const BEYOND_EVERY: Duration = Duration::from_secs(30);
+const AWAY: Duration = Duration::from_secs(5);
+/// Providers of which something is remembered; past that all is forgotten.
+const KNOWN_MAX: usize = 1_000;
+
+/// Whose tokens may begin sessions.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StsConfig {
+    /// The origins of identity providers that this region asks for keys.
+    pub oidc_allow: Vec<String>,
+    /// The authorities that their certificates are of, in a file; the system's when absent.
+    pub oidc_ca: Option<PathBuf>,
+}
+
+impl StsConfig {
+    /// What the types cannot say.
+    pub fn check(&self) -> Result<(), Failure> {
+        for origin in &self.oidc_allow {
+            let read = Origin::of(origin);
+            if read.is_none_or(|(_, path)| !path.is_empty()) {
+                return Err(Failure::new(format!(
+                    "`{}` under [sts] is no origin of an identity provider",
+                    origin.escape_default()
+                ))
+                .hint(
+                    "one has the form https://accounts.example.com, perhaps with a port, and \
+                     http:// only before a loopback address",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Origin {
+    tls: bool,
+    /// As it was written: a name, or an address.
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Of a URL, with what comes after it.
+    fn of(url: &str) -> Option<(Self, &str)> {
+        let (scheme, rest) = url.split_once("://")?;
+        let tls = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (host, path) = rest.split_at(at);
+        let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-.:[]".contains(&c);
+        if host.is_empty() || !host.bytes().all(good) {
+            return None;
+        }
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !port.contains(']') => (name, port.parse().ok()?),
+            _ => (host, if tls { 443 } else { 80 }),
+        };
+        let address = Self::address(name);
+        // In clear text anybody on the way could give other keys.
+        if !tls && !address.is_some_and(|address| address.is_loopback()) {
+            return None;
+        }
+        let host = name.to_owned();
+        Some((Self { tls, host, port }, path))
+    }
+
+    fn address(name: &str) -> Option<IpAddr> {
+        let inner = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
+        match inner {
+            Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+            None => name.parse().ok(),
+        }
+    }
+
+    fn host_header(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        match Self::address(&self.host) {
+            Some(address) => TcpStream::connect(SocketAddr::new(address, self.port)).await,
+            None => TcpStream::connect((&*self.host, self.port)).await,
+        }
+    }
+}
+
+/// What is remembered of a provider.
+#[derive(Default)]
+struct Known {
+    /// Its keys, and when they came.
+    keys: Option<(Arc<KeySet>, Instant)>,
+    /// When newer ones were asked for last.
+    beyond: Option<Instant>,
+    /// When it did not answer, and why.
+    away: Option<(Instant, NoKeys)>,
+}
+
+/// Asks identity providers for their keys, and remembers them.
+pub struct Fetched {
+    allowed: Vec<Origin>,
+    trust: Trust,
+    /// One question to a provider at a time.
+    known: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Known>>>>,
+}
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+fn failed(why: impl std::fmt::Display) -> NoKeys {
+    NoKeys(why.to_string())
+}
+
+impl Fetched {
+    /// As the configuration says.
+    pub fn new(config: &StsConfig) -> Self {
+        let allowed = config.oidc_allow.iter();
+        let trust = config.oidc_ca.clone().map(Trust::Authorities);
+        Self {
+            allowed: allowed.filter_map(|url| Some(Origin::of(url)?.0)).collect(),
+            trust: trust.unwrap_or_else(Trust::configured),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Where a URL leads, if that is allowed.
+    fn origin<'u>(&self, url: &'u str) -> Result<(Origin, &'u str), NoKeys> {
+        let read = Origin::of(url);
+        let allowed = read.filter(|(origin, _)| self.allowed.contains(origin));
+        allowed.ok_or_else(|| {
+            NoKeys(format!(
+                "the region that keeps the registry asks no identity provider at {}: its operator \
+                 lists the origins of those that it asks (`oidc_allow` under [sts], --oidc-allow)",
+                types::text::shown(url, 300)
+            ))
+        })
+    }
+
+    async fn get(&self, url: &str) -> Result<Bytes, NoKeys> {
+        let (origin, path) = self.origin(url)?;
+        let getting = async {
+            let stream = origin.connect().await.map_err(failed)?;
+            match origin.tls {
+                false => exchange(stream, &origin, path).await,
+                true => {
+                    let name = origin.host.trim_matches(['[', ']']);
+                    let connector = Connector::new(name, &self.trust).map_err(failed)?;
+                    let stream = connector.handshake(stream).await.map_err(failed)?;
+                    exchange(stream, &origin, path).await
+                }
+            }
+        };
+        let got = tokio::time::timeout(WITHIN, getting).await;
+        let got = got.unwrap_or_else(|_| Err(failed("it does not answer in time")));
+        got.map_err(|NoKeys(why)| NoKeys(format!("{}: {why}", types::text::shown(url, 300))))
+    }
+
+    async fn fetch(&self, url: &str) -> Result<Arc<KeySet>, NoKeys> {
+        let at = format!(
+            "{}/.well-known/openid-configuration",
+            url.trim_end_matches('/')
+        );
+        let read = serde_json::from_slice::<Discovery>(&self.get(&at).await?);
+        let discovery = read.map_err(|_| failed("its configuration cannot be read"))?;
+        // OpenID Connect Discovery 1.0, section 4.3.
+        if discovery.issuer != url {
+            return Err(failed("its configuration is of another issuer"));
+        }
+        let text = self.get(&discovery.jwks_uri).await?;
+        let keys = KeySet::read(&text);
+        keys.map(Arc::new)
+            .ok_or_else(|| failed("its keys cannot be read"))
+    }
+
+    fn known(&self, url: &str) -> Arc<tokio::sync::Mutex<Known>> {
+        let mut known = self.known.lock();
+        if known.len() >= KNOWN_MAX && !known.contains_key(url) {
+            known.clear();
+        }
+        Arc::clone(known.entry(url.to_owned()).or_default())
+    }
+
+    async fn keys_of(
+        &self,
+        url: &str,
+        beyond: Option<&Arc<KeySet>>,
+    ) -> Result<Arc<KeySet>, NoKeys> {
+        self.origin(url)?;
+        let known = self.known(url);
+        let mut known = known.lock().await;
+        let now = Instant::now();
+        let age = |at: &Instant| now.duration_since(*at);
+        let have = known.keys.clone().filter(|(_, at)| age(at) < GOOD);
+        let asks_anew = match (&have, beyond) {
+            (None, _) => true,
+            // Somebody else's question may have brought others.
+            (Some((keys, _)), Some(beyond)) if !Arc::ptr_eq(keys, beyond) => false,
+            (Some(_), Some(_)) => known.beyond.is_none_or(|at| age(&at) >= BEYOND_EVERY),
+            (Some((_, at)), None) => age(at) >= FRESH,
+        };
+        let away = known.away.clone().filter(|(at, _)| age(at) < AWAY);
+        match (asks_anew, away, &have) {
+            (false, _, Some((keys, _))) => return Ok(Arc::clone(keys)),
+            (_, Some(_), Some((keys, _))) if beyond.is_none() => return Ok(Arc::clone(keys)),
+            (_, Some((_, why)), _) => return Err(why),
+            _ => {}
+        }
+        if beyond.is_some() {
+            known.beyond = Some(now);
+        }
+        match self.fetch(url).await {
+            Ok(keys) => {
+                known.keys = Some((Arc::clone(&keys), now));
+                known.away = None;
+                Ok(keys)
+            }
+            Err(why) => {
+                known.away = Some((now, why.clone()));
+                match have.filter(|_| beyond.is_none()) {
+                    Some((keys, _)) => Ok(keys),
+                    None => Err(why),
+                }
+            }
+        }
+    }
+}
+
+async fn exchange<S>(stream: S, origin: &Origin, path: &str) -> Result<Bytes, NoKeys>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    // Whoever waits no longer for the answer ends the connection.
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let request = Request::get(if path.is_empty() { "/" } else { path })
+        .header(header::HOST, origin.host_header())
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, "Dhow")
+        .body(Empty::<Bytes>::new())
+        .map_err(failed)?;
+    let answer = sender.send_request(request).await.map_err(failed)?;
+    if answer.status() != StatusCode::OK {
+        return Err(failed(format!("it answers {}", answer.status())));
+    }
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
+    Ok(body.collect().await.map_err(failed)?.to_bytes())
+}
+
+impl Issuers for Fetched {
+    fn check(&self, url: &str) -> Result<(), NoKeys> {
+        self.origin(url).map(drop)
+    }
+
+    fn keys<'a>(
+        &'a self,
+        url: &'a str,
+        beyond: Option<&'a Arc<KeySet>>,
+    ) -> BoxFuture<'a, Result<Arc<KeySet>, NoKeys>> {
+        Box::pin(self.keys_of(url, beyond))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_origins_are_asked() {
+        let config = StsConfig {
+            oidc_allow: vec![
+                "https://id.example.com".into(),
+                "https://other.example.com:8443".into(),
+                "http://127.0.0.1:8080".into(),
+            ],
+            oidc_ca: None,
+        };
+        assert!(config.check().is_ok());
+        let fetched = Fetched::new(&config);
+        for url in [
+            "https://id.example.com",
+            "https://id.example.com/",
+            "https://id.example.com:443/a/b",
+            "https://other.example.com:8443/x",
+            "http://127.0.0.1:8080/x",
+        ] {
+            assert!(fetched.check(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://id.example.com",
+            "https://id.example.com:8443",
+            "https://other.example.com",
+            "https://id.example.com.evil.net",
+            "https://id.example.com@evil.net",
+            "https://ID.example.com",
+            "https://127.0.0.1:8080",
+            "http://127.0.0.1:8081",
+            "http://127.0.0.2:8080",
+            "http://localhost:8080",
+            "http://169.254.169.254",
+            "file:///etc/passwd",
+            "",
+        ] {
+            let why = fetched.check(url).unwrap_err().to_string();
+            assert!(why.contains("oidc_allow"), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_origin_has_no_path_and_no_clear_text_to_others() {
+        for origin in [
+            "http://id.example.com",
+            "http://10.0.0.1:80",
+            "https://id.example.com/",
+            "https://id.example.com/a",
+            "id.example.com",
+            "*",
+        ] {
+            let config = StsConfig {
+                oidc_allow: vec![origin.into()],
+                oidc_ca: None,
+            };
+            assert!(config.check().is_err(), "{origin}");
+        }
+    }
+}
