@@ -33,6 +33,7 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 const WITHIN: &str = "127.0.0.1";
 
 /// Who is signed in, as the registry knows it now.
+#[derive(Clone)]
 pub struct Caller {
     /// The key and whose it is.
     pub identity: Identity,
@@ -117,6 +118,22 @@ impl Call<'_> {
         values: &[(&str, &str)],
     ) -> String {
         self.words.count(english, count, values)
+    }
+
+    /// Why something did not work, in a line.
+    pub fn why(&self, fault: &Fault) -> String {
+        let why: Cow<'_, str> = match fault {
+            Fault::Refused(why) | Fault::Bad(why) | Fault::Missing(why) => why.clone(),
+            Fault::Busy(why) | Fault::Failed(why) | Fault::NotImplemented(why) => {
+                why.clone().into()
+            }
+            Fault::Elsewhere { keeper, .. } => self
+                .with("It is done in region {keeper}.", &[("keeper", keeper)])
+                .into(),
+            Fault::Changed => self.t("It has changed meanwhile."),
+            _ => self.t("It may not be shown here."),
+        };
+        why.into_owned()
     }
 
     /// Who is signed in.

@@ -21,6 +21,7 @@ mod brakes;
 mod call;
 mod fault;
 mod fields;
+mod jobs;
 mod links;
 mod pages;
 mod reply;
@@ -33,12 +34,14 @@ mod turns;
 mod ui;
 mod words;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use types::{Clock, Random, RegionId};
 
 pub use self::backend::{Api, Backend, Unanswered};
-use self::{assets::Assets, brakes::Brakes, links::Links, session::Sessions, signin::Challenges};
+use self::{
+    assets::Assets, brakes::Brakes, jobs::Jobs, links::Links, session::Sessions, signin::Challenges,
+};
 
 /// How a console is set up.
 #[derive(Debug, Clone)]
@@ -66,6 +69,9 @@ pub struct Console {
     pub(crate) sessions: Sessions,
     pub(crate) challenges: Challenges,
     pub(crate) links: Links,
+    pub(crate) jobs: Jobs,
+    /// For jobs, which go on when their request has ended.
+    pub(crate) own: Weak<Self>,
     pub(crate) brakes: Brakes,
     pub(crate) turns: turns::Turns,
     pub(crate) assets: Assets,
@@ -78,13 +84,16 @@ impl Console {
         backend: Arc<dyn Backend>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
-    ) -> Self {
+    ) -> Arc<Self> {
         let host = settings.origin.split_once("://");
-        Self {
-            host: host.map_or("", |(_, host)| host).to_owned(),
+        let host = host.map_or("", |(_, host)| host).to_owned();
+        Arc::new_cyclic(|own| Self {
+            host,
             sessions: Sessions::new(settings.idle_s, settings.absolute_s),
             challenges: Challenges::default(),
             links: Links::default(),
+            jobs: Jobs::default(),
+            own: own.clone(),
             brakes: Brakes::default(),
             turns: turns::Turns::new(),
             assets: Assets::new(),
@@ -92,7 +101,7 @@ impl Console {
             backend,
             clock,
             random,
-        }
+        })
     }
 
     /// So many random bytes, in hex digits.

@@ -117,6 +117,9 @@ routes! {
     GET "/connect" KeepsData, Under("Storage", "Connect"), false, pages::connect::show;
     GET "/new" KeepsData, Nowhere, false, pages::create::show;
     POST "/new" KeepsData, Nowhere, false, pages::create::create;
+    GET "/jobs" KeepsData, Under("Storage", "Jobs"), false, pages::jobs::show;
+    GET "/jobs/state" KeepsData, Nowhere, false, pages::jobs::state;
+    POST "/jobs/abort" KeepsData, Nowhere, false, pages::jobs::abort;
     GET "/keys" May::Do(Action::ListKeys), Under("Account", "Access keys"), false, pages::keys::show;
     POST "/keys/create" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::create;
     POST "/keys/disable" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::disable;
@@ -149,6 +152,8 @@ routes! {
     POST "/b/{bucket}/sign" KeepsData, Nowhere, false, pages::upload::sign;
     POST "/b/{bucket}/delete" KeepsData, Nowhere, false, pages::delete::preview;
     POST "/b/{bucket}/delete/act" KeepsData, Nowhere, false, pages::delete::act;
+    GET "/b/{bucket}/bulk" KeepsData, Nowhere, false, pages::bulk::show;
+    POST "/b/{bucket}/bulk" KeepsData, Nowhere, false, pages::bulk::begin;
     POST "/b/{bucket}/undelete" KeepsData, Nowhere, false, pages::delete::undelete;
     POST "/b/{bucket}/restore" KeepsData, Nowhere, false, pages::delete::restore;
     GET "/b/{bucket}/share" KeepsData, Nowhere, false, pages::share::show;

@@ -540,7 +540,7 @@ mod tests {
         }
     }
 
-    fn console() -> Console {
+    fn console() -> Arc<Console> {
         let settings = Settings {
             origin: "https://console.example.net".into(),
             data_origin: "https://s3.example.net".into(),

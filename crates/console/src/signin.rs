@@ -16,6 +16,7 @@ use types::{AccessKeyId, AccountId, Timestamp};
 
 use crate::{
     Console,
+    call::Caller,
     links::Link,
     session::{KeyProofs, NewSession},
 };
@@ -116,6 +117,15 @@ impl Console {
         let known = link.proofs.iter().find(|(of, _)| *of == day);
         signs.is_some_and(|signs| known.is_some_and(|(_, proof)| *proof == signs))
             && self.backend.registry().caller(&link.key).is_some()
+    }
+
+    /// Whether whoever was signed in still is who he was: no other key took the place of his.
+    pub(crate) fn is_of(&self, caller: &Caller) -> bool {
+        let day = day_of(self.clock.now());
+        let signs = self.key_proof(&caller.key, &day);
+        let now = self.backend.registry().caller(&caller.key);
+        let same = now.is_some_and(|now| now.account() == Some(&caller.account.account_id()));
+        same && signs.is_some_and(|signs| caller.session.is_of(&day, &signs))
     }
 
     /// Begins a session; answers its cookie.

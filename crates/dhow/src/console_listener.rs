@@ -68,7 +68,7 @@ pub fn start(
     let proxies = config.proxies.proxies();
     let region = &within.region;
     let (clock, random) = (Arc::clone(&region.clock), Arc::clone(&region.random));
-    let console = Arc::new(Console::new(settings, Arc::new(within), clock, random));
+    let console = Console::new(settings, Arc::new(within), clock, random);
     let limits = SmallLimits {
         connections: CONNECTIONS,
         ..SmallLimits::default()

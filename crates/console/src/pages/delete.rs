@@ -152,8 +152,8 @@ fn too_many(call: &Call<'_>, all: &[Doomed]) -> Result<(), Fault> {
     }
 }
 
-const TOO_MANY: &str = "This is more than 200 objects. Choose fewer, or delete them with `aws s3 rm \
-                        --recursive`.";
+const TOO_MANY: &str = "This is more than 200 objects. Choose fewer, or open the prefix and use \
+                        \"Copy, move or delete all\".";
 
 /// Whether the bucket keeps versions. One that cannot be asked counts as one that does not: then
 /// more has to be confirmed.

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod bulk;
 pub mod connect;
 pub mod create;
 pub mod delete;
@@ -9,6 +10,7 @@ pub mod editor;
 pub mod enter;
 pub mod fault;
 pub mod home;
+pub mod jobs;
 pub mod keys;
 pub mod language;
 pub mod object;

@@ -159,6 +159,11 @@ pub async fn show(call: &Call<'_>) -> Answer {
             input.hide type="file" multiple data-upload; }
         label.button.pick hidden { (call.t("Upload a folder"))
             input.hide type="file" webkitdirectory data-upload; }
+        @if shown.is_home && !empty {
+            a.button href=(Href::bucket(view.bucket, "/bulk").with(&[("prefix", view.prefix)])) {
+                (call.t("Copy, move or delete all"))
+            }
+        }
     };
     Page::new(view.bucket, body)
         .at(path(call, view.bucket, view.prefix))

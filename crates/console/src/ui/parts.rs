@@ -67,16 +67,7 @@ pub fn button(
 
 /// Why something did not work, in a line.
 pub fn reason(call: &Call<'_>, fault: &Fault) -> Markup {
-    let why = match fault {
-        Fault::Refused(why) | Fault::Bad(why) | Fault::Missing(why) => why.clone(),
-        Fault::Busy(why) | Fault::Failed(why) | Fault::NotImplemented(why) => why.clone().into(),
-        Fault::Elsewhere { keeper, .. } => call
-            .with("It is done in region {keeper}.", &[("keeper", keeper)])
-            .into(),
-        Fault::Changed => call.t("It has changed meanwhile."),
-        _ => call.t("It may not be shown here."),
-    };
-    html! { bdi { (text::ours(&why)) } }
+    html! { bdi { (text::ours(&call.why(fault))) } }
 }
 
 /// A part of a page, or in its place why it cannot be shown.

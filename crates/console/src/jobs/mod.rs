@@ -1,0 +1,301 @@
+//! Jobs: copying, moving or deleting all objects below a prefix. A job runs in this region, as the
+//! key that began it, by requests to S3; so S3 decides about each object, and a job does nothing
+//! that its key may not do. It goes on when its browser leaves, and ends with its key, with the
+//! session's proofs (within two days), and with the process.
+
+mod copying;
+pub mod run;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use parking_lot::Mutex;
+use types::{AccessKeyId, AccountId, BucketName, Timestamp};
+
+/// Jobs of an account that run at once, and of all.
+const OF_ACCOUNT_MAX: usize = 2;
+const ALL_MAX: usize = 8;
+/// Jobs of an account that have ended and are still shown.
+const ENDED_OF_ACCOUNT_MAX: usize = 20;
+/// Jobs that are known.
+const KNOWN_MAX: usize = 1000;
+/// Objects that failed and are named.
+const NAMED_MAX: usize = 50;
+
+/// A prefix of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// What keys begin with.
+    pub prefix: String,
+}
+
+/// What a job does with each object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Deletes its current version.
+    Delete,
+    /// Copies it.
+    Copy {
+        /// Where to: the prefix takes the place of the one that is copied from.
+        to: Place,
+        /// Whether an object that is there already is replaced.
+        replaces: bool,
+        /// Whether the object is deleted once its copy is stored.
+        moves: bool,
+    },
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Under way.
+    Running,
+    /// All was looked at.
+    Done,
+    /// Somebody ended it.
+    Aborted,
+    /// It could not go on.
+    Broken(String),
+}
+
+/// One job.
+#[derive(Debug)]
+pub struct Job {
+    /// Its name.
+    pub id: String,
+    /// The key that began it.
+    pub key: AccessKeyId,
+    /// The account of the key.
+    pub account: AccountId,
+    /// From where.
+    pub from: Place,
+    /// What.
+    pub work: Work,
+    /// Objects that are newer were not seen by whoever began it: they are left alone.
+    pub until: Timestamp,
+    /// When it began.
+    pub begun_ms: u64,
+    /// Objects that are done.
+    pub done: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
+    /// Objects that were left as they are: newer, or there already.
+    pub left: AtomicU64,
+    /// Objects that failed.
+    pub failed: AtomicU64,
+    aborts: AtomicBool,
+    named: Mutex<Vec<(String, String)>>,
+    state: Mutex<(State, u64)>,
+}
+
+impl Job {
+    /// What a caller begins.
+    pub fn new(id: String, (key, account): (AccessKeyId, AccountId), ask: Ask) -> Self {
+        Self {
+            id,
+            key,
+            account,
+            from: ask.from,
+            work: ask.work,
+            until: ask.until,
+            begun_ms: ask.now_ms,
+            done: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            left: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            aborts: AtomicBool::new(false),
+            named: Mutex::default(),
+            state: Mutex::new((State::Running, ask.now_ms)),
+        }
+    }
+
+    /// How far it is, and since when.
+    pub fn state(&self) -> (State, u64) {
+        self.state.lock().clone()
+    }
+
+    /// Whether it is under way.
+    pub fn runs(&self) -> bool {
+        self.state.lock().0 == State::Running
+    }
+
+    /// Objects that failed, with the reason; the first ones only.
+    pub fn failures(&self) -> Vec<(String, String)> {
+        self.named.lock().clone()
+    }
+
+    /// Ends it before the next object.
+    pub fn abort(&self) {
+        self.aborts.store(true, Relaxed);
+    }
+
+    fn fails(&self, key: &str, why: String) {
+        self.failed.fetch_add(1, Relaxed);
+        let mut named = self.named.lock();
+        if named.len() < NAMED_MAX {
+            named.push((key.to_owned(), why));
+        }
+    }
+
+    fn end(&self, state: State, now_ms: u64) {
+        *self.state.lock() = (state, now_ms);
+    }
+}
+
+/// What somebody asks for.
+pub struct Ask {
+    /// From where.
+    pub from: Place,
+    /// What.
+    pub work: Work,
+    /// Objects that are newer are left alone.
+    pub until: Timestamp,
+    /// The time.
+    pub now_ms: u64,
+}
+
+impl Ask {
+    /// Whether the job would meet the copies that it makes.
+    pub fn meets_itself(&self) -> bool {
+        match &self.work {
+            Work::Copy { to, .. } => {
+                to.bucket == self.from.bucket && to.prefix.starts_with(&self.from.prefix)
+            }
+            Work::Delete => false,
+        }
+    }
+}
+
+/// Why a job does not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The account has as many as it may.
+    Account,
+    /// The region has.
+    Region,
+}
+
+/// All jobs of a region.
+#[derive(Default)]
+pub struct Jobs(Mutex<HashMap<String, Arc<Job>>>);
+
+impl Jobs {
+    /// Takes one that is to run. Those that ended long ago make room.
+    ///
+    /// # Errors
+    /// Too many run.
+    pub fn add(&self, job: Job) -> Result<Arc<Job>, Full> {
+        let mut all = self.0.lock();
+        let running = || all.values().filter(|one| one.runs());
+        if running().count() >= ALL_MAX {
+            return Err(Full::Region);
+        }
+        let of_account = running().filter(|one| one.account == job.account);
+        if of_account.count() >= OF_ACCOUNT_MAX {
+            return Err(Full::Account);
+        }
+        let ended = |one: &&Arc<Job>| !one.runs();
+        let own = all.values().filter(ended);
+        let own = own.filter(|one| one.account == job.account);
+        let oldest = if own.clone().count() >= ENDED_OF_ACCOUNT_MAX {
+            own.min_by_key(|one| one.state().1)
+        } else if all.len() >= KNOWN_MAX {
+            all.values().filter(ended).min_by_key(|one| one.state().1)
+        } else {
+            None
+        };
+        if let Some(id) = oldest.map(|one| one.id.clone()) {
+            all.remove(&id);
+        }
+        let job = Arc::new(job);
+        all.insert(job.id.clone(), Arc::clone(&job));
+        Ok(job)
+    }
+
+    /// Those of a key, the newest first: another key of the account may not be allowed to see the
+    /// names in them.
+    pub fn of_key(&self, key: &AccessKeyId) -> Vec<Arc<Job>> {
+        let all = self.0.lock();
+        let own = all.values().filter(|one| one.key == *key);
+        let mut own: Vec<Arc<Job>> = own.cloned().collect();
+        own.sort_by_key(|one| std::cmp::Reverse((one.begun_ms, one.id.clone())));
+        own
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(bucket: &str, prefix: &str) -> Place {
+        Place {
+            bucket: BucketName::new(bucket).unwrap(),
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    fn ask(work: Work) -> Ask {
+        Ask {
+            from: place("one", "a/"),
+            work,
+            until: Timestamp::from_s(1),
+            now_ms: 1000,
+        }
+    }
+
+    fn job(id: &str, key: &str, account: &str) -> Job {
+        let who = (AccessKeyId::new(key), AccountId::new(account));
+        Job::new(id.to_owned(), who, ask(Work::Delete))
+    }
+
+    #[test]
+    fn an_account_runs_so_many_and_leaves_room_for_others() {
+        let jobs = Jobs::default();
+        let first = jobs.add(job("1", "K", "A")).unwrap();
+        jobs.add(job("2", "K", "A")).unwrap();
+        assert_eq!(jobs.add(job("3", "L", "A")).unwrap_err(), Full::Account);
+        for n in 0..ALL_MAX - 2 {
+            jobs.add(job(&format!("o{n}"), "M", &n.to_string()))
+                .unwrap();
+        }
+        assert_eq!(jobs.add(job("4", "N", "N")).unwrap_err(), Full::Region);
+        first.end(State::Done, 2000);
+        jobs.add(job("5", "K", "A")).unwrap();
+        let shown = jobs.of_key(&AccessKeyId::new("K"));
+        assert_eq!(shown.len(), 3);
+        assert!(jobs.of_key(&AccessKeyId::new("L")).is_empty());
+    }
+
+    #[test]
+    fn the_jobs_that_ended_first_make_room() {
+        let jobs = Jobs::default();
+        for n in 0..=ENDED_OF_ACCOUNT_MAX as u64 + 5 {
+            let one = jobs.add(job(&n.to_string(), "K", "A")).unwrap();
+            one.end(State::Done, n);
+        }
+        assert!(jobs.0.lock().len() <= ENDED_OF_ACCOUNT_MAX + 1);
+        assert!(!jobs.0.lock().contains_key("0"));
+    }
+
+    #[test]
+    fn a_copy_into_what_is_copied_is_known() {
+        let copy = |bucket: &str, prefix: &str| {
+            let to = place(bucket, prefix);
+            ask(Work::Copy {
+                to,
+                replaces: false,
+                moves: false,
+            })
+            .meets_itself()
+        };
+        assert!(copy("one", "a/") && copy("one", "a/b/"));
+        assert!(!copy("one", "b/") && !copy("two", "a/") && !copy("one", ""));
+    }
+}

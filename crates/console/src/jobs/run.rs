@@ -1,0 +1,215 @@
+//! Runs a job: lists a page, does what is to be done with each object of it, and goes on.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use access::RequestFacts;
+use futures_util::{StreamExt, stream};
+use http::{Method, StatusCode};
+use types::Timestamp;
+
+use super::{Job, State, Work, copying};
+use crate::{
+    Console,
+    call::{Call, Caller},
+    fault::Fault,
+    fields::{Fields, decoded},
+    pages,
+    s3::S3Ask,
+    words::Words,
+};
+
+/// Objects at once.
+const AT_ONCE: usize = 8;
+/// Objects of a page of the listing.
+const PAGE: &str = "1000";
+/// How often an object is tried while S3 is busy, and the wait in between.
+const TRIES: u32 = 6;
+const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// An object as it was listed.
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// The tag, in quotes. Whatever has another tag meanwhile is left alone.
+    pub etag: String,
+    /// Its bytes.
+    pub size: u64,
+    modified: Option<Timestamp>,
+}
+
+/// What became of an object.
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// It stays as it is.
+    Left,
+}
+
+/// Why the whole job ends.
+enum Stop {
+    Aborted,
+    Broken(String),
+}
+
+/// How the requests of a job come: as the one that began it.
+pub struct Origin {
+    /// Who began it.
+    pub caller: Caller,
+    /// How that request came.
+    pub facts: RequestFacts,
+    /// From where.
+    pub from: std::net::IpAddr,
+    /// The language of what it says.
+    pub words: Words,
+}
+
+impl Console {
+    /// Runs a job until it ends.
+    pub(crate) async fn run_job(self: Arc<Self>, origin: Origin, job: Arc<Job>) {
+        let call = Call {
+            console: &self,
+            route: pages::fault::route(),
+            bucket: None,
+            query: Fields::default(),
+            form: Fields::default(),
+            caller: Some(&origin.caller),
+            facts: origin.facts,
+            from: origin.from,
+            agent: "",
+            here: "",
+            words: origin.words,
+            id: &job.id,
+        };
+        tracing::info!(job = job.id, key = %job.key, bucket = %job.from.bucket, "a job begins");
+        let ended = match walk(&call, &job).await {
+            Ok(()) => State::Done,
+            Err(Stop::Aborted) => State::Aborted,
+            Err(Stop::Broken(why)) => State::Broken(why),
+        };
+        let (done, failed) = (job.done.load(Relaxed), job.failed.load(Relaxed));
+        tracing::info!(job = job.id, ?ended, done, failed, "a job has ended");
+        job.end(ended, self.clock.now().ms());
+    }
+}
+
+async fn walk(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
+    let mut token: Option<String> = None;
+    loop {
+        goes_on(call, job)?;
+        let (listed, next) = page(call, job, token.as_deref()).await?;
+        let mut all = stream::iter(listed)
+            .map(|one| one_object(call, job, one))
+            .buffer_unordered(AT_ONCE);
+        while let Some(ended) = all.next().await {
+            ended?;
+        }
+        match next {
+            Some(next) => token = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Whether the job may do the next thing.
+fn goes_on(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
+    if job.aborts.load(Relaxed) {
+        return Err(Stop::Aborted);
+    }
+    let caller = call.caller.filter(|caller| call.console.is_of(caller));
+    match caller {
+        Some(_) => Ok(()),
+        None => Err(Stop::Broken(call.t(KEY_ENDED).into_owned())),
+    }
+}
+
+const KEY_ENDED: &str = "The access key that began it is disabled, or the job is older than a day.";
+
+async fn page(
+    call: &Call<'_>,
+    job: &Job,
+    token: Option<&str>,
+) -> Result<(Vec<Listed>, Option<String>), Stop> {
+    let ask = || {
+        S3Ask::bucket(&Method::GET, &job.from.bucket)
+            .query("list-type", "2")
+            .query("encoding-type", "url")
+            .query("max-keys", PAGE)
+            .query("prefix", &*job.from.prefix)
+            .maybe("continuation-token", token)
+    };
+    let broken = |fault: Fault| Stop::Broken(call.why(&fault));
+    let answer = patiently(|| call.s3(ask())).await.map_err(broken)?;
+    let root = answer.xml().map_err(broken)?;
+    let read = root.all("Contents").map(|node| Listed {
+        key: decoded(node.text("Key")).into_owned(),
+        etag: node.text("ETag").to_owned(),
+        size: node.text("Size").parse().unwrap_or(0),
+        modified: Timestamp::parse_iso8601(node.text("LastModified")),
+    });
+    let next = root.text("NextContinuationToken");
+    let next = (!next.is_empty()).then(|| next.to_owned());
+    Ok((read.collect(), next))
+}
+
+async fn one_object(call: &Call<'_>, job: &Job, one: Listed) -> Result<(), Stop> {
+    goes_on(call, job)?;
+    // Its time is in whole seconds where it is listed.
+    if one.modified.is_none_or(|at| at.s() > job.until.s()) {
+        job.left.fetch_add(1, Relaxed);
+        return Ok(());
+    }
+    let outcome = match &job.work {
+        Work::Delete => delete(call, job, &one).await,
+        Work::Copy {
+            to,
+            replaces,
+            moves,
+        } => {
+            let copied = copying::copy(call, (&job.from, to), *replaces, &one).await;
+            match copied {
+                Ok(Outcome::Done) if *moves => delete(call, job, &one).await,
+                other => other,
+            }
+        }
+    };
+    match outcome {
+        Ok(Outcome::Done) => {
+            job.done.fetch_add(1, Relaxed);
+            job.bytes.fetch_add(one.size, Relaxed);
+        }
+        Ok(Outcome::Left) => {
+            job.left.fetch_add(1, Relaxed);
+        }
+        Err(fault) => job.fails(&one.key, call.why(&fault)),
+    }
+    Ok(())
+}
+
+/// Deletes what was listed, and nothing that came in its place.
+async fn delete(call: &Call<'_>, job: &Job, one: &Listed) -> Result<Outcome, Fault> {
+    let ask = || {
+        S3Ask::object(&Method::DELETE, &job.from.bucket, &one.key)
+            .header("if-match", one.etag.clone())
+            .or(StatusCode::NOT_FOUND)
+    };
+    let answer = patiently(|| call.s3(ask())).await?;
+    match answer.0.status() {
+        StatusCode::NOT_FOUND => Ok(Outcome::Left),
+        _ => Ok(Outcome::Done),
+    }
+}
+
+/// Asks again while S3 is busy.
+pub async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
+    let mut tries = 1;
+    loop {
+        match ask().await {
+            Err(Fault::Busy(_)) if tries < TRIES => tokio::time::sleep(BUSY_WAIT * tries).await,
+            answer => return answer,
+        }
+        tries += 1;
+    }
+}

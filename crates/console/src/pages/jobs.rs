@@ -1,0 +1,161 @@
+//! The jobs of the key that is signed in: how far they are, what failed, and a way to end them.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::{
+    call::Call,
+    fault::Fault,
+    jobs::{Job, State, Work},
+    reply::{Answer, Page, Reply},
+    ui::{
+        href::Href,
+        number,
+        parts::{self, Tone, badge},
+        text, time,
+    },
+};
+
+/// The list.
+pub async fn show(call: &Call<'_>) -> Answer {
+    let jobs = call.console.jobs.of_key(&call.who()?.key);
+    let running = jobs.iter().any(|job| job.runs());
+    let body = html! {
+        p { (call.t(ABOUT)) }
+        @if jobs.is_empty() {
+            (parts::empty(&call.t("No job of your key runs here, or ran since the region started."),
+                &html! { p { (call.t(HOW)) } }))
+        }
+        @for job in &jobs { (card(call, job)) }
+        @if running {
+            p { a.button data-reload href="/jobs" { (call.t("Show what is new")) } }
+            script type="module" src=(call.console.assets.path("jobs.js")) {}
+        }
+    };
+    Page::new(call.t("Jobs"), body).into()
+}
+
+const ABOUT: &str = "Jobs copy, move or delete many objects in this region, as your key. They go on \
+                     when you sign out. They end when the key is disabled, after a day, and when the \
+                     region restarts.";
+const HOW: &str =
+    "Open a bucket, and there a prefix: the button \"Copy, move or delete all\" leads to one.";
+
+fn card(call: &Call<'_>, job: &Arc<Job>) -> Markup {
+    let (state, since) = job.state();
+    let failures = job.failures();
+    html! {
+        section.card data-job=(job.id) {
+            div.head {
+                h2 { (title(call, job)) }
+                (state_badge(call, &state, job.failed.load(Relaxed)))
+            }
+            p { (places(call, job)) }
+            p data-counts role="status" { (counts(call, job)) }
+            @if state == State::Running {
+                progress aria-label=(call.t("Under way")) {}
+            }
+            p.hint {
+                (call.t("Began")) " " (time::ms(job.begun_ms))
+                @if state != State::Running { " \u{b7} " (call.t("ended")) " " (time::ms(since)) }
+            }
+            @if let State::Broken(why) = &state {
+                (parts::note(Tone::Bad, &html! { p { bdi { (text::ours(why)) } } }))
+            }
+            @if !failures.is_empty() { (failed(call, job, &failures)) }
+            @if state == State::Running {
+                (parts::button(call, "/jobs/abort", &[("id", &job.id)], "small", &call.t("Abort")))
+            }
+        }
+    }
+}
+
+fn title(call: &Call<'_>, job: &Job) -> Markup {
+    let title = match &job.work {
+        Work::Delete => call.t("Delete"),
+        Work::Copy { moves: true, .. } => call.t("Move"),
+        Work::Copy { moves: false, .. } => call.t("Copy"),
+    };
+    html! { (title) }
+}
+
+fn places(call: &Call<'_>, job: &Job) -> Markup {
+    let name = |place: &crate::jobs::Place| {
+        html! {
+            a href=(Href::bucket(&place.bucket, "").with(&[("prefix", &place.prefix)])) {
+                (text::short(&[&*place.bucket, "/", &place.prefix].concat()))
+            }
+        }
+    };
+    html! {
+        (name(&job.from))
+        @if let Work::Copy { to, replaces, .. } = &job.work {
+            " \u{2192} " (name(to)) " "
+            @if *replaces { "(" (call.t("replaces what is there")) ")" }
+        }
+    }
+}
+
+fn state_badge(call: &Call<'_>, state: &State, failed: u64) -> Markup {
+    match state {
+        State::Done if failed > 0 => badge(Tone::Warn, &call.t("done, not all of it")),
+        State::Running => badge(Tone::Plain, &call.t("running")),
+        State::Done => badge(Tone::Good, &call.t("done")),
+        State::Aborted => badge(Tone::Warn, &call.t("aborted")),
+        State::Broken(_) => badge(Tone::Bad, &call.t("stopped")),
+    }
+}
+
+/// How many objects, in words.
+fn counts(call: &Call<'_>, job: &Job) -> String {
+    let (done, bytes) = (job.done.load(Relaxed), job.bytes.load(Relaxed));
+    let (left, failed) = (job.left.load(Relaxed), job.failed.load(Relaxed));
+    let text = [
+        ("done", number::grouped(done)),
+        ("bytes", number::bytes_text(bytes)),
+        ("left", number::grouped(left)),
+        ("failed", number::grouped(failed)),
+    ];
+    let values: Vec<(&str, &str)> = text.iter().map(|(n, v)| (*n, &**v)).collect();
+    call.with(
+        "{done} done ({bytes}), {left} left as they are, {failed} failed",
+        &values,
+    )
+}
+
+fn failed(call: &Call<'_>, job: &Job, failures: &[(String, String)]) -> Markup {
+    let more = job.failed.load(Relaxed) > failures.len() as u64;
+    html! {
+        details {
+            summary { (call.t("What failed")) }
+            ul {
+                @for (key, why) in failures {
+                    li { (text::short(key)) ": " bdi { (text::ours(why)) } }
+                }
+                @if more { li { (call.t("and more")) } }
+            }
+        }
+    }
+}
+
+/// The same for a script: counts in words, and whether it runs.
+pub async fn state(call: &Call<'_>) -> Answer {
+    let jobs = call.console.jobs.of_key(&call.who()?.key);
+    let all = jobs.iter().map(|job| {
+        let fields = json!({ "counts": counts(call, job), "runs": job.runs() });
+        (job.id.clone(), fields)
+    });
+    Ok(Reply::Json(Value::Object(all.collect())))
+}
+
+/// Ends one.
+pub async fn abort(call: &Call<'_>) -> Answer {
+    let jobs = call.console.jobs.of_key(&call.who()?.key);
+    let id = call.form.get("id").unwrap_or_default();
+    let job = jobs.iter().find(|job| job.id == id);
+    let job = job.ok_or_else(|| Fault::Missing(call.t("There is no such job.")))?;
+    job.abort();
+    Ok(Reply::See(Href::to("/jobs")))
+}
