@@ -40,8 +40,8 @@ pub async fn show(call: &Call<'_>) -> Answer {
 const ABOUT: &str = "Jobs copy, move or delete many objects in this region, as your key. They go on \
                      when you sign out. They end when the key is disabled, after a day, and when the \
                      region restarts.";
-const HOW: &str =
-    "Open a bucket, and there a prefix: the button \"Copy, move or delete all\" leads to one.";
+const HOW: &str = "Open a bucket, and there a prefix: the button \"Copy, move or delete all\" leads \
+                   to one.";
 
 fn card(call: &Call<'_>, job: &Arc<Job>) -> Markup {
     let (state, since) = job.state();
