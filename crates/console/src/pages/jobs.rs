@@ -37,9 +37,9 @@ pub async fn show(call: &Call<'_>) -> Answer {
     Page::new(call.t("Jobs"), body).into()
 }
 
-const ABOUT: &str = "Jobs copy, move or delete many objects in this region, as your key. They go on \
-                     when you sign out. They end when the key is disabled, after a day, and when the \
-                     region restarts.";
+const ABOUT: &str = "Jobs copy, move or delete many objects in this region, as your key. They go \
+                     on when you sign out. They end when the key is disabled, after a day, and \
+                     when the region restarts.";
 const HOW: &str = "Open a bucket, and there a prefix: the button \"Copy, move or delete all\" leads \
                    to one.";
 
