@@ -2,7 +2,7 @@
 #![no_main]
 
 use access::{
-    SigningKey, SigningKeys,
+    SigningKey, SigningKeys, VerifyingKey,
     signature::{AuthType, Facts, RegionNames, Request, verify},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -11,6 +11,9 @@ use types::{AccountId, RegionId, Timestamp};
 
 struct OneKey;
 
+/// A public key, of which no input has the private key.
+const POINT: &str = "0415d242ceebf8d8169fd6a8b5a746c41140414c3b07579038da06af89190fffcb0515242cedd82e94799482e4c0514b505afccf2c0c98d6a553bf539f424c5ec0";
+
 impl SigningKeys for OneKey {
     fn signing_key(&self, id: &str, _: &str, _: &RegionId, _: &str) -> Option<SigningKey> {
         // A key that no input can guess: a request that passes is a finding.
@@ -18,7 +21,18 @@ impl SigningKeys for OneKey {
         (id == "AKIAFUZZ").then(|| SigningKey {
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
+            who: access::Who::Root,
             key: key.into(),
+        })
+    }
+
+    fn public_key(&self, id: &str) -> Option<VerifyingKey> {
+        let key = POINT.parse().ok()?;
+        (id == "AKIAFUZZ").then(|| VerifyingKey {
+            account: AccountId::new("1"),
+            kind: access::CallerKind::Customer,
+            who: access::Who::Root,
+            key,
         })
     }
 }

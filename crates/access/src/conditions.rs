@@ -7,6 +7,7 @@ use crate::{
     Action, Ask, AuthType, Facts, Resource, Transport, Via,
     actions::{Effect, Kind},
     policy::Conditions,
+    signature::Algorithm,
 };
 
 /// Headers that say who else has access.
@@ -142,19 +143,21 @@ fn reads_existing(action: Action) -> bool {
 fn signature<'a>(conditions: &mut Conditions<'a>, ask: &Ask<'a>) {
     let facts = &ask.context.facts;
     let kind = match facts.auth {
-        Some(AuthType::HeaderV4) => "REST-HEADER",
-        Some(AuthType::PresignedV4) => "REST-QUERY-STRING",
+        Some(AuthType::HeaderV4 | AuthType::HeaderV4a) => "REST-HEADER",
+        Some(AuthType::PresignedV4 | AuthType::PresignedV4a) => "REST-QUERY-STRING",
         Some(AuthType::PostPolicy) => "POST",
         Some(AuthType::Anonymous) | None => return,
     };
     conditions.auth_type = Some(kind);
-    conditions.signature_version = Some("AWS4-HMAC-SHA256");
-    let dated = facts.auth != Some(AuthType::HeaderV4);
+    // The policy of a form is signed as other requests are.
+    let algorithm = facts.auth.and_then(AuthType::algorithm);
+    conditions.signature_version = Some(algorithm.unwrap_or(Algorithm::Hmac).name());
+    let dated = kind != "REST-HEADER";
     if let (true, Some(at), Some(now)) = (dated, facts.signed_at, facts.read_at) {
         let age = now.ms().saturating_sub(at.ms());
         conditions.signature_age = i64::try_from(age).ok();
     }
-    if facts.auth == Some(AuthType::HeaderV4) {
+    if !dated {
         let headers = ask.context.headers;
         conditions.content_sha256 = headers.and_then(|h| text(h, "x-amz-content-sha256"));
     }

@@ -6,7 +6,8 @@ use std::fmt;
 use types::{AccountId, RegionId};
 
 use crate::{
-    CallerKind, NewBuckets, PublicAccessBlock, SessionToken, TokenFault, Who, signature::HmacKey,
+    CallerKind, NewBuckets, PublicAccessBlock, SessionToken, TokenFault, Who,
+    signature::{HmacKey, PublicKey},
 };
 
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
@@ -27,6 +28,19 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({}, …)", self.account)
     }
+}
+
+/// What verifies asymmetric signatures of an access key, whatever the day and region.
+#[derive(Debug, Clone)]
+pub struct VerifyingKey {
+    /// The account that the access key belongs to.
+    pub account: AccountId,
+    /// What that account is for.
+    pub kind: CallerKind,
+    /// Who of the account holds it.
+    pub who: Who,
+    /// The key.
+    pub key: PublicKey,
 }
 
 /// Answers from memory, for this region only.
@@ -55,6 +69,18 @@ pub trait SigningKeys: Send + Sync + 'static {
         _service: &str,
     ) -> Result<Option<SigningKey>, TokenFault> {
         Err(TokenFault::Invalid)
+    }
+
+    /// The public key of an access key; `None` when the access key is unknown or disabled, or its
+    /// public key is not known here.
+    fn public_key(&self, _access_key: &str) -> Option<VerifyingKey> {
+        None
+    }
+
+    /// Whether the account takes asymmetric signatures only, where buckets and objects are asked
+    /// for.
+    fn requires_asymmetric(&self, _: &AccountId) -> bool {
+        false
     }
 
     /// Which public access the account refuses, in all of its buckets.

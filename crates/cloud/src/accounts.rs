@@ -3,7 +3,9 @@
 use access::{Identity, NewBuckets, PublicAccessBlock, signature::Statement};
 use serde_json::json;
 use types::{
-    AccessKeyId, AccountId, Actor, Jurisdiction, Random, features::ACCESS_LISTS, is_plain_text,
+    AccessKeyId, AccountId, Actor, Jurisdiction, Random,
+    features::{ACCESS_LISTS, ASYMMETRIC_SIGNATURES},
+    is_plain_text,
 };
 
 use crate::{
@@ -43,6 +45,8 @@ pub struct AccessChange {
     pub block: Option<Option<PublicAccessBlock>>,
     /// What its new buckets begin with.
     pub new_buckets: Option<Option<NewBuckets>>,
+    /// Whether requests for its buckets are to be signed asymmetrically.
+    pub requires_asymmetric: Option<bool>,
 }
 
 /// A new canonical id.
@@ -102,6 +106,7 @@ impl Registry {
             canonical: canonical_id(&*self.random),
             public_access_block: None,
             new_buckets: None,
+            requires_asymmetric: false,
         };
         let draft = Draft {
             actor: actor.clone(),
@@ -215,10 +220,19 @@ impl Registry {
         if let Some(new) = change.new_buckets {
             account.new_buckets = new.map(NewBucketsRecord::of);
         }
+        if let Some(requires) = change.requires_asymmetric {
+            account.requires_asymmetric = requires;
+        }
         if account == before {
             return Ok(account);
         }
-        self.state.read().check_all_know(self.own(), ACCESS_LISTS)?;
+        {
+            let state = self.state.read();
+            state.check_all_know(self.own(), ACCESS_LISTS)?;
+            if account.requires_asymmetric {
+                state.check_all_know(self.own(), ASYMMETRIC_SIGNATURES)?;
+            }
+        }
         let draft = Draft {
             actor: actor.clone(),
             action: "account.access",
@@ -226,6 +240,7 @@ impl Registry {
             detail: json!({
                 "public_access_block": account.public_access_block,
                 "new_buckets": account.new_buckets,
+                "requires_asymmetric": account.requires_asymmetric,
             }),
             rows: vec![RowChange::put(id, &account)?],
         };

@@ -343,7 +343,7 @@ impl Registry {
         let (Keeper::There(upstream), key) = (&self.keeper, &statement.access_key) else {
             return Ok(Introduced::Nobody);
         };
-        let is_ours = statement.region == self.own();
+        let is_ours = statement.is_for(self.own());
         if !is_ours || !days(self.clock.now()).contains(&statement.day) {
             return Ok(Introduced::Nobody);
         }
@@ -382,7 +382,7 @@ impl Registry {
                 Told::Introduced {
                     keys, role, length, ..
                 } if keys.is_some() || role.is_some() => {
-                    let told = (keys.as_ref(), role.as_ref());
+                    let told = (keys.as_deref(), role.as_ref());
                     if self.keep_introduced(told, parent, length).await? {
                         return Ok(Introduced::Known);
                     }
@@ -414,6 +414,7 @@ impl Registry {
     fn knows_signer(&self, statement: &Statement) -> Option<bool> {
         let key = &statement.access_key;
         match &statement.token {
+            None if statement.is_asymmetric() => self.knows_public(key),
             None => self.knows_day(key, &statement.day),
             Some(token) => self.session_caller(token, key).map(|_| true),
         }
@@ -460,6 +461,16 @@ impl Registry {
         match known.active {
             false => Some(false),
             true => known.has_day(day).then_some(true),
+        }
+    }
+
+    /// The same of the public key.
+    fn knows_public(&self, key: &str) -> Option<bool> {
+        let state = self.state.read();
+        let known = state.verifiers.get(key)?;
+        match known.active {
+            false => Some(false),
+            true => known.public.is_some().then_some(true),
         }
     }
 
@@ -511,7 +522,7 @@ impl Registry {
         };
         let statement = introduction.signed.read();
         let days = days(self.clock.now());
-        let asked = statement.filter(|s| s.region == **to && days.contains(&s.day));
+        let asked = statement.filter(|s| s.is_for(to) && days.contains(&s.day));
         let Some(statement) = asked else {
             return nobody(true);
         };
@@ -519,7 +530,7 @@ impl Registry {
             let found = self.session_shown(&state, to, (token, &statement), service);
             return match found {
                 Ok((keys, role)) => Told::Introduced {
-                    keys,
+                    keys: keys.map(Box::new),
                     role,
                     is_key: true,
                     length,
@@ -530,6 +541,18 @@ impl Registry {
         let Some(keys) = self.derive_for(&state, &statement.access_key, to) else {
             return nobody(false);
         };
+        if statement.is_asymmetric() {
+            let key = state.verifying_key(&statement.access_key);
+            return match key.filter(|key| statement.is_proven_by_public(&key.key)) {
+                Some(_) => Told::Introduced {
+                    keys: Some(Box::new(self.public_alone(&state, to, keys))),
+                    role: None,
+                    is_key: true,
+                    length,
+                },
+                None => nobody(keys.active),
+            };
+        }
         let day = keys.days.get(&statement.day).filter(|_| keys.active);
         let Some(day) = day.and_then(|day| hex::decode(day).ok()?.try_into().ok()) else {
             return nobody(false);
@@ -537,7 +560,7 @@ impl Registry {
         let key: HmacKey = service_key(&day, service.name()).into();
         match statement.is_proven_for(service, &key) || types::planted("keys-for-the-asking") {
             true => Told::Introduced {
-                keys: Some(keys),
+                keys: Some(Box::new(keys)),
                 role: None,
                 is_key: true,
                 length,
@@ -548,6 +571,18 @@ impl Registry {
 }
 
 impl Registry {
+    /// What a region gets of a key for an asymmetric signature: nothing with which it could sign,
+    /// unless it is told that unasked anyway.
+    fn public_alone(&self, state: &State, to: &RegionId, keys: DerivedKeys) -> DerivedKeys {
+        match Served::by(state, to, self.own()).has(&keys.account) {
+            true => keys,
+            false => DerivedKeys {
+                days: BTreeMap::new(),
+                ..keys
+            },
+        }
+    }
+
     /// What a region is to know of a session with whose key a request to it was signed: the role,
     /// or who holds the long-term key, without what verifies that key's signatures. `Err`: nothing,
     /// and whether there is such a session.

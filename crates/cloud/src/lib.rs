@@ -6,6 +6,7 @@
 //! as a signing key derived for one region and day, or once, to whoever created it.
 
 mod accounts;
+mod asymmetric;
 mod chains;
 mod change;
 mod deeds;

@@ -204,7 +204,7 @@ pub enum Told {
     Introduced {
         /// For the asker, if the signature is one of that key over a request to it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        keys: Option<DerivedKeys>,
+        keys: Option<Box<DerivedKeys>>,
         /// Whether there is such a key, which opens something.
         is_key: bool,
         /// The role, where it is the signature of a session of one.

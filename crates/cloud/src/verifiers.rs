@@ -7,11 +7,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use access::{
-    NewBuckets, PublicAccessBlock, SessionToken, SigningKey, SigningKeys, TokenFault, Who,
+    NewBuckets, PublicAccessBlock, SessionToken, SigningKey, SigningKeys, TokenFault, VerifyingKey,
+    Who, signature::PublicKey,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use types::{AccountId, Random, RegionId, Timestamp, features::IDENTITIES};
+use types::{
+    AccountId, Random, RegionId, Timestamp,
+    features::{ASYMMETRIC_SIGNATURES, IDENTITIES},
+};
 
 use crate::{
     Account, CloudError, KeyStatus, MasterKey, Registry,
@@ -79,6 +83,9 @@ pub struct DerivedKeys {
     /// The user who holds it; the account itself does without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserTold>,
+    /// What verifies its asymmetric signatures, in hex. Regions of older builds get none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<String>,
 }
 
 /// The same at rest: each day's key sealed under the region's master key.
@@ -102,6 +109,8 @@ pub(crate) struct Verifier {
     pub who: Who,
     /// What else the user's rights depend on.
     pub of: Vec<String>,
+    /// What verifies its asymmetric signatures, where that was told.
+    pub public: Option<PublicKey>,
     days: BTreeMap<String, [u8; 32]>,
 }
 
@@ -149,6 +158,8 @@ impl VerifierRecord {
             let bytes = bytes.ok_or_else(|| CloudError::Record("a derived key".into()))?;
             days.insert(day, bytes);
         }
+        let public = self.keys.public.map(|text| text.parse()).transpose();
+        let public = public.map_err(|_| CloudError::Record("a public key".into()))?;
         let who = holder(self.keys.user.as_ref(), &self.keys.account);
         let of = self.keys.user.map(|user| user.of).unwrap_or_default();
         Ok(Verifier {
@@ -157,6 +168,7 @@ impl VerifierRecord {
             account: self.keys.account,
             active: self.keys.active,
             shown: self.shown,
+            public,
             days,
         })
     }
@@ -174,6 +186,14 @@ impl Record for VerifierRecord {
                 r#":true,"days":{"20261129":"xFkEdRoPSioOWLB6Vj5TVKH8gu9GJO6unYlym1f2jw"#,
                 r#"sXwgaPXcX+M9UL0VysyRNY7KyxthNvchnbC8Y9Bw6V0hPcLOwzRk3Bc7fceBNyNzXCoJ"#,
                 r#"CgnJL0gKrDIVk="}}"#,
+            ),
+        ),
+        (
+            "v/DHOWFOUR",
+            concat!(
+                r#"{"v":1,"id":"DHOWFOUR","account":"000000000001","active":true,"days":{},"#,
+                r#""public":"0415d242ceebf8d8169fd6a8b5a746c41140414c3b07579038da06af89190fffcb"#,
+                r#"0515242cedd82e94799482e4c0514b505afccf2c0c98d6a553bf539f424c5ec0"}"#,
             ),
         ),
         (
@@ -235,12 +255,15 @@ impl Registry {
             true => days(self.clock.now()).into_iter().map(day).collect(),
             false => BTreeMap::new(),
         };
+        let public = key.public_key().filter(|_| active);
+        let public = public.filter(|_| state.knows(region, ASYMMETRIC_SIGNATURES));
         Some(DerivedKeys {
             id: id.to_owned(),
             account: key.record.account.clone(),
             active,
             days,
             user,
+            public: public.map(ToString::to_string),
         })
     }
 
@@ -323,6 +346,16 @@ impl SigningKeys for Registry {
             key: key.clone(),
         });
         Some(key)
+    }
+
+    fn public_key(&self, access_key: &str) -> Option<VerifyingKey> {
+        self.state.read().verifying_key(access_key)
+    }
+
+    fn requires_asymmetric(&self, account: &AccountId) -> bool {
+        let state = self.state.read();
+        let found = state.accounts.get(&**account);
+        found.is_some_and(|account| account.requires_asymmetric)
     }
 
     fn account_block(&self, account: &AccountId) -> PublicAccessBlock {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use access::{
-    Action, Replayed, Who,
+    Action, Replayed, SigningKeys, Who,
     policy::{Conditions, Decision, Target},
     signature::Statement,
 };
@@ -183,23 +183,21 @@ impl Registry {
         let reader = reader.ok_or_else(|| "the registry is starting".to_owned())?;
         let wanted = reader.read(from, &request)?;
         let statement = &wanted.statement;
-        // The region that the customer asked: this one, or one that relayed the request to it.
-        let scope = RegionId::new(&statement.region);
-        let via = match relayed && scope != *from {
-            false => from.clone(),
-            true if self.regions.contains(&scope) => RegionId::new(self.own()),
-            true => scope,
+        let proven = match statement.is_asymmetric() {
+            true => self.who_signed(from, statement, relayed),
+            false => self.who_has_key(from, statement, relayed),
         };
-        let found = self.key_of(&via, statement);
-        let proven = found.filter(|(_, _, key)| {
-            statement.is_proven_by(key) || types::planted("regions-word-is-proof")
-        });
-        let Some((account, who, _)) = proven else {
+        let Some((account, who)) = proven else {
             tracing::warn!(%from, key = statement.access_key, "a region sent a request of nobody's");
             return Err("the signature is that of no live key for that region"
                 .to_owned()
                 .into());
         };
+        if !statement.is_asymmetric() && self.requires_asymmetric(&account) {
+            return Err("the account requires signatures of AWS4-ECDSA-P256-SHA256"
+                .to_owned()
+                .into());
+        }
         let now = self.clock.now();
         if wanted.at.s().abs_diff(now.s()) > CLOCK_SKEW_S_MAX {
             return Err("the request was not signed in the last 15 minutes"
@@ -229,10 +227,55 @@ impl Registry {
         })
     }
 
+    /// Whose key made a signature for the region that the customer asked: `from`, or one that
+    /// relayed the request to it.
+    fn who_has_key(
+        &self,
+        from: &RegionId,
+        statement: &Statement,
+        relayed: bool,
+    ) -> Option<(AccountId, Who)> {
+        let scope = RegionId::new(&statement.region);
+        let via = match relayed && scope != *from {
+            false => from.clone(),
+            true if self.regions.contains(&scope) => RegionId::new(self.own()),
+            true => scope,
+        };
+        let (account, who, key) = self.key_of(&via, statement)?;
+        let proven = statement.is_proven_by(&key) || types::planted("regions-word-is-proof");
+        proven.then_some((account, who))
+    }
+
+    /// Who made an asymmetric signature. Where another region may have relayed it, the set names
+    /// that one, and the signature cannot be made by either.
+    fn who_signed(
+        &self,
+        from: &RegionId,
+        statement: &Statement,
+        relayed: bool,
+    ) -> Option<(AccountId, Who)> {
+        let key = self.state.read().verifying_key(&statement.access_key)?;
+        let is_for = relayed || statement.is_for(from);
+        let proven = is_for && statement.token.is_none();
+        let proven = proven && statement.is_proven_by_public(&key.key);
+        proven.then_some((key.account, key.who))
+    }
+
     /// Takes the signature of a request that is acted on: it counts once.
     pub(crate) fn count_once(&self, from: &RegionId, wanted: &Wanted) -> Result<(), Doubt> {
-        let (signature, now) = (&wanted.statement.signature, self.clock.now());
-        let taken = self.replays.lock().admit(from, signature, wanted.at, now);
+        let now = self.clock.now();
+        let (statement, once) = (&wanted.statement, wanted.statement.once());
+        // One that several regions may have counts once among them.
+        let account = || {
+            self.public_key(&statement.access_key)
+                .map(|key| key.account)
+        };
+        let room = match statement.is_asymmetric() {
+            true => account().map(|account| RegionId::new(&account)),
+            false => None,
+        };
+        let room = room.as_ref().unwrap_or(from);
+        let taken = self.replays.lock().admit(room, &once, wanted.at, now);
         taken.map_err(Doubt::Replayed)
     }
 

@@ -48,7 +48,7 @@ impl fmt::Display for Failure {
                 }
                 f.write_str(&types::text::shown(line, LINE_MAX))?;
             }
-            Ok(())
+            Ok::<(), fmt::Error>(())
         };
         shown(f, &self.message)?;
         if let Some(hint) = &self.hint {

@@ -6,9 +6,9 @@ use access::{
     AuthType, Identity, PayloadMode, RequestFacts, SignatureError,
     signature::{ChunkVerifier, Facts, Mismatch, RegionNames, Verified},
 };
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, header};
 use hyper::body::Incoming;
-use types::RegionId;
+use types::{RegionId, Timestamp};
 
 use crate::{
     passing::{PassedBody, Tee},
@@ -31,9 +31,16 @@ pub struct Identified {
 
 enum Bytes {
     /// As the client's signature says.
-    Signed(PayloadMode, Option<Box<ChunkVerifier>>),
+    Signed(PayloadMode, Option<Box<ChunkVerifier>>, Option<Once>),
     /// As the head says that another region relays.
     Relayed(Box<Relayed>),
+}
+
+/// What is remembered of a request that others may have who could send it again.
+struct Once {
+    account: RegionId,
+    text: String,
+    at: Timestamp,
 }
 
 impl Identified {
@@ -61,7 +68,9 @@ impl Identified {
         pace: Pace,
     ) -> Result<Box<dyn types::Body>, S3Error> {
         match self.bytes {
-            Bytes::Signed(mode, chunks) => payload(incoming, request.headers(), mode, chunks, pace),
+            Bytes::Signed(mode, chunks, _) => {
+                payload(incoming, request.headers(), mode, chunks, pace)
+            }
             Bytes::Relayed(relayed) => body_of(*relayed, request.headers(), incoming, pace),
         }
     }
@@ -71,14 +80,21 @@ impl Identified {
         matches!(self.bytes, Bytes::Relayed(_))
     }
 
-    /// Refuses a change that another region relays for the second time.
+    /// Refuses a change that comes for the second time, where another region relays it or may have
+    /// it.
     pub(crate) fn check_replay(
         &self,
         gateway: &Gateway,
         request: &Request<'_>,
     ) -> Result<(), S3Error> {
         match &self.bytes {
-            Bytes::Signed(..) => Ok(()),
+            Bytes::Signed(_, _, None) => Ok(()),
+            Bytes::Signed(_, _, Some(once)) => {
+                match matches!(*request.method(), Method::GET | Method::HEAD) {
+                    true => Ok(()),
+                    false => gateway.count_once(&once.account, &once.text, once.at),
+                }
+            }
             Bytes::Relayed(relayed) => gateway.check_replay(request, relayed),
         }
     }
@@ -90,7 +106,7 @@ impl Identified {
         incoming: Incoming,
         pace: Pace,
     ) -> Result<PassedBody, S3Error> {
-        let Bytes::Signed(mode, chunks) = self.bytes else {
+        let Bytes::Signed(mode, chunks, _) = self.bytes else {
             // What was relayed is never passed on again.
             return Err(ErrorCode::AccessDenied.into());
         };
@@ -130,12 +146,19 @@ pub(crate) async fn identify<'r>(
         payload,
         at,
         chunks,
+        once,
     } = verified;
+    let remembered = identity.account().zip(once).zip(at);
+    let once = remembered.map(|((account, text), at)| Once {
+        account: RegionId::new(account),
+        text,
+        at,
+    });
     let identified = Identified {
         identity,
         auth,
         facts: facts.signed(auth, at).read_at(gateway.clock.now()),
-        bytes: Bytes::Signed(payload, chunks),
+        bytes: Bytes::Signed(payload, chunks, once),
     };
     Ok((request, identified))
 }
@@ -186,6 +209,15 @@ pub(crate) fn judged_by(gateway: &Gateway) -> Facts<'_> {
     }
 }
 
+/// What to do where an account takes no other signatures.
+const ASYMMETRIC_ONLY: &str = "Access Denied: the account requires signatures of \
+    AWS4-ECDSA-P256-SHA256 by its access keys, and takes no temporary credentials. With boto3 set \
+    signature_version='s3v4a' in Config and install awscrt.";
+/// What else `x-amz-content-sha256` may be.
+const PAYLOAD_MODES: &str = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, \
+    STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, \
+    STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.";
+
 impl From<SignatureError> for S3Error {
     fn from(error: SignatureError) -> Self {
         use ErrorCode as C;
@@ -204,13 +236,9 @@ impl From<SignatureError> for S3Error {
             E::UnknownScheme => S3Error::with(C::InvalidArgument, "Unsupported Authorization Type")
                 .detail("ArgumentName", "Authorization"),
             E::NotImplemented(what) => S3Error::not_implemented(what),
-            E::PayloadMode(value) => S3Error::argument(
-                "x-amz-content-sha256",
-                &value,
-                "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, \
-                 STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, \
-                 STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
-            ),
+            E::PayloadMode(value) => {
+                S3Error::argument("x-amz-content-sha256", &value, PAYLOAD_MODES)
+            }
             E::MissingHeader(name) => S3Error::with(
                 C::InvalidRequest,
                 format!("Missing required header for this request: {name}"),
@@ -226,6 +254,12 @@ impl From<SignatureError> for S3Error {
                 query,
                 known,
             } => wrong_region(got, expected, (query, known)),
+            E::RegionSet {
+                got,
+                expected,
+                query,
+            } => region_set(&got, expected, query),
+            E::AsymmetricRequired => S3Error::with(C::AccessDenied, ASYMMETRIC_ONLY),
             E::NoDate => S3Error::with(
                 C::AccessDenied,
                 "AWS authentication requires a valid Date or x-amz-date header",
@@ -290,6 +324,21 @@ fn name_endpoint(gateway: &Gateway, mut error: S3Error) -> S3Error {
         );
     }
     error.detail("Endpoint", endpoint)
+}
+
+fn region_set(got: &str, expected: String, query: bool) -> S3Error {
+    let (code, start) = match query {
+        true => (
+            ErrorCode::AuthorizationQueryParametersError,
+            "Error parsing the X-Amz-Region-Set parameter",
+        ),
+        false => (
+            ErrorCode::AuthorizationHeaderMalformed,
+            "The x-amz-region-set header does not fit",
+        ),
+    };
+    let text = format!("{start}; the region set '{got}' does not name region '{expected}'");
+    S3Error::with(code, text).text_header(names::BUCKET_REGION, &expected)
 }
 
 fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> S3Error {

@@ -122,6 +122,7 @@ pub(crate) const EVERYWHERE: &[&str] = &[
     "date",
     "decoded-content-length",
     "expected-bucket-owner",
+    "region-set",
     "request-payer",
     "security-token",
     "user-agent",

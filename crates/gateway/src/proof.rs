@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use hyper::body::Incoming;
 use types::{
     AccountId, Body, BodyError, BucketName, ChecksumAlgorithm, ChecksumValue, Place, RegionId,
-    body::NextChunk,
+    Timestamp, body::NextChunk,
 };
 
 use crate::{
@@ -79,6 +79,9 @@ pub(crate) struct Relayed {
     /// Who can be asked about its body.
     regions: Arc<dyn Regions>,
     from: RegionId,
+    /// Where it is remembered that the request came: beside others that this region relays or,
+    /// where other regions may have the request too, beside others of the account.
+    room: RegionId,
     bucket: BucketName,
     claim: Claim,
     cover: Cover,
@@ -93,9 +96,12 @@ impl Relayed {
 
     /// What the region that relays says, and what the head says of its signature.
     pub(crate) fn signed(&self, facts: RequestFacts) -> RequestFacts {
-        let auth = match self.claim.presigned {
-            true => AuthType::PresignedV4,
-            false => AuthType::HeaderV4,
+        let asymmetric = self.claim.statement.is_asymmetric();
+        let auth = match (self.claim.presigned, asymmetric) {
+            (true, false) => AuthType::PresignedV4,
+            (false, false) => AuthType::HeaderV4,
+            (true, true) => AuthType::PresignedV4a,
+            (false, true) => AuthType::HeaderV4a,
         };
         facts.signed(auth, Some(self.claim.at))
     }
@@ -136,6 +142,10 @@ impl Gateway {
         if let Some(account) = caller.account() {
             self.check_host(&request, endpoint.as_deref(), account)?;
         }
+        let room = match caller.account() {
+            Some(account) if claim.statement.is_asymmetric() => RegionId::new(account),
+            _ => from.region.clone(),
+        };
         let cover = Cover::of(&claim, request.headers());
         let proof = match (proof, cover) {
             (Proof::Whole, Cover::Nothing) => Proof::Head,
@@ -145,6 +155,7 @@ impl Gateway {
             caller: Some(caller),
             regions: Arc::clone(regions),
             from: from.region.clone(),
+            room,
             bucket,
             claim,
             cover,
@@ -219,9 +230,18 @@ impl Gateway {
         if !changes || claim.presigned || relayed.proof == Proof::Word {
             return Ok(());
         }
+        self.count_once(&relayed.room, &claim.statement.once(), claim.at)
+    }
+
+    /// Refuses what was there before, by what is remembered of it.
+    pub(crate) fn count_once(
+        &self,
+        room: &RegionId,
+        once: &str,
+        signed_at: Timestamp,
+    ) -> Result<(), S3Error> {
         let now = self.clock.now();
-        let mut replays = self.replays.lock();
-        let taken = replays.admit(&relayed.from, &claim.statement.signature, claim.at, now);
+        let taken = self.replays.lock().admit(room, once, signed_at, now);
         taken.map_err(|why: Replayed| {
             let text = format!("Please sign the request again: {why}.");
             S3Error::with(ErrorCode::SlowDown, text)

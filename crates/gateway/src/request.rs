@@ -234,7 +234,7 @@ impl<'a> Received<'a> {
 
     fn auth(&self) -> Result<AuthType, S3Error> {
         let auth = AuthType::of(self.method, &self.headers, self.uri.query())?;
-        if auth != AuthType::PresignedV4
+        if !auth.is_presigned()
             && let Some(name) = self.signs
         {
             return Err(S3Error::argument(

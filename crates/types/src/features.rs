@@ -38,6 +38,9 @@ pub const ACCESS_LISTS: &str = "access-lists";
 /// Identity providers of accounts, and sessions of roles that begin with their tokens.
 pub const WEB_IDENTITY: &str = "web-identity";
 
+/// Public keys of access keys, and accounts that take asymmetric signatures only.
+pub const ASYMMETRIC_SIGNATURES: &str = "asymmetric-signatures";
+
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
     ACCEPTED_RULES,
@@ -49,7 +52,14 @@ const BASE: &[&str] = &[
     WRITES_ANY,
 ];
 /// What this build knows beyond that.
-const SINCE: &[&str] = &[ACCESS_LISTS, IDENTITIES, ROLES, SESSIONS, WEB_IDENTITY];
+const SINCE: &[&str] = &[
+    ACCESS_LISTS,
+    ASYMMETRIC_SIGNATURES,
+    IDENTITIES,
+    ROLES,
+    SESSIONS,
+    WEB_IDENTITY,
+];
 
 /// Features that a region knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, header};
 
-use super::SignatureError;
+use super::{SignatureError, asymmetric::ECDSA};
 
 /// How a request says who sends it. Whatever is not one of these is refused before routing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,13 +13,45 @@ pub enum AuthType {
     HeaderV4,
     /// `X-Amz-Algorithm=AWS4-HMAC-SHA256&…` in the query.
     PresignedV4,
+    /// `Authorization: AWS4-ECDSA-P256-SHA256 …`.
+    HeaderV4a,
+    /// `X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256&…` in the query.
+    PresignedV4a,
     /// A form: who sends it stands in the body.
     PostPolicy,
 }
 
+/// How a signature is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// `AWS4-HMAC-SHA256`: whoever verifies can sign.
+    Hmac,
+    /// `AWS4-ECDSA-P256-SHA256`: whoever verifies has a public key.
+    Ecdsa,
+}
+
+impl Algorithm {
+    /// As it stands in requests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hmac => "AWS4-HMAC-SHA256",
+            Self::Ecdsa => ECDSA,
+        }
+    }
+}
+
 /// The query's parameters that carry a signature of version 4, and of version 2.
-const QUERY_V4: [&str; 3] = ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"];
+const QUERY_V4: [&str; 3] = [ALGORITHM, "X-Amz-Credential", "X-Amz-Signature"];
 const QUERY_V2: [&str; 2] = ["AWSAccessKeyId", "Signature"];
+const ALGORITHM: &str = "X-Amz-Algorithm";
+
+/// What a query has of signatures.
+#[derive(Default)]
+struct InQuery {
+    v4: bool,
+    v4a: bool,
+    v2: bool,
+}
 
 impl AuthType {
     /// Decides. `query` is the query as it was sent.
@@ -28,11 +60,12 @@ impl AuthType {
         headers: &HeaderMap,
         query: Option<&str>,
     ) -> Result<Self, SignatureError> {
-        let (v4, v2) = query.map_or((false, false), in_query);
+        let found = query.map(in_query).unwrap_or_default();
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else {
-            return match (v4, v2) {
+            return match (found.v4, found.v2) {
                 (true, true) => Err(SignatureError::BothPresent),
+                (true, false) if found.v4a => Ok(Self::PresignedV4a),
                 (true, false) => Ok(Self::PresignedV4),
                 (false, true) => Err(SignatureError::Version2),
                 (false, false) if method == Method::POST && is_form(headers) => {
@@ -41,27 +74,42 @@ impl AuthType {
                 (false, false) => Ok(Self::Anonymous),
             };
         };
-        if v4 || v2 || values.next().is_some() {
+        if found.v4 || found.v2 || values.next().is_some() {
             return Err(SignatureError::BothPresent);
         }
         let value = value.as_bytes();
         let scheme = value.split(|b| *b == b' ').next().unwrap_or_default();
         match scheme {
             b"AWS4-HMAC-SHA256" => Ok(Self::HeaderV4),
-            b"AWS4-ECDSA-P256-SHA256" => {
-                Err(SignatureError::NotImplemented("AWS4-ECDSA-P256-SHA256"))
-            }
+            b"AWS4-ECDSA-P256-SHA256" => Ok(Self::HeaderV4a),
             b"AWS" => Err(SignatureError::Version2),
             _ => Err(SignatureError::UnknownScheme),
         }
     }
+
+    /// How its signature is made; `None` where the head has none.
+    pub const fn algorithm(self) -> Option<Algorithm> {
+        match self {
+            Self::Anonymous | Self::PostPolicy => None,
+            Self::HeaderV4 | Self::PresignedV4 => Some(Algorithm::Hmac),
+            Self::HeaderV4a | Self::PresignedV4a => Some(Algorithm::Ecdsa),
+        }
+    }
+
+    /// Whether the signature is in the query.
+    pub const fn is_presigned(self) -> bool {
+        match self {
+            Self::PresignedV4 | Self::PresignedV4a => true,
+            Self::Anonymous | Self::HeaderV4 | Self::HeaderV4a | Self::PostPolicy => false,
+        }
+    }
 }
 
-fn in_query(query: &str) -> (bool, bool) {
+fn in_query(query: &str) -> InQuery {
     // A name may be percent-encoded; it is decoded only where that is so.
-    let (mut v4, mut v2) = (false, false);
+    let mut found = InQuery::default();
     for pair in query.split('&') {
-        let name = pair.split('=').next().unwrap_or_default();
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let mut plain = Vec::new();
         let name = if name.contains(['%', '+']) {
             super::parse::decode(&mut plain, name);
@@ -69,10 +117,16 @@ fn in_query(query: &str) -> (bool, bool) {
         } else {
             name.into()
         };
-        v4 |= QUERY_V4.iter().any(|n| name.eq_ignore_ascii_case(n));
-        v2 |= QUERY_V2.iter().any(|n| *n == name);
+        if name.eq_ignore_ascii_case(ALGORITHM) {
+            // One that comes twice is refused where it is read.
+            let mut plain = Vec::new();
+            super::parse::decode(&mut plain, value);
+            found.v4a |= plain == ECDSA.as_bytes();
+        }
+        found.v4 |= QUERY_V4.iter().any(|n| name.eq_ignore_ascii_case(n));
+        found.v2 |= QUERY_V2.iter().any(|n| *n == name);
     }
-    (v4, v2)
+    found
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

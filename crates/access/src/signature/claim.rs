@@ -1,11 +1,14 @@
 //! A signature that one region has and only another can verify.
 
+use std::borrow::Cow;
+
 use types::Timestamp;
 
 use crate::SessionToken;
 
 use super::{
-    ChunkLink, ChunkVerifier, HmacKey, PayloadMode, Service,
+    Algorithm, ChunkLink, ChunkVerifier, HmacKey, PayloadMode, PublicKey, Service,
+    asymmetric::{names_region, once},
     verify::{signature_matches, string_to_sign_of},
 };
 
@@ -17,8 +20,10 @@ pub struct Statement {
     pub access_key: String,
     /// `YYYYMMDD`, as in the scope.
     pub day: String,
-    /// The region for which it was made, as in the scope.
+    /// The region for which it was made, as in the scope; empty where a region set says it.
     pub region: String,
+    /// The region set of an asymmetric signature; `None` for all others.
+    pub region_set: Option<String>,
     /// The time that was signed.
     pub stamp: String,
     /// SHA-256 of the canonical request.
@@ -52,7 +57,43 @@ impl Statement {
 
     fn scope_for(&self, service: Service) -> String {
         let (day, region) = (&self.day, &self.region);
-        [day, "/", region, "/", service.name(), "/aws4_request"].concat()
+        match self.algorithm() {
+            Algorithm::Hmac => [day, "/", region, "/", service.name(), "/aws4_request"].concat(),
+            Algorithm::Ecdsa => [day, "/", service.name(), "/aws4_request"].concat(),
+        }
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        match self.region_set {
+            None => Algorithm::Hmac,
+            Some(_) => Algorithm::Ecdsa,
+        }
+    }
+
+    /// Whether it is asymmetric: whoever verifies it cannot make it.
+    pub fn is_asymmetric(&self) -> bool {
+        self.algorithm() == Algorithm::Ecdsa
+    }
+
+    /// Whether it was made for this region: its scope or its region set says so.
+    pub fn is_for(&self, region: &str) -> bool {
+        match &self.region_set {
+            None => self.region == region,
+            Some(set) => names_region(set, region),
+        }
+    }
+
+    /// What is remembered of it where a request counts once, in hex digits.
+    pub fn once(&self) -> Cow<'_, str> {
+        match self.algorithm() {
+            Algorithm::Hmac => Cow::Borrowed(&self.signature),
+            Algorithm::Ecdsa => Cow::Owned(once(&self.access_key, &self.text(Service::S3))),
+        }
+    }
+
+    fn text(&self, service: Service) -> Vec<u8> {
+        let scope = self.scope_for(service);
+        string_to_sign_of(self.algorithm(), &self.stamp, &scope, &self.canonical)
     }
 
     /// Whether the signature was made with this key, which must be that of the scope.
@@ -64,15 +105,22 @@ impl Statement {
     /// The same for a request to that service, which its scope names.
     #[must_use]
     pub fn is_proven_for(&self, service: Service, key: &HmacKey) -> bool {
-        let text = string_to_sign_of(&self.stamp, &self.scope_for(service), &self.canonical);
-        signature_matches(key, &text, &self.signature)
+        !self.is_asymmetric() && signature_matches(key, &self.text(service), &self.signature)
+    }
+
+    /// Whether it is an asymmetric signature over a request for buckets or objects, by the holder
+    /// of this key.
+    #[must_use]
+    pub fn is_proven_by_public(&self, key: &PublicKey) -> bool {
+        self.is_asymmetric() && key.verifies(&self.text(Service::S3), &self.signature)
     }
 
     /// Whether these chunks follow `previous`, a signature of the same body; the head's is the
     /// first.
     #[must_use]
     pub fn chunks_are_proven_by(&self, key: HmacKey, previous: &str, links: &[ChunkLink]) -> bool {
-        ChunkVerifier::new(key, &self.stamp, &self.scope(), previous).verify_links(links)
+        !self.is_asymmetric()
+            && ChunkVerifier::new(key, &self.stamp, &self.scope(), previous).verify_links(links)
     }
 }
 

@@ -54,6 +54,19 @@ pub enum SignatureError {
         /// Whether the access key is one that works here; the signature was not verified.
         known: bool,
     },
+    /// `AuthorizationHeaderMalformed` or `AuthorizationQueryParametersError`.
+    #[error("the region set '{got}' does not name '{expected}'")]
+    RegionSet {
+        /// The region set that the client signed for.
+        got: String,
+        /// Our region.
+        expected: String,
+        /// Whether the signature came in the query.
+        query: bool,
+    },
+    /// `AccessDenied`: the account takes asymmetric signatures only.
+    #[error("the account requires asymmetric signatures")]
+    AsymmetricRequired,
     /// `AccessDenied`: neither `x-amz-date` nor `Date` tells when the request was signed.
     #[error("no valid date")]
     NoDate,

@@ -4,6 +4,7 @@
 //! signatures; [`ChunkVerifier`] checks the chunks of a streaming body; [`sign`](crate::sign) is
 //! the client's side of the same canonical form.
 
+pub mod asymmetric;
 mod auth_type;
 pub mod canonical;
 mod chunk;
@@ -12,9 +13,11 @@ mod error;
 mod hash;
 pub(crate) mod parse;
 mod payload;
+mod told;
 mod verify;
 
-pub use auth_type::AuthType;
+pub use asymmetric::PublicKey;
+pub use auth_type::{Algorithm, AuthType};
 pub use chunk::{ChunkLink, ChunkVerifier, SIGNATURE_HEX};
 pub use claim::{Claim, Statement};
 pub use error::{Mismatch, SignatureError};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use types::limits::PRESIGN_S_MAX;
 
-use super::SignatureError as E;
+use super::{Algorithm, SignatureError as E};
 
 /// Longest `Authorization` header that is read.
 const HEADER_BYTES_MAX: usize = 8192;
@@ -28,14 +28,14 @@ fn split_once(text: &str, at: u8) -> Option<(&str, &str)> {
     Some((text.get(..end)?, text.get(end + 1..)?))
 }
 
-/// `key/day/region/service/aws4_request`.
+/// `key/day/region/service/aws4_request`; in asymmetric signatures without the region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credential<'a> {
     /// The access key.
     pub access_key: &'a str,
     /// `YYYYMMDD`.
     pub day: &'a str,
-    /// The region that was signed for.
+    /// The region that was signed for; empty where a region set says it.
     pub region: &'a str,
     /// `s3`.
     pub service: &'a str,
@@ -51,21 +51,43 @@ impl<'a> Credential<'a> {
 
     /// The same for another of Dhow's services.
     pub fn parse_for(text: &'a str, of: Service) -> Result<Self, &'static str> {
-        const SHAPE: &str = "the Credential is mal-formed; expecting \
-            \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
+        Self::parse_with(text, of, Algorithm::Hmac)
+    }
+
+    /// The same of a signature that is made in this way.
+    pub(super) fn parse_with(
+        text: &'a str,
+        of: Service,
+        algorithm: Algorithm,
+    ) -> Result<Self, &'static str> {
+        let shape = match algorithm {
+            Algorithm::Hmac => {
+                "the Credential is mal-formed; expecting \
+                \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"."
+            }
+            Algorithm::Ecdsa => {
+                "the Credential is mal-formed; expecting \
+                \"<YOUR-AKID>/YYYYMMDD/SERVICE/aws4_request\"."
+            }
+        };
         // An access key may hold slashes, so the scope is read from its end.
         let mut rest = text;
         let mut next = || {
-            let at = memchr::memrchr(b'/', rest.as_bytes()).ok_or(SHAPE)?;
+            let at = memchr::memrchr(b'/', rest.as_bytes()).ok_or(shape)?;
             let piece = &rest[at + 1..];
             rest = &rest[..at];
             Ok(piece)
         };
-        let (end, service, region, day) = (next()?, next()?, next()?, next()?);
+        let (end, service) = (next()?, next()?);
+        let region = match algorithm {
+            Algorithm::Hmac => next()?,
+            Algorithm::Ecdsa => "",
+        };
+        let day = next()?;
         let access_key = rest;
         // Whether the region is one, and not empty, is for whoever knows the right one to say.
         if access_key.is_empty() {
-            return Err(SHAPE);
+            return Err(shape);
         }
         if end != "aws4_request" {
             return Err("incorrect terminal. This endpoint belongs to \"aws4_request\".");
@@ -131,7 +153,7 @@ pub struct SignedHeader<'a> {
     pub credential: Credential<'a>,
     /// `a;b;c`, in lower case.
     pub signed_headers: &'a str,
-    /// 64 hex digits.
+    /// Hex digits: 64, or more where it is asymmetric.
     pub signature: &'a str,
 }
 
@@ -143,8 +165,13 @@ impl<'a> SignedHeader<'a> {
 
     /// The same for another of Dhow's services.
     pub fn parse_for(value: &'a str, of: Service) -> Result<Self, E> {
+        Self::parse_with(value, of, Algorithm::Hmac)
+    }
+
+    /// The same of a signature that is made in this way.
+    pub(super) fn parse_with(value: &'a str, of: Service, algorithm: Algorithm) -> Result<Self, E> {
         let rest = value
-            .strip_prefix("AWS4-HMAC-SHA256")
+            .strip_prefix(algorithm.name())
             .filter(|_| value.len() <= HEADER_BYTES_MAX)
             .ok_or(E::HeaderMalformed("the header is too long"))?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
@@ -171,7 +198,8 @@ impl<'a> SignedHeader<'a> {
             signature: signature
                 .filter(|s| !s.is_empty())
                 .ok_or(E::HeaderMalformed("missing Signature."))?,
-            credential: Credential::parse_for(credential, of).map_err(E::HeaderMalformed)?,
+            credential: Credential::parse_with(credential, of, algorithm)
+                .map_err(E::HeaderMalformed)?,
         })
     }
 }
@@ -179,6 +207,8 @@ impl<'a> SignedHeader<'a> {
 /// The parameters of a presigned URL, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presigned<'a> {
+    /// `X-Amz-Algorithm`.
+    pub algorithm: Algorithm,
     /// `X-Amz-Credential`.
     pub credential: Cow<'a, str>,
     /// `X-Amz-Date`.
@@ -193,12 +223,14 @@ pub struct Presigned<'a> {
     pub payload: Option<Cow<'a, str>>,
     /// `X-Amz-Security-Token`, unless it is empty.
     pub token: Option<Cow<'a, str>>,
+    /// `X-Amz-Region-Set`.
+    pub region_set: Option<Cow<'a, str>>,
 }
 
 impl<'a> Presigned<'a> {
     /// Reads the query as it was sent.
     pub fn parse(query: &'a str) -> Result<Self, E> {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "X-Amz-Algorithm",
             "X-Amz-Credential",
             "X-Amz-Date",
@@ -207,8 +239,9 @@ impl<'a> Presigned<'a> {
             "X-Amz-Signature",
             "X-Amz-Content-Sha256",
             "X-Amz-Security-Token",
+            "X-Amz-Region-Set",
         ];
-        let mut found: [Option<Cow<'a, str>>; 8] = Default::default();
+        let mut found: [Option<Cow<'a, str>>; 9] = Default::default();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name)?;
@@ -229,6 +262,7 @@ impl<'a> Presigned<'a> {
             signature,
             payload,
             token,
+            region_set,
         ] = found;
         let (
             Some(algorithm),
@@ -245,17 +279,16 @@ impl<'a> Presigned<'a> {
                  X-Amz-Expires parameters.",
             ));
         };
-        match &*algorithm {
-            "AWS4-HMAC-SHA256" => {}
-            "AWS4-ECDSA-P256-SHA256" => return Err(E::NotImplemented("AWS4-ECDSA-P256-SHA256")),
-            _ => {
-                return Err(E::QueryMalformed(
-                    "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"",
-                ));
-            }
-        }
+        let algorithm = [Algorithm::Hmac, Algorithm::Ecdsa]
+            .into_iter()
+            .find(|known| known.name() == algorithm)
+            .ok_or(E::QueryMalformed(
+                "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\" and \"AWS4-ECDSA-P256-SHA256\"",
+            ))?;
         Ok(Self {
+            algorithm,
             expires_s: expires_s(&expires)?,
+            region_set,
             credential,
             date,
             signed_headers,

@@ -2,15 +2,18 @@
 
 use std::{borrow::Cow, sync::LazyLock};
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use subtle::ConstantTimeEq;
-use types::{AccessKeyId, RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
+use types::{AccessKeyId, AccountId, RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 
 use super::{
-    AuthType, ChunkVerifier, Claim, Mismatch, PayloadMode, SignatureError as E, Statement,
+    Algorithm, AuthType, ChunkVerifier, Claim, Mismatch, PayloadMode, SignatureError as E,
+    Statement,
+    asymmetric::{names_only, names_region, once},
     canonical,
     hash::{HmacKey, hex64, sha256},
     parse::{Credential, Presigned, Service, SignedHeader, split},
+    told::Told,
 };
 use crate::{Identity, SessionToken, SigningKeys};
 
@@ -72,6 +75,9 @@ pub struct Verified {
     pub at: Option<Timestamp>,
     /// Verifies the chunks of a body whose mode is [`PayloadMode::StreamingSigned`].
     pub chunks: Option<Box<ChunkVerifier>>,
+    /// What the request is remembered by where it counts once: its signature may be valid in
+    /// other regions, where somebody may have it.
+    pub once: Option<String>,
 }
 
 /// Verifies a request whose kind of authentication is `auth`. A form's sender is anonymous until
@@ -83,21 +89,24 @@ pub fn verify(auth: AuthType, request: &Request<'_>, facts: &Facts<'_>) -> Resul
             payload: anonymous_payload(request.headers)?,
             at: None,
             chunks: None,
+            once: None,
         }),
         AuthType::PostPolicy => Ok(Verified {
             identity: Identity::Anonymous,
             payload: PayloadMode::Unsigned,
             at: None,
             chunks: None,
+            once: None,
         }),
-        AuthType::HeaderV4 => verify_header(request, facts),
-        AuthType::PresignedV4 => verify_presigned(request, facts),
+        AuthType::HeaderV4 => verify_header(request, facts, Algorithm::Hmac),
+        AuthType::HeaderV4a => verify_header(request, facts, Algorithm::Ecdsa),
+        AuthType::PresignedV4 | AuthType::PresignedV4a => verify_presigned(request, facts),
     }
 }
 
 /// Verifies a request to the admin API, which takes headers only, and signatures for itself only.
 pub fn verify_admin(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
-    read_header(request, facts.now, Service::Admin, |read| {
+    read_header(request, facts.now, ADMIN, |read| {
         refuse_token(read.token)?;
         prove(request, facts, &read)
     })
@@ -119,7 +128,8 @@ pub fn verify_form(
     read_told(
         (request.headers, &told),
         sha256,
-        (facts.now, service),
+        facts.now,
+        (service, Algorithm::Hmac),
         |read| prove(request, facts, &read),
     )
 }
@@ -135,80 +145,8 @@ fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
     }
 }
 
-/// The values of a header that may come once.
-#[derive(Default, Clone, Copy)]
-enum Single<'a> {
-    #[default]
-    Missing,
-    One(&'a HeaderValue),
-    Several,
-}
-
-impl<'a> Single<'a> {
-    fn add(&mut self, value: &'a HeaderValue) {
-        *self = match self {
-            Self::Missing => Self::One(value),
-            Self::One(_) | Self::Several => Self::Several,
-        };
-    }
-
-    /// As text; `Err` where there are several, or one that is not visible ASCII.
-    fn text(self) -> Result<Option<&'a str>, ()> {
-        match self {
-            Self::Missing => Ok(None),
-            Self::One(value) => value.to_str().map(|t| Some(t.trim_ascii())).map_err(|_| ()),
-            Self::Several => Err(()),
-        }
-    }
-}
-
-/// The headers that tell of a signature. All are found in one pass: most requests have few
-/// headers, and looking each of these up costs more.
-#[derive(Default)]
-struct Told<'a> {
-    authorization: Single<'a>,
-    content_sha256: Single<'a>,
-    amz_date: Single<'a>,
-    date: Single<'a>,
-    token: Single<'a>,
-}
-
-impl<'a> Told<'a> {
-    fn by(headers: &'a HeaderMap) -> Self {
-        let mut told = Self::default();
-        for (name, value) in headers {
-            match name.as_str() {
-                "authorization" => told.authorization.add(value),
-                "x-amz-content-sha256" => told.content_sha256.add(value),
-                "x-amz-date" => told.amz_date.add(value),
-                "date" => told.date.add(value),
-                // Some tools send an empty one with every request that has none.
-                "x-amz-security-token" if !value.is_empty() => told.token.add(value),
-                _ => {}
-            }
-        }
-        told
-    }
-
-    fn payload(&self) -> Result<Option<&'a str>, E> {
-        let text = self.content_sha256.text();
-        text.map_err(|()| E::PayloadMode(String::new()))
-    }
-
-    /// `x-amz-date` first, then `Date`; either in ISO 8601's basic form or as an HTTP date. Also
-    /// in that basic form, as it is signed.
-    fn request_date(&self) -> Result<(Timestamp, Cow<'a, str>), E> {
-        let text = match self.amz_date.text().map_err(|()| E::NoDate)? {
-            Some(text) => text,
-            None => self.date.text().ok().flatten().ok_or(E::NoDate)?,
-        };
-        if let Some(date) = Timestamp::parse_iso_basic(text) {
-            return Ok((date, Cow::Borrowed(text)));
-        }
-        let date = Timestamp::parse_http_date(text).ok_or(E::NoDate)?;
-        Ok((date, Cow::Owned(date.iso_basic())))
-    }
-}
+/// What the admin API takes.
+const ADMIN: (Service, Algorithm) = (Service::Admin, Algorithm::Hmac);
 
 /// A signature as it stands in a request, whose date and covered headers were looked at, and that
 /// nobody with the key has seen yet.
@@ -220,14 +158,28 @@ struct Read<'a> {
     token: Option<&'a str>,
 }
 
-fn verify_header(request: &Request<'_>, facts: &Facts<'_>) -> Result<Verified, E> {
-    read_header(request, facts.now, Service::S3, |read| {
+fn verify_header(
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+    algorithm: Algorithm,
+) -> Result<Verified, E> {
+    read_header(request, facts.now, (Service::S3, algorithm), |read| {
         prove(request, facts, &read)
     })
 }
 
 fn prove(request: &Request<'_>, facts: &Facts<'_>, read: &Read<'_>) -> Result<Verified, E> {
     let signed = &read.signed;
+    if let Some(set) = signed.region_set {
+        let (identity, once) = check_asymmetric(request, facts, (signed, set), read.token)?;
+        return Ok(Verified {
+            identity,
+            payload: read.payload,
+            at: Some(read.at),
+            chunks: None,
+            once,
+        });
+    }
     let (identity, key) = check(request, facts, signed, read.token)?;
     let scope = signed.credential.scope;
     let chunks = matches!(read.payload, PayloadMode::StreamingSigned { .. })
@@ -238,6 +190,7 @@ fn prove(request: &Request<'_>, facts: &Facts<'_>, read: &Read<'_>) -> Result<Ve
         payload: read.payload,
         at: Some(read.at),
         chunks,
+        once: None,
     })
 }
 
@@ -247,8 +200,9 @@ fn prove(request: &Request<'_>, facts: &Facts<'_>, read: &Read<'_>) -> Result<Ve
 pub fn claim(auth: AuthType, request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
     let claimed = |read: Read<'_>| claimed(request, &read);
     match auth {
-        AuthType::HeaderV4 => read_header(request, now, Service::S3, claimed),
-        AuthType::PresignedV4 => read_presigned(request, now, claimed),
+        AuthType::HeaderV4 => read_header(request, now, (Service::S3, Algorithm::Hmac), claimed),
+        AuthType::HeaderV4a => read_header(request, now, (Service::S3, Algorithm::Ecdsa), claimed),
+        AuthType::PresignedV4 | AuthType::PresignedV4a => read_presigned(request, now, claimed),
         AuthType::Anonymous | AuthType::PostPolicy => {
             Err(E::HeaderMalformed("the request carries no signature"))
         }
@@ -257,7 +211,7 @@ pub fn claim(auth: AuthType, request: &Request<'_>, now: Timestamp) -> Result<Cl
 
 /// The same of a request to the admin API, which takes no sessions.
 pub fn claim_admin(request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
-    read_header(request, now, Service::Admin, |read| {
+    read_header(request, now, ADMIN, |read| {
         refuse_token(read.token)?;
         claimed(request, &read)
     })
@@ -265,7 +219,7 @@ pub fn claim_admin(request: &Request<'_>, now: Timestamp) -> Result<Claim, E> {
 
 fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
     let signed = &read.signed;
-    if signed.credential.region.is_empty() {
+    if signed.region_set.is_none() && signed.credential.region.is_empty() {
         return Err(E::HeaderMalformed("the Credential names no region."));
     }
     let canonical = canonical_request(request, signed);
@@ -274,6 +228,7 @@ fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
             access_key: signed.credential.access_key.to_owned(),
             day: signed.credential.day.to_owned(),
             region: signed.credential.region.to_owned(),
+            region_set: signed.region_set.map(str::to_owned),
             stamp: signed.stamp.to_owned(),
             canonical: sha256(&canonical),
             signature: signed.signature.to_owned(),
@@ -289,26 +244,34 @@ fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
 fn read_header<T>(
     request: &Request<'_>,
     now: Timestamp,
-    service: Service,
+    of: (Service, Algorithm),
     then: impl FnOnce(Read<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let told = Told::by(request.headers);
     let payload_text = told.payload()?;
     let payload_text = payload_text.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
-    read_told((request.headers, &told), payload_text, (now, service), then)
+    read_told((request.headers, &told), payload_text, now, of, then)
 }
 
 /// The same with what is signed of the body.
 fn read_told<T>(
     (headers, told): (&HeaderMap, &Told<'_>),
     payload_text: &str,
-    (now, service): (Timestamp, Service),
+    now: Timestamp,
+    (service, algorithm): (Service, Algorithm),
     then: impl FnOnce(Read<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let value = told.authorization.text().ok().flatten();
     let value = value.ok_or(E::HeaderMalformed("the header is not ASCII"))?;
-    let auth = SignedHeader::parse_for(value, service)?;
-    let payload = PayloadMode::parse(payload_text)?;
+    let auth = SignedHeader::parse_with(value, service, algorithm)?;
+    let payload = payload_mode(payload_text, algorithm)?;
+    let region_set = match algorithm {
+        Algorithm::Hmac => None,
+        Algorithm::Ecdsa => {
+            let set = told.region_set.text().ok().flatten();
+            Some(set.ok_or(E::MissingHeader("x-amz-region-set"))?)
+        }
+    };
     let (date, stamp) = told.request_date()?;
     if !stamp.starts_with(auth.credential.day) {
         return Err(E::HeaderMalformed(
@@ -330,6 +293,7 @@ fn read_told<T>(
         signature: auth.signature,
         payload_text,
         in_query: false,
+        region_set,
     };
     then(Read {
         signed,
@@ -349,7 +313,15 @@ fn read_presigned<T>(
     then: impl FnOnce(Read<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let presigned = Presigned::parse(request.query.unwrap_or_default())?;
-    let credential = Credential::parse(&presigned.credential).map_err(E::QueryMalformed)?;
+    let algorithm = presigned.algorithm;
+    let credential = Credential::parse_with(&presigned.credential, Service::S3, algorithm);
+    let credential = credential.map_err(E::QueryMalformed)?;
+    let region_set = match algorithm {
+        Algorithm::Hmac => None,
+        Algorithm::Ecdsa => Some(presigned.region_set.as_deref().ok_or(E::QueryMalformed(
+            "AWS4-ECDSA-P256-SHA256 requires the X-Amz-Region-Set parameter.",
+        ))?),
+    };
     let date = Timestamp::parse_iso_basic(&presigned.date).ok_or(E::QueryMalformed(
         "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
     ))?;
@@ -380,7 +352,7 @@ fn read_presigned<T>(
         (Some(text), _) | (None, Some(text)) => text,
         (None, None) => "UNSIGNED-PAYLOAD",
     };
-    let payload = PayloadMode::parse(payload_text)?;
+    let payload = payload_mode(payload_text, algorithm)?;
     let signed = Signed {
         credential,
         stamp: &presigned.date,
@@ -388,6 +360,7 @@ fn read_presigned<T>(
         signature: &presigned.signature,
         payload_text,
         in_query: true,
+        region_set,
     };
     let token = match (told.token.text(), presigned.token.as_deref()) {
         (Ok(header), None) => header,
@@ -434,6 +407,89 @@ struct Signed<'a> {
     signature: &'a str,
     payload_text: &'a str,
     in_query: bool,
+    /// Of an asymmetric signature.
+    region_set: Option<&'a str>,
+}
+
+/// How the body is signed. Chunks are signed as the head is.
+fn payload_mode(text: &str, algorithm: Algorithm) -> Result<PayloadMode, E> {
+    match (PayloadMode::parse(text)?, algorithm) {
+        (PayloadMode::StreamingSigned { .. }, Algorithm::Ecdsa) => {
+            Err(E::PayloadMode(text.to_owned()))
+        }
+        (mode, _) => Ok(mode),
+    }
+}
+
+/// Who made an asymmetric signature; and what it is remembered by where other regions would take
+/// it too, and it is not that of a URL, which may be used again.
+fn check_asymmetric(
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+    (signed, set): (&Signed<'_>, &str),
+    token: Option<&str>,
+) -> Result<(Identity, Option<String>), E> {
+    // Each region that opens the token has the session's secret: the signature would prove nothing
+    // more than the other kind.
+    if token.is_some() {
+        return Err(E::NotImplemented(
+            "AWS4-ECDSA-P256-SHA256 with temporary credentials",
+        ));
+    }
+    let own = facts.regions.own;
+    if !names_region(set, own) {
+        return Err(E::RegionSet {
+            got: set.to_owned(),
+            expected: own.to_string(),
+            query: signed.in_query,
+        });
+    }
+    let access_key = signed.credential.access_key;
+    let found = facts.keys.public_key(access_key);
+    let found = found.ok_or_else(|| E::UnknownKey(access_key.to_owned()))?;
+    let canonical = canonical_request(request, signed);
+    let scope = signed.credential.scope;
+    let digest = sha256(&canonical);
+    let to_sign = string_to_sign_of(Algorithm::Ecdsa, signed.stamp, scope, &digest);
+    if !found.key.verifies(&to_sign, signed.signature) {
+        return Err(mismatch(signed, &to_sign, &canonical));
+    }
+    let identity = Identity::Key {
+        access_key: AccessKeyId::new(access_key),
+        account: found.account,
+        kind: found.kind,
+        who: found.who,
+    };
+    let may_be_used_elsewhere = !signed.in_query && !names_only(set, own);
+    Ok((
+        identity,
+        may_be_used_elsewhere.then(|| once(access_key, &to_sign)),
+    ))
+}
+
+/// Where an account takes asymmetric signatures only, no other kind asks for its buckets, and no
+/// session acts for it at all: the regions that open a session's token could act as the session.
+fn check_kind(
+    facts: &Facts<'_>,
+    account: &AccountId,
+    credential: &Credential<'_>,
+    token: Option<&str>,
+) -> Result<(), E> {
+    let concerns = credential.service == Service::S3.name() || token.is_some();
+    let refused = concerns && facts.keys.requires_asymmetric(account);
+    match refused && !types::planted("hmac-where-v4a-is-required") {
+        true => Err(E::AsymmetricRequired),
+        false => Ok(()),
+    }
+}
+
+fn mismatch(signed: &Signed<'_>, to_sign: &[u8], canonical: &[u8]) -> E {
+    E::Mismatch(Box::new(Mismatch {
+        access_key: signed.credential.access_key.to_owned(),
+        string_to_sign: String::from_utf8_lossy(to_sign).into_owned(),
+        signature: signed.signature.to_owned(),
+        canonical_request: String::from_utf8_lossy(canonical).into_owned(),
+    }))
 }
 
 fn check(
@@ -453,13 +509,9 @@ fn check(
         return Err(E::UnknownKey(credential.access_key.to_owned()));
     };
     if !good {
-        return Err(E::Mismatch(Box::new(Mismatch {
-            access_key: credential.access_key.to_owned(),
-            string_to_sign: String::from_utf8_lossy(&to_sign).into_owned(),
-            signature: signed.signature.to_owned(),
-            canonical_request: String::from_utf8_lossy(&canonical).into_owned(),
-        })));
+        return Err(mismatch(signed, &to_sign, &canonical));
     }
+    check_kind(facts, &found.account, credential, token)?;
     let identity = Identity::Key {
         access_key: AccessKeyId::new(credential.access_key),
         account: found.account,
@@ -531,12 +583,15 @@ pub fn verify_text(
     let good = signature_matches(key, text_to_sign.as_bytes(), signature);
     match found {
         None => Err(E::UnknownKey(credential.access_key.to_owned())),
-        Some(found) if good => Ok(Identity::Key {
-            access_key: AccessKeyId::new(credential.access_key),
-            account: found.account,
-            kind: found.kind,
-            who: found.who,
-        }),
+        Some(found) if good => {
+            check_kind(facts, &found.account, credential, token)?;
+            Ok(Identity::Key {
+                access_key: AccessKeyId::new(credential.access_key),
+                account: found.account,
+                kind: found.kind,
+                who: found.who,
+            })
+        }
         Some(_) => Err(E::Mismatch(Box::new(Mismatch {
             access_key: credential.access_key.to_owned(),
             string_to_sign: text_to_sign.to_owned(),
@@ -571,14 +626,19 @@ fn canonical_request(request: &Request<'_>, signed: &Signed<'_>) -> Vec<u8> {
 
 /// `AWS4-HMAC-SHA256`, time, scope and the digest of the canonical request.
 pub(crate) fn string_to_sign(stamp: &str, scope: &str, canonical: &[u8]) -> Vec<u8> {
-    string_to_sign_of(stamp, scope, &sha256(canonical))
+    string_to_sign_of(Algorithm::Hmac, stamp, scope, &sha256(canonical))
 }
 
-/// The same of a digest.
-pub(super) fn string_to_sign_of(stamp: &str, scope: &str, canonical: &[u8; 32]) -> Vec<u8> {
+/// The same of a digest, for any algorithm.
+pub(super) fn string_to_sign_of(
+    algorithm: Algorithm,
+    stamp: &str,
+    scope: &str,
+    canonical: &[u8; 32],
+) -> Vec<u8> {
     let digest = hex64(canonical);
     let mut out = Vec::with_capacity(192);
-    for piece in ["AWS4-HMAC-SHA256\n", stamp, "\n", scope, "\n"] {
+    for piece in [algorithm.name(), "\n", stamp, "\n", scope, "\n"] {
         out.extend_from_slice(piece.as_bytes());
     }
     out.extend_from_slice(&digest);

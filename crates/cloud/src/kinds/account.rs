@@ -45,6 +45,9 @@ pub struct Account {
     /// What its new buckets begin with, where the account says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_buckets: Option<NewBucketsRecord>,
+    /// Requests for its buckets are signed asymmetrically, with its keys and no sessions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requires_asymmetric: bool,
 }
 
 /// What new buckets of an account begin with.
@@ -131,6 +134,13 @@ impl Record for Account {
             concat!(
                 r#"{"v":1,"id":"000000000002","name":"eu","created_ms":2,"root":true,"#,
                 r#""operator":"op","auditor":true,"suspended":true,"guard":["AE","EU"]}"#,
+            ),
+        ),
+        (
+            "a/000000000004",
+            concat!(
+                r#"{"v":1,"id":"000000000004","name":"bank","created_ms":4,"root":false,"#,
+                r#""requires_asymmetric":true}"#,
             ),
         ),
         (

@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Deref,
+    sync::OnceLock,
 };
 
+use access::signature::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::{Concern, FORMAT_OF_USERS, Outdated, Record};
 use crate::{
     CloudError, MasterKey,
+    asymmetric::public_key,
     change::{RowChange, RowNow},
     introduce::Served,
     sessions::Disabled,
@@ -51,6 +54,16 @@ pub(crate) struct KeyRecord {
 pub(crate) struct Key {
     pub record: KeyRecord,
     pub secret: String,
+    /// Derived when it is first needed: that takes a tenth of a millisecond.
+    public: OnceLock<Option<PublicKey>>,
+}
+
+impl Key {
+    /// What verifies its asymmetric signatures.
+    pub(crate) fn public_key(&self) -> Option<&PublicKey> {
+        let derive = || public_key(&self.record.id, &self.secret);
+        self.public.get_or_init(derive).as_ref()
+    }
 }
 
 /// The keys in memory, by id.
@@ -162,10 +175,12 @@ impl Record for KeyRecord {
             let of = state.keys.of_user.entry(user.clone());
             of.or_default().insert(id.to_owned());
         }
-        state
-            .keys
-            .by_id
-            .insert(id.to_owned(), Key { record, secret });
+        let key = Key {
+            record,
+            secret,
+            public: OnceLock::new(),
+        };
+        state.keys.by_id.insert(id.to_owned(), key);
         Ok(())
     }
 

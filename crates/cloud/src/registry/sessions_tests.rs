@@ -629,6 +629,7 @@ fn signed(made: &NewSession, secret: &str, region: &str) -> Statement {
         access_key: made.access_key.clone(),
         day: today(),
         region: region.into(),
+        region_set: None,
         stamp: format!("{}T000000Z", today()),
         canonical: [7; 32],
         signature: String::new(),

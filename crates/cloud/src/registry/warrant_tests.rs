@@ -35,6 +35,7 @@ impl ReadsRequests for InJson {
                 access_key: text("access_key"),
                 day: stamp[..8].to_owned(),
                 region: text("region"),
+                region_set: None,
                 stamp,
                 canonical,
                 signature: text("signature"),

@@ -35,6 +35,19 @@ pub(super) struct AccountAccess {
     new_public_access_block: Option<Vec<String>>,
     #[serde(default)]
     unset_new_buckets: bool,
+    signatures: Option<String>,
+}
+
+/// Requests for an account's buckets are signed in any way, or asymmetrically.
+const ANY: &str = "any";
+const V4A: &str = "v4a";
+
+fn signatures(name: &str) -> Result<bool, super::Refused> {
+    match name {
+        ANY => Ok(false),
+        V4A => Ok(true),
+        _ => Err(bad("signatures are any or v4a")),
+    }
 }
 
 impl AccountAccess {
@@ -53,6 +66,7 @@ impl AccountAccess {
                 bad(&format!("the modes of object ownership are {known}"))
             })
         };
+        let requires_asymmetric = self.signatures.as_deref().map(signatures).transpose()?;
         let own = match (self.public_access_block, self.unset_block) {
             (Some(_), true) => return Err(bad("a block is set or unset, not both")),
             (Some(names), false) => Some(Some(block(names)?)),
@@ -79,6 +93,7 @@ impl AccountAccess {
         Ok(AccessChange {
             block: own,
             new_buckets,
+            requires_asymmetric,
         })
     }
 }
@@ -147,6 +162,10 @@ impl Admin {
             "public_access_block": changed.public_access_block,
             "new_ownership": new.map(|new| &new.ownership),
             "new_public_access_block": new.map(|new| &new.public_access_block),
+            "signatures": match changed.requires_asymmetric {
+                true => V4A,
+                false => ANY,
+            },
         }))
     }
 

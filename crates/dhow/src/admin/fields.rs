@@ -92,6 +92,11 @@ pub const ACCOUNT_ACCESS: &[Field] = &[
     may("new_ownership", Text, "Of new buckets."),
     may("new_public_access_block", TEXTS, "Of new buckets."),
     may("unset_new_buckets", Flag, "To leave both to the region."),
+    may(
+        "signatures",
+        Word(&["any", "v4a"]),
+        "How requests for its buckets are signed.",
+    ),
 ];
 
 /// The body of `POST keys`.
@@ -428,6 +433,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("public_access_block", OrNull(&TEXTS), ""),
             must("new_ownership", OR_TEXT, ""),
             must("new_public_access_block", OrNull(&TEXTS), ""),
+            must("signatures", Word(&["any", "v4a"]), ""),
         ],
     ),
     (

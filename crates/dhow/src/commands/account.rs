@@ -104,6 +104,10 @@ pub struct Access {
     /// Which public access new buckets refuse: as `--block`.
     #[arg(long, value_name = "SWITCHES")]
     new_block: Option<String>,
+    /// How requests for its buckets are signed: `v4a` takes asymmetric signatures of its access
+    /// keys only, which no region can make; `any` takes each kind.
+    #[arg(long, value_name = "KIND")]
+    signatures: Option<String>,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -133,6 +137,9 @@ impl Access {
         if let Some(text) = &self.new_block {
             body["new_public_access_block"] = json!(switches(text));
         }
+        if let Some(kind) = &self.signatures {
+            body["signatures"] = json!(kind);
+        }
         let path = format!("accounts/{}/access", in_address(&self.id)?);
         let shown = self.which.client()?.call("POST", &path, Some(&body))?;
         if self.json {
@@ -160,6 +167,10 @@ impl Access {
         println!("New buckets: ownership       {mode}");
         let refuse = named("new_public_access_block", "as the region says");
         println!("New buckets: refuse          {refuse}");
+        println!(
+            "Signatures                   {}",
+            text(&shown, "signatures")
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use access::{
-    Identity,
+    Identity, SigningKeys,
     signature::{ChunkLink, Service, Statement},
 };
 use arc_swap::ArcSwapOption;
@@ -123,6 +123,40 @@ impl Neighbours {
         // That nobody comes is an answer too.
         let _ = tokio::time::timeout(NEW_CALLER_WAIT, known).await;
         now()
+    }
+
+    /// Whose asymmetric signature it is, by the public keys that this region has: it asks nobody.
+    fn prove_asymmetric(
+        &self,
+        from: &RegionId,
+        bucket: &BucketName,
+        statement: &Statement,
+    ) -> Proven {
+        let registry = &self.registry;
+        let key = AccessKeyId::new(&statement.access_key);
+        let Some(caller) = registry.caller(&key) else {
+            return Proven::Nobody;
+        };
+        let signer = registry.signer_of(statement, from);
+        let deed = Deeds::get(&**registry, bucket);
+        let is_owners = deed
+            .zip(signer)
+            .is_some_and(|(deed, signer)| access::is_owner(&signer.account, &deed));
+        match is_owners {
+            true => Proven::Caller(caller),
+            false => {
+                tracing::warn!(%from, %bucket, %key, "a region relayed a signature of nobody's");
+                Proven::Forged
+            }
+        }
+    }
+
+    /// Whether the account of whoever is said to have signed refuses every other kind.
+    fn requires_asymmetric(&self, statement: &Statement) -> bool {
+        let caller = self.registry.caller_of(statement);
+        let account = caller.as_ref().and_then(Identity::account);
+        account.is_some_and(|account| self.registry.requires_asymmetric(account))
+            && !types::planted("hmac-where-v4a-is-required")
     }
 
     /// Nothing is written here any more.
@@ -450,6 +484,13 @@ impl gateway::Regions for Neighbours {
     ) -> BoxFuture<'a, Proven> {
         Box::pin(async move {
             let key = AccessKeyId::new(&statement.access_key);
+            if statement.is_asymmetric() {
+                return self.prove_asymmetric(from, bucket, statement);
+            }
+            if self.requires_asymmetric(statement) {
+                tracing::warn!(%from, %bucket, %key, "a signature of a kind that the account refuses");
+                return Proven::Forged;
+            }
             match self.registry.prove(from, bucket, statement).await {
                 Ok(Some(account)) => {
                     let live = match &statement.token {

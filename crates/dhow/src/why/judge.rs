@@ -126,6 +126,9 @@ pub fn judge(here: &Here<'_>, question: &Question) -> Result<Judged, String> {
     let wanted = Wanted::read(question)?;
     let auth = match principal {
         Identity::Anonymous => AuthType::Anonymous,
+        Identity::Key { ref account, .. } if here.registry.requires_asymmetric(account) => {
+            AuthType::HeaderV4a
+        }
         Identity::Key { .. } => AuthType::HeaderV4,
     };
     let facts = RequestFacts::of_connection(None, Transport::Tls);

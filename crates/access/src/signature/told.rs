@@ -1,0 +1,86 @@
+//! The headers that tell of a signature.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderValue};
+use types::Timestamp;
+
+use super::SignatureError as E;
+
+/// The values of a header that may come once.
+#[derive(Default, Clone, Copy)]
+pub(super) enum Single<'a> {
+    #[default]
+    Missing,
+    One(&'a HeaderValue),
+    Several,
+}
+
+impl<'a> Single<'a> {
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::Missing => Self::One(value),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    /// As text; `Err` where there are several, or one that is not visible ASCII.
+    pub(super) fn text(self) -> Result<Option<&'a str>, ()> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::One(value) => value.to_str().map(|t| Some(t.trim_ascii())).map_err(|_| ()),
+            Self::Several => Err(()),
+        }
+    }
+}
+
+/// The headers that tell of a signature. All are found in one pass: most requests have few
+/// headers, and looking each of these up costs more.
+#[derive(Default)]
+pub(super) struct Told<'a> {
+    pub(super) authorization: Single<'a>,
+    content_sha256: Single<'a>,
+    amz_date: Single<'a>,
+    date: Single<'a>,
+    pub(super) token: Single<'a>,
+    /// Read where the signature is asymmetric.
+    pub(super) region_set: Single<'a>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn by(headers: &'a HeaderMap) -> Self {
+        let mut told = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "authorization" => told.authorization.add(value),
+                "x-amz-content-sha256" => told.content_sha256.add(value),
+                "x-amz-date" => told.amz_date.add(value),
+                "date" => told.date.add(value),
+                "x-amz-region-set" => told.region_set.add(value),
+                // Some tools send an empty one with every request that has none.
+                "x-amz-security-token" if !value.is_empty() => told.token.add(value),
+                _ => {}
+            }
+        }
+        told
+    }
+
+    pub(super) fn payload(&self) -> Result<Option<&'a str>, E> {
+        let text = self.content_sha256.text();
+        text.map_err(|()| E::PayloadMode(String::new()))
+    }
+
+    /// `x-amz-date` first, then `Date`; either in ISO 8601's basic form or as an HTTP date. Also
+    /// in that basic form, as it is signed.
+    pub(super) fn request_date(&self) -> Result<(Timestamp, Cow<'a, str>), E> {
+        let text = match self.amz_date.text().map_err(|()| E::NoDate)? {
+            Some(text) => text,
+            None => self.date.text().ok().flatten().ok_or(E::NoDate)?,
+        };
+        if let Some(date) = Timestamp::parse_iso_basic(text) {
+            return Ok((date, Cow::Borrowed(text)));
+        }
+        let date = Timestamp::parse_http_date(text).ok_or(E::NoDate)?;
+        Ok((date, Cow::Owned(date.iso_basic())))
+    }
+}
