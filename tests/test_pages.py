@@ -221,6 +221,8 @@ def test_lists_are_set_as_the_page_says(walk):
     named = [("acme", "tools")]
     walk.console("acls.md", "$ dhow account access acme --block", named)
     walk.console("acls.md", "$ dhow account access acme --new-ownership", named)
+    walk.run("dhow account create bank")
+    walk.console("access.md", "$ dhow account access bank")
 
 
 def test_residency_is_checked_as_the_page_says(walk):
