@@ -90,6 +90,51 @@ def test_a_region_is_drained_and_opened_again(fleet, browser):
         assert fleet.json("region", "show", ME)["status"] == "open"
 
 
+def test_a_new_buckets_home_is_picked_on_the_map_within_its_law(fleet, browser):
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/new").look()
+        assert one.page.locator("[data-picks] a").count() == 3
+        one.page.fill("#name", "picked-on-the-map")
+        one.page.fill("#law", "EU cn")
+        one.page.get_by_role("button", name="Show where it may be").click()
+        one.see("It may be stored in").look()
+        # What the law excludes cannot be chosen, and the page says why.
+        radio = lambda region: one.page.locator(f'input[name=home][value="{region}"]')
+        expect(radio(ME)).to_be_disabled()
+        # On the map, as home and as replica.
+        assert one.page.get_by_text("United Arab Emirates is not among").count() == 3
+        assert one.page.get_by_role("link", name=f"{ME}:").count() == 0
+        expect(one.page.locator("#name")).to_have_value("picked-on-the-map")
+        one.page.locator(f'input[name=replica][value="{FIRST}"]').check()
+        one.page.get_by_role("link", name=f"{EU}: can be the home").click()
+        expect(radio(EU)).to_be_checked()
+        expect(one.page.locator("#name")).to_have_value("picked-on-the-map")
+        expect(one.page.locator("#law")).to_have_value("EU cn")
+        one.see(f"The home is {EU}; there is one replica.").look()
+        one.page.get_by_role("button", name="Create the bucket").click()
+        expect(one.page).to_have_url(one.origin + "/")
+    made = fleet.json("bucket", "show", "picked-on-the-map")
+    assert made["home"] == EU and sorted(made["jurisdictions"]) == ["CN", "EU"]
+    assert [replica["region"] for replica in made["replicas"]] == [FIRST]
+
+
+def test_a_new_bucket_without_scripts_and_with_a_law_that_is_none(fleet, browser):
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/new?law=QQ&name=typed").look()
+        one.see("QQ")
+        expect(one.page.locator("#name")).to_have_value("typed")
+        # Every country: a blank, so that it is not those of the account.
+        one.page.fill("#law", "")
+        one.page.get_by_role("button", name="Show where it may be").click()
+        one.see("It may be stored in every country.").look()
+        state = one.context.storage_state()
+    with tab(browser, At(fleet, FIRST), java_script_enabled=False, storage_state=state) as plain:
+        plain.open("/new?law=EU")
+        plain.page.locator(f'[data-picks] a[href*="home={EU}"]').first.click()
+        expect(plain.page.locator(f'input[name=home][value="{EU}"]')).to_be_checked()
+        expect(plain.page.locator("#law")).to_have_value("EU")
+
+
 def test_where_a_bucket_is_and_may_be_and_no_name_of_an_object_elsewhere(fleet, browser):
     fleet.bucket("ministry", EU, options=["--jurisdiction", "EU"])
     s3 = fleet.s3(EU)

@@ -81,3 +81,19 @@ for (const form of document.querySelectorAll("form[data-chosen]")) {
   addEventListener("pageshow", count);
   count();
 }
+
+// On the map of a new bucket a region is chosen as its home; what is typed already stays.
+document.addEventListener("click", (event) => {
+  const mark = event.target instanceof Element ? event.target.closest("[data-picks] a") : null;
+  const form = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-new]"));
+  if (!mark || !form || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const to = new URL(mark.getAttribute("href") ?? "", location.href);
+  const typed = new FormData(form);
+  to.searchParams.set("name", String(typed.get("name") ?? ""));
+  // A blank means every country; nothing at all means those of the account.
+  if (typed.has("law")) to.searchParams.set("law", String(typed.get("law")) || " ");
+  to.searchParams.delete("replica");
+  for (const replica of typed.getAll("replica")) to.searchParams.append("replica", String(replica));
+  location.assign(to);
+});

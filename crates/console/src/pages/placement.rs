@@ -222,7 +222,7 @@ fn may_check(call: &Call<'_>) -> bool {
 }
 
 /// The placement in a sentence.
-fn sentence(call: &Call<'_>, bucket: &Value) -> String {
+pub fn sentence(call: &Call<'_>, bucket: &Value) -> String {
     let home = value::text(bucket, "home");
     let laws = value::texts(bucket, "jurisdictions");
     let names: Vec<&str> = laws.iter().map(|law| map::country(law)).collect();
@@ -257,7 +257,7 @@ fn allowed(bucket: &Value) -> Vec<Jurisdiction> {
 }
 
 /// The countries that are allowed by name, alone or in a group.
-fn countries(bucket: &Value) -> Vec<&'static str> {
+pub fn countries(bucket: &Value) -> Vec<&'static str> {
     let laws = allowed(bucket);
     let inside = |code: &&str| {
         let country = Jurisdiction::named(code);
@@ -267,7 +267,7 @@ fn countries(bucket: &Value) -> Vec<&'static str> {
 }
 
 /// Whether the law of a region allows the bucket there.
-fn may_be(bucket: &Value, region: &Value) -> bool {
+pub fn may_be(bucket: &Value, region: &Value) -> bool {
     let laws = allowed(bucket);
     let country = Jurisdiction::named(value::text(region, "jurisdiction"));
     let named = value::list(bucket, "jurisdictions").is_empty();
