@@ -259,8 +259,8 @@ impl Decoder {
                 Err(BodyError::Lengths("a chunk is longer than its head says"))
             }
             _ if self.line[..left].contains(&b'\r') => malformed("a line holds a CR"),
-            // Only a trailer may end in LF.
-            State::Trailer if left > 0 => {
+            // Only lines of a trailer, and those that end it, may end in LF.
+            State::Trailer | State::Gap => {
                 self.line.truncate(left);
                 Ok(true)
             }
@@ -364,10 +364,12 @@ impl Decoder {
         };
         // It has come.
         declared[at].clear();
-        let checksum = ChecksumAlgorithm::from_header(&name)
-            .and_then(|algorithm| ChecksumValue::parse(algorithm, value))
+        let Some(algorithm) = ChecksumAlgorithm::from_header(&name) else {
+            return wrong("a trailer is no checksum");
+        };
+        let checksum = ChecksumValue::parse(algorithm, value)
             .filter(|checksum| checksum.parts() == 0)
-            .ok_or(BodyError::Trailer("a trailer is no valid checksum"))?;
+            .ok_or(BodyError::TrailerValue(algorithm.header()))?;
         self.checksum = Some(checksum);
         for piece in [&name, ":", value, "\n"] {
             self.trailer.extend_from_slice(piece.as_bytes());

@@ -46,6 +46,19 @@ const IGNORED: [&str; 12] = [
     "x-amz-user-agent",
 ];
 
+/// Headers that some presigners repeat in the query, as JavaScript's SDK v2 does: S3 signs over
+/// them there, and acts on the header alone.
+const REPEATED: [&str; 8] = [
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-md5",
+    "content-type",
+    "expires",
+];
+
 /// Headers that say how the body is framed: a parameter cannot say it for them.
 const FRAMING: [&str; 2] = ["x-amz-decoded-content-length", "x-amz-trailer"];
 
@@ -261,7 +274,11 @@ impl<'a> Received<'a> {
         self.merge()
     }
 
-    fn merge(self) -> Result<Request<'a>, S3Error> {
+    fn merge(mut self) -> Result<Request<'a>, S3Error> {
+        if self.signs.is_some() {
+            let repeats = |name: &str| REPEATED.iter().any(|r| name.eq_ignore_ascii_case(r));
+            self.query.0.retain(|(name, _)| !repeats(name));
+        }
         let mut headers = self.headers;
         let mut carried = Vec::new();
         for (name, value) in self.carried {

@@ -3,8 +3,10 @@
 
 use std::sync::LazyLock;
 
+use http::header;
+
 use crate::{
-    operations::{OPERATIONS, Operation, Resource},
+    operations::{OPERATIONS, Operation, Resource, Status},
     request::Request,
     s3::{ErrorCode, S3Error},
 };
@@ -46,38 +48,46 @@ static SELECTORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     names
 });
 
-/// Finds the operation. No method of that kind is `MethodNotAllowed`.
+/// Finds the operation. No method of that kind is `MethodNotAllowed`, with the methods that are
+/// (RFC 9110, 15.5.6).
 pub(crate) fn route(request: &Request<'_>) -> Result<&'static Operation, S3Error> {
-    let (method, resource) = (request.method(), request.target().resource());
-    let (query, headers) = (request.query(), request.headers());
-    let refuse = || {
+    let method = request.method().as_str();
+    choose(method, request).ok_or_else(|| {
+        let works = |method: &&&str| {
+            choose(method, request).is_some_and(|operation| operation.status != Status::NotYet)
+        };
+        let allowed: Vec<&str> = METHODS.iter().filter(works).copied().collect();
         S3Error::new(ErrorCode::MethodNotAllowed)
-            .detail("Method", method.as_str())
-            .detail("ResourceType", resource.name())
-    };
-    let slot = slot(method.as_str(), resource).ok_or_else(refuse)?;
-    let operation = CANDIDATES.0[slot]
-        .iter()
-        .find(|o| {
-            // The plain ones come last; a request without parameters need not try the others.
-            if query.0.is_empty() && !o.query.is_empty() {
-                return false;
-            }
-            o.query.iter().all(|q| match q.split_once('=') {
-                Some((name, value)) => query.get(name) == Some(value),
-                None => query.has(q),
-            }) && o.headers.iter().all(|h| headers.contains_key(*h))
-        })
-        .ok_or_else(refuse)?;
-    for (name, _) in &query.0 {
-        let chosen = SELECTORS.binary_search(&name.as_str()).is_err()
-            || operation.query.contains(&name.as_str())
-            || (name == "partNumber" && matches!(operation.name, "GetObject" | "HeadObject"));
-        if !chosen {
-            return Err(refuse());
+            .detail("Method", method)
+            .detail("ResourceType", request.target().resource().name())
+            .text_header(header::ALLOW, &allowed.join(", "))
+    })
+}
+
+/// The operation that the request would be with this method.
+fn choose(method: &str, request: &Request<'_>) -> Option<&'static Operation> {
+    let (query, headers) = (request.query(), request.headers());
+    let slot = slot(method, request.target().resource())?;
+    let operation = CANDIDATES.0[slot].iter().find(|o| {
+        // The plain ones come last; a request without parameters need not try the others.
+        if query.0.is_empty() && !o.query.is_empty() {
+            return false;
         }
-    }
-    Ok(operation)
+        o.query.iter().all(|q| match q.split_once('=') {
+            Some((name, value)) => query.get(name) == Some(value),
+            None => query.has(q),
+        }) && o.headers.iter().all(|h| headers.contains_key(*h))
+    })?;
+    let chosen = |name: &str| {
+        SELECTORS.binary_search(&name).is_err()
+            || operation.query.contains(&name)
+            || (name == "partNumber" && matches!(operation.name, "GetObject" | "HeadObject"))
+    };
+    query
+        .0
+        .iter()
+        .all(|(name, _)| chosen(name))
+        .then_some(*operation)
 }
 
 #[cfg(test)]

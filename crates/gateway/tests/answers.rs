@@ -567,3 +567,82 @@ async fn times_are_the_same_everywhere() {
         .await;
     assert!(copied.element("LastModified").unwrap().ends_with(".000Z"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_method_names_those_that_are_allowed() {
+    let (_door, alice) = open().await;
+    for (method, target, allowed) in [
+        ("PATCH", "/bkt/k", "GET, PUT, HEAD, DELETE"),
+        ("PUT", "/", "GET"),
+        ("DELETE", "/bkt?acl", "GET, PUT"),
+        ("PUT", "/bkt?location", "GET"),
+        ("POST", "/bkt/k?tagging", "GET, PUT, DELETE"),
+        ("HEAD", "/bkt?versions", "GET"),
+        ("PUT", "/bkt/k?uploads", "POST"),
+        ("GET", "/bkt/k?renameObject", ""),
+    ] {
+        let answer = alice.send(method, target, &[], "").await;
+        let found = (answer.status, answer.header("allow"));
+        assert_eq!(found, (405, Some(allowed)), "{method} {target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_name_what_they_are_about() {
+    let (_door, alice) = open().await;
+    alice.send("PUT", "/bkt/there", &[], "x").await;
+    let version = "0".repeat(32);
+    for (method, target, code, element, text) in [
+        ("GET", "/bkt/a%20b%26", "NoSuchKey", "Key", "a b&amp;"),
+        (
+            "GET",
+            "/bkt/k?uploadId=no",
+            "NoSuchUpload",
+            "UploadId",
+            "no",
+        ),
+        ("DELETE", "/bkt", "BucketNotEmpty", "BucketName", "bkt"),
+        ("GET", "/bkt?tagging", "NoSuchTagSet", "BucketName", "bkt"),
+        (
+            "GET",
+            "/bkt?policy",
+            "NoSuchBucketPolicy",
+            "BucketName",
+            "bkt",
+        ),
+        ("GET", "/none", "NoSuchBucket", "BucketName", "none"),
+    ] {
+        let answer = alice.send(method, target, &[], "").await;
+        assert_eq!(answer.element("Code").as_deref(), Some(code), "{target}");
+        assert_eq!(answer.element(element).as_deref(), Some(text), "{target}");
+    }
+    let target = format!("/bkt/there?versionId={version}");
+    let answer = alice.send("GET", &target, &[], "").await;
+    assert_eq!(
+        answer.element("VersionId"),
+        Some(version),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.element("Key").as_deref(), Some("there"));
+    // No XML can hold this one.
+    let answer = alice.send("GET", "/bkt/a%01", &[], "").await;
+    assert_eq!((answer.status, answer.element("Key")), (404, None));
+    let long = format!("/bkt/{}", "k".repeat(1025));
+    let answer = alice.send("GET", &long, &[], "").await;
+    assert_eq!(answer.element("MaxSizeAllowed").as_deref(), Some("1024"));
+    let none = alice.send("GET", "/bkt/there?attributes", &[], "").await;
+    assert_eq!(code(&none), expected(400, "InvalidRequest"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completed_upload_says_where_the_object_is() {
+    let (door, alice) = open().await;
+    let (id, etag) = upload(&alice).await;
+    let part = format!("<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>");
+    let document = format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>");
+    let target = format!("/bkt/parts?uploadId={id}");
+    let done = alice.send("POST", &target, &[], document).await;
+    let location = format!("http://{}/bkt/parts", door.address);
+    assert_eq!(done.element("Location"), Some(location), "{}", done.text());
+}

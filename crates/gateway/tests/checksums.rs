@@ -63,7 +63,7 @@ async fn a_trailer_of_any_algorithm_is_verified_in_every_form() {
                 for target in ["/bkt/k", &part] {
                     let trailer = (header, &**value);
                     let mut answers = Vec::new();
-                    for end in ["\r\n", "\n", "\n\r\n"] {
+                    for end in ["\r\n", "\n", "\n\r\n", "\n\n"] {
                         answers.push(
                             alice
                                 .put_unsigned_chunks(target, chunks, trailer, end)
@@ -137,6 +137,43 @@ async fn an_sdk_that_names_an_algorithm_must_send_its_checksum() {
         let bad = answer.element("Code").as_deref() == Some("BadDigest");
         assert_eq!(bad, strict, "{}: {}", operation.name, answer.text());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_no_checksum_is_named() {
+    let (_door, alice) = open().await;
+    for algorithm in ChecksumAlgorithm::ALL {
+        let header = algorithm.header();
+        for value in ["!!", "AAA=", ""] {
+            let message = format!("Value for {header} trailing header is invalid.");
+            let (body, trailer) = ([&b"one"[..]], (header, value));
+            for answer in [
+                alice
+                    .put_unsigned_chunks("/bkt/k", &body, trailer, "\n")
+                    .await,
+                alice
+                    .put_chunked("/bkt/k", &body, Some(trailer), |_| {})
+                    .await,
+            ] {
+                assert_eq!(
+                    code(&answer),
+                    refused("InvalidRequest"),
+                    "{header}: {value}"
+                );
+                assert_eq!(answer.element("Message").as_deref(), Some(&*message));
+            }
+        }
+    }
+    for (name, value) in [
+        ("x-amz-checksum-sha3", "AAAA"),
+        ("x-amz-checksum-algorithm", "SHA3"),
+        ("x-amz-checksum-type", "NONE"),
+    ] {
+        let answer = alice.send("PUT", "/bkt/k", &[(name, value)], "one").await;
+        assert_eq!(code(&answer), refused("InvalidRequest"), "{name}");
+        assert!(answer.text().contains(name), "{}", answer.text());
+    }
+    assert_eq!(alice.send("GET", "/bkt/k", &[], "").await.status, 404);
 }
 
 fn one_part(etag: &str, more: &str) -> String {

@@ -230,7 +230,8 @@ async fn presigned_uploads_ignore_checksums_of_their_query() {
         "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32\
          &X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&x-amz-meta-colour=blue\
          &x-amz-acl=bucket-owner-full-control\
-         &x-amz-storage-class=STANDARD&x-amz-tagging=a%3Db&x-id=PutObject",
+         &x-amz-storage-class=STANDARD&x-amz-tagging=a%3Db&x-id=PutObject\
+         &Content-Type=text%2Fplain&Content-MD5=AAAAAAAAAAAAAAAAAAAAAA%3D%3D&Cache-Control=no-store",
     );
     let answer = send(&door, "PUT", &format!("/mine/js?{query}"), &head, "bytes").await;
     assert_eq!(status(&answer), 200, "{answer}");
@@ -240,6 +241,9 @@ async fn presigned_uploads_ignore_checksums_of_their_query() {
         ("bytes", Some("blue"))
     );
     assert_eq!(got.header("x-amz-tagging-count"), Some("1"));
+    // Those are headers that the client sends or does not.
+    assert_eq!(got.header("content-type"), Some("binary/octet-stream"));
+    assert_eq!(got.header("cache-control"), None);
     let begun = alice.send("POST", "/mine/parts?uploads", &[], "").await;
     let upload = begun.element("UploadId").unwrap();
     let query = format!(

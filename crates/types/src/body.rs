@@ -58,6 +58,9 @@ pub enum BodyError {
     /// The trailer is not what was declared.
     #[error("the trailer is not as declared: {0}")]
     Trailer(&'static str),
+    /// The trailer names this header, and its value is no checksum of that kind.
+    #[error("the value of the trailer {0} is no checksum")]
+    TrailerValue(&'static str),
     /// No byte came for too long.
     #[error("the client sent nothing for too long")]
     Timeout,

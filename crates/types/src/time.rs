@@ -130,6 +130,14 @@ impl Timestamp {
         )
     }
 
+    /// `2015-10-21T07:28:00Z`, as in S3's errors.
+    pub fn iso8601_seconds(self) -> String {
+        let mut text = self.iso8601();
+        text.truncate(text.len() - ".000Z".len());
+        text.push('Z');
+        text
+    }
+
     /// `20151021T072800Z`, as in signatures.
     pub fn iso_basic(self) -> String {
         let c = self.civil();

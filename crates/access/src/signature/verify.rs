@@ -282,7 +282,7 @@ fn read_told<T>(
     if away > CLOCK_SKEW_S_MAX {
         return Err(E::Skewed {
             request: stamp.into_owned(),
-            server: now.iso8601(),
+            server: now.iso8601_seconds(),
         });
     }
     check_signed_headers(headers, auth.signed_headers)?;
@@ -337,9 +337,9 @@ fn read_presigned<T>(
     let ends = date.s() + presigned.expires_s;
     if now > ends {
         return Err(E::Expired {
-            at: Timestamp::from_s(ends).iso8601(),
+            at: Timestamp::from_s(ends).iso8601_seconds(),
             after_s: presigned.expires_s,
-            server: at.iso8601(),
+            server: at.iso8601_seconds(),
         });
     }
     check_signed_headers(request.headers, &presigned.signed_headers)?;

@@ -172,6 +172,51 @@ impl Gateway {
     }
 }
 
+/// Names what the error is about, in the elements that S3 has for it and that SDKs show. A copy has
+/// two objects: its errors may be about the other one.
+fn name_in(error: &mut S3Error, call: &S3Call<'_>) {
+    use ErrorCode as C;
+    let mut add = |element: &'static str, text: Option<&str>| {
+        // There are characters that keys may have and no XML.
+        let fits = |text: &&str| {
+            !text
+                .chars()
+                .any(|c| c.is_control() || matches!(c, '\u{fffe}'..='\u{ffff}'))
+        };
+        let there = error.details.iter().any(|(name, _)| *name == element);
+        if let Some(text) = text.filter(fits).filter(|_| !there) {
+            error.details.push((element, text.to_owned()));
+        }
+    };
+    if call.headers.contains_key(names::COPY_SOURCE) {
+        return;
+    }
+    match error.code {
+        C::NoSuchKey => add("Key", call.key.as_deref()),
+        C::NoSuchVersion => {
+            add("Key", call.key.as_deref());
+            add("VersionId", call.query.get("versionId"));
+        }
+        C::NoSuchUpload => add("UploadId", call.query.get("uploadId")),
+        C::BucketAlreadyExists
+        | C::BucketAlreadyOwnedByYou
+        | C::BucketNotEmpty
+        | C::NoSuchBucket
+        | C::NoSuchBucketPolicy
+        | C::NoSuchCORSConfiguration
+        | C::NoSuchLifecycleConfiguration
+        | C::NoSuchTagSet
+        | C::NoSuchWebsiteConfiguration
+        | C::ObjectLockConfigurationNotFoundError
+        | C::OwnershipControlsNotFoundError
+        | C::ReplicationConfigurationNotFoundError
+        | C::ServerSideEncryptionConfigurationNotFoundError => {
+            add("BucketName", call.bucket.as_deref());
+        }
+        _ => {}
+    }
+}
+
 /// What the client is told: that a key is missing is for those who may list the bucket, and who
 /// pays for the request learns that.
 pub(super) fn told(call: &S3Call<'_>, mut result: S3Result) -> S3Result {
@@ -186,6 +231,7 @@ pub(super) fn told(call: &S3Call<'_>, mut result: S3Result) -> S3Result {
             if !may_know {
                 return Err(ErrorCode::AccessDenied.into());
             }
+            name_in(error, call);
         }
         Ok(answer) if call.is_charged() => {
             let requester = HeaderValue::from_static("requester");

@@ -53,15 +53,34 @@ pub fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) -> Result<(), 
     Ok(())
 }
 
-/// A value of user metadata as a header: ASCII as it is, other text as one encoded word of RFC
-/// 2047, as S3 answers it ("Working with object metadata"). `None` for control characters, which
-/// came by a form and which no header can carry.
+/// Most bytes of text in an encoded word: such a word has 75 characters at most (RFC 2047, 2).
+const WORD_BYTES_MAX: usize = (75 - "=?UTF-8?B??=".len()) / 4 * 3;
+
+/// A value of user metadata as a header: ASCII as it is, other text in encoded words of RFC 2047,
+/// as S3 answers it ("Working with object metadata"). `None` for control characters, which came by
+/// a form and which no header can carry.
 pub fn metadata_value(text: &str) -> Option<HeaderValue> {
     match text.is_ascii() {
         true => HeaderValue::from_str(text).ok(),
         false if text.chars().any(char::is_control) => None,
-        false => HeaderValue::try_from(format!("=?UTF-8?B?{}?=", STANDARD.encode(text))).ok(),
+        false => HeaderValue::try_from(encoded_words(text)).ok(),
     }
+}
+
+/// Whoever decodes the words drops the spaces between them (RFC 2047, 6.2).
+fn encoded_words(mut text: &str) -> String {
+    let mut words = String::with_capacity(text.len() * 2);
+    while !text.is_empty() {
+        let (word, rest) = text.split_at(text.floor_char_boundary(WORD_BYTES_MAX));
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str("=?UTF-8?B?");
+        STANDARD.encode_string(word, &mut words);
+        words.push_str("?=");
+        text = rest;
+    }
+    words
 }
 
 /// A value that a client chose for a header of the answer: what ISO-8859-1 has, in its bytes, as S3
@@ -106,6 +125,15 @@ mod tests {
         assert_eq!(bytes("plain text"), Some(b"plain text".to_vec()));
         assert_eq!(bytes("\u{e9}"), Some(b"=?UTF-8?B?w6k=?=".to_vec()));
         assert_eq!(bytes("\u{6587}"), Some(b"=?UTF-8?B?5paH?=".to_vec()));
+        let long = "\u{6587}".repeat(20);
+        let words = String::from_utf8(bytes(&long).unwrap()).unwrap();
+        let decoded: Vec<u8> = words
+            .split(' ')
+            .inspect(|word| assert!(word.len() <= 75, "{word}"))
+            .map(|word| &word["=?UTF-8?B?".len()..word.len() - "?=".len()])
+            .flat_map(|word| STANDARD.decode(word).unwrap())
+            .collect();
+        assert_eq!((words.split(' ').count(), decoded), (2, long.into_bytes()));
         for control in ["a\nb", "\u{e9}\r\nx-injected: 1", "\u{7f}", "\u{e9}\u{85}"] {
             assert_eq!(bytes(control), None, "{control:?}");
         }

@@ -220,7 +220,10 @@ impl From<NameError> for S3Error {
     fn from(error: NameError) -> Self {
         match error {
             NameError::Bucket => ErrorCode::InvalidBucketName,
-            NameError::KeyTooLong => ErrorCode::KeyTooLongError,
+            NameError::KeyTooLong => {
+                let max = types::limits::KEY_BYTES_MAX.to_string();
+                return S3Error::new(ErrorCode::KeyTooLongError).detail("MaxSizeAllowed", max);
+            }
             NameError::KeyEmpty | NameError::KeyNotUtf8 => ErrorCode::InvalidURI,
         }
         .into()
@@ -260,6 +263,10 @@ impl From<BodyError> for S3Error {
             BodyError::Trailer(what) => S3Error::with(
                 C::MalformedTrailerError,
                 format!("{} {what}", C::MalformedTrailerError.message()),
+            ),
+            BodyError::TrailerValue(header) => S3Error::with(
+                C::InvalidRequest,
+                format!("Value for {header} trailing header is invalid."),
             ),
             BodyError::Timeout => C::RequestTimeout.into(),
             BodyError::Crowded => later(C::SlowDown, "Please reduce your request rate"),

@@ -97,6 +97,16 @@ pub(crate) fn check_sdk_algorithm(
     sent: Option<ChecksumAlgorithm>,
 ) -> Result<(), S3Error> {
     const NAME: &str = "x-amz-sdk-checksum-algorithm";
+    // It changes nothing here, but it must not name what no checksum can be.
+    if let Some(text) = call.header(names::CHECKSUM_ALGORITHM.as_str())?
+        && ChecksumAlgorithm::parse(text).is_none()
+    {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            "Value for x-amz-checksum-algorithm header is invalid.",
+        ));
+    }
+    checksum_kind(call)?;
     let Some(text) = call.header(NAME)? else {
         return Ok(());
     };

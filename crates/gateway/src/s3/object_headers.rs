@@ -1,6 +1,7 @@
 //! What the handlers of objects read from a request's head and write into an answer's: metadata,
 //! conditions, versions, sources of copies.
 
+use access::Transport;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use objects::{
     ContentHeaders, DisplayVersion, ETagMatch, IfRange, ObjectAttributes, ObjectInfo,
@@ -249,6 +250,25 @@ pub(crate) fn write_checksum(
     let name = HeaderName::from_static(checksum.algorithm().header());
     headers::set(out, name, &checksum.to_string())?;
     headers::set(out, names::CHECKSUM_TYPE, checksum.kind().name())
+}
+
+/// Where the object is now, in the style in which the request addressed the bucket.
+pub(crate) fn location(call: &S3Call<'_>, key: &str) -> Result<String, S3Error> {
+    let host = call.header("host")?.unwrap_or_default();
+    let bucket: &str = &call.deed()?.name;
+    let by_host = host.len() > bucket.len()
+        && host.is_char_boundary(bucket.len())
+        && host[..bucket.len()].eq_ignore_ascii_case(bucket)
+        && host.as_bytes()[bucket.len()] == b'.';
+    let path = access::sign::encode_path(key);
+    let scheme = match call.facts.transport {
+        Some(Transport::Tls) => "https",
+        Some(Transport::Clear) | None => "http",
+    };
+    Ok(match by_host {
+        true => format!("{scheme}://{host}/{path}"),
+        false => format!("{scheme}://{host}/{bucket}/{path}"),
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! read refuses what is known not to be there yet.
 
 use http::{HeaderName, HeaderValue};
+use types::ChecksumAlgorithm;
 
 use super::{ErrorCode, S3Error};
 use crate::{
@@ -19,6 +20,9 @@ const FAMILIES: &[&str] = &[
     "copy-source-server-side-encryption",
     "object-lock-",
 ];
+
+/// Names that begin like that of a checksum, and are none.
+const KNOWN_CHECKSUMS: [&str; 2] = ["x-amz-checksum-algorithm", "x-amz-checksum-type"];
 
 /// Refuses a request that asks for what is not there, naming it.
 pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), S3Error> {
@@ -93,6 +97,7 @@ fn check_header(
     };
     match fine {
         true => Ok(()),
+        false if rest.starts_with("checksum-") => Err(unknown_checksum(name)),
         // Other headers may bring what is secret.
         false if matches!(rest, "acl" | "bucket-namespace") => {
             let text = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
@@ -100,6 +105,15 @@ fn check_header(
         }
         false => refuse(),
     }
+}
+
+/// One that no operation knows is refused as S3 does.
+fn unknown_checksum(name: &str) -> S3Error {
+    if ChecksumAlgorithm::from_header(name).is_some() || KNOWN_CHECKSUMS.contains(&name) {
+        return S3Error::not_implemented(name).detail("Header", name);
+    }
+    let text = "The algorithm type you specified in x-amz-checksum- header is invalid.";
+    S3Error::with(ErrorCode::InvalidRequest, text).detail("Header", name)
 }
 
 fn other_class(value: &HeaderValue) -> S3Error {
@@ -186,7 +200,8 @@ mod tests {
             ("x-amz-meta-x-amz-acl", "public-read", None),
             ("x-amz-date", "20151021T072800Z", None),
             ("x-amz-checksum-crc32", "AAAAAA==", None),
-            ("x-amz-checksum-sha3", "AAAAAA==", Some("NotImplemented")),
+            ("x-amz-checksum-sha3", "AAAAAA==", Some("InvalidRequest")),
+            ("x-amz-checksum-mode", "ENABLED", Some("InvalidRequest")),
             ("x-amz-annotation", "x", Some("NotImplemented")),
             (
                 "x-amz-copy-source-range",
@@ -227,6 +242,7 @@ mod tests {
             ("PUT", "/bkt/k?;acl", Some("NotImplemented")),
             ("PUT", "/bkt/k?a%63l&tagging", Some("MethodNotAllowed")),
             ("PUT", "/bkt/k?If-None-Match=*", Some("NotImplemented")),
+            ("PUT", "/bkt/k?Content-Type=a", Some("NotImplemented")),
             ("PUT", "/bkt/k?x-id=PutObject", None),
             ("PUT", "/bkt/k?x-id=GetObject", Some("InvalidArgument")),
             ("PUT", "/bkt/k?x-id=", Some("InvalidArgument")),

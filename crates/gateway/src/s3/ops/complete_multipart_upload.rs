@@ -44,8 +44,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let deed = call.deed()?;
 
     let mut xml = XmlWriter::document("CompleteMultipartUploadResult", 640 + key.len());
-    xml.open("Location").text("/").text(&deed.name).text("/");
-    xml.text(&key).close("Location");
+    xml.element("Location", &object_headers::location(call, &key)?);
     xml.element("Bucket", &deed.name).element("Key", &key);
     xml.raw("<ETag>&quot;")
         .plain(done.etag)

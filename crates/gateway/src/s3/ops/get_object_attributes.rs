@@ -3,7 +3,7 @@
 use objects::{ObjectInfo, ObjectPart};
 use types::limits::PAGE_KEYS_MAX;
 
-use crate::s3::{S3Call, S3Error, S3Result, headers, object_headers, xml::XmlWriter};
+use crate::s3::{ErrorCode, S3Call, S3Error, S3Result, headers, object_headers, xml::XmlWriter};
 
 const WANTED: &str = "x-amz-object-attributes";
 const NAMES: [&str; 5] = [
@@ -56,6 +56,13 @@ fn wanted(call: &S3Call<'_>) -> Result<Vec<String>, S3Error> {
     for value in call.headers.get_all(WANTED) {
         let text = value.to_str().unwrap_or_default();
         wanted.extend(text.split(',').map(|name| name.trim().to_owned()));
+    }
+    if wanted.iter().all(String::is_empty) {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either \
+             missing or empty",
+        ));
     }
     let known = !wanted.is_empty() && wanted.iter().all(|w| NAMES.contains(&w.as_str()));
     if known {

@@ -1,7 +1,6 @@
 //! PostObject: an upload by an HTML form. A request that is no form ends here; a form's fields
 //! decide what the answer to a stored object is.
 
-use access::Transport;
 use http::{Response, StatusCode, header};
 use objects::{PutInput, WriteConditions};
 
@@ -37,7 +36,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let stored = Stored {
         redirect: form.redirect.as_deref(),
         status: form.status.as_deref(),
-        location: &location(call, &key)?,
+        location: &object_headers::location(call, &key)?,
         bucket: &call.deed()?.name,
         key: &key,
         etag: &put.etag.quoted(),
@@ -46,25 +45,6 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     object_headers::write_checksum(answer.headers_mut(), put.checksum)?;
     object_headers::write_version(answer.headers_mut(), put.version)?;
     Ok(answer)
-}
-
-/// Where the object is now, in the style in which the form addressed the bucket.
-fn location(call: &S3Call<'_>, key: &str) -> Result<String, S3Error> {
-    let host = call.header("host")?.unwrap_or_default();
-    let bucket: &str = &call.deed()?.name;
-    let by_host = host.len() > bucket.len()
-        && host.is_char_boundary(bucket.len())
-        && host[..bucket.len()].eq_ignore_ascii_case(bucket)
-        && host.as_bytes()[bucket.len()] == b'.';
-    let path = access::sign::encode_path(key);
-    let scheme = match call.facts.transport {
-        Some(Transport::Tls) => "https",
-        Some(Transport::Clear) | None => "http",
-    };
-    Ok(match by_host {
-        true => format!("{scheme}://{host}/{path}"),
-        false => format!("{scheme}://{host}/{bucket}/{path}"),
-    })
 }
 
 /// What a form asked to be answered, and with what.
