@@ -37,14 +37,12 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 // Many small, short-lived buffers from two threads: measured against the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let command = commands::Cli::parse();
+    let command = commands::Cli::read();
     match command.run() {
         Ok(code) => code,
         Err(failure) => {

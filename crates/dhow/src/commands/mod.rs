@@ -10,6 +10,7 @@ mod console;
 mod doctor;
 mod draining;
 mod env;
+mod examples;
 mod group;
 mod key;
 mod moving;
@@ -29,7 +30,7 @@ mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{admin_client::AdminClient, data_dir::DataDir, failure::Failure, profile::Profile};
 
@@ -48,8 +49,8 @@ Examples:
   dhow up --regions 3 --data ./fleet       a cloud of three regions, each a process
   dhow bucket create b --home eu-central-1 --replica me-east-1
   eval \"$(dhow env)\"                       set the variables that tools need for it
-  dhow account create acme                 a tenant of its own
-  dhow key create --account acme           a key pair for that tenant
+  dhow account create acme                 an account of its own
+  dhow key create --account acme           a key pair of that account
   dhow console login                       a link that opens the web console, signed in
   dhow doctor                              what is wrong, and what to do about it
   dhow bench put --size 4KiB               how fast it is
@@ -177,6 +178,12 @@ impl Which {
 }
 
 impl Cli {
+    /// Reads the command line; `--help` and mistakes end the process.
+    pub fn read() -> Self {
+        let matches = examples::add(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Does what was asked.
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
