@@ -7,15 +7,17 @@ import subprocess
 import time
 import urllib.request
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import client_for
 from dhow import BIN, Dhow
 
 
-def run(*args, timeout=60):
+def run(*args, timeout=60, env=None):
     return subprocess.run([str(BIN), *map(str, args)], capture_output=True, text=True,
-                          timeout=timeout)
+                          timeout=timeout, env=env)
 
 
 def test_help_teaches():
@@ -126,6 +128,22 @@ def test_errors_name_what_to_do(own_cloud, tmp_path):
     config.write_text("lissten = '127.0.0.1:1'\n")
     bad = run("serve", "--config", config)
     assert bad.returncode != 0 and "lissten" in bad.stderr
+    wrong = {"AWS_ACCESS_KEY_ID": "AKIDWRONG", "AWS_SECRET_ACCESS_KEY": "wrong"}
+    at = ("--admin-region", own_cloud.region, "--endpoint")
+    for endpoint, said in ((own_cloud.info["admin"], "its secret"),
+                           (own_cloud.endpoint, "one above S3")):
+        failed = run("bucket", "list", *at, endpoint, env={**os.environ, **wrong})
+        assert failed.returncode != 0 and said in failed.stderr, failed.stderr
+
+
+@pytest.mark.parametrize("listener", ["admin", "metrics", "console"])
+def test_a_client_of_s3_at_another_listener_is_told_so(cloud, listener):
+    s3 = boto3.client(
+        "s3", endpoint_url=cloud.info[listener], region_name=cloud.region,
+        aws_access_key_id=cloud.access_key, aws_secret_access_key=cloud.secret_key)
+    with pytest.raises(ClientError) as e:
+        s3.list_buckets()
+    assert "and not S3" in e.value.response["Error"]["Message"], e.value.response
 
 
 def test_serve_from_a_config_file(tmp_path):

@@ -245,7 +245,12 @@ pub fn exchange(
 /// # Errors
 /// It is not 200, or cannot be read.
 pub fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
-    let broken = || Failure::new("the answer cannot be read");
+    let broken = || {
+        Failure::new("the answer cannot be read").hint(
+            "is the address right? S3, the admin API and the console have a port each: unless set \
+             otherwise the admin API is one above S3, and the console four above",
+        )
+    };
     let text = std::str::from_utf8(answer).map_err(|_| broken())?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
     let status = head.split(' ').nth(1).ok_or_else(broken)?;
@@ -257,5 +262,13 @@ pub fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
         .get("error")
         .and_then(Value::as_str)
         .unwrap_or("the request failed");
-    Err(Failure::new(message))
+    let failure = Failure::new(message);
+    Err(match message {
+        // The cloud does not say which: a stranger would learn which keys there are.
+        "access denied" => failure.hint(
+            "either the key may not do this (docs/guide.md says what each role may), or the access \
+             key, its secret or the clock of this machine is wrong",
+        ),
+        _ => failure,
+    })
 }

@@ -81,7 +81,16 @@ pub fn start(
             true => gateway::forwarded_facts(request.headers(), direct, &proxies),
             false => direct,
         };
-        async move { console.answer(from, request, facts).await }
+        async move {
+            match gateway::not_s3(request.headers(), "the console, for browsers") {
+                Some(body) => {
+                    let mut answer = Response::new(Full::new(body));
+                    *answer.status_mut() = http::StatusCode::BAD_REQUEST;
+                    answer
+                }
+                None => console.answer(from, request, facts).await,
+            }
+        }
     };
     Some(tokio::spawn(serve_small(
         limits, listener, answer, shutdown,

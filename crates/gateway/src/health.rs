@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::{SmallLimits, body::ResponseBody, serve_small};
+use crate::{SmallLimits, body::ResponseBody, not_s3, serve_small};
 
 /// Whether the region can serve; the text says what is wrong.
 pub type Readiness = dyn Fn() -> Result<(), String> + Send + Sync;
@@ -37,6 +37,11 @@ pub async fn serve(
 
 fn answer(health: &Health, request: &Request<Incoming>) -> Response<ResponseBody> {
     let text = "text/plain; charset=utf-8";
+    if let Some(body) = not_s3(request.headers(), "health and metrics") {
+        let mut answer = Response::new(ResponseBody::full(body));
+        *answer.status_mut() = StatusCode::BAD_REQUEST;
+        return answer;
+    }
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/-/health/live") => (StatusCode::OK, text, "live\n".into()),
         (&Method::GET | &Method::HEAD, "/-/health/ready") => match (health.ready)() {

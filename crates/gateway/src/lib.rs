@@ -49,4 +49,4 @@ pub use passing::{AnswerBody, PassedBody};
 pub use regions::{Introduced, PassError, Proven, Regions, RuleRefused};
 pub use serve::listen;
 pub use server::{Gateway, Parts};
-pub use small_listener::{SmallLimits, serve_small};
+pub use small_listener::{SmallLimits, not_s3, serve_small};

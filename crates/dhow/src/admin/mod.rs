@@ -94,6 +94,11 @@ impl Admin {
 
     /// Answers one request.
     pub async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Some(body) = gateway::not_s3(request.headers(), "the admin API") {
+            let mut response = Response::new(Full::new(body));
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            return response;
+        }
         let (status, body) = match self.act(request).await {
             Ok(value) => (StatusCode::OK, value),
             Err((status, message)) => (status, json!({ "error": message })),

@@ -206,6 +206,11 @@ impl S3Error {
         answer
     }
 
+    /// The XML alone, where no request is counted.
+    pub fn document(&self) -> Vec<u8> {
+        self.xml("/", "", "")
+    }
+
     fn xml(&self, resource: &str, request_id: &str, host_id: &str) -> Vec<u8> {
         let mut xml = XmlWriter::new(512);
         let message = self.message.as_deref().unwrap_or(self.code.message());
