@@ -144,7 +144,7 @@ def test_a_home_from_a_backup_serves_nothing_until_its_copy_has_handed_over(tmp_
         assert body(home, "alone", "old") == b"old"
         assert "dhow_folder_behind 1" in fleet.metrics(EU)
         shown = fleet.json("bucket", "show", "papers")
-        assert "put back to an older state" in shown["error"] and "copies" not in shown
+        assert "put back to an older state" in shown["error"] and "replica_status" not in shown
         doctor = json.loads(fleet.cli("doctor", "--json", data=fleet.data / EU, check=False).stdout)
         found = next(f for f in doctor["findings"] if f["check"] == "folder state")
         assert found["level"] == "fail" and "older state" in found["found"]

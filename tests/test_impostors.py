@@ -319,4 +319,4 @@ def test_a_region_without_the_registry_takes_no_key_that_it_knows_to_be_disabled
     # How old the copy is, it says.
     assert "last_heard" in member.log_text()
     told = json.loads(member.cli("doctor", "--json", check=False).stdout)
-    assert "last heard 20" in json.dumps(told), told
+    assert "last answered 20" in json.dumps(told), told

@@ -213,7 +213,7 @@ def test_the_most_complete_replica_is_chosen_shown_and_asked_for(fleet, frozen):
     for region in (EU, KEEPER):
         eventually(lambda: body(fleet.s3(region), "chosen", "before"))
     lacks = lambda: {copy["region"]: copy["behind"]
-                     for copy in fleet.json("bucket", "show", "chosen")["copies"]}
+                     for copy in fleet.json("bucket", "show", "chosen")["replica_status"]}
     eventually(lambda: lacks() == {EU: 0, KEEPER: 0}, timeout=60)
     would = fleet.json(*promote, "--dry-run", "--force")
     assert would["home"] == EU and re.search(r"\d+ s ago that it lacks nothing", would["why"]), would

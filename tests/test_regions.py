@@ -127,9 +127,9 @@ def test_what_is_written_at_home_is_at_the_copy_the_same(fleet):
     assert part["PartsCount"] == 2 and part["ContentLength"] == 5 << 20
     eventually(lambda: home.head_object(Bucket="same", Key="parts")["ReplicationStatus"]
                == "COMPLETED")
-    shown = eventually(lambda: [c for c in fleet.json("bucket", "show", "same")["copies"]
+    shown = eventually(lambda: [c for c in fleet.json("bucket", "show", "same")["replica_status"]
                                 if c["behind"] == 0])
-    assert shown[0]["region"] == ME and shown[0]["in_touch"]
+    assert shown[0]["region"] == ME and shown[0]["connected"]
     assert 'dhow_replication_following{bucket="same",source="eu-central-1"} 1' in fleet.metrics(ME)
 
 
@@ -145,7 +145,7 @@ def test_status_is_never_said_before_it_is_so(fleet):
     try:
         home.put_object(Bucket="honest", Key="later", Body=b"2")
         assert home.head_object(Bucket="honest", Key="later")["ReplicationStatus"] == "PENDING"
-        lagging = fleet.json("bucket", "show", "honest")["copies"][0]
+        lagging = fleet.json("bucket", "show", "honest")["replica_status"][0]
         # Names go to the registry's region only where the placement lets them.
         assert lagging["behind"] >= 1 and lagging["lagging"] == []
     finally:
@@ -583,8 +583,8 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     # While its copies take writes none of them can go, so its home does not move either.
     assert "--writes home" in would["shared"]["error"]
     fleet.cli("bucket", "place", "shared", "--writes", "home")
-    assert (would["homed"]["home"], would["homed"]["copy"]) == (EU, None)
-    assert (would["copied"]["home"], would["copied"]["copy"]) == (None, None)
+    assert (would["homed"]["home"], would["homed"]["replica"]) == (EU, None)
+    assert (would["copied"]["home"], would["copied"]["replica"]) == (None, None)
     assert "no other replica" in would["single"]["error"]
     rc, would = drain("--to", EU, "--dry-run")
     none = {"uploads": 0, "parts": 0, "bytes": 0, "more": False}

@@ -123,7 +123,7 @@ def test_a_home_from_a_backup_gets_back_what_was_set_since(tmp_path):
 
 def copy_of(fleet, bucket, region):
     shown = fleet.json("bucket", "show", bucket)
-    return next(c for c in shown["copies"] if c["region"] == region)
+    return next(c for c in shown["replica_status"] if c["region"] == region)
 
 
 def test_a_copy_that_is_added_again_is_up_to_date_only_once_it_has_all(tmp_path):

@@ -249,7 +249,7 @@ impl Registry {
             let place = record.place()?;
             if !placement.admits(&place.jurisdiction) {
                 return Err(CloudError::Refused(format!(
-                    "region {region} lies in {}, which the bucket's jurisdictions do not allow",
+                    "region {region} is in {}, which the bucket's jurisdictions do not allow",
                     place.jurisdiction
                 )));
             }

@@ -51,7 +51,7 @@ pub enum CloudError {
     #[error("the registry is kept by region {0}; ask its admin API")]
     Elsewhere(String),
     /// A change is on record, and these regions have not heard of it in time.
-    #[error("it is on record, but {0} has not heard of it yet; until then it may not hold there")]
+    #[error("it is on record, but {0} does not have it yet; until then it may not hold there")]
     NotHeard(String),
     /// The registry's region does not answer.
     #[error("the registry is not available: {0}")]

@@ -173,7 +173,9 @@ impl Registry {
                 after: after.clone(),
             };
             let Told::Keys { keys, more } = upstream.ask(ask).await? else {
-                return Err(CloudError::Unavailable("no signing keys were told".into()));
+                return Err(CloudError::Unavailable(
+                    "the registry sent no signing keys".into(),
+                ));
             };
             if let Some(last) = keys.last() {
                 after.clone_from(&last.id);
@@ -206,7 +208,7 @@ impl Registry {
                 after: after.clone(),
             };
             let Told::Roles { roles, more } = upstream.ask(ask).await? else {
-                return Err(CloudError::Unavailable("no roles were told".into()));
+                return Err(CloudError::Unavailable("the registry sent no roles".into()));
             };
             if let Some(last) = roles.last() {
                 after.clone_from(&last.role.id);
@@ -342,7 +344,7 @@ impl Registry {
         match tokio::time::timeout(HEAR_MAX, hearing).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(CloudError::Unavailable(
-                "the change was made, but this region has not heard of it in time".into(),
+                "the change was made, but this region did not receive it in time".into(),
             )),
         }
     }

@@ -160,8 +160,8 @@ async fn note_heard(region: Arc<Region>) {
             let written = tokio::task::spawn_blocking(move || dir.note_registry_heard(at)).await;
             match written {
                 Ok(Ok(())) => noted = heard,
-                Ok(Err(error)) => tracing::warn!(%error, "when the registry was heard"),
-                Err(error) => tracing::warn!(%error, "when the registry was heard"),
+                Ok(Err(error)) => tracing::warn!(%error, "when the registry last answered"),
+                Err(error) => tracing::warn!(%error, "when the registry last answered"),
             }
         }
         tokio::time::sleep(NOTE_EVERY).await;
@@ -198,7 +198,7 @@ async fn announce(region: Arc<Region>, at: Addresses) {
                     refused = Some(why);
                 }
                 Ok(_) => tracing::warn!("the registry answered another question"),
-                Err(error) => tracing::debug!(%error, "the registry cannot be told"),
+                Err(error) => tracing::debug!(%error, "the registry cannot be reached"),
             }
         }
         tokio::time::sleep(ANNOUNCE_EVERY).await;

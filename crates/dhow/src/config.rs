@@ -14,7 +14,7 @@ use crate::{
     tls::TlsConfig,
 };
 
-/// Everything a node can be told. `dhow config print-default` shows it with comments.
+/// All settings of a node. `dhow config print-default` shows it with comments.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -46,7 +46,7 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// Logs.
     pub log: Log,
-    /// Limits of the front door.
+    /// Limits of the S3 listener.
     pub limits: Limits,
     /// New buckets.
     pub buckets: Buckets,
@@ -88,7 +88,7 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// Limits of the front door.
+/// Limits of the S3 listener.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -125,7 +125,7 @@ pub struct Cloud {
     pub peer_address: Option<String>,
     /// Where customers reach this region (a URL); the S3 listener's own address when absent.
     pub endpoint: Option<String>,
-    /// The country in which it lies: ISO 3166-1 alpha-2, `ZZ` when nobody has said.
+    /// Its country: ISO 3166-1 alpha-2, `ZZ` when nobody has said.
     pub jurisdiction: String,
     /// The operator's id.
     pub operator: String,
@@ -476,7 +476,7 @@ absolute_s = 43200
 # listeners' own addresses.
 # peer_address = "dubai.example.net:9003"
 # endpoint = "https://dubai.example.net"
-# The country in which the region lies (ISO 3166-1 alpha-2; ZZ: nobody has said), who runs it, and
+# The country of the region (ISO 3166-1 alpha-2; ZZ: nobody has said), who runs it, and
 # where it is. A region that joins has them from its plan.
 jurisdiction = "ZZ"
 operator = "own"
@@ -501,7 +501,7 @@ certificate_life_s = 2592000
 promise_ms = 10000
 # Seconds for which rows of a bucket stay here, unreadable, after its placement has taken this
 # region out: placing it here again within that time brings them back. At once all the same: sealed
-# copies, deleted buckets, and what the law of this region does not allow.
+# replicas, deleted buckets, and what the jurisdictions of a placement do not allow.
 removed_grace_s = 10
 # Seconds without an answer from the registry, or of a replica from its home, after which this
 # region refuses requests of others than the bucket's own account (503): policies that let them in
@@ -733,7 +733,7 @@ impl Config {
         }
     }
 
-    /// The front door's share.
+    /// The share of the S3 listener.
     pub fn gateway(&self) -> gateway::GatewayConfig {
         gateway::GatewayConfig {
             domains: self.domains.clone(),

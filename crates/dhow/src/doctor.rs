@@ -104,7 +104,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
             "config",
             Level::Fail,
             e.to_string(),
-            "mend the configuration",
+            "correct the configuration",
         ),
     }];
     findings.push(kernel(
@@ -182,8 +182,8 @@ fn kernel(release: &str) -> Finding {
             Level::Warn,
             format!("Linux {release} is older than {major}.{minor}, the oldest that is supported"),
             format!(
-                "update it to {major}.{minor} or newer: older ones may lack what strict \
-                 durability rests on, errors of writeback that every later sync reports"
+                "update it to {major}.{minor} or newer: older ones may not report \
+                 every error of writeback, which strict durability needs"
             ),
         ),
         None => Finding::bad(
@@ -225,10 +225,16 @@ fn registry(dir: &DataDir, running: bool, now: Timestamp) -> Option<Finding> {
         return None;
     }
     let Some(heard) = dir.registry_heard() else {
-        return Some(Finding::ok("registry", "this region has not heard it yet"));
+        return Some(Finding::ok(
+            "registry",
+            "it has not answered this region yet",
+        ));
     };
     let minutes = now.s().saturating_sub(heard.s()) / 60;
-    let found = format!("last heard {} ({minutes} minutes ago)", heard.iso8601());
+    let found = format!(
+        "it last answered {} ({minutes} minutes ago)",
+        heard.iso8601()
+    );
     Some(match running && minutes >= HEARD_OLD_MINUTES {
         false => Finding::ok("registry", found),
         true => Finding::bad(
@@ -248,7 +254,7 @@ fn older_state(dir: &DataDir) -> Option<Finding> {
         "folder state",
         Level::Fail,
         format!("put back to an older state: a start of {since} had written more"),
-        "let the region run until the copies of its buckets have handed over what they have; \
+        "let the region run until the replicas of its buckets have handed over what they have; \
          docs/damage.md says what to do when one cannot be reached",
     ))
 }
@@ -327,7 +333,7 @@ fn clock(dir: &DataDir) -> Finding {
         return Finding::bad(
             "clock",
             Level::Fail,
-            format!("{now} lies before Dhow existed"),
+            format!("{now} is before Dhow existed"),
             advice,
         );
     }

@@ -136,11 +136,11 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
     findings.extend(expires.map(|at| certificate(at, now, true)));
     let expires = samples.one(crate::tls::EXPIRES);
     findings.extend(expires.map(|at| tls_certificate(at, now)));
-    findings.extend(copies(samples));
+    findings.extend(replicas(samples));
     if let Some(heard) = samples.one("dhow_registry_heard_timestamp_seconds") {
         let ago = now.s().saturating_sub(heard);
         let at = Timestamp::from_s(heard).iso8601();
-        let found = format!("last heard {at} ({ago} s ago)");
+        let found = format!("it last answered {at} ({ago} s ago)");
         findings.push(match ago >= HEARD_OLD_S {
             false => Finding::ok("registry", found),
             true => Finding::bad("registry", Level::Fail, found, REGISTRY_ADVICE),
@@ -273,7 +273,7 @@ fn certificate(expires: u64, now: Timestamp, runs: bool) -> Finding {
     }
 }
 
-fn copies(samples: &Samples) -> Option<Finding> {
+fn replicas(samples: &Samples) -> Option<Finding> {
     let mut behind = samples.labels("dhow_replication_following", "bucket", |value| value == 0.0);
     let late = |value: f64| value > LAG_LONG_MS as f64;
     behind.extend(samples.labels("dhow_replication_lag_milliseconds", "bucket", late));
@@ -289,7 +289,7 @@ fn copies(samples: &Samples) -> Option<Finding> {
     };
     (!behind.is_empty()).then(|| {
         Finding::bad(
-            "copies",
+            "replicas",
             Level::Warn,
             format!(
                 "the replicas here of {}{more} are behind their home",
@@ -369,7 +369,7 @@ mod tests {
             (
                 "source=\"a\"} 1",
                 "source=\"a\"} 0",
-                "copies",
+                "replicas",
                 "of b are behind",
             ),
         ] {

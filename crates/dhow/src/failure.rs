@@ -82,7 +82,7 @@ impl From<store::StoreError> for Failure {
                  make room there, unmount the file system and mount it again, then start again",
             ),
             Io { .. } | Fenced(_) => failure.hint(
-                "the kernel's log says what is wrong with the disk; once that is mended, unmount \
+                "the kernel's log says what is wrong with the disk; once that is repaired, unmount \
                  its file system and mount it again, then start again",
             ),
             Corrupt(_) => failure.hint(

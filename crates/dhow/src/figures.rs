@@ -190,7 +190,7 @@ impl Standing {
             help,
             expires,
         )?;
-        let help = "When the registry was last heard; now, where it is kept here.";
+        let help = "When the registry last answered; now, where it is kept here.";
         let heard = match region.upstream {
             None => Some(region.clock.now()),
             Some(_) => region.registry.heard_at(),
@@ -204,7 +204,7 @@ impl Standing {
             )?;
         }
         let help = "Buckets that answer only their own accounts, since the registry or their homes \
-                    have not been heard for too long.";
+                    have not answered for too long.";
         let stale = region.neighbours.stale_buckets();
         one(encoder, "dhow_access_stale_buckets", help, stale as u64)?;
         let doubt = region.neighbours.is_clock_off();

@@ -114,7 +114,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     draining.store(true, std::sync::atomic::Ordering::Relaxed);
     stop.send_replace(true);
     tokio::spawn(stop_at_once(signals, ends.is_some()));
-    ended(sweeps.into_iter().chain([("the front door", serving)])).await;
+    ended(sweeps.into_iter().chain([("the S3 listener", serving)])).await;
     admin_task.abort();
     for task in [console, certificates].into_iter().flatten() {
         task.abort();
@@ -208,7 +208,7 @@ async fn hear_first(region: &Region) {
         tracing::warn!(
             last_heard = heard.as_deref().unwrap_or("never"),
             "the registry does not answer; serving with what is known here: keys that were \
-             disabled since it was last heard are not known to be"
+             disabled since it last answered are still accepted"
         );
     }
 }

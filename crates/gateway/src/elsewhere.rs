@@ -326,7 +326,7 @@ impl Gateway {
     ) -> Result<HeaderMap, S3Error> {
         let head = request.relayed();
         let Some(value) = relayed::to_header(&head) else {
-            return Err(self.redirect_once(deed, "its head is too long to be passed on"));
+            return Err(self.redirect_once(deed, "its head is too long to be forwarded"));
         };
         if action.is_for_writers() && operation.reads_body() && has_body(request.method()) {
             let mut parts = relayed::read(&head).ok_or(ErrorCode::InternalError)?;
@@ -417,7 +417,7 @@ impl Gateway {
             match answer {
                 // It was not acted on: the customer can be sent there, or asked to try again.
                 Ok(answer) if is_unproven(&answer) => {
-                    tracing::info!(%holder, "a region wants proof of a request that was passed on");
+                    tracing::info!(%holder, "a region wants proof of a request that was forwarded");
                     unproven = true;
                 }
                 Ok(answer) => {
@@ -436,7 +436,7 @@ impl Gateway {
                 }
                 Err(error) => {
                     self.metrics.unanswered.inc();
-                    tracing::warn!(%holder, %error, "a request could not be passed on");
+                    tracing::warn!(%holder, %error, "a request could not be forwarded");
                 }
             }
             tried = Some(holder);

@@ -150,7 +150,7 @@ impl Metrics {
         let passed = Family::<OutcomeLabel, Counter>::default();
         let outcome = |outcome| passed.get_or_create(&OutcomeLabel { outcome }).clone();
         let (answered, unanswered) = (outcome("answered"), outcome("unanswered"));
-        registry.register("passed", "Requests passed on to other regions", passed);
+        registry.register("passed", "Requests forwarded to other regions", passed);
         registry.register("connections", "Open connections", connections.clone());
         registry.register(
             "handshakes_failed",

@@ -84,7 +84,7 @@ impl Behind {
         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         Some(format!(
             "The data folder of region {here} was put back to an older state: as the home of bucket \
-             {} it waits until these copies have handed over what they have: {}.",
+             {} it waits until these replicas have handed over what they have: {}.",
             deed.name,
             missing.join(", ")
         ))

@@ -105,7 +105,7 @@ impl Source {
             },
             What::Lease { .. } | What::Unwrap { .. } => match deed.holding(&from.region) {
                 Holding::Sealed => self.sealed(deed, from),
-                _ => Err(refused("the copy is not sealed")),
+                _ => Err(refused("the replica is not sealed")),
             },
             // Answered whatever the epoch is, by `answer_standing`.
             What::Yield | What::Followed => Err(outside()),

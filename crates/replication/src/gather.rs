@@ -67,7 +67,7 @@ impl Follower {
                 return self.gather_all(&permit, cursor).await;
             }
             if page.position < cursor.position.0 {
-                return Err(stands_still("a copy's log"));
+                return Err(stands_still("a replica's log"));
             }
             if wait_ms > 0 && page.changes.is_empty() && page.position == cursor.position.0 {
                 not_at_once(asked).await;
@@ -175,7 +175,7 @@ impl Follower {
         mut cursor: FollowCursor,
     ) -> Result<(), ReplicationError> {
         let (bucket, region) = (&self.far.deed.name, &self.far.region);
-        tracing::warn!(%bucket, %region, "the log of a copy no longer reaches back: all is read");
+        tracing::warn!(%bucket, %region, "the log of a replica no longer reaches back: all is read");
         let head = self.far.ask(What::Head).await?;
         let mut from = String::new();
         loop {
@@ -575,7 +575,7 @@ impl Follower {
             if done {
                 let all = self.take_removals(&permit, true);
                 let in_time = tokio::time::timeout(GONE_WITHIN, all).await;
-                in_time.unwrap_or_else(|_| Err(stands_still("removals of a copy")))?;
+                in_time.unwrap_or_else(|_| Err(stands_still("removals of a replica")))?;
             }
         }
         self.report(keys).await;

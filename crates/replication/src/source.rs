@@ -261,7 +261,7 @@ impl Source {
                 let settled = self.handover.take(deed, from, versions).await;
                 return json(&settled.map_err(refused)?);
             }
-            _ => return Err(refused("not a question of a copy")),
+            _ => return Err(refused("not a question of a replica")),
         };
         Ok(held.full(answer.encode()))
     }

@@ -101,7 +101,7 @@ impl RegionRecord {
     /// As the rules of placement see it.
     pub fn place(&self) -> Result<Place, CloudError> {
         let jurisdiction = Jurisdiction::parse(&self.jurisdiction).ok_or_else(|| {
-            CloudError::Record(format!("region {} lies in no known country", self.id))
+            CloudError::Record(format!("region {} is in no known country", self.id))
         })?;
         Ok(Place {
             region: RegionId::new(&self.id),

@@ -158,7 +158,7 @@ impl Registry {
         }
         let Told::TokenKeys { keys } = upstream.ask(Ask::TokenKeys).await? else {
             return Err(CloudError::Unavailable(
-                "no keys of tokens were told".into(),
+                "the registry sent no keys of tokens".into(),
             ));
         };
         let mut puts = Vec::new();

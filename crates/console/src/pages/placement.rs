@@ -378,13 +378,13 @@ fn copy(call: &Call<'_>, bucket: &Value, id: &str, held: Option<Held>) -> Markup
         Some(Held::Home) => return html! { (call.t("takes writes")) },
         Some(Held::Replica | Held::Sealed) => {}
     }
-    let mut copies = value::list(bucket, "copies").iter();
+    let mut copies = value::list(bucket, "replica_status").iter();
     let Some(copy) = copies.find(|copy| value::text(copy, "region") == id) else {
         return badge(Tone::Warn, &call.t("not known: the home does not answer"));
     };
     let behind = copy.get("behind").and_then(Value::as_u64);
     let seeded = copy.get("seeded").and_then(Value::as_u64);
-    match (value::yes(copy, "in_touch"), behind, seeded) {
+    match (value::yes(copy, "connected"), behind, seeded) {
         (false, ..) => badge(Tone::Bad, &call.t("has not asked the home for a minute")),
         (true, Some(0), _) => badge(Tone::Good, &call.t("same as the home")),
         (true, Some(behind), _) => {

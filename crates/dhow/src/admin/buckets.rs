@@ -1,9 +1,9 @@
-//! Buckets: where they lie, and where they are to lie.
+//! Buckets: where they are stored, and where they are to be.
 
 use std::{sync::Arc, time::Duration};
 
 use cloud::PlacementChange;
-use replication::Uploads;
+use replication::{CopyStatus, Uploads};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
@@ -250,21 +250,26 @@ impl Admin {
         let Value::Object(fields) = &mut shown else {
             return shown;
         };
-        let copies = tokio::time::timeout(HOME_WAIT, self.region.copies(found)).await;
-        let copies = copies.unwrap_or_else(|_| {
+        let replicas = tokio::time::timeout(HOME_WAIT, self.region.copies(found)).await;
+        let replicas = replicas.unwrap_or_else(|_| {
             Err(format!(
                 "{} does not answer within {} s",
                 found.home,
                 HOME_WAIT.as_secs()
             ))
         });
-        match copies {
-            Ok(copies) => fields.insert("copies".into(), json!(copies)),
+        match replicas {
+            Ok(replicas) => {
+                let status: Vec<Value> = replicas.iter().map(replica_status).collect();
+                // The name that it had until 0.1, for one more release.
+                fields.insert("copies".into(), json!(status));
+                fields.insert("replica_status".into(), json!(status));
+            }
             Err(error) => {
                 fields.insert("error".into(), json!(error));
                 return shown;
             }
-        };
+        }
         let renewal = tokio::time::timeout(HOME_WAIT, self.region.renewal(found)).await;
         if let Ok(Ok(renewal)) = renewal {
             fields.insert("renewal".into(), json!(renewal));
@@ -278,6 +283,15 @@ impl Admin {
         }
         shown
     }
+}
+
+/// How a replica is doing. Between regions `connected` has another name.
+fn replica_status(replica: &CopyStatus) -> Value {
+    let mut shown = json!(replica);
+    if let Value::Object(fields) = &mut shown {
+        fields.insert("connected".into(), json!(replica.in_touch));
+    }
+    shown
 }
 
 /// A bucket that has got another home, with the uploads that are lost by that.

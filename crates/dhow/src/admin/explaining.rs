@@ -205,7 +205,7 @@ impl Admin {
             Err(why) => {
                 let judged = self.judge_here(question, Some(&deed))?;
                 let unseen = format!(
-                    "{}, which has the bucket's documents, was not heard: {why}",
+                    "{}, which has the bucket's documents, did not answer: {why}",
                     deed.home
                 );
                 Ok(blind(judged, "policy of the bucket", &unseen))

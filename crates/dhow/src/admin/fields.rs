@@ -178,7 +178,7 @@ const TRUST_READS: &str = "Regions (or @operator, those of whoever runs the one 
     word counts for reads that no signature proves.";
 const TRUST_WRITES: &str = "The same for writes, and for bodies that no signature covers.";
 const ACCEPTS: &str = "Buckets whose rules may send versions here from another operator's region.";
-const SUCCESSORS: &str = "Copies that are wanted as home when the home is lost, the first first.";
+const SUCCESSORS: &str = "The owner's choice of the next home, in this order.";
 
 /// The body of `POST buckets`.
 pub const NEW_BUCKET: &[Field] = &[
@@ -357,7 +357,7 @@ const UPLOADS: &[Field] = &[
     must("more", Flag, "There are more than were counted."),
 ];
 
-const COPY: &[Field] = &[
+const REPLICA_STATUS: &[Field] = &[
     must("region", Text, ""),
     must(
         "applied",
@@ -369,7 +369,12 @@ const COPY: &[Field] = &[
         OR_COUNT,
         "Versions that it was given of the snapshot that it takes.",
     ),
-    must("in_touch", Flag, "Whether it asked lately."),
+    must(
+        "connected",
+        Flag,
+        "Whether it asked within the last minute.",
+    ),
+    must("in_touch", Flag, "The same, for one release."),
     must("behind", OR_COUNT, "Changes that it has not applied."),
     must("lagging", TEXTS, "Keys of such changes, the first few."),
 ];
@@ -560,7 +565,8 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
     (
         "BucketStatus",
         bucket_and![
-            may("copies", List(&Fields(COPY)), ""),
+            may("replica_status", List(&Fields(REPLICA_STATUS)), ""),
+            may("copies", List(&Fields(REPLICA_STATUS)), ""),
             may("renewal", Fields(RENEWAL), "How the home is renewed."),
             may(
                 "rules",

@@ -138,9 +138,9 @@ operations! {
     /// Plan a region and make its join token, or with `dry_run` say what would be done.
     PlanRegion POST "regions" ChangeRegions
         None, Some(fields::NEW_REGION), One("PlannedRegion");
-    /// Place no more buckets and copies in a region.
+    /// Place no more buckets and replicas in a region.
     DrainRegion POST "regions/{id}/drain" DrainRegion None, None, One("Region");
-    /// Place buckets and copies in a region again.
+    /// Place buckets and replicas in a region again.
     OpenRegion POST "regions/{id}/open" DrainRegion None, None, One("Region");
     /// Close a region that holds nothing.
     CloseRegion POST "regions/{id}/close" ChangeRegions None, None, One("Region");
@@ -155,7 +155,7 @@ operations! {
         None, Some(fields::ALLOW), One("Region");
     /// List buckets and where they are placed.
     ListBuckets GET "buckets" ListBuckets None, None, Many("Bucket");
-    /// Show a bucket and how its copies are doing.
+    /// Show a bucket and how its replicas are doing.
     GetBucket GET "buckets/{name}" ListBuckets None, None, One("BucketStatus");
     /// Create a bucket with a placement.
     CreateBucket POST "buckets" PlaceBuckets None, Some(fields::NEW_BUCKET), One("Bucket");

@@ -172,7 +172,7 @@ impl Admin {
         }
         let (name, home) = (&found.name, &found.home);
         Err(conflict(&format!(
-            "the home of {name}, region {home}, does not answer, and may not have heard yet that \
+            "the home of {name}, region {home}, does not answer, and may not know yet that \
              {to} keeps a replica: it could go on deciding beside {to}, so --force does not help. \
              Promote a region that has kept a replica for longer, or try again once {to} has got \
              all of {name}, or {home} answers"

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Which, print_json, table};
 use crate::failure::Failure;
 
-/// Create and list tenant accounts. Buckets and keys belong to accounts.
+/// Create and list accounts. Buckets and keys belong to accounts.
 #[derive(Subcommand)]
 pub enum Account {
     /// Create an account. It sees nothing of any other.
@@ -19,10 +19,10 @@ pub enum Account {
         /// again.
         #[arg(long, value_name = "COUNTRY")]
         guard: Vec<String>,
-        /// For people who look after the regions of this operator, in place of a tenant.
+        /// For people who look after the regions of this operator, in place of a customer.
         #[arg(long, value_name = "OPERATOR", conflicts_with = "auditor")]
         operator: Option<String>,
-        /// For auditors, who read what is on record and change nothing, in place of a tenant.
+        /// For auditors, who read what is on record and change nothing, in place of a customer.
         #[arg(long)]
         auditor: bool,
         /// JSON, for scripts.
@@ -33,7 +33,7 @@ pub enum Account {
     },
     /// Stop all keys of an account, in every region.
     Suspend(One),
-    /// Let the keys of a suspended account open again.
+    /// Let the keys of a suspended account work again.
     Resume(One),
     /// Show or change which public access the buckets of an account refuse, and what its new
     /// buckets begin with.
@@ -238,8 +238,8 @@ impl Account {
                             _ if root => "root".to_owned(),
                             (true, _) => "auditor".to_owned(),
                             (_, false) => format!("operator of {operator}"),
-                            _ if flag("suspended") => "tenant, suspended".to_owned(),
-                            _ => "tenant".to_owned(),
+                            _ if flag("suspended") => "customer, suspended".to_owned(),
+                            _ => "customer".to_owned(),
                         };
                         [text(a, "id"), text(a, "name"), role, text(a, "created")]
                     })

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{admin_client::AdminClient, failure::Failure};
 
-/// Say where buckets lie, and where they are to lie.
+/// Show and change where buckets are stored: their homes, replicas and jurisdictions.
 #[derive(Subcommand)]
 pub enum Bucket {
     /// Create a bucket with its placement.
@@ -45,7 +45,7 @@ pub enum Bucket {
     },
     /// Move a bucket's home to another region while both work, without losing a write.
     Move(Move),
-    /// List the buckets and where they lie.
+    /// List the buckets and where they are.
     List {
         /// JSON, for scripts.
         #[arg(long)]
@@ -293,9 +293,9 @@ fn show(bucket: &Value) {
     if !uploads.is_empty() {
         println!("{:<18} {uploads}", "Multipart uploads");
     }
-    match bucket.get("copies").and_then(Value::as_array) {
-        Some(copies) => show_copies(copies),
-        None => show_unknown_copies(bucket),
+    match bucket.get("replica_status").and_then(Value::as_array) {
+        Some(replicas) => show_replicas(replicas),
+        None => show_unknown_replicas(bucket),
     }
     let rules = bucket.get("rules").and_then(Value::as_array);
     show_rules(rules.map_or(&[][..], Vec::as_slice));
@@ -347,27 +347,27 @@ fn show_rules(rules: &[Value]) {
     table::print(["RULES TO", "STATE", "SENT", "FAILED"], &rows);
 }
 
-/// The copies that there are, where the home does not say how they are doing.
-fn show_unknown_copies(bucket: &Value) {
+/// The replicas that there are, where the home does not say how they are doing.
+fn show_unknown_replicas(bucket: &Value) {
     let why = text(bucket, "error");
     if why.is_empty() {
         return;
     }
     println!("\nHow the replicas are doing is not known, since the home does not say: {why}\n");
-    let copies = bucket.get("replicas").and_then(Value::as_array);
-    let row = |copy: &Value| [text(copy, "region"), "not known".to_owned()];
-    let rows: Vec<_> = copies.into_iter().flatten().map(row).collect();
+    let replicas = bucket.get("replicas").and_then(Value::as_array);
+    let row = |replica: &Value| [text(replica, "region"), "not known".to_owned()];
+    let rows: Vec<_> = replicas.into_iter().flatten().map(row).collect();
     table::print(["REPLICA", "STATE"], &rows);
     println!("\n`dhow region list` shows which regions answer.");
 }
 
-fn show_copies(copies: &[Value]) {
-    if copies.is_empty() {
+fn show_replicas(replicas: &[Value]) {
+    if replicas.is_empty() {
         return;
     }
     println!();
-    let row = |copy: &Value| {
-        let number = |field: &str| copy.get(field).and_then(Value::as_u64);
+    let row = |replica: &Value| {
+        let number = |field: &str| replica.get(field).and_then(Value::as_u64);
         let state = match (number("applied"), number("behind")) {
             (None, _) => match number("seeded") {
                 Some(seeded) => format!("seeding, {seeded} versions so far"),
@@ -377,14 +377,19 @@ fn show_copies(copies: &[Value]) {
             (Some(_), Some(behind)) => format!("{behind} changes behind"),
             (Some(at), None) => format!("at {at}"),
         };
-        let touch = copy.get("in_touch").and_then(Value::as_bool) == Some(true);
-        let touch = if touch { "yes" } else { "no" };
-        let lagging = list(copy, "lagging", |k| {
+        let connected = replica.get("connected").and_then(Value::as_bool) == Some(true);
+        let connected = if connected { "yes" } else { "no" };
+        let lagging = list(replica, "lagging", |k| {
             k.as_str().unwrap_or_default().to_owned()
         });
-        [text(copy, "region"), state, touch.to_owned(), lagging]
+        [
+            text(replica, "region"),
+            state,
+            connected.to_owned(),
+            lagging,
+        ]
     };
-    let rows: Vec<_> = copies.iter().map(row).collect();
+    let rows: Vec<_> = replicas.iter().map(row).collect();
     table::print(["REPLICA", "STATE", "CONNECTED", "KEYS THAT LAG"], &rows);
 }
 

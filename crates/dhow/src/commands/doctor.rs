@@ -13,7 +13,7 @@ use crate::{config::Config, doctor, failure::Failure};
 /// reaches the registry, and its replicas.
 ///
 /// Says for each what is wrong and what to do about it. Exits with 1 when something must be
-/// mended. Changes nothing, whether the cloud runs or not.
+/// corrected. Changes nothing, whether the cloud runs or not.
 #[derive(Args)]
 pub struct Doctor {
     /// Check this configuration instead of the defaults.

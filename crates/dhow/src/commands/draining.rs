@@ -45,7 +45,7 @@ pub struct Drain {
     which: Which,
 }
 
-/// One bucket that lies in the region.
+/// One bucket of the region.
 struct Resident {
     name: String,
     /// Its writes are ordered here.
@@ -199,6 +199,8 @@ impl Plan {
         json!({
             "bucket": name,
             "home": self.home,
+            "replica": self.copy.as_ref().map(|(to, _, _)| to),
+            // The name that it had until 0.1, for one more release.
             "copy": self.copy.as_ref().map(|(to, _, _)| to),
             "versions": self.copy.as_ref().map_or(0, |(_, versions, _)| *versions),
             "bytes": self.copy.as_ref().map_or(0, |(_, _, bytes)| *bytes),
@@ -297,7 +299,7 @@ impl Drain {
                 println!("\nNothing is left in {id}. `dhow region close {id}` closes it for good.")
             }
             n => println!(
-                "\nBuckets that lie in {id}: {n}. `dhow region drain {id} --move --dry-run` says what \
+                "\nBuckets in {id}: {n}. `dhow region drain {id} --move --dry-run` says what \
                  would become of them."
             ),
         }

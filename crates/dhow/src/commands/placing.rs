@@ -84,14 +84,14 @@ fn words(phase: &Phase, since: Duration) -> String {
     }
 }
 
-/// The copies that are waited for, if the home tells of them.
-fn copies(bucket: &Value, only: Option<&str>) -> Option<Vec<Value>> {
-    let mut copies = bucket.get("copies")?.as_array()?.clone();
-    copies.retain(|copy| only.is_none_or(|only| text(copy, "region") == only));
-    (only.is_none() || !copies.is_empty()).then_some(copies)
+/// The replicas that are waited for, if the home says how they are doing.
+fn replicas(bucket: &Value, only: Option<&str>) -> Option<Vec<Value>> {
+    let mut replicas = bucket.get("replica_status")?.as_array()?.clone();
+    replicas.retain(|replica| only.is_none_or(|only| text(replica, "region") == only));
+    (only.is_none() || !replicas.is_empty()).then_some(replicas)
 }
 
-/// How far the copies are, for whoever waits: bars on a terminal, lines elsewhere.
+/// How far the replicas are, for whoever waits: bars on a terminal, lines elsewhere.
 struct Showing {
     total: u64,
     begun: Instant,
@@ -112,11 +112,11 @@ impl Showing {
         }
     }
 
-    fn show(&mut self, copies: &[Value], phases: &[Phase]) {
+    fn show(&mut self, replicas: &[Value], phases: &[Phase]) {
         let quiet = !std::io::stderr().is_terminal();
         let speaks = self.line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        for (n, (copy, phase)) in copies.iter().zip(phases).enumerate() {
-            let region = copy.get("region").and_then(Value::as_str).unwrap_or("-");
+        for (n, (replica, phase)) in replicas.iter().zip(phases).enumerate() {
+            let region = replica.get("region").and_then(Value::as_str).unwrap_or("-");
             let text = format!("{region}: {}", words(phase, self.begun.elapsed()));
             match quiet {
                 false => self.bar(n, phase, text),
@@ -170,16 +170,16 @@ pub fn wait(
     let mut silent: Option<Instant> = None;
     loop {
         let bucket = client.call("GET", &path, None)?;
-        if let Some(copies) = copies(&bucket, only) {
+        if let Some(replicas) = replicas(&bucket, only) {
             silent = None;
-            let phases: Vec<Phase> = copies.iter().map(|c| phase(c, showing.total)).collect();
+            let phases: Vec<Phase> = replicas.iter().map(|r| phase(r, showing.total)).collect();
             if phases.iter().all(|phase| enough.is_met(phase)) {
                 showing.end();
                 return Ok(bucket);
             }
-            showing.show(&copies, &phases);
+            showing.show(&replicas, &phases);
         } else if silent.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX {
-            // The home is away; before that it may not have heard of the change yet.
+            // The home is away; before that it may not have the change yet.
             let why = text(&bucket, "error");
             let what = format!("the home of {name} does not say how its replicas are");
             let hint = format!("{why}; the replicas continue by themselves: ask again later");
@@ -210,13 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn a_home_that_does_not_tell_is_not_taken_for_one_whose_copies_have_all() {
-        let told = json!({ "copies": [{ "region": "a" }, { "region": "b" }] });
-        assert_eq!(copies(&told, None).unwrap().len(), 2);
-        assert_eq!(copies(&told, Some("b")).unwrap().len(), 1);
-        assert_eq!(copies(&told, Some("c")), None);
-        assert_eq!(copies(&json!({ "error": "away" }), None), None);
-        assert_eq!(copies(&json!({ "copies": [] }), None).unwrap().len(), 0);
+    fn a_home_that_does_not_tell_is_not_taken_for_one_whose_replicas_have_all() {
+        let told = json!({ "replica_status": [{ "region": "a" }, { "region": "b" }] });
+        assert_eq!(replicas(&told, None).unwrap().len(), 2);
+        assert_eq!(replicas(&told, Some("b")).unwrap().len(), 1);
+        assert_eq!(replicas(&told, Some("c")), None);
+        assert_eq!(replicas(&json!({ "error": "away" }), None), None);
+        assert_eq!(
+            replicas(&json!({ "replica_status": [] }), None)
+                .unwrap()
+                .len(),
+            0
+        );
     }
 
     #[test]

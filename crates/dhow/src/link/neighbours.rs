@@ -200,7 +200,7 @@ impl Neighbours {
                 .registry
                 .comparing()
                 .then_some("is compared with what others have"),
-            false => (!*self.registry.followed().borrow()).then_some("has not been heard since"),
+            false => (!*self.registry.followed().borrow()).then_some("has not answered since"),
         };
         why.map(|why| {
             format!(

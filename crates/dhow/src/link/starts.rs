@@ -61,7 +61,7 @@ fn read(dir: &DataDir) -> Result<Kept, Failure> {
     let path = dir.join(FILE);
     let broken = |why: String| {
         Failure::new(format!("cannot read {}: {why}", path.display()))
-            .hint("restore it from a backup, or move it away: the other regions tell it again")
+            .hint("restore it from a backup, or move it away: the other regions send it again")
     };
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,

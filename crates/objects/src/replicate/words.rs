@@ -231,7 +231,7 @@ impl Objects {
             let over = now.ms().saturating_sub(told.began.ms()) > TELLS_MS;
             if over && !told.all {
                 let bucket = &deed.name;
-                tracing::warn!(%bucket, %region, "a copy tells of earlier epochs for too long");
+                tracing::warn!(%bucket, %region, "a replica sends changes of earlier epochs for too long");
             }
             return Ok(!told.all && !over);
         }

@@ -265,7 +265,7 @@ fn check_regions(gateway: &Gateway, home: &RegionId, asked: &Asked) -> Result<()
                 "x-dhow-placement-jurisdictions",
                 region,
                 format!(
-                    "Region {region} lies in {}, which the jurisdictions do not allow",
+                    "Region {region} is in {}, which the jurisdictions do not allow",
                     place.jurisdiction
                 ),
             ));

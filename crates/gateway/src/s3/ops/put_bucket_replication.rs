@@ -59,8 +59,8 @@ async fn check(
             return Err(S3Error::with(
                 ErrorCode::AccessDenied,
                 format!(
-                    "Access Denied: destination bucket {name} may lie where the jurisdictions of \
-                     the source do not allow it."
+                    "Access Denied: destination bucket {name} may be in regions that the \
+                     jurisdictions of the source do not allow."
                 ),
             ));
         }
