@@ -12,6 +12,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from dhow import BIN, Client
 
@@ -180,15 +183,13 @@ def test_s05_unsigned_amz_headers_are_refused(cloud, bucket):
 
 
 def test_s06_presign_bounds(cloud, bucket):
-    from conftest import client_for
-
-    s3 = client_for(cloud)
-    for seconds, expected in ((1, 404), (604_800, 404), (604_801, 400), (0, 400), (-1, 400)):
-        url = s3.generate_presigned_url(
-            "get_object", Params={"Bucket": bucket, "Key": "absent"}, ExpiresIn=seconds
-        )
+    keys = Credentials(cloud.access_key, cloud.secret_key)
+    for seconds, expected in ((60, 404), (604_800, 404), (604_801, 400), (0, 400), (-1, 400)):
+        # botocore's own signer: that of the C runtime makes no such URLs.
+        request = AWSRequest("GET", f"{cloud.endpoint}/{bucket}/absent")
+        S3SigV4QueryAuth(keys, "s3", cloud.region, expires=seconds).add_auth(request)
         try:
-            urllib.request.urlopen(url, timeout=10)
+            urllib.request.urlopen(request.url, timeout=30)
             raise AssertionError("the object does not exist")
         except urllib.error.HTTPError as error:
             body = error.read()
