@@ -588,8 +588,8 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     assert "no other replica" in would["single"]["error"]
     rc, would = drain("--to", EU, "--dry-run")
     none = {"uploads": 0, "parts": 0, "bytes": 0, "more": False}
-    assert would["single"] == {"home": EU, "copy": EU, "versions": 30, "bytes": 30_000,
-                               "uploads": none}
+    assert would["single"] == {"home": EU, "replica": EU, "copy": EU, "versions": 30,
+                               "bytes": 30_000, "uploads": none}
     assert "jurisdictions do not allow" in would["lawful"]["error"]
     assert fleet.json("region", "show", ME)["status"] == "open"
     assert fleet.json("bucket", "show", "homed")["home"] == ME
