@@ -568,16 +568,8 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             may("replica_status", List(&Fields(REPLICA_STATUS)), ""),
             may("copies", List(&Fields(REPLICA_STATUS)), ""),
             may("renewal", Fields(RENEWAL), "How the home is renewed."),
-            may(
-                "rules",
-                List(&Fields(RULE)),
-                "How its replication rules are doing."
-            ),
-            may(
-                "uploads",
-                Fields(UPLOADS),
-                "Multipart uploads in progress at its home."
-            ),
+            may("rules", List(&Fields(RULE)), "Its replication rules."),
+            may("uploads", Fields(UPLOADS), "Multipart uploads at its home."),
             may("error", Text, "Why nothing is known of the replicas.")
         ],
     ),
