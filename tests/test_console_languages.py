@@ -25,7 +25,7 @@ LANGUAGES = [
 ]
 EACH = pytest.mark.parametrize("lang, direction, own, sign_in", LANGUAGES, ids=lambda v: str(v)[:5])
 # Names as people write them: Arabic, mixed directions, and one that would turn its neighbours.
-NAMES = ["تقرير المبيعات.pdf", "صورة-2024 (final).jpg", "readme-اقرأني.txt", "שלום/קובץ.txt",
+NAMES = ["تقرير المبيعات.pdf", "صورة-2024 (final).jpg", "readme-اقرأني.txt", "שלום/קובץ.txt", "2026/01.txt",
          "plain.txt", "a\u202egnp.exe"]
 
 
@@ -68,6 +68,7 @@ def pages(bucket):
 
     return ["/", "/new", "/connect", "/keys", "/sessions", "/regions", "/placements", "/accounts",
             "/audit", f"/b/{bucket}", f"/b/{bucket}?versions=1", f"/b/{bucket}/rules",
+            f"/b/{bucket}/policy", f"/b/{bucket}/bulk", "/jobs",
             f"/b/{bucket}/where", f"/b/{bucket}/where?check=1", of_object(NAMES[0]),
             of_object("gone.txt"), of_object(NAMES[0], "share")]
 
@@ -171,6 +172,10 @@ def test_names_of_any_direction_are_whole_and_do_not_turn_what_is_beside_them(br
                 label = one.page.locator(f'input[value="{name}"]').get_attribute("aria-label")
                 wrapped = locale == "ar" or name == NAMES[2]
                 assert (f"\u2068{name}\u2069" if wrapped else name) in label, label
+            # A folder of digits is not turned either.
+            one.open(f"/b/{filled}?prefix=2026%2F")
+            expect(one.page.locator(".path bdi").last).to_have_attribute("dir", "ltr")
+            expect(one.page.locator("#prefix")).to_have_attribute("dir", "ltr")
             # As a heading; what a name hides is still seen.
             one.open(f"/b/{filled}/o?key=" + urllib.parse.quote(NAMES[2]))
             expect(one.page.get_by_role("heading", level=1)).to_have_text(NAMES[2])

@@ -194,9 +194,13 @@ impl Words {
         out
     }
 
-    /// Puts a value in, so that neither it nor the text around it changes the other's direction.
+    /// Puts a value in, so that neither it nor the text around it changes the other's direction. A
+    /// value that is such a text itself has the direction of the language.
     fn put(self, out: &mut String, value: &str) {
-        if self.0.dir == "rtl" || value.chars().any(is_right_to_left) {
+        let ours = value.contains(ISOLATE)
+            && value.matches(ISOLATE).count() == value.matches(END_ISOLATE).count();
+        let turns = self.0.dir == "rtl" || value.chars().any(is_right_to_left);
+        if turns && !ours {
             out.push(ISOLATE);
             out.push_str(value);
             out.push(END_ISOLATE);
@@ -207,7 +211,7 @@ impl Words {
 }
 
 /// Whether a character is of a script that is written from right to left, or turns a text so.
-fn is_right_to_left(c: char) -> bool {
+pub fn is_right_to_left(c: char) -> bool {
     matches!(c,
         '\u{590}'..='\u{8ff}' | '\u{200f}' | '\u{202b}' | '\u{202e}' | '\u{2067}'
         | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' | '\u{10800}'..='\u{10fff}'
@@ -232,6 +236,8 @@ mod tests {
         assert_eq!(ENGLISH.with("{a}!", &[("a", "x é")]), "x é!");
         let mixed = ENGLISH.with("{a}!", &[("a", "سجل.txt")]);
         assert_eq!(mixed, "\u{2068}سجل.txt\u{2069}!");
+        let inner = arabic.with("{a}: {b}", &[("a", "x"), ("b", "1")]);
+        assert_eq!(arabic.with("{a}.", &[("a", &inner)]), format!("{inner}."));
     }
 
     #[test]

@@ -79,9 +79,9 @@ const TOO_LARGE: &str = "A form may have 64 KiB. Nothing was done.";
 
 fn said(why: &str, what: &str) -> Markup {
     html! {
-        (note(Tone::Bad, &html! { p { bdi { (text::ours(why)) } } }))
+        (note(Tone::Bad, &html! { p { bdi dir=[text::direction(why)] { (text::ours(why)) } } }))
         @if !what.is_empty() { p { (what) } }
-        p { a.button href="/" { "\u{2190} Dhow" } }
+        p { a.button href="/" { span.back aria-hidden="true" {} "Dhow" } }
     }
 }
 

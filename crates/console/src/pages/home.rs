@@ -34,7 +34,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
         Ok(listed) => listed.xml()?,
         Err(Fault::Refused(why)) => {
             let body = html! {
-                (parts::note(Tone::Warn, &html! { p { bdi { (text::ours(&why)) } } }))
+                (parts::or_why(call, Err(Fault::Refused(why))))
                 (open_by_name(call))
             };
             return Page::new(call.t("Buckets"), body).into();
@@ -91,7 +91,7 @@ fn search(call: &Call<'_>, filter: &str) -> Markup {
     html! {
         form.bar method="get" action="/" role="search" {
             label.hide for="prefix" { (call.t("Names that begin with")) }
-            input #prefix name="prefix" value=(filter) placeholder=(call.t("Names that begin with"))
+            input #prefix name="prefix" value=(filter) dir=[text::direction(filter)] placeholder=(call.t("Names that begin with"))
                 autocapitalize="none" spellcheck="false" data-filter;
             button { (call.t("Find")) }
             @if !filter.is_empty() { a.button.plain href="/" { (call.t("Show all")) } }

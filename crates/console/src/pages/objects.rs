@@ -219,7 +219,7 @@ fn bar(call: &Call<'_>, view: &View<'_>) -> Markup {
     html! {
         form.bar method="get" action=(Href::bucket(view.bucket, "")) role="search" {
             label.hide for="prefix" { (call.t("Keys that begin with")) }
-            input #prefix name="prefix" value=(view.prefix) autocapitalize="none"
+            input #prefix name="prefix" value=(view.prefix) dir=[text::direction(view.prefix)] autocapitalize="none"
                 placeholder=(call.t("Keys that begin with")) spellcheck="false" data-filter;
             label.check {
                 input type="checkbox" name="flat" value="1" checked[view.flat];

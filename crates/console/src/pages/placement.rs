@@ -138,7 +138,7 @@ pub async fn list(call: &Call<'_>) -> Answer {
     let body = html! {
         form.bar method="get" action="/placements" role="search" {
             label.hide for="find" { (call.t(FIND)) }
-            input #find name="find" value=(wanted) placeholder=(call.t(FIND))
+            input #find name="find" value=(wanted) dir=[text::direction(wanted)] placeholder=(call.t(FIND))
                 autocapitalize="none" spellcheck="false" data-filter;
             button { (call.t("Find")) }
             @if !wanted.is_empty() { a.button.plain href="/placements" { (call.t("Show all")) } }

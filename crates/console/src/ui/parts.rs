@@ -67,7 +67,8 @@ pub fn button(
 
 /// Why something did not work, in a line.
 pub fn reason(call: &Call<'_>, fault: &Fault) -> Markup {
-    html! { bdi { (text::ours(&call.why(fault))) } }
+    let why = call.why(fault);
+    html! { bdi dir=[text::direction(&why)] { (text::ours(&why)) } }
 }
 
 /// A part of a page, or in its place why it cannot be shown.

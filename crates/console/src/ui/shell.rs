@@ -45,7 +45,7 @@ fn signed_out(call: &Call<'_>, page: Page) -> Markup {
         body.outside {
             main #main {
                 p.brand { (mark()) "Dhow" }
-                h1 { bdi { (text::ours(&page.title)) } }
+                h1 { bdi dir=[text::direction(&page.title)] { (text::ours(&page.title)) } }
                 (page.body)
                 (languages(call))
                 (foot(call))
@@ -90,7 +90,7 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                 main #main tabindex="-1" {
                     @if let Some(path) = &page.path { nav.path aria-label=(call.t("Path")) { (path) } }
                     div.head {
-                        h1 { bdi { (text::ours(&page.title)) } }
+                        h1 { bdi dir=[text::direction(&page.title)] { (text::ours(&page.title)) } }
                         @if let Some(actions) = &page.actions { div.actions { (actions) } }
                     }
                     (page.body)

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::words::{END_ISOLATE, ISOLATE};
+use crate::words::{END_ISOLATE, ISOLATE, is_right_to_left};
 
 /// Characters in a table before the middle is left out.
 const SHOWN_MAX: usize = 96;
@@ -71,9 +71,19 @@ fn inside(text: &str) -> String {
     [before, &visible(&text[begin..end]), after].concat()
 }
 
+/// For `dir` of what shows a text: by its first letter where any is of a script from right to left,
+/// and from left to right otherwise. `2026/` has no letter, and is no name from right to left.
+pub fn direction(text: &str) -> Option<&'static str> {
+    match text {
+        "" => None,
+        text if text.chars().any(is_right_to_left) => Some("auto"),
+        _ => Some("ltr"),
+    }
+}
+
 /// A user's text, whole.
 pub fn name(text: &str) -> Markup {
-    html! { bdi { (visible(text)) } }
+    html! { bdi dir=[direction(text)] { (visible(text)) } }
 }
 
 /// The same, short: a long one without its middle, and whole in its title.
@@ -81,12 +91,12 @@ pub fn short(text: &str) -> Markup {
     let whole = visible(text);
     let count = whole.chars().count();
     if count <= SHOWN_MAX {
-        return html! { bdi { (whole) } };
+        return html! { bdi dir=[direction(text)] { (whole) } };
     }
     let side = SHOWN_MAX / 2;
     let first: String = whole.chars().take(side).collect();
     let last: String = whole.chars().skip(count - side).collect();
-    html! { bdi title=(label(text)) { (first) "\u{2026}" (last) } }
+    html! { bdi dir=[direction(text)] title=(label(text)) { (first) "\u{2026}" (last) } }
 }
 
 /// Characters of a user's text in what only some see: titles and labels of fields.
@@ -145,6 +155,14 @@ mod tests {
         assert_eq!(shown, "a \u{2068}b⟨U+202E⟩⟨U+2068⟩c\u{2069} d⟨U+2069⟩");
         assert_eq!(ours("a\u{2068}b"), "a⟨U+2068⟩b");
         assert_eq!(ours("a\u{2069}b "), "a⟨U+2069⟩b ");
+    }
+
+    #[test]
+    fn a_name_has_the_direction_of_its_letters() {
+        assert_eq!(direction("2026/"), Some("ltr"));
+        assert_eq!(direction("سجل.txt"), Some("auto"));
+        assert_eq!(direction(""), None);
+        assert_eq!(name("2026/").into_string(), "<bdi dir=\"ltr\">2026/</bdi>");
     }
 
     #[test]

@@ -92,8 +92,11 @@ fn is_sentence(text: &str) -> bool {
     let second = words.next().unwrap_or_default();
     first.starts_with(|c: char| c.is_ascii_uppercase())
         && first.len() + second.len() < text.len()
-        && words.count() >= 2
-        && second.bytes().all(|byte| byte.is_ascii_lowercase())
+        && words.next().is_some()
+        && second
+            .trim_end_matches(',')
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic())
         && !text.contains(['=', '<', '\n', '\\'])
 }
 
