@@ -12,7 +12,7 @@ use crate::{
 /// How a request reached the region that decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Via {
-    /// At its own front door.
+    /// At its own gateway.
     Door,
     /// Relayed by another region, and what proves that the caller asked for it.
     Region(Place, Proof),

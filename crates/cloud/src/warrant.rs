@@ -24,7 +24,7 @@ use crate::Registry;
 /// What stands before the reason, so that a region knows that nothing has changed.
 pub(crate) const UNPROVEN: &str = "no proof of the customer's request: ";
 
-/// Reads requests as the front door does, and verifies nothing that needs a key.
+/// Reads requests as the gateway does, and verifies nothing that needs a key.
 pub trait ReadsRequests: Send + Sync + 'static {
     /// What a request asks for that was sent to `region`.
     ///

@@ -1,4 +1,4 @@
-//! Wires one region: engine -> registry -> objects -> front door, in the order in which each needs
+//! Wires one region: engine -> registry -> objects -> gateway, in the order in which each needs
 //! the one before, and closes them in the opposite order.
 
 use std::{sync::Arc, time::Duration};

@@ -525,7 +525,7 @@ const UNPROVEN: &str = "no region that holds the bucket takes it from this regio
     proof";
 
 /// Whether the other region did not act for want of proof: it says so, or it is of an older
-/// version, whose refusal does not come from its front door.
+/// version, whose refusal does not come from its gateway.
 fn is_unproven(answer: &Response<AnswerBody>) -> bool {
     let headers = answer.headers();
     let refused = answer.status().is_client_error() && !headers.contains_key(names::REQUEST_ID);

@@ -1,4 +1,4 @@
-//! Health and metrics, on a listener of their own: they answer also when the front door is
+//! Health and metrics, on a listener of their own: they answer also when the gateway is
 //! crowded, and no customer reaches them.
 
 use std::{future::Future, sync::Arc};

@@ -1,4 +1,4 @@
-//! The front door: listeners, limits, one request pipeline, and the dialects.
+//! The gateway: listeners, limits, one request pipeline, and the dialects.
 //!
 //! Every request passes limits -> parse -> identify -> permit -> act -> answer -> record.
 //! Invariants: the gateway never touches `store`, never decides a permission itself (that is

@@ -1,10 +1,10 @@
-//! The front door's own limits, each with its default.
+//! The gateway's own limits, each with its default.
 
 use std::time::Duration;
 
 use access::NewBuckets;
 
-/// Limits and names of the front door.
+/// Limits and names of the gateway.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
     /// Host names under which `bucket.name` addresses a bucket. Default: `localhost`.

@@ -62,7 +62,7 @@ pub enum RuleRefused {
     No(String),
 }
 
-/// What the front door knows of, and wants from, the other regions of its cloud. All but `pass`
+/// What the gateway knows of, and wants from, the other regions of its cloud. All but `pass`
 /// is answered from memory.
 pub trait Regions: Send + Sync {
     /// Where a region of the cloud lies; `None` for a name that no region has. This region itself
@@ -72,7 +72,7 @@ pub trait Regions: Send + Sync {
     /// `among`, nearest first. Regions that are known not to answer may come last; none is added.
     fn nearest(&self, among: &[RegionId]) -> Vec<RegionId>;
 
-    /// The host (and port) of a region's front door, for redirects; `None` where it is not known.
+    /// The host (and port) of a region's S3 endpoint, for redirects; `None` where it is not known.
     fn endpoint(&self, region: &RegionId) -> Option<String>;
 
     /// Sends a request to `to`, over a connection on which both regions have proved who they are,

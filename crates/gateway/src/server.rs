@@ -1,4 +1,4 @@
-//! The front door itself: what it is wired to.
+//! The gateway itself: what it is wired to.
 
 use std::{
     borrow::Cow,
@@ -95,7 +95,7 @@ pub struct Parts {
 }
 
 impl Gateway {
-    /// Puts the front door together; its metrics join `registry`.
+    /// Puts the gateway together; its metrics join `registry`.
     pub fn new(parts: Parts, registry: &mut Registry) -> Self {
         let mut host = [0; 32];
         parts.random.fill(&mut host);
@@ -127,7 +127,7 @@ impl Gateway {
     }
 
     /// Where this region lies and who runs it, as the registry has it on record now: a region that
-    /// has just joined learns of it after its start. The front door's own requests need not know.
+    /// has just joined learns of it after its start. The gateway's own requests need not know.
     pub(crate) fn place_for(&self, via: &Via) -> Cow<'_, Place> {
         match via {
             Via::Door => Cow::Borrowed(&self.place),

@@ -1,4 +1,4 @@
-//! Buckets, through the front door.
+//! Buckets, through the gateway.
 
 #![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
 

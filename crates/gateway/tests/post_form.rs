@@ -1,4 +1,4 @@
-//! Uploads by HTML forms, through the front door.
+//! Uploads by HTML forms, through the gateway.
 
 #![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
 

@@ -251,7 +251,7 @@ fn serves(node: &Node, deed: &BucketDeed) -> bool {
     node.view.serves.load(Ordering::SeqCst) && node.view.doubt(deed).is_none()
 }
 
-/// Where a request is acted on: at the region that is asked, or at the home, as the front door
+/// Where a request is acted on: at the region that is asked, or at the home, as the gateway
 /// passes it on.
 fn admitted(
     world: &World,

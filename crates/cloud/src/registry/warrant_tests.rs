@@ -18,7 +18,7 @@ use crate::{
     keys::{region_key, service_key},
 };
 
-/// Reads requests that are written in JSON: how heads are read is the front door's.
+/// Reads requests that are written in JSON: how heads are read is the gateway's.
 pub(super) struct InJson;
 
 impl ReadsRequests for InJson {

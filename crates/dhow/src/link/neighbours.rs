@@ -1,4 +1,4 @@
-//! The other regions, as the front door and replication see them.
+//! The other regions, as the gateway and replication see them.
 
 use std::{
     collections::HashMap,

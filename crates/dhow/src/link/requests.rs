@@ -1,4 +1,4 @@
-//! What customers signed, read for the registry as the front door reads it.
+//! What customers signed, read for the registry as the gateway reads it.
 
 use std::sync::{Arc, Weak};
 
@@ -6,7 +6,7 @@ use cloud::{ReadsRequests, Wanted, WantedChange};
 use gateway::Gateway;
 use types::{RegionId, SignedRequest};
 
-/// The front door of the registry's region.
+/// The gateway of the registry's region.
 pub struct Requests(Weak<Gateway>);
 
 impl Requests {

@@ -47,7 +47,7 @@ impl Query {
 
 /// A request that has been parsed, identified and permitted.
 pub struct S3Call<'g> {
-    /// The front door and all that it reaches.
+    /// The gateway and all that it reaches.
     pub gateway: &'g Gateway,
     /// Which operation.
     pub operation: &'static Operation,

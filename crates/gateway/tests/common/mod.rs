@@ -1,4 +1,4 @@
-//! A front door on a loopback port, over the memory engine, with two accounts.
+//! A gateway on a loopback port, over the memory engine, with two accounts.
 
 #![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
 
@@ -106,7 +106,7 @@ impl Deeds for TestDeeds {
     }
 }
 
-/// A front door that serves.
+/// A gateway that serves.
 pub struct Door {
     /// Where.
     pub address: SocketAddr,
