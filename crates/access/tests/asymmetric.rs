@@ -284,6 +284,7 @@ fn neither_kind_of_key_proves_the_other_kind_of_signature() {
     let claimed = claim(AuthType::HeaderV4a, &request("/b/k", &headers), now()).unwrap();
     let mut statement = claimed.statement;
     assert!(statement.is_proven_by_public(&keys.public()));
+    assert!(!statement.is_proven_by_public(&Keys::new(false).public()));
     assert!(statement.is_for("any") && statement.is_asymmetric());
     for key in [[0; 32], signing_key("secret", "20261129", "", "s3")] {
         assert!(!statement.is_proven_by(&HmacKey::from(key)));

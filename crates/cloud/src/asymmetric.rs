@@ -97,6 +97,24 @@ impl Registry {
     }
 }
 
+/// The signature that a client makes.
+#[cfg(test)]
+pub(crate) fn sign(access_key: &str, secret: &str, text: &[u8]) -> String {
+    use ring::{rand::SystemRandom, signature as ecdsa};
+    let (private, public) = (
+        private_key(access_key, secret).unwrap(),
+        public_key(access_key, secret).unwrap(),
+    );
+    let pair = ecdsa::EcdsaKeyPair::from_private_key_and_public_key(
+        &ecdsa::ECDSA_P256_SHA256_ASN1_SIGNING,
+        &private,
+        &hex::decode(public.to_string()).unwrap(),
+        &SystemRandom::new(),
+    );
+    let signature = pair.unwrap().sign(&SystemRandom::new(), text);
+    hex::encode(signature.unwrap())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

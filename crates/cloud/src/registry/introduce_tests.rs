@@ -7,14 +7,16 @@ use access::{
     signature::{Service, Statement},
 };
 use serde_json::json;
-use types::{AccessKeyId, BucketName, Deeds, Forwarder, NewDeed, Replica};
+use types::{AccessKeyId, BucketName, Deeds, Forwarder, NewDeed, Replica, features::Features};
 
 use super::{
     follow_tests::{Cloud, ROOT, bucket, open, today},
     warrant_tests::{InJson, signed},
     *,
 };
-use crate::{Ask, Introduced, KeyStatus, NewKey, PlacementChange, ReadsRequests, Told};
+use crate::{
+    Ask, Introduced, KeyStatus, NewKey, PlacementChange, ReadsRequests, Told, asymmetric::sign,
+};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -23,6 +25,21 @@ fn statement(key: &NewKey, region: &str) -> Statement {
     let request = signed(key, region, json!({"bucket": "any-bucket", "homes": []}));
     let read = InJson.read(&RegionId::new(region), &request);
     read.unwrap().statement
+}
+
+/// The same, asymmetric, for the regions of this set.
+fn asymmetric(key: &NewKey, set: &str) -> Statement {
+    let mut made = statement(key, "second");
+    made.region.clear();
+    made.region_set = Some(set.to_owned());
+    let text = format!(
+        "AWS4-ECDSA-P256-SHA256\n{}\n{}/s3/aws4_request\n{}",
+        made.stamp,
+        made.day,
+        hex::encode(made.canonical)
+    );
+    made.signature = sign(&key.access_key, &key.secret_key, text.as_bytes());
+    made
 }
 
 fn opens(registry: &Registry, key: &NewKey, region: &str) -> bool {
@@ -206,6 +223,62 @@ async fn p5_a_region_is_told_a_key_once_its_holder_has_signed_a_request_to_it() 
     };
     tokio::time::timeout(WITHIN, again).await.unwrap();
     assert!(opens(second, &key, "second"));
+    following.abort();
+}
+
+#[tokio::test]
+async fn p5_an_asymmetric_signature_gives_a_region_nothing_with_which_it_could_sign() {
+    let cloud = Cloud::new().await;
+    let (_, key) = cloud.account_with_key("guest").await;
+    let (_, other) = cloud.account_with_key("other").await;
+    cloud.second.announce_features(Features::own());
+    cloud.catch_up().await;
+    let following = tokio::spawn(Arc::clone(&cloud.second).follow());
+    let second = &cloud.second;
+    let introduce = async |statement: &Statement| {
+        let introduced = second.introduce(statement, Service::S3, None).await;
+        introduced.unwrap() == Introduced::Known
+    };
+    let mut forged = asymmetric(&other, "*");
+    forged.access_key.clone_from(&key.access_key);
+    assert!(!introduce(&forged).await && !introduce(&asymmetric(&key, "third")).await);
+    let mut renamed = asymmetric(&key, "third");
+    // The set is in what was signed, of which the registry has the digest.
+    renamed.canonical = [7; 32];
+    renamed.region_set = Some("*".to_owned());
+    assert!(!introduce(&renamed).await);
+    let good = asymmetric(&key, "second,first");
+    let told = |region: &str| {
+        let ask = Ask::Introduce(Box::new(crate::Introduction::of(&good)));
+        let (keeper, region) = (Arc::clone(&cloud.keeper), RegionId::new(region));
+        async move {
+            match keeper.answer(&region, ask).await {
+                Told::Introduced { keys, .. } => keys,
+                _ => panic!("no answer"),
+            }
+        }
+    };
+    assert!(told("third").await.is_none());
+    let keys = told("second").await.unwrap();
+    assert!(keys.active && keys.days.is_empty() && keys.public.is_some());
+    assert!(introduce(&good).await);
+    let verifies = |id: &str| second.public_key(id).is_some();
+    assert!(verifies(&key.access_key) && !verifies(&other.access_key));
+    assert!(second.signer_of(&good, "second").is_some());
+    assert!(second.signer_of(&forged, "second").is_none());
+    assert!(second.signer_of(&good, "third").is_none());
+    assert!(!opens(second, &key, "second"));
+    // What another kind of signature needs is told when one is shown, with both.
+    assert!(introduce(&statement(&key, "second")).await);
+    assert!(opens(second, &key, "second") && verifies(&key.access_key));
+    // A key that is disabled verifies nothing.
+    let id = AccessKeyId::new(&key.access_key);
+    let keeper = &cloud.keeper;
+    let disabled = keeper.set_key_status(ROOT, &id, KeyStatus::Disabled).await;
+    disabled.unwrap();
+    let length = *keeper.watch().borrow();
+    second.watch().wait_for(|l| *l >= length).await.unwrap();
+    assert!(!verifies(&key.access_key) && keeper.public_key(&key.access_key).is_none());
     following.abort();
 }
 
