@@ -228,37 +228,35 @@ fn quoted(text: &str) -> String {
 
 /// An entry as it is written.
 fn written(english: &str, others: Option<&str>, forms: usize) -> String {
-    let mut text = format!("\nmsgid {}\n", quoted(english));
+    let mut text = format!("msgid {}\n", quoted(english));
     match others {
-        None => text.push_str("msgstr \"\"\n"),
+        None => text.push_str("msgstr \"\""),
         Some(others) => {
-            text.push_str(&format!("msgid_plural {}\n", quoted(others)));
+            text.push_str(&format!("msgid_plural {}", quoted(others)));
             for form in 0..forms {
-                text.push_str(&format!("msgstr[{form}] \"\"\n"));
+                text.push_str(&format!("\nmsgstr[{form}] \"\""));
             }
         }
     }
     text
 }
 
-/// Takes out what is not used, and adds what is missing.
+/// Takes out what is not used, and adds what is missing, in the order of the English texts.
 fn update(path: &Path, forms: usize, used: &Used) {
     let file = fs::read_to_string(path).unwrap();
-    let kept = file.split("\n\n").filter(|block| {
-        let entry = po::entries(block).pop();
-        entry.is_none_or(|entry| entry.english.is_empty() || used.literals.contains(&entry.english))
+    let (head, rest) = file.split_once("\n\n").unwrap();
+    let blocks = rest.split("\n\n").filter_map(|block| {
+        let entry = po::entries(block).pop()?;
+        let kept = used.literals.contains(&entry.english);
+        kept.then(|| (entry.english, block.trim_end().to_owned()))
     });
-    let mut text = kept.collect::<Vec<_>>().join("\n\n");
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    let known: BTreeSet<String> = po::entries(&text).into_iter().map(|e| e.english).collect();
-    for (english, others) in used
-        .texts
-        .iter()
-        .filter(|(english, _)| !known.contains(*english))
-    {
-        text.push_str(&written(english, others.as_deref(), forms));
+    let mut all: BTreeMap<String, String> = blocks.collect();
+    for (english, others) in &used.texts {
+        let new = || written(english, others.as_deref(), forms);
+        all.entry(english.clone()).or_insert_with(new);
     }
+    let blocks = all.into_values().map(|block| ["\n\n", &block].concat());
+    let text = [head, &blocks.collect::<String>(), "\n"].concat();
     fs::write(path, text).unwrap();
 }
 
