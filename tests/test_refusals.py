@@ -15,7 +15,9 @@ import pytest
 from conftest import client_for
 from dhow import ROOT, Client
 from test_policies import policy, post, statement
-from test_users import Person, allow, code, document, iam_for
+from test_roles import trust
+from test_sessions import sts_for
+from test_users import Person, allow, code, deny, document, iam_for
 
 LINE = re.compile(r"^\| (\w+) \| `(\w+) (\S+)`(?: with `([\w-]+)`)? \| ([\w ]+) \| (.*?) \|")
 # Values that a query needs to be one.
@@ -60,6 +62,14 @@ OPERATIONS = {
     for line in map(LINE.match, (ROOT / "docs" / "operations.md").read_text().splitlines())
     if line and line.group(1) != "operation"
 }
+
+class InSession(Client):
+    """Signs with a session's key, and sends its token."""
+
+    def headers(self, method, path, query="", headers=None, **more):
+        token = {"x-amz-security-token": self.token} if self.token else {}
+        return super().headers(method, path, query, {**(headers or {}), **token}, **more)
+
 
 class Anonymous(Client):
     """Signs nothing."""
@@ -137,8 +147,21 @@ PRINCIPALS = {
     "disabled key": ("InvalidAccessKeyId", never),
     "operator of a region": ("AccessDenied", lists),
     "auditor": ("AccessDenied", lists),
+    "session of a role without a policy": ("AccessDenied", never),
+    "session with a policy about something else": ("AccessDenied", never),
+    "read-only session": ("AccessDenied", reads),
+    "session whose role is denied all": ("AccessDenied", never),
+    "federated session without a policy": ("AccessDenied", never),
+    "session of another account": ("AccessDenied", lists_or_makes),
+    "session whose key is gone": ("InvalidAccessKeyId", never),
+    "session whose role is gone": ("InvalidAccessKeyId", never),
+    "session without its token": ("InvalidAccessKeyId", never),
 }
-OF_THE_ACCOUNT = {"read-only user", "user without a policy"}
+OF_THE_ACCOUNT = {
+    "read-only user", "user without a policy", "session of a role without a policy",
+    "session with a policy about something else", "read-only session",
+    "session whose role is denied all", "federated session without a policy",
+}
 # Forms are signed by their fields, and have a test of their own below.
 FORMS = {"PostObject"}
 
@@ -202,9 +225,87 @@ def principal(scene, name):
             cloud.cli("key", "enable", pair[0])
             return plain(client)
         return client, shown
+    if "session" in name:
+        return session(scene, name)
     kind = ["--auditor"] if name == "auditor" else ["--operator", "refusals-op"]
     client = scene.client(scene.key(scene.account(f"refusals-{name.split()[0]}", *kind)))
     return client, lambda: client.request("GET", "/")[0]
+
+
+# What the role of a session may do, and what bounds the session.
+BOUNDS = {
+    "session of a role without a policy": ([], None),
+    "session with a policy about something else": (
+        [allow("*")], allow("s3:*", "arn:aws:s3:::refusals-else/*")),
+    "read-only session": ([allow("*")], allow(["s3:Get*", "s3:List*"])),
+    "session whose role is denied all": ([allow("*"), deny("*")], None),
+    "session of another account": ([allow("*")], None),
+    "session whose key is gone": ([allow("*")], None),
+    "session whose role is gone": ([allow("*")], None),
+    "session without its token": ([allow("*")], None),
+}
+
+
+def session(scene, name):
+    """A session, and what shows that it is one: what it may do, or could before it ended."""
+    cloud, iam = scene.cloud, scene.iam
+    pair = scene.pair
+    if name == "session of another account":
+        pair = scene.key(scene.account("refusals-sessions"))
+        iam = iam_for(cloud, *pair)
+    person = Person(cloud, iam, document(allow("sts:*")))
+    plain = lambda client: client.request("GET", f"/{scene.bucket}/{KEY}")[0]
+    if name.startswith("federated"):
+        made = sts_for(cloud, *person.pair).get_federation_token(Name="refusals")
+    else:
+        role = f"refusals-{name.replace(' ', '-')}"
+        account = iam.get_user(UserName=person.name)["User"]["Arn"].split(":")[4]
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust(account))
+        statements, bound = BOUNDS[name]
+        if statements:
+            iam.put_role_policy(
+                RoleName=role, PolicyName="own", PolicyDocument=document(*statements))
+        more = {"Policy": document(bound)} if bound else {}
+        made = sts_for(cloud, *person.pair).assume_role(
+            RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName="refusals", **more)
+    made = made["Credentials"]
+    client = InSession(
+        cloud.host, cloud.region, made["AccessKeyId"], made["SecretAccessKey"])
+    client.token = made["SessionToken"]
+    if name in ("session of another account", "read-only session"):
+        # Of its own account it may ask for what there is.
+        return client, lambda: client.request("GET", "/")[0]
+    if name == "session without its token":
+        whole, client.token = client.token, None
+
+        def shown():
+            client.token = whole
+            return plain(client)
+        return client, shown
+    if name in ("session whose key is gone", "session whose role is gone"):
+        before = plain(client)
+        if name == "session whose key is gone":
+            iam.delete_access_key(UserName=person.name, AccessKeyId=person.pair[0])
+        else:
+            iam.delete_role_policy(RoleName=role, PolicyName="own")
+            iam.delete_role(RoleName=role)
+        return client, lambda: before
+    # What it lacks it may have, and then it is let in.
+    def shown():
+        if name.startswith("federated") or bound:
+            return 200 if code_of(client, scene) == "AccessDenied" else 0
+        iam.put_role_policy(
+            RoleName=role, PolicyName="own", PolicyDocument=document(allow("s3:GetObject")))
+        found = plain(client)
+        iam.delete_role_policy(RoleName=role, PolicyName="own")
+        return found
+    return client, shown
+
+
+def code_of(client, scene):
+    """Why a good signature is refused."""
+    body = client.request("GET", f"/{scene.bucket}/{KEY}")[2]
+    return re.search(rb"<Code>(\w+)</Code>", body).group(1).decode()
 
 
 def refused(name):
@@ -213,7 +314,8 @@ def refused(name):
 
 
 def test_there_are_as_many_refusals_as_there_were():
-    assert sum(len(refused(name)) for name in PRINCIPALS) >= 900
+    of_others = sum(len(refused(name)) for name in PRINCIPALS)
+    assert of_others + len(denied_to_owners()) >= 2000
 
 
 @pytest.mark.parametrize("name", PRINCIPALS)
@@ -240,6 +342,38 @@ def test_who_may_not_is_refused_and_changes_nothing(scene, name):
     assert scene.state() == before
     assert shown() == 200
     client.connection.close()
+
+
+# What the owner may always do: else a policy that denies all could never be taken away.
+NEVER_LOCKED = {"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"}
+
+
+def denied_to_owners():
+    return [o for o in OPERATIONS.values() if o.on != "service" and o.name != "CreateBucket"
+            and o.name not in FORMS | NEVER_LOCKED]
+
+
+def test_the_owners_own_key_is_refused_what_the_buckets_policy_denies(scene):
+    bucket, client = "refusals-locked", scene.client(scene.pair)
+    scene.s3.create_bucket(Bucket=bucket)
+    scene.s3.put_object(Bucket=bucket, Key=KEY, Body=b"kept")
+    scene.s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, "*", "s3:*", Effect="Deny", Resource=[
+            f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"])))
+    wrong = {}
+    for operation in denied_to_owners():
+        answer = operation.send(client, bucket)
+        want = (403, None if operation.method == "HEAD" else "AccessDenied")
+        if operation.name == "DeleteObjects":
+            want = (200, "AccessDenied")
+        if answer != want:
+            wrong[operation.name] = answer
+    assert wrong == {}
+    assert bucket in scene.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    scene.s3.delete_bucket_policy(Bucket=bucket)
+    assert scene.s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == b"kept"
+    scene.s3.delete_object(Bucket=bucket, Key=KEY)
+    scene.s3.delete_bucket(Bucket=bucket)
 
 
 FORMERS = ["other account", "user without a policy", "disabled key", "auditor", "bad signature",
