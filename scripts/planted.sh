@@ -118,6 +118,7 @@ bugs=(
   "cursor-before-apply|seeds|seeds_"
   "accounts-let-all-in|policy|truth::"
   "accounts-let-all-in|policy|random::the_evaluator"
+  "sessions-by-name-alone|policy|truth::a_session_is_of_the_role"
   "negated-sets-swapped|policy|operators::sets_are"
   "negated-sets-swapped|policy|random::the_evaluator"
   "inserted-wildcards|policy|operators::variables_bring"

@@ -324,12 +324,20 @@ def test_a_bucket_policy_names_roles_and_sessions(acme):
     assert session.s3.get_object(**target)["Body"].read() == b"k"
     two = acme.assume(person, role, RoleSessionName="two")
     assert code(two.s3.get_object, **target) == DENIED
-    # A role of the same name that comes later is another.
-    grant(acme.arn("role", role))
-    acme.iam.delete_role(RoleName=role)
-    acme.iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust(acme.id))
-    later = acme.assume(person, role, RoleSessionName="one")
-    assert code(later.s3.get_object, **target) == DENIED
+    # A role of the same name that comes later is another, also where a session of it is named.
+    for arn in (acme.arn("role", role), f"arn:aws:sts::{acme.id}:assumed-role/{role}/one"):
+        grant(arn)
+        assert acme.assume(person, role, RoleSessionName="one").s3.get_object(**target)
+        acme.iam.delete_role(RoleName=role)
+        acme.iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust(acme.id))
+        later = acme.assume(person, role, RoleSessionName="one")
+        assert code(later.s3.get_object, **target) == DENIED
+    # A policy that is written now means it.
+    grant(f"arn:aws:sts::{acme.id}:assumed-role/{role}/one")
+    assert later.s3.get_object(**target)["Body"].read() == b"k"
+    # The ARN of a session is none of a role that somebody could have.
+    assert code(person.sts.assume_role, RoleSessionName="one",
+                RoleArn=f"arn:aws:sts::{acme.id}:assumed-role/{role}/one") == DENIED
 
 
 def test_another_account_assumes_a_role_where_both_sides_say_so(acme, other):

@@ -108,7 +108,7 @@ impl Registry {
 
 fn other(state: &State, name: &str) -> Option<String> {
     match name.starts_with("arn:") {
-        true => state.id_of_arn(name).map(str::to_owned),
+        true => state.id_of_named(name).map(str::to_owned),
         false => state.arn_of_id(name),
     }
 }

@@ -151,7 +151,7 @@ pub(crate) fn shown(state: &State, held: &HeldRole) -> RoleInfo {
 
 /// Reads a trust policy, and says whom it names by which unique ids.
 fn trusted(state: &State, text: &str) -> Result<BTreeMap<String, String>, CloudError> {
-    let resolve = |arn: &str| state.id_of_arn(arn).map(str::to_owned);
+    let resolve = |arn: &str| state.id_of_named(arn).map(str::to_owned);
     let read = Document::parse_resolved(text, DocumentKind::Trust, &resolve);
     let document = read.map_err(|error| CloudError::Policy(error.to_string()))?;
     Ok(document.resolutions().into_iter().collect())

@@ -117,6 +117,18 @@ impl State {
         knows.then(|| RoleTold::of(self, &held.record))
     }
 
+    /// The unique id of whom a policy names: a user or role by its ARN of today, and the role of a
+    /// session by the session's ARN.
+    pub(crate) fn id_of_named(&self, arn: &str) -> Option<&str> {
+        let Some(rest) = arn.strip_prefix("arn:aws:sts::") else {
+            return self.id_of_arn(arn);
+        };
+        let (account, rest) = rest.split_once(":assumed-role/")?;
+        let (name, _) = rest.split_once('/')?;
+        let held = self.roles.named(account, name)?;
+        (held.record.name == name).then_some(&held.record.id)
+    }
+
     /// The unique id of a user or role, by its ARN of today.
     pub(crate) fn id_of_arn(&self, arn: &str) -> Option<&str> {
         let rest = arn.strip_prefix("arn:aws:iam::")?;

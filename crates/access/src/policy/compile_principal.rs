@@ -90,10 +90,22 @@ impl<'a> Entry<'a> {
     fn is_resolved_by_id(&self) -> bool {
         matches!(self.kind, Kind::User | Kind::Role | Kind::Canonical)
     }
+
+    /// A session of a role: of the role that has the name now, if there is one.
+    fn is_of_role(&self) -> bool {
+        self.kind == Kind::Session && names_role(self.text)
+    }
 }
 
 /// The entry that names everybody.
 pub(super) const ANYBODY: [u32; WORDS_PRINCIPAL] = [head(Kind::Anybody, State::Known), 0, 0];
+
+/// Whether the ARN of a session is one of a session of a role.
+fn names_role(arn: &[u8]) -> bool {
+    arn.windows(ASSUMED.len()).any(|part| part == ASSUMED)
+}
+
+const ASSUMED: &[u8] = b":assumed-role/";
 
 const fn head(kind: Kind, state: State) -> u32 {
     kind as u32 | (state as u32) << 8
@@ -133,6 +145,12 @@ pub(super) fn compile(
                         entry[2] = builder.keep(id.as_bytes())?.word();
                     }
                 }
+            }
+            if let (Kind::Session, true, Resolve::Now(resolve)) =
+                (found, names_role(text.as_bytes()), resolve)
+                && let Some(id) = resolve(text)
+            {
+                entry[2] = builder.keep(id.as_bytes())?.word();
             }
             entries.push(entry);
         }
@@ -215,17 +233,21 @@ impl Document {
         entries.map(|words| Entry::of(inner, words))
     }
 
-    /// The ARNs of users and roles that it names, and the ids of canonical users: what has to be
-    /// resolved. One may come more than once.
+    /// The ARNs of users, roles and sessions of roles that it names, and the ids of canonical
+    /// users: what has to be resolved. One may come more than once.
     pub fn principals(&self) -> impl Iterator<Item = &str> {
-        let named = self.entries().filter(Entry::is_resolved_by_id);
+        let resolved = |entry: &Entry<'_>| entry.is_resolved_by_id() || entry.is_of_role();
+        let named = self.entries().filter(resolved);
         named.map(|entry| str::from_utf8(entry.text).unwrap_or_default())
     }
 
     /// What each of [`Self::principals`] that is known was resolved to: to be kept with the text,
     /// for [`Self::with_resolved`].
     pub fn resolutions(&self) -> Vec<(String, String)> {
-        let known = |entry: &Entry<'_>| entry.is_resolved_by_id() && entry.state == State::Known;
+        let known = |entry: &Entry<'_>| match entry.kind {
+            Kind::Session => !entry.id.is_empty(),
+            _ => entry.is_resolved_by_id() && entry.state == State::Known,
+        };
         let mut all: Vec<_> = self
             .entries()
             .filter(known)
@@ -239,7 +261,8 @@ impl Document {
 
     /// The same document with what was kept of who its principals are: the unique id of each user
     /// and role as it was when the document was saved, the account of each canonical user. For
-    /// whom there is no answer, nobody is meant, also not a new one of that name.
+    /// whom there is no answer, nobody is meant, also not a new one of that name. Only a session of
+    /// a role that was not there then is meant by its ARN alone.
     #[must_use]
     pub fn with_resolved(&self, resolve: &dyn Fn(&str) -> Option<String>) -> Self {
         let inner = &*self.0;
@@ -253,14 +276,17 @@ impl Document {
                     continue;
                 };
                 let own = Entry::of(inner, entry);
-                if !own.is_resolved_by_id() {
+                if !own.is_resolved_by_id() && !own.is_of_role() {
                     continue;
                 }
                 let id = str::from_utf8(own.text)
                     .ok()
                     .and_then(resolve)
                     .and_then(|id| append(&mut text, &id));
-                let state = id.map_or(State::Gone, |_| State::Known);
+                let state = match (own.kind, id) {
+                    (Kind::Session, _) | (_, Some(_)) => State::Known,
+                    (_, None) => State::Gone,
+                };
                 entry[0] = head(own.kind, state);
                 entry[2] = id.unwrap_or_default().word();
             }

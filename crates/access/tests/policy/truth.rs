@@ -1002,3 +1002,59 @@ fn a_user_may_have_power_over_itself_alone() {
         assert!(!may(action, ann), "{action}");
     }
 }
+
+#[test]
+fn a_session_is_of_the_role_that_had_the_name() {
+    let arn = "arn:aws:sts::111122223333:assumed-role/reader/today";
+    let text = one_text("Allow", &format!(r#"{{"AWS": "{arn}"}}"#));
+    let kind = DocumentKind::Bucket(BUCKET);
+    let loaded = Document::parse(&text, kind).unwrap();
+    assert_eq!(loaded.principals().collect::<Vec<_>>(), [arn]);
+    let of = |id: &str| {
+        let id = id.to_owned();
+        Document::parse_resolved(&text, kind, &move |_| Some(id.clone())).unwrap()
+    };
+    let may = |document: &Document, principal: &Principal<'_>| {
+        let documents = Documents {
+            owner: OWN,
+            resource: Some(document),
+            ..Documents::default()
+        };
+        read(principal, &documents).is_allowed()
+    };
+    let (own, other) = (of(ROLE_ID), of("AROABBBBBBBBBBBBBBBBB"));
+    assert!(may(&own, &role(OWN)) && !may(&other, &role(OWN)));
+    assert_eq!(own.resolutions(), [(arn.to_owned(), ROLE_ID.to_owned())]);
+    let again = loaded.with_resolved(&|_| Some(ROLE_ID.to_owned()));
+    assert!(may(&again, &role(OWN)));
+    assert!(!may(
+        &loaded.with_resolved(&|_| Some("AROABBBBBBBBBBBBBBBBB".into())),
+        &role(OWN)
+    ));
+    // Of a role that was not there, and of documents from before ids were kept: by name.
+    let unknown = Document::parse_resolved(&text, kind, &|_| None).unwrap();
+    assert!(may(&unknown, &role(OWN)) && unknown.resolutions().is_empty());
+    assert!(may(&loaded.with_resolved(&|_| None), &role(OWN)));
+    // Others of that role, and users, are not meant by its id.
+    let Principal::RoleSession { tags, .. } = role(OWN) else {
+        panic!("no session");
+    };
+    let tomorrow = Principal::RoleSession {
+        account: OWN,
+        path: "/jobs/",
+        role: "reader",
+        id: ROLE_ID,
+        session: "tomorrow",
+        provider: None,
+        tags,
+    };
+    assert!(!may(&own, &tomorrow) && !may(&own, &user(OWN)));
+}
+
+fn one_text(effect: &str, principal: &str) -> String {
+    format!(
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "{effect}",
+            "Principal": {principal}, "Action": "s3:GetObject",
+            "Resource": "arn:aws:s3:::photos/*"}}}}"#
+    )
+}
