@@ -5,10 +5,13 @@ import json
 import urllib.parse
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import client_for
 from dhow import Client
 from test_policies import statement
+from test_roles import trust
+from test_sessions import Session, sts_for
 from test_users import Person, allow, code, deny, document, iam_for
 
 ALLOWED, REFUSED, UNKNOWN = 0, 3, 4
@@ -177,6 +180,47 @@ def test_gates_before_policies(cloud):
     assert acme.explain()[0] == REFUSED
     cloud.cli("account", "resume", acme.id)
     assert acme.explain()[0] == ALLOWED
+
+
+def test_sessions_of_roles_are_explained_as_they_are_decided(cloud, acme, tmp_path):
+    role = "why-role"
+    acme.iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust(acme.id))
+    person = Person(cloud, acme.iam, document(allow("sts:AssumeRole")))
+    narrow = document(allow("s3:GetObject", f"arn:aws:s3:::{acme.bucket}/a/*"))
+    (tmp_path / "narrow.json").write_text(narrow)
+    sts = sts_for(cloud, *person.pair)
+
+    def compare(key, policy=None):
+        more = {"Policy": policy} if policy else {}
+        made = Session(cloud, sts.assume_role(
+            RoleArn=f"arn:aws:iam::{acme.id}:role/{role}", RoleSessionName="why", **more))
+        args = ["--session-policy", str(tmp_path / "narrow.json")] if policy else []
+        status, told = acme.explain("--role", role, *args, key=key)
+        try:
+            made.s3.get_object(Bucket=acme.bucket, Key=key)
+            tried = ALLOWED
+        except ClientError as error:
+            tried = REFUSED if error.response["Error"]["Code"] == "AccessDenied" else ALLOWED
+        assert status == tried, (key, policy, told)
+        return told
+
+    told = compare("a/1")
+    assert (told["reason"], told["verdict"]) == ("the role has no policy", "refused")
+    assert told["principal"] == f"arn:aws:sts::{acme.id}:assumed-role/{role}/explained"
+    acme.iam.put_role_policy(RoleName=role, PolicyName="own", PolicyDocument=document(
+        allow(["s3:GetObject", "s3:ListBucket"])))
+    told = compare("a/1")
+    assert says(told, "policy own of the role") == "allows"
+    assert says(told, "session policy") == "none"
+    assert says(compare("a/1", narrow), "session policy 1") == "allows"
+    told = compare("b/1", narrow)
+    assert (told["verdict"], says(told, "session policy 1")) == ("refused", "nothing")
+    # What else it could be is said.
+    for args in (["--user", person.name, "--role", role], ["--role", "not-there"],
+                 ["--session-policy", str(tmp_path / "narrow.json")]):
+        done = cloud.cli("access", "explain", "--account", acme.name, "--action", "s3:GetObject",
+                         "--resource", "*", *args, check=False)
+        assert done.returncode not in (ALLOWED, REFUSED, UNKNOWN), args
 
 
 def test_the_account_itself_and_the_public(acme):

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use access::{Identity, Policies, Role, User, Who};
+use access::{Identity, Policies, Role, Session, SessionOf, SessionPolicies, User, Who};
 use serde::{Deserialize, Serialize};
 use types::{AccessKeyId, AccountId};
 
@@ -16,6 +16,9 @@ use crate::{
     kinds::{FORMAT, Record, managed::ManagedRecord, role::RoleRecord, user::UserRecord},
     state::State,
 };
+
+/// The name of a session of which it is to be found out what would be decided.
+const EXPLAINED: &str = "explained";
 
 /// A policy, and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,6 +303,13 @@ impl Registry {
         Some(UserTold::of(&state, &held.record))
     }
 
+    /// The same of a role.
+    pub fn told_of_role(&self, id: &str) -> Option<UserTold> {
+        let state = self.state.read();
+        let held = state.roles.get(id)?;
+        Some(RoleTold::of(&state, &held.record).role)
+    }
+
     /// The policies of a group, with those that are attached to it; none where the registry is not
     /// kept.
     pub fn told_of_group(&self, id: &str) -> Vec<PolicyTold> {
@@ -331,6 +341,42 @@ impl Registry {
             account: account.clone(),
             kind: found.caller_kind(),
             who: holder(user, account),
+        })
+    }
+
+    /// The same for a session of a role that these policies bound.
+    pub fn would_ask_as_role(
+        &self,
+        account: &AccountId,
+        role: &UserTold,
+        policies: &[String],
+    ) -> Option<Identity> {
+        let found = self.account(account)?;
+        let told = RoleTold {
+            account: account.to_string(),
+            role: role.clone(),
+        };
+        let role = told.compiled();
+        let session = Session {
+            id: String::new(),
+            name: EXPLAINED.to_owned(),
+            tags: role.tags.clone(),
+            of: SessionOf::Role(role.into()),
+            given: Vec::new(),
+            transitive: Vec::new(),
+            source_identity: None,
+            issued: self.clock.now(),
+            parent: String::new(),
+            parent_account: account.clone(),
+            provider: None,
+            chained: false,
+            policies: SessionPolicies::compile(policies.iter().map(String::as_str)),
+        };
+        Some(Identity::Key {
+            access_key: AccessKeyId::new(""),
+            account: account.clone(),
+            kind: found.caller_kind(),
+            who: Who::Session(session.into()),
         })
     }
 }

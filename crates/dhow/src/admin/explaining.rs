@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use access::BucketAccess;
+use access::{
+    BucketAccess,
+    policy::{Document, DocumentKind},
+};
 use cloud::{CloudError, KeyStatus, UserInfo, UserTold};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +21,9 @@ use crate::why::{Check, Here, Judged, Question, Says, Verdict, Wanted, given, is
 #[serde(deny_unknown_fields)]
 pub(super) struct Explain {
     user: Option<String>,
+    role: Option<String>,
+    #[serde(default)]
+    session_policies: Vec<String>,
     access_key: Option<String>,
     #[serde(default)]
     anonymous: bool,
@@ -41,7 +47,10 @@ impl Explain {
 /// Who asks, and whether their key opens anything.
 struct Caller {
     account: Option<AccountId>,
+    /// Or the role.
     user: Option<UserTold>,
+    /// What bounds the session of the role.
+    session: Option<Vec<String>>,
     checks: Vec<Check>,
 }
 
@@ -57,6 +66,7 @@ impl Admin {
             bucket: None,
             account: caller.account.as_ref().map(AccountId::to_string),
             user: caller.user,
+            session: caller.session,
             action: asked.action.clone(),
             resource: asked.resource.clone(),
             given: asked.given()?,
@@ -95,15 +105,24 @@ impl Admin {
         let registry = &self.region.registry;
         let found = registry.account(account);
         let found = found.ok_or_else(|| refused(CloudError::NoAccount(account.clone())))?;
-        let named = usize::from(asked.user.is_some()) + usize::from(asked.access_key.is_some());
+        let named = [&asked.user, &asked.role, &asked.access_key];
+        let named = named.into_iter().flatten().count();
         if named + usize::from(asked.anonymous) > 1 {
-            return Err(bad("user, access_key and anonymous exclude each other"));
+            return Err(bad(
+                "user, role, access_key and anonymous exclude each other",
+            ));
+        }
+        if asked.role.is_none() && !asked.session_policies.is_empty() {
+            return Err(bad(
+                "session policies bound a session of a role: name the role",
+            ));
         }
         if asked.anonymous {
             let why = "no signature: nobody's policies are asked";
             return Ok(Caller {
                 account: None,
                 user: None,
+                session: None,
                 checks: vec![Check::new("caller", Says::Passes, why)],
             });
         }
@@ -115,6 +134,9 @@ impl Admin {
             ),
             false => Check::new("account", Says::Passes, format!("{} is active", found.name)),
         }];
+        if let Some(name) = &asked.role {
+            return self.session_of(account, name, (&asked.session_policies, checks));
+        }
         let user = match (&asked.user, &asked.access_key) {
             (Some(name), _) => {
                 let user = registry.user_named(account, name);
@@ -131,6 +153,35 @@ impl Admin {
         Ok(Caller {
             account: Some(account.clone()),
             user: told,
+            session: None,
+            checks,
+        })
+    }
+
+    /// A session of a role: who may have one is not asked.
+    fn session_of(
+        &self,
+        account: &AccountId,
+        name: &str,
+        (policies, mut checks): (&[String], Vec<Check>),
+    ) -> Result<Caller, Refused> {
+        let registry = &self.region.registry;
+        let role = registry.role_named(account, name);
+        let role = role.filter(|role| role.name == name);
+        let role = role.and_then(|role| registry.told_of_role(&role.id));
+        let missing = || CloudError::NoEntity(format!("there is no role {name}"));
+        let role = role.ok_or_else(|| refused(missing()))?;
+        for text in policies {
+            Document::parse(text, DocumentKind::Session)
+                .map_err(|error| bad(&format!("a session policy: {error}")))?;
+        }
+        let why = "who may have a session of the role is said by its trust policy, which is not \
+                   asked here";
+        checks.push(Check::new("session", Says::Passes, why));
+        Ok(Caller {
+            account: Some(account.clone()),
+            user: Some(role),
+            session: Some(policies.to_vec()),
             checks,
         })
     }

@@ -16,6 +16,12 @@ pub const EXPLAIN: &[Field] = &[
         Text,
         "A user of the account; the account itself unless one is named.",
     ),
+    may("role", Text, "In place of a user: a session of this role."),
+    may(
+        "session_policies",
+        TEXTS,
+        "What bounds the session of the role: documents in JSON.",
+    ),
     may(
         "access_key",
         Text,

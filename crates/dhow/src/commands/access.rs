@@ -1,6 +1,6 @@
 //! `dhow access`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ Examples:
       --resource arn:aws:s3:::photos/anna/1.jpg
   dhow access explain --account acme --user anna --action s3:ListBucket \\
       --resource arn:aws:s3:::photos --context s3:prefix=anna/ --context aws:SourceIp=203.0.113.7
+  dhow access explain --account acme --role reader --session-policy narrow.json \\
+      --action s3:GetObject --resource arn:aws:s3:::photos/anna/1.jpg
   dhow access explain --account acme --anonymous --action s3:GetObject \\
       --resource arn:aws:s3:::photos/public/1.jpg")]
     Explain(Explain),
@@ -44,6 +46,13 @@ pub struct Explain {
     /// The user who would ask; without one the account itself.
     #[arg(long, value_name = "USER", conflicts_with_all = ["access_key", "anonymous"])]
     user: Option<String>,
+    /// In place of a user: a session of this role.
+    #[arg(long, value_name = "ROLE", conflicts_with_all = ["user", "access_key", "anonymous"])]
+    role: Option<String>,
+    /// What bounds the session of the role: a file with a policy. May be repeated: the session may
+    /// do what any of them allows.
+    #[arg(long, value_name = "FILE", requires = "role")]
+    session_policy: Vec<PathBuf>,
     /// In place of a user: whoever holds this key.
     #[arg(long, value_name = "KEY", conflicts_with = "anonymous")]
     access_key: Option<String>,
@@ -86,12 +95,26 @@ impl Explain {
             "anonymous": self.anonymous,
         });
         if let Value::Object(fields) = &mut body {
-            let named = [("user", &self.user), ("access_key", &self.access_key)];
+            let named = [
+                ("user", &self.user),
+                ("role", &self.role),
+                ("access_key", &self.access_key),
+            ];
             for (name, value) in named {
                 if let Some(value) = value {
                     fields.insert(name.into(), json!(value));
                 }
             }
+        }
+        if !self.session_policy.is_empty() {
+            let read = |path: &PathBuf| {
+                let text = std::fs::read_to_string(path);
+                let wrong = |e| Failure::new(format!("cannot read {}: {e}", path.display()));
+                text.map_err(wrong)
+            };
+            let texts: Result<Vec<String>, Failure> =
+                self.session_policy.iter().map(read).collect();
+            body["session_policies"] = json!(texts?);
         }
         let told = self.which.client()?.call("POST", &path, Some(&body))?;
         match self.json {

@@ -96,7 +96,11 @@ fn identity(registry: &Registry, question: &Question) -> Result<Identity, String
         return Ok(Identity::Anonymous);
     };
     let account = AccountId::new(account);
-    let found = registry.would_ask(&account, question.user.as_ref());
+    let found = match (&question.session, &question.user) {
+        (Some(policies), Some(role)) => registry.would_ask_as_role(&account, role, policies),
+        (Some(_), None) => return Err("a session is of a role".to_owned()),
+        (None, user) => registry.would_ask(&account, user.as_ref()),
+    };
     found.ok_or_else(|| "the account is not known here yet".to_owned())
 }
 

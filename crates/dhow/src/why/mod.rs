@@ -22,14 +22,28 @@ pub struct Question {
     pub bucket: Option<(String, u64)>,
     /// Whose key would sign; nobody's without one.
     pub account: Option<String>,
-    /// Which user of the account; the account itself without one.
+    /// Which user or role of the account; the account itself without one.
     pub user: Option<UserTold>,
+    /// `user` is a role, and a session of it asks, which these policies bound. An older release
+    /// that is asked so does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Vec<String>>,
     /// Such as `s3:GetObject`.
     pub action: String,
     /// On what, as an ARN.
     pub resource: String,
     /// Values of condition keys.
     pub given: Vec<(String, String)>,
+}
+
+impl Question {
+    /// What the `user` is.
+    fn kind(&self) -> &'static str {
+        match self.session {
+            None => "user",
+            Some(_) => "role",
+        }
+    }
 }
 
 /// Whether a request would be allowed.

@@ -24,7 +24,7 @@ fn name(source: Source, question: &Question) -> String {
             let called = found.map_or("?", |policy| &policy.name);
             match called.strip_prefix("arn:").is_some() {
                 true => format!("policy {called}"),
-                false => format!("policy {called} of the user"),
+                false => format!("policy {called} of the {}", question.kind()),
             }
         }
         Source::Boundary => {
@@ -66,6 +66,10 @@ pub fn decision(
             format!("{} denies it, which nothing outweighs", of(found))
         }
         Decision::ImplicitDeny(Lacks::Identity) => match &question.user {
+            Some(role) if question.session.is_some() => match role.policies.is_empty() {
+                true => "the role has no policy".to_owned(),
+                false => "no policy of the role allows it".to_owned(),
+            },
             Some(user) if user.policies.is_empty() => {
                 "the user has no policy, and is in no group that has one".to_owned()
             }
@@ -90,11 +94,17 @@ pub fn documents(
     let none = |what: &str, why: &str| Check::new(what, Says::None, why);
     if let Some(user) = &question.user {
         if user.policies.is_empty() {
-            all.push(none("policies of the user", "no policy, own or of a group"));
+            let what = format!("policies of the {}", question.kind());
+            all.push(none(&what, "no policy, own or of a group"));
         }
         if user.boundary.is_none() {
-            all.push(none("boundary of the user", "nothing bounds the user"));
+            let kind = question.kind();
+            let why = format!("nothing bounds the {kind}");
+            all.push(none(&format!("boundary of the {kind}"), &why));
         }
+    }
+    if question.session.as_ref().is_some_and(Vec::is_empty) {
+        all.push(none("session policy", "nothing bounds the session"));
     }
     match access {
         Some(access) if access.unreadable().is_some() => all.push(Check::new(
