@@ -105,6 +105,8 @@ pub(crate) enum Node {
     Fields(Vec<(&'static str, Node)>),
     /// Members in their order.
     List(Vec<Node>),
+    /// Numbers by name.
+    Map(Vec<(&'static str, u64)>),
 }
 
 impl From<&str> for Node {
@@ -183,6 +185,11 @@ fn json(node: &Node) -> Value {
             Value::Object(fields.iter().map(pair).collect())
         }
         Node::List(members) => Value::Array(members.iter().map(json).collect()),
+        Node::Map(entries) => {
+            let pair =
+                |(name, number): &(&'static str, u64)| ((*name).to_owned(), (*number).into());
+            Value::Object(entries.iter().map(pair).collect())
+        }
     }
 }
 
@@ -199,6 +206,12 @@ fn write(out: &mut String, name: &str, node: &Node) {
             .iter()
             .for_each(|(name, node)| write(out, name, node)),
         Node::List(members) => members.iter().for_each(|node| write(out, "member", node)),
+        Node::Map(entries) => entries.iter().for_each(|(name, number)| {
+            out.push_str("<entry>");
+            element(out, "key", name);
+            element(out, "value", &number.to_string());
+            out.push_str("</entry>");
+        }),
     }
     out.push_str(&format!("</{name}>"));
 }

@@ -10,7 +10,7 @@ use crate::{
     users,
 };
 
-fn shown(group: &GroupInfo) -> Node {
+pub(crate) fn shown(group: &GroupInfo) -> Node {
     Node::Fields(vec![
         ("Path", group.path.clone().into()),
         ("GroupName", group.name.clone().into()),

@@ -5,6 +5,7 @@
 //! Invariants: knows no HTTP; acts on the caller's own account alone; a field that an action has
 //! not is refused; what is not allowed is refused, whether it is there or not.
 
+mod account;
 mod answer;
 mod call;
 mod form;
@@ -124,6 +125,7 @@ enum Action {
     Plain(Op),
     OnRole(roles::Op),
     OnProvider(providers::Op),
+    OnAccount(account::Op),
 }
 
 impl Action {
@@ -132,7 +134,9 @@ impl Action {
         let roles = roles::ROWS.iter().map(|(op, row)| (Self::OnRole(*op), row));
         let providers = providers::ROWS.iter();
         let providers = providers.map(|(op, row)| (Self::OnProvider(*op), row));
-        let mut all = plain.chain(roles).chain(providers);
+        let account = account::ROWS.iter();
+        let account = account.map(|(op, row)| (Self::OnAccount(*op), row));
+        let mut all = plain.chain(roles).chain(providers).chain(account);
         all.find(|(_, row)| row.name == name)
     }
 }
@@ -207,6 +211,7 @@ impl Iam {
         let result = match action {
             Action::Plain(op) => call.perform(op).await,
             Action::OnRole(op) => call.perform_on_role(op).await,
+            Action::OnAccount(op) => call.perform_on_account(op),
             Action::OnProvider(op) => call.perform_on_provider(op, &*self.issuers).await,
         };
         result.map(|result| Answer::new(row.name, result))

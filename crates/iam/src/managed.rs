@@ -13,7 +13,7 @@ fn version_id(number: u32) -> String {
     format!("v{number}")
 }
 
-fn shown(policy: &PolicyInfo, whole: bool) -> Node {
+pub(crate) fn shown(policy: &PolicyInfo, whole: bool) -> Node {
     let mut fields = vec![
         ("PolicyName", policy.name.clone().into()),
         ("PolicyId", policy.id.clone().into()),
@@ -35,7 +35,7 @@ fn shown(policy: &PolicyInfo, whole: bool) -> Node {
     Node::Fields(fields)
 }
 
-fn shown_version(version: &VersionInfo, whole: bool) -> Node {
+pub(crate) fn shown_version(version: &VersionInfo, whole: bool) -> Node {
     let mut fields = vec![
         ("VersionId", version_id(version.number).into()),
         ("IsDefaultVersion", version.is_default.into()),

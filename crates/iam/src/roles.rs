@@ -47,7 +47,7 @@ rows! {
 const SESSION_S: u64 = 3600;
 
 /// A role; listings leave out what is in `whole`.
-fn shown(role: &RoleInfo, whole: bool) -> Node {
+pub(crate) fn shown(role: &RoleInfo, whole: bool) -> Node {
     let mut fields = vec![
         ("Path", role.path.clone().into()),
         ("RoleName", role.name.clone().into()),
