@@ -127,6 +127,7 @@ bugs=(
   "console-any-host|console|serve::tests::only_the_name"
   "console-any-origin|console|serve::tests::only_a_form"
   "console-policy-preview-ignored|console|editor::tests::only_what_was_shown"
+  "console-removal-unseen|console|removal::tests::nothing_goes_but"
   "console-next-anywhere|console|routes::tests::no_way_on"
   "console-links-again|console|links::tests::a_link_is"
 )

@@ -436,6 +436,23 @@ def test_policies_are_simulated_as_requests_are_decided(cloud, acme):
     acme.iam.put_group_policy(GroupName="sim-group", PolicyName="g", PolicyDocument=text)
     group = f"arn:aws:iam::{acme.id}:group/sim-group"
     assert simulate("s3:GetObject", "arn:aws:s3:::sim/a", PolicySourceArn=group)[0] == "allowed"
+    # Of a role, as a session of it would be decided.
+    trust = document({"Effect": "Allow", "Principal": {"AWS": acme.id}, "Action": "sts:AssumeRole"})
+    acme.iam.create_role(RoleName="sim-role", AssumeRolePolicyDocument=trust)
+    acme.iam.put_role_policy(RoleName="sim-role", PolicyName="r", PolicyDocument=text)
+    role = f"arn:aws:iam::{acme.id}:role/sim-role"
+    decision, result = simulate("s3:GetObject", "arn:aws:s3:::sim/a", PolicySourceArn=role)
+    assert decision == "allowed"
+    assert result["MatchedStatements"][0]["SourcePolicyType"] == "role"
+    assert simulate("s3:PutObject", "arn:aws:s3:::sim/a", PolicySourceArn=role)[0] == "implicitDeny"
+    closed = json.dumps({"Version": "2012-10-17", "Statement": [
+        {**statement("sim", "*", "s3:GetObject", effect="Deny"), "Principal": {"AWS": role}}]})
+    assert simulate("s3:GetObject", "arn:aws:s3:::sim/a", PolicySourceArn=role,
+                    ResourcePolicy=closed)[0] == "explicitDeny"
+    assert simulate("s3:GetObject", "arn:aws:s3:::sim/secret/a",
+                    ResourcePolicy=closed)[0] == "explicitDeny"
+    assert code(acme.iam.simulate_principal_policy, ActionNames=["s3:GetObject"],
+                PolicySourceArn=role + "-none") == "NoSuchEntity"
     # Who may simulate is decided as everything else; other accounts' users are not there.
     assert code(person.iam.simulate_principal_policy, PolicySourceArn=arn,
                 ActionNames=["s3:GetObject"]) == "AccessDenied"

@@ -61,6 +61,9 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// On a narrow window the menu is a row: the page that is open is in sight.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // Rows that can be chosen: a count in the button, which does nothing without one.
 for (const form of document.querySelectorAll("form[data-chosen]")) {
   const button = /** @type {HTMLButtonElement | null} */ (form.querySelector("button[data-count]"));

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use access::{
-    Identity, RequestFacts, SigningKeys,
+    Identity, RequestFacts, SigningKeys, Transport,
+    policy::{self, ActionName, Target},
     sign::{Signer, Unsigned, encode, encode_path, payload_sha256},
     signature::Service,
 };
@@ -15,7 +16,7 @@ use cloud::{
 use http::{Method, Request, StatusCode};
 use maud::{Markup, html};
 use serde_json::Value;
-use types::{AccessKeyId, BucketDeed, BucketName, Deeds, Holding, RegionId};
+use types::{AccessKeyId, BucketDeed, BucketName, Deeds, Holding, RegionId, Timestamp};
 
 use crate::{
     Api, Console,
@@ -55,6 +56,24 @@ impl Caller {
             true => grant(&self.role, action),
             false => Grant::No,
         }
+    }
+
+    /// Whether the account itself asks, or policies let the caller do an action of IAM on what has
+    /// this ARN of the account.
+    pub fn may(&self, action: &str, arn: &str, facts: &RequestFacts, now: Timestamp) -> bool {
+        let conditions = policy::Conditions {
+            current_time: Some(now),
+            source_ip: facts.source,
+            secure_transport: Some(facts.transport == Some(Transport::Tls)),
+            ..policy::Conditions::default()
+        };
+        let (action, target) = (ActionName::parse(action), Target::Arn(arn));
+        let account = self.account.account_id();
+        self.identity.is_root()
+            || self
+                .identity
+                .who()
+                .is_some_and(|who| who.decide(&account, action, target, &conditions).is_ok())
     }
 
     /// Whether the account has buckets.

@@ -1,9 +1,10 @@
 //! The table of pages. Routing, the menu, refusals and the tests of every route and role follow
 //! from it.
 
+use access::RequestFacts;
 use cloud::grants::{Action, Grant};
 use http::Method;
-use types::{BucketName, deed::BoxFuture};
+use types::{BucketName, Timestamp, deed::BoxFuture};
 
 use crate::{
     call::{Call, Caller},
@@ -20,6 +21,16 @@ pub enum May {
     SignedIn,
     /// Whoever's account has buckets.
     KeepsData,
+    /// Whoever's account may have users. Which of them the caller sees, IAM decides.
+    Users,
+    /// The same of groups.
+    Groups,
+    /// The same of roles.
+    Roles,
+    /// The same of managed policies.
+    Policies,
+    /// The same of what policies decide.
+    Simulates,
     /// Whoever has this grant of the admin API, anywhere.
     Do(Action),
 }
@@ -29,9 +40,31 @@ impl May {
     pub fn allows(self, caller: &Caller) -> bool {
         match self {
             Self::Everybody | Self::SignedIn => true,
-            Self::KeepsData => caller.keeps_data(),
+            Self::KeepsData
+            | Self::Users
+            | Self::Groups
+            | Self::Roles
+            | Self::Policies
+            | Self::Simulates => caller.keeps_data(),
             Self::Do(action) => caller.grant(action) != Grant::No,
         }
+    }
+
+    /// Whether the menu names the page to a caller, who is asked for as `facts` say. A user who may
+    /// not list what it lists finds it not there; IAM would say why.
+    pub fn is_named(self, caller: &Caller, facts: &RequestFacts, now: Timestamp) -> bool {
+        let (action, what) = match self {
+            Self::Users => ("iam:ListUsers", "user"),
+            Self::Groups => ("iam:ListGroups", "group"),
+            Self::Roles => ("iam:ListRoles", "role"),
+            Self::Policies => ("iam:ListPolicies", "policy"),
+            Self::Simulates => ("iam:SimulatePrincipalPolicy", "user"),
+            Self::Everybody | Self::SignedIn | Self::KeepsData | Self::Do(_) => {
+                return self.allows(caller);
+            }
+        };
+        let arn = format!("arn:aws:iam::{}:{what}/*", caller.account.id);
+        self.allows(caller) && caller.may(action, &arn, facts, now)
     }
 }
 
@@ -125,6 +158,29 @@ routes! {
     POST "/keys/disable" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::disable;
     POST "/keys/enable" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::enable;
     POST "/keys/delete" May::Do(Action::ChangeKeys), Nowhere, false, pages::keys::delete;
+    GET "/users" May::Users, Under("Account", "Users"), false, pages::people::lists::users;
+    GET "/users/show" May::Users, Nowhere, false, pages::people::user::show;
+    GET "/groups" May::Groups, Under("Account", "Groups"), false, pages::people::lists::groups;
+    GET "/groups/show" May::Groups, Nowhere, false, pages::people::group::show;
+    GET "/roles" May::Roles, Under("Account", "Roles"), false, pages::people::lists::roles;
+    GET "/roles/show" May::Roles, Nowhere, false, pages::people::role::show;
+    GET "/policies" May::Policies, Under("Account", "Managed policies"), false, pages::people::lists::managed;
+    GET "/policies/show" May::Policies, Nowhere, false, pages::people::managed::show;
+    GET "/simulate" May::Simulates, Under("Account", "Simulator"), false, pages::simulate::show;
+    POST "/policies/default" May::Policies, Nowhere, false, pages::people::managed::set_default;
+    POST "/policies/version/delete" May::Policies, Nowhere, false, pages::people::managed::delete_version;
+    POST "/people/create" KeepsData, Nowhere, false, pages::people::lists::create;
+    POST "/people/delete" KeepsData, Nowhere, false, pages::people::removal::delete;
+    POST "/people/key" KeepsData, Nowhere, false, pages::people::user::make_key;
+    POST "/people/key/set" KeepsData, Nowhere, false, pages::people::user::set_key;
+    POST "/people/key/delete" KeepsData, Nowhere, false, pages::people::user::delete_key;
+    POST "/people/join" KeepsData, Nowhere, false, pages::people::group::join;
+    POST "/people/leave" KeepsData, Nowhere, false, pages::people::group::leave;
+    POST "/people/attach" KeepsData, Nowhere, false, pages::people::held::attach;
+    POST "/people/detach" KeepsData, Nowhere, false, pages::people::held::detach;
+    POST "/people/boundary" KeepsData, Nowhere, false, pages::people::held::set_boundary;
+    POST "/people/tag" KeepsData, Nowhere, false, pages::people::held::tag;
+    POST "/people/untag" KeepsData, Nowhere, false, pages::people::held::untag;
     GET "/document" KeepsData, Nowhere, false, pages::editor::show;
     POST "/document/preview" KeepsData, Nowhere, false, pages::editor::preview;
     POST "/document/save" KeepsData, Nowhere, false, pages::editor::save;

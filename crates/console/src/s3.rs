@@ -180,6 +180,11 @@ impl Node {
         self.children.into_iter().find(|child| child.name == name)
     }
 
+    /// The members of a list of IAM's.
+    pub fn members(&self, name: &str) -> &[Self] {
+        self.child(name).map_or(&[], |list| list.children())
+    }
+
     /// The children of a name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children.iter().filter(move |child| child.name == name)

@@ -317,6 +317,9 @@ impl Console {
         if !call.route.may.allows(caller) && !types::planted("console-pages-for-all") {
             let why = match call.route.may {
                 May::KeepsData => call.t("Your account keeps no data."),
+                May::Users | May::Groups | May::Roles | May::Policies | May::Simulates => {
+                    call.t("Your account keeps no data, and so it has no users.")
+                }
                 _ => call.t("Your key has no grant for this page."),
             };
             return Err(Fault::Refused(why));

@@ -1,5 +1,5 @@
-//! What policies would decide: of a user or group as they are, or of texts that are sent. By the
-//! code that decides requests, with what the form says of the request.
+//! What policies would decide: of a user, group or role as they are, or of texts that are sent. By
+//! the code that decides requests, with what the form says of the request.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,12 @@ impl Named {
 struct Who {
     /// Of the caller's account; the account itself without one.
     user: Option<UserTold>,
+    /// It is a role, of which a session asks.
+    is_role: bool,
 }
+
+/// What a session is called that is only simulated.
+const SESSION: &str = "simulated";
 
 /// What is simulated.
 struct Simulated<'a> {
@@ -77,13 +82,13 @@ impl Call<'_> {
     pub fn simulate_principal_policy(&self) -> Done {
         let arn = self.form.need("PolicySourceArn")?;
         self.may(arn, &About::default())?;
-        let (user, mut identity, boundary) = self.source(arn)?;
+        let (who, mut identity, boundary) = self.source(arn)?;
         identity.extend(self.input("PolicyInputList", DocumentKind::Identity)?);
         let caller = match self.form.get("CallerArn") {
-            None => user,
-            Some(arn) => self.user_of_arn(arn)?,
+            None => who,
+            Some(arn) => self.who_of_arn(arn)?,
         };
-        self.simulate(Who { user: caller }, identity, boundary)
+        self.simulate(caller, identity, boundary)
     }
 
     pub fn simulate_custom_policy(&self) -> Done {
@@ -92,11 +97,11 @@ impl Call<'_> {
         if identity.is_empty() {
             return Err(invalid("the field PolicyInputList is missing"));
         }
-        let user = match self.form.get("CallerArn") {
-            None => None,
-            Some(arn) => self.user_of_arn(arn)?,
+        let caller = match self.form.get("CallerArn") {
+            None => Who::default(),
+            Some(arn) => self.who_of_arn(arn)?,
         };
-        self.simulate(Who { user }, identity, None)
+        self.simulate(caller, identity, None)
     }
 
     pub fn context_keys_of_principal(&self) -> Done {
@@ -131,17 +136,29 @@ impl Call<'_> {
         }
     }
 
-    fn user_of_arn(&self, arn: &str) -> Result<Option<UserTold>, IamError> {
+    /// A user or role of the caller's account.
+    fn who_of_arn(&self, arn: &str) -> Result<Who, IamError> {
+        let (registry, account) = (self.registry, self.caller.account);
         let name = arn.rsplit('/').next().unwrap_or_default();
-        let found = self.registry.user_named(self.caller.account, name);
-        let found = found.filter(|user| user.arn == arn);
-        let told = found.and_then(|user| self.registry.told_of_user(&user.id));
-        told.map(Some).ok_or_else(|| no_entity(arn))
+        let is_role = arn.starts_with(&format!("arn:aws:iam::{account}:role/"));
+        let told = match is_role {
+            true => {
+                let found = registry.role_named(account, name);
+                let found = found.filter(|role| role.arn == arn);
+                found.and_then(|role| registry.told_of_role(&role.id))
+            }
+            false => {
+                let found = registry.user_named(account, name);
+                let found = found.filter(|user| user.arn == arn);
+                found.and_then(|user| registry.told_of_user(&user.id))
+            }
+        };
+        let user = Some(told.ok_or_else(|| no_entity(arn))?);
+        Ok(Who { user, is_role })
     }
 
-    /// The documents of a user or group.
-    #[allow(clippy::type_complexity)] // named by those who call it
-    fn source(&self, arn: &str) -> Result<(Option<UserTold>, Vec<Named>, Option<Named>), IamError> {
+    /// The documents of a user, group or role.
+    fn source(&self, arn: &str) -> Result<(Who, Vec<Named>, Option<Named>), IamError> {
         let kind = DocumentKind::Identity;
         let head = format!("arn:aws:iam::{}:group/", self.caller.account);
         if arn.starts_with(&head) {
@@ -151,15 +168,21 @@ impl Call<'_> {
             let group = group.ok_or_else(|| no_entity(arn))?;
             let all = self.registry.told_of_group(&group.id).into_iter();
             let all = all.map(|policy| Named::of_policy(policy, "group", kind));
-            return Ok((None, all.collect(), None));
+            return Ok((Who::default(), all.collect(), None));
         }
-        let user = self.user_of_arn(arn)?.ok_or_else(|| no_entity(arn))?;
-        let all = user.policies.iter().cloned();
-        let all = all.map(|policy| Named::of_policy(policy, "user", kind));
-        let boundary = user.boundary.clone();
-        let boundary =
-            boundary.map(|policy| Named::of_policy(policy, "user", DocumentKind::Boundary));
-        Ok((Some(user.clone()), all.collect(), boundary))
+        let who = self.who_of_arn(arn)?;
+        let of = match who.is_role {
+            true => "role",
+            false => "user",
+        };
+        let told = who.user.as_ref();
+        let all = told.iter().flat_map(|told| told.policies.iter().cloned());
+        let all = all
+            .map(|policy| Named::of_policy(policy, of, kind))
+            .collect();
+        let boundary = told.and_then(|told| told.boundary.clone());
+        let boundary = boundary.map(|policy| Named::of_policy(policy, of, DocumentKind::Boundary));
+        Ok((who, all, boundary))
     }
 
     fn simulate(&self, who: Who, identity: Vec<Named>, boundary: Option<Named>) -> Done {
@@ -284,23 +307,7 @@ impl Call<'_> {
         };
         lent.state(&mut conditions);
         let request = policy::Request {
-            // Texts that nobody has are asked as those of a user.
-            principal: &Principal::User {
-                account,
-                user: user.map_or(
-                    UserRef {
-                        path: "/",
-                        name: "",
-                        id: "",
-                    },
-                    |user| UserRef {
-                        path: &user.path,
-                        name: &user.name,
-                        id: &user.id,
-                    },
-                ),
-                tags: &tags,
-            },
+            principal: &principal(account, &simulated.who, &tags),
             action: ActionName::parse(action),
             target: Target::of_arn(resource),
             conditions: &conditions,
@@ -309,9 +316,33 @@ impl Call<'_> {
     }
 }
 
+/// Who asks, as policies name it. Texts that nobody has are asked as those of a user.
+fn principal<'p>(account: &'p str, who: &'p Who, tags: policy::Tags<'p>) -> Principal<'p> {
+    let (path, name, id) = match &who.user {
+        Some(told) => (&*told.path, &*told.name, &*told.id),
+        None => ("/", "", ""),
+    };
+    match who.is_role {
+        true => Principal::RoleSession {
+            account,
+            path,
+            role: name,
+            id,
+            session: SESSION,
+            provider: None,
+            tags,
+        },
+        false => Principal::User {
+            account,
+            user: UserRef { path, name, id },
+            tags,
+        },
+    }
+}
+
 fn no_entity(arn: &str) -> IamError {
     let arn = types::text::shown(arn, 256);
-    missing(format!("There is no user and no group {arn}."))
+    missing(format!("There is no user, group or role {arn}."))
 }
 
 fn keys_of(all: &[Named]) -> Node {

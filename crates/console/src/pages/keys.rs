@@ -117,6 +117,11 @@ pub async fn create(call: &Call<'_>) -> Answer {
     });
     let made = call.admin(&Method::POST, "keys", Some(&new)).await?;
     let (id, secret) = (field(&made, "access_key"), field(&made, "secret_key"));
+    shown_once(call, (id, secret), &Href::to("/keys"))
+}
+
+/// Shows the secret of a new key, this once.
+pub fn shown_once(call: &Call<'_>, (id, secret): (&str, &str), back: &Href) -> Answer {
     let both = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
     let body = html! {
         (note(Tone::Warn, &html! { p { (call.t(ONCE)) } }))
@@ -130,7 +135,7 @@ pub async fn create(call: &Call<'_>) -> Answer {
             button.primary type="button" data-copy=(both) data-done=(call.t("Copied")) {
                 (call.t("Copy both"))
             }
-            a.button href="/keys" { (call.t("I have kept it")) }
+            a.button href=(back) { (call.t("I have kept it")) }
         }
     };
     Page::new(call.t("A new key"), body).into()

@@ -23,5 +23,6 @@ pub mod rules;
 pub mod sessions;
 pub mod share;
 pub mod signin;
+pub mod simulate;
 pub mod upload;
 pub mod value;

@@ -65,6 +65,15 @@ pub fn button(
     }
 }
 
+/// That something was saved, on a page that one comes to by saving it.
+pub fn saved(call: &Call<'_>) -> Markup {
+    html! {
+        @if call.query.some("saved").is_some() {
+            (note(Tone::Good, &html! { p role="status" { (call.t("Saved.")) } }))
+        }
+    }
+}
+
 /// Why something did not work, in a line.
 pub fn reason(call: &Call<'_>, fault: &Fault) -> Markup {
     let why = call.why(fault);

@@ -170,7 +170,8 @@ fn languages(call: &Call<'_>) -> Markup {
 
 /// The pages that the caller may open.
 fn menu(call: &Call<'_>, caller: &Caller) -> Markup {
-    let may = |route: &&Route| route.may.allows(caller);
+    let now = call.console.clock.now();
+    let may = |route: &&Route| route.may.is_named(caller, &call.facts, now);
     let shown: Vec<(&str, &'static str, &Route)> = ROUTES
         .iter()
         .filter(may)

@@ -14,8 +14,11 @@ use access::{
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 
-pub use self::subject::of_bucket;
 use self::subject::{Subject, param};
+pub use self::{
+    pretty::pretty,
+    subject::{of_bucket, version_text},
+};
 use crate::{
     call::Call,
     fault::Fault,
@@ -85,7 +88,6 @@ async fn editor(
     text: &str,
     problem: Option<Markup>,
 ) -> Page {
-    let saved = call.query.some("saved").is_some();
     let status = match (subject, &problem) {
         (Subject::Bucket(bucket), None) => Some(parts::or_why(call, in_effect(call, bucket).await)),
         _ => None,
@@ -95,7 +97,7 @@ async fn editor(
     let wrong = problem.is_some();
     let body = html! {
         (subject.tabs(call))
-        @if saved { (note(Tone::Good, &html! { p role="status" { (call.t("Saved.")) } })) }
+        (parts::saved(call))
         p.hint { (subject.hint(call)) }
         @if let Some(status) = status { (status) }
         div.sides {
@@ -179,6 +181,15 @@ async fn is_public(call: &Call<'_>, bucket: &str) -> Result<Option<bool>, Fault>
     match answer.0.status().is_success() {
         false => Ok(None),
         true => Ok(Some(answer.xml()?.text("IsPublic") == "true")),
+    }
+}
+
+/// The text of a policy, to be read.
+pub fn code(label: &str, text: &str) -> Markup {
+    html! {
+        pre tabindex="0" role="region" aria-label=(label) dir="ltr" { code {
+            @for line in text.lines() { (text::visible_code(line)) "\n" }
+        } }
     }
 }
 
@@ -452,9 +463,7 @@ pub async fn delete(call: &Call<'_>) -> Answer {
         (subject.tabs(call))
         @if moved { (note(Tone::Warn, &html! { p role="alert" { (call.t(MOVED_DELETE)) } })) }
         (note(Tone::Bad, &html! { p { (call.t(GOES)) } }))
-        pre tabindex="0" dir="ltr" { code {
-            @for line in stored.lines() { (text::visible_code(line)) "\n" }
-        } }
+        (code(&call.t("Document"), &stored))
         form.stack method="post" action=(to) {
             (hidden(call, &subject, &to))
             input type="hidden" name="seen" value=(digest(Some(&stored)));

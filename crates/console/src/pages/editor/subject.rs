@@ -304,7 +304,7 @@ pub fn param<'c>(call: &'c Call<'_>, name: &str) -> Option<&'c str> {
 }
 
 /// The text of a version of a managed policy.
-async fn version_text(call: &Call<'_>, arn: &str, version: &str) -> Result<String, Fault> {
+pub async fn version_text(call: &Call<'_>, arn: &str, version: &str) -> Result<String, Fault> {
     let fields = [("PolicyArn", arn), ("VersionId", version)];
     let found = call.iam("GetPolicyVersion", &fields).await?;
     let version = found.child("PolicyVersion");

@@ -1,9 +1,18 @@
 //! Users, groups, roles and managed policies of the account, by IAM's API.
 
+pub mod group;
+pub mod held;
+pub mod lists;
+pub mod managed;
+pub mod removal;
+pub mod role;
+pub mod user;
+
 use maud::{Markup, html};
 
 use crate::{
     call::Call,
+    fault::Fault,
     ui::{href::Href, text},
 };
 
@@ -52,6 +61,24 @@ impl Kind {
         }
     }
 
+    /// The list of all in IAM's answers.
+    const fn list_field(self) -> &'static str {
+        match self {
+            Self::User => "Users",
+            Self::Group => "Groups",
+            Self::Role => "Roles",
+        }
+    }
+
+    /// The list of those that have a managed policy.
+    const fn entities_field(self) -> &'static str {
+        match self {
+            Self::User => "PolicyUsers",
+            Self::Group => "PolicyGroups",
+            Self::Role => "PolicyRoles",
+        }
+    }
+
     /// An action of IAM on it.
     pub fn action(self, verb: &str, what: &str) -> String {
         [verb, self.word(), what].concat()
@@ -81,6 +108,21 @@ impl Kind {
         let list = self.list();
         Href::to(&[list.as_str(), "/show"].concat()).with(&[("name", name)])
     }
+}
+
+/// Whom a form is about.
+fn target<'c>(call: &'c Call<'_>) -> Result<(Kind, &'c str), Fault> {
+    let kind = call.form.get("of").and_then(Kind::named);
+    let kind = kind.ok_or_else(|| Fault::Bad(call.t("There is no such kind.")))?;
+    let name = call.form.some("name");
+    let name = name.ok_or_else(|| Fault::Bad(call.t("The form names nobody.")))?;
+    Ok((kind, name))
+}
+
+/// Whom a page is about.
+fn named<'c>(call: &'c Call<'_>) -> Result<&'c str, Fault> {
+    let name = call.query.some("name");
+    name.ok_or_else(|| Fault::Missing(call.t("The address names nobody.")))
 }
 
 /// Where a page is: the pages above it, and itself.
