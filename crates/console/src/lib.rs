@@ -38,9 +38,12 @@ use std::sync::{Arc, Weak};
 
 use types::{Clock, Random, RegionId};
 
-pub use self::backend::{Api, Backend, Unanswered};
 use self::{
     assets::Assets, brakes::Brakes, jobs::Jobs, links::Links, session::Sessions, signin::Challenges,
+};
+pub use self::{
+    backend::{Api, Backend, Unanswered},
+    serve::SESSION_PATH,
 };
 
 /// How a console is set up.
