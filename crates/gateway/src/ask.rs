@@ -180,5 +180,6 @@ fn action(operation: &Operation, with_version: bool) -> Action {
 
 /// Whether a request depends on what is there.
 fn is_conditional(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
+    let all = [header::IF_MATCH, header::IF_NONE_MATCH];
+    all.iter().any(|name| headers.contains_key(name)) || headers.contains_key(names::IF_STATE)
 }

@@ -148,6 +148,8 @@ const BODY: &[&str] = &[
 /// Conditions on what is there.
 const IF_MATCH: &[&str] = &["if-match"];
 const IF_NONE_MATCH: &[&str] = &["if-none-match"];
+/// Dhow's own: `x-dhow-state` of HeadObject must still be the object's.
+const IF_STATE: &[&str] = &["x-dhow-if-state"];
 /// Who has access.
 const ACL: &[&str] = &[
     "x-amz-acl",
@@ -249,7 +251,7 @@ operations! {
     GetObject GET Object [] [] GetObject;
     HeadObject HEAD Object [] [] GetObject;
     DeleteObject DELETE Object [] [] DeleteObject,
-        takes "versionId", heeds IF_MATCH;
+        takes "versionId", heeds IF_MATCH IF_STATE;
     CopyObject PUT Object [] ["x-amz-copy-source"] PutObject,
         heeds ACL SOURCE COPY NEW IF_NONE_MATCH IF_MATCH;
     GetObjectAttributes GET Object ["attributes"] [] GetObjectAttributes;

@@ -63,7 +63,7 @@ const REPEATED: [&str; 8] = [
 const FRAMING: [&str; 2] = ["x-amz-decoded-content-length", "x-amz-trailer"];
 
 /// Headers without `x-amz-` that something here reads, and that have one value.
-const SINGLE: [&str; 17] = [
+const SINGLE: [&str; 18] = [
     "authorization",
     "content-disposition",
     "content-length",
@@ -82,6 +82,7 @@ const SINGLE: [&str; 17] = [
     "if-unmodified-since",
     "origin",
     "range",
+    "x-dhow-if-state",
 ];
 
 /// Headers that are lists: several lines mean what one line with commas means.

@@ -4,9 +4,12 @@
 //! before If-Modified-Since, each date only where its ETag condition is absent.
 
 use access::Permit;
-use types::{AccountId, ETag, Timestamp};
+use types::{AccountId, ETag, Timestamp, VersionId};
 
-use crate::{Error, Result, records::RecordView};
+use crate::{
+    Error, Result,
+    records::{ObjectAttributes, ObjectRecord, RecordView},
+};
 
 /// A list of entity tags, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +134,9 @@ pub struct WriteConditions {
     pub if_match: Option<ETagMatch>,
     /// If-None-Match: there must be no current version (`*`), or not of this tag.
     pub if_none_match: Option<ETagMatch>,
+    /// The current version must be in this state ([`state_of`]). Unlike a tag it tells versions of
+    /// the same bytes apart, and changes with tags and access control list.
+    pub state: Option<String>,
     /// The account whose objects alone may go, where only the bucket's access control list permits
     /// the write ([`access::Permit::only_over`]).
     pub only_over: Option<Option<AccountId>>,
@@ -145,8 +151,23 @@ impl WriteConditions {
 
     /// Whether there are any.
     pub fn is_empty(&self) -> bool {
-        self.if_match.is_none() && self.if_none_match.is_none()
+        self.if_match.is_none() && self.if_none_match.is_none() && self.state.is_none()
     }
+    /// What a state says. A delete marker counts as no object.
+    pub(crate) fn check_state(&self, current: Option<&ObjectRecord>) -> Result<()> {
+        let Some(wanted) = &self.state else {
+            return Ok(());
+        };
+        let object = current.filter(|current| !current.delete_marker);
+        let object = object.ok_or(Error::NoSuchKey {
+            delete_marker: None,
+        })?;
+        match state_of(object.version, &object.attributes)? == *wanted {
+            true => Ok(()),
+            false => Err(Error::PreconditionFailed("x-dhow-if-state")),
+        }
+    }
+
     /// A delete marker counts as no object.
     pub(crate) fn check(&self, current: Option<&RecordView>) -> Result<()> {
         let object = current.filter(|c| !c.delete_marker);
@@ -168,6 +189,18 @@ impl WriteConditions {
             _ => Ok(()),
         }
     }
+}
+
+/// The state of a version in text: its own id, which no other version of any bytes has, and when
+/// its tags and its access control list were set last. Three times 32 hex digits or `0`, with
+/// hyphens between them. The first 12 digits are the milliseconds since 1970 of its write.
+///
+/// # Errors
+/// The list cannot be read.
+pub fn state_of(id: VersionId, attributes: &ObjectAttributes) -> Result<String> {
+    let list = attributes.list()?.map(|list| list.set);
+    let part = |set: Option<VersionId>| set.map_or_else(|| "0".to_owned(), |set| set.to_string());
+    Ok([id.to_string(), part(attributes.tagged), part(list)].join("-"))
 }
 
 #[cfg(test)]

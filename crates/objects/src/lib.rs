@@ -51,7 +51,7 @@ mod tags;
 mod versions;
 
 pub use attributes::ObjectPart;
-pub use conditions::{ETagMatch, IfRange, ReadConditions, WriteConditions};
+pub use conditions::{ETagMatch, IfRange, ReadConditions, WriteConditions, state_of};
 pub use copy::{Copied, CopyInput, CopySource};
 pub use cors::{Allowed, Cors, CorsRule};
 pub use delete::Deleted;

@@ -152,6 +152,8 @@ impl Objects {
             let current = self.read_current(&bucket, &current_key).await?;
             let view = current.as_ref().map(|c| RecordView::decode(&c.row.value));
             new.conditions.check(view.transpose()?.as_ref())?;
+            let record_now = current.as_ref().map(|current| &current.record);
+            new.conditions.check_state(record_now)?;
             self.check_owners(&bucket, deed, (new.key, new.conditions), &current)
                 .await?;
             let floor = current.as_ref().map(|c| c.record.version);
@@ -484,6 +486,7 @@ impl Objects {
                 other => other?,
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
+            conditions.check_state(Some(&found.record))?;
             check_owner(conditions, deed, &found.record)?;
             let by = self.by_client(deed);
             let batch = self

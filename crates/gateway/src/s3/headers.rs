@@ -17,6 +17,8 @@ pub mod names {
         };
     }
     names! {
+        STATE "x-dhow-state";
+        IF_STATE "x-dhow-if-state";
         REQUEST_ID "x-amz-request-id";
         REQUEST_CHARGED "x-amz-request-charged";
         ID_2 "x-amz-id-2";

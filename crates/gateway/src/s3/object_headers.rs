@@ -152,6 +152,7 @@ pub(crate) fn write_conditions(call: &S3Call<'_>) -> Result<WriteConditions, S3E
     Ok(WriteConditions {
         if_match: call.header("if-match")?.map(ETagMatch::parse_strong),
         if_none_match: call.header("if-none-match")?.map(ETagMatch::parse),
+        state: call.header(names::IF_STATE.as_str())?.map(str::to_owned),
         ..WriteConditions::default()
     })
 }

@@ -64,9 +64,12 @@ fn check_header(
         };
     };
     if let Some(ours) = rest.strip_prefix("dhow-") {
-        return match ours.starts_with("placement-") && operation.name == "CreateBucket" {
-            true => Ok(()),
-            false => Err(S3Error::argument(
+        let places = ours.starts_with("placement-") && operation.name == "CreateBucket";
+        return match (places || operation.heeds(name), versioned) {
+            // A condition is on the current version.
+            (true, true) if ours == "if-state" => refuse(),
+            (true, _) => Ok(()),
+            (false, _) => Err(S3Error::argument(
                 name,
                 "",
                 "This header is not for this request; those of placement are for CreateBucket only",

@@ -3,7 +3,10 @@
 use super::get_object;
 use crate::{
     body::ResponseBody,
-    s3::{S3Call, S3Result},
+    s3::{
+        S3Call, S3Result,
+        headers::{self, names},
+    },
 };
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
@@ -17,5 +20,8 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .await?;
     let body = ResponseBody::Head(view.len());
     let replication = get_object::replication(call.gateway, &call.permit, &key, &view.info).await?;
-    get_object::answer(call, &request, &view, overrides, replication, body)
+    let mut answer = get_object::answer(call, &request, &view, overrides, replication, body)?;
+    let state = objects::state_of(view.info.id, &view.info.attributes)?;
+    headers::set(answer.headers_mut(), names::STATE, &state)?;
+    Ok(answer)
 }
