@@ -318,6 +318,7 @@ GRANTS = {
     "May::Do(Action::ReadAudit)": {"cloud-operator", "auditor"},
     "May::Do(Action::DrainRegion)": {"regional-operator", "cloud-operator"},
     "May::Do(Action::ChangeAccounts)": {"cloud-operator"},
+    "May::Do(Action::ChangeRegions)": {"cloud-operator"},
     "May::Do(Action::CheckResidency)": {"tenant-admin", "cloud-operator", "auditor"},
 }
 

@@ -34,6 +34,7 @@ impl Assets {
             "console.css" "text/css; charset=utf-8";
             "app.js" "text/javascript; charset=utf-8";
             "jobs.js" "text/javascript; charset=utf-8";
+            "live.js" "text/javascript; charset=utf-8";
             "signin.js" "text/javascript; charset=utf-8";
             "upload.js" "text/javascript; charset=utf-8";
             "icon.svg" "image/svg+xml";

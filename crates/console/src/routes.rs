@@ -187,6 +187,11 @@ routes! {
     POST "/document/delete" KeepsData, Nowhere, false, pages::editor::delete;
     GET "/regions" May::Do(Action::ListRegions), Under("Cloud", "Regions"), false, pages::regions::show;
     GET "/regions/show" May::Do(Action::ListRegions), Nowhere, false, pages::regions::one;
+    GET "/regions/state" May::Do(Action::ListRegions), Nowhere, false, pages::opening::state;
+    GET "/regions/plan" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::show;
+    POST "/regions/plan" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::preview;
+    POST "/regions/plan/act" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::act;
+    POST "/regions/close" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::close;
     POST "/regions/drain" May::Do(Action::DrainRegion), Nowhere, false, pages::regions::start_drain;
     POST "/regions/open" May::Do(Action::DrainRegion), Nowhere, false, pages::regions::end_drain;
     GET "/placements" May::Do(Action::ListBuckets), Under("Cloud", "Placements"), false, pages::placement::list;

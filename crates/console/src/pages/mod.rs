@@ -15,6 +15,7 @@ pub mod keys;
 pub mod language;
 pub mod object;
 pub mod objects;
+pub mod opening;
 pub mod people;
 pub mod placement;
 pub mod preview;

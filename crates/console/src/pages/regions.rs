@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     call::Call,
     fault::Fault,
-    pages::value,
+    pages::{opening, value},
     reply::{Answer, Page, Reply},
     ui::{
         href::Href,
@@ -142,13 +142,15 @@ pub async fn show(call: &Call<'_>) -> Answer {
     let body = html! {
         (map::world(&caption, &countries, &marks))
         (parts::table(&call.t("Regions"), &table(call, &regions)))
-        @if regions.len() == 1 && may_plan(call) {
-            (parts::note(Tone::Plain, &html! {
-                p { (call.t("Open a second region:")) " " code { "dhow region plan --help" } }
-            }))
-        }
     };
-    Page::new(call.t("Regions"), body).into()
+    let page = Page::new(call.t("Regions"), body);
+    match may_plan(call) {
+        true => page.with(html! {
+            a.button.primary href="/regions/plan" { (call.t("Open a region")) }
+        }),
+        false => page,
+    }
+    .into()
 }
 
 fn may_plan(call: &Call<'_>) -> bool {
@@ -236,7 +238,9 @@ pub async fn one(call: &Call<'_>) -> Answer {
     let id = call.query.get("id").unwrap_or_default();
     let path = format!("regions/{}", access::sign::encode(id));
     let region = call.admin(&Method::GET, &path, None).await?;
+    let opens = matches!(State::of(&region), State::Planned | State::Joining);
     let body = html! {
+        @if opens { (opening::phases(call, &region)) }
         div.cards {
             section.card { h2 { (call.t("Region")) } (facts(call, &region)) }
             section.card { h2 { (call.t("Certificates")) } (certificates(call, &region)) }
@@ -247,8 +251,14 @@ pub async fn one(call: &Call<'_>) -> Answer {
         ol { li { a href="/regions" { (call.t("Regions")) } } li { (text::code(id)) } }
     };
     let mut page = Page::new(id, body).at(path);
-    if may_drain(call, &region) {
-        page = page.with(drain(call, &region));
+    let (drains, closes) = (may_drain(call, &region), may_close(call, &region));
+    if drains || closes {
+        page = page.with(html! {
+            @if drains { (drain(call, &region)) }
+            @if closes {
+                (parts::button(call, "/regions/close", &[("id", id)], "danger", &call.t("Close it")))
+            }
+        });
     }
     page.into()
 }
@@ -346,6 +356,15 @@ async fn placed(call: &Call<'_>, id: &str) -> Markup {
             }
         }
     }
+}
+
+/// Whoever opens regions closes them; the one that keeps the registry stays.
+fn may_close(call: &Call<'_>, region: &Value) -> bool {
+    let grant = call
+        .caller
+        .map(|caller| caller.grant(Action::ChangeRegions));
+    let stays = value::yes(region, "keeps_registry") || State::of(region) == State::Closed;
+    grant == Some(Grant::All) && !stays
 }
 
 fn may_drain(call: &Call<'_>, region: &Value) -> bool {

@@ -1,0 +1,130 @@
+"""A region is opened and closed in the console, with a real process that joins."""
+
+import re
+import subprocess
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from consoles import CHROMIUM, WAIT_MS, tab
+from dhow import BIN
+from fleet import Fleet, eventually, free_ports
+from test_console_cloud import FIRST, At
+
+import os
+import random
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed: run tests/setup.sh"
+)
+NEW = "af-south-1"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 2).start()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def admin(fleet, browser):
+    with tab(browser, At(fleet, FIRST)) as one:
+        yield one.sign_in(path="/regions")
+
+
+def fill(one, **fields):
+    given = {"id": NEW, "city": "Cape Town", "latitude": "-33.9", "longitude": "18.4",
+             "jurisdiction": "ZA", "addresses": "127.0.0.1", **fields}
+    for name, text in given.items():
+        one.page.fill(f"#{name}", text)
+    one.page.get_by_role("button", name="Check the plan").click()
+
+
+def press(one, name):
+    one.page.get_by_role("button", name=name).click()
+
+
+def test_what_is_wrong_with_a_plan_is_said_and_what_was_typed_stays(admin, fleet):
+    admin.page.get_by_role("link", name="Open a region").click()
+    admin.look()
+    for fields, text in (({"id": "Not An Id"}, ""), ({"jurisdiction": "QQ"}, "QQ"),
+                         ({"latitude": "north"}, "Degrees are a number"),
+                         ({"id": FIRST}, FIRST)):
+        fill(admin, **fields)
+        admin.page.wait_for_selector(".note.bad")
+        admin.forgive(400).look()
+        if text:
+            admin.see(text)
+        expect(admin.page.locator("#city")).to_have_value("Cape Town")
+    assert NEW not in [region["id"] for region in fleet.json("region", "list")]
+
+
+def test_a_region_is_opened_and_closed(admin, fleet, tmp_path):
+    admin.open("/regions/plan")
+    fill(admin, jurisdiction="za")
+    admin.see(f"{NEW} would be here.").look()
+    # Nothing has changed yet.
+    assert NEW not in [region["id"] for region in fleet.json("region", "list")]
+    press(admin, f"Plan {NEW} and make its token")
+    admin.see("The token is shown this once").look()
+    token = re.search(r"DHOW_JOIN=(dhow-join-\S+)", admin.page.inner_text("pre"))[1]
+    admin.page.get_by_role("link", name="Watch it join").click()
+    expect(admin.page.locator("[data-state=planned]")).to_be_visible()
+    admin.look()
+    assert token not in admin.page.content()
+    port = free_ports(random.Random())
+    args = [BIN, "up", "--data", tmp_path / "new", "--listen", f"127.0.0.1:{port}",
+            "--admin", f"127.0.0.1:{port + 1}", "--metrics", f"127.0.0.1:{port + 2}",
+            "--peer", f"127.0.0.1:{port + 3}"]
+    with (tmp_path / "log").open("wb") as log:
+        joined = subprocess.Popen([str(arg) for arg in args], stdout=log, stderr=log,
+                                  env={**os.environ, "DHOW_JOIN": token})
+    try:
+        # The page follows by itself, until there is nothing to follow.
+        expect(admin.page.locator("[data-state]")).to_have_count(0, timeout=4 * WAIT_MS)
+        admin.see("South Africa")
+        assert fleet.json("region", "show", NEW)["status"] == "open"
+        admin.look()
+        # Closing asks for the name.
+        press(admin, "Close it")
+        admin.look()
+        admin.page.fill("#name", FIRST)
+        press(admin, "Close the region")
+        admin.see("Nothing was closed").forgive(400).look()
+        assert fleet.json("region", "show", NEW)["status"] == "open"
+        admin.open(f"/regions/show?id={NEW}")
+        press(admin, "Place no more buckets here")
+        admin.see("draining")
+        press(admin, "Close it")
+        admin.page.fill("#name", NEW)
+        press(admin, "Close the region")
+        eventually(lambda: fleet.json("region", "show", NEW)["status"] == "closed")
+        admin.open(f"/regions/show?id={NEW}").look()
+        assert admin.page.get_by_role("button", name="Close it").count() == 0
+    finally:
+        joined.terminate()
+        joined.wait(timeout=60)
+
+
+def test_the_region_that_keeps_the_registry_is_not_closed(admin):
+    admin.open(f"/regions/show?id={FIRST}")
+    assert admin.page.get_by_role("button", name="Close it").count() == 0
+
+
+def test_only_the_clouds_operator_opens_regions(fleet, browser):
+    fleet.cli("account", "create", "opening-tenant")
+    key = fleet.json("key", "create", "--account", "opening-tenant", "--admin")
+    at = At(fleet, FIRST, (key["access_key"], key["secret_key"]))
+    with tab(browser, at) as one:
+        one.sign_in(path="/regions")
+        assert one.page.get_by_role("link", name="Open a region").count() == 0
+        one.open("/regions/plan", status=403).look()
