@@ -1,6 +1,7 @@
 """Jobs of the console: copying, moving and deleting everything below a prefix."""
 
 import json
+import os
 import re
 import time
 import uuid
@@ -172,18 +173,82 @@ def test_a_move_leaves_nothing_behind_and_what_is_there_alone(s3, raw, buckets):
     assert s3.get_object(Bucket=one, Key="to/00007")["Body"].read() == b"mine"
 
 
+def shown(raw, bucket, prefix):
+    """The form of the page, as it is sent later."""
+    at = f"/b/{bucket}/bulk"
+    token = raw.token(f"{at}?prefix={prefix}", at)
+    _, _, body = raw.ask("GET", f"{at}?prefix={prefix}")
+    until = re.search(r'name="until" value="(\d+)"', body)[1]
+    return {"csrf": token, "prefix": prefix, "until": until}
+
+
 def test_what_is_newer_than_the_page_is_left_alone(s3, raw, buckets):
     one, _ = buckets
-    s3.put_object(Bucket=one, Key="n/old", Body=b"")
-    made = s3.head_object(Bucket=one, Key="n/old")["LastModified"]
-    # As if the page had been shown two seconds before the object was written.
-    until = str(int(made.timestamp() - 2) * 1000)
-    told = run(raw, one, "n/", do="delete", name=one, until=until)
-    assert "0 done" in told and "1 left as they are" in told
-    assert keys(s3, one) == ["n/old"]
+    for key in ("n/same", "n/other", "n/old"):
+        s3.put_object(Bucket=one, Key=key, Body=b"bytes")
+    form = shown(raw, one, "n/")
+    # In the same second, and one of them with the same bytes.
+    s3.put_object(Bucket=one, Key="n/same", Body=b"bytes", Metadata={"who": "new"})
+    s3.put_object(Bucket=one, Key="n/other", Body=b"other bytes")
+    s3.put_object(Bucket=one, Key="n/later", Body=b"")
+    assert raw.post(f"/b/{one}/bulk", {**form, "do": "delete", "name": one})[0] == 303
+    told = ended(raw)
+    assert "1 done" in told and "3 left as they are, 0 failed" in told
+    assert keys(s3, one) == ["n/later", "n/other", "n/same"]
     # A time that is still to come is no way around it.
-    assert "1 done" in run(raw, one, "n/", do="delete", name=one, until="99999999999999")
+    assert "3 done" in run(raw, one, "n/", do="delete", name=one, until="99999999999999")
     assert keys(s3, one) == []
+
+
+def test_moves_towards_each_other_lose_nothing(cloud, s3, raw, buckets):
+    """Equal bytes on both sides: by their tags nobody could tell a copy from what it replaced."""
+    other = Raw(cloud).sign_in()
+    names = [f"m/{n:03}" for n in range(60)]
+    for round in range(4):
+        for bucket in buckets:
+            for name in names:
+                s3.put_object(Bucket=bucket, Key=name, Body=b"same bytes")
+        forms = [shown(raw, buckets[0], "m/"), shown(other, buckets[1], "m/")]
+        for who, form, (a, b) in zip((raw, other), forms, (buckets, buckets[::-1])):
+            fields = {**form, "do": "move", "to": b, "under": "m/", "replace": "1"}
+            assert who.post(f"/b/{a}/bulk", fields)[0] == 303
+        ended(raw)
+        left = {*keys(s3, buckets[0]), *keys(s3, buckets[1])}
+        assert left == set(names), f"round {round}: {sorted(set(names) - left)}"
+
+
+def test_a_move_within_a_bucket_replaces_nothing_that_it_has_yet_to_move(s3, raw, buckets):
+    one, _ = buckets
+    for key in ("d/x", "d/d/x", "d/d/d/x"):
+        s3.put_object(Bucket=one, Key=key, Body=key.encode())
+    told = begin(raw, one, "d/", do="move", to=one, under="", replace="1")
+    assert told[0] == 400 and "or replace it" in told[2]
+    told = run(raw, one, "d/", do="move", to=one, under="")
+    bodies = {s3.get_object(Bucket=one, Key=key)["Body"].read() for key in keys(s3, one)}
+    assert bodies == {b"d/x", b"d/d/x", b"d/d/d/x"}, told
+
+
+def test_tags_that_are_set_while_an_object_is_moved_are_not_lost(s3, raw, buckets):
+    one, two = buckets
+    tags = lambda n: {"TagSet": [{"Key": "n", "Value": str(n)}]}
+    names = [f"t/{n:03}" for n in range(120)]
+    for name in names:
+        s3.put_object(Bucket=one, Key=name, Body=b"")
+    form = shown(raw, one, "t/")
+    fields = {**form, "do": "move", "to": two, "under": "t/", "replace": "1"}
+    assert raw.post(f"/b/{one}/bulk", fields)[0] == 303
+    acknowledged = set()
+    for name in reversed(names):
+        try:
+            s3.put_object_tagging(Bucket=one, Key=name, Tagging=tags(1))
+            acknowledged.add(name)
+        except s3.exceptions.ClientError as error:
+            assert error.response["Error"]["Code"] == "NoSuchKey"
+    ended(raw)
+    for name in acknowledged:
+        found = {bucket: name in keys(s3, bucket) for bucket in buckets}
+        at = one if found[one] else two
+        assert s3.get_object_tagging(Bucket=at, Key=name)["TagSet"] == tags(1)["TagSet"], name
 
 
 def test_a_versioned_bucket_keeps_what_a_job_deletes(s3, raw, buckets):
@@ -271,6 +336,54 @@ def test_a_job_is_aborted(raw, s3, buckets):
 
     told = begun_and(raw, s3, buckets[0], abort)
     assert "aborted" in told and keys(s3, buckets[0])
+
+
+def test_a_copy_in_parts_that_is_aborted_leaves_no_upload(s3, raw, buckets, tmp_path):
+    one, two = buckets
+    whole = tmp_path / "large"
+    with whole.open("wb") as file:
+        file.truncate(300 << 20)
+    s3.upload_file(str(whole), one, "p/large", Config=TransferConfig(multipart_chunksize=64 << 20))
+    assert begin(raw, one, "p/", do="move", to=two, under="p/")[0] == 303
+    _, _, body = raw.ask("GET", "/jobs")
+    form = re.search(r'action="/jobs/abort".*?name="csrf" value="([^"]+)".*?'
+                     r'name="id" value="([^"]+)"', body, re.S)
+    assert raw.post("/jobs/abort", {"csrf": form[1], "id": form[2]})[0] == 303
+    ended(raw)
+    assert not s3.list_multipart_uploads(Bucket=two).get("Uploads")
+    # It is in one of the two, whole.
+    at = one if keys(s3, one) else two
+    assert s3.head_object(Bucket=at, Key="p/large")["ContentLength"] == 300 << 20
+
+
+def test_another_key_of_the_same_id_sees_neither_jobs_nor_sessions(cloud, s3, buckets):
+    def account(name):
+        made = cloud.cli_json("account", "create", f"{name}-{uuid.uuid4().hex[:6]}", "--json")
+        return made["id"]
+
+    def bring(owner, secret):
+        before = cloud.env
+        cloud.env = {**(before or os.environ), "DHOW_SECRET_KEY": secret}
+        try:
+            cloud.cli("key", "create", "--account", owner, "--access-key", "AKIAJOBSREUSED000001")
+        finally:
+            cloud.env = before
+
+    first, second = account("jobs-first"), account("jobs-second")
+    bring(first, "secret-of-the-first-0001")
+    key = {"access_key": "AKIAJOBSREUSED000001", "secret_key": "secret-of-the-first-0001"}
+    own = client(cloud, key)
+    bucket = f"jobs-reused-{uuid.uuid4().hex[:8]}"
+    own.create_bucket(Bucket=bucket)
+    own.put_object(Bucket=bucket, Key="canary-of-jobs", Body=b"")
+    raw = Raw(cloud).sign_in(key["access_key"], key["secret_key"])
+    assert "canary" in run(raw, bucket, "", do="copy", to="jobs-no-such-bucket", under="")
+    cloud.cli("key", "delete", key["access_key"])
+    bring(second, "secret-of-the-second-0002")
+    raw = Raw(cloud).sign_in(key["access_key"], "secret-of-the-second-0002")
+    assert state(raw) == {}
+    assert raw.ask("GET", "/jobs")[2].count("data-job=") == 0
+    assert raw.ask("GET", "/sessions")[2].count('name="id"') == 1
 
 
 def test_a_job_ends_with_its_key(cloud, s3, buckets):

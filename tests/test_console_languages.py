@@ -68,7 +68,8 @@ def pages(bucket):
 
     return ["/", "/new", "/connect", "/keys", "/sessions", "/regions", "/placements", "/accounts",
             "/audit", f"/b/{bucket}", f"/b/{bucket}?versions=1", f"/b/{bucket}/rules",
-            f"/b/{bucket}/policy", f"/b/{bucket}/bulk", "/jobs",
+            f"/b/{bucket}/policy", f"/b/{bucket}/bulk", "/jobs", "/users", "/groups",
+            "/roles", "/policies", "/simulate",
             f"/b/{bucket}/where", f"/b/{bucket}/where?check=1", of_object(NAMES[0]),
             of_object("gone.txt"), of_object(NAMES[0], "share")]
 

@@ -213,6 +213,10 @@ pub fn fault(call: &Call<'_>, answer: &Response<Bytes>) -> Fault {
     let error = root.child("Error").unwrap_or(&root);
     let (code, message) = (error.text("Code"), error.text("Message"));
     let said = match (code, message) {
+        // HEAD has no body.
+        ("", "") if answer.status() == StatusCode::FORBIDDEN => {
+            call.t("The key may not read this object.").into_owned()
+        }
         ("", "") => answer.status().to_string(),
         (code, message) => format!("{message} ({code})"),
     };

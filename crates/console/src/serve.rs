@@ -410,7 +410,11 @@ impl Console {
 
     /// The sessions of a caller's key.
     pub(crate) fn sessions_of(&self, caller: &Caller) -> Vec<Session> {
-        self.sessions.of_key(&caller.key, self.clock.now().ms())
+        let mut own = self.sessions.of_key(&caller.key, self.clock.now().ms());
+        // Another key of that id, in whatever account, is somebody else's.
+        let account = caller.account.account_id();
+        own.retain(|one| one.account == account && caller.session.shares(one.proofs()));
+        own
     }
 
     /// The names of an account's buckets that are on record, at most `limit`.

@@ -81,6 +81,17 @@ impl Session {
         proofs.any(|(known, own)| known == day && own == proof)
     }
 
+    /// Whether whoever began something with a key that signed `proofs` held this session's key.
+    pub fn shares(&self, proofs: &KeyProofs) -> bool {
+        let mut known = proofs.iter();
+        known.any(|(day, proof)| self.is_of(day, proof))
+    }
+
+    /// What its key signs.
+    pub fn proofs(&self) -> &KeyProofs {
+        &self.proofs
+    }
+
     /// The token of a form that is sent to `route`. `nonce` makes each one different, so that a
     /// compressed page says nothing of it.
     pub fn token(&self, route: &str, nonce: &str) -> String {

@@ -81,8 +81,9 @@ pub fn start(
             true => gateway::forwarded_facts(request.headers(), direct, &proxies),
             false => direct,
         };
-        // A browser signs in with a signature for S3, at a path that no bucket has.
-        let signs_in = request.uri().path() == console::SESSION_PATH;
+        // Browsers and the command line sign in with a signature for S3, at paths that no bucket
+        // has.
+        let signs_in = request.uri().path().starts_with("/-/");
         let is_s3 = || gateway::not_s3(request.headers(), "the console, for browsers");
         let strayed = if signs_in { None } else { is_s3() };
         async move {

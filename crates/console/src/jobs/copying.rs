@@ -4,7 +4,7 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use super::{
-    Place,
+    Job, Place,
     run::{Listed, Outcome, patiently},
 };
 use crate::{
@@ -27,6 +27,7 @@ const CARRIED: [&str; 6] = [
 
 /// A copy to be made.
 struct Copy<'a> {
+    job: &'a Job,
     from: &'a Place,
     to: &'a Place,
     key: String,
@@ -37,12 +38,15 @@ struct Copy<'a> {
 /// Copies what was listed, and nothing that came in its place.
 pub async fn copy(
     call: &Call<'_>,
-    (from, to): (&Place, &Place),
+    job: &Job,
+    to: &Place,
     replaces: bool,
     one: &Listed,
 ) -> Result<Outcome, Fault> {
+    let from = &job.from;
     let rest = one.key.strip_prefix(&from.prefix).unwrap_or(&one.key);
     let copy = Copy {
+        job,
         from,
         to,
         key: [&to.prefix, rest].concat(),
@@ -136,6 +140,9 @@ impl Copy<'_> {
         for number in 1u32.. {
             if at >= self.one.size {
                 break;
+            }
+            if self.job.is_aborted() {
+                return Err(Fault::Bad(call.t("The job was aborted during its copy.")));
             }
             let end = (at + PART).min(self.one.size) - 1;
             let part = || {

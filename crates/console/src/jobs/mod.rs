@@ -5,6 +5,7 @@
 
 mod copying;
 pub mod run;
+pub mod state;
 
 use std::{
     collections::HashMap,
@@ -17,9 +18,12 @@ use std::{
 use parking_lot::Mutex;
 use types::{AccessKeyId, AccountId, BucketName, Timestamp};
 
-/// Jobs of an account that run at once, and of all.
-const OF_ACCOUNT_MAX: usize = 2;
-const ALL_MAX: usize = 8;
+use crate::session::{KeyProofs, Session};
+
+/// Jobs of a key that run at once, of an account, and of all.
+const OF_KEY_MAX: usize = 2;
+const OF_ACCOUNT_MAX: usize = 4;
+const ALL_MAX: usize = 16;
 /// Jobs of an account that have ended and are still shown.
 const ENDED_OF_ACCOUNT_MAX: usize = 20;
 /// Jobs that are known.
@@ -52,9 +56,9 @@ pub enum Work {
     },
 }
 
-/// How far a job is.
+/// Whether a job runs, or how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum Ended {
     /// Under way.
     Running,
     /// All was looked at.
@@ -74,6 +78,8 @@ pub struct Job {
     pub key: AccessKeyId,
     /// The account of the key.
     pub account: AccountId,
+    /// What the key signs: another key of the same id did not begin it.
+    proofs: KeyProofs,
     /// From where.
     pub from: Place,
     /// What.
@@ -92,16 +98,17 @@ pub struct Job {
     pub failed: AtomicU64,
     aborts: AtomicBool,
     named: Mutex<Vec<(String, String)>>,
-    state: Mutex<(State, u64)>,
+    state: Mutex<(Ended, u64)>,
 }
 
 impl Job {
     /// What a caller begins.
-    pub fn new(id: String, (key, account): (AccessKeyId, AccountId), ask: Ask) -> Self {
+    pub fn new(id: String, owner: Owner, ask: Ask) -> Self {
         Self {
             id,
-            key,
-            account,
+            key: owner.key,
+            account: owner.account,
+            proofs: owner.proofs,
             from: ask.from,
             work: ask.work,
             until: ask.until,
@@ -112,23 +119,28 @@ impl Job {
             failed: AtomicU64::new(0),
             aborts: AtomicBool::new(false),
             named: Mutex::default(),
-            state: Mutex::new((State::Running, ask.now_ms)),
+            state: Mutex::new((Ended::Running, ask.now_ms)),
         }
     }
 
     /// How far it is, and since when.
-    pub fn state(&self) -> (State, u64) {
+    pub fn state(&self) -> (Ended, u64) {
         self.state.lock().clone()
     }
 
     /// Whether it is under way.
     pub fn runs(&self) -> bool {
-        self.state.lock().0 == State::Running
+        self.state.lock().0 == Ended::Running
     }
 
     /// Objects that failed, with the reason; the first ones only.
     pub fn failures(&self) -> Vec<(String, String)> {
         self.named.lock().clone()
+    }
+
+    /// Whether somebody ended it.
+    fn is_aborted(&self) -> bool {
+        self.aborts.load(Relaxed)
     }
 
     /// Ends it before the next object.
@@ -144,9 +156,19 @@ impl Job {
         }
     }
 
-    fn end(&self, state: State, now_ms: u64) {
+    fn end(&self, state: Ended, now_ms: u64) {
         *self.state.lock() = (state, now_ms);
     }
+}
+
+/// Who begins a job.
+pub struct Owner {
+    /// With which key.
+    pub key: AccessKeyId,
+    /// The account of the key.
+    pub account: AccountId,
+    /// What the key signs.
+    pub proofs: KeyProofs,
 }
 
 /// What somebody asks for.
@@ -162,11 +184,14 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Whether the job would meet the copies that it makes.
+    /// Whether the job would meet the copies that it makes, or replace what it has yet to copy.
     pub fn meets_itself(&self) -> bool {
         match &self.work {
-            Work::Copy { to, .. } => {
-                to.bucket == self.from.bucket && to.prefix.starts_with(&self.from.prefix)
+            Work::Copy { to, replaces, .. } => {
+                let (from, to_prefix) = (&self.from.prefix, &to.prefix);
+                let inward = to_prefix.starts_with(from.as_str());
+                let outward = *replaces && from.starts_with(to_prefix.as_str());
+                to.bucket == self.from.bucket && (inward || outward)
             }
             Work::Delete => false,
         }
@@ -176,7 +201,9 @@ impl Ask {
 /// Why a job does not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// The account has as many as it may.
+    /// The key has as many as it may.
+    Key,
+    /// The account has.
     Account,
     /// The region has.
     Region,
@@ -196,6 +223,9 @@ impl Jobs {
         let running = || all.values().filter(|one| one.runs());
         if running().count() >= ALL_MAX {
             return Err(Full::Region);
+        }
+        if running().filter(|one| one.key == job.key).count() >= OF_KEY_MAX {
+            return Err(Full::Key);
         }
         let of_account = running().filter(|one| one.account == job.account);
         if of_account.count() >= OF_ACCOUNT_MAX {
@@ -219,11 +249,13 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Those of a key, the newest first: another key of the account may not be allowed to see the
-    /// names in them.
-    pub fn of_key(&self, key: &AccessKeyId) -> Vec<Arc<Job>> {
+    /// Those of the key of a session, the newest first: another key of the account may not be
+    /// allowed to see the names in them.
+    pub fn of(&self, account: &AccountId, session: &Session) -> Vec<Arc<Job>> {
         let all = self.0.lock();
-        let own = all.values().filter(|one| one.key == *key);
+        let own = all.values().filter(|one| {
+            one.key == session.key && one.account == *account && session.shares(&one.proofs)
+        });
         let mut own: Vec<Arc<Job>> = own.cloned().collect();
         own.sort_by_key(|one| std::cmp::Reverse((one.begun_ms, one.id.clone())));
         own
@@ -233,6 +265,7 @@ impl Jobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::{NewSession, Sessions};
 
     fn place(bucket: &str, prefix: &str) -> Place {
         Place {
@@ -251,8 +284,12 @@ mod tests {
     }
 
     fn job(id: &str, key: &str, account: &str) -> Job {
-        let who = (AccessKeyId::new(key), AccountId::new(account));
-        Job::new(id.to_owned(), who, ask(Work::Delete))
+        let owner = Owner {
+            key: AccessKeyId::new(key),
+            account: AccountId::new(account),
+            proofs: vec![("20261129".to_owned(), [1; 32])],
+        };
+        Job::new(id.to_owned(), owner, ask(Work::Delete))
     }
 
     #[test]
@@ -260,17 +297,17 @@ mod tests {
         let jobs = Jobs::default();
         let first = jobs.add(job("1", "K", "A")).unwrap();
         jobs.add(job("2", "K", "A")).unwrap();
-        assert_eq!(jobs.add(job("3", "L", "A")).unwrap_err(), Full::Account);
-        for n in 0..ALL_MAX - 2 {
-            jobs.add(job(&format!("o{n}"), "M", &n.to_string()))
-                .unwrap();
+        assert_eq!(jobs.add(job("3", "K", "A")).unwrap_err(), Full::Key);
+        jobs.add(job("3", "L", "A")).unwrap();
+        jobs.add(job("4", "L", "A")).unwrap();
+        assert_eq!(jobs.add(job("5", "M", "A")).unwrap_err(), Full::Account);
+        for n in 0..ALL_MAX - 4 {
+            let (id, owner) = (format!("o{n}"), n.to_string());
+            jobs.add(job(&id, &owner, &owner)).unwrap();
         }
-        assert_eq!(jobs.add(job("4", "N", "N")).unwrap_err(), Full::Region);
-        first.end(State::Done, 2000);
-        jobs.add(job("5", "K", "A")).unwrap();
-        let shown = jobs.of_key(&AccessKeyId::new("K"));
-        assert_eq!(shown.len(), 3);
-        assert!(jobs.of_key(&AccessKeyId::new("L")).is_empty());
+        assert_eq!(jobs.add(job("6", "N", "N")).unwrap_err(), Full::Region);
+        first.end(Ended::Done, 2000);
+        jobs.add(job("7", "K", "A")).unwrap();
     }
 
     #[test]
@@ -278,24 +315,52 @@ mod tests {
         let jobs = Jobs::default();
         for n in 0..=ENDED_OF_ACCOUNT_MAX as u64 + 5 {
             let one = jobs.add(job(&n.to_string(), "K", "A")).unwrap();
-            one.end(State::Done, n);
+            one.end(Ended::Done, n);
         }
         assert!(jobs.0.lock().len() <= ENDED_OF_ACCOUNT_MAX + 1);
         assert!(!jobs.0.lock().contains_key("0"));
     }
 
     #[test]
+    fn jobs_are_shown_to_the_key_that_began_them_and_to_no_other_of_its_id() {
+        let jobs = Jobs::default();
+        jobs.add(job("1", "K", "A")).unwrap();
+        let seen = |key: &str, account: &str, proof: u8| {
+            let sessions = Sessions::new(10, 10);
+            let new = NewSession {
+                cookie: "c",
+                secret: [7; 32],
+                key: AccessKeyId::new(key),
+                account: AccountId::new(account),
+                from: std::net::IpAddr::from([127, 0, 0, 1]),
+                agent: "",
+                proofs: vec![("20261129".to_owned(), [proof; 32])],
+            };
+            sessions.begin(new, 0);
+            let session = sessions.of_cookie("c", 0).unwrap();
+            jobs.of(&AccountId::new(account), &session).len()
+        };
+        assert_eq!(seen("K", "A", 1), 1);
+        assert_eq!(
+            (seen("L", "A", 1), seen("K", "B", 1), seen("K", "A", 2)),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
     fn a_copy_into_what_is_copied_is_known() {
-        let copy = |bucket: &str, prefix: &str| {
+        let copy = |bucket: &str, prefix: &str, replaces: bool| {
             let to = place(bucket, prefix);
             ask(Work::Copy {
                 to,
-                replaces: false,
+                replaces,
                 moves: false,
             })
             .meets_itself()
         };
-        assert!(copy("one", "a/") && copy("one", "a/b/"));
-        assert!(!copy("one", "b/") && !copy("two", "a/") && !copy("one", ""));
+        assert!(copy("one", "a/", false) && copy("one", "a/b/", false));
+        assert!(!copy("one", "b/", true) && !copy("two", "a/", true));
+        // Outward it could replace what is not copied yet.
+        assert!(copy("one", "", true) && !copy("one", "", false));
     }
 }

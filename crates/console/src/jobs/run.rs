@@ -5,9 +5,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use access::RequestFacts;
 use futures_util::{StreamExt, stream};
 use http::{Method, StatusCode};
-use types::Timestamp;
 
-use super::{Job, State, Work, copying};
+use super::{Ended, Job, Work, copying, state::State};
 use crate::{
     Console,
     call::{Call, Caller},
@@ -34,7 +33,6 @@ pub struct Listed {
     pub etag: String,
     /// Its bytes.
     pub size: u64,
-    modified: Option<Timestamp>,
 }
 
 /// What became of an object.
@@ -82,9 +80,9 @@ impl Console {
         };
         tracing::info!(job = job.id, key = %job.key, bucket = %job.from.bucket, "a job begins");
         let ended = match walk(&call, &job).await {
-            Ok(()) => State::Done,
-            Err(Stop::Aborted) => State::Aborted,
-            Err(Stop::Broken(why)) => State::Broken(why),
+            Ok(()) => Ended::Done,
+            Err(Stop::Aborted) => Ended::Aborted,
+            Err(Stop::Broken(why)) => Ended::Broken(why),
         };
         let (done, failed) = (job.done.load(Relaxed), job.failed.load(Relaxed));
         tracing::info!(job = job.id, ?ended, done, failed, "a job has ended");
@@ -100,9 +98,12 @@ async fn walk(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
         let mut all = stream::iter(listed)
             .map(|one| one_object(call, job, one))
             .buffer_unordered(AT_ONCE);
+        // What is under way ends, and is counted: a copy in parts removes what it has begun.
+        let mut stopped = Ok(());
         while let Some(ended) = all.next().await {
-            ended?;
+            stopped = stopped.and(ended);
         }
+        stopped?;
         match next {
             Some(next) => token = Some(next),
             None => return Ok(()),
@@ -112,7 +113,7 @@ async fn walk(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
 
 /// Whether the job may do the next thing.
 fn goes_on(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
-    if job.aborts.load(Relaxed) {
+    if job.is_aborted() {
         return Err(Stop::Aborted);
     }
     let caller = call.caller.filter(|caller| call.console.is_of(caller));
@@ -144,7 +145,6 @@ async fn page(
         key: decoded(node.text("Key")).into_owned(),
         etag: node.text("ETag").to_owned(),
         size: node.text("Size").parse().unwrap_or(0),
-        modified: Timestamp::parse_iso8601(node.text("LastModified")),
     });
     let next = root.text("NextContinuationToken");
     let next = (!next.is_empty()).then(|| next.to_owned());
@@ -153,26 +153,7 @@ async fn page(
 
 async fn one_object(call: &Call<'_>, job: &Job, one: Listed) -> Result<(), Stop> {
     goes_on(call, job)?;
-    // Its time is in whole seconds where it is listed.
-    if one.modified.is_none_or(|at| at.s() > job.until.s()) {
-        job.left.fetch_add(1, Relaxed);
-        return Ok(());
-    }
-    let outcome = match &job.work {
-        Work::Delete => delete(call, job, &one).await,
-        Work::Copy {
-            to,
-            replaces,
-            moves,
-        } => {
-            let copied = copying::copy(call, (&job.from, to), *replaces, &one).await;
-            match copied {
-                Ok(Outcome::Done) if *moves => delete(call, job, &one).await,
-                other => other,
-            }
-        }
-    };
-    match outcome {
+    match acted(call, job, &one).await {
         Ok(Outcome::Done) => {
             job.done.fetch_add(1, Relaxed);
             job.bytes.fetch_add(one.size, Relaxed);
@@ -185,17 +166,33 @@ async fn one_object(call: &Call<'_>, job: &Job, one: Listed) -> Result<(), Stop>
     Ok(())
 }
 
-/// Deletes what was listed, and nothing that came in its place.
-async fn delete(call: &Call<'_>, job: &Job, one: &Listed) -> Result<Outcome, Fault> {
-    let ask = || {
-        S3Ask::object(&Method::DELETE, &job.from.bucket, &one.key)
-            .header("if-match", one.etag.clone())
-            .or(StatusCode::NOT_FOUND)
+/// Does with one object what the job is for. Its state is asked for first: what is deleted in the
+/// end is in that state, so it is what was copied, with its tags, and nothing that came in its
+/// place, be it of the same bytes.
+async fn acted(call: &Call<'_>, job: &Job, one: &Listed) -> Result<Outcome, Fault> {
+    let from = (&*job.from.bucket, &*one.key);
+    let Some(state) = State::of(call, from).await? else {
+        return Ok(Outcome::Left);
     };
-    let answer = patiently(|| call.s3(ask())).await?;
-    match answer.0.status() {
-        StatusCode::NOT_FOUND => Ok(Outcome::Left),
-        _ => Ok(Outcome::Done),
+    if state.written > job.until {
+        return Ok(Outcome::Left);
+    }
+    if let Work::Copy { to, replaces, .. } = &job.work {
+        let copied = copying::copy(call, job, to, *replaces, one).await?;
+        if let Outcome::Left = copied {
+            return Ok(copied);
+        }
+    }
+    match job.work {
+        Work::Delete | Work::Copy { moves: true, .. } => {
+            let ask = || state.delete(from);
+            let answer = patiently(|| call.s3(ask())).await?;
+            match answer.0.status() {
+                StatusCode::NOT_FOUND => Ok(Outcome::Left),
+                _ => Ok(Outcome::Done),
+            }
+        }
+        Work::Copy { .. } => Ok(Outcome::Done),
     }
 }
 

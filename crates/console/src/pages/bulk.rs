@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use maud::{Markup, html};
-use types::{BucketName, Timestamp};
+use types::{BucketName, Deeds as _, Timestamp};
 
 use crate::{
     call::{Call, Shown},
     fault::Fault,
-    jobs::{Ask, Full, Job, Place, Work, run::Origin},
+    jobs::{Ask, Full, Job, Owner, Place, Work, run::Origin},
     pages::{delete::versioned, objects},
     reply::{Answer, Page, Reply},
     s3::S3Ask,
@@ -237,22 +237,52 @@ pub async fn begin(call: &Call<'_>) -> Answer {
     if ask.meets_itself() {
         return wrong(call, &shown, &call.t(MEETS)).await;
     }
+    if let Some(why) = elsewhere(call, &ask)? {
+        return wrong(call, &shown, &why).await;
+    }
     start(call, ask)?;
     Ok(Reply::See(Href::to("/jobs")))
 }
 
-const MEETS: &str = "The copies would be among what is copied. Choose another bucket, or keys that \
-                     begin otherwise.";
+const MEETS: &str = "The copies would be among what is copied, or replace it. Choose another \
+                     bucket, or keys that begin otherwise.";
+
+/// A copy ends in the region that makes it, so both buckets must have their home there.
+fn elsewhere(call: &Call<'_>, ask: &Ask) -> Result<Option<String>, Fault> {
+    let Work::Copy { to, .. } = &ask.work else {
+        return Ok(None);
+    };
+    let deed = call.console.backend.registry().get(&to.bucket);
+    let own = call.who()?.account.account_id();
+    // Nobody but the owner learns where a bucket is.
+    let deed = deed.filter(|deed| deed.owner == own);
+    let here = &call.console.settings.region;
+    Ok(deed.filter(|deed| deed.home != *here).map(|deed| {
+        let values = [("bucket", &*to.bucket), ("home", &*deed.home)];
+        call.with(
+            "The home of {bucket} is region {home}, and jobs copy within one region. Replication \
+             rules copy between regions.",
+            &values,
+        )
+    }))
+}
 
 fn start(call: &Call<'_>, ask: Ask) -> Result<(), Fault> {
     let who = call.who()?;
     let gone = || Fault::Failed("the console is stopping".into());
     let console = call.console.own.upgrade().ok_or_else(gone)?;
-    let owner = (who.key.clone(), who.account.account_id());
+    let owner = Owner {
+        key: who.key.clone(),
+        account: who.account.account_id(),
+        proofs: who.session.proofs().clone(),
+    };
     let job = Job::new(call.console.random_hex::<8>(), owner, ask);
     let job = console.jobs.add(job).map_err(|full| {
         Fault::Busy(match full {
-            Full::Account => call.t("Two jobs of your account run already.").into_owned(),
+            Full::Key => call.t("Two jobs of your key run already.").into_owned(),
+            Full::Account => call
+                .t("Four jobs of your account run already.")
+                .into_owned(),
             Full::Region => call
                 .t("This region runs as many jobs as it can.")
                 .into_owned(),

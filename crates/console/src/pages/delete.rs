@@ -1,6 +1,8 @@
 //! Deleting objects and versions: a preview of what goes, a confirmation, and then nothing but what
 //! the preview showed.
 
+use std::borrow::Cow;
+
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 
@@ -8,6 +10,7 @@ use crate::{
     call::{Call, Shown},
     fault::Fault,
     fields::decoded,
+    jobs::state::State,
     pages::objects,
     reply::{Answer, Page, Reply},
     s3::S3Ask,
@@ -27,6 +30,8 @@ const FIELDS: [&str; 7] = ["csrf", "key", "folder", "version", "seen", "name", "
 struct Doomed {
     key: String,
     version: Option<String>,
+    /// Of the current version: nothing that came in its place is deleted.
+    state: Option<State>,
     etag: String,
     size: u64,
 }
@@ -79,8 +84,13 @@ pub async fn act(call: &Call<'_>) -> Answer {
     }
     let mut failed = Vec::new();
     for one in &plan.all {
-        let ask = S3Ask::object(&Method::DELETE, bucket, &one.key)
-            .maybe("versionId", one.version.as_deref());
+        let at = (bucket, &*one.key);
+        let ask = match (&one.version, &one.state) {
+            (None, Some(state)) => state.delete(at),
+            (version, _) => {
+                S3Ask::object(&Method::DELETE, at.0, at.1).maybe("versionId", version.as_deref())
+            }
+        };
         if let Err(fault) = call.s3(ask).await {
             failed.push((one.key.clone(), fault));
         }
@@ -132,9 +142,10 @@ async fn plan(call: &Call<'_>, shown: &Shown) -> Result<Plan, Fault> {
     for one in &all {
         let version = one.version.as_deref().unwrap_or_default();
         text.push_str(&format!(
-            "\n{} {version} {} {}",
+            "\n{} {version} {} {} {}",
             one.key.len(),
             one.etag,
+            one.state.as_ref().map_or("", State::text),
             one.key
         ));
     }
@@ -183,9 +194,11 @@ async fn one(
         .header("content-length")
         .and_then(|size| size.parse().ok());
     let current = head.header("x-amz-version-id").unwrap_or_default();
+    let state = head.header("x-dhow-state").and_then(State::read);
     Ok(Some(Doomed {
         key: key.to_owned(),
         version: version.map(str::to_owned),
+        state: state.filter(|_| version.is_none()),
         etag: head.header("etag").unwrap_or_default() + &current,
         size: size.unwrap_or(0),
     }))
@@ -199,13 +212,16 @@ async fn below(call: &Call<'_>, bucket: &str, folder: &str) -> Result<Vec<Doomed
         .query("max-keys", (OBJECTS_MAX + 1).to_string())
         .query("prefix", folder);
     let listed = call.s3(ask).await?.xml()?;
-    let read = listed.all("Contents").map(|node| Doomed {
-        key: decoded(node.text("Key")).into_owned(),
-        version: None,
-        etag: [node.text("ETag"), node.text("LastModified")].concat(),
-        size: node.text("Size").parse().unwrap_or(0),
-    });
-    Ok(read.collect())
+    let keys = listed.all("Contents").map(|node| decoded(node.text("Key")));
+    let keys: Vec<String> = keys.map(Cow::into_owned).collect();
+    if keys.len() > OBJECTS_MAX {
+        return Err(Fault::Bad(call.t(TOO_MANY)));
+    }
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        all.extend(one(call, bucket, &key, None).await?);
+    }
+    Ok(all)
 }
 
 /// "Delete 3 objects".

@@ -22,12 +22,18 @@ const GONE: &str = "This link was used already, or it is older than two minutes.
 const ASKED: &str = "Sign in only if you ran `dhow console login` yourself just now. Whoever sent \
                      you this link otherwise wants you to work in an account that is theirs.";
 
+/// Always said: a browser does not name its session where another site led it here.
+const ENDS: &str = "If this browser is signed in already, that session ends.";
+
 /// Whom the link signs in, and the button.
 pub async fn show(call: &Call<'_>) -> Answer {
     let code = call.query.get("code").unwrap_or_default();
     let now = call.console.clock.now().ms();
     let gone = || Fault::Missing(call.t(GONE));
-    let link = call.console.links.look(code, now).ok_or_else(gone)?;
+    let link = call.console.links.look(code, now);
+    let link = link
+        .filter(|link| call.console.is_still(link))
+        .ok_or_else(gone)?;
     let registry = call.console.backend.registry();
     let account = registry.account(&link.account).ok_or_else(gone)?;
     let body = html! {
@@ -36,14 +42,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
             (&call.t("Access key"), text::code(&link.key)),
         ]))
         (note(Tone::Warn, &html! { p { (call.t(ASKED)) } }))
-        @if let Some(caller) = call.caller {
-            p {
-                (call.with(
-                    "This browser is signed in with the key {key}. That session ends.",
-                    &[("key", &caller.key)],
-                ))
-            }
-        }
+        p { (call.t(ENDS)) }
         form.stack method="post" action=(ENTER_PATH) {
             input type="hidden" name="code" value=(code);
             button.primary { (call.t("Sign in")) }

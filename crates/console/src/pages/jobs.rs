@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     call::Call,
     fault::Fault,
-    jobs::{Job, State, Work},
+    jobs::{Ended, Job, Work},
     reply::{Answer, Page, Reply},
     ui::{
         href::Href,
@@ -20,7 +20,7 @@ use crate::{
 
 /// The list.
 pub async fn show(call: &Call<'_>) -> Answer {
-    let jobs = call.console.jobs.of_key(&call.who()?.key);
+    let jobs = own(call)?;
     let running = jobs.iter().any(|job| job.runs());
     let body = html! {
         p { (call.t(ABOUT)) }
@@ -54,18 +54,18 @@ fn card(call: &Call<'_>, job: &Arc<Job>) -> Markup {
             }
             p { (places(call, job)) }
             p data-counts role="status" { (counts(call, job)) }
-            @if state == State::Running {
+            @if state == Ended::Running {
                 progress aria-label=(call.t("Under way")) {}
             }
             p.hint {
                 (call.t("Began")) " " (time::ms(job.begun_ms))
-                @if state != State::Running { " \u{b7} " (call.t("ended")) " " (time::ms(since)) }
+                @if state != Ended::Running { " \u{b7} " (call.t("ended")) " " (time::ms(since)) }
             }
-            @if let State::Broken(why) = &state {
+            @if let Ended::Broken(why) = &state {
                 (parts::note(Tone::Bad, &html! { p { bdi { (text::ours(why)) } } }))
             }
             @if !failures.is_empty() { (failed(call, job, &failures)) }
-            @if state == State::Running {
+            @if state == Ended::Running {
                 (parts::button(call, "/jobs/abort", &[("id", &job.id)], "small", &call.t("Abort")))
             }
         }
@@ -98,13 +98,13 @@ fn places(call: &Call<'_>, job: &Job) -> Markup {
     }
 }
 
-fn state_badge(call: &Call<'_>, state: &State, failed: u64) -> Markup {
+fn state_badge(call: &Call<'_>, state: &Ended, failed: u64) -> Markup {
     match state {
-        State::Done if failed > 0 => badge(Tone::Warn, &call.t("done, not all of it")),
-        State::Running => badge(Tone::Plain, &call.t("running")),
-        State::Done => badge(Tone::Good, &call.t("done")),
-        State::Aborted => badge(Tone::Warn, &call.t("aborted")),
-        State::Broken(_) => badge(Tone::Bad, &call.t("stopped")),
+        Ended::Done if failed > 0 => badge(Tone::Warn, &call.t("done, not all of it")),
+        Ended::Running => badge(Tone::Plain, &call.t("running")),
+        Ended::Done => badge(Tone::Good, &call.t("done")),
+        Ended::Aborted => badge(Tone::Warn, &call.t("aborted")),
+        Ended::Broken(_) => badge(Tone::Bad, &call.t("stopped")),
     }
 }
 
@@ -142,7 +142,7 @@ fn failed(call: &Call<'_>, job: &Job, failures: &[(String, String)]) -> Markup {
 
 /// The same for a script: counts in words, and whether it runs.
 pub async fn state(call: &Call<'_>) -> Answer {
-    let jobs = call.console.jobs.of_key(&call.who()?.key);
+    let jobs = own(call)?;
     let all = jobs.iter().map(|job| {
         let fields = json!({ "counts": counts(call, job), "runs": job.runs() });
         (job.id.clone(), fields)
@@ -150,9 +150,16 @@ pub async fn state(call: &Call<'_>) -> Answer {
     Ok(Reply::Json(Value::Object(all.collect())))
 }
 
+/// The jobs of whoever is signed in.
+fn own(call: &Call<'_>) -> Result<Vec<Arc<Job>>, Fault> {
+    let who = call.who()?;
+    let account = who.account.account_id();
+    Ok(call.console.jobs.of(&account, &who.session))
+}
+
 /// Ends one.
 pub async fn abort(call: &Call<'_>) -> Answer {
-    let jobs = call.console.jobs.of_key(&call.who()?.key);
+    let jobs = own(call)?;
     let id = call.form.get("id").unwrap_or_default();
     let job = jobs.iter().find(|job| job.id == id);
     let job = job.ok_or_else(|| Fault::Missing(call.t("There is no such job.")))?;
