@@ -1,5 +1,6 @@
-//! Opening a region on a live cloud, and closing one: a plan is checked and shown before it is made,
-//! the token with which the region joins is shown once, and the region's page shows how far it is.
+//! Opening a region on a live cloud, and closing one: a plan is checked and shown before it is
+//! made, the token with which the region joins is shown once, and the region's page shows how far
+//! it is.
 
 use http::{Method, StatusCode};
 use maud::{Markup, html};

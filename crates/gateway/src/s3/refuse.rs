@@ -37,6 +37,29 @@ pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), 
     Ok(())
 }
 
+/// Of headers that are Dhow's own. `ours` is what comes after `x-dhow-`.
+fn check_own(
+    operation: &Operation,
+    name: &str,
+    ours: &str,
+    versioned: bool,
+) -> Result<(), S3Error> {
+    match (ours, operation.name) {
+        // A condition is on the current version.
+        ("if-state", "DeleteObject") if versioned => {
+            Err(S3Error::not_implemented(name).detail("Header", name))
+        }
+        ("if-state", "DeleteObject") => Ok(()),
+        (ours, "CreateBucket") if ours.starts_with("placement-") => Ok(()),
+        _ => Err(S3Error::argument(
+            name,
+            "",
+            "This header is not for this request: those of placement are for CreateBucket, and \
+             x-dhow-if-state is for DeleteObject",
+        )),
+    }
+}
+
 fn check_header(
     operation: &Operation,
     (writes, versioned): (bool, bool),
@@ -64,17 +87,7 @@ fn check_header(
         };
     };
     if let Some(ours) = rest.strip_prefix("dhow-") {
-        let places = ours.starts_with("placement-") && operation.name == "CreateBucket";
-        return match (places || operation.heeds(name), versioned) {
-            // A condition is on the current version.
-            (true, true) if ours == "if-state" => refuse(),
-            (true, _) => Ok(()),
-            (false, _) => Err(S3Error::argument(
-                name,
-                "",
-                "This header is not for this request; those of placement are for CreateBucket only",
-            )),
-        };
+        return check_own(operation, name, ours, versioned);
     }
     let Some(rest) = rest.strip_prefix("amz-") else {
         return Ok(());
