@@ -178,6 +178,10 @@ fn parameters_named_like_headers_are_headers_or_nothing() {
         let (.., rest) = read("PUT", &format!("/bkt/k?{query}"), &[("host", "h")]).unwrap();
         assert_eq!(rest, expected, "{query}");
     }
+    // In both places with one value it is there once, as a header.
+    let both = [("host", "h"), ("x-amz-acl", "private")];
+    let (.., rest) = read("PUT", "/bkt/k?x-amz-acl=private", &both).unwrap();
+    assert_eq!(rest, ["x-amz-acl: private"]);
     for (query, headers, code) in [
         (
             "x-amz-acl=private&X-Amz-Acl=private",
@@ -186,7 +190,12 @@ fn parameters_named_like_headers_are_headers_or_nothing() {
         ),
         (
             "x-amz-acl=private",
-            &[("x-amz-acl", "private")],
+            &[("x-amz-acl", "public-read")],
+            "InvalidRequest",
+        ),
+        (
+            "x-amz-acl=private",
+            &[("x-amz-acl", "private"), ("x-amz-acl", "private")],
             "InvalidRequest",
         ),
         (
