@@ -39,6 +39,14 @@ fn inline(policies: &BTreeMap<String, String>) -> Node {
     Node::List(policies.iter().map(one).collect())
 }
 
+/// What has details.
+enum One {
+    User(UserInfo),
+    Group(GroupInfo),
+    Role(RoleInfo),
+    Policy(PolicyInfo),
+}
+
 fn attached(policies: &[PolicyInfo]) -> Node {
     let one = |policy: &PolicyInfo| {
         Node::Fields(vec![
@@ -126,7 +134,7 @@ impl Call<'_> {
             ));
         }
         let (registry, account) = (self.registry, self.caller.account);
-        let mut all: Vec<(String, Node)> = Vec::new();
+        let mut all: Vec<(String, One)> = Vec::new();
         for (n, (kind, _)) in KINDS.iter().enumerate() {
             if !wanted.is_empty() && !wanted.contains(kind) {
                 continue;
@@ -136,51 +144,51 @@ impl Call<'_> {
             match n {
                 0 => {
                     let users = registry.users(account).into_iter();
-                    all.extend(users.map(|one| (named(&one.name), self.user_details(&one))));
+                    all.extend(users.map(|one| (named(&one.name), One::User(one))));
                 }
                 1 => {
                     let groups = registry.groups(account).into_iter();
-                    all.extend(groups.map(|one| (named(&one.name), self.group_details(&one))));
+                    all.extend(groups.map(|one| (named(&one.name), One::Group(one))));
                 }
                 2 => {
                     let roles = registry.roles(account).into_iter();
-                    all.extend(roles.map(|one| (named(&one.name), self.role_details(&one))));
+                    all.extend(roles.map(|one| (named(&one.name), One::Role(one))));
                 }
                 _ => {
                     let policies = registry.policies(account).into_iter();
-                    all.extend(policies.map(|one| (named(&one.name), self.policy_details(&one))));
+                    all.extend(policies.map(|one| (named(&one.name), One::Policy(one))));
                 }
             }
         }
-        self.page_of_details(all)
+        self.page_of_details(&all)
     }
 
-    /// A page of all kinds together: each member goes into the list of its kind.
-    fn page_of_details(&self, all: Vec<(String, Node)>) -> Done {
-        let tagged = all.into_iter().map(|(key, node)| {
-            let kind = key
-                .bytes()
-                .next()
-                .map_or(0, |digit| usize::from(digit - b'0'));
-            let of = KINDS.get(kind).map_or("Policies", |(_, list)| list);
-            (key, Node::Fields(vec![(of, node)]))
-        });
+    /// A page of all kinds together: each member goes into the list of its kind. Details are made
+    /// of the page only, since an account's documents together are large.
+    fn page_of_details(&self, all: &[(String, One)]) -> Done {
+        let places = all.iter().enumerate();
+        let places = places.map(|(at, (key, _))| (key.clone(), Node::Text(at.to_string())));
         let mut lists: Vec<(&'static str, Vec<Node>)> =
             KINDS.iter().map(|(_, list)| (*list, Vec::new())).collect();
         let mut rest = Vec::new();
-        for (name, node) in self.page("Details", tagged.collect())? {
+        for (name, node) in self.page("Details", places.collect())? {
             let Node::List(members) = node else {
                 rest.push((name, node));
                 continue;
             };
             let members = members.into_iter().filter_map(|member| match member {
-                Node::Fields(fields) => fields.into_iter().next(),
+                Node::Text(at) => all.get(at.parse::<usize>().ok()?),
                 _ => None,
             });
-            for (of, member) in members {
-                let list = lists.iter_mut().find(|(list, _)| *list == of);
-                if let Some((_, list)) = list {
-                    list.push(member);
+            for (_, one) in members {
+                let (kind, details) = match one {
+                    One::User(user) => (0, self.user_details(user)),
+                    One::Group(group) => (1, self.group_details(group)),
+                    One::Role(role) => (2, self.role_details(role)),
+                    One::Policy(policy) => (3, self.policy_details(policy)),
+                };
+                if let Some((_, list)) = lists.get_mut(kind) {
+                    list.push(details);
                 }
             }
         }
