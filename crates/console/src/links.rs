@@ -13,6 +13,8 @@ use crate::session::KeyProofs;
 pub const LIFE_MS: u64 = 120_000;
 /// Links of one key that can be opened.
 const OF_KEY_MAX: usize = 5;
+/// Links of one account that can be opened.
+const OF_ACCOUNT_MAX: usize = 100;
 /// Links of all that can be opened.
 const ALL_MAX: usize = 10_000;
 
@@ -41,8 +43,13 @@ impl Links {
         let mut all = self.0.lock();
         all.retain(|_, (_, made)| is_good(*made, now_ms));
         let of_key = all.iter().filter(|(_, (one, _))| one.key == link.key);
+        let of_account = all
+            .iter()
+            .filter(|(_, (one, _))| one.account == link.account);
         let oldest = if of_key.clone().count() >= OF_KEY_MAX {
             of_key.min_by_key(|(_, (_, made))| *made)
+        } else if of_account.clone().count() >= OF_ACCOUNT_MAX {
+            of_account.min_by_key(|(_, (_, made))| *made)
         } else if all.len() >= ALL_MAX {
             all.iter().min_by_key(|(_, (_, made))| *made)
         } else {
@@ -82,7 +89,7 @@ mod tests {
     fn link(key: &str) -> Link {
         Link {
             key: AccessKeyId::new(key),
-            account: AccountId::new("1"),
+            account: AccountId::new(key.get(..1).unwrap()),
             proofs: Vec::new(),
         }
     }
@@ -111,5 +118,15 @@ mod tests {
         assert_eq!(links.look("0", 10), None);
         assert!(links.look("1", 10).is_some() && links.look("other", 10).is_some());
         assert_eq!(links.0.lock().len(), OF_KEY_MAX + 1);
+    }
+    #[test]
+    fn an_account_pushes_out_its_own_links_and_no_others() {
+        let links = Links::default();
+        links.add("other", link("L"), 0);
+        for n in 0..=OF_ACCOUNT_MAX as u64 {
+            links.add(&n.to_string(), link(&format!("K{n}")), 1 + n);
+        }
+        assert_eq!(links.look("0", 200), None);
+        assert!(links.look("1", 200).is_some() && links.look("other", 200).is_some());
     }
 }

@@ -25,6 +25,9 @@ const CARRIED: [&str; 6] = [
     "expires",
 ];
 
+const UNCARRIED: &str = "Its metadata has characters that no header can say. Copy it with another \
+                         tool.";
+
 /// A copy to be made.
 struct Copy<'a> {
     job: &'a Job,
@@ -108,6 +111,7 @@ impl Copy<'_> {
         let head = || S3Ask::object(&Method::HEAD, &self.from.bucket, &self.one.key);
         let head = patiently(|| call.s3(head())).await?;
         let carried = carried(head.0.headers());
+        let carried = carried.ok_or_else(|| Fault::Bad(call.t(UNCARRIED)))?;
         let tags = match head.header("x-amz-tagging-count") {
             Some(_) => self.tags(call).await?,
             None => String::new(),
@@ -188,15 +192,19 @@ impl Copy<'_> {
     }
 }
 
-/// What an object carries, for a copy of it.
-fn carried(headers: &HeaderMap) -> Vec<(String, String)> {
+/// What an object carries, for a copy of it; `None` where a header cannot say all of it: then there
+/// is no copy, rather than one that lacks something.
+fn carried(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
+    if headers.contains_key("x-amz-missing-meta") {
+        return None;
+    }
     let names = headers.keys().map(http::HeaderName::as_str);
     let names = names.filter(|name| CARRIED.contains(name) || name.starts_with("x-amz-meta-"));
-    let pairs = names.filter_map(|name| {
-        let value = headers.get(name)?;
-        Some((name.to_owned(), value.to_str().ok()?.to_owned()))
-    });
-    pairs.collect()
+    let pair = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    names.map(pair).collect()
 }
 
 /// Copies may answer 200 before they know, and then say that they failed.
@@ -205,5 +213,33 @@ fn no_error(answer: &S3Answer) -> Result<(), Fault> {
     match &*root.name {
         "Error" => Err(Fault::Failed(root.text("Message").to_owned())),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::carried;
+
+    #[test]
+    fn nothing_is_copied_without_what_belongs_to_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("text/x"));
+        headers.insert("x-amz-meta-who", HeaderValue::from_static("me"));
+        headers.insert("etag", HeaderValue::from_static("\"e\""));
+        let mut all = carried(&headers).unwrap();
+        all.sort();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            all,
+            [pair("content-type", "text/x"), pair("x-amz-meta-who", "me")]
+        );
+        let raw = HeaderValue::from_bytes("attachment; filename=\"é\"".as_bytes()).unwrap();
+        headers.insert("content-disposition", raw);
+        assert_eq!(carried(&headers), None);
+        headers.remove("content-disposition");
+        headers.insert("x-amz-missing-meta", HeaderValue::from_static("1"));
+        assert_eq!(carried(&headers), None);
     }
 }

@@ -5,8 +5,9 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use access::RequestFacts;
 use futures_util::{StreamExt, stream};
 use http::{Method, StatusCode};
+use types::Deeds as _;
 
-use super::{Ended, Job, Work, copying, state::State};
+use super::{Ended, Job, Place, Work, copying, state::State};
 use crate::{
     Console,
     call::{Call, Caller},
@@ -117,11 +118,28 @@ fn goes_on(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
         return Err(Stop::Aborted);
     }
     let caller = call.caller.filter(|caller| call.console.is_of(caller));
-    match caller {
-        Some(_) => Ok(()),
-        None => Err(Stop::Broken(call.t(KEY_ENDED).into_owned())),
+    if caller.is_none() {
+        return Err(Stop::Broken(call.t(KEY_ENDED).into_owned()));
+    }
+    let to = match &job.work {
+        Work::Copy { to, .. } => Some(to),
+        Work::Delete => None,
+    };
+    let registry = call.console.backend.registry();
+    let here = &call.console.settings.region;
+    let stays = |place: &Place| {
+        // Whatever is not on record is refused by S3.
+        registry
+            .get(&place.bucket)
+            .is_none_or(|deed| deed.home == *here)
+    };
+    match stays(&job.from) && to.is_none_or(stays) {
+        true => Ok(()),
+        false => Err(Stop::Broken(call.t(HOME_MOVED).into_owned())),
     }
 }
+
+const HOME_MOVED: &str = "The home of a bucket is in another region now. Begin it again there.";
 
 const KEY_ENDED: &str = "The access key that began it is disabled, or the job is older than a day.";
 
@@ -185,6 +203,10 @@ async fn acted(call: &Call<'_>, job: &Job, one: &Listed) -> Result<Outcome, Faul
     }
     match job.work {
         Work::Delete | Work::Copy { moves: true, .. } => {
+            // The home may have moved during a long copy: then the other region decides.
+            if goes_on(call, job).is_err() {
+                return Err(Fault::Changed);
+            }
             let ask = || state.delete(from);
             let answer = patiently(|| call.s3(ask())).await?;
             match answer.0.status() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use maud::{Markup, html};
-use types::{BucketName, Deeds as _, Timestamp};
+use types::{BucketName, Deeds as _, Timestamp, Writes};
 
 use crate::{
     call::{Call, Shown},
@@ -237,6 +237,9 @@ pub async fn begin(call: &Call<'_>) -> Answer {
     if ask.meets_itself() {
         return wrong(call, &shown, &call.t(MEETS)).await;
     }
+    if moves_any(&shown, &ask) {
+        return wrong(call, &shown, &call.t(ANY)).await;
+    }
     if let Some(why) = elsewhere(call, &ask)? {
         return wrong(call, &shown, &why).await;
     }
@@ -246,6 +249,15 @@ pub async fn begin(call: &Call<'_>) -> Answer {
 
 const MEETS: &str = "The copies would be among what is copied, or replace it. Choose another \
                      bucket, or keys that begin otherwise.";
+
+/// Where several regions take writes, this one may not have seen the last change of an object.
+fn moves_any(shown: &Shown, ask: &Ask) -> bool {
+    let moves = matches!(ask.work, Work::Copy { moves: true, .. });
+    moves && shown.deed.placement.writes == Writes::Any
+}
+
+const ANY: &str = "Several regions take writes of this bucket, so nothing is moved out of it: a \
+                   change that this region has not seen yet would be lost. Copy it instead.";
 
 /// A copy ends in the region that makes it, so both buckets must have their home there.
 fn elsewhere(call: &Call<'_>, ask: &Ask) -> Result<Option<String>, Fault> {

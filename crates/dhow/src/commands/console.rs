@@ -134,6 +134,20 @@ fn no_key() -> Failure {
     )
 }
 
+fn host_of(origin: &str) -> &str {
+    origin.split_once("://").map_or("", |(_, host)| host)
+}
+
+/// Whether a host, perhaps with a port, is this machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 impl Site {
     fn remote(url: &str, credentials: Credentials) -> Result<Self, Failure> {
         let origin = url.trim_end_matches('/').to_ascii_lowercase();
@@ -147,6 +161,13 @@ impl Site {
                 .hint("it has the form https://host or https://host:port"));
         };
         let trust = (scheme == "https").then(Trust::configured);
+        // Whoever reads a link on its way could open it first.
+        if trust.is_none() && !is_loopback(host_of(&origin)) {
+            return Err(
+                Failure::new(format!("`{url}` would send the link in clear text"))
+                    .hint("use https, or an SSH tunnel to the console and http://127.0.0.1:PORT"),
+            );
+        }
         Ok(Self {
             origin,
             credentials,
@@ -156,7 +177,7 @@ impl Site {
 
     /// What `Host` says: the origin without its scheme.
     fn host(&self) -> &str {
-        self.origin.split_once("://").map_or("", |(_, host)| host)
+        host_of(&self.origin)
     }
 
     /// Whether a link leads to this console, and is safe to print.
@@ -266,7 +287,7 @@ mod tests {
     fn an_address_has_the_port_of_its_scheme() {
         for (url, host, address) in [
             ("https://c.example/", "c.example", "c.example:443"),
-            ("http://C.example", "c.example", "c.example:80"),
+            ("http://LOCALHOST", "localhost", "localhost:80"),
             ("https://c.example:9443", "c.example:9443", "c.example:9443"),
             ("http://[::1]", "[::1]", "[::1]:80"),
             ("http://[::1]:9002", "[::1]:9002", "[::1]:9002"),
@@ -281,6 +302,8 @@ mod tests {
             "https://",
             "https://c/x",
             "https://a@c",
+            "http://c.example",
+            "http://10.0.0.1:9002",
         ] {
             assert!(site(bad).is_err(), "{bad}");
         }
