@@ -61,6 +61,7 @@ class Tab:
 
     def look(self, axe=True):
         """What holds of every page after every step."""
+        self.page.wait_for_load_state()
         assert self.said == [], self.said
         assert self.page.evaluate("window.__violations") == []
         hosts = {urllib.parse.urlsplit(url).netloc for url in self.asked if url.startswith("http")}
@@ -74,7 +75,9 @@ class Tab:
         return self
 
     def see(self, text):
-        expect(self.page.get_by_text(text).first).to_be_visible(timeout=WAIT_MS)
+        # A menu that is closed may have the text as well: a key's id is random.
+        seen = self.page.get_by_text(text).filter(visible=True)
+        expect(seen.first).to_be_visible(timeout=WAIT_MS)
         return self
 
     def cookie(self):

@@ -97,6 +97,8 @@ def test_a_new_buckets_home_is_picked_on_the_map_within_its_law(fleet, browser):
         one.page.fill("#name", "picked-on-the-map")
         one.page.fill("#law", "EU cn")
         one.page.get_by_role("button", name="Show where it may be").click()
+        # The page before says something like it, too.
+        one.page.wait_for_url("**/new?*law=EU*")
         one.see("It may be stored in").look()
         # What the law excludes cannot be chosen, and the page says why.
         radio = lambda region: one.page.locator(f'input[name=home][value="{region}"]')
@@ -126,6 +128,7 @@ def test_a_new_bucket_without_scripts_and_with_a_law_that_is_none(fleet, browser
         # Every country: a blank, so that it is not those of the account.
         one.page.fill("#law", "")
         one.page.get_by_role("button", name="Show where it may be").click()
+        one.page.wait_for_url("**/new?*law=%20*")
         one.see("It may be stored in every country.").look()
         state = one.context.storage_state()
     with tab(browser, At(fleet, FIRST), java_script_enabled=False, storage_state=state) as plain:

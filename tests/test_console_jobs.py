@@ -108,7 +108,8 @@ def test_everything_below_a_prefix_is_deleted(browser, cloud, s3, buckets):
     fill(s3, one, "older", 2)
     with tab(browser, cloud) as page:
         page.sign_in(path=f"/b/{one}?prefix=old/")
-        page.page.get_by_role("link", name="Copy, move or delete all").click()
+        with page.page.expect_navigation():
+            page.page.get_by_role("link", name="Copy, move or delete all").click()
         page.look().see("more than 1,000")
         page.see("nothing brings the objects back")
         page.page.fill("#name", "another")

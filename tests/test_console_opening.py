@@ -46,15 +46,17 @@ def fill(one, **fields):
              "jurisdiction": "ZA", "addresses": "127.0.0.1", **fields}
     for name, text in given.items():
         one.page.fill(f"#{name}", text)
-    one.page.get_by_role("button", name="Check the plan").click()
+    press(one, "Check the plan")
 
 
-def press(one, name):
-    one.page.get_by_role("button", name=name).click()
+def press(one, name, role="button"):
+    """Also where the next page shows what this one has shown."""
+    with one.page.expect_navigation():
+        one.page.get_by_role(role, name=name).click()
 
 
 def test_what_is_wrong_with_a_plan_is_said_and_what_was_typed_stays(admin, fleet):
-    admin.page.get_by_role("link", name="Open a region").click()
+    press(admin, "Open a region", "link")
     admin.look()
     for fields, text in (({"id": "Not An Id"}, ""), ({"jurisdiction": "QQ"}, "QQ"),
                          ({"latitude": "north"}, "Degrees are a number"),
@@ -77,7 +79,7 @@ def test_a_region_is_opened_and_closed(admin, fleet, tmp_path):
     press(admin, f"Plan {NEW} and make its token")
     admin.see("The token is shown this once").look()
     token = re.search(r"DHOW_JOIN=(dhow-join-\S+)", admin.page.inner_text("pre"))[1]
-    admin.page.get_by_role("link", name="Watch it join").click()
+    press(admin, "Watch it join", "link")
     expect(admin.page.locator("[data-state=planned]")).to_be_visible()
     admin.look()
     assert token not in admin.page.content()

@@ -68,12 +68,14 @@ def at(path, **query):
 
 
 def press(one, name):
-    one.page.get_by_role("button", name=name, exact=True).click()
+    with one.page.expect_navigation():
+        one.page.get_by_role("button", name=name, exact=True).click()
     return one
 
 
 def follow(one, name):
-    one.page.get_by_role("link", name=name, exact=True).click()
+    with one.page.expect_navigation():
+        one.page.get_by_role("link", name=name, exact=True).click()
     return one
 
 
