@@ -8,5 +8,7 @@ if command -v cargo-nextest >/dev/null 2>&1; then
 else
   cargo test --locked --workspace --no-fail-fast
 fi
-cargo build --locked -p dhow
-cd tests && ../.venv/bin/python -m pytest "$@"
+# With the same targets as above, so that no crate is built again with other features.
+cargo build --locked --workspace --bins --tests
+# Two files of tests at a time: most of them wait for something. A file runs in one process.
+cd tests && ../.venv/bin/python -m pytest -n 2 --dist loadfile "$@"
