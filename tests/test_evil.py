@@ -13,7 +13,9 @@ import shutil
 import socket
 import threading
 import time
+import urllib.parse
 
+import boto3
 import pytest
 
 from dhow import ROOT, Client, _sign
@@ -21,6 +23,9 @@ from evil import (PATHS, FakeKeeper, Peer, Refused, files, forged, in_memory, op
                   head, plain_key)
 from fleet import body as body_of, eventually, listing
 from netns import NetFleet
+from test_roles import trust
+from test_users import allow, document
+from test_users_regions import account as named_account, iam_for, put, user
 
 FIRST, EU, ME, AP = "cn-hangzhou", "eu-central-1", "me-east-1", "ap-northeast-1"
 LAWS = {FIRST: "CN", EU: "DE", ME: "AE", AP: "JP"}
@@ -29,7 +34,8 @@ LAWS = {FIRST: "CN", EU: "DE", ME: "AE", AP: "JP"}
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     """Logs say all that they can: what must not be in them is not there at any level."""
-    fleet = NetFleet(tmp_path_factory.mktemp("evil"), LAWS, ["--log-level", "debug"]).start()
+    fleet = NetFleet(tmp_path_factory.mktemp("evil"), LAWS, ["--log-level", "debug", "--oidc-allow",
+                                                           "https://id.example.com"]).start()
     yield fleet
     logs = "".join(p.log_text() for p in fleet.processes.values())
     fleet.stop()
@@ -655,6 +661,107 @@ def test_p5_a_region_is_given_no_key_of_who_never_came_there(fleet, evil):
     # The customer comes, and is served at once, also by a client that signs for ME alone.
     assert [b["Name"] for b in fleet.s3(ME, own).list_buckets()["Buckets"]] == ["strangers"]
     assert any(in_memory(fleet.regions[ME]["pid"], steps).values())
+
+
+def test_p5_a_region_changes_no_identity_and_no_older_one_comes_back(fleet, evil):
+    """ME has a bucket of the account, and so a key for its own region of each user and of the root:
+    with it ME signs, relays and pushes what it likes, also what the registry told it before."""
+    account, root = named_account(fleet, "identities")
+    iam = iam_for(fleet, root)
+    for name, home in (("ids-at-me", ME), ("ids-at-eu", EU)):
+        fleet.json("bucket", "create", name, "--home", home, "--owner", account, "--proxy")
+    objects = "arn:aws:s3:::ids-at-eu/*"
+    key = user(iam, "ann", ("Allow", "s3:GetObject", objects))
+    iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust(account))
+    may = lambda action: document(allow(action, objects))
+    iam.put_role_policy(RoleName="reader", PolicyName="own", PolicyDocument=may("s3:GetObject"))
+    admin = user(iam, "admin", ("Allow", "sts:*", "*"))
+    session = boto3.client(
+        "sts", endpoint_url=fleet.regions[FIRST]["endpoint"] + "/-/sts", region_name=FIRST,
+        aws_access_key_id=admin[0], aws_secret_access_key=admin[1]).assume_role(
+            RoleArn=f"arn:aws:iam::{account}:role/reader", RoleSessionName="work")["Credentials"]
+    eventually(lambda: fleet.s3(EU, root).put_object(Bucket="ids-at-eu", Key="k", Body=b"canary"))
+    registry, home, target = evil(FIRST), evil(EU), "/ids-at-eu/k"
+    here = f"{fleet.processes[ME].address}:9000"
+
+    def relay(who, token=None):
+        headers = {"x-amz-security-token": token} if token else {}
+        signed = Client(here, ME, *who).headers("GET", target, headers=headers, payload=sha256(b""))
+        return home.ask("POST", PATHS["pass"], b"", head(signed, "GET", target))
+
+    of_session = (session["AccessKeyId"], session["SecretAccessKey"]), session["SessionToken"]
+    eventually(lambda: relay(key) == relay(*of_session) == (200, b"canary"))
+    # What ME knows by now, word by word.
+    older = [registry.ask("POST", PATHS["registry"], json.dumps(question).encode())
+             for question in ({"keys": {"after": ""}}, {"roles": {"after": ""}},
+                              {"changes": {"from": len(fleet.audit()) - 9, "wait_ms": 0}})]
+    assert all(got == 200 for got, _ in older) and b"ids-at-eu/*" in older[0][1]
+    shown = lambda: [iam.list_users()["Users"], iam.list_roles()["Roles"],
+                     iam.list_user_policies(UserName="ann")["PolicyNames"],
+                     iam.list_access_keys(UserName="ann")["AccessKeyMetadata"],
+                     iam.list_groups()["Groups"], iam.list_policies(Scope="Local")["Policies"],
+                     iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]]
+    before, calls = shown(), 0
+    everything = document(allow("*"))
+    forms = [("iam", form) for form in (
+        {"Action": "CreateUser", "UserName": "mallory"},
+        {"Action": "CreateAccessKey", "UserName": "ann"}, {"Action": "CreateAccessKey"},
+        {"Action": "PutUserPolicy", "UserName": "ann", "PolicyName": "all",
+         "PolicyDocument": everything},
+        {"Action": "CreateGroup", "GroupName": "admins"},
+        {"Action": "CreatePolicy", "PolicyName": "all", "PolicyDocument": everything},
+        {"Action": "PutRolePolicy", "RoleName": "reader", "PolicyName": "all",
+         "PolicyDocument": everything},
+        {"Action": "UpdateAssumeRolePolicy", "RoleName": "reader",
+         "PolicyDocument": trust("*")},
+        {"Action": "CreateOpenIDConnectProvider", "Url": "https://evil.example",
+         "ClientIDList.member.1": "x"})]
+    forms += [("sts", form) for form in (
+        {"Action": "GetSessionToken"},
+        {"Action": "AssumeRole", "RoleSessionName": "evil",
+         "RoleArn": f"arn:aws:iam::{account}:role/reader"})]
+    for service, form in forms:
+        path, body = f"/-/{service}", urllib.parse.urlencode({**form, "Version": "x"}).encode()
+        for pair in (root, admin):
+            bound = chain(pair[1], today(), ME)[2]  # which ME has, and what it makes of it
+            for scope, named in ((ME, service), (FIRST, service), ("us-east-1", "s3")):
+                stolen = _sign(_sign(bound, named), "aws4_request")
+                for region in (FIRST, EU):
+                    client = Thief(f"{fleet.processes[region].address}:9000", scope, pair[0],
+                                   stolen)
+                    client.service = named
+                    signed = client.headers("POST", path, payload=sha256(body), headers={
+                        "content-type": "application/x-www-form-urlencoded"})
+                    client.connection.request("POST", path, body, signed)
+                    answer = client.connection.getresponse()
+                    text = answer.read()
+                    assert answer.status in (400, 403) and b"Secret" not in text, (form, text)
+                    peer = (registry, home)[region == EU]
+                    got, text = peer.ask("POST", PATHS["pass"], body,
+                                         head({**signed, "content-length": len(body)}, "POST", path))
+                    assert got >= 400 and b"Secret" not in text, (form, got, text)
+                    calls += 2
+    assert calls >= 200 and shown() == before
+    # Both may less now. What ME was told before, it pushes to everybody, by every way.
+    put(iam, "ann", ("Allow", "s3:GetObjectTagging", objects))
+    iam.put_role_policy(RoleName="reader", PolicyName="own",
+                        PolicyDocument=may("s3:GetObjectTagging"))
+    eventually(lambda: relay(key)[0] == relay(*of_session)[0] == 403)
+    for _, text in older:
+        for peer in (registry, home):
+            for path in PATHS.values():
+                got, answer = peer.ask("POST", path, text)
+                assert got >= 400 or b'"refused"' in answer, (path, got, answer)
+    now = registry.ask("POST", PATHS["registry"], json.dumps({"keys": {"after": ""}}).encode())[1]
+    assert b"s3:GetObjectTagging" in now and b'"s3:GetObject\\"' not in now, "no older one is told"
+    token = session["SessionToken"]
+    for bad in (token[:-4] + "AAAA", token[:60] + token[64:], token.swapcase(), "", "x" * 900):
+        assert relay(of_session[0], bad)[0] in (400, 403)
+    for client in (fleet.s3(EU, key), fleet.s3(ME, key)):
+        with pytest.raises(client.exceptions.ClientError):
+            client.get_object(Bucket="ids-at-eu", Key="k")
+    assert relay(key)[0] == relay(*of_session)[0] == 403
+    assert len(shown()[0]) == 2
 
 
 def decoded(text):

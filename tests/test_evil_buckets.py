@@ -8,6 +8,7 @@ import random
 import re
 import threading
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -15,6 +16,8 @@ from dhow import Client
 from evil import Lessee, files, in_memory
 from fleet import body, eventually, listing, meanwhile
 from test_evil import AP, EU, FIRST, ME, evil, fleet, whole  # noqa: F401 (fixtures)
+from test_roles import trust
+from test_users_regions import iam_for
 
 
 def test_p2_after_revocation_neither_key_nor_bytes_are_in_memory(fleet, evil):
@@ -175,6 +178,77 @@ def test_p8_what_the_law_keeps_in_one_place_is_nowhere_else(fleet):
         assert found[needles[0]] == 0 and found[needles[1]] > 0, (region, found)
     assert canary not in told
     assert any(canary.encode() in p.read_bytes() for p in files(fleet.regions[EU]["data"]))
+
+
+def test_p8_identities_of_an_account_are_only_where_its_guard_allows(fleet):
+    """Users, groups, roles, policies, providers, tags and sessions of an account of the EU, whose
+    requests come to regions outside as well, one of which its bucket trusts: these have nothing of
+    it on disk, in logs, in metrics or in memory. The registry's region keeps them."""
+    canary = "canary" + os.urandom(8).hex()
+    owner = fleet.json("account", "create", "guarded", "--guard", "EU")["id"]
+    made = fleet.json("key", "create", "--account", owner)
+    root = (made["access_key"], made["secret_key"])
+    iam, tags = iam_for(fleet, root), [{"Key": canary, "Value": canary}]
+    text = json.dumps({"Version": "2012-10-17", "Statement": [{
+        "Sid": canary, "Effect": "Allow", "Action": ["s3:*", "sts:*"], "Resource": "*"}]})
+    iam.create_user(UserName=canary, Path=f"/{canary}/", Tags=tags)
+    iam.put_user_policy(UserName=canary, PolicyName=canary, PolicyDocument=text)
+    policy = iam.create_policy(PolicyName=canary, PolicyDocument=text)["Policy"]["Arn"]
+    iam.create_group(GroupName=canary)
+    iam.put_group_policy(GroupName=canary, PolicyName=canary, PolicyDocument=text)
+    iam.add_user_to_group(GroupName=canary, UserName=canary)
+    iam.attach_user_policy(UserName=canary, PolicyArn=policy)
+    role = iam.create_role(RoleName=canary, Tags=tags, Description=canary,
+                           AssumeRolePolicyDocument=trust(owner))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=canary, PolicyName=canary, PolicyDocument=text)
+    iam.create_open_id_connect_provider(Url=f"https://id.example.com/{canary}",
+                                        ClientIDList=[canary], Tags=tags)
+    made = iam.create_access_key(UserName=canary)["AccessKey"]
+    user = (made["AccessKeyId"], made["SecretAccessKey"])
+    sts = boto3.client("sts", endpoint_url=fleet.regions[FIRST]["endpoint"] + "/-/sts",
+                       region_name=FIRST, aws_access_key_id=user[0], aws_secret_access_key=user[1])
+    made = sts.assume_role(RoleArn=role, RoleSessionName=canary, Policy=text)["Credentials"]
+    fleet.json("bucket", "create", "guarded", "--home", EU, "--owner", owner, "--proxy",
+               "--trust-reads", ME)
+
+    def in_session(region):
+        return boto3.client("s3", endpoint_url=fleet.regions[region]["endpoint"],
+                            region_name=region, aws_access_key_id=made["AccessKeyId"],
+                            aws_secret_access_key=made["SecretAccessKey"],
+                            aws_session_token=made["SessionToken"])
+
+    for key in (user, root):
+        eventually(lambda: fleet.s3(EU, key).put_object(Bucket="guarded", Key="k", Body=b"k"))
+    assert body(in_session(EU), "guarded", "k") == b"k"
+    home = fleet.s3(EU, root)
+    home.put_bucket_ownership_controls(Bucket="guarded", OwnershipControls={
+        "Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    home.put_object_acl(Bucket="guarded", Key="k", ACL="bucket-owner-full-control")
+    home.put_bucket_policy(Bucket="guarded", Policy=json.dumps({
+        "Version": "2012-10-17", "Statement": [{
+            "Sid": canary, "Effect": "Allow", "Action": "s3:GetObject",
+            "Principal": {"AWS": f"arn:aws:iam::{owner}:user/{canary}/{canary}"},
+            "Resource": "arn:aws:s3:::guarded/*"}]}))
+    for region in (ME, AP):
+        # The account itself is known there once it comes; who its users are is not.
+        eventually(lambda: fleet.s3(region, root).list_buckets()["Buckets"])
+        for client in (fleet.s3(region, user), in_session(region)):
+            for _ in range(2):
+                with pytest.raises(ClientError) as refused:
+                    client.get_object(Bucket="guarded", Key="k")
+                assert canary not in str(refused.value)
+    marker = fleet.json("account", "create", "after-guarded")["id"]
+    text = lambda region: [p.read_bytes() for p in files(fleet.regions[region]["data"])
+                           if p.exists()]
+    for region in (ME, AP):
+        eventually(lambda: any(marker.encode() in content for content in text(region)))
+        assert not any(canary.encode() in content for content in text(region)), region
+        assert canary not in fleet.metrics(region) + fleet.processes[region].log_text()
+        found = in_memory(fleet.regions[region]["pid"], [canary.encode(), marker.encode()])
+        assert found[canary.encode()] == 0 and found[marker.encode()] > 0, (region, found)
+    assert any(canary.encode() in content for content in text(EU)), "the search finds what is there"
+    assert in_memory(fleet.regions[EU]["pid"], [canary.encode()])[canary.encode()] > 0
+    assert canary not in json.dumps([fleet.audit(), fleet.json("bucket", "show", "guarded")])
 
 
 def test_p11_a_region_that_drops_out_keeps_nobodys_bucket(fleet):

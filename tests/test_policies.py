@@ -322,6 +322,35 @@ def test_copies_ask_for_both_ends(s3, bucket, other):
     assert code(them.create_multipart_upload, **upload) == DENIED
 
 
+def test_s15_a_part_that_is_copied_asks_for_both_ends(s3, bucket, other):
+    account, them = other
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    older = s3.put_object(Bucket=bucket, Key="source/a", Body=b"older")["VersionId"]
+    for key in ("source/a", "secret/a"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"a")
+    here = lambda key, **more: {"Bucket": bucket, "Key": key, **more}
+    upload = here("target/parts")
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    copy = lambda source: code(them.upload_part_copy, **upload, PartNumber=1, CopySource=source)
+    read = statement(bucket, {"AWS": account}, "s3:GetObject", "/source/*")
+    write = statement(bucket, {"AWS": account}, "s3:PutObject", "/target/*")
+    only = {**write, "Condition": {"StringLike": {"s3:x-amz-copy-source": f"{bucket}/source/*"}}}
+    locked = {**read, "Effect": "Deny", "Resource": f"arn:aws:s3:::{bucket}/source/a"}
+    for statements, source, want in (
+            ((read, write), here("source/a"), None), ((read, only), here("source/a"), None),
+            ((write,), here("source/a"), DENIED), ((read,), here("source/a"), DENIED),
+            ((read, write), here("secret/a"), DENIED), ((read, write, locked), here("source/a"),
+                                                        DENIED),
+            ((read, write), here("source/a", VersionId=older), DENIED),
+            ((read, only), here("secret/a"), DENIED)):
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(*statements))
+        assert copy(source) == want, (statements, source)
+    # A part of the client's own has no source that the condition could be met by.
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(read, only))
+    assert code(them.upload_part, **upload, PartNumber=2, Body=b"x") == DENIED
+    assert [part["PartNumber"] for part in s3.list_parts(**upload)["Parts"]] == [1]
+
+
 def test_versions_need_their_own_action(s3, bucket, other):
     account, them = other
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -334,6 +363,10 @@ def test_versions_need_their_own_action(s3, bucket, other):
     assert code(them.get_object, **old) == DENIED
     assert code(them.head_object, **old) == HEAD_DENIED
     assert code(them.delete_object, **old) == DENIED
+    for call, more in ((them.get_object_tagging, {}), (them.get_object_acl, {}),
+                       (them.delete_object_tagging, {}),
+                       (them.get_object_attributes, {"ObjectAttributes": ["ETag"]})):
+        assert code(call, **old, **more) == DENIED, call
     assert code(them.copy_object, Bucket=bucket, Key="c",
                 CopySource={"Bucket": bucket, "Key": "k", "VersionId": version}) == DENIED
     s3.put_bucket_policy(Bucket=bucket, Policy=policy(

@@ -121,6 +121,47 @@ def test_documents_stay_with_the_bucket_when_its_home_moves(fleet, other):
     eventually(lambda: code(old.get_object, Bucket="moving", Key="k") == "AccessDenied")
 
 
+def test_lists_hold_at_a_replica_and_at_a_new_home(fleet, other):
+    """Access control lists of a bucket and of an object: set at the home and through the replica's
+    region, decided by at both, and with the bucket when its home moves."""
+    key, _ = other
+    fleet.bucket("listed", EU, ME)
+    home, copy = fleet.s3(EU), fleet.s3(ME)
+    them = {region: fleet.s3(region, key) for region in (EU, ME)}
+    eventually(lambda: home.put_object(Bucket="listed", Key="k", Body=b"k"))
+    home.put_object(Bucket="listed", Key="other", Body=b"other")
+    grantee = f"id={eventually(them[EU].list_buckets)['Owner']['ID']}"
+    home.put_bucket_ownership_controls(Bucket="listed", OwnershipControls={
+        "Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    reads = lambda region, name="k": code(them[region].get_object, Bucket="listed", Key=name)
+    lists = lambda region: code(them[region].list_objects_v2, Bucket="listed")
+    for region in (EU, ME):
+        assert (reads(region), lists(region)) == ("AccessDenied", "AccessDenied")
+    # Through the replica's region, which forwards it: at the home it holds at once.
+    eventually(lambda: copy.put_object_acl(Bucket="listed", Key="k", GrantRead=grantee))
+    copy.put_bucket_acl(Bucket="listed", GrantRead=grantee)
+    assert (reads(EU), lists(EU)) == (None, None)
+    eventually(lambda: (reads(ME), lists(ME)) == (None, None))
+    assert reads(EU, "other") == reads(ME, "other") == "AccessDenied"
+    grants = lambda s3: s3.get_object_acl(Bucket="listed", Key="k")["Grants"]
+    assert grants(copy) == grants(home) and len(grants(home)) == 1
+    # At a home that was moved the same holds, and what is taken away there is gone at both.
+    fleet.cli("bucket", "move", "listed", "--to", ME, timeout=120)
+    eventually(lambda: (reads(ME), lists(ME)) == (None, None))
+    assert reads(ME, "other") == "AccessDenied"
+    eventually(lambda: copy.put_object_acl(Bucket="listed", Key="k", ACL="private"))
+    copy.put_bucket_acl(Bucket="listed", ACL="private")
+    assert (reads(ME), lists(ME)) == ("AccessDenied", "AccessDenied")
+    eventually(lambda: (reads(EU), lists(EU)) == ("AccessDenied", "AccessDenied"))
+    # Without lists nothing that is stored counts, at either.
+    home.put_object_acl(Bucket="listed", Key="k", GrantRead=grantee)
+    eventually(lambda: reads(EU) is None and reads(ME) is None)
+    copy.put_bucket_ownership_controls(Bucket="listed", OwnershipControls={
+        "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
+    assert reads(ME) == "AccessDenied"
+    eventually(lambda: reads(EU) == "AccessDenied")
+
+
 def test_a_region_that_is_cut_off_answers_only_the_buckets_own_account_after_a_while(fleet):
     fleet.bucket("cut-off", EU, ME)
     fleet.bucket("cut-own", ME)

@@ -70,3 +70,44 @@ def test_each_sentence_that_promises_is_on_the_page(page, heading):
     assert len(said) > 5
     missing = [sentence for sentence in said if sentence not in promised]
     assert not missing, f"not in docs/promises.md: {missing}"
+
+
+# The cases of which docs/cases.md must have a row, and how many attacks on other systems it has.
+CASES = ["S13", "S14", "S15", "S16", "S17", "S18", "S19", "S20", "S25", "S26", "S30"]
+HOLES = 46
+# Tests of what must not be, by their names.
+NEGATIVE = re.compile(r"refus|denie[sd]|forged|nobody|hostile|strange|no_region|_not_|never|nothing"
+                      r"|^p\d+_|^s\d\d_|^test_p\d|^test_s\d\d")
+# Of what decides about access; it may rise, and not fall.
+NEGATIVE_MIN = 370
+
+
+def cases():
+    for part in (ROOT / "docs" / "cases.md").read_text().split("\n## ")[1:]:
+        lines = [line for line in part.splitlines() if line.startswith("| ") and "`" in line]
+        yield [(line.split(" | ")[0].strip("| "), re.findall(r"`(\w+)`", line.split(" | ")[-1]))
+               for line in lines]
+
+
+def test_each_case_of_access_names_tests_that_exist():
+    there, (numbered, holes) = names_of_tests(), cases()
+    assert [case for case, _ in numbered] == CASES
+    assert len(holes) >= HOLES
+    for case, tests in numbered + holes:
+        assert tests, f"no test is named for: {case}"
+        missing = [name for name in tests if name not in there]
+        assert not missing, f"{case}: no such test: {missing}"
+
+
+def test_there_are_as_many_negative_tests_of_access_as_there_were():
+    """What is counted is the tests, beside the table of operations and principals, which has
+    thousands of refusals (test_refusals.py)."""
+    found = set()
+    for folder in ("access", "iam", "cloud", "gateway"):
+        for path in (ROOT / "crates" / folder).rglob("*.rs"):
+            found.update(re.findall(r"#\[(?:tokio::)?test[^\n]*\]\s*(?:async )?fn (\w+)",
+                                    path.read_text()))
+    for path in (ROOT / "tests").glob("test_*.py"):
+        found.update(re.findall(r"^def (test_\w+)", path.read_text(), re.M))
+    negative = {name for name in found if NEGATIVE.search(name)}
+    assert len(negative) >= NEGATIVE_MIN, len(negative)

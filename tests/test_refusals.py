@@ -5,15 +5,17 @@ answered follows from the permission that the table names, so a new operation is
 soon as it has its line. For each principal something that it may do is shown, too."""
 
 import base64
+import datetime
 import fnmatch
 import hashlib
+import html
 import itertools
 import re
 
 import pytest
 
 from conftest import client_for
-from dhow import ROOT, Client
+from dhow import ROOT, Client, Dhow
 from test_policies import policy, post, statement
 from test_roles import trust
 from test_sessions import sts_for
@@ -393,3 +395,52 @@ def test_a_form_without_a_signature_is_refused(scene):
     form = {"fields": {"key": "form"}}
     assert post(f"{scene.cloud.endpoint}/{scene.bucket}", form) == 403
     assert code(scene.s3.head_object, Bucket=scene.bucket, Key="form") == "404"
+
+
+def test_an_expired_session_may_nothing(tmp_path):
+    """A session of the account itself, made while the region's clock was two hours behind."""
+    behind = datetime.timedelta(hours=2)
+    cloud = Dhow(tmp_path / "expired", args=[f"--clock-ahead-ms=-{int(behind.total_seconds())}000"])
+    then = lambda: datetime.datetime.now(datetime.timezone.utc) - behind
+    cloud.start()
+    try:
+        asked = b"Action=GetSessionToken&Version=2011-06-15&DurationSeconds=900"
+        client = Client(cloud.host, cloud.region, cloud.access_key, cloud.secret_key, service="sts")
+        signed = client.headers("POST", "/-/sts", now=then(), headers={
+            "content-type": "application/x-www-form-urlencoded"},
+            payload=hashlib.sha256(asked).hexdigest())
+        client.connection.request("POST", "/-/sts", asked, signed)
+        answer = client.connection.getresponse().read().decode()
+        told = lambda name: html.unescape(re.search(f"<{name}>(.*?)</{name}>", answer)[1])
+        session = InSession(cloud.host, cloud.region, told("AccessKeyId"), told("SecretAccessKey"))
+        session.token = told("SessionToken")
+        client.service = None
+        client.connection.close()
+        for target, body in (("/expired", b""), (f"/expired/{KEY}", b"kept")):
+            signed = client.headers("PUT", target, now=then())
+            client.connection.request("PUT", target, body, signed)
+            answer = client.connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+        # It was good: the same read, as of then.
+        signed = session.headers("GET", f"/expired/{KEY}", now=then())
+        client.connection.request("GET", f"/expired/{KEY}", headers=signed)
+        assert client.connection.getresponse().read() == b"kept"
+        cloud.stop()
+        cloud.args = []
+        cloud.start()
+        session = InSession(cloud.host, cloud.region, session.access_key, session.secret_key)
+        session.token = signed["x-amz-security-token"]
+        wrong = {}
+        for operation in OPERATIONS.values():
+            if operation.name not in FORMS:
+                answer = operation.send(session, "expired")
+                want = (400, None if operation.method == "HEAD" else "ExpiredToken")
+                if answer != want:
+                    wrong[operation.name] = answer
+        assert wrong == {}
+        s3 = cloud.client()
+        assert s3.get("expired", KEY)[2] == b"kept"
+        listed = s3.request("GET", "/expired", "versions=")[2]
+        assert listed.count(b"<Version>") == 1 and s3.request("GET", "/")[2].count(b"<Bucket>") == 1
+    finally:
+        cloud.kill()

@@ -256,7 +256,9 @@ impl Registry {
             let mut served = Served::by(&state, &own, keeper);
             let all = state.told_roles.iter();
             all.filter(|(id, one)| {
-                !told.contains(*id) && (one.shown || !served.has(&one.told.account))
+                let account = &one.told.account;
+                let stays = served.has(account) && state.may_know_users(account, &own);
+                !told.contains(*id) && (one.shown || !stays)
             })
             .map(|(id, _)| ToldRoleRecord::key(id))
             .collect()
@@ -316,10 +318,13 @@ impl Registry {
             let own = RegionId::new(self.own());
             let mut served = Served::by(&state, &own, keeper);
             let all = state.verifiers.iter();
-            all.filter(|(id, one)| !told.contains(*id) && (!one.shown || one.ended_before(&first)))
-                .filter(|(_, one)| !served.has(&one.account))
-                .map(|(id, _)| id.clone())
-                .collect()
+            all.filter(|(id, one)| {
+                let ended = || !one.shown || one.ended_before(&first);
+                let unserved = ended() && !served.has(&one.account);
+                !told.contains(*id) && (unserved || one.is_forbidden(&state, &own))
+            })
+            .map(|(id, _)| id.clone())
+            .collect()
         };
         if gone.is_empty() {
             return Ok(());

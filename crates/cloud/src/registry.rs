@@ -412,6 +412,8 @@ mod chains_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]
+mod evil_tests;
+#[cfg(test)]
 mod features_tests;
 #[cfg(test)]
 mod follow_tests;

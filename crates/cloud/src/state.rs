@@ -113,7 +113,8 @@ impl State {
     /// A role as `region` may have it. A build that does not know roles gets none.
     pub(crate) fn role_for(&self, id: &str, region: &str) -> Option<RoleTold> {
         let held = self.roles.get(id)?;
-        let knows = self.knows(region, ROLES);
+        let may_know = self.may_know_users(&held.record.account, region);
+        let knows = self.knows(region, ROLES) && may_know;
         knows.then(|| RoleTold::of(self, &held.record))
     }
 

@@ -119,6 +119,11 @@ impl Verifier {
         self.days.contains_key(day)
     }
 
+    /// Whether this region may not know who holds it.
+    pub(crate) fn is_forbidden(&self, state: &State, region: &str) -> bool {
+        !self.who.is_root() && !state.may_know_users(&self.account, region)
+    }
+
     /// Whether it verifies nothing from `first` on, a day.
     pub(crate) fn ended_before(&self, first: &str) -> bool {
         self.days
@@ -240,6 +245,7 @@ impl Registry {
             None => None,
             // A build that does not know users would take the key for one of the account.
             Some(_) if !state.knows(region, IDENTITIES) => return None,
+            Some(_) if !state.may_know_users(&key.record.account, region) => return None,
             Some(user) => Some(UserTold::of(state, &state.users.get(user)?.record)),
         };
         let account = state.accounts.get(&key.record.account);

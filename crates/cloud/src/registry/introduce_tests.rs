@@ -21,7 +21,7 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// A signature that the holder of `key` makes for a request to `region`.
-fn statement(key: &NewKey, region: &str) -> Statement {
+pub(super) fn statement(key: &NewKey, region: &str) -> Statement {
     let request = signed(key, region, json!({"bucket": "any-bucket", "homes": []}));
     let read = InJson.read(&RegionId::new(region), &request);
     read.unwrap().statement

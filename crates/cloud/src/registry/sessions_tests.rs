@@ -45,14 +45,14 @@ fn named(name: &str, account: &str) -> NewRole {
 }
 
 impl Cloud {
-    async fn role(&self, account: &AccountId, name: &str) -> RoleInfo {
+    pub(super) async fn role(&self, account: &AccountId, name: &str) -> RoleInfo {
         let new = named(name, account);
         let made = self.keeper.create_role(ROOT, account, new).await;
         made.unwrap()
     }
 
     /// A session of the role, begun with this key.
-    fn session(&self, role: &RoleInfo, key: &NewKey) -> NewSession {
+    pub(super) fn session(&self, role: &RoleInfo, key: &NewKey) -> NewSession {
         let made = self.keeper.issue_session(Grant {
             account: AccountId::new(&role.account),
             of: GrantOf::Role(role.id.clone()),
@@ -61,7 +61,7 @@ impl Cloud {
         made.unwrap()
     }
 
-    fn grant(&self, key: &NewKey) -> Grant {
+    pub(super) fn grant(&self, key: &NewKey) -> Grant {
         Grant {
             begun: self.keeper.log_length(),
             ..grant(key)
@@ -73,7 +73,7 @@ impl Cloud {
     }
 }
 
-async fn follows_until(registry: &Arc<Registry>, is_so: impl Fn() -> bool) {
+pub(super) async fn follows_until(registry: &Arc<Registry>, is_so: impl Fn() -> bool) {
     let following = tokio::spawn(Arc::clone(registry).follow());
     let so = async {
         while !is_so() {
@@ -624,7 +624,7 @@ async fn a_region_learns_of_a_role_by_a_session_that_comes_to_it() {
 }
 
 /// What a region can show of a request to it.
-fn signed(made: &NewSession, secret: &str, region: &str) -> Statement {
+pub(super) fn signed(made: &NewSession, secret: &str, region: &str) -> Statement {
     let mut statement = Statement {
         access_key: made.access_key.clone(),
         day: today(),
@@ -646,7 +646,7 @@ fn signed(made: &NewSession, secret: &str, region: &str) -> Statement {
     statement
 }
 
-fn grant_of_user(cloud: &Cloud, key: &NewKey) -> Grant {
+pub(super) fn grant_of_user(cloud: &Cloud, key: &NewKey) -> Grant {
     let caller = cloud
         .keeper
         .caller(&types::AccessKeyId::new(&key.access_key));

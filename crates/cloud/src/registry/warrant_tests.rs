@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use access::signature::{ChunkLink, HmacKey, Statement};
+use access::{
+    SessionToken,
+    signature::{ChunkLink, HmacKey, Statement},
+};
 use serde_json::{Value, json};
 use types::{
     AccountId, Actor, BucketName, Clock, DeedError, Deeds, Placement, RegionId, SignedRequest,
@@ -31,7 +34,7 @@ impl ReadsRequests for InJson {
         Ok(Wanted {
             at: Timestamp::parse_iso_basic(&stamp).ok_or("no date")?,
             statement: Statement {
-                token: None,
+                token: read["token"].as_str().map(SessionToken::new),
                 access_key: text("access_key"),
                 day: stamp[..8].to_owned(),
                 region: text("region"),

