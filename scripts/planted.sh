@@ -165,7 +165,7 @@ for suite in "${!suites[@]}"; do
   read -ra filters <<<"${suites[$suite]}"
   exe=$(program "$suite")
   [ -n "$exe" ] || { echo "no test program $suite" >&2; exit 1; }
-  if timeout 300 "$exe" "${filters[@]}" >"$out/run" 2>&1 \
+  if timeout 900 "$exe" "${filters[@]}" >"$out/run" 2>&1 \
     && ! grep -q "running 0 tests" "$out/run"; then
     row "(none)" "$suite" "$(grep -c '\.\.\. ok' "$out/run") tests" "pass"
   else
@@ -181,7 +181,7 @@ try() {
   exe=$(program "$suite")
   local run
   run=$(mktemp -p "$out")
-  if DHOW_PLANTED="$name" timeout 300 "$exe" "$filter" >"$run" 2>&1; then
+  if DHOW_PLANTED="$name" timeout 900 "$exe" "$filter" >"$run" 2>&1; then
     row "$name" "$suite" "$filter" "NOT FOUND"
     return 1
   elif grep -q "^test result: FAILED" "$run"; then
