@@ -131,6 +131,7 @@ bugs=(
   "console-removal-unseen|console|removal::tests::nothing_goes_but"
   "console-next-anywhere|console|routes::tests::no_way_on"
   "console-links-again|console|links::tests::a_link_is"
+  "requests-after-a-proof|listener|challenges::tests::a_proof_is_shown"
 )
 # The simulator finds these within so many seeds.
 export DHOW_SIM_SEEDS=60
@@ -139,7 +140,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
-packages=(store objects replication sim cloud proof access console gateway)
+packages=(store objects replication sim cloud proof access console gateway listener)
 features=$(printf '%s/planted-bugs,' "${packages[@]}")
 programs=(acknowledged asymmetric checksums decision lists own_writes permits policy regions relayed
   room seeds users)

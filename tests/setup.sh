@@ -29,6 +29,7 @@ need nft nftables
 need faketime faketime
 need openssl openssl
 need haproxy haproxy
+need pebble pebble
 # Clients of tests/test_sdks.py.
 need restic restic
 need node nodejs

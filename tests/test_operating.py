@@ -96,6 +96,8 @@ def test_the_page_of_metrics_and_the_regions_agree(fleet):
     on_page = set(re.findall(r"^\| `(dhow_\w+)` \|", page, re.M))
     # This one is there with TLS only: test_tls looks at it.
     named.add("dhow_tls_certificate_expires_timestamp_seconds")
+    # With ACME only: test_acme.
+    named |= {"dhow_acme_orders", "dhow_acme_failures_in_a_row"}
     assert named == on_page, (named - on_page, on_page - named)
     alerts = set(re.findall(r"\bdhow_\w+", (ROOT / "docs" / "alerts.yml").read_text()))
     assert {a.removesuffix("_total") for a in alerts} <= on_page

@@ -438,7 +438,8 @@ durability = "strict"
 # certificates = [
 #     { certificate = "/etc/dhow/fullchain.pem", key = "/etc/dhow/privkey.pem" },
 # ]
-# Make a certificate instead, for localhost, the listener's address, `endpoint`, `domains` and these
+# Or, or beside them, a certificate of an ACME server, in a table `[tls.acme]` (docs/tls.md).
+# Or make a certificate, for localhost, the listener's address, `endpoint`, `domains` and these
 # names, and an authority that clients can trust: tls/authority.pem in the data folder, or in this
 # one.
 make = false
@@ -448,6 +449,17 @@ names = []
 admin = false
 # Offer HTTP/2 beside HTTP/1.1 to customers, by ALPN.
 http2 = true
+
+# A certificate of an ACME server for these names. It proves them on port 443 of each, which must
+# reach the S3 listener.
+# [tls.acme]
+# names = ["s3.example.org"]
+# directory = "https://acme-v02.api.letsencrypt.org/directory"
+# Where the server may write to, and whether you agree to its terms of service.
+# contact = ["mailto:ops@example.org"]
+# terms_agreed = true
+# The authority of the server's own certificate (PEM), if the system does not trust it.
+# ca = "/etc/dhow/acme-authority.pem"
 
 [proxies]
 # Proxies in front of the S3 listener, by address or range ("10.0.0.0/8"). Only what comes from them

@@ -10,6 +10,7 @@
 //! | `registry-heard` | when the registry's region last answered, in milliseconds |
 //! | `running.json` | the addresses of the running process |
 //! | `identity.pem`, `authority.pem`, … | who the region is among others: `link::files` |
+//! | `tls/` | the authority of `--tls`, and what an ACME server issued: `acme` |
 //! | `journal/`, `extents/` | the engine's |
 //!
 //! All are readable by their owner only.

@@ -135,7 +135,8 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
     let expires = samples.one("dhow_certificate_expires_timestamp_seconds");
     findings.extend(expires.map(|at| certificate(at, now, true)));
     let expires = samples.one(crate::tls::EXPIRES);
-    findings.extend(expires.map(|at| tls_certificate(at, now)));
+    let failing = samples.one(crate::acme::FAILING);
+    findings.extend(expires.map(|at| tls_certificate(at, now, failing)));
     findings.extend(replicas(samples));
     if let Some(heard) = samples.one("dhow_registry_heard_timestamp_seconds") {
         let ago = now.s().saturating_sub(heard);
@@ -194,17 +195,38 @@ fn features(samples: &Samples) -> Option<Finding> {
 }
 
 /// The certificate that customers are shown.
-fn tls_certificate(expires: u64, now: Timestamp) -> Finding {
+/// `failing` says how many orders at an ACME server failed in a row, where there is one.
+fn tls_certificate(expires: u64, now: Timestamp, failing: Option<u64>) -> Finding {
     let at = Timestamp::from_s(expires).iso8601();
     let left = expires.saturating_sub(now.s());
-    let advice = "write a newer one, and its key, into the files that are configured: they are \
-                  read again within seconds";
+    let advice = match failing {
+        None => {
+            "write a newer one, and its key, into the files that are configured: they are read \
+             again within seconds"
+        }
+        Some(_) => {
+            "the region's log says what the ACME server answers, and what to do (docs/tls.md)"
+        }
+    };
+    let failed = failing.filter(|failed| *failed > 0);
+    if expires == 0 {
+        let found = format!(
+            "none yet: {} orders at the ACME server failed",
+            failed.unwrap_or(0)
+        );
+        return Finding::bad("TLS certificate", Level::Fail, found, advice);
+    }
     if left == 0 {
         let found = format!("expired at {at}: clients refuse it");
         return Finding::bad("TLS certificate", Level::Fail, found, advice);
     }
     let found = format!("good until {at} ({} days)", left / 86_400);
-    match left < TLS_SOON_S {
+    if let Some(failed) = failed {
+        let found = format!("{found}; {failed} orders of a newer one at the ACME server failed");
+        return Finding::bad("TLS certificate", Level::Warn, found, advice);
+    }
+    // What an ACME server issues may be good for days only, and is renewed in time.
+    match left < TLS_SOON_S && failing.is_none() {
         false => Finding::ok("TLS certificate", found),
         true => Finding::bad("TLS certificate", Level::Warn, found, advice),
     }

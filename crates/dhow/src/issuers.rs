@@ -9,7 +9,6 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,21 +16,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
 use iam::{Issuers, KeySet, NoKeys};
-use listener::{Connector, Trust};
+use listener::Trust;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    task::JoinSet,
-};
 use types::deed::BoxFuture;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, origin::Origin};
 
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -74,63 +66,6 @@ impl StsConfig {
             }
         }
         Ok(())
-    }
-}
-
-/// Where requests go.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Origin {
-    tls: bool,
-    /// As it was written: a name, or an address.
-    host: String,
-    port: u16,
-}
-
-impl Origin {
-    /// Of a URL, with what comes after it.
-    fn of(url: &str) -> Option<(Self, &str)> {
-        let (scheme, rest) = url.split_once("://")?;
-        let tls = match scheme {
-            "https" => true,
-            "http" => false,
-            _ => return None,
-        };
-        let at = rest.find('/').unwrap_or(rest.len());
-        let (host, path) = rest.split_at(at);
-        let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-.:[]".contains(&c);
-        if host.is_empty() || !host.bytes().all(good) {
-            return None;
-        }
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !port.contains(']') => (name, port.parse().ok()?),
-            _ => (host, if tls { 443 } else { 80 }),
-        };
-        let address = Self::address(name);
-        // In clear text anybody on the way could give other keys.
-        if !tls && !address.is_some_and(|address| address.is_loopback()) {
-            return None;
-        }
-        let host = name.to_owned();
-        Some((Self { tls, host, port }, path))
-    }
-
-    fn address(name: &str) -> Option<IpAddr> {
-        let inner = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
-        match inner {
-            Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::from),
-            None => name.parse().ok(),
-        }
-    }
-
-    fn host_header(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    async fn connect(&self) -> std::io::Result<TcpStream> {
-        match Self::address(&self.host) {
-            Some(address) => TcpStream::connect(SocketAddr::new(address, self.port)).await,
-            None => TcpStream::connect((&*self.host, self.port)).await,
-        }
     }
 }
 
@@ -191,15 +126,17 @@ impl Fetched {
     async fn get(&self, url: &str) -> Result<Bytes, NoKeys> {
         let (origin, path) = self.origin(url)?;
         let getting = async {
-            let stream = origin.connect().await.map_err(failed)?;
-            match origin.tls {
-                false => exchange(stream, &origin, path).await,
-                true => {
-                    let name = origin.host.trim_matches(['[', ']']);
-                    let connector = Connector::new(name, &self.trust).map_err(failed)?;
-                    let stream = connector.handshake(stream).await.map_err(failed)?;
-                    exchange(stream, &origin, path).await
-                }
+            let connector = origin.connector(&self.trust).map_err(failed)?;
+            let request = Request::get(if path.is_empty() { "/" } else { path })
+                .header(header::ACCEPT, "application/json")
+                .header(header::USER_AGENT, "Dhow")
+                .body(Empty::<Bytes>::new())
+                .map_err(failed)?;
+            let answer = origin.ask(connector.as_ref(), request, ANSWER_BYTES_MAX);
+            let answer = answer.await.map_err(failed)?;
+            match answer.status() {
+                StatusCode::OK => Ok(answer.into_body()),
+                status => Err(failed(format!("it answers {status}"))),
             }
         };
         let got = tokio::time::timeout(WITHIN, getting).await;
@@ -275,30 +212,6 @@ impl Fetched {
             }
         }
     }
-}
-
-async fn exchange<S>(stream: S, origin: &Origin, path: &str) -> Result<Bytes, NoKeys>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(failed)?;
-    // Whoever waits no longer for the answer ends the connection.
-    let mut driver = JoinSet::new();
-    driver.spawn(connection);
-    let request = Request::get(if path.is_empty() { "/" } else { path })
-        .header(header::HOST, origin.host_header())
-        .header(header::ACCEPT, "application/json")
-        .header(header::USER_AGENT, "Dhow")
-        .body(Empty::<Bytes>::new())
-        .map_err(failed)?;
-    let answer = sender.send_request(request).await.map_err(failed)?;
-    if answer.status() != StatusCode::OK {
-        return Err(failed(format!("it answers {}", answer.status())));
-    }
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
-    Ok(body.collect().await.map_err(failed)?.to_bytes())
 }
 
 impl Issuers for Fetched {

@@ -1,5 +1,6 @@
 //! `dhow`: the one binary, and the only place that wires the crates together.
 
+mod acme;
 mod admin;
 mod admin_client;
 mod cloud_tasks;
@@ -21,6 +22,7 @@ mod logging;
 mod metrics;
 mod new_buckets;
 mod node;
+mod origin;
 mod profile;
 mod proxies;
 mod region;

@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    acme::Issuing,
     admin::{Admin, Seen},
     cloud_tasks as cloud,
     config::{Config, Durability},
@@ -40,6 +41,8 @@ const HEAR_FIRST: Duration = Duration::from_secs(3);
 
 /// How long a region waits for the others to say what they remember of it before it serves.
 const ASK_FIRST: Duration = Duration::from_secs(3);
+/// How long a region waits for a certificate before it says that it is ready.
+const ORDER_FIRST: Duration = Duration::from_secs(60);
 /// How long requests under way may take when another process runs as this region.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -92,7 +95,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let parts = parts(&config, (&region, &running));
     let door = Arc::new(Gateway::new(parts, &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
-    let health = health(registry, &region, &draining);
+    let health = health(registry, &region, tls.as_ref(), &draining);
     let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
     tokio::spawn(health::serve(health, probes, stopping()));
     let (forms, seen) = forms_of(&config, &region)?;
@@ -102,14 +105,16 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let within = Within::new(&region, &door, &admin_api);
     let console = console_listener::start((&config, &running), within, socket, stopping());
     let admin_task = tokio::spawn(admin_api.serve(admin));
-    let certificates = tls.map(|tls| tokio::spawn(tls.keep_up()));
+    let issuing = tls.as_ref().and_then(|tls| tls.issuing.clone());
     let every = Duration::from_secs(config.engine.orphans_every_s);
     let sweeps = sweeps::start(&region.objects, every, &stopping);
     hear_first(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
+    // An ACME server comes to the listener.
+    let certificates = tls.map(|tls| tokio::spawn(keep_up(tls, &region)));
 
-    announce(&region, &running, ready, new)?;
-    let ends = until_end(&mut signals, &region).await;
+    let ready = || announce(&region, &running, ready, new);
+    let ends = ready_until_end(&mut signals, &region, issuing, ready).await?;
     tracing::info!("stopping: requests under way may finish");
     draining.store(true, std::sync::atomic::Ordering::Relaxed);
     stop.send_replace(true);
@@ -122,6 +127,33 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     cloud.abort();
     close(&region).await?;
     ends.map_or(Ok(()), |why| Err(is_second(why)))
+}
+
+fn keep_up(tls: Tls, region: &Region) -> impl Future<Output = ()> + use<> {
+    tls.keep_up(Arc::clone(&region.clock), Arc::clone(&region.random))
+}
+
+/// Says that the region is ready, unless it is to end before that, and waits until it is to end.
+async fn ready_until_end(
+    signals: &mut Signals,
+    region: &Region,
+    issuing: Option<Arc<Issuing>>,
+    ready: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Option<String>, Failure> {
+    tokio::select! {
+        () = first_order(issuing) => ready()?,
+        ends = until_end(signals, region) => return Ok(ends),
+    }
+    Ok(until_end(signals, region).await)
+}
+
+/// Waits for the first certificate of an ACME server. Without it the region runs all the same: only
+/// clients of the listeners that show it are sent away.
+async fn first_order(issuing: Option<Arc<Issuing>>) {
+    if let Some(issuing) = issuing {
+        // What failed is in the log.
+        let _ = tokio::time::timeout(ORDER_FIRST, issuing.tried_once()).await;
+    }
 }
 
 fn write_running(region: &Region, running: &Running) -> Result<(), Failure> {
@@ -268,8 +300,10 @@ fn gateway_config(config: &Config, joined: bool) -> gateway::GatewayConfig {
 fn health(
     registry: Metrics,
     region: &Arc<Region>,
+    tls: Option<&Tls>,
     draining: &Arc<AtomicBool>,
 ) -> Arc<health::Health> {
+    let shown = tls.map(|tls| Arc::clone(&tls.certificates));
     let (region, draining) = (Arc::clone(region), Arc::clone(draining));
     Arc::new(health::Health {
         registry: parking_lot::Mutex::new(registry),
@@ -279,6 +313,9 @@ fn health(
             }
             if region.upkeep.health().fenced.is_some() {
                 return Err("the engine is fenced after a failed sync".to_owned());
+            }
+            if shown.as_ref().is_some_and(|shown| shown.is_empty()) {
+                return Err("no TLS certificate yet: the log says why".to_owned());
             }
             region.neighbours.doubt_of_registry().map_or(Ok(()), Err)
         }),

@@ -16,9 +16,14 @@ use prometheus_client::{
 };
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use types::{Clock, SystemClock};
+use types::{Clock, Random, SystemClock};
 
-use crate::{config::Config, data_dir::DataDir, failure::Failure};
+use crate::{
+    acme::{self, AcmeConfig, Issuing},
+    config::Config,
+    data_dir::DataDir,
+    failure::Failure,
+};
 
 /// The folder of what is made, in the data folder.
 const FOLDER: &str = "tls";
@@ -33,6 +38,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(6 * 3600);
 pub struct TlsConfig {
     /// Certificates with their keys; clients that ask for no name of them are shown the first.
     pub certificates: Vec<Certificate>,
+    /// A certificate of an ACME server, beside those.
+    pub acme: Option<AcmeConfig>,
     /// Make a certificate, and an authority that clients can trust.
     pub make: bool,
     /// Names and addresses for which a certificate is made, beside those that are known.
@@ -49,6 +56,7 @@ impl Default for TlsConfig {
     fn default() -> Self {
         Self {
             certificates: Vec::new(),
+            acme: None,
             make: false,
             names: Vec::new(),
             authority: None,
@@ -61,7 +69,7 @@ impl Default for TlsConfig {
 impl TlsConfig {
     /// Whether customers are served with TLS.
     pub fn is_on(&self) -> bool {
-        self.make || !self.certificates.is_empty()
+        self.make || self.acme.is_some() || !self.certificates.is_empty()
     }
 
     /// What the types cannot say.
@@ -75,6 +83,13 @@ impl TlsConfig {
             )
             .hint("leave out --tls (`make` under [tls]), or the certificates"));
         }
+        if self.make && self.acme.is_some() {
+            return Err(
+                Failure::new("either a certificate is made or an ACME server issues it")
+                    .hint("leave out --tls (`make` under [tls]), or [tls.acme] (--acme-name)"),
+            );
+        }
+        self.acme.as_ref().map_or(Ok(()), AcmeConfig::check)?;
         if self.admin && !self.is_on() {
             return Err(Failure::new("the admin API has no certificate for TLS")
                 .hint("name one under [tls], or let it be made (`make = true`, --tls)"));
@@ -98,6 +113,8 @@ pub struct Tls {
     /// What they show.
     pub certificates: Arc<Certificates>,
     made: Option<Made>,
+    /// Whoever asks an ACME server for one of them.
+    pub issuing: Option<Arc<Issuing>>,
 }
 
 /// A certificate of the cloud's own authority.
@@ -125,7 +142,8 @@ impl Tls {
         }
     }
 
-    /// The certificates of files that the configuration names; nothing is written.
+    /// The certificates of files that the configuration names, and what an ACME server issued;
+    /// nothing is written.
     ///
     /// # Errors
     /// They cannot be used.
@@ -137,18 +155,24 @@ impl Tls {
                 key: one.key.clone(),
             })
             .collect();
-        if files.is_empty() {
-            return Ok(None);
-        }
-        let certificates = Certificates::read(files).map_err(|error| {
+        let dir = DataDir::new(&config.data);
+        let read = match &config.tls.acme {
+            Some(acme) => Certificates::read_with_issued(files, acme::certificate_in(&dir, acme)),
+            None if files.is_empty() => return Ok(None),
+            None => Certificates::read(files),
+        };
+        let certificates = read.map_err(|error| {
             Failure::new(error.to_string()).hint(
                 "name a certificate (PEM, with those between it and the root behind it) and its \
                  key; or let --tls make both",
             )
         })?;
+        let acme = config.tls.acme.as_ref();
+        let issuing = acme.map(|acme| Issuing::new(acme, dir, Arc::clone(&certificates)));
         Ok(Some(Self {
             certificates,
             made: None,
+            issuing: issuing.map(Arc::new),
         }))
     }
 
@@ -167,6 +191,7 @@ impl Tls {
         Ok(Self {
             certificates,
             made: Some(made),
+            issuing: None,
         })
     }
 
@@ -179,18 +204,24 @@ impl Tls {
 
     /// The file of the certificate that whoever asks for no known name is shown.
     pub fn shown(&self) -> Option<PathBuf> {
-        let path = &self.certificates.files().first()?.certificate;
-        Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+        let path = self.certificates.first()?;
+        Some(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
     }
 
-    /// Registers when the certificates expire.
+    /// Registers when the certificates expire, and how orders of them end.
     pub fn register(&self, registry: &mut Registry) {
+        self.issuing.as_ref().inspect(|one| one.register(registry));
         registry.register_collector(Box::new(Expiry(Arc::clone(&self.certificates))));
     }
 
-    /// Takes over files that change, and makes a certificate again before it ends. Until the task
-    /// is dropped.
-    pub async fn keep_up(self) {
+    /// Takes over files that change, and makes or orders a certificate again before it ends. Until
+    /// the task is dropped.
+    pub async fn keep_up(self, clock: Arc<dyn Clock>, random: Arc<dyn Random>) {
+        let order = async {
+            if let Some(issuing) = self.issuing {
+                issuing.keep_up(clock, random).await;
+            }
+        };
         let follow = Arc::clone(&self.certificates).follow();
         let renew = async {
             let Some(made) = self.made.map(Arc::new) else {
@@ -206,7 +237,7 @@ impl Tls {
                 }
             }
         };
-        tokio::join!(follow, renew);
+        tokio::join!(follow, renew, order);
     }
 }
 

@@ -20,7 +20,7 @@ use hyper_util::{
     rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
-use listener::{Certificates, Listener, Origin, Proxies, Refused, Stream};
+use listener::{Certificates, Handshake, Listener, Origin, Proxies, Refused, Stream};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -238,7 +238,9 @@ impl Connection {
         match tls.accept(stream, left, http2.is_some()).await {
             Ok(stream) => Some((stream, http2)),
             Err(error) => {
-                self.gateway.metrics.handshakes_failed.inc();
+                if !matches!(error, Handshake::Challenge) {
+                    self.gateway.metrics.handshakes_failed.inc();
+                }
                 tracing::debug!(%error, "a connection did not come to TLS");
                 None
             }

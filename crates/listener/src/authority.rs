@@ -20,7 +20,7 @@ use types::Timestamp;
 
 use crate::{
     Files, TlsError,
-    certificates::{fits, names, read},
+    certificates::{fits, good, read},
 };
 
 /// How long the authority is good: ten years.
@@ -107,8 +107,7 @@ impl Authority {
         let same = fs::read_to_string(&recorded).is_ok_and(|found| found == text);
         let holds = || {
             let found = crate::certificates::leaf(&files.certificate).ok()?;
-            let (_, not_after) = names(&found)?;
-            let left = not_after.ms().saturating_sub(now.ms());
+            let left = good(&found)?.not_after.ms().saturating_sub(now.ms());
             (u128::from(left) >= RENEW_BEFORE.as_millis() && fits(&files)).then_some(())
         };
         if !same || holds().is_none() {
@@ -190,7 +189,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// Writes a file whole, for its owner only: beside its place first, then moved there.
-fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     let beside = beside(path);
     let written = || {
         let mut file = fs::OpenOptions::new()

@@ -23,6 +23,11 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
+use crate::{
+    authority::write,
+    challenges::{ACME_TLS, Challenges, asks},
+};
+
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The longest file that is read, in bytes: a chain of certificates has a few thousand.
@@ -61,23 +66,40 @@ pub struct Files {
 /// either, length.
 type Mark = Option<(u64, (i64, i64), u64)>;
 
-/// One certificate with its key, and the names it is for.
+/// What a certificate is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Good {
+    /// Lower-case DNS names; one that begins with `*.` is for one label in that place.
+    pub names: Vec<String>,
+    /// When it begins to be valid.
+    pub not_before: Timestamp,
+    /// When it stops.
+    pub not_after: Timestamp,
+}
+
+/// One certificate with its key.
 #[derive(Debug)]
 struct Named {
     key: Arc<CertifiedKey>,
-    /// Lower-case DNS names; one that begins with `*.` is for one label in that place.
-    names: Vec<String>,
-    not_after: Timestamp,
+    good: Good,
 }
 
 /// All certificates of a listener.
-#[derive(Debug)]
-struct Set(Vec<Named>);
+#[derive(Debug, Clone)]
+struct Set {
+    /// Those that are named.
+    given: Vec<Arc<Named>>,
+    /// That of the ACME server.
+    issued: Option<Arc<Named>>,
+}
 
 /// The certificates of a listener, and its TLS configuration.
 #[derive(Debug)]
 pub struct Certificates {
     files: Vec<Files>,
+    /// The file of an ACME server's certificate and its key, where there is to be one.
+    issued: Option<PathBuf>,
+    challenges: Arc<Challenges>,
     set: Arc<ArcSwap<Set>>,
     pub(crate) config: Arc<ServerConfig>,
     /// The same, with HTTP/2 offered first.
@@ -91,36 +113,126 @@ impl Certificates {
     /// # Errors
     /// A file is missing or is no PEM; a key is not that of its certificate; no file is named.
     pub fn read(files: Vec<Files>) -> Result<Arc<Self>, TlsError> {
+        let set = Set::read(&files, &ring::default_provider())?;
+        match set.given.is_empty() {
+            true => Err(rustls::Error::NoCertificatesPresented.into()),
+            false => Self::new(files, None, set),
+        }
+    }
+
+    /// Reads the files, of which there may be none, and the one in which [`Certificates::keep`]
+    /// leaves what an ACME server issues. That may be missing, or damaged: then another is to be
+    /// asked for. Clients that ask for a proof of a name get it where it was opened.
+    ///
+    /// # Errors
+    /// As [`Certificates::read`].
+    pub fn read_with_issued(files: Vec<Files>, issued: PathBuf) -> Result<Arc<Self>, TlsError> {
+        let provider = ring::default_provider();
+        let mut set = Set::read(&files, &provider)?;
+        set.issued = match Named::of_one_file(&issued, &provider) {
+            Ok(named) => Some(Arc::new(named)),
+            Err(TlsError::File(_, e)) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::error!(%error, "the certificate of the ACME server cannot be used");
+                None
+            }
+        };
+        Self::new(files, Some(issued), set)
+    }
+
+    fn new(files: Vec<Files>, issued: Option<PathBuf>, set: Set) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let set = Set::read(&files, &provider)?;
         let set = Arc::new(ArcSwap::from_pointee(set));
+        let challenges: Arc<Challenges> = Arc::default();
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Chosen(Arc::clone(&set))));
+            .with_cert_resolver(Arc::new(Chosen {
+                set: Arc::clone(&set),
+                challenges: Arc::clone(&challenges),
+            }));
         config.alpn_protocols = vec![HTTP1.to_vec()];
+        if issued.is_some() {
+            // Last: whoever offers another protocol as well gets that.
+            config.alpn_protocols.push(ACME_TLS.to_vec());
+        }
         // Clients that come again need no second full handshake.
         config.ticketer = ring::Ticketer::new()?;
         let mut with_http2 = config.clone();
         with_http2.alpn_protocols.insert(0, HTTP2.to_vec());
         Ok(Arc::new(Self {
             files,
+            issued,
+            challenges,
             set,
             with_http2: Arc::new(with_http2),
             config: Arc::new(config),
         }))
     }
 
-    /// When the first of the certificates stops being valid.
+    /// When the first of the certificates stops being valid; 0 while one is to be issued and none
+    /// is there.
     pub fn not_after(&self) -> Timestamp {
         let set = self.set.load();
-        let ends = set.0.iter().map(|one| one.not_after);
-        ends.min().unwrap_or(Timestamp::from_ms(0))
+        let ends = set.all().map(|one| one.good.not_after).min();
+        let lacks = self.issued.is_some() && set.issued.is_none();
+        ends.filter(|_| !lacks).unwrap_or(Timestamp::from_ms(0))
     }
 
-    /// The files that are read.
-    pub fn files(&self) -> &[Files] {
-        &self.files
+    /// The file of the certificate that is shown to whoever asks for no known name.
+    pub fn first(&self) -> Option<&Path> {
+        let given = self.files.first().map(|one| &*one.certificate);
+        given.or(self.issued.as_deref())
+    }
+
+    /// Whether there is none to show.
+    pub fn is_empty(&self) -> bool {
+        self.set.load().all().next().is_none()
+    }
+
+    /// What the certificate of an ACME server is good for, if there is one.
+    pub fn issued(&self) -> Option<Good> {
+        let set = self.set.load();
+        set.issued.as_ref().map(|one| one.good.clone())
+    }
+
+    /// Lets an ACME server find the proof for `name` in handshakes from here on. `digest` is the
+    /// SHA-256 of the key authorization (RFC 8555 section 8.1).
+    ///
+    /// # Errors
+    /// The proof cannot be made.
+    pub fn open_challenge(&self, name: &str, digest: &[u8]) -> Result<(), TlsError> {
+        let provider = self.config.crypto_provider();
+        self.challenges.open(name, digest, provider)
+    }
+
+    /// Gives no proofs any more.
+    pub fn end_challenges(&self) {
+        self.challenges.end();
+    }
+
+    /// Keeps what an ACME server issued, a private key and the chain of certificates in one text,
+    /// so that no crash leaves one without the other. Handshakes from here on show it.
+    ///
+    /// # Errors
+    /// The key is not that of the certificate, a name of `wanted` is not in it, or it cannot be
+    /// written. What was there before stays.
+    pub fn keep(&self, text: &str, wanted: &[String]) -> Result<Good, TlsError> {
+        let path = self.issued.as_deref().unwrap_or(Path::new(""));
+        let wrong = |why: String| TlsError::Content(path.into(), why);
+        let provider = self.config.crypto_provider();
+        let named = Named::of_text((path, text.as_bytes()), (path, text.as_bytes()), provider)?;
+        let names = &named.good.names;
+        if let Some(name) = wanted.iter().find(|name| !names.contains(name)) {
+            return Err(wrong(format!("the certificate is not for {name}")));
+        }
+        write(path, text)?;
+        let (good, named) = (named.good.clone(), Arc::new(named));
+        self.set.rcu(|now| Set {
+            issued: Some(Arc::clone(&named)),
+            ..Set::clone(now)
+        });
+        Ok(good)
     }
 
     /// Reads the files again. Handshakes from here on show what they have; connections that are
@@ -129,8 +241,12 @@ impl Certificates {
     /// # Errors
     /// As [`Certificates::read`]; what was read before stays.
     pub fn read_again(&self) -> Result<(), TlsError> {
-        let set = Set::read(&self.files, self.config.crypto_provider())?;
-        self.set.store(Arc::new(set));
+        let read = Set::read(&self.files, self.config.crypto_provider())?;
+        // What is issued changes by `keep` alone.
+        self.set.rcu(|now| Set {
+            issued: now.issued.clone(),
+            ..read.clone()
+        });
         Ok(())
     }
 
@@ -180,13 +296,17 @@ fn mark(path: &Path) -> Mark {
 
 impl Set {
     fn read(files: &[Files], provider: &CryptoProvider) -> Result<Self, TlsError> {
-        let all: Result<Vec<Named>, TlsError> =
-            files.iter().map(|f| Named::read(f, provider)).collect();
-        let all = all?;
-        match all.is_empty() {
-            true => Err(rustls::Error::NoCertificatesPresented.into()),
-            false => Ok(Self(all)),
-        }
+        let given = files.iter().map(|f| Named::read(f, provider).map(Arc::new));
+        let given = given.collect::<Result<_, _>>()?;
+        Ok(Self {
+            given,
+            issued: None,
+        })
+    }
+
+    /// In the order in which they are asked for a name.
+    fn all(&self) -> impl Iterator<Item = &Named> {
+        self.given.iter().chain(&self.issued).map(|one| &**one)
     }
 
     /// The certificate for a name: one that has it, then one that has it by a wildcard, then the
@@ -194,38 +314,56 @@ impl Set {
     fn choose(&self, name: Option<&str>) -> Option<&Named> {
         let name = name.map(str::to_ascii_lowercase).unwrap_or_default();
         let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
-        let has = |wanted: &str| self.0.iter().find(|n| n.names.iter().any(|n| n == wanted));
+        let has = |wanted: &str| {
+            let is = |named: &&Named| named.good.names.iter().any(|name| name == wanted);
+            self.all().find(is)
+        };
         has(&name)
             .or_else(|| wildcard.as_deref().and_then(has))
-            .or_else(|| self.0.first())
+            .or_else(|| self.all().next())
     }
 }
 
 impl Named {
     fn read(files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let (certificate, key) = (&*files.certificate, &*files.key);
+        let texts = (read(certificate)?, read(key)?);
+        Self::of_text((certificate, &texts.0), (key, &texts.1), provider)
+    }
+
+    /// A file that has the key and the certificate.
+    fn of_one_file(path: &Path, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let text = read(path)?;
+        Self::of_text((path, &text), (path, &text), provider)
+    }
+
+    /// Of texts in PEM, each with the file that it is of.
+    fn of_text(
+        (certificate, text): (&Path, &[u8]),
+        (key, key_text): (&Path, &[u8]),
+        provider: &CryptoProvider,
+    ) -> Result<Self, TlsError> {
         let wrong = |path: &Path, why: &str| TlsError::Content(path.into(), why.to_owned());
-        let text = read(&files.certificate)?;
         let chain: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_slice_iter(&text).collect();
-        let chain = chain.map_err(|_| wrong(&files.certificate, "it is not PEM"))?;
+            CertificateDer::pem_slice_iter(text).collect();
+        let chain = chain.map_err(|_| wrong(certificate, "it is not PEM"))?;
         let leaf = chain
             .first()
-            .ok_or_else(|| wrong(&files.certificate, "it has no certificate"))?;
-        let (names, not_after) =
-            names(leaf).ok_or_else(|| wrong(&files.certificate, "it is no X.509 certificate"))?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
-            .map_err(|_| wrong(&files.key, "it has no private key in PEM"))?;
-        let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => wrong(
-                &files.key,
-                &format!("it is not the key of {}", files.certificate.display()),
-            ),
-            other => wrong(&files.key, &other.to_string()),
-        })?;
+            .ok_or_else(|| wrong(certificate, "it has no certificate"))?;
+        let good = good(leaf).ok_or_else(|| wrong(certificate, "it is no X.509 certificate"))?;
+        let found = PrivateKeyDer::from_pem_slice(key_text)
+            .map_err(|_| wrong(key, "it has no private key in PEM"))?;
+        let found =
+            CertifiedKey::from_der(chain, found, provider).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    let why = format!("it is not the key of {}", certificate.display());
+                    wrong(key, &why)
+                }
+                other => wrong(key, &other.to_string()),
+            })?;
         Ok(Self {
-            key: Arc::new(key),
-            names,
-            not_after,
+            key: Arc::new(found),
+            good,
         })
     }
 }
@@ -251,8 +389,8 @@ pub(crate) fn leaf(path: &Path) -> Result<CertificateDer<'static>, TlsError> {
         .map_err(|_| TlsError::Content(path.into(), "it has no certificate in PEM".to_owned()))
 }
 
-/// The DNS names of a certificate, and when it ends.
-pub(crate) fn names(der: &[u8]) -> Option<(Vec<String>, Timestamp)> {
+/// What a certificate is good for.
+pub(crate) fn good(der: &[u8]) -> Option<Good> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let found = certificate.subject_alternative_name().ok()?;
     let all = found.map(|found| found.value.general_names.as_slice());
@@ -260,18 +398,28 @@ pub(crate) fn names(der: &[u8]) -> Option<(Vec<String>, Timestamp)> {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         _ => None,
     });
-    let end = certificate.validity().not_after.timestamp();
-    let end = u64::try_from(end).ok()?.saturating_mul(1000);
-    Some((dns.collect(), Timestamp::from_ms(end)))
+    let at = |seconds: i64| u64::try_from(seconds).ok().map(Timestamp::from_s);
+    let valid = certificate.validity();
+    Some(Good {
+        names: dns.collect(),
+        not_before: at(valid.not_before.timestamp())?,
+        not_after: at(valid.not_after.timestamp())?,
+    })
 }
 
 /// Chooses by the name that the client asks for (SNI, RFC 6066 section 3).
 #[derive(Debug)]
-struct Chosen(Arc<ArcSwap<Set>>);
+struct Chosen {
+    set: Arc<ArcSwap<Set>>,
+    challenges: Arc<Challenges>,
+}
 
 impl ResolvesServerCert for Chosen {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let set = self.0.load();
+        if asks(&hello) {
+            return self.challenges.of(hello.server_name());
+        }
+        let set = self.set.load();
         set.choose(hello.server_name())
             .map(|named| Arc::clone(&named.key))
     }
@@ -304,7 +452,7 @@ mod tests {
         let set = Set::read(&files, &provider).unwrap();
         let at = |name: Option<&str>| {
             let found = set.choose(name).unwrap();
-            set.0.iter().position(|n| std::ptr::eq(n, found)).unwrap()
+            set.all().position(|n| std::ptr::eq(n, found)).unwrap()
         };
         for (name, expected) in [
             (None, 0),
@@ -343,9 +491,9 @@ mod tests {
         let all = Certificates::read(vec![one.clone()]).unwrap();
         fs::copy(&other.certificate, &one.certificate).unwrap();
         all.read_again().unwrap_err();
-        assert_eq!(all.set.load().0[0].names, ["a.example"]);
+        assert_eq!(all.set.load().given[0].good.names, ["a.example"]);
         fs::copy(&other.key, &one.key).unwrap();
         all.read_again().unwrap();
-        assert_eq!(all.set.load().0[0].names, ["b.example"]);
+        assert_eq!(all.set.load().given[0].good.names, ["b.example"]);
     }
 }

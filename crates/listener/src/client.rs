@@ -97,7 +97,7 @@ impl Connector {
 pub trait Duplex: Read + Write {}
 impl<S: Read + Write> Duplex for S {}
 
-fn config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::{Certificates, Proxies, certificates::HTTP2};
+use crate::{Certificates, Proxies, certificates::HTTP2, challenges::ACME_TLS};
 
 /// The first byte of a TLS connection: a handshake record (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 0x16;
@@ -41,6 +41,9 @@ pub enum Handshake {
     /// The client did not begin with TLS; an HTTP answer says what to do.
     #[error("the client does not speak TLS")]
     Clear,
+    /// It was an ACME server's, which has its proof with that.
+    #[error("an ACME server asked for a proof")]
+    Challenge,
     /// It took too long.
     #[error("the client did not finish the TLS handshake in time")]
     Late,
@@ -124,7 +127,12 @@ impl Certificates {
                 &self.config
             };
             let acceptor = TlsAcceptor::from(Arc::clone(config));
-            let accepted = acceptor.accept(stream).await?;
+            let mut accepted = acceptor.accept(stream).await?;
+            let proved = accepted.get_ref().1.alpn_protocol() == Some(ACME_TLS);
+            if proved && !types::planted("requests-after-a-proof") {
+                accepted.shutdown().await?;
+                return Err(Handshake::Challenge);
+            }
             Ok(Stream::Tls(Box::new(accepted.into())))
         };
         tokio::time::timeout(within, accepting)

@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod acme_args;
 mod anchor;
 mod audit;
 mod bucket;

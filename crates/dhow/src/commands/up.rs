@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
+use super::acme_args::AcmeArgs;
 use crate::{
     config::{Config, Durability, LogFormat, beside},
     failure::Failure,
@@ -65,6 +66,8 @@ pub struct Up {
     /// The private key of --tls-certificate.
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    acme: AcmeArgs,
     /// The folder of the authority of --tls.
     #[arg(long, value_name = "DIR", requires = "tls", hide = true)]
     tls_authority: Option<PathBuf>,
@@ -212,6 +215,7 @@ impl Up {
         config.console.listen = Some(console.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))));
         config.console.origin = self.console_origin;
         config.tls.make = self.tls;
+        config.tls.acme = self.acme.config();
         config.tls.names = self.tls_names;
         config.tls.authority = self.tls_authority;
         if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
