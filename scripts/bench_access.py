@@ -13,7 +13,7 @@ Needs a build of `dhow` (make bench-access builds the release). Writes tables to
 Everything listens on 127.0.0.1.
 """
 
-import argparse, hashlib, json, os, pathlib, random, shutil, statistics, sys, tempfile, threading, time
+import argparse, hashlib, http.client, json, os, pathlib, random, shutil, statistics, sys, tempfile, threading, time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,8 +48,13 @@ class Iam:
         from dhow import Client
         host = urllib.parse.urlsplit(endpoint).netloc
         self.client = Client(host, region, *pair, service="iam", timeout=120)
+        self.used = time.monotonic()
 
     def ask(self, **fields):
+        # A connection that nobody uses is closed after a while; it is opened anew.
+        if time.monotonic() - self.used > 2:
+            self.client.connection.close()
+        self.used = time.monotonic()
         body = urllib.parse.urlencode({"Version": "2010-05-08", **fields}).encode()
         signed = self.client.headers("POST", "/-/iam", payload=hashlib.sha256(body).hexdigest(),
                                      headers={"content-type": "application/x-www-form-urlencoded"})
@@ -150,8 +155,14 @@ def reach(options, folder):
         for region in fleet.ids:
             host = urllib.parse.urlsplit(fleet.regions[region]["endpoint"]).netloc
             clients[region] = Client(host, region, *pair, timeout=60)
-        seen = lambda region: clients[region].request(
-            "GET", f"/acme-{number}-{region}", "max-keys=0")[0]
+
+        def seen(region):
+            """The status of a listing there; a connection that was closed is opened anew."""
+            try:
+                return clients[region].request("GET", f"/acme-{number}-{region}", "max-keys=0")[0]
+            except (OSError, http.client.HTTPException) as error:
+                return repr(error)
+
         for region in fleet.ids:
             eventually(lambda region=region: seen(region) == 200, timeout=120)
         stop, changes = threading.Event(), [0] * (len(iams) - 1)
@@ -174,14 +185,15 @@ def reach(options, folder):
             rounds += 1
             iam.put_policy(name, texts[rounds % 2])
             answered, want = time.monotonic(), 403 if rounds % 2 else 200
-            left = list(fleet.ids)
+            left, last = list(fleet.ids), {}
             while left:
                 for region in list(left):
-                    if seen(region) == want:
+                    last[region] = seen(region)
+                    if last[region] == want:
                         took[region].append((time.monotonic() - answered) * 1000)
                         left.remove(region)
                 if time.monotonic() - answered > 60:
-                    sys.exit(f"not there after a minute: {left}")
+                    sys.exit(f"not there after a minute: { {r: last[r] for r in left} }")
             time.sleep(0.3)
         rate = sum(changes) / (time.monotonic() - began)
         stop.set()

@@ -54,6 +54,7 @@ bugs=(
   "hmac-where-v4a-is-required|asymmetric|an_account_may"
   "proofs-of-other-operators|access|placement::tests::p5_a_regions_word"
   "keys-for-every-region|cloud|introduce_tests::"
+  "changes-before-their-state|cloud|evil_tests::p5_a_change_is_told"
   "users-outside-the-guard|cloud|evil_tests::p8_no_region"
   "keys-for-the-asking|cloud|introduce_tests::"
   "accepted-names-for-anybody|cloud|warrant_tests::"

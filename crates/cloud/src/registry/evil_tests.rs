@@ -266,6 +266,42 @@ async fn p5_no_older_document_of_a_user_or_role_is_told_again() {
     assert!(now.contains(&key.access_key) && !now.contains(&day.unwrap()));
 }
 
+#[tokio::test]
+async fn p5_a_change_is_told_once_the_registry_knows_what_it_makes_of_users() {
+    let rows: Arc<dyn store::Index> = store::memory::Memory::new();
+    let cloud = Cloud::kept_in(Arc::clone(&rows)).await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    cloud.held_by_second(&account).await;
+    let (user, _) = cloud.user(&account, "alice").await;
+    let length = cloud.keeper.log_length();
+    // Written to the log, and not in the keeper's state: as for a moment with each change.
+    let other = super::follow_tests::open(rows, "first", 1, Keeper::Here).await;
+    let text = allowing("s3:GetObject");
+    let put = other.put_user_policy(ROOT, &user.id, "own", Some(&text));
+    put.await.unwrap();
+    assert_eq!(other.log_length(), length + 1);
+    for from in [0, length - 1, length] {
+        let ask = Ask::Changes {
+            features: Some(Features::own().names()),
+            from,
+            wait_ms: 0,
+            receipt: None,
+        };
+        let told = cloud.keeper.answer(&RegionId::new("second"), ask).await;
+        let Told::Changes {
+            length: all,
+            changes,
+            ..
+        } = told
+        else {
+            panic!("no changes");
+        };
+        assert_eq!(all, length);
+        assert_eq!(changes.len() as u64, length - from, "{from}");
+    }
+}
+
 /// A session that a region seals with its own key: of the account itself, without bounds.
 fn forged(cloud: &Cloud, region: &str, account: &AccountId, parent: &NewKey) -> NewSession {
     let now = cloud.keeper.clock.now().s();
