@@ -60,6 +60,7 @@ bugs=(
   "accepted-names-for-anybody|cloud|warrant_tests::"
   "receipts-for-anything|cloud|reports_tests::"
   "reports-of-strangers|cloud|reports_tests::"
+  "uses-of-strangers|cloud|uses_tests::a_region_reports"
   "chains-read-again|cloud|reports_tests::"
   "newcomers-among-strangers|cloud|introduce_tests::"
   "strangers-share-all|cloud|introduce_tests::"

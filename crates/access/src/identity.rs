@@ -111,6 +111,18 @@ impl Identity {
         policy::explain(&request, &documents.unwrap_or_default())
     }
 
+    /// The long-term key with which it signs: a session has none.
+    pub fn long_term_key(&self) -> Option<&AccessKeyId> {
+        match self {
+            Self::Key {
+                access_key,
+                who: Who::Root | Who::User(_),
+                ..
+            } => Some(access_key),
+            Self::Anonymous | Self::Key { .. } => None,
+        }
+    }
+
     /// Who makes a change of the registry; without a caller it is the region itself.
     pub fn actor(&self) -> Actor {
         match self {

@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use types::{AccountId, RegionId};
+use types::{AccountId, RegionId, Timestamp};
 
 use crate::{
     CallerKind, NewBuckets, PublicAccessBlock, SessionToken, TokenFault, Who,
-    signature::{HmacKey, PublicKey},
+    signature::{HmacKey, PublicKey, Service},
 };
 
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
@@ -103,4 +103,7 @@ pub trait SigningKeys: Send + Sync + 'static {
     fn account_of(&self, _: &str) -> Option<AccountId> {
         None
     }
+
+    /// Notes that a long-term key has signed a request that was verified. Waits for nothing.
+    fn note_use(&self, _access_key: &str, _service: Service, _at: Timestamp) {}
 }

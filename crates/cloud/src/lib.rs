@@ -6,6 +6,7 @@
 //! as a signing key derived for one region and day, or once, to whoever created it.
 
 mod accounts;
+mod aliases;
 mod asymmetric;
 mod chains;
 mod change;
@@ -39,6 +40,7 @@ mod sessions;
 mod standing;
 mod state;
 mod users;
+mod uses;
 mod verifiers;
 mod warrant;
 mod words;
@@ -70,6 +72,7 @@ pub use rows::{IndexRows, Rows};
 pub use seal::MasterKey;
 pub use sessions::{Grant, GrantOf, NewSession, SESSION_S_MAX, keys::TokenKeyTold};
 pub use users::{NewUser, UserChange, UserInfo};
+pub use uses::{KeyUse, UseTold};
 pub use verifiers::DerivedKeys;
 pub use warrant::{ReadsRequests, Wanted, WantedChange};
 pub use words::{OnWordRecord, RemovedOnWord};

@@ -23,6 +23,7 @@ use crate::{
     sessions::keys::TokenKeyTold,
     standing::Receipt,
     state::State,
+    uses::UseTold,
     warrant::{Doubt, RequestRecord, UNPROVEN, WantedChange, Warrant},
     words::OnWordRecord,
 };
@@ -121,6 +122,11 @@ pub enum Ask {
     Verify(Box<Question>),
     /// The key of whoever signed a request to the asker.
     Introduce(Box<Introduction>),
+    /// When access keys were used at the asker.
+    Used {
+        /// The last use of each.
+        uses: Vec<UseTold>,
+    },
     /// Where the asker can be reached, and how it is.
     Announce {
         /// Where.
@@ -358,6 +364,7 @@ impl Registry {
             Ask::Introduce(shown) => Ok(self.tell_introduced(from, &shown)),
             Ask::RemovedOnWord(said) => self.tell_on_word(from, said).await,
             Ask::Placed { name } => self.tell_placed(from, &name),
+            Ask::Used { uses } => Ok(self.tell_used(from, uses)),
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;
                 match told {

@@ -29,6 +29,7 @@ use crate::{
     sessions::Sessions,
     standing::Standing,
     state::State,
+    uses::Uses,
     verifiers::Derived,
     warrant::ReadsRequests,
 };
@@ -107,6 +108,8 @@ pub struct Registry {
     pub(crate) introductions: Introductions,
     /// Their signatures, as regions sent them along.
     pub(crate) replays: Mutex<Replays>,
+    /// When access keys were last used.
+    pub(crate) uses: Uses,
 }
 
 impl Registry {
@@ -185,6 +188,7 @@ impl Registry {
             names_left: Mutex::default(),
             introductions: Introductions::default(),
             replays: Mutex::new(replays),
+            uses: Uses::default(),
             changing: Arc::default(),
         }
     }
@@ -437,6 +441,8 @@ mod standing_tests;
 mod tests;
 #[cfg(test)]
 mod users_tests;
+#[cfg(test)]
+mod uses_tests;
 #[cfg(test)]
 mod warrant_tests;
 #[cfg(test)]

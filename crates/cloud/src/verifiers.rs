@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use access::{
     NewBuckets, PublicAccessBlock, SessionToken, SigningKey, SigningKeys, TokenFault, VerifyingKey,
-    Who, signature::PublicKey,
+    Who,
+    signature::{PublicKey, Service},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -388,5 +389,9 @@ impl SigningKeys for Registry {
         };
         let found = state.accounts.values().find(is_it)?;
         Some(found.account_id())
+    }
+
+    fn note_use(&self, access_key: &str, service: Service, at: Timestamp) {
+        self.note(access_key, service, at);
     }
 }

@@ -82,6 +82,7 @@ pub fn start(
     if region.upstream.is_none() {
         tasks.spawn(Arc::clone(region).compare(config.clone(), at.clone()));
         tasks.spawn(completeness::watch(Arc::clone(region)));
+        tasks.spawn(note_key_uses(Arc::clone(region)));
     }
     tasks.spawn(link::watch_clock(Arc::clone(region)));
     tasks.spawn(link::say_start(Arc::clone(region), at.peer.clone()));
@@ -92,6 +93,7 @@ pub fn start(
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));
         tasks.spawn(note_heard(Arc::clone(region)));
+        tasks.spawn(Arc::clone(&region.registry).report_uses());
     }
     Ok(CloudTasks(tasks))
 }
@@ -162,6 +164,27 @@ async fn note_heard(region: Arc<Region>) {
                 Ok(Ok(())) => noted = heard,
                 Ok(Err(error)) => tracing::warn!(%error, "when the registry last answered"),
                 Err(error) => tracing::warn!(%error, "when the registry last answered"),
+            }
+        }
+        tokio::time::sleep(NOTE_EVERY).await;
+    }
+}
+
+/// Keeps over a restart when access keys were last used.
+async fn note_key_uses(region: Arc<Region>) {
+    let dir = region.dir.clone();
+    let kept = tokio::task::spawn_blocking(move || dir.key_uses()).await;
+    if let Ok(Some(text)) = kept {
+        region.registry.take_kept_uses(&text);
+    }
+    loop {
+        if let Some(text) = region.registry.uses_to_keep() {
+            let dir = region.dir.clone();
+            let noted = tokio::task::spawn_blocking(move || dir.note_key_uses(&text)).await;
+            match noted {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "when access keys were last used"),
+                Err(error) => tracing::warn!(%error, "when access keys were last used"),
             }
         }
         tokio::time::sleep(NOTE_EVERY).await;

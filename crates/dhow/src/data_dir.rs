@@ -8,6 +8,7 @@
 //! | `admin-seen` | signatures of admin requests, and of IAM's: `admin::Seen` |
 //! | `sts-seen` | signatures of STS's requests: `admin::Seen` |
 //! | `registry-heard` | when the registry's region last answered, in milliseconds |
+//! | `key-uses.json` | when access keys were last used: in the registry's region |
 //! | `running.json` | the addresses of the running process |
 //! | `identity.pem`, `authority.pem`, … | who the region is among others: `link::files` |
 //! | `tls/` | the authority of `--tls`, and what an ACME server issued: `acme` |
@@ -29,6 +30,7 @@ use crate::failure::Failure;
 
 const CREDENTIALS: &str = "credentials.json";
 const HEARD: &str = "registry-heard";
+const USES: &str = "key-uses.json";
 
 /// A data folder.
 #[derive(Debug, Clone)]
@@ -157,6 +159,14 @@ impl DataDir {
     /// Notes when the registry was last heard.
     pub fn note_registry_heard(&self, at: types::Timestamp) -> Result<(), Failure> {
         self.write_private(HEARD, at.ms().to_string().as_bytes())
+    }
+    /// When access keys were last used, as the registry's region noted it.
+    pub fn key_uses(&self) -> Option<String> {
+        fs::read_to_string(self.join(USES)).ok()
+    }
+    /// Notes when access keys were last used.
+    pub fn note_key_uses(&self, text: &str) -> Result<(), Failure> {
+        self.write_private(USES, text.as_bytes())
     }
     /// The root key pair, if there is one.
     pub fn credentials(&self) -> Option<Credentials> {

@@ -5,14 +5,16 @@
 //! verified there, from what the client sent and with keys that no other region has. The others
 //! name its endpoint.
 
+mod account_block;
+
 use std::sync::Arc;
 
 use access::{
-    Identity, RequestFacts, Transport, Who,
+    Identity, RequestFacts, SigningKeys, Transport, Who,
     sign::payload_sha256,
     signature::{
         AuthType, Facts, RegionNames, Request as Signed, Service, SignatureError, SignedHeader,
-        verify_form,
+        Verified, verify_form,
     },
 };
 use bytes::Bytes;
@@ -42,6 +44,24 @@ struct Met {
     form: Form,
     signature: String,
     signed_at: Option<Timestamp>,
+}
+
+/// What only the region that keeps the registry has or changes.
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    Users,
+    Sessions,
+    /// The public access block of accounts.
+    Block,
+}
+
+impl From<Api> for Kept {
+    fn from(api: Api) -> Self {
+        match api {
+            Api::Iam => Self::Users,
+            Api::Sts => Self::Sessions,
+        }
+    }
 }
 
 /// Clients that ask for the same twice in a second make the same signature. So one counts again
@@ -100,7 +120,7 @@ impl IamForms {
         let begun = self.region.registry.log_length();
         let how = self.conditions(head, came);
         if let Some(form) = unsigned(api, head, body) {
-            self.is_kept_here(api)?;
+            self.is_kept_here(api.into())?;
             return self.sts.act_unsigned(how, begun, &form).await;
         }
         let Met {
@@ -111,7 +131,7 @@ impl IamForms {
         } = self.meet(api, head, body)?;
         let asks_who = api == Api::Sts && Sts::only_asks(&form);
         if !asks_who {
-            self.is_kept_here(api)?;
+            self.is_kept_here(api.into())?;
         }
         let Identity::Key {
             account,
@@ -180,6 +200,30 @@ impl IamForms {
                 "requests are forms that are sent by POST",
             ));
         }
+        let (verified, signature) = self.verify(api.into(), service, head, body)?;
+        if head.uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(IamError::new(
+                "ValidationError",
+                400,
+                "what is asked for is in the form, and not in the query",
+            ));
+        }
+        Ok(Met {
+            identity: verified.identity,
+            signed_at: verified.at,
+            form: Form::parse(body)?,
+            signature,
+        })
+    }
+
+    /// Who signed a request, and the signature.
+    fn verify(
+        &self,
+        kept: Kept,
+        service: Service,
+        head: &Parts,
+        body: &Bytes,
+    ) -> Result<(Verified, String), IamError> {
         let query = head.uri.query();
         let auth = AuthType::of(&head.method, &head.headers, query);
         if !matches!(auth, Ok(AuthType::HeaderV4)) {
@@ -200,35 +244,27 @@ impl IamForms {
             now: self.region.clock.now(),
         };
         let verified = verify_form(service, &request, &payload_sha256(body), &facts);
-        let verified = verified.map_err(|error| self.unverified(api, error))?;
+        let verified = verified.map_err(|error| self.unverified(kept, error))?;
+        if let Some(key) = verified.identity.long_term_key() {
+            self.region.registry.note_use(key, service, facts.now);
+        }
         let signed = head.headers.get(header::AUTHORIZATION);
         let signed = signed.and_then(|v| v.to_str().ok()).unwrap_or_default();
         let signed = SignedHeader::parse_for(signed, service);
-        let signature = signed.map_err(|error| self.unverified(api, error))?;
-        if query.is_some_and(|query| !query.is_empty()) {
-            return Err(IamError::new(
-                "ValidationError",
-                400,
-                "what is asked for is in the form, and not in the query",
-            ));
-        }
-        Ok(Met {
-            identity: verified.identity,
-            signed_at: verified.at,
-            form: Form::parse(body)?,
-            signature: signature.signature.to_owned(),
-        })
+        let signed = signed.map_err(|error| self.unverified(kept, error))?;
+        let signature = signed.signature.to_owned();
+        Ok((verified, signature))
     }
 
     /// Where the registry is followed: who may know is told where it is kept.
-    fn is_kept_here(&self, api: Api) -> Result<(), IamError> {
-        match self.elsewhere(api) {
+    fn is_kept_here(&self, kept: Kept) -> Result<(), IamError> {
+        match self.elsewhere(kept) {
             None => Ok(()),
             Some(why) => Err(IamError::new("InvalidAction", 421, why)),
         }
     }
 
-    fn elsewhere(&self, api: Api) -> Option<String> {
+    fn elsewhere(&self, kept: Kept) -> Option<String> {
         if self.region.registry.keeps() {
             return None;
         }
@@ -237,18 +273,19 @@ impl IamForms {
         let endpoint = known
             .map(|region| region.endpoint.clone())
             .unwrap_or_default();
-        let (what, path) = match api {
-            Api::Iam => ("users and policies are kept", "iam"),
-            Api::Sts => ("sessions begin", "sts"),
+        let (what, path) = match kept {
+            Kept::Users => ("users and policies are kept", "/-/iam"),
+            Kept::Sessions => ("sessions begin", "/-/sts"),
+            Kept::Block => ("the public access block of accounts is set", ""),
         };
         Some(format!(
-            "{what} in region {keeper}: sign for that region, and send the request to {}/-/{path}",
+            "{what} in region {keeper}: sign for that region, and send the request to {}{path}",
             endpoint.trim_end_matches('/')
         ))
     }
 
     /// What is wrong with a signature, in the codes of IAM.
-    fn unverified(&self, api: Api, error: SignatureError) -> IamError {
+    fn unverified(&self, kept: Kept, error: SignatureError) -> IamError {
         use SignatureError as E;
         tracing::info!(%error, "an IAM request was refused");
         let denied = |code, message: &str| IamError::new(code, 403, message);
@@ -263,7 +300,7 @@ impl IamForms {
             ),
             E::WrongRegion { known, .. } => {
                 let scoped = "Credential should be scoped to a valid region.";
-                let elsewhere = self.elsewhere(api).filter(|_| known);
+                let elsewhere = self.elsewhere(kept).filter(|_| known);
                 let why = elsewhere.map_or(scoped.to_owned(), |why| format!("{scoped} {why}."));
                 denied("SignatureDoesNotMatch", &why)
             }
@@ -353,16 +390,23 @@ impl Beside for IamForms {
         request_id: &'a str,
     ) -> BoxFuture<'a, Response<String>> {
         Box::pin(async move {
-            let api = match api {
-                BesideApi::Iam => Api::Iam,
-                BesideApi::Sts => Api::Sts,
+            let status = |error: &IamError| {
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             };
-            let (status, text) = match self.act(api, head, &body, facts).await {
-                Ok(answer) => (StatusCode::OK, answer.xml(request_id)),
-                Err(error) => (
-                    StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                    error.xml(api, request_id),
-                ),
+            let api = match api {
+                BesideApi::Iam => Some(Api::Iam),
+                BesideApi::Sts => Some(Api::Sts),
+                BesideApi::AccountBlock => None,
+            };
+            let (status, text) = match api {
+                Some(api) => match self.act(api, head, &body, facts).await {
+                    Ok(answer) => (StatusCode::OK, answer.xml(request_id)),
+                    Err(error) => (status(&error), error.xml(api, request_id)),
+                },
+                None => match self.act_on_block(head, &body, facts).await {
+                    Ok(answer) => answer,
+                    Err(error) => (status(&error), account_block::refused(&error, request_id)),
+                },
             };
             let mut answer = Response::new(text);
             *answer.status_mut() = status;

@@ -22,6 +22,8 @@ pub enum BesideApi {
     Iam,
     /// `/-/sts`: sessions.
     Sts,
+    /// The public access block of an account, as S3's control API has it.
+    AccountBlock,
 }
 
 /// Paths, and what stands before the domain in the host.
@@ -29,6 +31,10 @@ const APIS: [(BesideApi, [&str; 2], &str); 2] = [
     (BesideApi::Iam, ["/-/iam", "/-/iam/"], "iam."),
     (BesideApi::Sts, ["/-/sts", "/-/sts/"], "sts."),
 ];
+/// The path of an account's public access block, which an object could have, and the header that no
+/// request for an object has.
+const ACCOUNT_BLOCK: &str = "/v20180820/configuration/publicAccessBlock";
+const ACCOUNT: &str = "x-amz-account-id";
 /// In answers: the id of the request, as clients of such APIs look for it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// The largest form, percent-encoded.
@@ -66,6 +72,9 @@ impl Gateway {
             return apis
                 .find(|(_, paths, _)| paths.contains(&path))
                 .map(|(api, ..)| *api);
+        }
+        if path == ACCOUNT_BLOCK && request.headers().contains_key(ACCOUNT) {
+            return Some(BesideApi::AccountBlock);
         }
         if path != "/" || request.method() != Method::POST {
             return None;
@@ -105,8 +114,10 @@ impl Gateway {
             let close = HeaderValue::from_static("close");
             parts.headers.insert(header::CONNECTION, close);
         }
-        let length = HeaderValue::from(body.len());
-        parts.headers.insert(header::CONTENT_LENGTH, length);
+        if parts.status != StatusCode::NO_CONTENT {
+            let length = HeaderValue::from(body.len());
+            parts.headers.insert(header::CONTENT_LENGTH, length);
+        }
         parts
             .headers
             .insert(header::SERVER, HeaderValue::from_static("Dhow"));

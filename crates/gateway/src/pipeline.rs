@@ -10,7 +10,7 @@ use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use access::{
     Action, AuthType, Facts, Identity, PayloadMode, Permit, Proof, Refusal, RequestFacts,
-    UnreadableFacts, Via,
+    UnreadableFacts, Via, signature::Service,
 };
 use arrival::Arrival;
 use bytes::Bytes;
@@ -278,7 +278,7 @@ impl Gateway {
             Source::Wire(_) => met.identified.take_identity(),
             Source::Form(form) => form.identity.clone(),
         };
-        trail.known = identity.account().is_some();
+        trail.known = self.knows(&identity, &via);
         let mut about = self.about(&met.request, &via, &identity, trail).await?;
         // Who has no key is refused without a place, where nothing lets the public in.
         let public = || about.is_decided().then_some(&self.anybody);
@@ -312,6 +312,14 @@ impl Gateway {
             trail.body_ended = drain(body).await;
         }
         result
+    }
+
+    /// Whether a caller is known. That a long-term key was used is noted where it was shown.
+    fn knows(&self, identity: &Identity, via: &Via) -> bool {
+        if let (Some(key), Via::Door) = (identity.long_term_key(), via) {
+            self.keys.note_use(key, Service::S3, self.clock.now());
+        }
+        identity.account().is_some()
     }
 
     /// Who asks, and for what, by the head alone.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use cloud::{GroupInfo, Holder, PolicyInfo, RoleInfo, UserInfo};
 
 use crate::{
-    answer::{Node, invalid},
+    Caller,
+    answer::{Node, invalid, missing},
     call::{About, Call, Done},
     groups, managed,
     policies::encoded,
@@ -16,6 +17,12 @@ rows! {
     GetAccountSummary [];
     GetAccountAuthorizationDetails [Marker MaxItems] [Filter];
     ListAccountAliases [Marker MaxItems];
+    CreateAccountAlias [AccountAlias];
+    DeleteAccountAlias [AccountAlias];
+    GetAccountPasswordPolicy [];
+    GetAccessKeyLastUsed [AccessKeyId];
+    GenerateCredentialReport [];
+    GetCredentialReport [];
 }
 
 /// What can be asked for alone, and the list that has it.
@@ -68,11 +75,17 @@ fn with(node: Node, more: Vec<(&'static str, Node)>) -> Node {
 }
 
 impl Call<'_> {
-    pub(crate) fn perform_on_account(&self, op: Op) -> Done {
+    pub(crate) async fn perform_on_account(&self, op: Op) -> Done {
         match op {
             Op::GetAccountSummary => self.get_account_summary(),
             Op::GetAccountAuthorizationDetails => self.get_account_authorization_details(),
             Op::ListAccountAliases => self.list_account_aliases(),
+            Op::CreateAccountAlias => self.create_account_alias().await,
+            Op::DeleteAccountAlias => self.delete_account_alias().await,
+            Op::GetAccountPasswordPolicy => self.get_account_password_policy(),
+            Op::GetAccessKeyLastUsed => self.get_access_key_last_used(),
+            Op::GenerateCredentialReport => self.generate_credential_report(),
+            Op::GetCredentialReport => self.get_credential_report(),
         }
     }
 
@@ -118,10 +131,37 @@ impl Call<'_> {
         )])))
     }
 
-    /// No account has another name than its own.
     fn list_account_aliases(&self) -> Done {
         self.may("*", &About::default())?;
-        Ok(Some(Node::Fields(self.page("AccountAliases", vec![])?)))
+        let alias = self.registry.alias(self.caller.account).into_iter();
+        let all = alias.map(|alias| (alias.clone(), alias.into()));
+        let page = self.page("AccountAliases", all.collect())?;
+        Ok(Some(Node::Fields(page)))
+    }
+
+    async fn create_account_alias(&self) -> Done {
+        let alias = self.form.need("AccountAlias")?;
+        self.may("*", &About::default())?;
+        let Caller { actor, account, .. } = self.caller;
+        self.registry.create_alias(actor, account, alias).await?;
+        Ok(None)
+    }
+
+    async fn delete_account_alias(&self) -> Done {
+        let alias = self.form.need("AccountAlias")?;
+        self.may("*", &About::default())?;
+        let Caller { actor, account, .. } = self.caller;
+        self.registry.delete_alias(actor, account, alias).await?;
+        Ok(None)
+    }
+
+    /// Nobody signs in with a password.
+    fn get_account_password_policy(&self) -> Done {
+        self.may("*", &About::default())?;
+        let account = self.caller.account;
+        Err(missing(format!(
+            "The Password Policy with domain name {account} cannot be found."
+        )))
     }
 
     fn get_account_authorization_details(&self) -> Done {

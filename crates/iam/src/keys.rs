@@ -18,6 +18,16 @@ const fn status(status: KeyStatus) -> &'static str {
     }
 }
 
+/// As IAM says that there is no use, or no such thing.
+pub(crate) const NEVER: &str = "N/A";
+
+fn no_key(id: &str) -> IamError {
+    missing(format!(
+        "The Access Key with id {} cannot be found.",
+        types::text::shown(id, 128)
+    ))
+}
+
 impl Call<'_> {
     /// Whose keys a request is about: a user's, or with `None` those of the account itself, which
     /// only the account's own keys may ask for.
@@ -82,6 +92,43 @@ impl Call<'_> {
         Ok(Some(Node::Fields(page)))
     }
 
+    /// When a key of the account was last used, and for what.
+    pub fn get_access_key_last_used(&self) -> Done {
+        let id = self.form.need("AccessKeyId")?;
+        let account = self.caller.account;
+        let key = self.registry.key(&AccessKeyId::new(id));
+        let key = key.filter(|key| *key.account == **account);
+        let holder = key.as_ref().and_then(|key| self.registry.user(key.user.as_ref()?));
+        let anybody = self.user_arn("/", "*");
+        let arn = match (&key, &holder) {
+            (_, Some(user)) => user.arn.clone(),
+            (Some(_), None) => format!("arn:aws:iam::{account}:root"),
+            (None, None) => anybody.clone(),
+        };
+        let about = About::default();
+        let named = format!("access key {}", types::text::shown(id, 128));
+        // Who may not does not learn whose key it is, or that there is none.
+        self.may_to((&arn, &about), (&anybody, &named, &about))?;
+        let Some(key) = key else {
+            return Err(no_key(id));
+        };
+        let used = self.registry.last_use(&AccessKeyId::new(&key.access_key));
+        let mut last = Vec::new();
+        let (region, service) = match used {
+            Some(used) => {
+                last.push(("LastUsedDate", time(used.at_ms)));
+                (used.region, used.service)
+            }
+            None => (NEVER.to_owned(), NEVER.to_owned()),
+        };
+        last.push(("ServiceName", service.into()));
+        last.push(("Region", region.into()));
+        Ok(Some(Node::Fields(vec![
+            ("UserName", Self::named(holder.as_ref())),
+            ("AccessKeyLastUsed", Node::Fields(last)),
+        ])))
+    }
+
     /// The key that the form names, if it is one of that holder: a key of somebody else's is
     /// answered as one that is not there.
     fn key(&self) -> Result<AccessKeyId, IamError> {
@@ -104,10 +151,7 @@ impl Call<'_> {
                 "`dhow` signs with this key, which is in credentials.json",
             )),
             true => Ok(AccessKeyId::new(id)),
-            false => Err(missing(format!(
-                "The Access Key with id {} cannot be found.",
-                types::text::shown(id, 128)
-            ))),
+            false => Err(no_key(id)),
         }
     }
 

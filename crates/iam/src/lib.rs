@@ -8,6 +8,7 @@
 mod account;
 mod answer;
 mod call;
+mod credential_report;
 mod form;
 mod groups;
 mod keys;
@@ -166,7 +167,7 @@ impl Iam {
     /// Whether a form asks for something that changes nothing.
     pub fn only_reads(form: &Form) -> bool {
         let action = form.get("Action").unwrap_or_default();
-        ["Get", "List", "Simulate"]
+        ["Get", "List", "Simulate", "Generate"]
             .iter()
             .any(|verb| action.starts_with(verb))
     }
@@ -211,7 +212,7 @@ impl Iam {
         let result = match action {
             Action::Plain(op) => call.perform(op).await,
             Action::OnRole(op) => call.perform_on_role(op).await,
-            Action::OnAccount(op) => call.perform_on_account(op),
+            Action::OnAccount(op) => call.perform_on_account(op).await,
             Action::OnProvider(op) => call.perform_on_provider(op, &*self.issuers).await,
         };
         result.map(|result| Answer::new(row.name, result))

@@ -41,6 +41,7 @@ rows! {
     ListSigningCertificates [UserName Marker MaxItems];
     ListServiceSpecificCredentials [UserName ServiceName AllUsers Marker MaxItems];
     GetLoginProfile [UserName];
+    DeleteLoginProfile [UserName];
 }
 
 /// The longest session of a role whose form does not say, in seconds.
@@ -102,7 +103,7 @@ impl Call<'_> {
             Op::ListSSHPublicKeys => self.list_none("SSHPublicKeys"),
             Op::ListSigningCertificates => self.list_none("Certificates"),
             Op::ListServiceSpecificCredentials => self.list_service_specific_credentials(),
-            Op::GetLoginProfile => self.get_login_profile(),
+            Op::GetLoginProfile | Op::DeleteLoginProfile => self.no_login_profile(),
         }
     }
 
@@ -356,7 +357,8 @@ impl Call<'_> {
         )])))
     }
 
-    pub fn get_login_profile(&self) -> Done {
+    /// No user signs in with a password.
+    pub fn no_login_profile(&self) -> Done {
         let user = self.user(&About::default())?;
         Err(missing(format!(
             "Login Profile for User {} cannot be found.",

@@ -38,9 +38,10 @@ const POLICY_ARNS_MAX: usize = 10;
 const TAGS_MAX: usize = 50;
 
 rows! {
-    AssumeRole [RoleArn RoleSessionName DurationSeconds ExternalId Policy SourceIdentity]
+    AssumeRole [RoleArn RoleSessionName DurationSeconds ExternalId Policy SourceIdentity
+        SerialNumber TokenCode]
         [Tags TransitiveTagKeys PolicyArns];
-    GetSessionToken [DurationSeconds];
+    GetSessionToken [DurationSeconds SerialNumber TokenCode];
     GetFederationToken [Name DurationSeconds Policy] [Tags PolicyArns];
     GetCallerIdentity [];
 }
@@ -218,6 +219,11 @@ impl Sts {
             return Err(invalid(&format!("the version is {VERSION}")));
         }
         form.check(row.fields, row.lists)?;
+        if ["SerialNumber", "TokenCode"].iter().any(|name| form.get(name).is_some()) {
+            return Err(denied(
+                "There are no second factors here: ask without SerialNumber and TokenCode.",
+            ));
+        }
         let call = Call {
             registry: &self.registry,
             caller,

@@ -41,6 +41,9 @@ pub const WEB_IDENTITY: &str = "web-identity";
 /// Public keys of access keys, and accounts that take asymmetric signatures only.
 pub const ASYMMETRIC_SIGNATURES: &str = "asymmetric-signatures";
 
+/// Aliases of accounts.
+pub const ACCOUNT_ALIASES: &str = "account-aliases";
+
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
     ACCEPTED_RULES,
@@ -54,6 +57,7 @@ const BASE: &[&str] = &[
 /// What this build knows beyond that.
 const SINCE: &[&str] = &[
     ACCESS_LISTS,
+    ACCOUNT_ALIASES,
     ASYMMETRIC_SIGNATURES,
     IDENTITIES,
     ROLES,

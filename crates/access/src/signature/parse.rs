@@ -136,6 +136,12 @@ impl Service {
         }
     }
 
+    /// The one with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let all = [Self::S3, Self::Admin, Self::Iam, Self::Sts];
+        all.into_iter().find(|one| one.name() == name)
+    }
+
     const fn wrong(self) -> &'static str {
         match self {
             Self::S3 => "incorrect service. This endpoint belongs to \"s3\".",

@@ -60,6 +60,7 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     let issuer = "https://id.example.com/team";
     let provider = state.providers.of_issuer("000000000001", issuer).unwrap();
     assert_eq!((&*provider.id, provider.clients.len()), ("OIDP-ONE", 1));
+    assert_eq!(state.aliases.account("acme-prod"), Some("000000000001"));
 }
 
 #[test]
@@ -77,7 +78,8 @@ fn rows_that_are_removed_leave_nothing_in_memory() {
     assert!(state.policies.is_empty() && state.groups.is_empty());
     assert!(state.roles.is_empty() && state.told_roles.is_empty());
     assert!(state.roles.of("000000000001").count() == 0 && state.token_keys.is_empty());
-    assert!(state.providers.is_empty());
+    assert!(state.providers.is_empty() && state.aliases.is_empty());
+    assert!(state.aliases.account("acme-prod").is_none());
     assert_eq!(state.policies.of("000000000001").count(), 0);
     assert_eq!(state.groups.of("000000000001").count(), 0);
     assert!(state.keys.of_user.is_empty() && state.users.is_empty());

@@ -5,6 +5,7 @@
 //! They are in partition 0.
 
 pub(crate) mod account;
+pub(crate) mod alias;
 pub(crate) mod deed;
 #[cfg(test)]
 mod golden_tests;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::RegionId;
 
 use self::{
-    account::Account, deed::DeedRecord, group::GroupRecord, key::KeyRecord, managed::ManagedRecord,
+    account::Account, alias::AliasRecord, deed::DeedRecord, group::GroupRecord, key::KeyRecord, managed::ManagedRecord,
     operator::Operator, provider::ProviderRecord, region::RegionRecord, role::RoleRecord,
     token::TokenRecord, user::UserRecord,
 };
@@ -90,6 +91,8 @@ kinds! {
         told_roles: ToldRoleRecord,
         /// Identity providers, where the registry is kept; which there are, everywhere.
         providers: ProviderRecord,
+        /// Aliases of accounts, where the registry is kept.
+        aliases: AliasRecord,
         /// Keys that open tokens of sessions, where the registry is followed.
         token_keys: TokenKeyRecord,
         /// What the keeper said that it had told, where the registry is followed.

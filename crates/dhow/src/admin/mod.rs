@@ -281,6 +281,9 @@ impl Admin {
             verified => verified,
         };
         let verified = verified.map_err(unverified)?;
+        if let Some(key) = verified.identity.long_term_key() {
+            facts.keys.note_use(key, Service::Admin, facts.now);
+        }
         let Identity::Key {
             account,
             access_key,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Which, print_json, table};
+use super::{Which, of_account::Of, print_json, table};
 use crate::failure::Failure;
 
 /// Create and list accounts. Buckets and keys belong to accounts.
@@ -38,6 +38,16 @@ pub enum Account {
     /// Show or change which public access the buckets of an account refuse, and what its new
     /// buckets begin with.
     Access(Access),
+    /// Show or change the alias of an account: a second name that tools of AWS show.
+    Alias {
+        /// The alias: 3 to 63 lower-case letters, digits and single hyphens. Without one, shows it.
+        alias: Option<String>,
+        /// Takes the alias away.
+        #[arg(long, requires = "alias")]
+        delete: bool,
+        #[command(flatten)]
+        of: Of,
+    },
     /// List the accounts: id, name and when each was created, the operator's own marked as root.
     List {
         /// JSON, for scripts.
@@ -175,6 +185,28 @@ impl Access {
     }
 }
 
+fn alias_of(of: &Of, alias: Option<&str>, delete: bool) -> Result<(), Failure> {
+    match alias {
+        None => {
+            let found = of.list("ListAccountAliases", &[], "AccountAliases")?;
+            if of.json {
+                print_json(&Value::Array(found));
+                return Ok(());
+            }
+            let alias = found.first().and_then(Value::as_str);
+            println!("{}", alias.unwrap_or("The account has no alias."));
+            Ok(())
+        }
+        Some(alias) => {
+            let fields = [("AccountAlias", alias)];
+            match delete {
+                true => of.done("DeleteAccountAlias", &fields, "Deleted."),
+                false => of.done("CreateAccountAlias", &fields, "It holds from now on."),
+            }
+        }
+    }
+}
+
 /// The longest text that is shown; a join token has 711 characters.
 const TEXT_MAX: usize = 4096;
 
@@ -193,6 +225,7 @@ impl Account {
         match self {
             Self::Suspend(one) => return one.call("suspend", "suspended"),
             Self::Access(access) => return access.call(),
+            Self::Alias { alias, delete, of } => alias_of(&of, alias.as_deref(), delete)?,
             Self::Resume(one) => return one.call("resume", "active again"),
             Self::Create {
                 name,

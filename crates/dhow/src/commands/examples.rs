@@ -24,6 +24,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("account suspend", &["dhow account suspend acme"]),
     ("account resume", &["dhow account resume acme"]),
     (
+        "account alias",
+        &[
+            "dhow account alias --account acme",
+            "dhow account alias acme-prod --account acme",
+        ],
+    ),
+    (
         "account access",
         &[
             "dhow account access acme",

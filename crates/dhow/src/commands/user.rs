@@ -167,6 +167,19 @@ fn list(of: &Of) -> Result<(), Failure> {
     Ok(())
 }
 
+/// When, for what and where, of an answer about the last use.
+fn last_use(answer: &Value) -> String {
+    let used = answer.get("AccessKeyLastUsed").cloned().unwrap_or_default();
+    match text(&used, "LastUsedDate") {
+        when if when.is_empty() => "never".to_owned(),
+        when => format!(
+            "{when} ({} in {})",
+            text(&used, "ServiceName"),
+            text(&used, "Region")
+        ),
+    }
+}
+
 impl Key {
     fn run(self) -> Result<(), Failure> {
         let status = |key: &OneKey, status: &str, done: &str| {
@@ -199,9 +212,16 @@ impl Key {
                     print_json(&Value::Array(keys));
                     return Ok(());
                 }
-                let fields = ["AccessKeyId", "Status", "CreateDate"];
-                let rows: Vec<_> = keys.iter().map(|k| fields.map(|f| text(k, f))).collect();
-                table::print(["ACCESS KEY", "STATUS", "CREATED"], &rows);
+                let mut rows = Vec::new();
+                for key in &keys {
+                    let [id, status, created] =
+                        ["AccessKeyId", "Status", "CreateDate"].map(|f| text(key, f));
+                    let used = one
+                        .of
+                        .call("GetAccessKeyLastUsed", &[("AccessKeyId", &id)])?;
+                    rows.push([id, status, created, last_use(&used)]);
+                }
+                table::print(["ACCESS KEY", "STATUS", "CREATED", "LAST USED"], &rows);
                 Ok(())
             }
             Self::Disable(key) => status(&key, "Inactive", "Disabled."),

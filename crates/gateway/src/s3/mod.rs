@@ -18,4 +18,5 @@ mod unset;
 pub mod xml;
 
 pub use call::{Query, S3Call, S3Result};
+pub use documents::read_switches;
 pub use error::{ErrorCode, S3Error};

@@ -11,6 +11,7 @@ use access::Action;
 use http::{HeaderValue, Response, StatusCode, header};
 use objects::{DocumentKind, StoredPolicy};
 
+pub use self::words::read_switches;
 use super::{ErrorCode, S3Call, S3Error, S3Result, xml};
 use crate::body::ResponseBody;
 

@@ -21,17 +21,23 @@ const SWITCHES: [&str; 4] = [
     "RestrictPublicBuckets",
 ];
 
-pub(super) fn read_block(root: &Element) -> Result<Vec<u8>, S3Error> {
+/// The switches of a public access block. What is not named is off.
+///
+/// # Errors
+/// There is another element, or a text that is neither yes nor no.
+pub fn read_switches(root: &Element) -> Result<PublicAccessBlock, S3Error> {
     root.only(&SWITCHES)?;
-    // What is not named is false.
     let on = |name| is_true(root.text_of(name)?.unwrap_or("false"));
-    let block = PublicAccessBlock {
+    Ok(PublicAccessBlock {
         block_acls: on(SWITCHES[0])?,
         ignore_acls: on(SWITCHES[1])?,
         block_policy: on(SWITCHES[2])?,
         restrict_buckets: on(SWITCHES[3])?,
-    };
-    Ok(vec![block.byte()])
+    })
+}
+
+pub(super) fn read_block(root: &Element) -> Result<Vec<u8>, S3Error> {
+    Ok(vec![read_switches(root)?.byte()])
 }
 
 pub(super) fn write_block(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {

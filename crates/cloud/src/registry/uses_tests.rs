@@ -1,0 +1,162 @@
+//! When keys were last used, as regions report it, and aliases of accounts.
+
+use access::signature::Service;
+use types::{AccessKeyId, Features, Jurisdiction, Timestamp};
+
+use super::{
+    follow_tests::{Cloud, ROOT},
+    *,
+};
+use crate::{AccountKind, Ask, NewKey, Told};
+
+impl Cloud {
+    async fn key_of(&self, account: &AccountId) -> NewKey {
+        let made = self.keeper.create_key(ROOT, account, None, "", false);
+        made.await.unwrap()
+    }
+
+    async fn guarded(&self, name: &str, country: &str) -> AccountId {
+        let guard = vec![Jurisdiction::new(country).unwrap()];
+        let made = self
+            .keeper
+            .create_account(ROOT, name, AccountKind::Tenant, guard);
+        made.await.unwrap().account_id()
+    }
+
+    /// What the second region says of a use.
+    async fn says(&self, key: &NewKey, at_ms: u64, service: &str) {
+        let told = serde_json::json!({
+            "used": {"uses": [{"key": key.access_key, "at_ms": at_ms, "service": service}]},
+        });
+        let ask: Ask = serde_json::from_value(told).unwrap();
+        let told = self.keeper.answer(&RegionId::new("second"), ask).await;
+        assert!(matches!(told, Told::Done));
+    }
+
+    fn last(&self, key: &NewKey) -> Option<crate::KeyUse> {
+        self.keeper.last_use(&AccessKeyId::new(&key.access_key))
+    }
+}
+
+#[tokio::test]
+async fn the_registry_knows_when_a_key_was_last_used_and_where() {
+    let cloud = Cloud::new().await;
+    let account = cloud.tenant("acme").await;
+    let (key, other) = (cloud.key_of(&account).await, cloud.key_of(&account).await);
+    assert_eq!(cloud.last(&key), None);
+    let now = cloud.keeper.clock.now();
+    let note = |registry: &Registry, service, after_ms| {
+        let at = Timestamp::from_ms(now.ms() + after_ms);
+        registry.note(&key.access_key, service, at);
+    };
+    note(&cloud.keeper, Service::Iam, 0);
+    let found = cloud.last(&key).unwrap();
+    assert_eq!((&*found.region, &*found.service), ("first", "iam"));
+    assert_eq!((found.at_ms, cloud.last(&other)), (now.ms(), None));
+    // Nobody but the registry's region answers; the others report.
+    note(&cloud.second, Service::S3, 1);
+    assert_eq!(cloud.second.last_use(&AccessKeyId::new(&key.access_key)), None);
+    cloud.second.report_uses_once().await.unwrap();
+    let reported = cloud.last(&key).unwrap();
+    // A use that another clock dates later than now is of now.
+    assert!(reported.at_ms >= found.at_ms && reported.at_ms <= now.ms() + 1);
+    // What is kept comes back at the next start, and only of keys that are there.
+    let kept = cloud.keeper.uses_to_keep().unwrap();
+    assert_eq!(cloud.keeper.uses_to_keep(), None);
+    cloud
+        .keeper
+        .delete_key(ROOT, &AccessKeyId::new(&key.access_key))
+        .await
+        .unwrap();
+    cloud.keeper.take_kept_uses(&kept);
+    assert_eq!(cloud.last(&key), None);
+    cloud.keeper.take_kept_uses("no JSON");
+}
+
+#[tokio::test]
+async fn of_a_key_one_use_is_noted_in_a_while() {
+    let cloud = Cloud::new().await;
+    let account = cloud.tenant("acme").await;
+    let key = cloud.key_of(&account).await;
+    let start = cloud.keeper.clock.now().ms() / 300_000 * 300_000;
+    for after in [0, 1000, 299_999] {
+        let at = Timestamp::from_ms(start + after);
+        cloud.keeper.note(&key.access_key, Service::S3, at);
+        assert_eq!(cloud.last(&key).map(|one| one.at_ms), noted(&cloud, &key, start));
+    }
+    let later = Timestamp::from_ms(start + 300_000);
+    cloud.keeper.note(&key.access_key, Service::S3, later);
+    assert_eq!(cloud.last(&key).unwrap().at_ms, later.ms());
+}
+
+/// The first use of the period, where the key was there then.
+fn noted(cloud: &Cloud, key: &NewKey, start: u64) -> Option<u64> {
+    let created = cloud.keeper.key(&AccessKeyId::new(&key.access_key));
+    (start >= created.unwrap().created_ms).then_some(start)
+}
+
+#[tokio::test]
+async fn a_region_reports_only_what_it_may_know() {
+    let cloud = Cloud::new().await;
+    let now = cloud.keeper.clock.now().ms();
+    let free = cloud.tenant("free").await;
+    let bound = cloud.guarded("bound", "DE").await;
+    let (of_free, of_bound) = (cloud.key_of(&free).await, cloud.key_of(&bound).await);
+    // The second region is in AE: outside of that guard, and without a bucket of the account.
+    cloud.says(&of_bound, now + 60_000, "s3").await;
+    assert_eq!(cloud.last(&of_bound), None);
+    // Nothing is of the future, of another service, or older than what is known.
+    cloud.says(&of_free, now + 3_600_000, "s3").await;
+    let known = cloud.last(&of_free).unwrap();
+    assert!(known.at_ms < now + 3_600_000 && known.region == "second", "{known:?}");
+    cloud.says(&of_free, u64::MAX, "ec2").await;
+    cloud.says(&of_free, 1, "iam").await;
+    assert_eq!(cloud.last(&of_free).unwrap().service, "s3");
+    let nobodys = NewKey {
+        access_key: "DHOWNOBODY".into(),
+        ..of_free
+    };
+    cloud.says(&nobodys, now, "s3").await;
+    assert_eq!(cloud.last(&nobodys), None);
+}
+
+#[tokio::test]
+async fn an_alias_is_one_accounts_and_stays_where_the_registry_is_kept() {
+    let cloud = Cloud::new().await;
+    let (acme, other) = (cloud.tenant("acme").await, cloud.tenant("other").await);
+    let create = |account: &AccountId, alias: &str| {
+        let (keeper, account) = (Arc::clone(&cloud.keeper), account.clone());
+        let alias = alias.to_owned();
+        async move { keeper.create_alias(ROOT, &account, &alias).await }
+    };
+    // A region that does not know them would stop following.
+    let refused = create(&acme, "acme-prod").await.unwrap_err().to_string();
+    assert!(refused.contains("account-aliases"), "{refused}");
+    let own = Features::own().names();
+    for region in ["second", "third"] {
+        cloud
+            .keeper
+            .announced(&RegionId::new(region), Some(&own))
+            .await;
+    }
+    create(&acme, "acme-prod").await.unwrap();
+    create(&acme, "acme-prod").await.unwrap();
+    assert!(matches!(create(&other, "acme-prod").await, Err(CloudError::Exists(_))));
+    assert!(matches!(create(&other, "Acme").await, Err(CloudError::Invalid(_))));
+    create(&acme, "acme-live").await.unwrap();
+    assert_eq!(cloud.keeper.alias(&acme).as_deref(), Some("acme-live"));
+    create(&other, "acme-prod").await.unwrap();
+    cloud.second.announce_features(Features::own());
+    cloud.catch_up().await;
+    assert_eq!(cloud.second.alias(&acme), None);
+    let told = serde_json::to_string(&cloud.second.audit(0, 1000).await.unwrap()).unwrap();
+    assert!(!told.contains("acme-live") && !told.contains("acme-prod"));
+    let delete = cloud.keeper.delete_alias(ROOT, &acme, "acme-prod").await;
+    assert!(matches!(delete, Err(CloudError::NoEntity(_))));
+    cloud
+        .keeper
+        .delete_alias(ROOT, &acme, "acme-live")
+        .await
+        .unwrap();
+    assert_eq!(cloud.keeper.alias(&acme), None);
+}
