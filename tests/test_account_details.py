@@ -134,9 +134,9 @@ def test_of_whose_key_it_is_strangers_learn_nothing(cloud, acme):
     person, another = acme.person(), acme.person()
     stranger = Account(cloud, "account-details-stranger")
     missing = lambda account, key: code(used, account, key)  # noqa: E731
-    assert missing(stranger, person.pair[0]) == missing(stranger, "DHOWNOBODY") == "NoSuchEntity"
+    assert missing(stranger, person.pair[0]) == missing(stranger, "DHOWNOBODYNOBODYNOBO") == "NoSuchEntity"
     refusals = set()
-    for key in (another.pair[0], acme.pair[0], stranger.pair[0], "DHOWNOBODY"):
+    for key in (another.pair[0], acme.pair[0], stranger.pair[0], "DHOWNOBODYNOBODYNOBO"):
         with pytest.raises(ClientError) as refused:
             used(person, key)
         error = refused.value.response["Error"]

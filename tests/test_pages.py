@@ -183,6 +183,7 @@ def test_users_are_managed_as_the_page_says(walk):
     # `dhow` goes on with the key of the cloud's operator.
     walk.env = {**before, **more}
     walk.console("access.md", "$ aws iam create-user")
+    walk.console("access.md", "$ aws iam create-account-alias")
     walk.env = before
     walk.console("access.md", "$ dhow user create bob")
     number = json.loads(walk.run("dhow account list --json"))

@@ -685,6 +685,7 @@ def test_every_way_to_sts_needs_a_signature_that_is_good(cloud, acme):
     actions = {
         "AssumeRole": f"&RoleArn={acme.arn('role', role)}&RoleSessionName=work",
         "GetSessionToken": "", "GetFederationToken": "&Name=guest", "GetCallerIdentity": "",
+        "DecodeAuthorizationMessage": "&EncodedMessage=xxxx",
         "AssumeRoleWithWebIdentity":
             f"&RoleArn={acme.arn('role', role)}&RoleSessionName=work&WebIdentityToken=xxxx",
     }

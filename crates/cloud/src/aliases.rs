@@ -129,7 +129,16 @@ mod tests {
             assert!(check(good).is_ok(), "{good}");
         }
         let long = "a".repeat(64);
-        for bad in ["ab", "Acme", "-acme", "acme-", "a--b", "123456789012", "a_b", &long] {
+        for bad in [
+            "ab",
+            "Acme",
+            "-acme",
+            "acme-",
+            "a--b",
+            "123456789012",
+            "a_b",
+            &long,
+        ] {
             assert!(check(bad).is_err(), "{bad}");
         }
     }

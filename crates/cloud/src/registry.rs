@@ -428,6 +428,8 @@ mod names_tests;
 #[cfg(test)]
 mod pace_tests;
 #[cfg(test)]
+mod reasons_tests;
+#[cfg(test)]
 mod rekey_tests;
 #[cfg(test)]
 mod reports_tests;

@@ -98,7 +98,10 @@ impl Uses {
         let hash = self.hash.hash_one((key, service.name()));
         let slot = usize::try_from(hash % LATELY as u64).unwrap_or(0);
         let noted = hash ^ (at_ms / PERIOD_MS);
-        let before = self.lately.get(slot).map(|l| l.swap(noted, Ordering::Relaxed));
+        let before = self
+            .lately
+            .get(slot)
+            .map(|l| l.swap(noted, Ordering::Relaxed));
         before != Some(noted)
     }
 

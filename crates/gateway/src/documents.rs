@@ -70,12 +70,17 @@ impl Gateway {
     }
 }
 
+/// Whether all documents of a request are of the caller's account: what is on no bucket is a matter
+/// of it.
+pub(crate) fn is_own(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> bool {
+    let account = ask.principal.account();
+    account.is_some() && deed.is_none_or(|deed| account == Some(&deed.owner))
+}
+
 /// What a client is told where documents refuse the request. Only callers of the bucket's own
 /// account learn which kind of document it was.
 pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Refusal) -> S3Error {
-    let account = ask.principal.account();
-    // What is on no bucket is a matter of the caller's own account.
-    let own = account.is_some() && deed.is_none_or(|deed| account == Some(&deed.owner));
+    let own = is_own(ask, deed);
     match refusal {
         Refusal::PolicyOfOthers => ErrorCode::MethodNotAllowed.into(),
         Refusal::RequesterPays if *ask.principal != Identity::Anonymous => S3Error::with(

@@ -10,7 +10,6 @@ use types::{BucketDeed, Holding, Place, RegionId, Writes};
 use crate::{
     acknowledged::{AT_LEAST, Mark, POSITION, Touched},
     body::ResponseBody,
-    documents::refused,
     operations::{Operation, Status},
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
     pipeline::has_body,
@@ -73,7 +72,7 @@ impl Gateway {
             Err(refusal) => refusal,
         };
         let Some(deed) = facts.deed else {
-            return Err(refused(ask, None, refusal));
+            return Err(self.refused(ask, None, refusal));
         };
         match (refusal, facts.via) {
             // SDKs send this to find out for which region to sign. The answer is the same for all
@@ -94,7 +93,7 @@ impl Gateway {
                 | Refusal::RequesterPays
                 | Refusal::PolicyOfOthers,
                 _,
-            ) => Err(refused(ask, facts.deed, refusal)),
+            ) => Err(self.refused(ask, facts.deed, refusal)),
             // Only signatures of the bucket's own account are proven to another region.
             (Refusal::NotHome | Refusal::Conditional, Via::Door)
                 if ask.principal.account() != Some(&deed.owner) =>

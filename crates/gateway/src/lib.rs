@@ -29,6 +29,7 @@ pub mod payload;
 mod pipeline;
 mod post_form;
 mod proof;
+mod reason;
 pub mod regions;
 mod relayed;
 mod request;

@@ -123,6 +123,12 @@ pub trait Regions: Send + Sync {
         Box::pin(async move { Ok(vec![None; names.len()]) })
     }
 
+    /// Seals why this region refused a request, so that only the registry's region reads it; `None`
+    /// where that cannot be.
+    fn seal_reason(&self, _text: &str) -> Option<String> {
+        None
+    }
+
     /// Whether these chunks follow the signature `previous` in the body of that request.
     ///
     /// # Errors

@@ -18,7 +18,6 @@ use crate::{
     admission::Admission,
     beside::{self, Beside},
     console::ConsolePages,
-    documents::refused,
     limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
     proof::unproven,
@@ -187,7 +186,7 @@ impl Gateway {
             | Refusal::UnreadablePolicy
             | Refusal::RootOnly
             | Refusal::RequesterPays
-            | Refusal::PolicyOfOthers => refused(&ask, Some(&deed), refusal),
+            | Refusal::PolicyOfOthers => self.refused(&ask, Some(&deed), refusal),
             Refusal::Anonymous
             | Refusal::NotOwner
             | Refusal::NeedsList
@@ -198,7 +197,7 @@ impl Gateway {
             | Refusal::Mismatch
             | Refusal::SenderResidency
             | Refusal::SenderSealed
-            | Refusal::SenderElsewhere => refused(&ask, Some(&deed), refusal),
+            | Refusal::SenderElsewhere => self.refused(&ask, Some(&deed), refusal),
             Refusal::Residency => self.not_lawful(&deed),
             Refusal::Unproven => unproven(refusal.to_string()),
             Refusal::NotHome | Refusal::Conditional | Refusal::Sealed | Refusal::Elsewhere => {

@@ -44,7 +44,9 @@ impl Call<'_> {
     pub(crate) fn get_credential_report(&self) -> Done {
         self.may("*", &About::default())?;
         let (registry, account) = (self.registry, self.caller.account);
-        let created = registry.account(account).map_or(0, |found| found.created_ms);
+        let created = registry
+            .account(account)
+            .map_or(0, |found| found.created_ms);
         let root = format!("arn:aws:iam::{account}:root");
         let own = registry.keys(Some(account));
         let own = own.into_iter().filter(|key| key.user.is_none()).collect();

@@ -98,7 +98,9 @@ impl Call<'_> {
         let account = self.caller.account;
         let key = self.registry.key(&AccessKeyId::new(id));
         let key = key.filter(|key| *key.account == **account);
-        let holder = key.as_ref().and_then(|key| self.registry.user(key.user.as_ref()?));
+        let holder = key
+            .as_ref()
+            .and_then(|key| self.registry.user(key.user.as_ref()?));
         let anybody = self.user_arn("/", "*");
         let arn = match (&key, &holder) {
             (_, Some(user)) => user.arn.clone(),

@@ -4,6 +4,8 @@
 //! by the role's trust policy and by the caller's own policies, both asked here; what a session may
 //! do is asked with each request, wherever that is.
 
+mod decode;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use access::{
@@ -44,6 +46,7 @@ rows! {
     GetSessionToken [DurationSeconds SerialNumber TokenCode];
     GetFederationToken [Name DurationSeconds Policy] [Tags PolicyArns];
     GetCallerIdentity [];
+    DecodeAuthorizationMessage [EncodedMessage];
 }
 
 /// The actions on the registry that is kept here.
@@ -219,7 +222,10 @@ impl Sts {
             return Err(invalid(&format!("the version is {VERSION}")));
         }
         form.check(row.fields, row.lists)?;
-        if ["SerialNumber", "TokenCode"].iter().any(|name| form.get(name).is_some()) {
+        if ["SerialNumber", "TokenCode"]
+            .iter()
+            .any(|name| form.get(name).is_some())
+        {
             return Err(denied(
                 "There are no second factors here: ask without SerialNumber and TokenCode.",
             ));
@@ -236,6 +242,7 @@ impl Sts {
             Op::GetSessionToken => call.get_session_token(),
             Op::GetFederationToken => call.get_federation_token(),
             Op::GetCallerIdentity => Ok(call.get_caller_identity()),
+            Op::DecodeAuthorizationMessage => call.decode_authorization_message(),
         };
         result.map(|result| Answer::of(Api::Sts, row.name, result))
     }

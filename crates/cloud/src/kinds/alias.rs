@@ -64,9 +64,7 @@ impl Record for AliasRecord {
         let record = Self::read(value)?;
         let aliases = &mut state.aliases;
         aliases.forget(id);
-        aliases
-            .accounts
-            .insert(record.alias.clone(), id.to_owned());
+        aliases.accounts.insert(record.alias.clone(), id.to_owned());
         aliases.by_account.insert(id.to_owned(), record);
         Ok(())
     }

@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::RegionId;
 
 use self::{
-    account::Account, alias::AliasRecord, deed::DeedRecord, group::GroupRecord, key::KeyRecord, managed::ManagedRecord,
-    operator::Operator, provider::ProviderRecord, region::RegionRecord, role::RoleRecord,
-    token::TokenRecord, user::UserRecord,
+    account::Account, alias::AliasRecord, deed::DeedRecord, group::GroupRecord, key::KeyRecord,
+    managed::ManagedRecord, operator::Operator, provider::ProviderRecord, region::RegionRecord,
+    role::RoleRecord, token::TokenRecord, user::UserRecord,
 };
 use crate::{
     CloudError, MasterKey,

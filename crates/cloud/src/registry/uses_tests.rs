@@ -10,13 +10,8 @@ use super::{
 use crate::{AccountKind, Ask, NewKey, Told};
 
 impl Cloud {
-    async fn key_of(&self, account: &AccountId) -> NewKey {
-        let made = self.keeper.create_key(ROOT, account, None, "", false);
-        made.await.unwrap()
-    }
-
     async fn guarded(&self, name: &str, country: &str) -> AccountId {
-        let guard = vec![Jurisdiction::new(country).unwrap()];
+        let guard = vec![Jurisdiction::parse(country).unwrap()];
         let made = self
             .keeper
             .create_account(ROOT, name, AccountKind::Tenant, guard);
@@ -55,7 +50,10 @@ async fn the_registry_knows_when_a_key_was_last_used_and_where() {
     assert_eq!((found.at_ms, cloud.last(&other)), (now.ms(), None));
     // Nobody but the registry's region answers; the others report.
     note(&cloud.second, Service::S3, 1);
-    assert_eq!(cloud.second.last_use(&AccessKeyId::new(&key.access_key)), None);
+    assert_eq!(
+        cloud.second.last_use(&AccessKeyId::new(&key.access_key)),
+        None
+    );
     cloud.second.report_uses_once().await.unwrap();
     let reported = cloud.last(&key).unwrap();
     // A use that another clock dates later than now is of now.
@@ -82,7 +80,10 @@ async fn of_a_key_one_use_is_noted_in_a_while() {
     for after in [0, 1000, 299_999] {
         let at = Timestamp::from_ms(start + after);
         cloud.keeper.note(&key.access_key, Service::S3, at);
-        assert_eq!(cloud.last(&key).map(|one| one.at_ms), noted(&cloud, &key, start));
+        assert_eq!(
+            cloud.last(&key).map(|one| one.at_ms),
+            noted(&cloud, &key, start)
+        );
     }
     let later = Timestamp::from_ms(start + 300_000);
     cloud.keeper.note(&key.access_key, Service::S3, later);
@@ -108,7 +109,10 @@ async fn a_region_reports_only_what_it_may_know() {
     // Nothing is of the future, of another service, or older than what is known.
     cloud.says(&of_free, now + 3_600_000, "s3").await;
     let known = cloud.last(&of_free).unwrap();
-    assert!(known.at_ms < now + 3_600_000 && known.region == "second", "{known:?}");
+    assert!(
+        known.at_ms < now + 3_600_000 && known.region == "second",
+        "{known:?}"
+    );
     cloud.says(&of_free, u64::MAX, "ec2").await;
     cloud.says(&of_free, 1, "iam").await;
     assert_eq!(cloud.last(&of_free).unwrap().service, "s3");
@@ -141,8 +145,14 @@ async fn an_alias_is_one_accounts_and_stays_where_the_registry_is_kept() {
     }
     create(&acme, "acme-prod").await.unwrap();
     create(&acme, "acme-prod").await.unwrap();
-    assert!(matches!(create(&other, "acme-prod").await, Err(CloudError::Exists(_))));
-    assert!(matches!(create(&other, "Acme").await, Err(CloudError::Invalid(_))));
+    assert!(matches!(
+        create(&other, "acme-prod").await,
+        Err(CloudError::Exists(_))
+    ));
+    assert!(matches!(
+        create(&other, "Acme").await,
+        Err(CloudError::Invalid(_))
+    ));
     create(&acme, "acme-live").await.unwrap();
     assert_eq!(cloud.keeper.alias(&acme).as_deref(), Some("acme-live"));
     create(&other, "acme-prod").await.unwrap();

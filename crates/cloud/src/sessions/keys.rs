@@ -98,7 +98,7 @@ impl Registry {
     }
 
     /// This region's own key for a week.
-    pub(super) fn own_key(&self, state: &State, week: u32) -> Option<TokenKey> {
+    pub(crate) fn own_key(&self, state: &State, week: u32) -> Option<TokenKey> {
         if !weeks(self.clock.now()).contains(&week) {
             return None;
         }

@@ -9,7 +9,7 @@ use access::{
 use bytes::Bytes;
 use cloud::AccessChange;
 use gateway::s3::{read_switches, xml};
-use http::{Method, Response, StatusCode, request::Parts};
+use http::{Method, StatusCode, request::Parts};
 use iam::IamError;
 use types::{AccountId, Actor};
 
@@ -139,7 +139,11 @@ impl IamForms {
             false => who.decide(account, name, target, &conditions),
         };
         decided.map_err(|decision| {
-            tracing::info!(?who, action, "a request about an account's block was refused");
+            tracing::info!(
+                ?who,
+                action,
+                "a request about an account's block was refused"
+            );
             denied(who.sentence(account, name, target, &decision))
         })?;
         Ok(account.clone())

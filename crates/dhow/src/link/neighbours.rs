@@ -439,6 +439,9 @@ impl replication::Regions for Neighbours {
 }
 
 impl gateway::Regions for Neighbours {
+    fn seal_reason(&self, text: &str) -> Option<String> {
+        self.registry.seal_reason(text)
+    }
     fn place(&self, region: &RegionId) -> Option<Place> {
         self.registry.place(region)
     }

@@ -20,8 +20,7 @@ use super::{
     xml::{self, Element},
 };
 use crate::{
-    body::ResponseBody, documents::refused, limits::LARGE_DOCUMENT_TIME, operations::Operation,
-    server::Gateway,
+    body::ResponseBody, limits::LARGE_DOCUMENT_TIME, operations::Operation, server::Gateway,
 };
 
 /// What a handler returns.
@@ -365,7 +364,7 @@ impl<'g> S3Call<'g> {
             here: &self.gateway.place_for(&self.via),
             via: &self.via,
         };
-        access::authorize(&ask, &facts).map_err(|why| refused(&ask, None, why))
+        access::authorize(&ask, &facts).map_err(|why| self.gateway.refused(&ask, None, why))
     }
 
     /// Asks for what it takes to give the new object, a copy of `source`, these tags.
@@ -391,7 +390,8 @@ impl<'g> S3Call<'g> {
                     ..self.context()
                 },
             };
-            access::authorize(&ask, &facts).map_err(|why| refused(&ask, Some(deed), why))?;
+            access::authorize(&ask, &facts)
+                .map_err(|why| self.gateway.refused(&ask, Some(deed), why))?;
         }
         Ok(())
     }
