@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use types::{AccessKeyId, RegionId, Timestamp};
 
-use crate::{Ask, CloudError, Registry, Told, introduce::Served, registry::Keeper};
+use crate::{Ask, CloudError, Registry, Told, registry::Keeper};
 
 /// Of each key and service one use is noted in this time.
 const PERIOD_MS: u64 = 5 * 60_000;
@@ -208,7 +208,6 @@ impl Registry {
     pub(crate) fn tell_used(&self, from: &RegionId, uses: Vec<UseTold>) -> Told {
         let now = self.clock.now().ms();
         let state = self.state.read();
-        let mut served = Served::by(&state, from, self.own());
         for told in uses.into_iter().take(REPORT_MAX) {
             let Some(service) = Service::of_name(&told.service) else {
                 continue;
@@ -216,8 +215,9 @@ impl Registry {
             let Some(key) = state.keys.get(&told.key) else {
                 continue;
             };
-            let account = &key.record.account;
-            let may_know = served.has(account) || state.is_within_guard(account, from);
+            // The keys of accounts are known wherever they sign, those of users where these are.
+            let record = &key.record;
+            let may_know = record.user.is_none() || state.may_know_users(&record.account, from);
             if !may_know && !types::planted("uses-of-strangers") {
                 continue;
             }

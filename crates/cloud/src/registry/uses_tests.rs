@@ -103,9 +103,14 @@ async fn a_region_reports_only_what_it_may_know() {
     let free = cloud.tenant("free").await;
     let bound = cloud.guarded("bound", "DE").await;
     let (of_free, of_bound) = (cloud.key_of(&free).await, cloud.key_of(&bound).await);
-    // The second region is in AE: outside of that guard, and without a bucket of the account.
+    cloud.knows_users().await;
+    let (_, of_user) = cloud.user(&bound, "anna").await;
+    // The second region is in AE, outside of that guard: it knows no user of the account, but
+    // whoever has the account's own key may sign there.
+    cloud.says(&of_user, now + 60_000, "s3").await;
+    assert_eq!(cloud.last(&of_user), None);
     cloud.says(&of_bound, now + 60_000, "s3").await;
-    assert_eq!(cloud.last(&of_bound), None);
+    assert_eq!(cloud.last(&of_bound).unwrap().region, "second");
     // Nothing is of the future, of another service, or older than what is known.
     cloud.says(&of_free, now + 3_600_000, "s3").await;
     let known = cloud.last(&of_free).unwrap();
