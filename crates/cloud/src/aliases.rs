@@ -15,12 +15,9 @@ use crate::{
 /// the form of an account's id would be taken for one.
 fn check(alias: &str) -> Result<(), CloudError> {
     let known = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    let good = (3..=63).contains(&alias.len())
-        && alias.bytes().all(known)
-        && !alias.starts_with('-')
-        && !alias.ends_with('-')
-        && !alias.contains("--")
-        && !(alias.len() == 12 && alias.bytes().all(|c| c.is_ascii_digit()));
+    let is_number = alias.len() == 12 && alias.bytes().all(|c| c.is_ascii_digit());
+    let ends = alias.starts_with('-') || alias.ends_with('-') || alias.contains("--");
+    let good = (3..=63).contains(&alias.len()) && alias.bytes().all(known) && !ends && !is_number;
     match good {
         true => Ok(()),
         false => Err(CloudError::Invalid(
