@@ -2,7 +2,8 @@
 //! with the refusal, and STS tells it to who may know.
 //!
 //! ```text
-//! message = base64url(version | week | length of region | region | nonce | AES-256-GCM of the text)
+//! message = base64url(head | nonce | AES-256-GCM of the text)
+//! head    = version, week, length of the region's name, the region's name
 //! ```
 //!
 //! The key is derived from that which the region has for the tokens of sessions in that week, and
