@@ -7,7 +7,9 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+from playwright.sync_api import sync_playwright
 
+from consoles import CHROMIUM
 from dhow import Dhow
 
 
@@ -23,6 +25,17 @@ def cloud():
     assert server.secret_key not in log, "S24: the root secret is in the log"
     assert "panicked" not in log
     shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests: each opens a context of its own, with cookies of its own."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: run tests/setup.sh")
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
 @pytest.fixture

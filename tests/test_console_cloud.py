@@ -2,7 +2,7 @@
 log, by role, and what a region must not show of a bucket that may not be there."""
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from fleet import Fleet, eventually
@@ -30,14 +30,6 @@ def fleet(tmp_path_factory):
     fleet = Fleet(tmp_path_factory.mktemp("fleet") / "data", 3).start()
     yield fleet
     fleet.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def row(one, text):

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from test_console_security import Raw
@@ -21,14 +21,6 @@ pytestmark = pytest.mark.skipif(
 )
 # Only a hang reaches it.
 LONG_S = 300
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def client(cloud, key=None, service="s3", path=""):

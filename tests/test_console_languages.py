@@ -6,7 +6,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 
@@ -40,14 +40,6 @@ def messages(lang):
         if fields.get("msgid") and "msgstr" in fields and "{" not in fields["msgid"]:
             found[fields["msgid"]] = fields["msgstr"]
     return found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

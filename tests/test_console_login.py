@@ -6,7 +6,7 @@ import urllib.parse
 
 import boto3
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from dhow import Dhow
@@ -15,14 +15,6 @@ from test_console_security import Raw
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="chromium is not installed: run tests/setup.sh"
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def run(cloud, *args, key=None, check=True, **env):

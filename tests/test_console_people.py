@@ -7,7 +7,7 @@ import urllib.parse
 
 import boto3
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from test_console_security import Raw
@@ -29,14 +29,6 @@ HOSTILE = [
 
 def shown(name):
     return re.sub("[\u202e]", lambda m: f"⟨U+{ord(m[0]):04X}⟩", name)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

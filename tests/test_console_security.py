@@ -12,7 +12,6 @@ import urllib.parse
 
 import boto3
 import pytest
-from playwright.sync_api import sync_playwright
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from dhow import ROOT, Client, Dhow
@@ -490,16 +489,6 @@ def attacker():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}", pages
     server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed: run tests/setup.sh")
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def test_a_page_of_another_port_posts_in_vain(browser, cloud, attacker):
