@@ -66,25 +66,12 @@ class Issuer:
 
     def sign_in(self, name, client="dhow"):
         """An ID token, by the authorization code flow in which the person types their name."""
-        jar = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(
-            strict_ns_domain=http.cookiejar.DefaultCookiePolicy.DomainLiberal))
-        web = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar), _NoRedirect())
         verifier = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
         digest = hashlib.sha256(verifier.encode()).digest()
         asked = {"client_id": client, "response_type": "code", "scope": "openid",
                  "redirect_uri": BACK, "code_challenge_method": "S256",
                  "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode()}
-        at = f"{self.url}/auth?{urllib.parse.urlencode(asked)}"
-        for _ in range(10):
-            at = self._next(web, at)
-            if at.startswith(BACK):
-                break
-            if "/interaction/" in at:
-                page = web.open(at).read().decode()
-                prompt = "login" if 'name="login"' in page else "consent"
-                at = self._next(web, at, {"prompt": prompt, "login": name, "password": "x"})
-                if at.startswith(BACK):
-                    break
+        at = self.visit(f"{self.url}/auth?{urllib.parse.urlencode(asked)}", name, BACK)
         code = urllib.parse.parse_qs(urllib.parse.urlsplit(at).query)["code"][0]
         basic = base64.b64encode(
             f"{urllib.parse.quote(client)}:{urllib.parse.quote(SECRET)}".encode()).decode()
@@ -95,6 +82,23 @@ class Issuer:
             {"authorization": f"Basic {basic}"})
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)["id_token"]
+
+    def visit(self, at, name, back):
+        """Signs a person in at this address of the provider; answers where it leads them back to."""
+        jar = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(
+            strict_ns_domain=http.cookiejar.DefaultCookiePolicy.DomainLiberal))
+        web = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar), _NoRedirect())
+        for _ in range(10):
+            at = self._next(web, at)
+            if at.startswith(back):
+                break
+            if "/interaction/" in at:
+                page = web.open(at).read().decode()
+                prompt = "login" if 'name="login"' in page else "consent"
+                at = self._next(web, at, {"prompt": prompt, "login": name, "password": "x"})
+                if at.startswith(back):
+                    break
+        return at
 
     def _next(self, web, at, form=None):
         body = urllib.parse.urlencode(form).encode() if form else None

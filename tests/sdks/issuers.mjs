@@ -27,7 +27,7 @@ async function key(alg, kid) {
 function client(id, alg) {
   return {
     client_id: id, client_secret: "a secret of this client", application_type: "native",
-    redirect_uris: ["http://127.0.0.1/back"], id_token_signed_response_alg: alg,
+    redirect_uris: ["http://127.0.0.1/back", "http://127.0.0.1/signin/return"], id_token_signed_response_alg: alg,
   };
 }
 
@@ -39,6 +39,11 @@ async function start(issuer) {
   const provider = new Provider(issuer.url, {
     clients: [client("dhow", "RS256"), client("dhow-es", "ES256"), client("elsewhere", "RS256")],
     cookies: { keys: ["a key of cookies"] },
+    claims: { openid: ["sub", "dhow_role", "email"] },
+    conformIdTokenClaims: false,
+    findAccount: (_, id) => ({
+      accountId: id, claims: () => ({ sub: id, ...issuer.people?.[id] }),
+    }),
     features: { devInteractions: { enabled: true } },
     jwks: { keys: issuer.keys },
   });
@@ -80,6 +85,11 @@ const orders = {
   async rotate({ n }) {
     await stop(issuers[n]);
     await start(issuers[n]);
+    return {};
+  },
+  // What the provider says of a person beside their name.
+  async person({ n, name, claims }) {
+    issuers[n].people = { ...issuers[n].people, [name]: claims };
     return {};
   },
   async stop({ n }) {

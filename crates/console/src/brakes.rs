@@ -50,14 +50,27 @@ fn network(from: IpAddr) -> [u8; 8] {
     out
 }
 
+impl State {
+    /// Counts an attempt of this second.
+    fn count(&mut self, from: IpAddr, now_ms: u64) -> Result<(), u64> {
+        if self.second != now_ms / 1000 {
+            (self.second, self.attempts) = (now_ms / 1000, 0);
+            self.by_network.clear();
+        }
+        let own = self.by_network.entry(network(from)).or_default();
+        if *own >= NETWORK_ATTEMPTS_PER_S || self.attempts >= ATTEMPTS_PER_S {
+            return Err(1);
+        }
+        *own += 1;
+        self.attempts += 1;
+        Ok(())
+    }
+}
+
 impl Brakes {
     /// Takes one attempt; `Err` is the number of seconds to wait.
     pub fn attempt(&self, key: &str, from: IpAddr, now_ms: u64) -> Result<(), u64> {
         let mut state = self.0.lock();
-        if state.second != now_ms / 1000 {
-            (state.second, state.attempts) = (now_ms / 1000, 0);
-            state.by_network.clear();
-        }
         // Who is refused takes nothing from others.
         for who in [None, Some(key.to_owned())] {
             let failures = state.failures.get(&(who, network(from)));
@@ -66,14 +79,13 @@ impl Brakes {
                 return Err((until - now_ms).div_ceil(1000));
             }
         }
-        let own = state.by_network.get(&network(from)).copied();
-        let own = own.unwrap_or_default();
-        if own >= NETWORK_ATTEMPTS_PER_S || state.attempts >= ATTEMPTS_PER_S {
-            return Err(1);
-        }
-        state.by_network.insert(network(from), own + 1);
-        state.attempts += 1;
-        Ok(())
+        state.count(from, now_ms)
+    }
+
+    /// Takes one return from an identity provider, which decides by itself who fails too often;
+    /// `Err` is the number of seconds to wait.
+    pub fn visit(&self, from: IpAddr, now_ms: u64) -> Result<(), u64> {
+        self.0.lock().count(from, now_ms)
     }
 
     /// Notes how an attempt ended.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use access::{
-    Identity, RequestFacts, SigningKeys, Transport,
+    Identity, RequestFacts, Transport,
     policy::{self, ActionName, Target},
     sign::{Signer, Unsigned, encode, encode_path, payload_sha256},
     signature::Service,
@@ -108,6 +108,8 @@ pub struct Call<'a> {
     pub id: &'a str,
     /// The path and query that were asked for.
     pub here: &'a str,
+    /// The cookie of a single sign-on that this browser has begun.
+    pub flow: Option<&'a str>,
 }
 
 /// A bucket that this region may show.
@@ -219,13 +221,18 @@ impl Call<'_> {
         }
     }
 
+    /// What is shown with the key of a session of STS.
+    fn token_of_sts(&self) -> Result<Option<&str>, Fault> {
+        let sts = self.who()?.session.sts.as_ref();
+        Ok(sts.map(|sts| sts.token.as_str()))
+    }
+
     fn signer(&self, service: Service) -> Result<Signer, Fault> {
         let who = self.who()?;
         let region: &RegionId = &self.console.settings.region;
         let day = self.console.clock.now().iso_basic();
         let day = day.get(..8).unwrap_or_default();
-        let registry = self.console.backend.registry();
-        let key = registry.signing_key(&who.key, day, region, service.name());
+        let key = self.console.signing_key(who.session.held(), day, service);
         let key = key.ok_or_else(|| {
             Fault::Busy(self.with(
                 "Region {region} has no signing key of yours for today yet.",
@@ -257,7 +264,10 @@ impl Call<'_> {
     ) -> Result<Request<Bytes>, Fault> {
         let mut signer = self.signer(service)?;
         let payload = payload_sha256(&ask.body);
-        let headers: Vec<(&str, &str)> = ask.headers.iter().map(|(n, v)| (*n, &**v)).collect();
+        let mut headers: Vec<(&str, &str)> = ask.headers.iter().map(|(n, v)| (*n, &**v)).collect();
+        if let Some(token) = self.token_of_sts()? {
+            headers.push(("x-amz-security-token", token));
+        }
         let unsigned = Unsigned {
             method: method.as_str(),
             host: WITHIN,
@@ -389,6 +399,9 @@ impl Call<'_> {
         let mut pairs = Vec::with_capacity(query.len());
         for (name, value) in query {
             pairs.push([&encode(name), "=", &encode(value)].concat());
+        }
+        if let Some(token) = self.token_of_sts()? {
+            pairs.push(["X-Amz-Security-Token=", &encode(token)].concat());
         }
         let unsigned = Unsigned {
             method: method.as_str(),

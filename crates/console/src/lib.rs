@@ -1,8 +1,8 @@
 //! The web console of a region: pages for people, made here and sent as HTML.
 //!
-//! It has no right of its own. A session holds an access key's id and nothing else; each page asks
-//! the S3 and admin APIs of its own region, in this process, with requests that are signed with the
-//! region's signing key of that access key. So whatever these APIs refuse, a page refuses, and a
+//! It has no right of its own. A session holds an access key's id, and the token of a session of STS
+//! where somebody came by single sign-on; each page asks the S3 and admin APIs of its own region, in
+//! this process, with requests that are signed with the region's signing key of that access key. So whatever these APIs refuse, a page refuses, and a
 //! key that was disabled or an account that was suspended ends the session with the next request.
 //!
 //! **To add a page:** write `pages/NAME.rs` with `async fn show(call: &Call<'_>) -> Answer`, name
@@ -30,6 +30,7 @@ mod s3;
 mod serve;
 mod session;
 mod signin;
+mod sso;
 mod turns;
 mod ui;
 mod words;
@@ -42,8 +43,9 @@ use self::{
     assets::Assets, brakes::Brakes, jobs::Jobs, links::Links, session::Sessions, signin::Challenges,
 };
 pub use self::{
-    backend::{Api, Backend, Unanswered},
+    backend::{Api, Backend, Discovered, Unanswered},
     serve::SESSION_PATH,
+    sso::{Provider, RoleOf},
 };
 
 /// How a console is set up.
@@ -59,6 +61,8 @@ pub struct Settings {
     pub idle_s: u64,
     /// Seconds after which a session ends in any case.
     pub absolute_s: u64,
+    /// Where people sign in beside access keys.
+    pub providers: Vec<Provider>,
 }
 
 /// The console of one region.
@@ -72,6 +76,8 @@ pub struct Console {
     pub(crate) sessions: Sessions,
     pub(crate) challenges: Challenges,
     pub(crate) links: Links,
+    /// For what a single sign-on sends by the browser.
+    pub(crate) flows: sso::Flows,
     pub(crate) jobs: Jobs,
     /// For jobs, which go on when their request has ended.
     pub(crate) own: Weak<Self>,
@@ -95,6 +101,7 @@ impl Console {
             sessions: Sessions::new(settings.idle_s, settings.absolute_s),
             challenges: Challenges::default(),
             links: Links::default(),
+            flows: sso::Flows::new(&*random),
             jobs: Jobs::default(),
             own: own.clone(),
             brakes: Brakes::default(),

@@ -17,6 +17,8 @@ pub type Answer = Result<Reply, Fault>;
 pub enum Reply {
     /// A page in the shell.
     Page(Page),
+    /// A page in the shell, with more headers.
+    With(Page, Vec<(HeaderName, HeaderValue)>),
     /// 303 to a page that shows what is there now.
     See(Href),
     /// JSON for a script of ours.

@@ -139,6 +139,8 @@ routes! {
     GET "/" SignedIn, Under("Storage", "Buckets"), false, pages::home::show;
     GET "/signin" Everybody, Nowhere, false, pages::signin::show;
     POST "/signin" Everybody, Nowhere, false, pages::signin::without_script;
+    GET "/signin/sso" Everybody, Nowhere, false, pages::sso::begin;
+    GET "/signin/return" Everybody, Nowhere, false, pages::sso::end;
     GET "/enter" Everybody, Nowhere, false, pages::enter::show;
     POST "/enter" Everybody, Nowhere, false, pages::enter::enter;
     GET "/sessions" SignedIn, Under("You", "Sessions"), false, pages::sessions::show;
@@ -261,7 +263,9 @@ pub fn is_own(next: &str) -> bool {
         .bytes()
         .all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
     let one = next.starts_with('/') && !next.starts_with("//");
-    plain && one && matches!(find(&Method::GET, path), Found::Route(..))
+    // What a single sign-on goes through is no place to go to afterwards.
+    let passes = path.starts_with("/signin/");
+    plain && one && !passes && matches!(find(&Method::GET, path), Found::Route(..))
 }
 
 #[cfg(test)]
@@ -315,6 +319,8 @@ mod tests {
             "https://evil.example/",
             "/nothing",
             "/signout",
+            "/signin/sso?provider=a",
+            "/signin/return?code=a",
             "/b/photos?x=\r\nSet-Cookie:a",
             " /",
             "javascript:alert(1)",

@@ -222,10 +222,10 @@ impl Console {
         let session = self.sessions.of_cookie(cookie, self.clock.now().ms())?;
         let registry = self.backend.registry();
         let day = day_of(self.clock.now());
-        let proof = self.key_proof(&session.key, &day);
+        let proof = self.key_proof(session.held(), &day);
         let same = proof.is_some_and(|proof| session.is_of(&day, &proof))
             || types::planted("console-sessions-of-any-key");
-        let found = registry.caller(&session.key).filter(|_| same);
+        let found = self.identity(session.held()).filter(|_| same);
         let account = found.as_ref().and_then(|identity| identity.account());
         let account = account.and_then(|account| registry.account(account));
         let (Some(identity), Some(account)) = (found, account) else {
@@ -297,6 +297,7 @@ impl Console {
             words: came.words,
             id: &came.id,
             here: came.asked_for(),
+            flow: cookie(&came.parts, &self.flow_cookie_name()),
         };
         self.handle(came, &call).await
     }
@@ -344,6 +345,15 @@ impl Console {
                     .data
                     .then_some(self.settings.data_origin.as_str());
                 html_answer(status, html.into_string(), data)
+            }
+            Ok(Reply::With(page, headers)) => {
+                let status = page.status;
+                let html = shell::page(call, page);
+                let mut answer = html_answer(status, html.into_string(), None);
+                for (name, value) in headers {
+                    answer.headers_mut().append(name, value);
+                }
+                answer
             }
             Ok(Reply::See(to)) => see(to.as_str()),
             Ok(Reply::Json(value)) => json_answer(StatusCode::OK, &value),
@@ -393,6 +403,7 @@ impl Console {
             words: came.words,
             id: &came.id,
             here: came.asked_for(),
+            flow: None,
         };
         let page = pages::fault::page(&call, fault);
         let status = page.status;
@@ -408,12 +419,12 @@ impl Console {
         answer
     }
 
-    /// The sessions of a caller's key.
+    /// The sessions of a caller's key, or of the person by single sign-on.
     pub(crate) fn sessions_of(&self, caller: &Caller) -> Vec<Session> {
-        let mut own = self.sessions.of_key(&caller.key, self.clock.now().ms());
-        // Another key of that id, in whatever account, is somebody else's.
-        let account = caller.account.account_id();
-        own.retain(|one| one.account == account && caller.session.shares(one.proofs()));
+        let session = &caller.session;
+        let mut own = self.sessions.of_same(session, self.clock.now().ms());
+        // Another key of that id is somebody else's; each session of STS has a key of its own.
+        own.retain(|one| session.sts.is_some() || session.shares(one.proofs()));
         own
     }
 
@@ -536,6 +547,16 @@ mod tests {
         fn keeper(&self) -> String {
             String::new()
         }
+        fn discover(&self, _: usize) -> BoxFuture<'_, Result<crate::Discovered, Unanswered>> {
+            Box::pin(async { Err(Unanswered("nobody answers".into())) })
+        }
+        fn redeem<'a>(
+            &'a self,
+            _: usize,
+            _: &'a [(&'a str, &'a str)],
+        ) -> BoxFuture<'a, Result<String, Unanswered>> {
+            Box::pin(async { Err(Unanswered("nobody answers".into())) })
+        }
         fn ask<'a>(
             &'a self,
             _: Api,
@@ -554,6 +575,7 @@ mod tests {
             region: types::RegionId::new("local-1"),
             idle_s: 10,
             absolute_s: 10,
+            providers: Vec::new(),
         };
         let clock = Arc::new(TestClock::at_ms(0));
         Console::new(

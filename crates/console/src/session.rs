@@ -3,7 +3,10 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use access::signature::{HmacKey, sha256_hex};
+use access::{
+    SessionToken,
+    signature::{HmacKey, sha256_hex},
+};
 use parking_lot::Mutex;
 use types::{AccessKeyId, AccountId};
 
@@ -45,6 +48,21 @@ impl Look {
     }
 }
 
+/// What a session of the console has by single sign-on: the key of its session of STS shows a token
+/// with each signature, and ends.
+#[derive(Debug, Clone)]
+pub struct OfSts {
+    /// The token.
+    pub token: SessionToken,
+    /// When the session of STS ends, and this one with it.
+    pub ends_ms: u64,
+    /// The provider, and what it calls the person.
+    pub person: String,
+}
+
+/// A key, and the token that it has if it is one of STS.
+pub type Held<'a> = (&'a AccessKeyId, Option<&'a SessionToken>);
+
 /// One session.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -64,6 +82,8 @@ pub struct Session {
     pub agent: String,
     /// How its pages look.
     pub look: Look,
+    /// What it has of STS, by single sign-on.
+    pub sts: Option<OfSts>,
     /// For tokens of forms.
     secret: [u8; 32],
     /// What the key signs, by day: another key of the same id is none that began it.
@@ -85,6 +105,21 @@ impl Session {
     pub fn shares(&self, proofs: &KeyProofs) -> bool {
         let mut known = proofs.iter();
         known.any(|(day, proof)| self.is_of(day, proof))
+    }
+
+    /// What it signs requests with.
+    pub fn held(&self) -> Held<'_> {
+        (&self.key, self.sts.as_ref().map(|sts| &sts.token))
+    }
+
+    /// Whether another session is of the same key, or of the same person by single sign-on.
+    fn is_of_same(&self, other: &Self) -> bool {
+        let same = match (&self.sts, &other.sts) {
+            (Some(own), Some(others)) => own.person == others.person,
+            (None, None) => self.key == other.key,
+            _ => false,
+        };
+        same && self.account == other.account
     }
 
     /// What its key signs.
@@ -139,6 +174,8 @@ pub struct NewSession<'a> {
     pub agent: &'a str,
     /// What the key signs.
     pub proofs: KeyProofs,
+    /// What it has of STS.
+    pub sts: Option<OfSts>,
 }
 
 impl Sessions {
@@ -154,6 +191,10 @@ impl Sessions {
     fn is_over(&self, session: &Session, now_ms: u64) -> bool {
         now_ms.saturating_sub(session.seen_ms) > self.idle_ms
             || now_ms.saturating_sub(session.begun_ms) > self.absolute_ms
+            || session
+                .sts
+                .as_ref()
+                .is_some_and(|sts| sts.ends_ms <= now_ms)
     }
 
     /// Begins one. The one of its key, of its account, or of all that was not used for longest
@@ -172,8 +213,9 @@ impl Sessions {
             look: Look::default(),
             secret: new.secret,
             proofs: new.proofs,
+            sts: new.sts,
         };
-        let of_key = all.values().filter(|one| one.key == session.key);
+        let of_key = all.values().filter(|one| one.is_of_same(&session));
         let of_account = all.values().filter(|one| one.account == session.account);
         let oldest = if of_key.clone().count() >= OF_KEY_MAX {
             of_key.min_by_key(|one| one.seen_ms)
@@ -213,10 +255,10 @@ impl Sessions {
         self.end(&id_of(cookie));
     }
 
-    /// Those of a key, the one that was used last first.
-    pub fn of_key(&self, key: &AccessKeyId, now_ms: u64) -> Vec<Session> {
+    /// Those of the same key or person, the one that was used last first.
+    pub fn of_same(&self, session: &Session, now_ms: u64) -> Vec<Session> {
         let all = self.all.lock();
-        let own = all.values().filter(|one| one.key == *key);
+        let own = all.values().filter(|one| one.is_of_same(session));
         let mut own: Vec<Session> = own.filter(|s| !self.is_over(s, now_ms)).cloned().collect();
         own.sort_by_key(|one| std::cmp::Reverse(one.seen_ms));
         own
@@ -243,6 +285,7 @@ mod tests {
             from: IpAddr::from([127, 0, 0, 1]),
             agent: "a browser",
             proofs: vec![("20261129".to_owned(), [1; 32])],
+            sts: None,
         };
         sessions.begin(new, now_ms);
     }
@@ -268,10 +311,8 @@ mod tests {
         begin(&sessions, "other", "L", 100);
         assert!(sessions.of_cookie("0", 100).is_none());
         assert!(sessions.of_cookie("1", 100).is_some());
-        assert_eq!(
-            sessions.of_key(&AccessKeyId::new("K"), 100).len(),
-            OF_KEY_MAX
-        );
+        let one = sessions.of_cookie("1", 100).unwrap();
+        assert_eq!(sessions.of_same(&one, 100).len(), OF_KEY_MAX);
     }
 
     #[test]
@@ -303,5 +344,34 @@ mod tests {
             ..session.clone()
         };
         assert!(!other.is_token("/signout", &token));
+    }
+
+    #[test]
+    fn a_session_ends_with_that_of_sts_and_is_seen_by_its_person_only() {
+        let sessions = Sessions::new(1000, 1000);
+        let begin = |cookie: &str, key: &str, person: &str, ends_ms: u64| {
+            let new = NewSession {
+                cookie,
+                secret: [7; 32],
+                key: AccessKeyId::new(key),
+                account: AccountId::new("A"),
+                from: IpAddr::from([127, 0, 0, 1]),
+                agent: "",
+                proofs: Vec::new(),
+                sts: Some(OfSts {
+                    token: SessionToken::new("token"),
+                    ends_ms,
+                    person: person.to_owned(),
+                }),
+            };
+            sessions.begin(new, 0);
+        };
+        begin("a", "K1", "anna", 10);
+        begin("b", "K2", "anna", 20);
+        begin("c", "K3", "bob", 20);
+        let anna = sessions.of_cookie("b", 9).unwrap();
+        assert_eq!(sessions.of_same(&anna, 9).len(), 2);
+        assert!(sessions.of_cookie("a", 10).is_none() && sessions.of_cookie("b", 10).is_some());
+        assert_eq!(sessions.of_same(&anna, 10).len(), 1);
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use access::{
-    Identity, SigningKeys as _, Who,
+    Identity, SigningKey, SigningKeys as _, Who,
     signature::{
         self, AuthType, Facts, PayloadMode, RegionNames, Request, Service, SignatureError,
     },
@@ -18,7 +18,7 @@ use crate::{
     Console,
     call::Caller,
     links::Link,
-    session::{KeyProofs, NewSession},
+    session::{Held, KeyProofs, NewSession, OfSts},
 };
 
 /// The header with the challenge, which must be signed.
@@ -88,8 +88,8 @@ impl Console {
     ) -> Result<String, NotSignedIn> {
         let (key, account) = self.who_signed(parts, from).await?;
         tracing::info!(%from, %key, "somebody signed in to the console");
-        let proofs = self.key_proofs(&key);
-        Ok(self.begin((key, account, proofs), from, agent))
+        let proofs = self.key_proofs((&key, None));
+        Ok(self.begin((key, account, proofs), None, from, agent))
     }
 
     /// Makes a link that signs in whoever signed a challenge; answers its code.
@@ -102,7 +102,7 @@ impl Console {
         tracing::info!(%from, %key, "a link to the console was made");
         let code = self.random_hex::<32>();
         let link = Link {
-            proofs: self.key_proofs(&key),
+            proofs: self.key_proofs((&key, None)),
             key,
             account,
         };
@@ -113,17 +113,17 @@ impl Console {
     /// Whether the key of a link is the one that asked for it, and opens anything now.
     pub(crate) fn is_still(&self, link: &Link) -> bool {
         let day = day_of(self.clock.now());
-        let signs = self.key_proof(&link.key, &day);
+        let signs = self.key_proof((&link.key, None), &day);
         let known = link.proofs.iter().find(|(of, _)| *of == day);
         signs.is_some_and(|signs| known.is_some_and(|(_, proof)| *proof == signs))
-            && self.backend.registry().caller(&link.key).is_some()
+            && self.identity((&link.key, None)).is_some()
     }
 
     /// Whether whoever was signed in still is who he was: no other key took the place of his.
     pub(crate) fn is_of(&self, caller: &Caller) -> bool {
         let day = day_of(self.clock.now());
-        let signs = self.key_proof(&caller.key, &day);
-        let now = self.backend.registry().caller(&caller.key);
+        let signs = self.key_proof(caller.session.held(), &day);
+        let now = self.identity(caller.session.held());
         let same = now.is_some_and(|now| now.account() == Some(&caller.account.account_id()));
         same && signs.is_some_and(|signs| caller.session.is_of(&day, &signs))
     }
@@ -132,6 +132,7 @@ impl Console {
     pub(crate) fn begin(
         &self,
         (key, account, proofs): (AccessKeyId, AccountId, KeyProofs),
+        sts: Option<OfSts>,
         from: IpAddr,
         agent: &str,
     ) -> String {
@@ -146,6 +147,7 @@ impl Console {
             from,
             agent,
             proofs,
+            sts,
         };
         self.sessions.begin(new, self.clock.now().ms());
         cookie
@@ -173,23 +175,47 @@ impl Console {
     }
 
     /// What a key signs today and tomorrow, as far as its signing keys are known.
-    fn key_proofs(&self, key: &AccessKeyId) -> KeyProofs {
+    pub(crate) fn key_proofs(&self, held: Held<'_>) -> KeyProofs {
         let now = self.clock.now();
         let days = [now, Timestamp::from_s(now.s() + 86_400)];
         let proof = |at: Timestamp| {
             let day = day_of(at);
-            let proof = self.key_proof(key, &day)?;
+            let proof = self.key_proof(held, &day)?;
             Some((day, proof))
         };
         days.into_iter().filter_map(proof).collect()
     }
 
     /// What a key signs on a day; `None` if it opens nothing here.
-    pub(crate) fn key_proof(&self, key: &AccessKeyId, day: &str) -> Option<[u8; 32]> {
-        let region = &self.settings.region;
-        let registry = self.backend.registry();
-        let found = registry.signing_key(key, day, region, Service::S3.name())?;
+    pub(crate) fn key_proof(&self, held: Held<'_>, day: &str) -> Option<[u8; 32]> {
+        let found = self.signing_key(held, day, Service::S3)?;
         Some(found.key.sign(b"dhow console session"))
+    }
+
+    /// What signs for a key on a day, by its token if it is one of STS.
+    pub(crate) fn signing_key(
+        &self,
+        (key, token): Held<'_>,
+        day: &str,
+        service: Service,
+    ) -> Option<SigningKey> {
+        let (region, registry) = (&self.settings.region, self.backend.registry());
+        match token {
+            None => registry.signing_key(key, day, region, service.name()),
+            Some(token) => {
+                let found = registry.session_key(token, key, day, region, service.name());
+                found.ok().flatten()
+            }
+        }
+    }
+
+    /// Whose a key is now; `None` if it opens nothing.
+    pub(crate) fn identity(&self, (key, token): Held<'_>) -> Option<Identity> {
+        let registry = self.backend.registry();
+        match token {
+            None => registry.caller(key),
+            Some(token) => registry.session_caller(token, key),
+        }
     }
 
     async fn signer(

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     failure::Failure, issuers::StsConfig, new_buckets::Buckets, proxies::ProxiesConfig,
-    tls::TlsConfig,
+    sso::ProviderConfig, tls::TlsConfig,
 };
 
 /// All settings of a node. `dhow config print-default` shows it with comments.
@@ -216,6 +216,8 @@ pub struct ConsoleConfig {
     pub idle_s: u64,
     /// Seconds after which a session ends in any case.
     pub absolute_s: u64,
+    /// Where people sign in beside access keys.
+    pub oidc: Vec<ProviderConfig>,
 }
 
 impl Default for ConsoleConfig {
@@ -227,6 +229,7 @@ impl Default for ConsoleConfig {
             data_origin: None,
             idle_s: 1800,
             absolute_s: 43_200,
+            oidc: Vec::new(),
         }
     }
 }
@@ -480,6 +483,19 @@ protocol = false
 # Seconds without a request after which a session ends, and after which it ends in any case.
 idle_s = 1800
 absolute_s = 43200
+# Identity providers (OpenID Connect) where people sign in beside access keys (docs/console.md). The
+# origin of each is in `oidc_allow` under [sts].
+# [[console.oidc]]
+# name = "Example"
+# issuer = "https://accounts.example.com"
+# client_id = "dhow-console"
+# client_secret_file = "/etc/dhow/console-secret"
+# The role that everybody gets, or the claim of their token that names it: then leave `role` out.
+# role = "arn:aws:iam::123456789012:role/console"
+# role_claim = "dhow_role"
+# name_claim = "sub"
+# scopes = ["openid"]
+# session_s = 3600
 
 [cloud]
 # The listener for other regions (mutual TLS). Without it the region is the whole cloud.
@@ -671,6 +687,7 @@ impl Config {
         self.proxies.check()?;
         let proxies = !self.proxies.trusted.is_empty();
         self.console.check(self.tls.is_on(), proxies)?;
+        ProviderConfig::check_all(&self.console.oidc, &self.sts)?;
         let encrypted = self.admin_plaintext || self.tls.is_on();
         if !self.admin.ip().is_loopback() && !encrypted {
             return Err(Failure::new(format!(

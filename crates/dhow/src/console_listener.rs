@@ -6,7 +6,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use access::{RequestFacts, Transport};
 use bytes::Bytes;
 use cloud::Registry;
-use console::{Api, Backend, Console, Settings, Unanswered};
+use console::{Api, Backend, Console, Discovered, Settings, Unanswered};
 use gateway::{Gateway, SmallLimits, serve_small};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,7 +16,15 @@ use listener::Listener;
 use tokio::task::JoinHandle;
 use types::deed::BoxFuture;
 
-use crate::{admin::Admin, config::Config, data_dir::Running, region::Region};
+use crate::{
+    admin::Admin,
+    config::Config,
+    data_dir::Running,
+    failure::Failure,
+    issuers::Fetched,
+    region::Region,
+    sso::{Clients, ProviderConfig},
+};
 
 /// What a connection in memory holds.
 const PIPE_BYTES: usize = 64 << 10;
@@ -30,17 +38,30 @@ pub struct Within {
     region: Arc<Region>,
     gateway: Arc<Gateway>,
     admin: Arc<Admin>,
+    issuers: Arc<Fetched>,
+    clients: Clients,
 }
 
 impl Within {
     /// Of this region.
-    pub fn new(region: &Arc<Region>, gateway: &Arc<Gateway>, admin: &Arc<Admin>) -> Self {
+    pub fn new(
+        region: &Arc<Region>,
+        gateway: &Arc<Gateway>,
+        admin: &Arc<Admin>,
+        (issuers, clients): (Arc<Fetched>, Clients),
+    ) -> Self {
         Self {
             region: Arc::clone(region),
             gateway: Arc::clone(gateway),
             admin: Arc::clone(admin),
+            issuers,
+            clients,
         }
     }
+}
+
+fn no_provider() -> Unanswered {
+    Unanswered("there is no such provider".into())
 }
 
 /// Makes the console and serves it until `shutdown` resolves, if there is to be one.
@@ -49,17 +70,21 @@ pub fn start(
     within: Within,
     listener: Option<Listener>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Option<JoinHandle<()>> {
-    let (listener, origin) = listener.zip(running.console.clone())?;
+) -> Result<Option<JoinHandle<()>>, Failure> {
+    let Some((listener, origin)) = listener.zip(running.console.clone()) else {
+        return Ok(None);
+    };
     let endpoint = config.cloud.endpoint.as_ref().unwrap_or(&running.endpoint);
     let endpoint = endpoint.trim_end_matches('/');
     let data = config.console.data_origin.as_deref();
+    let providers = config.console.oidc.iter().map(ProviderConfig::provider);
     let settings = Settings {
         origin,
         data_origin: data.unwrap_or(endpoint).to_owned(),
         region: within.region.id.clone(),
         idle_s: config.console.idle_s,
         absolute_s: config.console.absolute_s,
+        providers: providers.collect::<Result<_, _>>()?,
     };
     let transport = match listener.tls.is_some() {
         true => Transport::Tls,
@@ -97,9 +122,8 @@ pub fn start(
             }
         }
     };
-    Some(tokio::spawn(serve_small(
-        limits, listener, answer, shutdown,
-    )))
+    let serving = serve_small(limits, listener, answer, shutdown);
+    Ok(Some(tokio::spawn(serving)))
 }
 
 impl Backend for Within {
@@ -112,6 +136,30 @@ impl Backend for Within {
             true => self.region.id.to_string(),
             false => self.region.link.membership.keeper.clone(),
         }
+    }
+
+    fn discover(&self, nth: usize) -> BoxFuture<'_, Result<Discovered, Unanswered>> {
+        Box::pin(async move {
+            let (issuer, _) = self.clients.nth(nth).ok_or_else(no_provider)?;
+            let failed = |why: iam::NoKeys| Unanswered(why.to_string());
+            let found = self.issuers.discovered(issuer).await.map_err(failed)?;
+            Ok(Discovered {
+                authorization_endpoint: found.signs_in_at().map_err(failed)?.to_owned(),
+                names_itself: found.authorization_response_iss_parameter_supported,
+            })
+        })
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        nth: usize,
+        form: &'a [(&'a str, &'a str)],
+    ) -> BoxFuture<'a, Result<String, Unanswered>> {
+        Box::pin(async move {
+            let (issuer, client) = self.clients.nth(nth).ok_or_else(no_provider)?;
+            let redeemed = self.issuers.redeem(issuer, &client, form).await;
+            redeemed.map_err(|why| Unanswered(why.to_string()))
+        })
     }
 
     fn ask<'a>(

@@ -1,5 +1,6 @@
-//! Gets the keys of identity providers (OpenID Connect Discovery): the only requests that a region
-//! sends to hosts that an account has named.
+//! Gets the keys of identity providers (OpenID Connect Discovery), and redeems the codes of people
+//! who sign in to the console: the only requests that a region sends to hosts that an account has
+//! named.
 //!
 //! So it sends them to hosts alone that the region's operator lists, by https, and in clear text
 //! only to a loopback address that is listed as such. The certificate must be of the host that is
@@ -14,9 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::Empty;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::Full;
 use iam::{Issuers, KeySet, NoKeys};
 use listener::Trust;
 use parking_lot::Mutex;
@@ -78,6 +80,8 @@ struct Known {
     beyond: Option<Instant>,
     /// When it did not answer, and why.
     away: Option<(Instant, NoKeys)>,
+    /// What it says of itself, and when it did.
+    discovery: Option<(Arc<Discovery>, Instant)>,
 }
 
 /// Asks identity providers for their keys, and remembers them.
@@ -88,10 +92,35 @@ pub struct Fetched {
     known: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Known>>>>,
 }
 
+/// What a provider says of itself.
 #[derive(Deserialize)]
-struct Discovery {
+pub struct Discovery {
     issuer: String,
     jwks_uri: String,
+    #[serde(default)]
+    authorization_endpoint: String,
+    #[serde(default)]
+    token_endpoint: String,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Vec<String>,
+    /// Whether its answers say whose they are (RFC 9207).
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+}
+
+/// What the console is at a provider.
+pub struct Client<'a> {
+    /// Its name there.
+    pub id: &'a str,
+    /// Its secret, unless it has none.
+    pub secret: Option<&'a str>,
+}
+
+/// A request to a provider: a form, and who sends it.
+#[derive(Default)]
+struct Ask {
+    form: Option<String>,
+    authorization: Option<String>,
 }
 
 fn failed(why: impl std::fmt::Display) -> NoKeys {
@@ -124,27 +153,31 @@ impl Fetched {
     }
 
     async fn get(&self, url: &str) -> Result<Bytes, NoKeys> {
+        let answered = self.ask(url, Ask::default()).await?;
+        match answered {
+            (StatusCode::OK, body) => Ok(body),
+            (status, _) => Err(failed(format!(
+                "{}: it answers {status}",
+                types::text::shown(url, 300)
+            ))),
+        }
+    }
+
+    async fn ask(&self, url: &str, ask: Ask) -> Result<(StatusCode, Bytes), NoKeys> {
         let (origin, path) = self.origin(url)?;
         let getting = async {
             let connector = origin.connector(&self.trust).map_err(failed)?;
-            let request = Request::get(if path.is_empty() { "/" } else { path })
-                .header(header::ACCEPT, "application/json")
-                .header(header::USER_AGENT, "Dhow")
-                .body(Empty::<Bytes>::new())
-                .map_err(failed)?;
+            let request = ask.request(path)?;
             let answer = origin.ask(connector.as_ref(), request, ANSWER_BYTES_MAX);
             let answer = answer.await.map_err(failed)?;
-            match answer.status() {
-                StatusCode::OK => Ok(answer.into_body()),
-                status => Err(failed(format!("it answers {status}"))),
-            }
+            Ok((answer.status(), answer.into_body()))
         };
         let got = tokio::time::timeout(WITHIN, getting).await;
         let got = got.unwrap_or_else(|_| Err(failed("it does not answer in time")));
         got.map_err(|NoKeys(why)| NoKeys(format!("{}: {why}", types::text::shown(url, 300))))
     }
 
-    async fn fetch(&self, url: &str) -> Result<Arc<KeySet>, NoKeys> {
+    async fn discover(&self, url: &str) -> Result<Discovery, NoKeys> {
         let at = format!(
             "{}/.well-known/openid-configuration",
             url.trim_end_matches('/')
@@ -155,10 +188,75 @@ impl Fetched {
         if discovery.issuer != url {
             return Err(failed("its configuration is of another issuer"));
         }
+        Ok(discovery)
+    }
+
+    async fn fetch(&self, url: &str) -> Result<Arc<KeySet>, NoKeys> {
+        let discovery = self.discover(url).await?;
         let text = self.get(&discovery.jwks_uri).await?;
         let keys = KeySet::read(&text);
         keys.map(Arc::new)
             .ok_or_else(|| failed("its keys cannot be read"))
+    }
+
+    /// What a provider says of itself, asked for now and then.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn discovered(&self, url: &str) -> Result<Arc<Discovery>, NoKeys> {
+        let known = self.known(url);
+        let mut known = known.lock().await;
+        let now = Instant::now();
+        let age = |at: &Instant| now.duration_since(*at);
+        if let Some((found, _)) = known.discovery.as_ref().filter(|(_, at)| age(at) < FRESH) {
+            return Ok(Arc::clone(found));
+        }
+        if let Some((_, why)) = known.away.as_ref().filter(|(at, _)| age(at) < AWAY) {
+            return Err(why.clone());
+        }
+        match self.discover(url).await {
+            Ok(found) => {
+                let found = Arc::new(found);
+                known.discovery = Some((Arc::clone(&found), now));
+                Ok(found)
+            }
+            Err(why) => {
+                known.away = Some((now, why.clone()));
+                Err(why)
+            }
+        }
+    }
+
+    /// Redeems a code: the ID token. The token endpoint is at a listed origin too.
+    ///
+    /// # Errors
+    /// The provider does not answer, or refuses.
+    pub async fn redeem(
+        &self,
+        url: &str,
+        client: &Client<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<String, NoKeys> {
+        #[derive(Deserialize)]
+        struct Answer {
+            id_token: Option<String>,
+            error: Option<String>,
+        }
+        let found = self.discovered(url).await?;
+        let answered = self
+            .ask(&found.token_endpoint, found.asks(client, form))
+            .await;
+        let (status, body) = answered?;
+        let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+        let error = answer.as_ref().and_then(|answer| answer.error.as_deref());
+        let why = error.map_or_else(String::new, |error| {
+            format!(", {}", types::text::shown(error, 60))
+        });
+        let token = answer.and_then(|answer| answer.id_token);
+        match (status, token) {
+            (StatusCode::OK, Some(token)) => Ok(token),
+            _ => Err(failed(format!("its token endpoint answers {status}{why}"))),
+        }
     }
 
     fn known(&self, url: &str) -> Arc<tokio::sync::Mutex<Known>> {
@@ -211,6 +309,70 @@ impl Fetched {
                 }
             }
         }
+    }
+}
+
+impl Discovery {
+    /// Where people sign in: a browser goes there, and a person types a password.
+    ///
+    /// # Errors
+    /// It names no such place.
+    pub fn signs_in_at(&self) -> Result<&str, NoKeys> {
+        let at = &self.authorization_endpoint;
+        let open = Origin::of(at).is_some() && !self.token_endpoint.is_empty();
+        open.then_some(&**at)
+            .ok_or_else(|| failed("its configuration names no place to sign in at"))
+    }
+}
+
+/// A text as forms have it.
+fn encoded(text: &str) -> String {
+    access::sign::encode(text)
+}
+
+impl Discovery {
+    /// A form of a client, which says who it is in the way that the provider takes (OpenID Connect
+    /// Core 1.0, section 9).
+    fn asks(&self, client: &Client<'_>, form: &[(&str, &str)]) -> Ask {
+        let mut pairs = form.to_vec();
+        let methods = &self.token_endpoint_auth_methods_supported;
+        let takes = |method: &str| methods.iter().any(|one| one == method);
+        let in_form = takes("client_secret_post") && !takes("client_secret_basic");
+        let mut authorization = None;
+        match client.secret {
+            Some(secret) if !in_form => {
+                let both = [&encoded(client.id), ":", &encoded(secret)].concat();
+                authorization = Some(["Basic ", &STANDARD.encode(both)].concat());
+            }
+            Some(secret) => pairs.extend([("client_id", client.id), ("client_secret", secret)]),
+            None => pairs.push(("client_id", client.id)),
+        }
+        let pairs = pairs.iter();
+        let pairs = pairs.map(|(name, value)| [name, "=", &encoded(value)].concat());
+        Ask {
+            form: Some(pairs.collect::<Vec<_>>().join("&")),
+            authorization,
+        }
+    }
+}
+
+impl Ask {
+    fn request(self, path: &str) -> Result<Request<Full<Bytes>>, NoKeys> {
+        let mut request = Request::get(if path.is_empty() { "/" } else { path })
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, "Dhow");
+        if self.form.is_some() {
+            request = request
+                .method(Method::POST)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        if let Some(text) = self.authorization {
+            let mut value = HeaderValue::try_from(text).map_err(failed)?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let body = Full::new(Bytes::from(self.form.unwrap_or_default()));
+        request.body(body).map_err(failed)
     }
 }
 

@@ -29,6 +29,7 @@ mod region;
 mod residency;
 mod scrub;
 mod sockets;
+mod sso;
 mod stored;
 mod sweeps;
 mod tls;

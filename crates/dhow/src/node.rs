@@ -32,6 +32,7 @@ use crate::{
     region::{Addresses, Region},
     scrub::ScrubJob,
     sockets::Sockets,
+    sso::Clients,
     sweeps,
     tls::{Tls, listener},
 };
@@ -98,12 +99,14 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let health = health(registry, &region, tls.as_ref(), &draining);
     let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
     tokio::spawn(health::serve(health, probes, stopping()));
-    let (forms, seen) = forms_of(&config, &region)?;
+    let issuers = Arc::new(Fetched::new(&config.sts));
+    let clients = Clients::read(&config.console.oidc)?;
+    let (forms, seen) = forms_of(&config, &region, Arc::clone(&issuers))?;
     door.answers_beside(forms.clone());
     let admin_api = admin_of(&region, forms, seen);
     let socket = console.map(|socket| listener(socket, tls.as_ref(), None));
-    let within = Within::new(&region, &door, &admin_api);
-    let console = console_listener::start((&config, &running), within, socket, stopping());
+    let within = Within::new(&region, &door, &admin_api, (issuers, clients));
+    let console = console_listener::start((&config, &running), within, socket, stopping())?;
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let issuing = tls.as_ref().and_then(|tls| tls.issuing.clone());
     let every = Duration::from_secs(config.engine.orphans_every_s);
@@ -200,12 +203,15 @@ async fn stop_at_once(mut signals: Signals, is_second: bool) {
 }
 
 /// What answers IAM's and STS's forms, and the signatures of changes.
-fn forms_of(config: &Config, region: &Arc<Region>) -> Result<(Arc<IamForms>, Arc<Seen>), Failure> {
+fn forms_of(
+    config: &Config,
+    region: &Arc<Region>,
+    issuers: Arc<Fetched>,
+) -> Result<(Arc<IamForms>, Arc<Seen>), Failure> {
     let now = region.clock.now().s();
     let seen = Arc::new(Seen::of_changes(&region.dir, now)?);
     let of_sts = Arc::new(Seen::of_sessions(&region.dir, now)?);
     let aliases = gateway_config(config, region.upstream.is_some()).region_aliases;
-    let issuers = Arc::new(Fetched::new(&config.sts));
     let forms = IamForms::new(region, aliases, issuers, [Arc::clone(&seen), of_sts]);
     Ok((Arc::new(forms), seen))
 }

@@ -335,6 +335,7 @@ mod tests {
                 from: std::net::IpAddr::from([127, 0, 0, 1]),
                 agent: "",
                 proofs: vec![("20261129".to_owned(), [proof; 32])],
+                sts: None,
             };
             sessions.begin(new, 0);
             let session = sessions.of_cookie("c", 0).unwrap();

@@ -76,6 +76,7 @@ impl Console {
             from: origin.from,
             agent: "",
             here: "",
+            flow: None,
             words: origin.words,
             id: &job.id,
         };

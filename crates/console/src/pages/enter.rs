@@ -72,7 +72,7 @@ pub async fn enter(call: &Call<'_>) -> Answer {
     tracing::info!(from = %call.from, %key, "somebody signed in to the console by a link");
     let cookie = call
         .console
-        .begin((key, account, proofs), call.from, call.agent);
+        .begin((key, account, proofs), None, call.from, call.agent);
     let mut answer = Response::new(bytes::Bytes::new());
     *answer.status_mut() = StatusCode::SEE_OTHER;
     let headers = answer.headers_mut();

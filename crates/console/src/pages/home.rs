@@ -84,7 +84,7 @@ fn no_data(call: &Call<'_>) -> Markup {
 
 fn role(call: &Call<'_>) -> String {
     call.caller
-        .map_or_else(String::new, |caller| shell::role(call, &caller.role))
+        .map_or_else(String::new, |caller| shell::who(call, caller))
 }
 
 fn search(call: &Call<'_>, filter: &str) -> Markup {

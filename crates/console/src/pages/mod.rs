@@ -25,5 +25,6 @@ pub mod sessions;
 pub mod share;
 pub mod signin;
 pub mod simulate;
+pub mod sso;
 pub mod upload;
 pub mod value;

@@ -4,6 +4,8 @@ use maud::html;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
+use types::Timestamp;
+
 use crate::{
     call::Call,
     fault::Fault,
@@ -57,11 +59,17 @@ pub async fn show(call: &Call<'_>) -> Answer {
     };
     let (idle, absolute) = (idle.to_string(), absolute.to_string());
     let body = html! {
+        @if let Some(sts) = &who.session.sts {
+            p { (call.with(ENDS, &[("time", &time::text(&Timestamp::from_ms(sts.ends_ms).iso8601()))])) }
+        }
         p { (call.with(LIFE, &[("idle", &idle), ("absolute", &absolute)])) }
         (parts::table(&call.t("Sessions"), &table))
     };
     Page::new(call.t("Sessions"), body).into()
 }
+
+const ENDS: &str = "You signed in by single sign-on. This session ends at {time} in any case, and \
+                    earlier if its role is deleted. Sign in again then.";
 
 const LIFE: &str = "These browsers are signed in with your access key at this region. A session \
                     ends after {idle} minutes without use, after {absolute} hours, when its key is \

@@ -1,6 +1,6 @@
 //! Signing in.
 
-use maud::html;
+use maud::{Markup, html};
 
 use crate::{
     call::Call,
@@ -42,9 +42,28 @@ pub async fn show(call: &Call<'_>) -> Answer {
             p #problem .note.bad role="alert" hidden {}
             button.primary { (call.t("Sign in")) }
         }
+        (providers(call, next))
         script type="module" src=(call.console.assets.path("signin.js")) {}
     };
     Page::new(call.t("Sign in"), body).into()
+}
+
+/// A link for each identity provider. Signing in by a key stays: a provider may be away.
+fn providers(call: &Call<'_>, next: &str) -> Markup {
+    let providers = call.console.providers();
+    html! {
+        @if !providers.is_empty() {
+            section.stack aria-label=(call.t("Single sign-on")) {
+                p.hint { (call.t("Or by single sign-on:")) }
+                @for one in providers {
+                    @let to = Href::to("/signin/sso");
+                    a.button href=(to.with(&[("provider", &one.name), ("next", next)])) {
+                        (call.with("Sign in with {provider}", &[("provider", &one.name)]))
+                    }
+                }
+            }
+        }
+    }
 }
 
 const NO_SCRIPT: &str = "Signing in with a key needs scripts: the browser signs with the secret, \

@@ -1,5 +1,6 @@
 //! What is around every page.
 
+use access::{SessionOf, Who};
 use cloud::grants::Role;
 use maud::{DOCTYPE, Markup, html};
 
@@ -75,7 +76,7 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                 details.who {
                     summary {
                         span { (text::short(&caller.account.name)) }
-                        small { (role(call, &caller.role)) " \u{25be}" }
+                        small { (who(call, caller)) " \u{25be}" }
                     }
                     div.menu {
                         p { (text::code(&caller.key)) }
@@ -118,6 +119,22 @@ fn looks(call: &Call<'_>, caller: &Caller) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Who is signed in, below the account: the role of its own key, the user, or the session.
+pub fn who(call: &Call<'_>, caller: &Caller) -> String {
+    match caller.identity.who() {
+        Some(Who::User(user)) => call.with("user {name}", &[("name", &user.name)]),
+        Some(Who::Session(session)) => {
+            let role = match &session.of {
+                SessionOf::Role(role) => role.name.as_str(),
+                _ => "",
+            };
+            let values = [("role", role), ("name", &*session.name)];
+            call.with("{name}, in role {role}", &values)
+        }
+        _ => role(call, &caller.role),
     }
 }
 
