@@ -133,6 +133,7 @@ bugs=(
   "console-removal-unseen|console|removal::tests::nothing_goes_but"
   "console-next-anywhere|console|routes::tests::no_way_on"
   "console-links-again|console|links::tests::a_link_is"
+  "console-zip-any-name|console|zip::tests::a_name_is_below"
   "console-sso-any-state|console|sso::tests::what_comes_back"
   "console-sso-any-nonce|console|sso::tests::a_token_is_of"
   "requests-after-a-proof|listener|challenges::tests::a_proof_is_shown"

@@ -273,6 +273,9 @@ def test_what_cannot_begin_is_said(s3, raw, buckets):
     told = run(raw, one, "a/", do="copy", to="jobs-no-such-bucket", under="")
     assert "1 failed" in told and "done, not all of it" in told and "There is no bucket of this name" in told
     assert keys(s3, one) == ["a/x"]
+    # Whoever reads it does so in their own language.
+    _, _, page = raw.ask("GET", "/jobs", headers={"Accept-Language": "de"})
+    assert "Es gibt keinen Bucket mit diesem Namen." in page
 
 
 def test_a_job_does_what_its_key_may_and_is_its_keys_alone(cloud, buckets, s3):
@@ -303,6 +306,10 @@ def test_a_job_does_what_its_key_may_and_is_its_keys_alone(cloud, buckets, s3):
     assert state(beside) == {} and "d/00001" not in beside.ask("GET", "/jobs")[2]
     token = beside.token("/sessions", "/signout")
     assert beside.post("/jobs/abort", {"csrf": token, "id": id})[0] == 403, "of another form"
+    # Nor does its own key, once it may not list these objects any more.
+    iam.delete_user_policy(UserName="jobs-reader", PolicyName="p")
+    _, _, page = reader.ask("GET", "/jobs")
+    assert "d/00001" not in page and "your key may not list these objects now" in page
 
 
 def begun_and(raw, s3, bucket, does):

@@ -64,17 +64,20 @@ document.addEventListener("click", async (event) => {
 // On a narrow window the menu is a row: the page that is open is in sight.
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-// Rows that can be chosen: a count in the button, which does nothing without one.
+// Rows that can be chosen: a count in the buttons, which do nothing without one.
 for (const form of document.querySelectorAll("form[data-chosen]")) {
-  const button = /** @type {HTMLButtonElement | null} */ (form.querySelector("button[data-count]"));
+  const buttons = /** @type {HTMLButtonElement[]} */ (Array.from(form.querySelectorAll("button[data-count]")));
   const every = /** @type {HTMLInputElement | null} */ (form.querySelector("[data-all]"));
-  if (!button || !every) continue;
+  if (!buttons.length || !every) continue;
   const ticks = /** @type {HTMLInputElement[]} */ (Array.from(form.querySelectorAll("tbody input[type=checkbox]")));
-  const idle = button.textContent ?? "";
+  const idle = buttons.map((button) => button.textContent ?? "");
   const count = () => {
     const chosen = ticks.filter((tick) => tick.checked).length;
-    button.textContent = chosen ? (button.dataset.count ?? "").replace("{count}", String(chosen)) : idle;
-    button.disabled = chosen === 0;
+    buttons.forEach((button, n) => {
+      const text = (button.dataset.count ?? "").replace("{count}", String(chosen));
+      button.textContent = chosen ? text : (idle[n] ?? "");
+      button.disabled = chosen === 0;
+    });
     every.checked = chosen > 0 && chosen === ticks.length;
     every.indeterminate = chosen > 0 && chosen < ticks.length;
   };

@@ -34,6 +34,7 @@ mod sso;
 mod turns;
 mod ui;
 mod words;
+mod zip;
 
 use std::sync::{Arc, Weak};
 
@@ -44,9 +45,14 @@ use self::{
 };
 pub use self::{
     backend::{Api, Backend, Discovered, Unanswered},
+    reply::{Body, whole},
     serve::SESSION_PATH,
     sso::{Provider, RoleOf},
 };
+
+/// Zip files that are on their way at once, and of one account.
+const ZIPS: usize = 8;
+const ZIPS_OF_ACCOUNT: usize = 2;
 
 /// How a console is set up.
 #[derive(Debug, Clone)]
@@ -83,6 +89,8 @@ pub struct Console {
     pub(crate) own: Weak<Self>,
     pub(crate) brakes: Brakes,
     pub(crate) turns: turns::Turns,
+    /// For zip files, which take long.
+    pub(crate) zips: turns::Turns,
     pub(crate) assets: Assets,
 }
 
@@ -106,6 +114,7 @@ impl Console {
             own: own.clone(),
             brakes: Brakes::default(),
             turns: turns::Turns::new(),
+            zips: turns::Turns::of(ZIPS, ZIPS_OF_ACCOUNT),
             assets: Assets::new(),
             settings,
             backend,

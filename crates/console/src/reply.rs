@@ -1,14 +1,54 @@
 //! What a page answers, and the headers of every answer.
 
-use std::io::Write;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
 use maud::Markup;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use crate::{fault::Fault, ui::href::Href};
+
+/// What is sent.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A piece of what is made while it is sent; an error breaks the connection.
+pub type Piece = Result<Bytes, io::Error>;
+
+/// What is made while it is sent, as the extension of an answer that has no other body.
+#[derive(Clone)]
+pub struct Streamed(Arc<Mutex<Option<mpsc::Receiver<Piece>>>>);
+
+impl Streamed {
+    /// Of these pieces.
+    pub fn new(pieces: mpsc::Receiver<Piece>) -> Self {
+        Self(Arc::new(Mutex::new(Some(pieces))))
+    }
+
+    fn body(&self) -> Option<Body> {
+        let pieces = self.0.lock().take()?;
+        let frames = stream::unfold(pieces, |mut pieces| async {
+            let piece = pieces.recv().await?;
+            Some((piece.map(Frame::data), pieces))
+        });
+        Some(BodyExt::boxed_unsync(StreamBody::new(frames)))
+    }
+}
+
+/// A body that is there.
+pub fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
 
 /// The answer of a page.
 pub type Answer = Result<Reply, Fault>;
@@ -129,7 +169,7 @@ const ALWAYS: [(&str, &str); 6] = [
 ];
 
 /// Adds what every answer has, and compresses it.
-pub fn finish(mut answer: Response<Bytes>, (gzips, tls): (bool, bool)) -> Response<Full<Bytes>> {
+pub fn finish(mut answer: Response<Bytes>, (gzips, tls): (bool, bool)) -> Response<Body> {
     let compresses = gzips
         && answer.body().len() >= COMPRESSED_MIN
         && !answer.headers().contains_key(header::CONTENT_ENCODING);
@@ -161,5 +201,9 @@ pub fn finish(mut answer: Response<Bytes>, (gzips, tls): (bool, bool)) -> Respon
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
-    answer.map(Full::new)
+    let streamed = answer.extensions_mut().remove::<Streamed>();
+    match streamed.and_then(|streamed| streamed.body()) {
+        Some(body) => answer.map(|_| body),
+        None => answer.map(whole),
+    }
 }

@@ -221,6 +221,7 @@ routes! {
     POST "/b/{bucket}/restore" KeepsData, Nowhere, false, pages::delete::restore;
     GET "/b/{bucket}/share" KeepsData, Nowhere, false, pages::share::show;
     POST "/b/{bucket}/share" KeepsData, Nowhere, false, pages::share::make;
+    POST "/b/{bucket}/zip" KeepsData, Nowhere, false, pages::zip::download;
     GET "/b/{bucket}/download" KeepsData, Nowhere, false, pages::object::download;
 }
 

@@ -112,6 +112,11 @@ impl Session {
         (&self.key, self.sts.as_ref().map(|sts| &sts.token))
     }
 
+    /// Whose it is, for what a browser keeps beyond a session.
+    pub fn whose(&self) -> &str {
+        self.sts.as_ref().map_or(&*self.key, |sts| &*sts.person)
+    }
+
     /// Whether another session is of the same key, or of the same person by single sign-on.
     fn is_of_same(&self, other: &Self) -> bool {
         let same = match (&self.sts, &other.sts) {
@@ -243,6 +248,13 @@ impl Sessions {
         }
         session.seen_ms = now_ms;
         Some(session.clone())
+    }
+
+    /// Whether one goes on; this is no use of it.
+    pub fn goes_on(&self, id: &str, now_ms: u64) -> bool {
+        let all = self.all.lock();
+        all.get(id)
+            .is_some_and(|session| !self.is_over(session, now_ms))
     }
 
     /// Ends one.

@@ -19,6 +19,7 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// Whose turn it is.
 pub struct Turns {
+    of_account: usize,
     all: Arc<Semaphore>,
     of: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
@@ -32,21 +33,39 @@ pub struct Turn {
 impl Turns {
     /// Nobody has one.
     pub fn new() -> Self {
+        Self::of(ALL, OF_ACCOUNT)
+    }
+
+    /// So many at once, and so many of one account.
+    pub fn of(all: usize, of_account: usize) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(ALL)),
+            of_account,
+            all: Arc::new(Semaphore::new(all)),
             of: Mutex::default(),
         }
     }
 
+    fn own(&self, account: &AccountId) -> Arc<Semaphore> {
+        let mut of = self.of.lock();
+        // Nobody holds or wants what is only here.
+        of.retain(|_, one| Arc::strong_count(one) > 1);
+        let own = of.entry(account.clone());
+        Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(self.of_account))))
+    }
+
+    /// Takes a turn; `None` if there is none now.
+    pub fn take_now(&self, account: &AccountId) -> Option<Turn> {
+        let own = self.own(account).try_acquire_owned().ok()?;
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Turn {
+            _own: own,
+            _all: all,
+        })
+    }
+
     /// Waits for a turn; `None` if it takes too long.
     pub async fn take(&self, account: &AccountId) -> Option<Turn> {
-        let own = {
-            let mut of = self.of.lock();
-            // Nobody holds or wants what is only here.
-            of.retain(|_, one| Arc::strong_count(one) > 1);
-            let own = of.entry(account.clone());
-            Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(OF_ACCOUNT))))
-        };
+        let own = self.own(account);
         let both = async {
             // First the own one: who waits for that holds none of the others'.
             let own = own.acquire_owned().await.ok()?;

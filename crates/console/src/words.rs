@@ -152,6 +152,13 @@ impl Words {
         Cow::Borrowed(found.map_or(english, |text| &**text))
     }
 
+    /// A text that was made in English, in this language: as it is, if it is none of ours, or has
+    /// values in it.
+    pub fn later(self, english: &str) -> &str {
+        let found = self.0.messages.get(english).and_then(|forms| forms.first());
+        found.map_or(english, |text| text)
+    }
+
     /// A text with values.
     pub fn with(self, english: &'static str, values: &[(&str, &str)]) -> String {
         self.filled(&self.t(english), values)

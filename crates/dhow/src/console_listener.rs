@@ -114,7 +114,7 @@ pub fn start(
         async move {
             match strayed {
                 Some(body) => {
-                    let mut answer = Response::new(Full::new(body));
+                    let mut answer = Response::new(console::whole(body));
                     *answer.status_mut() = http::StatusCode::BAD_REQUEST;
                     answer
                 }

@@ -15,7 +15,7 @@ use crate::{
     fields::{Fields, decoded},
     pages,
     s3::S3Ask,
-    words::Words,
+    words::{ENGLISH, Words},
 };
 
 /// Objects at once.
@@ -62,24 +62,46 @@ pub struct Origin {
     pub words: Words,
 }
 
-impl Console {
-    /// Runs a job until it ends.
-    pub(crate) async fn run_job(self: Arc<Self>, origin: Origin, job: Arc<Job>) {
-        let call = Call {
-            console: &self,
+impl Origin {
+    /// That of a request whose work goes on after its answer has begun.
+    pub fn of(call: &Call<'_>) -> Result<Self, Fault> {
+        Ok(Self {
+            caller: call.who()?.clone(),
+            facts: call.facts,
+            from: call.from,
+            words: call.words,
+        })
+    }
+
+    /// A call as its caller makes it.
+    pub fn call<'a>(&'a self, console: &'a Console, id: &'a str) -> Call<'a> {
+        Call {
+            console,
             route: pages::fault::route(),
             bucket: None,
             query: Fields::default(),
             form: Fields::default(),
-            caller: Some(&origin.caller),
-            facts: origin.facts,
-            from: origin.from,
+            caller: Some(&self.caller),
+            facts: self.facts,
+            from: self.from,
             agent: "",
             here: "",
             flow: None,
-            words: origin.words,
-            id: &job.id,
+            words: self.words,
+            id,
+        }
+    }
+}
+
+impl Console {
+    /// Runs a job until it ends.
+    pub(crate) async fn run_job(self: Arc<Self>, origin: Origin, job: Arc<Job>) {
+        // Whoever reads it may do so in another language than whoever began it.
+        let origin = Origin {
+            words: ENGLISH,
+            ..origin
         };
+        let call = origin.call(&self, &job.id);
         tracing::info!(job = job.id, key = %job.key, bucket = %job.from.bucket, "a job begins");
         let ended = match walk(&call, &job).await {
             Ok(()) => Ended::Done,

@@ -300,12 +300,7 @@ fn start(call: &Call<'_>, ask: Ask) -> Result<(), Fault> {
                 .into_owned(),
         })
     })?;
-    let origin = Origin {
-        caller: who.clone(),
-        facts: call.facts,
-        from: call.from,
-        words: call.words,
-    };
+    let origin = Origin::of(call)?;
     tokio::spawn(Arc::clone(&console).run_job(origin, job));
     Ok(())
 }

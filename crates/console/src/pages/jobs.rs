@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
+use http::Method;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use crate::{
     fault::Fault,
     jobs::{Ended, Job, Work},
     reply::{Answer, Page, Reply},
+    s3::S3Ask,
     ui::{
         href::Href,
         number,
@@ -28,7 +30,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
             (parts::empty(&call.t("No job of your key runs here, or ran since the region started."),
                 &html! { p { (call.t(HOW)) } }))
         }
-        @for job in &jobs { (card(call, job)) }
+        @for job in &jobs { (card(call, job, lists(call, job).await)) }
         @if running {
             p { a.button data-reload href="/jobs" { (call.t("Show what is new")) } }
             script type="module" src=(call.console.assets.path("jobs.js")) {}
@@ -40,10 +42,24 @@ pub async fn show(call: &Call<'_>) -> Answer {
 const ABOUT: &str = "Jobs copy, move or delete many objects in this region, as your key. They go \
                      on when you sign out. They end when the key is disabled, after a day, and \
                      when the region restarts.";
+const UNNAMED: &str = "What failed is not named: your key may not list these objects now.";
 const HOW: &str = "Open a bucket, and there a prefix: the button \"Copy, move or delete all\" leads \
                    to one.";
 
-fn card(call: &Call<'_>, job: &Arc<Job>) -> Markup {
+/// Whether the key may see names of objects there now: it may have lost its rights since it began
+/// the job.
+async fn lists(call: &Call<'_>, job: &Job) -> bool {
+    if job.failed.load(Relaxed) == 0 {
+        return true;
+    }
+    let ask = S3Ask::bucket(&Method::GET, &job.from.bucket)
+        .query("list-type", "2")
+        .query("max-keys", "1")
+        .query("prefix", &*job.from.prefix);
+    call.s3(ask).await.is_ok()
+}
+
+fn card(call: &Call<'_>, job: &Arc<Job>, lists: bool) -> Markup {
     let (state, since) = job.state();
     let failures = job.failures();
     html! {
@@ -62,9 +78,10 @@ fn card(call: &Call<'_>, job: &Arc<Job>) -> Markup {
                 @if state != Ended::Running { " \u{b7} " (call.t("ended")) " " (time::ms(since)) }
             }
             @if let Ended::Broken(why) = &state {
-                (parts::note(Tone::Bad, &html! { p { bdi { (text::ours(why)) } } }))
+                (parts::note(Tone::Bad, &html! { p { bdi { (text::ours(call.words.later(why))) } } }))
             }
-            @if !failures.is_empty() { (failed(call, job, &failures)) }
+            @if !failures.is_empty() && lists { (failed(call, job, &failures)) }
+            @if !failures.is_empty() && !lists { p.hint { (call.t(UNNAMED)) } }
             @if state == Ended::Running {
                 (parts::button(call, "/jobs/abort", &[("id", &job.id)], "small", &call.t("Abort")))
             }
@@ -132,7 +149,7 @@ fn failed(call: &Call<'_>, job: &Job, failures: &[(String, String)]) -> Markup {
             summary { (call.t("What failed")) }
             ul {
                 @for (key, why) in failures {
-                    li { (text::short(key)) ": " bdi { (text::ours(why)) } }
+                    li { (text::short(key)) ": " bdi { (text::ours(call.words.later(why))) } }
                 }
                 @if more { li { (call.t("and more")) } }
             }

@@ -28,3 +28,4 @@ pub mod simulate;
 pub mod sso;
 pub mod upload;
 pub mod value;
+pub mod zip;

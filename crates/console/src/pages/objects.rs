@@ -159,6 +159,10 @@ pub async fn show(call: &Call<'_>) -> Answer {
             input.hide type="file" multiple data-upload; }
         label.button.pick hidden { (call.t("Upload a folder"))
             input.hide type="file" webkitdirectory data-upload; }
+        @if !empty {
+            (parts::button(call, Href::bucket(view.bucket, "/zip").as_str(),
+                &[("folder", view.prefix), ("back", view.prefix)], "", &call.t("Download all as zip")))
+        }
         @if shown.is_home && !empty {
             a.button href=(Href::bucket(view.bucket, "/bulk").with(&[("prefix", view.prefix)])) {
                 (call.t("Copy, move or delete all"))
@@ -248,7 +252,7 @@ fn drop_zone(call: &Call<'_>, view: &View<'_>) -> Markup {
     html! {
         section #uploads .card hidden data-sign=(route) data-csrf=(call.token_text(route.as_str()))
             data-bucket=(view.bucket) data-prefix=(view.prefix)
-            data-who=(call.caller.map_or("", |caller| &*caller.key))
+            data-who=(call.caller.map_or("", |caller| caller.session.whose()))
             data-point=(call.words.language().separators.1)
             data-t-waiting=(call.t("waiting")) data-t-done=(call.t("done"))
             data-t-paused=(call.t("paused")) data-t-failed=(call.t("failed"))
@@ -313,13 +317,18 @@ pub fn path(call: &Call<'_>, bucket: &str, prefix: &str) -> Markup {
 /// The table in a form: what is ticked can be deleted.
 fn chosen(call: &Call<'_>, view: &View<'_>, listed: &Listed) -> Markup {
     let route = Href::bucket(view.bucket, "/delete");
+    let zip = Href::bucket(view.bucket, "/zip");
     html! {
         form method="post" action=(route) data-chosen {
             (call.token(route.as_str()))
             input type="hidden" name="back" value=(view.prefix);
             (parts::table(&call.t("Objects"), &rows(call, view, listed)))
             @if !view.versions {
+                (call.token(zip.as_str()))
                 p.more {
+                    button.small formaction=(zip) data-count=(call.t("Download {count} chosen as zip")) {
+                        (call.t("Download what is chosen as zip"))
+                    }
                     button.danger.small data-count=(call.t("Delete {count} chosen")) {
                         (call.t("Delete what is chosen"))
                     }

@@ -9,7 +9,7 @@ const SHOWN_MAX: usize = 96;
 
 /// Whether a character cannot be seen, or changes how its neighbours are seen. U+200C and U+200D
 /// stay: Persian and emoji need them.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'
         | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}'
