@@ -1,5 +1,6 @@
 """Signing in to the console by a link of `dhow console login`."""
 
+import json
 import os
 import re
 import urllib.parse
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from dhow import Dhow
+from fleet import eventually
 from test_console_security import Raw
 
 pytestmark = pytest.mark.skipif(
@@ -49,6 +51,31 @@ def code_of(link):
 def tenant(cloud):
     account = cloud.cli_json("account", "create", "login-tenant", "--json")
     return cloud.cli_json("key", "create", "--account", account["id"], "--json")
+
+
+def test_sign_ins_are_in_the_audit_log_in_few_entries(own_cloud):
+    cloud = own_cloud.start()
+    raw = Raw(cloud)
+    for _ in range(3):
+        signed = raw.signed(raw.challenge(), secret_key="wrong")
+        assert raw.post("/-/session", headers=signed)[0] == 403
+    raw.sign_in()
+
+    def said():
+        """All of it, in however many entries."""
+        entries = [one for one in cloud.cli_json("audit", "show", "--json")
+                   if one["action"] == "console.sign_ins"]
+        assert {one["actor"] for one in entries} <= {f"region {cloud.region}"}
+        told = [json.loads(one["detail"]) for one in entries]
+        came = [one for each in told for one in each["signed_in"]]
+        return came and (came, sum(each["refused"] for each in told), told)
+
+    # Failures alone wait; they come with who signs in.
+    (one,), refused, told = eventually(said)
+    assert refused == 3 and told[0]["refused_from"] == {"127.0.0.0/24": 3}
+    accounts = {one["id"] for one in cloud.cli_json("account", "list", "--json")}
+    assert (one["how"], one["key"]) == ("key", cloud.access_key) and one["account"] in accounts
+    assert one["network"] == "127.0.0.0/24" and "127.0.0.1" not in str(told)
 
 
 def test_a_link_signs_a_browser_in_once(browser, cloud, tenant):

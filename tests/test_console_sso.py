@@ -163,6 +163,7 @@ def test_a_person_signs_in_in_a_browser_and_has_the_role(sso, browser):
         # S3 answers the browser itself, by the session's own key.
         at = f"{one.origin}/b/{BUCKET}/download?key=papers%2Fone.txt"
         assert one.context.request.get(at).text() == "for those who may"
+        one.open(f"/b/{BUCKET}/share?key=papers%2Fone.txt").see("when your session ends").look()
         one.open("/users", 403).see("iam:ListUsers")
         one.open("/sessions").see("ends at").look()
         # What came back counts once, and in no other browser.

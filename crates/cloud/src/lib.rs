@@ -38,6 +38,7 @@ mod roles;
 mod rows;
 mod seal;
 mod sessions;
+mod sign_ins;
 mod standing;
 mod state;
 mod users;

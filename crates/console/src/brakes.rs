@@ -50,6 +50,19 @@ fn network(from: IpAddr) -> [u8; 8] {
     out
 }
 
+/// The same as text.
+pub fn network_text(from: IpAddr) -> String {
+    let octets = network(from);
+    match from.to_canonical() {
+        IpAddr::V4(_) => format!("{}.{}.{}.0/24", octets[0], octets[1], octets[2]),
+        IpAddr::V6(_) => {
+            let mut whole = [0; 16];
+            whole[..7].copy_from_slice(&octets[..7]);
+            format!("{}/56", std::net::Ipv6Addr::from(whole))
+        }
+    }
+}
+
 impl State {
     /// Counts an attempt of this second.
     fn count(&mut self, from: IpAddr, now_ms: u64) -> Result<(), u64> {
@@ -141,6 +154,17 @@ mod tests {
         assert_eq!(brakes.attempt("K", HERE, 61_001), Ok(()));
         brakes.ended("K", HERE, false, 61_001);
         assert_eq!(brakes.attempt("K", HERE, 61_001), Err(120));
+    }
+
+    #[test]
+    fn a_network_is_no_single_address() {
+        for (from, network) in [
+            ("192.0.2.7", "192.0.2.0/24"),
+            ("::ffff:192.0.2.7", "192.0.2.0/24"),
+            ("2001:db8:1:2345:6::7", "2001:db8:1:2300::/56"),
+        ] {
+            assert_eq!(network_text(from.parse().unwrap()), network);
+        }
     }
 
     #[test]

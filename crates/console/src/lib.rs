@@ -29,6 +29,7 @@ mod routes;
 mod s3;
 mod serve;
 mod session;
+mod sign_ins;
 mod signin;
 mod sso;
 mod turns;
@@ -88,6 +89,8 @@ pub struct Console {
     /// For jobs, which go on when their request has ended.
     pub(crate) own: Weak<Self>,
     pub(crate) brakes: Brakes,
+    /// Sign-ins for the audit log.
+    pub(crate) sign_ins: sign_ins::SignIns,
     pub(crate) turns: turns::Turns,
     /// For zip files, which take long.
     pub(crate) zips: turns::Turns,
@@ -113,6 +116,7 @@ impl Console {
             jobs: Jobs::default(),
             own: own.clone(),
             brakes: Brakes::default(),
+            sign_ins: sign_ins::SignIns::default(),
             turns: turns::Turns::new(),
             zips: turns::Turns::of(ZIPS, ZIPS_OF_ACCOUNT),
             assets: Assets::new(),

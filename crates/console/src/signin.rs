@@ -19,6 +19,7 @@ use crate::{
     call::Caller,
     links::Link,
     session::{Held, KeyProofs, NewSession, OfSts},
+    sign_ins::How,
 };
 
 /// The header with the challenge, which must be signed.
@@ -88,6 +89,7 @@ impl Console {
     ) -> Result<String, NotSignedIn> {
         let (key, account) = self.who_signed(parts, from).await?;
         tracing::info!(%from, %key, "somebody signed in to the console");
+        self.note_sign_in(How::Key, (&key, &account), None, from);
         let proofs = self.key_proofs((&key, None));
         Ok(self.begin((key, account, proofs), None, from, agent))
     }
@@ -169,6 +171,7 @@ impl Console {
             self.brakes.ended(&claimed, from, signer.is_ok(), now);
         }
         if wrong {
+            self.note_refusal(from);
             tracing::info!(%from, key = %types::text::shown(&claimed, 64), "a sign-in was refused");
         }
         signer

@@ -11,6 +11,7 @@ use crate::{
     links::Link,
     reply::{Answer, Page, Reply},
     serve::ENTER_PATH,
+    sign_ins::How,
     ui::{
         parts::{Tone, facts, note},
         text,
@@ -70,6 +71,8 @@ pub async fn enter(call: &Call<'_>) -> Answer {
         call.console.sessions.end(&caller.session.id);
     }
     tracing::info!(from = %call.from, %key, "somebody signed in to the console by a link");
+    call.console
+        .note_sign_in(How::Link, (&key, &account), None, call.from);
     let cookie = call
         .console
         .begin((key, account, proofs), None, call.from, call.agent);

@@ -52,7 +52,10 @@ pub async fn make(call: &Call<'_>) -> Answer {
         seconds,
         "the console made a link to an object"
     );
-    let until = Timestamp::from_s(call.console.clock.now().s() + seconds);
+    let until = call.console.clock.now().ms() + seconds * 1000;
+    // A link of a session of STS ends with it: no more is promised.
+    let ends = call.who()?.session.sts.as_ref().map(|sts| sts.ends_ms);
+    let until = Timestamp::from_ms(ends.map_or(until, |ends| until.min(ends)));
     page(call, Some((url, until))).await
 }
 
@@ -93,6 +96,10 @@ async fn page(call: &Call<'_>, made: Option<(String, Timestamp)>) -> Answer {
         } @else {
             p { (call.t("Whoever has the link can download this object, and nothing else, without signing in.")) }
             p.hint { (call.with(ENDS, &[("key", &who.key)])) }
+            @if let Some(sts) = &who.session.sts {
+                @let ends = time::text(&Timestamp::from_ms(sts.ends_ms).iso8601());
+                p.hint { (call.with(SESSION, &[("time", &ends)])) }
+            }
             form.stack method="post" action=(route) {
                 (call.token(route.as_str()))
                 input type="hidden" name="key" value=(key);
@@ -116,6 +123,8 @@ async fn page(call: &Call<'_>, made: Option<(String, Timestamp)>) -> Answer {
     page.into()
 }
 
+const SESSION: &str = "You signed in by single sign-on: a link that you make now works until {time} at \
+                       most, when your session ends.";
 const ENDS: &str = "A link cannot be taken back by itself: it ends with its time, when the object \
                     goes, or when the key {key} is disabled. It lets nobody do what that key may \
                     not do then.";

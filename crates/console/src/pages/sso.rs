@@ -19,6 +19,7 @@ use crate::{
     routes::is_own,
     s3::{self, S3Answer},
     session::OfSts,
+    sign_ins::How,
     sso::{self, Flow, NotOurs, Said},
     ui::href::Href,
 };
@@ -113,6 +114,7 @@ pub async fn end(call: &Call<'_>) -> Answer {
             Page::new(call.t("You are signed in"), body)
         }
         Err(fault) => {
+            call.console.note_refusal(from);
             tracing::info!(%from, ?fault, "a single sign-on was refused");
             pages::fault::page(call, &fault)
         }
@@ -189,7 +191,7 @@ async fn assumed(
     let mut refused = Fault::Refused(call.t(NO_ROLE));
     for role in &said.roles {
         match session_of(call, provider, (role, said), id_token).await {
-            Ok((key, sts)) => return begun(call, key, sts),
+            Ok((key, sts)) => return begun(call, role, (key, sts)),
             Err(why @ Fault::Refused(_)) => refused = why,
             Err(why) => return Err(why),
         }
@@ -244,13 +246,17 @@ async fn session_of(
     Ok((AccessKeyId::new(made.text("AccessKeyId")), sts))
 }
 
-fn begun(call: &Call<'_>, key: AccessKeyId, sts: OfSts) -> Result<String, Fault> {
+fn begun(call: &Call<'_>, role: &str, (key, sts): (AccessKeyId, OfSts)) -> Result<String, Fault> {
     let console = call.console;
     let held = (&key, Some(&sts.token));
     let account = console.identity(held);
     let account = account.and_then(|identity| identity.account().cloned());
     let account = account.ok_or_else(|| Fault::Refused(call.t(NO_ROLE)))?;
     let proofs = console.key_proofs(held);
+    if let Some(caller) = call.caller {
+        console.sessions.end(&caller.session.id);
+    }
+    console.note_sign_in(How::Oidc, (&key, &account), Some(role), call.from);
     tracing::info!(from = %call.from, %key, %account, "somebody signed in by single sign-on");
     Ok(console.begin((key, account, proofs), Some(sts), call.from, call.agent))
 }
