@@ -1,4 +1,5 @@
-"""`make soak`: hundreds of losses of power, then every cut of a first start and the thin disk.
+"""`make soak`: hundreds of losses of power, then every cut of a first start, the thin disk, and an
+upload of 1 GiB in the console with a pause and a cut of the network.
 
     python soak.py [--cuts N] [--seed S] [--kind ext4|xfs] [--durability strict|relaxed]
 
@@ -21,7 +22,8 @@ from drives import KINDS, Shelf
 
 ROUND = 25
 DURABILITIES = ["strict", "relaxed"]
-TESTS = ["test_first_start.py", "test_thin.py"]
+TESTS = ["test_first_start.py", "test_thin.py",
+         "test_console.py::test_an_upload_goes_on_after_a_pause_and_a_cut_of_the_network"]
 
 
 def round_of(kind, durability, seed, count):
@@ -64,7 +66,7 @@ def main():
         seed, left = seed + 1, left - count
     if not asked.no_tests:
         done = subprocess.run([sys.executable, "-m", "pytest", *TESTS], cwd=Path(__file__).parent,
-                              env={**os.environ, "DHOW_START_CUTS": "0"})
+                              env={**os.environ, "DHOW_START_CUTS": "0", "DHOW_UPLOAD_MIB": "1024"})
         failed += [f"pytest {' '.join(TESTS)}"] if done.returncode else []
     for wrong in failed:
         print(f"FAILED {wrong}")

@@ -1,6 +1,7 @@
 """The web console as people use it: a real browser, looked at after every step (consoles.py)."""
 
 import hashlib
+import os
 import re
 import urllib.parse
 import urllib.request
@@ -221,6 +222,37 @@ def test_a_large_upload_is_paused_and_goes_on_after_a_reload(signed, s3, bucket,
     assert len(parts) == 7 - there, "parts that were there were sent again"
     assert digest(s3, bucket, "large.bin") == hashlib.sha256(path.read_bytes()).hexdigest()
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_an_upload_goes_on_after_a_pause_and_a_cut_of_the_network(signed, s3, bucket, tmp_path):
+    """`make soak` does so with 1 GiB."""
+    path = large(tmp_path, int(os.environ.get("DHOW_UPLOAD_MIB", "64")))
+    with open(path, "rb") as file:
+        whole = hashlib.file_digest(file, "sha256").hexdigest()
+    signed.open(f"/b/{bucket}")
+    held, pattern = [], re.compile(r"partNumber=3&")
+    page = signed.page
+    page.route(pattern, lambda route: held.append(route))
+    page.locator("[data-upload]").first.set_input_files(path)
+    page.wait_for_selector("#uploads li[data-parts='3']")
+    page.get_by_role("button", name="Pause").click()
+    uploaded(signed, "paused")
+    with page.expect_request(pattern):
+        page.get_by_role("button", name="Go on").click()
+    # The network is gone, with a part on its way: it is sent again once the network is back.
+    page.unroute(pattern)
+    signed.context.set_offline(True)
+    with page.expect_event("requestfailed", lambda r: "partNumber=3&" in r.url):
+        for route in held:
+            route.abort()
+    with page.expect_event("requestfailed", lambda r: "INTERNET_DISCONNECTED" in (r.failure or "")):
+        pass
+    signed.context.set_offline(False)
+    page.wait_for_selector("#uploads[data-state=done]", timeout=20 * WAIT_MS)
+    assert digest(s3, bucket, "large.bin") == whole
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    signed.said.clear()
+    signed.look(axe=False)
 
 
 def test_an_upload_is_aborted_at_the_server_too(signed, s3, bucket, tmp_path):

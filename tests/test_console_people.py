@@ -357,7 +357,8 @@ def test_a_group_has_users_and_policies(signed, iam):
     iam.add_user_to_group(GroupName="people-readers", UserName="people-bob")
     iam.put_group_policy(GroupName="people-readers", PolicyName="own",
                          PolicyDocument=document(reads("people-bucket")))
-    signed.open(at("/groups/show", name="people-readers")).look().see("own")
+    signed.open(at("/groups/show", name="people-readers")).look()
+    expect(signed.page.get_by_role("link", name="own", exact=True)).to_be_visible(timeout=WAIT_MS)
     signed.page.locator(".head").get_by_role("button", name="Delete").click()
     signed.see("the place in it of user people-bob").see("its policy own").look()
     signed.page.fill("#typed", "people-readers")
