@@ -7,6 +7,7 @@ mod cloud_tasks;
 mod commands;
 mod completeness;
 mod config;
+mod console_config;
 mod console_listener;
 mod data_dir;
 mod doctor;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{Config, ConsoleConfig},
+    config::Config,
+    console_config::ConsoleConfig,
     data_dir::Running,
     failure::Failure,
     region::{Addresses, Region},
