@@ -1,9 +1,10 @@
 //! The web console of a region: pages for people, made here and sent as HTML.
 //!
-//! It has no right of its own. A session holds an access key's id, and the token of a session of STS
-//! where somebody came by single sign-on; each page asks the S3 and admin APIs of its own region, in
-//! this process, with requests that are signed with the region's signing key of that access key. So whatever these APIs refuse, a page refuses, and a
-//! key that was disabled or an account that was suspended ends the session with the next request.
+//! It has no right of its own. A session holds an access key's id, and the token of a session of
+//! STS where somebody came by single sign-on; each page asks the S3 and admin APIs of its own
+//! region, in this process, with requests that are signed with the region's signing key of that
+//! access key. So whatever these APIs refuse, a page refuses, and a key that was disabled or an
+//! account that was suspended ends the session with the next request.
 //!
 //! **To add a page:** write `pages/NAME.rs` with `async fn show(call: &Call<'_>) -> Answer`, name
 //! it in `pages/mod.rs`, and add one row to the table in `routes.rs` (path, who may, a name in the

@@ -99,13 +99,11 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let health = health(registry, &region, tls.as_ref(), &draining);
     let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
     tokio::spawn(health::serve(health, probes, stopping()));
-    let issuers = Arc::new(Fetched::new(&config.sts));
-    let clients = Clients::read(&config.console.oidc)?;
-    let (forms, seen) = forms_of(&config, &region, Arc::clone(&issuers))?;
+    let (forms, seen, sign_on) = forms_of(&config, &region)?;
     door.answers_beside(forms.clone());
     let admin_api = admin_of(&region, forms, seen);
     let socket = console.map(|socket| listener(socket, tls.as_ref(), None));
-    let within = Within::new(&region, &door, &admin_api, (issuers, clients));
+    let within = Within::new(&region, &door, &admin_api, sign_on);
     let console = console_listener::start((&config, &running), within, socket, stopping())?;
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let issuing = tls.as_ref().and_then(|tls| tls.issuing.clone());
@@ -202,18 +200,21 @@ async fn stop_at_once(mut signals: Signals, is_second: bool) {
     }
 }
 
+/// Who answers forms, what was seen of signatures, and who asks identity providers, as which
+/// clients.
+type Forms = (Arc<IamForms>, Arc<Seen>, (Arc<Fetched>, Clients));
+
 /// What answers IAM's and STS's forms, and the signatures of changes.
-fn forms_of(
-    config: &Config,
-    region: &Arc<Region>,
-    issuers: Arc<Fetched>,
-) -> Result<(Arc<IamForms>, Arc<Seen>), Failure> {
+fn forms_of(config: &Config, region: &Arc<Region>) -> Result<Forms, Failure> {
     let now = region.clock.now().s();
     let seen = Arc::new(Seen::of_changes(&region.dir, now)?);
     let of_sts = Arc::new(Seen::of_sessions(&region.dir, now)?);
     let aliases = gateway_config(config, region.upstream.is_some()).region_aliases;
-    let forms = IamForms::new(region, aliases, issuers, [Arc::clone(&seen), of_sts]);
-    Ok((Arc::new(forms), seen))
+    let issuers = Arc::new(Fetched::new(&config.sts));
+    let asked = Arc::clone(&issuers);
+    let forms = IamForms::new(region, aliases, asked, [Arc::clone(&seen), of_sts]);
+    let clients = Clients::read(&config.console.oidc)?;
+    Ok((Arc::new(forms), seen, (issuers, clients)))
 }
 
 fn admin_of(region: &Arc<Region>, forms: Arc<IamForms>, seen: Arc<Seen>) -> Arc<Admin> {

@@ -78,7 +78,8 @@ fn card(call: &Call<'_>, job: &Arc<Job>, lists: bool) -> Markup {
                 @if state != Ended::Running { " \u{b7} " (call.t("ended")) " " (time::ms(since)) }
             }
             @if let Ended::Broken(why) = &state {
-                (parts::note(Tone::Bad, &html! { p { bdi { (text::ours(call.words.later(why))) } } }))
+                @let why = text::ours(call.words.later(why));
+                (parts::note(Tone::Bad, &html! { p { bdi { (why) } } }))
             }
             @if !failures.is_empty() && lists { (failed(call, job, &failures)) }
             @if !failures.is_empty() && !lists { p.hint { (call.t(UNNAMED)) } }
