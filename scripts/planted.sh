@@ -52,6 +52,9 @@ bugs=(
   "v4a-signature-unread|asymmetric|what_is_missing"
   "v4a-signature-unread|asymmetric|neither_kind"
   "hmac-where-v4a-is-required|asymmetric|an_account_may"
+  "v2-unsigned-parameters|old|what_is_not_covered"
+  "v2-where-not-asked|cloud|old_tests::"
+  "v2-secret-for-partners|cloud|old_tests::p5_only"
   "proofs-of-other-operators|access|placement::tests::p5_a_regions_word"
   "keys-for-every-region|cloud|introduce_tests::"
   "changes-before-their-state|cloud|evil_tests::p5_a_change_is_told"
@@ -147,7 +150,7 @@ unset DHOW_PLANTED
 # The names of the test programs are in what cargo says: "Executable ... (path)".
 packages=(store objects replication sim cloud proof access console gateway listener)
 features=$(printf '%s/planted-bugs,' "${packages[@]}")
-programs=(acknowledged asymmetric checksums decision lists own_writes permits policy regions relayed
+programs=(acknowledged asymmetric checksums decision lists old own_writes permits policy regions relayed
   room seeds users)
 # (The version tells our console from the crate of the same name.)
 chosen=("${packages[@]/%console/console@0.1.0}" peer iam)

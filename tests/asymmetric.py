@@ -16,12 +16,12 @@ def now(seconds=0):
     return datetime.datetime.now(datetime.timezone.utc) + moved
 
 
-def client_for(endpoint, region, pair, **config):
+def client_for(endpoint, region, pair, kind="s3v4a", **config):
     """boto3 as a user sets it up."""
     return boto3.client(
         "s3", endpoint_url=endpoint, region_name=region, aws_access_key_id=pair[0],
         aws_secret_access_key=pair[1], config=Config(
-            signature_version="s3v4a", retries={"total_max_attempts": 1},
+            signature_version=kind, retries={"total_max_attempts": 1},
             s3={"addressing_style": "path"}, **config))
 
 

@@ -93,6 +93,33 @@ def test_a_region_forwards_and_the_home_verifies_itself(fleet):
     eventually(lambda: customer.hmac(ME).put_object(**about, Body=b"any kind"))
 
 
+def test_regions_of_the_owner_relay_old_signatures_and_the_home_verifies_them(fleet):
+    """The account has asked for version 2. Nobody is asked about the signature: the home has a key
+    for it, and loses it when the account turns that off."""
+    customer = Customer(fleet, "v2-regions")
+    fleet.json("account", "access", customer.id, "--old-signatures", "on")
+    fleet.json("bucket", "create", "v2-regions", "--home", EU, "--owner", customer.id, "--proxy")
+    endpoint = fleet.regions[ME]["endpoint"]
+    there = asymmetric.client_for(endpoint, ME, customer.pair, kind="s3")
+    eventually(there.list_buckets)
+    about = {"Bucket": "v2-regions", "Key": "k", "ChecksumAlgorithm": "SHA256"}
+    eventually(lambda: there.put_object(**about, Body=b"forwarded"))
+    fleet.freeze(FIRST)
+    try:
+        there.put_object(**about, Body=b"registry away")
+        assert body_of(there, "v2-regions", "k") == b"registry away"
+    finally:
+        fleet.thaw(FIRST)
+    # No signature covers this body, and the owner trusts no region with it.
+    uncovered = {"Bucket": "v2-regions", "Key": "k", "Body": b"uncovered"}
+    assert code(there.put_object, **uncovered) == "TemporaryRedirect"
+    # Buckets are made and removed through any region of the owner.
+    there.create_bucket(Bucket="v2-made")
+    there.delete_bucket(Bucket="v2-made")
+    fleet.json("account", "access", customer.id, "--old-signatures", "off")
+    eventually(lambda: code(there.list_buckets) == "InvalidRequest" or None)
+
+
 def test_a_region_is_given_the_public_key_alone_of_who_signs_so(fleet):
     customer = Customer(fleet, "v4a-comes")
     there = customer.s3(ME)

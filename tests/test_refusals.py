@@ -8,9 +8,11 @@ import base64
 import datetime
 import fnmatch
 import hashlib
+import hmac
 import html
 import itertools
 import re
+from email.utils import formatdate
 
 import pytest
 
@@ -80,6 +82,18 @@ class Anonymous(Client):
         return dict(headers or {})
 
 
+class Old(Client):
+    """Signs with version 2, which the account has not asked for."""
+
+    def headers(self, method, path, query="", headers=None, **_):
+        date = formatdate(usegmt=True)
+        text = f"{method}\n\n\n{date}\n{path}"
+        code = hmac.new(self.secret_key.encode(), text.encode(), hashlib.sha1).digest()
+        signature = base64.b64encode(code).decode()
+        return {**(headers or {}), "date": date,
+                "authorization": f"AWS {self.access_key}:{signature}"}
+
+
 @pytest.fixture(scope="module")
 def scene(cloud):
     """An account with a bucket that holds an object, and all principals."""
@@ -141,6 +155,7 @@ def lists(operation):
 PRINCIPALS = {
     "anonymous": ("AccessDenied", never),
     "bad signature": ("SignatureDoesNotMatch", never),
+    "old signature": ("InvalidRequest", never),
     "other account": ("AccessDenied", lists_or_makes),
     "user of another account": ("AccessDenied", lists_or_makes),
     "read-only user": ("AccessDenied", reads),
@@ -188,6 +203,9 @@ def principal(scene, name):
     if name == "bad signature":
         return scene.client((scene.pair[0], scene.pair[1] + "x")), lambda: plain(
             scene.client(scene.pair))
+    if name == "old signature":
+        client = Old(cloud.host, cloud.region, *scene.pair)
+        return client, lambda: plain(scene.client(scene.pair))
     if name == "other account":
         client = scene.client(scene.key(scene.account("refusals-other")))
         return client, lambda: client.request("GET", "/")[0]
@@ -330,7 +348,8 @@ def test_who_may_not_is_refused_and_changes_nothing(scene, name):
             continue
         answer = operation.send(client, scene.bucket)
         # The answer to HEAD has no body.
-        want = (403, None if operation.method == "HEAD" else refusal)
+        status = 400 if refusal == "InvalidRequest" else 403
+        want = (status, None if operation.method == "HEAD" else refusal)
         # Each key is a question of its own, for whom the bucket's account lets ask at all.
         if operation.name == "DeleteObjects" and name in OF_THE_ACCOUNT:
             want = (200, refusal)

@@ -115,6 +115,7 @@ fn turn(keys: &Keys, auth: AuthType, headers: &HeaderMap, now: Timestamp) -> f64
         let request = Request {
             method: "GET",
             path: PATH,
+            host_bucket: None,
             query: None,
             headers: black_box(headers),
         };

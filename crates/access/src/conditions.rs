@@ -7,7 +7,6 @@ use crate::{
     Action, Ask, AuthType, Facts, Resource, Transport, Via,
     actions::{Effect, Kind},
     policy::Conditions,
-    signature::Algorithm,
 };
 
 /// Headers that say who else has access.
@@ -143,17 +142,20 @@ fn reads_existing(action: Action) -> bool {
 fn signature<'a>(conditions: &mut Conditions<'a>, ask: &Ask<'a>) {
     let facts = &ask.context.facts;
     let kind = match facts.auth {
-        Some(AuthType::HeaderV4 | AuthType::HeaderV4a) => "REST-HEADER",
-        Some(AuthType::PresignedV4 | AuthType::PresignedV4a) => "REST-QUERY-STRING",
-        Some(AuthType::PostPolicy) => "POST",
+        Some(AuthType::HeaderV4 | AuthType::HeaderV4a | AuthType::HeaderV2) => "REST-HEADER",
+        Some(AuthType::PresignedV4 | AuthType::PresignedV4a | AuthType::PresignedV2) => {
+            "REST-QUERY-STRING"
+        }
+        Some(AuthType::PostPolicy | AuthType::PostPolicyV2) => "POST",
         Some(AuthType::Anonymous) | None => return,
     };
     conditions.auth_type = Some(kind);
-    // The policy of a form is signed as other requests are.
-    let algorithm = facts.auth.and_then(AuthType::algorithm);
-    conditions.signature_version = Some(algorithm.unwrap_or(Algorithm::Hmac).name());
+    conditions.signature_version = facts.auth.and_then(AuthType::signature_version);
     let dated = kind != "REST-HEADER";
-    if let (true, Some(at), Some(now)) = (dated, facts.signed_at, facts.read_at) {
+    if dated && facts.auth.is_some_and(AuthType::is_old) {
+        // It does not say when it was made.
+        conditions.signature_age = Some(0);
+    } else if let (true, Some(at), Some(now)) = (dated, facts.signed_at, facts.read_at) {
         let age = now.ms().saturating_sub(at.ms());
         conditions.signature_age = i64::try_from(age).ok();
     }

@@ -7,7 +7,7 @@ use types::{AccountId, RegionId, Timestamp};
 
 use crate::{
     CallerKind, NewBuckets, PublicAccessBlock, SessionToken, TokenFault, Who,
-    signature::{HmacKey, PublicKey, Service},
+    signature::{HmacKey, OldKey, PublicKey, Service},
 };
 
 /// HMAC-SHA256 key at the end of SigV4's chain: secret -> day -> region -> service ->
@@ -43,6 +43,34 @@ pub struct VerifyingKey {
     pub key: PublicKey,
 }
 
+/// What verifies signatures with HMAC-SHA1 of an access key, in every region that has it.
+#[derive(Debug, Clone)]
+pub struct OldSigner {
+    /// The account that the access key belongs to.
+    pub account: AccountId,
+    /// What that account is for.
+    pub kind: CallerKind,
+    /// Who of the account holds it.
+    pub who: Who,
+    /// The key.
+    pub key: OldKey,
+}
+
+/// Why a signature with HMAC-SHA1 is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoOldKey {
+    /// Whoever verifies such signatures can make them, so only regions that the cloud's owner runs
+    /// do.
+    #[error("this region is not run by the owner of the cloud")]
+    Region,
+    /// The account has not asked for them.
+    #[error("the account does not take signatures of version 2")]
+    Off,
+    /// The access key is not known, or disabled.
+    #[error("unknown access key")]
+    Unknown,
+}
+
 /// Answers from memory, for this region only.
 pub trait SigningKeys: Send + Sync + 'static {
     /// The signing key of an access key for `day` (`YYYYMMDD`), `region` and `service`; `None`
@@ -75,6 +103,14 @@ pub trait SigningKeys: Send + Sync + 'static {
     /// public key is not known here.
     fn public_key(&self, _access_key: &str) -> Option<VerifyingKey> {
         None
+    }
+
+    /// What verifies signatures with HMAC-SHA1 of an access key.
+    ///
+    /// # Errors
+    /// They are not taken here, or not of this key.
+    fn old_signer(&self, _access_key: &str) -> Result<OldSigner, NoOldKey> {
+        Err(NoOldKey::Off)
     }
 
     /// Whether the account takes asymmetric signatures only, where buckets and objects are asked

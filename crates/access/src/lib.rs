@@ -27,7 +27,7 @@ pub use actions::Action;
 pub use ask::{Ask, Context, Facts, Resource};
 pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_by_block, refusal_sentence};
 pub use identity::{CallerKind, Identity};
-pub use keys::{SigningKey, SigningKeys, VerifyingKey};
+pub use keys::{NoOldKey, OldSigner, SigningKey, SigningKeys, VerifyingKey};
 pub use permit::{
     Counting, Explained, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
     authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,

@@ -105,6 +105,7 @@ fn request<'a>(target: &'a str, headers: &'a HeaderMap) -> Request<'a> {
     Request {
         method: "GET",
         path,
+        host_bucket: None,
         query,
         headers,
     }

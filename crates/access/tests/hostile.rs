@@ -115,6 +115,7 @@ impl Head {
         let request = Request {
             method: &self.method,
             path,
+            host_bucket: None,
             query,
             headers: &self.headers,
         };

@@ -87,6 +87,7 @@ fn judge_at(
     let request = Request {
         method,
         path,
+        host_bucket: None,
         query,
         headers,
     };
@@ -317,13 +318,21 @@ fn s02_two_kinds_of_authentication_and_unknown_ones_are_refused() {
         (&[v4], Some("X-Amz-Signature=0"), Err(E::BothPresent)),
         (&[v4], Some("Signature=0"), Err(E::BothPresent)),
         (&[v4, v4], None, Err(E::BothPresent)),
-        (&[], Some("AWSAccessKeyId=0&Signature=1"), Err(E::Version2)),
+        (
+            &[],
+            Some("AWSAccessKeyId=0&Signature=1"),
+            Ok(AuthType::PresignedV2),
+        ),
         (
             &[],
             Some("X-Amz-Algorithm=0&Signature=1"),
             Err(E::BothPresent),
         ),
-        (&[("authorization", "AWS a:b")], None, Err(E::Version2)),
+        (
+            &[("authorization", "AWS a:b")],
+            None,
+            Ok(AuthType::HeaderV2),
+        ),
         (&[("authorization", "Basic x")], None, Err(E::UnknownScheme)),
         (&[("authorization", "")], None, Err(E::UnknownScheme)),
         (
@@ -519,6 +528,7 @@ fn a_token_is_asked_for_its_key_and_signed() {
     let request = Request {
         method: "PUT",
         path: "/b/k",
+        host_bucket: None,
         query: Some("tagging"),
         headers: &headers,
     };
@@ -573,6 +583,7 @@ fn services_take_their_own_signatures_and_the_admin_api_no_token() {
             let request = Request {
                 method: "POST",
                 path: "/",
+                host_bucket: None,
                 query: None,
                 headers: &headers,
             };

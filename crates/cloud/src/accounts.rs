@@ -47,6 +47,8 @@ pub struct AccessChange {
     pub new_buckets: Option<Option<NewBuckets>>,
     /// Whether requests for its buckets are to be signed asymmetrically.
     pub requires_asymmetric: Option<bool>,
+    /// Whether signatures with HMAC-SHA1 are taken too.
+    pub old_signatures: Option<bool>,
 }
 
 /// A new canonical id.
@@ -107,6 +109,7 @@ impl Registry {
             public_access_block: None,
             new_buckets: None,
             requires_asymmetric: false,
+            old_signatures: false,
         };
         let draft = Draft {
             actor: actor.clone(),
@@ -223,6 +226,16 @@ impl Registry {
         if let Some(requires) = change.requires_asymmetric {
             account.requires_asymmetric = requires;
         }
+        if let Some(takes) = change.old_signatures {
+            account.old_signatures = takes;
+        }
+        if account.requires_asymmetric && account.old_signatures {
+            return Err(CloudError::Refused(
+                "an account that requires asymmetric signatures takes no old ones: turn one of the \
+                 two off, with `--signatures any` or with `--old-signatures off`"
+                    .into(),
+            ));
+        }
         if account == before {
             return Ok(account);
         }
@@ -241,6 +254,7 @@ impl Registry {
                 "public_access_block": account.public_access_block,
                 "new_buckets": account.new_buckets,
                 "requires_asymmetric": account.requires_asymmetric,
+                "old_signatures": account.old_signatures,
             }),
             rows: vec![RowChange::put(id, &account)?],
         };

@@ -256,16 +256,19 @@ pub(crate) struct Served<'s> {
     region: &'s RegionId,
     /// The operator of the registry's region.
     keeper: Option<&'s str>,
+    /// The registry's region.
+    keeper_id: &'s str,
     found: HashMap<String, bool>,
 }
 
 impl<'s> Served<'s> {
-    pub(crate) fn by(state: &'s State, region: &'s RegionId, keeper: &str) -> Self {
-        let keeper = state.regions.get(keeper).map(|r| r.operator.as_str());
+    pub(crate) fn by(state: &'s State, region: &'s RegionId, keeper_id: &'s str) -> Self {
+        let keeper = state.regions.get(keeper_id).map(|r| r.operator.as_str());
         Self {
             state,
             region,
             keeper,
+            keeper_id,
             found: HashMap::new(),
         }
     }
@@ -276,7 +279,9 @@ impl<'s> Served<'s> {
             return *found;
         }
         let found = self.state.accounts.get(account);
-        let serves = found.is_some_and(|account| self.looks_after(account) || self.holds(account));
+        let serves = found.is_some_and(|account| {
+            self.looks_after(account) || self.holds(account) || self.takes_old(account)
+        });
         let serves = serves || types::planted("keys-for-every-region");
         self.found.insert(account.to_owned(), serves);
         serves
@@ -291,6 +296,12 @@ impl<'s> Served<'s> {
         };
         let region = self.state.regions.get(&**self.region);
         region.is_some_and(|region| operator == Some(region.operator.as_str()))
+    }
+
+    /// A signature with HMAC-SHA1 cannot prove to the registry that its key's holder came: it
+    /// covers names of objects, which stay where they are.
+    fn takes_old(&self, account: &Account) -> bool {
+        self.state.gives_old(account, self.region, self.keeper_id)
     }
 
     fn holds(&self, account: &Account) -> bool {
@@ -343,6 +354,10 @@ impl Registry {
         let (Keeper::There(upstream), key) = (&self.keeper, &statement.access_key) else {
             return Ok(Introduced::Nobody);
         };
+        // The keys that verify those are told unasked, or not at all.
+        if statement.is_old() {
+            return Ok(Introduced::Nobody);
+        }
         let is_ours = statement.is_for(self.own());
         if !is_ours || !days(self.clock.now()).contains(&statement.day) {
             return Ok(Introduced::Nobody);

@@ -23,6 +23,7 @@ mod kinds;
 mod link;
 mod named;
 mod names;
+mod old;
 mod pace;
 mod policies;
 mod principals;

@@ -72,6 +72,8 @@ impl Signed {
             canonical,
             signature: self.signature.clone(),
             token: self.token.as_deref().map(SessionToken::new),
+            // It covers names of objects, so it is never sent.
+            old: None,
         })
     }
 }

@@ -426,6 +426,8 @@ mod introduce_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]
+mod old_tests;
+#[cfg(test)]
 mod pace_tests;
 #[cfg(test)]
 mod reasons_tests;

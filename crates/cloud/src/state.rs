@@ -52,6 +52,15 @@ impl State {
             .collect()
     }
 
+    /// Where the registry is followed: what takes away the keys of this account that verify
+    /// signatures with HMAC-SHA1.
+    pub(crate) fn forget_old_keys_of(&self, account: &str) -> Vec<RowChange> {
+        let all = self.verifiers.iter();
+        let old = all.filter(|(_, one)| one.account == account && one.old.is_some());
+        old.map(|(id, _)| RowChange::remove::<VerifierRecord>(id))
+            .collect()
+    }
+
     /// The users whose rights depend on this group or managed policy.
     pub(crate) fn users_with(&self, id: &str) -> BTreeSet<String> {
         let users = &self.users;

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use access::{
-    NewBuckets, PublicAccessBlock, SessionToken, SigningKey, SigningKeys, TokenFault, VerifyingKey,
-    Who,
-    signature::{PublicKey, Service},
+    NewBuckets, NoOldKey, OldSigner, PublicAccessBlock, SessionToken, SigningKey, SigningKeys,
+    TokenFault, VerifyingKey, Who,
+    signature::{OldKey, PublicKey, Service},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,10 @@ pub struct DerivedKeys {
     /// What verifies its asymmetric signatures, in hex. Regions of older builds get none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<String>,
+    /// What makes and verifies its signatures with HMAC-SHA1, in hex: for regions that the cloud's
+    /// owner runs, where the account asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
 }
 
 /// The same at rest: each day's key sealed under the region's master key.
@@ -112,6 +116,8 @@ pub(crate) struct Verifier {
     pub of: Vec<String>,
     /// What verifies its asymmetric signatures, where that was told.
     pub public: Option<PublicKey>,
+    /// What makes and verifies its signatures with HMAC-SHA1, where that was told.
+    pub old: Option<OldKey>,
     days: BTreeMap<String, [u8; 32]>,
 }
 
@@ -145,6 +151,9 @@ impl VerifierRecord {
         for (day, key) in &mut sealed.days {
             *key = master.seal(&format!("{}/{day}", keys.id), key, random)?;
         }
+        if let Some(key) = &mut sealed.old {
+            *key = master.seal(&format!("{}/old", keys.id), key, random)?;
+        }
         let v = match sealed.user {
             None => FORMAT,
             Some(_) => FORMAT_OF_USERS,
@@ -166,6 +175,14 @@ impl VerifierRecord {
         }
         let public = self.keys.public.map(|text| text.parse()).transpose();
         let public = public.map_err(|_| CloudError::Record("a public key".into()))?;
+        let old = match &self.keys.old {
+            None => None,
+            Some(sealed) => {
+                let key = master.open(&format!("{}/old", self.keys.id), sealed)?;
+                let key = key.parse::<OldKey>();
+                Some(key.map_err(|_| CloudError::Record("a key of old signatures".into()))?)
+            }
+        };
         let who = holder(self.keys.user.as_ref(), &self.keys.account);
         let of = self.keys.user.map(|user| user.of).unwrap_or_default();
         Ok(Verifier {
@@ -175,6 +192,7 @@ impl VerifierRecord {
             active: self.keys.active,
             shown: self.shown,
             public,
+            old,
             days,
         })
     }
@@ -264,6 +282,7 @@ impl Registry {
         };
         let public = key.public_key().filter(|_| active);
         let public = public.filter(|_| state.knows(region, ASYMMETRIC_SIGNATURES));
+        let old = active && self.may_have_old(state, &key.record.account, region);
         Some(DerivedKeys {
             id: id.to_owned(),
             account: key.record.account.clone(),
@@ -271,6 +290,7 @@ impl Registry {
             days,
             user,
             public: public.map(ToString::to_string),
+            old: old.then(|| key.old_key().to_hex()),
         })
     }
 
@@ -357,6 +377,10 @@ impl SigningKeys for Registry {
 
     fn public_key(&self, access_key: &str) -> Option<VerifyingKey> {
         self.state.read().verifying_key(access_key)
+    }
+
+    fn old_signer(&self, access_key: &str) -> Result<OldSigner, NoOldKey> {
+        self.old_signer_here(access_key)
     }
 
     fn requires_asymmetric(&self, account: &AccountId) -> bool {

@@ -183,9 +183,12 @@ impl Registry {
         let reader = reader.ok_or_else(|| "the registry is starting".to_owned())?;
         let wanted = reader.read(from, &request)?;
         let statement = &wanted.statement;
-        let proven = match statement.is_asymmetric() {
-            true => self.who_signed(from, statement, relayed),
-            false => self.who_has_key(from, statement, relayed),
+        let proven = match (statement.is_old(), statement.is_asymmetric()) {
+            (true, _) => self
+                .old_signer_of(statement, from)
+                .map(|signer| (signer.account, signer.who)),
+            (false, true) => self.who_signed(from, statement, relayed),
+            (false, false) => self.who_has_key(from, statement, relayed),
         };
         let Some((account, who)) = proven else {
             tracing::warn!(%from, key = statement.access_key, "a region sent a request of nobody's");
@@ -267,10 +270,11 @@ impl Registry {
         let (statement, once) = (&wanted.statement, wanted.statement.once());
         // One that several regions may have counts once among them.
         let account = || {
-            self.public_key(&statement.access_key)
-                .map(|key| key.account)
+            self.caller(&AccessKeyId::new(&statement.access_key))?
+                .account()
+                .cloned()
         };
-        let room = match statement.is_asymmetric() {
+        let room = match statement.is_of_all_regions() {
             true => account().map(|account| RegionId::new(&account)),
             false => None,
         };

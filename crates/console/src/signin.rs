@@ -242,6 +242,7 @@ impl Console {
         let request = Request {
             method: parts.method.as_str(),
             path: parts.uri.path(),
+            host_bucket: None,
             query: parts.uri.query(),
             headers: &parts.headers,
         };

@@ -232,6 +232,7 @@ impl IamForms {
         let request = Signed {
             method: head.method.as_str(),
             path: head.uri.path(),
+            host_bucket: None,
             query,
             headers: &head.headers,
         };

@@ -3,7 +3,7 @@
 use std::{fmt::Write, net::IpAddr};
 
 use access::{
-    AuthType, Identity, PayloadMode, RequestFacts, SignatureError,
+    AuthType, Identity, NoOldKey, PayloadMode, RequestFacts, SignatureError,
     signature::{ChunkVerifier, Facts, Mismatch, RegionNames, Verified},
 };
 use http::{HeaderValue, Method, header};
@@ -58,6 +58,11 @@ impl Identified {
     /// How the request came.
     pub(crate) fn facts(&self) -> RequestFacts {
         self.facts
+    }
+
+    /// What its body said of how it is signed.
+    pub(crate) fn found(&mut self, auth: AuthType) {
+        self.facts.auth = Some(auth);
     }
 
     /// The body, verified as it is read.
@@ -228,11 +233,11 @@ impl From<SignatureError> for S3Error {
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, \
                  Signature query string parameter or the Authorization header should be specified",
             ),
-            E::Version2 => S3Error::with(
-                C::InvalidRequest,
-                "The authorization mechanism you have provided is not supported. Please use \
-                 AWS4-HMAC-SHA256.",
-            ),
+            E::OldSignature(why) => S3Error::with(C::InvalidRequest, old_signature(why)),
+            E::OldMalformed(what) => old_malformed(what),
+            E::OldQuery(what) => S3Error::with(C::AccessDenied, what),
+            E::OldUnsigned(what) => old_unsigned(what),
+            E::OldExpired { at, server } => old_expired(at, server),
             E::UnknownScheme => S3Error::with(C::InvalidArgument, "Unsupported Authorization Type")
                 .detail("ArgumentName", "Authorization"),
             E::NotImplemented(what) => S3Error::not_implemented(what),
@@ -289,6 +294,42 @@ impl From<SignatureError> for S3Error {
             E::Mismatch(mismatch) => mismatched(*mismatch),
         }
     }
+}
+
+fn old_malformed(what: &'static str) -> S3Error {
+    S3Error::with(ErrorCode::InvalidArgument, what).detail("ArgumentName", "Authorization")
+}
+
+fn old_unsigned(what: String) -> S3Error {
+    let text = "There were headers or parameters present in the request which signatures of \
+                version 2 do not cover. Please use AWS4-HMAC-SHA256.";
+    S3Error::with(ErrorCode::AccessDenied, text).detail("NotSigned", what)
+}
+
+fn old_expired(at: String, server: String) -> S3Error {
+    S3Error::with(ErrorCode::AccessDenied, "Request has expired")
+        .detail("Expires", at)
+        .detail("ServerTime", server)
+}
+
+/// The first two sentences are those of S3.
+fn old_signature(why: NoOldKey) -> String {
+    let what = match why {
+        NoOldKey::Region => {
+            "This region is not run by the owner of the cloud, so it takes no signatures of \
+             version 2, of whatever account."
+        }
+        NoOldKey::Off | NoOldKey::Unknown => {
+            "The account takes no signatures of version 2; whoever administers it can turn them on \
+             with `dhow account access ACCOUNT --old-signatures on`."
+        }
+    };
+    [
+        "The authorization mechanism you have provided is not supported. Please use \
+         AWS4-HMAC-SHA256. ",
+        what,
+    ]
+    .concat()
 }
 
 fn mismatched(m: Mismatch) -> S3Error {

@@ -371,6 +371,7 @@ impl Gateway {
         let reading = post_form::read(body, headers, &bucket, &facts);
         let form = tokio::time::timeout(idle, reading).await;
         let mut form = form.map_err(|_| ErrorCode::RequestTimeout)??;
+        met.identified.found(form.auth);
         met.request.become_form(std::mem::take(&mut form.headers));
         Ok(Source::Form(Box::new(form)))
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use access::{
-    AuthType, Identity, PayloadMode, Proof, Refusal, Replayed, RequestFacts,
+    Identity, PayloadMode, Proof, Refusal, Replayed, RequestFacts,
     signature::{ChunkLink, Claim},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -96,14 +96,7 @@ impl Relayed {
 
     /// What the region that relays says, and what the head says of its signature.
     pub(crate) fn signed(&self, facts: RequestFacts) -> RequestFacts {
-        let asymmetric = self.claim.statement.is_asymmetric();
-        let auth = match (self.claim.presigned, asymmetric) {
-            (true, false) => AuthType::PresignedV4,
-            (false, false) => AuthType::HeaderV4,
-            (true, true) => AuthType::PresignedV4a,
-            (false, true) => AuthType::HeaderV4a,
-        };
-        facts.signed(auth, Some(self.claim.at))
+        facts.signed(self.claim.auth(), Some(self.claim.at))
     }
 }
 
@@ -143,7 +136,7 @@ impl Gateway {
             self.check_host(&request, endpoint.as_deref(), account)?;
         }
         let room = match caller.account() {
-            Some(account) if claim.statement.is_asymmetric() => RegionId::new(account),
+            Some(account) if claim.statement.is_of_all_regions() => RegionId::new(account),
             _ => from.region.clone(),
         };
         let cover = Cover::of(&claim, request.headers());

@@ -13,8 +13,8 @@
 //! - everything else: the header of that name, from before routing on.
 
 use access::{
-    AuthType, SignatureError,
-    signature::{self, Claim, Verified},
+    AuthType,
+    signature::{self, Claim, Verified, v2},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use types::Timestamp;
@@ -160,18 +160,15 @@ impl<'a> Received<'a> {
             carried: Vec::new(),
             signs: None,
         };
-        match read.read_query() {
-            // It puts headers into the query: what is wrong is the version, and no repeat.
-            Err(_) if is_version2(uri.query()) => Err(SignatureError::Version2.into()),
-            Err(error) => Err(error),
-            Ok(()) => Ok(read),
-        }
+        read.read_query()?;
+        Ok(read)
     }
 
     fn read_query(&mut self) -> Result<(), S3Error> {
         let Some(raw) = self.uri.query().filter(|raw| !raw.is_empty()) else {
             return Ok(());
         };
+        let is_version2 = is_version2(raw);
         for (n, pair) in raw.split('&').filter(|p| !p.is_empty()).enumerate() {
             if n == PARAMETERS_MAX {
                 return Err(ErrorCode::InvalidURI.into());
@@ -189,6 +186,9 @@ impl<'a> Received<'a> {
                     ));
                 }
                 Meaning::Header => self.carry(&name, &value)?,
+                Meaning::Parameter if is_version2 && let Some(known) = of_version2(&name) => {
+                    self.signs = Some(known);
+                }
                 Meaning::Parameter if self.query.has(&name) => {
                     return Err(twice("parameter", &name));
                 }
@@ -270,6 +270,11 @@ impl<'a> Received<'a> {
         signature::Request {
             method: self.method.as_str(),
             path: self.uri.path(),
+            host_bucket: self
+                .target
+                .bucket
+                .as_deref()
+                .filter(|_| self.target.by_host),
             query: self.uri.query(),
             headers: &self.headers,
         }
@@ -417,14 +422,22 @@ pub(crate) fn without_port(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Whether a query carries a signature of version 2.
-fn is_version2(query: Option<&str>) -> bool {
+/// Whether a query carries a signature of version 2, whose parameters have common names.
+fn is_version2(query: &str) -> bool {
     let has = |name: &str| {
-        let pairs = query.unwrap_or_default().split('&');
-        let mut names = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
-        names.any(|found| found == name)
+        let mut names = query.split('&').map(|pair| pair.split('=').next());
+        names.any(|found| {
+            found
+                .and_then(|n| decode(n, true).ok())
+                .is_some_and(|n| n == name)
+        })
     };
-    has("AWSAccessKeyId") && has("Signature")
+    has("AWSAccessKeyId") || has("Signature")
+}
+
+/// Which parameter of such a signature this is, if it is one.
+fn of_version2(name: &str) -> Option<&'static str> {
+    v2::QUERY.into_iter().find(|known| *known == name)
 }
 
 /// Joins what is a list, and refuses every other header that comes more than once and that

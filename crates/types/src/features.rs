@@ -44,6 +44,9 @@ pub const ASYMMETRIC_SIGNATURES: &str = "asymmetric-signatures";
 /// Aliases of accounts.
 pub const ACCOUNT_ALIASES: &str = "account-aliases";
 
+/// Keys of signatures with HMAC-SHA1, and accounts that take them.
+pub const OLD_SIGNATURES: &str = "old-signatures";
+
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
     ACCEPTED_RULES,
@@ -60,6 +63,7 @@ const SINCE: &[&str] = &[
     ACCOUNT_ALIASES,
     ASYMMETRIC_SIGNATURES,
     IDENTITIES,
+    OLD_SIGNATURES,
     ROLES,
     SESSIONS,
     WEB_IDENTITY,

@@ -17,8 +17,14 @@ pub enum AuthType {
     HeaderV4a,
     /// `X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256&…` in the query.
     PresignedV4a,
+    /// `Authorization: AWS …`: signature version 2.
+    HeaderV2,
+    /// `AWSAccessKeyId=…&Expires=…&Signature=…` in the query.
+    PresignedV2,
     /// A form: who sends it stands in the body.
     PostPolicy,
+    /// A form whose body has a signature of version 2.
+    PostPolicyV2,
 }
 
 /// How a signature is made.
@@ -67,7 +73,7 @@ impl AuthType {
                 (true, true) => Err(SignatureError::BothPresent),
                 (true, false) if found.v4a => Ok(Self::PresignedV4a),
                 (true, false) => Ok(Self::PresignedV4),
-                (false, true) => Err(SignatureError::Version2),
+                (false, true) => Ok(Self::PresignedV2),
                 (false, false) if method == Method::POST && is_form(headers) => {
                     Ok(Self::PostPolicy)
                 }
@@ -82,25 +88,40 @@ impl AuthType {
         match scheme {
             b"AWS4-HMAC-SHA256" => Ok(Self::HeaderV4),
             b"AWS4-ECDSA-P256-SHA256" => Ok(Self::HeaderV4a),
-            b"AWS" => Err(SignatureError::Version2),
+            b"AWS" => Ok(Self::HeaderV2),
             _ => Err(SignatureError::UnknownScheme),
         }
     }
 
-    /// How its signature is made; `None` where the head has none.
-    pub const fn algorithm(self) -> Option<Algorithm> {
+    /// What its signature is called; `None` where there is none.
+    pub const fn signature_version(self) -> Option<&'static str> {
         match self {
-            Self::Anonymous | Self::PostPolicy => None,
-            Self::HeaderV4 | Self::PresignedV4 => Some(Algorithm::Hmac),
-            Self::HeaderV4a | Self::PresignedV4a => Some(Algorithm::Ecdsa),
+            Self::Anonymous => None,
+            // The policy of a form is signed as other requests are.
+            Self::HeaderV4 | Self::PresignedV4 | Self::PostPolicy => Some(Algorithm::Hmac.name()),
+            Self::HeaderV4a | Self::PresignedV4a => Some(Algorithm::Ecdsa.name()),
+            Self::HeaderV2 | Self::PresignedV2 | Self::PostPolicyV2 => Some(super::v2::VERSION),
         }
+    }
+
+    /// Whether it is signed with HMAC-SHA1.
+    pub const fn is_old(self) -> bool {
+        matches!(
+            self,
+            Self::HeaderV2 | Self::PresignedV2 | Self::PostPolicyV2
+        )
     }
 
     /// Whether the signature is in the query.
     pub const fn is_presigned(self) -> bool {
         match self {
-            Self::PresignedV4 | Self::PresignedV4a => true,
-            Self::Anonymous | Self::HeaderV4 | Self::HeaderV4a | Self::PostPolicy => false,
+            Self::PresignedV4 | Self::PresignedV4a | Self::PresignedV2 => true,
+            Self::Anonymous
+            | Self::HeaderV4
+            | Self::HeaderV4a
+            | Self::HeaderV2
+            | Self::PostPolicy
+            | Self::PostPolicyV2 => false,
         }
     }
 }

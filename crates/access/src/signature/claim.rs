@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use types::Timestamp;
 
-use crate::SessionToken;
+use crate::{OldSigner, SessionToken};
 
 use super::{
-    Algorithm, ChunkLink, ChunkVerifier, HmacKey, PayloadMode, PublicKey, Service,
+    Algorithm, AuthType, ChunkLink, ChunkVerifier, HmacKey, PayloadMode, PublicKey, Service,
     asymmetric::{names_region, once},
+    v2,
     verify::{signature_matches, string_to_sign_of},
 };
 
@@ -32,6 +33,9 @@ pub struct Statement {
     pub signature: String,
     /// The token that came with a session's key. The signature covers it.
     pub token: Option<SessionToken>,
+    /// What a signature with HMAC-SHA1 covers, which names objects: it stays in the region that
+    /// verifies. `None` for all others.
+    pub old: Option<v2::Texts>,
 }
 
 /// What the signature of a request claims, with what it says of the request.
@@ -75,7 +79,25 @@ impl Statement {
         self.algorithm() == Algorithm::Ecdsa
     }
 
-    /// Whether it was made for this region: its scope or its region set says so.
+    /// Whether it is one with HMAC-SHA1.
+    pub fn is_old(&self) -> bool {
+        self.old.is_some()
+    }
+
+    /// Whether several regions may take it.
+    pub fn is_of_all_regions(&self) -> bool {
+        self.is_asymmetric() || self.is_old()
+    }
+
+    /// Whether it is a signature with HMAC-SHA1 by the holder of this key.
+    #[must_use]
+    pub fn is_proven_by_old(&self, signer: &OldSigner) -> bool {
+        let covered = self.old.as_ref();
+        covered.is_some_and(|covered| v2::matches(signer, covered, &self.signature))
+    }
+
+    /// Whether it was made for this region: its scope or its region set says so. One with
+    /// HMAC-SHA1 says nothing of regions.
     pub fn is_for(&self, region: &str) -> bool {
         match &self.region_set {
             None => self.region == region,
@@ -85,6 +107,9 @@ impl Statement {
 
     /// What is remembered of it where a request counts once, in hex digits.
     pub fn once(&self) -> Cow<'_, str> {
+        if let Some(covered) = &self.old {
+            return Cow::Owned(v2::once(&self.access_key, covered));
+        }
         match self.algorithm() {
             Algorithm::Hmac => Cow::Borrowed(&self.signature),
             Algorithm::Ecdsa => Cow::Owned(once(&self.access_key, &self.text(Service::S3))),
@@ -105,7 +130,8 @@ impl Statement {
     /// The same for a request to that service, which its scope names.
     #[must_use]
     pub fn is_proven_for(&self, service: Service, key: &HmacKey) -> bool {
-        !self.is_asymmetric() && signature_matches(key, &self.text(service), &self.signature)
+        let is_other = self.is_asymmetric() || self.is_old();
+        !is_other && signature_matches(key, &self.text(service), &self.signature)
     }
 
     /// Whether it is an asymmetric signature over a request for buckets or objects, by the holder
@@ -125,6 +151,23 @@ impl Statement {
 }
 
 impl Claim {
+    /// The kind of authentication.
+    pub fn auth(&self) -> AuthType {
+        let statement = &self.statement;
+        match (
+            self.presigned,
+            statement.is_asymmetric(),
+            statement.is_old(),
+        ) {
+            (true, _, true) => AuthType::PresignedV2,
+            (false, _, true) => AuthType::HeaderV2,
+            (true, false, false) => AuthType::PresignedV4,
+            (false, false, false) => AuthType::HeaderV4,
+            (true, true, false) => AuthType::PresignedV4a,
+            (false, true, false) => AuthType::HeaderV4a,
+        }
+    }
+
     /// Whether the signature covers this header.
     pub fn covers(&self, name: &str) -> bool {
         self.signed_headers.split(';').any(|signed| signed == name)

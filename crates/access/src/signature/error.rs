@@ -1,6 +1,6 @@
 //! Why a signature is refused; each variant is one error code of S3.
 
-use crate::TokenFault;
+use crate::{NoOldKey, TokenFault};
 
 /// What a client needs to find its own mistake; nothing of it is secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,9 +21,26 @@ pub enum SignatureError {
     /// `InvalidArgument`: header and query both carry a signature.
     #[error("more than one kind of authentication")]
     BothPresent,
-    /// `InvalidRequest`: signature version 2.
-    #[error("signature version 2 is not supported")]
-    Version2,
+    /// `InvalidRequest`: a signature with HMAC-SHA1 that is not taken.
+    #[error("{0}")]
+    OldSignature(NoOldKey),
+    /// `InvalidArgument`: a header with such a signature that cannot be read.
+    #[error("{0}")]
+    OldMalformed(&'static str),
+    /// `AccessDenied`: the same of a query.
+    #[error("{0}")]
+    OldQuery(String),
+    /// `AccessDenied`: such a signature does not cover this header or parameter.
+    #[error("a signature of version 2 does not cover {0}")]
+    OldUnsigned(String),
+    /// `AccessDenied`: a presigned URL with such a signature has run out.
+    #[error("request has expired")]
+    OldExpired {
+        /// `Expires`, ISO 8601.
+        at: String,
+        /// Our time, ISO 8601.
+        server: String,
+    },
     /// `InvalidArgument`: a scheme that S3 does not know.
     #[error("unsupported authorization type")]
     UnknownScheme,

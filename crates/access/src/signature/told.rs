@@ -7,6 +7,14 @@ use types::Timestamp;
 
 use super::SignatureError as E;
 
+/// An HTTP date; old clients write `+0000` for `GMT`, as mail does (RFC 5322, section 3.3).
+fn http_date(text: &str) -> Option<Timestamp> {
+    match text.strip_suffix("+0000") {
+        None => Timestamp::parse_http_date(text),
+        Some(front) => Timestamp::parse_http_date(&[front, "GMT"].concat()),
+    }
+}
+
 /// The values of a header that may come once.
 #[derive(Default, Clone, Copy)]
 pub(super) enum Single<'a> {
@@ -80,7 +88,7 @@ impl<'a> Told<'a> {
         if let Some(date) = Timestamp::parse_iso_basic(text) {
             return Ok((date, Cow::Borrowed(text)));
         }
-        let date = Timestamp::parse_http_date(text).ok_or(E::NoDate)?;
+        let date = http_date(text).ok_or(E::NoDate)?;
         Ok((date, Cow::Owned(date.iso_basic())))
     }
 }

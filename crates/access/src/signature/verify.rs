@@ -14,6 +14,7 @@ use super::{
     hash::{HmacKey, hex64, sha256},
     parse::{Credential, Presigned, Service, SignedHeader, split},
     told::Told,
+    v2,
 };
 use crate::{Identity, SessionToken, SigningKeys};
 
@@ -27,6 +28,8 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// The path as it was sent.
     pub path: &'a str,
+    /// The bucket, where the host names it. Version 2 covers it, and no host.
+    pub host_bucket: Option<&'a str>,
     /// The query as it was sent.
     pub query: Option<&'a str>,
     /// All headers, `Host` among them: the authority of a request in absolute form is not signed,
@@ -91,7 +94,7 @@ pub fn verify(auth: AuthType, request: &Request<'_>, facts: &Facts<'_>) -> Resul
             chunks: None,
             once: None,
         }),
-        AuthType::PostPolicy => Ok(Verified {
+        AuthType::PostPolicy | AuthType::PostPolicyV2 => Ok(Verified {
             identity: Identity::Anonymous,
             payload: PayloadMode::Unsigned,
             at: None,
@@ -101,6 +104,7 @@ pub fn verify(auth: AuthType, request: &Request<'_>, facts: &Facts<'_>) -> Resul
         AuthType::HeaderV4 => verify_header(request, facts, Algorithm::Hmac),
         AuthType::HeaderV4a => verify_header(request, facts, Algorithm::Ecdsa),
         AuthType::PresignedV4 | AuthType::PresignedV4a => verify_presigned(request, facts),
+        AuthType::HeaderV2 | AuthType::PresignedV2 => v2::verify(auth, request, facts),
     }
 }
 
@@ -203,7 +207,8 @@ pub fn claim(auth: AuthType, request: &Request<'_>, now: Timestamp) -> Result<Cl
         AuthType::HeaderV4 => read_header(request, now, (Service::S3, Algorithm::Hmac), claimed),
         AuthType::HeaderV4a => read_header(request, now, (Service::S3, Algorithm::Ecdsa), claimed),
         AuthType::PresignedV4 | AuthType::PresignedV4a => read_presigned(request, now, claimed),
-        AuthType::Anonymous | AuthType::PostPolicy => {
+        AuthType::HeaderV2 | AuthType::PresignedV2 => v2::claim(auth, request, now),
+        AuthType::Anonymous | AuthType::PostPolicy | AuthType::PostPolicyV2 => {
             Err(E::HeaderMalformed("the request carries no signature"))
         }
     }
@@ -233,6 +238,7 @@ fn claimed(request: &Request<'_>, read: &Read<'_>) -> Result<Claim, E> {
             canonical: sha256(&canonical),
             signature: signed.signature.to_owned(),
             token: read.token.map(SessionToken::new),
+            old: None,
         },
         signed_headers: signed.signed_headers.to_owned(),
         payload: read.payload,

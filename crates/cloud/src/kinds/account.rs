@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 use types::{AccountId, Placement};
 
 use super::{Concern, Outdated, Record, deed::PlacementRecord};
-use crate::{CloudError, MasterKey, change::RowNow, introduce::Served, state::State};
+use crate::{
+    CloudError, MasterKey,
+    change::{RowChange, RowNow},
+    introduce::Served,
+    state::State,
+};
 
 /// A tenant account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +53,9 @@ pub struct Account {
     /// Requests for its buckets are signed asymmetrically, with its keys and no sessions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requires_asymmetric: bool,
+    /// Signatures with HMAC-SHA1 are taken too, in regions that the cloud's owner runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub old_signatures: bool,
 }
 
 /// What new buckets of an account begin with.
@@ -144,6 +152,13 @@ impl Record for Account {
             ),
         ),
         (
+            "a/000000000005",
+            concat!(
+                r#"{"v":1,"id":"000000000005","name":"cams","created_ms":5,"root":false,"#,
+                r#""old_signatures":true}"#,
+            ),
+        ),
+        (
             "a/000000000003",
             concat!(
                 r#"{"v":1,"id":"000000000003","name":"old","created_ms":3,"root":false,"#,
@@ -171,5 +186,16 @@ impl Record for Account {
 
     fn outdates(_: &str) -> Outdated<'_> {
         Outdated::All
+    }
+
+    /// The keys of an account that takes no more signatures with HMAC-SHA1 are told anew; a region
+    /// that is not told them has none any more.
+    fn followed(state: &State, id: &str, row: &RowChange) -> Vec<RowChange> {
+        let takes = |value: &String| Self::read(value.as_bytes()).is_ok_and(|a| a.old_signatures);
+        let mut kept = vec![row.clone()];
+        if !matches!(&row.now, RowNow::Value(value) if takes(value)) {
+            kept.extend(state.forget_old_keys_of(id));
+        }
+        kept
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use access::signature::PublicKey;
+use access::signature::{OldKey, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::{Concern, FORMAT_OF_USERS, Outdated, Record};
@@ -59,6 +59,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// What makes and verifies its signatures with HMAC-SHA1.
+    pub(crate) fn old_key(&self) -> OldKey {
+        OldKey::of_secret(&self.secret)
+    }
+
     /// What verifies its asymmetric signatures.
     pub(crate) fn public_key(&self) -> Option<&PublicKey> {
         let derive = || public_key(&self.record.id, &self.secret);

@@ -634,6 +634,7 @@ pub(super) fn signed(made: &NewSession, secret: &str, region: &str) -> Statement
         canonical: [7; 32],
         signature: String::new(),
         token: Some(SessionToken::new(&made.token)),
+        old: None,
     };
     let text = format!(
         "AWS4-HMAC-SHA256\n{}\n{}/{region}/s3/aws4_request\n{}",

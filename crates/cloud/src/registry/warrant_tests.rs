@@ -35,6 +35,7 @@ impl ReadsRequests for InJson {
             at: Timestamp::parse_iso_basic(&stamp).ok_or("no date")?,
             statement: Statement {
                 token: read["token"].as_str().map(SessionToken::new),
+                old: None,
                 access_key: text("access_key"),
                 day: stamp[..8].to_owned(),
                 region: text("region"),

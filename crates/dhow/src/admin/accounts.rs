@@ -36,6 +36,7 @@ pub(super) struct AccountAccess {
     #[serde(default)]
     unset_new_buckets: bool,
     signatures: Option<String>,
+    old_signatures: Option<bool>,
 }
 
 /// Requests for an account's buckets are signed in any way, or asymmetrically.
@@ -94,6 +95,7 @@ impl AccountAccess {
             block: own,
             new_buckets,
             requires_asymmetric,
+            old_signatures: self.old_signatures,
         })
     }
 }
@@ -166,6 +168,7 @@ impl Admin {
                 true => V4A,
                 false => ANY,
             },
+            "old_signatures": changed.old_signatures,
         }))
     }
 

@@ -97,6 +97,7 @@ pub const ACCOUNT_ACCESS: &[Field] = &[
         Word(&["any", "v4a"]),
         "How requests for its buckets are signed.",
     ),
+    may("old_signatures", Flag, "Whether version 2 is taken too."),
 ];
 
 /// The body of `POST keys`.
@@ -439,6 +440,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("new_ownership", OR_TEXT, ""),
             must("new_public_access_block", OrNull(&TEXTS), ""),
             must("signatures", Word(&["any", "v4a"]), ""),
+            must("old_signatures", Flag, ""),
         ],
     ),
     (

@@ -263,6 +263,7 @@ impl Admin {
         let request = Signed {
             method: parts.method.as_str(),
             path: parts.uri.path(),
+            host_bucket: None,
             query,
             headers: &parts.headers,
         };

@@ -118,6 +118,13 @@ pub struct Access {
     /// keys only, which no region can make; `any` takes each kind.
     #[arg(long, value_name = "KIND")]
     signatures: Option<String>,
+    /// Whether AWS Signature Version 2 is taken too, for programs that know no other: `on` or
+    /// `off`. Off unless asked for. Whoever verifies such a signature can make it, so only
+    /// regions that the owner of the cloud runs take them; each of them, within the account's
+    /// guard, gets keys of the account for it. A signature covers neither the body nor a region.
+    /// Prefer new programs, and turn it off when the last old one is gone.
+    #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
+    old_signatures: Option<String>,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -150,6 +157,9 @@ impl Access {
         if let Some(kind) = &self.signatures {
             body["signatures"] = json!(kind);
         }
+        if let Some(wanted) = &self.old_signatures {
+            body["old_signatures"] = json!(wanted == "on");
+        }
         let path = format!("accounts/{}/access", in_address(&self.id)?);
         let shown = self.which.client()?.call("POST", &path, Some(&body))?;
         if self.json {
@@ -181,6 +191,11 @@ impl Access {
             "Signatures                   {}",
             text(&shown, "signatures")
         );
+        let old = match shown["old_signatures"].as_bool() {
+            Some(true) => "taken in regions of the cloud's owner",
+            _ => "refused",
+        };
+        println!("Old signatures (version 2)   {old}");
         Ok(ExitCode::SUCCESS)
     }
 }

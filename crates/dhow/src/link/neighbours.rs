@@ -151,6 +151,25 @@ impl Neighbours {
         }
     }
 
+    /// The same of a signature with HMAC-SHA1. Only regions that the cloud's owner runs relay such
+    /// requests, and are relayed them.
+    fn prove_old(&self, from: &RegionId, bucket: &BucketName, statement: &Statement) -> Proven {
+        let registry = &self.registry;
+        let signer = registry.old_signer_of(statement, from);
+        let deed = Deeds::get(&**registry, bucket);
+        let is_owners = deed
+            .zip(signer)
+            .is_some_and(|(deed, signer)| access::is_owner(&signer.account, &deed));
+        let caller = registry.caller(&AccessKeyId::new(&statement.access_key));
+        match caller.filter(|_| is_owners) {
+            Some(caller) => Proven::Caller(caller),
+            None => {
+                tracing::warn!(%from, %bucket, "a region relayed an old signature of nobody's");
+                Proven::Forged
+            }
+        }
+    }
+
     /// Whether the account of whoever is said to have signed refuses every other kind.
     fn requires_asymmetric(&self, statement: &Statement) -> bool {
         let caller = self.registry.caller_of(statement);
@@ -487,6 +506,9 @@ impl gateway::Regions for Neighbours {
     ) -> BoxFuture<'a, Proven> {
         Box::pin(async move {
             let key = AccessKeyId::new(&statement.access_key);
+            if statement.is_old() {
+                return self.prove_old(from, bucket, statement);
+            }
             if statement.is_asymmetric() {
                 return self.prove_asymmetric(from, bucket, statement);
             }

@@ -14,8 +14,8 @@ mod tests;
 use std::sync::Arc;
 
 use access::{
-    Identity, SignatureError,
-    signature::{Credential, Facts, verify_text},
+    AuthType, Identity, SignatureError,
+    signature::{Credential, Facts, verify_old_text, verify_text},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -49,6 +49,8 @@ pub struct Reply {
 /// A form whose sender is known and whose fields keep to its policy.
 pub(crate) struct Form {
     pub(crate) identity: Identity,
+    /// How it is signed.
+    pub(crate) auth: AuthType,
     pub(crate) key: ObjectKey,
     /// The fields, as the headers that PutObject has for them.
     pub(crate) headers: HeaderMap,
@@ -93,11 +95,16 @@ pub(crate) async fn read(
             "The bucket of the form is not the bucket of the URL.",
         ));
     }
-    let (identity, length) = identify(&fields, facts)?;
+    let auth = match of_version2(&fields) {
+        true => AuthType::PostPolicyV2,
+        false => AuthType::PostPolicy,
+    };
+    let (identity, length) = identify(&fields, auth, facts)?;
     let fault = Fault::default();
     let text = |name| fields.get(name).map(str::to_owned);
     Ok(Form {
         identity,
+        auth,
         key,
         headers: as_headers(&fields, head)?,
         reply: Reply {
@@ -147,11 +154,15 @@ fn put_filename(fields: &mut Fields, path: &str) -> Result<(), S3Error> {
 }
 
 /// Verifies signature and policy; the file's size may be as returned.
-fn identify(fields: &Fields, facts: &Facts<'_>) -> Result<(Identity, Option<(u64, u64)>), S3Error> {
+fn identify(
+    fields: &Fields,
+    auth: AuthType,
+    facts: &Facts<'_>,
+) -> Result<(Identity, Option<(u64, u64)>), S3Error> {
     let need = |name| fields.get(name).ok_or_else(|| missing(name));
     let signs = |name: &str| fields.get(name).is_some();
-    if signs("awsaccesskeyid") || signs("signature") {
-        return Err(SignatureError::Version2.into());
+    if auth == AuthType::PostPolicyV2 {
+        return identify_version2(fields, facts);
     }
     if !signs("policy") && !signs("x-amz-signature") && !signs("x-amz-credential") {
         return Ok((Identity::Anonymous, None));
@@ -181,12 +192,47 @@ fn identify(fields: &Fields, facts: &Facts<'_>) -> Result<(Identity, Option<(u64
     let token = fields.get(TOKEN).filter(|token| !token.is_empty());
     let signature = need("x-amz-signature")?;
     let identity = verify_text(text, &credential, signature, token, facts)?;
-    let json = STANDARD.decode(text).map_err(|_| {
+    Ok((identity, allowed_length(text, fields, facts)?))
+}
+
+/// The same with a signature of version 2, over the policy in base64.
+fn identify_version2(
+    fields: &Fields,
+    facts: &Facts<'_>,
+) -> Result<(Identity, Option<(u64, u64)>), S3Error> {
+    let need = |name| fields.get(name).ok_or_else(|| missing(name));
+    for other in ["x-amz-algorithm", "x-amz-credential", "x-amz-signature"] {
+        if fields.get(other).is_some() {
+            return Err(SignatureError::BothPresent.into());
+        }
+    }
+    if fields.get(TOKEN).is_some_and(|token| !token.is_empty()) {
+        return Err(S3Error::not_implemented(
+            "Signature version 2 with temporary credentials",
+        ));
+    }
+    let (access_key, text) = (need("awsaccesskeyid")?, need("policy")?);
+    let identity = verify_old_text(text, access_key, need("signature")?, facts)?;
+    Ok((identity, allowed_length(text, fields, facts)?))
+}
+
+/// Whether a form has a signature of version 2.
+fn of_version2(fields: &Fields) -> bool {
+    let signs = |name: &str| fields.get(name).is_some();
+    signs("awsaccesskeyid") || signs("signature")
+}
+
+/// Compares the fields with the policy; answers how long it allows the file to be.
+fn allowed_length(
+    policy: &str,
+    fields: &Fields,
+    facts: &Facts<'_>,
+) -> Result<Option<(u64, u64)>, S3Error> {
+    let json = STANDARD.decode(policy).map_err(|_| {
         let message = "Invalid Policy: it is not base64.";
         S3Error::with(ErrorCode::InvalidPolicyDocument, message)
     })?;
-    let length = Policy::parse(&json)?.check(fields, facts.now)?;
-    Ok((identity, length))
+    Policy::parse(&json)?.check(fields, facts.now)
 }
 
 /// What the fields would be as headers of a PutObject. Of the request's own head only `Host` is

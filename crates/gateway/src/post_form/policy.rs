@@ -8,8 +8,14 @@ use types::Timestamp;
 use super::Fields;
 use crate::s3::{ErrorCode, S3Error};
 
-/// Fields that need no condition.
-const FREE: [&str; 3] = ["x-amz-signature", "file", "policy"];
+/// Fields that need no condition: those of signatures, of version 4 and 2, and the file.
+const FREE: [&str; 5] = [
+    "x-amz-signature",
+    "file",
+    "policy",
+    "awsaccesskeyid",
+    "signature",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
