@@ -127,6 +127,7 @@ bugs=(
   "sessions-by-name-alone|policy|truth::a_session_is_of_the_role"
   "negated-sets-swapped|policy|operators::sets_are"
   "negated-sets-swapped|policy|random::the_evaluator"
+  "steps-for-each-decision|policy|operators::decisions_that_share"
   "inserted-wildcards|policy|operators::variables_bring"
   "unloaded-tags-are-none|policy|operators::tags_that"
   "unloaded-tags-are-none|policy|random::what_is_decided"

@@ -381,6 +381,40 @@ def test_a_refusal_of_iam_does_not_say_where_somebody_is(cloud, acme):
     assert told == why(iam.get_group, GroupName="why-nobody-group") and "board" not in told
 
 
+def test_simulations_compare_no_more_than_an_account_may(cloud, acme):
+    hasty = Acme(cloud, "why-hasty")
+    costly = [document(allow("s3:GetObject", "arn:aws:s3:::b/*" + "a" * 400 + f"b{n}"))
+              for n in range(50)]
+    asked = {"ActionNames": ["s3:GetObject"] * 10, "PolicyInputList": costly,
+             "ResourceArns": [f"arn:aws:s3:::b/{'a' * 900}{n}" for n in range(25)]}
+    assert code(hasty.iam.simulate_custom_policy, **asked) == "ValidationError"
+    for _ in range(20):
+        found = code(hasty.iam.simulate_custom_policy, **asked)
+        if found == "Throttling":
+            break
+        assert found == "ValidationError"
+    else:
+        raise AssertionError("an account simulates without end")
+    # What others simulate is not counted with it.
+    found = acme.iam.simulate_custom_policy(
+        ActionNames=["s3:GetObject"], ResourceArns=["arn:aws:s3:::b/k"],
+        PolicyInputList=[document(allow("s3:GetObject", "arn:aws:s3:::b/*"))])
+    assert found["EvaluationResults"][0]["EvalDecision"] == "allowed"
+
+
+def test_who_simulates_as_another_needs_the_right_on_that_one(cloud, acme):
+    acme.iam.create_user(UserName="sim-other", Tags=[{"Key": "secret", "Value": "blue"}])
+    person = Person(cloud, acme.iam)
+    own = f"arn:aws:iam::{acme.id}:user/{person.name}"
+    person.put(document(allow("iam:SimulatePrincipalPolicy", own)))
+    asks = {"PolicySourceArn": own, "ActionNames": ["s3:GetObject"]}
+    assert person.iam.simulate_principal_policy(**asks)["EvaluationResults"]
+    for name in ("sim-other", "sim-nobody"):
+        asked = person.iam.simulate_principal_policy
+        named = f"arn:aws:iam::{acme.id}:user/{name}"
+        assert code(asked, **asks, CallerArn=named) == "AccessDenied"
+
+
 def test_policies_are_simulated_as_requests_are_decided(cloud, acme):
     person = Person(cloud, acme.iam, document(
         {**allow("s3:GetObject", "arn:aws:s3:::sim/*"), "Sid": "Get"},

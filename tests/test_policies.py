@@ -160,6 +160,84 @@ def test_a_key_that_is_missing_is_told_to_those_who_may_list(s3, bucket, other):
     assert code(s3.get_object, **missing) == ("NoSuchKey", 404)
 
 
+def test_what_is_missing_is_not_told_to_writers_or_by_copies(s3, bucket, other):
+    account, them = other
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="gone", Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="gone")
+    mine = f"{bucket}-of-them"
+    them.create_bucket(Bucket=mine)
+    upload = them.create_multipart_upload(Bucket=mine, Key="d")["UploadId"]
+    writing = statement(bucket, {"AWS": account}, [
+        "s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObjectTagging"])
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(writing))
+
+    def asked(key):
+        there = {"Bucket": bucket, "Key": key}
+        copied = {"Bucket": mine, "Key": "d", "CopySource": there}
+        return [code(them.copy_object, **copied),
+                code(them.upload_part_copy, **copied, UploadId=upload, PartNumber=1),
+                code(them.put_object_tagging, **there, Tagging={"TagSet": []}),
+                code(them.delete_object_tagging, **there),
+                code(them.put_object, **there, Body=b"", IfMatch='"0123"')]
+
+    for key in ("missing", "gone"):
+        assert asked(key) == [DENIED] * 5
+        with pytest.raises(ClientError) as refused:
+            them.copy_object(Bucket=mine, Key="d", CopySource={"Bucket": bucket, "Key": key})
+        headers = refused.value.response["ResponseMetadata"]["HTTPHeaders"]
+        assert not {"x-amz-delete-marker", "x-amz-version-id"} & headers.keys()
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        writing, statement(bucket, {"AWS": account}, "s3:ListBucket", "")))
+    for key in ("missing", "gone"):
+        assert {found[1] for found in asked(key)} <= {404, 405}
+    them.abort_multipart_upload(Bucket=mine, Key="d", UploadId=upload)
+    them.delete_bucket(Bucket=mine)
+
+
+def test_who_signs_nothing_neither_copies_nor_chooses_headers(cloud, s3, bucket):
+    open_to_public(s3, bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, "*", ["s3:GetObject", "s3:PutObject"])))
+    s3.put_object(Bucket=bucket, Key="a.txt", Body=b"<script>", ContentType="text/plain")
+    url = f"{cloud.endpoint}/{bucket}"
+    assert get(f"{url}/a.txt")[0] == 200
+    for name in ("content-type=text/html", "cache-control=max-age%3D9", "content-disposition=x"):
+        assert get(f"{url}/a.txt?response-{name}")[0] == 400
+
+    def status(method, path, **headers):
+        request = urllib.request.Request(f"{url}/{path}", method=method, headers=headers)
+        try:
+            return urllib.request.urlopen(request, timeout=30).status
+        except urllib.error.HTTPError as error:
+            assert b"Sign the request" in error.read()
+            return error.code
+
+    assert status("POST", "m?uploads") == 403
+    assert status("PUT", "copy", **{"x-amz-copy-source": f"/{bucket}/a.txt"}) == 403
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_all_keys_of_one_request_share_what_comparing_may_cost(cloud, s3, bucket):
+    open_to_public(s3, bucket)
+    costly = [f"arn:aws:s3:::{bucket}/*{'a' * 480}b{n}" for n in range(10)]
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        {**statement(bucket, "*", "s3:DeleteObject"), "Resource": costly}))
+    keys = "".join(f"<Object><Key>{'a' * 1000}{n:04}</Key></Object>" for n in range(1000))
+    body = f"<Delete>{keys}</Delete>".encode()
+    digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+    request = urllib.request.Request(f"{cloud.endpoint}/{bucket}?delete", body, method="POST",
+                                     headers={"Content-MD5": digest})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.read().count(b"<Code>AccessDenied</Code>") == 1000
+    # Each key of an ordinary policy has enough.
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(*(
+        statement(bucket, "*", "s3:DeleteObject", f"/{n}*") for n in range(10))))
+    keys = [{"Key": f"{n}{'k' * 200}"} for n in range(1000)]
+    deleted = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})
+    assert len(deleted["Deleted"]) == 1000
+
+
 def test_a_deny_holds_for_the_owner_too_but_for_the_policy_itself(s3, bucket):
     s3.put_object(Bucket=bucket, Key="kept", Body=b"kept")
     s3.put_object(Bucket=bucket, Key="other", Body=b"other")

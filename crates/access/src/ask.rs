@@ -7,7 +7,8 @@ use http::{HeaderMap, header};
 use types::{BucketDeed, BucketName, DisplayVersion, ObjectKey, Place};
 
 use crate::{
-    AccessList, Action, BucketAccess, Identity, PublicAccessBlock, RequestFacts, Via, policy::Given,
+    AccessList, Action, BucketAccess, Identity, PublicAccessBlock, RequestFacts, Via,
+    policy::{Given, Steps},
 };
 
 /// A question: may this caller do this, on this?
@@ -97,6 +98,8 @@ pub struct Context<'a> {
     /// What somebody states in place of what a request would say: where it is only asked what
     /// would be decided. No request sets it.
     pub given: Option<&'a Given>,
+    /// Steps of comparing that all decisions of one request share; `None` where there is one.
+    pub steps: Option<&'a Steps>,
 }
 
 impl<'a> Context<'a> {

@@ -58,6 +58,7 @@ pub(crate) fn of<'a>(ask: &Ask<'a>, facts: &Facts<'a>, texts: &'a Texts<'a>) -> 
     let row = ask.action.row();
     let given = || context.given_tags.map(|_| &texts.given[..]);
     let mut conditions = Conditions {
+        steps: context.steps,
         current_time: context.facts.read_at,
         requested_region: Some(called(facts)),
         source_ip: context.facts.source,

@@ -302,7 +302,8 @@ impl Fetched {
                 Ok(keys)
             }
             Err(why) => {
-                known.away = Some((now, why.clone()));
+                // From now on: it may have taken as long as it counts.
+                known.away = Some((Instant::now(), why.clone()));
                 match have.filter(|_| beyond.is_none()) {
                     Some((keys, _)) => Ok(keys),
                     None => Err(why),

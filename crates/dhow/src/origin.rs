@@ -86,7 +86,7 @@ impl Origin {
     }
 
     /// Sends one request on a connection of its own, and reads its answer of at most `bytes_max`
-    /// bytes. The request has a path, and no `Host` yet. Whoever waits no longer for the answer ends
+    /// bytes. The request has a path, and no `Host` yet. Who waits no longer for the answer ends
     /// the connection.
     ///
     /// # Errors

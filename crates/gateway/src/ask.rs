@@ -179,7 +179,7 @@ fn action(operation: &Operation, with_version: bool) -> Action {
 }
 
 /// Whether a request depends on what is there.
-fn is_conditional(headers: &HeaderMap) -> bool {
+pub(crate) fn is_conditional(headers: &HeaderMap) -> bool {
     let all = [header::IF_MATCH, header::IF_NONE_MATCH];
     all.iter().any(|name| headers.contains_key(name)) || headers.contains_key(names::IF_STATE)
 }

@@ -10,6 +10,7 @@ use http::{
 };
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::sync::SemaphorePermit;
 use types::deed::BoxFuture;
 
 use crate::{body::ResponseBody, request::without_port, serve::Unread, server::Gateway};
@@ -24,6 +25,28 @@ pub enum BesideApi {
     Sts,
     /// The public access block of an account, as S3's control API has it.
     AccountBlock,
+}
+
+/// Why a form is not answered: status, code, and words for people, none of which XML escapes.
+type Unanswered = (StatusCode, &'static str, &'static str);
+
+impl BesideApi {
+    /// An error as the clients of such an API read it.
+    fn error(self, (status, code, message): Unanswered, id: &str) -> String {
+        let namespace = match self {
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::AccountBlock => "http://awss3control.amazonaws.com/doc/2018-08-20/",
+        };
+        let fault = match status.is_server_error() {
+            true => "Receiver",
+            false => "Sender",
+        };
+        format!(
+            "<ErrorResponse xmlns=\"{namespace}\"><Error><Type>{fault}</Type><Code>{code}</Code>\
+             <Message>{message}</Message></Error><RequestId>{id}</RequestId></ErrorResponse>\n"
+        )
+    }
 }
 
 /// Paths, and what stands before the domain in the host.
@@ -41,8 +64,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const FORM_BYTES_MAX: usize = 128 << 10;
 /// How long it may take to come.
 const FORM_WAIT: Duration = Duration::from_secs(10);
-/// Forms at once.
-pub(crate) const AT_ONCE: usize = 32;
+/// Forms at once, of those that are signed and of those that are not: what nobody signs waits for
+/// identity providers, and takes no place from others.
+pub(crate) const SIGNED_AT_ONCE: usize = 32;
+pub(crate) const UNSIGNED_AT_ONCE: usize = 16;
+/// Forms that wait for their turn.
+pub(crate) const WAITING_MAX: usize = 256;
 
 /// Answers forms.
 pub trait Beside: Send + Sync + 'static {
@@ -103,10 +130,12 @@ impl Gateway {
                 let (parts, body) = answer.into_parts();
                 (parts, body, false)
             }
-            Err((status, why)) => {
+            Err((status, code, why)) => {
                 let mut parts = Response::new(()).into_parts().0;
                 parts.status = status;
-                (parts, why.to_owned(), true)
+                let kind = HeaderValue::from_static("text/xml");
+                parts.headers.insert(header::CONTENT_TYPE, kind);
+                (parts, api.error((status, code, why), &id), true)
             }
         };
         if unread {
@@ -130,6 +159,14 @@ impl Gateway {
         }
     }
 
+    /// The turn of a signed form, in the order in which they came: who sends many does not keep
+    /// others away, but waits behind them.
+    async fn turn_of_signed(&self) -> Option<SemaphorePermit<'_>> {
+        let _waiting = self.waiting_forms.try_acquire().ok()?;
+        let turn = tokio::time::timeout(FORM_WAIT, self.signed_forms.acquire());
+        turn.await.ok()?.ok()
+    }
+
     async fn answer_beside(
         &self,
         api: BesideApi,
@@ -137,20 +174,38 @@ impl Gateway {
         body: Incoming,
         facts: RequestFacts,
         id: &str,
-    ) -> Result<Response<String>, (StatusCode, &'static str)> {
+    ) -> Result<Response<String>, Unanswered> {
         let beside = self.beside.get();
-        let beside = beside.ok_or((StatusCode::NOT_FOUND, "there is nothing here\n"))?;
+        let nothing = (
+            StatusCode::NOT_FOUND,
+            "InvalidAction",
+            "There is nothing here.",
+        );
+        let beside = beside.ok_or(nothing)?;
         let read = Limited::new(body, FORM_BYTES_MAX).collect();
         let read = tokio::time::timeout(FORM_WAIT, read).await;
         let late = (
             StatusCode::REQUEST_TIMEOUT,
-            "the form did not come in time\n",
+            "RequestTimeout",
+            "The form did not come in time.",
         );
-        let large = (StatusCode::PAYLOAD_TOO_LARGE, "the form is too large\n");
+        let large = (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "ValidationError",
+            "The form is too large.",
+        );
         let body = read.map_err(|_| late)?.map_err(|_| large)?.to_bytes();
         // Not before the form is there: who sends nothing takes no place from others.
-        let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many forms at once\n");
-        let _place = self.forms.try_acquire().map_err(|_| busy)?;
+        let busy = (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            "There are too many requests at once. Try again.",
+        );
+        let place = match head.headers.contains_key(header::AUTHORIZATION) {
+            true => self.turn_of_signed().await,
+            false => self.unsigned_forms.try_acquire().ok(),
+        };
+        let _place = place.ok_or(busy)?;
         Ok(beside.answer(api, head, body, facts, id).await)
     }
 }

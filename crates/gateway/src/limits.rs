@@ -89,6 +89,9 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 pub(crate) const HEADERS_MAX: usize = 600;
 /// Documents above [`types::limits::XML_BYTES_MAX`] that are in memory at once; more wait.
 pub(crate) const LARGE_DOCUMENTS_MAX: usize = 8;
+/// Steps of comparing policies that a handler's decisions may take together: enough for 1,000 keys
+/// and ordinary policies, some tens of milliseconds.
+pub(crate) const STEPS_MAX: u32 = 4_000_000;
 /// How long a client may take over what such a document has beyond that size, so that those who
 /// wait are served.
 pub(crate) const LARGE_DOCUMENT_TIME: Duration = Duration::from_secs(30);

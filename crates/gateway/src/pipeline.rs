@@ -10,7 +10,7 @@ use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use access::{
     Action, AuthType, Facts, Identity, PayloadMode, Permit, Proof, Refusal, RequestFacts,
-    UnreadableFacts, Via, signature::Service,
+    UnreadableFacts, Via, policy::Steps, signature::Service,
 };
 use arrival::Arrival;
 use bytes::Bytes;
@@ -35,6 +35,7 @@ use crate::{
     console,
     elsewhere::{Outgoing, Way},
     identify::{self, Identified},
+    limits,
     operations::{Operation, Resource},
     payload::{Pace, payload},
     post_form,
@@ -487,6 +488,7 @@ impl Gateway {
             body,
             head,
             form,
+            steps: Steps::new(limits::STEPS_MAX),
         })
     }
 

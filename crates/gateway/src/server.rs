@@ -63,7 +63,9 @@ pub struct Gateway {
     /// Answers what is none of S3.
     pub(crate) beside: OnceLock<Arc<dyn Beside>>,
     /// Places for that.
-    pub(crate) forms: Semaphore,
+    pub(crate) signed_forms: Semaphore,
+    pub(crate) unsigned_forms: Semaphore,
+    pub(crate) waiting_forms: Semaphore,
     /// The region's own console.
     pub(crate) console: Option<ConsolePages>,
     /// `x-amz-id-2` and `<HostId>`: names this process to support, and nothing to anybody else.
@@ -108,7 +110,9 @@ impl Gateway {
             anybody: AccountId::new("anonymous"),
             large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
             beside: OnceLock::new(),
-            forms: Semaphore::new(beside::AT_ONCE),
+            signed_forms: Semaphore::new(beside::SIGNED_AT_ONCE),
+            unsigned_forms: Semaphore::new(beside::UNSIGNED_AT_ONCE),
+            waiting_forms: Semaphore::new(beside::WAITING_MAX),
             metrics,
             host_id: HeaderValue::try_from(hex::encode(host))
                 .expect("hex digits are a header's value"),

@@ -9,6 +9,7 @@ use types::{AccessKeyId, AccountId, Actor, Timestamp};
 use crate::{
     Form, IamError,
     answer::{Node, missing},
+    comparing::Comparing,
 };
 
 /// Who sends a request, once its signature has been verified.
@@ -79,6 +80,8 @@ pub(crate) struct Call<'a> {
     pub caller: &'a Caller<'a>,
     pub form: &'a Form,
     pub action: &'static str,
+    /// What simulations may compare.
+    pub comparing: &'a Comparing,
 }
 
 impl Call<'_> {

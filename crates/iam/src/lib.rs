@@ -8,6 +8,7 @@
 mod account;
 mod answer;
 mod call;
+mod comparing;
 mod credential_report;
 mod form;
 mod groups;
@@ -32,7 +33,10 @@ pub use sts::Sts;
 use types::AccessKeyId;
 pub use web::{Issuers, KeySet, NoKeys};
 
-use self::call::{Call, Done};
+use self::{
+    call::{Call, Done},
+    comparing::Comparing,
+};
 
 /// The version of IAM's API.
 const VERSION: &str = "2010-05-08";
@@ -148,6 +152,7 @@ pub struct Iam {
     issuers: Arc<dyn Issuers>,
     /// The key with which the data folder's commands are signed: it stays as it is.
     kept: Option<AccessKeyId>,
+    comparing: Comparing,
 }
 
 impl Iam {
@@ -161,6 +166,7 @@ impl Iam {
             registry,
             issuers,
             kept,
+            comparing: Comparing::default(),
         }
     }
 
@@ -208,6 +214,7 @@ impl Iam {
             caller,
             form,
             action: row.name,
+            comparing: &self.comparing,
         };
         let result = match action {
             Action::Plain(op) => call.perform(op).await,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use access::policy::{
     self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Explanation, Given,
-    NoValue, Principal, Source, Target, UserRef, Verdict,
+    NoValue, Principal, Source, Steps, Target, UserRef, Verdict,
 };
 use cloud::{PolicyTold, UserTold};
 
@@ -13,6 +13,7 @@ use crate::{
     IamError,
     answer::{Node, invalid, missing},
     call::{About, Call, Done},
+    comparing::STEPS_MAX,
 };
 
 /// Pairs of an action and a resource in one request.
@@ -86,7 +87,7 @@ impl Call<'_> {
         identity.extend(self.input("PolicyInputList", DocumentKind::Identity)?);
         let caller = match self.form.get("CallerArn") {
             None => who,
-            Some(arn) => self.who_of_arn(arn)?,
+            Some(arn) => self.caller_by(arn)?,
         };
         self.simulate(caller, identity, boundary)
     }
@@ -99,7 +100,7 @@ impl Call<'_> {
         }
         let caller = match self.form.get("CallerArn") {
             None => Who::default(),
-            Some(arn) => self.who_of_arn(arn)?,
+            Some(arn) => self.caller_by(arn)?,
         };
         self.simulate(caller, identity, None)
     }
@@ -134,6 +135,12 @@ impl Call<'_> {
                 "{list} has at most {DOCUMENTS_MAX} members"
             ))),
         }
+    }
+
+    /// Who is named as the one who asks. Conditions see that one's tags: it needs the same right.
+    fn caller_by(&self, arn: &str) -> Result<Who, IamError> {
+        self.may(arn, &About::default())?;
+        self.who_of_arn(arn)
     }
 
     /// A user or role of the caller's account.
@@ -221,14 +228,37 @@ impl Call<'_> {
             let wrong = types::text::shown(wrong, 64);
             return Err(invalid(&format!("{wrong} is no action: SERVICE:NAME")));
         }
+        let account = self.caller.account;
+        self.comparing.take(account, self.caller.conditions.now)?;
+        let steps = Steps::new(STEPS_MAX);
+        let results = self.results(&simulated, (&actions, &resources), &steps);
+        self.comparing.give_back(account, steps.left());
+        let results = results?;
+        Ok(Some(Node::Fields(self.page("EvaluationResults", results)?)))
+    }
+
+    /// Each action on each resource, while there are steps left.
+    fn results(
+        &self,
+        simulated: &Simulated<'_>,
+        (actions, resources): (&[&str], &[&str]),
+        steps: &Steps,
+    ) -> Result<Vec<(String, Node)>, IamError> {
         let mut results = Vec::new();
-        for action in &actions {
-            for resource in &resources {
+        for action in actions {
+            for resource in resources {
                 let key = format!("{:06}", results.len());
-                results.push((key, self.result(&simulated, action, resource)?));
+                let node = self.result(simulated, (action, resource), steps)?;
+                if steps.left() == 0 {
+                    return Err(invalid(
+                        "these policies, actions and resources together need too much comparing \
+                         for one request: simulate fewer at once",
+                    ));
+                }
+                results.push((key, node));
             }
         }
-        Ok(Some(Node::Fields(self.page("EvaluationResults", results)?)))
+        Ok(results)
     }
 
     /// What the form says of the request. Keys of the caller are what the caller is; of keys that
@@ -249,8 +279,8 @@ impl Call<'_> {
     fn result(
         &self,
         simulated: &Simulated<'_>,
-        action: &str,
-        resource: &str,
+        (action, resource): (&str, &str),
+        steps: &Steps,
     ) -> Result<Node, IamError> {
         let policy = simulated.resource_policy.map(|text| {
             let kind = match Target::of_arn(resource) {
@@ -278,7 +308,7 @@ impl Call<'_> {
             boundary: simulated.boundary.as_ref().map(|own| &own.document),
             ..Documents::default()
         };
-        let explained = self.explained(simulated, (action, resource), &documents);
+        let explained = self.explained(simulated, (action, resource), (&documents, steps));
         Ok(shown(&explained, simulated, policy.as_ref()))
     }
 
@@ -286,7 +316,7 @@ impl Call<'_> {
         &self,
         simulated: &Simulated<'_>,
         (action, resource): (&str, &str),
-        documents: &Documents<'_>,
+        (documents, steps): (&Documents<'_>, &Steps),
     ) -> Explanation {
         let account = &**self.caller.account;
         let user = simulated.who.user.as_ref();
@@ -297,6 +327,7 @@ impl Call<'_> {
         let lent = simulated.given.lend();
         let none: policy::Tags<'_> = &[];
         let mut conditions = Conditions {
+            steps: Some(steps),
             current_time: Some(self.caller.conditions.now),
             requested_region: Some(self.caller.conditions.region),
             existing_object_tags: Some(none),

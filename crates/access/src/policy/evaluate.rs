@@ -1,6 +1,9 @@
 //! Whether a statement is about a request.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use super::{
     compile_principal::{Entry, Kind, State},
@@ -33,8 +36,33 @@ pub struct Request<'a> {
 /// one that was made to cost time, a few milliseconds.
 const STEPS_MAX: u32 = 1_000_000;
 
+/// What a statement costs beside its patterns.
+const STEPS_OF_STATEMENT: u32 = 8;
+
+/// Steps of comparing that several decisions share. One request may ask for many: of each key that
+/// it deletes, or of each pair that it simulates.
+#[derive(Debug)]
+pub struct Steps(AtomicU32);
+
+impl Steps {
+    /// So many.
+    pub const fn new(steps: u32) -> Self {
+        Self(AtomicU32::new(steps))
+    }
+
+    /// How many are left. With none, nothing is allowed that a document decides.
+    pub fn left(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, steps: u32) {
+        let left = self.left().saturating_sub(steps);
+        self.0.store(left, Ordering::Relaxed);
+    }
+}
+
 /// A request, and what is asked about it with each statement.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Asked<'a> {
     pub request: Request<'a>,
     /// The account that owns the bucket.
@@ -43,19 +71,24 @@ pub(super) struct Asked<'a> {
     number: Option<usize>,
     /// Whether the action is one that documents are about.
     of_callers: bool,
-    /// What is left of the steps.
+    /// The steps that it has.
+    given: u32,
+    /// What is left of them.
     steps: Cell<u32>,
 }
 
 impl<'a> Asked<'a> {
     pub fn new(request: &Request<'a>, owner: &'a str) -> Self {
         let number = request.action.number();
+        let shared = request.conditions.steps;
+        let given = shared.map_or(STEPS_MAX, |shared| shared.left().min(STEPS_MAX));
         Self {
             request: *request,
             owner,
             number,
             of_callers: number.is_some() || matches!(request.action, ActionName::Named(_)),
-            steps: Cell::new(STEPS_MAX),
+            given,
+            steps: Cell::new(given),
         }
     }
 
@@ -77,6 +110,16 @@ impl<'a> Asked<'a> {
                 .or_else(|| self.request.principal.key(key, name))
                 .or_else(|| conditions.named(key, name))
                 .unwrap_or(Found::Absent),
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.request.conditions.steps
+            && !types::planted("steps-for-each-decision")
+        {
+            shared.take(self.given - self.steps.get());
         }
     }
 }
@@ -163,6 +206,8 @@ impl<'a> Variables<'a> for Values<'_, 'a> {
 
 /// What a statement says about a request.
 pub(super) fn statement<'a>(inner: &'a Inner, statement: &Statement, asked: &Asked<'a>) -> Outcome {
+    let left = asked.steps.get().saturating_sub(STEPS_OF_STATEMENT);
+    asked.steps.set(left);
     let outcome = within_steps(inner, statement, asked);
     match asked.steps.get() {
         0 => Outcome::TooCostly,

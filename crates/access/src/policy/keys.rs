@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use types::Timestamp;
 
-use super::text::Chars;
+use super::{evaluate::Steps, text::Chars};
 
 /// Names and values of tags.
 pub type Tags<'a> = &'a [(&'a str, &'a str)];
@@ -152,6 +152,8 @@ macro_rules! keys {
             /// `accounts.example.com:aud` and their values. Only for
             /// `sts:AssumeRoleWithWebIdentity`.
             pub claims: &'a [(&'a str, &'a [&'a str])],
+            /// Steps of comparing that this decision shares with others.
+            pub steps: Option<&'a Steps>,
         }
 
         /// A key.

@@ -52,7 +52,7 @@ pub use decide::{
 };
 pub use document::{Document, DocumentKind};
 pub use error::{PolicyError, PolicyFault};
-pub use evaluate::Request;
+pub use evaluate::{Request, Steps};
 pub use explain::{
     DocumentReport, Explanation, Mismatch, StatementReport, Verdict, Worth, explain,
 };

@@ -1,6 +1,6 @@
 //! Each operator decides a case by itself, both ways.
 
-use access::policy::{Conditions, Decision, Document, Documents, Need, Principal, UserRef};
+use access::policy::{Conditions, Decision, Document, Documents, Need, Principal, Steps, UserRef};
 use types::Timestamp;
 
 use crate::common::{OWN, identity, read_with, reads, user};
@@ -478,6 +478,43 @@ fn tags_that_were_not_loaded_are_asked_for() {
         condition("Deny", r#"{"Bool": {"aws:SecureTransport": true}}"#),
     ];
     assert!(matches!(decide(&certain, None), Decision::ExplicitDeny(_)));
+}
+
+/// What one request asks again and again costs no more than it may cost altogether.
+#[test]
+fn decisions_that_share_steps_are_refused_together() {
+    let value = "*".to_owned() + &"a".repeat(400) + "b";
+    let costly = identity(&format!(
+        r#"{{"Version": "2012-10-17", "Statement": [
+            {{"Effect": "Deny", "Action": "s3:GetObject", "Resource": "*", "Condition":
+                {{"StringLike": {{"aws:Referer": "{value}"}}}}}},
+            {{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}]}}"#
+    ));
+    let documents = Documents {
+        owner: OWN,
+        identity: &[costly],
+        ..Documents::default()
+    };
+    let long = vec![b'a'; 1000];
+    let steps = Steps::new(1_000_000);
+    let conditions = Conditions {
+        referer: Some(&long),
+        steps: Some(&steps),
+        ..Conditions::default()
+    };
+    let allowed = (0..100).filter(|_| {
+        let decided = read_with(&user(OWN), &documents, &conditions);
+        decided.is_allowed()
+    });
+    let allowed = allowed.count();
+    assert!((1..20).contains(&allowed), "{allowed}");
+    assert_eq!(steps.left(), 0);
+    // Others have their own.
+    let alone = Conditions {
+        steps: None,
+        ..conditions
+    };
+    assert!(read_with(&user(OWN), &documents, &alone).is_allowed());
 }
 
 /// Patterns and texts that were made to cost time are refused, and soon.

@@ -37,7 +37,7 @@ fn after(at: Timestamp, wait: Duration) -> Timestamp {
     Timestamp::from_ms(at.ms().saturating_add(ms))
 }
 
-/// When the next order is due, after one that did not fail: at two thirds of the certificate's life,
+/// When the next order is due after one that did not fail: at two thirds of the certificate's life,
 /// or up to a twentieth of it before, so that regions do not all come at once; at once where there
 /// is none for these names. `kept` is when one was last issued to this process: with a clock that
 /// is wrong a third of its life passes all the same before the next.

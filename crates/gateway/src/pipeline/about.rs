@@ -188,7 +188,7 @@ fn name_in(error: &mut S3Error, call: &S3Call<'_>) {
             error.details.push((element, text.to_owned()));
         }
     };
-    if call.headers.contains_key(names::COPY_SOURCE) {
+    if copies(call) {
         return;
     }
     match error.code {
@@ -217,13 +217,18 @@ fn name_in(error: &mut S3Error, call: &S3Call<'_>) {
     }
 }
 
+fn copies(call: &S3Call<'_>) -> bool {
+    call.headers.contains_key(names::COPY_SOURCE)
+}
+
 /// What the client is told: that a key is missing is for those who may list the bucket, and who
 /// pays for the request learns that.
 pub(super) fn told(call: &S3Call<'_>, mut result: S3Result) -> S3Result {
     match &mut result {
         Err(error) => {
             let may_know = match error.code {
-                _ if call.operation.writes() => true,
+                // The handler of a copy asks about the source, with the source's documents.
+                _ if copies(call) && !ask::is_conditional(&call.headers) => true,
                 ErrorCode::NoSuchKey => call.may_know_what_is_missing(false),
                 ErrorCode::NoSuchVersion => call.may_know_what_is_missing(true),
                 _ => true,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use access::{Action, Ask, Context, Facts, Permit, Refusal, RequestFacts, Resource, Via};
+use access::policy::Steps;
+use access::{Action, Ask, Context, Facts, Identity, Permit, Refusal, RequestFacts, Resource, Via};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::AsHeaderName};
@@ -71,6 +72,8 @@ pub struct S3Call<'g> {
     pub body: Option<Box<dyn types::Body>>,
     /// The head as the customer signed it, where the registry may have to be shown it.
     pub head: Option<Box<[u8]>>,
+    /// Steps of comparing that all decisions share which the handler asks for.
+    pub steps: Steps,
     /// What a form upload says of its answer; `None` for every other request.
     pub form: Option<Box<crate::post_form::Reply>>,
 }
@@ -257,6 +260,7 @@ impl<'g> S3Call<'g> {
         Context {
             facts: self.facts,
             given_tags: Some(&[]),
+            steps: Some(&self.steps),
             // Of a form they are its fields.
             headers: Some(&self.headers),
             ..Context::default()
@@ -316,7 +320,14 @@ impl<'g> S3Call<'g> {
         let Some(deed) = self.permit.deed() else {
             return false;
         };
-        let ask = Ask {
+        let here = self.gateway.place_for(&self.via);
+        let facts = self.known(deed, &here);
+        access::may_by_documents(&self.listing_of(deed, versions), &facts)
+    }
+
+    /// Asks for a listing of a bucket, without a prefix.
+    fn listing_of<'a>(&'a self, deed: &'a BucketDeed, versions: bool) -> Ask<'a> {
+        Ask {
             principal: self.permit.identity(),
             action: match versions {
                 true => Action::ListBucketVersions,
@@ -327,10 +338,48 @@ impl<'g> S3Call<'g> {
                 prefix: "",
             },
             context: self.context(),
+        }
+    }
+
+    /// The error of a copy, whose source this permit is for. That the source is not there is for
+    /// those who may list its bucket.
+    pub async fn copy_error(&mut self, error: objects::Error, source: &Permit) -> S3Error {
+        let error = S3Error::from(error);
+        let versions = match error.code {
+            ErrorCode::NoSuchKey => false,
+            ErrorCode::NoSuchVersion => true,
+            _ => return error,
         };
-        let here = self.gateway.place_for(&self.via);
-        let facts = self.known(deed, &here);
-        access::may_by_documents(&ask, &facts)
+        let Some(deed) = source.deed() else {
+            return error;
+        };
+        let documents = match self.gateway.objects.documents(deed).await {
+            Ok(documents) => documents,
+            Err(error) => return error.into(),
+        };
+        let access = documents.as_ref().map(|found| &found.access);
+        let facts = Facts {
+            deed: Some(deed),
+            access,
+            account_block: self.gateway.account_block(Some(deed), access),
+            here: &self.gateway.place_for(&self.via),
+            via: &self.via,
+        };
+        match access::may_by_documents(&self.listing_of(deed, versions), &facts) {
+            true => error,
+            false => ErrorCode::AccessDenied.into(),
+        }
+    }
+
+    /// Refuses who signs nothing, as S3 does for what leaves something open or reads elsewhere.
+    pub fn check_signed(&self, what: &str) -> Result<(), S3Error> {
+        match self.permit.identity() {
+            Identity::Anonymous => Err(S3Error::with(
+                ErrorCode::AccessDenied,
+                format!("Anonymous users cannot {what}. Sign the request."),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether documents say what the caller may do with the bucket that the request addresses:

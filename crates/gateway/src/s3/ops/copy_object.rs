@@ -13,6 +13,7 @@ use crate::s3::{
 };
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    call.check_signed("copy objects")?;
     let key = call.object_key()?.clone();
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
     let permit = call
@@ -45,7 +46,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .gateway
         .objects
         .copy(&call.permit, &key, source, input)
-        .await?;
+        .await;
+    let copied = match copied {
+        Ok(copied) => copied,
+        Err(error) => return Err(call.copy_error(error, &permit).await),
+    };
 
     let mut xml = XmlWriter::document("CopyObjectResult", 512);
     xml.element(

@@ -11,6 +11,7 @@ use crate::s3::{
 };
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    call.check_signed("initiate multipart uploads")?;
     let key = call.object_key()?.clone();
     let chosen = chosen_checksum(call)?;
     let mut attributes = object_headers::attributes(call)?;

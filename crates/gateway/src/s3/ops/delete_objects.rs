@@ -51,7 +51,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
                 }
                 deleted.map_err(S3Error::from)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // Others have their turn while one after the other is refused.
+                tokio::task::yield_now().await;
+                Err(error)
+            }
         };
         match outcome {
             Ok(_) if quiet => {}

@@ -1,6 +1,6 @@
 //! GetObject: a version of an object, or a range or part of it.
 
-use access::Permit;
+use access::{Identity, Permit};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use objects::{
     Copies, GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec,
@@ -94,6 +94,13 @@ pub(super) fn overrides(call: &S3Call<'_>) -> Result<Vec<(HeaderName, HeaderValu
             S3Error::argument(parameter, "", text)
         })?;
         found.push((name, value));
+    }
+    // Else a link to what others may write would choose what a browser takes it for.
+    if !found.is_empty() && *call.permit.identity() == Identity::Anonymous {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ));
     }
     Ok(found)
 }

@@ -12,6 +12,7 @@ use crate::s3::{
 };
 
 pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+    call.check_signed("copy objects")?;
     let key = call.object_key()?.clone();
     let upload = multipart::upload_id(call)?;
     let number = multipart::part_number(call)?;
@@ -32,7 +33,11 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let objects = &call.gateway.objects;
     let copied = objects
         .upload_part_copy(&call.permit, &key, upload, number, source)
-        .await?;
+        .await;
+    let copied = match copied {
+        Ok(copied) => copied,
+        Err(error) => return Err(call.copy_error(error, &permit).await),
+    };
 
     let mut xml = XmlWriter::document("CopyPartResult", 512);
     xml.element(
