@@ -58,6 +58,8 @@ MATRIX = {
     "GetMapKey": (NO, NO, NO, ALL, ALL),
     "GetScrub": (NO, NO, OWN, ALL, NO),
     "StartScrub": (NO, NO, OWN, ALL, NO),
+    "GetHealth": (NO, NO, OWN, ALL, NO),
+    "ListHeld": (NO, NO, OWN, ALL, NO),
 }
 
 # What an allowed request is answered where it is not 200: one region cannot do more.
@@ -255,6 +257,8 @@ REQUESTS = {
     "GetMapKey": (ONE, plain("GET", "audit/map-key")),
     "GetScrub": (ONE, plain("GET", "scrub")),
     "StartScrub": (ONE, plain("POST", "scrub", lambda c: {"repair": False})),
+    "GetHealth": (ONE, plain("GET", "health")),
+    "ListHeld": (ONE, plain("GET", "held")),
 }
 
 

@@ -1,11 +1,18 @@
 """The console's pages of the cloud: regions on the map, where a bucket is, accounts and the audit
 log, by role, and what a region must not show of a bucket that may not be there."""
 
+import json
+import re
+import subprocess
+
+import boto3
 import pytest
 from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
+from dhow import BIN
 from fleet import Fleet, eventually
+from test_console_security import Raw, routes
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="chromium is not installed: run tests/setup.sh"
@@ -229,3 +236,171 @@ def test_hostile_texts_of_operators_are_text(fleet, browser):
         one.sign_in(path="/regions").look(axe=False)
         assert one.page.evaluate("window.hit") is None
         expect(row(one, "xx-evil-1")).to_contain_text(text)
+
+
+def press(one, name, role="button"):
+    """Also where the next page shows what this one has shown."""
+    with one.page.expect_navigation():
+        one.page.get_by_role(role, name=name).click()
+
+
+def replicated(fleet, name, home, *replicas):
+    fleet.bucket(name, home, *replicas)
+    same = lambda: all(copy["behind"] == 0
+                       for copy in fleet.json("bucket", "show", name)["replica_status"])
+    eventually(lambda: fleet.s3(home).put_object(Bucket=name, Key="first", Body=b"x"))
+    eventually(same)
+
+
+def test_a_home_is_handed_over_after_its_name_was_typed(fleet, browser):
+    replicated(fleet, "console-moves", EU, ME)
+    home = lambda: fleet.json("bucket", "show", "console-moves")["home"]
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/b/console-moves/where")
+        press(one, "Another home", "link")
+        one.look_everywhere()
+        one.page.locator("#to").select_option(ME)
+        press(one, "Show what would be")
+        expect(row(one, "console-moves")).to_contain_text(ME)
+        one.look_everywhere()
+        one.page.fill("#typed", "another")
+        press(one, "Give 1 bucket its new home")
+        one.see("Nothing was changed").forgive(400).look()
+        assert home() == EU
+        one.page.fill("#typed", "console-moves")
+        press(one, "Give 1 bucket its new home")
+        one.see("The home has moved").look()
+        assert home() == ME
+
+
+def test_buckets_of_a_lost_region_are_promoted_and_what_is_waited_for_is_shown(fleet, browser):
+    replicated(fleet, "console-lost", ME, EU)
+    home = lambda: fleet.json("bucket", "show", "console-lost")["home"]
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path=f"/promote?region={ME}")
+        # It answers: so it is not lost, and nothing is offered.
+        one.page.get_by_label("It is lost: promote a replica").check()
+        press(one, "Show what would be")
+        expect(row(one, "console-lost")).to_contain_text("still answers")
+        one.look()
+        fleet.freeze(ME)
+        try:
+            def offered():
+                one.open(f"/promote?region={ME}")
+                one.page.get_by_label("It is lost: promote a replica").check()
+                one.page.locator("#to").select_option(EU)
+                press(one, "Show what would be")
+                return EU in row(one, "console-lost").inner_text()
+            eventually(offered)
+            one.page.fill("#typed", ME)
+            press(one, re.compile("new homes?$"))
+            # It goes on by itself, also while the old home may decide yet.
+            expect(row(one, "console-lost")).to_contain_text("has its home in", timeout=4 * WAIT_MS)
+            assert home() == EU
+        finally:
+            fleet.thaw(ME)
+        eventually(lambda: fleet.s3(EU).put_object(Bucket="console-lost", Key="k", Body=b"x"))
+
+
+def test_a_proof_is_made_shown_and_verified_by_the_command_line(fleet, browser, tmp_path):
+    replicated(fleet, "console-evidence", EU, ME)
+    auditor = fleet.json("account", "create", "console-proofs", "--auditor")
+    key = fleet.json("key", "create", "--account", auditor["id"])
+    with tab(browser, At(fleet, FIRST, (key["access_key"], key["secret_key"]))) as one:
+        one.sign_in(path="/b/console-evidence/where")
+        assert one.page.get_by_role("link", name="Another home").count() == 0
+        press(one, "Proof", "link")
+        one.look_everywhere()
+        press(one, "Make a proof and check it")
+        one.see("Proven: every region signed").look_everywhere()
+        expect(row(one, "bucket.create")).to_contain_text(EU)
+        with one.page.expect_download() as saved:
+            one.page.get_by_role("button", name="save the file").click()
+        assert saved.value.suggested_filename == "console-evidence.residency.json"
+        file = tmp_path / "proof"
+        saved.value.save_as(file)
+        # What it has of other names is nothing.
+        assert b"console-moves" not in file.read_bytes()
+        told = subprocess.run([BIN, "residency", "verify", file, "--json"], capture_output=True)
+        assert json.loads(told.stdout)["good"], told
+    with tab(browser, At(fleet, EU)) as one:
+        # The log is kept elsewhere, and that region is named.
+        one.sign_in(path="/b/console-evidence/proof")
+        press(one, "Make a proof and check it")
+        one.see(FIRST).forgive(421).look()
+
+
+def test_health_is_that_of_the_doctor_and_sealed_replicas_have_no_name(fleet, browser):
+    fleet.bucket("console-sealed-secret", EU, FIRST, options=["--sealed", ME])
+    operator = fleet.json("region", "show", ME)["operator"]
+    partner = fleet.json("account", "create", "console-health", "--operator", operator)
+    key = fleet.json("key", "create", "--account", partner["id"])
+    found = json.loads(subprocess.run(
+        [BIN, "doctor", "--data", fleet.data / ME, "--json"], capture_output=True).stdout)
+    partners = (key["access_key"], key["secret_key"])
+    with tab(browser, At(fleet, ME, partners)) as one:
+        eventually(lambda: one.sign_in(path="/health"))
+        one.look_everywhere()
+        for check in {one["check"] for one in found["findings"]}:
+            assert row(one, check).count() == 1, check
+        expect(row(one, "certificate")).to_contain_text("good until")
+        assert "console-sealed-secret" not in one.page.content()
+        def held():
+            one.open("/held")
+            return row(one, "sealed replica").count()
+        eventually(held)
+        expect(row(one, "sealed replica")).to_contain_text("not named here")
+        one.look_everywhere()
+        assert "console-sealed-secret" not in one.page.content()
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/held").look()
+        expect(row(one, "console-sealed-secret")).to_contain_text("replica")
+
+
+def test_an_operator_of_other_regions_is_shown_the_way(fleet, browser):
+    fleet.cli("operator", "add", "console-none", "--name", "without regions")
+    partner = fleet.json("account", "create", "console-none", "--operator", "console-none")
+    key = fleet.json("key", "create", "--account", partner["id"])
+    with tab(browser, At(fleet, FIRST, (key["access_key"], key["secret_key"]))) as one:
+        one.sign_in(path="/health").see("another operator").look()
+        one.open("/held").see("another operator")
+
+
+def test_a_region_outside_an_accounts_guard_names_nothing_of_it(fleet):
+    """Every page of such a region, by every role: no name of an object, a user or a policy, and of
+    a bucket only to whoever looks after all placements."""
+    account = fleet.json("account", "create", "console-guarded", "--guard", "EU")["id"]
+    make = lambda *args: fleet.json("key", "create", "--account", *args)
+    keys = {"tenant": make(account, "--admin"),
+            "customer": make(fleet.json("account", "create", "console-beside")["id"], "--admin"),
+            "auditor": make(fleet.json("account", "create", "console-audits", "--auditor")["id"]),
+            "partner": make(fleet.json(
+                "account", "create", "console-partner", "--operator",
+                fleet.json("region", "show", ME)["operator"])["id"])}
+    keys = {role: (key["access_key"], key["secret_key"]) for role, key in keys.items()}
+    keys["cloud operator"] = (fleet.info["access_key"], fleet.info["secret_key"])
+    user, policy, bucket = f"user-{CANARY}", f"policy-{CANARY}", f"bucket-{CANARY}"
+    fleet.cli("bucket", "create", bucket, "--home", EU, "--owner", account)
+    iam = boto3.client("iam", endpoint_url=fleet.regions[FIRST]["endpoint"] + "/-/iam",
+                       region_name=FIRST, aws_access_key_id=keys["tenant"][0],
+                       aws_secret_access_key=keys["tenant"][1])
+    document = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Sid": "Named", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
+    eventually(lambda: iam.create_user(UserName=user))
+    iam.put_user_policy(UserName=user, PolicyName=policy, PolicyDocument=document)
+    s3 = fleet.s3(EU, keys["tenant"])
+    eventually(lambda: s3.put_object(Bucket=bucket, Key=f"object-{CANARY}", Body=b"x"))
+    pages = [path for method, path, _ in routes() if method == "GET"]
+    for role, key in keys.items():
+        raw = Raw(At(fleet, ME, key))
+        eventually(raw.sign_in)
+        for path in pages:
+            at = path.replace("{bucket}", bucket)
+            if path.endswith("/show"):
+                at += f"?name=guess&id={EU}"
+            _, headers, body = raw.ask("GET", at)
+            said = body + str(headers)
+            for name in (user, policy, f"object-{CANARY}"):
+                assert name not in said, (role, at, name)
+            if role in ("customer", "partner") and "{bucket}" not in path:
+                assert bucket not in said, (role, at)

@@ -89,7 +89,7 @@ def english_left(one, lang):
 @EACH
 def test_a_browser_gets_its_language(browser, cloud, lang, direction, own, sign_in):
     with tab(browser, cloud, locale=lang) as one:
-        one.open("/signin").look()
+        one.open("/signin").look(axe=direction == "rtl")
         html = one.page.locator("html")
         assert html.get_attribute("lang") == lang and html.get_attribute("dir") == direction
         expect(one.page.get_by_role("heading", level=1)).to_have_text(sign_in)
@@ -99,7 +99,7 @@ def test_a_browser_gets_its_language(browser, cloud, lang, direction, own, sign_
         one.page.click("#signin button.primary")
         problem = messages(lang)["The access key or the secret key is wrong, or the key is disabled."]
         one.see(problem).forgive(403).look(axe=False)
-        one.sign_in().look()
+        one.sign_in().look(axe=False)
         assert html.get_attribute("lang") == lang
 
 
@@ -143,12 +143,14 @@ def test_pages_are_in_the_language_and_fit(browser, cloud, filled, lang, directi
         one.sign_in(key["access_key"], key["secret_key"])
         for path in pages(filled):
             one.page.set_viewport_size({"width": 1440, "height": 900})
-            one.open(path).look()
+            # What axe finds is the same in each language: once from right to left, of each kind.
+            kind = path in ("/", "/new", "/regions", "/users", f"/b/{filled}")
+            one.open(path).look(axe=direction == "rtl" and kind)
             assert one.page.locator("html").get_attribute("dir") == direction
             assert english_left(one, lang) == [], path
             one.page.set_viewport_size({"width": 360, "height": 800})
             one.look(axe=False)
-        one.open("/b/no-such-bucket-here", status=404).look()
+        one.open("/b/no-such-bucket-here", status=404).look(axe=False)
         assert english_left(one, lang) == []
 
 

@@ -318,6 +318,9 @@ GRANTS = {
     "May::Do(Action::DrainRegion)": {"regional-operator", "cloud-operator"},
     "May::Do(Action::ChangeAccounts)": {"cloud-operator"},
     "May::Do(Action::ChangeRegions)": {"cloud-operator"},
+    "May::Do(Action::PromoteBuckets)": {"cloud-operator"},
+    "May::Do(Action::ProveResidency)": {"cloud-operator", "auditor"},
+    "May::Do(Action::SeeHealth)": {"regional-operator", "cloud-operator"},
     "May::Do(Action::CheckResidency)": {"tenant-admin", "cloud-operator", "auditor"},
 }
 

@@ -80,6 +80,8 @@ pub enum Action {
     ProveResidency,
     /// Verify every stored byte of a region.
     Scrub,
+    /// How a region is doing: what is wrong with it, its disk, what it holds.
+    SeeHealth,
 }
 
 /// How far a role's right to do something reaches.
@@ -112,7 +114,7 @@ pub fn grant(role: &Role, action: Action) -> Grant {
             | A::PlaceBuckets
             | A::CheckResidency,
         ) => Grant::OwnAccount,
-        (Role::RegionalOperator(_), A::DrainRegion | A::Scrub) => Grant::OwnRegions,
+        (Role::RegionalOperator(_), A::DrainRegion | A::Scrub | A::SeeHealth) => Grant::OwnRegions,
         (
             Role::Auditor,
             A::ListAccounts
@@ -162,6 +164,7 @@ mod tests {
             (A::CheckResidency, [No, OwnAccount, No, All, All]),
             (A::ProveResidency, [No, No, No, All, All]),
             (A::Scrub, [No, No, OwnRegions, All, No]),
+            (A::SeeHealth, [No, No, OwnRegions, All, No]),
         ];
         for (action, expect) in matrix {
             for (role, expect) in roles.iter().zip(expect) {

@@ -33,6 +33,7 @@ impl Assets {
         let files = files! {
             "console.css" "text/css; charset=utf-8";
             "app.js" "text/javascript; charset=utf-8";
+            "again.js" "text/javascript; charset=utf-8";
             "jobs.js" "text/javascript; charset=utf-8";
             "live.js" "text/javascript; charset=utf-8";
             "signin.js" "text/javascript; charset=utf-8";

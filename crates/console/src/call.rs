@@ -196,29 +196,20 @@ impl Call<'_> {
             .ok_or_else(missing)?;
         let who = self.who()?;
         let owns = *deed.owner == *who.account.id;
-        match deed.holding(&self.console.settings.region) {
-            Holding::Home => Ok(Shown {
-                deed,
-                is_home: true,
-            }),
-            Holding::Replica => Ok(Shown {
-                deed,
-                is_home: false,
-            }),
-            Holding::Sealed | Holding::Nothing if types::planted("console-shows-anywhere") => {
-                Ok(Shown {
-                    deed,
-                    is_home: false,
-                })
-            }
-            Holding::Sealed | Holding::Nothing if owns => Err(Fault::Law {
+        let holding = deed.holding(&self.console.settings.region);
+        if may_show(holding) {
+            let is_home = holding == Holding::Home;
+            return Ok(Shown { deed, is_home });
+        }
+        Err(match owns {
+            true => Fault::Law {
                 home: deed.home.to_string(),
                 endpoint: self.endpoint_of(&deed.home),
-            }),
-            Holding::Sealed | Holding::Nothing => Err(Fault::Refused(
+            },
+            false => Fault::Refused(
                 self.t("The bucket is another account's, and it is not stored in this region."),
-            )),
-        }
+            ),
+        })
     }
 
     /// What is shown with the key of a session of STS.
@@ -414,5 +405,24 @@ impl Call<'_> {
         let mut signer = self.signer(Service::S3)?;
         let query = signer.presign(&unsigned, self.console.clock.now(), expires_s);
         Ok([data, &*path, "?", &query].concat())
+    }
+}
+
+/// Whether a region may show what is in a bucket of which it holds this.
+fn may_show(holding: Holding) -> bool {
+    match holding {
+        Holding::Home | Holding::Replica => true,
+        Holding::Sealed | Holding::Nothing => types::planted("console-shows-anywhere"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_region_that_may_read_a_bucket_shows_it() {
+        assert!(may_show(Holding::Home) && may_show(Holding::Replica));
+        assert!(!may_show(Holding::Sealed) && !may_show(Holding::Nothing));
     }
 }

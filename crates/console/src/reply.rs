@@ -1,6 +1,7 @@
 //! What a page answers, and the headers of every answer.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     sync::Arc,
 };
@@ -66,7 +67,7 @@ pub enum Reply {
     /// A file to be saved.
     File {
         /// Its name, ASCII.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// Its type.
         kind: &'static str,
         /// Its bytes.

@@ -225,8 +225,7 @@ impl Console {
         let registry = self.backend.registry();
         let day = day_of(self.clock.now());
         let proof = self.key_proof(session.held(), &day);
-        let same = proof.is_some_and(|proof| session.is_of(&day, &proof))
-            || types::planted("console-sessions-of-any-key");
+        let same = proof.is_some_and(|proof| session.is_of(&day, &proof));
         let found = self.identity(session.held()).filter(|_| same);
         let account = found.as_ref().and_then(|identity| identity.account());
         let account = account.and_then(|account| registry.account(account));
@@ -317,7 +316,7 @@ impl Console {
         let Some(caller) = call.caller else {
             return Ok(());
         };
-        if !call.route.may.allows(caller) && !types::planted("console-pages-for-all") {
+        if !call.route.may.allows(caller) {
             let why = match call.route.may {
                 May::KeepsData => call.t("Your account keeps no data."),
                 May::Users | May::Groups | May::Roles | May::Policies | May::Simulates => {
@@ -331,7 +330,7 @@ impl Console {
             // A form that can be sent to several places has a token for each.
             let mut tokens = call.form.all("csrf").take(TOKENS_MAX);
             let good = tokens.any(|token| caller.session.is_token(path, token));
-            if !good && !types::planted("console-tokens-unasked") {
+            if !good {
                 let why = "The form is not one of this session. Load its page again.";
                 return Err(Fault::Refused(call.t(why)));
             }

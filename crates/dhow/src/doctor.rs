@@ -1,6 +1,7 @@
 //! What can be wrong with a machine before Dhow is.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::Write,
     net::{SocketAddr, TcpListener},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use rustix::process::{Resource, getrlimit};
+use serde_json::{Value, json};
 use types::{Clock, SystemClock, Timestamp};
 
 use crate::{
@@ -78,6 +80,16 @@ impl Finding {
             advice: Some(advice.into()),
         }
     }
+
+    /// For scripts.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "check": self.check,
+            "level": self.level.name(),
+            "found": self.found,
+            "do": self.advice,
+        })
+    }
 }
 
 /// A date before which no build of Dhow existed: 2026-01-01.
@@ -94,8 +106,8 @@ const SYNCS: u32 = 20;
 /// Free space above the reserve below which a warning is due, in MiB.
 const SPACE_LOW_MIB: u64 = 1024;
 
-/// Looks at everything.
-pub fn examine(config: &Config) -> Vec<Finding> {
+/// Looks at everything. Buckets that are `hidden` are not named.
+pub fn examine(config: &Config, hidden: &HashSet<String>) -> Vec<Finding> {
     let dir = DataDir::new(&config.data);
     let running = dir.is_locked();
     let mut findings = vec![match config.check() {
@@ -125,7 +137,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         findings.push(folder(&one, running));
         let now = SystemClock.now();
         match (running, one.running()) {
-            (true, Some(at)) => match Samples::read(&at.metrics) {
+            (true, Some(at)) => match Samples::read(&at.metrics, hidden) {
                 Ok(samples) => {
                     let bytes = samples.one("dhow_disk_reserve_bytes");
                     reserve_mib = bytes.map_or(reserve_mib, |bytes| bytes >> 20);

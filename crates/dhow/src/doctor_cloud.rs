@@ -2,6 +2,7 @@
 //! need no key, or read from the folder of one that is stopped.
 
 use std::{
+    collections::HashSet,
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
     time::Duration,
@@ -49,13 +50,33 @@ impl Samples {
     }
 
     /// The metrics of the region that runs at `url`.
-    pub fn read(url: &str) -> Result<Self, String> {
+    ///
+    /// Buckets that are `hidden` are not named.
+    pub fn read(url: &str, hidden: &HashSet<String>) -> Result<Self, String> {
         let address = url.trim_start_matches("http://");
         let text = get(address).map_err(|e| e.to_string())?;
         match text.split_once("\r\n\r\n") {
-            Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(Self::parse(body)),
+            Some((head, body)) if head.split(' ').nth(1) == Some("200") => {
+                Ok(Self::parse(body).without(hidden))
+            }
             _ => Err("it does not answer with metrics".to_owned()),
         }
+    }
+
+    /// The same without these names of buckets.
+    fn without(mut self, hidden: &HashSet<String>) -> Self {
+        const BUCKET: &str = "bucket=\"";
+        for (_, labels, _) in &mut self.0 {
+            let Some((before, rest)) = labels.split_once(BUCKET) else {
+                continue;
+            };
+            if let Some((name, after)) = rest.split_once('"')
+                && hidden.contains(name)
+            {
+                *labels = [before, BUCKET, "a sealed replica\"", after].concat();
+            }
+        }
+        self
     }
 
     /// One figure that has no labels.

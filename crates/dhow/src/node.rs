@@ -224,6 +224,7 @@ fn admin_of(region: &Arc<Region>, forms: Arc<IamForms>, seen: Arc<Seen>) -> Arc<
         scrub: Arc::new(ScrubJob::default()),
         forms,
         seen,
+        looking: tokio::sync::Mutex::default(),
     })
 }
 

@@ -68,6 +68,11 @@ fn word(holding: Holding) -> Option<&'static str> {
 }
 
 impl Stored {
+    /// What was counted of one bucket; none before that.
+    pub fn of(&self, id: BucketId) -> Option<Amount> {
+        self.0.lock().buckets.get(&id).map(|counted| counted.amount)
+    }
+
     /// The sums as the last count found them, with when it ended; none before that.
     pub fn sums(&self) -> Option<([(&'static str, Amount); 3], Timestamp)> {
         let state = self.0.lock();

@@ -50,6 +50,11 @@ impl Plan {
         self.all.iter().map(|one| one.size).sum()
     }
 
+    /// Whether the page that is confirmed showed this.
+    fn is_what_was_shown(&self, seen: &str) -> bool {
+        seen == self.seen || types::planted("console-preview-ignored")
+    }
+
     /// Whether nothing brings it back: then the bucket's name has to be typed.
     fn is_final(&self) -> bool {
         !self.kept || self.all.iter().any(|one| one.version.is_some())
@@ -68,8 +73,7 @@ pub async fn act(call: &Call<'_>) -> Answer {
     let shown = call.shown()?;
     let bucket = &*shown.deed.name;
     let plan = plan(call, &shown).await?;
-    let seen = call.form.get("seen").unwrap_or_default();
-    if seen != plan.seen && !types::planted("console-preview-ignored") {
+    if !plan.is_what_was_shown(call.form.get("seen").unwrap_or_default()) {
         let why =
             call.t("Something of this has changed since you looked at it. Nothing was deleted.");
         let mut page = page(call, &shown, &plan, Some(&why));
@@ -378,4 +382,20 @@ pub async fn restore(call: &Call<'_>) -> Answer {
     let ask = S3Ask::object(&Method::PUT, bucket, key).header("x-amz-copy-source", source);
     call.s3(ask).await?;
     Ok(Reply::See(Href::bucket(bucket, "/o").with(&[("key", key)])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_deleted_but_what_was_shown() {
+        let plan = Plan {
+            all: Vec::new(),
+            kept: true,
+            seen: "a digest".into(),
+        };
+        assert!(plan.is_what_was_shown("a digest"));
+        assert!(!plan.is_what_was_shown("another digest") && !plan.is_what_was_shown(""));
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     fault::Fault,
     pages::{
         objects::{self, Tab},
-        regions, value,
+        proof, regions, value,
     },
     reply::{Answer, Page},
     ui::{
@@ -203,21 +203,27 @@ pub async fn show(call: &Call<'_>) -> Answer {
         }
     };
     let page = Page::new(&**name, body).at(objects::path(call, name, ""));
-    let page = match may_check(call) {
-        true => page.with(html! {
+    page.with(actions(call, name)).into()
+}
+
+fn actions(call: &Call<'_>, name: &str) -> Markup {
+    html! {
+        @if may(call, Action::PromoteBuckets) {
+            a.button href=(Href::to("/promote").with(&[("bucket", name)])) {
+                (call.t("Another home"))
+            }
+        }
+        @if may(call, Action::ProveResidency) { (proof::link(call, name)) }
+        @if may(call, Action::CheckResidency) {
             a.button.primary href=(Href::bucket(name, "/where").with(&[("check", "1")])) {
                 (call.t("Check now"))
             }
-        }),
-        false => page,
-    };
-    page.into()
+        }
+    }
 }
 
-fn may_check(call: &Call<'_>) -> bool {
-    let grant = call
-        .caller
-        .map(|caller| caller.grant(Action::CheckResidency));
+fn may(call: &Call<'_>, action: Action) -> bool {
+    let grant = call.caller.map(|caller| caller.grant(action));
     grant.is_some_and(|grant| grant != Grant::No)
 }
 

@@ -252,8 +252,14 @@ pub async fn one(call: &Call<'_>) -> Answer {
     };
     let mut page = Page::new(id, body).at(path);
     let (drains, closes) = (may_drain(call, &region), may_close(call, &region));
-    if drains || closes {
+    let promotes = may_promote(call, &region);
+    if drains || closes || promotes {
         page = page.with(html! {
+            @if promotes {
+                a.button href=(Href::to("/promote").with(&[("region", id)])) {
+                    (call.t("Give its buckets other homes"))
+                }
+            }
             @if drains { (drain(call, &region)) }
             @if closes {
                 (parts::button(call, "/regions/close", &[("id", id)], "danger", &call.t("Close it")))
@@ -365,6 +371,15 @@ fn may_close(call: &Call<'_>, region: &Value) -> bool {
         .map(|caller| caller.grant(Action::ChangeRegions));
     let stays = value::yes(region, "keeps_registry") || State::of(region) == State::Closed;
     grant == Some(Grant::All) && !stays
+}
+
+/// Only where it is the home of something can be told on the page that does it.
+fn may_promote(call: &Call<'_>, region: &Value) -> bool {
+    let grant = call
+        .caller
+        .map(|caller| caller.grant(Action::PromoteBuckets));
+    let has = value::number(region, "buckets") > 0 && State::of(region) != State::Closed;
+    grant == Some(Grant::All) && has
 }
 
 fn may_drain(call: &Call<'_>, region: &Value) -> bool {

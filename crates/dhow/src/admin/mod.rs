@@ -12,6 +12,7 @@ mod call;
 mod choosing;
 mod explaining;
 mod fields;
+mod health;
 mod identities;
 mod leaving;
 mod of_access;
@@ -68,6 +69,8 @@ pub struct Admin {
     pub forms: Arc<IamForms>,
     /// Signatures that changed something.
     pub seen: Arc<Seen>,
+    /// Held while the machine is looked at.
+    pub looking: tokio::sync::Mutex<()>,
 }
 
 type Refused = (StatusCode, String);
@@ -216,6 +219,8 @@ impl Admin {
             Op::GetMapKey => self.map_key(call),
             Op::GetScrub => self.scrub_state(call),
             Op::StartScrub => self.start_scrub(call),
+            Op::GetHealth => self.health(call).await,
+            Op::ListHeld => self.held(call),
         }
     }
 

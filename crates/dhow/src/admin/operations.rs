@@ -90,6 +90,12 @@ const FROM: Option<Query> = Some(Query {
     about: "The number of the first entry wanted; 0 unless given.",
 });
 
+const AFTER: Option<Query> = Some(Query {
+    name: "after",
+    number: true,
+    about: "Only buckets with a higher number.",
+});
+
 use Output::{Empty, Many, Object, One};
 
 // Summary, name, method, path, action, query, fields of the body, answer.
@@ -180,6 +186,10 @@ operations! {
     GetScrub GET "scrub" Scrub None, None, One("Scrub");
     /// Verify every stored byte of this region; one pass at a time.
     StartScrub POST "scrub" Scrub None, Some(fields::START_SCRUB), Empty;
+    /// What `dhow doctor` finds in this region, its disk, and how much it holds.
+    GetHealth GET "health" SeeHealth None, None, One("Health");
+    /// What this region holds, by number; of sealed replicas without names. At most 1000.
+    ListHeld GET "held" SeeHealth AFTER, None, Many("Held");
 }
 
 /// The operation of a request, and the value of its path's parameter (empty without one). `path`

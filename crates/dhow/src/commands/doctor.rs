@@ -1,6 +1,6 @@
 //! `dhow doctor`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
@@ -36,16 +36,10 @@ impl Doctor {
                 ..Config::default()
             },
         };
-        let findings = doctor::examine(&config);
+        let findings = doctor::examine(&config, &HashSet::new());
         let failed = findings.iter().any(|f| f.level == doctor::Level::Fail);
         if self.json {
-            let all: Vec<_> = findings
-                .iter()
-                .map(|f| {
-                    json!({ "check": f.check, "level": f.level.name(), "found": f.found,
-                            "do": f.advice })
-                })
-                .collect();
+            let all: Vec<_> = findings.iter().map(doctor::Finding::to_json).collect();
             print_json(&json!({ "ok": !failed, "findings": all }));
         } else {
             for f in &findings {
