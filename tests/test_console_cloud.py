@@ -341,8 +341,12 @@ def test_health_is_that_of_the_doctor_and_sealed_replicas_have_no_name(fleet, br
     with tab(browser, At(fleet, ME, partners)) as one:
         eventually(lambda: one.sign_in(path="/health"))
         one.look_everywhere()
-        for check in {one["check"] for one in found["findings"]}:
-            assert row(one, check).count() == 1, check
+        # What does not change from one moment to the next is there in the same words.
+        stays = {"config", "kernel", "data folder", "port", "file limit"}
+        stays = [found for found in found["findings"] if found["check"] in stays]
+        assert len(stays) > 5
+        for finding in stays:
+            one.see(finding["found"])
         expect(row(one, "certificate")).to_contain_text("good until")
         assert "console-sealed-secret" not in one.page.content()
         def held():
