@@ -304,6 +304,7 @@ mod tests {
             account: AccountId::new("1"),
             from: std::net::IpAddr::from([127, 0, 0, 1]),
             agent: "a browser",
+            sts: None,
             proofs: Vec::new(),
         };
         sessions.begin(new, 0);
