@@ -13,7 +13,13 @@ use super::{
 use crate::{AccessChange, Ask, DerivedKeys, NewKey, RegionPlan, RegionStatus, Told};
 
 impl Cloud {
+    /// No region may be of a release that does not know what accounts say of access.
     async fn turn(&self, account: &AccountId, on: bool) {
+        for region in self.keeper.all_regions() {
+            if *region.id != *self.keeper.own() {
+                self.told(&region.id).await;
+            }
+        }
         let change = AccessChange {
             old_signatures: Some(on),
             ..AccessChange::default()
