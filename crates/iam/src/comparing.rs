@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn an_account_has_its_share_and_no_more() {
         let comparing = Comparing::default();
-        let at = |ms| Timestamp::from_ms(1_000_000 + ms);
+        let at = |ms: u64| Timestamp::from_ms(1_000_000 + ms);
         let (one, other) = (AccountId::new("one"), AccountId::new("other"));
         for _ in 0..4 {
             comparing.take(&one, at(0)).unwrap();

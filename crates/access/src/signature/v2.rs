@@ -488,8 +488,11 @@ fn resource<'r>(request: &Request<'r>) -> (String, Option<&'r str>) {
     }
 }
 
-/// The parameters of a query, decoded; a name without `=` has no value.
-fn parameters(query: &str) -> Result<Vec<(Cow<'_, str>, Option<Cow<'_, str>>)>, E> {
+/// A name and a value, decoded; without `=` there is no value.
+type Parameter<'q> = (Cow<'q, str>, Option<Cow<'q, str>>);
+
+/// The parameters of a query.
+fn parameters(query: &str) -> Result<Vec<Parameter<'_>>, E> {
     let plain = |text| decoded(text).ok_or(E::QueryMalformed("The query is not UTF-8."));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
