@@ -583,11 +583,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 OrNull(&Fields(UPLOADS)),
                 "Multipart uploads at the old home that are lost; null where it does not say."
             ),
-            may(
-                "waits",
-                Fields(WAITS),
-                "It has not moved yet: what it waits for."
-            ),
+            may("waits", Fields(WAITS), "It has not moved: why."),
             may(
                 "why",
                 Text,
