@@ -93,8 +93,24 @@ pub async fn begin(call: &Call<'_>) -> Answer {
     to_provider(call, &[at, mark, &asked].concat(), &flow.cookie)
 }
 
+/// A page that the browser asks for again by itself: nothing was looked at yet.
+fn later(call: &Call<'_>, seconds: u64) -> Answer {
+    let text = seconds.to_string();
+    let why = "Too many attempts. Try again in {seconds} s.";
+    let fault = Fault::Busy(call.with(why, &[("seconds", &text)]));
+    let refresh = (
+        HeaderName::from_static("refresh"),
+        HeaderValue::from(seconds),
+    );
+    Ok(Reply::With(pages::fault::page(call, &fault), vec![refresh]))
+}
+
 /// Takes the browser back. Whatever comes of it, this sign-in is over.
 pub async fn end(call: &Call<'_>) -> Answer {
+    let now = call.console.clock.now().ms();
+    if let Err(seconds) = call.console.brakes.visit(call.from, now) {
+        return later(call, seconds);
+    }
     let mut headers = vec![(header::SET_COOKIE, flow_cookie(call, "")?)];
     let from = call.from;
     let page = match ended(call).await {
@@ -126,13 +142,6 @@ pub async fn end(call: &Call<'_>) -> Answer {
 async fn ended(call: &Call<'_>) -> Result<(Flow, String), Fault> {
     let (console, now) = (call.console, call.console.clock.now().ms());
     let stale = || Fault::Bad(call.t(STALE));
-    console.brakes.visit(call.from, now).map_err(|seconds| {
-        let seconds = seconds.to_string();
-        Fault::Busy(call.with(
-            "Too many attempts. Try again in {seconds} s.",
-            &[("seconds", &seconds)],
-        ))
-    })?;
     let state = call.query.get("state").unwrap_or_default();
     let cookie = call.flow.ok_or_else(stale)?;
     let flow = console.flows.end(cookie, state, now).ok_or_else(stale)?;
