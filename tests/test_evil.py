@@ -991,7 +991,7 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
         mark = len(log())
         fleet.begin(EU)
         # It asks again from where it was: so it has taken over nothing of any answer.
-        eventually(lambda: not waiting and len(asked) > 2 * len(doctored) + 1, timeout=90)
+        eventually(lambda: not waiting and len(asked) > 2 * len(doctored) + 1, timeout=300)
         complaints = log()[mark:].count("cannot follow the registry")
         assert complaints >= len(doctored), (complaints, len(doctored))
         names = lambda: [b["Name"] for b in fleet.s3(EU).list_buckets()["Buckets"]]

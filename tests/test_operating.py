@@ -169,6 +169,9 @@ def test_a_home_moves_and_comes_back_without_force_or_loss(fleet):
     writer.start()
     try:
         for to in (ME, EU):
+            # Some are written before each move, however slow the machine is.
+            so_far = len(written)
+            eventually(lambda: len(written) > so_far + 10, timeout=120)
             told = fleet.cli("bucket", "move", "travels", "--to", to, timeout=120).stdout
             assert f"has its home in {to}" in told and home() == to
     finally:

@@ -76,7 +76,8 @@ def test_only_who_may_of_the_account_reads_it(cloud, acme):
     assert decode(reader.sts, message) == DENIED
     other = Account(cloud, "reasons-of-others")
     assert decode(other.sts, message) == BAD
-    for bad in (message[:-2], message[:40] + "A" + message[41:], "x", message + "AAAA", "A" * 5000):
+    changed = message[:40] + ("B" if message[40] == "A" else "A") + message[41:]
+    for bad in (message[:-2], changed, "x", message + "AAAA", "A" * 5000):
         assert decode(acme.sts, bad) == BAD, bad
     # A session by GetSessionToken has no such right.
     made = acme.sts.get_session_token()["Credentials"]

@@ -221,6 +221,29 @@ fn no_text_is_that_of_two_requests() {
             "{twice}: {asked:?}"
         );
     }
+    // What bounds a body counts in a header, and nothing reads it in the query.
+    let checked = |value: &str| {
+        let sent = access::sign::encode(value);
+        by_url(
+            &format!("x-amz-checksum-crc32:{value}\n/b/k"),
+            &format!("/b/k?x-amz-checksum-crc32={sent}"),
+        )
+    };
+    assert!(matches!(checked("NhCmhg=="), Err(E::OldUnsigned(_))));
+    assert!(checked("AAAAAA==").is_ok());
+    let of_body = by_url(
+        "x-amz-content-sha256:STREAMING-UNSIGNED-PAYLOAD-TRAILER\n/b/k",
+        "/b/k?x-amz-content-sha256=STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    );
+    assert!(matches!(of_body, Err(E::OldUnsigned(_))));
+    let moved = sign(
+        "PUT\n\n\nTue, 27 Mar 2007 19:36:42 GMT\nx-amz-checksum-crc32:AAAAAA==\n/awsexamplebucket1/k",
+    );
+    let signed = format!("AWS {KEY}:{moved}");
+    let date = ("date", "Tue, 27 Mar 2007 19:36:42 GMT");
+    let target = "/k?x-amz-checksum-crc32=AAAAAA==";
+    let asked = Sent::new("PUT", target, &[date, ("authorization", &signed)]).judge();
+    assert!(matches!(asked, Err(E::OldUnsigned(_))), "{asked:?}");
     // A bucket is the same with a slash and without.
     for (signed, sent) in [("/b", "/b"), ("/b/", "/b"), ("/b", "/b/"), ("/b/", "/b/")] {
         assert!(by_url(signed, sent).is_ok(), "{signed} {sent}");

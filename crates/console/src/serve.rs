@@ -431,9 +431,18 @@ impl Console {
         own
     }
 
-    /// The names of an account's buckets that are on record, at most `limit`.
+    /// What is on record of a bucket.
     pub(crate) fn deed(&self, name: &str) -> Option<std::sync::Arc<types::BucketDeed>> {
         self.backend.registry().get(&BucketName::new(name).ok()?)
+    }
+
+    /// Whether objects of a bucket may be named here: this region is its home or has a replica. A
+    /// bucket that there is not has none.
+    pub(crate) fn is_held(&self, name: &str) -> bool {
+        self.deed(name).is_none_or(|deed| {
+            let holding = deed.holding(&self.settings.region);
+            matches!(holding, types::Holding::Home | types::Holding::Replica)
+        })
     }
 }
 

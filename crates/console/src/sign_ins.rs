@@ -144,24 +144,21 @@ impl Noted {
 }
 
 impl Console {
-    /// Notes that somebody signed in. `role` is what they got by single sign-on.
+    /// Notes that somebody signed in. Nothing names a role: all regions read the log, and not all
+    /// may know which roles an account has.
     pub(crate) fn note_sign_in(
         &self,
         how: How,
         (key, account): (&AccessKeyId, &AccountId),
-        role: Option<&str>,
         from: IpAddr,
     ) {
-        let mut one = json!({
+        let one = json!({
             "at": self.clock.now().iso8601_seconds(),
             "how": how.name(),
             "account": &**account,
             "key": &**key,
             "network": brakes::network_text(from),
         });
-        if let (Some(role), Value::Object(fields)) = (role, &mut one) {
-            fields.insert("role".to_owned(), role.into());
-        }
         self.put_on_record(self.sign_ins.came(one, Instant::now()));
     }
 
@@ -190,6 +187,12 @@ async fn record(console: Weak<Console>, due: Instant) {
     let registry = console.backend.registry();
     if let Err(error) = registry.note_sign_ins(noted.detail()).await {
         tracing::warn!(%error, "sign-ins are not in the audit log yet");
+        let mut noted = noted;
+        if matches!(error, cloud::CloudError::Invalid(_)) {
+            // It would be refused again, and with it all that comes later.
+            noted.more += noted.came.len() as u64;
+            noted.came.clear();
+        }
         let due = console.sign_ins.again(noted, Instant::now());
         console.put_on_record(due);
     }

@@ -90,7 +90,7 @@ impl Console {
     ) -> Result<String, NotSignedIn> {
         let (key, account) = self.who_signed(parts, from).await?;
         tracing::info!(%from, %key, "somebody signed in to the console");
-        self.note_sign_in(How::Key, (&key, &account), None, from);
+        self.note_sign_in(How::Key, (&key, &account), from);
         let proofs = self.key_proofs((&key, None));
         Ok(self.begin((key, account, proofs), None, from, agent))
     }

@@ -158,11 +158,18 @@ fn texts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// As names of sessions are written.
+/// As names of sessions are written. What is changed or cut ends with a digest, so that no two
+/// people have one name.
 fn session_name(text: &str) -> String {
     let good = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     let chars = text.chars().take(NAME_MAX);
     let mut name: String = chars.map(|c| if good(c) { c } else { '-' }).collect();
+    if name != text {
+        name.truncate(NAME_MAX - 17);
+        name.push('-');
+        let digest = sha256_hex(text.as_bytes());
+        name.extend(digest[..16].iter().map(|digit| char::from(*digit)));
+    }
     while name.len() < 2 {
         name.push('-');
     }
@@ -285,7 +292,7 @@ mod tests {
         let said = read(&token(&good), &fixed, &flow).unwrap();
         assert_eq!(
             (&*said.name, said.roles),
-            ("anna-b--", vec!["arn".to_owned()])
+            ("anna-b---6e730d9a44ffe285", vec!["arn".to_owned()])
         );
         let claimed = provider(RoleOf::Claim("role".into()));
         assert_eq!(

@@ -3,7 +3,10 @@
 //! programs which read from front to back can unpack the file too. The sum and the size of each
 //! file follow it, with 64 bits where they need them.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+};
 
 use flate2::Crc;
 use types::Timestamp;
@@ -229,12 +232,19 @@ impl Zip {
 }
 
 /// Names of files in a zip file: each is below the folder that it is unpacked in, and no other file
-/// or folder has it, whatever the file system takes for the same.
+/// or folder has it, whatever the file system takes for the same. Of each name there is a hash: two
+/// that share one only make a number more.
 #[derive(Default)]
 pub struct Names {
-    files: HashSet<String>,
-    folders: HashSet<String>,
+    hashes: RandomState,
+    files: HashSet<u64>,
+    folders: HashSet<u64>,
+    /// The number that a name had last that was taken.
+    numbers: HashMap<u64, u32>,
 }
+
+/// Folders that a name is in; what is deeper is in the last part.
+const DEPTH_MAX: usize = 64;
 
 /// Names that are devices on Windows.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
@@ -270,26 +280,19 @@ impl Names {
         if parts.is_empty() {
             parts.push("_".to_owned());
         }
+        if parts.len() > DEPTH_MAX {
+            let deeper = parts.split_off(DEPTH_MAX - 1).join("_");
+            parts.push(deeper);
+        }
         let last = parts.len() - 1;
         let mut so_far = String::new();
-        for (at, part) in parts.iter_mut().enumerate() {
-            let plain = part.clone();
-            let mut n = 1;
-            // A file is never a folder as well.
-            while match at == last {
-                true => self.is_taken(&[&so_far, &**part].concat()),
-                false => self
-                    .files
-                    .contains(&[&so_far, &**part].concat().to_lowercase()),
-            } {
-                n += 1;
-                *part = numbered(&plain, n);
-            }
-            so_far.push_str(part);
-            let lower = so_far.to_lowercase();
+        for (at, part) in parts.into_iter().enumerate() {
+            let named = self.free(&so_far, part, at == last);
+            so_far.push_str(&named);
+            let hash = self.hash(&so_far);
             match at == last {
-                true => self.files.insert(lower),
-                false => self.folders.insert(lower),
+                true => self.files.insert(hash),
+                false => self.folders.insert(hash),
             };
             so_far.push('/');
         }
@@ -297,9 +300,35 @@ impl Names {
         so_far
     }
 
-    fn is_taken(&self, name: &str) -> bool {
-        let lower = name.to_lowercase();
-        self.files.contains(&lower) || self.folders.contains(&lower)
+    /// The part itself, or with a number. A file is never a folder as well.
+    fn free(&mut self, above: &str, part: String, is_file: bool) -> String {
+        let taken = |names: &Self, hash| {
+            names.files.contains(&hash) || is_file && names.folders.contains(&hash)
+        };
+        let plain = self.hash(&[above, &part].concat());
+        if !taken(self, plain) {
+            return part;
+        }
+        let mut n = match is_file {
+            true => self.numbers.get(&plain).copied().unwrap_or(1),
+            // All files of a folder find the same one.
+            false => 1,
+        };
+        loop {
+            n += 1;
+            let other = numbered(&part, n);
+            let hash = self.hash(&[above, &other].concat());
+            if !taken(self, hash) {
+                if is_file {
+                    self.numbers.insert(plain, n);
+                }
+                return other;
+            }
+        }
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.hashes.hash_one(name.to_lowercase())
     }
 }
 
@@ -338,6 +367,10 @@ mod tests {
         ] {
             assert_eq!(names.give(key), expected, "{key:?}");
         }
+        // However deep a key is, little is remembered of it.
+        let deep = names.give(&"d/".repeat(500));
+        assert_eq!(deep.matches('/').count(), DEPTH_MAX - 1);
+        assert!(names.folders.len() < 100);
     }
 
     fn number(bytes: &[u8], at: usize, size: usize) -> u64 {

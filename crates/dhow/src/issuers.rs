@@ -204,7 +204,8 @@ impl Fetched {
     /// # Errors
     /// It does not answer.
     pub async fn discovered(&self, url: &str) -> Result<Arc<Discovery>, NoKeys> {
-        let known = self.known(url);
+        // Remembered apart from its keys: who needs these does not wait behind sign-ins.
+        let known = self.known(&[url, "#sign-in"].concat());
         let mut known = known.lock().await;
         let now = Instant::now();
         let age = |at: &Instant| now.duration_since(*at);
@@ -221,7 +222,8 @@ impl Fetched {
                 Ok(found)
             }
             Err(why) => {
-                known.away = Some((now, why.clone()));
+                // From now on: it may have taken as long as it counts.
+                known.away = Some((Instant::now(), why.clone()));
                 Err(why)
             }
         }

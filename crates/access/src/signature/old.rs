@@ -147,7 +147,7 @@ mod tests {
     fn every_length_is_as_another_library_has_it() {
         use hmac::{Hmac, KeyInit, Mac};
         for secret in [
-            "s".repeat(1),
+            "s".to_owned(),
             "s".repeat(40),
             "s".repeat(64),
             "s".repeat(128),

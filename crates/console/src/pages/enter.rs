@@ -72,7 +72,7 @@ pub async fn enter(call: &Call<'_>) -> Answer {
     }
     tracing::info!(from = %call.from, %key, "somebody signed in to the console by a link");
     call.console
-        .note_sign_in(How::Link, (&key, &account), None, call.from);
+        .note_sign_in(How::Link, (&key, &account), call.from);
     let cookie = call
         .console
         .begin((key, account, proofs), None, call.from, call.agent);

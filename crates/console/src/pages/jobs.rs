@@ -52,6 +52,10 @@ async fn lists(call: &Call<'_>, job: &Job) -> bool {
     if job.failed.load(Relaxed) == 0 {
         return true;
     }
+    // Another region would be asked, for names that may not be here any more.
+    if !call.console.is_held(&job.from.bucket) {
+        return false;
+    }
     let ask = S3Ask::bucket(&Method::GET, &job.from.bucket)
         .query("list-type", "2")
         .query("max-keys", "1")

@@ -107,13 +107,18 @@ fn later(call: &Call<'_>, seconds: u64) -> Answer {
 
 /// Takes the browser back. Whatever comes of it, this sign-in is over.
 pub async fn end(call: &Call<'_>) -> Answer {
-    let now = call.console.clock.now().ms();
-    if let Err(seconds) = call.console.brakes.visit(call.from, now) {
-        return later(call, seconds);
-    }
     let mut headers = vec![(header::SET_COOKIE, flow_cookie(call, "")?)];
     let from = call.from;
-    let page = match ended(call).await {
+    let flow = match returned(call) {
+        Ok(flow) => flow,
+        // Anybody can send a browser here: nobody is counted for it.
+        Err(fault) => return Ok(Reply::With(pages::fault::page(call, &fault), headers)),
+    };
+    let now = call.console.clock.now().ms();
+    if let Err(seconds) = call.console.brakes.visit(from, now) {
+        return later(call, seconds);
+    }
+    let page = match ended(call, flow).await {
         Ok((flow, cookie)) => {
             let next = if is_own(&flow.next) { &*flow.next } else { "/" };
             if let Some(set) = call.console.set_cookie(&cookie) {
@@ -138,13 +143,19 @@ pub async fn end(call: &Call<'_>) -> Answer {
     Ok(Reply::With(page, headers))
 }
 
-/// Who came back, with the cookie of their session.
-async fn ended(call: &Call<'_>) -> Result<(Flow, String), Fault> {
-    let (console, now) = (call.console, call.console.clock.now().ms());
+/// The sign-in that a browser comes back from, which began in the same browser.
+fn returned(call: &Call<'_>) -> Result<Flow, Fault> {
     let stale = || Fault::Bad(call.t(STALE));
+    let now = call.console.clock.now().ms();
     let state = call.query.get("state").unwrap_or_default();
     let cookie = call.flow.ok_or_else(stale)?;
-    let flow = console.flows.end(cookie, state, now).ok_or_else(stale)?;
+    call.console.flows.end(cookie, state, now).ok_or_else(stale)
+}
+
+/// Who came back, with the cookie of their session.
+async fn ended(call: &Call<'_>, flow: Flow) -> Result<(Flow, String), Fault> {
+    let console = call.console;
+    let stale = || Fault::Bad(call.t(STALE));
     let provider = console.providers().get(flow.nth).ok_or_else(stale)?;
     let id_token = redeemed(call, &flow, provider).await?;
     let said = sso::read(&id_token, provider, &flow).map_err(|why| {
@@ -200,7 +211,7 @@ async fn assumed(
     let mut refused = Fault::Refused(call.t(NO_ROLE));
     for role in &said.roles {
         match session_of(call, provider, (role, said), id_token).await {
-            Ok((key, sts)) => return begun(call, role, (key, sts)),
+            Ok((key, sts)) => return begun(call, (key, sts)),
             Err(why @ Fault::Refused(_)) => refused = why,
             Err(why) => return Err(why),
         }
@@ -255,7 +266,7 @@ async fn session_of(
     Ok((AccessKeyId::new(made.text("AccessKeyId")), sts))
 }
 
-fn begun(call: &Call<'_>, role: &str, (key, sts): (AccessKeyId, OfSts)) -> Result<String, Fault> {
+fn begun(call: &Call<'_>, (key, sts): (AccessKeyId, OfSts)) -> Result<String, Fault> {
     let console = call.console;
     let held = (&key, Some(&sts.token));
     let account = console.identity(held);
@@ -265,7 +276,7 @@ fn begun(call: &Call<'_>, role: &str, (key, sts): (AccessKeyId, OfSts)) -> Resul
     if let Some(caller) = call.caller {
         console.sessions.end(&caller.session.id);
     }
-    console.note_sign_in(How::Oidc, (&key, &account), Some(role), call.from);
+    console.note_sign_in(How::Oidc, (&key, &account), call.from);
     tracing::info!(from = %call.from, %key, %account, "somebody signed in by single sign-on");
     Ok(console.begin((key, account, proofs), Some(sts), call.from, call.agent))
 }

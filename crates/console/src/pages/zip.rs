@@ -9,7 +9,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio::sync::mpsc;
-use types::{Holding, Timestamp};
+use types::Timestamp;
 
 use crate::{
     Console,
@@ -183,7 +183,8 @@ async fn send(
     let ended = sending.all().await;
     if let Err(End::Broken(why)) = ended {
         tracing::warn!(request_id = id, why, "a zip file was broken off");
-        let _ = out.send(Err(io::Error::other("broken off"))).await;
+        let broken = out.send(Err(io::Error::other("broken off")));
+        let _ = tokio::time::timeout(STALL, broken).await;
     }
 }
 
@@ -200,6 +201,7 @@ impl<'a> Sending<'a> {
 
     /// Sends one object, or notes why it is left out.
     async fn one(&mut self, key: &'a str) -> Result<(), End> {
+        self.goes_on()?;
         let first = match self.piece(key, 0, None).await {
             Ok(first) => first,
             Err(fault) => {
@@ -220,6 +222,7 @@ impl<'a> Sending<'a> {
         self.zip.write(&first.bytes);
         self.pass().await?;
         while at < first.size {
+            self.goes_on()?;
             let next = self.piece(key, at, Some(&first.etag)).await;
             let next = next.map_err(|fault| End::Broken(format!("{fault:?}")))?;
             if next.size != first.size || next.bytes.is_empty() {
@@ -233,24 +236,31 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Reads a piece of an object; of the same as before, if its tag is given.
-    async fn piece(&self, key: &str, at: u64, etag: Option<&str>) -> Result<Read, Fault> {
-        let caller = self.call.who()?;
+    /// Breaks off once nobody is signed in any more, or the bucket may not be here: no name of an
+    /// object is told from then on.
+    fn goes_on(&self) -> Result<(), End> {
         let console = self.call.console;
         let now = console.clock.now();
-        if !console.is_of(caller) || !console.sessions.goes_on(&caller.session.id, now.ms()) {
-            return Err(Fault::SignedOut);
-        }
-        let bucket = &*self.wanted.bucket;
-        // Else another region would be asked for bytes that may not be here.
-        let deed = console.deed(bucket);
-        let holds = deed.is_none_or(|deed| {
-            let holding = deed.holding(&console.settings.region);
-            matches!(holding, Holding::Home | Holding::Replica)
+        let caller = self.call.who();
+        let signed_in = caller.is_ok_and(|caller| {
+            console.is_of(caller) && console.sessions.goes_on(&caller.session.id, now.ms())
         });
-        if !holds {
-            return Err(Fault::Changed);
+        if !signed_in {
+            return Err(End::Broken("whoever asked is signed out".into()));
         }
+        if self.out.is_closed() {
+            return Err(End::Gone);
+        }
+        // Else another region would be asked for bytes that may not be here.
+        match console.is_held(&self.wanted.bucket) {
+            true => Ok(()),
+            false => Err(End::Broken("the bucket is not here any more".into())),
+        }
+    }
+
+    /// Reads a piece of an object; of the same as before, if its tag is given.
+    async fn piece(&self, key: &str, at: u64, etag: Option<&str>) -> Result<Read, Fault> {
+        let bucket = &*self.wanted.bucket;
         let range = format!("bytes={at}-{}", at + PIECE - 1);
         let ask = || {
             let ask = S3Ask::object(&Method::GET, bucket, key)

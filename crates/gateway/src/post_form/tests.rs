@@ -443,7 +443,7 @@ fn s14_the_published_example_verifies() {
         },
         now: Timestamp::parse_iso8601(NOW).unwrap(),
     };
-    let (identity, length) = identify(&fields, &facts).unwrap();
+    let (identity, length) = identify(&fields, AuthType::PostPolicy, &facts).unwrap();
     assert_eq!(&**identity.account().unwrap(), "000000000001");
     assert_eq!(length, None);
 }

@@ -52,6 +52,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
                 deleted.map_err(S3Error::from)
             }
             Err(error) => {
+                let error = match call.steps.left() {
+                    // Nobody said no: with fewer keys there would be an answer.
+                    0 => S3Error::with(
+                        ErrorCode::SlowDown,
+                        "Policies took too much comparing for one request. Send fewer keys.",
+                    ),
+                    _ => error,
+                };
                 // Others have their turn while one after the other is refused.
                 tokio::task::yield_now().await;
                 Err(error)
