@@ -217,8 +217,9 @@ fn name_in(error: &mut S3Error, call: &S3Call<'_>) {
     }
 }
 
+/// Whether the operation is a copy, and not whether a header says so: any request could have that.
 fn copies(call: &S3Call<'_>) -> bool {
-    call.headers.contains_key(names::COPY_SOURCE)
+    matches!(call.operation.name, "CopyObject" | "UploadPartCopy")
 }
 
 /// What the client is told: that a key is missing is for those who may list the bucket, and who

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use access::policy::Steps;
-use access::{Action, Ask, Context, Facts, Identity, Permit, Refusal, RequestFacts, Resource, Via};
+use access::{
+    Action, Ask, Context, Facts, Identity, Permit, Refusal, RequestFacts, Resource, Via,
+    policy::Steps,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::AsHeaderName};
