@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 import asymmetric
 from asymmetric import now, send, sha256
 from conftest import client_for
+from signatures import code, does_all, refused
 from test_sessions import s3_with, sts_for
 
 BUCKET, KEY = "asymmetric-one", "a dir/k\u00e4y+1"
@@ -46,37 +47,8 @@ def owner(cloud):
     return owner
 
 
-def code(call, *args, **kwargs):
-    with pytest.raises(ClientError) as refused:
-        call(*args, **kwargs)
-    return refused.value.response["Error"]["Code"]
-
-
-def refused(answer, status, *words):
-    got, text = answer
-    assert got == status, answer
-    for word in words:
-        assert word.encode() in text, answer
-
-
 def test_boto3_does_all_that_it_does_with_other_signatures(owner):
-    s3 = owner.s3
-    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"content", Metadata={"a": "b  c"})
-    got = s3.get_object(Bucket=BUCKET, Key=KEY)
-    assert (got["Body"].read(), got["Metadata"]) == (b"content", {"a": "b  c"})
-    assert s3.get_object(Bucket=BUCKET, Key=KEY, Range="bytes=1-3")["Body"].read() == b"ont"
-    keys = [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET, Prefix="a ")["Contents"]]
-    assert keys == [KEY]
-    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="parts")["UploadId"]
-    about = {"Bucket": BUCKET, "Key": "parts", "UploadId": upload}
-    part = s3.upload_part(**about, PartNumber=1, Body=b"p" * 6_000_000)
-    s3.complete_multipart_upload(
-        **about, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
-    assert s3.head_object(Bucket=BUCKET, Key="parts")["ContentLength"] == 6_000_000
-    s3.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": KEY})
-    s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "copy"}, {"Key": "parts"}]})
-    s3.delete_object(Bucket=BUCKET, Key=KEY)
-    assert code(s3.get_object, Bucket=BUCKET, Key=KEY) == "NoSuchKey"
+    does_all(owner.s3, BUCKET, KEY)
     wrong = asymmetric.client_for(owner.cloud.endpoint, owner.cloud.region,
                                   (owner.pair[0], "x" * 40))
     assert code(wrong.list_objects_v2, Bucket=BUCKET) == "SignatureDoesNotMatch"

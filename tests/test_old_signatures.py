@@ -12,10 +12,10 @@ import urllib.request
 from email.utils import formatdate
 
 import pytest
-from botocore.exceptions import ClientError
 
 from asymmetric import send
 from conftest import client_for
+from signatures import code, does_all, refused
 from test_clients import run
 
 BUCKET, KEY = "old-signatures", "a dir/k\u00e4y+1"
@@ -76,41 +76,8 @@ def fetch(url, method="GET", body=None, headers=None):
         return error.code, error.read()
 
 
-def code(call, *args, **kwargs):
-    with pytest.raises(ClientError) as refused:
-        call(*args, **kwargs)
-    return refused.value.response["Error"]["Code"]
-
-
-def refused(answer, status, *words):
-    got, text = answer
-    assert got == status, answer
-    for word in words:
-        assert word.encode() in text, answer
-
-
 def test_boto3_does_all_that_it_does_with_other_signatures(owner):
-    s3 = owner.s3
-    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"content", Metadata={"a": "b  c"})
-    got = s3.get_object(Bucket=BUCKET, Key=KEY)
-    assert (got["Body"].read(), got["Metadata"]) == (b"content", {"a": "b  c"})
-    assert s3.get_object(Bucket=BUCKET, Key=KEY, Range="bytes=1-3")["Body"].read() == b"ont"
-    keys = [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET, Prefix="a ")["Contents"]]
-    assert keys == [KEY]
-    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="parts")["UploadId"]
-    about = {"Bucket": BUCKET, "Key": "parts", "UploadId": upload}
-    part = s3.upload_part(**about, PartNumber=1, Body=b"p" * 6_000_000)
-    s3.complete_multipart_upload(
-        **about, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
-    s3.put_object_tagging(Bucket=BUCKET, Key=KEY, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
-    assert s3.get_object_tagging(Bucket=BUCKET, Key=KEY)["TagSet"]
-    assert s3.get_bucket_location(Bucket=BUCKET)
-    named = s3.get_object(Bucket=BUCKET, Key=KEY, ResponseContentDisposition="a & b+c=d; f")
-    assert named["ContentDisposition"] == "a & b+c=d; f"
-    s3.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": KEY})
-    s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "copy"}, {"Key": "parts"}]})
-    s3.delete_object(Bucket=BUCKET, Key=KEY)
-    assert code(s3.get_object, Bucket=BUCKET, Key=KEY) == "NoSuchKey"
+    does_all(owner.s3, BUCKET, KEY)
     wrong = client_for(owner.cloud, owner.pair[0], "x" * 40, signature_version="s3")
     assert code(wrong.list_buckets) == "SignatureDoesNotMatch"
 
