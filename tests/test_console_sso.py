@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from dhow import BIN, Dhow
+from fleet import eventually
 from issuers import SECRET, Issuers
 from test_console_security import Raw
 from test_sessions import Account
@@ -141,6 +142,23 @@ class Visitor(Raw):
 
     def is_signed_in(self):
         return self.get("/sessions")[0] == 200
+
+
+def test_the_audit_log_names_no_role_of_who_signs_in(sso):
+    visitor = Visitor(sso)
+    visitor.sign_in("iris")
+    assert visitor.is_signed_in()
+
+    def said():
+        entries = [one for one in sso.cli_json("audit", "show", "--json")
+                   if one["action"] == "console.sign_ins"]
+        told = [json.loads(one["detail"]) for one in entries]
+        return [one for each in told for one in each["signed_in"] if one["how"] == "oidc"]
+
+    for one in eventually(said):
+        assert one["account"] == sso.account.id and one.keys() == {
+            "at", "how", "account", "key", "network"}
+    assert sso.reader not in str(said())
 
 
 def query(at):

@@ -125,6 +125,18 @@ def test_what_ends_midway_breaks_the_connection(zips, cloud, s3, bucket, what):
         answer.read()
 
 
+def test_no_name_is_told_after_the_session_ended(cloud, s3, bucket):
+    for n in range(48):
+        s3.put_object(Bucket=bucket, Key=f"{n:02}", Body=bytes(MIB))
+    own = Zips(cloud).sign_in()
+    answer = own.zip_of(bucket, ("folder", ""))
+    assert answer.status == 200 and answer.read(4) == b"PK\x03\x04"
+    # Most objects are not read yet: nobody takes what was sent.
+    assert own.post("/signout", {"csrf": own.token("/sessions", "/signout")})[0] == 303
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        answer.read()
+
+
 def test_an_account_has_so_many_on_their_way(zips, s3, bucket):
     s3.put_object(Bucket=bucket, Key="large", Body=bytes(48 * MIB))
     waiting = [zips.zip_of(bucket, ("key", "large")) for _ in range(2)]
