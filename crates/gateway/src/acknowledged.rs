@@ -24,9 +24,11 @@ use types::{BucketDeed, Holding, ObjectKey, Writes};
 
 use self::written::{Buckets, Standing};
 use crate::{
+    call::{Answer, Call},
     elsewhere::unavailable,
+    fault::Fault,
     operations::{Operation, Resource},
-    s3::{S3Call, S3Error, S3Result, ops},
+    s3::ops,
     server::Gateway,
 };
 
@@ -216,7 +218,7 @@ impl Gateway {
 
     /// Refuses a read that another region passed on, and that the copy here is behind for. Answers
     /// whether it was compared.
-    fn check_applied(&self, deed: &BucketDeed, mark: Mark) -> Result<bool, S3Error> {
+    fn check_applied(&self, deed: &BucketDeed, mark: Mark) -> Result<bool, Fault> {
         let behind = || {
             Err(unavailable(
                 &self.region,
@@ -232,7 +234,7 @@ impl Gateway {
     }
 
     /// Has the operation answer; a read only if the copy here has applied `at_least`.
-    pub(crate) async fn dispatch(&self, call: &mut S3Call<'_>, at_least: Option<Mark>) -> S3Result {
+    pub(crate) async fn dispatch(&self, call: &mut Call<'_>, at_least: Option<Mark>) -> Answer {
         let mut compared = None;
         if !call.operation.writes() {
             match at_least {
@@ -270,7 +272,7 @@ impl Gateway {
 
     /// Whoever passed a write on is told what a copy must have applied to show it, also if it was
     /// refused for what is there.
-    fn note_write(&self, deed: &BucketDeed, result: &mut S3Result) {
+    fn note_write(&self, deed: &BucketDeed, result: &mut Answer) {
         if deed.home != self.region || deed.placement.replicas.is_empty() {
             return;
         }
@@ -286,7 +288,7 @@ impl Gateway {
 
     /// A copy that takes writes has what its home does not, so only it answers its clients' reads:
     /// they wait for what was acknowledged of the home's.
-    async fn until_shown(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), S3Error> {
+    async fn until_shown(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), Fault> {
         let wait = self.until_applied(deed, touched);
         wait.await
             .map_err(|()| unavailable(&self.region, "has not applied a write yet"))
@@ -297,7 +299,7 @@ impl Gateway {
         &self,
         deed: &Arc<BucketDeed>,
         key: &ObjectKey,
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         let touched = Touched::Key(key.clone());
         let wait = self.until_applied(deed, &touched);
         wait.await
@@ -316,7 +318,7 @@ impl Gateway {
 }
 
 /// Adds a header for the region that passed the request on, also to an error.
-fn say(result: &mut S3Result, name: HeaderName, value: HeaderValue) {
+fn say(result: &mut Answer, name: HeaderName, value: HeaderValue) {
     match result {
         Ok(answer) => drop(answer.headers_mut().insert(name, value)),
         Err(error) => error.headers.push((name, value)),

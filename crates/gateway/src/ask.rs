@@ -8,9 +8,10 @@ use types::{BucketDeed, DisplayVersion, ObjectKey};
 
 use crate::{
     elsewhere::unavailable,
+    fault::{Fault, FaultKind},
     operations::{Operation, Resource},
     request::Request,
-    s3::{ErrorCode, S3Error, headers::names, object_headers},
+    s3::{headers::names, object_headers},
     server::Gateway,
 };
 
@@ -21,7 +22,7 @@ impl Gateway {
         operation: &Operation,
         request: &Request<'_>,
         via: &Via,
-    ) -> Result<Option<Arc<BucketDeed>>, S3Error> {
+    ) -> Result<Option<Arc<BucketDeed>>, Fault> {
         let Some(name) = &request.target().bucket else {
             return Ok(None);
         };
@@ -31,7 +32,7 @@ impl Gateway {
         match self.deeds.get(name) {
             Some(deed) => Ok(Some(deed)),
             None => Err(match via {
-                Via::Door => S3Error::new(ErrorCode::NoSuchBucket).detail("BucketName", &**name),
+                Via::Door => Fault::new(FaultKind::NoSuchBucket).detail("BucketName", &**name),
                 // The region that passed it on knows the bucket; so will this one in a moment.
                 Via::Region(..) => unavailable(&self.region, "does not know the bucket yet"),
             }),

@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 use types::{BucketName, Placement, RegionId, SignedRequest, Timestamp};
 
 use crate::{
+    fault::Fault,
     proof::Cover,
     relayed,
     request::{Received, Request, without_port},
     route::route,
-    s3::{S3Error, headers::names, ops, placement_headers, refuse},
+    s3::{error, headers::names, ops, placement_headers, refuse},
     server::Gateway,
 };
 
@@ -46,10 +47,7 @@ impl Gateway {
         request: &SignedRequest,
     ) -> Result<SignedChange, String> {
         let mut parts = relayed::read(&request.head).ok_or("its head cannot be read")?;
-        let told = |error: S3Error| {
-            let text = error.message.as_deref();
-            text.unwrap_or_else(|| error.code.message()).to_owned()
-        };
+        let told = |fault: Fault| error::message(&fault).to_owned();
         let endpoint = self.regions.as_ref().and_then(|r| r.endpoint(region));
         let endpoint = endpoint.map(|host| without_port(&host).to_owned());
         let mut domains = self.config.domains.clone();

@@ -10,7 +10,7 @@ use access::{
 use types::{BucketDeed, DisplayVersion, ObjectKey};
 
 use crate::{
-    s3::{ErrorCode, S3Error},
+    fault::{Fault, FaultKind},
     server::Gateway,
 };
 
@@ -22,7 +22,7 @@ impl Gateway {
         deed: &Arc<BucketDeed>,
         key: &ObjectKey,
         version: Option<DisplayVersion>,
-    ) -> Result<Vec<(String, String)>, S3Error> {
+    ) -> Result<Vec<(String, String)>, Fault> {
         use objects::Error as E;
         let action = Action::GetObjectTagging;
         let permit = access::authorize_system(SystemReason::Policy, action, deed);
@@ -53,7 +53,7 @@ impl Gateway {
         &self,
         ask: &Ask<'_>,
         facts: &Facts<'_>,
-    ) -> Result<Option<Option<AccessList>>, S3Error> {
+    ) -> Result<Option<Option<AccessList>>, Fault> {
         use objects::Error as E;
         let (Some(deed), Resource::Object { key, version, .. }) = (facts.deed, ask.resource) else {
             return Ok(None);
@@ -79,27 +79,27 @@ pub(crate) fn is_own(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> bool {
 
 /// What a client is told where documents refuse the request. Only callers of the bucket's own
 /// account learn which kind of document it was.
-pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Refusal) -> S3Error {
+pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Refusal) -> Fault {
     let own = is_own(ask, deed);
     match refusal {
-        Refusal::PolicyOfOthers => ErrorCode::MethodNotAllowed.into(),
-        Refusal::RequesterPays if *ask.principal != Identity::Anonymous => S3Error::with(
-            ErrorCode::AccessDenied,
+        Refusal::PolicyOfOthers => FaultKind::MethodNotAllowed.into(),
+        Refusal::RequesterPays if *ask.principal != Identity::Anonymous => Fault::with(
+            FaultKind::AccessDenied,
             "Access Denied: whoever asks pays for requests to this bucket. Send the header \
              x-amz-request-payer: requester.",
         ),
         Refusal::Policy(_) if own => match access::refusal_sentence(ask, refusal) {
-            Some(text) => S3Error::with(ErrorCode::AccessDenied, text),
-            None => ErrorCode::AccessDenied.into(),
+            Some(text) => Fault::with(FaultKind::AccessDenied, text),
+            None => FaultKind::AccessDenied.into(),
         },
-        Refusal::RootOnly if own => S3Error::with(
-            ErrorCode::AccessDenied,
+        Refusal::RootOnly if own => Fault::with(
+            FaultKind::AccessDenied,
             format!("Access Denied: {refusal}."),
         ),
-        Refusal::UnreadablePolicy if own => S3Error::with(
-            ErrorCode::AccessDenied,
+        Refusal::UnreadablePolicy if own => Fault::with(
+            FaultKind::AccessDenied,
             format!("Access Denied: {refusal} (PutBucketPolicy, DeleteBucketPolicy)."),
         ),
-        _ => ErrorCode::AccessDenied.into(),
+        _ => FaultKind::AccessDenied.into(),
     }
 }

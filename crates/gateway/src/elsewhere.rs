@@ -10,6 +10,8 @@ use types::{BucketDeed, Holding, Place, RegionId, Writes};
 use crate::{
     acknowledged::{AT_LEAST, Mark, POSITION, Touched},
     body::ResponseBody,
+    call::Answer,
+    fault::{Fault, FaultKind},
     operations::{Operation, Status},
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
     pipeline::has_body,
@@ -17,7 +19,7 @@ use crate::{
     regions::{PassError, Regions},
     relayed,
     request::{Received, Request as Canonical},
-    s3::{ErrorCode, S3Error, S3Result, headers::names},
+    s3::headers::names,
     server::Gateway,
 };
 
@@ -56,7 +58,7 @@ impl Gateway {
         ask: &Ask<'_>,
         facts: &Facts<'_>,
         decided: Result<Permit, Refusal>,
-    ) -> Result<Way, S3Error> {
+    ) -> Result<Way, Fault> {
         let (action, conditional) = (ask.action, ask.context.conditional);
         let refusal = match decided {
             Ok(permit) if operation.status.answers() => {
@@ -68,7 +70,7 @@ impl Gateway {
                 }
                 return Ok(Way::Here(permit));
             }
-            Ok(_) => return Err(S3Error::not_implemented(operation.name)),
+            Ok(_) => return Err(Fault::not_implemented(operation.name)),
             Err(refusal) => refusal,
         };
         let Some(deed) = facts.deed else {
@@ -77,8 +79,9 @@ impl Gateway {
         match (refusal, facts.via) {
             // SDKs send this to find out for which region to sign. The answer is the same for all
             // buckets, so it says nothing of this one.
-            (Refusal::Anonymous, _) => Err(S3Error::new(ErrorCode::AccessDenied)
-                .text_header(names::BUCKET_REGION, &self.region)),
+            (Refusal::Anonymous, _) => {
+                Err(Fault::new(FaultKind::AccessDenied).bucket_region(&self.region))
+            }
             (
                 Refusal::NotOwner
                 | Refusal::ExpectedOwner
@@ -110,7 +113,7 @@ impl Gateway {
             (
                 Refusal::SenderResidency | Refusal::SenderSealed | Refusal::SenderElsewhere,
                 Via::Door,
-            ) => Err(ErrorCode::AccessDenied.into()),
+            ) => Err(FaultKind::AccessDenied.into()),
         }
     }
 
@@ -120,9 +123,9 @@ impl Gateway {
         operation: &Operation,
         (action, conditional): (Action, bool),
         deed: &BucketDeed,
-    ) -> Result<Way, S3Error> {
+    ) -> Result<Way, Fault> {
         if operation.status == Status::NotYet {
-            return Err(S3Error::not_implemented(operation.name));
+            return Err(Fault::not_implemented(operation.name));
         }
         if conditional && operation.name == "CompleteMultipartUpload" {
             self.began_here(deed)?;
@@ -141,7 +144,7 @@ impl Gateway {
         action: Action,
         conditional: bool,
         deed: &BucketDeed,
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         match action.configures() || conditional && action.writes_objects() {
             true => Ok(self.objects.may_decide(deed)?),
             false if action.writes_objects() => Ok(self.objects.may_write(deed)?),
@@ -151,13 +154,13 @@ impl Gateway {
 
     /// An upload that was begun at a copy which takes writes is completed there, where a condition
     /// cannot be decided.
-    fn began_here(&self, deed: &BucketDeed) -> Result<(), S3Error> {
+    fn began_here(&self, deed: &BucketDeed) -> Result<(), Fault> {
         let here =
             deed.placement.writes == Writes::Any && deed.holding(&self.region) == Holding::Replica;
         match here {
             false => Ok(()),
-            true => Err(S3Error::with(
-                ErrorCode::NotImplemented,
+            true => Err(Fault::with(
+                FaultKind::NotImplemented,
                 format!(
                     "An upload that was begun at a replica cannot be completed on a condition: begin \
                      it in the bucket's home, region {}.",
@@ -169,7 +172,7 @@ impl Gateway {
 
     /// Where the copy is sealed objects are read, with leases from the home; all else is done
     /// there.
-    fn opened(&self, ask: &Ask<'_>, facts: &Facts<'_>, deed: &BucketDeed) -> Result<Way, S3Error> {
+    fn opened(&self, ask: &Ask<'_>, facts: &Facts<'_>, deed: &BucketDeed) -> Result<Way, Fault> {
         match access::authorize_opening(ask, facts) {
             Ok(permit) => Ok(Way::Here(permit)),
             Err(_) => Err(self.redirect(deed)),
@@ -177,11 +180,11 @@ impl Gateway {
     }
 
     /// Versions are ordered by time: a region whose clock is wrong must not make any.
-    fn check_clock(&self, action: Action) -> Result<(), S3Error> {
+    fn check_clock(&self, action: Action) -> Result<(), Fault> {
         let doubt = self.regions.as_ref().and_then(|r| r.clock_doubt());
         match doubt {
             Some(why) if action.is_for_writers() => {
-                Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
+                Err(Fault::with(FaultKind::ServiceUnavailable, why)
                     .header(header::RETRY_AFTER, HeaderValue::from_static("5")))
             }
             _ => Ok(()),
@@ -196,7 +199,7 @@ impl Gateway {
         action: Action,
         deed: &Arc<BucketDeed>,
         touched: &Touched,
-    ) -> Result<Way, S3Error> {
+    ) -> Result<Way, Fault> {
         let Way::Here(_) = &way else {
             return Ok(way);
         };
@@ -215,22 +218,22 @@ impl Gateway {
     }
 
     /// A region that knows that its keys and deeds are not the newest acts on nothing.
-    pub(crate) fn check_region(&self) -> Result<(), S3Error> {
+    pub(crate) fn check_region(&self) -> Result<(), Fault> {
         match self.regions.as_ref().and_then(|regions| regions.doubt()) {
             None => Ok(()),
-            Some(why) => Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
+            Some(why) => Err(Fault::with(FaultKind::ServiceUnavailable, why)
                 .header(header::RETRY_AFTER, HeaderValue::from_static("5"))),
         }
     }
 
     /// A home that knows that it lacks what was written before answers nothing that is wrong.
-    pub(crate) fn check_home(&self, deed: Option<&Arc<BucketDeed>>) -> Result<(), S3Error> {
+    pub(crate) fn check_home(&self, deed: Option<&Arc<BucketDeed>>) -> Result<(), Fault> {
         let (Some(regions), Some(deed)) = (&self.regions, deed) else {
             return Ok(());
         };
         match regions.home_doubt(deed) {
             None => Ok(()),
-            Some(why) => Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
+            Some(why) => Err(Fault::with(FaultKind::ServiceUnavailable, why)
                 .header(header::RETRY_AFTER, HeaderValue::from_static("5"))),
         }
     }
@@ -241,7 +244,7 @@ impl Gateway {
         &self,
         caller: &Identity,
         deed: Option<&Arc<BucketDeed>>,
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         let (Some(regions), Some(deed)) = (&self.regions, deed) else {
             return Ok(());
         };
@@ -250,7 +253,7 @@ impl Gateway {
         }
         match regions.out_of_touch(deed) {
             None => Ok(()),
-            Some(why) => Err(S3Error::with(ErrorCode::ServiceUnavailable, why)
+            Some(why) => Err(Fault::with(FaultKind::ServiceUnavailable, why)
                 .header(header::RETRY_AFTER, HeaderValue::from_static("60"))),
         }
     }
@@ -277,7 +280,7 @@ impl Gateway {
     }
 
     /// A bucket that is addressed at the wrong region.
-    pub(crate) fn redirect(&self, deed: &BucketDeed) -> S3Error {
+    pub(crate) fn redirect(&self, deed: &BucketDeed) -> Fault {
         let regions = self.regions.as_ref();
         let endpoint = regions.and_then(|regions| regions.endpoint(&deed.home));
         let mut text = format!(
@@ -292,10 +295,10 @@ impl Gateway {
                 deed.home
             );
         }
-        let error = S3Error::with(ErrorCode::PermanentRedirect, text)
+        let error = Fault::with(FaultKind::PermanentRedirect, text)
             .detail("Bucket", &*deed.name)
             .detail("Region", &*deed.home)
-            .text_header(names::BUCKET_REGION, &deed.home);
+            .bucket_region(&deed.home);
         match endpoint {
             Some(endpoint) => error.detail("Endpoint", endpoint),
             None => error,
@@ -303,9 +306,9 @@ impl Gateway {
     }
 
     /// The same for this request only, which cannot be passed on.
-    pub(crate) fn redirect_once(&self, deed: &BucketDeed, why: &str) -> S3Error {
-        S3Error {
-            code: ErrorCode::TemporaryRedirect,
+    pub(crate) fn redirect_once(&self, deed: &BucketDeed, why: &str) -> Fault {
+        Fault {
+            kind: FaultKind::TemporaryRedirect,
             message: Some(format!(
                 "Please send this request to the bucket's home, region {}: {why}.",
                 deed.home
@@ -322,13 +325,13 @@ impl Gateway {
         holders: &[RegionId],
         (operation, action): (&Operation, Action),
         facts: RequestFacts,
-    ) -> Result<HeaderMap, S3Error> {
+    ) -> Result<HeaderMap, Fault> {
         let head = request.relayed();
         let Some(value) = relayed::to_header(&head) else {
             return Err(self.redirect_once(deed, "its head is too long to be forwarded"));
         };
         if action.is_for_writers() && operation.reads_body() && has_body(request.method()) {
-            let mut parts = relayed::read(&head).ok_or(ErrorCode::InternalError)?;
+            let mut parts = relayed::read(&head).ok_or(FaultKind::InternalError)?;
             let received = Received::read(&mut parts, &self.config.domains)?;
             let (again, claim) = received.claim(self.clock.now())?;
             let here = self.place_on_record();
@@ -344,17 +347,17 @@ impl Gateway {
         let mut headers = HeaderMap::with_capacity(3);
         headers.insert(relayed::HEAD, value);
         let facts = HeaderValue::try_from(facts.to_text());
-        headers.insert(relayed::FACTS, facts.map_err(|_| ErrorCode::InternalError)?);
-        let bucket = HeaderValue::from_str(&deed.name).map_err(|_| ErrorCode::InternalError)?;
+        headers.insert(relayed::FACTS, facts.map_err(|_| FaultKind::InternalError)?);
+        let bucket = HeaderValue::from_str(&deed.name).map_err(|_| FaultKind::InternalError)?;
         headers.insert(relayed::BUCKET, bucket);
         Ok(headers)
     }
 
     /// The owner asks where the law that they chose does not allow the bucket to be.
-    pub(crate) fn not_lawful(&self, deed: &BucketDeed) -> S3Error {
+    pub(crate) fn not_lawful(&self, deed: &BucketDeed) -> Fault {
         let (region, country) = (&self.region, &self.place.jurisdiction);
-        S3Error::with(
-            ErrorCode::AccessDenied,
+        Fault::with(
+            FaultKind::AccessDenied,
             format!(
                 "Access Denied: the jurisdictions of the bucket's placement do not include that \
                  of region {region} ({country}); its home is {}.",
@@ -362,11 +365,11 @@ impl Gateway {
             ),
         )
         .detail("Region", &*deed.home)
-        .text_header(names::BUCKET_REGION, &deed.home)
+        .bucket_region(&deed.home)
     }
 
     /// A request that another region passed on is refused here.
-    fn not_from(&self, refusal: Refusal, from: &Place) -> S3Error {
+    fn not_from(&self, refusal: Refusal, from: &Place) -> Fault {
         if matches!(
             refusal,
             Refusal::NotHome | Refusal::Sealed | Refusal::Elsewhere
@@ -378,13 +381,13 @@ impl Gateway {
             "Access Denied: region {} does not take this request from region {}: {refusal}.",
             self.region, from.region
         );
-        S3Error::with(ErrorCode::AccessDenied, text)
+        Fault::with(FaultKind::AccessDenied, text)
     }
 
     /// Passes a request on, once: what the other region answers is the answer. A read goes to the
     /// next region when one does not answer; nothing of an answer has been sent by then.
-    pub(crate) async fn pass_on(&self, outgoing: Outgoing, ended: &mut bool) -> S3Result {
-        let regions = self.regions.clone().ok_or(ErrorCode::InternalError)?;
+    pub(crate) async fn pass_on(&self, outgoing: Outgoing, ended: &mut bool) -> Answer {
+        let regions = self.regions.clone().ok_or(FaultKind::InternalError)?;
         let Outgoing {
             deed,
             holders,
@@ -531,9 +534,9 @@ fn is_unproven(answer: &Response<AnswerBody>) -> bool {
     headers.contains_key(relayed::UNPROVEN) || refused
 }
 
-pub(crate) fn unavailable(region: &RegionId, what: &str) -> S3Error {
+pub(crate) fn unavailable(region: &RegionId, what: &str) -> Fault {
     let text = format!("Service is unable to handle request: region {region} {what}.");
-    S3Error::with(ErrorCode::ServiceUnavailable, text)
+    Fault::with(FaultKind::ServiceUnavailable, text)
         .detail("Region", &**region)
         .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }

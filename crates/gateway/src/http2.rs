@@ -29,10 +29,10 @@ use self::marks::OnStream;
 pub(crate) use self::marks::{Marks, StreamsWatchdog};
 use crate::{
     body::ResponseBody,
+    fault::{Fault, FaultKind},
     forwarded,
     limits::{HEAD_BYTES_MAX, HEADERS_MAX},
     pipeline::{Taking, has_body},
-    s3::{ErrorCode, S3Error},
     serve::Unread,
     server::Gateway,
 };
@@ -163,10 +163,10 @@ impl Streams {
 }
 
 /// Gives a head the form that it has in HTTP/1.1, where that differs.
-fn canonical(parts: &mut Parts, ended: bool) -> Result<(), S3Error> {
+fn canonical(parts: &mut Parts, ended: bool) -> Result<(), Fault> {
     let headers = &mut parts.headers;
     if headers.len() > HEADERS_MAX {
-        return Err(S3Error::new(ErrorCode::RequestHeaderSectionTooLarge)
+        return Err(Fault::new(FaultKind::RequestHeaderSectionTooLarge)
             .detail("MaxSizeAllowed", HEAD_BYTES_MAX.to_string()));
     }
     // The signature is over `Host`. Where both are there, the reader compares them.
@@ -174,7 +174,7 @@ fn canonical(parts: &mut Parts, ended: bool) -> Result<(), S3Error> {
         && !headers.contains_key(header::HOST)
     {
         let host = HeaderValue::from_str(authority.as_str());
-        headers.insert(header::HOST, host.map_err(|_| ErrorCode::InvalidRequest)?);
+        headers.insert(header::HOST, host.map_err(|_| FaultKind::InvalidRequest)?);
     }
     // A cookie may come in pieces (RFC 9113 section 8.2.3).
     if headers.get_all(header::COOKIE).iter().nth(1).is_some() {
@@ -184,14 +184,14 @@ fn canonical(parts: &mut Parts, ended: bool) -> Result<(), S3Error> {
         let whole = HeaderValue::from_bytes(&pieces.join(&b"; "[..]));
         headers.insert(
             header::COOKIE,
-            whole.map_err(|_| ErrorCode::InvalidRequest)?,
+            whole.map_err(|_| FaultKind::InvalidRequest)?,
         );
     }
     // As with `Transfer-Encoding: chunked`: only bodies that say otherwise how long they are.
     let told = headers.contains_key(header::CONTENT_LENGTH)
         || headers.contains_key("x-amz-decoded-content-length");
     match has_body(&parts.method) && !ended && !told {
-        true => Err(ErrorCode::MissingContentLength.into()),
+        true => Err(FaultKind::MissingContentLength.into()),
         false => Ok(()),
     }
 }
@@ -337,6 +337,6 @@ mod tests {
         read("GET", &[], false);
         let (mut parts, ()) = Request::put("/k").body(()).unwrap().into_parts();
         let error = canonical(&mut parts, false).err().unwrap();
-        assert_eq!(error.code, ErrorCode::MissingContentLength);
+        assert_eq!(error.kind, FaultKind::MissingContentLength);
     }
 }

@@ -11,12 +11,12 @@ use hyper::body::Incoming;
 use types::{RegionId, Timestamp};
 
 use crate::{
+    fault::{Fault, FaultKind},
     passing::{PassedBody, Tee},
     payload::{Pace, payload},
     proof::{Relayed, body_of},
     regions::Introduced,
     request::{Received, Request},
-    s3::{ErrorCode, S3Error, headers::names},
     server::Gateway,
 };
 
@@ -71,7 +71,7 @@ impl Identified {
         request: &Request<'_>,
         incoming: Incoming,
         pace: Pace,
-    ) -> Result<Box<dyn types::Body>, S3Error> {
+    ) -> Result<Box<dyn types::Body>, Fault> {
         match self.bytes {
             Bytes::Signed(mode, chunks, _) => {
                 payload(incoming, request.headers(), mode, chunks, pace)
@@ -91,7 +91,7 @@ impl Identified {
         &self,
         gateway: &Gateway,
         request: &Request<'_>,
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         match &self.bytes {
             Bytes::Signed(_, _, None) => Ok(()),
             Bytes::Signed(_, _, Some(once)) => {
@@ -110,10 +110,10 @@ impl Identified {
         request: &Request<'_>,
         incoming: Incoming,
         pace: Pace,
-    ) -> Result<PassedBody, S3Error> {
+    ) -> Result<PassedBody, Fault> {
         let Bytes::Signed(mode, chunks, _) = self.bytes else {
             // What was relayed is never passed on again.
-            return Err(ErrorCode::AccessDenied.into());
+            return Err(FaultKind::AccessDenied.into());
         };
         let (tee, sent) = Tee::of(incoming);
         let body = payload(tee, request.headers(), mode, chunks, pace)?;
@@ -137,9 +137,9 @@ pub(crate) async fn identify<'r>(
     gateway: &Gateway,
     received: Received<'r>,
     facts: RequestFacts,
-) -> Result<(Request<'r>, Identified), S3Error> {
+) -> Result<(Request<'r>, Identified), Fault> {
     let verified = match received.verify(&judged_by(gateway)) {
-        Err(error) if may_be_new(error.code) => {
+        Err(error) if may_be_new(error.kind) => {
             Box::pin(newcomer(gateway, &received, facts.source, error)).await
         }
         verified => verified,
@@ -169,10 +169,10 @@ pub(crate) async fn identify<'r>(
 }
 
 /// Whether a signature was refused since its key, or what opens its token, is not known here.
-fn may_be_new(code: ErrorCode) -> bool {
+fn may_be_new(kind: FaultKind) -> bool {
     matches!(
-        code,
-        ErrorCode::InvalidAccessKeyId | ErrorCode::TokenRefreshRequired
+        kind,
+        FaultKind::InvalidAccessKeyId | FaultKind::TokenRefreshRequired
     )
 }
 
@@ -182,8 +182,8 @@ async fn newcomer(
     gateway: &Gateway,
     received: &Received<'_>,
     from: Option<IpAddr>,
-    unknown: S3Error,
-) -> Result<(AuthType, Verified), S3Error> {
+    unknown: Fault,
+) -> Result<(AuthType, Verified), Fault> {
     let claim = received.claimed(gateway.clock.now()).ok();
     let (Some(regions), Some(claim)) = (&gateway.regions, claim) else {
         return Err(unknown);
@@ -191,8 +191,8 @@ async fn newcomer(
     match regions.introduce(&claim.statement, from).await {
         Introduced::Known => received.verify(&judged_by(gateway)),
         Introduced::Nobody => Err(unknown),
-        Introduced::Unknown(why) => Err(S3Error::with(
-            ErrorCode::SlowDown,
+        Introduced::Unknown(why) => Err(Fault::with(
+            FaultKind::SlowDown,
             format!(
                 "Region {} cannot find out now whose key this is: {why}.",
                 gateway.region
@@ -223,36 +223,34 @@ const PAYLOAD_MODES: &str = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, \
     STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, \
     STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.";
 
-impl From<SignatureError> for S3Error {
+impl From<SignatureError> for Fault {
     fn from(error: SignatureError) -> Self {
-        use ErrorCode as C;
+        use FaultKind as C;
         use SignatureError as E;
         match error {
-            E::BothPresent => S3Error::with(
+            E::BothPresent => Fault::with(
                 C::InvalidArgument,
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, \
                  Signature query string parameter or the Authorization header should be specified",
             ),
-            E::OldSignature(why) => S3Error::with(C::InvalidRequest, old_signature(why)),
+            E::OldSignature(why) => Fault::with(C::InvalidRequest, old_signature(why)),
             E::OldMalformed(what) => old_malformed(what),
-            E::OldQuery(what) => S3Error::with(C::AccessDenied, what),
+            E::OldQuery(what) => Fault::with(C::AccessDenied, what),
             E::OldUnsigned(what) => old_unsigned(what),
             E::OldExpired { at, server } => old_expired(at, server),
-            E::UnknownScheme => S3Error::with(C::InvalidArgument, "Unsupported Authorization Type")
+            E::UnknownScheme => Fault::with(C::InvalidArgument, "Unsupported Authorization Type")
                 .detail("ArgumentName", "Authorization"),
-            E::NotImplemented(what) => S3Error::not_implemented(what),
-            E::PayloadMode(value) => {
-                S3Error::argument("x-amz-content-sha256", &value, PAYLOAD_MODES)
-            }
-            E::MissingHeader(name) => S3Error::with(
+            E::NotImplemented(what) => Fault::not_implemented(what),
+            E::PayloadMode(value) => Fault::argument("x-amz-content-sha256", &value, PAYLOAD_MODES),
+            E::MissingHeader(name) => Fault::with(
                 C::InvalidRequest,
                 format!("Missing required header for this request: {name}"),
             ),
-            E::HeaderMalformed(what) => S3Error::with(
+            E::HeaderMalformed(what) => Fault::with(
                 C::AuthorizationHeaderMalformed,
                 format!("The authorization header is malformed; {what}"),
             ),
-            E::QueryMalformed(what) => S3Error::with(C::AuthorizationQueryParametersError, what),
+            E::QueryMalformed(what) => Fault::with(C::AuthorizationQueryParametersError, what),
             E::WrongRegion {
                 got,
                 expected,
@@ -264,12 +262,12 @@ impl From<SignatureError> for S3Error {
                 expected,
                 query,
             } => region_set(&got, expected, query),
-            E::AsymmetricRequired => S3Error::with(C::AccessDenied, ASYMMETRIC_ONLY),
-            E::NoDate => S3Error::with(
+            E::AsymmetricRequired => Fault::with(C::AccessDenied, ASYMMETRIC_ONLY),
+            E::NoDate => Fault::with(
                 C::AccessDenied,
                 "AWS authentication requires a valid Date or x-amz-date header",
             ),
-            E::Skewed { request, server } => S3Error::new(C::RequestTimeTooSkewed)
+            E::Skewed { request, server } => Fault::new(C::RequestTimeTooSkewed)
                 .detail("RequestTime", request)
                 .detail("ServerTime", server)
                 .detail("MaxAllowedSkewMilliseconds", "900000"),
@@ -277,12 +275,12 @@ impl From<SignatureError> for S3Error {
                 at,
                 after_s,
                 server,
-            } => S3Error::with(C::AccessDenied, "Request has expired")
+            } => Fault::with(C::AccessDenied, "Request has expired")
                 .detail("X-Amz-Expires", after_s.to_string())
                 .detail("Expires", at)
                 .detail("ServerTime", server),
-            E::NotYetValid => S3Error::with(C::AccessDenied, "Request is not valid yet"),
-            E::HeadersNotSigned(names) => S3Error::with(
+            E::NotYetValid => Fault::with(C::AccessDenied, "Request is not valid yet"),
+            E::HeadersNotSigned(names) => Fault::with(
                 C::AccessDenied,
                 "There were headers present in the request which were not signed",
             )
@@ -290,24 +288,24 @@ impl From<SignatureError> for S3Error {
             E::Token => C::InvalidToken.into(),
             E::ExpiredToken => C::ExpiredToken.into(),
             E::OutdatedToken => C::TokenRefreshRequired.into(),
-            E::UnknownKey(key) => S3Error::new(C::InvalidAccessKeyId).detail("AWSAccessKeyId", key),
+            E::UnknownKey(key) => Fault::new(C::InvalidAccessKeyId).detail("AWSAccessKeyId", key),
             E::Mismatch(mismatch) => mismatched(*mismatch),
         }
     }
 }
 
-fn old_malformed(what: &'static str) -> S3Error {
-    S3Error::with(ErrorCode::InvalidArgument, what).detail("ArgumentName", "Authorization")
+fn old_malformed(what: &'static str) -> Fault {
+    Fault::with(FaultKind::InvalidArgument, what).detail("ArgumentName", "Authorization")
 }
 
-fn old_unsigned(what: String) -> S3Error {
+fn old_unsigned(what: String) -> Fault {
     let text = "There were headers or parameters present in the request which signatures of \
                 version 2 do not cover. Please use AWS4-HMAC-SHA256.";
-    S3Error::with(ErrorCode::AccessDenied, text).detail("NotSigned", what)
+    Fault::with(FaultKind::AccessDenied, text).detail("NotSigned", what)
 }
 
-fn old_expired(at: String, server: String) -> S3Error {
-    S3Error::with(ErrorCode::AccessDenied, "Request has expired")
+fn old_expired(at: String, server: String) -> Fault {
+    Fault::with(FaultKind::AccessDenied, "Request has expired")
         .detail("Expires", at)
         .detail("ServerTime", server)
 }
@@ -332,8 +330,8 @@ fn old_signature(why: NoOldKey) -> String {
     .concat()
 }
 
-fn mismatched(m: Mismatch) -> S3Error {
-    S3Error::new(ErrorCode::SignatureDoesNotMatch)
+fn mismatched(m: Mismatch) -> Fault {
+    Fault::new(FaultKind::SignatureDoesNotMatch)
         .detail("AWSAccessKeyId", m.access_key)
         .detail("StringToSign", m.string_to_sign)
         .detail("SignatureProvided", m.signature)
@@ -346,7 +344,7 @@ const SIGNED_REGION: &str = "RegionInSignature";
 /// SDKs that follow a bucket to its region sign for that region, and send the request to the same
 /// endpoint where a custom one is set. So the error says which endpoint the region has. Whoever has
 /// no key learns nothing of other regions.
-fn name_endpoint(gateway: &Gateway, mut error: S3Error) -> S3Error {
+fn name_endpoint(gateway: &Gateway, mut error: Fault) -> Fault {
     let signed = error
         .details
         .iter()
@@ -367,30 +365,30 @@ fn name_endpoint(gateway: &Gateway, mut error: S3Error) -> S3Error {
     error.detail("Endpoint", endpoint)
 }
 
-fn region_set(got: &str, expected: String, query: bool) -> S3Error {
-    let (code, start) = match query {
+fn region_set(got: &str, expected: String, query: bool) -> Fault {
+    let (kind, start) = match query {
         true => (
-            ErrorCode::AuthorizationQueryParametersError,
+            FaultKind::AuthorizationQueryParametersError,
             "Error parsing the X-Amz-Region-Set parameter",
         ),
         false => (
-            ErrorCode::AuthorizationHeaderMalformed,
+            FaultKind::AuthorizationHeaderMalformed,
             "The x-amz-region-set header does not fit",
         ),
     };
     let text = format!("{start}; the region set '{got}' does not name region '{expected}'");
-    S3Error::with(code, text).text_header(names::BUCKET_REGION, &expected)
+    Fault::with(kind, text).bucket_region(&expected)
 }
 
-fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> S3Error {
-    let (code, start) = if query {
+fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> Fault {
+    let (kind, start) = if query {
         (
-            ErrorCode::AuthorizationQueryParametersError,
+            FaultKind::AuthorizationQueryParametersError,
             "Error parsing the X-Amz-Credential parameter",
         )
     } else {
         (
-            ErrorCode::AuthorizationHeaderMalformed,
+            FaultKind::AuthorizationHeaderMalformed,
             "The authorization header is malformed",
         )
     };
@@ -402,8 +400,8 @@ fn wrong_region(got: String, expected: String, (query, known): (bool, bool)) -> 
         false => format!("{start}; the region '{got}' is wrong; expecting '{expected}'"),
     };
     // An answer to HEAD has no body: SDKs read the right region from the header then.
-    let error = S3Error::with(code, text)
-        .text_header(names::BUCKET_REGION, &expected)
+    let error = Fault::with(kind, text)
+        .bucket_region(&expected)
         .detail("Region", expected);
     match known {
         true => error.detail(SIGNED_REGION, got),
@@ -422,14 +420,17 @@ mod tests {
             (SignatureError::ExpiredToken, "ExpiredToken", 400),
             (SignatureError::OutdatedToken, "TokenRefreshRequired", 400),
         ] {
-            let told = S3Error::from(error);
+            let told = Fault::from(error);
             assert_eq!(
-                (told.code.name(), told.code.status().as_u16()),
+                (
+                    told.kind.name(),
+                    crate::s3::error::code(told.kind).status().as_u16()
+                ),
                 (code, status)
             );
         }
         // Another key may be learned, and a key of tokens; nothing makes a token another one.
-        assert!(may_be_new(ErrorCode::TokenRefreshRequired));
-        assert!(!may_be_new(ErrorCode::InvalidToken) && !may_be_new(ErrorCode::ExpiredToken));
+        assert!(may_be_new(FaultKind::TokenRefreshRequired));
+        assert!(!may_be_new(FaultKind::InvalidToken) && !may_be_new(FaultKind::ExpiredToken));
     }
 }

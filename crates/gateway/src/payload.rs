@@ -22,8 +22,8 @@ use types::{Body, BodyError, ChecksumAlgorithm, ChecksumValue, body::NextChunk};
 use crate::{
     admission::{Turn, Wait},
     chunked::{Chain, Decoder, Step},
+    fault::{Fault, FaultKind},
     limits::{CLIENT_GRACE, GatewayConfig},
-    s3::{ErrorCode, S3Error},
 };
 
 /// How a client may be waited for.
@@ -310,7 +310,7 @@ where
     }
 }
 
-fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, S3Error> {
+fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Fault> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
     };
@@ -318,7 +318,7 @@ fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, S3Error> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
         Ok(number) if digits => Ok(Some(number)),
-        _ => Err(S3Error::argument(name, text, "The length is not a number.")),
+        _ => Err(Fault::argument(name, text, "The length is not a number.")),
     }
 }
 
@@ -341,7 +341,7 @@ pub fn payload<B>(
     mode: PayloadMode,
     chunks: Option<Box<access::signature::ChunkVerifier>>,
     pace: impl Into<Pace>,
-) -> Result<Box<dyn Body>, S3Error>
+) -> Result<Box<dyn Body>, Fault>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
@@ -363,7 +363,7 @@ pub(crate) fn payload_of<B>(
     mode: PayloadMode,
     chain: Option<Chain>,
     pace: Pace,
-) -> Result<Payload<B>, S3Error>
+) -> Result<Payload<B>, Fault>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
@@ -371,8 +371,8 @@ where
     let sent = number(headers, header::CONTENT_LENGTH.as_str())?;
     let decoded = number(headers, "x-amz-decoded-content-length")?;
     if !mode.has_trailer() && headers.contains_key("x-amz-trailer") {
-        return Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        return Err(Fault::with(
+            FaultKind::InvalidRequest,
             "x-amz-trailer needs an x-amz-content-sha256 that ends in -TRAILER.",
         ));
     }
@@ -383,10 +383,10 @@ where
             (Check::Sha256 { hasher, expected }, sent)
         }
         PayloadMode::StreamingSigned { .. } | PayloadMode::StreamingUnsigned => {
-            let len = decoded.ok_or(ErrorCode::MissingContentLength)?;
+            let len = decoded.ok_or(FaultKind::MissingContentLength)?;
             let signed = mode != PayloadMode::StreamingUnsigned;
             if signed != chain.is_some() {
-                return Err(ErrorCode::AccessDenied.into());
+                return Err(FaultKind::AccessDenied.into());
             }
             let declared = mode.has_trailer().then(|| declared(headers)).transpose()?;
             let decoder = Box::new(Decoder::new(len, chain, declared));
@@ -399,15 +399,15 @@ where
 }
 
 /// The names of the trailers that `x-amz-trailer` declares.
-fn declared(headers: &HeaderMap) -> Result<Vec<String>, S3Error> {
+fn declared(headers: &HeaderMap) -> Result<Vec<String>, Fault> {
     let mut names = Vec::new();
     for value in headers.get_all("x-amz-trailer") {
         let text = value.to_str().unwrap_or_default();
         for name in text.split(',').map(str::trim).filter(|n| !n.is_empty()) {
             let name = name.to_ascii_lowercase();
             if ChecksumAlgorithm::from_header(&name).is_none() || !names.is_empty() {
-                return Err(S3Error::with(
-                    ErrorCode::InvalidRequest,
+                return Err(Fault::with(
+                    FaultKind::InvalidRequest,
                     "The value specified in the x-amz-trailer header is not supported",
                 ));
             }

@@ -32,8 +32,10 @@ use crate::{
     admission::Payer,
     ask,
     body::{Places, ResponseBody},
+    call::{Answer, Call},
     console,
     elsewhere::{Outgoing, Way},
+    fault::{Fault, FaultKind},
     identify::{self, Identified},
     limits,
     operations::{Operation, Resource},
@@ -42,7 +44,7 @@ use crate::{
     proof::{of_older_version, unproven},
     relayed,
     request::{Received, Request},
-    s3::{ErrorCode, S3Call, S3Error, S3Result, headers, refuse},
+    s3::{error, headers, refuse},
     serve::Unread,
     server::Gateway,
 };
@@ -65,7 +67,7 @@ impl Met<'_> {
 /// Where a request goes from here.
 #[allow(clippy::large_enum_variant)] // the usual one must not cost an allocation
 enum Admitted<'g> {
-    Here(S3Call<'g>),
+    Here(Call<'g>),
     Pass(Box<Outgoing>),
 }
 
@@ -178,17 +180,17 @@ impl Gateway {
             }
             other => other,
         };
-        let code = result.as_ref().err().map(|error| error.code);
+        let kind = result.as_ref().err().map(|error| error.kind);
         let mut answer = result.unwrap_or_else(|error| {
             let host = self.host_id.to_str().unwrap_or_default();
-            error.into_response(parts.uri.path(), &request_id, host)
+            error::response(error, parts.uri.path(), &request_id, host)
         });
         let page = trail.page.as_ref();
         console::add_cors(console, page, &parts.method, answer.headers_mut());
         if head_only {
             empty_head(&mut answer);
         }
-        let unread = (code.is_some() || trail.passed) && has_body && !trail.body_ended;
+        let unread = (kind.is_some() || trail.passed) && has_body && !trail.body_ended;
         if unread && at_door {
             answer.extensions_mut().insert(Unread);
         }
@@ -201,7 +203,7 @@ impl Gateway {
         }
         span.record("operation", trail.operation.map_or("", |o| o.name));
         span.record("status", answer.status().as_u16());
-        self.record(&trail, code, answer.status(), began, &request_id);
+        self.record(&trail, kind, answer.status(), began, &request_id);
         self.hold(&mut answer, at_door, trail);
         self.name(&mut answer, request_id);
         answer
@@ -220,8 +222,8 @@ impl Gateway {
     /// Answers a request whose head has lines that end in a bare LF, which others read in another
     /// way. The connection ends with the answer.
     pub(crate) fn refuse_lines(&self, request: &http::Request<Incoming>) -> Response<ResponseBody> {
-        let error = S3Error::with(
-            ErrorCode::InvalidRequest,
+        let error = Fault::with(
+            FaultKind::InvalidRequest,
             "The lines of a request's head end in CR LF.",
         );
         let error = error.header(header::CONNECTION, HeaderValue::from_static("close"));
@@ -232,11 +234,11 @@ impl Gateway {
     pub(crate) fn refuse_head(
         &self,
         request: &http::Request<Incoming>,
-        error: S3Error,
+        error: Fault,
     ) -> Response<ResponseBody> {
-        self.metrics.stranger(error.code.name());
+        self.metrics.stranger(error.kind.name());
         let (id, host) = (self.ids.next(), self.host_id.to_str().unwrap_or_default());
-        let mut answer = error.into_response(request.uri().path(), &id, host);
+        let mut answer = error::response(error, request.uri().path(), &id, host);
         if request.method() == Method::HEAD {
             empty_head(&mut answer);
         }
@@ -251,7 +253,7 @@ impl Gateway {
         incoming: Incoming,
         arrival: Arrival,
         trail: &mut Trail,
-    ) -> S3Result {
+    ) -> Answer {
         if parts.method == Method::OPTIONS && matches!(arrival, Arrival::Door(_)) {
             return Box::pin(self.preflight(parts, trail)).await;
         }
@@ -328,7 +330,7 @@ impl Gateway {
         &self,
         parts: &'r mut http::request::Parts,
         facts: RequestFacts,
-    ) -> Result<Met<'r>, S3Error> {
+    ) -> Result<Met<'r>, Fault> {
         self.check_region()?;
         let received = Received::read(parts, &self.config.domains)?;
         let (request, identified) = identify::identify(self, received, facts).await?;
@@ -345,7 +347,7 @@ impl Gateway {
         from: types::Place,
         stated: Option<HeaderValue>,
         facts: Result<RequestFacts, UnreadableFacts>,
-    ) -> Result<(Met<'r>, Via), S3Error> {
+    ) -> Result<(Met<'r>, Via), Fault> {
         let facts = facts.map_err(|error| unproven(error.to_string()))?;
         let meeting = self.meet_relayed(parts, &from, stated.as_ref());
         let (request, relayed) = meeting.await?;
@@ -360,7 +362,7 @@ impl Gateway {
 
     /// Reads a form's fields, which say who sends it. A client that takes too long over them
     /// holds a place that others wait for, so there is a limit to that.
-    async fn read_form(&self, met: &mut Met<'_>, incoming: Incoming) -> Result<Source, S3Error> {
+    async fn read_form(&self, met: &mut Met<'_>, incoming: Incoming) -> Result<Source, Fault> {
         let headers = met.request.headers();
         let Some(bucket) = met.request.target().bucket.clone() else {
             return Ok(Source::Wire(incoming));
@@ -371,7 +373,7 @@ impl Gateway {
         let facts = identify::judged_by(self);
         let reading = post_form::read(body, headers, &bucket, &facts);
         let form = tokio::time::timeout(idle, reading).await;
-        let mut form = form.map_err(|_| ErrorCode::RequestTimeout)??;
+        let mut form = form.map_err(|_| FaultKind::RequestTimeout)??;
         met.identified.found(form.auth);
         met.request.become_form(std::mem::take(&mut form.headers));
         Ok(Source::Form(Box::new(form)))
@@ -385,7 +387,7 @@ impl Gateway {
         source: Source,
         (mut via, about): (Via, About),
         trail: &mut Trail,
-    ) -> Result<Admitted<'_>, S3Error> {
+    ) -> Result<Admitted<'_>, Fault> {
         let request = &met.request;
         let (operation, deed) = (about.operation, &about.deed);
         // Nothing of a body that is not read needs a proof.
@@ -450,7 +452,7 @@ impl Gateway {
     }
 
     /// A request for the handler.
-    fn call(&self, met: Met<'_>, source: Source, who: Who) -> Result<S3Call<'_>, S3Error> {
+    fn call(&self, met: Met<'_>, source: Source, who: Who) -> Result<Call<'_>, Fault> {
         let (body, form) = match source {
             Source::Form(form) => {
                 let form = *form;
@@ -474,7 +476,7 @@ impl Gateway {
             Some((key, reply)) => (Some(key), Some(reply)),
             None => (target.key, None),
         };
-        Ok(S3Call {
+        Ok(Call {
             gateway: self,
             operation: who.operation,
             via: who.via,
@@ -500,11 +502,11 @@ impl Gateway {
         source: Source,
         (holders, pace): (Vec<RegionId>, Pace),
         (operation, action): (&Operation, Action),
-    ) -> Result<Outgoing, S3Error> {
+    ) -> Result<Outgoing, Fault> {
         let request = met.request;
         let bucket = request.target().bucket.as_ref();
         let deed = bucket.and_then(|b| self.deeds.get(b));
-        let deed = deed.ok_or(ErrorCode::NoSuchBucket)?;
+        let deed = deed.ok_or(FaultKind::NoSuchBucket)?;
         let Source::Wire(incoming) = source else {
             return Err(self.redirect(&deed));
         };
@@ -536,7 +538,7 @@ impl Gateway {
         request: &Request<'_>,
         incoming: Incoming,
         pace: Pace,
-    ) -> Result<Option<Box<dyn types::Body>>, S3Error> {
+    ) -> Result<Option<Box<dyn types::Body>>, Fault> {
         let wanted = !identified.is_relayed() || operation.reads_body();
         if !has_body(request.method()) || !wanted {
             return Ok(None);
@@ -548,13 +550,13 @@ impl Gateway {
     fn record(
         &self,
         trail: &Trail,
-        code: Option<ErrorCode>,
+        kind: Option<FaultKind>,
         status: StatusCode,
         began: Instant,
         request_id: &str,
     ) {
         let took = began.elapsed();
-        let code = code.map_or("", ErrorCode::name);
+        let code = kind.map_or("", FaultKind::name);
         let operation = trail.operation.map_or("", |o| o.name);
         match trail.operation {
             Some(operation) if trail.known => {
@@ -603,23 +605,23 @@ pub(crate) fn has_body(method: &Method) -> bool {
     matches!(*method, Method::PUT | Method::POST)
 }
 
-fn slow_down() -> S3Error {
-    S3Error::new(ErrorCode::SlowDown).header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+fn slow_down() -> Fault {
+    Fault::new(FaultKind::SlowDown).header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
-fn panicked(request_id: &str) -> S3Error {
+fn panicked(request_id: &str) -> Fault {
     tracing::error!(request_id, "a handler panicked");
-    ErrorCode::InternalError.into()
+    FaultKind::InternalError.into()
 }
 
 /// S3 wants to know beforehand how long an object or a part is.
-fn check_length(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Error> {
+fn check_length(operation: &Operation, headers: &HeaderMap) -> Result<(), Fault> {
     let known = headers.contains_key(header::CONTENT_LENGTH)
         || headers.contains_key("x-amz-decoded-content-length");
     if known || !matches!(operation.name, "PutObject" | "UploadPart") {
         return Ok(());
     }
-    Err(ErrorCode::MissingContentLength.into())
+    Err(FaultKind::MissingContentLength.into())
 }
 
 /// The answer to a HEAD: the length that a GET would have, no bytes.

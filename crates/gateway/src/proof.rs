@@ -21,12 +21,12 @@ use types::{
 use crate::{
     chunked::Chain,
     elsewhere::unavailable,
+    fault::{Fault, FaultKind},
     payload::{Pace, Payload, payload_of},
     regions::{Proven, Regions},
     relayed,
     request::{Received, Request, without_port},
     route::route,
-    s3::{ErrorCode, S3Error},
     server::Gateway,
 };
 
@@ -108,8 +108,8 @@ impl Gateway {
         parts: &'r mut Parts,
         from: &Place,
         stated: Option<&HeaderValue>,
-    ) -> Result<(Request<'r>, Relayed), S3Error> {
-        let regions = self.regions.as_ref().ok_or(ErrorCode::AccessDenied)?;
+    ) -> Result<(Request<'r>, Relayed), Fault> {
+        let regions = self.regions.as_ref().ok_or(FaultKind::AccessDenied)?;
         let endpoint = regions
             .endpoint(&from.region)
             .map(|host| without_port(&host).to_owned());
@@ -118,10 +118,10 @@ impl Gateway {
         let received = Received::read(parts, &domains)?;
         let (request, claim) = received.claim(self.clock.now())?;
         let bucket = request.target().bucket.clone();
-        let bucket = bucket.ok_or(ErrorCode::AccessDenied)?;
+        let bucket = bucket.ok_or(FaultKind::AccessDenied)?;
         if route(&request).is_ok_and(|operation| operation.name == "CreateBucket") {
             // Every region makes its own.
-            return Err(ErrorCode::AccessDenied.into());
+            return Err(FaultKind::AccessDenied.into());
         }
         if stated.is_some_and(|stated| stated.as_bytes() != bucket.as_bytes()) {
             return Err(unproven(format!(
@@ -158,7 +158,7 @@ impl Gateway {
     }
 
     /// Whether that region may pass on anything of the bucket at all: before anybody is asked.
-    fn check_sender(&self, bucket: &BucketName, from: &Place) -> Result<(), S3Error> {
+    fn check_sender(&self, bucket: &BucketName, from: &Place) -> Result<(), Fault> {
         // The region that passed it on knows the bucket; so will this one in a moment.
         let deed = self.deeds.get(bucket);
         let deed = deed.ok_or_else(|| unavailable(&self.region, "does not know the bucket yet"))?;
@@ -171,8 +171,8 @@ impl Gateway {
                 "does not hold the bucket for this request",
             ));
         }
-        Err(S3Error::with(
-            ErrorCode::AccessDenied,
+        Err(Fault::with(
+            FaultKind::AccessDenied,
             format!(
                 "Access Denied: region {} does not take requests from region {}: {refusal}.",
                 self.region, from.region
@@ -187,7 +187,7 @@ impl Gateway {
         request: &Request<'_>,
         endpoint: Option<&str>,
         account: &AccountId,
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         let host = request.headers().get(header::HOST);
         let host = without_port(host.and_then(|h| h.to_str().ok()).unwrap_or_default());
         let known = |name: &str| name.eq_ignore_ascii_case(host);
@@ -216,7 +216,7 @@ impl Gateway {
         &self,
         request: &Request<'_>,
         relayed: &Relayed,
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         let claim = &relayed.claim;
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
         // A signature that nobody verified is no use to remember: any region can make one up.
@@ -232,19 +232,19 @@ impl Gateway {
         room: &RegionId,
         once: &str,
         signed_at: Timestamp,
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         let now = self.clock.now();
         let taken = self.replays.lock().admit(room, once, signed_at, now);
         taken.map_err(|why: Replayed| {
             let text = format!("Please sign the request again: {why}.");
-            S3Error::with(ErrorCode::SlowDown, text)
+            Fault::with(FaultKind::SlowDown, text)
                 .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
         })
     }
 }
 
 /// Who asks, and how far that is proven.
-fn judged(proven: Proven, claim: &Claim, from: &Place) -> Result<(Identity, Proof), S3Error> {
+fn judged(proven: Proven, claim: &Claim, from: &Place) -> Result<(Identity, Proof), Fault> {
     match proven {
         Proven::Caller(caller) => Ok((caller, Proof::Whole)),
         Proven::Unknown {
@@ -256,10 +256,10 @@ fn judged(proven: Proven, claim: &Claim, from: &Place) -> Result<(Identity, Proo
         }
         Proven::Nobody | Proven::Unknown { caller: None, .. } => {
             let key = claim.statement.access_key.clone();
-            Err(S3Error::new(ErrorCode::InvalidAccessKeyId).detail("AWSAccessKeyId", key))
+            Err(Fault::new(FaultKind::InvalidAccessKeyId).detail("AWSAccessKeyId", key))
         }
-        Proven::Forged => Err(S3Error::with(
-            ErrorCode::SignatureDoesNotMatch,
+        Proven::Forged => Err(Fault::with(
+            FaultKind::SignatureDoesNotMatch,
             format!(
                 "The signature of a request that region {} relayed does not match.",
                 from.region
@@ -269,13 +269,13 @@ fn judged(proven: Proven, claim: &Claim, from: &Place) -> Result<(Identity, Proo
 }
 
 /// A request that was not acted on, for want of proof.
-pub(crate) fn unproven(why: String) -> S3Error {
-    S3Error::with(ErrorCode::AccessDenied, format!("Access Denied: {why}."))
+pub(crate) fn unproven(why: String) -> Fault {
+    Fault::with(FaultKind::AccessDenied, format!("Access Denied: {why}."))
         .header(relayed::UNPROVEN, HeaderValue::from_static("true"))
 }
 
 /// A region that passes requests on as versions before this one did.
-pub(crate) fn of_older_version(from: &RegionId) -> S3Error {
+pub(crate) fn of_older_version(from: &RegionId) -> Fault {
     unproven(format!(
         "region {from} does not relay what the customer signed; upgrade Dhow in that region, until \
          then it reads its own replicas and replicates, and its other requests go to the bucket's \
@@ -289,7 +289,7 @@ pub(crate) fn body_of(
     headers: &HeaderMap,
     incoming: Incoming,
     pace: Pace,
-) -> Result<Box<dyn Body>, S3Error> {
+) -> Result<Box<dyn Body>, Fault> {
     let mode = relayed.claim.payload;
     let chain =
         matches!(mode, PayloadMode::StreamingSigned { .. }).then(|| Chain::Gathered(Vec::new()));

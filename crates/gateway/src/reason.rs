@@ -9,7 +9,7 @@ use serde_json::json;
 use std::sync::Arc;
 use types::{BucketDeed, Timestamp, text::shown};
 
-use crate::{documents, s3::S3Error, server::Gateway};
+use crate::{documents, fault::Fault, server::Gateway};
 
 /// Characters of the resource, and of a statement's name.
 const RESOURCE_MAX: usize = 500;
@@ -86,7 +86,7 @@ impl Gateway {
         ask: &Ask<'_>,
         deed: Option<&Arc<BucketDeed>>,
         refusal: Refusal,
-    ) -> S3Error {
+    ) -> Fault {
         let error = documents::refused(ask, deed, refusal);
         let Refusal::Policy(decision) = refusal else {
             return error;

@@ -20,9 +20,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use types::Timestamp;
 
 use crate::{
+    fault::{Fault, FaultKind},
     limits::HEAD_BYTES_MAX,
+    query::Query,
     relayed,
-    s3::{ErrorCode, Query, S3Error},
     target::{Target, decode, is_of_signature},
 };
 
@@ -135,7 +136,7 @@ impl<'a> Received<'a> {
     pub(crate) fn read(
         parts: &'a mut http::request::Parts,
         domains: &[String],
-    ) -> Result<Self, S3Error> {
+    ) -> Result<Self, Fault> {
         let mut headers = std::mem::take(&mut parts.headers);
         let (method, uri) = (&parts.method, &parts.uri);
         check_head(&headers, uri.path().len())?;
@@ -150,7 +151,7 @@ impl<'a> Received<'a> {
         uri: &'a Uri,
         headers: HeaderMap,
         target: Target,
-    ) -> Result<Self, S3Error> {
+    ) -> Result<Self, Fault> {
         let mut read = Self {
             method,
             uri,
@@ -164,14 +165,14 @@ impl<'a> Received<'a> {
         Ok(read)
     }
 
-    fn read_query(&mut self) -> Result<(), S3Error> {
+    fn read_query(&mut self) -> Result<(), Fault> {
         let Some(raw) = self.uri.query().filter(|raw| !raw.is_empty()) else {
             return Ok(());
         };
         let is_version2 = is_version2(raw);
         for (n, pair) in raw.split('&').filter(|p| !p.is_empty()).enumerate() {
             if n == PARAMETERS_MAX {
-                return Err(ErrorCode::InvalidURI.into());
+                return Err(FaultKind::InvalidURI.into());
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name, true)?, decode(value, true)?);
@@ -179,7 +180,7 @@ impl<'a> Received<'a> {
                 Meaning::Signature(known) => self.signs = Some(known),
                 Meaning::Ignored => {}
                 Meaning::Refused => {
-                    return Err(S3Error::argument(
+                    return Err(Fault::argument(
                         &name,
                         &value,
                         "This parameter is a header that a query cannot carry.",
@@ -201,8 +202,8 @@ impl<'a> Received<'a> {
     }
 
     /// Takes a header out of the query.
-    fn carry(&mut self, name: &str, value: &str) -> Result<(), S3Error> {
-        let bad = || S3Error::argument(name, "", "No header can carry this parameter.");
+    fn carry(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        let bad = || Fault::argument(name, "", "No header can carry this parameter.");
         // What stands around a header's value is not part of it.
         let text = value.trim_matches([' ', '\t']);
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
@@ -230,34 +231,34 @@ impl<'a> Received<'a> {
     pub(crate) fn verify(
         &self,
         facts: &signature::Facts<'_>,
-    ) -> Result<(AuthType, Verified), S3Error> {
+    ) -> Result<(AuthType, Verified), Fault> {
         let auth = self.auth()?;
         let verified = signature::verify(auth, &self.signed(), facts)?;
         Ok((auth, verified))
     }
 
     /// The request, once it is verified.
-    pub(crate) fn verified(self) -> Result<Request<'a>, S3Error> {
+    pub(crate) fn verified(self) -> Result<Request<'a>, Fault> {
         self.merge()
     }
 
     /// What the signature claims, for whoever knows the key that is not known here.
-    pub(crate) fn claimed(&self, now: Timestamp) -> Result<Claim, S3Error> {
+    pub(crate) fn claimed(&self, now: Timestamp) -> Result<Claim, Fault> {
         Ok(signature::claim(self.auth()?, &self.signed(), now)?)
     }
 
     /// What the signature claims, for whoever can verify it: of a head that another region relays.
-    pub(crate) fn claim(self, now: Timestamp) -> Result<(Request<'a>, Claim), S3Error> {
+    pub(crate) fn claim(self, now: Timestamp) -> Result<(Request<'a>, Claim), Fault> {
         let claim = self.claimed(now)?;
         Ok((self.merge()?, claim))
     }
 
-    fn auth(&self) -> Result<AuthType, S3Error> {
+    fn auth(&self) -> Result<AuthType, Fault> {
         let auth = AuthType::of(self.method, &self.headers, self.uri.query())?;
         if !auth.is_presigned()
             && let Some(name) = self.signs
         {
-            return Err(S3Error::argument(
+            return Err(Fault::argument(
                 name,
                 "",
                 "A parameter of a signature without a signature in the query.",
@@ -282,11 +283,11 @@ impl<'a> Received<'a> {
 
     /// What a signature would have to cover.
     #[cfg(test)]
-    pub(crate) fn unverified(self) -> Result<Request<'a>, S3Error> {
+    pub(crate) fn unverified(self) -> Result<Request<'a>, Fault> {
         self.merge()
     }
 
-    fn merge(mut self) -> Result<Request<'a>, S3Error> {
+    fn merge(mut self) -> Result<Request<'a>, Fault> {
         if self.signs.is_some() {
             let repeats = |name: &str| REPEATED.iter().any(|r| name.eq_ignore_ascii_case(r));
             self.query.0.retain(|(name, _)| !repeats(name));
@@ -378,17 +379,17 @@ impl Meaning {
     }
 }
 
-fn twice(what: &str, name: &str) -> S3Error {
-    S3Error::with(
-        ErrorCode::InvalidRequest,
+fn twice(what: &str, name: &str) -> Fault {
+    Fault::with(
+        FaultKind::InvalidRequest,
         format!("The {what} {name} is there more than once."),
     )
 }
 
 /// The host that the request is for, without its port. Where the target names one too, it must be
 /// the same: the signature covers `Host`, and the bucket may stand in either.
-fn authority<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, S3Error> {
-    let refuse = |what: &str| Err(S3Error::with(ErrorCode::InvalidRequest, what));
+fn authority<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, Fault> {
+    let refuse = |what: &str| Err(Fault::with(FaultKind::InvalidRequest, what));
     let Some(host) = headers.get(header::HOST) else {
         return refuse("The request has no Host header.");
     };
@@ -407,7 +408,7 @@ fn authority<'h>(uri: &Uri, headers: &'h HeaderMap) -> Result<&'h str, S3Error> 
         return refuse("The Host header and the target of the request name different hosts.");
     }
     if !uri.path().starts_with('/') {
-        return Err(ErrorCode::InvalidURI.into());
+        return Err(FaultKind::InvalidURI.into());
     }
     Ok(without_port(host))
 }
@@ -442,7 +443,7 @@ fn of_version2(name: &str) -> Option<&'static str> {
 
 /// Joins what is a list, and refuses every other header that comes more than once and that
 /// anything here reads: it is signed joined, and would be read singly.
-fn settle_repeats(headers: &mut HeaderMap) -> Result<(), S3Error> {
+fn settle_repeats(headers: &mut HeaderMap) -> Result<(), Fault> {
     if headers.len() == headers.keys_len() {
         return Ok(());
     }
@@ -457,7 +458,7 @@ fn settle_repeats(headers: &mut HeaderMap) -> Result<(), S3Error> {
                 .map(|v| v.as_bytes())
                 .collect();
             let joined = HeaderValue::from_bytes(&values.join(&b","[..]));
-            let joined = joined.map_err(|_| ErrorCode::InvalidRequest)?;
+            let joined = joined.map_err(|_| FaultKind::InvalidRequest)?;
             headers.insert(name, joined);
         } else if text.starts_with("x-amz-")
             || text.starts_with("x-dhow-")
@@ -469,13 +470,13 @@ fn settle_repeats(headers: &mut HeaderMap) -> Result<(), S3Error> {
     Ok(())
 }
 
-fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
+fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), Fault> {
     let bytes: usize = headers
         .iter()
         .map(|(n, v)| n.as_str().len() + v.len())
         .sum();
     if bytes + path_bytes > HEAD_BYTES_MAX {
-        return Err(S3Error::new(ErrorCode::RequestHeaderSectionTooLarge)
+        return Err(Fault::new(FaultKind::RequestHeaderSectionTooLarge)
             .detail("MaxSizeAllowed", HEAD_BYTES_MAX.to_string()));
     }
     // Two lengths are how requests are smuggled past a proxy that believes the other one. Where
@@ -483,14 +484,14 @@ fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), S3Error> {
     // let through where S3 takes it: aws-chunked bodies, which tell their length otherwise.
     if headers.contains_key(header::TRANSFER_ENCODING) {
         let error = if headers.contains_key(header::CONTENT_LENGTH) {
-            S3Error::with(
-                ErrorCode::InvalidRequest,
+            Fault::with(
+                FaultKind::InvalidRequest,
                 "Content-Length and Transfer-Encoding exclude each other.",
             )
         } else if headers.contains_key("x-amz-decoded-content-length") {
             return Ok(());
         } else {
-            ErrorCode::MissingContentLength.into()
+            FaultKind::MissingContentLength.into()
         };
         return Err(error.header(header::CONNECTION, HeaderValue::from_static("close")));
     }

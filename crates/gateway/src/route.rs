@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use http::header;
 
 use crate::{
+    fault::{Fault, FaultKind},
     operations::{OPERATIONS, Operation, Resource, Status},
     request::Request,
-    s3::{ErrorCode, S3Error},
 };
 
 /// The operations of one method on one kind of resource, most specific first.
@@ -50,14 +50,14 @@ static SELECTORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 
 /// Finds the operation. No method of that kind is `MethodNotAllowed`, with the methods that are
 /// (RFC 9110, 15.5.6).
-pub(crate) fn route(request: &Request<'_>) -> Result<&'static Operation, S3Error> {
+pub(crate) fn route(request: &Request<'_>) -> Result<&'static Operation, Fault> {
     let method = request.method().as_str();
     choose(method, request).ok_or_else(|| {
         let works = |method: &&&str| {
             choose(method, request).is_some_and(|operation| operation.status != Status::NotYet)
         };
         let allowed: Vec<&str> = METHODS.iter().filter(works).copied().collect();
-        S3Error::new(ErrorCode::MethodNotAllowed)
+        Fault::new(FaultKind::MethodNotAllowed)
             .detail("Method", method)
             .detail("ResourceType", request.target().resource().name())
             .text_header(header::ALLOW, &allowed.join(", "))
@@ -110,7 +110,7 @@ mod tests {
         let received = Received::read(&mut head, &[]).and_then(Received::unverified);
         match received.and_then(|request| route(&request)) {
             Ok(operation) => operation.name.to_owned(),
-            Err(error) => error.code.name().to_owned(),
+            Err(error) => error.kind.name().to_owned(),
         }
     }
 

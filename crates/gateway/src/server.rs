@@ -18,12 +18,12 @@ use crate::{
     admission::Admission,
     beside::{self, Beside},
     console::ConsolePages,
+    fault::{Fault, FaultKind},
     limits::{GatewayConfig, LARGE_DOCUMENTS_MAX},
     metrics::Metrics,
     proof::unproven,
     regions::Regions,
     request_id::RequestIds,
-    s3::{ErrorCode, S3Error},
 };
 
 /// All that a request can reach.
@@ -162,9 +162,9 @@ impl Gateway {
         mut ask: Ask<'_>,
         destination: &BucketDeed,
         via: &Via,
-    ) -> Result<Permit, S3Error> {
-        let named = ask.resource.bucket().ok_or(ErrorCode::NoSuchBucket)?;
-        let deed = self.deeds.get(named).ok_or(ErrorCode::NoSuchBucket)?;
+    ) -> Result<Permit, Fault> {
+        let named = ask.resource.bucket().ok_or(FaultKind::NoSuchBucket)?;
+        let deed = self.deeds.get(named).ok_or(FaultKind::NoSuchBucket)?;
         let documents = self.objects.documents(&deed).await?;
         let (mut tags, access) = (None, documents.as_ref().map(|found| &found.access));
         let wanted = ask.principal.wants_existing_tags()
@@ -205,8 +205,8 @@ impl Gateway {
             Refusal::Residency => self.not_lawful(&deed),
             Refusal::Unproven => unproven(refusal.to_string()),
             Refusal::NotHome | Refusal::Conditional | Refusal::Sealed | Refusal::Elsewhere => {
-                S3Error::with(
-                    ErrorCode::InvalidRequest,
+                Fault::with(
+                    FaultKind::InvalidRequest,
                     format!(
                         "The copy source cannot be read in region {}; its home is region {}. \
                      Read it there and upload it here.",
@@ -219,8 +219,8 @@ impl Gateway {
         self.check_home(Some(&deed))?;
         self.check_touch(ask.principal, Some(&deed))?;
         access::may_copy(&deed, destination).map_err(|_| {
-            S3Error::with(
-                ErrorCode::AccessDenied,
+            Fault::with(
+                FaultKind::AccessDenied,
                 "Access Denied: the placement of the copy's destination allows jurisdictions \
                  that the placement of its source does not.",
             )

@@ -19,7 +19,10 @@ use tokio::{
 };
 use types::{ConnectionPlace, Connections};
 
-use crate::s3::{ErrorCode, S3Error};
+use crate::{
+    fault::{Fault, FaultKind},
+    s3::error,
+};
 
 /// Pause after a failure to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -123,11 +126,9 @@ pub fn not_s3(headers: &HeaderMap, serves: &str) -> Option<Bytes> {
         "This address serves {serves}, and not S3. The S3 endpoint has another port: `dhow env` \
          prints it on the machine of the region, and `dhow region list` for every region."
     );
-    signed.contains("/s3/aws4_request").then(|| {
-        S3Error::with(ErrorCode::InvalidRequest, text)
-            .document()
-            .into()
-    })
+    signed
+        .contains("/s3/aws4_request")
+        .then(|| error::document(&Fault::with(FaultKind::InvalidRequest, text)).into())
 }
 
 /// The connection after its handshake, where there is to be one.

@@ -3,8 +3,8 @@
 use types::{BucketName, ObjectKey};
 
 use crate::{
+    fault::{Fault, FaultKind},
     operations::Resource,
-    s3::{ErrorCode, S3Error},
 };
 
 /// Bucket and key that a request names.
@@ -30,7 +30,7 @@ impl Target {
 
     /// Reads the path as it was sent, and the host without its port. `domains` are the names under
     /// which `bucket.domain` is a bucket.
-    pub fn parse(path: &str, host: &str, domains: &[String]) -> Result<Self, S3Error> {
+    pub fn parse(path: &str, host: &str, domains: &[String]) -> Result<Self, Fault> {
         let path = path.strip_prefix('/').unwrap_or(path);
         if let Some(bucket) = bucket_of_host(host, domains) {
             return Ok(Self {
@@ -55,7 +55,7 @@ impl Target {
     }
 }
 
-fn key(raw: &str) -> Result<Option<ObjectKey>, S3Error> {
+fn key(raw: &str) -> Result<Option<ObjectKey>, Fault> {
     if raw.is_empty() {
         return Ok(None);
     }
@@ -74,13 +74,13 @@ fn bucket_of_host(host: &str, domains: &[String]) -> Option<String> {
 }
 
 /// Decodes percent-encoding once. Broken encoding and bytes that are not UTF-8 are `InvalidURI`.
-pub(crate) fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<'_, str>, S3Error> {
+pub(crate) fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<'_, str>, Fault> {
     let bytes = raw.as_bytes();
     let coded = |b: &u8| *b == b'%' || (plus_is_space && *b == b'+');
     let Some(first) = bytes.iter().position(coded) else {
         return Ok(raw.into());
     };
-    let invalid = || S3Error::new(ErrorCode::InvalidURI);
+    let invalid = || Fault::new(FaultKind::InvalidURI);
     let mut out = Vec::with_capacity(bytes.len());
     out.extend_from_slice(&bytes[..first]);
     let mut rest = &bytes[first..];
@@ -124,11 +124,11 @@ pub(crate) fn is_of_signature(name: &str) -> Option<&'static str> {
 const PAIRS_MAX: usize = 128;
 
 /// Decodes a text in the form of a query string, such as that of `x-amz-tagging`.
-pub(crate) fn parse_pairs(raw: &str) -> Result<Vec<(String, String)>, S3Error> {
+pub(crate) fn parse_pairs(raw: &str) -> Result<Vec<(String, String)>, Fault> {
     let mut pairs = Vec::new();
     for pair in raw.split('&').filter(|p| !p.is_empty()) {
         if pairs.len() == PAIRS_MAX {
-            return Err(ErrorCode::InvalidURI.into());
+            return Err(FaultKind::InvalidURI.into());
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         pairs.push((
@@ -146,7 +146,7 @@ mod tests {
     fn parse(path: &str, host: &str) -> Result<(String, String), &'static str> {
         let domains = ["localhost".to_owned(), "s3.example.com".to_owned()];
         let target = Target::parse(path, host, &domains);
-        let target = target.map_err(|e| e.code.name())?;
+        let target = target.map_err(|e| e.kind.name())?;
         let text = |t: Option<&str>| t.unwrap_or("-").to_owned();
         Ok((text(target.bucket.as_deref()), text(target.key.as_deref())))
     }

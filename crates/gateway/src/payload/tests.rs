@@ -313,15 +313,15 @@ async fn faults_of_chunks_have_codes_of_their_own() {
     ] {
         let all = chunked_headers(5, true);
         let (_, end) = read(wire.as_bytes(), 1000, &all, mode, None).await;
-        let error = S3Error::from(end.unwrap_err());
-        assert_eq!(error.code.name(), code, "{wire:?}");
+        let error = Fault::from(end.unwrap_err());
+        assert_eq!(error.kind.name(), code, "{wire:?}");
     }
     let data = data();
     for (size, fine) in [(SMALL, true), (SMALL - 1, false), (1, false)] {
         let wire = signed_wire(&data, size, false);
         let all = chunked_headers(data.len(), false);
         let (_, end) = read(&wire, 4096, &all, SIGNED, Some(verifier())).await;
-        let code = end.err().map(|error| S3Error::from(error).code.name());
+        let code = end.err().map(|error| Fault::from(error).kind.name());
         assert_eq!(code, (!fine).then_some("InvalidChunkSizeError"), "{size}");
     }
     // The trailer that a body without one announces never comes.
@@ -329,7 +329,7 @@ async fn faults_of_chunks_have_codes_of_their_own() {
     let body = http_body_util::Full::new(Bytes::from("hello"));
     let idle = Duration::from_secs(30);
     let refused = payload(body, &announced, PayloadMode::Unsigned, None, idle);
-    assert_eq!(refused.err().unwrap().code.name(), "InvalidRequest");
+    assert_eq!(refused.err().unwrap().kind.name(), "InvalidRequest");
 }
 
 #[tokio::test]

@@ -11,10 +11,12 @@ use types::{BucketDeed, ObjectKey};
 use super::{Met, Trail, slow_down};
 use crate::{
     ask::{self, Details},
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
     operations::Operation,
     request::{Received, Request},
     route::route,
-    s3::{ErrorCode, S3Call, S3Error, S3Result, documents, headers::names},
+    s3::{documents, headers::names},
     server::Gateway,
 };
 
@@ -53,7 +55,7 @@ impl Gateway {
         via: &Via,
         identity: &Identity,
         trail: &mut Trail,
-    ) -> Result<About, S3Error> {
+    ) -> Result<About, Fault> {
         let operation = route(request)?;
         trail.operation = Some(operation);
         let deed = self.deed(operation, request, via)?;
@@ -86,7 +88,7 @@ impl Gateway {
     }
 
     /// Answers the preflight of a browser.
-    pub(super) async fn preflight(&self, parts: &mut Parts, trail: &mut Trail) -> S3Result {
+    pub(super) async fn preflight(&self, parts: &mut Parts, trail: &mut Trail) -> Answer {
         let entered = self.enter(&self.anybody, Some(0), true, trail);
         entered.await.map_err(|_| slow_down())?;
         self.check_region()?;
@@ -99,7 +101,7 @@ impl Gateway {
         let Some(bucket) = received.bucket() else {
             return documents::preflight(None, &headers);
         };
-        let deed = self.deeds.get(bucket).ok_or(ErrorCode::NoSuchBucket)?;
+        let deed = self.deeds.get(bucket).ok_or(FaultKind::NoSuchBucket)?;
         let found = self.objects.documents(&deed).await?;
         let cors = found.as_ref().and_then(|found| found.cors.as_ref());
         documents::preflight(cors, &headers)
@@ -112,7 +114,7 @@ impl Gateway {
         about: &mut About,
         met: &Met<'_>,
         (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         self.add_tags(about, &met.request, (identity, form)).await?;
         match about.heeds_lists() {
             true => Box::pin(self.add_list(about, met, (identity, via, form))).await,
@@ -126,7 +128,7 @@ impl Gateway {
         about: &mut About,
         request: &Request<'_>,
         (identity, form): (&Identity, Option<&ObjectKey>),
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         let Some(deed) = &about.deed else {
             return Ok(());
         };
@@ -152,7 +154,7 @@ impl Gateway {
         about: &mut About,
         met: &Met<'_>,
         (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
-    ) -> Result<(), S3Error> {
+    ) -> Result<(), Fault> {
         let Some(deed) = &about.deed else {
             return Ok(());
         };
@@ -174,8 +176,8 @@ impl Gateway {
 
 /// Names what the error is about, in the elements that S3 has for it and that SDKs show. A copy has
 /// two objects: its errors may be about the other one.
-fn name_in(error: &mut S3Error, call: &S3Call<'_>) {
-    use ErrorCode as C;
+fn name_in(error: &mut Fault, call: &Call<'_>) {
+    use FaultKind as C;
     let mut add = |element: &'static str, text: Option<&str>| {
         // There are characters that keys may have and no XML.
         let fits = |text: &&str| {
@@ -191,7 +193,7 @@ fn name_in(error: &mut S3Error, call: &S3Call<'_>) {
     if copies(call) {
         return;
     }
-    match error.code {
+    match error.kind {
         C::NoSuchKey => add("Key", call.key.as_deref()),
         C::NoSuchVersion => {
             add("Key", call.key.as_deref());
@@ -218,24 +220,24 @@ fn name_in(error: &mut S3Error, call: &S3Call<'_>) {
 }
 
 /// Whether the operation is a copy, and not whether a header says so: any request could have that.
-fn copies(call: &S3Call<'_>) -> bool {
+fn copies(call: &Call<'_>) -> bool {
     matches!(call.operation.name, "CopyObject" | "UploadPartCopy")
 }
 
 /// What the client is told: that a key is missing is for those who may list the bucket, and who
 /// pays for the request learns that.
-pub(super) fn told(call: &S3Call<'_>, mut result: S3Result) -> S3Result {
+pub(super) fn told(call: &Call<'_>, mut result: Answer) -> Answer {
     match &mut result {
         Err(error) => {
-            let may_know = match error.code {
+            let may_know = match error.kind {
                 // The handler of a copy asks about the source, with the source's documents.
                 _ if copies(call) && !ask::is_conditional(&call.headers) => true,
-                ErrorCode::NoSuchKey => call.may_know_what_is_missing(false),
-                ErrorCode::NoSuchVersion => call.may_know_what_is_missing(true),
+                FaultKind::NoSuchKey => call.may_know_what_is_missing(false),
+                FaultKind::NoSuchVersion => call.may_know_what_is_missing(true),
                 _ => true,
             };
             if !may_know {
-                return Err(ErrorCode::AccessDenied.into());
+                return Err(FaultKind::AccessDenied.into());
             }
             name_in(error, call);
         }

@@ -8,10 +8,10 @@ use super::{Trail, has_body, slow_down};
 use crate::{
     admission::{Admission, Crowded, Turn},
     body::{Held, ResponseBody},
+    fault::Fault,
     limits::SMALL_BYTES_MAX,
     payload::Pace,
     request::Request,
-    s3::S3Error,
     server::Gateway,
 };
 
@@ -49,7 +49,7 @@ impl Gateway {
     }
 
     /// Room for an answer that the client takes piece by piece. It is no work from here on.
-    pub(super) async fn make_room(&self, at_door: bool, trail: &mut Trail) -> Result<(), S3Error> {
+    pub(super) async fn make_room(&self, at_door: bool, trail: &mut Trail) -> Result<(), Fault> {
         if let Some(place) = &trail.places.work {
             place.step_out();
         }

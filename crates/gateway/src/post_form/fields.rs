@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use types::Body;
 
-use crate::s3::{ErrorCode, S3Error};
+use crate::fault::{Fault, FaultKind};
 
 /// Most bytes before the file's content ("POST Object", S3 API reference: 20 KB).
 pub(super) const FIELDS_BYTES_MAX: usize = 20 << 10;
@@ -48,13 +48,13 @@ pub(super) struct Front {
     pub(super) file: Bytes,
 }
 
-pub(super) fn malformed() -> S3Error {
-    ErrorCode::MalformedPOSTRequest.into()
+pub(super) fn malformed() -> Fault {
+    FaultKind::MalformedPOSTRequest.into()
 }
 
 /// One file, not none and not two.
-pub(super) fn no_file() -> S3Error {
-    S3Error::argument(
+pub(super) fn no_file() -> Fault {
+    Fault::argument(
         "file",
         "0",
         "POST requires exactly one file upload per request.",
@@ -177,7 +177,7 @@ enum Part {
 }
 
 impl Reader {
-    fn part(&mut self) -> Result<Part, S3Error> {
+    fn part(&mut self) -> Result<Part, Fault> {
         let start = self.at + self.delimiter.len();
         let have = self.buffer.len().min(start);
         if self.buffer[self.at..have] != self.delimiter[..have - self.at] {
@@ -214,7 +214,7 @@ impl Reader {
         };
         let value = std::str::from_utf8(&self.buffer[content..end]).map_err(|_| malformed())?;
         if !self.fields.add(&name, value.to_owned()) {
-            return Err(S3Error::argument(
+            return Err(Fault::argument(
                 &name,
                 value,
                 "A field of a form must not come twice.",
@@ -226,7 +226,7 @@ impl Reader {
 }
 
 /// Reads up to the file.
-pub(super) async fn read(body: &mut dyn Body, delimiter: Vec<u8>) -> Result<Front, S3Error> {
+pub(super) async fn read(body: &mut dyn Body, delimiter: Vec<u8>) -> Result<Front, Fault> {
     let mut reader = Reader {
         buffer: BytesMut::from(&b"\r\n"[..]),
         at: 0,
@@ -242,12 +242,12 @@ pub(super) async fn read(body: &mut dyn Body, delimiter: Vec<u8>) -> Result<Fron
                 None => return Err(malformed()),
             },
             Part::Field | Part::More => {
-                return Err(ErrorCode::MaxPostPreDataLengthExceeded.into());
+                return Err(FaultKind::MaxPostPreDataLengthExceeded.into());
             }
         }
     };
     if content > FIELDS_BYTES_MAX + 2 {
-        return Err(ErrorCode::MaxPostPreDataLengthExceeded.into());
+        return Err(FaultKind::MaxPostPreDataLengthExceeded.into());
     }
     let file = reader.buffer.split_off(content).freeze();
     Ok(Front {

@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Buf, Bytes};
 use types::{Body, BodyError, body::NextChunk};
 
-use crate::s3::{ErrorCode, S3Error};
+use crate::fault::{Fault, FaultKind};
 
 /// Most bytes behind the file; they are read and say nothing.
 const REST_BYTES_MAX: usize = 256 << 10;
 
 /// Why the file was refused, where that is the form's own mistake: the body's reader only learns
 /// that the body failed.
-pub(crate) type Fault = Arc<OnceLock<S3Error>>;
+pub(crate) type LateFault = Arc<OnceLock<Fault>>;
 
 enum Step {
     Data(Bytes),
@@ -35,7 +35,7 @@ pub(super) struct FileBody {
     pub(super) passed: u64,
     /// Smallest and largest file.
     pub(super) length: Option<(u64, u64)>,
-    pub(super) fault: Fault,
+    pub(super) fault: LateFault,
 }
 
 impl FileBody {
@@ -93,7 +93,7 @@ impl FileBody {
         self.passed += data.len() as u64;
         match self.length {
             Some((_, max)) if self.passed > max => {
-                let error = S3Error::new(ErrorCode::EntityTooLarge)
+                let error = Fault::new(FaultKind::EntityTooLarge)
                     .detail("ProposedSize", self.passed.to_string())
                     .detail("MaxSizeAllowed", max.to_string());
                 let _ = self.fault.set(error);
@@ -125,7 +125,7 @@ impl FileBody {
         }
         match self.length {
             Some((min, _)) if self.passed < min => {
-                let error = S3Error::new(ErrorCode::EntityTooSmall)
+                let error = Fault::new(FaultKind::EntityTooSmall)
                     .detail("ProposedSize", self.passed.to_string())
                     .detail("MinSizeAllowed", min.to_string());
                 let _ = self.fault.set(error);
@@ -139,7 +139,7 @@ impl FileBody {
     }
 
     fn malformed(&self) -> BodyError {
-        let _ = self.fault.set(ErrorCode::MalformedPOSTRequest.into());
+        let _ = self.fault.set(FaultKind::MalformedPOSTRequest.into());
         BodyError::Malformed("the form does not end as it should")
     }
 }

@@ -21,13 +21,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use types::{Body, BucketName, ObjectKey, Timestamp};
 
-pub(crate) use self::{fields::Fields, file::Fault};
+pub(crate) use self::{fields::Fields, file::LateFault};
 use self::{
     fields::{Front, malformed},
     file::FileBody,
     policy::Policy,
 };
-use crate::s3::{ErrorCode, S3Error, headers::names, tagging, xml};
+use crate::{
+    fault::{Fault, FaultKind},
+    s3::{headers::names, tagging, xml},
+};
 
 /// Most bytes that all fields together have once file names have been put in.
 const EXPANDED_BYTES_MAX: usize = 2 * fields::FIELDS_BYTES_MAX;
@@ -43,7 +46,7 @@ pub struct Reply {
     /// `success_action_status`.
     pub(crate) status: Option<String>,
     /// What was wrong with the file, when reading it failed.
-    pub(crate) fault: Fault,
+    pub(crate) fault: LateFault,
 }
 
 /// A form whose sender is known and whose fields keep to its policy.
@@ -71,7 +74,7 @@ pub(crate) async fn read(
     head: &HeaderMap,
     bucket: &BucketName,
     facts: &Facts<'_>,
-) -> Result<Form, S3Error> {
+) -> Result<Form, Fault> {
     let content_type = head.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let delimiter = content_type.and_then(fields::delimiter);
     let front = fields::read(&mut *body, delimiter.ok_or_else(malformed)?).await?;
@@ -89,7 +92,7 @@ pub(crate) async fn read(
     // The policy is for one bucket, so the URL's counts as a field; one that the form names must
     // be the same.
     if !fields.add("bucket", bucket.to_string()) && fields.get("bucket") != Some(bucket) {
-        return Err(S3Error::argument(
+        return Err(Fault::argument(
             "bucket",
             fields.get("bucket").unwrap_or_default(),
             "The bucket of the form is not the bucket of the URL.",
@@ -100,7 +103,7 @@ pub(crate) async fn read(
         false => AuthType::PostPolicy,
     };
     let (identity, length) = identify(&fields, auth, facts)?;
-    let fault = Fault::default();
+    let fault = LateFault::default();
     let text = |name| fields.get(name).map(str::to_owned);
     Ok(Form {
         identity,
@@ -124,8 +127,8 @@ pub(crate) async fn read(
     })
 }
 
-fn missing(name: &str) -> S3Error {
-    S3Error::argument(
+fn missing(name: &str) -> Fault {
+    Fault::argument(
         name,
         "",
         format!(
@@ -136,7 +139,7 @@ fn missing(name: &str) -> S3Error {
 }
 
 /// Puts the file's name, without its path, where fields ask for it.
-fn put_filename(fields: &mut Fields, path: &str) -> Result<(), S3Error> {
+fn put_filename(fields: &mut Fields, path: &str) -> Result<(), Fault> {
     const VARIABLE: &str = "${filename}";
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut bytes = 0;
@@ -144,7 +147,7 @@ fn put_filename(fields: &mut Fields, path: &str) -> Result<(), S3Error> {
         let times = value.matches(VARIABLE).count();
         bytes += value.len() + times * name.len();
         if bytes > EXPANDED_BYTES_MAX {
-            return Err(ErrorCode::MaxPostPreDataLengthExceeded.into());
+            return Err(FaultKind::MaxPostPreDataLengthExceeded.into());
         }
         if times > 0 && field != "policy" {
             *value = value.replace(VARIABLE, name);
@@ -158,7 +161,7 @@ fn identify(
     fields: &Fields,
     auth: AuthType,
     facts: &Facts<'_>,
-) -> Result<(Identity, Option<(u64, u64)>), S3Error> {
+) -> Result<(Identity, Option<(u64, u64)>), Fault> {
     let need = |name| fields.get(name).ok_or_else(|| missing(name));
     let signs = |name: &str| fields.get(name).is_some();
     if auth == AuthType::PostPolicyV2 {
@@ -170,7 +173,7 @@ fn identify(
     let text = need("policy")?;
     let algorithm = need("x-amz-algorithm")?;
     if algorithm != "AWS4-HMAC-SHA256" {
-        return Err(S3Error::argument(
+        return Err(Fault::argument(
             "x-amz-algorithm",
             algorithm,
             "x-amz-algorithm only supports \"AWS4-HMAC-SHA256\"",
@@ -179,11 +182,11 @@ fn identify(
     let given = need("x-amz-credential")?;
     let credential = Credential::parse(given).map_err(|what| {
         let message = format!("Error parsing the x-amz-credential field; {what}");
-        S3Error::argument("x-amz-credential", given, message)
+        Fault::argument("x-amz-credential", given, message)
     })?;
     let date = need("x-amz-date")?;
     if Timestamp::parse_iso_basic(date).is_none() || !date.starts_with(credential.day) {
-        return Err(S3Error::argument(
+        return Err(Fault::argument(
             "x-amz-date",
             date,
             "X-Amz-Date must be formatted via ISO8601 Long format, on the day of the credential",
@@ -199,7 +202,7 @@ fn identify(
 fn identify_version2(
     fields: &Fields,
     facts: &Facts<'_>,
-) -> Result<(Identity, Option<(u64, u64)>), S3Error> {
+) -> Result<(Identity, Option<(u64, u64)>), Fault> {
     let need = |name| fields.get(name).ok_or_else(|| missing(name));
     for other in ["x-amz-algorithm", "x-amz-credential", "x-amz-signature"] {
         if fields.get(other).is_some() {
@@ -207,7 +210,7 @@ fn identify_version2(
         }
     }
     if fields.get(TOKEN).is_some_and(|token| !token.is_empty()) {
-        return Err(S3Error::not_implemented(
+        return Err(Fault::not_implemented(
             "Signature version 2 with temporary credentials",
         ));
     }
@@ -227,23 +230,23 @@ fn allowed_length(
     policy: &str,
     fields: &Fields,
     facts: &Facts<'_>,
-) -> Result<Option<(u64, u64)>, S3Error> {
+) -> Result<Option<(u64, u64)>, Fault> {
     let json = STANDARD.decode(policy).map_err(|_| {
         let message = "Invalid Policy: it is not base64.";
-        S3Error::with(ErrorCode::InvalidPolicyDocument, message)
+        Fault::with(FaultKind::InvalidPolicyDocument, message)
     })?;
     Policy::parse(&json)?.check(fields, facts.now)
 }
 
 /// What the fields would be as headers of a PutObject. Of the request's own head only `Host` is
 /// kept, which tells where the object will be.
-fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, S3Error> {
+fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, Fault> {
     let mut out = HeaderMap::new();
     if let Some(host) = head.get(header::HOST) {
         out.insert(header::HOST, host.clone());
     }
     for (name, value) in &fields.0 {
-        let bad = |what: &str| S3Error::argument(name, value, what);
+        let bad = |what: &str| Fault::argument(name, value, what);
         let header = match name.as_str() {
             "acl" => names::ACL,
             "tagging" => {
@@ -262,7 +265,7 @@ fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, S3Error> {
             | "x-amz-security-token"
             | "x-amz-trailer" => continue,
             name if name.starts_with("x-amz-copy-source") => {
-                return Err(S3Error::not_implemented(name));
+                return Err(Fault::not_implemented(name));
             }
             "cache-control"
             | "content-disposition"
@@ -283,13 +286,13 @@ fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, S3Error> {
     Ok(out)
 }
 
-fn known(name: &str) -> Result<HeaderName, S3Error> {
+fn known(name: &str) -> Result<HeaderName, Fault> {
     HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| S3Error::argument(name, "", "The field's name cannot be a header's."))
+        .map_err(|_| Fault::argument(name, "", "The field's name cannot be a header's."))
 }
 
 /// Tags in XML, as a query string.
-fn tags(text: &str) -> Result<String, S3Error> {
+fn tags(text: &str) -> Result<String, Fault> {
     let pairs = tagging::read(&xml::parse(text.as_bytes(), &["Tagging"])?)?;
     let encode = access::sign::encode;
     let pairs: Vec<String> = pairs

@@ -6,7 +6,7 @@ use serde_json::Value;
 use types::Timestamp;
 
 use super::Fields;
-use crate::s3::{ErrorCode, S3Error};
+use crate::fault::{Fault, FaultKind};
 
 /// Fields that need no condition: those of signatures, of version 4 and 2, and the file.
 const FREE: [&str; 5] = [
@@ -47,23 +47,23 @@ pub(crate) struct Policy {
     length: Option<(u64, u64)>,
 }
 
-fn invalid(what: &str) -> S3Error {
-    S3Error::with(
-        ErrorCode::InvalidPolicyDocument,
+fn invalid(what: &str) -> Fault {
+    Fault::with(
+        FaultKind::InvalidPolicyDocument,
         format!("Invalid Policy: {what}"),
     )
 }
 
-fn denied(what: impl std::fmt::Display) -> S3Error {
-    S3Error::with(
-        ErrorCode::AccessDenied,
+fn denied(what: impl std::fmt::Display) -> Fault {
+    Fault::with(
+        FaultKind::AccessDenied,
         format!("Invalid according to Policy: {what}"),
     )
 }
 
 impl Policy {
     /// Reads the JSON; `InvalidPolicyDocument`.
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, S3Error> {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, Fault> {
         let document: Document =
             serde_json::from_slice(json).map_err(|_| invalid("Invalid JSON."))?;
         let expiration = Timestamp::parse_iso8601(&document.expiration)
@@ -79,7 +79,7 @@ impl Policy {
         Ok(policy)
     }
 
-    fn add(&mut self, condition: &Value) -> Result<(), S3Error> {
+    fn add(&mut self, condition: &Value) -> Result<(), Fault> {
         let bad = || invalid("Invalid Condition.");
         match condition {
             Value::Object(pairs) => {
@@ -126,7 +126,7 @@ impl Policy {
     }
 
     /// Where there are several ranges, each must hold.
-    fn limit(&mut self, min: &Value, max: &Value) -> Result<(), S3Error> {
+    fn limit(&mut self, min: &Value, max: &Value) -> Result<(), Fault> {
         let number = |v: &Value| match v {
             Value::String(text) => text.parse().ok(),
             v => v.as_u64(),
@@ -147,7 +147,7 @@ impl Policy {
         &self,
         fields: &Fields,
         now: Timestamp,
-    ) -> Result<Option<(u64, u64)>, S3Error> {
+    ) -> Result<Option<(u64, u64)>, Fault> {
         if now >= self.expiration {
             return Err(denied("Policy expired."));
         }
@@ -216,7 +216,7 @@ mod tests {
         fields: &[(&str, &str)],
     ) -> Result<Option<(u64, u64)>, String> {
         let json = format!(r#"{{"expiration":"{expiration}","conditions":[{conditions}]}}"#);
-        let text = |e: S3Error| format!("{}: {}", e.code.name(), e.message.unwrap_or_default());
+        let text = |e: Fault| format!("{}: {}", e.kind.name(), e.message.unwrap_or_default());
         let mut all = Fields::default();
         for (name, value) in fields {
             assert!(all.add(name, (*value).to_owned()));
@@ -353,8 +353,8 @@ mod tests {
             r#"{"expiration":"2031-01-01T00:00:00Z","conditions":[],"conditions":[]}"#,
             r#"{"expiration":"2031-01-01T00:00:00Z","conditions":[],"x":1}"#,
         ] {
-            let code = Policy::parse(bad.as_bytes()).unwrap_err().code;
-            assert_eq!(code, ErrorCode::InvalidPolicyDocument, "{bad}");
+            let code = Policy::parse(bad.as_bytes()).unwrap_err().kind;
+            assert_eq!(code, FaultKind::InvalidPolicyDocument, "{bad}");
         }
     }
 }

@@ -101,7 +101,7 @@ fn signed(
     fields
 }
 
-async fn read_pieces(pieces: Box<dyn Body>) -> Result<Form, S3Error> {
+async fn read_pieces(pieces: Box<dyn Body>) -> Result<Form, Fault> {
     let mut head = HeaderMap::new();
     let content_type = format!("multipart/form-data; boundary={EDGE}");
     head.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
@@ -121,7 +121,7 @@ async fn read_pieces(pieces: Box<dyn Body>) -> Result<Form, S3Error> {
 async fn drink(form: &mut Form) -> Result<Bytes, (BodyError, Option<&'static str>)> {
     let mut all = BytesMut::new();
     while let Some(piece) = form.body.next().await {
-        let fault = || form.reply.fault.get().map(|e| e.code.name());
+        let fault = || form.reply.fault.get().map(|e| e.kind.name());
         all.extend_from_slice(&piece.map_err(|e| (e, fault()))?);
     }
     Ok(all.freeze())
@@ -138,7 +138,7 @@ async fn outcome(fields: &[(String, String)], file: &[u8]) -> Result<Form, &'sta
     let body = multipart(&borrowed(fields), Some(("f", file)));
     read_pieces(pieces(&[&body]))
         .await
-        .map_err(|e| e.code.name())
+        .map_err(|e| e.kind.name())
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn s14_a_form_that_breaks_off_is_refused_wherever_it_does() {
     // Only the line end behind the closing boundary may be missing.
     for cut in 0..body.len() - 4 {
         let refused = match read_pieces(pieces(&[&body[..cut]])).await {
-            Err(error) => error.code.name(),
+            Err(error) => error.kind.name(),
             Ok(mut form) => drink(&mut form).await.unwrap_err().1.unwrap(),
         };
         assert_eq!(refused, "MalformedPOSTRequest", "cut at {cut}");
@@ -217,14 +217,14 @@ async fn s14_malformed_forms_are_refused() {
         let bad = good.replacen(from, to, if from == "--\r\n" { 9 } else { 1 });
         assert_ne!(bad, good, "{from}");
         let refused = match read_pieces(pieces(&[bad.as_bytes()])).await {
-            Err(error) => error.code.name(),
+            Err(error) => error.kind.name(),
             Ok(mut form) => drink(&mut form).await.unwrap_err().1.unwrap(),
         };
         assert_eq!(refused, code, "{from:?} -> {to:?}");
     }
     let twice = multipart(&[("key", "k"), ("KEY", "l")], Some(("f", b"x")));
     let refused = read_pieces(pieces(&[&twice])).await.err().unwrap();
-    assert_eq!(refused.code, ErrorCode::InvalidArgument);
+    assert_eq!(refused.kind, FaultKind::InvalidArgument);
     let none = multipart(&[("key", "k")], None);
     let refused = read_pieces(pieces(&[&none])).await.err().unwrap();
     let message = "POST requires exactly one file upload per request.";
@@ -245,7 +245,7 @@ async fn s14_fields_are_at_most_20_kib() {
         for step in [body.len(), 1000] {
             let cut: Vec<&[u8]> = body.chunks(step).collect();
             let error = read_pieces(pieces(&cut)).await.err().unwrap();
-            assert_eq!(error.code, ErrorCode::MaxPostPreDataLengthExceeded);
+            assert_eq!(error.kind, FaultKind::MaxPostPreDataLengthExceeded);
         }
     }
     // Nor does a name that is put in often make more of them.
@@ -253,7 +253,7 @@ async fn s14_fields_are_at_most_20_kib() {
     let name = "n".repeat(1000);
     let body = multipart(&[("key", "k"), ("x-ignore-a", &often)], Some((&name, b"y")));
     let error = read_pieces(pieces(&[&body])).await.err().unwrap();
-    assert_eq!(error.code, ErrorCode::MaxPostPreDataLengthExceeded);
+    assert_eq!(error.kind, FaultKind::MaxPostPreDataLengthExceeded);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn read(
     let (mut head, ()) = head.body(()).unwrap().into_parts();
     let domains = DOMAINS.map(str::to_owned);
     let request = Received::read(&mut head, &domains).and_then(Received::unverified);
-    let request = request.map_err(|error| error.code.name())?;
+    let request = request.map_err(|error| error.kind.name())?;
     let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let (target, query, headers) = request.into_parts();
     let mut rest: Vec<_> = query.0.iter().map(|(n, v)| format!("?{n}={v}")).collect();

@@ -1,31 +1,40 @@
 //! S3's error codes, their HTTP status and default message ("Error responses", S3 API
 //! reference), and the XML that carries them.
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::{headers, xml::XmlWriter};
-use crate::body::ResponseBody;
+use crate::{
+    body::ResponseBody,
+    fault::{Fact, Fault, FaultKind},
+};
+
+/// What S3 calls a fault.
+pub(crate) struct Code {
+    /// As in `<Code>`.
+    pub(crate) name: &'static str,
+    status: u16,
+    /// S3's usual message.
+    pub(crate) message: &'static str,
+}
+
+impl Code {
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
 
 macro_rules! codes {
     ($($name:ident $status:literal $message:literal;)*) => {
-        /// An S3 error code.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[allow(missing_docs)] // each is S3's code of the same name
-        pub enum ErrorCode { $($name,)* }
-
-        impl ErrorCode {
-            /// As in `<Code>`.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
-            }
-            /// The HTTP status.
-            pub fn status(self) -> StatusCode {
-                let n = match self { $(Self::$name => $status,)* };
-                StatusCode::from_u16(n).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-            /// S3's usual message.
-            pub const fn message(self) -> &'static str {
-                match self { $(Self::$name => $message,)* }
+        /// The S3 code of a fault.
+        pub(crate) const fn code(kind: FaultKind) -> Code {
+            match kind {
+                $(FaultKind::$name => Code {
+                    name: stringify!($name),
+                    status: $status,
+                    message: $message,
+                },)*
             }
         }
     };
@@ -118,117 +127,68 @@ codes! {
     XAmzContentSHA256Mismatch 400 "The provided 'x-amz-content-sha256' header does not match what was computed.";
 }
 
-/// A refusal on its way to the client. `message` is what the client may read; what only we may
-/// read goes to the log where the error is made.
-#[derive(Debug, Clone)]
-pub struct S3Error {
-    /// Decides status and `<Code>`.
-    pub code: ErrorCode,
-    /// Replaces the usual message.
-    pub message: Option<String>,
-    /// More elements of the XML, such as `("Region", "eu-central-1")` or `("ArgumentName", …)`.
-    pub details: Vec<(&'static str, String)>,
-    /// More headers of the answer.
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+/// What the client may read of a fault.
+pub(crate) fn message(fault: &Fault) -> &str {
+    let text = fault.message.as_deref();
+    text.unwrap_or(code(fault.kind).message)
 }
 
-impl S3Error {
-    /// With the usual message.
-    pub fn new(code: ErrorCode) -> Self {
-        Self {
-            code,
-            message: None,
-            details: Vec::new(),
-            headers: Vec::new(),
-        }
+/// The answer to a fault: status, headers and the XML, which a 304 does not have. `resource` is
+/// the path that was asked for.
+pub(crate) fn response(
+    fault: Fault,
+    resource: &str,
+    request_id: &str,
+    host_id: &str,
+) -> Response<ResponseBody> {
+    let has_body = fault.kind != FaultKind::NotModified;
+    let body = match has_body {
+        false => ResponseBody::Empty,
+        true => ResponseBody::full(xml(&fault, resource, request_id, host_id)),
+    };
+    let mut answer = Response::new(body);
+    *answer.status_mut() = code(fault.kind).status();
+    let out = answer.headers_mut();
+    if has_body {
+        headers::set_xml(out);
     }
-    /// With a message of its own.
-    pub fn with(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            message: Some(message.into()),
-            ..Self::new(code)
-        }
+    for (name, value) in fault.headers {
+        out.insert(name, value);
     }
-    /// `InvalidArgument` with S3's `ArgumentName` and `ArgumentValue`.
-    pub fn argument(name: &str, value: &str, message: impl Into<String>) -> Self {
-        Self::with(ErrorCode::InvalidArgument, message)
-            .detail("ArgumentName", name)
-            .detail("ArgumentValue", value)
+    for fact in fault.facts {
+        add_fact(out, fact);
     }
-    /// `NotImplemented` for an operation or a header, named to the client.
-    pub fn not_implemented(name: &str) -> Self {
-        Self::with(
-            ErrorCode::NotImplemented,
-            format!("{name} is not implemented here yet."),
-        )
-    }
-    /// Adds an element to the XML.
-    pub fn detail(mut self, element: &'static str, text: impl Into<String>) -> Self {
-        self.details.push((element, text.into()));
-        self
-    }
-    /// Adds a header to the answer, unless its text cannot be one.
-    pub fn text_header(self, name: http::HeaderName, text: &str) -> Self {
-        match http::HeaderValue::from_bytes(text.as_bytes()) {
-            Ok(value) => self.header(name, value),
-            Err(_) => self,
-        }
-    }
-    /// Adds a header to the answer.
-    pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
-        self.headers.push((name, value));
-        self
+    answer
+}
+
+/// A text that no header can carry is left out.
+fn add_fact(out: &mut HeaderMap, fact: Fact) {
+    use headers::names;
+    let (name, value) = match fact {
+        Fact::BucketRegion(region) => (names::BUCKET_REGION, HeaderValue::try_from(region)),
+        Fact::DeleteMarker => (names::DELETE_MARKER, Ok(HeaderValue::from_static("true"))),
+        Fact::Version(version) => (names::VERSION_ID, HeaderValue::try_from(version)),
+    };
+    if let Ok(value) = value {
+        out.insert(name, value);
     }
 }
 
-impl S3Error {
-    /// The answer: status, headers and the XML, which a 304 does not have. `resource` is the path
-    /// that was asked for.
-    pub fn into_response(
-        self,
-        resource: &str,
-        request_id: &str,
-        host_id: &str,
-    ) -> http::Response<ResponseBody> {
-        let body = if self.code == ErrorCode::NotModified {
-            ResponseBody::Empty
-        } else {
-            ResponseBody::full(self.xml(resource, request_id, host_id))
-        };
-        let mut answer = http::Response::new(body);
-        *answer.status_mut() = self.code.status();
-        if self.code != ErrorCode::NotModified {
-            headers::set_xml(answer.headers_mut());
-        }
-        for (name, value) in self.headers {
-            answer.headers_mut().insert(name, value);
-        }
-        answer
-    }
-
-    /// The XML alone, where no request is counted.
-    pub fn document(&self) -> Vec<u8> {
-        self.xml("/", "", "")
-    }
-
-    fn xml(&self, resource: &str, request_id: &str, host_id: &str) -> Vec<u8> {
-        let mut xml = XmlWriter::new(512);
-        let message = self.message.as_deref().unwrap_or(self.code.message());
-        xml.open("Error")
-            .element("Code", self.code.name())
-            .element("Message", message);
-        for (name, text) in &self.details {
-            xml.element(name, text);
-        }
-        xml.element("Resource", resource)
-            .element("RequestId", request_id)
-            .element("HostId", host_id);
-        xml.finish("Error")
-    }
+/// The XML alone, where no request is counted.
+pub(crate) fn document(fault: &Fault) -> Vec<u8> {
+    xml(fault, "/", "", "")
 }
 
-impl From<ErrorCode> for S3Error {
-    fn from(code: ErrorCode) -> Self {
-        Self::new(code)
+fn xml(fault: &Fault, resource: &str, request_id: &str, host_id: &str) -> Vec<u8> {
+    let mut xml = XmlWriter::new(512);
+    xml.open("Error")
+        .element("Code", code(fault.kind).name)
+        .element("Message", message(fault));
+    for (name, text) in &fault.details {
+        xml.element(name, text);
     }
+    xml.element("Resource", resource)
+        .element("RequestId", request_id)
+        .element("HostId", host_id);
+    xml.finish("Error")
 }

@@ -1,11 +1,10 @@
 //! Headers that many operations read or write.
 
+use crate::fault::{Fault, FaultKind};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use types::Timestamp;
-
-use super::{ErrorCode, S3Error};
 
 /// Names beyond those of the `http` crate.
 #[allow(missing_docs)] // each is the header of the same name
@@ -49,8 +48,8 @@ pub mod names {
 
 /// Sets a header to text that may hold characters outside ASCII; control characters, which no
 /// header can carry, make it an internal error instead of a split answer.
-pub fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) -> Result<(), S3Error> {
-    let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ErrorCode::InternalError)?;
+pub fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) -> Result<(), Fault> {
+    let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| FaultKind::InternalError)?;
     headers.insert(name, value);
     Ok(())
 }
@@ -98,14 +97,14 @@ pub fn set_number(headers: &mut HeaderMap, name: HeaderName, number: u64) {
 }
 
 /// Sets `Last-Modified`.
-pub fn set_last_modified(headers: &mut HeaderMap, at: Timestamp) -> Result<(), S3Error> {
+pub fn set_last_modified(headers: &mut HeaderMap, at: Timestamp) -> Result<(), Fault> {
     set_owned(headers, header::LAST_MODIFIED, at.http_date())
 }
 
 /// As [`set`], of a text that need not be copied.
-pub fn set_owned(headers: &mut HeaderMap, name: HeaderName, text: String) -> Result<(), S3Error> {
+pub fn set_owned(headers: &mut HeaderMap, name: HeaderName, text: String) -> Result<(), Fault> {
     let value = HeaderValue::from_maybe_shared(Bytes::from(text));
-    headers.insert(name, value.map_err(|_| ErrorCode::InternalError)?);
+    headers.insert(name, value.map_err(|_| FaultKind::InternalError)?);
     Ok(())
 }
 

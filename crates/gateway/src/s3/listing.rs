@@ -2,15 +2,16 @@
 
 use types::{Timestamp, limits::PAGE_KEYS_MAX};
 
-use super::{Query, S3Error, xml::XmlWriter};
+use super::xml::XmlWriter;
+use crate::{fault::Fault, query::Query};
 
 /// Reads `max-keys`, `max-uploads` or `max-parts`: 1000 when absent or larger; negative or not a
 /// number is `InvalidArgument`.
-pub(crate) fn page_size(query: &Query, name: &str) -> Result<usize, S3Error> {
+pub(crate) fn page_size(query: &Query, name: &str) -> Result<usize, Fault> {
     let Some(text) = query.get(name).filter(|text| !text.is_empty()) else {
         return Ok(PAGE_KEYS_MAX);
     };
-    let refused = |why| Err(S3Error::argument(name, text, why));
+    let refused = |why| Err(Fault::argument(name, text, why));
     match text.parse::<i64>() {
         Ok(n @ 0..=0x7FFF_FFFF) => Ok((n as usize).min(PAGE_KEYS_MAX)),
         Ok(_) => refused(format!(
@@ -38,11 +39,11 @@ pub(crate) enum Encoding {
 
 impl Encoding {
     /// Reads `encoding-type`.
-    pub(crate) fn of(query: &Query) -> Result<Self, S3Error> {
+    pub(crate) fn of(query: &Query) -> Result<Self, Fault> {
         match query.get("encoding-type") {
             None | Some("") => Ok(Self::Xml),
             Some("url") => Ok(Self::Url),
-            Some(other) => Err(S3Error::argument(
+            Some(other) => Err(Fault::argument(
                 "encoding-type",
                 other,
                 "Invalid Encoding Method specified in Request",

@@ -1,12 +1,11 @@
 //! The S3 dialect: routing, headers, XML, error codes, and one file per operation in `ops`.
 
-mod call;
+mod bodies;
 pub(crate) mod documents;
-mod error;
+pub(crate) mod error;
 pub mod headers;
 mod listing;
 pub(crate) mod lists;
-mod map_error;
 mod multipart;
 pub(crate) mod object_headers;
 pub mod ops;
@@ -17,6 +16,4 @@ pub mod tagging;
 mod unset;
 pub mod xml;
 
-pub use call::{Query, S3Call, S3Result};
 pub use documents::read_switches;
-pub use error::{ErrorCode, S3Error};

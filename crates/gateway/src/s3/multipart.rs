@@ -3,21 +3,25 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, UploadId, limits::PART_NUMBER_MAX};
 
-use super::{ErrorCode, S3Call, S3Error, headers::names};
+use super::headers::names;
+use crate::{
+    call::Call,
+    fault::{Fault, FaultKind},
+};
 
 /// Reads `uploadId`; a text that is no upload's id names no upload.
-pub(crate) fn upload_id(call: &S3Call<'_>) -> Result<UploadId, S3Error> {
+pub(crate) fn upload_id(call: &Call<'_>) -> Result<UploadId, Fault> {
     let text = call.query.get("uploadId").unwrap_or_default();
-    UploadId::parse(text).ok_or_else(|| ErrorCode::NoSuchUpload.into())
+    UploadId::parse(text).ok_or_else(|| FaultKind::NoSuchUpload.into())
 }
 
 /// Reads `partNumber`.
-pub(crate) fn part_number(call: &S3Call<'_>) -> Result<u32, S3Error> {
+pub(crate) fn part_number(call: &Call<'_>) -> Result<u32, Fault> {
     let text = call.query.get("partNumber").unwrap_or_default();
     let number = text.parse().ok();
     let number = number.filter(|n| (1..=u32::from(PART_NUMBER_MAX)).contains(n));
     number.ok_or_else(|| {
-        S3Error::argument(
+        Fault::argument(
             "partNumber",
             text,
             "Part number must be an integer between 1 and 10000, inclusive",
@@ -26,28 +30,28 @@ pub(crate) fn part_number(call: &S3Call<'_>) -> Result<u32, S3Error> {
 }
 
 /// Reads `x-amz-checksum-type`.
-pub(crate) fn checksum_kind(call: &S3Call<'_>) -> Result<Option<ChecksumKind>, S3Error> {
+pub(crate) fn checksum_kind(call: &Call<'_>) -> Result<Option<ChecksumKind>, Fault> {
     let Some(text) = call.header(names::CHECKSUM_TYPE.as_str())? else {
         return Ok(None);
     };
     let kind = ChecksumKind::parse(&text.to_ascii_uppercase());
     kind.map(Some).ok_or_else(|| {
-        S3Error::with(
-            ErrorCode::InvalidRequest,
+        Fault::with(
+            FaultKind::InvalidRequest,
             "Value for x-amz-checksum-type header is invalid.",
         )
     })
 }
 
 /// Reads the one `x-amz-checksum-*` header that a request may have.
-pub(crate) fn checksum(call: &S3Call<'_>) -> Result<Option<ChecksumValue>, S3Error> {
+pub(crate) fn checksum(call: &Call<'_>) -> Result<Option<ChecksumValue>, Fault> {
     let mut found = None;
     let names = call.headers.keys().map(http::HeaderName::as_str);
     for algorithm in names.filter_map(ChecksumAlgorithm::from_header) {
         let Some(text) = call.header(algorithm.header())? else {
             continue;
         };
-        let invalid = |message: String| S3Error::with(ErrorCode::InvalidRequest, message);
+        let invalid = |message: String| Fault::with(FaultKind::InvalidRequest, message);
         let value = ChecksumValue::parse(algorithm, text).ok_or_else(|| {
             invalid(format!(
                 "Value for {} header is invalid.",
@@ -67,7 +71,7 @@ pub(crate) fn checksum(call: &S3Call<'_>) -> Result<Option<ChecksumValue>, S3Err
 
 /// Reads the algorithm of the checksum that the trailer will carry; a header with a checksum says
 /// the same in another place, and excludes it.
-pub(crate) fn trailer(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
+pub(crate) fn trailer(call: &Call<'_>) -> Result<Option<ChecksumAlgorithm>, Fault> {
     let Some(name) = call.header("x-amz-trailer")? else {
         return Ok(None);
     };
@@ -76,15 +80,15 @@ pub(crate) fn trailer(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3
         .map(ChecksumAlgorithm::header)
         .find(|header| call.headers.contains_key(*header))
     {
-        return Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        return Err(Fault::with(
+            FaultKind::InvalidRequest,
             format!("Expecting a single checksum: {header} and x-amz-trailer exclude each other."),
         ));
     }
     let algorithm = ChecksumAlgorithm::from_header(&name.trim().to_ascii_lowercase());
     algorithm.map(Some).ok_or_else(|| {
-        S3Error::with(
-            ErrorCode::InvalidRequest,
+        Fault::with(
+            FaultKind::InvalidRequest,
             "The value specified in the x-amz-trailer header is not supported",
         )
     })
@@ -93,16 +97,16 @@ pub(crate) fn trailer(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3
 /// The SDK says which checksum it sends; another one, or none, is a mistake that must not pass for
 /// an upload that was checked.
 pub(crate) fn check_sdk_algorithm(
-    call: &S3Call<'_>,
+    call: &Call<'_>,
     sent: Option<ChecksumAlgorithm>,
-) -> Result<(), S3Error> {
+) -> Result<(), Fault> {
     const NAME: &str = "x-amz-sdk-checksum-algorithm";
     // It changes nothing here, but it must not name what no checksum can be.
     if let Some(text) = call.header(names::CHECKSUM_ALGORITHM.as_str())?
         && ChecksumAlgorithm::parse(text).is_none()
     {
-        return Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        return Err(Fault::with(
+            FaultKind::InvalidRequest,
             "Value for x-amz-checksum-algorithm header is invalid.",
         ));
     }
@@ -110,7 +114,7 @@ pub(crate) fn check_sdk_algorithm(
     let Some(text) = call.header(NAME)? else {
         return Ok(());
     };
-    let invalid = |message: &str| S3Error::with(ErrorCode::InvalidRequest, message);
+    let invalid = |message: &str| Fault::with(FaultKind::InvalidRequest, message);
     let named = ChecksumAlgorithm::parse(text)
         .ok_or_else(|| invalid("Value for x-amz-sdk-checksum-algorithm header is invalid."))?;
     let Some(sent) = sent else {
@@ -121,8 +125,8 @@ pub(crate) fn check_sdk_algorithm(
     };
     // The pages of these two name this code for it; those of all others say that it is ignored.
     if sent != named && matches!(call.operation.name, "PutObject" | "DeleteObjects") {
-        return Err(S3Error::with(
-            ErrorCode::BadDigest,
+        return Err(Fault::with(
+            FaultKind::BadDigest,
             format!(
                 "{NAME} says {}, but the request carries a checksum of {}.",
                 named.name(),
@@ -134,11 +138,11 @@ pub(crate) fn check_sdk_algorithm(
 }
 
 /// Reads `Content-MD5`.
-pub(crate) fn content_md5(call: &S3Call<'_>) -> Result<Option<[u8; 16]>, S3Error> {
+pub(crate) fn content_md5(call: &Call<'_>) -> Result<Option<[u8; 16]>, Fault> {
     let Some(text) = call.header(names::CONTENT_MD5.as_str())? else {
         return Ok(None);
     };
     let decoded = STANDARD.decode(text).ok();
     let md5 = decoded.and_then(|bytes| bytes.try_into().ok());
-    md5.map(Some).ok_or_else(|| ErrorCode::InvalidDigest.into())
+    md5.map(Some).ok_or_else(|| FaultKind::InvalidDigest.into())
 }

@@ -9,18 +9,19 @@ use objects::{
 };
 use types::{BucketName, ChecksumValue, ObjectKey, Timestamp, limits::USER_METADATA_BYTES_MAX};
 
-use super::{
-    ErrorCode, S3Call, S3Error,
-    headers::{self, names},
+use super::headers::{self, names};
+use crate::{
+    call::Call,
+    fault::{Fault, FaultKind},
+    payload::stored_content_encoding,
 };
-use crate::payload::stored_content_encoding;
 
 /// The prefix of user metadata.
 const META: &str = "x-amz-meta-";
 
 /// Headers, metadata and tags that an object will have.
-pub(crate) fn attributes(call: &S3Call<'_>) -> Result<ObjectAttributes, S3Error> {
-    let text = |name| Ok::<_, S3Error>(call.header(name)?.map(str::to_owned));
+pub(crate) fn attributes(call: &Call<'_>) -> Result<ObjectAttributes, Fault> {
+    let text = |name| Ok::<_, Fault>(call.header(name)?.map(str::to_owned));
     Ok(ObjectAttributes {
         headers: ContentHeaders {
             content_type: text("content-type")?,
@@ -39,7 +40,7 @@ pub(crate) fn attributes(call: &S3Call<'_>) -> Result<ObjectAttributes, S3Error>
     })
 }
 
-fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
+fn metadata(call: &Call<'_>) -> Result<Vec<(String, String)>, Fault> {
     let mut metadata = Vec::new();
     let mut bytes = 0;
     for name in call.headers.keys() {
@@ -49,7 +50,7 @@ fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
         let mut value = String::new();
         for (n, part) in call.headers.get_all(name).iter().enumerate() {
             let part = std::str::from_utf8(part.as_bytes()).map_err(|_| {
-                S3Error::argument(name.as_str(), "", "Header value is not valid UTF-8")
+                Fault::argument(name.as_str(), "", "Header value is not valid UTF-8")
             })?;
             if n > 0 {
                 value.push(',');
@@ -60,7 +61,7 @@ fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
         metadata.push((short.to_owned(), value));
     }
     if bytes > USER_METADATA_BYTES_MAX {
-        return Err(S3Error::new(ErrorCode::MetadataTooLarge)
+        return Err(Fault::new(FaultKind::MetadataTooLarge)
             .detail("Size", bytes.to_string())
             .detail("MaxSizeAllowed", USER_METADATA_BYTES_MAX.to_string()));
     }
@@ -68,15 +69,15 @@ fn metadata(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
 }
 
 /// `x-amz-tagging`: tags as a query string.
-pub(crate) fn tags(call: &S3Call<'_>) -> Result<Vec<(String, String)>, S3Error> {
+pub(crate) fn tags(call: &Call<'_>) -> Result<Vec<(String, String)>, Fault> {
     tags_of(call.header(names::TAGGING.as_str())?)
 }
 
 /// The tags that such a header says.
-pub(crate) fn tags_of(header: Option<&str>) -> Result<Vec<(String, String)>, S3Error> {
+pub(crate) fn tags_of(header: Option<&str>) -> Result<Vec<(String, String)>, Fault> {
     match header {
         Some(text) if !text.is_empty() => crate::target::parse_pairs(text).map_err(|_| {
-            S3Error::argument(
+            Fault::argument(
                 "x-amz-tagging",
                 text,
                 "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
@@ -88,17 +89,17 @@ pub(crate) fn tags_of(header: Option<&str>) -> Result<Vec<(String, String)>, S3E
 }
 
 /// `versionId` in the query. A text that cannot be a version is `InvalidArgument`.
-pub(crate) fn version(call: &S3Call<'_>) -> Result<Option<DisplayVersion>, S3Error> {
+pub(crate) fn version(call: &Call<'_>) -> Result<Option<DisplayVersion>, Fault> {
     match call.query.get("versionId") {
         None => Ok(None),
         Some(text) => DisplayVersion::parse(text)
             .map(Some)
-            .ok_or_else(|| S3Error::argument("versionId", text, "Invalid version id specified")),
+            .ok_or_else(|| Fault::argument("versionId", text, "Invalid version id specified")),
     }
 }
 
 /// Conditions of a read.
-pub(crate) fn read_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Error> {
+pub(crate) fn read_conditions(call: &Call<'_>) -> Result<ReadConditions, Fault> {
     // Most requests have none, and going through their headers costs less than four look-ups.
     if !call
         .headers
@@ -123,7 +124,7 @@ pub(crate) fn read_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Err
 }
 
 /// Conditions on the source of a copy.
-pub(crate) fn source_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3Error> {
+pub(crate) fn source_conditions(call: &Call<'_>) -> Result<ReadConditions, Fault> {
     conditions(
         call,
         &[
@@ -135,9 +136,9 @@ pub(crate) fn source_conditions(call: &S3Call<'_>) -> Result<ReadConditions, S3E
     )
 }
 
-fn conditions(call: &S3Call<'_>, names: &[HeaderName; 4]) -> Result<ReadConditions, S3Error> {
+fn conditions(call: &Call<'_>, names: &[HeaderName; 4]) -> Result<ReadConditions, Fault> {
     // A date that cannot be read is ignored (RFC 9110, 13.1.3).
-    let date = |name| Ok::<_, S3Error>(call.header(name)?.and_then(Timestamp::parse_http_date));
+    let date = |name| Ok::<_, Fault>(call.header(name)?.and_then(Timestamp::parse_http_date));
     Ok(ReadConditions {
         if_match: call.header(&names[0])?.map(ETagMatch::parse_strong),
         if_none_match: call.header(&names[1])?.map(ETagMatch::parse),
@@ -148,7 +149,7 @@ fn conditions(call: &S3Call<'_>, names: &[HeaderName; 4]) -> Result<ReadConditio
 }
 
 /// Conditions of a write.
-pub(crate) fn write_conditions(call: &S3Call<'_>) -> Result<WriteConditions, S3Error> {
+pub(crate) fn write_conditions(call: &Call<'_>) -> Result<WriteConditions, Fault> {
     Ok(WriteConditions {
         if_match: call.header("if-match")?.map(ETagMatch::parse_strong),
         if_none_match: call.header("if-none-match")?.map(ETagMatch::parse),
@@ -161,7 +162,7 @@ pub(crate) fn write_conditions(call: &S3Call<'_>) -> Result<WriteConditions, S3E
 pub(crate) type Source = (BucketName, ObjectKey, Option<DisplayVersion>);
 
 /// Reads `x-amz-copy-source`.
-pub(crate) fn copy_source(call: &S3Call<'_>) -> Result<Source, S3Error> {
+pub(crate) fn copy_source(call: &Call<'_>) -> Result<Source, Fault> {
     source(
         call.header(names::COPY_SOURCE.as_str())?
             .unwrap_or_default(),
@@ -169,8 +170,8 @@ pub(crate) fn copy_source(call: &S3Call<'_>) -> Result<Source, S3Error> {
 }
 
 /// Reads `[/]bucket/key[?versionId=id]`, encoded as in a query: `+` is a space, `%2B` a plus.
-pub(crate) fn source(text: &str) -> Result<Source, S3Error> {
-    let invalid = || S3Error::argument("x-amz-copy-source", text, "Invalid copy source object key");
+pub(crate) fn source(text: &str) -> Result<Source, Fault> {
+    let invalid = || Fault::argument("x-amz-copy-source", text, "Invalid copy source object key");
     // One space is signed for any number of them.
     if text.contains("  ") || text.contains('\t') {
         return Err(invalid());
@@ -188,7 +189,7 @@ pub(crate) fn source(text: &str) -> Result<Source, S3Error> {
 }
 
 /// Writes what GET and HEAD tell of an object beside its bytes.
-pub(crate) fn write_info(out: &mut HeaderMap, info: &ObjectInfo) -> Result<(), S3Error> {
+pub(crate) fn write_info(out: &mut HeaderMap, info: &ObjectInfo) -> Result<(), Fault> {
     headers::set_last_modified(out, info.modified)?;
     headers::set_owned(out, header::ETAG, info.etag.quoted())?;
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -233,7 +234,7 @@ pub(crate) fn write_info(out: &mut HeaderMap, info: &ObjectInfo) -> Result<(), S
 pub(crate) fn write_version(
     out: &mut HeaderMap,
     version: Option<DisplayVersion>,
-) -> Result<(), S3Error> {
+) -> Result<(), Fault> {
     match version {
         Some(version) => headers::set(out, names::VERSION_ID, &version.to_string()),
         None => Ok(()),
@@ -244,7 +245,7 @@ pub(crate) fn write_version(
 pub(crate) fn write_checksum(
     out: &mut HeaderMap,
     checksum: Option<ChecksumValue>,
-) -> Result<(), S3Error> {
+) -> Result<(), Fault> {
     let Some(checksum) = checksum else {
         return Ok(());
     };
@@ -254,7 +255,7 @@ pub(crate) fn write_checksum(
 }
 
 /// Where the object is now, in the style in which the request addressed the bucket.
-pub(crate) fn location(call: &S3Call<'_>, key: &str) -> Result<String, S3Error> {
+pub(crate) fn location(call: &Call<'_>, key: &str) -> Result<String, Fault> {
     let host = call.header("host")?.unwrap_or_default();
     let bucket: &str = &call.deed()?.name;
     let by_host = host.len() > bucket.len()

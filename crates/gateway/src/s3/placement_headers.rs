@@ -2,10 +2,9 @@
 //! misspelt, said twice or not there yet is refused, because a bucket that lies elsewhere than its
 //! owner believes cannot be taken back.
 
+use crate::fault::{Fault, FaultKind};
 use http::HeaderMap;
 use types::{BucketName, Forwarder, Jurisdiction, Placement, RegionId, Replica};
-
-use super::{ErrorCode, S3Error};
 
 const PREFIX: &str = "x-dhow-placement-";
 const HOME: &str = "x-dhow-placement-home";
@@ -31,7 +30,7 @@ pub(crate) struct Asked {
 }
 
 /// Reads the headers of a CreateBucket. Whether the regions exist is for the caller to ask.
-pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
+pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, Fault> {
     let mut asked = Asked::default();
     for name in headers.keys().map(http::HeaderName::as_str) {
         if !name.starts_with(PREFIX) {
@@ -39,7 +38,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
         }
         let mut values = headers.get_all(name).iter();
         let first = values.next().and_then(|value| value.to_str().ok());
-        let bad = |text: &str, message: &str| S3Error::argument(name, text, message);
+        let bad = |text: &str, message: &str| Fault::argument(name, text, message);
         let text = first.map(str::trim).filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| bad("", "The header has no value that can be read"))?;
         if values.next().is_some() {
@@ -79,8 +78,8 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Asked, S3Error> {
 fn list<T: Ord>(
     name: &str,
     text: &str,
-    read: impl Fn(&str, &str) -> Result<T, S3Error>,
-) -> Result<Vec<T>, S3Error> {
+    read: impl Fn(&str, &str) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
     let mut found = ordered(name, text, read)?;
     found.sort_unstable();
     Ok(found)
@@ -90,16 +89,16 @@ fn list<T: Ord>(
 fn ordered<T: Ord>(
     name: &str,
     text: &str,
-    read: impl Fn(&str, &str) -> Result<T, S3Error>,
-) -> Result<Vec<T>, S3Error> {
+    read: impl Fn(&str, &str) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
     let mut found = Vec::new();
     for entry in text.split(',') {
         if found.len() == LIST_MAX {
-            return Err(S3Error::argument(name, "", "The list is too long"));
+            return Err(Fault::argument(name, "", "The list is too long"));
         }
         let entry = read(name, entry.trim())?;
         if found.contains(&entry) {
-            return Err(S3Error::argument(
+            return Err(Fault::argument(
                 name,
                 text,
                 "The list names something twice",
@@ -110,7 +109,7 @@ fn ordered<T: Ord>(
     Ok(found)
 }
 
-fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
+fn replica(name: &str, entry: &str) -> Result<Replica, Fault> {
     match entry.split_once(';') {
         None => Ok(Replica {
             region: region(name, entry)?,
@@ -118,7 +117,7 @@ fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
         }),
         Some((sealed, parameter)) => {
             let holder = parameter.trim().strip_prefix("sealed-by=");
-            let unknown = || S3Error::argument(name, entry, "A replica has no such parameter");
+            let unknown = || Fault::argument(name, entry, "A replica has no such parameter");
             Ok(Replica {
                 region: region(name, sealed.trim())?,
                 sealed_by: Some(region(name, holder.ok_or_else(unknown)?)?),
@@ -127,11 +126,11 @@ fn replica(name: &str, entry: &str) -> Result<Replica, S3Error> {
     }
 }
 
-fn jurisdiction(name: &str, entry: &str) -> Result<Jurisdiction, S3Error> {
-    Jurisdiction::named(entry).map_err(|error| S3Error::argument(name, entry, error.to_string()))
+fn jurisdiction(name: &str, entry: &str) -> Result<Jurisdiction, Fault> {
+    Jurisdiction::named(entry).map_err(|error| Fault::argument(name, entry, error.to_string()))
 }
 
-fn forwarder(name: &str, text: &str) -> Result<Forwarder, S3Error> {
+fn forwarder(name: &str, text: &str) -> Result<Forwarder, Fault> {
     match Forwarder::parse(text) {
         Forwarder::Operator => Ok(Forwarder::Operator),
         Forwarder::Region(_) => region(name, text).map(Forwarder::Region),
@@ -139,22 +138,22 @@ fn forwarder(name: &str, text: &str) -> Result<Forwarder, S3Error> {
 }
 
 /// A region's name by its form: lower-case letters, digits and hyphens.
-fn bucket(name: &str, text: &str) -> Result<BucketName, S3Error> {
-    BucketName::new(text).map_err(|_| S3Error::argument(name, text, "This is no bucket's name"))
+fn bucket(name: &str, text: &str) -> Result<BucketName, Fault> {
+    BucketName::new(text).map_err(|_| Fault::argument(name, text, "This is no bucket's name"))
 }
 
-fn region(name: &str, text: &str) -> Result<RegionId, S3Error> {
+fn region(name: &str, text: &str) -> Result<RegionId, Fault> {
     let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     match (1..=63).contains(&text.len()) && text.bytes().all(fine) {
         true => Ok(RegionId::new(text)),
-        false => Err(S3Error::argument(name, text, "This is no region's name")),
+        false => Err(Fault::argument(name, text, "This is no region's name")),
     }
 }
 
 /// A region that the headers name, but the cloud has not.
-pub(crate) fn unknown_region(region: &RegionId) -> S3Error {
+pub(crate) fn unknown_region(region: &RegionId) -> Fault {
     let text = format!("There is no region {region} in this cloud.");
-    S3Error::with(ErrorCode::InvalidLocationConstraint, text).detail("Region", &**region)
+    Fault::with(FaultKind::InvalidLocationConstraint, text).detail("Region", &**region)
 }
 
 #[cfg(test)]
@@ -169,7 +168,7 @@ mod tests {
             let name = HeaderName::from_static(name);
             headers.append(name, HeaderValue::from_static(value));
         }
-        read(&headers).map_err(|e| e.code.name())
+        read(&headers).map_err(|e| e.kind.name())
     }
 
     #[test]

@@ -7,8 +7,8 @@
 use http::{HeaderName, HeaderValue};
 use types::ChecksumAlgorithm;
 
-use super::{ErrorCode, S3Error};
 use crate::{
+    fault::{Fault, FaultKind},
     operations::{EVERYWHERE, Operation, Status},
     request::Request,
 };
@@ -25,7 +25,7 @@ const FAMILIES: &[&str] = &[
 const KNOWN_CHECKSUMS: [&str; 2] = ["x-amz-checksum-algorithm", "x-amz-checksum-type"];
 
 /// Refuses a request that asks for what is not there, naming it.
-pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), S3Error> {
+pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), Fault> {
     let writes = operation.writes();
     let versioned = request.query().has("versionId");
     for (name, value) in request.headers() {
@@ -38,22 +38,17 @@ pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), 
 }
 
 /// Of headers that are Dhow's own. `ours` is what comes after `x-dhow-`.
-fn check_own(
-    operation: &Operation,
-    name: &str,
-    ours: &str,
-    versioned: bool,
-) -> Result<(), S3Error> {
+fn check_own(operation: &Operation, name: &str, ours: &str, versioned: bool) -> Result<(), Fault> {
     match (ours, operation.name) {
         // A condition is on the current version.
         ("if-state", "DeleteObject") if versioned => {
-            Err(S3Error::not_implemented(name).detail("Header", name))
+            Err(Fault::not_implemented(name).detail("Header", name))
         }
         ("if-state", "DeleteObject") => Ok(()),
         (ours, "CreateBucket") if ours.starts_with("placement-") => Ok(()),
         // Of an answer: s3cmd sends what HEAD had with a copy. It asks for nothing.
         ("state", _) => Ok(()),
-        _ => Err(S3Error::argument(
+        _ => Err(Fault::argument(
             name,
             "",
             "This header is not for this request: those of placement are for CreateBucket, and \
@@ -67,17 +62,17 @@ fn check_header(
     (writes, versioned): (bool, bool),
     name: &HeaderName,
     value: &HeaderValue,
-) -> Result<(), S3Error> {
+) -> Result<(), Fault> {
     let name = name.as_str();
-    let refuse = || Err(S3Error::not_implemented(name).detail("Header", name));
+    let refuse = || Err(Fault::not_implemented(name).detail("Header", name));
     // Nearly every header of a GET fails the first comparison.
     let Some(rest) = name.strip_prefix("x-") else {
         return match name {
             _ if !writes => Ok(()),
             // Without a range it means nothing (RFC 9110, 13.1.5).
             "if-range" => Ok(()),
-            "content-range" => Err(S3Error::with(
-                ErrorCode::InvalidRequest,
+            "content-range" => Err(Fault::with(
+                FaultKind::InvalidRequest,
                 "A part of an object cannot be written: Content-Range is not for this request.",
             )),
             _ if name.starts_with("if-") && !operation.heeds(name) => refuse(),
@@ -119,26 +114,26 @@ fn check_header(
         // Other headers may bring what is secret.
         false if matches!(rest, "acl" | "bucket-namespace") => {
             let text = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
-            Err(S3Error::not_implemented(&text).detail("Header", name))
+            Err(Fault::not_implemented(&text).detail("Header", name))
         }
         false => refuse(),
     }
 }
 
 /// One that no operation knows is refused as S3 does.
-fn unknown_checksum(name: &str) -> S3Error {
+fn unknown_checksum(name: &str) -> Fault {
     if ChecksumAlgorithm::from_header(name).is_some() || KNOWN_CHECKSUMS.contains(&name) {
-        return S3Error::not_implemented(name).detail("Header", name);
+        return Fault::not_implemented(name).detail("Header", name);
     }
     let text = "The algorithm type you specified in x-amz-checksum- header is invalid.";
-    S3Error::with(ErrorCode::InvalidRequest, text).detail("Header", name)
+    Fault::with(FaultKind::InvalidRequest, text).detail("Header", name)
 }
 
-fn other_class(value: &HeaderValue) -> S3Error {
+fn other_class(value: &HeaderValue) -> Fault {
     let class = String::from_utf8_lossy(value.as_bytes());
     let text =
         format!("The storage class you specified is not valid: {class}. This region has STANDARD.");
-    S3Error::with(ErrorCode::InvalidStorageClass, text).detail("StorageClassRequested", class)
+    Fault::with(FaultKind::InvalidStorageClass, text).detail("StorageClassRequested", class)
 }
 
 fn check_parameter(
@@ -146,11 +141,11 @@ fn check_parameter(
     writes: bool,
     name: &str,
     value: &str,
-) -> Result<(), S3Error> {
+) -> Result<(), Fault> {
     if name == "x-id" {
         return match value == operation.name {
             true => Ok(()),
-            false => Err(S3Error::argument(
+            false => Err(Fault::argument(
                 name,
                 value,
                 format!("The request is {}, and not what x-id says.", operation.name),
@@ -165,10 +160,8 @@ fn check_parameter(
         return Ok(());
     }
     Err(match name {
-        "versionId" => {
-            S3Error::argument(name, value, "This operation does not accept a version-id.")
-        }
-        _ => S3Error::not_implemented(name).detail("Parameter", name),
+        "versionId" => Fault::argument(name, value, "This operation does not accept a version-id."),
+        _ => Fault::not_implemented(name).detail("Parameter", name),
     })
 }
 
@@ -187,7 +180,7 @@ mod tests {
         let checked = Received::read(&mut head, &[])
             .and_then(Received::unverified)
             .and_then(|request| check(route(&request)?, &request));
-        checked.err().map(|error| error.code.name())
+        checked.err().map(|error| error.kind.name())
     }
 
     #[test]

@@ -4,10 +4,8 @@
 use objects::{Rule, Rules};
 use types::{BucketName, Timestamp};
 
-use super::{
-    ErrorCode, S3Error,
-    xml::{Element, XmlWriter},
-};
+use super::xml::{Element, XmlWriter};
+use crate::fault::{Fault, FaultKind};
 
 /// The root element.
 pub const ROOT: &str = "ReplicationConfiguration";
@@ -17,12 +15,12 @@ const ID_CHARS_MAX: usize = 255;
 const PREFIX_BYTES_MAX: usize = 1024;
 const ARN: &str = "arn:aws:s3:::";
 
-fn invalid(message: &str) -> S3Error {
-    S3Error::with(ErrorCode::InvalidRequest, message)
+fn invalid(message: &str) -> Fault {
+    Fault::with(FaultKind::InvalidRequest, message)
 }
 
-fn malformed() -> S3Error {
-    ErrorCode::MalformedXML.into()
+fn malformed() -> Fault {
+    FaultKind::MalformedXML.into()
 }
 
 /// Reads a configuration. Whether the destinations will do is not looked at here.
@@ -30,7 +28,7 @@ fn malformed() -> S3Error {
 /// # Errors
 /// `MalformedXML`, `InvalidRequest`, `InvalidArgument`; `NotImplemented` names the element that
 /// asks for what is not there.
-pub fn read(root: &Element) -> Result<Rules, S3Error> {
+pub fn read(root: &Element) -> Result<Rules, Fault> {
     root.only(&["Role", "Rule"])?;
     let role = root.required("Role")?.trim().to_owned();
     let mut rules: Vec<Rule> = Vec::new();
@@ -59,7 +57,7 @@ pub fn read(root: &Element) -> Result<Rules, S3Error> {
 }
 
 /// `Status` of an element: whether it is Enabled.
-fn enabled(element: &Element) -> Result<bool, S3Error> {
+fn enabled(element: &Element) -> Result<bool, Fault> {
     match element.text_of("Status")? {
         Some("Enabled") => Ok(true),
         Some("Disabled") => Ok(false),
@@ -68,11 +66,11 @@ fn enabled(element: &Element) -> Result<bool, S3Error> {
 }
 
 /// An element with a `Status` that may be missing.
-fn switch(rule: &Element, name: &str) -> Result<Option<bool>, S3Error> {
+fn switch(rule: &Element, name: &str) -> Result<Option<bool>, Fault> {
     rule.one(name)?.map(enabled).transpose()
 }
 
-fn rule(element: &Element, n: usize) -> Result<Rule, S3Error> {
+fn rule(element: &Element, n: usize) -> Result<Rule, Fault> {
     element.only(&[
         "ID",
         "Priority",
@@ -87,17 +85,13 @@ fn rule(element: &Element, n: usize) -> Result<Rule, S3Error> {
     if let Some(criteria) = element.one("SourceSelectionCriteria")? {
         for child in &criteria.children {
             if enabled(child)? {
-                return Err(S3Error::not_implemented(&child.name));
+                return Err(Fault::not_implemented(&child.name));
             }
         }
     }
     let id = match element.text_of("ID")? {
         Some(id) if id.chars().count() > ID_CHARS_MAX => {
-            return Err(S3Error::argument(
-                "ID",
-                id,
-                "ID length should not exceed 255",
-            ));
+            return Err(Fault::argument("ID", id, "ID length should not exceed 255"));
         }
         Some(id) if !id.is_empty() => id.to_owned(),
         // S3 makes one up.
@@ -110,11 +104,7 @@ fn rule(element: &Element, n: usize) -> Result<Rule, S3Error> {
         (None, prefix) => (prefix.unwrap_or_default().to_owned(), Vec::new()),
     };
     if prefix.len() > PREFIX_BYTES_MAX {
-        return Err(S3Error::argument(
-            "Prefix",
-            &prefix,
-            "The prefix is too long",
-        ));
+        return Err(Fault::argument("Prefix", &prefix, "The prefix is too long"));
     }
     let markers = switch(element, "DeleteMarkerReplication")?;
     let priority = priority(element, filter.is_some(), markers, &tags)?;
@@ -140,7 +130,7 @@ fn priority(
     filtered: bool,
     markers: Option<bool>,
     tags: &[(String, String)],
-) -> Result<i32, S3Error> {
+) -> Result<i32, Fault> {
     let text = element.text_of("Priority")?;
     if filtered && text.is_none() {
         return Err(invalid(
@@ -168,7 +158,7 @@ fn priority(
 
 type Filter = (String, Vec<(String, String)>);
 
-fn read_filter(filter: &Element) -> Result<Filter, S3Error> {
+fn read_filter(filter: &Element) -> Result<Filter, Fault> {
     filter.only(&["Prefix", "Tag", "And"])?;
     match filter.children.as_slice() {
         [] => Ok((String::new(), Vec::new())),
@@ -189,7 +179,7 @@ fn read_filter(filter: &Element) -> Result<Filter, S3Error> {
     }
 }
 
-fn read_tag(tag: &Element) -> Result<(String, String), S3Error> {
+fn read_tag(tag: &Element) -> Result<(String, String), Fault> {
     tag.only(&["Key", "Value"])?;
     Ok((
         tag.required("Key")?.to_owned(),
@@ -197,7 +187,7 @@ fn read_tag(tag: &Element) -> Result<(String, String), S3Error> {
     ))
 }
 
-fn read_destination(element: &Element) -> Result<BucketName, S3Error> {
+fn read_destination(element: &Element) -> Result<BucketName, Fault> {
     element.only(&[
         "Bucket",
         "Account",
@@ -213,23 +203,23 @@ fn read_destination(element: &Element) -> Result<BucketName, S3Error> {
         "Account",
     ] {
         if element.one(name)?.is_some() {
-            return Err(S3Error::not_implemented(name));
+            return Err(Fault::not_implemented(name));
         }
     }
     if switch(element, "ReplicationTime")? == Some(true) {
-        return Err(S3Error::not_implemented("ReplicationTime"));
+        return Err(Fault::not_implemented("ReplicationTime"));
     }
     // Metrics are there in any case.
     switch(element, "Metrics")?;
     match element.text_of("StorageClass")? {
         None | Some("STANDARD") => {}
-        Some(_) => return Err(S3Error::not_implemented("StorageClass")),
+        Some(_) => return Err(Fault::not_implemented("StorageClass")),
     }
     let arn = element.required("Bucket")?.trim();
     let name = arn
         .strip_prefix(ARN)
         .and_then(|name| BucketName::new(name).ok());
-    name.ok_or_else(|| S3Error::argument("Bucket", arn, "Invalid bucket ARN"))
+    name.ok_or_else(|| Fault::argument("Bucket", arn, "Invalid bucket ARN"))
 }
 
 /// Writes a configuration as it was given.
@@ -305,7 +295,7 @@ mod tests {
     fn config(rules: &str) -> Result<Rules, &'static str> {
         let text = format!("<{ROOT}><Role>r</Role>{rules}</{ROOT}>");
         let root = xml::parse(text.as_bytes(), &[ROOT]).unwrap();
-        read(&root).map_err(|e| e.code.name())
+        read(&root).map_err(|e| e.kind.name())
     }
 
     fn filtered(id: &str, filter: &str, more: &str) -> String {

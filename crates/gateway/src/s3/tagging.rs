@@ -1,21 +1,19 @@
 //! Tags in XML, of buckets and of objects alike.
 
-use super::{
-    ErrorCode, S3Error,
-    xml::{Element, XmlWriter},
-};
+use super::xml::{Element, XmlWriter};
+use crate::fault::{Fault, FaultKind};
 
 /// Tags in the order in which the client gave them.
 pub type Tags = Vec<(String, String)>;
 
 /// Reads `<Tagging>`. How many tags there may be, and how long, is for `objects` to say.
-pub fn read(root: &Element) -> Result<Tags, S3Error> {
+pub fn read(root: &Element) -> Result<Tags, Fault> {
     root.only(&["TagSet"])?;
-    read_set(root.one("TagSet")?.ok_or(ErrorCode::MalformedXML)?)
+    read_set(root.one("TagSet")?.ok_or(FaultKind::MalformedXML)?)
 }
 
 /// Reads the `<Tag>`s in an element that holds nothing else.
-pub fn read_set(set: &Element) -> Result<Tags, S3Error> {
+pub fn read_set(set: &Element) -> Result<Tags, Fault> {
     set.only(&["Tag"])?;
     let pair = |tag: &Element| {
         tag.only(&["Key", "Value"])?;

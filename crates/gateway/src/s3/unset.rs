@@ -5,28 +5,32 @@
 use http::StatusCode;
 
 use super::{
-    ErrorCode, S3Call, S3Error, S3Result, object_headers,
+    object_headers,
     xml::{Element, XmlWriter},
 };
-use crate::operations::Resource;
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    operations::Resource,
+};
 
 /// What is answered (the pages of these operations in the S3 API reference).
-enum Answer {
+enum WhenUnset {
     /// The code for "there is none".
-    None(ErrorCode),
+    None(FaultKind),
     /// A document of this root, with this inside.
     Document(&'static str, &'static str),
     /// Nothing: what is to be deleted is not there.
     Gone,
     /// Success for a document of this root, if this finds in it only what holds anyway.
-    Holds(&'static str, fn(&Element) -> Result<(), S3Error>),
+    Holds(&'static str, fn(&Element) -> Result<(), Fault>),
 }
 
 const LAST_PAGE: &str = "<IsTruncated>false</IsTruncated>";
 
-fn answer(operation: &str) -> Option<Answer> {
-    use Answer as A;
-    use ErrorCode as C;
+fn answer(operation: &str) -> Option<WhenUnset> {
+    use FaultKind as C;
+    use WhenUnset as A;
     Some(match operation {
         // Objects are not encrypted at rest. S3 says this of a bucket made before 2023.
         "GetBucketEncryption" => A::None(C::ServerSideEncryptionConfigurationNotFoundError),
@@ -69,9 +73,9 @@ fn answer(operation: &str) -> Option<Answer> {
 }
 
 /// Answers an operation whose documents cannot be set yet.
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let Some(answer) = answer(call.operation.name) else {
-        return Err(S3Error::not_implemented(call.operation.name));
+        return Err(Fault::not_implemented(call.operation.name));
     };
     if call.operation.resource == Resource::Object {
         // There are none of what is not there.
@@ -81,14 +85,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         objects.attributes(&call.permit, &key, version).await?;
     }
     match answer {
-        Answer::None(code) => Err(code.into()),
-        Answer::Gone => Ok(call.empty(StatusCode::NO_CONTENT)),
-        Answer::Document(root, inner) => {
+        WhenUnset::None(code) => Err(code.into()),
+        WhenUnset::Gone => Ok(call.empty(StatusCode::NO_CONTENT)),
+        WhenUnset::Document(root, inner) => {
             let mut xml = XmlWriter::document(root, 320 + inner.len());
             xml.raw(inner);
             Ok(call.xml(xml.finish(root)))
         }
-        Answer::Holds(root, holds) => {
+        WhenUnset::Holds(root, holds) => {
             holds(&call.read_xml(&[root]).await?)?;
             Ok(call.empty(StatusCode::OK))
         }
@@ -96,20 +100,20 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 }
 
 /// What a document asks for, and is not there.
-fn refused(element: &str, value: &str) -> S3Error {
+fn refused(element: &str, value: &str) -> Fault {
     let what = match value {
         "" => element.to_owned(),
         _ => format!("{element} {value}"),
     };
-    S3Error::not_implemented(&what).detail("Element", element)
+    Fault::not_implemented(&what).detail("Element", element)
 }
 
-fn malformed() -> S3Error {
-    ErrorCode::MalformedXML.into()
+fn malformed() -> Fault {
+    FaultKind::MalformedXML.into()
 }
 
 /// A document that sets nothing.
-fn nothing(root: &Element) -> Result<(), S3Error> {
+fn nothing(root: &Element) -> Result<(), Fault> {
     match root.children.first() {
         None => Ok(()),
         Some(child) => Err(refused(&child.name, "")),
@@ -117,7 +121,7 @@ fn nothing(root: &Element) -> Result<(), S3Error> {
 }
 
 /// A document of one word: the one that holds, one that S3 has, or another.
-fn says(root: &Element, name: &str, holds: &str, others: &[&str]) -> Result<(), S3Error> {
+fn says(root: &Element, name: &str, holds: &str, others: &[&str]) -> Result<(), Fault> {
     root.only(&[name])?;
     match root.required(name)?.trim() {
         word if word == holds => Ok(()),
@@ -148,7 +152,7 @@ mod tests {
     }
 
     fn put(operation: &str, inner: &str) -> Result<(), String> {
-        let Some(Answer::Holds(root, holds)) = answer(operation) else {
+        let Some(WhenUnset::Holds(root, holds)) = answer(operation) else {
             panic!("{operation} takes no document");
         };
         let text = format!("<{root}>{inner}</{root}>");
@@ -158,7 +162,7 @@ mod tests {
         };
         let said = error.message.as_deref().unwrap_or_default();
         let what = said.split(" is not").next().unwrap_or_default();
-        Err(format!("{} {what}", error.code.name()).trim().to_owned())
+        Err(format!("{} {what}", error.kind.name()).trim().to_owned())
     }
 
     #[test]

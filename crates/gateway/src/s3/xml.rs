@@ -1,8 +1,7 @@
 //! XML, written fast and read strictly.
 
+use crate::fault::{Fault, FaultKind};
 use quick_xml::{Reader, events::Event};
-
-use super::{ErrorCode, S3Error};
 
 /// The namespace of S3's documents.
 pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -147,7 +146,7 @@ pub struct Element {
 
 impl Element {
     /// The only child of this name; more than one is `MalformedXML`.
-    pub fn one(&self, name: &str) -> Result<Option<&Element>, S3Error> {
+    pub fn one(&self, name: &str) -> Result<Option<&Element>, Fault> {
         let mut found = self.children.iter().filter(|c| c.name == name);
         let first = found.next();
         match found.next() {
@@ -156,14 +155,14 @@ impl Element {
         }
     }
     /// The text of the only child of this name; a child with elements inside is `MalformedXML`.
-    pub fn text_of(&self, name: &str) -> Result<Option<&str>, S3Error> {
+    pub fn text_of(&self, name: &str) -> Result<Option<&str>, Fault> {
         match self.one(name)? {
             Some(child) if !child.children.is_empty() => Err(malformed()),
             child => Ok(child.map(|c| c.text.as_str())),
         }
     }
     /// The text of a child that must be there.
-    pub fn required(&self, name: &str) -> Result<&str, S3Error> {
+    pub fn required(&self, name: &str) -> Result<&str, Fault> {
         self.text_of(name)?.ok_or_else(malformed)
     }
     /// All children of this name.
@@ -172,7 +171,7 @@ impl Element {
     }
     /// Refuses children other than these: for documents where an element that we do not know
     /// would change what is asked for.
-    pub fn only(&self, names: &[&str]) -> Result<(), S3Error> {
+    pub fn only(&self, names: &[&str]) -> Result<(), Fault> {
         if self
             .children
             .iter()
@@ -185,13 +184,13 @@ impl Element {
     }
 }
 
-fn malformed() -> S3Error {
-    ErrorCode::MalformedXML.into()
+fn malformed() -> Fault {
+    FaultKind::MalformedXML.into()
 }
 
 /// Reads a document whose root is one of `roots`. No DTD, no entities beyond the five of XML, at
 /// most 32 levels; anything else is `MalformedXML`.
-pub fn parse(bytes: &[u8], roots: &[&str]) -> Result<Element, S3Error> {
+pub fn parse(bytes: &[u8], roots: &[&str]) -> Result<Element, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
     let root = read(text).ok_or_else(malformed)?;
     if roots.contains(&root.name.as_str()) {

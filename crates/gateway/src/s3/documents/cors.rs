@@ -6,9 +6,11 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use objects::{Allowed, BucketDocuments, Cors, CorsRule};
 
-use super::{ErrorCode, S3Error, S3Result, malformed};
+use super::malformed;
 use crate::{
     body::ResponseBody,
+    call::Answer,
+    fault::{Fault, FaultKind},
     s3::xml::{Element, XmlWriter},
 };
 
@@ -19,7 +21,7 @@ const VARY: HeaderValue = HeaderValue::from_static(
 /// Names of request headers in one preflight, at most.
 const NAMES_MAX: usize = 64;
 
-pub(super) fn read(root: &Element) -> Result<Vec<u8>, S3Error> {
+pub(super) fn read(root: &Element) -> Result<Vec<u8>, Fault> {
     root.only(&["CORSRule"])?;
     let rules = root.all("CORSRule").map(read_rule);
     let cors = Cors {
@@ -37,7 +39,7 @@ pub(super) fn read(root: &Element) -> Result<Vec<u8>, S3Error> {
     Ok(cors.encode())
 }
 
-fn read_rule(element: &Element) -> Result<CorsRule, S3Error> {
+fn read_rule(element: &Element) -> Result<CorsRule, Fault> {
     element.only(&[
         "ID",
         "AllowedOrigin",
@@ -64,7 +66,7 @@ fn read_rule(element: &Element) -> Result<CorsRule, S3Error> {
     })
 }
 
-pub(super) fn write(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {
+pub(super) fn write(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), Fault> {
     for rule in &Cors::decode(bytes)?.rules {
         xml.open("CORSRule");
         if !rule.id.is_empty() {
@@ -90,17 +92,17 @@ pub(super) fn write(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {
 
 /// The answer to a preflight: what a page of that origin may send. No signature is asked for, as
 /// browsers send none.
-pub(crate) fn preflight(cors: Option<&Cors>, headers: &HeaderMap) -> S3Result {
+pub(crate) fn preflight(cors: Option<&Cors>, headers: &HeaderMap) -> Answer {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = text(header::ORIGIN) else {
-        return Err(S3Error::with(
-            ErrorCode::BadRequest,
+        return Err(Fault::with(
+            FaultKind::BadRequest,
             "Insufficient information. Origin request header needed.",
         ));
     };
     let Some(method) = text(header::ACCESS_CONTROL_REQUEST_METHOD) else {
-        return Err(S3Error::with(
-            ErrorCode::BadRequest,
+        return Err(Fault::with(
+            FaultKind::BadRequest,
             "Invalid Access-Control-Request-Method: null",
         ));
     };
@@ -108,11 +110,11 @@ pub(crate) fn preflight(cors: Option<&Cors>, headers: &HeaderMap) -> S3Result {
     let names = names.split(',').map(str::trim).filter(|n| !n.is_empty());
     let names: Vec<&str> = names.take(NAMES_MAX).collect();
     let Some(cors) = cors else {
-        return Err(ErrorCode::AccessForbidden.into());
+        return Err(FaultKind::AccessForbidden.into());
     };
     let Some(allowed) = cors.allowed(origin, method, &names) else {
-        return Err(S3Error::with(
-            ErrorCode::AccessForbidden,
+        return Err(Fault::with(
+            FaultKind::AccessForbidden,
             "CORSResponse: This CORS request is not allowed. This is usually because the \
              evaluation of Origin, request method / Access-Control-Request-Method or \
              Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",

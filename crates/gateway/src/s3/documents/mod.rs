@@ -12,8 +12,12 @@ use http::{HeaderValue, Response, StatusCode, header};
 use objects::{DocumentKind, StoredPolicy};
 
 pub use self::words::read_switches;
-use super::{ErrorCode, S3Call, S3Error, S3Result, xml};
-use crate::body::ResponseBody;
+use super::xml;
+use crate::{
+    body::ResponseBody,
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+};
 
 /// One kind of document, as S3 has it (the pages of its operations in the S3 API reference).
 struct Row {
@@ -33,7 +37,7 @@ struct Row {
 /// What is answered where there is no document.
 enum Unset {
     /// This error.
-    Error(ErrorCode),
+    Error(FaultKind),
     /// A document that is stored so.
     As(&'static [u8]),
 }
@@ -43,8 +47,8 @@ enum Form {
     /// XML with one of these roots; the first one is written.
     Xml {
         root: &'static str,
-        read: fn(&xml::Element) -> Result<Vec<u8>, S3Error>,
-        write: fn(&[u8], &mut xml::XmlWriter) -> Result<(), S3Error>,
+        read: fn(&xml::Element) -> Result<Vec<u8>, Fault>,
+        write: fn(&[u8], &mut xml::XmlWriter) -> Result<(), Fault>,
     },
     /// The text of a policy.
     Policy,
@@ -57,8 +61,8 @@ static ROWS: &[Row] = &[
         get: ("GetBucketPolicy", Action::GetBucketPolicy),
         put: ("PutBucketPolicy", Action::PutBucketPolicy),
         delete: Some(("DeleteBucketPolicy", Action::DeleteBucketPolicy)),
-        unset: Unset::Error(ErrorCode::NoSuchBucketPolicy),
-        deleted: Unset::Error(ErrorCode::NoSuchBucketPolicy),
+        unset: Unset::Error(FaultKind::NoSuchBucketPolicy),
+        deleted: Unset::Error(FaultKind::NoSuchBucketPolicy),
         done: StatusCode::NO_CONTENT,
         form: Form::Policy,
     },
@@ -71,7 +75,7 @@ static ROWS: &[Row] = &[
             Action::PutBucketPublicAccessBlock,
         )),
         unset: Unset::As(&[0b1111]),
-        deleted: Unset::Error(ErrorCode::NoSuchPublicAccessBlockConfiguration),
+        deleted: Unset::Error(FaultKind::NoSuchPublicAccessBlockConfiguration),
         done: StatusCode::OK,
         form: Form::Xml {
             root: "PublicAccessBlockConfiguration",
@@ -94,7 +98,7 @@ static ROWS: &[Row] = &[
             Action::PutBucketOwnershipControls,
         )),
         unset: Unset::As(&[0]),
-        deleted: Unset::Error(ErrorCode::OwnershipControlsNotFoundError),
+        deleted: Unset::Error(FaultKind::OwnershipControlsNotFoundError),
         done: StatusCode::OK,
         form: Form::Xml {
             root: "OwnershipControls",
@@ -107,8 +111,8 @@ static ROWS: &[Row] = &[
         get: ("GetBucketCors", Action::GetBucketCORS),
         put: ("PutBucketCors", Action::PutBucketCORS),
         delete: Some(("DeleteBucketCors", Action::PutBucketCORS)),
-        unset: Unset::Error(ErrorCode::NoSuchCORSConfiguration),
-        deleted: Unset::Error(ErrorCode::NoSuchCORSConfiguration),
+        unset: Unset::Error(FaultKind::NoSuchCORSConfiguration),
+        deleted: Unset::Error(FaultKind::NoSuchCORSConfiguration),
         done: StatusCode::OK,
         form: Form::Xml {
             root: "CORSConfiguration",
@@ -176,12 +180,12 @@ pub(super) fn has(operation: &str) -> bool {
 }
 
 /// Answers such an operation.
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     if call.operation.name == policy::STATUS {
         return policy::status(call).await;
     }
     let Some((row, action, verb)) = find(call.operation.name) else {
-        return Err(S3Error::not_implemented(call.operation.name));
+        return Err(Fault::not_implemented(call.operation.name));
     };
     let bytes = match verb {
         Verb::Get => return get(call, row, action).await,
@@ -202,7 +206,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     }))
 }
 
-async fn get(call: &mut S3Call<'_>, row: &Row, action: Action) -> S3Result {
+async fn get(call: &mut Call<'_>, row: &Row, action: Action) -> Answer {
     let objects = &call.gateway.objects;
     let found = objects.document(&call.permit, action, row.kind).await?;
     let unset = match &found {
@@ -231,8 +235,8 @@ async fn get(call: &mut S3Call<'_>, row: &Row, action: Action) -> S3Result {
     }
 }
 
-fn malformed() -> S3Error {
-    ErrorCode::MalformedXML.into()
+fn malformed() -> Fault {
+    FaultKind::MalformedXML.into()
 }
 
 pub(crate) use cors::{add_cors, add_rules, preflight};

@@ -9,9 +9,10 @@ use access::{
 use objects::StoredPolicy;
 use types::BucketDeed;
 
-use super::{ErrorCode, S3Error, S3Result};
 use crate::{
-    s3::{S3Call, xml::XmlWriter},
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    s3::xml::XmlWriter,
     server::Gateway,
 };
 
@@ -20,10 +21,10 @@ pub(super) const STATUS: &str = "GetBucketPolicyStatus";
 
 /// Reads the policy that a client sends. It is kept as it was sent, with the ids of those whom it
 /// names.
-pub(super) async fn read(call: &mut S3Call<'_>) -> Result<Vec<u8>, S3Error> {
+pub(super) async fn read(call: &mut Call<'_>) -> Result<Vec<u8>, Fault> {
     let body = call.read_body().await?;
     let deed = call.deed()?;
-    let text = String::from_utf8(body.to_vec()).map_err(|_| ErrorCode::MalformedPolicy)?;
+    let text = String::from_utf8(body.to_vec()).map_err(|_| FaultKind::MalformedPolicy)?;
     let named = BucketAccess::named_in_policy(deed, &text).map_err(refused)?;
     let known = known(call.gateway, deed, &named).await?;
     let resolve = |arn: &str| known.get(arn).cloned();
@@ -37,14 +38,14 @@ async fn known(
     gateway: &Gateway,
     deed: &BucketDeed,
     named: &[String],
-) -> Result<HashMap<String, String>, S3Error> {
+) -> Result<HashMap<String, String>, Fault> {
     let Some(regions) = gateway.regions.as_ref().filter(|_| !named.is_empty()) else {
         return Ok(HashMap::new());
     };
     let ids = regions.other_names(&deed.name, named.to_vec()).await;
     let ids = ids.map_err(|why| {
-        S3Error::with(
-            ErrorCode::ServiceUnavailable,
+        Fault::with(
+            FaultKind::ServiceUnavailable,
             format!(
                 "The policy names users or roles, and region {} cannot find out now who they are: \
                  {why}. Nothing was changed.",
@@ -96,26 +97,26 @@ pub(super) async fn shown(gateway: &Gateway, deed: &BucketDeed, stored: StoredPo
 }
 
 /// Says what is wrong with a policy, and where.
-fn refused(error: PolicyError) -> S3Error {
+fn refused(error: PolicyError) -> Fault {
     let code = match error.fault() {
-        PolicyFault::Malformed => ErrorCode::MalformedPolicy,
-        PolicyFault::TooLarge => ErrorCode::PolicyTooLarge,
+        PolicyFault::Malformed => FaultKind::MalformedPolicy,
+        PolicyFault::TooLarge => FaultKind::PolicyTooLarge,
     };
-    S3Error::with(code, error.to_string())
+    Fault::with(code, error.to_string())
 }
 
 /// Whether the bucket's policy is public.
-pub(super) async fn status(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn status(call: &mut Call<'_>) -> Answer {
     if call.permit.action() != Action::GetBucketPolicyStatus {
-        return Err(ErrorCode::AccessDenied.into());
+        return Err(FaultKind::AccessDenied.into());
     }
     let here = call
         .documents
         .as_ref()
-        .ok_or(ErrorCode::ServiceUnavailable)?;
+        .ok_or(FaultKind::ServiceUnavailable)?;
     let account = call.gateway.keys.account_block(&call.deed()?.owner);
     let Some(public) = here.access.is_open(here.access.block.or(account)) else {
-        return Err(ErrorCode::NoSuchBucketPolicy.into());
+        return Err(FaultKind::NoSuchBucketPolicy.into());
     };
     let mut xml = XmlWriter::document("PolicyStatus", 160);
     xml.display("IsPublic", public);

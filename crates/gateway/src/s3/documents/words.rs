@@ -2,11 +2,14 @@
 
 use access::{Ownership, PublicAccessBlock};
 
-use super::{S3Error, malformed};
-use crate::s3::xml::{Element, XmlWriter};
+use super::malformed;
+use crate::{
+    fault::Fault,
+    s3::xml::{Element, XmlWriter},
+};
 
 /// Whether a text says yes; nothing else than yes or no is taken.
-fn is_true(text: &str) -> Result<bool, S3Error> {
+fn is_true(text: &str) -> Result<bool, Fault> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
@@ -25,7 +28,7 @@ const SWITCHES: [&str; 4] = [
 ///
 /// # Errors
 /// There is another element, or a text that is neither yes nor no.
-pub fn read_switches(root: &Element) -> Result<PublicAccessBlock, S3Error> {
+pub fn read_switches(root: &Element) -> Result<PublicAccessBlock, Fault> {
     root.only(&SWITCHES)?;
     let on = |name| is_true(root.text_of(name)?.unwrap_or("false"));
     Ok(PublicAccessBlock {
@@ -36,11 +39,11 @@ pub fn read_switches(root: &Element) -> Result<PublicAccessBlock, S3Error> {
     })
 }
 
-pub(super) fn read_block(root: &Element) -> Result<Vec<u8>, S3Error> {
+pub(super) fn read_block(root: &Element) -> Result<Vec<u8>, Fault> {
     Ok(vec![read_switches(root)?.byte()])
 }
 
-pub(super) fn write_block(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {
+pub(super) fn write_block(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), Fault> {
     let block = PublicAccessBlock::of_byte(bytes.first().copied());
     xml.display(SWITCHES[0], block.block_acls)
         .display(SWITCHES[1], block.ignore_acls)
@@ -50,7 +53,7 @@ pub(super) fn write_block(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Err
 }
 
 /// The byte of the word that an element has.
-fn read_word(root: &Element, name: &str, words: &[(&str, u8)]) -> Result<Vec<u8>, S3Error> {
+fn read_word(root: &Element, name: &str, words: &[(&str, u8)]) -> Result<Vec<u8>, Fault> {
     root.only(&[name])?;
     let said = root.required(name)?.trim();
     let found = words.iter().find(|(word, _)| *word == said);
@@ -63,7 +66,7 @@ fn write_word(bytes: &[u8], xml: &mut XmlWriter, name: &str, words: &[(&str, u8)
 }
 
 /// Exactly one rule, of one word.
-pub(super) fn read_ownership(root: &Element) -> Result<Vec<u8>, S3Error> {
+pub(super) fn read_ownership(root: &Element) -> Result<Vec<u8>, Fault> {
     root.only(&["Rule"])?;
     let rule = root.one("Rule")?.ok_or_else(malformed)?;
     rule.only(&["ObjectOwnership"])?;
@@ -71,7 +74,7 @@ pub(super) fn read_ownership(root: &Element) -> Result<Vec<u8>, S3Error> {
     Ok(vec![mode.ok_or_else(malformed)?.byte()])
 }
 
-pub(super) fn write_ownership(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {
+pub(super) fn write_ownership(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), Fault> {
     let mode = Ownership::of_byte(bytes.first().copied());
     xml.open("Rule")
         .element("ObjectOwnership", mode.name())
@@ -82,21 +85,21 @@ pub(super) fn write_ownership(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S
 const PAYERS: [(&str, u8); 2] = [("BucketOwner", 0), ("Requester", 1)];
 const STATES: [(&str, u8); 2] = [("Enabled", 1), ("Suspended", 2)];
 
-pub(super) fn read_payer(root: &Element) -> Result<Vec<u8>, S3Error> {
+pub(super) fn read_payer(root: &Element) -> Result<Vec<u8>, Fault> {
     read_word(root, "Payer", &PAYERS)
 }
 
-pub(super) fn write_payer(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {
+pub(super) fn write_payer(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), Fault> {
     write_word(bytes, xml, "Payer", &PAYERS);
     Ok(())
 }
 
-pub(super) fn read_accelerate(root: &Element) -> Result<Vec<u8>, S3Error> {
+pub(super) fn read_accelerate(root: &Element) -> Result<Vec<u8>, Fault> {
     read_word(root, "Status", &STATES)
 }
 
 /// Nothing where it was never set.
-pub(super) fn write_accelerate(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), S3Error> {
+pub(super) fn write_accelerate(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), Fault> {
     write_word(bytes, xml, "Status", &STATES);
     Ok(())
 }
@@ -109,8 +112,8 @@ mod tests {
     fn there_and_back(
         root: &str,
         inner: &str,
-        read: fn(&Element) -> Result<Vec<u8>, S3Error>,
-        write: fn(&[u8], &mut XmlWriter) -> Result<(), S3Error>,
+        read: fn(&Element) -> Result<Vec<u8>, Fault>,
+        write: fn(&[u8], &mut XmlWriter) -> Result<(), Fault>,
     ) -> Option<String> {
         let text = format!("<{root}>{inner}</{root}>");
         let bytes = read(&parse(text.as_bytes(), &[root]).unwrap()).ok()?;

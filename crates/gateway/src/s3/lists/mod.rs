@@ -14,8 +14,12 @@ use objects::{DocumentKind, Error, ObjectList, encode_bucket_list};
 use types::AccountId;
 
 use self::read::{Asked, Names};
-use super::{ErrorCode, S3Call, S3Error, S3Result, object_headers};
-use crate::server::Gateway;
+use super::object_headers;
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    server::Gateway,
+};
 
 pub(crate) use read::Canned;
 
@@ -45,18 +49,18 @@ pub(super) fn has(operation: &str) -> bool {
 }
 
 /// Answers such an operation.
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     match call.operation.name {
         "GetBucketAcl" => of_bucket(call),
         "GetObjectAcl" => of_object(call).await,
         "PutBucketAcl" => set_of_bucket(call).await,
         "PutObjectAcl" => set_of_object(call).await,
-        other => Err(S3Error::not_implemented(other)),
+        other => Err(Fault::not_implemented(other)),
     }
 }
 
 /// What the bucket says of lists.
-fn rules(call: &S3Call<'_>) -> Result<(Ownership, PublicAccessBlock), S3Error> {
+fn rules(call: &Call<'_>) -> Result<(Ownership, PublicAccessBlock), Fault> {
     let account = call.gateway.keys.account_block(&call.deed()?.owner);
     Ok(match &call.documents {
         Some(documents) => {
@@ -67,13 +71,13 @@ fn rules(call: &S3Call<'_>) -> Result<(Ownership, PublicAccessBlock), S3Error> {
     })
 }
 
-fn of_bucket(call: &S3Call<'_>) -> S3Result {
+fn of_bucket(call: &Call<'_>) -> Answer {
     let owner = &call.deed()?.owner;
     let list = call.documents.as_ref().and_then(|d| d.access.list.as_ref());
     shown(call, list.unwrap_or(&AccessList::of_owner(owner)))
 }
 
-async fn of_object(call: &mut S3Call<'_>) -> S3Result {
+async fn of_object(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let version = object_headers::version(call)?;
     let objects = &call.gateway.objects;
@@ -89,7 +93,7 @@ async fn of_object(call: &mut S3Call<'_>) -> S3Result {
 
 /// The list as it counts: the owner's alone where lists play no part, and without what the public
 /// access block ignores.
-fn shown(call: &S3Call<'_>, list: &AccessList) -> S3Result {
+fn shown(call: &Call<'_>, list: &AccessList) -> Answer {
     let (ownership, block) = rules(call)?;
     let owner = &call.deed()?.owner;
     let list = match (ownership.heeds_lists(), block.ignore_acls) {
@@ -104,26 +108,26 @@ fn shown(call: &S3Call<'_>, list: &AccessList) -> S3Result {
 
 /// What a request to replace a list asks for: in headers or in the body, in exactly one way.
 /// `owner` is whom the body may name as the owner; `None` where that is not known yet.
-async fn asked(call: &mut S3Call<'_>) -> Result<(Asked, Option<String>), S3Error> {
+async fn asked(call: &mut Call<'_>) -> Result<(Asked, Option<String>), Fault> {
     let names = Names::of(call)?;
     let by_headers = read::headers(&call.headers, &names)?;
     let body = call.read_body().await?;
     match (by_headers, body.is_empty()) {
         (Asked::Nothing, true) => {
             let text = "Your request was missing a required header";
-            let error = S3Error::with(ErrorCode::MissingSecurityHeader, text);
+            let error = Fault::with(FaultKind::MissingSecurityHeader, text);
             Err(error.detail("MissingHeaderName", "x-amz-acl"))
         }
         (Asked::Nothing, false) => {
             let (owner, grants) = read::document(&body, &names)?;
             Ok((Asked::Grants(grants), owner))
         }
-        (_, false) => Err(ErrorCode::UnexpectedContent.into()),
+        (_, false) => Err(FaultKind::UnexpectedContent.into()),
         (by_headers, true) => Ok((by_headers, None)),
     }
 }
 
-async fn set_of_bucket(call: &mut S3Call<'_>) -> S3Result {
+async fn set_of_bucket(call: &mut Call<'_>) -> Answer {
     let (asked, named) = asked(call).await?;
     let (ownership, _) = rules(call)?;
     let owner = call.deed()?.owner.clone();
@@ -154,7 +158,7 @@ async fn set_of_bucket(call: &mut S3Call<'_>) -> S3Result {
     }
 }
 
-async fn set_of_object(call: &mut S3Call<'_>) -> S3Result {
+async fn set_of_object(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let version = object_headers::version(call)?;
     let (asked, named) = asked(call).await?;
@@ -191,22 +195,22 @@ async fn set_of_object(call: &mut S3Call<'_>) -> S3Result {
     set(call, version)
 }
 
-fn set(call: &S3Call<'_>, version: Option<objects::DisplayVersion>) -> S3Result {
+fn set(call: &Call<'_>, version: Option<objects::DisplayVersion>) -> Answer {
     let mut answer = call.empty(StatusCode::OK);
     object_headers::write_version(answer.headers_mut(), version)?;
     Ok(answer)
 }
 
 /// The owner that a body names must be the real one.
-fn is_owner(gateway: &Gateway, named: Option<&str>, owner: &AccountId) -> Result<(), S3Error> {
+fn is_owner(gateway: &Gateway, named: Option<&str>, owner: &AccountId) -> Result<(), Fault> {
     match named {
-        Some(named) if named != gateway.canonical_id(owner) => Err(ErrorCode::AccessDenied.into()),
+        Some(named) if named != gateway.canonical_id(owner) => Err(FaultKind::AccessDenied.into()),
         _ => Ok(()),
     }
 }
 
 /// The list that a new object of this request has; `None` for that of the bucket's owner alone.
-pub(crate) fn of_new(call: &S3Call<'_>) -> Result<Option<ObjectList>, S3Error> {
+pub(crate) fn of_new(call: &Call<'_>) -> Result<Option<ObjectList>, Fault> {
     let asked = match read::names_any(&call.headers) {
         true => read::headers(&call.headers, &Names::of(call)?)?,
         false => Asked::Nothing,
@@ -237,9 +241,9 @@ pub(crate) fn of_new(call: &S3Call<'_>) -> Result<Option<ObjectList>, S3Error> {
 
 /// The list that a new bucket has by the headers of the request; `None` for that of its owner.
 pub(crate) fn of_new_bucket(
-    call: &S3Call<'_>,
+    call: &Call<'_>,
     owner: &AccountId,
-) -> Result<Option<Vec<Grant>>, S3Error> {
+) -> Result<Option<Vec<Grant>>, Fault> {
     let names = Names::with(call.gateway, owner);
     match read::headers(&call.headers, &names)? {
         Asked::Nothing => Ok(None),
@@ -251,7 +255,7 @@ pub(crate) fn of_new_bucket(
 }
 
 /// What a client is told whose list grants public access, where that is refused.
-pub(crate) fn public(call: &S3Call<'_>) -> S3Error {
+pub(crate) fn public(call: &Call<'_>) -> Fault {
     let identity = call.permit.identity();
     let owner = call.permit.deed().map(|deed| &deed.owner);
     let own = owner.is_none() || identity.account() == owner;
@@ -259,11 +263,11 @@ pub(crate) fn public(call: &S3Call<'_>) -> S3Error {
     match (own, call.bucket.as_ref()) {
         (true, Some(bucket)) => {
             match refusal_by_block(identity, call.permit.action(), (bucket, key)) {
-                Some(text) => S3Error::with(ErrorCode::AccessDenied, text),
-                None => ErrorCode::AccessDenied.into(),
+                Some(text) => Fault::with(FaultKind::AccessDenied, text),
+                None => FaultKind::AccessDenied.into(),
             }
         }
-        _ => ErrorCode::AccessDenied.into(),
+        _ => FaultKind::AccessDenied.into(),
     }
 }
 

@@ -6,10 +6,9 @@ use types::AccountId;
 
 use super::{ANONYMOUS, permission, write};
 use crate::{
-    s3::{
-        ErrorCode, S3Call, S3Error,
-        xml::{self, Element},
-    },
+    call::Call,
+    fault::{Fault, FaultKind},
+    s3::xml::{self, Element},
     server::Gateway,
 };
 
@@ -58,14 +57,14 @@ pub(super) enum Asked {
 impl Asked {
     /// Whether it asks for no more than holds where lists play no part. S3 refuses `private`
     /// there; but it says what holds, and rclone, s3fs and other tools send it with each write.
-    pub(super) fn holds_anyway(&self, owner: &AccountId) -> Result<(), S3Error> {
+    pub(super) fn holds_anyway(&self, owner: &AccountId) -> Result<(), Fault> {
         match self {
             Self::Nothing | Self::Canned(Canned::BucketOwnerFullControl | Canned::Private) => {
                 Ok(())
             }
             Self::Grants(grants) if *grants == AccessList::of_owner(owner).grants => Ok(()),
             Self::Canned(_) | Self::Grants(_) => {
-                Err(ErrorCode::AccessControlListNotSupported.into())
+                Err(FaultKind::AccessControlListNotSupported.into())
             }
         }
     }
@@ -88,7 +87,7 @@ impl Asked {
     }
 
     /// The grants of a bucket.
-    pub(super) fn grants_of_bucket(&self, owner: &AccountId) -> Result<Vec<Grant>, S3Error> {
+    pub(super) fn grants_of_bucket(&self, owner: &AccountId) -> Result<Vec<Grant>, Fault> {
         match self {
             Self::Nothing => Ok(AccessList::of_owner(owner).grants),
             Self::Grants(grants) => Ok(grants.clone()),
@@ -111,7 +110,7 @@ impl Asked {
         &self,
         owner: &AccountId,
         bucket_owner: &AccountId,
-    ) -> Result<Vec<Grant>, S3Error> {
+    ) -> Result<Vec<Grant>, Fault> {
         let given = |canned: Canned, permission| {
             let mut grants = canned.grants(owner);
             if owner != bucket_owner {
@@ -126,7 +125,7 @@ impl Asked {
             Self::Nothing => Ok(AccessList::of_owner(owner).grants),
             Self::Grants(grants) => Ok(grants.clone()),
             Self::Canned(Canned::LogDeliveryWrite) => {
-                Err(S3Error::argument(CANNED, "log-delivery-write", ""))
+                Err(Fault::argument(CANNED, "log-delivery-write", ""))
             }
             Self::Canned(canned @ Canned::BucketOwnerRead) => Ok(given(*canned, Permission::Read)),
             Self::Canned(canned @ Canned::BucketOwnerFullControl) => {
@@ -169,7 +168,7 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn of(call: &S3Call<'a>) -> Result<Self, S3Error> {
+    pub(super) fn of(call: &Call<'a>) -> Result<Self, Fault> {
         Ok(Self::with(call.gateway, &call.deed()?.owner))
     }
 
@@ -188,21 +187,21 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn grantee(&self, kind: &str, value: &str) -> Result<Grantee, S3Error> {
+    fn grantee(&self, kind: &str, value: &str) -> Result<Grantee, Fault> {
         match kind {
             "id" => {
                 let account = self.account(value).map(Grantee::Account);
-                account.ok_or_else(|| S3Error::argument("CanonicalUser/ID", value, "Invalid id"))
+                account.ok_or_else(|| Fault::argument("CanonicalUser/ID", value, "Invalid id"))
             }
             "uri" => match value {
                 write::ALL_USERS => Ok(Grantee::AllUsers),
                 write::AUTHENTICATED => Ok(Grantee::AuthenticatedUsers),
                 write::LOG_DELIVERY => Ok(Grantee::LogDelivery),
-                _ => Err(S3Error::argument("uri", value, "Invalid group uri")),
+                _ => Err(Fault::argument("uri", value, "Invalid group uri")),
             },
             // Accounts have no addresses.
-            "emailAddress" => Err(ErrorCode::UnresolvableGrantByEmailAddress.into()),
-            _ => Err(S3Error::argument(
+            "emailAddress" => Err(FaultKind::UnresolvableGrantByEmailAddress.into()),
+            _ => Err(Fault::argument(
                 kind,
                 value,
                 "Argument format not recognized",
@@ -217,16 +216,12 @@ pub(super) fn names_any(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the headers.
-pub(super) fn headers(headers: &HeaderMap, names: &Names<'_>) -> Result<Asked, S3Error> {
+pub(super) fn headers(headers: &HeaderMap, names: &Names<'_>) -> Result<Asked, Fault> {
     let text = |name: &'static str| match headers.get(name) {
         None => Ok(None),
         Some(value) => match std::str::from_utf8(value.as_bytes()) {
             Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-            Err(_) => Err(S3Error::argument(
-                name,
-                "",
-                "Header value is not valid UTF-8",
-            )),
+            Err(_) => Err(Fault::argument(name, "", "Header value is not valid UTF-8")),
         },
     };
     let canned = text(CANNED)?;
@@ -241,14 +236,14 @@ pub(super) fn headers(headers: &HeaderMap, names: &Names<'_>) -> Result<Asked, S
     match (canned, named) {
         (None, false) => Ok(Asked::Nothing),
         (None, true) => Ok(Asked::Grants(grants)),
-        (Some(_), true) => Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        (Some(_), true) => Err(Fault::with(
+            FaultKind::InvalidRequest,
             "Specifying both Canned ACLs and Header Grants is not allowed",
         )),
         (Some(canned), false) => {
             let found = NAMES.iter().find(|(name, _)| *name == canned);
             let found = found.map(|(_, found)| Asked::Canned(*found));
-            found.ok_or_else(|| S3Error::argument(CANNED, canned, ""))
+            found.ok_or_else(|| Fault::argument(CANNED, canned, ""))
         }
     }
 }
@@ -259,8 +254,8 @@ fn read_grants(
     (name, permission): (&str, Permission),
     names: &Names<'_>,
     grants: &mut Vec<Grant>,
-) -> Result<(), S3Error> {
-    let wrong = || S3Error::argument(name, text, "Argument format not recognized");
+) -> Result<(), Fault> {
+    let wrong = || Fault::argument(name, text, "Argument format not recognized");
     for one in text.split(',') {
         let (kind, value) = one.trim().split_once('=').ok_or_else(wrong)?;
         let value = value.trim();
@@ -269,7 +264,7 @@ fn read_grants(
             None => value,
         };
         if grants.len() == GRANTS_MAX {
-            return Err(ErrorCode::MalformedACLError.into());
+            return Err(FaultKind::MalformedACLError.into());
         }
         grants.push(Grant {
             grantee: names.grantee(kind.trim(), value)?,
@@ -283,45 +278,42 @@ fn read_grants(
 pub(super) fn document(
     body: &[u8],
     names: &Names<'_>,
-) -> Result<(Option<String>, Vec<Grant>), S3Error> {
-    let malformed = |error: S3Error| match error.code {
-        ErrorCode::MalformedXML => ErrorCode::MalformedACLError.into(),
+) -> Result<(Option<String>, Vec<Grant>), Fault> {
+    let malformed = |error: Fault| match error.kind {
+        FaultKind::MalformedXML => FaultKind::MalformedACLError.into(),
         _ => error,
     };
     let root = xml::parse(body, &["AccessControlPolicy"]).map_err(malformed)?;
     read_document(&root, names).map_err(malformed)
 }
 
-fn read_document(
-    root: &Element,
-    names: &Names<'_>,
-) -> Result<(Option<String>, Vec<Grant>), S3Error> {
+fn read_document(root: &Element, names: &Names<'_>) -> Result<(Option<String>, Vec<Grant>), Fault> {
     root.only(&["Owner", "AccessControlList"])?;
     let owner = match root.one("Owner")? {
         Some(owner) => Some(owner.required("ID")?.trim().to_owned()),
         None => None,
     };
     let list = root.one("AccessControlList")?;
-    let list = list.ok_or(ErrorCode::MalformedACLError)?;
+    let list = list.ok_or(FaultKind::MalformedACLError)?;
     list.only(&["Grant"])?;
     let mut grants = Vec::new();
     for grant in list.all("Grant") {
         if grants.len() == GRANTS_MAX {
-            return Err(ErrorCode::MalformedACLError.into());
+            return Err(FaultKind::MalformedACLError.into());
         }
         grant.only(&["Grantee", "Permission"])?;
         let permission = permission(grant.required("Permission")?.trim());
-        let grantee = grant.one("Grantee")?.ok_or(ErrorCode::MalformedACLError)?;
+        let grantee = grant.one("Grantee")?.ok_or(FaultKind::MalformedACLError)?;
         grants.push(Grant {
             grantee: read_grantee(grantee, names)?,
-            permission: permission.ok_or(ErrorCode::MalformedACLError)?,
+            permission: permission.ok_or(FaultKind::MalformedACLError)?,
         });
     }
     Ok((owner, grants))
 }
 
 /// By exactly one name.
-fn read_grantee(element: &Element, names: &Names<'_>) -> Result<Grantee, S3Error> {
+fn read_grantee(element: &Element, names: &Names<'_>) -> Result<Grantee, Fault> {
     element.only(&["ID", "DisplayName", "URI", "EmailAddress"])?;
     let id = element.text_of("ID")?.map(|text| ("id", text));
     let uri = element.text_of("URI")?.map(|text| ("uri", text));
@@ -331,6 +323,6 @@ fn read_grantee(element: &Element, names: &Names<'_>) -> Result<Grantee, S3Error
         (Some(one), None, None) | (None, Some(one), None) | (None, None, Some(one)) => {
             names.grantee(one.0, one.1.trim())
         }
-        _ => Err(ErrorCode::MalformedACLError.into()),
+        _ => Err(FaultKind::MalformedACLError.into()),
     }
 }

@@ -2,9 +2,12 @@
 
 use http::StatusCode;
 
-use crate::s3::{S3Call, S3Result, multipart};
+use crate::{
+    call::{Answer, Call},
+    s3::multipart,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let upload = multipart::upload_id(call)?;
     let objects = &call.gateway.objects;

@@ -4,11 +4,15 @@ use objects::{CompleteUpload, Error, ListedForCompletion};
 use types::{ChecksumAlgorithm, ChecksumValue, ETag, UploadId, limits::PART_NUMBER_MAX};
 
 use crate::s3::{
-    ErrorCode, S3Call, S3Error, S3Result, headers, multipart, object_headers,
+    headers, multipart, object_headers,
     xml::{Element, XmlWriter},
 };
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let upload = multipart::upload_id(call)?;
     let mut request = CompleteUpload {
@@ -24,14 +28,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     }
     call.headers.remove(headers::names::SDK_CHECKSUM_ALGORITHM);
     let read = call.read_large_xml(&["CompleteMultipartUpload"]).await;
-    let (document, _place) = read.map_err(|error| match error.code {
+    let (document, _place) = read.map_err(|error| match error.kind {
         // As S3 has it for this document, and for no other.
-        ErrorCode::MissingRequestBodyError => ErrorCode::MalformedXML.into(),
+        FaultKind::MissingRequestBodyError => FaultKind::MalformedXML.into(),
         _ => error,
     })?;
     request.parts = document.all("Part").map(part).collect::<Result<_, _>>()?;
     if request.parts.is_empty() || request.parts.len() > usize::from(PART_NUMBER_MAX) {
-        return Err(ErrorCode::MalformedXML.into());
+        return Err(FaultKind::MalformedXML.into());
     }
     let objects = &call.gateway.objects;
     let done = objects
@@ -62,12 +66,12 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 }
 
 /// Says which part it is, as the client listed it.
-fn invalid_part(document: &Element, upload: UploadId, number: u32) -> S3Error {
+fn invalid_part(document: &Element, upload: UploadId, number: u32) -> Fault {
     let is = |part: &&Element| {
         let text = part.text_of("PartNumber").ok().flatten();
         text.is_some_and(|text| text.trim().parse() == Ok(number))
     };
-    let error = S3Error::new(ErrorCode::InvalidPart)
+    let error = Fault::new(FaultKind::InvalidPart)
         .detail("UploadId", upload.to_string())
         .detail("PartNumber", number.to_string());
     let listed = document.all("Part").find(is);
@@ -77,11 +81,11 @@ fn invalid_part(document: &Element, upload: UploadId, number: u32) -> S3Error {
     }
 }
 
-fn part(element: &Element) -> Result<ListedForCompletion, S3Error> {
+fn part(element: &Element) -> Result<ListedForCompletion, Fault> {
     let number = element.required("PartNumber")?.trim();
-    let number: u32 = number.parse().map_err(|_| ErrorCode::MalformedXML)?;
+    let number: u32 = number.parse().map_err(|_| FaultKind::MalformedXML)?;
     if number == 0 {
-        return Err(S3Error::argument(
+        return Err(Fault::argument(
             "partNumber",
             "0",
             "PartNumber must be >= 1",
@@ -93,16 +97,16 @@ fn part(element: &Element) -> Result<ListedForCompletion, S3Error> {
     };
     let mut names = element.children.iter().map(|child| &*child.name);
     if let Some(unknown) = names.find(|name| name.starts_with("Checksum") && !known(name)) {
-        return Err(S3Error::not_implemented(unknown));
+        return Err(Fault::not_implemented(unknown));
     }
     let mut checksum = None;
     for algorithm in ChecksumAlgorithm::ALL {
         if let Some(text) = element.text_of(algorithm.element())? {
             let value = ChecksumValue::parse(algorithm, text.trim());
-            let value = value.ok_or(ErrorCode::InvalidPart)?;
+            let value = value.ok_or(FaultKind::InvalidPart)?;
             if checksum.replace(value).is_some() {
-                return Err(S3Error::with(
-                    ErrorCode::InvalidRequest,
+                return Err(Fault::with(
+                    FaultKind::InvalidRequest,
                     "Expecting a single checksum of each part. Multiple checksum Types are not \
                      allowed.",
                 ));
@@ -116,13 +120,13 @@ fn part(element: &Element) -> Result<ListedForCompletion, S3Error> {
     })
 }
 
-fn expected_size(call: &S3Call<'_>) -> Result<Option<u64>, S3Error> {
+fn expected_size(call: &Call<'_>) -> Result<Option<u64>, Fault> {
     const NAME: &str = "x-amz-mp-object-size";
     let Some(text) = call.header(NAME)? else {
         return Ok(None);
     };
     match text.parse() {
         Ok(size) => Ok(Some(size)),
-        Err(_) => Err(S3Error::argument(NAME, text, "The value is not a size.")),
+        Err(_) => Err(Fault::argument(NAME, text, "The value is not a size.")),
     }
 }

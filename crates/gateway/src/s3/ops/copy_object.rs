@@ -6,13 +6,16 @@ use objects::{CopyInput, CopySource};
 use types::{BucketName, ChecksumAlgorithm, DisplayVersion, ObjectKey, Timestamp};
 
 use crate::s3::{
-    ErrorCode, S3Call, S3Error, S3Result,
     headers::{self, names},
     lists, object_headers,
     xml::XmlWriter,
 };
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     call.check_signed("copy objects")?;
     let key = call.object_key()?.clone();
     let (bucket, source_key, version) = object_headers::copy_source(call)?;
@@ -75,26 +78,22 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 }
 
 /// Whether a directive says REPLACE; COPY is the default.
-fn replaces(call: &S3Call<'_>, name: &str) -> Result<bool, S3Error> {
+fn replaces(call: &Call<'_>, name: &str) -> Result<bool, Fault> {
     match call.header(name)? {
         None | Some("COPY") => Ok(false),
         Some("REPLACE") => Ok(true),
-        Some(other) => Err(S3Error::argument(
-            name,
-            other,
-            "Unknown metadata directive.",
-        )),
+        Some(other) => Err(Fault::argument(name, other, "Unknown metadata directive.")),
     }
 }
 
 /// The tags that a copy carries along, where documents say who may: whoever reads them here needs
 /// the right to, and so does whoever sets them there. `None` where nobody is asked.
 async fn carried(
-    call: &mut S3Call<'_>,
+    call: &mut Call<'_>,
     permit: &Permit,
     (bucket, key, version): (&BucketName, &ObjectKey, Option<DisplayVersion>),
-) -> Result<Option<Vec<(String, String)>>, S3Error> {
-    let (gateway, source) = (call.gateway, permit.deed().ok_or(ErrorCode::NoSuchBucket)?);
+) -> Result<Option<Vec<(String, String)>>, Fault> {
+    let (gateway, source) = (call.gateway, permit.deed().ok_or(FaultKind::NoSuchBucket)?);
     let documents = gateway.objects.documents(source).await?;
     let of_source = documents.is_none_or(|documents| documents.access.decides());
     if !of_source && !call.is_by_documents() {
@@ -109,13 +108,13 @@ async fn carried(
     Ok(Some(tags))
 }
 
-fn algorithm(call: &S3Call<'_>) -> Result<Option<ChecksumAlgorithm>, S3Error> {
+fn algorithm(call: &Call<'_>) -> Result<Option<ChecksumAlgorithm>, Fault> {
     let Some(text) = call.header(names::CHECKSUM_ALGORITHM.as_str())? else {
         return Ok(None);
     };
     ChecksumAlgorithm::parse(text).map(Some).ok_or_else(|| {
-        S3Error::with(
-            ErrorCode::InvalidRequest,
+        Fault::with(
+            FaultKind::InvalidRequest,
             "Checksum algorithm provided is unsupported.",
         )
     })

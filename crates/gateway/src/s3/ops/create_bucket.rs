@@ -11,8 +11,10 @@ use objects::{DocumentKind, encode_bucket_list};
 use types::{BucketDeed, BucketName, RegionId};
 
 use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
     s3::{
-        ErrorCode, S3Call, S3Error, S3Result, headers, lists,
+        headers, lists,
         placement_headers::{self, Asked},
         tagging::{self, Tags},
         xml,
@@ -20,8 +22,8 @@ use crate::{
     server::Gateway,
 };
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
-    let name = call.bucket.clone().ok_or(ErrorCode::InvalidBucketName)?;
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
+    let name = call.bucket.clone().ok_or(FaultKind::InvalidBucketName)?;
     let asked = placement_headers::read(&call.headers)?;
     let document = call.read_body().await?;
     let gateway = call.gateway;
@@ -29,9 +31,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let home = home(gateway, &asked, location.as_deref())?;
     if home != gateway.region && !tags.is_empty() {
         // They are in the bucket's own row, which only its home writes.
-        return Err(S3Error::not_implemented(
-            "Tags of a bucket in another region",
-        ));
+        return Err(Fault::not_implemented("Tags of a bucket in another region"));
     }
     check_regions(gateway, &home, &asked)?;
     // All rights before anything is made.
@@ -73,14 +73,14 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
                 here: &gateway.place,
                 via: &Via::Door,
             };
-            let permit = authorize(&ask, &facts).map_err(|_| ErrorCode::AccessDenied)?;
+            let permit = authorize(&ask, &facts).map_err(|_| FaultKind::AccessDenied)?;
             gateway.objects.set_bucket_tags(&permit, tags).await?;
         }
     }
     made_at(call, &path)
 }
 
-fn made_at(call: &S3Call<'_>, path: &str) -> S3Result {
+fn made_at(call: &Call<'_>, path: &str) -> Answer {
     let mut answer = call.empty(http::StatusCode::OK);
     headers::set(answer.headers_mut(), header::LOCATION, path)?;
     Ok(answer)
@@ -97,9 +97,9 @@ struct Begin {
 impl Begin {
     /// What the request asks for, or else what the account says, or else the region. A bucket with
     /// its home elsewhere begins with what holds without documents, which only its home writes.
-    fn of(call: &S3Call<'_>, here: bool) -> Result<Self, S3Error> {
+    fn of(call: &Call<'_>, here: bool) -> Result<Self, Fault> {
         let account = call.permit.identity().account();
-        let account = account.ok_or(ErrorCode::AccessDenied)?;
+        let account = account.ok_or(FaultKind::AccessDenied)?;
         let gateway = call.gateway;
         let begins = gateway.keys.new_buckets(account);
         let begins = match here {
@@ -109,7 +109,7 @@ impl Begin {
         let asked = match call.header("x-amz-object-ownership")? {
             None => None,
             Some(name) => Some(Ownership::of_name(name).ok_or_else(|| {
-                S3Error::argument(
+                Fault::argument(
                     "x-amz-object-ownership",
                     name,
                     "Invalid Object Ownership value",
@@ -119,7 +119,7 @@ impl Begin {
         let ownership = asked.unwrap_or(begins.ownership);
         let list = lists::of_new_bucket(call, account)?;
         if list.is_some() && !ownership.heeds_lists() {
-            return Err(ErrorCode::InvalidBucketAclWithObjectOwnership.into());
+            return Err(FaultKind::InvalidBucketAclWithObjectOwnership.into());
         }
         let mut documents: Vec<(DocumentKind, Arc<[u8]>)> = Vec::new();
         if ownership != Ownership::default() {
@@ -138,7 +138,7 @@ impl Begin {
             documents.push((DocumentKind::List, bytes.into()));
         }
         if !here && !documents.is_empty() {
-            return Err(S3Error::not_implemented(
+            return Err(Fault::not_implemented(
                 "An access control list, or its ownership, of a bucket in another region",
             ));
         }
@@ -153,7 +153,7 @@ impl Begin {
     }
 
     /// Until this is done the bucket is stricter than it will be.
-    async fn set(&self, gateway: &Gateway, deed: &Arc<BucketDeed>) -> Result<(), S3Error> {
+    async fn set(&self, gateway: &Gateway, deed: &Arc<BucketDeed>) -> Result<(), Fault> {
         if self.documents.is_empty() {
             return Ok(());
         }
@@ -179,7 +179,7 @@ fn is_home_of(gateway: &Gateway, bucket: &BucketName) -> bool {
 }
 
 /// The `LocationConstraint` of a document, unless it is empty.
-pub(crate) fn location(document: &[u8]) -> Result<Option<String>, S3Error> {
+pub(crate) fn location(document: &[u8]) -> Result<Option<String>, Fault> {
     Configuration::read(document).map(|read| read.location)
 }
 
@@ -192,14 +192,14 @@ struct Configuration {
 }
 
 impl Configuration {
-    fn read(document: &[u8]) -> Result<Self, S3Error> {
+    fn read(document: &[u8]) -> Result<Self, Fault> {
         if document.is_empty() {
             return Ok(Self::default());
         }
         let root = xml::parse(document, &["CreateBucketConfiguration"])?;
         for unknown in ["Location", "Bucket"] {
             if root.one(unknown)?.is_some() {
-                return Err(S3Error::not_implemented(unknown));
+                return Err(Fault::not_implemented(unknown));
             }
         }
         root.only(&["LocationConstraint", "Tags"])?;
@@ -216,13 +216,13 @@ impl Configuration {
 
 /// The new bucket's home. A region by its own name or an alias of this one; another region only
 /// where that is allowed.
-fn home(gateway: &Gateway, asked: &Asked, location: Option<&str>) -> Result<RegionId, S3Error> {
+fn home(gateway: &Gateway, asked: &Asked, location: Option<&str>) -> Result<RegionId, Fault> {
     let location = location.map(|name| RegionId::new(gateway.canonical(name)));
     let home = asked.home.as_deref().map(|name| gateway.canonical(name));
     if let (Some(location), Some(home)) = (&location, home)
         && **location != *home
     {
-        return Err(S3Error::argument(
+        return Err(Fault::argument(
             "x-dhow-placement-home",
             home,
             "The header and the LocationConstraint name different regions",
@@ -231,8 +231,8 @@ fn home(gateway: &Gateway, asked: &Asked, location: Option<&str>) -> Result<Regi
     let home = home.map(RegionId::new).or(location);
     let home = home.unwrap_or_else(|| gateway.region.clone());
     if home != gateway.region && !gateway.any_location {
-        return Err(S3Error::with(
-            ErrorCode::IllegalLocationConstraintException,
+        return Err(Fault::with(
+            FaultKind::IllegalLocationConstraintException,
             format!(
                 "The {home} location constraint is incompatible for the region specific endpoint \
                  this request was sent to."
@@ -244,10 +244,10 @@ fn home(gateway: &Gateway, asked: &Asked, location: Option<&str>) -> Result<Regi
 
 /// Every region that is named must be one of the cloud, once, and lie where the law of the
 /// placement allows it.
-fn check_regions(gateway: &Gateway, home: &RegionId, asked: &Asked) -> Result<(), S3Error> {
+fn check_regions(gateway: &Gateway, home: &RegionId, asked: &Asked) -> Result<(), Fault> {
     let replicas = asked.placement.replicas.iter().map(|r| &r.region);
     if replicas.clone().any(|region| region == home) {
-        return Err(S3Error::argument(
+        return Err(Fault::argument(
             "x-dhow-placement-replicas",
             home,
             "A bucket's home keeps no replica of it",
@@ -261,7 +261,7 @@ fn check_regions(gateway: &Gateway, home: &RegionId, asked: &Asked) -> Result<()
         };
         let place = place.ok_or_else(|| placement_headers::unknown_region(region))?;
         if !asked.placement.admits(&place.jurisdiction) {
-            return Err(S3Error::argument(
+            return Err(Fault::argument(
                 "x-dhow-placement-jurisdictions",
                 region,
                 format!(
@@ -282,7 +282,7 @@ mod tests {
     fn the_document_names_a_location_and_nothing_else() {
         let read = |inner: &str| {
             let text = format!("<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>");
-            Configuration::read(text.as_bytes()).map_err(|e| e.code.name())
+            Configuration::read(text.as_bytes()).map_err(|e| e.kind.name())
         };
         let at = |location: &str| Configuration {
             location: Some(location.to_owned()),

@@ -4,13 +4,16 @@ use objects::CreateUpload;
 use types::{ChecksumAlgorithm, ChecksumKind};
 
 use crate::s3::{
-    ErrorCode, S3Call, S3Error, S3Result,
     headers::{self, names},
     lists, multipart, object_headers,
     xml::XmlWriter,
 };
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     call.check_signed("initiate multipart uploads")?;
     let key = call.object_key()?.clone();
     let chosen = chosen_checksum(call)?;
@@ -38,22 +41,22 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 }
 
 fn chosen_checksum(
-    call: &S3Call<'_>,
-) -> Result<Option<(ChecksumAlgorithm, Option<ChecksumKind>)>, S3Error> {
+    call: &Call<'_>,
+) -> Result<Option<(ChecksumAlgorithm, Option<ChecksumKind>)>, Fault> {
     let kind = multipart::checksum_kind(call)?;
     let Some(name) = call.header(names::CHECKSUM_ALGORITHM.as_str())? else {
         return match kind {
             None => Ok(None),
-            Some(_) => Err(S3Error::with(
-                ErrorCode::InvalidRequest,
+            Some(_) => Err(Fault::with(
+                FaultKind::InvalidRequest,
                 "The x-amz-checksum-type header can only be used with the \
                  x-amz-checksum-algorithm header.",
             )),
         };
     };
     let algorithm = ChecksumAlgorithm::parse(name).ok_or_else(|| {
-        S3Error::with(
-            ErrorCode::InvalidRequest,
+        Fault::with(
+            FaultKind::InvalidRequest,
             "Checksum algorithm provided is unsupported. Please try again with any of the valid \
              types: [CRC32, CRC32C, CRC64NVME, MD5, SHA1, SHA256, SHA512, XXHASH64, XXHASH3, \
              XXHASH128]",

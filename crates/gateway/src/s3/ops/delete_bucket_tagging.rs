@@ -1,8 +1,8 @@
 //! DeleteBucketTagging: removes a bucket's tags.
 
-use crate::s3::{S3Call, S3Result};
+use crate::call::{Answer, Call};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     call.gateway
         .objects
         .set_bucket_tags(&call.permit, Vec::new())

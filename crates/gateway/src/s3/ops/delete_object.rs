@@ -2,9 +2,12 @@
 
 use http::{HeaderValue, StatusCode};
 
-use crate::s3::{S3Call, S3Result, headers::names, object_headers};
+use crate::{
+    call::{Answer, Call},
+    s3::{headers::names, object_headers},
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let version = object_headers::version(call)?;
     let conditions = object_headers::write_conditions(call)?;

@@ -4,9 +4,13 @@ use access::{Action, Permit, Refusal};
 use objects::{Deleted, DisplayVersion, ETagMatch, WriteConditions};
 use types::{ChecksumAlgorithm, ObjectKey, limits::PAGE_KEYS_MAX};
 
-use crate::s3::{
-    ErrorCode, S3Call, S3Error, S3Result,
-    xml::{Element, XmlWriter},
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    s3::{
+        error,
+        xml::{Element, XmlWriter},
+    },
 };
 
 /// One of the listed.
@@ -16,15 +20,15 @@ struct Doomed<'a> {
     etag: Option<&'a str>,
 }
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let checked = call.headers.contains_key("content-md5")
         || call.headers.contains_key("x-amz-trailer")
         || ChecksumAlgorithm::ALL
             .iter()
             .any(|a| call.headers.contains_key(a.header()));
     if !checked {
-        return Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        return Err(Fault::with(
+            FaultKind::InvalidRequest,
             "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
         ));
     }
@@ -35,7 +39,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         .is_some_and(|text| text.trim() == "true");
     let listed: Vec<Doomed<'_>> = root.all("Object").map(doomed).collect::<Result<_, _>>()?;
     if listed.is_empty() || listed.len() > PAGE_KEYS_MAX {
-        return Err(ErrorCode::MalformedXML.into());
+        return Err(FaultKind::MalformedXML.into());
     }
     let mut xml = XmlWriter::document("DeleteResult", 128 + 96 * listed.len());
     for one in &listed {
@@ -49,13 +53,13 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
                 {
                     call.gateway.written_here(deed, &key);
                 }
-                deleted.map_err(S3Error::from)
+                deleted.map_err(Fault::from)
             }
             Err(error) => {
                 let error = match call.steps.left() {
                     // Nobody said no: with fewer keys there would be an answer.
-                    0 => S3Error::with(
-                        ErrorCode::SlowDown,
+                    0 => Fault::with(
+                        FaultKind::SlowDown,
                         "Policies took too much comparing for one request. Send fewer keys.",
                     ),
                     _ => error,
@@ -74,12 +78,12 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     Ok(call.xml(xml.finish("DeleteResult")))
 }
 
-fn doomed(object: &Element) -> Result<Doomed<'_>, S3Error> {
+fn doomed(object: &Element) -> Result<Doomed<'_>, Fault> {
     object.only(&["Key", "VersionId", "ETag", "LastModifiedTime", "Size"])?;
     // Conditions that are not there yet must not be taken for ones that held.
     for name in ["LastModifiedTime", "Size"] {
         if object.one(name)?.is_some() {
-            return Err(S3Error::not_implemented(name));
+            return Err(Fault::not_implemented(name));
         }
     }
     Ok(Doomed {
@@ -91,19 +95,19 @@ fn doomed(object: &Element) -> Result<Doomed<'_>, S3Error> {
 
 type Doom = (Permit, ObjectKey, Option<DisplayVersion>, WriteConditions);
 
-fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
+fn doom(call: &Call<'_>, one: &Doomed<'_>) -> Result<Doom, Fault> {
     let key = ObjectKey::new(one.key)?;
     let version = match one.version {
         None => None,
-        Some(text) => Some(DisplayVersion::parse(text).ok_or(ErrorCode::NoSuchVersion)?),
+        Some(text) => Some(DisplayVersion::parse(text).ok_or(FaultKind::NoSuchVersion)?),
     };
     let conditions = WriteConditions {
         if_match: one.etag.map(ETagMatch::parse_strong),
         ..WriteConditions::default()
     };
     if one.etag.is_some() && version.is_some() {
-        return Err(S3Error::with(
-            ErrorCode::NotImplemented,
+        return Err(Fault::with(
+            FaultKind::NotImplemented,
             "A condition is on the current version: ETag and VersionId exclude each other.",
         ));
     }
@@ -112,14 +116,14 @@ fn doom(call: &S3Call<'_>, one: &Doomed<'_>) -> Result<Doom, S3Error> {
     let compares = one.etag.is_some_and(|etag| etag != "*");
     let permit = call.permit_key(action, (&key, version), (one.etag.is_some(), compares));
     let permit = permit.map_err(|refusal| match refusal {
-        Refusal::Conditional => S3Error::with(
-            ErrorCode::NotImplemented,
+        Refusal::Conditional => Fault::with(
+            FaultKind::NotImplemented,
             format!(
                 "Conditions are decided in the bucket's home, region {}.",
                 deed.home
             ),
         ),
-        _ => ErrorCode::AccessDenied.into(),
+        _ => FaultKind::AccessDenied.into(),
     })?;
     Ok((permit, key, version, conditions))
 }
@@ -136,13 +140,10 @@ fn write_deleted(xml: &mut XmlWriter, one: &Doomed<'_>, deleted: Deleted) {
     xml.close("Deleted");
 }
 
-fn write_error(xml: &mut XmlWriter, one: &Doomed<'_>, error: &S3Error) {
+fn write_error(xml: &mut XmlWriter, one: &Doomed<'_>, error: &Fault) {
     xml.open("Error").element("Key", one.key);
     xml.optional("VersionId", one.version);
-    xml.element("Code", error.code.name());
-    xml.element(
-        "Message",
-        error.message.as_deref().unwrap_or(error.code.message()),
-    );
+    xml.element("Code", error::code(error.kind).name);
+    xml.element("Message", error::message(&error));
     xml.close("Error");
 }

@@ -1,8 +1,11 @@
 //! GetBucketLocation: in which region a bucket has its home.
 
-use crate::s3::{S3Call, S3Result, xml::XmlWriter};
+use crate::{
+    call::{Answer, Call},
+    s3::xml::XmlWriter,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let deed = call.deed()?;
     let mut xml = XmlWriter::document("LocationConstraint", 160);
     // S3 leaves the element empty for its oldest region.

@@ -1,10 +1,14 @@
 //! GetBucketReplication: a bucket's replication rules.
 
-use crate::s3::{ErrorCode, S3Call, S3Result, replication};
+use crate::{
+    call::{Answer, Call},
+    fault::FaultKind,
+    s3::replication,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     match call.gateway.objects.rules(&call.permit).await? {
         Some(rules) => Ok(call.xml(replication::write(&rules))),
-        None => Err(ErrorCode::ReplicationConfigurationNotFoundError.into()),
+        None => Err(FaultKind::ReplicationConfigurationNotFoundError.into()),
     }
 }

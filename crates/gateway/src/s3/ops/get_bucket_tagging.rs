@@ -1,11 +1,15 @@
 //! GetBucketTagging: a bucket's tags; none is `NoSuchTagSet`.
 
-use crate::s3::{ErrorCode, S3Call, S3Result, tagging};
+use crate::{
+    call::{Answer, Call},
+    fault::FaultKind,
+    s3::tagging,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let tags = call.gateway.objects.bucket_tags(&call.permit).await?;
     if tags.is_empty() {
-        return Err(ErrorCode::NoSuchTagSet.into());
+        return Err(FaultKind::NoSuchTagSet.into());
     }
     let pairs = tags.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     Ok(call.xml(tagging::write(pairs)))

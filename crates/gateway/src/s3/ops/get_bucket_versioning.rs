@@ -2,9 +2,12 @@
 
 use objects::Versioning;
 
-use crate::s3::{S3Call, S3Result, xml::XmlWriter};
+use crate::{
+    call::{Answer, Call},
+    s3::xml::XmlWriter,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let state = call.gateway.objects.versioning(&call.permit).await?;
     let mut xml = XmlWriter::document("VersioningConfiguration", 192);
     match state {

@@ -10,15 +10,16 @@ use types::{BucketDeed, ObjectKey};
 
 use crate::{
     body::{NextPiece, ObjectStream, ResponseBody, WhenEnded},
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
     s3::{
-        ErrorCode, S3Call, S3Error, S3Result,
         headers::{self, names},
         object_headers,
     },
     server::Gateway,
 };
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let request = request(call)?;
     let overrides = overrides(call)?;
@@ -36,9 +37,9 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 }
 
 /// Says which range was asked for, where it is not there.
-pub(super) fn refused(call: &S3Call<'_>, error: objects::Error) -> S3Error {
+pub(super) fn refused(call: &Call<'_>, error: objects::Error) -> Fault {
     let outside = matches!(error, objects::Error::InvalidRange { .. });
-    let error = S3Error::from(error);
+    let error = Fault::from(error);
     match call.header(&header::RANGE) {
         Ok(Some(range)) if outside => error.detail("RangeRequested", range),
         _ => error,
@@ -46,14 +47,14 @@ pub(super) fn refused(call: &S3Call<'_>, error: objects::Error) -> S3Error {
 }
 
 /// Reads what GET and HEAD ask for.
-pub(super) fn request(call: &S3Call<'_>) -> Result<GetRequest, S3Error> {
+pub(super) fn request(call: &Call<'_>) -> Result<GetRequest, Fault> {
     let range = call.header(&header::RANGE)?.and_then(RangeSpec::parse);
     let part = match call.query.get("partNumber") {
         None => None,
         Some(text) => {
             let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
             Some(number.ok_or_else(|| {
-                S3Error::argument(
+                Fault::argument(
                     "partNumber",
                     text,
                     "Part number must be an integer between 1 and 10000, inclusive",
@@ -62,8 +63,8 @@ pub(super) fn request(call: &S3Call<'_>) -> Result<GetRequest, S3Error> {
         }
     };
     if part.is_some() && call.headers.contains_key(header::RANGE) {
-        return Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        return Err(Fault::with(
+            FaultKind::InvalidRequest,
             "Cannot specify both Range header and partNumber query parameter",
         ));
     }
@@ -77,7 +78,7 @@ pub(super) fn request(call: &S3Call<'_>) -> Result<GetRequest, S3Error> {
 
 /// `response-*` parameters: they replace headers of the answer. What no header can carry (a line
 /// break above all) is refused.
-pub(super) fn overrides(call: &S3Call<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, S3Error> {
+pub(super) fn overrides(call: &Call<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
     let mut found = Vec::new();
     for (parameter, value) in &call.query.0 {
         let name = match parameter.as_str() {
@@ -91,14 +92,14 @@ pub(super) fn overrides(call: &S3Call<'_>) -> Result<Vec<(HeaderName, HeaderValu
         };
         let value = headers::chosen_value(value).ok_or_else(|| {
             let text = "Header value cannot be represented using ISO-8859-1.";
-            S3Error::argument(parameter, "", text)
+            Fault::argument(parameter, "", text)
         })?;
         found.push((name, value));
     }
     // Else a link to what others may write would choose what a browser takes it for.
     if !found.is_empty() && *call.permit.identity() == Identity::Anonymous {
-        return Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        return Err(Fault::with(
+            FaultKind::InvalidRequest,
             "Request specific response headers cannot be used for anonymous GET requests.",
         ));
     }
@@ -107,13 +108,13 @@ pub(super) fn overrides(call: &S3Call<'_>) -> Result<Vec<(HeaderName, HeaderValu
 
 /// Puts the answer of GET and HEAD together.
 pub(super) fn answer(
-    call: &S3Call<'_>,
+    call: &Call<'_>,
     request: &GetRequest,
     view: &ObjectView,
     overrides: Vec<(HeaderName, HeaderValue)>,
     replication: Option<&'static str>,
     body: ResponseBody,
-) -> S3Result {
+) -> Answer {
     let mut answer = Response::new(body);
     let out = answer.headers_mut();
     // The usual ones, with those that every answer gets.
@@ -148,7 +149,7 @@ pub(super) async fn replication(
     permit: &Permit,
     key: &ObjectKey,
     info: &ObjectInfo,
-) -> Result<Option<&'static str>, S3Error> {
+) -> Result<Option<&'static str>, Fault> {
     let status = gateway
         .objects
         .replication_status(permit, key, info, gateway);
@@ -174,11 +175,11 @@ impl Copies for Gateway {
 }
 
 fn write_checksum(
-    call: &S3Call<'_>,
+    call: &Call<'_>,
     request: &GetRequest,
     view: &ObjectView,
     out: &mut HeaderMap,
-) -> Result<(), S3Error> {
+) -> Result<(), Fault> {
     let mode = call.header(&names::CHECKSUM_MODE)?;
     if !mode.is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) || request.range.is_some() {
         return Ok(());

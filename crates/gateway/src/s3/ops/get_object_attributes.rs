@@ -3,7 +3,11 @@
 use objects::{ObjectInfo, ObjectPart};
 use types::limits::PAGE_KEYS_MAX;
 
-use crate::s3::{ErrorCode, S3Call, S3Error, S3Result, headers, object_headers, xml::XmlWriter};
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    s3::{headers, object_headers, xml::XmlWriter},
+};
 
 const WANTED: &str = "x-amz-object-attributes";
 const NAMES: [&str; 5] = [
@@ -14,7 +18,7 @@ const NAMES: [&str; 5] = [
     "ObjectSize",
 ];
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let wanted = wanted(call)?;
     let wants = |name: &str| wanted.iter().any(|w| w == name);
@@ -51,15 +55,15 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     Ok(answer)
 }
 
-fn wanted(call: &S3Call<'_>) -> Result<Vec<String>, S3Error> {
+fn wanted(call: &Call<'_>) -> Result<Vec<String>, Fault> {
     let mut wanted = Vec::new();
     for value in call.headers.get_all(WANTED) {
         let text = value.to_str().unwrap_or_default();
         wanted.extend(text.split(',').map(|name| name.trim().to_owned()));
     }
     if wanted.iter().all(String::is_empty) {
-        return Err(S3Error::with(
-            ErrorCode::InvalidRequest,
+        return Err(Fault::with(
+            FaultKind::InvalidRequest,
             "The x-amz-object-attributes header specifying the attributes to be retrieved is either \
              missing or empty",
         ));
@@ -68,7 +72,7 @@ fn wanted(call: &S3Call<'_>) -> Result<Vec<String>, S3Error> {
     if known {
         return Ok(wanted);
     }
-    Err(S3Error::argument(
+    Err(Fault::argument(
         WANTED,
         &wanted.join(","),
         "Invalid attribute name specified.",
@@ -76,12 +80,12 @@ fn wanted(call: &S3Call<'_>) -> Result<Vec<String>, S3Error> {
 }
 
 /// After which part, and how many at most.
-fn page(call: &S3Call<'_>) -> Result<(u16, usize), S3Error> {
+fn page(call: &Call<'_>) -> Result<(u16, usize), Fault> {
     let number = |name: &str, default: usize| match call.header(name)? {
         None => Ok(default),
         Some(text) => text
             .parse()
-            .map_err(|_| S3Error::argument(name, text, "The value must be a non-negative integer")),
+            .map_err(|_| Fault::argument(name, text, "The value must be a non-negative integer")),
     };
     let marker = number("x-amz-part-number-marker", 0)?;
     let max = number("x-amz-max-parts", PAGE_KEYS_MAX)?;

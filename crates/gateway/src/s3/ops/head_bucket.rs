@@ -2,10 +2,11 @@
 
 use crate::{
     body::ResponseBody,
-    s3::{S3Call, S3Result, headers},
+    call::{Answer, Call},
+    s3::headers,
 };
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let mut answer = http::Response::new(ResponseBody::Empty);
     headers::set(
         answer.headers_mut(),

@@ -3,13 +3,11 @@
 use super::get_object;
 use crate::{
     body::ResponseBody,
-    s3::{
-        S3Call, S3Result,
-        headers::{self, names},
-    },
+    call::{Answer, Call},
+    s3::headers::{self, names},
 };
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let request = get_object::request(call)?;
     let overrides = get_object::overrides(call)?;

@@ -6,24 +6,28 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use types::BucketDeed;
 
-use crate::s3::{ErrorCode, S3Call, S3Error, S3Result, xml::XmlWriter};
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    s3::xml::XmlWriter,
+};
 
 /// Largest and default page, as S3 has it.
 const PAGE_MAX: usize = 10_000;
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let account = call
         .permit
         .identity()
         .account()
-        .ok_or(ErrorCode::AccessDenied)?;
+        .ok_or(FaultKind::AccessDenied)?;
     let prefix = call.query.get("prefix").unwrap_or_default();
     let limit = match call.query.get("max-buckets") {
         None => PAGE_MAX,
         Some(text) => match text.parse() {
             Ok(n @ 1..=PAGE_MAX) => n,
             _ => {
-                return Err(S3Error::argument(
+                return Err(Fault::argument(
                     "max-buckets",
                     text,
                     "Argument max-buckets must be an integer between 1 and 10000",
@@ -96,13 +100,13 @@ fn in_region(
 }
 
 /// The name that a continuation token stands for.
-fn after(token: &str) -> Result<String, S3Error> {
+fn after(token: &str) -> Result<String, Fault> {
     URL_SAFE_NO_PAD
         .decode(token)
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| {
-            S3Error::argument(
+            Fault::argument(
                 "continuation-token",
                 token,
                 "The continuation token provided is incorrect",

@@ -4,12 +4,15 @@ use objects::ListRequest;
 use types::UploadId;
 
 use crate::s3::{
-    S3Call, S3Error, S3Result,
     listing::{Encoding, Times, non_empty, owner, page_size},
     xml::XmlWriter,
 };
+use crate::{
+    call::{Answer, Call},
+    fault::Fault,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let encoding = Encoding::of(&call.query)?;
     let request = ListRequest {
         prefix: call.query.get("prefix").unwrap_or_default(),
@@ -19,12 +22,13 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     };
     // Without a key marker S3 ignores the upload's.
     let marker = non_empty(&call.query, "upload-id-marker").filter(|_| request.after.is_some());
-    let after_upload = match marker {
-        None => None,
-        Some(text) => Some(UploadId::parse(text).ok_or_else(|| {
-            S3Error::argument("upload-id-marker", text, "Invalid uploadId marker")
-        })?),
-    };
+    let after_upload =
+        match marker {
+            None => None,
+            Some(text) => Some(UploadId::parse(text).ok_or_else(|| {
+                Fault::argument("upload-id-marker", text, "Invalid uploadId marker")
+            })?),
+        };
     let objects = &call.gateway.objects;
     let page = objects
         .list_uploads(&call.permit, &request, after_upload)

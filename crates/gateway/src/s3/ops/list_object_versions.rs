@@ -3,12 +3,15 @@
 use objects::{DisplayVersion, ListRequest, ListedVersion};
 
 use crate::s3::{
-    S3Call, S3Error, S3Result,
     listing::{Encoding, Times, non_empty, owner, page_size},
     xml::XmlWriter,
 };
+use crate::{
+    call::{Answer, Call},
+    fault::Fault,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let encoding = Encoding::of(&call.query)?;
     let request = ListRequest {
         prefix: call.query.get("prefix").unwrap_or_default(),
@@ -20,7 +23,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let after_version = match marker {
         None => None,
         Some(text) => Some(DisplayVersion::parse(text).ok_or_else(|| {
-            S3Error::argument("version-id-marker", text, "Invalid version id specified")
+            Fault::argument("version-id-marker", text, "Invalid version id specified")
         })?),
     };
     let objects = &call.gateway.objects;

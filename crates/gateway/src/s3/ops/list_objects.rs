@@ -2,13 +2,13 @@
 
 use objects::{ListRequest, ListedObject};
 
+use crate::call::{Answer, Call};
 use crate::s3::{
-    S3Call, S3Result,
     listing::{Encoding, Times, non_empty, owner, page_size},
     xml::XmlWriter,
 };
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let encoding = Encoding::of(&call.query)?;
     let request = ListRequest {
         prefix: call.query.get("prefix").unwrap_or_default(),

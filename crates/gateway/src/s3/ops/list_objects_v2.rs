@@ -4,12 +4,15 @@ use objects::{ListRequest, continuation_token, read_continuation_token};
 
 use super::list_objects::{capacity, contents};
 use crate::s3::{
-    S3Call, S3Error, S3Result,
     listing::{Encoding, Times, non_empty, owner, page_size},
     xml::XmlWriter,
 };
+use crate::{
+    call::{Answer, Call},
+    fault::Fault,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let encoding = Encoding::of(&call.query)?;
     let deed = call.deed()?;
     let fetch_owner = call.query.get("fetch-owner") == Some("true");
@@ -22,15 +25,16 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
         limit: page_size(&call.query, "max-keys")?,
     };
     let token = call.query.get("continuation-token");
-    let begin = match token {
-        None => None,
-        Some(token) => {
-            let read = read_continuation_token(deed.id, &request, token);
-            Some(read.map_err(|error| {
-                S3Error::argument("continuation-token", token, error.to_string())
-            })?)
-        }
-    };
+    let begin =
+        match token {
+            None => None,
+            Some(token) => {
+                let read = read_continuation_token(deed.id, &request, token);
+                Some(read.map_err(|error| {
+                    Fault::argument("continuation-token", token, error.to_string())
+                })?)
+            }
+        };
     // The token knows better: it lies behind `start-after` already.
     request.after = begin.as_deref().or(start_after);
     let objects = &call.gateway.objects;

@@ -3,20 +3,23 @@
 use types::limits::PART_NUMBER_MAX;
 
 use crate::s3::{
-    S3Call, S3Error, S3Result,
     listing::{Encoding, Times, non_empty, owner, page_size},
     multipart,
     xml::XmlWriter,
 };
+use crate::{
+    call::{Answer, Call},
+    fault::Fault,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let encoding = Encoding::of(&call.query)?;
     let limit = page_size(&call.query, "max-parts")?;
     let after = match non_empty(&call.query, "part-number-marker") {
         None => 0,
         Some(text) => text.parse::<u32>().map_err(|_| {
-            S3Error::argument(
+            Fault::argument(
                 "part-number-marker",
                 text,
                 "Argument part-number-marker must be an integer between 0 and 2147483647",

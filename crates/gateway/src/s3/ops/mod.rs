@@ -1,4 +1,4 @@
-//! One file per operation; each exposes `pub async fn handle(call: &mut S3Call<'_>) -> S3Result`.
+//! One file per operation; each exposes `pub async fn handle(call: &mut Call<'_>) -> Answer`.
 
 pub(crate) mod abort_multipart_upload;
 pub(crate) mod complete_multipart_upload;
@@ -35,14 +35,14 @@ pub(crate) mod put_object_tagging;
 pub(crate) mod upload_part;
 pub(crate) mod upload_part_copy;
 
-use super::{S3Call, S3Result};
+use crate::call::{Answer, Call};
 
 /// Wires operations to their files. Those under `hot` are polled in place; the others in a box,
 /// so that their size does not add to every request's.
 macro_rules! handlers {
     (hot { $($hot:ident => $hot_file:ident,)* } cold { $($cold:ident => $cold_file:ident,)* }) => {
         /// Hands the call to its operation's handler.
-        pub(crate) async fn dispatch(call: &mut S3Call<'_>) -> S3Result {
+        pub(crate) async fn dispatch(call: &mut Call<'_>) -> Answer {
             match call.operation.name {
                 $(stringify!($hot) => $hot_file::handle(call).await,)*
                 $(stringify!($cold) => Box::pin($cold_file::handle(call)).await,)*

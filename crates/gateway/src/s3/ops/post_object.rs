@@ -6,16 +6,15 @@ use objects::{PutInput, WriteConditions};
 
 use crate::{
     body::ResponseBody,
-    s3::{
-        ErrorCode, S3Call, S3Error, S3Result, headers, lists, multipart, object_headers,
-        xml::XmlWriter,
-    },
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    s3::{headers, lists, multipart, object_headers, xml::XmlWriter},
 };
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let Some(form) = call.form.take() else {
-        return Err(S3Error::with(
-            ErrorCode::PreconditionFailed,
+        return Err(Fault::with(
+            FaultKind::PreconditionFailed,
             "Bucket POST must be of the enclosure-type multipart/form-data",
         ));
     };
@@ -64,7 +63,7 @@ pub(crate) struct Stored<'a> {
 impl Stored<'_> {
     /// 303 to the redirect if it is a web address, or else the status that was asked for; 204 by
     /// default and for statuses that S3 does not know.
-    pub(crate) fn answer(&self) -> S3Result {
+    pub(crate) fn answer(&self) -> Answer {
         let mut answer = match (self.redirect_target(), self.status) {
             (Some(target), _) => {
                 let mut answer = with_status(StatusCode::SEE_OTHER, ResponseBody::Empty);

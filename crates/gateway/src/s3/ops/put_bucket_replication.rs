@@ -9,13 +9,15 @@ use access::{
 use types::{BucketDeed, BucketName, Place};
 
 use crate::{
+    call::{Answer, Call},
     elsewhere::unavailable,
+    fault::{Fault, FaultKind},
     regions::RuleRefused,
-    s3::{ErrorCode, S3Call, S3Error, S3Result, replication},
+    s3::replication,
     server::Gateway,
 };
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let (root, _place) = call.read_large_xml(&[replication::ROOT]).await?;
     let rules = replication::read(&root)?;
     let source = Arc::clone(call.deed()?);
@@ -34,8 +36,8 @@ async fn check(
     asked: (&Permit, &Via, Context<'_>),
     source: &Arc<BucketDeed>,
     name: &BucketName,
-) -> Result<(), S3Error> {
-    let invalid = |text: String| S3Error::with(ErrorCode::InvalidRequest, text);
+) -> Result<(), Fault> {
+    let invalid = |text: String| Fault::with(FaultKind::InvalidRequest, text);
     // Whose bucket it is, is nobody else's business.
     let found = gateway.deeds.get(name);
     let found = found.filter(|found| may_name(source, found).is_ok());
@@ -56,8 +58,8 @@ async fn check(
             ));
         }
         Err(Refusal::Residency) => {
-            return Err(S3Error::with(
-                ErrorCode::AccessDenied,
+            return Err(Fault::with(
+                FaultKind::AccessDenied,
                 format!(
                     "Access Denied: destination bucket {name} may be in regions that the \
                      jurisdictions of the source do not allow."
@@ -65,8 +67,8 @@ async fn check(
             ));
         }
         Err(Refusal::NotAccepted) => {
-            return Err(S3Error::with(
-                ErrorCode::AccessDenied,
+            return Err(Fault::with(
+                FaultKind::AccessDenied,
                 format!(
                     "Access Denied: another operator runs the home of bucket {}, and destination \
                      bucket {name} does not accept what its rules send (dhow bucket place {name} \
@@ -75,7 +77,7 @@ async fn check(
                 ),
             ));
         }
-        Err(_) => return Err(ErrorCode::AccessDenied.into()),
+        Err(_) => return Err(FaultKind::AccessDenied.into()),
     }
     if let (false, Some(regions)) = (there.region == here.region, regions) {
         return match regions.takes_by_rule(source, &found).await {
@@ -88,7 +90,7 @@ async fn check(
         };
     }
     let into = authorize_rule_receiving(source, &found, here, &there);
-    let into = into.map_err(|_| ErrorCode::AccessDenied)?;
+    let into = into.map_err(|_| FaultKind::AccessDenied)?;
     match gateway.objects.keeps_versions(&into).await? {
         true => Ok(()),
         false => Err(invalid(
@@ -104,7 +106,7 @@ fn may_fill(
     source: &BucketDeed,
     destination: &Arc<BucketDeed>,
     home: &Place,
-) -> Result<(), S3Error> {
+) -> Result<(), Fault> {
     let Via::Region(from, _) = via else {
         return Ok(());
     };
@@ -125,8 +127,8 @@ fn may_fill(
         via,
     };
     authorize(&ask, &facts).map(drop).map_err(|refusal| {
-        S3Error::with(
-            ErrorCode::AccessDenied,
+        Fault::with(
+            FaultKind::AccessDenied,
             format!(
                 "Access Denied: region {} may not forward what writes into destination bucket \
                  {}: {refusal}. Put the rules at region {}.",

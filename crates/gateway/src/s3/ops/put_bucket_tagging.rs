@@ -1,8 +1,11 @@
 //! PutBucketTagging: replaces a bucket's tags.
 
-use crate::s3::{S3Call, S3Result, tagging};
+use crate::{
+    call::{Answer, Call},
+    s3::tagging,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let root = call.read_xml(&["Tagging"]).await?;
     let tags = tagging::read(&root)?;
     call.gateway

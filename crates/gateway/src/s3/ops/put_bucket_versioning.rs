@@ -2,9 +2,13 @@
 
 use objects::Versioning;
 
-use crate::s3::{ErrorCode, S3Call, S3Error, S3Result, xml::Element};
+use crate::{
+    call::{Answer, Call},
+    fault::{Fault, FaultKind},
+    s3::xml::Element,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let root = call.read_xml(&["VersioningConfiguration"]).await?;
     let state = read(&root)?;
     call.gateway
@@ -14,16 +18,16 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     Ok(call.empty(http::StatusCode::OK))
 }
 
-fn read(root: &Element) -> Result<Versioning, S3Error> {
+fn read(root: &Element) -> Result<Versioning, Fault> {
     root.only(&["Status", "MfaDelete"])?;
     if root.text_of("MfaDelete")?.is_some_and(|m| m != "Disabled") {
-        return Err(S3Error::not_implemented("MfaDelete"));
+        return Err(Fault::not_implemented("MfaDelete"));
     }
     match root.text_of("Status")? {
         Some("Enabled") => Ok(Versioning::Enabled),
         Some("Suspended") => Ok(Versioning::Suspended),
-        Some(_) => Err(ErrorCode::MalformedXML.into()),
-        None => Err(ErrorCode::IllegalVersioningConfigurationException.into()),
+        Some(_) => Err(FaultKind::MalformedXML.into()),
+        None => Err(FaultKind::IllegalVersioningConfigurationException.into()),
     }
 }
 
@@ -37,7 +41,7 @@ mod tests {
         let state = |inner: &str| {
             let text = format!("<VersioningConfiguration>{inner}</VersioningConfiguration>");
             let root = xml::parse(text.as_bytes(), &["VersioningConfiguration"]).unwrap();
-            read(&root).map_err(|e| e.code.name())
+            read(&root).map_err(|e| e.kind.name())
         };
         assert_eq!(state("<Status>Enabled</Status>"), Ok(Versioning::Enabled));
         assert_eq!(

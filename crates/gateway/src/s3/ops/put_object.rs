@@ -3,9 +3,13 @@
 use http::{StatusCode, header};
 use objects::PutInput;
 
-use crate::s3::{ErrorCode, S3Call, S3Result, headers, lists, multipart, object_headers};
+use crate::{
+    call::{Answer, Call},
+    fault::FaultKind,
+    s3::{headers, lists, multipart, object_headers},
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let (checksum, trailer) = (multipart::checksum(call)?, multipart::trailer(call)?);
     multipart::check_sdk_algorithm(call, checksum.map(|c| c.algorithm()).or(trailer))?;
@@ -15,7 +19,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     let md5 = multipart::content_md5(call)?;
     let body = call.take_body();
     if body.len_hint().is_none() {
-        return Err(ErrorCode::MissingContentLength.into());
+        return Err(FaultKind::MissingContentLength.into());
     }
     let input = PutInput {
         body,

@@ -2,9 +2,12 @@
 
 use http::StatusCode;
 
-use crate::s3::{S3Call, S3Result, object_headers, tagging};
+use crate::{
+    call::{Answer, Call},
+    s3::{object_headers, tagging},
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let version = object_headers::version(call)?;
     let root = call.read_xml(&["Tagging"]).await?;

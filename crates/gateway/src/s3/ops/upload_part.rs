@@ -3,9 +3,13 @@
 use http::{HeaderName, StatusCode, header};
 use objects::PartInput;
 
-use crate::s3::{ErrorCode, S3Call, S3Result, headers, multipart};
+use crate::{
+    call::{Answer, Call},
+    fault::FaultKind,
+    s3::{headers, multipart},
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let key = call.object_key()?.clone();
     let upload = multipart::upload_id(call)?;
     let number = multipart::part_number(call)?;
@@ -14,7 +18,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
     multipart::check_sdk_algorithm(call, checksum.map(|c| c.algorithm()).or(trailer))?;
     let body = call.take_body();
     if body.len_hint().is_none() {
-        return Err(ErrorCode::MissingContentLength.into());
+        return Err(FaultKind::MissingContentLength.into());
     }
     let input = PartInput {
         body,

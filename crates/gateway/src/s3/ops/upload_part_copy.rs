@@ -5,13 +5,16 @@ use objects::PartSource;
 use types::Timestamp;
 
 use crate::s3::{
-    S3Call, S3Error, S3Result,
     headers::{self, names},
     multipart, object_headers,
     xml::XmlWriter,
 };
+use crate::{
+    call::{Answer, Call},
+    fault::Fault,
+};
 
-pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
+pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     call.check_signed("copy objects")?;
     let key = call.object_key()?.clone();
     let upload = multipart::upload_id(call)?;
@@ -59,7 +62,7 @@ pub(super) async fn handle(call: &mut S3Call<'_>) -> S3Result {
 }
 
 /// Reads `bytes=first-last`; no other form is allowed here.
-fn range(call: &S3Call<'_>) -> Result<Option<(u64, u64)>, S3Error> {
+fn range(call: &Call<'_>) -> Result<Option<(u64, u64)>, Fault> {
     const NAME: &str = "x-amz-copy-source-range";
     let Some(text) = call.header(NAME)? else {
         return Ok(None);
@@ -70,7 +73,7 @@ fn range(call: &S3Call<'_>) -> Result<Option<(u64, u64)>, S3Error> {
         (first <= last).then_some((first, last))
     };
     read().map(Some).ok_or_else(|| {
-        S3Error::argument(
+        Fault::argument(
             NAME,
             text,
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first \

@@ -1,23 +1,26 @@
-//! The one place where a failure of `objects` becomes an S3 error code.
+//! The one place where a failure of `objects`, of the engine, of a name or of a body becomes a
+//! fault.
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use objects::{DisplayVersion, Error, StoreError};
 
 use types::{BodyError, NameError};
 
-use super::{ErrorCode, S3Error, headers};
+use super::{Fact, Fault, FaultKind};
 
 const PUBLIC_POLICY: &str = "Access Denied: the policy is public, and BlockPublicPolicy of the \
     bucket's public access block refuses public policies. Name the principals in it, or change the \
     block first (PutPublicAccessBlock).";
 const PUBLIC_LIST: &str = "Access Denied: the list grants public access, and BlockPublicAcls of the \
     public access block of the bucket or its account refuses that.";
+const BAD_TRAILER: &str = "The request contained trailing data that was not well-formed or did \
+    not conform to our published schema.";
 const HAS_RULES: &str = "A replication configuration is present on this bucket, so the versioning \
     state cannot be changed.";
 
-impl From<Error> for S3Error {
+impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        use ErrorCode as C;
+        use FaultKind as C;
         let simple = match error {
             Error::WrongPermit | Error::WrongKey => C::AccessDenied,
             Error::NoSuchBucket => C::NoSuchBucket,
@@ -33,19 +36,19 @@ impl From<Error> for S3Error {
             Error::InvalidPartOrder => C::InvalidPartOrder,
             Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
-            Error::PublicList => return S3Error::with(C::AccessDenied, PUBLIC_LIST),
+            Error::PublicList => return Fault::with(C::AccessDenied, PUBLIC_LIST),
             Error::NoLists => C::AccessControlListNotSupported,
             Error::HasList => C::InvalidBucketAclWithObjectOwnership,
             Error::NotOwned => C::AccessDenied,
-            Error::PublicPolicy => return S3Error::with(C::AccessDenied, PUBLIC_POLICY),
+            Error::PublicPolicy => return Fault::with(C::AccessDenied, PUBLIC_POLICY),
             Error::TakenEverywhere => {
-                return S3Error::with(
+                return Fault::with(
                     C::InvalidBucketState,
                     "The bucket takes writes in several regions. Let its home alone take them \
                      before it is deleted (dhow bucket place NAME --writes home).",
                 );
             }
-            Error::HasRules => return S3Error::with(C::InvalidBucketState, HAS_RULES),
+            Error::HasRules => return Fault::with(C::InvalidBucketState, HAS_RULES),
             Error::Contention => C::SlowDown,
             Error::SealBroken => {
                 tracing::error!("a sealed replica is damaged, or was tampered with");
@@ -59,7 +62,7 @@ impl From<Error> for S3Error {
                 tracing::error!(%cause, "the registry is not available");
                 C::ServiceUnavailable
             }
-            // Only what other regions send can be ahead, and they do not come through this door.
+            // Only what other regions send can be ahead, and that comes to another listener.
             Error::ClockAhead(_) => C::InternalError,
             // Named one by one, so that a new kind does not compile until it has its code.
             Error::NoSuchKey { .. }
@@ -88,14 +91,14 @@ impl From<Error> for S3Error {
 }
 
 /// To be tried again.
-fn later(code: ErrorCode, why: &str) -> S3Error {
+fn later(kind: FaultKind, why: &str) -> Fault {
     let wait = HeaderValue::from_static("1");
-    S3Error::with(code, format!("{why}.")).header(header::RETRY_AFTER, wait)
+    Fault::with(kind, format!("{why}.")).header(header::RETRY_AFTER, wait)
 }
 
 /// The kinds whose answer says more than the code.
-fn with_details(error: Error) -> S3Error {
-    use ErrorCode as C;
+fn with_details(error: Error) -> Fault {
+    use FaultKind as C;
     match error {
         Error::NoSuchKey { delete_marker } => no_such_key(delete_marker),
         Error::DeleteMarker { modified, version } => delete_marker(&modified.http_date(), &version),
@@ -103,19 +106,19 @@ fn with_details(error: Error) -> S3Error {
             number,
             bytes,
             etag,
-        } => S3Error::new(C::EntityTooSmall)
+        } => Fault::new(C::EntityTooSmall)
             .detail("ProposedSize", bytes.to_string())
             .detail("MinSizeAllowed", types::limits::PART_BYTES_MIN.to_string())
             .detail("PartNumber", number.to_string())
             .detail("ETag", etag.to_string()),
-        Error::TooLarge { bytes, max } => S3Error::new(C::EntityTooLarge)
+        Error::TooLarge { bytes, max } => Fault::new(C::EntityTooLarge)
             .detail("ProposedSize", bytes.to_string())
             .detail("MaxSizeAllowed", max.to_string()),
         Error::SlowDown(why) => later(C::SlowDown, &why),
         Error::NoLease(why) => later(C::ServiceUnavailable, &why),
         Error::NotNow(why) => later(C::ServiceUnavailable, why.0.trim_end_matches('.')),
         Error::PreconditionFailed(condition) => {
-            S3Error::new(C::PreconditionFailed).detail("Condition", condition)
+            Fault::new(C::PreconditionFailed).detail("Condition", condition)
         }
         Error::NotModified {
             etag,
@@ -123,7 +126,7 @@ fn with_details(error: Error) -> S3Error {
             version,
             fresh,
         } => {
-            let mut answer = S3Error::new(C::NotModified)
+            let mut answer = Fault::new(C::NotModified)
                 .text_header(header::ETAG, &etag.quoted())
                 .text_header(header::LAST_MODIFIED, &modified.http_date());
             if let Some(fresh) = fresh {
@@ -137,23 +140,23 @@ fn with_details(error: Error) -> S3Error {
                 }
             }
             match version {
-                Some(v) => answer.text_header(headers::names::VERSION_ID, &v.to_string()),
+                Some(version) => answer.fact(Fact::Version(version.to_string())),
                 None => answer,
             }
         }
-        Error::InvalidRange { size } => S3Error::new(C::InvalidRange)
+        Error::InvalidRange { size } => Fault::new(C::InvalidRange)
             .detail("ActualObjectSize", size.to_string())
             .text_header(header::CONTENT_RANGE, &format!("bytes */{size}")),
-        Error::BadDigest(what) => S3Error::with(
+        Error::BadDigest(what) => Fault::with(
             C::BadDigest,
             format!("The {what} you specified did not match what we received."),
         ),
-        Error::InvalidArgument(text) => S3Error::with(C::InvalidArgument, text),
-        Error::InvalidRequest(text) => S3Error::with(C::InvalidRequest, text),
-        Error::Placement(text) => S3Error::with(C::InvalidLocationConstraint, text),
-        Error::Unproven(text) => S3Error::with(C::AccessDenied, format!("Access Denied: {text}.")),
+        Error::InvalidArgument(text) => Fault::with(C::InvalidArgument, text),
+        Error::InvalidRequest(text) => Fault::with(C::InvalidRequest, text),
+        Error::Placement(text) => Fault::with(C::InvalidLocationConstraint, text),
+        Error::Unproven(text) => Fault::with(C::AccessDenied, format!("Access Denied: {text}.")),
         Error::TooManyTags(max) => too_many_tags(max),
-        Error::InvalidTag(text) => S3Error::with(C::InvalidTag, text),
+        Error::InvalidTag(text) => Fault::with(C::InvalidTag, text),
         Error::Name(error) => error.into(),
         Error::Body(error) => error.into(),
         Error::Store(error) => error.into(),
@@ -164,107 +167,100 @@ fn with_details(error: Error) -> S3Error {
     }
 }
 
-fn too_many_tags(max: usize) -> S3Error {
+fn too_many_tags(max: usize) -> Fault {
     let text = match max {
         types::limits::OBJECT_TAGS_MAX => "Object tags cannot be greater than",
         _ => "Bucket tag count cannot be greater than",
     };
-    S3Error::with(ErrorCode::BadRequest, format!("{text} {max}"))
+    Fault::with(FaultKind::BadRequest, format!("{text} {max}"))
 }
 
-fn no_such_key(marker: Option<DisplayVersion>) -> S3Error {
-    let error = S3Error::new(ErrorCode::NoSuchKey);
+fn no_such_key(marker: Option<DisplayVersion>) -> Fault {
+    let error = Fault::new(FaultKind::NoSuchKey);
     match marker {
         None => error,
         Some(version) => error
-            .header(
-                headers::names::DELETE_MARKER,
-                HeaderValue::from_static("true"),
-            )
-            .text_header(headers::names::VERSION_ID, &version.to_string()),
+            .fact(Fact::DeleteMarker)
+            .fact(Fact::Version(version.to_string())),
     }
 }
 
-fn delete_marker(modified: &str, version: &DisplayVersion) -> S3Error {
-    S3Error::new(ErrorCode::MethodNotAllowed)
+fn delete_marker(modified: &str, version: &DisplayVersion) -> Fault {
+    Fault::new(FaultKind::MethodNotAllowed)
         .detail("Method", "GET")
         .detail("ResourceType", "DeleteMarker")
-        .header(
-            headers::names::DELETE_MARKER,
-            HeaderValue::from_static("true"),
-        )
+        .fact(Fact::DeleteMarker)
         .header(header::ALLOW, HeaderValue::from_static("DELETE"))
         .text_header(header::LAST_MODIFIED, modified)
-        .text_header(headers::names::VERSION_ID, &version.to_string())
+        .fact(Fact::Version(version.to_string()))
 }
 
-impl From<StoreError> for S3Error {
+impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        let code = match &error {
-            StoreError::Busy | StoreError::Conflict { .. } => ErrorCode::SlowDown,
-            StoreError::Full(_) => ErrorCode::InsufficientStorage,
-            StoreError::Fenced(_) => ErrorCode::ServiceUnavailable,
+        let kind = match &error {
+            StoreError::Busy | StoreError::Conflict { .. } => FaultKind::SlowDown,
+            StoreError::Full(_) => FaultKind::InsufficientStorage,
+            StoreError::Fenced(_) => FaultKind::ServiceUnavailable,
             StoreError::Corrupt(_)
             | StoreError::NoBlob(_)
             | StoreError::Invalid(_)
-            | StoreError::Io { .. } => ErrorCode::InternalError,
+            | StoreError::Io { .. } => FaultKind::InternalError,
         };
-        if code.status() >= StatusCode::INTERNAL_SERVER_ERROR && code != ErrorCode::SlowDown {
+        if kind != FaultKind::SlowDown {
             tracing::error!(%error, "the engine failed a request");
         }
-        code.into()
+        kind.into()
     }
 }
 
-impl From<NameError> for S3Error {
+impl From<NameError> for Fault {
     fn from(error: NameError) -> Self {
         match error {
-            NameError::Bucket => ErrorCode::InvalidBucketName,
+            NameError::Bucket => FaultKind::InvalidBucketName,
             NameError::KeyTooLong => {
                 let max = types::limits::KEY_BYTES_MAX.to_string();
-                return S3Error::new(ErrorCode::KeyTooLongError).detail("MaxSizeAllowed", max);
+                return Fault::new(FaultKind::KeyTooLongError).detail("MaxSizeAllowed", max);
             }
-            NameError::KeyEmpty | NameError::KeyNotUtf8 => ErrorCode::InvalidURI,
+            NameError::KeyEmpty | NameError::KeyNotUtf8 => FaultKind::InvalidURI,
         }
         .into()
     }
 }
 
-impl From<BodyError> for S3Error {
+impl From<BodyError> for Fault {
     fn from(error: BodyError) -> Self {
-        use ErrorCode as C;
+        use FaultKind as C;
         match error {
             BodyError::Incomplete { .. } | BodyError::Connection(_) => C::IncompleteBody.into(),
             BodyError::TooLarge { max } => {
-                S3Error::new(C::EntityTooLarge).detail("MaxSizeAllowed", max.to_string())
+                Fault::new(C::EntityTooLarge).detail("MaxSizeAllowed", max.to_string())
             }
             BodyError::SignatureMismatch => C::SignatureDoesNotMatch.into(),
             BodyError::Sha256Mismatch { client, computed } => {
-                S3Error::new(C::XAmzContentSHA256Mismatch)
+                Fault::new(C::XAmzContentSHA256Mismatch)
                     .detail("ClientComputedContentSHA256", client)
                     .detail("S3ComputedContentSHA256", computed)
             }
-            BodyError::SignedDigest(name) => S3Error::new(C::BadDigest).detail("Header", name),
+            BodyError::SignedDigest(name) => Fault::new(C::BadDigest).detail("Header", name),
             BodyError::Unproven(why) => later(
                 C::ServiceUnavailable,
                 &format!("The signatures of the body cannot be verified now: {why}"),
             ),
-            BodyError::Malformed(what) => S3Error::with(
+            BodyError::Malformed(what) => Fault::with(
                 C::InvalidRequest,
                 format!("The aws-chunked body is malformed: {what}"),
             ),
-            BodyError::Lengths(what) => S3Error::with(
+            BodyError::Lengths(what) => Fault::with(
                 C::IncompleteBody,
                 format!("The body is not as long as it says: {what}"),
             ),
-            BodyError::SmallChunk { number, bytes } => S3Error::new(C::InvalidChunkSizeError)
+            BodyError::SmallChunk { number, bytes } => Fault::new(C::InvalidChunkSizeError)
                 .detail("Chunk", number.to_string())
                 .detail("BadChunkSize", bytes.to_string()),
-            BodyError::Trailer(what) => S3Error::with(
-                C::MalformedTrailerError,
-                format!("{} {what}", C::MalformedTrailerError.message()),
-            ),
-            BodyError::TrailerValue(header) => S3Error::with(
+            BodyError::Trailer(what) => {
+                Fault::with(C::MalformedTrailerError, format!("{BAD_TRAILER} {what}"))
+            }
+            BodyError::TrailerValue(header) => Fault::with(
                 C::InvalidRequest,
                 format!("Value for {header} trailing header is invalid."),
             ),

@@ -6,49 +6,27 @@ use access::{
     Action, Ask, Context, Facts, Identity, Permit, Refusal, RequestFacts, Resource, Via,
     policy::Steps,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, header::AsHeaderName};
+use bytes::Bytes;
+use http::{HeaderMap, header::AsHeaderName};
 use objects::BucketDocuments;
-use tokio::sync::SemaphorePermit;
 use types::{
-    BucketDeed, BucketName, ChecksumAlgorithm, ChecksumValue, DisplayVersion, ObjectKey, Place,
-    RegionId, SignedRequest,
+    BucketDeed, BucketName, DisplayVersion, ObjectKey, Place, RegionId, SignedRequest,
     body::MemoryBody,
-    limits::{LARGE_XML_BYTES_MAX, XML_BYTES_MAX},
 };
 
-use super::{
-    ErrorCode, S3Error, headers, multipart,
-    xml::{self, Element},
-};
 use crate::{
-    body::ResponseBody, limits::LARGE_DOCUMENT_TIME, operations::Operation, server::Gateway,
+    body::ResponseBody,
+    fault::{Fault, FaultKind},
+    operations::Operation,
+    query::Query,
+    server::Gateway,
 };
 
 /// What a handler returns.
-pub type S3Result = Result<http::Response<ResponseBody>, S3Error>;
-
-/// A percent-decoded query string. Names are case-sensitive.
-#[derive(Debug, Clone, Default)]
-pub struct Query(pub Vec<(String, String)>);
-
-impl Query {
-    /// The first value of a parameter; `?acl` has the value "".
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
-    }
-    /// Whether the parameter is there.
-    pub fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-}
+pub type Answer = Result<http::Response<ResponseBody>, Fault>;
 
 /// A request that has been parsed, identified and permitted.
-pub struct S3Call<'g> {
+pub struct Call<'g> {
     /// The gateway and all that it reaches.
     pub gateway: &'g Gateway,
     /// Which operation.
@@ -80,7 +58,7 @@ pub struct S3Call<'g> {
     pub form: Option<Box<crate::post_form::Reply>>,
 }
 
-impl<'g> S3Call<'g> {
+impl<'g> Call<'g> {
     /// The permit with what the customer signed, for the registry.
     pub(crate) fn for_registry(&self, body: &[u8]) -> Permit {
         let permit = self.permit.clone();
@@ -94,15 +72,15 @@ impl<'g> S3Call<'g> {
     }
 
     /// The key, which routing guarantees for operations on objects.
-    pub fn object_key(&self) -> Result<&ObjectKey, S3Error> {
+    pub fn object_key(&self) -> Result<&ObjectKey, Fault> {
         self.key
             .as_ref()
-            .ok_or_else(|| ErrorCode::InvalidURI.into())
+            .ok_or_else(|| FaultKind::InvalidURI.into())
     }
 
     /// A header as text; a value that is not UTF-8 is `InvalidArgument`.
     /// A name that is a `&HeaderName` need not be read again.
-    pub fn header<N>(&self, name: N) -> Result<Option<&str>, S3Error>
+    pub fn header<N>(&self, name: N) -> Result<Option<&str>, Fault>
     where
         N: AsHeaderName + AsRef<str> + Copy,
     {
@@ -111,7 +89,7 @@ impl<'g> S3Call<'g> {
         };
         match std::str::from_utf8(value.as_bytes()) {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(S3Error::argument(
+            Err(_) => Err(Fault::argument(
                 name.as_ref(),
                 "",
                 "Header value is not valid UTF-8",
@@ -120,10 +98,10 @@ impl<'g> S3Call<'g> {
     }
 
     /// The bucket's deed, which the pipeline guarantees for operations on buckets and objects.
-    pub fn deed(&self) -> Result<&Arc<BucketDeed>, S3Error> {
+    pub fn deed(&self) -> Result<&Arc<BucketDeed>, Fault> {
         self.permit
             .deed()
-            .ok_or_else(|| ErrorCode::NoSuchBucket.into())
+            .ok_or_else(|| FaultKind::NoSuchBucket.into())
     }
 
     /// Takes the body; an empty one where the request has none, or it was taken before.
@@ -131,123 +109,6 @@ impl<'g> S3Call<'g> {
         self.body
             .take()
             .unwrap_or_else(|| Box::new(MemoryBody::new(Bytes::new())))
-    }
-
-    /// Reads the whole body into memory, at most 1 MiB (`MaxMessageLengthExceeded`), to its
-    /// verified end, and compares `Content-MD5` and additional checksums where the client sent
-    /// them (`InvalidDigest`, `BadDigest`).
-    pub async fn read_body(&mut self) -> Result<Bytes, S3Error> {
-        let mut body = self.take_body();
-        let mut pieces = BytesMut::new();
-        while let Some(piece) = body.next().await {
-            add(&mut pieces, &piece?, XML_BYTES_MAX)?;
-        }
-        let bytes = pieces.freeze();
-        self.check_digests(&bytes, body.trailing_checksum())?;
-        Ok(bytes)
-    }
-
-    /// Reads an XML body; its root must be one of `roots`. An empty one is
-    /// `MissingRequestBodyError`.
-    pub async fn read_xml(&mut self, roots: &[&str]) -> Result<Element, S3Error> {
-        let bytes = self.read_body().await?;
-        if bytes.is_empty() {
-            return Err(ErrorCode::MissingRequestBodyError.into());
-        }
-        xml::parse(&bytes, roots)
-    }
-
-    /// As [`S3Call::read_xml`], for the operations whose legal documents are larger than others'. A
-    /// large one takes a place, which it holds as long as the answer to this.
-    pub async fn read_large_xml(
-        &mut self,
-        roots: &'static [&'static str],
-    ) -> Result<(Element, Option<SemaphorePermit<'g>>), S3Error> {
-        let mut body = self.take_body();
-        let mut pieces = BytesMut::new();
-        while pieces.len() < XML_BYTES_MAX {
-            match body.next().await {
-                Some(piece) => add(&mut pieces, &piece?, LARGE_XML_BYTES_MAX)?,
-                None => {
-                    let bytes = pieces.freeze();
-                    self.check_digests(&bytes, body.trailing_checksum())?;
-                    if bytes.is_empty() {
-                        return Err(ErrorCode::MissingRequestBodyError.into());
-                    }
-                    return Ok((xml::parse(&bytes, roots)?, None));
-                }
-            }
-        }
-        let owner = self.permit.deed().map(|deed| &deed.owner);
-        // The places for these are for the bucket's own account.
-        if self.permit.identity().account() != owner
-            || body
-                .len_hint()
-                .is_some_and(|len| len > LARGE_XML_BYTES_MAX as u64)
-        {
-            return Err(ErrorCode::MaxMessageLengthExceeded.into());
-        }
-        let waiting = self.gateway.large_documents.acquire();
-        let place = tokio::time::timeout(LARGE_DOCUMENT_TIME, waiting).await;
-        let Ok(Ok(place)) = place else {
-            return Err(ErrorCode::SlowDown.into());
-        };
-        let reading = async {
-            while let Some(piece) = body.next().await {
-                add(&mut pieces, &piece?, LARGE_XML_BYTES_MAX)?;
-            }
-            Ok::<_, S3Error>(())
-        };
-        let read = tokio::time::timeout(LARGE_DOCUMENT_TIME, reading).await;
-        read.map_err(|_| ErrorCode::RequestTimeout)??;
-        let bytes = pieces.freeze();
-        self.check_digests(&bytes, body.trailing_checksum())?;
-        // Long enough to keep others waiting.
-        let parsed = tokio::task::spawn_blocking(move || xml::parse(&bytes, roots)).await;
-        let root = parsed.map_err(|_| ErrorCode::InternalError)??;
-        Ok((root, Some(place)))
-    }
-
-    fn check_digests(&self, bytes: &[u8], trailer: Option<ChecksumValue>) -> Result<(), S3Error> {
-        if let Some(text) = self.header("content-md5")? {
-            let claimed = STANDARD.decode(text).ok().filter(|b| b.len() == 16);
-            let claimed = claimed.ok_or(ErrorCode::InvalidDigest)?;
-            if claimed != digest::md5(bytes) {
-                return Err(ErrorCode::BadDigest.into());
-            }
-        }
-        let mut claims: Vec<ChecksumValue> = trailer.into_iter().collect();
-        for algorithm in ChecksumAlgorithm::ALL {
-            if let Some(text) = self.header(algorithm.header())? {
-                let claim = ChecksumValue::parse(algorithm, text).ok_or_else(|| {
-                    S3Error::with(
-                        ErrorCode::InvalidRequest,
-                        format!("Value for {} header is invalid.", algorithm.header()),
-                    )
-                })?;
-                claims.push(claim);
-            }
-        }
-        multipart::check_sdk_algorithm(self, claims.first().map(ChecksumValue::algorithm))?;
-        for claim in claims {
-            if digest::checksum(claim.algorithm(), bytes) != claim {
-                return Err(S3Error::with(
-                    ErrorCode::BadDigest,
-                    format!(
-                        "The {} you specified did not match the calculated checksum.",
-                        claim.algorithm().name()
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// A 200 with an XML document.
-    pub fn xml(&self, document: Vec<u8>) -> http::Response<ResponseBody> {
-        let mut answer = http::Response::new(ResponseBody::full(document));
-        headers::set_xml(answer.headers_mut());
-        answer
     }
 
     /// An answer without a body.
@@ -345,11 +206,11 @@ impl<'g> S3Call<'g> {
 
     /// The error of a copy, whose source this permit is for. That the source is not there is for
     /// those who may list its bucket.
-    pub async fn copy_error(&mut self, error: objects::Error, source: &Permit) -> S3Error {
-        let error = S3Error::from(error);
-        let versions = match error.code {
-            ErrorCode::NoSuchKey => false,
-            ErrorCode::NoSuchVersion => true,
+    pub async fn copy_error(&mut self, error: objects::Error, source: &Permit) -> Fault {
+        let error = Fault::from(error);
+        let versions = match error.kind {
+            FaultKind::NoSuchKey => false,
+            FaultKind::NoSuchVersion => true,
             _ => return error,
         };
         let Some(deed) = source.deed() else {
@@ -369,15 +230,15 @@ impl<'g> S3Call<'g> {
         };
         match access::may_by_documents(&self.listing_of(deed, versions), &facts) {
             true => error,
-            false => ErrorCode::AccessDenied.into(),
+            false => FaultKind::AccessDenied.into(),
         }
     }
 
     /// Refuses who signs nothing, as S3 does for what leaves something open or reads elsewhere.
-    pub fn check_signed(&self, what: &str) -> Result<(), S3Error> {
+    pub fn check_signed(&self, what: &str) -> Result<(), Fault> {
         match self.permit.identity() {
-            Identity::Anonymous => Err(S3Error::with(
-                ErrorCode::AccessDenied,
+            Identity::Anonymous => Err(Fault::with(
+                FaultKind::AccessDenied,
                 format!("Anonymous users cannot {what}. Sign the request."),
             )),
             _ => Ok(()),
@@ -397,7 +258,7 @@ impl<'g> S3Call<'g> {
         name: &BucketName,
         home: &RegionId,
         tags: &[(String, String)],
-    ) -> Result<Permit, S3Error> {
+    ) -> Result<Permit, Fault> {
         let ask = Ask {
             principal: self.permit.identity(),
             action: Action::CreateBucket,
@@ -419,7 +280,7 @@ impl<'g> S3Call<'g> {
     }
 
     /// Asks for what it takes to give the new object, a copy of `source`, these tags.
-    pub fn permit_tags(&self, source: &str, tags: &[(String, String)]) -> Result<(), S3Error> {
+    pub fn permit_tags(&self, source: &str, tags: &[(String, String)]) -> Result<(), Fault> {
         let (deed, key) = (self.deed()?, self.object_key()?);
         let here = self.gateway.place_for(&self.via);
         let facts = self.known(deed, &here);
@@ -446,39 +307,4 @@ impl<'g> S3Call<'g> {
         }
         Ok(())
     }
-
-    /// Asks for a permit for the source of a copy into the bucket that the request addresses;
-    /// errors as of [`Gateway::permit_copy`].
-    pub fn permit_source<'a>(
-        &'a self,
-        action: Action,
-        bucket: &'a BucketName,
-        (key, version): (&'a ObjectKey, Option<DisplayVersion>),
-    ) -> Result<impl Future<Output = Result<Permit, S3Error>> + Send + 'a, S3Error> {
-        let expected = self.headers.get(headers::names::SOURCE_EXPECTED_OWNER);
-        let ask = Ask {
-            principal: self.permit.identity(),
-            action: action.for_version(version.is_some()),
-            resource: Resource::Object {
-                bucket,
-                key,
-                version,
-            },
-            context: Context {
-                expected_owner: expected.map(HeaderValue::as_bytes),
-                ..self.context()
-            },
-        };
-        let gateway = self.gateway;
-        // The body, which only one may read, stays out of what is awaited.
-        Ok(gateway.permit_copy(ask, self.deed()?, &self.via))
-    }
-}
-
-fn add(pieces: &mut BytesMut, piece: &Bytes, max: usize) -> Result<(), S3Error> {
-    if pieces.len() + piece.len() > max {
-        return Err(ErrorCode::MaxMessageLengthExceeded.into());
-    }
-    pieces.extend_from_slice(piece);
-    Ok(())
 }

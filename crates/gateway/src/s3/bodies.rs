@@ -1,0 +1,177 @@
+//! What S3 reads of a request beside its operation: documents in XML, digests of bodies, the source
+//! of a copy.
+
+use access::{Action, Ask, Context, Permit, Resource};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use tokio::sync::SemaphorePermit;
+use types::{
+    BucketName, ChecksumAlgorithm, ChecksumValue, DisplayVersion, ObjectKey,
+    limits::{LARGE_XML_BYTES_MAX, XML_BYTES_MAX},
+};
+
+use super::{
+    headers, multipart,
+    xml::{self, Element},
+};
+use crate::{
+    body::ResponseBody,
+    call::Call,
+    fault::{Fault, FaultKind},
+    limits::LARGE_DOCUMENT_TIME,
+};
+
+impl<'g> Call<'g> {
+    /// Reads the whole body into memory, at most 1 MiB (`MaxMessageLengthExceeded`), to its
+    /// verified end, and compares `Content-MD5` and additional checksums where the client sent
+    /// them (`InvalidDigest`, `BadDigest`).
+    pub async fn read_body(&mut self) -> Result<Bytes, Fault> {
+        let mut body = self.take_body();
+        let mut pieces = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            add(&mut pieces, &piece?, XML_BYTES_MAX)?;
+        }
+        let bytes = pieces.freeze();
+        self.check_digests(&bytes, body.trailing_checksum())?;
+        Ok(bytes)
+    }
+
+    /// Reads an XML body; its root must be one of `roots`. An empty one is
+    /// `MissingRequestBodyError`.
+    pub async fn read_xml(&mut self, roots: &[&str]) -> Result<Element, Fault> {
+        let bytes = self.read_body().await?;
+        if bytes.is_empty() {
+            return Err(FaultKind::MissingRequestBodyError.into());
+        }
+        xml::parse(&bytes, roots)
+    }
+
+    /// As [`Call::read_xml`], for the operations whose legal documents are larger than others'. A
+    /// large one takes a place, which it holds as long as the answer to this.
+    pub async fn read_large_xml(
+        &mut self,
+        roots: &'static [&'static str],
+    ) -> Result<(Element, Option<SemaphorePermit<'g>>), Fault> {
+        let mut body = self.take_body();
+        let mut pieces = BytesMut::new();
+        while pieces.len() < XML_BYTES_MAX {
+            match body.next().await {
+                Some(piece) => add(&mut pieces, &piece?, LARGE_XML_BYTES_MAX)?,
+                None => {
+                    let bytes = pieces.freeze();
+                    self.check_digests(&bytes, body.trailing_checksum())?;
+                    if bytes.is_empty() {
+                        return Err(FaultKind::MissingRequestBodyError.into());
+                    }
+                    return Ok((xml::parse(&bytes, roots)?, None));
+                }
+            }
+        }
+        let owner = self.permit.deed().map(|deed| &deed.owner);
+        // The places for these are for the bucket's own account.
+        if self.permit.identity().account() != owner
+            || body
+                .len_hint()
+                .is_some_and(|len| len > LARGE_XML_BYTES_MAX as u64)
+        {
+            return Err(FaultKind::MaxMessageLengthExceeded.into());
+        }
+        let waiting = self.gateway.large_documents.acquire();
+        let place = tokio::time::timeout(LARGE_DOCUMENT_TIME, waiting).await;
+        let Ok(Ok(place)) = place else {
+            return Err(FaultKind::SlowDown.into());
+        };
+        let reading = async {
+            while let Some(piece) = body.next().await {
+                add(&mut pieces, &piece?, LARGE_XML_BYTES_MAX)?;
+            }
+            Ok::<_, Fault>(())
+        };
+        let read = tokio::time::timeout(LARGE_DOCUMENT_TIME, reading).await;
+        read.map_err(|_| FaultKind::RequestTimeout)??;
+        let bytes = pieces.freeze();
+        self.check_digests(&bytes, body.trailing_checksum())?;
+        // Long enough to keep others waiting.
+        let parsed = tokio::task::spawn_blocking(move || xml::parse(&bytes, roots)).await;
+        let root = parsed.map_err(|_| FaultKind::InternalError)??;
+        Ok((root, Some(place)))
+    }
+
+    fn check_digests(&self, bytes: &[u8], trailer: Option<ChecksumValue>) -> Result<(), Fault> {
+        if let Some(text) = self.header("content-md5")? {
+            let claimed = STANDARD.decode(text).ok().filter(|b| b.len() == 16);
+            let claimed = claimed.ok_or(FaultKind::InvalidDigest)?;
+            if claimed != digest::md5(bytes) {
+                return Err(FaultKind::BadDigest.into());
+            }
+        }
+        let mut claims: Vec<ChecksumValue> = trailer.into_iter().collect();
+        for algorithm in ChecksumAlgorithm::ALL {
+            if let Some(text) = self.header(algorithm.header())? {
+                let claim = ChecksumValue::parse(algorithm, text).ok_or_else(|| {
+                    Fault::with(
+                        FaultKind::InvalidRequest,
+                        format!("Value for {} header is invalid.", algorithm.header()),
+                    )
+                })?;
+                claims.push(claim);
+            }
+        }
+        multipart::check_sdk_algorithm(self, claims.first().map(ChecksumValue::algorithm))?;
+        for claim in claims {
+            if digest::checksum(claim.algorithm(), bytes) != claim {
+                return Err(Fault::with(
+                    FaultKind::BadDigest,
+                    format!(
+                        "The {} you specified did not match the calculated checksum.",
+                        claim.algorithm().name()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A 200 with an XML document.
+    pub fn xml(&self, document: Vec<u8>) -> http::Response<ResponseBody> {
+        let mut answer = http::Response::new(ResponseBody::full(document));
+        headers::set_xml(answer.headers_mut());
+        answer
+    }
+
+    /// Asks for a permit for the source of a copy into the bucket that the request addresses;
+    /// errors as of [`Gateway::permit_copy`].
+    pub fn permit_source<'a>(
+        &'a self,
+        action: Action,
+        bucket: &'a BucketName,
+        (key, version): (&'a ObjectKey, Option<DisplayVersion>),
+    ) -> Result<impl Future<Output = Result<Permit, Fault>> + Send + 'a, Fault> {
+        let expected = self.headers.get(headers::names::SOURCE_EXPECTED_OWNER);
+        let ask = Ask {
+            principal: self.permit.identity(),
+            action: action.for_version(version.is_some()),
+            resource: Resource::Object {
+                bucket,
+                key,
+                version,
+            },
+            context: Context {
+                expected_owner: expected.map(HeaderValue::as_bytes),
+                ..self.context()
+            },
+        };
+        let gateway = self.gateway;
+        // The body, which only one may read, stays out of what is awaited.
+        Ok(gateway.permit_copy(ask, self.deed()?, &self.via))
+    }
+}
+
+fn add(pieces: &mut BytesMut, piece: &Bytes, max: usize) -> Result<(), Fault> {
+    if pieces.len() + piece.len() > max {
+        return Err(FaultKind::MaxMessageLengthExceeded.into());
+    }
+    pieces.extend_from_slice(piece);
+    Ok(())
+}
