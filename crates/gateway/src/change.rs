@@ -14,8 +14,7 @@ use crate::{
     proof::Cover,
     relayed,
     request::{Received, Request, without_port},
-    route::route,
-    s3::{error, headers::names, ops, placement_headers, refuse},
+    s3::{error, headers::names, ops, placement_headers, refuse, route::route},
     server::Gateway,
 };
 

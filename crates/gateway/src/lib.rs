@@ -37,7 +37,6 @@ pub mod regions;
 mod relayed;
 mod request;
 pub mod request_id;
-pub mod route;
 pub mod s3;
 pub mod serve;
 pub mod server;

@@ -26,7 +26,7 @@ use crate::{
     regions::{Proven, Regions},
     relayed,
     request::{Received, Request, without_port},
-    route::route,
+    s3::route::route,
     server::Gateway,
 };
 

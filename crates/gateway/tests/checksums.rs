@@ -8,10 +8,7 @@ use common::{
     Door,
     client::{Answer, Client},
 };
-use gateway::{
-    GatewayConfig,
-    operations::{OPERATIONS, Status},
-};
+use gateway::{GatewayConfig, operations::Status, s3::operations::ROWS};
 use types::{ChecksumAlgorithm, ChecksumValue};
 
 const ALICE: &str = "ALICEALICEALICEALICE";
@@ -95,7 +92,7 @@ async fn an_sdk_that_names_an_algorithm_must_send_its_checksum() {
     let (_door, alice) = open().await;
     let id = begin(&alice, &[]).await;
     let named = "x-amz-sdk-checksum-algorithm";
-    for operation in OPERATIONS {
+    for operation in ROWS {
         let unread = ["CompleteMultipartUpload", "PostObject"].contains(&operation.name);
         if !operation.heeds.concat().contains(&named) || operation.status != Status::Works || unread
         {

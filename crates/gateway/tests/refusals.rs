@@ -9,7 +9,8 @@ use bytes::Bytes;
 use common::Door;
 use gateway::{
     GatewayConfig,
-    operations::{OPERATIONS, Operation, Resource},
+    operations::Resource,
+    s3::operations::{ROWS, Row},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request, client::conn::http1};
@@ -34,7 +35,7 @@ async fn send_whole(door: &Door, request: Request<Full<Bytes>>) -> (u16, HeaderM
 }
 
 /// The request of an operation on Alice's bucket, unsigned.
-fn request(door: &Door, operation: &Operation) -> http::request::Builder {
+fn request(door: &Door, operation: &Row) -> http::request::Builder {
     let path = match operation.resource {
         Resource::Service => "/",
         Resource::Bucket if operation.name == "CreateBucket" => "/new-bucket",
@@ -61,14 +62,14 @@ fn request(door: &Door, operation: &Operation) -> http::request::Builder {
     builder
 }
 
-fn body_of(operation: &Operation) -> Full<Bytes> {
+fn body_of(operation: &Row) -> Full<Bytes> {
     match operation.method {
         "PUT" | "POST" => Full::new(Bytes::from_static(b"<Anything/>")),
         _ => Full::new(Bytes::new()),
     }
 }
 
-async fn assert_refused(door: &Door, operation: &Operation, who: &str, sent: (u16, String)) {
+async fn assert_refused(door: &Door, operation: &Row, who: &str, sent: (u16, String)) {
     let (status, body) = sent;
     let refused = matches!(status, 400 | 401 | 403);
     assert!(refused, "{} by {who}: {status} {body}", operation.name);
@@ -89,7 +90,7 @@ async fn assert_refused(door: &Door, operation: &Operation, who: &str, sent: (u1
 async fn s02_every_operation_refuses_anonymous_callers() {
     let door = Door::open(GatewayConfig::default()).await;
     door.grant_bucket("alice-bucket", "000000000001").await;
-    for operation in OPERATIONS {
+    for operation in ROWS {
         let request = request(&door, operation).body(body_of(operation)).unwrap();
         let sent = send(&door, request).await;
         assert_refused(&door, operation, "nobody", sent).await;
@@ -97,18 +98,13 @@ async fn s02_every_operation_refuses_anonymous_callers() {
 }
 
 /// Signs the request of an operation; `tamper` changes a header afterwards.
-fn signed(
-    door: &Door,
-    operation: &Operation,
-    access_key: &str,
-    secret: &str,
-) -> Request<Full<Bytes>> {
+fn signed(door: &Door, operation: &Row, access_key: &str, secret: &str) -> Request<Full<Bytes>> {
     signed_for(door, operation, access_key, secret, common::REGION)
 }
 
 fn signed_for(
     door: &Door,
-    operation: &Operation,
+    operation: &Row,
     access_key: &str,
     secret: &str,
     region: &str,
@@ -159,7 +155,7 @@ fn secret(access_key: &str) -> String {
 async fn s01_every_operation_refuses_a_forged_signature() {
     let door = Door::open(GatewayConfig::default()).await;
     door.grant_bucket("alice-bucket", "000000000001").await;
-    for operation in OPERATIONS {
+    for operation in ROWS {
         let forged = signed(&door, operation, ALICE, "not the secret of Alice at all");
         let sent = send(&door, forged).await;
         if operation.method != "HEAD" {
@@ -177,7 +173,7 @@ async fn s01_every_operation_refuses_a_forged_signature() {
 async fn every_operation_refuses_an_unknown_key() {
     let door = Door::open(GatewayConfig::default()).await;
     door.grant_bucket("alice-bucket", "000000000001").await;
-    for operation in OPERATIONS {
+    for operation in ROWS {
         let stranger = signed(&door, operation, "AKIDUNKNOWNUNKNOWN00", "any secret");
         let sent = send(&door, stranger).await;
         if operation.method != "HEAD" {
@@ -192,7 +188,7 @@ async fn every_operation_refuses_an_unknown_key() {
 async fn every_operation_on_a_bucket_refuses_another_account() {
     let door = Door::open(GatewayConfig::default()).await;
     door.grant_bucket("alice-bucket", "000000000001").await;
-    for operation in OPERATIONS {
+    for operation in ROWS {
         if operation.resource == Resource::Service || operation.name == "CreateBucket" {
             continue;
         }
@@ -209,7 +205,7 @@ async fn every_operation_on_a_bucket_refuses_another_account() {
 async fn what_is_not_there_yet_says_so_by_name_to_the_owner() {
     let door = Door::open(GatewayConfig::default()).await;
     door.grant_bucket("alice-bucket", "000000000001").await;
-    for operation in OPERATIONS.iter().filter(|o| o.action.is_none()) {
+    for operation in ROWS.iter().filter(|o| o.action.is_none()) {
         let (status, body) = send(&door, signed(&door, operation, ALICE, &secret(ALICE))).await;
         assert_eq!(status, 501, "{}: {body}", operation.name);
         let message = format!("<Message>{} is not implemented", operation.name);
@@ -227,7 +223,7 @@ async fn every_operation_names_the_region_to_sign_for() {
     })
     .await;
     door.grant_bucket("alice-bucket", "000000000001").await;
-    for operation in OPERATIONS {
+    for operation in ROWS {
         for (region, said) in [
             ("us-east-1", "the region 'us-east-1' is wrong; expecting"),
             ("auto", "the region 'auto' is wrong; expecting"),
@@ -257,7 +253,7 @@ async fn every_operation_names_the_region_to_sign_for() {
     }
 }
 
-fn assert_names_region(operation: &Operation, body: &str, code: &str, said: &str) {
+fn assert_names_region(operation: &Row, body: &str, code: &str, said: &str) {
     if operation.method == "HEAD" {
         assert_eq!(body, "");
         return;
@@ -269,7 +265,7 @@ fn assert_names_region(operation: &Operation, body: &str, code: &str, said: &str
     }
 }
 
-fn presigned(door: &Door, operation: &Operation, region: &str) -> String {
+fn presigned(door: &Door, operation: &Row, region: &str) -> String {
     let plain = request(door, operation).body(()).unwrap();
     let host = door.address.to_string();
     let path = plain.uri().path();

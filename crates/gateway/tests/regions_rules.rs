@@ -11,13 +11,16 @@ use common::{
     client::{Answer, exchange},
     cloud::{ALICE, ALICE_ACCOUNT, Cloud, Customer, place_of, relaying},
 };
-use gateway::operations::{OPERATIONS, Operation, Resource, Status};
+use gateway::{
+    operations::{Resource, Status},
+    s3::operations::{ROWS, Row},
+};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use types::{BucketName, Deeds, Jurisdiction, Place, RegionId};
 
 /// The target of an operation on `papers`.
-fn target(operation: &Operation) -> String {
+fn target(operation: &Row) -> String {
     let path = match operation.resource {
         Resource::Service => "/",
         Resource::Bucket if operation.name == "CreateBucket" => "/new-bucket",
@@ -34,7 +37,7 @@ fn target(operation: &Operation) -> String {
     format!("{path}?{query}")
 }
 
-async fn ask(cloud: &Cloud, from: &Place, to: &str, operation: &Operation) -> (u16, String) {
+async fn ask(cloud: &Cloud, from: &Place, to: &str, operation: &Row) -> (u16, String) {
     let to = RegionId::new(to);
     let target = target(operation);
     let headers = operation.headers.iter().map(|h| (*h, "/papers/source"));
@@ -75,7 +78,7 @@ async fn p5_every_operation_refuses_regions_that_may_not_pass() {
         place_of("far-1"),
         unlawful,
     ] {
-        for operation in OPERATIONS {
+        for operation in ROWS {
             let (status, body) = ask(&cloud, &from, "home-1", operation).await;
             assert_eq!(status, 403, "{} from {from:?}: {body}", operation.name);
             assert!(!body.contains("secret"), "{body}");
@@ -98,7 +101,7 @@ async fn p5_what_is_not_held_is_not_acted_on_for_others() {
         cloud.plant(region, &deed, "key", "secret bytes").await;
     }
     let home = place_of("home-1");
-    for operation in OPERATIONS {
+    for operation in ROWS {
         for to in ["seal-1", "away-1"] {
             let (status, body) = ask(&cloud, &home, to, operation).await;
             assert!(
@@ -135,7 +138,7 @@ async fn every_operation_on_a_bucket_elsewhere_is_redirected() {
     let cloud = Cloud::open().await;
     cloud.bucket("papers", |_| {});
     let away = cloud.at("away-1", ALICE);
-    for operation in OPERATIONS {
+    for operation in ROWS {
         if operation.resource == Resource::Service || operation.name == "CreateBucket" {
             continue;
         }

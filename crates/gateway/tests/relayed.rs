@@ -555,7 +555,7 @@ fn documents() -> [String; 2] {
 /// Whatever can name a second bucket: a region with a copy of the first alone relays none of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_a_region_acts_on_no_second_bucket_of_its_customer() {
-    use gateway::operations::{OPERATIONS, Resource};
+    use gateway::{operations::Resource, s3::operations::ROWS};
     let cloud = Cloud::open().await;
     cloud.bucket("papers", |_| {});
     let private = |deed: &mut types::BucketDeed| deed.placement.replicas.clear();
@@ -568,7 +568,7 @@ async fn p5_a_region_acts_on_no_second_bucket_of_its_customer() {
         assert_eq!(home.send("PUT", &target, &[], on).await.status, 200);
     }
     let count = std::cell::Cell::new(0);
-    let relayed = async |operation: &gateway::operations::Operation, document: &str| {
+    let relayed = async |operation: &gateway::s3::operations::Row, document: &str| {
         let path = match operation.resource {
             Resource::Object => "/papers/copied",
             _ => "/papers",
@@ -600,9 +600,9 @@ async fn p5_a_region_acts_on_no_second_bucket_of_its_customer() {
             .await
             .status
     };
-    let named = |name: &str| OPERATIONS.iter().find(|o| o.name == name).unwrap();
+    let named = |name: &str| ROWS.iter().find(|o| o.name == name).unwrap();
     let mut met = 0;
-    for operation in OPERATIONS {
+    for operation in ROWS {
         let writes = operation.action.is_some_and(Action::is_for_writers);
         // Those that end the bucket, or what is under way in it, name no other one.
         if !writes || operation.method == "DELETE" {

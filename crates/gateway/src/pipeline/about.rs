@@ -15,8 +15,7 @@ use crate::{
     fault::{Fault, FaultKind},
     operations::Operation,
     request::{Received, Request},
-    route::route,
-    s3::{documents, headers::names},
+    s3::{documents, headers::names, route::route},
     server::Gateway,
 };
 

@@ -7,9 +7,10 @@
 use http::{HeaderName, HeaderValue};
 use types::ChecksumAlgorithm;
 
+use super::operations::{EVERYWHERE, Row};
 use crate::{
     fault::{Fault, FaultKind},
-    operations::{EVERYWHERE, Operation, Status},
+    operations::{Operation, Status},
     request::Request,
 };
 
@@ -26,20 +27,23 @@ const KNOWN_CHECKSUMS: [&str; 2] = ["x-amz-checksum-algorithm", "x-amz-checksum-
 
 /// Refuses a request that asks for what is not there, naming it.
 pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), Fault> {
-    let writes = operation.writes();
+    let Some(row) = Row::of(operation) else {
+        return Err(Fault::not_implemented(operation.name));
+    };
+    let writes = row.writes();
     let versioned = request.query().has("versionId");
     for (name, value) in request.headers() {
-        check_header(operation, (writes, versioned), name, value)?;
+        check_header(row, (writes, versioned), name, value)?;
     }
     for (name, value) in &request.query().0 {
-        check_parameter(operation, writes, name, value)?;
+        check_parameter(row, writes, name, value)?;
     }
     Ok(())
 }
 
 /// Of headers that are Dhow's own. `ours` is what comes after `x-dhow-`.
-fn check_own(operation: &Operation, name: &str, ours: &str, versioned: bool) -> Result<(), Fault> {
-    match (ours, operation.name) {
+fn check_own(row: &Row, name: &str, ours: &str, versioned: bool) -> Result<(), Fault> {
+    match (ours, row.name) {
         // A condition is on the current version.
         ("if-state", "DeleteObject") if versioned => {
             Err(Fault::not_implemented(name).detail("Header", name))
@@ -58,7 +62,7 @@ fn check_own(operation: &Operation, name: &str, ours: &str, versioned: bool) -> 
 }
 
 fn check_header(
-    operation: &Operation,
+    row: &Row,
     (writes, versioned): (bool, bool),
     name: &HeaderName,
     value: &HeaderValue,
@@ -75,16 +79,16 @@ fn check_header(
                 FaultKind::InvalidRequest,
                 "A part of an object cannot be written: Content-Range is not for this request.",
             )),
-            _ if name.starts_with("if-") && !operation.heeds(name) => refuse(),
+            _ if name.starts_with("if-") && !row.heeds(name) => refuse(),
             // A condition is on the current version.
-            "if-match" if operation.name == "DeleteObject" && versioned => refuse(),
+            "if-match" if row.name == "DeleteObject" && versioned => refuse(),
             // Only what was never there can be created on a condition.
             "if-none-match" if value != "*" => refuse(),
             _ => Ok(()),
         };
     };
     if let Some(ours) = rest.strip_prefix("dhow-") {
-        return check_own(operation, name, ours, versioned);
+        return check_own(row, name, ours, versioned);
     }
     let Some(rest) = rest.strip_prefix("amz-") else {
         return Ok(());
@@ -93,9 +97,7 @@ fn check_header(
         return Ok(());
     }
     let fine = match rest {
-        "acl" if !operation.heeds(name) => {
-            value == "private" || value == "bucket-owner-full-control"
-        }
+        "acl" if !row.heeds(name) => value == "private" || value == "bucket-owner-full-control",
         "storage-class" if value == "STANDARD" => true,
         "storage-class" => return Err(other_class(value)),
         "bucket-namespace" => value == "global",
@@ -104,8 +106,8 @@ fn check_header(
         "server-side-encryption-bucket-key-enabled" => value == "false",
         "bucket-object-lock-enabled" => value == "false",
         // No object is locked, so there is nothing to bypass.
-        "bypass-governance-retention" => operation.name.starts_with("DeleteObject"),
-        _ if writes => EVERYWHERE.contains(&rest) || operation.heeds(name),
+        "bypass-governance-retention" => row.name.starts_with("DeleteObject"),
+        _ if writes => EVERYWHERE.contains(&rest) || row.heeds(name),
         _ => !FAMILIES.iter().any(|family| rest.starts_with(family)),
     };
     match fine {
@@ -136,27 +138,22 @@ fn other_class(value: &HeaderValue) -> Fault {
     Fault::with(FaultKind::InvalidStorageClass, text).detail("StorageClassRequested", class)
 }
 
-fn check_parameter(
-    operation: &Operation,
-    writes: bool,
-    name: &str,
-    value: &str,
-) -> Result<(), Fault> {
+fn check_parameter(row: &Row, writes: bool, name: &str, value: &str) -> Result<(), Fault> {
     if name == "x-id" {
-        return match value == operation.name {
+        return match value == row.name {
             true => Ok(()),
             false => Err(Fault::argument(
                 name,
                 value,
-                format!("The request is {}, and not what x-id says.", operation.name),
+                format!("The request is {}, and not what x-id says.", row.name),
             )),
         };
     }
     // S3 leaves parameters with this prefix to the client.
-    if !writes || name.starts_with("x-") || name.starts_with("response-") || operation.takes(name) {
+    if !writes || name.starts_with("x-") || name.starts_with("response-") || row.takes(name) {
         return Ok(());
     }
-    if operation.status == Status::NotYet {
+    if row.status == Status::NotYet {
         return Ok(());
     }
     Err(match name {
@@ -168,7 +165,7 @@ fn check_parameter(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{request::Received, route::route};
+    use crate::{request::Received, s3::route::route};
 
     fn refused(method: &str, target: &str, headers: &[(&str, &str)]) -> Option<&'static str> {
         let mut head = http::Request::builder().method(method).header("host", "h");

@@ -1,18 +1,19 @@
 //! Which operation a request means: the longest match of method, resource, query and headers in
-//! the table of operations.
+//! the table of S3.
 
 use std::sync::LazyLock;
 
 use http::header;
 
+use super::operations::{ROWS, Row};
 use crate::{
     fault::{Fault, FaultKind},
-    operations::{OPERATIONS, Operation, Resource, Status},
+    operations::{Operation, Resource, Status},
     request::Request,
 };
 
 /// The operations of one method on one kind of resource, most specific first.
-struct Candidates([Vec<&'static Operation>; 15]);
+struct Candidates([Vec<&'static Row>; 15]);
 
 const METHODS: [&str; 5] = ["GET", "PUT", "HEAD", "DELETE", "POST"];
 
@@ -23,7 +24,7 @@ fn slot(method: &str, resource: Resource) -> Option<usize> {
 
 static CANDIDATES: LazyLock<Candidates> = LazyLock::new(|| {
     let mut all = Candidates(Default::default());
-    for operation in OPERATIONS {
+    for operation in ROWS {
         if let Some(slot) = slot(operation.method, operation.resource) {
             all.0[slot].push(operation);
         }
@@ -37,7 +38,7 @@ static CANDIDATES: LazyLock<Candidates> = LazyLock::new(|| {
 /// Parameters that choose an operation. A request that carries one which its operation does not
 /// know must not be taken for the plain operation: `DELETE /bucket?acl` deletes no bucket.
 static SELECTORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let mut names: Vec<_> = OPERATIONS
+    let mut names: Vec<_> = ROWS
         .iter()
         .filter_map(|o| o.query.first().copied())
         .chain(["uploadId"])
@@ -52,7 +53,8 @@ static SELECTORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 /// (RFC 9110, 15.5.6).
 pub(crate) fn route(request: &Request<'_>) -> Result<&'static Operation, Fault> {
     let method = request.method().as_str();
-    choose(method, request).ok_or_else(|| {
+    let chosen = choose(method, request).map(|row| row.operation);
+    chosen.ok_or_else(|| {
         let works = |method: &&&str| {
             choose(method, request).is_some_and(|operation| operation.status != Status::NotYet)
         };
@@ -65,7 +67,7 @@ pub(crate) fn route(request: &Request<'_>) -> Result<&'static Operation, Fault> 
 }
 
 /// The operation that the request would be with this method.
-fn choose(method: &str, request: &Request<'_>) -> Option<&'static Operation> {
+fn choose(method: &str, request: &Request<'_>) -> Option<&'static Row> {
     let (query, headers) = (request.query(), request.headers());
     let slot = slot(method, request.target().resource())?;
     let operation = CANDIDATES.0[slot].iter().find(|o| {
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_reached_by_its_own_request() {
-        for o in OPERATIONS {
+        for o in ROWS {
             assert_eq!(
                 name(o.method, o.resource, &o.query.join("&"), o.headers),
                 o.name
