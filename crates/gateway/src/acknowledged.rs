@@ -25,10 +25,10 @@ use types::{BucketDeed, Holding, ObjectKey, Writes};
 use self::written::{Buckets, Standing};
 use crate::{
     call::{Answer, Call},
+    dialect::dispatch,
     elsewhere::unavailable,
     fault::Fault,
     operations::{Operation, Resource},
-    s3::ops,
     server::Gateway,
 };
 
@@ -254,7 +254,7 @@ impl Gateway {
                 }
             }
         }
-        let mut result = ops::dispatch(call).await;
+        let mut result = dispatch(call).await;
         if call.operation.writes()
             && let Some(deed) = call.permit.deed()
         {

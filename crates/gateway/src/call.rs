@@ -16,6 +16,7 @@ use types::{
 
 use crate::{
     body::ResponseBody,
+    dialect::Dialect,
     fault::{Fault, FaultKind},
     operations::Operation,
     query::Query,
@@ -29,6 +30,8 @@ pub type Answer = Result<http::Response<ResponseBody>, Fault>;
 pub struct Call<'g> {
     /// The gateway and all that it reaches.
     pub gateway: &'g Gateway,
+    /// The dialect of the request.
+    pub(crate) dialect: &'static dyn Dialect,
     /// Which operation.
     pub operation: &'static Operation,
     /// How the request came here.
@@ -55,7 +58,7 @@ pub struct Call<'g> {
     /// Steps of comparing that all decisions share which the handler asks for.
     pub steps: Steps,
     /// What a form upload says of its answer; `None` for every other request.
-    pub form: Option<Box<crate::post_form::Reply>>,
+    pub form: Option<Box<crate::form::Reply>>,
 }
 
 impl<'g> Call<'g> {
@@ -76,6 +79,12 @@ impl<'g> Call<'g> {
         self.key
             .as_ref()
             .ok_or_else(|| FaultKind::InvalidURI.into())
+    }
+
+    /// Whether the operation is a copy, and not whether a header says so: any request could have
+    /// that.
+    pub(crate) fn copies(&self) -> bool {
+        matches!(self.operation.name, "CopyObject" | "UploadPartCopy")
     }
 
     /// A header as text; a value that is not UTF-8 is `InvalidArgument`.

@@ -5,16 +5,16 @@ use access::{
     PayloadMode,
     signature::{Claim, Statement},
 };
-use http::header;
+use http::{HeaderValue, header};
 use sha2::{Digest, Sha256};
 use types::{BucketName, Placement, RegionId, SignedRequest, Timestamp};
 
 use crate::{
+    dialect,
     fault::Fault,
     proof::Cover,
     relayed,
     request::{Received, Request, without_port},
-    s3::{error, headers::names, ops, placement_headers, refuse, route::route},
     server::Gateway,
 };
 
@@ -46,39 +46,39 @@ impl Gateway {
         request: &SignedRequest,
     ) -> Result<SignedChange, String> {
         let mut parts = relayed::read(&request.head).ok_or("its head cannot be read")?;
-        let told = |fault: Fault| error::message(&fault).to_owned();
+        let dialect = dialect::of(&parts.headers);
+        let told = |fault: Fault| dialect.message(&fault).to_owned();
         let endpoint = self.regions.as_ref().and_then(|r| r.endpoint(region));
         let endpoint = endpoint.map(|host| without_port(&host).to_owned());
         let mut domains = self.config.domains.clone();
         domains.extend(endpoint.clone());
         let received = Received::read(&mut parts, &domains).map_err(told)?;
         let (read, claim) = received.claim(self.clock.now()).map_err(told)?;
-        let operation = route(&read).map_err(told)?;
-        refuse::check(operation, &read).map_err(told)?;
+        let operation = dialect.route(&read).map_err(told)?;
+        dialect.check(operation, &read).map_err(told)?;
         let bucket = read.target().bucket.clone().ok_or("it names no bucket")?;
         let create = match operation.name {
             "CreateBucket" => {
                 check_body(&claim, &read, &request.body)?;
-                let asked = placement_headers::read(read.headers()).map_err(told)?;
-                let location = ops::create_bucket::location(&request.body).map_err(told)?;
-                let home = asked.home.map(|home| home.to_string());
-                let homes = location.into_iter().chain(home).collect();
-                Some((homes, asked.placement))
+                let new = dialect.new_bucket(read.headers(), &request.body);
+                let new = new.map_err(told)?;
+                Some((new.homes, new.placement))
             }
             "DeleteBucket" => None,
             other => return Err(format!("it is a {other}")),
         };
-        let text = |name: &http::HeaderName| {
-            let value = read.headers().get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let host = text(&header::HOST).map(|host| without_port(&host).to_owned());
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let host = read
+            .headers()
+            .get(header::HOST)
+            .map(text)
+            .map(|host| without_port(&host).to_owned());
         let host = host.filter(|host| {
             let known = endpoint.iter().chain(&self.config.domains);
             !read.target().by_host && !known.into_iter().any(|k| k.eq_ignore_ascii_case(host))
         });
         Ok(SignedChange {
-            expected_owner: text(&names::EXPECTED_OWNER),
+            expected_owner: dialect.expected_owner(read.headers()).map(text),
             statement: claim.statement,
             at: claim.at,
             bucket,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use objects::{BucketDocuments, Cors, CorsRule};
 
-use crate::{body::ResponseBody, limits::GatewayConfig, s3::documents, server::Gateway};
+use crate::{body::ResponseBody, cors, limits::GatewayConfig, server::Gateway};
 
 /// Answer headers that the console's pages read.
 const EXPOSED: [&str; 9] = [
@@ -94,8 +94,8 @@ pub(crate) fn add_cors(
     out: &mut HeaderMap,
 ) {
     match console {
-        Some(console) => documents::add_rules(&console.rules, &console.origin, method, out),
-        None => documents::add_cors(page, method, out),
+        Some(console) => cors::add_rules(&console.rules, &console.origin, method, out),
+        None => cors::add_cors(page, method, out),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     acknowledged::{AT_LEAST, Mark, POSITION, Touched},
     body::ResponseBody,
     call::Answer,
+    dialect::Dialect,
     fault::{Fault, FaultKind},
     operations::{Operation, Status},
     passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
@@ -19,7 +20,6 @@ use crate::{
     regions::{PassError, Regions},
     relayed,
     request::{Received, Request as Canonical},
-    s3::headers::names,
     server::Gateway,
 };
 
@@ -37,6 +37,7 @@ pub(crate) enum Way {
 
 /// A request that is about to be passed on.
 pub(crate) struct Outgoing {
+    pub(crate) dialect: &'static dyn Dialect,
     pub(crate) deed: Arc<BucketDeed>,
     pub(crate) holders: Vec<RegionId>,
     /// For the wire alone: an answer to HEAD has no bytes.
@@ -389,6 +390,7 @@ impl Gateway {
     pub(crate) async fn pass_on(&self, outgoing: Outgoing, ended: &mut bool) -> Answer {
         let regions = self.regions.clone().ok_or(FaultKind::InternalError)?;
         let Outgoing {
+            dialect,
             deed,
             holders,
             method,
@@ -418,7 +420,7 @@ impl Gateway {
             sent |= progress.polls() > 0;
             match answer {
                 // It was not acted on: the customer can be sent there, or asked to try again.
-                Ok(answer) if is_unproven(&answer) => {
+                Ok(answer) if is_unproven(&answer, dialect) => {
                     tracing::info!(%holder, "a region wants proof of a request that was forwarded");
                     unproven = true;
                 }
@@ -433,7 +435,7 @@ impl Gateway {
                     if (shows && !busy) || n + 1 == holders.len() {
                         self.metrics.passed.inc();
                         self.learn_of_answer(&answer, (&deed, &touched), holder, wanted, writes);
-                        return Ok(self.bring_back(answer, holder));
+                        return Ok(self.bring_back(answer, holder, dialect));
                     }
                 }
                 Err(error) => {
@@ -499,18 +501,20 @@ impl Gateway {
         &self,
         answer: Response<AnswerBody>,
         holder: &RegionId,
+        dialect: &dyn Dialect,
     ) -> Response<ResponseBody> {
+        let request_id = dialect.request_id();
         let (head, body) = answer.into_parts();
         let body = PassedAnswer::new(body, self.config.pass_idle);
         let mut out = Response::new(ResponseBody::Passed(body));
         *out.status_mut() = head.status;
         for (name, value) in &head.headers {
-            let between = [&names::REQUEST_ID, &POSITION, &AT_LEAST].contains(&name);
+            let between = [&request_id, &POSITION, &AT_LEAST].contains(&name);
             if !of_the_connection(name) && !between {
                 out.headers_mut().append(name, value.clone());
             }
         }
-        if let Some(id) = head.headers.get(names::REQUEST_ID) {
+        if let Some(id) = head.headers.get(&request_id) {
             out.headers_mut().insert(ACTED_ID, id.clone());
         }
         if let Ok(region) = HeaderValue::from_str(holder) {
@@ -528,9 +532,9 @@ const UNPROVEN: &str = "no region that holds the bucket takes it from this regio
 
 /// Whether the other region did not act for want of proof: it says so, or it is of an older
 /// version, whose refusal does not come from its gateway.
-fn is_unproven(answer: &Response<AnswerBody>) -> bool {
+fn is_unproven(answer: &Response<AnswerBody>, dialect: &dyn Dialect) -> bool {
     let headers = answer.headers();
-    let refused = answer.status().is_client_error() && !headers.contains_key(names::REQUEST_ID);
+    let refused = answer.status().is_client_error() && !headers.contains_key(dialect.request_id());
     headers.contains_key(relayed::UNPROVEN) || refused
 }
 

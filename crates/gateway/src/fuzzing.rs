@@ -14,7 +14,7 @@ use types::{AccountId, Body, BucketName, RegionId, Timestamp, body::NextChunk};
 
 use crate::{
     chunked::{Chain, Decoder, Step},
-    post_form,
+    s3::post_form,
 };
 
 const KEY: [u8; 32] = [0xA5; 32];

@@ -29,6 +29,7 @@ use self::marks::OnStream;
 pub(crate) use self::marks::{Marks, StreamsWatchdog};
 use crate::{
     body::ResponseBody,
+    dialect,
     fault::{Fault, FaultKind},
     forwarded,
     limits::{HEAD_BYTES_MAX, HEADERS_MAX},
@@ -188,8 +189,8 @@ fn canonical(parts: &mut Parts, ended: bool) -> Result<(), Fault> {
         );
     }
     // As with `Transfer-Encoding: chunked`: only bodies that say otherwise how long they are.
-    let told = headers.contains_key(header::CONTENT_LENGTH)
-        || headers.contains_key("x-amz-decoded-content-length");
+    let told =
+        headers.contains_key(header::CONTENT_LENGTH) || dialect::of(headers).says_length(headers);
     match has_body(&parts.method) && !ended && !told {
         true => Err(FaultKind::MissingContentLength.into()),
         false => Ok(()),

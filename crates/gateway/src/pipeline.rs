@@ -15,7 +15,7 @@ use access::{
 use arrival::Arrival;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use objects::BucketDocuments;
 use prometheus_client::metrics::gauge::Gauge;
@@ -30,21 +30,19 @@ use self::{
 use crate::{
     acknowledged::{AT_LEAST, Mark, Touched},
     admission::Payer,
-    ask,
     body::{Places, ResponseBody},
     call::{Answer, Call},
     console,
+    dialect::{self, Dialect},
     elsewhere::{Outgoing, Way},
     fault::{Fault, FaultKind},
     identify::{self, Identified},
     limits,
     operations::{Operation, Resource},
     payload::{Pace, payload},
-    post_form,
     proof::{of_older_version, unproven},
     relayed,
     request::{Received, Request},
-    s3::{error, headers, refuse},
     serve::Unread,
     server::Gateway,
 };
@@ -148,6 +146,7 @@ impl Gateway {
         let request_id = self.ids.next();
         // What is handed on by value is copied; the head stays where it is.
         let (mut parts, incoming) = request.into_parts();
+        let dialect = dialect::of(&parts.headers);
         let head_only = parts.method == Method::HEAD;
         let has_body = !incoming.is_end_stream();
         let unasked = !has_body && parts.headers.contains_key(header::EXPECT);
@@ -183,7 +182,7 @@ impl Gateway {
         let kind = result.as_ref().err().map(|error| error.kind);
         let mut answer = result.unwrap_or_else(|error| {
             let host = self.host_id.to_str().unwrap_or_default();
-            error::response(error, parts.uri.path(), &request_id, host)
+            dialect.response(error, parts.uri.path(), &request_id, host)
         });
         let page = trail.page.as_ref();
         console::add_cors(console, page, &parts.method, answer.headers_mut());
@@ -205,17 +204,17 @@ impl Gateway {
         span.record("status", answer.status().as_u16());
         self.record(&trail, kind, answer.status(), began, &request_id);
         self.hold(&mut answer, at_door, trail);
-        self.name(&mut answer, request_id);
+        self.name(&mut answer, dialect, request_id);
         answer
     }
 
-    fn name(&self, answer: &mut Response<ResponseBody>, request_id: String) {
+    fn name(&self, answer: &mut Response<ResponseBody>, dialect: &dyn Dialect, request_id: String) {
         let headers = answer.headers_mut();
         headers.reserve(3);
         headers.insert(header::SERVER, HeaderValue::from_static("Dhow"));
-        headers.insert(headers::names::ID_2, self.host_id.clone());
+        dialect.add_host_id(headers, &self.host_id);
         if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(request_id)) {
-            headers.insert(headers::names::REQUEST_ID, id);
+            headers.insert(dialect.request_id(), id);
         }
     }
 
@@ -236,14 +235,15 @@ impl Gateway {
         request: &http::Request<Incoming>,
         error: Fault,
     ) -> Response<ResponseBody> {
+        let dialect = dialect::of(request.headers());
         self.metrics.stranger(error.kind.name());
         let (id, host) = (self.ids.next(), self.host_id.to_str().unwrap_or_default());
-        let mut answer = error::response(error, request.uri().path(), &id, host);
+        let mut answer = dialect.response(error, request.uri().path(), &id, host);
         if request.method() == Method::HEAD {
             empty_head(&mut answer);
         }
         answer.extensions_mut().insert(Unread);
-        self.name(&mut answer, id);
+        self.name(&mut answer, dialect, id);
         answer
     }
 
@@ -371,7 +371,8 @@ impl Gateway {
         let mode = PayloadMode::Unsigned;
         let body = payload(incoming, headers, mode, None, idle)?;
         let facts = identify::judged_by(self);
-        let reading = post_form::read(body, headers, &bucket, &facts);
+        let dialect = met.request.dialect();
+        let reading = dialect.read_form(body, headers, &bucket, &facts);
         let form = tokio::time::timeout(idle, reading).await;
         let mut form = form.map_err(|_| FaultKind::RequestTimeout)??;
         met.identified.found(form.auth);
@@ -397,7 +398,8 @@ impl Gateway {
             *proof = Proof::Whole;
         }
         let (length, came) = (request.length(), met.identified.facts());
-        let mut ask = ask::of(operation, request, &identity, source.key(), came);
+        let dialect = request.dialect();
+        let mut ask = dialect.ask(operation, request, &identity, source.key(), came);
         about.details.add_to(&mut ask);
         let action = ask.action;
         let facts = Facts {
@@ -414,7 +416,7 @@ impl Gateway {
             _ => {}
         }
         let way = self.way(operation, &ask, &facts, decided)?;
-        refuse::check(operation, request)?;
+        request.dialect().check(operation, request)?;
         let touches = || Touched::by(operation, request.target().key.as_ref());
         let way = match deed.as_ref() {
             Some(deed) if !operation.writes() && via == Via::Door && self.acknowledged.any() => {
@@ -425,10 +427,9 @@ impl Gateway {
         let permit = match way {
             Way::Here(permit) => permit,
             Way::Pass(holders) => {
-                let pace = self.pace(request, &via, trail, false);
-                let asked = (operation, action);
+                let way = (holders, self.pace(request, &via, trail, false));
                 let touched = touches();
-                let mut outgoing = self.outgoing(met, source, (holders, pace), asked)?;
+                let mut outgoing = self.outgoing(met, source, way, (operation, action))?;
                 outgoing.touched = touched;
                 self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
@@ -471,6 +472,7 @@ impl Gateway {
         };
         let changes_deeds = matches!(who.operation.name, "CreateBucket" | "DeleteBucket");
         let head = changes_deeds.then(|| met.request.relayed().into_boxed_slice());
+        let dialect = met.request.dialect();
         let (target, query, headers) = met.request.into_parts();
         let (key, form) = match form {
             Some((key, reply)) => (Some(key), Some(reply)),
@@ -478,6 +480,7 @@ impl Gateway {
         };
         Ok(Call {
             gateway: self,
+            dialect,
             operation: who.operation,
             via: who.via,
             facts: who.facts,
@@ -514,12 +517,13 @@ impl Gateway {
         let head = self.relay(&request, &deed, &holders, (operation, action), facts)?;
         let body = match has_body(request.method()) && operation.reads_body() {
             true => {
-                check_length(operation, request.headers())?;
+                check_length(operation, &request)?;
                 Some(met.identified.into_passing(&request, incoming, pace)?)
             }
             false => None,
         };
         Ok(Outgoing {
+            dialect: request.dialect(),
             deed,
             holders,
             method: request.method().clone(),
@@ -543,7 +547,7 @@ impl Gateway {
         if !has_body(request.method()) || !wanted {
             return Ok(None);
         }
-        check_length(operation, request.headers())?;
+        check_length(operation, request)?;
         identified.into_body(request, incoming, pace).map(Some)
     }
 
@@ -614,10 +618,11 @@ fn panicked(request_id: &str) -> Fault {
     FaultKind::InternalError.into()
 }
 
-/// S3 wants to know beforehand how long an object or a part is.
-fn check_length(operation: &Operation, headers: &HeaderMap) -> Result<(), Fault> {
-    let known = headers.contains_key(header::CONTENT_LENGTH)
-        || headers.contains_key("x-amz-decoded-content-length");
+/// Clients say beforehand how long an object or a part is.
+fn check_length(operation: &Operation, request: &Request<'_>) -> Result<(), Fault> {
+    let headers = request.headers();
+    let known =
+        headers.contains_key(header::CONTENT_LENGTH) || request.dialect().says_length(headers);
     if known || !matches!(operation.name, "PutObject" | "UploadPart") {
         return Ok(());
     }

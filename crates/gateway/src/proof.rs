@@ -26,7 +26,6 @@ use crate::{
     regions::{Proven, Regions},
     relayed,
     request::{Received, Request, without_port},
-    s3::route::route,
     server::Gateway,
 };
 
@@ -119,7 +118,11 @@ impl Gateway {
         let (request, claim) = received.claim(self.clock.now())?;
         let bucket = request.target().bucket.clone();
         let bucket = bucket.ok_or(FaultKind::AccessDenied)?;
-        if route(&request).is_ok_and(|operation| operation.name == "CreateBucket") {
+        if request
+            .dialect()
+            .route(&request)
+            .is_ok_and(|operation| operation.name == "CreateBucket")
+        {
             // Every region makes its own.
             return Err(FaultKind::AccessDenied.into());
         }

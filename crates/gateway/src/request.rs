@@ -14,91 +14,26 @@
 
 use access::{
     AuthType,
-    signature::{self, Claim, Verified, v2},
+    signature::{self, Claim, Verified},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use types::Timestamp;
 
 use crate::{
+    dialect::{self, Dialect, Lines, Meaning},
     fault::{Fault, FaultKind},
     limits::HEAD_BYTES_MAX,
     query::Query,
     relayed,
-    target::{Target, decode, is_of_signature},
+    target::{Target, decode},
 };
 
 /// Most parameters of a query.
 const PARAMETERS_MAX: usize = 128;
 
-/// Parameters that S3 signs over and does not act on. The checksums are those of the empty body
-/// that a presigner had when it made the URL.
-const IGNORED: [&str; 12] = [
-    "x-amz-checksum-crc32",
-    "x-amz-checksum-crc32c",
-    "x-amz-checksum-crc64nvme",
-    "x-amz-checksum-md5",
-    "x-amz-checksum-sha1",
-    "x-amz-checksum-sha256",
-    "x-amz-checksum-sha512",
-    "x-amz-checksum-xxhash128",
-    "x-amz-checksum-xxhash3",
-    "x-amz-checksum-xxhash64",
-    "x-amz-sdk-checksum-algorithm",
-    "x-amz-user-agent",
-];
-
-/// Headers that some presigners repeat in the query, as JavaScript's SDK v2 does: S3 signs over
-/// them there, and acts on the header alone.
-const REPEATED: [&str; 8] = [
-    "cache-control",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-md5",
-    "content-type",
-    "expires",
-];
-
-/// Headers that say how the body is framed: a parameter cannot say it for them.
-const FRAMING: [&str; 2] = ["x-amz-decoded-content-length", "x-amz-trailer"];
-
-/// Headers without `x-amz-` that something here reads, and that have one value.
-const SINGLE: [&str; 18] = [
-    "authorization",
-    "content-disposition",
-    "content-length",
-    "content-md5",
-    "content-range",
-    "content-type",
-    "date",
-    "expect",
-    "expires",
-    "host",
-    // Lists, but of conditions: one that was added must not pass for the one that was meant.
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "origin",
-    "range",
-    "x-dhow-if-state",
-];
-
-/// Headers that are lists: several lines mean what one line with commas means.
-const LISTS: [&str; 5] = [
-    "cache-control",
-    "content-encoding",
-    "content-language",
-    "x-amz-object-attributes",
-    "x-amz-optional-object-attributes",
-];
-
-const META: &str = "x-amz-meta-";
-
 /// A head that has been taken apart, and whose sender is not known yet.
 pub(crate) struct Received<'a> {
+    dialect: &'static dyn Dialect,
     method: &'a Method,
     /// For the signature alone.
     uri: &'a Uri,
@@ -114,6 +49,7 @@ pub(crate) struct Received<'a> {
 
 /// A request whose every part has one meaning.
 pub(crate) struct Request<'a> {
+    dialect: &'static dyn Dialect,
     method: &'a Method,
     /// As it came, and the headers that it carries: only to relay the head.
     uri: &'a Uri,
@@ -139,20 +75,22 @@ impl<'a> Received<'a> {
     ) -> Result<Self, Fault> {
         let mut headers = std::mem::take(&mut parts.headers);
         let (method, uri) = (&parts.method, &parts.uri);
-        check_head(&headers, uri.path().len())?;
-        settle_repeats(&mut headers)?;
+        let dialect = dialect::of(&headers);
+        check_head(&headers, uri.path().len(), dialect)?;
+        settle_repeats(&mut headers, dialect)?;
         let host = authority(uri, &headers)?;
         let target = Target::parse(uri.path(), host, domains)?;
-        Self::with_query(method, uri, headers, target)
+        Self::with_query(dialect, (method, uri), headers, target)
     }
 
     fn with_query(
-        method: &'a Method,
-        uri: &'a Uri,
+        dialect: &'static dyn Dialect,
+        (method, uri): (&'a Method, &'a Uri),
         headers: HeaderMap,
         target: Target,
     ) -> Result<Self, Fault> {
         let mut read = Self {
+            dialect,
             method,
             uri,
             headers,
@@ -169,14 +107,15 @@ impl<'a> Received<'a> {
         let Some(raw) = self.uri.query().filter(|raw| !raw.is_empty()) else {
             return Ok(());
         };
-        let is_version2 = is_version2(raw);
+        let dialect = self.dialect;
+        let signs = dialect.signs_by_common_names(raw);
         for (n, pair) in raw.split('&').filter(|p| !p.is_empty()).enumerate() {
             if n == PARAMETERS_MAX {
                 return Err(FaultKind::InvalidURI.into());
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name, true)?, decode(value, true)?);
-            match Meaning::of(&name) {
+            match dialect.meaning(&name, signs) {
                 Meaning::Signature(known) => self.signs = Some(known),
                 Meaning::Ignored => {}
                 Meaning::Refused => {
@@ -187,9 +126,6 @@ impl<'a> Received<'a> {
                     ));
                 }
                 Meaning::Header => self.carry(&name, &value)?,
-                Meaning::Parameter if is_version2 && let Some(known) = of_version2(&name) => {
-                    self.signs = Some(known);
-                }
                 Meaning::Parameter if self.query.has(&name) => {
                     return Err(twice("parameter", &name));
                 }
@@ -289,8 +225,10 @@ impl<'a> Received<'a> {
 
     fn merge(mut self) -> Result<Request<'a>, Fault> {
         if self.signs.is_some() {
-            let repeats = |name: &str| REPEATED.iter().any(|r| name.eq_ignore_ascii_case(r));
-            self.query.0.retain(|(name, _)| !repeats(name));
+            let dialect = self.dialect;
+            self.query
+                .0
+                .retain(|(name, _)| !dialect.repeats_header(name));
         }
         let mut headers = self.headers;
         let mut carried = Vec::new();
@@ -299,6 +237,7 @@ impl<'a> Received<'a> {
             headers.insert(name, value);
         }
         Ok(Request {
+            dialect: self.dialect,
             method: self.method,
             uri: self.uri,
             carried,
@@ -312,6 +251,10 @@ impl<'a> Received<'a> {
 }
 
 impl Request<'_> {
+    /// How it is written.
+    pub(crate) fn dialect(&self) -> &'static dyn Dialect {
+        self.dialect
+    }
     pub(crate) fn method(&self) -> &Method {
         self.method
     }
@@ -345,37 +288,6 @@ impl Request<'_> {
     /// For the handler.
     pub(crate) fn into_parts(self) -> (Target, Query, HeaderMap) {
         (self.target, self.query, self.headers)
-    }
-}
-
-/// What a parameter is by its name.
-enum Meaning {
-    Signature(&'static str),
-    Ignored,
-    Refused,
-    Header,
-    Parameter,
-}
-
-impl Meaning {
-    fn of(name: &str) -> Self {
-        let starts = |prefix: &str| {
-            let front = name.as_bytes().get(..prefix.len());
-            front.is_some_and(|front| front.eq_ignore_ascii_case(prefix.as_bytes()))
-        };
-        let among = |names: &[&str]| names.iter().any(|n| name.eq_ignore_ascii_case(n));
-        if starts("x-dhow-") {
-            return Self::Header;
-        }
-        if !starts("x-amz-") {
-            return Self::Parameter;
-        }
-        match is_of_signature(name) {
-            Some(known) => Self::Signature(known),
-            None if among(&IGNORED) => Self::Ignored,
-            None if among(&FRAMING) => Self::Refused,
-            None => Self::Header,
-        }
     }
 }
 
@@ -423,27 +335,9 @@ pub(crate) fn without_port(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Whether a query carries a signature of version 2, whose parameters have common names.
-fn is_version2(query: &str) -> bool {
-    let has = |name: &str| {
-        let mut names = query.split('&').map(|pair| pair.split('=').next());
-        names.any(|found| {
-            found
-                .and_then(|n| decode(n, true).ok())
-                .is_some_and(|n| n == name)
-        })
-    };
-    has("AWSAccessKeyId") || has("Signature")
-}
-
-/// Which parameter of such a signature this is, if it is one.
-fn of_version2(name: &str) -> Option<&'static str> {
-    v2::QUERY.into_iter().find(|known| *known == name)
-}
-
 /// Joins what is a list, and refuses every other header that comes more than once and that
 /// anything here reads: it is signed joined, and would be read singly.
-fn settle_repeats(headers: &mut HeaderMap) -> Result<(), Fault> {
+fn settle_repeats(headers: &mut HeaderMap, dialect: &dyn Dialect) -> Result<(), Fault> {
     if headers.len() == headers.keys_len() {
         return Ok(());
     }
@@ -451,26 +345,25 @@ fn settle_repeats(headers: &mut HeaderMap) -> Result<(), Fault> {
     let repeated: Vec<HeaderName> = headers.keys().filter(several).cloned().collect();
     for name in repeated {
         let text = name.as_str();
-        if text.starts_with(META) || LISTS.contains(&text) {
-            let values: Vec<&[u8]> = headers
-                .get_all(&name)
-                .iter()
-                .map(|v| v.as_bytes())
-                .collect();
-            let joined = HeaderValue::from_bytes(&values.join(&b","[..]));
-            let joined = joined.map_err(|_| FaultKind::InvalidRequest)?;
-            headers.insert(name, joined);
-        } else if text.starts_with("x-amz-")
-            || text.starts_with("x-dhow-")
-            || SINGLE.contains(&text)
-        {
-            return Err(twice("header", text));
+        match dialect.lines(text) {
+            Lines::List => {
+                let values: Vec<&[u8]> = headers
+                    .get_all(&name)
+                    .iter()
+                    .map(|v| v.as_bytes())
+                    .collect();
+                let joined = HeaderValue::from_bytes(&values.join(&b","[..]));
+                let joined = joined.map_err(|_| FaultKind::InvalidRequest)?;
+                headers.insert(name, joined);
+            }
+            Lines::One => return Err(twice("header", text)),
+            Lines::Unread => {}
         }
     }
     Ok(())
 }
 
-fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), Fault> {
+fn check_head(headers: &HeaderMap, path_bytes: usize, dialect: &dyn Dialect) -> Result<(), Fault> {
     let bytes: usize = headers
         .iter()
         .map(|(n, v)| n.as_str().len() + v.len())
@@ -488,7 +381,7 @@ fn check_head(headers: &HeaderMap, path_bytes: usize) -> Result<(), Fault> {
                 FaultKind::InvalidRequest,
                 "Content-Length and Transfer-Encoding exclude each other.",
             )
-        } else if headers.contains_key("x-amz-decoded-content-length") {
+        } else if dialect.says_length(headers) {
             return Ok(());
         } else {
             FaultKind::MissingContentLength.into()

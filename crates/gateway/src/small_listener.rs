@@ -3,8 +3,7 @@
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -18,11 +17,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use types::{ConnectionPlace, Connections};
-
-use crate::{
-    fault::{Fault, FaultKind},
-    s3::error,
-};
 
 /// Pause after a failure to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -118,19 +112,6 @@ pub async fn serve_small<B, F, A>(
     let _ = timeout(limits.drain, graceful.shutdown()).await;
 }
 
-/// What to answer, with 400, to a request that is signed for S3 and came to this listener instead:
-/// S3's error, which its clients show. `serves` says what the listener is for.
-pub fn not_s3(headers: &HeaderMap, serves: &str) -> Option<Bytes> {
-    let signed = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let text = format!(
-        "This address serves {serves}, and not S3. The S3 endpoint has another port: `dhow env` \
-         prints it on the machine of the region, and `dhow region list` for every region."
-    );
-    signed
-        .contains("/s3/aws4_request")
-        .then(|| error::document(&Fault::with(FaultKind::InvalidRequest, text)).into())
-}
-
 /// The connection after its handshake, where there is to be one.
 async fn encrypted(
     stream: TcpStream,
@@ -156,24 +137,4 @@ fn enter(all: &Arc<Connections>, from: SocketAddr) -> Option<(ConnectionPlace, A
     let end = Arc::clone(&ended);
     let place = all.enter(from.ip(), move || end.notify_one())?;
     Some((place, ended))
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn only_what_is_signed_for_s3_is_told_where_it_is() {
-        let told = |scope: &str| {
-            let value = format!("AWS4-HMAC-SHA256 Credential=A/20260101/r/{scope}/aws4_request");
-            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
-            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
-            not_s3(&headers, "metrics").map(|body| String::from_utf8(body.to_vec()).unwrap())
-        };
-        assert!(told("s3").unwrap().contains("serves metrics, and not S3"));
-        assert_eq!(told("dhow-admin"), None);
-        assert_eq!(not_s3(&HeaderMap::new(), "metrics"), None);
-    }
 }

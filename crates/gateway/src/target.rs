@@ -102,24 +102,6 @@ pub(crate) fn decode(raw: &str, plus_is_space: bool) -> Result<std::borrow::Cow<
         .map_err(|_| invalid())
 }
 
-/// Which header or parameter of a signature this is, if it is one. Those say nothing of the
-/// request.
-pub(crate) fn is_of_signature(name: &str) -> Option<&'static str> {
-    const OF_SIGNATURES: [&str; 9] = [
-        "x-amz-algorithm",
-        "x-amz-content-sha256",
-        "x-amz-credential",
-        "x-amz-date",
-        "x-amz-expires",
-        "x-amz-region-set",
-        "x-amz-security-token",
-        "x-amz-signature",
-        "x-amz-signedheaders",
-    ];
-    let mut known = OF_SIGNATURES.into_iter();
-    known.find(|s| name.eq_ignore_ascii_case(s))
-}
-
 /// Most pairs.
 const PAIRS_MAX: usize = 128;
 

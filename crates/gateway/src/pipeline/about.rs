@@ -4,18 +4,18 @@
 use std::sync::Arc;
 
 use access::{BucketAccess, Facts, Identity, Via};
-use http::{HeaderValue, header, request::Parts};
+use http::{header, request::Parts};
 use objects::{BucketDocuments, DisplayVersion};
 use types::{BucketDeed, ObjectKey};
 
 use super::{Met, Trail, slow_down};
 use crate::{
-    ask::{self, Details},
+    ask::Details,
     call::{Answer, Call},
+    cors,
     fault::{Fault, FaultKind},
     operations::Operation,
     request::{Received, Request},
-    s3::{documents, headers::names, route::route},
     server::Gateway,
 };
 
@@ -55,7 +55,8 @@ impl Gateway {
         identity: &Identity,
         trail: &mut Trail,
     ) -> Result<About, Fault> {
-        let operation = route(request)?;
+        let dialect = request.dialect();
+        let operation = dialect.route(request)?;
         trail.operation = Some(operation);
         let deed = self.deed(operation, request, via)?;
         let mut about = About {
@@ -66,7 +67,7 @@ impl Gateway {
         };
         let by_policies = identity.has_policies();
         if by_policies {
-            about.details = Details::of(operation, request);
+            about.details = dialect.details(operation, request);
         }
         let Some(deed) = &about.deed else {
             return Ok(about);
@@ -81,7 +82,7 @@ impl Gateway {
             trail.page = Some((origin.clone(), Arc::clone(documents)));
         }
         if about.is_decided() && !by_policies {
-            about.details = Details::of(operation, request);
+            about.details = dialect.details(operation, request);
         }
         Ok(about)
     }
@@ -94,16 +95,16 @@ impl Gateway {
         let headers = parts.headers.clone();
         let console = self.console.as_ref();
         if let Some(rules) = console.and_then(|pages| pages.rules_for(&headers)) {
-            return documents::preflight(Some(rules), &headers);
+            return cors::preflight(Some(rules), &headers);
         }
         let received = Received::read(parts, &self.config.domains)?;
         let Some(bucket) = received.bucket() else {
-            return documents::preflight(None, &headers);
+            return cors::preflight(None, &headers);
         };
         let deed = self.deeds.get(bucket).ok_or(FaultKind::NoSuchBucket)?;
         let found = self.objects.documents(&deed).await?;
         let cors = found.as_ref().and_then(|found| found.cors.as_ref());
-        documents::preflight(cors, &headers)
+        cors::preflight(cors, &headers)
     }
 
     /// What the decision depends on of the object: not before the request has its turn, since that
@@ -139,7 +140,7 @@ impl Gateway {
             && about.documents.is_some()
             && let Some(key) = form.or(request.target().key.as_ref())
         {
-            let version = request.query().get("versionId");
+            let version = request.dialect().version(request);
             let version = version.and_then(DisplayVersion::parse);
             let tags = Box::pin(self.existing_tags(deed, key, version)).await;
             about.details.existing_tags = Some(tags?);
@@ -158,7 +159,9 @@ impl Gateway {
             return Ok(());
         };
         let came = met.identified.facts();
-        let mut ask = ask::of(about.operation, &met.request, identity, form, came);
+        let request = &met.request;
+        let dialect = request.dialect();
+        let mut ask = dialect.ask(about.operation, request, identity, form, came);
         about.details.add_to(&mut ask);
         let facts = Facts {
             deed: Some(deed),
@@ -173,56 +176,6 @@ impl Gateway {
     }
 }
 
-/// Names what the error is about, in the elements that S3 has for it and that SDKs show. A copy has
-/// two objects: its errors may be about the other one.
-fn name_in(error: &mut Fault, call: &Call<'_>) {
-    use FaultKind as C;
-    let mut add = |element: &'static str, text: Option<&str>| {
-        // There are characters that keys may have and no XML.
-        let fits = |text: &&str| {
-            !text
-                .chars()
-                .any(|c| c.is_control() || matches!(c, '\u{fffe}'..='\u{ffff}'))
-        };
-        let there = error.details.iter().any(|(name, _)| *name == element);
-        if let Some(text) = text.filter(fits).filter(|_| !there) {
-            error.details.push((element, text.to_owned()));
-        }
-    };
-    if copies(call) {
-        return;
-    }
-    match error.kind {
-        C::NoSuchKey => add("Key", call.key.as_deref()),
-        C::NoSuchVersion => {
-            add("Key", call.key.as_deref());
-            add("VersionId", call.query.get("versionId"));
-        }
-        C::NoSuchUpload => add("UploadId", call.query.get("uploadId")),
-        C::BucketAlreadyExists
-        | C::BucketAlreadyOwnedByYou
-        | C::BucketNotEmpty
-        | C::NoSuchBucket
-        | C::NoSuchBucketPolicy
-        | C::NoSuchCORSConfiguration
-        | C::NoSuchLifecycleConfiguration
-        | C::NoSuchTagSet
-        | C::NoSuchWebsiteConfiguration
-        | C::ObjectLockConfigurationNotFoundError
-        | C::OwnershipControlsNotFoundError
-        | C::ReplicationConfigurationNotFoundError
-        | C::ServerSideEncryptionConfigurationNotFoundError => {
-            add("BucketName", call.bucket.as_deref());
-        }
-        _ => {}
-    }
-}
-
-/// Whether the operation is a copy, and not whether a header says so: any request could have that.
-fn copies(call: &Call<'_>) -> bool {
-    matches!(call.operation.name, "CopyObject" | "UploadPartCopy")
-}
-
 /// What the client is told: that a key is missing is for those who may list the bucket, and who
 /// pays for the request learns that.
 pub(super) fn told(call: &Call<'_>, mut result: Answer) -> Answer {
@@ -230,7 +183,7 @@ pub(super) fn told(call: &Call<'_>, mut result: Answer) -> Answer {
         Err(error) => {
             let may_know = match error.kind {
                 // The handler of a copy asks about the source, with the source's documents.
-                _ if copies(call) && !ask::is_conditional(&call.headers) => true,
+                _ if call.copies() && !call.dialect.is_conditional(&call.headers) => true,
                 FaultKind::NoSuchKey => call.may_know_what_is_missing(false),
                 FaultKind::NoSuchVersion => call.may_know_what_is_missing(true),
                 _ => true,
@@ -238,13 +191,10 @@ pub(super) fn told(call: &Call<'_>, mut result: Answer) -> Answer {
             if !may_know {
                 return Err(FaultKind::AccessDenied.into());
             }
-            name_in(error, call);
+            call.dialect.name_in(error, call);
         }
         Ok(answer) if call.is_charged() => {
-            let requester = HeaderValue::from_static("requester");
-            answer
-                .headers_mut()
-                .insert(names::REQUEST_CHARGED, requester);
+            call.dialect.add_charged(answer.headers_mut());
         }
         Ok(_) => {}
     }

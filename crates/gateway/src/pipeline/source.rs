@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use hyper::body::{Body as _, Incoming};
 use types::ObjectKey;
 
-use crate::{limits::DRAIN_BYTES_MAX, payload::payload, post_form::Form};
+use crate::{form::Form, limits::DRAIN_BYTES_MAX, payload::payload};
 
 /// How long it may take to read what nobody wants.
 const DRAIN_TIME: Duration = Duration::from_secs(1);

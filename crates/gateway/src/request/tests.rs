@@ -1,4 +1,5 @@
 use super::*;
+use crate::s3::head::{LISTS, SINGLE};
 
 const DOMAINS: [&str; 2] = ["localhost", "s3.example.com"];
 

@@ -1,21 +1,28 @@
 //! The S3 dialect: routing, headers, XML, error codes, and one file per operation in `ops`.
 
+mod ask;
 mod bodies;
-pub(crate) mod documents;
-pub(crate) mod error;
+pub(crate) mod dialect;
+mod documents;
+mod error;
+pub(crate) mod head;
 pub mod headers;
 mod listing;
-pub(crate) mod lists;
+mod lists;
 mod multipart;
-pub(crate) mod object_headers;
+mod not_here;
+mod object_headers;
 pub mod operations;
 pub mod ops;
-pub(crate) mod placement_headers;
-pub mod refuse;
-pub(crate) mod replication;
-pub(crate) mod route;
+mod placement_headers;
+pub(crate) mod post_form;
+mod refuse;
+mod replication;
+mod route;
+mod signature;
 pub mod tagging;
 mod unset;
 pub mod xml;
 
 pub use documents::read_switches;
+pub use not_here::not_s3;

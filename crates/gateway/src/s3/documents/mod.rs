@@ -239,8 +239,6 @@ fn malformed() -> Fault {
     FaultKind::MalformedXML.into()
 }
 
-pub(crate) use cors::{add_cors, add_rules, preflight};
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -144,6 +144,6 @@ fn write_error(xml: &mut XmlWriter, one: &Doomed<'_>, error: &Fault) {
     xml.open("Error").element("Key", one.key);
     xml.optional("VersionId", one.version);
     xml.element("Code", error::code(error.kind).name);
-    xml.element("Message", error::message(&error));
+    xml.element("Message", error::message(error));
     xml.close("Error");
 }

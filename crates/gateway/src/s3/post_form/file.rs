@@ -1,19 +1,16 @@
 //! The file of a form as a body: ends where the boundary begins, wherever the pieces of the
 //! connection happen to be cut.
 
-use std::sync::{Arc, OnceLock};
-
 use bytes::{Buf, Bytes};
 use types::{Body, BodyError, body::NextChunk};
 
-use crate::fault::{Fault, FaultKind};
+use crate::{
+    fault::{Fault, FaultKind},
+    form::LateFault,
+};
 
 /// Most bytes behind the file; they are read and say nothing.
 const REST_BYTES_MAX: usize = 256 << 10;
-
-/// Why the file was refused, where that is the form's own mistake: the body's reader only learns
-/// that the body failed.
-pub(crate) type LateFault = Arc<OnceLock<Fault>>;
 
 enum Step {
     Data(Bytes),

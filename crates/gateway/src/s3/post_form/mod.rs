@@ -21,7 +21,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use types::{Body, BucketName, ObjectKey, Timestamp};
 
-pub(crate) use self::{fields::Fields, file::LateFault};
+pub(crate) use self::fields::Fields;
 use self::{
     fields::{Front, malformed},
     file::FileBody,
@@ -29,6 +29,7 @@ use self::{
 };
 use crate::{
     fault::{Fault, FaultKind},
+    form::{Form, LateFault, Reply},
     s3::{headers::names, tagging, xml},
 };
 
@@ -37,30 +38,6 @@ const EXPANDED_BYTES_MAX: usize = 2 * fields::FIELDS_BYTES_MAX;
 
 /// The field with the token of a session. The policy has to name it, as every field.
 const TOKEN: &str = "x-amz-security-token";
-
-/// What a form says of the answer to it.
-#[derive(Debug)]
-pub struct Reply {
-    /// `success_action_redirect`.
-    pub(crate) redirect: Option<String>,
-    /// `success_action_status`.
-    pub(crate) status: Option<String>,
-    /// What was wrong with the file, when reading it failed.
-    pub(crate) fault: LateFault,
-}
-
-/// A form whose sender is known and whose fields keep to its policy.
-pub(crate) struct Form {
-    pub(crate) identity: Identity,
-    /// How it is signed.
-    pub(crate) auth: AuthType,
-    pub(crate) key: ObjectKey,
-    /// The fields, as the headers that PutObject has for them.
-    pub(crate) headers: HeaderMap,
-    /// The file.
-    pub(crate) body: Box<dyn Body>,
-    pub(crate) reply: Reply,
-}
 
 /// Reads a form up to its file, and verifies it. A form without policy and signature is
 /// anonymous's.
