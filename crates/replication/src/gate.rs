@@ -13,7 +13,7 @@ use types::{BucketDeed, BucketName, Holding, Place};
 
 use crate::{
     Source,
-    source::{Refused, refused},
+    answers::{Refused, refused},
     wire::{Ask, What},
 };
 

@@ -23,10 +23,10 @@ use types::{BodyError, BucketDeed, Holding, Place, Writes};
 
 use crate::{
     CopyState, Divergence, ReplicationError, Source,
+    answers::{Refused, failed, json, refused, take},
     client::Far,
     follow::{Follower, is_news, key_of, not_at_once, stands_still},
     frames::Answer,
-    source::{Refused, failed, json, refused, take},
     wire::{Ask, Gathered, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What, name},
 };
 

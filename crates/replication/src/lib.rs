@@ -6,6 +6,7 @@
 //! peer sends is read strictly and never trusted with a place.
 
 mod ahead;
+mod answers;
 mod aside;
 mod behind;
 mod body;

@@ -14,10 +14,10 @@ use types::{BucketDeed, Holding, Place};
 
 use crate::{
     Divergence, ReplicationError, Source,
+    answers::{Refused, failed},
     client::Far,
     follow::{Follower, stands_still},
     frames::Answer,
-    source::{Refused, failed},
     wire::{Gathered, What},
 };
 

@@ -22,11 +22,11 @@ use types::{
 
 use crate::{
     Regions, ReplicationError, Source, Transport,
+    answers::{Refused, failed, json, names, refused, take},
     body::ReaderBody,
     client::Far,
     frames::Answer,
     gate::outside,
-    source::{Refused, failed, json, names, refused, take},
     wire::{PAGE_BYTES, PAGE_ROOM, TakenByRule, What, name, read_name},
 };
 

@@ -14,9 +14,10 @@ use types::{BucketDeed, ObjectKey, Place, VersionId};
 
 use crate::{
     Source,
+    answers::{Refused, failed, json, refused, take},
     body::ReaderBody,
     frames::Answer,
-    source::{Refused, Stands, failed, json, refused, take},
+    source::Stands,
     wire::{
         Ask, COUNT_ROOM, LACKING_MAX, LEASE_MAX, LeaseAnswer, PAGE_ROOM, UnwrapAnswer, WAIT_MAX,
         What,

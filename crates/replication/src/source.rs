@@ -7,21 +7,22 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use objects::{ChangePage, Objects};
-use peer::{BoxBody, Held, Kind, NoRoom, Room, STREAM_BYTES, full};
+use peer::{BoxBody, Held, NoRoom, Room, STREAM_BYTES, full};
 use seal::SealingKey;
 use store::Position;
 use types::{BucketDeed, Clock, Place};
 
 use crate::{
     CopyStatus, Promises, Regions, RuleShown, Shipping, Status, Uploads, Usage,
+    answers::{Refused, failed, json, json_bytes, names, refused, take},
     body::ReaderBody,
     frames::Answer,
     gate::Admitted,
     handover::HandOver,
     rules_far::Taking,
     wire::{
-        Ask, COUNT_ROOM, END, INSTANCE, LACKING_MAX, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX,
-        What, name, read_name,
+        Ask, COUNT_ROOM, END, INSTANCE, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What, name,
+        read_name,
     },
 };
 
@@ -41,9 +42,6 @@ pub struct Source {
 
 /// Keys that lag which are named.
 const LAGGING_MAX: usize = 20;
-
-/// A refusal: its status, and words for the other region's log.
-pub(crate) type Refused = (StatusCode, String);
 
 /// Where a copy stands that asks for changes.
 #[derive(Debug, Clone, Copy)]
@@ -86,31 +84,6 @@ fn ahead_of(after: Position) -> ChangePage {
 
 /// How a permit to send is asked for.
 type May = fn(&Source, &Arc<BucketDeed>, &Place) -> Result<Permit, Refused>;
-
-pub(crate) fn refused(error: impl std::fmt::Display) -> Refused {
-    (StatusCode::FORBIDDEN, error.to_string())
-}
-
-pub(crate) fn failed(error: objects::Error) -> Refused {
-    let status = match &error {
-        objects::Error::NoSuchVersion => StatusCode::NOT_FOUND,
-        objects::Error::Record(_) | objects::Error::Store(_) => {
-            tracing::error!(%error, "a question of another region failed");
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-        _ => StatusCode::CONFLICT,
-    };
-    (status, error.to_string())
-}
-
-/// Room for a page, before it is made.
-pub(crate) async fn take(room: &Room, bytes: usize) -> Result<Held, Refused> {
-    room.take(Kind::Answer, bytes).await.map_err(no_room)
-}
-
-pub(crate) fn no_room(error: NoRoom) -> Refused {
-    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-}
 
 impl Source {
     /// Answers a question of the region at `from`, whose identity was proven, within its `room`.
@@ -441,22 +414,4 @@ impl Source {
         let (versions, bytes) = self.objects.usage(counting.deed()).await?;
         Ok(Usage { versions, bytes })
     }
-}
-
-fn json_bytes(value: &impl serde::Serialize) -> Result<Bytes, Refused> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(refused)
-}
-
-pub(crate) fn json(value: &impl serde::Serialize) -> Result<Response<BoxBody>, Refused> {
-    json_bytes(value).map(|bytes| Response::new(full(bytes)))
-}
-
-pub(crate) fn names(
-    versions: &[(String, String)],
-) -> Result<Vec<(types::ObjectKey, types::VersionId)>, Refused> {
-    if versions.len() > LACKING_MAX {
-        return Err(refused(format!("more than {LACKING_MAX} versions")));
-    }
-    let names: Result<Vec<_>, _> = versions.iter().map(read_name).collect();
-    names.map_err(refused)
 }

@@ -10,8 +10,8 @@ use types::{BucketDeed, BucketName, Holding, Place};
 
 use crate::{
     ReplicationError, Source,
+    answers::{Refused, failed, json, refused},
     gate::outside,
-    source::{Refused, failed, json, refused},
     wire::{Ask, What, Yielded},
 };
 
