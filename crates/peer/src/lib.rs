@@ -10,6 +10,7 @@
 mod authority;
 mod body;
 mod client;
+mod connection;
 mod error;
 mod identity;
 mod join;
@@ -24,7 +25,8 @@ mod verify;
 
 pub use authority::{Authority, IssuedCertificate};
 pub use body::{BoxBody, BoxError, collect, empty, full, next_data};
-pub use client::{Client, Peer, Timing};
+pub use client::{Client, Peer};
+pub use connection::Timing;
 pub use error::PeerError;
 pub use identity::{Credentials, Identity, verify as verify_signature};
 pub use join::{JoinToken, JoinTokenError, secret_matches};

@@ -30,9 +30,11 @@ use types::{Random, SystemRandom};
 
 use crate::{
     BoxBody, Peer, PeerError,
-    client::{CONNECTION_WINDOW, FRAME_BYTES_MAX, HEADER_BYTES_MAX, STREAM_WINDOW, Source, Timing},
+    connection::{
+        CONNECTION_WINDOW, FRAME_BYTES_MAX, HEADER_BYTES_MAX, SEND_BUFFER, STREAM_WINDOW, Source,
+        Timing,
+    },
     error::find,
-    server::SEND_BUFFER,
     tls::ALPN,
     verify::{self, Facts},
 };

@@ -26,7 +26,7 @@ use types::{ConnectionPlace, Connections, RegionId};
 
 use crate::{
     BoxBody, Kind, NoRoom, Room, RoomLimits, Tls,
-    client::{FRAME_BYTES_MAX, HEADER_BYTES_MAX, STREAM_WINDOW},
+    connection::{FRAME_BYTES_MAX, HEADER_BYTES_MAX, SEND_BUFFER, STREAM_WINDOW},
     room::Rooms,
     tls::ALPN,
     verify::{self, Facts},
@@ -46,8 +46,6 @@ const STRANGER_WINDOW: u32 = 64 * 1024;
 /// Bytes of requests that one connection of a region may have sent and nobody has read: 53 MiB/s at
 /// 300 ms. What regions ask for in bulk comes the other way.
 const SERVER_WINDOW: u32 = 16 << 20;
-/// Bytes of a response that one stream keeps ready to send, beside one piece.
-pub(crate) const SEND_BUFFER: usize = 512 << 10;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
