@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 
 use crate::{
+    budget::Budget,
     history::{Operation, Value},
-    linearizability::Budget,
     search::{Found, Known, search},
     session::{come_back, from_nowhere},
 };

@@ -1,6 +1,6 @@
 //! What clients did and were told, one record per operation.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -243,4 +243,15 @@ impl fmt::Display for Operation {
             (Outcome::Refused, _) => f.write_str(" -> refused"),
         }
     }
+}
+
+/// Each key's operations, without those that never happened.
+pub(crate) fn by_key(history: &[Operation]) -> BTreeMap<&str, Vec<&Operation>> {
+    let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    for operation in history {
+        if operation.outcome != Outcome::Refused {
+            keys.entry(&operation.key).or_default().push(operation);
+        }
+    }
+    keys
 }

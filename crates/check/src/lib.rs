@@ -4,6 +4,7 @@
 //! Ships with the tests, not with the server. Invariant: it knows nothing of how the server works,
 //! so that it cannot share the server's mistakes; it judges only recorded calls and answers.
 
+mod budget;
 mod explain;
 mod history;
 mod linearizability;
@@ -11,8 +12,9 @@ mod lines;
 mod search;
 mod session;
 
+pub use budget::Budget;
 pub use history::{Kind, Operation, Outcome, Unsound, Value};
-pub use linearizability::{Budget, Verdict, Why, check};
+pub use linearizability::{Verdict, Why, check};
 pub use lines::{LINE_BYTES_MAX, OPERATIONS_MAX, ReadError, read, write};
 pub use session::{
     Difference, KeyVersions, Lost, RegionState, Resurrected, converged, lost_acknowledged,

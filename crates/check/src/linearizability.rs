@@ -2,38 +2,14 @@
 //! answer? Judged key by key: a history is linearizable when each of its keys is (Herlihy and
 //! Wing's locality).
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use crate::{
+    budget::Budget,
     explain,
-    history::{Operation, Outcome},
+    history::{Operation, by_key},
     search::{Found, Known, search},
 };
-
-/// What the search for one key may use. The problem is NP-complete; a history with few operations
-/// at a time stays far below the default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// Operations looked at.
-    pub steps: u64,
-    /// Bytes of remembered configurations.
-    pub bytes: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            steps: 50_000_000,
-            bytes: 256 * 1024 * 1024,
-        }
-    }
-}
-
-impl Budget {
-    pub(crate) fn spend(&mut self, steps: u64) {
-        self.steps = self.steps.saturating_sub(steps);
-    }
-}
 
 /// Which part of a [`Budget`] was spent, or why a history cannot be judged at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,17 +87,6 @@ pub fn check(history: &[Operation], budget: Budget) -> Verdict {
         }
     }
     undecided.unwrap_or(Verdict::Ok)
-}
-
-/// Each key's operations, without those that never happened.
-pub(crate) fn by_key(history: &[Operation]) -> BTreeMap<&str, Vec<&Operation>> {
-    let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
-    for operation in history {
-        if operation.outcome != Outcome::Refused {
-            keys.entry(&operation.key).or_default().push(operation);
-        }
-    }
-    keys
 }
 
 fn check_key(key: &str, operations: &[&Operation], budget: Budget) -> Verdict {

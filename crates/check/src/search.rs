@@ -14,8 +14,8 @@
 use std::collections::HashMap;
 
 use crate::{
+    budget::Budget,
     history::{Kind, Operation, Outcome, Value},
-    linearizability::Budget,
 };
 
 /// A state of the key: absent, some value nobody looks at, or one of the others.

@@ -9,10 +9,7 @@ use std::{
     fmt,
 };
 
-use crate::{
-    history::{Operation, Outcome, Value},
-    linearizability::by_key,
-};
+use crate::history::{Operation, Outcome, Value, by_key};
 
 /// An acknowledged write whose effect is gone without a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
