@@ -22,7 +22,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     frame::{self, COMMIT_BYTES, HEADER_BYTES, Header, Loc, OP_BYTES, Place},
-    memtable::{Held, Slot, full_key, own},
+    held::{Held, Slot},
+    memtable::{full_key, own},
     segment::{Sealed, Segment},
     shared::{Job, Shared, Work, distance, freeze},
 };

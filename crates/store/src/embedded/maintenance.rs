@@ -18,7 +18,8 @@ use tokio::sync::oneshot;
 use super::{
     disk::DiskCall,
     frame::{self, COMMIT_BYTES, Commit, Header, Loc, OP_BYTES, Op},
-    memtable::{Slot, full_key},
+    held::Slot,
+    memtable::full_key,
     rows::{Live, Marker},
     segment::{Segment, Step},
     shared::{Job, Shared, Work, freeze},

@@ -10,31 +10,10 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    frame::Loc,
+    held::Slot,
     rows::{self, Snapshot},
 };
-use crate::{PartitionId, Row, RowVersion, ScanRange, StoreResult};
-
-/// A row without its payload's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) version: u64,
-    pub(super) value: Bytes,
-    pub(super) payload: Option<Loc>,
-}
-
-impl Held {
-    pub(super) fn into_row(self, payload: Option<Bytes>) -> Row {
-        Row {
-            version: RowVersion(self.version),
-            value: self.value,
-            payload,
-        }
-    }
-}
-
-/// A row, or that there is none any more.
-pub(super) type Slot = Option<Held>;
+use crate::{PartitionId, Row, ScanRange, StoreResult};
 
 /// What a row costs beside its bytes; a guess.
 const ROW_OVERHEAD_BYTES: usize = 160;

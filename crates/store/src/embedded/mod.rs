@@ -20,6 +20,7 @@ mod disk;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+mod held;
 mod hot;
 mod log;
 mod maintenance;

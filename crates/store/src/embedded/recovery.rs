@@ -249,7 +249,7 @@ fn apply(mem: &mut Mem, header: &Header, commits: Vec<frame::Commit>) {
                 } => {
                     let (key, value) = own(commit.partition, &key, &value);
                     let payload = payload.map(|(at, len, hash)| place_of(header, at, len, hash));
-                    let row = super::memtable::Held {
+                    let row = super::held::Held {
                         version,
                         value,
                         payload,

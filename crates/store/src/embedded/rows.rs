@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::{
     disk::{Disk, DiskFile},
     frame::{FrameKey, Loc, Place},
-    memtable::{Held, Slot},
+    held::{Held, Slot},
     openings::Openings,
     pages::{self, Pages, State},
     segment::Sealed,

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use super::{
     EmbeddedConfig,
     frame::{Loc, Place},
+    held::Held,
     hot::Hot,
-    memtable::{Held, Known, View},
+    memtable::{Known, View},
     opening::FENCED,
     openings::Openings,
     rows::{self, Live, Marker, Rows},

@@ -2,12 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{
-    Embedded,
-    memtable::{Held, Known},
-    read, rows,
-    segment::Step,
-};
+use super::{Embedded, held::Held, memtable::Known, read, rows, segment::Step};
 use crate::{StoreError, StoreResult};
 
 /// Pieces of damage that are listed.
