@@ -1,6 +1,8 @@
 //! The checks. Each returns findings as `path:line: what is wrong`.
 
+mod circles;
 mod dependencies;
+mod dialects;
 
 use std::{
     fs,
@@ -103,6 +105,7 @@ pub fn check(root: &Path) -> Vec<String> {
         functions(&name, &text, &mut findings);
         leftovers(&name, &text, &mut findings);
         comparisons(&name, &text, &mut findings);
+        dialects::check(&name, &text, &mut findings);
     }
     for path in files(root, "md") {
         let Ok(text) = fs::read_to_string(&path) else {
@@ -174,6 +177,7 @@ fn crate_edges(root: &Path, findings: &mut Vec<String>) {
             findings.push(format!("xtask/src/tidy.rs: `{name}` does not use `{edge}`"));
         }
         dependencies::check(root, &folder, &manifest, findings);
+        circles::check(root, &folder, findings);
         if !manifest.contains("[lints]\nworkspace = true") {
             findings.push(format!(
                 "crates/{name}/Cargo.toml: does not inherit the lints"
