@@ -223,7 +223,9 @@ def memory(options, folder):
     from dhow import Client
     from fleet import Fleet, eventually, free_ports
     # Regions that joined find each other again at the same ports.
-    fleet = Fleet(folder / "memory", 2, args=["--log-level", "warn"],
+    # What limits changes is for years, and these are made in a minute.
+    fleet = Fleet(folder / "memory", 2,
+                  args=["--log-level", "warn", "--changes-per-minute", "1000000000"],
                   first_port=free_ports(random.Random())).start()
     first, second = fleet.ids
     accounts, count, of_each = [], options.accounts, options.users // options.accounts

@@ -42,5 +42,5 @@ pub use replays::{Replayed, Replays};
 pub use request_facts::{FACTS_BYTES_MAX, RequestFacts, Transport, UnreadableFacts};
 pub use session::{Role, Session, SessionOf, SessionPolicies, SessionToken, TokenFault};
 pub use signature::{AuthType, PayloadMode, SignatureError};
-pub use user::{Policies, User};
+pub use user::{Policies, User, arn_of_user};
 pub use who::Who;

@@ -4,7 +4,7 @@ use types::AccountId;
 
 use crate::policy::{self, Document, DocumentKind, Principal, UserRef};
 
-/// A user, made anew whenever something of it changes.
+/// A user, made anew after something of it has changed.
 #[derive(Debug)]
 pub struct User {
     /// Its unique id, `AIDA…`, which is never given again.
@@ -68,17 +68,15 @@ impl Policies {
     }
 }
 
+/// `arn:aws:iam::ACCOUNT:user/path/name`.
+pub fn arn_of_user(account: &str, path: &str, name: &str) -> String {
+    ["arn:aws:iam::", account, ":user", path, name].concat()
+}
+
 impl User {
     /// `arn:aws:iam::ACCOUNT:user/path/name`.
     pub fn arn(&self) -> String {
-        [
-            "arn:aws:iam::",
-            &*self.account,
-            ":user",
-            &self.path,
-            &self.name,
-        ]
-        .concat()
+        arn_of_user(&self.account, &self.path, &self.name)
     }
 
     /// As policies name it. `tags` are [`Self::tags`].

@@ -9,8 +9,8 @@ use crate::{
     Ask, CloudError, DerivedKeys, Registry, Told,
     change::{RowChange, RowNow},
     introduce::Served,
-    kinds::{Kind, Record},
-    link::{ToldChange, Upstream},
+    kinds::Record,
+    link::Upstream,
     principals::{RoleTold, ToldRoleRecord},
     registry::Keeper,
     state::State,
@@ -47,7 +47,8 @@ impl Registry {
         }
     }
 
-    async fn follow_once(
+    /// Asks once for changes, and for all keys where those that are here are old.
+    pub(crate) async fn follow_once(
         &self,
         upstream: &dyn Upstream,
         keys_at: &mut Option<Timestamp>,
@@ -80,7 +81,7 @@ impl Registry {
                         format!("the keeper has {length} entries, this region has {from}"),
                     ));
                 }
-                self.take_all(changes).await?;
+                self.take_all(changes, receipt.as_ref()).await?;
                 if self.state.read().length() < length {
                     return Ok(());
                 }
@@ -107,60 +108,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes changes over, in their order. Behind one that cannot be written (the disk is full)
-    /// only what takes rights away is taken from the others: it must not wait for the disk.
-    async fn take_all(&self, changes: Vec<ToldChange>) -> Result<(), CloudError> {
-        let (mut failure, mut last) = (None, None);
-        for told in changes {
-            let entry = told.change.entry.clone();
-            match &failure {
-                None => {
-                    let rows = told.change.rows.clone();
-                    if let Err(error) = self.take(told).await {
-                        // Of what does not follow what is here nothing is believed.
-                        if !matches!(error, CloudError::Store(_)) {
-                            return Err(error);
-                        }
-                        self.withdraw_first(&rows);
-                        failure = Some(error);
-                    }
-                }
-                Some(_) => {
-                    told.change.check(last.as_ref())?;
-                    self.withdraw_first(&told.change.rows);
-                }
-            }
-            last = Some(entry);
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    /// Takes one change over, if it follows what is here.
-    async fn take(&self, told: ToldChange) -> Result<(), CloudError> {
-        let turn = self.turn().await;
-        let change = told.change;
-        change.check(self.state.read().last.as_ref())?;
-        let mut kept: Vec<RowChange> = Vec::new();
-        for row in &change.rows {
-            // A newer registry may have other kinds. What could not be read at the next start is
-            // not written.
-            let (kind, id) = Kind::of_key(&row.key)?;
-            kept.extend((kind.followed)(&self.state.read(), id, row));
-        }
-        for keys in &told.keys {
-            let row = self.sealed(keys, false)?;
-            kept.retain(|r| r.key != row.key);
-            kept.push(row);
-        }
-        for told in &told.roles {
-            let row = RowChange::put(&told.role.id, &ToldRoleRecord::new(told, false))?;
-            kept.retain(|r| r.key != row.key);
-            kept.push(row);
-        }
-        self.land(turn, change, kept, Vec::new()).await
-    }
-
-    fn sealed(&self, keys: &DerivedKeys, shown: bool) -> Result<RowChange, CloudError> {
+    pub(crate) fn sealed(&self, keys: &DerivedKeys, shown: bool) -> Result<RowChange, CloudError> {
         let record = VerifierRecord::seal(keys, shown, &self.master, &*self.random)?;
         RowChange::put(&keys.id, &record)
     }
@@ -230,9 +178,17 @@ impl Registry {
     ) -> Result<(), CloudError> {
         let mut puts = Vec::new();
         for told in roles {
+            let state = self.state.read();
+            let known = state.told_roles.get(&told.role.id);
+            if known.is_some_and(|known| known.is_as_told(told, shown)) {
+                continue;
+            }
             let record = ToldRoleRecord::new(told, shown);
             let key = ToldRoleRecord::key(&told.role.id);
             puts.push((key, record.write()?.into_bytes()));
+        }
+        if puts.is_empty() {
+            return Ok(());
         }
         self.rows.write(None, puts.clone(), Vec::new()).await?;
         let mut state = self.state.write();
@@ -256,7 +212,7 @@ impl Registry {
             let mut served = Served::by(&state, &own, keeper);
             let all = state.told_roles.iter();
             all.filter(|(id, one)| {
-                let account = &one.told.account;
+                let account = &*one.role.account;
                 let stays = served.has(account) && state.may_know_users(account, &own);
                 !told.contains(*id) && (one.shown || !stays)
             })
@@ -274,19 +230,29 @@ impl Registry {
         Ok(())
     }
 
-    /// Keeps keys that the keeper told. To be called in a turn.
+    /// Keeps keys that the keeper told, where they are not here so already. To be called in a turn.
     pub(crate) async fn keep_keys(
         &self,
         keys: &[DerivedKeys],
         shown: bool,
     ) -> Result<(), CloudError> {
+        let is_new = |told: &&DerivedKeys| {
+            let state = self.state.read();
+            let known = state.verifiers.get(&told.id);
+            !known.is_some_and(|known| known.is_as_told(told, shown))
+                || types::planted("keys-written-at-each-start")
+        };
+        let new: Vec<&DerivedKeys> = keys.iter().filter(is_new).collect();
         let mut puts = Vec::new();
-        for keys in keys {
+        for keys in &new {
             let row = self.sealed(keys, shown)?;
             let RowNow::Value(value) = row.now else {
                 continue;
             };
             puts.push((row.key, value.into_bytes()));
+        }
+        if puts.is_empty() {
+            return Ok(());
         }
         self.rows.write(None, puts.clone(), Vec::new()).await?;
         {
@@ -295,7 +261,7 @@ impl Registry {
                 state.put(&self.master, key, value)?;
             }
         }
-        for keys in keys {
+        for keys in new {
             self.derived.forget(Some(&keys.id));
         }
         Ok(())

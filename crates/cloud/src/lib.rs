@@ -16,6 +16,7 @@ mod error;
 mod evidence;
 mod features;
 mod follow;
+mod follow_changes;
 pub mod grants;
 mod introduce;
 mod keys;

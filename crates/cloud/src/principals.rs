@@ -9,6 +9,7 @@ use std::{
 
 use access::{Identity, Policies, Role, Session, SessionOf, SessionPolicies, User, Who};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use types::{AccessKeyId, AccountId};
 
 use crate::{
@@ -57,7 +58,7 @@ pub struct UserTold {
 
 /// What a user or role has, of what it may do.
 struct Has<'r> {
-    inline: &'r BTreeMap<String, String>,
+    inline: Vec<(&'r str, &'r str)>,
     attached: &'r BTreeSet<String>,
     groups: &'r BTreeSet<String>,
     boundary: Option<&'r String>,
@@ -80,9 +81,9 @@ impl Documents {
                 text: found.map_or_else(String::new, |policy| policy.text().to_owned()),
             }
         };
-        let inline = |(name, text): (&String, &String)| PolicyTold {
-            name: name.clone(),
-            text: text.clone(),
+        let inline = |(name, text): &(&str, &str)| PolicyTold {
+            name: (*name).to_owned(),
+            text: (*text).to_owned(),
         };
         let mut policies: Vec<PolicyTold> = has.inline.iter().map(inline).collect();
         policies.extend(has.attached.iter().map(managed));
@@ -116,7 +117,7 @@ impl Documents {
 impl UserTold {
     pub(crate) fn of(state: &State, record: &UserRecord) -> Self {
         let has = Has {
-            inline: &record.inline,
+            inline: record.inline.iter().collect(),
             attached: &record.attached,
             groups: &record.groups,
             boundary: record.boundary.as_ref(),
@@ -185,7 +186,7 @@ pub struct RoleTold {
 impl RoleTold {
     pub(crate) fn of(state: &State, record: &RoleRecord) -> Self {
         let has = Has {
-            inline: &record.inline,
+            inline: record.inline.iter().map(|(n, t)| (&**n, &**t)).collect(),
             attached: &record.attached,
             groups: &BTreeSet::new(),
             boundary: record.boundary.as_ref(),
@@ -221,11 +222,6 @@ impl RoleTold {
             policies: role.compiled_policies(),
         }
     }
-
-    /// Whether it was made of this managed policy.
-    pub(crate) fn depends(&self, id: &str) -> bool {
-        self.role.of.iter().any(|of| of == id)
-    }
 }
 
 /// A role at rest where the registry is followed: `w/<unique id>`.
@@ -250,10 +246,33 @@ impl ToldRoleRecord {
 
 /// The same in memory.
 pub(crate) struct ToldRole {
-    pub told: RoleTold,
     /// It was told when a session of it was shown, and not unasked.
     pub shown: bool,
     pub role: Arc<Role>,
+    /// The managed policies that it was made of.
+    of: Vec<String>,
+    /// [`digest`] of what was told.
+    digest: [u8; 32],
+}
+
+impl ToldRole {
+    /// Whether this is what was told.
+    pub(crate) fn is_as_told(&self, told: &RoleTold, shown: bool) -> bool {
+        self.shown == shown && self.digest == digest(told)
+    }
+
+    /// Whether it was made of this managed policy.
+    pub(crate) fn depends(&self, id: &str) -> bool {
+        self.of.iter().any(|of| of == id)
+    }
+}
+
+/// SHA-256 of what a region was told. If it is told the same again it writes nothing, and to find
+/// that out it need not keep the texts of policies in memory.
+pub(crate) fn digest(told: &impl Serialize) -> [u8; 32] {
+    // A structure of texts and lists becomes JSON without errors.
+    let text = serde_json::to_vec(told).unwrap_or_default();
+    Sha256::digest(&text).into()
 }
 
 impl Record for ToldRoleRecord {
@@ -271,11 +290,11 @@ impl Record for ToldRoleRecord {
 
     fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
         let record = Self::read(value)?;
-        let role = Arc::new(record.told.compiled());
         let held = ToldRole {
-            told: record.told,
             shown: record.shown,
-            role,
+            role: Arc::new(record.told.compiled()),
+            digest: digest(&record.told),
+            of: record.told.role.of,
         };
         state.told_roles.insert(id.to_owned(), held);
         Ok(())

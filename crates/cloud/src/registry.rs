@@ -17,7 +17,7 @@ use types::{AccountId, Actor, Clock, Features, Place, Random, RegionId, Timestam
 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
-    chains::{Chains, Linked},
+    chains::Chains,
     change::{Change, Draft, RowChange, RowNow},
     introduce::{Introductions, Left},
     keys::info,
@@ -37,6 +37,12 @@ use crate::{
 const PAGE_ROWS: usize = 1000;
 /// Rows that one entry of the audit log takes over from a registry without one.
 const ADOPT_ROWS: usize = 100;
+
+/// A change that has its place in the chain, with rows as they are kept here.
+pub(crate) struct Landing {
+    pub(crate) change: Change,
+    pub(crate) kept: Vec<RowChange>,
+}
 
 /// The right to change the registry.
 pub(crate) type Turn = OwnedMutexGuard<()>;
@@ -314,7 +320,11 @@ impl Registry {
             self.fold().await?;
         }
         let linked = self.linked(std::slice::from_ref(&change.entry)).await?;
-        self.land(turn, change, draft.rows, linked).await
+        let landing = Landing {
+            change,
+            kept: draft.rows,
+        };
+        self.land(turn, vec![landing], linked).await
     }
 
     /// Whether whoever makes a change has not made too many lately.
@@ -351,55 +361,54 @@ impl Registry {
         }
     }
 
-    /// Commits a change that has its place in the chain, with rows as they are kept here, and those
-    /// that continue its chain of the map.
+    /// Commits changes that follow one another, all of them or none, with rows that go with the
+    /// last: one write, however many they are.
     pub(crate) async fn land(
         &self,
         turn: Turn,
-        change: Change,
-        kept: Vec<RowChange>,
-        linked: Linked,
+        all: Vec<Landing>,
+        beside: Vec<(String, Vec<u8>)>,
     ) -> Result<(), CloudError> {
         let (rows, state) = (Arc::clone(&self.rows), Arc::clone(&self.state));
         let (derived, length) = (Arc::clone(&self.derived), self.length.clone());
         let (master, chains) = (self.master.clone(), Arc::clone(&self.chains));
-        self.withdraw_first(&kept);
+        for landing in &all {
+            self.withdraw_first(&landing.kept);
+        }
         let landed = tokio::spawn(async move {
-            let once = Change::key(Change::id(change.entry.number));
-            let mut puts = vec![(once.clone(), change.write()?.into_bytes())];
-            let mut removes = Vec::new();
-            for row in &kept {
-                match &row.now {
-                    RowNow::Value(value) => puts.push((row.key.clone(), value.clone().into())),
-                    RowNow::Removed => removes.push(row.key.clone()),
-                    RowNow::Hidden(_) => {}
+            let written: Result<Vec<Written>, _> = all.iter().map(Written::of).collect();
+            let mut written = written?;
+            // Whatever is there already: the first of them is, too.
+            let once = all.first().map(|landing| once(&landing.change));
+            if let Some(last) = written.last_mut() {
+                last.puts.extend(beside);
+            }
+            let (puts, removes) = last_of_each(&written);
+            rows.write(once.as_deref(), puts, removes).await?;
+            for (landing, written) in all.iter().zip(&written) {
+                chains.touched(&landing.change.entry);
+                // `signing_key` locks `derived` before `state`, and whoever waits for the length
+                // may look at the state: here they are held one after the other.
+                {
+                    let mut state = state.write();
+                    for (key, value) in &written.puts {
+                        state.put(&master, key, value)?;
+                    }
+                    for key in &written.removes {
+                        state.remove(key)?;
+                    }
+                }
+                for row in &landing.kept {
+                    let (kind, id) = Kind::of_key(&row.key)?;
+                    match (kind.outdates)(id) {
+                        Outdated::Nothing => {}
+                        Outdated::Key(id) => derived.forget(Some(id)),
+                        Outdated::User(id) => derived.forget_user(id),
+                        Outdated::All => derived.forget(None),
+                    }
                 }
             }
-            puts.extend(linked);
-            rows.write(Some(&once), puts.clone(), removes.clone())
-                .await?;
-            chains.touched(&change.entry);
-            // `signing_key` locks `derived` before `state`, and whoever waits for the length may
-            // look at the state: here they are held one after the other.
-            let entries = {
-                let mut state = state.write();
-                for (key, value) in &puts {
-                    state.put(&master, key, value)?;
-                }
-                for key in &removes {
-                    state.remove(key)?;
-                }
-                state.length()
-            };
-            length.send_replace(entries);
-            for row in &kept {
-                let (kind, id) = Kind::of_key(&row.key)?;
-                match (kind.outdates)(id) {
-                    Outdated::Nothing => {}
-                    Outdated::Key(id) => derived.forget(Some(id)),
-                    Outdated::All => derived.forget(None),
-                }
-            }
+            length.send_replace(state.read().length());
             drop(turn);
             Ok(())
         });
@@ -407,6 +416,50 @@ impl Registry {
             .await
             .map_err(|e| CloudError::Record(format!("a change broke: {e}")))?
     }
+}
+
+/// The key of a change, which is written once.
+fn once(change: &Change) -> String {
+    Change::key(Change::id(change.entry.number))
+}
+
+/// What a change writes and removes.
+struct Written {
+    puts: Vec<(String, Vec<u8>)>,
+    removes: Vec<String>,
+}
+
+impl Written {
+    fn of(landing: &Landing) -> Result<Self, CloudError> {
+        let change = &landing.change;
+        let mut puts = vec![(once(change), change.write()?.into_bytes())];
+        let mut removes = Vec::new();
+        for row in &landing.kept {
+            match &row.now {
+                RowNow::Value(value) => puts.push((row.key.clone(), value.clone().into())),
+                RowNow::Removed => removes.push(row.key.clone()),
+                RowNow::Hidden(_) => {}
+            }
+        }
+        Ok(Self { puts, removes })
+    }
+}
+
+/// What becomes of each row in the end: rows to write, and rows to remove.
+fn last_of_each(written: &[Written]) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
+    let mut last: BTreeMap<&str, Option<&Vec<u8>>> = BTreeMap::new();
+    for one in written {
+        last.extend(one.puts.iter().map(|(key, value)| (&**key, Some(value))));
+        last.extend(one.removes.iter().map(|key| (&**key, None)));
+    }
+    let (mut puts, mut removes) = (Vec::new(), Vec::new());
+    for (key, value) in last {
+        match value {
+            Some(value) => puts.push((key.to_owned(), value.clone())),
+            None => removes.push(key.to_owned()),
+        }
+    }
+    (puts, removes)
 }
 
 #[cfg(test)]
@@ -441,6 +494,8 @@ mod roles_tests;
 mod sessions_tests;
 #[cfg(test)]
 mod standing_tests;
+#[cfg(test)]
+mod take_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

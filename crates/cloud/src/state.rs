@@ -7,9 +7,9 @@ use crate::{
     change::{RowChange, RowNow},
     kinds::{Kind, key::KeyRecord},
     principals::{RoleTold, ToldRoleRecord, UserTold},
-    verifiers::{Verifier, VerifierRecord},
+    verifiers::VerifierRecord,
 };
-use access::{Role, Who};
+use access::{Role, User, Who};
 use std::{collections::BTreeSet, sync::Arc};
 use types::{RegionId, features::ROLES};
 
@@ -43,13 +43,8 @@ impl State {
     /// Where the registry is followed: what takes away the keys that depend on this user or
     /// managed policy.
     pub(crate) fn forget_verifiers_of(&self, id: &str) -> Vec<RowChange> {
-        let of = |one: &Verifier| {
-            let is_user = matches!(&one.who, Who::User(user) if user.id == id);
-            is_user || one.of.iter().any(|of| of == id)
-        };
-        let all = self.verifiers.iter().filter(|(_, one)| of(one));
-        all.map(|(id, _)| RowChange::remove::<VerifierRecord>(id))
-            .collect()
+        let all = self.verifiers.depending_on(id);
+        all.map(RowChange::remove::<VerifierRecord>).collect()
     }
 
     /// Where the registry is followed: what takes away the keys of this account that verify
@@ -78,20 +73,14 @@ impl State {
         all.cloned().collect()
     }
 
-    /// What users may do is made anew, after a group or managed policy has changed.
-    pub(crate) fn compile_users_with(&mut self, id: &str) {
-        let compiled = self.users_with(id).into_iter().filter_map(|id| {
-            let record = &self.users.get(&id)?.record;
-            let user = UserTold::of(self, record).compiled(&record.account);
-            Some((id, Arc::new(user)))
-        });
-        let compiled: Vec<_> = compiled.collect();
-        for (id, user) in compiled {
-            self.users.set(&id, user);
+    /// After a group or managed policy has changed: what was compiled of users does not hold.
+    pub(crate) fn outdate_users_with(&mut self, id: &str) {
+        for user in self.users_with(id) {
+            self.users.outdated(&user);
         }
     }
 
-    /// The same of roles, after a managed policy has changed.
+    /// What roles may do is made anew, after a managed policy has changed.
     pub(crate) fn compile_roles_with(&mut self, id: &str) {
         let compiled = self.roles_with(id).into_iter().filter_map(|id| {
             let role = RoleTold::of(self, &self.roles.get(&id)?.record).compiled();
@@ -107,7 +96,7 @@ impl State {
     /// policy.
     pub(crate) fn forget_roles_with(&self, id: &str) -> Vec<RowChange> {
         let all = self.told_roles.iter();
-        let with = all.filter(|(_, held)| held.told.depends(id));
+        let with = all.filter(|(_, held)| held.depends(id));
         with.map(|(id, _)| RowChange::remove::<ToldRoleRecord>(id))
             .collect()
     }
@@ -148,7 +137,7 @@ impl State {
         match kind {
             "user" => {
                 let held = self.users.named(account, name)?;
-                (held.user.arn() == arn).then_some(&held.record.id)
+                (held.record.arn() == arn).then_some(&held.record.id)
             }
             "role" => {
                 let held = self.roles.named(account, name)?;
@@ -160,7 +149,7 @@ impl State {
 
     /// The ARN of today of a user or role, by its unique id.
     pub(crate) fn arn_of_id(&self, id: &str) -> Option<String> {
-        let user = self.users.get(id).map(|held| held.user.arn());
+        let user = self.users.get(id).map(|held| held.record.arn());
         user.or_else(|| self.roles.get(id).map(|held| held.record.arn()))
     }
 
@@ -174,8 +163,15 @@ impl State {
     pub(crate) fn holder(&self, key: &KeyRecord) -> Option<Who> {
         match &key.user {
             None => Some(Who::Root),
-            Some(user) => Some(Who::User(Arc::clone(&self.users.get(user)?.user))),
+            Some(user) => Some(Who::User(self.user(user)?)),
         }
+    }
+
+    /// A user as requests are decided by it, where the registry is kept.
+    fn user(&self, id: &str) -> Option<Arc<User>> {
+        let record = &self.users.get(id)?.record;
+        let make = || UserTold::of(self, record).compiled(&record.account);
+        Some(self.users.compiled(id, make))
     }
 
     /// How many entries the audit log has.

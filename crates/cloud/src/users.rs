@@ -17,6 +17,7 @@ use crate::{
         FORMAT, FORMAT_OF_USERS,
         key::KeyRecord,
         managed::ManagedRecord,
+        texts::Texts,
         user::{Held, UserRecord},
     },
     registry::Turn,
@@ -183,7 +184,7 @@ pub(crate) fn shown(state: &State, held: &Held) -> UserInfo {
         account: record.account.clone(),
         name: record.name.clone(),
         path: record.path.clone(),
-        arn: held.user.arn(),
+        arn: record.arn(),
         created_ms: record.created_ms,
         tags: record.tags.clone(),
         boundary: record
@@ -244,7 +245,7 @@ impl Registry {
                 created_ms: self.clock.now().ms(),
                 salt: text(&*self.random, 16, FEW),
                 tags: new.tags,
-                inline: BTreeMap::new(),
+                inline: Texts::default(),
                 attached: BTreeSet::new(),
                 groups: BTreeSet::new(),
                 boundary: new.boundary,
@@ -401,7 +402,7 @@ impl Registry {
     pub fn policies_of_user(&self, id: &str) -> BTreeMap<String, String> {
         let state = self.state.read();
         let found = state.users.get(id);
-        found.map_or_else(BTreeMap::new, |held| held.record.inline.clone())
+        found.map_or_else(BTreeMap::new, |held| held.record.inline.to_map())
     }
 
     /// Makes a policy part of a user, in place of one of that name; with `None` there is none of
@@ -416,18 +417,20 @@ impl Registry {
         let turn = self.turn().await;
         let before = self.user_record(id)?;
         let mut record = before.clone();
+        let mut inline = record.inline.to_map();
         let action = match text {
             Some(text) => {
                 check_name(name, POLICY_NAME_MAX)?;
-                record.inline.insert(name.to_owned(), text.to_owned());
-                check_inline(&record.inline, INLINE_BYTES_MAX)?;
+                inline.insert(name.to_owned(), text.to_owned());
+                check_inline(&inline, INLINE_BYTES_MAX)?;
                 "user.policy.put"
             }
             None => {
-                record.inline.remove(name);
+                inline.remove(name);
                 "user.policy.delete"
             }
         };
+        record.inline = inline.into();
         match record == before {
             true => Ok(()),
             false => self.put_user(turn, actor, action, record).await,

@@ -4,7 +4,10 @@
 //! chain that is bound to day and region, for the days around today, and derive the rest: whoever
 //! steals such a region can sign for that region and those days, and for nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Deref,
+};
 
 use access::{
     NewBuckets, NoOldKey, OldSigner, PublicAccessBlock, SessionToken, SigningKey, SigningKeys,
@@ -22,7 +25,7 @@ use crate::{
     Account, CloudError, KeyStatus, MasterKey, Registry,
     keys::{region_key, service_key},
     kinds::{FORMAT, FORMAT_OF_USERS, Outdated, Record},
-    principals::{UserTold, holder},
+    principals::{UserTold, digest, holder},
     state::State,
 };
 
@@ -59,6 +62,13 @@ impl Derived {
             None => derived.clear(),
         }
     }
+
+    /// Forgets what was derived of the keys of a user.
+    pub(crate) fn forget_user(&self, id: &str) {
+        let is_theirs = |one: &Scoped| matches!(&one.key.who, Who::User(user) if user.id == id);
+        let mut derived = self.0.lock();
+        derived.retain(|_, scopes| !scopes.iter().any(is_theirs));
+    }
 }
 
 /// The days for which a region holds keys, as SigV4 writes them (`YYYYMMDD`).
@@ -93,6 +103,29 @@ pub struct DerivedKeys {
     pub old: Option<String>,
 }
 
+/// What there is to compare of what was told, but for the keys of days.
+#[derive(Serialize)]
+struct Compared<'k> {
+    account: &'k str,
+    active: bool,
+    user: &'k Option<UserTold>,
+    public: &'k Option<String>,
+    old: &'k Option<String>,
+}
+
+impl DerivedKeys {
+    /// The digest of everything but the keys of days.
+    fn digest(&self) -> [u8; 32] {
+        digest(&Compared {
+            account: &self.account,
+            active: self.active,
+            user: &self.user,
+            public: &self.public,
+            old: &self.old,
+        })
+    }
+}
+
 /// The same at rest: each day's key sealed under the region's master key.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct VerifierRecord {
@@ -102,6 +135,38 @@ pub(crate) struct VerifierRecord {
     shown: bool,
     #[serde(flatten)]
     keys: DerivedKeys,
+}
+
+/// Keys by day, in order of day: a region has many, so they take little room.
+#[derive(Default)]
+struct Days(Box<[(u32, [u8; 32])]>);
+
+impl Days {
+    /// A day as a number; `None` for what is not `YYYYMMDD`.
+    fn number(day: &str) -> Option<u32> {
+        let is_day = day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit());
+        is_day.then(|| day.parse().ok()).flatten()
+    }
+
+    fn get(&self, day: &str) -> Option<&[u8; 32]> {
+        let day = Self::number(day)?;
+        let at = self.0.binary_search_by_key(&day, |(day, _)| *day).ok()?;
+        self.0.get(at).map(|(_, key)| key)
+    }
+
+    fn last(&self) -> Option<u32> {
+        self.0.last().map(|(day, _)| *day)
+    }
+
+    /// Whether they are these, each in hex.
+    fn are(&self, told: &BTreeMap<String, String>) -> bool {
+        let is_same = |((day, key), (told_day, told)): (&(u32, [u8; 32]), (&String, &String))| {
+            let mut bytes = [0; 32];
+            let is_read = hex::decode_to_slice(told, &mut bytes).is_ok();
+            is_read && bytes == *key && Self::number(told_day) == Some(*day)
+        };
+        self.0.len() == told.len() && self.0.iter().zip(told).all(is_same)
+    }
 }
 
 /// The same in memory.
@@ -118,12 +183,14 @@ pub(crate) struct Verifier {
     pub public: Option<PublicKey>,
     /// What makes and verifies its signatures with HMAC-SHA1, where that was told.
     pub old: Option<OldKey>,
-    days: BTreeMap<String, [u8; 32]>,
+    days: Days,
+    /// [`DerivedKeys::digest`] of what was told.
+    digest: [u8; 32],
 }
 
 impl Verifier {
     pub(crate) fn has_day(&self, day: &str) -> bool {
-        self.days.contains_key(day)
+        self.days.get(day).is_some()
     }
 
     /// Whether this region may not know who holds it.
@@ -133,10 +200,65 @@ impl Verifier {
 
     /// Whether it verifies nothing from `first` on, a day.
     pub(crate) fn ended_before(&self, first: &str) -> bool {
-        self.days
-            .keys()
-            .next_back()
-            .is_none_or(|last| &**last < first)
+        self.days.last() < Days::number(first)
+    }
+
+    /// Whether this is what was told, to the last letter of the last policy.
+    pub(crate) fn is_as_told(&self, told: &DerivedKeys, shown: bool) -> bool {
+        self.shown == shown && self.days.are(&told.days) && self.digest == told.digest()
+    }
+
+    /// Its user, and what else the user's rights depend on.
+    fn depends_on(&self) -> impl Iterator<Item = &str> {
+        let user = match &self.who {
+            Who::User(user) => Some(&*user.id),
+            _ => None,
+        };
+        user.into_iter().chain(self.of.iter().map(String::as_str))
+    }
+}
+
+/// All of them, by access key.
+#[derive(Default)]
+pub(crate) struct Verifiers {
+    by_id: BTreeMap<String, Verifier>,
+    /// What they depend on, each with the access key: a change of one user must not look at the
+    /// keys of all.
+    depending: BTreeSet<(Box<str>, Box<str>)>,
+}
+
+impl Deref for Verifiers {
+    type Target = BTreeMap<String, Verifier>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_id
+    }
+}
+
+impl Verifiers {
+    fn put(&mut self, id: &str, verifier: Verifier) {
+        self.remove(id);
+        for what in verifier.depends_on() {
+            self.depending.insert((what.into(), id.into()));
+        }
+        self.by_id.insert(id.to_owned(), verifier);
+    }
+
+    fn remove(&mut self, id: &str) {
+        let Some(verifier) = self.by_id.remove(id) else {
+            return;
+        };
+        for what in verifier.depends_on() {
+            self.depending.remove(&(what.into(), id.into()));
+        }
+    }
+
+    /// The access keys that depend on a user, group or managed policy.
+    pub(crate) fn depending_on(&self, what: &str) -> impl Iterator<Item = &str> {
+        let from = (Box::from(what), Box::from(""));
+        let found = self.depending.range(from..);
+        let found = found.take_while(move |(on, _)| **on == *what);
+        found.map(|(_, id)| &**id)
     }
 }
 
@@ -166,34 +288,37 @@ impl VerifierRecord {
     }
 
     pub(crate) fn open(self, master: &MasterKey) -> Result<Verifier, CloudError> {
-        let mut days = BTreeMap::new();
-        for (day, sealed) in self.keys.days {
-            let key = master.open(&format!("{}/{day}", self.keys.id), &sealed)?;
-            let bytes = hex::decode(key).ok().and_then(|b| b.try_into().ok());
-            let bytes = bytes.ok_or_else(|| CloudError::Record("a derived key".into()))?;
-            days.insert(day, bytes);
+        let Self {
+            shown, mut keys, ..
+        } = self;
+        let wrong = || CloudError::Record("a derived key".into());
+        let mut days = Vec::with_capacity(keys.days.len());
+        for (day, sealed) in std::mem::take(&mut keys.days) {
+            let key = master.open(&format!("{}/{day}", keys.id), &sealed)?;
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(key, &mut bytes).map_err(|_| wrong())?;
+            days.push((Days::number(&day).ok_or_else(wrong)?, bytes));
         }
-        let public = self.keys.public.map(|text| text.parse()).transpose();
+        if let Some(sealed) = &mut keys.old {
+            *sealed = master.open(&format!("{}/old", keys.id), sealed)?;
+        }
+        let digest = keys.digest();
+        let public = keys.public.map(|text| text.parse()).transpose();
         let public = public.map_err(|_| CloudError::Record("a public key".into()))?;
-        let old = match &self.keys.old {
-            None => None,
-            Some(sealed) => {
-                let key = master.open(&format!("{}/old", self.keys.id), sealed)?;
-                let key = key.parse::<OldKey>();
-                Some(key.map_err(|_| CloudError::Record("a key of old signatures".into()))?)
-            }
-        };
-        let who = holder(self.keys.user.as_ref(), &self.keys.account);
-        let of = self.keys.user.map(|user| user.of).unwrap_or_default();
+        let old = keys.old.map(|key| key.parse::<OldKey>()).transpose();
+        let old = old.map_err(|_| CloudError::Record("a key of old signatures".into()))?;
+        let who = holder(keys.user.as_ref(), &keys.account);
+        let of = keys.user.map(|user| user.of).unwrap_or_default();
         Ok(Verifier {
             who,
             of,
-            account: self.keys.account,
-            active: self.keys.active,
-            shown: self.shown,
+            account: keys.account,
+            active: keys.active,
+            shown,
             public,
             old,
-            days,
+            days: Days(days.into()),
+            digest,
         })
     }
 }
@@ -233,7 +358,7 @@ impl Record for VerifierRecord {
             ),
         ),
     ];
-    type Table = BTreeMap<String, Verifier>;
+    type Table = Verifiers;
 
     fn put(
         state: &mut State,
@@ -242,7 +367,7 @@ impl Record for VerifierRecord {
         value: &[u8],
     ) -> Result<(), CloudError> {
         let verifier = Self::read(value)?.open(master)?;
-        state.verifiers.insert(id.to_owned(), verifier);
+        state.verifiers.put(id, verifier);
         Ok(())
     }
 
@@ -297,8 +422,8 @@ impl Registry {
     /// The last day for which this region can verify requests; `None` when it has no keys.
     pub fn verifies_until(&self) -> Option<String> {
         let state = self.state.read();
-        let days = |v: &Verifier| v.days.keys().next_back().cloned();
-        state.verifiers.values().filter_map(days).min()
+        let ends = state.verifiers.values().filter_map(|v| v.days.last());
+        ends.min().map(|day| format!("{day:08}"))
     }
 }
 

@@ -168,6 +168,22 @@ pub struct Cloud {
     pub operator_changes_per_minute: u32,
 }
 
+impl Cloud {
+    /// Everybody may make so many changes of the registry at once, and in a minute.
+    pub fn let_all_change(&mut self, many: u32) {
+        for limit in [
+            &mut self.account_changes,
+            &mut self.account_changes_per_minute,
+            &mut self.region_changes,
+            &mut self.region_changes_per_minute,
+            &mut self.operator_changes,
+            &mut self.operator_changes_per_minute,
+        ] {
+            *limit = many;
+        }
+    }
+}
+
 impl Default for Cloud {
     fn default() -> Self {
         let changes = cloud::ChangeLimits::default();

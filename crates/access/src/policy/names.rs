@@ -216,11 +216,13 @@ impl ActionSet {
     }
 }
 
-/// The names in lower case.
+/// The names in lower case, in order: a document names few of them, and thousands of documents are
+/// compiled at a start.
 static LOWER: LazyLock<Vec<(usize, String, Kind)>> = LazyLock::new(|| {
-    names()
-        .map(|(n, name, kind)| (n, name.to_ascii_lowercase(), kind))
-        .collect()
+    let lower = |(n, name, kind): (usize, &str, Kind)| (n, name.to_ascii_lowercase(), kind);
+    let mut all: Vec<_> = names().map(lower).collect();
+    all.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
+    all
 });
 
 /// The actions of S3 whose names a pattern matches, such as `Get*`, ignoring case.
@@ -229,11 +231,14 @@ pub(super) fn matching(pattern: &str) -> impl Iterator<Item = (usize, Kind)> {
     let literal = pattern.find(['*', '?']).unwrap_or(pattern.len());
     let (head, rest) = pattern.split_at(literal);
     let (head, rest) = (head.to_owned(), wild(rest.as_bytes()));
-    LOWER.iter().filter_map(move |(n, name, kind)| {
+    let first = LOWER.partition_point(|(_, name, _)| **name < *head);
+    let from_there = LOWER.iter().skip(first);
+    let own = from_there.map_while(move |(n, name, kind)| {
         let own = name.strip_prefix(&*head)?;
         let fits = rest == [STAR] || glob(&rest, &NoVariables::new(), &Chars::of(own), 0);
-        fits.then_some((*n, *kind))
-    })
+        Some(fits.then_some((*n, *kind)))
+    });
+    own.flatten()
 }
 
 #[cfg(test)]
@@ -250,6 +255,32 @@ mod tests {
             // A name that came into the table of actions later counts there.
             let number = ActionName::parse(&full).number();
             assert!(number.is_some_and(|number| number <= n), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_finds_all_that_it_matches_wherever_they_are_in_order() {
+        for pattern in [
+            "",
+            "*",
+            "get*",
+            "GetObject",
+            "zzz",
+            "a*",
+            "u*",
+            "*Object",
+            "?etObject*",
+        ] {
+            let lower = pattern.to_ascii_lowercase();
+            let pattern_wild = wild(lower.as_bytes());
+            let fits = |name: &str| {
+                let name = name.to_ascii_lowercase();
+                glob(&pattern_wild, &NoVariables::new(), &Chars::of(&name), 0)
+            };
+            let wanted = names().filter(|(_, name, _)| fits(name)).map(|(n, ..)| n);
+            let mut found: Vec<usize> = matching(pattern).map(|(n, _)| n).collect();
+            found.sort_unstable();
+            assert_eq!(found, wanted.collect::<Vec<_>>(), "{pattern}");
         }
     }
 

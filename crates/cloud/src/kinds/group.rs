@@ -120,13 +120,13 @@ impl Record for GroupRecord {
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
         groups.attached.add(&record.attached, id);
         groups.by_id.insert(id.to_owned(), record);
-        state.compile_users_with(id);
+        state.outdate_users_with(id);
         Ok(())
     }
 
     fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
         state.groups.forget(id);
-        state.compile_users_with(id);
+        state.outdate_users_with(id);
         Ok(())
     }
 

@@ -123,7 +123,7 @@ impl Record for ManagedRecord {
         of.or_default()
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
         policies.by_id.insert(id.to_owned(), record);
-        state.compile_users_with(id);
+        state.outdate_users_with(id);
         state.compile_roles_with(id);
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Record for ManagedRecord {
                 state.policies.of_account.remove(&record.account);
             }
         }
-        state.compile_users_with(id);
+        state.outdate_users_with(id);
         state.compile_roles_with(id);
         Ok(())
     }

@@ -17,6 +17,7 @@ pub(crate) mod operator;
 pub(crate) mod provider;
 pub(crate) mod region;
 pub(crate) mod role;
+pub(crate) mod texts;
 pub(crate) mod token;
 pub(crate) mod user;
 
@@ -216,6 +217,8 @@ pub(crate) enum Outdated<'k> {
     Nothing,
     /// Those of this access key.
     Key(&'k str),
+    /// Those of this user.
+    User(&'k str),
     All,
 }
 

@@ -8,16 +8,19 @@ use std::{
 };
 
 use access::User;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{Concern, Outdated, Record, holders::Holders};
+use super::{Concern, Outdated, Record, holders::Holders, texts::Texts};
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
     introduce::Served,
-    principals::UserTold,
     state::State,
 };
+
+/// Users whose documents are kept compiled; past that all are compiled anew when they are needed.
+const COMPILED_MAX: usize = 4096;
 
 /// A user at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +40,8 @@ pub(crate) struct UserRecord {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) tags: BTreeMap<String, String>,
     /// The policies that are part of the user: name and text.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) inline: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub(crate) inline: Texts,
     /// The ids of managed policies that are attached.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) attached: BTreeSet<String>,
@@ -50,11 +53,16 @@ pub(crate) struct UserRecord {
     pub(crate) boundary: Option<String>,
 }
 
+impl UserRecord {
+    /// `arn:aws:iam::ACCOUNT:user/path/name`.
+    pub(crate) fn arn(&self) -> String {
+        access::arn_of_user(&self.account, &self.path, &self.name)
+    }
+}
+
 /// A user in memory.
 pub(crate) struct Held {
     pub record: UserRecord,
-    /// As requests are decided by it.
-    pub user: Arc<User>,
 }
 
 /// The users in memory, by id.
@@ -69,6 +77,9 @@ pub(crate) struct Users {
     pub(crate) bounded: Holders,
     /// Who is in groups.
     pub(crate) members: Holders,
+    /// Those whose keys were used lately, as requests are decided by them. Most users of a large
+    /// account do nothing for days: here are their texts, and these are read when one comes.
+    compiled: Mutex<HashMap<String, Arc<User>>>,
 }
 
 impl Deref for Users {
@@ -97,15 +108,30 @@ impl Users {
         self.of_account.get(account).map_or(0, BTreeMap::len)
     }
 
-    /// Takes what a user may do now.
-    pub(crate) fn set(&mut self, id: &str, user: Arc<User>) {
-        if let Some(held) = self.by_id.get_mut(id) {
-            held.user = user;
+    /// A user as requests are decided by it: as it was made last, or `make` makes it.
+    pub(crate) fn compiled(&self, id: &str, make: impl FnOnce() -> User) -> Arc<User> {
+        if let Some(known) = self.compiled.lock().get(id) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(make());
+        let mut compiled = self.compiled.lock();
+        if compiled.len() >= COMPILED_MAX {
+            compiled.clear();
+        }
+        compiled.insert(id.to_owned(), Arc::clone(&made));
+        made
+    }
+
+    /// What a user may do has changed.
+    pub(crate) fn outdated(&mut self, id: &str) {
+        if !types::planted("users-as-they-were") {
+            self.compiled.get_mut().remove(id);
         }
     }
 
     fn forget(&mut self, id: &str) {
-        let Some(Held { record, .. }) = self.by_id.remove(id) else {
+        self.outdated(id);
+        let Some(Held { record }) = self.by_id.remove(id) else {
             return;
         };
         self.attached.take(&record.attached, id);
@@ -154,7 +180,6 @@ impl Record for UserRecord {
     fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
         let record = Self::read(value)?;
         state.users.forget(id);
-        let user = Arc::new(UserTold::of(state, &record).compiled(&record.account));
         let users = &mut state.users;
         let of = users.of_account.entry(record.account.clone());
         of.or_default()
@@ -162,7 +187,7 @@ impl Record for UserRecord {
         users.attached.add(&record.attached, id);
         users.bounded.add(&record.boundary, id);
         users.members.add(&record.groups, id);
-        users.by_id.insert(id.to_owned(), Held { record, user });
+        users.by_id.insert(id.to_owned(), Held { record });
         Ok(())
     }
 
@@ -176,8 +201,8 @@ impl Record for UserRecord {
         Concern::Users(vec![id.to_owned()])
     }
 
-    fn outdates(_: &str) -> Outdated<'_> {
-        Outdated::All
+    fn outdates(id: &str) -> Outdated<'_> {
+        Outdated::User(id)
     }
 
     /// Keys of the user that are not sent anew with the change are gone.

@@ -22,10 +22,20 @@ use crate::{
 pub(super) const ROOT: &Actor = &Actor::System;
 
 /// The keeper, as `from` reaches it.
-struct Direct {
+pub(super) struct Direct {
     keeper: Arc<Registry>,
     id: RegionId,
     from: RegionId,
+}
+
+impl Direct {
+    pub(super) fn to(keeper: &Arc<Registry>, from: &str) -> Self {
+        Self {
+            keeper: Arc::clone(keeper),
+            id: RegionId::new("first"),
+            from: RegionId::new(from),
+        }
+    }
 }
 
 impl Upstream for Direct {

@@ -161,8 +161,17 @@ impl Registry {
                 "the registry sent no keys of tokens".into(),
             ));
         };
+        let is_new = |told: &&TokenKeyTold| {
+            let known = self
+                .state
+                .read()
+                .token_keys
+                .get(&told.week)
+                .map(hex::encode);
+            known.as_ref() != Some(&told.key)
+        };
         let mut puts = Vec::new();
-        for told in &keys {
+        for told in keys.iter().filter(is_new) {
             let sealed = self
                 .master
                 .seal(&sealed_as(told.week), &told.key, &*self.random)?;
@@ -180,6 +189,9 @@ impl Registry {
             let gone = weeks.filter(|week| !keys.iter().any(|told| told.week == **week));
             gone.map(TokenKeyRecord::key).collect()
         };
+        if puts.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
         self.rows.write(None, puts.clone(), gone.clone()).await?;
         let mut state = self.state.write();
         for (key, value) in &puts {

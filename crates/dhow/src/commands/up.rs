@@ -132,6 +132,9 @@ pub struct Up {
     /// For drills: seconds for which the certificates of regions are good.
     #[arg(long, default_value_t = Config::default().cloud.certificate_life_s, hide = true)]
     certificate_life_s: u64,
+    /// For drills: how many changes of the registry everybody may make in a minute, and at once.
+    #[arg(long, value_name = "N", hide = true)]
+    changes_per_minute: Option<u32>,
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     #[arg(long, default_value_t = Config::default().cloud.removed_grace_s, value_name = "SECONDS")]
     removed_grace_s: u64,
@@ -240,6 +243,9 @@ impl Up {
             .withheld_features
             .clone_from(&self.withheld_features);
         config.cloud.certificate_life_s = self.certificate_life_s;
+        if let Some(many) = self.changes_per_minute {
+            config.cloud.let_all_change(many);
+        }
         config.cloud.removed_grace_s = self.removed_grace_s;
         config.cloud.stale_after_s = self.stale_after_s;
         config.cloud.promise_ms = self.promise_ms;
@@ -273,6 +279,9 @@ impl Up {
         }
         let life = self.certificate_life_s.to_string();
         args.extend(["--certificate-life-s".to_owned(), life]);
+        if let Some(many) = self.changes_per_minute {
+            args.extend(["--changes-per-minute".to_owned(), many.to_string()]);
+        }
         let grace = self.removed_grace_s.to_string();
         args.extend(["--removed-grace-s".to_owned(), grace]);
         let stale = self.stale_after_s.to_string();
