@@ -9,9 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use prometheus_client::metrics::counter::Counter;
 
-use crate::{admission::Place, limits::SMALL_BYTES_MAX, passing::PassedAnswer};
+use crate::{held::Held, limits::SMALL_BYTES_MAX, passing::PassedAnswer};
 
 /// What reading one piece gives back: the stream itself, and the piece (`None` at the end).
 pub type NextPiece =
@@ -110,23 +109,6 @@ pub struct StreamBody {
     ended: Option<WhenEnded>,
     state: StreamState,
     held: Option<Held>,
-}
-
-/// What an answer holds until its last byte has been sent.
-pub(crate) struct Held {
-    /// Counts the bytes.
-    pub(crate) sent: Counter,
-    /// Its places.
-    pub(crate) _places: Places,
-}
-
-/// The places of a request.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// At work.
-    pub(crate) work: Option<Place>,
-    /// Among those that move much.
-    pub(crate) large: Option<Place>,
 }
 
 enum StreamState {

@@ -20,10 +20,12 @@ mod elsewhere;
 pub mod fault;
 mod form;
 mod forwarded;
+mod forwarding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head_lines;
 pub mod health;
+mod held;
 mod http2;
 pub mod identify;
 pub mod limits;

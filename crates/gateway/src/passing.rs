@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use types::{Body, BodyError};
 
-use crate::body::Held;
+use crate::held::Held;
 
 /// The body of an answer as it comes from another region.
 pub type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;

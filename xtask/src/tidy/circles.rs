@@ -40,7 +40,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ),
     ("dhow", &["commands::account", "commands::of_account"]),
     ("dhow", &["commands::draining", "commands::region"]),
-    ("gateway", &["body", "passing"]),
     ("listener", &["authority", "certificates"]),
     (
         "objects",

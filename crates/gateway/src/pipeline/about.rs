@@ -8,7 +8,7 @@ use http::{header, request::Parts};
 use objects::{BucketDocuments, DisplayVersion};
 use types::{BucketDeed, ObjectKey};
 
-use super::{Met, Trail, slow_down};
+use super::{Trail, meet::Met, slow_down};
 use crate::{
     ask::Details,
     call::{Answer, Call},

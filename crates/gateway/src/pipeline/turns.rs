@@ -7,8 +7,9 @@ use types::AccountId;
 use super::{Trail, has_body, slow_down};
 use crate::{
     admission::{Admission, Crowded, Turn},
-    body::{Held, ResponseBody},
+    body::ResponseBody,
     fault::Fault,
+    held::Held,
     limits::SMALL_BYTES_MAX,
     payload::Pace,
     request::Request,

@@ -1,0 +1,249 @@
+//! Requests that another region acts on: how they get there, and how their answers come back.
+
+use std::{pin::pin, sync::Arc};
+
+use access::{Action, RequestFacts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use types::{BucketDeed, RegionId};
+
+use crate::{
+    acknowledged::{AT_LEAST, Mark, POSITION, Touched},
+    body::ResponseBody,
+    call::Answer,
+    dialect::Dialect,
+    elsewhere::unavailable,
+    fault::{Fault, FaultKind},
+    operations::Operation,
+    passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
+    pipeline::has_body,
+    proof::Cover,
+    regions::{PassError, Regions},
+    relayed,
+    request::{Received, Request as Canonical},
+    server::Gateway,
+};
+
+/// In answers: the region that acted, and its own id of the request.
+const ACTED_IN: HeaderName = HeaderName::from_static("x-dhow-region");
+const ACTED_ID: HeaderName = HeaderName::from_static("x-dhow-region-request-id");
+
+/// A request that is about to be passed on.
+pub(crate) struct Outgoing {
+    pub(crate) dialect: &'static dyn Dialect,
+    pub(crate) deed: Arc<BucketDeed>,
+    pub(crate) holders: Vec<RegionId>,
+    /// For the wire alone: an answer to HEAD has no bytes.
+    pub(crate) method: Method,
+    /// Headers that have the customer's head.
+    pub(crate) head: HeaderMap,
+    /// Only a write has one, and a write goes to one region only.
+    pub(crate) body: Option<PassedBody>,
+    /// What it reads or writes.
+    pub(crate) touched: Touched,
+    pub(crate) writes: bool,
+}
+
+impl Gateway {
+    /// The head of a request for another region, unless that could not take it for want of proof.
+    pub(crate) fn relay(
+        &self,
+        request: &Canonical<'_>,
+        deed: &BucketDeed,
+        holders: &[RegionId],
+        (operation, action): (&Operation, Action),
+        facts: RequestFacts,
+    ) -> Result<HeaderMap, Fault> {
+        let head = request.relayed();
+        let Some(value) = relayed::to_header(&head) else {
+            return Err(self.redirect_once(deed, "its head is too long to be forwarded"));
+        };
+        if action.is_for_writers() && operation.reads_body() && has_body(request.method()) {
+            let mut parts = relayed::read(&head).ok_or(FaultKind::InternalError)?;
+            let received = Received::read(&mut parts, &self.config.domains)?;
+            let (again, claim) = received.claim(self.clock.now())?;
+            let here = self.place_on_record();
+            let place = |region| self.regions.as_ref().and_then(|r| r.place(region));
+            let trusted = |region| {
+                place(region).is_some_and(|there| access::is_trusted(deed, &there, &here, action))
+            };
+            if Cover::of(&claim, again.headers()) == Cover::Nothing && !holders.iter().all(trusted)
+            {
+                return Err(self.redirect_once(deed, UNCOVERED));
+            }
+        }
+        let mut headers = HeaderMap::with_capacity(3);
+        headers.insert(relayed::HEAD, value);
+        let facts = HeaderValue::try_from(facts.to_text());
+        headers.insert(relayed::FACTS, facts.map_err(|_| FaultKind::InternalError)?);
+        let bucket = HeaderValue::from_str(&deed.name).map_err(|_| FaultKind::InternalError)?;
+        headers.insert(relayed::BUCKET, bucket);
+        Ok(headers)
+    }
+
+    /// Passes a request on, once: what the other region answers is the answer. A read goes to the
+    /// next region when one does not answer; nothing of an answer has been sent by then.
+    pub(crate) async fn pass_on(&self, outgoing: Outgoing, ended: &mut bool) -> Answer {
+        let regions = self.regions.clone().ok_or(FaultKind::InternalError)?;
+        let Outgoing {
+            dialect,
+            deed,
+            holders,
+            method,
+            mut head,
+            mut body,
+            touched,
+            writes,
+        } = outgoing;
+        let wanted = match writes {
+            true => None,
+            false => self.wanted(&deed, &touched),
+        };
+        if let Some(value) = wanted.and_then(Mark::to_value) {
+            head.insert(AT_LEAST, value);
+        }
+        let head = (&method, &head);
+        let mut tried = None;
+        let (mut unproven, mut sent) = (false, false);
+        for (n, holder) in holders.iter().enumerate() {
+            let body = body.take().unwrap_or_else(PassedBody::empty);
+            let progress = body.progress();
+            let answer = self.pass_to(&*regions, holder, head, body, &progress).await;
+            *ended = progress.ended();
+            if let Some(fault) = progress.fault() {
+                return Err(fault.clone().into());
+            }
+            sent |= progress.polls() > 0;
+            match answer {
+                // It was not acted on: the customer can be sent there, or asked to try again.
+                Ok(answer) if is_unproven(&answer, dialect) => {
+                    tracing::info!(%holder, "a region wants proof of a request that was forwarded");
+                    unproven = true;
+                }
+                Ok(answer) => {
+                    // Only a copy that says that it compared shows what was acknowledged here: an
+                    // older release does not, and neither does a refusal.
+                    let shows = wanted.is_none_or(|wanted| {
+                        *holder == deed.home
+                            || Mark::of(answer.headers(), &AT_LEAST) == Some(wanted)
+                    });
+                    let busy = answer.status() == http::StatusCode::SERVICE_UNAVAILABLE;
+                    if (shows && !busy) || n + 1 == holders.len() {
+                        self.metrics.passed.inc();
+                        self.learn_of_answer(&answer, (&deed, &touched), holder, wanted, writes);
+                        return Ok(self.bring_back(answer, holder, dialect));
+                    }
+                }
+                Err(error) => {
+                    self.metrics.unanswered.inc();
+                    tracing::warn!(%holder, %error, "a request could not be forwarded");
+                }
+            }
+            tried = Some(holder);
+        }
+        let region = tried.unwrap_or(&self.region);
+        Err(match (unproven, sent) {
+            (false, _) => unavailable(region, "does not answer"),
+            (true, false) => self.redirect_once(&deed, UNPROVEN),
+            (true, true) => unavailable(region, "cannot verify the signature now"),
+        })
+    }
+
+    /// What an answer says of the state that whoever sent it has.
+    fn learn_of_answer(
+        &self,
+        answer: &Response<AnswerBody>,
+        (deed, touched): (&Arc<BucketDeed>, &Touched),
+        holder: &RegionId,
+        wanted: Option<Mark>,
+        writes: bool,
+    ) {
+        let said = |name| Mark::of(answer.headers(), &name);
+        if writes && let Some(mark) = said(POSITION) {
+            self.acknowledge(deed, touched, mark);
+        }
+        if let Some(wanted) = wanted
+            && *holder != deed.home
+            && said(AT_LEAST) == Some(wanted)
+        {
+            self.found_applied(deed, wanted);
+        }
+    }
+
+    async fn pass_to(
+        &self,
+        regions: &dyn Regions,
+        holder: &RegionId,
+        (method, head): (&Method, &HeaderMap),
+        body: PassedBody,
+        progress: &Progress,
+    ) -> Result<Response<AnswerBody>, PassError> {
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(method);
+        request.headers_mut().clone_from(head);
+        let mut passing = pin!(regions.pass(holder, request));
+        loop {
+            let seen = progress.polls();
+            match tokio::time::timeout(self.config.pass_idle, &mut passing).await {
+                Ok(answer) => return answer,
+                // It takes what the client sends; a slow client has a limit of its own.
+                Err(_) if progress.polls() != seen => {}
+                Err(_) => return Err(PassError::Broken("silent for too long".to_owned())),
+            }
+        }
+    }
+
+    fn bring_back(
+        &self,
+        answer: Response<AnswerBody>,
+        holder: &RegionId,
+        dialect: &dyn Dialect,
+    ) -> Response<ResponseBody> {
+        let request_id = dialect.request_id();
+        let (head, body) = answer.into_parts();
+        let body = PassedAnswer::new(body, self.config.pass_idle);
+        let mut out = Response::new(ResponseBody::Passed(body));
+        *out.status_mut() = head.status;
+        for (name, value) in &head.headers {
+            let between = [&request_id, &POSITION, &AT_LEAST].contains(&name);
+            if !of_the_connection(name) && !between {
+                out.headers_mut().append(name, value.clone());
+            }
+        }
+        if let Some(id) = head.headers.get(&request_id) {
+            out.headers_mut().insert(ACTED_ID, id.clone());
+        }
+        if let Ok(region) = HeaderValue::from_str(holder) {
+            out.headers_mut().insert(ACTED_IN, region);
+        }
+        out
+    }
+}
+
+/// Why a request is not passed on.
+const UNCOVERED: &str = "its signature does not cover the body, and the bucket's placement does \
+    not trust this region with writes";
+const UNPROVEN: &str = "no region that holds the bucket takes it from this region, for want of \
+    proof";
+
+/// Whether the other region did not act for want of proof: it says so, or it is of an older
+/// version, whose refusal does not come from its gateway.
+fn is_unproven(answer: &Response<AnswerBody>, dialect: &dyn Dialect) -> bool {
+    let headers = answer.headers();
+    let refused = answer.status().is_client_error() && !headers.contains_key(dialect.request_id());
+    headers.contains_key(relayed::UNPROVEN) || refused
+}
+
+/// What an answer says of its own connection, not of itself.
+fn of_the_connection(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+        header::SERVER,
+        header::DATE,
+    ]
+    .contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}

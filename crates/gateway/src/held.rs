@@ -1,0 +1,22 @@
+//! What an answer occupies while it is sent.
+
+use prometheus_client::metrics::counter::Counter;
+
+use crate::admission::Place;
+
+/// What an answer holds until its last byte has been sent.
+pub(crate) struct Held {
+    /// Counts the bytes.
+    pub(crate) sent: Counter,
+    /// Its places.
+    pub(crate) _places: Places,
+}
+
+/// The places of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// At work.
+    pub(crate) work: Option<Place>,
+    /// Among those that move much.
+    pub(crate) large: Option<Place>,
+}
