@@ -1,13 +1,12 @@
 //! `dhow group`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::{
-    of_account::{Of, decoded, print_names, read},
-    print_json,
+    inline::{Owner, Policy},
+    of_account::Of,
 };
 use crate::failure::Failure;
 
@@ -67,39 +66,6 @@ pub struct Member {
     of: Of,
 }
 
-/// Policies of a group.
-#[derive(Subcommand)]
-pub enum Policy {
-    /// Put a policy, in place of one of that name.
-    Put {
-        /// The group's name.
-        name: String,
-        /// What the policy is called.
-        policy: String,
-        /// A file with the policy in the language of IAM, or `-` for standard input.
-        file: PathBuf,
-        #[command(flatten)]
-        of: Of,
-    },
-    /// List the names of a group's policies.
-    List(One),
-    /// Show a policy.
-    Show(OnePolicy),
-    /// Delete a policy.
-    Delete(OnePolicy),
-}
-
-/// A policy of a group.
-#[derive(Args)]
-pub struct OnePolicy {
-    /// The group's name.
-    name: String,
-    /// What the policy is called.
-    policy: String,
-    #[command(flatten)]
-    of: Of,
-}
-
 impl Group {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
@@ -107,13 +73,7 @@ impl Group {
             Self::Create { name, path, of } => {
                 let fields = [("GroupName", &*name), ("Path", &*path)];
                 let answer = of.call("CreateGroup", &fields)?;
-                match of.json {
-                    true => print_json(&answer),
-                    false => {
-                        let arn = answer.pointer("/Group/Arn").and_then(Value::as_str);
-                        println!("Group {} created.", arn.unwrap_or(&name));
-                    }
-                }
+                of.created("Group", &name, &answer);
             }
             Self::List { of } => {
                 let groups = of.list("ListGroups", &[], "Groups")?;
@@ -130,7 +90,7 @@ impl Group {
             Self::Delete(One { name, of }) => {
                 of.done("DeleteGroup", &[("GroupName", &name)], "Deleted.")?;
             }
-            Self::Policy(policy) => policy.run()?,
+            Self::Policy(policy) => policy.run(Owner::Group)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -141,50 +101,4 @@ impl Member {
         let fields = [("GroupName", &*self.name), ("UserName", &*self.user)];
         self.of.done(action, &fields, done)
     }
-}
-
-impl Policy {
-    fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Put {
-                name,
-                policy,
-                file,
-                of,
-            } => {
-                let document = read(&file)?;
-                let fields = [
-                    ("GroupName", &*name),
-                    ("PolicyName", &*policy),
-                    ("PolicyDocument", &*document),
-                ];
-                of.done("PutGroupPolicy", &fields, "It holds from now on.")
-            }
-            Self::List(One { name, of }) => {
-                let names = of.list("ListGroupPolicies", &[("GroupName", &name)], "PolicyNames")?;
-                print_names(&of, names);
-                Ok(())
-            }
-            Self::Show(one) => {
-                let fields = [("GroupName", &*one.name), ("PolicyName", &*one.policy)];
-                let answer = one.of.call("GetGroupPolicy", &fields)?;
-                let document = decoded(&text_of(&answer, "PolicyDocument"));
-                match one.of.json {
-                    true => print_json(&json!({ "PolicyDocument": document })),
-                    false => println!("{document}"),
-                }
-                Ok(())
-            }
-            Self::Delete(one) => {
-                let fields = [("GroupName", &*one.name), ("PolicyName", &*one.policy)];
-                one.of.done("DeleteGroupPolicy", &fields, "Deleted.")
-            }
-        }
-    }
-}
-
-/// A text of any length.
-fn text_of(value: &Value, field: &str) -> String {
-    let text = value.get(field).and_then(Value::as_str);
-    text.unwrap_or_default().to_owned()
 }

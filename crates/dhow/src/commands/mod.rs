@@ -13,6 +13,7 @@ mod draining;
 mod env;
 mod examples;
 mod group;
+mod inline;
 mod key;
 mod moving;
 mod of_account;

@@ -82,6 +82,33 @@ impl Of {
         let rows: Vec<_> = found.iter().map(|v| fields.map(|f| text(v, f))).collect();
         table::print(head, &rows);
     }
+
+    /// Prints the document at this place of an answer.
+    pub fn show(&self, answer: &Value, at: &str) {
+        let encoded = answer.pointer(at).and_then(Value::as_str);
+        let document = decoded(encoded.unwrap_or_default());
+        match self.json {
+            true => print_json(&json!({ "PolicyDocument": document })),
+            false => println!("{document}"),
+        }
+    }
+
+    /// Says that a user, group or role was created, as the answer has it.
+    pub fn created(&self, word: &str, name: &str, answer: &Value) {
+        if self.json {
+            return print_json(answer);
+        }
+        let arn = answer.pointer(&format!("/{word}/Arn"));
+        println!(
+            "{word} {} created.",
+            arn.and_then(Value::as_str).unwrap_or(name)
+        );
+        println!(
+            "It may do nothing yet: dhow {} policy put {name} POLICY FILE --account {}",
+            word.to_lowercase(),
+            self.account
+        );
+    }
 }
 
 /// A list of names, each on a line.

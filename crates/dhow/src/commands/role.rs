@@ -3,12 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::{
-    account::text,
-    of_account::{Of, decoded, read},
-    print_json, table,
+    inline::{Owner, Policy},
+    of_account::{Of, read},
 };
 use crate::failure::Failure;
 
@@ -80,39 +78,6 @@ pub enum Trust {
     Show(One),
 }
 
-/// Policies of a role.
-#[derive(Subcommand)]
-pub enum Policy {
-    /// Put a policy, in place of one of that name.
-    Put {
-        /// The role's name.
-        name: String,
-        /// What the policy is called.
-        policy: String,
-        /// A file with the policy in the language of IAM, or `-` for standard input.
-        file: PathBuf,
-        #[command(flatten)]
-        of: Of,
-    },
-    /// List the names of a role's policies.
-    List(One),
-    /// Show a policy.
-    Show(OnePolicy),
-    /// Delete a policy.
-    Delete(OnePolicy),
-}
-
-/// A policy of a role.
-#[derive(Args)]
-pub struct OnePolicy {
-    /// The role's name.
-    name: String,
-    /// What the policy is called.
-    policy: String,
-    #[command(flatten)]
-    of: Of,
-}
-
 impl Role {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
@@ -134,58 +99,27 @@ impl Role {
                     ("AssumeRolePolicyDocument", &*document),
                 ];
                 let answer = of.call("CreateRole", &fields)?;
-                match of.json {
-                    true => print_json(&answer),
-                    false => {
-                        let arn = answer.pointer("/Role/Arn").and_then(Value::as_str);
-                        println!("Role {} created.", arn.unwrap_or(&name));
-                        println!(
-                            "It may do nothing yet: dhow role policy put {name} POLICY FILE \
-                             --account {}",
-                            of.account
-                        );
-                    }
-                }
+                of.created("Role", &name, &answer);
             }
-            Self::List { of } => list(&of)?,
+            Self::List { of } => {
+                let roles = of.list("ListRoles", &[], "Roles")?;
+                let head = ["ROLE", "PATH", "ID", "LONGEST SESSION", "CREATED"];
+                let fields = [
+                    "RoleName",
+                    "Path",
+                    "RoleId",
+                    "MaxSessionDuration",
+                    "CreateDate",
+                ];
+                of.print(roles, head, fields);
+            }
             Self::Delete(One { name, of }) => {
                 of.done("DeleteRole", &[("RoleName", &name)], "Deleted.")?;
             }
             Self::Trust(trust) => trust.run()?,
-            Self::Policy(policy) => policy.run()?,
+            Self::Policy(policy) => policy.run(Owner::Role)?,
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn list(of: &Of) -> Result<(), Failure> {
-    let roles = of.list("ListRoles", &[], "Roles")?;
-    if of.json {
-        print_json(&Value::Array(roles));
-        return Ok(());
-    }
-    let fields = [
-        "RoleName",
-        "Path",
-        "RoleId",
-        "MaxSessionDuration",
-        "CreateDate",
-    ];
-    let rows: Vec<_> = roles
-        .iter()
-        .map(|role| fields.map(|field| text(role, field)))
-        .collect();
-    table::print(["ROLE", "PATH", "ID", "LONGEST SESSION", "CREATED"], &rows);
-    Ok(())
-}
-
-/// Prints a document that an answer has.
-fn show(of: &Of, answer: &Value, at: &str) {
-    let encoded = answer.pointer(at).and_then(Value::as_str);
-    let document = decoded(encoded.unwrap_or_default());
-    match of.json {
-        true => print_json(&json!({ "PolicyDocument": document })),
-        false => println!("{document}"),
     }
 }
 
@@ -199,50 +133,8 @@ impl Trust {
             }
             Self::Show(One { name, of }) => {
                 let answer = of.call("GetRole", &[("RoleName", &name)])?;
-                show(&of, &answer, "/Role/AssumeRolePolicyDocument");
+                of.show(&answer, "/Role/AssumeRolePolicyDocument");
                 Ok(())
-            }
-        }
-    }
-}
-
-impl Policy {
-    fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Put {
-                name,
-                policy,
-                file,
-                of,
-            } => {
-                let document = read(&file)?;
-                let fields = [
-                    ("RoleName", &*name),
-                    ("PolicyName", &*policy),
-                    ("PolicyDocument", &*document),
-                ];
-                of.done("PutRolePolicy", &fields, "It holds from now on.")
-            }
-            Self::List(One { name, of }) => {
-                let names = of.list("ListRolePolicies", &[("RoleName", &name)], "PolicyNames")?;
-                match of.json {
-                    true => print_json(&Value::Array(names)),
-                    false => names
-                        .iter()
-                        .filter_map(Value::as_str)
-                        .for_each(|name| println!("{name}")),
-                }
-                Ok(())
-            }
-            Self::Show(OnePolicy { name, policy, of }) => {
-                let fields = [("RoleName", &*name), ("PolicyName", &*policy)];
-                let answer = of.call("GetRolePolicy", &fields)?;
-                show(&of, &answer, "/PolicyDocument");
-                Ok(())
-            }
-            Self::Delete(OnePolicy { name, policy, of }) => {
-                let fields = [("RoleName", &*name), ("PolicyName", &*policy)];
-                of.done("DeleteRolePolicy", &fields, "Deleted.")
             }
         }
     }

@@ -1,13 +1,14 @@
 //! `dhow user`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     account::text,
-    of_account::{Of, decoded, read},
+    inline::{Owner, Policy},
+    of_account::Of,
     print_json, table,
 };
 use crate::failure::Failure;
@@ -88,39 +89,6 @@ pub struct OneKey {
     of: Of,
 }
 
-/// Policies of a user.
-#[derive(Subcommand)]
-pub enum Policy {
-    /// Put a policy, in place of one of that name.
-    Put {
-        /// The user's name.
-        name: String,
-        /// What the policy is called.
-        policy: String,
-        /// A file with the policy in the language of IAM, or `-` for standard input.
-        file: PathBuf,
-        #[command(flatten)]
-        of: Of,
-    },
-    /// List the names of a user's policies.
-    List(One),
-    /// Show a policy.
-    Show(OnePolicy),
-    /// Delete a policy.
-    Delete(OnePolicy),
-}
-
-/// A policy of a user.
-#[derive(Args)]
-pub struct OnePolicy {
-    /// The user's name.
-    name: String,
-    /// What the policy is called.
-    policy: String,
-    #[command(flatten)]
-    of: Of,
-}
-
 impl User {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
@@ -128,43 +96,21 @@ impl User {
             Self::Create { name, path, of } => {
                 let fields = [("UserName", &*name), ("Path", &*path)];
                 let answer = of.call("CreateUser", &fields)?;
-                match of.json {
-                    true => print_json(&answer),
-                    false => {
-                        let arn = answer.pointer("/User/Arn").and_then(Value::as_str);
-                        println!("User {} created.", arn.unwrap_or(&name));
-                        println!(
-                            "It may do nothing yet: dhow user policy put {name} POLICY FILE \
-                             --account {}",
-                            of.account
-                        );
-                    }
-                }
+                of.created("User", &name, &answer);
             }
-            Self::List { of } => list(&of)?,
+            Self::List { of } => {
+                let users = of.list("ListUsers", &[], "Users")?;
+                let fields = ["UserName", "Path", "UserId", "CreateDate"];
+                of.print(users, ["USER", "PATH", "ID", "CREATED"], fields);
+            }
             Self::Delete { name, of } => {
                 of.done("DeleteUser", &[("UserName", &name)], "Deleted.")?;
             }
             Self::Key(key) => key.run()?,
-            Self::Policy(policy) => policy.run()?,
+            Self::Policy(policy) => policy.run(Owner::User)?,
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn list(of: &Of) -> Result<(), Failure> {
-    let users = of.list("ListUsers", &[], "Users")?;
-    if of.json {
-        print_json(&Value::Array(users));
-        return Ok(());
-    }
-    let fields = ["UserName", "Path", "UserId", "CreateDate"];
-    let rows: Vec<_> = users
-        .iter()
-        .map(|u| fields.map(|field| text(u, field)))
-        .collect();
-    table::print(["USER", "PATH", "ID", "CREATED"], &rows);
-    Ok(())
 }
 
 /// When, for what and where, of an answer about the last use.
@@ -229,54 +175,6 @@ impl Key {
             Self::Delete(key) => {
                 let fields = [("UserName", &*key.name), ("AccessKeyId", &*key.access_key)];
                 key.of.done("DeleteAccessKey", &fields, "Deleted.")
-            }
-        }
-    }
-}
-
-impl Policy {
-    fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Put {
-                name,
-                policy,
-                file,
-                of,
-            } => {
-                let document = read(&file)?;
-                let fields = [
-                    ("UserName", &*name),
-                    ("PolicyName", &*policy),
-                    ("PolicyDocument", &*document),
-                ];
-                of.done("PutUserPolicy", &fields, "It holds from now on.")
-            }
-            Self::List(one) => {
-                let fields = [("UserName", &*one.name)];
-                let names = one.of.list("ListUserPolicies", &fields, "PolicyNames")?;
-                match one.of.json {
-                    true => print_json(&Value::Array(names)),
-                    false => names
-                        .iter()
-                        .filter_map(Value::as_str)
-                        .for_each(|name| println!("{name}")),
-                }
-                Ok(())
-            }
-            Self::Show(one) => {
-                let fields = [("UserName", &*one.name), ("PolicyName", &*one.policy)];
-                let answer = one.of.call("GetUserPolicy", &fields)?;
-                let encoded = answer.get("PolicyDocument").and_then(Value::as_str);
-                let document = decoded(encoded.unwrap_or_default());
-                match one.of.json {
-                    true => print_json(&json!({ "PolicyDocument": document })),
-                    false => println!("{document}"),
-                }
-                Ok(())
-            }
-            Self::Delete(one) => {
-                let fields = [("UserName", &*one.name), ("PolicyName", &*one.policy)];
-                one.of.done("DeleteUserPolicy", &fields, "Deleted.")
             }
         }
     }
