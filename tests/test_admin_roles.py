@@ -389,6 +389,18 @@ def test_lists_hold_the_own_and_nothing_else(cloud, role):
         assert "secret" not in json.dumps(listed)
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_tenants_are_told_of_regions_only_what_placing_needs(cloud, role):
+    of_operators = {"peer", "public_key", "certificates", "addresses", "refused", "last_seen",
+                    "buckets"}
+    told = [cloud.call("GET", f"regions/{cloud.region}", key=cloud.keys[role])[1]]
+    told += cloud.call("GET", "regions", key=cloud.keys[role])[1]
+    for region in told:
+        hidden = of_operators - set(region)
+        assert hidden == (of_operators if role in ("customer", "tenant admin") else set())
+        assert {"id", "jurisdiction", "status", "endpoint", "latitude"} <= set(region)
+
+
 @pytest.mark.parametrize("name", [n for n in MATRIX if "requestBody" in documented()[n][2]])
 def test_a_malformed_body_is_no_way_past_the_role(cloud, name):
     whose, make = REQUESTS[name]

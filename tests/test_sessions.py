@@ -149,6 +149,9 @@ def test_who_asks(cloud, acme):
     told = session.sts.get_caller_identity()
     assert told["Arn"] == f"arn:aws:sts::{acme.id}:assumed-role/{role}/work-1"
     assert told["UserId"] == session.answer["AssumedRoleUser"]["AssumedRoleId"]
+    # The account itself gets an hour, whatever it asks for.
+    long = acme.sts.get_session_token(DurationSeconds=7200)["Credentials"]["Expiration"]
+    assert (long - datetime.datetime.now(datetime.timezone.utc)).total_seconds() < 3700
     federated = Session(cloud, acme.sts.get_federation_token(Name="guest"))
     told = federated.sts.get_caller_identity()
     assert told["Arn"] == f"arn:aws:sts::{acme.id}:federated-user/guest"

@@ -551,6 +551,58 @@ def test_the_action_that_is_asked_is_the_one_that_is_done(cloud, account):
         iam.delete_user(UserName=person.name)
 
 
+def test_managed_policies_have_tags(cloud, account):
+    owner, iam, _ = account
+    text = document(allow("s3:GetObject"))
+    tags = [{"Key": "team", "Value": "a"}, {"Key": "cost", "Value": "1"}]
+    arn = iam.create_policy(PolicyName="Tagged", PolicyDocument=text, Tags=tags)["Policy"]["Arn"]
+    got = lambda: {t["Key"]: t["Value"] for t in iam.list_policy_tags(PolicyArn=arn)["Tags"]}
+    assert got() == {"team": "a", "cost": "1"}
+    iam.tag_policy(PolicyArn=arn, Tags=[{"Key": "TEAM", "Value": "b"}])
+    assert got() == {"TEAM": "b", "cost": "1"}
+    iam.untag_policy(PolicyArn=arn, TagKeys=["cost", "none"])
+    assert iam.get_policy(PolicyArn=arn)["Policy"]["Tags"] == [{"Key": "TEAM", "Value": "b"}]
+    # The policy's own tag decides.
+    person = Person(cloud, iam, document(
+        {**allow("iam:UntagPolicy", "*"),
+         "Condition": {"StringEquals": {"aws:ResourceTag/TEAM": "c"}}}))
+    own = person.iam
+    assert code(own.untag_policy, PolicyArn=arn, TagKeys=["TEAM"]) == "AccessDenied"
+    iam.tag_policy(PolicyArn=arn, Tags=[{"Key": "TEAM", "Value": "c"}])
+    own.untag_policy(PolicyArn=arn, TagKeys=["TEAM"])
+    assert got() == {}
+    iam.delete_policy(PolicyArn=arn)
+    reserved = [{"Key": "aws:team", "Value": "a"}]
+    assert code(iam.tag_user, UserName=person.name, Tags=reserved) == "InvalidInput"
+    twice = [{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}]
+    assert code(iam.create_user, UserName="twice", Tags=twice) == "InvalidInput"
+
+
+def test_who_uses_a_policy_is_listed_in_pages(cloud, account):
+    owner, iam, _ = account
+    text = document(allow("s3:GetObject"))
+    arn = iam.create_policy(PolicyName="Used", PolicyDocument=text)["Policy"]["Arn"]
+    for name in ("used-1", "used-2", "used-3"):
+        iam.create_user(UserName=name, Path="/used/")
+    iam.attach_user_policy(UserName="used-1", PolicyArn=arn)
+    iam.attach_user_policy(UserName="used-2", PolicyArn=arn)
+    iam.put_user_permissions_boundary(UserName="used-3", PermissionsBoundary=arn)
+    iam.create_group(GroupName="used")
+    iam.attach_group_policy(GroupName="used", PolicyArn=arn)
+    pages = iam.get_paginator("list_entities_for_policy")
+
+    def users(**more):
+        found = pages.paginate(PolicyArn=arn, PaginationConfig={"PageSize": 1}, **more)
+        return [one["UserName"] for page in found for one in page["PolicyUsers"]]
+
+    assert users() == ["used-1", "used-2", "used-3"]
+    assert users(PolicyUsageFilter="PermissionsPolicy") == ["used-1", "used-2"]
+    assert users(PolicyUsageFilter="PermissionsBoundary") == ["used-3"]
+    assert users(EntityFilter="Group") == [] and users(PathPrefix="/other/") == []
+    groups = iam.list_entities_for_policy(PolicyArn=arn, EntityFilter="Group")["PolicyGroups"]
+    assert [one["GroupName"] for one in groups] == ["used"]
+
+
 def test_a_user_may_administer_only_what_a_policy_says(cloud, account):
     owner, iam, _ = account
     policy = document(

@@ -363,7 +363,12 @@ fn drive(plan: &Plan<'_>, numbers: impl Iterator<Item = u64>) -> Tally {
 
 /// Creates the bucket, unless it is there.
 fn create_bucket(plan: &Plan<'_>) -> Result<(), BenchError> {
-    let what = || format!("creating bucket {}", plan.args.bucket);
+    let what = || {
+        format!(
+            "creating bucket {} at {}",
+            plan.args.bucket, plan.target.host
+        )
+    };
     let io = |source| BenchError::Io {
         what: what(),
         source,

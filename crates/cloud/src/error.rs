@@ -62,6 +62,9 @@ pub enum CloudError {
     /// The name is not usable.
     #[error("{0}")]
     Invalid(String),
+    /// Tags that nobody can set.
+    #[error("{0}")]
+    Tags(String),
     /// A record cannot be read, or was sealed under another master key.
     #[error("a record of the registry cannot be read: {0}")]
     Record(String),

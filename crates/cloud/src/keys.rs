@@ -1,5 +1,7 @@
 //! Access keys: making them, taking over existing ones, and deriving what verifies requests.
 
+use std::collections::BTreeSet;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use types::Random;
@@ -53,17 +55,37 @@ pub(crate) fn info(record: &KeyRecord) -> KeyInfo {
     }
 }
 
-/// Pairs that everybody knows.
-const KNOWN: [&str; 9] = [
+/// Words of which secrets are made that are no secrets, in lower case.
+const WORDS: [&str; 16] = [
     "minioadmin",
     "rustfsadmin",
+    "minio",
     "admin",
     "password",
+    "passw0rd",
     "changeme",
+    "letmein",
     "secret",
     "accesskey",
     "root",
     "test",
+    "example",
+    "qwertyuiop",
+    "qwerty",
+    "asdfgh",
+];
+/// A secret has so many different characters beside such words and rows of neighbours.
+const DISTINCT_MIN: usize = 5;
+/// Characters that follow each other, such as `1234`, are a row from so many on.
+const ROW_MIN: usize = 4;
+
+/// Secrets in the documentation of AWS, of MinIO's public server, and of Ceph's test cluster.
+const PUBLISHED: [&str; 5] = [
+    "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
+    "zuf+tfteSlswRu7BJ86wekitnifILbZam1KYY3TG",
+    "h7GhxuBLTrlhVUyxSPUKUV8r/2EI4ngqJxD7iBdBYLhwluN30JaT3Q==",
 ];
 
 /// What access keys of sessions begin with, here and elsewhere: no other key may.
@@ -110,16 +132,32 @@ pub(crate) fn check_imported(access_key: &str, secret_key: &str) -> Result<(), C
     if upper.starts_with(crate::kinds::provider::ID_PREFIX) {
         return invalid("access keys that begin with OIDP are called like identity providers");
     }
-    let lower = secret_key.to_ascii_lowercase();
-    let known = |text: &str| KNOWN.iter().any(|k| text == *k || text == k.repeat(2));
-    let distinct = secret_key
-        .bytes()
-        .collect::<std::collections::BTreeSet<_>>()
-        .len();
-    if known(&lower) || lower == access_key.to_ascii_lowercase() || distinct < 6 {
+    let same = secret_key.eq_ignore_ascii_case(access_key);
+    if same || PUBLISHED.contains(&secret_key) || distinct(secret_key) < DISTINCT_MIN {
         return invalid("the secret key is too easy to guess; let Dhow generate one");
     }
     Ok(())
+}
+
+/// The different characters of a secret, beside known words and rows of neighbours.
+fn distinct(secret: &str) -> usize {
+    let mut rest = secret.to_ascii_lowercase();
+    for word in WORDS {
+        rest = rest.replace(word, "");
+    }
+    let bytes = rest.as_bytes();
+    let follows = |pair: &[u8]| pair[1] == pair[0].wrapping_add(1) || pair == b"90";
+    let mut left: BTreeSet<u8> = BTreeSet::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let row = bytes[at..].windows(2).take_while(|pair| follows(pair));
+        let row = row.count() + 1;
+        if row < ROW_MIN {
+            left.extend(&bytes[at..at + row]);
+        }
+        at += row;
+    }
+    left.len()
 }
 
 /// The chain of SigV4: secret -> day -> region -> service -> `aws4_request`.
@@ -189,11 +227,27 @@ mod tests {
             ("a", "goodSecret0123456789xyz"),
             ("has space", "goodSecret0123456789xyz"),
             ("abc", "tab\tinside0123456789"),
+            ("abc", "password1234567890"),
+            ("abc", "changeme-changeme"),
+            ("abc", "Qwertyuiopasdfgh"),
+            ("abc", "0123456789abcdef"),
+            ("abc", "minio-Secret-1234"),
+            (
+                "AKIAIOSFODNN7EXAMPLE",
+                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            ),
+            (
+                "Q3AM3UQ867SPQQA43P2F",
+                "zuf+tfteSlswRu7BJ86wekitnifILbZam1KYY3TG",
+            ),
         ] {
             assert!(check_imported(access, secret).is_err(), "{access} {secret}");
         }
         let (access, secret) = generate(&SeededRandom::new(3));
         assert_eq!((access.len(), secret.len()), (20, 40));
         assert!(check_imported(&access, &secret).is_ok());
+        for good in ["another-Secret-0123456789", "a-Secret-0123456789-xyz"] {
+            assert!(check_imported("abc", good).is_ok(), "{good}");
+        }
     }
 }

@@ -63,14 +63,23 @@ impl Registry {
 
     /// The same for another region. It gets the name for an id only of whom it has the account's
     /// keys, or where the account has the bucket: the audit log has the ids of all tenants. For
-    /// others it can ask whether the ARN that was written is still theirs.
+    /// others it can ask whether the ARN that was written is still theirs. Of an account whose
+    /// guard does not allow the region, there is nobody.
     fn names_for(&self, from: &RegionId, owner: &str, names: &[String]) -> Vec<Option<String>> {
         let state = self.state.read();
         let mut served = Served::by(&state, from, self.own());
         let mut may_have = |name: &str| {
-            let account = state.account_of_id(name);
+            let by_arn = name.starts_with("arn:");
+            let account = match by_arn {
+                true => account_of_arn(name),
+                false => state.account_of_id(name),
+            };
+            let within = account.is_some_and(|id| state.is_within_guard(id, from));
+            if !within && !types::planted("names-outside-the-guard") {
+                return false;
+            }
             let known = account.is_some_and(|id| id == owner || served.has(id));
-            name.starts_with("arn:") || known || types::planted("names-for-any-id")
+            by_arn || known || types::planted("names-for-any-id")
         };
         let told = |name: &String| may_have(name).then(|| other(&state, name)).flatten();
         names.iter().map(told).collect()
@@ -104,6 +113,11 @@ impl Registry {
             names: self.names_for(from, &deed.owner, names),
         })
     }
+}
+
+/// The account that an ARN of a user, a role or a session names.
+fn account_of_arn(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4)
 }
 
 fn other(state: &State, name: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use serde_json::json;
 use types::{AccountId, Actor, features::IDENTITIES};
 
 use crate::{
-    CloudError, Registry, RoleInfo, UserInfo,
+    CloudError, Registry, UserInfo,
     change::{Draft, RowChange},
     keys::{FEW, text},
     kinds::{
@@ -17,8 +17,8 @@ use crate::{
         managed::{ManagedRecord, VersionRecord},
     },
     registry::Turn,
-    roles,
     state::State,
+    tags::check_tags,
     users::{self, check_inline, check_name, check_path, parsed},
 };
 
@@ -59,6 +59,8 @@ pub struct PolicyInfo {
     pub attached: usize,
     /// Users and roles that it bounds.
     pub bounds: usize,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// A version of a managed policy.
@@ -83,6 +85,8 @@ pub struct NewEntity {
     pub path: String,
     /// For people.
     pub description: String,
+    /// Tags; a group has none.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// A group as listings show it.
@@ -115,11 +119,15 @@ fn no_policy() -> CloudError {
     CloudError::NoEntity("there is no such policy".into())
 }
 
+fn no_version(number: u32) -> CloudError {
+    CloudError::NoEntity(format!("the policy has no version v{number}"))
+}
+
 fn no_group() -> CloudError {
     CloudError::NoEntity("there is no such group".into())
 }
 
-fn shown(group: &GroupRecord) -> GroupInfo {
+pub(crate) fn shown(group: &GroupRecord) -> GroupInfo {
     GroupInfo {
         id: group.id.clone(),
         name: group.name.clone(),
@@ -130,7 +138,7 @@ fn shown(group: &GroupRecord) -> GroupInfo {
 }
 
 /// These users, in order of name.
-fn by_name<'i>(state: &State, ids: impl Iterator<Item = &'i String>) -> Vec<UserInfo> {
+pub(crate) fn by_name<'i>(state: &State, ids: impl Iterator<Item = &'i String>) -> Vec<UserInfo> {
     let users = ids.filter_map(|id| state.users.get(id));
     let mut users: Vec<UserInfo> = users.map(|held| users::shown(state, held)).collect();
     users.sort_by_cached_key(|user| user.name.to_ascii_lowercase());
@@ -154,6 +162,7 @@ impl Registry {
                 + groups.attached.count(&record.id)
                 + roles.attached.count(&record.id),
             bounds: users.bounded.count(&record.id) + roles.bounded.count(&record.id),
+            tags: record.tags.clone(),
         }
     }
 
@@ -189,7 +198,7 @@ impl Registry {
         record.versions.iter().map(version).collect()
     }
 
-    async fn put_row<R: Record>(
+    pub(crate) async fn put_row<R: Record>(
         &self,
         turn: Turn,
         actor: &Actor,
@@ -253,6 +262,7 @@ impl Registry {
         document: &str,
     ) -> Result<PolicyInfo, CloudError> {
         parsed(document, DocumentKind::Boundary)?;
+        check_tags(&new.tags)?;
         let turn = self.turn().await;
         self.check_new(account, &new)?;
         let now = self.clock.now().ms();
@@ -283,6 +293,7 @@ impl Registry {
                 versions: BTreeMap::from([(1, version)]),
                 default: 1,
                 last: 1,
+                tags: new.tags,
             }
         };
         let of = (&*record.id, &**account);
@@ -291,7 +302,7 @@ impl Registry {
         Ok(self.policy_info(&record))
     }
 
-    fn policy_record(&self, id: &str) -> Result<ManagedRecord, CloudError> {
+    pub(crate) fn policy_record(&self, id: &str) -> Result<ManagedRecord, CloudError> {
         let found = self.state.read().policies.get(id).cloned();
         found.ok_or_else(no_policy)
     }
@@ -339,7 +350,7 @@ impl Registry {
         let turn = self.turn().await;
         let mut record = self.policy_record(id)?;
         if !record.versions.contains_key(&number) {
-            return Err(no_policy());
+            return Err(no_version(number));
         }
         if record.default == number {
             return Ok(());
@@ -366,7 +377,7 @@ impl Registry {
             ));
         }
         if record.versions.remove(&number).is_none() {
-            return Err(no_policy());
+            return Err(no_version(number));
         }
         let of = (id, &*record.account);
         self.put_row(turn, actor, "policy.version.delete", of, &record)
@@ -511,21 +522,6 @@ impl Registry {
     pub fn users_of_group(&self, id: &str) -> Vec<UserInfo> {
         let state = self.state.read();
         by_name(&state, state.users.members.of(id))
-    }
-
-    /// The users, groups and roles to which a managed policy is attached, each in order of name.
-    pub fn holders_of_policy(&self, id: &str) -> (Vec<UserInfo>, Vec<GroupInfo>, Vec<RoleInfo>) {
-        let state = self.state.read();
-        let users = by_name(&state, state.users.attached.of(id));
-        let groups = state.groups.attached.of(id);
-        let groups = groups.filter_map(|id| state.groups.get(id)).map(shown);
-        let mut groups: Vec<GroupInfo> = groups.collect();
-        groups.sort_by_cached_key(|group| group.name.to_ascii_lowercase());
-        let roles = state.roles.attached.of(id);
-        let roles = roles.filter_map(|id| state.roles.get(id));
-        let mut roles: Vec<RoleInfo> = roles.map(|held| roles::shown(&state, held)).collect();
-        roles.sort_by_cached_key(|role| role.name.to_ascii_lowercase());
-        (users, groups, roles)
     }
 
     /// The groups that a user is in, in order of name.

@@ -15,7 +15,7 @@ use crate::{
         provider::{ID_PREFIX, ProviderRecord, place},
     },
     state::State,
-    users::check_tags,
+    tags::{add_tags, check_tags, remove_tags},
 };
 
 /// Identity providers of one account; client ids and thumbprints of one provider, as in IAM.
@@ -152,23 +152,15 @@ fn check_thumbprints(thumbprints: &[String]) -> Result<(), CloudError> {
 }
 
 impl ProviderRecord {
-    fn change(&mut self, change: ProviderChange) {
+    fn change(&mut self, change: ProviderChange) -> Result<(), CloudError> {
         match change {
             ProviderChange::AddClient(client) => drop(self.clients.insert(client)),
             ProviderChange::RemoveClient(client) => drop(self.clients.remove(&client)),
             ProviderChange::Thumbprints(thumbprints) => self.thumbprints = thumbprints,
-            ProviderChange::Tag(tags) => {
-                for (key, value) in tags {
-                    // A key in another case is the same key.
-                    self.tags.retain(|own, _| !own.eq_ignore_ascii_case(&key));
-                    self.tags.insert(key, value);
-                }
-            }
-            ProviderChange::Untag(keys) => {
-                let gone = |own: &String| keys.iter().any(|key| key.eq_ignore_ascii_case(own));
-                self.tags.retain(|own, _| !gone(own));
-            }
+            ProviderChange::Tag(tags) => add_tags(&mut self.tags, tags)?,
+            ProviderChange::Untag(keys) => remove_tags(&mut self.tags, &keys),
         }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), CloudError> {
@@ -268,7 +260,7 @@ impl Registry {
         let before = self.provider_record(id)?;
         let mut record = before.clone();
         let action = change.action();
-        record.change(change);
+        record.change(change)?;
         record.check()?;
         let changed = shown(&record);
         if record != before {

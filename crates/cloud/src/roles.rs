@@ -18,7 +18,8 @@ use crate::{
     },
     registry::Turn,
     state::State,
-    users::{NAME_MAX, POLICY_NAME_MAX, check_inline, check_name, check_path, check_tags},
+    tags::{add_tags, check_tags, remove_tags},
+    users::{NAME_MAX, POLICY_NAME_MAX, check_inline, check_name, check_path},
 };
 
 /// Roles of one account.
@@ -244,19 +245,8 @@ impl RoleRecord {
                 self.trusted = trusted(state, &text)?;
                 self.trust = text;
             }
-            RoleChange::Tag(tags) => {
-                for (key, value) in tags {
-                    // A key in another case is the same key.
-                    self.tags.retain(|own, _| !own.eq_ignore_ascii_case(&key));
-                    self.tags.insert(key, value);
-                }
-                check_tags(&self.tags)?;
-            }
-            RoleChange::Untag(keys) => {
-                let gone: Vec<String> = keys.iter().map(|key| key.to_ascii_lowercase()).collect();
-                self.tags
-                    .retain(|key, _| !gone.contains(&key.to_ascii_lowercase()));
-            }
+            RoleChange::Tag(tags) => add_tags(&mut self.tags, tags)?,
+            RoleChange::Untag(keys) => remove_tags(&mut self.tags, &keys),
             RoleChange::Boundary(boundary) => {
                 check_boundary(state, &self.account, boundary.as_ref())?;
                 self.boundary = boundary;

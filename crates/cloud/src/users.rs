@@ -22,6 +22,7 @@ use crate::{
     },
     registry::Turn,
     state::State,
+    tags::{add_tags, check_tags, remove_tags},
 };
 
 /// Users of one account.
@@ -30,10 +31,6 @@ const USERS_MAX: usize = 5000;
 const KEYS_MAX: usize = 2;
 /// Keys of an account itself that are made through IAM.
 const ROOT_KEYS_MAX: usize = 20;
-/// Tags of one user, and characters of each.
-const TAGS_MAX: usize = 50;
-const TAG_KEY_MAX: usize = 128;
-const TAG_VALUE_MAX: usize = 256;
 /// Characters of a policy's name.
 pub(crate) const POLICY_NAME_MAX: usize = 128;
 /// Bytes of all policies that are part of a user, white space not counted.
@@ -125,33 +122,6 @@ pub(crate) fn check_path(path: &str) -> Result<(), CloudError> {
              characters"
         ))),
     }
-}
-
-pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), CloudError> {
-    if tags.len() > TAGS_MAX {
-        return Err(CloudError::Limit(format!("at most {TAGS_MAX} tags")));
-    }
-    let good = |text: &str| {
-        text.chars()
-            .all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
-    };
-    let mut lower = std::collections::BTreeSet::new();
-    for (key, value) in tags {
-        let fits = (1..=TAG_KEY_MAX).contains(&key.chars().count())
-            && value.chars().count() <= TAG_VALUE_MAX;
-        if !fits || !good(key) || !good(value) {
-            return Err(CloudError::Invalid(format!(
-                "a tag has a key of 1 to {TAG_KEY_MAX} and a value of up to {TAG_VALUE_MAX} \
-                 letters, digits, spaces, or one of _ . : / = + - @"
-            )));
-        }
-        if !lower.insert(key.to_ascii_lowercase()) {
-            return Err(CloudError::Invalid(format!(
-                "two tags have the key {key} in different case"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Whether these can be the policies of a user or group, all together.
@@ -352,20 +322,8 @@ impl Registry {
                     record.path = path;
                 }
             }
-            UserChange::Tag(tags) => {
-                for (key, value) in tags {
-                    // A key in another case is the same key.
-                    record.tags.retain(|own, _| !own.eq_ignore_ascii_case(&key));
-                    record.tags.insert(key, value);
-                }
-                check_tags(&record.tags)?;
-            }
-            UserChange::Untag(keys) => {
-                let gone: Vec<String> = keys.iter().map(|key| key.to_ascii_lowercase()).collect();
-                record
-                    .tags
-                    .retain(|key, _| !gone.contains(&key.to_ascii_lowercase()));
-            }
+            UserChange::Tag(tags) => add_tags(&mut record.tags, tags)?,
+            UserChange::Untag(keys) => remove_tags(&mut record.tags, &keys),
         }
         if record != before {
             self.put_user(turn, actor, action, record).await?;

@@ -59,7 +59,8 @@ fn key(raw: &str) -> Result<Option<ObjectKey>, Fault> {
     if raw.is_empty() {
         return Ok(None);
     }
-    Ok(Some(ObjectKey::new(&decode(raw, false)?)?))
+    // S3 reads a plus as a space in paths too: a key's own plus is `%2B`.
+    Ok(Some(ObjectKey::new(&decode(raw, true)?)?))
 }
 
 /// The bucket in front of one of our domains, in lower case as host names are.
@@ -163,7 +164,8 @@ mod tests {
             ("/bkt//a", "/a"),
             ("/bkt/a//b/", "a//b/"),
             ("/bkt/%252e", "%2e"),
-            ("/bkt/a+b", "a+b"),
+            ("/bkt/a+b", "a b"),
+            ("/bkt/a%2Bb", "a+b"),
             ("/bkt/%00", "\0"),
             ("/bkt/%c3%bc", "ü"),
         ] {

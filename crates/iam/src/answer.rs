@@ -85,6 +85,7 @@ impl From<CloudError> for IamError {
             CloudError::Limit(_) => ("LimitExceeded", 409),
             CloudError::Policy(_) => ("MalformedPolicyDocument", 400),
             CloudError::Invalid(_) => ("ValidationError", 400),
+            CloudError::Tags(_) => ("InvalidInput", 400),
             CloudError::Refused(_) => ("UnmodifiableEntity", 400),
             CloudError::SlowDown(_) => ("Throttling", 400),
             _ => {

@@ -110,7 +110,11 @@ impl Form {
             let value = self.get(&format!("{member}.Value"));
             let value = value.ok_or_else(|| invalid(&format!("{member}.Value is missing")))?;
             if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(invalid("two tags have the same key"));
+                return Err(IamError::new(
+                    "InvalidInput",
+                    400,
+                    "two tags have the same key",
+                ));
             }
             count += 1;
         }

@@ -1,6 +1,6 @@
 //! Groups, and what is attached to users and groups.
 
-use cloud::{GroupInfo, Holder, NewEntity, PolicyInfo, RoleInfo, UserInfo};
+use cloud::{GroupInfo, Holder, NewEntity, PolicyHolders, PolicyInfo, Usage};
 
 use crate::{
     IamError,
@@ -57,7 +57,7 @@ impl Call<'_> {
         let new = NewEntity {
             name: self.form.need("GroupName")?.to_owned(),
             path: self.form.get("Path").unwrap_or("/").to_owned(),
-            description: String::new(),
+            ..NewEntity::default()
         };
         self.may(&self.group_arn(&new.path, &new.name), &About::default())?;
         let (actor, account) = (self.caller.actor, self.caller.account);
@@ -252,39 +252,61 @@ impl Call<'_> {
         let arn = self.form.need("PolicyArn")?;
         self.may(arn, &About::default())?;
         let policy = self.policy_of(arn)?;
-        let wants = |kind| match self.form.get("EntityFilter") {
-            None => Ok(true),
-            Some(text @ ("User" | "Group" | "Role")) => Ok(text == kind),
-            Some("LocalManagedPolicy" | "AWSManagedPolicy") => Ok(false),
-            Some(_) => Err(invalid("EntityFilter is User, Group or Role")),
+        let usage = match self.usage()? {
+            Some(usage) => usage,
+            None => Usage::Any,
         };
-        let (of_users, of_groups) = (wants("User")?, wants("Group")?);
-        let (users, groups, roles) = self.registry.holders_of_policy(&policy.id);
-        let user = |user: UserInfo| {
-            let fields = [("UserName", user.name), ("UserId", user.id)];
-            Node::Fields(fields.map(|(name, text)| (name, text.into())).into())
+        let kinds = match self.form.get("EntityFilter") {
+            None => &["Group", "Role", "User"][..],
+            Some("User") => &["User"],
+            Some("Group") => &["Group"],
+            Some("Role") => &["Role"],
+            Some("LocalManagedPolicy" | "AWSManagedPolicy") => &[],
+            Some(_) => return Err(invalid("EntityFilter is User, Group or Role")),
         };
-        let group = |group: GroupInfo| {
-            let fields = [("GroupName", group.name), ("GroupId", group.id)];
-            Node::Fields(fields.map(|(name, text)| (name, text.into())).into())
-        };
-        let role = |role: RoleInfo| {
-            let fields = [("RoleName", role.name), ("RoleId", role.id)];
-            Node::Fields(fields.map(|(name, text)| (name, text.into())).into())
-        };
-        let of_roles = wants("Role")?;
-        let users = users.into_iter().filter(|_| of_users).map(user).collect();
-        let groups = groups
-            .into_iter()
-            .filter(|_| of_groups)
-            .map(group)
-            .collect();
-        let roles = roles.into_iter().filter(|_| of_roles).map(role).collect();
-        Ok(Some(Node::Fields(vec![
-            ("PolicyGroups", Node::List(groups)),
-            ("PolicyUsers", Node::List(users)),
-            ("PolicyRoles", Node::List(roles)),
-            ("IsTruncated", false.into()),
-        ])))
+        let PolicyHolders {
+            users,
+            groups,
+            roles,
+        } = self.registry.holders_of_policy(&policy.id, usage);
+        let users = users.into_iter().map(|u| ("User", u.name, u.id, u.path));
+        let groups = groups.into_iter().map(|g| ("Group", g.name, g.id, g.path));
+        let roles = roles.into_iter().map(|r| ("Role", r.name, r.id, r.path));
+        let prefix = self.path_prefix();
+        let all = users.chain(groups).chain(roles);
+        let all = all.filter(|(kind, _, _, path)| kinds.contains(kind) && path.starts_with(prefix));
+        // Pages go through the three kinds, one after the other.
+        let all = all.map(|(kind, name, id, _)| {
+            let key = format!("{kind}/{}", name.to_lowercase());
+            (key, (kind, name, id))
+        });
+        let (members, mut fields) = self.cut(all.collect())?;
+        for (list, wanted, name_field, id_field) in [
+            ("PolicyRoles", "Role", "RoleName", "RoleId"),
+            ("PolicyUsers", "User", "UserName", "UserId"),
+            ("PolicyGroups", "Group", "GroupName", "GroupId"),
+        ] {
+            let of = members.iter().filter(|(kind, ..)| *kind == wanted);
+            let of = of.map(|(_, name, id)| {
+                Node::Fields(vec![
+                    (name_field, name.clone().into()),
+                    (id_field, id.clone().into()),
+                ])
+            });
+            fields.insert(0, (list, Node::List(of.collect())));
+        }
+        Ok(Some(Node::Fields(fields)))
+    }
+
+    /// For what use of a policy the form asks.
+    pub fn usage(&self) -> Result<Option<Usage>, IamError> {
+        match self.form.get("PolicyUsageFilter") {
+            None => Ok(None),
+            Some("PermissionsPolicy") => Ok(Some(Usage::Attached)),
+            Some("PermissionsBoundary") => Ok(Some(Usage::Boundary)),
+            Some(_) => Err(invalid(
+                "PolicyUsageFilter is PermissionsPolicy or PermissionsBoundary",
+            )),
+        }
     }
 }

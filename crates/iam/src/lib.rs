@@ -103,7 +103,7 @@ rows! {
     AttachGroupPolicy [GroupName PolicyArn];
     DetachGroupPolicy [GroupName PolicyArn];
     ListAttachedGroupPolicies [GroupName PathPrefix Marker MaxItems];
-    CreatePolicy [PolicyName Path Description PolicyDocument];
+    CreatePolicy [PolicyName Path Description PolicyDocument] [Tags];
     GetPolicy [PolicyArn];
     ListPolicies [Scope OnlyAttached PathPrefix PolicyUsageFilter Marker MaxItems];
     DeletePolicy [PolicyArn];
@@ -112,7 +112,11 @@ rows! {
     ListPolicyVersions [PolicyArn Marker MaxItems];
     SetDefaultPolicyVersion [PolicyArn VersionId];
     DeletePolicyVersion [PolicyArn VersionId];
-    ListEntitiesForPolicy [PolicyArn EntityFilter];
+    ListEntitiesForPolicy
+        [PolicyArn EntityFilter PathPrefix PolicyUsageFilter Marker MaxItems];
+    TagPolicy [PolicyArn] [Tags];
+    UntagPolicy [PolicyArn] [TagKeys];
+    ListPolicyTags [PolicyArn Marker MaxItems];
     SimulatePrincipalPolicy
         [PolicySourceArn CallerArn ResourceOwner ResourcePolicy Marker MaxItems]
         [ActionNames ResourceArns PolicyInputList PermissionsBoundaryPolicyInputList
@@ -135,14 +139,31 @@ enum Action {
 
 impl Action {
     fn named(name: &str) -> Option<(Self, &'static Row)> {
+        Self::rows().find(|(_, row)| row.name == name)
+    }
+
+    fn rows() -> impl Iterator<Item = (Self, &'static Row)> {
         let plain = ROWS.iter().map(|(op, row)| (Self::Plain(*op), row));
         let roles = roles::ROWS.iter().map(|(op, row)| (Self::OnRole(*op), row));
         let providers = providers::ROWS.iter();
         let providers = providers.map(|(op, row)| (Self::OnProvider(*op), row));
         let account = account::ROWS.iter();
         let account = account.map(|(op, row)| (Self::OnAccount(*op), row));
-        let mut all = plain.chain(roles).chain(providers).chain(account);
-        all.find(|(_, row)| row.name == name)
+        plain.chain(roles).chain(providers).chain(account)
+    }
+}
+
+/// Whether there is an action of IAM or STS of this name, such as `iam:GetUser`. What only counts
+/// in policies is one too.
+pub fn is_action(name: &str) -> bool {
+    let Some((service, part)) = name.split_once(':') else {
+        return false;
+    };
+    let is = |known: &str| known.eq_ignore_ascii_case(part);
+    match service.to_ascii_lowercase().as_str() {
+        "iam" => is("PassRole") || Action::rows().any(|(_, row)| is(row.name)),
+        "sts" => sts::names().any(is),
+        _ => false,
     }
 }
 
@@ -275,6 +296,9 @@ impl Call<'_> {
             Op::SetDefaultPolicyVersion => self.set_default_policy_version().await,
             Op::DeletePolicyVersion => self.delete_policy_version().await,
             Op::ListEntitiesForPolicy => self.list_entities_for_policy(),
+            Op::TagPolicy => self.tag_policy().await,
+            Op::UntagPolicy => self.untag_policy().await,
+            Op::ListPolicyTags => self.list_policy_tags(),
             Op::SimulatePrincipalPolicy => self.simulate_principal_policy(),
             Op::SimulateCustomPolicy => self.simulate_custom_policy(),
             Op::GetContextKeysForPrincipalPolicy => self.context_keys_of_principal(),

@@ -9,14 +9,24 @@ use crate::{
 const ITEMS_MAX: usize = 1000;
 const ITEMS: usize = 100;
 
+/// Members of a page, and the fields that follow them.
+type Page<T> = (Vec<T>, Vec<(&'static str, Node)>);
+
 impl Call<'_> {
     /// A page of a list: `all` has what each is sorted by. A marker is that of the last one of the
     /// page before, in hex.
     pub fn page(
         &self,
         name: &'static str,
-        mut all: Vec<(String, Node)>,
+        all: Vec<(String, Node)>,
     ) -> Result<Vec<(&'static str, Node)>, IamError> {
+        let (members, mut fields) = self.cut(all)?;
+        fields.insert(0, (name, Node::List(members)));
+        Ok(fields)
+    }
+
+    /// The members of a page, and whether there are more and from where on they are listed.
+    pub fn cut<T>(&self, mut all: Vec<(String, T)>) -> Result<Page<T>, IamError> {
         let limit = match self.form.get("MaxItems") {
             None => ITEMS,
             Some(text) => match text.parse() {
@@ -39,12 +49,12 @@ impl Call<'_> {
         let page: Vec<_> = rest.by_ref().take(limit).collect();
         let more = rest.next().is_some();
         let marker = page.last().map(|(key, _)| hex::encode(key));
-        let members = page.into_iter().map(|(_, node)| node).collect();
-        let mut fields = vec![(name, Node::List(members)), ("IsTruncated", more.into())];
+        let members = page.into_iter().map(|(_, member)| member).collect();
+        let mut fields = vec![("IsTruncated", more.into())];
         if let (true, Some(marker)) = (more, marker) {
             fields.push(("Marker", marker.into()));
         }
-        Ok(fields)
+        Ok((members, fields))
     }
 
     /// The path that what is listed begins with.

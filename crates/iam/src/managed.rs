@@ -1,12 +1,15 @@
 //! Managed policies and their versions, and boundaries.
 
-use cloud::{NewEntity, PolicyInfo, VersionInfo};
+use std::collections::BTreeMap;
+
+use cloud::{NewEntity, PolicyInfo, Usage, VersionInfo};
 
 use crate::{
     IamError,
     answer::{Node, invalid, missing, time},
     call::{About, Call, Done},
     policies::encoded,
+    users::tags,
 };
 
 fn version_id(number: u32) -> String {
@@ -32,6 +35,10 @@ pub(crate) fn shown(policy: &PolicyInfo, whole: bool) -> Node {
     if whole && !policy.description.is_empty() {
         fields.push(("Description", policy.description.clone().into()));
     }
+    if whole && !policy.tags.is_empty() {
+        let members = tags(&policy.tags).into_iter().map(|(_, tag)| tag);
+        fields.push(("Tags", Node::List(members.collect())));
+    }
     Node::Fields(fields)
 }
 
@@ -53,11 +60,22 @@ impl Call<'_> {
         format!("arn:aws:iam::{account}:policy{path}{name}")
     }
 
-    /// The managed policy that the form names, once the caller may do the action on it.
+    /// The managed policy that the form names, once the caller may do the action on it. Who may
+    /// not does not learn whether there is such a policy.
     fn policy(&self) -> Result<PolicyInfo, IamError> {
+        self.policy_about(&About::default())
+    }
+
+    /// The same for an action that gives tags, or removes some.
+    fn policy_about(&self, about: &About<'_>) -> Result<PolicyInfo, IamError> {
         let arn = self.form.need("PolicyArn")?;
-        self.may(arn, &About::default())?;
-        self.policy_of(arn)
+        let found = self.policy_of(arn);
+        let has = About {
+            has: found.as_ref().ok().map(|policy| &policy.tags),
+            ..*about
+        };
+        self.may_to((arn, &has), (arn, arn, about))?;
+        found
     }
 
     /// A managed policy of the caller's account.
@@ -81,13 +99,51 @@ impl Call<'_> {
             name: self.form.need("PolicyName")?.to_owned(),
             path: self.form.get("Path").unwrap_or("/").to_owned(),
             description: self.form.get("Description").unwrap_or_default().to_owned(),
+            tags: self.form.pairs("Tags")?,
         };
         let document = self.form.need("PolicyDocument")?;
-        self.may(&self.policy_arn(&new.path, &new.name), &About::default())?;
+        let about = About {
+            given: Some(&new.tags),
+            ..About::default()
+        };
+        self.may(&self.policy_arn(&new.path, &new.name), &about)?;
         let (actor, account) = (self.caller.actor, self.caller.account);
         let made = self.registry.create_policy(actor, account, new, document);
         let policy = shown(&made.await?, true);
         Ok(Some(Node::Fields(vec![("Policy", policy)])))
+    }
+
+    pub async fn tag_policy(&self) -> Done {
+        let tags = self.form.pairs("Tags")?;
+        let about = About {
+            given: Some(&tags),
+            ..About::default()
+        };
+        let policy = self.policy_about(&about)?;
+        let actor = self.caller.actor;
+        self.registry.tag_policy(actor, &policy.id, tags).await?;
+        Ok(None)
+    }
+
+    pub async fn untag_policy(&self) -> Done {
+        let keys = self.form.list("TagKeys")?;
+        // Conditions ask for the keys; what they are to be worth is not said.
+        let named = keys.iter().map(|key| ((*key).to_owned(), String::new()));
+        let named: BTreeMap<String, String> = named.collect();
+        let about = About {
+            given: Some(&named),
+            ..About::default()
+        };
+        let policy = self.policy_about(&about)?;
+        let keys: Vec<String> = named.into_keys().collect();
+        let actor = self.caller.actor;
+        self.registry.untag_policy(actor, &policy.id, &keys).await?;
+        Ok(None)
+    }
+
+    pub fn list_policy_tags(&self) -> Done {
+        let policy = self.policy()?;
+        Ok(Some(Node::Fields(self.page("Tags", tags(&policy.tags))?)))
     }
 
     pub fn get_policy(&self) -> Done {
@@ -98,15 +154,7 @@ impl Call<'_> {
     pub fn list_policies(&self) -> Done {
         let prefix = self.path_prefix();
         self.may(&self.policy_arn(prefix, "*"), &About::default())?;
-        let used = match self.form.get("PolicyUsageFilter") {
-            None => None,
-            Some(text @ ("PermissionsPolicy" | "PermissionsBoundary")) => Some(text),
-            Some(_) => {
-                return Err(invalid(
-                    "PolicyUsageFilter is PermissionsPolicy or PermissionsBoundary",
-                ));
-            }
-        };
+        let used = self.usage()?;
         let scope = self.form.get("Scope").unwrap_or("All");
         if !matches!(scope, "All" | "AWS" | "Local") {
             return Err(invalid("Scope is All, AWS or Local"));
@@ -116,9 +164,9 @@ impl Call<'_> {
         // There are none of the cloud's own.
         let all = all.filter(|policy| scope != "AWS" && policy.path.starts_with(prefix));
         let all = all.filter(|policy| match used {
-            Some("PermissionsPolicy") => policy.attached > 0,
-            Some(_) => policy.bounds > 0,
-            None => !only || policy.attached > 0,
+            Some(Usage::Attached) => policy.attached > 0,
+            Some(Usage::Boundary) => policy.bounds > 0,
+            Some(Usage::Any) | None => !only || policy.attached > 0,
         });
         let all = all.map(|policy| (policy.name.to_lowercase(), shown(&policy, false)));
         Ok(Some(Node::Fields(self.page("Policies", all.collect())?)))

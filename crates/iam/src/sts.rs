@@ -49,6 +49,12 @@ rows! {
     DecodeAuthorizationMessage [EncodedMessage];
 }
 
+/// What policies may allow of STS: its actions, and what goes with them.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    let own = ROWS.iter().map(|(_, row)| row.name);
+    own.chain([web::ACTION, "TagSession", "SetSourceIdentity"])
+}
+
 /// The actions on the registry that is kept here.
 pub struct Sts {
     registry: Arc<Registry>,
@@ -513,7 +519,8 @@ impl Call<'_> {
             provider: None,
             begun: self.begun,
             chained: false,
-            seconds: seconds(self.form, default, most)?,
+            // What the account itself asks for is cut to an hour, and not refused.
+            seconds: seconds(self.form, default, SESSION_S_MAX)?.min(most),
         });
         made.map_err(too_large)
     }

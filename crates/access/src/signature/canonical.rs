@@ -67,7 +67,8 @@ fn recode(out: &mut Vec<u8>, raw: &[u8], path: bool) {
                 byte = decoded;
                 at += 2;
             }
-        } else if byte == b'+' && !path {
+        } else if byte == b'+' {
+            // S3 reads a plus as a space in paths too: a key's own plus is `%2B`.
             byte = b' ';
         }
         if unreserved(byte) || (path && byte == b'/') {
@@ -186,7 +187,7 @@ mod tests {
             ("/a%2fb", "/a/b"),
             ("/a b", "/a%20b"),
             ("/a%20b", "/a%20b"),
-            ("/a+b", "/a%2Bb"),
+            ("/a+b", "/a%20b"),
             ("/a%2Bb", "/a%2Bb"),
             ("/%C3%BC", "/%C3%BC"),
             ("/%c3%bc", "/%C3%BC"),

@@ -48,6 +48,8 @@ pub(crate) struct ManagedRecord {
     pub(crate) default: u32,
     /// The last number that was given.
     pub(crate) last: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<String, String>,
 }
 
 impl ManagedRecord {
@@ -105,15 +107,26 @@ impl Record for ManagedRecord {
     const PREFIX: &'static str = "p/";
     const SECRET: bool = true;
     #[cfg(test)]
-    const GOLDEN: &'static [(&'static str, &'static str)] = &[(
-        "p/ANPAONE",
-        concat!(
-            r#"{"v":1,"id":"ANPAONE","account":"000000000001","name":"Readers","path":"/","#,
-            r#""description":"who read","created_ms":1,"updated_ms":2,"salt":"00","#,
-            r#""versions":{"1":{"text":"{}","created_ms":1},"#,
-            r#""2":{"text":"{\"Version\":\"2012-10-17\"}","created_ms":2}},"default":2,"last":2}"#,
+    const GOLDEN: &'static [(&'static str, &'static str)] = &[
+        (
+            "p/ANPAONE",
+            concat!(
+                r#"{"v":1,"id":"ANPAONE","account":"000000000001","name":"Readers","path":"/","#,
+                r#""description":"who read","created_ms":1,"updated_ms":2,"salt":"00","#,
+                r#""versions":{"1":{"text":"{}","created_ms":1},"#,
+                r#""2":{"text":"{\"Version\":\"2012-10-17\"}","created_ms":2}},"default":2,"last":2}"#,
+            ),
         ),
-    )];
+        (
+            "p/ANPATWO",
+            concat!(
+                r#"{"v":1,"id":"ANPATWO","account":"000000000001","name":"Tagged","path":"/","#,
+                r#""created_ms":1,"updated_ms":1,"salt":"00","#,
+                r#""versions":{"1":{"text":"{}","created_ms":1}},"default":1,"last":1,"#,
+                r#""tags":{"team":"a"}}"#,
+            ),
+        ),
+    ];
     type Table = Managed;
 
     fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {

@@ -10,7 +10,7 @@ pub(crate) mod deed;
 #[cfg(test)]
 mod golden_tests;
 pub(crate) mod group;
-mod holders;
+pub(crate) mod holders;
 pub(crate) mod key;
 pub(crate) mod managed;
 pub(crate) mod operator;

@@ -34,6 +34,7 @@ fn entity(name: &str) -> NewEntity {
         name: name.into(),
         path: "/canary-path/".into(),
         description: "canary-text".into(),
+        tags: canary_tags(),
     }
 }
 
@@ -187,6 +188,39 @@ async fn p8_no_region_outside_the_guard_is_told_of_users_roles_or_policies() {
     // The log is the same everywhere. The name of the account itself is no secret of it.
     let log = cloud.keeper.audit(0, 1000).await.unwrap();
     assert!(!serde_json::to_string(&log).unwrap().contains(CANARY));
+}
+
+#[tokio::test]
+async fn p8_a_region_outside_the_guard_cannot_ask_who_there_is() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.european().await;
+    let (user, _) = cloud.user(&account, "canary-user").await;
+    let role = cloud.role(&account, "canary-role").await;
+    let other = cloud.tenant("other").await;
+    let deed = cloud.held_by_second(&other).await;
+    let at_third = bucket("at-third", &account, "third");
+    let at_third = cloud.keeper.create(Actor::System, at_third).await.unwrap();
+    let names = vec![
+        user.arn.clone(),
+        role.arn.clone(),
+        format!("arn:aws:sts::{account}:assumed-role/canary-role/s"),
+        user.id.clone(),
+        role.id.clone(),
+    ];
+    let told = async |region: &str, bucket: &BucketName| {
+        let ask = Ask::Names {
+            bucket: bucket.to_string(),
+            names: names.clone(),
+        };
+        match cloud.keeper.answer(&RegionId::new(region), ask).await {
+            Told::Names { names } => names,
+            told => panic!("{}", serde_json::to_string(&told).unwrap()),
+        }
+    };
+    assert_eq!(told("second", &deed.name).await, vec![None; names.len()]);
+    let inside = told("third", &at_third.name).await;
+    assert!(inside.iter().all(Option::is_some), "{inside:?}");
 }
 
 #[tokio::test]

@@ -428,7 +428,7 @@ async fn what_a_role_may_do_changes_in_every_region() {
     let policy = NewEntity {
         name: "all".into(),
         path: "/".into(),
-        description: String::new(),
+        ..NewEntity::default()
     };
     let policy = keeper
         .create_policy(ROOT, &account, policy, everything)

@@ -10,7 +10,9 @@ use super::{
     follow_tests::{Cloud, ROOT, bucket, follower, open, today},
     *,
 };
-use crate::{Ask, Holder, KeyStatus, NewEntity, NewKey, NewUser, Told, UserChange, UserInfo};
+use crate::{
+    Ask, Holder, KeyStatus, NewEntity, NewKey, NewUser, Told, Usage, UserChange, UserInfo,
+};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -317,7 +319,7 @@ async fn what_is_attached_to_a_user_or_a_group_counts_wherever_the_key_is_known(
     let named = |name: &str| NewEntity {
         name: name.into(),
         path: "/".into(),
-        description: String::new(),
+        ..NewEntity::default()
     };
     let keeper = &cloud.keeper;
     let get = allowing("s3:GetBucketLocation");
@@ -453,8 +455,9 @@ async fn who_has_a_policy_follows_each_change() {
         |users: Vec<UserInfo>| -> Vec<String> { users.into_iter().map(|user| user.name).collect() };
     let counts = || {
         let found = keeper.policy_of_arn(&account, &policy.arn).unwrap();
-        let (users, groups, _) = keeper.holders_of_policy(&policy.id);
-        (found.attached, found.bounds, names(users), groups.len())
+        let held = keeper.holders_of_policy(&policy.id, Usage::Attached);
+        let (users, groups) = (names(held.users), held.groups.len());
+        (found.attached, found.bounds, users, groups)
     };
     assert_eq!(counts(), (0, 0, vec![], 0));
     for id in [&user.id, &other.id] {

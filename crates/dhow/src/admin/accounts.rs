@@ -177,6 +177,11 @@ impl Admin {
         let of = of.and_then(|q| q.strip_prefix("account="));
         let registry = &self.region.registry;
         let of = call.within_account(of.map(|text| registry.account_meant(text)))?;
+        if let Some(account) = &of
+            && registry.account(account).is_none()
+        {
+            return Err(refused(cloud::CloudError::NoAccount(account.clone())));
+        }
         Ok(registry
             .keys(of.as_ref())
             .iter()

@@ -46,7 +46,9 @@ pub fn refused(error: CloudError) -> Refused {
         | CloudError::Conflict(_)
         | CloudError::Limit(_)
         | CloudError::Refused(_) => StatusCode::CONFLICT,
-        CloudError::Invalid(_) | CloudError::Policy(_) => StatusCode::BAD_REQUEST,
+        CloudError::Invalid(_) | CloudError::Policy(_) | CloudError::Tags(_) => {
+            StatusCode::BAD_REQUEST
+        }
         CloudError::Elsewhere(_) => StatusCode::MISDIRECTED_REQUEST,
         CloudError::SlowDown(_) | CloudError::Unavailable(_) | CloudError::NotHeard(_) => {
             StatusCode::SERVICE_UNAVAILABLE

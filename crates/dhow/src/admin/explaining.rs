@@ -73,6 +73,12 @@ impl Admin {
         };
         given(&question).map_err(|why| bad(&why))?;
         let mut judged = match is_of_s3(&question.action) {
+            false if !iam::is_action(&question.action) => {
+                let name = types::text::shown(&question.action, 128);
+                return Err(bad(&format!(
+                    "there is no action {name}: docs/actions.md and docs/access.md list them"
+                )));
+            }
             false => self.judge_here(&question, None)?,
             true => {
                 let wanted = Wanted::read(&question).map_err(|why| bad(&why))?;

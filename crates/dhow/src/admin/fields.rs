@@ -495,14 +495,14 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 "",
             ),
             must("endpoint", Text, ""),
-            must("peer", Text, "Where other regions reach it."),
-            must("public_key", Text, "Empty until it has joined."),
-            must(
-                "certificates",
-                List(&Fields(CERTIFICATE)),
-                "Issued and not expired.",
+            may(
+                "peer",
+                Text,
+                "Where other regions reach it. Tenants are told none of what is not required here.",
             ),
-            must(
+            may("public_key", Text, "Empty until it has joined."),
+            may("certificates", List(&Fields(CERTIFICATE)), "Not expired."),
+            may(
                 "addresses",
                 TEXTS,
                 "Where it may be reached; where it was when it joined if there are none.",
@@ -512,18 +512,18 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 TEXTS,
                 "What its release knows that placements can need, as it announced last.",
             ),
-            must(
+            may(
                 "refused",
                 Text,
                 "Why what it last announced was refused; empty otherwise.",
             ),
-            must("buckets", Count, "How many it holds."),
+            may("buckets", Count, "How many it holds."),
             must(
                 "reachable",
                 OrNull(&Flag),
                 "Whether it answered the region that is asked, last time; null if it was not tried.",
             ),
-            must(
+            may(
                 "last_seen",
                 OR_TEXT,
                 "When it last answered there. ISO 8601.",

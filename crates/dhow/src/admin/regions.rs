@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud::{RegionPlan, RegionStatus, token_hash};
+use cloud::{RegionPlan, RegionStatus, grants::Role, token_hash};
 use peer::JoinToken;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,6 +15,18 @@ use super::{
 
 /// How long a join token is good for, unless said otherwise.
 const TOKEN_VALID_S: u64 = 24 * 3600;
+
+/// Of a region, what tenants are not told: how other regions reach it, its certificates, and how
+/// much all tenants together have there.
+const OF_OPERATORS: [&str; 7] = [
+    "peer",
+    "public_key",
+    "certificates",
+    "addresses",
+    "refused",
+    "last_seen",
+    "buckets",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,14 +91,14 @@ impl Admin {
     pub(super) fn list_regions(&self, call: &Call) -> Answer {
         call.may()?;
         let regions = self.region.registry.all_regions();
-        Ok(regions.iter().map(|r| self.shown(r)).collect())
+        Ok(regions.iter().map(|r| self.shown_to(call, r)).collect())
     }
 
     pub(super) fn get_region(&self, call: &Call, id: &str) -> Answer {
         call.may()?;
         let found = self.region.registry.region(id);
         let region = found.ok_or_else(|| refused(cloud::CloudError::NoRegion(id.into())))?;
-        Ok(self.shown(&region))
+        Ok(self.shown_to(call, &region))
     }
 
     /// Drains a region or opens it again.
@@ -209,6 +221,18 @@ impl Admin {
             true => "what is on record is not in its list of addresses and is not used".to_owned(),
             false => String::new(),
         }
+    }
+
+    /// A region as the caller may see it: what a tenant needs to place buckets, and all for others.
+    fn shown_to(&self, call: &Call, region: &cloud::RegionRecord) -> Value {
+        let mut shown = self.shown(region);
+        let tenant = matches!(call.role, Role::Customer | Role::TenantAdmin);
+        if let (true, Some(fields)) = (tenant, shown.as_object_mut()) {
+            for field in OF_OPERATORS {
+                fields.remove(field);
+            }
+        }
+        shown
     }
 
     fn shown(&self, region: &cloud::RegionRecord) -> Value {

@@ -383,7 +383,7 @@ pub fn print_table(regions: &[Value]) {
             text(r, "status"),
             reachable(r).to_owned(),
             or_dash(text(r, "last_seen")),
-            r.get("buckets").map(Value::to_string).unwrap_or_default(),
+            or_dash(r.get("buckets").map(Value::to_string).unwrap_or_default()),
             text(r, "endpoint"),
         ]
     };

@@ -193,7 +193,20 @@ fn prove(
         bundle.regions.entries.len(),
         bundle.digests.len()
     );
+    if bundle.history.entries.is_empty() {
+        println!("No bucket {bucket} is on record, now or earlier: the file proves just that.");
+    }
     println!("Signed by {key}\nFingerprint {}", fingerprint(&key));
+    print_doubts(&unanswered, &findings);
+    println!(
+        "Check it: dhow residency verify {} --anchor FINGERPRINT",
+        out.display()
+    );
+    Ok(exit(good))
+}
+
+/// The regions that did not answer, and what does not fit together.
+fn print_doubts(unanswered: &[(&String, &Value)], findings: &[&str]) {
     for (region, why) in unanswered {
         let why = why.as_str().unwrap_or_default();
         println!("No answer: {}: {}", shown(region, 100), shown(why, 1000));
@@ -201,11 +214,6 @@ fn prove(
     for finding in findings {
         println!("Finding: {}", shown(finding, 1000));
     }
-    println!(
-        "Check it: dhow residency verify {} --anchor FINGERPRINT",
-        out.display()
-    );
-    Ok(exit(good))
 }
 
 /// The file's bytes; never more than a bundle can have.

@@ -88,13 +88,16 @@ pub(crate) fn tags_of(header: Option<&str>) -> Result<Vec<(String, String)>, Fau
     }
 }
 
+/// What is said of a text that cannot be a version.
+const INVALID_VERSION: &str = "Invalid version id specified";
+
 /// `versionId` in the query. A text that cannot be a version is `InvalidArgument`.
 pub(crate) fn version(call: &Call<'_>) -> Result<Option<DisplayVersion>, Fault> {
     match call.query.get("versionId") {
         None => Ok(None),
         Some(text) => DisplayVersion::parse(text)
             .map(Some)
-            .ok_or_else(|| Fault::argument("versionId", text, "Invalid version id specified")),
+            .ok_or_else(|| Fault::argument("versionId", text, INVALID_VERSION)),
     }
 }
 
@@ -177,7 +180,11 @@ pub(crate) fn source(text: &str) -> Result<Source, Fault> {
         return Err(invalid());
     }
     let (path, version) = match text.rsplit_once("?versionId=") {
-        Some((path, id)) => (path, Some(DisplayVersion::parse(id).ok_or_else(invalid)?)),
+        Some((path, id)) => {
+            let id = DisplayVersion::parse(id);
+            let no_version = || Fault::argument("x-amz-copy-source", text, INVALID_VERSION);
+            (path, Some(id.ok_or_else(no_version)?))
+        }
         None => (text, None),
     };
     let decoded = crate::target::decode(path, true).map_err(|_| invalid())?;
