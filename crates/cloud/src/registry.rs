@@ -34,7 +34,7 @@ use crate::{
     warrant::ReadsRequests,
 };
 
-const PAGE_ROWS: usize = 1000;
+const PAGE_ROWS: usize = 250;
 /// Rows that one entry of the audit log takes over from a registry without one.
 const ADOPT_ROWS: usize = 100;
 
