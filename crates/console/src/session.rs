@@ -84,6 +84,8 @@ pub struct Session {
     pub look: Look,
     /// What it has of STS, by single sign-on.
     pub sts: Option<OfSts>,
+    /// Downloads that are being made for it: it is in use as long.
+    working: u32,
     /// For tokens of forms.
     secret: [u8; 32],
     /// What the key signs, by day: another key of the same id is none that began it.
@@ -196,7 +198,8 @@ impl Sessions {
     }
 
     fn is_over(&self, session: &Session, now_ms: u64) -> bool {
-        now_ms.saturating_sub(session.seen_ms) > self.idle_ms
+        let rests = session.working == 0;
+        rests && now_ms.saturating_sub(session.seen_ms) > self.idle_ms
             || now_ms.saturating_sub(session.begun_ms) > self.absolute_ms
             || session
                 .sts
@@ -218,6 +221,7 @@ impl Sessions {
             from: new.from,
             agent: new.agent.chars().take(AGENT_MAX).collect(),
             look: Look::default(),
+            working: 0,
             secret: new.secret,
             proofs: new.proofs,
             sts: new.sts,
@@ -257,6 +261,22 @@ impl Sessions {
         let all = self.all.lock();
         all.get(id)
             .is_some_and(|session| !self.is_over(session, now_ms))
+    }
+
+    /// One is in use until [`Self::ends_work`], however long nothing else is asked for; it ends in
+    /// any other way as it would.
+    pub fn begins_work(&self, id: &str) {
+        if let Some(session) = self.all.lock().get_mut(id) {
+            session.working += 1;
+        }
+    }
+
+    /// What was begun has ended.
+    pub fn ends_work(&self, id: &str, now_ms: u64) {
+        if let Some(session) = self.all.lock().get_mut(id) {
+            session.working = session.working.saturating_sub(1);
+            session.seen_ms = session.seen_ms.max(now_ms);
+        }
     }
 
     /// Ends one.
@@ -314,6 +334,26 @@ mod tests {
         assert!(sessions.of_cookie("c", 25_001).is_none());
         begin(&sessions, "e", "K", 0);
         assert!(sessions.of_cookie("e", 10_001).is_none());
+    }
+
+    #[test]
+    fn a_session_does_not_rest_while_something_is_made_for_it() {
+        let sessions = Sessions::new(10, 60);
+        begin(&sessions, "c", "K", 0);
+        let id = id_of("c");
+        sessions.begins_work(&id);
+        sessions.begins_work(&id);
+        assert!(sessions.goes_on(&id, 30_000));
+        sessions.ends_work(&id, 30_000);
+        assert!(sessions.goes_on(&id, 45_000));
+        sessions.ends_work(&id, 45_000);
+        assert!(sessions.goes_on(&id, 55_000) && !sessions.goes_on(&id, 55_001));
+        // It grows old all the same, and can be ended.
+        sessions.begins_work(&id);
+        assert!(sessions.goes_on(&id, 60_000) && !sessions.goes_on(&id, 60_001));
+        sessions.end(&id);
+        assert!(!sessions.goes_on(&id, 50_000));
+        sessions.ends_work(&id, 50_000);
     }
 
     #[test]

@@ -1,10 +1,18 @@
 //! Listeners for operators: probes, metrics, the admin API. They answer whoever comes, however many
 //! connections others have open on which nothing happens.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -52,7 +60,10 @@ pub async fn serve_small<B, F, A>(
     answer: F,
     shutdown: impl Future<Output = ()> + Send,
 ) where
-    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>, Data: Send> + Send + 'static,
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>, Data: Send>
+        + Send
+        + Unpin
+        + 'static,
     F: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
 {
@@ -88,8 +99,7 @@ pub async fn serve_small<B, F, A>(
             async move {
                 place.busy();
                 let answer = answering.await;
-                place.idle();
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer.map(|body| OnItsWay { body, place }))
             }
         });
         let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.clone());
@@ -110,6 +120,43 @@ pub async fn serve_small<B, F, A>(
     }
     drop(tcp);
     let _ = timeout(limits.drain, graceful.shutdown()).await;
+}
+
+/// A body that is being sent. Until it is, its connection is at work; each piece that the client
+/// takes shows that it goes on.
+struct OnItsWay<B> {
+    body: B,
+    place: Arc<ConnectionPlace>,
+}
+
+impl<B: Body + Unpin> Body for OnItsWay<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let next = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(_))) = next {
+            self.place.busy();
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for OnItsWay<B> {
+    fn drop(&mut self) {
+        self.place.idle();
+    }
 }
 
 /// The connection after its handshake, where there is to be one.
@@ -137,4 +184,72 @@ fn enter(all: &Arc<Connections>, from: SocketAddr) -> Option<(ConnectionPlace, A
     let end = Arc::clone(&ended);
     let place = all.enter(from.ip(), move || end.notify_one())?;
     Some((place, ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    /// A body that a test sends piece by piece.
+    struct Pieces(mpsc::Receiver<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0
+                .poll_recv(cx)
+                .map(|piece| Some(Ok(Frame::data(piece?))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_download_on_its_way_does_not_give_way_to_who_comes_later() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = tcp.local_addr().unwrap();
+        let (sender, receiver) = mpsc::channel(1);
+        let body = Arc::new(Mutex::new(Some(Pieces(receiver))));
+        let answer = move |_, _| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move { Response::new(body) }
+        };
+        let limits = SmallLimits {
+            connections: 1,
+            ..SmallLimits::default()
+        };
+        let serving = serve_small(limits, tcp, answer, std::future::pending());
+        let serving = tokio::spawn(serving);
+        let mut client = TcpStream::connect(at).await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .unwrap();
+        sender.send(Bytes::from_static(b"first")).await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"first\r\n") {
+            assert!(client.read_buf(&mut got).await.unwrap() > 0);
+        }
+        // Whoever comes now is sent away.
+        let mut other = TcpStream::connect(at).await.unwrap();
+        assert_eq!(other.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        sender.send(Bytes::from_static(b"last")).await.unwrap();
+        drop(sender);
+        while !got.ends_with(b"last\r\n0\r\n\r\n") {
+            assert!(client.read_buf(&mut got).await.unwrap() > 0);
+        }
+        serving.abort();
+    }
 }

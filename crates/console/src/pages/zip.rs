@@ -163,6 +163,26 @@ struct Sending<'a> {
     failed: Vec<(&'a str, String)>,
 }
 
+/// A session for which a file is made: it does not rest meanwhile.
+struct AtWork<'a> {
+    console: &'a Console,
+    session: &'a str,
+}
+
+impl<'a> AtWork<'a> {
+    fn of(console: &'a Console, session: &'a str) -> Self {
+        console.sessions.begins_work(session);
+        Self { console, session }
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let now = self.console.clock.now().ms();
+        self.console.sessions.ends_work(self.session, now);
+    }
+}
+
 async fn send(
     console: Arc<Console>,
     (origin, id): (Origin, String),
@@ -171,6 +191,7 @@ async fn send(
     _place: Turn,
 ) {
     let call = origin.call(&console, &id);
+    let _session = AtWork::of(&console, &origin.caller.session.id);
     let mut sending = Sending {
         call: &call,
         wanted: &wanted,
