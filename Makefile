@@ -1,6 +1,6 @@
 # Dhow: `make run` starts a cloud, `make test` runs every test.
 
-.PHONY: run build test soak lint bench-peers bench-accounts bench-tls bench-policies bench-access fuzz clean
+.PHONY: run build test soak lint bench-peers bench-accounts bench-tls bench-policies bench-access bench-console fuzz clean
 
 # Builds the release binary and starts one region in ./dhow-data.
 run: build
@@ -50,6 +50,12 @@ bench-policies: build
 bench-access: build
 	bash tests/setup.sh
 	.venv/bin/python scripts/bench_access.py
+
+# Measures the web console: pages of a bucket of ten million objects (five minutes to store), what a
+# first visit weighs, and the memory of fourteen regions.
+bench-console: build
+	bash tests/setup.sh
+	.venv/bin/python scripts/bench_console.py
 
 clean:
 	cargo clean
