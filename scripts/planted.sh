@@ -151,6 +151,9 @@ bugs=(
   "console-zip-any-name|console|zip::tests::a_name_is_below"
   "console-sso-any-state|console|sso::tests::what_comes_back"
   "console-sso-any-nonce|console|sso::tests::a_token_is_of"
+  "console-sso-again|console|sso::tests::what_comes_back"
+  "console-led-by-anybody|console|serve::tests::only_an_own_page"
+  "console-audit-unread|console|audit_check::tests::a_log_that"
   "requests-after-a-proof|listener|challenges::tests::a_proof_is_shown"
 )
 # The simulator finds these within so many seeds.

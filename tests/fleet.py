@@ -129,9 +129,9 @@ def free_ports(rng):
     raise AssertionError("no twenty free ports in a row")
 
 
-def eventually(check, timeout=30, pause=0.05):
-    """What `check` answers once it is true or no longer raises. There is nothing to wait for but
-    the other region: so it is asked again."""
+def eventually(check, timeout=30, pause=0.05, also=()):
+    """What `check` answers once it is true or no longer raises, `also` one of these errors. There
+    is nothing to wait for but the other region: so it is asked again."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -139,7 +139,7 @@ def eventually(check, timeout=30, pause=0.05):
             if answer:
                 return answer
             failure = AssertionError(f"not in time: {answer!r}")
-        except (ClientError, AssertionError, OSError) as error:
+        except (ClientError, AssertionError, OSError, *also) as error:
             failure = error
         if time.monotonic() > deadline:
             raise failure

@@ -135,6 +135,8 @@ class Cloud(Dhow):
             "accounts", "keys", "operators", "regions", "buckets")}
         for region in lists["regions"]:
             del region["last_seen"]  # goes on by itself
+        for key in lists["keys"]:
+            del key["last_used"]  # whoever asks uses one
         entries = self.done("GET", "audit/checkpoint")["head"]
         return lists, entries, self.done("GET", "scrub")["started_ms"]
 

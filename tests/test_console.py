@@ -351,6 +351,9 @@ def test_a_key_is_made_shown_once_and_disabled(signed, cloud):
         expect(row.get_by_text("disabled")).to_be_visible()
         other.page.goto(other.origin + "/sessions")
         assert "/signin" in other.page.url
+    # It signed in once, and that was noted where the signature was verified.
+    expect(row.get_by_role("cell").nth(2)).to_contain_text(re.compile(
+        rf"20\d\d-.* UTC\s*{cloud.region}, s3"))
     row.get_by_role("button", name="Delete").click()
     signed.page.get_by_label("Yes, delete the key").check()
     signed.look().page.get_by_role("button", name="Delete the key").click()

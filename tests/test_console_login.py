@@ -76,6 +76,12 @@ def test_sign_ins_are_in_the_audit_log_in_few_entries(own_cloud):
     accounts = {one["id"] for one in cloud.cli_json("account", "list", "--json")}
     assert (one["how"], one["key"]) == ("key", cloud.access_key) and one["account"] in accounts
     assert one["network"] == "127.0.0.0/24" and "127.0.0.1" not in str(told)
+    # What waits is written when the region stops.
+    signed = raw.signed(raw.challenge(), secret_key="wrong")
+    assert raw.post("/-/session", headers=signed)[0] == 403
+    assert cloud.stop() == 0
+    cloud.start()
+    assert said()[1] == 4
 
 
 def test_a_link_signs_a_browser_in_once(browser, cloud, tenant):

@@ -7,6 +7,7 @@ import urllib.parse
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
@@ -216,7 +217,7 @@ def test_texts_of_policies_are_seen_and_do_nothing(signed, s3, bucket):
 # Users
 
 
-def test_a_user_is_made_given_things_and_deleted(signed, iam):
+def test_a_user_is_made_given_things_and_deleted(signed, cloud, iam):
     name, page = "people-anna", at("/users/show", name="people-anna")
     signed.open("/users").look()
     signed.page.fill("#name", name)
@@ -233,6 +234,12 @@ def test_a_user_is_made_given_things_and_deleted(signed, iam):
     assert key["AccessKeyId"] == access and key["Status"] == "Active"
     follow(signed, "I have kept it")
     assert secret not in signed.page.content()
+    used = signed.page.locator("#keys tbody td").nth(2)
+    expect(used).to_have_text("never")
+    with pytest.raises(ClientError):
+        iam_of(cloud, access, secret).list_users()
+    signed.open(page)
+    expect(used).to_contain_text(f"{cloud.region}, iam")
     press(signed, "Disable")
     signed.see("disabled").look()
     assert iam.list_access_keys(UserName=name)["AccessKeyMetadata"][0]["Status"] == "Inactive"

@@ -105,9 +105,12 @@ class Visitor(Raw):
         super().__init__(cloud)
         self.jar = {}
 
-    def get(self, path):
-        self.cookie = "; ".join(f"{name}={value}" for name, value in self.jar.items())
-        status, headers, body = self.ask("GET", path)
+    def get(self, path, site="same-origin"):
+        """`site` is who led there. With what another site began, no strict cookie is sent."""
+        sent = {name: value for name, value in self.jar.items()
+                if site != "cross-site" or name.startswith("__Host-dhow-sso-")}
+        self.cookie = "; ".join(f"{name}={value}" for name, value in sent.items())
+        status, headers, body = self.ask("GET", path, headers={"Sec-Fetch-Site": site})
         for given in headers.get_all("set-cookie", []):
             name, _, value = given.split(";")[0].partition("=")
             self.jar[name] = value
@@ -131,10 +134,16 @@ class Visitor(Raw):
         """Asks again as browsers do: the tests of a fast machine are a network that signs in
         often, and is asked to wait."""
         while True:
-            answer = self.get(path)
+            answer = self.get(path, site="cross-site")
             if "Too many attempts" not in answer[2]:
-                return answer
+                break
             time.sleep(int(answer[1]["refresh"]))
+        to = answer[1].get("refresh", "").partition("; url=")[2]
+        if to:
+            status, headers, body = self.get(to)
+            assert status == 303, body
+            self.led = headers["location"]
+        return answer
 
     def sign_in(self, name, provider="Acme", next="/"):
         at = self.cloud.issuer.visit(self.begin(provider, next), name, self.origin)
@@ -216,6 +225,27 @@ def test_what_comes_back_counts_in_the_browser_that_began(sso):
     assert not thief.is_signed_in() and not victim.is_signed_in()
     # A refusal ends the sign-in; the next one is good.
     assert victim.sign_in("anna")[0] == 200 and victim.is_signed_in()
+
+
+def test_a_sign_in_ends_the_session_that_the_browser_had_and_counts_once(sso):
+    visitor, before = Visitor(sso), Visitor(sso)
+    assert visitor.sign_in("anna")[0] == 200 and visitor.is_signed_in()
+    before.jar = dict(visitor.jar)
+    # A link of another site begins nothing: its page asks first.
+    for site in ("cross-site", "same-site", "none"):
+        status, headers, body = visitor.get("/signin/sso?provider=Acme", site=site)
+        assert status == 200 and "Go on if you want to sign in" in body
+        assert "set-cookie" not in headers and "location" not in headers
+    at = sso.issuer.visit(visitor.begin(), "bob", visitor.origin)
+    thief = Visitor(sso)
+    thief.jar = dict(visitor.jar)
+    assert visitor.come_back(at)[0] == 200 and visitor.is_signed_in()
+    assert visitor.jar != before.jar and not before.is_signed_in()
+    # The same once more, with the cookie that was taken away: nothing is asked of the provider.
+    assert NOT_BEGUN in thief.come_back(at)[2]
+    # What another site leads to gives no session before the person goes on.
+    assert visitor.get("/signin/done", site="cross-site")[0] == 200
+    assert visitor.get("/signin/done")[0] == 400 and visitor.is_signed_in()
 
 
 def test_a_token_of_another_sign_in_is_refused(sso):
@@ -304,7 +334,8 @@ def test_nobody_is_led_away_after_a_single_sign_on(sso):
                         ("/sessions", "/sessions")):
         visitor = Visitor(sso)
         _, headers, body = visitor.sign_in("anna", next=wanted)
-        assert headers["refresh"] == f"0; url={led}", wanted
+        assert headers["refresh"].startswith("0; url=/signin/done?next=%2F"), wanted
+        assert visitor.led == led, wanted
         assert "evil.example" not in body + str(headers)
     # Where the provider leads back to is the console's own address, whatever a request says.
     asked = query(Visitor(sso).begin())

@@ -38,7 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["types", "digest", "access", "objects", "listener"],
     ),
     ("iam", &["types", "access", "cloud"]),
-    ("console", &["types", "access", "cloud"]),
+    ("console", &["types", "access", "cloud", "proof"]),
     ("bench", &["types", "access", "listener"]),
     (
         "dhow",

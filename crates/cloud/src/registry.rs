@@ -268,13 +268,25 @@ impl Registry {
         (ms > 0).then(|| Timestamp::from_ms(ms))
     }
 
-    /// Entries of the audit log from number `from` on, at most `limit`, each as JSON with the rows
-    /// that it changed; secrets are not among them.
-    pub async fn audit(&self, from: u64, limit: usize) -> Result<Vec<Value>, CloudError> {
-        let changes = self.changes(from, limit).await?;
-        let json = |change: Change| serde_json::to_value(change);
-        let all: Result<_, _> = changes.into_iter().map(json).collect();
-        all.map_err(|e| CloudError::Record(e.to_string()))
+    /// Entries of the audit log from number `from` on, each as JSON with the rows that it changed;
+    /// secrets are not among them. At most `limit`, and no more than `bytes` of text but for the
+    /// first.
+    pub async fn audit(
+        &self,
+        from: u64,
+        (limit, bytes): (usize, usize),
+    ) -> Result<Vec<Value>, CloudError> {
+        let (mut all, mut sum) = (Vec::new(), 0);
+        for change in self.changes(from, limit).await? {
+            let value = serde_json::to_value(change);
+            let value = value.map_err(|e| CloudError::Record(e.to_string()))?;
+            sum += value.to_string().len();
+            if sum > bytes && !all.is_empty() {
+                break;
+            }
+            all.push(value);
+        }
+        Ok(all)
     }
 
     /// The same as entries of the chain, without the rows.

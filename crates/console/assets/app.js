@@ -5,6 +5,7 @@ const field = (/** @type {EventTarget | null} */ target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
 
+const base = document.documentElement.dataset.base ?? "";
 const goes = new Map([["h", "/"], ["s", "/sessions"], ["m", "/regions"], ["a", "/audit"]]);
 let going = false;
 
@@ -31,7 +32,7 @@ document.addEventListener("keydown", (event) => {
   if (going) {
     going = false;
     const to = goes.get(event.key);
-    if (to) location.assign(to);
+    if (to) location.assign(base + to);
     return;
   }
   switch (event.key) {

@@ -4,12 +4,13 @@
 const EVERY_MS = 1000;
 const EVERY_HIDDEN_MS = 10000;
 const WAIT_MS = 30000;
+const base = document.documentElement.dataset.base ?? "";
 const ids = (/** @type {HTMLElement[]} */ (Array.from(document.querySelectorAll("[data-job]"))))
   .filter((card) => card.querySelector("progress"));
 
 async function look() {
   try {
-    const answer = await fetch("/jobs/state", { signal: AbortSignal.timeout(WAIT_MS), redirect: "error" });
+    const answer = await fetch(`${base}/jobs/state`, { signal: AbortSignal.timeout(WAIT_MS), redirect: "error" });
     if (!answer.ok) return;
     const state = await answer.json();
     for (const card of ids) {

@@ -110,6 +110,8 @@ pub struct Call<'a> {
     pub here: &'a str,
     /// The cookie of a single sign-on that this browser has begun.
     pub flow: Option<&'a str>,
+    /// Whether a page of this console led here, and no other site or program.
+    pub from_own_page: bool,
 }
 
 /// A bucket that this region may show.

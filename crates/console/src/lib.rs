@@ -17,7 +17,9 @@
 //! and the data endpoint of its region.
 
 mod assets;
+mod audit_check;
 mod backend;
+mod base;
 mod brakes;
 mod call;
 mod fault;
@@ -61,6 +63,8 @@ const ZIPS_OF_ACCOUNT: usize = 2;
 pub struct Settings {
     /// Where browsers reach it: `https://console.example.net`, without a slash at the end.
     pub origin: String,
+    /// The path at `origin` that it is below: empty, or `/ops`, without a slash at the end.
+    pub base: String,
     /// Where browsers reach the S3 endpoint of this region, in the same form.
     pub data_origin: String,
     /// The region.
@@ -90,6 +94,8 @@ pub struct Console {
     /// For jobs, which go on when their request has ended.
     pub(crate) own: Weak<Self>,
     pub(crate) brakes: Brakes,
+    /// Verifications of the audit log.
+    pub(crate) audit_checks: audit_check::Checks,
     /// Sign-ins for the audit log.
     pub(crate) sign_ins: sign_ins::SignIns,
     pub(crate) turns: turns::Turns,
@@ -117,6 +123,7 @@ impl Console {
             jobs: Jobs::default(),
             own: own.clone(),
             brakes: Brakes::default(),
+            audit_checks: audit_check::Checks::default(),
             sign_ins: sign_ins::SignIns::default(),
             turns: turns::Turns::new(),
             zips: turns::Turns::of(ZIPS, ZIPS_OF_ACCOUNT),
@@ -126,6 +133,11 @@ impl Console {
             clock,
             random,
         })
+    }
+
+    /// Where browsers reach a page: for whoever is elsewhere.
+    pub(crate) fn address(&self, path: &str) -> String {
+        [&self.settings.origin, &*self.settings.base, path].concat()
     }
 
     /// So many random bytes, in hex digits.

@@ -144,6 +144,7 @@ routes! {
     POST "/signin" Everybody, Nowhere, false, pages::signin::without_script;
     GET "/signin/sso" Everybody, Nowhere, false, pages::sso::begin;
     GET "/signin/return" Everybody, Nowhere, false, pages::sso::end;
+    GET "/signin/done" Everybody, Nowhere, false, pages::sso::finish;
     GET "/enter" Everybody, Nowhere, false, pages::enter::show;
     POST "/enter" Everybody, Nowhere, false, pages::enter::enter;
     GET "/sessions" SignedIn, Under("You", "Sessions"), false, pages::sessions::show;
@@ -203,12 +204,14 @@ routes! {
     POST "/promote" May::Do(Action::PromoteBuckets), Nowhere, false, pages::promote::preview;
     POST "/promote/act" May::Do(Action::PromoteBuckets), Nowhere, false, pages::promote::act;
     GET "/health" May::Do(Action::SeeHealth), Under("Cloud", "Health"), false, pages::health::show;
-    GET "/held" May::Do(Action::SeeHealth), Under("Cloud", "Copies held"), false, pages::held::show;
+    GET "/held" May::Do(Action::SeeHealth), Under("Cloud", "Replicas held"), false, pages::held::show;
     GET "/placements" May::Do(Action::ListBuckets), Under("Cloud", "Placements"), false, pages::placement::list;
     GET "/accounts" May::Do(Action::ListAccounts), Under("Cloud", "Accounts"), false, pages::accounts::show;
     POST "/accounts/suspend" May::Do(Action::ChangeAccounts), Nowhere, false, pages::accounts::suspend;
     POST "/accounts/resume" May::Do(Action::ChangeAccounts), Nowhere, false, pages::accounts::resume;
     GET "/audit" May::Do(Action::ReadAudit), Under("Cloud", "Audit log"), false, pages::audit::show;
+    GET "/audit/check" May::Do(Action::ReadAudit), Nowhere, false, pages::audit::check_state;
+    POST "/audit/check" May::Do(Action::ReadAudit), Nowhere, false, pages::audit::check;
     GET "/b/{bucket}" KeepsData, Nowhere, true, pages::objects::show;
     GET "/b/{bucket}/o" KeepsData, Nowhere, true, pages::object::show;
     GET "/b/{bucket}/rules" KeepsData, Nowhere, false, pages::rules::show;

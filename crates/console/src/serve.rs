@@ -9,11 +9,12 @@ use cloud::grants::Role;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use maud::Markup;
 use serde_json::json;
 use types::{BucketName, Deeds as _};
 
 use crate::{
-    Console, assets,
+    Console, assets, base,
     call::{Call, Caller},
     fault::Fault,
     fields::Fields,
@@ -78,7 +79,11 @@ impl Console {
         request: Request<Incoming>,
         facts: RequestFacts,
     ) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let base = &*self.settings.base;
+        let uri = base::without(base, &parts.uri);
+        let is_below = uri.is_some();
+        parts.uri = uri.unwrap_or_default();
         let tls = facts
             .transport
             .is_some_and(|transport| transport != Transport::Clear);
@@ -95,7 +100,11 @@ impl Console {
             words: words_of(&parts),
             parts,
         };
-        let answer = came.words.answering(self.act(&came, body, gzips)).await;
+        let answer = match is_below {
+            true => came.words.answering(self.act(&came, body, gzips)).await,
+            false => self.not_below(&came),
+        };
+        let answer = base::leads(base, answer);
         let tls = came.tls;
         if answer.body().len() < LARGE {
             return finish(answer, (gzips, tls));
@@ -107,6 +116,15 @@ impl Console {
             *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             failed
         })
+    }
+
+    /// What is not below the path of the console is none of it; the path itself, without a slash,
+    /// leads to it.
+    fn not_below(&self, came: &Came) -> Response<Bytes> {
+        match self.is_host(&came.parts) {
+            false => self.refuse(came, &Fault::Misdirected, None),
+            true => see("/"),
+        }
     }
 
     async fn act(&self, came: &Came, body: Incoming, gzips: bool) -> Response<Bytes> {
@@ -158,6 +176,20 @@ impl Console {
             && site.is_none_or(|site| site == "same-origin")
     }
 
+    /// Whether a page of this console led to another one. Old browsers do not say so: they name the
+    /// page.
+    fn is_from_own_page(&self, parts: &Parts) -> bool {
+        if types::planted("console-led-by-anybody") {
+            return true;
+        }
+        let said = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
+        let own = [&self.settings.origin, "/"].concat();
+        match said("sec-fetch-site") {
+            Some(site) => site == b"same-origin",
+            None => said("referer").is_some_and(|page| page.starts_with(own.as_bytes())),
+        }
+    }
+
     /// Both ends of a sign-in are asked for by a script, which needs the time here.
     fn give_challenge(&self) -> Response<Bytes> {
         json_answer(
@@ -194,7 +226,7 @@ impl Console {
     async fn give_link(&self, came: &Came) -> Response<Bytes> {
         match self.make_link(&came.parts, came.from.ip()).await {
             Ok(code) => {
-                let link = [&self.settings.origin, ENTER_PATH, "?code=", &code].concat();
+                let link = self.address(&[ENTER_PATH, "?code=", &code].concat());
                 let life_s = links::LIFE_MS / 1000;
                 json_answer(StatusCode::OK, &json!({ "link": link, "seconds": life_s }))
             }
@@ -299,6 +331,7 @@ impl Console {
             id: &came.id,
             here: came.asked_for(),
             flow: cookie(&came.parts, &self.flow_cookie_name()),
+            from_own_page: self.is_from_own_page(&came.parts),
         };
         self.handle(came, &call).await
     }
@@ -347,12 +380,12 @@ impl Console {
                     .route
                     .data
                     .then_some(self.settings.data_origin.as_str());
-                html_answer(status, html.into_string(), data)
+                self.html_answer(status, html, data)
             }
             Ok(Reply::With(page, headers)) => {
                 let status = page.status;
                 let html = shell::page(call, page);
-                let mut answer = html_answer(status, html.into_string(), None);
+                let mut answer = self.html_answer(status, html, None);
                 for (name, value) in headers {
                     answer.headers_mut().append(name, value);
                 }
@@ -407,10 +440,11 @@ impl Console {
             id: &came.id,
             here: came.asked_for(),
             flow: None,
+            from_own_page: false,
         };
         let page = pages::fault::page(&call, fault);
         let status = page.status;
-        let mut answer = html_answer(status, shell::page(&call, page).into_string(), None);
+        let mut answer = self.html_answer(status, shell::page(&call, page), None);
         if let Fault::Method(allowed) = fault {
             let allowed = HeaderValue::from_static(allowed);
             answer.headers_mut().insert(header::ALLOW, allowed);
@@ -418,6 +452,19 @@ impl Console {
         if matches!(fault, Fault::TooLarge) {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
+        }
+        answer
+    }
+
+    fn html_answer(&self, status: StatusCode, html: Markup, data: Option<&str>) -> Response<Bytes> {
+        let html = base::within(&self.settings.base, html.into_string());
+        let mut answer = Response::new(Bytes::from(html));
+        *answer.status_mut() = status;
+        let headers = answer.headers_mut();
+        let kind = HeaderValue::from_static("text/html; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if let Ok(policy) = HeaderValue::try_from(policy(data)) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         answer
     }
@@ -484,18 +531,6 @@ fn see(to: &str) -> Response<Bytes> {
     *answer.status_mut() = StatusCode::SEE_OTHER;
     let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
     answer.headers_mut().insert(header::LOCATION, to);
-    answer
-}
-
-fn html_answer(status: StatusCode, html: String, data: Option<&str>) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::from(html));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    let kind = HeaderValue::from_static("text/html; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, kind);
-    if let Ok(policy) = HeaderValue::try_from(policy(data)) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
     answer
 }
 
@@ -583,6 +618,7 @@ mod tests {
     fn console() -> Arc<Console> {
         let settings = Settings {
             origin: "https://console.example.net".into(),
+            base: String::new(),
             data_origin: "https://s3.example.net".into(),
             region: types::RegionId::new("local-1"),
             idle_s: 10,
@@ -636,6 +672,24 @@ mod tests {
             &[],
         ] {
             assert!(!console.is_same_origin(&parts(bad)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_own_page_leads_on_without_a_question() {
+        let console = console();
+        let led = |headers: &[(&str, &str)]| console.is_from_own_page(&parts(headers));
+        let own = ("referer", "https://console.example.net/signin");
+        assert!(led(&[("sec-fetch-site", "same-origin")]) && led(&[own]));
+        for bad in [
+            &[] as &[(&str, &str)],
+            &[("sec-fetch-site", "none")],
+            &[own, ("sec-fetch-site", "same-site")],
+            &[own, ("sec-fetch-site", "cross-site")],
+            &[("referer", "https://console.example.net.evil.example/")],
+            &[("referer", "https://evil.example/")],
+        ] {
+            assert!(!led(bad), "{bad:?}");
         }
     }
 

@@ -16,6 +16,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// The same, if somebody was refused and nobody signed in; and how long the first failure waits.
 const REFUSED_EVERY: Duration = Duration::from_secs(600);
 const REFUSED_WAIT: Duration = Duration::from_secs(60);
+/// How long the last entry may take when the process ends.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 /// Sign-ins of one entry that are named, and networks whose failures are counted one by one.
 const NAMED_MAX: usize = 50;
 const NETWORKS_MAX: usize = 20;
@@ -99,6 +101,13 @@ impl SignIns {
         Some(std::mem::take(&mut state.noted))
     }
 
+    /// What is not on record yet, due or not.
+    fn rest(&self) -> Option<Noted> {
+        let mut state = self.0.lock();
+        state.due.take()?;
+        Some(std::mem::take(&mut state.noted))
+    }
+
     /// What could not be put on record is so later.
     fn again(&self, noted: Noted, now: Instant) -> Option<Instant> {
         let mut state = self.0.lock();
@@ -168,6 +177,20 @@ impl Console {
         self.put_on_record(self.sign_ins.refused(network, Instant::now()));
     }
 
+    /// Puts on record what waits for it, before the process ends.
+    pub async fn put_rest_on_record(&self) {
+        let registry = self.backend.registry();
+        let Some(noted) = self.sign_ins.rest().filter(|_| registry.keeps()) else {
+            return;
+        };
+        let put = tokio::time::timeout(LAST_WAIT, registry.note_sign_ins(noted.detail()));
+        match put.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last sign-ins are not in the audit log"),
+            Err(_) => tracing::warn!("the last sign-ins did not come into the audit log in time"),
+        }
+    }
+
     fn put_on_record(&self, due: Option<Instant>) {
         // Only the region that keeps the registry adds to its log.
         if let Some(due) = due.filter(|_| self.backend.registry().keeps()) {
@@ -227,5 +250,10 @@ mod tests {
         assert!(noted.detail().to_string().len() < 16 << 10);
         assert_eq!(all.again(noted, at(30)), Some(at(90)));
         assert_eq!(all.take(at(90)).unwrap().refused, 1001);
+        // At the end nothing waits.
+        assert!(all.rest().is_none());
+        all.refused("a".into(), at(91));
+        assert_eq!(all.rest().unwrap().refused, 1);
+        assert!(all.rest().is_none() && all.take(at(10_000)).is_none());
     }
 }

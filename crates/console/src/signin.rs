@@ -239,9 +239,11 @@ impl Console {
         if parts.headers.contains_key("x-amz-security-token") {
             return Err(NotSignedIn::Temporary);
         }
+        // What is signed is what is asked for, with the path that the console is below.
+        let path = [&*self.settings.base, parts.uri.path()].concat();
         let request = Request {
             method: parts.method.as_str(),
-            path: parts.uri.path(),
+            path: &path,
             host_bucket: None,
             query: parts.uri.query(),
             headers: &parts.headers,

@@ -4,10 +4,14 @@
 //! Nothing is kept here while somebody is at the provider, so nobody fills a memory by beginning.
 //! The browser keeps a cookie that no page can read; `state`, `nonce` and the verifier of PKCE are
 //! codes of that cookie, made with a key of this process. So what comes back counts in the browser
-//! that began, once: its answer takes the cookie away.
+//! that began. It counts once: its answer takes the cookie away, and which sign-ins came back is
+//! known here for as long as they would count.
+
+use std::collections::HashMap;
 
 use access::signature::{HmacKey, sha256_hex};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use serde_json::Value;
 use types::Random;
 
@@ -17,6 +21,11 @@ use crate::Console;
 pub const RETURN_PATH: &str = "/signin/return";
 /// How long somebody may be at the provider.
 const LIFE_MS: u64 = 10 * 60_000;
+/// Sign-ins that came back and are remembered. Of more than that the oldest are forgotten: the
+/// provider takes their codes once.
+const USED_MAX: usize = 20_000;
+/// Before the value of the cookie, once somebody came back and is to be given a session.
+const DONE: &str = "done.";
 /// Bytes of the page to go to afterwards.
 const NEXT_MAX: usize = 1000;
 /// Roles of a claim that are tried.
@@ -52,8 +61,12 @@ pub enum RoleOf {
     Claim(String),
 }
 
-/// Makes codes of cookies.
-pub struct Flows(HmacKey);
+/// Makes codes of cookies, and knows which of them came back.
+pub struct Flows {
+    key: HmacKey,
+    /// When those that came back were begun, by the beginning of their state.
+    used: Mutex<HashMap<String, u64>>,
+}
 
 /// A sign-in that a browser has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +83,8 @@ pub struct Flow {
     pub nonce: String,
     /// Whoever redeems the code must know it.
     pub verifier: String,
+    /// When it began.
+    pub begun_ms: u64,
 }
 
 impl Flow {
@@ -85,16 +100,20 @@ impl Flows {
     pub fn new(random: &dyn Random) -> Self {
         let mut key = [0; 32];
         random.fill(&mut key);
-        Self(HmacKey::from(key))
+        Self {
+            key: HmacKey::from(key),
+            used: Mutex::default(),
+        }
     }
 
     fn code(&self, what: &str, cookie: &str) -> String {
         let text = [what, " ", cookie].concat();
-        hex::encode(self.0.sign(text.as_bytes()))
+        hex::encode(self.key.sign(text.as_bytes()))
     }
 
-    fn of(&self, cookie: &str, nth: usize, next: String) -> Flow {
+    fn of(&self, cookie: &str, begun_ms: u64, (nth, next): (usize, String)) -> Flow {
         Flow {
+            begun_ms,
             cookie: cookie.to_owned(),
             nth,
             next,
@@ -108,7 +127,7 @@ impl Flows {
     pub fn begin(&self, nth: usize, next: &str, unique: &str, now_ms: u64) -> Flow {
         let next = if next.len() > NEXT_MAX { "/" } else { next };
         let cookie = format!("{now_ms}.{nth}.{unique}.{}", hex::encode(next));
-        self.of(&cookie, nth, next.to_owned())
+        self.of(&cookie, now_ms, (nth, next.to_owned()))
     }
 
     /// The one that a cookie and a state are of, in time.
@@ -117,13 +136,45 @@ impl Flows {
         let begun: u64 = parts.next()?.parse().ok()?;
         let nth = parts.next()?.parse().ok()?;
         let (_, next) = (parts.next()?, hex::decode(parts.next()?).ok()?);
-        let flow = self.of(cookie, nth, String::from_utf8(next).ok()?);
+        let flow = self.of(cookie, begun, (nth, String::from_utf8(next).ok()?));
         // Compared by their codes, so that time says nothing.
         let same = self.code("same", &flow.state) == self.code("same", state);
         let in_time = (begun..=begun.saturating_add(LIFE_MS)).contains(&now_ms);
         let good = same || types::planted("console-sso-any-state");
         (good && in_time).then_some(flow)
     }
+
+    /// Whether a sign-in comes back for the first time; from then on it has.
+    pub fn use_up(&self, flow: &Flow, now_ms: u64) -> bool {
+        let id: String = flow.state.chars().take(32).collect();
+        let mut used = self.used.lock();
+        if used.contains_key(&id) && !types::planted("console-sso-again") {
+            return false;
+        }
+        if used.len() >= USED_MAX {
+            used.retain(|_, begun| begun.saturating_add(LIFE_MS) >= now_ms);
+        }
+        if used.len() >= USED_MAX {
+            let oldest = used.iter().min_by_key(|(_, begun)| **begun);
+            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
+                used.remove(&oldest);
+            }
+        }
+        used.insert(id, flow.begun_ms);
+        true
+    }
+}
+
+/// The value of the cookie between coming back and the first page: that of the new session. The
+/// session's own cookie is not sent with what another site has begun, and so the one that it is to
+/// replace does not come with that either.
+pub fn done(session: &str) -> String {
+    [DONE, session].concat()
+}
+
+/// The session in such a value.
+pub fn session_of(cookie: &str) -> Option<&str> {
+    cookie.strip_prefix(DONE)
 }
 
 /// What an ID token says, before its signature is verified. STS verifies the same token before
@@ -213,7 +264,7 @@ pub fn read(token: &str, provider: &Provider, flow: &Flow) -> Result<Said, NotOu
 impl Console {
     /// Where the provider sends browsers back to: never what a request says.
     pub(crate) fn redirect_uri(&self) -> String {
-        [&self.settings.origin, RETURN_PATH].concat()
+        self.address(RETURN_PATH)
     }
 
     /// The cookie of a browser that has begun. Its name has the region, as that of sessions.
@@ -262,7 +313,9 @@ mod tests {
             Some(one.clone())
         );
         assert_eq!((one.nth, &*one.next), (1, "/b/photos?prefix=a.b"));
+        assert!(flows.use_up(&one, 6) && !flows.use_up(&one, 7));
         let other = flows.begin(1, "/", "u2", 5);
+        assert!(flows.use_up(&other, 6));
         assert_eq!(flows.end(&other.cookie, &one.state, 5), None);
         assert_eq!(flows.end(&one.cookie, &one.state, 4), None);
         assert_eq!(flows.end(&one.cookie, &one.state, 6 + LIFE_MS), None);
@@ -277,6 +330,21 @@ mod tests {
         assert_ne!(one.state, one.nonce);
         assert_ne!(one.nonce, one.verifier);
         assert_eq!(flows.begin(0, &"/".repeat(2000), "u3", 5).next, "/");
+    }
+
+    #[test]
+    fn few_of_those_that_came_back_are_remembered() {
+        let flows = flows();
+        let begin = |n: usize, at: u64| flows.begin(0, "/", &n.to_string(), at);
+        for n in 0..=USED_MAX {
+            assert!(flows.use_up(&begin(n, n as u64), n as u64));
+        }
+        assert_eq!(flows.used.lock().len(), USED_MAX);
+        assert!(!flows.use_up(&begin(USED_MAX, USED_MAX as u64), USED_MAX as u64));
+        // Those that do not count any more go first, all of them.
+        let late = LIFE_MS + USED_MAX as u64 + 1;
+        assert!(flows.use_up(&begin(USED_MAX + 1, late), late));
+        assert_eq!(flows.used.lock().len(), 1);
     }
 
     #[test]

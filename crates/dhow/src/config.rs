@@ -397,6 +397,8 @@ protocol = false
 # listeners' own addresses. A request for another host than that of `origin` is refused.
 # origin = "https://console.example.net"
 # data_origin = "https://dubai.example.net"
+# The path at `origin` that the console is below, if a proxy has other things beside it.
+# base_path = "/dhow"
 # Seconds without a request after which a session ends, and after which it ends in any case.
 idle_s = 1800
 absolute_s = 43200

@@ -18,6 +18,8 @@ pub struct ConsoleConfig {
     /// Where browsers reach it, such as `https://console.example.net`; the listener's own address
     /// when absent.
     pub origin: Option<String>,
+    /// The path at that origin that it is below, such as `/ops`; none when empty.
+    pub base_path: String,
     /// Where browsers reach the S3 listener; `cloud.endpoint` when absent.
     pub data_origin: Option<String>,
     /// Seconds without a request after which a session ends.
@@ -34,6 +36,7 @@ impl Default for ConsoleConfig {
             listen: None,
             or_free: false,
             origin: None,
+            base_path: String::new(),
             data_origin: None,
             idle_s: 1800,
             absolute_s: 43_200,
@@ -53,6 +56,12 @@ impl ConsoleConfig {
                      lower case, and nothing after it but a port"
                 )));
             }
+        }
+        if !is_base(&self.base_path) {
+            return Err(Failure::new(
+                "`console.base_path` must be like /ops: a slash, then letters, digits, `-`, `_` \
+                 or dots, and no slash at the end",
+            ));
         }
         if self.idle_s == 0 || self.absolute_s < self.idle_s {
             return Err(Failure::new(
@@ -94,6 +103,15 @@ impl ConsoleConfig {
         }
         Ok(())
     }
+}
+
+/// Whether a text is a path that a console can be below: none, or one that no browser and no proxy
+/// changes on its way.
+fn is_base(text: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(fine);
+    let below = text.strip_prefix('/');
+    text.is_empty() || text.len() <= 200 && below.is_some_and(|rest| rest.split('/').all(part))
 }
 
 /// Whether a text is an origin as browsers write it.

@@ -64,22 +64,26 @@ fn no_provider() -> Unanswered {
     Unanswered("there is no such provider".into())
 }
 
-/// Makes the console and serves it until `shutdown` resolves, if there is to be one.
+/// Makes the console and serves it until `shutdown` resolves, if there is to be one. The task has a
+/// name for the log.
 pub fn start(
     (config, running): (&Config, &Running),
     within: Within,
     listener: Option<Listener>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<Option<JoinHandle<()>>, Failure> {
-    let Some((listener, origin)) = listener.zip(running.console.clone()) else {
+) -> Result<Option<(&'static str, JoinHandle<()>)>, Failure> {
+    let Some((listener, address)) = listener.zip(running.console.as_deref()) else {
         return Ok(None);
     };
+    let base = config.console.base_path.clone();
+    let origin = address.strip_suffix(&*base).unwrap_or(address).to_owned();
     let endpoint = config.cloud.endpoint.as_ref().unwrap_or(&running.endpoint);
     let endpoint = endpoint.trim_end_matches('/');
     let data = config.console.data_origin.as_deref();
     let providers = config.console.oidc.iter().map(ProviderConfig::provider);
     let settings = Settings {
         origin,
+        base: base.clone(),
         data_origin: data.unwrap_or(endpoint).to_owned(),
         region: within.region.id.clone(),
         idle_s: config.console.idle_s,
@@ -98,6 +102,7 @@ pub fn start(
         connections: CONNECTIONS,
         ..SmallLimits::default()
     };
+    let at_end = Arc::clone(&console);
     let answer = move |from: SocketAddr, request: Request<Incoming>| {
         let console = Arc::clone(&console);
         let direct = RequestFacts::of_connection(Some(from.ip()), transport);
@@ -108,7 +113,9 @@ pub fn start(
         };
         // Browsers and the command line sign in with a signature for S3, at paths that no bucket
         // has.
-        let signs_in = request.uri().path().starts_with("/-/");
+        let path = request.uri().path();
+        let path = path.strip_prefix(&*base).unwrap_or(path);
+        let signs_in = path.starts_with("/-/");
         let is_s3 = || gateway::not_s3(request.headers(), "the console, for browsers");
         let strayed = if signs_in { None } else { is_s3() };
         async move {
@@ -122,8 +129,11 @@ pub fn start(
             }
         }
     };
-    let serving = serve_small(limits, listener, answer, shutdown);
-    Ok(Some(tokio::spawn(serving)))
+    let serving = async move {
+        serve_small(limits, listener, answer, shutdown).await;
+        at_end.put_rest_on_record().await;
+    };
+    Ok(Some(("the console", tokio::spawn(serving))))
 }
 
 impl Backend for Within {

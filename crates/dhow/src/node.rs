@@ -120,11 +120,10 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     draining.store(true, std::sync::atomic::Ordering::Relaxed);
     stop.send_replace(true);
     tokio::spawn(stop_at_once(signals, ends.is_some()));
-    ended(sweeps.into_iter().chain([("the S3 listener", serving)])).await;
+    let listeners = [("the S3 listener", serving)].into_iter().chain(console);
+    ended(sweeps.into_iter().chain(listeners)).await;
     admin_task.abort();
-    for task in [console, certificates].into_iter().flatten() {
-        task.abort();
-    }
+    certificates.inspect(JoinHandle::abort);
     cloud.abort();
     close(&region).await?;
     ends.map_or(Ok(()), |why| Err(is_second(why)))
@@ -224,7 +223,7 @@ fn admin_of(region: &Arc<Region>, forms: Arc<IamForms>, seen: Arc<Seen>) -> Arc<
         scrub: Arc::new(ScrubJob::default()),
         forms,
         seen,
-        looking: tokio::sync::Mutex::default(),
+        looking: Arc::default(),
     })
 }
 

@@ -87,13 +87,14 @@ impl Sockets {
         local(&self.s3)
     }
 
-    /// Where browsers reach the console.
-    fn console_origin(&self, config: &Config) -> Result<Option<String>, Failure> {
-        match (&self.console, &config.console.origin) {
-            (None, _) => Ok(None),
-            (Some(_), Some(origin)) => Ok(Some(origin.clone())),
-            (Some(listener), None) => url(listener, config.tls.is_on()).map(Some),
-        }
+    /// Where browsers reach the console: its origin, and the path that it is below.
+    fn console_address(&self, config: &Config) -> Result<Option<String>, Failure> {
+        let origin = match (&self.console, &config.console.origin) {
+            (None, _) => return Ok(None),
+            (Some(_), Some(origin)) => origin.clone(),
+            (Some(listener), None) => url(listener, config.tls.is_on())?,
+        };
+        Ok(Some(origin + &config.console.base_path))
     }
 
     /// Where others reach the node: as configured, or at its listeners' own addresses.
@@ -132,7 +133,7 @@ impl Sockets {
             admin: url(&self.admin, config.admin_has_tls())?,
             metrics: url(&self.probes, false)?,
             peer: at.peer.clone(),
-            console: self.console_origin(config)?,
+            console: self.console_address(config)?,
             region: region.id.to_string(),
             certificate: tls.and_then(Tls::shown),
             authority: tls.and_then(Tls::authority),

@@ -31,11 +31,14 @@ pub(crate) struct ConsolePages {
 impl ConsolePages {
     /// As configured. An origin that no header can carry is none.
     pub(crate) fn of(config: &GatewayConfig) -> Option<Self> {
-        let origin = config.console.as_ref()?;
+        let address = config.console.as_ref()?;
+        let (scheme, rest) = address.split_once("://")?;
+        let host = rest.split('/').next().unwrap_or_default();
+        let origin = &format!("{scheme}://{host}");
         let texts = |all: &[&str]| all.iter().map(|&text| text.to_owned()).collect();
         Some(Self {
             origin: HeaderValue::try_from(origin).ok()?,
-            address: HeaderValue::try_from(format!("{origin}/")).ok()?,
+            address: HeaderValue::try_from(format!("{address}/")).ok()?,
             rules: Cors {
                 rules: vec![CorsRule {
                     id: "console".to_owned(),
@@ -126,6 +129,17 @@ mod tests {
         assert!(!led("/", &[]) && !led("/", &[("accept", "*/*")]));
         assert!(!led("/", &[page, ("authorization", "AWS4-HMAC-SHA256 x")]));
         assert!(!led("/bucket", &[page]) && !led("/?list-type=2", &[page]));
+    }
+
+    #[test]
+    fn a_console_below_a_path_is_led_to_and_its_origin_has_none() {
+        let config = GatewayConfig {
+            console: Some("https://ops.example/dhow".to_owned()),
+            ..GatewayConfig::default()
+        };
+        let pages = ConsolePages::of(&config).unwrap();
+        assert_eq!(pages.address, "https://ops.example/dhow/");
+        assert_eq!(pages.origin, "https://ops.example");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod encoding;
 pub mod instance;
 pub mod jurisdictions;
+mod log_check;
 pub mod map;
 pub mod merkle;
 pub mod residency;
@@ -24,5 +25,6 @@ pub use bundle::{
 };
 pub use chain::{ChainError, Checkpoint, Entry, Head};
 pub use encoding::{Hash, Hex, PublicKey, Signature};
+pub use log_check::{LogCheck, LogError};
 pub use residency::{Digest, DigestBuilder, Leaf};
 pub use signature::{Signer, verify_signature};

@@ -87,6 +87,7 @@ impl Origin {
             agent: "",
             here: "",
             flow: None,
+            from_own_page: false,
             words: self.words,
             id,
         }

@@ -3,13 +3,21 @@
 
 use http::Method;
 use maud::{Markup, html};
-use serde_json::Value;
+use proof::{Head, bundle::fingerprint};
+use serde_json::{Value, json};
 
 use crate::{
+    audit_check::{self, Check, Outcome},
     call::Call,
+    fault::Fault,
     pages::value,
-    reply::{Answer, Page},
-    ui::{href::Href, number, parts, text, time},
+    reply::{Answer, Page, Reply},
+    ui::{
+        href::Href,
+        number,
+        parts::{self, Tone, note},
+        text, time,
+    },
 };
 
 /// Entries on a page.
@@ -21,15 +29,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
     let before = call.query.get("before").and_then(|text| text.parse().ok());
     let before = before.unwrap_or(length).min(length);
     let from = before.saturating_sub(PAGE);
-    let entries = call
-        .admin(&Method::GET, &format!("audit?from={from}"), None)
-        .await?;
-    let all = entries.as_array().map_or(&[][..], Vec::as_slice);
-    let mut entries: Vec<&Value> = all
-        .iter()
-        .map(|one| one.get("entry").unwrap_or(one))
-        .filter(|entry| value::number(entry, "number") < before)
-        .collect();
+    let mut entries = read(call, from, before).await?;
     entries.reverse();
     let body = html! {
         p {
@@ -42,6 +42,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
                 (&call.t("Last entry"), html! { (number::grouped(value::number(last, "number"))) }),
                 (&call.t("Its hash"), html! { span.hash { (text::code(value::text(last, "hash"))) } }),
             ]))
+            (verification(call))
         }
         @if entries.is_empty() { p.lead { (call.t("There is no entry before this one.")) } }
         @else { (parts::table(&call.t("Audit log"), &table(call, &entries))) }
@@ -61,7 +62,142 @@ pub async fn show(call: &Call<'_>) -> Answer {
     Page::new(call.t("Audit log"), body).into()
 }
 
-fn table(call: &Call<'_>, entries: &[&Value]) -> Markup {
+/// The entries from `from` on and before `before`. An answer has as many as fit in it.
+async fn read(call: &Call<'_>, from: u64, before: u64) -> Result<Vec<Value>, Fault> {
+    let (mut next, mut entries) = (from, Vec::new());
+    while next < before {
+        let path = format!("audit?from={next}");
+        let Value::Array(page) = call.admin(&Method::GET, &path, None).await? else {
+            break;
+        };
+        let last = next;
+        for mut change in page {
+            let entry = change.get_mut("entry").map(Value::take).unwrap_or_default();
+            next = value::number(&entry, "number").saturating_add(1);
+            if next <= before {
+                entries.push(entry);
+            }
+        }
+        if next <= last {
+            break;
+        }
+    }
+    Ok(entries)
+}
+
+/// What came of the last verification, and the button that begins one.
+fn verification(call: &Call<'_>) -> Markup {
+    let (keeps, keeper) = (
+        call.console.backend.registry().keeps(),
+        call.console.backend.keeper(),
+    );
+    let last = call.console.audit_checks.last();
+    let ended = last.as_ref().and_then(|last| last.ended());
+    html! {
+        section #verification .card {
+            h2 { (call.t("Verification")) }
+            @if !keeps {
+                p { (call.with(SIGNED_ELSEWHERE, &[("region", &keeper)])) }
+            } @else if let (Some(last), None) = (&last, &ended) {
+                (progress(call, last))
+            } @else {
+                @match &ended {
+                    Some((outcome, at_ms)) => (verdict(call, outcome, *at_ms)),
+                    None => p { (call.t(HOW)) },
+                }
+                (parts::button(call, "/audit/check", &[], "", &call.t("Verify the log")))
+            }
+        }
+    }
+}
+
+const HOW: &str = "Verifying reads the whole log, computes every hash anew, and compares the last one \
+                   with the one that this region signs.";
+const SIGNED_ELSEWHERE: &str =
+    "Region {region} keeps the registry and signs the log: verify it there.";
+const COMPARE: &str = "Compare hash and fingerprint with those that you know from elsewhere: a log that \
+                       was written anew from its beginning would be good in itself.";
+
+fn tenths(check: &Check) -> u64 {
+    check.read().saturating_mul(10) / check.entries.max(1)
+}
+
+fn progress(call: &Call<'_>, check: &Check) -> Markup {
+    let count = |count: u64| number::grouped(count);
+    let values = [
+        ("read", count(check.read())),
+        ("entries", count(check.entries)),
+    ];
+    let values = values.each_ref().map(|(name, value)| (*name, &**value));
+    html! {
+        div data-live="/audit/check" data-state=(tenths(check)) {
+            p role="status" { (call.with("{read} of {entries} entries are read.", &values)) }
+            progress max=(check.entries) value=(check.read()) aria-label=(call.t("Under way")) {}
+        }
+        p { a.button href="/audit" { (call.t("Show what is new")) } }
+        script type="module" src=(call.console.assets.path("live.js")) {}
+    }
+}
+
+fn verdict(call: &Call<'_>, outcome: &Outcome, at_ms: u64) -> Markup {
+    let said = |tone, words: &str, why: &str| {
+        let why = text::ours(call.words.later(why));
+        note(
+            tone,
+            &html! { p role="status" { (words) " " bdi { (why) } } },
+        )
+    };
+    html! {
+        @match outcome {
+            Outcome::Good(head, signed) => {
+                (note(Tone::Good, &html! { p role="status" { (good(call, head)) } }))
+                (parts::facts(&[
+                    (&call.t("Hash of the last one"), hash(&head.hash.to_string())),
+                    (&call.t("Signed by region"), text::code(&signed.region)),
+                    (&call.t("Signed"), time::ms(signed.at_ms)),
+                    (&call.t("Fingerprint of its key"), hash(&fingerprint(&signed.public_key).to_string())),
+                    (&call.t("Verified"), time::ms(at_ms)),
+                ]))
+                p.hint { (call.t(COMPARE)) }
+            }
+            Outcome::Wrong(why) => (said(Tone::Bad, &call.t("The log is not good:"), why)),
+            Outcome::Broken(why) => {
+                (said(Tone::Warn, &call.t("The log could not be read to its end:"), why))
+            }
+        }
+    }
+}
+
+fn good(call: &Call<'_>, head: &Head) -> String {
+    call.count(
+        (
+            "Good: the log has 1 entry, and it is signed.",
+            "Good: each of {count} entries follows on the one before, and the last one is signed.",
+        ),
+        head.number.saturating_add(1),
+        &[],
+    )
+}
+
+fn hash(text: &str) -> Markup {
+    html! { span.hash { (text::code(text)) } }
+}
+
+/// How far a verification is, for a script.
+pub async fn check_state(call: &Call<'_>) -> Answer {
+    let last = call.console.audit_checks.last();
+    let goes_on = last.filter(|last| last.ended().is_none());
+    let state = goes_on.map_or_else(|| "ended".to_owned(), |last| tenths(&last).to_string());
+    Ok(Reply::Json(json!({ "state": state })))
+}
+
+/// Begins a verification, and shows how far it is.
+pub async fn check(call: &Call<'_>) -> Answer {
+    audit_check::begin(call).await?;
+    Ok(Reply::See(Href::to("/audit").and_part("verification")))
+}
+
+fn table(call: &Call<'_>, entries: &[Value]) -> Markup {
     html! {
         table.many {
             thead {

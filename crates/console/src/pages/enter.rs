@@ -24,7 +24,7 @@ const ASKED: &str = "Sign in only if you ran `dhow console login` yourself just 
                      you this link otherwise wants you to work in an account that is theirs.";
 
 /// Always said: a browser does not name its session where another site led it here.
-const ENDS: &str = "If this browser is signed in already, that session ends.";
+pub const ENDS: &str = "If this browser is signed in already, that session ends.";
 
 /// Whom the link signs in, and the button.
 pub async fn show(call: &Call<'_>) -> Answer {

@@ -37,7 +37,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
         @if held.is_empty() {
             (parts::empty(&call.t("Nothing is held here yet."), &html! {}))
         } @else {
-            (parts::table(&call.t("Copies held"), &table(call, held)))
+            (parts::table(&call.t("Replicas held"), &table(call, held)))
         }
         p.more {
             @if let Some(last) = last.filter(|_| held.len() == PAGE) {
@@ -48,7 +48,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
             @if after > 0 { a.button href="/held" { (call.t("From the beginning")) } }
         }
     };
-    Page::new(call.t("Copies held"), body).into()
+    Page::new(call.t("Replicas held"), body).into()
 }
 
 const NAMES: &str = "A sealed replica is shown by its number: its owner does not let this region read \

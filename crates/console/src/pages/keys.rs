@@ -1,5 +1,5 @@
-//! The access keys of the account: make, disable, enable, delete. The secret of a new key is shown
-//! once.
+//! The access keys of the account: when each was last used; make, disable, enable, delete. The
+//! secret of a new key is shown once.
 
 use cloud::grants::{Action, Grant};
 use http::Method;
@@ -27,9 +27,40 @@ pub async fn show(call: &Call<'_>) -> Answer {
     let body = html! {
         p { (call.t("Make a key for each program, so that one can be disabled without the others.")) }
         (parts::table(&call.t("Access keys"), &rows(call, &keys, changes)))
+        @if keys.iter().any(|key| key.get("last_used").is_some()) { p.hint { (call.t(ROUGHLY)) } }
+        @else { p.hint { (call.with(USES_ELSEWHERE, &[("region", &call.console.backend.keeper())])) } }
         @if changes { (form(call)) }
     };
     Page::new(call.t("Access keys"), body).into()
+}
+
+/// Below a table with last uses.
+pub const ROUGHLY: &str =
+    "Last use is known to within five minutes. Signing in here uses a key, too.";
+const USES_ELSEWHERE: &str = "When keys were last used is shown by region {region}, which keeps the \
+                              registry.";
+
+/// When a key was used last: the time, the region that verified the signature, and the service
+/// that it was for. `None`: never, as far as is known.
+pub fn last_use(call: &Call<'_>, used: Option<(Markup, &str, &str)>) -> Markup {
+    html! {
+        @match used {
+            None => (call.t("never")),
+            Some((at, region, service)) => {
+                (at) br;
+                span.hint { (text::code(region)) ", " (text::code(service)) }
+            }
+        }
+    }
+}
+
+fn used(call: &Call<'_>, key: &Value) -> Markup {
+    let Some(used) = key.get("last_used") else {
+        return html! { "\u{2013}" };
+    };
+    let at = used.get("at_ms").and_then(Value::as_u64);
+    let used = at.map(|at| (time::ms(at), field(used, "region"), field(used, "service")));
+    last_use(call, used)
 }
 
 fn field<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -44,6 +75,7 @@ fn rows(call: &Call<'_>, keys: &[Value], changes: bool) -> Markup {
                     th scope="col" { (call.t("Access key")) }
                     th scope="col" { (call.t("State")) }
                     th scope="col" { (call.t("For")) }
+                    th scope="col" { (call.t("Last used")) }
                     th scope="col" { (call.t("Administers")) }
                     th scope="col" { (call.t("Created")) }
                     @if changes { th scope="col" { (call.t("Action")) } }
@@ -69,6 +101,7 @@ fn row(call: &Call<'_>, key: &Value, changes: bool) -> Markup {
                 @else { (badge(Tone::Warn, &call.t("disabled"))) }
             }
             td.name { (text::short(field(key, "description"))) }
+            td { (used(call, key)) }
             td { (shell::role_named(call, field(key, "role"))) }
             td { (time::ms(created)) }
             @if changes {

@@ -1,7 +1,8 @@
 //! Single sign-on: sends a browser to an identity provider, and takes it back.
 //!
 //! Begun by a link and not by a form: browsers apply the policy for forms to all redirects that
-//! follow, and a provider may redirect wherever it wants. Beginning changes nothing here.
+//! follow, and a provider may redirect wherever it wants. Beginning changes nothing here. Whoever
+//! is led to it by another site is asked first: else that site could have a session replaced.
 
 use access::SessionToken;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::{
     call::Call,
     fault::Fault,
     fields::query,
-    pages,
+    pages::{self, enter::ENDS},
     reply::{Answer, Page, Reply},
     routes::is_own,
     s3::{self, S3Answer},
@@ -31,6 +32,7 @@ const STALE: &str = "This sign-in was not begun in this browser, or another one 
                      it, or it took more than ten minutes. Begin again.";
 const AWAY: &str = "The identity provider does not answer as it should. Try again, or sign in \
                     with an access key.";
+const LED: &str = "A link of another page led here. Go on if you want to sign in here yourself.";
 const NOT_OURS: &str = "The identity provider sent a token that is not for this sign-in.";
 const NO_ROLE: &str = "The identity provider names no role for you, so you may do nothing here.";
 
@@ -57,15 +59,15 @@ fn flow_cookie(call: &Call<'_>, value: &str) -> Result<HeaderValue, Fault> {
 pub async fn begin(call: &Call<'_>) -> Answer {
     let next = call.query.some("next").filter(|next| is_own(next));
     let next = next.unwrap_or("/");
-    if call.caller.is_some() {
-        return Ok(Reply::See(Href::to(next)));
-    }
     let console = call.console;
     let name = call.query.get("provider").unwrap_or_default();
     let nth = console.providers().iter().position(|one| one.name == name);
     let missing = || Fault::Missing(call.t("There is no such identity provider."));
     let nth = nth.ok_or_else(missing)?;
     let provider = &console.settings.providers[nth];
+    if !call.from_own_page {
+        return asked_first(call, name, next);
+    }
     let found = console.backend.discover(nth).await.map_err(|error| {
         tracing::warn!(
             provider = provider.name,
@@ -93,6 +95,18 @@ pub async fn begin(call: &Call<'_>) -> Answer {
     to_provider(call, &[at, mark, &asked].concat(), &flow.cookie)
 }
 
+/// Asks whether the browser is to go to the provider.
+fn asked_first(call: &Call<'_>, provider: &str, next: &str) -> Answer {
+    let to = Href::to("/signin/sso").with(&[("provider", provider), ("next", next)]);
+    let label = call.with("Sign in with {provider}", &[("provider", provider)]);
+    let body = html! {
+        p { (call.t(LED)) }
+        p { (call.t(ENDS)) }
+        p { a.button.primary href=(to) { (label) } }
+    };
+    Page::new(call.t("Single sign-on"), body).into()
+}
+
 /// A page that the browser asks for again by itself: nothing was looked at yet.
 fn later(call: &Call<'_>, seconds: u64) -> Answer {
     let text = seconds.to_string();
@@ -118,21 +132,19 @@ pub async fn end(call: &Call<'_>) -> Answer {
     if let Err(seconds) = call.console.brakes.visit(from, now) {
         return later(call, seconds);
     }
+    if !call.console.flows.use_up(&flow, now) {
+        let fault = Fault::Bad(call.t(STALE));
+        return Ok(Reply::With(pages::fault::page(call, &fault), headers));
+    }
     let page = match ended(call, flow).await {
         Ok((flow, cookie)) => {
+            headers = vec![(header::SET_COOKIE, flow_cookie(call, &sso::done(&cookie))?)];
             let next = if is_own(&flow.next) { &*flow.next } else { "/" };
-            if let Some(set) = call.console.set_cookie(&cookie) {
-                headers.push((header::SET_COOKIE, set));
-            }
-            // The strict cookie comes with a request that a page of ours begins, and not with a
-            // redirect of what another site has begun.
-            let refresh = HeaderValue::try_from(["0; url=", next].concat());
+            let to = Href::to("/signin/done").with(&[("next", next)]);
+            let refresh = HeaderValue::try_from(["0; url=", to.as_str()].concat());
             let refresh = refresh.map_err(|error| Fault::Failed(error.to_string()))?;
             headers.push((HeaderName::from_static("refresh"), refresh));
-            let body = html! {
-                p { a.button.primary href=(Href::to(next)) { (call.t("Continue")) } }
-            };
-            Page::new(call.t("You are signed in"), body)
+            go_on(call, &to)
         }
         Err(fault) => {
             call.console.note_refusal(from);
@@ -141,6 +153,40 @@ pub async fn end(call: &Call<'_>) -> Answer {
         }
     };
     Ok(Reply::With(page, headers))
+}
+
+fn go_on(call: &Call<'_>, to: &Href) -> Page {
+    let body = html! { p { a.button.primary href=(to) { (call.t("Continue")) } } };
+    Page::new(call.t("You are signed in"), body)
+}
+
+/// Gives the browser its new session, and ends the one that it had. The strict cookie of that comes
+/// with a request that a page of ours begins, and not with a redirect of what another site began.
+pub async fn finish(call: &Call<'_>) -> Answer {
+    let console = call.console;
+    let next = call.query.some("next").filter(|next| is_own(next));
+    let next = next.unwrap_or("/");
+    if !call.from_own_page {
+        let to = Href::to("/signin/done").with(&[("next", next)]);
+        return go_on(call, &to).into();
+    }
+    let cookie = call.flow.and_then(sso::session_of);
+    let now = console.clock.now().ms();
+    let begun = cookie.and_then(|cookie| Some((cookie, console.sessions.of_cookie(cookie, now)?)));
+    let (cookie, session) = begun.ok_or_else(|| Fault::Bad(call.t(STALE)))?;
+    if let Some(old) = call.caller.filter(|old| old.session.id != session.id) {
+        console.sessions.end(&old.session.id);
+    }
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    let to = HeaderValue::try_from(next).map_err(|error| Fault::Failed(error.to_string()))?;
+    let headers = answer.headers_mut();
+    headers.insert(header::LOCATION, to);
+    headers.append(header::SET_COOKIE, flow_cookie(call, "")?);
+    if let Some(set) = console.set_cookie(cookie) {
+        headers.append(header::SET_COOKIE, set);
+    }
+    Ok(Reply::Whole(answer))
 }
 
 /// The sign-in that a browser comes back from, which began in the same browser.
@@ -273,9 +319,6 @@ fn begun(call: &Call<'_>, (key, sts): (AccessKeyId, OfSts)) -> Result<String, Fa
     let account = account.and_then(|identity| identity.account().cloned());
     let account = account.ok_or_else(|| Fault::Refused(call.t(NO_ROLE)))?;
     let proofs = console.key_proofs(held);
-    if let Some(caller) = call.caller {
-        console.sessions.end(&caller.session.id);
-    }
     console.note_sign_in(How::Oidc, (&key, &account), call.from);
     tracing::info!(from = %call.from, %key, %account, "somebody signed in by single sign-on");
     Ok(console.begin((key, account, proofs), Some(sts), call.from, call.agent))

@@ -23,7 +23,8 @@ pub fn page(call: &Call<'_>, page: Page) -> Markup {
     let words = call.words.language();
     html! {
         (DOCTYPE)
-        html lang=(words.lang) dir=(words.dir) data-theme=(look.name()) {
+        html lang=(words.lang) dir=(words.dir) data-theme=(look.name())
+            data-base=(call.console.settings.base) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";

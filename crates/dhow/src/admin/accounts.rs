@@ -11,7 +11,10 @@ use cloud::grants::Role;
 use super::{
     Admin, Answer, Call,
     answers::{bad, parse, refused, to_json},
+    fields::{Field, Kind, may, must},
 };
+
+use Kind::{Count, Fields, Flag, OrNull, Text, Word};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,6 +115,33 @@ pub(super) struct NewKey {
     admin: bool,
 }
 
+const KEY_USE: &[Field] = &[
+    must(
+        "at_ms",
+        Count,
+        "Milliseconds since 1970, to within five minutes.",
+    ),
+    must("region", Text, "Where the signature was verified."),
+    must("service", Text, "What it was for."),
+];
+
+/// What is answered of a key.
+pub(super) const KEY: &[Field] = &[
+    must("access_key", Text, ""),
+    must("account", Text, "The account's id."),
+    must("account_name", Text, ""),
+    must("role", Text, "What it may administer, in words."),
+    must("status", Word(&["active", "disabled"]), ""),
+    must("created_ms", Count, "Milliseconds since 1970."),
+    must("description", Text, ""),
+    must("admin", Flag, ""),
+    may(
+        "last_used",
+        OrNull(&Fields(KEY_USE)),
+        "Null: never, as far as is known. Only the registry's region says it.",
+    ),
+];
+
 impl Admin {
     pub(super) fn list_accounts(&self, call: &Call) -> Answer {
         call.may()?;
@@ -205,7 +235,7 @@ impl Admin {
     fn key(&self, key: &KeyInfo) -> Value {
         let account = self.region.registry.account(&AccountId::new(&key.account));
         let role = account.as_ref().map(|account| Role::of(account, Some(key)));
-        json!({
+        let mut shown = json!({
             "access_key": key.access_key,
             "account": key.account,
             "account_name": account.map(|account| account.name.clone()).unwrap_or_default(),
@@ -217,7 +247,15 @@ impl Admin {
             "created_ms": key.created_ms,
             "description": key.description,
             "admin": key.admin,
-        })
+        });
+        let registry = &self.region.registry;
+        if registry.keeps() {
+            let used = registry.last_use(&AccessKeyId::new(&key.access_key));
+            shown["last_used"] = json!(used.map(|used| {
+                json!({ "at_ms": used.at_ms, "region": used.region, "service": used.service })
+            }));
+        }
+        shown
     }
 
     pub(super) async fn delete_key(&self, call: &Call, id: &str) -> Answer {

@@ -1,7 +1,7 @@
 //! What the bodies and answers of the admin API hold, for its description. The bodies are compared
 //! with the code that reads them in this module's tests, the answers in tests/test_admin_roles.py.
 
-use super::{health, of_access};
+use super::{accounts, health, of_access};
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
@@ -443,19 +443,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("old_signatures", Flag, ""),
         ],
     ),
-    (
-        "Key",
-        &[
-            must("access_key", Text, ""),
-            must("account", Text, "The account's id."),
-            must("account_name", Text, ""),
-            must("role", Text, "What it may administer, in words."),
-            must("status", Word(&["active", "disabled"]), ""),
-            must("created_ms", Count, "Milliseconds since 1970."),
-            must("description", Text, ""),
-            must("admin", Flag, ""),
-        ],
-    ),
+    ("Key", accounts::KEY),
     (
         "KeyPair",
         &[

@@ -89,8 +89,9 @@ impl Admin {
 
     pub(super) async fn health(&self, call: &Call) -> Answer {
         self.may_look(call)?;
-        // Each look writes to the disk and reads all metrics.
-        let _one = self.looking.lock().await;
+        // Each look writes to the disk and reads all metrics. Who asks may leave meanwhile: the
+        // look goes on, and the next one begins after it.
+        let one = Arc::clone(&self.looking).lock_owned().await;
         let deeds = self.held_deeds();
         let sealed = deeds.iter().filter(|deed| !self.is_named(deed));
         let hidden: HashSet<String> = sealed.map(|deed| deed.name.to_string()).collect();
@@ -99,7 +100,11 @@ impl Admin {
             data: self.region.dir.path().to_path_buf(),
             ..Config::default()
         };
-        let looked = tokio::task::spawn_blocking(move || doctor::examine(&config, &hidden)).await;
+        let looked = tokio::task::spawn_blocking(move || {
+            let _one = one;
+            doctor::examine(&config, &hidden)
+        });
+        let looked = looked.await;
         let findings = looked.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
         let failed = findings.iter().any(|found| found.level == Level::Fail);
         let room = self.region.upkeep.room().ok().flatten();

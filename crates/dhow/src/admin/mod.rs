@@ -70,7 +70,7 @@ pub struct Admin {
     /// Signatures that changed something.
     pub seen: Arc<Seen>,
     /// Held while the machine is looked at.
-    pub looking: tokio::sync::Mutex<()>,
+    pub looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 type Refused = (StatusCode, String);
@@ -78,6 +78,8 @@ type Answer = Result<Value, Refused>;
 
 /// Entries of the audit log in one answer.
 const AUDIT_MAX: usize = 1000;
+/// Bytes of them.
+const AUDIT_BYTES_MAX: usize = 3 << 20;
 
 impl Admin {
     /// Serves until the process stops.
@@ -229,7 +231,8 @@ impl Admin {
         let from = call.query.as_deref().and_then(|q| q.strip_prefix("from="));
         let from = from.map_or(Ok(0), str::parse);
         let from = from.map_err(|_| bad("`from` is the number of an entry"))?;
-        let entries = self.region.registry.audit(from, AUDIT_MAX).await;
+        let most = (AUDIT_MAX, AUDIT_BYTES_MAX);
+        let entries = self.region.registry.audit(from, most).await;
         entries.map(Value::Array).map_err(refused)
     }
 

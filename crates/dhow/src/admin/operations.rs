@@ -176,7 +176,7 @@ operations! {
     /// Make a file from which an auditor can check where a bucket lies, or that there is none.
     ProveResidency POST "buckets/{name}/residency" ProveResidency
         None, Some(fields::NOTHING), One("ResidencyProof");
-    /// Read entries of the audit log, at most 1000.
+    /// Read entries of the audit log, at most 1000 of them and 3 MiB.
     ReadAudit GET "audit" ReadAudit FROM, None, Many("AuditEntry");
     /// The audit log's last number and hash, and the map's root, signed by the registry's region.
     SignCheckpoint GET "audit/checkpoint" ReadAudit None, None, One("Checkpoint");

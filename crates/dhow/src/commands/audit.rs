@@ -9,10 +9,10 @@ use std::{
 
 use clap::Subcommand;
 use proof::{
-    Checkpoint, Entry, Hash, Head,
+    Checkpoint, Entry, Hash, Head, LogCheck,
     bundle::{Seen, fingerprint},
-    chain::{DETAIL_BYTES_MAX, TEXT_BYTES_MAX, Verifier},
-    map::{Chains, MapKey, Place, Told, place_of},
+    chain::{DETAIL_BYTES_MAX, TEXT_BYTES_MAX},
+    map::{Place, Told, place_of},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -173,65 +173,9 @@ fn pages(
     }
 }
 
-/// Takes entries up to the signed head, and sees that the chain passes through a known one.
-struct Walk {
-    chain: Verifier,
-    known: Option<Head>,
-    /// The chains by bucket, where the map is to be checked.
-    chains: Option<Chains>,
-}
-
-impl Walk {
-    fn new(known: Option<Head>, map_key: Option<Hash>) -> Self {
-        Self {
-            chain: Verifier::new(),
-            known,
-            chains: map_key.map(|key| Chains::new(MapKey(key.0))),
-        }
-    }
-
-    fn push(&mut self, entry: &Entry) -> Result<(), Wrong> {
-        self.chain.push(entry).map_err(finding)?;
-        if let Some(chains) = &mut self.chains {
-            chains.push(entry);
-        }
-        match self.known {
-            Some(known) if known.number == entry.number && known.hash != entry.hash => {
-                Err(finding(format!(
-                    "the log was rewritten: entry {} had another hash when it was saved",
-                    known.number
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn end(self, checkpoint: Checkpoint) -> Result<Checked, Wrong> {
-        let head = self
-            .chain
-            .head()
-            .ok_or_else(|| finding("the log is empty"))?;
-        if let Some(known) = self.known.filter(|known| known.number > head.number) {
-            return Err(finding(format!(
-                "the log was cut short: it ends with entry {}, {} was saved",
-                head.number, known.number
-            )));
-        }
-        if checkpoint.head != head {
-            return Err(finding(format!(
-                "the signature is on entry {}, not on the log's last, {}, or on another of that \
-                 number",
-                checkpoint.head.number, head.number
-            )));
-        }
-        // Who signs another map than the log's could leave entries out of bundles.
-        if checkpoint.map != self.chains.as_ref().map(Chains::root) {
-            return Err(finding(
-                "the map that was signed is not the log's: bundles could leave entries out",
-            ));
-        }
-        Ok(Checked { head, checkpoint })
-    }
+fn ended(walk: LogCheck, checkpoint: Checkpoint) -> Result<Checked, Wrong> {
+    let head = walk.end(&checkpoint).map_err(finding)?;
+    Ok(Checked { head, checkpoint })
 }
 
 fn read_running(
@@ -256,21 +200,21 @@ fn read_running(
         )),
         None => None,
     };
-    let mut walk = Walk::new(known, map_key);
+    let mut walk = LogCheck::new(known, map_key);
     // Of entries that came after the checkpoint the next one tells.
     let to = checkpoint.head.number;
     pages(client, 0, |entry| {
         if entry.number > to {
             return Ok(());
         }
-        walk.push(&entry)?;
+        walk.push(&entry).map_err(finding)?;
         if let Some(out) = &mut out {
             let line = serde_json::to_string(&entry).map_err(finding)?;
             writeln!(out, "{line}").map_err(finding)?;
         }
         Ok(())
     })?;
-    let checked = walk.end(checkpoint)?;
+    let checked = ended(walk, checkpoint)?;
     if let (Some(mut out), Some(part), Some(path)) = (out, part, save) {
         let last = Signed {
             checkpoint: checked.checkpoint.clone(),
@@ -295,7 +239,7 @@ fn read_saved(
     let failed = |e| Failure::new(format!("cannot read {}: {e}", file.display()));
     let mut from = BufReader::new(File::open(file).map_err(failed)?);
     let map_key = saved_map_key(file).map_err(failed)?;
-    let mut walk = Walk::new(known, map_key);
+    let mut walk = LogCheck::new(known, map_key);
     let mut number = 0_u64;
     loop {
         number += 1;
@@ -312,7 +256,7 @@ fn read_saved(
             if serde_json::to_vec(&entry).ok().as_deref() != Some(line) {
                 return Err(broken("is not as it was written"));
             }
-            walk.push(&entry)?;
+            walk.push(&entry).map_err(finding)?;
             each(&entry);
             continue;
         }
@@ -325,7 +269,7 @@ fn read_saved(
         if !more.is_empty() {
             return Err(broken("is a signature, and something follows it"));
         }
-        return walk.end(signed.checkpoint);
+        return ended(walk, signed.checkpoint);
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Login {
 struct Site {
     /// `https://host:port`, as browsers name it.
     origin: String,
+    /// The path that it is below; empty, or with a slash in front.
+    base: String,
     credentials: Credentials,
     /// Whom to believe that it is that, where it has TLS.
     trust: Option<Trust>,
@@ -150,15 +152,21 @@ fn is_loopback(host: &str) -> bool {
 
 impl Site {
     fn remote(url: &str, credentials: Credentials) -> Result<Self, Failure> {
-        let origin = url.trim_end_matches('/').to_ascii_lowercase();
+        let url = url.trim_end_matches('/');
+        let begins = url.find("://").map_or(0, |at| at + 3);
+        let ends = url.get(begins..).and_then(|rest| rest.find('/'));
+        let (origin, base) = url.split_at(ends.map_or(url.len(), |at| begins + at));
+        let origin = origin.to_ascii_lowercase();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
         let host = origin.split_once("://").filter(|(scheme, host)| {
             matches!(*scheme, "http" | "https")
                 && !host.is_empty()
-                && !host.contains(['/', '?', '#', '@', ' '])
+                && !host.contains(['?', '#', '@', ' '])
+                && base.chars().all(plain)
         });
         let Some((scheme, _)) = host else {
             return Err(Failure::new(format!("`{url}` is no address of a console"))
-                .hint("it has the form https://host or https://host:port"));
+                .hint("it has the form https://host, https://host:port or https://host/path"));
         };
         let trust = (scheme == "https").then(Trust::configured);
         // Whoever reads a link on its way could open it first.
@@ -169,6 +177,7 @@ impl Site {
             );
         }
         Ok(Self {
+            base: base.to_owned(),
             origin,
             credentials,
             trust,
@@ -183,6 +192,7 @@ impl Site {
     /// Whether a link leads to this console, and is safe to print.
     fn is_own(&self, link: &str) -> bool {
         let rest = link.strip_prefix(&self.origin);
+        let rest = rest.and_then(|rest| rest.strip_prefix(&*self.base));
         rest.is_some_and(|rest| rest.starts_with('/'))
             && link.bytes().all(|byte| byte.is_ascii_graphic())
     }
@@ -200,13 +210,13 @@ impl Site {
 
     /// Asks for a challenge, signs it, and gets the link.
     fn link(&self) -> Result<Value, Failure> {
-        let given = self.post("/-/challenge", &[])?;
+        let given = self.post(&[&self.base, "/-/challenge"].concat(), &[])?;
         let field = |name: &str| given[name].as_str().unwrap_or_default();
         let (challenge, region) = (field("challenge"), field("region"));
         // By the console's clock, as in a browser: this machine's may be wrong.
         let now = Timestamp::parse_iso_basic(field("now"));
         let now = now.unwrap_or_else(|| SystemClock.now());
-        let path = "/-/link";
+        let path = &*[&self.base, "/-/link"].concat();
         let sha = payload_sha256(b"");
         let Credentials {
             access_key,
@@ -295,12 +305,20 @@ mod tests {
             let site = site(url).unwrap();
             assert_eq!((site.host(), &*site.address()), (host, address));
         }
+        let below = site("https://C.example/Ops/").unwrap();
+        assert_eq!(
+            (&*below.origin, &*below.base),
+            ("https://c.example", "/Ops")
+        );
+        assert!(below.is_own("https://c.example/Ops/enter?code=1"));
+        assert!(!below.is_own("https://c.example/enter?code=1"));
         for bad in [
             "",
             "c.example",
             "ftp://c",
             "https://",
-            "https://c/x",
+            "https://c/x?y",
+            "https://c/x y",
             "https://a@c",
             "http://c.example",
             "http://10.0.0.1:9002",

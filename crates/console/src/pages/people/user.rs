@@ -61,9 +61,18 @@ async fn access_keys(call: &Call<'_>, holder: Holder<'_>) -> Result<Markup, Faul
     let fields = [("UserName", holder.name), ("MaxItems", ALL)];
     let found = call.iam("ListAccessKeys", &fields).await?;
     let keys = found.members("AccessKeyMetadata");
+    let mut used = Vec::new();
+    for key in keys {
+        let fields = [("AccessKeyId", key.text("AccessKeyId"))];
+        used.push(call.iam("GetAccessKeyLastUsed", &fields).await.ok());
+    }
+    let rows: Vec<(&Node, Option<Node>)> = keys.iter().zip(used).collect();
     Ok(html! {
         @if keys.is_empty() { p { (call.t("None: the user can sign nothing yet.")) } }
-        @else { (parts::table(&call.t("Access keys"), &key_table(call, holder, keys))) }
+        @else {
+            (parts::table(&call.t("Access keys"), &key_table(call, holder, &rows)))
+            p.hint { (call.t(keys::ROUGHLY)) }
+        }
         @if keys.len() < KEYS_MAX {
             (parts::button(call, "/people/key", &holder.fields(&[]), "", &call.t("Make a key")))
         } @else {
@@ -72,7 +81,21 @@ async fn access_keys(call: &Call<'_>, holder: Holder<'_>) -> Result<Markup, Faul
     })
 }
 
-fn key_table(call: &Call<'_>, holder: Holder<'_>, keys: &[Node]) -> Markup {
+/// What `GetAccessKeyLastUsed` answered; nothing where it refused.
+fn used(call: &Call<'_>, answer: Option<&Node>) -> Markup {
+    let Some(answer) = answer else {
+        return html! { (call.t("not shown to you")) };
+    };
+    let used = answer.child("AccessKeyLastUsed");
+    let used = used.filter(|used| !used.text("LastUsedDate").is_empty());
+    let used = used.map(|used| {
+        let at = time::iso(used.text("LastUsedDate"));
+        (at, used.text("Region"), used.text("ServiceName"))
+    });
+    keys::last_use(call, used)
+}
+
+fn key_table(call: &Call<'_>, holder: Holder<'_>, keys: &[(&Node, Option<Node>)]) -> Markup {
     html! {
         table.many {
             thead {
@@ -80,17 +103,20 @@ fn key_table(call: &Call<'_>, holder: Holder<'_>, keys: &[Node]) -> Markup {
                     th scope="col" { (call.t("Access key")) }
                     th scope="col" { (call.t("State")) }
                     th scope="col" { (call.t("Created")) }
+                    th scope="col" { (call.t("Last used")) }
                     th scope="col" { (call.t("Action")) }
                 }
             }
             tbody {
-                @for key in keys {
+                @for (key, answer) in keys {
                     @let id = key.text("AccessKeyId");
+                    @let used = used(call, answer.as_ref());
                     tr {
                         th scope="row" { (text::code(id)) }
                         @if key.text("Status") == "Active" {
                             td { (badge(Tone::Good, &call.t("active"))) }
                             td { (time::iso(key.text("CreateDate"))) }
+                            td { (used) }
                             td {
                                 (parts::button(call, "/people/key/set",
                                     &holder.fields(&[("key", id), ("status", "Inactive")]),
@@ -99,6 +125,7 @@ fn key_table(call: &Call<'_>, holder: Holder<'_>, keys: &[Node]) -> Markup {
                         } @else {
                             td { (badge(Tone::Warn, &call.t("disabled"))) }
                             td { (time::iso(key.text("CreateDate"))) }
+                            td { (used) }
                             td {
                                 div.actions {
                                     (parts::button(call, "/people/key/set",
