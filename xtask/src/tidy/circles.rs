@@ -36,7 +36,12 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("dhow", &["doctor", "doctor_cloud"]),
     (
         "dhow",
-        &["admin::fields", "admin::health", "admin::of_access"],
+        &[
+            "admin::accounts",
+            "admin::fields",
+            "admin::health",
+            "admin::of_access",
+        ],
     ),
     ("dhow", &["commands::account", "commands::of_account"]),
     ("dhow", &["commands::draining", "commands::region"]),
