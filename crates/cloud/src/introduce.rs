@@ -559,12 +559,15 @@ impl Registry {
         if statement.is_asymmetric() {
             let key = state.verifying_key(&statement.access_key);
             return match key.filter(|key| statement.is_proven_by_public(&key.key)) {
-                Some(_) => Told::Introduced {
-                    keys: Some(Box::new(self.public_alone(&state, to, keys))),
-                    role: None,
-                    is_key: true,
-                    length,
-                },
+                Some(_) => {
+                    self.note_shown(to, &keys.id);
+                    Told::Introduced {
+                        keys: Some(Box::new(self.public_alone(&state, to, keys))),
+                        role: None,
+                        is_key: true,
+                        length,
+                    }
+                }
                 None => nobody(keys.active),
             };
         }
@@ -574,14 +577,22 @@ impl Registry {
         };
         let key: HmacKey = service_key(&day, service.name()).into();
         match statement.is_proven_for(service, &key) || types::planted("keys-for-the-asking") {
-            true => Told::Introduced {
-                keys: Some(Box::new(keys)),
-                role: None,
-                is_key: true,
-                length,
-            },
+            true => {
+                self.note_shown(to, &keys.id);
+                Told::Introduced {
+                    keys: Some(Box::new(keys)),
+                    role: None,
+                    is_key: true,
+                    length,
+                }
+            }
             false => nobody(true),
         }
+    }
+
+    /// Reports of the region about the key count from now on.
+    fn note_shown(&self, to: &RegionId, key: &str) {
+        self.uses.was_shown(to, key, self.clock.now().ms());
     }
 }
 

@@ -4,7 +4,8 @@
 //! It is no record: nothing is decided by it, and no entry of the audit log is made. Of each key at
 //! most one use in [`PERIOD_MS`] is noted, and what is noted is reported together, so neither the
 //! path of a request nor the registry has much to do. What is lost with a crash or while the
-//! registry is away is one of many uses. What a region says counts as what that region says.
+//! registry is away is one of many uses. What a region says counts as what that region says, and
+//! only of keys that the region was given: unasked, or since it showed a signature of theirs.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::RandomState},
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use types::{AccessKeyId, RegionId, Timestamp};
 
-use crate::{Ask, CloudError, Registry, Told, registry::Keeper};
+use crate::{Ask, CloudError, Registry, Told, introduce::Served, registry::Keeper};
 
 /// Of each key and service one use is noted in this time.
 const PERIOD_MS: u64 = 5 * 60_000;
@@ -36,6 +37,11 @@ const REPORT_MAX: usize = 1000;
 const COLLECT: Duration = Duration::from_secs(3);
 /// After a report that was not taken.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Keys of which it is remembered that a region was given them since it showed a signature. Of
+/// what comes beyond that the region's reports do not count.
+const SHOWN_MAX: usize = 20_000;
+/// How long that is remembered: longer than the region can verify signatures with what it got.
+const SHOWN_MS: u64 = 12 * 86_400_000;
 /// The format of the file.
 const FORMAT: u32 = 1;
 
@@ -64,7 +70,12 @@ pub struct UseTold {
 struct File {
     v: u32,
     uses: BTreeMap<String, KeyUse>,
+    /// By region, the keys whose signature it has shown, and when it did last.
+    #[serde(default)]
+    shown: Shown,
 }
+
+type Shown = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// What is known of uses.
 pub(crate) struct Uses {
@@ -76,6 +87,8 @@ pub(crate) struct Uses {
     news: Notify,
     /// Where the registry is kept.
     known: Mutex<HashMap<String, KeyUse>>,
+    /// The same: which regions have shown signatures of which keys.
+    shown: Mutex<Shown>,
     changed: AtomicBool,
 }
 
@@ -87,6 +100,7 @@ impl Default for Uses {
             waiting: Mutex::default(),
             news: Notify::new(),
             known: Mutex::default(),
+            shown: Mutex::default(),
             changed: AtomicBool::new(false),
         }
     }
@@ -111,6 +125,25 @@ impl Uses {
             known.insert(key.to_owned(), new);
             self.changed.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Remembers that a region was given a key since it showed a signature of it.
+    pub(crate) fn was_shown(&self, region: &RegionId, key: &str, now_ms: u64) {
+        let mut shown = self.shown.lock();
+        let of_region = shown.entry(region.to_string()).or_default();
+        if of_region.len() >= SHOWN_MAX && !of_region.contains_key(key) {
+            of_region.retain(|_, at| now_ms < at.saturating_add(SHOWN_MS));
+        }
+        if of_region.len() < SHOWN_MAX || of_region.contains_key(key) {
+            of_region.insert(key.to_owned(), now_ms);
+            self.changed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn has_shown(&self, region: &RegionId, key: &str, now_ms: u64) -> bool {
+        let shown = self.shown.lock();
+        let at = shown.get(&**region).and_then(|keys| keys.get(key));
+        at.is_some_and(|at| now_ms < at.saturating_add(SHOWN_MS))
     }
 
     /// Takes what waits, at most as much as one report has.
@@ -204,10 +237,12 @@ impl Registry {
         }
     }
 
-    /// Takes a region's report: of keys that it may know, and of the past.
+    /// Takes a region's report: of keys that it was given, and of times between the key's creation
+    /// and now. A later use is never replaced by an earlier one.
     pub(crate) fn tell_used(&self, from: &RegionId, uses: Vec<UseTold>) -> Told {
         let now = self.clock.now().ms();
         let state = self.state.read();
+        let mut served = Served::by(&state, from, self.own());
         for told in uses.into_iter().take(REPORT_MAX) {
             let Some(service) = Service::of_name(&told.service) else {
                 continue;
@@ -215,10 +250,13 @@ impl Registry {
             let Some(key) = state.keys.get(&told.key) else {
                 continue;
             };
-            // The keys of accounts are known wherever they sign, those of users where these are.
             let record = &key.record;
+            // What was given before the account's guard changed counts no more.
             let may_know = record.user.is_none() || state.may_know_users(&record.account, from);
-            if !may_know && !types::planted("uses-of-strangers") {
+            let was_given =
+                served.has(&record.account) || self.uses.has_shown(from, &told.key, now);
+            let counts = may_know && was_given || types::planted("uses-of-strangers");
+            if !counts || told.at_ms < record.created_ms {
                 continue;
             }
             let new = KeyUse {
@@ -241,11 +279,19 @@ impl Registry {
         let mut known = self.uses.known.lock();
         known.retain(|key, _| state.keys.contains_key(key));
         let uses = known.iter().map(|(key, one)| (key.clone(), one.clone()));
+        let uses = uses.collect();
+        drop(known);
+        let mut shown = self.uses.shown.lock();
+        shown.retain(|region, keys| {
+            keys.retain(|key, _| state.keys.contains_key(key));
+            state.regions.contains_key(region)
+        });
         let file = File {
             v: FORMAT,
-            uses: uses.collect(),
+            uses,
+            shown: shown.clone(),
         };
-        drop(known);
+        drop(shown);
         serde_json::to_string(&file).ok()
     }
 
@@ -262,6 +308,14 @@ impl Registry {
         for (key, one) in file.uses {
             if state.keys.contains_key(&key) {
                 self.uses.know(&key, one);
+            }
+        }
+        let mut shown = self.uses.shown.lock();
+        for (region, keys) in file.shown {
+            let of_region = shown.entry(region).or_default();
+            for (key, at) in keys.into_iter().take(SHOWN_MAX) {
+                let noted = of_region.entry(key).or_default();
+                *noted = at.max(*noted);
             }
         }
     }

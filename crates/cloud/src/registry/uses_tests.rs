@@ -1,10 +1,13 @@
 //! When keys were last used, as regions report it, and aliases of accounts.
 
 use access::signature::Service;
-use types::{AccessKeyId, Features, Jurisdiction, Timestamp};
+use serde_json::json;
+use store::memory::Memory;
+use types::{AccessKeyId, Deeds, Features, Jurisdiction, Timestamp};
 
 use super::{
-    follow_tests::{Cloud, ROOT},
+    follow_tests::{Cloud, ROOT, bucket, open},
+    introduce_tests::statement,
     *,
 };
 use crate::{AccountKind, Ask, NewKey, Told};
@@ -20,12 +23,15 @@ impl Cloud {
 
     /// What the second region says of a use.
     async fn says(&self, key: &NewKey, at_ms: u64, service: &str) {
-        let told = serde_json::json!({
-            "used": {"uses": [{"key": key.access_key, "at_ms": at_ms, "service": service}]},
-        });
-        let ask: Ask = serde_json::from_value(told).unwrap();
+        says(&self.keeper, key, at_ms, service).await;
+    }
+
+    /// The second region shows a signature of this key.
+    async fn shows(&self, key: &NewKey) {
+        let shown = crate::Introduction::of(&statement(key, "second"));
+        let ask = Ask::Introduce(Box::new(shown));
         let told = self.keeper.answer(&RegionId::new("second"), ask).await;
-        assert!(matches!(told, Told::Done));
+        assert!(matches!(told, Told::Introduced { keys: Some(_), .. }));
     }
 
     fn last(&self, key: &NewKey) -> Option<crate::KeyUse> {
@@ -33,11 +39,21 @@ impl Cloud {
     }
 }
 
+async fn says(keeper: &Registry, key: &NewKey, at_ms: u64, service: &str) {
+    let told = json!({
+        "used": {"uses": [{"key": key.access_key, "at_ms": at_ms, "service": service}]},
+    });
+    let ask: Ask = serde_json::from_value(told).unwrap();
+    let told = keeper.answer(&RegionId::new("second"), ask).await;
+    assert!(matches!(told, Told::Done));
+}
+
 #[tokio::test]
 async fn the_registry_knows_when_a_key_was_last_used_and_where() {
     let cloud = Cloud::new().await;
     let account = cloud.tenant("acme").await;
     let (key, other) = (cloud.key_of(&account).await, cloud.key_of(&account).await);
+    cloud.shows(&key).await;
     assert_eq!(cloud.last(&key), None);
     let now = cloud.keeper.clock.now();
     let note = |registry: &Registry, service, after_ms| {
@@ -97,21 +113,42 @@ fn noted(cloud: &Cloud, key: &NewKey, start: u64) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn a_region_reports_only_what_it_may_know() {
-    let cloud = Cloud::new().await;
+async fn a_region_reports_only_keys_that_it_was_given() {
+    let rows = Memory::new();
+    let cloud = Cloud::kept_in(rows.clone()).await;
     let now = cloud.keeper.clock.now().ms();
     let free = cloud.tenant("free").await;
     let bound = cloud.guarded("bound", "DE").await;
     let (of_free, of_bound) = (cloud.key_of(&free).await, cloud.key_of(&bound).await);
+    let root = cloud
+        .keeper
+        .create_account(ROOT, "root", AccountKind::Root, Vec::new());
+    let of_root = cloud.key_of(&root.await.unwrap().account_id()).await;
     cloud.knows_users().await;
     let (_, of_user) = cloud.user(&bound, "anna").await;
-    // The second region is in AE, outside of that guard: it knows no user of the account, but
-    // whoever has the account's own key may sign there.
-    cloud.says(&of_user, now + 60_000, "s3").await;
-    assert_eq!(cloud.last(&of_user), None);
-    cloud.says(&of_bound, now + 60_000, "s3").await;
+    // Nobody has a bucket in the second region, and it has shown no signature: it was given no key,
+    // not of the cloud's own account either.
+    for key in [&of_user, &of_bound, &of_free, &of_root] {
+        cloud.says(key, now + 60_000, "s3").await;
+        assert_eq!(cloud.last(key), None);
+    }
+    // Who signs there may be reported from there, whatever the account's guard says.
+    cloud.shows(&of_bound).await;
+    cloud.says(&of_bound, now, "s3").await;
     assert_eq!(cloud.last(&of_bound).unwrap().region, "second");
-    // Nothing is of the future, of another service, or older than what is known.
+    cloud.says(&of_user, now, "s3").await;
+    assert_eq!(cloud.last(&of_user), None);
+    // Accounts with a bucket there have all their keys there.
+    let placed = bucket("of-free", &free, "second");
+    cloud.keeper.create(Actor::System, placed).await.unwrap();
+    // Nothing is of the future, of another service, or older than what is known or the key.
+    cloud.says(&of_free, 1, "s3").await;
+    assert!(
+        cloud
+            .keeper
+            .uses_to_keep()
+            .is_some_and(|kept| !kept.contains(r#""at_ms":1,"#))
+    );
     cloud.says(&of_free, now + 3_600_000, "s3").await;
     let known = cloud.last(&of_free).unwrap();
     assert!(
@@ -127,6 +164,15 @@ async fn a_region_reports_only_what_it_may_know() {
     };
     cloud.says(&nobodys, now, "s3").await;
     assert_eq!(cloud.last(&nobodys), None);
+    // What was given is remembered over a restart of the registry's region.
+    let kept = cloud.keeper.uses_to_keep().unwrap();
+    let again = open(rows, "first", 1, Keeper::Here).await;
+    let last = || again.last_use(&AccessKeyId::new(&of_bound.access_key));
+    says(&again, &of_bound, again.clock.now().ms(), "iam").await;
+    assert_eq!(last(), None);
+    again.take_kept_uses(&kept);
+    says(&again, &of_bound, again.clock.now().ms(), "iam").await;
+    assert_eq!(last().unwrap().service, "iam");
 }
 
 #[tokio::test]
