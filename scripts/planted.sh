@@ -71,6 +71,7 @@ bugs=(
   "chains-read-again|cloud|reports_tests::"
   "newcomers-among-strangers|cloud|introduce_tests::"
   "strangers-share-all|cloud|introduce_tests::"
+  "wrong-signatures-unbounded|cloud|introduce_tests::questions_for_keys"
   "resets-uncounted|gateway|http2::marks::"
   "policies-unasked|users|a_user_may"
   "session-policies-unasked|users|a_session_policy"

@@ -36,7 +36,9 @@ const AWAY: Duration = Duration::from_secs(1);
 /// How long a key that is nobody's is not asked for again.
 const NOBODY: Duration = Duration::from_secs(1);
 /// Questions for keys that are on record. Anybody can make up others, so those have a room of
-/// their own: they are made just now, or nobody's.
+/// their own: they are made just now, or nobody's. A client that showed a wrong signature lately
+/// has its questions in that room too. No key is ever kept waiting for what others sign in its
+/// name: only clients are.
 const ON_RECORD: Room = Room {
     at_once: 8,
     pace: Pace {
@@ -58,9 +60,8 @@ const OF_ONE_CLIENT: Pace = Pace {
 };
 /// Clients of whom it is counted; with more all are forgotten.
 const CLIENTS_MAX: usize = 10_000;
-/// Signatures that are not the key's, before the key has to wait until the window ends.
-const WRONG_MAX: u32 = 10;
-const WRONG_WINDOW: Duration = Duration::from_secs(10);
+/// How long a client that showed a signature which is not the key's counts as a stranger.
+const WRONG_WINDOW: Duration = Duration::from_secs(60);
 /// Keys that are remembered; with more all are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 /// A key that changes all the time is asked for so often.
@@ -148,8 +149,8 @@ pub enum Introduced {
 struct Doubts {
     /// Until when a key counts as nobody's.
     nobody: HashMap<String, Instant>,
-    /// Wrong signatures, and when the first of them came.
-    wrong: HashMap<String, (u32, Instant)>,
+    /// Clients that showed a wrong signature, and when they did last.
+    wrong: HashMap<IpAddr, Instant>,
     /// What is left of the rooms for keys that are on record, and for others.
     left: [Left; 2],
     /// What is left of the latter for each client.
@@ -175,22 +176,18 @@ impl Default for Introductions {
 }
 
 impl Introductions {
-    /// Whether a key was nobody's a moment ago; refuses those with too many wrong signatures.
-    fn is_nobodys(&self, key: &str, now: Instant) -> Result<bool, CloudError> {
-        let mut doubts = self.doubts.lock();
-        if doubts.nobody.get(key).is_some_and(|until| now < *until) {
-            return Ok(true);
-        }
-        match doubts.wrong.get(key) {
-            Some((_, since)) if now.duration_since(*since) >= WRONG_WINDOW => {
-                doubts.wrong.remove(key);
-                Ok(false)
-            }
-            Some((count, _)) if *count >= WRONG_MAX => Err(CloudError::SlowDown(
-                "too many wrong signatures of this key in the last seconds".into(),
-            )),
-            _ => Ok(false),
-        }
+    /// Whether a key was nobody's a moment ago.
+    fn is_nobodys(&self, key: &str, now: Instant) -> bool {
+        let doubts = self.doubts.lock();
+        doubts.nobody.get(key).is_some_and(|until| now < *until)
+    }
+
+    /// Whether the client has shown no wrong signature lately.
+    fn is_trusted(&self, from: IpAddr, now: Instant) -> bool {
+        let doubts = self.doubts.lock();
+        let wrong = doubts.wrong.get(&client(from));
+        wrong.is_none_or(|at| now.duration_since(*at) >= WRONG_WINDOW)
+            || types::planted("wrong-signatures-unbounded")
     }
 
     /// Refuses while the keeper is not asked again.
@@ -203,21 +200,16 @@ impl Introductions {
         }
     }
 
-    fn take_room(
-        &self,
-        on_record: bool,
-        from: Option<IpAddr>,
-        now: Instant,
-    ) -> Result<(), CloudError> {
+    fn take_room(&self, of_record: bool, from: IpAddr, now: Instant) -> Result<(), CloudError> {
         let mut doubts = self.doubts.lock();
         let Doubts { left, clients, .. } = &mut *doubts;
-        let [of_record, of_others] = left;
-        let takes = match on_record {
-            true => ON_RECORD.pace.take(of_record, now),
+        let [left_of_record, left_of_others] = left;
+        let takes = match of_record {
+            true => ON_RECORD.pace.take(left_of_record, now),
             // The client's own first: one that has none left takes none of the others'.
             false => {
-                from.is_none_or(|from| takes_of_its_own(clients, client(from), now))
-                    && NOT_ON_RECORD.pace.take(of_others, now)
+                takes_of_its_own(clients, client(from), now)
+                    && NOT_ON_RECORD.pace.take(left_of_others, now)
             }
         };
         match takes {
@@ -228,13 +220,13 @@ impl Introductions {
         }
     }
 
-    fn doubt(&self, key: &str, is_key: bool, now: Instant) {
+    fn doubt(&self, key: &str, is_key: bool, from: IpAddr, now: Instant) {
         let mut doubts = self.doubts.lock();
         if doubts.nobody.len() >= REMEMBERED_MAX || doubts.wrong.len() >= REMEMBERED_MAX {
             (doubts.nobody, doubts.wrong) = Default::default();
         }
         match is_key {
-            true => doubts.wrong.entry(key.to_owned()).or_insert((0, now)).0 += 1,
+            true => drop(doubts.wrong.insert(client(from), now)),
             false => drop(doubts.nobody.insert(key.to_owned(), now + NOBODY)),
         }
     }
@@ -340,8 +332,8 @@ impl<'s> Served<'s> {
 
 impl Registry {
     /// Learns the key with which a request to this region was signed, if the registry says that it
-    /// was. Nothing to learn where the registry is kept. `from` is the client's address, where it
-    /// is to be counted what the client asks for.
+    /// was. Nothing to learn where the registry is kept. `from` is the client's address; clients
+    /// without one are counted as one.
     ///
     /// # Errors
     /// `Unavailable` and `SlowDown`: nobody can say now.
@@ -367,10 +359,12 @@ impl Registry {
             return Ok(Introduced::Nobody);
         };
         let parent = origin.as_deref();
+        let from = from.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
         for _ in 0..ROUNDS_MAX {
-            let on_record = self.has_on_record(parent.unwrap_or(key));
+            let is_of_record = self.has_on_record(parent.unwrap_or(key))
+                && self.introductions.is_trusted(from, Instant::now());
             let [of_record, of_others] = &self.introductions.at_once;
-            let places = if on_record { of_record } else { of_others };
+            let places = if is_of_record { of_record } else { of_others };
             let one = tokio::time::timeout(WITHIN, places.acquire());
             let Ok(Ok(_one)) = one.await else {
                 return Err(away("the registry's region does not answer in time"));
@@ -382,11 +376,11 @@ impl Registry {
                 None => {}
             }
             let now = Instant::now();
-            if self.introductions.is_nobodys(key, now)? {
+            if self.introductions.is_nobodys(key, now) {
                 return Ok(Introduced::Nobody);
             }
             self.introductions.is_away(now)?;
-            self.introductions.take_room(on_record, from, now)?;
+            self.introductions.take_room(is_of_record, from, now)?;
             let ask = Ask::Introduce(Box::new(Introduction::new(statement, service)));
             let told = tokio::time::timeout(WITHIN, upstream.ask(ask)).await;
             let Ok(Ok(told)) = told else {
@@ -403,7 +397,7 @@ impl Registry {
                     }
                 }
                 Told::Introduced { is_key, .. } => {
-                    self.introductions.doubt(key, is_key, now);
+                    self.introductions.doubt(key, is_key, from, now);
                     return Ok(Introduced::Nobody);
                 }
                 Told::Refused(why) => return Err(CloudError::Refused(why)),

@@ -195,7 +195,7 @@ impl Backend for Within {
                     Api::Admin => {
                         let answer = move |request| {
                             let admin = Arc::clone(&admin);
-                            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+                            async move { Ok::<_, Infallible>(admin.answer(request, facts.source).await) }
                         };
                         exchange(request, answer, most).await
                     }

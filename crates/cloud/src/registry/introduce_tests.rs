@@ -291,17 +291,26 @@ async fn questions_for_keys_end_soon_where_nobody_has_them_or_nobody_answers() {
     let good = statement(&key, "second");
     let mut wrong = good.clone();
     wrong.canonical = [7; 32];
-    // Wrong signatures of one key have an end, for that key.
-    let mut asked = 0;
+    // Wrong signatures have an end for the client that shows them, whatever keys they name; and
+    // keep nobody else from showing a right one.
+    let (thief, other) = (
+        Some("192.0.2.1".parse().unwrap()),
+        "192.0.2.2".parse().unwrap(),
+    );
+    let (mut asked, begun) = (0, std::time::Instant::now());
     loop {
-        match second.introduce(&wrong, Service::S3, None).await {
+        match second.introduce(&wrong, Service::S3, thief).await {
             Ok(introduced) => assert_eq!(introduced, Introduced::Nobody),
             Err(CloudError::SlowDown(_)) => break,
             Err(error) => panic!("{error}"),
         }
         asked += 1;
-        assert!(asked < 100);
+        assert!(asked < 100 + 2 * begun.elapsed().as_secs());
     }
+    let following = tokio::spawn(Arc::clone(second).follow());
+    let right = second.introduce(&good, Service::S3, Some(other)).await;
+    assert_eq!(right.unwrap(), Introduced::Known);
+    following.abort();
     let mut strange = good.clone();
     "DHOWNOBODY".clone_into(&mut strange.access_key);
     let nobody = second.introduce(&strange, Service::S3, None).await.unwrap();

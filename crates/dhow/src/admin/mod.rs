@@ -24,7 +24,11 @@ mod residency;
 mod scrubbing;
 mod seen;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use access::{
     Identity, Who,
@@ -84,9 +88,9 @@ const AUDIT_BYTES_MAX: usize = 3 << 20;
 impl Admin {
     /// Serves until the process stops.
     pub async fn serve(self: Arc<Self>, listener: Listener) {
-        let answer = move |_, request| {
+        let answer = move |from: SocketAddr, request| {
             let admin = Arc::clone(&self);
-            async move { admin.answer(request).await }
+            async move { admin.answer(request, Some(from.ip())).await }
         };
         serve_small(
             SmallLimits::default(),
@@ -97,14 +101,18 @@ impl Admin {
         .await;
     }
 
-    /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Answers one request, of a client with this address where that is known.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        from: Option<IpAddr>,
+    ) -> Response<Full<Bytes>> {
         if let Some(body) = gateway::not_s3(request.headers(), "the admin API") {
             let mut response = Response::new(Full::new(body));
             *response.status_mut() = StatusCode::BAD_REQUEST;
             return response;
         }
-        let (status, body) = match self.act(request).await {
+        let (status, body) = match self.act(request, from).await {
             Ok(value) => (StatusCode::OK, value),
             Err((status, message)) => (status, json!({ "error": message })),
         };
@@ -117,9 +125,9 @@ impl Admin {
         response
     }
 
-    async fn act(&self, request: Request<Incoming>) -> Answer {
+    async fn act(&self, request: Request<Incoming>, from: Option<IpAddr>) -> Answer {
         let (parts, body) = request.into_parts();
-        let (payload, signature, sender) = self.authorize(&parts).await?;
+        let (payload, signature, sender) = self.authorize(&parts, from).await?;
         let read = Limited::new(body, BODY_BYTES_MAX).collect();
         let body = tokio::time::timeout(BODY_WAIT, read)
             .await
@@ -237,14 +245,12 @@ impl Admin {
     }
 
     /// Whether the registry told the key of a signature that this region did not know.
-    async fn learns(&self, request: &Signed<'_>) -> bool {
+    async fn learns(&self, request: &Signed<'_>, from: Option<IpAddr>) -> bool {
         let Ok(claim) = signature::claim_admin(request, self.region.clock.now()) else {
             return false;
         };
-        let asked = self
-            .region
-            .registry
-            .introduce(&claim.statement, Service::Admin, None);
+        let registry = &self.region.registry;
+        let asked = registry.introduce(&claim.statement, Service::Admin, from);
         match asked.await {
             Ok(introduced) => introduced == Introduced::Known,
             Err(error) => {
@@ -259,10 +265,11 @@ impl Admin {
     async fn authorize(
         &self,
         parts: &http::request::Parts,
+        from: Option<IpAddr>,
     ) -> Result<(String, String, Sender), Refused> {
         let query = parts.uri.query();
-        let auth = AuthType::of(&parts.method, &parts.headers, query)
-            .map_err(|e| denied(e.to_string()))?;
+        let auth = AuthType::of(&parts.method, &parts.headers, query);
+        let auth = auth.map_err(|e| denied(e.to_string()))?;
         if auth != AuthType::HeaderV4 {
             return Err(denied(format!(
                 "{auth:?} requests are not for the admin API"
@@ -284,7 +291,7 @@ impl Admin {
             now: self.region.clock.now(),
         };
         let verified = match signature::verify_admin(&request, &facts) {
-            Err(SignatureError::UnknownKey(_)) if self.learns(&request).await => {
+            Err(SignatureError::UnknownKey(_)) if self.learns(&request, from).await => {
                 signature::verify_admin(&request, &facts)
             }
             verified => verified,
@@ -315,16 +322,15 @@ impl Admin {
             role: Role::of(&found, registry.key(&access_key).as_ref()),
             account,
         };
-        match verified.payload {
-            PayloadMode::Sha256(_) => {}
-            _ => return Err(denied("the body must be signed".into())),
+        if !matches!(verified.payload, PayloadMode::Sha256(_)) {
+            return Err(denied("the body must be signed".into()));
         }
         let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
         let claimed = header("x-amz-content-sha256").unwrap_or_default();
         let signature = header("authorization").unwrap_or_default();
         let signature = SignedHeader::parse_for(signature, Service::Admin).map_err(unverified)?;
-        let signature = signature.signature.to_owned();
-        Ok((claimed.to_ascii_lowercase(), signature, sender))
+        let digest = claimed.to_ascii_lowercase();
+        Ok((digest, signature.signature.to_owned(), sender))
     }
 }
 
