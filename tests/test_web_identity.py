@@ -12,6 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -489,11 +490,18 @@ def test_a_provider_that_is_down(web, acme, changing):
     role, of_never = (acme.role(trusts=trusts(acme, one)) for one in (issuer, never))
     token, unknown = issuer.sign_in("anna"), never.sign_in("anna")
     assert assume(acme, role, token)
+    nobody_there = Account(web, "web-identity-without")
+    no_account = SimpleNamespace(**{**vars(nobody_there), "id": "9" * 12})
+    no_account.arn = lambda kind, name: f"arn:aws:iam::{no_account.id}:{kind}/{name}"
     for one in (issuer, never):
         one.order("stop")
     # Keys that are known go on; of who never answered nothing is known.
     assert assume(acme, role, token)
     assert code(assume, acme, of_never, unknown) == "IDPCommunicationError"
+    # That is said of the provider, and not of who has it: a stranger learns nothing of accounts.
+    for one in (nobody_there, no_account):
+        assert code(assume, one, of_never, unknown) == "IDPCommunicationError"
+        assert code(assume, one, role, token) == INVALID
     # A key that is not known cannot be asked for.
     assert code(assume, acme, role, issuer.forged({"kid": "newer"})) == "IDPCommunicationError"
     assert assume(acme, role, token)

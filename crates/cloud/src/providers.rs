@@ -219,6 +219,11 @@ impl Registry {
         state.providers.of_issuer(account, issuer).map(shown)
     }
 
+    /// Whether some account has an identity provider whose tokens have this `iss`.
+    pub fn is_issuer(&self, issuer: &str) -> bool {
+        self.state.read().providers.has_issuer(issuer)
+    }
+
     /// Creates an identity provider, whose tokens begin no session yet: a role has to trust it.
     pub async fn create_provider(
         &self,

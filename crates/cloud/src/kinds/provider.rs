@@ -57,6 +57,8 @@ pub(crate) struct Providers {
     by_id: BTreeMap<String, ProviderRecord>,
     /// Ids by account, and by the URL without its scheme.
     of_account: HashMap<String, BTreeMap<String, String>>,
+    /// How many there are of each URL, in all accounts.
+    of_url: HashMap<String, usize>,
     /// Those that the audit log has and that are not deleted, in every region, each with the entry
     /// that made it.
     named: HashMap<String, u64>,
@@ -82,6 +84,11 @@ impl Providers {
         found.filter(|found| found.url == issuer)
     }
 
+    /// Whether any account has one whose tokens have this `iss`.
+    pub(crate) fn has_issuer(&self, issuer: &str) -> bool {
+        self.of_url.contains_key(issuer)
+    }
+
     /// Those of an account, in order of their places.
     pub(crate) fn of(&self, account: &str) -> impl Iterator<Item = &ProviderRecord> {
         let of = self.of_account.get(account).into_iter().flatten();
@@ -97,6 +104,12 @@ impl Providers {
         let Some(record) = self.by_id.remove(id) else {
             return;
         };
+        if let Some(many) = self.of_url.get_mut(&record.url) {
+            *many -= 1;
+            if *many == 0 {
+                self.of_url.remove(&record.url);
+            }
+        }
         if let Some(of) = self.of_account.get_mut(&record.account) {
             of.remove(place(&record.url));
             if of.is_empty() {
@@ -135,6 +148,7 @@ impl Record for ProviderRecord {
         let record = Self::read(value)?;
         let providers = &mut state.providers;
         providers.forget(id);
+        *providers.of_url.entry(record.url.clone()).or_default() += 1;
         let of = providers.of_account.entry(record.account.clone());
         of.or_default()
             .insert(place(&record.url).to_owned(), id.to_owned());

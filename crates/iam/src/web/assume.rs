@@ -1,6 +1,7 @@
 //! `AssumeRoleWithWebIdentity`: a request that nobody signs. The token is all that there is, so
 //! nothing is said of providers, roles and tokens before it was verified, and all tokens that do
-//! not count are answered alike.
+//! not count are answered alike. The account is asked about only after the signature was verified:
+//! until then the same is done, and takes as long, whichever account the request names.
 
 use std::sync::Arc;
 
@@ -151,25 +152,29 @@ impl Web<'_> {
     async fn verified(&self, account: &str) -> Result<(Claims, ProviderInfo), IamError> {
         let token = self.form.need("WebIdentityToken")?;
         let token = Unverified::read(token).ok_or_else(bad)?;
-        let provider = self.registry.provider_of_issuer(account, token.issuer());
-        let provider = provider.ok_or_else(bad)?;
-        let keys = self.keys(&provider, None).await?;
+        let issuer = token.issuer();
+        if !self.registry.is_issuer(issuer) {
+            return Err(bad());
+        }
+        let keys = self.keys(issuer, None).await?;
         let verified = match token.verify(&keys) {
-            Err(Fault::UnknownKey) => token.verify(&*self.keys(&provider, Some(&keys)).await?),
+            Err(Fault::UnknownKey) => token.verify(&*self.keys(issuer, Some(&keys)).await?),
             verified => verified,
         };
         let claims = verified.map_err(|_| bad())?;
+        let provider = self.registry.provider_of_issuer(account, issuer);
+        let provider = provider.ok_or_else(bad)?;
         Ok((claims, provider))
     }
 
     async fn keys(
         &self,
-        provider: &ProviderInfo,
+        issuer: &str,
         beyond: Option<&Arc<KeySet>>,
     ) -> Result<Arc<KeySet>, IamError> {
-        let keys = self.issuers.keys(&provider.url, beyond).await;
+        let keys = self.issuers.keys(issuer, beyond).await;
         keys.map_err(|why| {
-            tracing::warn!(provider = provider.id, %why, "the keys of a provider cannot be had");
+            tracing::warn!(issuer, %why, "the keys of a provider cannot be had");
             IamError::new(
                 "IDPCommunicationError",
                 400,
