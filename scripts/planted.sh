@@ -73,6 +73,7 @@ bugs=(
   "strangers-share-all|cloud|introduce_tests::"
   "wrong-signatures-unbounded|cloud|introduce_tests::questions_for_keys"
   "resets-uncounted|gateway|http2::marks::"
+  "places-for-who-came-first|gateway|shares::tests::a_place_comes"
   "policies-unasked|users|a_user_may"
   "session-policies-unasked|users|a_session_policy"
   "sessions-outlive-their-key|cloud|sessions_tests::a_session_ends"

@@ -291,22 +291,26 @@ def test_files_that_cannot_be_used_are_named_before_anything_is_made(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_connections_that_never_speak_keep_nobody_out(tmp_path):
+@pytest.mark.parametrize("tls", [True, False])
+def test_connections_that_never_speak_keep_nobody_out(tmp_path, tls):
     one = certificate(tmp_path / "one", "one", "localhost")
+    files = f'certificates = [{{ certificate = "{one[0]}", key = "{one[1]}" }}]'
     dhow = Served(tmp_path, f"""[tls]
-certificates = [{{ certificate = "{one[0]}", key = "{one[1]}" }}]
+{files if tls else ""}
 [limits]
 connections = 32
+head_timeout_s = 600
 """).start()
     idle = []
     try:
         port = int(dhow.host.rpartition(":")[2])
-        # More than there is room for; the system keeps the others.
-        idle = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(96)]
+        # A stranger's, many more than there is room for, and each may take ten minutes.
+        idle = [socket.create_connection(("127.0.0.1", port), 30, ("127.0.0.2", 0))
+                for _ in range(600)]
 
         def served():
-            client = TlsClient(f"localhost:{port}", dhow.region, dhow.access_key,
-                               dhow.secret_key, one[0])
+            keys = f"localhost:{port}", dhow.region, dhow.access_key, dhow.secret_key
+            client = TlsClient(*keys, one[0]) if tls else Client(*keys)
             return client.request("PUT", "/room")[0] == 200
 
         # While connections are short a handshake has one second: then once more.

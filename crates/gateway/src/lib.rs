@@ -44,6 +44,7 @@ pub mod request_id;
 pub mod s3;
 pub mod serve;
 pub mod server;
+mod shares;
 mod small_listener;
 pub mod target;
 mod watchdog;

@@ -21,6 +21,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use listener::{Certificates, Handshake, Listener, Origin, Proxies, Refused, Stream};
+use prometheus_client::metrics::gauge::Gauge;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -38,6 +39,7 @@ use crate::{
     limits::{CONNECTION_BUFFER_BYTES, GatewayConfig, HEADERS_MAX},
     pipeline::Taking,
     server::Gateway,
+    shares::{Share, Shares},
     watchdog::{Activity, Ended, Watchdog, Watched},
 };
 
@@ -89,14 +91,12 @@ impl Gateway {
         let http2 = Arc::new(Semaphore::new(http2));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.config.connections_max));
+        let shares = Arc::<Shares>::default();
         let http = http();
         // Handshakes end with their receiver.
         let (serving, _) = watch::channel(());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                break;
-            };
             let (stream, peer) = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -108,6 +108,12 @@ impl Gateway {
                     }
                 },
             };
+            let place = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                place = shares.place(&places) => place,
+            };
+            let Some(place) = place else { break };
             // Without this a small answer can wait for the client's delayed acknowledgement.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection broke before its first request");
@@ -118,6 +124,7 @@ impl Gateway {
                 http: http.clone(),
                 places: Arc::clone(&places),
                 place: Arc::new(place),
+                share: shares.enter(peer),
                 origin: proxies.by_address(peer),
                 proxies: Arc::clone(&proxies),
                 http2: Arc::clone(&http2),
@@ -126,9 +133,9 @@ impl Gateway {
             let preamble = proxies.expects_preamble(&connection.origin);
             if tls.is_some() || preamble || !proxies.admit_clear(peer) {
                 let (tls, stopped) = (tls.clone(), serving.subscribe());
-                tokio::spawn(connection.begin(tls, stream, stopped));
+                connection.spawn(|it| it.begin(tls, stream, stopped));
             } else {
-                tokio::spawn(connection.serve(stream.into()));
+                connection.spawn(|it| it.serve(stream.into()));
             }
         }
         drop((tcp, serving));
@@ -171,6 +178,7 @@ struct Connection {
     http: http1::Builder,
     places: Arc<Semaphore>,
     place: Arc<OwnedSemaphorePermit>,
+    share: Share,
     /// Where it comes from.
     origin: Origin,
     proxies: Arc<Proxies>,
@@ -180,6 +188,15 @@ struct Connection {
 }
 
 impl Connection {
+    /// Runs in a task of its own, until it ends or another connection needs its place.
+    fn spawn<F>(self, run: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let held = self.share.held();
+        tokio::spawn(held.until_needed(run(self)));
+    }
+
     /// Does what comes before the first request, then serves.
     async fn begin(
         mut self,
@@ -222,7 +239,10 @@ impl Connection {
         if self.proxies.expects_preamble(&self.origin) {
             let reading = self.proxies.read_preamble(&mut stream, self.origin, within);
             match reading.await {
-                Ok(origin) => self.origin = origin,
+                Ok(origin) => {
+                    self.origin = origin;
+                    origin.source.inspect(|source| self.share.is_of(*source));
+                }
                 Err(error) => {
                     self.refused(&error);
                     return None;
@@ -262,10 +282,11 @@ impl Connection {
     /// Answers the requests of the connection until it ends.
     async fn serve(self, stream: Stream) {
         let facts = self.facts(&stream);
-        let (gateway, place) = (self.gateway, self.place);
+        let (gateway, place, share) = (self.gateway, self.place, self.share);
         let config = &gateway.config;
         let unread = Arc::new(AtomicBool::new(false));
         let activity = Activity::new();
+        share.works(&activity);
         let (head, idle) = (config.head_timeout, config.keep_alive_idle);
         let mut watchdog = Watchdog::new(Arc::clone(&activity), head, idle)
             .with_rate(config.body_rate, config.rate_window)
@@ -283,7 +304,7 @@ impl Connection {
         let service = service_fn(move |request| Arc::clone(&open).answer(request));
         let connection = self.watcher.watch(self.http.serve_connection(io, service));
         drive(&gateway, connection, |cx| watchdog.poll(cx)).await;
-        drop(place);
+        drop((place, share));
     }
 
     /// What is known of the connection's requests before they are read.
@@ -300,6 +321,7 @@ impl Connection {
         let facts = self.facts(&stream);
         let (gateway, config) = (Arc::clone(&self.gateway), &self.gateway.config);
         let marks = Marks::new();
+        self.share.works_on_streams(&marks);
         let mut watchdog = StreamsWatchdog::new(Arc::clone(&marks), config, self.places);
         let unwatched = (Arc::default(), Activity::new());
         let io = Stalling::<false>::new(stream, config.write_idle, unwatched);
@@ -322,7 +344,7 @@ async fn drive<E: std::fmt::Display>(
     connection: impl Future<Output = Result<(), E>>,
     mut watch: impl FnMut(&mut Context<'_>) -> Poll<Ended>,
 ) {
-    gateway.metrics.connections.inc();
+    let _counted = Counted::new(&gateway.metrics.connections);
     let mut connection = std::pin::pin!(connection);
     let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Ok(ended)),
@@ -333,7 +355,22 @@ async fn drive<E: std::fmt::Display>(
         Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
         Err(why) => tracing::debug!(?why, "a connection was ended"),
     }
-    gateway.metrics.connections.dec();
+}
+
+/// An open connection, also where its place is needed and it ends half way.
+struct Counted<'a>(&'a Gauge);
+
+impl<'a> Counted<'a> {
+    fn new(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Who says for whom the requests of a connection are, where the client is not who is connected.

@@ -101,6 +101,16 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
+    /// Whether a request is being answered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed)
+    }
+
+    /// Whether there is no answer under way, also none of which the last bytes are not sent yet.
+    pub(crate) fn rests(&self) -> bool {
+        !self.is_busy() && (self.heading.load(Relaxed) || !self.moved.load(Relaxed))
+    }
+
     pub(crate) fn read(&self) {
         self.heading.store(true, Relaxed);
         self.moved.store(true, Relaxed);

@@ -55,7 +55,7 @@ impl Connections {
         from: IpAddr,
         end: impl Fn() + Send + Sync + 'static,
     ) -> Option<ConnectionPlace> {
-        let (from, now) = (counted_as(from), Instant::now());
+        let (from, now) = (network(from), Instant::now());
         let mut table = self.lock();
         let mut gone = None;
         if table.open.len() >= self.most {
@@ -112,8 +112,8 @@ impl fmt::Debug for Connections {
     }
 }
 
-/// Whoever has one address of the sixth version has all of its network.
-fn counted_as(from: IpAddr) -> IpAddr {
+/// What an address is counted as: whoever has one of the sixth version has all of its network.
+pub fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V6(v6) => {
             let network = u128::from(v6) >> 64 << 64;

@@ -77,6 +77,11 @@ impl Marks {
         }
     }
 
+    /// Whether a request is being answered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.open.load(Relaxed) > 0
+    }
+
     /// Whether the client does hardly more than take its requests back.
     fn floods(&self) -> bool {
         let floods = self.reset.load(Relaxed) > RESETS_MAX + self.answered.load(Relaxed);
