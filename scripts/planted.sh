@@ -103,6 +103,7 @@ bugs=(
   "acks-of-another-start|regions|copies::what_another_start"
   "acks-of-another-log|regions|copies::a_position_that"
   "reads-of-another-start|replication|status::"
+  "copies-need-nobody|replication|status::"
   "tags-stay-behind|regions|configuration::a_home_that_was_put_back"
   "succession-of-before|regions|promises::who_could"
   "half-a-page-is-forgotten|regions|put_back::"

@@ -129,10 +129,31 @@ def test_a_home_from_a_backup_serves_nothing_until_its_copy_has_handed_over(tmp_
         acknowledged = listing(home, "papers")
         eventually(lambda: home.head_object(Bucket="papers", Key="new19")
                    ["ReplicationStatus"] == "COMPLETED")
-        # Only the registry's region is there to tell when the old folder comes back.
-        fleet.freeze(ME)
+        # Nobody is there to tell when the old folder comes back: its files are not those that were
+        # written last.
+        fleet.freeze(FIRST, ME)
         put_back(fleet, EU, backup)
         process = started(fleet.data / EU, EU, ports(fleet, EU))
+
+        def refusal(ask):
+            with pytest.raises(ClientError) as refused:
+                ask()
+            assert status(refused) == 503
+            return str(refused.value)
+
+        for n in range(2):
+            for ask in (lambda: home.put_object(Bucket="papers", Key="lost", Body=b"lost"),
+                        lambda: home.get_object(Bucket="papers", Key="new0")):
+                assert "no other region has said yet" in refusal(ask)
+            # After another start too, as long as nobody has answered.
+            if n == 0:
+                process.kill()
+                process.wait()
+                process = started(fleet.data / EU, EU, ports(fleet, EU))
+        # Then only the registry's region is.
+        fleet.thaw(FIRST)
+        eventually(lambda: "put back to an older state" in refusal(
+            lambda: home.get_object(Bucket="papers", Key="new0")), timeout=60)
         for ask in (lambda: home.put_object(Bucket="papers", Key="lost", Body=b"lost"),
                     lambda: home.get_object(Bucket="papers", Key="new0"),
                     lambda: home.list_objects_v2(Bucket="papers")):

@@ -16,6 +16,7 @@ mod failure;
 mod figures;
 mod fleet;
 mod folder_owner;
+mod folder_place;
 mod iam_forms;
 mod issuers;
 mod link;

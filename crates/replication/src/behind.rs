@@ -17,6 +17,8 @@ pub struct Behind {
     is_behind: AtomicBool,
     /// Whether the other regions have been asked since the start.
     asked: AtomicBool,
+    /// Whether the folder is a copy, and no other region has answered since.
+    copied: AtomicBool,
     /// Buckets whose copies have handed over what they have.
     settled: Mutex<HashSet<BucketId>>,
 }
@@ -35,9 +37,23 @@ impl Behind {
         self.is_behind.load(Ordering::SeqCst)
     }
 
-    /// The other regions have been asked, each for a limited time.
-    pub fn others_asked(&self) {
+    /// The folder is a copy of the one that was written last, so that it may lack something.
+    pub fn is_copied(&self) {
+        self.copied.store(true, Ordering::SeqCst);
+    }
+
+    /// So many other regions have been asked, each for a limited time, and so many have answered.
+    /// A folder that is a copy waits for one answer, where there is anybody who could give it.
+    /// Answers whether nothing more is waited for.
+    pub fn others_asked(&self, others: usize, answered: usize) -> bool {
+        let alone = others > 0 && answered == 0;
+        let waits = self.copied.load(Ordering::SeqCst) && alone;
+        if waits && !types::planted("copies-need-nobody") {
+            return false;
+        }
+        self.copied.store(false, Ordering::SeqCst);
         self.asked.store(true, Ordering::SeqCst);
+        true
     }
 
     /// Why region `here` is not to act as the home of the bucket yet: what another region remembers
@@ -48,8 +64,8 @@ impl Behind {
             && !deed.placement.replicas.is_empty();
         waits.then(|| {
             format!(
-                "Region {here} has just started, and asks the other regions whether it lacks \
-                 anything of bucket {}.",
+                "Region {here} has started, and no other region has said yet whether it lacks anything \
+                 of bucket {}.",
                 deed.name
             )
         })

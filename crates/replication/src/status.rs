@@ -451,8 +451,20 @@ mod tests {
             ..deed.clone()
         };
         assert_eq!(behind.doubt_at_start(&deed.home, &alone), None);
-        behind.others_asked();
+        // In a folder that is a copy somebody has to answer, if there is anybody.
+        behind.is_copied();
+        assert!(!behind.others_asked(2, 0));
+        assert!(behind.doubt_at_start(&deed.home, &deed).is_some());
+        assert!(behind.others_asked(2, 1));
         assert_eq!(behind.doubt_at_start(&deed.home, &deed), None);
+        for copied in [true, false] {
+            let behind = crate::Behind::default();
+            if copied {
+                behind.is_copied();
+            }
+            assert!(behind.others_asked(if copied { 0 } else { 2 }, 0));
+            assert_eq!(behind.doubt_at_start(&deed.home, &deed), None);
+        }
     }
 
     #[test]

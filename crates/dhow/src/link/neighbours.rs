@@ -188,9 +188,15 @@ impl Neighbours {
         self.behind.falls(behind);
     }
 
-    /// The other regions have been asked what they remember of earlier starts.
-    pub fn others_asked(&self) {
-        self.behind.others_asked();
+    /// So many other regions have been asked what they remember of earlier starts, and so many have
+    /// answered. Answers whether nothing more is waited for.
+    pub fn others_asked(&self, others: usize, answered: usize) -> bool {
+        self.behind.others_asked(others, answered)
+    }
+
+    /// This folder is a copy of the one that was written last.
+    pub fn is_copied(&self) {
+        self.behind.is_copied();
     }
 
     /// Whether this folder lacks what an earlier start had.

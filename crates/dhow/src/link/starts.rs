@@ -25,7 +25,7 @@ use tokio::{sync::watch, time::Instant};
 use types::{RegionId, Timestamp};
 
 use super::{HELLO_WAIT, Neighbours, paths};
-use crate::{data_dir::DataDir, failure::Failure, region::Region};
+use crate::{data_dir::DataDir, failure::Failure, folder_place, region::Region};
 
 const FILE: &str = "starts.json";
 const FORMAT: u32 = 1;
@@ -35,6 +35,8 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Ends of logs that were heard of are kept this often; other starts at once.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often the folder is marked as the one that is in use.
+const MARK_EVERY: Duration = Duration::from_secs(60);
 /// The file is not written more often than this for what others say.
 const NEWS_PAUSE: Duration = Duration::from_millis(500);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -118,6 +120,14 @@ impl Starts {
         let region = replication::Regions::here(neighbours).region;
         let instance = neighbours.instance;
         neighbours.falls_behind(!kept.found.behind.is_empty());
+        if folder_place::is_copy(dir) {
+            neighbours.is_copied();
+            tracing::warn!(
+                "this data folder is a copy of the one that was written last, as from a backup: \
+                 buckets with replicas whose home is here are not served until another region has \
+                 said whether anything is missing"
+            );
+        }
         Ok(Self {
             dir: dir.clone(),
             identity: identity.clone(),
@@ -129,6 +139,17 @@ impl Starts {
             ends: watch::Sender::new(None),
             asked: watch::Sender::new(false),
         })
+    }
+
+    /// Marks the folder as the one that is in use.
+    async fn mark(&self) {
+        let dir = self.dir.clone();
+        let marked = tokio::task::spawn_blocking(move || folder_place::mark(&dir)).await;
+        match marked {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a copy of this folder may not be noticed"),
+            Err(error) => tracing::warn!(%error, "a copy of this folder may not be noticed"),
+        }
     }
 
     /// Waits until the others that answer have been asked once, for so long at most.
@@ -266,9 +287,12 @@ impl Starts {
 
 /// Gives this start's statement to the others, again and again, until the task is dropped.
 pub async fn say_start(region: Arc<Region>, own_address: String) {
+    let mut marked: Option<Instant> = None;
     loop {
         let said = region.starts.says(&region);
-        let mut asking: FuturesUnordered<_> = others(&region, &own_address)
+        let others = others(&region, &own_address);
+        let mut count = (others.len(), 0);
+        let mut asking: FuturesUnordered<_> = others
             .into_iter()
             .map(|to| tokio::time::timeout(HELLO_WAIT, say_to(&region, to, &said)))
             .collect();
@@ -276,10 +300,16 @@ pub async fn say_start(region: Arc<Region>, own_address: String) {
         while let Some(told) = asking.next().await {
             if let Ok(Some(told)) = told {
                 region.starts.judge(&region, told).await;
+                count.1 += 1;
             }
         }
-        region.neighbours.others_asked();
+        let (others, answered) = count;
+        let settled = region.neighbours.others_asked(others, answered);
         region.starts.asked.send_replace(true);
+        if settled && marked.is_none_or(|at| at.elapsed() >= MARK_EVERY) {
+            region.starts.mark().await;
+            marked = Some(Instant::now());
+        }
         tokio::time::sleep(SAY_EVERY).await;
     }
 }
