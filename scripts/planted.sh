@@ -47,6 +47,7 @@ bugs=(
   "revoked-on-disk-first|cloud|withdrawn_tests::"
   "links-without-the-one-before|proof|of_bucket"
   "relayed-heads-count-twice|access|replays::"
+  "replays-never-swept|access|replays::"
   "relayed-heads-count-twice|cloud|warrant_tests::"
   "regions-word-is-proof|cloud|warrant_tests::"
   "v4a-signature-unread|asymmetric|what_is_missing"
