@@ -126,15 +126,29 @@ impl DerivedKeys {
     }
 }
 
-/// The same at rest: each day's key sealed under the region's master key.
+/// The format of a row with a key of old signatures: a build that does not know these would keep
+/// the key when the account takes no more of them.
+const FORMAT_OF_OLD: u32 = 3;
+
+/// The same at rest: each day's key sealed under the region's master key. The fields are those of
+/// [`DerivedKeys`], written out: a field that is not known would be skipped in a flattened one.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct VerifierRecord {
     v: u32,
     /// It was told when a customer's signature was shown, and not unasked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shown: bool,
-    #[serde(flatten)]
-    keys: DerivedKeys,
+    id: String,
+    account: String,
+    active: bool,
+    days: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserTold>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    old: Option<String>,
 }
 
 /// Keys by day, in order of day: a region has many, so they take little room.
@@ -276,21 +290,48 @@ impl VerifierRecord {
         if let Some(key) = &mut sealed.old {
             *key = master.seal(&format!("{}/old", keys.id), key, random)?;
         }
-        let v = match sealed.user {
-            None => FORMAT,
-            Some(_) => FORMAT_OF_USERS,
+        let v = match (&sealed.old, &sealed.user) {
+            (Some(_), _) => FORMAT_OF_OLD,
+            (None, Some(_)) => FORMAT_OF_USERS,
+            (None, None) => FORMAT,
         };
+        let DerivedKeys {
+            id,
+            account,
+            active,
+            days,
+            user,
+            public,
+            old,
+        } = sealed;
         Ok(Self {
             v,
             shown,
-            keys: sealed,
+            id,
+            account,
+            active,
+            days,
+            user,
+            public,
+            old,
         })
     }
 
+    fn into_told(self) -> (bool, DerivedKeys) {
+        let keys = DerivedKeys {
+            id: self.id,
+            account: self.account,
+            active: self.active,
+            days: self.days,
+            user: self.user,
+            public: self.public,
+            old: self.old,
+        };
+        (self.shown, keys)
+    }
+
     pub(crate) fn open(self, master: &MasterKey) -> Result<Verifier, CloudError> {
-        let Self {
-            shown, mut keys, ..
-        } = self;
+        let (shown, mut keys) = self.into_told();
         let wrong = || CloudError::Record("a derived key".into());
         let mut days = Vec::with_capacity(keys.days.len());
         for (day, sealed) in std::mem::take(&mut keys.days) {
@@ -325,7 +366,7 @@ impl VerifierRecord {
 
 impl Record for VerifierRecord {
     const PREFIX: &'static str = "v/";
-    const NEWEST: u32 = FORMAT_OF_USERS;
+    const NEWEST: u32 = FORMAT_OF_OLD;
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         (

@@ -1,6 +1,6 @@
 //! Which regions are given keys of signatures with HMAC-SHA1, and whose.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use access::{NoOldKey, SigningKeys, signature::Statement};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,7 +10,10 @@ use super::{
     follow_tests::{Cloud, ROOT, announcement, follower, issued, plan},
     *,
 };
-use crate::{AccessChange, Ask, DerivedKeys, NewKey, RegionPlan, RegionStatus, Told};
+use crate::{
+    AccessChange, Ask, DerivedKeys, NewKey, RegionPlan, RegionStatus, Told, kinds::Record,
+    verifiers::VerifierRecord,
+};
 
 impl Cloud {
     /// No region may be of a release that does not know what accounts say of access.
@@ -173,4 +176,37 @@ async fn p5_an_old_key_is_taken_away_when_the_account_turns_it_off() {
     let refused = cloud.keeper.set_account_access(ROOT, &asked, both).await;
     assert!(matches!(refused, Err(CloudError::Refused(_))));
     following.abort();
+}
+
+/// An earlier build would keep the key when the account takes no more old signatures.
+#[tokio::test]
+async fn a_row_with_an_old_key_is_not_read_by_a_build_that_does_not_know_them() {
+    let cloud = Cloud::new().await;
+    let asked = cloud.tenant("asked").await;
+    let key = cloud.key_of(&asked).await;
+    let second = &cloud.second;
+    let row = async || {
+        let told = cloud.told("second").await;
+        let keys = told.iter().find(|keys| keys.id == key.access_key);
+        let keys = keys.cloned().unwrap_or_else(|| DerivedKeys {
+            id: key.access_key.clone(),
+            account: asked.to_string(),
+            active: false,
+            days: BTreeMap::new(),
+            user: None,
+            public: None,
+            old: None,
+        });
+        VerifierRecord::seal(&keys, false, &second.master, &*second.random).unwrap()
+    };
+    let value = async || serde_json::to_value(row().await).unwrap();
+    assert_eq!(value().await["v"], 1);
+    cloud.turn(&asked, true).await;
+    let mut with = value().await;
+    assert!(with["v"] == 3 && with["old"].is_string(), "{with}");
+    let read = |value: &serde_json::Value| VerifierRecord::read(value.to_string().as_bytes());
+    assert!(read(&with).is_ok());
+    // A field that this build does not know is not skipped.
+    with["until"] = 1.into();
+    assert!(read(&with).is_err());
 }
