@@ -314,19 +314,21 @@ fn health(
     let (region, draining) = (Arc::clone(region), Arc::clone(draining));
     Arc::new(health::Health {
         registry: parking_lot::Mutex::new(registry),
-        ready: Box::new(move || {
-            if draining.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err("stopping".to_owned());
-            }
-            if region.upkeep.health().fenced.is_some() {
-                return Err("the engine is fenced after a failed sync".to_owned());
-            }
-            if shown.as_ref().is_some_and(|shown| shown.is_empty()) {
-                return Err("no TLS certificate yet: the log says why".to_owned());
-            }
-            region.neighbours.doubt_of_registry().map_or(Ok(()), Err)
+        ready: Box::new(move || health::Readiness {
+            why_not: why_not_ready(&region, &draining),
+            certificate: shown.as_ref().map(|shown| !shown.is_empty()),
         }),
     })
+}
+
+fn why_not_ready(region: &Region, draining: &AtomicBool) -> Option<String> {
+    if draining.load(std::sync::atomic::Ordering::Relaxed) {
+        return Some("stopping".to_owned());
+    }
+    if region.upkeep.health().fenced.is_some() {
+        return Some("the engine is fenced after a failed sync".to_owned());
+    }
+    region.neighbours.doubt_of_registry()
 }
 
 /// Ctrl-C and SIGTERM. Made before the node says that it is ready: whoever stops it right then must

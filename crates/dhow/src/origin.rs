@@ -65,8 +65,13 @@ impl Origin {
         }
     }
 
+    /// Without the port that the scheme has anyway (RFC 9110, section 4.2.3): a server may compare
+    /// it with its own name.
     fn host_header(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
@@ -114,5 +119,39 @@ impl Origin {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, bytes_max).collect().await?;
         Ok(Response::from_parts(head, body.to_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_goes_without_saying_is_neither_compared_nor_sent() {
+        let of = |url| Origin::of(url).unwrap().0;
+        for (url, same, host) in [
+            (
+                "https://ca.example.org",
+                "https://ca.example.org:443",
+                "ca.example.org",
+            ),
+            ("http://127.0.0.1", "http://127.0.0.1:80", "127.0.0.1"),
+            ("https://[::1]", "https://[::1]:443", "[::1]"),
+        ] {
+            assert_eq!(of(url), of(same));
+            assert_eq!(
+                (&*of(url).host_header(), &*of(same).host_header()),
+                (host, host)
+            );
+        }
+        assert_eq!(
+            of("https://ca.example.org:80").host_header(),
+            "ca.example.org:80"
+        );
+        assert_eq!(of("http://127.0.0.1:443").host_header(), "127.0.0.1:443");
+        assert_ne!(
+            of("https://ca.example.org"),
+            of("https://ca.example.org:8443")
+        );
     }
 }

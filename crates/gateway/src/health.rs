@@ -11,15 +11,24 @@ use tokio::net::TcpListener;
 
 use crate::{SmallLimits, body::ResponseBody, not_s3, serve_small};
 
-/// Whether the region can serve; the text says what is wrong.
-pub type Readiness = dyn Fn() -> Result<(), String> + Send + Sync;
+/// What a region says of how ready it is.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    /// Why it cannot serve; it can where there is nothing.
+    pub why_not: Option<String>,
+    /// Whether there is a certificate for customers; `None` where there is to be none.
+    ///
+    /// A region without one is ready all the same: the ACME server has to reach its listener, and
+    /// what stands before that may let nobody through to a region that is not ready.
+    pub certificate: Option<bool>,
+}
 
 /// What this listener tells.
 pub struct Health {
     /// Encoded at every scrape.
     pub registry: Mutex<Registry>,
     /// Asked at every `/-/health/ready`.
-    pub ready: Box<Readiness>,
+    pub ready: Box<dyn Fn() -> Readiness + Send + Sync>,
 }
 
 /// Serves `/-/health/live`, `/-/health/ready` and `/metrics` until `shutdown` resolves.
@@ -44,10 +53,17 @@ fn answer(health: &Health, request: &Request<Incoming>) -> Response<ResponseBody
     }
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/-/health/live") => (StatusCode::OK, text, "live\n".into()),
-        (&Method::GET | &Method::HEAD, "/-/health/ready") => match (health.ready)() {
-            Ok(()) => (StatusCode::OK, text, "ready\n".to_owned()),
-            Err(why) => (StatusCode::SERVICE_UNAVAILABLE, text, format!("{why}\n")),
-        },
+        (&Method::GET | &Method::HEAD, "/-/health/ready") => {
+            let readiness = (health.ready)();
+            let status = match readiness.why_not {
+                None => StatusCode::OK,
+                Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            match wants_json(request) {
+                true => (status, "application/json", readiness.in_json()),
+                false => (status, text, readiness.in_words()),
+            }
+        }
         (&Method::GET, "/metrics") => metrics(&health.registry.lock()),
         _ => (StatusCode::NOT_FOUND, text, "not found\n".to_owned()),
     };
@@ -57,6 +73,39 @@ fn answer(health: &Health, request: &Request<Incoming>) -> Response<ResponseBody
         .headers_mut()
         .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     answer
+}
+
+/// Whether the client asks for JSON by name.
+fn wants_json(request: &Request<Incoming>) -> bool {
+    let accept = request.headers().get_all(header::ACCEPT).iter();
+    let mut named = accept.filter_map(|value| value.to_str().ok());
+    named.any(|value| value.contains("application/json"))
+}
+
+impl Readiness {
+    fn in_words(&self) -> String {
+        match (&self.why_not, self.certificate) {
+            (Some(why), _) => format!("{why}\n"),
+            (None, Some(false)) => {
+                "ready, and there is no TLS certificate yet: the log says why\n".to_owned()
+            }
+            (None, _) => "ready\n".to_owned(),
+        }
+    }
+
+    fn in_json(&self) -> String {
+        let certificate = match self.certificate {
+            None => "none needed",
+            Some(true) => "present",
+            Some(false) => "missing",
+        };
+        let said = serde_json::json!({
+            "ready": self.why_not.is_none(),
+            "why_not": self.why_not,
+            "certificate": certificate,
+        });
+        format!("{said}\n")
+    }
 }
 
 fn metrics(registry: &Registry) -> (StatusCode, &'static str, String) {

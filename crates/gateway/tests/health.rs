@@ -7,14 +7,19 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use gateway::health::{Health, serve};
+use gateway::health::{Health, Readiness, serve};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    get_as(address, path, "*/*").await
+}
+
+async fn get_as(address: std::net::SocketAddr, path: &str, kind: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let head = format!("Host: h\r\nAccept: {kind}\r\nConnection: close");
+    let request = format!("GET {path} HTTP/1.1\r\n{head}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -30,10 +35,11 @@ async fn probes_and_metrics_are_answered_and_nothing_else() {
     let health = Arc::new(Health {
         registry: Mutex::new(registry),
         ready: Box::new(move || {
-            asked
-                .load(Ordering::SeqCst)
-                .then_some(())
-                .ok_or_else(|| "fenced".to_owned())
+            let fenced = !asked.load(Ordering::SeqCst);
+            Readiness {
+                why_not: fenced.then(|| "fenced".to_owned()),
+                certificate: Some(false),
+            }
         }),
     });
     let listener = gateway::listen("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -52,6 +58,12 @@ async fn probes_and_metrics_are_answered_and_nothing_else() {
             .await
             .starts_with("HTTP/1.1 200")
     );
+    // Who proves names to an ACME server may have to be ready before.
+    let answer = get(address, "/-/health/ready").await;
+    assert!(answer.contains("no TLS certificate yet"), "{answer}");
+    let answer = get_as(address, "/-/health/ready", "application/json").await;
+    let said = r#"{"certificate":"missing","ready":true,"why_not":null}"#;
+    assert!(answer.contains(said), "{answer}");
     ready.store(false, Ordering::SeqCst);
     let answer = get(address, "/-/health/ready").await;
     assert!(
@@ -86,7 +98,7 @@ async fn answered(address: std::net::SocketAddr, path: &str) -> bool {
 async fn p13_idle_connections_do_not_close_the_listener() {
     let health = Arc::new(Health {
         registry: Mutex::new(Registry::default()),
-        ready: Box::new(|| Ok(())),
+        ready: Box::new(Readiness::default),
     });
     let listener = gateway::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
