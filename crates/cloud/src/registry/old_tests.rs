@@ -48,7 +48,7 @@ impl Cloud {
     }
 
     /// A region of another operator.
-    async fn partner(&self, id: &str) {
+    pub(super) async fn partner(&self, id: &str) {
         let keeper = &self.keeper;
         keeper.add_operator(ROOT, "partner", "P").await.unwrap();
         let plan = RegionPlan {
