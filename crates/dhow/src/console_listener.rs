@@ -193,9 +193,10 @@ impl Backend for Within {
                         exchange(request, answer, most).await
                     }
                     Api::Admin => {
+                        let from = facts.source;
                         let answer = move |request| {
                             let admin = Arc::clone(&admin);
-                            async move { Ok::<_, Infallible>(admin.answer(request, facts.source).await) }
+                            async move { Ok::<_, Infallible>(admin.answer(request, from).await) }
                         };
                         exchange(request, answer, most).await
                     }

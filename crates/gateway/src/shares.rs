@@ -289,18 +289,19 @@ mod tests {
         let (all, places) = (Arc::<Shares>::default(), Arc::new(Semaphore::new(2)));
         let enter = async |from| {
             let place = all.place(&places).await.unwrap();
-            let share = all.enter(from);
-            let resting = share.held().until_needed(std::future::pending());
+            (all.enter(from), place)
+        };
+        let rest = |(share, place): (Share, OwnedSemaphorePermit)| {
             tokio::spawn(async move {
-                resting.await;
+                share.held().until_needed(std::future::pending()).await;
                 drop((share, place));
             })
         };
-        let lone = enter(ip(1)).await;
+        let lone = rest(enter(ip(1)).await);
         let mut others = Vec::new();
         for _ in 0..50 {
             let entered = tokio::time::timeout(Duration::from_secs(30), enter(ip(2)));
-            others.push(entered.await.unwrap());
+            others.push(rest(entered.await.unwrap()));
         }
         for gone in others.drain(..49) {
             gone.await.unwrap();

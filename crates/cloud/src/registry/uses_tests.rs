@@ -133,9 +133,9 @@ async fn a_region_reports_only_keys_that_it_was_given() {
     }
     // Regions of the cloud's operator look after the cloud's own account, and no partner does.
     cloud.partner("fourth").await;
-    says((&cloud.keeper, "fourth"), &of_root, now, "admin").await;
+    says((&cloud.keeper, "fourth"), &of_root, now, "s3").await;
     assert_eq!(cloud.last(&of_root), None);
-    cloud.says(&of_root, now + 60_000, "admin").await;
+    cloud.says(&of_root, now + 60_000, "s3").await;
     assert_eq!(cloud.last(&of_root).unwrap().region, "second");
     // Who signs there may be reported from there, whatever the account's guard says.
     cloud.shows(&of_bound).await;
