@@ -77,6 +77,8 @@ bugs=(
   "places-for-who-came-first|gateway|shares::tests::a_place_comes"
   "policies-unasked|users|a_user_may"
   "session-policies-unasked|users|a_session_policy"
+  "guard-unasked-for-root|users|a_guard_policy_bounds_the_account"
+  "guard-dropped-on-the-follower|cloud|guard_policies_tests::a_guard_policy_binds"
   "sessions-outlive-their-key|cloud|sessions_tests::a_session_ends"
   "sessions-outlive-their-key|cloud|sessions_tests::a_key_that_is_made_anew"
   "names-for-any-id|cloud|sessions_tests::names_are_told"

@@ -26,6 +26,7 @@ MATRIX = {
     "CreateAccount": (NO, NO, NO, ALL, NO),
     "SuspendAccount": (NO, NO, NO, ALL, NO),
     "ResumeAccount": (NO, NO, NO, ALL, NO),
+    "SetGuardPolicy": (NO, NO, NO, ALL, NO),
     "ListKeys": (NO, OWN, NO, ALL, ALL),
     "CreateKey": (NO, OWN, NO, ALL, NO),
     "EnableKey": (NO, OWN, NO, ALL, NO),
@@ -228,6 +229,8 @@ REQUESTS = {
         {"form": {"Action": "CreateUser", "UserName": c.fresh("user")}})),
     "ChangeAccess": (EACH, lambda c, whose: (
         "POST", f"accounts/{c.accounts[whose]}/access", {})),
+    "SetGuardPolicy": (EACH, lambda c, whose: (
+        "POST", f"accounts/{c.accounts[whose]}/guard-policy", {})),
     "ExplainAccess": (EACH, lambda c, whose: (
         "POST", f"accounts/{c.accounts[whose]}/explain",
         {"action": "s3:GetObject", "resource": f"arn:aws:s3:::bucket-{whose}/k"})),

@@ -186,3 +186,39 @@ def test_a_region_that_is_cut_off_answers_only_the_buckets_own_account_after_a_w
     for bucket in ("cut-off", "cut-own"):
         eventually(lambda: anonymous(fleet, ME, f"{bucket}/k") == (200, b"k"))
     eventually(lambda: "dhow_access_stale_buckets 0" in fleet.metrics(ME))
+
+
+def test_a_guard_policy_binds_in_other_regions_and_when_the_registry_is_away(fleet, tmp_path):
+    """Of the account's own bucket, and of another's that is open to it."""
+    account = fleet.json("account", "create", "guarded")["id"]
+    made = fleet.json("key", "create", "--account", account)
+    key = made["access_key"], made["secret_key"]
+    fleet.bucket("guarded-own", EU, ME, options=("--owner", account))
+    fleet.bucket("guarded-open", EU)
+    mine, theirs = fleet.s3(EU, key), fleet.s3(EU)
+    eventually(lambda: mine.put_object(Bucket="guarded-own", Key="k", Body=b"k"))
+    eventually(lambda: theirs.put_object(Bucket="guarded-open", Key="k", Body=b"k"))
+    grant(theirs, "guarded-open", {"AWS": account}, "s3:GetObject")
+    reads = lambda region, name="guarded-own": code(
+        fleet.s3(region, key).get_object, Bucket=name, Key="k")
+    everywhere = lambda: [reads(EU), reads(ME)]
+    eventually(lambda: everywhere() == [None] * 2)
+    assert reads(EU, "guarded-open") is None
+    text = tmp_path / "guard.json"
+    text.write_text(json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "s3:GetObject", "Resource": "*"}]}))
+    fleet.cli("account", "guard-policy", account, "--set", text)
+    eventually(lambda: everywhere() == ["AccessDenied"] * 2)
+    assert reads(EU, "guarded-open") == "AccessDenied"
+    # What it allows goes on, and a region that is cut off keeps it.
+    mine.put_object(Bucket="guarded-own", Key="other", Body=b"other")
+    fleet.freeze(FIRST)
+    try:
+        assert everywhere() == ["AccessDenied"] * 2
+        assert reads(EU, "guarded-open") == "AccessDenied"
+    finally:
+        fleet.thaw(FIRST)
+    fleet.cli("account", "guard-policy", account, "--remove")
+    eventually(lambda: everywhere() == [None] * 2)
+    assert reads(EU, "guarded-open") is None

@@ -21,6 +21,7 @@ impl SigningKeys for OneKey {
         (id == "AKIAFUZZ").then(|| SigningKey {
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
             key: key.into(),
         })
@@ -31,6 +32,7 @@ impl SigningKeys for OneKey {
         (id == "AKIAFUZZ").then(|| VerifyingKey {
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
             key,
         })

@@ -33,6 +33,7 @@ impl SigningKeys for Keys {
         Some(SigningKey {
             account: AccountId::new("000000000001"),
             kind: CallerKind::Customer,
+            guard: Default::default(),
             who: Who::Root,
             key: self.hmac.clone(),
         })
@@ -42,6 +43,7 @@ impl SigningKeys for Keys {
         Some(VerifyingKey {
             account: AccountId::new("000000000001"),
             kind: CallerKind::Customer,
+            guard: Default::default(),
             who: Who::Root,
             key: self.public.clone(),
         })

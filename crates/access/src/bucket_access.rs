@@ -293,6 +293,7 @@ pub(crate) fn decide(
         placement::is_owner(account, deed) || types::planted("owners-uncompared")
     });
     let root = owns && ask.principal.is_root();
+    let unbound = owns && ask.principal.may_all_of_account();
     let stranger = match account {
         None => Refusal::Anonymous,
         Some(_) => Refusal::NotOwner,
@@ -308,15 +309,15 @@ pub(crate) fn decide(
             Policy::None if !owns && lists.is_none() => return Err(stranger),
             Policy::None => None,
             Policy::Compiled(document) => Some(document),
-            Policy::Unreadable(_) if root && replaces_policy(ask.action) => {
-                return Ok(Granted::default());
-            }
+            // What is never denied by the bucket's policy, whatever that says.
+            Policy::Unreadable(_) if root && replaces_policy(ask.action) => None,
             Policy::Unreadable(_) if owns => return Err(Refusal::UnreadablePolicy),
             Policy::Unreadable(_) => return Err(stranger),
         },
     };
     // What only regions do no caller may, whatever documents say: that is refused after this.
-    if owns && ask.action.row().by == By::Regions || root && policy.is_none() && lists.is_none() {
+    if owns && ask.action.row().by == By::Regions || unbound && policy.is_none() && lists.is_none()
+    {
         return Ok(Granted::default());
     }
     let requester_pays = facts.access.is_some_and(BucketAccess::requester_pays);
@@ -386,7 +387,7 @@ pub(crate) fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Vec<policy::Explanati
 /// The same of what is on no bucket that is there.
 pub(crate) fn decide_by_caller(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
     let account = ask.principal.account().ok_or(Refusal::Anonymous)?;
-    if ask.principal.is_root() {
+    if ask.principal.may_all_of_account() {
         return Ok(());
     }
     let documents = policy::Documents {
@@ -431,6 +432,7 @@ fn each<'a, E>(
     let mut conditions = conditions::of(ask, facts, &texts);
     if let Some(who) = ask.principal.who() {
         who.fill(&mut conditions);
+        documents.guard = ask.principal.guard().document();
         documents.identity = who.policies();
         documents.boundary = who.boundary();
         documents.sessions = match types::planted("session-policies-unasked") {

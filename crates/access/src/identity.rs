@@ -3,7 +3,7 @@
 use types::{AccessKeyId, AccountId, Actor};
 
 use crate::{
-    Action, Who,
+    Action, GuardPolicy, Who,
     policy::{self, ActionName, Conditions, Explanation, Principal, Target},
 };
 
@@ -20,6 +20,8 @@ pub enum Identity {
         account: AccountId,
         /// What the account is for.
         kind: CallerKind,
+        /// The account's guard policy.
+        guard: GuardPolicy,
         /// Who of the account holds it.
         who: Who,
     },
@@ -63,14 +65,28 @@ impl Identity {
         }
     }
 
+    /// The guard policy of the account. Whoever signs nothing has none.
+    pub fn guard(&self) -> &GuardPolicy {
+        match self {
+            Self::Anonymous => GuardPolicy::NONE,
+            Self::Key { guard, .. } => guard,
+        }
+    }
+
     /// Whether it is an account itself, by a key of its own. Sessions of it are not.
     pub fn is_root(&self) -> bool {
         self.who().is_some_and(Who::is_root)
     }
 
-    /// Whether policies of its own say what it may do.
+    /// Whether policies of its own, or a guard policy of its account, say what it may do.
     pub fn has_policies(&self) -> bool {
-        self.who().is_some_and(|who| !who.is_root())
+        !self.may_all_of_account() && self.who().is_some()
+    }
+
+    /// Whether it may do all that the account may: it is the account itself, and no guard policy
+    /// bounds that.
+    pub(crate) fn may_all_of_account(&self) -> bool {
+        self.is_root() && (self.guard().is_none() || types::planted("guard-unasked-for-root"))
     }
 
     /// As policies name it. `tags` are those of [`Self::tags`].
@@ -88,7 +104,8 @@ impl Identity {
 
     /// Whether a decision may need the tags of the object that is addressed.
     pub fn wants_existing_tags(&self) -> bool {
-        self.who().is_some_and(Who::wants_existing_tags)
+        let own = self.who().is_some_and(Who::wants_existing_tags);
+        own || self.guard().wants_existing_tags()
     }
 
     /// What the caller's own policies say, where nothing but them counts: on what belongs to the
@@ -107,7 +124,7 @@ impl Identity {
             conditions,
         };
         let own = self.who().zip(self.account());
-        let documents = own.map(|(who, account)| who.documents(account));
+        let documents = own.map(|(who, account)| who.documents(account, self.guard()));
         policy::explain(&request, &documents.unwrap_or_default())
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use types::{AccountId, RegionId, Timestamp};
 
 use crate::{
-    CallerKind, NewBuckets, PublicAccessBlock, SessionToken, TokenFault, Who,
+    CallerKind, GuardPolicy, NewBuckets, PublicAccessBlock, SessionToken, TokenFault, Who,
     signature::{HmacKey, OldKey, PublicKey, Service},
 };
 
@@ -18,6 +18,8 @@ pub struct SigningKey {
     pub account: AccountId,
     /// What that account is for.
     pub kind: CallerKind,
+    /// The account's guard policy.
+    pub guard: GuardPolicy,
     /// Who of the account holds it.
     pub who: Who,
     /// The derived key.
@@ -37,6 +39,8 @@ pub struct VerifyingKey {
     pub account: AccountId,
     /// What that account is for.
     pub kind: CallerKind,
+    /// The account's guard policy.
+    pub guard: GuardPolicy,
     /// Who of the account holds it.
     pub who: Who,
     /// The key.
@@ -50,6 +54,8 @@ pub struct OldSigner {
     pub account: AccountId,
     /// What that account is for.
     pub kind: CallerKind,
+    /// The account's guard policy.
+    pub guard: GuardPolicy,
     /// Who of the account holds it.
     pub who: Who,
     /// The key.

@@ -8,6 +8,7 @@ pub mod actions;
 mod ask;
 mod bucket_access;
 mod conditions;
+mod guard;
 mod identity;
 mod keys;
 mod permit;
@@ -26,6 +27,7 @@ pub use acl::{AccessList, Grant, Grantee, NewBuckets, Ownership, Permission};
 pub use actions::Action;
 pub use ask::{Ask, Context, Facts, Resource};
 pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_by_block, refusal_sentence};
+pub use guard::GuardPolicy;
 pub use identity::{CallerKind, Identity};
 pub use keys::{NoOldKey, OldSigner, SigningKey, SigningKeys, VerifyingKey};
 pub use permit::{

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use types::AccountId;
 
 use crate::{
-    Session, User,
+    GuardPolicy, Session, User,
     policy::{
         self, ActionName, Conditions, Decision, Document, Documents, Principal, Request, Target,
     },
@@ -125,10 +125,11 @@ impl Who {
         }
     }
 
-    /// Its documents, for what belongs to `owner`.
-    pub fn documents<'a>(&'a self, owner: &'a str) -> Documents<'a> {
+    /// Its documents with the guard policy of its account, for what belongs to `owner`.
+    pub fn documents<'a>(&'a self, owner: &'a str, guard: &'a GuardPolicy) -> Documents<'a> {
         Documents {
             owner,
+            guard: guard.document(),
             identity: self.policies(),
             boundary: self.boundary(),
             sessions: self.sessions(),
@@ -136,18 +137,20 @@ impl Who {
         }
     }
 
-    /// What its own documents say, where nothing but them counts: on what belongs to its account.
+    /// What its own documents and the guard policy of its account say, where nothing but them
+    /// counts: on what belongs to its account.
     ///
     /// # Errors
     /// The decision, which is no permission.
     pub fn decide(
         &self,
-        account: &AccountId,
+        (account, guard): (&AccountId, &GuardPolicy),
         action: ActionName<'_>,
         target: Target<'_>,
         conditions: &Conditions<'_>,
     ) -> Result<(), Decision> {
-        self.decide_by(account, action, target, conditions, self.documents(account))
+        let documents = self.documents(account, guard);
+        self.decide_by(account, action, target, conditions, documents)
     }
 
     /// What these documents say, which may be more than its own.

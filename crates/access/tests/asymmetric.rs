@@ -74,6 +74,7 @@ impl SigningKeys for Keys {
         (key == KEY).then(|| SigningKey {
             account: AccountId::new("000000000001"),
             kind: CallerKind::Customer,
+            guard: Default::default(),
             who: Who::Root,
             key: signing_key("secret", day, region, s).into(),
         })
@@ -83,6 +84,7 @@ impl SigningKeys for Keys {
         (access_key == KEY).then(|| VerifyingKey {
             account: AccountId::new("000000000001"),
             kind: CallerKind::Customer,
+            guard: Default::default(),
             who: Who::Root,
             key: self.public(),
         })

@@ -223,6 +223,7 @@ fn identity(caller: Option<(&str, CallerKind)>) -> Identity {
             access_key: AccessKeyId::new("KEY"),
             account: AccountId::new(account),
             kind,
+            guard: Default::default(),
             who: access::Who::Root,
         },
     }

@@ -58,6 +58,7 @@ impl SigningKeys for Keys {
         (key == KEY).then(|| SigningKey {
             account: AccountId::new("000000000001"),
             kind: access::CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
             key: signing_key(SECRET, day, region, s).into(),
         })

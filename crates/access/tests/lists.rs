@@ -195,6 +195,7 @@ impl Case {
             access_key: AccessKeyId::new("DHOWONE"),
             account,
             kind: CallerKind::Customer,
+            guard: Default::default(),
             who: user.map_or(Who::Root, |user| Who::User(Arc::new(user))),
         }
     }

@@ -34,6 +34,7 @@ fn signer(secret: &str) -> OldSigner {
     OldSigner {
         account: AccountId::new("000000000001"),
         kind: CallerKind::Customer,
+        guard: Default::default(),
         who: Who::Root,
         key: OldKey::of_secret(secret),
     }

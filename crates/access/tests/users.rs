@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use access::{
-    Action, Ask, AuthType, CallerKind, Context, Facts, Identity, Policies, Refusal, RequestFacts,
-    Resource, Role, Session, SessionOf, SessionPolicies, Transport, User, Via, Who, actions::Kind,
-    authorize, authorize_opening, refusal_sentence,
+    Action, Ask, AuthType, CallerKind, Context, Facts, GuardPolicy, Identity, Policies, Refusal,
+    RequestFacts, Resource, Role, Session, SessionOf, SessionPolicies, Transport, User, Via, Who,
+    actions::Kind, authorize, authorize_opening, refusal_sentence,
 };
 use http::HeaderMap;
 use types::{
@@ -31,6 +31,7 @@ fn user(policies: &[&str], boundary: Option<&str>) -> Identity {
         access_key: AccessKeyId::new("DHOWEXAMPLE"),
         account,
         kind: CallerKind::Customer,
+        guard: Default::default(),
         who: Who::User(Arc::new(user)),
     }
 }
@@ -397,6 +398,7 @@ fn bounded(of: SessionOf, policies: &SessionPolicies) -> Identity {
         access_key: AccessKeyId::new("DHSTEXAMPLE"),
         account,
         kind: CallerKind::Customer,
+        guard: Default::default(),
         who: Who::Session(Arc::new(session)),
     }
 }
@@ -417,6 +419,7 @@ fn a_session_policy_bounds_every_action() {
                 access_key: AccessKeyId::new("DHOWEXAMPLE"),
                 account: AccountId::new(OWNER),
                 kind: CallerKind::Customer,
+                guard: Default::default(),
                 who: Who::Root,
             },
             row.action,
@@ -674,4 +677,81 @@ fn who_may_only_write_compares_no_etags() {
         };
         assert!(world.decide(&writer, action, named).is_err());
     }
+}
+
+/// A caller whose account has this guard policy.
+fn guarded(mut identity: Identity, text: &str) -> Identity {
+    if let Identity::Key { guard, .. } = &mut identity {
+        *guard = GuardPolicy::compile(Some(text));
+    }
+    identity
+}
+
+#[test]
+fn a_guard_policy_bounds_the_account_itself_and_its_users() {
+    let world = World::new(OWNER);
+    let root = || {
+        let mut root = user(&[], None);
+        if let Identity::Key { who, .. } = &mut root {
+            *who = Who::Root;
+        }
+        root
+    };
+    let everything = all();
+    let deny = statement(r#""Effect": "Deny", "Action": "*", "Resource": "*""#);
+    let other = statement(r#""Effect": "Allow", "Action": "sqs:*", "Resource": "*""#);
+    let mut refused = 0;
+    for row in Action::rows() {
+        let decide = |who: &Identity| world.decide(who, row.action, Context::default());
+        for who in [root(), user(&[&everything], None)] {
+            // It takes nothing away that it allows, and grants nothing.
+            let within = guarded(who.clone(), &everything);
+            assert_eq!(decide(&within), decide(&who), "{}", row.name);
+            for guard in [&*deny, &*other, "{}"] {
+                let bound = guarded(who.clone(), guard);
+                assert!(decide(&bound).is_err(), "{} with {guard}", row.name);
+                refused += 1;
+            }
+        }
+        let none = guarded(user(&[], None), &everything);
+        assert!(decide(&none).is_err(), "{}", row.name);
+    }
+    assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn a_guard_policy_bounds_who_is_let_into_the_bucket_of_another_account() {
+    let world = World::new("000000000002");
+    let open = statement(
+        r#""Effect": "Allow", "Principal": "*", "Action": "s3:*",
+           "Resource": ["arn:aws:s3:::papers", "arn:aws:s3:::papers/*"]"#,
+    );
+    let access = access::BucketAccess::compiled(
+        &world.deed,
+        Some((&open, &[])),
+        access::PublicAccessBlock::NONE,
+        false,
+    );
+    let decide = |principal: &Identity| {
+        let ask = Ask {
+            principal,
+            action: Action::GetObject,
+            resource: world.resource(Action::GetObject),
+            context: Context::default(),
+        };
+        let facts = Facts {
+            access: Some(&access),
+            account_block: access::PublicAccessBlock::NONE,
+            deed: Some(&world.deed),
+            here: &world.here,
+            via: &Via::Door,
+        };
+        authorize(&ask, &facts).map(drop)
+    };
+    let anna = user(&[&all()], None);
+    assert_eq!(decide(&anna), Ok(()));
+    let deny = statement(r#""Effect": "Deny", "Action": "s3:GetObject", "Resource": "*""#);
+    assert_eq!(decide(&guarded(anna, &deny)), Err(Refusal::NotOwner));
+    // Whoever signs nothing is of no account.
+    assert_eq!(decide(&Identity::Anonymous), Ok(()));
 }

@@ -367,6 +367,7 @@ impl Registry {
             access_key: key.clone(),
             account: account.account_id(),
             kind: account.caller_kind(),
+            guard: state.guard_policy(&account.id),
             who,
         })
     }

@@ -79,6 +79,7 @@ impl State {
         Some(VerifyingKey {
             account: account.account_id(),
             kind: account.caller_kind(),
+            guard: self.guard_policy(&account.id),
             who,
             key,
         })

@@ -174,7 +174,8 @@ impl Record for Change {
     }
 }
 
-fn sha256(text: &str) -> String {
+/// The digest of a row's value, as a change shows it.
+pub(crate) fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
 }
 

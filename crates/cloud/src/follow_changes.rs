@@ -9,7 +9,7 @@ use std::{
 use crate::{
     CloudError, Registry,
     change::{RowChange, RowNow},
-    kinds::{Kind, Record},
+    kinds::{Kind, Record, guard_policy::is_of},
     link::ToldChange,
     principals::ToldRoleRecord,
     registry::Landing,
@@ -142,6 +142,12 @@ impl Registry {
             for state in [&*state, &gathered.ahead] {
                 let rows = (kind.followed)(state, id, row);
                 kept.extend(rows.into_iter().map(|row| (row.key, row.now)));
+            }
+        }
+        for row in &told.shown {
+            // Only what the audit log has the digest of: nothing else is the text.
+            if is_of(row, &told.change.rows) {
+                kept.insert(row.key.clone(), row.now.clone());
             }
         }
         for keys in &told.keys {

@@ -18,6 +18,7 @@ mod features;
 mod follow;
 mod follow_changes;
 pub mod grants;
+mod guard_policies;
 mod introduce;
 mod keys;
 mod kinds;

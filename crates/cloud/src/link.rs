@@ -11,7 +11,7 @@ use types::{
 
 use crate::{
     Announcement, CloudError, DerivedKeys, RegionStatus, Registry,
-    change::Change,
+    change::{Change, RowChange},
     deeds::Leaving,
     introduce::{Introduction, Served},
     kinds::{
@@ -244,6 +244,9 @@ pub struct ToldChange {
     pub(crate) keys: Vec<DerivedKeys>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) roles: Vec<RoleTold>,
+    /// Rows of which the change has the digests and that the region may know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shown: Vec<RowChange>,
 }
 
 /// How a region reaches the one that keeps the registry.
@@ -453,6 +456,7 @@ impl Registry {
             ToldChange {
                 keys,
                 roles: roles.collect(),
+                shown: state.guard_policies_for(&change.rows, to),
                 change,
             }
         };

@@ -81,6 +81,7 @@ impl Registry {
         Ok(OldSigner {
             account: account.account_id(),
             kind: account.caller_kind(),
+            guard: state.guard_policy(&account.id),
             who,
             key: key.ok_or(NoOldKey::Off)?,
         })

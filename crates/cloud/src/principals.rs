@@ -359,6 +359,7 @@ impl Registry {
             access_key: AccessKeyId::new(""),
             account: account.clone(),
             kind: found.caller_kind(),
+            guard: self.guard_of(account),
             who: holder(user, account),
         })
     }
@@ -395,6 +396,7 @@ impl Registry {
             access_key: AccessKeyId::new(""),
             account: account.clone(),
             kind: found.caller_kind(),
+            guard: self.guard_of(account),
             who: Who::Session(session.into()),
         })
     }

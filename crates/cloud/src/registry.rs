@@ -487,6 +487,8 @@ mod features_tests;
 #[cfg(test)]
 mod follow_tests;
 #[cfg(test)]
+mod guard_policies_tests;
+#[cfg(test)]
 mod introduce_tests;
 #[cfg(test)]
 mod names_tests;

@@ -522,6 +522,7 @@ impl SigningKeys for Registry {
         let key = SigningKey {
             account: account.account_id(),
             kind: account.caller_kind(),
+            guard: state.guard_policy(&account.id),
             who,
             key: service_key(&key, service).into(),
         };

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use access::{
-    Action, Replayed, SigningKeys, Who,
+    Action, GuardPolicy, Replayed, SigningKeys, Who,
     policy::{Conditions, Decision, Target},
     signature::Statement,
 };
@@ -113,10 +113,10 @@ pub(crate) struct Warrant {
     pub(crate) actor: Actor,
 }
 
-/// Whether a user or session may do what a request is for, as far as it is known here: of the
+/// Whether a caller may do what a request is for, as far as it is known here: of the
 /// client's address and connection the region that it asked has told nothing.
 fn may_change(
-    (account, who): (&AccountId, &Who),
+    (account, guard, who): (&AccountId, &GuardPolicy, &Who),
     wanted: &Wanted,
     region: &RegionId,
     now: Timestamp,
@@ -136,22 +136,22 @@ fn may_change(
         ..Conditions::default()
     };
     let target = Target::Bucket(&wanted.bucket);
-    who.decide(account, action.into(), target, &conditions)
+    who.decide((account, guard), action.into(), target, &conditions)
 }
 
-/// The region asked the user's policies as well, and its word is no proof of it.
+/// The region asked the same policies, and its word is no proof of it.
 fn check_holder(
-    (account, who): (&AccountId, &Who),
+    holder: (&AccountId, &GuardPolicy, &Who),
     wanted: &Wanted,
     region: &RegionId,
     now: Timestamp,
 ) -> Result<(), Doubt> {
-    if who.is_root() {
-        return Ok(());
-    }
-    may_change((account, who), wanted, region, now).map_err(|decision| {
-        tracing::info!(?who, ?decision, "a bucket that a user may not change");
-        "the policies of the user do not allow it".to_owned().into()
+    may_change(holder, wanted, region, now).map_err(|decision| {
+        let (_, _, who) = holder;
+        tracing::info!(?who, ?decision, "a bucket that its caller may not change");
+        "the policies of the caller do not allow it"
+            .to_owned()
+            .into()
     })
 }
 
@@ -217,7 +217,8 @@ impl Registry {
                 .to_owned()
                 .into());
         }
-        check_holder((&account, &who), &wanted, from, now)?;
+        let guard = self.guard_of(&account);
+        check_holder((&account, &guard, &who), &wanted, from, now)?;
         let actor = Actor::Through {
             region: from.clone(),
             account: account.clone(),

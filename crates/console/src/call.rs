@@ -58,8 +58,8 @@ impl Caller {
         }
     }
 
-    /// Whether the account itself asks, or policies let the caller do an action of IAM on what has
-    /// this ARN of the account.
+    /// Whether policies let the caller do an action of IAM on what has this ARN of the account, as
+    /// they let the account itself do all that its guard policy does.
     pub fn may(&self, action: &str, arn: &str, facts: &RequestFacts, now: Timestamp) -> bool {
         let conditions = policy::Conditions {
             current_time: Some(now),
@@ -69,11 +69,9 @@ impl Caller {
         };
         let (action, target) = (ActionName::parse(action), Target::Arn(arn));
         let account = self.account.account_id();
-        self.identity.is_root()
-            || self
-                .identity
-                .who()
-                .is_some_and(|who| who.decide(&account, action, target, &conditions).is_ok())
+        let of = (&account, self.identity.guard());
+        let who = self.identity.who();
+        who.is_some_and(|who| who.decide(of, action, target, &conditions).is_ok())
     }
 
     /// Whether the account has buckets.

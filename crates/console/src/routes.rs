@@ -316,6 +316,7 @@ mod tests {
                 access_key: key.clone(),
                 account: AccountId::new("1"),
                 kind: CallerKind::default(),
+                guard: Default::default(),
                 who: Who::Root,
             },
             key,

@@ -10,7 +10,7 @@ mod account_block;
 use std::sync::Arc;
 
 use access::{
-    Identity, RequestFacts, SigningKeys, Transport, Who,
+    GuardPolicy, Identity, RequestFacts, SigningKeys, Transport, Who,
     sign::payload_sha256,
     signature::{
         AuthType, Facts, RegionNames, Request as Signed, Service, SignatureError, SignedHeader,
@@ -88,16 +88,18 @@ impl IamForms {
         }
     }
 
-    /// Does what a form asks for, as the account itself: for whoever administers it.
+    /// Does what a form asks for, as the account itself: for whoever administers it. It is bound by
+    /// this guard policy.
     pub async fn act_as_root(
         &self,
         account: &AccountId,
-        actor: &Actor,
+        (actor, guard): (&Actor, &GuardPolicy),
         form: &Form,
     ) -> Result<Answer, IamError> {
         let caller = Caller {
             account,
             who: &Who::Root,
+            guard,
             actor,
             conditions: Conditions {
                 now: self.region.clock.now(),
@@ -137,6 +139,7 @@ impl IamForms {
             account,
             who,
             kind,
+            guard,
             access_key,
         } = &identity
         else {
@@ -167,6 +170,7 @@ impl IamForms {
         let caller = Caller {
             account,
             who,
+            guard,
             actor: &identity.actor(),
             conditions: how,
         };

@@ -28,6 +28,7 @@ impl SigningKeys for OneKey {
         (id == "AKIAFUZZ").then(|| SigningKey {
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
             key: KEY.into(),
         })

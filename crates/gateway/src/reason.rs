@@ -66,7 +66,8 @@ fn text(ask: &Ask<'_>, decision: &Decision, at: Timestamp) -> Option<String> {
             Source::Identity(n) => who.policies().get(n),
             Source::Boundary => who.boundary(),
             Source::Session(n) => who.sessions().get(n),
-            Source::Guard | Source::Resource => None,
+            Source::Guard => ask.principal.guard().document(),
+            Source::Resource => None,
         };
         let sid = named.and_then(|document| document.sid(found.statement));
         told["explicit"] = true.into();

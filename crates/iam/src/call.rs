@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use access::{SessionOf, Who, policy};
+use access::{GuardPolicy, SessionOf, Who, policy};
 use cloud::{Registry, UserInfo};
 use types::{AccessKeyId, AccountId, Actor, Timestamp};
 
@@ -18,6 +18,8 @@ pub struct Caller<'a> {
     pub account: &'a AccountId,
     /// Who of the account.
     pub who: &'a Who,
+    /// The account's guard policy.
+    pub guard: &'a GuardPolicy,
     /// For the audit log.
     pub actor: &'a Actor,
     /// What policies may ask about.
@@ -99,9 +101,6 @@ impl Call<'_> {
         (plain, named, of_plain): (&str, &str, &About<'_>),
     ) -> Result<(), IamError> {
         let (who, account) = (self.caller.who, self.caller.account);
-        if who.is_root() {
-            return Ok(());
-        }
         let name = ["iam:", self.action].concat();
         if self.decides(&name, arn, about).is_ok() {
             return Ok(());
@@ -134,9 +133,14 @@ impl Call<'_> {
         };
         let action = policy::ActionName::parse(name);
         let target = policy::Target::Arn(arn);
-        self.caller
-            .who
-            .decide(self.caller.account, action, target, &conditions)
+        let of = (self.caller.account, self.caller.guard);
+        self.caller.who.decide(of, action, target, &conditions)
+    }
+
+    /// Whether the account itself may do the action on itself.
+    pub fn may_on_account(&self) -> Result<(), IamError> {
+        let arn = format!("arn:aws:iam::{}:root", self.caller.account);
+        self.may(&arn, &About::default())
     }
 
     /// The ARN of a user who may not be there.

@@ -33,7 +33,7 @@ impl Call<'_> {
     /// only the account's own keys may ask for.
     fn holder(&self) -> Result<Option<UserInfo>, IamError> {
         match (self.form.get("UserName"), self.caller.who) {
-            (None, Who::Root) => Ok(None),
+            (None, Who::Root) => self.may_on_account().map(|()| None),
             _ => self.user(&About::default()).map(Some),
         }
     }

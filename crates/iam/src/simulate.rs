@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use access::policy::{
-    self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Explanation, Given,
-    NoValue, Principal, Source, Steps, Target, UserRef, Verdict,
+use access::{
+    GuardPolicy,
+    policy::{
+        self, ActionName, Conditions, Decision, Document, DocumentKind, Documents, Explanation,
+        Given, NoValue, Principal, Source, Steps, Target, UserRef, Verdict,
+    },
 };
 use cloud::{PolicyTold, UserTold};
 
@@ -73,6 +76,7 @@ struct Simulated<'a> {
     who: Who,
     identity: Vec<Named>,
     boundary: Option<Named>,
+    guard: GuardPolicy,
     /// The account that owns what is asked for.
     owner: &'a str,
     resource_policy: Option<&'a str>,
@@ -89,7 +93,8 @@ impl Call<'_> {
             None => who,
             Some(arn) => self.caller_by(arn)?,
         };
-        self.simulate(caller, identity, boundary)
+        let guard = self.registry.guard_of(self.caller.account);
+        self.simulate(caller, (identity, boundary, guard))
     }
 
     pub fn simulate_custom_policy(&self) -> Done {
@@ -102,7 +107,8 @@ impl Call<'_> {
             None => Who::default(),
             Some(arn) => self.caller_by(arn)?,
         };
-        self.simulate(caller, identity, None)
+        // Texts are nobody's: no account bounds them.
+        self.simulate(caller, (identity, None, GuardPolicy::default()))
     }
 
     pub fn context_keys_of_principal(&self) -> Done {
@@ -192,7 +198,11 @@ impl Call<'_> {
         Ok((who, all, boundary))
     }
 
-    fn simulate(&self, who: Who, identity: Vec<Named>, boundary: Option<Named>) -> Done {
+    fn simulate(
+        &self,
+        who: Who,
+        (identity, boundary, guard): (Vec<Named>, Option<Named>, GuardPolicy),
+    ) -> Done {
         let input = self.input("PermissionsBoundaryPolicyInputList", DocumentKind::Boundary)?;
         if input.len() > 1 {
             return Err(invalid("a user has one permissions boundary at most"));
@@ -208,6 +218,7 @@ impl Call<'_> {
             who,
             identity,
             boundary: input.into_iter().next().or(boundary),
+            guard,
             owner,
             resource_policy: self.form.get("ResourcePolicy"),
             given: self.given()?,
@@ -303,6 +314,7 @@ impl Call<'_> {
             .collect();
         let documents = Documents {
             owner: simulated.owner,
+            guard: simulated.guard.document(),
             resource: policy.as_ref().map(|own| &own.document),
             identity: &identity,
             boundary: simulated.boundary.as_ref().map(|own| &own.document),
@@ -390,13 +402,16 @@ fn shown(explained: &Explanation, simulated: &Simulated<'_>, policy: Option<&Nam
         // What nobody has said of the request is not there.
         Decision::ImplicitDeny(_) | Decision::Needs(_) => ("implicitDeny", None),
     };
-    let counting = explained.documents.iter().filter(|report| report.counts);
+    // Whoever simulates does not learn what the guard policy says, only whether it allows.
+    let counting = explained.documents.iter();
+    let counting = counting.filter(|report| report.counts && report.source != Source::Guard);
     let (mut matched, mut missing) = (Vec::new(), BTreeSet::new());
     for report in counting {
         let named = match report.source {
             Source::Identity(n) => simulated.identity.get(n),
             Source::Boundary => simulated.boundary.as_ref(),
-            _ => policy,
+            Source::Guard => None,
+            Source::Resource | Source::Session(_) => policy,
         };
         for own in &report.statements {
             missing.extend(own.missing.iter().cloned());
@@ -416,18 +431,23 @@ fn shown(explained: &Explanation, simulated: &Simulated<'_>, policy: Option<&Nam
             Node::List(missing.into_iter().map(Node::from).collect()),
         ),
     ];
+    let has = |source: Source, denies: bool| {
+        let mut all = explained.documents.iter();
+        let report = all.find(|report| report.source == source);
+        let is = |verdict: &Verdict| matches!(verdict, Verdict::Matches(_));
+        let statements = report.map(|report| &report.statements[..]);
+        let mut statements = statements.unwrap_or_default().iter();
+        statements.any(|own| own.denies == denies && is(&own.verdict))
+    };
     if simulated.boundary.is_some() {
-        let allows = |report: &policy::DocumentReport| {
-            let is = |verdict: &Verdict| matches!(verdict, Verdict::Matches(_));
-            report.source == Source::Boundary
-                && report
-                    .statements
-                    .iter()
-                    .any(|own| !own.denies && is(&own.verdict))
-        };
-        let allowed = explained.documents.iter().any(allows);
+        let allowed = has(Source::Boundary, false);
         let detail = vec![("AllowedByPermissionsBoundary", allowed.into())];
         fields.push(("PermissionsBoundaryDecisionDetail", Node::Fields(detail)));
+    }
+    if !simulated.guard.is_none() {
+        let allowed = has(Source::Guard, false) && !has(Source::Guard, true);
+        let detail = vec![("AllowedByOrganizations", allowed.into())];
+        fields.push(("OrganizationsDecisionDetail", Node::Fields(detail)));
     }
     Node::Fields(fields)
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use access::{
     SessionOf, Who,
-    policy::{ActionName, Conditions, Decision, Document, DocumentKind, Documents, Target},
+    policy::{ActionName, Conditions, Decision, Document, DocumentKind, Documents, Lacks, Target},
 };
 use cloud::{Assumable, Grant, GrantOf, NewSession, Registry, SESSION_S_MAX};
 use types::{AccessKeyId, AccountId, Timestamp};
@@ -284,6 +284,11 @@ impl Call<'_> {
         self.caller.who.session().map(|session| &**session)
     }
 
+    /// The caller's documents, for what belongs to `owner`.
+    fn own_documents<'a>(&'a self, owner: &'a str) -> Documents<'a> {
+        self.caller.who.documents(owner, self.caller.guard)
+    }
+
     /// Whether the caller may do something by its own documents, and by those of whom it is on.
     fn may(
         &self,
@@ -300,12 +305,20 @@ impl Call<'_> {
         })
     }
 
-    /// Refuses what is denied by name. Whatever is not denied needs no permission.
+    /// Refuses what is denied by name, and what the guard policy does not allow. All else needs no
+    /// permission.
     fn is_denied(&self, action: &str) -> Result<(), IamError> {
-        let Caller { account, who, .. } = self.caller;
+        let Caller {
+            account,
+            who,
+            guard,
+            ..
+        } = self.caller;
         let (name, target) = (ActionName::parse(action), Target::Arn("*"));
-        match who.decide(account, name, target, &self.conditions()) {
-            Err(Decision::ExplicitDeny(_)) if !who.is_root() => Err(self.refused(action, "*")),
+        match who.decide((account, guard), name, target, &self.conditions()) {
+            Err(Decision::ExplicitDeny(_) | Decision::ImplicitDeny(Lacks::Guard)) => {
+                Err(self.refused(action, "*"))
+            }
             _ => Ok(()),
         }
     }
@@ -418,7 +431,7 @@ impl Call<'_> {
         for (action, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
             let documents = Documents {
                 resource: Some(&role.trust),
-                ..self.caller.who.documents(&role.account)
+                ..self.own_documents(&role.account)
             };
             self.may(action, &role.arn, (&conditions, documents))?;
         }
@@ -465,21 +478,19 @@ impl Call<'_> {
         let account = self.caller.account;
         let tags = self.tags()?;
         let arn = format!("arn:aws:sts::{account}:federated-user/{name}");
-        if !self.caller.who.is_root() {
-            let given: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (&**k, &**v)).collect();
-            let conditions = Conditions {
-                request_tags: Some(&given),
-                resource_tags: Some(&[]),
-                ..self.conditions()
-            };
-            let mut actions = vec!["sts:GetFederationToken"];
-            if !tags.is_empty() {
-                actions.push("sts:TagSession");
-            }
-            for action in actions {
-                let documents = self.caller.who.documents(account);
-                self.may(action, &arn, (&conditions, documents))?;
-            }
+        let given: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (&**k, &**v)).collect();
+        let conditions = Conditions {
+            request_tags: Some(&given),
+            resource_tags: Some(&[]),
+            ..self.conditions()
+        };
+        let mut actions = vec!["sts:GetFederationToken"];
+        if !tags.is_empty() {
+            actions.push("sts:TagSession");
+        }
+        for action in actions {
+            let documents = self.own_documents(account);
+            self.may(action, &arn, (&conditions, documents))?;
         }
         let policies = session_policies(self.registry, account, self.form)?;
         let made = self.plain(of, name, USER_S, most, (tags, policies))?;

@@ -80,6 +80,7 @@ impl Call<'_> {
 
     /// The account itself, as IAM shows it to itself.
     fn get_root(&self) -> Done {
+        self.may_on_account()?;
         let id = self.caller.account;
         let account = self.registry.account(id);
         let created = account.map_or(0, |account| account.created_ms);

@@ -110,6 +110,7 @@ impl Bench {
             access_key: AccessKeyId::new("KEY"),
             account: AccountId::new("1"),
             kind: CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
         };
         let ask = Ask {
@@ -204,6 +205,7 @@ impl Bench {
                     parts: Vec::new(),
                     checksum: None,
                     kind: None,
+                    guard: Default::default(),
                     size: None,
                     conditions: none,
                 };

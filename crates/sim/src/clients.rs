@@ -123,6 +123,7 @@ fn identity() -> Identity {
         access_key: AccessKeyId::new("key"),
         account: owner(),
         kind: access::CallerKind::Customer,
+        guard: Default::default(),
         who: access::Who::Root,
     }
 }

@@ -47,6 +47,9 @@ pub const ACCOUNT_ALIASES: &str = "account-aliases";
 /// Keys of signatures with HMAC-SHA1, and accounts that take them.
 pub const OLD_SIGNATURES: &str = "old-signatures";
 
+/// Guard policies of accounts.
+pub const GUARD_POLICIES: &str = "guard-policies";
+
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
     ACCEPTED_RULES,
@@ -62,6 +65,7 @@ const SINCE: &[&str] = &[
     ACCESS_LISTS,
     ACCOUNT_ALIASES,
     ASYMMETRIC_SIGNATURES,
+    GUARD_POLICIES,
     IDENTITIES,
     OLD_SIGNATURES,
     ROLES,

@@ -371,7 +371,7 @@ impl fmt::Display for Mismatch {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Guard => f.write_str("the account's guard"),
+            Self::Guard => f.write_str("the guard policy of the account"),
             Self::Resource => f.write_str("the resource-based policy"),
             Self::Identity(n) => write!(f, "identity-based policy {}", n + 1),
             Self::Boundary => f.write_str("the permissions boundary"),
@@ -383,7 +383,7 @@ impl fmt::Display for Source {
 impl fmt::Display for Lacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Guard => "the account's guard does not allow it",
+            Self::Guard => "the guard policy of the account does not allow it",
             Self::Identity => "no identity-based policy allows it",
             Self::Boundary => "the permissions boundary does not allow it",
             Self::Session => "no session policy allows it",

@@ -271,6 +271,7 @@ fn prove(
         access_key: AccessKeyId::new(access_key),
         account: signer.account,
         kind: signer.kind,
+        guard: signer.guard,
         who: signer.who,
     })
 }

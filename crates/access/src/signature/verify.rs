@@ -464,6 +464,7 @@ fn check_asymmetric(
         access_key: AccessKeyId::new(access_key),
         account: found.account,
         kind: found.kind,
+        guard: found.guard,
         who: found.who,
     };
     let may_be_used_elsewhere = !signed.in_query && !names_only(set, own);
@@ -522,6 +523,7 @@ fn check(
         access_key: AccessKeyId::new(credential.access_key),
         account: found.account,
         kind: found.kind,
+        guard: found.guard,
         who: found.who,
     };
     Ok((identity, found.key))
@@ -595,6 +597,7 @@ pub fn verify_text(
                 access_key: AccessKeyId::new(credential.access_key),
                 account: found.account,
                 kind: found.kind,
+                guard: found.guard,
                 who: found.who,
             })
         }

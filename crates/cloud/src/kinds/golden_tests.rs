@@ -61,6 +61,8 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     let provider = state.providers.of_issuer("000000000001", issuer).unwrap();
     assert_eq!((&*provider.id, provider.clients.len()), ("OIDP-ONE", 1));
     assert_eq!(state.aliases.account("acme-prod"), Some("000000000001"));
+    assert!(!state.guard_policy("000000000002").is_none());
+    assert!(state.guard_policy("000000000003").is_none());
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn a_row_of_no_kind_is_refused_and_counts_as_secret() {
     for key in [
         "",
         "a",
-        "x/1",
+        "z/1",
         "A/1",
         "c/",
         "c/chain",
@@ -111,7 +113,7 @@ fn a_row_of_no_kind_is_refused_and_counts_as_secret() {
         key: key.into(),
         now: RowNow::Value("{}".into()),
     };
-    let rows = ["x/1", "k/1", "t/1", "n/1"].map(row);
+    let rows = ["z/1", "k/1", "t/1", "n/1"].map(row);
     let draft = Draft {
         actor: Actor::System,
         action: "test",

@@ -10,6 +10,7 @@ pub(crate) mod deed;
 #[cfg(test)]
 mod golden_tests;
 pub(crate) mod group;
+pub(crate) mod guard_policy;
 pub(crate) mod holders;
 pub(crate) mod key;
 pub(crate) mod managed;
@@ -25,9 +26,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::RegionId;
 
 use self::{
-    account::Account, alias::AliasRecord, deed::DeedRecord, group::GroupRecord, key::KeyRecord,
-    managed::ManagedRecord, operator::Operator, provider::ProviderRecord, region::RegionRecord,
-    role::RoleRecord, token::TokenRecord, user::UserRecord,
+    account::Account, alias::AliasRecord, deed::DeedRecord, group::GroupRecord,
+    guard_policy::GuardPolicyRecord, key::KeyRecord, managed::ManagedRecord, operator::Operator,
+    provider::ProviderRecord, region::RegionRecord, role::RoleRecord, token::TokenRecord,
+    user::UserRecord,
 };
 use crate::{
     CloudError, MasterKey,
@@ -94,6 +96,8 @@ kinds! {
         providers: ProviderRecord,
         /// Aliases of accounts, where the registry is kept.
         aliases: AliasRecord,
+        /// Guard policies; where the registry is followed, some by their digest alone.
+        guard_policies: GuardPolicyRecord,
         /// Keys that open tokens of sessions, where the registry is followed.
         token_keys: TokenKeyRecord,
         /// What the keeper said that it had told, where the registry is followed.

@@ -422,8 +422,8 @@ async fn what_a_role_may_do_changes_in_every_region() {
         };
         let target = access::policy::Target::Bucket("any");
         let action = access::Action::GetBucketLocation.into();
-        who.decide(&account, action, target, &Default::default())
-            .is_ok()
+        let of = (&account, access::GuardPolicy::NONE);
+        who.decide(of, action, target, &Default::default()).is_ok()
     };
     let policy = NewEntity {
         name: "all".into(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use access::{Identity, SigningKeys, Who};
+use access::{GuardPolicy, Identity, SigningKeys, Who};
 use store::memory::Memory;
 use types::{AccessKeyId, Deeds, Features, features::IDENTITIES};
 
@@ -303,8 +303,12 @@ fn reads(registry: &Registry, key: &NewKey) -> Option<bool> {
     };
     let target = access::policy::Target::Bucket("any");
     let action = access::Action::GetBucketLocation.into();
-    let decided =
-        Who::User(Arc::clone(&user)).decide(&user.account, action, target, &Default::default());
+    let decided = Who::User(Arc::clone(&user)).decide(
+        (&user.account, GuardPolicy::NONE),
+        action,
+        target,
+        &Default::default(),
+    );
     Some(decided.is_ok())
 }
 

@@ -19,8 +19,8 @@ use std::{
 };
 
 use access::{
-    CallerKind, Identity, Session, SessionOf, SessionPolicies, SessionToken, SigningKey,
-    TokenFault, Who,
+    CallerKind, GuardPolicy, Identity, Session, SessionOf, SessionPolicies, SessionToken,
+    SigningKey, TokenFault, Who,
 };
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -139,6 +139,14 @@ impl Sessions {
     pub(crate) fn use_them(&self) {
         self.used.store(true, Ordering::Relaxed);
     }
+}
+
+/// A session whose account and holder are there.
+struct Live {
+    account: AccountId,
+    kind: CallerKind,
+    guard: GuardPolicy,
+    session: Arc<Session>,
 }
 
 /// What is known of the long-term key with which a session began.
@@ -468,19 +476,16 @@ impl Registry {
         })
     }
 
-    fn live_session(
-        &self,
-        state: &State,
-        known: &Known,
-    ) -> Option<(AccountId, CallerKind, Arc<Session>)> {
+    fn live_session(&self, state: &State, known: &Known) -> Option<Live> {
         let claims = &known.opened.claims;
         let of = state.session_of(claims, self.keeps())?;
         let account = state.accounts.get(&claims.account)?;
-        Some((
-            account.account_id(),
-            account.caller_kind(),
-            known.session(of),
-        ))
+        Some(Live {
+            account: account.account_id(),
+            kind: account.caller_kind(),
+            guard: state.guard_policy(&account.id),
+            session: known.session(of),
+        })
     }
 
     /// The signing key of a session.
@@ -497,7 +502,7 @@ impl Registry {
         }
         let known = self.open_session(token, access_key)?;
         let state = self.state.read();
-        let Some((account, kind, session)) = self.live_session(&state, &known) else {
+        let Some(live) = self.live_session(&state, &known) else {
             return Ok(None);
         };
         let own = self.regions.first() == Some(region);
@@ -525,9 +530,10 @@ impl Registry {
             }
         };
         Ok(Some(SigningKey {
-            account,
-            kind,
-            who: Who::Session(session),
+            account: live.account,
+            kind: live.kind,
+            guard: live.guard,
+            who: Who::Session(live.session),
             key,
         }))
     }
@@ -537,12 +543,13 @@ impl Registry {
     pub fn session_caller(&self, token: &SessionToken, access_key: &str) -> Option<Identity> {
         let known = self.open_session(token, access_key).ok()?;
         let state = self.state.read();
-        let (account, kind, session) = self.live_session(&state, &known)?;
+        let live = self.live_session(&state, &known)?;
         Some(Identity::Key {
             access_key: AccessKeyId::new(access_key),
-            account,
-            kind,
-            who: Who::Session(session),
+            account: live.account,
+            kind: live.kind,
+            guard: live.guard,
+            who: Who::Session(live.session),
         })
     }
 
@@ -562,9 +569,9 @@ impl Registry {
         if !days.iter().any(|own| own == day) {
             return None;
         }
-        let (account, _, session) = self.live_session(state, &known)?;
+        let live = self.live_session(state, &known)?;
         let key = region_key(secret, day, region);
-        Some((account, Who::Session(session), key))
+        Some((live.account, Who::Session(live.session), key))
     }
 
     /// The long-term key with which a session began.

@@ -103,6 +103,15 @@ impl AccountAccess {
     }
 }
 
+/// What is to become of an account's guard policy.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetGuardPolicy {
+    policy: Option<String>,
+    #[serde(default)]
+    remove: bool,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
@@ -199,6 +208,30 @@ impl Admin {
                 false => ANY,
             },
             "old_signatures": changed.old_signatures,
+        }))
+    }
+
+    /// A body without fields changes nothing, and answers what there is.
+    pub(super) async fn set_guard_policy(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
+        let registry = &self.region.registry;
+        let id = registry.account_meant(id);
+        let asked: SetGuardPolicy = parse(&call.body)?;
+        let wanted = match (&asked.policy, asked.remove) {
+            (Some(_), true) => return Err(bad("a guard policy is set or removed, not both")),
+            (None, false) => None,
+            (document, _) => Some(document.as_deref()),
+        };
+        if registry.account(&id).is_none() {
+            return Err(refused(cloud::CloudError::NoAccount(id)));
+        }
+        if let Some(document) = wanted {
+            let set = registry.set_guard_policy(&call.actor, &id, document).await;
+            set.map_err(refused)?;
+        }
+        Ok(json!({
+            "id": &*id,
+            "policy": registry.guard_policy(&id),
         }))
     }
 

@@ -608,6 +608,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
         ],
     ),
     ("Explained", of_access::EXPLAINED),
+    ("GuardPolicy", of_access::GUARD_POLICY),
     ("MapKey", &[must("key", Text, "64 hex digits.")]),
     (
         "Checkpoint",
@@ -658,7 +659,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::super::{
-        accounts::{AccountAccess, NewAccount, NewKey},
+        accounts::{AccountAccess, NewAccount, NewKey, SetGuardPolicy},
         answers::parse,
         buckets::{NewBucket, Place},
         explaining::Explain,
@@ -684,6 +685,7 @@ mod tests {
         Some(match op {
             Op::CreateAccount => read::<NewAccount>,
             Op::ChangeAccess => read::<AccountAccess>,
+            Op::SetGuardPolicy => read::<SetGuardPolicy>,
             Op::CreateKey => read::<NewKey>,
             Op::CallIam => read::<IamForm>,
             Op::ExplainAccess => read::<Explain>,

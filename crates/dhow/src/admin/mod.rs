@@ -198,6 +198,7 @@ impl Admin {
             Op::SuspendAccount => self.suspend_account(call, id, true).await,
             Op::ResumeAccount => self.suspend_account(call, id, false).await,
             Op::ChangeAccess => self.change_access(call, id).await,
+            Op::SetGuardPolicy => self.set_guard_policy(call, id).await,
             Op::ListKeys => self.list_keys(call),
             Op::CreateKey => self.create_key(call).await,
             Op::EnableKey => self.set_key(call, id, KeyStatus::Active).await,

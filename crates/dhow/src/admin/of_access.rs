@@ -9,6 +9,22 @@ use super::fields::{
 const TEXTS: super::fields::Kind = List(&Text);
 const OR_TEXT: super::fields::Kind = OrNull(&Text);
 
+/// The body of `POST accounts/{id}/guard-policy`.
+pub const SET_GUARD_POLICY: &[Field] = &[
+    may("policy", Text, "To set it: JSON in the language of IAM."),
+    may("remove", Flag, "To have none."),
+];
+
+/// Its answer.
+pub const GUARD_POLICY: &[Field] = &[
+    must("id", Text, "The account's id."),
+    must(
+        "policy",
+        OR_TEXT,
+        "As it was written; null where there is none.",
+    ),
+];
+
 /// The body of `POST accounts/{id}/explain`.
 pub const EXPLAIN: &[Field] = &[
     may(

@@ -114,6 +114,9 @@ operations! {
     /// Show or change what public access an account refuses, and what its new buckets begin with.
     ChangeAccess POST "accounts/{id}/access" ChangeIdentities
         None, Some(fields::ACCOUNT_ACCESS), One("AccountAccess");
+    /// Show, set or remove the guard policy of an account: what all of it may do at most.
+    SetGuardPolicy POST "accounts/{id}/guard-policy" ChangeAccounts
+        None, Some(super::of_access::SET_GUARD_POLICY), One("GuardPolicy");
     /// List keys, without their secrets.
     ListKeys GET "keys" ListKeys ACCOUNT, None, Many("Key");
     /// Create a key; its secret is shown this once.

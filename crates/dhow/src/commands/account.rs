@@ -1,11 +1,11 @@
 //! `dhow account`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Which, of_account::Of, print_json, table};
+use super::{Which, of_account, of_account::Of, print_json, table};
 use crate::failure::Failure;
 
 /// Create and list accounts. Buckets and keys belong to accounts.
@@ -38,6 +38,9 @@ pub enum Account {
     /// Show or change which public access the buckets of an account refuse, and what its new
     /// buckets begin with.
     Access(Access),
+    /// Show, set or remove the guard policy of an account: what everybody of it may do at most, the
+    /// account itself included. Only the owner of the cloud can.
+    GuardPolicy(Guard),
     /// Show or change the alias of an account: a second name that tools of AWS show.
     Alias {
         /// The alias: 3 to 63 lower-case letters, digits and single hyphens. Without one, shows it.
@@ -92,6 +95,54 @@ impl One {
         match self.json {
             true => print_json(&changed),
             false => println!("Account {} is {done}.", self.id),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The guard policy of an account.
+#[derive(clap::Args)]
+pub struct Guard {
+    /// Its id, or its name.
+    #[arg(value_name = "ACCOUNT")]
+    id: String,
+    /// Sets it: a file with a policy in the language of IAM, or `-` for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["remove", "show"])]
+    set: Option<PathBuf>,
+    /// Removes it.
+    #[arg(long, conflicts_with = "show")]
+    remove: bool,
+    /// Shows it, as it was written: what happens without `--set` and `--remove`.
+    #[arg(long)]
+    show: bool,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Guard {
+    fn call(self) -> Result<ExitCode, Failure> {
+        let body = match (&self.set, self.remove) {
+            (Some(file), _) => json!({ "policy": of_account::read(file)? }),
+            (None, true) => json!({ "remove": true }),
+            (None, false) => json!({}),
+        };
+        let path = format!("accounts/{}/guard-policy", in_address(&self.id)?);
+        let shown = self.which.client()?.call("POST", &path, Some(&body))?;
+        if self.json {
+            print_json(&shown);
+            return Ok(ExitCode::SUCCESS);
+        }
+        match (&self.set, self.remove, shown["policy"].as_str()) {
+            (Some(_), ..) => println!(
+                "It binds everybody of account {} from now on; other regions follow within seconds.",
+                self.id
+            ),
+            (None, true, _) => println!("Removed."),
+            (None, false, Some(policy)) => println!("{policy}"),
+            (None, false, None) => println!("The account has no guard policy."),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -240,6 +291,7 @@ impl Account {
         match self {
             Self::Suspend(one) => return one.call("suspend", "suspended"),
             Self::Access(access) => return access.call(),
+            Self::GuardPolicy(guard) => return guard.call(),
             Self::Alias { alias, delete, of } => alias_of(&of, alias.as_deref(), delete)?,
             Self::Resume(one) => return one.call("resume", "active again"),
             Self::Create {

@@ -37,6 +37,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "dhow account access acme --block all",
         ],
     ),
+    (
+        "account guard-policy",
+        &[
+            "dhow account guard-policy acme",
+            "dhow account guard-policy acme --set guard.json",
+            "dhow account guard-policy acme --remove",
+        ],
+    ),
     ("account list", &["dhow account list --json"]),
     ("key list", &["dhow key list"]),
     ("key disable", &["dhow key disable DHOWEXAMPLEKEY"]),

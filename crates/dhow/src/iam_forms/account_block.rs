@@ -114,7 +114,11 @@ impl IamForms {
         came: RequestFacts,
     ) -> Result<AccountId, IamError> {
         let Identity::Key {
-            account, who, kind, ..
+            account,
+            who,
+            kind,
+            guard,
+            ..
         } = identity
         else {
             return Err(unauthenticated());
@@ -134,10 +138,7 @@ impl IamForms {
             ..Asked::default()
         };
         let (name, target) = (ActionName::parse(action), Target::Arn("*"));
-        let decided = match who.is_root() {
-            true => Ok(()),
-            false => who.decide(account, name, target, &conditions),
-        };
+        let decided = who.decide((account, guard), name, target, &conditions);
         decided.map_err(|decision| {
             tracing::info!(
                 ?who,

@@ -237,7 +237,9 @@ fn own_side(documents: &[Explanation], question: &Question) -> Option<String> {
         matches!(
             explanation.decision,
             Decision::ExplicitDeny(_)
-                | Decision::ImplicitDeny(Lacks::Identity | Lacks::Boundary | Lacks::Session)
+                | Decision::ImplicitDeny(
+                    Lacks::Guard | Lacks::Identity | Lacks::Boundary | Lacks::Session
+                )
         )
     })?;
     Some(shown::decision(&refused.decision, Some(refused), question))

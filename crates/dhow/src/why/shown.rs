@@ -14,7 +14,7 @@ use super::{Check, Question, Says, StatementSays};
 fn name(source: Source, question: &Question) -> String {
     let user = question.user.as_ref();
     match source {
-        Source::Guard => "guard of the account".to_owned(),
+        Source::Guard => "guard policy of the account".to_owned(),
         Source::Resource => match &question.bucket {
             Some((bucket, _)) => format!("policy of the bucket {bucket}"),
             None => "policy of the resource".to_owned(),

@@ -183,6 +183,7 @@ impl Network {
             access_key: AccessKeyId::new(&statement.access_key),
             account: key.account,
             kind: key.kind,
+            guard: key.guard,
             who: key.who,
         })
     }

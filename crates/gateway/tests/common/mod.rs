@@ -229,6 +229,7 @@ mod keys {
             Some(SigningKey {
                 account: AccountId::new(account),
                 kind: access::CallerKind::Customer,
+                guard: Default::default(),
                 who: access::Who::Root,
                 key: key.into(),
             })

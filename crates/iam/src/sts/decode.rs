@@ -47,10 +47,8 @@ impl Call<'_> {
             ));
         }
         let account = self.caller.account;
-        if !self.caller.who.is_root() {
-            let documents = self.caller.who.documents(account);
-            self.may(ACTION, "*", (&self.conditions(), documents))?;
-        }
+        let documents = self.own_documents(account);
+        self.may(ACTION, "*", (&self.conditions(), documents))?;
         let opened = self.registry.open_reason(message);
         let told = opened.and_then(|(region, text)| {
             let reason: Reason = serde_json::from_str(&text).ok()?;

@@ -384,6 +384,7 @@ impl World {
             access_key: AccessKeyId::new("KEY"),
             account: AccountId::new("1"),
             kind: access::CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
         };
         let here = Place::unknown(RegionId::new("home"));

@@ -142,6 +142,7 @@ impl Region {
             access_key: AccessKeyId::new("MODEL"),
             account,
             kind: access::CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
         };
         let named = resource.bucket().filter(|_| action.has_deed());
@@ -510,6 +511,7 @@ impl System for Region {
             parts: parts.iter().map(listed).collect(),
             checksum: None,
             kind: None,
+            guard: Default::default(),
             size: None,
             conditions: WriteConditions::default(),
         };

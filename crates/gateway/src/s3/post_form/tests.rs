@@ -24,6 +24,7 @@ impl SigningKeys for OneKey {
         (access_key == KEY).then(|| SigningKey {
             account: AccountId::new("000000000001"),
             kind: access::CallerKind::Customer,
+            guard: Default::default(),
             who: access::Who::Root,
             key: access::signature::signing_key(SECRET, day, region, service).into(),
         })
