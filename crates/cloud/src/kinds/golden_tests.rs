@@ -37,7 +37,7 @@ fn rows_of_every_kind_have_the_bytes_that_they_always_had() {
     assert_eq!(state.users.of("000000000001").count(), 3);
     let readers = state.policies.named("000000000001", "READERS").unwrap();
     assert_eq!(readers.text(), r#"{"Version":"2012-10-17"}"#);
-    assert_eq!(state.policies.of("000000000001").count(), 1);
+    assert_eq!(state.policies.of("000000000001").count(), 2);
     let staff = state.groups.named("000000000001", "staff").unwrap();
     assert!(state.users_with(&staff.id).contains("AIDATHREE"));
     assert_eq!(state.groups.of("000000000001").count(), 1);

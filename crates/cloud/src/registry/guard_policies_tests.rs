@@ -98,7 +98,7 @@ async fn a_guard_policy_binds_the_account_itself_in_every_region_that_has_its_ke
         assert_eq!(registry.guard_policy(&account), None);
     }
     // What was done is on record, and what it says is not.
-    let log = cloud.keeper.audit(0, 1000).await.unwrap();
+    let log = cloud.keeper.audit(0, (1000, usize::MAX)).await.unwrap();
     let log = serde_json::to_string(&log).unwrap();
     assert_eq!(log.matches(r#""action":"account.guard_policy""#).count(), 3);
     assert!(!log.contains("canarySid"));

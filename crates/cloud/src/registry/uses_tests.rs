@@ -116,7 +116,6 @@ fn noted(cloud: &Cloud, key: &NewKey, start: u64) -> Option<u64> {
 async fn a_region_reports_only_keys_that_it_was_given() {
     let rows = Memory::new();
     let cloud = Cloud::kept_in(rows.clone()).await;
-    let now = cloud.keeper.clock.now().ms();
     let free = cloud.tenant("free").await;
     let bound = cloud.guarded("bound", "DE").await;
     let (of_free, of_bound) = (cloud.key_of(&free).await, cloud.key_of(&bound).await);
@@ -126,6 +125,8 @@ async fn a_region_reports_only_keys_that_it_was_given() {
     let of_root = cloud.key_of(&root.await.unwrap().account_id()).await;
     cloud.knows_users().await;
     let (_, of_user) = cloud.user(&bound, "anna").await;
+    // No key was used before it was made.
+    let now = cloud.keeper.clock.now().ms();
     // Nobody has a bucket in the second region, and it has shown no signature: it was given no key.
     for key in [&of_user, &of_bound, &of_free] {
         cloud.says(key, now + 60_000, "s3").await;
