@@ -78,7 +78,6 @@ NOT_DONE = {
     ("CloseRegion", "own"): 400,  # it keeps the registry
     ("PromoteBucket", "own"): 409,  # the home answers
     ("PromoteBucket", "other"): 409,
-    ("ListKeys", "missing"): 200,  # an empty list
 }
 
 

@@ -36,12 +36,7 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("dhow", &["doctor", "doctor_cloud"]),
     (
         "dhow",
-        &[
-            "admin::accounts",
-            "admin::fields",
-            "admin::health",
-            "admin::of_access",
-        ],
+        &["admin::fields", "admin::health", "admin::of_access"],
     ),
     ("dhow", &["commands::account", "commands::of_account"]),
     ("dhow", &["commands::draining", "commands::region"]),

@@ -11,10 +11,7 @@ use cloud::grants::Role;
 use super::{
     Admin, Answer, Call,
     answers::{bad, parse, refused, to_json},
-    fields::{Field, Kind, may, must},
 };
-
-use Kind::{Count, Fields, Flag, OrNull, Text, Word};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,33 +120,6 @@ pub(super) struct NewKey {
     #[serde(default)]
     admin: bool,
 }
-
-const KEY_USE: &[Field] = &[
-    must(
-        "at_ms",
-        Count,
-        "Milliseconds since 1970, to within five minutes.",
-    ),
-    must("region", Text, "Where the signature was verified."),
-    must("service", Text, "What it was for."),
-];
-
-/// What is answered of a key.
-pub(super) const KEY: &[Field] = &[
-    must("access_key", Text, ""),
-    must("account", Text, "The account's id."),
-    must("account_name", Text, ""),
-    must("role", Text, "What it may administer, in words."),
-    must("status", Word(&["active", "disabled"]), ""),
-    must("created_ms", Count, "Milliseconds since 1970."),
-    must("description", Text, ""),
-    must("admin", Flag, ""),
-    may(
-        "last_used",
-        OrNull(&Fields(KEY_USE)),
-        "Null: never, as far as is known. Only the registry's region says it.",
-    ),
-];
 
 impl Admin {
     pub(super) fn list_accounts(&self, call: &Call) -> Answer {

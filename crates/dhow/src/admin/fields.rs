@@ -1,7 +1,7 @@
 //! What the bodies and answers of the admin API hold, for its description. The bodies are compared
 //! with the code that reads them in this module's tests, the answers in tests/test_admin_roles.py.
 
-use super::{accounts, health, of_access};
+use super::{health, of_access};
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
@@ -443,7 +443,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("old_signatures", Flag, ""),
         ],
     ),
-    ("Key", accounts::KEY),
+    ("Key", of_access::KEY),
     (
         "KeyPair",
         &[

@@ -1,4 +1,5 @@
-//! What the question why a request is allowed or refused holds, and its answer.
+//! What the question why a request is allowed or refused holds, and its answer; and what is
+//! answered of a key.
 
 use super::fields::{
     Field,
@@ -22,6 +23,33 @@ pub const GUARD_POLICY: &[Field] = &[
         "policy",
         OR_TEXT,
         "As it was written; null where there is none.",
+    ),
+];
+
+const KEY_USE: &[Field] = &[
+    must(
+        "at_ms",
+        Count,
+        "Milliseconds since 1970, to within five minutes.",
+    ),
+    must("region", Text, "Where the signature was verified."),
+    must("service", Text, "What it was for."),
+];
+
+/// What is answered of a key.
+pub(super) const KEY: &[Field] = &[
+    must("access_key", Text, ""),
+    must("account", Text, "The account's id."),
+    must("account_name", Text, ""),
+    must("role", Text, "What it may administer, in words."),
+    must("status", Word(&["active", "disabled"]), ""),
+    must("created_ms", Count, "Milliseconds since 1970."),
+    must("description", Text, ""),
+    must("admin", Flag, ""),
+    may(
+        "last_used",
+        OrNull(&Fields(KEY_USE)),
+        "Null: never, as far as is known. Only the registry's region says it.",
     ),
 ];
 
