@@ -205,7 +205,6 @@ impl Bench {
                     parts: Vec::new(),
                     checksum: None,
                     kind: None,
-                    guard: Default::default(),
                     size: None,
                     conditions: none,
                 };

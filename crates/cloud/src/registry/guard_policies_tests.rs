@@ -37,8 +37,7 @@ fn may(registry: &Registry, key: &NewKey, action: &str) -> bool {
     let (name, on) = (ActionName::parse(action), Target::Arn("*"));
     let decides = |who: &Who, guard: &GuardPolicy| {
         let of = (&account, guard);
-        who.decide(of, name.clone(), on.clone(), &Default::default())
-            .is_ok()
+        who.decide(of, name, on, &Default::default()).is_ok()
     };
     let may = decides(&who, &guard);
     // What verifies a signature says the same, and does not say what was before.

@@ -511,7 +511,6 @@ impl System for Region {
             parts: parts.iter().map(listed).collect(),
             checksum: None,
             kind: None,
-            guard: Default::default(),
             size: None,
             conditions: WriteConditions::default(),
         };
