@@ -155,6 +155,7 @@ bugs=(
   "console-homes-unseen|console|moving::tests::a_home_moves_only"
   "console-links-again|console|links::tests::a_link_is"
   "console-zip-any-name|console|zip::tests::a_name_is_below"
+  "console-sso-any-return|console|sso::tests::each_provider"
   "console-sso-any-state|console|sso::tests::what_comes_back"
   "console-sso-any-nonce|console|sso::tests::a_token_is_of"
   "console-sso-again|console|sso::tests::what_comes_back"

@@ -127,7 +127,7 @@ class Visitor(Raw):
         return headers["location"]
 
     def come_back(self, at):
-        assert at.startswith(self.origin + "/signin/return?"), at
+        assert at.startswith(self.origin + "/signin/return/"), at
         return self.returns(at.removeprefix(self.origin))
 
     def returns(self, path):
@@ -275,19 +275,31 @@ def test_what_the_provider_refuses_is_said(sso):
     state = query(visitor.begin())["state"]
     asked = urllib.parse.urlencode({
         "state": state, "iss": sso.issuer.url, "error": "access_denied<script>"})
-    status, _, body = visitor.returns(f"/signin/return?{asked}")
+    status, _, body = visitor.returns(f"/signin/return/acme?{asked}")
     assert status == 403 and "access_denied&lt;script&gt;" in body
     # An answer of another provider, or of one that does not say whose it is.
     for issuer in ("http://127.0.0.1:1", None):
         at = sso.issuer.visit(visitor.begin(), "anna", visitor.origin)
         fields = {**query(at), "iss": issuer}
         fields = {name: value for name, value in fields.items() if value}
-        status, _, body = visitor.returns(f"/signin/return?{urllib.parse.urlencode(fields)}")
+        status, _, body = visitor.returns(f"/signin/return/acme?{urllib.parse.urlencode(fields)}")
         assert status == 403 and "not for this sign-in" in body
     status, _, body = visitor.get("/signin/sso?provider=Away")
     assert status == 503 and "does not answer as it should" in body
     assert visitor.get("/signin/sso?provider=Nobody")[0] == 404
     assert not visitor.is_signed_in()
+
+
+def test_what_comes_from_another_provider_is_not_redeemed(sso):
+    """As when a hostile provider leads a browser on to an honest one, which sends it back."""
+    visitor = Visitor(sso)
+    for other in ("annas", "claims", "nobody"):
+        at = sso.issuer.visit(visitor.begin(), "anna", visitor.origin)
+        status, _, body = visitor.returns(f"/signin/return/{other}?{urllib.parse.urlsplit(at).query}")
+        assert status == 403 and "not for this sign-in" in body, other
+    assert not visitor.is_signed_in()
+    uris = {query(visitor.begin(name))["redirect_uri"] for name in ("Acme", "Annas")}
+    assert len(uris) == 2
 
 
 def test_the_role_decides_who_comes_in(sso):
@@ -339,7 +351,7 @@ def test_nobody_is_led_away_after_a_single_sign_on(sso):
         assert "evil.example" not in body + str(headers)
     # Where the provider leads back to is the console's own address, whatever a request says.
     asked = query(Visitor(sso).begin())
-    assert asked["redirect_uri"] == Raw(sso).origin + "/signin/return"
+    assert asked["redirect_uri"] == Raw(sso).origin + "/signin/return/acme"
     assert (asked["response_type"], asked["code_challenge_method"]) == ("code", "S256")
     assert SECRET not in str(asked) and "client_secret" not in asked
 

@@ -24,10 +24,15 @@ async function key(alg, kid) {
   return { ...(await jose.exportJWK(privateKey)), alg, kid, use: "sig" };
 }
 
+// Each provider of the console has its own.
+const CONSOLE = ["acme", "annas", "claims", "elliptic", "away"].map(
+  (name) => `http://127.0.0.1/signin/return/${name}`);
+
 function client(id, alg) {
   return {
     client_id: id, client_secret: "a secret of this client", application_type: "native",
-    redirect_uris: ["http://127.0.0.1/back", "http://127.0.0.1/signin/return"], id_token_signed_response_alg: alg,
+    redirect_uris: ["http://127.0.0.1/back", ...CONSOLE],
+    id_token_signed_response_alg: alg,
   };
 }
 

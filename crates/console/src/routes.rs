@@ -87,7 +87,7 @@ pub type Handler = for<'a> fn(&'a Call<'a>) -> BoxFuture<'a, Answer>;
 pub struct Route {
     /// `GET` for pages, which change nothing, and `POST` for what changes something.
     pub method: Method,
-    /// With at most one `{bucket}`.
+    /// With at most one `{bucket}`, or a `{provider}`.
     pub path: &'static str,
     /// Who may.
     pub may: May,
@@ -108,6 +108,7 @@ impl Route {
             match (wanted.next(), given.next()) {
                 (None, None) => return Some(bucket),
                 (Some("{bucket}"), Some(name)) => bucket = Some(BucketName::new(name).ok()?),
+                (Some("{provider}"), Some(_)) => {}
                 (Some(one), Some(other)) if one == other => {}
                 _ => return None,
             }
@@ -143,7 +144,7 @@ routes! {
     GET "/signin" Everybody, Nowhere, false, pages::signin::show;
     POST "/signin" Everybody, Nowhere, false, pages::signin::without_script;
     GET "/signin/sso" Everybody, Nowhere, false, pages::sso::begin;
-    GET "/signin/return" Everybody, Nowhere, false, pages::sso::end;
+    GET "/signin/return/{provider}" Everybody, Nowhere, false, pages::sso::end;
     GET "/signin/done" Everybody, Nowhere, false, pages::sso::finish;
     GET "/enter" Everybody, Nowhere, false, pages::enter::show;
     POST "/enter" Everybody, Nowhere, false, pages::enter::enter;
@@ -394,7 +395,7 @@ mod tests {
             "/nothing",
             "/signout",
             "/signin/sso?provider=a",
-            "/signin/return?code=a",
+            "/signin/return/acme?code=a",
             "/b/photos?x=\r\nSet-Cookie:a",
             " /",
             "javascript:alert(1)",

@@ -17,8 +17,8 @@ use types::Random;
 
 use crate::Console;
 
-/// Where the provider sends browsers back to.
-pub const RETURN_PATH: &str = "/signin/return";
+/// Below it each provider has a path of its own where it sends browsers back to.
+pub const RETURN_PATH: &str = "/signin/return/";
 /// How long somebody may be at the provider.
 const LIFE_MS: u64 = 10 * 60_000;
 /// Sign-ins that came back and are remembered. Of more than that the oldest are forgotten: the
@@ -50,6 +50,21 @@ pub struct Provider {
     pub name_claim: String,
     /// How long sessions last; as the role says without it.
     pub seconds: Option<u64>,
+}
+
+impl Provider {
+    /// The name as the last part of a path: no two providers may have the same.
+    pub fn path_part(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        self.name.to_ascii_lowercase().chars().map(plain).collect()
+    }
+
+    /// Whether this is where it sends browsers back to, with a query or without.
+    pub fn sends_to(&self, here: &str) -> bool {
+        let path = here.split('?').next().unwrap_or_default();
+        let part = path.rsplit('/').next().unwrap_or_default();
+        part == self.path_part() || types::planted("console-sso-any-return")
+    }
 }
 
 /// Which role somebody gets. Its trust policy decides whether they do.
@@ -262,9 +277,11 @@ pub fn read(token: &str, provider: &Provider, flow: &Flow) -> Result<Said, NotOu
 }
 
 impl Console {
-    /// Where the provider sends browsers back to: never what a request says.
-    pub(crate) fn redirect_uri(&self) -> String {
-        self.address(RETURN_PATH)
+    /// Where the provider sends browsers back to: never what a request says. With one address for
+    /// all, a provider could lead a browser on to another one, and would be given the code of that
+    /// one (RFC 9700, 4.4).
+    pub(crate) fn redirect_uri(&self, provider: &Provider) -> String {
+        self.address(&[RETURN_PATH, &provider.path_part()].concat())
     }
 
     /// The cookie of a browser that has begun. Its name has the region, as that of sessions.
@@ -301,6 +318,21 @@ mod tests {
             role,
             name_claim: "sub".into(),
             seconds: None,
+        }
+    }
+
+    #[test]
+    fn each_provider_sends_browsers_to_an_address_of_its_own() {
+        let mut one = provider(RoleOf::All("arn".into()));
+        one.name = "Acme & Söhne 2".into();
+        assert_eq!(one.path_part(), "acme---s-hne-2");
+        assert!(one.sends_to("/signin/return/acme---s-hne-2?code=a/b"));
+        for other in [
+            "/signin/return/acme?a=/acme---s-hne-2",
+            "/signin/return",
+            "/",
+        ] {
+            assert!(!one.sends_to(other), "{other}");
         }
     }
 

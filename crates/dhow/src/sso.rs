@@ -72,8 +72,13 @@ impl ProviderConfig {
             if one.name.trim().is_empty() || one.name.chars().count() > 64 {
                 return Err(wrong("`name` has 1 to 64 characters"));
             }
-            if all.iter().take(n).any(|other| other.name == one.name) {
-                return Err(wrong(format!("two providers are called {name}")));
+            let part = one.provider()?.path_part();
+            let same = |other: &Self| other.provider().is_ok_and(|own| own.path_part() == part);
+            if all.iter().take(n).any(same) {
+                return Err(wrong(format!(
+                    "two providers are called {name}, or have names that differ in case or marks \
+                     alone"
+                )));
             }
             let no_keys = |why: iam::NoKeys| wrong(format!("{name}: {why}"));
             allowed.check(&one.issuer).map_err(no_keys)?;
@@ -86,7 +91,6 @@ impl ProviderConfig {
             if one.session_s.is_some_and(|s| !SESSION_S.contains(&s)) {
                 return Err(wrong(format!("{name}: `session_s` is 900 to 43200")));
             }
-            one.role_of()?;
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ pub async fn begin(call: &Call<'_>) -> Answer {
     let asked = query(&[
         ("response_type", "code"),
         ("client_id", &provider.client_id),
-        ("redirect_uri", &console.redirect_uri()),
+        ("redirect_uri", &console.redirect_uri(provider)),
         ("scope", &provider.scopes.join(" ")),
         ("state", &flow.state),
         ("nonce", &flow.nonce),
@@ -203,6 +203,9 @@ async fn ended(call: &Call<'_>, flow: Flow) -> Result<(Flow, String), Fault> {
     let console = call.console;
     let stale = || Fault::Bad(call.t(STALE));
     let provider = console.providers().get(flow.nth).ok_or_else(stale)?;
+    if !provider.sends_to(call.here) {
+        return Err(Fault::Refused(call.t(NOT_OURS)));
+    }
     let id_token = redeemed(call, &flow, provider).await?;
     let said = sso::read(&id_token, provider, &flow).map_err(|why| {
         Fault::Refused(match why {
@@ -241,7 +244,7 @@ async fn redeemed(call: &Call<'_>, flow: &Flow, provider: &Provider) -> Result<S
     let form = [
         ("grant_type", "authorization_code"),
         ("code", code),
-        ("redirect_uri", &*console.redirect_uri()),
+        ("redirect_uri", &*console.redirect_uri(provider)),
         ("code_verifier", &*flow.verifier),
     ];
     console.backend.redeem(flow.nth, &form).await.map_err(away)
