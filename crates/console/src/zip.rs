@@ -247,7 +247,7 @@ pub struct Names {
 const DEPTH_MAX: usize = 64;
 
 /// Names that are devices on Windows.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+const DEVICES: [&str; 7] = ["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"];
 
 /// A part of a name as all file systems take it.
 fn part(text: &str) -> String {
@@ -265,7 +265,8 @@ fn part(text: &str) -> String {
     name.extend(std::iter::repeat_n('_', ended));
     let stem = name.split('.').next().unwrap_or_default().to_lowercase();
     let numbered = stem.strip_prefix("com").or(stem.strip_prefix("lpt"));
-    let numbered = numbered.is_some_and(|rest| rest.len() == 1);
+    // Also with the superscripts of Latin-1.
+    let numbered = numbered.is_some_and(|rest| rest.chars().count() == 1);
     match DEVICES.contains(&&*stem) || numbered {
         true => ["_", &name].concat(),
         false => name,
@@ -358,6 +359,8 @@ mod tests {
             ("a~2/c", "a~2~2/c"),
             ("con.txt", "_con.txt"),
             ("LPT1", "_LPT1"),
+            ("COM\u{b9}.txt", "_COM\u{b9}.txt"),
+            ("Conin$", "_Conin$"),
             ("end. ", "end__"),
             ("\u{202e}gpj.exe\0", "_gpj.exe_"),
             ("", "_~2"),
