@@ -214,7 +214,11 @@ pub struct Assumable {
 /// # Errors
 /// `Invalid` and `Limit`, as of users.
 pub fn check_session_tags(tags: &BTreeMap<String, String>) -> Result<(), CloudError> {
-    check_tags(tags)
+    check_tags(tags).map_err(|error| match error {
+        // STS has one code for both.
+        CloudError::Tags(why) => CloudError::Invalid(why),
+        other => other,
+    })
 }
 
 impl RoleRecord {
