@@ -443,7 +443,7 @@ async fn parameters_of_presigned_urls_act_at_home() {
                    &x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32\
                    &x-id=PutObject";
     let put = copy
-        .send_presigned("PUT", "/papers/a+b%20c", hoisted, "bytes")
+        .send_presigned("PUT", "/papers/a%2Bb+c", hoisted, "bytes")
         .await;
     assert_eq!(put.status, 200, "{put:?}");
     let got = home.send("GET", "/papers/a%2Bb%20c", &[], "").await;

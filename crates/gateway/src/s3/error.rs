@@ -64,7 +64,6 @@ codes! {
     InvalidArgument 400 "Invalid Argument";
     InvalidBucketAclWithObjectOwnership 400 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketState 409 "The request is not valid with the current state of the bucket.";
-    InvalidBucketOwnerAWSAccountID 400 "The value of the expected bucket owner parameter must be an AWS account ID";
     InvalidBucketName 400 "The specified bucket is not valid.";
     InvalidChunkSizeError 403 "Only the last chunk is allowed to have a size less than 8192 bytes";
     InvalidDigest 400 "The Content-MD5 or checksum value that you specified is not valid.";

@@ -22,9 +22,6 @@ const FAMILIES: &[&str] = &[
     "object-lock-",
 ];
 
-/// Digits of an account's id.
-const ACCOUNT_DIGITS: usize = 12;
-
 /// Names that begin like that of a checksum, and are none.
 const KNOWN_CHECKSUMS: [&str; 2] = ["x-amz-checksum-algorithm", "x-amz-checksum-type"];
 
@@ -99,9 +96,6 @@ fn check_header(
     if rest.starts_with("meta-") {
         return Ok(());
     }
-    if rest.ends_with("expected-bucket-owner") && !is_account_id(value) {
-        return Err(Fault::new(FaultKind::InvalidBucketOwnerAWSAccountID));
-    }
     let fine = match rest {
         "acl" if !row.heeds(name) => value == "private" || value == "bucket-owner-full-control",
         "storage-class" if value == "STANDARD" => true,
@@ -126,10 +120,6 @@ fn check_header(
         }
         false => refuse(),
     }
-}
-
-fn is_account_id(value: &HeaderValue) -> bool {
-    value.len() == ACCOUNT_DIGITS && value.as_bytes().iter().all(u8::is_ascii_digit)
 }
 
 /// One that no operation knows is refused as S3 does.
