@@ -122,6 +122,12 @@ impl Form {
         Ok(pairs)
     }
 
+    /// The keys of tags that are to be removed, as conditions ask for them: no values are named.
+    pub(crate) fn tag_keys(&self) -> Result<BTreeMap<String, String>, IamError> {
+        let keys = self.list("TagKeys")?.into_iter();
+        Ok(keys.map(|key| (key.to_owned(), String::new())).collect())
+    }
+
     /// The entries of a context: names of condition keys, and their values.
     pub(crate) fn context(&self) -> Result<Vec<(&str, Vec<&str>)>, IamError> {
         let mut entries = Vec::new();

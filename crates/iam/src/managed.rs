@@ -1,7 +1,5 @@
 //! Managed policies and their versions, and boundaries.
 
-use std::collections::BTreeMap;
-
 use cloud::{NewEntity, PolicyInfo, Usage, VersionInfo};
 
 use crate::{
@@ -126,10 +124,7 @@ impl Call<'_> {
     }
 
     pub async fn untag_policy(&self) -> Done {
-        let keys = self.form.list("TagKeys")?;
-        // Conditions ask for the keys; what they are to be worth is not said.
-        let named = keys.iter().map(|key| ((*key).to_owned(), String::new()));
-        let named: BTreeMap<String, String> = named.collect();
+        let named = self.form.tag_keys()?;
         let about = About {
             given: Some(&named),
             ..About::default()

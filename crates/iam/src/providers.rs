@@ -174,10 +174,7 @@ impl Call<'_> {
     }
 
     async fn untag_provider(&self) -> Done {
-        let keys = self.form.list("TagKeys")?.into_iter();
-        // Conditions ask for the keys; what they are to be worth is not said.
-        let named: BTreeMap<String, String> =
-            keys.map(|key| (key.to_owned(), String::new())).collect();
+        let named = self.form.tag_keys()?;
         let about = About {
             given: Some(&named),
             ..About::default()

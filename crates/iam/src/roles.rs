@@ -1,7 +1,5 @@
 //! Roles: what they are, what they may do, and who may have them.
 
-use std::collections::BTreeMap;
-
 use cloud::{Holder, NewRole, RoleChange, RoleInfo};
 
 use crate::{
@@ -237,10 +235,7 @@ impl Call<'_> {
     }
 
     pub async fn untag_role(&self) -> Done {
-        let keys = self.form.list("TagKeys")?;
-        // Conditions ask for the keys; what they are to be worth is not said.
-        let named = keys.iter().map(|key| ((*key).to_owned(), String::new()));
-        let named: BTreeMap<String, String> = named.collect();
+        let named = self.form.tag_keys()?;
         let about = About {
             given: Some(&named),
             ..About::default()

@@ -146,10 +146,7 @@ impl Call<'_> {
 
     pub async fn untag_user(&self) -> Done {
         self.form.need("UserName")?;
-        let keys = self.form.list("TagKeys")?;
-        // Conditions ask for the keys; what they are to be worth is not said.
-        let named = keys.iter().map(|key| ((*key).to_owned(), String::new()));
-        let named: BTreeMap<String, String> = named.collect();
+        let named = self.form.tag_keys()?;
         let about = About {
             given: Some(&named),
             ..About::default()
