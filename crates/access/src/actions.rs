@@ -368,7 +368,7 @@ mod tests {
                     "{name}"
                 );
             }
-            // No copy is changed, and nothing of a sealed one is, but by what takes writes.
+            // Only writes change a replica, also a sealed one.
             if row.effect == Effect::Writes && row.by == By::Callers {
                 assert!(row.action.is_for_writers(), "{name}");
             }

@@ -509,7 +509,7 @@ fn is_list_of_new_bucket(ask: &Ask<'_>) -> bool {
 
 /// Whether a write compares the object that is there with an ETag: its answer says something of
 /// that object, so the right to read it is needed too ("Enforce conditional deletes on Amazon S3
-/// buckets"). That there is one, `*`, is told to those who may write.
+/// buckets"). Those who may write may learn that there is one (`*`).
 fn compares(ask: &Ask<'_>) -> bool {
     let writes = matches!(ask.action, Action::PutObject | Action::DeleteObject);
     let header = || ask.context.headers?.get("if-match");
@@ -540,7 +540,7 @@ fn agrees_to_pay(ask: &Ask<'_>) -> bool {
     said.is_some_and(|value| value == "requester")
 }
 
-/// What a caller of the bucket's own account is told of a refusal by documents: which kind of
+/// What the refusal by documents says to a caller of the bucket's own account: which kind of
 /// document it was. `None` where there is nothing to say.
 pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
     let Refusal::Policy(decision) = refusal else {
@@ -549,7 +549,7 @@ pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
     let tags = ask.principal.tags();
     let request = policy::Request {
         principal: &ask.principal.principal(&tags),
-        // Which of several actions it was is not kept: the first tells most.
+        // Which of several actions it was is not kept: the first says most.
         action: ask.action.into(),
         target: target(ask.resource),
         conditions: &policy::Conditions::default(),
@@ -557,8 +557,8 @@ pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
     policy::sentence(&request, &decision)
 }
 
-/// What a caller of the bucket's own account is told whose list grants public access, where that is
-/// refused. `None` for who signs nothing.
+/// What the refusal says to a caller of the bucket's own account whose list grants public access,
+/// where that is refused. `None` for who signs nothing.
 pub fn refusal_by_block(
     identity: &Identity,
     action: Action,

@@ -1,7 +1,7 @@
 //! The decision: one caller, one action, on one bucket or key, here and now.
 //!
-//! A [`Permit`] can only be made here. `objects` takes `&Permit`, so a handler that forgets to
-//! ask does not compile, and compares the key, so that one for another key does nothing.
+//! A [`Permit`] can only be made here. `objects` takes `&Permit`, so a handler that does not ask
+//! does not compile, and compares the key, so that one for another key does nothing.
 
 use std::sync::Arc;
 
@@ -227,7 +227,7 @@ pub fn may_by_documents(ask: &Ask<'_>, facts: &Facts<'_>) -> bool {
     decided.is_some_and(|decided| decided.is_ok())
 }
 
-/// A permit for a caller to read an object of a sealed copy here, as far as this region decides:
+/// A permit for a caller to read an object of a sealed replica here, as far as this region decides:
 /// the home decides too, by giving a lease or not.
 ///
 /// # Errors
@@ -350,7 +350,7 @@ pub fn authorize_sealing(
     Ok(system(Action::ReplicateFrom, deed))
 }
 
-/// A permit for a region, which is `here`, that keeps a sealed copy: to take sealed objects over
+/// A permit for a region, which is `here`, that keeps a sealed replica: to take sealed objects over
 /// from the bucket's home.
 pub fn authorize_receiving_sealed(
     deed: &Arc<BucketDeed>,
@@ -363,7 +363,7 @@ pub fn authorize_receiving_sealed(
 
 /// A permit for the source of a replication rule, whose home is `here`: to hand versions of
 /// `source` over to `destination`, whose home is `there`. Both buckets are of one account, and
-/// `destination` may lie nowhere where `source` may not.
+/// `destination` may be stored nowhere where `source` may not.
 pub fn authorize_rule_sending(
     source: &Arc<BucketDeed>,
     destination: &Arc<BucketDeed>,
@@ -386,8 +386,8 @@ pub fn authorize_rule_receiving(
     Ok(system(Action::ReplicateInto, destination))
 }
 
-/// Proof that somebody may be told how much there is of a bucket, and how its copies and rules are
-/// doing.
+/// Proof that somebody may learn how much there is of a bucket, and the state of its replicas and
+/// rules.
 #[derive(Debug, Clone)]
 pub struct Counting {
     deed: Arc<BucketDeed>,
@@ -405,7 +405,7 @@ impl Counting {
     }
 }
 
-/// For the bucket's home, which is `here`: to tell `asker` how the bucket is doing.
+/// For the bucket's home, which is `here`: to report the bucket's state to `asker`.
 /// `keeps_registry` says whether that region keeps the registry.
 pub fn authorize_counting(
     deed: &Arc<BucketDeed>,

@@ -36,7 +36,8 @@ pub(crate) fn admit(
     here: &Place,
     via: &Via,
 ) -> Result<(), Refusal> {
-    // The deed answers it, which every region has: a client that came to the wrong region asks.
+    // The deed answers it, which every region has: a client that sent its request to the wrong
+    // region asks.
     if action.row().place == Where::Anywhere && *via == Via::Door {
         return Ok(());
     }
@@ -70,7 +71,7 @@ pub(crate) fn admit(
 /// Whether a signature that `from` relays is enough without the owner's trust in that region. It is
 /// made with a key that `from` has as well, since it verifies its customers with it: whoever runs
 /// that region could have made it. So it counts where the owner has given that region a readable
-/// copy, and where the same operator runs both regions, and could do here what it likes anyway.
+/// replica, and where the same operator runs both regions, and could do here what it likes anyway.
 fn is_proof_enough(
     deed: &BucketDeed,
     here: &Place,
@@ -117,9 +118,9 @@ pub fn may_hand_over_rules(destination: &BucketDeed, home: &Place, from: &Place)
         || is_trusted(destination, home, from, write)
 }
 
-/// Whether `from` may pass requests for the bucket on, with proof of who asks: a region
-/// that holds a readable copy may, since it sees the bytes anyway; others only where the owner
-/// said so. A sealed copy's region never: it must not be able to ask for what it cannot read.
+/// Whether `from` may forward requests for the bucket, with proof of who asks: a region that holds
+/// a readable replica may, since it sees the bytes anyway; others only where the owner said so. A
+/// sealed replica's region never: it must not be able to ask for what it cannot read.
 fn pass(deed: &BucketDeed, from: &Place) -> Result<(), Refusal> {
     if !deed.placement.admits(&from.jurisdiction) {
         return Err(Refusal::SenderResidency);
@@ -144,9 +145,9 @@ pub fn may_pass(deed: &BucketDeed, here: &Place, holder: &Place) -> Result<(), R
     }
 }
 
-/// Whether the bucket's objects may go from `source` to `destination` as a copy. `source` must
-/// hold a readable copy, `destination` must be a place of the deed, and the law of both must be
-/// allowed. A sealed copy needs sealing, which this does not grant.
+/// Whether the bucket's objects may go from `source` to `destination` for a replica. `source` must
+/// hold a readable replica, `destination` must be a place of the deed, and the law of both must be
+/// allowed. A sealed replica needs sealing, which this does not grant.
 pub(crate) fn transfer(
     deed: &BucketDeed,
     source: &Place,
@@ -165,8 +166,8 @@ pub(crate) fn transfer(
 }
 
 /// Whether the bucket's objects may go from `source`, sealed, to `destination`: from its home,
-/// which holds the key, to a region that the deed names as one whose copy that key seals. The law
-/// holds for sealed bytes as for any.
+/// which holds the key, to a region that the deed names as one whose replica that key seals. The
+/// law holds for sealed bytes as for any.
 pub(crate) fn seal(deed: &BucketDeed, source: &Place, destination: &Place) -> Result<(), Refusal> {
     for place in [source, destination] {
         if !deed.placement.admits(&place.jurisdiction) {
@@ -185,8 +186,8 @@ pub(crate) fn seal(deed: &BucketDeed, source: &Place, destination: &Place) -> Re
     }
 }
 
-/// Whether a sealed copy here may be opened for `action`: objects are read, with a lease from the
-/// home; nothing else is done with it.
+/// Whether a sealed replica here may be opened for `action`: objects are read, with a lease from
+/// the home; nothing else is done with it.
 pub(crate) fn open(deed: &BucketDeed, action: Action, here: &Place) -> Result<(), Refusal> {
     if !deed.placement.admits(&here.jurisdiction) {
         return Err(Refusal::Residency);
@@ -198,10 +199,10 @@ pub(crate) fn open(deed: &BucketDeed, action: Action, here: &Place) -> Result<()
     }
 }
 
-/// Whether `asker` may be told how much there is of a bucket, and how its copies and rules are
-/// doing, by its home, which is `here`; answers whether keys may be named too. Regions that hold a
-/// readable copy may, as far as [`transfer`] goes. So may the region that keeps the registry, for
-/// whoever administers the bucket: numbers, and no names of what is in it.
+/// Whether the bucket's home, which is `here`, may report to `asker` how much there is of the
+/// bucket, and the state of its replicas and rules; answers whether keys may be named too. Regions
+/// that hold a readable replica may, as far as [`transfer`] goes. So may the region that keeps the
+/// registry, for whoever administers the bucket: numbers, and no names of what is in it.
 pub(crate) fn count(
     deed: &BucketDeed,
     here: &Place,
@@ -229,8 +230,8 @@ pub fn may_copy(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Ref
     }
 }
 
-/// Whether a rule of the bucket `source` may name `destination`: both are of one account. Who owns
-/// a bucket of another account is told to nobody else.
+/// Whether a rule of the bucket `source` may name `destination`: both are of one account. Nobody
+/// else may learn who owns a bucket of another account.
 pub fn may_name(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Refusal> {
     match is_owner(&source.owner, destination) {
         true => Ok(()),
@@ -588,9 +589,9 @@ mod tests {
         deed.placement.trust.writes = vec![Forwarder::Operator];
         assert_eq!(through(&deed, put, Proof::Head), Ok(()));
         assert_eq!(through(&deed, put, Proof::Word), Ok(()));
-        // A copy's region needs no more than the signature, whoever runs it. Of regions that hold
-        // nothing those of another operator do, or whose operator nobody knows: they have the key
-        // with which their customers sign.
+        // A replica's region needs no more than the signature, whoever runs it. Of regions that
+        // hold nothing those of another operator do, or whose operator nobody knows: they have the
+        // key with which their customers sign.
         deed.placement.proxy = true;
         for operator in ["other", ""] {
             let run = |region: &str| Place {

@@ -41,10 +41,10 @@ pub enum Refusal {
     /// The law of the region is not allowed.
     #[error("the bucket's placement does not allow this jurisdiction")]
     Residency,
-    /// The region keeps a copy; the home region decides on changes.
+    /// The region keeps a replica; the home region decides on changes.
     #[error("changes are decided in the bucket's home region")]
     NotHome,
-    /// The region keeps a copy that it cannot read.
+    /// The region keeps a replica that it cannot read.
     #[error("the replica of the bucket in this region is sealed")]
     Sealed,
     /// The region holds nothing of the bucket.
@@ -56,7 +56,7 @@ pub enum Refusal {
     /// The law of the region that forwards the request is not allowed.
     #[error("the bucket's placement does not allow the jurisdiction of the region that forwards")]
     SenderResidency,
-    /// The region that forwards the request keeps a copy that it cannot read.
+    /// The region that forwards the request keeps a replica that it cannot read.
     #[error("the replica of the bucket in the region that forwards is sealed")]
     SenderSealed,
     /// The region that forwards the request holds nothing of the bucket.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use types::{RegionId, Timestamp, limits::CLOCK_SKEW_S_MAX};
 
 /// Signatures that are remembered of one region, some 30 MB. Past that the next is refused: one
-/// that was forgotten could be used again.
+/// that was dropped could be used again.
 const SIGNATURES_MAX: usize = 1 << 20;
 /// Signatures that are remembered of all together. Past that only those are refused that have more
 /// than an equal part of it.
@@ -91,7 +91,7 @@ impl Replays {
         Ok(())
     }
 
-    /// Forgets what is fresh no more of all, also of those who send nothing more.
+    /// Drops all that is no longer fresh, also of senders that send nothing more.
     fn sweep(&mut self, now: Timestamp) {
         self.swept = now.s();
         self.seen.retain(|_, seen| {
@@ -101,7 +101,7 @@ impl Replays {
     }
 }
 
-/// Forgets what is fresh no more; answers how many that were.
+/// Drops what is no longer fresh; answers how many that were.
 fn forget(seen: &mut BTreeSet<(u64, [u8; 16])>, now: Timestamp) -> usize {
     let before = seen.len();
     while seen.first().is_some_and(|(until, _)| *until < now.s()) {

@@ -24,7 +24,7 @@ pub enum Who {
     Session(Arc<Session>),
 }
 
-/// Users and sessions are told apart by their ids: a name can be given again.
+/// Users and sessions are distinguished by their ids: a name can be given again.
 impl PartialEq for Who {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -205,7 +205,7 @@ impl Who {
         sentence.unwrap_or_else(|| self.sentence_without_reason(account, action, target))
     }
 
-    /// The same for whom the reason would tell something.
+    /// The same for callers who must not learn the reason.
     pub fn sentence_without_reason(
         &self,
         account: &AccountId,

@@ -288,7 +288,7 @@ fn cases(action: &str, mut each: impl FnMut(Case<'_>)) {
     }
     for caller in &callers {
         for (from, proxy, trust) in &ways {
-            // What others are told does not depend on the way, and what keeps no data is short.
+            // What others are answered does not depend on the way, and what keeps no data is short.
             let full = *caller == Some(("owner", CallerKind::Customer));
             let short = !proxy && *trust == (false, false);
             let some = *caller == Some(("owner", CallerKind::Auditor)) && short;

@@ -310,7 +310,7 @@ fn s05_each_of_thirty_amz_headers_must_be_signed() {
                 assert_eq!(head.judge(), Err(E::HeadersNotSigned(added.to_owned())));
             }
         }
-        // All at once: each is named, so that a client can mend its signature in one go.
+        // All at once: each is named, so that a client can correct its signature in one go.
         let mut head = fine.clone();
         for added in THIRTY {
             head.headers.insert(name(added), value("v"));

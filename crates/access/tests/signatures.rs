@@ -524,7 +524,7 @@ fn a_token_is_asked_for_its_key_and_signed() {
     let mut unsigned = good();
     unsigned.insert("x-amz-security-token", HeaderValue::from_static("good"));
     assert!(matches!(ask(&unsigned), Err(E::HeadersNotSigned(_))));
-    // Whoever passes it on says it in a field of its own, and logs nothing of it.
+    // A region that forwards it sends it in a field of its own, and logs nothing of it.
     let headers = with("good");
     let request = Request {
         method: "PUT",

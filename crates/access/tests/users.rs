@@ -331,7 +331,7 @@ fn a_refusal_names_user_action_and_object() {
          on resource: \"arn:aws:s3:::papers/team/key\" because no identity-based policy allows the \
          s3:GetObject action"
     );
-    // Nor is a sealed copy opened for a user without a policy.
+    // Nor is a sealed replica opened for a user without a policy.
     let facts = Facts {
         access: Some(&access::BucketAccess::default()),
         account_block: access::PublicAccessBlock::NONE,

@@ -15,7 +15,7 @@ use crate::{
     client::{Answer, Connection, Want},
 };
 
-/// The first bytes of an object tell its number; see [`Plan::first`].
+/// The first bytes of an object hold its number; see [`Plan::first`].
 const FIRST: usize = 8;
 /// Bodies up to this leave in one write with their head.
 const TOGETHER: usize = 64 * 1024;

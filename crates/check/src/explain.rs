@@ -1,8 +1,8 @@
 //! Why a history has no order: the fewest operations that show it.
 //!
 //! To know less about an operation (that a write was called, but not how it ended; of a read,
-//! nothing) can only make more orders possible. So operations are forgotten one after the other
-//! for as long as there is still no order, and what remains is at odds whatever the rest did.
+//! nothing) can only make more orders possible. So operations are left out one after the other for
+//! as long as there is still no order, and what remains is at odds whatever the rest did.
 
 use std::fmt::Write as _;
 
@@ -107,7 +107,7 @@ fn shortest_prefix(all: &[&Operation], budget: &mut Budget) -> Vec<bool> {
     ends.get(high).map_or_else(Vec::new, |end| cut(*end))
 }
 
-/// Forgets what changed nothing, then the rest: the fewer values were looked at, the easier the
+/// Leaves out what changed nothing, then the rest: the fewer values were looked at, the easier the
 /// search. Of both, large pieces first, then smaller ones, then single operations.
 fn forget(all: &[&Operation], mut kept: Vec<bool>, budget: &mut Budget) -> Vec<bool> {
     for changes in [false, true] {

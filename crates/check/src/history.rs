@@ -1,4 +1,4 @@
-//! What clients did and were told, one record per operation.
+//! What clients did and what they were answered, one record per operation.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -162,7 +162,7 @@ pub enum Unsound {
         /// The return, in nanoseconds.
         return_ns: u64,
     },
-    /// An outcome that only an answer can tell.
+    /// An outcome that only an answer can show.
     #[error("outcome {0:?} needs return_ns")]
     Unanswered(Outcome),
     /// Only conditional writes have a condition that can fail.

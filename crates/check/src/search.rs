@@ -2,7 +2,7 @@
 //! configurations already seen, over a linked list of calls and returns (as in Porcupine).
 //!
 //! Three things keep it small without losing an order:
-//! - values that nobody read or expected are one value, for nothing can tell them apart;
+//! - values that nobody read or expected are one value, for nothing distinguishes them;
 //! - an operation that changes nothing and is right in the present state is taken at once: in any
 //!   order that works from here, it can be moved to the front;
 //! - an unknown write has no deadline, so it is taken only where something that was wrong becomes
@@ -86,7 +86,7 @@ pub(crate) fn search(operations: &[(&Operation, Known)], budget: &mut Budget) ->
 
 /// Known operations in order of call, then the unknown ones.
 fn compile(operations: &[(&Operation, Known)]) -> Vec<Step> {
-    // A read without an answer says nothing, and what was refused or failed may be forgotten.
+    // A read without an answer says nothing, and what was refused or failed may be left out.
     let counts = |operation: &Operation, known: Known| {
         let certain = known == Known::Fully && operation.answered_ns().is_some();
         certain || operation.may_change()

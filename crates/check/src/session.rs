@@ -58,7 +58,7 @@ impl fmt::Display for Resurrected {
 }
 
 /// By when a value's write must have happened: its answer, or the first answer that showed it.
-/// `u64::MAX` when nothing tells. Values that nobody wrote are not there.
+/// `u64::MAX` when nothing shows it. Values that nobody wrote are not there.
 fn settled<'a>(operations: &[&'a Operation]) -> HashMap<&'a Value, u64> {
     let mut writers: HashMap<&Value, (usize, u64)> = HashMap::new();
     for operation in operations.iter().filter(|o| o.may_change()) {
@@ -70,7 +70,7 @@ fn settled<'a>(operations: &[&'a Operation]) -> HashMap<&'a Value, u64> {
     }
     for operation in operations.iter().filter(|o| o.outcome == Outcome::Ok) {
         let seen = operation.kind.observes().and_then(|v| writers.get_mut(v));
-        // With several writers, a sight of the value does not tell whose it was.
+        // With several writers, seeing the value does not show whose it was.
         if let (Some((1, latest)), Some(answered)) = (seen, operation.answered_ns()) {
             *latest = (*latest).min(answered);
         }
@@ -110,9 +110,8 @@ pub fn lost_acknowledged(history: &[Operation], last: &BTreeMap<String, Value>) 
     lost
 }
 
-/// Reads that found a value although an acknowledged write or delete lies wholly between every
-/// write of that value and the read. A conditional write that found the value it expects is a
-/// read too.
+/// Reads that found a value although an acknowledged write or delete is wholly between every write
+/// of that value and the read. A conditional write that found the value it expects is a read too.
 pub fn resurrected(history: &[Operation]) -> Vec<Resurrected> {
     by_key(history)
         .into_values()

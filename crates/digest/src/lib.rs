@@ -18,7 +18,7 @@ pub use multi::hash_here;
 pub use simd::Path;
 pub use sums::{checksum, combine, crc64nvme};
 
-/// What a stream came to.
+/// The digests of a whole stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digests {
     /// Bytes.

@@ -255,7 +255,7 @@ macro_rules! avx512 {
                         from[4 * n + 2],
                         from[4 * n + 3],
                     ];
-                    // SAFETY: the caller's promise, passed on.
+                    // SAFETY: the caller makes the same promise.
                     turned[n] = unsafe { turn(four, offset) };
                     n += 1;
                 }
@@ -378,7 +378,7 @@ mod x8_avx2 {
     #[target_feature(enable = "avx2")]
     unsafe fn join(from: &[*const u8; LANES], offset: usize) -> [V; 4] {
         let [a, b, c, d, e, f, g, h] = *from;
-        // SAFETY: the caller's promise, passed on.
+        // SAFETY: the caller makes the same promise.
         let (low, high) = unsafe { (turn([a, b, c, d], offset), turn([e, f, g, h], offset)) };
         [
             _mm256_set_m128i(high[0], low[0]),

@@ -62,7 +62,7 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// What tells that a file changed or another one took its place: number, time of the last change of
+/// What shows that a file changed or another one took its place: number, time of the last change of
 /// either, length.
 type Mark = Option<(u64, (i64, i64), u64)>;
 

@@ -27,7 +27,7 @@ use crate::{Stream, TlsError, certificates::read};
 /// Authorities that the system trusts (Debian).
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Whom a client believes.
+/// Which servers a client trusts.
 #[derive(Debug, Clone)]
 pub enum Trust {
     /// The server shows this very certificate: the first one in a file. For a server on the same
@@ -85,7 +85,7 @@ impl Connector {
     /// The handshake on a connection.
     ///
     /// # Errors
-    /// The server is not believed, or the connection breaks.
+    /// The server is not trusted, or the connection breaks.
     pub async fn handshake(&self, stream: tokio::net::TcpStream) -> io::Result<Stream> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(self.name.clone(), stream).await?;
@@ -162,7 +162,7 @@ impl Write for Closing {
     }
 }
 
-/// Believes certificates that it knows, and those of authorities.
+/// Accepts certificates that it knows, and those of authorities.
 #[derive(Debug)]
 struct Believing {
     known: Vec<CertificateDer<'static>>,

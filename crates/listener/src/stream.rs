@@ -35,7 +35,7 @@ const DIRECT: &[u8] = b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\
 const REST_WITHIN: Duration = Duration::from_secs(2);
 const REST_BYTES_MAX: u64 = 1 << 20;
 
-/// Why a connection did not come to TLS.
+/// Why the TLS handshake of a connection failed.
 #[derive(Debug, Error)]
 pub enum Handshake {
     /// The client did not begin with TLS; an HTTP answer says what to do.

@@ -10,7 +10,7 @@ use types::{Body, BodyError, ChecksumAlgorithm, ChecksumValue};
 
 use crate::{Error, Objects, Result, pins::Fresh};
 
-/// Objects up to this size lie beside their row.
+/// Objects up to this size are stored beside their row.
 pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// A body and what the client says of it.

@@ -72,7 +72,7 @@ pub(crate) fn check_key(permit: &Permit, covered: bool) -> Result<()> {
     Err(Error::WrongKey)
 }
 
-/// Where a bucket's rows lie.
+/// The partition of a bucket's rows.
 pub(crate) fn partition_of(deed: &BucketDeed) -> PartitionId {
     PartitionId(deed.id.0)
 }
@@ -120,12 +120,12 @@ impl Objects {
     fn of_its_kind(&self, deed: &BucketDeed, bucket: Arc<Bucket>) -> Result<Arc<Bucket>> {
         match self.is_of_its_kind(deed, &bucket) {
             true => Ok(bucket),
-            // Until what lies here has gone.
+            // Until what is stored here has gone.
             false => Err(Error::BucketBusy),
         }
     }
 
-    /// The configuration as it lies here, if there is one.
+    /// The configuration as it is stored here, if there is one.
     pub(crate) async fn stored_bucket(&self, partition: PartitionId) -> Result<Option<Bucket>> {
         let index = &self.engine.index;
         let row = index.get(partition, rows::BUCKET, Want::Value).await?;

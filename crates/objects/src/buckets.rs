@@ -87,8 +87,8 @@ impl Objects {
     /// Deletes an empty bucket.
     ///
     /// # Errors
-    /// `BucketNotEmpty`, `BucketBusy`, `NoSuchBucket`, `Registry`; `TakenEverywhere` while copies
-    /// take writes, of which this region may not have heard.
+    /// `BucketNotEmpty`, `BucketBusy`, `NoSuchBucket`, `Registry`; `TakenEverywhere` while replicas
+    /// take writes, which this region may not have received.
     pub async fn delete_bucket(&self, permit: &Permit) -> Result<()> {
         let deed = deed(permit, &[Action::DeleteBucket])?;
         let readable = |replica: &Replica| replica.sealed_by.is_none();

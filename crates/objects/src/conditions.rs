@@ -134,8 +134,8 @@ pub struct WriteConditions {
     pub if_match: Option<ETagMatch>,
     /// If-None-Match: there must be no current version (`*`), or not of this tag.
     pub if_none_match: Option<ETagMatch>,
-    /// The current version must be in this state ([`state_of`]). Unlike a tag it tells versions of
-    /// the same bytes apart, and changes with tags and access control list.
+    /// The current version must be in this state ([`state_of`]). Unlike an ETag it differs between
+    /// versions of the same bytes, and changes with tags and access control list.
     pub state: Option<String>,
     /// The account whose objects alone may go, where only the bucket's access control list permits
     /// the write ([`access::Permit::only_over`]).

@@ -121,7 +121,7 @@ impl Objects {
         Ok(found)
     }
 
-    /// Forgets what is in memory, once the rows are gone.
+    /// Drops what is in memory, once the rows are gone.
     pub(crate) async fn forget_documents(&self, deed: &BucketDeed) {
         let _lock = self
             .bucket_locks

@@ -72,7 +72,7 @@ pub enum Error {
     /// condition may have landed all the same: it is not acknowledged.
     #[error("{0}")]
     NotNow(#[from] types::NotNow),
-    /// Copies of the bucket take writes too, so that nobody can say that it is empty.
+    /// Replicas of the bucket take writes too, so that nobody can say that it is empty.
     #[error("the bucket takes writes in several regions")]
     TakenEverywhere,
     /// The bucket holds objects or versions.
@@ -87,7 +87,7 @@ pub enum Error {
     /// The account may have no more buckets.
     #[error("too many buckets")]
     TooManyBuckets,
-    /// A region of a new bucket's placement is unknown, or lies where the law does not allow it;
+    /// A region of a new bucket's placement is unknown, or in a jurisdiction that is not allowed;
     /// the text is for the client.
     #[error("{0}")]
     Placement(String),
@@ -159,7 +159,7 @@ pub enum Error {
     /// More tags than there may be.
     #[error("there can be at most {0} tags")]
     TooManyTags(usize),
-    /// The range lies outside the object.
+    /// The range is outside the object.
     #[error("the range is not satisfiable")]
     InvalidRange {
         /// Bytes of the object.
@@ -196,10 +196,10 @@ pub enum Error {
     /// Too many callers changed the same key at once; try again.
     #[error("too much contention on one key")]
     Contention,
-    /// The copy here is sealed and cannot be opened now; the text says why.
+    /// The replica here is sealed and cannot be opened now; the text says why.
     #[error("{0}")]
     NoLease(String),
-    /// What lies here sealed is not what the home sealed for this place.
+    /// What is stored here sealed is not what the home sealed for this place.
     #[error("a sealed replica is damaged, or was tampered with")]
     SealBroken,
     /// A stored record cannot be read.

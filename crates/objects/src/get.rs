@@ -225,7 +225,7 @@ impl Objects {
         }
     }
 
-    /// What the current version's row tells, if it is in memory and has all that is asked for.
+    /// What the row of the current version says, if it is in memory and has all that is asked for.
     /// The usual read of a small object; it waits for nothing.
     fn view_at_hand(
         &self,
@@ -340,7 +340,7 @@ impl Objects {
     }
 }
 
-/// The bytes of an object that lie in its row's payload, or a range of them.
+/// The bytes of an object that are in its row's payload, or a range of them.
 fn inline_content(
     record: &ObjectRecord,
     payload: Option<Bytes>,
@@ -518,8 +518,8 @@ fn locate_part(
     ))
 }
 
-/// Reads an object's bytes in order, as they lie here or, between a home and a sealed copy, sealed
-/// or opened on the way.
+/// Reads an object's bytes in order, as they are stored here or, between a home and a sealed
+/// replica, sealed or opened on the way.
 pub struct ObjectReader {
     /// In a box, so that answers from memory are not moved about with room for it.
     extents: Box<ExtentReader>,
@@ -539,7 +539,7 @@ impl From<ExtentReader> for ObjectReader {
 }
 
 impl ObjectReader {
-    /// Of bytes that lie in memory.
+    /// Of bytes that are in memory.
     pub(crate) fn of_bytes(blobs: &Arc<dyn Blobs>, bytes: Bytes) -> Self {
         let extents = ExtentReader {
             blobs: Arc::clone(blobs),

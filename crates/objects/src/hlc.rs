@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::replicate::AHEAD_MAX_MS;
 
-/// How far a bucket's clock may be ahead of the wall clock: as far as what a copy takes over.
+/// How far a bucket's clock may be ahead of the wall clock: as far as what a replica takes over.
 const CLOCK_AHEAD_MS: u64 = 2 * AHEAD_MAX_MS;
 const SHARDS: usize = 16;
 /// Clocks that a shard keeps before it looks for some that say nothing any more.
@@ -84,7 +84,7 @@ impl Shard {
 impl VersionClock {
     pub(crate) fn new(region: &RegionId) -> Self {
         Self {
-            // Tells regions apart that write in the same millisecond; any spread will do.
+            // Distinguishes regions that write in the same millisecond; any spread will do.
             region_tag: region_tag(region),
             shards: Default::default(),
         }

@@ -180,8 +180,8 @@ impl Objects {
             .filter(|(key, _)| key.starts_with(prefix) && !grouping.is_common_prefix(key));
         if let Some((key, marker)) = within {
             match self.position_of(partition, key, marker).await? {
-                // Gone since the last page, and `null` does not tell its time: the key comes
-                // again as a whole, rather than in part or not at all.
+                // Gone since the last page, and `null` does not say its time: the key comes again
+                // as a whole, rather than in part or not at all.
                 None => {
                     current = rows::current(key).to_vec();
                     older = rows::older_prefix(key).to_vec();
@@ -213,7 +213,7 @@ impl Objects {
         }))
     }
 
-    /// The internal version that a marker stands for, and whether it is the current one.
+    /// The internal version that a marker names, and whether it is the current one.
     async fn position_of(
         &self,
         partition: PartitionId,

@@ -1,7 +1,7 @@
 //! What every listing shares: a forward cursor over rows that can skip, the rule of common
 //! prefixes, and the token that continues a page.
 //!
-//! A page costs what it shows: whatever lies behind a common prefix is skipped by seeking, never
+//! A page costs what it shows: whatever is behind a common prefix is skipped by seeking, never
 //! read. Only delete markers are read without being shown.
 
 use access::{Action, Permit};
@@ -18,7 +18,7 @@ use crate::{
 
 /// Rows that are read at first after a seek; it grows while they are used up.
 const ROWS_AFTER_SEEK: usize = 8;
-/// Most rows of one read: a full page and the row that tells whether there are more.
+/// Most rows of one read: a full page and the row that shows whether there are more.
 const ROWS_MAX: usize = PAGE_KEYS_MAX + 1;
 
 /// The partition of the permit's bucket, if the permit is for `action` on the keys under `prefix`.
@@ -64,8 +64,8 @@ pub(crate) struct Grouping<'a> {
 }
 
 impl Grouping<'_> {
-    /// The length of the common prefix that stands for `key`, which begins with the prefix;
-    /// `None` when the key is shown itself.
+    /// The length of the common prefix that is shown in place of `key`, which begins with the
+    /// prefix; `None` when the key is shown itself.
     pub(crate) fn common_prefix(&self, key: &[u8]) -> Option<usize> {
         let rest = key.get(self.prefix.len()..)?;
         let at = match self.delimiter {
@@ -76,8 +76,8 @@ impl Grouping<'_> {
         Some(self.prefix.len() + at + self.delimiter.len())
     }
 
-    /// Whether `after`, the last item of a page, was a common prefix: then all that it stands for
-    /// has been shown.
+    /// Whether `after`, the last item of a page, was a common prefix: then all keys below it have
+    /// been shown.
     pub(crate) fn is_common_prefix(&self, after: &[u8]) -> bool {
         after.starts_with(self.prefix) && self.common_prefix(after) == Some(after.len())
     }
@@ -146,7 +146,7 @@ impl<'a> Cursor<'a> {
         self.rows.as_slice().is_empty() && self.next.is_some()
     }
 
-    /// Forgets what has been read ahead, so that it is read anew.
+    /// Drops what has been read ahead, so that it is read again.
     pub(crate) fn refresh(&mut self) {
         if let Some((key, _)) = self.rows.as_slice().first() {
             self.next = Some(key.clone());
@@ -198,7 +198,7 @@ pub(crate) fn after(key: &[u8]) -> Bytes {
 pub(crate) struct Page<T> {
     /// What is shown one by one.
     pub items: Vec<T>,
-    /// What stands for many.
+    /// The common prefixes: each is shown in place of many keys.
     pub prefixes: Vec<Bytes>,
     limit: usize,
 }

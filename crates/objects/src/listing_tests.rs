@@ -124,7 +124,7 @@ async fn truncation_is_exact_and_markers_are_not_shown() {
         (keys.join(" "), next.as_deref()),
         ("a b".to_owned(), Some("b"))
     );
-    // A common prefix of markers alone stands for nothing.
+    // A common prefix of markers alone is not shown.
     let (keys, prefixes, next) = bench.keys(request("", "/", 3)).await;
     assert_eq!((keys.len(), prefixes.len(), next), (3, 0, None));
     let (keys, _, next) = bench.keys(request("", "", 0)).await;

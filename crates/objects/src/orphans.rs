@@ -30,7 +30,7 @@ use crate::{
 const PAGE: usize = 1000;
 /// Extents that one pass over the rows looks for, which bounds its memory.
 const SLICE: usize = 500_000;
-/// Extents that are noted as moved during one pass; with more the caller is told to come back.
+/// Extents that are noted as moved during one pass; with more the caller has to try again.
 const MOVED_MAX: usize = 500_000;
 
 /// What moves of rows name while a pass is under way.

@@ -1,12 +1,12 @@
-//! Changes that clients make in a region: above all at a copy of a bucket which takes writes in
+//! Changes that clients make in a region: above all at a replica of a bucket which takes writes in
 //! every region.
 //!
-//! The home is the hub: it reads what was made at each copy, and every copy follows the home. So
-//! the order in which the home takes changes over is the order everywhere, and all regions come to
-//! the same versions whatever came first where. Two things keep a copy's own clients from seeing
-//! that: what they removed does not come back while the home's log still tells of it (rows that say
-//! what is gone, until the home has heard), and tags that they changed are not put back (a stamp,
-//! [`crate::ObjectAttributes::tagged`]).
+//! The home is the hub: it reads what was made at each replica, and every replica follows the home.
+//! So the order in which the home takes changes over is the order everywhere, and all regions end
+//! with the same versions whatever arrived first where. Two things keep a replica's own clients
+//! from seeing that: what they removed does not come back while the home's log still has it (rows
+//! that say what is gone, until the home has read them), and tags that they changed are not put
+//! back (a stamp, [`crate::ObjectAttributes::tagged`]).
 //!
 //! A change of a client is marked with the deed's epoch, at the home too. When the epoch rises a
 //! region is *fenced*: nothing that was permitted under the earlier deed is committed any more, so
@@ -40,7 +40,7 @@ const NOT_NULL: &[u8] = &[0];
 pub(crate) struct ByClient {
     /// The epoch of the deed that permitted it.
     pub epoch: u64,
-    /// At a copy, of which the home hears later.
+    /// At a replica; the home reads it later.
     pub at_copy: bool,
 }
 
@@ -53,14 +53,14 @@ pub enum Own {
     Former,
 }
 
-/// Notes that a client removed or replaced a version here, at a copy.
+/// Notes that a client removed or replaced a version here, at a replica.
 pub(crate) fn note_gone(batch: Batch, key: &ObjectKey, record: &ObjectRecord) -> Batch {
     let value = if record.null { NULL } else { NOT_NULL };
     batch.put(rows::gone(key.as_bytes(), record.version), value)
 }
 
 impl Objects {
-    /// Whether clients write here at a copy.
+    /// Whether clients write here at a replica.
     pub(crate) fn takes_at_copy(&self, deed: &BucketDeed) -> bool {
         deed.placement.writes == Writes::Any && deed.holding(&self.region) == Holding::Replica
     }
@@ -93,7 +93,7 @@ impl Objects {
         self.hlc.is_own(version)
     }
 
-    /// What clients changed here, at a copy, after `from` in its log.
+    /// What clients changed here, at a replica, after `from` in its log.
     pub async fn own_changes(
         &self,
         permit: &Permit,
@@ -125,7 +125,7 @@ impl Objects {
         })
     }
 
-    /// What clients removed here, at a copy, and of which the home may not have heard: from the row
+    /// What clients removed here, at a replica, and which the home may not have read: from the row
     /// `from` on, and where to go on. It serves where the log no longer reaches back.
     pub async fn own_removals(
         &self,
@@ -174,8 +174,8 @@ impl Objects {
         Ok(found.map(|stored| Position(stored.row.version.0)))
     }
 
-    /// Where this region, a home, stands in reading what clients changed at `copy`, under whatever
-    /// epoch. It is kept apart from where it stood in following that region's whole log.
+    /// How far this region, a home, has read what clients changed at `copy`, under whatever epoch.
+    /// It is kept apart from how far it had followed that region's whole log.
     pub async fn gather_cursor(&self, permit: &Permit, copy: &RegionId) -> Result<FollowCursor> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let (index, row) = (&self.engine.index, rows::gather(copy));
@@ -218,10 +218,10 @@ impl Objects {
         self.change_bucket(deed, raise).await
     }
 
-    /// Forgets what was removed here before `up_to` in this region's log: the home has heard of it,
-    /// and all that it logged before is applied here. Of a key that was changed again later all is
-    /// kept: what the home has heard of it may be nothing, since versions that were replaced before
-    /// it asked are left out. Answers how many rows went.
+    /// Drops the record of what was removed here before `up_to` in this region's log: the home has
+    /// read it, and all that it logged before is applied here. Of a key that was changed again
+    /// later all is kept: the home may have read nothing of it, since versions that were replaced
+    /// before it asked are left out. Answers how many rows went.
     pub async fn forget_removals(&self, permit: &Permit, up_to: Position) -> Result<u64> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let partition = partition_of(deed);
@@ -279,8 +279,8 @@ impl Objects {
         }
     }
 
-    /// Whether clients changed anything here, at a copy, after `from` in its log: what the home may
-    /// not have.
+    /// Whether clients changed anything here, at a replica, after `from` in its log: what the home
+    /// may not have.
     pub async fn has_own_changes(&self, permit: &Permit, from: Position) -> Result<bool> {
         let deed = deed(permit, &[Action::ReplicateFrom, Action::CountVersions])?;
         let mut at = from;

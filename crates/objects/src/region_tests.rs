@@ -437,8 +437,8 @@ async fn a_removal_that_nobody_can_prove_any_more_is_taken_back() {
     }
 }
 
-/// The answer of a registry elsewhere is lost. What the bucket took then would go with it, once the
-/// removal is heard of here.
+/// The answer of a registry elsewhere is lost. What the bucket took then would go with it, once
+/// this region receives the removal.
 #[tokio::test]
 async fn a_bucket_takes_nothing_while_nobody_knows_whether_its_deed_is_gone() {
     for retry in [false, true] {
@@ -724,7 +724,7 @@ async fn the_sweep_takes_nothing_while_versions_move() {
         })
     };
     while !mover.is_finished() {
-        // However much moves, the pass comes to its end.
+        // However much moves, the pass ends.
         bench.objects.sweep_orphans().await.unwrap();
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! How far a version has come: to the bucket's copies, and to other buckets by its rules.
+//! How far a version has got: to the bucket's replicas, and to other buckets by its rules.
 
 use access::Permit;
 use types::{BucketDeed, Holding, ObjectKey, Writes};
@@ -20,11 +20,11 @@ pub enum ReplicationStatus {
 
 /// What a region knows of the other regions that hold a bucket.
 pub trait Copies: Send + Sync {
-    /// Whether all copies have applied what the home, which is here, had committed up to
+    /// Whether all replicas have applied what the home, which is here, had committed up to
     /// `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;
 
-    /// Whether the home has read what clients had changed here, at a copy, up to `position`.
+    /// Whether the home has read what clients had changed here, at a replica, up to `position`.
     fn read_by_home(&self, deed: &BucketDeed, position: u64) -> bool;
 }
 

@@ -25,7 +25,7 @@ pub(crate) const FINISHED_UPLOAD: &[u8] = b"t";
 pub(crate) const FOLLOW: &[u8] = b"f";
 /// Extents that await deletion.
 pub(crate) const DEAD: &[u8] = b"d";
-/// Versions that clients removed or replaced here, at a copy, which the home may not have heard of.
+/// Versions that clients removed or replaced here, at a replica, which the home may not have read.
 pub(crate) const GONE: &[u8] = b"g";
 /// Versions that cannot be shipped by a rule.
 pub(crate) const FAILED: &[u8] = b"x";
@@ -118,8 +118,8 @@ pub(crate) fn follow(source: &RegionId) -> Bytes {
     [FOLLOW, source.as_bytes()].concat().into()
 }
 
-/// Where this region, a home, stands in reading what clients changed at `copy`. No region's name
-/// begins so.
+/// How far this region, a home, has read what clients changed at `copy`. No region's name begins
+/// so.
 pub(crate) fn gather(copy: &RegionId) -> Bytes {
     [FOLLOW, b"^", copy.as_bytes()].concat().into()
 }
@@ -143,7 +143,7 @@ pub(crate) fn failed_rule(key: &[u8], version: VersionId, to: &BucketName) -> By
     .into()
 }
 
-/// A version that was removed here, at a copy; the newest comes first.
+/// A version that was removed here, at a replica; the newest comes first.
 pub(crate) fn gone(key: &[u8], version: VersionId) -> Bytes {
     [GONE, &escape(key), &KEY_END, &version.newest_first()]
         .concat()

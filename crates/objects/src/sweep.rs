@@ -1,8 +1,8 @@
 //! Deleting extents that no row refers to any more.
 //!
 //! A commit that leaves work for the sweep says which ([`Objects::commit`]), so that a pass costs
-//! what changed since the last one, however much is in the buckets. What a restart made it
-//! forget, a pass over all buckets finds: the first one, and one every hour.
+//! what changed since the last one, however much is in the buckets. What was lost from memory in a
+//! restart, a pass over all buckets finds: the first one, and one every hour.
 
 use std::collections::{HashMap, HashSet};
 
@@ -73,7 +73,7 @@ pub struct LastChange {
 enum Ended {
     /// These.
     Named(HashSet<UploadId>),
-    /// Those that are forgotten after their time, beside what is known by name.
+    /// Those whose time is over, beside what is known by name.
     Old(HashSet<UploadId>),
     /// All that there are.
     All,

@@ -1,6 +1,6 @@
 //! The versions of one key, and the one commit that changes them.
 //!
-//! The current version lies under `c`, all others under `o`. The current one is newer than all
+//! The current version is under `c`, all others are under `o`. The current one is newer than all
 //! others. Whoever adds, replaces or removes a version reads, decides, and commits with guards on
 //! what was read; when a guard does not hold the decision is taken anew.
 
@@ -224,7 +224,7 @@ impl Objects {
         next.ok_or(Error::ClockAhead(VersionId::MS_MAX))
     }
 
-    /// Commits what refers to no new extent; tells apart whether a guard did not hold.
+    /// Commits what refers to no new extent; says whether a guard did not hold.
     pub(crate) async fn land(
         &self,
         deed: &BucketDeed,
@@ -235,7 +235,7 @@ impl Objects {
             .await
     }
 
-    /// Commits; tells apart whose guard did not hold.
+    /// Commits; says whose guard did not hold.
     pub(crate) async fn land_with(
         &self,
         deed: &BucketDeed,
@@ -320,7 +320,7 @@ impl Objects {
 
     /// Makes way for a new current version: the old one becomes an older version, or goes if the
     /// new one is null too; a null version among the older ones goes if the new one is null. At a
-    /// copy (`own`) what goes is noted.
+    /// replica (`own`) what goes is noted.
     async fn make_way(
         &self,
         bucket: &Bucket,
@@ -500,7 +500,7 @@ impl Objects {
     }
 
     /// What removes a version for good: the newest older one takes its place if it was the current.
-    /// When a client removes it at a copy it is noted until the home knows.
+    /// When a client removes it at a replica it is noted until the home knows.
     pub(crate) async fn take_out(
         &self,
         bucket: &Bucket,
@@ -523,7 +523,7 @@ impl Objects {
                 let batch = older
                     .moved_to(batch.guard(older.guard()), found.row_key.clone())?
                     .delete(older.row_key.clone());
-                // It moves to where a snapshot under way may have been already: the log tells.
+                // It moves to where a snapshot under way may have been already: the log shows it.
                 let (kind, moves) = (kind_of(&older.record), Effect::nothing(at, why.cause()));
                 log(batch, kind, (key, &older.record), None, moves)
             }
@@ -555,8 +555,8 @@ pub(crate) enum Going {
     ByClient(ByClient),
     /// It was removed elsewhere.
     Removed,
-    /// The home does not have it now, which does not say that anybody removed it: other regions
-    /// are not told.
+    /// The home does not have it now, which does not say that anybody removed it: it is not sent to
+    /// other regions.
     Pruned,
 }
 

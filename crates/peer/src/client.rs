@@ -61,7 +61,7 @@ impl Client {
         Self::of(Source::Region(tls), timing)
     }
 
-    /// A client without a certificate, which believes exactly the cloud whose authority has this
+    /// A client without a certificate, which trusts exactly the cloud whose authority has this
     /// fingerprint: for joining.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl Default for Timing {
     }
 }
 
-/// What a client shows and believes.
+/// What a client shows and what it trusts.
 #[derive(Clone)]
 pub(crate) enum Source {
     Region(Arc<Tls>),

@@ -117,7 +117,7 @@ pub struct Credentials {
     pub certificate: String,
     /// The certificate of the cloud's authority, in PEM.
     pub authority: String,
-    /// The region that the certificate stands for.
+    /// The region that the certificate identifies.
     pub region: RegionId,
 }
 

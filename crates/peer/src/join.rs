@@ -15,7 +15,7 @@ const FORMAT: u8 = 1;
 const ADDRESS_BYTES_MAX: usize = 253 + 6;
 /// Longest text that is looked at, in bytes; the longest token has 711.
 const TEXT_BYTES_MAX: usize = 1024;
-/// Bytes of the checksum at the end, which tells a mistyped token from a wrong one.
+/// Bytes of the checksum at the end, which distinguishes a mistyped token from a wrong one.
 const CHECKSUM_BYTES: usize = 4;
 
 /// Everything a new region needs to reach the registry, to be sure that it is the registry, and to

@@ -2,10 +2,9 @@
 //! certificates that it issues, a region's own key, HTTP/2 over mutual TLS 1.3, and the token with
 //! which a new region joins.
 //!
-//! Invariants: a certificate stands for exactly one region; a connection is believed only as far
-//! as its certificate reaches, at the handshake and again at every request; nothing here knows
-//! what peers say to each other; every wait has a deadline; no secret appears in `Debug` or in a
-//! log.
+//! Invariants: a certificate identifies exactly one region; a connection may do only what its
+//! certificate allows, at the handshake and again at every request; nothing here knows what peers
+//! say to each other; every wait has a deadline; no secret appears in `Debug` or in a log.
 
 mod authority;
 mod body;

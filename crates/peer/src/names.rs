@@ -22,7 +22,7 @@ pub fn region_dns_name(region: &RegionId) -> Option<String> {
     is_region_label(region).then(|| format!("{region}{SUFFIX}"))
 }
 
-/// The region that a certificate's DNS name stands for; the exact text form only.
+/// The region that a certificate's DNS name identifies; the exact text form only.
 pub(crate) fn region_of(dns_name: &str) -> Option<RegionId> {
     let label = dns_name.strip_suffix(SUFFIX)?;
     is_region_label(label).then(|| RegionId::new(label))

@@ -231,7 +231,7 @@ impl Pool {
         });
     }
 
-    /// The best connection at hand, and whether another one would help.
+    /// The best open connection, and whether another one would help.
     fn pick(&self, source: &Source) -> Result<Option<(Counted, bool)>, PeerError> {
         let generation = source.generation();
         let mut connections = self.connections.lock();

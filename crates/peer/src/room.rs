@@ -44,7 +44,7 @@ pub enum Kind {
     Asked,
     /// Answers to questions: pages, bodies of versions, counts.
     Answer,
-    /// Answers to requests of customers that were passed on.
+    /// Answers to requests of customers that were forwarded.
     Passed,
 }
 

@@ -130,7 +130,7 @@ const STRANGERS_ROOM: RoomLimits = RoomLimits {
     making_all: 1,
 };
 
-/// The connections of each region, the oldest first; each is cut when it is told.
+/// The connections of each region, the oldest first; each is cut when it is signalled.
 type OwnConnections = HashMap<RegionId, VecDeque<Arc<Notify>>>;
 
 struct Server {

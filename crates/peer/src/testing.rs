@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// Bytes that are read and passed on as one piece.
+/// Bytes that are read and forwarded as one piece.
 const PIECE_BYTES: usize = 16 * 1024;
 /// What the kernel may hold for the proxy to read, fixed: left alone it grows to many MiB, which
 /// would lengthen the link's queue beyond [`Link::buffer`].
@@ -68,7 +68,7 @@ impl Link {
 #[derive(Debug, Clone)]
 struct State {
     link: Link,
-    /// No byte passes, and nobody is told.
+    /// No byte passes, and neither side gets an error.
     stalled: bool,
     /// Counts the cuts; a connection lives until the next.
     cuts: u64,

@@ -1,4 +1,4 @@
-//! The TLS state of a region: who it is, whom it believes and whom no longer; swapped as a whole
+//! The TLS state of a region: who it is, whom it trusts and whom no longer; swapped as a whole
 //! while connections go on.
 
 use std::{
@@ -27,14 +27,14 @@ use crate::{
 /// The one protocol inside (RFC 7301, RFC 9113 section 3.2).
 pub(crate) const ALPN: &[u8] = b"h2";
 
-/// Who is believed no longer, although its certificate has not expired.
+/// Who is no longer trusted, although its certificate has not expired.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
     /// Regions that left the cloud: all their certificates.
     pub regions: BTreeSet<RegionId>,
     /// Single certificates by serial number, as [`crate::IssuedCertificate::serial`] writes it.
     pub serials: BTreeSet<String>,
-    /// The Ed25519 keys that regions have: a certificate of a region that is here is believed for
+    /// The Ed25519 keys that regions have: a certificate of a region listed here is accepted for
     /// this key only.
     pub keys: BTreeMap<RegionId, Vec<u8>>,
 }

@@ -203,10 +203,10 @@ impl ClientCertVerifier for Callers {
     }
 }
 
-/// Which authority a client believes.
+/// Which authority a client trusts.
 #[derive(Debug)]
 pub(crate) enum Anchor {
-    /// The cloud's, whose certificate is at hand.
+    /// The cloud's, whose certificate is known.
     Known(Arc<WebPkiServerVerifier>),
     /// The one with this fingerprint, whose certificate the server sends along.
     Fingerprint([u8; 32]),

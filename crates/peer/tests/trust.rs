@@ -1,4 +1,4 @@
-//! Who is believed, and who is not.
+//! Who is trusted, and who is not.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -27,9 +27,9 @@ async fn another_clouds_region_is_refused_by_either_side() {
     let (ours, theirs) = (Cloud::new(), Cloud::new());
     let server = Running::start(ours.tls("a")).await;
     let foreign = theirs.client("b");
-    // The client does not believe the server.
+    // The client does not trust the server.
     assert_refused(ask(&foreign, &server.peer, get("/who")).await);
-    // The server does not believe a client that believes the server.
+    // The server does not trust a client that trusts the server.
     let refused = Shown::of(&theirs.credentials("b")).to(&server, &ours).await;
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(server.echo.asked.load(Ordering::SeqCst), 0);
@@ -42,7 +42,7 @@ struct Shown {
 }
 
 mod raw {
-    //! A client that shows whatever it is told to, to see what the server makes of it.
+    //! A client that shows whatever the test wants, to see what the server makes of it.
 
     use std::sync::Arc;
 

@@ -7,8 +7,9 @@
 //! made before there was a map, and is still read.
 //!
 //! What it proves: that the chain is the one which the trusted key signed, and that regions have
-//! *signed* what they hold. A region that lies about what it holds has signed a lie, which then
-//! stands against it; no paper can show that it keeps no copy.
+//! *signed* what they hold. A region that makes a false statement about what it holds has signed
+//! it, and the signature is evidence against that region; no document can prove that it keeps no
+//! copy.
 //!
 //! ```text
 //! file = JSON document (one line)  "\n"  "sha256:"  64 hex digits  "\n"
@@ -70,8 +71,8 @@ pub struct Bundle {
     pub cloud: String,
     /// The bucket's name.
     pub bucket: String,
-    /// When the bundle was put together, in milliseconds since 1970. Nobody signs this; how fresh
-    /// a bundle is, its signed times tell.
+    /// When the bundle was put together, in milliseconds since 1970. Nobody signs this; its signed
+    /// times show how fresh a bundle is.
     pub made_at_ms: u64,
     /// The whole audit chain, from entry 0 to the head that the checkpoint signs.
     pub chain: Vec<Entry>,
@@ -86,8 +87,8 @@ pub struct Bundle {
 /// The key that an auditor trusts to sign checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnchorKey {
-    /// The Ed25519 key of the cloud's first region. When it gets a new one, auditors have to be
-    /// told, by a way that they trust: the chain alone does not hand trust on.
+    /// The Ed25519 key of the cloud's first region. When it gets a new one, auditors have to learn
+    /// that by a way that they trust: the chain alone does not hand trust on.
     Key(PublicKey),
     /// The fingerprint of the cloud's Ed25519 authority: SHA-256 over its SubjectPublicKeyInfo in
     /// DER (RFC 8410), as `openssl pkey -pubin -outform der | sha256sum` prints it.

@@ -278,7 +278,7 @@ impl Verifier {
     }
 
     /// Takes all `entries`. Where one is not where it should be, looks ahead whether it comes
-    /// later, to tell entries that were moved from entries that are gone.
+    /// later, to distinguish entries that were moved from entries that are gone.
     fn all(mut self, entries: impl IntoIterator<Item = Entry>) -> Result<Option<Head>, ChainError> {
         let mut entries = entries.into_iter();
         while let Some(entry) = entries.next() {
@@ -301,9 +301,9 @@ impl Verifier {
 
 /// Checks a whole chain from its first entry on, in constant memory.
 ///
-/// This finds whatever does not fit together. A chain that was written anew from some entry to the
-/// end fits together too: only a [`Checkpoint`], or a [`Head`] seen before, tells it from the real
-/// one.
+/// This finds whatever does not fit together. A chain that was rewritten from some entry to the end
+/// fits together too: only a [`Checkpoint`], or a [`Head`] seen before, distinguishes it from the
+/// real one.
 ///
 /// # Errors
 /// The first entry that is wrong, and why.

@@ -24,14 +24,14 @@ pub const NAMED_MAX: usize = 8;
 pub struct Statement {
     /// The region.
     pub region: String,
-    /// The start: a random number, so that nobody can name it who has not heard of it.
+    /// The start: a random number, so that nobody can name it without having received it.
     pub instance: u64,
     /// When it started, by its clock, in milliseconds since 1970.
     pub started_ms: u64,
     /// Its log goes up to here.
     pub log_end: u64,
-    /// Other starts of the region of which it has heard. Whoever is named here began before this
-    /// was signed.
+    /// Other starts of the region whose statements it has received. Whoever is named here began
+    /// before this was signed.
     pub heard: Vec<u64>,
     /// Statements of other starts that are of no use any more: those of such a start up to such an
     /// end of the log.

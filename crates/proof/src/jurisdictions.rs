@@ -14,8 +14,8 @@ pub fn is_member(group: &str, country: &str) -> bool {
     group == EU && EU_MEMBERS.contains(&country)
 }
 
-/// Whether `text` has the form of a country code and is not the name of a group: a region lies in
-/// one country. Whether there is such a country is not looked up.
+/// Whether `text` has the form of a country code and is not the name of a group: a region is in one
+/// country. Whether there is such a country is not looked up.
 pub fn is_country(text: &str) -> bool {
     text != EU && text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase())
 }

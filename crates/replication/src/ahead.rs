@@ -9,9 +9,9 @@ use crate::{ReplicationError, follow::Follower, said::By, wire::What};
 
 impl Follower {
     /// The home does not have what this region has read of it: it was brought back from a backup,
-    /// or a loss of power took its newest writes. Those are handed over before this copy takes on
-    /// the home's state, so nothing that was acknowledged goes. Removals are not: the home takes
-    /// them on a copy's word only under a new epoch.
+    /// or a loss of power took its newest writes. Those are handed over before this replica takes
+    /// on the home's state, so nothing that was acknowledged goes. Removals are not: the home
+    /// accepts them from a replica only under a new epoch.
     pub(crate) async fn hand_over_ahead(
         &self,
         permit: &Permit,
@@ -63,7 +63,7 @@ impl Follower {
         Ok(answer.ahead.then_some(by))
     }
 
-    /// Begins a snapshot once more. What was removed at the home behind `known` is heard of.
+    /// Begins a snapshot once more. What was removed at the home behind `known` is fetched.
     pub(crate) async fn begin_anew(
         &self,
         permit: &Permit,

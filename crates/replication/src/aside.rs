@@ -30,8 +30,8 @@ type Line = (BucketId, RegionId);
 type Due = (VersionName, SetAside);
 
 impl Follower {
-    /// Sets aside what is ahead of the clock here. A sealed copy cannot ask for one version by its
-    /// own name: it waits.
+    /// Sets aside what is ahead of the clock here. A sealed replica cannot ask for one version by
+    /// the version's own name: it waits.
     pub(crate) async fn set_aside(
         &self,
         permit: &Permit,

@@ -1,5 +1,5 @@
-//! A region whose folder lacks what an earlier start had, and the buckets whose home it is: none
-//! with copies is served until these have handed over what they have.
+//! A region whose folder lacks what an earlier start had, and the buckets whose home it is: no
+//! bucket with replicas is served until these have handed over what they have.
 
 use std::{
     collections::HashSet,
@@ -17,9 +17,9 @@ pub struct Behind {
     is_behind: AtomicBool,
     /// Whether the other regions have been asked since the start.
     asked: AtomicBool,
-    /// Whether the folder is a copy, and no other region has answered since.
+    /// Whether the data folder is a copy, and no other region has answered since.
     copied: AtomicBool,
-    /// Buckets whose copies have handed over what they have.
+    /// Buckets whose replicas have handed over what they have.
     settled: Mutex<HashSet<BucketId>>,
 }
 
@@ -72,7 +72,7 @@ impl Behind {
     }
 
     /// Why region `here` is not to act as the home of the bucket now. `status` is what is known of
-    /// copies, if that is known already.
+    /// replicas, if that is known already.
     pub fn doubt(
         &self,
         here: &RegionId,

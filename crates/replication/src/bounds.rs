@@ -50,7 +50,7 @@ pub(crate) fn check(what: &What, sealed: bool, answer: &Answer) -> Result<(), Re
     }
 }
 
-/// Whether a row comes after the one that was asked from. Those of a sealed copy have no order.
+/// Whether a row comes after the one that was asked from. Those of a sealed replica have no order.
 fn moves_on(from: &str, row: &[u8], sealed: bool) -> bool {
     let from = hex::decode(from).unwrap_or_default();
     match sealed {

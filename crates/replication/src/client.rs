@@ -32,7 +32,7 @@ pub struct Far {
     pub region: RegionId,
     /// The bucket.
     pub deed: Arc<BucketDeed>,
-    /// Whether the copy here is sealed: then versions are asked for by their sealed names.
+    /// Whether the replica here is sealed: then versions are asked for by their sealed names.
     pub sealed: bool,
     /// What is said with each question besides.
     pub said: Arc<Said>,

@@ -1,4 +1,4 @@
-//! The configuration that another region has: a copy offers what was set later than at the home,
+//! The configuration that another region has: a replica offers what was set later than at the home,
 //! and the home compares the two.
 
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::{
 
 impl Follower {
     /// A part of the configuration that was set later here than what the home has, which is in
-    /// `head`: another home took it, or this one before its folder was put back. The home is told
-    /// of it until it has compared its own.
+    /// `head`: another home took it, or this one before its folder was put back. It is offered to
+    /// the home until the home has compared its own.
     pub(crate) async fn offer_configuration(
         &self,
         permit: &Permit,

@@ -12,7 +12,7 @@ pub enum ReplicationError {
     /// The placement does not allow it, as this region knows it.
     #[error("not allowed here: {0}")]
     Placement(#[from] access::Refusal),
-    /// Another start of a region answers than before: it may lack what that one told.
+    /// Another start of a region answers than before: it may lack what that one sent.
     #[error("another start of region {0} answers: what was read of it is compared first")]
     AnotherStart(types::RegionId),
     /// What came cannot be read.

@@ -28,7 +28,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 const EARLY_PAUSE: Duration = Duration::from_millis(100);
 /// Keys that are worked on at once. Changes of one key stay in order.
 const KEYS_AT_ONCE: usize = 32;
-/// While a copy offers what it alone has, it asks so often whether that has been fetched.
+/// How often a replica that offers what it alone has asks whether that has been fetched.
 pub(crate) const OFFER_PAUSE: Duration = Duration::from_millis(500);
 /// How often it offers the same page, before it says that it cannot.
 pub(crate) const OFFERS_MAX: usize = 1200;
@@ -39,7 +39,8 @@ pub struct Follower {
     pub(crate) objects: Arc<Objects>,
     pub(crate) status: Arc<Status>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// At the home of a bucket that takes writes everywhere: reads what clients change at a copy.
+    /// At the home of a bucket that takes writes everywhere: reads what clients change at a
+    /// replica.
     pub(crate) gathers: bool,
 }
 
@@ -119,7 +120,7 @@ impl Follower {
         }
     }
 
-    /// The first contact under this epoch. First both sides hear what the other knows to be
+    /// The first contact under this epoch. First both sides fetch what the other knows to be
     /// removed, so that neither brings that back, now or as a later home; then a region that held
     /// the bucket under an earlier epoch hands over what it alone has.
     async fn begin(
@@ -136,8 +137,8 @@ impl Follower {
         let head = self.far.ask(What::Head).await?;
         self.apply_all(permit, &head).await?;
         self.offer_configuration(permit, &head).await?;
-        // A sealed copy has nothing of its own; what another home sealed goes when the snapshot is
-        // whole.
+        // A sealed replica has nothing of its own; what another home sealed goes when the snapshot
+        // is whole.
         if !self.far.sealed {
             self.hear_anew(permit, before.as_ref()).await?;
             // The old home has no cursor at the new one, but versions of its own.
@@ -174,8 +175,8 @@ impl Follower {
         Ok(())
     }
 
-    /// A snapshot does not tell what was removed. What the home's log tells of that is known here
-    /// up to where it was followed.
+    /// A snapshot does not say what was removed. What the home's log says of that is known here up
+    /// to where it was followed.
     async fn hear_anew(
         &self,
         permit: &Permit,
@@ -186,9 +187,9 @@ impl Follower {
         self.hear_removals(permit, known).await
     }
 
-    /// Versions that are here and not at the home: it is told of them until it has fetched them.
-    /// What clients make here under this epoch comes to the home by the log alone: by two ways it
-    /// might come again after it was removed.
+    /// Versions that are here and not at the home: they are offered until it has fetched them. What
+    /// clients make here under this epoch reaches the home by the log alone: by two ways it might
+    /// arrive again after it was removed.
     pub(crate) async fn hand_over(&self, permit: &Permit) -> Result<(), ReplicationError> {
         let mut logged = self.objects.logged_versions(permit, Position(0)).await?;
         let mut present: HashSet<VersionName> = logged.present.into_iter().collect();
@@ -252,8 +253,8 @@ impl Follower {
         ))
     }
 
-    /// Versions that both have, with newer tags here, which an earlier home took: the home is told
-    /// of them until it has those.
+    /// Versions that both have, with newer tags here, which an earlier home took: they are offered
+    /// to the home until it has them.
     async fn offer_tags(&self, permit: &Permit, page: &Answer) -> Result<(), ReplicationError> {
         let changes = page.changes.iter().map(|(_, change)| change);
         let later = self.tagged_later(permit, changes).await?;
@@ -304,8 +305,8 @@ impl Follower {
         Ok(self.objects.tagged_later(permit, versions).await?)
     }
 
-    /// Those that are here yet: where clients write here they may have replaced or removed some
-    /// meanwhile, which the home hears of from the log.
+    /// Those that are still here: where clients write here they may have replaced or removed some
+    /// meanwhile, which the home reads from the log.
     async fn still_here(
         &self,
         permit: &Permit,
@@ -331,8 +332,8 @@ impl Follower {
             let permit = self.permit()?;
             let from = hex::encode(&row);
             let page = self.far.ask(What::Snapshot { from }).await?;
-            // Or it would be asked for again for ever.
-            // Sealed places have no order; that they go in a circle, the home alone could want.
+            // Or it would be asked for again without end. Sealed places have no order; only the
+            // home could make them go in a circle.
             let moved = |next: &bytes::Bytes| match self.far.sealed {
                 true => *next != row,
                 false => *next > row,
@@ -591,7 +592,7 @@ impl Follower {
                 Err(objects::Error::ClockAhead(stamp)) => {
                     self.set_aside(permit, *at, stamp, change).await?;
                 }
-                // Gone at the source before its bytes came: a later entry of the log tells why.
+                // Gone at the source before its bytes came: a later entry of the log says why.
                 Err(objects::Error::Body(error)) if self.is_gone(change).await? => {
                     tracing::debug!(%error, "a version went while its bytes were fetched");
                 }

@@ -21,11 +21,11 @@ use crate::{
 pub(crate) enum Admitted {
     /// How the bucket is doing.
     Counts(Counting),
-    /// Of a region that holds a readable copy, about what is in the bucket.
+    /// Of a region that holds a readable replica, about what is in the bucket.
     Copy(Permit),
-    /// Of a region whose copy is sealed.
+    /// Of a region whose replica is sealed.
     Sealed,
-    /// About what clients changed at a copy.
+    /// About what clients changed at a replica.
     Gathering,
     /// By a replication rule.
     Rule,
@@ -81,7 +81,7 @@ impl Source {
                 let source = self.source_of_rule(source, *id, *epoch, from)?;
                 match authorize_rule_receiving(&source, deed, &here, from) {
                     Ok(_) => Ok(Admitted::Rule),
-                    // The source's home is told why, for the owner of both.
+                    // The source's home gets the reason, for the owner of both.
                     Err(_) if source.home == from.region && may_name(&source, deed).is_ok() => {
                         Ok(Admitted::Rule)
                     }

@@ -1,9 +1,9 @@
-//! Buckets that take writes in every region: the home reads what clients changed at each copy.
+//! Buckets that take writes in every region: the home reads what clients changed at each replica.
 //!
-//! The home asks each copy for its clients' changes, long-polled like any follower, and applies
-//! them as they are in the copy's log. Copies hear of them from the home. When the deed's epoch
-//! rises (another home, another way of taking writes) a copy first has the home read what its
-//! clients changed under the earlier deed, and only then takes the home's word for what is there.
+//! The home asks each replica for its clients' changes, long-polled like any follower, and applies
+//! them as they are in the replica's log. Replicas receive them from the home. When the deed's
+//! epoch rises (another home, another way of taking writes) a replica first has the home read what
+//! its clients changed under the earlier deed, and only then takes over the home's state.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,15 +32,15 @@ use crate::{
 
 /// How long an answer that reads earlier changes works on them before it says how far it came.
 const GATHER_WITHIN: Duration = Duration::from_secs(10);
-/// How long a home reads what one copy says was removed there: other copies wait for that.
+/// How long a home reads what one replica says was removed there: other replicas wait for that.
 const GONE_WITHIN: Duration = Duration::from_secs(600);
 /// Before a home that is busy is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
-/// How long a copy waits until the home has read what its clients changed.
+/// How long a replica waits until the home has read what its clients changed.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
 impl Follower {
-    /// At the home: reads what clients change at a copy.
+    /// At the home: reads what clients change at a replica.
     pub(crate) async fn gather(&self) -> Result<(), ReplicationError> {
         let permit = self.permit()?;
         let (region, epoch) = (&self.far.region, self.far.deed.epoch);
@@ -83,7 +83,8 @@ impl Follower {
                 self.take_back_removed(&permit, &page).await?;
             }
             cursor.position = Position(page.position);
-            // Not for a position alone: that note would wake the copy, whose note would wake this.
+            // Not for a position alone: that note would wake the replica, whose note would wake
+            // this region.
             if changed {
                 noted = self.note_gathered(&permit, &cursor).await?;
             }
@@ -167,7 +168,7 @@ impl Follower {
         Ok(noted.await?)
     }
 
-    /// The copy's log no longer reaches back to where this region stood: what clients removed
+    /// The replica's log no longer reaches back to where this region stood: what clients removed
     /// there, and all versions that were made there, instead.
     async fn gather_all(
         &self,
@@ -207,7 +208,7 @@ impl Follower {
         self.note_gathered(&self.permit()?, &cursor).await.map(drop)
     }
 
-    /// What clients removed at a copy, as far as the copy keeps that.
+    /// What clients removed at a replica, as far as the replica keeps that.
     async fn take_removals(&self, permit: &Permit, former: bool) -> Result<(), ReplicationError> {
         let mut from = String::new();
         loop {
@@ -227,7 +228,7 @@ impl Follower {
         }
     }
 
-    /// At a copy, when the epoch has risen: the home reads what clients changed here before.
+    /// At a replica, when the epoch has risen: the home reads what clients changed here before.
     pub(crate) async fn catch_up(&self, permit: &Permit) -> Result<(), ReplicationError> {
         let end = self.objects.own_log_end(permit).await?;
         let mut after = 0;
@@ -237,7 +238,7 @@ impl Follower {
                 break;
             }
             if gathered.position <= after {
-                // It is at work for another copy.
+                // It is at work for another replica.
                 tokio::time::sleep(BUSY_PAUSE).await;
             }
             after = gathered.position.max(after);
@@ -246,8 +247,8 @@ impl Follower {
         Ok(())
     }
 
-    /// At a copy: forgets what clients removed here once the home knows, and what it logged before
-    /// is applied here.
+    /// At a replica: drops the record of what clients removed here once the home knows it, and what
+    /// the home logged before is applied here.
     pub(crate) async fn forget_removals(
         &self,
         permit: &Permit,
@@ -384,7 +385,7 @@ impl Source {
         Ok(held.full(answer.encode()))
     }
 
-    /// What clients changed here, at a copy, for the home, which has noted at `noted` in its log
+    /// What clients changed here, at a replica, for the home, which has noted at `noted` in its log
     /// that it has read so far; 0 where it has not.
     async fn own(
         &self,
@@ -399,7 +400,7 @@ impl Source {
         let (mut at, mut seen) = (after, after);
         let mut wanted = self.status.wanted();
         loop {
-            // Somebody here may wait to hear that the home has read so far.
+            // Somebody here may wait until the home has read so far.
             let wanted_to = wanted.borrow_and_update().get(&deed.id).copied();
             let wanted_to = wanted_to.filter(|to| *to > after);
             // The placement may have changed while we waited.
@@ -443,7 +444,7 @@ impl Source {
         }
     }
 
-    /// What clients removed here, at a copy, for the home.
+    /// What clients removed here, at a replica, for the home.
     pub(crate) async fn gone(
         &self,
         deed: &Arc<BucketDeed>,
@@ -476,7 +477,7 @@ impl Source {
         authorize_sending(deed, &self.regions.here(), home).map_err(refused)
     }
 
-    /// At the home: reads what clients changed at a copy under earlier epochs.
+    /// At the home: reads what clients changed at a replica under earlier epochs.
     pub(crate) async fn gather(
         &self,
         deed: &Arc<BucketDeed>,
@@ -501,7 +502,7 @@ impl Source {
             position: after,
             done: true,
         };
-        // What clients changed under earlier epochs is told once under each.
+        // What clients changed under earlier epochs is sent once under each.
         let since = deed.epoch;
         let (objects, region) = (&self.objects, &from.region);
         if !objects
@@ -582,8 +583,8 @@ impl Follower {
         Ok(Gathered { position, done })
     }
 
-    /// Applies what clients changed in the other region. Tags of a version that has not come here
-    /// yet bring it along, unless it was removed here.
+    /// Applies what clients changed in the other region. Tags of a version that is not here bring
+    /// the version along, unless it was removed here.
     pub(crate) async fn apply_own(
         &self,
         permit: &Permit,

@@ -1,4 +1,4 @@
-//! Leases, in the region whose copy is sealed: asked for at the home, kept for as long as they
+//! Leases, in the region whose replica is sealed: asked for at the home, kept for as long as they
 //! last, and no longer than the deed stays as it is.
 
 use std::{
@@ -25,10 +25,11 @@ use crate::{
 
 /// Leases of each kind that are remembered.
 const KEPT_MAX: usize = 10_000;
-/// How long the home may take: reads of sealed copies fail soon without it, and nothing else does.
+/// How long the home may take: reads of sealed replicas fail soon without it, and nothing else
+/// does.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often leases are forgotten that are over, or whose bucket is no longer sealed here.
+/// How often leases are dropped that are over, or whose bucket is no longer sealed here.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// What is remembered until then, under the epoch of the deed.
@@ -76,7 +77,7 @@ type Wrapped = (BucketId, u64, ObjectKey, VersionId, Vec<u8>);
 struct Held {
     named: Kept<Asked, Arc<Named>>,
     keys: Kept<Wrapped, Arc<Lease>>,
-    /// Whether somebody forgets what is to be forgotten.
+    /// Whether a task is dropping what is over.
     forgetting: AtomicBool,
 }
 
@@ -92,7 +93,7 @@ impl Held {
     }
 }
 
-/// Leases of the buckets whose copies here are sealed.
+/// Leases of the buckets whose replicas here are sealed.
 pub struct FarLeases {
     client: Arc<dyn Transport>,
     regions: Arc<dyn Regions>,
@@ -124,8 +125,8 @@ impl FarLeases {
         }
     }
 
-    /// Sees to it that what is remembered is forgotten in time, also when nobody asks for it any
-    /// more: a key that may not be used must not lie in memory either.
+    /// Makes sure that what is kept is dropped in time, also when nobody asks for it any more: a
+    /// key that may not be used must not stay in memory either.
     fn forget_in_time(&self) {
         if self.held.forgetting.swap(true, Ordering::AcqRel) {
             return;

@@ -1,4 +1,4 @@
-//! What is followed here: one task for each bucket that this region keeps a copy of, begun and
+//! What is followed here: one task for each bucket that this region keeps a replica of, begun and
 //! ended as deeds change.
 
 use std::{
@@ -38,8 +38,8 @@ pub struct Divergence {
 pub trait Regions: Send + Sync + 'static {
     /// This region.
     fn here(&self) -> Place;
-    /// A random number that tells this start of the region from every other; 0 where nobody needs
-    /// to tell them apart.
+    /// A random number that distinguishes this start of the region from every other; 0 where nobody
+    /// needs to distinguish them.
     fn instance(&self) -> u64 {
         0
     }
@@ -118,7 +118,7 @@ pub enum MayRemove {
 const READERS_SOON: Duration = Duration::from_secs(1);
 /// And in all: who takes nothing of what it was given keeps no removal from being put on record.
 const READERS_WAIT: Duration = Duration::from_secs(300);
-/// For how long a region promises, unless it is told otherwise.
+/// For how long a region promises, unless it is configured otherwise.
 const PROMISE: Duration = Duration::from_secs(10);
 /// After a failure to discard a bucket's rows.
 const DISCARD_AGAIN: Duration = Duration::from_secs(5);
@@ -126,11 +126,11 @@ const DISCARD_AGAIN: Duration = Duration::from_secs(5);
 /// How a bucket's log is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// A copy follows the home.
+    /// A replica follows the home.
     Copy,
     /// So does one that is sealed.
     Sealed,
-    /// The home reads what clients change at a copy.
+    /// The home reads what clients change at a replica.
     Gather,
 }
 
@@ -160,7 +160,7 @@ impl Drop for Task {
 
 /// What has been done, so that it is not looked at again with every change of the registry.
 struct Done {
-    /// Nothing of these lies here.
+    /// Nothing of these is stored here.
     clean: HashSet<BucketId>,
     /// So many rows of these were removed, and that is not on record yet.
     receipts: BTreeMap<BucketId, u64>,
@@ -212,7 +212,7 @@ impl Replication {
         }
     }
 
-    /// With the key that sealed copies are sealed with; without, none are made.
+    /// With the key that sealed replicas are sealed with; without, none are made.
     #[must_use]
     pub fn sealing(self, key: SealingKey) -> Self {
         Self {
@@ -242,7 +242,7 @@ impl Replication {
         Arc::clone(&self.promises).renew(client).await;
     }
 
-    /// How copies are doing.
+    /// The state of replicas.
     pub fn status(&self) -> &Arc<Status> {
         &self.status
     }

@@ -29,7 +29,7 @@ pub const PROMISE_PATH: &str = "/dhow/v1/promise";
 pub const PROMISE_ASK_BYTES_MAX: usize = 4096;
 /// The longest answer.
 pub const PROMISED_BYTES_MAX: usize = 4 << 20;
-/// The longest promise that a holder believes.
+/// The longest promise that a holder accepts.
 pub const PROMISE_MAX: Duration = Duration::from_secs(60);
 /// Buckets with another home that one answer names; beyond it there is no promise.
 const MOVED_MAX: usize = 95_000;
@@ -51,7 +51,8 @@ const TOLD_PAUSE: Duration = Duration::from_millis(50);
 /// How long no promise is given after a promotion that could not be made yet: whoever asked for it
 /// asks again.
 const LINGER: Duration = Duration::from_secs(3);
-/// How long a region is not believed whose word about an epoch the registry did not confirm.
+/// How long nothing is accepted from a region whose statement about an epoch the registry did not
+/// confirm.
 const DISBELIEF: Duration = Duration::from_secs(600);
 
 /// A question for a promise.
@@ -93,7 +94,7 @@ pub(crate) struct Fence {
 #[derive(Default)]
 struct Given {
     until: BTreeMap<RegionId, Instant>,
-    /// When they were told last which buckets have moved.
+    /// When it was last sent to them which buckets have moved.
     told: BTreeMap<RegionId, Instant>,
     /// Those who get none now: how many promotions wait, and until when in any case.
     paused: BTreeMap<RegionId, (usize, Option<Instant>)>,
@@ -129,8 +130,8 @@ pub struct Promises {
     /// Since when promises of a region count that were asked for: not what it gave before it named
     /// an epoch that did not come.
     anew: Mutex<BTreeMap<RegionId, Instant>>,
-    /// Of each bucket at most one by each region: who was told that this home takes nothing more
-    /// acts on that, whatever becomes of another region's word.
+    /// Of each bucket at most one by each region: a region to which this home has answered that it
+    /// takes nothing more acts on that, whatever becomes of another region's statement.
     fences: RwLock<BTreeMap<BucketId, Vec<Fence>>>,
     fence_count: AtomicUsize,
     disbelieved: Mutex<BTreeMap<RegionId, Instant>>,
@@ -222,8 +223,8 @@ impl Promises {
             }
             given.until.insert(from.clone(), now + self.length);
         }
-        // What is heard from here on waits for the promise, which is noted; what was heard before
-        // is in the answer.
+        // What is received from here on waits for the promise, which is noted; what was received
+        // before is in the answer.
         let mut moved = Vec::new();
         if all || self.regions.known() != known {
             let deeds = self.regions.deeds();
@@ -297,7 +298,7 @@ impl Promises {
             }
         }
         let lasts = Duration::from_millis(promised.lasts_ms).min(PROMISE_MAX);
-        // It counts only together with what it names, which is not believed then.
+        // It counts only together with what it names, which is not accepted then.
         if lasts.is_zero() || self.is_disbelieved(from) {
             return;
         }
@@ -338,9 +339,9 @@ impl Promises {
     /// Another region says that the bucket's epoch is `epoch`. Where this region is the home under
     /// an earlier one it takes nothing more, at once. Answers whether it takes nothing.
     ///
-    /// Believed are the registry's region and regions that could be the home; the registry is asked
-    /// then, and where it does not confirm it the fence goes and the region is not believed for a
-    /// while.
+    /// This is accepted from the registry's region and from regions that could be the home. The
+    /// registry is asked then; where it does not confirm it, the fence goes and nothing is accepted
+    /// from that region for a while.
     pub fn learned(&self, deed: &Arc<BucketDeed>, epoch: u64, from: &RegionId) -> bool {
         if deed.home != self.here || epoch <= deed.epoch {
             return false;
@@ -379,7 +380,7 @@ impl Promises {
         true
     }
 
-    /// The epoch that a region is believed to know of a bucket whose home is here.
+    /// The epoch that, as this home accepted, a region knows of a bucket whose home is here.
     fn fence_by(&self, id: BucketId, from: &RegionId) -> Option<u64> {
         let fences = self.fences.read();
         let by = fences.get(&id)?.iter().find(|fence| fence.from == *from);
@@ -394,7 +395,7 @@ impl Promises {
         }
     }
 
-    /// Whether another region was heard to know a newer epoch than the deed's.
+    /// Whether another region has reported a newer epoch than the deed's.
     pub(crate) fn fenced(&self, deed: &BucketDeed) -> bool {
         // On the path of every write: usually there are none.
         if self.fence_count.load(Ordering::SeqCst) == 0 {
@@ -409,7 +410,7 @@ impl Promises {
         self.fences.read().values().flatten().cloned().collect()
     }
 
-    /// As if all had been heard earlier by this.
+    /// As if all had been received earlier by this.
     #[cfg(test)]
     pub(crate) fn age_fences(&self, by: Duration) {
         for fence in self.fences.write().values_mut().flatten() {
@@ -436,8 +437,8 @@ impl Promises {
     }
 
     /// The registry does not know what was named. Whoever named it may still act as if this home
-    /// had yielded, so its promise ends with the fence. Another region than the registry's is not
-    /// believed for a while, whatever it named.
+    /// had yielded, so its promise ends with the fence. From another region than the registry's
+    /// nothing is accepted for a while, whatever it named.
     pub(crate) fn lift_wrong(&self, fence: &Fence) {
         if !types::planted("lifted-keeps-promise") {
             // New ones count from here on, also where the answer is under way.

@@ -27,7 +27,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(300);
 struct Asked {
     deed: Arc<BucketDeed>,
     asking: JoinHandle<()>,
-    /// Sent before anybody is told that there is one.
+    /// Sent before anybody learns that there is one.
     answer: oneshot::Receiver<MayRemove>,
     /// The last doubt, so that it is said once.
     said: Option<String>,
@@ -57,7 +57,7 @@ impl Removing {
         }
     }
 
-    /// Forgets all but these.
+    /// Drops all but these.
     pub(crate) fn keep(&mut self, known: &HashSet<BucketId>) {
         self.asked.retain(|id, _| known.contains(id));
     }

@@ -1,8 +1,9 @@
-//! Removals, told both ways before a copy begins under a new epoch, or anew: what one side removed
-//! and the other has not heard of must not come back by way of it.
+//! Home and replica exchange their removals before a replica begins under a new epoch, or begins
+//! again: what one side removed, and the other does not know to be removed, must not come back
+//! through the other.
 //!
-//! The copy asks the home for what its log tells, and has the home ask the copy. Neither moves any
-//! object.
+//! The replica asks the home for the removals in the home's log, and has the home ask the replica.
+//! Neither moves any object.
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,7 +47,7 @@ async fn page(far: &Far, after: u64) -> Result<(Vec<Removed>, u64), ReplicationE
 }
 
 impl Follower {
-    /// At a copy: takes over what was removed at the home, as far back as the home's log reaches
+    /// At a replica: takes over what was removed at the home, as far back as the home's log reaches
     /// and this region does not know it.
     pub(crate) async fn hear_removals(
         &self,
@@ -64,7 +65,7 @@ impl Follower {
         }
     }
 
-    /// At a copy: has the home take over what is known here to be removed.
+    /// At a replica: has the home take over what is known here to be removed.
     pub(crate) async fn tell_removals(&self) -> Result<(), ReplicationError> {
         let mut after = 0;
         loop {
@@ -73,7 +74,7 @@ impl Follower {
                 return Ok(());
             }
             if heard.position <= after {
-                // It is at work for another copy.
+                // It is at work for another replica.
                 tokio::time::sleep(BUSY_PAUSE).await;
             }
             after = heard.position.max(after);
@@ -93,7 +94,7 @@ impl Source {
         })
     }
 
-    /// At the home: takes over what a copy knows to be removed.
+    /// At the home: takes over what a replica knows to be removed.
     pub(crate) async fn hear(
         &self,
         deed: &Arc<BucketDeed>,
@@ -115,7 +116,7 @@ impl Source {
         let Some(_place) = self.handover.place(deed.id, &from.region) else {
             return Ok(heard);
         };
-        // Once for each time that this region became the home: what a copy knows of before.
+        // Once for each time that this region became the home: what a replica knows of before.
         let (objects, region) = (&self.objects, &from.region);
         let since = self.regions.home_since(deed).await;
         let since = since.map_err(ReplicationError::Refused)?;

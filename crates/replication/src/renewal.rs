@@ -20,8 +20,8 @@ const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// After news that others act on too.
 const AFTER_OTHERS: Duration = Duration::from_millis(60);
-/// The registry's region that says that a bucket has a newer epoch is about to put it on record: it
-/// is believed for so long, or for half of a promise where that is shorter.
+/// The registry's region that says that a bucket has a newer epoch is about to put it on record:
+/// its statement is accepted for so long, or for half of a promise where that is shorter.
 const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Promises {
@@ -299,7 +299,7 @@ mod tests {
             assert!(promises.learned(&deed, epoch, second));
             promises.lift(&fence_of(second));
             assert!(promises.may_write(&deed).is_err());
-            assert!(promises.learned(&deed, 2, first), "it was told so");
+            assert!(promises.learned(&deed, 2, first), "it was answered so");
             promises.lift(&fence_of(first));
             promises.may_write(&deed).unwrap();
         }

@@ -97,8 +97,8 @@ impl Replication {
         &self.repairs
     }
 
-    /// Gives a damaged version its bytes back: what is still in memory here is written anew, else
-    /// another region is asked, the home first. Both ends ask the placement, as for any copy.
+    /// Gives a damaged version its bytes back: what is still in memory here is written again, else
+    /// another region is asked, the home first. Both ends ask the placement, as for any replica.
     pub async fn repair(&self, damaged: &DamagedVersion) -> Repair {
         self.repairs.count_found();
         let done = self.try_repair(damaged).await;
@@ -236,8 +236,8 @@ impl Replication {
     }
 }
 
-/// Who may have the bytes: the home first. A sealed copy has them from the home alone, which holds
-/// the key; nobody can have them from a sealed copy.
+/// Who may have the bytes: the home first. A sealed replica gets them from the home alone, which
+/// holds the key; nobody can have them from a sealed replica.
 fn sources(deed: &BucketDeed, here: &RegionId) -> Vec<RegionId> {
     let home = Some(&deed.home).filter(|home| *home != here).cloned();
     let readable = deed.placement.replicas.iter();

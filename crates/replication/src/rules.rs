@@ -435,7 +435,7 @@ impl Line {
         Ok(())
     }
 
-    /// To a bucket whose home is another region: that is told of them until it has them.
+    /// To a bucket whose home is another region: they are offered to that region until it has them.
     async fn send_far(
         &self,
         permits: &Permits,

@@ -1,9 +1,9 @@
 //! Replication rules whose destination has its home in another region.
 //!
-//! The source's home decides by the rules which versions go, and tells the destination's home
-//! their names, a page at a time. That region fetches them, and can be given only what a rule sends
-//! there: the source looks at its rules again for every version and for its bytes. Both sides ask
-//! `access` with the deeds that each knows itself.
+//! The source's home decides by the rules which versions go, and sends their names to the
+//! destination's home, a page at a time. That region fetches them, and can be given only what a
+//! rule sends there: the source looks at its rules again for every version and for its bytes. Both
+//! sides ask `access` with the deeds that each knows itself.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -158,7 +158,7 @@ impl Source {
         }
     }
 
-    /// The bucket that has the rule, as this region knows it. Only its home is told more.
+    /// The bucket that has the rule, as this region knows it. Only its home learns more.
     pub(crate) fn source_of_rule(
         &self,
         source: &str,

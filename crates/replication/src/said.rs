@@ -2,10 +2,10 @@
 //! start of the other region that answers.
 //!
 //! The other region's folder may be put back to an older state while it is followed. The start that
-//! answers then may lack what the start before it had told. So whoever follows takes something from
-//! one start only, until another one has said that its log gave the last position of which the one
-//! before told: then it has all that was read. One that never gave it is handed over to first. What
-//! it lacks before that was not removed there.
+//! answers then may lack what the start before it had sent. So a follower takes something from one
+//! start only, until another one has said that its log gave the last position that the one before
+//! sent: then it has all that was read. One that never gave it is handed over to first. What it
+//! lacks before that was not removed there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

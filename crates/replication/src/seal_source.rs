@@ -1,5 +1,5 @@
-//! The home's answers to a region whose copy is sealed. Nothing that it could read leaves here: no
-//! names, no bytes, no places of rows; what it asks it asks by sealed names.
+//! The home's answers to a region whose replica is sealed. Nothing that it could read leaves here:
+//! no names, no bytes, no places of rows; what it asks it asks by sealed names.
 
 use std::{sync::Arc, time::Duration};
 
@@ -76,7 +76,7 @@ impl Source {
         })
     }
 
-    /// Answers a region whose copy is sealed.
+    /// Answers a region whose replica is sealed.
     pub(crate) async fn answer_sealed(
         &self,
         deed: &Arc<BucketDeed>,
@@ -192,7 +192,7 @@ impl Sealing<'_> {
         self.source.snapshot(&self.permit, &row).await
     }
 
-    /// One version, asked for by its sealed name: where the copy's bytes of it are damaged.
+    /// One version, asked for by its sealed name, because the replica's bytes of it are damaged.
     async fn version(&self, name: &str, version: &str) -> Result<Answer, Refused> {
         let key = self.sealer().key(name).map_err(failed)?;
         let named = (key.to_string(), version.to_owned());

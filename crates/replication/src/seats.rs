@@ -154,7 +154,7 @@ impl Promises {
     }
 
     fn is_renewed(&self, deed: &BucketDeed) -> Result<(), NotNow> {
-        // Promotions are made in the registry's region, one after another, and a home there hears
+        // Promotions are made in the registry's region, one after another, and a home there learns
         // of each as it is made.
         let keeps = self.keeper.as_ref() == Some(&self.here);
         if keeps || types::planted("unrenewed-decides") {

@@ -33,7 +33,7 @@ pub struct Source {
     pub(crate) regions: Arc<dyn Regions>,
     pub(crate) status: Arc<Status>,
     pub(crate) handover: HandOver,
-    /// What sealed copies of buckets are sealed with whose home is here.
+    /// The key that seals the sealed replicas of buckets whose home is here.
     pub(crate) sealing: Option<Arc<SealingKey>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) taking: Taking,
@@ -43,10 +43,10 @@ pub struct Source {
 /// Keys that lag which are named.
 const LAGGING_MAX: usize = 20;
 
-/// Where a copy stands that asks for changes.
+/// How far a replica is that asks for changes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stands {
-    /// Which copy it means.
+    /// Which replica it means.
     pub(crate) since: u64,
     /// Read up to here in this region's log.
     pub(crate) after: Position,
@@ -149,7 +149,7 @@ impl Source {
         if matches!(ask.what, What::Yield | What::Followed) {
             return self.answer_standing(from, &ask).await;
         }
-        // Whoever may not ask is told so before it waits for anything.
+        // Whoever may not ask gets that answer before it waits for anything.
         let admitted = self.admit(from, &ask);
         let (deed, admitted) = admitted.inspect_err(|_| self.hear_epoch(from, &ask))?;
         let mut answer = match admitted {
@@ -167,13 +167,13 @@ impl Source {
                 self.answer_copy(&deed, asker, &permit, ask).await?
             }
         };
-        // Read after the answer: all that it tells is from before that.
+        // Read after the answer: all that it says is from before that.
         let end = HeaderValue::from(self.objects.log_end_of(&deed).0);
         answer.headers_mut().insert(END, end);
         Ok(answer)
     }
 
-    /// Answers a region that holds a readable copy, about what is in the bucket.
+    /// Answers a region that holds a readable replica, about what is in the bucket.
     async fn answer_copy(
         &self,
         deed: &Arc<BucketDeed>,
@@ -370,7 +370,7 @@ impl Source {
         })
     }
 
-    /// How the copies of a bucket are doing whose home is here; which keys lag, if they may be
+    /// The state of the replicas of a bucket whose home is here; which keys lag, if they may be
     /// named.
     pub async fn copies(&self, counting: &Counting) -> objects::Result<Vec<CopyStatus>> {
         let deed = counting.deed();

@@ -1,4 +1,4 @@
-//! How copies are doing: what their regions say that they have applied, and what this region has.
+//! The state of replicas: what their regions say that they have applied, and what this region has.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,7 +11,7 @@ use store::Position;
 use tokio::sync::watch;
 use types::{BucketDeed, BucketId, RegionId, Replica};
 
-/// A copy that has not asked for so long counts as out of touch.
+/// A replica that has not asked for so long counts as not connected.
 const SILENT: Duration = Duration::from_secs(60);
 
 /// What a region that follows is at.
@@ -28,7 +28,7 @@ pub enum CopyState {
     Stopped,
 }
 
-/// A copy, as the source knows it.
+/// A replica, as the source knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyStatus {
     /// Where it is.
@@ -39,13 +39,13 @@ pub struct CopyStatus {
     pub seeded: Option<u64>,
     /// Whether it asked lately.
     pub in_touch: bool,
-    /// Changes that it has not applied; `None` when that cannot be told.
+    /// Changes that it has not applied; `None` when that is not known.
     pub behind: Option<u64>,
     /// Keys of such changes, the first few; only for those who may see names.
     pub lagging: Vec<String>,
 }
 
-/// A snapshot that a copy takes.
+/// A snapshot that a replica takes.
 #[derive(Debug, Clone, Copy)]
 struct Seeding {
     epoch: u64,
@@ -56,7 +56,7 @@ struct Seeding {
 #[derive(Debug, Clone, Copy)]
 struct Acked {
     epoch: u64,
-    /// Which of the copies that the region was to keep.
+    /// Which of the replicas that the region was to keep.
     since: u64,
     /// What the region's generation was when it said so.
     generation: u64,
@@ -67,7 +67,7 @@ struct Acked {
 }
 
 /// Who asks in a region's name. Its generation rises whenever that is another start of it: what an
-/// earlier one has said of its copies may not hold any more, since its folder may have been put
+/// earlier one has said of its replicas may not hold any more, since its folder may have been put
 /// back to an older state.
 #[derive(Debug, Clone, Copy, Default)]
 struct Asker {
@@ -75,7 +75,7 @@ struct Asker {
     generation: u64,
 }
 
-/// What the home says that it has read of what clients changed here, at a copy.
+/// What the home says that it has read of what clients changed here, at a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Read {
     epoch: u64,
@@ -153,7 +153,7 @@ impl Status {
         askers.get(region).map_or(0, |asker| asker.generation)
     }
 
-    /// A region has applied all up to `position` to the copy that it was to keep `since` then.
+    /// A region has applied all up to `position` to the replica that it was to keep `since` then.
     /// `handed` says whether it has handed over all that it has to this start.
     pub(crate) fn acked(
         &self,
@@ -198,7 +198,7 @@ impl Status {
         }
     }
 
-    /// Whether every copy of the bucket has applied all up to `position`. Never before it is so.
+    /// Whether every replica of the bucket has applied all up to `position`. Never before it is so.
     pub fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let acked = self.acked.read();
         deed.placement.replicas.iter().all(|replica| {
@@ -207,8 +207,8 @@ impl Status {
         })
     }
 
-    /// Whether what was said is about the copy that the deed names, under its epoch, by the start
-    /// of the region that runs now.
+    /// Whether the statement is about the replica that the deed names, under its epoch, by the
+    /// start of the region that runs now.
     fn holds(&self, deed: &BucketDeed, region: &RegionId, said: &Acked) -> bool {
         said.epoch == deed.epoch
             && (said.since == deed.placement.copy_since(region)
@@ -216,9 +216,9 @@ impl Status {
             && said.generation == self.generation(region)
     }
 
-    /// Copies of which it is not known that all that they have is here too: they have not handed it
-    /// over since this start. What they say of their position is not enough. They may have applied
-    /// a part of what came behind it.
+    /// Replicas of which it is not known that all that they have is here too: they have not handed
+    /// it over since this start. What they say of their position is not enough. They may have
+    /// applied a part of what came behind it.
     pub fn not_compared(&self, deed: &BucketDeed) -> Vec<RegionId> {
         self.without(deed, |_, said| said.is_some_and(|said| said.handed))
     }
@@ -247,7 +247,7 @@ impl Status {
         replicas.map(|replica| replica.region.clone()).collect()
     }
 
-    /// The copies of a bucket whose home is here.
+    /// The replicas of a bucket whose home is here.
     pub fn copies(&self, deed: &BucketDeed) -> Vec<CopyStatus> {
         let (acked, seeding) = (self.acked.read(), self.seeding.read());
         let copy = |region: &RegionId| {
@@ -269,8 +269,8 @@ impl Status {
         replicas.map(|r| copy(&r.region)).collect()
     }
 
-    /// Whether the copy here is as the source was at the position that is noted. Read this before
-    /// that position: the note is made first.
+    /// Whether the replica here is as the source was at the position that is noted. Read this
+    /// before that position: the note is made first.
     pub fn settled(&self, deed: &BucketDeed) -> bool {
         let line = (deed.id, deed.home.clone());
         let following = self.following.read();
@@ -284,8 +284,8 @@ impl Status {
         self.following.read().get(&line)?.caught_up
     }
 
-    /// Up to where in the home's log the copy here has applied all, under the deed's epoch. Never
-    /// more than it has.
+    /// Up to where in the home's log the replica here has applied all, under the deed's epoch.
+    /// Never more than it has.
     pub fn applied(&self, deed: &BucketDeed) -> Option<u64> {
         let line = (deed.id, deed.home.clone());
         let following = self.following.read();
@@ -347,7 +347,8 @@ impl Status {
         self.read(deed).is_some_and(|r| r.applied.0 >= position)
     }
 
-    /// Whether what was removed here is to be forgotten up to `position`: once for each.
+    /// Whether the record of what was removed here is to be dropped up to `position`: once for
+    /// each.
     pub(crate) fn forgets(&self, id: BucketId, position: Position) -> bool {
         self.forgotten.lock().insert(id, position) != Some(position)
     }
@@ -372,7 +373,7 @@ impl Status {
         matches!(tokio::time::timeout(within, waiting).await, Ok(Ok(_)))
     }
 
-    /// Tells of the positions that the home is to have read.
+    /// Signals the positions that the home is to have read.
     pub(crate) fn wanted(&self) -> watch::Receiver<HashMap<BucketId, Position>> {
         self.wanted.subscribe()
     }
@@ -401,7 +402,7 @@ impl Status {
         change(one);
     }
 
-    /// Forgets what was said of buckets that are gone.
+    /// Drops what was said of buckets that are gone.
     pub(crate) fn keep(&self, known: &HashSet<BucketId>) {
         self.acked.write().retain(|(id, _), _| known.contains(id));
         self.seeding.write().retain(|(id, _), _| known.contains(id));
@@ -451,7 +452,7 @@ mod tests {
             ..deed.clone()
         };
         assert_eq!(behind.doubt_at_start(&deed.home, &alone), None);
-        // In a folder that is a copy somebody has to answer, if there is anybody.
+        // Where the data folder is a copy, some region has to answer, if there is any.
         behind.is_copied();
         assert!(!behind.others_asked(2, 0));
         assert!(behind.doubt_at_start(&deed.home, &deed).is_some());

@@ -257,8 +257,8 @@ impl Replication {
             }
         };
         silences.answers(region);
-        // One that knows neither this epoch nor the one before may hear yet that it was the home in
-        // between, and decide by the promises that it has.
+        // One that knows neither this epoch nor the one before may still learn that it was the home
+        // in between, and decide by the promises that it has.
         let knows = yielded.was_home || yielded.epoch + 1 >= deed.epoch;
         if !knows {
             return Former::Silent;

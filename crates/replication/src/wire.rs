@@ -7,10 +7,10 @@ use types::{BucketDeed, ObjectKey, RegionId, VersionId};
 
 use crate::ReplicationError;
 
-/// The header of an answer that tells which start of the region answers; 0 where nobody needs to
-/// tell them apart.
+/// The header of an answer that says which start of the region answers; 0 where nobody needs to
+/// distinguish them.
 pub(crate) const INSTANCE: &str = "dhow-instance";
-/// The header of an answer to a replica that tells where the log of the region that answers ended
+/// The header of an answer to a replica that says where the log of the region that answers ended
 /// then, or a position after that.
 pub(crate) const END: &str = "dhow-log-end";
 /// Where questions go.
@@ -32,7 +32,7 @@ pub const COUNT_ROOM: usize = 4 << 20;
 pub const ANSWER_BYTES_MAX: usize = 24 << 20;
 /// The longest question.
 pub const ASK_BYTES_MAX: usize = 4 << 20;
-/// How long a region whose copy is sealed may use what a lease gave it.
+/// How long a region whose replica is sealed may use what a lease gave it.
 pub const LEASE_MAX: Duration = Duration::from_secs(60);
 /// Versions in one question for those that are lacking.
 pub const LACKING_MAX: usize = 500;
@@ -71,8 +71,8 @@ pub struct Ask {
     pub id: u64,
     /// The epoch of the deed that the asker knows: another one is refused.
     pub epoch: u64,
-    /// Which of the copies that the asker was to keep it means, as the deed that it knows says; in
-    /// [`What::Followed`], which of those that the region that is asked was to keep.
+    /// Which of the replicas that the asker was to keep it means, as the deed that it knows says;
+    /// in [`What::Followed`], which of those that the region that is asked was to keep.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub since: u64,
     /// Which start of the asker's region asks: random, and another one after each start. 0 where
@@ -107,20 +107,20 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         applied: Option<u64>,
     },
-    /// What was removed, as the log tells behind a position.
+    /// What was removed, by the log behind a position.
     Removals {
         /// The position; one before the log's beginning is that.
         after: u64,
     },
-    /// Asked by a copy: the home is to ask what is known there to be removed.
+    /// Asked by a replica: the home is to ask what is known there to be removed.
     Hear {
-        /// Behind this position of the copy's log.
+        /// Behind this position of the replica's log.
         after: u64,
     },
-    /// Asked by the home: what clients changed at this copy, behind a position. Says as well that
-    /// the home has applied all up to there, and where its own log was when it noted that.
+    /// Asked by the home: what clients changed at this replica, behind a position. Says as well
+    /// that the home has applied all up to there, and where its own log was when it noted that.
     Own {
-        /// The position in the copy's log.
+        /// The position in the replica's log.
         after: u64,
         /// How long to wait when there is nothing, in milliseconds.
         wait_ms: u64,
@@ -132,14 +132,14 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         applied: Option<u64>,
     },
-    /// Asked by the home: what clients removed at this copy, as far as the copy keeps that.
+    /// Asked by the home: what clients removed at this replica, as far as the replica keeps that.
     Gone {
         /// The row where to go on, in hex; empty at first.
         from: String,
     },
-    /// Asked by a copy: the home is to read what clients changed there under earlier epochs.
+    /// Asked by a replica: the home is to read what clients changed there under earlier epochs.
     Gather {
-        /// Behind this position of the copy's log.
+        /// Behind this position of the replica's log.
         after: u64,
     },
     /// Versions from a row on.
@@ -169,7 +169,7 @@ pub enum What {
         #[serde(deserialize_with = "few")]
         versions: Vec<(String, String)>,
     },
-    /// How the copies are doing; keys that lag only for those who may see them.
+    /// The state of the replicas; keys that lag only for those who may see them.
     Copies,
     /// How much there is.
     Usage,
@@ -177,7 +177,7 @@ pub enum What {
     Uploads,
     /// How its replication rules are doing.
     Rules,
-    /// A lease, of a region whose copy is sealed: which version of a key counts now.
+    /// A lease, of a region whose replica is sealed: which version of a key counts now.
     Lease {
         /// The key.
         key: String,
@@ -232,7 +232,7 @@ pub enum What {
     Yield,
     /// How the home is renewed.
     Renewal,
-    /// Whether the copy that is asked has taken all of the home's snapshot.
+    /// Whether the replica that is asked has taken all of the home's snapshot.
     Followed,
     /// One version without its bytes.
     Version {
@@ -294,10 +294,10 @@ pub struct Yielded {
     pub position: u64,
 }
 
-/// How far the home has read what a copy has to tell of earlier epochs.
+/// How far the home has read what a replica has of earlier epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gathered {
-    /// Up to here in the copy's log.
+    /// Up to here in the replica's log.
     pub position: u64,
     /// There is no more.
     pub done: bool,
@@ -333,7 +333,7 @@ pub enum LeaseAnswer {
     /// This one.
     #[serde(rename = "current")]
     Current {
-        /// What stands for the key where the copy is sealed.
+        /// What replaces the key where the replica is sealed.
         token: String,
         /// The version's own id, in hex.
         version: String,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Source {
-    /// Answers the registry's region and regions that hold a readable copy, whatever epoch they
+    /// Answers the registry's region and regions that hold a readable replica, whatever epoch they
     /// know.
     pub(crate) async fn answer_standing(
         &self,
@@ -78,10 +78,11 @@ impl Source {
         }
     }
 
-    /// Whether the copy here has taken all of its home's snapshot once: the home knows of it then.
+    /// Whether the replica here has taken all of its home's snapshot once: the home knows of it
+    /// then.
     ///
     /// # Errors
-    /// No copy is placed here; failures of the engine.
+    /// No replica is placed here; failures of the engine.
     pub async fn followed(&self, deed: &Arc<BucketDeed>) -> Result<bool, ReplicationError> {
         let unknown = || ReplicationError::Refused("the home is not known".to_owned());
         let home = self.regions.place(&deed.home).ok_or_else(unknown)?;

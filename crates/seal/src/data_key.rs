@@ -1,4 +1,4 @@
-//! Data keys: one for each version. The region that holds a sealed copy keeps them wrapped.
+//! Data keys: one for each version. The region that holds a sealed replica keeps them wrapped.
 
 use ring::{
     aead::{Aad, LessSafeKey, NONCE_LEN, Nonce},
@@ -21,9 +21,8 @@ impl std::fmt::Debug for DataKey {
 }
 
 impl BucketSeal {
-    /// The key of a version with this content: `content` is what tells its bytes apart from any
-    /// others, so that even a version id that came to name other bytes would not meet its nonces
-    /// again.
+    /// The key of a version with this content: `content` distinguishes its bytes from any others,
+    /// so that even a version id that was given to other bytes would not use its nonces again.
     pub fn data_key(&self, version: Version<'_>, content: &[u8]) -> DataKey {
         let text = joined(&[version.key.as_bytes(), &version.id, content]);
         DataKey(tag(&self.data, &text))
@@ -67,7 +66,7 @@ impl DataKey {
         Siv::new(&self.0[..], "head").open(place, sealed)
     }
 
-    /// What stands for a secret of the version without telling it.
+    /// A value that is used in place of a secret of the version and does not reveal it.
     pub fn mask(&self, secret: &[u8]) -> [u8; 16] {
         let key = derive(&self.0[..], &[b"mask"]);
         let hash = tag(&hmac::Key::new(hmac::HMAC_SHA256, &key[..]), secret);

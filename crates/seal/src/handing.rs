@@ -1,6 +1,6 @@
 //! A data key on its way from its home: encrypted for whoever asked, under a key that both sides
-//! make from key pairs of this one question. What travelled, and lies in buffers along the way,
-//! opens to nobody afterwards.
+//! make from key pairs of this one question. Nobody can open afterwards what was sent, or what is
+//! left in buffers along the way.
 
 use ring::{
     aead::{Aad, Nonce},

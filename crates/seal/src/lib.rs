@@ -1,6 +1,6 @@
-//! The cryptography of sealed copies: what a region that holds a copy without being able to read
-//! it gets of a bucket, and how the region that holds the key takes it back. docs/sealing.md draws
-//! the keys and says what they protect.
+//! The cryptography of sealed replicas: what a region that holds a replica without being able to
+//! read it gets of a bucket, and how the region that holds the key takes it back. docs/sealing.md
+//! draws the keys and says what they protect.
 //!
 //! Invariants: functions on bytes; no disk, no network, no clock. The same version of the
 //! same object is sealed into the same bytes each time, so that a transfer which broke off goes on
@@ -106,7 +106,7 @@ fn joined(pieces: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// SHA-256, by which an older head is told from the one that counts.
+/// SHA-256, by which an older head differs from the one that counts.
 pub fn digest(text: &[u8]) -> [u8; 32] {
     let hash = ring::digest::digest(&ring::digest::SHA256, text);
     let mut out = [0; 32];

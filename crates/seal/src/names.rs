@@ -1,5 +1,5 @@
-//! Names of objects. The region that holds a sealed copy files versions under tokens, which only
-//! say which versions are of the same object, and sends sealed names when it asks for one.
+//! Names of objects. The region that holds a sealed replica stores versions under tokens, which
+//! only say which versions are of the same object, and sends sealed names when it asks for one.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -12,7 +12,7 @@ const PAD_BYTES: usize = 64;
 const NAME: &[u8] = b"name";
 
 impl BucketSeal {
-    /// What stands for a key in the region that may not know it: 43 letters, digits, `-` and `_`.
+    /// What replaces a key in the region that may not know it: 43 letters, digits, `-` and `_`.
     pub fn token(&self, key: &str) -> String {
         URL_SAFE_NO_PAD.encode(&tag(&self.tokens, key.as_bytes())[..])
     }

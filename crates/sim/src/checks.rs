@@ -301,7 +301,7 @@ async fn last(
             .all(|w| std::ptr::eq(**w, **latest) || w.ended + APART < latest.began);
         let went = gone.iter().any(|one| std::ptr::eq(*one, **latest));
         if alone && latest.acknowledged && !went {
-            // A delete removes what its region sees: what that had not heard of stays.
+            // A delete removes what its region sees: what had not reached that region stays.
             let right = match &latest.did {
                 Did::Put { content } => found.as_ref() == Some(content),
                 Did::Delete | Did::DeleteVersion { .. } => true,
@@ -322,7 +322,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(700);
 /// Of so many versions, the newest.
 const LOOKED_AT: usize = 6;
 
-/// Looks again and again until then whether what homes say of their copies is true.
+/// Checks again and again until then whether what homes say of their replicas is true.
 pub async fn watch_status(world: Arc<World>, until: Instant) {
     while Instant::now() < until {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -336,9 +336,9 @@ pub async fn watch_status(world: Arc<World>, until: Instant) {
     }
 }
 
-/// A version of which the home says that every copy has it, and which one has not. What a region
-/// has told is true of the start that has told it. Where clients remove at a copy the home hears of
-/// that later.
+/// A version of which the home says that every replica has it, and which one has not. What a region
+/// has said is true of the start that has said it. Where clients remove at a replica, the home
+/// receives that later.
 async fn said_too_much(world: &World, node: &Node, name: &BucketName) -> Option<String> {
     let deed = node.view.deed_of(name)?;
     let is_home = deed.home == node.id && deed.placement.writes == Writes::Home;

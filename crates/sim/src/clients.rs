@@ -1,4 +1,4 @@
-//! Clients: what they ask for, and what they were told.
+//! Clients: what they ask for, and what they were answered.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -50,7 +50,7 @@ pub struct Write {
     pub began: Instant,
     pub ended: Instant,
     pub acknowledged: bool,
-    /// What the client was told that it made.
+    /// The version that the client made, as it was answered.
     pub version: Option<DisplayVersion>,
     /// That it made a key that was not there, decided under this epoch.
     pub claim: Option<u64>,
@@ -253,7 +253,7 @@ fn serves(node: &Node, deed: &BucketDeed) -> bool {
 }
 
 /// Where a request is acted on: at the region that is asked, or at the home, as the gateway
-/// passes it on.
+/// forwards it.
 fn admitted(
     world: &World,
     asked: &Arc<Node>,
@@ -431,7 +431,7 @@ impl Client<'_> {
         self.wrote(Did::Delete, began, told);
     }
 
-    /// Removes a version that some client was told of.
+    /// Removes a version that was named in an answer to some client.
     async fn delete_version(&self, random: &SeededRandom) {
         let known: Vec<DisplayVersion> = {
             let writes = self.world.history.writes.lock();

@@ -1,8 +1,9 @@
 //! A region's disk, and the process that uses it. The disk stays when the process ends; a process
 //! that has ended reads and writes nothing any more, whatever of it still runs.
 //!
-//! A commit takes a while before it lands and a while before it answers. A process that ends in
-//! the first leaves no trace of it; one that ends in the second leaves what nobody was told of.
+//! A commit takes a while before it lands and a while before it answers. A process that ends in the
+//! first leaves no trace of it; one that ends in the second leaves a change that was not
+//! acknowledged.
 
 use std::{
     sync::{

@@ -50,8 +50,9 @@ pub async fn watch(world: Arc<World>) {
 }
 
 impl World {
-    /// A home loses the way to the registry, and perhaps those to others, in one direction or both;
-    /// another region becomes the home, and all go on for a while before the ways are mended.
+    /// A home loses its link to the registry, and perhaps those to others, in one direction or
+    /// both; another region becomes the home, and all go on for a while before the links work
+    /// again.
     pub async fn cut_home_off(self: &Arc<Self>) {
         let name = &self.buckets[self.pick(self.buckets.len())];
         let home = self.registry.deed(name).home.clone();
@@ -70,7 +71,7 @@ impl World {
         let promoted = self.registry.promote(name, at).await;
         let both = self.random.next_u64() % 8000;
         tokio::time::sleep(Duration::from_millis(both)).await;
-        self.trace.note("all ways are mended");
+        self.trace.note("all links work again");
         self.net.mend();
         if let Some((before, number)) = promoted {
             self.registry.acknowledged(&before, number).await;

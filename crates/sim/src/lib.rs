@@ -6,11 +6,11 @@
 //! and cuts). Tokio's time stands still while anything can run and jumps when nothing can, so a
 //! minute takes milliseconds, and the same seed is the same run to the last event.
 //!
-//! Clients put, replace, delete, tag and read; regions crash, are cut off, have wrong clocks,
-//! are given and taken away copies, and lose their homes; in a scenario of its own, folders are put
-//! back to an older state, emptied, or started twice. The checks know nothing of how any of it
-//! works: they compare what clients were told with what all regions hold in the end, and watch what
-//! leaves which region when.
+//! Clients put, replace, delete, tag and read; regions crash, are cut off, have wrong clocks, get
+//! and lose replicas, and lose their homes; in a scenario of its own, folders are put back to an
+//! older state, emptied, or started twice. The checks know nothing of how any of it works: they
+//! compare what clients were answered with what all regions hold in the end, and watch what leaves
+//! which region when.
 //!
 //! Invariant: for tests only; nothing ships with it.
 

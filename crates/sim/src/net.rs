@@ -108,7 +108,7 @@ impl Net {
         self.cut.lock().insert((from.clone(), to.clone()));
     }
 
-    /// Mends all ways.
+    /// Makes all links work again.
     pub fn mend(&self) {
         self.cut.lock().clear();
     }
@@ -141,7 +141,7 @@ impl Net {
         self.passes(from, to)
     }
 
-    /// Which start of a region another one has heard last.
+    /// From which start of a region another one received something last.
     pub fn heard_last(&self, at: &RegionId, of: &RegionId) -> Option<u64> {
         let heard = self.heard.lock();
         heard.get(&(at.clone(), of.clone())).copied()

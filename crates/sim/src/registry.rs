@@ -1,5 +1,5 @@
-//! The registry, in small: deeds change in one place, and each region hears of that after a while,
-//! in order. A change is acknowledged once all regions that held the bucket have heard.
+//! The registry, in small: deeds change in one place, and each region receives that after a while,
+//! in order. A change is acknowledged once all regions that held the bucket have received it.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ pub struct View {
     deeds: Arc<Mutex<BTreeMap<BucketName, Arc<BucketDeed>>>>,
     changed: Arc<watch::Sender<u64>>,
     pub divergent: Mutex<Vec<Divergence>>,
-    /// A region that is down hears nothing.
+    /// A region that is down receives nothing.
     pub up: AtomicBool,
     /// It has asked the others what they remember of it.
     pub serves: AtomicBool,
@@ -40,7 +40,7 @@ pub struct View {
     pub instance: AtomicU64,
     /// Whether its folder lacks what an earlier start had.
     pub behind: Behind,
-    /// What the start that runs knows of copies.
+    /// What the start that runs knows of replicas.
     pub status: Mutex<Option<Arc<Status>>>,
     /// What the registry's region knows, and the way there.
     upstream: OnceLock<(Arc<View>, Arc<Net>)>,
@@ -171,7 +171,7 @@ impl replication::Regions for View {
     fn keeps_registry(&self, region: &RegionId) -> bool {
         **region == *KEEPER
     }
-    /// Deeds change in one place only here, so what a region has heard is certain.
+    /// Deeds change in one place only here, so it is certain what a region has received.
     fn may_remove<'a>(&'a self, _: &'a BucketDeed) -> BoxFuture<'a, MayRemove> {
         Box::pin(std::future::ready(MayRemove::Yes))
     }
@@ -201,7 +201,7 @@ pub struct Registry {
     view: Arc<View>,
     promises: Arc<Promises>,
     telling: Vec<Telling>,
-    /// The last change that each region has heard of.
+    /// The last change that each region has received.
     heard: watch::Sender<BTreeMap<RegionId, u64>>,
     changes: Mutex<u64>,
     net: Arc<Net>,
@@ -249,14 +249,14 @@ impl Registry {
         self.view.deed_of(name).expect("buckets stay")
     }
 
-    /// Changes a deed; returns once all regions that held the bucket have heard of it.
+    /// Changes a deed; returns once all regions that held the bucket have received it.
     pub async fn change(&self, name: &BucketName, change: impl FnOnce(&mut BucketDeed)) {
         let before = self.deed(name);
         let number = self.record(name, change);
         self.acknowledged(&before, number).await;
     }
 
-    /// Puts a change on record; regions hear of it later.
+    /// Puts a change on record; regions receive it later.
     pub fn record(&self, name: &BucketName, change: impl FnOnce(&mut BucketDeed)) -> u64 {
         let mut deed = (*self.deed(name)).clone();
         change(&mut deed);
@@ -276,7 +276,7 @@ impl Registry {
         *changes
     }
 
-    /// Waits until all regions that held the bucket have heard of a change.
+    /// Waits until all regions that held the bucket have received a change.
     pub async fn acknowledged(&self, before: &BucketDeed, number: u64) {
         let mut heard = self.heard.subscribe();
         let all = |heard: &BTreeMap<RegionId, u64>| {
@@ -341,7 +341,7 @@ impl Registry {
     }
 }
 
-/// Tells one region of changes, in order. One that is down, or cut off, hears of them later.
+/// Sends changes to one region, in order. One that is down, or cut off, receives them later.
 async fn tell(
     view: Arc<View>,
     net: Arc<Net>,

@@ -1,5 +1,5 @@
 //! Folders that are put back to an older state, that are emptied, and that are copied and started
-//! twice; and what regions tell each other of their starts, as `dhow` does it.
+//! twice; and what regions send each other about their starts, as `dhow` does it.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 const ASK_FIRST: Duration = Duration::from_secs(3);
 /// While something is missing it is looked so often whether it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Ends of logs that were heard of are kept this often; other starts at once.
+/// Ends of logs that were received are kept this often; other starts at once.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What a folder keeps of starts.
@@ -122,7 +122,7 @@ impl Started {
         self.remembered.lock().1 = Instant::now();
     }
 
-    /// Hears what another region's start says; answers what it remembers of others.
+    /// Receives what another region's start says; answers what it remembers of others.
     fn hear(
         &self,
         from: &Self,
@@ -143,7 +143,7 @@ impl Started {
         heard.others
     }
 
-    /// Looks at what it was told; answers whether it has to end.
+    /// Judges what it received; answers whether it has to end.
     fn judge(&self, world: &World, told: Vec<proof::instance::Statement>) -> bool {
         let gave = |at| self.folder.disk.gave(at);
         let findings = self.own.lock().judge(told, gave);
@@ -175,8 +175,8 @@ impl Started {
         })
     }
 
-    /// Tells the others and hears from them, until the task is dropped or it finds that it has to
-    /// end.
+    /// Sends to the others and receives from them, until the task is dropped or it finds that it
+    /// has to end.
     pub async fn tell(self: Arc<Self>, world: Arc<World>) {
         let begun = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! A run: regions come up, clients work, things go wrong, all is mended, and the checks look.
+//! A run: regions come up, clients work, things go wrong, all works again, and the checks look.
 
 use std::{
     sync::{
@@ -32,9 +32,9 @@ use crate::{
 const BEGIN_MS: u64 = 1_800_000_000_000;
 /// How long clients work and things go wrong.
 const WORK: Duration = Duration::from_secs(40);
-/// How long regions may take to come to the same once all is mended.
+/// How long regions may take to become equal once all works again.
 const SETTLE: Duration = Duration::from_secs(400);
-/// The home at first, and two copies.
+/// The home at first, and two replicas.
 const REGIONS: [&str; 3] = ["one", "two", "three"];
 
 /// The account that owns all buckets.
@@ -78,7 +78,7 @@ impl Running {
 /// What goes wrong in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
-    /// Processes end, ways are cut, clocks are off, homes are lost, copies come and go.
+    /// Processes end, links are cut, clocks are off, homes are lost, replicas come and go.
     Ordinary,
     /// Folders are put back to an older state, emptied, and started twice as well.
     PutBack,
@@ -102,13 +102,13 @@ impl Node {
         running.as_ref().map(|r| Arc::clone(&r.objects))
     }
 
-    /// What it knows of copies, unless it is down.
+    /// What it knows of replicas, unless it is down.
     pub fn status(&self) -> Option<Arc<Status>> {
         let running = self.running.lock();
         running.as_ref().map(|r| Arc::clone(r.replication.status()))
     }
 
-    /// Its start, as others are told of it.
+    /// Its start, as it is sent to others.
     pub fn started(&self) -> Option<Arc<Started>> {
         let running = self.running.lock();
         running.as_ref().and_then(|r| r.started.clone())
@@ -393,7 +393,7 @@ impl World {
                     }
                 }
                 4 | 5 => {
-                    self.trace.note("all ways are mended");
+                    self.trace.note("all links work again");
                     self.net.mend();
                 }
                 6 => {
@@ -409,7 +409,7 @@ impl World {
         }
     }
 
-    /// A bucket's home goes down, and a copy takes its place; it comes back later.
+    /// A bucket's home goes down, and a replica takes its place; it comes back later.
     async fn lose_home(self: &Arc<Self>) {
         let name = &self.buckets[self.pick(self.buckets.len())];
         let home = self.registry.deed(name).home.clone();
@@ -429,11 +429,11 @@ impl World {
             tokio::time::sleep(Duration::from_millis(down)).await;
             self.start(node).await;
         };
-        // The change is acknowledged once the lost home has heard of it too.
+        // The change is acknowledged once the lost home has received it too.
         futures_util::future::join(moving, back).await;
     }
 
-    /// A copy is taken away, or given back.
+    /// A replica is taken away, or given back.
     async fn replace_copy(self: &Arc<Self>) {
         let name = &self.buckets[self.pick(self.buckets.len())];
         let deed = self.registry.deed(name);
@@ -496,7 +496,7 @@ impl World {
 
     /// All is well from here on.
     async fn mend(self: &Arc<Self>) {
-        self.trace.note("all is mended");
+        self.trace.note("all works again");
         self.net.mend();
         *self.net.lossy.lock() = 0;
         for node in &self.nodes {

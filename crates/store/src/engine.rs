@@ -26,7 +26,7 @@ pub struct Row {
     pub version: RowVersion,
     /// What scans see too.
     pub value: Bytes,
-    /// Bytes that lie beside the row, only when asked for ([`Want::Payload`]) and present.
+    /// Bytes stored beside the row, only when asked for ([`Want::Payload`]) and present.
     pub payload: Option<Bytes>,
 }
 
@@ -55,7 +55,7 @@ pub struct Put {
     pub key: Bytes,
     /// Kept small (at most 256 KiB): scans carry it.
     pub value: Bytes,
-    /// Bytes that lie beside the row (at most 1 MiB); scans do not carry them.
+    /// Bytes stored beside the row (at most 1 MiB); scans do not carry them.
     pub payload: Option<Bytes>,
 }
 
@@ -353,7 +353,7 @@ pub trait BlobReader: Send + Sync {
     async fn read(&self, offset: u64, max_bytes: usize) -> StoreResult<Bytes>;
 }
 
-/// What a listing of extents tells.
+/// What a listing of extents says of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobInfo {
     /// Which one.

@@ -92,7 +92,7 @@ pub trait Body: Send {
     }
 }
 
-/// A body that lies in memory whole.
+/// A body that is in memory as a whole.
 #[derive(Debug, Clone)]
 pub struct MemoryBody {
     bytes: Option<Bytes>,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Timestamp;
 
-/// Tells the wall-clock time.
+/// Gives the wall-clock time.
 pub trait Clock: Send + Sync + 'static {
     /// Now, to the millisecond. May step backwards when the machine's clock does.
     fn now(&self) -> Timestamp;

@@ -20,7 +20,7 @@ pub struct BucketDeed {
     pub created: Timestamp,
     /// Rises whenever the home changes; fences a home that was replaced.
     pub epoch: u64,
-    /// Where else it may lie.
+    /// Where else it may be stored.
     pub placement: Placement,
 }
 
@@ -52,7 +52,7 @@ pub struct NewDeed {
     pub owner: AccountId,
     /// The region where its writes are to be ordered.
     pub home: RegionId,
-    /// Where else it may lie.
+    /// Where else it may be stored.
     pub placement: Placement,
 }
 
@@ -83,13 +83,13 @@ pub enum DeedError {
     /// The bucket has another home, or another epoch, by now. Nothing has changed.
     #[error("where the bucket's writes are taken has changed meanwhile")]
     Moved,
-    /// A region of the placement is unknown, not open, or lies where the law does not allow it.
+    /// A region of the placement is unknown, not open, or in a jurisdiction that is not allowed.
     #[error("{0}")]
     Placement(String),
     /// Nothing proves to the registry that a customer asked for it. It has changed nothing.
     #[error("the registry wants proof of the customer's request: {0}")]
     Unproven(String),
-    /// The disk on which the registry lies is full.
+    /// The disk that holds the registry is full.
     #[error("the registry's disk is full: {0}")]
     Full(String),
     /// The registry does not answer or cannot write.

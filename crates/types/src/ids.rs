@@ -1,4 +1,4 @@
-//! Identifiers. Each is a type of its own, so that one cannot stand for another.
+//! Identifiers. Each is a type of its own, so that one cannot be used for another.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -89,7 +89,7 @@ impl VersionId {
     pub fn counter(&self) -> u16 {
         u16::from_be_bytes([self.0[6], self.0[7]])
     }
-    /// What tells the region apart where the version was made.
+    /// The tag of the region where the version was made.
     pub fn region_tag(&self) -> u32 {
         let mut tag = [0; 4];
         tag.copy_from_slice(&self.0[8..12]);

@@ -31,7 +31,7 @@ pub const XML_BYTES_MAX: usize = 1 << 20;
 pub const LARGE_XML_BYTES_MAX: usize = 8 << 20;
 /// Buckets of one account in the regions of one operator; S3's default quota of an account.
 pub const BUCKETS_PER_ACCOUNT_MAX: usize = 10_000;
-/// How far a request's time may lie from ours, in seconds.
+/// How far a request's time may differ from ours, in seconds.
 pub const CLOCK_SKEW_S_MAX: u64 = 15 * 60;
 /// Longest life of a presigned URL, in seconds (7 days).
 pub const PRESIGN_S_MAX: u64 = 604_800;

@@ -1,11 +1,12 @@
-//! Where a bucket may lie: regions, the law that holds in each, and what a bucket's owner allows.
+//! Where a bucket may be stored: regions, the law that holds in each, and what a bucket's owner
+//! allows.
 
 use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc};
 
 use crate::{BucketName, RegionId, countries};
 
-/// Whose law holds: an ISO 3166-1 alpha-2 country code such as `AE`, or a named group of
-/// countries (`EU`, `EEA`). A region lies in a country; a bucket may allow countries and groups.
+/// Whose law holds: an ISO 3166-1 alpha-2 country code such as `AE`, or a named group of countries
+/// (`EU`, `EEA`). A region is in a country; a bucket may allow countries and groups.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Jurisdiction(Arc<str>);
 
@@ -21,7 +22,7 @@ impl Jurisdiction {
     /// Takes two capital letters or the name of a known group; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let country = text.len() == 2 && text.bytes().all(|c| c.is_ascii_uppercase());
-        // "EU" passes for a country by its form; `is_country` tells them apart.
+        // "EU" passes for a country by its form; `is_country` distinguishes them.
         (country || text == "EEA").then(|| Self(text.into()))
     }
 
@@ -53,7 +54,7 @@ impl Jurisdiction {
         !matches!(&*self.0, "EU" | "EEA")
     }
 
-    /// Whether all of `country` (or group) lies in this country or group.
+    /// Whether all of `country` (or group) is in this country or group.
     pub fn contains(&self, country: &Jurisdiction) -> bool {
         match &*self.0 {
             own if *own == *country.0 => true,
@@ -98,7 +99,7 @@ impl fmt::Display for Jurisdiction {
 pub struct Place {
     /// Which region.
     pub region: RegionId,
-    /// The country in which it lies.
+    /// The country in which it is.
     pub jurisdiction: Jurisdiction,
     /// Who runs it; empty where nobody has said.
     pub operator: Arc<str>,
@@ -121,19 +122,19 @@ impl Place {
     }
 }
 
-/// A region that keeps a copy of a bucket.
+/// A region that keeps a replica of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Replica {
-    /// Where the copy lies.
+    /// The region that keeps the replica.
     pub region: RegionId,
-    /// For a sealed copy: the region that holds the key which its operator has not.
+    /// For a sealed replica: the region that holds the key which its operator has not.
     pub sealed_by: Option<RegionId>,
 }
 
 /// Which regions accept writes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Writes {
-    /// The home region; replicas pass writes on to it.
+    /// The home region; replicas forward writes to it.
     #[default]
     Home,
     /// Every region that holds the bucket.
@@ -181,7 +182,7 @@ impl fmt::Display for Forwarder {
     }
 }
 
-/// Regions whose word a bucket's owner takes for requests that they pass on.
+/// Regions that a bucket's owner trusts for requests that they forward.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
     /// For reads, while nobody can be asked who could verify the signature.
@@ -220,35 +221,35 @@ impl Unrenewed {
     }
 }
 
-/// Where a bucket may lie beside its home, and what else its owner allows.
+/// Where a bucket may be stored beside its home, and what else its owner allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// Copies, in order of region.
+    /// Replicas, in order of region.
     pub replicas: Vec<Replica>,
-    /// Where its bytes may lie and travel; empty allows every country.
+    /// Where its bytes may be stored and travel; empty allows every country.
     pub jurisdictions: Vec<Jurisdiction>,
     /// Which regions accept writes.
     pub writes: Writes,
-    /// Whether regions that hold nothing of it may pass requests on, and so see what passes.
+    /// Whether regions that hold nothing of it may forward requests, and so see what passes.
     pub proxy: bool,
     /// Whose word counts where no signature proves a request; nobody's by default.
     pub trust: Trust,
-    /// Which copies the owner wants as home when the home is lost, the first one first. Copies
+    /// Which replicas the owner wants as home when the home is lost, the first one first. Replicas
     /// that are not named come after them.
     pub successors: Vec<RegionId>,
     /// Buckets of the same account whose rules may send versions here although another operator
     /// runs their home.
     pub accepts: Vec<BucketName>,
-    /// Of copies that were added after the bucket was made: the number of the registry's change
-    /// that added each. What was known about a copy ends with its removal; a region that keeps one
-    /// again keeps another one.
+    /// Of replicas that were added after the bucket was made: the number of the registry's change
+    /// that added each. What was known about a replica ends with its removal; a region that keeps
+    /// one again keeps another one.
     pub since: BTreeMap<RegionId, u64>,
     /// What the home takes while no other region renews it.
     pub unrenewed: Unrenewed,
 }
 
 impl Placement {
-    /// Which of all copies that a region was to keep is meant: it differs after a removal.
+    /// Which of all replicas that a region was to keep is meant: it differs after a removal.
     pub fn copy_since(&self, region: &RegionId) -> u64 {
         self.since.get(region).copied().unwrap_or_default()
     }
@@ -259,8 +260,8 @@ impl Placement {
     }
 
     /// The regions that could become the home, in the order that the owner wants: the successors,
-    /// then the other copies in order of region. A sealed copy cannot, for its region cannot read
-    /// it.
+    /// then the other replicas in order of region. A sealed replica cannot, for its region cannot
+    /// read it.
     pub fn succession(&self) -> impl Iterator<Item = &RegionId> {
         let readable = |region: &RegionId| {
             let mut copies = self.replicas.iter();
@@ -286,9 +287,9 @@ impl Placement {
 pub enum Holding {
     /// Its writes are ordered here.
     Home,
-    /// A copy that its region can read.
+    /// A replica that its region can read.
     Replica,
-    /// A copy that its region cannot read.
+    /// A replica that its region cannot read.
     Sealed,
     /// Nothing of it is here.
     Nothing,
@@ -313,7 +314,7 @@ mod tests {
             placement.succession().map(ToString::to_string).collect()
         };
         assert_eq!(order(&placement), ["a", "c"]);
-        // Neither a sealed copy nor a region without one follows, whatever the list says.
+        // Neither a sealed replica nor a region without one follows, whatever the list says.
         placement.successors = vec![region("c"), region("b"), region("gone")];
         assert_eq!(order(&placement), ["c", "a"]);
     }

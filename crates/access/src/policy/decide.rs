@@ -120,8 +120,8 @@ pub enum Lacks {
 pub enum Decision {
     /// Yes.
     Allow(Basis),
-    /// A statement denies it, or compares so much that it cannot be told whether it does. Nothing
-    /// else counts.
+    /// A statement denies it, or compares so much that it cannot be found out whether it does.
+    /// Nothing else counts.
     ExplicitDeny(Found),
     /// Nothing denies it, but not all that must allow it do. To be refused as well.
     ImplicitDeny(Lacks),
@@ -230,7 +230,7 @@ fn needs_trust(action: &ActionName<'_>) -> bool {
 struct Side {
     allows: Option<(Found, Strength)>,
     unknown: Option<Need>,
-    /// The statement that cannot be told.
+    /// The statement that cannot be decided.
     costly: Option<Found>,
 }
 
@@ -343,7 +343,7 @@ pub fn decide(request: &Request<'_>, documents: &Documents<'_>) -> Decision {
         let inner = &*document.0;
         for own in inner.statements.iter().take_while(|own| own.is(DENY)) {
             match statement(inner, own, &asked) {
-                // What cannot be told is a refusal.
+                // What cannot be decided is a refusal.
                 Outcome::Matches(_) | Outcome::TooCostly => {
                     return Decision::ExplicitDeny(Found {
                         document: source,
@@ -549,7 +549,7 @@ impl<'s, 'a> Sides<'s, 'a> {
 }
 
 /// `User: … is not authorized to perform: … on resource: … because …`, as a caller of the account
-/// that owns the bucket is told. `None` if there is nothing to say to this principal.
+/// that owns the bucket is answered. `None` if there is nothing to say to this principal.
 pub fn sentence(request: &Request<'_>, decision: &Decision) -> Option<String> {
     let arn = request.principal.arn()?;
     let reason = decision.reason(&request.action)?;

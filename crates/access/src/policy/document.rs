@@ -53,7 +53,7 @@ impl DocumentKind<'_> {
     }
 }
 
-/// A document, compiled. A copy of it is the same document.
+/// A document, compiled. A clone of it is the same document.
 #[derive(Debug, Clone)]
 pub struct Document(pub(super) Arc<Inner>);
 

@@ -153,7 +153,7 @@ pub(super) enum Outcome {
     Matches(Strength),
     Differs(Element),
     Unknown(Need),
-    /// It cannot be told within the steps that a request has.
+    /// It cannot be decided within the steps that a request has.
     TooCostly,
 }
 

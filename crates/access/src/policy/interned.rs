@@ -13,7 +13,7 @@ use super::{
     error::PolicyError,
 };
 
-/// With so many texts those that nobody has any more are forgotten.
+/// From so many texts on, those that nobody uses any more are dropped.
 const FEW: usize = 1024;
 
 /// A digest of kind and text. Nobody finds two texts with the same one.

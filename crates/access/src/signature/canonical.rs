@@ -46,7 +46,7 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// Decodes once and encodes once. A `%` that begins no pair of hex digits stands for itself.
+/// Decodes once and encodes once. A `%` that begins no pair of hex digits is kept as it is.
 fn recode(out: &mut Vec<u8>, raw: &[u8], path: bool) {
     let mut at = 0;
     while at < raw.len() {

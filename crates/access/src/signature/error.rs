@@ -84,7 +84,7 @@ pub enum SignatureError {
     /// `AccessDenied`: the account takes asymmetric signatures only.
     #[error("the account requires asymmetric signatures")]
     AsymmetricRequired,
-    /// `AccessDenied`: neither `x-amz-date` nor `Date` tells when the request was signed.
+    /// `AccessDenied`: neither `x-amz-date` nor `Date` says when the request was signed.
     #[error("no valid date")]
     NoDate,
     /// `RequestTimeTooSkewed`.

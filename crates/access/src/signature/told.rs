@@ -1,4 +1,4 @@
-//! The headers that tell of a signature.
+//! The headers from which a signature is read.
 
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// The headers that tell of a signature. All are found in one pass: most requests have few
+/// The headers from which a signature is read. All are found in one pass: most requests have few
 /// headers, and looking each of these up costs more.
 #[derive(Default)]
 pub(super) struct Told<'a> {

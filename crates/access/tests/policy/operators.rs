@@ -546,7 +546,7 @@ fn what_cannot_be_told_in_time_is_refused() {
         let decide =
             |agent, referer| read_with(&user(OWN), &documents, &conditions(agent, referer));
         assert!(matches!(decide(4000, 8000), Decision::ExplicitDeny(_)));
-        // Short ones are told.
+        // Short ones are decided.
         assert_eq!(decide(10, 200).is_allowed(), open);
     }
 }

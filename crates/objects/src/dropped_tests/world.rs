@@ -26,7 +26,7 @@ use crate::{
     orphans::extents_of, records::PartRecord, rows,
 };
 
-/// Too large to lie beside a row.
+/// Too large to be stored beside a row.
 pub const LARGE: usize = 70_000;
 /// Awaits that no operation here has.
 const AWAITS_MAX: usize = 5_000;

@@ -75,8 +75,8 @@ impl Objects {
     }
 
     /// Ends the uploads that are in progress here, where the bucket has got another home: nobody
-    /// can complete them any more. Answers how many there were. A copy that takes writes keeps its
-    /// own: they are completed there. To be called after [`Objects::fence`], so none begins
+    /// can complete them any more. Answers how many there were. A replica that takes writes keeps
+    /// its own: they are completed there. To be called after [`Objects::fence`], so none begins
     /// meanwhile.
     ///
     /// # Errors

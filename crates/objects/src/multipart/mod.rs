@@ -1,9 +1,9 @@
 //! Multipart uploads: begun here, filled in `part` and `copy`, completed in `complete`, aborted
 //! and listed here.
 //!
-//! An upload is one row (`m`), each part another (`p`), found by the upload's id. A part always
-//! lies in an extent of its own, also a small one: completing then moves no byte, it only writes
-//! down which extents make the object.
+//! An upload is one row (`m`), each part another (`p`), found by the upload's id. A part is always
+//! in an extent of its own, also a small one: completing then moves no byte, it only writes down
+//! which extents make the object.
 //!
 //! Whoever adds a part guards on the upload's row; completing and aborting remove that row, so
 //! that no part can be added afterwards. The same commit leaves a row (`t`) that says: the parts
@@ -279,8 +279,8 @@ impl Objects {
         }
     }
 
-    /// Frees every part still found under a finished upload, then forgets the upload, a completed
-    /// one after a day.
+    /// Frees every part still found under a finished upload, then removes the upload's row, that of
+    /// a completed one after a day.
     pub(crate) async fn sweep_upload(
         &self,
         partition: PartitionId,
@@ -351,8 +351,9 @@ impl Objects {
         Ok(())
     }
 
-    /// Forgets completions that are no longer answered. Uploads sort by when they began, and none
-    /// ended before that: those that began within the last day need not be looked at.
+    /// Removes the rows of completions that are no longer answered. Uploads sort by when they
+    /// began, and none ended before that: those that began within the last day need not be looked
+    /// at.
     pub(crate) async fn sweep_old_uploads(&self, partition: PartitionId) -> Result<()> {
         let old = self.clock.now().ms().saturating_sub(REMEMBERED_MS);
         let end = [rows::FINISHED_UPLOAD, &old.to_be_bytes()].concat();

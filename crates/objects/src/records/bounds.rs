@@ -1,5 +1,5 @@
 //! What a version that another region hands over may be at most. Every honest one is within: the
-//! same limits hold for clients, with room for what a sealed copy adds.
+//! same limits hold for clients, with room for what a sealed replica adds.
 
 use types::limits::{
     BUCKET_TAGS_MAX, OBJECT_BYTES_MAX, OBJECT_TAGS_MAX, PART_NUMBER_MAX, PUT_BYTES_MAX,
@@ -8,7 +8,7 @@ use types::limits::{
 
 use super::{ObjectAttributes, Shipped};
 
-/// Bytes of headers and user metadata; a sealed copy has its whole head there.
+/// Bytes of headers and user metadata; a sealed replica has its whole head there.
 const ATTRIBUTES_BYTES_MAX: usize = 128 << 10;
 /// Bytes of content that travel with a change.
 const INLINE_BYTES_MAX: usize = 1 << 20;

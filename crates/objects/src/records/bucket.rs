@@ -36,7 +36,7 @@ pub(crate) enum BucketState {
     Active,
     /// It is looked through for objects, to be deleted if there are none.
     Deleting,
-    /// A sealed copy, which takes what its home sealed and nothing else.
+    /// A sealed replica, which takes what its home sealed and nothing else.
     Sealed,
     /// It was found empty, and its deed is being removed: that is gone on with, never taken back
     /// without knowing that the deed stays.

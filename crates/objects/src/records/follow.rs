@@ -9,7 +9,7 @@ use crate::Result;
 const VERSION: u8 = 1;
 /// With which of the replicas that the region was to keep it is about.
 const OF_REPLICA: u8 = 2;
-/// With that, and up to where the source's log went when it last told something.
+/// With that, and up to where the source's log went when it last sent something.
 const REACHING: u8 = 3;
 
 /// Where a follower stands.

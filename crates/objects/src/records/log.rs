@@ -25,7 +25,7 @@ pub enum ChangeKind {
     /// The bucket's configuration changed; version and key say nothing.
     Config,
     /// A version was removed here since the home does not have it. Nobody is known to have removed
-    /// it, so other regions are not told.
+    /// it, so it is not sent to other regions.
     Pruned,
     /// A part of an upload was written; the version says nothing.
     Part,
@@ -106,7 +106,7 @@ const FLAG_NULL: u8 = 1;
 const FLAG_OWN: u8 = 2;
 
 impl Change {
-    /// Whether other regions are told of it.
+    /// Whether it is sent to other regions.
     pub(crate) fn is_shipped(&self) -> bool {
         match self.kind {
             ChangeKind::Put

@@ -169,7 +169,7 @@ impl ObjectAttributes {
     }
 }
 
-/// Where the bytes lie.
+/// Where the bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ObjectBody {
     /// There are none: a delete marker.

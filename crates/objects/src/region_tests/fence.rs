@@ -5,7 +5,7 @@ use types::{Placement, Replica};
 use super::*;
 use crate::{CopiedPart, PartSource, ReadConditions, Uploads};
 
-/// The bucket with its home elsewhere; this region keeps a copy.
+/// The bucket with its home elsewhere; this region keeps a replica.
 fn moved(bench: &Bench) -> Permit {
     let deed = Arc::new(BucketDeed {
         epoch: bench.deed.epoch + 1,

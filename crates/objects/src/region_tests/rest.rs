@@ -16,7 +16,7 @@ struct Counted {
     clock: Arc<TestClock>,
 }
 
-/// What is done many times; the number tells one time from another.
+/// What is done many times; the number differs each time.
 type Done = for<'a> fn(&'a Bench, u64) -> BoxFuture<'a, ()>;
 
 impl Counted {
@@ -276,7 +276,7 @@ async fn what_changed_last_is_known_without_reading() {
     changes("a removal", true).await;
 }
 
-/// Completions that are no longer answered are forgotten, by the pass of an hour.
+/// Completions that are no longer answered are removed, by the hourly pass.
 #[tokio::test]
 async fn completions_are_forgotten_after_a_day() {
     let counted = Counted::new().await;

@@ -32,14 +32,14 @@ pub struct Known {
     pub extents: HashSet<BlobId>,
 }
 
-/// What some rows of a bucket tell of damage.
+/// What some rows of a bucket show of damage.
 #[derive(Debug, Default)]
 pub struct DamagePage {
     /// Versions without all of their bytes.
     pub versions: Vec<DamagedVersion>,
     /// What else is damaged, in words.
     pub others: Vec<String>,
-    /// There is a row that does not tell which extents it refers to.
+    /// There is a row that does not say which extents it refers to.
     pub unread: bool,
     /// Of the extents that are known to be damaged, those that these rows refer to.
     pub referred: Vec<BlobId>,
@@ -48,7 +48,7 @@ pub struct DamagePage {
 }
 
 impl Objects {
-    /// Reads `limit` rows of the bucket from `from` on, and tells which versions refer to what is
+    /// Reads `limit` rows of the bucket from `from` on, and answers which versions refer to what is
     /// damaged, or to extents that are not there or are cut short.
     ///
     /// # Errors

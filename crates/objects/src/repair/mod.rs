@@ -3,9 +3,9 @@
 //!
 //! The row of a version and its bytes are damaged apart from each other. As long as the row can be
 //! read, everything but the bytes is known here: size, ETag, checksums. Another region that has the
-//! same version hands its bytes over as it does to a copy, and they are compared with what the row
-//! says before they take the place of the damaged ones. Nothing else of the version changes, and
-//! the change log gets no entry: to followers nothing has happened.
+//! same version hands its bytes over as it does to a replica, and they are compared with what the
+//! row says before they take the place of the damaged ones. Nothing else of the version changes,
+//! and the change log gets no entry: to followers nothing has happened.
 
 mod find;
 mod mend;
@@ -29,13 +29,13 @@ use crate::{DisplayVersion, records::ObjectRecord, sealed::sealed_name};
 pub struct DamagedVersion {
     /// Of which bucket.
     pub deed: Arc<BucketDeed>,
-    /// Of which key; where the copy is sealed, its sealed name.
+    /// Of which key; where the replica is sealed, its sealed name.
     pub key: ObjectKey,
     /// The version's own id.
     pub version: VersionId,
     /// As clients name it.
     pub display: DisplayVersion,
-    /// What the home calls it, where the copy is sealed.
+    /// What the home calls it, where the replica is sealed.
     pub sealed: Option<String>,
     /// What is stored beside the row is damaged: a small object's bytes, or the table of parts.
     payload: Option<Beside>,

@@ -112,8 +112,8 @@ impl Objects {
         }
     }
 
-    /// Applies at the home what clients changed at the copy in `source`. Only what was made there
-    /// is taken over as a version.
+    /// Applies at the home what clients changed at the replica in `source`. Only what was made
+    /// there is taken over as a version.
     ///
     /// # Errors
     /// As [`Objects::apply`]; `WrongPermit` for a configuration, which the home decides.
@@ -176,9 +176,9 @@ impl Objects {
         self.hlc.observe(deed.id, &*self.clock, version);
     }
 
-    /// A version that is here already: its tags may have changed, which in a sealed copy are part
-    /// of its head, or its access control list. The last change of each counts: an older state may
-    /// come after it, by way of another region.
+    /// A version that is here already: its tags may have changed, which in a sealed replica are
+    /// part of its head, or its access control list. The last change of each counts: an older state
+    /// may come after it, through another region.
     async fn apply_attributes(
         &self,
         deed: &BucketDeed,
@@ -230,7 +230,7 @@ impl Objects {
     }
 
     /// A key has one null version, the newest; one that is older than that is not taken over. Nor
-    /// is what a client removed here, at a copy, before the home had heard of that.
+    /// is what a client removed here, at a replica, before the home had read that.
     async fn superseded(
         &self,
         deed: &BucketDeed,
@@ -320,7 +320,7 @@ impl Objects {
     }
 
     /// Makes room for a version that is not here, and answers the row where it belongs: a version
-    /// that is newer than the current one takes its place, an older one lies among the older ones,
+    /// that is newer than the current one takes its place, an older one goes among the older ones,
     /// and a null version replaces the null version that is here, which is older.
     async fn make_room(&self, bucket: &Bucket, shipped: &Shipped) -> Result<(Batch, Bytes, u64)> {
         let key = shipped.key.as_bytes();
@@ -359,14 +359,14 @@ impl Objects {
         }
     }
 
-    /// The current version with its payload, whether or not the bucket keeps versions here yet.
+    /// The current version with its payload, whether or not the bucket already keeps versions here.
     async fn current_whole(&self, bucket: &Bucket, row_key: &Bytes) -> Result<Option<Stored>> {
         self.stored(bucket.partition, row_key, store::Want::Payload)
             .await
     }
 
     /// Removes a version. One that is not here is noted in the log as removed all the same: it may
-    /// come yet, from a region that has not heard of that, and is not wanted then
+    /// still come, from a region that does not know of that, and is not wanted then
     /// ([`Objects::removed_here`]).
     ///
     /// A null version took the place of every null version before it, also of

@@ -1,8 +1,8 @@
 //! Versions of other regions whose stamp is too far ahead of the clock here. None is taken over
 //! before its time, since versions are ordered by their stamps; and none may stop what comes after
 //! it in a log. So it is set aside: a row says which version it is and who has it, the log is
-//! followed on, and the version is asked for again once its time has come. Until then the copy does
-//! not say that it has applied the log from there on.
+//! followed on, and the version is asked for again once its time has come. Until then the replica
+//! does not say that it has applied the log from there on.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub struct SetAside {
     pub region: RegionId,
     /// The later of its own stamp and that of its tags, in milliseconds since 1970.
     pub stamp_ms: u64,
-    /// The entry of that region's log that told of it; 0 when that is not known.
+    /// The entry of that region's log that has it; 0 when that is not known.
     pub position: Position,
 }
 
@@ -68,9 +68,9 @@ struct Of {
 #[derive(Default)]
 pub(crate) struct Asides(Mutex<BTreeMap<BucketId, Of>>);
 
-/// How far ahead of the clock here a version may be in a bucket, in milliseconds. A copy takes more
-/// from its home than that takes from others: what the home writes over a version that it took over
-/// is above it.
+/// How far ahead of the clock here a version may be in a bucket, in milliseconds. A replica takes
+/// more from its home than that takes from others: what the home writes over a version that it took
+/// over is above it.
 fn ahead_max(deed: &BucketDeed, here: &RegionId) -> u64 {
     match deed.holding(here) {
         Holding::Home => AHEAD_MAX_MS,
@@ -254,7 +254,7 @@ impl Objects {
         self.in_bucket(deed, batch).await.map(drop)
     }
 
-    /// Forgets what was set aside in buckets that are not held here any more.
+    /// Drops what was set aside in buckets that are not held here any more.
     pub fn keep_asides(&self, held: impl Fn(BucketId) -> bool) {
         self.asides.0.lock().retain(|id, _| held(*id));
     }

@@ -1,9 +1,10 @@
 //! The configuration of a bucket in two regions: of each part the value counts that was set last.
 //!
-//! A copy takes what its home says, unless a later value is here: then the home has been replaced,
-//! or its folder put back, and is given that value ([`Objects::configured_later`]). A home takes
-//! from a copy only what is later than its own. A time that is ahead of the clock is not believed:
-//! a home does not take the value, and a copy takes it from its home as one without a time.
+//! A replica takes what its home says, unless a later value is here: then the home has been
+//! replaced, or its folder put back, and is given that value ([`Objects::configured_later`]). A
+//! home takes from a replica only what is later than its own. A time that is ahead of the clock is
+//! not accepted: a home does not take the value, and a replica takes it from its home as one
+//! without a time.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::{
 enum As {
     Home,
     Copy,
-    /// It knows only what its home tells it.
+    /// It knows only what its home sends.
     Sealed,
 }
 
@@ -35,13 +36,14 @@ struct Set<T> {
     at: Option<VersionId>,
 }
 
-/// The time of a document whose time is not believed.
+/// The time of a document whose time is not accepted.
 const NEVER: VersionId = VersionId::from_bytes([0; 16]);
 
 /// Which times count.
 #[derive(Clone, Copy)]
 struct Times {
-    /// The latest that is believed of a value that is here, and of one that comes, in milliseconds.
+    /// The latest time that is accepted of a value that is here, and of one that comes, in
+    /// milliseconds.
     here_ms: u64,
     there_ms: u64,
 }
@@ -200,7 +202,7 @@ impl Objects {
         self.next_version(deed, floor).map(Some)
     }
 
-    /// The latest time that is believed of what was set here, in milliseconds.
+    /// The latest time that is accepted of what was set here, in milliseconds.
     pub(crate) fn latest_believed_ms(&self) -> u64 {
         self.times(0).here_ms
     }

@@ -75,7 +75,7 @@ impl Objects {
     }
 
     /// Notes a cursor, unless the bucket is being discarded here: a cursor says that what it covers
-    /// lies here, and what goes must take it along.
+    /// is stored here, so it must go with what is discarded.
     async fn note(&self, deed: &BucketDeed, row: Bytes, value: Bytes) -> Result<Position> {
         let batch = |bucket: &Bucket| {
             let guarded = Batch::new().guard(bucket.guard());

@@ -3,7 +3,7 @@
 //!
 //! A crash may come between any two steps, and the bucket may be placed here again before they are
 //! done. The first commit therefore marks the configuration row and removes the cursors: from then
-//! on no write lands, nothing is read, and nobody believes that what the cursors covered is here.
+//! on no write lands, nothing is read, and nobody assumes that what the cursors covered is here.
 //! Rows of versions and parts go together with notes of their extents, so none is ever without its
 //! bytes; then the extents and the notes go, and the marked row at the very end. Whoever finds the
 //! mark goes on from there.

@@ -20,8 +20,8 @@ use crate::{
 /// Changes of a bucket in the order of its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangePage {
-    /// Each with its position. One whose version is gone meanwhile is left out: a later entry
-    /// tells why.
+    /// Each with its position. One whose version is gone meanwhile is left out: a later entry says
+    /// why.
     pub changes: Vec<(Position, ShippedChange)>,
     /// Where to go on.
     pub next: Position,
@@ -81,7 +81,7 @@ impl Objects {
         Ok(reach != Reach::NeverGiven)
     }
 
-    /// A page of the log: all of it, or only what clients changed here at a copy.
+    /// A page of the log: all of it, or only what clients changed here at a replica.
     pub(crate) async fn log_page(
         &self,
         deed: &BucketDeed,
@@ -273,7 +273,8 @@ impl Objects {
     }
 
     /// A position of this region's log that covers all that was committed in the bucket before this
-    /// was asked, and little else: a copy that follows the bucket comes to it soon. Reads nothing.
+    /// was asked, and little else: a replica that follows the bucket reaches it soon. Reads
+    /// nothing.
     pub fn written_up_to(&self, deed: &BucketDeed) -> Position {
         let partition = partition_of(deed);
         self.dirty.last(partition, || self.log_end(partition))
@@ -311,7 +312,7 @@ impl Objects {
             }
             let key = key_of(&row_key)?;
             let version = RecordView::decode(&row.value)?.version;
-            // It may be gone, or have moved to where the log will tell of it again.
+            // It may be gone, or have moved to where the log will show it again.
             if let Some(stored) = self.find_version(partition, &key, version).await? {
                 let shipped = ship(key, stored)?;
                 bytes += shipped.travels();
@@ -470,7 +471,7 @@ impl Objects {
         }
     }
 
-    /// A version by its own id, wherever it lies, with its payload.
+    /// A version by its own id, wherever it is stored, with its payload.
     pub(crate) async fn find_version(
         &self,
         partition: PartitionId,

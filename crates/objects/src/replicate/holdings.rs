@@ -87,9 +87,9 @@ impl Objects {
         found.into_iter().map(one).collect()
     }
 
-    /// The position in the home's change log that this region's rows reflect: of its own log at
-    /// the home, of what it has applied at a copy. `None` where that cannot be said: the region
-    /// holds no copy, or is taking one over.
+    /// The position in the home's change log that this region's rows reflect: of its own log at the
+    /// home, of what it has applied at a replica. `None` where that cannot be said: the region
+    /// holds no replica, or is taking one over.
     pub async fn position_held(&self, permit: &Permit) -> Result<Option<Position>> {
         let deed = deed(permit, &[Action::CountVersions])?;
         match deed.holding(&self.region) {

@@ -32,7 +32,7 @@ pub use removals::{Logged, Removals, RemovalsPage, Removed};
 pub use words::{OnWord, Telling, Word, Words};
 
 /// How far ahead of the local clock a version may be, in milliseconds, to be taken over by a home;
-/// by a copy from its home twice that. Honest clocks are two seconds off at most, or their regions
-/// refuse writes. A region whose clock runs further ahead must not bury what others write: what it
-/// wrote is taken over when its time has come.
+/// by a replica from its home twice that. Honest clocks are two seconds off at most, or their
+/// regions refuse writes. A region whose clock runs further ahead must not hide what others write:
+/// what it wrote is taken over when its time has come.
 pub const AHEAD_MAX_MS: u64 = 60_000;

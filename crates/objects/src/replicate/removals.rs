@@ -1,7 +1,7 @@
 //! What was removed. That a version was removed stays true, so whoever holds a bucket and knows of
-//! a removal tells the others whenever their order changes (another epoch, a snapshot): what one of
-//! them missed would come back otherwise, from a region that had not heard of it either. The change
-//! log carries it, as far as it reaches back.
+//! a removal sends it to the others whenever their order changes (another epoch, a snapshot): what
+//! one of them missed would come back otherwise, from a region that did not know of it either. The
+//! change log carries it, as far as it reaches back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ pub struct RemovalsPage {
     pub next: Position,
 }
 
-/// Versions that a log tells of.
+/// Versions that a log names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Logged {
     /// Made by clients under the deed's epoch.
@@ -186,7 +186,7 @@ impl Objects {
         Ok(keys)
     }
 
-    /// Of what a copy says was removed under earlier epochs: what the home believes, and of that
+    /// Of what a replica says was removed under earlier epochs: what the home accepts, and of that
     /// what removes something here. What clients wrote here under this epoch nobody else can have
     /// removed; and what was removed before has no stamp ahead of the clock here.
     pub async fn believed(
@@ -225,8 +225,8 @@ impl Objects {
         Ok((all, hits))
     }
 
-    /// Removes a version that the home does not have, at a copy. Others do not hear of it: it may
-    /// be on its way to the home from another region.
+    /// Removes a version that the home does not have, at a replica. It is not sent to others: the
+    /// version may be on its way to the home from another region.
     pub async fn prune(&self, permit: &Permit, (key, version): &VersionName) -> Result<()> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         for _ in 0..TRIES_MAX {

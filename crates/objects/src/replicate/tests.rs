@@ -1,4 +1,4 @@
-//! Regions that hold one bucket, in one process: what the home does reaches the copies whole, in
+//! Regions that hold one bucket, in one process: all that the home does reaches the replicas, in
 //! whatever order it arrives.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -228,7 +228,7 @@ impl Region {
         all
     }
 
-    /// All that the log tells.
+    /// All that the log has.
     async fn log(&self) -> Vec<ShippedChange> {
         let (mut all, mut at) = (Vec::new(), Position(0));
         loop {
@@ -383,7 +383,7 @@ async fn a_copy_that_follows_the_log_is_the_same() {
         }
         assert_eq!(copy.versions().await, home.versions().await, "seed {seed}");
         assert_eq!(copy.blobs().await, home.blobs().await, "seed {seed}");
-        // A third region that follows the copy, as after a promotion, is the same too.
+        // A third region that follows the replica, as after a promotion, is the same too.
         let third = Region::new("third", seed + 2000);
         third.follow(&copy).await;
         assert_eq!(third.versions().await, home.versions().await, "seed {seed}");

@@ -26,10 +26,10 @@ use crate::{
 const VERSION: u8 = 1;
 /// Removals of one region that are kept by name.
 const KEPT_MAX: u64 = 100_000;
-/// How long a copy may tell what it knows to be removed, from its first question on.
+/// How long a replica may report what it knows to be removed, from its first question on.
 const TELLS_MS: u64 = 24 * 3_600_000;
 
-/// Why a home believes another region.
+/// Why a home accepts what another region reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     /// It held the bucket when another region was its home.
@@ -38,7 +38,7 @@ pub enum Word {
     Clients,
 }
 
-/// What a copy tells of earlier epochs.
+/// What a replica reports of earlier epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Telling {
     /// What it knows to be removed.
@@ -49,9 +49,9 @@ pub enum Telling {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Told {
-    /// The epoch in which it told last; 0 when it never did.
+    /// The epoch in which it reported last; 0 when it never did.
     epoch: u64,
-    /// Whether it has told all.
+    /// Whether it has reported all.
     all: bool,
     /// When it began to.
     began: Timestamp,
@@ -60,7 +60,7 @@ struct Told {
 /// What was removed here on the word of one region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
-    /// What it told of earlier epochs.
+    /// What it reported of earlier epochs.
     told: [Told; 2],
     /// The epoch of the last removal.
     pub epoch: u64,
@@ -108,7 +108,7 @@ pub struct OnWord {
     pub version: VersionId,
     /// Whether older null versions of the key went with it.
     pub null: bool,
-    /// Why the region was believed.
+    /// Why the region's report was accepted.
     pub why: Word,
     /// The epoch of the deed.
     pub epoch: u64,
@@ -209,7 +209,7 @@ impl Objects {
         Err(Error::Contention)
     }
 
-    /// Whether a copy may tell now of earlier epochs: once since `since`, and within a day.
+    /// Whether a replica may now report on earlier epochs: once since `since`, and within a day.
     pub async fn may_tell(
         &self,
         permit: &Permit,
@@ -247,7 +247,7 @@ impl Objects {
         Ok(true)
     }
 
-    /// A copy has told all.
+    /// A replica has reported all.
     pub async fn has_told(&self, permit: &Permit, region: &RegionId, what: Telling) -> Result<()> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         self.change_words(deed, region, |words, batch| {

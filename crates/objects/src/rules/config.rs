@@ -109,7 +109,7 @@ impl Rules {
         self
     }
 
-    /// Tells one configuration from another.
+    /// A number that differs between configurations.
     pub fn generation(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(&self.encode())
     }

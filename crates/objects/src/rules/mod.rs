@@ -259,7 +259,7 @@ fn candidate(shipped: &Shipped) -> Candidate<'_> {
     }
 }
 
-/// The bytes of versions that lie here.
+/// The bytes of versions that are stored here.
 struct OwnBodies<'a> {
     objects: &'a Objects,
     from: &'a Permit,

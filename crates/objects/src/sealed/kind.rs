@@ -1,5 +1,5 @@
-//! Whether what lies here of a bucket is sealed. A bucket's configuration row says so, and every
-//! read and write looks: what was taken over in one way is never served in the other.
+//! Whether what is stored here of a bucket is sealed. A bucket's configuration row says so, and
+//! every read and write looks: what was taken over in one way is never served in the other.
 
 use access::{Action, Permit};
 use types::{BucketDeed, Holding};
@@ -11,17 +11,17 @@ use crate::{
 };
 
 impl Objects {
-    /// Whether the deed has a sealed copy here.
+    /// Whether the deed has a sealed replica here.
     pub(crate) fn sealed_here(&self, deed: &BucketDeed) -> bool {
         deed.holding(&self.region) == Holding::Sealed
     }
 
-    /// Whether the rows that lie here are of the kind that the deed says.
+    /// Whether the rows that are stored here are of the kind that the deed says.
     pub(crate) fn is_of_its_kind(&self, deed: &BucketDeed, bucket: &Bucket) -> bool {
         (bucket.record.state == BucketState::Sealed) == self.sealed_here(deed)
     }
 
-    /// Removes what was taken over in the other way: readable where the copy is to be sealed, or
+    /// Removes what was taken over in the other way: readable where the replica is to be sealed, or
     /// sealed where it is to be readable. To be called before the bucket is followed.
     pub async fn hold_as_placed(&self, permit: &Permit) -> Result<()> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
@@ -43,7 +43,7 @@ impl Objects {
         Ok(())
     }
 
-    /// What versions that lie here sealed are called at the home.
+    /// The names at the home of versions that are stored here sealed.
     pub async fn sealed_names(
         &self,
         permit: &Permit,

@@ -1,9 +1,9 @@
-//! Sealed copies: a region keeps a bucket that it cannot read. docs/sealing.md has the whole.
+//! Sealed replicas: a region keeps a bucket that it cannot read. docs/sealing.md has the whole.
 //!
 //! The home seals each version before it leaves: into another version, whose key is a token, whose
-//! bytes are ciphertext and whose metadata are the sealed name, head and data key. The other
-//! region takes it over by the rules of any other copy. To read it needs a lease from the home,
-//! which names the version that counts now and unwraps its key.
+//! bytes are ciphertext and whose metadata are the sealed name, head and data key. The other region
+//! takes it over by the rules of any other replica. To read it needs a lease from the home, which
+//! names the version that counts now and unwraps its key.
 
 mod chunks;
 mod kind;

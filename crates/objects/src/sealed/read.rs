@@ -1,4 +1,4 @@
-//! Reading where the copy is sealed: with a lease from the home.
+//! Reading where the replica is sealed: with a lease from the home.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub trait Leases: Send + Sync + 'static {
         fresh: bool,
     ) -> BoxFuture<'a, Result<Arc<Named>>>;
 
-    /// The key of a version, which lies here wrapped.
+    /// The key of a version, which is stored here wrapped.
     ///
     /// # Errors
     /// As of [`Leases::current`]; `SealBroken`.
@@ -76,8 +76,8 @@ struct Opened {
 }
 
 impl Objects {
-    /// How leases are asked for. Without, nothing that lies here sealed can be read. To be called
-    /// once.
+    /// How leases are asked for. Without, nothing that is stored here sealed can be read. To be
+    /// called once.
     pub fn lease_from(&self, leases: Arc<dyn Leases>) {
         // The first one counts.
         let _ = self.leases.set(leases);
@@ -166,7 +166,7 @@ impl Objects {
         Err(Error::NoLease(behind.unwrap_or_default().to_owned()))
     }
 
-    /// In the inner `Err`: why what lies here is not what was named.
+    /// In the inner `Err`: why what is stored here is not what was named.
     async fn open_named(
         &self,
         leases: &Arc<dyn Leases>,
@@ -213,7 +213,7 @@ impl Objects {
     }
 }
 
-/// The version as its home has it on record, but for where its bytes lie.
+/// The version as its home has it on record, but for where its bytes are.
 fn record(shipped: &Shipped) -> Result<ObjectRecord> {
     let parts = u16::try_from(shipped.parts.len()).map_err(|_| Error::SealBroken)?;
     Ok(ObjectRecord {

@@ -22,7 +22,7 @@ pub struct Sealer<'a> {
     pub region: &'a RegionId,
 }
 
-/// What tells the content of a version from any other: its data key is made from this too.
+/// What distinguishes the content of a version from any other: its data key is made from this too.
 fn content(shipped: &Shipped) -> Vec<u8> {
     let mut out = shipped.size.to_be_bytes().to_vec();
     out.extend(shipped.etag.md5);
@@ -132,7 +132,7 @@ impl Sealer<'_> {
         })
     }
 
-    /// The key that a sealed name stands for.
+    /// The key that a sealed name hides.
     pub fn key(&self, name: &str) -> Result<ObjectKey> {
         let opened = self.seal.open_name(name).map_err(broken)?;
         Ok(ObjectKey::new(&opened)?)
@@ -142,7 +142,7 @@ impl Sealer<'_> {
 /// What a lease is about: the version that counts now, and what its head is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Current {
-    /// What stands for the key where the copy is sealed.
+    /// What replaces the key where the replica is sealed.
     pub token: String,
     /// The version's own id.
     pub version: VersionId,

@@ -216,7 +216,7 @@ impl Bucket {
     }
 }
 
-/// Keeps what begins with `prefix` and lies behind `after`; rolls up what has the delimiter.
+/// Keeps what begins with `prefix` and comes after `after`; rolls up what has the delimiter.
 fn group<T>(
     all: impl Iterator<Item = (String, T)>,
     prefix: &str,

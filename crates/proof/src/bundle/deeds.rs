@@ -67,12 +67,12 @@ pub struct RegionDetail {
     pub public_key: PublicKey,
 }
 
-/// A region that holds a copy.
+/// A region that holds a replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
     /// The region.
     pub region: String,
-    /// Who holds the key, when the copy is sealed from the region that holds it.
+    /// Who holds the key, when the replica is sealed from the region that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_by: Option<String>,
 }
@@ -104,7 +104,7 @@ impl DeedDetail {
         std::iter::once(self.home.as_str()).chain(replicas)
     }
 
-    /// Whether the copy in `region` is sealed.
+    /// Whether the replica in `region` is sealed.
     pub fn is_sealed_in(&self, region: &str) -> bool {
         let mut replicas = self.replicas.iter();
         replicas.any(|r| r.region == region && r.sealed_by.is_some())
@@ -116,7 +116,7 @@ struct DeleteDetail {
     id: u64,
 }
 
-/// Whose turn it is to be believed about the bucket.
+/// Whose statements about the bucket count at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
     /// No entry speaks of it.

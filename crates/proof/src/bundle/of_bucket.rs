@@ -49,7 +49,7 @@ pub struct BucketBundle {
     pub made_at_ms: u64,
     /// The signature on the log's head and the map.
     pub checkpoint: Checkpoint,
-    /// The bucket's chain since it was created: what the name stood for before is somebody else's.
+    /// The bucket's chain since it was created: an earlier bucket of that name is somebody else's.
     /// Of a bucket that was deleted, its deletion.
     pub history: ChainPart,
     /// The regions' chain, all of it.

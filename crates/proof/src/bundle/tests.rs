@@ -375,7 +375,10 @@ fn home_and_replica_agree_at_one_position() {
     let mut behind = bundle();
     behind.digests[1] = digest(1, 19, 880);
     let report = behind.verify(&anchor()).unwrap();
-    assert!(!report.held[1].compared, "behind is not wrong, but is told");
+    assert!(
+        !report.held[1].compared,
+        "behind is not wrong, but is reported"
+    );
     // Position 0: both changed while they were counted.
     let mut busy = bundle();
     busy.digests[0] = digest(0, 20, 0);

@@ -27,7 +27,7 @@ fn a_chain_is_verified_to_its_head() {
     assert_eq!(error(vec![]), ChainError::Empty);
 }
 
-/// The form is for ever: this hash was worked out by an independent program from the description.
+/// The form never changes: this hash was computed by an independent program from the description.
 #[test]
 fn the_hash_of_an_entry_is_fixed() {
     let detail = json!({"b": 1, "a": "ü"});

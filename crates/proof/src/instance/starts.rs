@@ -27,7 +27,7 @@ const COVERS_MAX: usize = 64;
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered(BTreeMap<String, Vec<Statement>>);
 
-/// What came of hearing a statement.
+/// What followed from a statement that was received.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Heard {
     /// What other starts of the region have said, as far as it still matters.
@@ -71,7 +71,7 @@ impl Remembered {
         Some(Heard { others, is_news })
     }
 
-    /// Forgets all regions but these.
+    /// Drops what it keeps of all regions but these.
     pub fn keep(&mut self, known: impl Fn(&str) -> bool) {
         self.0.retain(|region, _| known(region));
     }
@@ -138,7 +138,7 @@ impl Own {
         .signed(signer)
     }
 
-    /// Looks at what another region remembers. `gave` tells whether this log gave a position.
+    /// Looks at what another region remembers. `gave` says whether this log gave a position.
     pub fn judge(&mut self, told: Vec<Statement>, gave: impl Fn(u64) -> bool) -> Vec<Finding> {
         let mut findings = Vec::new();
         for said in told.into_iter().take(NAMED_MAX) {
@@ -328,7 +328,7 @@ mod tests {
             first.visits(&mut p);
             let mut again = Process::new(3, 30, &[1000..=1100, 7000..=7001]);
             assert_eq!(again.visits(&mut p), []);
-            // Even of others who have not heard that from the first one.
+            // Even of others who have not received that from the first one.
             let mut again = Process::new(4, 40, &[1000..=1100, 7000..=7001]);
             again.own = Own::new("eu-1", 4, 40, again.own.key, first.own.found());
             let said = second.own.says(99_999, &second.key);

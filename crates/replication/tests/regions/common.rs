@@ -61,7 +61,7 @@ pub fn large(seed: u64, len: usize) -> Bytes {
     out.into()
 }
 
-/// The bucket's deed with this home and these copies.
+/// The bucket's deed with this home and these replicas.
 pub fn deed(home: &str, copies: &[&str], epoch: u64) -> Arc<BucketDeed> {
     let replica = |region: &&str| Replica {
         region: RegionId::new(region),
@@ -81,7 +81,7 @@ pub fn deed(home: &str, copies: &[&str], epoch: u64) -> Arc<BucketDeed> {
     })
 }
 
-/// As `deed`, and the copy in `sealed` is sealed by the home.
+/// As `deed`, and the replica in `sealed` is sealed by the home.
 pub fn deed_sealed(home: &str, copies: &[&str], sealed: &str, epoch: u64) -> Arc<BucketDeed> {
     let mut deed = BucketDeed::clone(&deed(home, copies, epoch));
     for replica in &mut deed.placement.replicas {
@@ -142,7 +142,7 @@ pub struct View {
 }
 
 impl View {
-    /// The region hears of a deed.
+    /// The region receives a deed.
     pub fn hears(&self, deed: &Arc<BucketDeed>) {
         *self.deed.write() = Some(Arc::clone(deed));
         self.changed.send_modify(|n| *n += 1);
@@ -617,7 +617,7 @@ impl Region {
         }
     }
 
-    /// The bytes that lie here of a version.
+    /// The bytes that are stored here of a version.
     pub async fn bytes(&self, version: &Shipped) -> Vec<u8> {
         let permit = self.permit(Action::ReplicateFrom);
         let (key, id) = (&version.key, version.version);
@@ -647,7 +647,7 @@ impl Region {
         bodies.iter().filter(|(_, asked, _)| asked == key).count()
     }
 
-    /// Waits until this region, a copy, has taken its snapshot and follows the log.
+    /// Waits until this region, a replica, has taken its snapshot and follows the log.
     pub async fn follows(&self) {
         until("it follows the log", || async {
             let all = self.replication.status().following();
@@ -656,7 +656,7 @@ impl Region {
         .await;
     }
 
-    /// Whether this region, a copy, has noted that half of its snapshot is here.
+    /// Whether this region, a replica, has noted that half of its snapshot is here.
     pub async fn noted_half(&self, home: &Region) -> bool {
         let permit = self.permit(Action::ReplicateInto);
         let cursor = self.objects.follow_cursor(&permit, &home.id).await.unwrap();

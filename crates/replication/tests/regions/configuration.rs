@@ -116,7 +116,7 @@ async fn a_home_that_was_put_back_gets_what_its_copy_has_before_it_serves() {
     b.run();
     // The home waits until nothing is left to be compared.
     let now = a.view.now();
-    until("the copy has handed over", || async {
+    until("the replica has handed over", || async {
         a.replication.status().not_compared(&now).is_empty()
     })
     .await;
@@ -158,7 +158,7 @@ async fn set_rules(region: &Region) {
 async fn p5_a_copy_hands_over_no_rules_into_buckets_that_it_may_not_write() {
     let [a, b] = Cloud::two().await;
     a.versioning().await;
-    // What a copy has that makes up what it likes.
+    // What a replica has that invents its configuration.
     b.versioning().await;
     set_tags(&b, "set there").await;
     set_rules(&b).await;
@@ -175,7 +175,7 @@ async fn p5_a_copy_hands_over_no_rules_into_buckets_that_it_may_not_write() {
 #[tokio::test]
 async fn p5_what_is_read_of_an_old_home_brings_no_rules_into_buckets_that_it_may_not_write() {
     let [a, b] = two().await;
-    // The copy is behind when it becomes the home.
+    // The replica is behind when it becomes the home.
     let behind = hide_changes(&a).await;
     a.versioning().await;
     set_tags(&a, "set there").await;
@@ -199,7 +199,7 @@ async fn p5_documents_that_say_who_has_access_come_from_the_own_operator() {
         for region in [&a, &b] {
             region.view.hears(&deed("a", &[replica], 1));
         }
-        // What a replica has that makes up what it likes.
+        // What a replica has that invents its configuration.
         b.clock.advance_ms(1);
         for (action, kind) in [
             (

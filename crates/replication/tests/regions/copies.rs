@@ -1,4 +1,4 @@
-//! What a home says about its copies ends with what it was said about.
+//! What a home says about its replicas ends with what it was said about.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -10,7 +10,7 @@ use types::{BucketDeed, Judge, RegionId};
 
 use crate::common::{Cloud, Hook, Region, deed, until};
 
-/// Whether the home says that its copy has all that it has itself.
+/// Whether the home says that its replica has all that it has itself.
 async fn completed(home: &Region) -> bool {
     let now = home.view.now();
     let end = home.end().await;
@@ -23,10 +23,13 @@ async fn completed(home: &Region) -> bool {
 
 async fn caught_up(home: &Region, copy: &Region) {
     copy.equals(home).await;
-    until("the copy has told that it has all", || completed(home)).await;
+    until("the replica has reported that it has all", || {
+        completed(home)
+    })
+    .await;
 }
 
-/// A deed whose copy was added by a later change of the registry.
+/// A deed whose replica was added by a later change of the registry.
 fn added_again(before: &BucketDeed, copy: &str, at: u64) -> Arc<BucketDeed> {
     let mut deed = before.clone();
     deed.placement.since.insert(RegionId::new(copy), at);
@@ -56,23 +59,27 @@ async fn a_copy_that_was_removed_and_added_again_has_nothing_until_it_says_so() 
         a.put(&format!("key{n}"), "bytes").await;
     }
     caught_up(&a, &b).await;
-    // The copy hears of the removal and removes its rows; the home hears of both changes at once.
+    // The replica learns of the removal and removes its rows; the home learns of both changes at
+    // once.
     let first = a.view.now();
     b.view.hears(&deed("a", &[], 1));
-    until("the copy's rows are gone", || async { b.rows().await == 0 }).await;
+    until("the replica's rows are gone", || async {
+        b.rows().await == 0
+    })
+    .await;
     *a.door.hook.write() = Some(unavailable());
     let again = added_again(&first, "b", 7);
     a.view.hears(&again);
-    assert!(!completed(&a).await, "before the new copy has asked");
+    assert!(!completed(&a).await, "before the new replica has asked");
     b.view.hears(&again);
-    until("the new copy asks", || async { b.failure().is_some() }).await;
+    until("the new replica asks", || async { b.failure().is_some() }).await;
     assert!(!completed(&a).await, "while it has nothing");
     assert_eq!(
         a.replication.status().copies(&again)[0].applied,
         None,
         "while it has nothing"
     );
-    // A question about the copy before, which was long on its way, says nothing of this one.
+    // A question about the replica before, which was long on its way, says nothing of this one.
     let late = b.far(&a, &first);
     let after = a.end().await.0;
     let late = late.tell(What::Changes {
@@ -81,7 +88,7 @@ async fn a_copy_that_was_removed_and_added_again_has_nothing_until_it_says_so() 
         applied: None,
     });
     late.await.unwrap();
-    assert!(!completed(&a).await, "it was said of the copy before");
+    assert!(!completed(&a).await, "it was said of the replica before");
     *a.door.hook.write() = None;
     caught_up(&a, &b).await;
     assert_eq!(b.keys().await.len(), 20);
@@ -102,7 +109,7 @@ async fn removed_and_added_again(epoch: u64) {
     caught_up(&a, &b).await;
     let source = b.replication.source();
     assert!(source.followed(&b.view.now()).await.unwrap());
-    // It is removed and added again, and the copy's region hears of neither.
+    // It is removed and added again, and the replica's region learns of neither.
     let again = BucketDeed {
         epoch,
         ..BucketDeed::clone(&added_again(&a.view.now(), "b", 7))
@@ -112,7 +119,7 @@ async fn removed_and_added_again(epoch: u64) {
     let asked = a.far(&b, &again);
     let followed = || async { asked.read::<bool>(What::Followed).await.unwrap() };
     assert!(!followed().await, "it knows of another replica only");
-    // It hears of both at once, and still has the rows of before.
+    // It learns of both at once, and still has the rows of before.
     *a.door.hook.write() = Some(answers_no(|what| {
         matches!(what, What::Head | What::Changes { .. })
     }));

@@ -1,4 +1,4 @@
-//! A copy follows its home, and goes on where it was after what may befall it.
+//! A replica follows its home, and goes on where it was after what may befall it.
 
 use std::sync::Arc;
 
@@ -38,10 +38,10 @@ async fn a_copy_that_restarts_goes_on_from_its_cursor() {
         a.put(&format!("k{n}"), large(n, LARGE / 4)).await;
     }
     b.equals(&a).await;
-    // Until the home has heard that all was applied, and so the cursor was written.
+    // Until the home knows that all was applied, and so the cursor was written.
     let deed = a.view.now();
     let end = a.end().await;
-    until("the copy has acknowledged", || async {
+    until("the replica has acknowledged", || async {
         a.replication.status().replicated(&deed, end.0)
     })
     .await;
@@ -152,7 +152,7 @@ async fn what_could_not_be_fetched_is_fetched_later_also_after_a_restart() {
     *a.door.hook.write() = Some(Arc::new(refuses));
     a.put("large", large(1, LARGE)).await;
     a.put("small", "s").await;
-    until("the copy has failed", || async { b.failure().is_some() }).await;
+    until("the replica has failed", || async { b.failure().is_some() }).await;
     b.stop().await;
     *a.door.hook.write() = None;
     b.run();

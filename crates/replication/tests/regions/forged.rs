@@ -78,7 +78,7 @@ async fn p5_what_goes_on_a_copys_word_goes_once_and_is_on_record() {
     let [mut a, b] = Cloud::two().await;
     a.put("one", "1").await;
     a.put("two", "2").await;
-    // Another home: what it was before, copies may tell.
+    // Another home: replicas may send what there was before.
     let second = deed("a", &["b"], 2);
     a.view.hears(&second);
     b.view.hears(&second);
@@ -112,11 +112,11 @@ async fn p5_what_goes_on_a_copys_word_goes_once_and_is_on_record() {
     assert_eq!((from, &*one.key, one.epoch), (&b.id, "one", 2));
     let words = a.objects.words(&second, &b.id).await.unwrap();
     assert_eq!((words.count, words.reported), (1, 0));
-    // Once: it has told all.
+    // Once: it has sent all.
     forges(&b, &[removed(of(&before, "two"), true)]);
     tells(&b, &a).await;
     assert_eq!(a.keys().await, ["now", "two"]);
-    // The registry hears of it when it is back, after a restart too.
+    // The registry learns of it when it is back, after a restart too.
     a.run();
     a.stop().await;
     assert!(a.view.on_word.lock().is_empty());

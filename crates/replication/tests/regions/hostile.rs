@@ -1,4 +1,4 @@
-//! Regions of the cloud that lie: a source that answers anything, an asker that asks anything.
+//! Regions of the cloud that cheat: a source that answers anything, an asker that asks anything.
 
 use std::{
     sync::{
@@ -25,8 +25,8 @@ fn endless() -> Response<BoxBody> {
     Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
 }
 
-/// What the copy made of a home that answers through `hook`: it has failed so often, and nothing
-/// has landed; then the home is honest, and the copy becomes equal.
+/// What the replica made of a home that answers through `hook`: it has failed so often, and nothing
+/// has landed; then the home is honest, and the replica becomes equal.
 async fn survives(what: &str, hook: Hook) {
     let [a, mut b] = Cloud::two().await;
     a.versioning().await;
@@ -91,9 +91,9 @@ async fn a_body_of_other_bytes_does_not_land() {
     .await;
 }
 
-/// The copy has refused an answer that does not move on, and is equal once the home is honest.
+/// The replica has refused an answer that does not move on, and is equal once the home is honest.
 async fn refuses_to_stand_still(a: &Region, b: &Region) {
-    until("the copy refuses it", || async {
+    until("the replica refuses it", || async {
         b.failure()
             .is_some_and(|why| why.contains("does not move on"))
     })
@@ -107,7 +107,7 @@ async fn a_snapshot_that_does_not_move_on_is_refused() {
     let [a, mut b] = Cloud::two().await;
     a.versioning().await;
     a.put("one", "1").await;
-    // An empty page that names the same row again, for ever.
+    // An empty page that names the same row again, without end.
     let mut page = vec![2u8];
     page.extend_from_slice(&[0; 8]);
     page.extend_from_slice(&1u32.to_be_bytes());
@@ -146,7 +146,7 @@ async fn a_source_that_does_not_wait_is_not_asked_without_rest() {
     b.equals(&a).await;
     let asked = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&asked);
-    // Nothing new, told at once, again and again.
+    // Nothing new, answered at once, again and again.
     let hook: Hook = Arc::new(move |_, ask| {
         let What::Changes { after, .. } = ask.what else {
             return None;

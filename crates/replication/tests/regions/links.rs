@@ -1,6 +1,6 @@
 //! Long links: what is written arrives over one, whole. With `DHOW_LONG_LINK=1` there is more of it
 //! and the link is longer; then the figures that are printed say how much of the link a bucket
-//! fills, and how far a copy lags behind:
+//! fills, and how far a replica lags behind:
 //!
 //! ```text
 //! DHOW_LONG_LINK=1 cargo test --release -p replication --test regions -- \
@@ -53,11 +53,11 @@ async fn two() -> [Region; 2] {
     [a, b]
 }
 
-/// Waits until the copy has noted all of the home's log.
+/// Waits until the replica has noted all of the home's log.
 async fn caught_up(a: &Region, b: &Region) {
     let end = a.end().await;
     let deed = a.view.now();
-    until("the copy has all", || async {
+    until("the replica has all", || async {
         a.replication.status().replicated(&deed, end.0)
     })
     .await;

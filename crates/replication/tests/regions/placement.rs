@@ -63,10 +63,10 @@ async fn p8_a_placement_removed_while_it_is_followed_lets_nothing_more_out_and_i
     b.equals(&a).await;
     let held = deed("a", &["b"], 1);
     let gone = deed("a", &[], 1);
-    // The home has heard; the copy has not, and goes on asking.
+    // The home knows it; the replica does not, and goes on asking.
     a.view.hears(&gone);
     a.put("secret", large(2, 300_000)).await;
-    until("the copy is refused", || async { b.failure().is_some() }).await;
+    until("the replica is refused", || async { b.failure().is_some() }).await;
     assert!(b.failure().unwrap().contains("403"), "{:?}", b.failure());
     let name = a_version(&a).await;
     for why in all_questions(&b.far(&a, &held), name).await {
@@ -74,7 +74,7 @@ async fn p8_a_placement_removed_while_it_is_followed_lets_nothing_more_out_and_i
     }
     assert_eq!(a.bodies_asked("secret"), 0);
     assert_eq!(b.keys().await, ["before"]);
-    // Now it hears.
+    // Now it learns it.
     b.view.hears(&gone);
     until("all is discarded", || async { b.rows().await == 0 }).await;
     let blobs = || async { b.engine.blobs.list(None, 10).await.unwrap().len() };
@@ -121,7 +121,7 @@ async fn p8_a_destination_that_knows_better_takes_nothing() {
     let [a, mut b] = Cloud::two().await;
     a.versioning().await;
     a.put("secret", large(1, 300_000)).await;
-    // The home still believes in the copy; the copy has heard that the law has changed.
+    // The home still serves the replica; the replica knows that the law has changed.
     b.view.hears(&deed_within("a", &["b"], &["DE"]));
     b.run();
     until("following is refused here, or something came", || async {
@@ -175,10 +175,10 @@ async fn another_epoch_is_refused_at_the_source_and_ends_the_following_at_the_co
     }
     b.run();
     b.equals(&a).await;
-    // The copy has not heard of the new epoch: nothing more reaches it.
+    // The replica does not know the new epoch: nothing more reaches it.
     a.view.hears(&deed("a", &["b"], 2));
     a.put("two", "2").await;
-    until("the copy is refused", || async { b.failure().is_some() }).await;
+    until("the replica is refused", || async { b.failure().is_some() }).await;
     assert!(b.failure().unwrap().contains("409"), "{:?}", b.failure());
     assert_eq!(b.keys().await, ["one"]);
     b.view.hears(&deed("a", &["b"], 2));

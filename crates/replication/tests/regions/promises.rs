@@ -1,4 +1,4 @@
-//! One region at a time decides: promises that a home holds, and a copy that becomes the home.
+//! One region at a time decides: promises that a home holds, and a replica that becomes the home.
 
 use std::{
     sync::{
@@ -57,7 +57,7 @@ impl Region {
     }
 }
 
-/// Lets the region tell others nothing more of what changed, for as long as the answer is true.
+/// Lets the region send others nothing more of what changed, for as long as the answer is true.
 pub(crate) async fn hide_changes(a: &Region) -> Arc<AtomicBool> {
     let behind = Arc::new(AtomicBool::new(true));
     let asked = Arc::new(AtomicUsize::new(0));
@@ -80,13 +80,13 @@ pub(crate) async fn hide_changes(a: &Region) -> Arc<AtomicBool> {
     behind
 }
 
-/// A home and its copy, which promise each other.
+/// A home and its replica, which promise each other.
 pub(crate) async fn two() -> [Region; 2] {
     let [mut a, mut b] = Cloud::two().await;
     a.promises();
     b.promises();
     until("the home is renewed", || async { a.decides() }).await;
-    until("the copy follows", || async {
+    until("the replica follows", || async {
         let copies = a.replication.status().copies(&a.view.now());
         copies.iter().all(|copy| copy.applied.is_some())
     })
@@ -136,13 +136,13 @@ async fn a_home_whose_successors_are_silent_takes_plain_writes_only() {
 async fn a_copy_that_becomes_the_home_first_reads_what_the_old_home_decided() {
     let [a, b] = two().await;
     let second = deed("b", &["a"], 2);
-    // The copy is behind when it becomes the home.
+    // The replica is behind when it becomes the home.
     let behind = hide_changes(&a).await;
     a.claim("once", "a").await.unwrap();
     assert_eq!(b.get("once").await, None);
     b.view.hears(&second);
     behind.store(false, Ordering::SeqCst);
-    // The old home has not heard: what it is told by the new one is enough.
+    // The old home does not know it: what the new one sends is enough.
     until("the new home decides", || async { b.decides() }).await;
     assert!(!a.decides());
     let both = (b.claim("once", "b").await, a.claim("other", "a").await);
@@ -187,7 +187,7 @@ async fn a_copy_that_becomes_the_home_waits_its_promise_out_where_the_old_home_i
 #[tokio::test]
 async fn a_region_that_has_not_heard_that_it_was_the_home_has_not_yielded() {
     let [mut a, b] = Cloud::two().await;
-    // It was made the home and lost that again, and has heard of neither.
+    // It was made the home and lost that again, and knows neither.
     let yields = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&yields);
     *b.door.hook.write() = Some(Arc::new(move |_: &RegionId, ask: &Ask| {
@@ -334,7 +334,7 @@ async fn only_those_who_could_be_the_home_are_believed_about_an_epoch() {
     assert!(words.contains("newer deed"), "{words}");
     let yielded = asks(&b, 2).read::<Yielded>(What::Yield).await.unwrap();
     assert_eq!((yielded.epoch, yielded.was_home), (1, true));
-    // Once it hears of that epoch itself, and is the home again later, nothing is left of it.
+    // Once it learns of that epoch itself, and is the home again later, nothing is left of it.
     a.view.hears(&deed("a", &["b"], 3));
     assert!(promises.may_write(&a.view.now()).is_ok());
     assert!(Regions::deed(&*a.view, &first.name).is_some());
@@ -401,7 +401,7 @@ async fn a_decision_that_was_overtaken_is_not_acknowledged() {
     judge.after(2);
     let claimed = a.claim("k", "a").await;
     assert!(matches!(claimed, Err(Error::NotNow(_))), "{claimed:?}");
-    // It may have landed: nobody was told so.
+    // It may have landed: nobody was answered so.
     assert!(a.get("k").await.is_some());
     // That the key is there is found out before the commit.
     judge.after(1);
@@ -446,7 +446,7 @@ async fn a_configuration_is_changed_only_while_the_home_is_renewed() {
     assert!(!is_on().await);
     let permit = a.permit(Action::GetBucketTagging);
     assert!(a.objects.bucket_tags(&permit).await.unwrap().is_empty());
-    // It ends while it is committed: nobody is told that it was.
+    // It ends while it is committed: nobody is answered that it was.
     judge.after(1);
     let overtaken = versioning().await;
     assert!(matches!(overtaken, Err(Error::NotNow(_))), "{overtaken:?}");
@@ -523,7 +523,7 @@ async fn what_a_home_may_not_take_unrenewed_it_does_not_take_late_either() {
         assert!(matches!(late, Err(Error::NotNow(_))), "{late:?}");
     }
     assert!(a.get("there").await.is_some());
-    // It may have landed where the promise ended meanwhile: nobody is told so.
+    // It may have landed where the promise ended meanwhile: nobody is answered so.
     judge.after(1);
     let tagged = tag().await;
     assert!(matches!(tagged, Err(Error::NotNow(_))), "{tagged:?}");

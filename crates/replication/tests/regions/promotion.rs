@@ -1,4 +1,4 @@
-//! A copy becomes the home: what others have of their own comes to it, what was deleted stays so.
+//! A replica becomes the home: it fetches what others alone have, and what was deleted stays so.
 
 use crate::common::{Cloud, Region, deed, large, until};
 
@@ -32,7 +32,7 @@ async fn an_old_home_hands_over_what_it_alone_has_and_follows() {
     a.stop().await;
     a.put("alone", large(1, 500_000)).await;
     a.put("shared", "written at the old home").await;
-    // The copies take over without it.
+    // The replicas take over without it.
     let second = deed("b", &["a", "c"], 2);
     all_hear(&[&b, &c], &second);
     b.put("after", "b").await;
@@ -116,7 +116,7 @@ async fn a_home_that_moves_there_and_back_loses_nothing() {
             0 => (&mut b, &mut a, "b", ["a", "c"]),
             _ => (&mut a, &mut b, "a", ["b", "c"]),
         };
-        // The old home is late to hear, and has written meanwhile.
+        // The old home learns it late, and has written meanwhile.
         old.put(&format!("late{epoch}"), "x").await;
         let next = deed(name, &copies, epoch);
         home.view.hears(&next);
@@ -145,7 +145,7 @@ async fn a_removal_of_which_only_another_copy_heard_is_not_undone_by_the_new_hom
     a.put("kept", "k").await;
     b.equals(&a).await;
     c.equals(&a).await;
-    // What a copy misses since its snapshot is not whole it does not know to be removed.
+    // What a replica misses since its snapshot is not whole it does not know to be removed.
     c.follows().await;
     b.stop().await;
     a.delete("removed", removed).await;
@@ -176,7 +176,7 @@ async fn a_copy_that_was_seeded_knows_what_was_removed_before() {
     let removed = a.put("removed", large(1, 200_000)).await;
     b.equals(&a).await;
     c.equals(&a).await;
-    // One copy misses the removal; the other misses all of it, and is seeded anew after it.
+    // One replica misses the removal; the other misses all of it, and is seeded anew after it.
     b.stop().await;
     c.stop().await;
     a.delete("removed", removed).await;

@@ -1,5 +1,5 @@
 //! A home whose folder is put back to an older state while a replica has applied only a part of
-//! what it was told, or has not compared all of it.
+//! what it received, or has not compared all of it.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use types::RegionId;
 
 use crate::common::{Cloud, Region, deed, until};
 
-/// A home and a copy, and the home's disk.
+/// A home and a replica, and the home's disk.
 pub async fn on_disks() -> ([Region; 2], Arc<Memory>) {
     let mut disks = Vec::new();
     let mut engine = |_: &str| {
@@ -175,7 +175,7 @@ async fn half_a_snapshot(replica_restarts: bool) {
         b.run();
     }
     b.follows().await;
-    // What was removed is back at the home, and comes to the replica too.
+    // What was removed is back at the home, and reaches the replica too.
     until("both have all", || async {
         let all = ["later", "removed", "shared"];
         a.keys().await == all && a.versions().await == b.versions().await

@@ -28,7 +28,7 @@ async fn is_over(mut reader: ObjectReader) {
         let next = reader.next().await;
         assert!(matches!(next, Err(Error::NotHere)), "{next:?}");
     }
-    // Whoever does not ask for more is told as well.
+    // Whoever does not ask for more learns it as well.
     tokio::time::timeout(WITHIN, ended).await.unwrap();
 }
 

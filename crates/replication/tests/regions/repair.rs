@@ -68,7 +68,7 @@ impl Files {
                 found += 1;
             }
         }
-        assert!(found > 0, "the bytes lie in the journal");
+        assert!(found > 0, "the bytes are in the journal");
     }
 
     /// Flips a bit of every extent.
@@ -117,7 +117,7 @@ async fn on_disk(regions: &[(&str, &str)]) -> (Vec<Region>, HashMap<String, File
     (regions, all)
 }
 
-/// A home and a copy that has all that the home has.
+/// A home and a replica that has all that the home has.
 async fn home_and_copy() -> ([Region; 2], HashMap<String, Files>) {
     let (all, files) = on_disk(&[("a", "DE"), ("b", "FR")]).await;
     let mut all: [Region; 2] = all.try_into().ok().unwrap();
@@ -224,7 +224,7 @@ async fn a_sealed_copy_is_repaired_by_its_home_and_helps_nobody() {
         s.read("papers/large", &none).await.unwrap(),
         large(2, LARGE)
     );
-    // At the home nothing can be had from a copy that cannot be read.
+    // The home gets nothing from a replica that cannot be read.
     files["a"].damage_extents().await;
     let damaged = files["a"].damaged(&a).await;
     let refused = why(a.replication.repair(&damaged[0]).await);
@@ -275,11 +275,11 @@ async fn it_is_said_why_a_version_stays_damaged() {
     files["a"].damage_extents().await;
     let damaged = files["a"].damaged(&a).await;
     let one = &damaged[0];
-    // The copy has the same damage.
+    // The replica has the same damage.
     files["b"].damage_extents().await;
     let both = why(a.replication.repair(one).await);
     assert!(both.contains("bytes do not come from region b"), "{both}");
-    // The copy does not have the version, or not the same.
+    // The replica does not have the version, or not the same.
     let version = one.version;
     let permit = b.permit(Action::ReplicateInto);
     b.objects

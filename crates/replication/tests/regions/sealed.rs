@@ -1,4 +1,5 @@
-//! A copy that its region cannot read: cases P1 to P3 of the threats, and what befalls any copy.
+//! A replica that its region cannot read: cases P1 to P3 of the threats, and what befalls any
+//! replica.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use crate::common::{Cloud, ID, Region, deed, deed_sealed, key, large, until};
 const LARGE: usize = 300_000;
 const CANARY: &str = "canary-7c1d";
 
-/// A home, and a region whose copy is sealed; both follow.
+/// A home, and a region whose replica is sealed; both follow.
 async fn home_and_sealed() -> [Region; 2] {
     let all = Cloud::start(&[("a", "DE"), ("s", "FR")]).await;
     let mut all: [Region; 2] = all.try_into().ok().unwrap();
@@ -28,16 +29,16 @@ async fn home_and_sealed() -> [Region; 2] {
     all
 }
 
-/// Waits until the copies have all that the home has.
+/// Waits until the replicas have all that the home has.
 async fn settled(home: &Region) {
     let (deed, end) = (home.view.now(), home.end().await);
-    until("the copies have it all", || async {
+    until("the replicas have it all", || async {
         home.replication.status().replicated(&deed, end.0)
     })
     .await;
 }
 
-/// Everything that lies in a region: rows, payloads, and the bytes of each version.
+/// Everything that is stored in a region: rows, payloads, and the bytes of each version.
 async fn all_that_lies_at(region: &Region) -> Vec<u8> {
     let index = &region.engine.index;
     let rows = index.scan(PartitionId(ID.0), ScanRange::prefix(b""), 1_000_000);
@@ -347,7 +348,7 @@ async fn p2_a_revoked_region_gets_no_lease_and_what_it_holds_is_removed() {
     let [a, s] = home_and_sealed().await;
     a.put("one", "1").await;
     settled(&a).await;
-    // The home has heard; the sealed region, or who runs it, does not want to.
+    // The home knows it; the sealed region, or who runs it, does not want to know.
     let revoked = deed("a", &[], 1);
     a.view.hears(&revoked);
     let why = no_lease(s.read("one", &GetRequest::default()).await);
@@ -361,7 +362,7 @@ async fn begun(s: &Region, at: &str) -> objects::ObjectReader {
     let (permit, request) = (s.permit(Action::GetObject), GetRequest::default());
     let view = s.objects.get(&permit, &key(at), &request).await.unwrap();
     let Some(ObjectContent::Reader(mut reader)) = view.content else {
-        panic!("an object that lies in memory");
+        panic!("an object that is in memory");
     };
     assert!(reader.next().await.unwrap().is_some());
     reader
@@ -410,7 +411,7 @@ async fn p5_a_read_of_a_sealed_copy_ends_before_its_lease_does() {
         .unwrap();
 }
 
-/// A sealed version as it lies in the region: its row, with what the row carries.
+/// A sealed version as it is stored in the region: its row, with what the row carries.
 async fn rows_of(s: &Region) -> Vec<(Bytes, Bytes, Option<Bytes>)> {
     let index = &s.engine.index;
     let rows = index.scan(PartitionId(ID.0), ScanRange::prefix(b"c"), 1000);

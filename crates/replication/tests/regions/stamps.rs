@@ -30,7 +30,7 @@ async fn a_version_ahead_of_its_time_stops_nothing_behind_it() {
     assert_eq!(b.get("far").await, None);
     // It is named, and nothing after it counts as copied.
     let (now, end) = (a.view.now(), a.end().await);
-    until("the home hears how far all is applied", || async {
+    until("the home learns how far all is applied", || async {
         let copies = a.replication.status().copies(&now);
         copies[0].applied.is_some_and(|at| at < end.0)
     })

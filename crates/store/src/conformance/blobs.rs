@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Lots, Subject};
 use crate::{BlobId, BlobReader, BlobRef, Blobs, StoreError, extents::BLOCK_BYTES};
 
-/// Bytes that tell their place: no two windows of 16 bytes are equal within a content.
+/// Bytes that show their place: no two windows of 16 bytes are equal within a content.
 fn content(len: usize, salt: u64) -> Bytes {
     let mut lots = Lots(salt.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut bytes = Vec::with_capacity(len + 8);

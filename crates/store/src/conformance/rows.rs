@@ -314,7 +314,7 @@ pub async fn guards_see_their_own_row(subject: &dyn Subject) {
         .put("a", "other");
     conflict(index.commit(P, again).await);
     commit(&index, guarded(third)).await;
-    // A guard may stand for a row that the batch leaves alone.
+    // A guard may be about a row that the batch does not write.
     commit(&index, Batch::new().put("cfg", "x")).await;
     let cfg = get(&index, b"cfg").await.expect("a row").version;
     let beside = Batch::new()

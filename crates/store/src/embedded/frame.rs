@@ -1,12 +1,12 @@
 //! Frames: what one group of commits looks like in a journal segment. docs/disk-format.md draws
 //! them.
 //!
-//! A frame is a header, the operations of its commits ("meta"), and then the payloads. The
-//! checksum in the header covers header and meta; each payload has a checksum of its own in the
-//! meta, so that a payload can be read and verified alone. The header names its own segment and
-//! offset and the checksum of the frame before it, so bytes of an earlier use of the file are
-//! never taken for a frame; and it names the place up to which the journal was durable when the
-//! frame was written, which tells damage from a torn tail.
+//! A frame is a header, the operations of its commits ("meta"), and then the payloads. The checksum
+//! in the header covers header and meta; each payload has a checksum of its own in the meta, so
+//! that a payload can be read and verified alone. The header names its own segment and offset and
+//! the checksum of the frame before it, so bytes of an earlier use of the file are never taken for
+//! a frame; and it names the place up to which the journal was durable when the frame was written,
+//! which distinguishes damage from a torn tail.
 //!
 //! The checksum is computed with a secret of the store ([`FrameKey`]). Payloads are what clients
 //! send, and a segment that is used again still has those of its earlier use: without the secret a
@@ -88,7 +88,7 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
-/// Where a payload lies.
+/// Where a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Loc {
     pub(super) segment: u64,
@@ -183,7 +183,7 @@ const DELETE: u8 = 2;
 const LOG: u8 = 3;
 const NO_PAYLOAD: u32 = u32::MAX;
 
-/// One operation as it lies in the meta.
+/// One operation as it is stored in the meta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
     /// A row, new or moved. The payload's offset counts from the frame's first payload.
@@ -199,7 +199,7 @@ pub(super) enum Op {
     Log { entry: Bytes },
 }
 
-/// One commit as it lies in the meta.
+/// One commit as it is stored in the meta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Commit {
     pub(super) sequence: u64,

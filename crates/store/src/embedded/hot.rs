@@ -17,7 +17,7 @@
 //!
 //! What a hit costs is mostly what it touches that is not in the processor's caches, above all
 //! where one has to be there before the next is known. So a key is hashed once, for the shard and
-//! for the map in it; the map holds the entries themselves, and the key is compared where it lies:
+//! for the map in it; the map holds the entries themselves, and the key is compared in place: it is
 //! beside the row's value and payload, in one buffer.
 
 use std::{
@@ -125,7 +125,7 @@ struct Shard {
     generation: u64,
     /// By the hash of the key; of two keys with one hash, the last is kept.
     entries: HashMap<u64, Entry, BuildHasherDefault<AsItIs>>,
-    /// The hashes in the order in which the hand comes to them.
+    /// The hashes in the order in which the clock's hand reaches them.
     clock: Vec<Option<u64>>,
     free: Vec<u32>,
     hand: usize,
@@ -204,15 +204,15 @@ impl Hot {
             let generation = shard.generation;
             return Found::Miss(Began { hash, generation });
         };
-        // Written only where it changes: another thread may have the line at hand.
+        // Written only where it changes: another thread may have the cache line.
         if !entry.used {
             entry.used = true;
         }
         Found::Hit(entry.row(want))
     }
 
-    /// Keeps a row that was read from the view after [`Hot::get`] missed it, unless a commit came
-    /// to its shard since. `key` is with partition.
+    /// Keeps a row that was read from the view after [`Hot::get`] missed it, unless a commit
+    /// changed its shard since. `key` is with partition.
     pub(super) fn keep(&self, began: Began, key: &[u8], row: &Row) {
         let payload = row.payload.as_ref().map_or(0, Bytes::len);
         let bytes = ROW_OVERHEAD_BYTES + key.len() + row.value.len() + payload;
@@ -231,7 +231,7 @@ impl Hot {
         shard.insert(began.hash, entry);
     }
 
-    /// Forgets a key, with partition, that a commit writes. The caller holds the view for writing.
+    /// Drops a key, with partition, that a commit writes. The caller holds the view for writing.
     pub(super) fn forget(&self, key: &[u8]) {
         let Some((partition, key)) = key.split_first_chunk() else {
             return;

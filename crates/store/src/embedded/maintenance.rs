@@ -4,7 +4,7 @@
 //! that keep the rows' versions and land only if the row still has that payload. Once a checkpoint
 //! has all of that, nothing refers to the segment and its file is used again. Few are those that
 //! take less than half a segment with the rows they are moved with: beside a payload of some bytes
-//! a row is large, and a full segment of such would be moved for ever.
+//! a row is large, and a full segment of such would be moved again and again without end.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -66,7 +66,7 @@ impl Weight {
     }
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is asked to stop.
 pub(super) fn run(shared: &Arc<Shared>) {
     let mut last = Instant::now();
     let mut known = Sealed::default();
@@ -202,10 +202,10 @@ fn apply_in_parts(
 
 /// What a failed transaction means.
 ///
-/// A full disk is told before anything is overwritten: the index is opened anew, as of the last
-/// transaction, the rows stay in memory and in the journal, and a later turn tries again. Damage
-/// will be there then too: only reads go on. After anything else, a failed sync above all, nobody
-/// knows what the file holds.
+/// A full disk is reported before anything is overwritten: the index is opened again, as of the
+/// last transaction, the rows stay in memory and in the journal, and a later turn tries again.
+/// Damage will be there then too: only reads go on. After anything else, a failed sync above all,
+/// nobody knows what the file holds.
 fn after_failure(shared: &Shared, marker: Marker, error: StoreError) -> StoreResult<Live> {
     let why = format!("checkpoint: {error}");
     match error {
@@ -348,8 +348,8 @@ fn each_frame(
     }
 }
 
-/// Goes through a segment's rows, without their payloads. Where some cannot be read, the others
-/// tell how large they are, about.
+/// Goes through a segment's rows, without their payloads. Where some cannot be read, their size is
+/// estimated from the others.
 fn weigh(segment: &Segment) -> StoreResult<Weight> {
     let mut weight = Weight {
         payloads: 0,
@@ -432,7 +432,7 @@ struct MovedOut {
     moved: u64,
     /// Payloads that cannot be read, and stay.
     damaged: u64,
-    /// The index was gone through for rows that the segment did not tell of.
+    /// The index was searched for rows that the segment did not show.
     searched: bool,
 }
 
@@ -472,7 +472,8 @@ fn move_out(shared: &Arc<Shared>, segment: &Arc<Segment>) -> StoreResult<MovedOu
     })?;
     moves.settle()?;
     // Rows of frames that cannot be read: the index knows which they are, though it takes a while.
-    // The end of some that an earlier version wrote is not known: then only what comes of it tells.
+    // The end of some segments that an earlier version wrote is not known: then only the result of
+    // the move shows it.
     let unsure = segment.sealed.get().is_none() && moves.moved == 0;
     let searched = !stopped && (!whole || unsure);
     if searched {

@@ -1,5 +1,5 @@
 //! What the index file does not have yet: an ordered table in memory, and the view that puts it
-//! over the index file. Payloads are not here, only where they lie.
+//! over the index file. It holds where payloads are, not the payloads.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -83,7 +83,7 @@ pub(super) struct View {
 /// What memory knows of a key.
 pub(super) enum Known {
     Here(Slot),
-    /// Only the index file can tell.
+    /// Only the index file has the answer.
     Ask(Arc<Snapshot>),
 }
 
@@ -158,7 +158,7 @@ pub(super) fn scan(
     }
 }
 
-/// Reads the index file first, so that of memory only what lies among its rows is looked at, and
+/// Reads the index file first, so that of memory only what is between its rows is looked at, and
 /// not as many rows again from behind them. `None` when that does not do: the index file changed
 /// meanwhile, or memory removes so many of its rows that more of them are needed.
 fn scan_file_first(

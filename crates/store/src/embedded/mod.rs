@@ -70,7 +70,7 @@ const MOVED_MAX: usize = 16;
 /// How an engine is opened.
 #[derive(Clone)]
 pub struct EmbeddedConfig {
-    /// Where its files lie; made if it is not there.
+    /// The folder of its files; made if it does not exist.
     pub dir: PathBuf,
     /// What an acknowledgement promises.
     pub durability: Durability,

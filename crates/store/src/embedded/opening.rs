@@ -140,7 +140,7 @@ fn find(disk: &Disk, config: &EmbeddedConfig) -> StoreResult<Files> {
     })
 }
 
-/// Reads the journal from the disk, and cuts off what no write came to the end of.
+/// Reads the journal from the disk, and cuts off what no write finished.
 fn read_journal(
     segments: &Segments,
     marker: Marker,

@@ -65,7 +65,7 @@ impl Openings {
         let after = self.0.partition_point(|opening| opening.base <= position);
         match after.checked_sub(1) {
             Some(at) => position <= self.0[at].last,
-            // 0 is before the first entry; an opening that is forgotten gave the rest.
+            // 0 is before the first entry; an opening that is no longer recorded gave the rest.
             None => position == 0 || self.0.is_empty(),
         }
     }

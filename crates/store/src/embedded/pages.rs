@@ -4,8 +4,8 @@
 //! an inner page would hide rows, and nothing would say so. Here a page that is not what was
 //! written never reaches redb: the read fails.
 //!
-//! Checksums lie in the file itself, a block of them before the 512 pages that they are of, and
-//! go out with the same sync. That is safe in a loss of power because redb never overwrites a page
+//! Checksums are in the file itself, a block of them before the 512 pages that they are of, and go
+//! out with the same sync. That is safe in a loss of power because redb never overwrites a page
 //! that its last commit refers to: a torn block of checksums holds, for such a page, the same entry
 //! before and after. The header alone is overwritten; its checksum is in the same sector.
 
@@ -240,8 +240,8 @@ impl Pages {
 
     fn set_len_now(&self, len: u64) -> io::Result<()> {
         let (old, new) = (self.file.len()?, whole_len(len));
-        // Growth takes no room yet: redb doubles its file. A full disk is told by a write, before
-        // the header names what was being written.
+        // Growth takes no room yet: redb doubles its file. A write reports a full disk, before the
+        // header names what was being written.
         if new <= old {
             // From the first page that goes.
             let (group, first) = place((len / PAGE).max(1));

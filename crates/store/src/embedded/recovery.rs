@@ -3,10 +3,10 @@
 //! The journal ends at the first place without a whole frame that follows from the one before it.
 //! If any later frame was written when that place was known to be durable already, the place was
 //! damaged since, and acknowledged commits would be lost with it: that is an alarm, not an end.
-//! Otherwise the write there never came to its end and nobody was told that it had.
+//! Otherwise the write there never finished, and nobody received an answer that it had.
 //!
 //! What is read here comes from the disk and not from the page cache: after a failed sync the cache
-//! can have what the disk does not, and no later sync tells of it.
+//! can have what the disk does not, and no later sync reports it.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
@@ -328,7 +328,7 @@ pub(super) fn cut(segments: &Segments, end: Place) -> StoreResult<()> {
         .map_err(|e| StoreError::io(format!("sync {}", segments.dir.display()), e))
 }
 
-/// Tells the segments what the index noted of them. What an earlier version did not note is read
+/// Gives the segments what the index noted of them. What an earlier version did not note is read
 /// from the segments themselves.
 pub(super) fn learn(
     segments: &Segments,

@@ -456,7 +456,7 @@ impl Rows {
 }
 
 /// The rows in an order that fills the index's pages. Rows that come in order among others leave
-/// each page half full: it is split in halves when it overflows, and never comes to more. So two in
+/// each page half full: it is split in halves when it overflows, and never holds more. So two in
 /// five are left out at first, and then find room between the others.
 fn filling<K, V>(rows: &BTreeMap<K, V>) -> impl Iterator<Item = (&K, &V)> {
     let pass = |second: bool| {

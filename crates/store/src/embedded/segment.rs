@@ -1,7 +1,7 @@
 //! A file of the journal, and going through its frames.
 //!
 //! Where a segment ends is known: it is noted when the journal goes on in the next one, and kept in
-//! the index. So whoever reads a segment can tell its end from damage: a place before the end
+//! the index. So a reader of a segment can distinguish its end from damage: a place before the end
 //! without a whole frame is a gap. A gap is reported once, and reading goes on behind it.
 
 use std::{

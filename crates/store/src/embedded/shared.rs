@@ -158,7 +158,7 @@ impl Shared {
     }
 
     /// Takes no more writes from now on: nobody knows what of the last ones is on the disk. The
-    /// index is not written any more either, for it must not come to depend on them.
+    /// index is not written any more either, for it must not depend on them.
     pub(super) fn fence(&self, why: String) -> StoreError {
         if !types::planted("index-written-after-fence") {
             self.rows.seal();

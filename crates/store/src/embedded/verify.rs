@@ -30,7 +30,7 @@ pub enum DamageKind {
     Payload,
     /// Rows cannot be read: those from the key on or those before it.
     Index,
-    /// The log's entries in a part of the journal. Rows and payloads are told of by themselves.
+    /// The log's entries in a part of the journal. Rows and payloads are reported on their own.
     Log,
 }
 
@@ -48,8 +48,8 @@ pub struct VerifyReport {
 }
 
 impl Embedded {
-    /// Reads every row and every live payload; goes on behind damage. `progress` is told after each
-    /// about 1000 rows and may stop it. Blocks; runs beside other work.
+    /// Reads every row and every live payload; goes on behind damage. `progress` is called after
+    /// about every 1000 rows and may stop it. Blocks; runs beside other work.
     pub fn verify(
         &self,
         mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>,
@@ -149,7 +149,7 @@ impl Embedded {
         (page, Some(StoreError::Busy))
     }
 
-    /// What lies behind damage in the index is reached from the other end. Between the first place
+    /// What is behind damage in the index is reached from the other end. Between the first place
     /// that cannot be read and the last, rows cannot be listed.
     fn read_backwards(
         &self,

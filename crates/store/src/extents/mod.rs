@@ -45,7 +45,7 @@ pub use self::{
 use crate::{BlobId, BlobInfo, BlobReader, BlobRef, BlobWriter, Blobs, StoreError, StoreResult};
 
 /// From this announced length on, room is allocated before the first byte comes. Smaller extents
-/// are cheaper without, and what they lack comes to light soon enough.
+/// are cheaper without, and lack of room shows soon enough.
 const ALLOCATE_BYTES_MIN: u64 = 4 << 20;
 
 /// How [`Extents`] are kept.
@@ -118,7 +118,7 @@ impl Extents {
         })
     }
 
-    /// Where an extent lies, for tools and tests.
+    /// The file of an extent, for tools and tests.
     pub fn path_of(&self, id: BlobId) -> PathBuf {
         self.files.path(id)
     }

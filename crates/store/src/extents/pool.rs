@@ -10,7 +10,7 @@ use super::BLOCK_BYTES;
 /// Sizes are one block times 1, 2, 4 and 8.
 const CLASSES: usize = 4;
 
-/// What lies idle in all classes together, at most.
+/// The most bytes that are idle in all classes together.
 const IDLE_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Default)]

@@ -549,7 +549,7 @@ async fn the_reserve_is_left_alone() {
     let answer = extents.create(Some(40 << 20)).await.map(|_| ());
     assert!(matches!(answer, Err(StoreError::Full(_))), "{answer:?}");
     write(&extents, &content(10 << 20, 13)).await;
-    // Without an announced length it comes to light on the way.
+    // Without an announced length it shows during the write.
     let mut writer = extents.create(None).await.unwrap();
     let mut answer = Ok(());
     for _ in 0..30 {

@@ -11,7 +11,7 @@ unsafe extern "C" {
 const BEGIN: u32 = 2;
 
 /// Begins writing `len` bytes from `offset` to the disk. Only a hint: it promises nothing, and
-/// whatever goes wrong comes to light at the sync.
+/// whatever goes wrong shows at the sync.
 pub(super) fn begin(file: &File, offset: u64, len: u64) {
     let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
         return;

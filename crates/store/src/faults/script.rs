@@ -67,7 +67,7 @@ fn io_error() -> StoreError {
     StoreError::io("a planned fault", std::io::Error::from_raw_os_error(5))
 }
 
-/// Holds calls until the test lets them go on, and tells the test when one has arrived.
+/// Holds calls until the test lets them go on, and signals the test when one has arrived.
 pub struct Gate {
     arrived: Semaphore,
     released: Semaphore,

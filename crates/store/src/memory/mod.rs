@@ -1,5 +1,5 @@
-//! The engine that forgets: all three traits over one map behind one lock. It is the model that
-//! the durable engines are compared with, and what tests of the layers above run on.
+//! The engine that keeps nothing on a disk: all three traits over one map behind one lock. It is
+//! the model that the durable engines are compared with, and what tests of the layers above run on.
 //!
 //! Deterministic: the same calls give the same versions, positions and extent ids.
 

@@ -1,5 +1,5 @@
-//! A bucket that takes writes in every region: the home reads what copies made, copies follow the
-//! home, and all come to the same, whatever is on its way when.
+//! A bucket that takes writes in every region: the home reads what replicas made, replicas follow
+//! the home, and all end with the same, whatever is on its way when.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ fn open_deed() -> Arc<BucketDeed> {
     Arc::new(deed)
 }
 
-/// One way between the home and a copy, and how far it has come.
+/// One way between the home and a replica, and how far it has come.
 #[derive(Default)]
 struct Ways {
-    /// The copy has applied the home's log up to here.
+    /// The replica has applied the home's log up to here.
     down: Position,
-    /// The home has applied what the copy made up to here.
+    /// The home has applied what the replica made up to here.
     up: Position,
     /// Where the home's log was when it noted that.
     noted: Position,
@@ -28,7 +28,7 @@ struct Ways {
 struct Cloud {
     home: Region,
     copies: Vec<(Region, Ways)>,
-    /// What clients removed at each copy: it may not be seen there again.
+    /// What clients removed at each replica: it may not be seen there again.
     removed: Vec<BTreeSet<VersionId>>,
 }
 
@@ -85,7 +85,7 @@ impl Cloud {
         }
     }
 
-    /// The copy applies a page of the home's log, perhaps one that it had.
+    /// The replica applies a page of the home's log, perhaps one that it had.
     async fn down(&mut self, n: usize, limit: usize, again: bool) -> bool {
         let (copy, ways) = &mut self.copies[n];
         let home = &self.home;
@@ -109,7 +109,7 @@ impl Cloud {
         moved
     }
 
-    /// The home reads a page of what the copy made.
+    /// The home reads a page of what the replica made.
     async fn up(&mut self, n: usize, limit: usize) -> bool {
         let (copy, ways) = &mut self.copies[n];
         let home = &self.home;
@@ -179,7 +179,10 @@ async fn all_regions_come_to_the_same_whatever_arrives_when() {
                 .own_removals(&copy.sending(), None)
                 .await
                 .unwrap();
-            assert!(left.0.is_empty(), "seed {seed}: {left:?} is kept for ever");
+            assert!(
+                left.0.is_empty(),
+                "seed {seed}: {left:?} is kept and never removed"
+            );
             let end = copy.objects.own_log_end(&permit).await.unwrap();
             assert!(ways.up <= end);
         }

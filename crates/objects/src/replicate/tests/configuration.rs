@@ -5,7 +5,7 @@ use types::{BucketDeed, Clock, Timestamp, VersionId};
 use super::*;
 use crate::{Configuration, Rule, Rules, SetAt, replicate::AHEAD_MAX_MS};
 
-/// As the deed is once the copy has become the home.
+/// As the deed is once the replica has become the home.
 fn promoted() -> Arc<BucketDeed> {
     let mut deed = (*deed()).clone();
     deed.home = RegionId::new("copy");
@@ -69,7 +69,7 @@ impl Region {
         let change = ShippedChange::Config(Box::new(config));
         self.take(&change, &Nothing).await.unwrap()
     }
-    /// The same folder, under the deed by which the copy has become the home.
+    /// The same folder, under the deed by which the replica has become the home.
     fn after_promotion(&self, id: &str) -> Self {
         let region = Self::on(self.engine.clone(), id, 9, promoted());
         region.clock.set_ms(self.clock.now().ms());
@@ -82,13 +82,13 @@ async fn of_two_homes_the_value_that_was_set_last_counts() {
     let (old, copy) = (Region::new("home", 1), Region::new("copy", 2));
     old.versioning(Versioning::Enabled).await;
     copy.follow(&old).await;
-    // The copy does not hear of this.
+    // The replica does not receive this.
     old.set_tags("old").await;
     old.set_rules(Some(rules())).await;
     copy.clock.advance_ms(1000);
     let (old, new) = (old.after_promotion("home"), copy.after_promotion("copy"));
     new.versioning(Versioning::Suspended).await;
-    // The old home hears what the new one has: later for one part only.
+    // The old home receives what the new one has: later for one part only.
     old.hears(new.config().await).await;
     assert!(old.is_later_than(&new.config().await).await);
     assert_eq!(old.config().await.tags, tags("old"));
@@ -118,7 +118,7 @@ async fn a_copy_keeps_what_a_home_that_was_put_back_has_not() {
     copy.follow(&home).await;
     let put_back = Region::new("home", 3);
     put_back.clock.set_ms(home.clock.now().ms());
-    // It takes from a copy what has a time, and nothing else.
+    // It takes from a replica what has a time, and nothing else.
     let unset = SetAt::default();
     let without = Configuration {
         set: unset,
@@ -139,7 +139,7 @@ async fn a_time_ahead_of_the_clock_is_not_believed() {
     copy.follow(&home).await;
     let mut ahead = home.config().await;
     (ahead.tags, ahead.set.tags) = (tags("ahead"), at(NOW + 2 * AHEAD_MAX_MS + 60_000));
-    // Not by a home, and by a copy as something that has no time.
+    // Not by a home, and by a replica as something that has no time.
     assert_eq!(home.hears(ahead.clone()).await, Applied::Known);
     assert_eq!(copy.hears(ahead.clone()).await, Applied::Done);
     let taken = copy.config().await;

@@ -1,4 +1,4 @@
-//! A copy that is given up, interrupted at every step, and made again.
+//! A replica that is given up, interrupted at every step, and made again.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use crate::{DamagedVersion, Known, Mended, records::decode_manifest};
 /// Parts of a client's upload, but for the last, are at least this large.
 const PART: usize = 5 << 20;
 
-/// A region whose files lie in a folder of its own.
+/// A region whose files are in a folder of its own.
 struct OnDisk {
     region: Region,
     embedded: Arc<Embedded>,
@@ -66,7 +66,7 @@ impl OnDisk {
             found += flip_within(&file.unwrap().path(), &payload);
         }
         // A row that moved leaves its old bytes behind.
-        assert!(found > 0, "the payload lies in a segment");
+        assert!(found > 0, "the payload is in a segment");
     }
 
     /// Flips a bit of each of these extents of the row.
@@ -181,7 +181,7 @@ fn bytes(seed: u8, len: usize) -> Bytes {
     (0..len).map(byte).collect()
 }
 
-/// Passes bytes on, and does something first; notes the offsets.
+/// Hands bytes over, and does something first; notes the offsets.
 struct Doing<'a, F> {
     source: From<'a>,
     first: F,

@@ -248,7 +248,7 @@ fn a_name_that_never_was_and_one_that_is_gone_are_shown_so() {
     assert_eq!(findings(&speaking), [Finding::DigestsOfNothing]);
 }
 
-/// A name that was given again: the bundle begins with the bucket that there is now, and tells
+/// A name that was given again: the bundle begins with the bucket that there is now, and says
 /// nothing of who had the name before.
 #[test]
 fn a_name_that_was_given_again_shows_the_bucket_of_now() {

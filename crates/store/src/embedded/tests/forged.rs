@@ -153,7 +153,7 @@ async fn damage_in_a_head_is_reported_and_never_shortens_a_followers_log() {
     assert_eq!(report.damage.len(), 1, "{report:?}");
     assert!(report.damage[0].what.contains("frames from"), "{report:?}");
     assert_eq!(engine.stats().damaged, 1);
-    // A follower of before the damage is told, however small its pages are.
+    // A follower that began before the damage gets the error, however small its pages are.
     let mut at = Position(0);
     let mut count = 0;
     let refused = loop {

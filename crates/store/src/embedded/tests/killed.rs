@@ -178,7 +178,7 @@ async fn recycled_segments_never_resurrect() {
             let key = format!("kept {n}");
             put(&engine, &key, &format!("{round}")).await.unwrap();
         }
-        // Frames of an earlier life lie behind the end of the journal now and then.
+        // Sometimes frames of an earlier use of the file follow the end of the journal.
         let last = fs::read(journal(dir.path()).last().unwrap()).unwrap();
         let end = engine.shared.progress.lock().applied.place.offset;
         recycled += usize::from(last[end as usize..].windows(4).any(|w| w == b"DHJ2"));

@@ -1,5 +1,5 @@
 //! Histories on a disk with faults, each decided by a seed: what was acknowledged stays, what is
-//! read is right, and a follower of the log misses nothing that it is not told of.
+//! read is right, and a follower of the log misses nothing without an error.
 
 use types::{Random as _, SeededRandom};
 
@@ -22,7 +22,7 @@ fn config() -> EmbeddedConfig {
 #[derive(Default)]
 struct Known {
     acknowledged: Option<String>,
-    /// Writes whose outcome nobody was told.
+    /// Writes whose outcome nobody knows: none was answered.
     perhaps: Vec<Option<String>>,
 }
 
@@ -230,7 +230,7 @@ async fn run_seed(seed: u64) -> History {
             if history.below(12) == 0 {
                 engine.checkpoint();
             }
-            // What a follower sees may be lost with the power; it must then be told.
+            // What a follower sees may be lost with the power; it must then get an error.
             if step % 8 == 0 && history.below(3) == 0 {
                 history.follow(&engine).await;
             }
@@ -317,7 +317,7 @@ async fn acknowledged_stays_on_a_faulty_disk_4() {
     run_seeds(3000..3050).await;
 }
 
-/// Bits that change while the engine is closed: what is read is right, or damage is told.
+/// Bits that change while the engine is closed: what is read is right, or damage is reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changed_bits_never_change_an_answer() {
     let (mut refused, mut told, mut right) = (0, 0, 0);
@@ -386,7 +386,7 @@ async fn changed_bits_never_change_an_answer() {
             at = page.next;
         }
     }
-    println!("{refused} refused, {told} rows told of damage, {right} right");
+    println!("{refused} refused, {told} rows reported damage, {right} right");
     assert!(refused > 0 && told > 0 && right > 0);
 }
 
