@@ -1,4 +1,4 @@
-//! Project chores. `cargo xtask tidy` is the house's own lint: crate edges, file and function
+//! Project chores. `cargo xtask tidy` is the project's own lint: crate edges, file and function
 //! length, leftovers, docs. It is also run as a test. `cargo xtask history` judges what clients
 //! recorded while a test was running.
 
@@ -26,9 +26,9 @@ fn tidy() -> ExitCode {
         eprintln!("{finding}");
     }
     if findings.is_empty() {
-        println!("tidy: nothing to mend");
+        println!("tidy: nothing to correct");
         return ExitCode::SUCCESS;
     }
-    eprintln!("tidy: {} to mend", findings.len());
+    eprintln!("tidy: {} to correct", findings.len());
     ExitCode::FAILURE
 }
