@@ -72,7 +72,7 @@ const LARGE: usize = 256 << 10;
 
 impl Console {
     /// Answers one request of a browser, which came from `from` over a connection, or through a
-    /// proxy that is trusted to say how it came to it, as `facts` say.
+    /// proxy that is trusted to say how the request reached it, as `facts` say.
     pub async fn answer(
         &self,
         from: SocketAddr,

@@ -21,7 +21,7 @@ use crate::Console;
 pub const RETURN_PATH: &str = "/signin/return/";
 /// How long somebody may be at the provider.
 const LIFE_MS: u64 = 10 * 60_000;
-/// Sign-ins that came back and are remembered. Of more than that the oldest are forgotten: the
+/// Sign-ins that came back and are remembered. Of more than that the oldest are dropped: the
 /// provider takes their codes once.
 const USED_MAX: usize = 20_000;
 /// Before the value of the cookie, once somebody came back and is to be given a session.

@@ -1,10 +1,10 @@
-//! Writes that this region passed on to a bucket's home and acknowledged: until the copy that would
-//! answer has applied them, reads of what they wrote are answered by one that has. A client that
-//! writes here and looks at once finds its write.
+//! Writes that this region forwarded to a bucket's home and acknowledged. Until the replica here
+//! has applied them, another one that has applied them answers reads of what they wrote. A client
+//! that writes here and reads at once finds its write.
 //!
-//! Each write is remembered by its position in the home's change log, for as long as the copy here
-//! is behind it. A region that holds nothing of the bucket names the position to the regions that
-//! it asks (in [`AT_LEAST`]), until one of them has applied it.
+//! Each write is remembered by its position in the home's change log, for as long as the replica
+//! here is behind it. A region that holds nothing of the bucket names the position to the regions
+//! that it asks (in [`AT_LEAST`]), until one of them has applied it.
 
 mod written;
 
@@ -32,13 +32,13 @@ use crate::{
     server::Gateway,
 };
 
-/// In the answer to a write that was passed on: where the home's log of the bucket was after it.
+/// In the answer to a write that was forwarded: where the home's log of the bucket was after it.
 pub(crate) const POSITION: HeaderName = HeaderName::from_static("x-dhow-position");
-/// In a read that is passed on: a copy that has not applied so much must not answer it. In the
-/// answer: the copy has compared, and has applied so much.
+/// In a read that is forwarded: a replica that has not applied so much must not answer it. In the
+/// answer: the replica has compared, and has applied so much.
 pub(crate) const AT_LEAST: HeaderName = HeaderName::from_static("x-dhow-at-least");
 
-/// How long the copy here is waited for, where nobody else can answer.
+/// How long a request waits for the replica here, where nobody else can answer.
 const APPLIED_WAIT: Duration = Duration::from_secs(5);
 const APPLIED_PAUSE: Duration = Duration::from_millis(10);
 
@@ -68,7 +68,7 @@ impl Mark {
 /// What an operation writes, or reads, of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Touched {
-    /// Nothing that a copy could be behind with.
+    /// Nothing that a replica could be behind with.
     Nothing,
     /// One object.
     Key(ObjectKey),
@@ -106,7 +106,7 @@ impl Touched {
     }
 }
 
-/// The acknowledged writes that a copy may not have yet.
+/// The acknowledged writes that a replica may not have yet.
 #[derive(Default)]
 pub(crate) struct Acknowledged {
     buckets: Mutex<Buckets>,
@@ -175,13 +175,13 @@ impl Gateway {
         }
     }
 
-    /// Up to where in its home's log the copy here has applied what was written.
+    /// Up to where in its home's log the replica here has applied what was written.
     fn applied(&self, deed: &BucketDeed) -> Option<u64> {
         self.regions.as_ref()?.applied(deed)
     }
 
-    /// What a copy must have applied to read this; `None` where the copy here has it, or nothing
-    /// was written.
+    /// What a replica must have applied to read this; `None` where the replica here has it, or
+    /// nothing was written.
     pub(crate) fn wanted(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Option<Mark> {
         if !self.acknowledged.any() || *touched == Touched::Nothing {
             return None;
@@ -198,14 +198,15 @@ impl Gateway {
         })
     }
 
-    /// Another region's copy has applied all up to this mark.
+    /// Another region's replica has applied all up to this mark.
     pub(crate) fn found_applied(&self, deed: &BucketDeed, mark: Mark) {
         let mut all = self.acknowledged.buckets.lock();
         all.applied(deed.id, mark.epoch, mark.position);
         self.acknowledged.count.store(all.len(), Ordering::Release);
     }
 
-    /// A client wrote this here, at a copy that takes writes: it is newer than what was passed on.
+    /// A client wrote this here, at a replica that takes writes: it is newer than what was
+    /// forwarded.
     pub(crate) fn written_here(&self, deed: &BucketDeed, key: &ObjectKey) {
         if !self.acknowledged.any() {
             return;
@@ -216,8 +217,8 @@ impl Gateway {
         self.acknowledged.count.store(all.len(), Ordering::Release);
     }
 
-    /// Refuses a read that another region passed on, and that the copy here is behind for. Answers
-    /// whether it was compared.
+    /// Refuses a read that another region forwarded, and for which the replica here is behind.
+    /// Answers whether it was compared.
     fn check_applied(&self, deed: &BucketDeed, mark: Mark) -> Result<bool, Fault> {
         let behind = || {
             Err(unavailable(
@@ -233,7 +234,7 @@ impl Gateway {
         }
     }
 
-    /// Has the operation answer; a read only if the copy here has applied `at_least`.
+    /// Has the operation answer; a read only if the replica here has applied `at_least`.
     pub(crate) async fn dispatch(&self, call: &mut Call<'_>, at_least: Option<Mark>) -> Answer {
         let mut compared = None;
         if !call.operation.writes() {
@@ -270,8 +271,8 @@ impl Gateway {
         result
     }
 
-    /// Whoever passed a write on is told what a copy must have applied to show it, also if it was
-    /// refused for what is there.
+    /// The answer to a region that forwarded a write says what a replica must have applied to show
+    /// it, also if it was refused for what is there.
     fn note_write(&self, deed: &BucketDeed, result: &mut Answer) {
         if deed.home != self.region || deed.placement.replicas.is_empty() {
             return;
@@ -286,15 +287,15 @@ impl Gateway {
         say(result, POSITION, value);
     }
 
-    /// A copy that takes writes has what its home does not, so only it answers its clients' reads:
-    /// they wait for what was acknowledged of the home's.
+    /// A replica that takes writes has what its home does not, so only it answers its clients'
+    /// reads: they wait for what was acknowledged of the home's.
     async fn until_shown(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), Fault> {
         let wait = self.until_applied(deed, touched);
         wait.await
             .map_err(|()| unavailable(&self.region, "has not applied a write yet"))
     }
 
-    /// Waits until the copy here has what was acknowledged of a copy's source.
+    /// Waits until the replica here has what was acknowledged of the source of a copy.
     pub(crate) async fn until_source(
         &self,
         deed: &Arc<BucketDeed>,

@@ -49,7 +49,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// With these limits; `waiting` tells how many wait.
+    /// With these limits; `waiting` shows how many wait.
     pub fn new(config: &GatewayConfig, waiting: &Gauge) -> Self {
         let patience = (config.queue_wait.as_millis() / TICK.as_millis()).max(1);
         let patience = u64::try_from(patience).unwrap_or(u64::MAX);

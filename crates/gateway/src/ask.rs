@@ -31,7 +31,7 @@ impl Gateway {
             Some(deed) => Ok(Some(deed)),
             None => Err(match via {
                 Via::Door => Fault::new(FaultKind::NoSuchBucket).detail("BucketName", &**name),
-                // The region that passed it on knows the bucket; so will this one in a moment.
+                // The region that forwarded it knows the bucket; so will this one in a moment.
                 Via::Region(..) => unavailable(&self.region, "does not know the bucket yet"),
             }),
         }

@@ -44,7 +44,7 @@ pub enum ResponseBody {
     Stream(StreamBody),
     /// As it comes from another region.
     Passed(PassedAnswer),
-    /// No bytes, but the head tells how many a GET would bring: the answer to a HEAD.
+    /// No bytes, but the head says how many a GET would bring: the answer to a HEAD.
     Head(u64),
 }
 
@@ -68,8 +68,8 @@ impl ResponseBody {
         })
     }
 
-    /// Bytes that the body will bring, as `Content-Length` tells them; 0 where another region has
-    /// not said how many.
+    /// Bytes that the body will bring, as `Content-Length` says; 0 where another region has not
+    /// said how many.
     pub fn len(&self) -> u64 {
         match self {
             Self::Empty => 0,

@@ -22,8 +22,8 @@ const BLANK: [char; 2] = [' ', '\t'];
 /// header: transferring payload in multiple chunks", S3 API reference).
 const CHUNK_BYTES_MIN: u64 = 8 << 10;
 /// A signed chunk up to this size is held until its signature is verified. The bytes of a larger
-/// one pass on as they come, and the body fails at the chunk's end: a body that fails never
-/// becomes visible, and memory stays bounded.
+/// one go on as they arrive, and the body fails at the chunk's end: a body that fails never becomes
+/// visible, and memory stays bounded.
 const HELD_BYTES_MAX: u64 = 256 << 10;
 
 /// What the decoder has for its caller.
@@ -37,7 +37,7 @@ pub enum Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// In the line that tells a chunk's size.
+    /// In the line with a chunk's size.
     Head,
     /// In a chunk's data, of which so much is left.
     Data { left: u64, hold: bool },
@@ -239,7 +239,7 @@ impl Decoder {
         }
     }
 
-    /// Whether a whole line now lies in `self.line`, without its end.
+    /// Whether a whole line is now in `self.line`, without its end.
     fn take_line(&mut self, input: &mut Bytes) -> Result<bool, BodyError> {
         let end = input.iter().position(|b| *b == b'\n');
         let take = end.map_or(input.len(), |at| at + 1);

@@ -1,5 +1,5 @@
-//! The bucket's documents on the way of a request: fetched before it is decided, and what a client
-//! is told where they refuse it.
+//! The bucket's documents on the way of a request: fetched before it is decided, and the answer to
+//! a client whose request they refuse.
 
 use std::sync::Arc;
 
@@ -77,8 +77,8 @@ pub(crate) fn is_own(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> bool {
     account.is_some() && deed.is_none_or(|deed| account == Some(&deed.owner))
 }
 
-/// What a client is told where documents refuse the request. Only callers of the bucket's own
-/// account learn which kind of document it was.
+/// The answer to a client whose request documents refuse. Only callers of the bucket's own account
+/// learn which kind of document it was.
 pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Refusal) -> Fault {
     let own = is_own(ask, deed);
     match refusal {

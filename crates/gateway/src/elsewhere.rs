@@ -125,8 +125,8 @@ impl Gateway {
         }
     }
 
-    /// An upload that was begun at a copy which takes writes is completed there, where a condition
-    /// cannot be decided.
+    /// An upload that was begun at a replica which takes writes is completed there, where a
+    /// condition cannot be decided.
     fn began_here(&self, deed: &BucketDeed) -> Result<(), Fault> {
         let here =
             deed.placement.writes == Writes::Any && deed.holding(&self.region) == Holding::Replica;
@@ -143,8 +143,8 @@ impl Gateway {
         }
     }
 
-    /// Where the copy is sealed objects are read, with leases from the home; all else is done
-    /// there.
+    /// Where the replica is sealed, objects are read with leases from the home; all else is done at
+    /// the home.
     fn opened(&self, ask: &Ask<'_>, facts: &Facts<'_>, deed: &BucketDeed) -> Result<Way, Fault> {
         match access::authorize_opening(ask, facts) {
             Ok(permit) => Ok(Way::Here(permit)),
@@ -164,8 +164,8 @@ impl Gateway {
         }
     }
 
-    /// Where a read goes: a copy that is behind what was acknowledged here does not answer it. One
-    /// that takes writes waits instead (`until_shown`), except for what only the home writes.
+    /// Where a read goes: a replica that is behind what was acknowledged here does not answer it.
+    /// One that takes writes waits instead (`until_shown`), except for what only the home writes.
     pub(crate) fn way_to_read(
         &self,
         way: Way,
@@ -231,7 +231,7 @@ impl Gateway {
         }
     }
 
-    /// The regions to which a request may be passed on, the best one first.
+    /// The regions to which a request may be forwarded, the best one first.
     fn holders(&self, action: Action, deed: &BucketDeed) -> Vec<RegionId> {
         let Some(regions) = &self.regions else {
             return Vec::new();
@@ -278,7 +278,7 @@ impl Gateway {
         }
     }
 
-    /// The same for this request only, which cannot be passed on.
+    /// The same for this request only, which cannot be forwarded.
     pub(crate) fn redirect_once(&self, deed: &BucketDeed, why: &str) -> Fault {
         Fault {
             kind: FaultKind::TemporaryRedirect,
@@ -305,7 +305,7 @@ impl Gateway {
         .bucket_region(&deed.home)
     }
 
-    /// A request that another region passed on is refused here.
+    /// A request that another region forwarded is refused here.
     fn not_from(&self, refusal: Refusal, from: &Place) -> Fault {
         if matches!(
             refusal,

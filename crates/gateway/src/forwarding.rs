@@ -27,7 +27,7 @@ use crate::{
 const ACTED_IN: HeaderName = HeaderName::from_static("x-dhow-region");
 const ACTED_ID: HeaderName = HeaderName::from_static("x-dhow-region-request-id");
 
-/// A request that is about to be passed on.
+/// A request that is about to be forwarded.
 pub(crate) struct Outgoing {
     pub(crate) dialect: &'static dyn Dialect,
     pub(crate) deed: Arc<BucketDeed>,
@@ -120,8 +120,8 @@ impl Gateway {
                     unproven = true;
                 }
                 Ok(answer) => {
-                    // Only a copy that says that it compared shows what was acknowledged here: an
-                    // older release does not, and neither does a refusal.
+                    // Only a replica that says that it compared shows what was acknowledged here:
+                    // an older release does not, and neither does a refusal.
                     let shows = wanted.is_none_or(|wanted| {
                         *holder == deed.home
                             || Mark::of(answer.headers(), &AT_LEAST) == Some(wanted)
@@ -219,7 +219,7 @@ impl Gateway {
     }
 }
 
-/// Why a request is not passed on.
+/// Why a request is not forwarded.
 const UNCOVERED: &str = "its signature does not cover the body, and the bucket's placement does \
     not trust this region with writes";
 const UNPROVEN: &str = "no region that holds the bucket takes it from this region, for want of \

@@ -23,7 +23,7 @@ pub struct Readiness {
     pub certificate: Option<bool>,
 }
 
-/// What this listener tells.
+/// What this listener answers.
 pub struct Health {
     /// Encoded at every scrape.
     pub registry: Mutex<Registry>,

@@ -112,7 +112,7 @@ impl Identified {
         pace: Pace,
     ) -> Result<PassedBody, Fault> {
         let Bytes::Signed(mode, chunks, _) = self.bytes else {
-            // What was relayed is never passed on again.
+            // What was relayed is never forwarded again.
             return Err(FaultKind::AccessDenied.into());
         };
         let (tee, sent) = Tee::of(incoming);
@@ -176,7 +176,7 @@ fn may_be_new(kind: FaultKind) -> bool {
     )
 }
 
-/// A caller whose key is not known here: the registry may know it, and tells it to the region to
+/// A caller whose key is not known here: the registry may know it, and sends it to the region to
 /// which its holder has signed a request.
 async fn newcomer(
     gateway: &Gateway,

@@ -21,7 +21,7 @@ pub struct GatewayConfig {
     /// and 32 at least.
     pub work: usize,
     /// Requests at once whose body or answer is larger than a connection's buffer; as many again
-    /// that other regions pass on. One account leaves a fifth of them to others. Default 1024.
+    /// that other regions forward. One account leaves a fifth of them to others. Default 1024.
     pub requests_max: usize,
     /// Of those, requests of one account. Default 1024.
     pub account_requests_max: usize,
@@ -40,8 +40,8 @@ pub struct GatewayConfig {
     pub body_idle: Duration,
     /// How long a client may stop taking an answer. Default 60 s.
     pub write_idle: Duration,
-    /// How long another region may neither take nor send anything of a request that is passed on
-    /// to it. Default 30 s.
+    /// How long another region may neither take nor send anything of a request that is forwarded to
+    /// it. Default 30 s.
     pub pass_idle: Duration,
     /// How long requests under way may go on when the server stops. Default 10 s.
     pub drain: Duration,

@@ -63,7 +63,8 @@ pub struct Operation {
     pub name: &'static str,
     /// What it addresses.
     pub resource: Resource,
-    /// The permission that it needs where no version is named; `None` while not there yet.
+    /// The permission that it needs where no version is named; `None` if the operation is not
+    /// implemented.
     pub action: Option<Action>,
     /// Whether it works.
     pub status: Status,
@@ -169,8 +170,8 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 // Name, what it addresses, whether it changes something, permission (access/src/actions.rs says
-// which one is needed with a version); `-` is not there yet, and a permission in parentheses is of
-// a document that cannot be set yet.
+// which one is needed with a version); `-` is not implemented, and a permission in parentheses is
+// of a document that cannot be set yet.
 operations! {
     ListBuckets Service reads ListAllMyBuckets;
     CreateBucket Bucket writes CreateBucket;

@@ -105,14 +105,14 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Tee<B> {
 }
 
 /// The body of a request on its way to another region: the client's bytes as they were sent, and
-/// verified while they pass. It is read only as fast as the other region takes it. Its end is told
+/// verified while they pass. It is read only as fast as the other region takes it. Its end is sent
 /// only once all of it has been verified; a body that fails verification ends in an error, whatever
 /// has been sent before.
 pub struct PassedBody {
     state: State,
-    /// What was read and not yet passed on.
+    /// What was read and not yet sent.
     sent: Sent,
-    /// Told by [`HttpBody::is_end_stream`] where there never were any bytes.
+    /// What [`HttpBody::is_end_stream`] answers where there never were any bytes.
     empty: bool,
     progress: Arc<Progress>,
 }

@@ -74,7 +74,7 @@ impl Gateway {
     /// Answers a request that the region `from` relays. The connection must have proved that it is
     /// `from`. What counts is the head that the customer signed, which is read here as any other;
     /// who signed it, and whether it is acted on, is decided here by what this region knows. It is
-    /// never passed on again.
+    /// never forwarded again.
     pub async fn respond_passed(
         &self,
         from: types::Place,
@@ -156,9 +156,9 @@ impl Gateway {
         if unread && at_door {
             answer.extensions_mut().insert(Unread);
         }
-        // A client that is not told would send its next request into a closed connection. Nor does
-        // a client look for the next answer as it should, if it has had one where it waited for
-        // `100 Continue`, as botocore with an empty file.
+        // Without that header a client would send its next request into a closed connection. Nor
+        // does a client look for the next answer as it should, if it has had one where it waited
+        // for `100 Continue`, as botocore with an empty file.
         if (unread || unasked) && at_door {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);

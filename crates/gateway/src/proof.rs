@@ -160,9 +160,9 @@ impl Gateway {
         Ok((request, relayed))
     }
 
-    /// Whether that region may pass on anything of the bucket at all: before anybody is asked.
+    /// Whether that region may forward anything of the bucket at all: before anybody is asked.
     fn check_sender(&self, bucket: &BucketName, from: &Place) -> Result<(), Fault> {
-        // The region that passed it on knows the bucket; so will this one in a moment.
+        // The region that forwarded it knows the bucket; so will this one in a moment.
         let deed = self.deeds.get(bucket);
         let deed = deed.ok_or_else(|| unavailable(&self.region, "does not know the bucket yet"))?;
         let Err(refusal) = access::may_pass(&deed, from, &self.place) else {
@@ -207,7 +207,7 @@ impl Gateway {
         match fronts.any(|front| front.is_some_and(owned)) {
             false => Ok(()),
             true => Err(unproven(format!(
-                "region {} cannot tell whether the host {host} or the path names the bucket",
+                "region {} cannot decide whether the host {host} or the path names the bucket",
                 self.region
             ))),
         }
@@ -277,7 +277,7 @@ pub(crate) fn unproven(why: String) -> Fault {
         .header(relayed::UNPROVEN, HeaderValue::from_static("true"))
 }
 
-/// A region that passes requests on as versions before this one did.
+/// A region that forwards requests as versions before this one did.
 pub(crate) fn of_older_version(from: &RegionId) -> Fault {
     unproven(format!(
         "region {from} does not relay what the customer signed; upgrade Dhow in that region, until \

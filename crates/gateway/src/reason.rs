@@ -46,7 +46,7 @@ fn id(who: &Who) -> &str {
     }
 }
 
-/// The reason, for a caller whose account owns all documents that it tells of.
+/// The reason, for a caller whose account owns all documents that it names.
 fn text(ask: &Ask<'_>, decision: &Decision, at: Timestamp) -> Option<String> {
     let (account, who) = (ask.principal.account()?, ask.principal.who()?);
     let why = decision.reason(&ask.action.into())?;

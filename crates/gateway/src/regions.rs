@@ -12,7 +12,7 @@ use access::{
 
 use crate::passing::{AnswerBody, PassedBody};
 
-/// Why a request that was to be passed on has no answer.
+/// Why a request that was to be forwarded has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PassError {
     /// The region is not known, or no connection to it could be made: nothing was sent.
@@ -65,8 +65,8 @@ pub enum RuleRefused {
 /// What the gateway knows of, and wants from, the other regions of its cloud. All but `pass`
 /// is answered from memory.
 pub trait Regions: Send + Sync {
-    /// Where a region of the cloud lies; `None` for a name that no region has. This region itself
-    /// is one of them.
+    /// Where a region of the cloud is; `None` for a name that no region has. This region itself is
+    /// one of them.
     fn place(&self, region: &RegionId) -> Option<Place>;
 
     /// `among`, nearest first. Regions that are known not to answer may come last; none is added.
@@ -114,7 +114,7 @@ pub trait Regions: Send + Sync {
     /// for whom there is not. `bucket` is held here, and its policy names them.
     ///
     /// # Errors
-    /// Nobody answers who could tell; says why.
+    /// Nobody answers who could know; says why.
     fn other_names<'a>(
         &'a self,
         _bucket: &'a BucketName,
@@ -132,7 +132,7 @@ pub trait Regions: Send + Sync {
     /// Whether these chunks follow the signature `previous` in the body of that request.
     ///
     /// # Errors
-    /// Nobody answers who could tell; says why.
+    /// Nobody answers who could know; says why.
     fn prove_chunks<'a>(
         &'a self,
         from: &'a RegionId,
@@ -142,7 +142,7 @@ pub trait Regions: Send + Sync {
         links: &'a [ChunkLink],
     ) -> BoxFuture<'a, Result<bool, String>>;
 
-    /// Why this region's clock is not to be believed, when it is not: writes are refused with these
+    /// Why this region's clock is not to be trusted, when it is not: writes are refused with these
     /// words.
     fn clock_doubt(&self) -> Option<String> {
         None
@@ -159,8 +159,8 @@ pub trait Regions: Send + Sync {
         None
     }
 
-    /// Why this region may not know any more who else than the bucket's own account has access:
-    /// it has not heard from the registry, or a replica from its home, for too long. Others are
+    /// Why this region may not know any more who else than the bucket's own account has access: it
+    /// has had no answer from the registry, or a replica from its home, for too long. Others are
     /// refused with these words.
     fn out_of_touch(&self, _: &BucketDeed) -> Option<String> {
         None
@@ -170,8 +170,8 @@ pub trait Regions: Send + Sync {
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;
 
-    /// Up to where in its home's change log this region's copy of the bucket has applied; `None`
-    /// where there is no copy, or that is not known.
+    /// Up to where in its home's change log this region's replica of the bucket has applied; `None`
+    /// where there is no replica, or that is not known.
     fn applied(&self, _: &BucketDeed) -> Option<u64> {
         None
     }
@@ -188,7 +188,7 @@ pub trait Regions: Send + Sync {
     }
 
     /// Whether the home of a bucket that takes writes everywhere has read all that clients had
-    /// changed here, at a copy, up to `position`.
+    /// changed here, at a replica, up to `position`.
     fn read_by_home(&self, _: &BucketDeed, _: u64) -> bool {
         false
     }

@@ -2,8 +2,8 @@
 //!
 //! [`Received::read`] takes a head apart before anything else looks at it: authority, path, query
 //! and headers. What could be read in two ways is refused there. Then the signature is verified
-//! over what came ([`Received::verify`]), and what remains is a [`Request`]: the only thing that
-//! is routed, permitted, handled and passed on. The raw parts stay inside.
+//! over what came ([`Received::verify`]), and what remains is a [`Request`]: the only thing that is
+//! routed, permitted, handled and forwarded. The raw parts stay inside.
 //!
 //! A parameter of the query that is named like a header (`x-amz-*`, `x-dhow-*`) is one of these,
 //! and nothing else:
@@ -372,9 +372,9 @@ fn check_head(headers: &HeaderMap, path_bytes: usize, dialect: &dyn Dialect) -> 
         return Err(Fault::new(FaultKind::RequestHeaderSectionTooLarge)
             .detail("MaxSizeAllowed", HEAD_BYTES_MAX.to_string()));
     }
-    // Two lengths are how requests are smuggled past a proxy that believes the other one. Where
+    // Two lengths are how requests are smuggled past a proxy that goes by the other one. Where
     // Transfer-Encoding comes first the parser has dropped Content-Length already, so it is only
-    // let through where S3 takes it: aws-chunked bodies, which tell their length otherwise.
+    // let through where S3 takes it: aws-chunked bodies, which give their length in another header.
     if headers.contains_key(header::TRANSFER_ENCODING) {
         let error = if headers.contains_key(header::CONTENT_LENGTH) {
             Fault::with(

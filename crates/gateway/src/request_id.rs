@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use types::Random;
 
-/// Makes ids that do not repeat within a process and do not tell how many there were.
+/// Makes ids that do not repeat within a process and do not reveal how many there were.
 #[derive(Debug)]
 pub struct RequestIds {
     next: AtomicU64,

@@ -38,7 +38,7 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// This region.
     pub region: RegionId,
-    /// Where it lies.
+    /// Where it is.
     pub place: Place,
     /// The other regions; `None` in a cloud of one.
     pub regions: Option<Arc<dyn Regions>>,
@@ -50,11 +50,11 @@ pub struct Gateway {
     pub metrics: Metrics,
     pub(crate) ids: RequestIds,
     pub(crate) admission: Admission,
-    /// For requests that other regions pass on.
+    /// For requests that other regions forward.
     pub(crate) passed_admission: Admission,
     /// Signatures of changes that other regions relayed.
     pub(crate) replays: Mutex<Replays>,
-    /// Writes that copies may not have yet.
+    /// Writes that replicas may not have yet.
     pub(crate) acknowledged: Acknowledged,
     /// Whoever sends requests without a signature: they share what one account has.
     pub(crate) anybody: AccountId,
@@ -84,7 +84,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Request ids.
     pub random: Arc<dyn Random>,
-    /// This region, and where it lies.
+    /// This region, and where it is.
     pub place: Place,
     /// The other regions; `None` in a cloud of one.
     pub regions: Option<Arc<dyn Regions>>,
@@ -129,7 +129,7 @@ impl Gateway {
         }
     }
 
-    /// Where this region lies and who runs it, as the registry has it on record now: a region that
+    /// Where this region is and who runs it, as the registry has it on record now: a region that
     /// has just joined learns of it after its start. The gateway's own requests need not know.
     pub(crate) fn place_for(&self, via: &Via) -> Cow<'_, Place> {
         match via {
@@ -143,7 +143,7 @@ impl Gateway {
         known.unwrap_or_else(|| self.place.clone())
     }
 
-    /// A region's own name: an alias stands for this region, which has it.
+    /// A region's own name: an alias means this region, which has it.
     pub(crate) fn canonical<'a>(&'a self, name: &'a str) -> &'a str {
         match self.config.region_aliases.iter().any(|alias| alias == name) {
             true => &self.region,

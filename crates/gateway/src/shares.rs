@@ -54,7 +54,7 @@ enum Work {
 }
 
 impl Held {
-    /// How little happens on it. One that has not come to its first request rests.
+    /// How little happens on it. One that has not sent its first request is idle.
     fn rests(&self) -> Rests {
         let (busy, rests) = match self.work.get() {
             None => (false, true),

@@ -40,7 +40,7 @@ pub(crate) struct Activity {
     heading: AtomicBool,
     /// Something was read or written.
     moved: AtomicBool,
-    /// A line of a head ended in a bare LF: nothing more that comes is believed.
+    /// A line of a head ended in a bare LF: nothing more that comes is accepted.
     bare_lf: AtomicBool,
     /// Bytes written.
     written: AtomicU64,

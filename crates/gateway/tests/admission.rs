@@ -136,7 +136,7 @@ async fn trickle(length: usize) {
         all_is_well(&bob, 10).await;
         // Slowly on, as those who want to stay unnoticed.
         for slow in &mut held {
-            // Those that found no room have been told so.
+            // Those that found no room have got that answer.
             let _ = slow.send(b"a").await;
         }
         all_is_well(&bob, 10).await;
@@ -190,7 +190,7 @@ async fn who_is_refused_for_want_of_room_may_go_on_with_the_connection() {
     let mut held = Slow::open(door.address).await;
     held.head("PUT", "/alices-bucket/held", 1 << 20).await;
     let mut other = Slow::open(door.address).await;
-    // The one that has the room may come second, since nothing has told that it was first.
+    // The one that has the room may come second, since nothing has shown that it was first.
     let body = vec![0; 200_000];
     loop {
         let answer = other.put("/alices-bucket/large", &body).await;

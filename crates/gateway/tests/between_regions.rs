@@ -119,7 +119,7 @@ async fn other_regions_pass_on_where_the_owner_allows_it_and_redirect_otherwise(
             let target = format!("/{bucket}/k");
             let moved = cloud.at(region, ALICE).send(method, &target, &[], "").await;
             if region == "seal-1" && method == "GET" {
-                // It has the copy, and nobody here who could give it a lease.
+                // It has the replica, and nobody here who could give it a lease.
                 assert_eq!(moved.status, 503, "{moved:?}");
                 assert_eq!(moved.element("Code").as_deref(), Some("ServiceUnavailable"));
                 continue;
@@ -472,7 +472,7 @@ async fn parameters_of_presigned_urls_act_at_home() {
             .await;
         assert_eq!(put.status, status, "{query}: {put:?}");
     }
-    // What is refused is not passed on.
+    // What is refused is not forwarded.
     assert_eq!(cloud.passes().len(), 0);
     assert_eq!(
         home.send("GET", "/papers/copied", &[], "").await.text(),

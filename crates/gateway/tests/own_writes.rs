@@ -1,4 +1,5 @@
-//! What a client wrote through a region is what it reads there next, also where the copy is behind.
+//! What a client wrote through a region is what it reads there next, also where the replica is
+//! behind.
 
 #![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
 
@@ -8,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use common::cloud::{ALICE, Cloud};
 
-/// Each write through the copy, and what shows it.
+/// Each write through the replica, and what shows it.
 const SHOWN: [(&str, &str, Headers, &str, &str); 5] = [
     ("PUT", "/papers/k", &[], "first", "/papers/k"),
     (
@@ -57,7 +58,7 @@ async fn what_was_written_through_a_copy_is_seen_there_at_once() {
     let listed = copy.send("GET", "/papers?list-type=2", &[], "").await;
     assert!(listed.text().contains("<Key>c</Key>"), "{listed:?}");
     assert_eq!(cloud.passes(), ["copy-1>home-1"]);
-    // Not once the copy has applied it; until then nobody else's reads go there for it.
+    // Not once the replica has applied it; until then nobody else's reads go there for it.
     cloud.network.copied.store(u64::MAX, Ordering::Relaxed);
     for (target, status) in [("/papers/other", 200), ("/papers/c", 404)] {
         let got = copy.send("GET", target, &[], "").await;
@@ -99,7 +100,7 @@ async fn what_was_written_through_a_region_without_a_copy_is_seen_there_at_once(
     let away = cloud.at("away-1", ALICE);
     assert_eq!(away.send("PUT", "/open/k", &[], "new").await.status, 200);
     cloud.passes();
-    // The copy is nearer, and behind.
+    // The replica is nearer, and behind.
     let got = away.send("GET", "/open/k", &[], "").await;
     assert_eq!((got.status, &*got.text()), (200, "new"), "{got:?}");
     assert_eq!(got.header("x-dhow-at-least"), None);
@@ -147,7 +148,7 @@ async fn a_copy_that_takes_writes_shows_what_is_newest_there() {
         (put.status, put.header("x-dhow-region")),
         (200, Some("home-1"))
     );
-    // Before the copy has applied that, its own write is the newest.
+    // Before the replica has applied that, its own write is the newest.
     let put = copy.send("PUT", "/papers/k", &[], "by the copy").await;
     assert_eq!((put.status, put.header("x-dhow-region")), (200, None));
     assert_eq!(
@@ -176,7 +177,7 @@ async fn a_copy_that_takes_writes_shows_what_was_written_there_and_at_home() {
     let listed = copy.send("GET", "/papers?list-type=2", &[], "").await;
     assert!(listed.text().contains("<Key>b</Key>"), "{listed:?}");
     assert_eq!(cloud.passes(), [""; 0]);
-    // A listing waits for what the home decided, and is the copy's own.
+    // A listing waits for what the home decided, and is the replica's own.
     let only_this = [("if-none-match", "*")];
     let put = copy.send("PUT", "/papers/c", &only_this, "c").await;
     assert_eq!(put.header("x-dhow-region"), Some("home-1"));

@@ -192,7 +192,7 @@ async fn s29_fields_that_trickle_in_are_not_waited_for() {
          --{EDGE}\r\nContent-Disposition: form-data; name=\"x"
     );
     to.write_all(head.as_bytes()).await.unwrap();
-    // Never silent for as long as the door would wait for one piece.
+    // Never silent for as long as the gateway would wait for one piece.
     let trickle = tokio::spawn(async move {
         let mut pace = tokio::time::interval(idle / 6);
         loop {

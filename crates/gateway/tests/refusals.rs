@@ -283,7 +283,7 @@ fn presigned(door: &Door, operation: &Row, region: &str) -> String {
 }
 
 /// Libraries find out so for which region to sign: without a signature. It is the endpoint's own,
-/// for every bucket, so it tells nobody where one is.
+/// for every bucket, so it reveals to nobody where one is.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_without_a_signature_is_told_the_region_of_the_endpoint() {
     let door = Door::open(GatewayConfig::default()).await;

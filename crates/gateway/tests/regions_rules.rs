@@ -1,5 +1,5 @@
 //! A cloud of several regions: what a region refuses of another, and what the owner of a bucket
-//! says of where it may lie.
+//! says of where it may be stored.
 
 #![allow(clippy::unwrap_used)] // a helper of tests may panic as they do
 
@@ -360,7 +360,7 @@ async fn a_bucket_of_another_owner_than_expected_is_not_acted_on() {
             .send("GET", "/source/k", &[(EXPECTED, owner)], "")
             .await;
         assert_eq!(got.status, status, "{got:?}");
-        // At a copy, and through one.
+        // At a replica, and through one.
         let copy = cloud.at("copy-1", ALICE);
         let put = copy
             .send("PUT", "/target/n", &[(EXPECTED, owner)], "x")

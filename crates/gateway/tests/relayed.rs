@@ -131,7 +131,7 @@ async fn p5_a_regions_own_words_count_for_nothing() {
     let cloud = Cloud::open().await;
     let deed = cloud.bucket("papers", |deed| deed.placement.proxy = true);
     cloud.plant("home-1", &deed, "k", "secret bytes").await;
-    // As regions of older versions passed requests on.
+    // As regions of older versions forwarded requests.
     let old = Request::get("/dhow/v1/pass/papers/k")
         .header("x-dhow-caller-account", "000000000001")
         .header("x-dhow-caller-key", ALICE)
@@ -479,7 +479,8 @@ async fn p5_without_a_proof_the_deed_decides_and_its_default_is_no() {
             assert_eq!(got.header("x-dhow-unproven"), Some("true"));
         }
     }
-    // Whoever is trusted is not believed of keys that are not live, nor of heads that are old.
+    // From a region that is trusted nothing is accepted for keys that are not live, nor heads that
+    // are old.
     cloud.network.disabled.lock().insert(ALICE.to_owned());
     assert_eq!(relay(&cloud, "copy-1", &get, "").await.status, 403);
     cloud.network.disabled.lock().clear();
@@ -552,7 +553,7 @@ fn documents() -> [String; 2] {
     ]
 }
 
-/// Whatever can name a second bucket: a region with a copy of the first alone relays none of it.
+/// Whatever can name a second bucket: a region with a replica of the first alone relays none of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_a_region_acts_on_no_second_bucket_of_its_customer() {
     use gateway::{operations::Resource, s3::operations::ROWS};

@@ -373,7 +373,7 @@ fn may_close(call: &Call<'_>, region: &Value) -> bool {
     grant == Some(Grant::All) && !stays
 }
 
-/// Only where it is the home of something can be told on the page that does it.
+/// Only the page that promotes can know whether the region is the home of something.
 fn may_promote(call: &Call<'_>, region: &Value) -> bool {
     let grant = call
         .caller

@@ -40,7 +40,7 @@ async fn page(call: &Call<'_>, draft: Draft) -> Result<Page, Fault> {
     let public = block(call, bucket).await;
     let policy = policy(call, bucket).await;
     let cors = cors(call, bucket, &draft).await;
-    // Whoever may see nothing of it is told so once.
+    // Whoever may see nothing of it reads that once.
     if let (Err(why @ Fault::Refused(_)), Err(_), Err(_), Err(_)) =
         (&versions, &public, &policy, &cors)
     {

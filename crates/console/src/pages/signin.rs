@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The page with the form. The fields have no names, so that no browser ever sends them: a script
-/// signs with the secret and forgets it.
+/// signs with the secret and keeps nothing of it.
 pub async fn show(call: &Call<'_>) -> Answer {
     let next = call.query.some("next").filter(|next| is_own(next));
     let next = next.unwrap_or("/");

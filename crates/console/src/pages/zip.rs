@@ -258,7 +258,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Breaks off once nobody is signed in any more, or the bucket may not be here: no name of an
-    /// object is told from then on.
+    /// object is sent from then on.
     fn goes_on(&self) -> Result<(), End> {
         let console = self.call.console;
         let now = console.clock.now();

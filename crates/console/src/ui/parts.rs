@@ -65,7 +65,7 @@ pub fn button(
     }
 }
 
-/// That something was saved, on a page that one comes to by saving it.
+/// That something was saved, on the page that follows after saving it.
 pub fn saved(call: &Call<'_>) -> Markup {
     html! {
         @if call.query.some("saved").is_some() {

@@ -11,8 +11,7 @@ use types::{BucketDeed, BucketId};
 
 use super::Touched;
 
-/// Keys of one bucket that are told from each other; beyond, all of the bucket is taken for
-/// written.
+/// Keys of one bucket that are kept apart; beyond, all of the bucket is taken for written.
 const KEYS_MAX: usize = 1024;
 /// The same of all buckets together.
 const ALL_KEYS_MAX: usize = 65_536;
@@ -20,9 +19,9 @@ const ALL_KEYS_MAX: usize = 65_536;
 /// done, and how often that is. A request of one bucket waits for no look at all of them.
 const LOOKED_AT: usize = 16;
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
-/// A bucket whose marks need not end by themselves is forgotten so long after its last write. A
-/// region without a copy does not learn that all copies have it; one that takes writes itself
-/// serves what it has when its home is away for long.
+/// A bucket whose marks need not end by themselves is dropped so long after its last write. A
+/// region without a replica does not learn that all replicas have it; one that takes writes itself
+/// serves what it has when its home is unreachable for long.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(5);
 
 /// What was written of one bucket.
@@ -31,13 +30,13 @@ pub(super) struct Written {
     /// Keys by their hash, and where they were written last. Two keys that share a hash cost a
     /// read in the home.
     keys: HashMap<u64, u64>,
-    /// Where objects were written that are told apart no more.
+    /// Where objects were written that are no longer kept apart.
     objects: u64,
     /// Where the configuration was written.
     configuration: u64,
     /// Where any object was.
     newest: u64,
-    /// Up to where all is forgotten.
+    /// Up to where all is dropped.
     applied: u64,
     last: Instant,
 }
@@ -100,7 +99,7 @@ impl Written {
         }
     }
 
-    /// Forgets what is applied; answers whether anything is left.
+    /// Drops what is applied; answers whether anything is left.
     fn applied(&mut self, position: u64) -> bool {
         if position > self.applied {
             self.applied = position;
@@ -124,7 +123,7 @@ pub(super) struct Standing {
     pub(super) same: bool,
     /// It has another epoch by now.
     pub(super) moved: bool,
-    /// Up to where the copy here has applied.
+    /// Up to where the replica here has applied.
     pub(super) applied: u64,
     /// Nothing but time may end its marks.
     pub(super) endless: bool,
@@ -186,7 +185,7 @@ impl Buckets {
         Some(done)
     }
 
-    /// What a copy must have applied to show what is read; 0 where that is nothing.
+    /// What a replica must have applied to show what is read; 0 where that is nothing.
     pub(super) fn wanted(
         &mut self,
         deed: &Arc<BucketDeed>,
@@ -225,7 +224,7 @@ impl Buckets {
         });
     }
 
-    /// Looks at some buckets, now and then, and forgets those that need not be remembered.
+    /// Looks at some buckets, now and then, and drops those that need not be remembered.
     pub(super) fn look(&mut self, now: Instant, standing: impl Fn(&BucketDeed) -> Standing) {
         let recent = |at: Instant| now.saturating_duration_since(at) < LOOK_PAUSE;
         if self.looked.is_some_and(recent) {

@@ -88,7 +88,7 @@ impl<N> Slot<N> {
     }
 }
 
-/// How to tell one that waits that it was let in.
+/// How a request that waits learns that it was let in.
 pub(super) trait Notice {
     /// Answers whether it still wanted to know.
     fn admitted(self, ticket: Ticket) -> bool;

@@ -10,7 +10,7 @@ const WINDOW: u32 = 4;
 /// Windows after which it looks again how long a request takes with few inside.
 const AGAIN: u32 = 20;
 
-/// Finds the width by what it is told after each tick.
+/// Finds the width by what it is given after each tick.
 #[derive(Debug)]
 pub(super) struct Width {
     least: usize,
@@ -68,7 +68,7 @@ impl Width {
         self.windows += 1;
         if self.now == self.least {
             // A machine that others keep busy for a while makes requests slow; more of them inside
-            // would make it no faster. So what was shortest is forgotten slowly.
+            // would make it no faster. So the shortest time rises again slowly.
             let known = self.base.map_or(stay, |base| base + base / 16 + 1);
             self.base = Some(stay.min(known));
             self.windows = 0;

@@ -62,7 +62,7 @@ impl From<Error> for Fault {
                 tracing::error!(%cause, "the registry is not available");
                 C::ServiceUnavailable
             }
-            // Only what other regions send can be ahead, and that comes to another listener.
+            // Only what other regions send can be ahead, and that arrives at another listener.
             Error::ClockAhead(_) => C::InternalError,
             // Named one by one, so that a new kind does not compile until it has its code.
             Error::NoSuchKey { .. }

@@ -1,5 +1,5 @@
 //! What a request is about: the operation, the bucket with its documents, and what these ask for.
-//! And what an answer does not tell to those who may not know it.
+//! And what an answer leaves out for those who may not know it.
 
 use std::sync::Arc;
 
@@ -176,8 +176,8 @@ impl Gateway {
     }
 }
 
-/// What the client is told: that a key is missing is for those who may list the bucket, and who
-/// pays for the request learns that.
+/// What the client gets: that a key is missing is for those who may list the bucket, and who pays
+/// for the request learns that.
 pub(super) fn told(call: &Call<'_>, mut result: Answer) -> Answer {
     match &mut result {
         Err(error) => {

@@ -16,7 +16,7 @@ pub(super) enum Arrival {
         stated: Option<HeaderValue>,
         /// How it came there, as that region says.
         facts: Result<RequestFacts, UnreadableFacts>,
-        /// What a copy must have applied to answer a read.
+        /// What a replica must have applied to answer a read.
         at_least: Option<Mark>,
     },
     /// From another region that relays nothing which could be read.

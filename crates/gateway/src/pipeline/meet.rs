@@ -24,7 +24,7 @@ pub(super) struct Met<'r> {
 }
 
 impl Met<'_> {
-    /// Whether the body must tell who sends it.
+    /// Whether the body must show who sends it.
     pub(super) fn is_form(&self) -> bool {
         self.identified.auth() == AuthType::PostPolicy
             && self.request.target().resource() == Resource::Bucket

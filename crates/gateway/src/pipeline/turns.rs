@@ -22,7 +22,7 @@ pub(crate) struct Taking(pub(crate) Turn);
 
 impl Gateway {
     /// Requests of other regions have places of their own: two regions whose places were all taken
-    /// by requests that wait for a place at the other would come to a standstill.
+    /// by requests that wait for a place at the other would wait for each other without end.
     pub(super) fn admission(&self, at_door: bool) -> &Admission {
         match at_door {
             true => &self.admission,

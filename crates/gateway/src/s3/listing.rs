@@ -51,7 +51,7 @@ impl Encoding {
         }
     }
 
-    /// Tells the client that names are encoded.
+    /// Says to the client that names are encoded.
     pub(crate) fn declare(self, xml: &mut XmlWriter) {
         if self == Self::Url {
             xml.element("EncodingType", "url");

@@ -1,4 +1,4 @@
-//! Requests that are signed for S3 and come to a listener that serves something else.
+//! Requests that are signed for S3 and arrive at a listener that serves something else.
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -6,8 +6,8 @@ use http::{HeaderMap, header};
 use super::error;
 use crate::fault::{Fault, FaultKind};
 
-/// What to answer, with 400, to a request that is signed for S3 and came to this listener instead:
-/// S3's error, which its clients show. `serves` says what the listener is for.
+/// What to answer, with 400, to a request that is signed for S3 and arrived at this listener
+/// instead: S3's error, which its clients show. `serves` says what the listener is for.
 pub fn not_s3(headers: &HeaderMap, serves: &str) -> Option<Bytes> {
     let signed = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let text = format!(

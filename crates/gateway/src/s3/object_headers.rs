@@ -195,7 +195,7 @@ pub(crate) fn source(text: &str) -> Result<Source, Fault> {
     Ok((bucket, key, version))
 }
 
-/// Writes what GET and HEAD tell of an object beside its bytes.
+/// Writes what GET and HEAD say of an object beside its bytes.
 pub(crate) fn write_info(out: &mut HeaderMap, info: &ObjectInfo) -> Result<(), Fault> {
     headers::set_last_modified(out, info.modified)?;
     headers::set_owned(out, header::ETAG, info.etag.quoted())?;

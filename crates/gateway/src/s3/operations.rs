@@ -46,7 +46,7 @@ pub(crate) const EVERYWHERE: &[&str] = &[
     "user-agent",
 ];
 
-/// What tells of the bytes of a body. What a header only announces is compared with what comes.
+/// What describes the bytes of a body. What a header only announces is compared with what comes.
 const BODY: &[&str] = &[
     "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32",

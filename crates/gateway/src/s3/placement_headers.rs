@@ -1,6 +1,6 @@
-//! `x-dhow-placement-*`: where a new bucket may lie (docs/placement.md). Read strictly: what is
-//! misspelt, said twice or not there yet is refused, because a bucket that lies elsewhere than its
-//! owner believes cannot be taken back.
+//! `x-dhow-placement-*`: where a new bucket may be stored (docs/placement.md). Read strictly:
+//! misspelt, repeated and unimplemented headers are refused, because a bucket that was stored
+//! elsewhere than its owner meant cannot be undone.
 
 use crate::fault::{Fault, FaultKind};
 use http::HeaderMap;

@@ -1,8 +1,8 @@
 //! What a request asks for and does not get. Nothing of it is ignored: a client that asked for
-//! encryption, a lock, a public ACL or a condition must not believe that it got it.
+//! encryption, a lock, a public ACL or a condition must not assume that it got it.
 //!
 //! A write honours what its line in the table of operations names, and refuses the rest by name. A
-//! read refuses what is known not to be there yet.
+//! read refuses the headers of features that are known and not implemented.
 
 use http::{HeaderName, HeaderValue};
 use types::ChecksumAlgorithm;
@@ -14,7 +14,7 @@ use crate::{
     request::Request,
 };
 
-/// Whole families of headers that are not there yet.
+/// Families of headers that are not implemented.
 const FAMILIES: &[&str] = &[
     "grant-",
     "server-side-encryption",

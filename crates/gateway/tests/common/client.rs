@@ -20,7 +20,7 @@ fn now() -> Timestamp {
     Timestamp::from_ms(SystemClock.now().ms() + second * 1000)
 }
 
-/// One key pair at one door.
+/// One key pair at one listener.
 pub struct Client {
     address: SocketAddr,
     access_key: String,
@@ -64,7 +64,7 @@ impl Client {
         }
     }
 
-    /// The same, at the door of another region.
+    /// The same, at the listener of another region.
     pub fn in_region(address: SocketAddr, access_key: &str, region: &str) -> Self {
         Self {
             region: region.to_owned(),

@@ -1,5 +1,5 @@
-//! A cloud of several regions in one process: each has a door, an engine and a directory of its
-//! own, and passes requests on to the others over HTTP/2.
+//! A cloud of several regions in one process: each has a listener, an engine and a directory of its
+//! own, and forwards requests to the others over HTTP/2.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -75,7 +75,7 @@ pub struct Network {
     pub facts: Mutex<Option<String>>,
     /// The last position that all replicas have applied.
     pub applied: AtomicU64,
-    /// Up to where the copy at copy-1 says that it has applied its home's log.
+    /// Up to where the replica at copy-1 says that it has applied its home's log.
     pub copied: AtomicU64,
 }
 
@@ -275,7 +275,7 @@ impl Cloud {
         Self::patient(GatewayConfig::default().pass_idle).await
     }
 
-    /// The same; doors wait so long for a region that says nothing.
+    /// The same; gateways wait so long for a region that sends nothing.
     pub async fn patient(pass_idle: Duration) -> Self {
         let network = Arc::new(Network::default());
         let mut doors = BTreeMap::new();
@@ -321,7 +321,7 @@ impl Cloud {
         Self { network, doors }
     }
 
-    /// The door of a region.
+    /// The gateway of a region.
     pub fn door(&self, region: &str) -> &Door {
         &self.doors[region].0
     }
@@ -331,12 +331,13 @@ impl Cloud {
         &self.doors[region].1
     }
 
-    /// Somebody at a region's door.
+    /// A caller of a region.
     pub fn at(&self, region: &str, access_key: &str) -> Client {
         Client::in_region(self.door(region).address, access_key, region)
     }
 
-    /// Alice's bucket at home-1 with a copy at copy-1 and a sealed one at seal-1, known everywhere.
+    /// Alice's bucket at home-1 with a replica at copy-1 and a sealed one at seal-1, known
+    /// everywhere.
     pub fn bucket(&self, name: &str, change: impl FnOnce(&mut BucketDeed)) -> BucketDeed {
         let replica = |region: &str, sealed_by: Option<&str>| Replica {
             region: RegionId::new(region),
@@ -409,7 +410,7 @@ pub fn place_of(region: &str) -> Place {
     place(region).unwrap()
 }
 
-/// What a customer sends to the door of a region.
+/// What a customer sends to the listener of a region.
 pub struct Customer<'a> {
     pub access_key: &'a str,
     /// For which region the key is derived.

@@ -110,7 +110,7 @@ impl Deeds for TestDeeds {
 pub struct Door {
     /// Where.
     pub address: SocketAddr,
-    /// The door itself, for its metrics.
+    /// The gateway itself, for its metrics.
     #[allow(dead_code)]
     pub gateway: Arc<Gateway>,
     /// Everything that is counted.
@@ -121,7 +121,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens a door with this configuration.
+    /// Opens a gateway with this configuration.
     #[allow(dead_code)]
     pub async fn open(config: GatewayConfig) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -188,7 +188,7 @@ impl Door {
             .unwrap();
     }
 
-    /// Asks the door to close and waits until it has drained.
+    /// Asks the gateway to close and waits until it has drained.
     #[allow(dead_code)]
     pub async fn close(mut self) {
         drop(self.stop.take());

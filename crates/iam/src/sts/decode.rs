@@ -13,7 +13,7 @@ const ACTION: &str = "sts:DecodeAuthorizationMessage";
 /// Why a region refused a request, in its words.
 #[derive(Deserialize)]
 struct Reason {
-    /// The account of the caller, which is also that of all documents that are told of.
+    /// The account of the caller, which is also that of all documents that are named.
     account: String,
     principal: String,
     /// The unique id of the user or role.

@@ -242,8 +242,8 @@ fn home(gateway: &Gateway, asked: &Asked, location: Option<&str>) -> Result<Regi
     Ok(home)
 }
 
-/// Every region that is named must be one of the cloud, once, and lie where the law of the
-/// placement allows it.
+/// Every region that is named must be one of the cloud, once, and in a jurisdiction that the
+/// placement allows.
 fn check_regions(gateway: &Gateway, home: &RegionId, asked: &Asked) -> Result<(), Fault> {
     let replicas = asked.placement.replicas.iter().map(|r| &r.region);
     if replicas.clone().any(|region| region == home) {

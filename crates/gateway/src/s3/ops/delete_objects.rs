@@ -80,7 +80,7 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
 
 fn doomed(object: &Element) -> Result<Doomed<'_>, Fault> {
     object.only(&["Key", "VersionId", "ETag", "LastModifiedTime", "Size"])?;
-    // Conditions that are not there yet must not be taken for ones that held.
+    // Conditions that are not implemented must not be taken for ones that held.
     for name in ["LastModifiedTime", "Size"] {
         if object.one(name)?.is_some() {
             return Err(Fault::not_implemented(name));

@@ -142,7 +142,7 @@ pub(super) fn answer(
     Ok(answer)
 }
 
-/// How far a version has come: to the bucket's copies, and to other buckets by its rules. `None`
+/// How far a version has got: to the bucket's replicas, and to other buckets by its rules. `None`
 /// where there are neither.
 pub(super) async fn replication(
     gateway: &Gateway,
@@ -161,7 +161,7 @@ pub(super) async fn replication(
     }))
 }
 
-/// A region without others knows of no copy.
+/// A region without others knows of no replica.
 impl Copies for Gateway {
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let regions = self.regions.as_ref();

@@ -1,4 +1,4 @@
-//! HeadObject: all that GetObject tells of a version, without its bytes.
+//! HeadObject: all that GetObject says of a version, without its bytes.
 
 use super::get_object;
 use crate::{

@@ -99,7 +99,7 @@ fn in_region(
     }
 }
 
-/// The name that a continuation token stands for.
+/// The name that a continuation token holds.
 fn after(token: &str) -> Result<String, Fault> {
     URL_SAFE_NO_PAD
         .decode(token)

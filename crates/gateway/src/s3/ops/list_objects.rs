@@ -52,7 +52,7 @@ pub(super) fn capacity(objects: &[ListedObject]) -> usize {
     1024 + keys + objects.len() * 420
 }
 
-/// What both versions of the listing tell of an object.
+/// What both versions of the listing say of an object.
 pub(super) fn contents(
     xml: &mut XmlWriter,
     encoding: Encoding,

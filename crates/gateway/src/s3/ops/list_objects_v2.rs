@@ -35,7 +35,7 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
                 })?)
             }
         };
-    // The token knows better: it lies behind `start-after` already.
+    // The token counts: it is behind `start-after` already.
     request.after = begin.as_deref().or(start_after);
     let objects = &call.gateway.objects;
     let page = objects.list_objects(&call.permit, &request).await?;

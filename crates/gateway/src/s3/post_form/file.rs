@@ -100,8 +100,7 @@ impl FileBody {
         }
     }
 
-    /// What stands behind the file: the line of the boundary must be whole, and the body must
-    /// come to its end.
+    /// What follows the file: the line of the boundary must be whole, and the body must end.
     async fn finish(&mut self) -> Result<(), BodyError> {
         let (mut line, mut rest) = (Vec::with_capacity(2), 0);
         loop {
@@ -146,7 +145,7 @@ impl Body for FileBody {
         Box::pin(self.advance())
     }
 
-    /// Only the boundary tells.
+    /// Only the boundary shows it.
     fn len_hint(&self) -> Option<u64> {
         None
     }

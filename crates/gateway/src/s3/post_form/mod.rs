@@ -216,7 +216,7 @@ fn allowed_length(
 }
 
 /// What the fields would be as headers of a PutObject. Of the request's own head only `Host` is
-/// kept, which tells where the object will be.
+/// kept, which says where the object will be.
 fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, Fault> {
     let mut out = HeaderMap::new();
     if let Some(host) = head.get(header::HOST) {

@@ -310,7 +310,7 @@ async fn s14_who_sends_a_form_is_verified() {
 
 #[tokio::test]
 async fn s14_a_policy_for_another_bucket_opens_no_other() {
-    // The form says what the policy wants to hear; the URL decides.
+    // The form names the bucket that the policy wants; the URL decides.
     let other = signed("", &[("bucket", "other")], |_| {});
     assert_eq!(outcome(&other, b"x").await.err(), Some("InvalidArgument"));
     let for_other = r#",{"bucket":"other"}"#;
