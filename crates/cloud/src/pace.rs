@@ -131,7 +131,7 @@ fn cost(action: &str) -> f64 {
         | "user.delete" | "group.delete" | "group.remove" | "policy.delete" | "policy.detach"
         | "role.delete" | "provider.delete" => 0.0,
         "bucket.create" | "user.create" | "role.create" | "provider.create" | "key.create"
-        | "key.enable" | "account.resume" => 2.0,
+        | "key.enable" | "account.resume" | "policy.attach" | "group.add" => 2.0,
         _ => 1.0,
     }
 }

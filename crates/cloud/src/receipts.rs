@@ -147,6 +147,11 @@ impl Registry {
         region: &RegionId,
         asker: &RegionId,
     ) -> Result<PastOf, CloudError> {
+        // What is remembered is of regions on record: a peer may name anything, at any length.
+        if self.region(region).is_none() && !types::planted("pasts-of-anything") {
+            let shown = types::text::shown(region, 64);
+            return Err(CloudError::Refused(format!("{shown} is no region")));
+        }
         let (name, id) = (&deed.name, deed.id);
         let (count, born_after) = self.chain_of(name).await?;
         let known = self.pasts.of(name, region);
@@ -191,6 +196,14 @@ pub(crate) struct Pasts(Mutex<HashMap<(BucketName, RegionId), PastOf>>);
 impl Pasts {
     fn of(&self, name: &BucketName, region: &RegionId) -> Option<PastOf> {
         self.0.lock().get(&(name.clone(), region.clone())).cloned()
+    }
+
+    /// The regions of which something is remembered.
+    #[cfg(test)]
+    pub(crate) fn of_regions(&self) -> Vec<String> {
+        let known = self.0.lock();
+        let all: std::collections::BTreeSet<_> = known.keys().map(|(_, r)| r.to_string()).collect();
+        all.into_iter().collect()
     }
 
     fn keep(&self, name: &BucketName, region: &RegionId, found: &PastOf) {

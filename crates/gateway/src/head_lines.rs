@@ -6,7 +6,8 @@
 //! says. Where the parser and this would disagree about a body the parser refuses the request and
 //! closes the connection.
 
-/// Bytes of a line that tell which header it is, and its value where that matters.
+/// Bytes of a line that tell which header it is, and its value where that matters. A length that
+/// takes more is refused: it has blanks or zeros in front that only hide it.
 const KEPT: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +33,11 @@ pub(crate) struct HeadLines {
     /// Bytes of that line, also those that were not kept, and whether the last one is a CR.
     long: usize,
     cr: bool,
-    length: u64,
+    length: Option<u64>,
     chunked: bool,
     /// A line of this head has come.
     begun: bool,
+    two_lengths: bool,
 }
 
 impl HeadLines {
@@ -45,10 +47,18 @@ impl HeadLines {
             line: Vec::new(),
             long: 0,
             cr: false,
-            length: 0,
+            length: None,
             chunked: false,
             begun: false,
+            two_lengths: false,
         }
+    }
+
+    /// Whether some head said its body's length twice, by `Content-Length` and by
+    /// `Transfer-Encoding`. The parser keeps the second alone (RFC 9112, section 6.3), and not
+    /// every proxy does.
+    pub(crate) fn had_two_lengths(&self) -> bool {
+        self.two_lengths
     }
 
     /// Takes the next bytes of the connection. Answers whether there was a line of a head without
@@ -89,7 +99,8 @@ impl HeadLines {
         self.cr = piece.last().map_or(self.cr, |last| *last == b'\r');
     }
 
-    /// Answers whether the line ends in CR LF. `piece` is what comes before the LF.
+    /// Answers whether the line ends in CR LF, and is none whose length cannot be read. `piece` is
+    /// what comes before the LF.
     fn end_line(&mut self, piece: &[u8]) -> bool {
         if self.long == 0 {
             // Nearly every line comes in one piece, and need not be copied.
@@ -97,27 +108,30 @@ impl HeadLines {
                 Some((b'\r', line)) => (line, true),
                 _ => (piece, false),
             };
-            self.on_line(line);
-            return ends;
+            return self.on_line(&line[..line.len().min(KEPT)], line.len()) && ends;
         }
         self.keep(piece);
         let ends = self.cr;
         let mut line = std::mem::take(&mut self.line);
         let whole = self.long - usize::from(ends);
         line.truncate(whole);
-        self.on_line(&line);
+        let readable = self.on_line(&line, whole);
         line.clear();
         self.line = line;
         (self.long, self.cr) = (0, false);
-        ends
+        readable && ends
     }
 
-    fn on_line(&mut self, line: &[u8]) {
+    /// Takes the begin of a line of `whole` bytes. Answers whether its length can be read, if it
+    /// says one.
+    fn on_line(&mut self, line: &[u8], whole: usize) -> bool {
+        let mut readable = true;
         match self.state {
             State::Head if line.is_empty() => self.end_head(),
-            State::Head => self.on_header(line),
+            State::Head => readable = self.on_header(line, whole),
             State::Size => {
                 let digits = line.iter().take_while(|b| b.is_ascii_hexdigit());
+                readable = digits.clone().count() < KEPT;
                 let size = digits.fold(0u64, |size, digit| {
                     let digit = char::from(*digit).to_digit(16).unwrap_or(0);
                     size.saturating_mul(16).saturating_add(u64::from(digit))
@@ -130,9 +144,10 @@ impl HeadLines {
             State::Trailer if line.is_empty() => self.state = State::Head,
             State::Trailer | State::Body(_) | State::Chunk(_) => {}
         }
+        readable || types::planted("hidden-lengths")
     }
 
-    fn on_header(&mut self, line: &[u8]) {
+    fn on_header(&mut self, line: &[u8], whole: usize) -> bool {
         self.begun = true;
         let value = |name: &[u8]| {
             let front = line.get(..name.len())?;
@@ -142,14 +157,18 @@ impl HeadLines {
         };
         match line.first() {
             Some(b'c' | b'C') => {
-                let text = value(b"content-length:").and_then(|v| std::str::from_utf8(v).ok());
-                if let Some(length) = text.and_then(|text| text.parse().ok()) {
-                    self.length = length;
+                if let Some(value) = value(b"content-length:") {
+                    let text = std::str::from_utf8(value).ok();
+                    if let Some(length) = text.and_then(|text| text.parse().ok()) {
+                        self.length = Some(length);
+                    }
+                    return whole <= KEPT;
                 }
             }
             Some(b't' | b'T') => self.chunked |= value(b"transfer-encoding:").is_some(),
             _ => {}
         }
+        true
     }
 
     fn end_head(&mut self) {
@@ -157,12 +176,13 @@ impl HeadLines {
             // Empty lines before a request.
             return;
         }
+        self.two_lengths |= self.chunked && self.length.is_some();
         self.state = match (self.chunked, self.length) {
             (true, _) => State::Size,
-            (false, 0) => State::Head,
-            (false, length) => State::Body(length),
+            (false, None | Some(0)) => State::Head,
+            (false, Some(length)) => State::Body(length),
         };
-        (self.length, self.chunked, self.begun) = (0, false, false);
+        (self.length, self.chunked, self.begun) = (None, false, false);
     }
 }
 
@@ -199,6 +219,24 @@ mod tests {
         ] {
             assert_eq!(bare(bytes), expected, "{bytes:?}");
         }
+    }
+
+    /// Blanks and zeros before a length must not keep it from being read, however they are cut.
+    #[test]
+    fn a_length_behind_many_blanks_or_zeros_is_refused() {
+        let (blanks, zeros) = (" ".repeat(70), "0".repeat(70));
+        for head in [
+            format!("Content-Length:{blanks}5\r\n\r\na\nb\n\n"),
+            format!("content-length: {zeros}5\r\n\r\na\nb\n\n"),
+            format!("Content-Length: 5{blanks}\r\n\r\na\nb\n\n"),
+            format!("Transfer-Encoding: chunked\r\n\r\n{zeros}3\r\na\nb\r\n0\r\n\r\n"),
+            format!("Transfer-Encoding: chunked\r\n\r\n3\r\na\nb\r\n{zeros}\r\n\r\n"),
+        ] {
+            assert!(bare(&format!("PUT /a HTTP/1.1\r\n{head}")), "{head:?}");
+        }
+        // A comment behind a size is no length.
+        let comment = format!("Transfer-Encoding: chunked\r\n\r\n3;{zeros}\r\na\nb\r\n0\r\n\r\n");
+        assert!(!bare(&format!("PUT /a HTTP/1.1\r\n{comment}")));
     }
 
     #[test]

@@ -261,7 +261,7 @@ impl Connection {
                 if !matches!(error, Handshake::Challenge) {
                     self.gateway.metrics.handshakes_failed.inc();
                 }
-                tracing::debug!(%error, "a connection did not come to TLS");
+                tracing::debug!(%error, "a TLS handshake failed");
                 None
             }
         }

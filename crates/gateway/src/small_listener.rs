@@ -4,15 +4,21 @@
 use std::{
     convert::Infallible,
     future::Future,
+    io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -20,11 +26,14 @@ use hyper_util::{
 };
 use listener::{Certificates, Listener, Stream};
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Notify,
     time::{sleep, timeout},
 };
 use types::{ConnectionPlace, Connections};
+
+use crate::head_lines::HeadLines;
 
 /// Pause after a failure to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -60,7 +69,7 @@ pub async fn serve_small<B, F, A>(
     answer: F,
     shutdown: impl Future<Output = ()> + Send,
 ) where
-    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>, Data: Send>
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>, Data = Bytes>
         + Send
         + Unpin
         + 'static,
@@ -94,17 +103,17 @@ pub async fn serve_small<B, F, A>(
             continue;
         };
         let (place, answer) = (Arc::new(place), answer.clone());
+        let two_readings = Arc::new(AtomicBool::new(false));
+        let found = Arc::clone(&two_readings);
         let service = service_fn(move |request| {
-            let (place, answering) = (Arc::clone(&place), answer(from, request));
-            async move {
-                place.busy();
-                let answer = answering.await;
-                Ok::<_, Infallible>(answer.map(|body| OnItsWay { body, place }))
-            }
+            let refused = two_readings.load(Relaxed) && !types::planted("small-listener-lines");
+            let answering = (!refused).then(|| answer(from, request));
+            send(Arc::clone(&place), answering)
         });
         let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.clone());
         let connection = async move {
             if let Some(stream) = encrypted(stream, tls, limits.head).await {
+                let stream = Lined::new(stream, found);
                 // Whoever hangs up early is no news.
                 let _ = watcher
                     .watch(http.serve_connection(TokioIo::new(stream), service))
@@ -120,6 +129,94 @@ pub async fn serve_small<B, F, A>(
     }
     drop(tcp);
     let _ = timeout(limits.drain, graceful.shutdown()).await;
+}
+
+/// A connection on which heads are followed line by line, as at the S3 listener.
+struct Lined {
+    stream: Stream,
+    lines: HeadLines,
+    /// A head can be read in two ways: nothing more that comes is answered.
+    found: Arc<AtomicBool>,
+}
+
+impl Lined {
+    fn new(stream: Stream, found: Arc<AtomicBool>) -> Self {
+        Self {
+            stream,
+            lines: HeadLines::new(),
+            found,
+        }
+    }
+}
+
+impl AsyncRead for Lined {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let new = buf.filled().get(before..).unwrap_or_default();
+        if read.is_ready() && (self.lines.bare_lf(new) || self.lines.had_two_lengths()) {
+            self.found.store(true, Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Lined {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Sends an answer; without one, the request is refused for its head.
+async fn send<B>(
+    place: Arc<ConnectionPlace>,
+    answering: Option<impl Future<Output = Response<B>>>,
+) -> Result<Response<OnItsWay<Either<B, Full<Bytes>>>>, Infallible> {
+    place.busy();
+    let answer = match answering {
+        Some(answering) => answering.await.map(Either::Left),
+        None => refused_lines().map(Either::Right),
+    };
+    Ok(answer.map(|body| OnItsWay { body, place }))
+}
+
+/// Refuses a request that a proxy could read in another way. The connection ends with the answer.
+fn refused_lines() -> Response<Full<Bytes>> {
+    let why = "The lines of a request's head end in CR LF, and its body has one length: \
+               Content-Length or Transfer-Encoding.\n";
+    let mut answer = Response::new(Full::from(why));
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    let close = http::HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
 }
 
 /// A body that is being sent. Until it is, its connection is at work; each piece that the client
@@ -173,7 +270,7 @@ async fn encrypted(
     match tls.accept(stream, within, false).await {
         Ok(stream) => Some(stream),
         Err(error) => {
-            tracing::debug!(%error, "a connection did not come to TLS");
+            tracing::debug!(%error, "a TLS handshake failed");
             None
         }
     }
@@ -214,6 +311,44 @@ mod tests {
                 .poll_recv(cx)
                 .map(|piece| Some(Ok(Frame::data(piece?))))
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_with_two_readings_is_refused() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = tcp.local_addr().unwrap();
+        let answer = |_, _| async { Response::new(Full::from("secret")) };
+        let limits = SmallLimits::default();
+        let serving = tokio::spawn(serve_small(limits, tcp, answer, std::future::pending()));
+        let chunked = "transfer-encoding: chunked\r\n";
+        for (head, status) in [
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), "200"),
+            ("GET / HTTP/1.1\r\nhost: a\n\r\n".to_owned(), "400"),
+            ("GET / HTTP/1.1\nhost: a\n\n".to_owned(), "400"),
+            (
+                format!("POST / HTTP/1.1\r\nhost: a\r\n{chunked}\r\n0\r\n\r\n"),
+                "200",
+            ),
+            (
+                format!(
+                    "POST / HTTP/1.1\r\nhost: a\r\n{chunked}content-length: 5\r\n\r\n0\r\n\r\n"
+                ),
+                "400",
+            ),
+            (
+                format!(
+                    "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n{chunked}\r\n0\r\n\r\n"
+                ),
+                "400",
+            ),
+        ] {
+            let mut client = TcpStream::connect(at).await.unwrap();
+            client.write_all(head.as_bytes()).await.unwrap();
+            let mut got = vec![0; 12];
+            client.read_exact(&mut got).await.unwrap();
+            assert_eq!(got, format!("HTTP/1.1 {status}").as_bytes(), "{head:?}");
+        }
+        serving.abort();
     }
 
     #[tokio::test]

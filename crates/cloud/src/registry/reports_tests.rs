@@ -158,7 +158,8 @@ async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_wh
         Ask::RemovedOnWord(serde_json::from_value(said).unwrap())
     };
     // Of nobody, of itself, of a sealed copy, of who never had one; and by who is not the home.
-    for from in ["nowhere", "second", "third", "first"] {
+    let long = "x".repeat(1 << 20);
+    for from in ["nowhere", &long, "second", "third", "first"] {
         for (by, epoch) in [("second", 1), ("second", 2), ("third", 1)] {
             let ask = came_back(from, epoch);
             assert_eq!(cloud.said(by, ask).await, (false, 0), "{by} {from} {epoch}");
@@ -166,6 +167,11 @@ async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_wh
             assert_eq!(cloud.said(by, ask).await, (false, 0), "{by} {from} {epoch}");
         }
     }
+    // What was read of a region that there is not is not remembered.
+    assert_eq!(
+        cloud.keeper.pasts.of_regions(),
+        ["first", "second", "third"]
+    );
     // Of a copy that there was, also once it is gone; and who says so is on record.
     cloud.placed(&deed.name, with("first")).await;
     for gone in [false, true] {

@@ -41,7 +41,7 @@ const REPEATED: [&str; 8] = [
 const FRAMING: [&str; 2] = ["x-amz-decoded-content-length", "x-amz-trailer"];
 
 /// Headers without `x-amz-` that something here reads, and that have one value.
-pub(crate) const SINGLE: [&str; 18] = [
+pub(crate) const SINGLE: [&str; 20] = [
     "authorization",
     "content-disposition",
     "content-length",
@@ -60,6 +60,9 @@ pub(crate) const SINGLE: [&str; 18] = [
     "if-unmodified-since",
     "origin",
     "range",
+    // Conditions of policies read these two.
+    "referer",
+    "user-agent",
     "x-dhow-if-state",
 ];
 
