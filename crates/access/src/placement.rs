@@ -23,9 +23,10 @@ pub enum Via {
 pub enum Proof {
     /// Head and body: the signature was verified, and covers both.
     Whole,
-    /// The head alone: the body is the relaying region's word.
+    /// The head alone: the body is only the relaying region's statement.
     Head,
-    /// Nothing, since nobody could be asked who has the key: all is that region's word.
+    /// Nothing, since nobody could be asked who has the key: all of it is only that region's
+    /// statement.
     Word,
 }
 
@@ -96,8 +97,8 @@ pub fn may_relay(deed: &BucketDeed, here: &Place, holder: &Place, action: Action
             || is_trusted(deed, holder, here, action))
 }
 
-/// Whether the bucket's owner takes the word of the region `from` for what a customer asks of
-/// `here`, where no signature proves it.
+/// Whether the bucket's owner trusts the region `from` about what a customer asks of `here`, where
+/// no signature proves it.
 pub fn is_trusted(deed: &BucketDeed, here: &Place, from: &Place, action: Action) -> bool {
     let trust = &deed.placement.trust;
     let named = match action.is_for_writers() {

@@ -3,7 +3,7 @@
 //! A region that forwards a request relays the head that the customer signed, and the region that
 //! acts reads the kind and time of the signature, `User-Agent` and `Referer` there: there is no
 //! second description of these. What no head says is in a field of its own
-//! ([`RequestFacts::to_text`]). It is the word of the region that forwards, whatever the signature
+//! ([`RequestFacts::to_text`]). Only the region that forwards says so, whatever the signature
 //! proves.
 
 use std::{fmt::Write, net::IpAddr};

@@ -2,7 +2,7 @@
 //!
 //! To know less about an operation (that a write was called, but not how it ended; of a read,
 //! nothing) can only make more orders possible. So operations are left out one after the other for
-//! as long as there is still no order, and what remains is at odds whatever the rest did.
+//! as long as there is still no order, and what remains contradicts itself whatever the rest did.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ use crate::{
 const SHARE: u64 = 16;
 
 /// The operations that cannot be explained together, in order of call. `budget` is for the whole
-/// reduction: when it is spent, what is left is still at odds, but might not be the fewest.
+/// reduction: when it is spent, what is left still contradicts itself, but might not be the fewest.
 pub(crate) fn core<'a>(operations: &[&'a Operation], mut budget: Budget) -> Vec<&'a Operation> {
     let mut all: Vec<&Operation> = operations.to_vec();
     all.sort_by_key(|o| o.call_ns);

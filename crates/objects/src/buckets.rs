@@ -201,8 +201,8 @@ impl Objects {
                     this.put_back(&deed).await
                 }
                 Some(BucketState::Removing) => {
-                    // The caller who asked for it is gone. A registry elsewhere does not take this
-                    // region's word for it: then the bucket, which is empty, is put back.
+                    // The caller who asked for it is gone. A registry elsewhere does not accept the
+                    // removal from this region alone: then the bucket, which is empty, is restored.
                     let nobody = Asked {
                         actor: Actor::System,
                         request: None,

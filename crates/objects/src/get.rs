@@ -328,7 +328,7 @@ impl Objects {
             let later = *later;
             let ids = reader.waiting.iter().skip(OPEN_MAX).map(|w| w.0.id);
             reader._pinned = Some(self.pins.pin(ids.collect()));
-            // A row that stands now had its extents alive when they were pinned.
+            // A row that is there now had its extents when they were pinned.
             let index = &self.engine.index;
             let now = index.get(bucket.partition, row.0, Want::Value).await?;
             if now.is_none_or(|now| now.version != row.1) {

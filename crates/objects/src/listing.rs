@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The row that the cursor stands on.
+    /// The row at the cursor.
     pub(crate) async fn peek(&mut self) -> StoreResult<Option<&(Bytes, Row)>> {
         if self.rows.as_slice().is_empty() {
             self.fill().await?;
@@ -133,7 +133,7 @@ impl<'a> Cursor<'a> {
         Ok(self.rows.as_slice().first())
     }
 
-    /// Takes the row that the cursor stands on and steps behind it.
+    /// Takes the row at the cursor and moves the cursor behind it.
     pub(crate) async fn next(&mut self) -> StoreResult<Option<(Bytes, Row)>> {
         if self.rows.as_slice().is_empty() {
             self.fill().await?;

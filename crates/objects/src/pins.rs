@@ -131,10 +131,10 @@ const LANDED: u8 = 1;
 /// It is under way, or nobody knows.
 const UNKNOWN: u8 = 2;
 
-/// Extents that this process creates for one commit, pinned. Shared by whoever creates them and
-/// the commit, which may outlive it; the last of them decides what becomes of the extents: they
-/// are the row's when the commit landed, they go when it did not, and when nobody knows they stay
-/// pinned until the process ends.
+/// Extents that this process creates for one commit, pinned. Shared by whoever creates them and the
+/// commit, which may outlive it; the last of them decides about the extents: they are the row's
+/// when the commit landed, they go when it did not, and when nobody knows they stay pinned until
+/// the process ends.
 pub(crate) struct Fresh {
     pins: Arc<Pins>,
     extents: Mutex<Vec<BlobId>>,

@@ -415,8 +415,8 @@ async fn a_deletion_that_a_crash_interrupted_is_taken_back_or_gone_on_with() {
     }
 }
 
-/// A registry elsewhere takes no region's word that a customer wanted a bucket gone. One whose
-/// removal a crash interrupted is empty, and takes objects again.
+/// A registry elsewhere does not accept from a region alone that a customer wanted a bucket gone.
+/// One whose removal a crash interrupted is empty, and takes objects again.
 #[tokio::test]
 async fn a_removal_that_nobody_can_prove_any_more_is_taken_back() {
     for at_start in [true, false] {

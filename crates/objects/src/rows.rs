@@ -1,7 +1,7 @@
 //! The keys of rows within a bucket's partition; docs/disk-format.md draws them.
 //!
-//! The first byte says what a row is. A customer's key stands raw where nothing follows it;
-//! elsewhere it is escaped (00 becomes 00 FF) and ended by 00 01, which keeps the order of keys.
+//! The first byte says what a row is. A customer's key is raw where nothing follows it; elsewhere
+//! it is escaped (00 becomes 00 FF) and ended by 00 01, which keeps the order of keys.
 
 use bytes::Bytes;
 use store::BlobId;
@@ -21,7 +21,7 @@ pub(crate) const UPLOAD: &[u8] = b"m";
 pub(crate) const PART: &[u8] = b"p";
 /// Uploads that ended, whose leftover parts belong to nobody.
 pub(crate) const FINISHED_UPLOAD: &[u8] = b"t";
-/// Where this region stands in following another.
+/// How far this region has followed another.
 pub(crate) const FOLLOW: &[u8] = b"f";
 /// Extents that await deletion.
 pub(crate) const DEAD: &[u8] = b"d";
@@ -36,7 +36,7 @@ pub(crate) const DOCUMENT: &[u8] = b"q";
 /// Versions of other regions that are set aside, since their time has not come.
 pub(crate) const ASIDE: &[u8] = b"h";
 
-/// What was removed on the word of one region: how many versions.
+/// What was removed because one region reported it: how many versions.
 pub(crate) const WORDS: &[u8] = b"v";
 /// And which.
 pub(crate) const ON_WORD: &[u8] = b"w";
@@ -113,7 +113,7 @@ pub(crate) fn finished_upload_id(row_key: &[u8]) -> Result<UploadId> {
     sixteen(row_key, FINISHED_UPLOAD, "a finished upload").map(UploadId::from_bytes)
 }
 
-/// Where this region stands in following `source`.
+/// How far this region has followed `source`.
 pub(crate) fn follow(source: &RegionId) -> Bytes {
     [FOLLOW, source.as_bytes()].concat().into()
 }
@@ -124,8 +124,7 @@ pub(crate) fn gather(copy: &RegionId) -> Bytes {
     [FOLLOW, b"^", copy.as_bytes()].concat().into()
 }
 
-/// Where this region stands in shipping versions to another bucket by rules. No region's name
-/// begins so.
+/// How far this region has shipped versions to another bucket by rules. No region's name begins so.
 pub(crate) fn follow_rule(to: &BucketName) -> Bytes {
     [FOLLOW, b"~", to.as_bytes()].concat().into()
 }
@@ -187,7 +186,7 @@ pub(crate) fn aside_name(row_key: &[u8], region: &RegionId) -> Result<(Bytes, Ve
     Ok((key, VersionId::from_bytes(version)))
 }
 
-/// How many versions were removed on the word of `region`.
+/// How many versions were removed because `region` reported it.
 pub(crate) fn words(region: &RegionId) -> Bytes {
     [WORDS, region.as_bytes()].concat().into()
 }
@@ -201,7 +200,7 @@ pub(crate) fn words_region(row_key: &[u8]) -> Result<RegionId> {
     }
 }
 
-/// The `n`th version that was removed on the word of `region`.
+/// The `n`th version that was removed because `region` reported it.
 pub(crate) fn on_word(region: &RegionId, n: u64) -> Bytes {
     [ON_WORD, region.as_bytes(), &[0], &n.to_be_bytes()]
         .concat()

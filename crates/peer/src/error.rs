@@ -35,7 +35,7 @@ pub enum PeerError {
     /// No answer in time.
     #[error("deadline passed while waiting for {0}")]
     Deadline(&'static str),
-    /// The connection stands, but the exchange broke: a reset stream, a body over its limit.
+    /// The connection is open, but the exchange broke: a reset stream, a body over its limit.
     #[error("exchange with {peer} broke: {reason}")]
     Protocol {
         /// The region or address that was asked for.

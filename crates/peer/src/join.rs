@@ -73,7 +73,7 @@ impl JoinToken {
     /// A token with a new secret from the machine's entropy.
     ///
     /// # Errors
-    /// [`JoinTokenError::Field`] when an id or the address cannot stand in a token.
+    /// [`JoinTokenError::Field`] when an id or the address cannot be in a token.
     pub fn create(
         fingerprint: [u8; 32],
         address: &str,
@@ -102,7 +102,7 @@ impl JoinToken {
     /// The text form, to be shown once.
     ///
     /// # Errors
-    /// [`JoinTokenError::Field`] when an id or the address cannot stand in a token.
+    /// [`JoinTokenError::Field`] when an id or the address cannot be in a token.
     pub fn to_text(&self) -> Result<String, JoinTokenError> {
         self.check()?;
         let mut out = vec![FORMAT];

@@ -6,8 +6,8 @@ use types::RegionId;
 /// private use (ICANN, 2024), so no public authority can issue for it.
 const SUFFIX: &str = ".region.dhow.internal";
 
-/// Whether a region's id can stand in a certificate: a DNS label of RFC 1035 section 2.3.1 in
-/// lower case, that is 1 to 63 letters, digits and hyphens, with no hyphen at either end.
+/// Whether a region's id can be in a certificate: a DNS label of RFC 1035 section 2.3.1 in lower
+/// case, that is 1 to 63 letters, digits and hyphens, with no hyphen at either end.
 pub fn is_region_label(id: &str) -> bool {
     let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&id.len())

@@ -192,8 +192,8 @@ impl Room {
         };
         let (shared, _) = self.region.part(kind, bytes);
         let shared = take(shared, count).await?;
-        // Whoever has room takes its turn: the region's own first, so that one which asks much
-        // does not stand in the line of all more often than the others.
+        // Whoever has room takes its turn: the region's own first, so that one which asks much is
+        // not in the queue of all more often than the others.
         let making = match &self.making_all {
             Some(all) if kind == Kind::Answer && bytes > SMALL_BYTES => {
                 Some((take(&self.region.making, 1).await?, take(all, 1).await?))

@@ -129,7 +129,7 @@ impl ChainHead {
     }
 }
 
-/// An entry of the audit log without what stands before it there: that is somebody else's.
+/// An entry of the audit log without the entry before it there, which is about somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Told {

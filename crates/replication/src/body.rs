@@ -12,7 +12,7 @@ use objects::ObjectReader;
 use peer::{BoxBody, BoxError, next_data};
 use types::{BodyError, body::NextChunk};
 
-/// How long a body may stand still.
+/// How long a body may make no progress.
 const STILL: Duration = Duration::from_secs(15);
 
 type Step = Pin<Box<dyn Future<Output = (ObjectReader, objects::Result<Option<Bytes>>)> + Send>>;

@@ -512,7 +512,7 @@ impl Follower {
             .follow(self.far.deed.id, region, |f| f.settled = settled);
     }
 
-    /// Notes where following stands; answers where in this region's log that note is.
+    /// Notes how far this region has followed; answers where in this region's log that note is.
     pub(crate) async fn note(
         &self,
         permit: &Permit,

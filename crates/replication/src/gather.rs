@@ -168,7 +168,7 @@ impl Follower {
         Ok(noted.await?)
     }
 
-    /// The replica's log no longer reaches back to where this region stood: what clients removed
+    /// The replica's log no longer reaches back to where this region had read: what clients removed
     /// there, and all versions that were made there, instead.
     async fn gather_all(
         &self,
@@ -537,7 +537,7 @@ impl Source {
 }
 
 impl Follower {
-    /// From where this region last stood in the other's log, if that is further than `after`.
+    /// From where this region had last read in the other's log, if that is further than `after`.
     async fn gather_former(&self, after: u64) -> Result<Gathered, ReplicationError> {
         let permit = self.permit()?;
         let stood = self

@@ -1,5 +1,5 @@
 //! The home fetches what another region alone has: after a promotion, what the old home had not
-//! handed on, or what reached one replica and not the one that became the home.
+//! sent to replicas, or what reached one replica and not the one that became the home.
 
 use std::{sync::Arc, time::Duration};
 

@@ -63,7 +63,7 @@ impl<K: Hash + Eq, V: Clone> Kept<K, V> {
         kept.insert(key, (until, value));
     }
 
-    /// Keeps what is not over and `stands`; says whether anything is left.
+    /// Keeps what is not over and for which `stands` is true; says whether anything is left.
     fn forget(&self, stands: impl Fn(&K) -> bool) -> bool {
         let (mut kept, now) = (self.0.lock(), Instant::now());
         kept.retain(|key, (until, _)| *until > now && stands(key));

@@ -88,7 +88,8 @@ pub trait Regions: Send + Sync + 'static {
     fn home_since<'a>(&'a self, deed: &'a BucketDeed) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(std::future::ready(Ok(deed.epoch)))
     }
-    /// Puts on record what was removed on another region's word; answers whether it is on record.
+    /// Puts on record what was removed because another region reported it; answers whether it is on
+    /// record.
     fn removed_on_word<'a>(&'a self, _: &'a OnWordOf) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(true))
     }

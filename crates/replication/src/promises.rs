@@ -131,7 +131,7 @@ pub struct Promises {
     /// an epoch that did not come.
     anew: Mutex<BTreeMap<RegionId, Instant>>,
     /// Of each bucket at most one by each region: a region to which this home has answered that it
-    /// takes nothing more acts on that, whatever becomes of another region's statement.
+    /// takes nothing more acts on that, whatever happens to another region's statement.
     fences: RwLock<BTreeMap<BucketId, Vec<Fence>>>,
     fence_count: AtomicUsize,
     disbelieved: Mutex<BTreeMap<RegionId, Instant>>,

@@ -259,7 +259,7 @@ mod tests {
         let asked = Instant::now();
         promises.hold(&keeper, asked, &lasting(Vec::new()));
         promises.may_decide(&deed).unwrap();
-        // Another region's word is there already, and is found wrong sooner.
+        // Another region's statement is there already, and is found wrong sooner.
         for by in [&other, &keeper] {
             assert!(promises.learned(&deed, 2, by));
         }

@@ -382,8 +382,8 @@ impl Replication {
         Ok(())
     }
 
-    /// What the old home had not handed on is on record, as what it hands over later is: clients
-    /// may write the same keys here already. Nothing waits for the registry.
+    /// What the old home had not sent to replicas is on record, as what it hands over later is:
+    /// clients may write the same keys here already. Nothing waits for the registry.
     fn report(&self, deed: &BucketDeed, from: &RegionId, keys: BTreeSet<String>) {
         if keys.is_empty() {
             return;

@@ -314,7 +314,7 @@ pub struct TakenByRule {
     pub failed: Vec<((String, String), String)>,
 }
 
-/// What becomes of versions that were offered and will not be fetched.
+/// What happens to versions that were offered and will not be fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// They had come, and were removed since: they go at the offering region too.

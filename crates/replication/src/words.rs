@@ -1,5 +1,5 @@
-//! What is removed on another region's word is put on record here before it goes, and in the
-//! registry's audit log later: count and digest, again and again until it is there.
+//! What is removed because another region reported it is put on record here before it goes, and in
+//! the registry's audit log later: count and digest, again and again until it is there.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -21,7 +21,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(3600);
 /// After a registry that did not take it.
 const AGAIN: Duration = Duration::from_secs(15);
 
-/// What was removed of a bucket on one region's word.
+/// What was removed of a bucket because one region reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnWordOf {
     /// The bucket.
@@ -39,7 +39,8 @@ pub struct OnWordOf {
 }
 
 impl Follower {
-    /// Puts on record what a page will remove on the word of a region whose clients removed it.
+    /// Puts on record what a page will remove, because the region that sent it reports that clients
+    /// removed it there.
     pub(crate) async fn note_removed(
         &self,
         permit: &Permit,
@@ -60,7 +61,7 @@ impl Follower {
 }
 
 impl Replication {
-    /// Has the audit log know of what was removed on another region's word. Never ends.
+    /// Reports to the audit log what was removed because another region reported it. Never ends.
     pub(crate) async fn report_words(&self) {
         let mut next: BTreeMap<(BucketId, RegionId), Instant> = BTreeMap::new();
         loop {

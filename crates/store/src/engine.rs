@@ -261,7 +261,7 @@ pub struct LogPage {
     pub next: Position,
 }
 
-/// Where a follower of a log stands.
+/// The position of a follower of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// It can go on.

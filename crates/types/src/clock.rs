@@ -42,7 +42,7 @@ impl Clock for ShiftedClock {
 pub struct TestClock(AtomicU64);
 
 impl TestClock {
-    /// A clock that stands at `ms` after the epoch.
+    /// A clock that shows `ms` after the epoch.
     pub fn at_ms(ms: u64) -> Self {
         Self(AtomicU64::new(ms))
     }

@@ -81,7 +81,7 @@ const NAMES: &[(&str, Compare, bool)] = &[
     ("Null", Compare::Null, false),
 ];
 
-/// An operator with what stands around it. It is kept as a word.
+/// An operator with what is around it. It is kept as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Operator {
     number: u8,

@@ -21,7 +21,7 @@ pub enum AuthType {
     HeaderV2,
     /// `AWSAccessKeyId=…&Expires=…&Signature=…` in the query.
     PresignedV2,
-    /// A form: who sends it stands in the body.
+    /// A form: who sends it is in the body.
     PostPolicy,
     /// A form whose body has a signature of version 2.
     PostPolicyV2,
@@ -37,7 +37,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// As it stands in requests.
+    /// As it is written in requests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hmac => "AWS4-HMAC-SHA256",

@@ -35,7 +35,7 @@ pub fn encode(out: &mut Vec<u8>, text: &[u8], slash: bool) {
     }
 }
 
-/// Bytes that stand as they are in a canonical query; in a path also `/`.
+/// Bytes that are kept as they are in a canonical query; in a path also `/`.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0;

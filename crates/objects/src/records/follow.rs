@@ -12,7 +12,7 @@ const OF_REPLICA: u8 = 2;
 /// With that, and up to where the source's log went when it last sent something.
 const REACHING: u8 = 3;
 
-/// Where a follower stands.
+/// How far a follower is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FollowCursor {
     /// The deed's epoch under which it followed.

@@ -34,7 +34,7 @@ pub enum Applied {
     Done,
     /// It had been applied before.
     Known,
-    /// Something newer stands in its place.
+    /// Something newer is in its place.
     Superseded,
 }
 

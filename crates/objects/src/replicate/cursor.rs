@@ -1,5 +1,5 @@
-//! Where a region stands in following another: a row in the bucket's partition, written once what
-//! it covers was applied.
+//! How far a region has followed another: a row in the bucket's partition, written once what it
+//! covers was applied.
 
 use access::{Action, Permit};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Objects {
-    /// Where this region stands in following `source`.
+    /// How far this region has followed `source`.
     pub async fn follow_cursor(
         &self,
         permit: &Permit,
@@ -53,7 +53,7 @@ impl Objects {
         Ok(same && cursor.snapshot.is_none())
     }
 
-    /// Notes where this region stands; answers where in its own log that note is.
+    /// Notes how far this region is; answers where in its own log that note is.
     pub async fn set_follow_cursor(
         &self,
         permit: &Permit,

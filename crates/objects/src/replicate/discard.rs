@@ -69,7 +69,7 @@ impl Objects {
         Err(Error::Contention)
     }
 
-    /// The first commit. Answers a guard that holds as long as the mark stands, and how many
+    /// The first commit. Answers a guard that holds as long as the mark is there, and how many
     /// cursors went; `None` when there is nothing.
     async fn mark_discarded(&self, partition: PartitionId) -> Result<Option<(Guard, u64)>> {
         let index = &self.engine.index;

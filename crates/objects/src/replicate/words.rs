@@ -1,7 +1,8 @@
-//! What a home removed on another region's word. That a version was removed there cannot be seen
-//! from here, so each one that goes is on record before it goes: which key and version, who said
-//! so, under which epoch, and when. The record of a region counts and digests them all and keeps
-//! the last ones by name; the registry's audit log gets count and digest, later where it is away.
+//! What a home removed because another region reported that it was removed there. This region
+//! cannot see whether that is true, so each one that goes is on record before it goes: which key
+//! and version, who said so, under which epoch, and when. The record of a region counts and digests
+//! them all and keeps the last ones by name; the registry's audit log gets count and digest, later
+//! where the registry is unreachable.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +58,7 @@ struct Told {
     began: Timestamp,
 }
 
-/// What was removed here on the word of one region.
+/// What was removed here because one region reported it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
     /// What it reported of earlier epochs.
@@ -99,7 +100,7 @@ impl Words {
     }
 }
 
-/// One version that was removed on a region's word.
+/// One version that was removed because a region reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnWord {
     /// The key.
@@ -163,7 +164,7 @@ fn chained(before: &[u8; 32], bytes: &[u8]) -> [u8; 32] {
 pub(crate) struct Unreported(Mutex<BTreeMap<(BucketId, RegionId), BucketName>>);
 
 impl Objects {
-    /// What was removed here on a region's word.
+    /// What was removed here because a region reported it.
     pub async fn words(&self, deed: &BucketDeed, region: &RegionId) -> Result<Words> {
         Ok(self.stored_words(deed, region).await?.1)
     }
@@ -257,7 +258,7 @@ impl Objects {
         .await
     }
 
-    /// Puts on record what is about to be removed on a region's word.
+    /// Puts on record what is about to be removed because a region reported it.
     pub async fn note_on_word(
         &self,
         permit: &Permit,

@@ -35,7 +35,7 @@ pub struct Rule {
     pub existing: bool,
     /// Where to.
     pub destination: BucketName,
-    /// Since when it stands.
+    /// Since when it is in force.
     pub since: Timestamp,
 }
 
@@ -90,7 +90,7 @@ impl Rules {
         all
     }
 
-    /// Rules that stood before stand since then; the others since `now`.
+    /// Rules that were in force before are so since then; the others since `now`.
     #[must_use]
     pub fn following_on(mut self, before: Option<&Self>, now: Timestamp) -> Self {
         for rule in &mut self.rules {

@@ -96,7 +96,7 @@ impl Objects {
         Ok(bucket.versioning() == Versioning::Enabled)
     }
 
-    /// Where the shipping to `to` stands. `epoch` of the cursor is the configuration's generation.
+    /// How far the shipping to `to` is. `epoch` of the cursor is the configuration's generation.
     pub async fn rule_cursor(
         &self,
         permit: &Permit,
@@ -108,7 +108,7 @@ impl Objects {
         row.map(|row| FollowCursor::decode(&row.value)).transpose()
     }
 
-    /// Notes where it stands.
+    /// Notes how far it is.
     pub async fn set_rule_cursor(
         &self,
         permit: &Permit,

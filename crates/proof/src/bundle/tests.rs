@@ -669,7 +669,7 @@ fn every_finding_has_a_sentence_of_its_own() {
 }
 
 proptest::proptest! {
-    /// Whatever stands in a file under a right last line: it is refused or judged, never a panic.
+    /// Whatever a file has under a right last line: it is refused or judged, never a panic.
     #[test]
     fn any_document_is_judged(from in 0..20_000_usize, len in 0..40_usize, put in "[0-9\"{}:,a-f]{0,20}") {
         let file = bundle().to_bytes().unwrap();

@@ -100,7 +100,7 @@ proptest! {
         }
     }
 
-    /// Whatever an entry says, and what stands before it, is in the link.
+    /// Whatever an entry says, and what is before it, is in the link.
     #[test]
     fn a_link_is_of_everything_before_it(
         count in 0..1000_u64,

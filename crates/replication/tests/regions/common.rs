@@ -129,7 +129,7 @@ pub struct View {
     removal_asked: AtomicUsize,
     /// The registry does not answer.
     pub away: AtomicBool,
-    /// What is on record as removed on another region's word.
+    /// What is on record as removed because another region reported it.
     pub on_word: Mutex<Vec<OnWordOf>>,
     /// Why it is not to act as the home.
     pub doubt: Mutex<Option<String>>,

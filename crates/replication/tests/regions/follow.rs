@@ -1,4 +1,4 @@
-//! A replica follows its home, and goes on where it was after what may befall it.
+//! A replica follows its home, and goes on where it was after whatever may happen to it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A replica that its region cannot read: cases P1 to P3 of the threats, and what befalls any
+//! A replica that its region cannot read: cases P1 to P3 of the threats, and what can happen to any
 //! replica.
 
 use std::{sync::Arc, time::Duration};
@@ -379,7 +379,7 @@ async fn p2_a_lease_ends_and_a_read_that_lasts_longer_needs_another() {
     assert_eq!(s.get("one").await.unwrap(), "1");
     assert_eq!(s.get("long").await, Some(large(1, 4 << 20)));
     let (mut first, mut second) = (begun(&s, "long").await, begun(&s, "long").await);
-    // Another lease is given while the placement stands.
+    // Another lease is given while the placement is unchanged.
     tokio::time::sleep(2 * leases_of).await;
     while first.next().await.unwrap().is_some() {}
     a.view.hears(&deed("a", &[], 1));

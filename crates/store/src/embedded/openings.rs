@@ -60,7 +60,8 @@ impl Openings {
         base
     }
 
-    /// Whether a commit of this log could have this position, or a follower of it stand there.
+    /// Whether a commit of this log could have this position, or a follower of it have it as its
+    /// position.
     pub(super) fn gave(&self, position: u64) -> bool {
         let after = self.0.partition_point(|opening| opening.base <= position);
         match after.checked_sub(1) {

@@ -45,7 +45,7 @@ pub(super) struct Gap {
     pub(super) next: Option<u64>,
 }
 
-/// What stands at a place of a segment.
+/// What is at a place of a segment.
 pub(super) enum Step {
     /// A frame: its header, and its meta.
     Frame(Header, Bytes),
@@ -137,8 +137,8 @@ impl Segment {
             .then(|| (header, Bytes::from(head).slice(HEADER_BYTES..))))
     }
 
-    /// What stands at `offset`. Where the journal is still written to this segment, `written` is
-    /// how far. A segment of an earlier version whose end nobody noted ends where no frame is.
+    /// What is at `offset`. Where the journal is still written to this segment, `written` is how
+    /// far. A segment of an earlier version whose end nobody noted ends where no frame is.
     pub(super) fn step(&self, offset: u64, written: Option<u64>) -> io::Result<Step> {
         let end = self.sealed.get().map(|sealed| sealed.end).or(written);
         if end.is_some_and(|end| offset >= end) {

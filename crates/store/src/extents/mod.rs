@@ -70,7 +70,7 @@ impl ExtentsConfig {
     }
 }
 
-/// How the extents stand; for metrics and health.
+/// The state of the extents; for metrics and health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExtentsStats {
     /// Bytes of the file system that are free, the reserve among them.

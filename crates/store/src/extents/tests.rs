@@ -1,4 +1,4 @@
-//! What becomes of damaged, cut, exchanged and unfinished files, of failing syncs and full disks.
+//! How damaged, cut, exchanged and unfinished files, failing syncs and full disks are handled.
 
 use std::{
     cell::RefCell,

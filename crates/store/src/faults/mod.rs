@@ -1,11 +1,10 @@
 //! Wrappers that make an engine fail by a script, so that the layers above can be tested against
 //! every answer that the traits allow.
 //!
-//! A [`Script`] names calls and what befalls them. [`faulty`] wraps an engine; without rules it
-//! passes everything through and obeys the conformance suite like the engine itself.
-//! [`Late`] makes every call wait once, and commits land after their callers went away.
-//! [`Counted`] counts what is read.
-//! [`flip_bit`] damages a file, as disks do.
+//! A [`Script`] names calls and what happens to them. [`faulty`] wraps an engine; without rules it
+//! passes everything through and obeys the conformance suite like the engine itself. [`Late`] makes
+//! every call wait once, and commits land after their callers went away. [`Counted`] counts what is
+//! read. [`flip_bit`] damages a file, as disks do.
 
 mod counted;
 mod late;

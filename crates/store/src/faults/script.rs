@@ -1,4 +1,4 @@
-//! What befalls which call.
+//! What happens to which call.
 
 use std::{future::Future, sync::Arc};
 
@@ -38,7 +38,7 @@ pub enum Call {
 
 const CALLS: usize = Call::List as usize + 1;
 
-/// What befalls a call.
+/// What happens to a call.
 #[derive(Clone)]
 pub enum Fault {
     /// It does nothing and answers this.
@@ -82,7 +82,7 @@ impl Gate {
         })
     }
 
-    /// Waits until one more call stands at the gate.
+    /// Waits until one more call has reached the gate.
     pub async fn arrival(&self) {
         take(&self.arrived).await;
     }

@@ -93,7 +93,7 @@ async fn of_two_homes_the_value_that_was_set_last_counts() {
     assert!(old.is_later_than(&new.config().await).await);
     assert_eq!(old.config().await.tags, tags("old"));
     assert_eq!(old.config().await.versioning, Versioning::Suspended);
-    // Where versions are not kept any more no rules stand.
+    // Where versions are no longer kept, no rules are kept either.
     assert_eq!(old.config().await.rules, None);
     assert_eq!(new.hears(old.config().await).await, Applied::Done);
     assert_eq!(new.config().await, old.config().await);
