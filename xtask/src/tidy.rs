@@ -41,7 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("console", &["types", "access", "cloud", "proof"]),
     ("bench", &["types", "access", "listener"]),
     (
-        "dhow",
+        "node",
         &[
             "types",
             "access",
@@ -51,12 +51,17 @@ const EDGES: &[(&str, &[&str])] = &[
             "iam",
             "console",
             "gateway",
-            "bench",
             "peer",
             "listener",
             "replication",
             "proof",
             "seal",
+        ],
+    ),
+    (
+        "dhow",
+        &[
+            "types", "access", "iam", "bench", "listener", "proof", "node",
         ],
     ),
     ("check", &[]),

@@ -9,14 +9,12 @@ use std::{
 
 use access::sign::{Signer, Unsigned, payload_sha256};
 use listener::{Connector, Trust};
+use node::{
+    data_dir::{Credentials, DataDir, FleetFile, Running},
+    failure::Failure,
+};
 use serde_json::Value;
 use types::{Clock, Random, SystemClock, SystemRandom};
-
-use crate::{
-    data_dir::{Credentials, DataDir, Running},
-    failure::Failure,
-    fleet::FleetFile,
-};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;

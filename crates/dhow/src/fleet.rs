@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use node::{
+    config::Config,
+    data_dir::{DataDir, FleetFile},
+    failure::Failure,
+    program, shown_secret,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -18,10 +23,6 @@ use tokio::{
 
 use crate::{
     admin_client::AdminClient,
-    config::Config,
-    data_dir::DataDir,
-    failure::Failure,
-    node::{program, shown_secret},
     topology::{FleetRegion, OPERATORS, WORLD},
 };
 
@@ -33,22 +34,6 @@ const STOP_WAIT: Duration = Duration::from_secs(20);
 const OPEN_WAIT: Duration = Duration::from_secs(30);
 /// A region that ended is started again after this.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the fleet's folder holds, for other commands.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct FleetFile {
-    /// The region that keeps the registry; its folder lies beside.
-    pub keeper: String,
-    /// All regions, the keeper first.
-    pub regions: Vec<String>,
-}
-
-impl FleetFile {
-    /// Of the fleet in `dir`, if there is one.
-    pub fn read(dir: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(dir.join("fleet.json")).ok()?).ok()
-    }
-}
 
 /// How a fleet is started.
 pub struct Fleet {

@@ -1,44 +1,10 @@
-//! `dhow`: the one binary, and the only place that wires the crates together.
+//! `dhow`: the one binary. Commands, and the fleet on one machine.
 
-mod acme;
-mod admin;
 mod admin_client;
-mod cloud_tasks;
 mod commands;
-mod completeness;
-mod config;
-mod console_config;
-mod console_listener;
-mod data_dir;
-mod doctor;
-mod doctor_cloud;
-mod failure;
-mod figures;
 mod fleet;
-mod folder_owner;
-mod folder_place;
-mod iam_forms;
-mod issuers;
-mod link;
-mod logging;
-mod metrics;
-mod new_buckets;
-mod node;
-mod origin;
 mod profile;
-mod proxies;
-mod region;
-mod residency;
-mod scrub;
-mod sockets;
-mod sso;
-mod stored;
-mod sweeps;
-mod tls;
 mod topology;
-#[cfg(feature = "otel")]
-mod traces;
-mod why;
 
 use std::process::ExitCode;
 

@@ -6,9 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use node::{data_dir::Credentials, failure::Failure};
 use serde::Deserialize;
-
-use crate::{data_dir::Credentials, failure::Failure};
 
 /// One cloud, as somebody with a key of his own reaches it.
 #[derive(Deserialize)]

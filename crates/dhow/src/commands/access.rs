@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     account::{in_address, text},
     print_json,
 };
-use crate::failure::Failure;
 
 /// Exit statuses beside 0, which is allowed.
 const REFUSED: u8 = 3;

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{Which, of_account, of_account::Of, print_json, table};
-use crate::failure::Failure;
 
 /// Create and list accounts. Buckets and keys belong to accounts.
 #[derive(Subcommand)]

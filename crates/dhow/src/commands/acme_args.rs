@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
-use crate::acme::AcmeConfig;
+use node::AcmeConfig;
 
 /// Options of `dhow up`.
 #[derive(Args)]

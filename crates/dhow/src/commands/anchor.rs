@@ -1,8 +1,7 @@
 //! Which key a check trusts.
 
+use node::failure::Failure;
 use proof::{Hex, PublicKey, bundle::AnchorKey, bundle::fingerprint};
-
-use crate::failure::Failure;
 
 /// The key that `anchor` names; the one that signed, when there is none. `anchor` is a key or the
 /// fingerprint of one, in hex: both have 32 bytes, so it is a key exactly when it is the one that

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Subcommand;
+use node::failure::Failure;
 use proof::{
     Checkpoint, Entry, Hash, Head, LogCheck,
     bundle::{Seen, fingerprint},
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use types::Timestamp;
 
 use super::{Which, anchor, print_json, table};
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::admin_client::AdminClient;
 
 /// Longest line of a saved log: every byte of an entry's texts escaped.
 const LINE_BYTES_MAX: u64 = 6 * (DETAIL_BYTES_MAX as u64 + 3 * TEXT_BYTES_MAX as u64) + 4096;

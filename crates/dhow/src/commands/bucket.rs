@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{
     Which, account::text, moving::Move, placing::Enough, print_json, promoting, table, uploads,
 };
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::admin_client::AdminClient;
 
 /// Show and change where buckets are stored: their homes, replicas and jurisdictions.
 #[derive(Subcommand)]

@@ -3,8 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
-
-use crate::{
+use node::{
     config::{Config, DEFAULT_FILE},
     failure::Failure,
 };

@@ -5,14 +5,13 @@ use std::{process::ExitCode, time::Duration};
 use access::sign::{Signer, Unsigned, payload_sha256};
 use clap::{Args, Subcommand};
 use listener::Trust;
+use node::{data_dir::Credentials, failure::Failure};
 use serde_json::Value;
 use types::{Clock, SystemClock, Timestamp, text::shown};
 
 use super::{Folder, print_json};
 use crate::{
     admin_client::{exchange, find_running, from_environment, read_answer},
-    data_dir::Credentials,
-    failure::Failure,
     profile::Profile,
 };
 

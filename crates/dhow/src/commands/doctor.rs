@@ -3,10 +3,10 @@
 use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use node::{config::Config, doctor, failure::Failure};
 use serde_json::json;
 
 use super::{Folder, print_json};
-use crate::{config::Config, doctor, failure::Failure};
 
 /// Check this machine, the data folder and the other regions: configuration, disk, clock, ports,
 /// file limits; of a region that runs also which regions it reaches, its certificate, whether it

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     placing::{self, Enough},
     print_json, region, uploads,
 };
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::admin_client::AdminClient;
 
 /// What is to become of a region's buckets.
 #[derive(Args)]

@@ -3,9 +3,12 @@
 use std::{path::Path, process::ExitCode};
 
 use clap::Args;
+use node::{
+    data_dir::{DataDir, FleetFile},
+    failure::Failure,
+};
 
 use super::Folder;
-use crate::{data_dir::DataDir, failure::Failure, fleet::FleetFile};
 
 /// Print the variables that tools need for the running cloud, for `eval "$(dhow env)"`.
 ///

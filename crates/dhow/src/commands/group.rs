@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use node::failure::Failure;
 
 use super::{
     inline::{Owner, Policy},
     of_account::Of,
 };
-use crate::failure::Failure;
 
 /// Groups of users: what a group may do, its users may do.
 #[derive(Subcommand)]

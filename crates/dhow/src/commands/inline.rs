@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use node::failure::Failure;
 
 use super::of_account::{Of, print_names, read};
-use crate::failure::Failure;
 
 /// Whose policies.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use node::{config::Config, failure::Failure, recover_root_key};
 use serde_json::{Value, json};
 use types::Timestamp;
 
@@ -11,7 +12,6 @@ use super::{
     account::{in_address, text},
     print_json, table,
 };
-use crate::{config::Config, failure::Failure, region::recover_root_key};
 
 /// Create, list, disable and delete access keys. Changes take effect at once.
 #[derive(Subcommand)]

@@ -33,8 +33,9 @@ mod user;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use node::{data_dir::DataDir, failure::Failure};
 
-use crate::{admin_client::AdminClient, data_dir::DataDir, failure::Failure, profile::Profile};
+use crate::{admin_client::AdminClient, profile::Profile};
 
 /// A storage cloud: S3 over one binary.
 #[derive(Parser)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     placing::{self, Enough},
     print_json, promoting, uploads,
 };
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::admin_client::AdminClient;
 
 /// Move a bucket's home to another region while both work, without losing a write.
 ///

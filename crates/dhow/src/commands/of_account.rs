@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use node::failure::Failure;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     account::{in_address, text},
     print_json, table,
 };
-use crate::failure::Failure;
 
 /// Of which account.
 #[derive(Args)]

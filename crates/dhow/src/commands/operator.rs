@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{Which, account::text, print_json, table};
-use crate::failure::Failure;
 
 /// The legal parties that run regions: the cloud's owner, and partners.
 #[derive(Subcommand)]

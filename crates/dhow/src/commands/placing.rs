@@ -8,10 +8,11 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::account::text;
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::admin_client::AdminClient;
 
 const POLL: Duration = Duration::from_millis(250);
 /// Between two lines where there is no terminal.

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     of_account::{Of, decoded, read},
     print_json,
 };
-use crate::failure::Failure;
 
 /// Managed policies: each has versions, and is attached to users, groups and roles.
 #[derive(Subcommand)]

@@ -6,10 +6,11 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::account::text;
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::admin_client::AdminClient;
 
 /// How long one question waits for its answer.
 const STEP: Duration = Duration::from_millis(500);

@@ -6,10 +6,11 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use node::failure::Failure;
 use serde_json::{Value, json};
 
 use super::{Which, account::text, draining::Drain, print_json, promoting, table, uploads};
-use crate::{admin_client::AdminClient, failure::Failure, topology::WORLD};
+use crate::{admin_client::AdminClient, topology::WORLD};
 
 /// How often a command that waits looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

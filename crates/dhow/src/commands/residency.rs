@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Subcommand;
+use node::failure::Failure;
 use proof::{
     AnyBundle, Report, TrustAnchor,
     bundle::{AnchorKey, FILE_BYTES_MAX, Finding, Seen, Stands, fingerprint},
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use types::{Timestamp, text::shown};
 
 use super::{Which, account::text, anchor, print_json, table};
-use crate::{admin_client::AdminClient, failure::Failure};
+use crate::admin_client::AdminClient;
 
 /// Entries of regions that are shown.
 const SAID_MAX: usize = 20;

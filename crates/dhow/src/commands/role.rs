@@ -3,12 +3,12 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
+use node::failure::Failure;
 
 use super::{
     inline::{Owner, Policy},
     of_account::{Of, read},
 };
-use crate::failure::Failure;
 
 /// Create roles of an account, and say who may have them and what they may do.
 ///

@@ -4,13 +4,16 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use node::{
+    config::Config,
+    data_dir::{DataDir, FleetFile},
+    failure::Failure,
+    scrub::{self, ScrubJob},
+};
 use serde_json::{Value, json};
 
 use super::{Folder, print_json, table};
-use crate::{
-    admin_client::AdminClient, config::Config, data_dir::DataDir, failure::Failure,
-    fleet::FleetFile, region::Region, scrub::ScrubJob,
-};
+use crate::admin_client::AdminClient;
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -110,20 +113,11 @@ impl Scrub {
             .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
         let job = Arc::new(ScrubJob::begun());
         let ended = runtime.block_on(async {
-            let region = Arc::new(Region::open(&config, None).await?);
-            let pass = {
-                let (job, region, repair) = (Arc::clone(&job), Arc::clone(&region), self.repair);
-                tokio::spawn(async move { job.pass(&region, repair).await })
-            };
-            while !pass.is_finished() {
+            let look = || {
                 show(bar, &serde_json::to_value(job.state())?);
-                tokio::time::sleep(POLL).await;
-            }
-            let ended = pass
-                .await
-                .map_err(|e| Failure::new(format!("the scrub broke: {e}")))?;
-            region.upkeep.close()?;
-            ended
+                Ok(())
+            };
+            scrub::offline(&config, &job, self.repair, (POLL, look)).await
         });
         let mut state = job.state();
         state.running = false;

@@ -3,17 +3,15 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Args;
-
-use super::acme_args::AcmeArgs;
-use crate::{
+use node::{
+    Certificate, Range, Ready,
     config::{Config, Durability, LogFormat, beside},
     failure::Failure,
-    fleet::Fleet,
-    logging,
-    node::{self, Ready},
-    proxies::Range,
-    tls::{Certificate, folder_of},
+    folder_of_tls, logging,
 };
+
+use super::acme_args::AcmeArgs;
+use crate::fleet::Fleet;
 
 /// Start a cloud on this machine, with embedded defaults.
 ///
@@ -289,7 +287,7 @@ impl Up {
         args.extend(["--promise-ms".to_owned(), self.promise_ms.to_string()]);
         if self.tls {
             // One authority for all regions.
-            let authority = folder_of(&self.data).to_string_lossy().into_owned();
+            let authority = folder_of_tls(&self.data).to_string_lossy().into_owned();
             args.extend(["--tls".to_owned(), "--tls-authority".to_owned(), authority]);
             let named = |name| ["--tls-name".to_owned(), name];
             args.extend(self.tls_names.into_iter().flat_map(named));

@@ -1,9 +1,9 @@
 //! What becomes of multipart uploads in progress when a bucket's home goes to another region.
 
+use node::failure::Failure;
 use serde_json::Value;
 
 use super::account::text;
-use crate::failure::Failure;
 
 /// How many are in progress, as the admin API tells it.
 fn count(uploads: &Value) -> u64 {

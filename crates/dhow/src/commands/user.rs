@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use node::failure::Failure;
 use serde_json::Value;
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
     of_account::Of,
     print_json, table,
 };
-use crate::failure::Failure;
 
 /// Create users of an account, give them keys, and say what they may do.
 ///

@@ -2,7 +2,7 @@
 //! follow.
 //!
 //! To add one: a row here, its `match` arm in [`super::Admin::perform`] (the compiler asks for
-//! it), then `UPDATE=1 cargo test -p dhow admin` writes the document anew.
+//! it), then `UPDATE=1 cargo test -p node admin` writes the document anew.
 
 use cloud::grants::Action;
 

@@ -5,8 +5,8 @@
 //! | `lock` | an advisory lock, held while a process uses the folder |
 //! | `master.key` | 64 hex digits, under which secrets are sealed |
 //! | `credentials.json` | the root key pair |
-//! | `admin-seen` | signatures of admin requests, and of IAM's: `admin::Seen` |
-//! | `sts-seen` | signatures of STS's requests: `admin::Seen` |
+//! | `admin-seen` | signatures of admin requests, and of IAM's: `admin_api::Seen` |
+//! | `sts-seen` | signatures of STS's requests: `admin_api::Seen` |
 //! | `registry-heard` | when the registry's region last answered, in milliseconds |
 //! | `key-uses.json` | when access keys were last used: in the registry's region |
 //! | `running.json` | the addresses of the running process |
@@ -72,6 +72,22 @@ pub struct Running {
     /// The file of the authority that clients are to trust, if the cloud made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<PathBuf>,
+}
+
+/// What the folder of a fleet holds, for commands: the folders of its regions lie below.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FleetFile {
+    /// The region that keeps the registry; its folder lies beside.
+    pub keeper: String,
+    /// All regions, the keeper first.
+    pub regions: Vec<String>,
+}
+
+impl FleetFile {
+    /// Of the fleet in `dir`, if there is one.
+    pub fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dir.join("fleet.json")).ok()?).ok()
+    }
 }
 
 /// Held as long as the folder is in use.

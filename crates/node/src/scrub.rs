@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use access::{Action, Permit, SystemReason, authorize_system};
@@ -19,7 +20,7 @@ use serde::Serialize;
 use store::{BlobId, Damage, Damaged};
 use types::{BucketDeed, Clock, Deeds, Holding};
 
-use crate::{failure::Failure, region::Region};
+use crate::{config::Config, failure::Failure, region::Region};
 
 /// Rows that are read at a time.
 const PAGE: usize = 1000;
@@ -87,6 +88,33 @@ enum Told {
     Some,
     /// Some could not be read.
     Unread,
+}
+
+/// Does the pass of `job` on the folder of `config`, which no process uses. Meanwhile `look` is
+/// called at this interval.
+///
+/// # Errors
+/// The folder does not open, the pass ended early, or `look` failed.
+pub async fn offline(
+    config: &Config,
+    job: &Arc<ScrubJob>,
+    repair: bool,
+    (every, look): (Duration, impl Fn() -> Result<(), Failure>),
+) -> Result<(), Failure> {
+    let region = Arc::new(Region::open(config, None).await?);
+    let pass = {
+        let (job, region) = (Arc::clone(job), Arc::clone(&region));
+        tokio::spawn(async move { job.pass(&region, repair).await })
+    };
+    while !pass.is_finished() {
+        look()?;
+        tokio::time::sleep(every).await;
+    }
+    let ended = pass
+        .await
+        .map_err(|e| Failure::new(format!("the scrub broke: {e}")))?;
+    region.upkeep.close()?;
+    ended
 }
 
 /// At most one pass at a time.

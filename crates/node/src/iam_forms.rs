@@ -24,7 +24,7 @@ use iam::{Answer, Api, Caller, Conditions, Form, Iam, IamError, Issuers, Sts};
 use types::{AccessKeyId, AccountId, Actor, RegionId, Timestamp, deed::BoxFuture};
 
 use crate::{
-    admin::{Seen, SignedChange},
+    admin_api::{Seen, SignedChange},
     region::Region,
 };
 

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use types::deed::BoxFuture;
 
 use crate::{
-    admin::Admin,
+    admin_api::Admin,
     config::Config,
     data_dir::Running,
     failure::Failure,

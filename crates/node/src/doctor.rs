@@ -15,9 +15,8 @@ use types::{Clock, SystemClock, Timestamp};
 
 use crate::{
     config::Config,
-    data_dir::DataDir,
+    data_dir::{DataDir, FleetFile},
     doctor_cloud::{self, Samples},
-    fleet::FleetFile,
     link::behind_in,
 };
 

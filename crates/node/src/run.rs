@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     acme::Issuing,
-    admin::{Admin, Seen},
+    admin_api::{Admin, Seen},
     cloud_tasks as cloud,
     config::{Config, Durability},
     console_listener::{self, Within},

@@ -256,7 +256,7 @@ mod tests {
         let written: Value = serde_json::from_str(&written).unwrap_or_default();
         assert!(
             written == document(),
-            "docs/admin-api.json is not current: UPDATE=1 cargo test -p dhow admin"
+            "docs/admin-api.json is not current: UPDATE=1 cargo test -p node admin"
         );
     }
 
