@@ -21,6 +21,7 @@ const LINE_CHARS_MAX: usize = 100;
 const EDGES: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("digest", &["types"]),
+    ("follow", &[]),
     ("proof", &["types"]),
     ("seal", &[]),
     ("peer", &["types"]),
@@ -28,10 +29,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["types"]),
     ("access", &["types"]),
     ("objects", &["types", "digest", "access", "store", "seal"]),
-    ("cloud", &["types", "access", "store", "proof"]),
+    ("cloud", &["types", "access", "store", "proof", "follow"]),
     (
         "replication",
-        &["types", "access", "store", "objects", "peer", "seal"],
+        &[
+            "types", "access", "store", "objects", "peer", "seal", "follow",
+        ],
     ),
     (
         "gateway",

@@ -3,6 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use ::follow::{Backoff, Follow, Step};
 use types::{RegionId, Timestamp, features::ROLES};
 
 use crate::{
@@ -27,24 +28,46 @@ const KEYS_EVERY_MS: u64 = 6 * 3_600_000;
 /// How long whoever made a change waits to hear of it.
 const HEAR_MAX: Duration = Duration::from_secs(10);
 
+/// Follows the keeper. The cursor is the length of the audit log here.
+struct Following {
+    registry: Arc<Registry>,
+    upstream: Arc<dyn Upstream>,
+    /// When all keys were last fetched.
+    keys_at: Option<Timestamp>,
+}
+
+impl Follow for Following {
+    type Cursor = ();
+    type Fault = CloudError;
+
+    async fn open(&mut self) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    async fn step(&mut self, (): &mut ()) -> Result<Step, CloudError> {
+        let (registry, keys_at) = (&self.registry, &mut self.keys_at);
+        registry.follow_once(&*self.upstream, keys_at).await?;
+        Ok(Step::Moved)
+    }
+
+    fn failed(&mut self, error: CloudError) {
+        tracing::warn!(%error, keeper = %self.upstream.keeper(), "cannot follow the registry");
+    }
+}
+
 impl Registry {
     /// Follows the keeper until the task is dropped. Nothing to do where the registry is kept.
     pub async fn follow(self: Arc<Self>) {
         let Keeper::There(upstream) = self.keeper.clone() else {
             return;
         };
-        let mut pause = PAUSE_MIN;
-        let mut keys_at = None;
-        loop {
-            match self.follow_once(&*upstream, &mut keys_at).await {
-                Ok(()) => pause = PAUSE_MIN,
-                Err(error) => {
-                    tracing::warn!(%error, keeper = %upstream.keeper(), "cannot follow the registry");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-            }
-        }
+        let backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX, self.own());
+        let following = Following {
+            registry: self,
+            upstream,
+            keys_at: None,
+        };
+        ::follow::run(following, backoff).await;
     }
 
     /// Asks once for changes, and for all keys where those that are here are old.

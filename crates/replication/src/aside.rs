@@ -148,14 +148,7 @@ impl Replication {
             ReplicationError::Refused(format!("region {} is not known", aside.region))
         })?;
         let permit = authorize_receiving(deed, &here, &source)?;
-        let far = Far {
-            client: Arc::clone(&self.client),
-            regions: Arc::clone(&self.regions),
-            region: aside.region.clone(),
-            deed: Arc::clone(deed),
-            sealed: false,
-            said: Arc::default(),
-        };
+        let far = Far::new(&self.client, &self.regions, &aside.region, deed);
         let objects = &self.objects;
         let removed = objects.removed_here(&permit, std::slice::from_ref(named));
         let removed = removed.await?;

@@ -53,6 +53,23 @@ fn by(headers: &HeaderMap) -> By {
 }
 
 impl Far {
+    /// A bucket at another region, for who asks about it there and does not follow it.
+    pub fn new(
+        client: &Arc<dyn Transport>,
+        regions: &Arc<dyn Regions>,
+        region: &RegionId,
+        deed: &Arc<BucketDeed>,
+    ) -> Self {
+        Self {
+            client: Arc::clone(client),
+            regions: Arc::clone(regions),
+            region: region.clone(),
+            deed: Arc::clone(deed),
+            sealed: false,
+            said: Arc::default(),
+        }
+    }
+
     async fn send(&self, what: &What) -> Result<Response<BoxBody>, ReplicationError> {
         let malformed = |e: &dyn std::fmt::Display| ReplicationError::Malformed(e.to_string());
         let address = self.regions.address(&self.region).ok_or_else(|| {

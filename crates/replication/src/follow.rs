@@ -1,4 +1,4 @@
-//! Following one bucket: a snapshot first, then the source's log, for as long as the task lives.
+//! Following one bucket, page by page: a snapshot first, then the source's log.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use ::follow::{Follow, Step};
 use access::{Permit, authorize_receiving, authorize_receiving_sealed};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use objects::{Applied, FollowCursor, Objects, ShippedChange, VersionName, sealed_name};
@@ -14,18 +15,18 @@ use store::Position;
 use types::{Clock, ObjectKey, VersionId, deed::BoxFuture};
 
 use crate::{
-    CopyState, Regions, ReplicationError, Status,
+    CopyState, Following, Regions, ReplicationError, Status,
     client::Far,
     frames::Answer,
-    wire::{LACKING_MAX, Settled, WAIT_MAX, What, name, read_name},
+    said::By,
+    wire::{Gathered, LACKING_MAX, Settled, WAIT_MAX, What, name, read_name},
 };
 
-/// After a failure.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// Before a source is asked again that answered at once what it was to wait with: such an answer
 /// says nothing, and a loop of them would keep both regions busy.
 const EARLY_PAUSE: Duration = Duration::from_millis(100);
+/// Before a home that is busy is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// Keys that are worked on at once. Changes of one key stay in order.
 const KEYS_AT_ONCE: usize = 32;
 /// How often a replica that offers what it alone has asks whether that has been fetched.
@@ -34,7 +35,7 @@ pub(crate) const OFFER_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) const OFFERS_MAX: usize = 1200;
 
 /// Follows one bucket at its source.
-pub struct Follower {
+pub(crate) struct Follower {
     pub(crate) far: Far,
     pub(crate) objects: Arc<Objects>,
     pub(crate) status: Arc<Status>,
@@ -44,32 +45,77 @@ pub struct Follower {
     pub(crate) gathers: bool,
 }
 
-impl Follower {
-    /// Never ends; it is dropped when the placement changes.
-    pub async fn run(self) {
-        let mut pause = PAUSE_MIN;
-        loop {
-            let followed = match self.gathers {
-                true => self.gather().await,
-                false => self.follow().await,
-            };
-            match followed {
-                Ok(()) => pause = PAUSE_MIN,
-                Err(error) => {
-                    let (bucket, region) = (&self.far.deed.name, &self.far.region);
-                    tracing::warn!(%bucket, %region, %error, "cannot follow; tried again");
-                    let text = error.to_string();
-                    self.status.follow(self.far.deed.id, region, |f| {
-                        f.state = CopyState::Stopped;
-                        f.error = Some(text.clone());
-                    });
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-            }
+/// What the next step is.
+pub(crate) enum At {
+    /// Nothing was followed under this epoch; where following was under an earlier one.
+    Outside(Option<FollowCursor>),
+    /// The home lacks some of what was read of it.
+    Ahead(By, FollowCursor),
+    /// A page of a snapshot.
+    Snapshot(FollowCursor),
+    /// A page of the source's log.
+    Log(InLog),
+    /// A page of what clients changed at a replica. Where the home's log says how far that was
+    /// read.
+    Own(InLog, Position),
+}
+
+/// Where following is in another region's log.
+pub(crate) struct InLog {
+    pub(crate) cursor: FollowCursor,
+    /// How long the other region waits with its answer.
+    pub(crate) wait_ms: u64,
+}
+
+impl InLog {
+    /// The first page is asked for without waiting: it may hold what was applied before a stop and
+    /// not noted.
+    pub(crate) fn from(cursor: FollowCursor) -> Self {
+        Self { cursor, wait_ms: 0 }
+    }
+
+    /// Answers whether the page that is asked for now is the first one.
+    pub(crate) fn is_first(&mut self) -> bool {
+        std::mem::replace(&mut self.wait_ms, WAIT_MAX.as_millis() as u64) == 0
+    }
+}
+
+impl Follow for Follower {
+    type Cursor = At;
+    type Fault = ReplicationError;
+
+    async fn open(&mut self) -> Result<At, ReplicationError> {
+        match self.gathers {
+            true => self.open_gathering().await,
+            false => self.open_following().await,
         }
     }
 
+    async fn step(&mut self, at: &mut At) -> Result<Step, ReplicationError> {
+        match at {
+            At::Outside(before) => self.begin(before.as_ref()).await?,
+            At::Ahead(by, cursor) => {
+                let permit = self.permit()?;
+                self.hand_over_ahead(&permit, *by, cursor.clone()).await?;
+            }
+            At::Snapshot(cursor) => return self.seed_page(cursor).await,
+            At::Log(at) => return self.follow_page(at).await,
+            At::Own(at, noted) => return self.gather_page(at, noted).await,
+        }
+        Ok(Step::Anew)
+    }
+
+    fn failed(&mut self, error: ReplicationError) {
+        let (bucket, region) = (&self.far.deed.name, &self.far.region);
+        tracing::warn!(%bucket, %region, %error, "cannot follow; tried again");
+        self.shows(|f| {
+            f.state = CopyState::Stopped;
+            f.error = Some(error.to_string());
+        });
+    }
+}
+
+impl Follower {
     /// Asked anew for each page: the deed decides here as well as there.
     pub(crate) fn permit(&self) -> Result<Permit, ReplicationError> {
         let regions: &dyn Regions = &*self.far.regions;
@@ -88,46 +134,53 @@ impl Follower {
     }
 
     pub(crate) fn say(&self, state: CopyState) {
-        self.status.follow(self.far.deed.id, &self.far.region, |f| {
+        self.shows(|f| {
             f.state = state;
             f.error = None;
         });
     }
 
-    /// One step: a snapshot to its end, or a page of changes.
-    async fn follow(&self) -> Result<(), ReplicationError> {
+    /// Changes what is shown of how the bucket is followed.
+    fn shows(&self, change: impl FnOnce(&mut Following)) {
+        let (id, region) = (self.far.deed.id, &self.far.region);
+        self.status.follow(id, region, change);
+    }
+
+    async fn open_following(&self) -> Result<At, ReplicationError> {
         let permit = self.permit()?;
         let region = &self.far.region;
-        let epoch = self.far.deed.epoch;
         self.objects.hold_as_placed(&permit).await?;
         let found = self.objects.follow_cursor(&permit, region).await?;
         let cursor = match found {
-            Some(cursor) if cursor.epoch == epoch => cursor,
+            Some(cursor) if cursor.epoch == self.far.deed.epoch => cursor,
             before => {
                 self.far.said.begins();
-                return self.begin(&permit, before).await;
+                return Ok(At::Outside(before));
             }
         };
         self.far.said.resumes(cursor.reach.0);
         if self.far.said.is_in_doubt()
             && let Some(by) = self.lacks_some().await?
         {
-            return self.hand_over_ahead(&permit, by, cursor).await;
+            return Ok(At::Ahead(by, cursor));
         }
-        match cursor.snapshot {
-            None => self.follow_log(&permit, cursor).await,
-            Some(_) => self.seed(cursor).await,
+        if cursor.snapshot.is_some() {
+            self.say(CopyState::Seeding);
+            // A snapshot holds changes that came after its position.
+            self.settled(false);
+            self.stands_nowhere();
+            return Ok(At::Snapshot(cursor));
         }
+        self.say(CopyState::Following);
+        self.stands_at(cursor.position);
+        Ok(At::Log(InLog::from(cursor)))
     }
 
     /// The first contact under this epoch. First both sides fetch what the other knows to be
     /// removed, so that neither brings that back, now or as a later home; then a region that held
     /// the bucket under an earlier epoch hands over what it alone has.
-    async fn begin(
-        &self,
-        permit: &Permit,
-        before: Option<FollowCursor>,
-    ) -> Result<(), ReplicationError> {
+    async fn begin(&self, before: Option<&FollowCursor>) -> Result<(), ReplicationError> {
+        let permit = &self.permit()?;
         self.say(CopyState::Seeding);
         if !self.far.sealed && self.far.deed.epoch > 1 {
             // What is in the log now is all that earlier deeds permitted.
@@ -140,7 +193,7 @@ impl Follower {
         // A sealed replica has nothing of its own; what another home sealed goes when the snapshot
         // is whole.
         if !self.far.sealed {
-            self.hear_anew(permit, before.as_ref()).await?;
+            self.hear_anew(permit, before).await?;
             // The old home has no cursor at the new one, but versions of its own.
             let (mine, _) = self.objects.census(permit, None, 1).await?;
             if self.far.deed.epoch > 1 {
@@ -185,6 +238,25 @@ impl Follower {
         let known = before.filter(|cursor| cursor.snapshot.is_none());
         let known = known.map_or(Position(0), |cursor| cursor.position);
         self.hear_removals(permit, known).await
+    }
+
+    /// Has the home read something here, from its beginning until it has read all.
+    pub(crate) async fn until_read(
+        &self,
+        what: impl Fn(u64) -> What + Send,
+    ) -> Result<(), ReplicationError> {
+        let mut after = 0;
+        loop {
+            let read: Gathered = self.far.read(what(after)).await?;
+            if read.done {
+                return Ok(());
+            }
+            if read.position <= after {
+                // It is at work for another replica.
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            after = read.position.max(after);
+        }
     }
 
     /// Versions that are here and not at the home: they are offered until it has fetched them. What
@@ -323,56 +395,53 @@ impl Follower {
         Ok(here)
     }
 
-    async fn seed(&self, mut cursor: FollowCursor) -> Result<(), ReplicationError> {
-        self.say(CopyState::Seeding);
-        // A snapshot holds changes that came after its position.
-        self.settled(false);
-        self.stands_nowhere();
-        while let Some(row) = cursor.snapshot.take() {
-            let permit = self.permit()?;
-            let from = hex::encode(&row);
-            let page = self.far.ask(What::Snapshot { from }).await?;
-            // Or it would be asked for again without end. Sealed places have no order; only the
-            // home could make them go in a circle.
-            let moved = |next: &bytes::Bytes| match self.far.sealed {
-                true => *next != row,
-                false => *next > row,
-            };
-            if !page.row.as_ref().is_none_or(moved) {
-                return Err(stands_still("a snapshot"));
-            }
-            cursor.seeded += self.apply_all(&permit, &page).await?;
-            cursor.reach = Position(self.far.said.reach());
-            // Under the first epoch too: the home may have been put back to an older state.
-            if !self.far.sealed && (self.far.deed.epoch > 1 || !types::planted("tags-stay-behind"))
-            {
-                self.offer_tags(&permit, &page).await?;
-            }
-            cursor.snapshot = page.row;
-            if cursor.snapshot.is_none() {
-                // It may have been put back to an older state since the snapshot began: what it
-                // lacks then was not removed there.
-                let ask = What::Changes {
-                    after: cursor.position.0,
-                    wait_ms: 0,
-                    // Not before the snapshot is whole.
-                    applied: Some(0),
-                };
-                let (answer, by) = self.far.ask_by(ask).await?;
-                if answer.ahead {
-                    return self.hand_over_ahead(&permit, by, cursor).await;
-                }
-                // Before the cursor says that the snapshot is whole: what was removed at the
-                // source while its log was out of reach goes here too.
-                self.prune(&permit).await?;
-            }
-            self.note(&permit, &cursor).await?;
-            let seeded = cursor.seeded;
-            let region = &self.far.region;
-            self.status
-                .follow(self.far.deed.id, region, |f| f.seeded = seeded);
+    async fn seed_page(&self, cursor: &mut FollowCursor) -> Result<Step, ReplicationError> {
+        let Some(row) = cursor.snapshot.take() else {
+            return Ok(Step::Anew);
+        };
+        let permit = self.permit()?;
+        let from = hex::encode(&row);
+        let page = self.far.ask(What::Snapshot { from }).await?;
+        // Or it would be asked for again without end. Sealed places have no order; only the home
+        // could make them go in a circle.
+        let moved = |next: &bytes::Bytes| match self.far.sealed {
+            true => *next != row,
+            false => *next > row,
+        };
+        if !page.row.as_ref().is_none_or(moved) {
+            return Err(stands_still("a snapshot"));
         }
-        Ok(())
+        cursor.seeded += self.apply_all(&permit, &page).await?;
+        cursor.reach = Position(self.far.said.reach());
+        // Under the first epoch too: the home may have been put back to an older state.
+        if !self.far.sealed && (self.far.deed.epoch > 1 || !types::planted("tags-stay-behind")) {
+            self.offer_tags(&permit, &page).await?;
+        }
+        cursor.snapshot = page.row;
+        if cursor.snapshot.is_none() {
+            // It may have been put back to an older state since the snapshot began: what it lacks
+            // then was not removed there.
+            let ask = What::Changes {
+                after: cursor.position.0,
+                wait_ms: 0,
+                // Not before the snapshot is whole.
+                applied: Some(0),
+            };
+            let (answer, by) = self.far.ask_by(ask).await?;
+            if answer.ahead {
+                self.hand_over_ahead(&permit, by, cursor.clone()).await?;
+                return Ok(Step::Anew);
+            }
+            // Before the cursor says that the snapshot is whole: what was removed at the source
+            // while its log was out of reach goes here too.
+            self.prune(&permit).await?;
+        }
+        self.note(&permit, cursor).await?;
+        self.shows(|f| f.seeded = cursor.seeded);
+        Ok(match cursor.snapshot {
+            Some(_) => Step::Moved,
+            None => Step::Anew,
+        })
     }
 
     /// Removes what the source does not have. Under this epoch nothing is written here, so it was
@@ -417,99 +486,82 @@ impl Follower {
         Ok(gone.map(|(_, here)| here).collect())
     }
 
-    async fn follow_log(
-        &self,
-        permit: &Permit,
-        mut cursor: FollowCursor,
-    ) -> Result<(), ReplicationError> {
-        self.say(CopyState::Following);
-        self.stands_at(cursor.position);
-        // The first page is asked for without waiting: it may hold what was applied before a stop
-        // and not noted.
-        let mut wait_ms = 0;
-        loop {
-            let ask = What::Changes {
-                after: cursor.position.0,
-                wait_ms,
-                applied: self.applied_to(),
-            };
-            let waits = wait_ms > 0;
-            wait_ms = WAIT_MAX.as_millis() as u64;
-            let asked = tokio::time::Instant::now();
-            let (page, by) = self.far.ask_by(ask).await?;
-            // A source that does not say where its log ends has no more when it sends nothing.
-            let is_all = by.end > 0 && page.position >= by.end;
-            let idle = page.changes.is_empty() && page.position == cursor.position.0;
-            if waits && idle {
-                not_at_once(asked).await;
-            }
-            if page.ahead {
-                return self.hand_over_ahead(permit, by, cursor).await;
-            }
-            if page.reseed {
-                let (bucket, region) = (&self.far.deed.name, &self.far.region);
-                tracing::info!(%bucket, %region, "the log no longer reaches back: seeding anew");
-                let known = cursor.position;
-                return self.begin_anew(permit, known, cursor).await;
-            }
-            if page.position < cursor.position.0 {
-                return Err(stands_still("a log"));
-            }
-            let permit = self.permit()?;
-            self.settled(page.changes.is_empty());
-            if types::planted("cursor-before-apply") {
-                cursor.position = Position(page.position);
-                self.note(&permit, &cursor).await?;
-            }
-            // Before any of it is applied: if not all is, the cursor does not say so.
-            self.far.said.reaches(page.position);
-            self.apply_all(&permit, &page).await?;
-            let moved = page.position != cursor.position.0;
-            cursor.position = Position(page.position);
-            // One of a replica that was removed since says nothing of this one, which has all that
-            // it covers now.
-            if moved || (!waits && !self.objects.has_followed(&permit, &self.far.region).await?) {
-                self.note(&permit, &cursor).await?;
-            }
-            self.stands_at(cursor.position);
-            self.settled(true);
-            match (idle, is_all) {
-                (true, _) => self.caught_up(tokio::time::Instant::now()),
-                (false, true) => self.caught_up(asked),
-                (false, false) => {}
-            }
-            self.forget_removals(&permit, cursor.position).await?;
+    async fn follow_page(&self, at: &mut InLog) -> Result<Step, ReplicationError> {
+        let ask = What::Changes {
+            after: at.cursor.position.0,
+            wait_ms: at.wait_ms,
+            applied: self.applied_to(),
+        };
+        let waits = !at.is_first();
+        let cursor = &mut at.cursor;
+        let asked = tokio::time::Instant::now();
+        let (page, by) = self.far.ask_by(ask).await?;
+        // A source that does not say where its log ends has no more when it sends nothing.
+        let is_all = by.end > 0 && page.position >= by.end;
+        let idle = page.changes.is_empty() && page.position == cursor.position.0;
+        if waits && idle {
+            not_at_once(asked).await;
         }
+        let permit = self.permit()?;
+        if page.ahead {
+            self.hand_over_ahead(&permit, by, cursor.clone()).await?;
+            return Ok(Step::Anew);
+        }
+        if page.reseed {
+            let (bucket, region) = (&self.far.deed.name, &self.far.region);
+            tracing::info!(%bucket, %region, "the log no longer reaches back: seeding anew");
+            self.begin_anew(&permit, cursor.position, cursor.clone())
+                .await?;
+            return Ok(Step::Anew);
+        }
+        if page.position < cursor.position.0 {
+            return Err(stands_still("a log"));
+        }
+        self.settled(page.changes.is_empty());
+        if types::planted("cursor-before-apply") {
+            cursor.position = Position(page.position);
+            self.note(&permit, cursor).await?;
+        }
+        // Before any of it is applied: if not all is, the cursor does not say so.
+        self.far.said.reaches(page.position);
+        self.apply_all(&permit, &page).await?;
+        let moved = page.position != cursor.position.0;
+        cursor.position = Position(page.position);
+        // One of a replica that was removed since says nothing of this one, which has all that it
+        // covers now.
+        if moved || (!waits && !self.objects.has_followed(&permit, &self.far.region).await?) {
+            self.note(&permit, cursor).await?;
+        }
+        self.stands_at(cursor.position);
+        self.settled(true);
+        match (idle, is_all) {
+            (true, _) => self.caught_up(tokio::time::Instant::now()),
+            (false, true) => self.caught_up(asked),
+            (false, false) => {}
+        }
+        self.forget_removals(&permit, cursor.position).await?;
+        Ok(if moved { Step::Moved } else { Step::Idle })
     }
 
     /// All up to here is applied, but for what was set aside.
     fn stands_at(&self, position: Position) {
         let aside = self.applied_to().unwrap_or(u64::MAX);
         let at = (self.far.deed.epoch, position.0.min(aside));
-        let region = &self.far.region;
-        self.status
-            .follow(self.far.deed.id, region, |f| f.position = Some(at));
+        self.shows(|f| f.position = Some(at));
     }
 
     /// What the source had `at` that time is applied here.
     fn caught_up(&self, at: tokio::time::Instant) {
-        let region = &self.far.region;
-        let at = Some(at.into_std());
-        self.status
-            .follow(self.far.deed.id, region, |f| f.caught_up = at);
+        self.shows(|f| f.caught_up = Some(at.into_std()));
     }
 
     /// What is here is not the source's state at any position.
     pub(crate) fn stands_nowhere(&self) {
-        let region = &self.far.region;
-        self.status
-            .follow(self.far.deed.id, region, |f| f.position = None);
+        self.shows(|f| f.position = None);
     }
 
     fn settled(&self, settled: bool) {
-        let region = &self.far.region;
-        self.status
-            .follow(self.far.deed.id, region, |f| f.settled = settled);
+        self.shows(|f| f.settled = settled);
     }
 
     /// Notes how far this region has followed; answers where in this region's log that note is.
@@ -582,8 +634,7 @@ impl Follower {
                 Ok(Applied::Done) => {
                     count += 1;
                     let lag = written.map(|ms| self.clock.now().ms().saturating_sub(ms));
-                    let region = &self.far.region;
-                    self.status.follow(self.far.deed.id, region, |f| {
+                    self.shows(|f| {
                         f.applied += 1;
                         f.lag_ms = lag.unwrap_or(f.lag_ms);
                     });

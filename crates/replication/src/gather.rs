@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use ::follow::Step;
 use access::{Permit, authorize_receiving, authorize_sending};
 use http::Response;
 use objects::{
@@ -25,7 +26,7 @@ use crate::{
     CopyState, Divergence, ReplicationError, Source,
     answers::{Refused, failed, json, refused, take},
     client::Far,
-    follow::{Follower, is_news, key_of, not_at_once, stands_still},
+    follow::{At, Follower, InLog, is_news, key_of, not_at_once, stands_still},
     frames::Answer,
     wire::{Ask, Gathered, PAGE_BYTES, PAGE_MAX, PAGE_ROOM, WAIT_MAX, What, name},
 };
@@ -34,62 +35,67 @@ use crate::{
 const GATHER_WITHIN: Duration = Duration::from_secs(10);
 /// How long a home reads what one replica says was removed there: other replicas wait for that.
 const GONE_WITHIN: Duration = Duration::from_secs(600);
-/// Before a home that is busy is asked again.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// How long a replica waits until the home has read what its clients changed.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
 impl Follower {
-    /// At the home: reads what clients change at a replica.
-    pub(crate) async fn gather(&self) -> Result<(), ReplicationError> {
+    pub(crate) async fn open_gathering(&self) -> Result<At, ReplicationError> {
         let permit = self.permit()?;
         let (region, epoch) = (&self.far.region, self.far.deed.epoch);
         let before = self.objects.gather_cursor(&permit, region).await?;
         // A position from before is behind all that is of this epoch.
-        let mut cursor = FollowCursor { epoch, ..before };
-        let mut noted = self.note_gathered(&permit, &cursor).await?;
+        let cursor = FollowCursor { epoch, ..before };
+        let noted = self.note_gathered(&permit, &cursor).await?;
         self.say(CopyState::Following);
-        // The first page is asked for without waiting: it may have been applied before a stop, and
-        // what it made may have been removed since.
-        let mut wait_ms = 0;
-        loop {
-            let ask = What::Own {
-                after: cursor.position.0,
-                wait_ms,
-                noted: noted.0,
-                former: false,
-                applied: self.applied_to(),
-            };
-            let asked = Instant::now();
-            let mut page = self.far.ask(ask).await?;
-            let permit = self.permit()?;
-            if page.reseed {
-                return self.gather_all(&permit, cursor).await;
-            }
-            if page.position < cursor.position.0 {
-                return Err(stands_still("a replica's log"));
-            }
-            if wait_ms > 0 && page.changes.is_empty() && page.position == cursor.position.0 {
-                not_at_once(asked).await;
-            }
-            let first = wait_ms == 0;
-            if first {
-                self.leave_out_removed(&permit, &mut page).await?;
-            }
-            let changed = !page.changes.is_empty();
-            self.note_removed(&permit, &page).await?;
-            self.apply_all(&permit, &page).await?;
-            if first {
-                self.take_back_removed(&permit, &page).await?;
-            }
-            cursor.position = Position(page.position);
-            // Not for a position alone: that note would wake the replica, whose note would wake
-            // this region.
-            if changed {
-                noted = self.note_gathered(&permit, &cursor).await?;
-            }
-            wait_ms = WAIT_MAX.as_millis() as u64;
+        Ok(At::Own(InLog::from(cursor), noted))
+    }
+
+    /// At the home: reads what clients change at a replica.
+    pub(crate) async fn gather_page(
+        &self,
+        at: &mut InLog,
+        noted: &mut Position,
+    ) -> Result<Step, ReplicationError> {
+        let ask = What::Own {
+            after: at.cursor.position.0,
+            wait_ms: at.wait_ms,
+            noted: noted.0,
+            former: false,
+            applied: self.applied_to(),
+        };
+        let first = at.is_first();
+        let cursor = &mut at.cursor;
+        let asked = Instant::now();
+        let mut page = self.far.ask(ask).await?;
+        let permit = self.permit()?;
+        if page.reseed {
+            self.gather_all(&permit, cursor.clone()).await?;
+            return Ok(Step::Anew);
         }
+        if page.position < cursor.position.0 {
+            return Err(stands_still("a replica's log"));
+        }
+        let moved = page.position != cursor.position.0;
+        if first {
+            // It may have been applied before a stop, and what it made may be removed since.
+            self.leave_out_removed(&permit, &mut page).await?;
+        }
+        let changed = !page.changes.is_empty();
+        if !first && !changed && !moved {
+            not_at_once(asked).await;
+        }
+        self.note_removed(&permit, &page).await?;
+        self.apply_all(&permit, &page).await?;
+        if first {
+            self.take_back_removed(&permit, &page).await?;
+        }
+        cursor.position = Position(page.position);
+        // Not for a position alone: that note would wake the replica, whose note would wake this
+        // region.
+        if changed {
+            *noted = self.note_gathered(&permit, cursor).await?;
+        }
+        Ok(if moved { Step::Moved } else { Step::Idle })
     }
 
     async fn note_gathered(
@@ -231,18 +237,7 @@ impl Follower {
     /// At a replica, when the epoch has risen: the home reads what clients changed here before.
     pub(crate) async fn catch_up(&self, permit: &Permit) -> Result<(), ReplicationError> {
         let end = self.objects.own_log_end(permit).await?;
-        let mut after = 0;
-        loop {
-            let gathered: Gathered = self.far.read(What::Gather { after }).await?;
-            if gathered.done {
-                break;
-            }
-            if gathered.position <= after {
-                // It is at work for another replica.
-                tokio::time::sleep(BUSY_PAUSE).await;
-            }
-            after = gathered.position.max(after);
-        }
+        self.until_read(|after| What::Gather { after }).await?;
         self.objects.forget_removals(permit, end).await?;
         Ok(())
     }
@@ -512,14 +507,7 @@ impl Source {
             return Ok(done);
         }
         let reader = Follower {
-            far: Far {
-                client: Arc::clone(&self.handover.client),
-                regions: Arc::clone(&self.regions),
-                region: from.region.clone(),
-                deed: Arc::clone(deed),
-                sealed: false,
-                said: Arc::default(),
-            },
+            far: self.handover.far(deed, from),
             objects: Arc::clone(&self.objects),
             status: Arc::clone(&self.status),
             clock: Arc::clone(&self.clock),

@@ -48,14 +48,7 @@ impl HandOver {
     }
 
     pub(crate) fn far(&self, deed: &Arc<BucketDeed>, region: &Place) -> Far {
-        Far {
-            client: Arc::clone(&self.client),
-            regions: Arc::clone(&self.regions),
-            region: region.region.clone(),
-            deed: Arc::clone(deed),
-            sealed: false,
-            said: Arc::default(),
-        }
+        Far::new(&self.client, &self.regions, &region.region, deed)
     }
 
     /// Fetches `versions` from the region that offers them; without any, its configuration. Whoever

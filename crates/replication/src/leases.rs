@@ -156,12 +156,8 @@ impl FarLeases {
         what: What,
     ) -> objects::Result<T> {
         let far = Far {
-            client: Arc::clone(&self.client),
-            regions: Arc::clone(&self.regions),
-            region: deed.home.clone(),
-            deed: Arc::clone(deed),
             sealed: true,
-            said: Arc::default(),
+            ..Far::new(&self.client, &self.regions, &deed.home, deed)
         };
         let home = &deed.home;
         match tokio::time::timeout(ANSWER_WITHIN, far.read(what)).await {

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use ::follow::{Backoff, Task};
 use objects::Objects;
 use seal::SealingKey;
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use types::{
     BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, Writes, deed::BoxFuture,
 };
@@ -121,6 +122,9 @@ const READERS_SOON: Duration = Duration::from_secs(1);
 const READERS_WAIT: Duration = Duration::from_secs(300);
 /// For how long a region promises, unless it is configured otherwise.
 const PROMISE: Duration = Duration::from_secs(10);
+/// After a failure to follow.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// After a failure to discard a bucket's rows.
 const DISCARD_AGAIN: Duration = Duration::from_secs(5);
 
@@ -138,25 +142,10 @@ enum Way {
 /// A bucket, and the region whose log is read.
 type Line = (BucketId, RegionId);
 
-struct Task {
+struct Running {
     way: Way,
     deed: Arc<BucketDeed>,
-    handle: JoinHandle<()>,
-}
-
-impl Task {
-    /// Ends it, and waits until it has: what it was about to commit is committed, or never will be.
-    async fn end(mut self) {
-        self.handle.abort();
-        // An error is that it was aborted, as it should.
-        let _ = (&mut self.handle).await;
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.handle.abort();
-    }
+    task: Task,
 }
 
 /// What has been done, so that it is not looked at again with every change of the registry.
@@ -274,7 +263,7 @@ impl Replication {
     async fn follow_deeds(&self) {
         let mut watch = self.regions.watch();
         let mut looked = HashSet::new();
-        let mut tasks: BTreeMap<Line, Task> = BTreeMap::new();
+        let mut tasks: BTreeMap<Line, Running> = BTreeMap::new();
         let mut done = Done {
             clean: HashSet::new(),
             receipts: BTreeMap::new(),
@@ -303,7 +292,7 @@ impl Replication {
     /// it would be said that it is applied.
     async fn adjust(
         &self,
-        tasks: &mut BTreeMap<Line, Task>,
+        tasks: &mut BTreeMap<Line, Running>,
         done: &mut Done,
         loaded: &HashSet<BucketId>,
     ) -> bool {
@@ -347,8 +336,8 @@ impl Replication {
                     // Nothing may be under way that would bring more.
                     let lines = tasks.keys().filter(|(id, _)| *id == deed.id);
                     for line in lines.cloned().collect::<Vec<_>>() {
-                        if let Some(task) = tasks.remove(&line) {
-                            task.end().await;
+                        if let Some(running) = tasks.remove(&line) {
+                            running.task.end().await;
                             self.status.forget(line.0, &line.1);
                         }
                     }
@@ -368,9 +357,10 @@ impl Replication {
     /// Begins to follow what is not followed yet.
     fn begin(
         &self,
-        tasks: &mut BTreeMap<Line, Task>,
+        tasks: &mut BTreeMap<Line, Running>,
         held: BTreeMap<Line, (Way, Arc<BucketDeed>)>,
     ) {
+        let here = self.regions.here().region;
         for (line, (way, deed)) in held {
             if tasks.contains_key(&line) {
                 continue;
@@ -378,47 +368,44 @@ impl Replication {
             let follower = Follower {
                 far: Far {
                     sealed: way == Way::Sealed,
-                    client: Arc::clone(&self.client),
-                    regions: Arc::clone(&self.regions),
-                    region: line.1.clone(),
-                    deed: Arc::clone(&deed),
                     said: Arc::new(match way {
                         Way::Copy => Said::following(),
                         Way::Sealed => Said::sealed(),
                         Way::Gather => Said::default(),
                     }),
+                    ..Far::new(&self.client, &self.regions, &line.1, &deed)
                 },
                 objects: Arc::clone(&self.objects),
                 status: Arc::clone(&self.status),
                 clock: Arc::clone(&self.clock),
                 gathers: way == Way::Gather,
             };
-            let handle = tokio::spawn(follower.run());
-            tasks.insert(line, Task { way, deed, handle });
+            let backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX, (&here, &line));
+            let task = Task::begin(::follow::run(follower, backoff));
+            tasks.insert(line, Running { way, deed, task });
         }
     }
 
     /// Ends what is not to be followed so any more.
     async fn end_gone(
         &self,
-        tasks: &mut BTreeMap<Line, Task>,
+        tasks: &mut BTreeMap<Line, Running>,
         held: &BTreeMap<Line, (Way, Arc<BucketDeed>)>,
         done: &mut Done,
     ) {
         let here = self.regions.here().region;
         // A replica that was removed and added again is another one.
         let which = |deed: &BucketDeed| (deed.epoch, deed.placement.copy_since(&here));
-        let other = |(line, task): &(&Line, &Task)| {
+        let other = |(line, runs): &(&Line, &Running)| {
             let wanted = held.get(*line);
-            wanted.is_none_or(|(way, d)| *way != task.way || which(d) != which(&task.deed))
+            wanted.is_none_or(|(way, d)| *way != runs.way || which(d) != which(&runs.deed))
         };
         let gone: Vec<Line> = tasks.iter().filter(other).map(|(l, _)| l.clone()).collect();
         for line in gone {
-            let Some(task) = tasks.remove(&line) else {
+            let Some(Running { way, deed, task }) = tasks.remove(&line) else {
                 continue;
             };
             self.status.forget(line.0, &line.1);
-            let (way, deed) = (task.way, Arc::clone(&task.deed));
             task.end().await;
             let known = self.regions.deed(&deed.name);
             let deleted = known.is_none_or(|d| d.id != line.0);

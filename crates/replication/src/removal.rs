@@ -8,12 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{
-        Notify,
-        oneshot::{self, error::TryRecvError},
-    },
-    task::JoinHandle,
+use ::follow::{Backoff, Task};
+use tokio::sync::{
+    Notify,
+    oneshot::{self, error::TryRecvError},
 };
 use types::{BucketDeed, BucketId};
 
@@ -26,18 +24,12 @@ const AGAIN_MAX: Duration = Duration::from_secs(300);
 /// What is asked about one bucket.
 struct Asked {
     deed: Arc<BucketDeed>,
-    asking: JoinHandle<()>,
+    _asking: Task,
     /// Sent before anybody learns that there is one.
     answer: oneshot::Receiver<MayRemove>,
     /// The last doubt, so that it is said once.
     said: Option<String>,
-    pause: Duration,
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.asking.abort();
-    }
+    backoff: Backoff,
 }
 
 /// What is asked about all.
@@ -71,8 +63,9 @@ impl Removing {
     /// holds for the deed about which it was asked, and once.
     pub(crate) async fn may(&mut self, deed: &Arc<BucketDeed>) -> bool {
         let about = |asked: &Asked| *asked.deed == **deed;
+        let first = || Backoff::new(AGAIN_MIN, AGAIN_MAX, deed.id);
         let Some(mut asked) = self.asked.remove(&deed.id).filter(about) else {
-            let asked = self.ask(deed, Duration::ZERO, None, AGAIN_MIN);
+            let asked = self.ask(deed, Duration::ZERO, None, first());
             self.asked.insert(deed.id, asked);
             return false;
         };
@@ -83,7 +76,9 @@ impl Removing {
             }
             answer => answer,
         };
-        let (said, pause) = (asked.said.take(), asked.pause);
+        let Asked {
+            said, mut backoff, ..
+        } = asked;
         let bucket = &deed.name;
         let again = match answer {
             Ok(MayRemove::Yes) => return true,
@@ -95,7 +90,7 @@ impl Removing {
                     "rows of a bucket that is not placed here any more will be removed; until then \
                      placing it here again brings them back"
                 );
-                self.ask(deed, left, None, AGAIN_MIN)
+                self.ask(deed, left, None, first())
             }
             Ok(MayRemove::No(why)) => {
                 if said.as_ref() != Some(&why) {
@@ -106,10 +101,10 @@ impl Removing {
                          they are to be removed"
                     );
                 }
-                self.ask(deed, pause, Some(why), (pause * 2).min(AGAIN_MAX))
+                self.ask(deed, backoff.pause(), Some(why), backoff)
             }
             // The question broke; it is asked again.
-            Err(_) => self.ask(deed, pause, said, (pause * 2).min(AGAIN_MAX)),
+            Err(_) => self.ask(deed, backoff.pause(), said, backoff),
         };
         self.asked.insert(deed.id, again);
         false
@@ -120,7 +115,7 @@ impl Removing {
         deed: &Arc<BucketDeed>,
         after: Duration,
         said: Option<String>,
-        pause: Duration,
+        backoff: Backoff,
     ) -> Asked {
         let (regions, about) = (Arc::clone(&self.regions), Arc::clone(deed));
         let answered = Arc::clone(&self.answered);
@@ -135,10 +130,10 @@ impl Removing {
         };
         Asked {
             deed: Arc::clone(deed),
-            asking: tokio::spawn(asking),
+            _asking: Task::begin(asking),
             answer,
             said,
-            pause,
+            backoff,
         }
     }
 }

@@ -24,8 +24,6 @@ use crate::{
 
 /// How long the home works on one answer before it says how far it came.
 const HEAR_WITHIN: Duration = Duration::from_secs(10);
-/// Before a home that is busy is asked again.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 /// A page of what was removed in the other region, and where to go on.
 async fn page(far: &Far, after: u64) -> Result<(Vec<Removed>, u64), ReplicationError> {
@@ -67,18 +65,7 @@ impl Follower {
 
     /// At a replica: has the home take over what is known here to be removed.
     pub(crate) async fn tell_removals(&self) -> Result<(), ReplicationError> {
-        let mut after = 0;
-        loop {
-            let heard: Gathered = self.far.read(What::Hear { after }).await?;
-            if heard.done {
-                return Ok(());
-            }
-            if heard.position <= after {
-                // It is at work for another replica.
-                tokio::time::sleep(BUSY_PAUSE).await;
-            }
-            after = heard.position.max(after);
-        }
+        self.until_read(|after| What::Hear { after }).await
     }
 }
 
@@ -127,14 +114,7 @@ impl Source {
             heard.done = true;
             return Ok(heard);
         }
-        let far = Far {
-            client: Arc::clone(&self.handover.client),
-            regions: Arc::clone(&self.regions),
-            region: from.region.clone(),
-            deed: Arc::clone(deed),
-            sealed: false,
-            said: Arc::default(),
-        };
+        let far = self.handover.far(deed, from);
         let until = Instant::now() + HEAR_WITHIN;
         while !heard.done && Instant::now() < until {
             let (removed, next) = page(&far, heard.position).await?;

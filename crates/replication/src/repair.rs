@@ -168,12 +168,8 @@ impl Replication {
     ) -> Result<Mended, ReplicationError> {
         let permit = self.may_take(&damaged.deed, region)?;
         let far = Far {
-            client: Arc::clone(&self.client),
-            regions: Arc::clone(&self.regions),
-            region: region.clone(),
-            deed: Arc::clone(&damaged.deed),
             sealed: damaged.deed.holding(&self.regions.here().region) == Holding::Sealed,
-            said: Arc::default(),
+            ..Far::new(&self.client, &self.regions, region, &damaged.deed)
         };
         let source = version_at(&far, damaged).await?;
         let still = || {

@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
+use ::follow::{Backoff, Follow, Step, Task, Tries};
 use access::{
     Permit, SystemReason, authorize_rule_receiving, authorize_rule_sending, authorize_system,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use objects::{FollowCursor, Objects, Rules, Sent, Shipped, ShippedChange, copy_by_rule};
 use serde::{Deserialize, Serialize};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::Instant;
 use types::{BucketDeed, BucketId, BucketName, Clock, Holding, ObjectKey, deed::BoxFuture};
 
 use crate::{
@@ -61,25 +62,10 @@ pub struct Shipping {
 /// One bucket and one destination.
 type Pair = (BucketId, BucketName);
 
-struct Task {
+struct Running {
     generation: u64,
     epoch: u64,
-    handle: JoinHandle<()>,
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.handle.abort();
-    }
-}
-
-impl Task {
-    /// Ends it, and waits until it has.
-    async fn end(mut self) {
-        self.handle.abort();
-        // An error is that it was aborted, as it should.
-        let _ = (&mut self.handle).await;
-    }
+    task: Task,
 }
 
 impl Shipping {
@@ -101,7 +87,7 @@ impl Shipping {
     /// Ships until the task is dropped.
     pub async fn run(self: Arc<Self>) {
         let (mut deeds, mut rules) = (self.regions.watch(), self.objects.watch_rules());
-        let mut tasks: BTreeMap<Pair, Task> = BTreeMap::new();
+        let mut tasks: BTreeMap<Pair, Running> = BTreeMap::new();
         loop {
             deeds.borrow_and_update();
             rules.borrow_and_update();
@@ -116,7 +102,7 @@ impl Shipping {
     }
 
     /// Begins and ends tasks as rules and deeds say. Answers whether some could not be read.
-    async fn adjust(&self, tasks: &mut BTreeMap<Pair, Task>) -> bool {
+    async fn adjust(&self, tasks: &mut BTreeMap<Pair, Running>) -> bool {
         let here = self.regions.here().region;
         let (mut wanted, mut again) = (HashSet::new(), false);
         for deed in self.regions.deeds() {
@@ -135,12 +121,12 @@ impl Shipping {
             };
             for to in rules.destinations() {
                 let pair = (deed.id, to);
-                let same = tasks.get(&pair).is_some_and(|task| {
-                    (task.generation, task.epoch) == (rules.generation(), deed.epoch)
+                let same = tasks.get(&pair).is_some_and(|runs| {
+                    (runs.generation, runs.epoch) == (rules.generation(), deed.epoch)
                 });
                 if !same {
-                    if let Some(task) = tasks.remove(&pair) {
-                        task.end().await;
+                    if let Some(running) = tasks.remove(&pair) {
+                        running.task.end().await;
                     }
                     tasks.insert(pair.clone(), self.begin(&deed, &rules, &pair.1));
                 }
@@ -153,15 +139,15 @@ impl Shipping {
             .cloned()
             .collect();
         for pair in gone {
-            if let Some(task) = tasks.remove(&pair) {
-                task.end().await;
+            if let Some(running) = tasks.remove(&pair) {
+                running.task.end().await;
             }
             self.objects.rule_states().forget(pair.0, &pair.1);
         }
         again
     }
 
-    fn begin(&self, deed: &Arc<BucketDeed>, rules: &Arc<Rules>, to: &BucketName) -> Task {
+    fn begin(&self, deed: &Arc<BucketDeed>, rules: &Arc<Rules>, to: &BucketName) -> Running {
         let line = Line {
             objects: Arc::clone(&self.objects),
             regions: Arc::clone(&self.regions),
@@ -172,10 +158,11 @@ impl Shipping {
             to: to.clone(),
             generation: rules.generation(),
         };
-        Task {
+        let backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX, (deed.id, to));
+        Running {
             generation: line.generation,
             epoch: deed.epoch,
-            handle: tokio::spawn(line.run()),
+            task: Task::begin(::follow::run(line, backoff)),
         }
     }
 
@@ -255,32 +242,72 @@ struct Line {
     generation: u64,
 }
 
-impl Line {
-    async fn run(self) {
-        let mut pause = PAUSE_MIN;
-        loop {
-            let stop = match self.ship(&mut pause).await {
-                Ok(never) => match never {},
-                Err(stop) => stop,
-            };
-            let (bucket, to) = (&self.deed.name, &self.to);
-            match stop {
-                Stop::Refused(why) => {
-                    let known = self.objects.rule_states().of(self.deed.id, to);
-                    if known.is_none_or(|known| known.refused.as_ref() != Some(&why)) {
-                        tracing::warn!(%bucket, %to, why, "nothing is replicated by rules");
-                    }
-                    self.say(|progress| progress.refused = Some(why));
-                }
-                Stop::Failed(error) => {
-                    tracing::warn!(%bucket, %to, %error, "replication by rules goes on later");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+/// Where shipping is.
+struct At {
+    cursor: FollowCursor,
+    /// When what waits was last counted.
+    counted: Option<Instant>,
+    /// It is known that the log goes so far.
+    seen: store::Position,
+}
+
+impl Follow for Line {
+    type Cursor = At;
+    type Fault = Stop;
+
+    async fn open(&mut self) -> Result<At, Stop> {
+        let from = self.permits().await?.from;
+        let found = self.objects.rule_cursor(&from, &self.to).await?;
+        let cursor = match found.filter(|cursor| cursor.epoch == self.generation) {
+            Some(cursor) => cursor,
+            None => self.anew(&from).await?,
+        };
+        Ok(At {
+            cursor,
+            counted: None,
+            seen: store::Position(0),
+        })
     }
 
+    async fn step(&mut self, at: &mut At) -> Result<Step, Stop> {
+        self.note(&at.cursor);
+        let permits = self.permits().await?;
+        self.count(&mut at.counted, &at.cursor).await?;
+        let Some(cursor) = self.ship_page(&permits, &at.cursor).await? else {
+            return Ok(Step::Wait(WAIT_MAX));
+        };
+        at.cursor = cursor;
+        self.objects
+            .set_rule_cursor(&permits.from, &self.to, &at.cursor)
+            .await?;
+        Ok(Step::Moved)
+    }
+
+    async fn woken(&mut self, at: &mut At) -> Result<(), Stop> {
+        let from = self.permits().await?.from;
+        let after = at.cursor.position.max(at.seen);
+        at.seen = self.objects.changed(&from, after, WAIT_MAX).await?;
+        Ok(())
+    }
+
+    fn failed(&mut self, stop: Stop) {
+        let (bucket, to) = (&self.deed.name, &self.to);
+        match stop {
+            Stop::Refused(why) => {
+                let known = self.objects.rule_states().of(self.deed.id, to);
+                if known.is_none_or(|known| known.refused.as_ref() != Some(&why)) {
+                    tracing::warn!(%bucket, %to, why, "nothing is replicated by rules");
+                }
+                self.say(|progress| progress.refused = Some(why));
+            }
+            Stop::Failed(error) => {
+                tracing::warn!(%bucket, %to, %error, "replication by rules goes on later");
+            }
+        }
+    }
+}
+
+impl Line {
     fn say(&self, change: impl FnOnce(&mut objects::RuleProgress)) {
         let states = self.objects.rule_states();
         states.change(self.deed.id, &self.to, |progress| {
@@ -321,61 +348,35 @@ impl Line {
         })
     }
 
-    async fn ship(&self, pause: &mut Duration) -> Result<std::convert::Infallible, Stop> {
-        let from = self.permits().await?.from;
-        let found = self.objects.rule_cursor(&from, &self.to).await?;
-        let mut cursor = match found.filter(|cursor| cursor.epoch == self.generation) {
-            Some(cursor) => cursor,
-            None => self.anew(&from).await?,
+    /// Ships a page of the snapshot, or of the log; answers where to go on, unless there was
+    /// nothing.
+    async fn ship_page(
+        &self,
+        permits: &Permits,
+        at: &FollowCursor,
+    ) -> Result<Option<FollowCursor>, Stop> {
+        let (objects, from) = (&self.objects, &permits.from);
+        let mut next = at.clone();
+        let changes: Vec<ShippedChange> = if let Some(row) = &at.snapshot {
+            let page = objects.snapshot(from, Some(row.clone()), PAGE_MAX, PAGE_BYTES);
+            let page = page.await?;
+            next.snapshot = page.next;
+            let version = |v| ShippedChange::Version(Box::new(v));
+            page.versions.into_iter().map(version).collect()
+        } else {
+            let page = objects.changes(from, at.position, PAGE_MAX, PAGE_BYTES);
+            let page = page.await?;
+            if page.reseed {
+                return Ok(Some(self.anew(from).await?));
+            }
+            if page.next == at.position {
+                return Ok(None);
+            }
+            next.position = page.next;
+            page.changes.into_iter().map(|(_, c)| c).collect()
         };
-        let (mut counted, mut seen) = (None, store::Position(0));
-        loop {
-            self.note(&cursor);
-            let permits = self.permits().await?;
-            self.count(&mut counted, &cursor).await?;
-            cursor = match cursor.snapshot.clone() {
-                Some(row) => {
-                    let page =
-                        self.objects
-                            .snapshot(&permits.from, Some(row), PAGE_MAX, PAGE_BYTES);
-                    let page = page.await?;
-                    let version = |v| ShippedChange::Version(Box::new(v));
-                    let changes: Vec<_> = page.versions.into_iter().map(version).collect();
-                    self.send_all(&permits, &changes).await?;
-                    FollowCursor {
-                        snapshot: page.next,
-                        ..cursor
-                    }
-                }
-                None => {
-                    let after = cursor.position;
-                    let page = self
-                        .objects
-                        .changes(&permits.from, after, PAGE_MAX, PAGE_BYTES);
-                    let page = page.await?;
-                    if page.reseed {
-                        self.anew(&permits.from).await?
-                    } else if page.next == after {
-                        let waiting =
-                            self.objects
-                                .changed(&permits.from, after.max(seen), WAIT_MAX);
-                        seen = waiting.await?;
-                        continue;
-                    } else {
-                        let changes: Vec<_> = page.changes.into_iter().map(|(_, c)| c).collect();
-                        self.send_all(&permits, &changes).await?;
-                        FollowCursor {
-                            position: page.next,
-                            ..cursor
-                        }
-                    }
-                }
-            };
-            self.objects
-                .set_rule_cursor(&permits.from, &self.to, &cursor)
-                .await?;
-            *pause = PAUSE_MIN;
-        }
+        self.send_all(permits, &changes).await?;
+        Ok(Some(next))
     }
 
     /// All versions first, of which the rules let go what is theirs; then the log from here.
@@ -450,7 +451,7 @@ impl Line {
                 going.insert(name(&shipped.key, shipped.version), shipped);
             }
         }
-        let mut tries: BTreeMap<(String, String), usize> = BTreeMap::new();
+        let mut tries = Tries::of(TRIES_MAX);
         while !going.is_empty() {
             let named = going.keys().take(LACKING_MAX).cloned().collect();
             let source = &permits.source;
@@ -466,9 +467,7 @@ impl Line {
                 }
             }
             for (version, why) in &taken.failed {
-                let tries = tries.entry(version.clone()).or_default();
-                *tries += 1;
-                if *tries >= TRIES_MAX
+                if tries.failed(version.clone())
                     && let Some(shipped) = going.remove(version)
                 {
                     self.given_up(&permits.from, shipped, why).await?;
@@ -507,9 +506,8 @@ impl Line {
 
     async fn send(&self, from: &Permit, into: &Permit, shipped: &Shipped) -> Result<(), Stop> {
         let objects = &self.objects;
-        let mut tries = 0;
+        let mut tries = Tries::of(TRIES_MAX);
         loop {
-            tries += 1;
             let why = match objects.send_by_rule(from, into, &self.rules, shipped).await {
                 Ok(Sent::Stays) => return Ok(()),
                 Ok(Sent::There) => return self.arrived(from, shipped).await,
@@ -527,7 +525,7 @@ impl Line {
                 // Removed since.
                 return Ok(());
             }
-            if tries >= TRIES_MAX {
+            if tries.failed(shipped.version) {
                 return self.given_up(from, shipped, &why).await;
             }
         }

@@ -68,14 +68,7 @@ pub async fn ask_destination(
     destination: &Arc<BucketDeed>,
     versions: Vec<(String, String)>,
 ) -> Result<TakenByRule, ReplicationError> {
-    let far = Far {
-        client: Arc::clone(client),
-        regions: Arc::clone(regions),
-        region: destination.home.clone(),
-        deed: Arc::clone(destination),
-        sealed: false,
-        said: Arc::default(),
-    };
+    let far = Far::new(client, regions, &destination.home, destination);
     far.read(What::TakeByRule {
         source: source.name.to_string(),
         id: source.id.0,
@@ -273,14 +266,7 @@ impl Source {
             return Ok(taken);
         }
         let bodies = ByRule {
-            far: Far {
-                client: Arc::clone(&self.handover.client),
-                regions: Arc::clone(&self.regions),
-                region: from.region.clone(),
-                deed: Arc::clone(source),
-                sealed: false,
-                said: Arc::default(),
-            },
+            far: self.handover.far(source, from),
             to: destination.name.clone(),
         };
         let until = tokio::time::Instant::now() + ANSWER_WITHIN;

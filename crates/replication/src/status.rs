@@ -385,7 +385,12 @@ impl Status {
         all.iter().map(one).collect()
     }
 
-    pub(crate) fn follow(&self, id: BucketId, source: &RegionId, change: impl Fn(&mut Following)) {
+    pub(crate) fn follow(
+        &self,
+        id: BucketId,
+        source: &RegionId,
+        change: impl FnOnce(&mut Following),
+    ) {
         let mut all = self.following.write();
         let line = (id, source.clone());
         let one = all.entry(line).or_insert_with(|| Following {

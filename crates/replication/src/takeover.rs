@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
+use ::follow::{Backoff, Task};
 use access::{Action, SystemReason, authorize_receiving, authorize_system};
 use futures_util::future::join_all;
 use objects::{FollowCursor, ShippedChange, Word};
 use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
-    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 use types::{BucketDeed, BucketId, RegionId};
@@ -73,14 +73,6 @@ struct Shared {
     silences: Silences,
 }
 
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Replication {
     /// Takes the place of the home for buckets that this region gets, until the task is dropped.
     pub async fn take_over(self: Arc<Self>) {
@@ -120,14 +112,14 @@ impl Replication {
                     continue;
                 }
                 let (id, this, shared) = (deed.id, Arc::clone(&self), Arc::clone(&shared));
-                let handle = tokio::spawn(async move {
+                let task = Task::begin(async move {
                     // The follower of the home before ends with the same news.
                     sleep(if stays { NOTED_AFTER } else { AFTER_OTHERS }).await;
                     this.take_seat(&deed, stays, until, &shared).await;
                 });
-                tasks.insert(id, Task(handle));
+                tasks.insert(id, task);
             }
-            tasks.retain(|id, task| homes.contains(id) && !task.0.is_finished());
+            tasks.retain(|id, task| homes.contains(id) && !task.has_ended());
             self.promises.seats.keep(|id| homes.contains(&id));
             if watch.changed().await.is_err() {
                 return;
@@ -152,7 +144,8 @@ impl Replication {
         let mut place = shared.places.acquire().await;
         let known = self.objects.epoch_here(deed).await;
         let mut taken = stays || known.is_ok_and(|known| known >= deed.epoch);
-        let (begun, mut pause, mut complete) = (Instant::now(), AGAIN_MIN, stays);
+        let (begun, mut complete) = (Instant::now(), stays);
+        let mut backoff = Backoff::new(AGAIN_MIN, AGAIN_MAX, (&deed.home, deed.id));
         while !taken {
             if !self.is_current(deed) {
                 return;
@@ -167,8 +160,7 @@ impl Replication {
             if !taken {
                 drop(place);
                 let left = until.max(now) - now;
-                sleep(pause.min(left.max(AGAIN_MIN))).await;
-                pause = (pause * 2).min(AGAIN_MAX);
+                sleep(backoff.pause().min(left.max(AGAIN_MIN))).await;
                 place = shared.places.acquire().await;
             }
         }
@@ -273,14 +265,7 @@ impl Replication {
     }
 
     fn far(&self, deed: &Arc<BucketDeed>, region: &RegionId) -> Far {
-        Far {
-            client: Arc::clone(&self.client),
-            regions: Arc::clone(&self.regions),
-            region: region.clone(),
-            deed: Arc::clone(deed),
-            sealed: false,
-            said: Arc::default(),
-        }
+        Far::new(&self.client, &self.regions, region, deed)
     }
 
     async fn cursor_at(&self, deed: &Arc<BucketDeed>, region: &RegionId) -> Option<FollowCursor> {
