@@ -62,6 +62,8 @@ bugs=(
   "changes-without-those-before|cloud|take_tests::p5_a_change_takes"
   "keys-written-at-each-start|cloud|take_tests::a_region_that_starts"
   "users-as-they-were|cloud|users_tests::what_is_attached"
+  "uses-of-other-accounts|cloud|users_tests::policies_that_all"
+  "tokens-without-end|cloud|clients::tests::each_client"
   "names-outside-the-guard|cloud|evil_tests::p8_a_region_outside"
   "users-outside-the-guard|cloud|evil_tests::p8_no_region"
   "keys-for-the-asking|cloud|introduce_tests::"

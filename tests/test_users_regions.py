@@ -76,13 +76,20 @@ def test_a_change_of_a_user_holds_in_the_other_region(fleet):
         "AccessDenied", lambda: there.get_object(Bucket="users-there", Key="k")))
     there.put_object(Bucket="users-there", Key="more", Body=b"x")
     passed.put_object(Bucket="users-there", Key="more", Body=b"y")
+    # A policy that every account has counts there too.
+    iam.delete_user_policy(UserName="anna", PolicyName="own")
+    readonly = {"UserName": "anna", "PolicyArn": "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}
+    iam.attach_user_policy(**readonly)
+    eventually(lambda: body(there, "users-there", "k") == b"here")
+    assert refused_with("AccessDenied", lambda: there.put_object(
+        Bucket="users-there", Key="k", Body=b"x"))
+    iam.detach_user_policy(**readonly)
     # A key that is disabled, and one that is deleted with its user.
     iam.update_access_key(UserName="anna", AccessKeyId=key[0], Status="Inactive")
     eventually(lambda: refused_with("InvalidAccessKeyId", there.list_buckets))
     iam.update_access_key(UserName="anna", AccessKeyId=key[0], Status="Active")
     eventually(there.list_buckets)
     iam.delete_access_key(UserName="anna", AccessKeyId=key[0])
-    iam.delete_user_policy(UserName="anna", PolicyName="own")
     iam.delete_user(UserName="anna")
     eventually(lambda: refused_with("InvalidAccessKeyId", there.list_buckets))
 

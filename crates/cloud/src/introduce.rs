@@ -20,6 +20,7 @@ use types::{BucketDeed, Forwarder, Holding, RegionId};
 
 use crate::{
     Account, CloudError, DerivedKeys, Registry,
+    clients::{Left, Pace, client},
     keys::service_key,
     link::{Ask, Told},
     principals::RoleTold,
@@ -71,43 +72,6 @@ const ROUNDS_MAX: usize = 3;
 struct Room {
     at_once: usize,
     pace: Pace,
-}
-
-/// So many a second, and so many at once after a pause.
-pub(crate) struct Pace {
-    pub(crate) per_second: f64,
-    pub(crate) burst: f64,
-}
-
-/// What is left of a pace, and since when.
-pub(crate) type Left = Option<(f64, Instant)>;
-
-impl Pace {
-    /// Takes one, if there is one.
-    fn take(&self, left: &mut Left, now: Instant) -> bool {
-        self.take_many(left, 1.0, now)
-    }
-
-    /// Takes so many, if there are as many.
-    pub(crate) fn take_many(&self, left: &mut Left, many: f64, now: Instant) -> bool {
-        let (before, since) = left.unwrap_or((self.burst, now));
-        let passed = now.saturating_duration_since(since).as_secs_f64();
-        let have = passed.mul_add(self.per_second, before).min(self.burst);
-        let takes = have >= many;
-        *left = Some((if takes { have - many } else { have }, now));
-        takes
-    }
-}
-
-/// One client's addresses: with IPv6 a client has a network of them.
-fn client(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
-    }
 }
 
 /// A signature over a request to the region that asks.

@@ -10,6 +10,8 @@ mod aliases;
 mod asymmetric;
 mod chains;
 mod change;
+mod clients;
+mod common;
 mod deeds;
 mod divergence;
 mod error;
@@ -54,6 +56,7 @@ mod words;
 
 pub use accounts::{AccessChange, AccountKind};
 pub use chains::{BucketChains, MapAfter};
+pub use clients::{Clients, Pace};
 pub use deeds::PlacementChange;
 pub use error::CloudError;
 pub use evidence::{Order, Removal};

@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 use types::{BucketDeed, BucketName, Deeds, Holding, RegionId};
 
 use crate::{
-    CloudError, Registry, Told,
-    introduce::{Pace, Served},
-    link::Ask,
-    registry::Keeper,
+    CloudError, Registry, Told, clients::Pace, introduce::Served, link::Ask, registry::Keeper,
     state::State,
 };
 

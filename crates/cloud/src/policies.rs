@@ -10,6 +10,7 @@ use types::{AccountId, Actor, features::IDENTITIES};
 use crate::{
     CloudError, Registry, UserInfo,
     change::{Draft, RowChange},
+    common,
     keys::{FEW, text},
     kinds::{
         FORMAT, Record,
@@ -47,6 +48,8 @@ pub struct PolicyInfo {
     pub path: String,
     /// `arn:aws:iam::ACCOUNT:policy/path/name`.
     pub arn: String,
+    /// Every account has it, and none changes it.
+    pub is_common: bool,
     /// For people.
     pub description: String,
     /// Milliseconds since the epoch.
@@ -55,9 +58,9 @@ pub struct PolicyInfo {
     pub updated_ms: u64,
     /// The version that counts.
     pub default: u32,
-    /// Users, groups and roles to which it is attached.
+    /// Users, groups and roles of the account to which it is attached.
     pub attached: usize,
-    /// Users and roles that it bounds.
+    /// Users and roles of the account that it bounds.
     pub bounds: usize,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
@@ -146,7 +149,7 @@ pub(crate) fn by_name<'i>(state: &State, ids: impl Iterator<Item = &'i String>) 
 }
 
 impl Registry {
-    fn policy_info(&self, record: &ManagedRecord) -> PolicyInfo {
+    pub(crate) fn policy_info(&self, account: &str, record: &ManagedRecord) -> PolicyInfo {
         let state = self.state.read();
         let (users, groups, roles) = (&state.users, &state.groups, &state.roles);
         PolicyInfo {
@@ -154,14 +157,16 @@ impl Registry {
             name: record.name.clone(),
             path: record.path.clone(),
             arn: record.arn(),
+            is_common: record.account == common::OF_ALL,
             description: record.description.clone(),
             created_ms: record.created_ms,
             updated_ms: record.updated_ms,
             default: record.default,
-            attached: users.attached.count(&record.id)
-                + groups.attached.count(&record.id)
-                + roles.attached.count(&record.id),
-            bounds: users.bounded.count(&record.id) + roles.bounded.count(&record.id),
+            attached: users.attached.count(account, &record.id)
+                + groups.attached.count(account, &record.id)
+                + roles.attached.count(account, &record.id),
+            bounds: users.bounded.count(account, &record.id)
+                + roles.bounded.count(account, &record.id),
             tags: record.tags.clone(),
         }
     }
@@ -171,22 +176,25 @@ impl Registry {
         let records: Vec<_> = self.state.read().policies.of(account).cloned().collect();
         records
             .iter()
-            .map(|record| self.policy_info(record))
+            .map(|record| self.policy_info(account, record))
             .collect()
     }
 
-    /// A managed policy of an account by its ARN.
+    /// A managed policy of an account, or one that all have, by its ARN.
     pub fn policy_of_arn(&self, account: &AccountId, arn: &str) -> Option<PolicyInfo> {
+        if let Some(record) = common::by_arn(arn) {
+            return Some(self.policy_info(account, record));
+        }
         let name = arn.rsplit('/').next()?;
         let found = self.state.read().policies.named(account, name).cloned();
         let found = found.filter(|record| record.arn() == arn)?;
-        Some(self.policy_info(&found))
+        Some(self.policy_info(account, &found))
     }
 
     /// The versions of a managed policy, in order of number.
     pub fn versions_of_policy(&self, id: &str) -> Vec<VersionInfo> {
         let state = self.state.read();
-        let Some(record) = state.policies.get(id) else {
+        let Some(record) = state.policies.any(id) else {
             return Vec::new();
         };
         let version = |(number, version): (&u32, &VersionRecord)| VersionInfo {
@@ -299,9 +307,10 @@ impl Registry {
         let of = (&*record.id, &**account);
         self.put_row(turn, actor, "policy.create", of, &record)
             .await?;
-        Ok(self.policy_info(&record))
+        Ok(self.policy_info(account, &record))
     }
 
+    /// A managed policy of an account, which can be changed.
     pub(crate) fn policy_record(&self, id: &str) -> Result<ManagedRecord, CloudError> {
         let found = self.state.read().policies.get(id).cloned();
         found.ok_or_else(no_policy)
@@ -388,7 +397,7 @@ impl Registry {
     pub async fn delete_policy(&self, actor: &Actor, id: &str) -> Result<(), CloudError> {
         let turn = self.turn().await;
         let record = self.policy_record(id)?;
-        let info = self.policy_info(&record);
+        let info = self.policy_info(&record.account, &record);
         if info.attached + info.bounds > 0 {
             return Err(CloudError::Conflict(
                 "the policy is attached: detach it first".into(),
@@ -404,8 +413,8 @@ impl Registry {
             .await
     }
 
-    /// Attaches a managed policy of the same account, or detaches it. Answers whether that changed
-    /// anything.
+    /// Attaches a managed policy of the same account, or one that all have, or detaches it. Answers
+    /// whether that changed anything.
     pub async fn attach(
         &self,
         actor: &Actor,
@@ -414,9 +423,8 @@ impl Registry {
         attached: bool,
     ) -> Result<bool, CloudError> {
         let turn = self.turn().await;
-        let of_policy = self.policy_record(policy)?.account;
         let change = |list: &mut BTreeSet<String>, account: &str| {
-            if account != of_policy {
+            if !self.is_attachable(account, policy) {
                 return Err(no_policy());
             }
             let changed = match attached {
@@ -466,22 +474,8 @@ impl Registry {
         }
     }
 
-    /// The managed policies that are attached, in order of name.
-    pub fn attached(&self, to: Holder<'_>) -> Vec<PolicyInfo> {
-        let ids: BTreeSet<String> = {
-            let state = self.state.read();
-            let found = match to {
-                Holder::User(id) => state.users.get(id).map(|held| &held.record.attached),
-                Holder::Group(id) => state.groups.get(id).map(|group| &group.attached),
-                Holder::Role(id) => state.roles.get(id).map(|held| &held.record.attached),
-            };
-            found.cloned().unwrap_or_default()
-        };
-        let found = ids.iter().filter_map(|id| self.policy_record(id).ok());
-        found.map(|record| self.policy_info(&record)).collect()
-    }
-
-    /// Bounds a user by a managed policy of the same account, or by none.
+    /// Bounds a user by a managed policy of the same account, by one that all have, or by
+    /// none.
     pub async fn set_boundary(
         &self,
         actor: &Actor,
@@ -490,9 +484,7 @@ impl Registry {
     ) -> Result<(), CloudError> {
         let turn = self.turn().await;
         let before = self.user_record(user)?;
-        if let Some(policy) = policy
-            && self.policy_record(policy)?.account != before.account
-        {
+        if !policy.is_none_or(|policy| self.is_attachable(&before.account, policy)) {
             return Err(no_policy());
         }
         let mut record = before.clone();

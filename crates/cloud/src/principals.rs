@@ -75,7 +75,7 @@ impl Documents {
     fn of(state: &State, has: &Has<'_>) -> Self {
         // One that is not there cannot be read, and denies all.
         let managed = |id: &String| {
-            let found = state.policies.get(id);
+            let found = state.policies.any(id);
             PolicyTold {
                 name: found.map_or_else(|| id.clone(), ManagedRecord::arn),
                 text: found.map_or_else(String::new, |policy| policy.text().to_owned()),
@@ -343,7 +343,7 @@ impl Registry {
         let attached = group
             .attached
             .iter()
-            .filter_map(|id| state.policies.get(id));
+            .filter_map(|id| state.policies.any(id));
         let attached = attached.map(|policy| PolicyTold {
             name: policy.arn(),
             text: policy.text().to_owned(),

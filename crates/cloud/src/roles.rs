@@ -145,7 +145,7 @@ pub(crate) fn shown(state: &State, held: &HeldRole) -> RoleInfo {
         trust: policy::shown(&record.trust, &now),
         tags: record.tags.clone(),
         boundary: boundary
-            .and_then(|id| state.policies.get(id))
+            .and_then(|id| state.policies.any(id))
             .map(ManagedRecord::arn),
     }
 }
@@ -184,8 +184,8 @@ fn check_boundary(
     account: &str,
     boundary: Option<&String>,
 ) -> Result<(), CloudError> {
-    let of = |id: &String| state.policies.get(id).map(|policy| &*policy.account);
-    match boundary.is_none_or(|id| of(id) == Some(account)) {
+    let bounds = |id: &String| state.policies.attachable(account, id).is_some();
+    match boundary.is_none_or(bounds) {
         true => Ok(()),
         false => Err(CloudError::NoEntity("there is no such policy".into())),
     }

@@ -160,7 +160,7 @@ pub(crate) fn shown(state: &State, held: &Held) -> UserInfo {
         boundary: record
             .boundary
             .as_ref()
-            .and_then(|id| state.policies.get(id))
+            .and_then(|id| state.policies.any(id))
             .map(ManagedRecord::arn),
     }
 }
@@ -243,12 +243,8 @@ impl Registry {
                 "accounts of operators and auditors have no users".into(),
             ));
         }
-        let bounds = |id: &String| state.policies.get(id).map(|policy| &*policy.account);
-        if new
-            .boundary
-            .as_ref()
-            .is_some_and(|id| bounds(id) != Some(&**account))
-        {
+        let bounds = |id: &String| state.policies.attachable(account, id).is_some();
+        if !new.boundary.as_ref().is_none_or(bounds) {
             return Err(CloudError::NoEntity("there is no such policy".into()));
         }
         if state.users.named(account, &new.name).is_some() {

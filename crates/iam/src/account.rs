@@ -32,7 +32,7 @@ const KINDS: [(&str, &str); 4] = [
     ("Role", "RoleDetailList"),
     ("LocalManagedPolicy", "Policies"),
 ];
-/// There are none that the cloud manages.
+/// Those of the policies that every account has which this one uses.
 const OF_THE_CLOUD: &str = "AWSManagedPolicy";
 
 /// Policies that are part of somebody.
@@ -176,7 +176,9 @@ impl Call<'_> {
         let (registry, account) = (self.registry, self.caller.account);
         let mut all: Vec<(String, One)> = Vec::new();
         for (n, (kind, _)) in KINDS.iter().enumerate() {
-            if !wanted.is_empty() && !wanted.contains(kind) {
+            let is_wanted = |kind: &&str| wanted.is_empty() || wanted.contains(kind);
+            let is_common = n == 3 && is_wanted(&OF_THE_CLOUD);
+            if !is_wanted(kind) && !is_common {
                 continue;
             }
             // What is sorted by begins with the kind.
@@ -195,8 +197,15 @@ impl Call<'_> {
                     all.extend(roles.map(|one| (named(&one.name), One::Role(one))));
                 }
                 _ => {
-                    let policies = registry.policies(account).into_iter();
-                    all.extend(policies.map(|one| (named(&one.name), One::Policy(one))));
+                    let own = is_wanted(kind).then(|| registry.policies(account));
+                    let common = is_common.then(|| registry.common_policies(account));
+                    let common = common.into_iter().flatten();
+                    let used = common.filter(|one| one.attached + one.bounds > 0);
+                    let policies = own.into_iter().flatten().chain(used);
+                    all.extend(policies.map(|one| {
+                        let name = managed::sorted_by(&one);
+                        (named(&name), One::Policy(one))
+                    }));
                 }
             }
         }

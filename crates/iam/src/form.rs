@@ -45,6 +45,15 @@ impl Form {
         Self(fields.into_iter().collect())
     }
 
+    /// Without the fields of these names, whatever the case of their letters: of a query, what is
+    /// of its signature.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        let is_named = |own: &str| names.iter().any(|name| name.eq_ignore_ascii_case(own));
+        self.0.retain(|own, _| !is_named(own));
+        self
+    }
+
     /// A field that may be absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

@@ -6,6 +6,7 @@ use crate::{
     IamError,
     answer::{Node, invalid, missing, time},
     call::{About, Call, Done},
+    managed,
     policies::{encoded, no_policy},
     users,
 };
@@ -241,7 +242,7 @@ impl Call<'_> {
                 ("PolicyName", policy.name.clone().into()),
                 ("PolicyArn", policy.arn.clone().into()),
             ];
-            (policy.name.to_lowercase(), Node::Fields(fields))
+            (managed::sorted_by(policy), Node::Fields(fields))
         });
         Ok(Some(Node::Fields(
             self.page("AttachedPolicies", all.collect())?,
@@ -268,7 +269,10 @@ impl Call<'_> {
             users,
             groups,
             roles,
-        } = self.registry.holders_of_policy(&policy.id, usage);
+        } = {
+            let account = self.caller.account;
+            self.registry.holders_of_policy(account, &policy.id, usage)
+        };
         let users = users.into_iter().map(|u| ("User", u.name, u.id, u.path));
         let groups = groups.into_iter().map(|g| ("Group", g.name, g.id, g.path));
         let roles = roles.into_iter().map(|r| ("Role", r.name, r.id, r.path));

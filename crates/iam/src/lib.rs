@@ -306,3 +306,44 @@ impl Call<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/identity-operations.md.
+    fn document() -> String {
+        let mut text = String::from(
+            "# IAM and STS operations\n\nWritten from the tables in `crates/iam/src`; do not edit. To \
+             write it anew: `UPDATE=1 cargo test -p iam --lib operations`.\n\n\
+             A form with a field that its action does not have is refused. A field with `[]` is a \
+             list: `Tags.member.1.Key`.\n\n| API | action | fields |\n|---|---|---|\n",
+        );
+        let iam = Action::rows().map(|(_, row)| ("iam", row));
+        let sts = sts::ROWS.iter().map(|(_, row)| ("sts", row));
+        let web = std::iter::once(("sts", &web::ROW));
+        let mut all: Vec<_> = iam.chain(sts).chain(web).collect();
+        all.sort_by_key(|(api, row)| (*api, row.name));
+        for (api, row) in all {
+            let fields = row.fields.iter().map(|name| format!("`{name}`"));
+            let lists = row.lists.iter().map(|name| format!("`{name}[]`"));
+            let fields: Vec<String> = fields.chain(lists).collect();
+            let line = format!("| {api} | {} | {} |\n", row.name, fields.join(", "));
+            text.push_str(&line);
+        }
+        text
+    }
+
+    #[test]
+    fn operations_document_is_current() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/identity-operations.md"
+        );
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(written, document());
+    }
+}

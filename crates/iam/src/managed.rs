@@ -52,6 +52,13 @@ pub(crate) fn shown_version(version: &VersionInfo, whole: bool) -> Node {
     Node::Fields(fields)
 }
 
+/// What lists are sorted by: the name, and among those of one name the account's own first. No name
+/// has a space.
+pub(crate) fn sorted_by(policy: &PolicyInfo) -> String {
+    let rank = u8::from(policy.is_common);
+    format!("{} {rank}", policy.name.to_lowercase())
+}
+
 impl Call<'_> {
     fn policy_arn(&self, path: &str, name: &str) -> String {
         let account = self.caller.account;
@@ -76,7 +83,20 @@ impl Call<'_> {
         found
     }
 
-    /// A managed policy of the caller's account.
+    /// The same for an action that changes it. Those that all accounts have stay as they are.
+    fn own_policy(&self, about: &About<'_>) -> Result<PolicyInfo, IamError> {
+        let policy = self.policy_about(about)?;
+        match policy.is_common {
+            false => Ok(policy),
+            true => Err(IamError::new(
+                "AccessDenied",
+                403,
+                format!("Policy {} is outside your own account.", policy.arn),
+            )),
+        }
+    }
+
+    /// A managed policy of the caller's account, or one that all have.
     pub fn policy_of(&self, arn: &str) -> Result<PolicyInfo, IamError> {
         let found = self.registry.policy_of_arn(self.caller.account, arn);
         found.ok_or_else(|| {
@@ -117,7 +137,7 @@ impl Call<'_> {
             given: Some(&tags),
             ..About::default()
         };
-        let policy = self.policy_about(&about)?;
+        let policy = self.own_policy(&about)?;
         let actor = self.caller.actor;
         self.registry.tag_policy(actor, &policy.id, tags).await?;
         Ok(None)
@@ -129,7 +149,7 @@ impl Call<'_> {
             given: Some(&named),
             ..About::default()
         };
-        let policy = self.policy_about(&about)?;
+        let policy = self.own_policy(&about)?;
         let keys: Vec<String> = named.into_keys().collect();
         let actor = self.caller.actor;
         self.registry.untag_policy(actor, &policy.id, &keys).await?;
@@ -155,20 +175,27 @@ impl Call<'_> {
             return Err(invalid("Scope is All, AWS or Local"));
         }
         let only = self.form.get("OnlyAttached") == Some("true");
-        let all = self.registry.policies(self.caller.account).into_iter();
-        // There are none of the cloud's own.
-        let all = all.filter(|policy| scope != "AWS" && policy.path.starts_with(prefix));
+        let mut all = Vec::new();
+        if scope != "AWS" {
+            all = self.registry.policies(self.caller.account);
+        }
+        if scope != "Local" {
+            all.extend(self.registry.common_policies(self.caller.account));
+        }
+        let all = all
+            .into_iter()
+            .filter(|policy| policy.path.starts_with(prefix));
         let all = all.filter(|policy| match used {
             Some(Usage::Attached) => policy.attached > 0,
             Some(Usage::Boundary) => policy.bounds > 0,
             Some(Usage::Any) | None => !only || policy.attached > 0,
         });
-        let all = all.map(|policy| (policy.name.to_lowercase(), shown(&policy, false)));
+        let all = all.map(|policy| (sorted_by(&policy), shown(&policy, false)));
         Ok(Some(Node::Fields(self.page("Policies", all.collect())?)))
     }
 
     pub async fn delete_policy(&self) -> Done {
-        let policy = self.policy()?;
+        let policy = self.own_policy(&About::default())?;
         self.registry
             .delete_policy(self.caller.actor, &policy.id)
             .await?;
@@ -182,7 +209,7 @@ impl Call<'_> {
             Some("true") => true,
             Some(_) => return Err(invalid("SetAsDefault is true or false")),
         };
-        let policy = self.policy()?;
+        let policy = self.own_policy(&About::default())?;
         let actor = self.caller.actor;
         let made = self
             .registry
@@ -216,7 +243,7 @@ impl Call<'_> {
 
     pub async fn set_default_policy_version(&self) -> Done {
         let number = self.version()?;
-        let policy = self.policy()?;
+        let policy = self.own_policy(&About::default())?;
         let actor = self.caller.actor;
         let set = self.registry.set_default_version(actor, &policy.id, number);
         set.await?;
@@ -225,7 +252,7 @@ impl Call<'_> {
 
     pub async fn delete_policy_version(&self) -> Done {
         let number = self.version()?;
-        let policy = self.policy()?;
+        let policy = self.own_policy(&About::default())?;
         let actor = self.caller.actor;
         let deleted = self
             .registry

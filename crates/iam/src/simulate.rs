@@ -49,6 +49,7 @@ impl Named {
         let document = Document::parse(&policy.text, of);
         Self {
             kind: match policy.name.contains(":policy/") {
+                true if policy.name.starts_with("arn:aws:iam::aws:") => "aws-managed",
                 true => "user-managed",
                 false => kind,
             },

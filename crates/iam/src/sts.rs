@@ -6,13 +6,13 @@
 
 mod decode;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use access::{
     SessionOf, Who,
     policy::{ActionName, Conditions, Decision, Document, DocumentKind, Documents, Lacks, Target},
 };
-use cloud::{Assumable, Grant, GrantOf, NewSession, Registry, SESSION_S_MAX};
+use cloud::{Assumable, Clients, Grant, GrantOf, NewSession, Pace, Registry, SESSION_S_MAX};
 use types::{AccessKeyId, AccountId, Timestamp};
 
 use crate::{
@@ -36,6 +36,13 @@ const ROOT_S_MAX: u64 = 3_600;
 const POLICY_MAX: usize = 2_048;
 /// Managed policies that bound a session.
 const POLICY_ARNS_MAX: usize = 10;
+/// Tokens of one client that do not count.
+const UNSIGNED: Pace = Pace {
+    per_second: 2.0,
+    burst: 200.0,
+};
+/// The code where a provider does not answer.
+pub(crate) const NO_ANSWER: &str = "IDPCommunicationError";
 /// Tags of a session.
 const TAGS_MAX: usize = 50;
 
@@ -59,6 +66,8 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 pub struct Sts {
     registry: Arc<Registry>,
     issuers: Arc<dyn Issuers>,
+    /// Who sends what nobody signs.
+    strangers: Clients,
 }
 
 struct Call<'a> {
@@ -171,7 +180,11 @@ pub(crate) fn assumed(role: &Assumable, name: &str) -> Node {
 impl Sts {
     /// Of this registry.
     pub fn new(registry: Arc<Registry>, issuers: Arc<dyn Issuers>) -> Self {
-        Self { registry, issuers }
+        Self {
+            registry,
+            issuers,
+            strangers: Clients::new(UNSIGNED),
+        }
     }
 
     /// Whether a form asks for what nobody signs.
@@ -196,7 +209,18 @@ impl Sts {
             form,
             begun,
         };
-        web.act().await
+        let (from, now) = (conditions.source, Instant::now());
+        if !self.strangers.take(from, now) {
+            let why = "too many tokens that were refused came from your address: try again later";
+            return Err(IamError::new("Throttling", 400, why));
+        }
+        let answer = web.act().await;
+        // What counted, and what a provider did not answer for, is no fault of the client.
+        let is_at_fault = matches!(&answer, Err(error) if error.code != NO_ANSWER);
+        if !is_at_fault {
+            self.strangers.give_back(from);
+        }
+        answer
     }
 
     /// Whether a form asks only who sends it.

@@ -88,7 +88,7 @@ impl Groups {
         let Some(record) = self.by_id.remove(id) else {
             return;
         };
-        self.attached.take(&record.attached, id);
+        self.attached.take(&record.attached, (&record.account, id));
         if let Some(of) = self.of_account.get_mut(&record.account) {
             of.remove(&record.name.to_ascii_lowercase());
             if of.is_empty() {
@@ -118,7 +118,7 @@ impl Record for GroupRecord {
         let of = groups.of_account.entry(record.account.clone());
         of.or_default()
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
-        groups.attached.add(&record.attached, id);
+        groups.attached.add(&record.attached, (&record.account, id));
         groups.by_id.insert(id.to_owned(), record);
         state.outdate_users_with(id);
         Ok(())

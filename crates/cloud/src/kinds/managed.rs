@@ -12,6 +12,7 @@ use super::{Concern, Outdated, Record};
 use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
+    common,
     introduce::Served,
     state::State,
 };
@@ -60,6 +61,11 @@ impl ManagedRecord {
         version.map_or("", |version| &version.text)
     }
 
+    /// Whether an account can attach it: its own, and those that all have.
+    fn is_for(&self, account: &str) -> bool {
+        self.account == account || self.account == common::OF_ALL
+    }
+
     /// `arn:aws:iam::ACCOUNT:policy/path/name`.
     pub(crate) fn arn(&self) -> String {
         [
@@ -90,6 +96,17 @@ impl Deref for Managed {
 }
 
 impl Managed {
+    /// A policy of an account, or one that all have.
+    pub(crate) fn any(&self, id: &str) -> Option<&ManagedRecord> {
+        self.by_id.get(id).or_else(|| common::by_id(id))
+    }
+
+    /// A policy that this account can attach.
+    pub(crate) fn attachable(&self, account: &str, id: &str) -> Option<&ManagedRecord> {
+        let found = self.any(id)?;
+        found.is_for(account).then_some(found)
+    }
+
     /// A policy of an account by its name, in whatever case.
     pub(crate) fn named(&self, account: &str, name: &str) -> Option<&ManagedRecord> {
         let of = self.of_account.get(account)?;

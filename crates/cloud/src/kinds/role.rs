@@ -122,8 +122,9 @@ impl Roles {
         let Some(HeldRole { record, .. }) = self.by_id.remove(id) else {
             return;
         };
-        self.attached.take(&record.attached, id);
-        self.bounded.take(&record.boundary, id);
+        let of = (&*record.account, id);
+        self.attached.take(&record.attached, of);
+        self.bounded.take(&record.boundary, of);
         if let Some(of) = self.of_account.get_mut(&record.account) {
             of.remove(&record.name.to_ascii_lowercase());
             if of.is_empty() {
@@ -167,8 +168,9 @@ impl Record for RoleRecord {
         let of = roles.of_account.entry(record.account.clone());
         of.or_default()
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
-        roles.attached.add(&record.attached, id);
-        roles.bounded.add(&record.boundary, id);
+        let of = (&*record.account, id);
+        roles.attached.add(&record.attached, of);
+        roles.bounded.add(&record.boundary, of);
         roles.by_id.insert(id.to_owned(), HeldRole { record, role });
         Ok(())
     }

@@ -134,9 +134,10 @@ impl Users {
         let Some(Held { record }) = self.by_id.remove(id) else {
             return;
         };
-        self.attached.take(&record.attached, id);
-        self.bounded.take(&record.boundary, id);
-        self.members.take(&record.groups, id);
+        let of = (&*record.account, id);
+        self.attached.take(&record.attached, of);
+        self.bounded.take(&record.boundary, of);
+        self.members.take(&record.groups, of);
         if let Some(of) = self.of_account.get_mut(&record.account) {
             of.remove(&record.name.to_ascii_lowercase());
             if of.is_empty() {
@@ -184,9 +185,10 @@ impl Record for UserRecord {
         let of = users.of_account.entry(record.account.clone());
         of.or_default()
             .insert(record.name.to_ascii_lowercase(), id.to_owned());
-        users.attached.add(&record.attached, id);
-        users.bounded.add(&record.boundary, id);
-        users.members.add(&record.groups, id);
+        let of = (&*record.account, id);
+        users.attached.add(&record.attached, of);
+        users.bounded.add(&record.boundary, of);
+        users.members.add(&record.groups, of);
         users.by_id.insert(id.to_owned(), Held { record });
         Ok(())
     }

@@ -434,6 +434,63 @@ async fn what_is_attached_to_a_user_or_a_group_counts_wherever_the_key_is_known(
     );
 }
 
+/// What every account has reaches regions as a text. Where a registry does not know a policy's id,
+/// such as that of a later release, nothing is allowed to those who have it.
+#[tokio::test]
+async fn policies_that_all_accounts_have_count_everywhere_and_unknown_ones_deny() {
+    let cloud = Cloud::new().await;
+    cloud.knows_users().await;
+    let account = cloud.tenant("acme").await;
+    let there = bucket("there", &account, "second");
+    cloud.keeper.create(Actor::System, there).await.unwrap();
+    let (anna, key) = cloud.user(&account, "anna").await;
+    let keeper = &cloud.keeper;
+    let both = async |may: bool| {
+        cloud.catch_up().await;
+        assert_eq!(reads(keeper, &key), Some(may));
+        assert_eq!(reads(&cloud.second, &key), Some(may));
+    };
+    let arn = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess";
+    let policy = keeper.policy_of_arn(&account, arn).unwrap().id;
+    let user = Holder::User(&anna.id);
+    both(false).await;
+    keeper.attach(ROOT, user, &policy, true).await.unwrap();
+    both(true).await;
+    let told = keeper.told_of_user(&anna.id).unwrap().policies;
+    assert_eq!(told[0].name, arn);
+    assert!(told[0].text.contains("s3:Get*"));
+    // Other accounts do not learn who has it.
+    let other = cloud.tenant("other").await;
+    let attached = |account| keeper.policy_of_arn(account, arn).unwrap().attached;
+    assert_eq!((attached(&account), attached(&other)), (1, 0));
+    let theirs = keeper.holders_of_policy(&other, &policy, Usage::Any);
+    assert!(theirs.users.is_empty());
+    // Nobody changes it, and it is no row.
+    let all = allowing("s3:*");
+    let change = keeper.create_policy_version(ROOT, &policy, &all, true);
+    assert!(matches!(change.await, Err(CloudError::NoEntity(_))));
+    assert!(keeper.delete_policy(ROOT, &policy).await.is_err());
+    for bounds in [false, true] {
+        let turn = keeper.turn().await;
+        let mut record = keeper.user_record(&anna.id).unwrap();
+        let later = "ANPAOFALATERRELEASE00".to_owned();
+        match bounds {
+            false => drop(record.attached.insert(later)),
+            true => {
+                record.attached.remove(&later);
+                record.boundary = Some(later);
+            }
+        }
+        keeper
+            .put_user(turn, ROOT, "policy.attach", record)
+            .await
+            .unwrap();
+        both(false).await;
+    }
+    keeper.set_boundary(ROOT, &anna.id, None).await.unwrap();
+    both(true).await;
+}
+
 /// Who has a policy is known without a look at every user of the account.
 #[tokio::test]
 async fn who_has_a_policy_follows_each_change() {
@@ -459,7 +516,7 @@ async fn who_has_a_policy_follows_each_change() {
         |users: Vec<UserInfo>| -> Vec<String> { users.into_iter().map(|user| user.name).collect() };
     let counts = || {
         let found = keeper.policy_of_arn(&account, &policy.arn).unwrap();
-        let held = keeper.holders_of_policy(&policy.id, Usage::Attached);
+        let held = keeper.holders_of_policy(&account, &policy.id, Usage::Attached);
         let (users, groups) = (names(held.users), held.groups.len());
         (found.attached, found.bounds, users, groups)
     };

@@ -13,24 +13,29 @@ use super::{
     jws::{Claims, Fault, Unverified},
 };
 use crate::{
-    Conditions, Form, IamError,
+    Conditions, Form, IamError, Row,
     answer::{Answer, Api, Node, invalid},
     call::Done,
     sts::{
-        ROLE_S, VERSION, assumed, credentials, denied, named, seconds, session_policies, too_large,
+        NO_ANSWER, ROLE_S, VERSION, assumed, credentials, denied, named, seconds, session_policies,
+        too_large,
     },
 };
 
 /// The action's name.
 pub(crate) const ACTION: &str = "AssumeRoleWithWebIdentity";
-const FIELDS: &[&str] = &[
-    "RoleArn",
-    "RoleSessionName",
-    "WebIdentityToken",
-    "DurationSeconds",
-    "Policy",
-];
-const LISTS: &[&str] = &["PolicyArns"];
+/// The fields of its form.
+pub(crate) static ROW: Row = Row {
+    name: ACTION,
+    fields: &[
+        "RoleArn",
+        "RoleSessionName",
+        "WebIdentityToken",
+        "DurationSeconds",
+        "Policy",
+    ],
+    lists: &["PolicyArns"],
+};
 /// How far the clocks of a provider may be from ours, in seconds.
 const SKEW_S: u64 = 60;
 /// Characters of a subject.
@@ -99,7 +104,7 @@ impl Web<'_> {
         if self.form.get("Version").is_some_and(|own| own != VERSION) {
             return Err(invalid(&format!("the version is {VERSION}")));
         }
-        self.form.check(FIELDS, LISTS)?;
+        self.form.check(ROW.fields, ROW.lists)?;
         let result = self.assume().await;
         result.map(|result| Answer::of(Api::Sts, ACTION, result))
     }
@@ -176,7 +181,7 @@ impl Web<'_> {
         keys.map_err(|why| {
             tracing::warn!(issuer, %why, "the keys of a provider cannot be had");
             IamError::new(
-                "IDPCommunicationError",
+                NO_ANSWER,
                 400,
                 "the keys of the identity provider cannot be had now: try again",
             )

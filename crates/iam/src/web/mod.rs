@@ -5,6 +5,8 @@ mod jws;
 
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(crate) use assume::ROW;
 pub(crate) use assume::{ACTION, Web};
 pub use jws::KeySet;
 use types::deed::BoxFuture;

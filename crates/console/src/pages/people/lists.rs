@@ -198,7 +198,10 @@ pub async fn create(call: &Call<'_>) -> Answer {
 pub async fn managed(call: &Call<'_>) -> Answer {
     let after = call.query.some("after").unwrap_or_default();
     let found = call
-        .iam("ListPolicies", &[("Marker", after), ("MaxItems", ROWS)])
+        .iam(
+            "ListPolicies",
+            &[("Scope", "Local"), ("Marker", after), ("MaxItems", ROWS)],
+        )
         .await?;
     let rows = found.members("Policies");
     let title = call.t("Managed policies");
