@@ -3,8 +3,10 @@ people sign in, and with tokens that somebody forges. Each refusal here is one t
 server once missed."""
 
 import base64
+import http.client
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -378,6 +380,46 @@ def test_nothing_else_is_done_for_who_signs_nothing(web, acme, issuer, reader):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)
     assert refused.value.code in (400, 403)
+
+
+def test_who_sends_bad_tokens_without_end_waits_and_nobody_else(web, acme, issuer, reader):
+    """MinIO GHSA-jv87: no limit on what nobody signs."""
+    host = web.host.split(":")
+    flood = http.client.HTTPConnection(*host, timeout=30, source_address=("127.0.0.9", 0))
+    form = {"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15",
+            "RoleArn": acme.arn("role", reader), "RoleSessionName": "web"}
+
+    def asked(token):
+        flood.request("POST", "/-/sts", urllib.parse.urlencode(
+            {**form, "WebIdentityToken": token}))
+        return re.search("<Code>(.*?)</Code>|<Sub", flood.getresponse().read().decode())[1]
+    # What counts takes nothing away.
+    good = issuer.forged()
+    assert {asked(good) for _ in range(10)} == {None}
+    count, deadline = 0, time.monotonic() + 30
+    while asked("a.b.c") != "Throttling":
+        count += 1
+        assert time.monotonic() < deadline, "no end of it"
+    assert count >= 100
+    # Nothing is verified for that client until some time is gone; for others all is as it was.
+    assert asked(good) in ("Throttling", None)
+    assert assume(acme, reader, good)["SubjectFromWebIdentityToken"] == "anna"
+    flood.close()
+
+
+def test_minios_clients_put_the_form_into_the_query(web, acme, issuer, reader):
+    form = {"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15",
+            "RoleArn": acme.arn("role", reader), "RoleSessionName": "web",
+            "WebIdentityToken": issuer.forged()}
+    text = urllib.parse.urlencode(form)
+    for path in ("/-/sts", "/"):
+        for method in ("POST",) if path == "/" else ("POST", "GET"):
+            request = urllib.request.Request(f"{web.endpoint}{path}?{text}", method=method)
+            with urllib.request.urlopen(request) as answer:
+                assert "<SubjectFromWebIdentityToken>anna<" in answer.read().decode()
+    # What is asked for stands in one place.
+    status, _ = post(web, form, f"/-/sts?{text}")
+    assert status == 403
 
 
 def test_a_token_is_no_key_of_s3(web, issuer):

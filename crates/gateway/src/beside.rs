@@ -13,7 +13,10 @@ use hyper::body::Incoming;
 use tokio::sync::SemaphorePermit;
 use types::deed::BoxFuture;
 
-use crate::{body::ResponseBody, request::without_port, serve::Unread, server::Gateway};
+use crate::{
+    body::ResponseBody, request::without_port, serve::Unread, server::Gateway,
+    target::bucket_of_host,
+};
 
 /// Which of the other APIs a form is for: each has a path that is no bucket's, and a host below a
 /// domain.
@@ -71,6 +74,15 @@ pub(crate) const UNSIGNED_AT_ONCE: usize = 16;
 /// Forms that wait for their turn.
 pub(crate) const WAITING_MAX: usize = 256;
 
+/// How forms are encoded; those of browsers that go to a bucket are not encoded so.
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
+/// Whether the query names an action of a query API.
+fn names_action(request: &Request<Incoming>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| pair.starts_with("Action="))
+}
+
 /// Answers forms.
 pub trait Beside: Send + Sync + 'static {
     /// Answers one, whose head says nothing that was verified.
@@ -103,17 +115,53 @@ impl Gateway {
         if path == ACCOUNT_BLOCK && request.headers().contains_key(ACCOUNT) {
             return Some(BesideApi::AccountBlock);
         }
-        if path != "/" || request.method() != Method::POST {
+        if path != "/" {
             return None;
         }
         let host = request.headers().get(header::HOST);
         let host = without_port(host.and_then(|host| host.to_str().ok()).unwrap_or_default());
         let mut apis = APIS.iter();
-        let found = apis.find(|(_, _, front)| {
+        let by_host = apis.find(|(_, _, front)| {
             let domain = host.strip_prefix(front).unwrap_or_default();
             self.config.domains.iter().any(|own| own == domain)
         });
-        found.map(|(api, ..)| *api)
+        match *request.method() {
+            Method::POST => match by_host {
+                Some((api, ..)) => Some(*api),
+                None => self.at_root(request, host),
+            },
+            // A bucket may have such a name. No request of S3 has an action in its query.
+            Method::GET => by_host
+                .filter(|_| names_action(request))
+                .map(|(api, ..)| *api),
+            _ => None,
+        }
+    }
+
+    /// What a form is for that is sent to the endpoint itself, where S3 has none: clients that know
+    /// one endpoint for all APIs send it there. The scope of the signature says which; without one
+    /// only STS answers.
+    fn at_root(&self, request: &Request<Incoming>, host: &str) -> Option<BesideApi> {
+        let is_bucket = bucket_of_host(host, &self.config.domains).is_some();
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.map_or(&b""[..], HeaderValue::as_bytes);
+        let is_form = kind.starts_with(FORM) && request.uri().query().is_none();
+        if is_bucket || !(is_form || names_action(request)) {
+            return None;
+        }
+        let signed = request.headers().get(header::AUTHORIZATION);
+        let Some(signed) = signed else {
+            return Some(BesideApi::Sts);
+        };
+        let scope = |service: &str| {
+            let end = [service, "/aws4_request"].concat();
+            memchr::memmem::find(signed.as_bytes(), end.as_bytes()).is_some()
+        };
+        match (scope("/iam"), scope("/sts")) {
+            (true, false) => Some(BesideApi::Iam),
+            (false, true) => Some(BesideApi::Sts),
+            _ => None,
+        }
     }
 
     pub(crate) async fn respond_beside(
@@ -201,7 +249,9 @@ impl Gateway {
             "ServiceUnavailable",
             "There are too many requests at once. Try again.",
         );
-        let place = match head.headers.contains_key(header::AUTHORIZATION) {
+        let query = head.uri.query().unwrap_or_default();
+        let in_query = query.contains("X-Amz-Signature=");
+        let place = match in_query || head.headers.contains_key(header::AUTHORIZATION) {
             true => self.turn_of_signed().await,
             false => self.unsigned_forms.try_acquire().ok(),
         };

@@ -64,7 +64,7 @@ fn key(raw: &str) -> Result<Option<ObjectKey>, Fault> {
 }
 
 /// The bucket in front of one of our domains, in lower case as host names are.
-fn bucket_of_host(host: &str, domains: &[String]) -> Option<String> {
+pub(crate) fn bucket_of_host(host: &str, domains: &[String]) -> Option<String> {
     domains.iter().find_map(|domain| {
         let split = host.len().checked_sub(domain.len())?;
         let (front, back) = (host.get(..split)?, host.get(split..)?);

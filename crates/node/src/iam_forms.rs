@@ -13,8 +13,8 @@ use access::{
     GuardPolicy, Identity, RequestFacts, SigningKeys, Transport, Who,
     sign::payload_sha256,
     signature::{
-        AuthType, Facts, RegionNames, Request as Signed, Service, SignatureError, SignedHeader,
-        Verified, verify_form,
+        AuthType, Facts, Presigned, RegionNames, Request as Signed, Service, SignatureError,
+        SignedHeader, Verified, verify_form, verify_presigned_form,
     },
 };
 use bytes::Bytes;
@@ -44,6 +44,15 @@ struct Met {
     form: Form,
     signature: String,
     signed_at: Option<Timestamp>,
+    /// After this second of the epoch the signer wants nothing done, if that was said.
+    until_s: Option<u64>,
+}
+
+/// A signature that was verified.
+struct Proven {
+    verified: Verified,
+    signature: String,
+    until_s: Option<u64>,
 }
 
 /// What only the region that keeps the registry has or changes.
@@ -130,10 +139,14 @@ impl IamForms {
             form,
             signature,
             signed_at,
+            until_s,
         } = self.meet(api, head, body)?;
         let asks_who = api == Api::Sts && Sts::only_asks(&form);
+        // Who only asks who they are is answered for as long as AWS does, since tools count on it:
+        // they sign for a minute, and send the URL on for a quarter of an hour.
         if !asks_who {
             self.is_kept_here(api.into())?;
+            in_time(until_s, how.now)?;
         }
         let Identity::Key {
             account,
@@ -146,12 +159,9 @@ impl IamForms {
             return Err(unauthenticated());
         };
         if !kind.keeps_data() && !asks_who {
-            return Err(IamError::new(
-                "AccessDenied",
-                403,
-                "accounts of auditors and regional operators have no users; the cloud's operator \
-                 makes and disables their keys (dhow key)",
-            ));
+            let why = "accounts of auditors and regional operators have no users; the cloud's \
+                       operator makes and disables their keys (dhow key)";
+            return Err(IamError::new("AccessDenied", 403, why));
         }
         let only_asks = match api {
             Api::Iam => Iam::only_reads(&form),
@@ -197,26 +207,40 @@ impl IamForms {
             Api::Iam => Service::Iam,
             Api::Sts => Service::Sts,
         };
-        if head.method != Method::POST {
-            return Err(IamError::new(
-                "InvalidAction",
-                400,
-                "requests are forms that are sent by POST",
-            ));
-        }
-        let (verified, signature) = self.verify(api.into(), service, head, body)?;
-        if head.uri.query().is_some_and(|query| !query.is_empty()) {
-            return Err(IamError::new(
-                "ValidationError",
-                400,
+        let query = head.uri.query().unwrap_or_default();
+        let (text, other, why) = match head.method {
+            Method::POST => (
+                &body[..],
+                query.as_bytes(),
                 "what is asked for is in the form, and not in the query",
-            ));
+            ),
+            Method::GET => (
+                query.as_bytes(),
+                &body[..],
+                "what is asked for is in the query, and not in a body",
+            ),
+            _ => {
+                return Err(IamError::new(
+                    "InvalidAction",
+                    400,
+                    "requests are forms that are sent by POST, or by GET in the query",
+                ));
+            }
+        };
+        let proven = self.verify(api.into(), service, head, body)?;
+        if !other.is_empty() {
+            return Err(IamError::new("ValidationError", 400, why));
+        }
+        let mut form = Form::parse(text)?;
+        if proven.until_s.is_some() {
+            form = form.without(&Presigned::NAMES);
         }
         Ok(Met {
-            identity: verified.identity,
-            signed_at: verified.at,
-            form: Form::parse(body)?,
-            signature,
+            identity: proven.verified.identity,
+            signed_at: proven.verified.at,
+            form,
+            signature: proven.signature,
+            until_s: proven.until_s,
         })
     }
 
@@ -227,12 +251,16 @@ impl IamForms {
         service: Service,
         head: &Parts,
         body: &Bytes,
-    ) -> Result<(Verified, String), IamError> {
+    ) -> Result<Proven, IamError> {
         let query = head.uri.query();
         let auth = AuthType::of(&head.method, &head.headers, query);
-        if !matches!(auth, Ok(AuthType::HeaderV4)) {
-            return Err(unauthenticated());
-        }
+        let in_query = match auth {
+            Ok(AuthType::HeaderV4) => false,
+            Ok(AuthType::PresignedV4) if head.method == Method::GET && service != Service::S3 => {
+                true
+            }
+            _ => return Err(unauthenticated()),
+        };
         let request = Signed {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -248,17 +276,33 @@ impl IamForms {
             },
             now: self.region.clock.now(),
         };
-        let verified = verify_form(service, &request, &payload_sha256(body), &facts);
+        let verified = match in_query {
+            false => verify_form(service, &request, &payload_sha256(body), &facts),
+            true => verify_presigned_form(service, &request, &facts),
+        };
         let verified = verified.map_err(|error| self.unverified(kept, error))?;
         if let Some(key) = verified.identity.long_term_key() {
             self.region.registry.note_use(key, service, facts.now);
         }
-        let signed = head.headers.get(header::AUTHORIZATION);
-        let signed = signed.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let signed = SignedHeader::parse_for(signed, service);
-        let signed = signed.map_err(|error| self.unverified(kept, error))?;
-        let signature = signed.signature.to_owned();
-        Ok((verified, signature))
+        let (signature, until_s) = match in_query {
+            false => {
+                let signed = head.headers.get(header::AUTHORIZATION);
+                let signed = signed.and_then(|v| v.to_str().ok()).unwrap_or_default();
+                let signed = SignedHeader::parse_for(signed, service);
+                signed.map(|signed| (signed.signature.to_owned(), None))
+            }
+            true => Presigned::parse(query.unwrap_or_default()).map(|signed| {
+                let from = verified.at.unwrap_or(facts.now).s();
+                let until = from.saturating_add(signed.expires_s);
+                (signed.signature.into_owned(), Some(until))
+            }),
+        }
+        .map_err(|error| self.unverified(kept, error))?;
+        Ok(Proven {
+            verified,
+            signature,
+            until_s,
+        })
     }
 
     /// Where the registry is followed: who may know is told where it is kept.
@@ -320,6 +364,7 @@ impl IamForms {
                     "Signature expired or not yet current: {request} is too far from {server}"
                 ),
             ),
+            E::Expired { .. } => expired(),
             E::PayloadMode(_) => denied(
                 "SignatureDoesNotMatch",
                 "x-amz-content-sha256 is not the digest of the form.",
@@ -369,12 +414,30 @@ fn key_of_user(who: &Who, access_key: &AccessKeyId) -> Option<String> {
 /// A form for the one action that nobody signs, which says so by having no signature at all.
 fn unsigned(api: Api, head: &Parts, body: &Bytes) -> Option<Form> {
     let query = head.uri.query();
-    let plain = head.method == Method::POST && query.is_none_or(str::is_empty);
     let auth = AuthType::of(&head.method, &head.headers, query);
-    if api != Api::Sts || !plain || !matches!(auth, Ok(AuthType::Anonymous)) {
+    if api != Api::Sts || !matches!(auth, Ok(AuthType::Anonymous)) {
         return None;
     }
-    Form::parse(body).ok().filter(Sts::is_unsigned)
+    // What is asked for stands in one place: MinIO's clients put it into the query of a POST.
+    let text = match (&head.method, query.unwrap_or_default()) {
+        (&Method::POST, "") => &body[..],
+        (&Method::POST | &Method::GET, query) if body.is_empty() => query.as_bytes(),
+        _ => return None,
+    };
+    Form::parse(text).ok().filter(Sts::is_unsigned)
+}
+
+/// Whether the signer still wants it done.
+fn in_time(until_s: Option<u64>, now: Timestamp) -> Result<(), IamError> {
+    match until_s.is_none_or(|until| now.s() <= until) {
+        true => Ok(()),
+        false => Err(expired()),
+    }
+}
+
+fn expired() -> IamError {
+    let why = "Signature expired: sign the request anew.";
+    IamError::new("SignatureDoesNotMatch", 403, why)
 }
 
 fn unauthenticated() -> IamError {

@@ -32,5 +32,5 @@ pub use v2::verify_old_text;
 pub(crate) use verify::string_to_sign;
 pub use verify::{
     Facts, RegionNames, Request, Verified, claim, claim_admin, verify, verify_admin, verify_form,
-    verify_text,
+    verify_presigned_form, verify_text,
 };

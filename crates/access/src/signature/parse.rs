@@ -234,24 +234,28 @@ pub struct Presigned<'a> {
 }
 
 impl<'a> Presigned<'a> {
+    /// The parameters, whatever the case of their letters.
+    pub const NAMES: [&'static str; 9] = [
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-SignedHeaders",
+        "X-Amz-Signature",
+        "X-Amz-Content-Sha256",
+        "X-Amz-Security-Token",
+        "X-Amz-Region-Set",
+    ];
+
     /// Reads the query as it was sent.
     pub fn parse(query: &'a str) -> Result<Self, E> {
-        const NAMES: [&str; 9] = [
-            "X-Amz-Algorithm",
-            "X-Amz-Credential",
-            "X-Amz-Date",
-            "X-Amz-Expires",
-            "X-Amz-SignedHeaders",
-            "X-Amz-Signature",
-            "X-Amz-Content-Sha256",
-            "X-Amz-Security-Token",
-            "X-Amz-Region-Set",
-        ];
         let mut found: [Option<Cow<'a, str>>; 9] = Default::default();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name)?;
-            if let Some(at) = NAMES.iter().position(|n| name.eq_ignore_ascii_case(n))
+            if let Some(at) = Self::NAMES
+                .iter()
+                .position(|n| name.eq_ignore_ascii_case(n))
                 && found[at].replace(decoded(value)?).is_some()
             {
                 return Err(E::QueryMalformed(

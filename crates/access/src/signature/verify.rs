@@ -11,7 +11,7 @@ use super::{
     Statement,
     asymmetric::{names_only, names_region, once},
     canonical,
-    hash::{HmacKey, hex64, sha256},
+    hash::{EMPTY_SHA256, HmacKey, hex64, sha256},
     parse::{Credential, Presigned, Service, SignedHeader, split},
     told::Told,
     v2,
@@ -136,6 +136,19 @@ pub fn verify_form(
         (service, Algorithm::Hmac),
         |read| prove(request, facts, &read),
     )
+}
+
+/// Verifies a request without a body that is sent to `service`, with its signature in the query.
+/// As at AWS, such a signature is good for as long as one in a header. `X-Amz-Expires` gives it no
+/// more time; where less counts, whoever asks compares it.
+pub fn verify_presigned_form(
+    service: Service,
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+) -> Result<Verified, E> {
+    read_query(request, facts.now, service, |read| {
+        prove(request, facts, &read)
+    })
 }
 
 fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
@@ -318,9 +331,24 @@ fn read_presigned<T>(
     at: Timestamp,
     then: impl FnOnce(Read<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    read_query(request, at, Service::S3, then)
+}
+
+fn read_query<T>(
+    request: &Request<'_>,
+    at: Timestamp,
+    service: Service,
+    then: impl FnOnce(Read<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let presigned = Presigned::parse(request.query.unwrap_or_default())?;
     let algorithm = presigned.algorithm;
-    let credential = Credential::parse_with(&presigned.credential, Service::S3, algorithm);
+    // Only S3 takes asymmetric signatures, and bodies that are not signed.
+    let (valid_s, unsaid) = match (service, algorithm) {
+        (Service::S3, _) => (presigned.expires_s, "UNSIGNED-PAYLOAD"),
+        (_, Algorithm::Hmac) => (CLOCK_SKEW_S_MAX, EMPTY_SHA256),
+        (_, Algorithm::Ecdsa) => return Err(E::UnknownScheme),
+    };
+    let credential = Credential::parse_with(&presigned.credential, service, algorithm);
     let credential = credential.map_err(E::QueryMalformed)?;
     let region_set = match algorithm {
         Algorithm::Hmac => None,
@@ -340,24 +368,18 @@ fn read_presigned<T>(
     if date.s() > now + CLOCK_SKEW_S_MAX {
         return Err(E::NotYetValid);
     }
-    let ends = date.s() + presigned.expires_s;
+    let ends = date.s() + valid_s;
     if now > ends {
         return Err(E::Expired {
             at: Timestamp::from_s(ends).iso8601_seconds(),
-            after_s: presigned.expires_s,
+            after_s: valid_s,
             server: at.iso8601_seconds(),
         });
     }
     check_signed_headers(request.headers, &presigned.signed_headers)?;
     let told = Told::by(request.headers);
-    let in_header = told.payload()?;
-    let payload_text = match (in_header, presigned.payload.as_deref()) {
-        (Some(header), Some(query)) if header != query => {
-            return Err(E::PayloadMode(header.to_owned()));
-        }
-        (Some(text), _) | (None, Some(text)) => text,
-        (None, None) => "UNSIGNED-PAYLOAD",
-    };
+    let payload_text = payload_of_query(service, &told, presigned.payload.as_deref())?;
+    let payload_text = payload_text.unwrap_or(unsaid);
     let payload = payload_mode(payload_text, algorithm)?;
     let signed = Signed {
         credential,
@@ -380,6 +402,26 @@ fn read_presigned<T>(
         at: date,
         token,
     })
+}
+
+/// What a request whose signature is in the query says of its body: in a header, in the query, or
+/// in both the same.
+fn payload_of_query<'a>(
+    service: Service,
+    told: &Told<'a>,
+    in_query: Option<&'a str>,
+) -> Result<Option<&'a str>, E> {
+    let text = match (told.payload()?, in_query) {
+        (Some(header), Some(query)) if header != query => {
+            return Err(E::PayloadMode(header.to_owned()));
+        }
+        (Some(text), _) | (None, Some(text)) => text,
+        (None, None) => return Ok(None),
+    };
+    match service == Service::S3 || text == EMPTY_SHA256 {
+        true => Ok(Some(text)),
+        false => Err(E::PayloadMode(text.to_owned())),
+    }
 }
 
 fn refuse_token(token: Option<&str>) -> Result<(), E> {

@@ -57,7 +57,8 @@ impl IamForms {
                 return Err(IamError::new("MethodNotAllowed", 405, why));
             }
         };
-        let (verified, signature) = self.verify(Kept::Block, Service::S3, head, body)?;
+        let proven = self.verify(Kept::Block, Service::S3, head, body)?;
+        let (verified, signature) = (proven.verified, proven.signature);
         let identity = verified.identity;
         let account = self.may(&identity, action, head, came)?;
         if head.method == Method::GET {
