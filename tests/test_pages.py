@@ -215,6 +215,41 @@ def test_users_are_managed_as_the_page_says(walk):
     eventually(lambda: client.delete_bucket(Bucket="photos") is not None)
 
 
+def recipes(page, head):
+    """The commands of a table's second column."""
+    text = (ROOT / "docs" / page).read_text()
+    table = text.partition(f"| {head} | Dhow |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    return [command for _, cell in rows for command in re.findall("`(.*?)`", cell)]
+
+
+def test_who_moves_in_finds_the_same_as_the_page_says(walk):
+    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Resource": "*"}}
+    policy["Statement"]["Action"] = "s3:GetObject"
+    (walk.folder / "read.json").write_text(json.dumps(policy))
+    more, key = {}, None
+    for command in recipes("access.md", "MinIO"):
+        said = walk.run(command.replace("KEY", key or "KEY"), **more)
+        pair = re.findall(r"^(?:Access|Secret) key +(\S+)", said, re.M)
+        if command == "dhow key create --account shop":
+            more = {"AWS_ACCESS_KEY_ID": pair[0], "AWS_SECRET_ACCESS_KEY": pair[1],
+                    "AWS_DEFAULT_REGION": "cn-hangzhou", "AWS_DEFAULT_OUTPUT": "json",
+                    "AWS_ENDPOINT_URL": walk.fleet.regions["cn-hangzhou"]["endpoint"]}
+        elif pair:
+            key = pair[0]
+    attached = walk.run("dhow policy attached --user kate --account shop --json")
+    assert "AmazonS3FullAccess" in attached and "AdministratorAccess" not in attached
+    for command in recipes("access.md", "RGW"):
+        if "trust-film.json" in command:
+            accounts = json.loads(walk.run("dhow account list --json"))
+            film = next(one["id"] for one in accounts if one["name"] == "film")
+            trust = {"Effect": "Allow", "Principal": {"AWS": film}, "Action": "sts:AssumeRole"}
+            (walk.folder / "trust-film.json").write_text(json.dumps(
+                {"Version": "2012-10-17", "Statement": trust}))
+        walk.run(command)
+    assert "cut" in walk.run("dhow user list --account film")
+
+
 def test_lists_are_set_as_the_page_says(walk):
     account = json.loads(walk.run("dhow account create tools --json"))["id"]
     key = json.loads(walk.run(f"dhow key create --account {account} --json"))

@@ -22,7 +22,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from dhow import Dhow
+from dhow import ROOT, Dhow
 from issuers import Issuers, parts
 from test_sessions import AWS, Account, Session, code
 from test_users import allow, deny, document
@@ -420,6 +420,36 @@ def test_minios_clients_put_the_form_into_the_query(web, acme, issuer, reader):
     # What is asked for stands in one place.
     status, _ = post(web, form, f"/-/sts?{text}")
     assert status == 403
+
+
+MINIO = """
+import os, sys
+from minio import Minio
+from minio.credentials import AssumeRoleProvider, WebIdentityProvider
+endpoint, arn, token, own = sys.argv[1:]
+host = endpoint.partition("://")[2]
+for sts in (endpoint + "/", endpoint + "/-/sts"):
+    for provider in (
+            AssumeRoleProvider(sts_endpoint=sts, access_key=os.environ["KEY"],
+                               secret_key=os.environ["SECRET"], region=os.environ["REGION"],
+                               role_arn=own, role_session_name="minio-py"),
+            WebIdentityProvider(jwt_provider_func=lambda: {"id_token": token, "expires_in": "900"},
+                                sts_endpoint=sts, role_arn=arn, role_session_name="minio-py")):
+        client = Minio(endpoint=host, credentials=provider, secure=False,
+                       region=os.environ["REGION"])
+        print(client.get_object(bucket_name="BUCKET", object_name="anna/1").data.decode())
+""".replace("BUCKET", BUCKET)
+
+
+def test_minio_py_gets_sessions_at_the_endpoint_and_below(web, acme, issuer, reader):
+    person = acme.person(allow("sts:AssumeRole"))
+    own = acme.role(allow("s3:GetObject"))
+    done = subprocess.run(
+        [ROOT / ".venv-sdks" / "bin" / "python", "-c", MINIO, web.endpoint,
+         acme.arn("role", reader), issuer.forged(), acme.arn("role", own)],
+        capture_output=True, text=True, timeout=120, env={
+            **os.environ, "KEY": person.pair[0], "SECRET": person.pair[1], "REGION": web.region})
+    assert done.stdout.split() == ["anna/1"] * 4, done.stderr
 
 
 def test_a_token_is_no_key_of_s3(web, issuer):
