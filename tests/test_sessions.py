@@ -796,7 +796,7 @@ def test_who_asks_for_sessions_without_end_stops_nobody_else(own_cloud):
     {"RoleSessionName": "a/b"}, {"SourceIdentity": "x"}, {"Policy": "{}"}, {"Policy": "nothing"},
     {"Policy": document(allow("*", "*" * 2100))}, {"TransitiveTagKeys": ["not-given"]},
     {"Tags": [{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}]},
-    {"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/AdministratorAccess"}]},
+    {"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/NoSuchAccess"}]},
 ])
 def test_what_cannot_be_asked_of_sts(acme, fields):
     role = acme.role(allow("*"), trusts=trust(

@@ -83,13 +83,13 @@ def test_a_change_of_a_user_holds_in_the_other_region(fleet):
     eventually(lambda: body(there, "users-there", "k") == b"here")
     assert refused_with("AccessDenied", lambda: there.put_object(
         Bucket="users-there", Key="k", Body=b"x"))
-    iam.detach_user_policy(**readonly)
     # A key that is disabled, and one that is deleted with its user.
     iam.update_access_key(UserName="anna", AccessKeyId=key[0], Status="Inactive")
     eventually(lambda: refused_with("InvalidAccessKeyId", there.list_buckets))
     iam.update_access_key(UserName="anna", AccessKeyId=key[0], Status="Active")
     eventually(there.list_buckets)
     iam.delete_access_key(UserName="anna", AccessKeyId=key[0])
+    iam.detach_user_policy(**readonly)
     iam.delete_user(UserName="anna")
     eventually(lambda: refused_with("InvalidAccessKeyId", there.list_buckets))
 
