@@ -64,6 +64,7 @@ bugs=(
   "users-as-they-were|cloud|users_tests::what_is_attached"
   "uses-of-other-accounts|cloud|users_tests::policies_that_all"
   "tokens-without-end|cloud|clients::tests::each_client"
+  "any-key-administers|cloud|roles_tests::every_region_knows"
   "names-outside-the-guard|cloud|evil_tests::p8_a_region_outside"
   "users-outside-the-guard|cloud|evil_tests::p8_no_region"
   "keys-for-the-asking|cloud|introduce_tests::"

@@ -57,6 +57,12 @@ def until(one, path, check):
     return eventually(seen)
 
 
+def fits(one):
+    """Whether the whole of each table is seen."""
+    cut = "Array.from(document.querySelectorAll('.scroll'), (one) => one.scrollWidth - one.clientWidth)"
+    assert max(one.page.evaluate(cut)) <= 0, (one.page.url, one.page.viewport_size)
+
+
 def test_regions_are_on_the_map_and_in_a_table(fleet, browser):
     with tab(browser, At(fleet, FIRST)) as one:
         one.sign_in(path="/regions").look()
@@ -65,8 +71,24 @@ def test_regions_are_on_the_map_and_in_a_table(fleet, browser):
             # The mark is a link with the state in words.
             mark = one.page.get_by_role("link", name=f"{region}: open")
             assert mark.count() == 1, region
+        # Letters can be read, or are not there; on small screens the table comes first, and marks
+        # are large enough for a finger.
+        letters = one.page.locator(".world svg:not(.near) text").filter(visible=True)
+        boxes = lambda found: [found.nth(n).bounding_box() for n in range(found.count())]
+        for width, shown in ((1440, 3), (1280, 3), (1024, 0), (800, 0)):
+            one.page.set_viewport_size({"width": width, "height": 800})
+            assert letters.count() == shown, width
+            assert all(box["height"] >= 11 for box in boxes(letters)), width
+            if width >= 1024:
+                fits(one)
+        one.page.set_viewport_size({"width": 360, "height": 800})
+        map_at, table_at = boxes(one.page.locator(".world, [aria-label=Regions].scroll"))
+        assert table_at["y"] < map_at["y"]
+        touched = boxes(one.page.locator(".world .touch"))
+        assert len(touched) == 3 and min(box["width"] for box in touched) >= 24, touched
+        one.page.set_viewport_size({"width": 1440, "height": 900})
         one.page.get_by_role("link", name=f"{EU}: open").click()
-        one.see("Germany (DE)").look()
+        one.see("Germany (DE)").look_everywhere()
 
 
 def test_a_region_is_drained_and_opened_again(fleet, browser):
@@ -153,6 +175,11 @@ def test_where_a_bucket_is_and_may_be_and_no_name_of_an_object_elsewhere(fleet, 
         one.see("Every region that answered holds what the placement says").look()
         expect(row(one, EU)).to_contain_text("holds it")
         expect(row(one, ME)).to_contain_text("holds nothing, as it should")
+        # What was found is seen first, also where not all of the table is.
+        one.look_everywhere().page.set_viewport_size({"width": 1024, "height": 800})
+        verdict = one.page.get_by_role("cell", name="holds nothing, as it should").first.bounding_box()
+        assert verdict["x"] + verdict["width"] <= 1024
+        one.page.set_viewport_size({"width": 1440, "height": 900})
         said.append(one.page.content())
         one.open("/b/ministry", status=403)
         one.see(EU)
@@ -176,7 +203,9 @@ def test_an_account_is_suspended_by_its_number_and_resumed(fleet, browser):
     suspended = lambda: next(a for a in fleet.json("account", "list")
                              if a["id"] == account["id"])["suspended"]
     with tab(browser, At(fleet, FIRST)) as one:
-        one.sign_in(path="/accounts").look()
+        one.sign_in(path="/accounts").look_everywhere()
+        one.page.set_viewport_size({"width": 1024, "height": 800})
+        assert row(one, account["id"]).get_by_role("button", name="Suspend").bounding_box()["x"] < 900
         row(one, account["id"]).get_by_role("button", name="Suspend").click()
         one.page.fill("#typed", "another")
         one.page.get_by_role("button", name="Suspend account").click()
@@ -232,6 +261,39 @@ def test_a_customer_and_a_partner_see_what_is_theirs(fleet, browser):
         assert one.page.get_by_role("button", name="Place").count() == 0
         for path in ("/accounts", "/audit"):
             one.open(path, status=403)
+
+
+def test_a_tenant_admin_administers_from_every_region(fleet, browser):
+    account = fleet.json("account", "create", "console-admins")["id"]
+    key = fleet.json("key", "create", "--account", account, "--admin")
+    fleet.bucket("console-admins-first", EU, options=["--owner", account])
+    with tab(browser, At(fleet, EU, (key["access_key"], key["secret_key"]))) as one:
+        eventually(lambda: one.sign_in(path="/new"))
+        one.page.fill("#name", "console-admins-made")
+        one.page.fill("#law", "EU AE")
+        one.page.locator(f'input[name=home][value="{EU}"]').check()
+        one.page.locator(f'input[name=replica][value="{ME}"]').check()
+        one.page.get_by_role("button", name="Create the bucket").click()
+        expect(one.page).to_have_url(one.origin + "/")
+        made = fleet.json("bucket", "show", "console-admins-made")
+        assert made["home"] == EU and sorted(made["jurisdictions"]) == ["AE", "EU"]
+        assert [replica["region"] for replica in made["replicas"]] == [ME]
+        assert made["owner"] == account
+        one.open("/b/console-admins-made/where").look(axe=False)
+        with one.page.expect_navigation():
+            one.page.get_by_role("link", name="Check now").click()
+        one.see(f"It is done in region {FIRST}.")
+        # Keys are kept elsewhere: not none of them, but there, and the way leads to the page.
+        one.open("/keys", status=421)
+        one.see(f"are changed in region {FIRST}")
+        there = At(fleet, FIRST, (key["access_key"], key["secret_key"]))
+        one.page.get_by_role("link", name=f"Open the console of {FIRST}").click()
+        one.page.wait_for_url("**/signin?next=%2Fkeys")
+        one.page.fill("#access", there.access_key)
+        one.page.fill("#secret", there.secret_key)
+        one.page.click("#signin button")
+        one.page.wait_for_url(there.info["console"] + "/keys")
+        expect(row(one, key["access_key"])).to_contain_text("tenant admin")
 
 
 def test_hostile_texts_of_operators_are_text(fleet, browser):

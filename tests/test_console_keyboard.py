@@ -102,7 +102,9 @@ def test_everything_is_done_by_the_keyboard(browser, cloud, s3, bucket, tmp_path
         assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"]) == policy
         # Deleting: chosen, shown, typed, done.
         one.open(f"/b/{bucket}")
-        press(one, "Choose by-keyboard.txt", "Space")
+        one.page.keyboard.press("j")
+        one.page.keyboard.press("x")
+        expect(one.page.get_by_label("Choose by-keyboard.txt")).to_be_checked(timeout=WAIT_MS)
         press(one, "Delete 1 chosen")
         one.see("Nothing brings this back")
         write(one, "name", bucket)
@@ -111,3 +113,43 @@ def test_everything_is_done_by_the_keyboard(browser, cloud, s3, bucket, tmp_path
         assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
         # No number changes the order in which the focus goes.
         assert one.page.locator("[tabindex]:not([tabindex='-1']):not([tabindex='0'])").count() == 0
+
+
+def test_single_keys_do_something_until_they_are_switched_off(browser, cloud, bucket):
+    with tab(browser, cloud, reduced_motion="reduce") as one:
+        # Whoever listens before the page is there misses no chooser.
+        one.page.on("filechooser", lambda _: None)
+        one.sign_in().open(f"/b/{bucket}")
+        keyboard, known = one.page.keyboard, one.page.get_by_role("dialog")
+        with one.page.expect_file_chooser():
+            keyboard.press("u")
+        keyboard.press("?")
+        expect(known).to_be_visible()
+        one.look()
+        # The dialog has the focus, and gives it back; no key does anything below it.
+        keyboard.press("g")
+        keyboard.press("s")
+        keyboard.press("Escape")
+        expect(known).to_be_hidden()
+        for key, path in (("r", "/regions"), ("b", "/"), ("s", "/sessions")):
+            keyboard.press("g")
+            keyboard.press(key)
+            one.page.wait_for_url(one.origin + path)
+        keyboard.press("?")
+        press(one, "These keys do something in this browser", "Space")
+        press(one, "Close")
+        one.open("/sessions")
+        for key in ("g", "b", "?"):
+            keyboard.press(key)
+        # They would have led away, or opened the list, before this is answered.
+        one.open("/sessions")
+        assert one.page.url == one.origin + "/sessions" and known.count() == 0
+        # The menu brings them back.
+        one.page.click("details.who summary")
+        one.page.get_by_role("button", name="Keys of the keyboard").click()
+        one.look().page.get_by_label("These keys do something").check()
+        press(one, "Close")
+        keyboard.press("Escape")
+        keyboard.press("g")
+        keyboard.press("b")
+        one.page.wait_for_url(one.origin + "/")

@@ -230,6 +230,9 @@ def test_forms_of_other_origins_are_refused(raw):
     for site in ("same-site", "cross-site", "none"):
         assert raw.post("/look", fields, {"Sec-Fetch-Site": site})[0] == 403, site
     assert raw.post("/look", fields)[0] == 303
+    # Back to the page, and to no other host.
+    for next, to in [("/sessions", "/sessions"), ("//evil.example/", "/"), ("/signout", "/")]:
+        assert raw.post("/look", {**fields, "next": next})[1]["location"] == to, next
 
 
 def test_a_token_is_for_one_session_and_one_form(raw, cloud):
@@ -356,12 +359,21 @@ def test_every_route_is_for_the_roles_that_its_grant_names(roles):
             assert told == (role not in GRANTS[may]), (role, method, path, ask[0])
             if told:
                 assert ask[0] == 403
+    # It says which grant is missing, and who has it.
+    said = roles["customer"].ask("GET", "/audit")[2]
+    for text in ("It needs ", "ReadAudit", "cloud operator, auditor", "You are signed in as "):
+        assert text in said, text
 
 
 def test_the_menu_names_no_page_that_is_refused(roles):
     for role, raw in roles.items():
         _, _, body = raw.ask("GET", "/sessions")
         menu = re.search(r'<nav class="side".*?</nav>', body, re.S)[0]
+        # Where there are no buckets, the first page is that of the regions.
+        keeps = role in DATA
+        assert ('href="/"' in menu) == keeps
+        status, headers, _ = raw.ask("GET", "/")
+        assert (status, headers["location"]) == ((200, None) if keeps else (303, "/regions"))
         for path in re.findall(r'href="([^"]+)"', menu):
             assert raw.ask("GET", path)[0] == 200, (role, path)
 

@@ -395,6 +395,11 @@ impl Registry {
         found.is_some_and(|key| key.secret.as_bytes().ct_eq(secret_key.as_bytes()).into())
     }
 
+    /// Whether a key was made to administer its account. Every region knows that.
+    pub fn administers(&self, id: &AccessKeyId) -> bool {
+        self.state.read().keys.administers(id)
+    }
+
     /// One key, without its secret.
     pub fn key(&self, id: &AccessKeyId) -> Option<KeyInfo> {
         self.state.read().keys.get(&**id).map(|k| info(&k.record))

@@ -166,9 +166,7 @@ impl Record for Change {
                 (kind.logged)(state, id, &row.now, entry.number);
             }
         }
-        state
-            .keys
-            .logged(&entry.action, &entry.subject, entry.number);
+        state.keys.logged(entry);
         state.last = Some(change.entry);
         Ok(())
     }

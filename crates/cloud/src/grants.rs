@@ -1,6 +1,6 @@
 //! Who may do what through the admin API, and which pages of the console they have.
 
-use crate::{Account, KeyInfo};
+use crate::Account;
 
 /// Whose hand a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +18,13 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role of a key of an account. `key` is not known where the registry is followed: then
-    /// the key administers nothing of its tenant's.
-    pub fn of(account: &Account, key: Option<&KeyInfo>) -> Self {
+    /// The role of a key of an account. `admin`: whether the key was made to administer it.
+    pub fn of(account: &Account, admin: bool) -> Self {
         match (&account.operator, account.root, account.auditor) {
             (_, true, _) => Self::CloudOperator,
             (Some(operator), ..) => Self::RegionalOperator(operator.clone()),
             (None, _, true) => Self::Auditor,
-            _ if key.is_some_and(|key| key.admin) => Self::TenantAdmin,
+            _ if admin => Self::TenantAdmin,
             _ => Self::Customer,
         }
     }
@@ -128,6 +127,19 @@ pub fn grant(role: &Role, action: Action) -> Grant {
     }
 }
 
+/// The roles that may do `action`, for whatever it reaches.
+pub fn roles_with(action: Action) -> impl Iterator<Item = Role> {
+    let all = [
+        Role::Customer,
+        Role::TenantAdmin,
+        Role::RegionalOperator(String::new()),
+        Role::CloudOperator,
+        Role::Auditor,
+    ];
+    let may = move |role: &Role| grant(role, action) != Grant::No;
+    all.into_iter().filter(may)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,22 +191,12 @@ mod tests {
             let text = format!(r#"{{"v":1,"id":"1","name":"n","created_ms":0{fields}}}"#);
             serde_json::from_str(&text).unwrap()
         };
-        let key = |admin| KeyInfo {
-            user: None,
-            access_key: "K".into(),
-            account: "1".into(),
-            status: crate::KeyStatus::Active,
-            created_ms: 0,
-            description: String::new(),
-            admin,
-        };
-        let of = |fields: &str, admin| Role::of(&account(fields), Some(&key(admin)));
+        let of = |fields: &str, admin| Role::of(&account(fields), admin);
         assert_eq!(of(r#","root":true"#, false), Role::CloudOperator);
         assert_eq!(of(r#","root":false"#, false), Role::Customer);
         assert_eq!(of(r#","root":false"#, true), Role::TenantAdmin);
         assert_eq!(of(r#","root":false,"auditor":true"#, true), Role::Auditor);
         let operator = of(r#","root":false,"operator":"o""#, true);
         assert_eq!(operator, Role::RegionalOperator("o".into()));
-        assert_eq!(Role::of(&account(r#","root":false"#), None), Role::Customer);
     }
 }

@@ -1,13 +1,35 @@
 // @ts-check
 // What every page has: keys, copying, and a menu that closes. Pages work without it.
 
+/** Where keys are typed: not a box that is ticked. */
 const field = (/** @type {EventTarget | null} */ target) =>
-  target instanceof HTMLElement &&
+  target instanceof HTMLElement && !target.matches("[type=checkbox]") &&
   (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
 
 const base = document.documentElement.dataset.base ?? "";
-const goes = new Map([["h", "/"], ["s", "/sessions"], ["m", "/regions"], ["a", "/audit"]]);
+const goes = new Map([
+  ["h", "/"], ["b", "/"], ["s", "/sessions"], ["m", "/regions"], ["r", "/regions"], ["a", "/audit"],
+]);
 let going = false;
+
+// Whether single keys do something, for this browser. Who dictates, or hits keys by mistake,
+// switches them off.
+const KEPT = "__Host-dhow-keys";
+const areOff = () => document.cookie.split("; ").includes(`${KEPT}=off`);
+const keys = /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"));
+const switched = /** @type {HTMLInputElement | null} */ (keys?.querySelector("[data-keys]"));
+switched?.addEventListener("change", () => {
+  const kept = switched.checked ? "on; Max-Age=0" : "off; Max-Age=34560000";
+  document.cookie = `${KEPT}=${kept}; Path=/; Secure; SameSite=Strict`;
+});
+const showKeys = () => {
+  if (switched) switched.checked = !areOff();
+  keys?.showModal();
+};
+const opener = /** @type {HTMLElement | null} */ (document.querySelector("[data-keys-open]"));
+if (opener) opener.hidden = false;
+opener?.addEventListener("click", showKeys);
+keys?.querySelector("[data-keys-close]")?.addEventListener("click", () => keys.close());
 
 /** The links of the rows that a page lists. */
 const rows = () => Array.from(document.querySelectorAll("[data-rows] tbody th a"));
@@ -28,7 +50,7 @@ document.addEventListener("keydown", (event) => {
     /** @type {HTMLElement | null} */ (open.querySelector("summary"))?.focus();
     return;
   }
-  if (field(event.target)) return;
+  if (field(event.target) || keys?.open || areOff()) return;
   if (going) {
     going = false;
     const to = goes.get(event.key);
@@ -48,6 +70,13 @@ document.addEventListener("keydown", (event) => {
     case "g": going = true; break;
     case "j": step(1); break;
     case "k": step(-1); break;
+    case "x": {
+      const row = document.activeElement?.closest("[data-rows] tr");
+      /** @type {HTMLElement | null | undefined} */ (row?.querySelector("input[type=checkbox]"))?.click();
+      break;
+    }
+    case "u": /** @type {HTMLElement | null} */ (document.querySelector("[data-upload]"))?.click(); break;
+    case "?": showKeys(); break;
   }
 });
 

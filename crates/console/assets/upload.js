@@ -146,14 +146,18 @@ async function known(u) {
   if (!kept) return false;
   [u.id, u.size] = [kept.id, kept.part];
   try {
-    const [url] = await sign({ op: "list", key: u.key, upload: u.id });
-    // One page of 1000 parts is asked for. What is beyond it is sent again.
-    const answer = await send(u, "GET", url, null);
-    for (const part of answer.responseText.matchAll(/<Part>.*?<\/Part>/gs)) {
-      const number = Number(text(part[0], "PartNumber"));
-      if (Number(text(part[0], "Size")) === length(u, number)) u.parts.set(number, text(part[0], "ETag"));
+    // A page has 1,000 parts at most.
+    for (let after = ""; ;) {
+      const [url] = await sign({ op: "list", key: u.key, upload: u.id, after });
+      const page = (await send(u, "GET", url, null)).responseText;
+      for (const part of page.matchAll(/<Part>.*?<\/Part>/gs)) {
+        const number = Number(text(part[0], "PartNumber"));
+        if (Number(text(part[0], "Size")) === length(u, number)) u.parts.set(number, text(part[0], "ETag"));
+      }
+      const next = text(page, "NextPartNumberMarker");
+      if (text(page, "IsTruncated") !== "true" || next === after) return true;
+      after = next;
     }
-    return true;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     forget(u);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use cloud::grants::Action;
 use http::StatusCode;
 
 /// Why not. Each kind has a page of its own, so that nothing missing looks like nothing there.
@@ -11,6 +12,8 @@ pub enum Fault {
     Missing(Cow<'static, str>),
     /// The caller may not. What it needs is said where that is known.
     Refused(Cow<'static, str>),
+    /// The caller lacks this grant of the admin API.
+    NoGrant(Action),
     /// This region may not show the bucket; that of this id and endpoint may.
     Law {
         /// The bucket's home.
@@ -50,7 +53,7 @@ impl Fault {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Missing(_) => StatusCode::NOT_FOUND,
-            Self::Refused(_) | Self::Law { .. } => StatusCode::FORBIDDEN,
+            Self::Refused(_) | Self::NoGrant(_) | Self::Law { .. } => StatusCode::FORBIDDEN,
             Self::Elsewhere { .. } | Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::Changed => StatusCode::CONFLICT,

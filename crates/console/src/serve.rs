@@ -266,7 +266,7 @@ impl Console {
             return None;
         };
         Some(Caller {
-            role: Role::of(&account, registry.key(&session.key).as_ref()),
+            role: Role::of(&account, registry.administers(&session.key)),
             key: session.key.clone(),
             identity,
             account,
@@ -355,7 +355,8 @@ impl Console {
                 May::Users | May::Groups | May::Roles | May::Policies | May::Simulates => {
                     call.t("Your account keeps no data, and so it has no users.")
                 }
-                _ => call.t("Your key has no grant for this page."),
+                May::Do(action) => return Err(Fault::NoGrant(action)),
+                _ => call.t("Your key may not open this page."),
             };
             return Err(Fault::Refused(why));
         }

@@ -21,6 +21,9 @@ const EXPOSED: [&str; 9] = [
     "last-modified",
 ];
 
+/// The longest page of the console that is led to, encoded: a bucket's with a key.
+const NEXT_BYTES_MAX: usize = 4096;
+
 /// The region's console, as the listener knows it.
 pub(crate) struct ConsolePages {
     origin: HeaderValue,
@@ -57,13 +60,18 @@ impl ConsolePages {
         (headers.get(header::ORIGIN) == Some(&self.origin)).then_some(&self.rules)
     }
 
-    /// Leads a browser to the console that opens the endpoint itself. No client of S3 asks for a
-    /// page without a signature.
+    /// Leads a browser to the console that opens the endpoint itself, and to the page there that a
+    /// console of another region names as `next`: the console decides whether that is one of its
+    /// pages. No client of S3 asks for a page without a signature.
     pub(crate) fn lead<B>(&self, request: &Request<B>) -> Option<Response<ResponseBody>> {
         let (uri, headers) = (request.uri(), request.headers());
-        if uri.path() != "/" || *request.method() != Method::GET || uri.query().is_some() {
+        if uri.path() != "/" || *request.method() != Method::GET {
             return None;
         }
+        let address = match uri.query() {
+            None => self.address.clone(),
+            Some(query) => self.page(query)?,
+        };
         let accept = headers.get(header::ACCEPT)?.as_bytes();
         let is_page = accept.windows(9).any(|text| text == b"text/html");
         if !is_page || headers.contains_key(header::AUTHORIZATION) {
@@ -72,11 +80,24 @@ impl ConsolePages {
         let mut answer = Response::new(ResponseBody::Empty);
         *answer.status_mut() = StatusCode::SEE_OTHER;
         let out = answer.headers_mut();
-        out.insert(header::LOCATION, self.address.clone());
+        out.insert(header::LOCATION, address);
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         out.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         out.insert(header::SERVER, HeaderValue::from_static("Dhow"));
         Some(answer)
+    }
+}
+
+impl ConsolePages {
+    /// The console's page for signing in, which goes on to the one that the query names.
+    fn page(&self, query: &str) -> Option<HeaderValue> {
+        let next = query.strip_prefix("next=")?;
+        let plain = |c: u8| c.is_ascii_alphanumeric() || b"%-._~".contains(&c);
+        if next.len() > NEXT_BYTES_MAX || !next.bytes().all(plain) {
+            return None;
+        }
+        let address = self.address.to_str().ok()?;
+        HeaderValue::try_from(format!("{address}signin?next={next}")).ok()
     }
 }
 
@@ -129,6 +150,31 @@ mod tests {
         assert!(!led("/", &[]) && !led("/", &[("accept", "*/*")]));
         assert!(!led("/", &[page, ("authorization", "AWS4-HMAC-SHA256 x")]));
         assert!(!led("/bucket", &[page]) && !led("/?list-type=2", &[page]));
+    }
+
+    #[test]
+    fn a_page_that_another_console_names_is_led_to_by_the_sign_in() {
+        let to = |query: &str| {
+            let request = Request::builder().uri(format!("/?{query}"));
+            let request = request.header("accept", "text/html").body(()).unwrap();
+            let led = pages().lead(&request)?;
+            let to = led.headers()[header::LOCATION].to_str().unwrap();
+            Some(to.to_owned())
+        };
+        let page = "next=%2Fb%2Fphotos%3Fprefix%3Da";
+        let there = format!("http://127.0.0.1:9004/signin?{page}");
+        assert_eq!(to(page), Some(there));
+        let long = format!("next={}", "a".repeat(NEXT_BYTES_MAX + 1));
+        for bad in [
+            "next=/b",
+            "next=a&next=b",
+            "next=a&prefix=b",
+            "next=a?b",
+            "x=a",
+            &long,
+        ] {
+            assert_eq!(to(bad), None, "{bad}");
+        }
     }
 
     #[test]

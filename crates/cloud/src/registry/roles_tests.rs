@@ -228,3 +228,31 @@ async fn what_a_terminal_obeys_is_not_kept() {
         assert!(keeper.may_plan(&plan).is_err());
     }
 }
+
+#[tokio::test]
+async fn every_region_knows_which_keys_administer_their_accounts() {
+    let cloud = Cloud::new().await;
+    let (keeper, account) = (&cloud.keeper, cloud.tenant("acme").await);
+    cloud.held_by_second(&account).await;
+    let mut keys = Vec::new();
+    for admin in [true, false, true] {
+        let made = keeper
+            .create_key(ROOT, &account, None, "admin", admin)
+            .await;
+        keys.push(AccessKeyId::new(&made.unwrap().access_key));
+    }
+    cloud.catch_up().await;
+    let administer = |registry: &Registry| -> Vec<bool> {
+        keys.iter().map(|key| registry.administers(key)).collect()
+    };
+    assert_eq!(administer(keeper), [true, false, true]);
+    assert_eq!(administer(&cloud.second), [true, false, true]);
+    keeper.delete_key(ROOT, &keys[0]).await.unwrap();
+    cloud.catch_up().await;
+    // Also after a new start.
+    let again = super::follow_tests::follower(keeper, Arc::clone(&cloud.rows), "second").await;
+    for registry in [keeper, &cloud.second, &again] {
+        assert_eq!(administer(registry), [false, false, true]);
+        assert!(!registry.administers(&AccessKeyId::new("NOBODY")));
+    }
+}

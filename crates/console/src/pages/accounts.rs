@@ -40,9 +40,9 @@ fn table(call: &Call<'_>, accounts: &[Value], changes: bool) -> Markup {
                     th scope="col" { (call.t("Number")) }
                     th scope="col" { (call.t("For")) }
                     th scope="col" { (call.t("State")) }
+                    @if changes { th scope="col" { (call.t("Action")) } }
                     th scope="col" { (call.t("Its buckets stay in")) }
                     th scope="col" { (call.t("Created")) }
-                    @if changes { th scope="col" { (call.t("Action")) } }
                 }
             }
             tbody { @for account in accounts { (row(call, account, changes)) } }
@@ -63,14 +63,6 @@ fn row(call: &Call<'_>, account: &Value, changes: bool) -> Markup {
                 @if suspended { (badge(Tone::Bad, &call.t("suspended"))) }
                 @else { (badge(Tone::Good, &call.t("active"))) }
             }
-            td {
-                @if guard.is_empty() { (call.t("every country")) }
-                @for (at, law) in guard.iter().enumerate() {
-                    @if at > 0 { ", " }
-                    (map::country(law))
-                }
-            }
-            td { (time::iso(value::text(account, "created"))) }
             @if changes {
                 td {
                     @if root { "\u{2013}" }
@@ -82,6 +74,14 @@ fn row(call: &Call<'_>, account: &Value, changes: bool) -> Markup {
                     }
                 }
             }
+            td {
+                @if guard.is_empty() { (call.t("every country")) }
+                @for (at, law) in guard.iter().enumerate() {
+                    @if at > 0 { ", " }
+                    (map::country(law))
+                }
+            }
+            td { (time::iso(value::text(account, "created"))) }
         }
     }
 }

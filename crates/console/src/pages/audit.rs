@@ -221,7 +221,7 @@ fn row(call: &Call<'_>, entry: &Value) -> Markup {
         tr {
             td.right { (number::grouped(value::number(entry, "number"))) }
             td { (time::ms(value::number(entry, "at_ms"))) }
-            td.name { (text::short(value::text(entry, "actor"))) }
+            td.name.by { (text::short(value::text(entry, "actor"))) }
             td { (text::code(value::text(entry, "action"))) }
             td.name { (text::short(value::text(entry, "subject"))) }
             td {

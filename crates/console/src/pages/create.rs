@@ -247,23 +247,30 @@ pub async fn create(call: &Call<'_>) -> Answer {
         .form
         .some("home")
         .unwrap_or(&call.console.settings.region);
-    if who.grant(Action::PlaceBuckets) == Grant::No {
+    let places = who.grant(Action::PlaceBuckets) != Grant::No;
+    let law = call.form.get("law").filter(|_| places).unwrap_or_default();
+    let law: Vec<&str> = codes(law).collect();
+    let replicas = call.form.all("replica").filter(|one| *one != home);
+    let replicas: Vec<&str> = replicas.filter(|_| places).collect();
+    // The admin API makes buckets where the registry is kept, and S3 does everywhere.
+    if !places || !call.console.backend.registry().keeps() {
         let body = format!(
             "<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint>\
              </CreateBucketConfiguration>",
             html! { (home) }.into_string()
         );
-        let ask = S3Ask::bucket(&Method::PUT, &name).body(body.into());
+        let mut ask = S3Ask::bucket(&Method::PUT, &name).body(body.into());
+        for (header, list) in [
+            ("x-dhow-placement-jurisdictions", &law),
+            ("x-dhow-placement-replicas", &replicas),
+        ] {
+            if !list.is_empty() {
+                ask = ask.header(header, list.join(","));
+            }
+        }
         call.s3(ask).await?;
         return Ok(Reply::See(Href::to("/")));
     }
-    let law = call.form.get("law").unwrap_or_default();
-    let law: Vec<&str> = codes(law).collect();
-    let replicas: Vec<&str> = call
-        .form
-        .all("replica")
-        .filter(|one| *one != home)
-        .collect();
     let new = json!({
         "name": &*name,
         "home": home,

@@ -1,6 +1,7 @@
 //! What is shown instead of a page that cannot be: what is wrong, who can change it, and the id
 //! under which it can be looked up.
 
+use cloud::grants::{Action, roles_with};
 use http::Method;
 use maud::{Markup, html};
 
@@ -8,11 +9,11 @@ use crate::{
     call::Call,
     fault::Fault,
     reply::{Answer, Page},
-    routes::{May, Menu, Route},
+    routes::{May, Menu, Route, is_own},
     ui::{
         href::Href,
         parts::{Tone, note},
-        text,
+        shell, text,
     },
 };
 
@@ -34,6 +35,7 @@ pub fn page(call: &Call<'_>, fault: &Fault) -> Page {
     let (title, body) = match fault {
         Fault::Missing(what) => (call.t("Not found"), said(what, &call.t(MISSING))),
         Fault::Refused(why) => (call.t("Access denied"), said(why, &call.t(REFUSED))),
+        Fault::NoGrant(action) => (call.t("Access denied"), no_grant(call, *action)),
         Fault::Law { home, endpoint } => (
             call.t("Not shown in this region"),
             law(call, home, endpoint),
@@ -85,12 +87,41 @@ fn said(why: &str, what: &str) -> Markup {
     }
 }
 
+/// Which grant is missing, who has it, and what the caller is.
+fn no_grant(call: &Call<'_>, action: Action) -> Markup {
+    let roles: Vec<String> = roles_with(action)
+        .map(|role| shell::kind(call, &role))
+        .collect();
+    let own = call.caller.map(|caller| shell::who(call, caller));
+    let values = [
+        ("grant", &*format!("{action:?}")),
+        ("roles", &roles.join(&call.t(", "))),
+        ("own", own.as_deref().unwrap_or_default()),
+    ];
+    let is_root = call.caller.is_some_and(|caller| caller.identity.is_root());
+    let who = match is_root {
+        true => OF_ACCOUNTS,
+        false => OF_USERS,
+    };
+    said(&call.with(NO_GRANT, &values), &call.t(who))
+}
+
+const NO_GRANT: &str = "Your key has no grant for this page. It needs {grant}, which these roles \
+                        have: {roles}. You are signed in as {own}.";
+const OF_ACCOUNTS: &str = "The role of a key follows from its account, and from whether the key was made to \
+                           administer it. Whoever administers your account makes such keys; the \
+                           cloud's operator makes accounts.";
+const OF_USERS: &str = "Users, and sessions of roles, have no grants of the admin API. Sign in with a \
+                        key of the account itself.";
+
+/// The way to another region's console, and to this page there.
 fn way(call: &Call<'_>, region: &str, endpoint: &str) -> Markup {
+    let next = if is_own(call.here) { call.here } else { "" };
     html! {
         @match Href::region(endpoint) {
             Some(to) => {
                 p {
-                    a.button.primary href=(to) rel="noopener noreferrer" {
+                    a.button.primary href=(to.with(&[("next", next)])) rel="noopener noreferrer" {
                         (call.with("Open the console of {region}", &[("region", region)]))
                     }
                 }

@@ -7,12 +7,12 @@ use types::Holding;
 use crate::{
     call::Call,
     fault::Fault,
-    reply::{Answer, Page},
+    reply::{Answer, Page, Reply},
     s3::{Node, S3Ask},
     ui::{
         href::Href,
         parts::{self, Tone, badge},
-        shell, text, time,
+        text, time,
     },
 };
 
@@ -22,8 +22,9 @@ const PAGE: &str = "200";
 /// The page.
 pub async fn show(call: &Call<'_>) -> Answer {
     let who = call.who()?;
+    // What such an account looks after, the map shows.
     if !who.keeps_data() {
-        return Page::new(call.t("Home"), no_data(call)).into();
+        return Ok(Reply::See(Href::to("/regions")));
     }
     let filter = call.query.get("prefix").unwrap_or_default();
     let ask = S3Ask::new(&Method::GET)
@@ -75,18 +76,6 @@ pub async fn show(call: &Call<'_>) -> Answer {
 const NO_BUCKET: &str = "A bucket holds objects, has one home region, and is stored nowhere else \
                          unless you say so.";
 
-fn no_data(call: &Call<'_>) -> Markup {
-    html! {
-        p.lead { (call.with("You are signed in as {role}.", &[("role", &role(call))])) }
-        p { (call.t("Accounts of this kind keep no data. What they may look at is in the menu.")) }
-    }
-}
-
-fn role(call: &Call<'_>) -> String {
-    call.caller
-        .map_or_else(String::new, |caller| shell::who(call, caller))
-}
-
 fn search(call: &Call<'_>, filter: &str) -> Markup {
     html! {
         form.bar method="get" action="/" role="search" {
@@ -116,7 +105,7 @@ fn open_by_name(call: &Call<'_>) -> Markup {
 
 fn rows(call: &Call<'_>, buckets: &[&Node]) -> Markup {
     html! {
-        table {
+        table.many data-rows {
             thead {
                 tr {
                     th scope="col" { (call.t("Name")) }
@@ -179,5 +168,5 @@ pub async fn open(call: &Call<'_>) -> Answer {
     let name = call.query.get("bucket").unwrap_or_default().trim();
     let name = types::BucketName::new(name);
     let name = name.map_err(|error| Fault::Bad(error.to_string().into()))?;
-    Ok(crate::reply::Reply::See(Href::bucket(&name, "")))
+    Ok(Reply::See(Href::bucket(&name, "")))
 }

@@ -27,8 +27,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
     let body = html! {
         p { (call.t("Make a key for each program, so that one can be disabled without the others.")) }
         (parts::table(&call.t("Access keys"), &rows(call, &keys, changes)))
-        @if keys.iter().any(|key| key.get("last_used").is_some()) { p.hint { (call.t(ROUGHLY)) } }
-        @else { p.hint { (call.with(USES_ELSEWHERE, &[("region", &call.console.backend.keeper())])) } }
+        p.hint { (call.t(ROUGHLY)) }
         @if changes { (form(call)) }
     };
     Page::new(call.t("Access keys"), body).into()
@@ -37,8 +36,6 @@ pub async fn show(call: &Call<'_>) -> Answer {
 /// Below a table with last uses.
 pub const ROUGHLY: &str =
     "Last use is known to within five minutes. Signing in here uses a key, too.";
-const USES_ELSEWHERE: &str = "When keys were last used is shown by region {region}, which keeps the \
-                              registry.";
 
 /// When a key was used last: the time, the region that verified the signature, and the service
 /// that it was for. `None`: never, as far as is known.
@@ -69,16 +66,16 @@ fn field<'v>(value: &'v Value, name: &str) -> &'v str {
 
 fn rows(call: &Call<'_>, keys: &[Value], changes: bool) -> Markup {
     html! {
-        table {
+        table.many {
             thead {
                 tr {
                     th scope="col" { (call.t("Access key")) }
                     th scope="col" { (call.t("State")) }
+                    @if changes { th scope="col" { (call.t("Action")) } }
                     th scope="col" { (call.t("For")) }
                     th scope="col" { (call.t("Last used")) }
                     th scope="col" { (call.t("Administers")) }
                     th scope="col" { (call.t("Created")) }
-                    @if changes { th scope="col" { (call.t("Action")) } }
                 }
             }
             tbody { @for key in keys { (row(call, key, changes)) } }
@@ -100,10 +97,6 @@ fn row(call: &Call<'_>, key: &Value, changes: bool) -> Markup {
                 @if active { (badge(Tone::Good, &call.t("active"))) }
                 @else { (badge(Tone::Warn, &call.t("disabled"))) }
             }
-            td.name { (text::short(field(key, "description"))) }
-            td { (used(call, key)) }
-            td { (shell::role_named(call, field(key, "role"))) }
-            td { (time::ms(created)) }
             @if changes {
                 td {
                     @if active {
@@ -116,6 +109,10 @@ fn row(call: &Call<'_>, key: &Value, changes: bool) -> Markup {
                     }
                 }
             }
+            td.name { (text::short(field(key, "description"))) }
+            td { (used(call, key)) }
+            td { (shell::role_named(call, field(key, "role"))) }
+            td { (time::ms(created)) }
         }
     }
 }

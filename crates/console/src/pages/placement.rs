@@ -330,16 +330,16 @@ fn rows(call: &Call<'_>, bucket: &Value, regions: &[Value], found: Option<&Value
             thead {
                 tr {
                     th scope="col" { (call.t("Region")) }
-                    th scope="col" { (call.t("Country")) }
-                    th scope="col" { (call.t("Operator")) }
+                    @if found.is_some() { th scope="col" { (call.t("Found")) } }
                     th scope="col" { (call.t("Placed as")) }
-                    th scope="col" { (call.t("By law")) }
                     th scope="col" { (call.t("Replica")) }
+                    th scope="col" { (call.t("By law")) }
+                    th scope="col" { (call.t("Country")) }
                     @if found.is_some() {
                         th.right scope="col" { (call.t("Versions")) }
                         th.right scope="col" { (call.t("Bytes")) }
-                        th scope="col" { (call.t("Found")) }
                     }
+                    th scope="col" { (call.t("Operator")) }
                 }
             }
             tbody {
@@ -354,25 +354,34 @@ fn rows(call: &Call<'_>, bucket: &Value, regions: &[Value], found: Option<&Value
 fn row(call: &Call<'_>, bucket: &Value, region: &Value, found: Option<&Value>) -> Markup {
     let id = value::text(region, "id");
     let held = holding(bucket, id);
+    let mut counted = found
+        .map_or(&[][..], |found| value::list(found, "regions"))
+        .iter();
+    let counted = counted.find(|one| value::text(one, "region") == id);
+    let number = |name| counted?.get(name).and_then(Value::as_u64);
     html! {
         tr {
             th scope="row" {
                 a href=(Href::to("/regions/show").with(&[("id", id)])) { (text::code(id)) }
             }
-            td { (map::country(value::text(region, "jurisdiction"))) }
-            td { (text::short(value::text(region, "operator"))) }
+            @if found.is_some() { td.name { (verdict_of(call, counted)) } }
             td {
                 @match held {
                     Some(held) => { (badge(Tone::Good, &call.t(held.word()))) }
                     None => { (call.t("nothing")) }
                 }
             }
+            td { (copy(call, bucket, id, held)) }
             td {
                 @if may_be(bucket, region) { (call.t("allowed")) }
                 @else { (badge(Tone::Plain, &call.t("not allowed"))) }
             }
-            td { (copy(call, bucket, id, held)) }
-            @if let Some(found) = found { (counted(call, found, id)) }
+            td { (map::country(value::text(region, "jurisdiction"))) }
+            @if found.is_some() {
+                td.right { @if let Some(count) = number("versions") { (number::grouped(count)) } }
+                td.right { @if let Some(bytes) = number("bytes") { (number::bytes(bytes)) } }
+            }
+            td { (text::short(value::text(region, "operator"))) }
         }
     }
 }
@@ -409,21 +418,16 @@ fn copy(call: &Call<'_>, bucket: &Value, id: &str, held: Option<Held>) -> Markup
     }
 }
 
-fn counted(call: &Call<'_>, found: &Value, id: &str) -> Markup {
-    let mut all = value::list(found, "regions").iter();
-    let Some(one) = all.find(|one| value::text(one, "region") == id) else {
-        return html! { td {} td {} td { (call.t("was not asked")) } };
-    };
-    let number = |name| one.get(name).and_then(Value::as_u64);
-    let tone = if value::yes(one, "good") {
-        Tone::Good
-    } else {
-        Tone::Bad
-    };
+/// What a region said, in words.
+fn verdict_of(call: &Call<'_>, counted: Option<&Value>) -> Markup {
     html! {
-        td.right { @if let Some(count) = number("versions") { (number::grouped(count)) } }
-        td.right { @if let Some(bytes) = number("bytes") { (number::bytes(bytes)) } }
-        td.name { (text::name(value::text(one, "verdict"))) " " @if tone == Tone::Bad { (badge(tone, &call.t("wrong"))) } }
+        @match counted {
+            None => { (call.t("was not asked")) }
+            Some(one) => {
+                (text::name(value::text(one, "verdict")))
+                @if !value::yes(one, "good") { " " (badge(Tone::Bad, &call.t("wrong"))) }
+            }
+        }
     }
 }
 

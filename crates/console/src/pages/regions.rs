@@ -306,25 +306,31 @@ fn certificates(call: &Call<'_>, region: &Value) -> Markup {
     html! {
         @if all.is_empty() { p { (call.t("None is issued: it has not joined.")) } }
         @else {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { (call.t("Serial")) }
-                        th scope="col" { (call.t("Expires")) }
-                        th scope="col" { (call.t("State")) }
-                    }
+            (parts::table(&call.t("Certificates"), &issued(call, all)))
+        }
+    }
+}
+
+fn issued(call: &Call<'_>, all: &[Value]) -> Markup {
+    html! {
+        table.many {
+            thead {
+                tr {
+                    th scope="col" { (call.t("Serial")) }
+                    th scope="col" { (call.t("State")) }
+                    th scope="col" { (call.t("Expires")) }
                 }
-                tbody {
-                    @for one in all {
-                        tr {
-                            th scope="row" { (text::code(value::text(one, "serial"))) }
-                            td { (time::iso(value::text(one, "expires"))) }
-                            td {
-                                @if value::yes(one, "revoked") {
-                                    (badge(Tone::Bad, &call.t("revoked")))
-                                } @else { (badge(Tone::Good, &call.t("valid"))) }
-                            }
+            }
+            tbody {
+                @for one in all {
+                    tr {
+                        th scope="row" { (text::code(value::text(one, "serial"))) }
+                        td {
+                            @if value::yes(one, "revoked") {
+                                (badge(Tone::Bad, &call.t("revoked")))
+                            } @else { (badge(Tone::Good, &call.t("valid"))) }
                         }
+                        td { (time::iso(value::text(one, "expires"))) }
                     }
                 }
             }

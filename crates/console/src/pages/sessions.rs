@@ -10,6 +10,7 @@ use crate::{
     call::Call,
     fault::Fault,
     reply::{Answer, Page, Reply},
+    routes::is_own,
     session::Look,
     ui::{
         href::Href,
@@ -111,12 +112,13 @@ fn signed_out(call: &Call<'_>) -> Result<Response<bytes::Bytes>, Fault> {
     Ok(answer)
 }
 
-/// Sets how pages look, for this session.
+/// Sets how pages look, for this session, and goes back to the page.
 pub async fn look(call: &Call<'_>) -> Answer {
     let look = call.form.get("look").and_then(Look::named);
     let look = look.ok_or_else(|| Fault::Bad(call.t("There are no such colours.")))?;
     call.console
         .sessions
         .set_look(&call.who()?.session.id, look);
-    Ok(Reply::See(Href::to("/")))
+    let next = call.form.some("next").filter(|next| is_own(next));
+    Ok(Reply::See(Href::to(next.unwrap_or("/"))))
 }

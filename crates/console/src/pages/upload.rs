@@ -35,7 +35,12 @@ pub async fn sign(call: &Call<'_>) -> Answer {
     let urls = match field("op") {
         "put" => vec![sign(&Method::PUT, &[])?],
         "create" => vec![sign(&Method::POST, &[("uploads", "")])?],
-        "list" => vec![sign(&Method::GET, &of_upload)?],
+        "list" => {
+            let after = ("part-number-marker", field("after"));
+            let query = [of_upload[0], after];
+            let shown = if after.1.is_empty() { 1 } else { 2 };
+            vec![sign(&Method::GET, &query[..shown])?]
+        }
         "complete" => vec![sign(&Method::POST, &of_upload)?],
         "abort" => vec![sign(&Method::DELETE, &of_upload)?],
         "parts" => {

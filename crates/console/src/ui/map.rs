@@ -251,9 +251,9 @@ struct Label {
 }
 
 /// Places labels so that none covers another one, a mark or the edge, as far as there is room.
-fn labels(marks: &[Placed<'_>], frame: &Frame, scale: f64) -> Vec<Label> {
-    // Of a semi-bold letter at the size of the labels.
-    let (letter, height) = (6.1 * scale, 9.5 * scale);
+fn labels(marks: &[Placed<'_>], frame: &Frame, (scale, size): (f64, f64)) -> Vec<Label> {
+    // Of a semi-bold letter.
+    let (letter, height) = (0.642 * size, size);
     let mut taken: Vec<Frame> = marks
         .iter()
         .map(|one| Frame {
@@ -301,7 +301,7 @@ fn labels(marks: &[Placed<'_>], frame: &Frame, scale: f64) -> Vec<Label> {
         let (at, left, y, anchor) = *found.unwrap_or(&tries[0]);
         taken.push(room(left, y));
         all.push(Label {
-            at: (at, y + 3.4 * scale),
+            at: (at, y + 0.36 * size),
             anchor,
         });
     }
@@ -321,7 +321,9 @@ pub fn world(caption: &str, shaded: &[&str], marks: &[Mark]) -> Markup {
         placed
     };
     let enlarged = crowded(&points);
-    let (near, far): (Vec<_>, Vec<_>) = placed(APART)
+    let all = placed(APART);
+    let spots: Vec<_> = all.iter().map(|one| one.at).collect();
+    let (near, far): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|one| enlarged.is_some_and(|frame| frame.holds(one.at)));
     html! {
@@ -333,9 +335,9 @@ pub fn world(caption: &str, shaded: &[&str], marks: &[Mark]) -> Markup {
                         rect.frame-box x=(frame.x) y=(frame.y) width=(frame.width)
                             height=(frame.height) rx="3" {}
                     }
-                    @for one in &near { (drawn(one, 1.0, None)) }
-                    @for (one, label) in far.iter().zip(labels(&far, &WHOLE, 1.0)) {
-                        (drawn(one, 1.0, Some(label)))
+                    @for one in &near { (drawn(one, 1.0, room(one, &spots), None)) }
+                    @for (one, label) in far.iter().zip(labels(&far, &WHOLE, (1.0, LETTERS))) {
+                        (drawn(one, 1.0, room(one, &spots), Some(label)))
                     }
                 }
                 @if let Some(frame) = enlarged { (again(caption, &frame, placed(APART * NEARER))) }
@@ -347,6 +349,21 @@ pub fn world(caption: &str, shaded: &[&str], marks: &[Mark]) -> Markup {
 
 /// How much smaller marks and letters are in the part that is drawn again, in its own units.
 const NEARER: f64 = 0.46;
+/// The size of letters on the whole map and in that part, in units of the whole map: as in the
+/// style sheet.
+const LETTERS: f64 = 12.0;
+const LETTERS_NEARER: f64 = 4.4;
+/// Units around a mark that are touched as if it was, and what is there to touch on small screens,
+/// if no other mark is nearer than that.
+const TOUCHED: (f64, f64) = (9.0, 14.0);
+const WIDE: (f64, f64) = (24.0, 40.0);
+
+/// Half the way to the nearest other mark.
+fn room(one: &Placed<'_>, all: &[(f64, f64)]) -> f64 {
+    let away = all.iter().filter(|other| **other != one.at);
+    let away = away.map(|other| (other.0 - one.at.0).hypot(other.1 - one.at.1) / 2.0);
+    away.fold(f64::INFINITY, f64::min)
+}
 
 /// The part of the map where marks are close together, enlarged.
 fn again(caption: &str, frame: &Frame, mut marks: Vec<Placed<'_>>) -> Markup {
@@ -354,8 +371,9 @@ fn again(caption: &str, frame: &Frame, mut marks: Vec<Placed<'_>>) -> Markup {
     html! {
         svg.near viewBox=(frame.text()) role="group" aria-label={ (caption) " (+)" } {
             use href="#world-ground" {}
-            @for (one, label) in marks.iter().zip(labels(&marks, frame, NEARER)) {
-                (drawn(one, NEARER, Some(label)))
+            @let labels = labels(&marks, frame, (NEARER, LETTERS_NEARER));
+            @for (one, label) in marks.iter().zip(labels) {
+                (drawn(one, NEARER, 0.0, Some(label)))
             }
         }
     }
@@ -381,14 +399,20 @@ fn ground(shaded: &[&str]) -> Markup {
     }
 }
 
-fn drawn(one: &Placed<'_>, scale: f64, label: Option<Label>) -> Markup {
+fn drawn(one: &Placed<'_>, scale: f64, room: f64, label: Option<Label>) -> Markup {
     let (x, y) = one.at;
+    let touched = room.clamp(TOUCHED.0, TOUCHED.1) * scale;
+    let class = match room {
+        room if room >= WIDE.1 => "touch wide-3",
+        room if room >= WIDE.0 => "touch wide-2",
+        _ => "touch",
+    };
     let number = |value: f64| PreEscaped(format!("{value:.2}"));
     let (r, mark) = (5.0 * scale, one.mark);
     let body = html! {
         g class={ "mark " (mark.tone) } {
             title { (mark.title) }
-            circle.touch cx=(number(x)) cy=(number(y)) r=(number(9.0 * scale)) {}
+            circle class=(class) cx=(number(x)) cy=(number(y)) r=(number(touched)) {}
             @if mark.ringed {
                 circle.second cx=(number(x)) cy=(number(y)) r=(number(r * 1.6)) {}
             }
@@ -517,6 +541,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_touched_of_a_mark_is_none_of_another() {
+        let marks = [
+            mark("a", 50.1, 8.7),
+            mark("b", 52.4, 4.9),
+            mark("c", -33.9, 151.2),
+        ];
+        let page = world("c", &[], &marks).into_string();
+        assert_eq!(page.matches("touch wide-3").count(), 1);
+        assert_eq!(page.matches("class=\"touch\"").count(), 2);
+    }
+
+    #[test]
     fn labels_cover_nothing_and_stay_inside() {
         let marks: Vec<Mark> = [
             ("cn-zhangjiakou", 40.8, 114.9),
@@ -538,7 +574,7 @@ mod tests {
         let points: Vec<_> = placed.iter().map(|one| one.at).collect();
         let frame = crowded(&points).unwrap();
         apart(&mut placed, APART * NEARER);
-        let found = labels(&placed, &frame, NEARER);
+        let found = labels(&placed, &frame, (NEARER, LETTERS_NEARER));
         // The easternmost has no room on its right.
         assert_eq!(found[4].anchor, "end");
         assert_ne!(

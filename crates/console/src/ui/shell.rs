@@ -83,6 +83,7 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                         p { (text::code(&caller.key)) }
                         (looks(call, caller))
                         (languages(call))
+                        button.plain type="button" data-keys-open hidden { (call.t(KEYS)) }
                         (parts::button(call, "/signout", &[], "plain", &call.t("Sign out")))
                     }
                 }
@@ -99,11 +100,48 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                     (foot(call))
                 }
             }
+            (keys(call))
+        }
+    }
+}
+
+const KEYS: &str = "Keys of the keyboard";
+
+/// What keys do, which a script opens. They can be switched off (WCAG 2.2, 2.1.4).
+fn keys(call: &Call<'_>) -> Markup {
+    let all = [
+        ("/", call.t("Go to the filter")),
+        ("j k", call.t("Next and previous row")),
+        ("x", call.t("Choose the row")),
+        ("u", call.t("Upload files")),
+        ("g b", call.t("Buckets")),
+        ("g r", call.t("Regions")),
+        ("g a", call.t("Audit log")),
+        ("g s", call.t("Sessions")),
+        ("?", call.t("Keys of the keyboard")),
+    ];
+    html! {
+        dialog #keys aria-labelledby="keys-title" {
+            h2 #keys-title { (call.t(KEYS)) }
+            dl.facts {
+                @for (keys, what) in &all {
+                    div {
+                        dt { @for key in keys.split(' ') { kbd dir="ltr" { (key) } " " } }
+                        dd { (what) }
+                    }
+                }
+            }
+            label.check {
+                input type="checkbox" data-keys;
+                span { (call.t("These keys do something in this browser")) }
+            }
+            div.actions { button.primary type="button" data-keys-close { (call.t("Close")) } }
         }
     }
 }
 
 fn looks(call: &Call<'_>, caller: &Caller) -> Markup {
+    let next = next(call);
     let looks = [
         (Look::System, call.t("System")),
         (Look::Light, call.t("Light")),
@@ -112,6 +150,7 @@ fn looks(call: &Call<'_>, caller: &Caller) -> Markup {
     html! {
         form.looks method="post" action="/look" {
             (call.token("/look"))
+            input type="hidden" name="next" value=(next);
             span.label { (call.t("Colours")) }
             div {
                 @for (look, name) in looks {
@@ -152,6 +191,14 @@ pub fn role(call: &Call<'_>, role: &Role) -> String {
     }
 }
 
+/// What a kind of roles is called, whatever regions they are for.
+pub fn kind(call: &Call<'_>, kind: &Role) -> String {
+    match kind {
+        Role::RegionalOperator(_) => call.t("operator of a region").into_owned(),
+        other => role(call, other),
+    }
+}
+
 /// The same for a role that the admin API names.
 pub fn role_named(call: &Call<'_>, name: &str) -> String {
     let known = [
@@ -168,9 +215,14 @@ pub fn role_named(call: &Call<'_>, name: &str) -> String {
         .map_or_else(|| text::visible(name), |found| role(call, &found))
 }
 
+/// Where a choice that concerns every page leads: to the page where it was made.
+fn next<'c>(call: &'c Call<'_>) -> &'c str {
+    if is_own(call.here) { call.here } else { "/" }
+}
+
 /// The other languages, each by its own name. Whoever chose one stays on the page.
 fn languages(call: &Call<'_>) -> Markup {
-    let next = if is_own(call.here) { call.here } else { "/" };
+    let next = next(call);
     let here = call.words.language().lang;
     html! {
         form.languages method="post" action="/language" {
@@ -189,7 +241,11 @@ fn languages(call: &Call<'_>) -> Markup {
 /// The pages that the caller may open.
 fn menu(call: &Call<'_>, caller: &Caller) -> Markup {
     let now = call.console.clock.now();
-    let may = |route: &&Route| route.may.is_named(caller, &call.facts, now);
+    // Accounts without buckets are led from the list of buckets to the regions.
+    let may = |route: &&Route| {
+        let shown = route.path != "/" || caller.keeps_data();
+        shown && route.may.is_named(caller, &call.facts, now)
+    };
     let shown: Vec<(&str, &'static str, &Route)> = ROUTES
         .iter()
         .filter(may)

@@ -215,6 +215,8 @@ impl Admin {
         {
             return Err(refused(cloud::CloudError::NoAccount(account.clone())));
         }
+        // Another region has none of them, which must not look like an account without keys.
+        self.keeps()?;
         Ok(registry
             .keys(of.as_ref())
             .iter()
@@ -237,7 +239,7 @@ impl Admin {
     /// A key for people and scripts: with the name of its account, and what it may administer.
     fn key(&self, key: &KeyInfo) -> Value {
         let account = self.region.registry.account(&AccountId::new(&key.account));
-        let role = account.as_ref().map(|account| Role::of(account, Some(key)));
+        let role = account.as_ref().map(|account| Role::of(account, key.admin));
         let mut shown = json!({
             "access_key": key.access_key,
             "account": key.account,

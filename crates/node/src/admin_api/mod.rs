@@ -320,7 +320,7 @@ impl Admin {
                 account: account.clone(),
                 access_key: access_key.clone(),
             },
-            role: Role::of(&found, registry.key(&access_key).as_ref()),
+            role: Role::of(&found, registry.administers(&access_key)),
             account,
         };
         if !matches!(verified.payload, PayloadMode::Sha256(_)) {
