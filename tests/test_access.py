@@ -224,6 +224,72 @@ def test_sessions_of_roles_are_explained_as_they_are_decided(cloud, acme, tmp_pa
         assert done.returncode not in (ALLOWED, REFUSED, UNKNOWN), args
 
 
+def hint(told, what):
+    return [check["why"] for check in told["checks"] if check["what"] == what]
+
+
+def test_who_may_change_its_own_rights_is_called_an_administrator(cloud, acme, tmp_path):
+    person = Person(cloud, acme.iam, document(allow("s3:GetObject")))
+    arn = f"arn:aws:iam::{acme.id}:user/{person.name}"
+    told = lambda *more: acme.explain("--user", person.name, *more)[1]
+    assert hint(told(), "administrator") == []
+    itself = "arn:aws:iam::*:user/${aws:username}"
+    for rights in (allow("*"), allow("iam:PutUserPolicy", itself), allow("iam:Attach*", itself)):
+        person.put(document(rights))
+        why, = hint(told(), "administrator")
+        assert arn in why and "it may do everything" in why
+    # Others' rights are not its own, and what is denied is not allowed.
+    for rights in ([allow("iam:*", "arn:aws:iam::*:user/else")], [allow("*"), deny("iam:*")],
+                   [allow(["iam:Get*", "iam:CreateUser"])]):
+        person.put(document(*rights))
+        assert hint(told(), "administrator") == []
+    # By a group, and by a managed policy that it may write anew.
+    acme.iam.create_group(GroupName="hinted")
+    acme.iam.add_user_to_group(GroupName="hinted", UserName=person.name)
+    person.put(document(allow("iam:PutGroupPolicy", "arn:aws:iam::*:group/hinted")))
+    assert "group/hinted" in hint(told(), "administrator")[0]
+    policy = acme.iam.create_policy(
+        PolicyName="hinted", PolicyDocument=document(allow("s3:*")))["Policy"]["Arn"]
+    acme.iam.attach_user_policy(UserName=person.name, PolicyArn=policy)
+    person.put(document(allow("iam:CreatePolicyVersion", policy)))
+    assert policy in hint(told(), "administrator")[0]
+    # A boundary holds for whatever it gives itself.
+    acme.iam.put_user_permissions_boundary(
+        UserName=person.name, PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess")
+    assert "all that its boundary" in hint(told(), "administrator")[0]
+    acme.iam.put_user_permissions_boundary(
+        UserName=person.name, PermissionsBoundary="arn:aws:iam::aws:policy/AmazonS3FullAccess")
+    assert hint(told(), "administrator") == []
+    # A role, and a session of it that is narrowed.
+    acme.iam.create_role(RoleName="hinted", AssumeRolePolicyDocument=trust(acme.id))
+    acme.iam.put_role_policy(
+        RoleName="hinted", PolicyName="own", PolicyDocument=document(allow("*")))
+    assert hint(acme.explain("--role", "hinted")[1], "administrator")
+    narrow = tmp_path / "narrow.json"
+    narrow.write_text(document(allow("s3:*")))
+    told = acme.explain("--role", "hinted", "--session-policy", str(narrow))[1]
+    assert hint(told, "administrator") == []
+
+
+def test_a_trust_policy_that_lets_in_all_of_a_provider_is_pointed_out(acme):
+    provider = f"arn:aws:iam::{acme.id}:oidc-provider/id.example.com"
+
+    def told(**conditions):
+        text = {"Effect": "Allow", "Principal": {"Federated": provider},
+                "Action": "sts:AssumeRoleWithWebIdentity"}
+        if conditions:
+            text["Condition"] = {"StringEquals": {
+                f"id.example.com:{name}": value for name, value in conditions.items()}}
+        acme.iam.update_assume_role_policy(RoleName="trusting", PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": text}))
+        return hint(acme.explain("--role", "trusting")[1], "trust policy")
+    acme.iam.create_role(RoleName="trusting", AssumeRolePolicyDocument=trust(acme.id))
+    assert hint(acme.explain("--role", "trusting")[1], "trust policy") == []
+    for open_ in (told(), told(aud="dhow")):
+        assert len(open_) == 1 and "no condition on id.example.com:sub" in open_[0]
+    assert told(aud="dhow", sub="anna") == []
+
+
 def test_the_account_itself_and_the_public(acme):
     status, told = acme.explain()
     assert status == ALLOWED and told["principal"] == f"arn:aws:iam::{acme.id}:root"

@@ -18,6 +18,7 @@ import pytest
 
 from conftest import client_for
 from dhow import ROOT, Client, Dhow
+from test_identity_refusals import ACTIONS, Caller
 from test_policies import policy, post, statement
 from test_roles import trust
 from test_sessions import sts_for
@@ -456,6 +457,12 @@ def test_an_expired_session_may_nothing(tmp_path):
                 want = (400, None if operation.method == "HEAD" else "ExpiredToken")
                 if answer != want:
                     wrong[operation.name] = answer
+        caller = Caller(cloud, (session.access_key, session.secret_key), session.token)
+        for api, action in ACTIONS:
+            found, _ = caller.ask(api, action, {})
+            if found != "ExpiredToken":
+                wrong[action] = found
+        caller.close()
         assert wrong == {}
         s3 = cloud.client()
         assert s3.get("expired", KEY)[2] == b"kept"

@@ -20,6 +20,7 @@ mod providers;
 mod roles;
 mod simulate;
 mod sts;
+mod trust;
 mod users;
 mod web;
 
@@ -30,6 +31,7 @@ pub use call::{Caller, Conditions};
 use cloud::Registry;
 pub use form::Form;
 pub use sts::Sts;
+pub use trust::open_to_all_of;
 use types::AccessKeyId;
 pub use web::{Issuers, KeySet, NoKeys};
 

@@ -14,6 +14,7 @@ use types::{AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Deeds, Pla
 use super::{
     Admin, Answer, Call, Refused,
     answers::{bad, parse, refused, to_json},
+    hints,
 };
 use crate::why::{Check, Here, Judged, Question, Says, Verdict, Wanted, given, is_of_s3, judge};
 
@@ -61,7 +62,11 @@ impl Admin {
         call.of_account(&account)?;
         let asked: Explain = parse(&call.body)?;
         self.keeps()?;
-        let caller = self.caller(&account, &asked)?;
+        let mut caller = self.caller(&account, &asked)?;
+        if let Some(user) = &caller.user {
+            let hint = self.is_administrator(&account, user, caller.session.as_ref());
+            caller.checks.extend(hint);
+        }
         let mut question = Question {
             bucket: None,
             account: caller.account.as_ref().map(AccountId::to_string),
@@ -174,6 +179,7 @@ impl Admin {
         let registry = &self.region.registry;
         let role = registry.role_named(account, name);
         let role = role.filter(|role| role.name == name);
+        let trust = role.as_ref().map(|role| hints::of_trust(&role.trust));
         let role = role.and_then(|role| registry.told_of_role(&role.id));
         let missing = || CloudError::NoEntity(format!("there is no role {name}"));
         let role = role.ok_or_else(|| refused(missing()))?;
@@ -184,6 +190,7 @@ impl Admin {
         let why = "who may have a session of the role is said by its trust policy, which is not \
                    asked here";
         checks.push(Check::new("session", Says::Passes, why));
+        checks.extend(trust.into_iter().flatten());
         Ok(Caller {
             account: Some(account.clone()),
             user: Some(role),
@@ -224,7 +231,7 @@ impl Admin {
     }
 
     /// With what the registry's region knows by itself.
-    fn judge_here(
+    pub(super) fn judge_here(
         &self,
         question: &Question,
         deed: Option<&Arc<BucketDeed>>,

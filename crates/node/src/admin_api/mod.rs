@@ -13,6 +13,7 @@ mod choosing;
 mod explaining;
 mod fields;
 mod health;
+mod hints;
 mod identities;
 mod leaving;
 mod of_access;
