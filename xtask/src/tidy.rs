@@ -3,6 +3,7 @@
 mod circles;
 mod dependencies;
 mod dialects;
+mod words;
 
 use std::{
     fs,
@@ -97,6 +98,7 @@ const UNSAFE_FILES: &[&str] = &[
 pub fn check(root: &Path) -> Vec<String> {
     let mut findings = Vec::new();
     crate_edges(root, &mut findings);
+    let mut words = words::Lines::default();
     for path in files(root, "rs") {
         let Ok(text) = fs::read_to_string(&path) else {
             continue;
@@ -114,7 +116,9 @@ pub fn check(root: &Path) -> Vec<String> {
         leftovers(&name, &text, &mut findings);
         comparisons(&name, &text, &mut findings);
         dialects::check(&name, &text, &mut findings);
+        words.look(&name, &text);
     }
+    words.report(&mut findings);
     for path in files(root, "md") {
         let Ok(text) = fs::read_to_string(&path) else {
             continue;

@@ -156,8 +156,8 @@ impl HeadRow {
     }
 }
 
-/// A part that is being computed. It counts as changed again unless that came to its end, also
-/// where nobody waits for it any more.
+/// A part that is being computed. It counts as changed again unless that ended, also where nobody
+/// waits for it any more.
 struct Computing<'c> {
     chains: &'c Chains,
     shard: usize,

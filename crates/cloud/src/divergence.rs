@@ -56,9 +56,10 @@ impl Registry {
         self.record_divergence(&own, name, from, epoch, &keys).await
     }
 
-    /// Puts on record what a bucket's home reports: of a region that has, or had, a readable copy
-    /// of this bucket by the registry's own log. Who says so is in the entry; that it is true
-    /// nobody has shown. Where names may not go to every region the home must have hashed them.
+    /// Puts on record what a bucket's home reports: of a region that has, or had, a readable
+    /// replica of this bucket by the registry's own log. Who says so is in the entry; that it is
+    /// true nobody has shown. Where names may not go to every region the home must have hashed
+    /// them.
     pub(crate) async fn record_divergence(
         &self,
         home: &RegionId,

@@ -35,8 +35,8 @@ pub struct Order {
     pub entry: u64,
     /// When it was made, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// Whether nothing may stay for a while: the law of the region is not allowed, the copy was a
-    /// sealed one that is revoked, or the customer has deleted the bucket.
+    /// Whether nothing may stay for a while: the law of the region is not allowed, the replica was
+    /// a sealed one that is revoked, or the customer has deleted the bucket.
     pub prompt: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Past {
     deleted: bool,
     /// Whether it was ever the bucket's home.
     pub(crate) was_home: bool,
-    /// Whether it ever had a copy that it can read, or was the home.
+    /// Whether it ever had a replica that it can read, or was the home.
     pub(crate) was_readable: bool,
 }
 
@@ -200,8 +200,8 @@ impl Registry {
         }
     }
 
-    /// Tells a region where a bucket is placed, if that is a bucket that it knows: every
-    /// region follows all deeds.
+    /// Answers a region where a bucket is placed, if that is a bucket that it knows: every region
+    /// follows all deeds.
     pub(crate) fn tell_placed(&self, to: &RegionId, name: &str) -> Result<Told, CloudError> {
         let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;
         let state = self.state.read();

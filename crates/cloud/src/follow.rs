@@ -25,7 +25,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// All signing keys are fetched anew this often, so that those of the next days are always there.
 const KEYS_EVERY_MS: u64 = 6 * 3_600_000;
-/// How long whoever made a change waits to hear of it.
+/// How long the author of a change waits until it has arrived here.
 const HEAR_MAX: Duration = Duration::from_secs(10);
 
 /// Follows the keeper. The cursor is the length of the audit log here.
@@ -193,7 +193,7 @@ impl Registry {
         }
     }
 
-    /// Keeps roles that the keeper told. To be called in a turn.
+    /// Keeps roles that the keeper sent. To be called in a turn.
     pub(crate) async fn keep_roles(
         &self,
         roles: &[RoleTold],
@@ -221,8 +221,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Forgets roles that are not told here any more. Those that came with a session stay while
-    /// there are such, at most until the next time.
+    /// Drops roles that are not sent here any more. Those that came with a session stay while there
+    /// are such, at most until the next time.
     async fn forget_roles(
         &self,
         keeper: &RegionId,
@@ -253,7 +253,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Keeps keys that the keeper told, where they are not here so already. To be called in a turn.
+    /// Keeps keys that the keeper sent, where they are not here so already. To be called in a turn.
     pub(crate) async fn keep_keys(
         &self,
         keys: &[DerivedKeys],
@@ -290,7 +290,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Forgets keys that are not told here any more and, by all that is known here, need not be.
+    /// Drops keys that are not sent here any more and, by all that is known here, need not be.
     /// Those that came with a customer's request stay until their days are over.
     async fn forget_keys(
         &self,

@@ -59,11 +59,11 @@ const OF_ONE_CLIENT: Pace = Pace {
     per_second: 2.0,
     burst: 10.0,
 };
-/// Clients of whom it is counted; with more all are forgotten.
+/// Clients of whom it is counted; with more all are dropped.
 const CLIENTS_MAX: usize = 10_000;
 /// How long a client that showed a signature which is not the key's counts as a stranger.
 const WRONG_WINDOW: Duration = Duration::from_secs(60);
-/// Keys that are remembered; with more all are forgotten.
+/// Keys that are remembered; with more all are dropped.
 const REMEMBERED_MAX: usize = 10_000;
 /// A key that changes all the time is asked for so often.
 const ROUNDS_MAX: usize = 3;
@@ -265,7 +265,7 @@ impl<'s> Served<'s> {
         owned.is_some_and(|owned| owned.values().any(|deed| self.concerns(deed)))
     }
 
-    /// Whether the bucket lies there, or its owner takes that region's word.
+    /// Whether the bucket is stored there, or its owner trusts that region.
     fn concerns(&self, deed: &BucketDeed) -> bool {
         let operator = |id: &str| self.state.regions.get(id).map(|region| &region.operator);
         let trust = &deed.placement.trust;
@@ -310,7 +310,7 @@ impl Registry {
         let (Keeper::There(upstream), key) = (&self.keeper, &statement.access_key) else {
             return Ok(Introduced::Nobody);
         };
-        // The keys that verify those are told unasked, or not at all.
+        // The keys that verify those are sent unasked, or not at all.
         if statement.is_old() {
             return Ok(Introduced::Nobody);
         }
@@ -447,8 +447,8 @@ impl Registry {
         }
     }
 
-    /// Keeps what the registry told when its log had `length` entries, unless this region has heard
-    /// of more: then the key may be disabled by now.
+    /// Keeps what the registry sent when its log had `length` entries, unless this region has
+    /// received more: then the key may be disabled by now.
     async fn keep_introduced(
         &self,
         (keys, role): (Option<&DerivedKeys>, Option<&RoleTold>),
@@ -556,7 +556,7 @@ impl Registry {
 
 impl Registry {
     /// What a region gets of a key for an asymmetric signature: nothing with which it could sign,
-    /// unless it is told that unasked anyway.
+    /// unless it receives that unasked anyway.
     fn public_alone(&self, state: &State, to: &RegionId, keys: DerivedKeys) -> DerivedKeys {
         match Served::by(state, to, self.own()).has(&keys.account) {
             true => keys,

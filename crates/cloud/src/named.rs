@@ -30,7 +30,7 @@ impl Registry {
     /// the one whose policy names them, and is held here.
     ///
     /// # Errors
-    /// The registry's region does not answer, or does not tell now.
+    /// The registry's region does not answer, or does not say it now.
     pub async fn other_names(
         &self,
         bucket: &BucketName,

@@ -37,7 +37,7 @@ impl Registry {
         }
     }
 
-    /// Whether a region is told such keys of an account.
+    /// Whether a region receives such keys of an account.
     pub(crate) fn may_have_old(&self, state: &State, account: &str, region: &str) -> bool {
         let account = state.accounts.get(account);
         account.is_some_and(|account| state.gives_old(account, region, self.own()))

@@ -7,8 +7,8 @@
 //! room in all shares that it concerns.
 //!
 //! What brings something about that may be taken back counts twice, and taking it back is free: so
-//! nobody who deletes a bucket, disables a key or takes a certificate back is ever told to wait.
-//! Only entries count: what is refused, or changes nothing, writes none.
+//! nobody who deletes a bucket, disables a key or takes a certificate back ever has to wait. Only
+//! entries count: what is refused, or changes nothing, writes none.
 
 use std::collections::HashMap;
 

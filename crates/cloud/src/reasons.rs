@@ -1,5 +1,5 @@
 //! Why a request was refused, in a form that only the registry's region reads: a client gets it
-//! with the refusal, and STS tells it to who may know.
+//! with the refusal, and STS decodes it for those who may know.
 //!
 //! ```text
 //! message = base64url(head | nonce | AES-256-GCM of the text)

@@ -23,7 +23,7 @@ const ACTION: &str = "bucket.removed";
 const ROUNDS_MAX: usize = 20;
 /// Chains of which it is remembered what was read.
 const REMEMBERED_MAX: usize = 10_000;
-/// Shorter ones are soon read again, and are forgotten first.
+/// Shorter ones are soon read again, and are dropped first.
 const SHORT: u64 = 100;
 
 impl Registry {

@@ -343,7 +343,7 @@ impl Registry {
         }
     }
 
-    /// How many buckets have their home or a copy in a region.
+    /// How many buckets have their home or a replica in a region.
     pub fn held_by(&self, region: &str) -> usize {
         let region = RegionId::new(region);
         let holds = |deed: &Arc<types::BucketDeed>| deed.holders().any(|r| *r == region);
@@ -477,7 +477,7 @@ fn announce(record: &mut RegionRecord, announced: &Announcement) {
     record.public_key.clone_from(&announced.public_key);
 }
 
-/// A region as the audit log tells it.
+/// A region as the audit log shows it.
 fn detail(record: &RegionRecord) -> Value {
     let mut detail = json!({
         "jurisdiction": record.jurisdiction,

@@ -1,9 +1,9 @@
 //! A new key for a region whose key somebody else has.
 //!
-//! Certificates of one key are told apart by their serials only, and whoever has the key renews as
-//! the region does. So the region's own operator gets a token that is good for one new key; at the
-//! moment in which the certificate for that is issued, all that the region had is taken back, and
-//! the key that it had is no longer the region's.
+//! Certificates of one key are distinguished by their serials only, and whoever has the key renews
+//! as the region does. So the region's own operator gets a token that is good for one new key; at
+//! the moment in which the certificate for that is issued, all that the region had is taken back,
+//! and the key that it had is no longer the region's.
 
 use std::{sync::Arc, time::Duration};
 

@@ -41,7 +41,7 @@ impl MasterKey {
         hex::encode(self.0)
     }
 
-    /// A key for another purpose, which tells nothing of this one.
+    /// A key for another purpose, which reveals nothing of this one.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         crate::keys::mac(&self.0, purpose)
     }

@@ -1,7 +1,7 @@
 //! Users of accounts and their keys. All of it is changed where the registry is kept.
 //!
-//! The audit log, which every region has, names users by their ids alone: what they are called is
-//! told to those regions only that have buckets of their account.
+//! The audit log, which every region has, names users by their ids alone: their names are sent only
+//! to regions that have buckets of their account.
 
 use std::collections::{BTreeMap, BTreeSet};
 

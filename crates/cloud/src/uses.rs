@@ -270,7 +270,7 @@ impl Registry {
     }
 
     /// What is to be kept of uses over a restart, if there is anything new. Keys that are gone are
-    /// forgotten.
+    /// dropped.
     pub fn uses_to_keep(&self) -> Option<String> {
         if !self.uses.changed.swap(false, Ordering::Relaxed) {
             return None;

@@ -113,8 +113,8 @@ pub(crate) struct Warrant {
     pub(crate) actor: Actor,
 }
 
-/// Whether a caller may do what a request is for, as far as it is known here: of the
-/// client's address and connection the region that it asked has told nothing.
+/// Whether a caller may do what a request is for, as far as it is known here: of the client's
+/// address and connection the region that it asked has sent nothing.
 fn may_change(
     (account, guard, who): (&AccountId, &GuardPolicy, &Who),
     wanted: &Wanted,
@@ -156,7 +156,7 @@ fn check_holder(
 }
 
 impl Registry {
-    /// Tells the registry who reads requests for it. Until then no region's customer can make or
+    /// Gives the registry the reader of requests. Until then no region's customer can make or
     /// remove a bucket.
     pub fn reads_requests(&self, reader: Arc<dyn ReadsRequests>) {
         // A second call would name the same.

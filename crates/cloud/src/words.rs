@@ -1,6 +1,6 @@
-//! Removals on another region's word: a bucket's home says how many versions it removed since a
-//! copy said that they had been removed there, and the audit log keeps that number with a digest of
-//! the list. The list itself, which has names, stays with the home.
+//! Removals that another region reported: a bucket's home says how many versions it removed because
+//! a replica reported that they had been removed there, and the audit log keeps that number with a
+//! digest of the list. The list itself, which has names, stays with the home.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -146,7 +146,8 @@ impl Registry {
         let other = self.past_of(&deed, &removed.from, region).await?.past;
         let turn = self.turn().await;
         let deed = self.deed_of(name, removed.id)?;
-        // Homes do so, on the word of who has a readable copy. What the log said it says still.
+        // Homes do so, because a region with a readable replica reported it. What the log said it
+        // says still.
         let heard = past.was_home && other.was_readable;
         if !(heard || planted) || !fits(&deed) {
             return refused();

@@ -127,8 +127,8 @@ impl AdminClient {
         })
     }
 
-    /// Where the admin API is, and whom to believe that it is that, where it has TLS. Of a process
-    /// on this machine the certificate is known, whatever names it has.
+    /// Where the admin API is, and which certificates to accept from it, where it has TLS. Of a
+    /// process on this machine the certificate is known, whatever names it has.
     fn server(&self) -> (&str, Option<Trust>) {
         let Some(address) = self.running.admin.strip_prefix("https://") else {
             return (self.running.admin.trim_start_matches("http://"), None);

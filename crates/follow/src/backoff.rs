@@ -20,7 +20,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `min` to `max`; `who` tells them from the pauses of others.
+    /// Pauses from `min` to `max`; `who` makes them differ from the pauses of others.
     pub fn new(min: Duration, max: Duration, who: impl Hash) -> Self {
         Self {
             min,

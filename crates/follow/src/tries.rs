@@ -22,8 +22,7 @@ impl<E: Ord> Tries<E> {
         }
     }
 
-    /// A try failed. Answers whether it was the last one: the entry is given up, and forgotten
-    /// here.
+    /// A try failed. Answers whether it was the last one: the entry is given up, and dropped here.
     pub fn failed(&mut self, entry: E) -> bool {
         let tries = self.failed.get(&entry).copied().unwrap_or_default() + 1;
         if tries >= self.max {

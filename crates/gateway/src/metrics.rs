@@ -106,7 +106,7 @@ pub struct Metrics {
     unrouted: Family<CodeLabel, Counter>,
     /// Requests that another region answered.
     pub passed: Counter,
-    /// Regions to which a request was to be passed on, and that did not answer.
+    /// Regions to which a request was to be forwarded, and that did not answer.
     pub unanswered: Counter,
     /// Connections open now.
     pub connections: Gauge,

@@ -1,6 +1,6 @@
-//! How complete the replicas of a bucket are, as its home told last. The registry's region keeps
-//! that: once a home is lost, nobody else can say it whose word counts. A replica's own word does
-//! not, since it could claim more than it has.
+//! How complete the replicas of a bucket are, as its home reported last. The registry's region
+//! keeps that: once a home is lost, no other report counts. A replica's own report does not, since
+//! it could claim more than it has.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -32,7 +32,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_TIMES: u32 = 10;
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// What a home told of one replica.
+/// What a home reported of one replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lacking {
     /// How many of the bucket's changes it lacks.
@@ -48,7 +48,7 @@ struct Entry {
     replicas: HashMap<RegionId, (u64, Lacking)>,
 }
 
-/// What homes told last.
+/// What homes reported last.
 #[derive(Debug, Default)]
 pub struct Completeness(Mutex<HashMap<BucketId, Entry>>);
 
@@ -72,7 +72,7 @@ impl Completeness {
         }
     }
 
-    /// What the home under this epoch told last of a replica.
+    /// What the home under this epoch reported last of a replica.
     pub fn of(&self, deed: &BucketDeed, region: &RegionId) -> Option<Lacking> {
         let all = self.0.lock();
         let entry = all.get(&deed.id).filter(|one| one.epoch == deed.epoch)?;
@@ -92,7 +92,7 @@ pub async fn watch(region: Arc<Region>) {
     loop {
         let mut deeds = region.registry.all();
         deeds.retain(|deed| deed.home != region.id);
-        // What a home told when somebody asked is kept as well.
+        // What a home reported when somebody asked is kept as well.
         let known = deeds.iter().map(|deed| deed.id).collect();
         region.watched.completeness.keep(&known);
         deeds.retain(|deed| deed.placement.succession().nth(1).is_some());
@@ -134,7 +134,7 @@ async fn round<F: Future<Output = bool>>(
     }
 }
 
-/// Asks one home, until it does not answer; tells which bucket was the last one.
+/// Asks one home, until it does not answer; answers which bucket was the last one.
 async fn ask_about<F: Future<Output = bool>>(
     deeds: Vec<Arc<BucketDeed>>,
     ask: &impl Fn(Arc<BucketDeed>) -> F,

@@ -74,10 +74,10 @@ pub struct Running {
     pub authority: Option<PathBuf>,
 }
 
-/// What the folder of a fleet holds, for commands: the folders of its regions lie below.
+/// What the folder of a fleet holds, for commands: the folders of its regions are below it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FleetFile {
-    /// The region that keeps the registry; its folder lies beside.
+    /// The region that keeps the registry; its folder is beside this one.
     pub keeper: String,
     /// All regions, the keeper first.
     pub regions: Vec<String>,
@@ -167,12 +167,12 @@ impl DataDir {
             Err(e) => Err(broken(e.to_string())),
         }
     }
-    /// When the registry was last heard, as the region noted it.
+    /// When the registry last answered, as the region noted it.
     pub fn registry_heard(&self) -> Option<types::Timestamp> {
         let text = fs::read_to_string(self.join(HEARD)).ok()?;
         text.trim().parse().ok().map(types::Timestamp::from_ms)
     }
-    /// Notes when the registry was last heard.
+    /// Notes when the registry last answered.
     pub fn note_registry_heard(&self, at: types::Timestamp) -> Result<(), Failure> {
         self.write_private(HEARD, at.ms().to_string().as_bytes())
     }

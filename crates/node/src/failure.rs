@@ -1,4 +1,4 @@
-//! What a command tells its user when it cannot go on: what is wrong, and what to do next.
+//! What a command says to its user when it cannot go on: what is wrong, and what to do next.
 
 use std::fmt;
 

@@ -305,7 +305,7 @@ impl IamForms {
         })
     }
 
-    /// Where the registry is followed: who may know is told where it is kept.
+    /// Where the registry is followed: who may know gets to know where it is kept.
     fn is_kept_here(&self, kept: Kept) -> Result<(), IamError> {
         match self.elsewhere(kept) {
             None => Ok(()),

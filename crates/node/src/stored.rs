@@ -1,4 +1,4 @@
-//! How much lies in this region: counted from its rows, again and again, for the metrics.
+//! How much is stored in this region: counted from its rows, again and again, for the metrics.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -72,7 +72,7 @@ fn bucket(name: &str) -> NewDeed {
     }
 }
 
-/// The root that whoever reads the whole log comes to.
+/// The root that whoever reads the whole log computes.
 async fn recomputed(registry: &Registry) -> proof::Hash {
     let mut chains = Whole::new(registry.map_key());
     let mut from = 0;

@@ -27,7 +27,7 @@ fn without(region: &str) -> PlacementChange {
     }
 }
 
-/// `photos`, with its home in the first region; nobody but the keeper need have heard.
+/// `photos`, with its home in the first region; nobody but the keeper need know it.
 async fn photos(cloud: &Cloud) -> BucketName {
     let owner = cloud.tenant("acme").await;
     let made = cloud
@@ -52,7 +52,7 @@ impl Cloud {
         let mut watch = self.second.watch();
         let following = tokio::spawn(Arc::clone(&self.second).follow());
         watch.wait_for(|length| *length > before).await.unwrap();
-        // The keeper learns by the next question that this one was heard.
+        // The keeper learns by the next question that this one was received.
         let mut heard = self.keeper.heard.subscribe();
         let region = RegionId::new("second");
         let told = heard.wait_for(|heard| heard.get(&region).is_some_and(|n| *n > before));
@@ -91,7 +91,7 @@ async fn rows_go_by_an_entry_that_took_the_region_out_and_the_keepers_word_that_
         Removal::Ordered(Order { entry, prompt, .. }) => assert_eq!((entry, prompt), (last, false)),
         Removal::Doubt(why) => panic!("{why}"),
     }
-    // The keeper places it here again, and this region has not heard.
+    // The keeper places it here again, and this region does not know it.
     let again = cloud
         .keeper
         .place_bucket(ROOT, &name, &with("second"))
@@ -165,7 +165,7 @@ async fn what_the_law_forbids_or_the_customer_has_deleted_goes_at_once() {
         .remove(Actor::System, other.name.clone(), other.id)
         .await
         .unwrap();
-    // It has not heard of the end yet.
+    // It does not know of the end yet.
     assert!(doubts(&cloud.second.removal(&held).await).contains("no entry"));
     cloud.catch_up_with().await;
     match cloud.second.removal(&held).await {

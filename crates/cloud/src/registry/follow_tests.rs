@@ -736,7 +736,7 @@ async fn p8_it_is_known_whether_a_home_has_heard_of_a_replica() {
     assert!(matches!(deaf, Err(CloudError::NotHeard(_))), "{deaf:?}");
     let placed = Deeds::get(&**keeper, &deed.name).unwrap();
     assert!(!keeper.home_knows(&placed, &replica).await.unwrap());
-    // A home by the same entry that made the other one a replica has heard of both or of neither.
+    // A home by the same entry that made the other one a replica knows both or neither.
     let from = (&placed.name, placed.epoch);
     let moved = keeper.move_home(ROOT, from, &replica, true).await.unwrap();
     let before = RegionId::new("second");

@@ -113,7 +113,7 @@ async fn p8_a_region_outside_the_accounts_jurisdictions_refuses_it_and_never_has
         .create_account(ROOT, "european", AccountKind::Tenant, eu);
     let account = made.await.unwrap().account_id();
     let key = cloud.key_of(&account).await;
-    // Its owner trusts the region outside, which is told the account's own keys then.
+    // Its owner trusts the region outside, which receives the account's own keys then.
     let mut trusting = bucket("trusting", &account, "first");
     let second = types::Forwarder::Region(RegionId::new("second"));
     trusting.placement.trust.reads = vec![second];
@@ -173,7 +173,7 @@ async fn only_the_text_of_which_the_log_has_the_digest_is_taken() {
         ..shown.clone()
     };
     assert!(!is_of(&other, &last.change.rows));
-    // The keeper tells the newest with each change of it: to an older change that is no text.
+    // The keeper sends the newest with each change of it: for an older change that is no text.
     let ask = Ask::Changes {
         features: Some(Features::own().names()),
         from: length - 2,

@@ -55,7 +55,7 @@ impl Cloud {
         (account, key)
     }
 
-    /// All access keys of which a region is told anything, however it asks.
+    /// All access keys of which a region receives anything, however it asks.
     async fn told_to(&self, region: &str) -> Vec<String> {
         let region = RegionId::new(region);
         let ask = |from| Ask::Changes {
@@ -268,7 +268,7 @@ async fn p5_an_asymmetric_signature_gives_a_region_nothing_with_which_it_could_s
     assert!(second.signer_of(&forged, "second").is_none());
     assert!(second.signer_of(&good, "third").is_none());
     assert!(!opens(second, &key, "second"));
-    // What another kind of signature needs is told when one is shown, with both.
+    // What another kind of signature needs is sent when one is shown, with both.
     assert!(introduce(&statement(&key, "second")).await);
     assert!(opens(second, &key, "second") && verifies(&key.access_key));
     // A key that is disabled verifies nothing.

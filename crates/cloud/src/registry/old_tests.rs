@@ -31,7 +31,7 @@ impl Cloud {
         turned.await.unwrap();
     }
 
-    /// What a region that knows everything is told of all keys.
+    /// What a region that knows everything receives of all keys.
     async fn told(&self, region: &str) -> Vec<DerivedKeys> {
         let (region, after) = (RegionId::new(region), String::new());
         let changes = Ask::Changes {
@@ -104,7 +104,7 @@ async fn p5_only_regions_of_the_clouds_owner_are_given_old_keys_and_only_of_who_
     let partners = cloud.told("fourth").await;
     assert_eq!(partners.len(), 2);
     assert!(old(&partners).is_empty());
-    // What a region is told is no secret: it verifies nothing else.
+    // What a region receives is no secret: it verifies nothing else.
     let told = serde_json::to_string(&cloud.told("second").await).unwrap();
     assert!(!told.contains(&key.secret_key));
     let fourth = follower(&cloud.keeper, store::memory::Memory::new(), "fourth").await;

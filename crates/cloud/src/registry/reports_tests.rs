@@ -135,7 +135,7 @@ async fn a_bucket_that_got_another_home_is_not_deleted_by_the_one_before() {
     assert!(cloud.keeper.get(&deed.name).is_none());
 }
 
-/// What the home says of the others' versions and removals counts for who had a readable copy.
+/// What the home says of the others' versions and removals counts for who had a readable replica.
 #[tokio::test]
 async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_who_said_it() {
     let cloud = Cloud::new().await;
@@ -157,7 +157,7 @@ async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_wh
             "epoch": epoch, "count": 1, "digest": crate::token_hash(b"list")});
         Ask::RemovedOnWord(serde_json::from_value(said).unwrap())
     };
-    // Of nobody, of itself, of a sealed copy, of who never had one; and by who is not the home.
+    // Of nobody, of itself, of a sealed replica, of who never had one; and by who is not the home.
     let long = "x".repeat(1 << 20);
     for from in ["nowhere", &long, "second", "third", "first"] {
         for (by, epoch) in [("second", 1), ("second", 2), ("third", 1)] {
@@ -172,7 +172,7 @@ async fn p5_what_a_home_says_of_others_is_of_copies_that_there_were_and_names_wh
         cloud.keeper.pasts.of_regions(),
         ["first", "second", "third"]
     );
-    // Of a copy that there was, also once it is gone; and who says so is on record.
+    // Of a replica that there was, also once it is gone; and who says so is on record.
     cloud.placed(&deed.name, with("first")).await;
     for gone in [false, true] {
         if gone {

@@ -1,4 +1,4 @@
-//! Sessions and roles over regions: which region takes which token, and what each is told.
+//! Sessions and roles over regions: which region takes which token, and what each receives.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -535,7 +535,7 @@ async fn a_guard_gives_no_envelope_to_regions_outside() {
             .is_some()
     };
     assert_eq!(["first", "second", "third"].map(opens), [true, false, true]);
-    // Nor is anything of the account told to such a region for a request that was signed for it.
+    // Nor is anything of the account sent to such a region for a request that was signed for it.
     let told = |region: &str| {
         let shown = crate::Introduction::of(&signed(&made, &made.secret_key, region));
         let told = cloud.keeper.tell_introduced(&RegionId::new(region), &shown);
@@ -574,7 +574,7 @@ async fn roles_are_told_where_their_accounts_keys_are() {
     };
     let second = told("second").await;
     assert!(second.contains("canary-here") && !second.contains("canary-elsewhere"));
-    // Nobody but the keeper is told who may have a role.
+    // Nobody but the keeper learns who may have a role.
     assert!(!second.contains("sts:AssumeRole"), "{second}");
     assert!(!told("third").await.contains("canary"));
     let log = cloud.keeper.audit(0, (1000, usize::MAX)).await.unwrap();
@@ -611,7 +611,7 @@ async fn a_region_learns_of_a_role_by_a_session_that_comes_to_it() {
         assert_eq!(told, Introduced::Known);
         assert!(matches!(verifies(second, made, "second"), Ok(Some(_))));
     }
-    // Of the user's own key nothing that verifies is told for that.
+    // Of the user's own key nothing that verifies is sent for that.
     let name = RegionId::new("second");
     assert!(
         second

@@ -1,5 +1,5 @@
-//! How much a region that follows writes for what it is told, and that many changes at once do what
-//! each of them does.
+//! How much a region that follows writes for what it receives, and that many changes at once do
+//! what each of them does.
 
 use std::{collections::BTreeSet, mem};
 
@@ -178,7 +178,7 @@ async fn changes_that_come_at_once_are_written_at_once_and_each_user_by_itself()
     );
 }
 
-/// The changes that a region would be told.
+/// The changes that a region would receive.
 async fn told(cloud: &Cloud, region: &Region) -> Vec<ToldChange> {
     let ask = Ask::Changes {
         from: region.registry.state.read().length(),
@@ -200,7 +200,7 @@ async fn p5_a_change_takes_away_what_one_before_it_in_the_same_answer_gave() {
     let (second, _) = cloud.keeper.create_user_key(ROOT, &alice.id).await.unwrap();
     allow(&cloud, &alice.id, "later").await;
     let mut changes = told(&cloud, &region).await;
-    // As a registry tells whose answer has no room left for the user's documents.
+    // As a registry answers whose answer has no room left for the user's documents.
     changes.last_mut().unwrap().keys.clear();
     region.registry.take_all(changes, None).await.unwrap();
     for key in [&users[0].1, &second] {

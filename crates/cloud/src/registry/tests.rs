@@ -341,7 +341,7 @@ async fn signing_keys_are_given_out_while_keys_change() {
 }
 
 /// Whoever waits for the log to grow may look at the state meanwhile: a change must not hold the
-/// state while it tells them.
+/// state while it wakes them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_lands_while_somebody_who_waits_for_it_looks_at_the_state() {
     let registry = open(Memory::new(), 1).await;
@@ -351,7 +351,7 @@ async fn a_change_lands_while_somebody_who_waits_for_it_looks_at_the_state() {
         let registry = Arc::clone(&registry);
         move || {
             let watch = registry.watch();
-            // As a condition that is waited for: none can be told anything meanwhile.
+            // As a condition that is waited for: none can be woken meanwhile.
             let held = watch.borrow();
             looks.send(()).unwrap();
             let end = std::time::Instant::now() + Duration::from_secs(30);

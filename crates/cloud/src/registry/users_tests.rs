@@ -1,4 +1,4 @@
-//! Users, their keys, and which regions are told of them.
+//! Users, their keys, and which regions receive them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,7 +43,7 @@ impl Cloud {
         (user, key)
     }
 
-    /// Whether the second region is told the key of anything by now.
+    /// Whether the second region receives the key of anything by now.
     async fn second_has(&self, key: &NewKey, has: bool) {
         let mut watch = self.second.watch();
         let there = watch.wait_for(|_| self.second.knows_key(&id(key)) == has);
@@ -69,7 +69,7 @@ fn signs(registry: &Registry, key: &NewKey, region: &str) -> Option<Who> {
     found.map(|key| key.who)
 }
 
-/// Everything that a region is told, as it goes over the wire.
+/// Everything that a region receives, as it goes over the wire.
 async fn told(cloud: &Cloud, region: &str) -> String {
     let region = RegionId::new(region);
     let changes = Ask::Changes {
@@ -149,7 +149,7 @@ async fn a_region_is_told_of_users_where_it_is_told_their_accounts_keys() {
     let second = told(&cloud, "second").await;
     assert!(second.contains("canary-here") && second.contains(&key.access_key));
     assert!(!second.contains("canary-elsewhere") && !second.contains("canary-tag"));
-    // Not even that it is there, beyond its id and a digest, is told where the account has nothing.
+    // Not even that it is there, beyond its id and a digest, is sent where the account has nothing.
     let third = told(&cloud, "third").await;
     assert!(!third.contains("canary"), "{third}");
     // Nor does the log say what users are called, which is the same everywhere.

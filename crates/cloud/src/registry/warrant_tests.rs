@@ -106,7 +106,7 @@ impl Cloud {
         made.unwrap()
     }
 
-    /// What the keeper tells `second` that wants a bucket for `owner`.
+    /// What the keeper answers `second` that wants a bucket for `owner`.
     async fn asks(&self, name: &str, owner: &str, request: Option<&SignedRequest>) -> Told {
         let mut record = NewDeedRecord::from(bucket(name, owner, "second"));
         record.request = request.map(Into::into);

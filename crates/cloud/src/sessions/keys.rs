@@ -151,7 +151,7 @@ impl Registry {
         self.fetch_token_keys(&**upstream).await
     }
 
-    /// Gets this region's keys, and forgets all others.
+    /// Gets this region's keys, and drops all others.
     pub(crate) async fn fetch_token_keys(&self, upstream: &dyn Upstream) -> Result<(), CloudError> {
         if !self.state.read().knows(upstream.keeper(), SESSIONS) {
             return Ok(());

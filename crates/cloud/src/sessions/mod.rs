@@ -40,7 +40,7 @@ use crate::{
 
 /// The longest session, in seconds.
 pub const SESSION_S_MAX: u64 = 129_600;
-/// Tokens that are remembered once they were opened; past that all are forgotten.
+/// Tokens that are remembered once they were opened; past that all are dropped.
 const KNOWN_MAX: usize = 4096;
 /// Signing keys kept of one session.
 const SCOPES_MAX: usize = 4;
@@ -158,7 +158,7 @@ enum Parent {
 }
 
 impl State {
-    /// Whether a region lies where the account's guard allows it to have anything of the account.
+    /// Whether a region is where the account's guard allows it to have anything of the account.
     pub(crate) fn is_within_guard(&self, account: &str, region: &str) -> bool {
         let guard = self.accounts.get(account);
         let Some(Ok(guard)) = guard.map(crate::Account::guard_placement) else {
@@ -169,8 +169,8 @@ impl State {
             if guard.jurisdictions.is_empty() || guard.admits(&place.jurisdiction))
     }
 
-    /// Whether a region may be told who the users and roles of an account are and what they may
-    /// do: these documents obey the law that the account's buckets obey.
+    /// Whether a region may learn who the users and roles of an account are and what they may do:
+    /// these documents obey the law that the account's buckets obey.
     pub(crate) fn may_know_users(&self, account: &str, region: &str) -> bool {
         self.is_within_guard(account, region) || types::planted("users-outside-the-guard")
     }

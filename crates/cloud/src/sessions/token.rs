@@ -160,7 +160,7 @@ impl Head {
 }
 
 impl TokenKey {
-    /// Tells the envelopes of this key from others.
+    /// Distinguishes the envelopes of this key from others.
     fn tag(&self) -> [u8; 4] {
         let mac = crate::keys::mac(&self.key, "envelope of");
         [mac[0], mac[1], mac[2], mac[3]]
@@ -244,7 +244,7 @@ pub(crate) fn seal(
     Some(URL_SAFE_NO_PAD.encode(out)).filter(|text| text.len() <= TEXT_MAX)
 }
 
-/// A token as it came, of which nothing is believed yet.
+/// A token as it arrived, of which nothing is accepted yet.
 pub(crate) struct Read {
     pub head: Head,
     clear: [u8; HEAD_BYTES],

@@ -1,4 +1,4 @@
-//! What `dhow up` is told about ACME.
+//! What `dhow up` is given about ACME.
 
 use std::path::PathBuf;
 

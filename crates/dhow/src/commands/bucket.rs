@@ -71,7 +71,7 @@ pub enum Bucket {
 enum Writes {
     /// The home; replicas forward writes to it.
     Home,
-    /// Every region that holds the bucket and can read it; all come to the same.
+    /// Every region with a readable replica; all regions end with the same versions.
     Any,
 }
 
@@ -149,7 +149,7 @@ pub struct Create {
     /// The same for writes, also for bodies that no signature covers.
     #[arg(long, value_name = "REGION")]
     trust_writes: Vec<String>,
-    /// What the home takes while it cannot tell whether it still is the home.
+    /// Which writes the home accepts while it cannot confirm that it is still the home.
     #[arg(long, value_enum, default_value_t = Unrenewed::Plain)]
     unrenewed: Unrenewed,
     /// JSON, for scripts.
@@ -203,7 +203,7 @@ pub struct Place {
     /// The same for writes, also for bodies that no signature covers.
     #[arg(long, value_name = "REGION")]
     trust_writes: Vec<String>,
-    /// What the home is to take while it cannot tell whether it still is the home.
+    /// Which writes the home is to accept while it cannot confirm that it is still the home.
     #[arg(long, value_enum)]
     unrenewed: Option<Unrenewed>,
     /// With --home: also away from a home that still answers. With --remove-replica: also when the

@@ -62,7 +62,7 @@ struct Site {
     /// The path that it is below; empty, or with a slash in front.
     base: String,
     credentials: Credentials,
-    /// Whom to believe that it is that, where it has TLS.
+    /// The certificates to accept from it, where it has TLS.
     trust: Option<Trust>,
 }
 

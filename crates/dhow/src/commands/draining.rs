@@ -1,4 +1,4 @@
-//! `dhow region drain`: no new buckets and copies, then what lies there moves away, one bucket
+//! `dhow region drain`: no new buckets and replicas, then its buckets move to other regions, one
 //! after another. Each step is one change of a deed, so it can be ended at any time and begun
 //! again.
 
@@ -51,7 +51,7 @@ struct Resident {
     name: String,
     /// Its writes are ordered here.
     is_home: bool,
-    /// Copies take writes too, so none of them can go.
+    /// Replicas take writes too, so none of them can go.
     writes_any: bool,
     /// Other regions that can read it.
     readable: Vec<String>,
@@ -61,7 +61,7 @@ struct Resident {
 
 /// What would be done with it.
 struct Plan {
-    /// The region that gets a copy first, with how many versions and bytes go there.
+    /// The region that gets a replica first, with how many versions and bytes go there.
     copy: Option<(String, u64, u64)>,
     /// The next home, when it has its home here.
     home: Option<String>,

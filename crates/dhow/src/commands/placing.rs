@@ -1,5 +1,5 @@
-//! Waiting until copies of a bucket have all that its home has: a bar for each on a terminal,
-//! a line now and then elsewhere.
+//! Waiting until replicas of a bucket have all that its home has: a bar for each on a terminal, a
+//! line now and then elsewhere.
 
 use std::{
     io::IsTerminal,
@@ -20,7 +20,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How long the home may leave the question unanswered.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// How far one copy is.
+/// How far one replica is.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     /// It has not asked yet.
@@ -44,7 +44,7 @@ pub enum Enough {
     Follows,
 }
 
-/// Changes that a copy may be behind, and still counts as following closely.
+/// Changes that a replica may be behind, and still counts as following closely.
 const NEARLY: u64 = 1000;
 
 impl Enough {
@@ -67,7 +67,7 @@ fn phase(copy: &Value, total: u64) -> Phase {
     }
 }
 
-/// What a line says of a copy.
+/// What a line says of a replica.
 fn words(phase: &Phase, since: Duration) -> String {
     match phase {
         Phase::Waiting => "waits for the region to begin".to_owned(),
@@ -153,7 +153,8 @@ impl Showing {
     }
 }
 
-/// Waits for the copy in the region `only`, or for every copy; answers the bucket as it is then.
+/// Waits for the replica in the region `only`, or for every replica; answers the bucket as it is
+/// then.
 pub fn wait(
     client: &AdminClient,
     name: &str,

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::account::text;
 
-/// How many are in progress, as the admin API tells it.
+/// How many are in progress, as the admin API says.
 fn count(uploads: &Value) -> u64 {
     let count = uploads.get("uploads").and_then(Value::as_u64);
     count.unwrap_or_default()
@@ -50,8 +50,8 @@ pub fn check(bucket: &Value, abort: bool) -> Result<(), Failure> {
     }
 }
 
-/// What is lost with a change of the home, of which the admin API tells in `moved`; `from` is the
-/// home before. `None` where nothing is.
+/// What is lost with a change of the home, which the admin API names in `moved`; `from` is the home
+/// before. `None` where nothing is.
 pub fn lost(moved: &Value, from: &str, dry_run: bool) -> Option<String> {
     let verb = if dry_run { "would be" } else { "are" };
     match moved.get("uploads") {

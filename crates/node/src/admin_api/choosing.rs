@@ -13,7 +13,7 @@ use super::{Admin, Refused, answers::conflict};
 use crate::{completeness::Lacking, region::Region};
 
 /// How long the home may take to say how complete its replicas are. Usually it is lost, and what it
-/// told last counts.
+/// reported last counts.
 const TELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// A replica that answers and can be the home.
@@ -22,7 +22,7 @@ struct Candidate {
     region: RegionId,
     /// Its place among the successors that the owner named.
     wanted: Option<usize>,
-    /// What it lacks, as the home told last; nothing where that is not known.
+    /// What it lacks, as the home reported last; nothing where that is not known.
     lacking: Option<Lacking>,
     /// Whether it is in the home's country.
     country: bool,

@@ -753,7 +753,7 @@ mod tests {
                 ),
             };
             compare(o.name, fields, &|body| read(&body));
-            // Nothing is read that is not described: the reader tells all names that it knows.
+            // Nothing is read that is not described: the reader gives all names that it knows.
             let mut more = object(fields);
             more.insert("?".into(), Value::Null);
             let why = read(&Value::Object(more)).unwrap_err();

@@ -11,7 +11,7 @@ use super::{
     operations::{OPERATIONS, Operation, Output},
 };
 
-/// The document. The same whoever asks: it tells nothing of this cloud.
+/// The document. The same whoever asks: it reveals nothing of this cloud.
 pub fn document() -> Value {
     let mut paths = Map::new();
     for operation in OPERATIONS {

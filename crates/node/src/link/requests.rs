@@ -10,7 +10,7 @@ use types::{RegionId, SignedRequest};
 pub struct Requests(Weak<Gateway>);
 
 impl Requests {
-    /// As this door reads them.
+    /// As the gateway of this region reads them.
     pub fn of(gateway: &Arc<Gateway>) -> Self {
         Self(Arc::downgrade(gateway))
     }

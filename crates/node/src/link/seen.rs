@@ -32,7 +32,7 @@ impl Seen {
         all.insert(region.clone(), SeenAt { answers, last });
     }
 
-    /// Forgets regions that are asked no more.
+    /// Drops regions that are no longer asked.
     pub fn keep(&self, asked: impl Fn(&RegionId) -> bool) {
         self.0.lock().retain(|region, _| asked(region));
     }

@@ -20,8 +20,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const ANSWER_WAIT: Duration = Duration::from_secs(COUNT_WAIT.as_secs() + 3);
 /// Regions are asked again while that is quick: one that was behind may have caught up.
 pub const AGAIN_WITHIN: Duration = Duration::from_secs(4);
-/// Longer, when a copy and its home disagree: what a home has removed meanwhile may be missing at a
-/// copy that is at the position before, for a moment.
+/// Longer, when a replica and its home disagree: what a home has removed meanwhile may be missing
+/// at a replica that is at the position before, for a moment.
 const DISAGREE_WITHIN: Duration = Duration::from_secs(10);
 /// Between asking and asking again.
 pub const AGAIN_PAUSE: Duration = Duration::from_millis(500);
@@ -151,7 +151,7 @@ impl Region {
             let asked = tokio::time::timeout(ANSWER_WAIT, self.ask_peer(record, ask));
             asked.await.map_err(|_| "no answer in time".to_owned())??
         };
-        // It stands for what it says by its key; another region's words are not its own.
+        // It signs what it says with its key; another region's words are not its own.
         let itself = digest.region == record.id
             && digest.public_key.to_string() == record.public_key
             && digest.bucket_id == ask.id

@@ -23,7 +23,7 @@ use crate::region::Region;
 const PAGE: usize = 1000;
 /// Longest time of one answer, all tries together.
 pub const COUNT_WAIT: Duration = Duration::from_secs(25);
-/// How long a region waits until it has heard of a deed.
+/// How long a region waits until it has received a deed.
 const DEED_WAIT: Duration = Duration::from_secs(5);
 /// How often the region counts all that it holds, unasked.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -42,7 +42,7 @@ pub struct AskHoldings {
     pub bucket: String,
     /// Its number.
     pub id: u64,
-    /// The epoch of its deed, which the region must have heard of.
+    /// The epoch of its deed, which the region must know.
     pub epoch: u64,
 }
 
@@ -118,8 +118,8 @@ impl Region {
         counted.await.unwrap_or(Err(HoldingsError::Deadline))
     }
 
-    /// The deed in the epoch that is asked about; other regions hear of changes a little later
-    /// than the registry's.
+    /// The deed in the epoch that is asked about; other regions receive changes a little later than
+    /// the registry's.
     async fn known_deed(
         &self,
         ask: &AskHoldings,
@@ -168,7 +168,7 @@ impl Region {
         }
     }
 
-    /// The position that the rows reflect. At a copy in the midst of a page of changes there is
+    /// The position that the rows reflect. At a replica in the middle of a page of changes there is
     /// none: some are applied, and none is noted.
     async fn position(
         &self,
@@ -179,7 +179,7 @@ impl Region {
         let status = self.replication.status();
         let settled = deed.home == self.id || status.settled(deed);
         let held = self.objects.position_held(permit).await?;
-        // What clients changed at a copy is of no position of the home's until it has read that.
+        // What clients changed at a replica is of no position of the home's until it has read that.
         let own =
             deed.placement.writes == Writes::Any && deed.holding(&self.id) == Holding::Replica;
         if own {

@@ -11,7 +11,7 @@ use crate::{link::paths, region::Region};
 
 /// How long whoever asks waits for a bucket's home.
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
-/// What the documents of one request can come to, in words.
+/// How large the documents of one request can be.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 impl Region {
