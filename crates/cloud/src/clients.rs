@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Clients of whom it is counted; with more all are forgotten.
+/// Clients of whom it is counted; with more all are dropped.
 const CLIENTS_MAX: usize = 10_000;
 
 /// So many a second, and so many at once after a pause.

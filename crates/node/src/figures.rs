@@ -1,4 +1,4 @@
-//! How the region stands, for Prometheus: what it stores, its disk, the other regions, its
+//! The state of the region, for Prometheus: what it stores, its disk, the other regions, its
 //! certificate. Read at each scrape.
 
 use std::{fmt::Error, sync::Arc};

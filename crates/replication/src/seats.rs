@@ -179,7 +179,7 @@ impl Promises {
             None => "not".to_owned(),
         };
         Err(NotNow(format!(
-            "The bucket's home, region {}, cannot tell whether it still is the home: {keeper} all \
+            "The bucket's home, region {}, cannot confirm that it is still the home: {keeper} all \
              regions that could succeed it answer (no answer of {}). Writes without conditions go \
              on unless the bucket's placement forbids them. Try again; if it lasts, restore the \
              link or promote another region.",

@@ -486,7 +486,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             may(
                 "peer",
                 Text,
-                "Where other regions reach it. Tenants are told none of what is not required here.",
+                "Where other regions reach it. Customers see only the required fields.",
             ),
             may("public_key", Text, "Empty until it has joined."),
             may("certificates", List(&Fields(CERTIFICATE)), "Not expired."),

@@ -176,7 +176,7 @@ operations! {
         None, Some(fields::PROMOTE), One("PromotedBucket");
     /// Ask each region what it holds of a bucket, and say whether it may.
     CheckResidency GET "buckets/{name}/residency" CheckResidency None, None, One("Residency");
-    /// Make a file from which an auditor can check where a bucket lies, or that there is none.
+    /// Make a file from which an auditor can check where a bucket is stored, or that there is none.
     ProveResidency POST "buckets/{name}/residency" ProveResidency
         None, Some(fields::NOTHING), One("ResidencyProof");
     /// Read entries of the audit log, at most 1000 of them and 3 MiB.
