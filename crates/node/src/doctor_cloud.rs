@@ -159,6 +159,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
     let failing = samples.one(crate::acme::FAILING);
     findings.extend(expires.map(|at| tls_certificate(at, now, failing)));
     findings.extend(replicas(samples));
+    findings.extend(rules(samples));
     if let Some(heard) = samples.one("dhow_registry_heard_timestamp_seconds") {
         let ago = now.s().saturating_sub(heard);
         let at = Timestamp::from_s(heard).iso8601();
@@ -320,27 +321,45 @@ fn replicas(samples: &Samples) -> Option<Finding> {
     let mut behind = samples.labels("dhow_replication_following", "bucket", |value| value == 0.0);
     let late = |value: f64| value > LAG_LONG_MS as f64;
     behind.extend(samples.labels("dhow_replication_lag_milliseconds", "bucket", late));
-    behind.sort();
-    behind.dedup();
+    let behind = first_few(behind)?;
+    Some(Finding::bad(
+        "replicas",
+        Level::Warn,
+        format!("the replicas here of {behind} are behind their home"),
+        "`dhow bucket show NAME` says how far; see that the home can be reached",
+    ))
+}
+
+/// What replication rules cannot send.
+fn rules(samples: &Samples) -> Vec<Finding> {
+    let refused = samples.labels("dhow_rules_refused", "bucket", |value| value > 0.0);
+    let failed = samples.labels("dhow_rules_failed", "bucket", |value| value > 0.0);
+    let refused = first_few(refused).map(|of| {
+        let found = format!("nothing of {of} is replicated to a destination");
+        let advice = "`dhow bucket show NAME` says to which, and why";
+        Finding::bad("rules", Level::Warn, found, advice)
+    });
+    let failed = first_few(failed).map(|of| {
+        let found = format!("some versions of {of} could not be replicated, and others went on");
+        let advice = "the log names each (\"a version cannot be replicated\"), and says why";
+        Finding::bad("rules", Level::Warn, found, advice)
+    });
+    refused.into_iter().chain(failed).collect()
+}
+
+/// The first few of these buckets, and how many more there are; nothing if there are none.
+fn first_few(mut buckets: Vec<String>) -> Option<String> {
     const SHOWN: usize = 5;
-    let more = behind.len().saturating_sub(SHOWN);
-    behind.truncate(SHOWN);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    (!behind.is_empty()).then(|| {
-        Finding::bad(
-            "replicas",
-            Level::Warn,
-            format!(
-                "the replicas here of {}{more} are behind their home",
-                behind.join(", ")
-            ),
-            "`dhow bucket show NAME` says how far; see that the home can be reached",
-        )
-    })
+    buckets.sort();
+    buckets.dedup();
+    let more = buckets.len().saturating_sub(SHOWN);
+    buckets.truncate(SHOWN);
+    let named = buckets.join(", ");
+    match more {
+        _ if buckets.is_empty() => None,
+        0 => Some(named),
+        more => Some(format!("{named} and {more} more")),
+    }
 }
 
 /// Of a region that joined a cloud and is stopped.
@@ -388,7 +407,9 @@ mod tests {
                     dhow_registry_heard_timestamp_seconds 999990\ndhow_clock_off 0\n\
                     dhow_region_lacks_features{region=\"a\"} 0\n\
                     dhow_promise_milliseconds{region=\"a\"} 900\ndhow_homes_not_renewed 0\n\
-                    dhow_replication_following{bucket=\"b\",source=\"a\"} 1\n";
+                    dhow_replication_following{bucket=\"b\",source=\"a\"} 1\n\
+                    dhow_rules_refused{bucket=\"b\",destination=\"c\"} 0\n\
+                    dhow_rules_failed{bucket=\"b\",destination=\"d\"} 0\n";
         let checks: Vec<_> = found(well);
         assert!(
             checks.iter().all(|(_, level, _)| *level == Level::Ok),
@@ -415,6 +436,8 @@ mod tests {
                 "replicas",
                 "of b are behind",
             ),
+            ("=\"c\"} 0", "=\"c\"} 1", "rules", "nothing of b"),
+            ("=\"d\"} 0", "=\"d\"} 7", "rules", "some versions of b"),
         ] {
             let checks = found(&well.replace(from, to));
             let named = checks
