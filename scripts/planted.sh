@@ -157,6 +157,7 @@ bugs=(
   "console-tokens-unasked|console|session::tests::a_token_is_for"
   "console-pages-for-all|console|routes::tests::a_page_is_for_whom"
   "console-preview-ignored|console|delete::tests::nothing_is_deleted_but"
+  "console-purges-what-came|console|purging::tests::what_came_after"
   "console-shows-anywhere|console|call::tests::only_a_region_that"
   "console-homes-unseen|console|moving::tests::a_home_moves_only"
   "console-links-again|console|links::tests::a_link_is"

@@ -9,6 +9,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
+from conftest import client_for
 from consoles import CHROMIUM, WAIT_MS, tab
 from fleet import eventually
 
@@ -400,3 +401,156 @@ def test_a_bucket_is_made(signed, s3):
     assert s3.head_bucket(Bucket="made-in-the-console")
     signed.page.get_by_role("link", name="made-in-the-console").click()
     signed.see("This bucket is empty.").look()
+
+
+def test_metadata_and_tags_are_changed_and_the_rest_stays(signed, s3, bucket):
+    key = "a b/ü.txt"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"ten bytes!", ContentType="text/plain",
+                  CacheControl="no-cache", Metadata={"one": "1", "two": "2"},
+                  Tagging="kind=old&keep=yes", ChecksumAlgorithm="SHA256")
+    at = f"/b/{bucket}/o?key={urllib.parse.quote(key, safe='')}"
+    signed.open(at).see("SHA-256").look_everywhere()
+
+    def rows(form, *pairs):
+        for at, (name, value) in enumerate(pairs, 1):
+            form.get_by_label(f"Name {at}", exact=True).fill(name)
+            form.get_by_label(f"Value {at}", exact=True).fill(value)
+        return form
+
+    tags = lambda: {tag["Key"]: tag["Value"]
+                    for tag in s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]}
+    form = signed.page.locator("form[action$='/tags']")
+    rows(form, ("kind", "new: a+b=c"), ("", "gone"), ("added", ""))
+    with signed.page.expect_navigation():
+        form.get_by_role("button", name="Save the tags").click()
+    assert tags() == {"kind": "new: a+b=c", "added": ""}
+    signed.page.get_by_role("link", name="Change the metadata").click()
+    signed.page.wait_for_url("**/metadata?key=*")
+    signed.look()
+    signed.page.fill("#content-type", "text/x-changed")
+    form = rows(signed.page.locator("form[action$='/metadata']"),
+                ("one", "<b>changed</b>"), ("", ""), ("Three", "3"))
+    form.get_by_role("button", name="Save the metadata").click()
+    signed.see("text/x-changed").look()
+    signed.see("<b>changed</b>")
+    head = s3.head_object(Bucket=bucket, Key=key)
+    assert head["Metadata"] == {"one": "<b>changed</b>", "three": "3"}
+    assert (head["ContentType"], head["CacheControl"]) == ("text/x-changed", "no-cache")
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"ten bytes!"
+    assert tags() == {"kind": "new: a+b=c", "added": ""}
+    # What came meanwhile is not written over, also if it has the same bytes.
+    signed.open(at)
+    form = rows(signed.page.locator("form[action$='/tags']"), ("mine", "1"))
+    s3.put_object(Bucket=bucket, Key=key, Body=b"ten bytes!", Metadata={"theirs": "1"},
+                  Tagging="theirs=1")
+    form.get_by_role("button", name="Save the tags").click()
+    signed.see("Something has changed").forgive(409).look()
+    signed.open(f"/b/{bucket}/metadata?key={urllib.parse.quote(key, safe='')}")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"ten bytes!", Metadata={"theirs": "2"})
+    signed.page.get_by_role("button", name="Save the metadata").click()
+    signed.see("Something has changed").forgive(409)
+    assert s3.head_object(Bucket=bucket, Key=key)["Metadata"] == {"theirs": "2"}
+
+
+@pytest.fixture
+def own(cloud):
+    """A key of an account of its own: jobs are listed by key, and other tests look at theirs."""
+    account = cloud.cli_json("account", "create", "console-purges", "--json")
+    return cloud.cli_json("key", "create", "--account", account["id"], "--json")
+
+
+def test_all_versions_go_and_then_the_bucket(browser, cloud, own):
+    s3, bucket = client_for(cloud, own["access_key"], own["secret_key"]), "purged-in-the-console"
+    s3.create_bucket(Bucket=bucket)
+    with tab(browser, cloud) as signed:
+        signed.sign_in(own["access_key"], own["secret_key"])
+        purge(signed, s3, bucket)
+
+
+def purge(signed, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"before versions")
+    s3.put_object(Bucket=bucket, Key="old", Body=b"before versions")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for n in range(54):
+        s3.put_object(Bucket=bucket, Key="k", Body=str(n).encode())
+    for key in ("k", "k2"):
+        s3.delete_object(Bucket=bucket, Key=key)
+    versions = lambda: s3.list_object_versions(Bucket=bucket)
+    signed.open(f"/b/{bucket}/o?key=k")
+    rows = signed.page.locator("#versions tbody tr")
+    expect(rows).to_have_count(50, timeout=WAIT_MS)
+    signed.page.get_by_role("link", name="Older versions").click()
+    expect(rows).to_have_count(6, timeout=WAIT_MS)
+    assert signed.page.get_by_role("link", name="Older versions").count() == 0
+    signed.look().page.get_by_role("link", name="Delete all versions").click()
+    signed.see("Versions: 55").see("delete markers: 1").look()
+    signed.page.fill("#name", "another")
+    signed.page.get_by_role("button", name="Delete all versions").click()
+    signed.see("is not the bucket's").forgive(400).look()
+    assert len(versions()["Versions"]) == 56
+    signed.page.fill("#name", bucket)
+    signed.page.get_by_role("button", name="Delete all versions").click()
+    signed.page.wait_for_url("**/jobs")
+    # Also the one from before there were versions; and of no key that begins so.
+    eventually(lambda: {one["Key"] for one in versions()["Versions"]} == {"old"})
+    assert {one["Key"] for one in versions()["DeleteMarkers"]} == {"k2"}
+
+    def delete():
+        signed.open(f"/b/{bucket}/rules")
+        signed.page.get_by_role("link", name="Delete the bucket").click()
+        signed.page.wait_for_url("**/purge")
+        signed.look(axe=False).page.fill("#name", bucket)
+        signed.page.get_by_role("button", name="Delete the bucket").click()
+        signed.page.wait_for_url("**/jobs")
+
+    # While no new versions are kept, an object can be written over: it is not deleted then.
+    switch = lambda status: s3.put_bucket_versioning(
+        Bucket=bucket, VersioningConfiguration={"Status": status})
+    switch("Suspended")
+    delete()
+    def shown(text):
+        signed.open("/jobs")
+        return text in signed.page.content()
+    eventually(lambda: shown("so the bucket stays"))
+    assert [one["Key"] for one in versions()["Versions"]] == ["old"]
+    switch("Enabled")
+    delete()
+    eventually(lambda: bucket not in {one["Name"] for one in s3.list_buckets()["Buckets"]})
+    signed.look()
+
+
+def test_the_other_rules_of_a_bucket_are_set(signed, s3, bucket):
+    to = f"{bucket}-copies"
+    s3.create_bucket(Bucket=to)
+    for one in (bucket, to):
+        s3.put_bucket_versioning(Bucket=one, VersioningConfiguration={"Status": "Enabled"})
+    signed.open(f"/b/{bucket}/rules")
+    text = signed.page.locator("#document-replication")
+    save = signed.page.locator("#replication button")
+    text.fill("<ReplicationConfiguration><Rule/></ReplicationConfiguration>")
+    save.click()
+    expect(signed.page.locator("#replication [role=alert]")).to_be_visible(timeout=WAIT_MS)
+    signed.forgive(400)
+    example = signed.page.locator("#replication pre").text_content()
+    text.fill(example.replace("another-bucket", to))
+    save.click()
+    signed.see("Saved.").look_everywhere()
+    [rule] = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]["Rules"]
+    assert rule["Destination"]["Bucket"] == f"arn:aws:s3:::{to}" and rule["Status"] == "Enabled"
+    text.fill("")
+    save.click()
+    expect(text).to_have_value("", timeout=WAIT_MS)
+    with pytest.raises(s3.exceptions.ClientError):
+        s3.get_bucket_replication(Bucket=bucket)
+    tags = signed.page.locator("#tags")
+    tags.get_by_label("Name 1", exact=True).fill("team")
+    tags.get_by_label("Value 1", exact=True).fill("a + b")
+    tags.get_by_role("button").click()
+    expect(tags.get_by_label("Name 1", exact=True)).to_have_value("team", timeout=WAIT_MS)
+    owned = signed.page.locator("#ownership")
+    owned.get_by_label("Whoever writes an object owns it", exact=True).check()
+    owned.get_by_role("button").click()
+    signed.see("Saved.")
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == [{"Key": "team", "Value": "a + b"}]
+    rules = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "ObjectWriter"}]

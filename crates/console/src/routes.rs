@@ -227,6 +227,14 @@ routes! {
     POST "/b/{bucket}/policy/save" KeepsData, Nowhere, false, pages::editor::save;
     POST "/b/{bucket}/policy/delete" KeepsData, Nowhere, false, pages::editor::delete;
     POST "/b/{bucket}/rules/cors" KeepsData, Nowhere, false, pages::rules::set_cors;
+    POST "/b/{bucket}/rules/replication" KeepsData, Nowhere, false, pages::rules::set_replication;
+    POST "/b/{bucket}/rules/ownership" KeepsData, Nowhere, false, pages::rules::set_ownership;
+    POST "/b/{bucket}/rules/tags" KeepsData, Nowhere, false, pages::tagging::of_bucket;
+    POST "/b/{bucket}/tags" KeepsData, Nowhere, false, pages::tagging::of_object;
+    GET "/b/{bucket}/metadata" KeepsData, Nowhere, false, pages::metadata::show;
+    POST "/b/{bucket}/metadata" KeepsData, Nowhere, false, pages::metadata::save;
+    GET "/b/{bucket}/purge" KeepsData, Nowhere, false, pages::purge::show;
+    POST "/b/{bucket}/purge" KeepsData, Nowhere, false, pages::purge::begin;
     POST "/b/{bucket}/sign" KeepsData, Nowhere, false, pages::upload::sign;
     POST "/b/{bucket}/delete" KeepsData, Nowhere, false, pages::delete::preview;
     POST "/b/{bucket}/delete/act" KeepsData, Nowhere, false, pages::delete::act;

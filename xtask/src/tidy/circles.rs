@@ -16,7 +16,10 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("check", &["history", "lines"]),
     ("console", &["ui::number", "words"]),
     ("console", &["call", "routes", "s3"]),
-    ("console", &["jobs::copying", "jobs::run", "jobs::state"]),
+    (
+        "console",
+        &["jobs::copying", "jobs::purging", "jobs::run", "jobs::state"],
+    ),
     (
         "console",
         &["pages::opening", "pages::placement", "pages::regions"],

@@ -1,9 +1,10 @@
-//! Jobs: copying, moving or deleting all objects below a prefix. A job runs in this region, as the
-//! key that began it, by requests to S3; so S3 decides about each object, and a job does nothing
-//! that its key may not do. It goes on when its browser leaves, and ends with its key, with the
-//! session's proofs (within two days), and with the process.
+//! Jobs: copying, moving or deleting all objects below a prefix, or deleting every version. A job
+//! runs in this region, as the key that began it, by requests to S3; so S3 decides about each
+//! object, and a job does nothing that its key may not do. It goes on when its browser leaves, and
+//! ends with its key, with the session's proofs (within two days), and with the process.
 
 mod copying;
+mod purging;
 pub mod run;
 pub mod state;
 
@@ -45,6 +46,8 @@ pub struct Place {
 pub enum Work {
     /// Deletes its current version.
     Delete,
+    /// Deletes every version and delete marker.
+    Purge(Purge),
     /// Copies it.
     Copy {
         /// Where to: the prefix takes the place of the one that is copied from.
@@ -54,6 +57,15 @@ pub enum Work {
         /// Whether the object is deleted once its copy is stored.
         moves: bool,
     },
+}
+
+/// Of what all versions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge {
+    /// Of the one key that the place has in place of a prefix.
+    Key,
+    /// Of the whole bucket, and then the bucket.
+    Bucket,
 }
 
 /// Whether a job runs, or how it ended.
@@ -193,7 +205,7 @@ impl Ask {
                 let outward = *replaces && from.starts_with(to_prefix.as_str());
                 to.bucket == self.from.bucket && (inward || outward)
             }
-            Work::Delete => false,
+            Work::Delete | Work::Purge(_) => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use http::{Method, StatusCode};
 use types::Deeds as _;
 
-use super::{Ended, Job, Place, Work, copying, state::State};
+use super::{Ended, Job, Place, Work, copying, purging, state::State};
 use crate::{
     Console,
     call::{Call, Caller},
@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// Objects at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// Objects of a page of the listing.
-const PAGE: &str = "1000";
+pub(super) const PAGE: &str = "1000";
 /// How often an object is tried while S3 is busy, and the wait in between.
 const TRIES: u32 = 6;
 const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 /// Why the whole job ends.
-enum Stop {
+pub(super) enum Stop {
     Aborted,
     Broken(String),
 }
@@ -104,7 +104,11 @@ impl Console {
         };
         let call = origin.call(&self, &job.id);
         tracing::info!(job = job.id, key = %job.key, bucket = %job.from.bucket, "a job begins");
-        let ended = match walk(&call, &job).await {
+        let walked = match job.work {
+            Work::Purge(what) => purging::walk(&call, &job, what).await,
+            Work::Delete | Work::Copy { .. } => walk(&call, &job).await,
+        };
+        let ended = match walked {
             Ok(()) => Ended::Done,
             Err(Stop::Aborted) => Ended::Aborted,
             Err(Stop::Broken(why)) => Ended::Broken(why),
@@ -137,7 +141,7 @@ async fn walk(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
 }
 
 /// Whether the job may do the next thing.
-fn goes_on(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
+pub(super) fn goes_on(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
     if job.is_aborted() {
         return Err(Stop::Aborted);
     }
@@ -147,7 +151,7 @@ fn goes_on(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
     }
     let to = match &job.work {
         Work::Copy { to, .. } => Some(to),
-        Work::Delete => None,
+        Work::Delete | Work::Purge(_) => None,
     };
     let registry = call.console.backend.registry();
     let here = &call.console.settings.region;
@@ -238,7 +242,8 @@ async fn acted(call: &Call<'_>, job: &Job, one: &Listed) -> Result<Outcome, Faul
                 _ => Ok(Outcome::Done),
             }
         }
-        Work::Copy { .. } => Ok(Outcome::Done),
+        // Versions are listed otherwise.
+        Work::Copy { .. } | Work::Purge(_) => Ok(Outcome::Done),
     }
 }
 

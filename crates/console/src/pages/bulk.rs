@@ -41,7 +41,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
 }
 
 /// Jobs run where writes are ordered.
-fn at_home(call: &Call<'_>) -> Result<Shown, Fault> {
+pub fn at_home(call: &Call<'_>) -> Result<Shown, Fault> {
     let shown = call.shown()?;
     match shown.is_home {
         true => Ok(shown),
@@ -279,7 +279,8 @@ fn elsewhere(call: &Call<'_>, ask: &Ask) -> Result<Option<String>, Fault> {
     }))
 }
 
-fn start(call: &Call<'_>, ask: Ask) -> Result<(), Fault> {
+/// Begins a job of whoever is signed in.
+pub fn start(call: &Call<'_>, ask: Ask) -> Result<(), Fault> {
     let who = call.who()?;
     let gone = || Fault::Failed("the console is stopping".into());
     let console = call.console.own.upgrade().ok_or_else(gone)?;

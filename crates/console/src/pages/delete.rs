@@ -356,8 +356,8 @@ pub async fn undelete(call: &Call<'_>) -> Answer {
     let shown = call.shown()?;
     let bucket = &*shown.deed.name;
     let key = key_of(call)?;
-    let versions = super::object::versions(call, bucket, key).await?;
-    let marker = versions
+    let (newest, _) = super::object::versions(call, bucket, key, None).await?;
+    let marker = newest
         .iter()
         .find(|version| version.latest && version.marker);
     let Some(marker) = marker else {

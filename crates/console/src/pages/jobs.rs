@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     call::Call,
     fault::Fault,
-    jobs::{Ended, Job, Work},
+    jobs::{Ended, Job, Purge, Work},
     reply::{Answer, Page, Reply},
     s3::S3Ask,
     ui::{
@@ -97,6 +97,8 @@ fn card(call: &Call<'_>, job: &Arc<Job>, lists: bool) -> Markup {
 fn title(call: &Call<'_>, job: &Job) -> Markup {
     let title = match &job.work {
         Work::Delete => call.t("Delete"),
+        Work::Purge(Purge::Key) => call.t("Delete all versions"),
+        Work::Purge(Purge::Bucket) => call.t("Delete the bucket"),
         Work::Copy { moves: true, .. } => call.t("Move"),
         Work::Copy { moves: false, .. } => call.t("Copy"),
     };

@@ -7,9 +7,12 @@ use crate::{
     call::Call,
     fault::Fault,
     fields::decoded,
-    pages::{objects, preview},
+    pages::{
+        objects, preview,
+        tagging::{self, Tagged},
+    },
     reply::{Answer, Page, Reply},
-    s3::{Node, S3Answer, S3Ask},
+    s3::{S3Answer, S3Ask},
     ui::{
         href::Href,
         number,
@@ -32,12 +35,13 @@ pub async fn show(call: &Call<'_>) -> Answer {
     let version = call.query.some("version");
     let ask = S3Ask::object(&Method::HEAD, bucket, key)
         .maybe("versionId", version)
+        .header("x-amz-checksum-mode", "ENABLED".to_owned())
         .or(StatusCode::NOT_FOUND);
     let head = call.s3(ask).await?;
-    let versions = versions(call, bucket, key).await;
+    let versions = versions(call, bucket, key, call.query.some("after")).await;
     let there = head.0.status().is_success();
     let deleted = head.header("x-amz-delete-marker").is_some();
-    let known = versions.as_ref().is_ok_and(|all| !all.is_empty());
+    let known = versions.as_ref().is_ok_and(|(all, _)| !all.is_empty());
     if !there && !deleted && !known {
         return Err(Fault::Missing(call.t("There is no object with this key.")));
     }
@@ -50,7 +54,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
                     h2 { (call.t("Preview")) }
                     (parts::or_why(call, preview::show(call, at, length(&head)).await))
                 }
-                (metadata(call, &head))
+                (metadata(call, at, &head))
                 (tags(call, at).await)
             }
         } @else {
@@ -58,7 +62,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
             @let route = Href::bucket(bucket, "/undelete");
             p { (parts::button(call, route.as_str(), &[("key", key)], "primary", &call.t("Undelete"))) }
         }
-        (timeline(call, at, &versions))
+        (timeline(call, at, versions))
     };
     let name = key.trim_end_matches('/').rsplit('/').next().unwrap_or(key);
     let name = if name.is_empty() { key } else { name };
@@ -133,6 +137,11 @@ fn about(call: &Call<'_>, head: &S3Answer, version: Option<&str>) -> Markup {
         ("Content-Disposition", "content-disposition"),
         ("Content-Encoding", "content-encoding"),
         ("Content-Language", "content-language"),
+        ("CRC-64/NVME", "x-amz-checksum-crc64nvme"),
+        ("CRC-32", "x-amz-checksum-crc32"),
+        ("CRC-32C", "x-amz-checksum-crc32c"),
+        ("SHA-1", "x-amz-checksum-sha1"),
+        ("SHA-256", "x-amz-checksum-sha256"),
     ];
     let mut facts: Vec<(&'static str, Markup)> = rows.into();
     for (name, header) in more {
@@ -153,7 +162,11 @@ fn about(call: &Call<'_>, head: &S3Answer, version: Option<&str>) -> Markup {
     }
 }
 
-fn metadata(call: &Call<'_>, head: &S3Answer) -> Markup {
+fn metadata(
+    call: &Call<'_>,
+    (bucket, key, version): (&str, &str, Option<&str>),
+    head: &S3Answer,
+) -> Markup {
     let headers = head.0.headers().iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix("x-amz-meta-")?;
         Some((name, String::from_utf8_lossy(value.as_bytes()).into_owned()))
@@ -170,33 +183,25 @@ fn metadata(call: &Call<'_>, head: &S3Answer) -> Markup {
                     }
                 }
             }
+            @if version.is_none() {
+                p {
+                    a.button.small href=(Href::bucket(bucket, "/metadata").with(&[("key", key)])) {
+                        (call.t("Change the metadata"))
+                    }
+                }
+            }
         }
     }
 }
 
 async fn tags(call: &Call<'_>, (bucket, key, version): (&str, &str, Option<&str>)) -> Markup {
-    let ask = S3Ask::object(&Method::GET, bucket, key)
-        .query("tagging", "")
-        .maybe("versionId", version);
-    let tags = match call.s3(ask).await {
-        Ok(answer) => answer.xml(),
-        Err(fault) => Err(fault),
+    let on = Tagged {
+        bucket,
+        key,
+        version,
     };
-    let shown = tags.map(|root| {
-        let empty = Node::default();
-        let set = root.child("TagSet").unwrap_or(&empty);
-        html! {
-            @if set.children().is_empty() { p.hint { (call.t("This object has none.")) } }
-            @else {
-                dl.facts {
-                    @for tag in set.all("Tag") {
-                        div { dt { (text::name(tag.text("Key"))) } dd { (text::name(tag.text("Value"))) } }
-                    }
-                }
-            }
-        }
-    });
-    html! { section.card { h2 { (call.t("Tags")) } (parts::or_why(call, shown)) } }
+    let form = tagging::form(call, on).await;
+    html! { section.card { h2 { (call.t("Tags")) } (parts::or_why(call, form)) } }
 }
 
 /// One version of an object, or a delete marker.
@@ -211,13 +216,23 @@ pub struct Version {
     modified: String,
 }
 
-/// The newest versions of one key.
-pub async fn versions(call: &Call<'_>, bucket: &str, key: &str) -> Result<Vec<Version>, Fault> {
+/// Versions of one key, and after which id there are more.
+pub type Versions = (Vec<Version>, Option<String>);
+
+/// The newest versions of one key, or those that are older than one.
+pub async fn versions(
+    call: &Call<'_>,
+    bucket: &str,
+    key: &str,
+    after: Option<&str>,
+) -> Result<Versions, Fault> {
     let ask = S3Ask::bucket(&Method::GET, bucket)
         .query("versions", "")
         .query("encoding-type", "url")
         .query("prefix", key)
-        .query("max-keys", VERSIONS.to_string());
+        .query("max-keys", VERSIONS.to_string())
+        .maybe("key-marker", after.map(|_| key))
+        .maybe("version-id-marker", after);
     let root = call.s3(ask).await?.xml()?;
     let own = root.children().iter().filter(|node| {
         matches!(&*node.name, "Version" | "DeleteMarker") && decoded(node.text("Key")) == key
@@ -229,19 +244,37 @@ pub async fn versions(call: &Call<'_>, bucket: &str, key: &str) -> Result<Vec<Ve
         size: node.text("Size").parse().unwrap_or(0),
         modified: node.text("LastModified").to_owned(),
     });
-    Ok(read.collect())
+    let goes_on = root.text("IsTruncated") == "true" && decoded(root.text("NextKeyMarker")) == key;
+    let next = goes_on.then(|| root.text("NextVersionIdMarker").to_owned());
+    Ok((read.collect(), next))
 }
 
 fn timeline(
     call: &Call<'_>,
     at: (&str, &str, Option<&str>),
-    versions: &Result<Vec<Version>, Fault>,
+    versions: Result<Versions, Fault>,
 ) -> Markup {
-    let shown = match versions {
-        Err(fault) => parts::or_why(call, Err(fault.clone())),
-        Ok(all) => parts::table(&call.t("Versions"), &version_rows(call, at, all)),
-    };
-    html! { section { h2 { (call.t("Versions")) } (shown) } }
+    let (bucket, key, version) = at;
+    let page = [("key", key), ("version", version.unwrap_or_default())];
+    let shown = versions.map(|(all, next)| {
+        html! {
+            (parts::table(&call.t("Versions"), &version_rows(call, at, &all)))
+            p.more {
+                @if let Some(next) = &next {
+                    a.button rel="next" href=(Href::bucket(bucket, "/o").with(&page)
+                        .and(&[("after", next)]).and_part("versions")) {
+                        (call.t("Older versions"))
+                    }
+                }
+                a.button.danger.small href=(Href::bucket(bucket, "/purge").with(&[("key", key)])) {
+                    (call.t("Delete all versions"))
+                }
+            }
+        }
+    });
+    html! {
+        section #versions { h2 { (call.t("Versions")) } (parts::or_why(call, shown)) }
+    }
 }
 
 fn version_rows(

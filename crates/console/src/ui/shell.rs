@@ -3,13 +3,17 @@
 use access::{SessionOf, Who};
 use cloud::grants::Role;
 use maud::{DOCTYPE, Markup, html};
+use types::Timestamp;
 
 use crate::{
     call::{Call, Caller},
     reply::Page,
     routes::{Menu, ROUTES, Route, is_own},
     session::Look,
-    ui::{parts, text},
+    ui::{
+        parts::{self, Tone},
+        text,
+    },
     words::LANGUAGES,
 };
 
@@ -96,6 +100,7 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                         h1 { bdi dir=[text::direction(&page.title)] { (text::ours(&page.title)) } }
                         @if let Some(actions) = &page.actions { div.actions { (actions) } }
                     }
+                    (away(call))
                     (page.body)
                     (foot(call))
                 }
@@ -104,6 +109,32 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
         }
     }
 }
+
+/// How long the registry may be silent before pages say so. It is asked all the time.
+const SILENT_MS: u64 = 60_000;
+
+/// Since when the registry's region is silent, if it is.
+fn silent_since(keeps: bool, heard: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    heard.filter(|at| !keeps && now.ms().saturating_sub(at.ms()) > SILENT_MS)
+}
+
+/// What cannot be changed while the registry's region does not answer.
+fn away(call: &Call<'_>) -> Markup {
+    let registry = call.console.backend.registry();
+    let now = call.console.clock.now();
+    let since = silent_since(registry.keeps(), registry.heard_at(), now);
+    let keeper = call.console.backend.keeper();
+    html! {
+        @if let Some(since) = since {
+            @let values = [("region", &*keeper), ("time", &super::time::text(&since.iso8601()))];
+            (parts::note(Tone::Warn, &html! { p role="status" { (call.with(AWAY, &values)) } }))
+        }
+    }
+}
+
+const AWAY: &str = "Region {region}, which keeps the registry, has not answered since {time}. \
+                    Accounts, keys, users and buckets are shown as they were then, and cannot be \
+                    changed until it answers. Objects can.";
 
 const KEYS: &str = "Keys of the keyboard";
 
@@ -301,5 +332,22 @@ fn foot(call: &Call<'_>) -> Markup {
             span { (call.t("as of")) " " (super::time::iso(&now.iso8601())) }
             span { (call.t("request")) " " (text::code(call.id)) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_is_silent_for_a_minute_is_away() {
+        let at = Timestamp::from_s;
+        let since = |keeps, heard, now| silent_since(keeps, heard, at(now));
+        assert_eq!(since(false, Some(at(100)), 161), Some(at(100)));
+        assert_eq!(since(false, Some(at(100)), 160), None);
+        assert_eq!(since(true, Some(at(100)), 1000), None);
+        // A region that has just started has asked nobody yet.
+        assert_eq!(since(false, None, 1000), None);
+        assert_eq!(since(false, Some(at(100)), 90), None);
     }
 }

@@ -1,51 +1,56 @@
-//! What holds for a bucket: versions, public access, its policy, pages of other origins. What this
-//! version cannot set is named as such.
+//! What holds for a bucket: versions, public access, its policy, its tags, who owns objects, and
+//! the rules that are documents. What this version cannot set is named as such.
+
+mod documents;
 
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 
+use self::documents::{CORS, Document, Draft, REPLICATION};
 use crate::{
     call::Call,
     fault::Fault,
     pages::{
         editor,
         objects::{self, Tab},
+        tagging::{self, Tagged},
     },
     reply::{Answer, Page, Reply},
-    s3::{Node, S3Ask},
+    s3::S3Ask,
     ui::{
         href::Href,
         parts::{self, Tone, badge, note},
     },
 };
 
-/// What a page shows in place of what is stored, after something in it was refused.
-#[derive(Default)]
-struct Draft {
-    cors: Option<String>,
-    /// What is wrong with it.
-    cors_problem: Option<Markup>,
-}
-
 /// The page.
 pub async fn show(call: &Call<'_>) -> Answer {
-    page(call, Draft::default()).await?.into()
+    page(call, None).await?.into()
 }
 
-async fn page(call: &Call<'_>, draft: Draft) -> Result<Page, Fault> {
+async fn page(call: &Call<'_>, draft: Option<Draft>) -> Result<Page, Fault> {
     let shown = call.shown()?;
     let bucket = &*shown.deed.name;
     let saved = call.query.some("saved").is_some();
     let versions = versioning(call, bucket).await;
     let public = block(call, bucket).await;
     let policy = policy(call, bucket).await;
-    let cors = cors(call, bucket, &draft).await;
+    let draft = draft.as_ref();
+    let cors = documents::show(call, bucket, (&CORS, draft)).await;
     // Whoever may see nothing of it reads that once.
     if let (Err(why @ Fault::Refused(_)), Err(_), Err(_), Err(_)) =
         (&versions, &public, &policy, &cors)
     {
         return Err(why.clone());
     }
+    let replication = documents::show(call, bucket, (&REPLICATION, draft)).await;
+    let on = Tagged {
+        bucket,
+        key: "",
+        version: None,
+    };
+    let tags = tagging::form(call, on).await;
+    let ownership = ownership(call, bucket).await;
     let body = html! {
         (objects::tabs(call, bucket, Tab::Rules))
         @if saved { (note(Tone::Good, &html! { p role="status" { (call.t("Saved.")) } })) }
@@ -53,9 +58,20 @@ async fn page(call: &Call<'_>, draft: Draft) -> Result<Page, Fault> {
             (section(call, "Versions", "versions", versions))
             (section(call, "Public access", "public", public))
             (section(call, "Policy", "policy", policy))
+            (section(call, "Tags", "tags", tags))
+            (section(call, "Who owns objects", "ownership", ownership))
         }
-        (section(call, "Pages of other origins (CORS)", "cors", cors))
+        (section(call, CORS.title, "cors", cors))
+        (section(call, REPLICATION.title, "replication", replication))
+        (section(call, "Only by the API", "api", Ok(by_api(call))))
         (section(call, "Not in this version", "later", Ok(later(call))))
+        @if shown.is_home {
+            p {
+                a.button.danger href=(Href::bucket(bucket, "/purge")) {
+                    (call.t("Delete the bucket"))
+                }
+            }
+        }
     };
     let page = Page::new(bucket, body);
     Ok(page.at(objects::path(call, bucket, "")))
@@ -191,95 +207,99 @@ async fn policy(call: &Call<'_>, bucket: &str) -> Result<Markup, Fault> {
     })
 }
 
-async fn cors(call: &Call<'_>, bucket: &str, draft: &Draft) -> Result<Markup, Fault> {
+/// Who owns what others write into the bucket, and whether lists of access count.
+const OWNERSHIP: [(&str, &str); 3] = [
+    (
+        "BucketOwnerEnforced",
+        "The account of the bucket owns every object, and lists of access do not count",
+    ),
+    (
+        "BucketOwnerPreferred",
+        "Whoever writes an object owns it, unless they give it to the account of the bucket",
+    ),
+    ("ObjectWriter", "Whoever writes an object owns it"),
+];
+
+async fn ownership(call: &Call<'_>, bucket: &str) -> Result<Markup, Fault> {
     let ask = S3Ask::bucket(&Method::GET, bucket)
-        .query("cors", "")
+        .query("ownershipControls", "")
         .or(StatusCode::NOT_FOUND);
-    let answer = call.s3(ask).await?;
-    let stored = match answer.0.status().is_success() {
-        true => indented(&answer.xml()?),
-        false => String::new(),
-    };
-    let to = route(bucket, "cors");
-    let shown = draft.cors.as_ref().unwrap_or(&stored);
+    let answer = call.s3(ask).await?.xml()?;
+    let rule = answer
+        .child("Rule")
+        .map(|rule| rule.text("ObjectOwnership"));
+    let to = route(bucket, "ownership");
     Ok(html! {
-        p.hint { (call.t("Which pages may use the bucket from a browser. This console needs no rule.")) }
-        @if let Some(problem) = &draft.cors_problem { (note(Tone::Bad, problem)) }
-        form.stack.wide method="post" action=(to) {
+        form.stack method="post" action=(to) {
             (call.token(to.as_str()))
             div {
-                label for="rules" { (call.t("Rules")) }
-                textarea #rules name="cors" spellcheck="false" rows="10" dir="ltr"
-                    aria-describedby="cors-hint" { (shown) }
-                p.hint #cors-hint { (call.t("XML, as PutBucketCors takes it. Empty: no page.")) }
+                @for (name, what) in OWNERSHIP {
+                    label.check {
+                        input type="radio" name="ownership" value=(name) required
+                            checked[rule == Some(name)];
+                        span { (call.words.t(what)) }
+                    }
+                }
             }
-            div.actions { button { (call.t("Save the rules")) } }
-        }
-        details {
-            summary { (call.t("An example to start from")) }
-            pre tabindex="0" { code dir="ltr" { (CORS_EXAMPLE) } }
+            div.actions { button { (call.t("Save who owns objects")) } }
         }
     })
 }
 
-const CORS_EXAMPLE: &str = "<CORSConfiguration>
-  <CORSRule>
-    <AllowedOrigin>https://www.example.com</AllowedOrigin>
-    <AllowedMethod>GET</AllowedMethod>
-    <AllowedMethod>PUT</AllowedMethod>
-    <AllowedHeader>*</AllowedHeader>
-    <ExposeHeader>ETag</ExposeHeader>
-    <MaxAgeSeconds>3600</MaxAgeSeconds>
-  </CORSRule>
-</CORSConfiguration>";
-
-/// A document as text, each element on a line.
-fn indented(root: &Node) -> String {
-    fn write(node: &Node, depth: usize, out: &mut String) {
-        let space = "  ".repeat(depth);
-        let name = &node.name;
-        if node.children().is_empty() {
-            let text = html! { (node.own()) }.into_string();
-            out.push_str(&format!("{space}<{name}>{text}</{name}>\n"));
-            return;
-        }
-        out.push_str(&format!("{space}<{name}>\n"));
-        for child in node.children() {
-            write(child, depth + 1, out);
-        }
-        out.push_str(&format!("{space}</{name}>\n"));
+/// Saves who owns objects.
+pub async fn set_ownership(call: &Call<'_>) -> Answer {
+    let shown = call.shown()?;
+    let name = call.form.get("ownership").unwrap_or_default();
+    if !OWNERSHIP.iter().any(|(known, _)| *known == name) {
+        return Err(Fault::Bad(call.t("Nothing is chosen.")));
     }
-    let mut out = String::new();
-    write(root, 0, &mut out);
-    out
+    let body = format!(
+        "<OwnershipControls><Rule><ObjectOwnership>{name}</ObjectOwnership></Rule></OwnershipControls>"
+    );
+    put(call, &shown.deed.name, "ownershipControls", body.into()).await?;
+    saved(&shown.deed.name)
 }
 
-/// Saves the rules, or takes them away.
+/// Saves the rules for pages of other origins.
 pub async fn set_cors(call: &Call<'_>) -> Answer {
+    save(call, &CORS).await
+}
+
+/// Saves what is copied to other buckets.
+pub async fn set_replication(call: &Call<'_>) -> Answer {
+    save(call, &REPLICATION).await
+}
+
+async fn save(call: &Call<'_>, document: &'static Document) -> Answer {
     let shown = call.shown()?;
-    let bucket = &*shown.deed.name;
-    let document = call
-        .form
-        .get("cors")
-        .unwrap_or_default()
-        .replace("\r\n", "\n");
-    let done = match document.trim().is_empty() {
-        true => {
-            let ask = S3Ask::bucket(&Method::DELETE, bucket).query("cors", "");
-            call.s3(ask).await.map(drop)
-        }
-        false => put(call, bucket, "cors", document.trim().to_owned().into()).await,
+    let Some(draft) = documents::save(call, &shown.deed.name, document).await else {
+        return saved(&shown.deed.name);
     };
-    let Err(fault) = done else {
-        return saved(bucket);
-    };
-    let draft = Draft {
-        cors: Some(document),
-        cors_problem: Some(html! { p role="alert" { (parts::reason(call, &fault)) } }),
-    };
-    let mut page = page(call, draft).await?;
+    let mut page = page(call, Some(draft)).await?;
     page.status = StatusCode::BAD_REQUEST;
     page.into()
+}
+
+/// What the API can set and this page cannot.
+const BY_API: [(&str, &str); 2] = [
+    (
+        "Lists of access (ACL)",
+        "PutBucketAcl and PutObjectAcl set them, where they count.",
+    ),
+    (
+        "Public access of the account",
+        "The command dhow account access sets it for all buckets of an account.",
+    ),
+];
+
+fn by_api(call: &Call<'_>) -> Markup {
+    html! {
+        dl.facts {
+            @for (name, what) in BY_API {
+                div { dt { (call.words.t(name)) } dd { (call.words.t(what)) } }
+            }
+        }
+    }
 }
 
 /// What nobody can set yet.
