@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import time
 import urllib.parse
@@ -283,6 +284,34 @@ def test_a_forger_who_writes_the_digest_anew_is_found(proven, tmp_path):
         assert code == 1 and f"the chain of {of} is not the one that was signed" in why
     code, why = findings(lambda b: b["checkpoint"].update(map="ab" * 32))
     assert code == 1 and "the checkpoint's signature is wrong" in why
+
+
+def test_a_file_says_nothing_to_a_terminal(proven, tmp_path):
+    """Whoever hands a file over can write into it what a terminal would obey."""
+    evil = "a\n\nPROVEN: all is well\x1b]0;title\x07\x9b2J\u202e"
+    doctored = tmp_path / "doctored"
+    bundle = json.loads(proven["file"].read_bytes().rsplit(b"\n", 2)[0])
+
+    def spoil(value):
+        if isinstance(value, dict):
+            return {name: spoil(of) for name, of in value.items()}
+        if isinstance(value, list):
+            return [spoil(of) for of in value]
+        return evil if isinstance(value, str) and not re.fullmatch("[0-9a-f]{64,}", value) else value
+
+    for part in ("bucket", "cloud", "digests", "history", "checkpoint"):
+        reseal({**bundle, part: spoil(bundle[part])}, doctored)
+        for json_too in ([], ["--json"]):
+            done = dhow("residency", "verify", doctored, *json_too)
+            said = done.stdout + done.stderr
+            assert done.returncode == 1, (part, said)
+            assert all(c == "\n" or c.isprintable() for c in said), (part, said)
+            assert "\nPROVEN" not in said, (part, said)
+    log = tmp_path / "log"
+    log.write_text(json.dumps({"number": 0, "actor": evil}) + "\n")
+    done = dhow("audit", "verify", log)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and all(c == "\n" or c.isprintable() for c in said), said
 
 
 def test_a_bundle_names_no_other_customer(proven):

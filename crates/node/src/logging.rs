@@ -1,11 +1,23 @@
 //! Logs on standard error, for people or one JSON object a line; and traces, where a collector is
 //! configured.
 
-use std::io::IsTerminal;
-
-use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+use std::{
+    fmt::{Debug, Result as Written},
+    io::IsTerminal,
 };
+
+use tracing::field::Field;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    field::MakeExt,
+    fmt::{
+        self,
+        format::{Writer, debug_fn},
+    },
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+use types::text::shown;
 
 use crate::{
     config::{Config, Log, LogFormat},
@@ -24,6 +36,9 @@ impl Drop for Traces {
     // So that dropping it at shutdown means the same in every build.
     fn drop(&mut self) {}
 }
+
+/// Characters of a field of a line.
+const FIELD_MAX: usize = 16_384;
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -60,6 +75,7 @@ fn lines(log: &Log) -> Result<BoxedLayer, Failure> {
     let layer = fmt::layer().with_writer(std::io::stderr);
     Ok(match log.format {
         LogFormat::Human => layer
+            .fmt_fields(debug_fn(write_field).delimited(" "))
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
             .compact()
@@ -67,6 +83,20 @@ fn lines(log: &Log) -> Result<BoxedLayer, Failure> {
             .boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
     })
+}
+
+/// Writes a field of an event. Other regions and tenants say some of them: none begins a line of
+/// its own, and a terminal obeys none.
+fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> Written {
+    let value = format!("{value:?}");
+    let value = match types::planted("log-lines-as-said") {
+        true => value.into(),
+        false => shown(&value, FIELD_MAX),
+    };
+    match field.name() {
+        "message" => to.write_str(&value),
+        name => write!(to, "{}={value}", name.trim_start_matches("r#")),
+    }
 }
 
 #[cfg(feature = "otel")]
@@ -82,9 +112,52 @@ fn export(_endpoint: &str, _region: &str) -> Result<(BoxedLayer, Traces), Failur
 
 #[cfg(test)]
 mod tests {
+    use std::{io, sync::Arc};
+
+    use parking_lot::Mutex;
     use tracing::{Subscriber, level_filters::LevelFilter};
 
     use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nobody_forges_a_line_of_the_log() {
+        let lines = Lines::default();
+        let to = lines.clone();
+        let layer = fmt::layer()
+            .with_writer(move || to.clone())
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .with_ansi(false);
+        let evil = "x\n2026-11-30T00:00:00Z  INFO all is well\r\u{1b}[2J\u{9b}2J\u{202e}";
+        let error = io::Error::other(evil);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(from = %evil, said = evil, ?evil, error, "refused {evil}");
+            let span = tracing::info_span!("asked", name = %evil);
+            span.in_scope(|| tracing::info!(r#type = 1, "done"));
+        });
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        let is_plain = |c| c == '\n' || types::text::is_plain(c);
+        assert!(text.chars().all(is_plain), "{text:?}");
+        assert!(
+            text.contains(" from=x\\u{a}2026") && text.contains("done type=1"),
+            "{text}"
+        );
+    }
 
     fn level_of(config: &Config) -> Option<LevelFilter> {
         let (layers, _traces) = layers(config).unwrap();

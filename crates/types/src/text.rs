@@ -36,9 +36,10 @@ pub fn of_peer(said: &[u8]) -> String {
     shown(&String::from_utf8_lossy(said), OF_PEER_MAX).into_owned()
 }
 
-/// No control characters, no separators of lines, and none of the marks that turn the direction of
+/// Whether a terminal shows a character and obeys nothing:
+/// no control characters, no separators of lines, and none of the marks that turn the direction of
 /// writing or take no room (Unicode 16, categories Cc, Zl, Zp and the format characters in use).
-fn is_plain(c: char) -> bool {
+pub fn is_plain(c: char) -> bool {
     let format = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'

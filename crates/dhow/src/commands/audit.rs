@@ -17,7 +17,7 @@ use proof::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use types::Timestamp;
+use types::{Timestamp, text::shown};
 
 use super::{Which, anchor, print_json, table};
 use crate::admin_client::AdminClient;
@@ -358,7 +358,7 @@ fn report(
             return Ok(ExitCode::FAILURE);
         }
         Err(Wrong::Finding(why)) => {
-            println!("NOT GOOD: {why}");
+            println!("NOT GOOD: {}", shown(&why, 1000));
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -386,7 +386,7 @@ fn report(
     println!(
         "  Signed       {} by region {}",
         Timestamp::from_ms(checked.checkpoint.at_ms).iso8601(),
-        checked.checkpoint.region
+        shown(&checked.checkpoint.region, 100)
     );
     println!("  Key          {key}\n  Fingerprint  {}", fingerprint(&key));
     if let Some(known) = known {

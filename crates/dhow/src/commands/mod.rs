@@ -224,12 +224,40 @@ impl Cli {
 
 /// Prints JSON for scripts.
 pub fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+    println!("{}", plain_json(value));
+}
+
+/// JSON that a terminal obeys nothing of. Outside its strings there is nothing to spell out.
+fn plain_json(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    for c in format!("{value:#}").chars() {
+        match c == '\n' || types::text::is_plain(c) {
+            true => out.push(c),
+            false => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_json_and_has_nothing_that_it_obeys() {
+        let value = serde_json::json!({"name": "a\u{9b}2J\u{202e}\u{e0001}\u{1b}]0;x\n", "é": [1]});
+        let text = super::plain_json(&value);
+        let is_plain = |c| c == '\n' || types::text::is_plain(c);
+        assert!(text.chars().all(is_plain), "{text}");
+        let again: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, value);
+        assert!(text.contains('é'));
+    }
 
     /// What clap checks only when a command is called.
     #[test]

@@ -16,6 +16,8 @@ use crate::admin_client::AdminClient;
 
 /// Entries of regions that are shown.
 const SAID_MAX: usize = 20;
+/// Characters of a text that is shown.
+const TEXT_MAX: usize = 1000;
 /// Every region counts what it has, some of them twice; and a registry that has just started
 /// computes its map.
 const WAIT: Duration = Duration::from_secs(300);
@@ -210,10 +212,14 @@ fn prove(
 fn print_doubts(unanswered: &[(&String, &Value)], findings: &[&str]) {
     for (region, why) in unanswered {
         let why = why.as_str().unwrap_or_default();
-        println!("No answer: {}: {}", shown(region, 100), shown(why, 1000));
+        println!(
+            "No answer: {}: {}",
+            shown(region, 100),
+            shown(why, TEXT_MAX)
+        );
     }
     for finding in findings {
-        println!("Finding: {}", shown(finding, 1000));
+        println!("Finding: {}", shown(finding, TEXT_MAX));
     }
 }
 
@@ -288,12 +294,13 @@ fn found(json: bool, bundle: Option<&AnyBundle>, findings: &[String]) -> ExitCod
         match bundle {
             Some(bundle) => {
                 let (bucket, cloud) = bundle.about();
+                let (bucket, cloud) = (shown(bucket, TEXT_MAX), shown(cloud, TEXT_MAX));
                 println!("NOT PROVEN: bucket {bucket} of cloud {cloud}. What is wrong:");
             }
             None => println!("NOT PROVEN. What is wrong:"),
         }
         for finding in findings {
-            println!("  - {finding}");
+            println!("  - {}", shown(finding, TEXT_MAX));
         }
     }
     ExitCode::FAILURE
@@ -338,16 +345,17 @@ fn rows(report: &Report) -> Vec<[String; 7]> {
 const MOMENT: &str = "a replica, counted at another moment";
 
 fn show(report: &Report, anchored: bool) {
-    println!("Bucket {} of cloud {}", report.bucket, report.cloud);
+    // A file that somebody handed over says all this.
+    let shown = |text: &str| shown(text, TEXT_MAX).into_owned();
+    let (bucket, cloud) = (shown(&report.bucket), shown(&report.cloud));
+    println!("Bucket {bucket} of cloud {cloud}");
     match &report.deed {
         Some(deed) => {
             let copies: Vec<&str> = deed.replicas.iter().map(|r| r.region.as_str()).collect();
-            println!("  Home           {}", deed.home);
-            println!("  Replicas       {}", or(&copies.join(", "), "none"));
-            println!(
-                "  Jurisdictions  {}",
-                or(&deed.jurisdictions.join(", "), "any")
-            );
+            let [copies, laws] = [copies.join(", "), deed.jurisdictions.join(", ")];
+            println!("  Home           {}", shown(&deed.home));
+            println!("  Replicas       {}", or(&shown(&copies), "none"));
+            println!("  Jurisdictions  {}", or(&shown(&laws), "any"));
             println!("  In force since {}", time(report.since_ms));
         }
         None if report.stands == Stands::Never => println!("  There never was one"),
@@ -373,7 +381,7 @@ fn show(report: &Report, anchored: bool) {
     }
     table::print(head, &rows);
     for region in &report.silent {
-        println!("{region}: has signed nothing about this bucket");
+        println!("{}: has signed nothing about this bucket", shown(region));
     }
     if rows
         .iter()
@@ -407,7 +415,7 @@ fn show_said(report: &Report) {
             "  {}  {} says {}: {}{}",
             time(said.at_ms),
             shown(&said.by, 80),
-            said.what,
+            shown(&said.what.to_string(), TEXT_MAX),
             said.count,
             of.unwrap_or_default()
         );
