@@ -19,9 +19,13 @@ def host(url):
     return urllib.parse.urlsplit(url).netloc
 
 
+NAME = "admin.example.net"
+
+
 @pytest.fixture
 def cloud(tmp_path):
-    cloud = Dhow(tmp_path / "data", ["--peer", "127.0.0.1:0"]).start()
+    # A name that stays when a start takes another port.
+    cloud = Dhow(tmp_path / "data", ["--peer", "127.0.0.1:0", "--admin-host", NAME]).start()
     yield cloud
     log = cloud.log_text()
     cloud.kill()
@@ -31,10 +35,10 @@ def cloud(tmp_path):
 class Recorded:
     """A signed request to the admin API as it is on the wire, to be sent as often as one likes."""
 
-    def __init__(self, cloud, method, path, body=None, nonce=None):
+    def __init__(self, cloud, method, path, body=None, nonce=None, to=None):
         self.body = b"" if body is None else json.dumps(body).encode()
         self.method, self.target = method, "/-/admin/v1/" + path
-        to = host(cloud.info["admin"])
+        to = to or host(cloud.info["admin"])
         signer = Client(to, cloud.region, cloud.access_key, cloud.secret_key)
         more = {"x-dhow-nonce": nonce} if nonce else None
         payload = hashlib.sha256(self.body).hexdigest()
@@ -56,14 +60,14 @@ def names(cloud):
 
 
 def test_a_signed_admin_request_changes_something_once(cloud):
-    made = Recorded(cloud, "POST", "accounts", {"name": "once"})
+    made = Recorded(cloud, "POST", "accounts", {"name": "once"}, to=NAME)
     assert made.send(cloud)[0] == 200
     for _ in range(3):
         status, why = made.send(cloud)
         assert status == 409 and "used before" in why, (status, why)
     assert names(cloud).count("once") == 1
     # Another nonce is another request, and cannot be put in place of the one that was signed.
-    other = Recorded(cloud, "POST", "accounts", {"name": "other"}, nonce="1")
+    other = Recorded(cloud, "POST", "accounts", {"name": "other"}, nonce="1", to=NAME)
     assert other.send(cloud, **{"x-dhow-nonce": "2"})[0] == 403
     assert other.send(cloud, body=b'{"name": "bogus"}')[0] == 400
     assert other.send(cloud)[0] == 200
@@ -86,10 +90,26 @@ def test_a_signed_admin_request_changes_something_once(cloud):
     assert names(cloud).count("once") == names(cloud).count("other") == 1
     assert "bogus" not in names(cloud)
     # A signature that was made for another region is none here.
-    signer = Client(host(cloud.info["admin"]), "elsewhere-1", cloud.access_key, cloud.secret_key)
+    signer = Client(NAME, "elsewhere-1", cloud.access_key, cloud.secret_key)
     made.headers = signer.headers("POST", made.target,
                                   payload=hashlib.sha256(made.body).hexdigest())
     assert made.send(cloud)[0] == 403
+
+
+def test_a_request_that_was_signed_for_another_host_is_not_done(cloud):
+    """An impostor takes a signed request under a name of its own, and sends it on as it came."""
+    port = host(cloud.info["admin"]).rpartition(":")[2]
+    for name in ("evil.example", f"evil.example:{port}", "127.0.0.1:1", f"10.9.8.7:{port}"):
+        taken = Recorded(cloud, "POST", "accounts", {"name": "taken"}, to=name)
+        status, why = taken.send(cloud)
+        assert status == 421 and "admin_hosts" in why, (name, status, why)
+    own = Recorded(cloud, "POST", "accounts", {"name": "own"})
+    absolute = f"http://evil.example{own.target}"
+    own.target, path = absolute, own.target
+    assert own.send(cloud)[0] == 421, "the target names another host"
+    own.target = path
+    assert own.send(cloud)[0] == 200
+    assert "taken" not in names(cloud)
 
 
 def eventually(check, what, timeout=120):

@@ -4,6 +4,7 @@ device. After the mount that follows, all that was acknowledged must be there.
 `DHOW_POWER_CUTS` sets the number of cuts (50 in CI). Needs root; fails where it is missing.
 """
 
+import errno
 import os
 import random
 import threading
@@ -75,6 +76,16 @@ def test_power_cuts_lose_nothing(tmp_path, disk):
     assert server.stop() == 0
 
 
+def take_all_room(path):
+    with open(path, "wb", buffering=0) as filler:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while filler.write(bytes(size)) == size:
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC, error
+
+
 @pytest.mark.root
 def test_a_full_disk_refuses_writes_and_recovers(tmp_path, disk):
     """Writes are refused with a clear error, reads and deletes go on, and once there is room again
@@ -88,6 +99,11 @@ def test_a_full_disk_refuses_writes_and_recovers(tmp_path, disk):
     small = {f"small-{n}": os.urandom(4096) for n in range(50)}
     for key, body in small.items():
         assert client.put("full", key, body)[0] == 200
+    account = server.cli_json("account", "create", "full", "--json")["id"]
+    for _ in range(10):
+        server.cli("key", "create", "--account", account)
+    keys = server.cli_json("key", "list", "--json")
+    keys = [key["access_key"] for key in keys if key["account"] == account]
     for _ in range(5):
         written = []
         for n in range(400):
@@ -99,6 +115,15 @@ def test_a_full_disk_refuses_writes_and_recovers(tmp_path, disk):
             written.append(f"big-{n}")
         else:
             raise AssertionError("the disk never became full")
+        # What takes rights away does not wait for room, also where others took all of it.
+        filler = drive.mount / "filler"
+        take_all_room(filler)
+        server.cli("key", "disable", *keys[:1])
+        server.cli("key", "delete", *keys[1:2])
+        del keys[:2]
+        if not keys:
+            server.cli("account", "suspend", account)
+        filler.unlink()
         for key, body in small.items():
             status, _, found = client.get("full", key)
             assert (status, found) == (200, body)

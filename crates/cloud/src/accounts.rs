@@ -13,7 +13,7 @@ use crate::{
     change::{Draft, RowChange},
     keys::{check_imported, generate, info},
     kinds::{
-        FORMAT,
+        FORMAT, Record as _,
         account::NewBucketsRecord,
         key::{Key, KeyRecord},
     },
@@ -160,7 +160,7 @@ impl Registry {
                 "the root account cannot be suspended: nobody could administer".into(),
             ));
         }
-        if account.suspended == suspended {
+        if account.suspended == suspended && !self.is_unwritten(&Account::key(id)) {
             return Ok(account);
         }
         account.suspended = suspended;
@@ -236,7 +236,7 @@ impl Registry {
                     .into(),
             ));
         }
-        if account == before {
+        if account == before && !self.is_unwritten(&Account::key(id)) {
             return Ok(account);
         }
         {
@@ -418,7 +418,7 @@ impl Registry {
         if status != KeyStatus::Active {
             self.may_stop(id)?;
         }
-        if record.status == status {
+        if record.status == status && !self.is_unwritten(&KeyRecord::key(id)) {
             return Ok(info(&record));
         }
         record.status = status;

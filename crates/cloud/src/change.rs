@@ -127,6 +127,22 @@ impl Change {
 }
 
 impl Change {
+    /// About how long it is: its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let row = |row: &RowChange| match &row.now {
+            RowNow::Value(text) | RowNow::Hidden(text) => row.key.len() + text.len(),
+            RowNow::Removed => row.key.len(),
+        };
+        let Entry {
+            actor,
+            subject,
+            detail,
+            ..
+        } = &self.entry;
+        let rows: usize = self.rows.iter().map(row).sum();
+        rows + actor.len() + subject.len() + detail.len()
+    }
+
     /// The key without its prefix of the entry of this number.
     pub(crate) fn id(number: u64) -> String {
         format!("{number:020}")

@@ -12,7 +12,7 @@ use types::{
 use crate::{
     CloudError, RegionStatus, Registry,
     change::{Draft, RowChange},
-    kinds::deed::DeedRecord,
+    kinds::{Record as _, deed::DeedRecord},
     link::Upstream,
     registry::Keeper,
     state::State,
@@ -327,7 +327,8 @@ impl Registry {
         };
         let deed = self.placed(name, change)?;
         // What is as it should be is no change, and no entry.
-        if Deeds::get(self, name).is_none_or(|old| *old != deed) {
+        let is_as_recorded = Deeds::get(self, name).is_some_and(|old| *old == deed);
+        if !is_as_recorded || self.is_unwritten(&DeedRecord::key(name)) {
             self.record(turn, actor, "bucket.place", &deed).await?;
         } else {
             drop(turn);

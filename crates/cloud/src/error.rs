@@ -68,6 +68,12 @@ pub enum CloudError {
     /// A record cannot be read, or was sealed under another master key.
     #[error("a record of the registry cannot be read: {0}")]
     Record(String),
+    /// What takes rights away holds in memory, and the engine did not take it.
+    #[error(
+        "it holds in this region now, but it is not on the disk: {0}. Make room there and ask \
+         again: if this region restarts before that, it does not hold any more"
+    )]
+    Unwritten(store::StoreError),
     /// The engine failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),

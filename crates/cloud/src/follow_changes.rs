@@ -95,7 +95,7 @@ impl Registry {
                     let mut last = Some(last);
                     for told in left {
                         told.change.check(last.as_ref())?;
-                        self.withdraw_first(&told.change.rows);
+                        self.withdraw_told(&told);
                         last = Some(told.change.entry);
                     }
                     return Err(error);

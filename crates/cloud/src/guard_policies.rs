@@ -9,7 +9,7 @@ use crate::{
     CloudError, Registry,
     change::{Draft, RowChange},
     keys::{FEW, text},
-    kinds::{FORMAT, guard_policy::GuardPolicyRecord},
+    kinds::{FORMAT, Record as _, guard_policy::GuardPolicyRecord},
 };
 
 impl Registry {
@@ -60,7 +60,8 @@ impl Registry {
             }
             state.check_all_know(self.own(), GUARD_POLICIES)?;
             let before = state.guard_policies.get(&**account);
-            if before.and_then(|held| held.record.text.as_deref()) == document {
+            let same = before.and_then(|held| held.record.text.as_deref()) == document;
+            if same && !self.is_unwritten(&GuardPolicyRecord::key(account)) {
                 return Ok(());
             }
         }

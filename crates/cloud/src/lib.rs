@@ -41,6 +41,7 @@ mod regions;
 mod registry;
 mod rekey;
 mod roles;
+mod room;
 mod rows;
 mod seal;
 mod sessions;
@@ -52,6 +53,7 @@ mod users;
 mod uses;
 mod verifiers;
 mod warrant;
+mod withdraw;
 mod words;
 
 pub use accounts::{AccessChange, AccountKind};

@@ -249,6 +249,8 @@ pub(crate) struct ToldRole {
     /// It was told when a session of it was shown, and not unasked.
     pub shown: bool,
     pub role: Arc<Role>,
+    /// It was deleted, which is not on the disk yet.
+    pub ended: bool,
     /// The managed policies that it was made of.
     of: Vec<String>,
     /// [`digest`] of what was told.
@@ -258,7 +260,7 @@ pub(crate) struct ToldRole {
 impl ToldRole {
     /// Whether this is what was told.
     pub(crate) fn is_as_told(&self, told: &RoleTold, shown: bool) -> bool {
-        self.shown == shown && self.digest == digest(told)
+        !self.ended && self.shown == shown && self.digest == digest(told)
     }
 
     /// Whether it was made of this managed policy.
@@ -293,6 +295,7 @@ impl Record for ToldRoleRecord {
         let held = ToldRole {
             shown: record.shown,
             role: Arc::new(record.told.compiled()),
+            ended: false,
             digest: digest(&record.told),
             of: record.told.role.of,
         };

@@ -1,7 +1,7 @@
 //! The registry: rows with everything in memory as well, changed one change at a time.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +22,7 @@ use crate::{
     clients::Left,
     introduce::Introductions,
     keys::info,
-    kinds::{Kind, Outdated, Record},
+    kinds::Record,
     link::Upstream,
     names,
     pace::{ChangeLimits, Pace},
@@ -33,6 +33,7 @@ use crate::{
     uses::Uses,
     verifiers::Derived,
     warrant::ReadsRequests,
+    withdraw::outdate,
 };
 
 const PAGE_ROWS: usize = 250;
@@ -117,6 +118,8 @@ pub struct Registry {
     pub(crate) replays: Mutex<Replays>,
     /// When access keys were last used.
     pub(crate) uses: Uses,
+    /// The keys of rows that take rights away in memory and are not on the disk.
+    pub(crate) unwritten: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Registry {
@@ -196,6 +199,7 @@ impl Registry {
             introductions: Introductions::default(),
             replays: Mutex::new(replays),
             uses: Uses::default(),
+            unwritten: Arc::default(),
             changing: Arc::default(),
         }
     }
@@ -325,8 +329,16 @@ impl Registry {
         if let Keeper::There(upstream) = &self.keeper {
             return Err(CloudError::Elsewhere(upstream.keeper().to_string()));
         }
-        self.may_change()?;
         self.keeps_pace(&draft)?;
+        // Whatever keeps it from being written.
+        self.withdraw_first(&draft.rows);
+        self.may_change()?;
+        let rows: Vec<String> = draft.rows.iter().map(|row| row.key.clone()).collect();
+        let changed = self.seal_and_land(turn, draft).await;
+        changed.map_err(|error| self.said_of(&rows, error))
+    }
+
+    async fn seal_and_land(&self, turn: Turn, draft: Draft) -> Result<(), CloudError> {
         let change = draft.seal(self.state.read().last.as_ref(), self.clock.now())?;
         // A log that is longer than its chains would mend itself at the next start.
         if self.state.read().chained != change.entry.number {
@@ -352,28 +364,6 @@ impl Registry {
         pace.take(&draft.actor, act, &own, is_operator, now)
     }
 
-    /// What takes rights away holds from here on, whatever becomes of the disk: certificates that
-    /// are revoked, regions that are closed, and, where the registry is followed, buckets that lie
-    /// here no more. If it does not come to the disk now, the next try finds it in memory; a region
-    /// that starts anew hears of it again from the keeper.
-    pub(crate) fn withdraw_first(&self, kept: &[RowChange]) {
-        if types::planted("revoked-on-disk-first") {
-            return;
-        }
-        let follows = matches!(self.keeper, Keeper::There(_));
-        let own = RegionId::new(self.own());
-        let mut state = self.state.write();
-        let mut withdrawn = false;
-        for row in kept {
-            withdrawn |= state.withdraw(row, follows.then_some(&own));
-        }
-        let length = state.length();
-        drop(state);
-        if withdrawn {
-            self.length.send_replace(length);
-        }
-    }
-
     /// Commits changes that follow one another, all of them or none, with rows that go with the
     /// last: one write, however many they are.
     pub(crate) async fn land(
@@ -388,6 +378,9 @@ impl Registry {
         for landing in &all {
             self.withdraw_first(&landing.kept);
         }
+        let unwritten = Arc::clone(&self.unwritten);
+        let withdraws = self.are_unwritten(all.iter().flat_map(|landing| &landing.kept));
+        let withdraws = withdraws && !types::planted("revoked-without-the-reserve");
         let landed = tokio::spawn(async move {
             let written: Result<Vec<Written>, _> = all.iter().map(Written::of).collect();
             let mut written = written?;
@@ -397,7 +390,11 @@ impl Registry {
                 last.puts.extend(beside);
             }
             let (puts, removes) = last_of_each(&written);
-            rows.write(once.as_deref(), puts, removes).await?;
+            match withdraws {
+                true => rows.write_from_reserve(once.as_deref(), puts, removes),
+                false => rows.write(once.as_deref(), puts, removes),
+            }
+            .await?;
             for (landing, written) in all.iter().zip(&written) {
                 chains.touched(&landing.change.entry);
                 // `signing_key` locks `derived` before `state`, and whoever waits for the length
@@ -412,13 +409,11 @@ impl Registry {
                     }
                 }
                 for row in &landing.kept {
-                    let (kind, id) = Kind::of_key(&row.key)?;
-                    match (kind.outdates)(id) {
-                        Outdated::Nothing => {}
-                        Outdated::Key(id) => derived.forget(Some(id)),
-                        Outdated::User(id) => derived.forget_user(id),
-                        Outdated::All => derived.forget(None),
-                    }
+                    outdate(&derived, &row.key);
+                }
+                let mut unwritten = unwritten.lock();
+                for row in landing.kept.iter().chain(&landing.change.rows) {
+                    unwritten.remove(&row.key);
                 }
             }
             length.send_replace(state.read().length());
@@ -491,6 +486,8 @@ mod follow_tests;
 mod guard_policies_tests;
 #[cfg(test)]
 mod introduce_tests;
+#[cfg(test)]
+mod long_answers_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]

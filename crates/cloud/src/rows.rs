@@ -29,6 +29,17 @@ pub trait Rows: Send + Sync + 'static {
         puts: Vec<(String, Vec<u8>)>,
         removes: Vec<String>,
     ) -> Result<(), StoreError>;
+
+    /// The same for what takes rights away: on a full disk it may use the room that is kept back
+    /// for what frees room.
+    async fn write_from_reserve(
+        &self,
+        once: Option<&str>,
+        puts: Vec<(String, Vec<u8>)>,
+        removes: Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.write(once, puts, removes).await
+    }
 }
 
 /// The embedded engine's.
@@ -61,8 +72,30 @@ impl Rows for IndexRows {
         puts: Vec<(String, Vec<u8>)>,
         removes: Vec<String>,
     ) -> Result<(), StoreError> {
+        let frees = !removes.is_empty();
+        self.commit(frees, once, puts, removes).await
+    }
+
+    async fn write_from_reserve(
+        &self,
+        once: Option<&str>,
+        puts: Vec<(String, Vec<u8>)>,
+        removes: Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.commit(true, once, puts, removes).await
+    }
+}
+
+impl IndexRows {
+    async fn commit(
+        &self,
+        frees: bool,
+        once: Option<&str>,
+        puts: Vec<(String, Vec<u8>)>,
+        removes: Vec<String>,
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        batch.frees = !removes.is_empty();
+        batch.frees = frees;
         if let Some(once) = once {
             batch = batch.guard(Guard::Absent(once.to_owned().into()));
         }

@@ -26,6 +26,12 @@ use crate::{
 /// Changes wait no longer than this for the comparison to end.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Why a copy changes nothing before another region has asked.
+const UNSURE: &str = "the data folder of this region is a copy, as from a backup, and no other \
+    region has shown yet whether it has more of the registry: nothing is changed until one reaches \
+    this region. If no other region is left, or this is known to be the newest folder, start once \
+    with --registry-is-newest (docs/damage.md)";
+
 /// The keeper's word for what it has told: its log had `length` entries, the last with this hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -56,6 +62,10 @@ impl Record for Receipt {
 /// What is known about the registry that is stored here.
 pub(crate) struct Standing {
     compared: watch::Sender<bool>,
+    /// The rows are a copy, as from a backup: others may have more.
+    is_copy: AtomicBool,
+    /// So it is, and no other region has asked since the start.
+    is_unsure: AtomicBool,
     /// Whether others have more; `behind` says why.
     is_behind: AtomicBool,
     /// Why nothing is changed any more.
@@ -68,6 +78,8 @@ impl Default for Standing {
     fn default() -> Self {
         Self {
             compared: watch::Sender::new(true),
+            is_copy: AtomicBool::new(false),
+            is_unsure: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             behind: RwLock::default(),
             asked: Mutex::default(),
@@ -112,16 +124,25 @@ impl Registry {
 
     /// Whether the comparison with the followers is still under way.
     pub fn comparing(&self) -> bool {
-        !*self.standing.compared.borrow()
+        !*self.standing.compared.borrow() || self.is_unsure()
+    }
+
+    /// Whether this may be an old copy of the registry, and no other region has asked yet.
+    pub fn is_unsure(&self) -> bool {
+        self.standing.is_unsure.load(Ordering::SeqCst)
     }
 
     /// Lets changes wait until [`Registry::compare`] has ended. For the keeper, at its start.
-    pub fn compare_first(&self) {
-        self.standing.compared.send_replace(!self.keeps());
+    /// `is_copy` says that the rows may be older than those that were written last.
+    pub fn compare_first(&self, is_copy: bool) {
+        let standing = &self.standing;
+        standing.compared.send_replace(!self.keeps());
+        standing.is_copy.store(is_copy, Ordering::SeqCst);
     }
 
     /// Waits until every other region on record has asked since the start, but no longer than
-    /// `within`; then changes may go on, unless one had more.
+    /// `within`; then changes may go on, unless one had more. Where this is a copy, none is made
+    /// before one other region has asked, however long that takes.
     pub async fn compare(&self, within: Duration) {
         let mut news = self.standing.news.subscribe();
         let all = async {
@@ -138,7 +159,22 @@ impl Registry {
                 "the registry could not be compared with what these regions have of it"
             );
         }
+        let asked = || !self.standing.asked.lock().is_empty();
+        let is_copy = self.standing.is_copy.load(Ordering::SeqCst);
+        let alone = is_copy && !self.silent().is_empty() && !asked();
+        let alone = alone && !types::planted("old-copies-change");
+        self.standing.is_unsure.store(alone, Ordering::SeqCst);
         self.standing.compared.send_replace(true);
+        if !alone {
+            return;
+        }
+        tracing::error!(
+            "this data folder is a copy, and no other region has asked for the registry: nothing of \
+             it is changed until one has"
+        );
+        while !asked() && news.changed().await.is_ok() {}
+        self.standing.is_unsure.store(false, Ordering::SeqCst);
+        tracing::info!("another region has shown what it has of the registry");
     }
 
     /// Regions that follow and have not asked since the start.
@@ -186,6 +222,20 @@ impl Registry {
         self.standing.news.send_replace(());
     }
 
+    /// Whoever asks for an entry has all before it, and nobody has what is not here.
+    pub(crate) fn note_heard(&self, region: &RegionId, first: u64) {
+        let mut first = first;
+        if !types::planted("heard-of-what-is-not-there") {
+            first = first.min(*self.length.borrow());
+        }
+        self.heard.send_if_modified(|heard| {
+            let known = heard.entry(region.clone()).or_default();
+            let moved = *known < first;
+            *known = first.max(*known);
+            moved
+        });
+    }
+
     async fn differs(&self, region: &RegionId, receipt: &Receipt) -> Option<String> {
         let number = receipt.length.checked_sub(1)?;
         let found = self.changes(number, 1).await.ok()?;
@@ -226,6 +276,7 @@ impl Registry {
     /// Refuses changes where others have more.
     pub(crate) fn may_change(&self) -> Result<(), CloudError> {
         match self.behind() {
+            None if self.is_unsure() => Err(CloudError::Unavailable(UNSURE.to_owned())),
             None => Ok(()),
             Some(why) => Err(CloudError::Unavailable(why)),
         }

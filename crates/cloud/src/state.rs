@@ -4,7 +4,7 @@
 pub(crate) use crate::kinds::State;
 use crate::{
     CloudError, MasterKey,
-    change::{RowChange, RowNow},
+    change::RowChange,
     kinds::{Kind, key::KeyRecord},
     principals::{RoleTold, ToldRoleRecord, UserTold},
     verifiers::VerifierRecord,
@@ -34,10 +34,10 @@ impl State {
     /// Takes over of a row that is about to be written what takes rights away, and only that.
     /// `here` is this region where it follows the registry. Answers whether there was anything.
     pub(crate) fn withdraw(&mut self, row: &RowChange, here: Option<&RegionId>) -> bool {
-        let (Ok((kind, id)), RowNow::Value(value)) = (Kind::of_key(&row.key), &row.now) else {
+        let Ok((kind, id)) = Kind::of_key(&row.key) else {
             return false;
         };
-        (kind.withdraw)(self, id, value, here)
+        (kind.withdraw)(self, id, &row.now, here)
     }
 
     /// Where the registry is followed: what takes away the keys that depend on this user or
@@ -104,8 +104,10 @@ impl State {
     /// A role as requests of its sessions are decided by it, where the registry is kept and where
     /// it is followed.
     pub(crate) fn role(&self, id: &str) -> Option<&Arc<Role>> {
-        let kept = self.roles.get(id).map(|held| &held.role);
-        kept.or_else(|| self.told_roles.get(id).map(|held| &held.role))
+        let kept = self.roles.get(id).map(|held| (held.ended, &held.role));
+        let told = || self.told_roles.get(id).map(|held| (held.ended, &held.role));
+        let (ended, role) = kept.or_else(told)?;
+        (!ended).then_some(role)
     }
 
     /// A role as `region` may have it. A build that does not know roles gets none.

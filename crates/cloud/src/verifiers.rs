@@ -23,6 +23,7 @@ use types::{
 
 use crate::{
     Account, CloudError, KeyStatus, MasterKey, Registry,
+    change::RowNow,
     keys::{region_key, service_key},
     kinds::{FORMAT, FORMAT_OF_USERS, Outdated, Record},
     principals::{UserTold, digest, holder},
@@ -267,6 +268,17 @@ impl Verifiers {
         }
     }
 
+    /// Nothing that is signed with a key is good any more. Answers whether something was.
+    pub(crate) fn halt(&mut self, id: &str) -> bool {
+        let Some(verifier) = self.by_id.get_mut(id).filter(|one| one.active) else {
+            return false;
+        };
+        verifier.active = false;
+        // Whatever is told of the key next is written, also if it is what was told before.
+        verifier.digest = [0; 32];
+        true
+    }
+
     /// The access keys that depend on a user, group or managed policy.
     pub(crate) fn depending_on(&self, what: &str) -> impl Iterator<Item = &str> {
         let from = (Box::from(what), Box::from(""));
@@ -415,6 +427,15 @@ impl Record for VerifierRecord {
     fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
         state.verifiers.remove(id);
         Ok(())
+    }
+
+    fn withdraw(state: &mut State, id: &str, now: &RowNow, _: Option<&RegionId>) -> bool {
+        let stops = match now {
+            RowNow::Removed => true,
+            RowNow::Value(value) => Self::read(value.as_bytes()).is_ok_and(|new| !new.active),
+            RowNow::Hidden(_) => false,
+        };
+        stops && state.verifiers.halt(id)
     }
 
     fn outdates(id: &str) -> Outdated<'_> {

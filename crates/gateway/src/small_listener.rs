@@ -38,6 +38,10 @@ use crate::head_lines::HeadLines;
 /// Pause after a failure to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The address on which a connection was accepted, as an extension of its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedAt(pub SocketAddr);
+
 /// The limits of such a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SmallLimits {
@@ -103,9 +107,11 @@ pub async fn serve_small<B, F, A>(
             continue;
         };
         let (place, answer) = (Arc::new(place), answer.clone());
+        let at = stream.local_addr().ok().map(ServedAt);
         let two_readings = Arc::new(AtomicBool::new(false));
         let found = Arc::clone(&two_readings);
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let _ = at.map(|at| request.extensions_mut().insert(at));
             let refused = two_readings.load(Relaxed) && !types::planted("small-listener-lines");
             let answering = (!refused).then(|| answer(from, request));
             send(Arc::clone(&place), answering)

@@ -84,6 +84,8 @@ pub fn start(
         tasks.spawn(completeness::watch(Arc::clone(region)));
         tasks.spawn(note_key_uses(Arc::clone(region)));
     }
+    let unreported = Arc::clone(&region.neighbours.unreported);
+    tasks.spawn(unreported.run(Arc::clone(&region.registry)));
     tasks.spawn(link::watch_clock(Arc::clone(region)));
     tasks.spawn(link::say_start(Arc::clone(region), at.peer.clone()));
     tasks.spawn(link::watch_behind(Arc::clone(region)));

@@ -32,6 +32,9 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Whether the admin API may listen without TLS where others can read along.
     pub admin_plaintext: bool,
+    /// What clients call the admin API beside its own address: hosts, with a port where clients
+    /// name one.
+    pub admin_hosts: Vec<String>,
     /// The listener for health and metrics.
     pub metrics: SocketAddr,
     /// The region among others.
@@ -154,6 +157,9 @@ pub struct Cloud {
     /// Seconds for which this region decides about others than a bucket's own account by what it
     /// heard last from the registry, or a replica from its home.
     pub stale_after_s: u64,
+    /// Whether the registry here is known to be the newest one: a folder that is a copy changes
+    /// nothing of it otherwise before another region has asked.
+    pub registry_is_newest: bool,
     /// Changes of the registry by one account at once, and a minute; in the registry's region.
     pub account_changes: u32,
     /// A minute.
@@ -204,6 +210,7 @@ impl Default for Cloud {
             promise_ms: 10_000,
             removed_grace_s: 10,
             stale_after_s: 3600,
+            registry_is_newest: false,
             account_changes: changes.account.burst,
             account_changes_per_minute: changes.account.per_minute,
             region_changes: changes.region.burst,
@@ -270,6 +277,7 @@ impl Default for Config {
             listen: local(9000),
             admin: local(9001),
             admin_plaintext: false,
+            admin_hosts: Vec::new(),
             metrics: local(9002),
             cloud: Cloud::default(),
             durability: Durability::Strict,
@@ -346,6 +354,10 @@ metrics = "127.0.0.1:9002"
 # On another address than loopback the admin API has TLS, if [tls] names or makes a certificate.
 # Without one it listens there with this word only; put a TLS proxy in front of it.
 admin_plaintext = false
+# The admin API takes requests that are signed for its own address or a name of this region. Under
+# another name or port (a proxy, a tunnel) it takes those for these hosts, with the port where
+# clients name one, such as "admin.example.net" or "127.0.0.1:19001".
+admin_hosts = []
 
 # strict: an answer means that data and row are on disk.
 # relaxed: synced about once a second; a power cut can lose what was acknowledged since.
@@ -454,6 +466,10 @@ removed_grace_s = 10
 # region refuses requests of others than the bucket's own account (503): policies that let them in
 # may have changed meanwhile.
 stale_after_s = 3600
+# The registry's region with a data folder that was copied, as from a backup, changes nothing of the
+# registry before another region has shown what it has. `true` says that this folder is the newest
+# one, or that no other region is left; for one start only.
+registry_is_newest = false
 # How many changes of the registry (buckets, keys, placements) each account may make at once and in
 # a minute, each region (as many all accounts through it together), and the cloud's operator; beyond
 # it 503 SlowDown. Creating counts twice, deleting nothing. Only the registry's region asks.
@@ -661,6 +677,21 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The names of this region's listeners: of its endpoint, of buckets' hosts, and of the
+    /// certificate that is made.
+    pub fn own_names(&self) -> Vec<String> {
+        let mut names = [self.tls.names.clone(), self.domains.clone()].concat();
+        let endpoint = self.cloud.endpoint.as_deref();
+        let endpoint = endpoint.and_then(|url| url.parse::<http::Uri>().ok());
+        names.extend(
+            endpoint
+                .as_ref()
+                .and_then(|url| url.host())
+                .map(str::to_owned),
+        );
+        names
     }
 
     /// Whether the admin listener has TLS: always where others could read along, unless that is

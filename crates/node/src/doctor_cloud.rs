@@ -150,6 +150,15 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
              elsewhere, see that the registry's region can be reached (docs/damage.md)",
         ));
     }
+    if samples.one("dhow_registry_unsure") == Some(1) {
+        findings.push(Finding::bad(
+            "registry",
+            Level::Fail,
+            "this folder is a copy, and no other region has shown what it has: nothing is changed",
+            "see that another region reaches this one; if none is left, or this is known to be \
+             the newest folder, start once with --registry-is-newest (docs/damage.md)",
+        ));
+    }
     findings.extend(peers(samples));
     findings.extend(features(samples));
     findings.extend(homes(samples));

@@ -49,6 +49,11 @@ impl Collector for Engine {
             "1 while other regions have more of the registry than this region, which serves nothing.",
             u64::from(self.0.neighbours.doubt_of_registry().is_some()),
         ));
+        gauges.push((
+            "dhow_registry_unsure",
+            "1 while the registry may be an old copy and no other region has asked for it.",
+            u64::from(self.0.registry.is_unsure()),
+        ));
         gauges.extend(self.repairs());
         gauges.extend(self.renewals());
         if let Some(kib) = resident_kib() {

@@ -22,7 +22,8 @@ use crate::{
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
     folder_owner::{self, FolderOwner},
-    link::{self, Link, Membership, Neighbours, PeerUpstream, Starts},
+    folder_place,
+    link::{self, Link, Membership, Neighbours, PeerUpstream, Starts, Unreported},
     stored::Stored,
 };
 
@@ -148,7 +149,8 @@ impl Region {
             region.clone(),
         ));
         let here = here(&link, &registry, &region);
-        let others = (Arc::clone(&registry), Arc::clone(&link));
+        let unreported = Arc::new(Unreported::open(&dir)?);
+        let others = (Arc::clone(&registry), Arc::clone(&link), unreported);
         let neighbours = Neighbours::new(here, others, Arc::clone(&clock), config.cloud.patience());
         let starts = Starts::open(&dir, &link.identity, &neighbours, clock.now())?;
         let replication = follow(&objects, &neighbours, &link, &clock, sealing, &config.cloud);
@@ -510,8 +512,12 @@ async fn announce_own(
     at: &Addresses,
 ) -> Result<(), Failure> {
     let others = registry.all_regions().len() > 1;
-    if others && registry.region(&config.region).is_some() && !at.peer.is_empty() {
-        registry.compare_first();
+    let is_copy = folder_place::is_copy(&DataDir::new(&config.data));
+    let is_copy = is_copy && !config.cloud.registry_is_newest;
+    // Without a listener for them the others reach it never.
+    let compared = is_copy || !at.peer.is_empty();
+    if others && registry.region(&config.region).is_some() && compared {
+        registry.compare_first(is_copy);
         return Ok(());
     }
     let announced = link.announcement(&at.endpoint, &at.peer);

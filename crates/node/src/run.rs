@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use gateway::{Gateway, Parts, health};
+use gateway::{Gateway, Hosts, Parts, health};
 use prometheus_client::registry::Registry as Metrics;
 use serde_json::json;
 use tokio::{
@@ -69,6 +69,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let region = open(&config, &at).await?;
     let tls = Tls::given_or_made(given, &config, &region.dir, sockets.s3()?)?;
     let running = sockets.running((&region, &config), &at, tls.as_ref())?;
+    let hosts = Hosts::new(sockets.admin()?, &config.own_names(), &config.admin_hosts);
     let Sockets {
         s3,
         admin,
@@ -101,7 +102,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     tokio::spawn(health::serve(health, probes, stopping()));
     let (forms, seen, sign_on) = forms_of(&config, &region)?;
     door.answers_beside(forms.clone());
-    let admin_api = admin_of(&region, forms, seen);
+    let admin_api = admin_of(&region, forms, seen, hosts);
     let socket = console.map(|socket| listener(socket, tls.as_ref(), None));
     let within = Within::new(&region, &door, &admin_api, sign_on);
     let console = console_listener::start((&config, &running), within, socket, stopping())?;
@@ -216,13 +217,19 @@ fn forms_of(config: &Config, region: &Arc<Region>) -> Result<Forms, Failure> {
     Ok((Arc::new(forms), seen, (issuers, clients)))
 }
 
-fn admin_of(region: &Arc<Region>, forms: Arc<IamForms>, seen: Arc<Seen>) -> Arc<Admin> {
+fn admin_of(
+    region: &Arc<Region>,
+    forms: Arc<IamForms>,
+    seen: Arc<Seen>,
+    hosts: Hosts,
+) -> Arc<Admin> {
     Arc::new(Admin {
         region: Arc::clone(region),
         region_id: region.id.clone(),
         scrub: Arc::new(ScrubJob::default()),
         forms,
         seen,
+        hosts,
         looking: Arc::default(),
     })
 }

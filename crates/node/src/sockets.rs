@@ -87,6 +87,14 @@ impl Sockets {
         local(&self.s3)
     }
 
+    /// Where administrators are listened for.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn admin(&self) -> Result<SocketAddr, Failure> {
+        local(&self.admin)
+    }
+
     /// Where browsers reach the console: its origin, and the path that it is below.
     fn console_address(&self, config: &Config) -> Result<Option<String>, Failure> {
         let origin = match (&self.console, &config.console.origin) {

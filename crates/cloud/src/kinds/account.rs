@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use access::{CallerKind, NewBuckets, Ownership, PublicAccessBlock};
 use serde::{Deserialize, Serialize};
-use types::{AccountId, Placement};
+use types::{AccountId, Placement, RegionId};
 
 use super::{Concern, Outdated, Record, deed::PlacementRecord};
 use crate::{
@@ -177,6 +177,22 @@ impl Record for Account {
     fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
         state.accounts.remove(id);
         Ok(())
+    }
+
+    /// An account that is suspended, or takes fewer signatures.
+    fn withdraw(state: &mut State, id: &str, now: &RowNow, _: Option<&RegionId>) -> bool {
+        let RowNow::Value(value) = now else {
+            return false;
+        };
+        let (Ok(new), Some(known)) = (Self::read(value.as_bytes()), state.accounts.get_mut(id))
+        else {
+            return false;
+        };
+        let before = known.clone();
+        known.suspended |= new.suspended;
+        known.requires_asymmetric |= new.requires_asymmetric;
+        known.old_signatures &= new.old_signatures;
+        *known != before
     }
 
     /// An account that is suspended takes its keys along.

@@ -250,6 +250,23 @@ impl DeedTable {
     }
 }
 
+/// Takes from a placement the trust that another one has not, and takes over its jurisdictions if
+/// they allow less.
+fn narrow(known: &mut Placement, new: &Placement) {
+    let keep = |known: &mut Vec<Forwarder>, new: &[Forwarder]| {
+        known.retain(|forwarder| new.contains(forwarder));
+    };
+    keep(&mut known.trust.reads, &new.trust.reads);
+    keep(&mut known.trust.writes, &new.trust.writes);
+    known.accepts.retain(|bucket| new.accepts.contains(bucket));
+    known.proxy &= new.proxy;
+    let allows_all = known.jurisdictions.is_empty();
+    let within = |one| known.jurisdictions.contains(one);
+    if !new.jurisdictions.is_empty() && (allows_all || new.jurisdictions.iter().all(within)) {
+        known.jurisdictions.clone_from(&new.jurisdictions);
+    }
+}
+
 impl Record for DeedRecord {
     const PREFIX: &'static str = "n/";
     #[cfg(test)]
@@ -285,22 +302,35 @@ impl Record for DeedRecord {
         Ok(())
     }
 
-    /// A bucket that is not placed here any more, or not readable.
-    fn withdraw(state: &mut State, name: &str, value: &str, here: Option<&RegionId>) -> bool {
-        let deed = Self::read(value.as_bytes()).and_then(Self::into_deed);
-        let (Ok(deed), Some(known), Some(here)) = (deed, state.deeds.get(name), here) else {
+    /// A bucket that is not placed here any more, or not readable; trust and jurisdictions that it
+    /// no longer has.
+    fn withdraw(state: &mut State, name: &str, now: &RowNow, here: Option<&RegionId>) -> bool {
+        let RowNow::Value(value) = now else {
             return false;
         };
-        let less = match (known.holding(here), deed.holding(here)) {
+        let deed = Self::read(value.as_bytes()).and_then(Self::into_deed);
+        let (Ok(deed), Some(known)) = (deed, state.deeds.get(name)) else {
+            return false;
+        };
+        if known.id != deed.id {
+            return false;
+        }
+        let less = |here| match (known.holding(here), deed.holding(here)) {
             (Holding::Nothing, _) => false,
             (_, Holding::Nothing) => true,
             (Holding::Home | Holding::Replica, Holding::Sealed) => true,
             _ => false,
         };
-        let withdrawn = less && known.id == deed.id;
-        if withdrawn {
+        if here.is_some_and(less) {
             // As it will be read from the disk.
             state.deeds.put(name, deed);
+            return true;
+        }
+        let mut narrowed = (**known).clone();
+        narrow(&mut narrowed.placement, &deed.placement);
+        let withdrawn = narrowed != **known;
+        if withdrawn {
+            state.deeds.put(name, narrowed);
         }
         withdrawn
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use access::GuardPolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use types::RegionId;
 
 use super::{FORMAT, Outdated, Record};
 use crate::{
@@ -62,6 +63,27 @@ impl Record for GuardPolicyRecord {
     fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
         state.guard_policies.remove(id);
         Ok(())
+    }
+
+    /// One where there was none. Of another one than before nobody can say that it allows less.
+    fn withdraw(state: &mut State, id: &str, now: &RowNow, _: Option<&RegionId>) -> bool {
+        let record = match now {
+            RowNow::Value(value) => Self::read(value.as_bytes()).ok(),
+            RowNow::Hidden(digest) => Some(Self {
+                v: FORMAT,
+                salt: String::new(),
+                text: None,
+                unknown: Some(digest.clone()),
+            }),
+            RowNow::Removed => None,
+        };
+        let Some(record) = record.filter(|_| !state.guard_policies.contains_key(id)) else {
+            return false;
+        };
+        let guard = GuardPolicy::compile(record.text.as_deref());
+        let held = HeldGuardPolicy { record, guard };
+        state.guard_policies.insert(id.to_owned(), held);
+        true
     }
 
     /// What verifies a signature says what bounds its maker.

@@ -9,6 +9,7 @@ use std::{
 use access::signature::{OldKey, PublicKey};
 use proof::chain::Entry;
 use serde::{Deserialize, Serialize};
+use types::RegionId;
 
 use super::{Concern, FORMAT_OF_USERS, Outdated, Record};
 use crate::{
@@ -231,6 +232,28 @@ impl Record for KeyRecord {
             forget(of_user, user, id);
         }
         Ok(())
+    }
+
+    /// A key that is disabled. One that is deleted is disabled until it is gone from the disk.
+    fn withdraw(state: &mut State, id: &str, now: &RowNow, here: Option<&RegionId>) -> bool {
+        let stops = match now {
+            RowNow::Removed => true,
+            RowNow::Value(value) => {
+                let new = Self::read(value.as_bytes());
+                new.is_ok_and(|new| new.status == KeyStatus::Disabled)
+            }
+            RowNow::Hidden(_) => false,
+        };
+        if here.is_some() {
+            return stops && state.verifiers.halt(id);
+        }
+        match state.keys.by_id.get_mut(id) {
+            Some(key) if stops && key.record.status == KeyStatus::Active => {
+                key.record.status = KeyStatus::Disabled;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn logged(state: &mut State, id: &str, now: &RowNow, number: u64) {

@@ -171,7 +171,7 @@ pub(crate) trait Record: Listed + Serialize + DeserializeOwned + 'static {
 
     /// Takes over of a row that is about to be written what takes rights away, and only that.
     /// `here` is this region where it follows the registry. Answers whether there was anything.
-    fn withdraw(_: &mut State, _id: &str, _value: &str, _here: Option<&RegionId>) -> bool {
+    fn withdraw(_: &mut State, _id: &str, _now: &RowNow, _here: Option<&RegionId>) -> bool {
         false
     }
 
@@ -232,7 +232,7 @@ pub(crate) struct Kind {
     pub secret: bool,
     pub put: fn(&mut State, &MasterKey, &str, &[u8]) -> Result<(), CloudError>,
     pub remove: fn(&mut State, &str) -> Result<(), CloudError>,
-    pub withdraw: fn(&mut State, &str, &str, Option<&RegionId>) -> bool,
+    pub withdraw: fn(&mut State, &str, &RowNow, Option<&RegionId>) -> bool,
     pub logged: fn(&mut State, &str, &RowNow, u64),
     pub concerns: fn(&Served<'_>, &str, &RowNow) -> Concern,
     pub outdates: fn(&str) -> Outdated<'_>,

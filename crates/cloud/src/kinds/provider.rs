@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use types::RegionId;
 
 use super::Record;
 use crate::{CloudError, MasterKey, change::RowNow, state::State};
@@ -159,6 +160,11 @@ impl Record for ProviderRecord {
     fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
         state.providers.forget(id);
         Ok(())
+    }
+
+    /// Sessions that began with its tokens end.
+    fn withdraw(state: &mut State, id: &str, now: &RowNow, _: Option<&RegionId>) -> bool {
+        *now == RowNow::Removed && state.providers.named.remove(id).is_some()
     }
 
     fn logged(state: &mut State, id: &str, now: &RowNow, number: u64) {

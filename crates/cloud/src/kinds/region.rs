@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::{Jurisdiction, Place, RegionId, is_plain_text};
 
 use super::Record;
-use crate::{CloudError, MasterKey, state::State};
+use crate::{CloudError, MasterKey, change::RowNow, state::State};
 
 /// How far a region is from its plan to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,7 +197,10 @@ impl Record for RegionRecord {
     }
 
     /// Revoked certificates, and a region that is closed.
-    fn withdraw(state: &mut State, id: &str, value: &str, _: Option<&RegionId>) -> bool {
+    fn withdraw(state: &mut State, id: &str, now: &RowNow, _: Option<&RegionId>) -> bool {
+        let RowNow::Value(value) = now else {
+            return false;
+        };
         let (Ok(new), Some(known)) = (Self::read(value.as_bytes()), state.regions.get(id)) else {
             return false;
         };

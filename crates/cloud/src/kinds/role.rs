@@ -9,6 +9,7 @@ use std::{
 
 use access::Role;
 use serde::{Deserialize, Serialize};
+use types::RegionId;
 
 use super::{Concern, Outdated, Record, holders::Holders};
 use crate::{
@@ -76,6 +77,8 @@ pub(crate) struct HeldRole {
     pub record: RoleRecord,
     /// As requests of its sessions are decided by it.
     pub role: Arc<Role>,
+    /// It was deleted, which is not on the disk yet.
+    pub ended: bool,
 }
 
 /// The roles in memory, by id.
@@ -171,13 +174,33 @@ impl Record for RoleRecord {
         let of = (&*record.account, id);
         roles.attached.add(&record.attached, of);
         roles.bounded.add(&record.boundary, of);
-        roles.by_id.insert(id.to_owned(), HeldRole { record, role });
+        let ended = false;
+        let held = HeldRole {
+            record,
+            role,
+            ended,
+        };
+        roles.by_id.insert(id.to_owned(), held);
         Ok(())
     }
 
     fn remove(state: &mut State, id: &str) -> Result<(), CloudError> {
         state.roles.forget(id);
         Ok(())
+    }
+
+    fn withdraw(state: &mut State, id: &str, now: &RowNow, here: Option<&RegionId>) -> bool {
+        let ended = match here {
+            None => state.roles.by_id.get_mut(id).map(|held| &mut held.ended),
+            Some(_) => state.told_roles.get_mut(id).map(|held| &mut held.ended),
+        };
+        match ended {
+            Some(ended) if *now == RowNow::Removed && !*ended => {
+                *ended = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn concerns(_: &Served<'_>, id: &str, _: &RowNow) -> Concern {

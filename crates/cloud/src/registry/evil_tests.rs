@@ -523,3 +523,28 @@ fn p5_no_question_of_a_region_changes_identities_or_is_about_others() {
     let again = serde_json::to_value(&read).unwrap();
     assert_eq!(again, json!({"roles": {"after": ""}}));
 }
+
+/// A region says that it has more entries than there are: that is no word for those that come.
+#[tokio::test]
+async fn p5_nobody_has_heard_of_what_is_not_there_yet() {
+    let cloud = Cloud::new().await;
+    let (keeper, second) = (&cloud.keeper, RegionId::new("second"));
+    let length = *keeper.watch().borrow();
+    let said = keeper.answer(
+        &second,
+        Ask::Changes {
+            features: None,
+            from: u64::MAX,
+            wait_ms: 0,
+            receipt: None,
+        },
+    );
+    assert!(matches!(said.await, Told::Changes { length: now, .. } if now == length));
+    assert_eq!(keeper.heard.borrow().get(&second), Some(&length));
+    cloud.tenant("later").await;
+    let heard = *keeper.heard.borrow().get(&second).unwrap();
+    assert!(
+        heard < *keeper.watch().borrow(),
+        "it has heard of what came later"
+    );
+}

@@ -44,7 +44,7 @@ async fn a_follower_that_has_more_stops_a_registry_that_was_put_back() {
     asks(&cloud.keeper, "second", 0, None).await;
     cloud.receipt().await;
     let restored = open(old, "first", 1, Keeper::Here).await;
-    restored.compare_first();
+    restored.compare_first(false);
     let changing = tokio::spawn({
         let restored = Arc::clone(&restored);
         async move { tenant(&restored, "other").await }
@@ -88,7 +88,7 @@ async fn another_history_of_the_same_length_stops_it_too() {
 async fn a_word_without_a_receipt_and_a_region_that_is_away_stop_nothing() {
     let cloud = Cloud::new().await;
     let keeper = &cloud.keeper;
-    keeper.compare_first();
+    keeper.compare_first(false);
     keeper.compare(Duration::from_millis(20)).await;
     tenant(keeper, "one").await.unwrap();
     let good = keeper.receipt(&keeper.state.read()).unwrap();
@@ -126,4 +126,53 @@ impl Cloud {
         }
         following.abort();
     }
+}
+
+#[tokio::test]
+async fn a_copy_changes_nothing_before_another_region_has_asked() {
+    let cloud = Cloud::new().await;
+    let old = backup(&cloud.keeper).await;
+    tenant(&cloud.keeper, "later").await.unwrap();
+    cloud.catch_up().await;
+    asks(&cloud.keeper, "second", 0, None).await;
+    cloud.receipt().await;
+    let restored = open(Arc::clone(&old), "first", 1, Keeper::Here).await;
+    restored.compare_first(true);
+    let comparing = tokio::spawn({
+        let restored = Arc::clone(&restored);
+        async move { restored.compare(Duration::from_millis(20)).await }
+    });
+    let refused = tenant(&restored, "other").await.unwrap_err();
+    assert!(matches!(refused, CloudError::Unavailable(_)), "{refused}");
+    assert!(
+        refused.to_string().contains("--registry-is-newest"),
+        "{refused}"
+    );
+    assert!(restored.comparing() && restored.behind().is_none());
+    // The one that has more comes at last.
+    let second = follower(&restored, Arc::clone(&cloud.rows), "second").await;
+    let following = tokio::spawn(Arc::clone(&second).follow());
+    comparing.await.unwrap();
+    following.abort();
+    let refused = tenant(&restored, "other").await.unwrap_err().to_string();
+    assert!(refused.contains("older state"), "{refused}");
+    drop(restored);
+
+    // Of a copy that is the newest one any region says so.
+    let newest = open(backup(&cloud.keeper).await, "first", 1, Keeper::Here).await;
+    newest.compare_first(true);
+    let comparing = tokio::spawn({
+        let newest = Arc::clone(&newest);
+        async move { newest.compare(Duration::from_millis(20)).await }
+    });
+    assert!(tenant(&newest, "other").await.is_err());
+    let length = *newest.watch().borrow();
+    asks(&newest, "third", length, None).await;
+    comparing.await.unwrap();
+    tenant(&newest, "other").await.unwrap();
+    // Where an operator says that it is the newest, nobody is waited for.
+    let said = open(old, "first", 1, Keeper::Here).await;
+    said.compare_first(false);
+    said.compare(Duration::from_millis(20)).await;
+    tenant(&said, "other").await.unwrap();
 }

@@ -38,6 +38,11 @@ pub struct Up {
     /// Let the admin API listen without TLS on an address that is not loopback.
     #[arg(long, conflicts_with_all = ["regions", "world"])]
     admin_plaintext: bool,
+    /// What clients call the admin API beside its own address, through a proxy or a tunnel. May be
+    /// repeated.
+    #[arg(long = "admin-host", value_name = "HOST[:PORT]",
+          conflicts_with_all = ["regions", "world"])]
+    admin_hosts: Vec<String>,
     /// Health and metrics. Unless given on 127.0.0.1, two ports above --listen.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
     metrics: Option<SocketAddr>,
@@ -140,6 +145,10 @@ pub struct Up {
     /// others than a bucket's own account are refused.
     #[arg(long, default_value_t = Config::default().cloud.stale_after_s, value_name = "SECONDS")]
     stale_after_s: u64,
+    /// After a restore: the registry in this folder is the newest there is, or no other region is
+    /// left that could show more. For one start only.
+    #[arg(long, conflicts_with_all = ["regions", "world"])]
+    registry_is_newest: bool,
     /// Milliseconds for which this region promises others that their buckets get no other home.
     #[arg(long, default_value_t = Config::default().cloud.promise_ms, value_name = "MS")]
     promise_ms: u64,
@@ -207,6 +216,7 @@ impl Up {
             region_aliases: aliases(self.region_aliases),
             listen: self.listen,
             admin_plaintext: self.admin_plaintext,
+            admin_hosts: self.admin_hosts,
             durability: self.durability,
             ..Config::default()
         };
@@ -246,6 +256,7 @@ impl Up {
         }
         config.cloud.removed_grace_s = self.removed_grace_s;
         config.cloud.stale_after_s = self.stale_after_s;
+        config.cloud.registry_is_newest = self.registry_is_newest;
         config.cloud.promise_ms = self.promise_ms;
         config.cloud.latitude = self.latitude;
         config.cloud.longitude = self.longitude;

@@ -50,9 +50,10 @@ pub fn refused(error: CloudError) -> Refused {
             StatusCode::BAD_REQUEST
         }
         CloudError::Elsewhere(_) => StatusCode::MISDIRECTED_REQUEST,
-        CloudError::SlowDown(_) | CloudError::Unavailable(_) | CloudError::NotHeard(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        CloudError::SlowDown(_)
+        | CloudError::Unavailable(_)
+        | CloudError::NotHeard(_)
+        | CloudError::Unwritten(_) => StatusCode::SERVICE_UNAVAILABLE,
         CloudError::History(..) | CloudError::Record(_) | CloudError::Store(_) => {
             tracing::error!(%error, "the registry failed");
             StatusCode::INTERNAL_SERVER_ERROR

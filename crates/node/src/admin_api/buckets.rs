@@ -72,6 +72,34 @@ pub(super) struct Place {
     dry_run: bool,
 }
 
+/// Whether a change of a placement takes replicas or trust away and gives nothing.
+pub(super) fn only_removes(body: &[u8]) -> bool {
+    let is_empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
+    let Ok(place) = parse::<Place>(body) else {
+        return false;
+    };
+    let Place {
+        add,
+        seal,
+        remove: _,
+        jurisdictions: None,
+        proxy: None | Some(false),
+        writes: None,
+        successors: None,
+        accepts,
+        trust_reads,
+        trust_writes,
+        unrenewed: None,
+        force: _,
+        dry_run: _,
+    } = &place
+    else {
+        return false;
+    };
+    let lists = [accepts, trust_reads, trust_writes];
+    add.is_empty() && seal.is_empty() && lists.into_iter().all(is_empty)
+}
+
 fn writes(text: Option<&str>) -> Result<Option<Writes>, Refused> {
     match text {
         None => Ok(None),

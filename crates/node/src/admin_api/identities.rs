@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     Admin, Answer, Call,
     answers::{parse, refused},
+    buckets::only_removes,
     operations::Op,
 };
 
@@ -23,7 +24,12 @@ pub(super) struct IamForm {
 /// Whether a call takes rights away and gives none, however often it is done.
 pub(super) fn tightens(op: Op, call: &Call) -> bool {
     match op {
-        Op::SuspendAccount | Op::DisableKey | Op::DeleteKey | Op::RevokeCertificate => true,
+        Op::SuspendAccount
+        | Op::DisableKey
+        | Op::DeleteKey
+        | Op::RevokeCertificate
+        | Op::CloseRegion => true,
+        Op::PlaceBucket => only_removes(&call.body),
         Op::CallIam => {
             let form = parse(&call.body);
             form.is_ok_and(|IamForm { form }| Iam::only_tightens(&Form::of(form)))

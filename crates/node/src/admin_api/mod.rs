@@ -40,7 +40,7 @@ use access::{
 };
 use bytes::Bytes;
 use cloud::{Introduced, KeyStatus, RegionStatus, grants::Role};
-use gateway::{SmallLimits, serve_small};
+use gateway::{Hosts, SmallLimits, serve_small};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -74,6 +74,8 @@ pub struct Admin {
     pub forms: Arc<IamForms>,
     /// Signatures that changed something.
     pub seen: Arc<Seen>,
+    /// The names of its listener.
+    pub hosts: Hosts,
     /// Held while the machine is looked at.
     pub looking: Arc<tokio::sync::Mutex<()>>,
 }
@@ -89,9 +91,16 @@ const AUDIT_BYTES_MAX: usize = 3 << 20;
 impl Admin {
     /// Serves until the process stops.
     pub async fn serve(self: Arc<Self>, listener: Listener) {
-        let answer = move |from: SocketAddr, request| {
+        let answer = move |from: SocketAddr, request: Request<Incoming>| {
             let admin = Arc::clone(&self);
-            async move { admin.answer(request, Some(from.ip())).await }
+            async move {
+                // Whoever speaks S3 is told that first, under any name.
+                let is_s3 = gateway::not_s3(request.headers(), "the admin API").is_some();
+                match admin.hosts.check(&request) {
+                    Err(host) if !is_s3 => answered(Err(elsewhere(host))),
+                    _ => admin.answer(request, Some(from.ip())).await,
+                }
+            }
         };
         serve_small(
             SmallLimits::default(),
@@ -102,7 +111,8 @@ impl Admin {
         .await;
     }
 
-    /// Answers one request, of a client with this address where that is known.
+    /// Answers one request, of a client with this address where that is known. Whoever asks within
+    /// this process names no host.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
@@ -113,17 +123,7 @@ impl Admin {
             *response.status_mut() = StatusCode::BAD_REQUEST;
             return response;
         }
-        let (status, body) = match self.act(request, from).await {
-            Ok(value) => (StatusCode::OK, value),
-            Err((status, message)) => (status, json!({ "error": message })),
-        };
-        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-        *response.status_mut() = status;
-        response.headers_mut().insert(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/json"),
-        );
-        response
+        answered(self.act(request, from).await)
     }
 
     async fn act(&self, request: Request<Incoming>, from: Option<IpAddr>) -> Answer {
@@ -334,6 +334,32 @@ impl Admin {
         let digest = claimed.to_ascii_lowercase();
         Ok((digest, signature.signature.to_owned(), sender))
     }
+}
+
+/// The request was signed for another host, and somebody passed it on.
+fn elsewhere(host: &str) -> Refused {
+    let host = types::text::shown(host, 100);
+    tracing::info!(%host, "an admin request to another host was refused");
+    let why = format!(
+        "the request is for host `{host}`, which is not this admin API. If you reach it under that \
+         name, through a proxy or another port, name it in `admin_hosts` of this region's \
+         configuration"
+    );
+    (StatusCode::MISDIRECTED_REQUEST, why)
+}
+
+fn answered(answer: Answer) -> Response<Full<Bytes>> {
+    let (status, body) = match answer {
+        Ok(value) => (StatusCode::OK, value),
+        Err((status, message)) => (status, json!({ "error": message })),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/json"),
+    );
+    response
 }
 
 /// Users do what their policies allow, and no policy is about the admin API.

@@ -272,15 +272,22 @@ impl Seen {
             of_user: signed.of_user.clone(),
             tightens: signed.tightens,
         };
-        let written = self.append(&line(&signed.signature, &entry));
-        // Without a place to remember it nothing is changed: it could be sent again.
-        written.map_err(|e| {
-            tracing::error!(error = %e, path = %self.path().display(), "a signed request was refused");
-            let why = format!("the request cannot be remembered, so it changes nothing: {e}");
-            (StatusCode::SERVICE_UNAVAILABLE, why)
-        })?;
+        match self.append(&line(&signed.signature, &entry)) {
+            Ok(()) => known.lines += 1,
+            // Who sends it again after a restart does at worst the same.
+            Err(error) if signed.tightens => {
+                let path = self.path();
+                tracing::warn!(%error, path = %path.display(), "a request is remembered in memory");
+            }
+            // Without a place to remember it nothing is changed: it could be sent again.
+            Err(e) => {
+                let path = self.path();
+                tracing::error!(error = %e, path = %path.display(), "a signed request was refused");
+                let why = format!("the request cannot be remembered, so it changes nothing: {e}");
+                return Err((StatusCode::SERVICE_UNAVAILABLE, why));
+            }
+        }
         known.add(signed.signature.clone(), entry);
-        known.lines += 1;
         if known.lines > 2 * known.entries.len() + SPARE_LINES
             && let Err(error) = self.write_all(&mut known)
         {
@@ -432,11 +439,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_remembered_changes_nothing() {
+    fn what_cannot_be_remembered_changes_nothing_unless_it_takes_rights_away() {
         let dir = folder("broken");
         let seen = Seen::of_changes(&dir, 1000).unwrap();
         std::fs::remove_file(dir.join(CHANGES.file)).unwrap();
         assert_eq!(seen.take(&signed(1, "a"), 1000).unwrap_err().0, 503);
+        // What takes rights away is done, once while the process runs.
+        let tightens = Signed {
+            tightens: true,
+            ..signed(2, "a")
+        };
+        seen.take(&tightens, 1000).unwrap();
+        assert_eq!(seen.take(&tightens, 1000).unwrap_err().0, 409);
         std::fs::remove_dir_all(dir.path()).unwrap();
     }
 }

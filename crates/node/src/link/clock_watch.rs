@@ -1,6 +1,6 @@
 //! Comparing clocks: versions are ordered by time, so a region whose clock is off must not write.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use cloud::RegionStatus;
 use peer::{Peer, collect};
@@ -14,7 +14,7 @@ use crate::region::Region;
 /// How often clocks are compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How far a region's clock may be off, in milliseconds, before it refuses writes.
-pub const OFF_MAX_MS: i64 = 2_000;
+pub const OFF_MAX_MS: u64 = 2_000;
 
 #[derive(Deserialize)]
 struct Hello {
@@ -72,7 +72,7 @@ async fn offset(region: &Region, id: &RegionId, address: &str) -> Option<i64> {
     let request = http::Request::builder()
         .uri(paths::HELLO)
         .body(peer::empty());
-    let before = region.clock.now().ms() as i64;
+    let before = region.clock.now().ms();
     let answer = region
         .link
         .client
@@ -80,14 +80,19 @@ async fn offset(region: &Region, id: &RegionId, address: &str) -> Option<i64> {
         .await
         .ok()?;
     let body = collect(answer.into_body(), 4096, HELLO_WAIT).await.ok()?;
-    let after = region.clock.now().ms() as i64;
+    let after = region.clock.now().ms();
     let hello: Hello = serde_json::from_slice(&body).ok()?;
-    let theirs = hello.now_ms as i64;
-    Some(match theirs {
-        theirs if theirs < before => theirs - before,
-        theirs if theirs > after => theirs - after,
-        _ => 0,
-    })
+    Some(ahead(hello.now_ms, before..=after))
+}
+
+/// How far a clock is ahead of `own`, whatever it says: the arithmetic saturates.
+fn ahead(theirs: u64, own: RangeInclusive<u64>) -> i64 {
+    let nearest = theirs.clamp(*own.start(), *own.end());
+    let off = i64::try_from(theirs.abs_diff(nearest)).unwrap_or(i64::MAX);
+    match theirs < nearest {
+        true => -off,
+        false => off,
+    }
 }
 
 /// What the others' clocks say of ours, each with whether it is the registry's region and how far
@@ -106,12 +111,12 @@ fn judge(offsets: &[(bool, i64)]) -> Option<String> {
         [_] => return None,
         many => *many.get(many.len() / 2)?,
     };
-    (off.abs() > OFF_MAX_MS).then(|| {
+    (off.unsigned_abs() > OFF_MAX_MS).then(|| {
         let way = if off > 0 { "behind" } else { "ahead of" };
         format!(
             "The clock of this region is {} ms {way} the other regions', {OFF_MAX_MS} are \
              allowed; writes are refused until it is right.",
-            off.abs()
+            off.unsigned_abs()
         )
     })
 }
@@ -119,6 +124,17 @@ fn judge(offsets: &[(bool, i64)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_says_anything_is_compared() {
+        for (theirs, off) in [(0, -100), (99, -1), (100, 0), (105, 0), (110, 0), (111, 1)] {
+            assert_eq!(ahead(theirs, 100..=110), off);
+        }
+        assert_eq!(ahead(u64::MAX, 100..=110), i64::MAX);
+        assert_eq!(ahead(u64::MAX, 0..=0), i64::MAX);
+        assert_eq!(ahead(0, u64::MAX..=u64::MAX), -i64::MAX);
+        assert!(judge(&[(true, ahead(u64::MAX, 1..=2))]).is_some_and(|w| w.contains("behind")));
+    }
 
     #[test]
     fn one_wrong_clock_among_many_is_told_apart() {
@@ -137,7 +153,9 @@ mod tests {
         // One of two: the registry's region is believed.
         assert!(judge(&[(true, 5_000)]).is_some());
         assert_eq!(judge(&[(false, 5_000)]), None);
-        assert_eq!(judge(&[(true, OFF_MAX_MS)]), None);
+        assert_eq!(judge(&[(true, 2_000)]), None);
+        assert!(judge(&[(true, 2_001)]).is_some());
+        assert!(judge(&[(true, i64::MIN)]).is_some_and(|w| w.contains("ahead")));
         assert_eq!(judge(&[]), None);
     }
 }

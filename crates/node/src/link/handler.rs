@@ -21,8 +21,9 @@ use crate::region::Region;
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// What a question to the registry holds of its region's room: it waits while it holds that, so
-/// that a region has few of them at once.
-const REGISTRY_ROOM: usize = 2 << 20;
+/// that a region has few of them at once. An answer has at most 1.75 MiB of text, beside what one
+/// change alone has (`cloud::link`); more takes room by its length.
+const REGISTRY_ROOM: usize = 4 << 20;
 /// The same for the counting of what is held of a bucket.
 const RESIDENCY_ROOM: usize = 4 << 20;
 /// The same for asking a third region whether it answers.

@@ -10,6 +10,7 @@ mod reach;
 mod requests;
 mod seen;
 mod starts;
+mod unreported;
 mod upstream;
 
 pub use clock_watch::watch_clock;
@@ -21,6 +22,7 @@ pub use reach::Reached;
 pub use requests::Requests;
 pub use seen::{Seen, SeenAt};
 pub use starts::{Starts, behind_in, say_start, watch_behind};
+pub use unreported::Unreported;
 pub use upstream::{PeerUpstream, renew};
 
 use std::{sync::Arc, time::Duration};

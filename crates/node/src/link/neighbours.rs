@@ -26,7 +26,7 @@ use types::{
     RegionId, SystemRandom, deed::BoxFuture,
 };
 
-use super::{Link, paths};
+use super::{Link, Unreported, paths};
 
 /// How long the head of a passed request's answer may take: an upload is answered at its end.
 const PASSED_MAX: Duration = Duration::from_secs(6 * 3600);
@@ -41,6 +41,8 @@ pub struct Neighbours {
     here: Place,
     registry: Arc<Registry>,
     link: Arc<Link>,
+    /// What the registry did not accept yet.
+    pub unreported: Arc<Unreported>,
     status: OnceLock<Arc<Status>>,
     clock_doubt: ArcSwapOption<String>,
     clock: Arc<dyn Clock>,
@@ -64,7 +66,7 @@ impl Neighbours {
     /// As the region at `here` sees them.
     pub fn new(
         here: Place,
-        (registry, link): (Arc<Registry>, Arc<Link>),
+        (registry, link, unreported): (Arc<Registry>, Arc<Link>, Arc<Unreported>),
         clock: Arc<dyn Clock>,
         (removed_grace, stale_after): (Duration, Duration),
     ) -> Arc<Self> {
@@ -73,6 +75,7 @@ impl Neighbours {
             here,
             registry,
             link,
+            unreported,
             status: OnceLock::new(),
             clock_doubt: ArcSwapOption::empty(),
             clock,
@@ -447,18 +450,8 @@ impl replication::Regions for Neighbours {
                 keys = ?divergence.keys,
                 "a region came back with versions that the home had not"
             );
-            let reported = self
-                .registry
-                .report_divergence(
-                    &divergence.bucket,
-                    &divergence.from,
-                    divergence.epoch,
-                    &divergence.keys,
-                )
-                .await;
-            if let Err(error) = reported {
-                tracing::error!(%error, keys = ?divergence.keys, "divergent keys are not on record");
-            }
+            let unreported = &self.unreported;
+            unreported.report_or_keep(&self.registry, &divergence).await;
         })
     }
 }
