@@ -144,7 +144,7 @@ impl Registry {
     }
 
     /// Stops all keys of an account, or lets them open again. Takes effect here with the answer,
-    /// and in other regions once they hear of it.
+    /// and in other regions once they receive it.
     pub async fn suspend_account(
         &self,
         actor: &Actor,
@@ -380,7 +380,7 @@ impl Registry {
         }
     }
 
-    /// Whether this region has heard of a key, whatever it opens.
+    /// Whether this region knows of a key, whatever it opens.
     pub fn knows_key(&self, key: &AccessKeyId) -> bool {
         let state = self.state.read();
         state.keys.contains_key(&**key) || state.verifiers.contains_key(&**key)

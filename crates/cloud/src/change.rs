@@ -1,6 +1,6 @@
 //! A change of the registry: the rows that it writes and removes, and the entry of the audit log
-//! that tells of it. The entry holds a digest of the rows, so that whoever trusts the chain can
-//! trust the rows, also where a secret's row is only named and not shown.
+//! that says so. The entry holds a digest of the rows, so that whoever trusts the chain can trust
+//! the rows, also where a secret's row is only named and not shown.
 
 use std::fmt::Display;
 

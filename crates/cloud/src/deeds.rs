@@ -1,4 +1,4 @@
-//! Deeds: who owns a bucket, and where it may lie.
+//! Deeds: who owns a bucket, and where it may be stored.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
@@ -28,13 +28,13 @@ const TRUSTED_MAX: usize = 64;
 /// What is to become of a placement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlacementChange {
-    /// Regions that are to keep a copy.
+    /// Regions that are to keep a replica.
     pub add: Vec<Replica>,
     /// Regions that are to keep none any more.
     pub remove: Vec<RegionId>,
     /// The jurisdictions that are to be allowed, in place of those before.
     pub jurisdictions: Option<Vec<Jurisdiction>>,
-    /// Whether regions that hold nothing may pass requests on.
+    /// Whether regions that hold nothing may forward requests.
     pub proxy: Option<bool>,
     /// Which regions are to take writes.
     pub writes: Option<Writes>,
@@ -92,7 +92,7 @@ impl Registry {
         Deeds::get(self, &name).ok_or(DeedError::NotFound(name))
     }
 
-    /// A region that follows asks the keeper, and waits until it has heard of the bucket itself:
+    /// A region that follows asks the keeper, and waits until it has received the bucket itself:
     /// what it acknowledges it must know.
     async fn create_upstream(
         &self,
@@ -189,7 +189,7 @@ impl Registry {
         }
     }
 
-    /// Whether a bucket may have its home and its copies so. `before` held it already: a region
+    /// Whether a bucket may have this home and these replicas. `before` held it already: a region
     /// that drains may keep what it has.
     fn check_placement(
         &self,
@@ -282,9 +282,9 @@ impl Registry {
         }
     }
 
-    /// Whether a bucket's home is known to have heard that `replica` keeps a replica, if it has
-    /// heard that it is the home. Before that it may decide without that region's promise. What
-    /// regions have heard is known since this process began only.
+    /// Whether a bucket's home is known to have learned that `replica` keeps a replica, if it has
+    /// learned that it is the home. Before that it may decide without that region's promise. What
+    /// regions have learned is known since this process began only.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -301,7 +301,7 @@ impl Registry {
         if heard.is_some_and(|heard| heard > since) {
             return Ok(true);
         }
-        // By that entry they changed places, so that whoever heard of one heard of both.
+        // By that entry they changed places, so that whoever knows one change knows both.
         let page = self.changes(since, 1).await?;
         let entry = page.first().map(|change| &change.entry);
         Ok(entry.is_some_and(|entry| {
@@ -309,11 +309,11 @@ impl Registry {
         }))
     }
 
-    /// Changes a bucket's placement. From the answer on no region gives anything to one that is
-    /// not in it: all that held the bucket have heard of the change.
+    /// Changes a bucket's placement. From the answer on no region gives anything to one that is not
+    /// in it: all that held the bucket have received the change.
     ///
     /// # Errors
-    /// `NotHeard` when the change is on record and one of them has not heard of it in time.
+    /// `NotHeard` when the change is on record and one of them has not received it in time.
     pub async fn place_bucket(
         &self,
         actor: &Actor,
@@ -399,7 +399,7 @@ impl Registry {
             && writes != deed.placement.writes
         {
             // Nothing that was permitted in the other way may be committed later, and the home
-            // reads what copies have taken: that is what a new epoch is for.
+            // reads what replicas have taken: that is what a new epoch is for.
             deed.placement.writes = writes;
             deed.epoch += 1;
         }
@@ -409,9 +409,9 @@ impl Registry {
         Ok(deed)
     }
 
-    /// Makes the copy in `to` the bucket's home, and the home a copy. The epoch rises: what the
-    /// old home still accepts under the old one is fenced everywhere. Whoever asks has waited until
-    /// the old home decides nothing more under `epoch`, the bucket's present one.
+    /// Makes the replica in `to` the bucket's home, and the home a replica. The epoch rises: what
+    /// the old home still accepts under the old one is fenced everywhere. Whoever asks has waited
+    /// until the old home decides nothing more under `epoch`, the bucket's present one.
     pub async fn move_home(
         &self,
         actor: &Actor,
@@ -452,7 +452,7 @@ impl Registry {
                  become its home"
             )));
         }
-        // The home holds the key: the new one seals such copies anew.
+        // The home holds the key: the new one seals such replicas again.
         for replica in copies.iter_mut().filter(|r| r.sealed_by.is_some()) {
             replica.sealed_by = Some(to.clone());
         }
@@ -472,7 +472,7 @@ impl Registry {
         Ok(deed)
     }
 
-    /// Forgets a bucket.
+    /// Removes a bucket from the registry.
     pub(crate) async fn remove_deed(
         &self,
         actor: &Actor,
@@ -562,7 +562,7 @@ fn inherit_guard(
     Ok(())
 }
 
-/// A deed as the audit log tells it.
+/// A deed as the audit log shows it.
 fn detail(deed: &BucketDeed) -> Value {
     let replica = |r: &Replica| match &r.sealed_by {
         None => json!({ "region": &*r.region }),

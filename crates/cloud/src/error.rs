@@ -50,7 +50,7 @@ pub enum CloudError {
     /// Only the registry's region can do this.
     #[error("the registry is kept by region {0}; ask its admin API")]
     Elsewhere(String),
-    /// A change is on record, and these regions have not heard of it in time.
+    /// A change is on record, and these regions have not received it in time.
     #[error("it is on record, but {0} does not have it yet; until then it may not hold there")]
     NotHeard(String),
     /// The registry's region does not answer.

@@ -1,5 +1,5 @@
-//! Taking over what the registry's region told: as many changes as came at once, in one write. So a
-//! region whose disk is slow takes more of them with each write, and falls no further behind.
+//! Taking over what the registry's region sent: as many changes as arrived at once, in one write.
+//! So a region whose disk is slow takes more of them with each write, and falls no further behind.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -89,7 +89,7 @@ impl Registry {
             let beside: Result<Vec<_>, CloudError> = beside.into_iter().collect();
             match (self.land(turn, landings, beside?).await, wrong) {
                 (Ok(()), None) => {}
-                // Of what does not follow what is here nothing is believed.
+                // Nothing is accepted of what does not follow what is here.
                 (Ok(()), Some(wrong)) => return Err(wrong),
                 (Err(error @ CloudError::Store(_)), None) => {
                     let mut last = Some(last);

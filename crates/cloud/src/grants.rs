@@ -63,9 +63,9 @@ pub enum Action {
     ListRegions,
     /// Plan, open and close regions, add operators, take certificates back.
     ChangeRegions,
-    /// Stop new buckets and copies in a region, and allow them again.
+    /// Stop new buckets and replicas in a region, and allow them again.
     DrainRegion,
-    /// Deeds and how their copies are doing: see them.
+    /// See deeds and the state of their replicas.
     ListBuckets,
     /// Create buckets, change their placement.
     PlaceBuckets,
@@ -75,7 +75,7 @@ pub enum Action {
     ReadAudit,
     /// Ask every region what it holds of a bucket.
     CheckResidency,
-    /// Gather a proof of where a bucket lies, which holds the whole audit log.
+    /// Gather a proof of where a bucket is stored, which holds the whole audit log.
     ProveResidency,
     /// Verify every stored byte of a region.
     Scrub,

@@ -228,7 +228,7 @@ impl RoleTold {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ToldRoleRecord {
     v: u32,
-    /// It was told when a session of it was shown, and not unasked.
+    /// It was sent when a session of it was shown, and not unasked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shown: bool,
     told: RoleTold,
@@ -246,19 +246,19 @@ impl ToldRoleRecord {
 
 /// The same in memory.
 pub(crate) struct ToldRole {
-    /// It was told when a session of it was shown, and not unasked.
+    /// It was sent when a session of it was shown, and not unasked.
     pub shown: bool,
     pub role: Arc<Role>,
     /// It was deleted, which is not on the disk yet.
     pub ended: bool,
     /// The managed policies that it was made of.
     of: Vec<String>,
-    /// [`digest`] of what was told.
+    /// [`digest`] of what was sent.
     digest: [u8; 32],
 }
 
 impl ToldRole {
-    /// Whether this is what was told.
+    /// Whether this is what was sent.
     pub(crate) fn is_as_told(&self, told: &RoleTold, shown: bool) -> bool {
         !self.ended && self.shown == shown && self.digest == digest(told)
     }
@@ -269,7 +269,7 @@ impl ToldRole {
     }
 }
 
-/// SHA-256 of what a region was told. If it is told the same again it writes nothing, and to find
+/// SHA-256 of what a region received. If it receives the same again it writes nothing, and to find
 /// that out it need not keep the texts of policies in memory.
 pub(crate) fn digest(told: &impl Serialize) -> [u8; 32] {
     // A structure of texts and lists becomes JSON without errors.
@@ -309,7 +309,7 @@ impl Record for ToldRoleRecord {
     }
 }
 
-/// Who holds a key by what a region was told with it.
+/// Who holds a key, by what a region received with it.
 pub(crate) fn holder(user: Option<&UserTold>, account: &str) -> Who {
     match user {
         None => Who::Root,

@@ -20,9 +20,9 @@ pub trait Rows: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
-    /// Writes and removes all of it or nothing. `once`, one of the names that are written, must
-    /// not be there yet; else the answer is `Conflict`. That makes changes follow one another
-    /// whoever makes them.
+    /// Writes and removes all of it or nothing. `once`, one of the names that are written, must not
+    /// exist; else the answer is `Conflict`. That makes changes follow one another whoever makes
+    /// them.
     async fn write(
         &self,
         once: Option<&str>,

@@ -25,7 +25,7 @@ impl State {
         (kind.put)(self, master, id, value)
     }
 
-    /// Forgets a row that was removed.
+    /// Drops a row that was removed.
     pub(crate) fn remove(&mut self, key: &str) -> Result<(), CloudError> {
         let (kind, id) = Kind::of_key(key)?;
         (kind.remove)(self, id)

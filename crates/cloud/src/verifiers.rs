@@ -55,7 +55,7 @@ struct Scoped {
 pub(crate) struct Derived(Mutex<HashMap<String, Vec<Scoped>>>);
 
 impl Derived {
-    /// Forgets what was derived of an access key, or of all.
+    /// Drops what was derived of an access key, or of all.
     pub(crate) fn forget(&self, access_key: Option<&str>) {
         let mut derived = self.0.lock();
         match access_key {
@@ -64,7 +64,7 @@ impl Derived {
         }
     }
 
-    /// Forgets what was derived of the keys of a user.
+    /// Drops what was derived of the keys of a user.
     pub(crate) fn forget_user(&self, id: &str) {
         let is_theirs = |one: &Scoped| matches!(&one.key.who, Who::User(user) if user.id == id);
         let mut derived = self.0.lock();
@@ -104,7 +104,7 @@ pub struct DerivedKeys {
     pub old: Option<String>,
 }
 
-/// What there is to compare of what was told, but for the keys of days.
+/// What there is to compare of what was sent, but for the keys of days.
 #[derive(Serialize)]
 struct Compared<'k> {
     account: &'k str,
@@ -137,7 +137,7 @@ const FORMAT_OF_OLD: u32 = 3;
 #[serde(deny_unknown_fields)]
 pub(crate) struct VerifierRecord {
     v: u32,
-    /// It was told when a customer's signature was shown, and not unasked.
+    /// It was sent when a customer's signature was shown, and not unasked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shown: bool,
     id: String,
@@ -188,18 +188,18 @@ impl Days {
 pub(crate) struct Verifier {
     pub account: String,
     pub active: bool,
-    /// It was told when a customer's signature was shown, and not unasked.
+    /// It was sent when a customer's signature was shown, and not unasked.
     pub shown: bool,
     /// Who of the account holds it.
     pub who: Who,
     /// What else the user's rights depend on.
     pub of: Vec<String>,
-    /// What verifies its asymmetric signatures, where that was told.
+    /// What verifies its asymmetric signatures, where that was sent.
     pub public: Option<PublicKey>,
-    /// What makes and verifies its signatures with HMAC-SHA1, where that was told.
+    /// What makes and verifies its signatures with HMAC-SHA1, where that was sent.
     pub old: Option<OldKey>,
     days: Days,
-    /// [`DerivedKeys::digest`] of what was told.
+    /// [`DerivedKeys::digest`] of what was sent.
     digest: [u8; 32],
 }
 
@@ -218,7 +218,7 @@ impl Verifier {
         self.days.last() < Days::number(first)
     }
 
-    /// Whether this is what was told, to the last letter of the last policy.
+    /// Whether this is what was sent, to the last letter of the last policy.
     pub(crate) fn is_as_told(&self, told: &DerivedKeys, shown: bool) -> bool {
         self.shown == shown && self.days.are(&told.days) && self.digest == told.digest()
     }

@@ -25,7 +25,7 @@ use crate::{
 /// How often a region looks whether the cloud has it on record as it is.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(2);
 
-/// How often a region notes when the registry was last heard.
+/// How often a region notes when the registry last answered.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
 /// The tasks; they end when this is dropped.
@@ -151,7 +151,7 @@ impl Drop for PeerThreads {
     }
 }
 
-/// Notes when the registry was last heard, for a start without it and for the doctor.
+/// Notes when the registry last answered, for a start without it and for the doctor.
 async fn note_heard(region: Arc<Region>) {
     let mut noted = None;
     let mut followed = region.registry.followed();
@@ -193,8 +193,8 @@ async fn note_key_uses(region: Arc<Region>) {
     }
 }
 
-/// Keeps telling the registry's region where this one can be reached, until that is on record, and
-/// that it is ready while it is joining.
+/// Reports to the registry's region again and again where this one can be reached, until that is on
+/// record, and that it is ready while it is joining.
 async fn announce(region: Arc<Region>, at: Addresses) {
     use cloud::Upstream;
     let Some(upstream) = &region.upstream else {

@@ -155,7 +155,7 @@ pub struct Cloud {
     /// Seconds for which rows of a bucket stay after it was taken away from this region.
     pub removed_grace_s: u64,
     /// Seconds for which this region decides about others than a bucket's own account by what it
-    /// heard last from the registry, or a replica from its home.
+    /// received last from the registry, or a replica from its home.
     pub stale_after_s: u64,
     /// Whether the registry here is known to be the newest one: a folder that is a copy changes
     /// nothing of it otherwise before another region has asked.
@@ -543,7 +543,7 @@ orphans_every_s = 86400
 "#;
 
 impl Cloud {
-    /// How long rows of a bucket that was taken away stay, and for how long what was heard last
+    /// How long rows of a bucket that was taken away stay, and for how long what was received last
     /// counts.
     pub fn patience(&self) -> (Duration, Duration) {
         (

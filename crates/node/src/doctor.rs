@@ -27,7 +27,7 @@ pub enum Level {
     Ok,
     /// It works, but will hurt.
     Warn,
-    /// It must be mended.
+    /// It must be repaired.
     Fail,
 }
 

@@ -25,9 +25,9 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const TLS_SOON_S: u64 = 14 * 86_400;
 /// A certificate that is renewed in time has more left.
 const EXPIRES_SOON_S: u64 = 5 * 86_400;
-/// A running region hears the registry about twice a minute.
+/// A running region gets an answer of the registry about twice a minute.
 const HEARD_OLD_S: u64 = 600;
-/// A copy that is behind for longer is worth a warning.
+/// A replica that is behind for longer is worth a warning.
 const LAG_LONG_MS: u64 = 60_000;
 
 /// What a region's metrics say.

@@ -38,7 +38,7 @@ const GOOD: Duration = Duration::from_secs(86_400);
 /// How long newer keys are not asked for again, and how long a provider is not that did not answer.
 const BEYOND_EVERY: Duration = Duration::from_secs(30);
 const AWAY: Duration = Duration::from_secs(5);
-/// Providers of which something is remembered; past that all is forgotten.
+/// Providers of which something is remembered; past that all is dropped.
 const KNOWN_MAX: usize = 1_000;
 
 /// Whose tokens may begin sessions.

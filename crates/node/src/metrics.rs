@@ -1,4 +1,4 @@
-//! What the engine and the process tell Prometheus, read at each scrape.
+//! What the engine and the process report to Prometheus, read at each scrape.
 
 use std::{
     collections::HashMap,
@@ -144,8 +144,8 @@ impl Engine {
         Ok(())
     }
 
-    /// How the copies here follow their homes, and homes read what copies take. Buckets are named:
-    /// they lie here.
+    /// How the replicas here follow their homes, and homes read what replicas take. Buckets are
+    /// named: they are stored here.
     fn copies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let names: HashMap<_, _> = self
             .0
@@ -194,7 +194,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Versions that are ahead of the clock here. Buckets are named: they lie here.
+    /// Versions that are ahead of the clock here. Buckets are named: they are stored here.
     fn asides(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let asides = self.0.objects.asides();
         let deeds = self.0.registry.all().into_iter();

@@ -70,7 +70,7 @@ pub struct Watched {
     pub others: link::Seen,
     /// How much the region held when that was last counted.
     pub stored: Stored,
-    /// What homes told last of their replicas.
+    /// What homes reported last of their replicas.
     pub completeness: Completeness,
 }
 
@@ -231,7 +231,7 @@ impl Region {
         authorize_counting(deed, &here, &here, false).map_err(|e| e.to_string())
     }
 
-    /// How the copies of a bucket are doing, as its home knows it.
+    /// The state of the replicas of a bucket, as its home knows it.
     pub async fn copies(&self, deed: &Arc<BucketDeed>) -> Result<Vec<CopyStatus>, String> {
         match deed.home == self.id {
             true => {
@@ -321,7 +321,7 @@ impl Region {
         }
     }
 
-    /// Where it lies.
+    /// Where it is.
     pub fn place(&self) -> Place {
         replication::Regions::here(&*self.neighbours)
     }
@@ -348,7 +348,7 @@ fn as_region(
         }
         return Ok(config);
     };
-    // A keeper that is to join another cloud is told so where it would.
+    // A keeper that is to join another cloud gets that error where it would join.
     let keeper = membership.is_none() && dir.has_credentials();
     match (at, keeper && joins.is_some()) {
         (Some(_), false) => owner.must_be_region(dir, &asked)?,
@@ -431,8 +431,8 @@ fn follow(
     replication
 }
 
-/// Where the region lies: as the registry has it on record, or, before it has been heard, as the
-/// region was planned.
+/// Where the region is: as the registry has it on record, or, before the registry has answered, as
+/// the region was planned.
 fn here(link: &Link, registry: &Registry, id: &RegionId) -> Place {
     registry.place(id).unwrap_or_else(|| Place {
         region: id.clone(),
@@ -541,7 +541,7 @@ fn own_plan(config: &Config) -> RegionPlan {
 
 /// The root account and its key: made at the first start, found again later. A crash between the
 /// registry and the file leaves a root account without a file; then a new key is made for it. So it
-/// is where the file came to the disk and the rows did not, as a relaxed engine permits.
+/// is where the file reached the disk and the rows did not, as a relaxed engine permits.
 async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credentials, Failure> {
     registry.give_canonical_ids().await?;
     let root = registry.accounts().into_iter().find(|a| a.root);
@@ -667,7 +667,7 @@ mod tests {
 
     use super::*;
 
-    /// The file of credentials had come to the disk, and the row of its key had not.
+    /// The file of credentials had reached the disk, and the row of its key had not.
     #[tokio::test]
     async fn credentials_without_their_row_are_replaced_where_root_has_no_key() {
         let folder = std::env::temp_dir().join(format!("dhow-credentials-{}", std::process::id()));

@@ -112,7 +112,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let sweeps = sweeps::start(&region.objects, every, &stopping);
     hear_first(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
-    // An ACME server comes to the listener.
+    // An ACME server connects to the listener.
     let certificates = tls.map(|tls| tokio::spawn(keep_up(tls, &region)));
 
     let ready = || announce(&region, &running, ready, new);
@@ -301,8 +301,8 @@ fn parts(config: &Config, (region, running): (&Region, &Running)) -> Parts {
     }
 }
 
-/// A region that joined has keys for its own name only: whoever signs for an alias is told the
-/// name, as clients understand it, and not that the key is unknown.
+/// A region that joined has keys for its own name only: the answer to a client that signs for an
+/// alias is the name, as clients understand it, and not that the key is unknown.
 fn gateway_config(config: &Config, joined: bool) -> gateway::GatewayConfig {
     let mut gateway = config.gateway();
     if joined {
@@ -422,7 +422,7 @@ fn console_line(running: &Running) -> String {
     })
 }
 
-/// What a person is told, with commands to try. The secret is shown at the first start only.
+/// What a person reads, with commands to try. The secret is shown at the first start only.
 fn welcome(region: &Region, running: &Running, new: bool) {
     let dir = region.dir.path();
     let (data, metrics) = (dir.display(), &running.metrics);

@@ -1,6 +1,6 @@
-//! Scrubbing: every stored byte is read and compared with its checksum, and damage is told by the
-//! versions that it concerns. On request they get their bytes back from other regions, and extents
-//! that nothing refers to are removed.
+//! Scrubbing: every stored byte is read and compared with its checksum, and damage is reported by
+//! the versions that it concerns. On request they get their bytes back from other regions, and
+//! extents that nothing refers to are removed.
 
 use std::{
     collections::HashSet,
@@ -32,7 +32,7 @@ const LISTED_MAX: usize = 1000;
 pub struct DamageFound {
     /// Its bucket.
     pub bucket: String,
-    /// Its key; in a sealed copy its sealed name.
+    /// Its key; in a sealed replica its sealed name.
     pub key: String,
     /// Its id, or `null`.
     pub version: String,
@@ -79,12 +79,12 @@ pub struct ScrubState {
     pub took_ms: u64,
 }
 
-/// What the rows of a bucket told.
+/// What the rows of a bucket said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// Which extents each refers to.
     All,
-    /// Some did not tell that.
+    /// Some did not say that.
     Some,
     /// Some could not be read.
     Unread,
@@ -201,7 +201,7 @@ impl ScrubJob {
     }
 
     /// Names the versions that the damage concerns, and has them repaired. Answers whether every
-    /// row told which extents it refers to: only then is it known which nothing refers to.
+    /// row said which extents it refers to: only then is it known which nothing refers to.
     async fn look_for_versions(
         &self,
         region: &Arc<Region>,

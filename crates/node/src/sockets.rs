@@ -1,4 +1,4 @@
-//! The sockets that a node listens on, and how others are told of them.
+//! The sockets that a node listens on, and how others learn of them.
 
 use std::net::SocketAddr;
 
@@ -124,8 +124,8 @@ impl Sockets {
         })
     }
 
-    /// What others on this machine are told of the process: its listeners for S3, administration
-    /// and probes.
+    /// What others on this machine learn of the process: its listeners for S3, administration and
+    /// probes.
     ///
     /// # Errors
     /// The system does not say where a socket is.

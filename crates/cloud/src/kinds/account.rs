@@ -204,8 +204,8 @@ impl Record for Account {
         Outdated::All
     }
 
-    /// The keys of an account that takes no more signatures with HMAC-SHA1 are told anew; a region
-    /// that is not told them has none any more.
+    /// The keys of an account that takes no more signatures with HMAC-SHA1 are sent again; a region
+    /// that does not receive them has none any more.
     fn followed(state: &State, id: &str, row: &RowChange) -> Vec<RowChange> {
         let takes = |value: &String| Self::read(value.as_bytes()).is_ok_and(|a| a.old_signatures);
         let mut kept = vec![row.clone()];

@@ -1,4 +1,4 @@
-//! Guard policies of accounts: `x/<account id>`. The registry's region has their texts, and tells
+//! Guard policies of accounts: `x/<account id>`. The registry's region has their texts, and sends
 //! them to the regions within the account's jurisdictions. Each region has the digest, by the audit
 //! log: one that lacks the text refuses everybody of the account.
 

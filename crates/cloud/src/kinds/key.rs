@@ -96,7 +96,7 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Takes over of an entry of the audit log whether a key opens anything: the row of a key does
-    /// not tell that where the registry is followed.
+    /// not say that where the registry is followed.
     pub(crate) fn logged(&mut self, entry: &Entry) {
         let (subject, number) = (&*entry.subject, entry.number);
         match &*entry.action {

@@ -64,7 +64,7 @@ macro_rules! kinds {
         ];
 
         /// The registry in memory. It changes only by rows, so that the region that keeps the
-        /// registry and those that follow it come to the same state by the same way.
+        /// registry and those that follow it reach the same state in the same way.
         #[derive(Default)]
         pub(crate) struct State {
             $($(#[$doc])* pub $table: <$kept as Record>::Table,)*
@@ -100,7 +100,7 @@ kinds! {
         guard_policies: GuardPolicyRecord,
         /// Keys that open tokens of sessions, where the registry is followed.
         token_keys: TokenKeyRecord,
-        /// What the keeper said that it had told, where the registry is followed.
+        /// What the keeper said that it had sent, where the registry is followed.
         receipt: Receipt,
         /// How many entries of the log are in the chains, where the registry is kept.
         chained: Folded,
@@ -161,7 +161,7 @@ pub(crate) trait Record: Listed + Serialize + DeserializeOwned + 'static {
     fn put(state: &mut State, master: &MasterKey, id: &str, value: &[u8])
     -> Result<(), CloudError>;
 
-    /// Forgets a row that was removed.
+    /// Drops a row that was removed.
     fn remove(_: &mut State, id: &str) -> Result<(), CloudError> {
         Err(CloudError::Record(format!(
             "row {}{id} is never removed",

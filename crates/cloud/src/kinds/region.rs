@@ -16,7 +16,7 @@ pub enum RegionStatus {
     Planned,
     /// It has its certificate and is being checked.
     Joining,
-    /// Buckets may lie there.
+    /// Buckets may be stored there.
     Open,
     /// No new buckets or replicas; what it holds goes elsewhere.
     Draining,
@@ -91,7 +91,7 @@ pub struct IssuedRecord {
 }
 
 impl RegionRecord {
-    /// Notes a certificate that is about to be handed out, and forgets those that have expired.
+    /// Notes a certificate that is about to be handed out, and drops those that have expired.
     pub(crate) fn note_issued(&mut self, issued: &IssuedRecord, now_ms: u64) {
         self.issued
             .retain(|one| one.not_after_ms > now_ms && one.serial != issued.serial);

@@ -1,4 +1,4 @@
-//! What a hostile region gets of identities, and what it can make the registry believe of them:
+//! What a hostile region gets of identities, and what it can make the registry accept of them:
 //! nothing of accounts whose guard forbids it, no older document, and no session of its own make.
 
 use std::collections::BTreeMap;
@@ -150,8 +150,8 @@ async fn p8_no_region_outside_the_guard_is_told_of_users_roles_or_policies() {
     let account = cloud.european().await;
     let root = cloud.key_of(&account).await;
     let (key, role) = cloud.with_everything(&account).await;
-    // A bucket whose owner trusts the region outside, and one with a home inside: for both it is
-    // told the account's own keys, unasked or not.
+    // A bucket whose owner trusts the region outside, and one with a home inside: for both it
+    // receives the account's own keys, unasked or not.
     let mut trusting = bucket("trusting", &account, "first");
     trusting.placement.trust.reads = vec![Forwarder::Region(RegionId::new("second"))];
     trusting.placement.proxy = true;
@@ -229,7 +229,7 @@ async fn p8_a_region_that_knew_users_before_their_guard_counted_forgets_them() {
     cloud.knows_users().await;
     let account = cloud.european().await;
     let (key, role) = cloud.with_everything(&account).await;
-    // As a build before this one was told them.
+    // As a build before this one received them.
     let told = {
         let state = cloud.keeper.state.read();
         let third = RegionId::new("third");
@@ -279,7 +279,7 @@ async fn p5_no_older_document_of_a_user_or_role_is_told_again() {
         document: Some(narrow),
     };
     keeper.change_role(ROOT, &role.id, change).await.unwrap();
-    // From whichever entry of the log it asks, it is told today's, also when it shows a session
+    // From whichever entry of the log it asks, it receives today's, also when it shows a session
     // that began before.
     let session = cloud.session(&role, &key);
     let shown = super::sessions_tests::signed(&session, &session.secret_key, "second");
@@ -288,7 +288,7 @@ async fn p5_no_older_document_of_a_user_or_role_is_told_again() {
         .await;
     assert!(now.contains("s3:GetBucketLocation"));
     assert!(!now.contains("s3:GetObject"), "{now}");
-    // A key that is disabled is told as such from every entry, without what verifies.
+    // A key that is disabled is sent as such from every entry, without what verifies.
     let id = types::AccessKeyId::new(&key.access_key);
     let disabled = keeper.set_key_status(ROOT, &id, crate::KeyStatus::Disabled);
     disabled.await.unwrap();
@@ -438,7 +438,7 @@ async fn p5_sessions_that_a_region_makes_prove_nothing_to_the_registry() {
         assert!(matches!(create("forged", &made).await, Told::Refused(_)));
         assert!(Deeds::get(&*cloud.keeper, &BucketName::new("forged").unwrap()).is_none());
     }
-    // Each region is told the keys with which tokens are opened there, and those of no other.
+    // Each region receives the keys with which tokens are opened there, and those of no other.
     let of = async |region: &str| {
         let region = RegionId::new(region);
         let told = cloud.keeper.answer(&region, Ask::TokenKeys).await;

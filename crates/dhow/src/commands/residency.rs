@@ -341,7 +341,7 @@ fn rows(report: &Report) -> Vec<[String; 7]> {
     all.collect()
 }
 
-/// Of a copy whose count reflects another position of the home's log than the home's own.
+/// Of a replica whose count reflects another position of the home's log than the home's own.
 const MOMENT: &str = "a replica, counted at another moment";
 
 fn show(report: &Report, anchored: bool) {

@@ -152,8 +152,8 @@ impl Ordering<'_> {
         Ok(())
     }
 
-    /// Why an order came to nothing: the first name whose proof the server did not get, and what it
-    /// says of that.
+    /// Why an order failed: the first name whose proof the server did not get, and what it says of
+    /// that.
     async fn why(&self, order: &mut Order, error: Option<Error>) -> AcmeError {
         let mut all = order.authorizations();
         while let Some(Ok(mut next)) = all.next().await {

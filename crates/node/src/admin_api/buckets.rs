@@ -198,7 +198,8 @@ impl Admin {
             )
             .await;
         let made = made.map_err(|e| conflict(&e.to_string()))?;
-        // So that whoever hears of it can use it at once. A home that is away hears of it later.
+        // So that a client can use the bucket at once after the answer. A home that is unreachable
+        // receives it later.
         let holders: Vec<RegionId> = made.holders().cloned().collect();
         if let Err(error) = registry.wait_until_heard(&holders).await {
             tracing::warn!(bucket = %made.name, %error, "a new bucket");
@@ -244,8 +245,8 @@ impl Admin {
         Ok(deed(&*placed.map_err(refused)?))
     }
 
-    /// Whether regions that are to lose their copy have handed over what they alone may have: under
-    /// an epoch that is new to them they follow only after that.
+    /// Whether regions that are to lose their replica have handed over what they alone may have:
+    /// under an epoch that is new to them they follow only after that.
     async fn have_handed_over(
         &self,
         found: &Arc<BucketDeed>,

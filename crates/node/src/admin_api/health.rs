@@ -1,5 +1,5 @@
 //! How this region is doing, for whoever runs it: what `dhow doctor` finds, its disk, and what it
-//! holds. Of a bucket that is sealed here neither name nor account is told: its owner does not let
+//! holds. Of a bucket that is sealed here neither name nor account is shown: its owner does not let
 //! this region's operator read it.
 
 use std::{

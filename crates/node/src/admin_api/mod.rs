@@ -246,7 +246,7 @@ impl Admin {
         entries.map(Value::Array).map_err(refused)
     }
 
-    /// Whether the registry told the key of a signature that this region did not know.
+    /// Whether the registry sent the key of a signature that this region did not know.
     async fn learns(&self, request: &Signed<'_>, from: Option<IpAddr>) -> bool {
         let Ok(claim) = signature::claim_admin(request, self.region.clock.now()) else {
             return false;
@@ -382,8 +382,8 @@ fn denied(why: String) -> Refused {
     (StatusCode::FORBIDDEN, "access denied".to_owned())
 }
 
-/// A signature that is no good. What is said of its form is nothing about a key: so whoever signs
-/// for S3 is told what to sign for.
+/// A signature that is no good. What is said of its form is nothing about a key: so the answer to a
+/// client that signs for S3 says what to sign for.
 fn unverified(error: SignatureError) -> Refused {
     let form = match &error {
         SignatureError::HeaderMalformed(why) => Some(format!(

@@ -38,7 +38,7 @@ const YIELD_WITHIN: Duration = Duration::from_secs(2);
 /// How long the old home takes no writes at most while a planned move waits for the new one to get
 /// the last changes.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(20);
-/// The old home is told again that the move is under way, well before it stops believing it.
+/// The old home is informed again that the move is under way, well before what it received expires.
 const SAY_AGAIN: Duration = Duration::from_secs(1);
 /// Between two looks at how far the new home is.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -75,7 +75,7 @@ impl Admin {
             self.catches_up(found, &would).await?;
         }
         let promises = self.region.replication.promises();
-        // The region itself hears of the new deed as it is made.
+        // The region itself learns of the new deed as it is made.
         let pause = (found.home != self.region.id).then(|| promises.pause(&found.home));
         let wait = promote.wait_ms.map_or(Duration::MAX, Duration::from_millis);
         if pause.is_some()
@@ -164,7 +164,7 @@ impl Admin {
     }
 
     /// A silent home may decide by the promises of all successors that it knows. The new home's own
-    /// promise, which that one waits out, is among them only if the old home has heard of it.
+    /// promise, which that one waits out, is among them only if the old home knows of it.
     async fn home_counts_on(&self, found: &Arc<BucketDeed>, to: &RegionId) -> Result<(), Refused> {
         let knows = self.region.registry.home_knows(found, to).await;
         if knows.map_err(refused)? || matches!(self.has_followed(found, to).await?, Some(true)) {
@@ -180,7 +180,7 @@ impl Admin {
     }
 
     /// Whether the old home takes no writes any more under the epoch before the new one. One that
-    /// has not heard yet that it is the home says nothing: it could hear that later, and decide.
+    /// does not yet know that it is the home says nothing: it could learn that later, and decide.
     async fn yields(&self, found: &Arc<BucketDeed>, would: &BucketDeed) -> bool {
         if found.home == self.region.id {
             let promises = self.region.replication.promises();
@@ -193,7 +193,7 @@ impl Admin {
     }
 
     /// Away from a home that answers, here or to any other region, only by force: what it has and
-    /// the copy has not would diverge.
+    /// the replica has not would diverge.
     async fn may_promote(&self, found: &BucketDeed, to: &RegionId) -> Result<(), Refused> {
         if found.home == self.region.id {
             return Err(self.still_answers(found, to, "it keeps the registry"));
@@ -208,8 +208,8 @@ impl Admin {
         }
     }
 
-    /// To a copy that is not whole only by force: the rest would be lost with the home, which may
-    /// not even know that it could be succeeded.
+    /// To a replica that is not whole only by force: the rest would be lost with the home, which
+    /// may not even know that it could be succeeded.
     async fn is_whole(&self, found: &Arc<BucketDeed>, to: &RegionId) -> Result<(), Refused> {
         // Who does not answer, or does not know the question, is not asked for more.
         match self.has_followed(found, to).await?.unwrap_or(true) {

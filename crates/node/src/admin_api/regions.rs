@@ -16,8 +16,8 @@ use super::{
 /// How long a join token is good for, unless said otherwise.
 const TOKEN_VALID_S: u64 = 24 * 3600;
 
-/// Of a region, what tenants are not told: how other regions reach it, its certificates, and how
-/// much all tenants together have there.
+/// Of a region, what tenants do not see: how other regions reach it, its certificates, and how much
+/// all tenants together have there.
 const OF_OPERATORS: [&str; 7] = [
     "peer",
     "public_key",

@@ -73,7 +73,7 @@ impl Admin {
             let gathered = self.region.gather(deed).await;
             let rows = self.judged(deed, &gathered);
             let good = rows.iter().all(|(good, _)| *good);
-            // A copy that takes a change over just now may be counted in the midst of it.
+            // A replica that takes a change over just now may be counted in the middle of it.
             if good || !gathered.unanswered.is_empty() || begun.elapsed() > AGAIN_WITHIN {
                 let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
                 return Ok(json!({ "bucket": &*deed.name, "good": good, "regions": rows }));

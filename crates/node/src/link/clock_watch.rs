@@ -96,7 +96,7 @@ fn ahead(theirs: u64, own: RangeInclusive<u64>) -> i64 {
 }
 
 /// What the others' clocks say of ours, each with whether it is the registry's region and how far
-/// it is ahead. With two or more others the median counts, and the own clock is heard as well where
+/// it is ahead. With two or more others the median counts, and the own clock counts as well where
 /// it breaks a tie: of three clocks that differ the middle one is right. A single other one counts
 /// only if it keeps the registry, since one of two must be right.
 fn judge(offsets: &[(bool, i64)]) -> Option<String> {
@@ -150,7 +150,7 @@ mod tests {
         // Ours is wrong.
         assert!(judge(&[(true, 5_000), (false, 5_001)]).is_some_and(|w| w.contains("behind")));
         assert!(judge(&[(true, -5_000), (false, -5_001)]).is_some_and(|w| w.contains("ahead")));
-        // One of two: the registry's region is believed.
+        // One of two: the registry's region counts.
         assert!(judge(&[(true, 5_000)]).is_some());
         assert_eq!(judge(&[(false, 5_000)]), None);
         assert_eq!(judge(&[(true, 2_000)]), None);

@@ -26,7 +26,7 @@ pub struct Membership {
     pub keeper: String,
     /// Where that answered when this region joined (host:port).
     pub keeper_peer: String,
-    /// The country in which this region lies, as it was planned: ISO 3166-1 alpha-2.
+    /// The country in which this region is, as it was planned: ISO 3166-1 alpha-2.
     pub jurisdiction: String,
     /// The SHA-256 of the token's secret with which it last got a new key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +109,7 @@ pub fn authority(
         return Authority::from_pem(&certificate, &key).map_err(wrong);
     }
     if FolderOwner::read(dir)?.is_some() {
-        // Its key may be there yet: nothing is written over it.
+        // Its key may still be there: nothing is written over it.
         must_read(dir, "authority.pem")?;
     }
     // The cloud is called by the region that began it; 53 bytes are what a certificate has room

@@ -1,5 +1,5 @@
-//! The door for other regions: each request goes to whoever answers it, with the proven identity
-//! of the region that sent it.
+//! Handles the requests of other regions: each goes to the part that answers it, with the proven
+//! identity of the region that sent it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ pub struct PeerDoor {
     pub link: Arc<Link>,
     /// Answers questions about buckets.
     pub source: Source,
-    /// Answers requests of customers that another region passed on.
+    /// Answers requests of customers that another region forwarded.
     pub gateway: Arc<Gateway>,
 }
 
@@ -99,9 +99,9 @@ impl PeerDoor {
         joined.map(ok).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
 
-    /// A region that knows that its record is old tells nothing by it: neither keys nor deeds, nor
-    /// who is a region. It still takes statements of starts and questions to the registry, by which
-    /// it learns how it stands.
+    /// A region that knows that its record is old answers nothing by it: neither keys nor deeds,
+    /// nor who is a region. It still takes statements of starts and questions to the registry, by
+    /// which it learns how it stands.
     fn may_answer(&self, path: &str) -> Result<(), (StatusCode, String)> {
         match self.region.neighbours.doubt_of_registry() {
             Some(why) if path != paths::START && path != paths::REGISTRY => {
@@ -170,7 +170,7 @@ impl PeerDoor {
             }
             (&Method::POST, paths::RESIDENCY) => {
                 // Statements are gathered in the registry's region; the others need not know what
-                // lies where.
+                // is stored where.
                 if **from != *self.link.membership.keeper {
                     return Err((
                         StatusCode::FORBIDDEN,

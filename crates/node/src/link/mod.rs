@@ -61,7 +61,7 @@ const HELLO_WAIT: Duration = Duration::from_secs(2);
 pub struct Link {
     /// The region's own key.
     pub identity: Identity,
-    /// What it shows and believes.
+    /// What it shows and what it trusts.
     pub tls: Arc<Tls>,
     /// Sends requests.
     pub client: Client,

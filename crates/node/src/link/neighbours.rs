@@ -48,7 +48,8 @@ pub struct Neighbours {
     clock: Arc<dyn Clock>,
     /// How long rows that are to be removed can be brought back.
     removed_grace: Duration,
-    /// How long this region decides about others than a bucket's own account by what it heard last.
+    /// How long this region decides about others than a bucket's own account by what it received
+    /// last.
     stale_after: Duration,
     /// Since which epoch buckets have their homes, and in which that was read from the log.
     home_since: Mutex<HashMap<BucketId, (u64, u64)>>,
@@ -88,13 +89,13 @@ impl Neighbours {
         })
     }
 
-    /// Tells it how copies are doing, once replication is there.
+    /// Gives it the state of replicas, once replication is there.
     pub fn knows(&self, status: &Arc<Status>) {
         // A second call would name the same.
         let _ = self.status.set(Arc::clone(status));
     }
 
-    /// Says whether this region's clock is to be believed.
+    /// Says whether this region's clock is to be trusted.
     pub fn doubt_clock(&self, why: Option<String>) {
         match (&why, self.clock_doubt.load().is_some()) {
             (Some(why), false) => tracing::error!(why, "writes are refused"),
@@ -207,13 +208,13 @@ impl Neighbours {
         self.behind.is()
     }
 
-    /// Whether every copy of every bucket whose home is here has handed over what it has.
+    /// Whether every replica of every bucket whose home is here has handed over what it has.
     pub fn has_caught_up(&self) -> bool {
         let mut deeds = self.registry.all().into_iter();
         deeds.all(|deed| replication::Regions::home_doubt(self, &deed).is_none())
     }
 
-    /// Why this region is not to act on requests, and not to tell others what it has on record: it
+    /// Why this region is not to act on requests, and not to send others what it has on record: it
     /// knows that others have newer keys and deeds, or knows so of its folder and has not compared
     /// the registry yet.
     pub fn doubt_of_registry(&self) -> Option<String> {
@@ -245,7 +246,7 @@ impl Neighbours {
             .doubt(&self.here.region, deed, status.map(|s| &**s))
     }
 
-    /// How long ago the registry was heard; `None` where it is kept here.
+    /// How long ago the registry answered; `None` where it is kept here.
     pub fn registry_age(&self) -> Option<Duration> {
         if self.registry.keeps() {
             return None;

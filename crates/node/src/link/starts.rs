@@ -1,6 +1,6 @@
 //! This start of the region among others that may have been or still are: what is said is in
 //! `proof::instance`. Each start signs a statement every few seconds, gives it to all others, and
-//! is told what they remember of other starts. It finds out so that its folder was put back to an
+//! receives what they remember of other starts. It finds out so that its folder was put back to an
 //! older state, and that another process runs as the same region.
 //!
 //! `starts.json` in the data folder keeps what others have said and what is not settled here.
@@ -33,7 +33,7 @@ const FORMAT: u32 = 1;
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// While something is missing here, it is looked so often whether it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Ends of logs that were heard of are kept this often; other starts at once.
+/// Ends of logs that were received are kept this often; other starts at once.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often the folder is marked as the one that is in use.
 const MARK_EVERY: Duration = Duration::from_secs(60);
@@ -108,7 +108,7 @@ pub struct Starts {
 }
 
 impl Starts {
-    /// Reads what the folder keeps. The start is the one that `neighbours` tells others of.
+    /// Reads what the folder keeps. The start is the one that `neighbours` names to others.
     pub fn open(
         dir: &DataDir,
         identity: &Identity,
@@ -314,7 +314,7 @@ pub async fn say_start(region: Arc<Region>, own_address: String) {
     }
 }
 
-/// Whom to tell: all others; and, where this region is on record with another address than its
+/// To whom to send: all others; and, where this region is on record with another address than its
 /// own, whoever answers there.
 fn others(region: &Region, own_address: &str) -> Vec<Peer> {
     let known = region.registry.all_regions();

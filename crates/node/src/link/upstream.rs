@@ -37,7 +37,7 @@ impl PeerUpstream {
         })
     }
 
-    /// Tells it the copy of the registry, once that is open.
+    /// Gives it the copy of the registry, once that is open.
     pub fn knows(&self, registry: Arc<Registry>) {
         // A second call would name the same registry.
         let _ = self.registry.set(registry);
