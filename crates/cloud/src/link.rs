@@ -1,5 +1,5 @@
 //! What a region asks of the one that keeps the registry, and how that answers. The transport is
-//! somebody else's: it tells who asks, by a proof that this crate trusts.
+//! elsewhere: it says who asks, by a proof that this crate trusts.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -50,7 +50,7 @@ pub enum Ask {
         from: u64,
         /// How long to wait, in milliseconds.
         wait_ms: u64,
-        /// What the keeper said last that it had told.
+        /// What the keeper said last that it had sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Receipt>,
         /// The features that the asker knows; builds that announce none know those that all know.
@@ -78,7 +78,7 @@ pub enum Ask {
     },
     /// Record a bucket.
     CreateDeed(NewDeedRecord),
-    /// Forget a bucket.
+    /// Remove a bucket.
     RemoveDeed {
         /// Its name.
         name: String,
@@ -153,7 +153,7 @@ pub struct Readiness {
 /// How far a region's clock may be from the registry's, in milliseconds, to be let in.
 pub const SKEW_MAX_MS: u64 = 5_000;
 
-/// What it is told.
+/// What it is answered.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Told {
@@ -240,7 +240,7 @@ pub enum Told {
     Refused(String),
 }
 
-/// A change as it is told: with what it makes of access keys for the region that asks.
+/// A change as it is sent: with what it makes of access keys for the region that asks.
 #[derive(Serialize, Deserialize)]
 pub struct ToldChange {
     pub(crate) change: Change,
@@ -444,8 +444,7 @@ impl Registry {
             let found = concerned(&state, &mut served, &mut told_owners, &change);
             let keys = found.keys.iter();
             let keys = keys.filter_map(|id| self.derive_for(&state, id, to));
-            // Keys and roles that a change touched and that do not come with it are forgotten
-            // there.
+            // Keys and roles that a change touched and that do not come with it are dropped there.
             let keys = keys.filter(|keys| room.takes(keys)).collect();
             let roles = found.roles.iter();
             let roles = roles.filter_map(|id| state.role_for(id, to));
@@ -645,15 +644,16 @@ impl Registry {
     }
 }
 
-/// What a region is told anew with a change.
+/// What is sent again to a region with a change.
 #[derive(Default)]
 struct Concerned {
     keys: Vec<String>,
     roles: Vec<String>,
 }
 
-/// The access keys and roles that a region is told anew with a change: those that it touched, those
-/// of accounts that it touched, and, once in an answer, those of whoever has a bucket there by it.
+/// The access keys and roles that are sent again to a region with a change: those that it touched,
+/// those of accounts that it touched, and, once in an answer, those of whoever has a bucket there
+/// by it.
 fn concerned(
     state: &State,
     served: &mut Served<'_>,

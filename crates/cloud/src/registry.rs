@@ -322,9 +322,9 @@ impl Registry {
         Arc::clone(&self.changing).lock_owned().await
     }
 
-    /// Commits a change, then does the same in memory. Both happen whether or not the caller
-    /// stays to hear of it: a client that hangs up in the midst must not leave a row that memory
-    /// knows nothing of.
+    /// Commits a change, then does the same in memory. Both happen whether or not the caller waits
+    /// for it: a client that hangs up in the midst must not leave a row that memory knows nothing
+    /// of.
     pub(crate) async fn change(&self, turn: Turn, draft: Draft) -> Result<(), CloudError> {
         if let Keeper::There(upstream) = &self.keeper {
             return Err(CloudError::Elsewhere(upstream.keeper().to_string()));
@@ -340,7 +340,7 @@ impl Registry {
 
     async fn seal_and_land(&self, turn: Turn, draft: Draft) -> Result<(), CloudError> {
         let change = draft.seal(self.state.read().last.as_ref(), self.clock.now())?;
-        // A log that is longer than its chains would mend itself at the next start.
+        // A log that is longer than its chains would be corrected at the next start.
         if self.state.read().chained != change.entry.number {
             self.fold().await?;
         }

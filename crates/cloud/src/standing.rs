@@ -1,6 +1,6 @@
 //! Whether the registry that is stored here is the newest one. A registry that was put back to an
 //! older state would give one name to two buckets. So its region gives each follower a receipt for
-//! what it has told, which only it can make; followers show it whenever they ask. A receipt for
+//! what it has sent, which only it can make; followers show it whenever they ask. A receipt for
 //! more than is here, or for another history, ends all changes. After a start, changes wait until
 //! the regions on record have asked once, for a limited time.
 
@@ -32,7 +32,8 @@ const UNSURE: &str = "the data folder of this region is a copy, as from a backup
     this region. If no other region is left, or this is known to be the newest folder, start once \
     with --registry-is-newest (docs/damage.md)";
 
-/// The keeper's word for what it has told: its log had `length` entries, the last with this hash.
+/// The keeper's statement of what it has sent: its log had `length` entries, the last with this
+/// hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Format version.
@@ -195,7 +196,7 @@ impl Registry {
         let _ = tokio::time::timeout(WAIT_MAX, compared.wait_for(|compared| *compared)).await;
     }
 
-    /// A follower asks for entries from `first` on, and shows what it was told last.
+    /// A follower asks for entries from `first` on, and shows what it received last.
     pub(crate) async fn asked_by(&self, region: &RegionId, first: u64, shown: Option<&Receipt>) {
         let length = *self.length.borrow();
         let shown = shown.filter(|receipt| receipt.is_made_with(&self.master));

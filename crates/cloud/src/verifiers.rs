@@ -274,7 +274,7 @@ impl Verifiers {
             return false;
         };
         verifier.active = false;
-        // Whatever is told of the key next is written, also if it is what was told before.
+        // Whatever is sent of the key next is written, also if it is what was sent before.
         verifier.digest = [0; 32];
         true
     }

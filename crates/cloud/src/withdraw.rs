@@ -15,12 +15,12 @@ use crate::{
 const UNWRITTEN_MAX: usize = 65_536;
 
 impl Registry {
-    /// What takes rights away holds from here on, whatever becomes of the disk: keys that are
+    /// What takes rights away holds from here on, whatever happens to the disk: keys that are
     /// disabled or deleted, accounts that are suspended, guard policies that are set, roles and
     /// identity providers that are deleted, certificates that are revoked, regions that are closed,
     /// trust that a placement no longer has, and, where the registry is followed, buckets that are
     /// not placed here any more. If it cannot be written now, the next try finds it in memory; a
-    /// region that starts anew is told again by the keeper.
+    /// region that starts again receives it again from the keeper.
     pub(crate) fn withdraw_first(&self, kept: &[RowChange]) {
         if types::planted("revoked-on-disk-first") {
             return;
@@ -50,7 +50,7 @@ impl Registry {
         self.length.send_replace(length);
     }
 
-    /// The same for a change that a region was told and that it cannot write.
+    /// The same for a change that a region received and that it cannot write.
     pub(crate) fn withdraw_told(&self, told: &ToldChange) {
         self.withdraw_first(&told.change.rows);
         let stopped = told.keys.iter().filter(|keys| !keys.active);

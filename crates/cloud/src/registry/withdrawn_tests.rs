@@ -59,7 +59,7 @@ async fn p5_a_follower_with_a_full_disk_hears_of_revocations_and_removals() {
     let length = *copy.watch().borrow();
     let revoking = cloud.keeper.revoke_certificates(ROOT, "third", None);
     revoking.await.unwrap();
-    // A change that waits until the other region has heard of it, which it cannot say.
+    // A change that waits until the other region has received it, which it cannot say.
     let (keeper, name) = (Arc::clone(&cloud.keeper), deed.name.clone());
     let gone = second.clone();
     let placing = tokio::spawn(async move {
@@ -75,7 +75,7 @@ async fn p5_a_follower_with_a_full_disk_hears_of_revocations_and_removals() {
         .await
         .unwrap()
         .unwrap();
-    // Nothing of it is on the disk, and it does not count as heard.
+    // Nothing of it is on the disk, and it does not count as received.
     assert_eq!(*copy.watch().borrow(), length);
 
     script.clear();
@@ -117,7 +117,7 @@ async fn p5_the_keeper_revokes_before_it_writes_and_says_when_it_could_not() {
         matches!(refused, Err(CloudError::Unwritten(_))),
         "{refused:?}"
     );
-    // Whoever follows revocations is told.
+    // Whoever follows revocations is woken.
     assert!(watch.has_changed().unwrap());
     assert_eq!(revoked(&keeper, "second"), 1);
 

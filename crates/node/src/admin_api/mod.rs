@@ -94,7 +94,7 @@ impl Admin {
         let answer = move |from: SocketAddr, request: Request<Incoming>| {
             let admin = Arc::clone(&self);
             async move {
-                // Whoever speaks S3 is told that first, under any name.
+                // A client of S3 gets that answer first, under any name.
                 let is_s3 = gateway::not_s3(request.headers(), "the admin API").is_some();
                 match admin.hosts.check(&request) {
                     Err(host) if !is_s3 => answered(Err(elsewhere(host))),
@@ -336,7 +336,7 @@ impl Admin {
     }
 }
 
-/// The request was signed for another host, and somebody passed it on.
+/// The request was signed for another host, and somebody forwarded it.
 fn elsewhere(host: &str) -> Refused {
     let host = types::text::shown(host, 100);
     tracing::info!(%host, "an admin request to another host was refused");
