@@ -43,7 +43,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("iam", &["types", "access", "cloud"]),
     ("console", &["types", "access", "cloud", "proof"]),
+    ("admin", &["types", "access", "cloud", "listener"]),
     ("bench", &["types", "access", "listener"]),
+    (
+        "cli",
+        &["types", "access", "iam", "listener", "proof", "admin"],
+    ),
     (
         "node",
         &[
@@ -60,14 +65,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "replication",
             "proof",
             "seal",
+            "admin",
         ],
     ),
-    (
-        "dhow",
-        &[
-            "types", "access", "iam", "bench", "listener", "proof", "node",
-        ],
-    ),
+    ("dhow", &["bench", "admin", "cli", "node"]),
     ("check", &[]),
     (
         "sim",

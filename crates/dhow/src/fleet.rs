@@ -8,22 +8,19 @@ use std::{
     time::Duration,
 };
 
-use node::{
-    config::Config,
+use admin::{
+    bodies::{NewOperator, NewRegion, RegionPlan},
+    client::AdminClient,
     data_dir::{DataDir, FleetFile},
     failure::Failure,
-    program, shown_secret,
 };
+use cli::topology::{FleetRegion, OPERATORS, WORLD};
+use node::{config::Config, program, shown_secret};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
-};
-
-use crate::{
-    admin_client::AdminClient,
-    topology::{FleetRegion, OPERATORS, WORLD},
 };
 
 /// How long a region may take until it is ready.
@@ -43,7 +40,7 @@ pub struct Fleet {
     pub count: usize,
     /// The first S3 port; the others follow. 0 takes free ones.
     pub first_port: u16,
-    /// What is passed on to each region.
+    /// What each region is started with.
     pub args: Vec<String>,
     /// One line of JSON when all are ready.
     pub json: bool,
@@ -72,7 +69,7 @@ impl Fleet {
             ended = self.serve(&mut running) => ended,
         };
         eprintln!("stopping {} regions", running.len());
-        // The registry's region last: the others may still want to tell it something.
+        // The registry's region last: the others may still have something to send to it.
         for one in running.iter_mut().rev() {
             stop(&mut one.child).await;
         }
@@ -148,15 +145,20 @@ impl Fleet {
         if self.folder(region).join("membership.json").exists() {
             return Ok(None);
         }
-        let plan = json!({ "plan": {
-            "id": region.id,
-            "city": region.city,
-            "latitude": region.latitude,
-            "longitude": region.longitude,
-            "jurisdiction": region.jurisdiction,
-            "operator": region.operator,
-        }});
-        let planned = self.admin()?.call("POST", "regions", Some(&plan))?;
+        let body = NewRegion {
+            plan: RegionPlan {
+                id: region.id.to_owned(),
+                city: region.city.to_owned(),
+                latitude: region.latitude,
+                longitude: region.longitude,
+                jurisdiction: region.jurisdiction.to_owned(),
+                operator: region.operator.to_owned(),
+                addresses: Vec::new(),
+            },
+            dry_run: false,
+            valid_s: None,
+        };
+        let planned = self.admin()?.post("regions", &body)?;
         Ok(Some(text(&planned, "token").to_owned()))
     }
 
@@ -171,11 +173,11 @@ impl Fleet {
             .collect();
         for (id, name) in OPERATORS {
             if !known.contains(&id) {
-                admin.call(
-                    "POST",
-                    "operators",
-                    Some(&json!({ "id": id, "name": name })),
-                )?;
+                let body = NewOperator {
+                    id: id.to_owned(),
+                    name: name.to_owned(),
+                };
+                admin.post("operators", &body)?;
             }
         }
         Ok(())

@@ -1,10 +1,7 @@
 //! `dhow`: the one binary. Commands, and the fleet on one machine.
 
-mod admin_client;
 mod commands;
 mod fleet;
-mod profile;
-mod topology;
 
 use std::process::ExitCode;
 

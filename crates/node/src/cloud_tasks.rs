@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use admin::failure::Failure;
 use cloud::{Ask, RegionStatus, Told};
 use gateway::Gateway;
 use peer::Tls;
@@ -16,7 +17,6 @@ use tokio::{
 use crate::{
     completeness,
     config::Config,
-    failure::Failure,
     link::{self, Link, PeerDoor, Requests},
     region::{Addresses, Region},
     residency, stored,

@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use admin::failure::Failure;
 use serde::Deserialize;
 
 use crate::{
-    console_config::ConsoleConfig, failure::Failure, issuers::StsConfig, new_buckets::Buckets,
+    console_config::ConsoleConfig, issuers::StsConfig, new_buckets::Buckets,
     proxies::ProxiesConfig, sso::ProviderConfig, tls::TlsConfig,
 };
 

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use admin::failure::Failure;
 use serde::Deserialize;
 
-use crate::{failure::Failure, sso::ProviderConfig};
+use crate::sso::ProviderConfig;
 
 /// The web console.
 #[derive(Debug, Clone, Deserialize)]

@@ -4,6 +4,7 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use access::{RequestFacts, Transport};
+use admin::{data_dir::Running, failure::Failure};
 use bytes::Bytes;
 use cloud::Registry;
 use console::{Api, Backend, Console, Discovered, Settings, Unanswered};
@@ -19,8 +20,6 @@ use types::deed::BoxFuture;
 use crate::{
     admin_api::Admin,
     config::Config,
-    data_dir::Running,
-    failure::Failure,
     issuers::Fetched,
     region::Region,
     sso::{Clients, ProviderConfig},

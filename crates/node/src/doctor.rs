@@ -9,13 +9,13 @@ use std::{
     time::Instant,
 };
 
+use admin::data_dir::{DataDir, FleetFile};
 use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 use types::{Clock, SystemClock, Timestamp};
 
 use crate::{
     config::Config,
-    data_dir::{DataDir, FleetFile},
     doctor_cloud::{self, Samples},
     link::behind_in,
 };

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
+use admin::data_dir::DataDir;
 use types::Timestamp;
 
 use crate::{
-    data_dir::DataDir,
     doctor::{Finding, Level},
     figures::LACKING,
     link::{self, Membership},

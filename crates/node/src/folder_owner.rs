@@ -1,14 +1,13 @@
 //! Whose a data folder is: one region of one cloud. Written durably at the first start; a folder
 //! refuses to start as another, since every bucket in it would be somebody else's there.
 
+use admin::{data_dir::DataDir, failure::Failure};
 use cloud::Registry;
 use serde::{Deserialize, Serialize};
 use types::{Deeds, RegionId};
 
 use crate::{
     config::Config,
-    data_dir::DataDir,
-    failure::Failure,
     link::{Link, Membership},
 };
 

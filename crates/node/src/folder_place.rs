@@ -13,9 +13,8 @@ use std::{
     time::UNIX_EPOCH,
 };
 
+use admin::{data_dir::DataDir, failure::Failure};
 use serde::{Deserialize, Serialize};
-
-use crate::{data_dir::DataDir, failure::Failure};
 
 const FILE: &str = "place.json";
 const FORMAT: u32 = 1;

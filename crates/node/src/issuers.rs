@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use admin::failure::Failure;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -25,7 +26,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use types::deed::BoxFuture;
 
-use crate::{failure::Failure, origin::Origin};
+use crate::origin::Origin;
 
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -6,6 +6,7 @@ use std::{
     io::IsTerminal,
 };
 
+use admin::failure::Failure;
 use tracing::field::Field;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
@@ -19,10 +20,7 @@ use tracing_subscriber::{
 };
 use types::text::shown;
 
-use crate::{
-    config::{Config, Log, LogFormat},
-    failure::Failure,
-};
+use crate::config::{Config, Log, LogFormat};
 
 #[cfg(feature = "otel")]
 pub use crate::traces::Traces;

@@ -1,9 +1,8 @@
 //! What new buckets begin with, as the configuration says it.
 
 use access::{NewBuckets, Ownership, PublicAccessBlock};
+use admin::failure::Failure;
 use serde::Deserialize;
-
-use crate::failure::Failure;
 
 /// What new buckets begin with whose account says nothing of that.
 #[derive(Debug, Clone, Deserialize)]

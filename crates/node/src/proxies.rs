@@ -2,10 +2,11 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use admin::failure::Failure;
 use listener::{Network, NoNetwork, Proxies};
 use serde::Deserialize;
 
-use crate::{config::Config, failure::Failure};
+use crate::config::Config;
 
 /// Proxies in front of the S3 listener.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -4,6 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{Counting, authorize_counting};
+use admin::{
+    data_dir::{Credentials, DataDir, Lock},
+    failure::Failure,
+};
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
 use replication::{
@@ -19,8 +23,7 @@ use types::{
 use crate::{
     completeness::Completeness,
     config::{Config, Durability},
-    data_dir::{Credentials, DataDir, Lock},
-    failure::Failure,
+    engine_failure,
     folder_owner::{self, FolderOwner},
     folder_place,
     link::{self, Link, Membership, Neighbours, PeerUpstream, Starts, Unreported},
@@ -95,7 +98,7 @@ pub fn open_engine(config: &Config, dir: &DataDir) -> Result<(Engine, Arc<dyn Up
         reserve_bytes,
         ..ExtentsConfig::new(dir.join("extents"))
     };
-    let local = Local::open(rows, extents)?;
+    let local = Local::open(rows, extents).map_err(engine_failure::failure)?;
     Ok((local.engine(), local))
 }
 
@@ -656,7 +659,8 @@ pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
     let made = new_root_key(&dir, &registry, &root.id, "made by dhow key recover").await;
     drop(registry);
     let closed = tokio::task::spawn_blocking(move || upkeep.close()).await;
-    closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
+    let closed = closed.map_err(|e| Failure::new(format!("closing broke: {e}")))?;
+    closed.map_err(engine_failure::failure)?;
     drop(lock);
     made
 }

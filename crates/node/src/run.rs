@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use admin::{
+    data_dir::{DataDir, Running},
+    failure::{Failure, SECOND},
+};
 use gateway::{Gateway, Hosts, Parts, health};
 use prometheus_client::registry::Registry as Metrics;
 use serde_json::json;
@@ -22,9 +26,7 @@ use crate::{
     cloud_tasks as cloud,
     config::{Config, Durability},
     console_listener::{self, Within},
-    data_dir::{DataDir, Running},
-    failure::{Failure, SECOND},
-    figures,
+    engine_failure, figures,
     iam_forms::IamForms,
     issuers::Fetched,
     metrics,
@@ -277,7 +279,8 @@ async fn open(config: &Config, at: &Addresses) -> Result<Arc<Region>, Failure> {
 async fn close(region: &Arc<Region>) -> Result<(), Failure> {
     let upkeep = Arc::clone(&region.upkeep);
     let closed = tokio::task::spawn_blocking(move || upkeep.close()).await;
-    closed.map_err(|e| Failure::new(format!("closing broke: {e}")))??;
+    let closed = closed.map_err(|e| Failure::new(format!("closing broke: {e}")))?;
+    closed.map_err(engine_failure::failure)?;
     // Best effort: the lock already says whether a process runs.
     let _ = std::fs::remove_file(region.dir.join("running.json"));
     tracing::info!("stopped");

@@ -13,6 +13,7 @@ use std::{
 };
 
 use access::{Action, Permit, SystemReason, authorize_system};
+use admin::failure::Failure;
 use objects::{DamagedVersion, Known};
 use parking_lot::Mutex;
 use replication::Repair;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use store::{BlobId, Damage, Damaged};
 use types::{BucketDeed, Clock, Deeds, Holding};
 
-use crate::{config::Config, failure::Failure, region::Region};
+use crate::{config::Config, engine_failure, region::Region};
 
 /// Rows that are read at a time.
 const PAGE: usize = 1000;
@@ -113,7 +114,7 @@ pub async fn offline(
     let ended = pass
         .await
         .map_err(|e| Failure::new(format!("the scrub broke: {e}")))?;
-    region.upkeep.close()?;
+    region.upkeep.close().map_err(engine_failure::failure)?;
     ended
 }
 
@@ -329,14 +330,15 @@ impl ScrubJob {
     /// Reads all payloads and extents; answers which are damaged.
     fn verify(&self, region: &Region) -> Result<Known, Failure> {
         let mut known = Known::default();
-        let damage = region.upkeep.verify(&mut |seen| {
+        let verified = region.upkeep.verify(&mut |seen| {
             let mut state = self.state.lock();
             (state.phase, state.bytes_total) = (seen.part, seen.bytes_total);
             (state.bytes, state.items) = (seen.bytes, seen.items);
             drop(state);
             self.tick(&*region.clock);
             ControlFlow::Continue(())
-        })?;
+        });
+        let damage = verified.map_err(engine_failure::failure)?;
         let mut state = self.state.lock();
         for Damage { of, what } in damage {
             match of {

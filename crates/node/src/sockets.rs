@@ -2,13 +2,12 @@
 
 use std::net::SocketAddr;
 
+use admin::{data_dir::Running, failure::Failure};
 use tokio::net::TcpListener;
 
 use crate::{
     config::Config,
     console_config::ConsoleConfig,
-    data_dir::Running,
-    failure::Failure,
     region::{Addresses, Region},
     tls::Tls,
 };

@@ -5,14 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use admin::failure::Failure;
 use console::{Provider, RoleOf};
 use iam::Issuers as _;
 use serde::Deserialize;
 
-use crate::{
-    failure::Failure,
-    issuers::{Client, Fetched, StsConfig},
-};
+use crate::issuers::{Client, Fetched, StsConfig};
 
 /// Providers of one console.
 const PROVIDERS_MAX: usize = 8;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use admin::{data_dir::DataDir, failure::Failure};
 use listener::{Authority, Certificates, Files};
 use prometheus_client::{
     collector::Collector,
@@ -21,8 +22,6 @@ use types::{Clock, Random, SystemClock};
 use crate::{
     acme::{self, AcmeConfig, Issuing},
     config::Config,
-    data_dir::DataDir,
-    failure::Failure,
 };
 
 /// The folder of what is made, in the data folder.

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use admin::failure::Failure;
 use async_trait::async_trait;
 use opentelemetry::{
     KeyValue, Value,
@@ -28,8 +29,6 @@ use tracing_subscriber::{
     Layer, Registry,
     filter::{LevelFilter, filter_fn},
 };
-
-use crate::failure::Failure;
 
 /// Longest time for one batch, from connecting to the end of the answer.
 const SEND_TIMEOUT: Duration = Duration::from_secs(3);

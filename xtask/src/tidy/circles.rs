@@ -32,21 +32,11 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "pages::people::removal",
         ],
     ),
-    ("dhow", &["commands::account", "commands::of_account"]),
-    ("dhow", &["commands::draining", "commands::region"]),
     ("listener", &["authority", "certificates"]),
     ("node", &["config", "proxies", "tls"]),
     ("node", &["completeness", "region", "stored"]),
     ("node", &["admin_api", "iam_forms"]),
     ("node", &["doctor", "doctor_cloud"]),
-    (
-        "node",
-        &[
-            "admin_api::fields",
-            "admin_api::health",
-            "admin_api::of_access",
-        ],
-    ),
     (
         "objects",
         &["get", "object_lists", "orphans", "sweep", "versions"],

@@ -2,11 +2,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use admin::failure::Failure;
 use clap::Subcommand;
-use node::{
-    config::{Config, DEFAULT_FILE},
-    failure::Failure,
-};
+use node::config::{Config, DEFAULT_FILE};
 
 /// Print or check a node's configuration.
 #[derive(Subcommand)]

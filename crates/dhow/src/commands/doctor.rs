@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
+use admin::failure::Failure;
 use clap::Args;
-use node::{config::Config, doctor, failure::Failure};
+use cli::{Folder, shown::print_json};
+use node::{config::Config, doctor};
 use serde_json::json;
-
-use super::{Folder, print_json};
 
 /// Check this machine, the data folder and the other regions: configuration, disk, clock, ports,
 /// file limits; of a region that runs also which regions it reaches, its certificate, whether it

@@ -2,13 +2,12 @@
 
 use std::{path::Path, process::ExitCode};
 
-use clap::Args;
-use node::{
+use admin::{
     data_dir::{DataDir, FleetFile},
     failure::Failure,
 };
-
-use super::Folder;
+use clap::Args;
+use cli::Folder;
 
 /// Print the variables that tools need for the running cloud, for `eval "$(dhow env)"`.
 ///

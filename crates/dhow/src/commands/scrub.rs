@@ -2,18 +2,20 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
+use admin::{
+    bodies::StartScrub,
+    client::AdminClient,
+    data_dir::{DataDir, FleetFile},
+    failure::Failure,
+};
 use clap::Args;
+use cli::{Folder, shown::print_json, table};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use node::{
     config::Config,
-    data_dir::{DataDir, FleetFile},
-    failure::Failure,
     scrub::{self, ScrubJob},
 };
-use serde_json::{Value, json};
-
-use super::{Folder, print_json, table};
-use crate::admin_client::AdminClient;
+use serde_json::Value;
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -87,7 +89,8 @@ impl Scrub {
     }
 
     fn online(&self, client: &AdminClient, bar: &ProgressBar) -> Result<Value, Failure> {
-        client.call("POST", "scrub", Some(&json!({ "repair": self.repair })))?;
+        let repair = self.repair;
+        client.post("scrub", &StartScrub { repair })?;
         loop {
             let state = client.call("GET", "scrub", None)?;
             if state.get("running").and_then(Value::as_bool) != Some(true) {

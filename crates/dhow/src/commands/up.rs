@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
+use admin::failure::Failure;
 use clap::Args;
 use node::{
     Certificate, Range, Ready,
     config::{Config, Durability, LogFormat, beside},
-    failure::Failure,
     folder_of_tls, logging,
 };
 

@@ -12,6 +12,7 @@ mod times;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use admin::data_dir::DataDir;
 use instant_acme::Error;
 use listener::{Certificates, Good, TlsError};
 use prometheus_client::{
@@ -26,7 +27,6 @@ use types::{Clock, Random, Timestamp};
 
 pub use self::settings::AcmeConfig;
 use self::{client::Client, order::Ordering};
-use crate::data_dir::DataDir;
 
 /// How long one order may take.
 const ORDER_WITHIN: Duration = Duration::from_secs(600);

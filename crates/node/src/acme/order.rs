@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use admin::data_dir::DataDir;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
     NewOrder, Order, OrderStatus, Problem, RetryPolicy,
@@ -10,7 +11,6 @@ use listener::{Certificates, Good};
 use serde::{Deserialize, Serialize};
 
 use super::{AcmeConfig, AcmeError, client::Client};
-use crate::data_dir::DataDir;
 
 /// How often the server is asked whether it has come further, and for how long.
 const ASKING: RetryPolicy = RetryPolicy::new()

@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, path::PathBuf};
 
+use admin::failure::Failure;
 use serde::Deserialize;
 
-use crate::{failure::Failure, origin::Origin};
+use crate::origin::Origin;
 
 /// The names of one certificate: authorities take no more than a hundred, and advise few.
 pub const NAMES_MAX: usize = 25;

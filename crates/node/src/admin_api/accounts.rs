@@ -1,8 +1,8 @@
 //! Accounts and keys.
 
 use access::{NewBuckets, Ownership, PublicAccessBlock};
+use admin::bodies::{AccountAccess, NewAccount, NewKey, SetGuardPolicy};
 use cloud::{AccessChange, AccountKind, KeyInfo, KeyStatus};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, Jurisdiction};
 
@@ -12,32 +12,6 @@ use super::{
     Admin, Answer, Call,
     answers::{bad, parse, refused, to_json},
 };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewAccount {
-    name: String,
-    #[serde(default)]
-    operator: Option<String>,
-    #[serde(default)]
-    auditor: bool,
-    #[serde(default)]
-    guard: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AccountAccess {
-    public_access_block: Option<Vec<String>>,
-    #[serde(default)]
-    unset_block: bool,
-    new_ownership: Option<String>,
-    new_public_access_block: Option<Vec<String>>,
-    #[serde(default)]
-    unset_new_buckets: bool,
-    signatures: Option<String>,
-    old_signatures: Option<bool>,
-}
 
 /// Requests for an account's buckets are signed in any way, or asymmetrically.
 const ANY: &str = "any";
@@ -51,74 +25,54 @@ fn signatures(name: &str) -> Result<bool, super::Refused> {
     }
 }
 
-impl AccountAccess {
-    fn change(self, before: Option<NewBuckets>) -> Result<AccessChange, super::Refused> {
-        let block = |names: Vec<String>| {
-            PublicAccessBlock::of_names(&names).ok_or_else(|| {
-                let known = PublicAccessBlock::ALL.names().join(", ");
-                bad(&format!(
-                    "the switches of a public access block are {known}"
-                ))
-            })
-        };
-        let mode = |name: String| {
-            Ownership::of_name(&name).ok_or_else(|| {
-                let known = Ownership::ALL.map(Ownership::name).join(", ");
-                bad(&format!("the modes of object ownership are {known}"))
-            })
-        };
-        let requires_asymmetric = self.signatures.as_deref().map(signatures).transpose()?;
-        let own = match (self.public_access_block, self.unset_block) {
-            (Some(_), true) => return Err(bad("a block is set or unset, not both")),
-            (Some(names), false) => Some(Some(block(names)?)),
-            (None, true) => Some(None),
-            (None, false) => None,
-        };
-        let ownership = self.new_ownership.map(mode).transpose()?;
-        let new_block = self.new_public_access_block.map(block).transpose()?;
-        let new_buckets = match (
-            ownership.is_some() || new_block.is_some(),
-            self.unset_new_buckets,
-        ) {
-            (true, true) => return Err(bad("it is set or unset, not both")),
-            (false, true) => Some(None),
-            (false, false) => None,
-            (true, false) => {
-                let before = before.unwrap_or_default();
-                Some(Some(NewBuckets {
-                    ownership: ownership.unwrap_or(before.ownership),
-                    block: new_block.unwrap_or(before.block),
-                }))
-            }
-        };
-        Ok(AccessChange {
-            block: own,
-            new_buckets,
-            requires_asymmetric,
-            old_signatures: self.old_signatures,
+fn change(
+    asked: AccountAccess,
+    before: Option<NewBuckets>,
+) -> Result<AccessChange, super::Refused> {
+    let block = |names: Vec<String>| {
+        PublicAccessBlock::of_names(&names).ok_or_else(|| {
+            let known = PublicAccessBlock::ALL.names().join(", ");
+            bad(&format!(
+                "the switches of a public access block are {known}"
+            ))
         })
-    }
-}
-
-/// What is to become of an account's guard policy.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SetGuardPolicy {
-    policy: Option<String>,
-    #[serde(default)]
-    remove: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewKey {
-    account: String,
-    access_key: Option<String>,
-    secret_key: Option<String>,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    admin: bool,
+    };
+    let mode = |name: String| {
+        Ownership::of_name(&name).ok_or_else(|| {
+            let known = Ownership::ALL.map(Ownership::name).join(", ");
+            bad(&format!("the modes of object ownership are {known}"))
+        })
+    };
+    let requires_asymmetric = asked.signatures.as_deref().map(signatures).transpose()?;
+    let own = match (asked.public_access_block, asked.unset_block) {
+        (Some(_), true) => return Err(bad("a block is set or unset, not both")),
+        (Some(names), false) => Some(Some(block(names)?)),
+        (None, true) => Some(None),
+        (None, false) => None,
+    };
+    let ownership = asked.new_ownership.map(mode).transpose()?;
+    let new_block = asked.new_public_access_block.map(block).transpose()?;
+    let new_buckets = match (
+        ownership.is_some() || new_block.is_some(),
+        asked.unset_new_buckets,
+    ) {
+        (true, true) => return Err(bad("it is set or unset, not both")),
+        (false, true) => Some(None),
+        (false, false) => None,
+        (true, false) => {
+            let before = before.unwrap_or_default();
+            Some(Some(NewBuckets {
+                ownership: ownership.unwrap_or(before.ownership),
+                block: new_block.unwrap_or(before.block),
+            }))
+        }
+    };
+    Ok(AccessChange {
+        block: own,
+        new_buckets,
+        requires_asymmetric,
+        old_signatures: asked.old_signatures,
+    })
 }
 
 impl Admin {
@@ -163,7 +117,7 @@ impl Admin {
         let asked: AccountAccess = parse(&call.body)?;
         let found = registry.account(&id);
         let found = found.ok_or_else(|| refused(cloud::CloudError::NoAccount(id.clone())))?;
-        let change = asked.change(found.begins_with())?;
+        let change = change(asked, found.begins_with())?;
         let changed = registry.set_account_access(&call.actor, &id, change).await;
         let changed = changed.map_err(refused)?;
         let new = changed.new_buckets.as_ref();

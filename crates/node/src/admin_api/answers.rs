@@ -1,5 +1,6 @@
 //! How the admin API answers.
 
+use admin::bodies;
 use cloud::CloudError;
 use http::StatusCode;
 use serde::Deserialize;
@@ -14,13 +15,9 @@ pub fn to_json(value: impl serde::Serialize) -> Answer {
     serde_json::to_value(value).map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
 }
 
-/// A body: an object. A list of a struct's fields in their order, which serde reads as well, is
-/// not what the API describes.
+/// Reads a body.
 pub fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refused> {
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(bad("the body is not as expected: it is no JSON object"));
-    }
-    serde_json::from_slice(body).map_err(|e| bad(&format!("the body is not as expected: {e}")))
+    bodies::parse(body).map_err(|why| bad(&why))
 }
 
 pub fn bad(message: &str) -> Refused {

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use admin::bodies::{NewBucket, Place};
 use cloud::PlacementChange;
 use replication::{CopyStatus, Uploads};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
     BucketDeed, BucketName, Deeds, Forwarder, NewDeed, Placement, RegionId, Replica, Trust,
@@ -19,58 +19,6 @@ use super::{
 
 /// How long whoever wants to see a bucket waits for what its home knows.
 const HOME_WAIT: Duration = Duration::from_secs(5);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewBucket {
-    name: String,
-    /// The account that is to own it; the caller's own when absent.
-    owner: Option<String>,
-    home: Option<String>,
-    #[serde(default)]
-    replicas: Vec<String>,
-    #[serde(default)]
-    jurisdictions: Vec<String>,
-    #[serde(default)]
-    writes: Option<String>,
-    #[serde(default)]
-    sealed: Vec<String>,
-    #[serde(default)]
-    proxy: bool,
-    #[serde(default)]
-    successors: Vec<String>,
-    #[serde(default)]
-    accepts: Vec<String>,
-    #[serde(default)]
-    trust_reads: Vec<String>,
-    #[serde(default)]
-    trust_writes: Vec<String>,
-    #[serde(default)]
-    unrenewed: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Place {
-    #[serde(default)]
-    add: Vec<String>,
-    #[serde(default)]
-    seal: Vec<String>,
-    #[serde(default)]
-    remove: Vec<String>,
-    jurisdictions: Option<Vec<String>>,
-    proxy: Option<bool>,
-    writes: Option<String>,
-    successors: Option<Vec<String>>,
-    accepts: Option<Vec<String>>,
-    trust_reads: Option<Vec<String>>,
-    trust_writes: Option<Vec<String>>,
-    unrenewed: Option<String>,
-    #[serde(default)]
-    force: bool,
-    #[serde(default)]
-    dry_run: bool,
-}
 
 /// Whether a change of a placement takes replicas or trust away and gives nothing.
 pub(super) fn only_removes(body: &[u8]) -> bool {

@@ -6,8 +6,8 @@ use access::{
     BucketAccess,
     policy::{Document, DocumentKind},
 };
+use admin::bodies::Explain;
 use cloud::{CloudError, KeyStatus, UserInfo, UserTold};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Deeds, Placement};
 
@@ -18,31 +18,13 @@ use super::{
 };
 use crate::why::{Check, Here, Judged, Question, Says, Verdict, Wanted, given, is_of_s3, judge};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Explain {
-    user: Option<String>,
-    role: Option<String>,
-    #[serde(default)]
-    session_policies: Vec<String>,
-    access_key: Option<String>,
-    #[serde(default)]
-    anonymous: bool,
-    action: String,
-    resource: String,
-    #[serde(default)]
-    context: Vec<String>,
-}
-
-impl Explain {
-    fn given(&self) -> Result<Vec<(String, String)>, Refused> {
-        let pair = |text: &String| {
-            let pair = text.split_once('=');
-            let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            pair.ok_or_else(|| bad("the context is a list of KEY=VALUE"))
-        };
-        self.context.iter().map(pair).collect()
-    }
+fn context(asked: &Explain) -> Result<Vec<(String, String)>, Refused> {
+    let pair = |text: &String| {
+        let pair = text.split_once('=');
+        let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        pair.ok_or_else(|| bad("the context is a list of KEY=VALUE"))
+    };
+    asked.context.iter().map(pair).collect()
 }
 
 /// Who asks, and whether their key opens anything.
@@ -74,7 +56,7 @@ impl Admin {
             session: caller.session,
             action: asked.action.clone(),
             resource: asked.resource.clone(),
-            given: asked.given()?,
+            given: context(&asked)?,
         };
         given(&question).map_err(|why| bad(&why))?;
         let mut judged = match is_of_s3(&question.action) {

@@ -1,25 +1,16 @@
 //! Users and policies of an account, for whoever administers it.
 
-use std::collections::BTreeMap;
-
 use access::GuardPolicy;
+use admin::{bodies::IamForm, operations::Op};
 use cloud::CloudError;
 use http::StatusCode;
 use iam::{Form, Iam};
-use serde::Deserialize;
 
 use super::{
     Admin, Answer, Call,
     answers::{parse, refused},
     buckets::only_removes,
-    operations::Op,
 };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IamForm {
-    form: BTreeMap<String, String>,
-}
 
 /// Whether a call takes rights away and gives none, however often it is done.
 pub(super) fn tightens(op: Op, call: &Call) -> bool {

@@ -1,9 +1,9 @@
 //! The admin API: a small listener of its own. Each request is signed like one for S3, and allowed
 //! by the role of its key ([`cloud::grants`]); whatever else comes is 403.
 //!
-//! All is below `/-/admin/v1/`; [`operations`] has the table of requests, and docs/admin-api.json
-//! (served as `GET openapi.json`) describes them. Accounts, keys, regions and buckets are changed
-//! in the region that keeps the registry; the others answer 421.
+//! All is below `/-/admin/v1/`; [`admin::operations`] has the table of requests, and
+//! docs/admin-api.json (served as `GET openapi.json`) describes them. Accounts, keys, regions and
+//! buckets are changed in the region that keeps the registry; the others answer 421.
 
 mod accounts;
 mod answers;
@@ -11,14 +11,10 @@ mod buckets;
 mod call;
 mod choosing;
 mod explaining;
-mod fields;
 mod health;
 mod hints;
 mod identities;
 mod leaving;
-mod of_access;
-mod openapi;
-mod operations;
 mod promoting;
 mod regions;
 mod residency;
@@ -38,6 +34,10 @@ use access::{
         SignatureError, SignedHeader,
     },
 };
+use admin::{
+    PREFIX, openapi,
+    operations::{Op, route},
+};
 use bytes::Bytes;
 use cloud::{Introduced, KeyStatus, RegionStatus, grants::Role};
 use gateway::{Hosts, SmallLimits, serve_small};
@@ -53,14 +53,12 @@ use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
     identities::tightens,
-    operations::{Op, route},
     seen::Signed as SignedOnce,
 };
 use crate::{iam_forms::IamForms, region::Region, scrub::ScrubJob};
 
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_WAIT: Duration = Duration::from_secs(10);
-const PREFIX: &str = "/-/admin/v1/";
 
 /// What the API reaches.
 pub struct Admin {

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use admin::bodies::Promote;
 use replication::{What, Yielded};
-use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use types::{BucketDeed, RegionId};
@@ -13,25 +13,6 @@ use super::{
     answers::{conflict, parse, refused},
     buckets::{deed, with_uploads},
 };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Promote {
-    /// Chosen when absent: `choosing`.
-    to: Option<String>,
-    #[serde(default)]
-    force: bool,
-    #[serde(default)]
-    abort_uploads: bool,
-    /// Both regions work: the old home takes no writes until the new one has all of them, and only
-    /// then the home moves.
-    #[serde(default)]
-    planned: bool,
-    #[serde(default)]
-    dry_run: bool,
-    /// How long the answer may wait; until it is done when absent.
-    wait_ms: Option<u64>,
-}
 
 /// How long the old home may take to say that it decides nothing more.
 const YIELD_WITHIN: Duration = Duration::from_secs(2);

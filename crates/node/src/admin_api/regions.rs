@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use cloud::{RegionPlan, RegionStatus, grants::Role, token_hash};
+use admin::bodies::{Allow, NewOperator, NewRegion, Rekey, Revoke};
+use cloud::{RegionStatus, grants::Role, token_hash};
 use peer::JoinToken;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{CertificateSerial, RegionId};
 
@@ -27,41 +27,6 @@ const OF_OPERATORS: [&str; 7] = [
     "last_seen",
     "buckets",
 ];
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewOperator {
-    id: String,
-    name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewRegion {
-    plan: RegionPlan,
-    #[serde(default)]
-    dry_run: bool,
-    valid_s: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Revoke {
-    #[serde(default)]
-    serial: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Rekey {
-    valid_s: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Allow {
-    addresses: Vec<String>,
-}
 
 impl Admin {
     pub(super) fn list_operators(&self, call: &Call) -> Answer {

@@ -1,5 +1,6 @@
 //! Where a bucket is held: what regions say, and the proof of it.
 
+use admin::bodies::Empty;
 use cloud::CloudError;
 use http::StatusCode;
 use proof::{Digest, Hex};
@@ -118,10 +119,6 @@ impl Admin {
         place.is_some_and(|place| deed.placement.admits(&place.jurisdiction))
     }
 }
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Empty {}
 
 fn holding(holding: Holding) -> &'static str {
     match holding {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use admin::bodies::StartScrub;
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{
@@ -11,12 +11,6 @@ use super::{
     answers::{parse, to_json},
 };
 use crate::scrub::ScrubJob;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StartScrub {
-    repair: bool,
-}
 
 impl Admin {
     fn may_scrub(&self, call: &Call) -> Result<(), Refused> {

@@ -10,12 +10,12 @@ use std::{
     path::PathBuf,
 };
 
+use admin::{data_dir::DataDir, failure::Failure};
 use http::StatusCode;
 use parking_lot::Mutex;
 use types::limits::CLOCK_SKEW_S_MAX;
 
 use super::Refused;
-use crate::{data_dir::DataDir, failure::Failure};
 
 /// A signature dated as far ahead as is accepted is accepted for twice the tolerance.
 const KEPT_S: u64 = 2 * CLOCK_SKEW_S_MAX;

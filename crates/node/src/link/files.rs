@@ -10,12 +10,13 @@
 
 use std::fs;
 
+use admin::{data_dir::DataDir, failure::Failure};
 use peer::{Authority, Credentials, Identity, Tls};
 use serde::{Deserialize, Serialize};
 use types::{Clock, RegionId, Timestamp};
 
 use super::wrong;
-use crate::{data_dir::DataDir, failure::Failure, folder_owner::FolderOwner};
+use crate::folder_owner::FolderOwner;
 
 /// What a region is part of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use admin::{data_dir::DataDir, failure::Failure};
 use cloud::{Announcement, Registry};
 use http::{Method, Request};
 use peer::{Client, Identity, JoinToken, Peer, collect, full};
@@ -9,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use types::{Clock, RegionId, SystemClock};
 
 use super::{Membership, files, paths, wrong};
-use crate::{data_dir::DataDir, failure::Failure};
 
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);

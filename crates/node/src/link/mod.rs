@@ -27,11 +27,10 @@ pub use upstream::{PeerUpstream, renew};
 
 use std::{sync::Arc, time::Duration};
 
+use admin::{data_dir::DataDir, failure::Failure};
 use cloud::{Announcement, RegionStatus, Registry};
 use peer::{Authority, Client, Credentials, Identity, Peer, Revoked, Tls};
 use types::{Clock, RegionId};
-
-use crate::{data_dir::DataDir, failure::Failure};
 
 /// Where regions ask each other.
 pub mod paths {

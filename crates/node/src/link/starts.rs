@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use admin::{data_dir::DataDir, failure::Failure};
 use cloud::RegionStatus;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Method;
@@ -25,7 +26,7 @@ use tokio::{sync::watch, time::Instant};
 use types::{RegionId, Timestamp};
 
 use super::{HELLO_WAIT, Neighbours, paths};
-use crate::{data_dir::DataDir, failure::Failure, folder_place, region::Region};
+use crate::{folder_place, region::Region};
 
 const FILE: &str = "starts.json";
 const FORMAT: u32 = 1;

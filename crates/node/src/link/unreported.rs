@@ -3,13 +3,12 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use admin::{data_dir::DataDir, failure::Failure};
 use cloud::{CloudError, Registry};
 use parking_lot::Mutex;
 use replication::Divergence;
 use serde::{Deserialize, Serialize};
 use types::{BucketId, BucketName, Deeds, RegionId, deed::BoxFuture};
-
-use crate::{data_dir::DataDir, failure::Failure};
 
 const FILE: &str = "unreported.json";
 const FORMAT: u32 = 1;

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use admin::{data_dir::DataDir, failure::Failure};
 use bytes::Bytes;
 use cloud::{Ask, CloudError, Registry, Told, Upstream};
 use http::{Method, Request};
@@ -12,7 +13,6 @@ use peer::{Credentials, collect, full};
 use types::{Clock, RegionId, deed::BoxFuture};
 
 use super::{Link, paths, wrong};
-use crate::{data_dir::DataDir, failure::Failure};
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(35);
