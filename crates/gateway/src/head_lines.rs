@@ -1,13 +1,13 @@
 //! Watches the lines of request heads on a connection: each ends in CR LF.
 //!
 //! The parser behind takes a bare LF for the end of a line, and other servers and proxies do not:
-//! whoever stands between them could make one request look like two. The parser does not tell, so
-//! the bytes are followed as they come: heads line by line, bodies by the length that their head
+//! whoever stands between them could make one request look like two. The parser does not report it,
+//! so the bytes are followed as they come: heads line by line, bodies by the length that their head
 //! says. Where the parser and this would disagree about a body the parser refuses the request and
 //! closes the connection.
 
-/// Bytes of a line that tell which header it is, and its value where that matters. A length that
-/// takes more is refused: it has blanks or zeros in front that only hide it.
+/// Bytes of a line that are kept: enough to see which header it is, and its value where that
+/// matters. A length that takes more is refused: it has blanks or zeros in front that only hide it.
 const KEPT: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ enum State {
     Head,
     /// In a body of this length.
     Body(u64),
-    /// In the line that tells the size of a chunk.
+    /// In the line with the size of a chunk.
     Size,
     /// In a chunk, with the line end behind it.
     Chunk(u64),
