@@ -519,7 +519,7 @@ impl<const HEADS: bool> Stalling<HEADS> {
         }
     }
 
-    /// Reads and forgets until the peer closes, or has had its time.
+    /// Reads and drops bytes until the peer closes, or has had its time.
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let lingering = self.lingering.get_or_insert_with(|| Lingering {
             until: Box::pin(tokio::time::sleep(LINGER)),
