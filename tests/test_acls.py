@@ -90,6 +90,25 @@ def grants(acl):
 # ---- canonical ids
 
 
+def test_a_policy_names_accounts_by_their_canonical_ids(us, them):
+    bucket = made(us)
+    us.s3.put_object(Bucket=bucket, Key="k", Body=b"k")
+    policy = lambda who: json.dumps({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"CanonicalUser": who}, "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*"}]})
+    put = lambda who: us.s3.put_bucket_policy(Bucket=bucket, Policy=policy(who))
+    get = lambda s3: code(s3.get_object, Bucket=bucket, Key="k")
+    assert get(them.s3) == DENIED
+    for nobody in ("0" * 64, them.id, them.canonical[:63]):
+        assert code(put, nobody) == "MalformedPolicy"
+    put(them.canonical)
+    assert us.s3.get_bucket_policy(Bucket=bucket)["Policy"] == policy(them.canonical)
+    # As the account by its number: its users need a policy of their own.
+    assert (get(them.s3), get(them.user)) == (None, DENIED)
+    put(us.canonical)
+    assert (get(them.s3), get(us.user)) == (DENIED, DENIED)
+
+
 def test_an_account_has_a_canonical_id_that_says_nothing_of_its_number(us, them):
     assert re.fullmatch("[0-9a-f]{64}", us.canonical)
     assert us.canonical != them.canonical

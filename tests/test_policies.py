@@ -343,6 +343,8 @@ def test_the_public_writes_where_a_policy_lets_it(cloud, s3, bucket):
     ({"StringEquals": {"s3:ExistingObjectTag/team": "blue"}}, False),
     ({"StringEquals": {"aws:RequestedRegion": "nowhere-1"}}, False),
     ({"Null": {"aws:Referer": "true"}}, True),
+    ({"Null": {"s3:TlsVersion": "true"}}, True),
+    ({"NumericGreaterThan": {"s3:TlsVersion": "1.0"}}, False),
 ])
 def test_a_condition_is_on_the_real_request(s3, bucket, other, condition, allowed):
     account, them = other
@@ -593,6 +595,39 @@ def test_a_form_with_tags_needs_the_right_to_tag(cloud, s3, bucket, other):
     tags = s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
     assert tags == [{"Key": "public", "Value": "yes"}]
     assert code(them.put_object, Bucket=bucket, Key="k", Body=b"k", Tagging="public=no") == DENIED
+
+
+def test_a_condition_may_be_on_what_a_body_says(s3, bucket, other):
+    """Tags and ownership in a body are decided about before anything is changed."""
+    account, them = other
+    s3.put_object(Bucket=bucket, Key="k", Body=b"k")
+    tags = lambda team: {"TagSet": [{"Key": "team", "Value": team}]}
+    owner = lambda mode: {"Rules": [{"ObjectOwnership": mode}]}
+    only = lambda key, value: {"Condition": {"StringEquals": {key: value}}}
+    who = {"AWS": account}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, who, ["s3:PutObjectTagging", "s3:PutObjectVersionTagging"],
+                  **only("s3:RequestObjectTag/team", "red")),
+        statement(bucket, who, "s3:PutBucketTagging", "", **only("aws:RequestTag/team", "red")),
+        statement(bucket, who, "s3:PutBucketOwnershipControls", "",
+                  **only("s3:x-amz-object-ownership", "BucketOwnerPreferred")),
+        statement(bucket, "*", "s3:PutBucketTagging", "", "Deny", Condition={
+            "ForAnyValue:StringEquals": {"aws:TagKeys": "secret"}})))
+    of = {"Bucket": bucket, "Key": "k"}
+    for team, expected in (("red", None), ("blue", DENIED)):
+        assert code(them.put_object_tagging, **of, Tagging=tags(team)) == expected
+        assert code(them.put_object_tagging, **of, VersionId="null", Tagging=tags(team)) == expected
+        assert code(them.put_bucket_tagging, Bucket=bucket, Tagging=tags(team)) == expected
+    secret = {"TagSet": [{"Key": "secret", "Value": "x"}]}
+    assert code(s3.put_bucket_tagging, Bucket=bucket, Tagging=secret) == DENIED
+    assert s3.get_object_tagging(**of)["TagSet"] == tags("red")["TagSet"]
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags("red")["TagSet"]
+    for mode, expected in (("BucketOwnerPreferred", None), ("ObjectWriter", DENIED)):
+        assert code(them.put_bucket_ownership_controls, Bucket=bucket,
+                    OwnershipControls=owner(mode)) == expected, mode
+    assert code(them.delete_bucket_ownership_controls, Bucket=bucket) == DENIED
+    found = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
+    assert found == owner("BucketOwnerPreferred")
 
 
 def test_only_the_account_itself_sets_rules_that_write_with_its_rights(s3, other):

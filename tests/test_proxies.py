@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import re
 import socket
 import ssl
@@ -187,6 +188,13 @@ def answered(port, source, sent):
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
+# Refuses objects to connections with a version of TLS below 1.3.
+BELOW_13 = json.dumps({"Version": "2012-10-17", "Statement": [{
+    "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+    "Resource": "arn:aws:s3:::facts/*",
+    "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}}]}).encode()
+
+
 @pytest.mark.parametrize("send, bind, args, scheme", [
     # The proxy forwards what it does not read; it ends TLS and says so; Dhow ends TLS.
     ("send-proxy-v2", "", (), "http"),
@@ -205,6 +213,12 @@ def test_the_proxy_protocol_says_where_a_connection_comes_from(
         # The head is the client's own: nothing in it is the proxy's word.
         assert seen(dhow, behind, {"X-Forwarded-For": "203.0.113.9"}) == CLIENT
         assert location(dhow, proxy.port, CLIENT, tls) == scheme
+        if tls:
+            # So it says the version that the client speaks, whoever ends TLS.
+            assert behind.request("PUT", "/facts", "policy=", BELOW_13)[0] == 204
+            assert behind.put("facts", "key", b"x")[0] == 200
+            tls.maximum_version = ssl.TLSVersion.TLSv1_2
+            assert client(dhow, proxy.port, CLIENT, tls).put("facts", "key", b"x")[0] == 403
         # Its own connections are well too.
         eventually(proxy.is_up)
 

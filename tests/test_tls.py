@@ -28,9 +28,11 @@ MIB = 1 << 20
 class TlsClient(Client):
     """Over TLS."""
 
-    def __init__(self, host, region, access_key, secret_key, ca):
+    def __init__(self, host, region, access_key, secret_key, ca, version=None):
         super().__init__(host, region, access_key, secret_key)
         context = ssl.create_default_context(cafile=ca)
+        if version:
+            context.minimum_version = context.maximum_version = version
         self.connection = http.client.HTTPSConnection(host, timeout=30, context=context)
 
 
@@ -39,6 +41,14 @@ def s3(dhow, ca, **options):
         "s3", endpoint_url=dhow.endpoint, region_name=dhow.region, verify=str(ca),
         aws_access_key_id=dhow.access_key, aws_secret_access_key=dhow.secret_key,
         config=Config(retries={"total_max_attempts": 1}, **options))
+
+
+def deny_below_13(bucket):
+    """A policy that refuses objects to connections with a version of TLS below 1.3."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny", "Principal": "*", "Action": ["s3:GetObject", "s3:PutObject"],
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+        "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}}]})
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +116,16 @@ def test_versions_1_2_and_1_3_are_spoken_and_older_ones_refused(cloud, ca):
         ["openssl", "s_client", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0", "-connect",
          cloud.host], input="", capture_output=True, text=True, timeout=60)
     assert "Cipher is (NONE)" in old.stdout, old.stdout
+
+
+def test_a_policy_may_ask_for_a_version(cloud, ca):
+    one, key = s3(cloud, ca), dict(Bucket="tls-versions", Key="k")
+    one.create_bucket(Bucket="tls-versions")
+    one.put_object(**key, Body=b"k")
+    one.put_bucket_policy(Bucket="tls-versions", Policy=deny_below_13("tls-versions"))
+    for version, status in ((ssl.TLSVersion.TLSv1_2, 403), (ssl.TLSVersion.TLSv1_3, 200)):
+        client = TlsClient(cloud.host, cloud.region, cloud.access_key, cloud.secret_key, ca, version)
+        assert client.get("tls-versions", "k")[0] == status, version
 
 
 def test_the_certificate_is_for_names_and_addresses_of_this_machine(cloud, ca):
@@ -341,6 +361,16 @@ def test_regions_of_a_fleet_have_one_authority(tmp_path):
         # Its replica may not have it yet.
         eventually(lambda: at[1].get("first", "key")[0] == 200, timeout=60)
         assert at[1].get("first", "key")[2] == b"bytes"
+        # A region that has no copy forwards, and says the version of its client's connection.
+        passed = {"x-dhow-placement-proxy": "true"} | {
+            f"x-dhow-placement-trust-{what}": second["region"] for what in ("reads", "writes")}
+        assert at[0].request("PUT", "/passed", headers=passed)[0] == 200
+        deny = deny_below_13("passed").encode()
+        assert at[0].request("PUT", "/passed", "policy=", deny)[0] == 204
+        old = TlsClient(hosts[1], second["region"], info["access_key"], info["secret_key"], ca,
+                        ssl.TLSVersion.TLSv1_2)
+        eventually(lambda: at[1].put("passed", "key", b"bytes")[0] == 200, timeout=60)
+        assert old.put("passed", "key", b"bytes")[0] == 403
     finally:
         process.terminate()
         process.wait(60)

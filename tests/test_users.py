@@ -82,6 +82,39 @@ def filled(account):
     return "acme-data"
 
 
+def test_an_upload_is_open_to_who_began_it(cloud, account, filled):
+    _, iam, root = account
+    person, other = [Person(cloud, iam, document(allow("s3:PutObject"))) for _ in range(2)]
+    of = {"Bucket": filled, "Key": "begun"}
+    begin = lambda: {**of, "UploadId": person.s3.create_multipart_upload(**of)["UploadId"]}
+    upload, second = begin(), begin()
+    person.s3.upload_part(**upload, PartNumber=1, Body=b"part")
+    assert [p["Size"] for p in person.s3.list_parts(**upload)["Parts"]] == [4]
+    missing = {**of, "UploadId": "0" * 32}
+    for refused in (upload, missing):
+        assert code(other.s3.list_parts, **refused) == "AccessDenied"
+        assert code(other.s3.abort_multipart_upload, **refused) == "AccessDenied"
+    assert code(person.s3.abort_multipart_upload, **missing) == "AccessDenied"
+    person.put(document(deny("s3:AbortMultipartUpload")), "denied")
+    assert code(person.s3.abort_multipart_upload, **upload) == "AccessDenied"
+    iam.delete_user_policy(UserName=person.name, PolicyName="denied")
+    person.s3.abort_multipart_upload(**upload)
+    assert code(root.list_parts, **upload) == "NoSuchUpload"
+    root.abort_multipart_upload(**second)
+    # In a bucket of another account it is for them and the account's root, with no policy any more.
+    owner = client_for(cloud, cloud.access_key, cloud.secret_key)
+    owner.create_bucket(Bucket="begun-by-others")
+    owner.put_bucket_policy(Bucket="begun-by-others", Policy=document({
+        "Effect": "Allow", "Principal": {"AWS": account[0]}, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::begun-by-others/*"}))
+    of["Bucket"] = "begun-by-others"
+    upload, second = begin(), begin()
+    owner.delete_bucket_policy(Bucket="begun-by-others")
+    assert code(other.s3.abort_multipart_upload, **upload) == "AccessDenied"
+    person.s3.abort_multipart_upload(**upload)
+    root.abort_multipart_upload(**second)
+
+
 def test_users_are_made_shown_renamed_and_deleted(cloud, account):
     owner, iam, _ = account
     made = iam.create_user(UserName="Anna", Path="/staff/", Tags=[{"Key": "Team", "Value": "red"}])

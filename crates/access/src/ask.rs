@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 use types::{BucketDeed, BucketName, DisplayVersion, ObjectKey, Place};
 
 use crate::{
-    AccessList, Action, BucketAccess, Identity, PublicAccessBlock, RequestFacts, Via,
+    AccessList, Action, BucketAccess, Identity, Initiator, PublicAccessBlock, RequestFacts, Via,
     policy::{Given, Steps},
 };
 
@@ -75,6 +75,9 @@ pub struct Context<'a> {
     pub copy_source: Option<&'a str>,
     /// The home of the bucket that it makes; `None` where that is not known yet.
     pub location: Option<&'a str>,
+    /// What a request for PutBucketOwnershipControls sets; `None` where that is not known yet, and
+    /// `Some(None)` where it removes what is set.
+    pub ownership: Option<Option<&'a str>>,
     /// The tags that it gives an object or a bucket; `None` where that is not known yet.
     pub given_tags: Option<&'a [(String, String)]>,
     /// Whether what it does depends on the state of the object.
@@ -93,6 +96,9 @@ pub struct Context<'a> {
     /// that is the bucket's owner alone, or there is no such object; `None` where nobody asked for
     /// it.
     pub list: Option<Option<&'a AccessList>>,
+    /// Who began the upload that is addressed: `Some(None)` where nobody is known to have; `None`
+    /// where nobody asked for it.
+    pub initiator: Option<Option<&'a Initiator>>,
     /// The account to which the bucket has to belong, as the request says.
     pub expected_owner: Option<&'a [u8]>,
     /// What somebody states in place of what a request would say: where it is only asked what

@@ -8,8 +8,10 @@ use crate::{
     AccessList, Action, Ask, Facts, Identity, Ownership, Refusal, Resource,
     acl::{Says, says},
     actions::{By, Kind},
-    conditions, placement,
-    policy::{self, Acl, Basis, Decision, DocumentKind, Need, PolicyError},
+    conditions,
+    initiator::is_of_upload,
+    placement,
+    policy::{self, Acl, Basis, Decision, DocumentKind, Lacks, Need, PolicyError},
 };
 
 /// The four switches of "Blocking public access to your Amazon S3 storage".
@@ -278,6 +280,8 @@ impl BucketAccess {
 pub(crate) struct Granted {
     /// An access control list, without which it would be refused.
     pub by_list: bool,
+    /// It is none yet: what the request's body says decides.
+    pub unread: Option<Need>,
 }
 
 /// Whether the documents of the bucket, and the caller's own, allow what is asked. A region that
@@ -299,6 +303,7 @@ pub(crate) fn decide(
         Some(_) => Refusal::NotOwner,
     };
     let lists = facts.access.filter(|access| access.ownership.heeds_lists());
+    let of_upload = account.is_some() && is_of_upload(ask.action);
     let policy = match facts.access {
         None if !owns => return Err(stranger),
         None if deed.holding(&facts.here.region) == Holding::Replica => {
@@ -306,7 +311,7 @@ pub(crate) fn decide(
         }
         None => None,
         Some(access) => match &access.policy {
-            Policy::None if !owns && lists.is_none() => return Err(stranger),
+            Policy::None if !owns && lists.is_none() && !of_upload => return Err(stranger),
             Policy::None => None,
             Policy::Compiled(document) => Some(document),
             // What is never denied by the bucket's policy, whatever that says.
@@ -334,8 +339,46 @@ pub(crate) fn decide(
         }
         Ok(granted) => Ok(granted),
         Err(Decision::Needs(Need::Acl)) => Err(Refusal::NeedsList),
-        Err(decision) if owns => Err(Refusal::Policy(decision)),
-        Err(_) => Err(stranger),
+        Err(Decision::Needs(need)) if is_in_body(ask.action, need) => Ok(Granted {
+            unread: Some(need),
+            ..Granted::default()
+        }),
+        Err(decision) => {
+            // What bounds the whole account bounds this too.
+            let open = matches!(decision, Decision::ImplicitDeny(lacks) if lacks != Lacks::Guard);
+            if open && of_upload && began(ask, deed, facts, owns)? {
+                return Ok(Granted::default());
+            }
+            Err(match owns {
+                true => Refusal::Policy(decision),
+                false => stranger,
+            })
+        }
+    }
+}
+
+/// Whether the caller, or one of the account whose root asks, began the upload that is addressed.
+fn began(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>, owns: bool) -> Result<bool, Refusal> {
+    let Some(initiator) = ask.context.initiator else {
+        // Only a region that takes writes has uploads. Who does not own the bucket is not told.
+        return match placement::admit(deed, ask.action, facts.here, facts.via) {
+            Ok(()) => Err(Refusal::NeedsInitiator),
+            Err(elsewhere) if owns => Err(elsewhere),
+            Err(_) => Ok(false),
+        };
+    };
+    Ok(initiator.is_some_and(|initiator| initiator.is(ask.principal)))
+}
+
+/// Whether the body of a request says what a decision needs.
+fn is_in_body(action: Action, need: Need) -> bool {
+    match action {
+        Action::PutObjectTagging | Action::PutObjectVersionTagging => {
+            need == Need::RequestObjectTags
+        }
+        Action::PutBucketTagging => need == Need::RequestTags,
+        Action::PutBucketOwnershipControls => need == Need::Ownership,
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! request, never by copying headers ("Actions, resources, and condition keys for Amazon S3").
 
 use http::HeaderMap;
+use types::TlsVersion;
 
 use crate::{
     Action, Ask, AuthType, Facts, Resource, Transport, Via,
@@ -81,6 +82,9 @@ pub(crate) fn of<'a>(ask: &Ask<'a>, facts: &Facts<'a>, texts: &'a Texts<'a>) -> 
         },
         ..Conditions::default()
     };
+    if !types::planted("tls-versions-unsaid") {
+        conditions.tls_version = context.facts.tls.map(TlsVersion::number);
+    }
     signature(&mut conditions, ask);
     conditions.prefix = context.prefix;
     conditions.delimiter = context.delimiter;
@@ -97,6 +101,10 @@ pub(crate) fn of<'a>(ask: &Ask<'a>, facts: &Facts<'a>, texts: &'a Texts<'a>) -> 
         conditions.location_constraint = context.location;
         conditions.location_unread =
             context.location.is_none() && !types::planted("locations-not-waited-for");
+    }
+    if ask.action == Action::PutBucketOwnershipControls {
+        conditions.object_ownership = context.ownership.flatten();
+        conditions.ownership_unread = context.ownership.is_none();
     }
     if ask.action == Action::PutObject {
         conditions.object_creation_operation = Some(context.creates);

@@ -3,7 +3,7 @@
 use types::{AccessKeyId, AccountId, Actor};
 
 use crate::{
-    Action, GuardPolicy, Who,
+    Action, GuardPolicy, Initiator, Who,
     policy::{self, ActionName, Conditions, Explanation, Principal, Target},
 };
 
@@ -100,6 +100,14 @@ impl Identity {
     /// The tags of a user or session.
     pub fn tags(&self) -> Vec<(&str, &str)> {
         self.who().map(Who::tags).unwrap_or_default()
+    }
+
+    /// Who begins an upload that it asks for. Whoever signs nothing is nobody.
+    pub fn initiator(&self) -> Option<Initiator> {
+        Some(Initiator {
+            account: self.account()?.clone(),
+            user_id: self.principal(&[]).user_id_text()?,
+        })
     }
 
     /// Whether a decision may need the tags of the object that is addressed.

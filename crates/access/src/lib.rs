@@ -10,6 +10,7 @@ mod bucket_access;
 mod conditions;
 mod guard;
 mod identity;
+mod initiator;
 mod keys;
 mod permit;
 mod placement;
@@ -29,12 +30,13 @@ pub use ask::{Ask, Context, Facts, Resource};
 pub use bucket_access::{BucketAccess, PublicAccessBlock, refusal_by_block, refusal_sentence};
 pub use guard::GuardPolicy;
 pub use identity::{CallerKind, Identity};
+pub use initiator::Initiator;
 pub use keys::{NoOldKey, OldSigner, SigningKey, SigningKeys, VerifyingKey};
 pub use permit::{
     Counting, Explained, Permit, SystemReason, authorize, authorize_counting, authorize_opening,
     authorize_receiving, authorize_receiving_sealed, authorize_rule_receiving,
     authorize_rule_sending, authorize_sealing, authorize_sending, authorize_system, explain,
-    may_by_documents, needs_list,
+    may_by_documents, needs_initiator, needs_list,
 };
 pub use placement::{
     Proof, Via, is_owner, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,

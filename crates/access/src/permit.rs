@@ -12,7 +12,7 @@ use types::{
 use crate::{
     Action, Ask, Facts, Identity, Refusal, Resource,
     actions::{By, Keys, Kind},
-    bucket_access,
+    bucket_access::{self, Granted},
     placement::{self, Via},
     policy::{Decision, Explanation, Need},
 };
@@ -58,6 +58,7 @@ pub struct Permit {
     scope: Scope,
     request: Option<SignedRequest>,
     by_list: bool,
+    unread: Option<Need>,
 }
 
 impl Permit {
@@ -79,9 +80,19 @@ impl Permit {
     pub fn action(&self) -> Action {
         self.action
     }
-    /// On which bucket; `None` for the service and for a bucket that does not exist yet.
+    /// On which bucket; `None` for the service, for a bucket that does not exist yet, and while the
+    /// permit [`Self::is_unread`].
     pub fn deed(&self) -> Option<&Arc<BucketDeed>> {
+        self.deed.as_ref().filter(|_| !self.is_unread())
+    }
+    /// The bucket that is addressed, also where the permit [`Self::is_unread`].
+    pub fn addressed(&self) -> Option<&Arc<BucketDeed>> {
         self.deed.as_ref()
+    }
+    /// Whether it is none yet: the request is decided once its body was read, and is to be asked
+    /// for again then.
+    pub fn is_unread(&self) -> bool {
+        self.unread.is_some() && !types::planted("bodies-not-waited-for")
     }
 
     /// Where only the bucket's access control list permits a write: the account whose objects alone
@@ -130,14 +141,14 @@ impl Permit {
 }
 
 /// Decides. Buckets are private to their owner until policies exist, and nothing happens to a
-/// bucket in a region where its placement does not have it. A request for a new bucket of which
-/// policies ask what only its body says gets a permit that covers nothing, and is asked again.
+/// bucket in a region where its placement does not have it. A request of which policies ask what
+/// only its body says gets a permit that covers nothing ([`Permit::is_unread`]): it is asked again.
 ///
 /// # Errors
 /// Why not. Who does not own the bucket learns nothing of the rest: that is asked first.
 pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     let (action, via) = (ask.action, facts.via);
-    let mut by_list = false;
+    let mut granted = Granted::default();
     match (action.has_deed(), facts.deed) {
         (false, None) => {
             let unread = match bucket_access::decide_by_caller(ask, facts) {
@@ -153,7 +164,7 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
             }
         }
         (true, Some(deed)) => {
-            by_list = bucket_access::decide(ask, deed, facts)?.by_list;
+            granted = bucket_access::decide(ask, deed, facts)?;
             asked(ask, Some(deed))?;
             placement::admit(deed, action, facts.here, via)?;
             if ask.context.conditional && action.writes_objects() {
@@ -168,7 +179,16 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
         }
     }
     let permit = permit(ask, facts.deed)?;
-    Ok(Permit { by_list, ..permit })
+    let scope = match granted.unread {
+        Some(_) if !types::planted("bodies-not-waited-for") => Scope::Nothing,
+        _ => permit.scope,
+    };
+    Ok(Permit {
+        by_list: granted.by_list,
+        unread: granted.unread,
+        scope,
+        ..permit
+    })
 }
 
 /// Whether the decision depends on the access control list of the object: to be fetched then, and
@@ -181,6 +201,15 @@ pub fn needs_list(ask: &Ask<'_>, facts: &Facts<'_>) -> bool {
         return false;
     };
     bucket_access::decide(ask, deed, facts) == Err(Refusal::NeedsList)
+}
+
+/// Whether the decision depends on who began the upload: to be fetched then, and only then, and
+/// given in [`crate::Context::initiator`].
+pub fn needs_initiator(ask: &Ask<'_>, facts: &Facts<'_>) -> bool {
+    let decided = facts
+        .deed
+        .map(|deed| bucket_access::decide(ask, deed, facts));
+    decided == Some(Err(Refusal::NeedsInitiator))
 }
 
 /// Whether the body of a request for a new bucket says what a decision needs.
@@ -197,6 +226,7 @@ fn for_nothing(ask: &Ask<'_>) -> Permit {
         scope: Scope::Nothing,
         request: None,
         by_list: false,
+        unread: None,
     }
 }
 
@@ -212,8 +242,9 @@ pub struct Explained {
 
 /// Decides as [`authorize`] does, and says why: for people.
 pub fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Explained {
+    let unread = |permit: Permit| permit.unread.map(Decision::Needs).map(Refusal::Policy);
     Explained {
-        refusal: authorize(ask, facts).err(),
+        refusal: authorize(ask, facts).map_or_else(Some, unread),
         documents: bucket_access::explain(ask, facts),
     }
 }
@@ -311,6 +342,7 @@ fn permit(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<Permit, Refus
         scope,
         request: None,
         by_list: false,
+        unread: None,
     })
 }
 
@@ -436,5 +468,6 @@ fn system(action: Action, deed: &Arc<BucketDeed>) -> Permit {
         scope: Scope::All,
         request: None,
         by_list: false,
+        unread: None,
     }
 }

@@ -23,6 +23,9 @@ pub enum Refusal {
     /// It depends on the access control list of the object, which was not fetched.
     #[error("the access control list of the object has not been read")]
     NeedsList,
+    /// It depends on who began the upload, which was not fetched.
+    #[error("it has not been read who began the upload")]
+    NeedsInitiator,
     /// Replication rules are set with a key of the bucket's account itself.
     #[error(
         "replication rules write with the rights of the bucket's account: set them with a key of \

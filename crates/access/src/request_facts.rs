@@ -8,7 +8,7 @@
 
 use std::{fmt::Write, net::IpAddr};
 
-use types::Timestamp;
+use types::{Timestamp, TlsVersion};
 
 use crate::AuthType;
 
@@ -26,6 +26,8 @@ pub struct RequestFacts {
     pub source: Option<IpAddr>,
     /// How that connection was protected.
     pub transport: Option<Transport>,
+    /// The version of TLS that it had; `None` where it had none, and where only a proxy knows it.
+    pub tls: Option<TlsVersion>,
     /// The kind of signature.
     pub auth: Option<AuthType>,
     /// The time that was signed.
@@ -59,6 +61,12 @@ impl RequestFacts {
         }
     }
 
+    /// The same with the version of TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<TlsVersion>) -> Self {
+        Self { tls, ..self }
+    }
+
     /// The same with what a head says of its signature.
     #[must_use]
     pub fn signed(self, auth: AuthType, at: Option<Timestamp>) -> Self {
@@ -88,6 +96,9 @@ impl RequestFacts {
             Some(Transport::Clear) => text.push_str(";transport=clear"),
             Some(Transport::Tls) => text.push_str(";transport=tls"),
             None => {}
+        }
+        if let Some(version) = self.tls {
+            let _ = write!(text, ";tls={}", version.number());
         }
         text
     }
@@ -129,6 +140,10 @@ impl RequestFacts {
                 };
                 self.transport.replace(transport).is_some()
             }
+            "tls" => {
+                let version = TlsVersion::of_number(value).ok_or(UnreadableFacts)?;
+                self.tls.replace(version).is_some()
+            }
             // Of a later release.
             _ => false,
         };
@@ -156,6 +171,10 @@ mod tests {
         {
             let facts = RequestFacts::of_connection(address.parse().ok(), transport);
             assert_eq!(read(&facts.to_text()), Ok(facts));
+            for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+                let facts = facts.with_tls(Some(version));
+                assert_eq!(read(&facts.to_text()), Ok(facts));
+            }
             // What the head says is read there.
             let signed = facts.signed(AuthType::HeaderV4, Some(Timestamp::from_s(1)));
             assert_eq!(read(&signed.to_text()), Ok(facts));
@@ -186,6 +205,9 @@ mod tests {
             "1;source=203.0.113.7;source=203.0.113.8",
             "1;transport=TLS",
             "1;transport=tls;transport=clear",
+            "1;tls=",
+            "1;tls=TLSv1.3",
+            "1;tls=1.2;tls=1.3",
             &long,
         ] {
             assert_eq!(read(bad), Err(UnreadableFacts), "{bad}");

@@ -167,6 +167,7 @@ fn word(refusal: Refusal) -> &'static str {
         Refusal::Policy(_)
         | Refusal::UnreadablePolicy
         | Refusal::NeedsList
+        | Refusal::NeedsInitiator
         | Refusal::RootOnly
         | Refusal::RequesterPays
         | Refusal::PolicyOfOthers => "documents",
@@ -360,6 +361,7 @@ fn the_decision_is_that_of_the_model() {
                 action: row.action,
                 resource: resource(row.action, &bucket, &key),
                 context: Context {
+                    initiator: Some(None),
                     conditional: case.conditional,
                     expected_owner: case.expected.map(str::as_bytes),
                     ..Context::default()

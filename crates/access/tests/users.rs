@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use access::{
-    Action, Ask, AuthType, CallerKind, Context, Facts, GuardPolicy, Identity, Policies, Refusal,
-    RequestFacts, Resource, Role, Session, SessionOf, SessionPolicies, Transport, User, Via, Who,
-    actions::Kind, authorize, authorize_opening, refusal_sentence,
+    Action, Ask, AuthType, CallerKind, Context, Facts, GuardPolicy, Identity, Initiator, Policies,
+    Refusal, RequestFacts, Resource, Role, Session, SessionOf, SessionPolicies, Transport, User,
+    Via, Who, actions::Kind, authorize, authorize_opening, refusal_sentence,
 };
 use http::HeaderMap;
 use types::{
     AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Jurisdiction, ObjectKey, Place,
-    Placement, RegionId, Timestamp,
+    Placement, RegionId, Timestamp, TlsVersion,
 };
 
 const OWNER: &str = "111122223333";
@@ -217,6 +217,7 @@ fn conditions_ask_about_the_request() {
     let came = RequestFacts {
         source: Some("192.0.2.7".parse().unwrap()),
         transport: Some(Transport::Tls),
+        tls: Some(TlsVersion::V1_2),
         auth: Some(AuthType::PresignedV4),
         signed_at: Timestamp::parse_iso_basic("20261129T100000Z"),
         read_at: Timestamp::parse_iso_basic("20261129T101000Z"),
@@ -241,6 +242,10 @@ fn conditions_ask_about_the_request() {
         (r#""IpAddress": {"aws:SourceIp": "198.51.100.0/24"}"#, false),
         (r#""Bool": {"aws:SecureTransport": "true"}"#, true),
         (r#""Bool": {"aws:SecureTransport": "false"}"#, false),
+        (r#""NumericLessThan": {"s3:TlsVersion": "1.2"}"#, false),
+        (r#""NumericLessThan": {"s3:TlsVersion": "1.3"}"#, true),
+        (r#""StringEquals": {"s3:TlsVersion": "1.2"}"#, true),
+        (r#""Null": {"s3:TlsVersion": "true"}"#, false),
         (r#""StringLike": {"aws:UserAgent": "tool/*"}"#, true),
         (
             r#""StringEquals": {"aws:Referer": "https://example.com/"}"#,
@@ -640,6 +645,166 @@ fn a_new_bucket_is_permitted_once_it_is_known_where_it_will_be() {
         // Before the body is read nothing is permitted that it may forbid, nor refused for good.
         let unconditional = policies == [&*everything];
         assert_eq!(covers(None), Ok(unconditional), "{policies:?}");
+    }
+}
+
+#[test]
+fn what_a_body_says_is_decided_once_it_was_read() {
+    let world = World::new(OWNER);
+    let tags = |team: &str| vec![("team".to_owned(), team.to_owned())];
+    let (red, blue) = (tags("red"), tags("blue"));
+    let tagging = [
+        (Action::PutObjectTagging, "s3:RequestObjectTag/team"),
+        (Action::PutObjectVersionTagging, "s3:RequestObjectTag/team"),
+        (Action::PutBucketTagging, "aws:RequestTag/team"),
+    ];
+    let unread = || Context::default();
+    let mut cases: Vec<(Action, &str, &str, Context<'_>, Context<'_>)> = Vec::new();
+    for (action, key) in tagging {
+        let with = |given| Context {
+            given_tags: Some(given),
+            ..unread()
+        };
+        cases.push((action, key, "red", with(&red), with(&blue)));
+    }
+    let owned = |mode| Context {
+        ownership: Some(mode),
+        ..unread()
+    };
+    let mode = "BucketOwnerEnforced";
+    let (as_named, other) = (owned(Some(mode)), owned(Some("ObjectWriter")));
+    let key = "s3:x-amz-object-ownership";
+    let action = Action::PutBucketOwnershipControls;
+    cases.push((action, key, mode, as_named, other));
+    cases.push((action, key, mode, as_named, owned(None)));
+    for (action, key, value, as_named, other) in cases {
+        for (effect, named_may) in [("Allow", true), ("Deny", false)] {
+            let text = statement(&format!(
+                r#""Effect": "{effect}", "Action": "*", "Resource": "*",
+                "Condition": {{"StringEquals": {{"{key}": "{value}"}}}}"#
+            ));
+            let everything = all();
+            let user = match effect {
+                "Allow" => user(&[&text], None),
+                _ => user(&[&everything, &text], None),
+            };
+            let facts = Facts {
+                access: Some(&access::BucketAccess::default()),
+                account_block: access::PublicAccessBlock::NONE,
+                deed: Some(&world.deed),
+                here: &world.here,
+                via: &Via::Door,
+            };
+            let permit = |context| {
+                let resource = world.resource(action);
+                let ask = Ask {
+                    principal: &user,
+                    action,
+                    resource,
+                    context,
+                };
+                authorize(&ask, &facts)
+            };
+            // Until then the permit is on no bucket and no key.
+            let before = permit(unread()).unwrap();
+            assert!(before.is_unread() && before.deed().is_none(), "{action:?}");
+            assert!(!before.covers(&world.key, None), "{action:?}");
+            assert_eq!(before.addressed().map(|deed| deed.id), Some(BucketId(1)));
+            let may = |context| match permit(context) {
+                Ok(permit) => {
+                    assert!(!permit.is_unread() && permit.deed().is_some(), "{action:?}");
+                    true
+                }
+                Err(_) => false,
+            };
+            assert_eq!(may(as_named), named_may, "{effect} {action:?}");
+            assert_eq!(may(other), !named_may, "{effect} {action:?}");
+        }
+    }
+}
+
+#[test]
+fn an_upload_is_open_to_who_began_it_unless_a_document_denies_it() {
+    let world = World::new(OWNER);
+    let began = |account: &str, user_id: &str| Initiator {
+        account: AccountId::new(account),
+        user_id: user_id.to_owned(),
+    };
+    let (own, other) = (began(OWNER, "AIDAEXAMPLE"), began(OWNER, "AIDAOTHER"));
+    let stranger = began("444455556666", "AIDAEXAMPLE");
+    let put = statement(r#""Effect": "Allow", "Action": "s3:PutObject", "Resource": "*""#);
+    let deny = statement(r#""Effect": "Deny", "Action": "s3:*Multipart*", "Resource": "*""#);
+    let (may, denied) = (user(&[&put], None), user(&[&put, &deny], None));
+    let bounded = user(&[&put], Some(&put));
+    let guard = |policy: &str| {
+        let mut guarded = user(&[&put], None);
+        if let Identity::Key { guard, .. } = &mut guarded {
+            *guard = GuardPolicy::compile(Some(policy));
+        }
+        guarded
+    };
+    let guarded = guard(&put);
+    for action in [
+        Action::AbortMultipartUpload,
+        Action::ListMultipartUploadParts,
+    ] {
+        let decide = |who: &Identity, initiator: Option<Option<&Initiator>>| {
+            let context = Context {
+                initiator,
+                ..Context::default()
+            };
+            world.decide(who, action, context)
+        };
+        assert_eq!(decide(&may, None), Err(Refusal::NeedsInitiator));
+        for who in [&may, &bounded] {
+            assert_eq!(decide(who, Some(Some(&own))), Ok(()), "{action:?}");
+        }
+        for initiator in [None, Some(&other), Some(&stranger)] {
+            let decided = decide(&may, Some(initiator));
+            assert!(matches!(decided, Err(Refusal::Policy(_))), "{initiator:?}");
+        }
+        // What denies it, or bounds the whole account, is asked first.
+        for who in [&denied, &guarded] {
+            for initiator in [None, Some(Some(&own))] {
+                let decided = decide(who, initiator);
+                assert!(matches!(decided, Err(Refusal::Policy(_))), "{action:?}");
+            }
+        }
+    }
+    // Nothing else is open to them.
+    let decided = world.decide(
+        &may,
+        Action::GetObject,
+        Context {
+            initiator: Some(Some(&own)),
+            ..Context::default()
+        },
+    );
+    assert!(matches!(decided, Err(Refusal::Policy(_))));
+    // In a bucket of another account: the initiator and its account's root, and nobody else.
+    let theirs = World::new("444455556666");
+    let account = AccountId::new(OWNER);
+    let root = Identity::Key {
+        access_key: AccessKeyId::new("DHOWROOT"),
+        account,
+        kind: CallerKind::Customer,
+        guard: Default::default(),
+        who: Who::Root,
+    };
+    for (who, initiator, holds) in [
+        (&may, &own, true),
+        (&may, &other, false),
+        (&root, &own, true),
+        (&root, &other, true),
+        (&root, &stranger, false),
+        (&Identity::Anonymous, &own, false),
+    ] {
+        let context = Context {
+            initiator: Some(Some(initiator)),
+            ..Context::default()
+        };
+        let decided = theirs.decide(who, Action::AbortMultipartUpload, context);
+        assert_eq!(decided.is_ok(), holds, "{who:?} {initiator:?}");
     }
 }
 

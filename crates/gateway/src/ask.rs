@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{AccessList, Action, Ask, Via};
+use access::{AccessList, Action, Ask, Initiator, Via};
 use types::BucketDeed;
 
 use crate::{
@@ -45,6 +45,8 @@ pub(crate) struct Details {
     pub(crate) existing_tags: Option<Vec<(String, String)>>,
     /// The access control list of the object as it is.
     pub(crate) list: Option<Option<AccessList>>,
+    /// Who began the upload.
+    pub(crate) initiator: Option<Option<Initiator>>,
     /// The tags that the request gives an object.
     pub(crate) given_tags: Option<Vec<(String, String)>>,
     /// What it copies.
@@ -56,6 +58,7 @@ impl Details {
     pub(crate) fn add_to<'a>(&'a self, ask: &mut Ask<'a>) {
         ask.context.existing_tags = self.existing_tags.as_deref();
         ask.context.list = self.list.as_ref().map(Option::as_ref);
+        ask.context.initiator = self.initiator.as_ref().map(Option::as_ref);
         ask.context.given_tags = self.given_tags.as_deref();
         ask.context.copy_source = self.copy_source.as_deref();
     }

@@ -15,6 +15,7 @@ use types::{
 };
 
 use crate::{
+    ask::Details,
     body::ResponseBody,
     dialect::Dialect,
     fault::{Fault, FaultKind},
@@ -59,6 +60,17 @@ pub struct Call<'g> {
     pub steps: Steps,
     /// What a form upload says of its answer; `None` for every other request.
     pub form: Option<Box<crate::form::Reply>>,
+    /// What else is known of the request, where its body decides whether it is permitted.
+    pub(crate) unread: Option<Box<Details>>,
+}
+
+/// What a body says that policies ask for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Read<'r> {
+    /// The tags that it gives.
+    Tags(&'r [(String, String)]),
+    /// Who is to own what is written.
+    Ownership(&'r str),
 }
 
 impl<'g> Call<'g> {
@@ -109,7 +121,7 @@ impl<'g> Call<'g> {
     /// The bucket's deed, which the pipeline guarantees for operations on buckets and objects.
     pub fn deed(&self) -> Result<&Arc<BucketDeed>, Fault> {
         self.permit
-            .deed()
+            .addressed()
             .ok_or_else(|| FaultKind::NoSuchBucket.into())
     }
 
@@ -181,7 +193,7 @@ impl<'g> Call<'g> {
     /// Whether the caller pays for the request, and has agreed to that.
     pub fn is_charged(&self) -> bool {
         let pays = |documents: &Arc<BucketDocuments>| documents.access.requester_pays();
-        let owner = self.permit.deed().map(|deed| &deed.owner);
+        let owner = self.permit.addressed().map(|deed| &deed.owner);
         self.documents.as_ref().is_some_and(pays) && self.permit.identity().account() != owner
     }
 
@@ -189,7 +201,7 @@ impl<'g> Call<'g> {
     /// bucket ("GetObject" in the S3 API reference, Permissions). Asked as for a listing without a
     /// prefix.
     pub fn may_know_what_is_missing(&self, versions: bool) -> bool {
-        let Some(deed) = self.permit.deed() else {
+        let Some(deed) = self.permit.addressed() else {
             return false;
         };
         let here = self.gateway.place_for(&self.via);
@@ -286,6 +298,49 @@ impl<'g> Call<'g> {
             via: &self.via,
         };
         access::authorize(&ask, &facts).map_err(|why| self.gateway.refused(&ask, None, why))
+    }
+
+    /// Asks again for the permit of a request whose body decides, now that it was read. Nothing is
+    /// done before.
+    pub(crate) async fn permit_read(
+        &mut self,
+        version: Option<DisplayVersion>,
+        read: Read<'_>,
+    ) -> Result<(), Fault> {
+        let Some(mut details) = self.unread.take() else {
+            return Ok(());
+        };
+        let (gateway, deed) = (self.gateway, self.deed()?);
+        let mut ask = Ask {
+            principal: self.permit.identity(),
+            action: self.permit.action(),
+            resource: match &self.key {
+                Some(key) => Resource::Object {
+                    bucket: &deed.name,
+                    key,
+                    version,
+                },
+                None => Resource::Bucket(&deed.name),
+            },
+            context: Context {
+                existing_tags: details.existing_tags.as_deref(),
+                ownership: Some(None),
+                ..self.context()
+            },
+        };
+        match read {
+            Read::Tags(tags) => ask.context.given_tags = Some(tags),
+            Read::Ownership(mode) => ask.context.ownership = Some(Some(mode)),
+        }
+        let here = gateway.place_for(&self.via);
+        let facts = self.known(deed, &here);
+        if details.list.is_none() {
+            details.list = gateway.list_of(&ask, &facts).await?;
+        }
+        ask.context.list = details.list.as_ref().map(Option::as_ref);
+        let decided = access::authorize(&ask, &facts);
+        self.permit = decided.map_err(|why| gateway.refused(&ask, Some(deed), why))?;
+        Ok(())
     }
 
     /// Asks for what it takes to give the new object, a copy of `source`, these tags.

@@ -92,6 +92,9 @@ pub(crate) trait Dialect: Sync {
     /// The version of the object that a request names.
     fn version<'a>(&self, request: &'a Request<'_>) -> Option<&'a str>;
 
+    /// The upload in parts that a request names.
+    fn upload<'a>(&self, request: &'a Request<'_>) -> Option<&'a str>;
+
     /// What conditions of policies ask for, as the head says it. What cannot be read is refused by
     /// its handler; a condition on it is not met until then.
     fn details(&self, operation: &Operation, request: &Request<'_>) -> Details;

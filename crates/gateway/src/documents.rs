@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use access::{
-    AccessList, Action, Ask, BucketAccess, Facts, Identity, PublicAccessBlock, Refusal, Resource,
-    SystemReason,
+    AccessList, Action, Ask, BucketAccess, Facts, Identity, Initiator, PublicAccessBlock, Refusal,
+    Resource, SystemReason,
 };
-use types::{BucketDeed, DisplayVersion, ObjectKey};
+use types::{BucketDeed, DisplayVersion, ObjectKey, UploadId};
 
 use crate::{
     fault::{Fault, FaultKind},
@@ -65,6 +65,33 @@ impl Gateway {
         match self.objects.object_list(&permit, key, version).await {
             Ok(list) => Ok(Some(list)),
             Err(E::NoSuchKey { .. } | E::NoSuchVersion | E::DeleteMarker { .. }) => Ok(Some(None)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Gateway {
+    /// Who began the upload that is asked for, if the decision depends on it.
+    pub(crate) async fn initiator_of(
+        &self,
+        ask: &Ask<'_>,
+        facts: &Facts<'_>,
+        upload: Option<UploadId>,
+    ) -> Result<Option<Option<Initiator>>, Fault> {
+        let (Some(deed), Resource::Object { key, .. }) = (facts.deed, ask.resource) else {
+            return Ok(None);
+        };
+        if !access::needs_initiator(ask, facts) {
+            return Ok(None);
+        }
+        let Some(upload) = upload else {
+            return Ok(Some(None));
+        };
+        let action = Action::ListMultipartUploadParts;
+        let permit = access::authorize_system(SystemReason::Policy, action, deed);
+        match self.objects.initiator_of(&permit, key, upload).await {
+            Ok(initiator) => Ok(Some(initiator)),
+            Err(objects::Error::NoSuchUpload) => Ok(Some(None)),
             Err(error) => Err(error.into()),
         }
     }

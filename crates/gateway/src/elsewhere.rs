@@ -59,6 +59,7 @@ impl Gateway {
                 Refusal::NotOwner
                 | Refusal::ExpectedOwner
                 | Refusal::NeedsList
+                | Refusal::NeedsInitiator
                 | Refusal::Kind
                 | Refusal::ForRegions
                 | Refusal::NotAccepted

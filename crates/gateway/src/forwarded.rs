@@ -19,8 +19,15 @@ pub fn facts(headers: &HeaderMap, of_connection: RequestFacts, proxies: &Proxies
     RequestFacts {
         source,
         transport: transport(headers).or(of_connection.transport),
+        // That of the client's connection no such header says.
+        tls: of_connection.tls.filter(|_| !is_forwarded(headers)),
         ..of_connection
     }
+}
+
+/// Whether a proxy says anything of its client's connection, so that the connection is another.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FOR) || headers.contains_key(PROTO)
 }
 
 /// The last hop that is not a trusted proxy: it is the one that a trusted proxy added, and whoever
@@ -66,6 +73,8 @@ fn transport(headers: &HeaderMap) -> Option<Transport> {
 
 #[cfg(test)]
 mod tests {
+    use types::TlsVersion;
+
     use super::*;
 
     fn read(connection: Transport, lines: &[(&'static str, &str)]) -> (String, Option<Transport>) {
@@ -116,6 +125,22 @@ mod tests {
                 .collect();
             assert_eq!(read(Transport::Clear, &lines).0, expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn the_version_of_tls_is_the_clients_or_none() {
+        let of_connection = RequestFacts::of_connection("10.0.0.1".parse().ok(), Transport::Tls)
+            .with_tls(Some(TlsVersion::V1_3));
+        let read = |lines: &[(&'static str, &'static str)]| {
+            let lines = lines.iter().map(|(name, value)| {
+                let value = http::HeaderValue::from_static(value);
+                (HeaderName::from_static(name), value)
+            });
+            facts(&lines.collect(), of_connection, &Proxies::default()).tls
+        };
+        assert_eq!(read(&[("x-other", "https")]), Some(TlsVersion::V1_3));
+        assert_eq!(read(&[("x-forwarded-proto", "https")]), None);
+        assert_eq!(read(&[("x-forwarded-for", "203.0.113.9")]), None);
     }
 
     #[test]

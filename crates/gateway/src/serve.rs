@@ -20,7 +20,7 @@ use hyper_util::{
     rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
-use listener::{Certificates, Handshake, Listener, Origin, Proxies, Refused, Stream};
+use listener::{Certificates, Encryption, Handshake, Listener, Origin, Proxies, Refused, Stream};
 use prometheus_client::metrics::gauge::Gauge;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -309,11 +309,13 @@ impl Connection {
 
     /// What is known of the connection's requests before they are read.
     fn facts(&self, stream: &Stream) -> RequestFacts {
-        let transport = match stream {
-            Stream::Clear(_) if !self.origin.encrypted => Transport::Clear,
-            Stream::Clear(_) | Stream::Tls(_) => Transport::Tls,
+        // Where a proxy ends the client's TLS, what it uses itself says nothing of the client.
+        let (transport, tls) = match (self.origin.encryption, stream) {
+            (Encryption::Tls(version), _) => (Transport::Tls, version),
+            (Encryption::None, Stream::Tls(_)) => (Transport::Tls, stream.tls_version()),
+            (Encryption::None, Stream::Clear(_)) => (Transport::Clear, None),
         };
-        RequestFacts::of_connection(self.origin.source, transport)
+        RequestFacts::of_connection(self.origin.source, transport).with_tls(tls)
     }
 
     /// The same over HTTP/2, with several requests at once.

@@ -190,10 +190,11 @@ impl Gateway {
             | Refusal::UnreadablePolicy
             | Refusal::RootOnly
             | Refusal::RequesterPays
-            | Refusal::PolicyOfOthers => self.refused(&ask, Some(&deed), refusal),
-            Refusal::Anonymous
+            | Refusal::PolicyOfOthers
+            | Refusal::Anonymous
             | Refusal::NotOwner
             | Refusal::NeedsList
+            | Refusal::NeedsInitiator
             | Refusal::ExpectedOwner
             | Refusal::Kind
             | Refusal::ForRegions

@@ -66,7 +66,8 @@ impl Default for SmallLimits {
     }
 }
 
-/// Answers requests on `listener` by `answer` until `shutdown` resolves.
+/// Answers requests on `listener` by `answer` until `shutdown` resolves. A request that came by TLS
+/// has the [`types::TlsVersion`] among its extensions.
 pub async fn serve_small<B, F, A>(
     limits: SmallLimits,
     listener: impl Into<Listener>,
@@ -110,15 +111,19 @@ pub async fn serve_small<B, F, A>(
         let at = stream.local_addr().ok().map(ServedAt);
         let two_readings = Arc::new(AtomicBool::new(false));
         let found = Arc::clone(&two_readings);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let _ = at.map(|at| request.extensions_mut().insert(at));
-            let refused = two_readings.load(Relaxed) && !types::planted("small-listener-lines");
-            let answering = (!refused).then(|| answer(from, request));
-            send(Arc::clone(&place), answering)
-        });
         let (http, watcher, tls) = (http.clone(), graceful.watcher(), tls.clone());
         let connection = async move {
             if let Some(stream) = encrypted(stream, tls, limits.head).await {
+                let version = stream.tls_version();
+                let service = service_fn(move |mut request: Request<Incoming>| {
+                    let extensions = request.extensions_mut();
+                    at.map(|at| extensions.insert(at));
+                    version.map(|version| extensions.insert(version));
+                    let refused =
+                        two_readings.load(Relaxed) && !types::planted("small-listener-lines");
+                    let answering = (!refused).then(|| answer(from, request));
+                    send(Arc::clone(&place), answering)
+                });
                 let stream = Lined::new(stream, found);
                 // Whoever hangs up early is no news.
                 let _ = watcher

@@ -16,7 +16,7 @@ pub use self::{
     authority::Authority,
     certificates::{Certificates, Files, Good, TlsError},
     client::{Connector, Duplex, Trust},
-    preamble::PreambleError,
+    preamble::{Encryption, PreambleError},
     proxies::{Network, NoNetwork, Origin, Proxies, Refused},
     stream::{Handshake, Listener, Stream, refuse_direct},
 };

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
+use types::TlsVersion;
 
 /// Sixteen bytes: signature, version and command, family, length of the rest.
 pub(crate) const FIXED_BYTES: usize = 16;
@@ -24,6 +25,10 @@ const STREAM: u8 = 0x1;
 /// The field that says how the client's connection was encrypted, and its bit that says so.
 const TLV_SSL: u8 = 0x20;
 const CLIENT_SSL: u8 = 0x01;
+/// Its fixed part: the bits, and the result of verifying a certificate. Fields of the same form
+/// follow, of which one is the version in letters, such as `TLSv1.3`.
+const SSL_BYTES: usize = 5;
+const SUB_SSL_VERSION: u8 = 0x21;
 
 /// What a proxy says of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +39,18 @@ pub(crate) enum Preamble {
     For {
         /// Its address; `None` where it has none, as on a socket of the proxy's machine.
         source: Option<IpAddr>,
-        /// Its connection to the proxy was encrypted.
-        encrypted: bool,
+        /// How its connection to the proxy was encrypted.
+        encryption: Encryption,
     },
+}
+
+/// How a proxy says that a client's connection to it was encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// Not, or it does not say so.
+    None,
+    /// By TLS, of the version that it says, if it says one that is known.
+    Tls(Option<TlsVersion>),
 }
 
 /// Why a preamble cannot be read.
@@ -96,8 +110,11 @@ pub(crate) fn parse(fixed: &[u8; FIXED_BYTES], rest: &[u8]) -> Result<Preamble, 
     };
     let fields = rest.get(addresses..).ok_or(PreambleError::Short)?;
     // Where the addresses are not known, neither is where the fields begin.
-    let encrypted = family != UNSPECIFIED && encrypted(fields)?;
-    Ok(Preamble::For { source, encrypted })
+    let encryption = match family {
+        UNSPECIFIED => Encryption::None,
+        _ => encryption(fields)?,
+    };
+    Ok(Preamble::For { source, encryption })
 }
 
 fn v4(rest: &[u8]) -> Result<IpAddr, PreambleError> {
@@ -110,21 +127,53 @@ fn v6(rest: &[u8]) -> Result<IpAddr, PreambleError> {
     Ok(Ipv6Addr::from(*bytes).into())
 }
 
-/// Whether a field says that the client's connection was encrypted. Each has a type, a length of
-/// two bytes, and as many bytes.
-fn encrypted(mut fields: &[u8]) -> Result<bool, PreambleError> {
-    let mut encrypted = false;
+/// What a field says of how the client's connection was encrypted.
+fn encryption(fields: &[u8]) -> Result<Encryption, PreambleError> {
+    let mut said = Encryption::None;
+    each_field(fields, |kind, value| {
+        if kind == TLV_SSL {
+            let client = value.first().ok_or(PreambleError::Short)?;
+            said = match client & CLIENT_SSL {
+                0 => Encryption::None,
+                _ => Encryption::Tls(version(value)?),
+            };
+        }
+        Ok(())
+    })?;
+    Ok(said)
+}
+
+/// The version of TLS, where a field says one that is known.
+fn version(value: &[u8]) -> Result<Option<TlsVersion>, PreambleError> {
+    let mut said = None;
+    each_field(value.get(SSL_BYTES..).unwrap_or_default(), |kind, value| {
+        if kind == SUB_SSL_VERSION {
+            said = match value {
+                b"TLSv1" => Some(TlsVersion::V1_0),
+                b"TLSv1.1" => Some(TlsVersion::V1_1),
+                b"TLSv1.2" => Some(TlsVersion::V1_2),
+                b"TLSv1.3" => Some(TlsVersion::V1_3),
+                _ => None,
+            };
+        }
+        Ok(())
+    })?;
+    Ok(said)
+}
+
+/// Reads each field: it has a type, a length of two bytes, and as many bytes.
+fn each_field(
+    mut fields: &[u8],
+    mut read: impl FnMut(u8, &[u8]) -> Result<(), PreambleError>,
+) -> Result<(), PreambleError> {
     while !fields.is_empty() {
         let ([kind, high, low], rest) = fields.split_first_chunk().ok_or(PreambleError::Short)?;
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         let (value, rest) = rest.split_at_checked(length).ok_or(PreambleError::Short)?;
-        if *kind == TLV_SSL {
-            let client = value.first().ok_or(PreambleError::Short)?;
-            encrypted = client & CLIENT_SSL != 0;
-        }
+        read(*kind, value)?;
         fields = rest;
     }
-    Ok(encrypted)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -157,9 +206,17 @@ pub(crate) mod tests {
         parse(fixed, rest.get(..long).ok_or(PreambleError::Short)?)
     }
 
-    fn client(source: &str, encrypted: bool) -> Result<Preamble, PreambleError> {
+    fn client(source: &str, encryption: Encryption) -> Result<Preamble, PreambleError> {
         let source = source.parse().ok();
-        Ok(Preamble::For { source, encrypted })
+        Ok(Preamble::For { source, encryption })
+    }
+
+    /// The field of a client whose connection has TLS of this version.
+    fn tls_of(version: &str) -> Vec<u8> {
+        let version = [&[0x21, 0, version.len() as u8], version.as_bytes()].concat();
+        let other = [0x22, 0, 1, b'x'];
+        let value = [&[1, 0, 0, 0, 0][..], &other, &version].concat();
+        [&[0x20, 0, value.len() as u8], &value[..]].concat()
     }
 
     #[test]
@@ -167,33 +224,48 @@ pub(crate) mod tests {
         let noop = [0x04, 0, 3, 1, 2, 3];
         let tls = [0x20, 0, 5, 0x01, 0, 0, 0, 0];
         let not_tls = [0x20, 0, 5, 0x02, 0, 0, 0, 0];
-        for (fields, encrypted) in [
-            (vec![], false),
-            (noop.to_vec(), false),
-            (tls.to_vec(), true),
-            (not_tls.to_vec(), false),
-            ([&noop[..], &tls, &noop].concat(), true),
+        let with = |version| Encryption::Tls(Some(version));
+        for (fields, encryption) in [
+            (vec![], Encryption::None),
+            (noop.to_vec(), Encryption::None),
+            (tls.to_vec(), Encryption::Tls(None)),
+            (not_tls.to_vec(), Encryption::None),
+            ([&noop[..], &tls, &noop].concat(), Encryption::Tls(None)),
+            (tls_of("TLSv1"), with(TlsVersion::V1_0)),
+            (tls_of("TLSv1.1"), with(TlsVersion::V1_1)),
+            (tls_of("TLSv1.2"), with(TlsVersion::V1_2)),
+            (tls_of("TLSv1.3"), with(TlsVersion::V1_3)),
+            (tls_of("SSLv3"), Encryption::Tls(None)),
+            (tls_of(""), Encryption::Tls(None)),
+            (
+                [&tls_of("TLSv1.3")[..], &not_tls].concat(),
+                Encryption::None,
+            ),
         ] {
             let said = read(&v4("203.0.113.9", &fields));
-            assert_eq!(said, client("203.0.113.9", encrypted));
+            assert_eq!(said, client("203.0.113.9", encryption));
             let said = read(&v6("2001:db8::9", &fields));
-            assert_eq!(said, client("2001:db8::9", encrypted));
+            assert_eq!(said, client("2001:db8::9", encryption));
         }
     }
 
     #[test]
     fn clients_without_an_address_have_none() {
-        let none = |encrypted| {
+        let none = |encryption| {
             Ok(Preamble::For {
                 source: None,
-                encrypted,
+                encryption,
             })
         };
-        assert_eq!(read(&bytes(PROXY, 0x31, &[b'/'; 216])), none(false));
+        let clear = Encryption::None;
+        assert_eq!(read(&bytes(PROXY, 0x31, &[b'/'; 216])), none(clear));
         let with_tls = [&[0; 216][..], &[0x20, 0, 5, 1, 0, 0, 0, 0]].concat();
-        assert_eq!(read(&bytes(PROXY, 0x31, &with_tls)), none(true));
-        assert_eq!(read(&bytes(PROXY, 0x00, &[])), none(false));
-        assert_eq!(read(&bytes(PROXY, 0x00, &[1, 2, 3])), none(false));
+        assert_eq!(
+            read(&bytes(PROXY, 0x31, &with_tls)),
+            none(Encryption::Tls(None))
+        );
+        assert_eq!(read(&bytes(PROXY, 0x00, &[])), none(clear));
+        assert_eq!(read(&bytes(PROXY, 0x00, &[1, 2, 3])), none(clear));
     }
 
     #[test]
@@ -225,6 +297,8 @@ pub(crate) mod tests {
             &[0x20, 0],
             &[0x20, 0, 5, 1, 0],
             &[0x20, 0, 0],
+            &[0x20, 0, 7, 1, 0, 0, 0, 0, 0x21, 0],
+            &[0x20, 0, 9, 1, 0, 0, 0, 0, 0x21, 0, 9, b'T'],
             &[4, 0, 1, 9, 4],
             &[4, 0xff, 0xff],
         ] {

@@ -6,7 +6,7 @@ use std::{fmt, io, net::IpAddr, str::FromStr, time::Duration};
 use thiserror::Error;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-use crate::preamble::{self, Preamble, PreambleError};
+use crate::preamble::{self, Encryption, Preamble, PreambleError};
 
 /// A range of addresses, such as `10.0.0.0/8`; an address alone is a range of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +88,8 @@ pub struct Origin {
     /// The address of the client, or of the proxy that says of each request for whom it is. `None`
     /// where a proxy speaks for a client without an address.
     pub source: Option<IpAddr>,
-    /// The client's connection to the proxy was encrypted, as the proxy says.
-    pub encrypted: bool,
+    /// How the client's connection to the proxy was encrypted, as the proxy says.
+    pub encryption: Encryption,
     /// `source` is a trusted proxy: what it says in the head of a request counts.
     pub is_proxy: bool,
 }
@@ -126,7 +126,7 @@ impl Proxies {
         let peer = peer.to_canonical();
         Origin {
             source: Some(peer),
-            encrypted: false,
+            encryption: Encryption::None,
             is_proxy: self.trusts(peer),
         }
     }
@@ -172,9 +172,9 @@ impl Proxies {
     fn after(&self, proxy: Origin, said: Preamble) -> Origin {
         match said {
             Preamble::Own => proxy,
-            Preamble::For { source, encrypted } => Origin {
+            Preamble::For { source, encryption } => Origin {
                 source: source.map(|source| source.to_canonical()),
-                encrypted,
+                encryption,
                 is_proxy: source.is_some_and(|source| self.trusts(source)),
             },
         }
@@ -286,7 +286,7 @@ mod tests {
             assert_eq!(rest, b"GET / HTTP/1.1\r\n");
             let expected = Origin {
                 source: Some(ip("203.0.113.9")),
-                encrypted: false,
+                encryption: Encryption::None,
                 is_proxy: false,
             };
             assert_eq!(origin, expected, "{size}");

@@ -13,7 +13,8 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsStream, rustls::ProtocolVersion};
+use types::TlsVersion;
 
 use crate::{Certificates, Proxies, certificates::HTTP2, challenges::ACME_TLS};
 
@@ -87,6 +88,18 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// The version of TLS, where it has TLS.
+    pub fn tls_version(&self) -> Option<TlsVersion> {
+        match self {
+            Self::Clear(_) => None,
+            Self::Tls(stream) => match stream.get_ref().1.protocol_version()? {
+                ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
+                ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
+                _ => None,
+            },
+        }
+    }
+
     /// Whether client and server agreed on HTTP/2.
     pub fn is_http2(&self) -> bool {
         match self {

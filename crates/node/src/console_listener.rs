@@ -104,7 +104,8 @@ pub fn start(
     let at_end = Arc::clone(&console);
     let answer = move |from: SocketAddr, request: Request<Incoming>| {
         let console = Arc::clone(&console);
-        let direct = RequestFacts::of_connection(Some(from.ip()), transport);
+        let direct = RequestFacts::of_connection(Some(from.ip()), transport)
+            .with_tls(request.extensions().get().copied());
         // As at the S3 listener: only a proxy that is named says for whom it speaks.
         let facts = match proxies.trusts(from.ip()) {
             true => gateway::forwarded_facts(request.headers(), direct, &proxies),

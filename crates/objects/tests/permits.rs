@@ -186,6 +186,10 @@ impl Bench {
             "attributes" => objects.attributes(permit, &at, version).await.map(drop),
             "create_upload" => objects.create_upload(permit, &at, upload()).await.map(drop),
             "abort_upload" => objects.abort_upload(permit, &at, upload_id).await,
+            "initiator_of" => {
+                let initiator = objects.initiator_of(permit, &at, upload_id).await;
+                initiator.map(drop)
+            }
             "list_parts" => {
                 let parts = objects.list_parts(permit, &at, upload_id, 0, 10).await;
                 parts.map(drop)
@@ -277,7 +281,7 @@ impl Bench {
 }
 
 /// Each operation on a key, and what it needs without a version.
-const OPERATIONS: [(&str, Action); 20] = [
+const OPERATIONS: [(&str, Action); 21] = [
     ("put", Action::PutObject),
     ("get", Action::GetObject),
     ("head", Action::GetObject),
@@ -290,6 +294,7 @@ const OPERATIONS: [(&str, Action); 20] = [
     ("attributes", Action::GetObjectAttributes),
     ("create_upload", Action::PutObject),
     ("abort_upload", Action::AbortMultipartUpload),
+    ("initiator_of", Action::ListMultipartUploadParts),
     ("list_parts", Action::ListMultipartUploadParts),
     ("upload_part", Action::PutObject),
     ("complete_upload", Action::PutObject),

@@ -24,6 +24,7 @@ pub mod region_name;
 pub mod serial;
 pub mod text;
 pub mod time;
+pub mod tls;
 
 pub use actor::Actor;
 pub use body::{Body, BodyError};
@@ -45,3 +46,4 @@ pub use region_name::{RegionNameError, is_region_name, look_alike};
 pub use serial::{CertificateSerial, NoSerial};
 pub use text::is_plain_text;
 pub use time::Timestamp;
+pub use tls::TlsVersion;

@@ -105,6 +105,11 @@ impl<'a> Asked<'a> {
             Key::LocationConstraint if conditions.location_unread => {
                 Found::NotLoaded(Need::Location)
             }
+            Key::ObjectOwnership
+                if conditions.ownership_unread && conditions.object_ownership.is_none() =>
+            {
+                Found::NotLoaded(Need::Ownership)
+            }
             _ => conditions
                 .field(key)
                 .or_else(|| self.request.principal.key(key, name))

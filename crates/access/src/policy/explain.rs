@@ -403,6 +403,7 @@ impl fmt::Display for Need {
             Self::RequestTags => "the tags in the request",
             Self::Acl => "the access control list and the owner of the object",
             Self::Location => "the region where the bucket will be",
+            Self::Ownership => "the ownership of objects in the request",
         })
     }
 }

@@ -26,6 +26,8 @@ pub enum Need {
     Acl,
     /// The region where the bucket will be ([`Conditions::location_unread`]).
     Location,
+    /// Who is to own objects, in the request's body ([`Conditions::ownership_unread`]).
+    Ownership,
 }
 
 /// The value of a key.
@@ -148,6 +150,8 @@ macro_rules! keys {
             /// `s3:LocationConstraint` is not known yet: the request's body, which was not read,
             /// says it.
             pub location_unread: bool,
+            /// The same of `s3:x-amz-object-ownership`.
+            pub ownership_unread: bool,
             /// What an identity provider says in its token: keys such as
             /// `accounts.example.com:aud` and their values. Only for
             /// `sts:AssumeRoleWithWebIdentity`.

@@ -205,6 +205,11 @@ impl<'a> Principal<'a> {
         }
     }
 
+    /// `aws:userid`; strangers and services have none.
+    pub fn user_id_text(&self) -> Option<String> {
+        String::from_utf8(self.user_id()?.bytes().collect()).ok()
+    }
+
     fn user_id(&self) -> Option<Chars<'a>> {
         match self {
             Self::Root { account } => Some(Chars::of(account)),

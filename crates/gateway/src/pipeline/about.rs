@@ -6,7 +6,7 @@ use std::sync::Arc;
 use access::{BucketAccess, Facts, Identity, Via};
 use http::{header, request::Parts};
 use objects::{BucketDocuments, DisplayVersion};
-use types::{BucketDeed, ObjectKey};
+use types::{BucketDeed, ObjectKey, UploadId};
 
 use super::{Trail, meet::Met, slow_down};
 use crate::{
@@ -116,8 +116,12 @@ impl Gateway {
         (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
     ) -> Result<(), Fault> {
         self.add_tags(about, &met.request, (identity, form)).await?;
-        match about.heeds_lists() {
-            true => Box::pin(self.add_list(about, met, (identity, via, form))).await,
+        let of_upload = is_of_upload(about.operation).then(|| upload(&met.request));
+        match about.heeds_lists() || of_upload.is_some() {
+            true => {
+                let whose = (identity, via, form);
+                Box::pin(self.add_of_object(about, met, whose, of_upload.flatten())).await
+            }
             false => Ok(()),
         }
     }
@@ -148,12 +152,14 @@ impl Gateway {
         Ok(())
     }
 
-    /// The access control list of the object, where the decision depends on it.
-    async fn add_list(
+    /// The access control list of the object, and who began the upload of one, where the decision
+    /// depends on it.
+    async fn add_of_object(
         &self,
         about: &mut About,
         met: &Met<'_>,
         (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
+        upload: Option<UploadId>,
     ) -> Result<(), Fault> {
         let Some(deed) = &about.deed else {
             return Ok(());
@@ -171,9 +177,21 @@ impl Gateway {
             via,
         };
         let list = self.list_of(&ask, &facts).await?;
-        about.details.list = list;
+        ask.context.list = list.as_ref().map(Option::as_ref);
+        let initiator = self.initiator_of(&ask, &facts, upload).await?;
+        (about.details.list, about.details.initiator) = (list, initiator);
         Ok(())
     }
+}
+
+/// Whether an operation is open to who began the upload that it names.
+fn is_of_upload(operation: &Operation) -> bool {
+    matches!(operation.name, "AbortMultipartUpload" | "ListParts")
+}
+
+/// The upload that a request names; one that cannot be is refused by the handler.
+fn upload(request: &Request<'_>) -> Option<UploadId> {
+    UploadId::parse(request.dialect().upload(request)?)
 }
 
 /// What the client gets: that a key is missing is for those who may list the bucket, and who pays

@@ -11,6 +11,7 @@ use types::RegionId;
 use super::{Trail, about::About, has_body, meet::Met, source::Source};
 use crate::{
     acknowledged::Touched,
+    ask::Details,
     call::Call,
     elsewhere::Way,
     fault::{Fault, FaultKind},
@@ -38,6 +39,7 @@ struct Who {
     permit: Permit,
     pace: Pace,
     documents: Option<Arc<BucketDocuments>>,
+    unread: Option<Box<Details>>,
 }
 
 impl Gateway {
@@ -50,8 +52,7 @@ impl Gateway {
         (mut via, about): (Via, About),
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, Fault> {
-        let request = &met.request;
-        let (operation, deed) = (about.operation, &about.deed);
+        let (request, operation, deed) = (&met.request, about.operation, &about.deed);
         // Nothing of a body that is not read needs a proof.
         if let Via::Region(_, proof @ Proof::Head) = &mut via
             && !(has_body(request.method()) && operation.reads_body())
@@ -102,6 +103,7 @@ impl Gateway {
             operation,
             facts: met.identified.facts(),
             via,
+            unread: permit.is_unread().then(|| Box::new(about.details)),
             permit,
             pace,
             documents: about.documents,
@@ -154,6 +156,7 @@ impl Gateway {
             body,
             head,
             form,
+            unread: who.unread,
             steps: Steps::new(limits::STEPS_MAX),
         })
     }

@@ -25,6 +25,7 @@ pub(super) fn details(operation: &Operation, request: &Request<'_>) -> Details {
     Details {
         existing_tags: None,
         list: None,
+        initiator: None,
         given_tags: match operation.name {
             "PutObject" | "CreateMultipartUpload" | "PostObject" => given(),
             "CopyObject" if replaces() => given(),
@@ -66,6 +67,11 @@ pub(super) fn ask<'a>(
                 operation.name,
                 "PutObject" | "CopyObject" | "CompleteMultipartUpload" | "PostObject"
             ),
+            ownership: match operation.name {
+                // The body says it.
+                "PutBucketOwnershipControls" => None,
+                _ => Some(None),
+            },
             expected_owner: expected.map(HeaderValue::as_bytes),
             ..Context::default()
         },

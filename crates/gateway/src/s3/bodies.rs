@@ -68,7 +68,7 @@ impl<'g> Call<'g> {
                 }
             }
         }
-        let owner = self.permit.deed().map(|deed| &deed.owner);
+        let owner = self.permit.addressed().map(|deed| &deed.owner);
         // The places for these are for the bucket's own account.
         if self.permit.identity().account() != owner
             || body

@@ -78,6 +78,10 @@ impl dialect::Dialect for Dialect {
         request.query().get("versionId")
     }
 
+    fn upload<'a>(&self, request: &'a Request<'_>) -> Option<&'a str> {
+        request.query().get("uploadId")
+    }
+
     fn read_form<'a>(
         &'a self,
         body: Box<dyn types::Body>,

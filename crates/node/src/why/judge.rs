@@ -145,6 +145,7 @@ pub fn judge(here: &Here<'_>, question: &Question) -> Result<Judged, String> {
             facts,
             creates: wanted.action == Action::PutObject,
             given_tags: Some(&[]),
+            initiator: Some(None),
             given: Some(&wanted.given),
             ..Context::default()
         },

@@ -21,7 +21,7 @@ pub use copy::{CopiedPart, PartSource};
 pub use left::Uploads;
 pub use part::{PartInput, UploadedPart};
 
-use access::{Action, Permit};
+use access::{Action, Initiator, Permit};
 use bytes::Bytes;
 use store::{Batch, Guard, PartitionId, Row, ScanRange, StoreError, Want};
 use types::{
@@ -165,6 +165,7 @@ impl Objects {
             algorithm: checksum.0,
             kind: checksum.1,
             chosen: request.checksum.is_some(),
+            initiator: permit.identity().initiator(),
         };
         let row = rows::upload(key.as_bytes(), upload);
         let value = Bytes::from(record.encode());
@@ -252,6 +253,22 @@ impl Objects {
             });
         }
         Ok(page)
+    }
+
+    /// Who began an upload, where that is known.
+    ///
+    /// # Errors
+    /// `NoSuchUpload`; `WrongPermit` unless the permit is for `ListMultipartUploadParts`.
+    pub async fn initiator_of(
+        &self,
+        permit: &Permit,
+        key: &ObjectKey,
+        upload: UploadId,
+    ) -> Result<Option<Initiator>> {
+        let action = Action::ListMultipartUploadParts;
+        let partition = partition_of(deed_for(permit, &[action], (key, None))?);
+        let (_, record) = self.read_upload(partition, key, upload).await?;
+        Ok(record.initiator)
     }
 
     /// The row of an upload that is under way.

@@ -1,7 +1,10 @@
 use super::*;
 use crate::Error;
+use access::Initiator;
 use store::{BlobId, BlobRef, PAYLOAD_BYTES_MAX};
-use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, Timestamp, VersionId};
+use types::{
+    AccountId, ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, Timestamp, VersionId,
+};
 
 fn sample(body: ObjectBody) -> ObjectRecord {
     ObjectRecord {
@@ -140,8 +143,19 @@ fn small_records_read_back() {
         algorithm: ChecksumAlgorithm::Crc32c,
         kind: ChecksumKind::Composite,
         chosen: true,
+        initiator: None,
     };
     assert_eq!(UploadRecord::decode(&upload.encode()).unwrap(), upload);
+    let begun = UploadRecord {
+        initiator: Some(Initiator {
+            account: AccountId::new("111122223333"),
+            user_id: "AIDAEXAMPLE".to_owned(),
+        }),
+        ..upload.clone()
+    };
+    let read = UploadRecord::decode(&begun.encode()).unwrap();
+    // The object has the attributes alone.
+    assert_eq!((&read, &read.attributes), (&begun, &upload.attributes));
     let part = PartRecord {
         modified: Timestamp::from_ms(2),
         size: 5,

@@ -1,7 +1,8 @@
 //! Multipart uploads under way and their parts.
 
+use access::Initiator;
 use store::BlobRef;
-use types::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, Timestamp};
+use types::{AccountId, ChecksumAlgorithm, ChecksumKind, ChecksumValue, Timestamp};
 
 use super::{
     ObjectAttributes,
@@ -12,6 +13,9 @@ use crate::Result;
 /// As that of objects.
 const UPLOAD_VERSION: u8 = 2;
 const PART_VERSION: u8 = 1;
+/// The field with who began it: among those of the object that it becomes, which never has it.
+const FIELD_INITIATOR: u8 = 64;
+const INITIATOR_VERSION: u8 = 1;
 
 /// An upload under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,16 +26,24 @@ pub(crate) struct UploadRecord {
     pub kind: ChecksumKind,
     /// Whether the client chose the checksum.
     pub chosen: bool,
+    /// Who began it; `None` of an upload that an earlier release began.
+    pub initiator: Option<Initiator>,
 }
 
 impl UploadRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new(self.attributes.layout());
+        let mut attributes = self.attributes.clone();
+        if let Some(initiator) = &self.initiator {
+            let mut field = Writer::new(INITIATOR_VERSION);
+            field.text(&initiator.account).text(&initiator.user_id);
+            attributes.fields.set(FIELD_INITIATOR, field.finish());
+        }
+        let mut out = Writer::new(attributes.layout());
         out.u64(self.initiated.ms())
             .u8(algorithm_number(self.algorithm));
         out.u8(u8::from(self.kind == ChecksumKind::Composite))
             .u8(u8::from(self.chosen));
-        self.attributes.write(&mut out);
+        attributes.write(&mut out);
         out.finish()
     }
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
@@ -44,16 +56,28 @@ impl UploadRecord {
             _ => return Err(r.damaged()),
         };
         let chosen = r.u8()? != 0;
-        let attributes = ObjectAttributes::read(&mut r, layout)?;
+        let mut attributes = ObjectAttributes::read(&mut r, layout)?;
         r.end()?;
+        let initiator = attributes.fields.take(FIELD_INITIATOR);
         Ok(Self {
             initiated,
             attributes,
             algorithm,
             kind,
             chosen,
+            initiator: initiator.map(|bytes| read_initiator(&bytes)).transpose()?,
         })
     }
+}
+
+fn read_initiator(bytes: &[u8]) -> Result<Initiator> {
+    let mut r = Reader::new(bytes, INITIATOR_VERSION, "who began an upload")?;
+    let initiator = Initiator {
+        account: AccountId::new(&r.text()?),
+        user_id: r.text()?,
+    };
+    r.end()?;
+    Ok(initiator)
 }
 
 /// A part of an upload under way.

@@ -7,7 +7,7 @@ mod words;
 
 use std::sync::Arc;
 
-use access::Action;
+use access::{Action, Ownership};
 use http::{HeaderValue, Response, StatusCode, header};
 use objects::{DocumentKind, StoredPolicy};
 
@@ -15,7 +15,7 @@ pub use self::words::read_switches;
 use super::xml;
 use crate::{
     body::ResponseBody,
-    call::{Answer, Call},
+    call::{Answer, Call, Read},
     fault::{Fault, FaultKind},
 };
 
@@ -187,7 +187,7 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let Some((row, action, verb)) = find(call.operation.name) else {
         return Err(Fault::not_implemented(call.operation.name));
     };
-    let bytes = match verb {
+    let bytes: Option<Arc<[u8]>> = match verb {
         Verb::Get => return get(call, row, action).await,
         Verb::Delete => None,
         Verb::Put => Some(Arc::from(match &row.form {
@@ -195,6 +195,10 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
             Form::Policy => policy::read(call).await?,
         })),
     };
+    if let (DocumentKind::Ownership, Some(bytes)) = (row.kind, &bytes) {
+        let mode = Ownership::of_byte(bytes.first().copied());
+        call.permit_read(None, Read::Ownership(mode.name())).await?;
+    }
     let objects = &call.gateway.objects;
     let deleted = bytes.is_none();
     let block = call.gateway.keys.account_block(&call.deed()?.owner);

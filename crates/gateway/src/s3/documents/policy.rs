@@ -26,23 +26,35 @@ pub(super) async fn read(call: &mut Call<'_>) -> Result<Vec<u8>, Fault> {
     let deed = call.deed()?;
     let text = String::from_utf8(body.to_vec()).map_err(|_| FaultKind::MalformedPolicy)?;
     let named = BucketAccess::named_in_policy(deed, &text).map_err(refused)?;
-    let known = known(call.gateway, deed, &named).await?;
+    let known = known(call.gateway, deed, named).await?;
     let resolve = |arn: &str| known.get(arn).cloned();
     let policy = BucketAccess::read_policy(deed, &text, &resolve).map_err(refused)?;
     let resolved = policy.resolutions();
     Ok(StoredPolicy { text, resolved }.encode())
 }
 
-/// The unique ids of users and roles, by their ARNs. Only the registry's region knows them all.
+/// Whether a name is a canonical id of an account: all others are ARNs.
+fn is_canonical(name: &str) -> bool {
+    !name.starts_with("arn:")
+}
+
+/// The accounts of canonical ids, and the unique ids of users and roles by their ARNs. Only the
+/// registry's region knows all of these.
 async fn known(
     gateway: &Gateway,
     deed: &BucketDeed,
-    named: &[String],
+    named: Vec<String>,
 ) -> Result<HashMap<String, String>, Fault> {
-    let Some(regions) = gateway.regions.as_ref().filter(|_| !named.is_empty()) else {
-        return Ok(HashMap::new());
+    let (canonical, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|n| is_canonical(n));
+    let account = |id: String| {
+        let account = gateway.keys.account_of(&id)?;
+        Some((id, account.to_string()))
     };
-    let ids = regions.other_names(&deed.name, named.to_vec()).await;
+    let accounts: HashMap<_, _> = canonical.into_iter().filter_map(account).collect();
+    let Some(regions) = gateway.regions.as_ref().filter(|_| !named.is_empty()) else {
+        return Ok(accounts);
+    };
+    let ids = regions.other_names(&deed.name, named.clone()).await;
     let ids = ids.map_err(|why| {
         Fault::with(
             FaultKind::ServiceUnavailable,
@@ -53,14 +65,17 @@ async fn known(
             ),
         )
     })?;
-    let pairs = named.iter().cloned().zip(ids);
-    Ok(pairs.filter_map(|(arn, id)| Some((arn, id?))).collect())
+    let ids = named.into_iter().zip(ids);
+    let ids = ids.filter_map(|(arn, id)| Some((arn, id?)));
+    Ok(accounts.into_iter().chain(ids).collect())
 }
 
 /// The text of a policy as it is shown: users and roles by their ARNs of today, and those that are
 /// gone by their unique ids. While nobody answers who knows them, it is the text as it was saved.
 pub(super) async fn shown(gateway: &Gateway, deed: &BucketDeed, stored: StoredPolicy) -> String {
-    let StoredPolicy { text, resolved } = stored;
+    let StoredPolicy { text, mut resolved } = stored;
+    // Accounts do not change their canonical ids.
+    resolved.retain(|(name, _)| !is_canonical(name));
     let Some(regions) = gateway.regions.as_ref().filter(|_| !resolved.is_empty()) else {
         return text;
     };

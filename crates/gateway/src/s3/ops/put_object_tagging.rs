@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::{
-    call::{Answer, Call},
+    call::{Answer, Call, Read},
     s3::{object_headers, tagging},
 };
 
@@ -12,6 +12,7 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let version = object_headers::version(call)?;
     let root = call.read_xml(&["Tagging"]).await?;
     let tags = tagging::read(&root)?;
+    call.permit_read(version, Read::Tags(&tags)).await?;
     let objects = &call.gateway.objects;
     let version = objects
         .set_object_tags(&call.permit, &key, version, tags)
