@@ -105,6 +105,7 @@ bugs=(
   "tls-versions-unsaid|users|conditions_ask_about"
   "bodies-not-waited-for|users|what_a_body_says"
   "uploads-of-anybody|users|an_upload_is_open"
+  "unsigned-changes-of-deeds|users|who_signs_nothing"
   "homes-as-named|cloud|registry::warrant_tests::p5_a_users_policies"
   "everybody-is-a-proxy|relayed|for_whom_a_proxy"
   "part-checksums-unverified|checksums|what_completes"

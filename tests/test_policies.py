@@ -93,6 +93,8 @@ def test_a_policy_is_kept_as_it_was_sent(s3, bucket, other):
     (policy(statement("BUCKET", {"AWS": "nobody"}, "s3:GetObject")), "nvalid principal"),
     (policy(statement("BUCKET", "*", "s3:GetObject", Condition={"Like": {"s3:prefix": "a"}})),
      "ondition"),
+    (policy(statement("BUCKET", "*", "s3:GetObject", Condition={"Null": {"s3:prefix": "true"}})),
+     "Conditions do not apply to combination of actions and resources in statement"),
     (policy(statement("BUCKET", "*", "s3:GetObject", Extra=1)), "Unknown field"),
     (policy(statement("BUCKET", "*", "s3:GetObject", "")), "Action does not apply"),
 ])
@@ -273,7 +275,13 @@ def test_the_public_needs_a_policy_and_a_block_that_lets_it(cloud, s3, bucket, o
     block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     assert block == dict.fromkeys(ALL, True)
     assert get(url)[0] == 403
-    assert code(s3.put_bucket_policy, Bucket=bucket, Policy=public) == DENIED
+    with pytest.raises(ClientError) as refused:
+        s3.put_bucket_policy(Bucket=bucket, Policy=public)
+    error = refused.value.response["Error"]
+    assert error["Code"] == "AccessDenied"
+    assert f'is not authorized to perform: s3:PutBucketPolicy on resource: "arn:aws:s3:::{bucket}" ' \
+        "because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public " \
+        "Access" in error["Message"]
     s3.put_public_access_block(
         Bucket=bucket,
         PublicAccessBlockConfiguration=dict.fromkeys(ALL, True) | {"BlockPublicPolicy": False})
@@ -324,6 +332,12 @@ def test_the_public_writes_where_a_policy_lets_it(cloud, s3, bucket):
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(request, timeout=30)
     assert get(f"{url}/drop/x", method="DELETE")[0] == 204
+    # What is on record in the registry nobody changes who signs nothing.
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+        statement(bucket, "*", ["s3:DeleteBucket", "s3:ListBucket"], "")))
+    assert get(url)[0] == 200
+    assert get(url, method="DELETE")[0] == 403
+    s3.head_bucket(Bucket=bucket)
 
 
 @pytest.mark.parametrize("condition,allowed", [

@@ -360,7 +360,7 @@ pub(crate) fn decide(
 /// Whether the caller, or one of the account whose root asks, began the upload that is addressed.
 fn began(ask: &Ask<'_>, deed: &BucketDeed, facts: &Facts<'_>, owns: bool) -> Result<bool, Refusal> {
     let Some(initiator) = ask.context.initiator else {
-        // Only a region that takes writes has uploads. Who does not own the bucket is not told.
+        // Only a region that takes writes has uploads. Who does not own the bucket learns nothing.
         return match placement::admit(deed, ask.action, facts.here, facts.via) {
             Ok(()) => Err(Refusal::NeedsInitiator),
             Err(elsewhere) if owns => Err(elsewhere),
@@ -600,8 +600,8 @@ pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
     policy::sentence(&request, &decision)
 }
 
-/// What the refusal says to a caller of the bucket's own account whose list grants public access,
-/// where that is refused. `None` for who signs nothing.
+/// What the refusal says to a caller of the bucket's own account whose list or policy grants public
+/// access, where that is refused. `None` for who signs nothing.
 pub fn refusal_by_block(
     identity: &Identity,
     action: Action,
@@ -617,9 +617,13 @@ pub fn refusal_by_block(
         Some(key) => policy::Target::Object { bucket, key },
         None => policy::Target::Bucket(bucket),
     };
+    let (what, switch) = match action {
+        Action::PutBucketPolicy => ("policies", "BlockPublicPolicy"),
+        _ => ("ACLs", "BlockPublicAcls"),
+    };
     Some(format!(
-        "User: {arn} is not authorized to perform: {} on resource: \"{target}\" because public ACLs \
-         are prevented by the BlockPublicAcls setting in S3 Block Public Access",
+        "User: {arn} is not authorized to perform: {} on resource: \"{target}\" because public \
+         {what} are prevented by the {switch} setting in S3 Block Public Access",
         action.name()
     ))
 }

@@ -148,18 +148,18 @@ impl Identity {
         }
     }
 
-    /// Who makes a change of the registry; without a caller it is the region itself.
-    pub fn actor(&self) -> Actor {
+    /// Who makes a change of the registry. Whoever signs nothing makes none.
+    pub fn actor(&self) -> Option<Actor> {
         match self {
-            Self::Anonymous => Actor::System,
+            Self::Anonymous => None,
             Self::Key {
                 access_key,
                 account,
                 ..
-            } => Actor::Key {
+            } => Some(Actor::Key {
                 account: account.clone(),
                 access_key: access_key.clone(),
-            },
+            }),
         }
     }
 

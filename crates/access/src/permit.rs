@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use types::{
-    AccountId, BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place, SignedRequest,
+    AccountId, Actor, BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place,
+    SignedRequest,
 };
 
 use crate::{
@@ -59,6 +60,8 @@ pub struct Permit {
     request: Option<SignedRequest>,
     by_list: bool,
     unread: Option<Need>,
+    /// It is for the region itself, and not for a caller.
+    of_region: bool,
 }
 
 impl Permit {
@@ -75,6 +78,14 @@ impl Permit {
     /// Who was permitted.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+    /// Who makes a change of the registry by it: the caller, or the region itself. Whoever signs
+    /// nothing makes none.
+    pub fn actor(&self) -> Option<Actor> {
+        match self.of_region {
+            true => Some(Actor::System),
+            false => self.identity.actor(),
+        }
     }
     /// What was permitted.
     pub fn action(&self) -> Action {
@@ -227,6 +238,7 @@ fn for_nothing(ask: &Ask<'_>) -> Permit {
         request: None,
         by_list: false,
         unread: None,
+        of_region: false,
     }
 }
 
@@ -288,6 +300,10 @@ fn asked(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
     if !ask.principal.may_by_kind(ask.action) {
         return Err(Refusal::Kind);
     }
+    // What changes in the registry is on record of somebody, at a pace of theirs.
+    if changes_deeds(ask.action) && ask.principal.actor().is_none() {
+        return Err(Refusal::Anonymous);
+    }
     // A rule writes into its destination with the rights of the account: what it could grant itself
     // there is for the account alone, until rules have roles.
     if let (Action::PutReplicationConfiguration, Some(deed)) = (ask.action, deed) {
@@ -300,6 +316,12 @@ fn asked(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
         By::Callers => Ok(()),
         By::Regions => Err(Refusal::ForRegions),
     }
+}
+
+/// Whether an action makes or removes a deed.
+fn changes_deeds(action: Action) -> bool {
+    let changes = matches!(action, Action::CreateBucket | Action::DeleteBucket);
+    changes && !types::planted("unsigned-changes-of-deeds")
 }
 
 /// Whether a write here may depend on the state of the object: that is decided at the home, where
@@ -343,6 +365,7 @@ fn permit(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<Permit, Refus
         request: None,
         by_list: false,
         unread: None,
+        of_region: false,
     })
 }
 
@@ -469,5 +492,6 @@ fn system(action: Action, deed: &Arc<BucketDeed>) -> Permit {
         request: None,
         by_list: false,
         unread: None,
+        of_region: true,
     }
 }

@@ -809,6 +809,40 @@ fn an_upload_is_open_to_who_began_it_unless_a_document_denies_it() {
 }
 
 #[test]
+fn who_signs_nothing_removes_no_bucket_whatever_a_policy_says() {
+    let world = World::new(OWNER);
+    let text = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*",
+        "Action": "s3:*", "Resource": ["arn:aws:s3:::papers", "arn:aws:s3:::papers/*"]}}"#;
+    let open = access::BucketAccess::compiled(
+        &world.deed,
+        Some((text, &[])),
+        access::PublicAccessBlock::NONE,
+        false,
+    );
+    let decide = |action, access: Option<&access::BucketAccess>| {
+        let ask = Ask {
+            principal: &Identity::Anonymous,
+            action,
+            resource: world.resource(action),
+            context: Context::default(),
+        };
+        let facts = Facts {
+            access,
+            account_block: access::PublicAccessBlock::NONE,
+            deed: action.has_deed().then_some(&world.deed),
+            here: &world.here,
+            via: &Via::Door,
+        };
+        authorize(&ask, &facts).map(drop)
+    };
+    assert_eq!(decide(Action::PutObject, Some(&open)), Ok(()));
+    assert_eq!(decide(Action::PutBucketTagging, Some(&open)), Ok(()));
+    for action in [Action::DeleteBucket, Action::CreateBucket] {
+        assert_eq!(decide(action, Some(&open)), Err(Refusal::Anonymous));
+    }
+}
+
+#[test]
 fn who_may_only_write_compares_no_etags() {
     let world = World::new(OWNER);
     let text = statement(

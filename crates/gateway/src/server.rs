@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use access::{Ask, BucketAccess, Facts, Permit, Refusal, Replays, SigningKeys, Via};
+use access::{Ask, Facts, Permit, Refusal, Replays, SigningKeys, Via};
 use http::HeaderValue;
 use objects::Objects;
 use parking_lot::Mutex;
@@ -167,12 +167,9 @@ impl Gateway {
         let deed = self.deeds.get(named).ok_or(FaultKind::NoSuchBucket)?;
         let documents = self.objects.documents(&deed).await?;
         let (mut tags, access) = (None, documents.as_ref().map(|found| &found.access));
-        let wanted = ask.principal.wants_existing_tags()
-            || access.is_some_and(BucketAccess::wants_existing_tags);
-        if wanted
-            && access.is_some()
-            && let access::Resource::Object { key, version, .. } = ask.resource
-        {
+        let own = ask.principal.wants_existing_tags();
+        let wanted = access.is_some_and(|access| own || access.wants_existing_tags());
+        if wanted && let access::Resource::Object { key, version, .. } = ask.resource {
             tags = Some(self.existing_tags(&deed, key, version).await?);
         }
         ask.context.existing_tags = tags.as_deref();

@@ -181,7 +181,7 @@ impl IamForms {
             account,
             who,
             guard,
-            actor: &identity.actor(),
+            actor: &identity.actor().ok_or_else(unauthenticated)?,
             conditions: how,
         };
         match api {

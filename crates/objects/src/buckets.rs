@@ -69,7 +69,8 @@ impl Objects {
             home,
             placement,
         };
-        let (actor, request) = (permit.identity().actor(), permit.request().cloned());
+        let actor = permit.actor().ok_or(Error::WrongPermit)?;
+        let request = permit.request().cloned();
         let made = self.deeds.create_for(actor, new, request).await;
         let deed = made.map_err(|error| match error {
             DeedError::Exists(_, deed) if access::is_owner(account, &deed) => {
@@ -96,7 +97,7 @@ impl Objects {
             return Err(Error::TakenEverywhere);
         }
         let asked = Asked {
-            actor: permit.identity().actor(),
+            actor: permit.actor().ok_or(Error::WrongPermit)?,
             request: permit.request().cloned(),
         };
         let under_way = self.begin_change().await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    applies,
     build::{Builder, Meaning, STATEMENTS_MAX, too_large},
     compile_principal::{self, Resolve},
     document::{
@@ -21,6 +22,8 @@ use crate::actions::Kind;
 
 pub(super) const NOT_JSON: &str = "Policies must be valid JSON and the first byte must be '{'";
 pub(super) const BAD_ACTION: &str = "Policy has invalid action";
+const UNFIT_KEY: &str =
+    "Conditions do not apply to combination of actions and resources in statement";
 const BAD_KEY: &str = "Policy has an invalid condition key";
 /// Longest text at all, for all the white space that is not counted.
 const TEXT_MAX: usize = 256 * 1024;
@@ -57,6 +60,7 @@ fn compile(text: &str, kind: DocumentKind<'_>, resolve: &Resolve<'_>) -> Result<
         builder: Builder::new(kind),
         resolve,
         sids: Vec::new(),
+        fitting: None,
     };
     let mut statements = compiler.document(&node)?;
     statements.sort_by_key(|statement| !statement.is(DENY));
@@ -174,7 +178,13 @@ struct Compiler<'a> {
     builder: Builder<'a>,
     resolve: &'a Resolve<'a>,
     sids: Vec<String>,
+    /// The actions of the statement that fit its resources, where they are all known and the
+    /// document is to be saved: one that was saved before the table of keys stays readable.
+    fitting: Option<Vec<(usize, Kind)>>,
 }
+
+/// Where an action stands in the text, and which ones it matches.
+type Matched = Vec<(usize, Vec<(usize, Kind)>)>;
 
 impl Compiler<'_> {
     fn kind(&self) -> DocumentKind<'_> {
@@ -252,9 +262,9 @@ impl Compiler<'_> {
         }
         self.principal(&elements, node.at, &mut statement)?;
         let (action, not) = elements.action.ok_or_else(|| missing(node.at, "Action"))?;
-        let kinds = self.action(&action.node, &mut statement)?;
+        let matched = self.action(&action.node, &mut statement)?;
         statement.flags |= if not { NOT_ACTION } else { 0 };
-        self.resource(&elements, node.at, &mut statement, &kinds)?;
+        self.resource(&elements, node.at, &mut statement, &matched)?;
         if let Some(condition) = elements.condition {
             self.condition(&condition.node, &mut statement)?;
         }
@@ -307,13 +317,9 @@ impl Compiler<'_> {
         }
     }
 
-    /// The actions; answers where each stands, and what those that it matches are on.
-    fn action(
-        &mut self,
-        node: &Node,
-        statement: &mut Statement,
-    ) -> Result<Vec<(usize, Vec<Kind>)>, Fault> {
-        let mut kinds = Vec::new();
+    /// The actions; answers those of S3.
+    fn action(&mut self, node: &Node, statement: &mut Statement) -> Result<Matched, Fault> {
+        let mut matched = Vec::new();
         let mut actions = ActionSet::default();
         let mut others = Vec::new();
         for (at, name) in texts(node, BAD_ACTION)? {
@@ -339,12 +345,12 @@ impl Compiler<'_> {
                 let mut of = Vec::new();
                 for (number, kind) in names::matching(part) {
                     actions.insert(number);
-                    of.push(kind);
+                    of.push((number, kind));
                 }
                 if of.is_empty() && self.of_bucket() {
                     return Err(wrong());
                 }
-                kinds.push((at, of));
+                matched.push((at, of));
             } else {
                 self.builder.count(at)?;
                 let pattern = wild(name.to_ascii_lowercase().as_bytes());
@@ -353,7 +359,7 @@ impl Compiler<'_> {
         }
         statement.actions = actions;
         statement.others = self.builder.entries(&others)?;
-        Ok(kinds)
+        Ok(matched)
     }
 
     fn resource(
@@ -361,8 +367,9 @@ impl Compiler<'_> {
         elements: &Elements<'_>,
         at: usize,
         statement: &mut Statement,
-        kinds: &[(usize, Vec<Kind>)],
+        matched: &Matched,
     ) -> Result<(), Fault> {
+        self.fitting = None;
         let (member, not) = match (self.kind().slot(), elements.resource) {
             (Slot::Trust, None) => return Ok(()),
             (Slot::Trust, Some((member, _))) => return Err(unknown(member)),
@@ -382,17 +389,33 @@ impl Compiler<'_> {
         if !self.of_bucket() || not || statement.is(NOT_ACTION) {
             return Ok(());
         }
-        let fits = |kind: &Kind| match kind {
+        let fits = |(_, kind): &&(usize, Kind)| match kind {
             Kind::Service => false,
             Kind::NewBucket | Kind::Bucket => buckets,
             Kind::Object => objects,
         };
-        match kinds.iter().find(|(_, kinds)| !kinds.iter().any(fits)) {
-            Some((at, _)) => {
-                let sentence = "Action does not apply to any resource(s) in statement";
-                Err(Fault::new(*at, sentence))
-            }
-            None => Ok(()),
+        let unfit = |(_, of): &&(usize, Vec<_>)| !of.iter().any(|own| fits(&own));
+        if let Some((at, _)) = matched.iter().find(unfit) {
+            let sentence = "Action does not apply to any resource(s) in statement";
+            return Err(Fault::new(*at, sentence));
+        }
+        if matches!(self.resolve, Resolve::Now(_)) && !statement.is(ANY_ACTION) {
+            let all = matched.iter().flat_map(|(_, of)| of);
+            self.fitting = Some(all.filter(fits).copied().collect());
+        }
+        Ok(())
+    }
+
+    /// Refuses a key that no request has which the statement is about.
+    fn check_fits(&self, key: Key, member: &Member) -> Result<(), Fault> {
+        let Some(fitting) = &self.fitting else {
+            return Ok(());
+        };
+        let has =
+            |(number, kind): &(usize, Kind)| applies::has(key, names::name_of(*number), *kind);
+        match fitting.iter().any(has) {
+            true => Ok(()),
+            false => Err(Fault::new(member.at, UNFIT_KEY).detail(format!("{:?}", member.name))),
         }
     }
 
@@ -426,6 +449,7 @@ impl Compiler<'_> {
         if key == Key::Claim && (self.of_bucket() || !name.contains(':')) {
             return Err(wrong());
         }
+        self.check_fits(key, member)?;
         let nodes = list(&member.node);
         if nodes.is_empty() {
             return Err(wrong().detail("the list of values is empty"));

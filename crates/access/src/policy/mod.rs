@@ -24,6 +24,7 @@
 //! # Ok::<(), policy::PolicyError>(())
 //! ```
 
+mod applies;
 mod build;
 mod compile;
 mod compile_principal;

@@ -202,6 +202,13 @@ fn names() -> impl Iterator<Item = (usize, &'static str, Kind)> {
     own.chain(others.map(|(n, (name, kind))| (rows.len() + n, name, kind)))
 }
 
+/// The name of an action by its number.
+pub(super) fn name_of(number: usize) -> &'static str {
+    let mut all = names();
+    all.find_map(|(n, name, _)| (n == number).then_some(name))
+        .unwrap_or_default()
+}
+
 /// A set of actions of S3.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ActionSet([u64; BITS / 64]);

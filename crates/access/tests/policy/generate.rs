@@ -703,11 +703,14 @@ impl Sample {
     /// The documents, compiled; `None` if one is refused.
     pub fn compile(&self) -> Option<Compiled> {
         let ids = &self.case.ids;
-        let bucket = |value: &Value| {
-            let kind = DocumentKind::Bucket(BUCKET);
-            Document::parse_resolved(&value.to_string(), kind, &|arn| ids.get(arn).cloned()).ok()
-        };
         let other = |value: &Value, kind| Document::parse(&value.to_string(), kind).ok();
+        let bucket = |value: &Value| {
+            // As one that was saved before, by which all are known.
+            let document = other(value, DocumentKind::Bucket(BUCKET))?;
+            let known = |arn: &str| ids.contains_key(arn) || arn.contains(":assumed-role/");
+            let all_known = document.principals().all(known);
+            all_known.then(|| document.with_resolved(&|arn| ids.get(arn).cloned()))
+        };
         let list = |values: &[Value], kind| -> Option<Vec<Document>> {
             values.iter().map(|value| other(value, kind)).collect()
         };

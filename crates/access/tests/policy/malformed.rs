@@ -657,3 +657,72 @@ fn no_text_is_too_strange() {
         }
     }
 }
+
+#[test]
+fn a_key_that_no_action_of_the_statement_has_is_refused_when_it_is_saved() {
+    let unfit = "Conditions do not apply to combination of actions and resources in statement";
+    let statement = |action: &str, resource: &str, condition: &str| {
+        format!(
+            r#"{{"Statement": {{"Effect": "Deny", "Principal": "*", {action},
+            "Resource": {resource}, "Condition": {{"StringEquals": {{"{condition}": "1"}}}}}}}}"#
+        )
+    };
+    let save = |text: &str| {
+        let kind = DocumentKind::Bucket(BUCKET);
+        // One that was saved before stays readable.
+        Document::parse(text, kind).unwrap();
+        let saved = Document::parse_resolved(text, kind, &|_| None);
+        saved.map_err(|error| {
+            (
+                error.message().to_owned(),
+                error.statement(),
+                error.column(),
+            )
+        })
+    };
+    let (bucket, objects) = (r#""arn:aws:s3:::photos""#, r#""arn:aws:s3:::photos/*""#);
+    let both = r#"["arn:aws:s3:::photos", "arn:aws:s3:::photos/*"]"#;
+    let get = r#""Action": "s3:GetObject""#;
+    let get_or_list = r#""Action": ["s3:GetObject", "s3:ListBucket"]"#;
+    let all = r#""Action": "s3:*""#;
+    let put = r#""Action": "s3:PutObject""#;
+    for (action, resource, key) in [
+        (get, objects, "s3:prefix"),
+        (get, objects, "S3:Max-Keys"),
+        (get, objects, "s3:x-amz-acl"),
+        (get, objects, "s3:RequestObjectTag/a"),
+        (get, objects, "s3:if-none-match"),
+        (put, objects, "s3:ExistingObjectTag/a"),
+        (all, objects, "s3:prefix"),
+        (all, bucket, "s3:x-amz-copy-source"),
+        (all, bucket, "s3:VersionId"),
+        (put, objects, "s3:x-amz-object-ownership"),
+    ] {
+        let text = statement(action, resource, key);
+        let at = text
+            .lines()
+            .nth(1)
+            .unwrap()
+            .find(&format!("\"{key}\""))
+            .unwrap()
+            + 1;
+        let refused = Err((unfit.to_owned(), Some(1), Some(at)));
+        assert_eq!(save(&text).map(drop), refused, "{text}");
+    }
+    for (action, resource, key) in [
+        (get_or_list, both, "s3:prefix"),
+        (all, both, "s3:prefix"),
+        (all, bucket, "s3:prefix"),
+        (all, objects, "s3:x-amz-copy-source"),
+        (put, objects, "s3:RequestObjectTagKeys"),
+        (get, objects, "s3:ExistingObjectTag/a"),
+        (get, objects, "s3:TlsVersion"),
+        (get, objects, "aws:PrincipalTag/a"),
+        (get, objects, "s3:DataAccessPointArn"),
+        (r#""Action": "*""#, objects, "s3:prefix"),
+        (r#""NotAction": "s3:PutObject""#, objects, "s3:prefix"),
+    ] {
+        let text = statement(action, resource, key);
+        assert!(save(&text).is_ok(), "{text}: {:?}", save(&text).err());
+    }
+}

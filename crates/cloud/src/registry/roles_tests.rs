@@ -160,7 +160,7 @@ async fn the_audit_log_names_the_key_that_changed_something() {
     let key = AccessKeyId::new(&pair.access_key);
     cloud.catch_up().await;
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
-    let actor = || keeper.caller(&key).unwrap().actor();
+    let actor = || keeper.caller(&key).unwrap().actor().unwrap();
     let made = cloud
         .second
         .create_for(

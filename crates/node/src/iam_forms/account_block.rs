@@ -85,7 +85,8 @@ impl IamForms {
             tightens: false,
         };
         self.take_once(iam::Api::Iam, signed, verified.at).await?;
-        self.set_block(&identity.actor(), &account, block).await
+        let actor = identity.actor().ok_or_else(unauthenticated)?;
+        self.set_block(&actor, &account, block).await
     }
 
     async fn set_block(

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use access::{Action, Ownership};
 use http::{HeaderValue, Response, StatusCode, header};
-use objects::{DocumentKind, StoredPolicy};
+use objects::{DocumentKind, Error, StoredPolicy};
 
 pub use self::words::read_switches;
-use super::xml;
+use super::{lists, xml};
 use crate::{
     body::ResponseBody,
     call::{Answer, Call, Read},
@@ -203,7 +203,10 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let deleted = bytes.is_none();
     let block = call.gateway.keys.account_block(&call.deed()?.owner);
     let set = objects.set_document(&call.permit, action, (row.kind, bytes), block);
-    set.await?;
+    match set.await {
+        Err(Error::PublicPolicy) => return Err(lists::public(call)),
+        other => other?,
+    };
     Ok(call.empty(match deleted {
         true => StatusCode::NO_CONTENT,
         false => row.done,

@@ -254,7 +254,7 @@ pub(crate) fn of_new_bucket(
     }
 }
 
-/// The answer to a client whose list grants public access, where that is refused.
+/// The answer to a client whose list or policy grants public access, where that is refused.
 pub(crate) fn public(call: &Call<'_>) -> Fault {
     let identity = call.permit.identity();
     let owner = call.permit.deed().map(|deed| &deed.owner);
