@@ -130,7 +130,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
             "engine",
             Level::Fail,
             "a sync failed, and no writes are taken",
-            "the kernel's log says what is wrong with the disk; mend it, and start the region again",
+            "the kernel's log names the fault of the disk; repair the disk, and start the region again",
         ));
     }
     if samples.one("dhow_clock_off") == Some(1) {
