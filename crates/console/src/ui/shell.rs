@@ -154,7 +154,7 @@ fn keys(call: &Call<'_>) -> Markup {
     html! {
         dialog #keys aria-labelledby="keys-title" {
             h2 #keys-title { (call.t(KEYS)) }
-            dl.facts {
+            dl.keys {
                 @for (keys, what) in &all {
                     div {
                         dt { @for key in keys.split(' ') { kbd dir="ltr" { (key) } " " } }
