@@ -84,10 +84,7 @@ pub async fn serve_small<B, F, A>(
     let Listener { tcp, tls, .. } = listener.into();
     let graceful = GracefulShutdown::new();
     let all = Connections::new(limits.connections, limits.busy);
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        .max_buf_size(64 << 10);
+    let http = reader(limits.head);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -140,6 +137,15 @@ pub async fn serve_small<B, F, A>(
     }
     drop(tcp);
     let _ = timeout(limits.drain, graceful.shutdown()).await;
+}
+
+/// Reads requests whose head comes within `head`.
+fn reader(head: Duration) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(64 << 10);
+    http
 }
 
 /// A connection on which heads are followed line by line, as at the S3 listener.
