@@ -54,6 +54,13 @@ def put(client, account, **switches):
         AccountId=account, PublicAccessBlockConfiguration=switches)
 
 
+def test_operations_of_the_control_api_that_are_not_implemented_say_so(cloud, acme):
+    """Terraform reads a bucket's tags here, and falls back to S3 only after this code."""
+    refused = code(control(cloud, acme.pair).list_tags_for_resource, AccountId=acme.id,
+                   ResourceArn="arn:aws:s3:::any-bucket")
+    assert refused == "MethodNotAllowed"
+
+
 def test_an_accounts_block_is_set_and_taken_back(cloud, acme):
     client = control(cloud, acme.pair)
     assert code(get, client, acme.id) == "NoSuchPublicAccessBlockConfiguration"

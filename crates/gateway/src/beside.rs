@@ -26,7 +26,8 @@ pub enum BesideApi {
     Iam,
     /// `/-/sts`: sessions.
     Sts,
-    /// The public access block of an account, as S3's control API has it.
+    /// The public access block of an account, as S3's control API has it. Of that API's other
+    /// paths none is implemented.
     AccountBlock,
 }
 
@@ -60,6 +61,7 @@ const APIS: [(BesideApi, [&str; 2], &str); 2] = [
 /// The path of an account's public access block, which an object could have, and the header that no
 /// request for an object has.
 const ACCOUNT_BLOCK: &str = "/v20180820/configuration/publicAccessBlock";
+const CONTROL: &str = "/v20180820/";
 const ACCOUNT: &str = "x-amz-account-id";
 /// In answers: the id of the request, as clients of such APIs look for it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -112,7 +114,7 @@ impl Gateway {
                 .find(|(_, paths, _)| paths.contains(&path))
                 .map(|(api, ..)| *api);
         }
-        if path == ACCOUNT_BLOCK && request.headers().contains_key(ACCOUNT) {
+        if path.starts_with(CONTROL) && request.headers().contains_key(ACCOUNT) {
             return Some(BesideApi::AccountBlock);
         }
         if path != "/" {
@@ -223,6 +225,14 @@ impl Gateway {
         facts: RequestFacts,
         id: &str,
     ) -> Result<Response<String>, Unanswered> {
+        if api == BesideApi::AccountBlock && head.uri.path() != ACCOUNT_BLOCK {
+            // Terraform asks for a bucket's tags here first, and only after this code as S3 does.
+            return Err((
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "This operation of the control API is not implemented.",
+            ));
+        }
         let beside = self.beside.get();
         let nothing = (
             StatusCode::NOT_FOUND,

@@ -532,6 +532,22 @@ async fn a_delete_marker_is_no_source_of_a_copy() {
         "/bkt/k?versionId={}",
         gone.header("x-amz-version-id").unwrap()
     );
+    for (method, target, document) in [
+        ("GET", marker.clone(), ""),
+        (
+            "PUT",
+            format!("{marker}&tagging"),
+            "<Tagging><TagSet/></Tagging>",
+        ),
+    ] {
+        let refused = alice.send(method, &target, &[], document).await;
+        assert_eq!(
+            code(&refused),
+            expected(405, "MethodNotAllowed"),
+            "{method}"
+        );
+        assert_eq!(refused.element("Method").as_deref(), Some(method));
+    }
     let (id, _) = upload(&alice).await;
     let part = format!("/bkt/parts?partNumber=2&uploadId={id}");
     for target in ["/bkt/copy", &*part] {
@@ -633,6 +649,41 @@ async fn errors_name_what_they_are_about() {
     assert_eq!(answer.element("MaxSizeAllowed").as_deref(), Some("1024"));
     let none = alice.send("GET", "/bkt/there?attributes", &[], "").await;
     assert_eq!(code(&none), expected(400, "InvalidRequest"));
+    // GetObjectAttributes has the conditions of a read.
+    let wants = ("x-amz-object-attributes", "ETag");
+    for (name, value, status) in [
+        ("if-match", "*", 200),
+        ("if-match", "\"no\"", 412),
+        ("if-none-match", "*", 304),
+        ("if-none-match", "\"no\"", 200),
+        ("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT", 304),
+        ("if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT", 412),
+    ] {
+        let headers = [wants, (name, value)];
+        let answer = alice
+            .send("GET", "/bkt/there?attributes", &headers, "")
+            .await;
+        assert_eq!(answer.status, status, "{name}: {value}");
+    }
+    // A copy's source names the condition by the header that has it.
+    for (name, value) in [
+        ("x-amz-copy-source-if-match", "\"no\""),
+        ("x-amz-copy-source-if-none-match", "*"),
+        (
+            "x-amz-copy-source-if-modified-since",
+            "Fri, 01 Jan 2100 00:00:00 GMT",
+        ),
+        (
+            "x-amz-copy-source-if-unmodified-since",
+            "Sat, 01 Jan 2000 00:00:00 GMT",
+        ),
+    ] {
+        let headers = [("x-amz-copy-source", "/bkt/there"), (name, value)];
+        let answer = alice.send("PUT", "/bkt/copy", &headers, "").await;
+        assert_eq!(code(&answer), expected(412, "PreconditionFailed"), "{name}");
+        let condition = answer.element("Condition").unwrap_or_default();
+        assert!(condition.eq_ignore_ascii_case(name), "{name}: {condition}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

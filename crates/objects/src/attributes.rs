@@ -4,7 +4,7 @@ use access::{Action, Permit};
 use types::{ChecksumValue, ObjectKey};
 
 use crate::{
-    DisplayVersion, GetRequest, ObjectInfo, Objects, Result,
+    DisplayVersion, GetRequest, ObjectInfo, Objects, ReadConditions, Result,
     bucket::deed_for,
     get::check_marker,
     records::{ObjectBody, decode_manifest},
@@ -26,12 +26,14 @@ impl Objects {
     /// What is known of a version, or of the current one, and its parts in order of number.
     ///
     /// # Errors
-    /// `NoSuchKey`, `NoSuchVersion`, `DeleteMarker`.
+    /// `NoSuchKey`, `NoSuchVersion`, `DeleteMarker`; `PreconditionFailed` and `NotModified` by the
+    /// conditions.
     pub async fn attributes(
         &self,
         permit: &Permit,
         key: &ObjectKey,
         version: Option<DisplayVersion>,
+        conditions: ReadConditions,
     ) -> Result<(ObjectInfo, Vec<ObjectPart>)> {
         let actions = [
             Action::GetObjectAttributes,
@@ -61,6 +63,7 @@ impl Objects {
         };
         let request = GetRequest {
             version,
+            conditions,
             ..GetRequest::default()
         };
         let view = self.view(&bucket, stored, &request, false).await?;

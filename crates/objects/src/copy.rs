@@ -51,10 +51,21 @@ pub struct Copied {
     pub source_version: Option<DisplayVersion>,
 }
 
-/// What a failure to read means of a copy's source.
-pub(crate) fn of_source(error: Error) -> Error {
+/// What a failure to read under these conditions means of a copy's source.
+pub(crate) fn of_source(error: Error, conditions: &ReadConditions) -> Error {
     match error {
-        Error::NotModified { .. } => Error::PreconditionFailed("x-amz-copy-source-If-None-Match"),
+        Error::NotModified { .. } if conditions.if_none_match.is_some() => {
+            Error::PreconditionFailed("x-amz-copy-source-If-None-Match")
+        }
+        Error::NotModified { .. } => {
+            Error::PreconditionFailed("x-amz-copy-source-If-Modified-Since")
+        }
+        Error::PreconditionFailed("If-Match") => {
+            Error::PreconditionFailed("x-amz-copy-source-If-Match")
+        }
+        Error::PreconditionFailed(_) => {
+            Error::PreconditionFailed("x-amz-copy-source-If-Unmodified-Since")
+        }
         Error::DeleteMarker { .. } => Error::InvalidRequest(
             "The source of a copy request may not specifically refer to a delete marker by \
              version id."
@@ -93,7 +104,7 @@ impl Objects {
             part: None,
         };
         let view = self.get(source.permit, source.key, &request).await;
-        let view = view.map_err(of_source)?;
+        let view = view.map_err(|error| of_source(error, &request.conditions))?;
         let len = view.len();
         if len > PUT_BYTES_MAX {
             return Err(too_large());

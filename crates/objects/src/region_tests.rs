@@ -22,7 +22,7 @@ use types::{
 use crate::{
     CompleteUpload, CreateUpload, DisplayVersion, ETagMatch, Error, GetRequest,
     ListedForCompletion, ObjectAttributes, ObjectContent, Objects, PartInput, PutInput, RangeSpec,
-    Result, Versioning, WriteConditions,
+    ReadConditions, Result, Versioning, WriteConditions,
     records::{BucketRecord, BucketState, ObjectBody, ObjectRecord, PartRecord},
     rows,
 };
@@ -659,7 +659,10 @@ async fn ten_thousand_parts_become_one_object() {
     let done = objects.complete_upload(&permit, &at, upload, request);
     assert_eq!(done.await.unwrap().etag.parts, COUNT);
     let permit = bench.permit(Action::GetObjectAttributes);
-    let (info, parts) = objects.attributes(&permit, &key("k"), None).await.unwrap();
+    let (info, parts) = objects
+        .attributes(&permit, &key("k"), None, ReadConditions::default())
+        .await
+        .unwrap();
     assert_eq!(info.size, u64::from(COUNT) * PART_MIN as u64);
     assert_eq!(parts.len(), usize::from(COUNT));
     assert_eq!((parts[0].number, parts[9_999].number), (1, COUNT));

@@ -183,7 +183,11 @@ impl Bench {
                 let set = objects.set_object_tags(permit, &at, version, tags).await;
                 set.map(drop)
             }
-            "attributes" => objects.attributes(permit, &at, version).await.map(drop),
+            "attributes" => {
+                let any = ReadConditions::default();
+                let found = objects.attributes(permit, &at, version, any);
+                found.await.map(drop)
+            }
             "create_upload" => objects.create_upload(permit, &at, upload()).await.map(drop),
             "abort_upload" => objects.abort_upload(permit, &at, upload_id).await,
             "initiator_of" => {

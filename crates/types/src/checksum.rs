@@ -191,6 +191,10 @@ impl ChecksumValue {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.algorithm.len()]
     }
+    /// The bytes in base64, without the number of parts.
+    pub fn base64(&self) -> String {
+        STANDARD.encode(self.bytes())
+    }
     /// Full object or composite.
     pub const fn kind(&self) -> ChecksumKind {
         if self.parts == 0 {
@@ -207,7 +211,7 @@ impl ChecksumValue {
 
 impl fmt::Display for ChecksumValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&STANDARD.encode(self.bytes()))?;
+        f.write_str(&self.base64())?;
         if self.parts > 0 {
             write!(f, "-{}", self.parts)?;
         }

@@ -187,7 +187,6 @@ fn no_such_key(marker: Option<DisplayVersion>) -> Fault {
 
 fn delete_marker(modified: &str, version: &DisplayVersion) -> Fault {
     Fault::new(FaultKind::MethodNotAllowed)
-        .detail("Method", "GET")
         .detail("ResourceType", "DeleteMarker")
         .fact(Fact::DeleteMarker)
         .header(header::ALLOW, HeaderValue::from_static("DELETE"))

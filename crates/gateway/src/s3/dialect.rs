@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use types::{BucketName, ObjectKey, deed::BoxFuture};
 
 use super::{
-    ask, error, head, headers::names, ops::create_bucket::location, placement_headers, post_form,
-    refuse, route::route,
+    ask, error, head, headers::names, operations::ROWS, ops::create_bucket::location,
+    placement_headers, post_form, refuse, route::route,
 };
 use crate::{
     ask::Details,
@@ -163,6 +163,12 @@ fn name_in(error: &mut Fault, call: &Call<'_>) {
             add("VersionId", call.query.get("versionId"));
         }
         C::NoSuchUpload => add("UploadId", call.query.get("uploadId")),
+        C::MethodNotAllowed => {
+            let row = ROWS
+                .iter()
+                .find(|row| row.operation.id == call.operation.id);
+            add("Method", row.map(|row| row.method));
+        }
         C::BucketAlreadyExists
         | C::BucketAlreadyOwnedByYou
         | C::BucketNotEmpty

@@ -253,12 +253,23 @@ pub(crate) fn write_checksum(
     out: &mut HeaderMap,
     checksum: Option<ChecksumValue>,
 ) -> Result<(), Fault> {
-    let Some(checksum) = checksum else {
+    write_checksum_of(out, checksum, checksum)
+}
+
+/// Writes the checksum of a part. Its type is the one that the upload was begun with, which the
+/// checksum of the `whole` object says.
+pub(crate) fn write_checksum_of(
+    out: &mut HeaderMap,
+    part: Option<ChecksumValue>,
+    whole: Option<ChecksumValue>,
+) -> Result<(), Fault> {
+    let Some(checksum) = part else {
         return Ok(());
     };
     let name = HeaderName::from_static(checksum.algorithm().header());
     headers::set(out, name, &checksum.to_string())?;
-    headers::set(out, names::CHECKSUM_TYPE, checksum.kind().name())
+    let kind = whole.unwrap_or(checksum).kind();
+    headers::set(out, names::CHECKSUM_TYPE, kind.name())
 }
 
 /// Where the object is now, in the style in which the request addressed the bucket.

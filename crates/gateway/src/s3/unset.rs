@@ -3,6 +3,7 @@
 //! document that says what holds anyway is taken; one that says anything else is refused with it.
 
 use http::StatusCode;
+use objects::ReadConditions;
 
 use super::{
     object_headers,
@@ -82,7 +83,8 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
         let key = call.object_key()?.clone();
         let version = object_headers::version(call)?;
         let objects = &call.gateway.objects;
-        objects.attributes(&call.permit, &key, version).await?;
+        let any = ReadConditions::default();
+        objects.attributes(&call.permit, &key, version, any).await?;
     }
     match answer {
         WhenUnset::None(code) => Err(code.into()),

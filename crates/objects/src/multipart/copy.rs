@@ -59,7 +59,7 @@ impl Objects {
             part: None,
         };
         let view = self.get(source.permit, source.key, &request).await;
-        let view = view.map_err(crate::copy::of_source)?;
+        let view = view.map_err(|error| crate::copy::of_source(error, &request.conditions))?;
         let len = view.len();
         // Unlike a read, a copy does not make do with fewer bytes than the range names.
         if let Some((first, last)) = source.range.filter(|(_, last)| *last >= view.info.size) {

@@ -186,7 +186,7 @@ fn write_checksum(
     }
     match request.part {
         None => object_headers::write_checksum(out, view.info.checksum),
-        Some(_) => object_headers::write_checksum(out, view.part_checksum),
+        Some(_) => object_headers::write_checksum_of(out, view.part_checksum, view.info.checksum),
     }
 }
 

@@ -25,7 +25,9 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let page = page(call)?;
     let version = object_headers::version(call)?;
     let objects = &call.gateway.objects;
-    let (info, parts) = objects.attributes(&call.permit, &key, version).await?;
+    let conditions = object_headers::read_conditions(call)?;
+    let found = objects.attributes(&call.permit, &key, version, conditions);
+    let (info, parts) = found.await?;
 
     let mut xml = XmlWriter::document("GetObjectAttributesResponse", 1024);
     if wants("ETag") {
@@ -35,7 +37,8 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
         && let Some(checksum) = info.checksum
     {
         xml.open("Checksum")
-            .display(checksum.algorithm().element(), checksum);
+            // The number of parts is in PartsCount: here S3 does not add it to the value.
+            .element(checksum.algorithm().element(), &checksum.base64());
         xml.element("ChecksumType", checksum.kind().name())
             .close("Checksum");
     }
@@ -109,7 +112,7 @@ fn write_parts(
         xml.display("NextPartNumberMarker", last.number);
     }
     xml.display("MaxParts", max);
-    xml.display("IsTruncated", shown.len() < rest.len());
+    xml.display("IsTruncated", max > 0 && shown.len() < rest.len());
     for part in shown {
         xml.open("Part")
             .display("PartNumber", part.number)
